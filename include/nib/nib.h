@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib: transformer models, small and fast, natively.
+ *
+ * This is the whole public API. It is read from top to bottom: status and error, simple calls (open a
+ * model, embed texts, free), the same with options and a runtime of your own, sessions with named tensors,
+ * tensor files.
+ *
+ *     nib_model *model; nib_error error;
+ *     if (nib_model_open("all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
+ *     const char *texts[] = { "a small blade", "a nib writes" };
+ *     float vectors[2 * 384];                          // 2 x nib_model_dim(model)
+ *     if (nib_embed(model, texts, 2, NULL, vectors, &error)) puts(error.message);
+ *     nib_model_free(model);
+ *
+ * Conventions. Fallible calls return nib_status: NIB_OK (0) or a negative code. Their result goes to the
+ * last out-parameter, which is NULL (or untouched memory, for caller's buffers) on failure. `nib_error *` may
+ * be NULL. Option structs are filled by nib_*_defaults() and begin with their size, so that they can grow;
+ * NULL means the defaults. Strings are UTF-8. The library never prints, exits or aborts.
+ *
+ * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
+ * A nib_session serves one thread at a time.
+ */
+#ifndef NIB_NIB_H
+#define NIB_NIB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(NIB_STATIC)
+#define NIB_API
+#elif defined(_WIN32)
+#ifdef NIB_BUILDING
+#define NIB_API __declspec(dllexport)
+#else
+#define NIB_API __declspec(dllimport)
+#endif
+#else
+#define NIB_API __attribute__((visibility("default")))
+#endif
+
+#define NIB_VERSION_MAJOR 0
+#define NIB_VERSION_MINOR 1
+#define NIB_VERSION_PATCH 0
+#define NIB_VERSION "0.1.0"
+
+/* The version of the library that is linked, e.g. "0.1.0". Static storage. */
+NIB_API const char *nib_version(void);
+
+/* ---------------------------------------------------------------- status and error */
+
+#define NIB_STATUS_MAP(X)                                                                                    \
+    X(OK, 0, "ok")                                                                                           \
+    X(INVALID_ARGUMENT, -1, "invalid argument")                                                              \
+    X(NOT_FOUND, -2, "not found")                                                                            \
+    X(IO, -3, "input/output error")                                                                          \
+    X(BAD_MODEL, -4, "malformed model")                                                                      \
+    X(BAD_TOKENIZER, -5, "malformed tokenizer")                                                              \
+    X(UNSUPPORTED, -6, "not supported")                                                                      \
+    X(OUT_OF_MEMORY, -7, "out of memory")                                                                    \
+    X(LIMIT, -8, "limit exceeded")                                                                           \
+    X(SHAPE, -9, "shapes do not fit")                                                                        \
+    X(TYPE, -10, "element types do not fit")                                                                 \
+    X(BUFFER_TOO_SMALL, -11, "buffer too small")                                                             \
+    X(CANCELLED, -12, "cancelled")                                                                           \
+    X(INTERNAL, -13, "internal error")
+
+typedef enum nib_status {
+#define NIB_STATUS_ENUM(name, code, text) NIB_##name = code,
+    NIB_STATUS_MAP(NIB_STATUS_ENUM)
+#undef NIB_STATUS_ENUM
+} nib_status;
+
+/* The status in a few words; never NULL. Static storage. */
+NIB_API const char *nib_status_text(nib_status status);
+
+/* What went wrong and where. Filled only on failure; plain data, nothing to free. */
+typedef struct nib_error {
+    nib_status status;
+    char message[400]; /* one sentence, valid UTF-8, no newline */
+    char node[120];    /* name of the graph node at fault, or "" */
+    int64_t offset;    /* byte offset in the file at fault, or -1 */
+} nib_error;
+
+/* ---------------------------------------------------------------- types */
+
+/* Element types; the numbers are those of ONNX's TensorProto.DataType. */
+typedef enum nib_dtype {
+    NIB_DTYPE_UNDEFINED = 0,
+    NIB_DTYPE_F32 = 1,
+    NIB_DTYPE_U8 = 2,
+    NIB_DTYPE_I8 = 3,
+    NIB_DTYPE_U16 = 4,
+    NIB_DTYPE_I16 = 5,
+    NIB_DTYPE_I32 = 6,
+    NIB_DTYPE_I64 = 7,
+    NIB_DTYPE_STRING = 8,
+    NIB_DTYPE_BOOL = 9,
+    NIB_DTYPE_F16 = 10,
+    NIB_DTYPE_F64 = 11,
+    NIB_DTYPE_U32 = 12,
+    NIB_DTYPE_U64 = 13,
+    NIB_DTYPE_C64 = 14,
+    NIB_DTYPE_C128 = 15,
+    NIB_DTYPE_BF16 = 16,
+    NIB_DTYPE_F8E4M3FN = 17,
+    NIB_DTYPE_F8E4M3FNUZ = 18,
+    NIB_DTYPE_F8E5M2 = 19,
+    NIB_DTYPE_F8E5M2FNUZ = 20,
+    NIB_DTYPE_U4 = 21,
+    NIB_DTYPE_I4 = 22,
+    NIB_DTYPE_F4E2M1 = 23,
+    NIB_DTYPE_F8E8M0 = 24,
+    NIB_DTYPE_U2 = 25,
+    NIB_DTYPE_I2 = 26
+} nib_dtype;
+
+/* "f32", "i64", ...; "?" for an unknown number. Static storage. */
+NIB_API const char *nib_dtype_name(nib_dtype dtype);
+
+/* Bits of one element (4 for NIB_DTYPE_I4); 0 for strings and unknown types. */
+NIB_API int nib_dtype_bits(nib_dtype dtype);
+
+#define NIB_MAX_RANK 16
+
+/* A dense row-major tensor. Says nothing about who owns `data`: each call that uses it does. */
+typedef struct nib_tensor {
+    nib_dtype dtype;
+    int rank;
+    int64_t dims[NIB_MAX_RANK];
+    void *data;
+    size_t bytes; /* size of `data` */
+} nib_tensor;
+
+typedef struct nib_runtime nib_runtime;
+typedef struct nib_model nib_model;
+typedef struct nib_session nib_session;
+
+/* ---------------------------------------------------------------- runtime (optional) */
+
+typedef enum nib_log_level { NIB_LOG_ERROR, NIB_LOG_WARN, NIB_LOG_INFO, NIB_LOG_DEBUG } nib_log_level;
+typedef void (*nib_log_fn)(void *user, nib_log_level level, const char *message);
+
+typedef struct nib_runtime_options {
+    size_t size;         /* sizeof(nib_runtime_options) */
+    int threads;         /* threads that compute, the caller's included; 0: NIB_NUM_THREADS, else OMP_NUM_THREADS,
+                            else the CPUs that affinity and the cgroup's quota grant */
+    size_t memory_limit; /* ceiling, in bytes, on all that is taken from the allocator; 0: none. Mapped files do not count */
+    nib_log_fn log;      /* called from any thread; NULL: silent */
+    void *log_user;
+    /* Both or none. `allocate` returns memory aligned to 64 bytes or NULL; called from any thread. */
+    void *(*allocate)(void *user, size_t bytes);
+    void (*release)(void *user, void *pointer, size_t bytes);
+    void *alloc_user;
+    int private_reads; /* 1: read files into memory instead of mapping them, so that a file truncated by
+                          someone else while in use cannot raise SIGBUS */
+} nib_runtime_options;
+
+NIB_API void nib_runtime_defaults(nib_runtime_options *options);
+
+/* Makes a runtime; the caller owns one reference. Models keep their own reference to it. */
+NIB_API nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *error);
+
+/* Drops the caller's reference. NULL is accepted. */
+NIB_API void nib_runtime_free(nib_runtime *runtime);
+
+typedef struct nib_memory {
+    size_t current; /* bytes held from the allocator now */
+    size_t peak;    /* the most that were ever held */
+    uint64_t allocations; /* how many blocks were ever taken */
+} nib_memory;
+
+NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out);
+
+/* ---------------------------------------------------------------- model */
+
+typedef enum nib_precision {
+    NIB_PRECISION_FILE = 0, /* as the weights are stored; the default */
+    NIB_PRECISION_AUTO,     /* nib chooses; nib_model_describe says what it chose */
+    NIB_PRECISION_F32,
+    NIB_PRECISION_BF16,
+    NIB_PRECISION_F16,
+    NIB_PRECISION_Q8,
+    NIB_PRECISION_Q4
+} nib_precision;
+
+typedef enum nib_pooling {
+    NIB_POOLING_MODEL = 0, /* what the model's folder says; mean where it says nothing */
+    NIB_POOLING_NONE,      /* the model's output is used as it is */
+    NIB_POOLING_MEAN,
+    NIB_POOLING_CLS,
+    NIB_POOLING_MAX,
+    NIB_POOLING_MEAN_SQRT_LEN,
+    NIB_POOLING_WEIGHTED_MEAN,
+    NIB_POOLING_LAST
+} nib_pooling;
+
+typedef struct nib_model_options {
+    size_t size;
+    nib_runtime *runtime;    /* NULL: a default one, owned by the model */
+    nib_precision precision; /* obeyed or refused (NIB_UNSUPPORTED), never replaced; only FILE and AUTO leave a choice */
+    const char *device;      /* "cpu"; NULL: "cpu". Obeyed or refused */
+    const char *output_name; /* graph output to use; NULL: chosen from the graph */
+    nib_pooling pooling;
+    int normalize;          /* 1 yes, 0 no, -1: what the model's folder says */
+    int64_t max_tokens;      /* longest text in tokens, special ones included; 0: what the model's folder says */
+    int64_t batch_tokens;    /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
+} nib_model_options;
+
+NIB_API void nib_model_defaults(nib_model_options *options);
+
+/* Opens an .onnx file or a folder as Hugging Face lays it out (config.json + model.safetensors, or model.onnx;
+ * tokenizer.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json).
+ * The caller owns one reference. Errors: NOT_FOUND, IO, BAD_MODEL, BAD_TOKENIZER, UNSUPPORTED, LIMIT, OUT_OF_MEMORY. */
+NIB_API nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *error);
+
+/* Takes one more reference and returns the model. */
+NIB_API nib_model *nib_model_retain(nib_model *model);
+
+/* Drops one reference; the last one frees the model. NULL is accepted. */
+NIB_API void nib_model_free(nib_model *model);
+
+/* Length of one embedding; 0 if the model gives none. */
+NIB_API int64_t nib_model_dim(const nib_model *model);
+
+/* Longest text in tokens that the model takes. */
+NIB_API int64_t nib_model_max_tokens(const nib_model *model);
+
+/* What the model is and how nib runs it, as lines of text for a person.
+ * Writes at most `capacity` bytes, the final NUL included, and stores the full length (without NUL) in `*length`. */
+NIB_API nib_status nib_model_describe(const nib_model *model, char *buffer, size_t capacity, size_t *length);
+
+/* Every step of the plan that embeds texts: kernel, shape, and why faster kernels were refused. Same contract. */
+NIB_API nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error);
+
+/* ---------------------------------------------------------------- embedding */
+
+typedef struct nib_embed_options {
+    size_t size;
+    int64_t max_tokens; /* this call's limit; 0: the model's. Longer texts are truncated */
+    const size_t *lengths; /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t *tokens;       /* [n], filled with the tokens used of each text, special ones included; may be NULL */
+    int64_t *full_tokens;  /* [n], filled with the tokens each text would have without truncation; may be NULL */
+} nib_embed_options;
+
+NIB_API void nib_embed_defaults(nib_embed_options *options);
+
+/* Embeds n texts. `out` is [n, nib_model_dim(model)], in the order of `texts`; a vector's bits depend only on its
+ * text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD.
+ * n = 0 is no error. On failure `out` holds nothing of use. */
+NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
+                             nib_error *error);
+
+/* Token ids of one text, as the model gets them. Writes at most `capacity` ids and stores how many there are in `*count`;
+ * `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty span.
+ * max_tokens 0: no truncation. */
+NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids,
+                                size_t *begins, size_t *ends, size_t capacity, size_t *count, nib_error *error);
+
+/* ---------------------------------------------------------------- sessions: named tensors */
+
+/* A session runs the model's graph with named inputs and outputs and ONNX's exact meaning: no pooling is added, nothing
+ * is packed that would show. The caller owns it; it keeps a reference to the model. One thread at a time.
+ * At sizes that it has seen before, a run allocates nothing. */
+NIB_API nib_status nib_session_create(nib_model *model, nib_session **out, nib_error *error);
+NIB_API void nib_session_free(nib_session *session);
+
+NIB_API size_t nib_session_input_count(const nib_session *session);
+NIB_API size_t nib_session_output_count(const nib_session *session);
+/* Names live as long as the model. NULL if i is out of range. */
+NIB_API const char *nib_session_input_name(const nib_session *session, size_t i);
+NIB_API const char *nib_session_output_name(const nib_session *session, size_t i);
+
+/* Binds an input for the next runs. The session borrows tensor->data until another is bound or the session is freed. */
+NIB_API nib_status nib_session_set_input(nib_session *session, const char *name, const nib_tensor *tensor, nib_error *error);
+
+/* Runs the graph on the bound inputs. */
+NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
+
+/* Describes an output of the last run. Its data belongs to the session and is valid until the next run. */
+NIB_API nib_status nib_session_get_output(nib_session *session, const char *name, nib_tensor *out, nib_error *error);
+
+/* ---------------------------------------------------------------- tensor files */
+
+/* Writes `rows` x `columns` floats as a NumPy .npy file (version 1.0, little endian, C order): whole or not at all. */
+NIB_API nib_status nib_npy_write_f32(const char *path, const float *data, int64_t rows, int64_t columns, nib_error *error);
+
+/* ---------------------------------------------------------------- CPU */
+
+/* The instruction set that nib uses on this machine ("avx512vnni", ...), after the cap in the environment variable NIB_CPU.
+ * Static storage. */
+NIB_API const char *nib_cpu_name(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * JSON, read by yyjson behind this one door: nesting is limited before parsing, memory comes from a heap. Values are
+ * yyjson's own (yyjson_val); include this header and use yyjson_obj_get and friends. Objects are lists: iterate large
+ * ones, never look keys up in a loop.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include "base_mem.h"
+#include <yyjson.h>
+
+#define BASE_JSON_MAX_DEPTH 64
+
+/* Parses text[0..length). The document is freed with base_json_free; its strings live as long as it does.
+ * `status_on_error` is what a malformed text means here (NIB_BAD_MODEL, NIB_BAD_TOKENIZER); `what` names the file. */
+nib_status base_json_parse(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error,
+                           yyjson_doc **out, nib_error *err);
+void base_json_free(base_heap *heap, yyjson_doc *doc); /* NULL is accepted */
+
+#endif

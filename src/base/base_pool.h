@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The thread pool. `base_pool_run` calls fn(arg, i, slot) for every i in [0, n): the caller works too, workers help, and
+ * it returns when all are done. Any number of threads may call it at once; their jobs share the workers. Tasks are
+ * started in order of i. `slot` is in [0, base_pool_threads) and no two tasks of one job run at the same time with the
+ * same slot, so it can index a caller's per-thread memory; the caller's own slot is 0. An idle worker spins briefly,
+ * then sleeps.
+ *
+ * A team (`base_pool_team`) is for steps that must be split: fn(arg, member, members) runs at most once per member at
+ * the same time, and members may meet at base_team_barrier. The number of members is what was free to join, at
+ * least 1.
+ */
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
+
+#include "base_mem.h"
+
+typedef struct base_pool base_pool;
+
+/* threads includes the caller: threads - 1 workers are started. */
+nib_status base_pool_create(base_heap *heap, int threads, base_pool **out, nib_error *err);
+void base_pool_free(base_pool *pool); /* no job may be running; NULL is accepted */
+int base_pool_threads(const base_pool *pool);
+
+typedef void (*base_task_fn)(void *arg, size_t i, int slot);
+void base_pool_run(base_pool *pool, size_t n, base_task_fn fn, void *arg);
+
+typedef struct base_team base_team;
+typedef void (*base_team_fn)(void *arg, base_team *team, int member);
+/* Runs fn on up to `wanted` threads at once; returns when all have finished. */
+void base_pool_team(base_pool *pool, int wanted, base_team_fn fn, void *arg);
+/* The members that will ever take part: fixed when fn is first called on any of them. */
+int base_team_size(const base_team *team);
+/* All members wait until each has arrived. Memory written before is visible after. */
+void base_team_barrier(base_team *team);
+
+/* A mutex for the few places that need one. */
+typedef struct base_mutex base_mutex;
+base_mutex *base_mutex_create(base_heap *heap); /* NULL when memory runs out */
+void base_mutex_free(base_heap *heap, base_mutex *mutex);
+void base_mutex_lock(base_mutex *mutex);
+void base_mutex_unlock(base_mutex *mutex);
+
+/* Seconds on a clock that never goes back. */
+double base_clock(void);
+
+#endif
