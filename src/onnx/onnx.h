@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ONNX bytes -> graph. The only room that knows protobuf. Schema: onnx.proto of ONNX 1.23 (IR 14).
+ *
+ * The file is mapped; constants point into it (raw_data at any alignment) and into its external data files, which the graph
+ * takes over. Packed numeric fields (float_data, int64_data, ...) are decoded into the arena. Nothing of a hostile file is
+ * believed: lengths against the field that holds them, element counts against bytes, external offsets against the file's
+ * size, wire nesting <= ONNX_MAX_NESTING, subgraph depth <= GRAPH_MAX_DEPTH, rank <= GRAPH_MAX_RANK.
+ */
+#ifndef ONNX_H
+#define ONNX_H
+
+#include "base/base_runtime.h"
+#include "graph/graph.h"
+
+#define ONNX_MAX_NESTING 100
+
+/* Loads a model file; the graph is not yet resolved or inferred, but graph_verify holds. Local functions are inlined.
+ * Errors: NOT_FOUND, IO, BAD_MODEL (with node and byte offset), LIMIT, UNSUPPORTED, OUT_OF_MEMORY. */
+nib_status onnx_load(nib_runtime *runtime, const char *path, graph **out, nib_error *err);
+
+/* The same from memory that outlives the graph; external data is refused (there is no folder to look in). */
+nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err);
+
+/* The bytes of a TensorProto file (*.pb of the backend suite) as a tensor in the arena. */
+nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Text -> token ids with offsets, as the `tokenizers` library does from the same tokenizer.json.
+ *
+ * A tokenizer is immutable and may be used by any thread; all that changes lies in the caller's text_encoding, whose buffers
+ * grow and are used again, so that encoding at sizes seen before allocates nothing. There is no cache that grows.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include "base/base_json.h"
+#include "base/base_mem.h"
+
+typedef struct text_tokenizer text_tokenizer;
+
+/* Reads a tokenizer.json. Any component that nib does not implement is refused by its name (UNSUPPORTED); anything
+ * malformed is BAD_TOKENIZER. The bytes are not needed afterwards. */
+nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err);
+void text_tokenizer_free(text_tokenizer *t); /* NULL is accepted */
+
+typedef struct text_span {
+    uint32_t begin, end; /* bytes of the text as given; special tokens that a template added: 0, 0 */
+} text_span;
+
+typedef struct text_encoding {
+    base_heap *heap;
+    int32_t *ids;      /* [count] */
+    int32_t *type_ids; /* [count] */
+    text_span *spans;  /* [count] */
+    uint8_t *special;  /* [count] 1: added by the template */
+    size_t count;
+    size_t full_count; /* what count would be without truncation */
+    size_t cap;
+    void *work; size_t work_cap; /* the normalised text and its map back */
+} text_encoding;
+
+void text_encoding_init(text_encoding *e, base_heap *heap);
+void text_encoding_free(text_encoding *e);
+
+/* Encodes text[0..length), and pair[0..pair_length) if pair is not NULL. max_tokens > 0: truncates to that many, special
+ * tokens included (right side, longest first for pairs); 0: no truncation; < 0: what tokenizer.json says.
+ * Bytes that are not UTF-8 are read as U+FFFD, one for each maximal ill-formed part, as Python's errors="replace" does.
+ * LIMIT if the text has 2^31 bytes or more. */
+nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length, int64_t max_tokens,
+                       bool add_special, text_encoding *out, nib_error *err);
+
+size_t text_vocab_size(const text_tokenizer *t);
+/* The token's string; *length its bytes; NULL if there is no such id. */
+const char *text_token(const text_tokenizer *t, int32_t id, size_t *length);
+int32_t text_token_id(const text_tokenizer *t, const char *token, size_t length); /* -1 if there is none */
+/* Truncation and kind as tokenizer.json says, for people: "WordPiece, 30522 tokens, BertNormalizer, ..." */
+int64_t text_max_tokens(const text_tokenizer *t); /* 0: none */
+void text_describe(const text_tokenizer *t, char *buffer, size_t capacity);
+
+#endif
