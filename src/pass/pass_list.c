@@ -77,10 +77,10 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
     return NIB_OK;
 }
 
-graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *op, graph_value *const *in, int n_in, const char *hint) {
-    graph_value *v = graph_emit(ctx->g, before, domain, op, in, n_in, hint);
+graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint) {
+    graph_value *v = graph_emit(ctx->g, before, domain, type, in, n_in, hint);
     if (!v) return NULL;
-    v->producer->meaning = op_find(domain, op, graph_opset_version(ctx->g, domain));
+    v->producer->meaning = op_find(domain, type, graph_opset_version(ctx->g, domain));
     return v;
 }
 

@@ -124,8 +124,8 @@ static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
 
 /* ---- rewriting */
 
-static graph_value *emit(packing *p, graph_node *before, const char *domain, const char *op, graph_value *const *in, int n_in, const char *hint) {
-    graph_value *v = pass_emit(p->ctx, before, domain, op, in, n_in, hint);
+static graph_value *emit(packing *p, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint) {
+    graph_value *v = pass_emit(p->ctx, before, domain, type, in, n_in, hint);
     if (v && op_infer_node(p->g, v->producer, p->ctx->err) != NIB_OK) return NULL;
     return v;
 }
@@ -164,6 +164,8 @@ static graph_value *as_parameter(packing *p, graph_value *v) {
 static nib_status copy_attrs(graph_node *to, const graph_node *from) {
     nib_status status = NIB_OK;
     for (int i = 0; i < from->n_attrs && status == NIB_OK; i++) status = graph_set_attr(to, &from->attrs[i]);
+    /* The node works on the last axis, and there is one axis less in front of it now. */
+    if (status == NIB_OK && graph_find_attr(from, "axis")) status = graph_set_int(to, "axis", -1);
     return status;
 }
 
