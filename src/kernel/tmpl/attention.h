@@ -9,22 +9,25 @@
  * A lane is a query. A panel of queries is turned once into qt [D][lanes]; then for each tile of keys
  *
  *     p  [64][lanes] = K Q^T            keys read in place, one number at a time, as the rows of a product
- *     p  = exp(p - largest), and what was added up so far shrinks by exp(old largest - new largest)
+ *     p  = 2^(p - largest), and what was added up so far shrinks by 2^(old largest - new largest)
  *     ot [D][lanes] += V^T p            values read in place, too
  *
  * and at the end ot / sum is turned back. Neither keys nor values are copied, the softmax needs no reduction across lanes,
  * and what one query gets cannot depend on its neighbours, because lanes never meet. Per query everything is one chain: a
  * score over d = 0 .. D - 1, sum and output over the keys in order, cut into tiles of KERNEL_KEY_TILE from key 0.
  *
+ * Logits are kept in units of log2(e), which Q takes in together with the scale.
+ *
  * Scratch, all rows `lanes` wide:  qt [D] | ot [D] | p [64] | largest | sum | shrink | lo | hi
  *
  * A key that a query may not look at has the weight 0 exactly. A tile that no query of the panel may look at is passed
- * over: it would multiply by exp(0) = 1 and add 0.
+ * over: it would multiply by 2^0 = 1 and add 0.
  */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 
 #define ATTN_LANES (16 * ATTN_NV)
+#define ATTN_LOG2E 1.44269504f
 
 typedef struct attn {
     const kernel_attention_args *args;
@@ -61,37 +64,55 @@ static int64_t attn_position(const attn *t, int64_t key) {
     return key >= t->kv_old && t->args->positions ? t->args->positions[t->first + key - t->kv_old] : key;
 }
 
-/* dst[j][i] = src[i][j] for `rows` <= 16 rows and any number of columns; lanes past the rows become 0. */
-static void attn_turn_in(const float *src, int64_t stride, int rows, int64_t columns, float *dst, int64_t dst_stride) {
+/* dst[j][i] = src[i][j] * factor for `rows` <= 16 rows and any number of columns; lanes past the rows become 0. A whole
+ * block stays in registers. */
+static void attn_turn_in(const float *src, int64_t stride, int rows, int64_t columns, float factor, float *dst, int64_t dst_stride) {
     for (int64_t j = 0; j < columns; j += 16) {
         int n = columns - j < 16 ? (int)(columns - j) : 16;
-        vec r[16];
-        for (int i = 0; i < 16; i++) r[i] = i < rows ? vec_load_n(src + i * stride + j, n) : vec_zero();
-        vec_transpose(r);
-        for (int i = 0; i < n; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
+        vec r[16], f = vec_set1(factor);
+        if (n == 16 && rows == 16) {
+            VEC_UNROLL
+            for (int i = 0; i < 16; i++) r[i] = vec_mul(vec_load(src + i * stride + j), f);
+            vec_transpose(r);
+            VEC_UNROLL
+            for (int i = 0; i < 16; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
+        } else {
+            for (int i = 0; i < 16; i++) r[i] = i < rows ? vec_mul(vec_load_n(src + i * stride + j, n), f) : vec_zero();
+            vec_transpose(r);
+            for (int i = 0; i < n; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
+        }
     }
 }
 
-static void attn_turn_out(const float *src, int64_t src_stride, int rows, int64_t columns, float *dst, int64_t stride) {
+/* dst[i][j] = src[j][i] * factor[i], the way back. */
+static void attn_turn_out(const float *src, int64_t src_stride, vec factor, int rows, int64_t columns, float *dst, int64_t stride) {
     for (int64_t j = 0; j < columns; j += 16) {
         int n = columns - j < 16 ? (int)(columns - j) : 16;
         vec r[16];
-        for (int i = 0; i < 16; i++) r[i] = i < n ? vec_load(src + (j + i) * src_stride) : vec_zero();
-        vec_transpose(r);
-        for (int i = 0; i < rows; i++) vec_store_n(dst + i * stride + j, r[i], n);
+        if (n == 16 && rows == 16) {
+            VEC_UNROLL
+            for (int i = 0; i < 16; i++) r[i] = vec_mul(vec_load(src + (j + i) * src_stride), factor);
+            vec_transpose(r);
+            VEC_UNROLL
+            for (int i = 0; i < 16; i++) vec_store(dst + i * stride + j, r[i]);
+        } else {
+            for (int i = 0; i < 16; i++) r[i] = i < n ? vec_mul(vec_load(src + (j + i) * src_stride), factor) : vec_zero();
+            vec_transpose(r);
+            for (int i = 0; i < rows; i++) vec_store_n(dst + i * stride + j, r[i], n);
+        }
     }
 }
 
-/* p[i] = scale * (key i . query) for mr keys. */
-VEC_INLINE void attn_score(const float *k, int64_t k_stride, const float *qt, int64_t D, float scale, float *p, const int mr, const int nv) {
-    vec c[ATTN_MR * ATTN_NV], s = vec_set1(scale);
+/* p[i] = key i . query for mr keys. */
+VEC_INLINE void attn_score(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p, const int mr, const int nv) {
+    vec c[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = vec_zero();
-    gemm_chain(c, mr, nv, D, k, k_stride, 1, qt, ATTN_LANES);
+    gemm_chain(c, mr, nv, D, k, k_stride, 1, qt, ATTN_LANES, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL
-        for (int v = 0; v < nv; v++) vec_store(p + i * ATTN_LANES + 16 * v, vec_mul(c[i * nv + v], s));
+        for (int v = 0; v < nv; v++) vec_store(p + i * ATTN_LANES + 16 * v, c[i * nv + v]);
     }
 }
 
@@ -104,7 +125,7 @@ VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int6
         VEC_UNROLL
         for (int i = 0; i < mr; i++) c[i * nv + v] = vec_mul(vec_load(ot + i * ATTN_LANES + 16 * v), s);
     }
-    gemm_chain(c, mr, nv, keys, v0, 1, v_stride, p, ATTN_LANES);
+    gemm_chain(c, mr, nv, keys, v0, 1, v_stride, p, ATTN_LANES, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL
@@ -112,12 +133,12 @@ VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int6
     }
 }
 
-typedef void attn_score_fn(const float *k, int64_t k_stride, const float *qt, int64_t D, float scale, float *p);
+typedef void attn_score_fn(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p);
 typedef void attn_add_fn(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot);
 
 #define ATTN_STAMP(mr, nv)                                                                                                                 \
-    VEC_NOINLINE void attn_score_##mr##_##nv(const float *k, int64_t k_stride, const float *qt, int64_t D, float scale, float *p) {        \
-        attn_score(k, k_stride, qt, D, scale, p, mr, nv);                                                                                  \
+    VEC_NOINLINE void attn_score_##mr##_##nv(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p) {        \
+        attn_score(k, k_stride, qt, D, p, mr, nv);                                                                                  \
     }                                                                                                                                      \
     VEC_NOINLINE void attn_add_##mr##_##nv(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot) { \
         attn_add(v, v_stride, p, keys, shrink, ot, mr, nv);                                                                                \
@@ -170,16 +191,23 @@ static attn_sight attn_sees(const attn *t, int64_t begin, int64_t end) {
     return all ? ATTN_ALL : none ? ATTN_NONE : ATTN_SOME;
 }
 
+/* log2(e) times a bias. A huge finite one, as exporters write for "masked", stays finite: a row of nothing else is the plain
+ * mean, as by the formula, while minus infinity masks. */
+VEC_INLINE vec attn_bias(vec b) {
+    vec least = vec_set1(-FLT_MAX), z = vec_max(least, vec_mul(b, vec_set1(ATTN_LOG2E)));
+    return vec_select_lt(b, least, b, z);
+}
+
 /* Softcap, bias and mask, where there are any. */
 static void attn_adjust(const attn *t, int64_t begin, int64_t end, int nv, attn_sight sight) {
     const kernel_attention_args *g = t->args;
     int64_t n = end - begin;
     if (g->softcap > 0.0f) {
-        vec cap = vec_set1(g->softcap);
+        vec inner = vec_set1(1.0f / (g->softcap * ATTN_LOG2E)), outer = vec_set1(g->softcap * ATTN_LOG2E);
         for (int64_t j = 0; j < n; j++) {
             for (int v = 0; v < nv; v++) {
                 float *p = t->p + j * ATTN_LANES + 16 * v;
-                vec_store(p, vec_mul(cap, vec_tanh(vec_div(vec_load(p), cap))));
+                vec_store(p, vec_mul(outer, vec_tanh(vec_mul(vec_load(p), inner))));
             }
         }
     }
@@ -190,10 +218,10 @@ static void attn_adjust(const attn *t, int64_t begin, int64_t end, int nv, attn_
             int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
             for (int64_t j = 0; j < n; j += 16) {
                 int64_t some = n - j < 16 ? n - j : 16;
-                attn_turn_in(bias + 16 * v * g->bias_row_stride + begin + j, g->bias_row_stride, rows, some, turned, 16);
+                attn_turn_in(bias + 16 * v * g->bias_row_stride + begin + j, g->bias_row_stride, rows, some, 1.0f, turned, 16);
                 for (int64_t i = 0; i < some; i++) {
                     float *p = t->p + (j + i) * ATTN_LANES + 16 * v;
-                    vec_store(p, vec_add(vec_load(p), vec_load(turned + 16 * i)));
+                    vec_store(p, vec_add(vec_load(p), attn_bias(vec_load(turned + 16 * i))));
                 }
             }
         }
@@ -211,20 +239,40 @@ static void attn_adjust(const attn *t, int64_t begin, int64_t end, int nv, attn_
 
 /* One step of the online softmax. `largest` starts at -FLT_MAX or the sink, so that no difference is infinity minus
  * infinity: a row that has seen only masked keys subtracts -FLT_MAX from -infinity and gets weights of 0. */
-static void attn_softmax(const attn *t, int64_t n, int nv) {
+VEC_INLINE void attn_softmax(const attn *t, int64_t n, const int nv) {
+    enum { CHAINS = 4 }; /* a maximum has no order, so it need not wait for itself */
+    vec m[CHAINS * ATTN_NV], sum[ATTN_NV];
+    VEC_UNROLL
+    for (int i = 0; i < CHAINS * nv; i++) m[i] = vec_load(t->largest + 16 * (i % nv));
+    int64_t j = 0;
+    for (; j + CHAINS <= n; j += CHAINS) {
+        VEC_UNROLL
+        for (int i = 0; i < CHAINS * nv; i++) m[i] = vec_max(vec_load(t->p + (j + i / nv) * ATTN_LANES + 16 * (i % nv)), m[i]);
+    }
+    for (; j < n; j++) {
+        VEC_UNROLL
+        for (int v = 0; v < nv; v++) m[v] = vec_max(vec_load(t->p + j * ATTN_LANES + 16 * v), m[v]);
+    }
+    VEC_UNROLL
     for (int v = 0; v < nv; v++) {
-        float *p = t->p + 16 * v;
-        vec old = vec_load(t->largest + 16 * v), m = old, sum = vec_zero();
-        for (int64_t j = 0; j < n; j++) m = vec_max(vec_load(p + j * ATTN_LANES), m);
-        for (int64_t j = 0; j < n; j++) {
-            vec e = vec_exp(vec_sub(vec_load(p + j * ATTN_LANES), m));
-            vec_store(p + j * ATTN_LANES, e);
-            sum = vec_add(sum, e);
+        m[v] = vec_max(vec_max(m[v], m[nv + v]), vec_max(m[2 * nv + v], m[3 * nv + v]));
+        sum[v] = vec_zero();
+    }
+    for (j = 0; j < n; j++) {
+        VEC_UNROLL
+        for (int v = 0; v < nv; v++) {
+            float *p = t->p + j * ATTN_LANES + 16 * v;
+            vec e = vec_exp2(vec_sub(vec_load(p), m[v]));
+            vec_store(p, e);
+            sum[v] = vec_add(sum[v], e);
         }
-        vec shrink = vec_exp(vec_sub(old, m));
-        vec_store(t->largest + 16 * v, m);
+    }
+    VEC_UNROLL
+    for (int v = 0; v < nv; v++) {
+        vec shrink = vec_exp2(vec_sub(vec_load(t->largest + 16 * v), m[v]));
+        vec_store(t->largest + 16 * v, m[v]);
         vec_store(t->shrink + 16 * v, shrink);
-        vec_store(t->sum + 16 * v, vec_fma(vec_load(t->sum + 16 * v), shrink, sum));
+        vec_store(t->sum + 16 * v, vec_fma(vec_load(t->sum + 16 * v), shrink, sum[v]));
     }
 }
 
@@ -260,13 +308,14 @@ static void attn_tile(const attn *t, int64_t begin, int64_t end) {
         int blocks = (r.count + ATTN_MR - 1) / ATTN_MR;
         for (int j = 0; blocks > 0; blocks--) {
             int mr = (r.count - j + blocks - 1) / blocks;
-            attn_scores[nv - 1][mr - 1](r.k + j * r.k_stride, r.k_stride, t->qt, D, t->args->scale, p + j * ATTN_LANES);
+            attn_scores[nv - 1][mr - 1](r.k + j * r.k_stride, r.k_stride, t->qt, D, p + j * ATTN_LANES);
             j += mr;
         }
         key += r.count;
     }
     attn_adjust(t, begin, end, nv, sight);
-    attn_softmax(t, end - begin, nv);
+    if (nv == 1) attn_softmax(t, end - begin, 1);
+    else attn_softmax(t, end - begin, ATTN_NV);
     const float *shrink = t->shrink;
     for (int64_t key = begin; key < end;) {
         attn_run r = attn_keys(t, key, end);
@@ -291,7 +340,7 @@ static int32_t attn_clamp(int64_t x) { return x < INT32_MIN ? INT32_MIN : x > IN
 static void attn_panel(attn *t) {
     const kernel_attention_args *g = t->args;
     const int D = g->head_dim, nv = (t->rows + 15) / 16;
-    float sink = g->sinks ? g->sinks[t->head] : -INFINITY;
+    float sink = g->sinks ? g->sinks[t->head] * ATTN_LOG2E : -INFINITY;
     for (int i = 0; i < 16 * nv; i++) {
         int64_t r = t->row + (i < t->rows ? i : 0), at = g->positions ? g->positions[r] : t->kv_old + r - t->first;
         t->largest[i] = sink > -FLT_MAX ? sink : -FLT_MAX;
@@ -302,7 +351,8 @@ static void attn_panel(attn *t) {
     }
     for (int v = 0; v < nv; v++) {
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        attn_turn_in(g->q + (t->row + 16 * v) * g->q_stride + (int64_t)t->head * D, g->q_stride, rows, D, t->qt + 16 * v, ATTN_LANES);
+        attn_turn_in(g->q + (t->row + 16 * v) * g->q_stride + (int64_t)t->head * D, g->q_stride, rows, D, g->scale * ATTN_LOG2E,
+                     t->qt + 16 * v, ATTN_LANES);
     }
     memset(t->ot, 0, (size_t)D * ATTN_LANES * sizeof(float));
     for (int64_t key = 0; key < t->keys; key += KERNEL_KEY_TILE) {
@@ -311,9 +361,8 @@ static void attn_panel(attn *t) {
     for (int v = 0; v < nv; v++) {
         vec sum = vec_load(t->sum + 16 * v), zero = vec_zero();
         vec inverse = vec_div(vec_set1(1.0f), vec_select_lt(zero, sum, sum, vec_keep_nan(sum, vec_set1(1.0f)))); /* no key: 0 / 1 */
-        for (int d = 0; d < D; d++) vec_store(t->ot + d * ATTN_LANES + 16 * v, vec_mul(vec_load(t->ot + d * ATTN_LANES + 16 * v), inverse));
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        attn_turn_out(t->ot + 16 * v, ATTN_LANES, rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D, g->y_stride);
+        attn_turn_out(t->ot + 16 * v, ATTN_LANES, inverse, rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D, g->y_stride);
     }
 }
 

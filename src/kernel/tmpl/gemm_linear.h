@@ -19,6 +19,9 @@
 
 #define GEMM_NR (16 * GEMM_NV)
 #define GEMM_BLOCK_BYTES (384 * 1024) /* of x, beside a panel, in an L2 of 1 MiB */
+/* Bytes of the panel that are fetched ahead. The processor's own prefetcher starts anew on every page; on Zen 4 this takes
+ * K = 3072, where a panel does not stay in L2, from 78 to 87 % of the peak, and costs nothing elsewhere. */
+#define GEMM_AHEAD 4096
 
 typedef struct gemm_tile {
     const kernel_linear_args *args;
@@ -58,7 +61,8 @@ VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
     float out[GEMM_MR * GEMM_NR];
     VEC_UNROLL
     for (int i = 0; i < mr * GEMM_NV; i++) c[i] = vec_zero();
-    gemm_chain(c, mr, GEMM_NV, t->args->K, t->args->x + t->m * t->args->x_stride, t->args->x_stride, 1, t->b, GEMM_NR);
+    gemm_chain(c, mr, GEMM_NV, t->args->K, t->args->x + t->m * t->args->x_stride, t->args->x_stride, 1, t->b, GEMM_NR,
+               GEMM_AHEAD);
     VEC_UNROLL
     for (int v = 0; v < GEMM_NV; v++) {
         vec bias = gemm_bias(t, v);
@@ -129,7 +133,8 @@ static void gemm_few_rows(gemm_tile *t, int64_t rows, int64_t panel_floats) {
     int64_t step = rows == 1 ? 4 : 2; /* panels */
     while (t->n < t->n_hi) {
         bool all = t->n_hi - t->n > (step - 1) * GEMM_NR; /* else the last panels would lie outside the weight */
-        (all ? wide : gemm_tiles)[rows - 1](t);
+        if (all) wide[rows - 1](t);
+        else gemm_tiles[rows - 1](t);
         t->n += all ? step * GEMM_NR : GEMM_NR;
         t->b += all ? step * panel_floats : panel_floats;
     }

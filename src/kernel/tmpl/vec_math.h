@@ -12,13 +12,10 @@
 
 #include <float.h>
 
-/* 2^(x log2 e), relative error below 3e-7 for |x| < 1, growing as |x| 1e-7: the error of the product x log2 e, which a
- * softmax does not see. Exactly 1 at 0, exactly 0 below -87.7, infinity above 88.4. */
-VEC_INLINE vec vec_exp(vec x) {
+/* 2^z for z <= 128, relative error below 1.5e-7. Exactly 1 at 0, exactly 0 below -126.5, infinity from 127.5 on. */
+VEC_INLINE vec vec_exp2(vec z) {
     const vec magic = vec_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer, found in the low bits */
-    vec z = vec_mul(x, vec_set1(1.44269504f));
     z = vec_max(vec_set1(-127.0f), z);
-    z = vec_min(vec_set1(128.0f), z);
     vec t = vec_add(z, magic), r = vec_sub(z, vec_sub(t, magic)); /* r in [-0.5, 0.5] */
     vec p = vec_set1(0.00132647576f);
     p = vec_fma(p, r, vec_set1(0.0096715074f));
@@ -28,6 +25,9 @@ VEC_INLINE vec vec_exp(vec x) {
     p = vec_fma(p, r, vec_set1(1.0f));
     return vec_mul(p, vec_pow2(t));
 }
+
+/* The error of the product x log2 e adds |x| 1e-7. */
+VEC_INLINE vec vec_exp(vec x) { return vec_exp2(vec_min(vec_set1(128.0f), vec_mul(x, vec_set1(1.44269504f)))); }
 
 /* x Phi(x) = max(x, 0) - |x| Q(|x|), where Q is the tail of the normal distribution: a polynomial of degree 14 in
  * u = |x| / 2.625 - 1 whose error, times |x|, stays below 3.5e-7; from 5.25 on |x| Q is below 4e-7 and taken as 0. So
