@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: paths. Out: bytes (mapped, or read into the heap), and files that appear whole. Paths from hostile files go through
+ * base_file_open_beneath only.
+ */
+#include "base_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static nib_status open_error(const char *path, int e, nib_error *err) {
+    return base_error_set(err, e == ENOENT || e == ENOTDIR ? NIB_NOT_FOUND : NIB_IO, "%s: %s", path, strerror(e));
+}
+
+/* Reads the whole of fd; a file that shrinks while it is read is an error, not a short result. */
+static nib_status read_all(int fd, uint8_t *to, size_t size, const char *path, nib_error *err) {
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(fd, to + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return open_error(path, errno, err);
+        if (n == 0) return base_error_set(err, NIB_IO, "%s: the file became shorter while it was read", path);
+        done += (size_t)n;
+    }
+    return NIB_OK;
+}
+
+nib_status base_file_open(base_heap *heap, const char *path, bool private_read, base_file *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    memset(out, 0, sizeof *out);
+    out->heap = heap;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us before we see what it is */
+    if (fd < 0) return open_error(path, errno, err);
+    if (fstat(fd, &st) != 0) NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is a folder, not a file", path);
+    if (!S_ISREG(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is not a regular file", path);
+    out->path = base_strndup(heap, path, strlen(path));
+    if (!out->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "%s: out of memory", path);
+    out->size = (size_t)st.st_size;
+    if (out->size == 0) {
+        close(fd);
+        return NIB_OK;
+    }
+    if (private_read) {
+        uint8_t *block = base_alloc(heap, out->size);
+        if (!block) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "%s: out of memory for its %zu bytes", path, out->size);
+        out->data = block;
+        NIB_TRY(read_all(fd, block, out->size, path, err));
+    } else {
+        void *p = mmap(NULL, out->size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED) NIB_FAIL(err, NIB_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+        out->data = p;
+        out->mapped = true;
+    }
+    close(fd);
+    return NIB_OK;
+fail:
+    close(fd);
+    base_file_close(out);
+    return status;
+}
+
+void base_file_close(base_file *f) {
+    if (f->mapped) munmap((void *)(uintptr_t)f->data, f->size);
+    else if (f->heap) base_free(f->heap, (void *)(uintptr_t)f->data);
+    if (f->heap) base_free(f->heap, f->path);
+    memset(f, 0, sizeof *f);
+}
+
+void base_file_release(const base_file *f, const void *begin, size_t bytes) {
+    if (!f->mapped) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)begin + page - 1) / page * page, to = ((uintptr_t)begin + bytes) / page * page;
+    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/* True if `path` lies in the folder `dir`; both are real paths. */
+static bool lies_in(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    if (strncmp(path, dir, n) != 0) return false;
+    return path[n] == '/' || (n > 0 && dir[n - 1] == '/');
+}
+
+nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read, base_file *out,
+                                  nib_error *err) {
+    nib_status status = NIB_OK;
+    char *path = NULL, *real = NULL, *real_root = NULL, *real_sibling = NULL;
+    memset(out, 0, sizeof *out);
+    if (!relative[0] || relative[0] == '/') NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" must be relative to the model's folder", relative);
+    for (const char *p = relative; *p;) { /* refuse ".." as a component, even where it would lead back inside */
+        size_t n = strcspn(p, "/");
+        if (n == 2 && p[0] == '.' && p[1] == '.') NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" leaves the model's folder", relative);
+        p += n;
+        while (*p == '/') p++;
+    }
+    path = base_path_join(heap, root, relative);
+    if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    real = realpath(path, NULL);
+    if (!real) NIB_TRY(open_error(path, errno, err));
+    real_root = realpath(root, NULL);
+    if (!real_root) NIB_TRY(open_error(root, errno, err));
+    bool inside = lies_in(real, real_root);
+    if (!inside && sibling) { /* Hugging Face's cache: snapshots/<commit>/file -> ../../blobs/<hash>, side by side */
+        real_sibling = realpath(sibling, NULL);
+        char *slash = real_sibling ? strrchr(real_sibling, '/') : NULL;
+        if (slash) *slash = 0;
+        inside = slash && !lies_in(sibling, real_sibling) && lies_in(real, real_sibling);
+    }
+    if (!inside) NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" leads out of the model's folder", relative);
+    NIB_TRY(base_file_open(heap, real, private_read, out, err));
+fail:
+    base_free(heap, path);
+    free(real);
+    free(real_root);
+    free(real_sibling);
+    return status;
+}
+
+bool base_path_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool base_path_is_file(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+char *base_path_join(base_heap *heap, const char *dir, const char *name) {
+    size_t a = strlen(dir), b = strlen(name);
+    bool slash = a > 0 && dir[a - 1] == '/';
+    char *p = base_alloc(heap, a + b + 2);
+    if (!p) return NULL;
+    memcpy(p, dir, a);
+    if (!slash) p[a++] = '/';
+    memcpy(p + a, name, b + 1);
+    return p;
+}
+
+char *base_path_dir(base_heap *heap, const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return base_strndup(heap, ".", 1);
+    return base_strndup(heap, path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+struct base_writer {
+    base_heap *heap;
+    char *path, *temp;
+    int fd;
+};
+
+nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    *out = NULL;
+    base_writer *w = base_calloc(heap, 1, sizeof *w);
+    if (!w) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    w->heap = heap;
+    w->fd = -1;
+    w->path = base_strndup(heap, path, strlen(path));
+    w->temp = base_alloc(heap, strlen(path) + 16);
+    if (!w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (base_path_is_dir(path)) NIB_FAIL(err, NIB_IO, "%s: is a folder", path);
+    sprintf(w->temp, "%s.XXXXXX", path);
+    w->fd = mkstemp(w->temp);
+    if (w->fd < 0) {
+        int e = errno;
+        w->temp[0] = 0; /* nothing to remove */
+        NIB_FAIL(err, NIB_IO, "%s: cannot be written: %s", path, strerror(e));
+    }
+    struct stat st; /* keep an existing file's permissions; else what the umask grants */
+    mode_t mask = umask(0);
+    umask(mask);
+    if (fchmod(w->fd, stat(path, &st) == 0 ? (st.st_mode & 0777) : (mode_t)(0666 & ~mask)) != 0)
+        NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
+    *out = w;
+    return NIB_OK;
+fail:
+    base_writer_abort(w);
+    return status;
+}
+
+nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_error *err) {
+    const char *p = bytes;
+    while (n) {
+        ssize_t k = write(w->fd, p, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+        p += k;
+        n -= (size_t)k;
+    }
+    return NIB_OK;
+}
+
+nib_status base_writer_rewind(base_writer *w, nib_error *err) {
+    if (lseek(w->fd, 0, SEEK_SET) == 0) return NIB_OK;
+    return base_error_set(err, NIB_IO, "%s: %s", w->path, strerror(errno));
+}
+
+nib_status base_writer_commit(base_writer *w, nib_error *err) {
+    nib_status status = NIB_OK;
+    int e = 0;
+    if (fsync(w->fd) != 0 && errno != EINVAL) e = errno;
+    if (close(w->fd) != 0 && !e) e = errno;
+    w->fd = -1;
+    if (!e && rename(w->temp, w->path) != 0) e = errno;
+    if (e) status = base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(e));
+    else w->temp[0] = 0;
+    base_writer_abort(w);
+    return status;
+}
+
+void base_writer_abort(base_writer *w) {
+    if (!w) return;
+    if (w->fd >= 0) close(w->fd);
+    if (w->temp && w->temp[0]) unlink(w->temp);
+    base_free(w->heap, w->temp);
+    base_free(w->heap, w->path);
+    base_free(w->heap, w);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Heap: each block carries its size in a header of BASE_ALIGN bytes in front of it, so that freeing can count.
+ *
+ *     | size ........ | block (aligned to 64) ... |
+ *
+ * Arena: blocks of growing size, newest first.
+ */
+#include "base_mem.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *libc_allocate(void *user, size_t bytes) {
+    void *p = NULL;
+    return posix_memalign(&p, BASE_ALIGN, bytes) == 0 ? p : NULL;
+}
+static void libc_release(void *user, void *p, size_t bytes) { free(p); }
+
+void base_heap_init(base_heap *heap, const nib_runtime_options *options) {
+    memset(heap, 0, sizeof *heap);
+    heap->allocate = libc_allocate;
+    heap->release = libc_release;
+    if (options) {
+        heap->limit = options->memory_limit;
+        if (options->allocate && options->release) {
+            heap->allocate = options->allocate;
+            heap->release = options->release;
+            heap->user = options->alloc_user;
+        }
+    }
+}
+
+/* Reserves `bytes` under the ceiling before they are taken. */
+static bool reserve(base_heap *heap, size_t bytes) {
+    size_t now = atomic_load_explicit(&heap->current, memory_order_relaxed), next;
+    do {
+        if (bytes > SIZE_MAX - now) return false;
+        next = now + bytes;
+        if (heap->limit && next > heap->limit) return false;
+    } while (!atomic_compare_exchange_weak(&heap->current, &now, next));
+    size_t peak = atomic_load_explicit(&heap->peak, memory_order_relaxed);
+    while (peak < next && !atomic_compare_exchange_weak(&heap->peak, &peak, next)) {}
+    return true;
+}
+
+void *base_alloc(base_heap *heap, size_t bytes) {
+    if (bytes > SIZE_MAX - BASE_ALIGN * 2) return NULL;
+    size_t total = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN + BASE_ALIGN;
+    if (!reserve(heap, total)) return NULL;
+    char *block = heap->allocate(heap->user, total);
+    if (!block) {
+        atomic_fetch_sub(&heap->current, total);
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&heap->allocations, 1, memory_order_relaxed);
+    memcpy(block, &total, sizeof total);
+    return block + BASE_ALIGN;
+}
+
+void *base_calloc(base_heap *heap, size_t count, size_t size) {
+    size_t bytes;
+    if (!base_mul_size(count, size, &bytes)) return NULL;
+    void *p = base_alloc(heap, bytes);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+static size_t block_total(const void *block) {
+    size_t total;
+    memcpy(&total, (const char *)block - BASE_ALIGN, sizeof total);
+    return total;
+}
+
+void *base_realloc(base_heap *heap, void *block, size_t bytes) {
+    if (!block) return base_alloc(heap, bytes);
+    size_t old = block_total(block) - BASE_ALIGN;
+    if (bytes <= old && bytes > old / 2) return block;
+    void *p = base_alloc(heap, bytes);
+    if (!p) return NULL;
+    memcpy(p, block, old < bytes ? old : bytes);
+    base_free(heap, block);
+    return p;
+}
+
+void base_free(base_heap *heap, void *block) {
+    if (!block) return;
+    size_t total = block_total(block);
+    heap->release(heap->user, (char *)block - BASE_ALIGN, total);
+    atomic_fetch_sub(&heap->current, total);
+}
+
+char *base_strndup(base_heap *heap, const char *text, size_t length) {
+    if (length == SIZE_MAX) return NULL;
+    char *p = base_alloc(heap, length + 1);
+    if (!p) return NULL;
+    if (length) memcpy(p, text, length);
+    p[length] = 0;
+    return p;
+}
+
+bool base_grow(base_heap *heap, void **array, size_t *capacity, size_t need, size_t element) {
+    if (need <= *capacity) return true;
+    size_t want = *capacity ? *capacity : 8, bytes;
+    while (want < need) {
+        if (want > SIZE_MAX / 2) return false;
+        want *= 2;
+    }
+    if (!base_mul_size(want, element, &bytes)) return false;
+    void *p = base_realloc(heap, *array, bytes);
+    if (!p) return false;
+    *array = p;
+    *capacity = want;
+    return true;
+}
+
+struct base_arena_block {
+    struct base_arena_block *next;
+    size_t used, size; /* of the bytes that follow, counted from the struct's begin */
+};
+
+#define ARENA_FIRST 16384
+#define ARENA_MOST (4u << 20)
+
+void base_arena_init(base_arena *arena, base_heap *heap) {
+    arena->heap = heap;
+    arena->blocks = NULL;
+    arena->bytes = 0;
+}
+
+void base_arena_free(base_arena *arena) {
+    struct base_arena_block *b = arena->blocks;
+    while (b) {
+        struct base_arena_block *next = b->next;
+        base_free(arena->heap, b);
+        b = next;
+    }
+    arena->blocks = NULL;
+    arena->bytes = 0;
+}
+
+void *base_arena_alloc(base_arena *arena, size_t bytes) {
+    size_t align = bytes >= BASE_ALIGN ? BASE_ALIGN : 16;
+    if (bytes > SIZE_MAX / 2) return NULL;
+    if (bytes == 0) bytes = 1;
+    struct base_arena_block *b = arena->blocks;
+    size_t at = b ? (b->used + align - 1) / align * align : 0;
+    if (!b || at > b->size || b->size - at < bytes) {
+        size_t header = BASE_ALIGN, grow = b ? b->size * 2 : ARENA_FIRST;
+        if (grow > ARENA_MOST) grow = ARENA_MOST;
+        size_t size = bytes > grow / 4 ? bytes + header : grow;
+        struct base_arena_block *fresh = base_alloc(arena->heap, size);
+        if (!fresh) return NULL;
+        fresh->size = size;
+        fresh->used = header;
+        if (b && size != grow) { /* a large block on its own: keep filling the current one */
+            fresh->next = b->next;
+            b->next = fresh;
+        } else {
+            fresh->next = b;
+            arena->blocks = fresh;
+        }
+        b = fresh;
+        at = header;
+    }
+    b->used = at + bytes;
+    arena->bytes += bytes;
+    return (char *)b + at;
+}
+
+void *base_arena_calloc(base_arena *arena, size_t count, size_t size) {
+    size_t bytes;
+    if (!base_mul_size(count, size, &bytes)) return NULL;
+    void *p = base_arena_alloc(arena, bytes);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+char *base_arena_strndup(base_arena *arena, const char *text, size_t length) {
+    if (length == SIZE_MAX) return NULL;
+    char *p = base_arena_alloc(arena, length + 1);
+    if (!p) return NULL;
+    if (length) memcpy(p, text, length);
+    p[length] = 0;
+    return p;
+}
+
+char *base_arena_printf(base_arena *arena, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *p = n < 0 ? NULL : base_arena_alloc(arena, (size_t)n + 1);
+    if (p) vsnprintf(p, (size_t)n + 1, format, again);
+    va_end(again);
+    return p;
+}
+
+bool base_mul_size(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+bool base_add_size(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
+bool base_mul_i64(int64_t a, int64_t b, int64_t *out) { return !__builtin_mul_overflow(a, b, out); }

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One pool, many callers. A job lives on its caller's stack and hangs in the pool's list while it has tasks to give; a worker
+ * joins it under the lock (which gives it a slot), takes task after task with one atomic add, and leaves. The caller takes
+ * tasks too, unhooks the job, and waits until the last worker has left.
+ *
+ * An idle worker first watches the job counter for a bounded number of pauses (about 20 microseconds: what a fork-join
+ * between two layers needs; with shared cores a long spin costs others milliseconds), then sleeps on a condition.
+ */
+#include "base_pool.h"
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <string.h>
+
+#define SPIN_PAUSES 400
+
+static inline void cpu_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+typedef struct job {
+    base_task_fn fn;
+    void *arg;
+    size_t n;
+    _Atomic size_t next; /* the task to take */
+    int slots;           /* given so far, the caller's 0 included; guarded by the lock */
+    int inside;          /* workers that joined and have not left; guarded by the lock */
+    bool listed;
+    struct job *link;
+} job;
+
+struct base_pool {
+    base_heap *heap;
+    pthread_mutex_t lock;
+    pthread_cond_t wake, left;
+    job *jobs;
+    _Atomic unsigned epoch; /* counts jobs added: what spinning workers watch */
+    bool stop;
+    int threads;
+    pthread_t *workers;
+};
+
+static void unlist(base_pool *p, job *j) {
+    for (job **at = &p->jobs; j->listed && *at; at = &(*at)->link)
+        if (*at == j) {
+            *at = j->link;
+            j->listed = false;
+            break;
+        }
+}
+
+static void take_tasks(job *j, int slot) {
+    for (;;) {
+        size_t i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed);
+        if (i >= j->n) return;
+        j->fn(j->arg, i, slot);
+    }
+}
+
+static void *worker(void *arg) {
+    base_pool *p = arg;
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        job *j = p->jobs;
+        if (j) {
+            int slot = j->slots++;
+            j->inside++;
+            if (j->slots >= p->threads) unlist(p, j); /* every slot is taken */
+            pthread_mutex_unlock(&p->lock);
+            take_tasks(j, slot);
+            pthread_mutex_lock(&p->lock);
+            unlist(p, j);
+            if (--j->inside == 0) pthread_cond_broadcast(&p->left);
+            continue;
+        }
+        if (p->stop) break;
+        unsigned seen = atomic_load(&p->epoch);
+        pthread_mutex_unlock(&p->lock);
+        for (int i = 0; i < SPIN_PAUSES && atomic_load_explicit(&p->epoch, memory_order_acquire) == seen; i++) cpu_pause();
+        pthread_mutex_lock(&p->lock);
+        while (!p->jobs && !p->stop) pthread_cond_wait(&p->wake, &p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+nib_status base_pool_create(base_heap *heap, int threads, base_pool **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    *out = NULL;
+    base_pool *p = base_calloc(heap, 1, sizeof *p);
+    if (!p) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the thread pool");
+    p->heap = heap;
+    p->threads = 1;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->left, NULL);
+    p->workers = base_calloc(heap, (size_t)threads, sizeof *p->workers);
+    if (!p->workers) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the thread pool");
+    while (p->threads < threads) {
+        /* A machine that gives fewer threads gets a smaller pool: the work is the same, bits too. */
+        if (pthread_create(&p->workers[p->threads - 1], NULL, worker, p) != 0) break;
+        pthread_mutex_lock(&p->lock);
+        p->threads++;
+        pthread_mutex_unlock(&p->lock);
+    }
+    *out = p;
+    return NIB_OK;
+fail:
+    base_pool_free(p);
+    return status;
+}
+
+void base_pool_free(base_pool *p) {
+    if (!p) return;
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i + 1 < p->threads; i++) pthread_join(p->workers[i], NULL);
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->wake);
+    pthread_cond_destroy(&p->left);
+    base_free(p->heap, p->workers);
+    base_free(p->heap, p);
+}
+
+int base_pool_threads(const base_pool *p) { return p->threads; }
+
+void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
+    job j = {.fn = fn, .arg = arg, .n = n, .slots = 1};
+    if (n == 0) return;
+    if (n == 1 || p->threads == 1) {
+        for (size_t i = 0; i < n; i++) fn(arg, i, 0);
+        return;
+    }
+    pthread_mutex_lock(&p->lock);
+    job **end = &p->jobs; /* first come, first served */
+    while (*end) end = &(*end)->link;
+    *end = &j;
+    j.listed = true;
+    atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
+    if (n - 1 >= (size_t)p->threads - 1) pthread_cond_broadcast(&p->wake);
+    else
+        for (size_t i = 1; i < n; i++) pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    take_tasks(&j, 0);
+    pthread_mutex_lock(&p->lock);
+    unlist(p, &j);
+    while (j.inside) pthread_cond_wait(&p->left, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- teams: a job with one task per member. Members never wait for one that has not come: the barrier counts those who
+ * joined before the first barrier was passed. To keep that simple, joining closes when the caller starts. */
+
+struct base_team {
+    base_team_fn fn;
+    void *arg;
+    int wanted;
+    _Atomic int joined;  /* members so far */
+    _Atomic int closed;  /* no more may join; size is final */
+    _Atomic int size;
+    _Atomic int arrived;
+    _Atomic unsigned phase;
+};
+
+static void team_member(void *arg, size_t i, int slot) {
+    base_team *t = arg;
+    int member;
+    if (i == 0) { /* the caller, or whoever was first, gives the others a moment to come, then closes the door */
+        member = atomic_fetch_add(&t->joined, 1);
+        for (int s = 0; s < SPIN_PAUSES * 4 && atomic_load(&t->joined) < t->wanted; s++) cpu_pause();
+        atomic_store(&t->closed, 1);
+        int n = atomic_fetch_add(&t->joined, 1 << 16) & 0xffff;
+        atomic_store_explicit(&t->size, n, memory_order_release);
+    } else {
+        member = atomic_load(&t->joined);
+        for (;;) {
+            if (member >> 16 || atomic_load(&t->closed)) return; /* too late: this step runs without us */
+            if (atomic_compare_exchange_weak(&t->joined, &member, member + 1)) break;
+        }
+        int spins = 0;
+        while (atomic_load_explicit(&t->size, memory_order_acquire) == 0) {
+            cpu_pause();
+            if (++spins > SPIN_PAUSES * 8) sched_yield();
+        }
+    }
+    t->fn(t->arg, t, member & 0xffff);
+}
+
+void base_pool_team(base_pool *p, int wanted, base_team_fn fn, void *arg) {
+    base_team t = {.fn = fn, .arg = arg};
+    t.wanted = wanted < p->threads ? wanted : p->threads;
+    if (t.wanted < 1) t.wanted = 1;
+    base_pool_run(p, (size_t)t.wanted, team_member, &t);
+}
+
+int base_team_size(const base_team *t) { return atomic_load((_Atomic int *)(uintptr_t)&t->size); }
+
+void base_team_barrier(base_team *t) {
+    int n = base_team_size(t);
+    if (n == 1) return;
+    unsigned phase = atomic_load(&t->phase);
+    if (atomic_fetch_add(&t->arrived, 1) == n - 1) {
+        atomic_store(&t->arrived, 0);
+        atomic_store_explicit(&t->phase, phase + 1, memory_order_release);
+        return;
+    }
+    for (int spins = 0; atomic_load_explicit(&t->phase, memory_order_acquire) == phase; spins++) {
+        cpu_pause();
+        if (spins > SPIN_PAUSES * 4) sched_yield(); /* more threads than free cores: let the one we wait for run */
+    }
+}
+
+struct base_mutex {
+    pthread_mutex_t m;
+};
+
+base_mutex *base_mutex_create(base_heap *heap) {
+    base_mutex *m = base_alloc(heap, sizeof *m);
+    if (m) pthread_mutex_init(&m->m, NULL);
+    return m;
+}
+
+void base_mutex_free(base_heap *heap, base_mutex *m) {
+    if (!m) return;
+    pthread_mutex_destroy(&m->m);
+    base_free(heap, m);
+}
+
+void base_mutex_lock(base_mutex *m) { pthread_mutex_lock(&m->m); }
+void base_mutex_unlock(base_mutex *m) { pthread_mutex_unlock(&m->m); }
+
+double base_clock(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: a graph. Out: OK, or which rule it breaks and where. A broken rule in a graph just loaded is the file's fault; after
+ * a pass it is ours.
+ */
+#include "graph.h"
+#include <string.h>
+
+static nib_status broken(nib_error *err, const graph_node *n, const char *rule, const char *what) {
+    nib_status status = base_error_set(err, NIB_BAD_MODEL, "%s: %s", rule, what ? what : "");
+    base_error_at_node(err, n ? (n->name[0] ? n->name : n->op) : NULL);
+    return status;
+}
+
+typedef struct scope {
+    const struct scope *outer;
+    const graph *g;
+    uint8_t *defined; /* by value id */
+} scope;
+
+static bool is_defined(const scope *s, const graph_value *v) {
+    for (; s; s = s->outer)
+        if (v->id < s->g->value_limit && graph_find_value(s->g, v->name) == v) return s->defined[v->id] != 0;
+    return false;
+}
+
+static nib_status verify_scope(const graph *g, const scope *outer, nib_error *err);
+
+static nib_status verify_node(const graph *g, const graph_node *n, scope *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    if (n->owner != g) return broken(err, n, "node belongs to another graph", n->op);
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_use *u = &n->inputs[i];
+        if (u->node != n || u->index != i) return broken(err, n, "use does not know its node", n->op);
+        if (!u->value) continue;
+        if (!is_defined(s, u->value)) return broken(err, n, "input is used before it is defined", u->value->name);
+        bool listed = false;
+        for (const graph_use *l = u->value->uses; l && !listed; l = l->next) listed = l == u;
+        if (!listed) return broken(err, n, "use is not in its value's list", u->value->name);
+    }
+    for (int i = 0; i < n->n_attrs; i++) {
+        const graph_attr *a = &n->attrs[i];
+        if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(verify_scope(a->u.graph, s, err));
+        for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(verify_scope(a->u.graphs[k], s, err));
+    }
+    for (int i = 0; i < n->n_outputs; i++) {
+        const graph_value *v = n->outputs[i];
+        if (!v) continue;
+        if (v->producer != n || v->producer_index != i) return broken(err, n, "value has two producers", v->name);
+        if (v->constant || v->is_input) return broken(err, n, "input or constant is written", v->name);
+        if (s->defined[v->id]) return broken(err, n, "value is defined twice", v->name);
+        s->defined[v->id] = 1;
+    }
+fail:
+    return status;
+}
+
+static nib_status verify_scope(const graph *g, const scope *outer, nib_error *err) {
+    nib_status status = NIB_OK;
+    scope s = {.outer = outer, .g = g};
+    if (g->depth > GRAPH_MAX_DEPTH) return base_error_set(err, NIB_LIMIT, "graphs are nested deeper than %d", GRAPH_MAX_DEPTH);
+    s.defined = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
+    if (!s.defined) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory while checking a graph");
+    for (int i = 0; i < g->n_inputs; i++) {
+        if (s.defined[g->inputs[i]->id]) NIB_TRY(broken(err, NULL, "input is listed twice", g->inputs[i]->name));
+        s.defined[g->inputs[i]->id] = 1;
+    }
+    for (int i = 0; i < g->n_constants; i++) {
+        if (!g->constants[i]->constant) NIB_TRY(broken(err, NULL, "constant has no data", g->constants[i]->name));
+        s.defined[g->constants[i]->id] = 1;
+    }
+    int count = 0;
+    for (const graph_node *n = g->first; n; n = n->next, count++) NIB_TRY(verify_node(g, n, &s, err));
+    if (count != g->node_count) NIB_TRY(broken(err, NULL, "the node count is wrong", g->name));
+    for (int i = 0; i < g->n_outputs; i++)
+        if (!is_defined(&s, g->outputs[i])) NIB_TRY(broken(err, NULL, "output is never defined", g->outputs[i]->name));
+fail:
+    base_free(g->heap, s.defined);
+    return status;
+}
+
+nib_status graph_verify(const graph *g, nib_error *err) { return verify_scope(g, NULL, err); }
