@@ -96,7 +96,7 @@ static double floor_mod(double x, double y) {
 #define OP_NAME prelu
 #define OP_F(W, x, y) ((x) < 0 ? (x) * (y) : (x))
 #define OP_I(x, y) ((x) < 0 ? WRAP(*, x, y) : (x))
-#define OP_U(x, y) (x)
+#define OP_U(x, y) ((void)(y), (x))
 #include "op_binary.inc"
 
 #define OP_NAME bit_and

@@ -102,7 +102,7 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
     } while (0)
 
 extern const op op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
-    op_family_move[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[],
+    op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[],
     op_family_quant[];
 
 #endif

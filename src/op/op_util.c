@@ -229,7 +229,14 @@ bool op_nonnegative(const op_infer *c, graph_dim d) {
     if (!d) return false;
     if (graph_dim_is_const(d, &v)) return v >= 0;
     if (graph_dim_is_symbol(d)) return true; /* symbols are sizes */
-    return graph_dim_max(OP_SYMS(c), d, op_const(c, 0)) == d;
+    /* An expression written without a minus sign is made of sizes by sums, products, quotients, minima and maxima only. A
+     * symbol whose name has one just fails to be proven. */
+    base_str text;
+    base_str_init(&text, c->g->heap);
+    graph_dim_print(d, &text);
+    bool proven = !text.failed && text.data && !strchr(text.data, '-') && !strchr(text.data, '?');
+    base_str_free(&text);
+    return proven;
 }
 
 bool op_in_data(const op_infer *c, int i, graph_dim *out, int *count) {
@@ -326,15 +333,20 @@ nib_status op_set_data(op_infer *c, int i, const graph_dim *data, int count) {
     return NIB_OK;
 }
 
-/* Two dims of a broadcast. Beyond graph_dim_broadcast: where one is min(other, n) with a constant n > 1, the broadcast is
- * only valid when they are equal or both 1, so it is `other` (a table of positions cut to the sequence's length). */
+/* Is d = min(other, n) with a constant n > 1? With every symbol immense such a d is n, which names the only candidate. */
+static bool is_cut_of(graph_symtab *t, graph_dim d, graph_dim other) {
+    int64_t values[64], n;
+    int count = graph_symbol_count(t) < 64 ? graph_symbol_count(t) : 64;
+    for (int i = 0; i < count; i++) values[i] = INT32_MAX;
+    return graph_dim_eval(d, values, count, &n) && n > 1 && graph_dim_min(t, other, graph_dim_const(t, n)) == d;
+}
+
+/* Two dims of a broadcast. Beyond graph_dim_broadcast: where one is the other cut at a constant beyond 1, the broadcast is
+ * only valid when they are equal, so it is the uncut one (a table of positions cut to the sequence's length). */
 static graph_dim broadcast_dim(graph_symtab *t, graph_dim a, graph_dim b) {
     graph_dim d = graph_dim_broadcast(t, a, b);
-    if (d || !a || !b) return d;
-    graph_dim least = graph_dim_min(t, a, b);
-    if (least && least == a) return b;
-    if (least && least == b) return a;
-    return NULL;
+    if (d || !a || !b || graph_dim_is_const(a, NULL) || graph_dim_is_const(b, NULL)) return d;
+    return is_cut_of(t, a, b) ? b : is_cut_of(t, b, a) ? a : NULL;
 }
 
 int op_broadcast(graph_symtab *t, const graph_type *a, const graph_type *b, graph_dim *out) {
