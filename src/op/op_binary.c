@@ -29,8 +29,14 @@ static int64_t pow_i(int64_t x, int64_t y) {
     if (y < 0) return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;
     return (int64_t)pow_u((uint64_t)x, (uint64_t)y);
 }
+/* The shift is read as an unsigned number: one that is negative or beyond the width moves every bit out. To the right a
+ * negative number is filled with ones. */
 static uint64_t shift_left(uint64_t x, uint64_t y) { return y > 63 ? 0 : x << y; }
 static uint64_t shift_right(uint64_t x, uint64_t y) { return y > 63 ? 0 : x >> y; }
+static int64_t shift_right_signed(int64_t x, uint64_t y) {
+    uint64_t moved = shift_right(x < 0 ? ~(uint64_t)x : (uint64_t)x, y);
+    return (int64_t)(x < 0 ? ~moved : moved);
+}
 
 #define OP_NAME add
 #define OP_F(W, x, y) ((x) + (y))
@@ -120,7 +126,7 @@ static double floor_mod(double x, double y) {
 #include "op_binary.inc"
 
 #define OP_NAME right
-#define OP_I(x, y) ((int64_t)shift_right((uint64_t)(x), (uint64_t)(y)))
+#define OP_I(x, y) shift_right_signed(x, (uint64_t)(y))
 #define OP_U(x, y) shift_right(x, y)
 #include "op_binary.inc"
 

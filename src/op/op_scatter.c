@@ -171,6 +171,11 @@ static nib_status infer_one_hot(op_infer *c) {
     int axis = op_axis(graph_attr_int(c->node, "axis", -1), x->rank + 1);
     if (axis < 0) return op_fail(c, NIB_SHAPE, "axis out of range");
     bool known = op_in_data(c, 1, depth, &n) && n == 1;
+    double number;
+    if (!known && op_in(c, 1) && graph_scalar(op_in(c, 1), &number) && number >= 0 && number < 9e15) { /* of another type */
+        depth[0] = op_const(c, (int64_t)number);
+        known = true;
+    }
     for (int i = 0, k = 0; i <= x->rank; i++) dims[i] = i == axis ? (known ? depth[0] : NULL) : x->dims[k++];
     return op_set(c, 0, dtype, x->rank + 1, dims);
 }
