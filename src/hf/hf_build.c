@@ -78,7 +78,10 @@ graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t co
         hf_refuse(b, NIB_UNSUPPORTED, "the weight %s is of type %s", full, nib_dtype_name(t->dtype));
         return NULL;
     }
-    graph_value *cast = hf_op1(b, "Cast", hf_path(b, "%s.f32", name), v);
+    const char *cast_name = hf_path(b, "%s.f32", name);
+    graph_value *cast = graph_find_value(b->g, cast_name);
+    if (cast) return cast;
+    cast = hf_op1(b, "Cast", cast_name, v);
     if (cast && graph_set_int(cast->producer, "to", NIB_DTYPE_F32) != NIB_OK) made(b, NULL);
     return made(b, cast);
 }

@@ -193,6 +193,16 @@ fail:
     return status;
 }
 
+/* Every tensor that the index lists must be in some shard: a shard that lost one is not a smaller model. */
+static nib_status check_index(const hf_weights *w, yyjson_val *index, nib_error *err) {
+    yyjson_obj_iter iter = yyjson_obj_iter_with(yyjson_obj_get(index, "weight_map"));
+    for (yyjson_val *key = yyjson_obj_iter_next(&iter); key; key = yyjson_obj_iter_next(&iter)) {
+        if (!hf_weights_find(w, yyjson_get_str(key)))
+            return base_error_set(err, NIB_BAD_MODEL, "model.safetensors.index.json lists %s, which no shard has", yyjson_get_str(key));
+    }
+    return NIB_OK;
+}
+
 nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **out, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *index = NULL;
@@ -219,6 +229,7 @@ nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **o
         if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0)
             NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s is there twice", w->entries[i].name);
     }
+    if (index) NIB_TRY(check_index(w, yyjson_doc_get_root(index), err));
     *out = w;
     w = NULL;
 fail:
