@@ -12,7 +12,7 @@ static nib_status load_bytes(nib_runtime *r, wire_msg m) {
     uint8_t *exact = malloc(m.size ? m.size : 1);
     graph *g = NULL;
     size_t before = r->heap.current;
-    memcpy(exact, m.data, m.size);
+    if (m.size > 0) memcpy(exact, m.data, m.size);
     memset(&last, 0, sizeof last);
     nib_status status = onnx_load_memory(r, exact, m.size, &g, &last);
     assert_true((status == NIB_OK) == (g != NULL));
@@ -246,7 +246,7 @@ static void functions(void **state) {
 
     m = model_calling("f0"); /* each calls the next 16 times: 16^8 nodes */
     for (int i = 0; i < 8; i++) {
-        char name[8], next[8];
+        char name[16], next[16];
         snprintf(name, sizeof name, "f%d", i);
         snprintf(next, sizeof next, i == 7 ? "Relu" : "f%d", i + 1);
         wm_add(&m, 25, function(name, next, 16));
