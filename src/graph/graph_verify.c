@@ -34,8 +34,7 @@ static nib_status verify_node(const graph *g, const graph_node *n, scope *s, nib
         if (u->node != n || u->index != i) return broken(err, n, "use does not know its node", n->op);
         if (!u->value) continue;
         if (!is_defined(s, u->value)) return broken(err, n, "input is used before it is defined", u->value->name);
-        bool listed = false;
-        for (const graph_use *l = u->value->uses; l && !listed; l = l->next) listed = l == u;
+        bool listed = (u->prev ? u->prev->next == u : u->value->uses == u) && (!u->next || u->next->prev == u);
         if (!listed) return broken(err, n, "use is not in its value's list", u->value->name);
     }
     for (int i = 0; i < n->n_attrs; i++) {

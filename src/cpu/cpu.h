@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The device `cpu`: claims every operator that has an eval, and runs the fused ones with kernels. Inside: one compiler per
+ * operator (cpu_compile), a cache of packed weights, and eval as the fallback.
+ */
+#ifndef CPU_H
+#define CPU_H
+
+#include "op/op_nib.h"
+#include "plan/device.h"
+
+/* Opens the device; it keeps a reference to the runtime. Closed with table->close. */
+nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err);
+
+/* ---- inside the room */
+typedef struct cpu_weight { /* a weight packed for one kernel */
+    struct cpu_weight *next;
+    const void *source; /* the constant's bytes: the key, with trans and the kernel */
+    bool trans;
+    const kernel_linear *kernel;
+    void *packed;
+    size_t bytes;
+} cpu_weight;
+
+typedef struct cpu_device {
+    struct device base;
+    kernels kernels;
+    cpu_weight *weights; /* guarded by lock */
+    base_mutex *lock;
+} cpu_device;
+
+typedef struct cpu_compile {
+    cpu_device *d;
+    plan *p;
+    const graph_node *node;
+    plan_step *step;
+    const char *why; /* a compiler that says no leaves its reason here */
+    nib_error *err;
+} cpu_compile;
+
+/* Each returns NIB_OK with step->run set, or NIB_OK with step->run NULL and c->why: eval runs it then. */
+nib_status cpu_compile_linear(cpu_compile *c);
+nib_status cpu_compile_norm(cpu_compile *c);
+nib_status cpu_compile_embed(cpu_compile *c);
+nib_status cpu_compile_attention(cpu_compile *c);
+nib_status cpu_compile_pool(cpu_compile *c);
+nib_status cpu_compile_lp_norm(cpu_compile *c);
+nib_status cpu_compile_eval(cpu_compile *c); /* never says no */
+
+/* The packed form of weight w [K, N] (trans: [N, K]); made once per device and kernel, on all threads. */
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel, const void **packed, nib_error *err);
+size_t cpu_weight_bytes(const struct device *d);
+void cpu_weights_free(cpu_device *d);
+
+/* Product of all dims but the last; NULL if unknown. */
+graph_dim cpu_rows(const graph_value *v, graph_symtab *t);
+/* All threads of the group see the value's rows 0 .. at this address. */
+static inline const void *cpu_in(const plan_lane *lane, const graph_node *n, int i, int64_t row) { return plan_row(lane, n->inputs[i].value->id, row); }
+
+#endif

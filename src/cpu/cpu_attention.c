@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.Attention on the cpu, over texts x heads. In: rows q, k, v and either offsets (packed) or a padded batch with an
+ * additive bias. Out: rows like q. One part of the range is one head of one text.
+ */
+#include "cpu.h"
+#include <string.h>
+
+typedef struct attention {
+    const kernels *k;
+    kernel_attention_args args;
+    int q, key, value, y, bias, offsets, positions; /* value ids or -1 */
+    int64_t q_width, kv_width;
+} attention;
+
+/* Strides of a bias [B|1, H|1, S|1, S] of rank <= 4. */
+static void bias_strides(const graph_tensor *t, kernel_attention_args *a) {
+    int64_t dims[4] = {1, 1, 1, 1}, stride = 1, strides[4];
+    for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
+    for (int i = 3; i >= 0; i--) {
+        strides[i] = dims[i] == 1 ? 0 : stride;
+        stride *= dims[i];
+    }
+    a->bias = t->data;
+    a->bias_text_stride = strides[0];
+    a->bias_head_stride = strides[1];
+    a->bias_row_stride = strides[2];
+}
+
+static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const attention *s = step->state;
+    const plan_slot *slots = lane->group->slots;
+    kernel_attention_args a = s->args;
+    const int64_t *offsets = s->offsets >= 0 ? slots[s->offsets].t.data : NULL;
+    int64_t S = offsets ? 0 : slots[s->q].t.dims[1];
+    a.q = (const float *)plan_row(lane, s->q, 0);
+    a.k = (const float *)plan_row(lane, s->key, 0);
+    a.v = (const float *)plan_row(lane, s->value, 0);
+    a.y = (float *)plan_row(lane, s->y, 0);
+    if (s->positions >= 0) a.positions = slots[s->positions].t.data;
+    if (s->bias >= 0) {
+        const graph_tensor *t = &slots[s->bias].t;
+        if (t->rank > 0 && t->dims[t->rank - 1] != S) return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the scores");
+        bias_strides(t, &a);
+    }
+    for (int64_t part = lo; part < hi; part++) {
+        int64_t b = part / a.heads, first = offsets ? offsets[b] : b * S, n = offsets ? offsets[b + 1] - first : S;
+        s->k->attention_f32(&a, b, first, n, 0, (int)(part % a.heads), first, first + n, lane->scratch);
+    }
+    return NIB_OK;
+}
+
+/* The bias as the kernel can read it: its last axis is the keys'. */
+static bool bias_fits(const graph_value *bias, const graph_value *q) {
+    const graph_type *t = &bias->type;
+    if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return false;
+    graph_dim full[4] = {q->type.dims[0], NULL, q->type.dims[1], q->type.dims[1]};
+    int64_t d;
+    for (int i = 0; i < t->rank; i++) {
+        int axis = 4 - t->rank + i;
+        bool one = graph_dim_is_const(t->dims[i], &d) && d == 1 && axis != 3;
+        if (axis != 1 && !one && t->dims[i] != full[axis]) return false;
+    }
+    return true;
+}
+
+nib_status cpu_compile_attention(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *q = n->inputs[0].value, *k = n->inputs[1].value, *v = n->inputs[2].value, *in[6] = {NULL};
+    for (int i = 0; i < n->n_inputs && i < 6; i++) in[i] = n->inputs[i].value;
+    attention *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    int rank = in[4] ? 2 : 3;
+    for (int i = 0; i < 3; i++)
+        if (in[i]->type.rank != rank || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->constant) return c->why = "queries, keys or values are not rows of f32", NIB_OK;
+    if (!graph_dim_is_const(q->type.dims[rank - 1], &s->q_width) || !graph_dim_is_const(k->type.dims[rank - 1], &s->kv_width) ||
+        v->type.dims[rank - 1] != k->type.dims[rank - 1])
+        return c->why = "the width of queries, keys or values is unknown", NIB_OK;
+    if (k->type.dims[rank - 2] != q->type.dims[rank - 2] || v->type.dims[rank - 2] != q->type.dims[rank - 2]) return c->why = "queries and keys differ in number", NIB_OK;
+    if (in[3] && (in[4] || !bias_fits(in[3], q))) return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
+    if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
+    if (in[5] && in[5]->type.dtype != NIB_DTYPE_I32) return c->why = "positions are not i32", NIB_OK;
+    kernel_attention_args *a = &s->args;
+    a->heads = (int)graph_attr_int(n, "heads", 1);
+    a->kv_heads = (int)graph_attr_int(n, "kv_heads", a->heads);
+    if (a->heads < 1 || a->kv_heads < 1 || a->heads % a->kv_heads || s->q_width % a->heads || s->q_width / a->heads * a->kv_heads != s->kv_width)
+        return c->why = "heads do not divide the width", NIB_OK;
+    a->head_dim = (int)(s->q_width / a->heads);
+    if (a->head_dim > 256) return c->why = "heads are wider than 256", NIB_OK;
+    a->scale = graph_attr_float(n, "scale", 1);
+    a->softcap = graph_attr_float(n, "softcap", 0);
+    a->causal = graph_attr_int(n, "causal", 0) != 0;
+    a->window_left = graph_attr_int(n, "window_left", -1);
+    a->window_right = graph_attr_int(n, "window_right", -1);
+    a->q_stride = a->y_stride = s->q_width;
+    a->k_stride = a->v_stride = s->kv_width;
+    s->k = &c->d->kernels;
+    s->q = q->id;
+    s->key = k->id;
+    s->value = v->id;
+    s->y = n->outputs[0]->id;
+    s->bias = in[3] ? in[3]->id : -1;
+    s->offsets = in[4] ? in[4]->id : -1;
+    s->positions = in[5] ? in[5]->id : -1;
+    graph_symtab *t = c->p->g->symbols;
+    c->step->extent = in[4] ? graph_dim_sub(t, in[4]->type.dims[0], graph_dim_const(t, 1)) : q->type.dims[0];
+    if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
+    c->step->heads = a->heads;
+    c->step->scratch = s->k->attention_scratch(a->head_dim);
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_TEXT_HEADS;
+    c->step->kernel = "attention_f32";
+    c->step->run = run_attention;
+    return NIB_OK;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cpu's row in the device table. In: nodes. Out: steps, the fast compiler's where it says yes, eval's otherwise; the
+ * reason for a "no" is kept as the step's `why`, which is what explain prints.
+ */
+#include "cpu.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *domain, *op;
+    nib_status (*compile)(cpu_compile *);
+} compilers[] = {
+    {"nib", "Linear", cpu_compile_linear}, {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
+    {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
+};
+
+static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, char *why, size_t capacity) {
+    if (n->meaning && n->meaning->eval) return true;
+    snprintf(why, capacity, "%s%s%s is not an operator nib knows", n->domain, n->domain[0] ? "." : "", n->op);
+    return false;
+}
+
+static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step *step, nib_error *err) {
+    nib_status status = NIB_OK;
+    cpu_compile c = {.d = d, .p = p, .node = n, .step = step, .why = "", .err = err};
+    for (size_t i = 0; i < BASE_COUNT(compilers); i++)
+        if (graph_is_op(n, compilers[i].domain, compilers[i].op)) NIB_TRY(compilers[i].compile(&c));
+    step->why = c.why;
+    if (!step->run) NIB_TRY(cpu_compile_eval(&c));
+    return NIB_OK;
+fail:
+    base_error_at_node(err, n->name);
+    return status;
+}
+
+static nib_status cpu_compile_region(struct device *d, plan *p, graph_node *const *nodes, int n, plan_step *steps, nib_error *err) {
+    nib_status status = NIB_OK;
+    for (int i = 0; i < n; i++) NIB_TRY(compile_node((cpu_device *)d, p, nodes[i], &steps[i], err));
+fail:
+    return status;
+}
+
+static void *cpu_allocate(struct device *d, size_t bytes) { return base_alloc(&d->runtime->heap, bytes); }
+static void cpu_release(struct device *d, void *memory) { base_free(&d->runtime->heap, memory); }
+static nib_status cpu_upload(struct device *d, void *to, const void *from, size_t bytes, nib_error *err) {
+    memcpy(to, from, bytes);
+    return NIB_OK;
+}
+static nib_status cpu_copy(struct device *d, void *to, const void *from, size_t bytes, bool to_host, nib_error *err) {
+    memcpy(to, from, bytes);
+    return NIB_OK;
+}
+static nib_status cpu_synchronize(struct device *d, nib_error *err) { return NIB_OK; }
+
+static void cpu_close(struct device *base) {
+    if (!base) return;
+    cpu_device *d = (cpu_device *)base;
+    nib_runtime *rt = base->runtime;
+    cpu_weights_free(d);
+    base_mutex_free(&rt->heap, d->lock);
+    base_free(&rt->heap, d);
+    base_runtime_release(rt);
+}
+
+static const device_table cpu_table = {
+    .name = "cpu", .build_id = NIB_VERSION, .claim = cpu_claim, .compile = cpu_compile_region, .allocate = cpu_allocate, .release = cpu_release,
+    .upload = cpu_upload, .copy = cpu_copy, .synchronize = cpu_synchronize, .weight_bytes = cpu_weight_bytes, .close = cpu_close,
+};
+
+nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err) {
+    *out = NULL;
+    cpu_device *d = base_calloc(&runtime->heap, 1, sizeof *d);
+    if (!d) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the device");
+    d->base.table = &cpu_table;
+    d->base.runtime = base_runtime_retain(runtime);
+    kernel_table_init(&d->kernels, runtime->isas);
+    d->lock = base_mutex_create(&runtime->heap);
+    if (!d->lock) {
+        cpu_close(&d->base);
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the device");
+    }
+    *out = &d->base;
+    return NIB_OK;
+}
+
+graph_dim cpu_rows(const graph_value *v, graph_symtab *t) {
+    graph_dim d = v->type.rank < 1 ? NULL : graph_dim_const(t, 1);
+    for (int i = 0; i + 1 < v->type.rank; i++) d = graph_dim_mul(t, d, v->type.dims[i]);
+    return d;
+}

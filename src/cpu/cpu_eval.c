@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Eval as the fallback. In: a node without a kernel of its own. Out: a step that calls its eval: on blocks of rows, inside a
+ * chain, where the operator is row-wise on values of one row count; on whole values otherwise. Outputs go where the plan put
+ * them; an output whose size the plan could not know (or knew wrongly) goes to a buffer that grows.
+ */
+#include "cpu.h"
+#include <string.h>
+
+#define MAX_IN 64
+
+typedef struct eval_state {
+    const kernels *k;
+    bool rows;      /* on blocks of rows */
+    bool constant[MAX_IN];
+} eval_state;
+
+typedef struct eval_context {
+    plan_lane *lane;
+    const plan_step *step;
+    int64_t lo, hi;
+    bool rows;
+} eval_context;
+
+static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
+    eval_context *x = c->user;
+    plan_group *group = x->lane->group;
+    c->status = NIB_OK;
+    if (i >= c->node->n_outputs || !c->node->outputs[i]) return NULL;
+    int id = c->node->outputs[i]->id;
+    const plan_value *pv = &group->p->values[id];
+    graph_tensor t = {.dtype = dtype, .rank = rank};
+    for (int k = 0; k < rank; k++) t.dims[k] = dims[k];
+    int64_t count = graph_tensor_elements(&t);
+    t.bytes = count < 0 ? SIZE_MAX : graph_type_bytes(dtype, (size_t)count);
+    if (t.bytes == SIZE_MAX) return c->status = base_error_set(c->err, NIB_LIMIT, "an output is too large"), NULL;
+    if (x->rows) {
+        if (t.bytes == pv->row_bytes * (size_t)(x->hi - x->lo)) return plan_row(x->lane, id, x->lo);
+        c->status = base_error_set(c->err, NIB_INTERNAL, "operator %s gave rows of another size than it inferred", c->node->op);
+        return NULL;
+    }
+    plan_slot *slot = &group->slots[id];
+    bool planned = (pv->storage == PLAN_SIZED || pv->storage == PLAN_ROWS) && slot->t.data && slot->t.bytes == t.bytes;
+    t.data = planned ? slot->t.data : group->grow(group, id, t.bytes ? t.bytes : 1);
+    if (!t.data) return c->status = base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", t.bytes, c->node->op), NULL;
+    slot->t = t;
+    return t.data;
+}
+
+static void *eval_scratch(op_eval *c, size_t bytes) {
+    eval_context *x = c->user;
+    void *p = x->lane->spare(x->lane, bytes);
+    c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of scratch", bytes);
+    return p;
+}
+
+static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const eval_state *s = step->state;
+    const graph_node *n = step->node;
+    graph_tensor views[MAX_IN];
+    const graph_tensor *in[MAX_IN];
+    eval_context x = {lane, step, lo, hi, s->rows};
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *v = n->inputs[i].value;
+        in[i] = NULL;
+        if (!v) continue;
+        in[i] = &lane->group->slots[v->id].t;
+        if (!s->rows || s->constant[i]) continue;
+        const plan_value *pv = &lane->group->p->values[v->id];
+        int rank = v->type.rank; /* kept, with ones in front, so that an axis counted from the front still means the last */
+        views[i] = (graph_tensor){.dtype = v->type.dtype, .rank = rank, .bytes = pv->row_bytes * (size_t)(hi - lo)};
+        for (int k = 0; k < rank - 2; k++) views[i].dims[k] = 1;
+        views[i].dims[rank - 2] = hi - lo;
+        views[i].dims[rank - 1] = (int64_t)(pv->row_bytes / ((size_t)nib_dtype_bits(v->type.dtype) / 8));
+        views[i].data = plan_row(lane, v->id, lo);
+        in[i] = &views[i];
+    }
+    op_eval c = {.node = n, .n_in = n->n_inputs, .in = in, .kernels = s->k, .output = eval_output, .scratch = eval_scratch, .user = &x, .err = lane->err};
+    nib_status status = op_eval_node(&c);
+    if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
+    return status;
+}
+
+/* Row-wise on one row count: every input is a row parameter (constant, at most one axis) or has the output's rows and rank. */
+static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *extent, eval_state *s) {
+    op_rows rows = op_rows_of(n);
+    const graph_value *y = n->outputs[0];
+    if ((rows != OP_ROWS_ELEMENT && rows != OP_ROWS_LAST) || n->n_outputs != 1 || !y || y->type.rank < 2 || nib_dtype_bits(y->type.dtype) % 8) return false;
+    *extent = cpu_rows(y, t);
+    int64_t c;
+    bool any = false;
+    if (!*extent || graph_dim_is_const(*extent, &c) || !graph_dim_is_const(y->type.dims[y->type.rank - 1], &c)) return false;
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *v = n->inputs[i].value;
+        if (!v) continue;
+        s->constant[i] = v->constant != NULL;
+        if (v->constant && (v->type.rank <= 1 || rows == OP_ROWS_LAST)) continue;
+        if (v->constant || v->type.rank != y->type.rank || nib_dtype_bits(v->type.dtype) % 8 || nib_dtype_bits(v->type.dtype) == 0) return false;
+        for (int k = 0; k + 1 < v->type.rank; k++)
+            if (v->type.dims[k] != y->type.dims[k]) return false;
+        if (!graph_dim_is_const(v->type.dims[v->type.rank - 1], &c)) return false;
+        any = true;
+    }
+    return any;
+}
+
+nib_status cpu_compile_eval(cpu_compile *c) {
+    const graph_node *n = c->node;
+    if (n->n_inputs > MAX_IN) return base_error_set(c->err, NIB_LIMIT, "more than %d inputs", MAX_IN);
+    eval_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    s->k = &c->d->kernels;
+    graph_dim extent = NULL;
+    s->rows = rows_together(n, c->p->g->symbols, &extent, s);
+    c->step->extent = extent;
+    c->step->range = s->rows ? PLAN_RANGE_ROWS : PLAN_RANGE_WHOLE;
+    c->step->state = s;
+    c->step->kernel = "eval";
+    c->step->run = run_eval;
+    return NIB_OK;
+}

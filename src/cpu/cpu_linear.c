@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.Linear on the cpu: the weight packed once for the best kernel, rows computed with bias, activation and residual in the
+ * kernel's epilogue. In: rows of x. Out: rows of y. Also the cache of packed weights.
+ */
+#include "cpu.h"
+#include <string.h>
+
+typedef struct linear {
+    const kernel_linear *kernel;
+    const void *packed;
+    const float *bias;
+    int64_t N, K;
+    kernel_activation activation;
+    int x, y, residual; /* value ids; residual -1: none */
+} linear;
+
+static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const linear *l = step->state;
+    kernel_linear_args a = {
+        .x = (const float *)plan_row(lane, l->x, lo), .x_stride = l->K, .w = l->packed, .bias = l->bias,
+        .y = (float *)plan_row(lane, l->y, lo), .y_stride = l->N, .M = hi - lo, .N = l->N, .K = l->K, .activation = l->activation,
+    };
+    if (l->residual >= 0) {
+        a.residual = (const float *)plan_row(lane, l->residual, lo);
+        a.residual_stride = l->N;
+    }
+    l->kernel->run(&a, 0, hi - lo, 0, l->N);
+    return NIB_OK;
+}
+
+nib_status cpu_compile_linear(cpu_compile *c) {
+    nib_status status = NIB_OK;
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    bool trans = graph_attr_int(n, "trans_w", 0) != 0;
+    int act = op_activation(n);
+    if (!w->constant || w->constant->dtype != NIB_DTYPE_F32) return c->why = "the weight is not a constant of f32", NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32 || act < 0) return c->why = "the input is not f32", NIB_OK;
+    if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;
+    if (residual && residual->constant) return c->why = "the residual is a constant", NIB_OK;
+    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    linear *l = base_arena_calloc(&c->p->arena, 1, sizeof *l);
+    if (!l) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    l->kernel = c->d->kernels.linear_f32[0];
+    l->K = w->constant->dims[trans];
+    l->N = w->constant->dims[!trans];
+    if (bias && graph_tensor_elements(bias->constant) != l->N) NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)l->N);
+    l->bias = bias ? bias->constant->data : NULL;
+    l->activation = (kernel_activation)act;
+    l->x = x->id;
+    l->y = n->outputs[0]->id;
+    l->residual = residual ? residual->id : -1;
+    NIB_TRY(cpu_weight_get(c->d, c->p->g, w->constant, trans, l->kernel, &l->packed, c->err));
+    c->step->state = l;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = l->kernel->name;
+    c->step->run = run_linear;
+fail:
+    return status;
+}
+
+/* ---- packed weights */
+
+typedef struct packing {
+    const kernel_linear *kernel;
+    const float *w;
+    int64_t k_stride, n_stride, N, K, part;
+    void *packed;
+} packing;
+
+static void pack_part(void *arg, size_t i, int slot) {
+    const packing *p = arg;
+    int64_t lo = (int64_t)i * p->part, hi = lo + p->part < p->N ? lo + p->part : p->N;
+    p->kernel->pack(p->w, p->k_stride, p->n_stride, p->N, p->K, lo, hi, p->packed);
+}
+
+static void release_pages(const graph *g, const graph_tensor *t) {
+    while (g->parent) g = g->parent;
+    for (int i = 0; i < g->n_files; i++) {
+        const base_file *f = &g->files[i];
+        if ((const uint8_t *)t->data >= f->data && (const uint8_t *)t->data < f->data + f->size) base_file_release(f, t->data, t->bytes);
+    }
+}
+
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel, const void **packed, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &d->base.runtime->heap;
+    packing p = {.kernel = kernel, .w = w->data, .K = w->dims[trans], .N = w->dims[!trans]};
+    p.k_stride = trans ? 1 : p.N;
+    p.n_stride = trans ? p.K : 1;
+    base_mutex_lock(d->lock);
+    cpu_weight *at = d->weights;
+    while (at && (at->source != w->data || at->trans != trans || at->kernel != kernel)) at = at->next;
+    if (!at) {
+        size_t bytes = kernel->packed_bytes(p.N, p.K);
+        at = base_calloc(heap, 1, sizeof *at);
+        p.packed = at && bytes != SIZE_MAX ? base_alloc(heap, bytes) : NULL;
+        if (!p.packed) {
+            base_free(heap, at);
+            at = NULL;
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
+        }
+        p.part = (p.N / 8 + kernel->tile_n - 1) / kernel->tile_n * kernel->tile_n;
+        if (p.part < kernel->tile_n) p.part = kernel->tile_n;
+        base_pool_run(d->base.runtime->pool, (size_t)((p.N + p.part - 1) / p.part), pack_part, &p);
+        *at = (cpu_weight){d->weights, w->data, trans, kernel, p.packed, bytes};
+        d->weights = at;
+        release_pages(g, w);
+    }
+    *packed = at->packed;
+fail:
+    base_mutex_unlock(d->lock);
+    return status;
+}
+
+size_t cpu_weight_bytes(const struct device *base) {
+    size_t total = 0;
+    for (const cpu_weight *w = ((const cpu_device *)base)->weights; w; w = w->next) total += w->bytes;
+    return total;
+}
+
+void cpu_weights_free(cpu_device *d) {
+    base_heap *heap = &d->base.runtime->heap;
+    for (cpu_weight *w = d->weights, *next; w; w = next) {
+        next = w->next;
+        base_free(heap, w->packed);
+        base_free(heap, w);
+    }
+    d->weights = NULL;
+}

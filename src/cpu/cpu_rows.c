@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Row work on the cpu: nib.Norm, nib.Embed, nib.Pool, LpNormalization. In: rows (Pool: the rows of a text). Out: rows.
+ */
+#include "cpu.h"
+#include <string.h>
+
+static bool is_f32_vector(const graph_value *v, int64_t n) {
+    return v && v->constant && v->constant->dtype == NIB_DTYPE_F32 && graph_tensor_elements(v->constant) == n;
+}
+
+static bool last_dim(const graph_value *v, int64_t *out) {
+    return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out);
+}
+
+/* ---- Norm */
+
+typedef struct norm {
+    const kernels *k;
+    bool rms;
+    float eps;
+    int64_t C;
+    const float *gamma, *beta;
+    int x, residual, y, sum; /* value ids or -1 */
+} norm;
+
+static nib_status run_norm(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const norm *s = step->state;
+    const float *x = (const float *)plan_row(lane, s->x, lo), *r = s->residual < 0 ? NULL : (const float *)plan_row(lane, s->residual, lo);
+    float *y = (float *)plan_row(lane, s->y, lo), *sum = s->sum < 0 ? NULL : (float *)plan_row(lane, s->sum, lo);
+    if (s->rms) s->k->rms_norm_f32(x, s->C, r, s->C, s->gamma, s->eps, hi - lo, s->C, y, s->C, sum, s->C);
+    else s->k->layer_norm_f32(x, s->C, r, s->C, s->gamma, s->beta, s->eps, hi - lo, s->C, y, s->C, sum, s->C);
+    return NIB_OK;
+}
+
+/* A small parameter vector as the kernels may read it. */
+static const float *parameter(cpu_compile *c, const graph_value *v) { return v ? graph_tensor_aligned(&c->p->arena, v->constant) : NULL; }
+
+nib_status cpu_compile_norm(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value, *beta = n->n_inputs > 2 ? n->inputs[2].value : NULL, *r = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    int64_t C;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C)) return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    if (!is_f32_vector(n->inputs[1].value, C) || (beta && !is_f32_vector(beta, C)) || (r && r->constant)) return c->why = "scale or shift are not constants", NIB_OK;
+    norm *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    s->k = &c->d->kernels;
+    s->rms = strcmp(graph_attr_string(n, "kind", "layer"), "rms") == 0;
+    s->eps = graph_attr_float(n, "epsilon", 1e-5f);
+    s->C = C;
+    s->gamma = parameter(c, n->inputs[1].value);
+    s->beta = parameter(c, beta);
+    s->x = x->id;
+    s->residual = r ? r->id : -1;
+    s->y = n->outputs[0]->id;
+    s->sum = n->n_outputs > 1 && n->outputs[1] ? n->outputs[1]->id : -1;
+    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (!s->gamma || (beta && !s->beta)) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = s->rms ? "rms_norm_f32" : "layer_norm_f32";
+    c->step->run = run_norm;
+    return NIB_OK;
+}
+
+/* ---- Embed */
+
+typedef struct embed {
+    const kernels *k;
+    int n, y;
+    int64_t C;
+    int ids[OP_EMBED_MAX];
+    bool wide[OP_EMBED_MAX]; /* i64 ids, else i32 */
+    const char *tables[OP_EMBED_MAX];
+    int64_t rows[OP_EMBED_MAX];
+} embed;
+
+static nib_status run_embed(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const embed *s = step->state;
+    const char *ids[OP_EMBED_MAX];
+    for (int t = 0; t < s->n; t++) ids[t] = lane->group->slots[s->ids[t]].t.data;
+    for (int64_t r = lo; r < hi; r++) {
+        const void *rows[OP_EMBED_MAX];
+        for (int t = 0; t < s->n; t++) {
+            int64_t id = s->wide[t] ? ((const int64_t *)(const void *)ids[t])[r] : ((const int32_t *)(const void *)ids[t])[r];
+            int64_t at = id < 0 ? id + s->rows[t] : id;
+            if (at < 0 || at >= s->rows[t])
+                return base_error_set(lane->err, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)id, (long long)s->rows[t]);
+            rows[t] = s->tables[t] + (size_t)at * (size_t)s->C * sizeof(float);
+        }
+        s->k->gather_sum_f32(rows, s->n, s->C, (float *)plan_row(lane, s->y, r));
+    }
+    return NIB_OK;
+}
+
+nib_status cpu_compile_embed(cpu_compile *c) {
+    const graph_node *n = c->node;
+    graph_symtab *t = c->p->g->symbols;
+    embed *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    c->step->extent = cpu_rows(n->outputs[0], t);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    s->k = &c->d->kernels;
+    for (int i = 0; i + 1 < n->n_inputs && s->n < OP_EMBED_MAX; i += 2, s->n++) {
+        const graph_value *ids = n->inputs[i].value, *table = n->inputs[i + 1].value;
+        graph_dim count = graph_dim_const(t, 1);
+        for (int k = 0; k < ids->type.rank; k++) count = graph_dim_mul(t, count, ids->type.dims[k]);
+        if (count != c->step->extent) return c->why = "the ids are broadcast", NIB_OK;
+        if (ids->constant || (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32)) return c->why = "the ids are not i64 or i32", NIB_OK;
+        if (!table->constant || table->constant->dtype != NIB_DTYPE_F32) return c->why = "a table is not a constant of f32", NIB_OK;
+        s->C = table->constant->dims[1];
+        s->ids[s->n] = ids->id;
+        s->wide[s->n] = ids->type.dtype == NIB_DTYPE_I64;
+        s->tables[s->n] = table->constant->data;
+        s->rows[s->n] = table->constant->dims[0];
+    }
+    s->y = n->outputs[0]->id;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = "gather_sum_f32";
+    c->step->run = run_embed;
+    return NIB_OK;
+}
+
+/* ---- Pool over packed texts */
+
+typedef struct pool {
+    const kernels *k;
+    nib_pooling mode;
+    int64_t C;
+    int x, offsets, y;
+} pool;
+
+static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const pool *s = step->state;
+    const int64_t *offsets = lane->group->slots[s->offsets].t.data;
+    for (int64_t b = lo; b < hi; b++)
+        op_pool_rows(s->k, s->mode, (const float *)plan_row(lane, s->x, offsets[b]), s->C, offsets[b + 1] - offsets[b], s->C,
+                     (float *)plan_row(lane, s->y, b));
+    return NIB_OK;
+}
+
+nib_status cpu_compile_pool(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value;
+    int64_t C;
+    if (!graph_attr_int(n, "packed", 0)) return c->why = "the batch is padded", NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || op_pooling(n) < 0 || n->inputs[1].value->type.dtype != NIB_DTYPE_I64)
+        return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    pool *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    *s = (pool){&c->d->kernels, (nib_pooling)op_pooling(n), C, x->id, n->inputs[1].value->id, n->outputs[0]->id};
+    c->step->extent = n->outputs[0]->type.dims[0];
+    if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_TEXTS;
+    c->step->kernel = "pool_f32";
+    c->step->run = run_pool;
+    return NIB_OK;
+}
+
+/* ---- LpNormalization of rows */
+
+typedef struct lp_norm {
+    const kernels *k;
+    int64_t C;
+    int x, y;
+} lp_norm;
+
+static nib_status run_lp_norm(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const lp_norm *s = step->state;
+    s->k->l2_normalize_f32((const float *)plan_row(lane, s->x, lo), s->C, hi - lo, s->C, (float *)plan_row(lane, s->y, lo), s->C);
+    return NIB_OK;
+}
+
+nib_status cpu_compile_lp_norm(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value;
+    int64_t C, axis = graph_attr_int(n, "axis", -1);
+    if (graph_attr_int(n, "p", 2) != 2 || (axis != -1 && axis != x->type.rank - 1)) return c->why = "not the L2 norm of the last axis", NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C)) return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    lp_norm *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    *s = (lp_norm){&c->d->kernels, C, x->id, n->outputs[0]->id};
+    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = "l2_normalize_f32";
+    c->step->run = run_lp_norm;
+    return NIB_OK;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Running a node's eval, and whole subgraphs at build time.
+ *
+ * op_eval_node is the door: what it checks of the inputs, no operator checks again. op_env keeps one tensor per value of a
+ * graph; to compute a value it first marks, going backwards, the nodes that the value needs, then runs those in list order,
+ * so that a long chain costs no stack.
+ */
+#include "op_local.h"
+
+static nib_status check_input(op_eval *c, int i) {
+    const graph_tensor *t = c->in[i];
+    const op *o = c->node->meaning;
+    if (!t) return i < o->min_in || o->max_in == INT_MAX ? op_bad(c, NIB_BAD_MODEL, "input %d is missing", i) : NIB_OK;
+    if (t->rank < 0 || t->rank > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "input %d has rank %d", i, t->rank);
+    int64_t n = op_count(t->rank, t->dims);
+    size_t size = op_size(t->dtype);
+    if (n < 0) return op_bad(c, NIB_LIMIT, "input %d is too large", i);
+    /* Types below a byte have size 0: operators refuse them when they ask for their output. */
+    if (size != 0 && n > 0 && (!t->data || (uint64_t)n > t->bytes / size)) return op_bad(c, NIB_SHAPE, "input %d has fewer bytes than its shape says", i);
+    return NIB_OK;
+}
+
+nib_status op_eval_node(op_eval *c) {
+    const op *o = c->node->meaning;
+    if (!o || !o->eval) return op_bad(c, NIB_BAD_MODEL, "operator %s of domain \"%s\" cannot be computed", c->node->op, c->node->domain);
+    if (c->n_in < o->min_in || c->n_in > o->max_in) return op_bad(c, NIB_BAD_MODEL, "%d inputs", c->n_in);
+    if (c->node->n_outputs < 1 || (o->n_out >= 0 && c->node->n_outputs > o->n_out)) return op_bad(c, NIB_BAD_MODEL, "%d outputs", c->node->n_outputs);
+    for (int i = 0; i < c->n_in; i++) OP_TRY(check_input(c, i));
+    return o->eval(c);
+}
+
+/* ---- environments */
+
+typedef struct env_slot {
+    const graph_value *value; /* whose tensor it is: values of an outer graph may have the same id */
+    const graph_tensor *tensor;
+} env_slot;
+
+typedef struct scratch_block {
+    struct scratch_block *next;
+    void *memory;
+} scratch_block;
+
+struct op_env {
+    const graph *g;
+    base_arena *arena;
+    const kernels *kernels;
+    size_t left; /* bytes that may still be made */
+    env_slot *slots;
+    int n_slots;
+    scratch_block *scratch; /* of the node that runs */
+};
+
+op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, const kernels *table) {
+    op_env *env = base_arena_calloc(arena, 1, sizeof *env);
+    if (!env) return NULL;
+    *env = (op_env){.g = g, .arena = arena, .kernels = table, .left = byte_limit};
+    return env;
+}
+
+/* Makes room for value ids below `need`: passes add values after the environment was made. */
+static bool grow(op_env *env, int need) {
+    if (need <= env->n_slots) return true;
+    int n = env->g->value_limit > need ? env->g->value_limit : need;
+    env_slot *slots = base_arena_calloc(env->arena, (size_t)n, sizeof *slots);
+    if (!slots) return false;
+    if (env->n_slots > 0) memcpy(slots, env->slots, sizeof *slots * (size_t)env->n_slots);
+    env->slots = slots;
+    env->n_slots = n;
+    return true;
+}
+
+static const graph_tensor *lookup(const op_env *env, const graph_value *v) {
+    if (v->id < 0 || v->id >= env->n_slots || env->slots[v->id].value != v) return NULL;
+    return env->slots[v->id].tensor;
+}
+
+nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *tensor) {
+    if (v->id < 0 || v->id == INT_MAX) return NIB_INTERNAL;
+    graph_tensor *copy = base_arena_alloc(env->arena, sizeof *copy);
+    if (!copy || !grow(env, v->id + 1)) return NIB_OUT_OF_MEMORY;
+    *copy = *tensor;
+    env->slots[v->id] = (env_slot){v, copy};
+    return NIB_OK;
+}
+
+static void *env_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
+    op_env *env = c->user;
+    size_t bytes = (size_t)op_count(rank, dims) * op_size(dtype); /* op_out has checked both */
+    graph_tensor t = {.dtype = dtype, .rank = rank, .bytes = bytes};
+    if (bytes > env->left) {
+        op_bad(c, NIB_LIMIT, "output %d takes %zu bytes, more than may be computed at build time", i, bytes);
+        return NULL;
+    }
+    env->left -= bytes;
+    memcpy(t.dims, dims, sizeof(int64_t) * (size_t)rank);
+    t.data = base_arena_alloc(env->arena, bytes > 0 ? bytes : 1);
+    if (!t.data || op_env_set(env, c->node->outputs[i], &t) != NIB_OK) {
+        op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
+        return NULL;
+    }
+    return t.data;
+}
+
+static void *env_scratch(op_eval *c, size_t bytes) {
+    op_env *env = c->user;
+    scratch_block *block = NULL;
+    if (bytes <= SIZE_MAX - BASE_ALIGN && (block = base_alloc(env->arena->heap, sizeof *block)) != NULL) {
+        block->memory = base_alloc(env->arena->heap, bytes);
+        block->next = env->scratch;
+        env->scratch = block;
+        if (block->memory) return block->memory;
+    }
+    op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
+    return NULL;
+}
+
+static void free_scratch(op_env *env) {
+    for (scratch_block *b = env->scratch, *next; b; b = next) {
+        next = b->next;
+        base_free(env->arena->heap, b->memory);
+        base_free(env->arena->heap, b);
+    }
+    env->scratch = NULL;
+}
+
+/* The tensor of a value if it needs no computing. *out NULL: it does. */
+static nib_status ready(op_env *env, const graph_value *v, const graph_tensor **out, nib_error *err) {
+    *out = lookup(env, v);
+    if (*out || !v->constant) return NIB_OK;
+    graph_tensor t = *v->constant;
+    t.data = (void *)graph_tensor_aligned(env->arena, v->constant);
+    if (!t.data && t.bytes > 0) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (op_env_set(env, v, &t) != NIB_OK) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    *out = lookup(env, v);
+    return NIB_OK;
+}
+
+static nib_status run_node(op_env *env, const graph_node *n, nib_error *err) {
+    const graph_tensor **in = base_alloc(env->arena->heap, sizeof *in * (size_t)(n->n_inputs > 0 ? n->n_inputs : 1));
+    nib_status status = NIB_OK;
+    if (!in) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    for (int i = 0; i < n->n_inputs; i++) {
+        in[i] = NULL;
+        if (!n->inputs[i].value) continue;
+        NIB_TRY(ready(env, n->inputs[i].value, &in[i], err));
+        if (!in[i]) NIB_FAIL(err, NIB_NOT_FOUND, "`%s` has no value", n->inputs[i].value->name);
+    }
+    op_eval c = {.node = n, .n_in = n->n_inputs, .in = in, .kernels = env->kernels, .output = env_output, .scratch = env_scratch, .user = env, .err = err};
+    status = op_eval_node(&c);
+    free_scratch(env);
+    for (int i = 0; status != NIB_OK && i < n->n_outputs; i++) { /* half-made outputs are none */
+        const graph_value *v = n->outputs[i];
+        if (v && lookup(env, v)) env->slots[v->id] = (env_slot){NULL, NULL};
+    }
+fail:
+    base_free(env->arena->heap, (void *)in);
+    return status;
+}
+
+/* Marks in `needed` (by node id) what v needs, and every input that is not there yet is an error. `stack` has room for
+ * every node: a node is pushed once. */
+static nib_status mark(op_env *env, graph_node *first, uint8_t *needed, graph_node **stack, nib_error *err) {
+    int depth = 0;
+    needed[first->id] = 1;
+    stack[depth++] = first;
+    while (depth > 0) {
+        graph_node *n = stack[--depth];
+        for (int i = 0; i < n->n_inputs; i++) {
+            graph_value *v = n->inputs[i].value;
+            const graph_tensor *t;
+            if (!v) continue;
+            OP_TRY(ready(env, v, &t, err));
+            if (t) continue;
+            graph_node *p = v->producer;
+            if (!p || p->owner != env->g) return base_error_set(err, NIB_NOT_FOUND, "`%s` has no value", v->name);
+            if (needed[p->id]) continue;
+            needed[p->id] = 1;
+            stack[depth++] = p;
+        }
+    }
+    return NIB_OK;
+}
+
+nib_status op_env_get(op_env *env, graph_value *v, const graph_tensor **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = env->arena->heap;
+    uint8_t *needed = NULL;
+    graph_node **stack = NULL;
+    *out = NULL;
+    NIB_TRY(ready(env, v, out, err));
+    if (*out) return NIB_OK;
+    if (!v->producer || v->producer->owner != env->g) NIB_FAIL(err, NIB_NOT_FOUND, "`%s` has no value", v->name);
+    needed = base_calloc(heap, (size_t)env->g->node_limit + 1, 1);
+    stack = base_calloc(heap, (size_t)env->g->node_limit + 1, sizeof *stack);
+    if (!needed || !stack) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(mark(env, v->producer, needed, stack, err));
+    for (const graph_node *n = env->g->first; n; n = n->next) {
+        if (needed[n->id]) NIB_TRY(run_node(env, n, err));
+        if (n == v->producer) break;
+    }
+    *out = lookup(env, v);
+    if (!*out) NIB_FAIL(err, NIB_INTERNAL, "`%s` was not computed", v->name);
+fail:
+    base_free(heap, needed);
+    base_free(heap, (void *)stack);
+    return status;
+}

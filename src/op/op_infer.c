@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inference over a graph: every node in list order, its subgraphs before itself, so that a node like If sees what its
+ * branches give. In: declared types, constants and resolved meanings; out: types and symbolic contents of every value.
+ */
+#include "op_local.h"
+
+static nib_status check_arity(const graph_node *n, nib_error *err) {
+    const op *o = n->meaning;
+    nib_status status = NIB_OK;
+    if (n->n_inputs < o->min_in || n->n_inputs > o->max_in) NIB_FAIL(err, NIB_BAD_MODEL, "%s: %d inputs", n->op, n->n_inputs);
+    if (n->n_outputs < 1 || (o->n_out >= 0 && n->n_outputs > o->n_out)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: %d outputs", n->op, n->n_outputs);
+    for (int i = 0; i < n->n_inputs; i++)
+        if (!n->inputs[i].value && (i < o->min_in || o->max_in == INT_MAX)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: input %d is missing", n->op, i);
+    return NIB_OK;
+fail:
+    base_error_at_node(err, op_name(n));
+    return status;
+}
+
+nib_status op_infer_node(graph *g, graph_node *n, nib_error *err) {
+    const op *o = n->meaning;
+    if (!o) return NIB_OK;
+    OP_TRY(check_arity(n, err));
+    for (int i = 0; i < n->n_inputs; i++) { /* families index dims by rank */
+        const graph_value *v = n->inputs[i].value;
+        if (!v || v->type.rank <= GRAPH_MAX_RANK) continue;
+        base_error_set(err, NIB_LIMIT, "%s: input %d has rank %d", n->op, i, v->type.rank);
+        base_error_at_node(err, op_name(n));
+        return NIB_LIMIT;
+    }
+    return o->infer ? o->infer(&(op_infer){.g = g, .node = n, .err = err}) : NIB_OK;
+}
+
+/* If: each output is what both branches agree on. */
+static nib_status infer_if(graph *g, graph_node *n, nib_error *err) {
+    const graph_attr *a = graph_find_attr(n, "then_branch"), *b = graph_find_attr(n, "else_branch");
+    op_infer c = {.g = g, .node = n, .err = err};
+    if (!a || !b || a->kind != GRAPH_ATTR_GRAPH || b->kind != GRAPH_ATTR_GRAPH || !a->u.graph || !b->u.graph) return NIB_OK;
+    for (int i = 0; i < n->n_outputs && i < a->u.graph->n_outputs && i < b->u.graph->n_outputs; i++) {
+        const graph_type *x = &a->u.graph->outputs[i]->type, *y = &b->u.graph->outputs[i]->type;
+        if (!n->outputs[i] || x->kind != GRAPH_KIND_TENSOR || y->kind != GRAPH_KIND_TENSOR || n->outputs[i]->type.kind != GRAPH_KIND_TENSOR) continue;
+        graph_dim dims[GRAPH_MAX_RANK] = {NULL};
+        int rank = x->rank == y->rank ? x->rank : -1;
+        for (int k = 0; k < rank; k++) dims[k] = x->dims[k] == y->dims[k] ? x->dims[k] : NULL;
+        OP_TRY(op_set(&c, i, x->dtype == y->dtype ? x->dtype : NIB_DTYPE_UNDEFINED, rank, dims));
+    }
+    return NIB_OK;
+}
+
+nib_status op_infer_graph(graph *g, nib_error *err) {
+    for (graph_node *n = g->first; n; n = n->next) {
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) OP_TRY(op_infer_graph(a->u.graph, err));
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) OP_TRY(op_infer_graph(a->u.graphs[k], err));
+        }
+        if (graph_is_op(n, "", "If")) OP_TRY(infer_if(g, n, err));
+        else OP_TRY(op_infer_node(g, n, err));
+    }
+    return NIB_OK;
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The operators of domain "nib": what the passes fuse into and what devices are best at. doc/operators.md describes them
+ * for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel.
+ *
+ *   Linear(x [.., K], w, bias [N]?, residual [.., N]?) -> [.., N]
+ *       y = activation(x w + bias) + residual. trans_w = 0: w is [K, N]; 1: [N, K].
+ *       activation: none, gelu_erf, gelu_tanh, tanh, silu, relu, sigmoid.
+ *   Norm(x [.., C], gamma [C], beta [C]?, residual [.., C]?) -> y [.., C], sum [.., C]?
+ *       kind "layer" or "rms", epsilon; y = norm(x + residual) gamma + beta, sum = x + residual.
+ *   Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
+ *       the sum of the tables' rows; ids are broadcast to one shape.
+ *   Attention(q, k, v, bias?, offsets?, positions?) -> like q
+ *       heads, kv_heads, scale, causal, window_left, window_right, softcap.
+ *       Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the scores.
+ *       Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; no bias.
+ *   Pool(x, mask or offsets) -> [B, C]
+ *       mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C], offsets [B + 1].
+ *       A text without tokens gives a zero row.
+ *   Offsets(mask [B, S]) -> i64 [B + 1]: how many tokens lie before each text
+ *   Pack(x [B, S, ..], mask [B, S]) -> [T, ..]: the rows whose mask is not 0, in order
+ *   Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
+ */
+#include "op_nib.h"
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- attributes */
+
+static const char *const activation_names[] = {"none", "gelu_erf", "gelu_tanh", "tanh", "silu", "relu", "sigmoid"};
+
+int op_activation(const graph_node *n) {
+    const char *name = graph_attr_string(n, "activation", "none");
+    for (size_t i = 0; i < BASE_COUNT(activation_names); i++)
+        if (strcmp(name, activation_names[i]) == 0) return (int)i;
+    return -1;
+}
+const char *op_activation_name(kernel_activation a) { return activation_names[a]; }
+
+static const char *const pooling_names[] = {"", "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
+
+int op_pooling(const graph_node *n) {
+    const char *name = graph_attr_string(n, "mode", "mean");
+    for (size_t i = NIB_POOLING_MEAN; i < BASE_COUNT(pooling_names); i++)
+        if (strcmp(name, pooling_names[i]) == 0) return (int)i;
+    return -1;
+}
+const char *op_pooling_name(nib_pooling p) { return pooling_names[p]; }
+
+/* ---------------------------------------------------------------- infer */
+
+static nib_status infer_linear(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0), *w = op_in_type(c, 1);
+    bool trans = graph_attr_int(c->node, "trans_w", 0) != 0;
+    if (op_activation(c->node) < 0) return op_fail(c, NIB_BAD_MODEL, "unknown activation");
+    if (w->rank >= 0 && w->rank != 2) return op_fail(c, NIB_SHAPE, "the weight has rank %d, not 2", w->rank);
+    if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
+    graph_type y = *x;
+    if (x->rank > 0) {
+        int64_t a, b;
+        if (graph_dim_is_const(x->dims[x->rank - 1], &a) && w->rank == 2 && graph_dim_is_const(w->dims[trans], &b) && a != b)
+            return op_fail(c, NIB_SHAPE, "input rows have %lld columns, the weight wants %lld", (long long)a, (long long)b);
+        y.dims[x->rank - 1] = w->rank == 2 ? w->dims[!trans] : NULL;
+    }
+    return op_set(c, 0, NIB_DTYPE_F32, y.rank, y.rank >= 0 ? y.dims : NULL);
+}
+
+static nib_status infer_norm(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
+    nib_status status = op_set_like(c, 0, x->dtype, x);
+    if (status == NIB_OK && c->node->n_outputs > 1) status = op_set_like(c, 1, x->dtype, x);
+    return status;
+}
+
+static nib_status infer_embed(op_infer *c) {
+    if (c->node->n_inputs % 2) return op_fail(c, NIB_BAD_MODEL, "ids and tables must come in pairs");
+    graph_type y = *op_in_type(c, 0);
+    for (int i = 2; i < c->node->n_inputs && y.rank >= 0; i += 2) {
+        const graph_type *t = op_in_type(c, i);
+        graph_dim dims[GRAPH_MAX_RANK];
+        int rank = t->rank < 0 ? -1 : op_broadcast(c->g->symbols, &y, t, dims);
+        y.rank = rank;
+        for (int k = 0; k < rank; k++) y.dims[k] = dims[k];
+    }
+    const graph_type *table = op_in_type(c, 1);
+    if (table->rank >= 0 && table->rank != 2) return op_fail(c, NIB_SHAPE, "a table has rank %d, not 2", table->rank);
+    if (y.rank < 0 || y.rank >= GRAPH_MAX_RANK) return op_set(c, 0, NIB_DTYPE_F32, -1, NULL);
+    y.dims[y.rank] = table->rank == 2 ? table->dims[1] : NULL;
+    return op_set(c, 0, NIB_DTYPE_F32, y.rank + 1, y.dims);
+}
+
+static nib_status infer_like_first(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    return op_set_like(c, 0, x->dtype, x);
+}
+
+static nib_status infer_pool(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0), *m = op_in_type(c, 1);
+    bool packed = graph_attr_int(c->node, "packed", 0) != 0;
+    int want = packed ? 2 : 3;
+    if (op_pooling(c->node) < 0) return op_fail(c, NIB_BAD_MODEL, "unknown pooling mode");
+    if (x->rank >= 0 && x->rank != want) return op_fail(c, NIB_SHAPE, "the input has rank %d, not %d", x->rank, want);
+    graph_dim dims[2] = {NULL, NULL};
+    if (x->rank > 0) {
+        dims[1] = x->dims[x->rank - 1];
+        if (!packed) dims[0] = x->dims[0];
+        else if (m->rank == 1) dims[0] = graph_dim_sub(c->g->symbols, m->dims[0], graph_dim_const(c->g->symbols, 1));
+    }
+    return op_set(c, 0, x->dtype, 2, dims);
+}
+
+static nib_status infer_offsets(op_infer *c) {
+    const graph_type *m = op_in_type(c, 0);
+    graph_dim d = m->rank == 2 ? graph_dim_add(c->g->symbols, m->dims[0], graph_dim_const(c->g->symbols, 1)) : NULL;
+    return op_set(c, 0, NIB_DTYPE_I64, 1, &d);
+}
+
+static nib_status infer_pack(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    graph_dim dims[GRAPH_MAX_RANK];
+    if (x->rank < 0) return op_set(c, 0, x->dtype, -1, NULL);
+    if (x->rank < 2) return op_fail(c, NIB_SHAPE, "the input has rank %d, less than 2", x->rank);
+    dims[0] = graph_dim_symbol(c->g->symbols, OP_TOKENS_SYMBOL);
+    for (int i = 2; i < x->rank; i++) dims[i - 1] = x->dims[i];
+    return op_set(c, 0, x->dtype, x->rank - 1, dims);
+}
+
+static nib_status infer_unpack(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0), *m = op_in_type(c, 1);
+    graph_dim dims[GRAPH_MAX_RANK] = {NULL};
+    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK) return op_set(c, 0, x->dtype, -1, NULL);
+    for (int i = 0; i < 2; i++) dims[i] = m->rank == 2 ? m->dims[i] : NULL;
+    for (int i = 1; i < x->rank; i++) dims[i + 1] = x->dims[i];
+    return op_set(c, 0, x->dtype, x->rank + 1, dims);
+}
+
+/* ---------------------------------------------------------------- eval */
+
+static nib_status want_f32(op_eval *c, int count) {
+    for (int i = 0; i < count && i < c->n_in; i++)
+        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
+    return NIB_OK;
+}
+
+static const graph_tensor *input(const op_eval *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
+static int64_t rows_of(const graph_tensor *t) {
+    int64_t n = 1;
+    for (int i = 0; i + 1 < t->rank; i++) n *= t->dims[i];
+    return n;
+}
+static int64_t last_of(const graph_tensor *t) { return t->rank ? t->dims[t->rank - 1] : 1; }
+
+int64_t op_index_at(const graph_tensor *t, int64_t i) {
+    switch (t->dtype) {
+    case NIB_DTYPE_I64: return ((const int64_t *)t->data)[i];
+    case NIB_DTYPE_I32: return ((const int32_t *)t->data)[i];
+    case NIB_DTYPE_F32: return ((const float *)t->data)[i] != 0;
+    default: return ((const uint8_t *)t->data)[i];
+    }
+}
+
+static bool is_index_type(const graph_tensor *t) {
+    return t->dtype == NIB_DTYPE_I64 || t->dtype == NIB_DTYPE_I32 || t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_BOOL || t->dtype == NIB_DTYPE_U8 ||
+           t->dtype == NIB_DTYPE_I8;
+}
+
+static nib_status eval_linear(op_eval *c) {
+    const graph_tensor *x = c->in[0], *w = c->in[1], *bias = input(c, 2), *residual = input(c, 3);
+    if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
+    bool trans = graph_attr_int(c->node, "trans_w", 0) != 0;
+    int act = op_activation(c->node);
+    int64_t M = rows_of(x), K = last_of(x), N = w->rank == 2 ? w->dims[!trans] : 0;
+    if (act < 0 || w->rank != 2 || x->rank < 1 || w->dims[trans] != K) return op_bad(c, NIB_SHAPE, "input and weight do not fit");
+    if (bias && graph_tensor_elements(bias) != N) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)N);
+    if (residual && graph_tensor_elements(residual) != M * N) return op_bad(c, NIB_SHAPE, "the residual does not fit");
+    int64_t dims[GRAPH_MAX_RANK];
+    memcpy(dims, x->dims, sizeof dims);
+    dims[x->rank - 1] = N;
+    float *y = c->output(c, 0, NIB_DTYPE_F32, x->rank, dims);
+    if (!y) return c->status;
+    const float *xs = x->data, *ws = w->data;
+    for (int64_t m = 0; m < M; m++) {
+        for (int64_t n = 0; n < N; n++) {
+            double sum = 0;
+            for (int64_t k = 0; k < K; k++) sum += (double)xs[m * K + k] * (double)ws[trans ? n * K + k : k * N + n];
+            y[m * N + n] = (float)(sum + (bias ? (double)((const float *)bias->data)[n] : 0));
+        }
+    }
+    if (act != KERNEL_ACT_NONE) c->kernels->activation_f32((kernel_activation)act, y, M * N, y);
+    if (residual) c->kernels->add_f32(y, residual->data, M * N, y);
+    return NIB_OK;
+}
+
+static nib_status eval_norm(op_eval *c) {
+    const graph_tensor *x = c->in[0], *gamma = c->in[1], *beta = input(c, 2), *residual = input(c, 3);
+    if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
+    int64_t M = x->rank ? rows_of(x) : 0, C = last_of(x);
+    if (x->rank < 1 || graph_tensor_elements(gamma) != C || (beta && graph_tensor_elements(beta) != C)) return op_bad(c, NIB_SHAPE, "scale or shift do not fit");
+    if (residual && graph_tensor_elements(residual) != M * C) return op_bad(c, NIB_SHAPE, "the residual does not fit");
+    float *y = c->output(c, 0, NIB_DTYPE_F32, x->rank, x->dims), *sum = NULL;
+    if (!y) return c->status;
+    if (c->node->n_outputs > 1 && c->node->outputs[1]) {
+        sum = c->output(c, 1, NIB_DTYPE_F32, x->rank, x->dims);
+        if (!sum) return c->status;
+    }
+    float eps = graph_attr_float(c->node, "epsilon", 1e-5f);
+    const float *r = residual ? residual->data : NULL;
+    if (strcmp(graph_attr_string(c->node, "kind", "layer"), "rms") == 0)
+        c->kernels->rms_norm_f32(x->data, C, r, C, gamma->data, eps, M, C, y, C, sum, C);
+    else
+        c->kernels->layer_norm_f32(x->data, C, r, C, gamma->data, beta ? beta->data : NULL, eps, M, C, y, C, sum, C);
+    return NIB_OK;
+}
+
+static nib_status eval_embed(op_eval *c) {
+    int pairs = c->n_in / 2;
+    int64_t dims[GRAPH_MAX_RANK] = {0};
+    int rank = 0;
+    if (pairs < 1 || pairs > OP_EMBED_MAX) return op_bad(c, NIB_BAD_MODEL, "wrong number of inputs");
+    for (int p = 0; p < pairs; p++)
+        if (c->in[2 * p]->rank > rank) rank = c->in[2 * p]->rank;
+    if (rank >= GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "rank");
+    for (int i = 0; i < rank; i++) dims[i] = 1;
+    for (int p = 0; p < pairs; p++) {
+        const graph_tensor *ids = c->in[2 * p], *table = c->in[2 * p + 1];
+        if (!is_index_type(ids)) return op_bad(c, NIB_TYPE, "ids are %s", nib_dtype_name(ids->dtype));
+        if (table->dtype != NIB_DTYPE_F32 || table->rank != 2 || table->dims[1] != c->in[1]->dims[1]) return op_bad(c, NIB_SHAPE, "the tables do not fit");
+        for (int i = 0; i < ids->rank; i++) {
+            int64_t *d = &dims[rank - ids->rank + i], s = ids->dims[i];
+            if (*d == 1) *d = s;
+            else if (s != 1 && s != *d) return op_bad(c, NIB_SHAPE, "the ids do not fit each other");
+        }
+    }
+    int64_t C = c->in[1]->dims[1], n = 1;
+    for (int i = 0; i < rank; i++) n *= dims[i];
+    dims[rank] = C;
+    float *y = c->output(c, 0, NIB_DTYPE_F32, rank + 1, dims);
+    if (!y) return c->status;
+    for (int64_t r = 0; r < n; r++) {
+        const void *rows[OP_EMBED_MAX];
+        for (int p = 0; p < pairs; p++) {
+            const graph_tensor *ids = c->in[2 * p], *table = c->in[2 * p + 1];
+            int64_t at = 0, step = 1, rest = r;
+            for (int i = rank - 1; i >= 0; i--) {
+                int k = i - (rank - ids->rank);
+                int64_t pos = rest % dims[i];
+                rest /= dims[i];
+                if (k < 0) continue;
+                if (ids->dims[k] != 1) at += pos * step;
+                step *= ids->dims[k];
+            }
+            int64_t id = op_index_at(ids, at);
+            if (id < 0) id += table->dims[0];
+            if (id < 0 || id >= table->dims[0])
+                return op_bad(c, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)op_index_at(ids, at), (long long)table->dims[0]);
+            rows[p] = (const float *)table->data + id * C;
+        }
+        c->kernels->gather_sum_f32(rows, pairs, C, y + r * C);
+    }
+    return NIB_OK;
+}
+
+/* The bias element for (b, h, i, j), each axis of size 1 or full. */
+static float bias_at(const graph_tensor *t, int64_t b, int64_t h, int64_t i, int64_t j) {
+    int64_t index[4] = {b, h, i, j}, at = 0;
+    for (int k = 0; k < t->rank; k++) at = at * t->dims[k] + (t->dims[k] == 1 ? 0 : index[4 - t->rank + k]);
+    return ((const float *)t->data)[at];
+}
+
+typedef struct attention_shape {
+    int64_t B, S, Skv, D;
+    int heads, kv_heads;
+    float scale, softcap;
+    bool causal;
+    int64_t left, right;
+} attention_shape;
+
+/* One query row of one head: softmax(scale q k + bias) v over keys [0, n), keys at k + j * stride. */
+static void attend(const attention_shape *s, const float *q, const float *k, const float *v, int64_t stride, const graph_tensor *bias, int64_t b, int h,
+                   int64_t i, int64_t n, float *y) {
+    double most = -INFINITY, total = 0, acc[OP_HEAD_MAX] = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t j = 0; j < n; j++) {
+            if ((s->causal && j > i) || (s->left >= 0 && j < i - s->left) || (s->right >= 0 && j > i + s->right)) continue;
+            double dot = 0;
+            for (int64_t d = 0; d < s->D; d++) dot += (double)q[d] * (double)k[j * stride + d];
+            dot *= (double)s->scale;
+            if (s->softcap > 0) dot = (double)s->softcap * tanh(dot / (double)s->softcap);
+            if (bias) dot = (double)((float)dot + bias_at(bias, b, h, i, j));
+            if (pass == 0) {
+                if (dot > most) most = dot;
+                continue;
+            }
+            double p = dot == most ? 1 : exp(dot - most);
+            total += p;
+            for (int64_t d = 0; d < s->D; d++) acc[d] += p * (double)v[j * stride + d];
+        }
+    }
+    for (int64_t d = 0; d < s->D; d++) y[d] = total > 0 ? (float)(acc[d] / total) : 0;
+}
+
+static nib_status eval_attention(op_eval *c) {
+    const graph_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2], *bias = input(c, 3), *offsets = input(c, 4);
+    if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
+    attention_shape s = {.heads = (int)graph_attr_int(c->node, "heads", 1)};
+    s.kv_heads = (int)graph_attr_int(c->node, "kv_heads", s.heads);
+    s.scale = graph_attr_float(c->node, "scale", 1);
+    s.softcap = graph_attr_float(c->node, "softcap", 0);
+    s.causal = graph_attr_int(c->node, "causal", 0) != 0;
+    s.left = graph_attr_int(c->node, "window_left", -1);
+    s.right = graph_attr_int(c->node, "window_right", -1);
+    int want = offsets ? 2 : 3;
+    if (s.heads < 1 || s.kv_heads < 1 || s.heads % s.kv_heads || q->rank != want || k->rank != want || v->rank != want || last_of(q) % s.heads ||
+        last_of(k) != last_of(v) || last_of(k) / s.kv_heads != last_of(q) / s.heads || last_of(q) / s.heads > OP_HEAD_MAX ||
+        (!offsets && (q->dims[0] != k->dims[0] || v->dims[0] != k->dims[0] || v->dims[1] != k->dims[1])))
+        return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
+    s.D = last_of(q) / s.heads;
+    s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
+    if (bias && (bias->rank > 4 || offsets)) return op_bad(c, NIB_SHAPE, "the bias does not fit");
+    float *y = c->output(c, 0, NIB_DTYPE_F32, q->rank, q->dims);
+    if (!y) return c->status;
+    int64_t qw = last_of(q), kw = last_of(k);
+    for (int64_t b = 0; b < s.B; b++) {
+        int64_t first = offsets ? op_index_at(offsets, b) : b * q->dims[1], rows = offsets ? op_index_at(offsets, b + 1) - first : q->dims[1];
+        int64_t kfirst = offsets ? first : b * k->dims[1], n = offsets ? rows : k->dims[1];
+        if (offsets && (first < 0 || rows < 0 || first + rows > q->dims[0] || first + rows > k->dims[0])) return op_bad(c, NIB_SHAPE, "offsets do not fit");
+        if (bias)
+            for (int a = 0; a < bias->rank; a++) {
+                int64_t full[4] = {s.B, s.heads, rows, n};
+                if (bias->dims[a] != 1 && bias->dims[a] != full[4 - bias->rank + a]) return op_bad(c, NIB_SHAPE, "the bias does not fit");
+            }
+        for (int64_t i = 0; i < rows; i++)
+            for (int h = 0; h < s.heads; h++) {
+                int kh = h / (s.heads / s.kv_heads);
+                attend(&s, (const float *)q->data + (first + i) * qw + h * s.D, (const float *)k->data + kfirst * kw + kh * s.D,
+                       (const float *)v->data + kfirst * kw + kh * s.D, kw, bias, b, h, i, n, y + (first + i) * qw + h * s.D);
+            }
+    }
+    return NIB_OK;
+}
+
+void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t C, float *y) {
+    if (n == 0) {
+        memset(y, 0, (size_t)C * sizeof *y);
+        return;
+    }
+    switch (mode) {
+    case NIB_POOLING_CLS: memcpy(y, x, (size_t)C * sizeof *y); return;
+    case NIB_POOLING_LAST: memcpy(y, x + (n - 1) * stride, (size_t)C * sizeof *y); return;
+    case NIB_POOLING_MAX: ks->row_max_f32(x, stride, n, C, y); return;
+    case NIB_POOLING_WEIGHTED_MEAN: /* weights 1, 2, ..., n as sentence-transformers counts positions */
+        memset(y, 0, (size_t)C * sizeof *y);
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t i = 0; i < C; i++) y[i] += (float)(r + 1) * x[r * stride + i];
+        ks->scale_f32(y, (float)(1 / ((double)n * (double)(n + 1) / 2)), C, y);
+        return;
+    case NIB_POOLING_MEAN_SQRT_LEN:
+        ks->row_sum_f32(x, stride, NULL, n, C, y);
+        ks->scale_f32(y, (float)(1 / sqrt((double)n)), C, y);
+        return;
+    default:
+        ks->row_sum_f32(x, stride, NULL, n, C, y);
+        ks->scale_f32(y, 1.0f / (float)n, C, y);
+    }
+}
+
+static nib_status eval_pool(op_eval *c) {
+    const graph_tensor *x = c->in[0], *m = c->in[1];
+    bool packed = graph_attr_int(c->node, "packed", 0) != 0;
+    int mode = op_pooling(c->node);
+    if (want_f32(c, 1) != NIB_OK) return NIB_TYPE;
+    if (mode < 0 || x->rank != (packed ? 2 : 3) || !is_index_type(m) || (packed ? m->rank != 1 : m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1]))
+        return op_bad(c, NIB_SHAPE, "input and %s do not fit", packed ? "offsets" : "mask");
+    int64_t C = last_of(x), B = packed ? m->dims[0] - 1 : x->dims[0], S = packed ? 0 : x->dims[1];
+    float *y = c->output(c, 0, NIB_DTYPE_F32, 2, (int64_t[]){B, C});
+    float *rows = y ? c->scratch(c, (size_t)(S * C + 1) * sizeof(float)) : NULL;
+    if (!rows) return c->status;
+    for (int64_t b = 0; b < B; b++) {
+        const float *from = packed ? (const float *)x->data + op_index_at(m, b) * C : rows;
+        int64_t n = packed ? op_index_at(m, b + 1) - op_index_at(m, b) : 0;
+        for (int64_t s = 0; s < S; s++)
+            if (op_index_at(m, b * S + s)) memcpy(rows + n++ * C, (const float *)x->data + (b * S + s) * C, (size_t)C * sizeof *rows);
+        if (packed && (n < 0 || op_index_at(m, b) < 0 || op_index_at(m, b) + n > x->dims[0])) return op_bad(c, NIB_SHAPE, "offsets do not fit");
+        op_pool_rows(c->kernels, (nib_pooling)mode, from, C, n, C, y + b * C);
+    }
+    return NIB_OK;
+}
+
+static nib_status eval_offsets(op_eval *c) {
+    const graph_tensor *m = c->in[0];
+    if (m->rank != 2 || !is_index_type(m)) return op_bad(c, NIB_SHAPE, "the mask is no [B, S] of numbers");
+    int64_t *y = c->output(c, 0, NIB_DTYPE_I64, 1, (int64_t[]){m->dims[0] + 1}), n = 0;
+    if (!y) return c->status;
+    for (int64_t b = 0; b < m->dims[0]; b++) {
+        y[b] = n;
+        for (int64_t s = 0; s < m->dims[1]; s++) n += op_index_at(m, b * m->dims[1] + s) != 0;
+    }
+    y[m->dims[0]] = n;
+    return NIB_OK;
+}
+
+static nib_status eval_pack(op_eval *c) {
+    const graph_tensor *x = c->in[0], *m = c->in[1];
+    if (x->rank < 2 || m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1] || !is_index_type(m) || x->dtype == NIB_DTYPE_STRING)
+        return op_bad(c, NIB_SHAPE, "input and mask do not fit");
+    int64_t dims[GRAPH_MAX_RANK], rows = m->dims[0] * m->dims[1], n = 0;
+    for (int64_t i = 0; i < rows; i++) n += op_index_at(m, i) != 0;
+    for (int i = 2; i < x->rank; i++) dims[i - 1] = x->dims[i];
+    dims[0] = n;
+    char *y = c->output(c, 0, x->dtype, x->rank - 1, dims);
+    if (!y) return c->status;
+    size_t bytes = rows ? x->bytes / (size_t)rows : 0;
+    for (int64_t i = 0; i < rows; i++)
+        if (op_index_at(m, i)) {
+            memcpy(y, (const char *)x->data + (size_t)i * bytes, bytes);
+            y += bytes;
+        }
+    return NIB_OK;
+}
+
+static nib_status eval_unpack(op_eval *c) {
+    const graph_tensor *x = c->in[0], *m = c->in[1];
+    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK || m->rank != 2 || !is_index_type(m)) return op_bad(c, NIB_SHAPE, "input and mask do not fit");
+    int64_t dims[GRAPH_MAX_RANK], rows = m->dims[0] * m->dims[1], n = 0;
+    for (int64_t i = 0; i < rows; i++) n += op_index_at(m, i) != 0;
+    if (n != x->dims[0]) return op_bad(c, NIB_SHAPE, "the mask has %lld tokens, the input %lld rows", (long long)n, (long long)x->dims[0]);
+    dims[0] = m->dims[0];
+    dims[1] = m->dims[1];
+    for (int i = 1; i < x->rank; i++) dims[i + 1] = x->dims[i];
+    char *y = c->output(c, 0, x->dtype, x->rank + 1, dims);
+    if (!y) return c->status;
+    size_t bytes = n ? x->bytes / (size_t)n : 0;
+    const char *from = x->data;
+    if (!n) {
+        int64_t width = 1;
+        for (int i = 1; i < x->rank; i++) width *= x->dims[i];
+        bytes = graph_type_bytes(x->dtype, (size_t)width);
+    }
+    for (int64_t i = 0; i < rows; i++, y += bytes) {
+        if (op_index_at(m, i)) {
+            memcpy(y, from, bytes);
+            from += bytes;
+        } else {
+            memset(y, 0, bytes);
+        }
+    }
+    return NIB_OK;
+}
+
+const op op_family_nib[] = {
+    {"Linear", "nib", 1, 2, 4, 1, OP_ROWS_LAST, infer_linear, eval_linear, NULL},
+    {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, NULL},
+    {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, NULL},
+    {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, NULL},
+    {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, NULL},
+    {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, NULL},
+    {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, NULL},
+    {"Unpack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_unpack, eval_unpack, NULL},
+    {0},
+};

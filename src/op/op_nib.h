@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of nib's own operators and what passes and the cpu device share of their meaning; see op_nib.c.
+ */
+#ifndef OP_NIB_H
+#define OP_NIB_H
+
+#include "op.h"
+
+#define OP_TOKENS_SYMBOL "tokens" /* T: rows of a packed batch */
+#define OP_EMBED_MAX 8            /* tables of one Embed */
+#define OP_HEAD_MAX 512           /* largest head size */
+
+extern const op op_family_nib[];
+
+int op_activation(const graph_node *linear); /* kernel_activation, -1 if unknown */
+const char *op_activation_name(kernel_activation a);
+int op_pooling(const graph_node *pool); /* nib_pooling, -1 if unknown */
+const char *op_pooling_name(nib_pooling p);
+
+/* Element i of an index, mask or offset tensor as an integer (floats: 0 or 1). */
+int64_t op_index_at(const graph_tensor *t, int64_t i);
+
+/* Pools n rows of one text into y [C]; n = 0 gives zeros. */
+void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t C, float *y);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Graph -> graph. Each pass is one file; pass_list.c is their order and the -O levels. A pass leaves a graph on which
+ * graph_verify holds (checked after each in debug builds) and whose outputs are the same within rounding.
+ *
+ * What a pass looks for is a pattern: a tree of operators in one line of text (pass_match.h), not nested ifs. What it
+ * refuses it says with pass_note, and `nib explain` prints those very lines.
+ */
+#ifndef PASS_H
+#define PASS_H
+
+#include "base/base_runtime.h"
+#include "graph/graph.h"
+#include "op/op_nib.h"
+
+typedef struct pass_notes { /* one line each: what was done, what was refused and why */
+    base_str text;
+} pass_notes;
+
+typedef struct pass_context {
+    graph *g;
+    nib_runtime *runtime;
+    const kernels *kernels;
+    int level;           /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
+    bool pack;           /* run pass_pack: the caller wants `task` meaning */
+    size_t fold_limit;   /* bytes that one folded value may have */
+    pass_notes *notes;   /* may be NULL */
+    nib_error *err;
+    int changes;         /* rewrites made so far */
+} pass_context;
+
+#define PASS_FOLD_LIMIT (64u << 20)
+
+/* Runs the passes of ctx->level in order. */
+nib_status pass_run_all(pass_context *ctx);
+
+void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
+
+/* The passes. */
+nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
+nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicates, dead code */
+nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
+nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Linear */
+nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
+nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
+nib_status pass_embed(pass_context *ctx);      /* sums of Gathers -> nib.Embed */
+nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
+nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
+
+/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S]? Evaluates the subgraph that
+ * computes it on samples of sizes and masks (DESIGN: recognise by what it computes). On a "no", why[] says what was seen. */
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, char *why, size_t capacity);
+
+/* ---- helpers shared by passes (pass_util.c) */
+/* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */
+nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with);
+/* Adds node domain.op before `before`, with one output, inferred. */
+graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint);
+bool pass_same_shape(const graph_value *a, const graph_value *b); /* provably: same rank, equal dims, all known */
+bool pass_needs(const graph_value *v, const graph_value *of); /* v is computed from `of` */
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: Gathers of rows of constant tables, and the sums of them that make up a transformer's input. Out: one nib.Embed.
+ */
+#include "pass.h"
+
+/* A Gather of rows (axis 0) of a constant f32 matrix, or an Embed that nobody else reads: appends its pairs. */
+static bool take(const graph_value *v, graph_value **pairs, int *count) {
+    const graph_node *n = v->producer;
+    if (graph_is_op(n, "nib", "Embed")) {
+        if (*count + n->n_inputs > 2 * OP_EMBED_MAX) return false;
+        for (int i = 0; i < n->n_inputs; i++) pairs[(*count)++] = n->inputs[i].value;
+        return true;
+    }
+    if (!graph_is_op(n, "", "Gather") || graph_attr_int(n, "axis", 0) != 0 || *count + 2 > 2 * OP_EMBED_MAX) return false;
+    const graph_value *table = n->inputs[0].value, *ids = n->inputs[1].value;
+    if (!table->constant || table->constant->rank != 2 || table->constant->dtype != NIB_DTYPE_F32 || ids->type.rank < 1) return false;
+    if (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32) return false;
+    pairs[(*count)++] = n->inputs[1].value;
+    pairs[(*count)++] = n->inputs[0].value;
+    return true;
+}
+
+static nib_status make_embed(pass_context *ctx, graph_value *root, graph_value **pairs, int count) {
+    graph_value *y = pass_emit(ctx, root->producer, "nib", "Embed", pairs, count, root->name);
+    if (!y) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    nib_status status = op_infer_node(ctx->g, y->producer, ctx->err);
+    if (status == NIB_OK && !pass_same_shape(y, root)) return NIB_OK; /* not the sum's shape: leave it, unused */
+    return status == NIB_OK ? pass_replace(ctx, root, y) : status;
+}
+
+nib_status pass_embed(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        graph_value *pairs[2 * OP_EMBED_MAX];
+        int count = 0;
+        if (graph_is_op(n, "", "Gather") && take(n->outputs[0], pairs, &count)) {
+            NIB_TRY(make_embed(ctx, n->outputs[0], pairs, count));
+        } else if (graph_is_op(n, "", "Add") && n->inputs[0].value != n->inputs[1].value && n->inputs[0].value->use_count == 1 &&
+                   n->inputs[1].value->use_count == 1 && take(n->inputs[0].value, pairs, &count) &&
+                   take(n->inputs[1].value, pairs, &count)) {
+            NIB_TRY(make_embed(ctx, n->outputs[0], pairs, count));
+        }
+    }
+    NIB_TRY(pass_clean(ctx));
+fail:
+    return status;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: MatMul of rows with a constant matrix, Gemm, each perhaps with a constant vector added. Out: nib.Linear. A Transpose of
+ * the weight is taken in as trans_w, so that the weight is read where the file has it.
+ */
+#include "pass.h"
+#include "pass_match.h"
+#include <string.h>
+
+/* A constant f32 matrix, perhaps behind a Transpose: fills *w and *trans. */
+static bool weight_of(graph_value *v, graph_value **w, int64_t *trans) {
+    const int64_t *perm;
+    *trans = 0;
+    if (v && graph_is_op(v->producer, "", "Transpose") && v->type.rank == 2) {
+        if (graph_attr_ints(v->producer, "perm", &perm) == 2 && perm[0] == 0) return false;
+        v = v->producer->inputs[0].value;
+        *trans = 1;
+    }
+    *w = v;
+    return v && v->constant && v->constant->rank == 2 && v->constant->dtype == NIB_DTYPE_F32;
+}
+
+static bool is_vector(const graph_value *v, int64_t n) {
+    if (!v || !v->constant || v->constant->dtype != NIB_DTYPE_F32 || graph_tensor_elements(v->constant) != n) return false;
+    const graph_tensor *t = v->constant;
+    return t->rank >= 1 && t->dims[t->rank - 1] == n;
+}
+
+/* A bias written as [1, 1, N] is the vector [N]. */
+static graph_value *as_vector(graph *g, graph_value *v) {
+    if (!v || v->constant->rank == 1) return v;
+    graph_tensor t = *v->constant;
+    t.dims[0] = graph_tensor_elements(&t);
+    t.rank = 1;
+    return graph_add_constant(g, v->name, &t, false);
+}
+
+static nib_status make_linear(pass_context *ctx, graph_value *root, graph_value *x, graph_value *w, int64_t trans, graph_value *bias) {
+    graph_value *in[3] = {x, w, as_vector(ctx->g, bias)};
+    graph_value *y = pass_emit(ctx, root->producer, "nib", "Linear", in, bias ? 3 : 2, root->name);
+    if (!y || (bias && !in[2]) || graph_set_int(y->producer, "trans_w", trans) != NIB_OK) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    nib_status status = op_infer_node(ctx->g, y->producer, ctx->err);
+    return status == NIB_OK ? pass_replace(ctx, root, y) : status;
+}
+
+static nib_status from_matmul(pass_context *ctx, graph_node *n) {
+    graph_value *w;
+    int64_t trans;
+    graph_value *x = n->inputs[0].value;
+    if (x->type.rank < 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(n->inputs[1].value, &w, &trans)) return NIB_OK;
+    return make_linear(ctx, n->outputs[0], x, w, trans, NULL);
+}
+
+static nib_status from_gemm(pass_context *ctx, graph_node *n) {
+    graph_value *w, *x = n->inputs[0].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+    int64_t trans;
+    if (graph_attr_int(n, "transA", 0) || graph_attr_float(n, "alpha", 1) != 1 || graph_attr_float(n, "beta", 1) != 1) return NIB_OK;
+    if (x->type.rank != 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(n->inputs[1].value, &w, &trans)) return NIB_OK;
+    trans ^= graph_attr_int(n, "transB", 0) != 0;
+    if (bias && !is_vector(bias, w->constant->dims[!trans])) return NIB_OK;
+    return make_linear(ctx, n->outputs[0], x, w, trans, bias);
+}
+
+/* Add(Linear without bias, activation or residual; constant vector). */
+static nib_status add_bias(pass_context *ctx, graph_node *n) {
+    for (int side = 0; side < 2; side++) {
+        graph_value *v = n->inputs[side].value, *bias = n->inputs[1 - side].value;
+        graph_node *l = v ? v->producer : NULL;
+        if (!graph_is_op(l, "nib", "Linear") || l->n_inputs != 2 || op_activation(l) != KERNEL_ACT_NONE || v->use_count != 1 || v->is_output) continue;
+        if (!is_vector(bias, l->inputs[1].value->constant->dims[!graph_attr_int(l, "trans_w", 0)]) || v->type.rank < bias->constant->rank) continue;
+        return make_linear(ctx, n->outputs[0], l->inputs[0].value, l->inputs[1].value, graph_attr_int(l, "trans_w", 0), bias);
+    }
+    return NIB_OK;
+}
+
+nib_status pass_linear(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first; n; n = n->next) {
+        if (graph_is_op(n, "", "MatMul")) NIB_TRY(from_matmul(ctx, n));
+        else if (graph_is_op(n, "", "Gemm")) NIB_TRY(from_gemm(ctx, n));
+        else if (graph_is_op(n, "", "Add")) NIB_TRY(add_bias(ctx, n));
+    }
+    NIB_TRY(pass_clean(ctx));
+fail:
+    return status;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The order of the passes, and what they share. Levels mean what Optimum's mean: 1 simplifies with standard operators only,
+ * 2 fuses. The simplifying passes run until nothing changes, because each opens ways for the others.
+ */
+#include "pass.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct pass_row {
+    const char *name;
+    nib_status (*run)(pass_context *);
+    int level;
+} pass_row;
+
+static const pass_row simplify[] = {
+    {"fold", pass_fold, 1},
+    {"clean", pass_clean, 1},
+    {"transpose", pass_transpose, 1},
+};
+
+static const pass_row fuse[] = {
+    {"linear", pass_linear, 2},       {"norm", pass_norm, 2},   {"attention", pass_attention, 2},
+    {"activation", pass_activation, 2}, {"embed", pass_embed, 2}, {"clean", pass_clean, 2},
+};
+
+#define ROUNDS 8
+
+static nib_status run(pass_context *ctx, const pass_row *row) {
+    nib_status status = row->run(ctx);
+#ifndef NDEBUG
+    if (status == NIB_OK) status = graph_verify(ctx->g, ctx->err);
+    if (status == NIB_BAD_MODEL && ctx->err) base_log(ctx->runtime, NIB_LOG_ERROR, "pass %s broke the graph: %s", row->name, ctx->err->message);
+#endif
+    return status;
+}
+
+nib_status pass_run_all(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    if (!ctx->fold_limit) ctx->fold_limit = PASS_FOLD_LIMIT;
+    for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
+        before = ctx->changes;
+        for (size_t i = 0; i < BASE_COUNT(simplify); i++)
+            if (simplify[i].level <= ctx->level) NIB_TRY(run(ctx, &simplify[i]));
+        NIB_TRY(op_infer_graph(ctx->g, ctx->err));
+    }
+    for (size_t i = 0; i < BASE_COUNT(fuse); i++)
+        if (fuse[i].level <= ctx->level) NIB_TRY(run(ctx, &fuse[i]));
+    if (ctx->pack && ctx->level >= 2) {
+        NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 2}));
+        NIB_TRY(run(ctx, &(pass_row){"clean", pass_clean, 2}));
+    }
+fail:
+    return status;
+}
+
+void pass_note(pass_context *ctx, const char *format, ...) {
+    if (!ctx->notes) return;
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    base_str_printf(&ctx->notes->text, "%s\n", line);
+}
+
+nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with) {
+    if (!with) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    if (with->type.rank < 0) with->type = root->type;
+    if (!with->data && root->data) {
+        with->data = root->data;
+        with->data_count = root->data_count;
+    }
+    graph_replace_uses(ctx->g, root, with);
+    ctx->changes++;
+    return NIB_OK;
+}
+
+graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint) {
+    graph_value *v = graph_emit(ctx->g, before, domain, type, in, n_in, hint);
+    if (!v) return NULL;
+    v->producer->meaning = op_find(domain, type, graph_opset_version(ctx->g, domain));
+    return v;
+}
+
+bool pass_same_shape(const graph_value *a, const graph_value *b) {
+    if (a->type.rank < 0 || a->type.rank != b->type.rank) return false;
+    for (int i = 0; i < a->type.rank; i++)
+        if (!a->type.dims[i] || a->type.dims[i] != b->type.dims[i]) return false;
+    return true;
+}
+
+static bool needs(const graph_value *v, const graph_value *of, int depth) {
+    if (v == of) return true;
+    if (!v || !v->producer || depth > 400) return depth > 400;
+    for (int i = 0; i < v->producer->n_inputs; i++)
+        if (v->producer->inputs[i].value && needs(v->producer->inputs[i].value, of, depth + 1)) return true;
+    return false;
+}
+
+bool pass_needs(const graph_value *v, const graph_value *of) { return needs(v, of, 0); }

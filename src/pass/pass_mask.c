@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recognising a mask by what it computes. In: the value that is added to attention scores, and the [B, S] input that may be the
+ * padding mask. The subgraph between them is evaluated on samples: sizes around every integer constant in it, masks padded on
+ * the right, on the left, and with holes. Out: yes, if in every sample the bias is 0 where query and key are tokens, and lets
+ * no padded key through (at most -1e4, whose exponential is 0 in f32) for any query that is a token.
+ *
+ * It is no match if the subgraph reads anything but the mask and sizes, or a constant so large that it cannot be sampled.
+ */
+#include "pass.h"
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_NODES 512
+#define MAX_SIZES 24
+#define LARGEST 1100        /* tokens of a sample */
+#define BEYOND (1 << 24)    /* constants from here on are "to the end" or "no limit", not sizes */
+
+typedef struct subgraph {
+    const graph_node *nodes[MAX_NODES];
+    int n_nodes;
+    const graph_value *inputs[8];
+    int n_inputs;
+    int64_t sizes[MAX_SIZES];
+    int n_sizes;
+    bool too_large; /* a constant beyond LARGEST */
+} subgraph;
+
+static bool add_size(subgraph *s, int64_t n) {
+    if (n < 1 || n > LARGEST) return true;
+    for (int i = 0; i < s->n_sizes; i++)
+        if (s->sizes[i] == n) return true;
+    if (s->n_sizes == MAX_SIZES) return false;
+    s->sizes[s->n_sizes++] = n;
+    return true;
+}
+
+/* Notes c - 1, c, c + 1 of a small integer constant. */
+static bool add_constant(subgraph *s, const graph_value *v) {
+    const graph_tensor *t = v->constant;
+    if (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32) return true;
+    for (int i = 0; i < v->data_count; i++) {
+        int64_t c;
+        if (!graph_dim_is_const(v->data[i], &c) || c < 2 || c >= BEYOND) continue;
+        if (c > LARGEST - 2) s->too_large = true;
+        for (int64_t k = c - 1; k <= c + 1; k++)
+            if (!add_size(s, k)) return false;
+    }
+    return true;
+}
+
+static bool collect(subgraph *s, const graph_value *v, int depth) {
+    if (depth > 200) return false;
+    if (v->constant) return add_constant(s, v);
+    const graph_node *n = v->producer;
+    if (!n) {
+        for (int i = 0; i < s->n_inputs; i++)
+            if (s->inputs[i] == v) return true;
+        if (s->n_inputs == (int)BASE_COUNT(s->inputs)) return false;
+        s->inputs[s->n_inputs++] = v;
+        return true;
+    }
+    for (int i = 0; i < s->n_nodes; i++)
+        if (s->nodes[i] == n) return true;
+    if (s->n_nodes == MAX_NODES) return false;
+    s->nodes[s->n_nodes++] = n;
+    for (int i = 0; i < n->n_inputs; i++)
+        if (n->inputs[i].value && !collect(s, n->inputs[i].value, depth + 1)) return false;
+    return true;
+}
+
+/* kind 0: no padding, 1: right, 2: left, 3: holes. Deterministic. */
+static int sample_mask(int kind, int64_t b, int64_t j, int64_t S) {
+    int64_t pad = (S * (b + 1)) / 3;
+    switch (kind) {
+    case 1: return j < S - pad;
+    case 2: return j >= pad;
+    case 3: return j == 0 || (j * 7 + b * 3) % 5 != 2;
+    default: return 1;
+    }
+}
+
+static void *fill(base_arena *arena, const graph_value *v, const graph_value *mask, int64_t B, int64_t S, int kind, int variant) {
+    size_t width = (size_t)nib_dtype_bits(v->type.dtype) / 8;
+    char *data = base_arena_calloc(arena, (size_t)(B * S), width ? width : 1);
+    for (int64_t i = 0; data && i < B * S; i++) {
+        /* What is not the mask must not matter: it differs between the two variants of each sample. */
+        int64_t x = v == mask ? sample_mask(kind, i / S, i % S, S) : (i * 5 + variant * 3) % 7 % 2 + (v->type.dtype == NIB_DTYPE_BOOL ? 0 : variant);
+        int32_t narrow = (int32_t)x;
+        float real = (float)x;
+        if (v->type.dtype == NIB_DTYPE_I64) memcpy(data + (size_t)i * 8, &x, 8);
+        else if (v->type.dtype == NIB_DTYPE_I32) memcpy(data + (size_t)i * 4, &narrow, 4);
+        else if (v->type.dtype == NIB_DTYPE_F32) memcpy(data + (size_t)i * 4, &real, 4);
+        else if (width == 1) data[i] = (char)x;
+        else return NULL;
+    }
+    return data;
+}
+
+/* The dimension a symbolic axis has in a sample where mask is [B, S]. */
+static bool bind(const graph_value *v, const graph_value *mask, int64_t B, int64_t S, graph_tensor *t) {
+    *t = (graph_tensor){.dtype = v->type.dtype, .rank = 2, .dims = {B, S}};
+    return v->type.rank == 2 && v->type.dims[0] == mask->type.dims[0] && v->type.dims[1] == mask->type.dims[1];
+}
+
+static bool check_bias(const graph_tensor *t, int64_t B, int64_t S, int kind, char *why, size_t capacity) {
+    int64_t full[4] = {B, 0, S, S}, dims[4] = {1, 1, 1, 1};
+    if (t->dtype != NIB_DTYPE_F32 || t->rank > 4) return snprintf(why, capacity, "it is not f32 of rank 4"), false;
+    for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
+    for (int i = 0; i < 4; i++)
+        if (dims[i] != 1 && i != 1 && dims[i] != full[i]) return snprintf(why, capacity, "its shape does not broadcast to the scores"), false;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < dims[1]; h++)
+            for (int64_t i = 0; i < (dims[2] == 1 ? 1 : S); i++) {
+                if (dims[2] != 1 && !sample_mask(kind, b, i, S)) continue; /* a padded query: its row is never read */
+                for (int64_t j = 0; j < S; j++) {
+                    int64_t at = (((dims[0] == 1 ? 0 : b) * dims[1] + h) * dims[2] + (dims[2] == 1 ? 0 : i)) * dims[3] + (dims[3] == 1 ? 0 : j);
+                    float x = ((const float *)t->data)[at];
+                    bool token = sample_mask(kind, b, j, S) != 0;
+                    if (token ? x != 0 : !(x <= -1e4f)) {
+                        snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)S, (long long)i, token ? "unmasked" : "masked",
+                                 (long long)j, (double)x);
+                        return false;
+                    }
+                }
+            }
+    return true;
+}
+
+static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, int variant, char *why,
+                         size_t capacity) {
+    base_arena arena;
+    nib_error e;
+    const graph_tensor *t;
+    bool ok = false;
+    base_arena_init(&arena, ctx->g->heap);
+    op_env *env = op_env_create(ctx->g, &arena, 64u << 20, ctx->kernels);
+    snprintf(why, capacity, "out of memory");
+    for (int i = 0; env && i < s->n_inputs; i++) {
+        graph_tensor in;
+        if (!bind(s->inputs[i], mask, B, S, &in)) {
+            snprintf(why, capacity, "it reads %s, whose shape is not the mask's", s->inputs[i]->name);
+            goto done;
+        }
+        in.data = fill(&arena, s->inputs[i], mask, B, S, kind, variant);
+        in.bytes = graph_type_bytes(in.dtype, (size_t)(B * S));
+        if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) goto done;
+    }
+    if (!env) goto done;
+    if (op_env_get(env, bias, &t, &e) != NIB_OK) snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message);
+    else ok = check_bias(t, B, S, kind, why, capacity);
+done:
+    base_arena_free(&arena);
+    return ok;
+}
+
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, char *why, size_t capacity) {
+    subgraph s = {0};
+    int64_t fixed_b = 0, fixed_s = 0;
+    snprintf(why, capacity, "it does not depend on %s", mask->name);
+    if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
+    if (s.too_large) return snprintf(why, capacity, "a constant in its subgraph is too large to be sampled"), false;
+    bool reads_mask = false;
+    for (int i = 0; i < s.n_inputs; i++) reads_mask |= s.inputs[i] == mask;
+    if (!reads_mask) return false;
+    graph_dim_is_const(mask->type.dims[0], &fixed_b);
+    if (graph_dim_is_const(mask->type.dims[1], &fixed_s)) s.n_sizes = 0;
+    static const int64_t basic[] = {1, 2, 7, 16};
+    for (size_t i = 0; i < BASE_COUNT(basic) && !fixed_s; i++)
+        if (!add_size(&s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
+    if (fixed_s && !(s.sizes[s.n_sizes++] = fixed_s)) return false;
+    for (int i = 0; i < s.n_sizes; i++)
+        for (int kind = 0; kind < 4; kind++) {
+            int64_t S = s.sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
+            if (!check_sample(ctx, &s, bias, mask, B, S, kind, (i + kind) % 2, why, capacity)) return false;
+        }
+    return true;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: LayerNormalization and RMSNormalization over the last axis, and layer norm written out with ReduceMean (exports below
+ * opset 17). Out: nib.Norm.
+ */
+#include "pass.h"
+#include "pass_match.h"
+
+static bool is_row_vector(const graph_value *v, const graph_value *x) {
+    int64_t c;
+    return v && v->constant && v->constant->dtype == NIB_DTYPE_F32 && x->type.rank > 0 && graph_dim_is_const(x->type.dims[x->type.rank - 1], &c) &&
+           graph_tensor_elements(v->constant) == c && v->constant->rank == 1;
+}
+
+static nib_status make_norm(pass_context *ctx, graph_value *root, graph_value *x, graph_value *gamma, graph_value *beta, float eps, const char *kind) {
+    nib_status status = NIB_OK;
+    graph_value *in[3] = {x, gamma, beta}, *y;
+    if (!is_row_vector(gamma, x) || (beta && !is_row_vector(beta, x)) || x->type.dtype != NIB_DTYPE_F32) return NIB_OK;
+    y = pass_emit(ctx, root->producer, "nib", "Norm", in, beta ? 3 : 2, root->name);
+    if (!y) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(graph_set_float(y->producer, "epsilon", eps));
+    NIB_TRY(graph_set_string(y->producer, "kind", kind));
+    NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+    NIB_TRY(pass_replace(ctx, root, y));
+fail:
+    return status;
+}
+
+static nib_status from_operator(pass_context *ctx, graph_node *n, const char *kind) {
+    int64_t axis = graph_attr_int(n, "axis", -1);
+    graph_value *x = n->inputs[0].value;
+    if (x->type.rank < 1 || (axis != -1 && axis != x->type.rank - 1)) return NIB_OK;
+    for (int i = 1; i < n->n_outputs; i++)
+        if (n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output)) return NIB_OK;
+    graph_value *beta = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+    return make_norm(ctx, n->outputs[0], x, n->inputs[1].value, beta, graph_attr_float(n, "epsilon", 1e-5f), kind);
+}
+
+/* (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * gamma + beta, as exporters of opset < 17 write it. */
+static const char *const long_forms[] = {
+    "Add(Mul(Div(d:Sub(x, a:ReduceMean(x, ...)), Sqrt(Add(b:ReduceMean(Pow(d2:Sub(x, _), 2), ...), eps))), gamma), beta)",
+    "Add(Mul(Div(d:Sub(x, a:ReduceMean(x, ...)), Sqrt(Add(b:ReduceMean(Mul(d2:Sub(x, _), _), ...), eps))), gamma), beta)",
+};
+
+static bool reduces_last(const graph_node *n) {
+    const int64_t *axes;
+    int64_t given[4];
+    int rank = n->inputs[0].value->type.rank;
+    int64_t count = graph_attr_ints(n, "axes", &axes);
+    if (count < 0 && n->n_inputs > 1 && n->inputs[1].value && n->inputs[1].value->data_count == 1) {
+        if (!graph_dim_is_const(n->inputs[1].value->data[0], &given[0])) return false;
+        axes = given;
+        count = 1;
+    }
+    return count == 1 && rank > 0 && (axes[0] == -1 || axes[0] == rank - 1) && graph_attr_int(n, "keepdims", 1) == 1;
+}
+
+static nib_status from_long_form(pass_context *ctx, graph_node *n) {
+    pass_match m;
+    double eps;
+    for (size_t i = 0; i < BASE_COUNT(long_forms); i++) {
+        if (!pass_match_at(long_forms[i], n->outputs[0], &m)) continue;
+        const graph_node *a = pass_matched_node(&m, "a"), *b = pass_matched_node(&m, "b"), *d = pass_matched_node(&m, "d"), *d2 = pass_matched_node(&m, "d2");
+        bool same = d == d2 || d2->inputs[1].value == d->inputs[1].value;
+        if (!same || !reduces_last(a) || !reduces_last(b) || !graph_scalar(pass_matched(&m, "eps"), &eps)) continue;
+        const graph_node *square = b->inputs[0].value->producer;
+        if (graph_is_op(square, "", "Mul") && square->inputs[0].value != square->inputs[1].value) continue;
+        return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), pass_matched(&m, "beta"), (float)eps, "layer");
+    }
+    return NIB_OK;
+}
+
+nib_status pass_norm(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        if (graph_is_op(n, "", "LayerNormalization")) NIB_TRY(from_operator(ctx, n, "layer"));
+        else if (graph_is_op(n, "", "RMSNormalization")) NIB_TRY(from_operator(ctx, n, "rms"));
+        else if (graph_is_op(n, "", "Add")) NIB_TRY(from_long_form(ctx, n));
+    }
+    NIB_TRY(pass_clean(ctx));
+fail:
+    return status;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Padded batch -> packed rows. In: a fused encoder on [B, S, C]. Out: the same encoder on [T, C] between Pack and Unpack (or
+ * Pool), where T counts the rows whose mask is not 0.
+ *
+ * The proof. The mask M is the [B, S] input of which every attention's bias is the padding of keys (pass_mask.c looks at
+ * what the bias computes; names play no part). A value is packed if its node is row-wise along B x S: an Embed of ids, an
+ * operator whose `rows` column says so with packed inputs, or such an attention. Then a token's row depends only on rows of
+ * tokens of its own text, and dropping padded rows changes none of the others. If any attention cannot be packed, nothing
+ * is: the padded plan still runs. Integer arithmetic on [B, S] stays as the model wrote it; only its results are packed.
+ */
+#include "pass.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct packing {
+    pass_context *ctx;
+    graph *g;
+    graph_value *mask, *offsets, *grid; /* grid: Shape(mask) */
+    graph_dim b, s;
+    uint8_t *packed;       /* by value id: this value will be packed */
+    graph_value **as_rows; /* by value id: the packed value, once made */
+    graph_value **unpacked;
+    int limit;
+} packing;
+
+static bool on_grid(const packing *p, const graph_value *v) {
+    return v->type.rank == 3 && v->type.dims[0] == p->b && v->type.dims[1] == p->s;
+}
+
+static bool is_packed(const packing *p, const graph_value *v) { return v && v->id < p->limit && p->packed[v->id]; }
+
+/* The same for every row: a constant with at most one axis that is not 1, the last. */
+static bool is_row_parameter(const graph_value *v) {
+    if (!v->constant) return false;
+    for (int i = 0; i + 1 < v->constant->rank; i++)
+        if (v->constant->dims[i] != 1) return false;
+    return true;
+}
+
+/* [B, S, C] or a [1, S, C], [B, 1, C] that broadcasts to it: can be brought to rows by Pack(Expand(v)). */
+static bool can_be_packed(const packing *p, const graph_value *v) {
+    int64_t d;
+    if (v->type.rank != 3 || v->type.dtype != NIB_DTYPE_F32 || !v->type.dims[2]) return false;
+    bool b = v->type.dims[0] == p->b || (graph_dim_is_const(v->type.dims[0], &d) && d == 1);
+    bool s = v->type.dims[1] == p->s || (graph_dim_is_const(v->type.dims[1], &d) && d == 1);
+    return b && s;
+}
+
+static bool packs_embed(const packing *p, const graph_node *n) {
+    for (int i = 0; i < n->n_inputs; i += 2) {
+        const graph_type *t = &n->inputs[i].value->type;
+        int64_t d;
+        for (int k = 0; k < t->rank; k++)
+            if (t->dims[k] != (t->rank - k == 2 ? p->b : p->s) && !(graph_dim_is_const(t->dims[k], &d) && d == 1)) return false;
+        if (t->rank > 2) return false;
+    }
+    return on_grid(p, n->outputs[0]);
+}
+
+static bool packs_rows(const packing *p, const graph_node *n, op_rows rows) {
+    bool any = false;
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *v = n->inputs[i].value;
+        if (!v) continue;
+        if (is_packed(p, v)) {
+            any = true;
+        } else if (rows == OP_ROWS_LAST) {
+            bool is_row = i == 0 || i == 3; /* input 0 and the residual of Linear and Norm are rows, the rest parameters */
+            if (is_row ? !can_be_packed(p, v) : !v->constant) return false;
+        } else if (!is_row_parameter(v) && !can_be_packed(p, v)) {
+            return false;
+        }
+    }
+    return any && on_grid(p, n->outputs[0]);
+}
+
+static bool packs(const packing *p, const graph_node *n) {
+    if (n->n_outputs < 1 || !n->outputs[0]) return false;
+    for (int i = 1; i < n->n_outputs; i++)
+        if (n->outputs[i]) return false;
+    if (graph_is_op(n, "nib", "Embed")) return packs_embed(p, n);
+    if (graph_is_op(n, "nib", "Attention"))
+        return is_packed(p, n->inputs[0].value) && is_packed(p, n->inputs[1].value) && is_packed(p, n->inputs[2].value) && n->outputs[0]->type.rank == 3;
+    op_rows rows = op_rows_of(n);
+    return (rows == OP_ROWS_ELEMENT || rows == OP_ROWS_LAST) && packs_rows(p, n, rows);
+}
+
+/* ---- which input is the mask */
+
+static bool is_candidate(const graph_value *v) {
+    nib_dtype t = v->type.dtype;
+    return v->type.rank == 2 && v->type.dims[0] && v->type.dims[1] &&
+           (t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_BOOL || t == NIB_DTYPE_F32 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8);
+}
+
+static bool is_mask_of(pass_context *ctx, graph_value *mask, char *why, size_t capacity) {
+    const graph_value *proven = NULL;
+    for (graph_node *n = ctx->g->first; n; n = n->next) {
+        if (!graph_is_op(n, "nib", "Attention")) continue;
+        graph_value *bias = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+        if (!bias) return snprintf(why, capacity, "attention at %s masks no keys", n->name), false;
+        if (bias == proven) continue;
+        char detail[200];
+        if (!pass_is_key_padding(ctx, bias, mask, detail, sizeof detail))
+            return snprintf(why, capacity, "the bias of attention at %s is not the padding of keys by %s: %s", n->name, mask->name, detail), false;
+        proven = bias;
+    }
+    return true;
+}
+
+static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
+    snprintf(why, capacity, "no input of shape [batch, seq] is read by an attention");
+    for (int i = 0; i < ctx->g->n_inputs; i++) {
+        graph_value *v = ctx->g->inputs[i];
+        if (!is_candidate(v)) continue;
+        bool read = false;
+        for (graph_node *n = ctx->g->first; n && !read; n = n->next)
+            read = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 && n->inputs[3].value && pass_needs(n->inputs[3].value, v);
+        if (read && is_mask_of(ctx, v, why, capacity)) return v;
+    }
+    return NULL;
+}
+
+/* ---- rewriting */
+
+static graph_value *emit(packing *p, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint) {
+    graph_value *v = pass_emit(p->ctx, before, domain, type, in, n_in, hint);
+    if (v && op_infer_node(p->g, v->producer, p->ctx->err) != NIB_OK) return NULL;
+    return v;
+}
+
+/* Pack(v), v brought to the full grid first if it is only broadcast to it. `width` 0: a [B, S] of ids. */
+static graph_value *rows_of(packing *p, graph_node *before, graph_value *v, graph_dim width) {
+    if (v->id < p->limit && p->as_rows[v->id]) return p->as_rows[v->id];
+    graph_value *full = v;
+    int rank = width ? 3 : 2;
+    if (v->type.rank != rank || v->type.dims[0] != p->b || v->type.dims[1] != p->s) {
+        graph_value *shape = p->grid;
+        int64_t c;
+        if (width) {
+            if (!graph_dim_is_const(width, &c)) return NULL;
+            graph_value *last = graph_const_i64(p->g, "width", &c, 1), *parts[2] = {p->grid, last};
+            shape = last ? emit(p, before, "", "Concat", parts, 2, "grid") : NULL;
+            if (!shape || graph_set_int(shape->producer, "axis", 0) != NIB_OK || op_infer_node(p->g, shape->producer, p->ctx->err) != NIB_OK) return NULL;
+        }
+        full = emit(p, before, "", "Expand", (graph_value *[]){v, shape}, 2, v->name);
+        if (!full) return NULL;
+    }
+    graph_value *rows = emit(p, before, "nib", "Pack", (graph_value *[]){full, p->mask}, 2, v->name);
+    if (rows && v->id < p->limit) p->as_rows[v->id] = rows;
+    return rows;
+}
+
+/* A [1, 1, C] parameter as [C]. */
+static graph_value *as_parameter(packing *p, graph_value *v) {
+    if (!v->constant || v->constant->rank <= 2) return v;
+    graph_tensor t = *v->constant;
+    t.dims[0] = t.dims[t.rank - 1];
+    t.rank = 1;
+    return graph_add_constant(p->g, v->name, &t, false);
+}
+
+static nib_status copy_attrs(graph_node *to, const graph_node *from) {
+    nib_status status = NIB_OK;
+    for (int i = 0; i < from->n_attrs && status == NIB_OK; i++) status = graph_set_attr(to, &from->attrs[i]);
+    /* The node works on the last axis, and there is one axis less in front of it now. */
+    if (status == NIB_OK && graph_find_attr(from, "axis")) status = graph_set_int(to, "axis", -1);
+    return status;
+}
+
+static nib_status pack_node(packing *p, graph_node *n) {
+    nib_status status = NIB_OK;
+    graph_value *in[2 * OP_EMBED_MAX] = {NULL};
+    int n_in = n->n_inputs;
+    bool embed = graph_is_op(n, "nib", "Embed"), attention = graph_is_op(n, "nib", "Attention");
+    for (int i = 0; i < n_in; i++) {
+        graph_value *v = n->inputs[i].value;
+        if (!v || (embed && i % 2) || (attention && i == 3)) in[i] = attention ? NULL : v;
+        else if (embed) in[i] = rows_of(p, n, v, NULL);
+        else if (is_packed(p, v)) in[i] = p->as_rows[v->id];
+        else if (v->constant && !on_grid(p, v)) in[i] = op_rows_of(n) == OP_ROWS_ELEMENT ? as_parameter(p, v) : v;
+        else in[i] = rows_of(p, n, v, v->type.dims[2]);
+        if (v && !in[i] && !(attention && i == 3)) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    }
+    if (attention) {
+        in[3] = NULL;
+        in[4] = p->offsets;
+        n_in = 5;
+    }
+    graph_value *y = pass_emit(p->ctx, n, n->domain, n->op, in, n_in, n->outputs[0]->name);
+    if (!y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    NIB_TRY(copy_attrs(y->producer, n));
+    NIB_TRY(op_infer_node(p->g, y->producer, p->ctx->err));
+    p->as_rows[n->outputs[0]->id] = y;
+    p->ctx->changes++;
+fail:
+    return status;
+}
+
+/* A node that stays on the grid, or an output, reads a packed value through Unpack. */
+static graph_value *grid_of(packing *p, graph_value *v) {
+    if (!p->unpacked[v->id]) {
+        graph_node *after = p->as_rows[v->id]->producer->next;
+        p->unpacked[v->id] = emit(p, after, "nib", "Unpack", (graph_value *[]){p->as_rows[v->id], p->mask}, 2, v->name);
+    }
+    return p->unpacked[v->id];
+}
+
+static nib_status leave_grid(packing *p, graph_node *n) {
+    nib_status status = NIB_OK;
+    if (graph_is_op(n, "nib", "Pool") && is_packed(p, n->inputs[0].value) && n->inputs[1].value == p->mask && !graph_attr_int(n, "packed", 0)) {
+        graph_set_input(n, 0, p->as_rows[n->inputs[0].value->id]);
+        graph_set_input(n, 1, p->offsets);
+        NIB_TRY(graph_set_int(n, "packed", 1));
+        return NIB_OK;
+    }
+    for (int i = 0; i < n->n_inputs; i++) {
+        graph_value *v = n->inputs[i].value;
+        if (!is_packed(p, v)) continue;
+        graph_value *full = grid_of(p, v);
+        if (!full) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+        graph_set_input(n, i, full);
+    }
+fail:
+    return status;
+}
+
+static nib_status rewrite(packing *p) {
+    nib_status status = NIB_OK;
+    graph *g = p->g;
+    p->offsets = emit(p, g->first, "nib", "Offsets", &p->mask, 1, "offsets");
+    p->grid = emit(p, g->first, "", "Shape", &p->mask, 1, "grid");
+    if (!p->offsets || !p->grid) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    for (graph_node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        if (n->n_outputs && n->outputs[0] && is_packed(p, n->outputs[0])) NIB_TRY(pack_node(p, n));
+    }
+    for (graph_node *n = g->first; n; n = n->next) {
+        bool replaced = n->n_outputs && n->outputs[0] && is_packed(p, n->outputs[0]);
+        if (!replaced && !graph_is_op(n, "nib", "Unpack")) NIB_TRY(leave_grid(p, n));
+    }
+    for (int i = 0; i < g->n_outputs; i++) {
+        graph_value *v = g->outputs[i];
+        if (!is_packed(p, v)) continue;
+        graph_value *full = grid_of(p, v);
+        if (!full) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+        NIB_TRY(pass_replace(p->ctx, v, full));
+    }
+    NIB_TRY(op_infer_graph(g, p->ctx->err));
+fail:
+    return status;
+}
+
+nib_status pass_pack(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    packing p = {.ctx = ctx, .g = ctx->g, .limit = ctx->g->value_limit};
+    char why[360];
+    base_arena arena;
+    base_arena_init(&arena, ctx->g->heap);
+    p.mask = find_mask(ctx, why, sizeof why);
+    if (!p.mask) {
+        pass_note(ctx, "batches stay padded: %s", why);
+        return NIB_OK;
+    }
+    p.b = p.mask->type.dims[0];
+    p.s = p.mask->type.dims[1];
+    p.packed = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
+    p.as_rows = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.as_rows);
+    p.unpacked = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.unpacked);
+    if (!p.packed || !p.as_rows || !p.unpacked) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    for (graph_node *n = ctx->g->first; n; n = n->next) {
+        if (packs(&p, n)) p.packed[n->outputs[0]->id] = 1;
+        else if (graph_is_op(n, "nib", "Attention")) {
+            pass_note(ctx, "batches stay padded: attention at %s reads rows that are not row-wise along batch and sequence", n->name);
+            goto fail;
+        }
+    }
+    NIB_TRY(rewrite(&p));
+    pass_note(ctx, "batches are packed: %s is the padding mask of every attention", p.mask->name);
+fail:
+    base_arena_free(&arena);
+    return status;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Graph + devices -> plan: steps in order, where each value lives and how long, packed weights. Immutable once built; any
+ * number of groups and lanes run it at once.
+ *
+ * Who is who when a plan runs:
+ *
+ *     group   one sub-batch: the sizes of its symbols, and memory for the values that steps hand to one another
+ *     lane    one thread serving a group: scratch, and memory for the values of one block of rows inside a chain
+ *
+ * A step declares its range: rows, texts x heads, texts, or whole. `run(step, lo, hi, lane)` computes that part of its
+ * output; parts may run at the same time on different lanes of the group, in any order, with the same bits.
+ *
+ * A stage is one step, or a chain: consecutive row steps over the same rows. A chain is walked in blocks of
+ * plan->block_rows, so that values used only inside it (storage BLOCK) need one block of memory, in cache.
+ *
+ * Storage of a value:
+ *     CONSTANT  bytes of the graph (aligned copy where the file's are misaligned and a step reads them typed)
+ *     INPUT     bound by the caller
+ *     ROWS      row_bytes for each row of the plan's main row count (T when packed): offset is given once, in bytes per row
+ *     BLOCK     the same, for block_rows rows, in each lane
+ *     SIZED     laid out on numbers when a group meets new sizes
+ *     DYNAMIC   its size depends on data: a buffer that grows
+ */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "base/base_runtime.h"
+#include "graph/graph.h"
+#include "kernel/kernel.h"
+#include "op/op.h"
+
+typedef struct plan plan;
+typedef struct plan_step plan_step;
+typedef struct plan_group plan_group;
+typedef struct plan_lane plan_lane;
+struct device;
+
+typedef enum plan_storage { PLAN_NONE, PLAN_CONSTANT, PLAN_INPUT, PLAN_ROWS, PLAN_BLOCK, PLAN_SIZED, PLAN_DYNAMIC } plan_storage;
+typedef enum plan_range { PLAN_RANGE_WHOLE, PLAN_RANGE_ROWS, PLAN_RANGE_TEXT_HEADS, PLAN_RANGE_TEXTS } plan_range;
+
+typedef struct plan_value { /* indexed by graph value id */
+    const graph_value *v;
+    plan_storage storage;
+    int first, last;      /* steps: written, last read; outputs of the plan are read at n_steps */
+    size_t row_bytes;     /* ROWS, BLOCK: bytes of one row, dense */
+    size_t offset;        /* ROWS: bytes per row; BLOCK: bytes per row of the block */
+    const void *constant; /* CONSTANT: as steps read it; may be misaligned if only packed */
+} plan_value;
+
+struct plan_step {
+    const graph_node *node;
+    plan_range range;
+    graph_dim extent;   /* ROWS: how many rows; TEXTS, TEXT_HEADS: how many texts; WHOLE: NULL */
+    int heads;          /* TEXT_HEADS: parts of one text */
+    struct device *device;
+    nib_status (*run)(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
+    void *state;        /* the device's, freed with the device */
+    const char *kernel; /* what computes it, for explain and profile: "nk_gemm_f32_f32_f32__12x32_avx512", "eval" */
+    const char *why;    /* why nothing faster: the very refusals that took the decision, one line; "" if it is the best */
+    size_t scratch;     /* bytes a lane must have */
+};
+
+typedef struct plan_stage {
+    int first, count; /* steps */
+    bool chain;
+} plan_stage;
+
+struct plan {
+    nib_runtime *runtime;
+    const graph *g;         /* borrowed: the model keeps it as long as the plan */
+    base_arena arena;
+    plan_value *values;     /* [g->value_limit] */
+    plan_step *steps; int n_steps;
+    plan_stage *stages; int n_stages;
+    graph_dim rows;         /* the main row count; NULL if no value is ROWS */
+    size_t rows_bytes;      /* memory of all ROWS values per row */
+    size_t block_bytes;     /* memory of all BLOCK values per row of a block, largest chain */
+    int block_rows;
+    int *sized; int n_sized;     /* value ids */
+    size_t scratch;         /* largest step's */
+    int n_symbols;
+    const char *notes;      /* what passes and devices had to say */
+};
+
+typedef struct plan_options {
+    size_t l2_bytes;    /* cache a block should fit; 0: the machine's */
+    bool keep_weights;  /* do not release mapped pages of weights once packed */
+} plan_options;
+
+/* Builds a plan for g, whose nodes are resolved and inferred. Devices are an order of preference: each node goes to the first that
+ * claims it. The plan borrows g and devices. */
+nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options, plan **out,
+                      nib_error *err);
+void plan_free(plan *p); /* NULL is accepted */
+
+/* ---- memory (plan_memory.c): places n items with lifetimes so that no two alive at once overlap. */
+typedef struct plan_item {
+    int first, last; /* inclusive */
+    size_t size;     /* rounded up to 64 by the planner */
+    size_t offset;   /* result */
+    int order;       /* the planner's own */
+} plan_item;
+/* Returns the total size; SIZE_MAX if it does not fit size_t. Allocates nothing. O(n^2). */
+size_t plan_memory_place(plan_item *items, int n);
+
+/* ---- running: what steps see */
+typedef struct plan_slot {
+    graph_tensor t; /* concrete type and dims; data: where row 0 is (NULL for BLOCK) */
+} plan_slot;
+
+struct plan_group {
+    const plan *p;
+    int64_t *symbols;    /* [n_symbols] */
+    plan_slot *slots;    /* [g->value_limit] */
+    const int64_t *offsets; /* [texts + 1] of a packed group; NULL otherwise */
+    /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
+    void *(*grow)(plan_group *group, int id, size_t bytes);
+};
+
+struct plan_lane {
+    plan_group *group;
+    char *block;         /* plan->block_bytes x block_rows */
+    int64_t block_first; /* row that the block begins with */
+    char *scratch;       /* plan->scratch bytes, 64-aligned */
+    void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
+    const kernels *kernels;
+    nib_error *err;
+};
+
+/* Address of row `row` of a value in ROWS, BLOCK or any dense storage. */
+static inline char *plan_row(const plan_lane *lane, int id, int64_t row) {
+    const plan_value *pv = &lane->group->p->values[id];
+    if (pv->storage == PLAN_BLOCK)
+        return lane->block + pv->offset * (size_t)lane->group->p->block_rows + (size_t)(row - lane->block_first) * pv->row_bytes;
+    return (char *)lane->group->slots[id].t.data + (size_t)row * pv->row_bytes;
+}
+
+/* How far a step's range goes in this group; -1 if a symbol is unbound. */
+int64_t plan_extent(const plan_step *step, const plan_group *group);
+
+/* Lines of text, one a step: kernel, shape, why. */
+void plan_explain(const plan *p, base_str *out);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: a graph, devices. Out: a plan. In this order: give each node to a device, compile regions into steps, group steps into
+ * stages, find lifetimes, choose each value's storage, place ROWS and BLOCK values.
+ */
+#include "device.h"
+#include "op/op_nib.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct builder {
+    plan *p;
+    graph *g;
+    struct device *const *devices;
+    int n_devices;
+    base_str notes;
+    nib_error *err;
+} builder;
+
+static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a plan"); }
+
+/* ---- devices and steps */
+
+static struct device *choose(builder *b, const graph_node *n) {
+    char why[200];
+    for (int i = 0; i < b->n_devices; i++) {
+        struct device *d = b->devices[i];
+        if (d->table->claim(d, b->g, n, why, sizeof why)) return d;
+        base_str_printf(&b->notes, "%s refuses %s %s: %s\n", d->table->name, n->op, n->name, why);
+    }
+    return NULL;
+}
+
+static nib_status compile_steps(builder *b) {
+    nib_status status = NIB_OK;
+    plan *p = b->p;
+    int n = 0, total = b->g->node_count;
+    graph_node **nodes = base_arena_calloc(&p->arena, (size_t)total + 1, sizeof *nodes);
+    struct device **on = base_arena_calloc(&p->arena, (size_t)total + 1, sizeof *on);
+    p->steps = base_arena_calloc(&p->arena, (size_t)total + 1, sizeof *p->steps);
+    if (!nodes || !on || !p->steps) return no_memory(b->err);
+    for (graph_node *node = b->g->first; node; node = node->next, n++) {
+        nodes[n] = node;
+        on[n] = choose(b, node);
+        if (!on[n]) {
+            status = base_error_set(b->err, NIB_UNSUPPORTED, "no device runs operator %s%s%s (opset %d)", node->domain, node->domain[0] ? "." : "", node->op,
+                                    graph_opset_version(b->g, node->domain));
+            base_error_at_node(b->err, node->name);
+            return status;
+        }
+    }
+    for (int i = 0, end; i < total; i = end) {
+        for (end = i + 1; end < total && on[end] == on[i]; end++) {}
+        for (int k = i; k < end; k++) {
+            p->steps[k].node = nodes[k];
+            p->steps[k].device = on[k];
+            p->steps[k].why = "";
+        }
+        NIB_TRY(on[i]->table->compile(on[i], p, nodes + i, end - i, p->steps + i, b->err));
+    }
+    for (int i = 0; i < total; i++)
+        if (p->steps[i].run) p->steps[p->n_steps++] = p->steps[i];
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].scratch > p->scratch) p->scratch = p->steps[i].scratch;
+fail:
+    return status;
+}
+
+static nib_status make_stages(plan *p) {
+    p->stages = base_arena_calloc(&p->arena, (size_t)p->n_steps + 1, sizeof *p->stages);
+    if (!p->stages) return NIB_OUT_OF_MEMORY;
+    for (int i = 0; i < p->n_steps;) {
+        int end = i + 1;
+        bool rows = p->steps[i].range == PLAN_RANGE_ROWS;
+        while (rows && end < p->n_steps && p->steps[end].range == PLAN_RANGE_ROWS && p->steps[end].extent == p->steps[i].extent) end++;
+        p->stages[p->n_stages++] = (plan_stage){i, end - i, rows};
+        i = end;
+    }
+    return NIB_OK;
+}
+
+/* ---- values */
+
+/* Rows of a value as its steps see them: all axes but the last. */
+static graph_dim leading(graph_symtab *t, const graph_type *type) {
+    graph_dim d = graph_dim_const(t, 1);
+    for (int i = 0; i + 1 < type->rank; i++) d = graph_dim_mul(t, d, type->dims[i]);
+    return d;
+}
+
+static int stage_of(const plan *p, int step) {
+    for (int i = 0; i < p->n_stages; i++)
+        if (step >= p->stages[i].first && step < p->stages[i].first + p->stages[i].count) return i;
+    return -1;
+}
+
+static void find_lifetimes(plan *p) {
+    const graph *g = p->g;
+    for (int i = 0; i < g->n_constants; i++) p->values[g->constants[i]->id] = (plan_value){.v = g->constants[i], .storage = PLAN_CONSTANT, .first = -1};
+    for (int i = 0; i < g->n_inputs; i++) p->values[g->inputs[i]->id] = (plan_value){.v = g->inputs[i], .storage = PLAN_INPUT, .first = -1};
+    for (int i = 0; i < p->n_steps; i++) {
+        const graph_node *n = p->steps[i].node;
+        for (int k = 0; k < n->n_outputs; k++)
+            if (n->outputs[k]) p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
+        for (int k = 0; k < n->n_inputs; k++)
+            if (n->inputs[k].value) p->values[n->inputs[k].value->id].last = i;
+    }
+    for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i]->id].last = p->n_steps;
+}
+
+/* The row count that most row steps have is the plan's main one. */
+static void find_main_rows(plan *p) {
+    int best = 0;
+    for (int i = 0; i < p->n_steps; i++) {
+        int count = 0;
+        if (p->steps[i].range != PLAN_RANGE_ROWS) continue;
+        for (int k = 0; k < p->n_steps; k++) count += p->steps[k].range == PLAN_RANGE_ROWS && p->steps[k].extent == p->steps[i].extent;
+        if (count > best) best = count, p->rows = p->steps[i].extent;
+    }
+}
+
+/* Symbols that a caller's inputs (or a packed batch) give a number: 1 for those, GRAPH_UNBOUND for sizes that depend on data. */
+static int64_t *bindable(plan *p) {
+    const graph *g = p->g;
+    int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
+    if (!ones) return NULL;
+    for (int i = 0; i < p->n_symbols; i++) ones[i] = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0 ? 1 : GRAPH_UNBOUND;
+    for (int i = 0; i < g->n_inputs; i++)
+        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
+            int symbol = graph_symbol_index(g->inputs[i]->type.dims[k]);
+            if (symbol >= 0) ones[symbol] = 1;
+        }
+    return ones;
+}
+
+static bool shape_is_known(const graph_type *t, const int64_t *ones, int n) {
+    int64_t value;
+    if (t->rank < 0 || t->dtype == NIB_DTYPE_UNDEFINED || t->dtype == NIB_DTYPE_STRING || t->kind != GRAPH_KIND_TENSOR) return false;
+    for (int i = 0; i < t->rank; i++)
+        if (!graph_dim_eval(t->dims[i], ones, n, &value)) return false;
+    return true;
+}
+
+/* Only read by steps of the chain that writes it? */
+static bool stays_in_chain(const plan *p, const plan_value *pv) {
+    int stage = stage_of(p, pv->first);
+    if (stage < 0 || !p->stages[stage].chain || p->stages[stage].count < 2) return false;
+    if (p->steps[pv->first].extent != p->rows) return false;
+    return pv->last < p->stages[stage].first + p->stages[stage].count;
+}
+
+static nib_status choose_storage(plan *p) {
+    graph_symtab *t = p->g->symbols;
+    const int64_t *ones = bindable(p);
+    if (!ones) return NIB_OUT_OF_MEMORY;
+    for (int id = 0; id < p->g->value_limit; id++) {
+        plan_value *pv = &p->values[id];
+        if (!pv->v) continue;
+        const graph_type *type = &pv->v->type;
+        int64_t width = 0;
+        bool last_known = type->rank > 0 && graph_dim_is_const(type->dims[type->rank - 1], &width) && width >= 0;
+        size_t bytes = last_known ? graph_type_bytes(type->dtype, (size_t)width) : 0;
+        if (nib_dtype_bits(type->dtype) % 8 == 0 && bytes != SIZE_MAX) pv->row_bytes = bytes;
+        if (pv->storage != PLAN_SIZED) continue;
+        bool on_rows = p->rows && pv->row_bytes && leading(t, type) == p->rows && type->kind == GRAPH_KIND_TENSOR;
+        if (on_rows && stays_in_chain(p, pv)) pv->storage = PLAN_BLOCK;
+        else if (on_rows) pv->storage = PLAN_ROWS;
+        else if (!shape_is_known(type, ones, p->n_symbols)) pv->storage = PLAN_DYNAMIC;
+    }
+    return NIB_OK;
+}
+
+/* Places values of one storage class whose lifetimes lie in [from, to). */
+static nib_status place(plan *p, plan_storage storage, int from, int to, size_t *total) {
+    int n = 0, *ids = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *ids);
+    plan_item *items = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *items);
+    if (!ids || !items) return NIB_OUT_OF_MEMORY;
+    for (int id = 0; id < p->g->value_limit; id++) {
+        const plan_value *pv = &p->values[id];
+        if (pv->storage != storage || pv->first < from || pv->first >= to) continue;
+        ids[n] = id;
+        items[n++] = (plan_item){.first = pv->first, .last = pv->last, .size = pv->row_bytes};
+    }
+    size_t bytes = plan_memory_place(items, n);
+    for (int i = 0; i < n; i++) p->values[ids[i]].offset = items[i].offset;
+    if (bytes > *total) *total = bytes;
+    return NIB_OK;
+}
+
+/* A value that a chain writes and a later stage of the same step range reads lives through the whole chain: blocks of
+ * different lanes are at different steps at the same time. */
+static void stretch_over_chains(plan *p) {
+    for (int id = 0; id < p->g->value_limit; id++) {
+        plan_value *pv = &p->values[id];
+        if (pv->storage != PLAN_ROWS) continue;
+        int a = stage_of(p, pv->first), z = pv->last < p->n_steps ? stage_of(p, pv->last) : -1;
+        if (a >= 0) pv->first = p->stages[a].first;
+        if (z >= 0) pv->last = p->stages[z].first + p->stages[z].count - 1;
+    }
+}
+
+/* Rows of a block: what lets one block of the widest chain stay in half of L2, between 16 and 192, a multiple of 48 where
+ * possible (tiles of 6 and 12 rows). */
+static int choose_block(const plan *p, const plan_options *options) {
+    size_t l2 = options && options->l2_bytes ? options->l2_bytes : base_cpu_caches().l2;
+    size_t per_row = p->block_bytes ? p->block_bytes : 1;
+    size_t rows = l2 / 2 / per_row;
+    if (rows > 192) rows = 192;
+    if (rows >= 48) return (int)(rows / 48 * 48);
+    return rows < 16 ? 16 : (int)(rows / 4 * 4);
+}
+
+static nib_status place_values(plan *p, const plan_options *options) {
+    nib_status status = NIB_OK;
+    for (int i = 0; i < p->n_stages; i++)
+        if (p->stages[i].chain) NIB_TRY(place(p, PLAN_BLOCK, p->stages[i].first, p->stages[i].first + p->stages[i].count, &p->block_bytes));
+    stretch_over_chains(p);
+    NIB_TRY(place(p, PLAN_ROWS, 0, p->n_steps, &p->rows_bytes));
+    p->block_rows = choose_block(p, options);
+    p->sized = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *p->sized);
+    if (!p->sized) return NIB_OUT_OF_MEMORY;
+    for (int id = 0; id < p->g->value_limit; id++)
+        if (p->values[id].storage == PLAN_SIZED) p->sized[p->n_sized++] = id;
+fail:
+    return status;
+}
+
+/* Constants that a step may read typed are aligned; large ones that only kernels pack or gather stay where they are. */
+static nib_status align_constants(plan *p) {
+    for (int i = 0; i < p->g->n_constants; i++) {
+        plan_value *pv = &p->values[p->g->constants[i]->id];
+        const graph_tensor *t = pv->v->constant;
+        bool typed = false;
+        for (const graph_use *u = pv->v->uses; u; u = u->next)
+            typed |= !(graph_is_op(u->node, "nib", "Linear") && u->index == 1) && !(graph_is_op(u->node, "nib", "Embed") && u->index % 2);
+        pv->constant = typed ? graph_tensor_aligned(&p->arena, t) : t->data;
+        if (!pv->constant) return NIB_OUT_OF_MEMORY;
+    }
+    return NIB_OK;
+}
+
+nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options, plan **out,
+                      nib_error *err) {
+    nib_status status = NIB_OK;
+    plan *p = base_calloc(&runtime->heap, 1, sizeof *p);
+    *out = NULL;
+    if (!p) return no_memory(err);
+    builder b = {.p = p, .g = (graph *)(uintptr_t)g, .devices = devices, .n_devices = n_devices, .err = err};
+    base_str_init(&b.notes, &runtime->heap);
+    p->runtime = base_runtime_retain(runtime);
+    p->g = g;
+    base_arena_init(&p->arena, &runtime->heap);
+    p->values = base_arena_calloc(&p->arena, (size_t)g->value_limit + 1, sizeof *p->values);
+    if (!p->values) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    NIB_TRY(compile_steps(&b));
+    p->n_symbols = graph_symbol_count(g->symbols);
+    if (make_stages(p) != NIB_OK) NIB_TRY(no_memory(err));
+    find_lifetimes(p);
+    find_main_rows(p);
+    if (choose_storage(p) != NIB_OK || align_constants(p) != NIB_OK || place_values(p, options) != NIB_OK) NIB_TRY(no_memory(err));
+    p->n_symbols = graph_symbol_count(g->symbols);
+    p->notes = base_arena_strndup(&p->arena, b.notes.data ? b.notes.data : "", b.notes.length);
+    if (!p->notes) NIB_TRY(no_memory(err));
+    base_str_free(&b.notes);
+    *out = p;
+    return NIB_OK;
+fail:
+    base_str_free(&b.notes);
+    plan_free(p);
+    return status;
+}
+
+void plan_free(plan *p) {
+    if (!p) return;
+    nib_runtime *rt = p->runtime;
+    base_arena_free(&p->arena);
+    base_free(&rt->heap, p);
+    base_runtime_release(rt);
+}
+
+int64_t plan_extent(const plan_step *step, const plan_group *group) {
+    int64_t n = 1;
+    if (step->range == PLAN_RANGE_WHOLE) return 1;
+    if (!graph_dim_eval(step->extent, group->symbols, group->p->n_symbols, &n) || n < 0) return -1;
+    return step->range == PLAN_RANGE_TEXT_HEADS ? n * step->heads : n;
+}
+
+void plan_explain(const plan *p, base_str *out) {
+    static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts"};
+    base_str_printf(out, "%d steps in %d stages; chains are walked in blocks of %d rows; a token takes %zu bytes between steps and %zu inside a block\n",
+                    p->n_steps, p->n_stages, p->block_rows, p->rows_bytes, p->block_bytes);
+    for (int i = 0; i < p->n_stages; i++)
+        for (int k = 0; k < p->stages[i].count; k++) {
+            const plan_step *s = &p->steps[p->stages[i].first + k];
+            base_str_printf(out, "%3d %s %-10s %-13s %s", p->stages[i].first + k, p->stages[i].chain ? (k ? "|" : "+") : " ", s->node->op, ranges[s->range],
+                            s->kernel);
+            if (s->why && *s->why) base_str_printf(out, "  (%s)", s->why);
+            base_str_printf(out, "  %s\n", s->node->outputs[0] ? s->node->outputs[0]->name : "");
+        }
+    if (p->notes && *p->notes) base_str_add(out, p->notes);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sessions: one caller's run at a time. A session has a worker for each pool thread that serves it; a worker owns a group's
+ * memory and a lane. Everything grows and is kept, so that a run at sizes seen before allocates nothing.
+ *
+ * run_texts cuts a batch into groups of whole texts; pool threads take group after group through all steps without meeting.
+ * Only where groups are fewer than threads do all of them work on one group, each on its part of every step's range. A
+ * text's bits are the same either way. A group that does not fit the memory ceiling is halved and tried again.
+ *
+ * run_tensors runs the plan once on named tensors: one group, all threads.
+ */
+#ifndef RUN_H
+#define RUN_H
+
+#include "plan/device.h"
+
+typedef struct run_session run_session;
+
+/* The session borrows the plan. */
+nib_status run_session_create(const plan *p, run_session **out, nib_error *err);
+void run_session_free(run_session *s); /* NULL is accepted */
+
+/* What each graph input is given, by index in g->inputs; -1: the graph has no such input. */
+typedef struct run_roles {
+    int ids, mask, types, positions;
+    int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it */
+} run_roles;
+
+typedef struct run_batch {
+    size_t n;
+    const int32_t *const *ids;   /* [n][lengths[i]] */
+    const int32_t *const *types; /* [n][lengths[i]], or NULL: all 0 */
+    const int64_t *lengths;      /* [n] */
+} run_batch;
+
+/* Runs all texts; row i of `out` [n, width] gets the i-th text's row of graph output `output` ([B, width] of f32).
+ * `group_tokens`: how many tokens a group should have; 0: chosen from the cache. */
+nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out, int64_t width,
+                     nib_error *err);
+
+/* inputs[i] belongs to g->inputs[i]; all must be there. Afterwards run_output gives graph output i: its data is the session's, valid
+ * until the next run. */
+nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err);
+nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err);
+
+/* Tokens a group has where the caller leaves the choice to nib. */
+int64_t run_group_tokens(const plan *p);
+
+#endif

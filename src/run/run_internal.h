@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of run/ share: workers, and walking a plan's stages.
+ */
+#ifndef RUN_INTERNAL_H
+#define RUN_INTERNAL_H
+
+#include "run.h"
+
+typedef struct run_buffer {
+    void *data;
+    size_t size;
+} run_buffer;
+
+typedef struct run_worker {
+    plan_group group; /* first, so that a group's callback finds its worker */
+    plan_lane lane;
+    base_heap *heap;
+    run_buffer arena;    /* ROWS, then SIZED values */
+    run_buffer block, scratch;
+    run_buffer spare[8]; /* eval's scratch of one step */
+    int spares;
+    run_buffer *grown;   /* [value_limit] */
+    run_buffer inputs[4]; /* ids, mask, types, positions of a text group */
+    int64_t *laid_out;   /* [n_symbols] the sizes the memory is laid out for */
+    bool is_laid_out;
+    plan_item *items;    /* [n_sized] */
+    bool ready;
+} run_worker;
+
+struct run_session {
+    const plan *p;
+    base_heap *heap;
+    run_worker *workers; /* [threads] */
+    int threads;
+    /* of the batch at hand */
+    size_t *order, order_cap;
+    struct run_span *spans; /* groups: texts order[begin .. end) */
+    size_t spans_cap;
+};
+
+typedef struct run_span {
+    size_t begin, end;
+} run_span;
+
+/* Prepares a worker's fixed memory; does nothing the second time. */
+nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err);
+bool run_buffer_grow(base_heap *heap, run_buffer *b, size_t bytes);
+
+/* Binds symbols from an input's dims; SHAPE if it contradicts the graph. */
+nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_error *err);
+void run_unbind(run_worker *w);
+/* Gives every value its place for the bound sizes. */
+nib_status run_layout(run_worker *w, nib_error *err);
+
+/* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */
+nib_status run_alone(run_worker *w, nib_error *err);
+nib_status run_team(run_session *s, run_worker *w, int threads, nib_error *err);
+
+#endif

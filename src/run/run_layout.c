@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: a plan and the sizes of one group. Out: every value's concrete shape and address in the worker's memory:
+ *
+ *     arena: | ROWS values: rows_bytes x rows | SIZED values, placed on numbers |
+ *
+ * Nothing is done again for the sizes of the run before.
+ */
+#include "op/op_nib.h"
+#include "run_internal.h"
+#include <string.h>
+
+bool run_buffer_grow(base_heap *heap, run_buffer *b, size_t bytes) {
+    if (bytes <= b->size) return true;
+    size_t want = b->size + b->size / 4 > bytes ? b->size + b->size / 4 : bytes; /* sizes that creep up do not cost a copy each */
+    base_free(heap, b->data);
+    b->size = 0;
+    b->data = base_alloc(heap, want);
+    if (!b->data && want > bytes) b->data = base_alloc(heap, want = bytes);
+    if (b->data) b->size = want;
+    return b->data != NULL;
+}
+
+static void *grow_value(plan_group *group, int id, size_t bytes) {
+    run_worker *w = (run_worker *)group;
+    return run_buffer_grow(w->heap, &w->grown[id], bytes) ? w->grown[id].data : NULL;
+}
+
+static void *spare(plan_lane *lane, size_t bytes) {
+    run_worker *w = (run_worker *)(void *)((char *)lane - offsetof(run_worker, lane));
+    if (w->spares == (int)BASE_COUNT(w->spare)) return NULL;
+    run_buffer *b = &w->spare[w->spares];
+    if (!run_buffer_grow(w->heap, b, bytes ? bytes : 1)) return NULL;
+    w->spares++;
+    return b->data;
+}
+
+nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
+    const plan *p = s->p;
+    if (w->ready) return NIB_OK;
+    w->heap = s->heap;
+    w->group.p = p;
+    w->group.grow = grow_value;
+    w->lane.group = &w->group;
+    w->lane.spare = spare;
+    size_t values = (size_t)p->g->value_limit + 1, symbols = (size_t)p->n_symbols + 1;
+    /* Each is kept if it is there: a call that failed half-way goes on where it stopped. */
+    if (!w->group.slots) w->group.slots = base_calloc(s->heap, values, sizeof *w->group.slots);
+    if (!w->group.symbols) w->group.symbols = base_calloc(s->heap, symbols, sizeof *w->group.symbols);
+    if (!w->laid_out) w->laid_out = base_calloc(s->heap, symbols, sizeof *w->laid_out);
+    if (!w->grown) w->grown = base_calloc(s->heap, values, sizeof *w->grown);
+    if (!w->items) w->items = base_calloc(s->heap, (size_t)p->n_sized + 1, sizeof *w->items);
+    bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->items;
+    ok = ok && run_buffer_grow(s->heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) && run_buffer_grow(s->heap, &w->scratch, p->scratch + 64);
+    if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
+    w->lane.block = w->block.data;
+    w->lane.scratch = w->scratch.data;
+    for (int id = 0; id < p->g->value_limit; id++) {
+        const plan_value *pv = &p->values[id];
+        if (!pv->v || pv->storage != PLAN_CONSTANT) continue;
+        w->group.slots[id].t = *pv->v->constant;
+        w->group.slots[id].t.data = (void *)(uintptr_t)pv->constant;
+    }
+    w->ready = true;
+    return NIB_OK;
+}
+
+void run_unbind(run_worker *w) {
+    for (int i = 0; i < w->group.p->n_symbols; i++) w->group.symbols[i] = GRAPH_UNBOUND;
+    w->group.offsets = NULL;
+}
+
+nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_error *err) {
+    const graph_value *v = w->group.p->g->inputs[index];
+    const graph_type *type = &v->type;
+    int64_t count = graph_tensor_elements(t), c;
+    if (t->dtype != type->dtype && type->dtype != NIB_DTYPE_UNDEFINED)
+        return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype), nib_dtype_name(type->dtype));
+    if (type->rank >= 0 && t->rank != type->rank) return base_error_set(err, NIB_SHAPE, "input %s has rank %d, the model wants %d", v->name, t->rank, type->rank);
+    if (count < 0 || graph_type_bytes(t->dtype, (size_t)count) > t->bytes)
+        return base_error_set(err, NIB_SHAPE, "input %s: its %zu bytes are fewer than its shape needs", v->name, t->bytes);
+    for (int k = 0; k < type->rank; k++) {
+        int symbol = graph_symbol_index(type->dims[k]);
+        if (graph_dim_is_const(type->dims[k], &c) && c != t->dims[k])
+            return base_error_set(err, NIB_SHAPE, "input %s: axis %d is %lld, the model wants %lld", v->name, k, (long long)t->dims[k], (long long)c);
+        if (symbol < 0) continue;
+        int64_t *bound = &w->group.symbols[symbol];
+        if (*bound != GRAPH_UNBOUND && *bound != t->dims[k])
+            return base_error_set(err, NIB_SHAPE, "input %s: axis %d is %lld, but %s is %lld elsewhere", v->name, k, (long long)t->dims[k],
+                                  graph_symbol_name(w->group.p->g->symbols, symbol), (long long)*bound);
+        *bound = t->dims[k];
+    }
+    w->group.slots[v->id].t = *t;
+    return NIB_OK;
+}
+
+/* Concrete dims and bytes of a value; false if a size is not known before the run. */
+static bool resolve(run_worker *w, const graph_value *v, graph_tensor *t) {
+    const graph_type *type = &v->type;
+    t->dtype = type->dtype;
+    t->rank = type->rank;
+    for (int k = 0; k < type->rank; k++)
+        if (!graph_dim_eval(type->dims[k], w->group.symbols, w->group.p->n_symbols, &t->dims[k])) return false;
+    int64_t count = graph_tensor_elements(t);
+    t->bytes = count < 0 ? SIZE_MAX : graph_type_bytes(t->dtype, (size_t)count);
+    return t->bytes != SIZE_MAX;
+}
+
+nib_status run_layout(run_worker *w, nib_error *err) {
+    const plan *p = w->group.p;
+    int64_t rows = 0;
+    size_t rows_bytes, total;
+    int n = 0;
+    if (w->is_laid_out && memcmp(w->laid_out, w->group.symbols, (size_t)p->n_symbols * sizeof(int64_t)) == 0) return NIB_OK;
+    w->is_laid_out = false;
+    if (p->rows && (!graph_dim_eval(p->rows, w->group.symbols, p->n_symbols, &rows) || rows < 0))
+        return base_error_set(err, NIB_SHAPE, "the number of rows is not given by the inputs");
+    if (!base_mul_size(p->rows_bytes, (size_t)rows, &rows_bytes)) return base_error_set(err, NIB_LIMIT, "the batch is too large");
+    for (int i = 0; i < p->n_sized; i++) {
+        int id = p->sized[i];
+        graph_tensor *t = &w->group.slots[id].t;
+        t->data = NULL;
+        if (!resolve(w, p->values[id].v, t)) t->bytes = 0; /* eval's output will find its own place */
+        w->items[n++] = (plan_item){.first = p->values[id].first, .last = p->values[id].last, .size = t->bytes};
+    }
+    total = plan_memory_place(w->items, n);
+    if (total == SIZE_MAX || !base_add_size(total, rows_bytes, &total)) return base_error_set(err, NIB_LIMIT, "the batch is too large");
+    if (!run_buffer_grow(w->heap, &w->arena, total + 64)) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory: this batch needs %zu bytes", total);
+    for (int i = 0; i < p->n_sized; i++) w->group.slots[p->sized[i]].t.data = (char *)w->arena.data + rows_bytes + w->items[i].offset;
+    for (int id = 0; id < p->g->value_limit; id++) {
+        const plan_value *pv = &p->values[id];
+        if (!pv->v || (pv->storage != PLAN_ROWS && pv->storage != PLAN_BLOCK)) continue;
+        graph_tensor *t = &w->group.slots[id].t;
+        if (!resolve(w, pv->v, t)) return base_error_set(err, NIB_INTERNAL, "the size of %s is not known", pv->v->name);
+        t->data = pv->storage == PLAN_ROWS ? (char *)w->arena.data + pv->offset * (size_t)rows : NULL;
+    }
+    memcpy(w->laid_out, w->group.symbols, (size_t)p->n_symbols * sizeof(int64_t));
+    w->is_laid_out = true;
+    return NIB_OK;
+}

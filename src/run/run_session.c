@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sessions. In: ragged ids, or named tensors. Out: rows of an output, or tensors.
+ */
+#include "run_internal.h"
+#include "op/op_nib.h"
+#include <string.h>
+
+nib_status run_session_create(const plan *p, run_session **out, nib_error *err) {
+    base_heap *heap = &p->runtime->heap;
+    *out = NULL;
+    run_session *s = base_calloc(heap, 1, sizeof *s);
+    if (s) s->threads = base_pool_threads(p->runtime->pool);
+    if (s) s->workers = base_calloc(heap, (size_t)s->threads, sizeof *s->workers);
+    if (!s || !s->workers) {
+        base_free(heap, s);
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
+    }
+    s->p = p;
+    s->heap = heap;
+    *out = s;
+    return NIB_OK;
+}
+
+static void free_worker(base_heap *heap, run_worker *w, int values) {
+    for (int i = 0; w->grown && i < values; i++) base_free(heap, w->grown[i].data);
+    for (size_t i = 0; i < BASE_COUNT(w->spare); i++) base_free(heap, w->spare[i].data);
+    for (size_t i = 0; i < BASE_COUNT(w->inputs); i++) base_free(heap, w->inputs[i].data);
+    base_free(heap, w->arena.data);
+    base_free(heap, w->block.data);
+    base_free(heap, w->scratch.data);
+    base_free(heap, w->group.slots);
+    base_free(heap, w->group.symbols);
+    base_free(heap, w->laid_out);
+    base_free(heap, w->grown);
+    base_free(heap, w->items);
+}
+
+void run_session_free(run_session *s) {
+    if (!s) return;
+    for (int i = 0; i < s->threads; i++) free_worker(s->heap, &s->workers[i], s->p->g->value_limit);
+    base_free(s->heap, s->workers);
+    base_free(s->heap, s->order);
+    base_free(s->heap, s->spans);
+    base_free(s->heap, s);
+}
+
+/* ---- named tensors */
+
+nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err) {
+    nib_status status = NIB_OK;
+    run_worker *w = &s->workers[0];
+    const graph *g = s->p->g;
+    NIB_TRY(run_worker_ready(s, w, err));
+    run_unbind(w);
+    for (int i = 0; i < g->n_inputs; i++) {
+        if (!inputs[i]) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "input %s is not set", g->inputs[i]->name);
+        NIB_TRY(run_bind_input(w, i, inputs[i], err));
+    }
+    NIB_TRY(run_layout(w, err));
+    NIB_TRY(run_team(s, w, s->threads, err));
+fail:
+    w->is_laid_out = false; /* eval may have moved values into buffers of their own */
+    return status;
+}
+
+nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err) {
+    const graph *g = s->p->g;
+    const run_worker *w = &s->workers[0];
+    if (i < 0 || i >= g->n_outputs || !w->ready) return base_error_set(err, NIB_NOT_FOUND, "there is no such output yet");
+    *out = w->group.slots[g->outputs[i]->id].t;
+    return NIB_OK;
+}
+
+/* ---- texts */
+
+int64_t run_group_tokens(const plan *p) {
+    size_t per_token = p->rows_bytes ? p->rows_bytes : 4096;
+    int64_t n = (int64_t)(base_cpu_caches().l2 / per_token);
+    if (n < 128) n = 128;
+    if (n > 512) n = 512;
+    return n;
+}
+
+typedef struct text_run {
+    run_session *s;
+    const run_roles *roles;
+    const run_batch *batch;
+    int output;
+    float *out;
+    int64_t width;
+    int team; /* threads that work on one group */
+    _Atomic int status;
+    nib_error *err;
+} text_run;
+
+static int64_t length_of(const run_batch *b, size_t i) { return b->lengths[i]; }
+
+/* One [B, S] input of the group, in the type the graph wants. kind 0 ids, 1 mask, 2 types, 3 positions. */
+static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, int kind, int index, int64_t B, int64_t S, nib_error *err) {
+    const graph_value *v = w->group.p->g->inputs[index];
+    size_t width = (size_t)nib_dtype_bits(v->type.dtype) / 8;
+    nib_tensor t = {.dtype = v->type.dtype, .rank = 2, .dims = {B, S}, .bytes = (size_t)B * (size_t)S * width};
+    if (!run_buffer_grow(w->heap, &w->inputs[kind], t.bytes + 64)) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the ids of a batch");
+    t.data = w->inputs[kind].data;
+    memset(t.data, 0, t.bytes);
+    for (size_t i = span->begin; i < span->end; i++) {
+        size_t text = r->s->order[i];
+        int64_t n = length_of(r->batch, text);
+        char *row = (char *)t.data + (i - span->begin) * (size_t)S * width;
+        for (int64_t j = 0; j < n; j++) {
+            int32_t x = kind == 0 ? r->batch->ids[text][j] : kind == 1 ? 1 : kind == 2 ? (r->batch->types ? r->batch->types[text][j] : 0) : (int32_t)j;
+            int64_t wide = x;
+            float real = (float)x;
+            if (v->type.dtype == NIB_DTYPE_I64) memcpy(row + (size_t)j * 8, &wide, 8);
+            else if (v->type.dtype == NIB_DTYPE_I32) memcpy(row + (size_t)j * 4, &x, 4);
+            else if (v->type.dtype == NIB_DTYPE_F32) memcpy(row + (size_t)j * 4, &real, 4);
+            else if (width == 1) row[j] = (char)x;
+            else return base_error_set(err, NIB_UNSUPPORTED, "input %s is %s", v->name, nib_dtype_name(v->type.dtype));
+        }
+    }
+    return run_bind_input(w, index, &t, err);
+}
+
+static nib_status run_group(text_run *r, run_worker *w, const run_span *span, nib_error *err) {
+    nib_status status = NIB_OK;
+    const plan *p = w->group.p;
+    const int kinds[4] = {r->roles->ids, r->roles->mask, r->roles->types, r->roles->positions};
+    int64_t B = (int64_t)(span->end - span->begin), S = 1, T = 0;
+    for (size_t i = span->begin; i < span->end; i++) {
+        int64_t n = length_of(r->batch, r->s->order[i]);
+        if (n > S) S = n;
+        T += n;
+    }
+    if (r->roles->fixed_batch > 0) B = r->roles->fixed_batch;
+    if (r->roles->fixed_seq > 0) S = r->roles->fixed_seq;
+    NIB_TRY(run_worker_ready(r->s, w, err));
+    run_unbind(w);
+    for (int k = 0; k < 4; k++)
+        if (kinds[k] >= 0) NIB_TRY(fill_input(r, w, span, k, kinds[k], B, S, err));
+    for (int i = 0; i < p->n_symbols; i++)
+        if (strcmp(graph_symbol_name(p->g->symbols, i), OP_TOKENS_SYMBOL) == 0) w->group.symbols[i] = T;
+    NIB_TRY(run_layout(w, err));
+    NIB_TRY(r->team > 1 ? run_team(r->s, w, r->team, err) : run_alone(w, err));
+    const graph_tensor *y = &w->group.slots[p->g->outputs[r->output]->id].t;
+    if (y->rank != 2 || y->dtype != NIB_DTYPE_F32 || y->dims[0] != B || y->dims[1] != r->width)
+        NIB_FAIL(err, NIB_SHAPE, "output %s is not [%lld, %lld] of f32", p->g->outputs[r->output]->name, (long long)B, (long long)r->width);
+    for (size_t i = span->begin; i < span->end; i++)
+        memcpy(r->out + r->s->order[i] * (size_t)r->width, (const float *)y->data + (i - span->begin) * (size_t)r->width, (size_t)r->width * sizeof(float));
+fail:
+    return status;
+}
+
+/* A group that does not fit the ceiling is halved; only a text that does not fit alone is an error. */
+static nib_status run_shrinking(text_run *r, run_worker *w, run_span span, nib_error *err) {
+    nib_status status = run_group(r, w, &span, err);
+    if (status != NIB_OUT_OF_MEMORY || span.end - span.begin < 2) return status;
+    size_t middle = span.begin + (span.end - span.begin) / 2;
+    status = run_shrinking(r, w, (run_span){span.begin, middle}, err);
+    return status == NIB_OK ? run_shrinking(r, w, (run_span){middle, span.end}, err) : status;
+}
+
+static void group_task(void *arg, size_t i, int slot) {
+    text_run *r = arg;
+    nib_error e;
+    if (atomic_load(&r->status) != NIB_OK) return;
+    nib_status status = run_shrinking(r, &r->s->workers[slot], r->s->spans[i], &e);
+    int none = NIB_OK;
+    if (status != NIB_OK && atomic_compare_exchange_strong(&r->status, &none, status) && r->err) *r->err = e;
+}
+
+/* Longest first, equal ones in the caller's order: groups of like lengths waste least where a plan pads, and small groups at
+ * the end let all threads end together. Heap sort on (length, index): in place, no allocation, no worst case. */
+static bool goes_before(const run_batch *b, size_t x, size_t y) {
+    int64_t a = length_of(b, x), c = length_of(b, y);
+    return a != c ? a > c : x < y;
+}
+
+static void sift(const run_batch *b, size_t *a, size_t root, size_t n) {
+    for (size_t child; (child = 2 * root + 1) < n; root = child) {
+        if (child + 1 < n && goes_before(b, a[child], a[child + 1])) child++;
+        if (!goes_before(b, a[root], a[child])) return;
+        size_t t = a[root];
+        a[root] = a[child];
+        a[child] = t;
+    }
+}
+
+static void order_texts(const run_batch *b, size_t *a) {
+    for (size_t i = 0; i < b->n; i++) a[i] = i;
+    for (size_t i = b->n / 2; i-- > 0;) sift(b, a, i, b->n);
+    for (size_t n = b->n; n > 1; n--) {
+        size_t t = a[0];
+        a[0] = a[n - 1];
+        a[n - 1] = t;
+        sift(b, a, 0, n - 1);
+    }
+}
+
+/* Cuts the ordered texts into groups of about `target` tokens, smaller ones near the end; returns how many. */
+static size_t cut_groups(const text_run *r, int64_t target, int threads) {
+    size_t count = 0, n = r->batch->n;
+    int64_t left = 0;
+    for (size_t i = 0; i < n; i++) left += length_of(r->batch, i);
+    for (size_t i = 0; i < n;) {
+        int64_t share = left / (2 * threads), goal = share < target ? share : target, tokens = 0;
+        if (goal < target / 4) goal = target / 4;
+        if (threads == 1) goal = target;
+        size_t end = i;
+        while (end < n) {
+            int64_t next = length_of(r->batch, r->s->order[end]);
+            bool full = end > i && tokens + next > goal;
+            bool unlike = end > i && r->roles->mask < 0 && next != length_of(r->batch, r->s->order[i]); /* no mask: one length a group */
+            bool fixed = r->roles->fixed_batch > 0 && (int64_t)(end - i) == r->roles->fixed_batch;
+            if (full || unlike || fixed) break;
+            tokens += next;
+            end++;
+        }
+        r->s->spans[count++] = (run_span){i, end};
+        left -= tokens;
+        i = end;
+    }
+    return count;
+}
+
+nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out, int64_t width,
+                     nib_error *err) {
+    nib_status status = NIB_OK;
+    if (batch->n == 0) return NIB_OK;
+    if (!base_grow(s->heap, (void **)&s->order, &s->order_cap, batch->n, sizeof *s->order) ||
+        !base_grow(s->heap, (void **)&s->spans, &s->spans_cap, batch->n, sizeof *s->spans))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a batch of %zu texts", batch->n);
+    text_run r = {.s = s, .roles = roles, .batch = batch, .output = output, .out = out, .width = width, .err = err, .team = 1};
+    order_texts(batch, s->order);
+    size_t groups = cut_groups(&r, group_tokens > 0 ? group_tokens : run_group_tokens(s->p), s->threads);
+    if (groups < (size_t)s->threads) {
+        r.team = s->threads;
+        for (size_t i = 0; i < groups && status == NIB_OK; i++) status = run_shrinking(&r, &s->workers[0], s->spans[i], err);
+        return status;
+    }
+    base_pool_run(s->p->runtime->pool, groups, group_task, &r);
+    status = (nib_status)atomic_load(&r.status);
+fail:
+    return status;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Walking a plan. In: a group laid out. Out: its values computed. A chain is walked block by block; the blocks of one lane are
+ * its own, so lanes need not meet inside a chain.
+ */
+#include "run_internal.h"
+
+static nib_status run_step(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    run_worker *w = (run_worker *)(void *)((char *)lane - offsetof(run_worker, lane));
+    w->spares = 0;
+    return lo < hi ? step->run(step, lo, hi, lane) : NIB_OK;
+}
+
+/* The part [lo, hi) of a stage's range. */
+static nib_status run_part(const plan *p, const plan_stage *stage, int64_t lo, int64_t hi, plan_lane *lane) {
+    nib_status status = NIB_OK;
+    const plan_step *steps = p->steps + stage->first;
+    if (!stage->chain || stage->count == 1) return run_step(steps, lo, hi, lane);
+    for (int64_t at = lo; at < hi; at += p->block_rows) {
+        int64_t end = at + p->block_rows < hi ? at + p->block_rows : hi;
+        lane->block_first = at;
+        for (int i = 0; i < stage->count; i++) NIB_TRY(run_step(&steps[i], at, end, lane));
+    }
+fail:
+    return status;
+}
+
+/* Results of steps that eval put elsewhere than planned must be planned anew next time: the slot says where it is now. */
+static nib_status stage_extent(const plan *p, const plan_stage *stage, const plan_group *group, int64_t *out, nib_error *err) {
+    *out = plan_extent(&p->steps[stage->first], group);
+    if (*out < 0) return base_error_set(err, NIB_SHAPE, "the size of %s is not known before it runs", p->steps[stage->first].node->op);
+    return NIB_OK;
+}
+
+nib_status run_alone(run_worker *w, nib_error *err) {
+    nib_status status = NIB_OK;
+    const plan *p = w->group.p;
+    w->lane.err = err;
+    w->lane.group = &w->group;
+    for (int i = 0; i < p->n_stages; i++) {
+        int64_t n;
+        NIB_TRY(stage_extent(p, &p->stages[i], &w->group, &n, err));
+        NIB_TRY(run_part(p, &p->stages[i], 0, n, &w->lane));
+    }
+fail:
+    return status;
+}
+
+#define TEAM_MOST 64
+
+typedef struct team_run {
+    run_session *s;
+    run_worker *w;
+    _Atomic int status; /* the first failure */
+    nib_error errors[TEAM_MOST]; /* by member */
+    _Atomic int failed_member;
+} team_run;
+
+
+static void team_fail(team_run *t, int member, nib_status status) {
+    int none = NIB_OK;
+    if (status != NIB_OK && atomic_compare_exchange_strong(&t->status, &none, status)) atomic_store(&t->failed_member, member);
+}
+
+static void run_member(void *arg, base_team *team, int member) {
+    team_run *t = arg;
+    const plan *p = t->s->p;
+    plan_lane *lane = &t->s->workers[member].lane;
+    int size = base_team_size(team);
+    lane->group = &t->w->group;
+    lane->err = &t->errors[member];
+    for (int i = 0; i < p->n_stages; i++) {
+        const plan_stage *stage = &p->stages[i];
+        int64_t n = 0;
+        nib_status status = stage_extent(p, stage, lane->group, &n, lane->err);
+        bool whole = p->steps[stage->first].range == PLAN_RANGE_WHOLE;
+        if (status == NIB_OK && whole && member == 0) status = run_part(p, stage, 0, n, lane);
+        if (status == NIB_OK && !whole) status = run_part(p, stage, n * member / size, n * (member + 1) / size, lane);
+        team_fail(t, member, status);
+        base_team_barrier(team);
+        if (atomic_load(&t->status) != NIB_OK) break; /* all members see the same */
+    }
+    lane->group = &t->s->workers[member].group;
+}
+
+nib_status run_team(run_session *s, run_worker *w, int threads, nib_error *err) {
+    nib_status status = NIB_OK;
+    if (threads > TEAM_MOST) threads = TEAM_MOST;
+    if (threads <= 1) return run_alone(w, err);
+    for (int i = 0; i < threads; i++) NIB_TRY(run_worker_ready(s, &s->workers[i], err));
+    team_run t = {.s = s, .w = w};
+    base_pool_team(s->p->runtime->pool, threads, run_member, &t);
+    status = (nib_status)atomic_load(&t.status);
+    if (status != NIB_OK && err) *err = t.errors[atomic_load(&t.failed_member)];
+fail:
+    return status;
+}

@@ -1,0 +1,385 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes test/data/op/*.bin: one-node cases with inputs and expected outputs, for test/op/test_op_golden.c.
+
+In: the operator names that src/op/*.c lists, the node cases of the onnx package (its own conformance suite), and the grids
+below, computed by ONNX Runtime or, where that has no kernel, by onnx's reference evaluator. Needs the packages onnx,
+onnxruntime and numpy. Cases beyond MAX_BYTES are left out: what is tested is meaning, not size.
+
+A file is "NIBGOLD1", u32 count, then cases: name, op, u16 opset, attributes, inputs, outputs; little endian throughout. A
+string is u16 length and bytes. An attribute is its name, u8 kind (ONNX's AttributeType), and f32, i64, string, tensor, or
+u32 count and elements. A tensor slot is u8 present; a tensor is u8 dtype, u8 rank, i64 dims, u32 bytes, raw data.
+"""
+import glob
+import itertools
+import os
+import re
+import struct
+import sys
+import warnings
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+warnings.filterwarnings("ignore")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MAX_BYTES = 6000
+# Training modes, types below a byte or with eight-bit floats, strings that are converted: not what eval promises.
+SKIP = re.compile(r"train|FLOAT8|float8|e4m3|e5m2|e8m0|int4|uint4|INT4|UINT4|INT2|int2|uint2|float4|FLOAT4|STRING|_string|sequence|optional|expanded|"
+                  r"center_crop|batchnorm_.*training")
+
+
+def known():
+    names = set()
+    for path in glob.glob(os.path.join(ROOT, "src/op/*.c")):
+        with open(path, encoding="utf-8") as f:
+            names.update(re.findall(r'(?:\{|ROW\(|ROWS\()"([A-Z]\w+)", *(?:"",)? *\d+', f.read()))
+    return names
+
+
+def text(s):
+    b = s if isinstance(s, bytes) else s.encode()
+    return struct.pack("<H", len(b)) + b
+
+
+def tensor(t):
+    if not isinstance(t, TensorProto):
+        t = numpy_helper.from_array(np.asarray(t))
+    if t.data_type == TensorProto.STRING:
+        raise ValueError("strings")
+    if not t.HasField("raw_data"):
+        t = numpy_helper.from_array(numpy_helper.to_array(t))
+    return (struct.pack("<BB", t.data_type, len(t.dims)) + struct.pack(f"<{len(t.dims)}q", *t.dims) + struct.pack("<I", len(t.raw_data)) + t.raw_data)
+
+
+def slot(t):
+    return b"\0" if t is None else b"\1" + tensor(t)
+
+
+def attribute(a):
+    out = text(a.name) + struct.pack("<B", a.type)
+    if a.type == AttributeProto.FLOAT:
+        return out + struct.pack("<f", a.f)
+    if a.type == AttributeProto.INT:
+        return out + struct.pack("<q", a.i)
+    if a.type == AttributeProto.STRING:
+        return out + text(a.s)
+    if a.type == AttributeProto.TENSOR:
+        return out + tensor(a.t)
+    if a.type == AttributeProto.FLOATS:
+        return out + struct.pack("<I", len(a.floats)) + struct.pack(f"<{len(a.floats)}f", *a.floats)
+    if a.type == AttributeProto.INTS:
+        return out + struct.pack("<I", len(a.ints)) + struct.pack(f"<{len(a.ints)}q", *a.ints)
+    raise ValueError("attribute kind")
+
+
+def case(name, node, opset, inputs, outputs):
+    b = text(name) + text(node.op_type) + struct.pack("<H", opset)
+    b += struct.pack("<H", len(node.attribute)) + b"".join(attribute(a) for a in node.attribute)
+    b += struct.pack("<H", len(inputs)) + b"".join(slot(t) for t in inputs)
+    return b + struct.pack("<H", len(outputs)) + b"".join(slot(t) for t in outputs)
+
+
+def write(file, cases):
+    path = os.path.join(ROOT, "test/data/op", file)
+    with open(path, "wb") as f:
+        f.write(b"NIBGOLD1" + struct.pack("<I", len(cases)) + b"".join(cases))
+    print(f"{file}: {len(cases)} cases, {os.path.getsize(path)} bytes")
+
+
+def conformance(names):
+    from onnx.backend.test.case import node as node_cases
+
+    cases, left = [], 0
+    for t in node_cases.collect_testcases(None):
+        g = t.model.graph
+        if len(g.node) != 1 or g.node[0].op_type not in names or g.node[0].domain or SKIP.search(t.name):
+            continue
+        n, opset = g.node[0], next(o.version for o in t.model.opset_import if o.domain == "")
+        for given, wanted in t.data_sets:
+            try:
+                by_name = dict(zip([i.name for i in g.input], given))
+                results = dict(zip([o.name for o in g.output], wanted))
+                b = case(t.name, n, opset, [by_name[i] if i else None for i in n.input], [results.get(o) if o else None for o in n.output])
+            except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
+                left += 1
+                continue
+            if len(b) <= MAX_BYTES:
+                cases.append(b)
+            else:
+                left += 1
+    print(f"left out: {left}")
+    return cases
+
+
+class Grid:
+    """Cases of our own, across types, opsets and shapes."""
+
+    def __init__(self):
+        self.cases, self.failed, self.rng = [], [], np.random.default_rng(7)
+
+    def add(self, op, inputs, opset, outputs=1, **attrs):
+        names = [f"x{i}" if x is not None else "" for i, x in enumerate(inputs)]
+        node = helper.make_node(op, names, [f"y{i}" for i in range(outputs)], **attrs)
+        infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in zip(names, inputs) if n]
+        graph = helper.make_graph([node], "g", infos, [onnx.ValueInfoProto(name=f"y{i}") for i in range(outputs)])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        feed = {n: x for n, x in zip(names, inputs) if n}
+        got = None
+        try:
+            import onnxruntime as ort
+            options = ort.SessionOptions()
+            options.log_severity_level = 4
+            got = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feed)
+        except Exception:
+            try:
+                from onnx.reference import ReferenceEvaluator
+                got = ReferenceEvaluator(model).run(None, feed)
+            except Exception as e:
+                self.failed.append(f"{op} {opset}: {str(e)[:80]}")
+                return
+        self.cases.append(case(f"{op}_{opset}_{len(self.cases)}", node, opset, inputs, got))
+
+    def array(self, dtype, shape, low=-5, high=6):
+        if np.dtype(dtype) == np.bool_:
+            return self.rng.integers(0, 2, shape).astype(np.bool_)
+        if np.issubdtype(dtype, np.integer):
+            return self.rng.integers(max(low, 0) if np.issubdtype(dtype, np.unsignedinteger) else low, high, shape).astype(dtype)
+        return (self.rng.standard_normal(shape) * 2).astype(dtype)
+
+
+I64 = lambda *v: np.array(v, np.int64)  # noqa: E731
+FLOATS = [np.float32, np.float64, np.float16]
+SIGNED = [np.int8, np.int16, np.int32, np.int64]
+UNSIGNED = [np.uint8, np.uint16, np.uint32, np.uint64]
+SHAPES = [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((0, 3), (3,)), ((1,), (5,))]
+
+
+def elementwise(g):
+    for op, dtype, (a, b) in itertools.product(["Add", "Sub", "Mul", "Div"], FLOATS[:2] + [np.int32, np.int64], SHAPES):
+        y = g.array(dtype, b, 1)
+        g.add(op, [g.array(dtype, a), np.where(y == 0, np.ones_like(y), y)], 13 if a else 7)
+    for op, dtype in itertools.product(["Add", "Sub", "Mul", "Div"], SIGNED + UNSIGNED + [np.float16]):
+        g.add(op, [g.array(dtype, (2, 3), 0), g.array(dtype, (3,), 1) if dtype != np.float16 else np.array([1, -2, 0.5], dtype)], 14)
+    for op, dtype in itertools.product(["Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"], [np.float32, np.float64, np.int32, np.int64]):
+        g.add(op, [g.array(dtype, (3, 4), -1, 2), g.array(dtype, (4,), -1, 2)], 13)
+    g.add("Equal", [g.array(np.bool_, (3, 4)), g.array(np.bool_, (4,))], 13)
+    for op in ["And", "Or", "Xor"]:
+        g.add(op, [g.array(np.bool_, (3, 4)), g.array(np.bool_, (4,))], 7)
+    for dtype, opset in itertools.product([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_], [9, 16]):
+        g.add("Where", [g.array(np.bool_, (2, 1, 4)), g.array(dtype, (3, 1)), g.array(dtype, (4,))], opset)
+    for op, dtype, opset in itertools.product(["Min", "Max"], [np.float32, np.float64, np.int32, np.int64], [8, 12, 13]):
+        g.add(op, [g.array(dtype, (2, 3)), g.array(dtype, (3,)), g.array(dtype, ())], opset)
+    for op, n in itertools.product(["Sum", "Mean"], [1, 2, 4]):
+        g.add(op, [g.array(np.float32, (2, 3)) for _ in range(n)], 8)
+    for dtype, fmod in itertools.product(SIGNED + UNSIGNED, [0, 1]):
+        g.add("Mod", [g.array(dtype, (9,), -9, 10), g.array(dtype, (9,), 1, 5)], 13, fmod=fmod)
+    g.add("Mod", [np.array([-7.5, 7.5, 3], np.float32), np.array([2, -2, 2], np.float32)], 13, fmod=1)
+    for a, b in itertools.product([np.float32, np.float64, np.int32, np.int64], [np.float32, np.int32, np.int64]):
+        g.add("Pow", [g.array(a, (2, 3), 1, 5) if a in (np.int32, np.int64) else abs(g.array(a, (2, 3))), np.abs(g.array(b, (3,), 0, 3))], 13)
+    for dtype, opset in itertools.product([np.float32, np.float64, np.int32, np.int64, np.int8, np.uint8], [12, 13]):
+        g.add("Clip", [g.array(dtype, (2, 5), 0), np.array(1, dtype), np.array(3, dtype)], opset)
+        g.add("Clip", [g.array(dtype, (2, 5), 0), None, np.array(3, dtype)], opset)
+    g.add("Clip", [g.array(np.float32, (2, 5))], 6, min=-1.0, max=1.0)
+    g.add("Clip", [g.array(np.float32, (2, 5))], 7, max=1.0)
+    g.add("Clip", [g.array(np.float32, (2, 5)), np.array(-1, np.float32)], 11)
+    unary = ["Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Relu", "LeakyRelu", "Elu", "Softplus", "Softsign", "Floor", "Ceil", "Round", "Sign", "Reciprocal",
+             "Sin", "Cos", "Neg", "Abs", "HardSigmoid", "Selu", "ThresholdedRelu", "IsNaN", "HardSwish"]
+    for op, dtype in itertools.product(unary, FLOATS):
+        x = g.array(dtype, (3, 5))
+        g.add(op, [abs(x) + dtype(0.1) if op in ("Sqrt", "Log") else x], 14)
+    for op, dtype in itertools.product(["Neg", "Abs", "Sign"], SIGNED):
+        g.add(op, [g.array(dtype, (3, 5))], 13)
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5], np.float32)
+    for op in ["Relu", "Exp", "Tanh", "Sigmoid", "Erf", "Round", "Floor", "IsNaN", "Sign", "Abs", "Neg", "Softplus", "Sqrt"]:
+        g.add(op, [special], 13)
+    for p, n in itertools.product([0, 1], [0, 1]):
+        g.add("IsInf", [special], 10, detect_positive=p, detect_negative=n)
+    for how in ["none", "tanh"]:
+        g.add("Gelu", [g.array(np.float32, (3, 5))], 20, approximate=how)
+
+
+def shapes(g):
+    types = FLOATS + [np.int32, np.int64, np.uint8, np.int8, np.bool_]
+    for a, b in itertools.product(FLOATS + SIGNED + UNSIGNED + [np.bool_], repeat=2):
+        g.add("Cast", [np.abs(g.array(a, (7,)))], 13, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(b))))
+    for a in FLOATS:
+        for b in (np.int32, np.int64, np.int8, np.bool_):
+            g.add("Cast", [np.array([-3.9, -0.5, 0, 0.5, 3.9, 100], a)], 9, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(b))))
+    g.add("Cast", [g.array(np.float32, (3, 3))], 13, to=16)
+    x = g.array(np.float32, (2, 3, 4))
+    for shape in [(4, 6), (-1, 6), (0, -1), (0, 0, 2, 2), (24,), (1, -1, 1)]:
+        g.add("Reshape", [x, I64(*shape)], 5)
+        g.add("Reshape", [x, I64(*shape)], 14)
+    g.add("Reshape", [np.zeros((0, 3), np.float32), I64(3, 0)], 14, allowzero=1)
+    g.add("Reshape", [np.ones((1,), np.float32), np.zeros((0,), np.int64)], 13)
+    for axis in range(-3, 4):
+        g.add("Flatten", [x], 11, axis=axis)
+    for start, end in [(0, None), (1, None), (-1, None), (0, 2), (-2, -1), (5, 9), (2, 1)]:
+        g.add("Shape", [x], 15, start=start, **({} if end is None else {"end": end}))
+    g.add("Size", [x], 13)
+    one = g.array(np.float32, (1, 3, 1, 2))
+    for axes in [[0], [2], [0, 2], [-4, -2], None]:
+        g.add("Squeeze", [one], 11, **({"axes": axes} if axes else {}))
+        g.add("Squeeze", [one] + ([I64(*axes)] if axes else []), 13)
+    for axes in [[0], [1, 3], [-1], [0, 4]]:
+        g.add("Unsqueeze", [x], 11, axes=[a for a in axes])
+        g.add("Unsqueeze", [x, I64(*axes)], 13)
+    for dtype in types:
+        g.add("Expand", [g.array(dtype, (3, 1)), I64(2, 1, 4)], 13)
+        g.add("Transpose", [g.array(dtype, (2, 3, 4))], 13, perm=[2, 0, 1])
+        g.add("Concat", [g.array(dtype, (2, 3)), g.array(dtype, (2, 1))], 13, axis=-1)
+        g.add("Tile", [g.array(dtype, (2, 3)), I64(2, 2)], 13)
+        g.add("Gather", [g.array(dtype, (5, 3)), I64(0, -1, 2)], 13)
+        g.add("Identity", [g.array(dtype, (5, 3))], 13)
+        g.add("Slice", [g.array(dtype, (5, 6)), I64(1, -1), I64(4, -5), I64(0, 1), I64(1, -2)], 13)
+    g.add("Expand", [g.array(np.float32, (2, 3)), I64(1)], 8)
+    g.add("Transpose", [x], 13)
+    for perm in itertools.permutations(range(4)):
+        g.add("Transpose", [g.array(np.float32, (2, 3, 1, 4))], 13, perm=list(perm))
+    for axis in range(-3, 3):
+        g.add("Concat", [x, x, np.zeros([0 if i == axis % 3 else d for i, d in enumerate(x.shape)], np.float32)], 11, axis=axis)
+    for opset in (11, 13):
+        extra = lambda v: ([I64(*v)], {}) if opset == 13 else ([], {"split": v})  # noqa: E731
+        for sizes in ([1, 2, 3], [6, 0, 0], [2, 2, 2]):
+            more, attrs = extra(sizes)
+            g.add("Split", [g.array(np.float32, (2, 6))] + more, opset, outputs=3, axis=1, **attrs)
+        g.add("Split", [g.array(np.int64, (6, 2))], opset, outputs=2, axis=-2)
+    g.add("Split", [g.array(np.float32, (7,))], 18, outputs=3, num_outputs=3)
+    big = 2**62
+    slices = [([0], [big], [1], [1]), ([-1], [-big], [0], [-1]), ([1, 0], [9, 2], [1, 2], [2, 1]), ([5], [1], [1], [1]), ([-3], [-1], [-1], [1]),
+              ([2], [-big], [2], [-2]), ([0], [0], [0], [1]), ([-100], [100], [1], [3]), ([100], [-100], [1], [-2])]
+    for s, e, a, st in slices:
+        g.add("Slice", [g.array(np.float32, (3, 5, 4)), I64(*s), I64(*e), I64(*a), I64(*st)], 13)
+        g.add("Slice", [g.array(np.int64, (3, 5, 4))] + [np.array(np.clip(v, -2**31 + 1, 2**31 - 1), np.int32) for v in (s, e, a, st)], 10)
+    g.add("Slice", [x], 9, starts=[0, 1], ends=[1, 100], axes=[0, -1])
+    g.add("Slice", [x], 7, starts=[0, 1], ends=[1, -1])
+    for mode, pads in itertools.product(["constant", "edge", "reflect"], [[0, 1, 2, 1], [1, 0, 0, 0]]):
+        g.add("Pad", [g.array(np.float32, (3, 4)), I64(*pads)], 13, mode=mode)
+        g.add("Pad", [g.array(np.float32, (3, 4))], 9, mode=mode, pads=pads, **({"value": 2.5} if mode == "constant" else {}))
+    g.add("Pad", [g.array(np.float32, (3, 4)), I64(-1, 1, 0, -2), np.array(7, np.float32)], 13)
+    g.add("Pad", [g.array(np.int64, (3, 4)), I64(1, 2), np.array(7, np.int64), I64(1)], 18)
+    for dtype in (np.float32, np.int64, np.int32, np.bool_, np.float16):
+        g.add("ConstantOfShape", [I64(2, 3)], 9, value=numpy_helper.from_array(np.array([1], dtype)))
+    g.add("ConstantOfShape", [np.zeros(0, np.int64)], 9)
+    g.add("ConstantOfShape", [I64(2, 0)], 9)
+    for dtype, (a, b, d) in itertools.product([np.int64, np.int32, np.float32, np.float64], [(0, 5, 1), (5, 0, -2), (3, 3, 1), (1, 10, 3), (0, -5, 1)]):
+        g.add("Range", [np.array(v, dtype) for v in (a, b, d)], 11)
+    for upper, k in itertools.product([0, 1], [-5, -1, 0, 1, 9]):
+        g.add("Trilu", [g.array(np.float32, (2, 3, 4)), np.array(k, np.int64)], 14, upper=upper)
+    g.add("Trilu", [g.array(np.bool_, (4, 4))], 14)
+    for k in (-1, 0, 2):
+        g.add("EyeLike", [np.zeros((3, 4), np.float32)], 9, k=k, dtype=7)
+    g.add("Dropout", [x], 11)
+    g.add("Dropout", [x, np.array(0.5, np.float32)], 13, outputs=2)
+
+
+def indexing(g):
+    for axis, dtype in itertools.product(range(-3, 3), [np.int32, np.int64]):
+        g.add("Gather", [g.array(np.float32, (3, 4, 3)), np.array([[0, -1], [2, 1]], dtype)], 11, axis=axis)
+        g.add("GatherElements", [g.array(np.float32, (3, 3, 3)), g.array(dtype, (3, 3, 3), -3, 3)], 13, axis=axis)
+        g.add("ScatterElements", [g.array(np.float32, (4, 4, 4)), np.array([[[1]], [[-1]]], dtype), g.array(np.float32, (2, 1, 1))], 13, axis=axis)
+    g.add("Gather", [g.array(np.float32, (3, 4)), np.array(1, np.int64)], 11, axis=1)
+    g.add("Gather", [g.array(np.float32, (3, 4)), np.zeros((0,), np.int64)], 11, axis=1)
+    for batch, idx in [(0, [[0, 1], [-1, 0]]), (1, [[[0], [1]], [[1], [0]]]), (0, [[1]])]:
+        g.add("GatherND", [g.array(np.int64, (2, 3, 2)), np.array(idx, np.int64)], 13, batch_dims=batch)
+    for how, opset in [("none", 16), ("add", 16), ("mul", 16), ("max", 18), ("min", 18)]:
+        for dtype in (np.float32, np.int64, np.int32):
+            g.add("ScatterND", [g.array(dtype, (4, 3)), np.array([[0], [2], [-1]], np.int64), g.array(dtype, (3, 3))], opset, reduction=how)
+            g.add("ScatterElements", [g.array(dtype, (4, 3)), np.array([[0, 1, 0], [2, -1, 0]], np.int64), g.array(dtype, (2, 3))], opset, reduction=how)
+    for axis in (-1, 0, 1):
+        g.add("OneHot", [np.array([[0, 2], [-1, 9]], np.int64), np.array(4, np.int64), np.array([0, 1], np.float32)], 11, axis=axis)
+    g.add("OneHot", [np.array([1, 2], np.int32), np.array(3, np.int32), np.array([5, 7], np.int32)], 11)
+    g.add("Compress", [g.array(np.float32, (3, 4)), np.array([0, 1, 1], np.bool_)], 11, axis=0)
+    g.add("Compress", [g.array(np.float32, (3, 4)), np.array([0, 1, 1, 0, 1], np.bool_)], 11)
+    for dtype in (np.float32, np.int64, np.bool_, np.int32):
+        g.add("NonZero", [g.array(dtype, (3, 4), -1, 2)], 13)
+    g.add("NonZero", [np.zeros((2, 2), np.float32)], 13)
+
+
+def reductions(g):
+    ops = ["Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
+    for op, axes, keep in itertools.product(ops, [None, [1], [-1], [0, 2]], [0, 1]):
+        x = g.array(np.float32, (2, 3, 4))
+        x = abs(x) if op == "LogSum" else x
+        attrs = {} if axes is None else {"axes": axes}
+        g.add("Reduce" + op, [x], 11, keepdims=keep, **attrs)
+        g.add("Reduce" + op, [x] + ([I64(*axes)] if axes else []), 18, keepdims=keep)
+    for op, dtype in itertools.product(["Sum", "Max", "Min", "Prod", "Mean"], [np.float64, np.int32, np.int64]):
+        g.add("Reduce" + op, [np.abs(g.array(dtype, (2, 3)))] + ([I64(1)] if op == "Sum" else []), 13, **({} if op == "Sum" else {"axes": [1]}))
+    g.add("ReduceSum", [g.array(np.float32, (2, 3)), np.zeros(0, np.int64)], 13, noop_with_empty_axes=1)
+    g.add("ReduceSum", [g.array(np.float32, (2, 3)), np.zeros(0, np.int64)], 13)
+    g.add("ReduceSum", [np.zeros((2, 0, 3), np.float32), I64(1)], 13)
+    for op, axis, keep, last in itertools.product(["ArgMax", "ArgMin"], [0, -1], [0, 1], [0, 1]):
+        g.add(op, [g.array(np.int32, (3, 5), 0, 3)], 13, axis=axis, keepdims=keep, select_last_index=last)
+        g.add(op, [g.array(np.float32, (3, 5))], 11, axis=axis, keepdims=keep)
+    for ex, rev, axis, dtype in itertools.product([0, 1], [0, 1], [0, -1], [np.float32, np.int32, np.int64]):
+        g.add("CumSum", [g.array(dtype, (3, 4)), np.array(axis, np.int64)], 14, exclusive=ex, reverse=rev)
+    for largest, axis, dtype in itertools.product([0, 1], [0, -1], [np.float32, np.int64, np.int32]):
+        g.add("TopK", [g.array(dtype, (4, 5)), I64(3)], 11, outputs=2, largest=largest, axis=axis, sorted=1)
+    g.add("TopK", [g.array(np.float32, (4, 5))], 9, outputs=2, k=2)
+
+
+def products(g):
+    for a, b in [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 1, 2, 3), (4, 3, 5)), ((3,), (3,)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)), ((0, 3), (3, 2)), ((2, 0), (0, 3)),
+                 ((1, 70), (70, 67))]:
+        for dtype in (np.float32, np.float64, np.int32, np.int64) if a != (1, 70) else (np.float32,):
+            g.add("MatMul", [g.array(dtype, a), g.array(dtype, b)], 13)
+    g.add("MatMul", [g.array(np.float16, (2, 3)), g.array(np.float16, (3, 4))], 13)
+    for ta, tb, c in itertools.product([0, 1], [0, 1], [None, (), (4,), (1, 4), (3, 1), (3, 4)]):
+        inputs = [g.array(np.float32, (5, 3) if ta else (3, 5)), g.array(np.float32, (4, 5) if tb else (5, 4))]
+        g.add("Gemm", inputs + ([] if c is None else [g.array(np.float32, c)]), 13, transA=ta, transB=tb, alpha=0.5, beta=2.0)
+    g.add("Gemm", [g.array(np.float32, (2, 3)), g.array(np.float32, (3, 4)), g.array(np.float32, (4,))], 9)
+    for axis in range(-3, 3):
+        x = g.array(np.float32, (2, 3, 4))
+        for op in ("Softmax", "LogSoftmax", "Hardmax"):
+            g.add(op, [x], 13, axis=axis)
+            g.add(op, [x], 11, axis=axis)
+        g.add("LpNormalization", [x], 1, axis=axis, p=2)
+        g.add("LpNormalization", [x], 1, axis=axis, p=1)
+        g.add("LayerNormalization", [x, g.array(np.float32, x.shape[axis:] if axis else x.shape), g.array(np.float32, x.shape[axis:] if axis else x.shape)], 17, outputs=3, axis=axis)
+    for dtype in FLOATS:
+        g.add("Softmax", [g.array(dtype, (3, 5))], 13)
+        g.add("LayerNormalization", [g.array(dtype, (3, 5)), g.array(dtype, (5,))], 17, epsilon=1e-3)
+    g.add("Softmax", [np.array([[1, -np.inf, 0], [1e4, -1e4, 1e4]], np.float32)], 13)
+    g.add("RMSNormalization", [g.array(np.float32, (2, 3, 8)), g.array(np.float32, (8,))], 23, epsilon=1e-6)
+    g.add("BatchNormalization", [g.array(np.float32, (2, 3, 4))] + [abs(g.array(np.float32, (3,))) for _ in range(4)], 9)
+    g.add("InstanceNormalization", [g.array(np.float32, (2, 3, 4))] + [g.array(np.float32, (3,)) for _ in range(2)], 6)
+    for opset, n in ((18, 2), (21, 4)):
+        g.add("GroupNormalization", [g.array(np.float32, (2, 4, 3))] + [g.array(np.float32, (n,)) for _ in range(2)], opset, num_groups=2)
+
+
+def quantized(g):
+    for k in range(4):
+        g.add("DynamicQuantizeLinear", [g.array(np.float32, (3, 5)) + np.float32(3 * (k - 1))], 11, outputs=3)
+    g.add("DynamicQuantizeLinear", [np.zeros((2, 2), np.float32)], 11, outputs=3)
+    for dtype, opset in itertools.product([np.uint8, np.int8], [10, 13, 19]):
+        g.add("QuantizeLinear", [g.array(np.float32, (3, 4)) * 40, np.array(0.5, np.float32), np.array(3, dtype)], opset)
+        g.add("DequantizeLinear", [g.array(dtype, (3, 4)), np.array(0.5, np.float32), np.array(3, dtype)], opset)
+        if opset > 10:
+            for axis in (0, 1, -1):
+                n = (3, 4)[axis]
+                g.add("QuantizeLinear", [g.array(np.float32, (3, 4)), abs(g.array(np.float32, (n,))) + 1, g.array(dtype, (n,))], opset, axis=axis)
+                g.add("DequantizeLinear", [g.array(dtype, (3, 4)), g.array(np.float32, (n,)), g.array(dtype, (n,))], opset, axis=axis)
+    g.add("DequantizeLinear", [g.array(np.int32, (3, 4)), np.array(0.25, np.float32)], 13)
+    g.add("QuantizeLinear", [np.array([0.5, 1.5, 2.5, -0.5, 1e9, -1e9], np.float32), np.array(1, np.float32)], 13)
+    for a, b in itertools.product([np.uint8, np.int8], repeat=2):
+        g.add("MatMulInteger", [g.array(a, (2, 3, 4), 0, 100), g.array(b, (4, 5), 0, 100), np.array(3, a), np.array(2, b)], 10)
+    g.add("MatMulInteger", [g.array(np.uint8, (3, 4)), g.array(np.int8, (4, 5)), np.array(3, np.uint8), g.array(np.int8, (5,))], 10)
+    g.add("MatMulInteger", [g.array(np.uint8, (3, 4)), g.array(np.int8, (4, 5))], 10)
+
+
+def main():
+    os.makedirs(os.path.join(ROOT, "test/data/op"), exist_ok=True)
+    write("conformance.bin", conformance(known()))
+    for fill in (elementwise, shapes, indexing, reductions, products, quantized):
+        g = Grid()
+        fill(g)
+        write(fill.__name__ + ".bin", g.cases)
+        for f in sorted(set(g.failed)):
+            print("  no reference:", f, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
