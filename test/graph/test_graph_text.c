@@ -27,7 +27,7 @@ static base_str print(const graph *g) {
 
 static graph *parse(nib_runtime *r, const char *text, size_t length) {
     graph *g;
-    nib_error err = { 0 };
+    nib_error err = {0};
     if (graph_parse(&r->heap, text, length, &g, &err) != NIB_OK) fail_msg("%s (offset %lld)", err.message, (long long)err.offset);
     return g;
 }
@@ -53,9 +53,9 @@ static void assert_round_trip(nib_runtime *r, const graph *g, const char *golden
 
 static void models_round_trip(void **state) {
     static const char *const files[][2] = {
-        { "everything.onnx", "everything.nib.txt" }, { "linear.onnx", "linear.nib.txt" }, { "bert-tiny.ts.eager.onnx", NULL },
-        { "bert-tiny.ts.sdpa.onnx", NULL }, { "bert-tiny.dynamo.eager.onnx", NULL }, { "bert-tiny.dynamo.sdpa.onnx", NULL },
-        { "bert-tiny.pooled.onnx", NULL },
+        {"everything.onnx", "everything.nib.txt"}, {"linear.onnx", "linear.nib.txt"},     {"bert-tiny.ts.eager.onnx", NULL},
+        {"bert-tiny.ts.sdpa.onnx", NULL},          {"bert-tiny.dynamo.eager.onnx", NULL}, {"bert-tiny.dynamo.sdpa.onnx", NULL},
+        {"bert-tiny.pooled.onnx", NULL},
     };
     for (size_t i = 0; i < BASE_COUNT(files); i++) {
         graph *g;
@@ -71,7 +71,10 @@ static void models_round_trip(void **state) {
 }
 
 static void reads_what_onnx_prints(void **state) {
-    static const struct { const char *file; int nodes, constants; } files[] = { { "linear.txt", 2, 2 }, { "plain.txt", 9, 14 } };
+    static const struct {
+        const char *file;
+        int nodes, constants;
+    } files[] = {{"linear.txt", 2, 2}, {"plain.txt", 9, 14}};
     for (size_t i = 0; i < BASE_COUNT(files); i++) {
         size_t length;
         char *text = read_text(files[i].file, &length);
@@ -116,22 +119,40 @@ static void forms(void **state) {
 
 static void refuses(void **state) {
     static const char *const texts[] = {
-        "", "<", HEAD, HEAD "g", HEAD "g (x) => (y) {", HEAD "g (x) => (y) { y = Relu (x)", HEAD "g (x) => (y) { y = Relu (z) }",
-        HEAD "g (x) => (z) { y = Relu (x) }", HEAD "g (x) => (y) { y = Relu (x) y = Relu (x) }", HEAD "g (x, x) => (y) { y = Relu (x) }",
-        HEAD "g (x) => (y) <float[3] w = {1,2}> { y = Relu (x) }", HEAD "g (x) => (y) <float[1] w = {1,2}> { y = Relu (x) }",
-        HEAD "g (x) => (y) <float[100000000000] w = {1}> { y = Relu (x) }", HEAD "g (x) => (y) <float[3] w = ...> { y = Relu (x) }",
-        HEAD "g (x) => (y) <float[9223372036854775807,4] w = {}> { y = Relu (x) }", HEAD "g (x) => (y) <float[N] w = {1}> { y = Relu (x) }",
-        HEAD "g (x) => (y) <float[2] w = {1,\"a\"}> { y = Relu (x) }", HEAD "g (x) => (y) { y = Relu <a> (x) }",
-        HEAD "g (x) => (y) { y = Relu <a = []> (x) }", HEAD "g (x) => (y) { y = Relu <a = [1, \"b\"]> (x) }",
-        HEAD "g (x) => (y) { y = Relu <a : int = 1.5> (x) }", HEAD "g (x) => (y) { y = Relu <a = 1, a = 2> (x) }",
-        HEAD "g (x) => (y) { y = Relu (x) } extra", HEAD "g (x) => (y) { y = Relu (x) } <domain: \"a\"> F (a) => (b) { b = Relu (a) }",
-        HEAD "g (x) => (y) { y = \"Rel", HEAD "g (x) => (y) { y = Relu <a = 99999999999999999999> (x) }", HEAD "g (x) => (y, y) { y = Relu (x) }",
-        "<opset_import: [\"\" : 0]> g (x) => (y) { y = Relu (x) }", HEAD "g (float[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1] x) => (x) { }",
+        "",
+        "<",
+        HEAD,
+        HEAD "g",
+        HEAD "g (x) => (y) {",
+        HEAD "g (x) => (y) { y = Relu (x)",
+        HEAD "g (x) => (y) { y = Relu (z) }",
+        HEAD "g (x) => (z) { y = Relu (x) }",
+        HEAD "g (x) => (y) { y = Relu (x) y = Relu (x) }",
+        HEAD "g (x, x) => (y) { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[3] w = {1,2}> { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[1] w = {1,2}> { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[100000000000] w = {1}> { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[3] w = ...> { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[9223372036854775807,4] w = {}> { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[N] w = {1}> { y = Relu (x) }",
+        HEAD "g (x) => (y) <float[2] w = {1,\"a\"}> { y = Relu (x) }",
+        HEAD "g (x) => (y) { y = Relu <a> (x) }",
+        HEAD "g (x) => (y) { y = Relu <a = []> (x) }",
+        HEAD "g (x) => (y) { y = Relu <a = [1, \"b\"]> (x) }",
+        HEAD "g (x) => (y) { y = Relu <a : int = 1.5> (x) }",
+        HEAD "g (x) => (y) { y = Relu <a = 1, a = 2> (x) }",
+        HEAD "g (x) => (y) { y = Relu (x) } extra",
+        HEAD "g (x) => (y) { y = Relu (x) } <domain: \"a\"> F (a) => (b) { b = Relu (a) }",
+        HEAD "g (x) => (y) { y = \"Rel",
+        HEAD "g (x) => (y) { y = Relu <a = 99999999999999999999> (x) }",
+        HEAD "g (x) => (y, y) { y = Relu (x) }",
+        "<opset_import: [\"\" : 0]> g (x) => (y) { y = Relu (x) }",
+        HEAD "g (float[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1] x) => (x) { }",
     };
     nib_runtime *r = *state;
     for (size_t i = 0; i < BASE_COUNT(texts); i++) {
         graph *g;
-        nib_error err = { 0 };
+        nib_error err = {0};
         size_t before = r->heap.current;
         if (graph_parse(&r->heap, texts[i], strlen(texts[i]), &g, &err) == NIB_OK) fail_msg("accepted: %s", texts[i]);
         assert_null(g);
@@ -172,8 +193,12 @@ static void nesting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(models_round_trip), cmocka_unit_test(reads_what_onnx_prints), cmocka_unit_test(forms),
-        cmocka_unit_test(refuses),           cmocka_unit_test(mutations),              cmocka_unit_test(nesting),
+        cmocka_unit_test(models_round_trip),
+        cmocka_unit_test(reads_what_onnx_prints),
+        cmocka_unit_test(forms),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(mutations),
+        cmocka_unit_test(nesting),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, test_runtime_teardown);
 }

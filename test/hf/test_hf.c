@@ -37,13 +37,22 @@ static const char config_tiny[] = "{\"model_type\":\"bert\",\"hidden_size\":4,\"
                                   "\"intermediate_size\":8,\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}";
 
 static void write_tiny(const tiny *m) {
-    static const struct { const char *name; int rows, columns; } weights[] = {
-        { "embeddings.word_embeddings.weight", 5, 4 }, { "embeddings.position_embeddings.weight", 6, 4 },
-        { "embeddings.token_type_embeddings.weight", 2, 4 }, { "embeddings.LayerNorm.*", 4, 0 },
-        { "encoder.layer.0.attention.self.query", 4, 4 }, { "encoder.layer.0.attention.self.key", 4, 4 },
-        { "encoder.layer.0.attention.self.value", 4, 4 }, { "encoder.layer.0.attention.output.dense", 4, 4 },
-        { "encoder.layer.0.attention.output.LayerNorm.*", 4, 0 }, { "encoder.layer.0.intermediate.dense", 8, 4 },
-        { "encoder.layer.0.output.dense", 4, 8 }, { "encoder.layer.0.output.LayerNorm.*", 4, 0 },
+    static const struct {
+        const char *name;
+        int rows, columns;
+    } weights[] = {
+        {"embeddings.word_embeddings.weight", 5, 4},
+        {"embeddings.position_embeddings.weight", 6, 4},
+        {"embeddings.token_type_embeddings.weight", 2, 4},
+        {"embeddings.LayerNorm.*", 4, 0},
+        {"encoder.layer.0.attention.self.query", 4, 4},
+        {"encoder.layer.0.attention.self.key", 4, 4},
+        {"encoder.layer.0.attention.self.value", 4, 4},
+        {"encoder.layer.0.attention.output.dense", 4, 4},
+        {"encoder.layer.0.attention.output.LayerNorm.*", 4, 0},
+        {"encoder.layer.0.intermediate.dense", 8, 4},
+        {"encoder.layer.0.output.dense", 4, 8},
+        {"encoder.layer.0.output.LayerNorm.*", 4, 0},
     };
     char header[8000];
     size_t used = (size_t)snprintf(header, sizeof header, "{\"__metadata__\":{}"), at = 0;
@@ -63,8 +72,9 @@ static void write_tiny(const tiny *m) {
             bool vector = norm || part == 1;
             size_t elements = (size_t)weights[i].rows * (size_t)(vector ? 1 : weights[i].columns);
             snprintf(shape, sizeof shape, vector ? "[%d]" : "[%d,%d]", weights[i].rows, weights[i].columns);
-            used += (size_t)snprintf(header + used, sizeof header - used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", name,
-                                     m->dtype, shape, at, at + elements * width);
+            used +=
+                (size_t)snprintf(header + used, sizeof header - used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+                                 name, m->dtype, shape, at, at + elements * width);
             at += elements * width;
         }
     }
@@ -82,9 +92,9 @@ static nib_status load_tiny(void **state, const tiny *m, graph **g, nib_error *e
 
 static void prefixes_and_old_names(void **state) {
     static const tiny good[] = {
-        { config_tiny, "", "weight", "bias", "F32", NULL },        { config_tiny, "bert.", "weight", "bias", "F32", NULL },
-        { config_tiny, "bert.", "gamma", "beta", "F32", NULL },    { config_tiny, "", "weight", "bias", "F16", NULL },
-        { config_tiny, "", "weight", "bias", "BF16", NULL },
+        {config_tiny, "", "weight", "bias", "F32", NULL},     {config_tiny, "bert.", "weight", "bias", "F32", NULL},
+        {config_tiny, "bert.", "gamma", "beta", "F32", NULL}, {config_tiny, "", "weight", "bias", "F16", NULL},
+        {config_tiny, "", "weight", "bias", "BF16", NULL},
     };
     for (size_t i = 0; i < BASE_COUNT(good); i++) {
         graph *g;
@@ -98,38 +108,63 @@ static void prefixes_and_old_names(void **state) {
 }
 
 static void activations(void **state) {
-    static const struct { const char *name; nib_status status; } cases[] = {
-        { "gelu", NIB_OK }, { "gelu_new", NIB_OK }, { "gelu_pytorch_tanh", NIB_OK }, { "relu", NIB_OK },
-        { "silu", NIB_OK }, { "quick_gelu", NIB_OK }, { "mish", NIB_UNSUPPORTED },
+    static const struct {
+        const char *name;
+        nib_status status;
+    } cases[] = {
+        {"gelu", NIB_OK}, {"gelu_new", NIB_OK},   {"gelu_pytorch_tanh", NIB_OK}, {"relu", NIB_OK},
+        {"silu", NIB_OK}, {"quick_gelu", NIB_OK}, {"mish", NIB_UNSUPPORTED},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         char config[400];
         graph *g;
         nib_error err;
         snprintf(config, sizeof config, "%.*s,\"hidden_act\":\"%s\"}", (int)strlen(config_tiny) - 1, config_tiny, cases[i].name);
-        assert_int_equal(load_tiny(state, &(tiny){ config, "", "weight", "bias", "F32", NULL }, &g, &err), cases[i].status);
+        assert_int_equal(load_tiny(state, &(tiny){config, "", "weight", "bias", "F32", NULL}, &g, &err), cases[i].status);
         graph_free(g);
     }
 }
 
 static void refuses(void **state) {
-    static const struct { tiny model; nib_status status; const char *says; } cases[] = {
-        { { config_tiny, "", "weight", "bias", "F32", "encoder.layer.0.output.dense.bias" }, NIB_BAD_MODEL, "encoder.layer.0.output.dense.bias [4]" },
-        { { config_tiny, "", "weight", "bias", "F32", "embeddings.word_embeddings.weight" }, NIB_BAD_MODEL, "embeddings.word_embeddings.weight [5, 4]" },
-        { { config_tiny, "", "weight", "bias", "I16", NULL }, NIB_UNSUPPORTED, "i16" },
-        { { "{\"model_type\":\"bert\"}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "hidden_size" },
-        { { "{\"model_type\":\"nothing\"}", "", "weight", "bias", "F32", NULL }, NIB_UNSUPPORTED, "bert" },
-        { { "{}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "model_type" },
-        { { "[", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "config.json" },
-        { { "{\"model_type\":\"bert\",\"hidden_size\":5,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
-            "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "multiple" },
-        { { "{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":2000000000,\"intermediate_size\":8,"
-            "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "encoder.layer.1." },
-        { { "{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
-            "\"vocab_size\":6,\"max_position_embeddings\":6,\"type_vocab_size\":2}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "is [5, 4]; config.json needs [6, 4]" },
-        { { "{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
-            "\"vocab_size\":5,\"max_position_embeddings\":2147483647,\"type_vocab_size\":2}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "position" },
-        { { "{\"model_type\":\"bert\",\"hidden_size\":-4,\"num_attention_heads\":0}", "", "weight", "bias", "F32", NULL }, NIB_BAD_MODEL, "hidden_size" },
+    static const struct {
+        tiny model;
+        nib_status status;
+        const char *says;
+    } cases[] = {
+        {{config_tiny, "", "weight", "bias", "F32", "encoder.layer.0.output.dense.bias"},
+         NIB_BAD_MODEL,
+         "encoder.layer.0.output.dense.bias [4]"},
+        {{config_tiny, "", "weight", "bias", "F32", "embeddings.word_embeddings.weight"},
+         NIB_BAD_MODEL,
+         "embeddings.word_embeddings.weight [5, 4]"},
+        {{config_tiny, "", "weight", "bias", "I16", NULL}, NIB_UNSUPPORTED, "i16"},
+        {{"{\"model_type\":\"bert\"}", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "hidden_size"},
+        {{"{\"model_type\":\"nothing\"}", "", "weight", "bias", "F32", NULL}, NIB_UNSUPPORTED, "bert"},
+        {{"{}", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "model_type"},
+        {{"[", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "config.json"},
+        {{"{\"model_type\":\"bert\",\"hidden_size\":5,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+          "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_BAD_MODEL,
+         "multiple"},
+        {{"{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":2000000000,\"intermediate_size\":8,"
+          "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_BAD_MODEL,
+         "encoder.layer.1."},
+        {{"{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+          "\"vocab_size\":6,\"max_position_embeddings\":6,\"type_vocab_size\":2}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_BAD_MODEL,
+         "is [5, 4]; config.json needs [6, 4]"},
+        {{"{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+          "\"vocab_size\":5,\"max_position_embeddings\":2147483647,\"type_vocab_size\":2}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_BAD_MODEL,
+         "position"},
+        {{"{\"model_type\":\"bert\",\"hidden_size\":-4,\"num_attention_heads\":0}", "", "weight", "bias", "F32", NULL},
+         NIB_BAD_MODEL,
+         "hidden_size"},
     };
     nib_runtime *r = *state;
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {

@@ -4,9 +4,10 @@
  */
 #include "hf_test.h"
 
-static const char modules_old[] = "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_transformers.models.Transformer\"},"
-                                  "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.models.Pooling\"},"
-                                  "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Normalize\",\"type\":\"sentence_transformers.models.Normalize\"}]";
+static const char modules_old[] =
+    "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_transformers.models.Transformer\"},"
+    "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.models.Pooling\"},"
+    "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Normalize\",\"type\":\"sentence_transformers.models.Normalize\"}]";
 static const char modules_new[] =
     "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_transformers.base.modules.transformer.Transformer\"},"
     "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.sentence_transformer.modules.pooling.Pooling\"}]";
@@ -16,7 +17,7 @@ static const char modules_dense[] = "[{\"path\":\"\",\"type\":\"sentence_transfo
 
 static hf_settings load(void **state) {
     hf_settings s;
-    nib_error err = { 0 };
+    nib_error err = {0};
     nib_runtime *r = *state;
     size_t before = r->heap.current;
     if (hf_settings_load(r, hf_dir, &s, &err) != NIB_OK) fail_msg("%s", err.message);
@@ -36,7 +37,8 @@ static void nothing_said(void **state) {
 static void old_schema(void **state) {
     hf_fresh();
     hf_text("modules.json", modules_old);
-    hf_text("1_Pooling/config.json", "{\"word_embedding_dimension\":384,\"pooling_mode_cls_token\":false,\"pooling_mode_mean_tokens\":true}");
+    hf_text("1_Pooling/config.json",
+            "{\"word_embedding_dimension\":384,\"pooling_mode_cls_token\":false,\"pooling_mode_mean_tokens\":true}");
     hf_text("sentence_bert_config.json", "{\"max_seq_length\":256,\"do_lower_case\":true}");
     hf_text("tokenizer_config.json", "{\"model_max_length\":512}");
     hf_text("config.json", "{\"model_type\":\"bert\",\"architectures\":[\"BertModel\"],\"hidden_size\":384,\"num_hidden_layers\":6,"
@@ -56,19 +58,23 @@ static void old_schema(void **state) {
 }
 
 static void poolings(void **state) {
-    static const struct { const char *config; nib_pooling pooling; bool supported; } cases[] = {
-        { "{\"pooling_mode_cls_token\":true}", NIB_POOLING_CLS, true },
-        { "{\"pooling_mode_max_tokens\":true}", NIB_POOLING_MAX, true },
-        { "{\"pooling_mode_mean_sqrt_len_tokens\":true}", NIB_POOLING_MEAN_SQRT_LEN, true },
-        { "{\"pooling_mode_weightedmean_tokens\":true}", NIB_POOLING_WEIGHTED_MEAN, true },
-        { "{\"pooling_mode_lasttoken\":true}", NIB_POOLING_LAST, true },
-        { "{\"pooling_mode\":\"mean\",\"embedding_dimension\":384}", NIB_POOLING_MEAN, true },
-        { "{\"pooling_mode\":[\"cls\"]}", NIB_POOLING_CLS, true },
-        { "{\"pooling_mode\":\"lasttoken\"}", NIB_POOLING_LAST, true },
-        { "{\"pooling_mode\":[\"mean\",\"max\"]}", NIB_POOLING_MAX, false },
-        { "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}", NIB_POOLING_MEAN, false },
-        { "{\"pooling_mode\":\"something\"}", NIB_POOLING_MODEL, false },
-        { "{}", NIB_POOLING_MODEL, false },
+    static const struct {
+        const char *config;
+        nib_pooling pooling;
+        bool supported;
+    } cases[] = {
+        {"{\"pooling_mode_cls_token\":true}", NIB_POOLING_CLS, true},
+        {"{\"pooling_mode_max_tokens\":true}", NIB_POOLING_MAX, true},
+        {"{\"pooling_mode_mean_sqrt_len_tokens\":true}", NIB_POOLING_MEAN_SQRT_LEN, true},
+        {"{\"pooling_mode_weightedmean_tokens\":true}", NIB_POOLING_WEIGHTED_MEAN, true},
+        {"{\"pooling_mode_lasttoken\":true}", NIB_POOLING_LAST, true},
+        {"{\"pooling_mode\":\"mean\",\"embedding_dimension\":384}", NIB_POOLING_MEAN, true},
+        {"{\"pooling_mode\":[\"cls\"]}", NIB_POOLING_CLS, true},
+        {"{\"pooling_mode\":\"lasttoken\"}", NIB_POOLING_LAST, true},
+        {"{\"pooling_mode\":[\"mean\",\"max\"]}", NIB_POOLING_MAX, false},
+        {"{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}", NIB_POOLING_MEAN, false},
+        {"{\"pooling_mode\":\"something\"}", NIB_POOLING_MODEL, false},
+        {"{}", NIB_POOLING_MODEL, false},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         hf_fresh();
@@ -102,16 +108,26 @@ static void lengths(void **state) {
 }
 
 static void malformed(void **state) {
-    static const struct { const char *file, *text; } cases[] = {
-        { "modules.json", "{}" }, { "modules.json", "[7]" }, { "modules.json", "[{\"path\":\"\"}]" }, { "modules.json", "[" },
-        { "modules.json", "[{\"path\":\"../x\",\"type\":\"a.Pooling\"}]" }, { "modules.json", "[{\"path\":\"..\",\"type\":\"a.Pooling\"}]" },
-        { "modules.json", "[{\"path\":\"/etc\",\"type\":\"a.Pooling\"}]" }, { "config.json", "[]" }, { "config.json", "" },
-        { "sentence_bert_config.json", "nonsense" }, { "tokenizer_config.json", "{\"a\":" },
-        { "1_Pooling/config.json", "{\"pooling_mode\":7}" }, { "1_Pooling/config.json", "{\"pooling_mode_cls_token\":1}" },
+    static const struct {
+        const char *file, *text;
+    } cases[] = {
+        {"modules.json", "{}"},
+        {"modules.json", "[7]"},
+        {"modules.json", "[{\"path\":\"\"}]"},
+        {"modules.json", "["},
+        {"modules.json", "[{\"path\":\"../x\",\"type\":\"a.Pooling\"}]"},
+        {"modules.json", "[{\"path\":\"..\",\"type\":\"a.Pooling\"}]"},
+        {"modules.json", "[{\"path\":\"/etc\",\"type\":\"a.Pooling\"}]"},
+        {"config.json", "[]"},
+        {"config.json", ""},
+        {"sentence_bert_config.json", "nonsense"},
+        {"tokenizer_config.json", "{\"a\":"},
+        {"1_Pooling/config.json", "{\"pooling_mode\":7}"},
+        {"1_Pooling/config.json", "{\"pooling_mode_cls_token\":1}"},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         hf_settings s;
-        nib_error err = { 0 };
+        nib_error err = {0};
         hf_fresh();
         hf_text(cases[i].file, cases[i].text);
         if (hf_settings_load(*state, hf_dir, &s, &err) != NIB_BAD_MODEL) fail_msg("accepted %s: %s", cases[i].file, cases[i].text);

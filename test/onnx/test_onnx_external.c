@@ -40,8 +40,8 @@ static int make_folder(void **state) {
 }
 
 static int remove_folder(void **state) {
-    static const char *const names[] = { "model/link.bin", "model/out", "model/w.bin", "model/sub/w.bin", "model/sub", "model/model.onnx",
-                                         "model", "secret.bin", "" };
+    static const char *const names[] = {
+        "model/link.bin", "model/out", "model/w.bin", "model/sub/w.bin", "model/sub", "model/model.onnx", "model", "secret.bin", ""};
     char path[200];
     for (size_t i = 0; i < BASE_COUNT(names); i++) {
         snprintf(path, sizeof path, "%s/%s", root, names[i]);
@@ -62,7 +62,7 @@ static wire_msg external_tensor(const char *location, const char *offset, const 
 
 /* The tensor as an initializer, or as the value of a Constant, as an attribute, or inside a subgraph. */
 static nib_status load_in(nib_runtime *r, int place, wire_msg tensor, graph **out, nib_error *err) {
-    wire_msg g = { 0 }, m, attr = { 0 }, node;
+    wire_msg g = {0}, m, attr = {0}, node;
     char path[200];
     wm_add(&g, 11, wm_value("x"));
     wm_add(&g, 12, wm_value("y"));
@@ -70,7 +70,7 @@ static nib_status load_in(nib_runtime *r, int place, wire_msg tensor, graph **ou
         wm_add(&g, 5, tensor);
         wm_add(&g, 1, wm_node("Add", "x w", "y"));
     } else if (place == 3) {
-        wire_msg body = { 0 };
+        wire_msg body = {0};
         wm_add(&body, 5, tensor);
         wm_add(&body, 1, wm_node("Add", "x w", "z"));
         wm_add(&body, 12, wm_value("z"));
@@ -100,23 +100,44 @@ static void reads_and_refuses(void **state) {
     static const char huge[] = "18446744073709551616";
     char absolute[200];
     snprintf(absolute, sizeof absolute, "%s/model/w.bin", root);
-    const struct { const char *location, *offset, *length; bool good; } cases[] = {
-        { "w.bin", NULL, NULL, true },        { "w.bin", "16", "16", true },       { "w.bin", "48", NULL, true },
-        { "sub/w.bin", "4", "16", true },     { "w.bin", "1", "16", true } /* misaligned */,
-        { "w.bin", "49", NULL, false },       { "w.bin", "64", "16", false },      { "w.bin", "65", NULL, false },
-        { "w.bin", "-1", NULL, false },       { "w.bin", NULL, "-1", false },      { "w.bin", huge, NULL, false },
-        { "w.bin", "18446744073709551608", NULL, false }, { "w.bin", NULL, "15", false }, { "w.bin", NULL, huge, false },
-        { "w.bin", " 16", NULL, false },      { "w.bin", "0x10", NULL, false },    { "w.bin", "", NULL, false },
-        { "../secret.bin", NULL, NULL, false }, { "sub/../../secret.bin", NULL, NULL, false }, { absolute, NULL, NULL, false },
-        { "link.bin", NULL, NULL, false },    { "out/secret.bin", NULL, NULL, false }, { "nothing.bin", NULL, NULL, false },
-        { "", NULL, NULL, false },            { NULL, NULL, NULL, false },         { "sub", NULL, NULL, false },
-        { "/etc/passwd", NULL, NULL, false }, { ".", NULL, NULL, false },
+    const struct {
+        const char *location, *offset, *length;
+        bool good;
+    } cases[] = {
+        {"w.bin", NULL, NULL, true},
+        {"w.bin", "16", "16", true},
+        {"w.bin", "48", NULL, true},
+        {"sub/w.bin", "4", "16", true},
+        {"w.bin", "1", "16", true} /* misaligned */,
+        {"w.bin", "49", NULL, false},
+        {"w.bin", "64", "16", false},
+        {"w.bin", "65", NULL, false},
+        {"w.bin", "-1", NULL, false},
+        {"w.bin", NULL, "-1", false},
+        {"w.bin", huge, NULL, false},
+        {"w.bin", "18446744073709551608", NULL, false},
+        {"w.bin", NULL, "15", false},
+        {"w.bin", NULL, huge, false},
+        {"w.bin", " 16", NULL, false},
+        {"w.bin", "0x10", NULL, false},
+        {"w.bin", "", NULL, false},
+        {"../secret.bin", NULL, NULL, false},
+        {"sub/../../secret.bin", NULL, NULL, false},
+        {absolute, NULL, NULL, false},
+        {"link.bin", NULL, NULL, false},
+        {"out/secret.bin", NULL, NULL, false},
+        {"nothing.bin", NULL, NULL, false},
+        {"", NULL, NULL, false},
+        {NULL, NULL, NULL, false},
+        {"sub", NULL, NULL, false},
+        {"/etc/passwd", NULL, NULL, false},
+        {".", NULL, NULL, false},
     };
     nib_runtime *r = *state;
     for (int place = 0; place < 4; place++) {
         for (size_t i = 0; i < BASE_COUNT(cases); i++) {
             graph *g;
-            nib_error err = { 0 };
+            nib_error err = {0};
             size_t before = r->heap.current;
             nib_status status = load_in(r, place, external_tensor(cases[i].location, cases[i].offset, cases[i].length), &g, &err);
             if ((status == NIB_OK) != cases[i].good) fail_msg("place %d, case %zu: %d %s", place, i, status, err.message);

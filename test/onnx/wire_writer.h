@@ -52,7 +52,7 @@ static inline void wm_add(wire_msg *m, uint32_t field, wire_msg inner) {
 }
 
 static inline wire_msg wm_entry(const char *key, const char *value) {
-    wire_msg m = { 0 };
+    wire_msg m = {0};
     wm_text(&m, 1, key);
     wm_text(&m, 2, value);
     return m;
@@ -60,8 +60,8 @@ static inline wire_msg wm_entry(const char *key, const char *value) {
 
 /* NodeProto: inputs and outputs are names with spaces between them; "-" is a name left out. */
 static inline wire_msg wm_node(const char *op, const char *inputs, const char *outputs) {
-    wire_msg m = { 0 };
-    const char *lists[] = { inputs, outputs };
+    wire_msg m = {0};
+    const char *lists[] = {inputs, outputs};
     for (uint32_t i = 0; i < 2; i++) {
         for (const char *p = lists[i]; *p;) {
             size_t n = strcspn(p, " ");
@@ -75,7 +75,7 @@ static inline wire_msg wm_node(const char *op, const char *inputs, const char *o
 }
 
 static inline wire_msg wm_value(const char *name) { /* ValueInfoProto of float[n] */
-    wire_msg dim = { 0 }, shape = { 0 }, tensor = { 0 }, type = { 0 }, m = { 0 };
+    wire_msg dim = {0}, shape = {0}, tensor = {0}, type = {0}, m = {0};
     wm_text(&dim, 2, "n");
     wm_add(&shape, 1, dim);
     wm_int(&tensor, 1, 1);
@@ -87,7 +87,7 @@ static inline wire_msg wm_value(const char *name) { /* ValueInfoProto of float[n
 }
 
 static inline wire_msg wm_tensor(const char *name, int64_t dtype, int64_t rows, int64_t columns) { /* without data; columns < 0: rank 1 */
-    wire_msg m = { 0 };
+    wire_msg m = {0};
     wm_int(&m, 1, rows);
     if (columns >= 0) wm_int(&m, 1, columns);
     wm_int(&m, 2, dtype);
@@ -97,7 +97,7 @@ static inline wire_msg wm_tensor(const char *name, int64_t dtype, int64_t rows, 
 
 /* ModelProto around a graph. */
 static inline wire_msg wm_model(wire_msg main_graph, int64_t opset) {
-    wire_msg m = { 0 }, import = { 0 };
+    wire_msg m = {0}, import = {0};
     wm_int(&m, 1, 8);
     wm_text(&import, 1, "");
     wm_int(&import, 2, opset);
