@@ -12,18 +12,17 @@
 #include <string.h>
 
 static const char *const dtype_names[] = {
-    NULL, "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "double", "uint32", "uint64",
-    "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4",
-    "float4e2m1", "float8e8m0", "uint2", "int2",
+    NULL,        "float",      "uint8",      "int8",         "uint16",         "int16",      "int32",
+    "int64",     "string",     "bool",       "float16",      "double",         "uint32",     "uint64",
+    "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
+    "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2",
 };
 
 static const char *const kind_names[] = {
     NULL, "float", "int", "string", "tensor", "graph", "floats", "ints", "strings", "tensors", "graphs", NULL, NULL, "type_proto",
 };
 
-const char *graph_text_dtype(nib_dtype dtype) {
-    return (unsigned)dtype < BASE_COUNT(dtype_names) ? dtype_names[dtype] : NULL;
-}
+const char *graph_text_dtype(nib_dtype dtype) { return (unsigned)dtype < BASE_COUNT(dtype_names) ? dtype_names[dtype] : NULL; }
 
 static int find_name(const char *const *names, size_t count, const char *name, size_t length) {
     for (size_t i = 0; i < count; i++) {
@@ -36,9 +35,7 @@ nib_dtype graph_text_dtype_of(const char *name, size_t length) {
     return (nib_dtype)find_name(dtype_names, BASE_COUNT(dtype_names), name, length);
 }
 
-const char *graph_text_attr_kind(graph_attr_kind kind) {
-    return (unsigned)kind < BASE_COUNT(kind_names) ? kind_names[kind] : NULL;
-}
+const char *graph_text_attr_kind(graph_attr_kind kind) { return (unsigned)kind < BASE_COUNT(kind_names) ? kind_names[kind] : NULL; }
 
 graph_attr_kind graph_text_attr_kind_of(const char *name, size_t length) {
     return (graph_attr_kind)find_name(kind_names, BASE_COUNT(kind_names), name, length);
@@ -135,7 +132,7 @@ static void print_tensor_type(const graph_type *t, base_heap *heap, base_str *ou
 
 /* Nothing where the element type is unknown: the syntax has no word for that. */
 static bool print_type(const graph_type *t, base_heap *heap, base_str *out) {
-    static const char *const around[] = { "", "seq(", "optional(", "map(int64, " };
+    static const char *const around[] = {"", "seq(", "optional(", "map(int64, "};
     if (!graph_text_dtype(t->dtype)) return false;
     base_str_add(out, around[t->kind]);
     print_tensor_type(t, heap, out);
@@ -146,7 +143,12 @@ static bool print_type(const graph_type *t, base_heap *heap, base_str *out) {
 /* ---------------------------------------------------------------- tensors */
 
 static void print_element(const uint8_t *p, graph_text_class class, size_t width, base_str *out) {
-    union { float f; double d; uint64_t u; graph_string s; } v = { .s = { NULL, 0 } };
+    union {
+        float f;
+        double d;
+        uint64_t u;
+        graph_string s;
+    } v = {.s = {NULL, 0}};
     memcpy(&v, p, width);
     if (class == GRAPH_TEXT_F32) {
         print_real((double)v.f, 9, out);
@@ -345,7 +347,7 @@ static void print_graph(const printer *p, const graph *g, int indent) {
 }
 
 nib_status graph_print(const graph *g, int64_t max_elements, base_str *out) {
-    printer p = { g->heap, max_elements, out };
+    printer p = {g->heap, max_elements, out};
     base_str_printf(out, "<\n   ir_version: %" PRId64 ",\n   opset_import: [", g->ir_version > 0 ? g->ir_version : 8);
     for (int i = 0; i < g->n_opsets; i++) {
         if (i) base_str_add(out, ", ");

@@ -7,11 +7,11 @@
 
 #include "graph.h"
 
-const char *graph_text_dtype(nib_dtype dtype); /* "float", ...; NULL if the syntax has no name for it */
-nib_dtype graph_text_dtype_of(const char *name, size_t length); /* UNDEFINED if it is no type's name */
-const char *graph_text_attr_kind(graph_attr_kind kind);         /* "ints", ... */
+const char *graph_text_dtype(nib_dtype dtype);                            /* "float", ...; NULL if the syntax has no name for it */
+nib_dtype graph_text_dtype_of(const char *name, size_t length);           /* UNDEFINED if it is no type's name */
+const char *graph_text_attr_kind(graph_attr_kind kind);                   /* "ints", ... */
 graph_attr_kind graph_text_attr_kind_of(const char *name, size_t length); /* 0: none */
-bool graph_text_is_identifier(const char *text); /* a letter or _, then letters, digits and _ */
+bool graph_text_is_identifier(const char *text);                          /* a letter or _, then letters, digits and _ */
 
 /* How the syntax writes an element: as a number of this class, of so many bytes. Packed 4-bit and 2-bit elements, halves and
  * 8-bit floats are written as the integers that hold their bits, as ONNX's int32_data does. */

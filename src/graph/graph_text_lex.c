@@ -49,7 +49,8 @@ nib_status lex_expect(lexer *l, char c) {
 size_t lex_peek_word(lexer *l, const char **word) {
     const char *p;
     if (!is_letter(lex_peek(l)) || l->p >= l->end) return 0;
-    for (p = l->p; p < l->end && (is_letter(*p) || is_digit(*p)); p++) {}
+    for (p = l->p; p < l->end && (is_letter(*p) || is_digit(*p)); p++) {
+    }
     *word = l->p;
     return (size_t)(p - l->p);
 }
@@ -63,7 +64,7 @@ bool lex_accept_word(lexer *l, const char *word) {
 }
 
 static nib_status keep(lexer *l, literal_kind kind, const char *text, size_t length, literal *out) {
-    *out = (literal){ kind, base_arena_strndup(&l->scratch, text, length), length };
+    *out = (literal){kind, base_arena_strndup(&l->scratch, text, length), length};
     return out->text ? NIB_OK : base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory to parse a graph");
 }
 
@@ -79,7 +80,7 @@ static nib_status lex_string(lexer *l, literal *out) {
         text[n++] = *q;
     }
     text[n] = 0; /* the closing quote left room for it */
-    *out = (literal){ LITERAL_STRING, text, n };
+    *out = (literal){LITERAL_STRING, text, n};
     l->p = p + 1;
     return NIB_OK;
 }

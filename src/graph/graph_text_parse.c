@@ -60,7 +60,7 @@ fail:
 }
 
 bool text_next_is_type(text_parser *t) {
-    static const char *const others[] = { "seq", "optional", "map", "sparse_tensor", "opaque" };
+    static const char *const others[] = {"seq", "optional", "map", "sparse_tensor", "opaque"};
     const char *word;
     size_t n = lex_peek_word(&t->lex, &word);
     for (size_t i = 0; i < BASE_COUNT(others); i++) {
@@ -71,7 +71,7 @@ bool text_next_is_type(text_parser *t) {
 
 nib_status text_parse_type(text_parser *t, graph_type *out) {
     nib_status status = NIB_OK;
-    *out = (graph_type){ .kind = GRAPH_KIND_TENSOR, .rank = -1 };
+    *out = (graph_type){.kind = GRAPH_KIND_TENSOR, .rank = -1};
     if (lex_accept_word(&t->lex, "seq")) {
         out->kind = GRAPH_KIND_SEQUENCE;
     } else if (lex_accept_word(&t->lex, "optional")) {
@@ -115,7 +115,7 @@ typedef struct declarations {
 static nib_status add_declaration(text_parser *t, declarations *list) {
     nib_status status = NIB_OK;
     literal name;
-    declaration d = { .at = t->lex.p, .type = { .rank = -1 } };
+    declaration d = {.at = t->lex.p, .type = {.rank = -1}};
     if (text_next_is_type(t)) NIB_TRY(text_parse_type(t, &d.type));
     NIB_TRY(lex_name(&t->lex, &name));
     d.name = graph_intern(t->root, name.text, name.length);
@@ -200,7 +200,7 @@ static nib_status parse_names(text_parser *t, names *list) {
     nib_status status = NIB_OK;
     const char *word;
     for (;;) {
-        literal v = { LITERAL_STRING, "", 0 };
+        literal v = {LITERAL_STRING, "", 0};
         char next = lex_peek(&t->lex);
         if (next == '"' || lex_peek_word(&t->lex, &word) > 0) {
             NIB_TRY(lex_name(&t->lex, &v));
@@ -293,10 +293,10 @@ fail:
 
 static nib_status parse_node(text_parser *t, graph *g) {
     nib_status status = NIB_OK;
-    names outputs = { 0 }, inputs = { 0 };
+    names outputs = {0}, inputs = {0};
     graph_attr *attrs = NULL;
     size_t n_attrs = 0, cap_attrs = 0;
-    literal name = { LITERAL_STRING, "", 0 };
+    literal name = {LITERAL_STRING, "", 0};
     const char *domain, *op;
     if (lex_accept(&t->lex, '[')) {
         NIB_TRY(lex_name(&t->lex, &name));
@@ -320,7 +320,7 @@ fail:
 
 nib_status text_parse_graph(text_parser *t, graph *g) {
     nib_status status = NIB_OK;
-    declarations inputs = { 0 }, outputs = { 0 }, infos = { 0 };
+    declarations inputs = {0}, outputs = {0}, infos = {0};
     literal name;
     NIB_TRY(lex_name(&t->lex, &name));
     g->name = graph_intern(t->root, name.text, name.length);
@@ -412,7 +412,7 @@ fail:
 
 nib_status graph_parse(base_heap *heap, const char *text, size_t length, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
-    text_parser t = { .lex = { .begin = text, .p = text, .end = text + length, .err = err } };
+    text_parser t = {.lex = {.begin = text, .p = text, .end = text + length, .err = err}};
     *out = NULL;
     base_arena_init(&t.lex.scratch, heap);
     NIB_TRY(graph_create(heap, &t.root, err));

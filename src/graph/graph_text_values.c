@@ -15,7 +15,7 @@ static nib_status parse_element(text_parser *t, graph_text_class class, size_t w
     NIB_TRY(lex_value(&t->lex, &v));
     if (class == GRAPH_TEXT_STRING) {
         if (v.kind != LITERAL_STRING) return lex_fail(&t->lex, "expected a string");
-        graph_string s = { base_arena_strndup(t->root->arena, v.text, v.length), v.length };
+        graph_string s = {base_arena_strndup(t->root->arena, v.text, v.length), v.length};
         if (!s.data) NIB_FAIL(t->lex.err, NIB_OUT_OF_MEMORY, "no memory to parse a graph");
         memcpy(to, &s, sizeof(s));
     } else if (class == GRAPH_TEXT_F32) {
@@ -101,7 +101,7 @@ fail:
 }
 
 static bool is_special_float(text_parser *t) {
-    static const char *const words[] = { "nan", "inf", "infinity", "NaN", "Inf", "NAN", "INF" };
+    static const char *const words[] = {"nan", "inf", "infinity", "NaN", "Inf", "NAN", "INF"};
     const char *word;
     size_t n = lex_peek_word(&t->lex, &word);
     for (size_t i = 0; i < BASE_COUNT(words); i++) {
@@ -136,7 +136,7 @@ static nib_status parse_item(text_parser *t, graph *g, graph_attr_kind expected,
     NIB_TRY(lex_value(&t->lex, &v));
     if (v.kind == LITERAL_STRING) {
         out->kind = GRAPH_ATTR_STRING;
-        out->u.s = (graph_string){ v.text, v.length };
+        out->u.s = (graph_string){v.text, v.length};
     } else if (v.kind == LITERAL_FLOAT || expected == GRAPH_ATTR_FLOAT) {
         out->kind = GRAPH_ATTR_FLOAT;
         NIB_TRY(lex_f32(&t->lex, &v, &out->u.f));
@@ -152,9 +152,9 @@ static const struct {
     uint8_t one, list;
     uint8_t size; /* of an item in the list's array */
 } lists[] = {
-    { GRAPH_ATTR_FLOAT, GRAPH_ATTR_FLOATS, sizeof(float) },          { GRAPH_ATTR_INT, GRAPH_ATTR_INTS, sizeof(int64_t) },
-    { GRAPH_ATTR_STRING, GRAPH_ATTR_STRINGS, sizeof(graph_string) }, { GRAPH_ATTR_TENSOR, GRAPH_ATTR_TENSORS, sizeof(graph_tensor *) },
-    { GRAPH_ATTR_GRAPH, GRAPH_ATTR_GRAPHS, sizeof(graph *) },
+    {GRAPH_ATTR_FLOAT, GRAPH_ATTR_FLOATS, sizeof(float)},          {GRAPH_ATTR_INT, GRAPH_ATTR_INTS, sizeof(int64_t)},
+    {GRAPH_ATTR_STRING, GRAPH_ATTR_STRINGS, sizeof(graph_string)}, {GRAPH_ATTR_TENSOR, GRAPH_ATTR_TENSORS, sizeof(graph_tensor *)},
+    {GRAPH_ATTR_GRAPH, GRAPH_ATTR_GRAPHS, sizeof(graph *)},
 };
 
 static int find_list(graph_attr_kind kind) {
@@ -173,7 +173,7 @@ static nib_status parse_list(text_parser *t, graph *g, graph_attr *out) {
     if (out->kind && (which < 0 || lists[which].list != out->kind)) return lex_fail(&t->lex, "a list where the kind is no list");
     if (!out->kind && lex_peek(&t->lex) == ']') return lex_fail(&t->lex, "an empty list needs its kind");
     while (!lex_accept(&t->lex, ']')) {
-        graph_attr item = { 0 };
+        graph_attr item = {0};
         NIB_TRY(parse_item(t, g, which < 0 ? (graph_attr_kind)0 : (graph_attr_kind)lists[which].one, &item));
         if (which < 0) which = find_list(item.kind);
         if (item.ref || which < 0 || lists[which].one != item.kind) NIB_TRY(lex_fail(&t->lex, "items of several kinds in a list"));

@@ -51,16 +51,16 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
 
 /* ---- settings */
 typedef struct hf_settings {
-    bool has_modules;        /* modules.json was there */
-    nib_pooling pooling;     /* NIB_POOLING_MODEL: nothing was said */
-    bool normalize;          /* a Normalize module is listed */
-    int64_t max_tokens;      /* 0: nothing was said */
-    bool lower_case;         /* do_lower_case of sentence_bert_config.json */
+    bool has_modules;                  /* modules.json was there */
+    nib_pooling pooling;               /* NIB_POOLING_MODEL: nothing was said */
+    bool normalize;                    /* a Normalize module is listed */
+    int64_t max_tokens;                /* 0: nothing was said */
+    bool lower_case;                   /* do_lower_case of sentence_bert_config.json */
     int64_t hidden, layers, positions; /* of config.json; 0 if unknown */
     char model_type[64];
     char architecture[96];
     char pooling_from[96], max_tokens_from[96]; /* "1_Pooling/config.json", ... or "" */
-    char unsupported[160]; /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
+    char unsupported[160];                      /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
 } hf_settings;
 
 /* Missing files are no error; malformed ones are (BAD_MODEL, naming the file). */

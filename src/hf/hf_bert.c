@@ -39,6 +39,7 @@ static bert read_config(hf_builder *b) {
 static graph_value *embeddings(hf_builder *b, const bert *m, graph_value *ids, graph_value *types) {
     graph_value *words = hf_embedding(b, "embeddings.word_embeddings", ids, m->words, m->hidden);
     graph_value *kinds = hf_embedding(b, "embeddings.token_type_embeddings", types, m->types, m->hidden);
+    hf_weight(b, "embeddings.position_embeddings.weight", m->positions, m->hidden); /* before a range of that many is made */
     graph_value *places = hf_embedding(b, "embeddings.position_embeddings", hf_positions(b, ids, m->positions), m->positions, m->hidden);
     graph_value *sum = hf_op2(b, "Add", "embeddings.words_and_types", words, kinds);
     sum = hf_op2(b, "Add", "embeddings.sum", sum, places);

@@ -58,7 +58,7 @@ static void show_shape(const graph_tensor *t, char *out, size_t size) {
 
 graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t columns) {
     if (b->status != NIB_OK) return NULL;
-    graph_tensor expected = { .rank = columns > 0 ? 2 : 1, .dims = { rows, columns } };
+    graph_tensor expected = {.rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
     char want[64], have[200];
     show_shape(&expected, want, sizeof(want));
     const char *full = hf_path(b, "%s%s", b->prefix, name);
@@ -78,7 +78,10 @@ graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t co
         hf_refuse(b, NIB_UNSUPPORTED, "the weight %s is of type %s", full, nib_dtype_name(t->dtype));
         return NULL;
     }
-    graph_value *cast = hf_op1(b, "Cast", hf_path(b, "%s.f32", name), v);
+    const char *cast_name = hf_path(b, "%s.f32", name);
+    graph_value *cast = graph_find_value(b->g, cast_name);
+    if (cast) return cast;
+    cast = hf_op1(b, "Cast", cast_name, v);
     if (cast && graph_set_int(cast->producer, "to", NIB_DTYPE_F32) != NIB_OK) made(b, NULL);
     return made(b, cast);
 }
@@ -90,12 +93,10 @@ graph_value *hf_op(hf_builder *b, const char *op, const char *name, graph_value 
     return made(b, graph_emit(b->g, NULL, "", op, inputs, count, name));
 }
 
-graph_value *hf_op1(hf_builder *b, const char *op, const char *name, graph_value *x) {
-    return hf_op(b, op, name, (graph_value *[]){ x }, 1);
-}
+graph_value *hf_op1(hf_builder *b, const char *op, const char *name, graph_value *x) { return hf_op(b, op, name, (graph_value *[]){x}, 1); }
 
 graph_value *hf_op2(hf_builder *b, const char *op, const char *name, graph_value *x, graph_value *y) {
-    return hf_op(b, op, name, (graph_value *[]){ x, y }, 2);
+    return hf_op(b, op, name, (graph_value *[]){x, y}, 2);
 }
 
 graph_value *hf_scalar(hf_builder *b, float value) {
@@ -111,7 +112,7 @@ graph_value *hf_input(hf_builder *b, const char *name) {
     graph_value *v = made(b, graph_add_value(b->g, name));
     if (!v) return NULL;
     graph_dim batch = graph_dim_symbol(b->g->symbols, "batch"), seq = graph_dim_symbol(b->g->symbols, "seq");
-    v->type = (graph_type){ .kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_I64, .rank = 2, .dims = { batch, seq } };
+    v->type = (graph_type){.kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_I64, .rank = 2, .dims = {batch, seq}};
     return made(b, graph_add_input(b->g, v) == NIB_OK ? v : NULL);
 }
 
@@ -119,8 +120,10 @@ void hf_output(hf_builder *b, const char *name, graph_value *x, int64_t width) {
     graph_value *v = hf_op1(b, "Identity", name, x);
     if (!v) return;
     graph_symtab *t = b->g->symbols;
-    v->type = (graph_type){ .kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_F32, .rank = 3,
-                            .dims = { graph_dim_symbol(t, "batch"), graph_dim_symbol(t, "seq"), graph_dim_const(t, width) } };
+    v->type = (graph_type){.kind = GRAPH_KIND_TENSOR,
+                           .dtype = NIB_DTYPE_F32,
+                           .rank = 3,
+                           .dims = {graph_dim_symbol(t, "batch"), graph_dim_symbol(t, "seq"), graph_dim_const(t, width)}};
     made(b, graph_add_output(b->g, v) == NIB_OK ? v : NULL);
 }
 

@@ -32,9 +32,9 @@ bool hf_has_weight(const hf_builder *b, const char *name);
 graph_value *hf_op(hf_builder *b, const char *op, const char *name, graph_value *const *inputs, int count);
 graph_value *hf_op1(hf_builder *b, const char *op, const char *name, graph_value *x);
 graph_value *hf_op2(hf_builder *b, const char *op, const char *name, graph_value *x, graph_value *y);
-graph_value *hf_scalar(hf_builder *b, float value); /* one constant for each value */
-graph_value *hf_input(hf_builder *b, const char *name);                                      /* i64 [batch, seq] */
-void hf_output(hf_builder *b, const char *name, graph_value *x, int64_t width);              /* f32 [batch, seq, width] */
+graph_value *hf_scalar(hf_builder *b, float value);                             /* one constant for each value */
+graph_value *hf_input(hf_builder *b, const char *name);                         /* i64 [batch, seq] */
+void hf_output(hf_builder *b, const char *name, graph_value *x, int64_t width); /* f32 [batch, seq, width] */
 graph_value *hf_reshape(hf_builder *b, const char *name, graph_value *x, const int64_t *shape, int64_t rank);
 graph_value *hf_transpose(hf_builder *b, const char *name, graph_value *x, const int64_t *perm, size_t rank);
 

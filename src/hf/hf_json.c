@@ -6,7 +6,7 @@
 
 nib_status hf_json_open(nib_runtime *runtime, const char *dir, const char *name, bool array, yyjson_doc **out, nib_error *err) {
     nib_status status = NIB_OK;
-    base_file file = { 0 };
+    base_file file = {0};
     yyjson_doc *doc = NULL;
     char *path = base_path_join(&runtime->heap, dir, name);
     *out = NULL;

@@ -11,7 +11,7 @@
 graph_value *hf_linear(hf_builder *b, const char *path, graph_value *x, int64_t in, int64_t out) {
     graph_value *w = hf_weight(b, hf_path(b, "%s.weight", path), out, in);
     graph_value *bias = hf_weight(b, hf_path(b, "%s.bias", path), out, 0);
-    w = hf_transpose(b, hf_path(b, "%s.weight.T", path), w, (int64_t[]){ 1, 0 }, 2);
+    w = hf_transpose(b, hf_path(b, "%s.weight.T", path), w, (int64_t[]){1, 0}, 2);
     return hf_op2(b, "Add", path, hf_op2(b, "MatMul", hf_path(b, "%s.matmul", path), x, w), bias);
 }
 
@@ -20,7 +20,7 @@ graph_value *hf_layer_norm(hf_builder *b, const char *path, graph_value *x, int6
     bool old = hf_has_weight(b, hf_path(b, "%s.gamma", path));
     graph_value *scale = hf_weight(b, hf_path(b, "%s.%s", path, old ? "gamma" : "weight"), width, 0);
     graph_value *bias = hf_weight(b, hf_path(b, "%s.%s", path, old ? "beta" : "bias"), width, 0);
-    graph_value *v = hf_op(b, "LayerNormalization", path, (graph_value *[]){ x, scale, bias }, 3);
+    graph_value *v = hf_op(b, "LayerNormalization", path, (graph_value *[]){x, scale, bias}, 3);
     if (v && (graph_set_int(v->producer, "axis", -1) != NIB_OK || graph_set_float(v->producer, "epsilon", epsilon) != NIB_OK))
         hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     return v;
@@ -65,10 +65,21 @@ static graph_value *tanh_of(hf_builder *b, const char *path, graph_value *x) { r
 static graph_value *sigmoid(hf_builder *b, const char *path, graph_value *x) { return hf_op1(b, "Sigmoid", path, x); }
 
 graph_value *hf_activation(hf_builder *b, const char *path, const char *name, graph_value *x) {
-    static const struct { const char *name; graph_value *(*emit)(hf_builder *b, const char *path, graph_value *x); } known[] = {
-        { "gelu", gelu_erf },       { "gelu_python", gelu_erf },          { "gelu_new", gelu_tanh }, { "gelu_fast", gelu_tanh },
-        { "gelu_pytorch_tanh", gelu_tanh }, { "quick_gelu", quick_gelu }, { "silu", silu },          { "swish", silu },
-        { "relu", relu },           { "tanh", tanh_of },                  { "sigmoid", sigmoid },
+    static const struct {
+        const char *name;
+        graph_value *(*emit)(hf_builder *b, const char *path, graph_value *x);
+    } known[] = {
+        {"gelu", gelu_erf},
+        {"gelu_python", gelu_erf},
+        {"gelu_new", gelu_tanh},
+        {"gelu_fast", gelu_tanh},
+        {"gelu_pytorch_tanh", gelu_tanh},
+        {"quick_gelu", quick_gelu},
+        {"silu", silu},
+        {"swish", silu},
+        {"relu", relu},
+        {"tanh", tanh_of},
+        {"sigmoid", sigmoid},
     };
     for (size_t i = 0; i < BASE_COUNT(known); i++) {
         if (strcmp(known[i].name, name) == 0) return known[i].emit(b, path, x);
@@ -81,7 +92,7 @@ graph_value *hf_activation(hf_builder *b, const char *path, const char *name, gr
 
 graph_value *hf_mask_bias(hf_builder *b, graph_value *mask) {
     if (b->status != NIB_OK) return NULL;
-    graph_value *axes = graph_const_i64(b->g, "mask.axes", (int64_t[]){ 1, 2 }, 2);
+    graph_value *axes = graph_const_i64(b->g, "mask.axes", (int64_t[]){1, 2}, 2);
     if (!axes) hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     graph_value *m = hf_op2(b, "Unsqueeze", "mask.unsqueezed", mask, axes);
     m = hf_op1(b, "Cast", "mask.f32", m);
@@ -92,25 +103,25 @@ graph_value *hf_mask_bias(hf_builder *b, graph_value *mask) {
 
 graph_value *hf_positions(hf_builder *b, graph_value *ids, int64_t limit) {
     if (b->status != NIB_OK) return NULL;
-    graph_tensor range = { .dtype = NIB_DTYPE_I64, .rank = 2, .dims = { 1, limit }, .bytes = (size_t)limit * sizeof(int64_t) };
+    graph_tensor range = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, limit}, .bytes = (size_t)limit * sizeof(int64_t)};
     int64_t *values = base_arena_alloc(b->g->arena, range.bytes);
     range.data = values;
     for (int64_t i = 0; values && i < limit; i++) values[i] = i;
     graph_value *all = values ? graph_add_constant(b->g, "positions.all", &range, false) : NULL;
-    graph_value *begin = graph_const_i64(b->g, "positions.begin", (int64_t[]){ 0 }, 1);
-    graph_value *axis = graph_const_i64(b->g, "positions.axis", (int64_t[]){ 1 }, 1);
+    graph_value *begin = graph_const_i64(b->g, "positions.begin", (int64_t[]){0}, 1);
+    graph_value *axis = graph_const_i64(b->g, "positions.axis", (int64_t[]){1}, 1);
     graph_value *end = hf_op1(b, "Shape", "positions.end", ids);
     if (!all || !begin || !axis || !end || graph_set_int(end->producer, "start", 1) != NIB_OK ||
         graph_set_int(end->producer, "end", 2) != NIB_OK)
         hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
-    return hf_op(b, "Slice", "positions", (graph_value *[]){ all, begin, end, axis }, 4);
+    return hf_op(b, "Slice", "positions", (graph_value *[]){all, begin, end, axis}, 4);
 }
 
 graph_value *hf_attention(hf_builder *b, const char *path, graph_value *q, graph_value *k, graph_value *v, graph_value *bias, int64_t heads,
                           int64_t hidden) {
     if (b->status != NIB_OK) return NULL;
-    const int64_t split[] = { 0, 0, heads, hidden / heads }, join[] = { 0, 0, hidden };
-    const int64_t rows[] = { 0, 2, 1, 3 }, columns[] = { 0, 2, 3, 1 }; /* [batch, heads, seq, D] and [batch, heads, D, seq] */
+    const int64_t split[] = {0, 0, heads, hidden / heads}, join[] = {0, 0, hidden};
+    const int64_t rows[] = {0, 2, 1, 3}, columns[] = {0, 2, 3, 1}; /* [batch, heads, seq, D] and [batch, heads, D, seq] */
     q = hf_transpose(b, hf_path(b, "%s.q", path), hf_reshape(b, hf_path(b, "%s.q.split", path), q, split, 4), rows, 4);
     k = hf_transpose(b, hf_path(b, "%s.k", path), hf_reshape(b, hf_path(b, "%s.k.split", path), k, split, 4), columns, 4);
     v = hf_transpose(b, hf_path(b, "%s.v", path), hf_reshape(b, hf_path(b, "%s.v.split", path), v, split, 4), rows, 4);

@@ -8,8 +8,8 @@
 #include <string.h>
 
 const hf_family hf_families[] = {
-    { "bert", "embeddings.word_embeddings.weight", { "", "bert.", NULL }, hf_build_bert },
-    { NULL, NULL, { NULL }, NULL },
+    {"bert", "embeddings.word_embeddings.weight", {"", "bert.", NULL}, hf_build_bert},
+    {NULL, NULL, {NULL}, NULL},
 };
 
 static const hf_family *find_family(const char *model_type) {
@@ -52,7 +52,7 @@ fail:
 
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
-    hf_builder b = { .err = err };
+    hf_builder b = {.err = err};
     yyjson_doc *config = NULL;
     char known[200];
     *out = NULL;
@@ -63,7 +63,9 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
     if (!model_type) NIB_FAIL(err, NIB_BAD_MODEL, "config.json has no model_type");
     const hf_family *f = find_family(model_type);
     list_families(known, sizeof(known));
-    if (!f) NIB_FAIL(err, NIB_UNSUPPORTED, "model_type '%s' is not supported as a folder; nib knows %s (and any model as an .onnx file)", model_type, known);
+    if (!f)
+        NIB_FAIL(err, NIB_UNSUPPORTED, "model_type '%s' is not supported as a folder; nib knows %s (and any model as an .onnx file)",
+                 model_type, known);
     NIB_TRY(hf_weights_open(runtime, dir, &b.weights, err));
     NIB_TRY(graph_create(&runtime->heap, &b.g, err));
     NIB_TRY(build(&b, f));

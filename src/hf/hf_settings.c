@@ -10,14 +10,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct { const char *flag, *name; nib_pooling pooling; } poolings[] = {
-    { "pooling_mode_cls_token", "cls", NIB_POOLING_CLS },
-    { "pooling_mode_mean_tokens", "mean", NIB_POOLING_MEAN },
-    { "pooling_mode_max_tokens", "max", NIB_POOLING_MAX },
-    { "pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", NIB_POOLING_MEAN_SQRT_LEN },
-    { "pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len", NIB_POOLING_MEAN_SQRT_LEN },
-    { "pooling_mode_weightedmean_tokens", "weightedmean", NIB_POOLING_WEIGHTED_MEAN },
-    { "pooling_mode_lasttoken", "lasttoken", NIB_POOLING_LAST },
+static const struct {
+    const char *flag, *name;
+    nib_pooling pooling;
+} poolings[] = {
+    {"pooling_mode_cls_token", "cls", NIB_POOLING_CLS},
+    {"pooling_mode_mean_tokens", "mean", NIB_POOLING_MEAN},
+    {"pooling_mode_max_tokens", "max", NIB_POOLING_MAX},
+    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", NIB_POOLING_MEAN_SQRT_LEN},
+    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len", NIB_POOLING_MEAN_SQRT_LEN},
+    {"pooling_mode_weightedmean_tokens", "weightedmean", NIB_POOLING_WEIGHTED_MEAN},
+    {"pooling_mode_lasttoken", "lasttoken", NIB_POOLING_LAST},
 };
 
 static void refuse(hf_settings *s, const char *where, const char *what) {
@@ -163,9 +166,9 @@ static int64_t first_size(yyjson_val *root, const char *const *keys) {
 }
 
 static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
-    static const char *const hidden[] = { "hidden_size", "dim", "d_model", "n_embd", NULL };
-    static const char *const layers[] = { "num_hidden_layers", "n_layers", "num_layers", "n_layer", NULL };
-    static const char *const positions[] = { "max_position_embeddings", "n_positions", NULL };
+    static const char *const hidden[] = {"hidden_size", "dim", "d_model", "n_embd", NULL};
+    static const char *const layers[] = {"num_hidden_layers", "n_layers", "num_layers", "n_layer", NULL};
+    static const char *const positions[] = {"max_position_embeddings", "n_positions", NULL};
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));

@@ -31,18 +31,33 @@ struct hf_weights {
     size_t n_files, cap_files;
 };
 
-static const struct { const char *name; nib_dtype dtype; } dtypes[] = {
-    { "F32", NIB_DTYPE_F32 },   { "F16", NIB_DTYPE_F16 },   { "BF16", NIB_DTYPE_BF16 }, { "F64", NIB_DTYPE_F64 },
-    { "I64", NIB_DTYPE_I64 },   { "I32", NIB_DTYPE_I32 },   { "I16", NIB_DTYPE_I16 },   { "I8", NIB_DTYPE_I8 },
-    { "U64", NIB_DTYPE_U64 },   { "U32", NIB_DTYPE_U32 },   { "U16", NIB_DTYPE_U16 },   { "U8", NIB_DTYPE_U8 },
-    { "BOOL", NIB_DTYPE_BOOL }, { "C64", NIB_DTYPE_C64 },   { "F8_E4M3", NIB_DTYPE_F8E4M3FN }, { "F8_E5M2", NIB_DTYPE_F8E5M2 },
-    { "F8_E8M0", NIB_DTYPE_F8E8M0 }, { "F8_E4M3FNUZ", NIB_DTYPE_F8E4M3FNUZ }, { "F8_E5M2FNUZ", NIB_DTYPE_F8E5M2FNUZ },
-    { "F4", NIB_DTYPE_F4E2M1 },
+static const struct {
+    const char *name;
+    nib_dtype dtype;
+} dtypes[] = {
+    {"F32", NIB_DTYPE_F32},
+    {"F16", NIB_DTYPE_F16},
+    {"BF16", NIB_DTYPE_BF16},
+    {"F64", NIB_DTYPE_F64},
+    {"I64", NIB_DTYPE_I64},
+    {"I32", NIB_DTYPE_I32},
+    {"I16", NIB_DTYPE_I16},
+    {"I8", NIB_DTYPE_I8},
+    {"U64", NIB_DTYPE_U64},
+    {"U32", NIB_DTYPE_U32},
+    {"U16", NIB_DTYPE_U16},
+    {"U8", NIB_DTYPE_U8},
+    {"BOOL", NIB_DTYPE_BOOL},
+    {"C64", NIB_DTYPE_C64},
+    {"F8_E4M3", NIB_DTYPE_F8E4M3FN},
+    {"F8_E5M2", NIB_DTYPE_F8E5M2},
+    {"F8_E8M0", NIB_DTYPE_F8E8M0},
+    {"F8_E4M3FNUZ", NIB_DTYPE_F8E4M3FNUZ},
+    {"F8_E5M2FNUZ", NIB_DTYPE_F8E5M2FNUZ},
+    {"F4", NIB_DTYPE_F4E2M1},
 };
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
-}
+static int by_name(const void *a, const void *b) { return strcmp(((const entry *)a)->name, ((const entry *)b)->name); }
 
 static int by_place(const void *a, const void *b) {
     const entry *x = a, *y = b;
@@ -60,7 +75,8 @@ static nib_status read_shape(const char *name, yyjson_val *shape, graph_tensor *
     if (yyjson_arr_size(shape) > GRAPH_MAX_RANK)
         NIB_FAIL(err, NIB_LIMIT, "safetensors: %s is of rank %zu; the limit is %d", name, yyjson_arr_size(shape), GRAPH_MAX_RANK);
     yyjson_arr_foreach(shape, i, n, v) {
-        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT64_MAX) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has a dimension that is no size", name);
+        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT64_MAX)
+            NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has a dimension that is no size", name);
         out->dims[out->rank++] = (int64_t)yyjson_get_uint(v);
     }
     int64_t elements = graph_tensor_elements(out);
@@ -87,7 +103,8 @@ static nib_status read_tensor(const char *name, yyjson_val *v, const uint8_t *da
         NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s lies at [%llu, %llu) of %zu bytes of data", name, (unsigned long long)from,
                  (unsigned long long)to, size);
     if (to - from != out->tensor.bytes)
-        NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has %llu bytes; shape and type need %zu", name, (unsigned long long)(to - from), out->tensor.bytes);
+        NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has %llu bytes; shape and type need %zu", name, (unsigned long long)(to - from),
+                 out->tensor.bytes);
     out->begin = (size_t)from;
     out->end = (size_t)to;
     out->tensor.data = (void *)(uintptr_t)(data + from);
@@ -115,7 +132,7 @@ static nib_status read_entries(hf_weights *w, size_t shard, yyjson_val *root, co
     size_t first = w->count;
     for (yyjson_val *key = yyjson_obj_iter_next(&iter); key; key = yyjson_obj_iter_next(&iter)) {
         const char *name = yyjson_get_str(key);
-        entry e = { .shard = shard };
+        entry e = {.shard = shard};
         if (strcmp(name, "__metadata__") == 0) continue;
         if (strlen(name) != yyjson_get_len(key)) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: the name %s has a NUL inside", name);
         NIB_TRY(read_tensor(name, yyjson_obj_iter_get_val(key), data, size, &e, err));
@@ -146,8 +163,10 @@ static nib_status add_file(hf_weights *w, base_file *file, nib_error *err) {
     for (int i = 7; i >= 0; i--) header = header << 8 | f->data[i];
     if (header > f->size - 8)
         NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: a header of %llu bytes in a file of %zu", (unsigned long long)header, f->size);
-    if (header > MAX_HEADER) NIB_FAIL(err, NIB_LIMIT, "safetensors: a header of %llu bytes; the limit is %u", (unsigned long long)header, MAX_HEADER);
-    NIB_TRY(base_json_parse(&w->runtime->heap, (const char *)f->data + 8, (size_t)header, "the safetensors header", NIB_BAD_MODEL, &doc, err));
+    if (header > MAX_HEADER)
+        NIB_FAIL(err, NIB_LIMIT, "safetensors: a header of %llu bytes; the limit is %u", (unsigned long long)header, MAX_HEADER);
+    NIB_TRY(
+        base_json_parse(&w->runtime->heap, (const char *)f->data + 8, (size_t)header, "the safetensors header", NIB_BAD_MODEL, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (!yyjson_is_obj(root)) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: the header is no JSON object");
     NIB_TRY(read_entries(w, shard, root, f->data + 8 + header, f->size - 8 - (size_t)header, err));
@@ -162,16 +181,14 @@ typedef struct shard_name {
     const char *name;
 } shard_name;
 
-static int by_shard_name(const void *a, const void *b) {
-    return strcmp(((const shard_name *)a)->name, ((const shard_name *)b)->name);
-}
+static int by_shard_name(const void *a, const void *b) { return strcmp(((const shard_name *)a)->name, ((const shard_name *)b)->name); }
 
 static nib_status open_shards(hf_weights *w, const char *dir, const char *index_path, yyjson_val *index, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_val *map = yyjson_obj_get(index, "weight_map");
     yyjson_obj_iter iter = yyjson_obj_iter_with(map);
     size_t count = 0;
-    base_file file = { 0 };
+    base_file file = {0};
     shard_name *names = base_calloc(&w->runtime->heap, yyjson_obj_size(map) + 1, sizeof(*names));
     if (!names) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for the names of shards");
     if (!yyjson_is_obj(map)) NIB_FAIL(err, NIB_BAD_MODEL, "model.safetensors.index.json has no weight_map");
@@ -193,10 +210,20 @@ fail:
     return status;
 }
 
+/* Every tensor that the index lists must be in some shard: a shard that lost one is not a smaller model. */
+static nib_status check_index(const hf_weights *w, yyjson_val *index, nib_error *err) {
+    yyjson_obj_iter iter = yyjson_obj_iter_with(yyjson_obj_get(index, "weight_map"));
+    for (yyjson_val *key = yyjson_obj_iter_next(&iter); key; key = yyjson_obj_iter_next(&iter)) {
+        if (!hf_weights_find(w, yyjson_get_str(key)))
+            return base_error_set(err, NIB_BAD_MODEL, "model.safetensors.index.json lists %s, which no shard has", yyjson_get_str(key));
+    }
+    return NIB_OK;
+}
+
 nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **out, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *index = NULL;
-    base_file file = { 0 };
+    base_file file = {0};
     char *path = base_path_join(&runtime->heap, dir, "model.safetensors");
     char *index_path = base_path_join(&runtime->heap, dir, "model.safetensors.index.json");
     hf_weights *w = base_calloc(&runtime->heap, 1, sizeof(*w));
@@ -219,6 +246,7 @@ nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **o
         if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0)
             NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s is there twice", w->entries[i].name);
     }
+    if (index) NIB_TRY(check_index(w, yyjson_doc_get_root(index), err));
     *out = w;
     w = NULL;
 fail:
@@ -240,14 +268,12 @@ void hf_weights_close(hf_weights *w) {
 }
 
 const graph_tensor *hf_weights_find(const hf_weights *w, const char *name) {
-    entry key = { .name = name };
+    entry key = {.name = name};
     const entry *e = w->count > 0 ? bsearch(&key, w->entries, w->count, sizeof(*w->entries), by_name) : NULL;
     return e ? &e->tensor : NULL;
 }
 
-size_t hf_weights_count(const hf_weights *w) {
-    return w->count;
-}
+size_t hf_weights_count(const hf_weights *w) { return w->count; }
 
 nib_status hf_weights_give_files(hf_weights *w, graph *g, nib_error *err) {
     nib_status status = NIB_OK;

@@ -15,9 +15,9 @@
 #include "onnx.h"
 #include "onnx_schema.h"
 
-#define ONNX_MAX_CALL_DEPTH 32            /* local functions that call each other */
-#define ONNX_MAX_INLINED (64u << 20)      /* bytes of function bodies, each time they are inlined: calls of calls multiply */
-#define ONNX_MAX_DENSE (64u << 20)        /* bytes of a sparse tensor made dense */
+#define ONNX_MAX_CALL_DEPTH 32       /* local functions that call each other */
+#define ONNX_MAX_INLINED (64u << 20) /* bytes of function bodies, each time they are inlined: calls of calls multiply */
+#define ONNX_MAX_DENSE (64u << 20)   /* bytes of a sparse tensor made dense */
 #define ONNX_MAX_EXTERNAL_FILES 4096
 #define ONNX_MIN_OPSET 7
 #define ONNX_MAX_OPSET 26
@@ -68,19 +68,19 @@ typedef struct onnx_external { /* a file of external data, already open */
 
 typedef struct onnx_loader {
     nib_runtime *runtime;
-    graph *g;                /* the main graph; owns what the tensors point into */
-    base_arena *into;        /* where typed data is decoded to */
-    base_arena scratch;      /* records and maps */
-    const char *dir;         /* of external data; NULL: there is none */
+    graph *g;           /* the main graph; owns what the tensors point into */
+    base_arena *into;   /* where typed data is decoded to */
+    base_arena scratch; /* records and maps */
+    const char *dir;    /* of external data; NULL: there is none */
     const char *model_path;
-    const uint8_t *file;     /* what offsets count from */
+    const uint8_t *file; /* what offsets count from */
     const onnx_model *model;
-    onnx_map functions;      /* "domain:name:overload" -> onnx_function */
-    onnx_map files;          /* location -> onnx_external */
-    bool copy_raw;           /* raw data does not outlive the load */
+    onnx_map functions; /* "domain:name:overload" -> onnx_function */
+    onnx_map files;     /* location -> onnx_external */
+    bool copy_raw;      /* raw data does not outlive the load */
     size_t inlined;
-    size_t fresh;            /* counts names made for the insides of functions */
-    int depth;               /* calls and subgraphs open now */
+    size_t fresh; /* counts names made for the insides of functions */
+    int depth;    /* calls and subgraphs open now */
     nib_error *err;
 } onnx_loader;
 

@@ -18,13 +18,13 @@ static nib_status key_of(onnx_loader *l, onnx_bytes domain, onnx_bytes name, onn
     size_t size = domain.size + name.size + overload.size + 2;
     uint8_t *key = base_arena_alloc(&l->scratch, size), *p = key;
     if (!key) return base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory for the model's functions");
-    const onnx_bytes parts[] = { domain, name, overload };
+    const onnx_bytes parts[] = {domain, name, overload};
     for (size_t i = 0; i < BASE_COUNT(parts); i++) {
         if (i > 0) *p++ = 0;
         if (parts[i].size > 0) memcpy(p, parts[i].data, parts[i].size);
         p += parts[i].size;
     }
-    *out = (onnx_bytes){ key, size };
+    *out = (onnx_bytes){key, size};
     return NIB_OK;
 }
 
@@ -63,14 +63,14 @@ static const onnx_argument *find_argument(const onnx_call *call, onnx_bytes name
 
 nib_status onnx_attribute_resolve(onnx_loader *l, const onnx_scope *s, const onnx_attribute *a, onnx_argument *out) {
     nib_status status = NIB_OK;
-    *out = (onnx_argument){ a->name, a, s };
+    *out = (onnx_argument){a->name, a, s};
     if (a->ref_attr_name.size == 0) return NIB_OK;
     if (!s->call)
         NIB_FAIL(l->err, NIB_BAD_MODEL, "attribute '%s' refers to '%s' outside of a function", onnx_show(l, a->name),
                  onnx_show(l, a->ref_attr_name));
     const onnx_argument *given = find_argument(s->call, a->ref_attr_name);
     if (!given) {
-        *out = (onnx_argument){ a->name, NULL, s };
+        *out = (onnx_argument){a->name, NULL, s};
         return NIB_OK;
     }
     out->attribute = given->attribute;
@@ -111,8 +111,8 @@ static nib_status bind_arguments(onnx_loader *l, const onnx_scope *s, const onnx
     }
     for (size_t i = 0; i < f->attribute_proto.count; i++) {
         const onnx_attribute *a = &f->attribute_proto.items[i];
-        static const onnx_scope nothing = { 0 }; /* a default sees no values */
-        if (!find_argument(call, a->name)) call->arguments[call->count++] = (onnx_argument){ a->name, a, &nothing };
+        static const onnx_scope nothing = {0}; /* a default sees no values */
+        if (!find_argument(call, a->name)) call->arguments[call->count++] = (onnx_argument){a->name, a, &nothing};
     }
     return NIB_OK;
 fail:
@@ -170,10 +170,13 @@ static nib_status bind_outputs(onnx_loader *l, onnx_scope *caller, const onnx_sc
         onnx_bytes outer = call->node->output.items[i], inner = call->function->output.items[i];
         if (outer.size == 0) continue;
         graph_value *v = onnx_find(body, inner), *named = NULL;
-        if (!v) NIB_FAIL(l->err, NIB_BAD_MODEL, "the function %s never defines its output '%s'", onnx_show(l, call->function->name), onnx_show(l, inner));
+        if (!v)
+            NIB_FAIL(l->err, NIB_BAD_MODEL, "the function %s never defines its output '%s'", onnx_show(l, call->function->name),
+                     onnx_show(l, inner));
         if (onnx_map_get(&caller->values, outer) == v) continue;
         NIB_TRY(onnx_define(l, caller, outer, &named));
-        if (!graph_add_node(caller->g, NULL, "", "Identity", "", &v, 1, &named, 1)) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a node");
+        if (!graph_add_node(caller->g, NULL, "", "Identity", "", &v, 1, &named, 1))
+            NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a node");
     }
 fail:
     return status;
@@ -181,16 +184,16 @@ fail:
 
 nib_status onnx_function_inline(onnx_loader *l, onnx_scope *s, const onnx_node *node, const onnx_function *f) {
     nib_status status = NIB_OK;
-    onnx_call call = { .outer = s->call, .function = f, .caller = s, .node = node, .depth = s->call ? s->call->depth + 1 : 1 };
-    onnx_scope body = { .g = s->g, .call = &call, .declared = s->declared, .is_body = true };
+    onnx_call call = {.outer = s->call, .function = f, .caller = s, .node = node, .depth = s->call ? s->call->depth + 1 : 1};
+    onnx_scope body = {.g = s->g, .call = &call, .declared = s->declared, .is_body = true};
     l->depth++;
     NIB_TRY(check_limits(l, s, f));
     NIB_TRY(check_opsets(l, f));
     call.path = call_path(l, s, node);
     if (!call.path) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a function call");
     if (node->input.count > f->input.count || node->output.count > f->output.count)
-        NIB_FAIL(l->err, NIB_BAD_MODEL, "a call with %zu inputs and %zu outputs of the function %s, which has %zu and %zu", node->input.count,
-                 node->output.count, onnx_show(l, f->name), f->input.count, f->output.count);
+        NIB_FAIL(l->err, NIB_BAD_MODEL, "a call with %zu inputs and %zu outputs of the function %s, which has %zu and %zu",
+                 node->input.count, node->output.count, onnx_show(l, f->name), f->input.count, f->output.count);
     NIB_TRY(bind_arguments(l, s, node, &call));
     for (size_t i = 0; i < f->input.count; i++) {
         graph_value *v = NULL;

@@ -112,7 +112,7 @@ fail:
 
 nib_status onnx_build_graph(onnx_loader *l, onnx_scope *s, const onnx_graph *r) {
     nib_status status = NIB_OK;
-    onnx_map declared = { 0 };
+    onnx_map declared = {0};
     s->declared = &declared;
     s->g->name = onnx_intern(l, r->name, &status);
     if (!s->g->name) goto fail;
@@ -140,7 +140,8 @@ static nib_status build_opsets(onnx_loader *l) {
         if (!domain) goto fail;
         if (o->version < 1 || o->version > INT32_MAX) NIB_FAIL(l->err, NIB_BAD_MODEL, "opset version %lld", (long long)o->version);
         if (domain[0] == 0 && (o->version < ONNX_MIN_OPSET || o->version > ONNX_MAX_OPSET))
-            NIB_FAIL(l->err, NIB_UNSUPPORTED, "opset %lld of ai.onnx; nib knows %d to %d", (long long)o->version, ONNX_MIN_OPSET, ONNX_MAX_OPSET);
+            NIB_FAIL(l->err, NIB_UNSUPPORTED, "opset %lld of ai.onnx; nib knows %d to %d", (long long)o->version, ONNX_MIN_OPSET,
+                     ONNX_MAX_OPSET);
         int before = graph_opset_version(l->g, domain);
         if (before > 0 && before != o->version && strcmp(domain, "nib") != 0)
             NIB_FAIL(l->err, NIB_BAD_MODEL, "domain '%s' is imported as version %d and %lld", domain, before, (long long)o->version);
@@ -155,7 +156,7 @@ fail:
 
 static nib_status build_model(onnx_loader *l, const onnx_model *m) {
     nib_status status = NIB_OK;
-    onnx_scope scope = { .g = l->g };
+    onnx_scope scope = {.g = l->g};
     if (!m->graph) NIB_FAIL(l->err, NIB_BAD_MODEL, "no graph: this is not an ONNX model, or it is cut off");
     if (m->graph->node.count == 0 && m->graph->output.count == 0) NIB_FAIL(l->err, NIB_BAD_MODEL, "the graph is empty");
     l->g->ir_version = m->ir_version;
@@ -187,8 +188,8 @@ fail:
 
 nib_status onnx_load(nib_runtime *runtime, const char *path, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
-    onnx_loader l = { .runtime = runtime, .model_path = path, .err = err };
-    base_file file = { 0 };
+    onnx_loader l = {.runtime = runtime, .model_path = path, .err = err};
+    base_file file = {0};
     char *dir = base_path_dir(&runtime->heap, path);
     *out = NULL;
     if (!dir) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for a path");
@@ -211,7 +212,7 @@ fail:
 
 nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
-    onnx_loader l = { .runtime = runtime, .err = err };
+    onnx_loader l = {.runtime = runtime, .err = err};
     *out = NULL;
     NIB_TRY(graph_create(&runtime->heap, &l.g, err));
     NIB_TRY(load(&l, bytes, size));
@@ -224,7 +225,7 @@ fail:
 
 nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err) {
     nib_status status = NIB_OK;
-    onnx_loader l = { .into = arena, .file = bytes, .copy_raw = true, .err = err };
+    onnx_loader l = {.into = arena, .file = bytes, .copy_raw = true, .err = err};
     onnx_tensor record;
     base_arena_init(&l.scratch, arena->heap);
     NIB_TRY(onnx_decode(&l.scratch, ONNX_TENSOR, bytes, bytes, size, &record, err));

@@ -10,9 +10,7 @@ bool onnx_bytes_are(onnx_bytes a, const char *text) {
     return a.size == n && (n == 0 || memcmp(a.data, text, n) == 0);
 }
 
-bool onnx_bytes_equal(onnx_bytes a, onnx_bytes b) {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
+bool onnx_bytes_equal(onnx_bytes a, onnx_bytes b) { return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0); }
 
 static uint64_t hash_of(onnx_bytes name) { /* FNV-1a, and a final mix because the slots are a power of two */
     uint64_t h = 14695981039346656037u;
@@ -31,7 +29,7 @@ static onnx_map_entry *slot_of(const onnx_map *map, onnx_bytes name, uint64_t ha
 }
 
 static nib_status grow(onnx_loader *l, onnx_map *map) {
-    onnx_map larger = { NULL, map->capacity ? map->capacity * 2 : 16, map->count };
+    onnx_map larger = {NULL, map->capacity ? map->capacity * 2 : 16, map->count};
     larger.slots = base_arena_calloc(&l->scratch, larger.capacity, sizeof(*larger.slots));
     if (!larger.slots) return base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory for the model's names");
     for (size_t i = 0; i < map->capacity; i++) {
@@ -51,7 +49,7 @@ nib_status onnx_map_put(onnx_loader *l, onnx_map *map, onnx_bytes name, const vo
     *old = e->item;
     if (!e->item) {
         map->count++;
-        *e = (onnx_map_entry){ name, hash, item };
+        *e = (onnx_map_entry){name, hash, item};
     }
 fail:
     return status;

@@ -56,7 +56,7 @@ static const char *fresh_name(onnx_loader *l, const onnx_scope *s, onnx_bytes in
         const char *text = first ? base_arena_printf(&l->scratch, "%s/%s", s->call->path, base)
                                  : base_arena_printf(&l->scratch, "%s/%s_%zu", s->call->path, base, l->fresh++);
         if (!text) return NULL;
-        onnx_bytes name = { (const uint8_t *)text, strlen(text) };
+        onnx_bytes name = {(const uint8_t *)text, strlen(text)};
         if (!onnx_map_get(s->declared, name) && !graph_find_value(s->g, text)) return text;
     }
 }
@@ -114,16 +114,22 @@ fail:
 
 /* The kind of an attribute that does not say it, as files before IR 2 do: by the field that is there. */
 static int64_t attribute_kind(const onnx_attribute *a) {
-    static const struct { uint8_t number, kind; } single[] = {
-        { 2, GRAPH_ATTR_FLOAT }, { 3, GRAPH_ATTR_INT }, { 4, GRAPH_ATTR_STRING }, { 5, GRAPH_ATTR_TENSOR }, { 6, GRAPH_ATTR_GRAPH },
-        { 14, GRAPH_ATTR_TYPE },
+    static const struct {
+        uint8_t number, kind;
+    } single[] = {
+        {2, GRAPH_ATTR_FLOAT},  {3, GRAPH_ATTR_INT},   {4, GRAPH_ATTR_STRING},
+        {5, GRAPH_ATTR_TENSOR}, {6, GRAPH_ATTR_GRAPH}, {14, GRAPH_ATTR_TYPE},
     };
     if (a->type != 0) return a->type;
     for (size_t i = 0; i < BASE_COUNT(single); i++) {
         if (ONNX_SEEN(a, single[i].number)) return single[i].kind;
     }
-    return a->floats.count ? GRAPH_ATTR_FLOATS : a->ints.count ? GRAPH_ATTR_INTS : a->strings.count ? GRAPH_ATTR_STRINGS :
-           a->tensors.count ? GRAPH_ATTR_TENSORS : a->graphs.count ? GRAPH_ATTR_GRAPHS : 0;
+    return a->floats.count    ? GRAPH_ATTR_FLOATS
+           : a->ints.count    ? GRAPH_ATTR_INTS
+           : a->strings.count ? GRAPH_ATTR_STRINGS
+           : a->tensors.count ? GRAPH_ATTR_TENSORS
+           : a->graphs.count  ? GRAPH_ATTR_GRAPHS
+                              : 0;
 }
 
 static nib_status build_tensor_attr(onnx_loader *l, const onnx_tensor *record, graph_tensor **out) {
@@ -137,7 +143,7 @@ fail:
 
 static nib_status build_subgraph(onnx_loader *l, graph *parent, const onnx_scope *seen, const onnx_graph *record, graph **out) {
     nib_status status = NIB_OK;
-    onnx_scope inner = { .outer = seen, .call = seen->call };
+    onnx_scope inner = {.outer = seen, .call = seen->call};
     l->depth++;
     if (l->depth > ONNX_MAX_NESTING) NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", ONNX_MAX_NESTING);
     NIB_TRY(graph_create_sub(parent, &inner.g, l->err));
@@ -156,7 +162,7 @@ static nib_status build_lists(onnx_loader *l, graph *g, const onnx_argument *fro
     if (out->kind == GRAPH_ATTR_STRINGS) {
         graph_string *items = base_arena_calloc(&l->scratch, n + 1, sizeof(*items));
         if (!items) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for an attribute");
-        for (size_t i = 0; i < n; i++) items[i] = (graph_string){ (const char *)a->strings.items[i].data, a->strings.items[i].size };
+        for (size_t i = 0; i < n; i++) items[i] = (graph_string){(const char *)a->strings.items[i].data, a->strings.items[i].size};
         out->u.strings = items;
     } else if (out->kind == GRAPH_ATTR_TENSORS) {
         graph_tensor **items = base_arena_calloc(&l->scratch, n + 1, sizeof(*items));
@@ -185,7 +191,7 @@ static nib_status build_attribute(onnx_loader *l, graph *g, const onnx_argument 
     switch ((int)out->kind) {
     case GRAPH_ATTR_FLOAT: out->u.f = a->f; break;
     case GRAPH_ATTR_INT: out->u.i = a->i; break;
-    case GRAPH_ATTR_STRING: out->u.s = (graph_string){ a->s.data ? (const char *)a->s.data : "", a->s.size }; break;
+    case GRAPH_ATTR_STRING: out->u.s = (graph_string){a->s.data ? (const char *)a->s.data : "", a->s.size}; break;
     case GRAPH_ATTR_FLOATS: out->u.floats = a->floats.items, out->count = a->floats.count; break;
     case GRAPH_ATTR_INTS: out->u.ints = a->ints.items, out->count = a->ints.count; break;
     case GRAPH_ATTR_STRINGS:
@@ -204,7 +210,9 @@ static nib_status build_attribute(onnx_loader *l, graph *g, const onnx_argument 
         if (!out->u.type) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for an attribute");
         NIB_TRY(onnx_type_build(l, l->g->symbols, a->tp, out->u.type));
         break;
-    default: NIB_FAIL(l->err, NIB_UNSUPPORTED, "attribute '%s' is of kind %lld, which is not supported", out->name, (long long)attribute_kind(a));
+    default:
+        NIB_FAIL(l->err, NIB_UNSUPPORTED, "attribute '%s' is of kind %lld, which is not supported", out->name,
+                 (long long)attribute_kind(a));
     }
     return NIB_OK;
 fail:
@@ -239,26 +247,26 @@ fail:
 static nib_status constant_tensor(onnx_loader *l, const onnx_argument *from, graph_tensor *out) {
     nib_status status = NIB_OK;
     const onnx_attribute *a = from->attribute;
-    onnx_tensor r = { .head = a->head };
+    onnx_tensor r = {.head = a->head};
     int64_t count = -1; /* -1: a scalar */
     if (onnx_bytes_are(from->name, "value") && a->t) return onnx_tensor_build(l, a->t, out);
     if (onnx_bytes_are(from->name, "sparse_value") && a->sparse) return onnx_sparse_build(l, a->sparse, out);
     if (onnx_bytes_are(from->name, "value_float")) {
-        r.data_type = NIB_DTYPE_F32, r.float_data = (onnx_float_list){ &a->f, 1 };
+        r.data_type = NIB_DTYPE_F32, r.float_data = (onnx_float_list){&a->f, 1};
     } else if (onnx_bytes_are(from->name, "value_floats")) {
         r.data_type = NIB_DTYPE_F32, r.float_data = a->floats, count = (int64_t)a->floats.count;
     } else if (onnx_bytes_are(from->name, "value_int")) {
-        r.data_type = NIB_DTYPE_I64, r.int64_data = (onnx_int_list){ &a->i, 1 };
+        r.data_type = NIB_DTYPE_I64, r.int64_data = (onnx_int_list){&a->i, 1};
     } else if (onnx_bytes_are(from->name, "value_ints")) {
         r.data_type = NIB_DTYPE_I64, r.int64_data = a->ints, count = (int64_t)a->ints.count;
     } else if (onnx_bytes_are(from->name, "value_string")) {
-        r.data_type = NIB_DTYPE_STRING, r.string_data = (onnx_bytes_list){ &a->s, 1 };
+        r.data_type = NIB_DTYPE_STRING, r.string_data = (onnx_bytes_list){&a->s, 1};
     } else if (onnx_bytes_are(from->name, "value_strings")) {
         r.data_type = NIB_DTYPE_STRING, r.string_data = a->strings, count = (int64_t)a->strings.count;
     } else {
         NIB_FAIL(l->err, NIB_BAD_MODEL, "a Constant with the attribute '%s'", onnx_show(l, from->name));
     }
-    if (count >= 0) r.dims = (onnx_int_list){ &count, 1 };
+    if (count >= 0) r.dims = (onnx_int_list){&count, 1};
     return onnx_tensor_build(l, &r, out);
 fail:
     return status;
@@ -266,7 +274,7 @@ fail:
 
 static nib_status build_constant(onnx_loader *l, onnx_scope *s, const onnx_node *node) {
     nib_status status = NIB_OK;
-    onnx_argument only = { 0 };
+    onnx_argument only = {0};
     graph_tensor tensor;
     for (size_t i = 0; i < node->attribute.count; i++) {
         onnx_argument argument;

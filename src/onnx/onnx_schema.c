@@ -37,9 +37,12 @@ typedef struct message_info {
 
 #define MAX_FIELDS 16
 
-#define F(number, kind, record, member) { number, kind, 0, offsetof(record, member), #member }
-#define M(number, kind, record, member, message) { number, kind, message, offsetof(record, member), #member }
+#define F(number, kind, record, member)                                                                                                    \
+    { number, kind, 0, offsetof(record, member), #member }
+#define M(number, kind, record, member, message)                                                                                           \
+    { number, kind, message, offsetof(record, member), #member }
 
+/* clang-format off */
 static const field model_fields[] = {
     F(1, INT, onnx_model, ir_version),
     F(2, BYTES, onnx_model, producer_name),
@@ -152,7 +155,10 @@ static const field entry_fields[] = {
     F(2, BYTES, onnx_entry, value),
 };
 
-#define MESSAGE_INFO(name, record, fields) { name, sizeof(record), fields, BASE_COUNT(fields) }
+/* clang-format on */
+
+#define MESSAGE_INFO(name, record, fields)                                                                                                 \
+    { name, sizeof(record), fields, BASE_COUNT(fields) }
 static const message_info messages[ONNX_MESSAGES] = {
     [ONNX_MODEL] = MESSAGE_INFO("ModelProto", onnx_model, model_fields),
     [ONNX_OPSET] = MESSAGE_INFO("OperatorSetIdProto", onnx_opset, opset_fields),
@@ -204,9 +210,7 @@ static onnx_wire_type wire_type(const field *f) {
     }
 }
 
-static bool is_packable(const field *f) {
-    return f->kind == INTS || f->kind == FLOATS || f->kind == DOUBLES;
-}
+static bool is_packable(const field *f) { return f->kind == INTS || f->kind == FLOATS || f->kind == DOUBLES; }
 
 static nib_status decode_fail(const decoder *d, const message_info *m, const field *f, const uint8_t *at, const char *problem) {
     nib_status status = base_error_set(d->err, NIB_BAD_MODEL, "%s%s%s: %s", m->name, f ? "." : "", f ? f->name : "", problem);
@@ -238,7 +242,7 @@ static nib_status count_elements(const decoder *d, const message_info *m, const 
 /* The first walk: checks every field's type, counts repeated ones, notes single ones. */
 static nib_status scan(const decoder *d, const message_info *m, const uint8_t *bytes, size_t size, size_t *counts, uint32_t *seen) {
     nib_status status = NIB_OK;
-    onnx_wire w = { bytes, bytes + size, NULL };
+    onnx_wire w = {bytes, bytes + size, NULL};
     onnx_token t;
     int got;
     while ((got = onnx_wire_next(&w, &t)) > 0) {
@@ -290,7 +294,7 @@ static nib_status fill_packed(const decoder *d, const message_info *m, const fie
 
 /* Stores one field from the wire in its member, or appends it to the member's list. */
 static nib_status fill(const decoder *d, const message_info *m, const field *f, const onnx_token *t, uint8_t *member, list *to, int depth) {
-    onnx_bytes span = { t->data, t->size };
+    onnx_bytes span = {t->data, t->size};
     if (span.data == NULL) span.data = t->at; /* present, and empty */
     uint8_t *item = f->kind > MESSAGE ? (uint8_t *)to->items + to->count * element_size(f) : member;
     switch (f->kind) {
@@ -316,9 +320,9 @@ static nib_status fill(const decoder *d, const message_info *m, const field *f, 
 static nib_status decode(const decoder *d, onnx_message message, const uint8_t *bytes, size_t size, void *record, int depth) {
     nib_status status = NIB_OK;
     const message_info *m = &messages[message];
-    size_t counts[MAX_FIELDS] = { 0 };
-    list lists[MAX_FIELDS] = { { NULL, 0 } };
-    onnx_head head = { bytes - d->file, size, 0 };
+    size_t counts[MAX_FIELDS] = {0};
+    list lists[MAX_FIELDS] = {{NULL, 0}};
+    onnx_head head = {bytes - d->file, size, 0};
     if (depth > ONNX_MAX_NESTING) {
         status = base_error_set(d->err, NIB_LIMIT, "messages are nested more than %d deep", ONNX_MAX_NESTING);
         base_error_at_offset(d->err, head.offset);
@@ -333,7 +337,7 @@ static nib_status decode(const decoder *d, onnx_message message, const uint8_t *
         lists[i].items = base_mul_size(counts[i], element_size(&m->fields[i]), &total) ? base_arena_alloc(d->arena, total) : NULL;
         if (!lists[i].items) NIB_FAIL(d->err, NIB_OUT_OF_MEMORY, "no memory to read the model");
     }
-    onnx_wire w = { bytes, bytes + size, NULL };
+    onnx_wire w = {bytes, bytes + size, NULL};
     onnx_token t;
     while (onnx_wire_next(&w, &t) > 0) {
         int i = find_field(m, t.number);
@@ -350,7 +354,7 @@ fail:
 
 nib_status onnx_decode(base_arena *arena, onnx_message message, const uint8_t *file, const uint8_t *bytes, size_t size, void *record,
                        nib_error *err) {
-    decoder d = { arena, file, err };
+    decoder d = {arena, file, err};
     static const uint8_t nothing = 0;
     if (!bytes) bytes = file = d.file = &nothing; /* an empty file has no address */
     return decode(&d, message, bytes, size, record, 1);

@@ -166,8 +166,23 @@ typedef struct onnx_model {
 } onnx_model;
 
 typedef enum onnx_message {
-    ONNX_MODEL, ONNX_OPSET, ONNX_FUNCTION, ONNX_GRAPH, ONNX_NODE, ONNX_ATTRIBUTE, ONNX_TENSOR, ONNX_SPARSE, ONNX_VALUE_INFO,
-    ONNX_TYPE, ONNX_TYPE_TENSOR, ONNX_TYPE_OF, ONNX_TYPE_MAP, ONNX_SHAPE, ONNX_DIMENSION, ONNX_ENTRY, ONNX_MESSAGES
+    ONNX_MODEL,
+    ONNX_OPSET,
+    ONNX_FUNCTION,
+    ONNX_GRAPH,
+    ONNX_NODE,
+    ONNX_ATTRIBUTE,
+    ONNX_TENSOR,
+    ONNX_SPARSE,
+    ONNX_VALUE_INFO,
+    ONNX_TYPE,
+    ONNX_TYPE_TENSOR,
+    ONNX_TYPE_OF,
+    ONNX_TYPE_MAP,
+    ONNX_SHAPE,
+    ONNX_DIMENSION,
+    ONNX_ENTRY,
+    ONNX_MESSAGES
 } onnx_message;
 
 /* Decodes bytes[0..size), a message of that kind, into `record` (its struct, above). `file` is where offsets count from.

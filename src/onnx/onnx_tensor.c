@@ -12,6 +12,7 @@
 /* Where a type keeps its values when not in raw_data, and how a value of that field becomes bytes. */
 typedef enum typed_field { IN_NONE, IN_FLOAT, IN_INT32, IN_INT64, IN_UINT64, IN_DOUBLE, IN_STRING } typed_field;
 
+/* clang-format off */
 static const struct typed_store {
     uint8_t in;
     uint8_t width; /* bytes that one entry of the field gives */
@@ -34,6 +35,8 @@ static const struct typed_store {
     [NIB_DTYPE_F4E2M1] = { IN_INT32, 1 },
     [NIB_DTYPE_U2] = { IN_INT32, 1 },        [NIB_DTYPE_I2] = { IN_INT32, 1 }, /* of four */
 };
+
+/* clang-format on */
 
 static const uint8_t no_bytes[16];
 
@@ -62,7 +65,7 @@ static nib_status copy_strings(onnx_loader *l, const onnx_tensor *r, graph_strin
         onnx_bytes s = r->string_data.items[i];
         char *text = base_arena_strndup(l->into, (const char *)s.data, s.size);
         if (!text) return base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory for a tensor of strings");
-        to[i] = (graph_string){ text, s.size };
+        to[i] = (graph_string){text, s.size};
     }
     return NIB_OK;
 }
@@ -79,7 +82,7 @@ static nib_status typed_data(onnx_loader *l, const onnx_tensor *r, graph_tensor 
     if (!to) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a tensor of %zu bytes", out->bytes);
     out->data = to;
     if (store->in == IN_STRING) return copy_strings(l, r, out->data);
-    size_t stride = store->in == IN_FLOAT ? 4 : 8; /* of the decoded list */
+    size_t stride = store->in == IN_FLOAT ? 4 : 8;                                                      /* of the decoded list */
     for (size_t i = 0; i < count; i++) memcpy(to + i * store->width, items + i * stride, store->width); /* the low bytes */
     return NIB_OK;
 fail:
@@ -103,7 +106,7 @@ static bool parse_size(onnx_bytes text, size_t *out) {
 /* Opens the file of that location, or finds it open. */
 static nib_status external_file(onnx_loader *l, onnx_bytes location, const onnx_external **out) {
     nib_status status = NIB_OK;
-    base_file file = { 0 };
+    base_file file = {0};
     const onnx_external *known = onnx_map_get(&l->files, location);
     if (known) {
         *out = known;
@@ -130,7 +133,7 @@ fail:
 
 static nib_status external_data(onnx_loader *l, const onnx_tensor *r, graph_tensor *out) {
     nib_status status = NIB_OK;
-    onnx_bytes location = { 0 };
+    onnx_bytes location = {0};
     size_t offset = 0, length = out->bytes;
     if (!l->dir) NIB_FAIL(l->err, NIB_UNSUPPORTED, "external data, but the model was not read from a file");
     if (out->dtype == NIB_DTYPE_STRING) NIB_FAIL(l->err, NIB_BAD_MODEL, "strings cannot be external data");
@@ -143,8 +146,7 @@ static nib_status external_data(onnx_loader *l, const onnx_tensor *r, graph_tens
         if (onnx_bytes_are(e->key, "length") && !parse_size(e->value, &length))
             NIB_FAIL(l->err, NIB_BAD_MODEL, "external data: the length '%s' is no size", onnx_show(l, e->value));
     }
-    if (length != out->bytes)
-        NIB_FAIL(l->err, NIB_BAD_MODEL, "external data of %zu bytes; shape and type need %zu", length, out->bytes);
+    if (length != out->bytes) NIB_FAIL(l->err, NIB_BAD_MODEL, "external data of %zu bytes; shape and type need %zu", length, out->bytes);
     const onnx_external *file = NULL;
     NIB_TRY(external_file(l, location, &file));
     if (offset > file->size || length > file->size - offset)
@@ -247,7 +249,8 @@ nib_status onnx_sparse_build(onnx_loader *l, const onnx_sparse *r, graph_tensor 
     NIB_TRY(header(l, r->values->data_type, &r->dims, out));
     int width = nib_dtype_bits(out->dtype) / 8;
     if (width == 0) NIB_FAIL(l->err, NIB_UNSUPPORTED, "sparse tensors of %s are not supported", nib_dtype_name(out->dtype));
-    if (out->bytes > ONNX_MAX_DENSE) NIB_FAIL(l->err, NIB_LIMIT, "a sparse tensor of %zu bytes; the limit is %u", out->bytes, ONNX_MAX_DENSE);
+    if (out->bytes > ONNX_MAX_DENSE)
+        NIB_FAIL(l->err, NIB_LIMIT, "a sparse tensor of %zu bytes; the limit is %u", out->bytes, ONNX_MAX_DENSE);
     bool flat = indices.rank == 1 && values.rank == 1 && indices.dims[0] == values.dims[0];
     bool pairs = indices.rank == 2 && values.rank == 1 && indices.dims[0] == values.dims[0] && indices.dims[1] == out->rank;
     if (indices.dtype != NIB_DTYPE_I64 || (!flat && !pairs))

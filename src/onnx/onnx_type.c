@@ -32,7 +32,7 @@ fail:
 
 nib_status onnx_type_build(onnx_loader *l, graph_symtab *symbols, const onnx_type *record, graph_type *out) {
     nib_status status = NIB_OK;
-    *out = (graph_type){ .kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_UNDEFINED, .rank = -1 };
+    *out = (graph_type){.kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_UNDEFINED, .rank = -1};
     if (!record) return NIB_OK;
     const onnx_type_of *of = record->sequence ? record->sequence : record->optional ? record->optional : record->map;
     if (record->tensor) return tensor_type(l, symbols, record->tensor, out);

@@ -59,8 +59,7 @@ static int wire_value(onnx_wire *w, int type, onnx_token *token) {
         w->p += length;
         return 1;
     }
-    default:
-        return wire_fail(w, "unknown wire type");
+    default: return wire_fail(w, "unknown wire type");
     }
 }
 

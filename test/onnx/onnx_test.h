@@ -17,7 +17,7 @@
 #include "onnx/onnx.h"
 
 static inline int test_runtime_setup(void **state) {
-    nib_runtime_options options = { .size = sizeof options, .threads = 1 };
+    nib_runtime_options options = {.size = sizeof options, .threads = 1};
     nib_error err;
     return base_runtime_create(&options, (nib_runtime **)state, &err) == NIB_OK ? 0 : -1;
 }
@@ -35,7 +35,7 @@ static inline const char *test_path(const char *file) {
 }
 
 static inline void assert_loads(nib_runtime *runtime, const char *path, graph **out) {
-    nib_error err = { 0 };
+    nib_error err = {0};
     nib_status status = onnx_load(runtime, path, out, &err);
     if (status != NIB_OK) fail_msg("%s: %s (node '%s', offset %lld)", path, err.message, err.node, (long long)err.offset);
     assert_non_null(*out);

@@ -5,9 +5,17 @@
 #include "onnx_test.h"
 
 static void loads_every_export(void **state) {
-    static const struct { const char *file; int inputs, outputs; } models[] = {
-        { "bert-tiny.ts.eager.onnx", 3, 1 }, { "bert-tiny.ts.sdpa.onnx", 3, 1 }, { "bert-tiny.dynamo.eager.onnx", 3, 1 },
-        { "bert-tiny.dynamo.sdpa.onnx", 2, 1 }, { "bert-tiny.pooled.onnx", 3, 2 }, { "linear.onnx", 1, 1 }, { "everything.onnx", 5, 2 },
+    static const struct {
+        const char *file;
+        int inputs, outputs;
+    } models[] = {
+        {"bert-tiny.ts.eager.onnx", 3, 1},
+        {"bert-tiny.ts.sdpa.onnx", 3, 1},
+        {"bert-tiny.dynamo.eager.onnx", 3, 1},
+        {"bert-tiny.dynamo.sdpa.onnx", 2, 1},
+        {"bert-tiny.pooled.onnx", 3, 2},
+        {"linear.onnx", 1, 1},
+        {"everything.onnx", 5, 2},
     };
     for (size_t i = 0; i < BASE_COUNT(models); i++) {
         graph *g;
