@@ -13,6 +13,8 @@
 /* Random numbers: xorshift; integers and multiples of 2^-24 only, so that no machine's rounding enters. */
 uint64_t check_random(void);
 void check_seed(uint64_t seed);
+/* Begins case n of a part: what is drawn first, its inputs, does not depend on how many kernels the cases before it had. */
+void check_case(const char *part, uint64_t n);
 int64_t check_pick(int64_t lo, int64_t hi); /* both ends included */
 bool check_chance(int percent);
 float check_uniform(void); /* in [-1, 1) */

@@ -176,6 +176,12 @@ static void cache_case(const check_task *task) {
 
 void check_attention(void) {
     check_task task = check_find("attention_f32");
-    for (int i = 0; i < 250; i++) one_case(&task);
-    for (int i = 0; i < 60; i++) cache_case(&task);
+    for (int i = 0; i < 250; i++) {
+        check_case("attention", (uint64_t)i);
+        one_case(&task);
+    }
+    for (int i = 0; i < 60; i++) {
+        check_case("cache", (uint64_t)i);
+        cache_case(&task);
+    }
 }

@@ -139,8 +139,10 @@ static void one_case(const check_task *task, bool large) {
 
 void check_linear(void) {
     check_task task = check_find("linear_f32");
-    for (int i = 0; i < 400; i++) one_case(&task, false);
-    for (int i = 0; i < 4; i++) one_case(&task, true);
+    for (int i = 0; i < 404; i++) {
+        check_case("linear", (uint64_t)i);
+        one_case(&task, i >= 400);
+    }
     for (int i = 0; i < task.count; i++) {
         const kernel_linear *kernel = task.entry[i]->linear;
         check_begin(kernel->name, "sizes that do not fit");

@@ -2,7 +2,7 @@
  *
  * Attention in f32, written once: the including file has included a vec_<isa>.h, vec_math.h and gemm_core.h and defines
  *
- *     ATTN_MR      rows of the product's tile (GEMM_MR of the rung), at most 12
+ *     ATTN_MR      rows of the product's tile (GEMM_MR of the rung): 5, 6 or 12
  *     ATTN_NV      vectors of 16 queries in a panel
  *     KERNEL_ISA, ATTN_NAME   for the kernel's name
  *
@@ -143,10 +143,12 @@ typedef void attn_add_fn(const float *v, int64_t v_stride, const float *p, int64
     VEC_NOINLINE void attn_add_##mr##_##nv(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot) { \
         attn_add(v, v_stride, p, keys, shrink, ot, mr, nv);                                                                                \
     }
-#define ATTN_LOW(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv) X(6, nv)
+#define ATTN_LOW(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv)
 #define ATTN_HIGH(X, nv) X(7, nv) X(8, nv) X(9, nv) X(10, nv) X(11, nv) X(12, nv)
 #if ATTN_MR > 6
-#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) ATTN_HIGH(X, nv)
+#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) X(6, nv) ATTN_HIGH(X, nv)
+#elif ATTN_MR == 6
+#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) X(6, nv)
 #else
 #define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv)
 #endif
