@@ -46,10 +46,11 @@ void check_crashed(void);
 
 /* got[r][c] against want[r][c] within bound[r * columns + c], or `flat` where bound is NULL. NaN must meet NaN, infinity
  * itself; the gaps between the rows of `got` must be untouched. */
-void check_near(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns, const double *bound,
-                double flat);
+void check_near(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns,
+                const double *bound, double flat);
 /* The same bits, except that any NaN equals any other. */
-void check_same(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns, const char *as_what);
+void check_same(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns,
+                const char *as_what);
 /* Adds outputs to the digest of a task, printed with --digest: machines of different kinds can be compared. */
 void check_digest(const char *task, const float *y, int64_t stride, int64_t rows, int64_t columns);
 
