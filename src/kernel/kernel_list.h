@@ -12,10 +12,11 @@
 typedef void kernel_fn_attention_f32(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                                      int64_t row_lo, int64_t row_hi, void *scratch);
 typedef void kernel_fn_layer_norm_f32(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
-                                      const float *beta, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out,
-                                      int64_t sum_stride);
-typedef void kernel_fn_rms_norm_f32(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma, float eps,
-                                    int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out, int64_t sum_stride);
+                                      const float *beta, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride,
+                                      float *sum_out, int64_t sum_stride);
+typedef void kernel_fn_rms_norm_f32(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
+                                    float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out,
+                                    int64_t sum_stride);
 typedef void kernel_fn_softmax_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
 typedef void kernel_fn_activation_f32(kernel_activation activation, const float *x, int64_t n, float *y);
 typedef void kernel_fn_add_f32(const float *a, const float *b, int64_t n, float *y);

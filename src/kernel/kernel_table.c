@@ -9,9 +9,7 @@
 
 /* Lanes of the widest attention panel and what it keeps: see the drawing in tmpl/attention.h. One size for all rungs,
  * so that scratch memory planned for one serves any. */
-static size_t attention_scratch(int head_dim) {
-    return ((size_t)head_dim * 2 + KERNEL_KEY_TILE + 8) * 32 * sizeof(float);
-}
+static size_t attention_scratch(int head_dim) { return ((size_t)head_dim * 2 + KERNEL_KEY_TILE + 8) * 32 * sizeof(float); }
 
 const kernel_entry *kernel_entries(size_t *count) {
     static const kernel_entry entries[] = {

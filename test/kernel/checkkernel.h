@@ -13,6 +13,8 @@
 /* Random numbers: xorshift; integers and multiples of 2^-24 only, so that no machine's rounding enters. */
 uint64_t check_random(void);
 void check_seed(uint64_t seed);
+/* Begins case n of a part: what is drawn first, its inputs, does not depend on how many kernels the cases before it had. */
+void check_case(const char *part, uint64_t n);
 int64_t check_pick(int64_t lo, int64_t hi); /* both ends included */
 bool check_chance(int percent);
 float check_uniform(void); /* in [-1, 1) */
@@ -44,10 +46,11 @@ void check_crashed(void);
 
 /* got[r][c] against want[r][c] within bound[r * columns + c], or `flat` where bound is NULL. NaN must meet NaN, infinity
  * itself; the gaps between the rows of `got` must be untouched. */
-void check_near(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns, const double *bound,
-                double flat);
+void check_near(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns,
+                const double *bound, double flat);
 /* The same bits, except that any NaN equals any other. */
-void check_same(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns, const char *as_what);
+void check_same(const float *got, int64_t got_stride, const float *want, int64_t want_stride, int64_t rows, int64_t columns,
+                const char *as_what);
 /* Adds outputs to the digest of a task, printed with --digest: machines of different kinds can be compared. */
 void check_digest(const char *task, const float *y, int64_t stride, int64_t rows, int64_t columns);
 

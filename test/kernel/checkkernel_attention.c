@@ -52,7 +52,8 @@ static void make_options(attention_case *c) {
         g->bias_row_stride = check_chance(30) ? 0 : keys + check_pick(0, 3);
         g->bias_head_stride = check_chance(30) ? 0 : c->n * (keys + 3);
         g->bias_text_stride = check_chance(50) ? 0 : g->heads * c->n * (keys + 3);
-        size_t floats = (size_t)(c->text * g->bias_text_stride + (g->heads - 1) * g->bias_head_stride + (c->n - 1) * g->bias_row_stride + keys);
+        size_t floats =
+            (size_t)(c->text * g->bias_text_stride + (g->heads - 1) * g->bias_head_stride + (c->n - 1) * g->bias_row_stride + keys);
         float *bias = check_random_floats(floats);
         for (size_t i = 0; check_chance(30) && i < floats; i++) {
             if (check_chance(30)) bias[i] = check_chance(50) ? -INFINITY : -3.4028234663852886e38f;
@@ -80,7 +81,8 @@ static void make_case(attention_case *c) {
     g->k_stride = kv_row + (check_chance(50) ? 0 : check_pick(1, 40));
     g->v_stride = kv_row + (check_chance(50) ? 0 : check_pick(1, 40));
     g->y_stride = q_row + (check_chance(50) ? 0 : check_pick(1, 40));
-    float *k = check_random_floats((size_t)((c->rows - 1) * g->k_stride + kv_row)), *v = check_random_floats((size_t)((c->rows - 1) * g->v_stride + kv_row));
+    float *k = check_random_floats((size_t)((c->rows - 1) * g->k_stride + kv_row)),
+          *v = check_random_floats((size_t)((c->rows - 1) * g->v_stride + kv_row));
     g->q = check_random_floats((size_t)((c->rows - 1) * g->q_stride + q_row));
     g->k = k;
     g->v = v;
@@ -122,9 +124,9 @@ static void one_case(const check_task *task) {
     const float *want = NULL, *fused = NULL;
     for (int i = 0; i < task->count; i++) {
         const kernel_entry *e = task->entry[i];
-        check_begin(e->name, "n %d old %d head_dim %d heads %d/%d causal %d window %d %d%s%s%s%s%s", (int)c.n, (int)c.kv_old, g->head_dim, g->heads,
-                    g->kv_heads, g->causal, (int)g->window_left, (int)g->window_right, g->softcap > 0 ? " softcap" : "", g->bias ? " bias" : "",
-                    g->sinks ? " sinks" : "", g->positions ? " positions" : "", c.spoiled ? " NaN" : "");
+        check_begin(e->name, "n %d old %d head_dim %d heads %d/%d causal %d window %d %d%s%s%s%s%s", (int)c.n, (int)c.kv_old, g->head_dim,
+                    g->heads, g->kv_heads, g->causal, (int)g->window_left, (int)g->window_right, g->softcap > 0 ? " softcap" : "",
+                    g->bias ? " bias" : "", g->sinks ? " sinks" : "", g->positions ? " positions" : "", c.spoiled ? " NaN" : "");
         float *y = run(&c, e, c.n);
         if (i == 0) want = y;
         check_near(y, g->y_stride, want, g->y_stride, c.n, columns, NULL, bound);
@@ -155,8 +157,21 @@ static void cache_case(const check_task *task) {
         kernel_fn_attention_f32 *f = (kernel_fn_attention_f32 *)task->entry[i]->function;
         check_begin(task->entry[i]->name, "n %d of which %d in pages of %d, head_dim %d", (int)n, (int)old, (int)page, (int)D);
         float *whole = check_floats((size_t)(n * D)), *rest = check_floats((size_t)((n - old) * D));
-        kernel_attention_args args = {.q = q, .k = k, .v = v, .y = whole, .q_stride = D, .k_stride = D, .v_stride = D, .y_stride = D, .heads = 1,
-                                      .kv_heads = 1, .head_dim = (int)D, .scale = 0.5f, .causal = true, .window_left = -1, .window_right = -1};
+        kernel_attention_args args = {.q = q,
+                                      .k = k,
+                                      .v = v,
+                                      .y = whole,
+                                      .q_stride = D,
+                                      .k_stride = D,
+                                      .v_stride = D,
+                                      .y_stride = D,
+                                      .heads = 1,
+                                      .kv_heads = 1,
+                                      .head_dim = (int)D,
+                                      .scale = 0.5f,
+                                      .causal = true,
+                                      .window_left = -1,
+                                      .window_right = -1};
         CHECK_CALL(f(&args, 0, 0, n, 0, 0, 0, n, scratch));
         args.q = q + old * D;
         args.k = k + old * D;
@@ -176,6 +191,12 @@ static void cache_case(const check_task *task) {
 
 void check_attention(void) {
     check_task task = check_find("attention_f32");
-    for (int i = 0; i < 250; i++) one_case(&task);
-    for (int i = 0; i < 60; i++) cache_case(&task);
+    for (int i = 0; i < 250; i++) {
+        check_case("attention", (uint64_t)i);
+        one_case(&task);
+    }
+    for (int i = 0; i < 60; i++) {
+        check_case("cache", (uint64_t)i);
+        cache_case(&task);
+    }
 }

@@ -18,10 +18,10 @@ typedef struct shape {
 } shape;
 
 static const shape minilm[] = {
-    {'l', 1, 384, 384},    {'l', 12, 384, 384},   {'l', 48, 384, 384},   {'l', 128, 384, 384},  {'l', 512, 384, 384},
-    {'l', 1, 1536, 384},   {'l', 12, 1536, 384},  {'l', 48, 1536, 384},  {'l', 128, 1536, 384}, {'l', 512, 1536, 384},
-    {'l', 1, 384, 1536},   {'l', 12, 384, 1536},  {'l', 48, 384, 1536},  {'l', 128, 384, 1536}, {'l', 512, 384, 1536},
-    {'a', 16, 12, 32},     {'a', 53, 12, 32},     {'a', 128, 12, 32},    {'a', 512, 12, 32},    {'r', 128, 384, 0},
+    {'l', 1, 384, 384},  {'l', 12, 384, 384},  {'l', 48, 384, 384},  {'l', 128, 384, 384},  {'l', 512, 384, 384},
+    {'l', 1, 1536, 384}, {'l', 12, 1536, 384}, {'l', 48, 1536, 384}, {'l', 128, 1536, 384}, {'l', 512, 1536, 384},
+    {'l', 1, 384, 1536}, {'l', 12, 384, 1536}, {'l', 48, 384, 1536}, {'l', 128, 384, 1536}, {'l', 512, 384, 1536},
+    {'a', 16, 12, 32},   {'a', 53, 12, 32},    {'a', 128, 12, 32},   {'a', 512, 12, 32},    {'r', 128, 384, 0},
 };
 
 static double budget; /* seconds of one measurement */
@@ -144,8 +144,8 @@ static void bench_linear(const shape *shapes, size_t count) {
                 char what[64];
                 snprintf(what, sizeof(what), "%dx%dx%d%s", (int)shapes[s].a, (int)shapes[s].b, (int)shapes[s].c, gelu ? " gelu" : "");
                 double none = 0.0;
-                print_line(kernel->name, what, measure(run_linear, &w), 2.0 * (double)(shapes[s].a * shapes[s].b * shapes[s].c), "GFLOP/s", true,
-                           gelu || s >= BASE_COUNT(lower) ? &none : &lower[s]);
+                print_line(kernel->name, what, measure(run_linear, &w), 2.0 * (double)(shapes[s].a * shapes[s].b * shapes[s].c), "GFLOP/s",
+                           true, gelu || s >= BASE_COUNT(lower) ? &none : &lower[s]);
                 free_linear(&w);
             }
         }
@@ -173,12 +173,24 @@ static void bench_attention(const shape *shapes, size_t count) {
         peak = measure_peak(linear.entry[i]->linear);
         for (size_t s = 0; s < count; s++) {
             if (shapes[s].kind != 'a' || s >= BASE_COUNT(lower)) continue;
-            int64_t T = shapes[s].a, H = shapes[s].b, D = shapes[s].c, row = 3 * H * D; /* q, k and v side by side, as QKV in one gives them */
+            int64_t T = shapes[s].a, H = shapes[s].b, D = shapes[s].c, row = 3 * H * D; /* q, k and v side by side,
+                as QKV in one gives them */
             float *qkv = numbers((size_t)(T * row)), *y = numbers((size_t)(T * H * D));
             attention_work w = {(kernel_fn_attention_f32 *)task.entry[i]->function,
-                                {.q = qkv, .k = qkv + H * D, .v = qkv + 2 * H * D, .y = y, .q_stride = row, .k_stride = row, .v_stride = row,
-                                 .y_stride = H * D, .heads = (int)H, .kv_heads = (int)H, .head_dim = (int)D, .scale = 1.0f / sqrtf((float)D),
-                                 .window_left = -1, .window_right = -1},
+                                {.q = qkv,
+                                 .k = qkv + H * D,
+                                 .v = qkv + 2 * H * D,
+                                 .y = y,
+                                 .q_stride = row,
+                                 .k_stride = row,
+                                 .v_stride = row,
+                                 .y_stride = H * D,
+                                 .heads = (int)H,
+                                 .kv_heads = (int)H,
+                                 .head_dim = (int)D,
+                                 .scale = 1.0f / sqrtf((float)D),
+                                 .window_left = -1,
+                                 .window_right = -1},
                                 T,
                                 numbers(check_scratch((int)D) / sizeof(float))};
             char what[64];
@@ -219,7 +231,7 @@ static void run_rows(void *arg) {
 static void bench_rows(const shape *s) {
     static const struct {
         const char *task, *label;
-    } kinds[] = {{"layer_norm_f32", "residual"}, {"rms_norm_f32", "residual"}, {"softmax_f32", ""}, {"activation_f32", "gelu"},
+    } kinds[] = {{"layer_norm_f32", "residual"},  {"rms_norm_f32", "residual"}, {"softmax_f32", ""}, {"activation_f32", "gelu"},
                  {"activation_f32", "gelu_tanh"}, {"activation_f32", "tanh"},   {"add_f32", ""},     {"row_sum_f32", ""},
                  {"l2_normalize_f32", ""}};
     for (int kind = 0; kind < (int)BASE_COUNT(kinds); kind++) {

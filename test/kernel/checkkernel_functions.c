@@ -52,7 +52,10 @@ void check_functions(void) {
     check_task task = check_find("activation_f32");
     static const float edges[] = {0.0f, 0.36f, 0.6f, 1.0f, 5.25f, 43.0f, 87.0f, 88.5f, 1e10f, INFINITY};
     for (int activation = 0; activation <= KERNEL_ACT_SIGMOID; activation++) {
-        for (int64_t n = 0; n < 70; n++) over(&task, (kernel_activation)activation, check_random_floats((size_t)n), n);
+        for (int64_t n = 0; n < 70; n++) {
+            check_case("lengths", (uint64_t)n);
+            over(&task, (kernel_activation)activation, check_random_floats((size_t)n), n);
+        }
         for (uint64_t u = 0; u <= UINT32_MAX;) {
             float *x = check_floats(MANY);
             for (int i = 0; i < MANY; i++, u += 4099) {

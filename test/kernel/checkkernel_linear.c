@@ -46,7 +46,8 @@ static float *run(const linear_case *c, const kernel_linear *kernel, const void 
     args.w = packed;
     args.y = y;
     if (c->in_place) {
-        for (int64_t m = 0; m < c->M; m++) memcpy(y + m * c->y_stride, c->args.residual + m * c->residual_stride, (size_t)c->N * sizeof(float));
+        for (int64_t m = 0; m < c->M; m++)
+            memcpy(y + m * c->y_stride, c->args.residual + m * c->residual_stride, (size_t)c->N * sizeof(float));
         args.residual = y;
         args.residual_stride = c->y_stride;
     }
@@ -66,7 +67,8 @@ static void fill_bound(linear_case *c) {
         for (int64_t n = 0; n < c->N; n++) {
             double size = c->args.residual ? fabs((double)c->args.residual[m * c->residual_stride + n]) : 0.0;
             for (int64_t k = 0; k < c->K; k++) size += fabs((double)c->args.x[m * c->x_stride + k] * (double)weight_at(c, k, n));
-            c->bound[m * c->N + n] = 1.2 * (double)(c->K + 6) * CHECK_EPSILON * (size + 1.0) + (c->args.activation == KERNEL_ACT_NONE ? 0.0 : 1e-6);
+            c->bound[m * c->N + n] =
+                1.2 * (double)(c->K + 6) * CHECK_EPSILON * (size + 1.0) + (c->args.activation == KERNEL_ACT_NONE ? 0.0 : 1e-6);
         }
     }
 }
@@ -121,7 +123,10 @@ static void one_case(const check_task *task, bool large) {
     for (int i = 0; i < task->count; i++) {
         const kernel_linear *kernel = task->entry[i]->linear;
         check_begin(kernel->name, "M %d N %d K %d x_stride %d y_stride %d activation %d%s%s", (int)c.M, (int)c.N, (int)c.K, (int)c.x_stride,
-                    (int)c.y_stride, (int)c.args.activation, c.args.bias ? " bias" : "", c.in_place ? " in place" : c.args.residual ? " residual" : "");
+                    (int)c.y_stride, (int)c.args.activation, c.args.bias ? " bias" : "",
+                    c.in_place        ? " in place"
+                    : c.args.residual ? " residual"
+                                      : "");
         const void *packed = pack(&c, kernel);
         float *y = run(&c, kernel, packed, c.M, c.N);
         if (i == 0) want = y;
@@ -139,8 +144,10 @@ static void one_case(const check_task *task, bool large) {
 
 void check_linear(void) {
     check_task task = check_find("linear_f32");
-    for (int i = 0; i < 400; i++) one_case(&task, false);
-    for (int i = 0; i < 4; i++) one_case(&task, true);
+    for (int i = 0; i < 404; i++) {
+        check_case("linear", (uint64_t)i);
+        one_case(&task, i >= 400);
+    }
     for (int i = 0; i < task.count; i++) {
         const kernel_linear *kernel = task.entry[i]->linear;
         check_begin(kernel->name, "sizes that do not fit");

@@ -24,7 +24,8 @@ static void spoil(float *x, int64_t n) {
 }
 
 /* y of candidate i, [rows][columns]: near the reference, and the same as on the rung below. */
-static void judge(const char *task, int i, const float *y, int64_t stride, int64_t rows, int64_t columns, const double *bound, double flat) {
+static void judge(const char *task, int i, const float *y, int64_t stride, int64_t rows, int64_t columns, const double *bound,
+                  double flat) {
     static const float *want, *fused;
     if (i == 0) {
         want = y;
@@ -44,6 +45,7 @@ typedef struct norm_case {
     const float *x, *residual, *gamma, *beta;
     float eps;
     bool rms, sum;
+    int place; /* y is another array, or x, or residual; 3: sum_out is x */
 } norm_case;
 
 static void norm_bound(const norm_case *c, double *bound) {
@@ -68,12 +70,20 @@ static void norm_bound(const norm_case *c, double *bound) {
     }
 }
 
+static const float *copied(float *to, const float *from, int64_t stride, int64_t rows, int64_t columns) {
+    for (int64_t r = 0; r < rows; r++) memcpy(to + r * stride, from + r * stride, (size_t)columns * sizeof(float));
+    return to;
+}
+
 static void norm_call(const norm_case *c, const kernel_entry *e, int64_t row, int64_t rows, float *y, float *sum) {
     const float *x = c->x + row * c->x_stride, *residual = c->residual ? c->residual + row * c->residual_stride : NULL;
     float *to = y + row * c->y_stride, *sums = sum ? sum + row * c->sum_stride : NULL;
+    if (c->place == 1) x = copied(to, x, c->x_stride, rows, c->columns);
+    if (c->place == 2 && residual) residual = copied(to, residual, c->x_stride, rows, c->columns);
+    if (c->place == 3 && sums) x = copied(sums, x, c->x_stride, rows, c->columns);
     if (c->rms) {
-        CHECK_CALL(((kernel_fn_rms_norm_f32 *)e->function)(x, c->x_stride, residual, c->residual_stride, c->gamma, c->eps, rows, c->columns, to,
-                                                           c->y_stride, sums, c->sum_stride));
+        CHECK_CALL(((kernel_fn_rms_norm_f32 *)e->function)(x, c->x_stride, residual, c->residual_stride, c->gamma, c->eps, rows, c->columns,
+                                                           to, c->y_stride, sums, c->sum_stride));
     } else {
         CHECK_CALL(((kernel_fn_layer_norm_f32 *)e->function)(x, c->x_stride, residual, c->residual_stride, c->gamma, c->beta, c->eps, rows,
                                                              c->columns, to, c->y_stride, sums, c->sum_stride));
@@ -87,6 +97,8 @@ static void check_norm(const char *task, bool rms) {
     c.residual_stride = stride_of(c.columns);
     c.sum_stride = stride_of(c.columns);
     c.sum = check_chance(40);
+    c.place = (int)check_pick(0, 3);
+    if (c.place > 0) c.y_stride = c.residual_stride = c.sum_stride = c.x_stride;
     int64_t length = (c.rows - 1) * c.x_stride + c.columns;
     float *x = check_random_floats((size_t)length);
     for (int64_t i = 0; check_chance(20) && i < length; i++) x[i] += 10.0f;
@@ -99,8 +111,8 @@ static void check_norm(const char *task, bool rms) {
     spoil(x, length);
     for (int i = 0; i < task_now->count; i++) {
         const kernel_entry *e = task_now->entry[i];
-        check_begin(e->name, "rows %d columns %d eps %g%s%s%s", (int)c.rows, (int)c.columns, (double)c.eps, c.residual ? " residual" : "",
-                    c.beta ? " beta" : "", c.sum ? " sum" : "");
+        check_begin(e->name, "rows %d columns %d place %d eps %g%s%s%s", (int)c.rows, (int)c.columns, c.place, (double)c.eps,
+                    c.residual ? " residual" : "", c.beta ? " beta" : "", c.sum ? " sum" : "");
         float *sum = c.sum ? check_floats((size_t)((c.rows - 1) * c.sum_stride + c.columns)) : NULL;
         float *y = check_floats((size_t)((c.rows - 1) * c.y_stride + c.columns));
         float *alone = check_floats((size_t)((c.rows - 1) * c.y_stride + c.columns));
@@ -250,13 +262,22 @@ void check_rows(void) {
     static const struct {
         const char *task;
         void (*one)(const char *task);
-    } parts[] = {{"layer_norm_f32", check_layer_norm},    {"rms_norm_f32", check_rms_norm}, {"softmax_f32", check_softmax},
-                 {"l2_normalize_f32", check_l2},          {"row_sum_f32", check_row_sum},   {"row_max_f32", check_row_max},
-                 {"gather_sum_f32", check_gather},        {"add_f32", check_add},           {"mul_f32", check_mul},
+    } parts[] = {{"layer_norm_f32", check_layer_norm},
+                 {"rms_norm_f32", check_rms_norm},
+                 {"softmax_f32", check_softmax},
+                 {"l2_normalize_f32", check_l2},
+                 {"row_sum_f32", check_row_sum},
+                 {"row_max_f32", check_row_max},
+                 {"gather_sum_f32", check_gather},
+                 {"add_f32", check_add},
+                 {"mul_f32", check_mul},
                  {"scale_f32", check_scale}};
     for (size_t i = 0; i < BASE_COUNT(parts); i++) {
         check_task task = check_find(parts[i].task);
         task_now = &task;
-        for (int j = 0; j < 200; j++) parts[i].one(parts[i].task);
+        for (int j = 0; j < 200; j++) {
+            check_case(parts[i].task, (uint64_t)j);
+            parts[i].one(parts[i].task);
+        }
     }
 }

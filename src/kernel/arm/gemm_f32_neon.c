@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Linear in f32 on Armv8 SIMD: tiles of six rows of 16 columns: 24 accumulators of the 32 registers, the rest for the
- * panel and one number of x.
+ * Linear in f32 on Armv8 SIMD: tiles of five rows of 16 columns: 20 accumulators of the 32 registers, the rest for the
+ * panel and the numbers of x. With six rows gcc loads so far ahead that accumulators end up on the stack.
  */
 #include "kernel/kernel_list.h"
 #include "kernel/kernel_pack.h"
@@ -9,8 +9,8 @@
 
 #define KERNEL_ISA neon
 #define GEMM_RUNG BASE_ISA_NEON
-#define GEMM_TILE _6x16
-#define GEMM_MR 6
+#define GEMM_TILE _5x16
+#define GEMM_MR 5
 #define GEMM_NV 1
 #include "kernel/tmpl/vec_math.h"
 #include "kernel/tmpl/gemm_core.h"

@@ -52,7 +52,8 @@ static double logit(const query *q, int64_t key) {
     s *= (double)g->scale;
     if (g->softcap > 0.0f) s = (double)g->softcap * tanh(s / (double)g->softcap);
     if (g->bias) {
-        s += (double)g->bias[q->text * g->bias_text_stride + q->head * g->bias_head_stride + (q->row - q->first) * g->bias_row_stride + key];
+        s +=
+            (double)g->bias[q->text * g->bias_text_stride + q->head * g->bias_head_stride + (q->row - q->first) * g->bias_row_stride + key];
     }
     return s;
 }
@@ -78,8 +79,8 @@ static void attend(const query *q, int64_t keys, double *sums) {
     for (int d = 0; d < g->head_dim; d++) y[d] = total == 0.0 ? 0.0f : (float)(sums[d] / total);
 }
 
-void nk_attention_f32_f32_f32__1x1_generic(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
-                                           int64_t row_lo, int64_t row_hi, void *scratch) {
+void nk_attention_f32_f32_f32__1x1_generic(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old,
+                                           int head, int64_t row_lo, int64_t row_hi, void *scratch) {
     for (int64_t r = row_lo; r < row_hi; r++) {
         query q = {args, text, first, kv_old, head, r, args->positions ? args->positions[r] : kv_old + r - first};
         attend(&q, kv_old + n, scratch);

@@ -9,9 +9,9 @@
 /* x[i] + residual[i] as the float that sum_out shows: the norm is taken of that. */
 static float summed(const float *x, const float *residual, int64_t i) { return residual ? x[i] + residual[i] : x[i]; }
 
-void nk_layer_norm_f32_f32_f32__1x1_generic(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
-                                            const float *beta, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride,
-                                            float *sum_out, int64_t sum_stride) {
+void nk_layer_norm_f32_f32_f32__1x1_generic(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride,
+                                            const float *gamma, const float *beta, float eps, int64_t rows, int64_t columns, float *y,
+                                            int64_t y_stride, float *sum_out, int64_t sum_stride) {
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * x_stride, *res = residual ? residual + r * residual_stride : NULL;
         double mean = 0.0, variance = 0.0;
@@ -30,9 +30,9 @@ void nk_layer_norm_f32_f32_f32__1x1_generic(const float *x, int64_t x_stride, co
     }
 }
 
-void nk_rms_norm_f32_f32_f32__1x1_generic(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
-                                          float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out,
-                                          int64_t sum_stride) {
+void nk_rms_norm_f32_f32_f32__1x1_generic(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride,
+                                          const float *gamma, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride,
+                                          float *sum_out, int64_t sum_stride) {
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * x_stride, *res = residual ? residual + r * residual_stride : NULL;
         double squares = 0.0;

@@ -2,7 +2,7 @@
  *
  * Attention in f32, written once: the including file has included a vec_<isa>.h, vec_math.h and gemm_core.h and defines
  *
- *     ATTN_MR      rows of the product's tile (GEMM_MR of the rung), at most 12
+ *     ATTN_MR      rows of the product's tile (GEMM_MR of the rung): 5, 6 or 12
  *     ATTN_NV      vectors of 16 queries in a panel
  *     KERNEL_ISA, ATTN_NAME   for the kernel's name
  *
@@ -117,7 +117,8 @@ VEC_INLINE void attn_score(const float *k, int64_t k_stride, const float *qt, in
 }
 
 /* ot[i] = ot[i] * shrink + sum over keys of v[key][i] * p[key] for mr of the D numbers of a value. */
-VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot, const int mr, const int nv) {
+VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot, const int mr,
+                         const int nv) {
     vec c[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int v = 0; v < nv; v++) {
@@ -137,16 +138,19 @@ typedef void attn_score_fn(const float *k, int64_t k_stride, const float *qt, in
 typedef void attn_add_fn(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot);
 
 #define ATTN_STAMP(mr, nv)                                                                                                                 \
-    VEC_NOINLINE void attn_score_##mr##_##nv(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p) {        \
-        attn_score(k, k_stride, qt, D, p, mr, nv);                                                                                  \
+    VEC_NOINLINE void attn_score_##mr##_##nv(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p) {                     \
+        attn_score(k, k_stride, qt, D, p, mr, nv);                                                                                         \
     }                                                                                                                                      \
-    VEC_NOINLINE void attn_add_##mr##_##nv(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot) { \
+    VEC_NOINLINE void attn_add_##mr##_##nv(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink,            \
+                                           float *ot) {                                                                                    \
         attn_add(v, v_stride, p, keys, shrink, ot, mr, nv);                                                                                \
     }
-#define ATTN_LOW(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv) X(6, nv)
+#define ATTN_LOW(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv)
 #define ATTN_HIGH(X, nv) X(7, nv) X(8, nv) X(9, nv) X(10, nv) X(11, nv) X(12, nv)
 #if ATTN_MR > 6
-#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) ATTN_HIGH(X, nv)
+#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) X(6, nv) ATTN_HIGH(X, nv)
+#elif ATTN_MR == 6
+#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) X(6, nv)
 #else
 #define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv)
 #endif
@@ -212,7 +216,8 @@ static void attn_adjust(const attn *t, int64_t begin, int64_t end, int nv, attn_
         }
     }
     if (g->bias) {
-        const float *bias = g->bias + t->text * g->bias_text_stride + t->head * g->bias_head_stride + (t->row - t->first) * g->bias_row_stride;
+        const float *bias =
+            g->bias + t->text * g->bias_text_stride + t->head * g->bias_head_stride + (t->row - t->first) * g->bias_row_stride;
         float turned[16 * 16];
         for (int v = 0; v < nv; v++) {
             int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
@@ -362,12 +367,13 @@ static void attn_panel(attn *t) {
         vec sum = vec_load(t->sum + 16 * v), zero = vec_zero();
         vec inverse = vec_div(vec_set1(1.0f), vec_select_lt(zero, sum, sum, vec_keep_nan(sum, vec_set1(1.0f)))); /* no key: 0 / 1 */
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        attn_turn_out(t->ot + 16 * v, ATTN_LANES, inverse, rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D, g->y_stride);
+        attn_turn_out(t->ot + 16 * v, ATTN_LANES, inverse, rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D,
+                      g->y_stride);
     }
 }
 
-void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head, int64_t row_lo, int64_t row_hi,
-               void *scratch) {
+void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head, int64_t row_lo,
+               int64_t row_hi, void *scratch) {
     float *s = scratch;
     int64_t part = (int64_t)args->head_dim * ATTN_LANES;
     attn t = {.args = args, .text = text, .first = first, .kv_old = kv_old, .keys = kv_old + n, .head = head};

@@ -25,8 +25,8 @@ VEC_INLINE void gemm_step(vec *c, const int mr, const int nv, const float *const
 /* a(i, k) = a[i * a_row + k * a_k], b(k, v) = the 16 floats at b + k * b_k + 16 v. One pointer serves three rows: the
  * processor's addressing reaches base, base + stride and base + 2 stride, and twelve pointers would not fit its registers.
  * `ahead`, if not 0, is how many bytes of b to fetch ahead; the address may lie past the end, where nothing is read. */
-VEC_INLINE void gemm_chain(vec *c, const int mr, const int nv, int64_t K, const float *a, int64_t a_row, int64_t a_k, const float *b, int64_t b_k,
-                           const int ahead) {
+VEC_INLINE void gemm_chain(vec *c, const int mr, const int nv, int64_t K, const float *a, int64_t a_row, int64_t a_k, const float *b,
+                           int64_t b_k, const int ahead) {
     const float *p[4];
     VEC_UNROLL
     for (int i = 0; i < (mr + 2) / 3; i++) p[i] = a + 3 * i * a_row;

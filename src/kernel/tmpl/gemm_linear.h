@@ -2,7 +2,7 @@
  *
  * Linear in f32, written once: the including file has included a vec_<isa>.h and defines
  *
- *     GEMM_MR      rows of the tile, at most 12
+ *     GEMM_MR      rows of the tile: 5, 6 or 12
  *     GEMM_NV      vectors of 16 columns of the tile; tile_n = 16 GEMM_NV
  *     KERNEL_ISA, GEMM_TILE   the rung and the tile for the kernel's name: avx512, 12x32
  *     GEMM_RUNG    the rung as base_isa
@@ -25,8 +25,8 @@
 
 typedef struct gemm_tile {
     const kernel_linear_args *args;
-    const float *b;       /* the panel of the first column */
-    int64_t m, n, n_hi;   /* first row, first column, end of the columns */
+    const float *b;     /* the panel of the first column */
+    int64_t m, n, n_hi; /* first row, first column, end of the columns */
 } gemm_tile;
 
 /* The tile lies in `c` (mr rows of nv vectors, bias added): activation, residual, and out to y. */
@@ -61,8 +61,7 @@ VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
     float out[GEMM_MR * GEMM_NR];
     VEC_UNROLL
     for (int i = 0; i < mr * GEMM_NV; i++) c[i] = vec_zero();
-    gemm_chain(c, mr, GEMM_NV, t->args->K, t->args->x + t->m * t->args->x_stride, t->args->x_stride, 1, t->b, GEMM_NR,
-               GEMM_AHEAD);
+    gemm_chain(c, mr, GEMM_NV, t->args->K, t->args->x + t->m * t->args->x_stride, t->args->x_stride, 1, t->b, GEMM_NR, GEMM_AHEAD);
     VEC_UNROLL
     for (int v = 0; v < GEMM_NV; v++) {
         vec bias = gemm_bias(t, v);
@@ -101,18 +100,28 @@ VEC_INLINE void gemm_wide_body(const gemm_tile *t, const int mr, const int panel
     gemm_finish(t, out, mr, panels * GEMM_NV);
 }
 
+/* clang-format off */
 #define GEMM_STAMP(mr) \
     VEC_NOINLINE void gemm_tile_##mr(const gemm_tile *t) { gemm_tile_body(t, mr); }
-GEMM_STAMP(1) GEMM_STAMP(2) GEMM_STAMP(3) GEMM_STAMP(4) GEMM_STAMP(5) GEMM_STAMP(6)
+GEMM_STAMP(1) GEMM_STAMP(2) GEMM_STAMP(3) GEMM_STAMP(4) GEMM_STAMP(5)
+#if GEMM_MR > 5
+GEMM_STAMP(6)
+#endif
 #if GEMM_MR > 6
 GEMM_STAMP(7) GEMM_STAMP(8) GEMM_STAMP(9) GEMM_STAMP(10) GEMM_STAMP(11) GEMM_STAMP(12)
 #endif
-VEC_NOINLINE void gemm_wide_1(const gemm_tile *t) { gemm_wide_body(t, 1, 4); }
+    /* clang-format on */
+    VEC_NOINLINE void gemm_wide_1(const gemm_tile *t) {
+    gemm_wide_body(t, 1, 4);
+}
 VEC_NOINLINE void gemm_wide_2(const gemm_tile *t) { gemm_wide_body(t, 2, 2); }
 VEC_NOINLINE void gemm_wide_3(const gemm_tile *t) { gemm_wide_body(t, 3, 2); }
 
 static void (*const gemm_tiles[])(const gemm_tile *t) = {
-    gemm_tile_1, gemm_tile_2, gemm_tile_3, gemm_tile_4, gemm_tile_5, gemm_tile_6,
+    gemm_tile_1, gemm_tile_2, gemm_tile_3, gemm_tile_4,  gemm_tile_5,
+#if GEMM_MR > 5
+    gemm_tile_6,
+#endif
 #if GEMM_MR > 6
     gemm_tile_7, gemm_tile_8, gemm_tile_9, gemm_tile_10, gemm_tile_11, gemm_tile_12,
 #endif

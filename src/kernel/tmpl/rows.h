@@ -15,21 +15,21 @@
 /* FOR_VECTORS(i, n) { ... } walks whole vectors; what follows it handles the `n - i` < 16 elements left. */
 #define FOR_VECTORS(i, n) for (; (i) + 16 <= (n); (i) += 16)
 
-/* s = x + residual, kept in `keep`; returns the sum of s. */
+/* s = x + residual, kept in `keep` (may be x or residual; NULL: not kept); returns the sum of s. */
 static float row_begin(const float *x, const float *residual, int64_t n, float *keep) {
     vec sum = vec_zero();
     int64_t i = 0;
     FOR_VECTORS(i, n) {
         vec s = vec_load(x + i);
         if (residual) s = vec_add(s, vec_load(residual + i));
-        if (keep != x) vec_store(keep + i, s);
+        if (keep) vec_store(keep + i, s);
         sum = vec_add(sum, s);
     }
     if (i < n) {
         int left = (int)(n - i);
         vec s = vec_load_n(x + i, left);
         if (residual) s = vec_add(s, vec_load_n(residual + i, left));
-        if (keep != x) vec_store_n(keep + i, s, left);
+        if (keep) vec_store_n(keep + i, s, left);
         sum = vec_add(sum, s);
     }
     return vec_sum(sum);
@@ -54,7 +54,9 @@ static float row_squares(const float *x, int64_t n, float mean) {
     return vec_sum(sum);
 }
 
-VEC_INLINE vec row_normed(vec x, vec mean, vec inverse, vec gamma, vec beta) { return vec_fma(vec_mul(vec_sub(x, mean), inverse), gamma, beta); }
+VEC_INLINE vec row_normed(vec x, vec mean, vec inverse, vec gamma, vec beta) {
+    return vec_fma(vec_mul(vec_sub(x, mean), inverse), gamma, beta);
+}
 
 static void row_norm(const float *x, int64_t n, float mean, float inverse, const float *gamma, const float *beta, float *y) {
     vec m = vec_set1(mean), s = vec_set1(inverse);
@@ -74,10 +76,11 @@ void KERNEL_NAME(nk_layer_norm_f32_f32_f32__1x16)(const float *x, int64_t x_stri
         const float *res = residual ? residual + r * residual_stride : NULL;
         float *to = y + r * y_stride;
         const float *from = x + r * x_stride;
-        float *keep = sum_out ? sum_out + r * sum_stride : residual ? to : (float *)from; /* without either nothing is stored */
+        float *keep = sum_out ? sum_out + r * sum_stride : residual ? to : NULL;
+        const float *s = keep ? keep : from;
         float mean = row_begin(from, res, columns, keep) / (float)columns;
-        float variance = row_squares(keep, columns, mean) / (float)columns;
-        row_norm(keep, columns, mean, 1.0f / sqrtf(variance + eps), gamma, beta, to);
+        float variance = row_squares(s, columns, mean) / (float)columns;
+        row_norm(s, columns, mean, 1.0f / sqrtf(variance + eps), gamma, beta, to);
     }
 }
 
@@ -88,10 +91,11 @@ void KERNEL_NAME(nk_rms_norm_f32_f32_f32__1x16)(const float *x, int64_t x_stride
         const float *res = residual ? residual + r * residual_stride : NULL;
         float *to = y + r * y_stride;
         const float *from = x + r * x_stride;
-        float *keep = sum_out ? sum_out + r * sum_stride : residual ? to : (float *)from;
-        if (keep != from || res) row_begin(from, res, columns, keep);
-        float mean_square = row_squares(keep, columns, 0.0f) / (float)columns;
-        row_norm(keep, columns, 0.0f, 1.0f / sqrtf(mean_square + eps), gamma, NULL, to);
+        float *keep = sum_out ? sum_out + r * sum_stride : residual ? to : NULL;
+        const float *s = keep ? keep : from;
+        if (keep) row_begin(from, res, columns, keep);
+        float mean_square = row_squares(s, columns, 0.0f) / (float)columns;
+        row_norm(s, columns, 0.0f, 1.0f / sqrtf(mean_square + eps), gamma, NULL, to);
     }
 }
 
@@ -196,7 +200,8 @@ void KERNEL_NAME(nk_row_max_f32_f32__1x16)(const float *x, int64_t x_stride, int
     }
 }
 
-void KERNEL_NAME(nk_l2_normalize_f32_f32__1x16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride) {
+void KERNEL_NAME(nk_l2_normalize_f32_f32__1x16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y,
+                                                int64_t y_stride) {
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * x_stride;
         float *to = y + r * y_stride, norm = sqrtf(row_squares(from, columns, 0.0f));
