@@ -203,7 +203,7 @@ static nib_status eval_eye_like(op_eval *c) {
     if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d, not 2", x->rank);
     if (!op_is_float(dtype) && !op_is_int(dtype) && dtype != NIB_DTYPE_BOOL) return op_bad(c, NIB_TYPE, "output of type %s", nib_dtype_name(dtype));
     OP_TRY(op_out(c, 0, dtype, &dims, &y));
-    if (!y) return NIB_OK;
+    if (!y || op_count(2, dims.d) == 0) return NIB_OK;
     memset(y, 0, (size_t)op_count(2, dims.d) * size);
     for (int64_t r = 0; r < dims.d[0]; r++) {
         if (k >= dims.d[1] || k < -dims.d[0] || r + k < 0 || r + k >= dims.d[1]) continue;

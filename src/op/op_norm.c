@@ -58,7 +58,8 @@ static nib_status eval_soft(op_eval *c, soft how) {
     n = old ? op_count(x->rank - axis, dims.d + axis) : dims.d[axis];
     inner = old ? 1 : op_count(x->rank - axis - 1, dims.d + axis + 1);
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
-    for (int64_t o = 0; y && n > 0 && o < outer; o++)
+    if (op_count(dims.rank, dims.d) == 0) return NIB_OK; /* a side may be huge all the same */
+    for (int64_t o = 0; y && o < outer; o++)
         for (int64_t i = 0; i < inner; i++) soft_line(x, y, o * n * inner + i, inner, n, how);
     return NIB_OK;
 }
@@ -116,6 +117,8 @@ static nib_status eval_layer(op_eval *c, bool centred) {
     OP_TRY(op_out(c, 0, op_arg(c, 1)->dtype, &dims, &y));
     OP_TRY(op_out(c, 1, NIB_DTYPE_F32, &rows, &mean_out));
     OP_TRY(op_out(c, 2, NIB_DTYPE_F32, &rows, &inverse_out));
+    if (!y && !mean_out && !inverse_out) return NIB_OK;
+    if (n == 0 && !mean_out && !inverse_out) return NIB_OK; /* no element, however many rows */
     for (int64_t r = 0; r < outer; r++) {
         double mean = 0, square = 0;
         for (int64_t i = 0; centred && i < n; i++) mean += op_number(x, r * n + i);

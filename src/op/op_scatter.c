@@ -105,14 +105,14 @@ static nib_status eval_scatter_nd(op_eval *c) {
     if (op_count(dims.rank, dims.d) > 0) memcpy(y, x->data, (size_t)op_count(dims.rank, dims.d) * size);
     op_strides(x->rank, x->dims, own);
     int64_t tuples = op_count(indices->rank - 1, indices->dims), row = op_count(x->rank - (int)depth, x->dims + depth);
-    for (int64_t i = 0; i < tuples; i++) {
+    for (int64_t i = 0; row > 0 && i < tuples; i++) {
         int64_t to = 0;
         for (int k = 0; k < depth; k++) {
             int64_t index = op_index(indices, i * depth + k);
             if (index < -x->dims[k] || index >= x->dims[k]) return bad_index(c, index, x->dims[k]);
             to += own[k] * (index < 0 ? index + x->dims[k] : index);
         }
-        if (row > 0) combine(h, x->dtype, y + (size_t)to * size, (const char *)updates->data + (size_t)(i * row) * size, row);
+        combine(h, x->dtype, y + (size_t)to * size, (const char *)updates->data + (size_t)(i * row) * size, row);
     }
     return NIB_OK;
 }

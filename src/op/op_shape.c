@@ -279,18 +279,19 @@ static nib_status eval_dropout(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0), *training = op_arg(c, 2), *ratio = op_arg(c, 1);
     op_dims dims = op_dims_of(x);
     uint8_t *mask;
-    bool drops = training && op_count(training->rank, training->dims) > 0 && *(const uint8_t *)training->data != 0;
+    bool drops = training && op_count(training->rank, training->dims) > 0 && op_number(training, 0) != 0;
     if (drops && !(ratio && op_count(ratio->rank, ratio->dims) > 0 && op_number(ratio, 0) == 0))
         return op_bad(c, NIB_UNSUPPORTED, "training mode");
+    if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
     OP_TRY(copy_as(c, &dims));
     nib_dtype dtype = op_since(c->node) < 10 ? x->dtype : NIB_DTYPE_BOOL;
     OP_TRY(op_out(c, 1, dtype, &dims, &mask));
     if (!mask) return NIB_OK;
     float one = 1;
     double wide = 1;
-    uint16_t half = base_f32_to_f16(1);
+    uint16_t half = dtype == NIB_DTYPE_F16 ? base_f32_to_f16(1) : base_f32_to_bf16(1);
     uint8_t truth = 1;
-    const void *element = dtype == NIB_DTYPE_F32 ? (void *)&one : dtype == NIB_DTYPE_F64 ? (void *)&wide : dtype == NIB_DTYPE_F16 ? (void *)&half : &truth;
+    const void *element = dtype == NIB_DTYPE_F32 ? (void *)&one : dtype == NIB_DTYPE_F64 ? (void *)&wide : dtype == NIB_DTYPE_BOOL ? (void *)&truth : &half;
     op_fill(mask, element, op_count(dims.rank, dims.d), op_size(dtype));
     return NIB_OK;
 }

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table's order, and nodes that no exporter writes: every operator of the default domain with missing inputs, wrong
+ * types, wrong ranks, empty, huge and lying tensors. Whatever comes back must be a status; the sanitizers watch the rest.
+ */
+#include "../../src/op/op_local.h"
+#include "op/op_nib.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+static const op *const all[] = {op_family_binary, op_family_unary,   op_family_logic,  op_family_cast,  op_family_shape,  op_family_constant, op_family_move,
+                                op_family_slice,  op_family_gather,  op_family_scatter, op_family_reduce, op_family_order, op_family_matmul,  op_family_norm,
+                                op_family_quant};
+
+static void rows_are_found(void **state) {
+    (void)state;
+    for (size_t f = 0; f < BASE_COUNT(all); f++)
+        for (const op *o = all[f]; o->name; o++) {
+            assert_ptr_equal(op_find(o->domain, o->name, o->since), o);
+            assert_true(o->infer && o->eval);
+            if (o[1].name && strcmp(o->name, o[1].name) == 0) assert_ptr_equal(op_find(o->domain, o->name, o[1].since - 1), o);
+        }
+    assert_null(op_find("", "Add", 6));
+    assert_null(op_find("", "NoSuchOperator", 20));
+    assert_ptr_equal(op_find("ai.onnx", "Add", 20), op_find("", "Add", 13));
+}
+
+/* A small generator: the same cases on every machine. */
+static uint32_t next(uint32_t *s) {
+    *s ^= *s << 13;
+    *s ^= *s >> 17;
+    *s ^= *s << 5;
+    return *s;
+}
+
+static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64, NIB_DTYPE_F16, NIB_DTYPE_I64, NIB_DTYPE_I32, NIB_DTYPE_I8, NIB_DTYPE_U8, NIB_DTYPE_U64, NIB_DTYPE_BOOL, NIB_DTYPE_I4};
+static const int64_t sizes[] = {0, 1, 2, 3, 4, 1, 2, 3};
+static const int64_t numbers[] = {0, 1, -1, 2, 3, -2, INT64_MIN, INT64_MAX, INT32_MAX, (int64_t)1 << 40, -7, 4};
+
+static graph_tensor *random_tensor(base_arena *arena, uint32_t *seed, bool list) {
+    graph_tensor *t = base_arena_calloc(arena, 1, sizeof *t);
+    t->dtype = list ? NIB_DTYPE_I64 : types[next(seed) % BASE_COUNT(types)];
+    t->rank = list ? (int)(next(seed) % 2) : (int)(next(seed) % 5);
+    for (int i = 0; i < t->rank; i++) t->dims[i] = sizes[next(seed) % BASE_COUNT(sizes)];
+    int64_t n = graph_tensor_elements(t);
+    t->bytes = graph_type_bytes(t->dtype, (size_t)n);
+    t->data = base_arena_alloc(arena, t->bytes + 1);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t v = numbers[next(seed) % BASE_COUNT(numbers)];
+        size_t size = op_size(t->dtype);
+        if (t->dtype == NIB_DTYPE_BOOL) v &= 1;
+        if (t->dtype == NIB_DTYPE_F32) ((float *)t->data)[i] = (float)v;
+        else if (t->dtype == NIB_DTYPE_F64) ((double *)t->data)[i] = (double)v;
+        else if (size) memcpy((char *)t->data + (size_t)i * size, &v, size);
+    }
+    if (next(seed) % 40 == 0 && t->rank > 0) t->dims[0] = (int64_t)1 << 61; /* a shape that its bytes do not hold */
+    if (next(seed) % 40 == 0 && t->rank > 0) t->dims[0] = -5;
+    return t;
+}
+
+static void random_attributes(graph_node *n, uint32_t *seed) {
+    static const char *const names[] = {"axis", "keepdims", "transA", "transB", "to", "k", "upper", "num_groups", "batch_dims", "block_size", "p", "start", "end", "dtype", "largest", "num_outputs"};
+    static const char *const lists[] = {"axes", "perm", "pads", "starts", "ends", "split"};
+    for (int k = 0; k < 3; k++) graph_set_int(n, names[next(seed) % BASE_COUNT(names)], numbers[next(seed) % BASE_COUNT(numbers)]);
+    if (next(seed) % 3 == 0) {
+        int64_t v[4];
+        for (int i = 0; i < 4; i++) v[i] = numbers[next(seed) % BASE_COUNT(numbers)];
+        graph_set_ints(n, lists[next(seed) % BASE_COUNT(lists)], v, next(seed) % 5);
+    }
+}
+
+static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
+    base_heap heap;
+    graph *g;
+    nib_error err = {0};
+    base_heap_init(&heap, NULL);
+    assert_int_equal(graph_create(&heap, &g, &err), NIB_OK);
+    graph_value *in[8] = {0}, *out[4];
+    graph_tensor *given[8] = {0};
+    int n_in = (int)(next(seed) % 6), n_out = 1 + (int)(next(seed) % 3);
+    if (next(seed) % 8) n_in = o->max_in == INT_MAX ? o->min_in + (int)(next(seed) % 3) : o->min_in + (int)(next(seed) % (uint32_t)(o->max_in - o->min_in + 1));
+    if (next(seed) % 8 && o->n_out > 0 && n_out > o->n_out) n_out = o->n_out;
+    bool constants = next(seed) % 2;
+    for (int i = 0; i < n_in; i++) {
+        if (next(seed) % 16 == 0) continue;
+        given[i] = i > 0 && given[0] && next(seed) % 2 ? given[0] : random_tensor(g->arena, seed, i > 0 && next(seed) % 2);
+        bool honest = given[i]->rank == 0 || (given[i]->dims[0] >= 0 && given[i]->dims[0] < 100);
+        in[i] = constants && honest ? graph_add_constant(g, NULL, given[i], false) : graph_add_value(g, NULL);
+        if (in[i]->constant) continue;
+        in[i]->type = (graph_type){.dtype = given[i]->dtype, .rank = given[i]->rank};
+        for (int k = 0; k < given[i]->rank; k++) in[i]->type.dims[k] = next(seed) % 2 ? graph_dim_const(g->symbols, given[i]->dims[k]) : graph_dim_symbol(g->symbols, "n");
+    }
+    for (int i = 0; i < n_out; i++) {
+        out[i] = graph_add_value(g, NULL);
+        out[i]->type.rank = -1;
+    }
+    assert_int_equal(graph_set_opset(g, "", o->since, &err), NIB_OK);
+    graph_node *n = graph_add_node(g, NULL, "", o->name, "hostile", in, n_in, out, n_out);
+    random_attributes(n, seed);
+    op_resolve(g);
+    op_infer_graph(g, &err);
+    op_rows_of(n);
+    kernels table;
+    memset(&table, 0, sizeof table);
+    op_env *env = op_env_create(g, g->arena, 1 << 16, &table);
+    const graph_tensor *got;
+    for (int i = 0; i < n_in; i++)
+        if (in[i]) op_env_set(env, in[i], given[i]);
+    for (int i = 0; i < n_out; i++) {
+        nib_status status = op_env_get(env, out[i], &got, &err);
+        *evaluated += status == NIB_OK;
+        if (status != NIB_OK) assert_int_equal(err.status, status);
+    }
+    graph_free(g);
+    assert_int_equal(heap.current, 0);
+}
+
+static void nothing_crashes(void **state) {
+    (void)state;
+    uint32_t seed = 2463534242u;
+    int evaluated = 0;
+    for (size_t f = 0; f < BASE_COUNT(all); f++)
+        for (const op *o = all[f]; o->name; o++)
+            for (int i = 0; i < 300; i++) hostile_node(o, &seed, &evaluated);
+    print_message("%d outputs computed\n", evaluated);
+    assert_true(evaluated > 1000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_found), cmocka_unit_test(nothing_crashes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
