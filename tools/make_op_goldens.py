@@ -24,7 +24,7 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 warnings.filterwarnings("ignore")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MAX_BYTES = 6000
+MAX_BYTES = 7500
 # Training modes, types below a byte or with eight-bit floats, strings that are converted: not what eval promises.
 SKIP = re.compile(r"train|FLOAT8|float8|e4m3|e5m2|e8m0|int4|uint4|INT4|UINT4|INT2|int2|uint2|float4|FLOAT4|STRING|_string|sequence|optional|expanded|"
                   r"center_crop|batchnorm_.*training")

@@ -20,20 +20,20 @@
 /* ---- element types. X(NAME, stored type, arithmetic type, load, store, class); class F: floating point, I: signed,
  * U: unsigned. Half types compute in float. */
 #define OP_SAME(x) (x)
-#define OP_FLOATS(X)                                                                                                                      \
-    X(F32, float, float, OP_SAME, OP_SAME, F)                                                                                             \
-    X(F64, double, double, OP_SAME, OP_SAME, F)                                                                                           \
-    X(F16, uint16_t, float, base_f16_to_f32, base_f32_to_f16, F)                                                                          \
+#define OP_FLOATS(X)                                                                                                                       \
+    X(F32, float, float, OP_SAME, OP_SAME, F)                                                                                              \
+    X(F64, double, double, OP_SAME, OP_SAME, F)                                                                                            \
+    X(F16, uint16_t, float, base_f16_to_f32, base_f32_to_f16, F)                                                                           \
     X(BF16, uint16_t, float, base_bf16_to_f32, base_f32_to_bf16, F)
-#define OP_SIGNED(X)                                                                                                                      \
-    X(I8, int8_t, int64_t, OP_SAME, (int8_t), I)                                                                                          \
-    X(I16, int16_t, int64_t, OP_SAME, (int16_t), I)                                                                                       \
-    X(I32, int32_t, int64_t, OP_SAME, (int32_t), I)                                                                                       \
+#define OP_SIGNED(X)                                                                                                                       \
+    X(I8, int8_t, int64_t, OP_SAME, (int8_t), I)                                                                                           \
+    X(I16, int16_t, int64_t, OP_SAME, (int16_t), I)                                                                                        \
+    X(I32, int32_t, int64_t, OP_SAME, (int32_t), I)                                                                                        \
     X(I64, int64_t, int64_t, OP_SAME, OP_SAME, I)
-#define OP_UNSIGNED(X)                                                                                                                    \
-    X(U8, uint8_t, uint64_t, OP_SAME, (uint8_t), U)                                                                                       \
-    X(U16, uint16_t, uint64_t, OP_SAME, (uint16_t), U)                                                                                    \
-    X(U32, uint32_t, uint64_t, OP_SAME, (uint32_t), U)                                                                                    \
+#define OP_UNSIGNED(X)                                                                                                                     \
+    X(U8, uint8_t, uint64_t, OP_SAME, (uint8_t), U)                                                                                        \
+    X(U16, uint16_t, uint64_t, OP_SAME, (uint16_t), U)                                                                                     \
+    X(U32, uint32_t, uint64_t, OP_SAME, (uint32_t), U)                                                                                     \
     X(U64, uint64_t, uint64_t, OP_SAME, OP_SAME, U)
 #define OP_INTS(X) OP_SIGNED(X) OP_UNSIGNED(X)
 #define OP_NUMBERS(X) OP_FLOATS(X) OP_INTS(X)
@@ -71,7 +71,8 @@ typedef void op_loop(void *y, const void *const *x, const int64_t *step, int64_t
 void op_walk(const op_dims *out, void *y, size_t y_size, int n, const graph_tensor *const *x, op_loop *loop, const void *arg);
 
 /* Copies a strided view; strides in elements, may be 0 or negative. dst_strides NULL: dst is contiguous. */
-void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims, size_t size);
+void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims,
+             size_t size);
 void op_fill(void *dst, const void *element, int64_t count, size_t size);
 
 /* ---- axes. Attribute `name` where present, else input `index`; -1 elements: neither is there. */
@@ -95,14 +96,14 @@ nib_status op_infer_broadcast_as(op_infer *c, int first, int n, nib_dtype dtype)
 
 const char *op_name(const graph_node *n); /* the node's name, or its first output's, or its operator */
 
-#define OP_TRY(call)                                                                                                                      \
-    do {                                                                                                                                  \
-        nib_status op_try_status = (call);                                                                                                \
-        if (op_try_status != NIB_OK) return op_try_status;                                                                                \
+#define OP_TRY(call)                                                                                                                       \
+    do {                                                                                                                                   \
+        nib_status op_try_status = (call);                                                                                                 \
+        if (op_try_status != NIB_OK) return op_try_status;                                                                                 \
     } while (0)
 
 extern const op op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
-    op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[],
-    op_family_quant[];
+    op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
+    op_family_norm[], op_family_quant[], op_family_attention[];
 
 #endif
