@@ -6,16 +6,6 @@
  */
 #include "op_local.h"
 
-static void put(nib_dtype dtype, void *y, int64_t i, double v) {
-    switch (dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
-    case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
-        OP_FLOATS(CASE)
-#undef CASE
-    default: break;
-    }
-}
-
 /* [B, H, S, D] over a tensor of rank 4, or of rank 3 with `heads`. */
 typedef struct heads {
     const graph_tensor *t;
@@ -130,10 +120,10 @@ static void score_row(const attention *a, int64_t b, int64_t h, int64_t i, doubl
         double s = 0, bias = bias_of(a, b, h, i, j);
         for (int64_t d = 0; d < a->q.D; d++) s += element(&a->q, b, h, i, d) * joined(&a->past_k, &a->k, a->past, b, kv, j, d);
         s *= a->scale;
-        if (qk && a->mode == 0) put(dtype, qk, at + j, s);
+        if (qk && a->mode == 0) op_put(dtype, qk, at + j, s);
         if (a->softcap > 0) s = a->softcap * tanh(s / a->softcap);
-        if (qk && a->mode == 1) put(dtype, qk, at + j, s);
-        if (qk && a->mode == 2) put(dtype, qk, at + j, s + bias);
+        if (qk && a->mode == 1) op_put(dtype, qk, at + j, s);
+        if (qk && a->mode == 2) op_put(dtype, qk, at + j, s + bias);
         open = open || bias > -INFINITY;
         p[j] = bias > -INFINITY ? s + bias : -INFINITY;
         if (p[j] > most) most = p[j];
@@ -144,7 +134,7 @@ static void score_row(const attention *a, int64_t b, int64_t h, int64_t i, doubl
     }
     for (int64_t j = 0; j < a->total; j++) {
         p[j] = sum != 0 ? p[j] / sum : 0;
-        if (qk && a->mode == 3) put(dtype, qk, at + j, p[j]);
+        if (qk && a->mode == 3) op_put(dtype, qk, at + j, p[j]);
     }
 }
 
@@ -155,7 +145,7 @@ static nib_status present(op_eval *c, int output, const heads *old, const heads 
     int64_t n = y ? op_count(4, dims.d) : 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t row = i / now->D, j = row % total, h = row / total % now->H;
-        put(now->t->dtype, y, i, joined(old, now, past, row / total / now->H, h, j, i % now->D));
+        op_put(now->t->dtype, y, i, joined(old, now, past, row / total / now->H, h, j, i % now->D));
     }
     return NIB_OK;
 }
@@ -185,7 +175,7 @@ static nib_status eval_attention(op_eval *c) {
                     double sum = 0;
                     for (int64_t j = 0; j < a.total; j++)
                         if (p[j] != 0) sum += p[j] * joined(&a.past_v, &a.v, a.past, b, h / (a.q.H / a.k.H), j, d);
-                    put(dtype, y, flat ? ((b * a.q.S + i) * a.q.H + h) * a.v.D + d : row * a.v.D + d, sum);
+                    op_put(dtype, y, flat ? ((b * a.q.S + i) * a.q.H + h) * a.v.D + d : row * a.v.D + d, sum);
                 }
             }
     return NIB_OK;
@@ -240,7 +230,7 @@ static nib_status eval_rotary(op_eval *c) {
     int64_t half = turned / 2;
     int rank = ids ? 2 : 3;
     bool fits = cosine->rank == rank && sine->rank == rank && memcmp(cosine->dims, sine->dims, sizeof(int64_t) * (size_t)rank) == 0;
-    fits = fits && cosine->dims[rank - 1] == half && (ids || (cosine->dims[0] == v.B && cosine->dims[1] == v.S));
+    fits = fits && cosine->dims[rank - 1] == half && (ids || ((cosine->dims[0] == v.B || cosine->dims[0] == 1) && cosine->dims[1] == v.S));
     if (ids) fits = fits && ids->dtype == NIB_DTYPE_I64 && ids->rank == 2 && ids->dims[0] == v.B && ids->dims[1] == v.S;
     if (!fits) return op_bad(c, NIB_SHAPE, "caches or positions do not fit");
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
@@ -248,10 +238,11 @@ static nib_status eval_rotary(op_eval *c) {
     for (int64_t i = 0; i < n; i++) {
         int64_t b = i / v.b, s = i % v.b / v.s % v.S, d = i % v.D;
         if (d >= turned) {
-            put(x->dtype, y, i, op_number(x, i));
+            op_put(x->dtype, y, i, op_number(x, i));
             continue;
         }
-        int64_t row = b * v.S + s;
+        /* Exporters write one batch of angles for all texts. */
+        int64_t row = (!ids && cosine->dims[0] == 1 ? 0 : b) * v.S + s;
         if (ids) {
             row = op_index(ids, row);
             if (row < 0 || row >= cosine->dims[0])
@@ -261,7 +252,7 @@ static nib_status eval_rotary(op_eval *c) {
         int64_t k = interleaved ? d / 2 : d % half, other = interleaved ? (first ? i + 1 : i - 1) : first ? i + half : i - half;
         double cs = op_number(cosine, row * half + k), sn = op_number(sine, row * half + k), mine = op_number(x, i) * cs,
                theirs = op_number(x, other) * sn;
-        put(x->dtype, y, i, first ? mine - theirs : mine + theirs);
+        op_put(x->dtype, y, i, first ? mine - theirs : mine + theirs);
     }
     return NIB_OK;
 }

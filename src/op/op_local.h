@@ -60,9 +60,10 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data);
 const graph_tensor *op_arg(const op_eval *c, int i); /* input i; NULL if left out or absent */
 /* Input i as int64, from i32 or i64, at most `max` elements, rank 0 or 1. */
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
-nib_status op_read_int(op_eval *c, int i, int64_t *out); /* one element */
-int64_t op_index(const graph_tensor *t, int64_t i);      /* element i of an i32 or i64 tensor */
-double op_number(const graph_tensor *t, int64_t i);      /* element i of any numeric tensor; 0 for other types */
+nib_status op_read_int(op_eval *c, int i, int64_t *out);    /* one element */
+int64_t op_index(const graph_tensor *t, int64_t i);         /* element i of an i32 or i64 tensor */
+double op_number(const graph_tensor *t, int64_t i);         /* element i of any numeric tensor; 0 for other types */
+void op_put(nib_dtype dtype, void *y, int64_t i, double v); /* element i of a floating-point tensor */
 
 /* Runs `loop` over the innermost axis of everything that broadcasts to `out`. x[j] and step[j]: where operand j stands
  * and how many elements it moves per output element (0 or more); y is contiguous. */

@@ -6,16 +6,6 @@
  */
 #include "op_local.h"
 
-static void put(nib_dtype dtype, void *y, int64_t i, double v) {
-    switch (dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
-    case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
-        OP_FLOATS(CASE)
-#undef CASE
-    default: break;
-    }
-}
-
 static nib_status check_floats(op_eval *c, int n) {
     for (int i = 0; i < n; i++)
         if (op_arg(c, i) && !op_is_float(op_arg(c, i)->dtype))
@@ -41,7 +31,7 @@ static void soft_line(const graph_tensor *x, void *y, int64_t base, int64_t step
     double log_sum = how == SOFT_LOG ? log(sum) : 0;
     for (int64_t k = 0; k < n; k++) {
         double v = op_number(x, base + k * step) - most;
-        put(x->dtype, y, base + k * step, how == SOFT_HARD ? k == best : how == SOFT_LOG ? v - log_sum : exp(v) / sum);
+        op_put(x->dtype, y, base + k * step, how == SOFT_HARD ? k == best : how == SOFT_LOG ? v - log_sum : exp(v) / sum);
     }
 }
 
@@ -134,7 +124,7 @@ static nib_status eval_layer(op_eval *c, bool centred) {
             double v = (op_number(x, i) - mean) * inverse;
             if (scale.period) v *= op_number(&scale.t, i % scale.period);
             if (bias.period) v += op_number(&bias.t, i % bias.period);
-            put(op_arg(c, 1)->dtype, y, i, v);
+            op_put(op_arg(c, 1)->dtype, y, i, v);
         }
         if (mean_out) mean_out[r] = (float)mean;
         if (inverse_out) inverse_out[r] = (float)inverse;
@@ -177,7 +167,7 @@ static nib_status eval_lp(op_eval *c) {
             sum += p == 1 ? fabs(v) : v * v;
         }
         double norm = p == 1 ? sum : sqrt(sum);
-        for (int64_t k = 0; k < n; k++) put(x->dtype, y, base + k * inner, norm == 0 ? 0 : op_number(x, base + k * inner) / norm);
+        for (int64_t k = 0; k < n; k++) op_put(x->dtype, y, base + k * inner, norm == 0 ? 0 : op_number(x, base + k * inner) / norm);
     }
     return NIB_OK;
 }
@@ -206,7 +196,7 @@ static nib_status eval_batch_norm(op_eval *c) {
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = i / inner % channels;
         double v = (op_number(x, i) - op_number(op_arg(c, 3), k)) / sqrt(op_number(op_arg(c, 4), k) + epsilon);
-        put(x->dtype, y, i, v * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
+        op_put(x->dtype, y, i, v * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
     }
     return NIB_OK;
 }
@@ -234,7 +224,7 @@ static nib_status eval_group(op_eval *c, int64_t groups, bool per_group) {
         double inverse = 1 / sqrt(square / (double)n + epsilon);
         for (int64_t i = g * n; i < (g + 1) * n; i++) {
             int64_t k = per_group ? g % groups : i / inner % channels;
-            put(x->dtype, y, i, (op_number(x, i) - mean) * inverse * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
+            op_put(x->dtype, y, i, (op_number(x, i) - mean) * inverse * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
         }
     }
     return NIB_OK;

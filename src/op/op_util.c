@@ -143,6 +143,16 @@ double op_number(const graph_tensor *t, int64_t i) {
     }
 }
 
+void op_put(nib_dtype dtype, void *y, int64_t i, double v) {
+    switch (dtype) {
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
+        OP_FLOATS(CASE)
+#undef CASE
+    default: break;
+    }
+}
+
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count) {
     const graph_tensor *t = op_arg(c, i);
     *count = 0;
