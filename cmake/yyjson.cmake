@@ -12,5 +12,6 @@ else()
     message(FATAL_ERROR "yyjson is neither installed nor in ${NIB_YYJSON_DIR}. Run tools/setup build")
   endif()
   add_library(nib_yyjson_objects OBJECT ${NIB_YYJSON_DIR}/yyjson.c)
+  target_compile_definitions(nib_yyjson_objects PRIVATE yyjson_api=) # libnib exports nib_* only
   target_include_directories(nib_yyjson INTERFACE SYSTEM ${NIB_YYJSON_DIR})
 endif()

@@ -286,8 +286,21 @@ NIB_API nib_status nib_session_get_output(nib_session *session, const char *name
 
 /* ---------------------------------------------------------------- tensor files */
 
-/* Writes `rows` x `columns` floats as a NumPy .npy file (version 1.0, little endian, C order): whole or not at all. */
-NIB_API nib_status nib_npy_write_f32(const char *path, const float *data, int64_t rows, int64_t columns, nib_error *error);
+/* Files that appear under their name only when they are whole: written beside it, synced, renamed by commit. A file of that
+ * name that was there stays as it is until then. One thread at a time. */
+typedef struct nib_file nib_file;
+NIB_API nib_status nib_file_create(const char *path, nib_file **out, nib_error *error);
+NIB_API nib_status nib_file_write(nib_file *file, const void *bytes, size_t size, nib_error *error);
+NIB_API nib_status nib_file_commit(nib_file *file, nib_error *error); /* frees the file, on failure too */
+NIB_API void nib_file_abort(nib_file *file);                          /* leaves nothing behind; NULL is accepted */
+
+/* A NumPy .npy file (version 1.0, little endian, C order) of f32 [rows, columns], written row by row; the number of rows
+ * need not be known before. */
+typedef struct nib_npy nib_npy;
+NIB_API nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *error);
+NIB_API nib_status nib_npy_append(nib_npy *npy, const float *rows, int64_t count, nib_error *error); /* [count, columns] */
+NIB_API nib_status nib_npy_commit(nib_npy *npy, nib_error *error);
+NIB_API void nib_npy_abort(nib_npy *npy);
 
 /* ---------------------------------------------------------------- CPU */
 

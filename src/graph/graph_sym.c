@@ -335,6 +335,30 @@ bool graph_dim_eval(graph_dim d, const int64_t *values, int count, int64_t *out)
     return true;
 }
 
+static graph_dim copy_atom(graph_symtab *to, const atom *a) {
+    graph_dim x, y;
+    if (a->kind == ATOM_SYMBOL) return graph_dim_symbol(to, a->name);
+    x = graph_dim_copy(to, a->a);
+    y = graph_dim_copy(to, a->b);
+    switch (a->kind) {
+    case ATOM_DIV: return graph_dim_div(to, x, y);
+    case ATOM_MOD: return graph_dim_mod(to, x, y);
+    case ATOM_MIN: return graph_dim_min(to, x, y);
+    default: return graph_dim_max(to, x, y);
+    }
+}
+
+graph_dim graph_dim_copy(graph_symtab *to, graph_dim d) {
+    if (!d) return NULL;
+    graph_dim sum = graph_dim_const(to, 0);
+    for (int i = 0; i < d->count; i++) {
+        graph_dim product = graph_dim_const(to, d->terms[i].coefficient);
+        for (int k = 0; k < d->terms[i].degree; k++) product = graph_dim_mul(to, product, copy_atom(to, d->terms[i].atoms[k]));
+        sum = graph_dim_add(to, sum, product);
+    }
+    return sum;
+}
+
 void graph_dim_print(graph_dim d, base_str *out) {
     static const char *const names[] = {"", "div", "mod", "min", "max"};
     if (!d) {

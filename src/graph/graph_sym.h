@@ -48,6 +48,9 @@ int graph_symbol_index(graph_dim symbol); /* -1 if it is not a bare symbol */
 /* Evaluates with symbol i = values[i] for i < count; false if a symbol is GRAPH_UNBOUND, beyond count, or arithmetic overflows. */
 bool graph_dim_eval(graph_dim d, const int64_t *values, int count, int64_t *out);
 
+/* The same expression over the same names in another table. */
+graph_dim graph_dim_copy(graph_symtab *to, graph_dim d);
+
 /* Prints as in ONNX's textual syntax: 3, batch, (batch * seq), ?. */
 void graph_dim_print(graph_dim d, base_str *out);
 

@@ -24,18 +24,23 @@ void hf_weights_close(hf_weights *w);
 /* NULL if there is no tensor of that name. Its data points into the file. */
 const graph_tensor *hf_weights_find(const hf_weights *w, const char *name);
 size_t hf_weights_count(const hf_weights *w);
+/* Hands the files to the graph that points into them; hf_weights_close then leaves them open. */
+nib_status hf_weights_give_files(hf_weights *w, graph *g, nib_error *err);
 
 /* ---- model families */
 typedef struct hf_builder { /* what a family's build function gets */
     graph *g;
-    const yyjson_val *config;
+    yyjson_val *config;
     hf_weights *weights;
     const char *prefix; /* found in the weights' names: "", "bert.", ... */
+    nib_status status;  /* the first failure; after it every helper of hf_build.h does nothing */
     nib_error *err;
 } hf_builder;
 
 typedef struct hf_family {
-    const char *model_type; /* of config.json: "bert" */
+    const char *model_type;  /* of config.json: "bert" */
+    const char *probe;       /* a weight that all models of the family have, without prefix */
+    const char *prefixes[4]; /* what may stand before it, ends with NULL */
     nib_status (*build)(hf_builder *b);
 } hf_family;
 extern const hf_family hf_families[]; /* ends with a NULL model_type */
@@ -46,16 +51,16 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
 
 /* ---- settings */
 typedef struct hf_settings {
-    bool has_modules;        /* modules.json was there */
-    nib_pooling pooling;     /* NIB_POOLING_MODEL: nothing was said */
-    bool normalize;          /* a Normalize module is listed */
-    int64_t max_tokens;      /* 0: nothing was said */
-    bool lower_case;         /* do_lower_case of sentence_bert_config.json */
+    bool has_modules;                  /* modules.json was there */
+    nib_pooling pooling;               /* NIB_POOLING_MODEL: nothing was said */
+    bool normalize;                    /* a Normalize module is listed */
+    int64_t max_tokens;                /* 0: nothing was said */
+    bool lower_case;                   /* do_lower_case of sentence_bert_config.json */
     int64_t hidden, layers, positions; /* of config.json; 0 if unknown */
     char model_type[64];
     char architecture[96];
     char pooling_from[96], max_tokens_from[96]; /* "1_Pooling/config.json", ... or "" */
-    char unsupported[160]; /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
+    char unsupported[160];                      /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
 } hf_settings;
 
 /* Missing files are no error; malformed ones are (BAD_MODEL, naming the file). */

@@ -25,7 +25,7 @@
 
 typedef enum kernel_activation {
     KERNEL_ACT_NONE,
-    KERNEL_ACT_GELU_ERF,  /* 0.5 x (1 + erf(x / sqrt 2)), absolute error <= 1e-6 */
+    KERNEL_ACT_GELU_ERF,  /* 0.5 x (1 + erf(x / sqrt 2)), absolute error <= 1e-6 (beside the result's own rounding); 0 at -infinity */
     KERNEL_ACT_GELU_TANH, /* the tanh form, as its own function, not as an approximation of the above */
     KERNEL_ACT_TANH,
     KERNEL_ACT_SILU,
@@ -35,13 +35,13 @@ typedef enum kernel_activation {
 
 /* How a Linear kernel wants its weight: panels of `tile_n` columns, each [K][tile_n], the last one zero-padded. */
 typedef struct kernel_linear_args {
-    const float *x;      /* [M, K], rows x_stride elements apart */
+    const float *x; /* [M, K], rows x_stride elements apart */
     int64_t x_stride;
-    const void *w;       /* packed by `pack` */
-    const float *bias;   /* [N] or NULL; may be misaligned by less than 4 bytes' worth: read with memcpy or unaligned loads */
+    const void *w;         /* packed by `pack` */
+    const float *bias;     /* [N] or NULL; may be misaligned by less than 4 bytes' worth: read with memcpy or unaligned loads */
     const float *residual; /* [M, N], rows residual_stride apart, added last; or NULL */
     int64_t residual_stride;
-    float *y;            /* [M, N], rows y_stride apart; may be `residual` itself */
+    float *y; /* [M, N], rows y_stride apart; may be `residual` itself */
     int64_t y_stride;
     int64_t M, N, K;
     kernel_activation activation;
@@ -66,21 +66,22 @@ typedef struct kernel_linear {
  * begins at h * head_dim within the row. The design's page-table cache: old keys of the text lie in pages of `page` keys,
  * page p at cache_k + pages[p] * page_stride, key i within it at + i * cache_key_stride, head at + h * head_dim. */
 typedef struct kernel_attention_args {
-    const float *q;         /* row r: q + r * q_stride, [heads, head_dim] */
-    const float *k, *v;     /* new keys and values, row r, [kv_heads, head_dim] */
-    float *y;               /* row r: y + r * y_stride, [heads, head_dim] */
+    const float *q;     /* row r: q + r * q_stride, [heads, head_dim] */
+    const float *k, *v; /* new keys and values, row r, [kv_heads, head_dim] */
+    float *y;           /* row r: y + r * y_stride, [heads, head_dim] */
     int64_t q_stride, k_stride, v_stride, y_stride;
     int heads, kv_heads, head_dim; /* heads is a multiple of kv_heads: query head h uses kv head h / (heads / kv_heads) */
     float scale;
-    float softcap;          /* > 0: s = softcap * tanh(s / softcap) after scaling */
-    bool causal;            /* position of key <= position of query */
-    int64_t window_left, window_right; /* < 0: unlimited; else query position - window_left <= key position <= query position + window_right */
-    const int32_t *positions; /* [T] position of each batch row in its text, or NULL: kv_old + (row - first row of the text) */
+    float softcap;                     /* > 0: s = softcap * tanh(s / softcap) after scaling */
+    bool causal;                       /* position of key <= position of query */
+    int64_t window_left, window_right; /* < 0: unlimited; else query position - window_left <= key position <= query position
+        + window_right */
+    const int32_t *positions;          /* [T] position of each batch row in its text, or NULL: kv_old + (row - first row of the text) */
     /* Additive bias, or NULL: row r of the batch, head h, key j at
      * bias + text * bias_text_stride + h * bias_head_stride + (r - first row) * bias_row_stride + j. */
     const float *bias;
     int64_t bias_text_stride, bias_head_stride, bias_row_stride;
-    const float *sinks;     /* [heads] or NULL: one more logit per head that takes part in the softmax's sum only */
+    const float *sinks; /* [heads] or NULL: one more logit per head that takes part in the softmax's sum only */
     /* The cache; cache_k NULL: none. Positions of old keys are 0 .. kv_old - 1. */
     const float *cache_k, *cache_v;
     const int32_t *pages;
@@ -89,28 +90,32 @@ typedef struct kernel_attention_args {
 
 /* Ready-made instances of every task for one CPU. Row tasks work on rows [0, rows), row r at base + r * stride. */
 typedef struct kernels {
-    uint32_t isas; /* what it was made for */
+    uint32_t isas;                      /* what it was made for */
     const kernel_linear *linear_f32[4]; /* best first, reference last, NULL after the last */
 
-    /* Attention of query rows [row_lo, row_hi) (batch rows within the text) and head `head` of one text whose new keys are
-     * batch rows [first, first + n) and whose old keys number kv_old. A query that may look at no key gets a zero row.
+    /* Attention of query rows [row_lo, row_hi) (rows of the batch, first <= row_lo, row_hi <= first + n) and head `head` of one
+     * text whose new keys are batch rows [first, first + n) and whose old keys number kv_old. A query that may look at no key
+     * gets a zero row; a key that it may not look at has no influence, even if it holds NaN.
      * `scratch` has attention_scratch(head_dim) bytes, 64-aligned; memory does not depend on n. */
-    void (*attention_f32)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head, int64_t row_lo,
-                          int64_t row_hi, void *scratch);
+    void (*attention_f32)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
+                          int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_scratch)(int head_dim);
 
-    /* y = (x [+ residual] - mean) / sqrt(var + eps) * gamma + beta; beta may be NULL. sum_out (may be NULL) gets x + residual. */
-    void (*layer_norm_f32)(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma, const float *beta,
-                           float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out, int64_t sum_stride);
+    /* y = (x [+ residual] - mean) / sqrt(var + eps) * gamma + beta; beta may be NULL. sum_out (may be NULL) gets x + residual.
+     * y and sum_out may each be x or residual, with the same stride. */
+    void (*layer_norm_f32)(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
+                           const float *beta, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out,
+                           int64_t sum_stride);
     /* y = (x [+ residual]) / sqrt(mean(x^2) + eps) * gamma */
-    void (*rms_norm_f32)(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma, float eps, int64_t rows,
-                         int64_t columns, float *y, int64_t y_stride, float *sum_out, int64_t sum_stride);
+    void (*rms_norm_f32)(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma, float eps,
+                         int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out, int64_t sum_stride);
     void (*softmax_f32)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
     void (*activation_f32)(kernel_activation activation, const float *x, int64_t n, float *y); /* y may be x */
     void (*add_f32)(const float *a, const float *b, int64_t n, float *y);                      /* y may be a or b */
     void (*mul_f32)(const float *a, const float *b, int64_t n, float *y);
     void (*scale_f32)(const float *a, float s, int64_t n, float *y);
-    /* y[columns] = sum (or element-wise maximum) over rows of x, optionally each times weight[r]; rows are added in order r = 0, 1, ... */
+    /* y[columns] = sum (or element-wise maximum) over rows of x, optionally each times weight[r]; rows are added in order r = 0, 1, ...
+     * No rows give 0. A NaN in a column makes its maximum NaN. */
     void (*row_sum_f32)(const float *x, int64_t x_stride, const float *weight, int64_t rows, int64_t columns, float *y);
     void (*row_max_f32)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
     /* y = x / max(||x||_2, eps), eps 1e-12; a zero row stays zero. y may be x. */

@@ -11,7 +11,7 @@
 #define MOVED_LIMIT 65536 /* bytes: larger results of pure data movement or widening are not folded */
 
 static bool moves_data(const graph_node *n) {
-    static const char *const ops[] = {"Transpose", "Expand", "Tile", "ConstantOfShape", "Cast", "Identity", "DequantizeLinear", "Range", "EyeLike"};
+    static const char *const ops[] = {"Transpose", "Expand", "Tile", "ConstantOfShape", "Identity", "DequantizeLinear", "Range", "EyeLike"};
     for (size_t i = 0; i < BASE_COUNT(ops); i++)
         if (graph_is_op(n, "", ops[i])) return true;
     return false;
@@ -54,11 +54,13 @@ static nib_status fold_value(pass_context *ctx, graph_value *v, const graph_tens
 /* Evaluates a node on constants. A failing eval is no error here: the node stays and fails, or not, when it runs. */
 static nib_status fold_node(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
-    size_t bytes = result_bytes(n);
-    if (bytes != SIZE_MAX && (bytes > ctx->fold_limit || (moves_data(n) && bytes > MOVED_LIMIT))) return NIB_OK;
+    size_t bytes = result_bytes(n), limit = ctx->fold_limit;
+    /* A Cast is at most eight times the bytes of the file; a half-precision weight must become f32 once, not in every run. */
+    if (graph_is_op(n, "", "Cast")) limit = SIZE_MAX;
+    if (bytes != SIZE_MAX && (bytes > limit || (moves_data(n) && bytes > MOVED_LIMIT))) return NIB_OK;
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);
-    op_env *env = op_env_create(ctx->g, &arena, ctx->fold_limit, ctx->kernels);
+    op_env *env = op_env_create(ctx->g, &arena, limit, ctx->kernels);
     if (!env) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while folding");
     for (int i = 0; i < n->n_outputs; i++) {
         const graph_tensor *t;

@@ -16,6 +16,7 @@ typedef struct pass_row {
 
 static const pass_row simplify[] = {
     {"fold", pass_fold, 1},
+    {"shape", pass_shape, 1},
     {"clean", pass_clean, 1},
     {"transpose", pass_transpose, 1},
 };

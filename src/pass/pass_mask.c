@@ -85,7 +85,7 @@ static void *fill(base_arena *arena, const graph_value *v, const graph_value *ma
     char *data = base_arena_calloc(arena, (size_t)(B * S), width ? width : 1);
     for (int64_t i = 0; data && i < B * S; i++) {
         /* What is not the mask must not matter: it differs between the two variants of each sample. */
-        int64_t x = v == mask ? sample_mask(kind, i / S, i % S, S) : (i * 5 + variant * 3) % 7 % 2 + (v->type.dtype == NIB_DTYPE_BOOL ? 0 : variant);
+        int64_t x = v == mask ? sample_mask(kind, i / S, i % S, S) : (i * 5 + variant * 3) % 7 % 2;
         int32_t narrow = (int32_t)x;
         float real = (float)x;
         if (v->type.dtype == NIB_DTYPE_I64) memcpy(data + (size_t)i * 8, &x, 8);

@@ -47,14 +47,11 @@ static bool can_be_packed(const packing *p, const graph_value *v) {
     return b && s;
 }
 
+/* Ids that broadcast to the grid: that they do is what the sum's shape says; at a size where they do not (more tokens than
+ * positions), Expand fails as the sum would have. */
 static bool packs_embed(const packing *p, const graph_node *n) {
-    for (int i = 0; i < n->n_inputs; i += 2) {
-        const graph_type *t = &n->inputs[i].value->type;
-        int64_t d;
-        for (int k = 0; k < t->rank; k++)
-            if (t->dims[k] != (t->rank - k == 2 ? p->b : p->s) && !(graph_dim_is_const(t->dims[k], &d) && d == 1)) return false;
-        if (t->rank > 2) return false;
-    }
+    for (int i = 0; i < n->n_inputs; i += 2)
+        if (n->inputs[i].value->type.rank > 2) return false;
     return on_grid(p, n->outputs[0]);
 }
 
@@ -110,14 +107,20 @@ static bool is_mask_of(pass_context *ctx, graph_value *mask, char *why, size_t c
 }
 
 static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
-    snprintf(why, capacity, "no input of shape [batch, seq] is read by an attention");
+    char reason[360];
+    size_t noted = ctx->notes ? ctx->notes->text.length : 0;
+    snprintf(why, capacity, "no input of shape [batch, seq] is known as the padding mask of every attention");
     for (int i = 0; i < ctx->g->n_inputs; i++) {
         graph_value *v = ctx->g->inputs[i];
         if (!is_candidate(v)) continue;
         bool read = false;
         for (graph_node *n = ctx->g->first; n && !read; n = n->next)
             read = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 && n->inputs[3].value && pass_needs(n->inputs[3].value, v);
-        if (read && is_mask_of(ctx, v, why, capacity)) return v;
+        if (read && is_mask_of(ctx, v, reason, sizeof reason)) {
+            if (ctx->notes) ctx->notes->text.length = noted; /* why others are not it matters only where none is */
+            return v;
+        }
+        if (read) pass_note(ctx, "%s", reason);
     }
     return NULL;
 }

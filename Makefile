@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# Thin fronts over CMake presets (CMakePresets.json) and ctest. `make help` lists them.
+SHELL := /bin/bash
+MODEL := models/all-MiniLM-L6-v2
+JOBS ?= $(shell nproc)
+
+.PHONY: all help run test test-build test-isa test-all lint install clean cov debug asan ubsan tsan aarch64 real
+
+all: build/build.ninja ## build nib (library and command) into build/
+	@ninja -C build -j$(JOBS) | tail -n 1
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
+
+build/build.ninja: CMakeLists.txt CMakePresets.json
+	@tools/setup build
+	@cmake --preset release $(CMAKE_ARGS) | tail -n 1
+
+$(MODEL)/model.safetensors:
+	@tools/setup model
+
+run: all $(MODEL)/model.safetensors ## build, fetch the real model, embed a few sentences
+	build/nib embed --model $(MODEL) --similarity 'A nib is the tip of a pen.' 'The point you write with.' 'Stocks fell sharply on Friday.'
+
+# A tree of a preset: configured once, then built.
+build/%/build.ninja: CMakeLists.txt test/CMakeLists.txt CMakePresets.json
+	@tools/setup test
+	@cmake --preset $* $(CMAKE_ARGS) | tail -n 1
+
+test-build: ## build the tests into build/test
+	@tools/setup test
+	@cmake --preset release $(CMAKE_ARGS) | tail -n 1
+	@ninja -C build -j$(JOBS) | tail -n 1
+
+# Every instruction set below the machine's own; the kernel checker loops over them itself.
+test-isa: test-build
+	@for isa in $$(python3 tools/isas.py build/nib); do echo "== NIB_CPU=$$isa"; \
+	  NIB_CPU=$$isa ctest --test-dir build --output-on-failure -j$(JOBS) -E checkkernel || exit 1; done
+
+test: $(MODEL)/model.safetensors test-build ## install what tests need, run them all: release, each NIB_CPU, sanitizers, aarch64
+	ctest --preset release -j$(JOBS)
+	@$(MAKE) --no-print-directory test-isa asan aarch64
+
+asan ubsan tsan debug coverage: %: build/%/build.ninja ## the tests in that preset (asan is address + undefined)
+	@ninja -C build/$@ -j$(JOBS) | tail -n 1
+	ctest --preset $@ -j$(JOBS)
+
+aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
+	@ninja -C build/aarch64 -j$(JOBS) | tail -n 1
+	ctest --preset aarch64 -j$(JOBS)
+
+test-all: test ubsan tsan ## all presets
+
+cov: coverage ## line coverage of the unit tests
+	@python3 -m gcovr --version >/dev/null 2>&1 || { echo "gcovr is needed: pip install gcovr"; exit 1; }
+	python3 -m gcovr --root . --filter src/ build/coverage
+
+lint: ## the include table, headers on their own, warnings as errors with gcc and clang, formatting of scripts
+	@tools/setup test
+	@tools/setup lint
+	tools/lint
+
+install: all ## install library, header, CMake package, pkg-config file, command (PREFIX, DESTDIR)
+	cmake --install build $(if $(PREFIX),--prefix $(PREFIX))
+
+clean: ## remove build/
+	rm -rf build

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command `nib`: a table of verbs over the public API. Exit codes: 0 done, 1 the work failed, 2 the command line or a
+ * named file is wrong.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <nib/nib.h>
+#include <stdbool.h>
+
+typedef struct cli_verb {
+    const char *name, *line; /* one line for `nib --help` */
+    const char *help;        /* `nib VERB --help`: usage, options, examples */
+    int (*run)(int argc, char **argv);
+} cli_verb;
+
+extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize;
+
+/* What model options look like on every command line that opens one. */
+typedef struct cli_model {
+    const char *path;
+    nib_model_options options;
+    nib_runtime_options runtime;
+    bool quiet;
+} cli_model;
+
+/* Options shared by the verbs; each verb adds its own and passes all to getopt_long. */
+#define CLI_MODEL_OPTIONS                                                                                     \
+    {"model", required_argument, NULL, 'm'}, {"threads", required_argument, NULL, 't'}, {"max-tokens", required_argument, NULL, 'x'}, \
+        {"precision", required_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'}, {"output-name", required_argument, NULL, 'n'}, \
+        {"pooling", required_argument, NULL, 'P'}, {"normalize", required_argument, NULL, 'N'}, {"memory", required_argument, NULL, 'M'},   \
+        {"batch-tokens", required_argument, NULL, 'B'}, {"help", no_argument, NULL, 'h'}
+
+#define CLI_MODEL_HELP                                                                                        \
+    "  --model PATH         folder as on Hugging Face, or an .onnx file\n"                                    \
+    "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"        \
+    "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                 \
+    "  --precision P        f32 or auto (default: the file's own; a named one is obeyed or refused)\n"            \
+    "  --device D           cpu\n"                                                                             \
+    "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                      \
+    "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"     \
+    "  --normalize yes|no   vectors of length 1 (default: what the model says)\n"                                 \
+    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n"                   \
+    "  --memory SIZE        ceiling, such as 500M or 2G; mapped files do not count\n"
+
+void cli_model_defaults(cli_model *m);
+/* Takes one option of CLI_MODEL_OPTIONS. Returns 0; 2 with a message if its value is wrong; -1 if it is not one of them. */
+int cli_model_option(cli_model *m, int option, const char *value);
+/* Opens the model; on failure prints why and returns 2 (the path or an option is wrong) or 1. */
+int cli_model_open(const cli_model *m, nib_model **out);
+
+/* "nib: MESSAGE" on standard error, with node and byte offset; returns the exit code for the status. */
+int cli_fail(const nib_error *error);
+/* Usage error: message and a hint at --help; returns 2. */
+int cli_usage(const cli_verb *verb, const char *format, ...);
+
+#endif

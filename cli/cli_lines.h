@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Lines of a file, a pipe or a terminal, in batches. A batch ends when it is full or when the input pauses: somebody who
+ * feeds a line and waits gets an answer, somebody who feeds a million gets full batches.
+ */
+#ifndef CLI_LINES_H
+#define CLI_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct cli_lines cli_lines;
+
+/* path "-": standard input. NULL with *reason set on failure. */
+cli_lines *cli_lines_open(const char *path, const char **reason);
+void cli_lines_close(cli_lines *l);
+
+/* The next batch: up to `most` lines without their newline (nor a \r before it), valid until the next call. Returns how many, 0 at
+ * the end, -1 on a read error with *reason set. The last line need not end with a newline. */
+long cli_lines_next(cli_lines *l, size_t most, const char *const **texts, const size_t **lengths, const char **reason);
+
+/* Bytes read so far, and the file's size (0 if it is not known). */
+void cli_lines_progress(const cli_lines *l, unsigned long long *done, unsigned long long *total);
+
+#endif

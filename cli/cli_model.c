@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The options that every verb with a model shares. In: option letters and values. Out: an open model, or a message.
+ */
+#include "cli.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void log_line(void *user, nib_log_level level, const char *message) {
+    if (level <= NIB_LOG_WARN) fprintf(stderr, "nib: %s\n", message);
+}
+
+void cli_model_defaults(cli_model *m) {
+    memset(m, 0, sizeof *m);
+    nib_model_defaults(&m->options);
+    nib_runtime_defaults(&m->runtime);
+    m->runtime.log = log_line;
+}
+
+static int wrong(const char *option, const char *value, const char *want) {
+    fprintf(stderr, "nib: --%s %s: it takes %s\n", option, value, want);
+    return 2;
+}
+
+static bool whole_number(const char *text, long long least, long long most, long long *out) {
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return *text && *end == 0 && errno == 0 && *out >= least && *out <= most;
+}
+
+/* 500M, 2G, 123456 */
+static bool size_of(const char *text, size_t *out) {
+    char *end;
+    errno = 0;
+    double n = strtod(text, &end);
+    double unit = *end == 'K' || *end == 'k' ? 1024.0 : *end == 'M' ? 1048576.0 : *end == 'G' ? 1073741824.0 : 1;
+    if (unit > 1) end++;
+    if (end == text || *end || !(n > 0) || n * unit > 1e18) return false;
+    *out = (size_t)(n * unit);
+    return true;
+}
+
+/* The position of text in a list of names, -1 if it is not there. */
+static int one_of(const char *text, const char *const *names, int n) {
+    for (int i = 0; i < n; i++)
+        if (names[i] && strcmp(text, names[i]) == 0) return i;
+    return -1;
+}
+
+int cli_model_option(cli_model *m, int option, const char *value) {
+    static const char *const precisions[] = {NULL, "auto", "f32", "bf16", "f16", "q8", "q4"};
+    static const char *const poolings[] = {NULL, "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
+    long long n;
+    int at;
+    switch (option) {
+    case 'm': m->path = value; return 0;
+    case 'd': m->options.device = value; return 0;
+    case 'n': m->options.output_name = value; return 0;
+    case 't':
+        if (!whole_number(value, 1, 1024, &n)) return wrong("threads", value, "a number from 1 to 1024");
+        m->runtime.threads = (int)n;
+        return 0;
+    case 'x':
+        if (!whole_number(value, 1, 1 << 30, &n)) return wrong("max-tokens", value, "a positive number");
+        m->options.max_tokens = n;
+        return 0;
+    case 'B':
+        if (!whole_number(value, 1, 1 << 30, &n)) return wrong("batch-tokens", value, "a positive number");
+        m->options.batch_tokens = n;
+        return 0;
+    case 'p':
+        if ((at = one_of(value, precisions, 7)) < 0) return wrong("precision", value, "auto, f32, bf16, f16, q8 or q4");
+        m->options.precision = (nib_precision)at;
+        return 0;
+    case 'P':
+        if ((at = one_of(value, poolings, 8)) < 0) return wrong("pooling", value, "mean, cls, max, last, mean_sqrt_len, weighted_mean or none");
+        m->options.pooling = (nib_pooling)at;
+        return 0;
+    case 'N':
+        if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0) return wrong("normalize", value, "yes or no");
+        m->options.normalize = value[0] == 'y';
+        return 0;
+    case 'M':
+        if (!size_of(value, &m->runtime.memory_limit)) return wrong("memory", value, "a size such as 500M or 2G");
+        return 0;
+    default: return -1;
+    }
+}
+
+int cli_fail(const nib_error *error) {
+    fprintf(stderr, "nib: %s", error->message);
+    if (error->node[0]) fprintf(stderr, " (node %s)", error->node);
+    if (error->offset >= 0) fprintf(stderr, " (at byte %lld)", (long long)error->offset);
+    fputc('\n', stderr);
+    switch (error->status) {
+    case NIB_INVALID_ARGUMENT:
+    case NIB_NOT_FOUND:
+    case NIB_BAD_MODEL:
+    case NIB_BAD_TOKENIZER:
+    case NIB_UNSUPPORTED: return 2;
+    default: return 1;
+    }
+}
+
+int cli_usage(const cli_verb *verb, const char *format, ...) {
+    va_list args;
+    fprintf(stderr, "nib %s: ", verb->name);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "; nib %s --help shows how\n", verb->name);
+    return 2;
+}
+
+int cli_model_open(const cli_model *m, nib_model **out) {
+    nib_error error;
+    nib_runtime *runtime = NULL;
+    nib_model_options options = m->options;
+    *out = NULL;
+    if (nib_runtime_create(&m->runtime, &runtime, &error) != NIB_OK) return cli_fail(&error);
+    options.runtime = runtime;
+    int code = nib_model_open(m->path, &options, out, &error) == NIB_OK ? 0 : cli_fail(&error);
+    nib_runtime_free(runtime); /* the model has a reference of its own */
+    return code;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's files: bytes and .npy. In: rows of floats. Out: a file that is whole.
+ *
+ * NumPy's format 1.0 (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html): magic, version, length of
+ * the header, a header that is a Python dict padded with spaces so that data begins at a multiple of 64, data. The header is
+ * written with room for any row count first and completed at the end.
+ */
+#include "base/base_file.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NPY_HEADER 128
+
+/* Both hold a heap of their own: files belong to no runtime. */
+struct nib_file {
+    base_heap heap;
+    base_writer *writer;
+};
+
+struct nib_npy {
+    nib_file *file;
+    int64_t rows, columns;
+};
+
+nib_status nib_file_create(const char *path, nib_file **out, nib_error *err) {
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the file");
+    *out = NULL;
+    if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was named");
+    nib_file *f = calloc(1, sizeof *f);
+    if (!f) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    base_heap_init(&f->heap, NULL);
+    nib_status status = base_writer_open(&f->heap, path, &f->writer, err);
+    if (status == NIB_OK) *out = f;
+    else free(f);
+    return status;
+}
+
+nib_status nib_file_write(nib_file *f, const void *bytes, size_t size, nib_error *err) {
+    if (!f || (!bytes && size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "file and bytes must be given");
+    return base_writer_write(f->writer, bytes, size, err);
+}
+
+nib_status nib_file_commit(nib_file *f, nib_error *err) {
+    if (!f) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was given");
+    nib_status status = base_writer_commit(f->writer, err);
+    free(f);
+    return status;
+}
+
+void nib_file_abort(nib_file *f) {
+    if (!f) return;
+    base_writer_abort(f->writer);
+    free(f);
+}
+
+static nib_status write_header(nib_npy *n, nib_error *err) {
+    char header[NPY_HEADER];
+    memset(header, ' ', sizeof header);
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    header[8] = (char)((NPY_HEADER - 10) & 0xff);
+    header[9] = (char)((NPY_HEADER - 10) >> 8);
+    char text[NPY_HEADER];
+    int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld, %lld), }", (long long)n->rows, (long long)n->columns);
+    memcpy(header + 10, text, (size_t)length);
+    header[NPY_HEADER - 1] = '\n';
+    return nib_file_write(n->file, header, sizeof header, err);
+}
+
+nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_npy *n = NULL;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the file");
+    *out = NULL;
+    if (columns < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "columns is negative");
+    n = calloc(1, sizeof *n);
+    if (!n) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    n->columns = columns;
+    NIB_TRY(nib_file_create(path, &n->file, err));
+    NIB_TRY(write_header(n, err));
+    *out = n;
+    return NIB_OK;
+fail:
+    nib_npy_abort(n);
+    return status;
+}
+
+nib_status nib_npy_append(nib_npy *n, const float *rows, int64_t count, nib_error *err) {
+    if (!n || count < 0 || (!rows && count)) return base_error_set(err, NIB_INVALID_ARGUMENT, "file and rows must be given");
+    n->rows += count;
+    return nib_file_write(n->file, rows, (size_t)count * (size_t)n->columns * sizeof(float), err);
+}
+
+nib_status nib_npy_commit(nib_npy *n, nib_error *err) {
+    nib_status status = NIB_OK;
+    if (!n) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was given");
+    NIB_TRY(base_writer_rewind(n->file->writer, err));
+    NIB_TRY(write_header(n, err));
+    status = nib_file_commit(n->file, err);
+    n->file = NULL;
+fail:
+    nib_npy_abort(n);
+    return status;
+}
+
+void nib_npy_abort(nib_npy *n) {
+    if (!n) return;
+    nib_file_abort(n->file);
+    free(n);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's runtimes, models and embeddings: arguments are checked here, everything else happens behind. An option struct of
+ * an older caller is shorter: what it does not have is the default.
+ */
+#include "task/task.h"
+#include <string.h>
+
+/* Copies what the caller's struct has over the defaults; false if `size` makes no sense. */
+static bool take_options(void *into, size_t full, const void *from, size_t size) {
+    if (size < sizeof(size_t) || size > full) return false;
+    memcpy(into, from, size);
+    return true;
+}
+
+void nib_runtime_defaults(nib_runtime_options *o) {
+    memset(o, 0, sizeof *o);
+    o->size = sizeof *o;
+}
+
+nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *err) {
+    nib_runtime_options o;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the runtime");
+    *out = NULL;
+    nib_runtime_defaults(&o);
+    if (options && !take_options(&o, sizeof o, options, options->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if (o.threads < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "threads is negative");
+    return base_runtime_create(&o, out, err);
+}
+
+void nib_runtime_free(nib_runtime *runtime) { base_runtime_release(runtime); }
+
+void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out) {
+    const base_heap *h = &runtime->heap;
+    out->current = atomic_load((_Atomic size_t *)(uintptr_t)&h->current);
+    out->peak = atomic_load((_Atomic size_t *)(uintptr_t)&h->peak);
+    out->allocations = atomic_load((_Atomic uint64_t *)(uintptr_t)&h->allocations);
+}
+
+void nib_model_defaults(nib_model_options *o) {
+    memset(o, 0, sizeof *o);
+    o->size = sizeof *o;
+    o->normalize = -1;
+}
+
+nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+    nib_model_options o;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the model");
+    *out = NULL;
+    if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
+    nib_model_defaults(&o);
+    if (options && !take_options(&o, sizeof o, options, options->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if ((unsigned)o.pooling > NIB_POOLING_LAST || (unsigned)o.precision > NIB_PRECISION_Q4 || o.max_tokens < 0 || o.batch_tokens < 0)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    return model_open(path, &o, out, err);
+}
+
+nib_model *nib_model_retain(nib_model *model) { return model ? model_retain(model) : NULL; }
+void nib_model_free(nib_model *model) { model_release(model); }
+int64_t nib_model_dim(const nib_model *model) { return model ? model->dim : 0; }
+int64_t nib_model_max_tokens(const nib_model *model) { return model ? model->max_tokens : 0; }
+
+nib_status nib_model_describe(const nib_model *model, char *buffer, size_t capacity, size_t *length) {
+    base_str s;
+    if (!model || (!buffer && capacity)) return NIB_INVALID_ARGUMENT;
+    base_str_init(&s, &model->runtime->heap);
+    model_describe(model, &s);
+    nib_status status = base_str_export(&s, buffer, capacity, length);
+    base_str_free(&s);
+    return status;
+}
+
+nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *err) {
+    base_str s;
+    nib_status status = NIB_OK;
+    const model_program *program;
+    if (!model || (!buffer && capacity)) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model or no buffer");
+    base_str_init(&s, &model->runtime->heap);
+    program = &model->task;
+    if (!program->p) NIB_TRY(model_exact(model, &program, err));
+    base_str_add(&s, program->notes);
+    plan_explain(program->p, &s);
+    NIB_TRY(base_str_export(&s, buffer, capacity, length));
+fail:
+    base_str_free(&s);
+    return status;
+}
+
+void nib_embed_defaults(nib_embed_options *o) {
+    memset(o, 0, sizeof *o);
+    o->size = sizeof *o;
+}
+
+nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
+    nib_embed_options o;
+    nib_embed_defaults(&o);
+    if (options && !take_options(&o, sizeof o, options, options->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if (!model || (n && (!texts || !out))) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
+    if (o.max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
+    for (size_t i = 0; i < n; i++)
+        if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu is NULL", i);
+    return task_embed(model, texts, n, &o, out, err);
+}
+
+nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins, size_t *ends,
+                        size_t capacity, size_t *count, nib_error *err) {
+    text_encoding e;
+    nib_status status;
+    if (!model || !text || !count || (capacity && !ids)) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, text, ids and count must be given");
+    if (!model->tokenizer) return base_error_set(err, NIB_NOT_FOUND, "%s: %s", model->path, model->no_tokenizer ? model->no_tokenizer : "there is no tokenizer");
+    if (max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
+    text_encoding_init(&e, &model->runtime->heap);
+    status = text_encode(model->tokenizer, text, length, NULL, 0, max_tokens, true, &e, err);
+    if (status == NIB_OK) {
+        *count = e.count;
+        for (size_t i = 0; i < e.count && i < capacity; i++) {
+            ids[i] = e.ids[i];
+            if (begins) begins[i] = e.spans[i].begin;
+            if (ends) ends[i] = e.spans[i].end;
+        }
+    }
+    text_encoding_free(&e);
+    return status;
+}

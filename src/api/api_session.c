@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's sessions: named tensors in and out of the exact program.
+ */
+#include "task/task.h"
+#include <string.h>
+
+struct nib_session {
+    nib_model *model;
+    const model_program *program;
+    run_session *run;
+    nib_tensor *bound;             /* [n_inputs] */
+    const nib_tensor **inputs;     /* [n_inputs] NULL: not bound */
+    bool has_run;
+};
+
+nib_status nib_session_create(nib_model *model, nib_session **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_session *s = NULL;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the session");
+    *out = NULL;
+    if (!model) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was given");
+    base_heap *heap = &model->runtime->heap;
+    s = base_calloc(heap, 1, sizeof *s);
+    if (!s) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
+    s->model = model_retain(model);
+    NIB_TRY(model_exact(model, &s->program, err));
+    s->bound = base_calloc(heap, (size_t)s->program->g->n_inputs + 1, sizeof *s->bound);
+    s->inputs = base_calloc(heap, (size_t)s->program->g->n_inputs + 1, sizeof *s->inputs);
+    if (!s->bound || !s->inputs) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
+    NIB_TRY(run_session_create(s->program->p, &s->run, err));
+    *out = s;
+    return NIB_OK;
+fail:
+    nib_session_free(s);
+    return status;
+}
+
+void nib_session_free(nib_session *s) {
+    if (!s) return;
+    nib_model *m = s->model;
+    base_heap *heap = &m->runtime->heap;
+    run_session_free(s->run);
+    base_free(heap, s->bound);
+    base_free(heap, s->inputs);
+    base_free(heap, s);
+    model_release(m);
+}
+
+size_t nib_session_input_count(const nib_session *s) { return (size_t)s->program->g->n_inputs; }
+size_t nib_session_output_count(const nib_session *s) { return (size_t)s->program->g->n_outputs; }
+const char *nib_session_input_name(const nib_session *s, size_t i) {
+    return i < nib_session_input_count(s) ? s->program->g->inputs[i]->name : NULL;
+}
+const char *nib_session_output_name(const nib_session *s, size_t i) {
+    return i < nib_session_output_count(s) ? s->program->g->outputs[i]->name : NULL;
+}
+
+nib_status nib_session_set_input(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
+    if (!s || !name || !tensor || (!tensor->data && tensor->bytes)) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
+    if (tensor->rank < 0 || tensor->rank > NIB_MAX_RANK) return base_error_set(err, NIB_INVALID_ARGUMENT, "rank %d is out of range", tensor->rank);
+    for (int i = 0; i < s->program->g->n_inputs; i++) {
+        if (strcmp(s->program->g->inputs[i]->name, name) != 0) continue;
+        size_t width = (size_t)nib_dtype_bits(tensor->dtype) / 8;
+        if (width > 1 && (uintptr_t)tensor->data % (width > 8 ? 8 : width)) return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s is not aligned for its type", name);
+        s->bound[i] = *tensor;
+        s->inputs[i] = &s->bound[i];
+        return NIB_OK;
+    }
+    return base_error_set(err, NIB_NOT_FOUND, "the model has no input %s", name);
+}
+
+nib_status nib_session_run(nib_session *s, nib_error *err) {
+    if (!s) return base_error_set(err, NIB_INVALID_ARGUMENT, "no session was given");
+    nib_status status = run_tensors(s->run, s->inputs, err);
+    s->has_run = status == NIB_OK;
+    return status;
+}
+
+nib_status nib_session_get_output(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
+    if (!s || !name || !out) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
+    if (!s->has_run) return base_error_set(err, NIB_INVALID_ARGUMENT, "the session has not run");
+    for (int i = 0; i < s->program->g->n_outputs; i++)
+        if (strcmp(s->program->g->outputs[i]->name, name) == 0) return run_output(s->run, i, out, err);
+    return base_error_set(err, NIB_NOT_FOUND, "the model has no output %s", name);
+}

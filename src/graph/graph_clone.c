@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: a graph. Out: the same graph in an arena of its own. Values are found by name, innermost graph first, as everywhere in
+ * ONNX, so subgraphs find the copies of the outer values they read.
+ */
+#include "graph.h"
+#include <string.h>
+
+static graph_value *find(graph *g, const graph_value *v) {
+    graph_value *found = NULL;
+    for (; g && !found; g = g->parent) found = graph_find_value(g, v->name);
+    return found;
+}
+
+static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a copy of the graph"); }
+
+static bool copy_type(graph *to, graph_value *v, const graph_value *from) {
+    v->type = from->type;
+    for (int i = 0; i < v->type.rank; i++) v->type.dims[i] = graph_dim_copy(to->symbols, from->type.dims[i]);
+    if (!from->data) return true;
+    v->data = base_arena_calloc(to->arena, from->data_count ? (size_t)from->data_count : 1, sizeof *v->data);
+    for (int i = 0; v->data && i < from->data_count; i++) v->data[i] = graph_dim_copy(to->symbols, from->data[i]);
+    v->data_count = from->data_count;
+    return v->data != NULL;
+}
+
+static graph_value *copy_value(graph *to, const graph_value *from) {
+    graph_value *v = graph_add_value(to, from->name);
+    return v && copy_type(to, v, from) ? v : NULL;
+}
+
+static nib_status copy_into(const graph *g, graph *to, nib_error *err);
+
+static nib_status copy_attrs(const graph_node *from, graph_node *to, nib_error *err) {
+    nib_status status = NIB_OK;
+    for (int i = 0; i < from->n_attrs; i++) {
+        graph_attr a = from->attrs[i];
+        if (a.kind == GRAPH_ATTR_GRAPH) {
+            NIB_TRY(graph_create_sub(to->owner, &a.u.graph, err));
+            NIB_TRY(copy_into(from->attrs[i].u.graph, a.u.graph, err));
+        } else if (a.kind == GRAPH_ATTR_GRAPHS) {
+            graph **list = base_arena_calloc(to->owner->arena, a.count + 1, sizeof *list);
+            if (!list) NIB_TRY(no_memory(err));
+            for (size_t k = 0; k < a.count; k++) {
+                NIB_TRY(graph_create_sub(to->owner, &list[k], err));
+                NIB_TRY(copy_into(from->attrs[i].u.graphs[k], list[k], err));
+            }
+            a.u.graphs = list;
+        }
+        if (graph_set_attr(to, &a) != NIB_OK) NIB_TRY(no_memory(err));
+        to->attrs[to->n_attrs - 1].ref = a.ref;
+    }
+fail:
+    return status;
+}
+
+static nib_status copy_node(const graph_node *n, graph *to, nib_error *err) {
+    graph_value **in = base_arena_calloc(to->arena, (size_t)n->n_inputs + 1, sizeof *in);
+    graph_value **out = base_arena_calloc(to->arena, (size_t)n->n_outputs + 1, sizeof *out);
+    if (!in || !out) return no_memory(err);
+    for (int i = 0; i < n->n_inputs; i++)
+        if (n->inputs[i].value && !(in[i] = find(to, n->inputs[i].value)))
+            return base_error_set(err, NIB_INTERNAL, "value %s was lost in a copy", n->inputs[i].value->name);
+    for (int i = 0; i < n->n_outputs; i++)
+        if (n->outputs[i] && !(out[i] = copy_value(to, n->outputs[i]))) return no_memory(err);
+    graph_node *copy = graph_add_node(to, NULL, n->domain, n->op, n->name, in, n->n_inputs, out, n->n_outputs);
+    if (!copy) return no_memory(err);
+    copy->meaning = n->meaning;
+    return copy_attrs(n, copy, err);
+}
+
+static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
+    nib_status status = NIB_OK;
+    to->name = graph_intern(to, g->name, strlen(g->name));
+    to->producer = graph_intern(to, g->producer, strlen(g->producer));
+    to->ir_version = g->ir_version;
+    for (int i = 0; i < g->n_opsets; i++) NIB_TRY(graph_set_opset(to, g->opsets[i].domain, g->opsets[i].version, err));
+    for (int i = 0; i < g->n_inputs; i++) {
+        graph_value *v = copy_value(to, g->inputs[i]);
+        if (!v || graph_add_input(to, v) != NIB_OK) NIB_TRY(no_memory(err));
+    }
+    for (int i = 0; i < g->n_constants; i++) {
+        graph_value *v = graph_add_constant(to, g->constants[i]->name, g->constants[i]->constant, false);
+        if (!v) NIB_TRY(no_memory(err));
+    }
+    for (const graph_node *n = g->first; n; n = n->next) NIB_TRY(copy_node(n, to, err));
+    for (int i = 0; i < g->n_outputs; i++) {
+        graph_value *v = find(to, g->outputs[i]);
+        if (!v || graph_add_output(to, v) != NIB_OK) NIB_TRY(no_memory(err));
+    }
+fail:
+    return status;
+}
+
+nib_status graph_clone(const graph *g, graph **out, nib_error *err) {
+    graph *copy;
+    nib_status status = graph_create(g->heap, &copy, err);
+    *out = NULL;
+    if (status != NIB_OK) return status;
+    status = copy_into(g, copy, err);
+    if (status == NIB_OK) *out = copy;
+    else graph_free(copy);
+    return status;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Words for the builders: weights, single operators, inputs and outputs; see hf_build.h. Layers are in hf_layers.c.
+ */
+#include "hf_build.h"
+#include "hf_json.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Every helper ends in this: a NULL that no earlier failure explains means that memory ran out. */
+static graph_value *made(hf_builder *b, graph_value *v) {
+    if (!v && b->status == NIB_OK) hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
+    return b->status == NIB_OK ? v : NULL;
+}
+
+void hf_refuse(hf_builder *b, nib_status status, const char *format, ...) {
+    char text[300];
+    va_list args;
+    if (b->status != NIB_OK) return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    b->status = base_error_set(b->err, status, "%s", text);
+}
+
+const char *hf_path(hf_builder *b, const char *format, ...) {
+    char text[300]; /* ours, and never longer: paths are made of words of the builders */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    const char *path = b->status == NIB_OK ? base_arena_strndup(b->g->arena, text, strlen(text)) : NULL;
+    if (!path) made(b, NULL);
+    return path ? path : "";
+}
+
+int64_t hf_config_size(hf_builder *b, const char *key) {
+    int64_t value = hf_json_int(b->config, key, -1);
+    if (value < 1 || value > INT32_MAX) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", key);
+    return value;
+}
+
+/* ---------------------------------------------------------------- weights */
+
+bool hf_has_weight(const hf_builder *b, const char *name) {
+    char full[400];
+    snprintf(full, sizeof(full), "%s%s", b->prefix, name);
+    return hf_weights_find(b->weights, full) != NULL;
+}
+
+static void show_shape(const graph_tensor *t, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < t->rank && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "", (long long)t->dims[i]);
+}
+
+graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t columns) {
+    if (b->status != NIB_OK) return NULL;
+    graph_tensor expected = {.rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
+    char want[64], have[200];
+    show_shape(&expected, want, sizeof(want));
+    const char *full = hf_path(b, "%s%s", b->prefix, name);
+    const graph_tensor *t = hf_weights_find(b->weights, full);
+    if (!t) {
+        hf_refuse(b, NIB_BAD_MODEL, "the weight %s [%s] is missing", full, want);
+        return NULL;
+    }
+    if (t->rank != expected.rank || t->dims[0] != rows || (columns > 0 && t->dims[1] != columns)) {
+        show_shape(t, have, sizeof(have));
+        hf_refuse(b, NIB_BAD_MODEL, "the weight %s is [%s]; config.json needs [%s]", full, have, want);
+        return NULL;
+    }
+    graph_value *known = graph_find_value(b->g, full), *v = known ? known : made(b, graph_add_constant(b->g, full, t, false));
+    if (!v || t->dtype == NIB_DTYPE_F32) return v;
+    if (t->dtype != NIB_DTYPE_F16 && t->dtype != NIB_DTYPE_BF16 && t->dtype != NIB_DTYPE_F64) {
+        hf_refuse(b, NIB_UNSUPPORTED, "the weight %s is of type %s", full, nib_dtype_name(t->dtype));
+        return NULL;
+    }
+    const char *cast_name = hf_path(b, "%s.f32", name);
+    graph_value *cast = graph_find_value(b->g, cast_name);
+    if (cast) return cast;
+    cast = hf_op1(b, "Cast", cast_name, v);
+    if (cast && graph_set_int(cast->producer, "to", NIB_DTYPE_F32) != NIB_OK) made(b, NULL);
+    return made(b, cast);
+}
+
+/* ---------------------------------------------------------------- operators */
+
+graph_value *hf_op(hf_builder *b, const char *op, const char *name, graph_value *const *inputs, int count) {
+    if (b->status != NIB_OK) return NULL;
+    return made(b, graph_emit(b->g, NULL, "", op, inputs, count, name));
+}
+
+graph_value *hf_op1(hf_builder *b, const char *op, const char *name, graph_value *x) { return hf_op(b, op, name, (graph_value *[]){x}, 1); }
+
+graph_value *hf_op2(hf_builder *b, const char *op, const char *name, graph_value *x, graph_value *y) {
+    return hf_op(b, op, name, (graph_value *[]){x, y}, 2);
+}
+
+graph_value *hf_scalar(hf_builder *b, float value) {
+    char name[40];
+    if (b->status != NIB_OK) return NULL;
+    snprintf(name, sizeof(name), "const.%.9g", (double)value);
+    graph_value *known = graph_find_value(b->g, name);
+    return known ? known : made(b, graph_const_f32(b->g, name, value));
+}
+
+graph_value *hf_input(hf_builder *b, const char *name) {
+    if (b->status != NIB_OK) return NULL;
+    graph_value *v = made(b, graph_add_value(b->g, name));
+    if (!v) return NULL;
+    graph_dim batch = graph_dim_symbol(b->g->symbols, "batch"), seq = graph_dim_symbol(b->g->symbols, "seq");
+    v->type = (graph_type){.kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_I64, .rank = 2, .dims = {batch, seq}};
+    return made(b, graph_add_input(b->g, v) == NIB_OK ? v : NULL);
+}
+
+void hf_output(hf_builder *b, const char *name, graph_value *x, int64_t width) {
+    graph_value *v = hf_op1(b, "Identity", name, x);
+    if (!v) return;
+    graph_symtab *t = b->g->symbols;
+    v->type = (graph_type){.kind = GRAPH_KIND_TENSOR,
+                           .dtype = NIB_DTYPE_F32,
+                           .rank = 3,
+                           .dims = {graph_dim_symbol(t, "batch"), graph_dim_symbol(t, "seq"), graph_dim_const(t, width)}};
+    made(b, graph_add_output(b->g, v) == NIB_OK ? v : NULL);
+}
+
+graph_value *hf_reshape(hf_builder *b, const char *name, graph_value *x, const int64_t *shape, int64_t rank) {
+    if (b->status != NIB_OK) return NULL;
+    graph_value *to = made(b, graph_const_i64(b->g, hf_path(b, "%s.shape", name), shape, rank));
+    return hf_op2(b, "Reshape", name, x, to);
+}
+
+graph_value *hf_transpose(hf_builder *b, const char *name, graph_value *x, const int64_t *perm, size_t rank) {
+    graph_value *v = hf_op1(b, "Transpose", name, x);
+    if (v && graph_set_ints(v->producer, "perm", perm, rank) != NIB_OK) return made(b, NULL);
+    return v;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: the small files of a model's folder. Out: how the model is meant to be used, and which file said so.
+ *
+ * sentence-transformers lists its modules in modules.json, in the order in which they run: a Transformer, a Pooling,
+ * perhaps a Normalize and others. Older versions name their classes "sentence_transformers.models.Pooling", newer ones
+ * "sentence_transformers.sentence_transformer.modules.pooling.Pooling": the last word decides.
+ */
+#include "hf_json.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *flag, *name;
+    nib_pooling pooling;
+} poolings[] = {
+    {"pooling_mode_cls_token", "cls", NIB_POOLING_CLS},
+    {"pooling_mode_mean_tokens", "mean", NIB_POOLING_MEAN},
+    {"pooling_mode_max_tokens", "max", NIB_POOLING_MAX},
+    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", NIB_POOLING_MEAN_SQRT_LEN},
+    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len", NIB_POOLING_MEAN_SQRT_LEN},
+    {"pooling_mode_weightedmean_tokens", "weightedmean", NIB_POOLING_WEIGHTED_MEAN},
+    {"pooling_mode_lasttoken", "lasttoken", NIB_POOLING_LAST},
+};
+
+static void refuse(hf_settings *s, const char *where, const char *what) {
+    if (!s->unsupported[0]) snprintf(s->unsupported, sizeof(s->unsupported), "%.70s%s%.80s", where, where[0] ? ": " : "", what);
+}
+
+/* ---------------------------------------------------------------- pooling */
+
+static void note_pooling(hf_settings *s, const char *file, nib_pooling pooling) {
+    if (s->pooling != NIB_POOLING_MODEL && s->pooling != pooling) refuse(s, file, "several pooling modes at once");
+    s->pooling = pooling;
+    snprintf(s->pooling_from, sizeof(s->pooling_from), "%s", file);
+}
+
+static nib_status note_pooling_name(hf_settings *s, const char *file, yyjson_val *name, nib_error *err) {
+    if (!yyjson_is_str(name)) return base_error_set(err, NIB_BAD_MODEL, "%s: pooling_mode is no name", file);
+    for (size_t i = 0; i < BASE_COUNT(poolings); i++) {
+        if (strcmp(poolings[i].name, yyjson_get_str(name)) != 0) continue;
+        note_pooling(s, file, poolings[i].pooling);
+        return NIB_OK;
+    }
+    char text[96];
+    snprintf(text, sizeof(text), "pooling '%.60s'", yyjson_get_str(name));
+    refuse(s, file, text);
+    return NIB_OK;
+}
+
+/* Both schemas: a boolean for each mode, or "pooling_mode": "mean" or ["mean", ...]. */
+static nib_status read_pooling(nib_runtime *runtime, const char *dir, const char *module, hf_settings *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    char file[96];
+    snprintf(file, sizeof(file), "%s%sconfig.json", module, module[0] ? "/" : "");
+    NIB_TRY(hf_json_open(runtime, dir, file, false, &doc, err));
+    if (!doc) return NIB_OK;
+    yyjson_val *root = yyjson_doc_get_root(doc), *mode = yyjson_obj_get(root, "pooling_mode"), *v;
+    if (yyjson_is_arr(mode)) {
+        size_t i, n;
+        yyjson_arr_foreach(mode, i, n, v) NIB_TRY(note_pooling_name(s, file, v, err));
+    } else if (mode) {
+        NIB_TRY(note_pooling_name(s, file, mode, err));
+    } else {
+        for (size_t i = 0; i < BASE_COUNT(poolings); i++) {
+            v = yyjson_obj_get(root, poolings[i].flag);
+            if (v && !yyjson_is_bool(v)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: %s is neither true nor false", file, poolings[i].flag);
+            if (yyjson_is_true(v)) note_pooling(s, file, poolings[i].pooling);
+        }
+    }
+    if (s->pooling == NIB_POOLING_MODEL && !s->unsupported[0]) refuse(s, file, "no pooling mode that nib knows");
+fail:
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
+/* ---------------------------------------------------------------- modules */
+
+static const char *last_word(const char *type) {
+    const char *dot = strrchr(type, '.');
+    return dot ? dot + 1 : type;
+}
+
+/* A folder beside modules.json: one plain name. "" is the model's own. */
+static bool is_plain_name(const char *path) {
+    return strlen(path) < 64 && !strchr(path, '/') && !strchr(path, '\\') && strcmp(path, "..") != 0;
+}
+
+static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, hf_settings *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    const char *type = hf_json_string(module, "type", NULL), *path = hf_json_string(module, "path", "");
+    if (!yyjson_is_obj(module) || !type) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: a module without a type");
+    if (!is_plain_name(path)) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path '%s' is no folder's name", path);
+    const char *kind = last_word(type);
+    bool after_normalize = s->normalize;
+    if (strcmp(kind, "Transformer") == 0) {
+        if (path[0]) refuse(s, path, "a Transformer in a folder of its own");
+    } else if (strcmp(kind, "Pooling") == 0) {
+        if (s->pooling != NIB_POOLING_MODEL || after_normalize) refuse(s, path, "Pooling where nib expects none");
+        NIB_TRY(read_pooling(runtime, dir, path, s, err));
+    } else if (strcmp(kind, "Normalize") == 0) {
+        if (s->pooling == NIB_POOLING_MODEL) refuse(s, path, "Normalize before Pooling");
+        s->normalize = true;
+    } else if (strcmp(kind, "Dropout") != 0) { /* does nothing when a model is used */
+        refuse(s, path, kind);
+    }
+fail:
+    return status;
+}
+
+static nib_status read_modules(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    yyjson_val *module;
+    size_t i, n;
+    NIB_TRY(hf_json_open(runtime, dir, "modules.json", true, &doc, err));
+    if (!doc) { /* a folder without modules may still say how to pool */
+        NIB_TRY(read_pooling(runtime, dir, "1_Pooling", s, err));
+        return NIB_OK;
+    }
+    s->has_modules = true;
+    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module) NIB_TRY(read_module(runtime, dir, module, s, err));
+fail:
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
+/* ---------------------------------------------------------------- lengths and sizes */
+
+/* Some tokenizers say 1e30 for "no limit"; what no model has is no answer. */
+#define ABSURD_LENGTH 100000000
+
+static void note_length(hf_settings *s, const char *file, yyjson_val *v) {
+    if (s->max_tokens > 0 || !yyjson_is_num(v)) return;
+    double length = yyjson_get_num(v);
+    if (!(length >= 1 && length <= ABSURD_LENGTH)) return;
+    s->max_tokens = (int64_t)length;
+    snprintf(s->max_tokens_from, sizeof(s->max_tokens_from), "%s", file);
+}
+
+static nib_status read_lengths(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    NIB_TRY(hf_json_open(runtime, dir, "sentence_bert_config.json", false, &doc, err));
+    if (doc) {
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        note_length(s, "sentence_bert_config.json", yyjson_obj_get(root, "max_seq_length"));
+        s->lower_case = hf_json_bool(root, "do_lower_case", false);
+    }
+    base_json_free(&runtime->heap, doc);
+    NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
+    if (doc) note_length(s, "tokenizer_config.json", yyjson_obj_get(yyjson_doc_get_root(doc), "model_max_length"));
+fail:
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
+/* The first of these names that is there: families call the same thing differently. */
+static int64_t first_size(yyjson_val *root, const char *const *keys) {
+    for (; *keys; keys++) {
+        int64_t value = hf_json_int(root, *keys, 0);
+        if (value > 0) return value;
+    }
+    return 0;
+}
+
+static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
+    static const char *const hidden[] = {"hidden_size", "dim", "d_model", "n_embd", NULL};
+    static const char *const layers[] = {"num_hidden_layers", "n_layers", "num_layers", "n_layer", NULL};
+    static const char *const positions[] = {"max_position_embeddings", "n_positions", NULL};
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));
+    if (!doc) return NIB_OK;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    s->hidden = first_size(root, hidden);
+    s->layers = first_size(root, layers);
+    s->positions = first_size(root, positions);
+    snprintf(s->model_type, sizeof(s->model_type), "%s", hf_json_string(root, "model_type", ""));
+    const char *architecture = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(root, "architectures"), 0));
+    snprintf(s->architecture, sizeof(s->architecture), "%s", architecture ? architecture : "");
+    for (const char *const *key = positions; *key; key++) note_length(s, "config.json", yyjson_obj_get(root, *key));
+fail:
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
+nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    memset(out, 0, sizeof(*out));
+    NIB_TRY(read_modules(runtime, dir, out, err));
+    NIB_TRY(read_lengths(runtime, dir, out, err));
+    NIB_TRY(read_config(runtime, dir, out, err));
+fail:
+    return status;
+}

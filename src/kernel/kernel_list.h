@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every kernel there is, made of kernels.def: the type of each task, the prototype of each kernel, and (in
+ * kernel_table.c) a list with names that the checker walks. Included by the kernels themselves, so that a definition that
+ * differs from its prototype does not compile.
+ */
+#ifndef KERNEL_LIST_H
+#define KERNEL_LIST_H
+
+#include "kernel.h"
+
+typedef void kernel_fn_attention_f32(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
+                                     int64_t row_lo, int64_t row_hi, void *scratch);
+typedef void kernel_fn_layer_norm_f32(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
+                                      const float *beta, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride,
+                                      float *sum_out, int64_t sum_stride);
+typedef void kernel_fn_rms_norm_f32(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
+                                    float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out,
+                                    int64_t sum_stride);
+typedef void kernel_fn_softmax_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
+typedef void kernel_fn_activation_f32(kernel_activation activation, const float *x, int64_t n, float *y);
+typedef void kernel_fn_add_f32(const float *a, const float *b, int64_t n, float *y);
+typedef void kernel_fn_mul_f32(const float *a, const float *b, int64_t n, float *y);
+typedef void kernel_fn_scale_f32(const float *a, float s, int64_t n, float *y);
+typedef void kernel_fn_row_sum_f32(const float *x, int64_t x_stride, const float *weight, int64_t rows, int64_t columns, float *y);
+typedef void kernel_fn_row_max_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
+typedef void kernel_fn_l2_normalize_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
+typedef void kernel_fn_gather_sum_f32(const void *const *rows, int n, int64_t columns, float *y);
+
+/* Prototypes of all rungs, also of those that this build does not compile. */
+#define KERNEL_EVERY_RUNG
+#define LINEAR(member, name, tile, isa, ISA) extern const kernel_linear nk_##name##__##tile##_##isa;
+#define KERNEL(member, name, tile, isa, ISA) kernel_fn_##member nk_##name##__##tile##_##isa;
+#include "kernels.def"
+#undef LINEAR
+#undef KERNEL
+#undef KERNEL_EVERY_RUNG
+
+typedef struct kernel_entry {
+    const char *task; /* the member of `kernels` that it fills */
+    const char *name;
+    base_isa isa;
+    void (*function)(void);      /* of type kernel_fn_<task>; NULL for a linear kernel */
+    const kernel_linear *linear; /* or this */
+} kernel_entry;
+
+/* In order of kernels.def, worst rung first; *count gets how many. */
+const kernel_entry *kernel_entries(size_t *count);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The ladder: which kernel fills which member of `kernels` on a processor with given instruction sets. kernels.def lists
+ * them worst first; each one that the processor has replaces the one before it, and Linear kernels, which a plan chooses
+ * among, are put in front of one another.
+ */
+#include "kernel_list.h"
+#include <string.h>
+
+/* Lanes of the widest attention panel and what it keeps: see the drawing in tmpl/attention.h. One size for all rungs,
+ * so that scratch memory planned for one serves any. */
+static size_t attention_scratch(int head_dim) { return ((size_t)head_dim * 2 + KERNEL_KEY_TILE + 8) * 32 * sizeof(float); }
+
+const kernel_entry *kernel_entries(size_t *count) {
+    static const kernel_entry entries[] = {
+#define LINEAR(member, name, tile, isa, ISA) {#member, "nk_" #name "__" #tile "_" #isa, BASE_ISA_##ISA, NULL, &nk_##name##__##tile##_##isa},
+#define KERNEL(member, name, tile, isa, ISA)                                                                                               \
+    {#member, "nk_" #name "__" #tile "_" #isa, BASE_ISA_##ISA, (void (*)(void))nk_##name##__##tile##_##isa, NULL},
+#include "kernels.def"
+#undef LINEAR
+#undef KERNEL
+    };
+    *count = BASE_COUNT(entries);
+    return entries;
+}
+
+static void put_first(const kernel_linear **list, size_t capacity, const kernel_linear *kernel) {
+    memmove(list + 1, list, (capacity - 2) * sizeof(*list)); /* the last place stays NULL */
+    list[0] = kernel;
+}
+
+void kernel_table_init(kernels *table, uint32_t isas) {
+    memset(table, 0, sizeof(*table));
+    isas |= 1u << BASE_ISA_GENERIC;
+    table->isas = isas;
+    table->attention_scratch = attention_scratch;
+#define LINEAR(member, name, tile, isa, ISA)                                                                                               \
+    if (isas >> BASE_ISA_##ISA & 1u) put_first(table->member, BASE_COUNT(table->member), &nk_##name##__##tile##_##isa);
+#define KERNEL(member, name, tile, isa, ISA)                                                                                               \
+    if (isas >> BASE_ISA_##ISA & 1u) table->member = nk_##name##__##tile##_##isa;
+#include "kernels.def"
+#undef LINEAR
+#undef KERNEL
+}

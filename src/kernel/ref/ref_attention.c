@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The specification of attention: for each query, the softmax over all keys that it may look at, as the formula says: the
+ * largest logit, then the sum, then the weighted values, all in double. Logits are computed again in each pass, so that
+ * memory does not depend on the number of keys.
+ */
+#include "kernel/kernel_list.h"
+#include <math.h>
+
+typedef struct query {
+    const kernel_attention_args *args;
+    int64_t text, first, kv_old;
+    int head;
+    int64_t row;
+    int64_t position;
+} query;
+
+static int64_t key_offset(const query *q, int64_t key, int64_t stride) {
+    const kernel_attention_args *g = q->args;
+    int64_t head = (int64_t)(q->head / (g->heads / g->kv_heads)) * g->head_dim;
+    if (key >= q->kv_old) return (q->first + key - q->kv_old) * stride + head;
+    return g->pages[key / g->page] * g->page_stride + key % g->page * g->cache_key_stride + head;
+}
+
+static const float *key_at(const query *q, int64_t key) {
+    return (key < q->kv_old ? q->args->cache_k : q->args->k) + key_offset(q, key, q->args->k_stride);
+}
+
+static const float *value_at(const query *q, int64_t key) {
+    return (key < q->kv_old ? q->args->cache_v : q->args->v) + key_offset(q, key, q->args->v_stride);
+}
+
+static int64_t position_of(const query *q, int64_t key) { /* of a key; a query's is that of the key of its own row */
+    if (key < q->kv_old || !q->args->positions) return key;
+    return q->args->positions[q->first + key - q->kv_old];
+}
+
+static bool may_see(const query *q, int64_t key) {
+    const kernel_attention_args *g = q->args;
+    int64_t at = position_of(q, key);
+    if (g->causal && at > q->position) return false;
+    if (g->window_left >= 0 && at < q->position - g->window_left) return false;
+    if (g->window_right >= 0 && at > q->position + g->window_right) return false;
+    return true;
+}
+
+static double logit(const query *q, int64_t key) {
+    const kernel_attention_args *g = q->args;
+    const float *x = g->q + q->row * g->q_stride + (int64_t)q->head * g->head_dim, *k = key_at(q, key);
+    double s = 0.0;
+    for (int d = 0; d < g->head_dim; d++) s += (double)x[d] * (double)k[d];
+    s *= (double)g->scale;
+    if (g->softcap > 0.0f) s = (double)g->softcap * tanh(s / (double)g->softcap);
+    if (g->bias) {
+        s +=
+            (double)g->bias[q->text * g->bias_text_stride + q->head * g->bias_head_stride + (q->row - q->first) * g->bias_row_stride + key];
+    }
+    return s;
+}
+
+static void attend(const query *q, int64_t keys, double *sums) {
+    const kernel_attention_args *g = q->args;
+    const double sink = g->sinks ? (double)g->sinks[q->head] : -INFINITY;
+    float *y = g->y + q->row * g->y_stride + (int64_t)q->head * g->head_dim;
+    double largest = sink;
+    for (int64_t key = 0; key < keys; key++) {
+        double s = may_see(q, key) ? logit(q, key) : -INFINITY;
+        if (s > largest) largest = s;
+    }
+    if (largest == -INFINITY) largest = 0.0; /* then every weight is 0, except that of a NaN */
+    double total = g->sinks ? exp(sink - largest) : 0.0;
+    for (int d = 0; d < g->head_dim; d++) sums[d] = 0.0;
+    for (int64_t key = 0; key < keys; key++) {
+        if (!may_see(q, key)) continue;
+        double p = exp(logit(q, key) - largest);
+        total += p;
+        for (int d = 0; d < g->head_dim; d++) sums[d] += p * (double)value_at(q, key)[d];
+    }
+    for (int d = 0; d < g->head_dim; d++) y[d] = total == 0.0 ? 0.0f : (float)(sums[d] / total);
+}
+
+void nk_attention_f32_f32_f32__1x1_generic(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old,
+                                           int head, int64_t row_lo, int64_t row_hi, void *scratch) {
+    for (int64_t r = row_lo; r < row_hi; r++) {
+        query q = {args, text, first, kv_old, head, r, args->positions ? args->positions[r] : kv_old + r - first};
+        attend(&q, kv_old + n, scratch);
+    }
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The vector vocabulary on AVX2 and FMA: 16 lanes of float in two registers. See vec_avx512.h for what each name means.
+ */
+#ifndef VEC_AVX2_H
+#define VEC_AVX2_H
+
+#include "vec.h"
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef struct vec {
+    __m256 lo, hi; /* lanes 0-7, 8-15 */
+} vec;
+
+VEC_INLINE vec vec_pair(__m256 lo, __m256 hi) { return (vec){lo, hi}; }
+VEC_INLINE vec vec_zero(void) { return vec_pair(_mm256_setzero_ps(), _mm256_setzero_ps()); }
+VEC_INLINE vec vec_set1(float s) { return vec_pair(_mm256_set1_ps(s), _mm256_set1_ps(s)); }
+VEC_INLINE vec vec_load(const void *p) { return vec_pair(_mm256_loadu_ps((const float *)p), _mm256_loadu_ps((const float *)p + 8)); }
+VEC_INLINE void vec_store(float *p, vec v) {
+    _mm256_storeu_ps(p, v.lo);
+    _mm256_storeu_ps(p + 8, v.hi);
+}
+
+/* Lanes below n - from are all ones. */
+VEC_INLINE __m256i vec_first(int n, int from) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n - from), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+VEC_INLINE vec vec_load_n(const void *p, int n) {
+    __m256 lo = _mm256_maskload_ps((const float *)p, vec_first(n, 0));
+    return vec_pair(lo, n > 8 ? _mm256_maskload_ps((const float *)p + 8, vec_first(n, 8)) : _mm256_setzero_ps());
+}
+VEC_INLINE void vec_store_n(float *p, vec v, int n) {
+    _mm256_maskstore_ps(p, vec_first(n, 0), v.lo);
+    if (n > 8) _mm256_maskstore_ps(p + 8, vec_first(n, 8), v.hi);
+}
+
+#define VEC_BOTH(f, a, b) vec_pair(f((a).lo, (b).lo), f((a).hi, (b).hi))
+VEC_INLINE vec vec_add(vec a, vec b) { return VEC_BOTH(_mm256_add_ps, a, b); }
+VEC_INLINE vec vec_sub(vec a, vec b) { return VEC_BOTH(_mm256_sub_ps, a, b); }
+VEC_INLINE vec vec_mul(vec a, vec b) { return VEC_BOTH(_mm256_mul_ps, a, b); }
+VEC_INLINE vec vec_div(vec a, vec b) { return VEC_BOTH(_mm256_div_ps, a, b); }
+VEC_INLINE vec vec_max(vec a, vec b) { return VEC_BOTH(_mm256_max_ps, a, b); }
+VEC_INLINE vec vec_min(vec a, vec b) { return VEC_BOTH(_mm256_min_ps, a, b); }
+VEC_INLINE vec vec_fma(vec a, vec b, vec c) { return vec_pair(_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)); }
+
+VEC_INLINE vec vec_and(vec a, vec b) { return VEC_BOTH(_mm256_and_ps, a, b); }
+VEC_INLINE vec vec_abs(vec a) {
+    __m256 bits = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    return vec_pair(_mm256_and_ps(a.lo, bits), _mm256_and_ps(a.hi, bits));
+}
+VEC_INLINE vec vec_copysign(vec a, vec s) {
+    a = vec_abs(a);
+    s = vec_and(s, vec_set1(-0.0f));
+    return VEC_BOTH(_mm256_or_ps, a, s);
+}
+
+VEC_INLINE vec vec_select_lt(vec a, vec b, vec yes, vec no) {
+    return vec_pair(_mm256_blendv_ps(no.lo, yes.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+                    _mm256_blendv_ps(no.hi, yes.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)));
+}
+
+VEC_INLINE __m256 vec_keep_nan_half(__m256 x, __m256 other) { return _mm256_blendv_ps(other, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q)); }
+VEC_INLINE vec vec_keep_nan(vec x, vec other) { return VEC_BOTH(vec_keep_nan_half, x, other); }
+
+VEC_INLINE __m256 vec_pow2_half(__m256 t) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(0x3f800000)));
+}
+VEC_INLINE vec vec_pow2(vec t) { return vec_pair(vec_pow2_half(t.lo), vec_pow2_half(t.hi)); }
+
+VEC_INLINE __m256 vec_keep_half(__m256 s, const int32_t *lo, const int32_t *hi, __m256i p, __m256 other) {
+    __m256i below = _mm256_cmpgt_epi32(_mm256_loadu_si256((const __m256i_u *)lo), p);
+    __m256i above = _mm256_cmpgt_epi32(p, _mm256_loadu_si256((const __m256i_u *)hi));
+    return _mm256_blendv_ps(s, other, _mm256_castsi256_ps(_mm256_or_si256(below, above)));
+}
+VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int32_t p, vec other) {
+    __m256i x = _mm256_set1_epi32(p);
+    return vec_pair(vec_keep_half(s.lo, lo, hi, x, other.lo), vec_keep_half(s.hi, lo + 8, hi + 8, x, other.hi));
+}
+
+VEC_INLINE float vec_sum(vec v) {
+    __m256 y = _mm256_add_ps(v.lo, v.hi);
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+VEC_INLINE float vec_max_lane(vec v) {
+    __m256 y = _mm256_max_ps(v.lo, v.hi);
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+
+/* Eight rows of 8 become eight columns. */
+VEC_INLINE void vec_transpose8(__m256 r[8]) {
+    __m256 t[8];
+    VEC_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        __m256 a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        __m256 c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+VEC_INLINE void vec_transpose(vec r[16]) {
+    __m256 a[8], b[8], c[8], d[8];
+    VEC_UNROLL
+    for (int i = 0; i < 8; i++) {
+        a[i] = r[i].lo;
+        b[i] = r[i].hi;
+        c[i] = r[i + 8].lo;
+        d[i] = r[i + 8].hi;
+    }
+    vec_transpose8(a);
+    vec_transpose8(b);
+    vec_transpose8(c);
+    vec_transpose8(d);
+    VEC_UNROLL
+    for (int i = 0; i < 8; i++) {
+        r[i] = vec_pair(a[i], c[i]);
+        r[i + 8] = vec_pair(b[i], d[i]);
+    }
+}
+
+#endif

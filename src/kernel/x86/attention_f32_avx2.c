@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attention in f32 on AVX2: the template of tmpl/attention.h, 16 queries at a time, products in tiles of 6 x 16.
+ */
+#include "kernel/kernel_list.h"
+#include "kernel/tmpl/vec_avx2.h"
+#include <math.h>
+#include <string.h>
+
+#define KERNEL_ISA avx2
+#define ATTN_NAME nk_attention_f32_f32_f32__16x64_avx2
+#define ATTN_MR 6
+#define ATTN_NV 1
+#include "kernel/tmpl/vec_math.h"
+#include "kernel/tmpl/gemm_core.h"
+#include "kernel/tmpl/attention.h"

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The model: opens a path, strings doors, passes, plan and tokenizer together, keeps plans.
+ *
+ *     source   the graph as the door gave it, resolved and inferred; never changed again
+ *     task     a clone with the task's suffix (Pool, Normalize), fused and packed where proven; made at open
+ *     exact    a clone with ONNX's meaning, fused; made when the first named-tensor session asks
+ *
+ * Immutable after open but for two lazily made things behind the lock: the exact plan, and the list of idle sessions that the
+ * simple calls take and give back.
+ */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include "cpu/cpu.h"
+#include "hf/hf.h"
+#include "onnx/onnx.h"
+#include "pass/pass.h"
+#include "run/run.h"
+#include "text/text.h"
+
+typedef struct model_program { /* a graph and its plan */
+    graph *g;
+    plan *p;
+    char *notes; /* what the passes had to say */
+} model_program;
+
+struct nib_model {
+    _Atomic int references;
+    nib_runtime *runtime;
+    struct device *device;
+    char *path, *folder;   /* as given; where the small files are */
+    char *door;            /* "ONNX file .../model.onnx", "Hugging Face folder" */
+    size_t weight_bytes;   /* of the mapped files */
+    graph *source;
+    model_program task, exact;
+    hf_settings settings;
+    text_tokenizer *tokenizer; /* NULL: the folder has none */
+    char *no_tokenizer;        /* why */
+    run_roles roles;
+    nib_pooling pooling;
+    bool normalize;
+    int64_t dim, max_tokens, batch_tokens;
+    nib_precision precision;
+    char output_name[128];
+    char output_why[256];
+    char max_tokens_why[128];
+    char cannot_embed[300];    /* why texts cannot be embedded, or "" */
+    base_mutex *lock;
+    void *idle;                /* list of task sessions, task/'s own */
+    void (*free_idle)(struct nib_model *);
+};
+
+/* Errors as nib_model_open. */
+nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
+nib_model *model_retain(nib_model *m);
+void model_release(nib_model *m);
+
+/* The exact program, made at the first call. */
+nib_status model_exact(nib_model *m, const model_program **out, nib_error *err);
+
+void model_describe(const nib_model *m, base_str *out);
+
+/* ---- inside the room */
+/* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */
+void model_find_roles(nib_model *m);
+/* Which output to use; fills output_name and output_why, or cannot_embed. NOT_FOUND if `wanted` does not exist. */
+nib_status model_choose_output(nib_model *m, const char *wanted, nib_error *err);
+/* Appends the task's suffix to g, a clone of the source, as its only output. */
+nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err);
+
+#endif

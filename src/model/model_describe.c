@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: a model. Out: what it is, for a person: one fact a line, with where the fact comes from.
+ */
+#include "model.h"
+#include <string.h>
+
+static void print_type(const graph_value *v, base_str *out) {
+    base_str_printf(out, "%s %s[", v->name, nib_dtype_name(v->type.dtype));
+    for (int i = 0; i < v->type.rank; i++) {
+        if (i) base_str_add(out, ", ");
+        graph_dim_print(v->type.dims[i], out);
+    }
+    base_str_add(out, v->type.rank < 0 ? "?]" : "]");
+}
+
+static const char *role_of(const run_roles *r, int i) {
+    return i == r->ids ? "token ids" : i == r->mask ? "1 for tokens, 0 for padding" : i == r->types ? "segment of each token" : i == r->positions ? "positions" : "?";
+}
+
+static void weights_of(const graph *g, base_str *out) {
+    size_t bytes[32] = {0};
+    int64_t elements = 0;
+    for (int i = 0; i < g->n_constants; i++) {
+        const graph_tensor *t = g->constants[i]->constant;
+        if ((unsigned)t->dtype < 32) bytes[t->dtype] += t->bytes;
+        elements += graph_tensor_elements(t);
+    }
+    base_str_printf(out, "weights       %.1f million numbers:", (double)elements / 1e6);
+    for (int d = 0; d < 32; d++)
+        if (bytes[d] > 4096) base_str_printf(out, " %.1f MB %s", (double)bytes[d] / 1e6, nib_dtype_name((nib_dtype)d));
+    base_str_add(out, "\n");
+}
+
+static bool computes_in_f32(const graph *g) {
+    for (int i = 0; i < g->n_constants; i++) {
+        nib_dtype t = g->constants[i]->constant->dtype;
+        if ((t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16) && g->constants[i]->constant->bytes > 4096) return false;
+    }
+    return true;
+}
+
+void model_describe(const nib_model *m, base_str *out) {
+    char text[400];
+    const graph *g = m->source;
+    base_str_printf(out, "model         %s (%s)\n", m->path, m->door);
+    if (m->settings.model_type[0]) base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", m->settings.model_type, m->settings.architecture,
+                                                   (long long)m->settings.layers, (long long)m->settings.hidden);
+    if (g->producer[0]) base_str_printf(out, "producer      %s\n", g->producer);
+    base_str_printf(out, "graph         %d nodes, opset %d\n", g->node_count, graph_opset_version(g, ""));
+    weights_of(g, out);
+    for (int i = 0; i < g->n_inputs; i++) {
+        base_str_add(out, i ? "              " : "inputs        ");
+        print_type(g->inputs[i], out);
+        if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(&m->roles, i));
+        base_str_add(out, "\n");
+    }
+    for (int i = 0; i < g->n_outputs; i++) {
+        base_str_add(out, i ? "              " : "outputs       ");
+        print_type(g->outputs[i], out);
+        if (strcmp(g->outputs[i]->name, m->output_name) == 0) base_str_printf(out, ": used (%s)", m->output_why);
+        base_str_add(out, "\n");
+    }
+    if (m->tokenizer) {
+        text_describe(m->tokenizer, text, sizeof text);
+        base_str_printf(out, "tokenizer     %s\n", text);
+    } else {
+        base_str_printf(out, "tokenizer     none: %s\n", m->no_tokenizer ? m->no_tokenizer : "");
+    }
+    if (m->cannot_embed[0]) {
+        base_str_printf(out, "embeddings    no: %s\n", m->cannot_embed);
+        return;
+    }
+    base_str_printf(out, "embeddings    %lld numbers", (long long)m->dim);
+    if (strstr(m->output_why, "already pooled")) base_str_add(out, ", pooled by the graph itself");
+    else base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling), m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
+    base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
+    base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
+    base_str_printf(out, "runs on       cpu (%s), %d threads, in f32%s%s\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
+                    computes_in_f32(g) ? ", the file's own precision" : " arithmetic on the file's half-precision weights",
+                    m->precision == NIB_PRECISION_AUTO ? " (auto: f32 is what this nib has)" : "");
+    base_str_printf(out, "batches       %s", m->task.notes && strstr(m->task.notes, "batches are packed") ? "packed: no padding is computed\n" : "padded\n");
+    if (m->task.notes && strstr(m->task.notes, "batches stay padded")) base_str_add(out, m->task.notes);
+}

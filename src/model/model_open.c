@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Opening a model. In: a path and options. Out: a model with its task program planned and its tokenizer read, or an error that
+ * names the file, the node or the byte.
+ */
+#include "model.h"
+#include <stdio.h>
+#include <string.h>
+
+static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    char *config = NULL, *weights = NULL, *index = NULL, *onnx = NULL;
+    if (!base_path_is_dir(path)) {
+        m->folder = base_path_dir(heap, path);
+        m->door = base_strndup(heap, "ONNX file", 9);
+        if (!m->folder || !m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        NIB_TRY(onnx_load(m->runtime, path, &m->source, err));
+        goto done;
+    }
+    m->folder = base_strndup(heap, path, strlen(path));
+    config = base_path_join(heap, path, "config.json");
+    weights = base_path_join(heap, path, "model.safetensors");
+    index = base_path_join(heap, path, "model.safetensors.index.json");
+    onnx = base_path_join(heap, path, "model.onnx");
+    if (!m->folder || !config || !weights || !index || !onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (base_path_is_file(config) && (base_path_is_file(weights) || base_path_is_file(index))) {
+        m->door = base_strndup(heap, "Hugging Face folder", 19);
+        NIB_TRY(hf_load_graph(m->runtime, path, &m->source, err));
+        goto done;
+    }
+    if (!base_path_is_file(onnx)) {
+        base_free(heap, onnx);
+        onnx = base_path_join(heap, path, "onnx/model.onnx");
+        if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    }
+    if (!base_path_is_file(onnx))
+        NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx", path);
+    m->door = base_strndup(heap, "folder with an ONNX file", 24);
+    NIB_TRY(onnx_load(m->runtime, onnx, &m->source, err));
+done:
+    if (!m->door) status = base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+fail:
+    base_free(heap, config);
+    base_free(heap, weights);
+    base_free(heap, index);
+    base_free(heap, onnx);
+    return status;
+}
+
+/* tokenizer.json beside the model, or one folder up from onnx/model.onnx. */
+static nib_status load_small_files(nib_model *m, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    base_file file = {0};
+    char *path = base_path_join(heap, m->folder, "tokenizer.json");
+    if (path && !base_path_is_file(path)) {
+        char *up = base_path_join(heap, m->folder, "..");
+        char *above = up ? base_path_join(heap, up, "tokenizer.json") : NULL;
+        const char *last = strrchr(m->folder, '/');
+        bool in_onnx = strcmp(last ? last + 1 : m->folder, "onnx") == 0;
+        if (above && in_onnx && base_path_is_file(above)) {
+            char *t = m->folder;
+            m->folder = up;
+            up = t;
+            t = path;
+            path = above;
+            above = t;
+        }
+        base_free(heap, up);
+        base_free(heap, above);
+    }
+    if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+    if (!base_path_is_file(path)) {
+        m->no_tokenizer = base_strndup(heap, "there is no tokenizer.json beside the model", 43);
+    } else {
+        NIB_TRY(base_file_open(heap, path, m->runtime->private_reads, &file, err));
+        nib_status loaded = text_tokenizer_load(heap, (const char *)file.data, file.size, &m->tokenizer, err);
+        if (loaded != NIB_OK && err) { /* name the file in front of what is wrong with it */
+            char what[sizeof err->message];
+            int64_t offset = err->offset;
+            snprintf(what, sizeof what, "%s", err->message);
+            base_error_set(err, loaded, "%s: %s", path, what);
+            err->offset = offset;
+        }
+        NIB_TRY(loaded);
+    }
+fail:
+    base_file_close(&file);
+    base_free(heap, path);
+    return status;
+}
+
+static nib_status make_program(nib_model *m, bool task, model_program *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    pass_notes notes;
+    model_program made = {0};
+    base_str_init(&notes.text, &m->runtime->heap);
+    NIB_TRY(graph_clone(m->source, &made.g, err));
+    if (task) NIB_TRY(model_add_suffix(m, made.g, err));
+    pass_context ctx = {.g = made.g, .runtime = m->runtime, .kernels = &((cpu_device *)m->device)->kernels, .level = 2, .pack = task, .notes = &notes, .err = err};
+    NIB_TRY(pass_run_all(&ctx));
+    NIB_TRY(graph_verify(made.g, err));
+    NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
+    made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
+    if (!made.notes) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    *out = made;
+    base_str_free(&notes.text);
+    return NIB_OK;
+fail:
+    plan_free(made.p);
+    graph_free(made.g);
+    base_str_free(&notes.text);
+    return status;
+}
+
+static nib_status check_options(const nib_model_options *o, nib_error *err) {
+    if (o->device && strcmp(o->device, "cpu") != 0)
+        return base_error_set(err, NIB_UNSUPPORTED, "device %s is not built into this nib; it has: cpu", o->device);
+    switch (o->precision) {
+    case NIB_PRECISION_FILE:
+    case NIB_PRECISION_AUTO:
+    case NIB_PRECISION_F32: return NIB_OK;
+    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32");
+    }
+}
+
+/* The limit on a text's tokens: what was asked for, else what the folder says, never beyond what the graph's shape allows. */
+static void choose_max_tokens(nib_model *m, int64_t wanted) {
+    int64_t n = wanted;
+    const char *why = "asked for";
+    if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
+    if (n <= 0 && m->tokenizer) n = text_max_tokens(m->tokenizer), why = "tokenizer.json";
+    if (n <= 0) n = 512, why = "nothing was said";
+    if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = "max_position_embeddings of config.json";
+    if (m->roles.fixed_seq > 0 && n > m->roles.fixed_seq) n = m->roles.fixed_seq, why = "the graph's fixed shape";
+    m->max_tokens = n;
+    snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "%s", why);
+}
+
+static void choose_pooling(nib_model *m, const nib_model_options *o) {
+    m->pooling = o->pooling != NIB_POOLING_MODEL ? o->pooling : m->settings.pooling != NIB_POOLING_MODEL ? m->settings.pooling : NIB_POOLING_MEAN;
+    m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
+    m->batch_tokens = o->batch_tokens;
+    m->precision = o->precision;
+}
+
+/* The program that embeds; a model that is no encoder of texts stays usable through sessions. */
+static nib_status make_task(nib_model *m, const nib_model_options *o, nib_error *err) {
+    nib_status status = NIB_OK;
+    if (!m->cannot_embed[0]) NIB_TRY(model_choose_output(m, o->output_name, err));
+    if (!m->cannot_embed[0] && m->settings.unsupported[0] && o->pooling == NIB_POOLING_MODEL)
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "modules.json lists a module nib cannot run: %s", m->settings.unsupported);
+    if (m->cannot_embed[0]) return NIB_OK;
+    NIB_TRY(make_program(m, true, &m->task, err));
+    const graph_type *t = &m->task.g->outputs[0]->type;
+    if (t->rank != 2 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[1], &m->dim)) {
+        m->dim = 0;
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "the width of output %s is not known, or it is one row a token", m->output_name);
+    }
+fail:
+    return status;
+}
+
+nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_runtime *rt = NULL;
+    nib_model *m = NULL;
+    *out = NULL;
+    NIB_TRY(check_options(options, err));
+    if (options->runtime) rt = base_runtime_retain(options->runtime);
+    else NIB_TRY(base_runtime_create(NULL, &rt, err));
+    m = base_calloc(&rt->heap, 1, sizeof *m);
+    if (!m) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    m->runtime = rt;
+    atomic_store(&m->references, 1);
+    m->lock = base_mutex_create(&rt->heap);
+    m->path = base_strndup(&rt->heap, path, strlen(path));
+    if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(cpu_open(rt, &m->device, err));
+    NIB_TRY(load_source(m, path, err));
+    for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
+    op_resolve(m->source);
+    model_find_roles(m);
+    NIB_TRY(op_infer_graph(m->source, err));
+    NIB_TRY(load_small_files(m, err));
+    choose_pooling(m, options);
+    choose_max_tokens(m, options->max_tokens);
+    NIB_TRY(make_task(m, options, err));
+    *out = m;
+    return NIB_OK;
+fail:
+    if (m) model_release(m);
+    else base_runtime_release(rt);
+    return status;
+}
+
+static void free_program(base_heap *heap, model_program *p) {
+    plan_free(p->p);
+    graph_free(p->g);
+    base_free(heap, p->notes);
+}
+
+nib_model *model_retain(nib_model *m) {
+    atomic_fetch_add(&m->references, 1);
+    return m;
+}
+
+void model_release(nib_model *m) {
+    if (!m || atomic_fetch_sub(&m->references, 1) != 1) return;
+    nib_runtime *rt = m->runtime;
+    base_heap *heap = &rt->heap;
+    if (m->free_idle) m->free_idle(m);
+    free_program(heap, &m->task);
+    free_program(heap, &m->exact);
+    if (m->device) m->device->table->close(m->device);
+    graph_free(m->source);
+    text_tokenizer_free(m->tokenizer);
+    base_mutex_free(heap, m->lock);
+    base_free(heap, m->no_tokenizer);
+    base_free(heap, m->door);
+    base_free(heap, m->path);
+    base_free(heap, m->folder);
+    base_free(heap, m);
+    base_runtime_release(rt);
+}
+
+nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_mutex_lock(m->lock);
+    if (!m->exact.p) status = make_program(m, false, &m->exact, err);
+    base_mutex_unlock(m->lock);
+    *out = status == NIB_OK ? &m->exact : NULL;
+    return status;
+}

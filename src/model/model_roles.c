@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a graph wants and gives. In: the source graph. Out: roles of its inputs, the output to use, and the reasons, which
+ * `nib inspect` prints. What an input is for is read from what the graph does with it; names decide only where that leaves
+ * a choice.
+ */
+#include "model.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Rows of the smallest and largest constant table that this value indexes, looking through Cast and shape-only operators. */
+static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *most) {
+    static const char *const through[] = {"Cast", "Identity", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Expand"};
+    for (const graph_use *u = v->uses; u && depth < 6; u = u->next) {
+        const graph_node *n = u->node;
+        if (graph_is_op(n, "", "Gather") && u->index == 1 && graph_attr_int(n, "axis", 0) == 0) {
+            const graph_value *table = n->inputs[0].value;
+            int64_t rows;
+            if (!table || table->type.rank != 2 || !graph_dim_is_const(table->type.dims[0], &rows)) continue;
+            if (rows < *least) *least = rows;
+            if (rows > *most) *most = rows;
+        }
+        for (size_t i = 0; i < BASE_COUNT(through); i++)
+            if (u->index == 0 && graph_is_op(n, "", through[i]) && n->outputs[0]) tables_of(n->outputs[0], depth + 1, least, most);
+    }
+}
+
+static bool has(const char *name, const char *part) { return strstr(name, part) != NULL; }
+
+/* One pair of symbols for all [batch, seq] inputs: exporters name them apart, but no encoder means them to differ. */
+static void unify_shapes(graph *g, const graph_value *ids) {
+    for (int i = 0; i < g->n_inputs; i++) {
+        graph_value *v = g->inputs[i];
+        if (v == ids || v->type.rank != 2) continue;
+        for (int k = 0; k < 2; k++)
+            if (!v->type.dims[k] || graph_dim_is_symbol(v->type.dims[k])) v->type.dims[k] = ids->type.dims[k];
+    }
+}
+
+static bool is_grid_input(const graph_value *v) {
+    nib_dtype t = v->type.dtype;
+    return v->type.rank == 2 && (t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_BOOL || t == NIB_DTYPE_F32 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8);
+}
+
+static int find_ids(const graph *g) {
+    int best = -1;
+    int64_t best_rows = 0;
+    for (int i = 0; i < g->n_inputs; i++) {
+        int64_t least = INT64_MAX, most = 0;
+        if (!is_grid_input(g->inputs[i])) continue;
+        tables_of(g->inputs[i], 0, &least, &most);
+        if (most > best_rows) best = i, best_rows = most;
+    }
+    return best;
+}
+
+void model_find_roles(nib_model *m) {
+    graph *g = m->source;
+    run_roles *r = &m->roles;
+    *r = (run_roles){-1, -1, -1, -1, 0, 0};
+    r->ids = find_ids(g);
+    if (r->ids < 0) {
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "no input [batch, seq] of the graph looks rows up in a table of tokens");
+        return;
+    }
+    graph_value *ids = g->inputs[r->ids];
+    for (int k = 0; k < 2; k++)
+        if (!ids->type.dims[k]) ids->type.dims[k] = graph_dim_symbol(g->symbols, k ? "seq" : "batch");
+    graph_dim_is_const(ids->type.dims[0], &r->fixed_batch);
+    graph_dim_is_const(ids->type.dims[1], &r->fixed_seq);
+    for (int i = 0; i < g->n_inputs; i++) {
+        const graph_value *v = g->inputs[i];
+        int64_t least = INT64_MAX, most = 0;
+        if (i == r->ids) continue;
+        if (!is_grid_input(v)) {
+            snprintf(m->cannot_embed, sizeof m->cannot_embed, "input %.80s is neither ids, mask, types nor positions of shape [batch, seq]", v->name);
+            return;
+        }
+        tables_of(v, 0, &least, &most);
+        int *role = NULL;
+        if (most > 0) role = has(v->name, "pos") || (most > 16 && !has(v->name, "type")) ? &r->positions : &r->types; /* a table of 2 segments, or of 512 places */
+        else if (has(v->name, "type") || has(v->name, "segment")) role = &r->types;
+        else if (has(v->name, "position")) role = &r->positions;
+        else role = &r->mask;
+        if (*role >= 0) {
+            snprintf(m->cannot_embed, sizeof m->cannot_embed, "inputs %.80s and %.80s seem to be for the same", g->inputs[*role]->name, v->name);
+            return;
+        }
+        *role = i;
+    }
+    unify_shapes(g, ids);
+}
+
+static graph_value *named_output(const graph *g, const char *name) {
+    for (int i = 0; i < g->n_outputs; i++)
+        if (strcmp(g->outputs[i]->name, name) == 0) return g->outputs[i];
+    return NULL;
+}
+
+static graph_value *output_of_rank(const graph *g, int rank) {
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i]->type.rank == rank && g->outputs[i]->type.dtype == NIB_DTYPE_F32) return g->outputs[i];
+    return NULL;
+}
+
+nib_status model_choose_output(nib_model *m, const char *wanted, nib_error *err) {
+    const graph *g = m->source;
+    graph_value *v = NULL;
+    const char *why = "";
+    static const char *const token_outputs[] = {"last_hidden_state", "token_embeddings", "hidden_states", "encoder_output"};
+    if (wanted) {
+        v = named_output(g, wanted);
+        if (!v) {
+            base_str names;
+            base_str_init(&names, &m->runtime->heap);
+            for (int i = 0; i < g->n_outputs; i++) base_str_printf(&names, "%s%s", i ? ", " : "", g->outputs[i]->name);
+            nib_status status = base_error_set(err, NIB_NOT_FOUND, "the model has no output %s; it has %s", wanted, names.data ? names.data : "none");
+            base_str_free(&names);
+            return status;
+        }
+        why = "asked for";
+    }
+    if (!v && (v = named_output(g, "sentence_embedding")) && v->type.rank == 2) why = "by its name";
+    else if (!wanted) v = NULL;
+    for (size_t i = 0; !v && i < BASE_COUNT(token_outputs); i++)
+        if ((v = named_output(g, token_outputs[i])) != NULL) why = "by its name, one row a token";
+    if (!v && (v = output_of_rank(g, 3))) why = "the first of shape [batch, seq, width]";
+    if (!v && (v = output_of_rank(g, 2))) why = "the first of shape [batch, width]";
+    if (!v || (v->type.rank != 2 && v->type.rank != 3)) {
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "no output of shape [batch, seq, width] or [batch, width] of f32");
+        return NIB_OK;
+    }
+    snprintf(m->output_name, sizeof m->output_name, "%s", v->name);
+    snprintf(m->output_why, sizeof m->output_why, "%s; %s", why, v->type.rank == 2 ? "already pooled, used as it is" : "pooled");
+    return NIB_OK;
+}
+
+/* ones like ids, for a graph without a mask input */
+static graph_value *all_ones(graph *g, graph_value *ids) {
+    int64_t one = 1;
+    graph_tensor *t = base_arena_calloc(g->arena, 1, sizeof *t);
+    int64_t *data = base_arena_alloc(g->arena, sizeof *data);
+    graph_value *shape = graph_emit(g, NULL, "", "Shape", &ids, 1, "ids_shape");
+    graph_value *ones = shape ? graph_emit(g, NULL, "", "ConstantOfShape", &shape, 1, "all_tokens") : NULL;
+    if (!t || !data || !ones) return NULL;
+    *data = one;
+    *t = (graph_tensor){.dtype = NIB_DTYPE_I64, .rank = 1, .dims = {1}, .data = data, .bytes = sizeof one};
+    graph_attr a = {.name = "value", .kind = GRAPH_ATTR_TENSOR, .u.tensor = t};
+    return graph_set_attr(ones->producer, &a) == NIB_OK ? ones : NULL;
+}
+
+nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
+    nib_status status = NIB_OK;
+    graph_value *v = named_output(g, m->output_name);
+    if (!v) NIB_FAIL(err, NIB_INTERNAL, "output %s was lost", m->output_name);
+    if (v->type.rank == 3 && m->pooling != NIB_POOLING_NONE) {
+        graph_value *mask = m->roles.mask >= 0 ? g->inputs[m->roles.mask] : all_ones(g, g->inputs[m->roles.ids]);
+        v = mask ? graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask}, 2, "pooled") : NULL;
+        if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    }
+    if (m->normalize) {
+        v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");
+        if (!v || graph_set_int(v->producer, "axis", -1) != NIB_OK || graph_set_int(v->producer, "p", 2) != NIB_OK)
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    }
+    for (int i = 0; i < g->n_outputs; i++) g->outputs[i]->is_output = false;
+    g->n_outputs = 0;
+    NIB_TRY(graph_add_output(g, v));
+    op_resolve(g);
+    NIB_TRY(op_infer_graph(g, err));
+fail:
+    return status;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The embedding task; see task.h. The model's graph already pools and normalizes (its suffix): what comes out of run_texts are
+ * the vectors.
+ */
+#include "task.h"
+#include <string.h>
+
+#define WINDOW_TEXTS 4096
+#define WINDOW_BYTES (16u << 20)
+#define CHUNK 16 /* texts that a thread tokenizes at a time */
+
+typedef struct id_store { /* ids of the texts that one thread tokenized, end to end */
+    text_encoding encoding;
+    int32_t *ids, *types;
+    size_t count, ids_cap, types_cap;
+} id_store;
+
+typedef struct placed { /* where a text's ids lie */
+    int store;
+    size_t at;
+    int64_t length, full;
+} placed;
+
+typedef struct embedder { /* everything a call needs, kept between calls */
+    struct embedder *next;
+    run_session *session;
+    id_store *stores; /* [threads] */
+    int threads;
+    placed *places;
+    const int32_t **ids, **types;
+    int64_t *lengths;
+    size_t places_cap, ids_cap, types_cap, lengths_cap;
+} embedder;
+
+static void embedder_free(base_heap *heap, embedder *e) {
+    if (!e) return;
+    run_session_free(e->session);
+    for (int i = 0; e->stores && i < e->threads; i++) {
+        text_encoding_free(&e->stores[i].encoding);
+        base_free(heap, e->stores[i].ids);
+        base_free(heap, e->stores[i].types);
+    }
+    base_free(heap, e->stores);
+    base_free(heap, e->places);
+    base_free(heap, e->ids);
+    base_free(heap, e->types);
+    base_free(heap, e->lengths);
+    base_free(heap, e);
+}
+
+static nib_status embedder_create(nib_model *m, embedder **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    embedder *e = base_calloc(heap, 1, sizeof *e);
+    *out = NULL;
+    if (!e) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
+    e->threads = base_pool_threads(m->runtime->pool);
+    e->stores = base_calloc(heap, (size_t)e->threads, sizeof *e->stores);
+    if (!e->stores) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
+    for (int i = 0; i < e->threads; i++) text_encoding_init(&e->stores[i].encoding, heap);
+    NIB_TRY(run_session_create(m->task.p, &e->session, err));
+    *out = e;
+    return NIB_OK;
+fail:
+    embedder_free(heap, e);
+    return status;
+}
+
+static void free_idle(nib_model *m) {
+    for (embedder *e = m->idle, *next; e; e = next) {
+        next = e->next;
+        embedder_free(&m->runtime->heap, e);
+    }
+    m->idle = NULL;
+}
+
+static nib_status take_embedder(nib_model *m, embedder **out, nib_error *err) {
+    base_mutex_lock(m->lock);
+    embedder *e = m->idle;
+    if (e) m->idle = e->next;
+    m->free_idle = free_idle;
+    base_mutex_unlock(m->lock);
+    *out = e;
+    return e ? NIB_OK : embedder_create(m, out, err);
+}
+
+static void give_back(nib_model *m, embedder *e) {
+    base_mutex_lock(m->lock);
+    e->next = m->idle;
+    m->idle = e;
+    base_mutex_unlock(m->lock);
+}
+
+/* ---- tokenizing a window */
+
+typedef struct window {
+    nib_model *m;
+    embedder *e;
+    const char *const *texts;
+    const size_t *lengths;
+    size_t n;
+    int64_t max_tokens;
+    _Atomic int status;
+    nib_error *err;
+} window;
+
+static nib_status tokenize_one(window *w, size_t i, id_store *store, int slot, nib_error *err) {
+    base_heap *heap = &w->m->runtime->heap;
+    text_encoding *enc = &store->encoding;
+    size_t length = w->lengths ? w->lengths[i] : strlen(w->texts[i]);
+    nib_status status = text_encode(w->m->tokenizer, w->texts[i], length, NULL, 0, w->max_tokens, true, enc, err);
+    if (status != NIB_OK) return status;
+    if (!base_grow(heap, (void **)&store->ids, &store->ids_cap, store->count + enc->count, sizeof(int32_t)) ||
+        !base_grow(heap, (void **)&store->types, &store->types_cap, store->count + enc->count, sizeof(int32_t)))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for token ids");
+    if (enc->count) {
+        memcpy(store->ids + store->count, enc->ids, enc->count * sizeof(int32_t));
+        memcpy(store->types + store->count, enc->type_ids, enc->count * sizeof(int32_t));
+    }
+    w->e->places[i] = (placed){slot, store->count, (int64_t)enc->count, (int64_t)enc->full_count};
+    store->count += enc->count;
+    return NIB_OK;
+}
+
+static void tokenize_chunk(void *arg, size_t chunk, int slot) {
+    window *w = arg;
+    nib_error e;
+    size_t end = (chunk + 1) * CHUNK < w->n ? (chunk + 1) * CHUNK : w->n;
+    for (size_t i = chunk * CHUNK; i < end; i++) {
+        if (atomic_load(&w->status) != NIB_OK) return;
+        nib_status status = tokenize_one(w, i, &w->e->stores[slot], slot, &e);
+        int none = NIB_OK;
+        if (status != NIB_OK && atomic_compare_exchange_strong(&w->status, &none, status) && w->err) *w->err = e;
+    }
+}
+
+static nib_status run_window(window *w, float *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_model *m = w->m;
+    embedder *e = w->e;
+    base_heap *heap = &m->runtime->heap;
+    if (!base_grow(heap, (void **)&e->places, &e->places_cap, w->n, sizeof *e->places) || !base_grow(heap, (void **)&e->ids, &e->ids_cap, w->n, sizeof *e->ids) ||
+        !base_grow(heap, (void **)&e->types, &e->types_cap, w->n, sizeof *e->types) || !base_grow(heap, (void **)&e->lengths, &e->lengths_cap, w->n, sizeof *e->lengths))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a batch of %zu texts", w->n);
+    for (int i = 0; i < e->threads; i++) e->stores[i].count = 0;
+    base_pool_run(m->runtime->pool, (w->n + CHUNK - 1) / CHUNK, tokenize_chunk, w);
+    NIB_TRY((nib_status)atomic_load(&w->status));
+    for (size_t i = 0; i < w->n; i++) {
+        const placed *p = &e->places[i];
+        e->ids[i] = e->stores[p->store].ids + p->at;
+        e->types[i] = e->stores[p->store].types + p->at;
+        e->lengths[i] = p->length;
+    }
+    run_batch batch = {.n = w->n, .ids = e->ids, .types = e->types, .lengths = e->lengths};
+    NIB_TRY(run_texts(e->session, &m->roles, &batch, m->batch_tokens, 0, out, m->dim, err));
+fail:
+    return status;
+}
+
+/* How many texts from `at` on make a window. */
+static size_t window_size(const char *const *texts, const size_t *lengths, size_t at, size_t n) {
+    size_t bytes = 0, count = 0;
+    while (at + count < n && count < WINDOW_TEXTS && (count == 0 || bytes < WINDOW_BYTES)) {
+        bytes += lengths ? lengths[at + count] : strlen(texts[at + count]);
+        count++;
+    }
+    return count;
+}
+
+nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    embedder *e = NULL;
+    int64_t max_tokens = m->max_tokens;
+    if (m->cannot_embed[0]) NIB_FAIL(err, NIB_UNSUPPORTED, "this model cannot embed texts: %s", m->cannot_embed);
+    if (!m->tokenizer) NIB_FAIL(err, NIB_NOT_FOUND, "%s: %s", m->path, m->no_tokenizer ? m->no_tokenizer : "there is no tokenizer");
+    if (options->max_tokens > 0 && options->max_tokens < max_tokens) max_tokens = options->max_tokens;
+    NIB_TRY(take_embedder(m, &e, err));
+    for (size_t at = 0, count; at < n; at += count) {
+        const size_t *lengths = options->lengths ? options->lengths + at : NULL;
+        count = window_size(texts, options->lengths, at, n);
+        window w = {.m = m, .e = e, .texts = texts + at, .lengths = lengths, .n = count, .max_tokens = max_tokens, .err = err};
+        NIB_TRY(run_window(&w, out + at * (size_t)m->dim, err));
+        for (size_t i = 0; i < count; i++) {
+            if (options->tokens) options->tokens[at + i] = e->places[i].length;
+            if (options->full_tokens) options->full_tokens[at + i] = e->places[i].full;
+        }
+    }
+fail:
+    if (e) give_back(m, e);
+    return status;
+}
