@@ -92,12 +92,20 @@ bool pass_same_shape(const graph_value *a, const graph_value *b) {
     return true;
 }
 
-static bool needs(const graph_value *v, const graph_value *of, int depth) {
+bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) {
+    const graph *g = ctx->g;
     if (v == of) return true;
-    if (!v || !v->producer || depth > 400) return depth > 400;
-    for (int i = 0; i < v->producer->n_inputs; i++)
-        if (v->producer->inputs[i].value && needs(v->producer->inputs[i].value, of, depth + 1)) return true;
-    return false;
+    if (!v->producer) return false;
+    uint8_t *reached = base_calloc(g->heap, (size_t)g->value_limit + 1, 1); /* by value id, in the order of the nodes */
+    if (!reached) return true; /* the answer that changes nothing */
+    reached[of->id] = 1;
+    for (const graph_node *n = g->first; n && !reached[v->id]; n = n->next) {
+        bool reads = false;
+        for (int i = 0; i < n->n_inputs && !reads; i++) reads = n->inputs[i].value && reached[n->inputs[i].value->id];
+        for (int i = 0; i < n->n_outputs; i++)
+            if (reads && n->outputs[i]) reached[n->outputs[i]->id] = 1;
+    }
+    bool found = reached[v->id] != 0;
+    base_free(g->heap, reached);
+    return found;
 }
-
-bool pass_needs(const graph_value *v, const graph_value *of) { return needs(v, of, 0); }
