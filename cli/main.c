@@ -22,7 +22,8 @@ static void help(FILE *out) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is seen as a failed write, so that nothing half-written stays */
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves, or a file limit, is seen as a failed write: nothing half-written stays */
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) return help(stderr), 2;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         for (size_t i = 0; argc > 2 && i < N_VERBS; i++)

@@ -22,10 +22,19 @@ typedef struct cpu_weight { /* a weight packed for one kernel */
     size_t bytes;
 } cpu_weight;
 
+/* Packed weights lie end to end in a few large blocks, which the system backs with large pages where it can: fewer page
+ * faults while packing, fewer TLB misses while computing. */
+typedef struct cpu_chunk {
+    struct cpu_chunk *next;
+    size_t used, size; /* counted from the chunk's begin */
+} cpu_chunk;
+
 typedef struct cpu_device {
     struct device base;
     kernels kernels;
-    cpu_weight *weights; /* guarded by lock */
+    cpu_weight *weights; /* guarded by lock, as all below */
+    cpu_chunk *chunks;
+    size_t chunk_bytes;
     base_mutex *lock;
 } cpu_device;
 

@@ -77,6 +77,27 @@ static void pack_part(void *arg, size_t i, int slot) {
     p->kernel->pack(p->w, p->k_stride, p->n_stride, p->N, p->K, lo, hi, p->packed);
 }
 
+#define CHUNK_LEAST (1u << 20)
+#define CHUNK_MOST (16u << 20)
+
+static void *weight_memory(cpu_device *d, size_t bytes) {
+    base_heap *heap = &d->base.runtime->heap;
+    cpu_chunk *c = d->chunks;
+    bytes = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN;
+    if (!c || c->size - c->used < bytes) {
+        size_t want = d->chunk_bytes < CHUNK_LEAST ? CHUNK_LEAST : d->chunk_bytes > CHUNK_MOST ? CHUNK_MOST : d->chunk_bytes; /* doubles the total */
+        if (want < bytes + BASE_ALIGN) want = bytes + BASE_ALIGN;
+        c = base_alloc(heap, want);
+        if (!c && want > bytes + BASE_ALIGN) c = base_alloc(heap, want = bytes + BASE_ALIGN);
+        if (!c) return NULL;
+        *c = (cpu_chunk){d->chunks, BASE_ALIGN, want};
+        d->chunks = c;
+        d->chunk_bytes += want;
+    }
+    c->used += bytes;
+    return (char *)c + c->used - bytes;
+}
+
 static void release_pages(const graph *g, const graph_tensor *t) {
     while (g->parent) g = g->parent;
     for (int i = 0; i < g->n_files; i++) {
@@ -97,7 +118,7 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
     if (!at) {
         size_t bytes = kernel->packed_bytes(p.N, p.K);
         at = base_calloc(heap, 1, sizeof *at);
-        p.packed = at && bytes != SIZE_MAX ? base_alloc(heap, bytes) : NULL;
+        p.packed = at && bytes != SIZE_MAX ? weight_memory(d, bytes) : NULL;
         if (!p.packed) {
             base_free(heap, at);
             at = NULL;
@@ -126,8 +147,12 @@ void cpu_weights_free(cpu_device *d) {
     base_heap *heap = &d->base.runtime->heap;
     for (cpu_weight *w = d->weights, *next; w; w = next) {
         next = w->next;
-        base_free(heap, w->packed);
         base_free(heap, w);
     }
+    for (cpu_chunk *c = d->chunks, *next; c; c = next) {
+        next = c->next;
+        base_free(heap, c);
+    }
     d->weights = NULL;
+    d->chunks = NULL;
 }
