@@ -92,12 +92,30 @@ bool pass_same_shape(const graph_value *a, const graph_value *b) {
     return true;
 }
 
-static bool needs(const graph_value *v, const graph_value *of, int depth) {
-    if (v == of) return true;
-    if (!v || !v->producer || depth > 400) return depth > 400;
-    for (int i = 0; i < v->producer->n_inputs; i++)
-        if (v->producer->inputs[i].value && needs(v->producer->inputs[i].value, of, depth + 1)) return true;
-    return false;
+/* Each node is looked at once: values that are read twice at each of n steps have 2^n paths. */
+bool pass_needs(const graph_value *v, const graph_value *of) {
+    bool found = v == of;
+    if (found || !v || !v->producer) return found;
+    const graph *g = v->producer->owner;
+    uint8_t *seen = base_calloc(g->heap, (size_t)g->node_limit + 1, 1);
+    const graph_node **stack = base_alloc(g->heap, ((size_t)g->node_limit + 1) * sizeof *stack);
+    int depth = 0;
+    found = !seen || !stack; /* without memory to look: the careful answer */
+    if (!found) {
+        seen[v->producer->id] = 1;
+        stack[depth++] = v->producer;
+    }
+    while (!found && depth) {
+        const graph_node *n = stack[--depth];
+        for (int i = 0; i < n->n_inputs && !found; i++) {
+            const graph_value *in = n->inputs[i].value;
+            found = in && in == of;
+            if (found || !in || !in->producer || in->producer->owner != g || seen[in->producer->id]) continue;
+            seen[in->producer->id] = 1;
+            stack[depth++] = in->producer;
+        }
+    }
+    base_free(g->heap, seen);
+    base_free(g->heap, (void *)stack);
+    return found;
 }
-
-bool pass_needs(const graph_value *v, const graph_value *of) { return needs(v, of, 0); }
