@@ -153,6 +153,7 @@ struct base_writer {
     base_heap *heap;
     char *path, *temp;
     int fd;
+    bool failed; /* something was not written: commit must not show what was */
 };
 
 nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out, nib_error *err) {
@@ -190,7 +191,10 @@ nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_er
     while (n) {
         ssize_t k = write(w->fd, p, n);
         if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+        if (k < 0) {
+            w->failed = true;
+            return base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+        }
         p += k;
         n -= (size_t)k;
     }
@@ -204,8 +208,8 @@ nib_status base_writer_rewind(base_writer *w, nib_error *err) {
 
 nib_status base_writer_commit(base_writer *w, nib_error *err) {
     nib_status status = NIB_OK;
-    int e = 0;
-    if (fsync(w->fd) != 0 && errno != EINVAL) e = errno;
+    int e = w->failed ? EIO : 0;
+    if (!e && fsync(w->fd) != 0 && errno != EINVAL) e = errno;
     if (close(w->fd) != 0 && !e) e = errno;
     w->fd = -1;
     if (!e && rename(w->temp, w->path) != 0) e = errno;

@@ -418,9 +418,16 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with) {
         link_use(u, with);
     }
     if (!old->is_output) return;
-    if (!with->is_input && !with->is_output && (!with->producer || with->producer->owner == g)) swap_names(g, old, with);
-    for (int i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i] == old) g->outputs[i] = with;
+    /* An input, another output, or an outer value keeps its own name: then this output stays the value it was. */
+    if (with->is_input || with->is_output || (with->producer && with->producer->owner != g)) return;
+    bool listed = false; /* else it is a subgraph's output, which finds it by being that value */
+    for (int i = 0; i < g->n_outputs; i++) {
+        if (g->outputs[i] != old) continue;
+        g->outputs[i] = with;
+        listed = true;
+    }
+    if (!listed) return;
+    swap_names(g, old, with);
     old->is_output = false;
     with->is_output = true;
 }

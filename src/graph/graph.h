@@ -181,7 +181,8 @@ int64_t graph_attr_ints(const graph_node *n, const char *name, const int64_t **v
 void graph_set_input(graph_node *n, int index, graph_value *v); /* v may be NULL */
 nib_status graph_append_input(graph_node *n, graph_value *v, nib_error *err);
 void graph_replace_uses(graph *g, graph_value *old, graph_value *with); /* node inputs in g and its subgraphs, and g's outputs;
-                                                                           an output keeps its name: `with` takes it over */
+                                                                           an output keeps its name: `with` takes it over, or, if it is an
+                                                                           input or an output itself, the output stays `old` */
 void graph_remove_node(graph *g, graph_node *n); /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
 bool graph_is_op(const graph_node *n, const char *domain, const char *op); /* NULL n: false */

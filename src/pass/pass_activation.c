@@ -40,14 +40,16 @@ static graph_node *open_linear(const graph_value *v) {
     return graph_is_op(l, "nib", "Linear") && !v->is_output && (l->n_inputs < 4 || !l->inputs[3].value) ? l : NULL;
 }
 
+#define PATTERN_DEPTH 16 /* no form above is deeper */
+
 /* Are all uses of x inside the tree of nodes that computes root? */
-static bool only_used_within(const graph_value *x, const graph_value *root) {
+static bool only_used_within(const graph_value *x, const graph_value *root, int depth) {
+    if (depth == PATTERN_DEPTH) return false;
     for (const graph_use *u = x->uses; u; u = u->next) {
         const graph_value *v = u->node->outputs[0];
-        while (v && v != root && v->use_count == 1 && !v->is_output) v = v->uses->node->outputs[0];
         if (v == root) continue;
         /* A value such as Add(x, ..) may be used twice inside the pattern; accept it if it leads only to root. */
-        if (!v || v->is_output || v->use_count == 0 || !only_used_within(v, root)) return false;
+        if (!v || v->is_output || v->use_count == 0 || v->use_count > 4 || !only_used_within(v, root, depth + 1)) return false;
     }
     return true;
 }
@@ -64,7 +66,7 @@ static nib_status take_activation(pass_context *ctx, graph_value *root) {
         x = root->producer->inputs[0].value;
     }
     graph_node *l = act ? open_linear(x) : NULL;
-    if (!l || op_activation(l) != KERNEL_ACT_NONE || !only_used_within(x, root)) return NIB_OK;
+    if (!l || op_activation(l) != KERNEL_ACT_NONE || !only_used_within(x, root, 0)) return NIB_OK;
     if (graph_set_string(l, "activation", op_activation_name(act)) != NIB_OK) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     return pass_replace(ctx, root, x); /* the pattern's own uses of x are dead now: pass_clean takes them away */
 }
@@ -88,7 +90,7 @@ nib_status pass_activation(pass_context *ctx) {
     nib_status status = NIB_OK;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
-        if (n->n_outputs && n->outputs[0] && n->outputs[0]->uses) NIB_TRY(take_activation(ctx, n->outputs[0]));
+        if (n->n_outputs && n->outputs[0] && (n->outputs[0]->uses || n->outputs[0]->is_output)) NIB_TRY(take_activation(ctx, n->outputs[0]));
     }
     NIB_TRY(pass_clean(ctx));
     for (graph_node *n = ctx->g->first, *next; n; n = next) {

@@ -7,7 +7,9 @@
 /* A Gather of rows (axis 0) of a constant f32 matrix, or an Embed that nobody else reads: appends its pairs. */
 static bool take(const graph_value *v, graph_value **pairs, int *count) {
     const graph_node *n = v->producer;
+    int64_t width = *count ? pairs[1]->constant->dims[1] : -1; /* of the tables so far: one of another width is broadcast */
     if (graph_is_op(n, "nib", "Embed")) {
+        if (width >= 0 && n->inputs[1].value->constant->dims[1] != width) return false;
         if (*count + n->n_inputs > 2 * OP_EMBED_MAX) return false;
         for (int i = 0; i < n->n_inputs; i++) pairs[(*count)++] = n->inputs[i].value;
         return true;
@@ -15,6 +17,7 @@ static bool take(const graph_value *v, graph_value **pairs, int *count) {
     if (!graph_is_op(n, "", "Gather") || graph_attr_int(n, "axis", 0) != 0 || *count + 2 > 2 * OP_EMBED_MAX) return false;
     const graph_value *table = n->inputs[0].value, *ids = n->inputs[1].value;
     if (!table->constant || table->constant->rank != 2 || table->constant->dtype != NIB_DTYPE_F32 || ids->type.rank < 1) return false;
+    if (width >= 0 && table->constant->dims[1] != width) return false;
     if (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32) return false;
     pairs[(*count)++] = n->inputs[1].value;
     pairs[(*count)++] = n->inputs[0].value;

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Heap and arena: alignment, counts, the ceiling, a failing allocator, sizes that overflow.
+ */
+#include "base_test.h"
+#include "base/base_mem.h"
+
+static bool is_aligned(const void *p, size_t to) { return (uintptr_t)p % to == 0; }
+
+static void blocks_are_aligned_and_counted(void **state) {
+    static const size_t sizes[] = {0, 1, 63, 64, 65, 4096, 100000};
+    base_heap heap;
+    base_heap_init(&heap, NULL);
+    void *blocks[BASE_COUNT(sizes)];
+    size_t least = 0;
+    for (size_t i = 0; i < BASE_COUNT(sizes); i++) {
+        blocks[i] = base_alloc(&heap, sizes[i]);
+        assert_non_null(blocks[i]);
+        assert_true(is_aligned(blocks[i], BASE_ALIGN));
+        memset(blocks[i], 0xa5, sizes[i]);
+        least += sizes[i];
+    }
+    assert_int_equal(atomic_load(&heap.allocations), BASE_COUNT(sizes));
+    assert_true(atomic_load(&heap.current) >= least);
+    size_t most = atomic_load(&heap.current);
+    for (size_t i = 0; i < BASE_COUNT(sizes); i++) base_free(&heap, blocks[i]);
+    base_free(&heap, NULL);
+    assert_int_equal(atomic_load(&heap.current), 0);
+    assert_int_equal(atomic_load(&heap.peak), most);
+}
+
+static void calloc_zeroes_and_refuses_overflow(void **state) {
+    base_heap heap;
+    base_heap_init(&heap, NULL);
+    char *p = base_alloc(&heap, 1000);
+    memset(p, 7, 1000);
+    base_free(&heap, p);
+    p = base_calloc(&heap, 10, 100);
+    assert_non_null(p);
+    for (int i = 0; i < 1000; i++) assert_int_equal(p[i], 0);
+    base_free(&heap, p);
+    assert_null(base_calloc(&heap, SIZE_MAX / 2, 3));
+    assert_null(base_alloc(&heap, SIZE_MAX));
+    assert_null(base_alloc(&heap, SIZE_MAX - 100));
+    assert_null(base_strndup(&heap, "x", SIZE_MAX));
+    assert_int_equal(atomic_load(&heap.current), 0);
+}
+
+static void realloc_keeps_contents(void **state) {
+    base_heap heap;
+    base_heap_init(&heap, NULL);
+    unsigned char *p = base_realloc(&heap, NULL, 10);
+    for (int i = 0; i < 10; i++) p[i] = (unsigned char)i;
+    static const size_t sizes[] = {100, 5000, 70, 10, 64};
+    for (size_t k = 0; k < BASE_COUNT(sizes); k++) {
+        p = base_realloc(&heap, p, sizes[k]);
+        assert_non_null(p);
+        for (int i = 0; i < 10; i++) assert_int_equal(p[i], i);
+        memset(p + 10, 0xee, sizes[k] - 10);
+    }
+    base_free(&heap, p);
+    assert_int_equal(atomic_load(&heap.current), 0);
+}
+
+static void the_ceiling_holds(void **state) {
+    nib_runtime_options options = {.size = sizeof options, .memory_limit = 4096};
+    base_heap heap;
+    base_heap_init(&heap, &options);
+    assert_null(base_alloc(&heap, 4096)); /* the header counts too */
+    assert_int_equal(atomic_load(&heap.current), 0);
+    char *p = base_alloc(&heap, 2000);
+    assert_non_null(p);
+    memset(p, 3, 2000);
+    assert_null(base_alloc(&heap, 2100));
+    assert_null(base_realloc(&heap, p, 3000)); /* needs both for a moment: stays as it was */
+    for (int i = 0; i < 2000; i++) assert_int_equal(p[i], 3);
+    base_free(&heap, p);
+    p = base_alloc(&heap, 4096 - BASE_ALIGN);
+    assert_non_null(p);
+    assert_int_equal(atomic_load(&heap.current), 4096);
+    assert_int_equal(atomic_load(&heap.peak), 4096);
+    base_free(&heap, p);
+}
+
+typedef struct failing {
+    int left; /* requests that succeed */
+    size_t taken, given_back;
+} failing;
+
+static void *failing_allocate(void *user, size_t bytes) {
+    failing *f = user;
+    void *p = NULL;
+    if (f->left-- <= 0 || posix_memalign(&p, BASE_ALIGN, bytes) != 0) return NULL;
+    f->taken += bytes;
+    return p;
+}
+
+static void failing_release(void *user, void *p, size_t bytes) {
+    ((failing *)user)->given_back += bytes;
+    free(p);
+}
+
+static base_heap failing_heap(failing *f) {
+    nib_runtime_options options = {.size = sizeof options, .allocate = failing_allocate, .release = failing_release, .alloc_user = f};
+    base_heap heap;
+    base_heap_init(&heap, &options);
+    return heap;
+}
+
+static void a_failed_request_changes_nothing(void **state) {
+    failing f = {.left = 1};
+    base_heap heap = failing_heap(&f);
+    size_t capacity = 0;
+    void *array = NULL;
+    assert_true(base_grow(&heap, &array, &capacity, 3, 4));
+    assert_true(capacity >= 3);
+    memset(array, 9, capacity * 4);
+    size_t before = capacity, current = atomic_load(&heap.current);
+    void *same = array;
+    assert_false(base_grow(&heap, &array, &capacity, 1000, 4));
+    assert_false(base_grow(&heap, &array, &capacity, SIZE_MAX, 4));
+    assert_ptr_equal(array, same);
+    assert_int_equal(capacity, before);
+    assert_int_equal(atomic_load(&heap.current), current);
+    assert_int_equal(((char *)array)[capacity * 4 - 1], 9);
+    base_free(&heap, array);
+    assert_int_equal(f.taken, f.given_back); /* release is told the size that was asked for */
+    assert_int_equal(atomic_load(&heap.current), 0);
+}
+
+static void arenas_align_and_count(void **state) {
+    base_heap heap;
+    base_arena arena;
+    base_heap_init(&heap, NULL);
+    base_arena_init(&arena, &heap);
+    unsigned char *seen[400];
+    size_t sizes[400], total = 0;
+    for (size_t i = 0; i < 400; i++) {
+        sizes[i] = i % 50 == 49 ? 40000 + i : (i * 37) % 130 + 1;
+        seen[i] = base_arena_alloc(&arena, sizes[i]);
+        assert_non_null(seen[i]);
+        assert_true(is_aligned(seen[i], sizes[i] >= 64 ? 64 : 16));
+        memset(seen[i], (int)(i % 251), sizes[i]);
+        total += sizes[i];
+    }
+    for (size_t i = 0; i < 400; i++) /* no block was given twice */
+        for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(seen[i][k], i % 251);
+    assert_int_equal(arena.bytes, total);
+    assert_non_null(base_arena_alloc(&arena, 0));
+    assert_null(base_arena_alloc(&arena, SIZE_MAX));
+    assert_null(base_arena_calloc(&arena, SIZE_MAX / 4, 8));
+    char *text = base_arena_printf(&arena, "%s-%d", "a", 12);
+    assert_string_equal(text, "a-12");
+    assert_string_equal(base_arena_strndup(&arena, "abcdef", 3), "abc");
+    base_arena_free(&arena);
+    assert_int_equal(atomic_load(&heap.current), 0);
+    base_arena_free(&arena); /* twice is fine */
+}
+
+static void arenas_survive_failure(void **state) {
+    for (int left = 0; left < 4; left++) {
+        failing f = {.left = left};
+        base_heap heap = failing_heap(&f);
+        base_arena arena;
+        base_arena_init(&arena, &heap);
+        int got = 0;
+        for (int i = 0; i < 6; i++) got += base_arena_alloc(&arena, 30000) != NULL;
+        assert_int_equal(got, left);
+        base_arena_free(&arena);
+        assert_int_equal(f.taken, f.given_back);
+    }
+}
+
+static void overflow_is_seen(void **state) {
+    size_t s;
+    int64_t i;
+    assert_true(base_mul_size(3, 4, &s) && s == 12);
+    assert_false(base_mul_size(SIZE_MAX, 2, &s));
+    assert_true(base_add_size(SIZE_MAX - 1, 1, &s) && s == SIZE_MAX);
+    assert_false(base_add_size(SIZE_MAX, 1, &s));
+    assert_true(base_mul_i64(-3, 4, &i) && i == -12);
+    assert_false(base_mul_i64(INT64_MIN, -1, &i));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_are_aligned_and_counted), cmocka_unit_test(calloc_zeroes_and_refuses_overflow),
+        cmocka_unit_test(realloc_keeps_contents),         cmocka_unit_test(the_ceiling_holds),
+        cmocka_unit_test(a_failed_request_changes_nothing), cmocka_unit_test(arenas_align_and_count),
+        cmocka_unit_test(arenas_survive_failure),         cmocka_unit_test(overflow_is_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
