@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The command as a user meets it. usage: test_command.sh NIB SOURCE_FOLDER. Exit 77 (skipped) without the real model.
 set -uo pipefail
-nib=$1 root=$2
+nib=$(realpath "$1") root=$(realpath "$2")
 model=$root/models/all-MiniLM-L6-v2
 [ -f "$model/model.safetensors" ] || exit 77
 work=$(mktemp -d)
