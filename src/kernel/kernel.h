@@ -34,6 +34,13 @@ typedef enum kernel_activation {
 } kernel_activation;
 
 /* How a Linear kernel wants its weight: panels of `tile_n` columns, each [K][tile_n], the last one zero-padded. */
+/* What a Linear kernel reads its input as. */
+typedef enum kernel_input {
+    KERNEL_INPUT_F32,  /* args.x */
+    KERNEL_INPUT_BF16, /* args.x16: rows made by round_rows_bf16, K rounded up to a multiple of 2, padded with 0 */
+    KERNEL_INPUT_U8    /* args.x8: rows made by quantize_rows_u8, K rounded up to a multiple of 4, padded with the row's zero point */
+} kernel_input;
+
 typedef struct kernel_linear_args {
     const float *x; /* [M, K], rows x_stride elements apart */
     int64_t x_stride;
@@ -45,12 +52,17 @@ typedef struct kernel_linear_args {
     int64_t y_stride;
     int64_t M, N, K;
     kernel_activation activation;
+    const uint16_t *x16; /* [M, K2] bfloat16; x_stride counts its elements */
+    const uint8_t *x8;   /* [M, K4]; x_stride counts its elements */
+    const float *x_params; /* [M, 2] of x8's rows: scale, zero point (a whole number); row m at x_params + m * x_params_stride */
+    int64_t x_params_stride;
 } kernel_linear_args;
 
 /* One way to do y = activation(x W + bias) + residual. Chosen once per weight, when the plan is made. */
 typedef struct kernel_linear {
     const char *name; /* nk_gemm_f32_f32_f32__12x32_avx512 */
     base_isa isa;
+    kernel_input input;
     int tile_m, tile_n;
     size_t (*packed_bytes)(int64_t N, int64_t K); /* SIZE_MAX if it does not fit */
     /* Packs columns [n_lo, n_hi) of the weight; n_lo is a multiple of tile_n. w(k, n) is at
@@ -92,6 +104,18 @@ typedef struct kernel_attention_args {
 typedef struct kernels {
     uint32_t isas;                      /* what it was made for */
     const kernel_linear *linear_f32[4]; /* best first, reference last, NULL after the last */
+    /* bf16 weights: with AVX512_BF16 (or the like) on bf16 rows, elsewhere f32 arithmetic on f32 rows; `input` says which. */
+    const kernel_linear *linear_bf16[4];
+    /* q8: asymmetric u8 rows (one scale and zero point a row) x symmetric s8 weights (one scale a column, max |w| / 127). The
+     * s32 sums are the same integers on every CPU. y = activation((sum - zero * column_sum) * (row scale * column scale) + bias)
+     * + residual, in this order. */
+    const kernel_linear *linear_q8[4];
+    /* u8 rows of f32 rows: lo = min(row, 0), hi = max(row, 0), scale = (hi - lo) / 255 (1 if that is 0), zero = round(-lo / scale),
+     * y = clamp(round(x / scale) + zero, 0, 255), rounding half to even; NaN counts as 0. params [rows, 2] gets scale, zero.
+     * Columns up to the next multiple of 4 are filled with zero. */
+    void (*quantize_rows_u8)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride, float *params,
+                             int64_t params_stride);
+    void (*round_rows_bf16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
 
     /* Attention of query rows [row_lo, row_hi) (rows of the batch, first <= row_lo, row_hi <= first + n) and head `head` of one
      * text whose new keys are batch rows [first, first + n) and whose old keys number kv_old. A query that may look at no key
