@@ -54,6 +54,7 @@ nib_status cpu_compile_embed(cpu_compile *c);
 nib_status cpu_compile_attention(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
+nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
 nib_status cpu_compile_eval(cpu_compile *c); /* never says no */
 
 /* The packed form of weight w [K, N] (trans: [N, K]); made once per device and kernel, on all threads. */

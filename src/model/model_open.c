@@ -101,6 +101,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
     pass_context ctx = {.g = made.g, .runtime = m->runtime, .kernels = &((cpu_device *)m->device)->kernels, .level = 2, .pack = task, .notes = &notes, .err = err};
     NIB_TRY(pass_run_all(&ctx));
+    if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
     NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
     made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
@@ -121,8 +122,10 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
     switch (o->precision) {
     case NIB_PRECISION_FILE:
     case NIB_PRECISION_AUTO:
-    case NIB_PRECISION_F32: return NIB_OK;
-    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32");
+    case NIB_PRECISION_F32:
+    case NIB_PRECISION_BF16:
+    case NIB_PRECISION_Q8: return NIB_OK;
+    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32, bf16, q8");
     }
 }
 
@@ -144,6 +147,8 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
     m->batch_tokens = o->batch_tokens;
     m->precision = o->precision;
+    m->precision_why = o->precision == NIB_PRECISION_FILE ? "the file's own" : "asked for";
+    m->computes = o->precision == NIB_PRECISION_AUTO ? quant_auto(m->runtime->isas, &m->precision_why) : o->precision;
 }
 
 /* The program that embeds; a model that is no encoder of texts stays usable through sessions. */

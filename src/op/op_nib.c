@@ -166,30 +166,39 @@ static bool is_index_type(const graph_tensor *t) {
            t->dtype == NIB_DTYPE_I8;
 }
 
+static void plain_linear(const op_linear_shape *s, const float *x, const float *w, float *y) {
+    for (int64_t m = 0; m < s->M; m++)
+        for (int64_t n = 0; n < s->N; n++) {
+            double sum = 0;
+            for (int64_t k = 0; k < s->K; k++) sum += (double)x[m * s->K + k] * (double)w[s->trans ? n * s->K + k : k * s->N + n];
+            y[m * s->N + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
+        }
+}
+
 static nib_status eval_linear(op_eval *c) {
     const graph_tensor *x = c->in[0], *w = c->in[1], *bias = input(c, 2), *residual = input(c, 3);
-    if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
-    bool trans = graph_attr_int(c->node, "trans_w", 0) != 0;
+    const char *weight = graph_attr_string(c->node, "weight", "f32");
     int act = op_activation(c->node);
-    int64_t M = rows_of(x), K = last_of(x), N = w->rank == 2 ? w->dims[!trans] : 0;
-    if (act < 0 || w->rank != 2 || x->rank < 1 || w->dims[trans] != K) return op_bad(c, NIB_SHAPE, "input and weight do not fit");
-    if (bias && graph_tensor_elements(bias) != N) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)N);
-    if (residual && graph_tensor_elements(residual) != M * N) return op_bad(c, NIB_SHAPE, "the residual does not fit");
+    for (int i = strcmp(weight, "f32") == 0 ? 0 : 1; i < 4 && i < c->n_in; i++)
+        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
+    op_linear_shape s = {.M = rows_of(x), .K = last_of(x), .trans = graph_attr_int(c->node, "trans_w", 0) != 0};
+    s.N = w->rank == 2 ? w->dims[!s.trans] : 0;
+    s.bias = bias ? bias->data : NULL;
+    if (act < 0 || w->rank != 2 || x->rank < 1 || w->dims[s.trans] != s.K) return op_bad(c, NIB_SHAPE, "input and weight do not fit");
+    if (bias && graph_tensor_elements(bias) != s.N) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)s.N);
+    if (residual && graph_tensor_elements(residual) != s.M * s.N) return op_bad(c, NIB_SHAPE, "the residual does not fit");
     int64_t dims[GRAPH_MAX_RANK];
     memcpy(dims, x->dims, sizeof dims);
-    dims[x->rank - 1] = N;
+    dims[x->rank - 1] = s.N;
     float *y = c->output(c, 0, NIB_DTYPE_F32, x->rank, dims);
     if (!y) return c->status;
-    const float *xs = x->data, *ws = w->data;
-    for (int64_t m = 0; m < M; m++) {
-        for (int64_t n = 0; n < N; n++) {
-            double sum = 0;
-            for (int64_t k = 0; k < K; k++) sum += (double)xs[m * K + k] * (double)ws[trans ? n * K + k : k * N + n];
-            y[m * N + n] = (float)(sum + (bias ? (double)((const float *)bias->data)[n] : 0));
-        }
-    }
-    if (act != KERNEL_ACT_NONE) c->kernels->activation_f32((kernel_activation)act, y, M * N, y);
-    if (residual) c->kernels->add_f32(y, residual->data, M * N, y);
+    nib_status status = NIB_OK;
+    if (strcmp(weight, "q8") == 0) status = op_eval_linear_q8(c, &s, y);
+    else if (strcmp(weight, "bf16") == 0) status = op_eval_linear_bf16(c, &s, y);
+    else plain_linear(&s, x->data, w->data, y);
+    if (status != NIB_OK) return status;
+    if (act != KERNEL_ACT_NONE) c->kernels->activation_f32((kernel_activation)act, y, s.M * s.N, y);
+    if (residual) c->kernels->add_f32(y, residual->data, s.M * s.N, y);
     return NIB_OK;
 }
 
@@ -450,7 +459,7 @@ static nib_status eval_unpack(op_eval *c) {
 }
 
 const op op_family_nib[] = {
-    {"Linear", "nib", 1, 2, 4, 1, OP_ROWS_LAST, infer_linear, eval_linear, NULL},
+    {"Linear", "nib", 1, 2, 5, 1, OP_ROWS_LAST, infer_linear, eval_linear, NULL},
     {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, NULL},
     {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, NULL},
     {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, NULL},

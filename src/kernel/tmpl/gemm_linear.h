@@ -167,14 +167,14 @@ static void gemm_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi,
     }
 }
 
-static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(N, K, GEMM_NR); }
+static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(KERNEL_PACK_F32, N, K, GEMM_NR); }
 static void gemm_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
-    kernel_pack_panels(w, k_stride, n_stride, N, K, n_lo, n_hi, GEMM_NR, packed);
+    kernel_pack_panels(KERNEL_PACK_F32, w, k_stride, n_stride, N, K, n_lo, n_hi, GEMM_NR, packed);
 }
 
 #define GEMM_TEXT_(x) #x
 #define GEMM_TEXT(x) GEMM_TEXT_(x)
 #define GEMM_SYMBOL VEC_PASTE(VEC_PASTE(nk_gemm_f32_f32_f32, GEMM_TILE), KERNEL_ISA)
-const kernel_linear GEMM_SYMBOL = {GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, GEMM_MR, GEMM_NR, gemm_packed_bytes, gemm_pack, gemm_run};
+const kernel_linear GEMM_SYMBOL = {GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, KERNEL_INPUT_F32, GEMM_MR, GEMM_NR, gemm_packed_bytes, gemm_pack, gemm_run};
 
 #endif
