@@ -302,12 +302,12 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
                 if (dot > most) most = dot;
                 continue;
             }
-            double p = dot == most ? 1 : exp(dot - most);
+            double p = most == -INFINITY ? exp(dot) : dot == most ? 1 : exp(dot - most); /* every key at -infinity: no weight at all */
             total += p;
             for (int64_t d = 0; d < s->D; d++) acc[d] += p * (double)v[j * stride + d];
         }
     }
-    for (int64_t d = 0; d < s->D; d++) y[d] = total > 0 ? (float)(acc[d] / total) : 0;
+    for (int64_t d = 0; d < s->D; d++) y[d] = total != 0 ? (float)(acc[d] / total) : 0;
 }
 
 static nib_status eval_attention(op_eval *c) {

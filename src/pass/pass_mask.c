@@ -24,6 +24,8 @@ typedef struct subgraph {
     int64_t sizes[MAX_SIZES];
     int n_sizes;
     bool too_large; /* a constant beyond LARGEST */
+    const graph_value *mask;
+    const graph_value *content; /* an input other than the mask whose elements, not only whose sizes, are read */
 } subgraph;
 
 static bool add_size(subgraph *s, int64_t n) {
@@ -64,8 +66,13 @@ static bool collect(subgraph *s, const graph_value *v, int depth) {
         if (s->nodes[i] == n) return true;
     if (s->n_nodes == MAX_NODES) return false;
     s->nodes[s->n_nodes++] = n;
-    for (int i = 0; i < n->n_inputs; i++)
-        if (n->inputs[i].value && !collect(s, n->inputs[i].value, depth + 1)) return false;
+    bool sizes_only = graph_is_op(n, "", "Shape") || graph_is_op(n, "", "Size");
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *in = n->inputs[i].value;
+        if (!in) continue;
+        if (!sizes_only && !in->producer && !in->constant && in != s->mask) s->content = in;
+        if (!collect(s, in, depth + 1)) return false;
+    }
     return true;
 }
 
@@ -80,12 +87,12 @@ static int sample_mask(int kind, int64_t b, int64_t j, int64_t S) {
     }
 }
 
-static void *fill(base_arena *arena, const graph_value *v, const graph_value *mask, int64_t B, int64_t S, int kind, int variant) {
+static void *fill(base_arena *arena, const graph_value *v, const graph_value *mask, int64_t B, int64_t S, int kind) {
     size_t width = (size_t)nib_dtype_bits(v->type.dtype) / 8;
     char *data = base_arena_calloc(arena, (size_t)(B * S), width ? width : 1);
     for (int64_t i = 0; data && i < B * S; i++) {
-        /* What is not the mask must not matter: it differs between the two variants of each sample. */
-        int64_t x = v == mask ? sample_mask(kind, i / S, i % S, S) : (i * 5 + variant * 3) % 7 % 2;
+        /* Only the sizes of what is not the mask are read. */
+        int64_t x = v == mask ? sample_mask(kind, i / S, i % S, S) : 0;
         int32_t narrow = (int32_t)x;
         float real = (float)x;
         if (v->type.dtype == NIB_DTYPE_I64) memcpy(data + (size_t)i * 8, &x, 8);
@@ -127,7 +134,7 @@ static bool check_bias(const graph_tensor *t, int64_t B, int64_t S, int kind, ch
     return true;
 }
 
-static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, int variant, char *why,
+static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, char *why,
                          size_t capacity) {
     base_arena arena;
     nib_error e;
@@ -142,7 +149,7 @@ static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias
             snprintf(why, capacity, "it reads %s, whose shape is not the mask's", s->inputs[i]->name);
             goto done;
         }
-        in.data = fill(&arena, s->inputs[i], mask, B, S, kind, variant);
+        in.data = fill(&arena, s->inputs[i], mask, B, S, kind);
         in.bytes = graph_type_bytes(in.dtype, (size_t)(B * S));
         if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) goto done;
     }
@@ -155,7 +162,7 @@ done:
 }
 
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, char *why, size_t capacity) {
-    subgraph s = {0};
+    subgraph s = {.mask = mask};
     int64_t fixed_b = 0, fixed_s = 0;
     snprintf(why, capacity, "it does not depend on %s", mask->name);
     if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
@@ -163,6 +170,8 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     bool reads_mask = false;
     for (int i = 0; i < s.n_inputs; i++) reads_mask |= s.inputs[i] == mask;
     if (!reads_mask) return false;
+    /* No sample can tell which of all ids would matter. */
+    if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
     graph_dim_is_const(mask->type.dims[0], &fixed_b);
     if (graph_dim_is_const(mask->type.dims[1], &fixed_s)) s.n_sizes = 0;
     static const int64_t basic[] = {1, 2, 7, 16};
@@ -172,7 +181,7 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     for (int i = 0; i < s.n_sizes; i++)
         for (int kind = 0; kind < 4; kind++) {
             int64_t S = s.sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
-            if (!check_sample(ctx, &s, bias, mask, B, S, kind, (i + kind) % 2, why, capacity)) return false;
+            if (!check_sample(ctx, &s, bias, mask, B, S, kind, why, capacity)) return false;
         }
     return true;
 }
