@@ -68,7 +68,7 @@ static bool missing(void) {
     if (f) fclose(f);
     return !f;
 }
-#define NEEDS_MODEL                                                                                           \
+#define NEEDS_MODEL                                                                                                                        \
     if (missing()) skip()
 
 static float *embed_all(nib_model *m) {
@@ -263,8 +263,8 @@ static void texts_of_every_kind(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_sentence_transformers), cmocka_unit_test(same_bits_alone_and_in_any_batch),
-        cmocka_unit_test(a_second_call_allocates_nothing),   cmocka_unit_test(eight_threads_get_the_same_bits),
+        cmocka_unit_test(agrees_with_sentence_transformers),         cmocka_unit_test(same_bits_alone_and_in_any_batch),
+        cmocka_unit_test(a_second_call_allocates_nothing),           cmocka_unit_test(eight_threads_get_the_same_bits),
         cmocka_unit_test(a_ceiling_shrinks_groups_or_fails_cleanly), cmocka_unit_test(texts_of_every_kind),
     };
     return cmocka_run_group_tests(tests, load_texts, free_texts);
