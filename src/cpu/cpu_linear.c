@@ -112,7 +112,7 @@ static void pack_part(void *arg, size_t i, int slot) {
 }
 
 #define CHUNK_LEAST (1u << 20)
-#define CHUNK_MOST (16u << 20)
+#define CHUNK_MOST (8u << 20)
 
 static void *weight_memory(cpu_device *d, size_t bytes) {
     base_heap *heap = &d->base.runtime->heap;
