@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes test/data/text/goldens.json: what the `tokenizers` library (PyPI, 0.23.3) makes of the test texts.
+"""Writes test/data/text/goldens.json and unicode.json: what the `tokenizers` library (PyPI, 0.23.3) makes of the test texts.
 
 In: test/data/text/minilm-tokenizer.json and multilingual.txt. Out, for each variant of the tokenizer (a patch of the file's
 top-level members) and each run (limit, pairs, without specials), one entry per text:
@@ -11,13 +11,18 @@ top-level members) and each run (limit, pairs, without specials), one entry per 
 Spans are in bytes of the text as given. Texts are the lines of multilingual.txt (with "pair": each line and the next) or
 the run's own, in hexadecimal, which need not be UTF-8.
 
+unicode.json has, for three settings of BertNormalizer, a CRC-32 for each 4,096 code points: over the words of "a?b " for
+each, begin, end (32 bits, little-endian) and normalised bytes. tools/check_unicode.py finds out more.
+
     python3 tools/make_text_goldens.py
 """
 import codecs
 import json
 import os
+import struct
+import zlib
 
-from tokenizers import Tokenizer
+from tokenizers import PreTokenizedString, Tokenizer, normalizers, pre_tokenizers
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "test", "data", "text")
 BERT = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
@@ -155,5 +160,29 @@ def main():
         f.write("[\n" + ",\n".join(json.dumps(v, separators=(",", ":")) for v in out) + "\n]\n")
 
 
+def unicode_goldens():
+    names = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
+    splitter, out = pre_tokenizers.BertPreTokenizer(), []
+    for flags in ((True, True, True, True), (True, True, False, True), (False, False, True, False)):
+        settings, sums = dict(zip(names, flags)), []
+        normalizer = normalizers.BertNormalizer(**settings)
+        for block in range(0, 0x110000, 4096):
+            crc = 0
+            for first in range(block, block + 4096, 64):
+                text = "".join("a%cb " % c for c in range(first, first + 64) if not 0xD800 <= c < 0xE000)
+                p, at = PreTokenizedString(text), [0]
+                p.normalize(normalizer.normalize)
+                splitter.pre_tokenize(p)
+                for c in text:
+                    at.append(at[-1] + len(c.encode()))
+                for word, (a, b), _ in p.get_splits(offset_referential="original", offset_type="char"):
+                    crc = zlib.crc32(struct.pack("<II", at[a], at[b]) + word.encode(), crc)
+            sums.append(crc)
+        out.append({"normalizer": dict(settings, type="BertNormalizer"), "crc": sums})
+    with open(os.path.join(DATA, "unicode.json"), "w") as f:
+        json.dump(out, f, separators=(",", ":"))
+
+
 if __name__ == "__main__":
     main()
+    unicode_goldens()
