@@ -260,6 +260,7 @@ static int setup(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_refusals), cmocka_unit_test(test_cut_files),
                                        cmocka_unit_test(test_mutated_files),
-                                       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_random_texts), cmocka_unit_test(test_long_texts)};
+                                       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_random_texts),
+                                       cmocka_unit_test(test_long_texts)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
