@@ -31,7 +31,8 @@ typedef struct text_encoding {
     size_t count;
     size_t full_count; /* what count would be without truncation */
     size_t cap;
-    void *work; size_t work_cap; /* the normalised text and its map back */
+    void *work; /* what encoding needs between the text and the arrays above; opaque */
+    size_t work_cap;
 } text_encoding;
 
 void text_encoding_init(text_encoding *e, base_heap *heap);
@@ -40,10 +41,12 @@ void text_encoding_free(text_encoding *e);
 /* Encodes text[0..length), and pair[0..pair_length) if pair is not NULL. max_tokens > 0: truncates to that many, special
  * tokens included (right side, longest first for pairs); 0: no truncation; < 0: what tokenizer.json says.
  * Bytes that are not UTF-8 are read as U+FFFD, one for each maximal ill-formed part, as Python's errors="replace" does.
- * LIMIT if the text has 2^31 bytes or more. */
+ * LIMIT if the text has 2^31 bytes or more; INVALID_ARGUMENT if max_tokens holds not even the special tokens, or if the
+ * file's OnlyFirst or OnlySecond cannot be kept. On failure the encoding is empty. */
 nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length, int64_t max_tokens,
                        bool add_special, text_encoding *out, nib_error *err);
 
+/* The largest id + 1, added tokens included; between them there may be ids without a token. */
 size_t text_vocab_size(const text_tokenizer *t);
 /* The token's string; *length its bytes; NULL if there is no such id. */
 const char *text_token(const text_tokenizer *t, int32_t id, size_t *length);

@@ -154,7 +154,8 @@ static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int3
     for (size_t i = 0; i < n; i++) append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false);
 }
 
-static void assemble(const text_template *tp, bool pair, bool add_special, const text_raw *const tokens[2], const size_t n[2], text_encoding *out) {
+static void assemble(const text_template *tp, bool pair, bool add_special, const text_raw *const tokens[2], const size_t n[2],
+                     text_encoding *out) {
     if (!tp->pieces) {
         append_text(out, tokens[0], n[0], 0);
         if (pair) append_text(out, tokens[1], n[1], 1);

@@ -143,7 +143,8 @@ struct text_tokenizer {
 
 /* JSON helpers; `where` is the path of the object for messages. Absent and null give `fallback`. */
 nib_status text_json_bool(yyjson_val *object, const char *where, const char *key, bool fallback, bool *out, nib_error *err);
-nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most, size_t *out, nib_error *err);
+nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most, size_t *out,
+                          nib_error *err);
 /* A string that must be there. */
 nib_status text_json_string(yyjson_val *object, const char *where, const char *key, const char **out, size_t *length, nib_error *err);
 nib_status text_json_id(yyjson_val *v, const char *where, size_t most, int32_t *out, nib_error *err);

@@ -15,7 +15,8 @@ nib_status text_json_bool(yyjson_val *object, const char *where, const char *key
     return NIB_OK;
 }
 
-nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most, size_t *out, nib_error *err) {
+nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most, size_t *out,
+                          nib_error *err) {
     yyjson_val *v = yyjson_obj_get(object, key);
     *out = fallback;
     if (!v || yyjson_is_null(v)) return NIB_OK;

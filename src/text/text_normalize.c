@@ -24,10 +24,9 @@ enum {
 
 #define NOWHERE SIZE_MAX
 
-static bool is_chinese(uint32_t c) {
-    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b81f) ||
-           (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
-}
+/* What the library takes for a Chinese character. */
+static const text_range chinese[] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},  {0x20000, 0x2a6df},
+                                     {0x2a700, 0x2b81f}, {0x2b920, 0x2ceaf}, {0x2f800, 0x2fa1f}};
 
 static bool is_mark(uint32_t cp) { return text_in_ranges(text_mark, text_mark_count, cp); }
 
@@ -200,7 +199,7 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
     uint32_t self;
     const uint32_t *parts = &self;
     size_t count = 1;
-    bool wrap = n->chinese && is_chinese(cp);
+    bool wrap = n->chinese && text_in_ranges(chinese, BASE_COUNT(chinese), cp);
     self = cp;
     if (n->strip_accents) count = text_decompose(cp, &parts, &self);
     if (wrap) bytes[length++] = ' ';
@@ -213,7 +212,8 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
     }
     if (wrap) bytes[length++] = ' ';
     if (length == 0) return text_map_set(&n->map, cp, cp, DROP);
-    if (n->piece_count + PIECE > UINT16_MAX || !base_grow(heap, (void **)&n->pieces, &n->piece_cap, n->piece_count + 1, sizeof *n->pieces) ||
+    if (n->piece_count + PIECE > UINT16_MAX) return false;
+    if (!base_grow(heap, (void **)&n->pieces, &n->piece_cap, n->piece_count + 1, sizeof *n->pieces) ||
         !base_grow(heap, (void **)&n->bytes, &n->byte_cap, n->byte_count + length, 1))
         return false;
     memcpy(n->bytes + n->byte_count, bytes, length);
@@ -224,14 +224,13 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
 
 /* Later settings win: the composition of the passes, from the last to the first. */
 static bool build_map(text_normalizer *n, base_heap *heap) {
-    static const text_range chinese[] = {{0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfaff}, {0x20000, 0x2a6df}, {0x2a700, 0x2b81f},
-                                         {0x2b920, 0x2ceaf}, {0x2f800, 0x2fa1f}};
     static const text_range spaces[] = {{0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f},
                                         {0x205f, 0x205f}, {0x3000, 0x3000}};
     bool ok = true;
     for (size_t i = 0; n->clean_text && i < text_removed_count; i++)
         ok = ok && text_map_set(&n->map, text_removed[i].first, text_removed[i].last, DROP);
-    for (size_t i = 0; n->chinese && i < BASE_COUNT(chinese); i++) ok = ok && text_map_set(&n->map, chinese[i].first, chinese[i].last, WRAP);
+    for (size_t i = 0; n->chinese && i < BASE_COUNT(chinese); i++)
+        ok = ok && text_map_set(&n->map, chinese[i].first, chinese[i].last, WRAP);
     if (n->strip_accents) {
         ok = ok && text_map_set(&n->map, 0xac00, 0xd7a3, HANGUL);
         for (size_t i = 0; i < text_mark_count; i++) ok = ok && text_map_set(&n->map, text_mark[i].first, text_mark[i].last, DROP_START);
@@ -243,7 +242,8 @@ static bool build_map(text_normalizer *n, base_heap *heap) {
         for (uint32_t cp = text_lower[i].first; ok && cp <= text_lower[i].last; cp += text_lower[i].step) ok = set_point(n, heap, cp);
     if (n->lowercase) ok = ok && set_point(n, heap, 0x130);
     for (size_t i = 0; n->strip_accents && ok && i < text_nfd_count; i++) ok = set_point(n, heap, text_nfd_point[i]);
-    for (size_t i = 0; n->clean_text && i < BASE_COUNT(spaces); i++) ok = ok && text_map_set(&n->map, spaces[i].first, spaces[i].last, SPACE);
+    for (size_t i = 0; n->clean_text && i < BASE_COUNT(spaces); i++)
+        ok = ok && text_map_set(&n->map, spaces[i].first, spaces[i].last, SPACE);
     return ok;
 }
 
@@ -279,7 +279,8 @@ nib_status text_normalizer_load(text_tokenizer *t, yyjson_val *v, nib_error *err
         NIB_TRY(text_json_bool(v, "normalizer", "strip_accents", n->lowercase, &n->strip_accents, err));
         n->name = "BertNormalizer";
         n->run = bert_run;
-        if (!text_map_init(&n->map, t->heap) || !build_map(n, t->heap)) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
+        if (!text_map_init(&n->map, t->heap) || !build_map(n, t->heap))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
     }
     build_ascii(n);
 fail:

@@ -118,11 +118,13 @@ nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err
     else if (text_json_is(strategy, "OnlySecond")) u->strategy = TEXT_ONLY_SECOND;
     else NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: \"strategy\" is none of LongestFirst, OnlyFirst, OnlySecond");
     u->left = text_json_is(direction, "Left");
-    if (direction && !u->left && !text_json_is(direction, "Right")) NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: \"direction\" is neither Left nor Right");
+    if (direction && !u->left && !text_json_is(direction, "Right"))
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: \"direction\" is neither Left nor Right");
     if (most == 0 || most < t->single.specials)
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: max_length %zu leaves nothing beside %zu special tokens", most, t->single.specials);
     /* The stride only shapes the overflowing parts, which nib does not return. */
-    if (stride && stride >= most - t->single.specials) NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: stride %zu with max_length %zu", stride, most);
+    if (stride && stride >= most - t->single.specials)
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: stride %zu with max_length %zu", stride, most);
     u->max_tokens = (int64_t)most;
 fail:
     return status;

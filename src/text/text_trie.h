@@ -33,7 +33,7 @@ typedef struct text_key {
 } text_key;
 
 /* Sorts the keys (empty ones are left out). Of equal keys the smallest value stays, and *twice (may be NULL) points at one
- * of them. BAD_TOKENIZER is given for nothing here; LIMIT for a key longer than TEXT_TRIE_KEY_MAX or too many nodes. */
+ * of them. LIMIT for a key longer than TEXT_TRIE_KEY_MAX, or too many nodes. */
 nib_status text_trie_build(base_heap *heap, text_key *keys, size_t count, text_trie *out, const text_key **twice, nib_error *err);
 void text_trie_free(text_trie *t);
 

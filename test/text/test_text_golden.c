@@ -51,7 +51,8 @@ static void compare(const char *name, size_t run, size_t text, yyjson_val *want,
     }
     if (same) return;
     wrong++;
-    print_error("%s, run %zu, text %zu: status %d, count %zu (wanted %lld), full %zu (wanted %lld)\n", name, run, text, (int)status, e->count,
+    print_error("%s, run %zu, text %zu: status %d, count %zu (wanted %lld), full %zu (wanted %lld)\n", name, run, text, (int)status,
+                e->count,
                 (long long)number(want, 0), e->full_count, (long long)number(want, 1));
 }
 
@@ -84,7 +85,8 @@ static void run_golden(const text_tokenizer *t, const char *name, size_t run, yy
             text = line(i, &length);
             if (pair) second = line((i + 1) % n, &second_length);
         }
-        nib_status status = text_encode(t, text, length, second, second_length, yyjson_get_sint(yyjson_obj_get(golden, "max")), !plain, e, &err);
+        nib_status status = text_encode(t, text, length, second, second_length, yyjson_get_sint(yyjson_obj_get(golden, "max")), !plain, e,
+                                        &err);
         compare(name, run, i, want, status, e);
         free(own);
     }

@@ -158,7 +158,8 @@ int main(int argc, char **argv) {
         if (text_tokenizer_load(&heap, json, length, &t, &err) != NIB_OK) return 1;
         if (now() - begin < took) took = now() - begin;
     }
-    if (strcmp(argv[1], "bench") == 0) printf("loaded in %.2f ms, %zu bytes, %zu at the peak\n", took * 1e3, (size_t)heap.current, (size_t)heap.peak);
+    if (strcmp(argv[1], "bench") == 0)
+        printf("loaded in %.2f ms, %zu bytes, %zu at the peak\n", took * 1e3, (size_t)heap.current, (size_t)heap.peak);
     int rc = 2;
     if (strcmp(argv[1], "bench") == 0 && argc > 3) rc = bench(t, &heap, argc, argv);
     if (strcmp(argv[1], "words") == 0) rc = words(t, &heap);
