@@ -450,13 +450,13 @@ static nib_status eval_unpack(op_eval *c) {
 }
 
 const op op_family_nib[] = {
-    {"Linear", "nib", 1, 2, 4, 1, OP_ROWS_LAST, infer_linear, eval_linear, NULL},
-    {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, NULL},
-    {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, NULL},
-    {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, NULL},
-    {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, NULL},
-    {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, NULL},
-    {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, NULL},
-    {"Unpack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_unpack, eval_unpack, NULL},
+    {"Linear", "nib", 1, 2, 4, 1, OP_ROWS_LAST, infer_linear, eval_linear, op_expand_linear},
+    {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, op_expand_norm},
+    {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, op_expand_embed},
+    {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, op_expand_attention},
+    {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, op_expand_pool},
+    {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, op_expand_offsets},
+    {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, op_expand_pack},
+    {"Unpack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_unpack, eval_unpack, op_expand_unpack},
     {0},
 };
