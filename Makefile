@@ -20,7 +20,7 @@ $(MODEL)/model.safetensors:
 	@tools/setup model
 
 run: all $(MODEL)/model.safetensors ## build, fetch the real model, embed a few sentences
-	build/nib embed --model $(MODEL) --similarity 'A nib is the tip of a pen.' 'The point you write with.' 'Stocks fell sharply on Friday.'
+	build/nib embed --model $(MODEL) --similarity 'A cat is sleeping on the sofa.' 'A kitten naps on the couch.' 'Stocks fell sharply on Friday.'
 
 # A tree of a preset: configured once, then built.
 build/%/build.ninja: CMakeLists.txt test/CMakeLists.txt CMakePresets.json

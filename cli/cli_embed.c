@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 #include "cli_lines.h"
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,6 +75,12 @@ static int output_open(output *o, const char *path, int64_t dim) {
     return cli_usage(&cli_embed, "--output %s: a file must end in .npy or .jsonl", path);
 }
 
+/* Standard output cannot be written; a reader that has seen enough (`| head`) needs no message. */
+static int output_lost(void) {
+    if (errno != EPIPE) perror("nib: standard output");
+    return 1;
+}
+
 static int write_line(output *o, const float *v, int64_t dim, int64_t tokens, bool truncated) {
     nib_error error;
     size_t need = (size_t)dim * 20 + 128;
@@ -88,7 +95,7 @@ static int write_line(output *o, const float *v, int64_t dim, int64_t tokens, bo
     for (int64_t i = 0; i < dim; i++) p += sprintf(p, i ? ", %.9g" : "%.9g", (double)v[i]);
     p += sprintf(p, "]}\n");
     if (o->file) return nib_file_write(o->file, o->line, (size_t)(p - o->line), &error) == NIB_OK ? 0 : cli_fail(&error);
-    if (fwrite(o->line, 1, (size_t)(p - o->line), stdout) != (size_t)(p - o->line)) return perror("nib: standard output"), 1;
+    if (fwrite(o->line, 1, (size_t)(p - o->line), stdout) != (size_t)(p - o->line)) return output_lost();
     return 0;
 }
 
@@ -105,7 +112,7 @@ static int output_batch(embed_run *r, size_t n) {
         int code = write_line(o, r->vectors + i * (size_t)dim, dim, r->tokens[i], r->full[i] > r->tokens[i]);
         if (code) return code;
     }
-    if (!o->file && fflush(stdout) != 0) return perror("nib: standard output"), 1;
+    if (!o->file && fflush(stdout) != 0) return output_lost();
     return 0;
 }
 

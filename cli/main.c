@@ -6,10 +6,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const cli_verb *const verbs[] = {&cli_embed, &cli_inspect, &cli_explain, &cli_tokenize};
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
+
+/* Models are mapped: a file that somebody truncates while we read it raises SIGBUS. Say so instead of a bare crash. */
+static void on_bus_error(int number) {
+    static const char message[] = "nib: a mapped file became shorter while it was in use\n";
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(2);
+    _exit(1);
+}
 
 static void help(FILE *out) {
     fputs("nib " NIB_VERSION ": transformer models, small and fast, natively\n\nusage: nib VERB [options]\n\n", out);
@@ -22,7 +30,9 @@ static void help(FILE *out) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is seen as a failed write, so that nothing half-written stays */
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves, or a file limit, is seen as a failed write: nothing half-written stays */
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGBUS, on_bus_error);
     if (argc < 2) return help(stderr), 2;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         for (size_t i = 0; argc > 2 && i < N_VERBS; i++)

@@ -24,9 +24,10 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 warnings.filterwarnings("ignore")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MAX_BYTES = 6000
+MAX_BYTES = 7500
 # Training modes, types below a byte or with eight-bit floats, strings that are converted: not what eval promises.
-SKIP = re.compile(r"train|FLOAT8|float8|e4m3|e5m2|e8m0|int4|uint4|INT4|UINT4|INT2|int2|uint2|float4|FLOAT4|STRING|_string|sequence|optional|expanded|"
+SKIP = re.compile(r"train|FLOAT8|float8|e4m3|e5m2|e8m0|int4|uint4|INT4|UINT4|INT2|int2|uint2|float4|FLOAT4"
+                  r"|STRING|_string|sequence|optional|expanded|"
                   r"center_crop|batchnorm_.*training")
 
 
@@ -50,7 +51,8 @@ def tensor(t):
         raise ValueError("strings")
     if not t.HasField("raw_data"):
         t = numpy_helper.from_array(numpy_helper.to_array(t))
-    return (struct.pack("<BB", t.data_type, len(t.dims)) + struct.pack(f"<{len(t.dims)}q", *t.dims) + struct.pack("<I", len(t.raw_data)) + t.raw_data)
+    return (struct.pack("<BB", t.data_type, len(t.dims)) + struct.pack(f"<{len(t.dims)}q", *t.dims) + struct.pack("<I",
+            len(t.raw_data)) + t.raw_data)
 
 
 def slot(t):
@@ -162,7 +164,8 @@ def elementwise(g):
         g.add(op, [g.array(dtype, a), np.where(y == 0, np.ones_like(y), y)], 13 if a else 7)
     for op, dtype in itertools.product(["Add", "Sub", "Mul", "Div"], SIGNED + UNSIGNED + [np.float16]):
         g.add(op, [g.array(dtype, (2, 3), 0), g.array(dtype, (3,), 1) if dtype != np.float16 else np.array([1, -2, 0.5], dtype)], 14)
-    for op, dtype in itertools.product(["Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"], [np.float32, np.float64, np.int32, np.int64]):
+    for op, dtype in itertools.product(["Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"], [np.float32, np.float64,
+            np.int32, np.int64]):
         g.add(op, [g.array(dtype, (3, 4), -1, 2), g.array(dtype, (4,), -1, 2)], 13)
     g.add("Equal", [g.array(np.bool_, (3, 4)), g.array(np.bool_, (4,))], 13)
     for op in ["And", "Or", "Xor"]:
@@ -177,14 +180,16 @@ def elementwise(g):
         g.add("Mod", [g.array(dtype, (9,), -9, 10), g.array(dtype, (9,), 1, 5)], 13, fmod=fmod)
     g.add("Mod", [np.array([-7.5, 7.5, 3], np.float32), np.array([2, -2, 2], np.float32)], 13, fmod=1)
     for a, b in itertools.product([np.float32, np.float64, np.int32, np.int64], [np.float32, np.int32, np.int64]):
-        g.add("Pow", [g.array(a, (2, 3), 1, 5) if a in (np.int32, np.int64) else abs(g.array(a, (2, 3))), np.abs(g.array(b, (3,), 0, 3))], 13)
+        g.add("Pow", [g.array(a, (2, 3), 1, 5) if a in (np.int32, np.int64) else abs(g.array(a, (2, 3))), np.abs(g.array(b, (3,), 0,
+                3))], 13)
     for dtype, opset in itertools.product([np.float32, np.float64, np.int32, np.int64, np.int8, np.uint8], [12, 13]):
         g.add("Clip", [g.array(dtype, (2, 5), 0), np.array(1, dtype), np.array(3, dtype)], opset)
         g.add("Clip", [g.array(dtype, (2, 5), 0), None, np.array(3, dtype)], opset)
     g.add("Clip", [g.array(np.float32, (2, 5))], 6, min=-1.0, max=1.0)
     g.add("Clip", [g.array(np.float32, (2, 5))], 7, max=1.0)
     g.add("Clip", [g.array(np.float32, (2, 5)), np.array(-1, np.float32)], 11)
-    unary = ["Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Relu", "LeakyRelu", "Elu", "Softplus", "Softsign", "Floor", "Ceil", "Round", "Sign", "Reciprocal",
+    unary = ["Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Relu", "LeakyRelu", "Elu", "Softplus", "Softsign", "Floor", "Ceil",
+            "Round", "Sign", "Reciprocal",
              "Sin", "Cos", "Neg", "Abs", "HardSigmoid", "Selu", "ThresholdedRelu", "IsNaN", "HardSwish"]
     for op, dtype in itertools.product(unary, FLOATS):
         x = g.array(dtype, (3, 5))
@@ -248,7 +253,8 @@ def shapes(g):
         g.add("Split", [g.array(np.int64, (6, 2))], opset, outputs=2, axis=-2)
     g.add("Split", [g.array(np.float32, (7,))], 18, outputs=3, num_outputs=3)
     big = 2**62
-    slices = [([0], [big], [1], [1]), ([-1], [-big], [0], [-1]), ([1, 0], [9, 2], [1, 2], [2, 1]), ([5], [1], [1], [1]), ([-3], [-1], [-1], [1]),
+    slices = [([0], [big], [1], [1]), ([-1], [-big], [0], [-1]), ([1, 0], [9, 2], [1, 2], [2, 1]), ([5], [1], [1], [1]), ([-3], [-1],
+            [-1], [1]),
               ([2], [-big], [2], [-2]), ([0], [0], [0], [1]), ([-100], [100], [1], [3]), ([100], [-100], [1], [-2])]
     for s, e, a, st in slices:
         g.add("Slice", [g.array(np.float32, (3, 5, 4)), I64(*s), I64(*e), I64(*a), I64(*st)], 13)
@@ -264,7 +270,8 @@ def shapes(g):
         g.add("ConstantOfShape", [I64(2, 3)], 9, value=numpy_helper.from_array(np.array([1], dtype)))
     g.add("ConstantOfShape", [np.zeros(0, np.int64)], 9)
     g.add("ConstantOfShape", [I64(2, 0)], 9)
-    for dtype, (a, b, d) in itertools.product([np.int64, np.int32, np.float32, np.float64], [(0, 5, 1), (5, 0, -2), (3, 3, 1), (1, 10, 3), (0, -5, 1)]):
+    for dtype, (a, b, d) in itertools.product([np.int64, np.int32, np.float32, np.float64], [(0, 5, 1), (5, 0, -2), (3, 3, 1), (1,
+            10, 3), (0, -5, 1)]):
         g.add("Range", [np.array(v, dtype) for v in (a, b, d)], 11)
     for upper, k in itertools.product([0, 1], [-5, -1, 0, 1, 9]):
         g.add("Trilu", [g.array(np.float32, (2, 3, 4)), np.array(k, np.int64)], 14, upper=upper)
@@ -279,7 +286,8 @@ def indexing(g):
     for axis, dtype in itertools.product(range(-3, 3), [np.int32, np.int64]):
         g.add("Gather", [g.array(np.float32, (3, 4, 3)), np.array([[0, -1], [2, 1]], dtype)], 11, axis=axis)
         g.add("GatherElements", [g.array(np.float32, (3, 3, 3)), g.array(dtype, (3, 3, 3), -3, 3)], 13, axis=axis)
-        g.add("ScatterElements", [g.array(np.float32, (4, 4, 4)), np.array([[[1]], [[-1]]], dtype), g.array(np.float32, (2, 1, 1))], 13, axis=axis)
+        g.add("ScatterElements", [g.array(np.float32, (4, 4, 4)), np.array([[[1]], [[-1]]], dtype), g.array(np.float32, (2, 1, 1))],
+                13, axis=axis)
     g.add("Gather", [g.array(np.float32, (3, 4)), np.array(1, np.int64)], 11, axis=1)
     g.add("Gather", [g.array(np.float32, (3, 4)), np.zeros((0,), np.int64)], 11, axis=1)
     for batch, idx in [(0, [[0, 1], [-1, 0]]), (1, [[[0], [1]], [[1], [0]]]), (0, [[1]])]:
@@ -287,7 +295,8 @@ def indexing(g):
     for how, opset in [("none", 16), ("add", 16), ("mul", 16), ("max", 18), ("min", 18)]:
         for dtype in (np.float32, np.int64, np.int32):
             g.add("ScatterND", [g.array(dtype, (4, 3)), np.array([[0], [2], [-1]], np.int64), g.array(dtype, (3, 3))], opset, reduction=how)
-            g.add("ScatterElements", [g.array(dtype, (4, 3)), np.array([[0, 1, 0], [2, -1, 0]], np.int64), g.array(dtype, (2, 3))], opset, reduction=how)
+            g.add("ScatterElements", [g.array(dtype, (4, 3)), np.array([[0, 1, 0], [2, -1, 0]], np.int64), g.array(dtype, (2, 3))],
+                    opset, reduction=how)
     for axis in (-1, 0, 1):
         g.add("OneHot", [np.array([[0, 2], [-1, 9]], np.int64), np.array(4, np.int64), np.array([0, 1], np.float32)], 11, axis=axis)
     g.add("OneHot", [np.array([1, 2], np.int32), np.array(3, np.int32), np.array([5, 7], np.int32)], 11)
@@ -307,7 +316,8 @@ def reductions(g):
         g.add("Reduce" + op, [x], 11, keepdims=keep, **attrs)
         g.add("Reduce" + op, [x] + ([I64(*axes)] if axes else []), 18, keepdims=keep)
     for op, dtype in itertools.product(["Sum", "Max", "Min", "Prod", "Mean"], [np.float64, np.int32, np.int64]):
-        g.add("Reduce" + op, [np.abs(g.array(dtype, (2, 3)))] + ([I64(1)] if op == "Sum" else []), 13, **({} if op == "Sum" else {"axes": [1]}))
+        g.add("Reduce" + op, [np.abs(g.array(dtype, (2, 3)))] + ([I64(1)] if op == "Sum" else []), 13,
+                **({} if op == "Sum" else {"axes": [1]}))
     g.add("ReduceSum", [g.array(np.float32, (2, 3)), np.zeros(0, np.int64)], 13, noop_with_empty_axes=1)
     g.add("ReduceSum", [g.array(np.float32, (2, 3)), np.zeros(0, np.int64)], 13)
     g.add("ReduceSum", [np.zeros((2, 0, 3), np.float32), I64(1)], 13)
@@ -322,7 +332,8 @@ def reductions(g):
 
 
 def products(g):
-    for a, b in [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 1, 2, 3), (4, 3, 5)), ((3,), (3,)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)), ((0, 3), (3, 2)), ((2, 0), (0, 3)),
+    for a, b in [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 1, 2, 3), (4, 3, 5)), ((3,), (3,)), ((3,), (2, 3, 4)), ((2, 4, 3),
+            (3,)), ((0, 3), (3, 2)), ((2, 0), (0, 3)),
                  ((1, 70), (70, 67))]:
         for dtype in (np.float32, np.float64, np.int32, np.int64) if a != (1, 70) else (np.float32,):
             g.add("MatMul", [g.array(dtype, a), g.array(dtype, b)], 13)
@@ -338,7 +349,8 @@ def products(g):
             g.add(op, [x], 11, axis=axis)
         g.add("LpNormalization", [x], 1, axis=axis, p=2)
         g.add("LpNormalization", [x], 1, axis=axis, p=1)
-        g.add("LayerNormalization", [x, g.array(np.float32, x.shape[axis:] if axis else x.shape), g.array(np.float32, x.shape[axis:] if axis else x.shape)], 17, outputs=3, axis=axis)
+        g.add("LayerNormalization", [x, g.array(np.float32, x.shape[axis:] if axis else x.shape), g.array(np.float32,
+                x.shape[axis:] if axis else x.shape)], 17, outputs=3, axis=axis)
     for dtype in FLOATS:
         g.add("Softmax", [g.array(dtype, (3, 5))], 13)
         g.add("LayerNormalization", [g.array(dtype, (3, 5)), g.array(dtype, (5,))], 17, epsilon=1e-3)
@@ -360,7 +372,8 @@ def quantized(g):
         if opset > 10:
             for axis in (0, 1, -1):
                 n = (3, 4)[axis]
-                g.add("QuantizeLinear", [g.array(np.float32, (3, 4)), abs(g.array(np.float32, (n,))) + 1, g.array(dtype, (n,))], opset, axis=axis)
+                g.add("QuantizeLinear", [g.array(np.float32, (3, 4)), abs(g.array(np.float32, (n,))) + 1, g.array(dtype, (n,))],
+                        opset, axis=axis)
                 g.add("DequantizeLinear", [g.array(dtype, (3, 4)), g.array(np.float32, (n,)), g.array(dtype, (n,))], opset, axis=axis)
     g.add("DequantizeLinear", [g.array(np.int32, (3, 4)), np.array(0.25, np.float32)], 13)
     g.add("QuantizeLinear", [np.array([0.5, 1.5, 2.5, -0.5, 1e9, -1e9], np.float32), np.array(1, np.float32)], 13)

@@ -54,6 +54,13 @@ void base_error_at_offset(nib_error *err, int64_t offset) {
     if (err && err->offset < 0) err->offset = offset;
 }
 
+void base_error_in_file(nib_error *err, const char *path) {
+    char text[sizeof err->message * 2];
+    if (!err || strncmp(err->message, path, strlen(path)) == 0) return;
+    snprintf(text, sizeof text, "%.*s: %s", (int)sizeof err->message / 2, path, err->message);
+    clean_copy(err->message, sizeof err->message, text);
+}
+
 const char *nib_status_text(nib_status status) {
     switch (status) {
 #define STATUS_CASE(name, code, text)                                                                        \

@@ -35,6 +35,8 @@ nib_status base_error_set(nib_error *err, nib_status code, const char *format, .
 /* Adds where it happened, if not yet known. */
 void base_error_at_node(nib_error *err, const char *node);
 void base_error_at_offset(nib_error *err, int64_t offset);
+/* Puts "path: " in front of the message, unless it begins so already. */
+void base_error_in_file(nib_error *err, const char *path);
 
 #define NIB_TRY(call)                                                                                        \
     do {                                                                                                     \

@@ -11,10 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#define HUGE_PAGE (2u << 20)
+
+/* Large blocks ask for large pages. */
 static void *libc_allocate(void *user, size_t bytes) {
     void *p = NULL;
-    return posix_memalign(&p, BASE_ALIGN, bytes) == 0 ? p : NULL;
+    bool large = bytes >= HUGE_PAGE;
+    if (posix_memalign(&p, large ? HUGE_PAGE : BASE_ALIGN, bytes) != 0) return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (large) madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
+    return p;
 }
 static void libc_release(void *user, void *p, size_t bytes) { free(p); }
 

@@ -191,3 +191,38 @@ nib_status cpu_compile_lp_norm(cpu_compile *c) {
     c->step->run = run_lp_norm;
     return NIB_OK;
 }
+
+/* ---- rows in fewer bits */
+
+typedef struct rounding {
+    const kernels *k;
+    int64_t C;
+    int x, y, params; /* params -1: to bf16 */
+} rounding;
+
+static nib_status run_round(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const rounding *s = step->state;
+    const float *x = (const float *)plan_row(lane, s->x, lo);
+    if (s->params < 0) s->k->round_rows_bf16(x, s->C, hi - lo, s->C, (uint16_t *)plan_row(lane, s->y, lo), s->C);
+    else s->k->quantize_rows_u8(x, s->C, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C, (float *)plan_row(lane, s->params, lo), 2);
+    return NIB_OK;
+}
+
+nib_status cpu_compile_round(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value;
+    bool q8 = graph_is_op(n, "nib", "QuantizeRows");
+    int64_t C;
+    if (!q8 && graph_attr_int(n, "to", 0) != NIB_DTYPE_BF16) return NIB_OK; /* any other Cast: eval is as good */
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || C % (q8 ? 4 : 2)) return c->why = "the input is not rows of f32 of a suitable width", NIB_OK;
+    rounding *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1};
+    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = q8 ? "quantize_rows_u8" : "round_rows_bf16";
+    c->step->run = run_round;
+    return NIB_OK;
+}

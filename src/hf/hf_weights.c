@@ -71,17 +71,17 @@ static nib_status read_shape(const char *name, yyjson_val *shape, graph_tensor *
     nib_status status = NIB_OK;
     size_t i, n;
     yyjson_val *v;
-    if (!yyjson_is_arr(shape)) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has no shape", name);
+    if (!yyjson_is_arr(shape)) NIB_FAIL(err, NIB_BAD_MODEL, "%s has no shape", name);
     if (yyjson_arr_size(shape) > GRAPH_MAX_RANK)
-        NIB_FAIL(err, NIB_LIMIT, "safetensors: %s is of rank %zu; the limit is %d", name, yyjson_arr_size(shape), GRAPH_MAX_RANK);
+        NIB_FAIL(err, NIB_LIMIT, "%s is of rank %zu; the limit is %d", name, yyjson_arr_size(shape), GRAPH_MAX_RANK);
     yyjson_arr_foreach(shape, i, n, v) {
         if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT64_MAX)
-            NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has a dimension that is no size", name);
+            NIB_FAIL(err, NIB_BAD_MODEL, "%s has a dimension that is no size", name);
         out->dims[out->rank++] = (int64_t)yyjson_get_uint(v);
     }
     int64_t elements = graph_tensor_elements(out);
     out->bytes = elements < 0 ? SIZE_MAX : graph_type_bytes(out->dtype, (size_t)elements);
-    if (out->bytes == SIZE_MAX) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has more elements than memory has bytes", name);
+    if (out->bytes == SIZE_MAX) NIB_FAIL(err, NIB_BAD_MODEL, "%s has more elements than memory has bytes", name);
 fail:
     return status;
 }
@@ -90,20 +90,20 @@ static nib_status read_tensor(const char *name, yyjson_val *v, const uint8_t *da
     nib_status status = NIB_OK;
     const char *dtype = hf_json_string(v, "dtype", NULL);
     yyjson_val *offsets = yyjson_obj_get(v, "data_offsets"), *begin = yyjson_arr_get(offsets, 0), *end = yyjson_arr_get(offsets, 1);
-    if (!yyjson_is_obj(v) || !dtype) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has no dtype", name);
+    if (!yyjson_is_obj(v) || !dtype) NIB_FAIL(err, NIB_BAD_MODEL, "%s has no dtype", name);
     for (size_t i = 0; i < BASE_COUNT(dtypes); i++) {
         if (strcmp(dtypes[i].name, dtype) == 0) out->tensor.dtype = dtypes[i].dtype;
     }
-    if (out->tensor.dtype == NIB_DTYPE_UNDEFINED) NIB_FAIL(err, NIB_UNSUPPORTED, "safetensors: %s has the element type %s", name, dtype);
+    if (out->tensor.dtype == NIB_DTYPE_UNDEFINED) NIB_FAIL(err, NIB_UNSUPPORTED, "%s has the element type %s", name, dtype);
     NIB_TRY(read_shape(name, yyjson_obj_get(v, "shape"), &out->tensor, err));
     if (yyjson_arr_size(offsets) != 2 || !yyjson_is_uint(begin) || !yyjson_is_uint(end))
-        NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has no data_offsets [begin, end]", name);
+        NIB_FAIL(err, NIB_BAD_MODEL, "%s has no data_offsets [begin, end]", name);
     uint64_t from = yyjson_get_uint(begin), to = yyjson_get_uint(end);
     if (from > to || to > size)
-        NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s lies at [%llu, %llu) of %zu bytes of data", name, (unsigned long long)from,
+        NIB_FAIL(err, NIB_BAD_MODEL, "%s lies at [%llu, %llu) of %zu bytes of data", name, (unsigned long long)from,
                  (unsigned long long)to, size);
     if (to - from != out->tensor.bytes)
-        NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s has %llu bytes; shape and type need %zu", name, (unsigned long long)(to - from),
+        NIB_FAIL(err, NIB_BAD_MODEL, "%s has %llu bytes; shape and type need %zu", name, (unsigned long long)(to - from),
                  out->tensor.bytes);
     out->begin = (size_t)from;
     out->end = (size_t)to;
@@ -120,7 +120,7 @@ static nib_status check_overlaps(entry *entries, size_t count, nib_error *err) {
     for (size_t i = 0; i < count; i++) {
         if (entries[i].begin == entries[i].end) continue;
         if (last && entries[i].begin < last->end)
-            return base_error_set(err, NIB_BAD_MODEL, "safetensors: %s and %s overlap", last->name, entries[i].name);
+            return base_error_set(err, NIB_BAD_MODEL, "%s and %s overlap", last->name, entries[i].name);
         last = &entries[i];
     }
     return NIB_OK;
@@ -134,7 +134,7 @@ static nib_status read_entries(hf_weights *w, size_t shard, yyjson_val *root, co
         const char *name = yyjson_get_str(key);
         entry e = {.shard = shard};
         if (strcmp(name, "__metadata__") == 0) continue;
-        if (strlen(name) != yyjson_get_len(key)) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: the name %s has a NUL inside", name);
+        if (strlen(name) != yyjson_get_len(key)) NIB_FAIL(err, NIB_BAD_MODEL, "the name %s has a NUL inside", name);
         NIB_TRY(read_tensor(name, yyjson_obj_iter_get_val(key), data, size, &e, err));
         if (!base_grow(&w->runtime->heap, (void **)&w->entries, &w->capacity, w->count + 1, sizeof(*w->entries)) ||
             !(e.name = base_arena_strndup(&w->arena, name, yyjson_get_len(key))))
@@ -159,16 +159,16 @@ static nib_status add_file(hf_weights *w, base_file *file, nib_error *err) {
     w->files[shard] = *file;
     memset(file, 0, sizeof(*file));
     const base_file *f = &w->files[shard];
-    if (f->size < 8) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: a file of %zu bytes", f->size);
+    if (f->size < 8) NIB_FAIL(err, NIB_BAD_MODEL, "a file of %zu bytes", f->size);
     for (int i = 7; i >= 0; i--) header = header << 8 | f->data[i];
     if (header > f->size - 8)
-        NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: a header of %llu bytes in a file of %zu", (unsigned long long)header, f->size);
+        NIB_FAIL(err, NIB_BAD_MODEL, "a header of %llu bytes in a file of %zu", (unsigned long long)header, f->size);
     if (header > MAX_HEADER)
-        NIB_FAIL(err, NIB_LIMIT, "safetensors: a header of %llu bytes; the limit is %u", (unsigned long long)header, MAX_HEADER);
+        NIB_FAIL(err, NIB_LIMIT, "a header of %llu bytes; the limit is %u", (unsigned long long)header, MAX_HEADER);
     NIB_TRY(
         base_json_parse(&w->runtime->heap, (const char *)f->data + 8, (size_t)header, "the safetensors header", NIB_BAD_MODEL, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
-    if (!yyjson_is_obj(root)) NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: the header is no JSON object");
+    if (!yyjson_is_obj(root)) NIB_FAIL(err, NIB_BAD_MODEL, "the header is no JSON object");
     NIB_TRY(read_entries(w, shard, root, f->data + 8 + header, f->size - 8 - (size_t)header, err));
 fail:
     base_json_free(&w->runtime->heap, doc);
@@ -203,7 +203,9 @@ static nib_status open_shards(hf_weights *w, const char *dir, const char *index_
         if (i > 0 && strcmp(names[i].name, names[i - 1].name) == 0) continue;
         if (w->n_files >= MAX_SHARDS) NIB_FAIL(err, NIB_LIMIT, "more than %d shards", MAX_SHARDS);
         NIB_TRY(base_file_open_beneath(&w->runtime->heap, dir, names[i].name, index_path, w->runtime->private_reads, &file, err));
-        NIB_TRY(add_file(w, &file, err));
+        status = add_file(w, &file, err);
+        if (status != NIB_OK) base_error_in_file(err, names[i].name);
+        NIB_TRY(status);
     }
 fail:
     base_free(&w->runtime->heap, names);
@@ -235,7 +237,9 @@ nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **o
     if (!w || !path || !index_path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for the weights");
     if (base_path_is_file(path)) {
         NIB_TRY(base_file_open(&runtime->heap, path, runtime->private_reads, &file, err));
-        NIB_TRY(add_file(w, &file, err));
+        status = add_file(w, &file, err);
+        if (status != NIB_OK) base_error_in_file(err, path);
+        NIB_TRY(status);
     } else {
         NIB_TRY(hf_json_open(runtime, dir, "model.safetensors.index.json", false, &index, err));
         if (!index) NIB_FAIL(err, NIB_NOT_FOUND, "%s has neither model.safetensors nor model.safetensors.index.json", dir);
@@ -244,7 +248,7 @@ nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **o
     if (w->count > 0) qsort(w->entries, w->count, sizeof(*w->entries), by_name);
     for (size_t i = 1; i < w->count; i++) {
         if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0)
-            NIB_FAIL(err, NIB_BAD_MODEL, "safetensors: %s is there twice", w->entries[i].name);
+            NIB_FAIL(err, NIB_BAD_MODEL, "%s is there twice", w->entries[i].name);
     }
     if (index) NIB_TRY(check_index(w, yyjson_doc_get_root(index), err));
     *out = w;

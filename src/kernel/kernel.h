@@ -10,7 +10,8 @@
  * or on how rows and columns were split between calls. So every kernel adds along K (and along a row, and along keys) in
  * one fixed order:
  *   - Linear: one chain of fused multiply-adds per output, k = 0 .. K-1, starting from 0; then bias, then activation,
- *     then residual.
+ *     then residual. On bf16 rows a link of the chain is a pair of k, and how the processor adds a pair is its own affair;
+ *     on u8 rows the sum is an integer, which no order changes.
  *   - Row reductions (norm, softmax, pool's L2): 16 virtual lanes, lane l takes elements l, l + 16, ...; lanes are then
  *     added as a tree 8, 4, 2, 1. No approximate instructions.
  *   - Attention: keys in tiles of KERNEL_KEY_TILE counted from position 0 of the text, online softmax per tile.
@@ -33,7 +34,13 @@ typedef enum kernel_activation {
     KERNEL_ACT_SIGMOID
 } kernel_activation;
 
-/* How a Linear kernel wants its weight: panels of `tile_n` columns, each [K][tile_n], the last one zero-padded. */
+/* What a Linear kernel reads its input as. */
+typedef enum kernel_input {
+    KERNEL_INPUT_F32,  /* args.x */
+    KERNEL_INPUT_BF16, /* args.x16: rows made by round_rows_bf16, K rounded up to a multiple of 2, padded with 0 */
+    KERNEL_INPUT_U8    /* args.x8: rows made by quantize_rows_u8, K rounded up to a multiple of 4, padded with the row's zero point */
+} kernel_input;
+
 typedef struct kernel_linear_args {
     const float *x; /* [M, K], rows x_stride elements apart */
     int64_t x_stride;
@@ -45,14 +52,23 @@ typedef struct kernel_linear_args {
     int64_t y_stride;
     int64_t M, N, K;
     kernel_activation activation;
+    const uint16_t *x16;   /* [M, K2] bfloat16; x_stride counts its elements */
+    const uint8_t *x8;     /* [M, K4]; x_stride counts its elements */
+    const float *x_params; /* [M, 2] of x8's rows: scale, zero point (a whole number); row m at x_params + m * x_params_stride */
+    int64_t x_params_stride;
 } kernel_linear_args;
+
+#define KERNEL_Q8_MOST_K 65536
 
 /* One way to do y = activation(x W + bias) + residual. Chosen once per weight, when the plan is made. */
 typedef struct kernel_linear {
     const char *name; /* nk_gemm_f32_f32_f32__12x32_avx512 */
     base_isa isa;
+    kernel_input input;
     int tile_m, tile_n;
-    size_t (*packed_bytes)(int64_t N, int64_t K); /* SIZE_MAX if it does not fit */
+    /* How much `pack` writes: panels of tile_n columns, the last one padded with zeros. SIZE_MAX if it does not fit; in q8 also
+     * if K > KERNEL_Q8_MOST_K, where a sum might not fit 32 bits. */
+    size_t (*packed_bytes)(int64_t N, int64_t K);
     /* Packs columns [n_lo, n_hi) of the weight; n_lo is a multiple of tile_n. w(k, n) is at
      * w + k * k_stride + n * n_stride (in elements), f32, any byte alignment. Other column ranges may be packed by other threads. */
     void (*pack)(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed);
@@ -88,10 +104,29 @@ typedef struct kernel_attention_args {
     int64_t page, page_stride, cache_key_stride;
 } kernel_attention_args;
 
+#define KERNEL_LINEAR_MOST 6 /* candidates of one format, with the NULL after them */
+
 /* Ready-made instances of every task for one CPU. Row tasks work on rows [0, rows), row r at base + r * stride. */
 typedef struct kernels {
-    uint32_t isas;                      /* what it was made for */
-    const kernel_linear *linear_f32[4]; /* best first, reference last, NULL after the last */
+    uint32_t isas;                                       /* what it was made for */
+    const kernel_linear *linear_f32[KERNEL_LINEAR_MOST]; /* best first, reference last, NULL after the last */
+    /* bf16 weights: with AVX512_BF16 (or the like) on bf16 rows, elsewhere f32 arithmetic on f32 rows; `input` says which. */
+    const kernel_linear *linear_bf16[KERNEL_LINEAR_MOST];
+    /* q8: asymmetric u8 rows (one scale and zero point a row) x symmetric s8 weights: one scale a column, max |w| / 127 (1 if
+     * that is 0), clamp(round(w / scale), -127, 127), half to even, NaN counting as 0. The s32 sums are the same integers on every
+     * CPU, the rest is one multiply-add with the product of the scales, fused from avx2 and neon upwards. y = activation((sum - zero *
+     * column_sum) * (row scale * column scale) + bias)
+     * + residual, in this order. */
+    const kernel_linear *linear_q8[KERNEL_LINEAR_MOST];
+    /* u8 rows of f32 rows: lo = min(row, 0), hi = max(row, 0), scale = (hi - lo) / 255 (1 if that is 0),
+     * zero = clamp(round(-lo / scale), 0, 255), y = clamp(round(x / scale) + zero, 0, 255), rounding half to even; NaN, of x or of
+     * a quotient, counts as 0. So a row with an infinity (or whose hi - lo overflows) gets the scale infinity and gives NaN
+     * in Linear. params [rows, 2] gets scale, zero. Columns up to the next multiple of 4 are filled with zero. The same
+     * bits on every rung. */
+    void (*quantize_rows_u8)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride, float *params,
+                             int64_t params_stride);
+    /* To the nearest bfloat16, half to even; NaN stays NaN. An odd row gets one 0 more. The same bits on every rung. */
+    void (*round_rows_bf16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
 
     /* Attention of query rows [row_lo, row_hi) (rows of the batch, first <= row_lo, row_hi <= first + n) and head `head` of one
      * text whose new keys are batch rows [first, first + n) and whose old keys number kv_old. A query that may look at no key

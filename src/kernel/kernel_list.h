@@ -26,6 +26,9 @@ typedef void kernel_fn_row_sum_f32(const float *x, int64_t x_stride, const float
 typedef void kernel_fn_row_max_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
 typedef void kernel_fn_l2_normalize_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
 typedef void kernel_fn_gather_sum_f32(const void *const *rows, int n, int64_t columns, float *y);
+typedef void kernel_fn_quantize_rows_u8(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride,
+                                        float *params, int64_t params_stride);
+typedef void kernel_fn_round_rows_bf16(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
 
 /* Prototypes of all rungs, also of those that this build does not compile. */
 #define KERNEL_EVERY_RUNG

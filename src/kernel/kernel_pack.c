@@ -1,42 +1,143 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packs f32 weights of any strides and any alignment into zero-padded panels of tile_n columns.
+ * Packs f32 weights of any strides and any alignment into zero-padded panels of tile_n columns, rounded or quantized on the way.
  */
 #include "kernel_pack.h"
 #include <string.h>
 
 #define LINE 16 /* floats in a cache line: along a column at most so many are fetched before the next column's turn */
+#define MOST_N 32
 
-size_t kernel_packed_bytes(int64_t N, int64_t K, int tile_n) {
-    if (N < 0 || K < 0 || N > INT64_MAX - tile_n) return SIZE_MAX;
-    uint64_t columns = (uint64_t)(N + tile_n - 1) / (uint64_t)tile_n * (uint64_t)tile_n;
-    uint64_t limit = (SIZE_MAX < PTRDIFF_MAX ? SIZE_MAX : PTRDIFF_MAX) / sizeof(float);
-    if (columns != 0 && (uint64_t)K > limit / columns) return SIZE_MAX;
-    return (size_t)(columns * (uint64_t)K) * sizeof(float);
+/* How a step is laid out: see kernel_pack.h. */
+static const struct {
+    int group;        /* numbers of a column in a step */
+    int column_bytes; /* of a step */
+    int head_bytes;   /* for each column, before the steps */
+    int64_t most_k;
+} formats[] = {{1, 4, 0, INT64_MAX}, {1, 2, 0, INT64_MAX}, {2, 4, 0, INT64_MAX}, {4, 4, 8, KERNEL_Q8_MOST_K}};
+
+size_t kernel_panel_bytes(kernel_pack_format format, int64_t K, int tile_n) {
+    if (K < 0 || K > formats[format].most_k) return SIZE_MAX;
+    uint64_t steps = (uint64_t)K / (unsigned)formats[format].group + ((uint64_t)K % (unsigned)formats[format].group != 0);
+    uint64_t step_bytes = (uint64_t)(formats[format].column_bytes * tile_n), head = (uint64_t)(formats[format].head_bytes * tile_n);
+    if (steps > (PTRDIFF_MAX - head) / step_bytes) return SIZE_MAX;
+    return (size_t)(head + steps * step_bytes);
 }
 
-/* `columns` <= tile_n real columns of one panel; w is where its first one begins. Addresses are counted in bytes because
- * a mapped file may hold the weight at any of them. */
-static void pack_panel(const char *w, int64_t k_stride, int64_t n_stride, int64_t K, int columns, int tile_n, float *panel) {
-    const int64_t k_bytes = k_stride * (int64_t)sizeof(float), n_bytes = n_stride * (int64_t)sizeof(float);
-    if (columns < tile_n) memset(panel, 0, (size_t)K * (size_t)tile_n * sizeof(float));
-    if (n_stride == 1) {
-        for (int64_t k = 0; k < K; k++) memcpy(panel + k * tile_n, w + k * k_bytes, (size_t)columns * sizeof(float));
+size_t kernel_packed_bytes(kernel_pack_format format, int64_t N, int64_t K, int tile_n) {
+    size_t panel = kernel_panel_bytes(format, K, tile_n);
+    if (N < 0 || panel == SIZE_MAX) return SIZE_MAX;
+    uint64_t panels = (uint64_t)N / (unsigned)tile_n + ((uint64_t)N % (unsigned)tile_n != 0);
+    if (panel != 0 && panels > PTRDIFF_MAX / panel) return SIZE_MAX;
+    return (size_t)panels * panel;
+}
+
+/* A panel in the making: `columns` <= tile_n real columns, the first of which begins at w. Strides are counted in bytes because a
+ * mapped file may hold the weight at any address. */
+typedef struct source {
+    const char *w;
+    int64_t k_bytes, n_bytes, K;
+    int columns, tile_n;
+} source;
+
+/* Rows [k, k + rows) of it as [rows][tile_n]. */
+static void read_rows(const source *s, int64_t k, int rows, float *to) {
+    if (s->columns < s->tile_n) memset(to, 0, (size_t)rows * (size_t)s->tile_n * sizeof(float));
+    const char *from = s->w + k * s->k_bytes;
+    if (s->n_bytes == (int64_t)sizeof(float)) {
+        for (int i = 0; i < rows; i++) memcpy(to + i * s->tile_n, from + i * s->k_bytes, (size_t)s->columns * sizeof(float));
         return;
     }
-    for (int64_t k0 = 0; k0 < K; k0 += LINE) {
-        int64_t k1 = K - k0 < LINE ? K : k0 + LINE;
-        for (int n = 0; n < columns; n++) {
-            for (int64_t k = k0; k < k1; k++) memcpy(panel + k * tile_n + n, w + k * k_bytes + n * n_bytes, sizeof(float));
+    for (int n = 0; n < s->columns; n++) {
+        for (int i = 0; i < rows; i++) memcpy(to + i * s->tile_n + n, from + i * s->k_bytes + n * s->n_bytes, sizeof(float));
+    }
+}
+
+static uint16_t to_bf16(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof(u));
+    return (uint16_t)(x != x ? u >> 16 | 0x40u : (u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+/* A whole number of groups, of a block of LINE rows that is zero past `rows`. */
+static void pack_bf16(const float *block, int rows, int group, int tile_n, uint16_t *to) {
+    for (int k = 0; k < rows; k += group) {
+        for (int n = 0; n < tile_n; n++) {
+            for (int j = 0; j < group; j++) *to++ = to_bf16(block[(k + j) * tile_n + n]);
         }
     }
 }
 
-void kernel_pack_panels(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, int tile_n,
-                        void *packed) {
+/* clamp(round(x / scale), -127, 127), half to even: adding 1.5 * 2^23 rounds, and leaves the number in the lowest byte. */
+static uint8_t to_s8(float x, float scale) {
+    float q = x / scale;
+    q = q < -127.0f ? -127.0f : q > 127.0f ? 127.0f : q == q ? q : 0.0f;
+    q += 12582912.0f;
+    uint32_t u;
+    memcpy(&u, &q, sizeof(u));
+    return (uint8_t)u;
+}
+
+static void pack_q8(const float *block, int rows, int tile_n, const float *scale, int32_t *sum, uint8_t *to) {
+    for (int k = 0; k < rows; k += 4) {
+        for (int n = 0; n < tile_n; n++) {
+            for (int j = 0; j < 4; j++, to++) {
+                *to = to_s8(block[(k + j) * tile_n + n], scale[n]);
+                sum[n] += (int8_t)*to;
+            }
+        }
+    }
+}
+
+static void find_scales(const source *s, float *scale) {
+    float block[LINE * MOST_N], largest[MOST_N] = {0.0f};
+    for (int64_t k = 0; k < s->K; k += LINE) {
+        int rows = s->K - k < LINE ? (int)(s->K - k) : LINE;
+        read_rows(s, k, rows, block);
+        for (int i = 0; i < rows; i++) {
+            for (int n = 0; n < s->tile_n; n++) {
+                float x = block[i * s->tile_n + n], size = x < 0.0f ? -x : x;
+                largest[n] = size > largest[n] ? size : largest[n];
+            }
+        }
+    }
+    for (int n = 0; n < s->tile_n; n++) {
+        scale[n] = largest[n] / 127.0f;
+        if (scale[n] == 0.0f) scale[n] = 1.0f;
+    }
+}
+
+static void pack_panel(kernel_pack_format format, const source *s, char *panel) {
+    const int group = formats[format].group, tile_n = s->tile_n;
+    float block[LINE * MOST_N], scale[MOST_N];
+    int32_t sum[MOST_N] = {0};
+    char *to = panel + formats[format].head_bytes * tile_n;
+    if (format == KERNEL_PACK_Q8) find_scales(s, scale);
+    for (int64_t k = 0; k < s->K; k += LINE) {
+        int rows = s->K - k < LINE ? (int)(s->K - k) : LINE;
+        if (format == KERNEL_PACK_F32) {
+            read_rows(s, k, rows, (float *)(void *)panel + k * tile_n);
+            continue;
+        }
+        read_rows(s, k, rows, block);
+        for (; rows % group; rows++) memset(block + rows * tile_n, 0, (size_t)tile_n * sizeof(float));
+        if (format == KERNEL_PACK_Q8) pack_q8(block, rows, tile_n, scale, sum, (uint8_t *)to);
+        else pack_bf16(block, rows, group, tile_n, (uint16_t *)(void *)to);
+        to += rows / group * formats[format].column_bytes * tile_n;
+    }
+    if (format == KERNEL_PACK_Q8) {
+        memcpy(panel, scale, (size_t)tile_n * sizeof(float));
+        memcpy(panel + (size_t)tile_n * sizeof(float), sum, (size_t)tile_n * sizeof(int32_t));
+    }
+}
+
+void kernel_pack_panels(kernel_pack_format format, const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo,
+                        int64_t n_hi, int tile_n, void *packed) {
+    const int64_t unit = (int64_t)sizeof(float);
+    const size_t panel_bytes = kernel_panel_bytes(format, K, tile_n);
     for (int64_t n = n_lo; n < n_hi; n += tile_n) {
-        const char *column = (const char *)w + n * n_stride * (int64_t)sizeof(float);
-        int columns = N - n < tile_n ? (int)(N - n) : tile_n;
-        pack_panel(column, k_stride, n_stride, K, columns, tile_n, (float *)packed + n * K);
+        source s = {(const char *)w + n * n_stride * unit,  k_stride * unit, n_stride * unit, K,
+                    N - n < tile_n ? (int)(N - n) : tile_n, tile_n};
+        pack_panel(format, &s, (char *)packed + (size_t)(n / tile_n) * panel_bytes);
     }
 }

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Weights as panels: what every f32 Linear kernel shares, whatever its tile. A panel is [K][tile_n], the columns past N
- * in the last one zero. Built without instruction-set flags.
+ * Weights as panels: what every tuned Linear kernel shares, whatever its tile. A panel holds tile_n columns, those past N in the
+ * last one zero, in steps along K: a step has `group` numbers of each column side by side, so that they meet as many
+ * numbers of x in one instruction. Built without instruction-set flags.
  */
 #ifndef KERNEL_PACK_H
 #define KERNEL_PACK_H
 
 #include "kernel.h"
 
-size_t kernel_packed_bytes(int64_t N, int64_t K, int tile_n); /* SIZE_MAX if it does not fit */
+typedef enum kernel_pack_format {
+    KERNEL_PACK_F32,        /* [K][tile_n] */
+    KERNEL_PACK_BF16,       /* [K][tile_n] */
+    KERNEL_PACK_BF16_PAIRS, /* [K / 2 rounded up][tile_n][2] */
+    KERNEL_PACK_Q8          /* scales [tile_n] f32, sums [tile_n] s32, then [K / 4 rounded up][tile_n][4] s8 */
+} kernel_pack_format;
 
-/* As kernel_linear's pack; each panel that begins in [n_lo, n_hi) is written whole. */
-void kernel_pack_panels(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, int tile_n,
-                        void *packed);
+/* Bytes of one panel and of all; SIZE_MAX if they do not fit. */
+size_t kernel_panel_bytes(kernel_pack_format format, int64_t K, int tile_n);
+size_t kernel_packed_bytes(kernel_pack_format format, int64_t N, int64_t K, int tile_n);
+
+/* As kernel_linear's pack; each panel that begins in [n_lo, n_hi) is written whole. tile_n is at most 32. */
+void kernel_pack_panels(kernel_pack_format format, const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo,
+                        int64_t n_hi, int tile_n, void *packed);
 
 #endif

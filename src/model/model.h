@@ -16,6 +16,7 @@
 #include "hf/hf.h"
 #include "onnx/onnx.h"
 #include "pass/pass.h"
+#include "quant/quant.h"
 #include "run/run.h"
 #include "text/text.h"
 
@@ -41,7 +42,8 @@ struct nib_model {
     nib_pooling pooling;
     bool normalize;
     int64_t dim, max_tokens, batch_tokens;
-    nib_precision precision;
+    nib_precision precision, computes; /* as asked for; as the task's Linear layers compute (FILE: f32) */
+    const char *precision_why;
     char output_name[128];
     char output_why[256];
     char max_tokens_why[128];

@@ -76,9 +76,12 @@ void model_describe(const nib_model *m, base_str *out) {
     else base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling), m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
     base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
-    base_str_printf(out, "runs on       cpu (%s), %d threads, in f32%s%s\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
-                    computes_in_f32(g) ? ", the file's own precision" : " arithmetic on the file's half-precision weights",
-                    m->precision == NIB_PRECISION_AUTO ? " (auto: f32 is what this nib has)" : "");
+    static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
+    base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool), names[m->computes],
+                    m->precision == NIB_PRECISION_AUTO ? "auto: " : "", m->computes == NIB_PRECISION_FILE && !computes_in_f32(g) ? "f32 arithmetic on the file's half-precision weights" : m->precision_why);
+    base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
+                    (double)m->device->table->weight_bytes(m->device) / 1e6, (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6,
+                    (double)m->weight_bytes / 1e6);
     base_str_printf(out, "batches       %s", m->task.notes && strstr(m->task.notes, "batches are packed") ? "packed: no padding is computed\n" : "padded\n");
     if (m->task.notes && strstr(m->task.notes, "batches stay padded")) base_str_add(out, m->task.notes);
 }

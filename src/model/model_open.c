@@ -7,6 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+static nib_status load_onnx(nib_model *m, const char *path, nib_error *err) {
+    nib_status status = onnx_load(m->runtime, path, &m->source, err);
+    if (status != NIB_OK) base_error_in_file(err, path);
+    return status;
+}
+
 static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
@@ -15,7 +21,7 @@ static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
         m->folder = base_path_dir(heap, path);
         m->door = base_strndup(heap, "ONNX file", 9);
         if (!m->folder || !m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-        NIB_TRY(onnx_load(m->runtime, path, &m->source, err));
+        NIB_TRY(load_onnx(m, path, err));
         goto done;
     }
     m->folder = base_strndup(heap, path, strlen(path));
@@ -37,7 +43,7 @@ static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
     if (!base_path_is_file(onnx))
         NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx", path);
     m->door = base_strndup(heap, "folder with an ONNX file", 24);
-    NIB_TRY(onnx_load(m->runtime, onnx, &m->source, err));
+    NIB_TRY(load_onnx(m, onnx, err));
 done:
     if (!m->door) status = base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
 fail:
@@ -77,13 +83,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     } else {
         NIB_TRY(base_file_open(heap, path, m->runtime->private_reads, &file, err));
         nib_status loaded = text_tokenizer_load(heap, (const char *)file.data, file.size, &m->tokenizer, err);
-        if (loaded != NIB_OK && err) { /* name the file in front of what is wrong with it */
-            char what[sizeof err->message];
-            int64_t offset = err->offset;
-            snprintf(what, sizeof what, "%s", err->message);
-            base_error_set(err, loaded, "%s: %s", path, what);
-            err->offset = offset;
-        }
+        if (loaded != NIB_OK) base_error_in_file(err, path);
         NIB_TRY(loaded);
     }
 fail:
@@ -101,6 +101,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
     pass_context ctx = {.g = made.g, .runtime = m->runtime, .kernels = &((cpu_device *)m->device)->kernels, .level = 2, .pack = task, .notes = &notes, .err = err};
     NIB_TRY(pass_run_all(&ctx));
+    if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
     NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
     made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
@@ -121,8 +122,10 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
     switch (o->precision) {
     case NIB_PRECISION_FILE:
     case NIB_PRECISION_AUTO:
-    case NIB_PRECISION_F32: return NIB_OK;
-    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32");
+    case NIB_PRECISION_F32:
+    case NIB_PRECISION_BF16:
+    case NIB_PRECISION_Q8: return NIB_OK;
+    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32, bf16, q8");
     }
 }
 
@@ -144,6 +147,8 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
     m->batch_tokens = o->batch_tokens;
     m->precision = o->precision;
+    m->precision_why = o->precision == NIB_PRECISION_FILE ? "the file's own" : "asked for";
+    m->computes = o->precision == NIB_PRECISION_AUTO ? quant_auto(m->runtime->isas, &m->precision_why) : o->precision;
 }
 
 /* The program that embeds; a model that is no encoder of texts stays usable through sessions. */

@@ -167,17 +167,21 @@ static nib_status eval_many(op_eval *c, find_loop *find, bool mean) {
     op_copy(y, NULL, first->data, strides, dims.rank, dims.d, op_size(dtype));
     graph_tensor so_far = {.dtype = dtype, .rank = dims.rank, .data = y};
     memcpy(so_far.dims, dims.d, sizeof so_far.dims);
-    for (int i = 1; i < c->n_in; i++) op_walk(&dims, y, op_size(dtype), 2, (const graph_tensor *const[]){&so_far, op_arg(c, i)}, loop, NULL);
+    for (int i = 1; i < c->n_in; i++)
+        op_walk(&dims, y, op_size(dtype), 2, (const graph_tensor *const[]){&so_far, op_arg(c, i)}, loop, NULL);
     if (!mean) return NIB_OK;
     double count = c->n_in;
     uint16_t half = dtype == NIB_DTYPE_F16 ? base_f32_to_f16((float)count) : base_f32_to_bf16((float)count);
     float single = (float)count;
-    graph_tensor divisor = {.dtype = dtype, .data = dtype == NIB_DTYPE_F64 ? (void *)&count : dtype == NIB_DTYPE_F32 ? (void *)&single : &half};
+    graph_tensor divisor = {.dtype = dtype,
+                            .data = dtype == NIB_DTYPE_F64   ? (void *)&count
+                                    : dtype == NIB_DTYPE_F32 ? (void *)&single
+                                                             : &half};
     op_walk(&dims, y, op_size(dtype), 2, (const graph_tensor *const[]){&so_far, &divisor}, div_loop(dtype), NULL);
     return NIB_OK;
 }
 
-#define EVAL_TWO(name)                                                                                                                    \
+#define EVAL_TWO(name)                                                                                                                     \
     static nib_status eval_##name(op_eval *c) { return eval_two(c, name##_loop); }
 EVAL_TWO(add)
 EVAL_TWO(sub)
@@ -249,7 +253,8 @@ static void pow_mixed(void *y, const void *const *x, const int64_t *step, int64_
     graph_tensor a = {.dtype = p->base, .data = (void *)x[0]}, b = {.dtype = p->exponent, .data = (void *)x[1]};
     for (int64_t i = 0; i < n; i++) {
         double r = pow(op_number(&a, i * step[0]), op_number(&b, i * step[1]));
-        double least = p->base == NIB_DTYPE_I32 ? INT32_MIN : -9.2233720368547758e18, most = p->base == NIB_DTYPE_I32 ? INT32_MAX : 9.2233720368547748e18;
+        double least = p->base == NIB_DTYPE_I32 ? INT32_MIN : -9.2233720368547758e18,
+               most = p->base == NIB_DTYPE_I32 ? INT32_MAX : 9.2233720368547748e18;
         double cut = !(r == r) ? 0 : r < least ? least : r > most ? most : r;
         switch (p->base) {
         case NIB_DTYPE_F32: ((float *)y)[i] = (float)r; break;
@@ -295,8 +300,9 @@ static graph_dim dim_div(const op_infer *c, graph_dim a, graph_dim b) {
 
 static graph_dim dim_mod(const op_infer *c, graph_dim a, graph_dim b) {
     int64_t y;
-    return a && b && graph_dim_is_const(b, &y) && y > 0 && (op_nonnegative(c, a) || !graph_attr_int(c->node, "fmod", 0)) ? graph_dim_mod(OP_SYMS(c), a, b)
-                                                                                                                        : NULL;
+    return a && b && graph_dim_is_const(b, &y) && y > 0 && (op_nonnegative(c, a) || !graph_attr_int(c->node, "fmod", 0))
+               ? graph_dim_mod(OP_SYMS(c), a, b)
+               : NULL;
 }
 
 /* Integer contents, element by element; a scalar or single element broadcasts. */

@@ -22,20 +22,20 @@ static bool castable(nib_dtype d) { return op_is_float(d) || op_is_int(d) || d =
 
 static void load(const graph_tensor *x, int64_t at, int64_t n, wide *w) {
     switch (x->dtype) {
-#define LOAD_F(N, S, W, LOAD, STORE, C)                                                                                                   \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        w->kind = WIDE_REAL;                                                                                                              \
-        for (int64_t k = 0; k < n; k++) w->v.f[k] = (double)LOAD(((const S *)x->data)[at + k]);                                           \
+#define LOAD_F(N, S, W, LOAD, STORE, C)                                                                                                    \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        w->kind = WIDE_REAL;                                                                                                               \
+        for (int64_t k = 0; k < n; k++) w->v.f[k] = (double)LOAD(((const S *)x->data)[at + k]);                                            \
         break;
-#define LOAD_I(N, S, W, LOAD, STORE, C)                                                                                                   \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        w->kind = WIDE_SIGNED;                                                                                                            \
-        for (int64_t k = 0; k < n; k++) w->v.i[k] = ((const S *)x->data)[at + k];                                                         \
+#define LOAD_I(N, S, W, LOAD, STORE, C)                                                                                                    \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        w->kind = WIDE_SIGNED;                                                                                                             \
+        for (int64_t k = 0; k < n; k++) w->v.i[k] = ((const S *)x->data)[at + k];                                                          \
         break;
-#define LOAD_U(N, S, W, LOAD, STORE, C)                                                                                                   \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        w->kind = WIDE_UNSIGNED;                                                                                                          \
-        for (int64_t k = 0; k < n; k++) w->v.u[k] = ((const S *)x->data)[at + k];                                                         \
+#define LOAD_U(N, S, W, LOAD, STORE, C)                                                                                                    \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        w->kind = WIDE_UNSIGNED;                                                                                                           \
+        for (int64_t k = 0; k < n; k++) w->v.u[k] = ((const S *)x->data)[at + k];                                                          \
         break;
         OP_FLOATS(LOAD_F)
         OP_SIGNED(LOAD_I)
@@ -51,23 +51,25 @@ static int64_t to_signed(double f) {
     return f >= 9.2233720368547758e18 ? INT64_MAX : f <= -9.2233720368547758e18 ? INT64_MIN : (int64_t)f;
 }
 
-static uint64_t to_unsigned(double f) { return f >= 1.8446744073709552e19 ? UINT64_MAX : f >= 9.2233720368547758e18 ? (uint64_t)f : (uint64_t)to_signed(f); }
+static uint64_t to_unsigned(double f) {
+    return f >= 1.8446744073709552e19 ? UINT64_MAX : f >= 9.2233720368547758e18 ? (uint64_t)f : (uint64_t)to_signed(f);
+}
 
 #define FROM(k, real, whole) (w->kind == WIDE_REAL ? (real) : w->kind == WIDE_SIGNED ? (whole)w->v.i[k] : (whole)w->v.u[k])
 
 static void store(nib_dtype dtype, void *y, int64_t at, int64_t n, const wide *w) {
     switch (dtype) {
-#define STORE_F(N, S, W, LOAD, STORE, C)                                                                                                  \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = STORE(FROM(k, (W)w->v.f[k], W));                                               \
+#define STORE_F(N, S, W, LOAD, STORE, C)                                                                                                   \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = STORE(FROM(k, (W)w->v.f[k], W));                                                \
         break;
-#define STORE_I(N, S, W, LOAD, STORE, C)                                                                                                  \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = (S)FROM(k, to_signed(w->v.f[k]), int64_t);                                     \
+#define STORE_I(N, S, W, LOAD, STORE, C)                                                                                                   \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = (S)FROM(k, to_signed(w->v.f[k]), int64_t);                                      \
         break;
-#define STORE_U(N, S, W, LOAD, STORE, C)                                                                                                  \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = (S)FROM(k, to_unsigned(w->v.f[k]), uint64_t);                                  \
+#define STORE_U(N, S, W, LOAD, STORE, C)                                                                                                   \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = (S)FROM(k, to_unsigned(w->v.f[k]), uint64_t);                                   \
         break;
         OP_FLOATS(STORE_F)
         OP_SIGNED(STORE_I)

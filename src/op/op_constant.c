@@ -78,7 +78,8 @@ static nib_status eval_constant_of_shape(op_eval *c) {
     OP_TRY(op_read_ints(c, 0, GRAPH_MAX_RANK, dims.d, &dims.rank));
     for (int i = 0; i < dims.rank; i++)
         if (dims.d[i] < 0) return op_bad(c, NIB_SHAPE, "bad size %lld", (long long)dims.d[i]);
-    if (value && (op_count(value->rank, value->dims) != 1 || value->bytes < op_size(dtype))) return op_bad(c, NIB_BAD_MODEL, "value must have one element");
+    if (value && (op_count(value->rank, value->dims) != 1 || value->bytes < op_size(dtype)))
+        return op_bad(c, NIB_BAD_MODEL, "value must have one element");
     OP_TRY(op_out(c, 0, dtype, &dims, &y));
     if (y) op_fill(y, value ? value->data : &zero, op_count(dims.rank, dims.d), op_size(dtype));
     return NIB_OK;
@@ -99,7 +100,8 @@ static nib_status infer_constant_of_shape(op_infer *c) {
     if (rank > GRAPH_MAX_RANK) return op_fail(c, NIB_LIMIT, "rank %d", rank);
     OP_TRY(op_set(c, 0, dtype, rank, dims));
     size_t size = dtype == NIB_DTYPE_I64 ? 8 : dtype == NIB_DTYPE_I32 ? 4 : dtype == NIB_DTYPE_BOOL ? 1 : 0;
-    if (rank > 1 || (rank == 1 && !graph_dim_is_const(dims[0], &n)) || n > GRAPH_MAX_DATA || size == 0 || value->bytes < size) return NIB_OK;
+    if (rank > 1 || (rank == 1 && !graph_dim_is_const(dims[0], &n)) || n > GRAPH_MAX_DATA || size == 0 || value->bytes < size)
+        return NIB_OK;
     int32_t w = 0;
     v = 0;
     if (size == 8) memcpy(&v, value->data, 8);
@@ -148,9 +150,11 @@ static nib_status eval_range(op_eval *c) {
     for (int64_t i = 0; y && i < dims.d[0]; i++) {
         uint64_t element = (uint64_t)v[0] + (uint64_t)i * (uint64_t)v[2];
         switch (dtype) {
-#define FLOAT_CASE(N, S, W, LOAD, STORE, C)                                                                                               \
-    case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)f[0] + (W)i * (W)f[2]); break;
-#define INT_CASE(N, S, W, LOAD, STORE, C)                                                                                                 \
+#define FLOAT_CASE(N, S, W, LOAD, STORE, C)                                                                                                \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        ((S *)y)[i] = STORE((W)f[0] + (W)i * (W)f[2]);                                                                                     \
+        break;
+#define INT_CASE(N, S, W, LOAD, STORE, C)                                                                                                  \
     case NIB_DTYPE_##N: ((S *)y)[i] = (S)element; break;
             OP_FLOATS(FLOAT_CASE)
             OP_INTS(INT_CASE)
@@ -201,7 +205,8 @@ static nib_status eval_eye_like(op_eval *c) {
     op_dims dims = op_dims_of(x);
     size_t size = op_size(dtype);
     if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d, not 2", x->rank);
-    if (!op_is_float(dtype) && !op_is_int(dtype) && dtype != NIB_DTYPE_BOOL) return op_bad(c, NIB_TYPE, "output of type %s", nib_dtype_name(dtype));
+    if (!op_is_float(dtype) && !op_is_int(dtype) && dtype != NIB_DTYPE_BOOL)
+        return op_bad(c, NIB_TYPE, "output of type %s", nib_dtype_name(dtype));
     OP_TRY(op_out(c, 0, dtype, &dims, &y));
     if (!y || op_count(2, dims.d) == 0) return NIB_OK;
     memset(y, 0, (size_t)op_count(2, dims.d) * size);
@@ -209,7 +214,7 @@ static nib_status eval_eye_like(op_eval *c) {
         if (k >= dims.d[1] || k < -dims.d[0] || r + k < 0 || r + k >= dims.d[1]) continue;
         char *at = y + (size_t)(r * dims.d[1] + r + k) * size;
         switch (dtype) {
-#define ONE(N, S, W, LOAD, STORE, C)                                                                                                      \
+#define ONE(N, S, W, LOAD, STORE, C)                                                                                                       \
     case NIB_DTYPE_##N: *(S *)(void *)at = STORE((W)1); break;
             OP_NUMBERS(ONE)
         default: *at = 1;

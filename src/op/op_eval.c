@@ -17,7 +17,8 @@ static nib_status check_input(op_eval *c, int i) {
     size_t size = op_size(t->dtype);
     if (n < 0) return op_bad(c, NIB_LIMIT, "input %d is too large", i);
     /* Types below a byte have size 0: operators refuse them when they ask for their output. */
-    if (size != 0 && n > 0 && (!t->data || (uint64_t)n > t->bytes / size)) return op_bad(c, NIB_SHAPE, "input %d has fewer bytes than its shape says", i);
+    if (size != 0 && n > 0 && (!t->data || (uint64_t)n > t->bytes / size))
+        return op_bad(c, NIB_SHAPE, "input %d has fewer bytes than its shape says", i);
     return NIB_OK;
 }
 
@@ -25,7 +26,8 @@ nib_status op_eval_node(op_eval *c) {
     const op *o = c->node->meaning;
     if (!o || !o->eval) return op_bad(c, NIB_BAD_MODEL, "operator %s of domain \"%s\" cannot be computed", c->node->op, c->node->domain);
     if (c->n_in < o->min_in || c->n_in > o->max_in) return op_bad(c, NIB_BAD_MODEL, "%d inputs", c->n_in);
-    if (c->node->n_outputs < 1 || (o->n_out >= 0 && c->node->n_outputs > o->n_out)) return op_bad(c, NIB_BAD_MODEL, "%d outputs", c->node->n_outputs);
+    if (c->node->n_outputs < 1 || (o->n_out >= 0 && c->node->n_outputs > o->n_out))
+        return op_bad(c, NIB_BAD_MODEL, "%d outputs", c->node->n_outputs);
     for (int i = 0; i < c->n_in; i++) OP_TRY(check_input(c, i));
     return o->eval(c);
 }
@@ -147,7 +149,14 @@ static nib_status run_node(op_env *env, const graph_node *n, nib_error *err) {
         NIB_TRY(ready(env, n->inputs[i].value, &in[i], err));
         if (!in[i]) NIB_FAIL(err, NIB_NOT_FOUND, "`%s` has no value", n->inputs[i].value->name);
     }
-    op_eval c = {.node = n, .n_in = n->n_inputs, .in = in, .kernels = env->kernels, .output = env_output, .scratch = env_scratch, .user = env, .err = err};
+    op_eval c = {.node = n,
+                 .n_in = n->n_inputs,
+                 .in = in,
+                 .kernels = env->kernels,
+                 .output = env_output,
+                 .scratch = env_scratch,
+                 .user = env,
+                 .err = err};
     status = op_eval_node(&c);
     free_scratch(env);
     for (int i = 0; status != NIB_OK && i < n->n_outputs; i++) { /* half-made outputs are none */

@@ -6,7 +6,8 @@
 #include "op_local.h"
 
 static nib_status index_type(op_eval *c, const graph_tensor *t) {
-    return t->dtype == NIB_DTYPE_I64 || t->dtype == NIB_DTYPE_I32 ? NIB_OK : op_bad(c, NIB_TYPE, "indices of type %s", nib_dtype_name(t->dtype));
+    return t->dtype == NIB_DTYPE_I64 || t->dtype == NIB_DTYPE_I32 ? NIB_OK
+                                                                  : op_bad(c, NIB_TYPE, "indices of type %s", nib_dtype_name(t->dtype));
 }
 
 static nib_status bad_index(op_eval *c, int64_t index, int64_t size) {
@@ -34,7 +35,8 @@ static nib_status eval_gather(op_eval *c) {
         int64_t index = op_index(indices, i);
         if (index < -size || index >= size) return bad_index(c, index, size);
         if (index < 0) index += size;
-        for (int64_t k = 0; row > 0 && k < outer; k++) memcpy(y + (size_t)(k * n + i) * row, (const char *)x->data + (size_t)(k * size + index) * row, row);
+        for (int64_t k = 0; row > 0 && k < outer; k++)
+            memcpy(y + (size_t)(k * n + i) * row, (const char *)x->data + (size_t)(k * size + index) * row, row);
     }
     return NIB_OK;
 }
@@ -96,7 +98,8 @@ static nib_status eval_gather_nd(op_eval *c) {
     op_dims dims = {0};
     char *y;
     OP_TRY(index_type(c, indices));
-    if (indices->rank < 1 || x->rank < 1 || batch < 0 || batch >= x->rank || batch >= indices->rank) return op_bad(c, NIB_SHAPE, "ranks do not fit");
+    if (indices->rank < 1 || x->rank < 1 || batch < 0 || batch >= x->rank || batch >= indices->rank)
+        return op_bad(c, NIB_SHAPE, "ranks do not fit");
     int64_t depth = indices->dims[indices->rank - 1];
     if (depth < 1 || depth > x->rank - batch) return op_bad(c, NIB_SHAPE, "index tuples of %lld", (long long)depth);
     int tail = x->rank - (int)batch - (int)depth;
@@ -107,7 +110,8 @@ static nib_status eval_gather_nd(op_eval *c) {
         if (x->dims[i] != indices->dims[i]) return op_bad(c, NIB_SHAPE, "batch axis %d differs", i);
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     op_strides(x->rank, x->dims, own);
-    int64_t tuples = op_count(indices->rank - 1, indices->dims), batches = op_count((int)batch, x->dims), per_batch = batches > 0 ? tuples / batches : 0;
+    int64_t tuples = op_count(indices->rank - 1, indices->dims), batches = op_count((int)batch, x->dims),
+            per_batch = batches > 0 ? tuples / batches : 0;
     size_t size = op_size(x->dtype), row = (size_t)op_count(tail, x->dims + x->rank - tail) * size;
     int64_t batch_size = op_count(x->rank - (int)batch, x->dims + batch);
     for (int64_t i = 0; y && i < tuples; i++) {
@@ -189,7 +193,7 @@ static nib_status infer_compress(op_infer *c) {
 
 static bool is_zero(const graph_tensor *x, int64_t i) {
     switch (x->dtype) {
-#define ZERO(N, S, W, LOAD, STORE, C)                                                                                                     \
+#define ZERO(N, S, W, LOAD, STORE, C)                                                                                                      \
     case NIB_DTYPE_##N: return LOAD(((const S *)x->data)[i]) == 0;
         OP_NUMBERS(ZERO)
     default: return ((const uint8_t *)x->data)[i] == 0;
@@ -200,7 +204,8 @@ static nib_status eval_non_zero(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
     int64_t n = op_count(x->rank, x->dims), found = 0, at[GRAPH_MAX_RANK] = {0}, *y;
     int rank = x->rank; /* a scalar gives [0, 1] or [0, 0]: no coordinates */
-    if (!op_is_float(x->dtype) && !op_is_int(x->dtype) && x->dtype != NIB_DTYPE_BOOL) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (!op_is_float(x->dtype) && !op_is_int(x->dtype) && x->dtype != NIB_DTYPE_BOOL)
+        return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
     for (int64_t i = 0; i < n; i++) found += !is_zero(x, i);
     OP_TRY(op_out(c, 0, NIB_DTYPE_I64, &(op_dims){2, {rank, found}}, &y));
     for (int64_t i = 0, column = 0; y && rank > 0 && i < n; i++) {

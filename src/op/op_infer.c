@@ -11,7 +11,8 @@ static nib_status check_arity(const graph_node *n, nib_error *err) {
     if (n->n_inputs < o->min_in || n->n_inputs > o->max_in) NIB_FAIL(err, NIB_BAD_MODEL, "%s: %d inputs", n->op, n->n_inputs);
     if (n->n_outputs < 1 || (o->n_out >= 0 && n->n_outputs > o->n_out)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: %d outputs", n->op, n->n_outputs);
     for (int i = 0; i < n->n_inputs; i++)
-        if (!n->inputs[i].value && (i < o->min_in || o->max_in == INT_MAX)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: input %d is missing", n->op, i);
+        if (!n->inputs[i].value && (i < o->min_in || o->max_in == INT_MAX))
+            NIB_FAIL(err, NIB_BAD_MODEL, "%s: input %d is missing", n->op, i);
     return NIB_OK;
 fail:
     base_error_at_node(err, op_name(n));
@@ -39,7 +40,8 @@ static nib_status infer_if(graph *g, graph_node *n, nib_error *err) {
     if (!a || !b || a->kind != GRAPH_ATTR_GRAPH || b->kind != GRAPH_ATTR_GRAPH || !a->u.graph || !b->u.graph) return NIB_OK;
     for (int i = 0; i < n->n_outputs && i < a->u.graph->n_outputs && i < b->u.graph->n_outputs; i++) {
         const graph_type *x = &a->u.graph->outputs[i]->type, *y = &b->u.graph->outputs[i]->type;
-        if (!n->outputs[i] || x->kind != GRAPH_KIND_TENSOR || y->kind != GRAPH_KIND_TENSOR || n->outputs[i]->type.kind != GRAPH_KIND_TENSOR) continue;
+        if (!n->outputs[i] || x->kind != GRAPH_KIND_TENSOR || y->kind != GRAPH_KIND_TENSOR || n->outputs[i]->type.kind != GRAPH_KIND_TENSOR)
+            continue;
         graph_dim dims[GRAPH_MAX_RANK] = {NULL};
         int rank = x->rank == y->rank ? x->rank : -1;
         for (int k = 0; k < rank; k++) dims[k] = x->dims[k] == y->dims[k] ? x->dims[k] : NULL;

@@ -20,20 +20,20 @@
 /* ---- element types. X(NAME, stored type, arithmetic type, load, store, class); class F: floating point, I: signed,
  * U: unsigned. Half types compute in float. */
 #define OP_SAME(x) (x)
-#define OP_FLOATS(X)                                                                                                                      \
-    X(F32, float, float, OP_SAME, OP_SAME, F)                                                                                             \
-    X(F64, double, double, OP_SAME, OP_SAME, F)                                                                                           \
-    X(F16, uint16_t, float, base_f16_to_f32, base_f32_to_f16, F)                                                                          \
+#define OP_FLOATS(X)                                                                                                                       \
+    X(F32, float, float, OP_SAME, OP_SAME, F)                                                                                              \
+    X(F64, double, double, OP_SAME, OP_SAME, F)                                                                                            \
+    X(F16, uint16_t, float, base_f16_to_f32, base_f32_to_f16, F)                                                                           \
     X(BF16, uint16_t, float, base_bf16_to_f32, base_f32_to_bf16, F)
-#define OP_SIGNED(X)                                                                                                                      \
-    X(I8, int8_t, int64_t, OP_SAME, (int8_t), I)                                                                                          \
-    X(I16, int16_t, int64_t, OP_SAME, (int16_t), I)                                                                                       \
-    X(I32, int32_t, int64_t, OP_SAME, (int32_t), I)                                                                                       \
+#define OP_SIGNED(X)                                                                                                                       \
+    X(I8, int8_t, int64_t, OP_SAME, (int8_t), I)                                                                                           \
+    X(I16, int16_t, int64_t, OP_SAME, (int16_t), I)                                                                                        \
+    X(I32, int32_t, int64_t, OP_SAME, (int32_t), I)                                                                                        \
     X(I64, int64_t, int64_t, OP_SAME, OP_SAME, I)
-#define OP_UNSIGNED(X)                                                                                                                    \
-    X(U8, uint8_t, uint64_t, OP_SAME, (uint8_t), U)                                                                                       \
-    X(U16, uint16_t, uint64_t, OP_SAME, (uint16_t), U)                                                                                    \
-    X(U32, uint32_t, uint64_t, OP_SAME, (uint32_t), U)                                                                                    \
+#define OP_UNSIGNED(X)                                                                                                                     \
+    X(U8, uint8_t, uint64_t, OP_SAME, (uint8_t), U)                                                                                        \
+    X(U16, uint16_t, uint64_t, OP_SAME, (uint16_t), U)                                                                                     \
+    X(U32, uint32_t, uint64_t, OP_SAME, (uint32_t), U)                                                                                     \
     X(U64, uint64_t, uint64_t, OP_SAME, OP_SAME, U)
 #define OP_INTS(X) OP_SIGNED(X) OP_UNSIGNED(X)
 #define OP_NUMBERS(X) OP_FLOATS(X) OP_INTS(X)
@@ -60,9 +60,10 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data);
 const graph_tensor *op_arg(const op_eval *c, int i); /* input i; NULL if left out or absent */
 /* Input i as int64, from i32 or i64, at most `max` elements, rank 0 or 1. */
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
-nib_status op_read_int(op_eval *c, int i, int64_t *out); /* one element */
-int64_t op_index(const graph_tensor *t, int64_t i);      /* element i of an i32 or i64 tensor */
-double op_number(const graph_tensor *t, int64_t i);      /* element i of any numeric tensor; 0 for other types */
+nib_status op_read_int(op_eval *c, int i, int64_t *out);    /* one element */
+int64_t op_index(const graph_tensor *t, int64_t i);         /* element i of an i32 or i64 tensor */
+double op_number(const graph_tensor *t, int64_t i);         /* element i of any numeric tensor; 0 for other types */
+void op_put(nib_dtype dtype, void *y, int64_t i, double v); /* element i of a floating-point tensor */
 
 /* Runs `loop` over the innermost axis of everything that broadcasts to `out`. x[j] and step[j]: where operand j stands
  * and how many elements it moves per output element (0 or more); y is contiguous. */
@@ -71,7 +72,8 @@ typedef void op_loop(void *y, const void *const *x, const int64_t *step, int64_t
 void op_walk(const op_dims *out, void *y, size_t y_size, int n, const graph_tensor *const *x, op_loop *loop, const void *arg);
 
 /* Copies a strided view; strides in elements, may be 0 or negative. dst_strides NULL: dst is contiguous. */
-void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims, size_t size);
+void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims,
+             size_t size);
 void op_fill(void *dst, const void *element, int64_t count, size_t size);
 
 /* ---- axes. Attribute `name` where present, else input `index`; -1 elements: neither is there. */
@@ -95,14 +97,14 @@ nib_status op_infer_broadcast_as(op_infer *c, int first, int n, nib_dtype dtype)
 
 const char *op_name(const graph_node *n); /* the node's name, or its first output's, or its operator */
 
-#define OP_TRY(call)                                                                                                                      \
-    do {                                                                                                                                  \
-        nib_status op_try_status = (call);                                                                                                \
-        if (op_try_status != NIB_OK) return op_try_status;                                                                                \
+#define OP_TRY(call)                                                                                                                       \
+    do {                                                                                                                                   \
+        nib_status op_try_status = (call);                                                                                                 \
+        if (op_try_status != NIB_OK) return op_try_status;                                                                                 \
     } while (0)
 
 extern const op op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
-    op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[],
-    op_family_quant[];
+    op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
+    op_family_norm[], op_family_quant[], op_family_attention[];
 
 #endif

@@ -6,49 +6,50 @@
  */
 #include "op_local.h"
 
-#define COMPARE_LOOP(name, N, S, W, LOAD, operator)                                                                                       \
-    static void name##_##N(void *out, const void *const *in, const int64_t *step, int64_t n, const void *arg) {                           \
-        const S *a = in[0], *b = in[1];                                                                                                   \
-        for (int64_t i = 0; i < n; i++) {                                                                                                 \
-            W x = LOAD(a[i * step[0]]), y = LOAD(b[i * step[1]]);                                                                         \
-            ((uint8_t *)out)[i] = x operator y;                                                                                           \
-        }                                                                                                                                 \
+#define COMPARE_LOOP(name, N, S, W, LOAD, operator)                                                                                        \
+    static void name##_##N(void *out, const void *const *in, const int64_t *step, int64_t n, const void *arg) {                            \
+        const S *a = in[0], *b = in[1];                                                                                                    \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            W x = LOAD(a[i * step[0]]), y = LOAD(b[i * step[1]]);                                                                          \
+            ((uint8_t *)out)[i] = x operator y;                                                                                            \
+        }                                                                                                                                  \
     }
 #define TRUTH(x) ((x) != 0)
-#define COMPARE_CASE(name, N)                                                                                                             \
-    case NIB_DTYPE_##N: return name##_##N;
-#define COMPARE(name, operator)                                                                                                           \
-    COMPARE_LOOP(name, F32, float, float, OP_SAME, operator)                                                                              \
-    COMPARE_LOOP(name, F64, double, double, OP_SAME, operator)                                                                            \
-    COMPARE_LOOP(name, F16, uint16_t, float, base_f16_to_f32, operator)                                                                   \
-    COMPARE_LOOP(name, BF16, uint16_t, float, base_bf16_to_f32, operator)                                                                 \
-    COMPARE_LOOP(name, I8, int8_t, int, OP_SAME, operator)                                                                                \
-    COMPARE_LOOP(name, I16, int16_t, int, OP_SAME, operator)                                                                              \
-    COMPARE_LOOP(name, I32, int32_t, int32_t, OP_SAME, operator)                                                                          \
-    COMPARE_LOOP(name, I64, int64_t, int64_t, OP_SAME, operator)                                                                          \
-    COMPARE_LOOP(name, U8, uint8_t, int, OP_SAME, operator)                                                                               \
-    COMPARE_LOOP(name, U16, uint16_t, int, OP_SAME, operator)                                                                             \
-    COMPARE_LOOP(name, U32, uint32_t, uint32_t, OP_SAME, operator)                                                                        \
-    COMPARE_LOOP(name, U64, uint64_t, uint64_t, OP_SAME, operator)                                                                        \
-    COMPARE_LOOP(name, BOOL, uint8_t, int, TRUTH, operator)                                                                               \
-    static op_loop *name##_loop(nib_dtype dtype) {                                                                                        \
-        switch (dtype) {                                                                                                                  \
-            COMPARE_CASE(name, F32)                                                                                                       \
-            COMPARE_CASE(name, F64)                                                                                                       \
-            COMPARE_CASE(name, F16)                                                                                                       \
-            COMPARE_CASE(name, BF16)                                                                                                      \
-            COMPARE_CASE(name, I8)                                                                                                        \
-            COMPARE_CASE(name, I16)                                                                                                       \
-            COMPARE_CASE(name, I32)                                                                                                       \
-            COMPARE_CASE(name, I64)                                                                                                       \
-            COMPARE_CASE(name, U8)                                                                                                        \
-            COMPARE_CASE(name, U16)                                                                                                       \
-            COMPARE_CASE(name, U32)                                                                                                       \
-            COMPARE_CASE(name, U64)                                                                                                       \
-            COMPARE_CASE(name, BOOL)                                                                                                      \
-        default: return NULL;                                                                                                             \
-        }                                                                                                                                 \
-    }                                                                                                                                     \
+#define COMPARE_CASE(name, N)                                                                                                              \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        return name##_##N;
+#define COMPARE(name, operator)                                                                                                            \
+    COMPARE_LOOP(name, F32, float, float, OP_SAME, operator)                                                                               \
+    COMPARE_LOOP(name, F64, double, double, OP_SAME, operator)                                                                             \
+    COMPARE_LOOP(name, F16, uint16_t, float, base_f16_to_f32, operator)                                                                    \
+    COMPARE_LOOP(name, BF16, uint16_t, float, base_bf16_to_f32, operator)                                                                  \
+    COMPARE_LOOP(name, I8, int8_t, int, OP_SAME, operator)                                                                                 \
+    COMPARE_LOOP(name, I16, int16_t, int, OP_SAME, operator)                                                                               \
+    COMPARE_LOOP(name, I32, int32_t, int32_t, OP_SAME, operator)                                                                           \
+    COMPARE_LOOP(name, I64, int64_t, int64_t, OP_SAME, operator)                                                                           \
+    COMPARE_LOOP(name, U8, uint8_t, int, OP_SAME, operator)                                                                                \
+    COMPARE_LOOP(name, U16, uint16_t, int, OP_SAME, operator)                                                                              \
+    COMPARE_LOOP(name, U32, uint32_t, uint32_t, OP_SAME, operator)                                                                         \
+    COMPARE_LOOP(name, U64, uint64_t, uint64_t, OP_SAME, operator)                                                                         \
+    COMPARE_LOOP(name, BOOL, uint8_t, int, TRUTH, operator)                                                                                \
+    static op_loop *name##_loop(nib_dtype dtype) {                                                                                         \
+        switch (dtype) {                                                                                                                   \
+            COMPARE_CASE(name, F32)                                                                                                        \
+            COMPARE_CASE(name, F64)                                                                                                        \
+            COMPARE_CASE(name, F16)                                                                                                        \
+            COMPARE_CASE(name, BF16)                                                                                                       \
+            COMPARE_CASE(name, I8)                                                                                                         \
+            COMPARE_CASE(name, I16)                                                                                                        \
+            COMPARE_CASE(name, I32)                                                                                                        \
+            COMPARE_CASE(name, I64)                                                                                                        \
+            COMPARE_CASE(name, U8)                                                                                                         \
+            COMPARE_CASE(name, U16)                                                                                                        \
+            COMPARE_CASE(name, U32)                                                                                                        \
+            COMPARE_CASE(name, U64)                                                                                                        \
+            COMPARE_CASE(name, BOOL)                                                                                                       \
+        default: return NULL;                                                                                                              \
+        }                                                                                                                                  \
+    }                                                                                                                                      \
     static nib_status eval_##name(op_eval *c) { return eval_compare(c, name##_loop(op_arg(c, 0)->dtype)); }
 
 static nib_status eval_compare(op_eval *c, op_loop *loop) {
@@ -76,16 +77,18 @@ COMPARE(greater, >)
 COMPARE(greater_equal, >=)
 COMPARE(less, <)
 COMPARE(less_equal, <=)
-static nib_status eval_equal(op_eval *c) { return op_arg(c, 0)->dtype == NIB_DTYPE_STRING ? eval_compare(c, string_equal) : eval_equal_number(c); }
+static nib_status eval_equal(op_eval *c) {
+    return op_arg(c, 0)->dtype == NIB_DTYPE_STRING ? eval_compare(c, string_equal) : eval_equal_number(c);
+}
 
-#define LOGIC(name, expression)                                                                                                           \
-    static void loop_##name(void *out, const void *const *in, const int64_t *step, int64_t n, const void *arg) {                          \
-        const uint8_t *a = in[0], *b = in[1];                                                                                             \
-        for (int64_t i = 0; i < n; i++) {                                                                                                 \
-            int x = a[i * step[0]] != 0, y = b[i * step[1]] != 0;                                                                         \
-            ((uint8_t *)out)[i] = (uint8_t)(expression);                                                                                  \
-        }                                                                                                                                 \
-    }                                                                                                                                     \
+#define LOGIC(name, expression)                                                                                                            \
+    static void loop_##name(void *out, const void *const *in, const int64_t *step, int64_t n, const void *arg) {                           \
+        const uint8_t *a = in[0], *b = in[1];                                                                                              \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            int x = a[i * step[0]] != 0, y = b[i * step[1]] != 0;                                                                          \
+            ((uint8_t *)out)[i] = (uint8_t)(expression);                                                                                   \
+        }                                                                                                                                  \
+    }                                                                                                                                      \
     static nib_status eval_##name(op_eval *c) { return eval_compare(c, op_arg(c, 0)->dtype == NIB_DTYPE_BOOL ? loop_##name : NULL); }
 LOGIC(and, x &y)
 LOGIC(or, x | y)
@@ -121,12 +124,12 @@ static nib_status eval_is_inf(op_eval *c) {
     return eval_is(c, false, graph_attr_int(c->node, "detect_negative", 1) != 0, graph_attr_int(c->node, "detect_positive", 1) != 0);
 }
 
-#define WHERE_LOOP(bits)                                                                                                                  \
-    static void where_##bits(void *out, const void *const *in, const int64_t *step, int64_t n, const void *arg) {                         \
-        const uint8_t *choose = in[0];                                                                                                    \
-        const uint##bits##_t *a = in[1], *b = in[2];                                                                                      \
-        uint##bits##_t *y = out;                                                                                                          \
-        for (int64_t i = 0; i < n; i++) y[i] = choose[i * step[0]] ? a[i * step[1]] : b[i * step[2]];                                     \
+#define WHERE_LOOP(bits)                                                                                                                   \
+    static void where_##bits(void *out, const void *const *in, const int64_t *step, int64_t n, const void *arg) {                          \
+        const uint8_t *choose = in[0];                                                                                                     \
+        const uint##bits##_t *a = in[1], *b = in[2];                                                                                       \
+        uint##bits##_t *y = out;                                                                                                           \
+        for (int64_t i = 0; i < n; i++) y[i] = choose[i * step[0]] ? a[i * step[1]] : b[i * step[2]];                                      \
     }
 WHERE_LOOP(8)
 WHERE_LOOP(16)
@@ -141,7 +144,12 @@ static void where_string(void *out, const void *const *in, const int64_t *step, 
 static nib_status eval_where(op_eval *c) {
     nib_dtype dtype = op_arg(c, 1)->dtype;
     size_t size = op_size(dtype);
-    op_loop *loop = dtype == NIB_DTYPE_STRING ? where_string : size == 1 ? where_8 : size == 2 ? where_16 : size == 4 ? where_32 : size == 8 ? where_64 : NULL;
+    op_loop *loop = dtype == NIB_DTYPE_STRING ? where_string
+                    : size == 1               ? where_8
+                    : size == 2               ? where_16
+                    : size == 4               ? where_32
+                    : size == 8               ? where_64
+                                              : NULL;
     op_dims dims;
     void *y;
     if (op_arg(c, 0)->dtype != NIB_DTYPE_BOOL) return op_bad(c, NIB_TYPE, "condition is not bool");
@@ -207,7 +215,8 @@ static nib_status infer_not(op_infer *c) {
     graph_dim d[GRAPH_MAX_DATA];
     int n;
     int64_t v;
-    if (op_in_type(c, 0)->dtype != NIB_DTYPE_BOOL && op_in_type(c, 0)->dtype != NIB_DTYPE_UNDEFINED) return op_fail(c, NIB_TYPE, "input is not bool");
+    if (op_in_type(c, 0)->dtype != NIB_DTYPE_BOOL && op_in_type(c, 0)->dtype != NIB_DTYPE_UNDEFINED)
+        return op_fail(c, NIB_TYPE, "input is not bool");
     OP_TRY(op_set_like(c, 0, NIB_DTYPE_BOOL, op_in_type(c, 0)));
     if (!op_in_data(c, 0, d, &n)) return NIB_OK;
     for (int i = 0; i < n; i++) d[i] = graph_dim_is_const(d[i], &v) ? op_const(c, v == 0) : NULL;
@@ -224,7 +233,8 @@ static nib_status infer_where(op_infer *c) {
     int k, n, m;
     int64_t v;
     nib_dtype p = op_in_type(c, 1)->dtype, q = op_in_type(c, 2)->dtype;
-    if (op_in_type(c, 0)->dtype != NIB_DTYPE_BOOL && op_in_type(c, 0)->dtype != NIB_DTYPE_UNDEFINED) return op_fail(c, NIB_TYPE, "condition is not bool");
+    if (op_in_type(c, 0)->dtype != NIB_DTYPE_BOOL && op_in_type(c, 0)->dtype != NIB_DTYPE_UNDEFINED)
+        return op_fail(c, NIB_TYPE, "condition is not bool");
     if (p != q && p != NIB_DTYPE_UNDEFINED && q != NIB_DTYPE_UNDEFINED) return op_fail(c, NIB_TYPE, "branches differ in type");
     OP_TRY(op_infer_broadcast_as(c, 0, 3, p == NIB_DTYPE_UNDEFINED ? q : p));
     bool known = op_in_data(c, 0, w, &k), has_a = op_in_data(c, 1, a, &n), has_b = op_in_data(c, 2, b, &m);
@@ -238,7 +248,8 @@ static nib_status infer_where(op_infer *c) {
     /* An operand whose contents are unknown has to have the right count all the same: one that is a single element, or as many. */
     graph_type *y = c->node->outputs[0] ? &c->node->outputs[0]->type : NULL;
     int64_t size = 1;
-    if (!y || y->rank < 0 || y->rank > 1 || (y->rank == 1 && !graph_dim_is_const(y->dims[0], &size)) || size > GRAPH_MAX_DATA || (count != 1 && size != count))
+    if (!y || y->rank < 0 || y->rank > 1 || (y->rank == 1 && !graph_dim_is_const(y->dims[0], &size)) || size > GRAPH_MAX_DATA ||
+        (count != 1 && size != count))
         return NIB_OK;
     for (int i = 0; i < size; i++) {
         graph_dim x = has_a ? a[n == 1 ? 0 : i] : NULL, z = has_b ? b[m == 1 ? 0 : i] : NULL;
@@ -248,7 +259,7 @@ static nib_status infer_where(op_infer *c) {
     return op_set_data(c, 0, out, (int)size);
 }
 
-#define ROW(name, since, inputs, infer, eval)                                                                                             \
+#define ROW(name, since, inputs, infer, eval)                                                                                              \
     { name, "", since, inputs, inputs, 1, OP_ROWS_ELEMENT, infer, eval, NULL }
 
 const op op_family_logic[] = {

@@ -23,35 +23,35 @@ typedef struct product {
 #define SCALE_I(W, v, s) ((s) == 1.0f ? (uint64_t)(v) : (uint64_t)(int64_t)((double)(int64_t)(v) * (double)(s)))
 #define SCALE_U(W, v, s) ((s) == 1.0f ? (uint64_t)(v) : (uint64_t)((double)(v) * (double)(s)))
 
-#define PRODUCT(N_, S, W, LOAD, STORE, C)                                                                                                 \
-    static void product_##N_(const product *p) {                                                                                          \
-        const S *a = p->a, *b = p->b, *c = p->c;                                                                                          \
-        S *y = p->y;                                                                                                                      \
-        for (int64_t n = 0; n < p->N; n += BLOCK)                                                                                         \
-            for (int64_t m = 0; m < p->M; m++) {                                                                                          \
-                SUM_##C(W) sum[BLOCK] = {0};                                                                                              \
-                int64_t width = p->N - n < BLOCK ? p->N - n : BLOCK;                                                                      \
-                for (int64_t k = 0; k < p->K; k++) {                                                                                      \
-                    SUM_##C(W) u = (SUM_##C(W))LOAD(a[m * p->am + k * p->ak]);                                                            \
-                    const S *row = b + k * p->bk + n * p->bn;                                                                             \
-                    if (width == BLOCK && p->bn == 1)                                                                                     \
-                        for (int j = 0; j < BLOCK; j++) sum[j] += u * (SUM_##C(W))LOAD(row[j]);                                           \
-                    else                                                                                                                  \
-                        for (int j = 0; j < width; j++) sum[j] += u * (SUM_##C(W))LOAD(row[j * p->bn]);                                   \
-                }                                                                                                                         \
-                for (int64_t j = 0; j < width; j++) {                                                                                     \
-                    SUM_##C(W) v = SCALE_##C(W, sum[j], p->alpha);                                                                        \
-                    if (c) v += SCALE_##C(W, (W)LOAD(c[m * p->cm + (n + j) * p->cn]), p->beta);                                           \
-                    y[m * p->N + n + j] = STORE(v);                                                                                       \
-                }                                                                                                                         \
-            }                                                                                                                             \
+#define PRODUCT(N_, S, W, LOAD, STORE, C)                                                                                                  \
+    static void product_##N_(const product *p) {                                                                                           \
+        const S *a = p->a, *b = p->b, *c = p->c;                                                                                           \
+        S *y = p->y;                                                                                                                       \
+        for (int64_t n = 0; n < p->N; n += BLOCK)                                                                                          \
+            for (int64_t m = 0; m < p->M; m++) {                                                                                           \
+                SUM_##C(W) sum[BLOCK] = {0};                                                                                               \
+                int64_t width = p->N - n < BLOCK ? p->N - n : BLOCK;                                                                       \
+                for (int64_t k = 0; k < p->K; k++) {                                                                                       \
+                    SUM_##C(W) u = (SUM_##C(W))LOAD(a[m * p->am + k * p->ak]);                                                             \
+                    const S *row = b + k * p->bk + n * p->bn;                                                                              \
+                    if (width == BLOCK && p->bn == 1)                                                                                      \
+                        for (int j = 0; j < BLOCK; j++) sum[j] += u * (SUM_##C(W))LOAD(row[j]);                                            \
+                    else                                                                                                                   \
+                        for (int j = 0; j < width; j++) sum[j] += u * (SUM_##C(W))LOAD(row[j * p->bn]);                                    \
+                }                                                                                                                          \
+                for (int64_t j = 0; j < width; j++) {                                                                                      \
+                    SUM_##C(W) v = SCALE_##C(W, sum[j], p->alpha);                                                                         \
+                    if (c) v += SCALE_##C(W, (W)LOAD(c[m * p->cm + (n + j) * p->cn]), p->beta);                                            \
+                    y[m * p->N + n + j] = STORE(v);                                                                                        \
+                }                                                                                                                          \
+            }                                                                                                                              \
     }
 OP_NUMBERS(PRODUCT)
 
 typedef void product_fn(const product *p);
 static product_fn *find_product(nib_dtype dtype) {
     switch (dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
     case NIB_DTYPE_##N: return product_##N;
         OP_NUMBERS(CASE)
 #undef CASE
@@ -115,7 +115,8 @@ static nib_status eval_matmul(op_eval *c) {
     shapes s;
     char *y;
     product_fn *run = find_product(a->dtype);
-    if (a->dtype != b->dtype || !run) return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
+    if (a->dtype != b->dtype || !run)
+        return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
     OP_TRY(matmul_shapes(c, &s));
     OP_TRY(op_out(c, 0, a->dtype, &s.y, &y));
     if (!y || op_count(s.y.rank, s.y.d) == 0) return NIB_OK;
@@ -154,7 +155,8 @@ static nib_status infer_product(op_infer *c, nib_dtype dtype) {
 
 static nib_status infer_matmul(op_infer *c) {
     nib_dtype a = op_in_type(c, 0)->dtype, b = op_in_type(c, 1)->dtype;
-    if (a != b && a != NIB_DTYPE_UNDEFINED && b != NIB_DTYPE_UNDEFINED) return op_fail(c, NIB_TYPE, "inputs differ in type: %s and %s", nib_dtype_name(a), nib_dtype_name(b));
+    if (a != b && a != NIB_DTYPE_UNDEFINED && b != NIB_DTYPE_UNDEFINED)
+        return op_fail(c, NIB_TYPE, "inputs differ in type: %s and %s", nib_dtype_name(a), nib_dtype_name(b));
     return infer_product(c, a == NIB_DTYPE_UNDEFINED ? b : a);
 }
 static nib_status infer_matmul_integer(op_infer *c) { return infer_product(c, NIB_DTYPE_I32); }
@@ -165,7 +167,8 @@ static nib_status eval_gemm(op_eval *c) {
     const graph_tensor *a = op_arg(c, 0), *b = op_arg(c, 1), *bias = op_arg(c, 2);
     bool ta = graph_attr_int(c->node, "transA", 0) != 0, tb = graph_attr_int(c->node, "transB", 0) != 0;
     product_fn *run = find_product(a->dtype);
-    if (a->dtype != b->dtype || (bias && bias->dtype != a->dtype) || !run) return op_bad(c, NIB_TYPE, "inputs differ in type or are no numbers");
+    if (a->dtype != b->dtype || (bias && bias->dtype != a->dtype) || !run)
+        return op_bad(c, NIB_TYPE, "inputs differ in type or are no numbers");
     if (a->rank != 2 || b->rank != 2) return op_bad(c, NIB_SHAPE, "inputs have rank %d and %d, not 2", a->rank, b->rank);
     product p = {.a = a->data, .b = b->data, .M = a->dims[ta], .K = a->dims[!ta], .N = b->dims[!tb]};
     if (b->dims[tb] != p.K) return op_bad(c, NIB_SHAPE, "inner sizes differ: %lld and %lld", (long long)p.K, (long long)b->dims[tb]);
@@ -193,7 +196,8 @@ static nib_status infer_gemm(op_infer *c) {
     const graph_type *a = op_in_type(c, 0), *b = op_in_type(c, 1);
     bool ta = graph_attr_int(c->node, "transA", 0) != 0, tb = graph_attr_int(c->node, "transB", 0) != 0;
     int64_t p, q;
-    if ((a->rank >= 0 && a->rank != 2) || (b->rank >= 0 && b->rank != 2)) return op_fail(c, NIB_SHAPE, "inputs have rank %d and %d, not 2", a->rank, b->rank);
+    if ((a->rank >= 0 && a->rank != 2) || (b->rank >= 0 && b->rank != 2))
+        return op_fail(c, NIB_SHAPE, "inputs have rank %d and %d, not 2", a->rank, b->rank);
     if (a->rank == 2 && b->rank == 2 && graph_dim_is_const(a->dims[!ta], &p) && graph_dim_is_const(b->dims[tb], &q) && p != q)
         return op_fail(c, NIB_SHAPE, "inner sizes differ: %lld and %lld", (long long)p, (long long)q);
     graph_dim dims[2] = {a->rank == 2 ? a->dims[ta] : NULL, b->rank == 2 ? b->dims[!tb] : NULL};
@@ -203,7 +207,9 @@ static nib_status infer_gemm(op_infer *c) {
 /* ---- MatMulInteger */
 
 static bool is_byte(nib_dtype d) { return d == NIB_DTYPE_U8 || d == NIB_DTYPE_I8; }
-static int byte_at(const graph_tensor *t, int64_t i) { return t->dtype == NIB_DTYPE_I8 ? ((const int8_t *)t->data)[i] : ((const uint8_t *)t->data)[i]; }
+static int byte_at(const graph_tensor *t, int64_t i) {
+    return t->dtype == NIB_DTYPE_I8 ? ((const int8_t *)t->data)[i] : ((const uint8_t *)t->data)[i];
+}
 
 /* A zero point per matrix, or per row of A (column of B), with a step of 0 or 1. */
 static nib_status zero_step(op_eval *c, int input, nib_dtype dtype, int64_t rows, int64_t *step) {
@@ -222,7 +228,8 @@ static nib_status eval_matmul_integer(op_eval *c) {
     shapes s;
     int64_t a_step, b_step, at[GRAPH_MAX_RANK] = {0}, ia = 0, ib = 0;
     uint32_t *y;
-    if (!is_byte(a->dtype) || !is_byte(b->dtype)) return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
+    if (!is_byte(a->dtype) || !is_byte(b->dtype))
+        return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
     OP_TRY(matmul_shapes(c, &s));
     OP_TRY(zero_step(c, 2, a->dtype, s.M, &a_step));
     OP_TRY(zero_step(c, 3, b->dtype, s.N, &b_step));
@@ -234,7 +241,8 @@ static nib_status eval_matmul_integer(op_eval *c) {
             if (s.N > 0) memset(row, 0, sizeof *row * (size_t)s.N);
             for (int64_t k = 0; k < s.K; k++) {
                 int u = byte_at(a, (ia * s.M + m) * s.K + k) - (za ? byte_at(za, m * a_step) : 0);
-                for (int64_t n = 0; n < s.N; n++) row[n] += (uint32_t)(u * (byte_at(b, (ib * s.K + k) * s.N + n) - (zb ? byte_at(zb, n * b_step) : 0)));
+                for (int64_t n = 0; n < s.N; n++)
+                    row[n] += (uint32_t)(u * (byte_at(b, (ib * s.K + k) * s.N + n) - (zb ? byte_at(zb, n * b_step) : 0)));
             }
         }
         next_matrix(&s, at, &ia, &ib);

@@ -61,7 +61,8 @@ static nib_status eval_concat(op_eval *c) {
         if (x->dtype != first->dtype) return op_bad(c, NIB_TYPE, "inputs differ in type");
         if (x->rank != first->rank) return op_bad(c, NIB_SHAPE, "inputs differ in rank");
         for (int k = 0; k < x->rank; k++)
-            if (k != axis && x->dims[k] != dims.d[k]) return op_bad(c, NIB_SHAPE, "input %d has size %lld on axis %d", i, (long long)x->dims[k], k);
+            if (k != axis && x->dims[k] != dims.d[k])
+                return op_bad(c, NIB_SHAPE, "input %d has size %lld on axis %d", i, (long long)x->dims[k], k);
         if (x->dims[axis] > INT64_MAX - dims.d[axis]) return op_bad(c, NIB_LIMIT, "output is too large");
         dims.d[axis] += x->dims[axis];
     }
@@ -73,7 +74,8 @@ static nib_status eval_concat(op_eval *c) {
     size_t row = (size_t)(dims.d[axis] * inner) * size;
     for (int i = 0; i < c->n_in; i++) {
         size_t part = (size_t)(op_arg(c, i)->dims[axis] * inner) * size;
-        for (int64_t k = 0; part > 0 && k < outer; k++) memcpy(y + (size_t)k * row + at, (const char *)op_arg(c, i)->data + (size_t)k * part, part);
+        for (int64_t k = 0; part > 0 && k < outer; k++)
+            memcpy(y + (size_t)k * row + at, (const char *)op_arg(c, i)->data + (size_t)k * part, part);
         at += part;
     }
     return NIB_OK;
@@ -144,7 +146,8 @@ static nib_status eval_split(op_eval *c) {
     int64_t count = graph_attr_ints(c->node, "split", &list), at = 0;
     if (axis < 0) return op_bad(c, NIB_SHAPE, "axis out of range");
     if (sizes) {
-        if ((sizes->dtype != NIB_DTYPE_I64 && sizes->dtype != NIB_DTYPE_I32) || sizes->rank != 1) return op_bad(c, NIB_TYPE, "split must be a list of integers");
+        if ((sizes->dtype != NIB_DTYPE_I64 && sizes->dtype != NIB_DTYPE_I32) || sizes->rank != 1)
+            return op_bad(c, NIB_TYPE, "split must be a list of integers");
         count = sizes->dims[0];
     }
     if (count >= 0 && count != n) return op_bad(c, NIB_SHAPE, "%lld sizes for %d outputs", (long long)count, n);
@@ -159,7 +162,8 @@ static nib_status eval_split(op_eval *c) {
         dims.d[axis] = size;
         OP_TRY(op_out(c, i, x->dtype, &dims, &y));
         if (y && op_count(dims.rank, dims.d) > 0)
-            op_copy(y, NULL, (const char *)x->data + (size_t)(at * strides[axis]) * op_size(x->dtype), strides, dims.rank, dims.d, op_size(x->dtype));
+            op_copy(y, NULL, (const char *)x->data + (size_t)(at * strides[axis]) * op_size(x->dtype), strides, dims.rank, dims.d,
+                    op_size(x->dtype));
         at += size;
     }
     return at == x->dims[axis] ? NIB_OK : op_bad(c, NIB_SHAPE, "sizes do not add up to %lld", (long long)x->dims[axis]);
@@ -206,7 +210,8 @@ static nib_status eval_tile(op_eval *c) {
     op_strides(x->rank, x->dims, own);
     int axes = 0;
     for (int i = 0; i < n; i++) {
-        if (repeats[i] < 0 || !base_mul_i64(y.d[i], repeats[i], &y.d[i])) return op_bad(c, NIB_SHAPE, "bad repeat %lld", (long long)repeats[i]);
+        if (repeats[i] < 0 || !base_mul_i64(y.d[i], repeats[i], &y.d[i]))
+            return op_bad(c, NIB_SHAPE, "bad repeat %lld", (long long)repeats[i]);
         /* Each axis is two: the repetition, which does not move in the input, and the axis itself. Ones are left out, so
          * that the limit on rank holds for what is left. */
         if (repeats[i] != 1) d[axes] = repeats[i], strides[axes++] = 0;
@@ -294,13 +299,15 @@ static nib_status eval_pad(op_eval *c) {
     OP_TRY(pad_amounts(c, x->rank, before, after));
     for (int i = 0; i < x->rank; i++) {
         const int64_t most = INT64_MAX / 4;
-        if (x->dims[i] > most || before[i] > most || after[i] > most || before[i] < -x->dims[i] || after[i] < -x->dims[i] || x->dims[i] + before[i] + after[i] < 0)
+        if (x->dims[i] > most || before[i] > most || after[i] > most || before[i] < -x->dims[i] || after[i] < -x->dims[i] ||
+            x->dims[i] + before[i] + after[i] < 0)
             return op_bad(c, NIB_SHAPE, "bad pads on axis %d", i);
         y.d[i] += before[i] + after[i];
         if (x->dims[i] == 0 && y.d[i] > 0 && mode[0] != 'c') return op_bad(c, NIB_SHAPE, "axis %d is empty", i);
     }
     if (given) {
-        if (given->dtype != x->dtype || op_count(given->rank, given->dims) != 1) return op_bad(c, NIB_TYPE, "value must be a scalar of the input's type");
+        if (given->dtype != x->dtype || op_count(given->rank, given->dims) != 1)
+            return op_bad(c, NIB_TYPE, "value must be a scalar of the input's type");
         memcpy(value, given->data, op_size(x->dtype));
     } else if (graph_find_attr(c->node, "value")) {
         float f = graph_attr_float(c->node, "value", 0);

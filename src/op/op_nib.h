@@ -11,7 +11,7 @@
 #define OP_EMBED_MAX 8            /* tables of one Embed */
 #define OP_HEAD_MAX 512           /* largest head size */
 
-extern const op op_family_nib[];
+extern const op op_family_nib[], op_family_nib_quant[];
 
 int op_activation(const graph_node *linear); /* kernel_activation, -1 if unknown */
 const char *op_activation_name(kernel_activation a);
@@ -20,6 +20,15 @@ const char *op_pooling_name(nib_pooling p);
 
 /* Element i of an index, mask or offset tensor as an integer (floats: 0 or 1). */
 int64_t op_index_at(const graph_tensor *t, int64_t i);
+
+/* What the eval of a Linear has checked: y [M, N] = x [M, K] w + bias; w [K, N], or [N, K] if trans. */
+typedef struct op_linear_shape {
+    int64_t M, N, K;
+    bool trans;
+    const float *bias;
+} op_linear_shape;
+nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y);   /* op_nib_quant.c */
+nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y);
 
 /* Pools n rows of one text into y [C]; n = 0 gives zeros. */
 void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t C, float *y);

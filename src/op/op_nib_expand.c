@@ -2,7 +2,8 @@
  *
  * What nib's own operators are in standard ones. In: a nib node and the graph it stands in (opset 13 or later). Out: nodes of
  * ai.onnx in front of it that compute the same, its uses moved over to them, and the node gone; or UNSUPPORTED, and the graph
- * as it was, for what they cannot say in a few nodes: packed attention and pooling, causal or windowed attention, grouped heads.
+ * as it was, for what they cannot say in a few nodes: packed attention and pooling, causal or windowed attention, grouped heads,
+ * quantized weights.
  *
  * Each function only writes the formula; values are NULL once memory has run out, and emit passes that on.
  */
@@ -119,6 +120,7 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
     if (status != NIB_OK) return status;
     int activation = op_activation(n);
     if (activation < 0) return refuse(&e, "its activation is unknown");
+    if (strcmp(graph_attr_string(n, "weight", "f32"), "f32") != 0) return refuse(&e, "its weight is quantized");
     graph_value *w = in(&e, 1);
     if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
     graph_value *y = emit2(&e, "MatMul", in(&e, 0), w);

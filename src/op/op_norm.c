@@ -6,19 +6,10 @@
  */
 #include "op_local.h"
 
-static void put(nib_dtype dtype, void *y, int64_t i, double v) {
-    switch (dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
-        OP_FLOATS(CASE)
-#undef CASE
-    default: break;
-    }
-}
-
 static nib_status check_floats(op_eval *c, int n) {
     for (int i = 0; i < n; i++)
-        if (op_arg(c, i) && !op_is_float(op_arg(c, i)->dtype)) return op_bad(c, NIB_TYPE, "input %d is %s", i, nib_dtype_name(op_arg(c, i)->dtype));
+        if (op_arg(c, i) && !op_is_float(op_arg(c, i)->dtype))
+            return op_bad(c, NIB_TYPE, "input %d is %s", i, nib_dtype_name(op_arg(c, i)->dtype));
     return NIB_OK;
 }
 
@@ -40,7 +31,7 @@ static void soft_line(const graph_tensor *x, void *y, int64_t base, int64_t step
     double log_sum = how == SOFT_LOG ? log(sum) : 0;
     for (int64_t k = 0; k < n; k++) {
         double v = op_number(x, base + k * step) - most;
-        put(x->dtype, y, base + k * step, how == SOFT_HARD ? k == best : how == SOFT_LOG ? v - log_sum : exp(v) / sum);
+        op_put(x->dtype, y, base + k * step, how == SOFT_HARD ? k == best : how == SOFT_LOG ? v - log_sum : exp(v) / sum);
     }
 }
 
@@ -84,7 +75,8 @@ static nib_status parameter_of(op_eval *c, int input, parameter *p) {
     p->t = *t;
     p->period = op_count(t->rank, t->dims);
     OP_TRY(op_broadcast_dims(c, 2, (const graph_tensor *const[]){x, t}, &both));
-    if (both.rank != x->rank || memcmp(both.d, x->dims, sizeof(int64_t) * (size_t)x->rank) != 0) return op_bad(c, NIB_SHAPE, "input %d does not broadcast to the data", input);
+    if (both.rank != x->rank || memcmp(both.d, x->dims, sizeof(int64_t) * (size_t)x->rank) != 0)
+        return op_bad(c, NIB_SHAPE, "input %d does not broadcast to the data", input);
     int shift = x->rank - t->rank;
     bool trailing = true, inside = false; /* ones, then the data's own dims */
     for (int i = 0; i < t->rank; i++) {
@@ -132,7 +124,7 @@ static nib_status eval_layer(op_eval *c, bool centred) {
             double v = (op_number(x, i) - mean) * inverse;
             if (scale.period) v *= op_number(&scale.t, i % scale.period);
             if (bias.period) v += op_number(&bias.t, i % bias.period);
-            put(op_arg(c, 1)->dtype, y, i, v);
+            op_put(op_arg(c, 1)->dtype, y, i, v);
         }
         if (mean_out) mean_out[r] = (float)mean;
         if (inverse_out) inverse_out[r] = (float)inverse;
@@ -175,7 +167,7 @@ static nib_status eval_lp(op_eval *c) {
             sum += p == 1 ? fabs(v) : v * v;
         }
         double norm = p == 1 ? sum : sqrt(sum);
-        for (int64_t k = 0; k < n; k++) put(x->dtype, y, base + k * inner, norm == 0 ? 0 : op_number(x, base + k * inner) / norm);
+        for (int64_t k = 0; k < n; k++) op_put(x->dtype, y, base + k * inner, norm == 0 ? 0 : op_number(x, base + k * inner) / norm);
     }
     return NIB_OK;
 }
@@ -184,7 +176,8 @@ static nib_status eval_lp(op_eval *c) {
 
 static nib_status check_channels(op_eval *c, int from, int to, int64_t channels) {
     for (int i = from; i <= to; i++)
-        if (op_count(op_arg(c, i)->rank, op_arg(c, i)->dims) != channels) return op_bad(c, NIB_SHAPE, "input %d does not have one element per channel", i);
+        if (op_count(op_arg(c, i)->rank, op_arg(c, i)->dims) != channels)
+            return op_bad(c, NIB_SHAPE, "input %d does not have one element per channel", i);
     return NIB_OK;
 }
 
@@ -194,14 +187,16 @@ static nib_status eval_batch_norm(op_eval *c) {
     double epsilon = graph_attr_float(c->node, "epsilon", 1e-5f);
     void *y;
     OP_TRY(check_floats(c, 5));
-    if (x->rank < 1 || graph_attr_int(c->node, "training_mode", 0) != 0 || c->node->n_outputs > 1) return op_bad(c, NIB_UNSUPPORTED, "training mode");
-    int64_t channels = x->rank > 1 ? x->dims[1] : 1, n = op_count(x->rank, x->dims), inner = x->rank > 2 ? op_count(x->rank - 2, x->dims + 2) : 1;
+    if (x->rank < 1 || graph_attr_int(c->node, "training_mode", 0) != 0 || c->node->n_outputs > 1)
+        return op_bad(c, NIB_UNSUPPORTED, "training mode");
+    int64_t channels = x->rank > 1 ? x->dims[1] : 1, n = op_count(x->rank, x->dims),
+            inner = x->rank > 2 ? op_count(x->rank - 2, x->dims + 2) : 1;
     OP_TRY(check_channels(c, 1, 4, channels));
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = i / inner % channels;
         double v = (op_number(x, i) - op_number(op_arg(c, 3), k)) / sqrt(op_number(op_arg(c, 4), k) + epsilon);
-        put(x->dtype, y, i, v * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
+        op_put(x->dtype, y, i, v * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
     }
     return NIB_OK;
 }
@@ -216,7 +211,8 @@ static nib_status eval_group(op_eval *c, int64_t groups, bool per_group) {
     if (x->rank < 2) return op_bad(c, NIB_SHAPE, "input has rank %d", x->rank);
     int64_t channels = x->dims[1];
     if (groups == 0) groups = channels;
-    if (groups < 0 || (channels > 0 && (groups == 0 || channels % groups != 0))) return op_bad(c, NIB_SHAPE, "channels do not split into groups");
+    if (groups < 0 || (channels > 0 && (groups == 0 || channels % groups != 0)))
+        return op_bad(c, NIB_SHAPE, "channels do not split into groups");
     OP_TRY(check_channels(c, 1, 2, per_group ? groups : channels));
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     int64_t inner = op_count(x->rank - 2, x->dims + 2), width = groups > 0 ? channels / groups : 0, n = width * inner;
@@ -228,7 +224,7 @@ static nib_status eval_group(op_eval *c, int64_t groups, bool per_group) {
         double inverse = 1 / sqrt(square / (double)n + epsilon);
         for (int64_t i = g * n; i < (g + 1) * n; i++) {
             int64_t k = per_group ? g % groups : i / inner % channels;
-            put(x->dtype, y, i, (op_number(x, i) - mean) * inverse * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
+            op_put(x->dtype, y, i, (op_number(x, i) - mean) * inverse * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
         }
     }
     return NIB_OK;
@@ -239,7 +235,7 @@ static nib_status eval_group_norm(op_eval *c) {
     return eval_group(c, groups == 0 ? -1 : groups, op_since(c->node) < 21);
 }
 
-#define ROW(name, since, inputs, rows, eval)                                                                                              \
+#define ROW(name, since, inputs, rows, eval)                                                                                               \
     { name, "", since, inputs, inputs, 1, rows, op_infer_float_same, eval, NULL }
 
 const op op_family_norm[] = {

@@ -22,16 +22,16 @@ static bool view_of(const graph_tensor *x, int64_t axis, view *v) {
 /* Elements i and j: below, equal, above. NaN is above everything, as numpy sorts it. */
 static int compare(const graph_tensor *x, int64_t i, int64_t j) {
     switch (x->dtype) {
-#define CASE_F(N, S, W, LOAD, STORE, C)                                                                                                   \
-    case NIB_DTYPE_##N: {                                                                                                                 \
-        W a = LOAD(((const S *)x->data)[i]), b = LOAD(((const S *)x->data)[j]);                                                           \
-        if (a != a || b != b) return (a != a) - (b != b);                                                                                 \
-        return (a > b) - (a < b);                                                                                                         \
+#define CASE_F(N, S, W, LOAD, STORE, C)                                                                                                    \
+    case NIB_DTYPE_##N: {                                                                                                                  \
+        W a = LOAD(((const S *)x->data)[i]), b = LOAD(((const S *)x->data)[j]);                                                            \
+        if (a != a || b != b) return (a != a) - (b != b);                                                                                  \
+        return (a > b) - (a < b);                                                                                                          \
     }
-#define CASE_I(N, S, W, LOAD, STORE, C)                                                                                                   \
-    case NIB_DTYPE_##N: {                                                                                                                 \
-        S a = ((const S *)x->data)[i], b = ((const S *)x->data)[j];                                                                       \
-        return (a > b) - (a < b);                                                                                                         \
+#define CASE_I(N, S, W, LOAD, STORE, C)                                                                                                    \
+    case NIB_DTYPE_##N: {                                                                                                                  \
+        S a = ((const S *)x->data)[i], b = ((const S *)x->data)[j];                                                                        \
+        return (a > b) - (a < b);                                                                                                          \
     }
         OP_FLOATS(CASE_F)
         OP_INTS(CASE_I)
@@ -168,16 +168,16 @@ static nib_status eval_cum_sum(op_eval *c) {
 #define WHOLE_F(W) W
 #define WHOLE_I(W) uint64_t
 #define WHOLE_U(W) uint64_t
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N: {                                                                                                                 \
-        WHOLE_##C(W) sum = 0;                                                                                                             \
-        for (int64_t k = 0; k < v.size; k++) {                                                                                            \
-            int64_t at = base + (reverse ? v.size - 1 - k : k) * v.inner;                                                                 \
-            WHOLE_##C(W) before = sum;                                                                                                    \
-            sum += (WHOLE_##C(W))LOAD(((const S *)x->data)[at]);                                                                          \
-            ((S *)y)[at] = STORE(exclusive ? before : sum);                                                                               \
-        }                                                                                                                                 \
-        break;                                                                                                                            \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N: {                                                                                                                  \
+        WHOLE_##C(W) sum = 0;                                                                                                              \
+        for (int64_t k = 0; k < v.size; k++) {                                                                                             \
+            int64_t at = base + (reverse ? v.size - 1 - k : k) * v.inner;                                                                  \
+            WHOLE_##C(W) before = sum;                                                                                                     \
+            sum += (WHOLE_##C(W))LOAD(((const S *)x->data)[at]);                                                                           \
+            ((S *)y)[at] = STORE(exclusive ? before : sum);                                                                                \
+        }                                                                                                                                  \
+        break;                                                                                                                             \
     }
             OP_NUMBERS(CASE)
         default: break;

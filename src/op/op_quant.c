@@ -37,7 +37,9 @@ static nib_status scaling_of(op_eval *c, scaling *s) {
     s->size = x->dims[axis];
     s->inner = op_count(x->rank - axis - 1, x->dims + axis + 1);
     s->blocks = n;
-    if (block == 0) return scale->rank == 1 && n == s->size ? NIB_OK : op_bad(c, NIB_SHAPE, "%lld scales for an axis of %lld", (long long)n, (long long)s->size);
+    if (block == 0)
+        return scale->rank == 1 && n == s->size ? NIB_OK
+                                                : op_bad(c, NIB_SHAPE, "%lld scales for an axis of %lld", (long long)n, (long long)s->size);
     if (block < 0 || scale->rank != x->rank) return op_bad(c, NIB_SHAPE, "blocks of %lld", (long long)block);
     for (int i = 0; i < x->rank; i++) {
         int64_t want = i == axis ? x->dims[i] / block + (x->dims[i] % block != 0) : x->dims[i];
@@ -105,7 +107,8 @@ static nib_status eval_dequantize(op_eval *c) {
     int64_t lo, hi, n = op_count(x->rank, x->dims);
     nib_dtype dtype = real_type(c->node, scale->dtype);
     void *y;
-    if (!range_of(x->dtype, &lo, &hi) && x->dtype != NIB_DTYPE_I32) return op_bad(c, NIB_UNSUPPORTED, "dequantizing %s", nib_dtype_name(x->dtype));
+    if (!range_of(x->dtype, &lo, &hi) && x->dtype != NIB_DTYPE_I32)
+        return op_bad(c, NIB_UNSUPPORTED, "dequantizing %s", nib_dtype_name(x->dtype));
     if (zero && zero->dtype != x->dtype) return op_bad(c, NIB_TYPE, "zero point is not of the input's type");
     if (!op_is_float(dtype)) return op_bad(c, NIB_TYPE, "output of type %s", nib_dtype_name(dtype));
     OP_TRY(scaling_of(c, &s));

@@ -17,8 +17,7 @@ typedef struct reduction {
 } reduction;
 
 /* Calls for each input element i the statement with `o`, its output's index. */
-#define FOR_EACH(r, i, o)                                                                                                                 \
-    for (int64_t i = 0, o = 0, at[GRAPH_MAX_RANK] = {0}; i < (r)->n_in; i++, o = advance(r, at, o))
+#define FOR_EACH(r, i, o) for (int64_t i = 0, o = 0, at[GRAPH_MAX_RANK] = {0}; i < (r)->n_in; i++, o = advance(r, at, o))
 
 static int64_t advance(const reduction *r, int64_t *at, int64_t o) {
     for (int k = r->in.rank - 1; k >= 0; k--) {
@@ -68,19 +67,17 @@ static nib_status reduce_real(op_eval *c, const reduction *r, void *y) {
         log_sum_exp(r, x, sum, most);
     } else {
         switch (x->dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        FOR_EACH(r, i, o) sum[o] = step_real(r->kind, sum[o], (double)LOAD(((const S *)x->data)[i]));                                     \
-        break;
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N: FOR_EACH(r, i, o) sum[o] = step_real(r->kind, sum[o], (double)LOAD(((const S *)x->data)[i])); break;
             OP_FLOATS(CASE)
 #undef CASE
         default: break;
         }
     }
     switch (x->dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t o = 0; o < r->n_out; o++) ((S *)y)[o] = STORE((W)last_real(r->kind, sum[o], r->per_output));                         \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t o = 0; o < r->n_out; o++) ((S *)y)[o] = STORE((W)last_real(r->kind, sum[o], r->per_output));                          \
         break;
         OP_FLOATS(CASE)
 #undef CASE
@@ -104,7 +101,7 @@ static uint64_t step_whole(kind k, bool is_signed, uint64_t sum, uint64_t x) {
 
 static uint64_t load_whole(const graph_tensor *x, int64_t i) {
     switch (x->dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
     case NIB_DTYPE_##N: return (uint64_t)((const S *)x->data)[i];
         OP_INTS(CASE)
 #undef CASE
@@ -114,7 +111,7 @@ static uint64_t load_whole(const graph_tensor *x, int64_t i) {
 
 static void store_whole(nib_dtype dtype, void *y, int64_t i, uint64_t v) {
     switch (dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
     case NIB_DTYPE_##N: ((S *)y)[i] = (S)v; break;
         OP_INTS(CASE)
 #undef CASE
@@ -177,7 +174,7 @@ static nib_status eval_reduce(op_eval *c, kind k) {
     return real ? reduce_real(c, &r, y) : reduce_whole(c, &r, y);
 }
 
-#define EVAL(name, kind)                                                                                                                  \
+#define EVAL(name, kind)                                                                                                                   \
     static nib_status eval_##name(op_eval *c) { return eval_reduce(c, kind); }
 EVAL(sum, SUM)
 EVAL(mean, MEAN)
@@ -227,10 +224,8 @@ static nib_status infer_reduce(op_infer *c) {
     return mask ? reduce_data(c) : NIB_OK;
 }
 
-#define ROWS(name, split, eval)                                                                                                           \
-    {name, "", 1, 1, 1, 1, OP_ROWS_LAST, infer_reduce, eval, NULL}, {                                                                     \
-        name, "", split, 1, 2, 1, OP_ROWS_LAST, infer_reduce, eval, NULL                                                                  \
-    }
+#define ROWS(name, split, eval)                                                                                                            \
+    {name, "", 1, 1, 1, 1, OP_ROWS_LAST, infer_reduce, eval, NULL}, { name, "", split, 1, 2, 1, OP_ROWS_LAST, infer_reduce, eval, NULL }
 
 const op op_family_reduce[] = {
     ROWS("ReduceL1", 18, eval_l1),

@@ -16,11 +16,15 @@ static how reduction(const graph_node *n) {
 }
 
 /* Integers go by way of unsigned 64 bits so that a sum or product wraps. */
-#define COMBINE_F(W, a, b) (h == HOW_ADD ? (a) + (b) : h == HOW_MUL ? (a) * (b) : h == HOW_MAX ? ((a) > (b) || (a) != (a) ? (a) : (b)) : ((a) < (b) || (a) != (a) ? (a) : (b)))
-#define COMBINE_I(W, a, b)                                                                                                                \
-    ((W)(h == HOW_ADD   ? (uint64_t)(a) + (uint64_t)(b)                                                                                   \
-         : h == HOW_MUL ? (uint64_t)(a) * (uint64_t)(b)                                                                                   \
-         : h == HOW_MAX ? (uint64_t)((a) > (b) ? (a) : (b))                                                                               \
+#define COMBINE_F(W, a, b)                                                                                                                 \
+    (h == HOW_ADD   ? (a) + (b)                                                                                                            \
+     : h == HOW_MUL ? (a) * (b)                                                                                                            \
+     : h == HOW_MAX ? ((a) > (b) || (a) != (a) ? (a) : (b))                                                                                \
+                    : ((a) < (b) || (a) != (a) ? (a) : (b)))
+#define COMBINE_I(W, a, b)                                                                                                                 \
+    ((W)(h == HOW_ADD   ? (uint64_t)(a) + (uint64_t)(b)                                                                                    \
+         : h == HOW_MUL ? (uint64_t)(a) * (uint64_t)(b)                                                                                    \
+         : h == HOW_MAX ? (uint64_t)((a) > (b) ? (a) : (b))                                                                                \
                         : (uint64_t)((a) < (b) ? (a) : (b))))
 #define COMBINE_U COMBINE_I
 
@@ -31,13 +35,13 @@ static void combine(how h, nib_dtype dtype, char *to, const char *from, int64_t 
         return;
     }
     switch (dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t i = 0; i < n; i++) {                                                                                                 \
-            S *at = (S *)(void *)to + i;                                                                                                  \
-            W a = LOAD(*at), b = LOAD(((const S *)(const void *)from)[i]);                                                                \
-            *at = STORE(COMBINE_##C(W, a, b));                                                                                            \
-        }                                                                                                                                 \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            S *at = (S *)(void *)to + i;                                                                                                   \
+            W a = LOAD(*at), b = LOAD(((const S *)(const void *)from)[i]);                                                                 \
+            *at = STORE(COMBINE_##C(W, a, b));                                                                                             \
+        }                                                                                                                                  \
         break;
         OP_NUMBERS(CASE)
 #undef CASE
@@ -49,9 +53,11 @@ static void combine(how h, nib_dtype dtype, char *to, const char *from, int64_t 
 static nib_status check(op_eval *c, how h) {
     const graph_tensor *x = op_arg(c, 0), *indices = op_arg(c, 1), *updates = op_arg(c, 2);
     if (h == HOW_UNKNOWN) return op_bad(c, NIB_BAD_MODEL, "unknown reduction");
-    if (indices->dtype != NIB_DTYPE_I64 && indices->dtype != NIB_DTYPE_I32) return op_bad(c, NIB_TYPE, "indices of type %s", nib_dtype_name(indices->dtype));
+    if (indices->dtype != NIB_DTYPE_I64 && indices->dtype != NIB_DTYPE_I32)
+        return op_bad(c, NIB_TYPE, "indices of type %s", nib_dtype_name(indices->dtype));
     if (updates->dtype != x->dtype) return op_bad(c, NIB_TYPE, "updates are not of the data's type");
-    if (h != HOW_NONE && !op_is_float(x->dtype) && !op_is_int(x->dtype) && x->dtype != NIB_DTYPE_BOOL) return op_bad(c, NIB_TYPE, "data of type %s", nib_dtype_name(x->dtype));
+    if (h != HOW_NONE && !op_is_float(x->dtype) && !op_is_int(x->dtype) && x->dtype != NIB_DTYPE_BOOL)
+        return op_bad(c, NIB_TYPE, "data of type %s", nib_dtype_name(x->dtype));
     return NIB_OK;
 }
 
@@ -70,7 +76,8 @@ static nib_status eval_scatter_elements(op_eval *c) {
     OP_TRY(check(c, h));
     if (axis < 0 || indices->rank != x->rank || updates->rank != x->rank) return op_bad(c, NIB_SHAPE, "axis or ranks do not fit");
     for (int i = 0; i < x->rank; i++)
-        if (indices->dims[i] != updates->dims[i] || (i != axis && indices->dims[i] > x->dims[i])) return op_bad(c, NIB_SHAPE, "sizes do not fit on axis %d", i);
+        if (indices->dims[i] != updates->dims[i] || (i != axis && indices->dims[i] > x->dims[i]))
+            return op_bad(c, NIB_SHAPE, "sizes do not fit on axis %d", i);
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     if (!y) return NIB_OK;
     if (op_count(dims.rank, dims.d) > 0) memcpy(y, x->data, (size_t)op_count(dims.rank, dims.d) * size);
@@ -95,7 +102,8 @@ static nib_status eval_scatter_nd(op_eval *c) {
     OP_TRY(check(c, h));
     if (indices->rank < 1 || x->rank < 1) return op_bad(c, NIB_SHAPE, "ranks do not fit");
     int64_t depth = indices->dims[indices->rank - 1];
-    if (depth < 0 || depth > x->rank || updates->rank != indices->rank - 1 + x->rank - (int)depth) return op_bad(c, NIB_SHAPE, "ranks do not fit");
+    if (depth < 0 || depth > x->rank || updates->rank != indices->rank - 1 + x->rank - (int)depth)
+        return op_bad(c, NIB_SHAPE, "ranks do not fit");
     for (int i = 0; i < updates->rank; i++) {
         int64_t want = i < indices->rank - 1 ? indices->dims[i] : x->dims[depth + i - (indices->rank - 1)];
         if (updates->dims[i] != want) return op_bad(c, NIB_SHAPE, "updates have size %lld on axis %d", (long long)updates->dims[i], i);
@@ -123,7 +131,9 @@ static nib_status infer_scatter(op_infer *c) {
     int64_t index[GRAPH_MAX_DATA];
     int n, m, k;
     OP_TRY(op_infer_same(c));
-    if (op_in_type(c, 0)->rank != 1 || op_in_type(c, 1)->rank != 1 || reduction(c->node) != HOW_NONE || strcmp(c->node->op, "ScatterND") == 0) return NIB_OK;
+    if (op_in_type(c, 0)->rank != 1 || op_in_type(c, 1)->rank != 1 || reduction(c->node) != HOW_NONE ||
+        strcmp(c->node->op, "ScatterND") == 0)
+        return NIB_OK;
     if (!op_in_data(c, 0, data, &n) || !op_in_ints(c, 1, index, &m) || !op_in_data(c, 2, updates, &k) || m != k) return NIB_OK;
     for (int i = 0; i < m; i++) {
         if (index[i] < -n || index[i] >= n) return op_fail(c, NIB_SHAPE, "index %lld is out of range for size %d", (long long)index[i], n);
@@ -142,7 +152,8 @@ static nib_status eval_one_hot(op_eval *c) {
     if (dims.rank > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "rank %d", dims.rank);
     int axis = op_axis(graph_attr_int(c->node, "axis", -1), dims.rank);
     if (axis < 0) return op_bad(c, NIB_SHAPE, "axis out of range");
-    if (op_count(depth->rank, depth->dims) != 1 || values->rank != 1 || values->dims[0] != 2) return op_bad(c, NIB_SHAPE, "depth or values do not fit");
+    if (op_count(depth->rank, depth->dims) != 1 || values->rank != 1 || values->dims[0] != 2)
+        return op_bad(c, NIB_SHAPE, "depth or values do not fit");
     double d = op_number(depth, 0);
     if (!(d >= 0 && d < 9e15)) return op_bad(c, NIB_SHAPE, "bad depth");
     int64_t n = (int64_t)d;

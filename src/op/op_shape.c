@@ -131,7 +131,8 @@ static nib_status infer_reshape(op_infer *c) {
         if (number && v < -1) return op_fail(c, NIB_SHAPE, "bad size %lld", (long long)v);
         if (number && v == -1 && hole >= 0 && target[hole]) return op_fail(c, NIB_SHAPE, "two sizes are -1");
         if (number && v == 0 && !allow_zero) {
-            if (x->rank >= 0 && i >= x->rank) return op_fail(c, NIB_SHAPE, "size %d is copied from an axis that the input does not have", i);
+            if (x->rank >= 0 && i >= x->rank)
+                return op_fail(c, NIB_SHAPE, "size %d is copied from an axis that the input does not have", i);
             dims[i] = x->rank >= 0 ? x->dims[i] : NULL;
             copied[i] = true;
         }
@@ -144,7 +145,8 @@ static nib_status infer_reshape(op_infer *c) {
     }
     if (holes == 1) dims[hole] = remaining(c, x, dims, rank, hole, copied);
     int64_t from = 0, to = 0;
-    bool counted = x->rank >= 0 && graph_dim_is_const(op_product(c, x->dims, 0, x->rank), &from) && graph_dim_is_const(op_product(c, dims, 0, rank), &to);
+    bool counted = x->rank >= 0 && graph_dim_is_const(op_product(c, x->dims, 0, x->rank), &from) &&
+                   graph_dim_is_const(op_product(c, dims, 0, rank), &to);
     if (counted && from != to) return op_fail(c, NIB_SHAPE, "%lld elements do not fit a shape of %lld", (long long)from, (long long)to);
     OP_TRY(op_set(c, 0, x->dtype, rank, dims));
     graph_dim data[GRAPH_MAX_DATA];
@@ -291,7 +293,10 @@ static nib_status eval_dropout(op_eval *c) {
     double wide = 1;
     uint16_t half = dtype == NIB_DTYPE_F16 ? base_f32_to_f16(1) : base_f32_to_bf16(1);
     uint8_t truth = 1;
-    const void *element = dtype == NIB_DTYPE_F32 ? (void *)&one : dtype == NIB_DTYPE_F64 ? (void *)&wide : dtype == NIB_DTYPE_BOOL ? (void *)&truth : &half;
+    const void *element = dtype == NIB_DTYPE_F32    ? (void *)&one
+                          : dtype == NIB_DTYPE_F64  ? (void *)&wide
+                          : dtype == NIB_DTYPE_BOOL ? (void *)&truth
+                                                    : &half;
     op_fill(mask, element, op_count(dims.rank, dims.d), op_size(dtype));
     return NIB_OK;
 }
@@ -339,7 +344,8 @@ static nib_status infer_expand(op_infer *c) {
     /* Contents of one element, repeated. */
     graph_dim data[GRAPH_MAX_DATA];
     int n;
-    if (rank != 1 || !graph_dim_is_const(dims[0], &v) || v > GRAPH_MAX_DATA || !op_in_data(c, 0, data, &n) || (n != 1 && n != v)) return NIB_OK;
+    if (rank != 1 || !graph_dim_is_const(dims[0], &v) || v > GRAPH_MAX_DATA || !op_in_data(c, 0, data, &n) || (n != 1 && n != v))
+        return NIB_OK;
     for (int i = 1; n == 1 && i < v; i++) data[i] = data[0];
     return op_set_data(c, 0, data, (int)v);
 }

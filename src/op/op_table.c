@@ -7,8 +7,9 @@
 #include "op_nib.h"
 
 static const op *const families[] = {
-    op_family_binary, op_family_unary,   op_family_logic,  op_family_cast,  op_family_shape,  op_family_constant, op_family_move, op_family_slice,
-    op_family_gather, op_family_scatter, op_family_reduce, op_family_order, op_family_matmul, op_family_norm,     op_family_quant, op_family_nib,
+    op_family_binary, op_family_unary, op_family_logic,  op_family_cast,      op_family_shape,  op_family_constant,
+    op_family_move,   op_family_slice, op_family_gather, op_family_scatter,   op_family_reduce, op_family_order,
+    op_family_matmul, op_family_norm,  op_family_quant,  op_family_attention, op_family_nib, op_family_nib_quant,
 };
 
 const op *op_find(const char *domain, const char *name, int opset) {
@@ -16,7 +17,8 @@ const op *op_find(const char *domain, const char *name, int opset) {
     if (strcmp(domain, "ai.onnx") == 0) domain = "";
     for (size_t f = 0; f < BASE_COUNT(families); f++)
         for (const op *o = families[f]; o->name; o++)
-            if (o->name[0] == name[0] && o->since <= opset && strcmp(o->name, name) == 0 && strcmp(o->domain, domain) == 0 && (!best || best->since < o->since))
+            if (o->name[0] == name[0] && o->since <= opset && strcmp(o->name, name) == 0 && strcmp(o->domain, domain) == 0 &&
+                (!best || best->since < o->since))
                 best = o;
     return best;
 }
@@ -40,7 +42,9 @@ void op_resolve(graph *g) {
 
 /* ---- rows */
 
-static int rank_of(const graph_node *n, int input) { return input < n->n_inputs && n->inputs[input].value ? n->inputs[input].value->type.rank : -1; }
+static int rank_of(const graph_node *n, int input) {
+    return input < n->n_inputs && n->inputs[input].value ? n->inputs[input].value->type.rank : -1;
+}
 
 /* A parameter does not have rows of its own: rank 0 or 1, or a single row. */
 static bool is_parameter(const graph_node *n, int input) {
@@ -61,7 +65,9 @@ static bool reduces_last(const graph_node *n) {
     int64_t count = graph_attr_ints(n, "axes", &list), axis;
     if (count == 1) return last_axis(n, list[0]);
     const graph_value *v = n->n_inputs > 1 ? n->inputs[1].value : NULL;
-    if (!v || !v->constant || v->constant->dtype != NIB_DTYPE_I64 || op_count(v->constant->rank, v->constant->dims) != 1 || v->constant->bytes < 8) return false;
+    if (!v || !v->constant || v->constant->dtype != NIB_DTYPE_I64 || op_count(v->constant->rank, v->constant->dims) != 1 ||
+        v->constant->bytes < 8)
+        return false;
     memcpy(&axis, v->constant->data, 8);
     return last_axis(n, axis);
 }
@@ -71,12 +77,15 @@ static bool holds_last(const graph_node *n) {
     int since = op_since(n);
     if (strcmp(n->domain, "") != 0) return true;
     if (strncmp(name, "Reduce", 6) == 0) return graph_attr_int(n, "keepdims", 1) != 0 && reduces_last(n);
-    if (strcmp(name, "MatMul") == 0 || strcmp(name, "MatMulInteger") == 0) return rank_of(n, 0) >= 2 && rank_of(n, 1) == 2 && is_parameter(n, 2);
+    if (strcmp(name, "MatMul") == 0 || strcmp(name, "MatMulInteger") == 0)
+        return rank_of(n, 0) >= 2 && rank_of(n, 1) == 2 && is_parameter(n, 2);
     if (strcmp(name, "Gemm") == 0) return graph_attr_int(n, "transA", 0) == 0 && is_parameter(n, 2);
-    if (strcmp(name, "Softmax") == 0 || strcmp(name, "LogSoftmax") == 0) return last_axis(n, graph_attr_int(n, "axis", since < 13 ? 1 : -1));
+    if (strcmp(name, "Softmax") == 0 || strcmp(name, "LogSoftmax") == 0)
+        return last_axis(n, graph_attr_int(n, "axis", since < 13 ? 1 : -1));
     if (strcmp(name, "LayerNormalization") == 0 || strcmp(name, "RMSNormalization") == 0)
         return last_axis(n, graph_attr_int(n, "axis", -1)) && is_parameter(n, 1) && is_parameter(n, 2);
-    if (strcmp(name, "LpNormalization") == 0 || strcmp(name, "CumSum") == 0) return strcmp(name, "CumSum") != 0 && last_axis(n, graph_attr_int(n, "axis", -1));
+    if (strcmp(name, "LpNormalization") == 0 || strcmp(name, "CumSum") == 0)
+        return strcmp(name, "CumSum") != 0 && last_axis(n, graph_attr_int(n, "axis", -1));
     if (strcmp(name, "Split") == 0) return last_axis(n, graph_attr_int(n, "axis", 0));
     return false;
 }
@@ -85,6 +94,7 @@ op_rows op_rows_of(const graph_node *n) {
     const op *o = n->meaning;
     if (!o) return OP_ROWS_MIXED;
     if (o->rows == OP_ROWS_LAST && !holds_last(n)) return OP_ROWS_MIXED;
-    if (o->rows == OP_ROWS_GATHER && strcmp(n->op, "Gather") == 0) return op_axis(graph_attr_int(n, "axis", 0), rank_of(n, 0)) == 0 ? OP_ROWS_GATHER : OP_ROWS_MIXED;
+    if (o->rows == OP_ROWS_GATHER && strcmp(n->op, "Gather") == 0)
+        return op_axis(graph_attr_int(n, "axis", 0), rank_of(n, 0)) == 0 ? OP_ROWS_GATHER : OP_ROWS_MIXED;
     return o->rows;
 }

@@ -9,7 +9,7 @@
 typedef double real_fn(double x, const double *p);
 typedef int64_t whole_fn(int64_t x);
 
-#define REAL(name, expression)                                                                                                            \
+#define REAL(name, expression)                                                                                                             \
     static double name(double x, const double *p) { return (void)p, (expression); }
 
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
@@ -51,7 +51,7 @@ REAL(r_elu, x < 0 ? p[0] * expm1(x) : x)
 REAL(r_celu, x < 0 ? p[0] * expm1(x / p[0]) : x)
 REAL(r_selu, p[1] * (x > 0 ? x : p[0] * expm1(x)))
 REAL(r_thresholded, x > p[0] ? x : 0)
-REAL(r_shrink, x < -p[1] ? x + p[0] : x > p[1] ? x - p[0] : 0)
+REAL(r_shrink, x<-p[1] ? x + p[0] : x> p[1] ? x - p[0] : 0)
 REAL(r_swish, x *sigmoid(p[0] * x))
 REAL(r_gelu, 0.5 * x * (1 + erf(x * 0.70710678118654752440)))
 REAL(r_gelu_tanh, 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))))
@@ -70,19 +70,20 @@ static nib_status eval_unary(op_eval *c, real_fn *real, whole_fn *whole, const d
     op_dims dims = op_dims_of(x);
     int64_t n = op_count(x->rank, x->dims);
     void *y;
-    if (!(op_is_float(x->dtype) && real) && !(op_is_int(x->dtype) && whole)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (!(op_is_float(x->dtype) && real) && !(op_is_int(x->dtype) && whole))
+        return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     if (!y) return NIB_OK;
     switch (x->dtype) {
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t i = 0; i < n; i++) ((S *)y)[i] = STORE((W)real((double)LOAD(((const S *)x->data)[i]), p));                           \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t i = 0; i < n; i++) ((S *)y)[i] = STORE((W)real((double)LOAD(((const S *)x->data)[i]), p));                            \
         break;
         OP_FLOATS(CASE)
 #undef CASE
-#define CASE(N, S, W, LOAD, STORE, C)                                                                                                     \
-    case NIB_DTYPE_##N:                                                                                                                   \
-        for (int64_t i = 0; i < n; i++) ((S *)y)[i] = (S)whole((int64_t)((const S *)x->data)[i]);                                         \
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N:                                                                                                                    \
+        for (int64_t i = 0; i < n; i++) ((S *)y)[i] = (S)whole((int64_t)((const S *)x->data)[i]);                                          \
         break;
         OP_SIGNED(CASE)
         OP_UNSIGNED(CASE)
@@ -97,7 +98,7 @@ static nib_status eval_unary(op_eval *c, real_fn *real, whole_fn *whole, const d
     return NIB_OK;
 }
 
-#define EVAL(name, real, whole)                                                                                                           \
+#define EVAL(name, real, whole)                                                                                                            \
     static nib_status eval_##name(op_eval *c) { return eval_unary(c, real, whole, NULL); }
 #define EVAL_REAL(name) EVAL(name, r_##name, NULL)
 EVAL(abs, r_abs, w_abs)
@@ -140,7 +141,9 @@ static nib_status eval_hard_sigmoid(op_eval *c) { return eval_with(c, r_hard_sig
 static nib_status eval_leaky(op_eval *c) { return eval_with(c, r_leaky, "alpha", 0.01f, NULL, 0); }
 static nib_status eval_elu(op_eval *c) { return eval_with(c, r_elu, "alpha", 1.0f, NULL, 0); }
 static nib_status eval_celu(op_eval *c) { return eval_with(c, r_celu, "alpha", 1.0f, NULL, 0); }
-static nib_status eval_selu(op_eval *c) { return eval_with(c, r_selu, "alpha", 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f); }
+static nib_status eval_selu(op_eval *c) {
+    return eval_with(c, r_selu, "alpha", 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f);
+}
 static nib_status eval_thresholded(op_eval *c) { return eval_with(c, r_thresholded, "alpha", 1.0f, NULL, 0); }
 static nib_status eval_shrink(op_eval *c) { return eval_with(c, r_shrink, "bias", 0.0f, "lambd", 0.5f); }
 static nib_status eval_swish(op_eval *c) { return eval_with(c, r_swish, "alpha", 1.0f, NULL, 0); }
@@ -160,7 +163,7 @@ static nib_status infer_neg(op_infer *c) {
     return op_set_data(c, 0, d, n);
 }
 
-#define ROW(name, since, infer, eval)                                                                                                     \
+#define ROW(name, since, infer, eval)                                                                                                      \
     { name, "", since, 1, 1, 1, OP_ROWS_ELEMENT, infer, eval, NULL }
 #define FLOAT_ROW(name, since, eval) ROW(name, since, op_infer_float_same, eval)
 

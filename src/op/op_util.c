@@ -51,8 +51,8 @@ size_t op_size(nib_dtype dtype) {
 bool op_is_float(nib_dtype d) { return d == NIB_DTYPE_F32 || d == NIB_DTYPE_F64 || d == NIB_DTYPE_F16 || d == NIB_DTYPE_BF16; }
 
 bool op_is_int(nib_dtype d) {
-    return d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_U64 || d == NIB_DTYPE_U32 ||
-           d == NIB_DTYPE_U16 || d == NIB_DTYPE_U8;
+    return d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_U64 ||
+           d == NIB_DTYPE_U32 || d == NIB_DTYPE_U16 || d == NIB_DTYPE_U8;
 }
 
 /* A zero anywhere must not hide a product that overflows: strides are products of some of the dims. */
@@ -83,7 +83,8 @@ nib_status op_broadcast_dims(op_eval *c, int n, const graph_tensor *const *in, o
             int at = in[j] ? i - (out->rank - in[j]->rank) : -1;
             if (at < 0 || in[j]->dims[at] == 1) continue;
             if (d != 1 && d != in[j]->dims[at])
-                return op_bad(c, NIB_SHAPE, "inputs do not broadcast: %lld against %lld on axis %d", (long long)d, (long long)in[j]->dims[at], i);
+                return op_bad(c, NIB_SHAPE, "inputs do not broadcast: %lld against %lld on axis %d", (long long)d,
+                              (long long)in[j]->dims[at], i);
             d = in[j]->dims[at];
         }
         out->d[i] = d;
@@ -127,16 +128,28 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
 
 const graph_tensor *op_arg(const op_eval *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 
-int64_t op_index(const graph_tensor *t, int64_t i) { return t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i] : ((const int64_t *)t->data)[i]; }
+int64_t op_index(const graph_tensor *t, int64_t i) {
+    return t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i] : ((const int64_t *)t->data)[i];
+}
 
 double op_number(const graph_tensor *t, int64_t i) {
     switch (t->dtype) {
-#define OP_NUMBER(N, S, W, LOAD, STORE, C)                                                                                                \
+#define OP_NUMBER(N, S, W, LOAD, STORE, C)                                                                                                 \
     case NIB_DTYPE_##N: return (double)LOAD(((const S *)t->data)[i]);
         OP_NUMBERS(OP_NUMBER)
 #undef OP_NUMBER
     case NIB_DTYPE_BOOL: return ((const uint8_t *)t->data)[i] != 0;
     default: return 0;
+    }
+}
+
+void op_put(nib_dtype dtype, void *y, int64_t i, double v) {
+    switch (dtype) {
+#define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
+    case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
+        OP_FLOATS(CASE)
+#undef CASE
+    default: break;
     }
 }
 
@@ -286,7 +299,8 @@ static nib_status merge_dim(op_infer *c, int output, int axis, graph_dim *known,
             return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld, declared %lld", output, axis, (long long)b, (long long)a);
         return NIB_OK;
     }
-    if (graph_dim_is_const(inferred, &b) && b < 0) return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld", output, axis, (long long)b);
+    if (graph_dim_is_const(inferred, &b) && b < 0)
+        return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld", output, axis, (long long)b);
     *known = inferred;
     return NIB_OK;
 }
@@ -369,7 +383,8 @@ int op_broadcast(graph_symtab *t, const graph_type *a, const graph_type *b, grap
 
 nib_status op_check_float(op_infer *c, int i) {
     nib_dtype d = op_in_type(c, i)->dtype;
-    return d == NIB_DTYPE_UNDEFINED || op_is_float(d) ? NIB_OK : op_fail(c, NIB_TYPE, "input %d is %s, not floating point", i, nib_dtype_name(d));
+    return d == NIB_DTYPE_UNDEFINED || op_is_float(d) ? NIB_OK
+                                                      : op_fail(c, NIB_TYPE, "input %d is %s, not floating point", i, nib_dtype_name(d));
 }
 
 nib_status op_infer_same(op_infer *c) { return op_set_like(c, 0, op_in_type(c, 0)->dtype, op_in_type(c, 0)); }

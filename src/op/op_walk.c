@@ -62,7 +62,7 @@ void op_walk(const op_dims *out, void *y, size_t y_size, int n, const graph_tens
     }
 }
 
-#define COPY_AS(type)                                                                                                                     \
+#define COPY_AS(type)                                                                                                                      \
     for (int64_t i = 0; i < n; i++) memcpy(to + i * to_step * (int64_t)sizeof(type), from + i * step * (int64_t)sizeof(type), sizeof(type))
 
 /* One line of n elements. The sizes that exist are spelt out so that memcpy becomes a move. */
@@ -81,7 +81,8 @@ static void copy_line(char *to, int64_t to_step, const char *from, int64_t step,
     }
 }
 
-void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims, size_t size) {
+void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims,
+             size_t size) {
     int64_t d[GRAPH_MAX_RANK], strides[2][GRAPH_MAX_RANK], at[GRAPH_MAX_RANK] = {0};
     if (op_count(rank, dims) <= 0) return;
     memcpy(d, dims, sizeof(int64_t) * (size_t)rank);

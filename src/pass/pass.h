@@ -58,6 +58,6 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
 /* Adds node domain.op before `before`, with one output, inferred. */
 graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint);
 bool pass_same_shape(const graph_value *a, const graph_value *b); /* provably: same rank, equal dims, all known */
-bool pass_needs(const graph_value *v, const graph_value *of); /* v is computed from `of` */
+bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
 
 #endif

@@ -76,7 +76,7 @@ static nib_status take_residual(pass_context *ctx, graph_node *n) {
     for (int side = 0; side < 2; side++) {
         graph_value *v = n->inputs[side].value, *r = n->inputs[1 - side].value;
         graph_node *l = open_linear(v);
-        if (!l || v == r || v->use_count != 1 || r->constant || !pass_same_shape(v, r) || pass_needs(r, v)) continue;
+        if (!l || v == r || v->use_count != 1 || r->constant || !pass_same_shape(v, r) || pass_needs(ctx, r, v)) continue;
         graph_move_before(l, n);
         if (l->n_inputs < 3) NIB_TRY(graph_append_input(l, NULL, ctx->err));
         NIB_TRY(graph_append_input(l, r, ctx->err));

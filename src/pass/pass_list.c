@@ -92,30 +92,20 @@ bool pass_same_shape(const graph_value *a, const graph_value *b) {
     return true;
 }
 
-/* Each node is looked at once: values that are read twice at each of n steps have 2^n paths. */
-bool pass_needs(const graph_value *v, const graph_value *of) {
-    bool found = v == of;
-    if (found || !v || !v->producer) return found;
-    const graph *g = v->producer->owner;
-    uint8_t *seen = base_calloc(g->heap, (size_t)g->node_limit + 1, 1);
-    const graph_node **stack = base_alloc(g->heap, ((size_t)g->node_limit + 1) * sizeof *stack);
-    int depth = 0;
-    found = !seen || !stack; /* without memory to look: the careful answer */
-    if (!found) {
-        seen[v->producer->id] = 1;
-        stack[depth++] = v->producer;
+bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) {
+    const graph *g = ctx->g;
+    if (v == of) return true;
+    if (!v->producer) return false;
+    uint8_t *reached = base_calloc(g->heap, (size_t)g->value_limit + 1, 1); /* by value id, in the order of the nodes */
+    if (!reached) return true; /* the answer that changes nothing */
+    reached[of->id] = 1;
+    for (const graph_node *n = g->first; n && !reached[v->id]; n = n->next) {
+        bool reads = false;
+        for (int i = 0; i < n->n_inputs && !reads; i++) reads = n->inputs[i].value && reached[n->inputs[i].value->id];
+        for (int i = 0; i < n->n_outputs; i++)
+            if (reads && n->outputs[i]) reached[n->outputs[i]->id] = 1;
     }
-    while (!found && depth) {
-        const graph_node *n = stack[--depth];
-        for (int i = 0; i < n->n_inputs && !found; i++) {
-            const graph_value *in = n->inputs[i].value;
-            found = in && in == of;
-            if (found || !in || !in->producer || in->producer->owner != g || seen[in->producer->id]) continue;
-            seen[in->producer->id] = 1;
-            stack[depth++] = in->producer;
-        }
-    }
-    base_free(g->heap, seen);
-    base_free(g->heap, (void *)stack);
+    bool found = reached[v->id] != 0;
+    base_free(g->heap, reached);
     return found;
 }

@@ -115,7 +115,7 @@ static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
         if (!is_candidate(v)) continue;
         bool read = false;
         for (graph_node *n = ctx->g->first; n && !read; n = n->next)
-            read = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 && n->inputs[3].value && pass_needs(n->inputs[3].value, v);
+            read = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 && n->inputs[3].value && pass_needs(ctx, n->inputs[3].value, v);
         if (read && is_mask_of(ctx, v, reason, sizeof reason)) {
             if (ctx->notes) ctx->notes->text.length = noted; /* why others are not it matters only where none is */
             return v;

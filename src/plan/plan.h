@@ -80,6 +80,7 @@ struct plan {
     int *sized; int n_sized;     /* value ids */
     size_t scratch;         /* largest step's */
     int n_symbols;
+    int tokens_symbol;      /* of T in a packed plan; -1: none */
     const char *notes;      /* what passes and devices had to say */
 };
 

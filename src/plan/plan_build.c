@@ -124,7 +124,12 @@ static int64_t *bindable(plan *p) {
     const graph *g = p->g;
     int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
     if (!ones) return NULL;
-    for (int i = 0; i < p->n_symbols; i++) ones[i] = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0 ? 1 : GRAPH_UNBOUND;
+    p->tokens_symbol = -1;
+    for (int i = 0; i < p->n_symbols; i++) {
+        bool tokens = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0;
+        if (tokens) p->tokens_symbol = i;
+        ones[i] = tokens ? 1 : GRAPH_UNBOUND;
+    }
     for (int i = 0; i < g->n_inputs; i++)
         for (int k = 0; k < g->inputs[i]->type.rank; k++) {
             int symbol = graph_symbol_index(g->inputs[i]->type.dims[k]);

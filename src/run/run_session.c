@@ -3,7 +3,6 @@
  * Sessions. In: ragged ids, or named tensors. Out: rows of an output, or tensors.
  */
 #include "run_internal.h"
-#include "op/op_nib.h"
 #include <string.h>
 
 nib_status run_session_create(const plan *p, run_session **out, nib_error *err) {
@@ -124,7 +123,7 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
 
 static nib_status run_group(text_run *r, run_worker *w, const run_span *span, nib_error *err) {
     nib_status status = NIB_OK;
-    const plan *p = w->group.p;
+    const plan *p = r->s->p;
     const int kinds[4] = {r->roles->ids, r->roles->mask, r->roles->types, r->roles->positions};
     int64_t B = (int64_t)(span->end - span->begin), S = 1, T = 0;
     for (size_t i = span->begin; i < span->end; i++) {
@@ -138,8 +137,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     run_unbind(w);
     for (int k = 0; k < 4; k++)
         if (kinds[k] >= 0) NIB_TRY(fill_input(r, w, span, k, kinds[k], B, S, err));
-    for (int i = 0; i < p->n_symbols; i++)
-        if (strcmp(graph_symbol_name(p->g->symbols, i), OP_TOKENS_SYMBOL) == 0) w->group.symbols[i] = T;
+    if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
     NIB_TRY(r->team > 1 ? run_team(r->s, w, r->team, err) : run_alone(w, err));
     const graph_tensor *y = &w->group.slots[p->g->outputs[r->output]->id].t;

@@ -212,21 +212,27 @@ check_task check_find(const char *task) {
     return found;
 }
 
+static void check_ladder(const char *task, const kernel_linear *const *all, const kernel_linear *const *lowest) {
+    if (lowest[0] == NULL || lowest[0]->isa != BASE_ISA_GENERIC || lowest[1] != NULL) check_fail("%s has no reference", task);
+    check_task linear = check_find(task);
+    if (linear.count >= KERNEL_LINEAR_MOST || all[linear.count] != NULL) check_fail("%s has no NULL after the last", task);
+    for (int i = 0; i < linear.count; i++) {
+        const kernel_linear *want = linear.entry[linear.count - 1 - i]->linear;
+        if (all[i] != want) check_fail("place %d is %s, not %s", i, all[i] ? all[i]->name : "empty", want->name);
+        if (strcmp(want->name, linear.entry[linear.count - 1 - i]->name) != 0) check_fail("is named %s", want->name);
+    }
+}
+
 /* The ladder gives every task to its best candidate, and to the reference where nothing else may be used. */
 static void check_tables(void) {
     kernels all, lowest;
     kernel_table_init(&all, isas);
     kernel_table_init(&lowest, 0);
     check_begin("kernel_table_init", "the ladder");
-    if (lowest.linear_f32[0] == NULL || lowest.linear_f32[0]->isa != BASE_ISA_GENERIC || lowest.linear_f32[1] != NULL)
-        check_fail("no reference");
-    check_task linear = check_find("linear_f32");
-    for (int i = 0; i < linear.count; i++) {
-        const kernel_linear *want = linear.entry[linear.count - 1 - i]->linear;
-        if (all.linear_f32[i] != want)
-            check_fail("place %d is %s, not %s", i, all.linear_f32[i] ? all.linear_f32[i]->name : "empty", want->name);
-        if (strcmp(want->name, linear.entry[linear.count - 1 - i]->name) != 0) check_fail("is named %s", want->name);
-    }
+#define CHECK_LINEAR(member) check_ladder(#member, all.member, lowest.member)
+    CHECK_LINEAR(linear_f32);
+    CHECK_LINEAR(linear_bf16);
+    CHECK_LINEAR(linear_q8);
 #define CHECK_MEMBER(member)                                                                                                               \
     do {                                                                                                                                   \
         check_task t = check_find(#member);                                                                                                \
@@ -245,6 +251,8 @@ static void check_tables(void) {
     CHECK_MEMBER(row_max_f32);
     CHECK_MEMBER(l2_normalize_f32);
     CHECK_MEMBER(gather_sum_f32);
+    CHECK_MEMBER(quantize_rows_u8);
+    CHECK_MEMBER(round_rows_bf16);
     check_scratch = all.attention_scratch;
 }
 
@@ -252,7 +260,11 @@ static int run_tests(uint64_t seed, const char *filter, bool digest) {
     static const struct {
         const char *name;
         void (*run)(void);
-    } parts[] = {{"linear", check_linear}, {"rows", check_rows}, {"functions", check_functions}, {"attention", check_attention}};
+    } parts[] = {{"linear", check_linear},
+                 {"rows", check_rows},
+                 {"convert", check_convert},
+                 {"functions", check_functions},
+                 {"attention", check_attention}};
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);

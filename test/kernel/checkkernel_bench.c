@@ -97,12 +97,22 @@ static void run_linear(void *arg) {
 }
 
 static linear_work make_linear(const kernel_linear *kernel, int64_t M, int64_t N, int64_t K) {
-    linear_work w = {kernel, {.x_stride = K, .y_stride = N, .M = M, .N = N, .K = K}};
-    float *weight = numbers((size_t)(N * K)), *packed = numbers(kernel->packed_bytes(N, K) / sizeof(float));
+    const int64_t row = (K + 3) / 4 * 4;
+    linear_work w = {kernel, {.x_stride = row, .y_stride = N, .M = M, .N = N, .K = K, .x_params_stride = 2}};
+    float *weight = numbers((size_t)(N * K)), *packed = numbers(kernel->packed_bytes(N, K) / sizeof(float) + 1);
     kernel->pack(weight, 1, K, N, K, 0, N, packed);
     free(weight);
     w.args.w = packed;
-    w.args.x = numbers((size_t)(M * K));
+    float *x = numbers((size_t)(M * row)), *params = numbers((size_t)(2 * M));
+    for (int64_t m = 0; m < M; m++) params[2 * m + 1] = 128.0f;
+    w.args.x = x; /* its bytes serve as u8 too */
+    w.args.x8 = (const uint8_t *)x;
+    w.args.x16 = (const uint16_t *)(const void *)x;
+    if (kernel->input == KERNEL_INPUT_BF16) {
+        kernel_fn_round_rows_bf16 *f = (kernel_fn_round_rows_bf16 *)check_find("round_rows_bf16").entry[0]->function;
+        f(x, row, M, K, (uint16_t *)(void *)x, row); /* each number is read before its place is written */
+    }
+    w.args.x_params = params;
     w.args.bias = numbers((size_t)N);
     w.args.y = numbers((size_t)(M * N));
     return w;
@@ -111,26 +121,28 @@ static linear_work make_linear(const kernel_linear *kernel, int64_t M, int64_t N
 static void free_linear(linear_work *w) {
     free((void *)(uintptr_t)w->args.w);
     free((void *)(uintptr_t)w->args.x);
+    free((void *)(uintptr_t)w->args.x_params);
     free((void *)(uintptr_t)w->args.bias);
     free(w->args.y);
 }
 
 /* One tile from L1, at two depths: their difference is multiply-adds alone, without the call and the store. */
 static double measure_peak(const kernel_linear *kernel) {
+    const int group = kernel->input == KERNEL_INPUT_U8 ? 4 : kernel->input == KERNEL_INPUT_BF16 ? 2 : 1;
     double best[2] = {1.0, 1.0};
     for (int i = 0; i < 2; i++) {
-        linear_work w = make_linear(kernel, kernel->tile_m, kernel->tile_n, i ? 192 : 64);
+        linear_work w = make_linear(kernel, kernel->tile_m, kernel->tile_n, group * (i ? 192 : 64));
         for (int j = 0; j < 5; j++) {
             result r = measure(run_linear, &w);
             best[i] = r.low < best[i] ? r.low : best[i];
         }
         free_linear(&w);
     }
-    return 2.0 * kernel->tile_m * kernel->tile_n * 128.0 / (best[1] - best[0]) * 1e-9;
+    return 2.0 * kernel->tile_m * kernel->tile_n * group * 128.0 / (best[1] - best[0]) * 1e-9;
 }
 
-static void bench_linear(const shape *shapes, size_t count) {
-    check_task task = check_find("linear_f32");
+static void bench_linear(const char *name, const shape *shapes, size_t count) {
+    check_task task = check_find(name);
     double lower[64] = {0};
     for (int i = 0; i < task.count; i++) {
         const kernel_linear *kernel = task.entry[i]->linear;
@@ -276,7 +288,10 @@ int check_bench(const char *filter, const char *path, double seconds) {
         shapes = read;
         count = read_shapes(path, read, BASE_COUNT(read));
     }
-    if (!filter || strstr("linear", filter)) bench_linear(shapes, count);
+    static const char *const linears[] = {"linear_f32", "linear_bf16", "linear_q8"};
+    for (size_t i = 0; i < BASE_COUNT(linears); i++) {
+        if (!filter || strstr(linears[i], filter)) bench_linear(linears[i], shapes, count);
+    }
     if (!filter || strstr("attention", filter)) bench_attention(shapes, count);
     for (size_t s = 0; s < count; s++) {
         if (shapes[s].kind == 'r' && (!filter || strstr("rows", filter))) bench_rows(&shapes[s]);

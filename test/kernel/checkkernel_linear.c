@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Linear kernels against the reference: random sizes around the tiles, strides, misaligned weights and bias, activations,
- * residuals (also in place), splits into ranges of rows and columns, single rows, NaN and infinity.
+ * residuals (also in place), splits into ranges of rows and columns, single rows, NaN and infinity. In q8 some cases have
+ * whole weights and scales of 1, so that outputs are the sums themselves: these are exact, also where numbers are extreme.
  */
 #include "checkkernel.h"
 #include <math.h>
 #include <string.h>
 
+typedef enum format { F32, BF16, Q8 } format;
+static const char *const task_names[] = {"linear_f32", "linear_bf16", "linear_q8"};
+
 typedef struct linear_case {
+    format format;
     int64_t M, N, K, x_stride, y_stride, residual_stride;
-    kernel_linear_args args; /* all but w and y */
+    kernel_linear_args args; /* all but w, y and x_stride */
     const float *w;          /* as the file has it */
     int64_t k_stride, n_stride;
     bool in_place;
     double *bound;
+    int64_t x16_stride, x8_stride;
+    const float *rounded; /* x16 as floats, for the reference; rows x_stride apart */
+    float *exact;         /* [M, N] sums of a q8 case of whole numbers, or NULL */
 } linear_case;
 
 /* Sizes that meet the edges of tiles, of vectors and of lines. */
@@ -39,8 +47,11 @@ static float *pack(const linear_case *c, const kernel_linear *kernel) {
 }
 
 /* Runs a kernel over the case in pieces of at most `rows` x `columns`. */
-static float *run(const linear_case *c, const kernel_linear *kernel, const void *packed, int64_t rows, int64_t columns) {
+static float *run(const linear_case *c, const kernel_linear *kernel, const void *packed, int64_t rows, int64_t columns, bool rounded) {
     kernel_linear_args args = c->args;
+    args.x_stride = kernel->input == KERNEL_INPUT_F32 ? c->x_stride : kernel->input == KERNEL_INPUT_BF16 ? c->x16_stride : c->x8_stride;
+    if (kernel->input != KERNEL_INPUT_F32) args.x = NULL;
+    else if (rounded) args.x = c->rounded;
     int64_t length = (c->M - 1) * c->y_stride + c->N;
     float *y = check_floats((size_t)length);
     args.w = packed;
@@ -61,27 +72,100 @@ static float *run(const linear_case *c, const kernel_linear *kernel, const void 
     return y;
 }
 
-/* Error of one chain of K roundings, of the rest, and of the activation: its slope is below 1.2, its own error 1e-6. */
+static double product_size(const linear_case *c, int64_t m, int64_t n) {
+    double size = 0.0, largest = 0.0;
+    const float *params = c->args.x_params + m * c->args.x_params_stride;
+    if (c->format != Q8) {
+        for (int64_t k = 0; k < c->K; k++) size += fabs((double)c->args.x[m * c->x_stride + k] * (double)weight_at(c, k, n));
+        return size;
+    }
+    for (int64_t k = 0; k < c->K; k++) largest = fmax(largest, fabs((double)weight_at(c, k, n)));
+    for (int64_t k = 0; k < c->K; k++) {
+        double x = ((double)c->args.x8[m * c->x8_stride + k] - (double)params[1]) * (double)params[0];
+        size += fabs(x) * (fabs((double)weight_at(c, k, n)) + largest / 127.0);
+    }
+    return size;
+}
+
+/* Error of one chain of K roundings (of q8: of the multiply-add of an integer), of the rest, and of the activation: its slope is
+ * below 1.2, its own error 1e-6. */
 static void fill_bound(linear_case *c) {
+    const double roundings = c->format == Q8 ? 8.0 : (double)(c->K + 6);
     for (int64_t m = 0; m < c->M; m++) {
         for (int64_t n = 0; n < c->N; n++) {
             double size = c->args.residual ? fabs((double)c->args.residual[m * c->residual_stride + n]) : 0.0;
-            for (int64_t k = 0; k < c->K; k++) size += fabs((double)c->args.x[m * c->x_stride + k] * (double)weight_at(c, k, n));
-            c->bound[m * c->N + n] =
-                1.2 * (double)(c->K + 6) * CHECK_EPSILON * (size + 1.0) + (c->args.activation == KERNEL_ACT_NONE ? 0.0 : 1e-6);
+            size += product_size(c, m, n);
+            c->bound[m * c->N + n] = 1.2 * roundings * CHECK_EPSILON * (size + 1.0) + (c->args.activation == KERNEL_ACT_NONE ? 0.0 : 1e-6);
         }
     }
 }
 
-static void make_case(linear_case *c, bool large) {
-    memset(c, 0, sizeof(*c));
-    c->M = large ? check_pick(20, 90) : size_near(70);
-    c->N = large ? check_pick(1, 70) : size_near(200);
-    c->K = large ? check_pick(1500, 5000) : check_chance(3) ? 0 : size_near(150);
-    c->x_stride = c->K + (check_chance(50) ? 0 : check_pick(1, 9));
-    c->y_stride = c->N + (check_chance(50) ? 0 : check_pick(1, 9));
-    c->residual_stride = c->N + (check_chance(50) ? 0 : check_pick(1, 9));
-    float *x = check_random_floats((size_t)((c->M - 1) * c->x_stride + c->K));
+static float *random_rows(int64_t rows, int64_t stride, int64_t columns) {
+    return check_random_floats((size_t)((rows - 1) * stride + columns));
+}
+
+/* x of a case in f32, and in bf16 too where that is asked for. */
+static void make_x(linear_case *c) {
+    c->args.x = random_rows(c->M, c->x_stride, c->K);
+    if (c->format != BF16) return;
+    const int64_t even = (c->K + 1) / 2 * 2;
+    kernel_fn_round_rows_bf16 *round = (kernel_fn_round_rows_bf16 *)check_find("round_rows_bf16").entry[0]->function;
+    c->x16_stride = even + (check_chance(50) ? 0 : check_pick(1, 9));
+    uint16_t *x16 = check_bytes((size_t)((c->M - 1) * c->x16_stride + even) * sizeof(uint16_t), 0);
+    float *rounded = check_floats((size_t)((c->M - 1) * c->x_stride + c->K));
+    round(c->args.x, c->x_stride, c->M, c->K, x16, c->x16_stride);
+    for (int64_t m = 0; m < c->M; m++) {
+        for (int64_t k = 0; k < c->K; k++) {
+            uint32_t u = (uint32_t)x16[m * c->x16_stride + k] << 16;
+            memcpy(&rounded[m * c->x_stride + k], &u, sizeof(u));
+        }
+    }
+    c->args.x16 = x16;
+    c->rounded = rounded;
+}
+
+static void make_x8(linear_case *c, bool exact) {
+    const int64_t whole = (c->K + 3) / 4 * 4;
+    const bool extreme = check_chance(40);
+    c->x8_stride = whole + (check_chance(50) ? 0 : check_pick(1, 9));
+    c->args.x_params_stride = check_pick(2, 3);
+    uint8_t *x8 = check_bytes((size_t)((c->M - 1) * c->x8_stride + whole), 0);
+    float *params = check_floats((size_t)((c->M - 1) * c->args.x_params_stride + 2));
+    for (int64_t m = 0; m < c->M; m++) {
+        int64_t zero = extreme && check_chance(80) ? (check_chance(50) ? 0 : 255) : check_pick(0, 255);
+        params[m * c->args.x_params_stride] = exact ? 1.0f : 0.01f * (1.25f + check_uniform());
+        params[m * c->args.x_params_stride + 1] = (float)zero;
+        for (int64_t k = 0; k < whole; k++) {
+            int64_t x = extreme && check_chance(97) ? (check_chance(5) ? zero : 255 - zero) : check_pick(0, 255);
+            x8[m * c->x8_stride + k] = (uint8_t)(k < c->K ? x : zero);
+        }
+    }
+    c->args.x8 = x8;
+    c->args.x_params = params;
+}
+
+/* Whole weights, one of each column 127 so that its scale is 1, and what comes out then. */
+static void make_exact(linear_case *c) {
+    const bool extreme = check_chance(50);
+    for (int64_t n = 0; n < c->N; n++) {
+        for (int64_t k = 0; k < c->K; k++) {
+            float w = (float)(k == 0 || extreme ? 127 : check_pick(-127, 127));
+            if (extreme && check_chance(n % 2 ? 1 : 50)) w = -w;
+            memcpy((char *)(uintptr_t)c->w + (k * c->k_stride + n * c->n_stride) * (int64_t)sizeof(float), &w, sizeof(w));
+        }
+    }
+    c->exact = check_floats((size_t)(c->M * c->N));
+    for (int64_t m = 0; m < c->M; m++) {
+        int64_t zero = (int64_t)c->args.x_params[m * c->args.x_params_stride + 1];
+        for (int64_t n = 0; n < c->N; n++) {
+            int64_t sum = 0;
+            for (int64_t k = 0; k < c->K; k++) sum += (c->args.x8[m * c->x8_stride + k] - zero) * (int64_t)weight_at(c, k, n);
+            c->exact[m * c->N + n] = (float)sum;
+        }
+    }
+}
+
+static void make_weight(linear_case *c) {
     bool turned = check_chance(50);
     int64_t gap = check_chance(50) ? 0 : check_pick(1, 5);
     c->k_stride = turned ? 1 : c->N + gap;
@@ -93,7 +177,12 @@ static void make_case(linear_case *c, bool large) {
         memcpy(w + i, &u, sizeof(u));
     }
     c->w = (const float *)(const void *)w;
-    c->args = (kernel_linear_args){.x = x, .x_stride = c->x_stride, .y_stride = c->y_stride, .M = c->M, .N = c->N, .K = c->K};
+    for (int64_t k = 0; check_chance(5) && k < c->K; k++) { /* a column of zeros */
+        memset(w + (k * c->k_stride + c->N / 2 * c->n_stride) * (int64_t)sizeof(float), 0, sizeof(float));
+    }
+}
+
+static void make_end(linear_case *c) { /* what is done to the sums */
     c->args.activation = check_chance(40) ? KERNEL_ACT_NONE : (kernel_activation)check_pick(0, KERNEL_ACT_SIGMOID);
     if (check_chance(70)) {
         char *bias = check_bytes((size_t)c->N * sizeof(float), (size_t)check_pick(0, 3));
@@ -104,56 +193,100 @@ static void make_case(linear_case *c, bool large) {
         c->args.bias = (const float *)(const void *)bias;
     }
     if (check_chance(40)) {
-        c->args.residual = check_random_floats((size_t)((c->M - 1) * c->residual_stride + c->N));
+        c->args.residual = random_rows(c->M, c->residual_stride, c->N);
         c->args.residual_stride = c->residual_stride;
         c->in_place = check_chance(50);
     }
-    c->bound = check_bytes((size_t)(c->M * c->N) * sizeof(double), 0);
-    fill_bound(c);
-    if (c->K > 0 && check_chance(10)) { /* after the bound, which is for finite numbers */
-        x[check_pick(0, c->M - 1) * c->x_stride + check_pick(0, c->K - 1)] = NAN;
-        x[check_pick(0, c->M - 1) * c->x_stride + check_pick(0, c->K - 1)] = check_chance(50) ? INFINITY : -INFINITY;
-    }
 }
 
-static void one_case(const check_task *task, bool large) {
+/* After the bound, which is for finite numbers. */
+static void spoil_x(linear_case *c) {
+    if (c->format == Q8 && !c->exact) {
+        float *params = (float *)(uintptr_t)c->args.x_params;
+        params[check_pick(0, c->M - 1) * c->args.x_params_stride] = check_chance(50) ? INFINITY : NAN;
+    }
+    if (c->format != F32) return;
+    float *x = (float *)(uintptr_t)c->args.x;
+    x[check_pick(0, c->M - 1) * c->x_stride + check_pick(0, c->K - 1)] = NAN;
+    x[check_pick(0, c->M - 1) * c->x_stride + check_pick(0, c->K - 1)] = check_chance(50) ? INFINITY : -INFINITY;
+}
+
+static void make_case(linear_case *c, format f, bool large, int64_t K) {
+    memset(c, 0, sizeof(*c));
+    c->format = f;
+    c->M = large ? check_pick(20, 90) : size_near(70);
+    c->N = large ? check_pick(1, 70) : size_near(200);
+    c->K = large ? check_pick(1500, 5000) : check_chance(3) ? 0 : size_near(150);
+    if (K > 0) {
+        c->M = check_pick(1, 6);
+        c->N = check_pick(1, 34);
+        c->K = K;
+    }
+    c->x_stride = c->K + (check_chance(50) ? 0 : check_pick(1, 9));
+    c->y_stride = c->N + (check_chance(50) ? 0 : check_pick(1, 9));
+    c->residual_stride = c->N + (check_chance(50) ? 0 : check_pick(1, 9));
+    c->args = (kernel_linear_args){.y_stride = c->y_stride, .M = c->M, .N = c->N, .K = c->K};
+    bool exact = f == Q8 && c->K > 0 && (K > 0 || check_chance(50));
+    if (f == Q8) make_x8(c, exact);
+    else make_x(c);
+    make_weight(c);
+    if (exact) make_exact(c);
+    else make_end(c);
+    c->bound = check_bytes((size_t)(c->M * c->N) * sizeof(double), 0);
+    if (exact) memset(c->bound, 0, (size_t)(c->M * c->N) * sizeof(double));
+    else fill_bound(c);
+    if (c->K > 0 && check_chance(10)) spoil_x(c);
+}
+
+static void one_case(const check_task *task, format f, bool large, int64_t K) {
     linear_case c;
-    make_case(&c, large);
-    const float *want = NULL, *fused = NULL;
+    make_case(&c, f, large, K);
+    const float *want = NULL, *fused = NULL, *want_rounded = NULL;
     for (int i = 0; i < task->count; i++) {
         const kernel_linear *kernel = task->entry[i]->linear;
-        check_begin(kernel->name, "M %d N %d K %d x_stride %d y_stride %d activation %d%s%s", (int)c.M, (int)c.N, (int)c.K, (int)c.x_stride,
-                    (int)c.y_stride, (int)c.args.activation, c.args.bias ? " bias" : "",
+        check_begin(kernel->name, "M %d N %d K %d x_stride %d y_stride %d activation %d%s%s%s", (int)c.M, (int)c.N, (int)c.K,
+                    (int)c.x_stride, (int)c.y_stride, (int)c.args.activation, c.args.bias ? " bias" : "",
                     c.in_place        ? " in place"
                     : c.args.residual ? " residual"
-                                      : "");
+                                      : "",
+                    c.exact ? " exact" : "");
         const void *packed = pack(&c, kernel);
-        float *y = run(&c, kernel, packed, c.M, c.N);
-        if (i == 0) want = y;
-        check_near(y, c.y_stride, want, c.y_stride, c.M, c.N, c.bound, 0.0);
-        float *single = run(&c, kernel, packed, 1, c.N), *split = run(&c, kernel, packed, check_pick(1, c.M), check_pick(1, c.N));
+        float *y = run(&c, kernel, packed, c.M, c.N, false);
+        if (i == 0) {
+            want = y;
+            if (f == BF16) want_rounded = run(&c, kernel, packed, c.M, c.N, true);
+        }
+        check_near(y, c.y_stride, kernel->input == KERNEL_INPUT_BF16 ? want_rounded : want, c.y_stride, c.M, c.N, c.bound, 0.0);
+        if (c.exact) check_near(y, c.y_stride, c.exact, c.N, c.M, c.N, NULL, 0.0);
+        float *single = run(&c, kernel, packed, 1, c.N, false);
+        float *split = run(&c, kernel, packed, check_pick(1, c.M), check_pick(1, c.N), false);
         check_same(single, c.y_stride, y, c.y_stride, c.M, c.N, "among more rows");
         check_same(split, c.y_stride, y, c.y_stride, c.M, c.N, "in one piece");
-        if (kernel->isa == BASE_ISA_GENERIC) continue;
+        /* On bf16 rows the processor adds in its own way: no other rung has the same bits. */
+        if (kernel->isa == BASE_ISA_GENERIC || kernel->input == KERNEL_INPUT_BF16) continue;
         if (fused) check_same(y, c.y_stride, fused, c.y_stride, c.M, c.N, "on a lower rung");
-        else check_digest("linear_f32", y, c.y_stride, c.M, c.N);
+        else check_digest(task_names[f], y, c.y_stride, c.M, c.N);
         fused = y;
     }
     check_release();
 }
 
 void check_linear(void) {
-    check_task task = check_find("linear_f32");
-    for (int i = 0; i < 404; i++) {
-        check_case("linear", (uint64_t)i);
-        one_case(&task, i >= 400);
-    }
-    for (int i = 0; i < task.count; i++) {
-        const kernel_linear *kernel = task.entry[i]->linear;
-        check_begin(kernel->name, "sizes that do not fit");
-        if (kernel->packed_bytes(INT64_MAX, 1) != SIZE_MAX || kernel->packed_bytes(1, INT64_MAX) != SIZE_MAX ||
-            kernel->packed_bytes(INT64_MAX / 8, INT64_MAX / 8) != SIZE_MAX || kernel->packed_bytes(-1, 1) != SIZE_MAX) {
-            check_fail("packed_bytes accepts them");
+    for (format f = F32; f <= Q8; f++) {
+        check_task task = check_find(task_names[f]);
+        for (int i = 0; i < 406; i++) {
+            check_case(f == F32 ? "linear" : task_names[f], (uint64_t)i);
+            if (i < 404 || f == Q8) one_case(&task, f, i >= 400, i < 404 ? 0 : KERNEL_Q8_MOST_K - i % 2);
+        }
+        for (int i = 0; i < task.count; i++) {
+            const kernel_linear *kernel = task.entry[i]->linear;
+            check_begin(kernel->name, "sizes that do not fit");
+            if (kernel->packed_bytes(INT64_MAX, 1) != SIZE_MAX || kernel->packed_bytes(1, INT64_MAX) != SIZE_MAX ||
+                kernel->packed_bytes(INT64_MAX / 8, INT64_MAX / 8) != SIZE_MAX || kernel->packed_bytes(-1, 1) != SIZE_MAX ||
+                kernel->packed_bytes(1, -1) != SIZE_MAX) {
+                check_fail("packed_bytes accepts them");
+            }
+            if (f == Q8 && kernel->packed_bytes(1, KERNEL_Q8_MOST_K + 1) != SIZE_MAX) check_fail("a sum may not fit 32 bits");
         }
     }
 }

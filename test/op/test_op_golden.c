@@ -24,8 +24,8 @@ static const void *take(reader *r, size_t n) {
     r->p += n;
     return p;
 }
-#define TAKE(r, type, name)                                                                                                               \
-    type name;                                                                                                                            \
+#define TAKE(r, type, name)                                                                                                                \
+    type name;                                                                                                                             \
     memcpy(&name, take(r, sizeof name), sizeof name)
 
 static const char *take_text(reader *r, base_arena *arena, size_t *length) {
@@ -84,7 +84,8 @@ static double at(const graph_tensor *t, int64_t i) {
 
 static bool same(const char *name, const graph_tensor *got, const graph_tensor *want) {
     if (got->dtype != want->dtype || got->rank != want->rank || memcmp(got->dims, want->dims, sizeof(int64_t) * (size_t)want->rank) != 0) {
-        print_error("%s: type or shape differ: %s rank %d, wanted %s rank %d\n", name, nib_dtype_name(got->dtype), got->rank, nib_dtype_name(want->dtype), want->rank);
+        print_error("%s: type or shape differ: %s rank %d, wanted %s rank %d\n", name, nib_dtype_name(got->dtype), got->rank,
+                    nib_dtype_name(want->dtype), want->rank);
         return false;
     }
     int64_t n = graph_tensor_elements(want);
@@ -111,7 +112,9 @@ static bool inferred_holds(const char *name, const graph_value *v, const graph_t
         if (graph_dim_is_const(v->type.dims[i], &d)) ok = d == t->dims[i];
     for (int i = 0; ok && v->data && i < v->data_count; i++) {
         if (!graph_dim_is_const(v->data[i], &d)) continue;
-        int64_t got = t->dtype == NIB_DTYPE_I64 ? ((const int64_t *)t->data)[i] : t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i] : ((const uint8_t *)t->data)[i];
+        int64_t got = t->dtype == NIB_DTYPE_I64   ? ((const int64_t *)t->data)[i]
+                      : t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i]
+                                                  : ((const uint8_t *)t->data)[i];
         ok = v->data_count == graph_tensor_elements(t) && d == got;
     }
     if (!ok) print_error("%s: inference promised something else\n", name);
@@ -188,7 +191,8 @@ static bool run_case(const uint8_t *begin, const uint8_t *end, const uint8_t **n
         }
         ok = (way != AS_CONSTANTS || same(name, got, want[i])) && inferred_holds(name, out[i], got);
         for (int k = 0; way == AS_CONSTANTS && k < (out[i]->type.rank < 0 ? 1 : out[i]->type.rank); k++)
-            if ((out[i]->type.rank < 0 || !graph_dim_is_const(out[i]->type.dims[k], NULL)) && strcmp(op_type, "NonZero") != 0 && strcmp(op_type, "Compress") != 0) {
+            if ((out[i]->type.rank < 0 || !graph_dim_is_const(out[i]->type.dims[k], NULL)) && strcmp(op_type, "NonZero") != 0 &&
+                strcmp(op_type, "Compress") != 0) {
                 if (*unknown_dims < 20) print_message("%s: size %d not inferred from constants\n", name, k);
                 ++*unknown_dims;
             }
@@ -223,10 +227,10 @@ static void run_file(const char *file) {
     assert_int_equal(unknown, 0);
 }
 
-#define FILE_TEST(name)                                                                                                                   \
-    static void name(void **state) {                                                                                                      \
-        (void)state;                                                                                                                      \
-        run_file(#name ".bin");                                                                                                           \
+#define FILE_TEST(name)                                                                                                                    \
+    static void name(void **state) {                                                                                                       \
+        (void)state;                                                                                                                       \
+        run_file(#name ".bin");                                                                                                            \
     }
 FILE_TEST(conformance)
 FILE_TEST(elementwise)
@@ -237,7 +241,8 @@ FILE_TEST(products)
 FILE_TEST(quantized)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(conformance), cmocka_unit_test(elementwise), cmocka_unit_test(shapes),   cmocka_unit_test(indexing),
-                                       cmocka_unit_test(reductions),  cmocka_unit_test(products),    cmocka_unit_test(quantized)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(conformance), cmocka_unit_test(elementwise), cmocka_unit_test(shapes),
+                                       cmocka_unit_test(indexing),    cmocka_unit_test(reductions),  cmocka_unit_test(products),
+                                       cmocka_unit_test(quantized)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,9 +11,10 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static const op *const all[] = {op_family_binary, op_family_unary,   op_family_logic,  op_family_cast,  op_family_shape,  op_family_constant, op_family_move,
-                                op_family_slice,  op_family_gather,  op_family_scatter, op_family_reduce, op_family_order, op_family_matmul,  op_family_norm,
-                                op_family_quant};
+static const op *const all[] = {op_family_binary, op_family_unary,    op_family_logic,  op_family_cast,
+                                op_family_shape,  op_family_constant, op_family_move,   op_family_slice,
+                                op_family_gather, op_family_scatter,  op_family_reduce, op_family_order,
+                                op_family_matmul, op_family_norm,     op_family_quant,  op_family_attention};
 
 static void rows_are_found(void **state) {
     (void)state;
@@ -36,7 +37,8 @@ static uint32_t next(uint32_t *s) {
     return *s;
 }
 
-static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64, NIB_DTYPE_F16, NIB_DTYPE_I64, NIB_DTYPE_I32, NIB_DTYPE_I8, NIB_DTYPE_U8, NIB_DTYPE_U64, NIB_DTYPE_BOOL, NIB_DTYPE_I4};
+static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64, NIB_DTYPE_F16, NIB_DTYPE_I64,  NIB_DTYPE_I32,
+                                  NIB_DTYPE_I8,  NIB_DTYPE_U8,  NIB_DTYPE_U64, NIB_DTYPE_BOOL, NIB_DTYPE_I4};
 static const int64_t sizes[] = {0, 1, 2, 3, 4, 1, 2, 3};
 static const int64_t numbers[] = {0, 1, -1, 2, 3, -2, INT64_MIN, INT64_MAX, INT32_MAX, (int64_t)1 << 40, -7, 4};
 
@@ -62,7 +64,10 @@ static graph_tensor *random_tensor(base_arena *arena, uint32_t *seed, bool list)
 }
 
 static void random_attributes(graph_node *n, uint32_t *seed) {
-    static const char *const names[] = {"axis", "keepdims", "transA", "transB", "to", "k", "upper", "num_groups", "batch_dims", "block_size", "p", "start", "end", "dtype", "largest", "num_outputs"};
+    static const char *const names[] = {"axis",        "keepdims",    "transA",       "transB",     "to",
+                                        "k",           "upper",       "num_groups",   "batch_dims", "block_size",
+                                        "p",           "start",       "end",          "dtype",      "largest",
+                                        "num_outputs", "q_num_heads", "kv_num_heads", "is_causal",  "rotary_embedding_dim"};
     static const char *const lists[] = {"axes", "perm", "pads", "starts", "ends", "split"};
     for (int k = 0; k < 3; k++) graph_set_int(n, names[next(seed) % BASE_COUNT(names)], numbers[next(seed) % BASE_COUNT(numbers)]);
     if (next(seed) % 3 == 0) {
@@ -81,7 +86,9 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
     graph_value *in[8] = {0}, *out[4];
     graph_tensor *given[8] = {0};
     int n_in = (int)(next(seed) % 6), n_out = 1 + (int)(next(seed) % 3);
-    if (next(seed) % 8) n_in = o->max_in == INT_MAX ? o->min_in + (int)(next(seed) % 3) : o->min_in + (int)(next(seed) % (uint32_t)(o->max_in - o->min_in + 1));
+    if (next(seed) % 8)
+        n_in = o->max_in == INT_MAX ? o->min_in + (int)(next(seed) % 3)
+                                    : o->min_in + (int)(next(seed) % (uint32_t)(o->max_in - o->min_in + 1));
     if (next(seed) % 8 && o->n_out > 0 && n_out > o->n_out) n_out = o->n_out;
     bool constants = next(seed) % 2;
     for (int i = 0; i < n_in; i++) {
@@ -91,7 +98,8 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
         in[i] = constants && honest ? graph_add_constant(g, NULL, given[i], false) : graph_add_value(g, NULL);
         if (in[i]->constant) continue;
         in[i]->type = (graph_type){.dtype = given[i]->dtype, .rank = given[i]->rank};
-        for (int k = 0; k < given[i]->rank; k++) in[i]->type.dims[k] = next(seed) % 2 ? graph_dim_const(g->symbols, given[i]->dims[k]) : graph_dim_symbol(g->symbols, "n");
+        for (int k = 0; k < given[i]->rank; k++)
+            in[i]->type.dims[k] = next(seed) % 2 ? graph_dim_const(g->symbols, given[i]->dims[k]) : graph_dim_symbol(g->symbols, "n");
     }
     for (int i = 0; i < n_out; i++) {
         out[i] = graph_add_value(g, NULL);

@@ -12,5 +12,6 @@
 #define ATTN_MR 5
 #define ATTN_NV 1
 #include "kernel/tmpl/vec_math.h"
+#include "kernel/tmpl/gemm_format_f32.h"
 #include "kernel/tmpl/gemm_core.h"
 #include "kernel/tmpl/attention.h"

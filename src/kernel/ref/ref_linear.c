@@ -6,14 +6,13 @@
 #include "kernel/kernel_list.h"
 #include "kernel/kernel_pack.h"
 #include "ref_math.h"
-#include <string.h>
 
 #define TILE_N 8
 
-static size_t ref_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(N, K, TILE_N); }
+static size_t ref_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(KERNEL_PACK_F32, N, K, TILE_N); }
 
 static void ref_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
-    kernel_pack_panels(w, k_stride, n_stride, N, K, n_lo, n_hi, TILE_N, packed);
+    kernel_pack_panels(KERNEL_PACK_F32, w, k_stride, n_stride, N, K, n_lo, n_hi, TILE_N, packed);
 }
 
 static void ref_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
@@ -23,17 +22,10 @@ static void ref_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, 
             const float *panel = w + n / TILE_N * TILE_N * args->K, *x = args->x + m * args->x_stride;
             double sum = 0.0;
             for (int64_t k = 0; k < args->K; k++) sum += (double)x[k] * (double)panel[k * TILE_N + n % TILE_N];
-            if (args->bias) {
-                float bias;
-                memcpy(&bias, (const char *)args->bias + n * (int64_t)sizeof(float), sizeof(float));
-                sum += (double)bias;
-            }
-            sum = ref_activate(args->activation, sum);
-            if (args->residual) sum += (double)args->residual[m * args->residual_stride + n];
-            args->y[m * args->y_stride + n] = (float)sum;
+            ref_finish(args, m, n, sum);
         }
     }
 }
 
 const kernel_linear nk_gemm_f32_f32_f32__1x8_generic = {
-    "nk_gemm_f32_f32_f32__1x8_generic", BASE_ISA_GENERIC, 1, TILE_N, ref_packed_bytes, ref_pack, ref_run};
+    "nk_gemm_f32_f32_f32__1x8_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, 1, TILE_N, ref_packed_bytes, ref_pack, ref_run};

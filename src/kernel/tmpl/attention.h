@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention in f32, written once: the including file has included a vec_<isa>.h, vec_math.h and gemm_core.h and defines
+ * Attention in f32, written once: the including file has included a vec_<isa>.h, vec_math.h, gemm_format_f32.h and gemm_core.h and defines
  *
  *     ATTN_MR      rows of the product's tile (GEMM_MR of the rung): 5, 6 or 12
  *     ATTN_NV      vectors of 16 queries in a panel
@@ -103,12 +103,14 @@ static void attn_turn_out(const float *src, int64_t src_stride, vec factor, int 
     }
 }
 
+#define ATTN_UNIT ((int64_t)sizeof(float)) /* gemm_chain counts bytes */
+
 /* p[i] = key i . query for mr keys. */
 VEC_INLINE void attn_score(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p, const int mr, const int nv) {
     vec c[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = vec_zero();
-    gemm_chain(c, mr, nv, D, k, k_stride, 1, qt, ATTN_LANES, 0);
+    gemm_chain(c, mr, nv, D, (const char *)k, k_stride * ATTN_UNIT, ATTN_UNIT, (const char *)qt, ATTN_LANES * ATTN_UNIT, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL
@@ -126,7 +128,7 @@ VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int6
         VEC_UNROLL
         for (int i = 0; i < mr; i++) c[i * nv + v] = vec_mul(vec_load(ot + i * ATTN_LANES + 16 * v), s);
     }
-    gemm_chain(c, mr, nv, keys, v0, 1, v_stride, p, ATTN_LANES, 0);
+    gemm_chain(c, mr, nv, keys, (const char *)v0, ATTN_UNIT, v_stride * ATTN_UNIT, (const char *)p, ATTN_LANES * ATTN_UNIT, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL

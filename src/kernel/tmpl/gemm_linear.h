@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Linear in f32, written once: the including file has included a vec_<isa>.h and defines
+ * Linear, written once: the including file has included a vec_<isa>.h, vec_math.h, a gemm_format_<types>.h and gemm_core.h, and
+ * defines
  *
- *     GEMM_MR      rows of the tile: 5, 6 or 12
+ *     GEMM_MR      rows of the tile: 4, 5, 6 or 12
  *     GEMM_NV      vectors of 16 columns of the tile; tile_n = 16 GEMM_NV
  *     KERNEL_ISA, GEMM_TILE   the rung and the tile for the kernel's name: avx512, 12x32
  *     GEMM_RUNG    the rung as base_isa
  *
- * In: x in place, the weight as panels of tile_n columns, each [K][tile_n]. Out: y = activation(x W + bias) + residual.
+ * In: x in place, the weight as panels of tile_n columns (kernel_pack.h). Out: y = activation(x W + bias) + residual.
  *
  * Order of the loops: a block of rows that fits in L2, then a panel, then the tiles of the block. The panel comes through
  * L1 or L2 again and again while the rows are walked; it comes from memory once per block of rows. One to three rows
@@ -25,28 +26,11 @@
 
 typedef struct gemm_tile {
     const kernel_linear_args *args;
-    const float *b;     /* the panel of the first column */
-    int64_t m, n, n_hi; /* first row, first column, end of the columns */
+    const char *b;       /* the panel of the first column */
+    int64_t panel_bytes; /* from panel to panel */
+    int64_t steps;       /* along K */
+    int64_t m, n, n_hi;  /* first row, first column, end of the columns */
 } gemm_tile;
-
-/* The tile lies in `c` (mr rows of nv vectors, bias added): activation, residual, and out to y. */
-VEC_NOINLINE void gemm_finish(const gemm_tile *t, float *c, int mr, int nv) {
-    const kernel_linear_args *g = t->args;
-    if (g->activation != KERNEL_ACT_NONE) vec_activate(g->activation, c, mr * nv);
-    for (int i = 0; i < mr; i++) {
-        float *y = g->y + (t->m + i) * g->y_stride + t->n;
-        const float *r = g->residual ? g->residual + (t->m + i) * g->residual_stride + t->n : NULL;
-        int64_t left = t->n_hi - t->n;
-        for (int v = 0; v < nv && left > 0; v++, left -= 16) {
-            vec s = vec_load(c + 16 * (i * nv + v));
-            if (left >= 16) {
-                vec_store(y + 16 * v, r ? vec_add(s, vec_load(r + 16 * v)) : s);
-            } else {
-                vec_store_n(y + 16 * v, r ? vec_add(s, vec_load_n(r + 16 * v, (int)left)) : s, (int)left);
-            }
-        }
-    }
-}
 
 VEC_INLINE vec gemm_bias(const gemm_tile *t, int v) {
     const float *bias = t->args->bias;
@@ -56,54 +40,98 @@ VEC_INLINE vec gemm_bias(const gemm_tile *t, int v) {
     return left >= 16 ? vec_load(p) : vec_load_n(p, (int)left);
 }
 
-VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
-    vec c[GEMM_MR * GEMM_NV];
-    float out[GEMM_MR * GEMM_NR];
+/* Vector v of row i of the tile, with the residual, out to y. */
+VEC_INLINE void gemm_store(const gemm_tile *t, int i, int v, int64_t left, vec s) {
+    const kernel_linear_args *g = t->args;
+    float *y = g->y + (t->m + i) * g->y_stride + t->n + 16 * v;
+    const float *r = g->residual ? g->residual + (t->m + i) * g->residual_stride + t->n + 16 * v : NULL;
+    if (left >= 16) vec_store(y, r ? vec_add(s, vec_load(r)) : s);
+    else vec_store_n(y, r ? vec_add(s, vec_load_n(r, (int)left)) : s, (int)left);
+}
+
+/* What follows the sums of one panel's columns, `left` of which are real: row i's lie at c + i * c_row. */
+VEC_INLINE void gemm_finish_panel(const gemm_tile *t, const gemm_acc *c, int mr, int c_row, int panel, int64_t left) {
+    const kernel_linear_args *g = t->args;
+    const char *b = t->b + panel * t->panel_bytes;
+    gemm_column column[GEMM_NV];
+    float out[12 * GEMM_NR];
     VEC_UNROLL
-    for (int i = 0; i < mr * GEMM_NV; i++) c[i] = vec_zero();
-    gemm_chain(c, mr, GEMM_NV, t->args->K, t->args->x + t->m * t->args->x_stride, t->args->x_stride, 1, t->b, GEMM_NR, GEMM_AHEAD);
-    VEC_UNROLL
-    for (int v = 0; v < GEMM_NV; v++) {
-        vec bias = gemm_bias(t, v);
-        VEC_UNROLL
-        for (int i = 0; i < mr; i++) vec_store(out + 16 * (i * GEMM_NV + v), vec_add(c[i * GEMM_NV + v], bias));
+    for (int v = 0; v < GEMM_NV; v++) column[v] = gemm_column_at(b, v, GEMM_NR, gemm_bias(t, panel * GEMM_NV + v));
+    if (g->activation == KERNEL_ACT_NONE && left >= GEMM_NR) {
+        for (int i = 0; i < mr; i++) {
+            const gemm_row row = gemm_row_at(g, t->m + i);
+            VEC_UNROLL
+            for (int v = 0; v < GEMM_NV; v++)
+                gemm_store(t, i, panel * GEMM_NV + v, 16, gemm_value(c[i * c_row + panel * GEMM_NV + v], row, column[v]));
+        }
+        return;
     }
+    for (int i = 0; i < mr; i++) {
+        const gemm_row row = gemm_row_at(g, t->m + i);
+        VEC_UNROLL
+        for (int v = 0; v < GEMM_NV; v++)
+            vec_store(out + 16 * (i * GEMM_NV + v), gemm_value(c[i * c_row + panel * GEMM_NV + v], row, column[v]));
+    }
+    if (g->activation != KERNEL_ACT_NONE) vec_activate(g->activation, out, mr * GEMM_NV);
+    for (int i = 0; i < mr; i++) {
+        for (int v = 0; v < GEMM_NV && left > 16 * v; v++)
+            gemm_store(t, i, panel * GEMM_NV + v, left - 16 * v, vec_load(out + 16 * (i * GEMM_NV + v)));
+    }
+}
+
+/* The sums lie in `c` as mr rows of nv vectors. Out of line and from memory: a tile that did more with its accumulators than
+ * store them would be more than gcc can keep in registers. */
+VEC_NOINLINE void gemm_finish(const gemm_tile *t, const gemm_acc *c, int mr, int nv) {
+    for (int p = 0; p < nv / GEMM_NV; p++) gemm_finish_panel(t, c, mr, nv, p, t->n_hi - t->n - p * GEMM_NR);
+}
+
+/* A panel's first step; what the format keeps before it is a whole number of its columns. */
+VEC_INLINE const char *gemm_first(const gemm_tile *t, const char *panel) {
+    return panel + t->panel_bytes - t->steps * (GEMM_STEP_W * GEMM_NV);
+}
+
+VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
+    gemm_acc c[GEMM_MR * GEMM_NV], out[GEMM_MR * GEMM_NV];
+    int64_t row_bytes;
+    const char *x = gemm_rows(t->args, t->m, &row_bytes);
+    VEC_UNROLL
+    for (int i = 0; i < mr * GEMM_NV; i++) c[i] = gemm_zero();
+    gemm_chain(c, mr, GEMM_NV, t->steps, x, row_bytes, 4, gemm_first(t, t->b), GEMM_STEP_W * GEMM_NV, GEMM_AHEAD);
+    VEC_UNROLL
+    for (int i = 0; i < mr * GEMM_NV; i++) out[i] = c[i];
     gemm_finish(t, out, mr, GEMM_NV);
 }
 
 /* mr rows (1 to 3) of `panels` panels at once. */
 VEC_INLINE void gemm_wide_body(const gemm_tile *t, const int mr, const int panels) {
-    vec c[12 * GEMM_NV];
-    float out[12 * GEMM_NR];
-    const kernel_linear_args *g = t->args;
-    const float *x = g->x + t->m * g->x_stride;
-    int64_t panel = g->K * GEMM_NR;
+    gemm_acc c[12 * GEMM_NV], out[12 * GEMM_NV];
+    int64_t row_bytes;
+    const char *x = gemm_rows(t->args, t->m, &row_bytes), *first = gemm_first(t, t->b);
     VEC_UNROLL
-    for (int i = 0; i < mr * panels * GEMM_NV; i++) c[i] = vec_zero();
-    for (int64_t k = 0; k < g->K; k++) {
-        vec s[3];
+    for (int i = 0; i < mr * panels * GEMM_NV; i++) c[i] = gemm_zero();
+    for (int64_t step = 0; step < t->steps; step++) {
+        gemm_x s[3];
         VEC_UNROLL
-        for (int i = 0; i < mr; i++) s[i] = vec_set1(x[i * g->x_stride + k]);
+        for (int i = 0; i < mr; i++) s[i] = gemm_load_x(x + i * row_bytes + step * 4);
         VEC_UNROLL
         for (int v = 0; v < panels * GEMM_NV; v++) {
-            vec b = vec_load(t->b + v / GEMM_NV * panel + k * GEMM_NR + v % GEMM_NV * 16);
+            gemm_w b = gemm_load_w(first + v / GEMM_NV * t->panel_bytes + (step * GEMM_NV + v % GEMM_NV) * GEMM_STEP_W);
             VEC_UNROLL
-            for (int i = 0; i < mr; i++) c[i * panels * GEMM_NV + v] = vec_fma(s[i], b, c[i * panels * GEMM_NV + v]);
+            for (int i = 0; i < mr; i++) c[i * panels * GEMM_NV + v] = gemm_madd(c[i * panels * GEMM_NV + v], b, s[i]);
         }
     }
     VEC_UNROLL
-    for (int v = 0; v < panels * GEMM_NV; v++) {
-        vec bias = gemm_bias(t, v);
-        VEC_UNROLL
-        for (int i = 0; i < mr; i++) vec_store(out + 16 * (i * panels * GEMM_NV + v), vec_add(c[i * panels * GEMM_NV + v], bias));
-    }
+    for (int i = 0; i < mr * panels * GEMM_NV; i++) out[i] = c[i];
     gemm_finish(t, out, mr, panels * GEMM_NV);
 }
 
 /* clang-format off */
 #define GEMM_STAMP(mr) \
     VEC_NOINLINE void gemm_tile_##mr(const gemm_tile *t) { gemm_tile_body(t, mr); }
-GEMM_STAMP(1) GEMM_STAMP(2) GEMM_STAMP(3) GEMM_STAMP(4) GEMM_STAMP(5)
+GEMM_STAMP(1) GEMM_STAMP(2) GEMM_STAMP(3) GEMM_STAMP(4)
+#if GEMM_MR > 4
+GEMM_STAMP(5)
+#endif
 #if GEMM_MR > 5
 GEMM_STAMP(6)
 #endif
@@ -118,7 +146,10 @@ VEC_NOINLINE void gemm_wide_2(const gemm_tile *t) { gemm_wide_body(t, 2, 2); }
 VEC_NOINLINE void gemm_wide_3(const gemm_tile *t) { gemm_wide_body(t, 3, 2); }
 
 static void (*const gemm_tiles[])(const gemm_tile *t) = {
-    gemm_tile_1, gemm_tile_2, gemm_tile_3, gemm_tile_4,  gemm_tile_5,
+    gemm_tile_1, gemm_tile_2, gemm_tile_3, gemm_tile_4,
+#if GEMM_MR > 4
+    gemm_tile_5,
+#endif
 #if GEMM_MR > 5
     gemm_tile_6,
 #endif
@@ -137,7 +168,7 @@ static void gemm_panel(gemm_tile *t, int64_t m_lo, int64_t m_hi) {
     }
 }
 
-static void gemm_few_rows(gemm_tile *t, int64_t rows, int64_t panel_floats) {
+static void gemm_few_rows(gemm_tile *t, int64_t rows) {
     static void (*const wide[])(const gemm_tile *) = {gemm_wide_1, gemm_wide_2, gemm_wide_3};
     int64_t step = rows == 1 ? 4 : 2; /* panels */
     while (t->n < t->n_hi) {
@@ -145,36 +176,38 @@ static void gemm_few_rows(gemm_tile *t, int64_t rows, int64_t panel_floats) {
         if (all) wide[rows - 1](t);
         else gemm_tiles[rows - 1](t);
         t->n += all ? step * GEMM_NR : GEMM_NR;
-        t->b += all ? step * panel_floats : panel_floats;
+        t->b += all ? step * t->panel_bytes : t->panel_bytes;
     }
 }
 
 static void gemm_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
-    int64_t panel_floats = args->K * GEMM_NR;
-    const float *first = (const float *)args->w + n_lo / GEMM_NR * panel_floats;
     if (m_hi <= m_lo || n_hi <= n_lo) return;
+    const int64_t group = GEMM_INPUT == KERNEL_INPUT_U8 ? 4 : GEMM_INPUT == KERNEL_INPUT_BF16 ? 2 : 1; /* a row's numbers in a step */
+    gemm_tile t = {.args = args, .m = m_lo, .n = n_lo, .n_hi = n_hi};
+    t.panel_bytes = (int64_t)kernel_panel_bytes(GEMM_PACK, args->K, GEMM_NR);
+    t.steps = (args->K + group - 1) / group;
+    t.b = (const char *)args->w + n_lo / GEMM_NR * t.panel_bytes;
     if (m_hi - m_lo <= 3) {
-        gemm_tile t = {args, first, m_lo, n_lo, n_hi};
-        gemm_few_rows(&t, m_hi - m_lo, panel_floats);
+        gemm_few_rows(&t, m_hi - m_lo);
         return;
     }
-    int64_t block = GEMM_BLOCK_BYTES / (int64_t)sizeof(float) / (args->K > 0 ? args->K : 1) / GEMM_MR * GEMM_MR;
+    const char *first = t.b;
+    int64_t block = GEMM_BLOCK_BYTES / 4 / (t.steps > 0 ? t.steps : 1) / GEMM_MR * GEMM_MR;
     if (block < 2 * GEMM_MR) block = 2 * GEMM_MR;
     for (int64_t m = m_lo; m < m_hi; m += block) {
         int64_t m_end = m_hi - m < block ? m_hi : m + block;
-        gemm_tile t = {args, first, m, n_lo, n_hi};
-        for (; t.n < n_hi; t.n += GEMM_NR, t.b += panel_floats) gemm_panel(&t, m, m_end);
+        for (t.n = n_lo, t.b = first; t.n < n_hi; t.n += GEMM_NR, t.b += t.panel_bytes) gemm_panel(&t, m, m_end);
     }
 }
 
-static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(N, K, GEMM_NR); }
+static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(GEMM_PACK, N, K, GEMM_NR); }
 static void gemm_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
-    kernel_pack_panels(w, k_stride, n_stride, N, K, n_lo, n_hi, GEMM_NR, packed);
+    kernel_pack_panels(GEMM_PACK, w, k_stride, n_stride, N, K, n_lo, n_hi, GEMM_NR, packed);
 }
 
 #define GEMM_TEXT_(x) #x
 #define GEMM_TEXT(x) GEMM_TEXT_(x)
-#define GEMM_SYMBOL VEC_PASTE(VEC_PASTE(nk_gemm_f32_f32_f32, GEMM_TILE), KERNEL_ISA)
-const kernel_linear GEMM_SYMBOL = {GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, GEMM_MR, GEMM_NR, gemm_packed_bytes, gemm_pack, gemm_run};
+#define GEMM_SYMBOL VEC_PASTE(VEC_PASTE(GEMM_OP, GEMM_TILE), KERNEL_ISA)
+const kernel_linear GEMM_SYMBOL = {GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, GEMM_INPUT, GEMM_MR, GEMM_NR, gemm_packed_bytes, gemm_pack, gemm_run};
 
 #endif

@@ -78,6 +78,30 @@ VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int
     return vec_pair(vec_keep_half(s.lo, lo, hi, x, other.lo), vec_keep_half(s.hi, lo + 8, hi + 8, x, other.hi));
 }
 
+VEC_INLINE __m256 vec_widen_half(__m128i u) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(u), 16)); }
+VEC_INLINE vec vec_load_bf16(const void *p) {
+    const __m128i_u *u = (const __m128i_u *)p;
+    return vec_pair(vec_widen_half(_mm_loadu_si128(u)), vec_widen_half(_mm_loadu_si128(u + 1)));
+}
+VEC_INLINE __m256i vec_bf16_half(__m256 v) {
+    __m256i u = _mm256_castps_si256(v), upper = _mm256_srli_epi32(u, 16);
+    __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    __m256i r = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(r, _mm256_or_si256(upper, _mm256_set1_epi32(0x40)), nan);
+}
+/* Packing works within each half of a register: the permutation puts the quarters in order. */
+VEC_INLINE void vec_store_bf16(void *p, vec v) {
+    __m256i u = _mm256_packus_epi32(vec_bf16_half(v.lo), vec_bf16_half(v.hi));
+    _mm256_storeu_si256((__m256i_u *)p, _mm256_permute4x64_epi64(u, 0xd8));
+}
+VEC_INLINE void vec_store_low8(void *p, vec v) {
+    __m256i low = _mm256_set1_epi32(0xff);
+    __m256i u = _mm256_packus_epi32(_mm256_and_si256(_mm256_castps_si256(v.lo), low), _mm256_and_si256(_mm256_castps_si256(v.hi), low));
+    u = _mm256_permute4x64_epi64(u, 0xd8);
+    _mm_storeu_si128((__m128i_u *)p, _mm_packus_epi16(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1)));
+}
+
 VEC_INLINE float vec_sum(vec v) {
     __m256 y = _mm256_add_ps(v.lo, v.hi);
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));

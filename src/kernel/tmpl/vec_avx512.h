@@ -56,6 +56,23 @@ VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int
     return _mm512_mask_blend_ps(in, other, s);
 }
 
+/* 16 bfloat16 as floats. */
+VEC_INLINE vec vec_load_bf16(const void *p) {
+    __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
+}
+/* The nearest bfloat16, half to even, NaN made quiet: 16 of 2 bytes. */
+VEC_INLINE void vec_store_bf16(void *p, vec v) {
+    __m512i u = _mm512_castps_si512(v), upper = _mm512_srli_epi32(u, 16);
+    __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    __m512i r = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
+    __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    r = _mm512_mask_or_epi32(r, nan, upper, _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256((__m256i_u *)p, _mm512_cvtepi32_epi16(r));
+}
+/* The lowest byte of each lane. */
+VEC_INLINE void vec_store_low8(void *p, vec v) { _mm_storeu_si128((__m128i_u *)p, _mm512_cvtepi32_epi8(_mm512_castps_si512(v))); }
+
 VEC_INLINE float vec_sum8(__m256 v) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));

@@ -65,6 +65,27 @@ VEC_INLINE vec vec_select_lt(vec a, vec b, vec yes, vec no) {
 VEC_INLINE float32x4_t vec_keep_nan4(float32x4_t x, float32x4_t other) { return vbslq_f32(vceqq_f32(x, x), other, x); }
 VEC_INLINE vec vec_keep_nan(vec x, vec other) { return VEC_TWO(vec_keep_nan4, x, other); }
 
+VEC_INLINE vec vec_load_bf16(const void *p) {
+    uint16x8_t a = vreinterpretq_u16_u8(vld1q_u8(p)), b = vreinterpretq_u16_u8(vld1q_u8((const uint8_t *)p + 16));
+    return VEC_FOUR(vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(a), 16)), vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(a), 16)),
+                    vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(b), 16)), vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(b), 16)));
+}
+VEC_INLINE uint16x4_t vec_bf16_4(float32x4_t v) {
+    uint32x4_t u = vreinterpretq_u32_f32(v), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    uint32x4_t r = vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7fff)), odd);
+    return vshrn_n_u32(vbslq_u32(vceqq_f32(v, v), r, vorrq_u32(u, vdupq_n_u32(0x400000))), 16);
+}
+VEC_INLINE void vec_store_bf16(void *p, vec v) {
+    uint16x8_t a = vcombine_u16(vec_bf16_4(v.val[0]), vec_bf16_4(v.val[1])), b = vcombine_u16(vec_bf16_4(v.val[2]), vec_bf16_4(v.val[3]));
+    vst1q_u8(p, vreinterpretq_u8_u16(a));
+    vst1q_u8((uint8_t *)p + 16, vreinterpretq_u8_u16(b));
+}
+VEC_INLINE uint16x4_t vec_low16(float32x4_t v) { return vmovn_u32(vreinterpretq_u32_f32(v)); }
+VEC_INLINE void vec_store_low8(void *p, vec v) {
+    uint16x8_t a = vcombine_u16(vec_low16(v.val[0]), vec_low16(v.val[1])), b = vcombine_u16(vec_low16(v.val[2]), vec_low16(v.val[3]));
+    vst1q_u8(p, vcombine_u8(vmovn_u16(a), vmovn_u16(b)));
+}
+
 VEC_INLINE float32x4_t vec_pow24(float32x4_t t) {
     return vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 23), vdupq_n_u32(0x3f800000u)));
 }

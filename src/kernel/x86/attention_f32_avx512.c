@@ -12,5 +12,6 @@
 #define ATTN_MR 12
 #define ATTN_NV 2
 #include "kernel/tmpl/vec_math.h"
+#include "kernel/tmpl/gemm_format_f32.h"
 #include "kernel/tmpl/gemm_core.h"
 #include "kernel/tmpl/attention.h"

@@ -13,5 +13,6 @@
 #define GEMM_MR 6
 #define GEMM_NV 1
 #include "kernel/tmpl/vec_math.h"
+#include "kernel/tmpl/gemm_format_f32.h"
 #include "kernel/tmpl/gemm_core.h"
 #include "kernel/tmpl/gemm_linear.h"

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The specification of Linear on bf16 and q8 weights, and of what makes their rows. A packed column stands alone: in bf16 its K
+ * numbers; in q8 its scale, the sum of its numbers, and the numbers, in whole words.
+ */
+#include "kernel/kernel_list.h"
+#include "ref_math.h"
+#include <string.h>
+
+static uint16_t to_bf16(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof(u));
+    if (x != x) return (uint16_t)(u >> 16 | 0x40u); /* quiet: of a signalling NaN the upper half may be an infinity */
+    uint32_t rest = u & 0xffffu;
+    u >>= 16;
+    if (rest > 0x8000u || (rest == 0x8000u && (u & 1u))) u++; /* a carry into the exponent is right, up to infinity */
+    return (uint16_t)u;
+}
+
+static double from_bf16(uint16_t half) {
+    uint32_t u = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &u, sizeof(x));
+    return (double)x;
+}
+
+/* clamp(round(x / scale) + shift, lo, hi), half to even; a NaN counts as 0. */
+static int quantized(float x, float scale, int shift, int lo, int hi) {
+    float q = x / scale;
+    if (q != q) q = 0.0f;
+    double r = nearbyint((double)q) + (double)shift;
+    return r < (double)lo ? lo : r > (double)hi ? hi : (int)r;
+}
+
+static float weight_at(const float *w, int64_t at) {
+    float x;
+    memcpy(&x, (const char *)w + at * (int64_t)sizeof(float), sizeof(x));
+    return x;
+}
+
+/* ---- rows ---- */
+
+void nk_round_f32_bf16__1x1_generic(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride) {
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < columns; i++) y[r * y_stride + i] = to_bf16(x[r * x_stride + i]);
+        if (columns % 2) y[r * y_stride + columns] = 0;
+    }
+}
+
+void nk_quantize_f32_q8__1x1_generic(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride,
+                                     float *params, int64_t params_stride) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + r * x_stride;
+        float lo = 0.0f, hi = 0.0f;
+        for (int64_t i = 0; i < columns; i++) {
+            if (from[i] < lo) lo = from[i];
+            if (from[i] > hi) hi = from[i];
+        }
+        float scale = (hi - lo) / 255.0f;
+        if (scale == 0.0f) scale = 1.0f;
+        int zero = quantized(-lo, scale, 0, 0, 255);
+        for (int64_t i = 0; i < columns; i++) y[r * y_stride + i] = (uint8_t)quantized(from[i], scale, zero, 0, 255);
+        for (int64_t i = columns; i % 4; i++) y[r * y_stride + i] = (uint8_t)zero;
+        params[r * params_stride] = scale;
+        params[r * params_stride + 1] = (float)zero;
+    }
+}
+
+/* ---- bf16 weights ---- */
+
+static size_t bf16_packed_bytes(int64_t N, int64_t K) {
+    if (N < 0 || K < 0 || (N > 0 && K > PTRDIFF_MAX / 2 / N)) return SIZE_MAX;
+    return (size_t)(N * K) * sizeof(uint16_t);
+}
+
+static void bf16_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
+    uint16_t *to = packed;
+    for (int64_t n = n_lo; n < n_hi; n++) {
+        for (int64_t k = 0; k < K; k++) to[n * K + k] = to_bf16(weight_at(w, k * k_stride + n * n_stride));
+    }
+}
+
+static void bf16_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
+    for (int64_t m = m_lo; m < m_hi; m++) {
+        for (int64_t n = n_lo; n < n_hi; n++) {
+            const uint16_t *column = (const uint16_t *)args->w + n * args->K;
+            double sum = 0.0;
+            for (int64_t k = 0; k < args->K; k++) sum += (double)args->x[m * args->x_stride + k] * from_bf16(column[k]);
+            ref_finish(args, m, n, sum);
+        }
+    }
+}
+
+const kernel_linear nk_gemm_f32_bf16_f32__1x1_generic = {
+    "nk_gemm_f32_bf16_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, 1, 1, bf16_packed_bytes, bf16_pack, bf16_run};
+
+/* ---- q8 weights ---- */
+
+typedef struct q8_column {
+    float scale;
+    int32_t sum;
+} q8_column; /* then the numbers */
+
+static int64_t q8_column_bytes(int64_t K) { return (int64_t)sizeof(q8_column) + (K + 3) / 4 * 4; }
+
+static size_t q8_packed_bytes(int64_t N, int64_t K) {
+    if (N < 0 || K < 0 || K > KERNEL_Q8_MOST_K || N > PTRDIFF_MAX / q8_column_bytes(K)) return SIZE_MAX;
+    return (size_t)(N * q8_column_bytes(K));
+}
+
+static void q8_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
+    for (int64_t n = n_lo; n < n_hi; n++) {
+        q8_column *column = (q8_column *)(void *)((char *)packed + n * q8_column_bytes(K));
+        int8_t *to = (int8_t *)(column + 1);
+        float largest = 0.0f;
+        for (int64_t k = 0; k < K; k++) {
+            float size = fabsf(weight_at(w, k * k_stride + n * n_stride));
+            if (size > largest) largest = size;
+        }
+        float scale = largest / 127.0f;
+        if (scale == 0.0f) scale = 1.0f;
+        *column = (q8_column){scale, 0};
+        for (int64_t k = 0; k < K; k++) {
+            to[k] = (int8_t)quantized(weight_at(w, k * k_stride + n * n_stride), scale, 0, -127, 127);
+            column->sum += to[k];
+        }
+    }
+}
+
+static void q8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
+    for (int64_t m = m_lo; m < m_hi; m++) {
+        const uint8_t *x = args->x8 + m * args->x_stride;
+        float row_scale = args->x_params[m * args->x_params_stride];
+        int32_t zero = (int32_t)args->x_params[m * args->x_params_stride + 1];
+        for (int64_t n = n_lo; n < n_hi; n++) {
+            const q8_column *column = (const q8_column *)(const void *)((const char *)args->w + n * q8_column_bytes(args->K));
+            const int8_t *w = (const int8_t *)(column + 1);
+            int32_t sum = 0;
+            for (int64_t k = 0; k < args->K; k++) sum += x[k] * w[k];
+            ref_finish(args, m, n, (double)(sum - zero * column->sum) * (double)(row_scale * column->scale));
+        }
+    }
+}
+
+const kernel_linear nk_gemm_q8_q8_f32__1x1_generic = {
+    "nk_gemm_q8_q8_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, 1, 1, q8_packed_bytes, q8_pack, q8_run};

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sums of four products of u8 and s8 in 16 lanes of s32, on AVX-512 with VNNI: one instruction. Every dot_<rung>.h gives these
+ * names:
+ *
+ *     dot_acc, dot_w, dot_x     16 sums; four weights of each of 16 columns; four numbers of a row, 16 times over
+ *     dot_madd                  c + the sum of the four products in each lane, exact
+ *     dot_less                  (c - zero * sums) as floats; the integers are exact, to float is rounded once
+ *     DOT_SHIFT                 what dot_load_x subtracts from each number
+ */
+#ifndef DOT_H
+#define DOT_H
+
+#include "vec_avx512.h"
+#include <string.h>
+
+typedef __m512i dot_acc;
+typedef __m512i dot_w;
+typedef __m512i dot_x;
+#define DOT_SHIFT 0
+
+VEC_INLINE dot_acc dot_zero(void) { return _mm512_setzero_si512(); }
+VEC_INLINE dot_w dot_load_w(const char *p) { return _mm512_loadu_si512(p); }
+VEC_INLINE dot_x dot_load_x(const char *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof(four));
+    return _mm512_set1_epi32(four);
+}
+VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) { return _mm512_dpbusd_epi32(c, x, w); }
+VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(c, _mm512_mullo_epi32(_mm512_loadu_si512(sums), _mm512_set1_epi32(zero))));
+}
+
+#endif

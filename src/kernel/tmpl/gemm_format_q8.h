@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A product's numbers: u8 rows, s8 weights, sums in s32. The including file has included a dot_<rung>.h, which knows how four
+ * of each meet. See gemm_format_f32.h for what each name means.
+ *
+ * Some rungs subtract DOT_SHIFT from each number of a row so that it fits s8. Then the zero point is less by as much, and the
+ * integer that the epilogue turns to f32 is the same: sum of (x - zero) w.
+ */
+#ifndef GEMM_FORMAT_H
+#define GEMM_FORMAT_H
+
+typedef dot_acc gemm_acc;
+typedef dot_w gemm_w;
+typedef dot_x gemm_x;
+#define GEMM_STEP_W 64
+#define gemm_zero dot_zero
+#define gemm_load_w dot_load_w
+#define gemm_load_x dot_load_x
+#define gemm_madd dot_madd
+
+#define GEMM_OP nk_gemm_q8_q8_f32
+#define GEMM_INPUT KERNEL_INPUT_U8
+#define GEMM_PACK KERNEL_PACK_Q8
+
+typedef struct gemm_column {
+    vec bias, scale;
+    const int32_t *sums;
+} gemm_column;
+
+typedef struct gemm_row {
+    vec scale;
+    int32_t zero;
+} gemm_row;
+
+VEC_INLINE const char *gemm_rows(const kernel_linear_args *g, int64_t m, int64_t *row_bytes) {
+    *row_bytes = g->x_stride;
+    return (const char *)g->x8 + m * g->x_stride;
+}
+
+VEC_INLINE gemm_column gemm_column_at(const char *panel, int v, const int tile_n, vec bias) {
+    const char *scales = panel + 64 * v;
+    return (gemm_column){bias, vec_load(scales), (const int32_t *)(const void *)(scales + 4 * tile_n)};
+}
+
+VEC_INLINE gemm_row gemm_row_at(const kernel_linear_args *g, int64_t m) {
+    const float *params = g->x_params + m * g->x_params_stride;
+    return (gemm_row){vec_set1(params[0]), (int32_t)params[1] - DOT_SHIFT};
+}
+
+VEC_INLINE vec gemm_value(gemm_acc c, gemm_row row, gemm_column column) {
+    return vec_fma(dot_less(c, column.sums, row.zero), vec_mul(row.scale, column.scale), column.bias);
+}
+
+#endif

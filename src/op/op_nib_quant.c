@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows in fewer bits, and what a Linear with such a weight means.
+ *
+ *   QuantizeRows(x [.., C]) -> y u8 [.., C], params f32 [.., 2]
+ *       one asymmetric scale and zero point for each row: x ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
+ *       kernels.quantize_rows_u8.
+ *   Linear with attribute weight = "q8" reads x as QuantizeRows made it, with params as its fifth input; its weight is rounded
+ *       to s8 with one scale a column (max |w| / 127), its sums are exact integers.
+ *   Linear with attribute weight = "bf16" reads x as bf16 (Cast) or f32; its weight is rounded to bfloat16.
+ *
+ * The weight stays the file's constant in the graph; the plan packs it in the form the attribute names.
+ */
+#include "op_nib.h"
+#include "base/base_half.h"
+#include <math.h>
+#include <string.h>
+
+static nib_status infer_quantize(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    if (x->dtype != NIB_DTYPE_F32 && x->dtype != NIB_DTYPE_UNDEFINED) return op_fail(c, NIB_TYPE, "the input is %s, not f32", nib_dtype_name(x->dtype));
+    if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
+    nib_status status = op_set_like(c, 0, NIB_DTYPE_U8, x);
+    graph_type params = *x;
+    if (params.rank > 0) params.dims[params.rank - 1] = graph_dim_const(c->g->symbols, 2);
+    return status == NIB_OK ? op_set_like(c, 1, NIB_DTYPE_F32, &params) : status;
+}
+
+static nib_status eval_quantize(op_eval *c) {
+    const graph_tensor *x = c->in[0];
+    if (x->dtype != NIB_DTYPE_F32 || x->rank < 1) return op_bad(c, NIB_TYPE, "the input is not rows of f32");
+    int64_t C = x->dims[x->rank - 1], rows = 1, dims[GRAPH_MAX_RANK];
+    for (int i = 0; i + 1 < x->rank; i++) rows *= x->dims[i];
+    memcpy(dims, x->dims, sizeof dims);
+    dims[x->rank - 1] = 2;
+    uint8_t *y = c->output(c, 0, NIB_DTYPE_U8, x->rank, x->dims);
+    float *params = y ? c->output(c, 1, NIB_DTYPE_F32, x->rank, dims) : NULL;
+    if (!params) return c->status;
+    if (C % 4) return op_bad(c, NIB_SHAPE, "rows of %lld columns: not a multiple of 4", (long long)C);
+    c->kernels->quantize_rows_u8(x->data, C, rows, C, y, C, params, 2);
+    return NIB_OK;
+}
+
+const op op_family_nib_quant[] = {
+    {"QuantizeRows", "nib", 1, 1, 1, 2, OP_ROWS_LAST, infer_quantize, eval_quantize, NULL},
+    {0},
+};
+
+/* One column of the weight as s8; returns its scale and sum. */
+static float round_column(const float *w, int64_t K, int64_t stride, int8_t *q, int32_t *sum) {
+    float most = 0;
+    for (int64_t k = 0; k < K; k++) most = fmaxf(most, fabsf(w[k * stride]));
+    float scale = most > 0 ? most / 127 : 1;
+    *sum = 0;
+    for (int64_t k = 0; k < K; k++) {
+        float r = rintf(w[k * stride] / scale);
+        q[k] = (int8_t)(r > 127 ? 127 : r < -127 ? -127 : r);
+        *sum += q[k];
+    }
+    return scale;
+}
+
+nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
+    const graph_tensor *x = c->in[0], *w = c->in[1], *params = c->n_in > 4 ? c->in[4] : NULL;
+    if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
+        return op_bad(c, NIB_SHAPE, "a q8 Linear reads rows of u8 and their scale and zero point");
+    int8_t *column = c->scratch(c, (size_t)s->K + 1);
+    if (!column) return c->status;
+    for (int64_t n = 0; n < s->N; n++) {
+        int32_t column_sum;
+        const float *from = (const float *)w->data + (s->trans ? n * s->K : n);
+        float column_scale = round_column(from, s->K, s->trans ? 1 : s->N, column, &column_sum);
+        for (int64_t m = 0; m < s->M; m++) {
+            const uint8_t *row = (const uint8_t *)x->data + m * s->K;
+            const float *p = (const float *)params->data + 2 * m;
+            int64_t sum = 0;
+            for (int64_t k = 0; k < s->K; k++) sum += (int64_t)row[k] * column[k];
+            y[m * s->N + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
+        }
+    }
+    return NIB_OK;
+}
+
+nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
+    const graph_tensor *x = c->in[0], *w = c->in[1];
+    bool half = x->dtype == NIB_DTYPE_BF16;
+    if (!half && x->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "a bf16 Linear reads rows of bf16 or f32");
+    for (int64_t m = 0; m < s->M; m++)
+        for (int64_t n = 0; n < s->N; n++) {
+            double sum = 0;
+            for (int64_t k = 0; k < s->K; k++) {
+                float a = half ? base_bf16_to_f32(((const uint16_t *)x->data)[m * s->K + k]) : ((const float *)x->data)[m * s->K + k];
+                float b = ((const float *)w->data)[s->trans ? n * s->K + k : k * s->N + n];
+                sum += (double)a * (double)base_bf16_to_f32(base_f32_to_bf16(b));
+            }
+            y[m * s->N + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
+        }
+    return NIB_OK;
+}

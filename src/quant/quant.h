@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Graph -> graph: weights to fewer bits. Precision is a property of the graph: what this room writes into it, the plan only packs.
+ *
+ * quant_apply works on a fused graph. q8: each nib.Linear gets weight = "q8" and reads rows that one nib.QuantizeRows per value makes
+ * (asymmetric u8, a scale and zero point a row). bf16: weight = "bf16", and rows of bf16 where the CPU multiplies those. A Linear
+ * that cannot be rewritten stays f32, with a note.
+ */
+#ifndef QUANT_H
+#define QUANT_H
+
+#include "pass/pass.h"
+
+/* precision: NIB_PRECISION_Q8 or NIB_PRECISION_BF16. */
+nib_status quant_apply(pass_context *ctx, nib_precision precision);
+
+/* What `auto` means on a CPU: q8 where it has instructions for it, f32 otherwise. *why: one line. */
+nib_precision quant_auto(uint32_t isas, const char **why);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: a tokenizer and one or two texts. Out: the encoding. The way is drawn in text_internal.h.
+ */
+#include "text_internal.h"
+#include <string.h>
+
+void text_encoding_init(text_encoding *e, base_heap *heap) {
+    memset(e, 0, sizeof *e);
+    e->heap = heap;
+}
+
+void text_encoding_free(text_encoding *e) {
+    text_work *w = e->work;
+    if (!e->heap) return;
+    base_free(e->heap, e->ids);
+    base_free(e->heap, e->type_ids);
+    base_free(e->heap, e->spans);
+    base_free(e->heap, e->special);
+    if (w) {
+        base_free(e->heap, w->norm);
+        base_free(e->heap, w->from);
+        base_free(e->heap, w->tokens);
+    }
+    base_free(e->heap, w);
+    text_encoding_init(e, e->heap);
+}
+
+bool text_work_reserve(text_work *w, size_t bytes) {
+    size_t need;
+    return base_mul_size(bytes + 16, TEXT_GROWTH, &need) && base_grow(w->heap, (void **)&w->norm, &w->norm_cap, need, 1) &&
+           base_grow(w->heap, (void **)&w->from, &w->from_cap, need, sizeof *w->from);
+}
+
+void text_work_push_source(text_work *w, int32_t id, uint32_t begin, uint32_t end) {
+    if (w->count < w->keep) {
+        if (!base_grow(w->heap, (void **)&w->tokens, &w->token_cap, w->first + w->count + 1, sizeof *w->tokens)) {
+            w->failed = true;
+            w->keep = w->count;
+        } else {
+            w->tokens[w->first + w->count] = (text_raw){id, begin, end};
+        }
+    }
+    w->count++;
+}
+
+static void encode_words(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    size_t from, to;
+    while (t->splitter.next(&t->splitter, w->norm, end, begin, &from, &to)) {
+        t->model.word(t, w, from, to);
+        begin = to;
+    }
+}
+
+/* Where a chunk that begins at `at` may end: behind the last space that fits, or else behind the first one after that. */
+static size_t chunk_end(const text_tokenizer *t, const uint8_t *text, size_t at, size_t end) {
+    if (!t->splitter.cuts_at_space || end - at <= TEXT_CHUNK) return end;
+    for (size_t i = at + TEXT_CHUNK; i > at; i--)
+        if (text[i - 1] == ' ' || text[i - 1] == '\n') return i;
+    for (size_t i = at + TEXT_CHUNK; i < end; i++)
+        if (text[i] == ' ' || text[i] == '\n') return i + 1;
+    return end;
+}
+
+/* With added tokens that are looked for in the normalised text, no chunks: one may hold spaces. */
+static bool encode_normal(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    if (!text_work_reserve(w, end - begin)) return false;
+    size_t n = t->normalizer.run(&t->normalizer, w->text, begin, end, w->norm, w->from), at = 0, done = 0;
+    text_match m;
+    while (text_added_next(&t->normal, w->norm, n, &at, done, &m)) {
+        encode_words(t, w, done, m.begin);
+        text_work_push(w, m.token->id, m.begin, m.end);
+        done = m.end;
+    }
+    encode_words(t, w, done, n);
+    return true;
+}
+
+static bool encode_segment(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    if (t->normal.count) return begin == end || encode_normal(t, w, begin, end);
+    for (size_t next; begin < end; begin = next) {
+        next = chunk_end(t, w->text, begin, end);
+        if (!text_work_reserve(w, next - begin)) return false;
+        encode_words(t, w, 0, t->normalizer.run(&t->normalizer, w->text, begin, next, w->norm, w->from));
+    }
+    return true;
+}
+
+/* All of one text; `stored` gets how many of its tokens lie from w->first on. */
+static nib_status encode_text(const text_tokenizer *t, text_work *w, const char *text, size_t length, size_t *stored, nib_error *err) {
+    size_t at = 0, done = 0;
+    text_match m;
+    w->text = (const uint8_t *)text;
+    w->length = length;
+    w->count = 0;
+    w->failed = false;
+    bool ok = true;
+    while (ok && text_added_next(&t->raw, w->text, length, &at, done, &m)) {
+        ok = encode_segment(t, w, done, m.begin);
+        text_work_push_source(w, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
+        done = m.end;
+    }
+    ok = ok && encode_segment(t, w, done, length);
+    if (!ok || w->failed) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
+    *stored = w->count < w->keep ? w->count : w->keep;
+    return NIB_OK;
+}
+
+/* How many of n[0] and n[1] tokens stay when `room` do. */
+static nib_status share_room(const text_truncation *u, bool pair, size_t room, const size_t n[2], size_t kept[2], nib_error *err) {
+    kept[0] = n[0];
+    kept[1] = n[1];
+    if (n[0] + n[1] <= room) return NIB_OK;
+    size_t over = n[0] + n[1] - room;
+    if (u->strategy == TEXT_LONGEST_FIRST || room == 0) {
+        /* The longer one gives until both are equal, then both do; of an odd room the longer one has the odd token. */
+        int small = n[0] > n[1];
+        if (n[small] >= room - room / 2) {
+            kept[small] = room / 2;
+            kept[!small] = room - room / 2;
+        } else {
+            kept[!small] = room - n[small];
+        }
+        if (!pair) kept[0] = room, kept[1] = 0;
+        return NIB_OK;
+    }
+    int which = u->strategy == TEXT_ONLY_SECOND;
+    if (which && !pair) return base_error_set(err, NIB_INVALID_ARGUMENT, "truncation: OnlySecond, but there is no second text");
+    if (n[which] <= over) return base_error_set(err, NIB_INVALID_ARGUMENT, "truncation: the text to cut is too short for the limit");
+    kept[which] = n[which] - over;
+    return NIB_OK;
+}
+
+static bool reserve_tokens(text_encoding *e, size_t need) {
+    size_t caps[4] = {e->cap, e->cap, e->cap, e->cap};
+    if (need <= e->cap) return true;
+    if (!base_grow(e->heap, (void **)&e->ids, &caps[0], need, sizeof *e->ids) ||
+        !base_grow(e->heap, (void **)&e->type_ids, &caps[1], need, sizeof *e->type_ids) ||
+        !base_grow(e->heap, (void **)&e->spans, &caps[2], need, sizeof *e->spans) ||
+        !base_grow(e->heap, (void **)&e->special, &caps[3], need, sizeof *e->special))
+        return false;
+    e->cap = caps[0];
+    return true;
+}
+
+static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special) {
+    e->ids[e->count] = id;
+    e->type_ids[e->count] = type_id;
+    e->spans[e->count] = span;
+    e->special[e->count++] = special;
+}
+
+static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int32_t type_id) {
+    for (size_t i = 0; i < n; i++) append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false);
+}
+
+static void assemble(const text_template *tp, bool pair, bool add_special, const text_raw *const tokens[2], const size_t n[2], text_encoding *out) {
+    if (!tp->pieces) {
+        append_text(out, tokens[0], n[0], 0);
+        if (pair) append_text(out, tokens[1], n[1], 1);
+    }
+    for (size_t i = 0; i < tp->count; i++) {
+        const text_piece *p = &tp->pieces[i];
+        if (p->id < 0) append_text(out, tokens[-1 - p->id], n[-1 - p->id], p->type_id);
+        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true);
+    }
+}
+
+nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length, int64_t max_tokens,
+                       bool add_special, text_encoding *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    const text_template *tp = pair ? &t->pair : &t->single;
+    size_t specials = add_special ? tp->specials : 0, stored[2] = {0, 0}, n[2] = {0, 0}, kept[2];
+    text_truncation u = t->truncation;
+    out->count = out->full_count = 0;
+    if (max_tokens >= 0) u = (text_truncation){max_tokens, TEXT_LONGEST_FIRST, false};
+    if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31)) NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
+    if (u.max_tokens && (uint64_t)u.max_tokens < specials)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u.max_tokens, specials);
+    if (!out->work) {
+        text_work *fresh = base_calloc(out->heap, 1, sizeof *fresh);
+        if (!fresh) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+        fresh->heap = out->heap;
+        out->work = fresh;
+        out->work_cap = sizeof *fresh;
+    }
+    text_work *w = out->work;
+    size_t room = u.max_tokens ? (size_t)u.max_tokens - specials : SIZE_MAX;
+    for (int k = 0; k < (pair ? 2 : 1); k++) {
+        w->first = k ? stored[0] : 0;
+        w->keep = u.left ? SIZE_MAX : room;
+        NIB_TRY(encode_text(t, w, k ? pair : text, k ? pair_length : length, &stored[k], err));
+        n[k] = w->count;
+    }
+    NIB_TRY(share_room(&u, pair != NULL, room, n, kept, err));
+    if (!reserve_tokens(out, specials + kept[0] + kept[1])) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+    out->full_count = specials + n[0] + n[1];
+    const text_raw *tokens[2] = {w->tokens, w->tokens ? w->tokens + stored[0] : NULL};
+    for (int k = 0; k < 2; k++)
+        if (u.left && n[k] > kept[k]) tokens[k] += n[k] - kept[k];
+    assemble(tp, pair != NULL, add_special, tokens, kept, out);
+fail:
+    return status;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The simple calls on the real all-MiniLM-L6-v2 (models/, fetched by tools/setup model; skipped without it), against
+ * sentence-transformers on 200 varied texts. In: test/data/embed. Out: cosines, equal bits, allocation counts.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include "npy.h"
+
+#define MODEL NIB_TEST_MODELS "/all-MiniLM-L6-v2"
+#define COUNT 200
+#define DIM 384
+
+static char *texts[COUNT];
+static float *golden;
+
+static int load_texts(void **state) {
+    FILE *f = fopen(NIB_TEST_DATA "/embed/texts.txt", "rb");
+    char *line = NULL;
+    size_t room = 0;
+    assert_non_null(f);
+    for (int i = 0; i < COUNT; i++) {
+        ssize_t n = getline(&line, &room, f);
+        assert_true(n > 0);
+        if (line[n - 1] == '\n') line[n - 1] = 0;
+        texts[i] = strdup(line);
+    }
+    free(line);
+    fclose(f);
+    nib_tensor t = test_npy(NIB_TEST_DATA "/embed/%s.%s", "minilm", "npy");
+    assert_int_equal(t.dims[0], COUNT);
+    assert_int_equal(t.dims[1], DIM);
+    golden = t.data;
+    return 0;
+}
+
+static int free_texts(void **state) {
+    for (int i = 0; i < COUNT; i++) free(texts[i]);
+    free(golden);
+    return 0;
+}
+
+static nib_model *open_with(int threads, size_t limit, nib_runtime **runtime) {
+    nib_runtime_options r;
+    nib_model_options o;
+    nib_runtime *rt;
+    nib_model *m;
+    nib_error e;
+    nib_runtime_defaults(&r);
+    r.threads = threads;
+    r.memory_limit = limit;
+    assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
+    nib_model_defaults(&o);
+    o.runtime = rt;
+    if (nib_model_open(MODEL, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    if (runtime) *runtime = rt;
+    else nib_runtime_free(rt);
+    return m;
+}
+
+static bool missing(void) {
+    FILE *f = fopen(MODEL "/model.safetensors", "rb");
+    if (f) fclose(f);
+    return !f;
+}
+#define NEEDS_MODEL                                                                                           \
+    if (missing()) skip()
+
+static float *embed_all(nib_model *m) {
+    nib_error e;
+    float *out = malloc(sizeof(float) * COUNT * DIM);
+    if (nib_embed(m, (const char *const *)texts, COUNT, NULL, out, &e) != NIB_OK) fail_msg("%s", e.message);
+    return out;
+}
+
+static void agrees_with_sentence_transformers(void **state) {
+    NEEDS_MODEL;
+    nib_model *m = open_with(2, 0, NULL);
+    assert_int_equal(nib_model_dim(m), DIM);
+    assert_int_equal(nib_model_max_tokens(m), 256);
+    float *got = embed_all(m);
+    double worst = 1;
+    for (int i = 0; i < COUNT; i++) {
+        double c = test_cosine(got + i * DIM, golden + i * DIM, DIM);
+        if (!(c >= 0.99999)) fail_msg("text %d (\"%.60s\"): cosine %.7f", i, texts[i], c);
+        if (c < worst) worst = c;
+    }
+    print_message("worst cosine of %d texts: %.9f\n", COUNT, worst);
+    free(got);
+    nib_model_free(m);
+}
+
+static void same_bits_alone_and_in_any_batch(void **state) {
+    NEEDS_MODEL;
+    float *first = NULL;
+    for (int threads = 1; threads <= 2; threads++) {
+        nib_error e;
+        nib_model *m = open_with(threads, 0, NULL);
+        float *got = embed_all(m), one[DIM];
+        if (!first) first = got;
+        else assert_memory_equal(got, first, sizeof(float) * COUNT * DIM);
+        for (int i = 0; i < COUNT; i += 7) {
+            const char *text = texts[i];
+            assert_int_equal(nib_embed(m, &text, 1, NULL, one, &e), NIB_OK);
+            assert_memory_equal(one, first + i * DIM, sizeof one);
+        }
+        const char *shuffled[COUNT];
+        for (int i = 0; i < COUNT; i++) shuffled[i] = texts[(i * 37 + 11) % COUNT];
+        float *mixed = malloc(sizeof(float) * COUNT * DIM);
+        assert_int_equal(nib_embed(m, shuffled, COUNT, NULL, mixed, &e), NIB_OK);
+        for (int i = 0; i < COUNT; i++) assert_memory_equal(mixed + i * DIM, first + (i * 37 + 11) % COUNT * DIM, sizeof one);
+        free(mixed);
+        if (got != first) free(got);
+        nib_model_free(m);
+    }
+    free(first);
+}
+
+static void a_second_call_allocates_nothing(void **state) {
+    NEEDS_MODEL;
+    nib_runtime *rt;
+    nib_memory before, after;
+    nib_model *m = open_with(2, 0, &rt);
+    /* Which thread gets which text is chance: a few calls bring every thread's buffers to the size of the largest share. */
+    long long grown = -1;
+    for (int i = 0; i < 40 && grown != 0; i++) {
+        nib_runtime_memory(rt, &before);
+        free(embed_all(m));
+        nib_runtime_memory(rt, &after);
+        grown = (long long)(after.allocations - before.allocations);
+    }
+    assert_int_equal(grown, 0);
+    nib_model_free(m);
+    nib_runtime_free(rt);
+    m = open_with(1, 0, &rt); /* one thread: no chance, the second call already */
+    free(embed_all(m));
+    nib_runtime_memory(rt, &before);
+    free(embed_all(m));
+    nib_runtime_memory(rt, &after);
+    assert_int_equal(after.allocations, before.allocations);
+    assert_true(after.peak <= (size_t)(1.3 * 90.9e6)); /* the weights' file has 90.9 MB */
+    nib_model_free(m);
+    nib_runtime_free(rt);
+}
+
+typedef struct caller {
+    nib_model *model;
+    const float *want;
+    int begin, failures;
+} caller;
+
+static void *call_often(void *arg) {
+    caller *c = arg;
+    nib_error e;
+    float *out = malloc(sizeof(float) * 40 * DIM);
+    for (int round = 0; round < 3; round++)
+        for (int i = c->begin; i + 40 <= COUNT; i += 40) {
+            if (nib_embed(c->model, (const char *const *)texts + i, 40, NULL, out, &e) != NIB_OK) c->failures++;
+            else if (memcmp(out, c->want + i * DIM, sizeof(float) * 40 * DIM) != 0) c->failures++;
+        }
+    free(out);
+    return NULL;
+}
+
+static void eight_threads_get_the_same_bits(void **state) {
+    NEEDS_MODEL;
+    nib_model *m = open_with(2, 0, NULL);
+    float *want = embed_all(m);
+    pthread_t threads[8];
+    caller callers[8];
+    for (int i = 0; i < 8; i++) {
+        callers[i] = (caller){m, want, i * 5, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
+    }
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(callers[i].failures, 0);
+    }
+    free(want);
+    nib_model_free(m);
+}
+
+static void a_ceiling_shrinks_groups_or_fails_cleanly(void **state) {
+    NEEDS_MODEL;
+    nib_error e;
+    nib_runtime *rt;
+    nib_memory memory;
+    nib_model *m = open_with(1, 0, &rt);
+    float *want = embed_all(m);
+    nib_runtime_memory(rt, &memory);
+    size_t opened = memory.peak;
+    nib_model_free(m);
+    nib_runtime_free(rt);
+    int worked = 0, refused = 0;
+    for (size_t limit = opened; limit > opened - 8000000; limit -= 500000) {
+        nib_runtime_options r;
+        nib_model_options o;
+        nib_runtime_defaults(&r);
+        nib_model_defaults(&o);
+        r.threads = 1;
+        r.memory_limit = limit;
+        assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
+        o.runtime = rt;
+        float *got = malloc(sizeof(float) * COUNT * DIM);
+        nib_status status = nib_model_open(MODEL, &o, &m, &e);
+        if (status == NIB_OK) status = nib_embed(m, (const char *const *)texts, COUNT, NULL, got, &e);
+        nib_runtime_memory(rt, &memory);
+        assert_true(memory.peak <= limit);
+        if (status == NIB_OK) {
+            assert_memory_equal(got, want, sizeof(float) * COUNT * DIM);
+            worked++;
+        } else {
+            assert_int_equal(status, NIB_OUT_OF_MEMORY);
+            refused++;
+        }
+        free(got);
+        nib_model_free(m);
+        nib_runtime_free(rt);
+    }
+    assert_true(worked > 0 && refused > 0);
+    free(want);
+}
+
+static void texts_of_every_kind(void **state) {
+    NEEDS_MODEL;
+    nib_error e;
+    nib_embed_options o;
+    nib_model *m = open_with(1, 0, NULL);
+    size_t big = 1 << 20;
+    char *letters = malloc(big + 1), *words = malloc(big + 1);
+    memset(letters, 'a', big);
+    letters[big] = 0;
+    for (size_t i = 0; i < big; i++) words[i] = i % 4 == 3 ? ' ' : "and"[i % 4];
+    words[big] = 0;
+    const char *t[] = {"", letters, words, "bad \xff\xfe utf-8 \xc3", "bad \xef\xbf\xbd\xef\xbf\xbd utf-8 \xef\xbf\xbd", "nul"};
+    size_t lengths[] = {0, big, big, strlen(t[3]), strlen(t[4]), 3};
+    int64_t tokens[6], full[6];
+    float out[6][DIM];
+    nib_embed_defaults(&o);
+    o.lengths = lengths;
+    o.tokens = tokens;
+    o.full_tokens = full;
+    assert_int_equal(nib_embed(m, t, 6, &o, out[0], &e), NIB_OK);
+    assert_int_equal(tokens[0], 2); /* [CLS] [SEP] */
+    assert_int_equal(tokens[1], 3); /* one unknown word */
+    assert_int_equal(tokens[2], 256);
+    assert_int_equal(full[2], (int64_t)big / 4 + 2);
+    assert_memory_equal(out[3], out[4], sizeof out[3]); /* broken UTF-8 is read as U+FFFD */
+    o.max_tokens = 5;
+    assert_int_equal(nib_embed(m, t, 6, &o, out[0], &e), NIB_OK);
+    assert_int_equal(tokens[2], 5);
+    assert_int_equal(nib_embed(m, NULL, 0, NULL, NULL, &e), NIB_OK);
+    assert_int_equal(nib_embed(m, (const char *[]){NULL}, 1, NULL, out[0], &e), NIB_INVALID_ARGUMENT);
+    free(letters);
+    free(words);
+    nib_model_free(m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_sentence_transformers), cmocka_unit_test(same_bits_alone_and_in_any_batch),
+        cmocka_unit_test(a_second_call_allocates_nothing),   cmocka_unit_test(eight_threads_get_the_same_bits),
+        cmocka_unit_test(a_ceiling_shrinks_groups_or_fails_cleanly), cmocka_unit_test(texts_of_every_kind),
+    };
+    return cmocka_run_group_tests(tests, load_texts, free_texts);
+}

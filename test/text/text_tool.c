@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A tool for the scripts that compare nib with the tokenizers library; no test by itself, and built by them:
+ *
+ *     text_tool encode TOKENIZER.JSON [MAX_TOKENS] [pair] [plain] < records > encodings
+ *     text_tool bench TOKENIZER.JSON TEXT [SECONDS]
+ *
+ * A record is its length (4 bytes, in the machine's order) and its bytes; with "pair" two of them are one input. Out, for each input, as 32-bit numbers: count,
+ * full count, then id, type, begin and end of every token. "bench" prints MB/s, line by line and as one text.
+ */
+#include "text/text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static char *read_all(FILE *f, size_t *length) {
+    size_t cap = 1 << 16, n = 0, got;
+    char *data = malloc(cap + 1);
+    while (data && (got = fread(data + n, 1, cap - n, f)) > 0)
+        if ((n += got) == cap) data = realloc(data, (cap *= 2) + 1);
+    if (data) data[n] = 0;
+    *length = n;
+    return data;
+}
+
+static char *read_path(const char *path, size_t *length) {
+    FILE *f = fopen(path, "rb");
+    char *data = f ? read_all(f, length) : NULL;
+    if (f) fclose(f);
+    return data;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int encode(const text_tokenizer *t, base_heap *heap, int argc, char **argv) {
+    text_encoding e;
+    size_t length, at = 0;
+    long long most = argc > 3 ? atoll(argv[3]) : -1;
+    bool pair = false, special = true;
+    for (int i = 4; i < argc; i++) {
+        pair |= strcmp(argv[i], "pair") == 0;
+        special &= strcmp(argv[i], "plain") != 0;
+    }
+    char *data = read_all(stdin, &length);
+    text_encoding_init(&e, heap);
+    while (data && at + 4 <= length) {
+        const char *text[2] = {NULL, NULL};
+        uint32_t n[2] = {0, 0};
+        nib_error err;
+        for (int k = 0; k <= (int)pair; k++) {
+            memcpy(&n[k], data + at, 4);
+            text[k] = data + at + 4;
+            at += 4 + n[k];
+        }
+        int32_t head[2] = {-1, -1};
+        if (text_encode(t, text[0], n[0], text[1], n[1], most, special, &e, &err) == NIB_OK) {
+            head[0] = (int32_t)e.count;
+            head[1] = (int32_t)e.full_count;
+        } else {
+            fprintf(stderr, "%s\n", err.message);
+        }
+        fwrite(head, 4, 2, stdout);
+        for (size_t i = 0; i < e.count; i++) {
+            int32_t row[4] = {e.ids[i], e.type_ids[i], (int32_t)e.spans[i].begin, (int32_t)e.spans[i].end};
+            fwrite(row, 4, 4, stdout);
+        }
+    }
+    text_encoding_free(&e);
+    free(data);
+    return 0;
+}
+
+static int bench(const text_tokenizer *t, base_heap *heap, int argc, char **argv) {
+    size_t length, tokens = 0;
+    char *data = read_path(argv[3], &length);
+    double seconds = argc > 4 ? atof(argv[4]) : 1;
+    text_encoding e;
+    if (!data) return 1;
+    text_encoding_init(&e, heap);
+    for (int whole = 0; whole < 2; whole++) {
+        double begin = now(), best = 1e9;
+        while (now() - begin < seconds) {
+            double start = now();
+            tokens = 0;
+            for (size_t at = 0; at < length;) {
+                char *end = whole ? NULL : memchr(data + at, '\n', length - at);
+                size_t next = end ? (size_t)(end - data) : length;
+                if (text_encode(t, data + at, next - at, NULL, 0, 0, true, &e, NULL) != NIB_OK) return 1;
+                tokens += e.count;
+                at = next + 1;
+            }
+            double took = now() - start;
+            if (took < best) best = took;
+        }
+        printf("%-12s %8.1f MB/s  %8.2f Mtok/s  %zu bytes, %zu tokens\n", whole ? "one text" : "by lines", (double)length / best / 1e6,
+               (double)tokens / best / 1e6, length, tokens);
+    }
+    text_encoding_free(&e);
+    free(data);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    base_heap heap;
+    text_tokenizer *t;
+    nib_error err;
+    size_t length;
+    if (argc < 3) return 2;
+    base_heap_init(&heap, NULL);
+    char *json = read_path(argv[2], &length);
+    double begin = now();
+    if (!json || text_tokenizer_load(&heap, json, length, &t, &err) != NIB_OK) {
+        fprintf(stderr, "%s\n", json ? err.message : "cannot read the tokenizer");
+        return 1;
+    }
+    if (strcmp(argv[1], "bench") == 0) printf("loaded in %.2f ms, %zu bytes\n", (now() - begin) * 1e3, (size_t)heap.current);
+    int rc = strcmp(argv[1], "bench") == 0 && argc > 3 ? bench(t, &heap, argc, argv) : encode(t, &heap, argc, argv);
+    text_tokenizer_free(t);
+    free(json);
+    return rc;
+}
