@@ -183,6 +183,10 @@ static void doubled_input(graph *g) { graph_add_input(g, g->inputs[0]); }
 static void empty_constant(graph *g) { g->constants[0]->constant = NULL; }
 static void undefined_output(graph *g) { graph_add_output(g, graph_add_value(g, "nowhere")); }
 static void undefined_input(graph *g) { graph_set_input(g->first, 0, graph_add_value(g, "nowhere")); }
+static void wrong_value_id(graph *g) { g->first->outputs[0]->id = g->value_limit + 100000; }
+static void wrong_node_id(graph *g) { g->first->id = -1; }
+static void wrong_name(graph *g) { g->first->outputs[0]->name = "stranger"; }
+static void wrong_use_count(graph *g) { g->inputs[0]->use_count++; }
 static void broken_branch(graph *g) {
     graph *then = graph_find_attr(g->last, "then_branch")->u.graph;
     graph_set_input(then->first, 0, graph_add_value(then, "nowhere"));
@@ -198,9 +202,11 @@ static void every_broken_rule_is_seen(void **state) {
         const char *says;
     } rules[] = {
         {out_of_order, "before it is defined"}, {two_producers, "two producers"},        {written_input, "is written"},
-        {lost_use, "list"},                     {wrong_index, "does not know its node"}, {wrong_node, "does not know its node"},
+        {lost_use, "not counted"},                     {wrong_index, "does not know its node"}, {wrong_node, "does not know its node"},
         {wrong_owner, "another graph"},         {wrong_count, "node count"},             {doubled_input, "listed twice"},
         {empty_constant, "no data"},            {undefined_output, "never defined"},     {undefined_input, "before it is defined"},
+        {wrong_value_id, "id"},                 {wrong_node_id, "id"},                   {wrong_name, "by its name"},
+        {wrong_use_count, "not counted"},
         {broken_branch, "before it is defined"}, {sibling_branch, "before it is defined"},
     };
     for (size_t i = 0; i < BASE_COUNT(rules); i++) {
