@@ -32,10 +32,10 @@ test-build: ## build the tests into build/test
 	@cmake --preset release $(CMAKE_ARGS) | tail -n 1
 	@ninja -C build -j$(JOBS) | tail -n 1
 
-# Every instruction set below the machine's own; the kernel checker loops over them itself.
+# What computes, under every instruction set below the machine's own (checkkernel goes through all of them by itself).
 test-isa: test-build
 	@for isa in $$(python3 tools/isas.py build/nib); do echo "== NIB_CPU=$$isa"; \
-	  NIB_CPU=$$isa ctest --test-dir build --output-on-failure -j$(JOBS) -E checkkernel || exit 1; done
+	  NIB_CPU=$$isa ctest --test-dir build --output-on-failure -j$(JOBS) -R '^test_(embed|model|op|pass|plan|run|cpu|quant)' || exit 1; done
 
 test: $(MODEL)/model.safetensors test-build ## install what tests need, run them all: release, each NIB_CPU, sanitizers, aarch64
 	ctest --preset release -j$(JOBS)
@@ -43,11 +43,11 @@ test: $(MODEL)/model.safetensors test-build ## install what tests need, run them
 
 asan ubsan tsan debug coverage: %: build/%/build.ninja ## the tests in that preset (asan is address + undefined)
 	@ninja -C build/$@ -j$(JOBS) | tail -n 1
-	ctest --preset $@ -j$(JOBS)
+	ctest --preset $@ -j$(JOBS) -E checkkernel_
 
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
 	@ninja -C build/aarch64 -j$(JOBS) | tail -n 1
-	ctest --preset aarch64 -j$(JOBS)
+	ctest --preset aarch64 -j$(JOBS) -E checkkernel_
 
 test-all: test ubsan tsan ## all presets
 

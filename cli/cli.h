@@ -26,22 +26,25 @@ typedef struct cli_model {
 } cli_model;
 
 /* Options shared by the verbs; each verb adds its own and passes all to getopt_long. */
-#define CLI_MODEL_OPTIONS                                                                                     \
-    {"model", required_argument, NULL, 'm'}, {"threads", required_argument, NULL, 't'}, {"max-tokens", required_argument, NULL, 'x'}, \
-        {"precision", required_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'}, {"output-name", required_argument, NULL, 'n'}, \
-        {"pooling", required_argument, NULL, 'P'}, {"normalize", required_argument, NULL, 'N'}, {"memory", required_argument, NULL, 'M'},   \
-        {"batch-tokens", required_argument, NULL, 'B'}, {"help", no_argument, NULL, 'h'}
+#define CLI_MODEL_OPTIONS                                                                                                                  \
+    {"model", required_argument, NULL, 'm'}, {"threads", required_argument, NULL, 't'}, {"max-tokens", required_argument, NULL, 'x'},      \
+        {"precision", required_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'},                                             \
+        {"output-name", required_argument, NULL, 'n'}, {"pooling", required_argument, NULL, 'P'},                                          \
+        {"normalize", required_argument, NULL, 'N'}, {"memory", required_argument, NULL, 'M'},                                             \
+        {"batch-tokens", required_argument, NULL, 'B'}, {                                                                                  \
+        "help", no_argument, NULL, 'h'                                                                                                     \
+    }
 
-#define CLI_MODEL_HELP                                                                                        \
-    "  --model PATH         folder as on Hugging Face, or an .onnx file\n"                                    \
-    "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"        \
-    "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                 \
-    "  --precision P        f32 or auto (default: the file's own; a named one is obeyed or refused)\n"            \
-    "  --device D           cpu\n"                                                                             \
-    "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                      \
-    "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"     \
-    "  --normalize yes|no   vectors of length 1 (default: what the model says)\n"                                 \
-    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n"                   \
+#define CLI_MODEL_HELP                                                                                                                     \
+    "  --model PATH         folder as on Hugging Face, or an .onnx file\n"                                                                 \
+    "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"                                   \
+    "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                                            \
+    "  --precision P        f32 or auto (default: the file's own; a named one is obeyed or refused)\n"                                     \
+    "  --device D           cpu\n"                                                                                                         \
+    "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                                               \
+    "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"                             \
+    "  --normalize yes|no   vectors of length 1 (default: what the model says)\n"                                                          \
+    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n"                                           \
     "  --memory SIZE        ceiling, such as 500M or 2G; mapped files do not count\n"
 
 void cli_model_defaults(cli_model *m);

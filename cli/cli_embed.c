@@ -21,8 +21,7 @@ static const char embed_help[] =
     "Turns texts into vectors: the TEXTs, or one text a line of --input.\n\n"
     "  --input FILE|-       lines to embed; - is standard input, answered whenever it pauses\n"
     "  --output FILE|-      FILE.npy (float32 [n, dim]), FILE.jsonl, or - for JSON lines on standard output (default)\n"
-    "  --similarity         print how similar the texts are instead of their vectors\n" CLI_MODEL_HELP
-    "\nexamples:\n"
+    "  --similarity         print how similar the texts are instead of their vectors\n" CLI_MODEL_HELP "\nexamples:\n"
     "  nib embed --model all-MiniLM-L6-v2 'a short text' 'another one'\n"
     "  nib embed --model all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
     "  tail -f log | nib embed --model all-MiniLM-L6-v2 --input -\n"
@@ -91,7 +90,8 @@ static int write_line(output *o, const float *v, int64_t dim, int64_t tokens, bo
         o->line_room = need;
     }
     char *p = o->line;
-    p += sprintf(p, "{\"index\": %lld, \"tokens\": %lld, \"truncated\": %s, \"embedding\": [", o->index, (long long)tokens, truncated ? "true" : "false");
+    p += sprintf(p, "{\"index\": %lld, \"tokens\": %lld, \"truncated\": %s, \"embedding\": [", o->index, (long long)tokens,
+                 truncated ? "true" : "false");
     for (int64_t i = 0; i < dim; i++) p += sprintf(p, i ? ", %.9g" : "%.9g", (double)v[i]);
     p += sprintf(p, "]}\n");
     if (o->file) return nib_file_write(o->file, o->line, (size_t)(p - o->line), &error) == NIB_OK ? 0 : cli_fail(&error);
@@ -156,7 +156,8 @@ static void show_progress(embed_run *r, const cli_lines *lines, bool last) {
     r->shown = t;
     cli_lines_progress(lines, &done, &total);
     fprintf(stderr, "\r\033[K%lld texts, %.0f a second", r->out.index, seconds > 0 ? (double)r->out.index / seconds : 0.0);
-    if (total && done && !last) fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)total, seconds / (double)done * (double)(total - done));
+    if (total && done && !last)
+        fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)total, seconds / (double)done * (double)(total - done));
     if (last) fputc('\n', stderr);
     fflush(stderr);
 }
@@ -201,8 +202,11 @@ static void print_similarity(const embed_run *r, char **texts, size_t n) {
 }
 
 static int run_embed(int argc, char **argv) {
-    static const struct option options[] = {CLI_MODEL_OPTIONS, {"input", required_argument, NULL, 'i'}, {"output", required_argument, NULL, 'o'},
-                                            {"similarity", no_argument, NULL, 's'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {CLI_MODEL_OPTIONS,
+                                            {"input", required_argument, NULL, 'i'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"similarity", no_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
     cli_model m;
     embed_run r = {0};
     const char *input = NULL, *path = NULL;
@@ -238,7 +242,8 @@ static int run_embed(int argc, char **argv) {
     }
     code = output_close(&r.out, code);
     if (code == 0 && r.out.truncated)
-        fprintf(stderr, "nib: %lld of %lld texts were longer than %lld tokens and were cut\n", r.out.truncated, r.out.index, (long long)nib_model_max_tokens(r.model));
+        fprintf(stderr, "nib: %lld of %lld texts were longer than %lld tokens and were cut\n", r.out.truncated, r.out.index,
+                (long long)nib_model_max_tokens(r.model));
     free(r.vectors);
     free(r.tokens);
     free(r.full);

@@ -25,8 +25,7 @@ static const char explain_help[] =
 
 static const char tokenize_help[] =
     "usage: nib tokenize --model PATH TEXT ...\n\n"
-    "Prints each text's token ids, with the bytes of the text that each stands for.\n\n" CLI_MODEL_HELP
-    "\nexample:\n"
+    "Prints each text's token ids, with the bytes of the text that each stands for.\n\n" CLI_MODEL_HELP "\nexample:\n"
     "  nib tokenize --model all-MiniLM-L6-v2 'a nib writes'\n";
 
 typedef nib_status (*text_fn)(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error);
@@ -95,8 +94,10 @@ static int print_tokens(nib_model *model, const char *text, int64_t max_tokens) 
     int32_t *ids = malloc((count + 1) * sizeof *ids);
     size_t *begins = malloc((count + 1) * sizeof *begins), *ends = malloc((count + 1) * sizeof *ends);
     int code = ids && begins && ends ? 0 : (fputs("nib: out of memory\n", stderr), 1);
-    if (code == 0 && nib_tokenize(model, text, length, max_tokens, ids, begins, ends, count, &count, &error) != NIB_OK) code = cli_fail(&error);
-    for (size_t i = 0; code == 0 && i < count; i++) printf("%7d %5zu-%-5zu %.*s\n", ids[i], begins[i], ends[i], (int)(ends[i] - begins[i]), text + begins[i]);
+    if (code == 0 && nib_tokenize(model, text, length, max_tokens, ids, begins, ends, count, &count, &error) != NIB_OK)
+        code = cli_fail(&error);
+    for (size_t i = 0; code == 0 && i < count; i++)
+        printf("%7d %5zu-%-5zu %.*s\n", ids[i], begins[i], ends[i], (int)(ends[i] - begins[i]), text + begins[i]);
     if (code == 0) printf("%zu tokens\n", count);
     free(ids);
     free(begins);

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAUSE_MS 5       /* an input that is silent for so long pauses */
+#define PAUSE_MS 5 /* an input that is silent for so long pauses */
 #define READ_SIZE 65536
 #define BATCH_BYTES (4u << 20)
 

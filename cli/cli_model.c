@@ -78,7 +78,8 @@ int cli_model_option(cli_model *m, int option, const char *value) {
         m->options.precision = (nib_precision)at;
         return 0;
     case 'P':
-        if ((at = one_of(value, poolings, 8)) < 0) return wrong("pooling", value, "mean, cls, max, last, mean_sqrt_len, weighted_mean or none");
+        if ((at = one_of(value, poolings, 8)) < 0)
+            return wrong("pooling", value, "mean, cls, max, last, mean_sqrt_len, weighted_mean or none");
         m->options.pooling = (nib_pooling)at;
         return 0;
     case 'N':

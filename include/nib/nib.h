@@ -53,20 +53,20 @@ NIB_API const char *nib_version(void);
 
 /* ---------------------------------------------------------------- status and error */
 
-#define NIB_STATUS_MAP(X)                                                                                    \
-    X(OK, 0, "ok")                                                                                           \
-    X(INVALID_ARGUMENT, -1, "invalid argument")                                                              \
-    X(NOT_FOUND, -2, "not found")                                                                            \
-    X(IO, -3, "input/output error")                                                                          \
-    X(BAD_MODEL, -4, "malformed model")                                                                      \
-    X(BAD_TOKENIZER, -5, "malformed tokenizer")                                                              \
-    X(UNSUPPORTED, -6, "not supported")                                                                      \
-    X(OUT_OF_MEMORY, -7, "out of memory")                                                                    \
-    X(LIMIT, -8, "limit exceeded")                                                                           \
-    X(SHAPE, -9, "shapes do not fit")                                                                        \
-    X(TYPE, -10, "element types do not fit")                                                                 \
-    X(BUFFER_TOO_SMALL, -11, "buffer too small")                                                             \
-    X(CANCELLED, -12, "cancelled")                                                                           \
+#define NIB_STATUS_MAP(X)                                                                                                                  \
+    X(OK, 0, "ok")                                                                                                                         \
+    X(INVALID_ARGUMENT, -1, "invalid argument")                                                                                            \
+    X(NOT_FOUND, -2, "not found")                                                                                                          \
+    X(IO, -3, "input/output error")                                                                                                        \
+    X(BAD_MODEL, -4, "malformed model")                                                                                                    \
+    X(BAD_TOKENIZER, -5, "malformed tokenizer")                                                                                            \
+    X(UNSUPPORTED, -6, "not supported")                                                                                                    \
+    X(OUT_OF_MEMORY, -7, "out of memory")                                                                                                  \
+    X(LIMIT, -8, "limit exceeded")                                                                                                         \
+    X(SHAPE, -9, "shapes do not fit")                                                                                                      \
+    X(TYPE, -10, "element types do not fit")                                                                                               \
+    X(BUFFER_TOO_SMALL, -11, "buffer too small")                                                                                           \
+    X(CANCELLED, -12, "cancelled")                                                                                                         \
     X(INTERNAL, -13, "internal error")
 
 typedef enum nib_status {
@@ -169,8 +169,8 @@ NIB_API nib_status nib_runtime_create(const nib_runtime_options *options, nib_ru
 NIB_API void nib_runtime_free(nib_runtime *runtime);
 
 typedef struct nib_memory {
-    size_t current; /* bytes held from the allocator now */
-    size_t peak;    /* the most that were ever held */
+    size_t current;       /* bytes held from the allocator now */
+    size_t peak;          /* the most that were ever held */
     uint64_t allocations; /* how many blocks were ever taken */
 } nib_memory;
 
@@ -206,9 +206,9 @@ typedef struct nib_model_options {
     const char *device;      /* "cpu"; NULL: "cpu". Obeyed or refused */
     const char *output_name; /* graph output to use; NULL: chosen from the graph */
     nib_pooling pooling;
-    int normalize;          /* 1 yes, 0 no, -1: what the model's folder says */
-    int64_t max_tokens;      /* longest text in tokens, special ones included; 0: what the model's folder says */
-    int64_t batch_tokens;    /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
+    int normalize;        /* 1 yes, 0 no, -1: what the model's folder says */
+    int64_t max_tokens;   /* longest text in tokens, special ones included; 0: what the model's folder says */
+    int64_t batch_tokens; /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options);
@@ -241,7 +241,7 @@ NIB_API nib_status nib_model_explain(nib_model *model, char *buffer, size_t capa
 
 typedef struct nib_embed_options {
     size_t size;
-    int64_t max_tokens; /* this call's limit; 0: the model's. Longer texts are truncated */
+    int64_t max_tokens;    /* this call's limit; 0: the model's. Longer texts are truncated */
     const size_t *lengths; /* [n] bytes of each text; NULL: the texts end with NUL */
     int64_t *tokens;       /* [n], filled with the tokens used of each text, special ones included; may be NULL */
     int64_t *full_tokens;  /* [n], filled with the tokens each text would have without truncation; may be NULL */
@@ -258,8 +258,8 @@ NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t 
 /* Token ids of one text, as the model gets them. Writes at most `capacity` ids and stores how many there are in `*count`;
  * `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty span.
  * max_tokens 0: no truncation. */
-NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids,
-                                size_t *begins, size_t *ends, size_t capacity, size_t *count, nib_error *error);
+NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
+                                size_t *ends, size_t capacity, size_t *count, nib_error *error);
 
 /* ---------------------------------------------------------------- sessions: named tensors */
 

@@ -62,7 +62,8 @@ static nib_status write_header(nib_npy *n, nib_error *err) {
     header[8] = (char)((NPY_HEADER - 10) & 0xff);
     header[9] = (char)((NPY_HEADER - 10) >> 8);
     char text[NPY_HEADER];
-    int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld, %lld), }", (long long)n->rows, (long long)n->columns);
+    int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld, %lld), }", (long long)n->rows,
+                          (long long)n->columns);
     memcpy(header + 10, text, (size_t)length);
     header[NPY_HEADER - 1] = '\n';
     return nib_file_write(n->file, header, sizeof header, err);

@@ -23,7 +23,8 @@ nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the runtime");
     *out = NULL;
     nib_runtime_defaults(&o);
-    if (options && !take_options(&o, sizeof o, options, options->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if (options && !take_options(&o, sizeof o, options, options->size))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
     if (o.threads < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "threads is negative");
     return base_runtime_create(&o, out, err);
 }
@@ -49,7 +50,8 @@ nib_status nib_model_open(const char *path, const nib_model_options *options, ni
     *out = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_model_defaults(&o);
-    if (options && !take_options(&o, sizeof o, options, options->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if (options && !take_options(&o, sizeof o, options, options->size))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
     if ((unsigned)o.pooling > NIB_POOLING_LAST || (unsigned)o.precision > NIB_PRECISION_Q4 || o.max_tokens < 0 || o.batch_tokens < 0)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
     return model_open(path, &o, out, err);
@@ -94,7 +96,8 @@ void nib_embed_defaults(nib_embed_options *o) {
 nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
     nib_embed_options o;
     nib_embed_defaults(&o);
-    if (options && !take_options(&o, sizeof o, options, options->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if (options && !take_options(&o, sizeof o, options, options->size))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
     if (!model || (n && (!texts || !out))) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
     if (o.max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     for (size_t i = 0; i < n; i++)
@@ -102,12 +105,15 @@ nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const
     return task_embed(model, texts, n, &o, out, err);
 }
 
-nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins, size_t *ends,
-                        size_t capacity, size_t *count, nib_error *err) {
+nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
+                        size_t *ends, size_t capacity, size_t *count, nib_error *err) {
     text_encoding e;
     nib_status status;
-    if (!model || !text || !count || (capacity && !ids)) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, text, ids and count must be given");
-    if (!model->tokenizer) return base_error_set(err, NIB_NOT_FOUND, "%s: %s", model->path, model->no_tokenizer ? model->no_tokenizer : "there is no tokenizer");
+    if (!model || !text || !count || (capacity && !ids))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "model, text, ids and count must be given");
+    if (!model->tokenizer)
+        return base_error_set(err, NIB_NOT_FOUND, "%s: %s", model->path,
+                              model->no_tokenizer ? model->no_tokenizer : "there is no tokenizer");
     if (max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     text_encoding_init(&e, &model->runtime->heap);
     status = text_encode(model->tokenizer, text, length, NULL, 0, max_tokens, true, &e, err);

@@ -9,8 +9,8 @@ struct nib_session {
     nib_model *model;
     const model_program *program;
     run_session *run;
-    nib_tensor *bound;             /* [n_inputs] */
-    const nib_tensor **inputs;     /* [n_inputs] NULL: not bound */
+    nib_tensor *bound;         /* [n_inputs] */
+    const nib_tensor **inputs; /* [n_inputs] NULL: not bound */
     bool has_run;
 };
 
@@ -57,12 +57,15 @@ const char *nib_session_output_name(const nib_session *s, size_t i) {
 }
 
 nib_status nib_session_set_input(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
-    if (!s || !name || !tensor || (!tensor->data && tensor->bytes)) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
-    if (tensor->rank < 0 || tensor->rank > NIB_MAX_RANK) return base_error_set(err, NIB_INVALID_ARGUMENT, "rank %d is out of range", tensor->rank);
+    if (!s || !name || !tensor || (!tensor->data && tensor->bytes))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
+    if (tensor->rank < 0 || tensor->rank > NIB_MAX_RANK)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "rank %d is out of range", tensor->rank);
     for (int i = 0; i < s->program->g->n_inputs; i++) {
         if (strcmp(s->program->g->inputs[i]->name, name) != 0) continue;
         size_t width = (size_t)nib_dtype_bits(tensor->dtype) / 8;
-        if (width > 1 && (uintptr_t)tensor->data % (width > 8 ? 8 : width)) return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s is not aligned for its type", name);
+        if (width > 1 && (uintptr_t)tensor->data % (width > 8 ? 8 : width))
+            return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s is not aligned for its type", name);
         s->bound[i] = *tensor;
         s->inputs[i] = &s->bound[i];
         return NIB_OK;

@@ -13,14 +13,14 @@
 
 /* name, rung. x86: avx2 = AVX2+FMA+F16C; avxvnni = + AVX-VNNI; avx512 = F+BW+DQ+VL+CD; then + VNNI; then + BF16.
  * arm: neon = Armv8.0 SIMD; dotprod = + UDOT/SDOT. */
-#define BASE_ISA_MAP(X)                                                                                      \
-    X(GENERIC, generic)                                                                                      \
-    X(AVX2, avx2)                                                                                            \
-    X(AVXVNNI, avxvnni)                                                                                      \
-    X(AVX512, avx512)                                                                                        \
-    X(AVX512VNNI, avx512vnni)                                                                                \
-    X(AVX512BF16, avx512bf16)                                                                                \
-    X(NEON, neon)                                                                                            \
+#define BASE_ISA_MAP(X)                                                                                                                    \
+    X(GENERIC, generic)                                                                                                                    \
+    X(AVX2, avx2)                                                                                                                          \
+    X(AVXVNNI, avxvnni)                                                                                                                    \
+    X(AVX512, avx512)                                                                                                                      \
+    X(AVX512VNNI, avx512vnni)                                                                                                              \
+    X(AVX512BF16, avx512bf16)                                                                                                              \
+    X(NEON, neon)                                                                                                                          \
     X(DOTPROD, dotprod)
 
 typedef enum base_isa {

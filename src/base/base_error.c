@@ -63,7 +63,7 @@ void base_error_in_file(nib_error *err, const char *path) {
 
 const char *nib_status_text(nib_status status) {
     switch (status) {
-#define STATUS_CASE(name, code, text)                                                                        \
+#define STATUS_CASE(name, code, text)                                                                                                      \
     case NIB_##name: return text;
         NIB_STATUS_MAP(STATUS_CASE)
 #undef STATUS_CASE
@@ -75,9 +75,10 @@ static const struct {
     const char *name;
     int bits;
 } dtypes[] = {
-    {"undefined", 0}, {"f32", 32},    {"u8", 8},         {"i8", 8},     {"u16", 16},       {"i16", 16}, {"i32", 32}, {"i64", 64}, {"string", 0},
-    {"bool", 8},      {"f16", 16},    {"f64", 64},       {"u32", 32},   {"u64", 64},       {"c64", 64}, {"c128", 128}, {"bf16", 16}, {"f8e4m3fn", 8},
-    {"f8e4m3fnuz", 8}, {"f8e5m2", 8}, {"f8e5m2fnuz", 8}, {"u4", 4},     {"i4", 4},         {"f4e2m1", 4}, {"f8e8m0", 8}, {"u2", 2}, {"i2", 2},
+    {"undefined", 0}, {"f32", 32},   {"u8", 8},     {"i8", 8},       {"u16", 16},       {"i16", 16},   {"i32", 32},
+    {"i64", 64},      {"string", 0}, {"bool", 8},   {"f16", 16},     {"f64", 64},       {"u32", 32},   {"u64", 64},
+    {"c64", 64},      {"c128", 128}, {"bf16", 16},  {"f8e4m3fn", 8}, {"f8e4m3fnuz", 8}, {"f8e5m2", 8}, {"f8e5m2fnuz", 8},
+    {"u4", 4},        {"i4", 4},     {"f4e2m1", 4}, {"f8e8m0", 8},   {"u2", 2},         {"i2", 2},
 };
 
 const char *nib_dtype_name(nib_dtype dtype) { return (unsigned)dtype < BASE_COUNT(dtypes) ? dtypes[dtype].name : "?"; }

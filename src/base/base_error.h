@@ -38,16 +38,16 @@ void base_error_at_offset(nib_error *err, int64_t offset);
 /* Puts "path: " in front of the message, unless it begins so already. */
 void base_error_in_file(nib_error *err, const char *path);
 
-#define NIB_TRY(call)                                                                                        \
-    do {                                                                                                     \
-        status = (call);                                                                                     \
-        if (status != NIB_OK) goto fail;                                                                     \
+#define NIB_TRY(call)                                                                                                                      \
+    do {                                                                                                                                   \
+        status = (call);                                                                                                                   \
+        if (status != NIB_OK) goto fail;                                                                                                   \
     } while (0)
 
-#define NIB_FAIL(err, code, ...)                                                                             \
-    do {                                                                                                     \
-        status = base_error_set((err), (code), __VA_ARGS__);                                                 \
-        goto fail;                                                                                           \
+#define NIB_FAIL(err, code, ...)                                                                                                           \
+    do {                                                                                                                                   \
+        status = base_error_set((err), (code), __VA_ARGS__);                                                                               \
+        goto fail;                                                                                                                         \
     } while (0)
 
 #endif

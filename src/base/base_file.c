@@ -87,12 +87,13 @@ static bool lies_in(const char *path, const char *dir) {
     return path[n] == '/' || (n > 0 && dir[n - 1] == '/');
 }
 
-nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read, base_file *out,
-                                  nib_error *err) {
+nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read,
+                                  base_file *out, nib_error *err) {
     nib_status status = NIB_OK;
     char *path = NULL, *real = NULL, *real_root = NULL, *real_sibling = NULL;
     memset(out, 0, sizeof *out);
-    if (!relative[0] || relative[0] == '/') NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" must be relative to the model's folder", relative);
+    if (!relative[0] || relative[0] == '/')
+        NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" must be relative to the model's folder", relative);
     for (const char *p = relative; *p;) { /* refuse ".." as a component, even where it would lead back inside */
         size_t n = strcspn(p, "/");
         if (n == 2 && p[0] == '.' && p[1] == '.') NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" leaves the model's folder", relative);

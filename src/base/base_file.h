@@ -10,9 +10,9 @@
 typedef struct base_file {
     const uint8_t *data; /* NULL if size is 0 */
     size_t size;
-    bool mapped;     /* else `data` is a block of `heap` */
+    bool mapped; /* else `data` is a block of `heap` */
     base_heap *heap;
-    char *path;      /* as given, for messages; a block of `heap` */
+    char *path; /* as given, for messages; a block of `heap` */
 } base_file;
 
 /* Opens a regular file for reading. NOT_FOUND if there is none, IO otherwise (a folder, no permission, ...). */
@@ -41,7 +41,7 @@ typedef struct base_writer base_writer;
 nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out, nib_error *err);
 nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_error *err);
 nib_status base_writer_rewind(base_writer *w, nib_error *err); /* next write starts at byte 0, to complete a header */
-nib_status base_writer_commit(base_writer *w, nib_error *err);  /* IO if a write failed before; frees w, whatever happens */
-void base_writer_abort(base_writer *w);                         /* removes the temporary file, frees w; accepts NULL */
+nib_status base_writer_commit(base_writer *w, nib_error *err); /* IO if a write failed before; frees w, whatever happens */
+void base_writer_abort(base_writer *w);                        /* removes the temporary file, frees w; accepts NULL */
 
 #endif

@@ -43,7 +43,7 @@ static inline uint16_t base_f32_to_f16(float f) {
     uint32_t sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
     if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((a >> 13) & 0x3ffu));
     if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* rounds to infinity */
-    if (a < 0x38800000u) {                                  /* subnormal or zero */
+    if (a < 0x38800000u) {                                   /* subnormal or zero */
         float magnitude;
         memcpy(&magnitude, &a, 4);
         float scaled = magnitude + 0.5f; /* aligns 2^-24 with the last bit of a float in [0.5, 1) */

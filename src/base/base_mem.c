@@ -50,7 +50,8 @@ static bool reserve(base_heap *heap, size_t bytes) {
         if (heap->limit && next > heap->limit) return false;
     } while (!atomic_compare_exchange_weak(&heap->current, &now, next));
     size_t peak = atomic_load_explicit(&heap->peak, memory_order_relaxed);
-    while (peak < next && !atomic_compare_exchange_weak(&heap->peak, &peak, next)) {}
+    while (peak < next && !atomic_compare_exchange_weak(&heap->peak, &peak, next)) {
+    }
     return true;
 }
 

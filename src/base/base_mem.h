@@ -29,9 +29,9 @@ typedef struct base_heap {
 void base_heap_init(base_heap *heap, const nib_runtime_options *options);
 
 void *base_alloc(base_heap *heap, size_t bytes);
-void *base_calloc(base_heap *heap, size_t count, size_t size); /* zeroed; NULL if count * size overflows */
+void *base_calloc(base_heap *heap, size_t count, size_t size);  /* zeroed; NULL if count * size overflows */
 void *base_realloc(base_heap *heap, void *block, size_t bytes); /* block may be NULL; on failure it stays as it was */
-void base_free(base_heap *heap, void *block);                    /* NULL is accepted */
+void base_free(base_heap *heap, void *block);                   /* NULL is accepted */
 char *base_strndup(base_heap *heap, const char *text, size_t length);
 
 /* Grows an array to at least `need` elements (doubling); false when memory runs out, the array stays as it was. */
@@ -45,7 +45,7 @@ typedef struct base_arena {
 
 void base_arena_init(base_arena *arena, base_heap *heap);
 void base_arena_free(base_arena *arena);
-void *base_arena_alloc(base_arena *arena, size_t bytes);                 /* aligned to 16; 64 from 64 bytes on */
+void *base_arena_alloc(base_arena *arena, size_t bytes); /* aligned to 16; 64 from 64 bytes on */
 void *base_arena_calloc(base_arena *arena, size_t count, size_t size);
 char *base_arena_strndup(base_arena *arena, const char *text, size_t length);
 char *base_arena_printf(base_arena *arena, const char *format, ...) BASE_PRINTF(2, 3);

@@ -162,8 +162,8 @@ struct base_team {
     base_team_fn fn;
     void *arg;
     int wanted;
-    _Atomic int joined;  /* members so far */
-    _Atomic int closed;  /* no more may join; size is final */
+    _Atomic int joined; /* members so far */
+    _Atomic int closed; /* no more may join; size is final */
     _Atomic int size;
     _Atomic int arrived;
     _Atomic unsigned phase;

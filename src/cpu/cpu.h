@@ -55,16 +55,19 @@ nib_status cpu_compile_attention(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
-nib_status cpu_compile_eval(cpu_compile *c); /* never says no */
+nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
 
 /* The packed form of weight w [K, N] (trans: [N, K]); made once per device and kernel, on all threads. */
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel, const void **packed, nib_error *err);
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel,
+                          const void **packed, nib_error *err);
 size_t cpu_weight_bytes(const struct device *d);
 void cpu_weights_free(cpu_device *d);
 
 /* Product of all dims but the last; NULL if unknown. */
 graph_dim cpu_rows(const graph_value *v, graph_symtab *t);
 /* All threads of the group see the value's rows 0 .. at this address. */
-static inline const void *cpu_in(const plan_lane *lane, const graph_node *n, int i, int64_t row) { return plan_row(lane, n->inputs[i].value->id, row); }
+static inline const void *cpu_in(const plan_lane *lane, const graph_node *n, int i, int64_t row) {
+    return plan_row(lane, n->inputs[i].value->id, row);
+}
 
 #endif

@@ -40,7 +40,8 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     if (s->positions >= 0) a.positions = slots[s->positions].t.data;
     if (s->bias >= 0) {
         const graph_tensor *t = &slots[s->bias].t;
-        if (t->rank > 0 && t->dims[t->rank - 1] != S) return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the scores");
+        if (t->rank > 0 && t->dims[t->rank - 1] != S)
+            return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the scores");
         bias_strides(t, &a);
     }
     for (int64_t part = lo; part < hi; part++) {
@@ -72,18 +73,21 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     int rank = in[4] ? 2 : 3;
     for (int i = 0; i < 3; i++)
-        if (in[i]->type.rank != rank || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->constant) return c->why = "queries, keys or values are not rows of f32", NIB_OK;
+        if (in[i]->type.rank != rank || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->constant)
+            return c->why = "queries, keys or values are not rows of f32", NIB_OK;
     if (!graph_dim_is_const(q->type.dims[rank - 1], &s->q_width) || !graph_dim_is_const(k->type.dims[rank - 1], &s->kv_width) ||
         v->type.dims[rank - 1] != k->type.dims[rank - 1])
         return c->why = "the width of queries, keys or values is unknown", NIB_OK;
-    if (k->type.dims[rank - 2] != q->type.dims[rank - 2] || v->type.dims[rank - 2] != q->type.dims[rank - 2]) return c->why = "queries and keys differ in number", NIB_OK;
+    if (k->type.dims[rank - 2] != q->type.dims[rank - 2] || v->type.dims[rank - 2] != q->type.dims[rank - 2])
+        return c->why = "queries and keys differ in number", NIB_OK;
     if (in[3] && (in[4] || !bias_fits(in[3], q))) return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
     if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
     if (in[5] && in[5]->type.dtype != NIB_DTYPE_I32) return c->why = "positions are not i32", NIB_OK;
     kernel_attention_args *a = &s->args;
     a->heads = (int)graph_attr_int(n, "heads", 1);
     a->kv_heads = (int)graph_attr_int(n, "kv_heads", a->heads);
-    if (a->heads < 1 || a->kv_heads < 1 || a->heads % a->kv_heads || s->q_width % a->heads || s->q_width / a->heads * a->kv_heads != s->kv_width)
+    if (a->heads < 1 || a->kv_heads < 1 || a->heads % a->kv_heads || s->q_width % a->heads ||
+        s->q_width / a->heads * a->kv_heads != s->kv_width)
         return c->why = "heads do not divide the width", NIB_OK;
     a->head_dim = (int)(s->q_width / a->heads);
     if (a->head_dim > 256) return c->why = "heads are wider than 256", NIB_OK;

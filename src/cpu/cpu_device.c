@@ -11,9 +11,9 @@ static const struct {
     const char *domain, *op;
     nib_status (*compile)(cpu_compile *);
 } compilers[] = {
-    {"nib", "Linear", cpu_compile_linear}, {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
+    {"nib", "Linear", cpu_compile_linear},       {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
-    {"nib", "QuantizeRows", cpu_compile_round}, {"", "Cast", cpu_compile_round},
+    {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},
 };
 
 static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, char *why, size_t capacity) {
@@ -65,8 +65,17 @@ static void cpu_close(struct device *base) {
 }
 
 static const device_table cpu_table = {
-    .name = "cpu", .build_id = NIB_VERSION, .claim = cpu_claim, .compile = cpu_compile_region, .allocate = cpu_allocate, .release = cpu_release,
-    .upload = cpu_upload, .copy = cpu_copy, .synchronize = cpu_synchronize, .weight_bytes = cpu_weight_bytes, .close = cpu_close,
+    .name = "cpu",
+    .build_id = NIB_VERSION,
+    .claim = cpu_claim,
+    .compile = cpu_compile_region,
+    .allocate = cpu_allocate,
+    .release = cpu_release,
+    .upload = cpu_upload,
+    .copy = cpu_copy,
+    .synchronize = cpu_synchronize,
+    .weight_bytes = cpu_weight_bytes,
+    .close = cpu_close,
 };
 
 nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err) {

@@ -11,7 +11,7 @@
 
 typedef struct eval_state {
     const kernels *k;
-    bool rows;      /* on blocks of rows */
+    bool rows; /* on blocks of rows */
     bool constant[MAX_IN];
 } eval_state;
 
@@ -42,7 +42,8 @@ static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int
     plan_slot *slot = &group->slots[id];
     bool planned = (pv->storage == PLAN_SIZED || pv->storage == PLAN_ROWS) && slot->t.data && slot->t.bytes == t.bytes;
     t.data = planned ? slot->t.data : group->grow(group, id, t.bytes ? t.bytes : 1);
-    if (!t.data) return c->status = base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", t.bytes, c->node->op), NULL;
+    if (!t.data)
+        return c->status = base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", t.bytes, c->node->op), NULL;
     slot->t = t;
     return t.data;
 }
@@ -75,7 +76,14 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
         views[i].data = plan_row(lane, v->id, lo);
         in[i] = &views[i];
     }
-    op_eval c = {.node = n, .n_in = n->n_inputs, .in = in, .kernels = s->k, .output = eval_output, .scratch = eval_scratch, .user = &x, .err = lane->err};
+    op_eval c = {.node = n,
+                 .n_in = n->n_inputs,
+                 .in = in,
+                 .kernels = s->k,
+                 .output = eval_output,
+                 .scratch = eval_scratch,
+                 .user = &x,
+                 .err = lane->err};
     nib_status status = op_eval_node(&c);
     if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
     return status;
@@ -85,7 +93,9 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
 static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *extent, eval_state *s) {
     op_rows rows = op_rows_of(n);
     const graph_value *y = n->outputs[0];
-    if ((rows != OP_ROWS_ELEMENT && rows != OP_ROWS_LAST) || n->n_outputs != 1 || !y || y->type.rank < 2 || nib_dtype_bits(y->type.dtype) % 8) return false;
+    if ((rows != OP_ROWS_ELEMENT && rows != OP_ROWS_LAST) || n->n_outputs != 1 || !y || y->type.rank < 2 ||
+        nib_dtype_bits(y->type.dtype) % 8)
+        return false;
     *extent = cpu_rows(y, t);
     int64_t c;
     bool any = false;
@@ -95,7 +105,8 @@ static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *exten
         if (!v) continue;
         s->constant[i] = v->constant != NULL;
         if (v->constant && (v->type.rank <= 1 || rows == OP_ROWS_LAST)) continue;
-        if (v->constant || v->type.rank != y->type.rank || nib_dtype_bits(v->type.dtype) % 8 || nib_dtype_bits(v->type.dtype) == 0) return false;
+        if (v->constant || v->type.rank != y->type.rank || nib_dtype_bits(v->type.dtype) % 8 || nib_dtype_bits(v->type.dtype) == 0)
+            return false;
         for (int k = 0; k + 1 < v->type.rank; k++)
             if (v->type.dims[k] != y->type.dims[k]) return false;
         if (!graph_dim_is_const(v->type.dims[v->type.rank - 1], &c)) return false;

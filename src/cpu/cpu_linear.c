@@ -18,8 +18,15 @@ typedef struct linear {
 static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const linear *l = step->state;
     kernel_linear_args a = {
-        .x_stride = l->K, .w = l->packed, .bias = l->bias,
-        .y = (float *)plan_row(lane, l->y, lo), .y_stride = l->N, .M = hi - lo, .N = l->N, .K = l->K, .activation = l->activation,
+        .x_stride = l->K,
+        .w = l->packed,
+        .bias = l->bias,
+        .y = (float *)plan_row(lane, l->y, lo),
+        .y_stride = l->N,
+        .M = hi - lo,
+        .N = l->N,
+        .K = l->K,
+        .activation = l->activation,
     };
     if (l->residual >= 0) {
         a.residual = (const float *)plan_row(lane, l->residual, lo);
@@ -41,7 +48,9 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
 
 /* The best kernel for the precision that the graph asks for and the rows it brings; NULL if there is none. */
 static const kernel_linear *choose_kernel(const kernels *k, const char *weight, nib_dtype rows) {
-    const kernel_linear *const *list = strcmp(weight, "q8") == 0 ? k->linear_q8 : strcmp(weight, "bf16") == 0 ? k->linear_bf16 : k->linear_f32;
+    const kernel_linear *const *list = strcmp(weight, "q8") == 0     ? k->linear_q8
+                                       : strcmp(weight, "bf16") == 0 ? k->linear_bf16
+                                                                     : k->linear_f32;
     kernel_input want = rows == NIB_DTYPE_U8 ? KERNEL_INPUT_U8 : rows == NIB_DTYPE_BF16 ? KERNEL_INPUT_BF16 : KERNEL_INPUT_F32;
     for (int i = 0; i < 4 && list[i]; i++)
         if (list[i]->input == want) return list[i];
@@ -59,7 +68,8 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     const char *weight = graph_attr_string(n, "weight", "f32");
     const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype);
     if (!kernel || act < 0 || x->constant) return c->why = "no kernel reads such rows", NIB_OK;
-    if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !n->inputs[4].value)) return c->why = "rows of u8 without scale and zero point", NIB_OK;
+    if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !n->inputs[4].value))
+        return c->why = "rows of u8 without scale and zero point", NIB_OK;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;
     if (residual && residual->constant) return c->why = "the residual is a constant", NIB_OK;
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
@@ -70,7 +80,8 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     l->params = kernel->input == KERNEL_INPUT_U8 ? n->inputs[4].value->id : -1;
     l->K = w->constant->dims[trans];
     l->N = w->constant->dims[!trans];
-    if (bias && graph_tensor_elements(bias->constant) != l->N) NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)l->N);
+    if (bias && graph_tensor_elements(bias->constant) != l->N)
+        NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)l->N);
     l->bias = bias ? bias->constant->data : NULL;
     l->activation = (kernel_activation)act;
     l->x = x->id;
@@ -101,14 +112,16 @@ static void pack_part(void *arg, size_t i, int slot) {
 }
 
 #define CHUNK_LEAST (1u << 20)
-#define CHUNK_MOST (16u << 20)
+#define CHUNK_MOST (8u << 20)
 
 static void *weight_memory(cpu_device *d, size_t bytes) {
     base_heap *heap = &d->base.runtime->heap;
     cpu_chunk *c = d->chunks;
     bytes = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN;
     if (!c || c->size - c->used < bytes) {
-        size_t want = d->chunk_bytes < CHUNK_LEAST ? CHUNK_LEAST : d->chunk_bytes > CHUNK_MOST ? CHUNK_MOST : d->chunk_bytes; /* doubles the total */
+        size_t want = d->chunk_bytes < CHUNK_LEAST  ? CHUNK_LEAST
+                      : d->chunk_bytes > CHUNK_MOST ? CHUNK_MOST
+                                                    : d->chunk_bytes; /* doubles the total */
         if (want < bytes + BASE_ALIGN) want = bytes + BASE_ALIGN;
         c = base_alloc(heap, want);
         if (!c && want > bytes + BASE_ALIGN) c = base_alloc(heap, want = bytes + BASE_ALIGN);
@@ -129,7 +142,8 @@ static void release_pages(const graph *g, const graph_tensor *t) {
     }
 }
 
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel, const void **packed, nib_error *err) {
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel,
+                          const void **packed, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &d->base.runtime->heap;
     packing p = {.kernel = kernel, .w = w->data, .K = w->dims[trans], .N = w->dims[!trans]};

@@ -38,10 +38,13 @@ static const float *parameter(cpu_compile *c, const graph_value *v) { return v ?
 
 nib_status cpu_compile_norm(cpu_compile *c) {
     const graph_node *n = c->node;
-    const graph_value *x = n->inputs[0].value, *beta = n->n_inputs > 2 ? n->inputs[2].value : NULL, *r = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    const graph_value *x = n->inputs[0].value, *beta = n->n_inputs > 2 ? n->inputs[2].value : NULL,
+                      *r = n->n_inputs > 3 ? n->inputs[3].value : NULL;
     int64_t C;
-    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C)) return c->why = "the input is not rows of f32 of known width", NIB_OK;
-    if (!is_f32_vector(n->inputs[1].value, C) || (beta && !is_f32_vector(beta, C)) || (r && r->constant)) return c->why = "scale or shift are not constants", NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C))
+        return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    if (!is_f32_vector(n->inputs[1].value, C) || (beta && !is_f32_vector(beta, C)) || (r && r->constant))
+        return c->why = "scale or shift are not constants", NIB_OK;
     norm *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;
@@ -86,7 +89,8 @@ static nib_status run_embed(const plan_step *step, int64_t lo, int64_t hi, plan_
             int64_t id = s->wide[t] ? ((const int64_t *)(const void *)ids[t])[r] : ((const int32_t *)(const void *)ids[t])[r];
             int64_t at = id < 0 ? id + s->rows[t] : id;
             if (at < 0 || at >= s->rows[t])
-                return base_error_set(lane->err, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)id, (long long)s->rows[t]);
+                return base_error_set(lane->err, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)id,
+                                      (long long)s->rows[t]);
             rows[t] = s->tables[t] + (size_t)at * (size_t)s->C * sizeof(float);
         }
         s->k->gather_sum_f32(rows, s->n, s->C, (float *)plan_row(lane, s->y, r));
@@ -107,7 +111,8 @@ nib_status cpu_compile_embed(cpu_compile *c) {
         graph_dim count = graph_dim_const(t, 1);
         for (int k = 0; k < ids->type.rank; k++) count = graph_dim_mul(t, count, ids->type.dims[k]);
         if (count != c->step->extent) return c->why = "the ids are broadcast", NIB_OK;
-        if (ids->constant || (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32)) return c->why = "the ids are not i64 or i32", NIB_OK;
+        if (ids->constant || (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32))
+            return c->why = "the ids are not i64 or i32", NIB_OK;
         if (!table->constant || table->constant->dtype != NIB_DTYPE_F32) return c->why = "a table is not a constant of f32", NIB_OK;
         s->C = table->constant->dims[1];
         s->ids[s->n] = ids->id;
@@ -146,7 +151,8 @@ nib_status cpu_compile_pool(cpu_compile *c) {
     const graph_value *x = n->inputs[0].value;
     int64_t C;
     if (!graph_attr_int(n, "packed", 0)) return c->why = "the batch is padded", NIB_OK;
-    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || op_pooling(n) < 0 || n->inputs[1].value->type.dtype != NIB_DTYPE_I64)
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || op_pooling(n) < 0 ||
+        n->inputs[1].value->type.dtype != NIB_DTYPE_I64)
         return c->why = "the input is not rows of f32 of known width", NIB_OK;
     pool *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
@@ -178,8 +184,10 @@ nib_status cpu_compile_lp_norm(cpu_compile *c) {
     const graph_node *n = c->node;
     const graph_value *x = n->inputs[0].value;
     int64_t C, axis = graph_attr_int(n, "axis", -1);
-    if (graph_attr_int(n, "p", 2) != 2 || (axis != -1 && axis != x->type.rank - 1)) return c->why = "not the L2 norm of the last axis", NIB_OK;
-    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C)) return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    if (graph_attr_int(n, "p", 2) != 2 || (axis != -1 && axis != x->type.rank - 1))
+        return c->why = "not the L2 norm of the last axis", NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C))
+        return c->why = "the input is not rows of f32 of known width", NIB_OK;
     lp_norm *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     *s = (lp_norm){&c->d->kernels, C, x->id, n->outputs[0]->id};
@@ -204,7 +212,9 @@ static nib_status run_round(const plan_step *step, int64_t lo, int64_t hi, plan_
     const rounding *s = step->state;
     const float *x = (const float *)plan_row(lane, s->x, lo);
     if (s->params < 0) s->k->round_rows_bf16(x, s->C, hi - lo, s->C, (uint16_t *)plan_row(lane, s->y, lo), s->C);
-    else s->k->quantize_rows_u8(x, s->C, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C, (float *)plan_row(lane, s->params, lo), 2);
+    else
+        s->k->quantize_rows_u8(x, s->C, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C, (float *)plan_row(lane, s->params, lo),
+                               2);
     return NIB_OK;
 }
 
@@ -214,7 +224,8 @@ nib_status cpu_compile_round(cpu_compile *c) {
     bool q8 = graph_is_op(n, "nib", "QuantizeRows");
     int64_t C;
     if (!q8 && graph_attr_int(n, "to", 0) != NIB_DTYPE_BF16) return NIB_OK; /* any other Cast: eval is as good */
-    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || C % (q8 ? 4 : 2)) return c->why = "the input is not rows of f32 of a suitable width", NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || C % (q8 ? 4 : 2))
+        return c->why = "the input is not rows of f32 of a suitable width", NIB_OK;
     rounding *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1};

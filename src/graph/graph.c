@@ -263,7 +263,9 @@ static void note_data(graph *g, graph_value *v) {
     const graph_tensor *t = v->constant;
     int64_t n = graph_tensor_elements(t);
     size_t width = (size_t)nib_dtype_bits(t->dtype) / 8;
-    if (t->rank > 1 || n < 0 || n > GRAPH_MAX_DATA || (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32 && t->dtype != NIB_DTYPE_BOOL)) return;
+    if (t->rank > 1 || n < 0 || n > GRAPH_MAX_DATA ||
+        (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32 && t->dtype != NIB_DTYPE_BOOL))
+        return;
     v->data = base_arena_calloc(g->arena, n ? (size_t)n : 1, sizeof *v->data);
     if (!v->data) return;
     v->data_count = (int)n;
@@ -343,8 +345,8 @@ static void take_out(graph *g, graph_node *n) {
     else g->last = n->prev;
 }
 
-graph_node *graph_add_node(graph *g, graph_node *before, const char *domain, const char *op, const char *name, graph_value *const *inputs, int n_inputs,
-                           graph_value *const *outputs, int n_outputs) {
+graph_node *graph_add_node(graph *g, graph_node *before, const char *domain, const char *op, const char *name, graph_value *const *inputs,
+                           int n_inputs, graph_value *const *outputs, int n_outputs) {
     graph_node *n = base_arena_calloc(g->arena, 1, sizeof *n);
     if (!n) return NULL;
     if (strcmp(domain, "ai.onnx") == 0) domain = "";
@@ -374,7 +376,8 @@ graph_node *graph_add_node(graph *g, graph_node *before, const char *domain, con
     return n;
 }
 
-graph_value *graph_emit(graph *g, graph_node *before, const char *domain, const char *op, graph_value *const *inputs, int n_inputs, const char *output_name) {
+graph_value *graph_emit(graph *g, graph_node *before, const char *domain, const char *op, graph_value *const *inputs, int n_inputs,
+                        const char *output_name) {
     graph_value *out = graph_add_value(g, output_name);
     if (!out || !graph_add_node(g, before, domain, op, out->name, inputs, n_inputs, &out, 1)) return NULL;
     return out;
@@ -446,4 +449,6 @@ void graph_move_before(graph_node *n, graph_node *before) {
     insert(n->owner, n, before);
 }
 
-bool graph_is_op(const graph_node *n, const char *domain, const char *op) { return n && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0; }
+bool graph_is_op(const graph_node *n, const char *domain, const char *op) {
+    return n && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0;
+}

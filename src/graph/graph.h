@@ -43,7 +43,7 @@ typedef struct graph_type {
     graph_dim dims[GRAPH_MAX_RANK]; /* NULL: unknown */
 } graph_type;
 
-struct graph_use { /* one input of one node */
+struct graph_use {      /* one input of one node */
     graph_value *value; /* NULL: an optional input left out */
     graph_node *node;
     int index;
@@ -68,8 +68,16 @@ struct graph_value {
 #define GRAPH_MAX_DATA 64
 
 typedef enum graph_attr_kind {
-    GRAPH_ATTR_FLOAT = 1, GRAPH_ATTR_INT = 2, GRAPH_ATTR_STRING = 3, GRAPH_ATTR_TENSOR = 4, GRAPH_ATTR_GRAPH = 5,
-    GRAPH_ATTR_FLOATS = 6, GRAPH_ATTR_INTS = 7, GRAPH_ATTR_STRINGS = 8, GRAPH_ATTR_TENSORS = 9, GRAPH_ATTR_GRAPHS = 10,
+    GRAPH_ATTR_FLOAT = 1,
+    GRAPH_ATTR_INT = 2,
+    GRAPH_ATTR_STRING = 3,
+    GRAPH_ATTR_TENSOR = 4,
+    GRAPH_ATTR_GRAPH = 5,
+    GRAPH_ATTR_FLOATS = 6,
+    GRAPH_ATTR_INTS = 7,
+    GRAPH_ATTR_STRINGS = 8,
+    GRAPH_ATTR_TENSORS = 9,
+    GRAPH_ATTR_GRAPHS = 10,
     GRAPH_ATTR_TYPE = 13
 } graph_attr_kind; /* the numbers are ONNX's AttributeProto.AttributeType */
 
@@ -96,13 +104,13 @@ typedef struct graph_attr {
 struct op; /* op/op.h: what the node means */
 
 struct graph_node {
-    const char *op;     /* operator type, interned: "MatMul" */
-    const char *domain; /* "" for ai.onnx, "nib", "com.microsoft", ... interned */
-    const char *name;   /* interned; "" if none */
+    const char *op;           /* operator type, interned: "MatMul" */
+    const char *domain;       /* "" for ai.onnx, "nib", "com.microsoft", ... interned */
+    const char *name;         /* interned; "" if none */
     const struct op *meaning; /* set by op_resolve; NULL: unknown operator */
     int n_inputs, n_outputs, n_attrs;
-    graph_use *inputs;      /* [n_inputs] */
-    graph_value **outputs;  /* [n_outputs], NULL: an optional output left out */
+    graph_use *inputs;     /* [n_inputs] */
+    graph_value **outputs; /* [n_outputs], NULL: an optional output left out */
     graph_attr *attrs;
     graph *owner;
     graph_node *next, *prev;
@@ -119,19 +127,27 @@ struct graph {
     graph *parent; /* of a subgraph */
     int depth;
     base_heap *heap;
-    base_arena *arena; /* shared with subgraphs */
+    base_arena *arena;     /* shared with subgraphs */
     graph_symtab *symbols; /* shared with subgraphs */
     struct graph_names *names;
     graph_node *first, *last;
     int node_count, node_limit, value_limit;
-    graph_value **inputs;  int n_inputs;  int cap_inputs;
-    graph_value **outputs; int n_outputs; int cap_outputs;
-    graph_value **constants; int n_constants; int cap_constants; /* initializers in file order; may include unused ones */
-    graph_opset *opsets; int n_opsets;
+    graph_value **inputs;
+    int n_inputs;
+    int cap_inputs;
+    graph_value **outputs;
+    int n_outputs;
+    int cap_outputs;
+    graph_value **constants;
+    int n_constants;
+    int cap_constants; /* initializers in file order; may include unused ones */
+    graph_opset *opsets;
+    int n_opsets;
     int64_t ir_version;
     const char *producer; /* "pytorch 2.15", or "" */
     /* Files that constants point into; closed by graph_free. */
-    base_file *files; int n_files;
+    base_file *files;
+    int n_files;
 };
 
 /* ---- making */
@@ -143,7 +159,7 @@ void graph_free(graph *g); /* a root graph; NULL is accepted */
 
 const char *graph_intern(graph *g, const char *text, size_t length); /* NULL when memory runs out */
 nib_status graph_set_opset(graph *g, const char *domain, int version, nib_error *err);
-int graph_opset_version(const graph *g, const char *domain); /* 0 if the graph does not import it; "nib" is always 1 */
+int graph_opset_version(const graph *g, const char *domain);           /* 0 if the graph does not import it; "nib" is always 1 */
 nib_status graph_take_file(graph *g, base_file *file, nib_error *err); /* takes *file (zeroes it), on failure too */
 
 /* A value of that name; `name` NULL or already taken: a fresh name derived from it (only for values that passes make).
@@ -159,10 +175,11 @@ graph_value *graph_const_f32(graph *g, const char *name, float value);          
 
 /* Appends a node (before `before`, if not NULL). Inputs may be NULL (left out). `outputs` are made by the caller with
  * graph_add_value, each without a producer. Returns NULL when memory runs out. */
-graph_node *graph_add_node(graph *g, graph_node *before, const char *domain, const char *op, const char *name, graph_value *const *inputs, int n_inputs,
-                           graph_value *const *outputs, int n_outputs);
+graph_node *graph_add_node(graph *g, graph_node *before, const char *domain, const char *op, const char *name, graph_value *const *inputs,
+                           int n_inputs, graph_value *const *outputs, int n_outputs);
 /* The same with one fresh output, returned. */
-graph_value *graph_emit(graph *g, graph_node *before, const char *domain, const char *op, graph_value *const *inputs, int n_inputs, const char *output_name);
+graph_value *graph_emit(graph *g, graph_node *before, const char *domain, const char *op, graph_value *const *inputs, int n_inputs,
+                        const char *output_name);
 
 /* Attributes; setting one that exists replaces it. Lists and strings are copied. */
 nib_status graph_set_attr(graph_node *n, const graph_attr *attr);
@@ -183,14 +200,14 @@ nib_status graph_append_input(graph_node *n, graph_value *v, nib_error *err);
 void graph_replace_uses(graph *g, graph_value *old, graph_value *with); /* node inputs in g and its subgraphs, and g's outputs;
                                                                            an output keeps its name: `with` takes it over, or, if it is an
                                                                            input or an output itself, the output stays `old` */
-void graph_remove_node(graph *g, graph_node *n); /* its outputs must be unused; they lose their producer */
+void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
 bool graph_is_op(const graph_node *n, const char *domain, const char *op); /* NULL n: false */
 
 /* The constant's scalar as double; false if v is no constant with one numeric element. */
 bool graph_scalar(const graph_value *v, double *out);
 size_t graph_type_bytes(nib_dtype dtype, size_t elements); /* packed; SIZE_MAX on overflow; strings: sizeof(graph_string) each */
-int64_t graph_tensor_elements(const graph_tensor *t);       /* product of dims, -1 on overflow or a negative dim */
+int64_t graph_tensor_elements(const graph_tensor *t);      /* product of dims, -1 on overflow or a negative dim */
 /* The bytes of a tensor aligned for its type (and to 16 at least if it had to be copied into `arena`); NULL when memory runs out. */
 const void *graph_tensor_aligned(base_arena *arena, const graph_tensor *t);
 

@@ -95,12 +95,12 @@ bool graph_scalar(const graph_value *v, double *out) {
     const graph_tensor *t = v ? v->constant : NULL;
     if (!t || graph_tensor_elements(t) != 1 || t->dtype == NIB_DTYPE_STRING) return false;
     switch (t->dtype) {
-#define READ(tag, type, expr)                                                                                \
-    case NIB_DTYPE_##tag: {                                                                                  \
-        type x;                                                                                              \
-        memcpy(&x, t->data, sizeof x);                                                                       \
-        *out = (double)(expr);                                                                               \
-        return true;                                                                                         \
+#define READ(tag, type, expr)                                                                                                              \
+    case NIB_DTYPE_##tag: {                                                                                                                \
+        type x;                                                                                                                            \
+        memcpy(&x, t->data, sizeof x);                                                                                                     \
+        *out = (double)(expr);                                                                                                             \
+        return true;                                                                                                                       \
     }
         READ(F32, float, x)
         READ(F64, double, x)

@@ -82,7 +82,8 @@ static graph_dim unique(graph_symtab *t, const term *terms, int n) {
     struct graph_expr **bucket = &t->buckets[(hash >> 20) % BUCKETS];
     for (struct graph_expr *e = *bucket; e; e = e->link) {
         bool same = e->hash == hash && e->count == n;
-        for (int i = 0; same && i < n; i++) same = e->terms[i].coefficient == terms[i].coefficient && compare_atoms(&e->terms[i], &terms[i]) == 0;
+        for (int i = 0; same && i < n; i++)
+            same = e->terms[i].coefficient == terms[i].coefficient && compare_atoms(&e->terms[i], &terms[i]) == 0;
         if (same) return e;
     }
     struct graph_expr *e = base_arena_alloc(t->arena, sizeof *e + (size_t)n * sizeof(term));
@@ -168,7 +169,9 @@ int graph_symbol_index(graph_dim d) {
 }
 
 int graph_symbol_count(const graph_symtab *t) { return t->n_symbols; }
-const char *graph_symbol_name(const graph_symtab *t, int index) { return index >= 0 && index < t->n_symbols ? t->symbols[index]->name : NULL; }
+const char *graph_symbol_name(const graph_symtab *t, int index) {
+    return index >= 0 && index < t->n_symbols ? t->symbols[index]->name : NULL;
+}
 
 /* out = a + sign * b, merged; false on overflow or too many terms. */
 static bool merge(const term *a, int na, const term *b, int nb, int64_t sign, term *out, int *n) {
@@ -180,7 +183,8 @@ static bool merge(const term *a, int na, const term *b, int nb, int64_t sign, te
         if (order > 0 && !base_mul_i64(next.coefficient, sign, &next.coefficient)) return false;
         if (order == 0) {
             int64_t other;
-            if (!base_mul_i64(b[k].coefficient, sign, &other) || __builtin_add_overflow(next.coefficient, other, &next.coefficient)) return false;
+            if (!base_mul_i64(b[k].coefficient, sign, &other) || __builtin_add_overflow(next.coefficient, other, &next.coefficient))
+                return false;
         }
         i += order <= 0;
         k += order >= 0;

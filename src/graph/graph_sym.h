@@ -28,7 +28,8 @@ graph_dim graph_dim_fresh(graph_symtab *t, const char *hint);  /* a symbol that 
 graph_dim graph_dim_add(graph_symtab *t, graph_dim a, graph_dim b);
 graph_dim graph_dim_sub(graph_symtab *t, graph_dim a, graph_dim b);
 graph_dim graph_dim_mul(graph_symtab *t, graph_dim a, graph_dim b);
-graph_dim graph_dim_div(graph_symtab *t, graph_dim a, graph_dim b); /* exact where the polynomial divides, else floor(a / b); b must not be the constant 0 */
+graph_dim graph_dim_div(graph_symtab *t, graph_dim a,
+                        graph_dim b); /* exact where the polynomial divides, else floor(a / b); b must not be the constant 0 */
 graph_dim graph_dim_mod(graph_symtab *t, graph_dim a, graph_dim b);
 graph_dim graph_dim_min(graph_symtab *t, graph_dim a, graph_dim b);
 graph_dim graph_dim_max(graph_symtab *t, graph_dim a, graph_dim b);

@@ -30,9 +30,9 @@ struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
     struct device *device;
-    char *path, *folder;   /* as given; where the small files are */
-    char *door;            /* "ONNX file .../model.onnx", "Hugging Face folder" */
-    size_t weight_bytes;   /* of the mapped files */
+    char *path, *folder; /* as given; where the small files are */
+    char *door;          /* "ONNX file .../model.onnx", "Hugging Face folder" */
+    size_t weight_bytes; /* of the mapped files */
     graph *source;
     model_program task, exact;
     hf_settings settings;
@@ -47,9 +47,9 @@ struct nib_model {
     char output_name[128];
     char output_why[256];
     char max_tokens_why[128];
-    char cannot_embed[300];    /* why texts cannot be embedded, or "" */
+    char cannot_embed[300]; /* why texts cannot be embedded, or "" */
     base_mutex *lock;
-    void *idle;                /* list of task sessions, task/'s own */
+    void *idle; /* list of task sessions, task/'s own */
     void (*free_idle)(struct nib_model *);
 };
 

@@ -15,7 +15,11 @@ static void print_type(const graph_value *v, base_str *out) {
 }
 
 static const char *role_of(const run_roles *r, int i) {
-    return i == r->ids ? "token ids" : i == r->mask ? "1 for tokens, 0 for padding" : i == r->types ? "segment of each token" : i == r->positions ? "positions" : "?";
+    return i == r->ids         ? "token ids"
+           : i == r->mask      ? "1 for tokens, 0 for padding"
+           : i == r->types     ? "segment of each token"
+           : i == r->positions ? "positions"
+                               : "?";
 }
 
 static void weights_of(const graph *g, base_str *out) {
@@ -44,8 +48,9 @@ void model_describe(const nib_model *m, base_str *out) {
     char text[400];
     const graph *g = m->source;
     base_str_printf(out, "model         %s (%s)\n", m->path, m->door);
-    if (m->settings.model_type[0]) base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", m->settings.model_type, m->settings.architecture,
-                                                   (long long)m->settings.layers, (long long)m->settings.hidden);
+    if (m->settings.model_type[0])
+        base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", m->settings.model_type,
+                        m->settings.architecture, (long long)m->settings.layers, (long long)m->settings.hidden);
     if (g->producer[0]) base_str_printf(out, "producer      %s\n", g->producer);
     base_str_printf(out, "graph         %d nodes, opset %d\n", g->node_count, graph_opset_version(g, ""));
     weights_of(g, out);
@@ -73,15 +78,20 @@ void model_describe(const nib_model *m, base_str *out) {
     }
     base_str_printf(out, "embeddings    %lld numbers", (long long)m->dim);
     if (strstr(m->output_why, "already pooled")) base_str_add(out, ", pooled by the graph itself");
-    else base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling), m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
+    else
+        base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling),
+                        m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
     base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
-    base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool), names[m->computes],
-                    m->precision == NIB_PRECISION_AUTO ? "auto: " : "", m->computes == NIB_PRECISION_FILE && !computes_in_f32(g) ? "f32 arithmetic on the file's half-precision weights" : m->precision_why);
+    base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
+                    names[m->computes], m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
+                    m->computes == NIB_PRECISION_FILE && !computes_in_f32(g) ? "f32 arithmetic on the file's half-precision weights"
+                                                                             : m->precision_why);
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
-                    (double)m->device->table->weight_bytes(m->device) / 1e6, (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6,
-                    (double)m->weight_bytes / 1e6);
-    base_str_printf(out, "batches       %s", m->task.notes && strstr(m->task.notes, "batches are packed") ? "packed: no padding is computed\n" : "padded\n");
+                    (double)m->device->table->weight_bytes(m->device) / 1e6,
+                    (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);
+    base_str_printf(out, "batches       %s",
+                    m->task.notes && strstr(m->task.notes, "batches are packed") ? "packed: no padding is computed\n" : "padded\n");
     if (m->task.notes && strstr(m->task.notes, "batches stay padded")) base_str_add(out, m->task.notes);
 }

@@ -41,7 +41,8 @@ static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
         if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
     if (!base_path_is_file(onnx))
-        NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx", path);
+        NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx",
+                 path);
     m->door = base_strndup(heap, "folder with an ONNX file", 24);
     NIB_TRY(load_onnx(m, onnx, err));
 done:
@@ -99,7 +100,13 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     base_str_init(&notes.text, &m->runtime->heap);
     NIB_TRY(graph_clone(m->source, &made.g, err));
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
-    pass_context ctx = {.g = made.g, .runtime = m->runtime, .kernels = &((cpu_device *)m->device)->kernels, .level = 2, .pack = task, .notes = &notes, .err = err};
+    pass_context ctx = {.g = made.g,
+                        .runtime = m->runtime,
+                        .kernels = &((cpu_device *)m->device)->kernels,
+                        .level = 2,
+                        .pack = task,
+                        .notes = &notes,
+                        .err = err};
     NIB_TRY(pass_run_all(&ctx));
     if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
@@ -143,7 +150,9 @@ static void choose_max_tokens(nib_model *m, int64_t wanted) {
 }
 
 static void choose_pooling(nib_model *m, const nib_model_options *o) {
-    m->pooling = o->pooling != NIB_POOLING_MODEL ? o->pooling : m->settings.pooling != NIB_POOLING_MODEL ? m->settings.pooling : NIB_POOLING_MEAN;
+    m->pooling = o->pooling != NIB_POOLING_MODEL            ? o->pooling
+                 : m->settings.pooling != NIB_POOLING_MODEL ? m->settings.pooling
+                                                            : NIB_POOLING_MEAN;
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
     m->batch_tokens = o->batch_tokens;
     m->precision = o->precision;

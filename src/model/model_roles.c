@@ -39,7 +39,8 @@ static void unify_shapes(graph *g, const graph_value *ids) {
 
 static bool is_grid_input(const graph_value *v) {
     nib_dtype t = v->type.dtype;
-    return v->type.rank == 2 && (t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_BOOL || t == NIB_DTYPE_F32 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8);
+    return v->type.rank == 2 && (t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_BOOL || t == NIB_DTYPE_F32 ||
+                                 t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8);
 }
 
 static int find_ids(const graph *g) {
@@ -73,17 +74,21 @@ void model_find_roles(nib_model *m) {
         int64_t least = INT64_MAX, most = 0;
         if (i == r->ids) continue;
         if (!is_grid_input(v)) {
-            snprintf(m->cannot_embed, sizeof m->cannot_embed, "input %.80s is neither ids, mask, types nor positions of shape [batch, seq]", v->name);
+            snprintf(m->cannot_embed, sizeof m->cannot_embed, "input %.80s is neither ids, mask, types nor positions of shape [batch, seq]",
+                     v->name);
             return;
         }
         tables_of(v, 0, &least, &most);
         int *role = NULL;
-        if (most > 0) role = has(v->name, "pos") || (most > 16 && !has(v->name, "type")) ? &r->positions : &r->types; /* a table of 2 segments, or of 512 places */
+        if (most > 0)
+            role = has(v->name, "pos") || (most > 16 && !has(v->name, "type")) ? &r->positions
+                                                                               : &r->types; /* a table of 2 segments, or of 512 places */
         else if (has(v->name, "type") || has(v->name, "segment")) role = &r->types;
         else if (has(v->name, "position")) role = &r->positions;
         else role = &r->mask;
         if (*role >= 0) {
-            snprintf(m->cannot_embed, sizeof m->cannot_embed, "inputs %.80s and %.80s seem to be for the same", g->inputs[*role]->name, v->name);
+            snprintf(m->cannot_embed, sizeof m->cannot_embed, "inputs %.80s and %.80s seem to be for the same", g->inputs[*role]->name,
+                     v->name);
             return;
         }
         *role = i;
@@ -114,7 +119,8 @@ nib_status model_choose_output(nib_model *m, const char *wanted, nib_error *err)
             base_str names;
             base_str_init(&names, &m->runtime->heap);
             for (int i = 0; i < g->n_outputs; i++) base_str_printf(&names, "%s%s", i ? ", " : "", g->outputs[i]->name);
-            nib_status status = base_error_set(err, NIB_NOT_FOUND, "the model has no output %s; it has %s", wanted, names.data ? names.data : "none");
+            nib_status status =
+                base_error_set(err, NIB_NOT_FOUND, "the model has no output %s; it has %s", wanted, names.data ? names.data : "none");
             base_str_free(&names);
             return status;
         }
@@ -156,7 +162,8 @@ nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
     if (v->type.rank == 3 && m->pooling != NIB_POOLING_NONE) {
         graph_value *mask = m->roles.mask >= 0 ? g->inputs[m->roles.mask] : all_ones(g, g->inputs[m->roles.ids]);
         v = mask ? graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask}, 2, "pooled") : NULL;
-        if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK)
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
     if (m->normalize) {
         v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");

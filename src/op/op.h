@@ -89,13 +89,13 @@ nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *ten
 nib_status op_env_get(op_env *env, graph_value *v, const graph_tensor **out, nib_error *err);
 
 /* ---- helpers for family files (op_util.c) */
-const graph_value *op_in(const op_infer *c, int i); /* NULL: left out or absent */
-const graph_type *op_in_type(const op_infer *c, int i); /* a type of unknowns for NULL */
+const graph_value *op_in(const op_infer *c, int i);                                          /* NULL: left out or absent */
+const graph_type *op_in_type(const op_infer *c, int i);                                      /* a type of unknowns for NULL */
 nib_status op_fail(op_infer *c, nib_status code, const char *format, ...) BASE_PRINTF(3, 4); /* with the node's name */
 /* Sets output i; dims NULL: unknown (rank >= 0) dims. Does nothing for an output left out. */
 nib_status op_set(op_infer *c, int i, nib_dtype dtype, int rank, const graph_dim *dims);
 nib_status op_set_like(op_infer *c, int i, nib_dtype dtype, const graph_type *type); /* its rank and dims */
-nib_status op_set_data(op_infer *c, int i, const graph_dim *data, int count);          /* symbolic contents */
+nib_status op_set_data(op_infer *c, int i, const graph_dim *data, int count);        /* symbolic contents */
 /* Symbolic contents of input i: from data, or from a constant integer tensor of at most GRAPH_MAX_DATA elements; false if unknown. */
 bool op_in_data(const op_infer *c, int i, graph_dim *out, int *count);
 /* A constant integer input's elements (GRAPH_MAX_DATA at most); false if not constant. */

@@ -138,7 +138,8 @@ static nib_status infer_unpack(op_infer *c) {
 
 static nib_status want_f32(op_eval *c, int count) {
     for (int i = 0; i < count && i < c->n_in; i++)
-        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
+        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32)
+            return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
     return NIB_OK;
 }
 
@@ -160,8 +161,8 @@ int64_t op_index_at(const graph_tensor *t, int64_t i) {
 }
 
 static bool is_index_type(const graph_tensor *t) {
-    return t->dtype == NIB_DTYPE_I64 || t->dtype == NIB_DTYPE_I32 || t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_BOOL || t->dtype == NIB_DTYPE_U8 ||
-           t->dtype == NIB_DTYPE_I8;
+    return t->dtype == NIB_DTYPE_I64 || t->dtype == NIB_DTYPE_I32 || t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_BOOL ||
+           t->dtype == NIB_DTYPE_U8 || t->dtype == NIB_DTYPE_I8;
 }
 
 static void plain_linear(const op_linear_shape *s, const float *x, const float *w, float *y) {
@@ -199,7 +200,8 @@ static nib_status eval_linear(op_eval *c) {
     const char *weight = graph_attr_string(c->node, "weight", "f32");
     int act = op_activation(c->node);
     for (int i = strcmp(weight, "f32") == 0 ? 0 : 1; i < 4 && i < c->n_in; i++)
-        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
+        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32)
+            return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
     op_linear_shape s = {.M = rows_of(x), .K = last_of(x), .trans = graph_attr_int(c->node, "trans_w", 0) != 0};
     s.N = w->rank == 2 ? w->dims[!s.trans] : 0;
     s.bias = bias ? bias->data : NULL;
@@ -226,7 +228,8 @@ static nib_status eval_norm(op_eval *c) {
     const graph_tensor *x = c->in[0], *gamma = c->in[1], *beta = input(c, 2), *residual = input(c, 3);
     if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
     int64_t M = x->rank ? rows_of(x) : 0, C = last_of(x);
-    if (x->rank < 1 || graph_tensor_elements(gamma) != C || (beta && graph_tensor_elements(beta) != C)) return op_bad(c, NIB_SHAPE, "scale or shift do not fit");
+    if (x->rank < 1 || graph_tensor_elements(gamma) != C || (beta && graph_tensor_elements(beta) != C))
+        return op_bad(c, NIB_SHAPE, "scale or shift do not fit");
     if (residual && graph_tensor_elements(residual) != M * C) return op_bad(c, NIB_SHAPE, "the residual does not fit");
     float *y = give(c, 0, NIB_DTYPE_F32, x->rank, x->dims), *sum = NULL;
     if (!y) return c->status;
@@ -238,8 +241,7 @@ static nib_status eval_norm(op_eval *c) {
     const float *r = residual ? residual->data : NULL;
     if (strcmp(graph_attr_string(c->node, "kind", "layer"), "rms") == 0)
         c->kernels->rms_norm_f32(x->data, C, r, C, gamma->data, eps, M, C, y, C, sum, C);
-    else
-        c->kernels->layer_norm_f32(x->data, C, r, C, gamma->data, beta ? beta->data : NULL, eps, M, C, y, C, sum, C);
+    else c->kernels->layer_norm_f32(x->data, C, r, C, gamma->data, beta ? beta->data : NULL, eps, M, C, y, C, sum, C);
     return NIB_OK;
 }
 
@@ -255,7 +257,8 @@ static nib_status eval_embed(op_eval *c) {
     for (int p = 0; p < pairs; p++) {
         const graph_tensor *ids = c->in[2 * p], *table = c->in[2 * p + 1];
         if (!is_index_type(ids)) return op_bad(c, NIB_TYPE, "ids are %s", nib_dtype_name(ids->dtype));
-        if (table->dtype != NIB_DTYPE_F32 || table->rank != 2 || table->dims[1] != c->in[1]->dims[1]) return op_bad(c, NIB_SHAPE, "the tables do not fit");
+        if (table->dtype != NIB_DTYPE_F32 || table->rank != 2 || table->dims[1] != c->in[1]->dims[1])
+            return op_bad(c, NIB_SHAPE, "the tables do not fit");
         for (int i = 0; i < ids->rank; i++) {
             int64_t *d = &dims[rank - ids->rank + i], s = ids->dims[i];
             if (*d == 1) *d = s;
@@ -282,7 +285,8 @@ static nib_status eval_embed(op_eval *c) {
             int64_t id = op_index_at(ids, at);
             if (id < 0) id += table->dims[0];
             if (id < 0 || id >= table->dims[0])
-                return op_bad(c, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)op_index_at(ids, at), (long long)table->dims[0]);
+                return op_bad(c, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)op_index_at(ids, at),
+                              (long long)table->dims[0]);
             rows[p] = (const float *)table->data + id * C;
         }
         c->kernels->gather_sum_f32(rows, pairs, C, y + r * C);
@@ -306,8 +310,8 @@ typedef struct attention_shape {
 } attention_shape;
 
 /* One query row of one head: softmax(scale q k + bias) v over keys [0, n), keys at k + j * stride. */
-static void attend(const attention_shape *s, const float *q, const float *k, const float *v, int64_t stride, const graph_tensor *bias, int64_t b, int h,
-                   int64_t i, int64_t n, float *y) {
+static void attend(const attention_shape *s, const float *q, const float *k, const float *v, int64_t stride, const graph_tensor *bias,
+                   int64_t b, int h, int64_t i, int64_t n, float *y) {
     double most = -INFINITY, total = 0, acc[OP_HEAD_MAX] = {0};
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t j = 0; j < n; j++) {
@@ -340,19 +344,22 @@ static nib_status eval_attention(op_eval *c) {
     s.left = graph_attr_int(c->node, "window_left", -1);
     s.right = graph_attr_int(c->node, "window_right", -1);
     int want = offsets ? 2 : 3;
-    if (s.heads < 1 || s.kv_heads < 1 || s.heads % s.kv_heads || q->rank != want || k->rank != want || v->rank != want || last_of(q) % s.heads ||
-        last_of(k) != last_of(v) || last_of(k) % s.kv_heads || last_of(k) / s.kv_heads != last_of(q) / s.heads || last_of(q) / s.heads > OP_HEAD_MAX ||
+    if (s.heads < 1 || s.kv_heads < 1 || s.heads % s.kv_heads || q->rank != want || k->rank != want || v->rank != want ||
+        last_of(q) % s.heads || last_of(k) != last_of(v) || last_of(k) % s.kv_heads || last_of(k) / s.kv_heads != last_of(q) / s.heads ||
+        last_of(q) / s.heads > OP_HEAD_MAX ||
         (!offsets && (q->dims[0] != k->dims[0] || v->dims[0] != k->dims[0] || v->dims[1] != k->dims[1])))
         return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
     s.D = last_of(q) / s.heads;
     s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
     if (bias && (bias->rank > 4 || offsets)) return op_bad(c, NIB_SHAPE, "the bias does not fit");
-    if (offsets && (k->dims[0] != q->dims[0] || v->dims[0] != q->dims[0] || !offsets_fit(offsets, q->dims[0]))) return op_bad(c, NIB_SHAPE, "offsets do not fit");
+    if (offsets && (k->dims[0] != q->dims[0] || v->dims[0] != q->dims[0] || !offsets_fit(offsets, q->dims[0])))
+        return op_bad(c, NIB_SHAPE, "offsets do not fit");
     float *y = give(c, 0, NIB_DTYPE_F32, q->rank, q->dims);
     if (!y) return c->status;
     int64_t qw = last_of(q), kw = last_of(k);
     for (int64_t b = 0; b < (qw ? s.B : 0); b++) {
-        int64_t first = offsets ? op_index_at(offsets, b) : b * q->dims[1], rows = offsets ? op_index_at(offsets, b + 1) - first : q->dims[1];
+        int64_t first = offsets ? op_index_at(offsets, b) : b * q->dims[1],
+                rows = offsets ? op_index_at(offsets, b + 1) - first : q->dims[1];
         int64_t kfirst = offsets ? first : b * k->dims[1], n = offsets ? rows : k->dims[1];
         if (bias)
             for (int a = 0; a < bias->rank; a++) {
@@ -388,9 +395,7 @@ void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t s
         ks->row_sum_f32(x, stride, NULL, n, C, y);
         ks->scale_f32(y, (float)(1 / sqrt((double)n)), C, y);
         return;
-    default:
-        ks->row_sum_f32(x, stride, NULL, n, C, y);
-        ks->scale_f32(y, 1.0f / (float)n, C, y);
+    default: ks->row_sum_f32(x, stride, NULL, n, C, y); ks->scale_f32(y, 1.0f / (float)n, C, y);
     }
 }
 
@@ -399,7 +404,8 @@ static nib_status eval_pool(op_eval *c) {
     bool packed = graph_attr_int(c->node, "packed", 0) != 0;
     int mode = op_pooling(c->node);
     if (want_f32(c, 1) != NIB_OK) return NIB_TYPE;
-    if (mode < 0 || x->rank != (packed ? 2 : 3) || !is_index_type(m) || (packed ? m->rank != 1 : m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1]))
+    if (mode < 0 || x->rank != (packed ? 2 : 3) || !is_index_type(m) ||
+        (packed ? m->rank != 1 : m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1]))
         return op_bad(c, NIB_SHAPE, "input and %s do not fit", packed ? "offsets" : "mask");
     if (packed && !offsets_fit(m, x->dims[0])) return op_bad(c, NIB_SHAPE, "offsets do not fit");
     int64_t C = last_of(x), B = packed ? m->dims[0] - 1 : x->dims[0], S = packed || B == 0 ? 0 : x->dims[1];
@@ -431,7 +437,8 @@ static nib_status eval_offsets(op_eval *c) {
 
 static nib_status eval_pack(op_eval *c) {
     const graph_tensor *x = c->in[0], *m = c->in[1];
-    if (x->rank < 2 || m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1] || !is_index_type(m) || x->dtype == NIB_DTYPE_STRING)
+    if (x->rank < 2 || m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1] || !is_index_type(m) ||
+        x->dtype == NIB_DTYPE_STRING)
         return op_bad(c, NIB_SHAPE, "input and mask do not fit");
     int64_t dims[GRAPH_MAX_RANK], rows = m->dims[0] * m->dims[1], n = 0;
     for (int64_t i = 0; i < rows; i++) n += op_index_at(m, i) != 0;
@@ -450,7 +457,8 @@ static nib_status eval_pack(op_eval *c) {
 
 static nib_status eval_unpack(op_eval *c) {
     const graph_tensor *x = c->in[0], *m = c->in[1];
-    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK || m->rank != 2 || !is_index_type(m) || x->dtype == NIB_DTYPE_STRING) return op_bad(c, NIB_SHAPE, "input and mask do not fit");
+    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK || m->rank != 2 || !is_index_type(m) || x->dtype == NIB_DTYPE_STRING)
+        return op_bad(c, NIB_SHAPE, "input and mask do not fit");
     int64_t dims[GRAPH_MAX_RANK], rows = m->dims[0] * m->dims[1], n = 0;
     for (int64_t i = 0; i < rows; i++) n += op_index_at(m, i) != 0;
     if (n != x->dims[0]) return op_bad(c, NIB_SHAPE, "the mask has %lld tokens, the input %lld rows", (long long)n, (long long)x->dims[0]);

@@ -27,7 +27,7 @@ typedef struct op_linear_shape {
     bool trans;
     const float *bias;
 } op_linear_shape;
-nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y);   /* op_nib_quant.c */
+nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y); /* op_nib_quant.c */
 nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y);
 
 /* Pools n rows of one text into y [C]; n = 0 gives zeros. */

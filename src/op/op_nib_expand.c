@@ -24,7 +24,8 @@ typedef struct expansion {
 static nib_status begin(expansion *e, graph *g, graph_node *n, nib_error *err) {
     *e = (expansion){.g = g, .node = n, .before = n->prev, .opset = graph_opset_version(g, ""), .err = err};
     if (e->opset >= MIN_OPSET) return NIB_OK;
-    nib_status status = base_error_set(err, NIB_UNSUPPORTED, "nib.%s cannot be written in opset %d: %d is the first", n->op, e->opset, MIN_OPSET);
+    nib_status status =
+        base_error_set(err, NIB_UNSUPPORTED, "nib.%s cannot be written in opset %d: %d is the first", n->op, e->opset, MIN_OPSET);
     base_error_at_node(err, n->name);
     return status;
 }
@@ -44,8 +45,12 @@ static graph_value *emit(expansion *e, const char *type, int n, graph_value *con
     return v;
 }
 static graph_value *emit1(expansion *e, const char *type, graph_value *a) { return emit(e, type, 1, &a); }
-static graph_value *emit2(expansion *e, const char *type, graph_value *a, graph_value *b) { return emit(e, type, 2, (graph_value *[]){a, b}); }
-static graph_value *emit3(expansion *e, const char *type, graph_value *a, graph_value *b, graph_value *c) { return emit(e, type, 3, (graph_value *[]){a, b, c}); }
+static graph_value *emit2(expansion *e, const char *type, graph_value *a, graph_value *b) {
+    return emit(e, type, 2, (graph_value *[]){a, b});
+}
+static graph_value *emit3(expansion *e, const char *type, graph_value *a, graph_value *b, graph_value *c) {
+    return emit(e, type, 3, (graph_value *[]){a, b, c});
+}
 
 static graph_value *with_int(graph_value *v, const char *name, int64_t value) {
     return v && graph_set_int(v->producer, name, value) == NIB_OK ? v : NULL;
@@ -132,7 +137,8 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
 
 static graph_value *layer_norm(expansion *e, graph_value *x, graph_value *gamma, graph_value *beta, float eps) {
     if (e->opset >= 17) {
-        graph_value *y = with_int(beta ? emit3(e, "LayerNormalization", x, gamma, beta) : emit2(e, "LayerNormalization", x, gamma), "axis", -1);
+        graph_value *y =
+            with_int(beta ? emit3(e, "LayerNormalization", x, gamma, beta) : emit2(e, "LayerNormalization", x, gamma), "axis", -1);
         return y && graph_set_float(y->producer, "epsilon", eps) == NIB_OK ? y : NULL;
     }
     graph_value *d = emit2(e, "Sub", x, reduce(e, "ReduceMean", x, -1, true));
@@ -202,7 +208,8 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     if (why) return refuse(&e, why);
     int64_t heads = graph_attr_int(n, "heads", 1), width = -1;
     float softcap = graph_attr_float(n, "softcap", 0);
-    graph_value *q = split_heads(&e, in(&e, 0), heads, heads_first), *k = split_heads(&e, in(&e, 1), heads, keys_last), *v = split_heads(&e, in(&e, 2), heads, heads_first);
+    graph_value *q = split_heads(&e, in(&e, 0), heads, heads_first), *k = split_heads(&e, in(&e, 1), heads, keys_last),
+                *v = split_heads(&e, in(&e, 2), heads, heads_first);
     graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, graph_attr_float(n, "scale", 1)));
     if (softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, softcap))), number(&e, softcap));
     if (in(&e, 3)) s = emit2(&e, "Add", s, in(&e, 3));
@@ -305,7 +312,8 @@ nib_status op_expand_unpack(graph *g, graph_node *n, nib_error *err) {
     graph_value *shape = with_int(emit2(&e, "Concat", emit1(&e, "Shape", in(&e, 1)), shape_from(&e, in(&e, 0), 1)), "axis", 0);
     graph_value *zeros = value.u.tensor ? emit1(&e, "ConstantOfShape", shape) : NULL;
     if (zeros) {
-        *value.u.tensor = (graph_tensor){.dtype = dtype, .rank = 1, .dims = {1}, .bytes = bytes, .data = base_arena_calloc(g->arena, 16, 1)};
+        *value.u.tensor =
+            (graph_tensor){.dtype = dtype, .rank = 1, .dims = {1}, .bytes = bytes, .data = base_arena_calloc(g->arena, 16, 1)};
         if (!value.u.tensor->data || graph_set_attr(zeros->producer, &value) != NIB_OK) zeros = NULL;
     }
     graph_value *where = transpose(&e, emit1(&e, "NonZero", in(&e, 1)), (int64_t[]){1, 0}, 2); /* [T, 2] */

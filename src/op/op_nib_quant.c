@@ -18,7 +18,8 @@
 
 static nib_status infer_quantize(op_infer *c) {
     const graph_type *x = op_in_type(c, 0);
-    if (x->dtype != NIB_DTYPE_F32 && x->dtype != NIB_DTYPE_UNDEFINED) return op_fail(c, NIB_TYPE, "the input is %s, not f32", nib_dtype_name(x->dtype));
+    if (x->dtype != NIB_DTYPE_F32 && x->dtype != NIB_DTYPE_UNDEFINED)
+        return op_fail(c, NIB_TYPE, "the input is %s, not f32", nib_dtype_name(x->dtype));
     if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
     nib_status status = op_set_like(c, 0, NIB_DTYPE_U8, x);
     graph_type params = *x;

@@ -21,12 +21,12 @@ typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
     const kernels *kernels;
-    int level;           /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
-    bool pack;           /* run pass_pack: the caller wants `task` meaning */
-    size_t fold_limit;   /* bytes that one folded value may have */
-    pass_notes *notes;   /* may be NULL */
+    int level;         /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
+    bool pack;         /* run pass_pack: the caller wants `task` meaning */
+    size_t fold_limit; /* bytes that one folded value may have */
+    pass_notes *notes; /* may be NULL */
     nib_error *err;
-    int changes;         /* rewrites made so far */
+    int changes; /* rewrites made so far */
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
@@ -56,8 +56,9 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */
 nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with);
 /* Adds node domain.op before `before`, with one output, inferred. */
-graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint);
-bool pass_same_shape(const graph_value *a, const graph_value *b); /* provably: same rank, equal dims, all known */
+graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
+                       const char *hint);
+bool pass_same_shape(const graph_value *a, const graph_value *b);                /* provably: same rank, equal dims, all known */
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
 
 #endif

@@ -67,7 +67,8 @@ static nib_status take_activation(pass_context *ctx, graph_value *root) {
     }
     graph_node *l = act ? open_linear(x) : NULL;
     if (!l || op_activation(l) != KERNEL_ACT_NONE || !only_used_within(x, root, 0)) return NIB_OK;
-    if (graph_set_string(l, "activation", op_activation_name(act)) != NIB_OK) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (graph_set_string(l, "activation", op_activation_name(act)) != NIB_OK)
+        return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     return pass_replace(ctx, root, x); /* the pattern's own uses of x are dead now: pass_clean takes them away */
 }
 
@@ -90,7 +91,8 @@ nib_status pass_activation(pass_context *ctx) {
     nib_status status = NIB_OK;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
-        if (n->n_outputs && n->outputs[0] && (n->outputs[0]->uses || n->outputs[0]->is_output)) NIB_TRY(take_activation(ctx, n->outputs[0]));
+        if (n->n_outputs && n->outputs[0] && (n->outputs[0]->uses || n->outputs[0]->is_output))
+            NIB_TRY(take_activation(ctx, n->outputs[0]));
     }
     NIB_TRY(pass_clean(ctx));
     for (graph_node *n = ctx->g->first, *next; n; n = next) {

@@ -62,7 +62,8 @@ static graph_node *softmax_of(graph_value *v) {
 
 static bool is_merge(const graph_node *transpose, graph_value **root) {
     const int64_t *perm;
-    if (!graph_is_op(transpose, "", "Transpose") || graph_attr_ints(transpose, "perm", &perm) != 4 || perm[0] != 0 || perm[1] != 2 || perm[2] != 1 || perm[3] != 3)
+    if (!graph_is_op(transpose, "", "Transpose") || graph_attr_ints(transpose, "perm", &perm) != 4 || perm[0] != 0 || perm[1] != 2 ||
+        perm[2] != 1 || perm[3] != 3)
         return false;
     const graph_value *v = transpose->outputs[0];
     if (v->use_count != 1 || v->is_output || !graph_is_op(v->uses->node, "", "Reshape")) return false;
@@ -112,9 +113,11 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
     const char *why = NULL;
     if (!scores_of(softmax->inputs[0].value, &s)) why = "scores are not scale * Q K^T + bias over split heads";
     else if (!split_of(mm->inputs[1].value, 0, 2, 1, 3, &v)) why = "values are not rows split into heads";
-    else if (mm->outputs[0]->use_count != 1 || mm->outputs[0]->is_output || !is_merge(mm->outputs[0]->uses->node, &root)) why = "heads are not merged back into rows";
+    else if (mm->outputs[0]->use_count != 1 || mm->outputs[0]->is_output || !is_merge(mm->outputs[0]->uses->node, &root))
+        why = "heads are not merged back into rows";
     else if (s.q.count != s.k.count || s.q.count != v.count || s.q.size != s.k.size || s.q.size != v.size) why = "heads differ";
-    else if (!pass_same_shape(root, s.q.rows) || !pass_same_shape(s.k.rows, v.rows) || s.k.rows->type.dims[0] != s.q.rows->type.dims[0]) why = "shapes are not those of the rows";
+    else if (!pass_same_shape(root, s.q.rows) || !pass_same_shape(s.k.rows, v.rows) || s.k.rows->type.dims[0] != s.q.rows->type.dims[0])
+        why = "shapes are not those of the rows";
     if (why) {
         pass_note(ctx, "attention at %s is not fused: %s", name, why);
         return NIB_OK;

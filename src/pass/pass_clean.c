@@ -20,15 +20,18 @@ static bool is_identity_perm(const graph_node *n) {
 
 /* The input that the node's first output equals, or -1. The shape test keeps a broadcast from being lost. */
 static int without_effect(const graph_node *n) {
-    const graph_value *x = n->n_inputs ? n->inputs[0].value : NULL, *y = n->outputs[0], *second = n->n_inputs > 1 ? n->inputs[1].value : NULL;
+    const graph_value *x = n->n_inputs ? n->inputs[0].value : NULL, *y = n->outputs[0],
+                      *second = n->n_inputs > 1 ? n->inputs[1].value : NULL;
     if (!x || strcmp(n->domain, "") != 0) return -1;
     bool same = y && pass_same_shape(x, y) && x->type.dtype == y->type.dtype;
     if (strcmp(n->op, "Identity") == 0) return 0;
-    if (strcmp(n->op, "Dropout") == 0) return (n->n_outputs < 2 || !n->outputs[1] || !n->outputs[1]->uses) && (n->n_inputs < 3 || !n->inputs[2].value) ? 0 : -1;
-    if (!same) return second && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0) && is_scalar(x, strcmp(n->op, "Mul") == 0) && y &&
-                              pass_same_shape(second, y) && second->type.dtype == y->type.dtype
-                          ? 1
-                          : -1;
+    if (strcmp(n->op, "Dropout") == 0)
+        return (n->n_outputs < 2 || !n->outputs[1] || !n->outputs[1]->uses) && (n->n_inputs < 3 || !n->inputs[2].value) ? 0 : -1;
+    if (!same)
+        return second && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0) && is_scalar(x, strcmp(n->op, "Mul") == 0) && y &&
+                       pass_same_shape(second, y) && second->type.dtype == y->type.dtype
+                   ? 1
+                   : -1;
     if (strcmp(n->op, "Cast") == 0 || strcmp(n->op, "Reshape") == 0 || strcmp(n->op, "Expand") == 0 || strcmp(n->op, "Squeeze") == 0 ||
         strcmp(n->op, "Unsqueeze") == 0 || strcmp(n->op, "Flatten") == 0)
         return 0;
@@ -52,7 +55,8 @@ static bool same_attr(const graph_attr *a, const graph_attr *b) {
 }
 
 static bool same_node(const graph_node *a, const graph_node *b) {
-    if (a->op != b->op || a->domain != b->domain || a->n_inputs != b->n_inputs || a->n_outputs != b->n_outputs || a->n_attrs != b->n_attrs) return false;
+    if (a->op != b->op || a->domain != b->domain || a->n_inputs != b->n_inputs || a->n_outputs != b->n_outputs || a->n_attrs != b->n_attrs)
+        return false;
     for (int i = 0; i < a->n_inputs; i++)
         if (a->inputs[i].value != b->inputs[i].value) return false;
     for (int i = 0; i < a->n_attrs; i++) {

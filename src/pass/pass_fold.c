@@ -17,7 +17,9 @@ static bool moves_data(const graph_node *n) {
     return false;
 }
 
-static bool is_random(const graph_node *n) { return strncmp(n->op, "Random", 6) == 0 || strcmp(n->op, "Bernoulli") == 0 || strcmp(n->op, "Multinomial") == 0; }
+static bool is_random(const graph_node *n) {
+    return strncmp(n->op, "Random", 6) == 0 || strcmp(n->op, "Bernoulli") == 0 || strcmp(n->op, "Multinomial") == 0;
+}
 
 static bool all_constant(const graph_node *n) {
     for (int i = 0; i < n->n_attrs; i++)

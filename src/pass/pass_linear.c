@@ -38,7 +38,8 @@ static graph_value *as_vector(graph *g, graph_value *v) {
 static nib_status make_linear(pass_context *ctx, graph_value *root, graph_value *x, graph_value *w, int64_t trans, graph_value *bias) {
     graph_value *in[3] = {x, w, as_vector(ctx->g, bias)};
     graph_value *y = pass_emit(ctx, root->producer, "nib", "Linear", in, bias ? 3 : 2, root->name);
-    if (!y || (bias && !in[2]) || graph_set_int(y->producer, "trans_w", trans) != NIB_OK) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (!y || (bias && !in[2]) || graph_set_int(y->producer, "trans_w", trans) != NIB_OK)
+        return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     nib_status status = op_infer_node(ctx->g, y->producer, ctx->err);
     return status == NIB_OK ? pass_replace(ctx, root, y) : status;
 }
@@ -66,8 +67,11 @@ static nib_status add_bias(pass_context *ctx, graph_node *n) {
     for (int side = 0; side < 2; side++) {
         graph_value *v = n->inputs[side].value, *bias = n->inputs[1 - side].value;
         graph_node *l = v ? v->producer : NULL;
-        if (!graph_is_op(l, "nib", "Linear") || l->n_inputs != 2 || op_activation(l) != KERNEL_ACT_NONE || v->use_count != 1 || v->is_output) continue;
-        if (!is_vector(bias, l->inputs[1].value->constant->dims[!graph_attr_int(l, "trans_w", 0)]) || v->type.rank < bias->constant->rank) continue;
+        if (!graph_is_op(l, "nib", "Linear") || l->n_inputs != 2 || op_activation(l) != KERNEL_ACT_NONE || v->use_count != 1 ||
+            v->is_output)
+            continue;
+        if (!is_vector(bias, l->inputs[1].value->constant->dims[!graph_attr_int(l, "trans_w", 0)]) || v->type.rank < bias->constant->rank)
+            continue;
         return make_linear(ctx, n->outputs[0], l->inputs[0].value, l->inputs[1].value, graph_attr_int(l, "trans_w", 0), bias);
     }
     return NIB_OK;

@@ -22,7 +22,7 @@ static const pass_row simplify[] = {
 };
 
 static const pass_row fuse[] = {
-    {"linear", pass_linear, 2},       {"norm", pass_norm, 2},   {"attention", pass_attention, 2},
+    {"linear", pass_linear, 2},         {"norm", pass_norm, 2},   {"attention", pass_attention, 2},
     {"activation", pass_activation, 2}, {"embed", pass_embed, 2}, {"clean", pass_clean, 2},
 };
 
@@ -32,7 +32,8 @@ static nib_status run(pass_context *ctx, const pass_row *row) {
     nib_status status = row->run(ctx);
 #ifndef NDEBUG
     if (status == NIB_OK) status = graph_verify(ctx->g, ctx->err);
-    if (status == NIB_BAD_MODEL && ctx->err) base_log(ctx->runtime, NIB_LOG_ERROR, "pass %s broke the graph: %s", row->name, ctx->err->message);
+    if (status == NIB_BAD_MODEL && ctx->err)
+        base_log(ctx->runtime, NIB_LOG_ERROR, "pass %s broke the graph: %s", row->name, ctx->err->message);
 #endif
     return status;
 }
@@ -78,7 +79,8 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
     return NIB_OK;
 }
 
-graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint) {
+graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
+                       const char *hint) {
     graph_value *v = graph_emit(ctx->g, before, domain, type, in, n_in, hint);
     if (!v) return NULL;
     v->producer->meaning = op_find(domain, type, graph_opset_version(ctx->g, domain));
@@ -97,7 +99,7 @@ bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) 
     if (v == of) return true;
     if (!v->producer) return false;
     uint8_t *reached = base_calloc(g->heap, (size_t)g->value_limit + 1, 1); /* by value id, in the order of the nodes */
-    if (!reached) return true; /* the answer that changes nothing */
+    if (!reached) return true;                                              /* the answer that changes nothing */
     reached[of->id] = 1;
     for (const graph_node *n = g->first; n && !reached[v->id]; n = n->next) {
         bool reads = false;

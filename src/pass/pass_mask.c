@@ -13,8 +13,8 @@
 
 #define MAX_NODES 512
 #define MAX_SIZES 24
-#define LARGEST 1100        /* tokens of a sample */
-#define BEYOND (1 << 24)    /* constants from here on are "to the end" or "no limit", not sizes */
+#define LARGEST 1100     /* tokens of a sample */
+#define BEYOND (1 << 24) /* constants from here on are "to the end" or "no limit", not sizes */
 
 typedef struct subgraph {
     const graph_node *nodes[MAX_NODES];
@@ -115,18 +115,20 @@ static bool check_bias(const graph_tensor *t, int64_t B, int64_t S, int kind, ch
     if (t->dtype != NIB_DTYPE_F32 || t->rank > 4) return snprintf(why, capacity, "it is not f32 of rank 4"), false;
     for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
     for (int i = 0; i < 4; i++)
-        if (dims[i] != 1 && i != 1 && dims[i] != full[i]) return snprintf(why, capacity, "its shape does not broadcast to the scores"), false;
+        if (dims[i] != 1 && i != 1 && dims[i] != full[i])
+            return snprintf(why, capacity, "its shape does not broadcast to the scores"), false;
     for (int64_t b = 0; b < B; b++)
         for (int64_t h = 0; h < dims[1]; h++)
             for (int64_t i = 0; i < (dims[2] == 1 ? 1 : S); i++) {
                 if (dims[2] != 1 && !sample_mask(kind, b, i, S)) continue; /* a padded query: its row is never read */
                 for (int64_t j = 0; j < S; j++) {
-                    int64_t at = (((dims[0] == 1 ? 0 : b) * dims[1] + h) * dims[2] + (dims[2] == 1 ? 0 : i)) * dims[3] + (dims[3] == 1 ? 0 : j);
+                    int64_t at =
+                        (((dims[0] == 1 ? 0 : b) * dims[1] + h) * dims[2] + (dims[2] == 1 ? 0 : i)) * dims[3] + (dims[3] == 1 ? 0 : j);
                     float x = ((const float *)t->data)[at];
                     bool token = sample_mask(kind, b, j, S) != 0;
                     if (token ? x != 0 : !(x <= -1e4f)) {
-                        snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)S, (long long)i, token ? "unmasked" : "masked",
-                                 (long long)j, (double)x);
+                        snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)S, (long long)i,
+                                 token ? "unmasked" : "masked", (long long)j, (double)x);
                         return false;
                     }
                 }
@@ -134,8 +136,8 @@ static bool check_bias(const graph_tensor *t, int64_t B, int64_t S, int kind, ch
     return true;
 }
 
-static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, char *why,
-                         size_t capacity) {
+static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind,
+                         char *why, size_t capacity) {
     base_arena arena;
     nib_error e;
     const graph_tensor *t;

@@ -8,11 +8,12 @@
 
 static bool is_row_vector(const graph_value *v, const graph_value *x) {
     int64_t c;
-    return v && v->constant && v->constant->dtype == NIB_DTYPE_F32 && x->type.rank > 0 && graph_dim_is_const(x->type.dims[x->type.rank - 1], &c) &&
-           graph_tensor_elements(v->constant) == c && v->constant->rank == 1;
+    return v && v->constant && v->constant->dtype == NIB_DTYPE_F32 && x->type.rank > 0 &&
+           graph_dim_is_const(x->type.dims[x->type.rank - 1], &c) && graph_tensor_elements(v->constant) == c && v->constant->rank == 1;
 }
 
-static nib_status make_norm(pass_context *ctx, graph_value *root, graph_value *x, graph_value *gamma, graph_value *beta, float eps, const char *kind) {
+static nib_status make_norm(pass_context *ctx, graph_value *root, graph_value *x, graph_value *gamma, graph_value *beta, float eps,
+                            const char *kind) {
     nib_status status = NIB_OK;
     graph_value *in[3] = {x, gamma, beta}, *y;
     if (!is_row_vector(gamma, x) || (beta && !is_row_vector(beta, x)) || x->type.dtype != NIB_DTYPE_F32) return NIB_OK;
@@ -60,12 +61,14 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
     double eps;
     for (size_t i = 0; i < BASE_COUNT(long_forms); i++) {
         if (!pass_match_at(long_forms[i], n->outputs[0], &m)) continue;
-        const graph_node *a = pass_matched_node(&m, "a"), *b = pass_matched_node(&m, "b"), *d = pass_matched_node(&m, "d"), *d2 = pass_matched_node(&m, "d2");
+        const graph_node *a = pass_matched_node(&m, "a"), *b = pass_matched_node(&m, "b"), *d = pass_matched_node(&m, "d"),
+                         *d2 = pass_matched_node(&m, "d2");
         bool same = d == d2 || d2->inputs[1].value == d->inputs[1].value;
         if (!same || !reduces_last(a) || !reduces_last(b) || !graph_scalar(pass_matched(&m, "eps"), &eps)) continue;
         const graph_node *square = b->inputs[0].value->producer;
         if (graph_is_op(square, "", "Mul") && square->inputs[0].value != square->inputs[1].value) continue;
-        return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), pass_matched(&m, "beta"), (float)eps, "layer");
+        return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), pass_matched(&m, "beta"), (float)eps,
+                         "layer");
     }
     return NIB_OK;
 }

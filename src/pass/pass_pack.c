@@ -78,7 +78,8 @@ static bool packs(const packing *p, const graph_node *n) {
         if (n->outputs[i]) return false;
     if (graph_is_op(n, "nib", "Embed")) return packs_embed(p, n);
     if (graph_is_op(n, "nib", "Attention"))
-        return is_packed(p, n->inputs[0].value) && is_packed(p, n->inputs[1].value) && is_packed(p, n->inputs[2].value) && n->outputs[0]->type.rank == 3;
+        return is_packed(p, n->inputs[0].value) && is_packed(p, n->inputs[1].value) && is_packed(p, n->inputs[2].value) &&
+               n->outputs[0]->type.rank == 3;
     op_rows rows = op_rows_of(n);
     return (rows == OP_ROWS_ELEMENT || rows == OP_ROWS_LAST) && packs_rows(p, n, rows);
 }
@@ -88,7 +89,8 @@ static bool packs(const packing *p, const graph_node *n) {
 static bool is_candidate(const graph_value *v) {
     nib_dtype t = v->type.dtype;
     return v->type.rank == 2 && v->type.dims[0] && v->type.dims[1] &&
-           (t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_BOOL || t == NIB_DTYPE_F32 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8);
+           (t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_BOOL || t == NIB_DTYPE_F32 || t == NIB_DTYPE_U8 ||
+            t == NIB_DTYPE_I8);
 }
 
 static bool is_mask_of(pass_context *ctx, graph_value *mask, char *why, size_t capacity) {
@@ -100,7 +102,8 @@ static bool is_mask_of(pass_context *ctx, graph_value *mask, char *why, size_t c
         if (bias == proven) continue;
         char detail[200];
         if (!pass_is_key_padding(ctx, bias, mask, detail, sizeof detail))
-            return snprintf(why, capacity, "the bias of attention at %s is not the padding of keys by %s: %s", n->name, mask->name, detail), false;
+            return snprintf(why, capacity, "the bias of attention at %s is not the padding of keys by %s: %s", n->name, mask->name, detail),
+                   false;
         proven = bias;
     }
     return true;
@@ -127,7 +130,8 @@ static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
 
 /* ---- rewriting */
 
-static graph_value *emit(packing *p, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in, const char *hint) {
+static graph_value *emit(packing *p, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
+                         const char *hint) {
     graph_value *v = pass_emit(p->ctx, before, domain, type, in, n_in, hint);
     if (v && op_infer_node(p->g, v->producer, p->ctx->err) != NIB_OK) return NULL;
     return v;
@@ -145,7 +149,9 @@ static graph_value *rows_of(packing *p, graph_node *before, graph_value *v, grap
             if (!graph_dim_is_const(width, &c)) return NULL;
             graph_value *last = graph_const_i64(p->g, "width", &c, 1), *parts[2] = {p->grid, last};
             shape = last ? emit(p, before, "", "Concat", parts, 2, "grid") : NULL;
-            if (!shape || graph_set_int(shape->producer, "axis", 0) != NIB_OK || op_infer_node(p->g, shape->producer, p->ctx->err) != NIB_OK) return NULL;
+            if (!shape || graph_set_int(shape->producer, "axis", 0) != NIB_OK ||
+                op_infer_node(p->g, shape->producer, p->ctx->err) != NIB_OK)
+                return NULL;
         }
         full = emit(p, before, "", "Expand", (graph_value *[]){v, shape}, 2, v->name);
         if (!full) return NULL;
@@ -212,7 +218,8 @@ static graph_value *grid_of(packing *p, graph_value *v) {
 
 static nib_status leave_grid(packing *p, graph_node *n) {
     nib_status status = NIB_OK;
-    if (graph_is_op(n, "nib", "Pool") && is_packed(p, n->inputs[0].value) && n->inputs[1].value == p->mask && !graph_attr_int(n, "packed", 0)) {
+    if (graph_is_op(n, "nib", "Pool") && is_packed(p, n->inputs[0].value) && n->inputs[1].value == p->mask &&
+        !graph_attr_int(n, "packed", 0)) {
         graph_set_input(n, 0, p->as_rows[n->inputs[0].value->id]);
         graph_set_input(n, 1, p->offsets);
         NIB_TRY(graph_set_int(n, "packed", 1));

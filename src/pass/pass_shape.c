@@ -54,7 +54,8 @@ nib_status pass_shape(pass_context *ctx) {
     int n_sources = find_sources(ctx->g, sources, (int)BASE_COUNT(sources));
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         graph_value *v = n->n_outputs == 1 ? n->outputs[0] : NULL;
-        if (!v || !v->uses || !v->data || v->data_count != 1 || v->type.dtype != NIB_DTYPE_I64 || v->type.rank < 0 || v->type.rank > 1) continue;
+        if (!v || !v->uses || !v->data || v->data_count != 1 || v->type.dtype != NIB_DTYPE_I64 || v->type.rank < 0 || v->type.rank > 1)
+            continue;
         source *s = find_source(sources, n_sources, v->data[0]);
         if (!s || is_canonical(n)) continue;
         graph_value *size = size_of(ctx, s, v->type.rank);

@@ -9,7 +9,8 @@
 
 static nib_status make_transpose(pass_context *ctx, graph_value *root, graph_value *x, const int64_t *perm, int rank) {
     graph_value *y = pass_emit(ctx, root->producer, "", "Transpose", &x, 1, root->name);
-    if (!y || graph_set_ints(y->producer, "perm", perm, (size_t)rank) != NIB_OK) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (!y || graph_set_ints(y->producer, "perm", perm, (size_t)rank) != NIB_OK)
+        return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     nib_status status = op_infer_node(ctx->g, y->producer, ctx->err);
     return status == NIB_OK ? pass_replace(ctx, root, y) : status;
 }
@@ -37,8 +38,8 @@ static nib_status unwrap_reshapes(pass_context *ctx, graph_value *root) {
     const graph_type *a = &x->type, *b = &t->inputs[0].value->type, *d = &root->type;
     if (a->rank != 4 || b->rank != 3 || d->rank != 4 || graph_attr_ints(t, "perm", &perm) != 3) return NIB_OK;
     bool last_two = perm[0] == 0 && perm[1] == 2 && perm[2] == 1;
-    bool fits = a->dims[2] && a->dims[3] && a->dims[0] && a->dims[1] && b->dims[1] == a->dims[2] && b->dims[2] == a->dims[3] && d->dims[0] == a->dims[0] &&
-                d->dims[1] == a->dims[1] && d->dims[2] == a->dims[3] && d->dims[3] == a->dims[2];
+    bool fits = a->dims[2] && a->dims[3] && a->dims[0] && a->dims[1] && b->dims[1] == a->dims[2] && b->dims[2] == a->dims[3] &&
+                d->dims[0] == a->dims[0] && d->dims[1] == a->dims[1] && d->dims[2] == a->dims[3] && d->dims[3] == a->dims[2];
     if (!last_two || !fits) return NIB_OK;
     return make_transpose(ctx, root, x, (int64_t[]){0, 1, 3, 2}, 4);
 }

@@ -51,8 +51,8 @@ typedef struct plan_value { /* indexed by graph value id */
 struct plan_step {
     const graph_node *node;
     plan_range range;
-    graph_dim extent;   /* ROWS: how many rows; TEXTS, TEXT_HEADS: how many texts; WHOLE: NULL */
-    int heads;          /* TEXT_HEADS: parts of one text */
+    graph_dim extent; /* ROWS: how many rows; TEXTS, TEXT_HEADS: how many texts; WHOLE: NULL */
+    int heads;        /* TEXT_HEADS: parts of one text */
     struct device *device;
     nib_status (*run)(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
     void *state;        /* the device's, freed with the device */
@@ -68,31 +68,34 @@ typedef struct plan_stage {
 
 struct plan {
     nib_runtime *runtime;
-    const graph *g;         /* borrowed: the model keeps it as long as the plan */
+    const graph *g; /* borrowed: the model keeps it as long as the plan */
     base_arena arena;
-    plan_value *values;     /* [g->value_limit] */
-    plan_step *steps; int n_steps;
-    plan_stage *stages; int n_stages;
-    graph_dim rows;         /* the main row count; NULL if no value is ROWS */
-    size_t rows_bytes;      /* memory of all ROWS values per row */
-    size_t block_bytes;     /* memory of all BLOCK values per row of a block, largest chain */
+    plan_value *values; /* [g->value_limit] */
+    plan_step *steps;
+    int n_steps;
+    plan_stage *stages;
+    int n_stages;
+    graph_dim rows;     /* the main row count; NULL if no value is ROWS */
+    size_t rows_bytes;  /* memory of all ROWS values per row */
+    size_t block_bytes; /* memory of all BLOCK values per row of a block, largest chain */
     int block_rows;
-    int *sized; int n_sized;     /* value ids */
-    size_t scratch;         /* largest step's */
+    int *sized;
+    int n_sized;    /* value ids */
+    size_t scratch; /* largest step's */
     int n_symbols;
-    int tokens_symbol;      /* of T in a packed plan; -1: none */
-    const char *notes;      /* what passes and devices had to say */
+    int tokens_symbol; /* of T in a packed plan; -1: none */
+    const char *notes; /* what passes and devices had to say */
 };
 
 typedef struct plan_options {
-    size_t l2_bytes;    /* cache a block should fit; 0: the machine's */
-    bool keep_weights;  /* do not release mapped pages of weights once packed */
+    size_t l2_bytes;   /* cache a block should fit; 0: the machine's */
+    bool keep_weights; /* do not release mapped pages of weights once packed */
 } plan_options;
 
 /* Builds a plan for g, whose nodes are resolved and inferred. Devices are an order of preference: each node goes to the first that
  * claims it. The plan borrows g and devices. */
-nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options, plan **out,
-                      nib_error *err);
+nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options,
+                      plan **out, nib_error *err);
 void plan_free(plan *p); /* NULL is accepted */
 
 /* ---- memory (plan_memory.c): places n items with lifetimes so that no two alive at once overlap. */
@@ -112,8 +115,8 @@ typedef struct plan_slot {
 
 struct plan_group {
     const plan *p;
-    int64_t *symbols;    /* [n_symbols] */
-    plan_slot *slots;    /* [g->value_limit] */
+    int64_t *symbols;       /* [n_symbols] */
+    plan_slot *slots;       /* [g->value_limit] */
     const int64_t *offsets; /* [texts + 1] of a packed group; NULL otherwise */
     /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
     void *(*grow)(plan_group *group, int id, size_t bytes);
@@ -121,9 +124,9 @@ struct plan_group {
 
 struct plan_lane {
     plan_group *group;
-    char *block;         /* plan->block_bytes x block_rows */
-    int64_t block_first; /* row that the block begins with */
-    char *scratch;       /* plan->scratch bytes, 64-aligned */
+    char *block;                                   /* plan->block_bytes x block_rows */
+    int64_t block_first;                           /* row that the block begins with */
+    char *scratch;                                 /* plan->scratch bytes, 64-aligned */
     void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
     const kernels *kernels;
     nib_error *err;

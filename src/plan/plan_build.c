@@ -43,14 +43,15 @@ static nib_status compile_steps(builder *b) {
         nodes[n] = node;
         on[n] = choose(b, node);
         if (!on[n]) {
-            status = base_error_set(b->err, NIB_UNSUPPORTED, "no device runs operator %s%s%s (opset %d)", node->domain, node->domain[0] ? "." : "", node->op,
-                                    graph_opset_version(b->g, node->domain));
+            status = base_error_set(b->err, NIB_UNSUPPORTED, "no device runs operator %s%s%s (opset %d)", node->domain,
+                                    node->domain[0] ? "." : "", node->op, graph_opset_version(b->g, node->domain));
             base_error_at_node(b->err, node->name);
             return status;
         }
     }
     for (int i = 0, end; i < total; i = end) {
-        for (end = i + 1; end < total && on[end] == on[i]; end++) {}
+        for (end = i + 1; end < total && on[end] == on[i]; end++) {
+        }
         for (int k = i; k < end; k++) {
             p->steps[k].node = nodes[k];
             p->steps[k].device = on[k];
@@ -96,12 +97,14 @@ static int stage_of(const plan *p, int step) {
 
 static void find_lifetimes(plan *p) {
     const graph *g = p->g;
-    for (int i = 0; i < g->n_constants; i++) p->values[g->constants[i]->id] = (plan_value){.v = g->constants[i], .storage = PLAN_CONSTANT, .first = -1};
+    for (int i = 0; i < g->n_constants; i++)
+        p->values[g->constants[i]->id] = (plan_value){.v = g->constants[i], .storage = PLAN_CONSTANT, .first = -1};
     for (int i = 0; i < g->n_inputs; i++) p->values[g->inputs[i]->id] = (plan_value){.v = g->inputs[i], .storage = PLAN_INPUT, .first = -1};
     for (int i = 0; i < p->n_steps; i++) {
         const graph_node *n = p->steps[i].node;
         for (int k = 0; k < n->n_outputs; k++)
-            if (n->outputs[k]) p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
+            if (n->outputs[k])
+                p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
         for (int k = 0; k < n->n_inputs; k++)
             if (n->inputs[k].value) p->values[n->inputs[k].value->id].last = i;
     }
@@ -244,8 +247,8 @@ static nib_status align_constants(plan *p) {
     return NIB_OK;
 }
 
-nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options, plan **out,
-                      nib_error *err) {
+nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options,
+                      plan **out, nib_error *err) {
     nib_status status = NIB_OK;
     plan *p = base_calloc(&runtime->heap, 1, sizeof *p);
     *out = NULL;
@@ -292,13 +295,15 @@ int64_t plan_extent(const plan_step *step, const plan_group *group) {
 
 void plan_explain(const plan *p, base_str *out) {
     static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts"};
-    base_str_printf(out, "%d steps in %d stages; chains are walked in blocks of %d rows; a token takes %zu bytes between steps and %zu inside a block\n",
-                    p->n_steps, p->n_stages, p->block_rows, p->rows_bytes, p->block_bytes);
+    base_str_printf(
+        out,
+        "%d steps in %d stages; chains are walked in blocks of %d rows; a token takes %zu bytes between steps and %zu inside a block\n",
+        p->n_steps, p->n_stages, p->block_rows, p->rows_bytes, p->block_bytes);
     for (int i = 0; i < p->n_stages; i++)
         for (int k = 0; k < p->stages[i].count; k++) {
             const plan_step *s = &p->steps[p->stages[i].first + k];
-            base_str_printf(out, "%3d %s %-10s %-13s %s", p->stages[i].first + k, p->stages[i].chain ? (k ? "|" : "+") : " ", s->node->op, ranges[s->range],
-                            s->kernel);
+            base_str_printf(out, "%3d %s %-10s %-13s %s", p->stages[i].first + k, p->stages[i].chain ? (k ? "|" : "+") : " ", s->node->op,
+                            ranges[s->range], s->kernel);
             if (s->why && *s->why) base_str_printf(out, "  (%s)", s->why);
             base_str_printf(out, "  %s\n", s->node->outputs[0] ? s->node->outputs[0]->name : "");
         }

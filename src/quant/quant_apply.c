@@ -69,7 +69,8 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
         NIB_TRY(rewrite(ctx, n, q8, best && best->input == KERNEL_INPUT_BF16));
         done++;
     }
-    pass_note(ctx, "%d Linear layers compute in %s", done, q8 ? "q8: u8 rows with a scale and zero point each, s8 weights with a scale a column" : "bf16");
+    pass_note(ctx, "%d Linear layers compute in %s", done,
+              q8 ? "q8: u8 rows with a scale and zero point each, s8 weights with a scale a column" : "bf16");
 fail:
     return status;
 }

@@ -35,8 +35,8 @@ typedef struct run_batch {
 
 /* Runs all texts; row i of `out` [n, width] gets the i-th text's row of graph output `output` ([B, width] of f32).
  * `group_tokens`: how many tokens a group should have; 0: chosen from the cache. */
-nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out, int64_t width,
-                     nib_error *err);
+nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out,
+                     int64_t width, nib_error *err);
 
 /* inputs[i] belongs to g->inputs[i]; all must be there. Afterwards run_output gives graph output i: its data is the session's, valid
  * until the next run. */

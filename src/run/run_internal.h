@@ -16,15 +16,15 @@ typedef struct run_worker {
     plan_group group; /* first, so that a group's callback finds its worker */
     plan_lane lane;
     base_heap *heap;
-    run_buffer arena;    /* ROWS, then SIZED values */
+    run_buffer arena; /* ROWS, then SIZED values */
     run_buffer block, scratch;
     run_buffer spare[8]; /* eval's scratch of one step */
     int spares;
-    run_buffer *grown;   /* [value_limit] */
+    run_buffer *grown;    /* [value_limit] */
     run_buffer inputs[4]; /* ids, mask, types, positions of a text group */
-    int64_t *laid_out;   /* [n_symbols] the sizes the memory is laid out for */
+    int64_t *laid_out;    /* [n_symbols] the sizes the memory is laid out for */
     bool is_laid_out;
-    plan_item *items;    /* [n_sized] */
+    plan_item *items; /* [n_sized] */
     bool ready;
 } run_worker;
 

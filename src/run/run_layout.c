@@ -51,7 +51,8 @@ nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
     if (!w->grown) w->grown = base_calloc(s->heap, values, sizeof *w->grown);
     if (!w->items) w->items = base_calloc(s->heap, (size_t)p->n_sized + 1, sizeof *w->items);
     bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->items;
-    ok = ok && run_buffer_grow(s->heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) && run_buffer_grow(s->heap, &w->scratch, p->scratch + 64);
+    ok = ok && run_buffer_grow(s->heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) &&
+         run_buffer_grow(s->heap, &w->scratch, p->scratch + 64);
     if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
     w->lane.block = w->block.data;
     w->lane.scratch = w->scratch.data;
@@ -75,14 +76,17 @@ nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_err
     const graph_type *type = &v->type;
     int64_t count = graph_tensor_elements(t), c;
     if (t->dtype != type->dtype && type->dtype != NIB_DTYPE_UNDEFINED)
-        return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype), nib_dtype_name(type->dtype));
-    if (type->rank >= 0 && t->rank != type->rank) return base_error_set(err, NIB_SHAPE, "input %s has rank %d, the model wants %d", v->name, t->rank, type->rank);
+        return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype),
+                              nib_dtype_name(type->dtype));
+    if (type->rank >= 0 && t->rank != type->rank)
+        return base_error_set(err, NIB_SHAPE, "input %s has rank %d, the model wants %d", v->name, t->rank, type->rank);
     if (count < 0 || graph_type_bytes(t->dtype, (size_t)count) > t->bytes)
         return base_error_set(err, NIB_SHAPE, "input %s: its %zu bytes are fewer than its shape needs", v->name, t->bytes);
     for (int k = 0; k < type->rank; k++) {
         int symbol = graph_symbol_index(type->dims[k]);
         if (graph_dim_is_const(type->dims[k], &c) && c != t->dims[k])
-            return base_error_set(err, NIB_SHAPE, "input %s: axis %d is %lld, the model wants %lld", v->name, k, (long long)t->dims[k], (long long)c);
+            return base_error_set(err, NIB_SHAPE, "input %s: axis %d is %lld, the model wants %lld", v->name, k, (long long)t->dims[k],
+                                  (long long)c);
         if (symbol < 0) continue;
         int64_t *bound = &w->group.symbols[symbol];
         if (*bound != GRAPH_UNBOUND && *bound != t->dims[k])
@@ -125,7 +129,8 @@ nib_status run_layout(run_worker *w, nib_error *err) {
     }
     total = plan_memory_place(w->items, n);
     if (total == SIZE_MAX || !base_add_size(total, rows_bytes, &total)) return base_error_set(err, NIB_LIMIT, "the batch is too large");
-    if (!run_buffer_grow(w->heap, &w->arena, total + 64)) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory: this batch needs %zu bytes", total);
+    if (!run_buffer_grow(w->heap, &w->arena, total + 64))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory: this batch needs %zu bytes", total);
     for (int i = 0; i < p->n_sized; i++) w->group.slots[p->sized[i]].t.data = (char *)w->arena.data + rows_bytes + w->items[i].offset;
     for (int id = 0; id < p->g->value_limit; id++) {
         const plan_value *pv = &p->values[id];

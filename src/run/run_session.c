@@ -100,7 +100,8 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
     const graph_value *v = w->group.p->g->inputs[index];
     size_t width = (size_t)nib_dtype_bits(v->type.dtype) / 8;
     nib_tensor t = {.dtype = v->type.dtype, .rank = 2, .dims = {B, S}, .bytes = (size_t)B * (size_t)S * width};
-    if (!run_buffer_grow(w->heap, &w->inputs[kind], t.bytes + 64)) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the ids of a batch");
+    if (!run_buffer_grow(w->heap, &w->inputs[kind], t.bytes + 64))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the ids of a batch");
     t.data = w->inputs[kind].data;
     memset(t.data, 0, t.bytes);
     for (size_t i = span->begin; i < span->end; i++) {
@@ -108,7 +109,10 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
         int64_t n = length_of(r->batch, text);
         char *row = (char *)t.data + (i - span->begin) * (size_t)S * width;
         for (int64_t j = 0; j < n; j++) {
-            int32_t x = kind == 0 ? r->batch->ids[text][j] : kind == 1 ? 1 : kind == 2 ? (r->batch->types ? r->batch->types[text][j] : 0) : (int32_t)j;
+            int32_t x = kind == 0   ? r->batch->ids[text][j]
+                        : kind == 1 ? 1
+                        : kind == 2 ? (r->batch->types ? r->batch->types[text][j] : 0)
+                                    : (int32_t)j;
             int64_t wide = x;
             float real = (float)x;
             if (v->type.dtype == NIB_DTYPE_I64) memcpy(row + (size_t)j * 8, &wide, 8);
@@ -144,7 +148,8 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     if (y->rank != 2 || y->dtype != NIB_DTYPE_F32 || y->dims[0] != B || y->dims[1] != r->width)
         NIB_FAIL(err, NIB_SHAPE, "output %s is not [%lld, %lld] of f32", p->g->outputs[r->output]->name, (long long)B, (long long)r->width);
     for (size_t i = span->begin; i < span->end; i++)
-        memcpy(r->out + r->s->order[i] * (size_t)r->width, (const float *)y->data + (i - span->begin) * (size_t)r->width, (size_t)r->width * sizeof(float));
+        memcpy(r->out + r->s->order[i] * (size_t)r->width, (const float *)y->data + (i - span->begin) * (size_t)r->width,
+               (size_t)r->width * sizeof(float));
 fail:
     return status;
 }
@@ -221,8 +226,8 @@ static size_t cut_groups(const text_run *r, int64_t target, int threads) {
     return count;
 }
 
-nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out, int64_t width,
-                     nib_error *err) {
+nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out,
+                     int64_t width, nib_error *err) {
     nib_status status = NIB_OK;
     if (batch->n == 0) return NIB_OK;
     if (!base_grow(s->heap, (void **)&s->order, &s->order_cap, batch->n, sizeof *s->order) ||

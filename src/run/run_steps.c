@@ -51,11 +51,10 @@ fail:
 typedef struct team_run {
     run_session *s;
     run_worker *w;
-    _Atomic int status; /* the first failure */
+    _Atomic int status;          /* the first failure */
     nib_error errors[TEAM_MOST]; /* by member */
     _Atomic int failed_member;
 } team_run;
-
 
 static void team_fail(team_run *t, int member, nib_status status) {
     int none = NIB_OK;

@@ -140,8 +140,10 @@ static nib_status run_window(window *w, float *out, nib_error *err) {
     nib_model *m = w->m;
     embedder *e = w->e;
     base_heap *heap = &m->runtime->heap;
-    if (!base_grow(heap, (void **)&e->places, &e->places_cap, w->n, sizeof *e->places) || !base_grow(heap, (void **)&e->ids, &e->ids_cap, w->n, sizeof *e->ids) ||
-        !base_grow(heap, (void **)&e->types, &e->types_cap, w->n, sizeof *e->types) || !base_grow(heap, (void **)&e->lengths, &e->lengths_cap, w->n, sizeof *e->lengths))
+    if (!base_grow(heap, (void **)&e->places, &e->places_cap, w->n, sizeof *e->places) ||
+        !base_grow(heap, (void **)&e->ids, &e->ids_cap, w->n, sizeof *e->ids) ||
+        !base_grow(heap, (void **)&e->types, &e->types_cap, w->n, sizeof *e->types) ||
+        !base_grow(heap, (void **)&e->lengths, &e->lengths_cap, w->n, sizeof *e->lengths))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a batch of %zu texts", w->n);
     for (int i = 0; i < e->threads; i++) e->stores[i].count = 0;
     base_pool_run(m->runtime->pool, (w->n + CHUNK - 1) / CHUNK, tokenize_chunk, w);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_PIECES 4096
+#define MOST_PIECES 1024
 
 /* The ids of a special token of the template: ids[0..*count). */
 static nib_status special_ids(yyjson_val *specials, const char *name, yyjson_val **ids, nib_error *err) {
@@ -17,14 +17,14 @@ static nib_status special_ids(yyjson_val *specials, const char *name, yyjson_val
     return NIB_OK;
 }
 
-static nib_status add_piece(text_tokenizer *t, text_template *out, size_t cap, int32_t id, int32_t type_id, nib_error *err) {
-    if (out->count == cap) return base_error_set(err, NIB_LIMIT, "post_processor: a template of more than %zu tokens", cap);
+static nib_status add_piece(text_template *out, int32_t id, int32_t type_id, nib_error *err) {
+    if (out->count == MOST_PIECES) return base_error_set(err, NIB_LIMIT, "post_processor: a template of more than %d tokens", MOST_PIECES);
     out->pieces[out->count++] = (text_piece){id, type_id};
     out->specials += id >= 0;
     return NIB_OK;
 }
 
-static nib_status add_item(text_tokenizer *t, text_template *out, size_t cap, yyjson_val *item, yyjson_val *specials, const char *where,
+static nib_status add_item(text_tokenizer *t, text_template *out, yyjson_val *item, yyjson_val *specials, const char *where,
                            nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_val *special = yyjson_obj_get(item, "SpecialToken"), *sequence = yyjson_obj_get(item, "Sequence"), *ids = NULL, *one;
@@ -35,13 +35,13 @@ static nib_status add_item(text_tokenizer *t, text_template *out, size_t cap, yy
     if (sequence) {
         bool second = text_json_is(name, "B");
         if (!second && !text_json_is(name, "A")) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: Sequence \"%s\"", where, yyjson_get_str(name));
-        NIB_TRY(add_piece(t, out, cap, second ? -2 : -1, (int32_t)type_id, err));
+        NIB_TRY(add_piece(out, second ? -2 : -1, (int32_t)type_id, err));
     } else {
         NIB_TRY(special_ids(specials, yyjson_get_str(name), &ids, err));
         yyjson_arr_foreach(ids, i, count, one) {
             int32_t id;
             NIB_TRY(text_json_id(one, "post_processor.special_tokens", t->ids, &id, err));
-            NIB_TRY(add_piece(t, out, cap, id, (int32_t)type_id, err));
+            NIB_TRY(add_piece(out, id, (int32_t)type_id, err));
         }
     }
 fail:
@@ -51,16 +51,19 @@ fail:
 static nib_status read_template(text_tokenizer *t, yyjson_val *list, yyjson_val *specials, bool pair, text_template *out, nib_error *err) {
     nib_status status = NIB_OK;
     const char *where = pair ? "post_processor.pair" : "post_processor.single";
+    text_piece pieces[MOST_PIECES];
+    text_template read = {.pieces = pieces};
     size_t i, count, seen[2] = {0, 0};
     yyjson_val *item;
     if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: not an array", where);
-    out->pieces = base_arena_calloc(&t->arena, MOST_PIECES, sizeof *out->pieces);
-    if (!out->pieces) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
-    yyjson_arr_foreach(list, i, count, item) NIB_TRY(add_item(t, out, MOST_PIECES, item, specials, where, err));
-    for (i = 0; i < out->count; i++)
-        if (out->pieces[i].id < 0) seen[-1 - out->pieces[i].id]++;
+    yyjson_arr_foreach(list, i, count, item) NIB_TRY(add_item(t, &read, item, specials, where, err));
+    for (i = 0; i < read.count; i++)
+        if (pieces[i].id < 0) seen[-1 - pieces[i].id]++;
     if (seen[0] != 1 || seen[1] != (pair ? 1 : 0))
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: each text must stand there once", where);
+    *out = (text_template){base_arena_alloc(&t->arena, read.count * sizeof *pieces), read.count, read.specials};
+    if (!out->pieces) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
+    memcpy(out->pieces, pieces, read.count * sizeof *pieces);
 fail:
     return status;
 }

@@ -9,7 +9,7 @@
 
 #define FREE_LABEL 256u
 #define OPEN_BLOCKS 16u
-#define TRIES 64
+#define TRIES 32
 #define MAX_UNITS (1u << 23)
 
 typedef struct range {

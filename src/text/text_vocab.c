@@ -20,6 +20,19 @@ static nib_status add_entry(text_tokenizer *t, const char *bytes, size_t length,
     return NIB_OK;
 }
 
+/* The largest id + 1 that any value below `most` names; what is no id is found when it is read. */
+static size_t count_ids(yyjson_val *vocab, yyjson_val *added, size_t most) {
+    size_t ids = 0, i, n;
+    yyjson_val *key, *v;
+    yyjson_obj_foreach(vocab, i, n, key, v)
+        if (yyjson_is_uint(v) && yyjson_get_uint(v) < most && yyjson_get_uint(v) >= ids) ids = (size_t)yyjson_get_uint(v) + 1;
+    yyjson_arr_foreach(added, i, n, v) {
+        yyjson_val *id = yyjson_obj_get(v, "id");
+        if (yyjson_is_uint(id) && yyjson_get_uint(id) < most && yyjson_get_uint(id) >= ids) ids = (size_t)yyjson_get_uint(id) + 1;
+    }
+    return ids;
+}
+
 /* Added tokens that the vocabulary does not have become entries too. */
 static nib_status add_more(text_tokenizer *t, yyjson_val *added, size_t most, nib_error *err) {
     nib_status status = NIB_OK;
@@ -55,7 +68,7 @@ nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, yyjson_val *add
     if (added && !yyjson_is_null(added) && !yyjson_is_arr(added)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "added_tokens: not an array");
     size_t most = id_limit(yyjson_obj_size(vocab) + yyjson_arr_size(added));
     keys = base_calloc(t->heap, yyjson_obj_size(vocab) + 1, sizeof *keys);
-    t->entries = base_arena_calloc(&t->arena, most, sizeof *t->entries);
+    t->entries = base_arena_calloc(&t->arena, count_ids(vocab, added, most) + 1, sizeof *t->entries);
     if (!keys || !t->entries) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vocabulary");
     yyjson_obj_iter_init(vocab, &iter);
     while ((name = yyjson_obj_iter_next(&iter)) != NULL) {

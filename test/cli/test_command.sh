@@ -63,6 +63,14 @@ PY
 "$nib" embed --model "$model" --threads 1 --input "$root/test/data/embed/texts.txt" --output one.npy || failed=1
 "$nib" embed --model "$model" --threads 2 --input - --output two.npy <"$root/test/data/embed/texts.txt" || failed=1
 check cmp one.npy two.npy
+# the same bits on every instruction set with fused multiply-add
+head -n 40 "$root/test/data/embed/texts.txt" >some.txt
+"$nib" embed --model "$model" --input some.txt --output best.npy || failed=1
+for isa in $(python3 "$root/tools/isas.py" "$nib"); do
+    [ "$isa" = generic ] && continue
+    NIB_CPU=$isa "$nib" embed --model "$model" --input some.txt --output "$isa.npy" || failed=1
+    check cmp best.npy "$isa.npy"
+done
 check [ "$(stat -c %s one.npy)" -eq $((128 + 200 * 384 * 4)) ]
 printf 'first\nsecond, without a newline' | "$nib" embed --model "$model" --input - --output lines.jsonl || failed=1
 check [ "$(wc -l <lines.jsonl)" -eq 2 ]

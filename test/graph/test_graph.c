@@ -6,9 +6,10 @@
 #include "onnx/onnx_test.h"
 
 #define HEAD "<ir_version: 8, opset_import: [\"\" : 17]> "
-#define TEXT                                                                                                                              \
-    HEAD "g (float[b,s] x, bool c) => (float[b,s] y, float[b,s] n) <float[1] k = {2}> { n = Neg (x) m = Mul (n, n) p = Add (m, k)"           \
-         " y = If (c) <then_branch = t () => (float[b,s] ty) { ty = Add (p, m) }, else_branch = e () => (float[b,s] ey) { ey = Abs (n) }> }"
+#define TEXT                                                                                                                               \
+    HEAD "g (float[b,s] x, bool c) => (float[b,s] y, float[b,s] n) <float[1] k = {2}> { n = Neg (x) m = Mul (n, n) p = Add (m, k)"         \
+         " y = If (c) <then_branch = t () => (float[b,s] ty) { ty = Add (p, m) }, else_branch = e () => (float[b,s] ey) { ey = Abs (n) "   \
+         "}> }"
 
 static graph *parse(void **state, const char *text) {
     graph *g;
@@ -201,13 +202,24 @@ static void every_broken_rule_is_seen(void **state) {
         void (*harm)(graph *);
         const char *says;
     } rules[] = {
-        {out_of_order, "before it is defined"}, {two_producers, "two producers"},        {written_input, "is written"},
-        {lost_use, "not counted"},                     {wrong_index, "does not know its node"}, {wrong_node, "does not know its node"},
-        {wrong_owner, "another graph"},         {wrong_count, "node count"},             {doubled_input, "listed twice"},
-        {empty_constant, "no data"},            {undefined_output, "never defined"},     {undefined_input, "before it is defined"},
-        {wrong_value_id, "id"},                 {wrong_node_id, "id"},                   {wrong_name, "by its name"},
+        {out_of_order, "before it is defined"},
+        {two_producers, "two producers"},
+        {written_input, "is written"},
+        {lost_use, "not counted"},
+        {wrong_index, "does not know its node"},
+        {wrong_node, "does not know its node"},
+        {wrong_owner, "another graph"},
+        {wrong_count, "node count"},
+        {doubled_input, "listed twice"},
+        {empty_constant, "no data"},
+        {undefined_output, "never defined"},
+        {undefined_input, "before it is defined"},
+        {wrong_value_id, "id"},
+        {wrong_node_id, "id"},
+        {wrong_name, "by its name"},
         {wrong_use_count, "not counted"},
-        {broken_branch, "before it is defined"}, {sibling_branch, "before it is defined"},
+        {broken_branch, "before it is defined"},
+        {sibling_branch, "before it is defined"},
     };
     for (size_t i = 0; i < BASE_COUNT(rules); i++) {
         graph *g = parse(state, TEXT);
@@ -222,14 +234,10 @@ static void every_broken_rule_is_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(use_lists_are_kept),
-        cmocka_unit_test(replacing_reaches_subgraphs_and_outputs),
-        cmocka_unit_test(names_are_unique),
-        cmocka_unit_test(attributes),
-        cmocka_unit_test(constants_and_scalars),
-        cmocka_unit_test(copies_print_the_same),
-        cmocka_unit_test(nesting_is_limited),
-        cmocka_unit_test(every_broken_rule_is_seen),
+        cmocka_unit_test(use_lists_are_kept),    cmocka_unit_test(replacing_reaches_subgraphs_and_outputs),
+        cmocka_unit_test(names_are_unique),      cmocka_unit_test(attributes),
+        cmocka_unit_test(constants_and_scalars), cmocka_unit_test(copies_print_the_same),
+        cmocka_unit_test(nesting_is_limited),    cmocka_unit_test(every_broken_rule_is_seen),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, test_runtime_teardown);
 }

@@ -164,7 +164,8 @@ static void random_expressions_evaluate(void **state) {
             }
             if (!dims[i]) dims[i] = k(c), values[i] = c; /* too large to keep: unknown is allowed, wrong is not */
             else known++;
-            if (!graph_dim_eval(dims[i], bound, 64, &got) || got != values[i]) fail_msg("round %d: %lld, not %lld", round, (long long)got, (long long)values[i]);
+            if (!graph_dim_eval(dims[i], bound, 64, &got) || got != values[i])
+                fail_msg("round %d: %lld, not %lld", round, (long long)got, (long long)values[i]);
         }
         base_arena other;
         base_arena_init(&other, &heap);
@@ -200,10 +201,14 @@ static void nesting_costs_little(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_sizes_are_equal_pointers), cmocka_unit_test(division_is_exact_where_it_can_be),
-        cmocka_unit_test(extremes),                       cmocka_unit_test(broadcasting),
-        cmocka_unit_test(overflow_is_unknown),            cmocka_unit_test(kinds_and_names),
-        cmocka_unit_test(random_expressions_evaluate),    cmocka_unit_test(nesting_costs_little),
+        cmocka_unit_test(equal_sizes_are_equal_pointers),
+        cmocka_unit_test(division_is_exact_where_it_can_be),
+        cmocka_unit_test(extremes),
+        cmocka_unit_test(broadcasting),
+        cmocka_unit_test(overflow_is_unknown),
+        cmocka_unit_test(kinds_and_names),
+        cmocka_unit_test(random_expressions_evaluate),
+        cmocka_unit_test(nesting_costs_little),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -57,7 +57,8 @@ static double masked_difference(const nib_tensor *got, const nib_tensor *want, c
 
 static void check_session(nib_session *s, const one_model *m, const char *batch) {
     nib_error e;
-    nib_tensor ids = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batch, "input_ids"), mask = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batch, "attention_mask");
+    nib_tensor ids = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batch, "input_ids"),
+               mask = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batch, "attention_mask");
     nib_tensor types = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batch, "token_type_ids");
     assert_int_equal(nib_session_set_input(s, "input_ids", &ids, &e), NIB_OK);
     assert_int_equal(nib_session_set_input(s, "attention_mask", &mask, &e), NIB_OK);
@@ -122,11 +123,13 @@ static void pooled_output_agrees(void **state) {
 static size_t read_texts(int32_t ids[TEXTS][80], int32_t types[TEXTS][80], int64_t *lengths, float want[TEXTS][64], bool with_types) {
     size_t n = 0;
     for (size_t b = 0; b < BASE_COUNT(batches); b++) {
-        nib_tensor t = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batches[b], "input_ids"), mask = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batches[b], "attention_mask");
+        nib_tensor t = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batches[b], "input_ids"),
+                   mask = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batches[b], "attention_mask");
         nib_tensor ty = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batches[b], "token_type_ids");
         nib_tensor hidden = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%slast_hidden_state.npy", batches[b], with_types ? "" : "no_types.");
         int64_t S = t.dims[1];
-        for (int64_t r = 0; r < t.dims[0] && n < TEXTS && strcmp(batches[b], "odd") != 0; r++, n++) { /* odd: padding inside moves positions */
+        for (int64_t r = 0; r < t.dims[0] && n < TEXTS && strcmp(batches[b], "odd") != 0;
+             r++, n++) { /* odd: padding inside moves positions */
             double sum[64] = {0};
             lengths[n] = 0;
             for (int64_t j = 0; j < S; j++) {
@@ -164,7 +167,9 @@ static void texts_agree(void **state) {
             if (run_texts(s, &m->roles, &batch, 0, 0, got[0], 64, &e) != NIB_OK) fail_msg("%s: %s (%s)", models[i].path, e.message, e.node);
             for (size_t k = 0; k < n; k++) {
                 double d = test_difference(got[k], want[k], 64);
-                if (!(d <= 1e-5)) fail_msg("%s, %d threads, text %zu of %lld tokens: differs by %g", models[i].path, threads, k, (long long)lengths[k], d);
+                if (!(d <= 1e-5))
+                    fail_msg("%s, %d threads, text %zu of %lld tokens: differs by %g", models[i].path, threads, k, (long long)lengths[k],
+                             d);
                 run_batch single = {.n = 1, .ids = &id_rows[k], .types = &type_rows[k], .lengths = &lengths[k]};
                 assert_int_equal(run_texts(s, &m->roles, &single, 0, 0, alone, 64, &e), NIB_OK);
                 assert_memory_equal(alone, got[k], sizeof alone); /* the same bits alone and in the batch */
@@ -336,7 +341,8 @@ static void every_allocation_may_fail(void **state) {
         for (long n = 0; n < total; n += n < 300 ? 1 : step) {
             f = (failing){.left = n};
             nib_status status = try_everything(&f, paths[i]);
-            if (status != NIB_OUT_OF_MEMORY && status != NIB_OK) fail_msg("%s: request %ld of %ld failed, and nib said %s", paths[i], n, total, nib_status_text(status));
+            if (status != NIB_OUT_OF_MEMORY && status != NIB_OK)
+                fail_msg("%s: request %ld of %ld failed, and nib said %s", paths[i], n, total, nib_status_text(status));
             assert_int_equal(f.held, 0);
         }
     }
@@ -359,9 +365,15 @@ static void sessions_allocate_nothing_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sessions_agree),          cmocka_unit_test(pooled_output_agrees),  cmocka_unit_test(texts_agree),
-        cmocka_unit_test(a_text_without_tokens_is_zero), cmocka_unit_test(wrong_inputs_are_told), cmocka_unit_test(outputs_are_chosen),
-        cmocka_unit_test(what_is_named_is_obeyed_or_refused), cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(sessions_allocate_nothing_again),
+        cmocka_unit_test(sessions_agree),
+        cmocka_unit_test(pooled_output_agrees),
+        cmocka_unit_test(texts_agree),
+        cmocka_unit_test(a_text_without_tokens_is_zero),
+        cmocka_unit_test(wrong_inputs_are_told),
+        cmocka_unit_test(outputs_are_chosen),
+        cmocka_unit_test(what_is_named_is_obeyed_or_refused),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(sessions_allocate_nothing_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,8 @@ static void linear(void **state) {
         for (size_t i = 0; i < BASE_COUNT(inputs); i++)
             for (int trans = 0; trans < 2; trans++) {
                 snprintf(text, sizeof text,
-                         "g (float[b,s,6] x, float[b,s,3] r) => (float[b,s,3] y) <float[%s] w = {@}, float[3] c = {@}> { y = nib.Linear <trans_w = %d, activation = \"%s\"> (%s) }",
+                         "g (float[b,s,6] x, float[b,s,3] r) => (float[b,s,3] y) <float[%s] w = {@}, float[3] c = {@}> { y = nib.Linear "
+                         "<trans_w = %d, activation = \"%s\"> (%s) }",
                          trans ? "3,6" : "6,3", trans, activations[a], inputs[i]);
                 check(text);
             }
@@ -63,15 +64,18 @@ static void norm(void **state) {
         for (int both = 0; both < 2; both++)
             for (int rms = 0; rms < 2; rms++) {
                 snprintf(text, sizeof text,
-                         "g (float[b,s,7] x, float[b,s,7] r) => (float[b,s,7] y%s) <float[7] gamma = {@}, float[7] beta = {@}> { y%s = nib.Norm <kind = \"%s\", epsilon = %s> (%s) }",
+                         "g (float[b,s,7] x, float[b,s,7] r) => (float[b,s,7] y%s) <float[7] gamma = {@}, float[7] beta = {@}> { y%s = "
+                         "nib.Norm <kind = \"%s\", epsilon = %s> (%s) }",
                          both ? ", float[b,s,7] sum" : "", both ? ", sum" : "", rms ? "rms" : "layer", i ? "0.001" : "0.5", inputs[i]);
                 check(text);
             }
 }
 
 static void embed(void **state) {
-    check("g (int64[b,s] ids, int32[1,s] ids2, int64[s] ids3) => (float[b,s,3] y) <float[5,3] t = {@}, float[4,3] u = {@}> { y = nib.Embed (ids, t, ids2, u, ids3, t) }");
-    check("g (int64[s] ids, int64[b,1] ids2) => (float[b,s,2] y) <float[5,2] t = {@}, float[4,2] u = {@}> { y = nib.Embed (ids, t, ids2, u) }");
+    check("g (int64[b,s] ids, int32[1,s] ids2, int64[s] ids3) => (float[b,s,3] y) <float[5,3] t = {@}, float[4,3] u = {@}> { y = nib.Embed "
+          "(ids, t, ids2, u, ids3, t) }");
+    check("g (int64[s] ids, int64[b,1] ids2) => (float[b,s,2] y) <float[5,2] t = {@}, float[4,2] u = {@}> { y = nib.Embed (ids, t, ids2, "
+          "u) }");
     check("g (int64[b] ids) => (float[b,3] y) <float[5,3] t = {@}> { y = nib.Embed (ids, t) }");
 }
 
@@ -81,13 +85,16 @@ static void attention(void **state) {
     for (size_t i = 0; i < BASE_COUNT(biases); i++)
         for (int heads = 1; heads <= 4; heads *= 2) {
             snprintf(text, sizeof text,
-                     "g (float[b,s,8] q, float[b,t,8] k, float[b,t,8] v, float[s,t] bias, float[b,%d,s,t] bias4, float[b,1,1,t] key_bias, float[1,%d,1,t] head_bias) => (float[b,s,8] y)"
+                     "g (float[b,s,8] q, float[b,t,8] k, float[b,t,8] v, float[s,t] bias, float[b,%d,s,t] bias4, float[b,1,1,t] key_bias, "
+                     "float[1,%d,1,t] head_bias) => (float[b,s,8] y)"
                      "{ y = nib.Attention <heads = %d, kv_heads = %d, scale = %s%s> (q, k, v%s) }",
                      heads, heads, heads, heads, i % 2 ? "0.5" : "1.25", i == 1 ? ", softcap = 2.0" : "", biases[i]);
             check(text);
         }
-    check_masks("g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = {-inf}, int64[2] ax = {1,2}> {"
-                " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention <heads = 2, scale = 0.5> (q, k, v, bias) }");
+    check_masks("g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = "
+                "{-inf}, int64[2] ax = {1,2}> {"
+                " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention <heads = 2, scale = 0.5> "
+                "(q, k, v, bias) }");
 }
 
 static void pool(void **state) {
@@ -96,7 +103,8 @@ static void pool(void **state) {
     char text[500];
     for (size_t i = 0; i < BASE_COUNT(modes); i++)
         for (size_t k = 0; k < BASE_COUNT(types); k++) {
-            snprintf(text, sizeof text, "g (float[b,s,4] x, %s[b,s] mask) => (float[b,4] y) { y = nib.Pool <mode = \"%s\"> (x, mask) }", types[k], modes[i]);
+            snprintf(text, sizeof text, "g (float[b,s,4] x, %s[b,s] mask) => (float[b,4] y) { y = nib.Pool <mode = \"%s\"> (x, mask) }",
+                     types[k], modes[i]);
             check_masks(text);
         }
     check_masks("g (float[b,s,4] x, int64[b,s] mask) => (float[b,4] y) { y = nib.Pool (x, mask) }");
@@ -116,8 +124,11 @@ static void packed_forms_equal_padded_ones(void **state) {
     static const char *const modes[] = {"mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
     char padded[900], packed[900];
     for (size_t i = 0; i < BASE_COUNT(modes); i++) {
-        snprintf(padded, sizeof padded, HEAD "g (float[b,s,4] x, int64[b,s] mask) => (float[b,4] y) { y = nib.Pool <mode = \"%s\"> (x, mask) }", modes[i]);
-        snprintf(packed, sizeof packed, HEAD "g (float[b,s,4] x, int64[b,s] mask) => (float[b,4] y) { o = nib.Offsets (mask) t = nib.Pack (x, mask) y = nib.Pool <mode = \"%s\", packed = 1> (t, o) }",
+        snprintf(padded, sizeof padded,
+                 HEAD "g (float[b,s,4] x, int64[b,s] mask) => (float[b,4] y) { y = nib.Pool <mode = \"%s\"> (x, mask) }", modes[i]);
+        snprintf(packed, sizeof packed,
+                 HEAD "g (float[b,s,4] x, int64[b,s] mask) => (float[b,4] y) { o = nib.Offsets (mask) t = nib.Pack (x, mask) y = nib.Pool "
+                      "<mode = \"%s\", packed = 1> (t, o) }",
                  modes[i]);
         graph *a = parse_graph(padded), *b = parse_graph(packed);
         for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(a, b, false);
@@ -139,8 +150,10 @@ static void what_cannot_be_said_is_refused(void **state) {
     char text[600];
     for (size_t i = 0; i <= BASE_COUNT(rows); i++) {
         bool old = i == BASE_COUNT(rows);
-        snprintf(text, sizeof text, "<ir_version: 8, opset_import: [\"\" : %d]> g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[t,8] p, int64[n] o) => (float y) { %s }", old ? 12 : 17,
-                 old ? "y = nib.Attention <heads = 2> (q, k, v)" : rows[i][0]);
+        snprintf(text, sizeof text,
+                 "<ir_version: 8, opset_import: [\"\" : %d]> g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[t,8] p, int64[n] o) "
+                 "=> (float y) { %s }",
+                 old ? 12 : 17, old ? "y = nib.Attention <heads = 2> (q, k, v)" : rows[i][0]);
         graph *g;
         nib_error err = {0};
         assert_int_equal(graph_parse(&test_runtime->heap, text, strlen(text), &g, &err), NIB_OK);
@@ -260,10 +273,12 @@ static const struct {
 static void hostile_inputs_are_refused(void **state) {
     for (size_t i = 0; i < BASE_COUNT(hostile); i++) {
         char text[400];
-        size_t n = (size_t)sprintf(text, HEAD "g (float a0, float a1, float a2, float a3, float a4, float a5) => (float y) { y = %s (", hostile[i].node);
+        size_t n = (size_t)sprintf(text, HEAD "g (float a0, float a1, float a2, float a3, float a4, float a5) => (float y) { y = %s (",
+                                   hostile[i].node);
         int last = 5;
         while (!hostile[i].in[last]) last--;
-        for (int k = 0; k <= last; k++) n += (size_t)(hostile[i].in[k] ? sprintf(text + n, "%sa%d", k ? ", " : "", k) : sprintf(text + n, ", \"\""));
+        for (int k = 0; k <= last; k++)
+            n += (size_t)(hostile[i].in[k] ? sprintf(text + n, "%sa%d", k ? ", " : "", k) : sprintf(text + n, ", \"\""));
         strcpy(text + n, ") }");
         graph *g;
         nib_error err = {0};
@@ -279,7 +294,8 @@ static void hostile_inputs_are_refused(void **state) {
             assert_int_equal(op_env_set(env, g->inputs[k], &t), NIB_OK);
         }
         nib_status status = op_env_get(env, g->outputs[0], &out, &err);
-        if (status == NIB_OK) fail_msg("%s of %s, %s .. is computed", hostile[i].node, hostile[i].in[0], hostile[i].in[1] ? hostile[i].in[1] : "");
+        if (status == NIB_OK)
+            fail_msg("%s of %s, %s .. is computed", hostile[i].node, hostile[i].in[0], hostile[i].in[1] ? hostile[i].in[1] : "");
         assert_true(err.message[0] != 0);
         base_arena_free(&arena);
         graph_free(g);
@@ -302,7 +318,8 @@ static void empty_tensors_cost_nothing(void **state) {
         const graph_tensor *out;
         base_arena arena;
         base_arena_init(&arena, &test_runtime->heap);
-        snprintf(text, sizeof text, HEAD "g (float a0, float a1, float a2) => (float y) { y = %s (a0, a1%s) }", rows[i].node, rows[i].in[2] ? ", a2" : "");
+        snprintf(text, sizeof text, HEAD "g (float a0, float a1, float a2) => (float y) { y = %s (a0, a1%s) }", rows[i].node,
+                 rows[i].in[2] ? ", a2" : "");
         assert_int_equal(graph_parse(&test_runtime->heap, text, strlen(text), &g, &err), NIB_OK);
         op_resolve(g);
         op_env *env = op_env_create(g, &arena, 1u << 20, &test_kernels);

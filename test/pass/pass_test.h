@@ -20,7 +20,7 @@ typedef nib_status (*pass_fn)(pass_context *);
 #define PASSES(...) ((const pass_fn[]){__VA_ARGS__, NULL})
 
 enum { MASK_FULL, MASK_RIGHT, MASK_LEFT, MASK_HOLES, MASK_EMPTY_ROW, MASK_KINDS };
-static int mask_kind; /* of inputs named mask* */
+static int mask_kind;    /* of inputs named mask* */
 static char notes[4000]; /* what the passes of the last run said */
 static nib_runtime *test_runtime;
 static kernels test_kernels;
@@ -112,7 +112,14 @@ static inline void run_context(graph *g, pass_context *ctx, const pass_fn *passe
     nib_error err = {0};
     pass_notes n;
     base_str_init(&n.text, &test_runtime->heap);
-    *ctx = (pass_context){.g = g, .runtime = test_runtime, .kernels = &test_kernels, .level = 2, .pack = true, .fold_limit = PASS_FOLD_LIMIT, .notes = &n, .err = &err};
+    *ctx = (pass_context){.g = g,
+                          .runtime = test_runtime,
+                          .kernels = &test_kernels,
+                          .level = 2,
+                          .pack = true,
+                          .fold_limit = PASS_FOLD_LIMIT,
+                          .notes = &n,
+                          .err = &err};
     for (; *passes; passes++) {
         if ((*passes)(ctx) != NIB_OK) fail_msg("pass: %s (%s)", err.message, err.node);
         if (graph_verify(g, &err) != NIB_OK) fail_msg("after a pass: %s (%s)", err.message, err.node);
@@ -188,7 +195,8 @@ static inline void compare(const graph_tensor *a, const graph_tensor *b, const c
     for (int64_t i = 0; i < n; i++) {
         float x = ((const float *)a->data)[i], y = ((const float *)b->data)[i];
         if (tokens_only && a->rank == 3 && !mask_at(mask_kind, i / row / a->dims[1], i / row % a->dims[1], a->dims[1])) x = 0;
-        if (!(fabs((double)x - (double)y) <= tolerance * (1 + fabs((double)x)))) fail_msg("%s[%lld]: %.8g and %.8g", name, (long long)i, (double)x, (double)y);
+        if (!(fabs((double)x - (double)y) <= tolerance * (1 + fabs((double)x))))
+            fail_msg("%s[%lld]: %.8g and %.8g", name, (long long)i, (double)x, (double)y);
     }
 }
 
@@ -201,7 +209,8 @@ static inline void check_equal(const graph *before, const graph *after, bool tok
             base_arena arena;
             assert_string_equal(before->outputs[i]->name, after->outputs[i]->name);
             base_arena_init(&arena, &test_runtime->heap);
-            compare(run_graph(before, &arena, SIZES[k], 6, i), run_graph(after, &arena, SIZES[k], 6, i), before->outputs[i]->name, tokens_only, 1e-5);
+            compare(run_graph(before, &arena, SIZES[k], 6, i), run_graph(after, &arena, SIZES[k], 6, i), before->outputs[i]->name,
+                    tokens_only, 1e-5);
             base_arena_free(&arena);
         }
 }

@@ -26,7 +26,8 @@ static void check(const plan_item *items, int n, size_t total) {
         assert_int_equal(items[i].size % 64, 0);
         assert_true(items[i].offset + items[i].size <= total);
         for (int k = 0; k < i; k++)
-            if (both_alive(&items[i], &items[k]) && items[i].offset < items[k].offset + items[k].size && items[k].offset < items[i].offset + items[i].size)
+            if (both_alive(&items[i], &items[k]) && items[i].offset < items[k].offset + items[k].size &&
+                items[k].offset < items[i].offset + items[i].size)
                 fail_msg("items %d and %d overlap", k, i);
     }
 }
@@ -44,7 +45,8 @@ static void random_lifetimes_never_overlap(void **state) {
         size_t total = plan_memory_place(items, n);
         check(items, n, total);
         assert_true(total >= least(before, n));
-        for (int i = 0; i < n; i++) assert_true(items[i].size >= before[i].size && items[i].first == before[i].first && items[i].last == before[i].last);
+        for (int i = 0; i < n; i++)
+            assert_true(items[i].size >= before[i].size && items[i].first == before[i].first && items[i].last == before[i].last);
     }
 }
 
@@ -67,7 +69,8 @@ static void nothing_and_too_much(void **state) {
     assert_int_equal(plan_memory_place(huge, 2), SIZE_MAX);
     plan_item larger = {.size = SIZE_MAX - 5};
     assert_int_equal(plan_memory_place(&larger, 1), SIZE_MAX);
-    plan_item apart[2] = {{.first = 0, .last = 0, .size = (SIZE_MAX / 2 + 64) / 64 * 64}, {.first = 1, .last = 1, .size = (SIZE_MAX / 2 + 64) / 64 * 64}};
+    plan_item apart[2] = {{.first = 0, .last = 0, .size = (SIZE_MAX / 2 + 64) / 64 * 64},
+                          {.first = 1, .last = 1, .size = (SIZE_MAX / 2 + 64) / 64 * 64}};
     assert_int_equal(plan_memory_place(apart, 2), (SIZE_MAX / 2 + 64) / 64 * 64);
 }
 
