@@ -172,7 +172,7 @@ static void random_expressions_evaluate(void **state) {
         graph_symtab *to = graph_symtab_create(&other);
         for (int i = 0; i < 4; i++) graph_dim_symbol(to, names[3 - i]);
         for (int i = 0; i < 40; i++) { /* the copy is over the same names, numbered otherwise */
-            int64_t theirs[4], got;
+            int64_t theirs[4], got = -1;
             graph_dim copy = graph_dim_copy(to, dims[i]);
             for (int n = 0; n < 4; n++) theirs[n] = values[3 - n];
             assert_true(copy && graph_dim_eval(copy, theirs, 4, &got));

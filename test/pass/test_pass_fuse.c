@@ -10,7 +10,7 @@
 static void matmul_becomes_linear(void **state) {
 #define MM(ins, out, body)                                                                                                                 \
     HEAD "g (float[" ins "] x) => (float[" out "] y) <float[4,3] w = {@}, float[3] c = {@}, float[1,1,3] c3 = {@}, float[3,4] wt = {@}, "  \
-                                               "float[2,4,3] w3 = {@}, float s = {0.5}> {" body "}"
+         "float[2,4,3] w3 = {@}, float s = {0.5}> {" body "}"
     pass_check_ops(MM("b,s,4", "b,s,3", "y = MatMul (x, w)"), LINEAR, "nib.Linear");
     pass_check_ops(MM("b,4", "b,3", "y = MatMul (x, w)"), LINEAR, "nib.Linear");
     pass_check_ops(MM("b,s,4", "b,s,3", "m = MatMul (x, w) y = Add (m, c)"), LINEAR, "nib.Linear");
@@ -133,8 +133,8 @@ static void other_forms_stay(void **state) {
         ERF_DIV "g = Mul (x, f) y = Mul (g, one) z = Neg (y)",
         "d = Div (x, three) e = Erf (d) f = Add (e, one) g = Mul (x, f) y = Mul (g, half) z = Neg (y)",
         ERF_DIV "n = Neg (x) g = Mul (n, f) y = Mul (g, half) z = Neg (y)",
-        "p = Pow (x, r2) q = Mul (p, k) a = Add (x, q) t = Mul (a, c) h = Tanh (t) f = Add (h, one) g = Mul (x, half) y = Mul (g, f) z = "
-        "Neg (y)",
+        ("p = Pow (x, r2) q = Mul (p, k) a = Add (x, q) t = Mul (a, c) h = Tanh (t) f = Add (h, one) g = Mul (x, half) y = Mul (g, f) z = "
+         "Neg (y)"),
     };
     char text[1500];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
