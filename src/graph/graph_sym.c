@@ -4,8 +4,9 @@
  *
  * Every expression is a polynomial: terms sorted by their atoms, each a coefficient (never 0) times at most MAX_DEGREE
  * atoms sorted by number. The constant 0 has no term. Expressions and atoms are found again by hash, so pointers compare.
- * Sizes are bounded (MAX_TERMS, MAX_DEGREE, MAX_DEPTH of nested atoms): what would exceed them is unknown, which is what
- * keeps a hostile graph from blowing them up.
+ * Sizes are bounded (MAX_TERMS, MAX_DEGREE, MAX_DEPTH of nested atoms, MAX_COST of the expression written out): what would
+ * exceed them is unknown, which is what keeps a hostile graph from blowing them up. The cost matters because nested atoms are
+ * shared: twelve levels of sixth powers are few objects, and more steps to evaluate, print or copy than anyone can wait for.
  */
 #include "graph_sym.h"
 #include <string.h>
@@ -13,14 +14,15 @@
 #define MAX_TERMS 12
 #define MAX_DEGREE 6
 #define MAX_DEPTH 12
+#define MAX_COST 4096
 
 typedef enum atom_kind { ATOM_SYMBOL, ATOM_DIV, ATOM_MOD, ATOM_MIN, ATOM_MAX } atom_kind;
 
 typedef struct atom {
     atom_kind kind;
-    int index;  /* position in the order of atoms */
-    int symbol; /* number among symbols */
-    int depth;
+    int index;        /* position in the order of atoms */
+    int symbol;       /* number among symbols */
+    int depth, cost;  /* cost: symbols and operations once everything shared is written out */
     const char *name; /* of a symbol */
     graph_dim a, b;   /* of the others */
 } atom;
@@ -35,7 +37,7 @@ struct graph_expr {
     uint64_t hash;
     struct graph_expr *link;
     int count;
-    int depth;
+    int depth, cost;
     term terms[];
 };
 
@@ -67,14 +69,16 @@ static int compare_atoms(const term *x, const term *y) {
 static graph_dim unique(graph_symtab *t, const term *terms, int n) {
     if (n > MAX_TERMS) return NULL;
     uint64_t hash = 1469598103934665603ull;
-    int depth = 0;
+    int depth = 0, cost = 1;
     for (int i = 0; i < n; i++) {
         hash = (hash ^ (uint64_t)terms[i].coefficient) * 1099511628211ull;
         for (int k = 0; k < terms[i].degree; k++) {
             hash = (hash ^ (uint64_t)(terms[i].atoms[k]->index + 7)) * 1099511628211ull;
             if (terms[i].atoms[k]->depth > depth) depth = terms[i].atoms[k]->depth;
+            cost += terms[i].atoms[k]->cost;
         }
     }
+    if (cost > MAX_COST) return NULL;
     struct graph_expr **bucket = &t->buckets[(hash >> 20) % BUCKETS];
     for (struct graph_expr *e = *bucket; e; e = e->link) {
         bool same = e->hash == hash && e->count == n;
@@ -87,6 +91,7 @@ static graph_dim unique(graph_symtab *t, const term *terms, int n) {
     e->hash = hash;
     e->count = n;
     e->depth = depth;
+    e->cost = cost;
     if (n) memcpy(e->terms, terms, (size_t)n * sizeof(term));
     e->link = *bucket;
     *bucket = e;
@@ -136,6 +141,7 @@ graph_dim graph_dim_symbol(graph_symtab *t, const char *name) {
     atom *a = add_atom(t);
     if (!a || !(a->name = base_arena_strndup(t->arena, name, strlen(name)))) return NULL;
     a->kind = ATOM_SYMBOL;
+    a->cost = 1;
     a->symbol = t->n_symbols;
     t->symbols[t->n_symbols++] = a;
     return of_atom(t, a);
@@ -280,6 +286,7 @@ static graph_dim opaque(graph_symtab *t, atom_kind kind, graph_dim a, graph_dim 
     fresh->a = a;
     fresh->b = b;
     fresh->depth = depth;
+    fresh->cost = 1 + a->cost + b->cost;
     return of_atom(t, fresh);
 }
 

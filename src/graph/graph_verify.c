@@ -24,11 +24,21 @@ static bool is_defined(const scope *s, const graph_value *v) {
     return false;
 }
 
+/* What holds for a value wherever it comes from: its id is the graph's, its name finds it, its uses are counted. */
+static nib_status verify_value(const graph *g, const graph_node *n, const graph_value *v, nib_error *err) {
+    int uses = 0;
+    if (v->id < 0 || v->id >= g->value_limit) return broken(err, n, "value has another graph's id", v->name);
+    if (graph_find_value(g, v->name) != v) return broken(err, n, "value is not found by its name", v->name);
+    for (const graph_use *u = v->uses; u && uses <= v->use_count; u = u->next) uses++;
+    return uses == v->use_count ? NIB_OK : broken(err, n, "uses are not counted", v->name);
+}
+
 static nib_status verify_scope(const graph *g, const scope *outer, nib_error *err);
 
 static nib_status verify_node(const graph *g, const graph_node *n, scope *s, nib_error *err) {
     nib_status status = NIB_OK;
     if (n->owner != g) return broken(err, n, "node belongs to another graph", n->op);
+    if (n->id < 0 || n->id >= g->node_limit) return broken(err, n, "node has another graph's id", n->op);
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_use *u = &n->inputs[i];
         if (u->node != n || u->index != i) return broken(err, n, "use does not know its node", n->op);
@@ -47,6 +57,7 @@ static nib_status verify_node(const graph *g, const graph_node *n, scope *s, nib
         if (!v) continue;
         if (v->producer != n || v->producer_index != i) return broken(err, n, "value has two producers", v->name);
         if (v->constant || v->is_input) return broken(err, n, "input or constant is written", v->name);
+        NIB_TRY(verify_value(g, n, v, err));
         if (s->defined[v->id]) return broken(err, n, "value is defined twice", v->name);
         s->defined[v->id] = 1;
     }
@@ -61,11 +72,13 @@ static nib_status verify_scope(const graph *g, const scope *outer, nib_error *er
     s.defined = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
     if (!s.defined) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory while checking a graph");
     for (int i = 0; i < g->n_inputs; i++) {
+        NIB_TRY(verify_value(g, NULL, g->inputs[i], err));
         if (s.defined[g->inputs[i]->id]) NIB_TRY(broken(err, NULL, "input is listed twice", g->inputs[i]->name));
         s.defined[g->inputs[i]->id] = 1;
     }
     for (int i = 0; i < g->n_constants; i++) {
         if (!g->constants[i]->constant) NIB_TRY(broken(err, NULL, "constant has no data", g->constants[i]->name));
+        NIB_TRY(verify_value(g, NULL, g->constants[i], err));
         s.defined[g->constants[i]->id] = 1;
     }
     int count = 0;

@@ -22,9 +22,7 @@
  *   Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
  */
 #include "op_nib.h"
-#include <limits.h>
-#include <math.h>
-#include <string.h>
+#include "op_local.h"
 
 /* ---------------------------------------------------------------- attributes */
 
@@ -176,6 +174,27 @@ static void plain_linear(const op_linear_shape *s, const float *x, const float *
         }
 }
 
+/* Output i through op_out, which refuses sizes that overflow. NULL: return c->status. */
+static void *give(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
+    op_dims shape = {.rank = rank};
+    void *y;
+    for (int k = 0; k < rank; k++) shape.d[k] = dims[k];
+    c->status = op_out(c, i, dtype, &shape, &y);
+    return y;
+}
+
+/* Offsets that climb from 0 or more to `rows` or less: all that follows may index with them. */
+static bool offsets_fit(const graph_tensor *t, int64_t rows) {
+    int64_t n = graph_tensor_elements(t), last = 0;
+    if (t->rank != 1 || n < 1 || (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32)) return false;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = op_index_at(t, i);
+        if (at < last || at > rows) return false;
+        last = at;
+    }
+    return true;
+}
+
 static nib_status eval_linear(op_eval *c) {
     const graph_tensor *x = c->in[0], *w = c->in[1], *bias = input(c, 2), *residual = input(c, 3);
     const char *weight = graph_attr_string(c->node, "weight", "f32");
@@ -188,12 +207,13 @@ static nib_status eval_linear(op_eval *c) {
     s.bias = bias ? bias->data : NULL;
     if (act < 0 || w->rank != 2 || x->rank < 1 || w->dims[s.trans] != s.K) return op_bad(c, NIB_SHAPE, "input and weight do not fit");
     if (bias && graph_tensor_elements(bias) != s.N) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)s.N);
-    if (residual && graph_tensor_elements(residual) != s.M * s.N) return op_bad(c, NIB_SHAPE, "the residual does not fit");
     int64_t dims[GRAPH_MAX_RANK];
     memcpy(dims, x->dims, sizeof dims);
     dims[x->rank - 1] = s.N;
-    float *y = c->output(c, 0, NIB_DTYPE_F32, x->rank, dims);
+    float *y = give(c, 0, NIB_DTYPE_F32, x->rank, dims);
     if (!y) return c->status;
+    if (residual && graph_tensor_elements(residual) != s.M * s.N) return op_bad(c, NIB_SHAPE, "the residual does not fit");
+    if (s.N == 0) return NIB_OK; /* [2^60, 0] costs nothing */
     nib_status status = NIB_OK;
     if (strcmp(weight, "q8") == 0) status = op_eval_linear_q8(c, &s, y);
     else if (strcmp(weight, "bf16") == 0) status = op_eval_linear_bf16(c, &s, y);
@@ -211,10 +231,10 @@ static nib_status eval_norm(op_eval *c) {
     if (x->rank < 1 || graph_tensor_elements(gamma) != C || (beta && graph_tensor_elements(beta) != C))
         return op_bad(c, NIB_SHAPE, "scale or shift do not fit");
     if (residual && graph_tensor_elements(residual) != M * C) return op_bad(c, NIB_SHAPE, "the residual does not fit");
-    float *y = c->output(c, 0, NIB_DTYPE_F32, x->rank, x->dims), *sum = NULL;
+    float *y = give(c, 0, NIB_DTYPE_F32, x->rank, x->dims), *sum = NULL;
     if (!y) return c->status;
     if (c->node->n_outputs > 1 && c->node->outputs[1]) {
-        sum = c->output(c, 1, NIB_DTYPE_F32, x->rank, x->dims);
+        sum = give(c, 1, NIB_DTYPE_F32, x->rank, x->dims);
         if (!sum) return c->status;
     }
     float eps = graph_attr_float(c->node, "epsilon", 1e-5f);
@@ -245,12 +265,11 @@ static nib_status eval_embed(op_eval *c) {
             else if (s != 1 && s != *d) return op_bad(c, NIB_SHAPE, "the ids do not fit each other");
         }
     }
-    int64_t C = c->in[1]->dims[1], n = 1;
-    for (int i = 0; i < rank; i++) n *= dims[i];
+    int64_t C = c->in[1]->dims[1], n = op_count(rank, dims);
     dims[rank] = C;
-    float *y = c->output(c, 0, NIB_DTYPE_F32, rank + 1, dims);
+    float *y = give(c, 0, NIB_DTYPE_F32, rank + 1, dims);
     if (!y) return c->status;
-    for (int64_t r = 0; r < n; r++) {
+    for (int64_t r = 0; r < (C ? n : 0); r++) {
         const void *rows[OP_EMBED_MAX];
         for (int p = 0; p < pairs; p++) {
             const graph_tensor *ids = c->in[2 * p], *table = c->in[2 * p + 1];
@@ -326,22 +345,22 @@ static nib_status eval_attention(op_eval *c) {
     s.right = graph_attr_int(c->node, "window_right", -1);
     int want = offsets ? 2 : 3;
     if (s.heads < 1 || s.kv_heads < 1 || s.heads % s.kv_heads || q->rank != want || k->rank != want || v->rank != want ||
-        last_of(q) % s.heads || last_of(k) != last_of(v) || last_of(k) / s.kv_heads != last_of(q) / s.heads ||
+        last_of(q) % s.heads || last_of(k) != last_of(v) || last_of(k) % s.kv_heads || last_of(k) / s.kv_heads != last_of(q) / s.heads ||
         last_of(q) / s.heads > OP_HEAD_MAX ||
         (!offsets && (q->dims[0] != k->dims[0] || v->dims[0] != k->dims[0] || v->dims[1] != k->dims[1])))
         return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
     s.D = last_of(q) / s.heads;
     s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
     if (bias && (bias->rank > 4 || offsets)) return op_bad(c, NIB_SHAPE, "the bias does not fit");
-    float *y = c->output(c, 0, NIB_DTYPE_F32, q->rank, q->dims);
+    if (offsets && (k->dims[0] != q->dims[0] || v->dims[0] != q->dims[0] || !offsets_fit(offsets, q->dims[0])))
+        return op_bad(c, NIB_SHAPE, "offsets do not fit");
+    float *y = give(c, 0, NIB_DTYPE_F32, q->rank, q->dims);
     if (!y) return c->status;
     int64_t qw = last_of(q), kw = last_of(k);
-    for (int64_t b = 0; b < s.B; b++) {
+    for (int64_t b = 0; b < (qw ? s.B : 0); b++) {
         int64_t first = offsets ? op_index_at(offsets, b) : b * q->dims[1],
                 rows = offsets ? op_index_at(offsets, b + 1) - first : q->dims[1];
         int64_t kfirst = offsets ? first : b * k->dims[1], n = offsets ? rows : k->dims[1];
-        if (offsets && (first < 0 || rows < 0 || first + rows > q->dims[0] || first + rows > k->dims[0]))
-            return op_bad(c, NIB_SHAPE, "offsets do not fit");
         if (bias)
             for (int a = 0; a < bias->rank; a++) {
                 int64_t full[4] = {s.B, s.heads, rows, n};
@@ -388,8 +407,9 @@ static nib_status eval_pool(op_eval *c) {
     if (mode < 0 || x->rank != (packed ? 2 : 3) || !is_index_type(m) ||
         (packed ? m->rank != 1 : m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1]))
         return op_bad(c, NIB_SHAPE, "input and %s do not fit", packed ? "offsets" : "mask");
-    int64_t C = last_of(x), B = packed ? m->dims[0] - 1 : x->dims[0], S = packed ? 0 : x->dims[1];
-    float *y = c->output(c, 0, NIB_DTYPE_F32, 2, (int64_t[]){B, C});
+    if (packed && !offsets_fit(m, x->dims[0])) return op_bad(c, NIB_SHAPE, "offsets do not fit");
+    int64_t C = last_of(x), B = packed ? m->dims[0] - 1 : x->dims[0], S = packed || B == 0 ? 0 : x->dims[1];
+    float *y = give(c, 0, NIB_DTYPE_F32, 2, (int64_t[]){B, C});
     float *rows = y ? c->scratch(c, (size_t)(S * C + 1) * sizeof(float)) : NULL;
     if (!rows) return c->status;
     for (int64_t b = 0; b < B; b++) {
@@ -397,8 +417,6 @@ static nib_status eval_pool(op_eval *c) {
         int64_t n = packed ? op_index_at(m, b + 1) - op_index_at(m, b) : 0;
         for (int64_t s = 0; s < S; s++)
             if (op_index_at(m, b * S + s)) memcpy(rows + n++ * C, (const float *)x->data + (b * S + s) * C, (size_t)C * sizeof *rows);
-        if (packed && (n < 0 || op_index_at(m, b) < 0 || op_index_at(m, b) + n > x->dims[0]))
-            return op_bad(c, NIB_SHAPE, "offsets do not fit");
         op_pool_rows(c->kernels, (nib_pooling)mode, from, C, n, C, y + b * C);
     }
     return NIB_OK;
@@ -406,8 +424,8 @@ static nib_status eval_pool(op_eval *c) {
 
 static nib_status eval_offsets(op_eval *c) {
     const graph_tensor *m = c->in[0];
-    if (m->rank != 2 || !is_index_type(m)) return op_bad(c, NIB_SHAPE, "the mask is no [B, S] of numbers");
-    int64_t *y = c->output(c, 0, NIB_DTYPE_I64, 1, (int64_t[]){m->dims[0] + 1}), n = 0;
+    if (m->rank != 2 || m->dims[0] == INT64_MAX || !is_index_type(m)) return op_bad(c, NIB_SHAPE, "the mask is no [B, S] of numbers");
+    int64_t *y = give(c, 0, NIB_DTYPE_I64, 1, (int64_t[]){m->dims[0] + 1}), n = 0;
     if (!y) return c->status;
     for (int64_t b = 0; b < m->dims[0]; b++) {
         y[b] = n;
@@ -426,9 +444,9 @@ static nib_status eval_pack(op_eval *c) {
     for (int64_t i = 0; i < rows; i++) n += op_index_at(m, i) != 0;
     for (int i = 2; i < x->rank; i++) dims[i - 1] = x->dims[i];
     dims[0] = n;
-    char *y = c->output(c, 0, x->dtype, x->rank - 1, dims);
+    char *y = give(c, 0, x->dtype, x->rank - 1, dims);
     if (!y) return c->status;
-    size_t bytes = rows ? x->bytes / (size_t)rows : 0;
+    size_t bytes = n ? (size_t)graph_tensor_elements(x) / (size_t)rows * op_size(x->dtype) : 0;
     for (int64_t i = 0; i < rows; i++)
         if (op_index_at(m, i)) {
             memcpy(y, (const char *)x->data + (size_t)i * bytes, bytes);
@@ -439,7 +457,7 @@ static nib_status eval_pack(op_eval *c) {
 
 static nib_status eval_unpack(op_eval *c) {
     const graph_tensor *x = c->in[0], *m = c->in[1];
-    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK || m->rank != 2 || !is_index_type(m))
+    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK || m->rank != 2 || !is_index_type(m) || x->dtype == NIB_DTYPE_STRING)
         return op_bad(c, NIB_SHAPE, "input and mask do not fit");
     int64_t dims[GRAPH_MAX_RANK], rows = m->dims[0] * m->dims[1], n = 0;
     for (int64_t i = 0; i < rows; i++) n += op_index_at(m, i) != 0;
@@ -447,15 +465,10 @@ static nib_status eval_unpack(op_eval *c) {
     dims[0] = m->dims[0];
     dims[1] = m->dims[1];
     for (int i = 1; i < x->rank; i++) dims[i + 1] = x->dims[i];
-    char *y = c->output(c, 0, x->dtype, x->rank + 1, dims);
+    char *y = give(c, 0, x->dtype, x->rank + 1, dims);
     if (!y) return c->status;
-    size_t bytes = n ? x->bytes / (size_t)n : 0;
     const char *from = x->data;
-    if (!n) {
-        int64_t width = 1;
-        for (int i = 1; i < x->rank; i++) width *= x->dims[i];
-        bytes = graph_type_bytes(x->dtype, (size_t)width);
-    }
+    size_t bytes = rows ? (size_t)op_count(x->rank - 1, x->dims + 1) * op_size(x->dtype) : 0;
     for (int64_t i = 0; i < rows; i++, y += bytes) {
         if (op_index_at(m, i)) {
             memcpy(y, from, bytes);
@@ -468,13 +481,13 @@ static nib_status eval_unpack(op_eval *c) {
 }
 
 const op op_family_nib[] = {
-    {"Linear", "nib", 1, 2, 5, 1, OP_ROWS_LAST, infer_linear, eval_linear, NULL},
-    {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, NULL},
-    {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, NULL},
-    {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, NULL},
-    {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, NULL},
-    {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, NULL},
-    {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, NULL},
-    {"Unpack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_unpack, eval_unpack, NULL},
+    {"Linear", "nib", 1, 2, 5, 1, OP_ROWS_LAST, infer_linear, eval_linear, op_expand_linear},
+    {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, op_expand_norm},
+    {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, op_expand_embed},
+    {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, op_expand_attention},
+    {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, op_expand_pool},
+    {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, op_expand_offsets},
+    {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, op_expand_pack},
+    {"Unpack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_unpack, eval_unpack, op_expand_unpack},
     {0},
 };

@@ -33,4 +33,14 @@ nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y);
 /* Pools n rows of one text into y [C]; n = 0 gives zeros. */
 void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t C, float *y);
 
+/* The same in standard operators (op_nib_expand.c). */
+nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_pool(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_offsets(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_pack(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_unpack(graph *g, graph_node *n, nib_error *err);
+
 #endif

@@ -51,7 +51,8 @@ static void caps(void **state) {
         int known = -1;
         uint32_t left = base_cpu_cap(rows[i].have, rows[i].cap, &known);
         if (left != rows[i].left || known != rows[i].known)
-            fail_msg("%x capped by %s: %x (known %d), not %x (%d)", rows[i].have, rows[i].cap ? rows[i].cap : "NULL", left, known, rows[i].left, rows[i].known);
+            fail_msg("%x capped by %s: %x (known %d), not %x (%d)", rows[i].have, rows[i].cap ? rows[i].cap : "NULL", left, known,
+                     rows[i].left, rows[i].known);
         assert_int_equal(base_cpu_cap(rows[i].have, rows[i].cap, NULL), rows[i].left);
     }
 }

@@ -114,7 +114,8 @@ static void paths_stay_beneath_their_folder(void **state) {
 
 /* models--x/snapshots/<commit>/file -> ../../blobs/<hash> */
 static void hugging_face_caches_are_read(void **state) {
-    static const char *const folders[] = {"hub", "hub/blobs", "hub/snapshots", "hub/snapshots/c0ffee", "hub/snapshots/c0ffee/onnx", "hub/other"};
+    static const char *const folders[] = {"hub",      "hub/blobs", "hub/snapshots", "hub/snapshots/c0ffee", "hub/snapshots/c0ffee/onnx",
+                                          "hub/other"};
     for (size_t i = 0; i < BASE_COUNT(folders); i++) assert_int_equal(mkdir(in_dir(folders[i]), 0755), 0);
     write_text(in_dir("hub/blobs/1111"), "model");
     write_text(in_dir("hub/blobs/2222"), "weights");
@@ -130,7 +131,8 @@ static void hugging_face_caches_are_read(void **state) {
     assert_int_equal(beneath(root, "model.onnx_data", NULL, NULL), NIB_BAD_MODEL);
     assert_int_equal(beneath(root, "model.onnx_data", sibling, "weights"), NIB_OK);
     assert_int_equal(beneath(root, "elsewhere", sibling, NULL), NIB_BAD_MODEL);
-    assert_int_equal(beneath(in_dir("hub/snapshots/c0ffee/onnx"), "model.onnx_data", in_dir("hub/snapshots/c0ffee/onnx/model.onnx"), "weights"), NIB_OK);
+    assert_int_equal(
+        beneath(in_dir("hub/snapshots/c0ffee/onnx"), "model.onnx_data", in_dir("hub/snapshots/c0ffee/onnx/model.onnx"), "weights"), NIB_OK);
 }
 
 /* ---- writing */

@@ -184,10 +184,10 @@ static void overflow_is_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_are_aligned_and_counted), cmocka_unit_test(calloc_zeroes_and_refuses_overflow),
-        cmocka_unit_test(realloc_keeps_contents),         cmocka_unit_test(the_ceiling_holds),
+        cmocka_unit_test(blocks_are_aligned_and_counted),   cmocka_unit_test(calloc_zeroes_and_refuses_overflow),
+        cmocka_unit_test(realloc_keeps_contents),           cmocka_unit_test(the_ceiling_holds),
         cmocka_unit_test(a_failed_request_changes_nothing), cmocka_unit_test(arenas_align_and_count),
-        cmocka_unit_test(arenas_survive_failure),         cmocka_unit_test(overflow_is_seen),
+        cmocka_unit_test(arenas_survive_failure),           cmocka_unit_test(overflow_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

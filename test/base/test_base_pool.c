@@ -29,7 +29,8 @@ static void count_task(void *arg, size_t i, int slot) {
     if (atomic_exchange(&j->busy[slot], 1)) atomic_fetch_add(&j->wrong, 1);
     atomic_fetch_add(&j->seen[i], 1);
     j->by_slot[slot]++;
-    for (volatile int k = 0; k < 200; k++) {}
+    for (volatile int k = 0; k < 200; k++) {
+    }
     atomic_store(&j->busy[slot], 0);
 }
 
@@ -125,10 +126,10 @@ static void a_task_may_start_a_job(void **state) {
 
 #define ROUNDS 50
 typedef struct meeting {
-    int size;               /* as each member sees it */
+    int size; /* as each member sees it */
     _Atomic int members, wrong;
     _Atomic int present[THREADS];
-    int cells[THREADS];     /* plain: written by one, read by the next after the barrier */
+    int cells[THREADS]; /* plain: written by one, read by the next after the barrier */
 } meeting;
 
 static void meet(void *arg, base_team *team, int member) {
@@ -227,9 +228,14 @@ static void mutexes_exclude(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_index_once),       cmocka_unit_test(slots_tell_threads_apart), cmocka_unit_test(many_callers_share_the_workers),
-        cmocka_unit_test(a_task_may_start_a_job), cmocka_unit_test(teams_meet),               cmocka_unit_test(teams_and_jobs_mix),
-        cmocka_unit_test(no_memory_no_pool),      cmocka_unit_test(mutexes_exclude),
+        cmocka_unit_test(every_index_once),
+        cmocka_unit_test(slots_tell_threads_apart),
+        cmocka_unit_test(many_callers_share_the_workers),
+        cmocka_unit_test(a_task_may_start_a_job),
+        cmocka_unit_test(teams_meet),
+        cmocka_unit_test(teams_and_jobs_mix),
+        cmocka_unit_test(no_memory_no_pool),
+        cmocka_unit_test(mutexes_exclude),
     };
     base_heap_init(&heap, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

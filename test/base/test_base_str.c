@@ -24,7 +24,8 @@ static void every_scalar_value_round_trips(void **state) {
         uint32_t back = 0xffffffff;
         int n = encode_by_definition(cp, want);
         bool surrogate = cp >= 0xd800 && cp < 0xe000;
-        if (base_utf8_decode((char *)want, (size_t)n, &back) != (surrogate ? 0 : n)) fail_msg("U+%04X is %s", cp, surrogate ? "taken" : "refused");
+        if (base_utf8_decode((char *)want, (size_t)n, &back) != (surrogate ? 0 : n))
+            fail_msg("U+%04X is %s", cp, surrogate ? "taken" : "refused");
         if (surrogate) continue;
         assert_int_equal(back, cp);
         assert_int_equal(base_utf8_encode(cp, got), n);
@@ -39,12 +40,14 @@ static void nothing_else_is_taken(void **state) {
     for (unsigned a = 0; a < 256; a++)
         for (unsigned b = 0; b < 256; b++)
             for (size_t k = 0; k < BASE_COUNT(tails) * BASE_COUNT(tails); k++) {
-                unsigned char s[4] = {(unsigned char)a, (unsigned char)b, tails[k / BASE_COUNT(tails)], tails[k % BASE_COUNT(tails)]}, canonical[4];
+                unsigned char s[4] = {(unsigned char)a, (unsigned char)b, tails[k / BASE_COUNT(tails)], tails[k % BASE_COUNT(tails)]},
+                              canonical[4];
                 uint32_t cp = 0;
                 int n = base_utf8_decode((char *)s, 4, &cp);
                 if (n > 0) {
                     assert_int_equal(encode_by_definition(cp, canonical), n);
-                    if (memcmp(canonical, s, (size_t)n) != 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000)) fail_msg("%02x %02x %02x %02x is taken", a, b, s[2], s[3]);
+                    if (memcmp(canonical, s, (size_t)n) != 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+                        fail_msg("%02x %02x %02x %02x is taken", a, b, s[2], s[3]);
                 } else if (a < 0x80) {
                     fail_msg("ASCII %02x is refused", a);
                 }
@@ -53,8 +56,27 @@ static void nothing_else_is_taken(void **state) {
 
 static void invalid_forms(void **state) {
     static const char *const bad[] = {
-        "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xfe", "\xff", "\xc3", "\xc3(", "\xe2\x82", "\xe2(\xa1", "\xf0\x9f\x98", "\xf0\x9f(\x80",
+        "\x80",
+        "\xbf",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xe0\x80\x80",
+        "\xe0\x9f\xbf",
+        "\xf0\x80\x80\x80",
+        "\xf0\x8f\xbf\xbf",
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xf8\x88\x80\x80\x80",
+        "\xfe",
+        "\xff",
+        "\xc3",
+        "\xc3(",
+        "\xe2\x82",
+        "\xe2(\xa1",
+        "\xf0\x9f\x98",
+        "\xf0\x9f(\x80",
     };
     uint32_t cp;
     for (size_t i = 0; i < BASE_COUNT(bad); i++)
@@ -193,7 +215,8 @@ static void bad_json_is_refused(void **state) {
     for (size_t i = 0; i < BASE_COUNT(bad); i++) {
         yyjson_doc *doc = (yyjson_doc *)state;
         nib_error err = {0};
-        if (base_json_parse(&heap, bad[i], strlen(bad[i]), "bad.json", NIB_BAD_TOKENIZER, &doc, &err) != NIB_BAD_TOKENIZER) fail_msg("text %zu is taken", i);
+        if (base_json_parse(&heap, bad[i], strlen(bad[i]), "bad.json", NIB_BAD_TOKENIZER, &doc, &err) != NIB_BAD_TOKENIZER)
+            fail_msg("text %zu is taken", i);
         assert_null(doc);
         assert_non_null(strstr(err.message, "bad.json"));
         assert_true(err.offset >= 0);
@@ -213,11 +236,16 @@ static void json_memory_is_limited(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_scalar_value_round_trips), cmocka_unit_test(nothing_else_is_taken),
-        cmocka_unit_test(invalid_forms),                  cmocka_unit_test(buffers_grow),
-        cmocka_unit_test(buffers_remember_failure),       cmocka_unit_test(messages_are_one_clean_line),
-        cmocka_unit_test(long_messages_are_cut_between_characters), cmocka_unit_test(json_depth_is_limited),
-        cmocka_unit_test(json_brackets_in_strings_do_not_count),    cmocka_unit_test(bad_json_is_refused),
+        cmocka_unit_test(every_scalar_value_round_trips),
+        cmocka_unit_test(nothing_else_is_taken),
+        cmocka_unit_test(invalid_forms),
+        cmocka_unit_test(buffers_grow),
+        cmocka_unit_test(buffers_remember_failure),
+        cmocka_unit_test(messages_are_one_clean_line),
+        cmocka_unit_test(long_messages_are_cut_between_characters),
+        cmocka_unit_test(json_depth_is_limited),
+        cmocka_unit_test(json_brackets_in_strings_do_not_count),
+        cmocka_unit_test(bad_json_is_refused),
         cmocka_unit_test(json_memory_is_limited),
     };
     base_heap_init(&heap, NULL);

@@ -11,15 +11,24 @@ typedef struct parts {
 } parts;
 
 static const parts plain = {
-    .q_perm = "0,2,1,3", .k_perm = "0,2,3,1", .v_perm = "0,2,1,3", .merge_perm = "0,2,1,3",
-    .scores = "s = MatMul (qh, kh)", .probabilities = "p = Softmax <axis = -1> (s)", .extra = "", .bias = "b,1,1,s", .split = "0,0,2,4", .outputs = "float[b,s,8] y",
+    .q_perm = "0,2,1,3",
+    .k_perm = "0,2,3,1",
+    .v_perm = "0,2,1,3",
+    .merge_perm = "0,2,1,3",
+    .scores = "s = MatMul (qh, kh)",
+    .probabilities = "p = Softmax <axis = -1> (s)",
+    .extra = "",
+    .bias = "b,1,1,s",
+    .split = "0,0,2,4",
+    .outputs = "float[b,s,8] y",
 };
 
 static graph *attention(parts p) {
     char text[2000];
     snprintf(text, sizeof text,
              HEAD "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[%s] bias) => (%s)"
-                  " <int64[4] split = {%s}, int64[3] merge = {0,0,8}, float half = {0.5}, float two = {2}, float root = {0.70710678}, float zero = {0}, float[4] vec = {@}> {"
+                  " <int64[4] split = {%s}, int64[3] merge = {0,0,8}, float half = {0.5}, float two = {2}, float root = {0.70710678}, "
+                  "float zero = {0}, float[4] vec = {@}> {"
                   " q4 = Reshape (q, split) qh = Transpose <perm = [%s]> (q4)"
                   " k4 = Reshape (k, split) kh = Transpose <perm = [%s]> (k4)"
                   " v4 = Reshape (v, split) vh = Transpose <perm = [%s]> (v4)"
@@ -81,14 +90,14 @@ static void rows_of_nan_become_zero(void **state) {
 
 /* A query whose keys are all -infinity: sdpa's form gives 0, and so must the operator. */
 static void a_row_without_keys_is_zero(void **state) {
-    static const char *const text =
-        HEAD "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y)"
-             " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, float zero = {0}, float ninf = {-inf}, int64[2] axes = {1,2}> {"
-             " mb = Cast <to = 9> (mask) mu = Unsqueeze (mb, axes) bias = Where (mu, zero, ninf)"
-             " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [0,2,3,1]> (k4)"
-             " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4)"
-             " m = MatMul (qh, kh) s = Add (m, bias) p0 = Softmax <axis = -1> (s) isn = IsNaN (p0) p = Where (isn, zero, p0)"
-             " c = MatMul (p, vh) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
+    static const char *const text = HEAD
+        "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y)"
+        " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, float zero = {0}, float ninf = {-inf}, int64[2] axes = {1,2}> {"
+        " mb = Cast <to = 9> (mask) mu = Unsqueeze (mb, axes) bias = Where (mu, zero, ninf)"
+        " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [0,2,3,1]> (k4)"
+        " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4)"
+        " m = MatMul (qh, kh) s = Add (m, bias) p0 = Softmax <axis = -1> (s) isn = IsNaN (p0) p = Where (isn, zero, p0)"
+        " c = MatMul (p, vh) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
     for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) {
         graph *g = pass_check_same(text, PASSES(pass_attention));
         assert_int_equal(count_op(g, "nib", "Attention"), 1);
@@ -133,10 +142,11 @@ static void other_products_stay(void **state) {
 
 static void wrong_permutations_stay(void **state) {
     /* With s = 2 = heads the shapes fit, so that only the permutation tells. */
-    static const char *const text = HEAD "g (float[b,2,8] q, float[b,2,8] k, float[b,2,8] v) => (float[b,2,8] y) <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}> {"
-                                         " q4 = Reshape (q, split) qh = Transpose <perm = [%s]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [%s]> (k4)"
-                                         " v4 = Reshape (v, split) vh = Transpose <perm = [%s]> (v4) s = MatMul (qh, kh) p = Softmax <axis = -1> (s)"
-                                         " c = MatMul (p, vh) ct = Transpose <perm = [%s]> (c) y = Reshape (ct, merge) }";
+    static const char *const text = HEAD
+        "g (float[b,2,8] q, float[b,2,8] k, float[b,2,8] v) => (float[b,2,8] y) <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}> {"
+        " q4 = Reshape (q, split) qh = Transpose <perm = [%s]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [%s]> (k4)"
+        " v4 = Reshape (v, split) vh = Transpose <perm = [%s]> (v4) s = MatMul (qh, kh) p = Softmax <axis = -1> (s)"
+        " c = MatMul (p, vh) ct = Transpose <perm = [%s]> (c) y = Reshape (ct, merge) }";
     static const char *const perms[][5] = {
         {"0,2,1,3", "0,2,3,1", "0,2,1,3", "0,2,1,3", ""},
         {"0,1,2,3", "0,2,3,1", "0,2,1,3", "0,2,1,3", "scores are not"},
@@ -166,10 +176,12 @@ static void what_else_is_read_stays(void **state) {
 }
 
 static void heads_must_agree(void **state) {
-    static const char *const text = HEAD "g (float[b,4,8] q, float[b,4,8] k, float[b,4,8] v) => (float[b,4,8] y) <int64[4] split = {0,0,2,4}, int64[4] four = {0,0,4,2}, int64[3] merge = {0,0,8}> {"
-                                         " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [0,2,3,1]> (k4)"
-                                         " v4 = Reshape (v, %s) vh = Transpose <perm = [0,2,1,3]> (v4) s = MatMul (qh, kh) p = Softmax <axis = -1> (s)"
-                                         " c = MatMul (p, vh) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
+    static const char *const text = HEAD
+        "g (float[b,4,8] q, float[b,4,8] k, float[b,4,8] v) => (float[b,4,8] y) <int64[4] split = {0,0,2,4}, int64[4] four = {0,0,4,2}, "
+        "int64[3] merge = {0,0,8}> {"
+        " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [0,2,3,1]> (k4)"
+        " v4 = Reshape (v, %s) vh = Transpose <perm = [0,2,1,3]> (v4) s = MatMul (qh, kh) p = Softmax <axis = -1> (s)"
+        " c = MatMul (p, vh) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
     char full[1500];
     snprintf(full, sizeof full, text, "split");
     graph *g = pass_check_same(full, PASSES(pass_attention));
@@ -188,9 +200,8 @@ static void heads_must_agree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_scale_may_stand_anywhere), cmocka_unit_test(biases_of_all_shapes),
-        cmocka_unit_test(rows_of_nan_become_zero),      cmocka_unit_test(a_row_without_keys_is_zero),
-        cmocka_unit_test(other_products_stay),          cmocka_unit_test(wrong_permutations_stay),
+        cmocka_unit_test(the_scale_may_stand_anywhere), cmocka_unit_test(biases_of_all_shapes), cmocka_unit_test(rows_of_nan_become_zero),
+        cmocka_unit_test(a_row_without_keys_is_zero),   cmocka_unit_test(other_products_stay),  cmocka_unit_test(wrong_permutations_stay),
         cmocka_unit_test(what_else_is_read_stays),      cmocka_unit_test(heads_must_agree),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);

@@ -8,7 +8,9 @@
 #define ACTIVATION PASSES(pass_linear, pass_activation)
 
 static void matmul_becomes_linear(void **state) {
-#define MM(ins, out, body) HEAD "g (float[" ins "] x) => (float[" out "] y) <float[4,3] w = {@}, float[3] c = {@}, float[1,1,3] c3 = {@}, float[3,4] wt = {@}, float[2,4,3] w3 = {@}, float s = {0.5}> {" body "}"
+#define MM(ins, out, body)                                                                                                                 \
+    HEAD "g (float[" ins "] x) => (float[" out "] y) <float[4,3] w = {@}, float[3] c = {@}, float[1,1,3] c3 = {@}, float[3,4] wt = {@}, "  \
+         "float[2,4,3] w3 = {@}, float s = {0.5}> {" body "}"
     pass_check_ops(MM("b,s,4", "b,s,3", "y = MatMul (x, w)"), LINEAR, "nib.Linear");
     pass_check_ops(MM("b,4", "b,3", "y = MatMul (x, w)"), LINEAR, "nib.Linear");
     pass_check_ops(MM("b,s,4", "b,s,3", "m = MatMul (x, w) y = Add (m, c)"), LINEAR, "nib.Linear");
@@ -21,20 +23,25 @@ static void matmul_becomes_linear(void **state) {
     pass_check_ops(MM("2,s,4", "2,s,3", "y = MatMul (x, w3)"), LINEAR, "MatMul");
     pass_check_ops(MM("4", "3", "y = MatMul (x, w)"), LINEAR, "MatMul");
     pass_check_ops(MM("b,4", "b,3", "m = MatMul (x, w) y = Add (m, s)"), LINEAR, "nib.Linear Add");
-    pass_check_ops(MM("b,4", "b,3", "m = MatMul (x, w) n = Neg (m) a = Add (m, c) y = Add (a, n)"), LINEAR, "nib.Linear Neg Add Add"); /* m is read elsewhere */
+    pass_check_ops(MM("b,4", "b,3", "m = MatMul (x, w) n = Neg (m) a = Add (m, c) y = Add (a, n)"), LINEAR,
+                   "nib.Linear Neg Add Add"); /* m is read elsewhere */
     pass_check_ops(MM("b,4", "b,3", "m = MatMul (x, w) a = Add (m, c) y = Add (a, c)"), LINEAR, "nib.Linear Add");
 #undef MM
 }
 
 static void an_output_between_stays(void **state) {
-    graph *g = pass_check_same(HEAD "g (float[b,4] x) => (float[b,3] m, float[b,3] y) <float[4,3] w = {@}, float[3] c = {@}> { m = MatMul (x, w) y = Add (m, c) }", LINEAR);
+    graph *g = pass_check_same(
+        HEAD "g (float[b,4] x) => (float[b,3] m, float[b,3] y) <float[4,3] w = {@}, float[3] c = {@}> { m = MatMul (x, w) y = Add (m, c) }",
+        LINEAR);
     assert_string_equal(ops(g), "nib.Linear Add");
     done(g);
 }
 
 static void gemm_becomes_linear(void **state) {
-#define GEMM(attrs, args) HEAD "g (float[b,4] x, float[4,b] xt) => (float[b,3] y) <float[4,3] w = {@}, float[3,4] wt = {@}, float[3] c = {@}, float[1,3] c2 = {@}, float[1] c1 = {0.5}> {" \
-                          "y = Gemm " attrs " (" args ") }"
+#define GEMM(attrs, args)                                                                                                                  \
+    HEAD "g (float[b,4] x, float[4,b] xt) => (float[b,3] y) <float[4,3] w = {@}, float[3,4] wt = {@}, float[3] c = {@}, float[1,3] c2 = "  \
+         "{@}, float[1] c1 = {0.5}> {"                                                                                                     \
+         "y = Gemm " attrs " (" args ") }"
     pass_check_ops(GEMM("", "x, w"), LINEAR, "nib.Linear");
     pass_check_ops(GEMM("", "x, w, c"), LINEAR, "nib.Linear");
     pass_check_ops(GEMM("", "x, w, c2"), LINEAR, "nib.Linear");
@@ -45,8 +52,11 @@ static void gemm_becomes_linear(void **state) {
     pass_check_ops(GEMM("<transA = 1>", "xt, w, c"), LINEAR, "Gemm");
     pass_check_ops(GEMM("", "x, w, c1"), LINEAR, "Gemm");
 #undef GEMM
-    pass_check_ops(HEAD "g (float[b,4] x) => (float[b,3] y) <float[3,4] w = {@}> { t = Transpose <perm = [1,0]> (w) y = Gemm (x, t) }", LINEAR, "nib.Linear");
-    pass_check_ops(HEAD "g (float[b,4] x) => (float[b,3] y) <float[4,3] w = {@}> { t = Transpose <perm = [1,0]> (w) y = Gemm <transB = 1> (x, t) }", LINEAR, "nib.Linear");
+    pass_check_ops(HEAD "g (float[b,4] x) => (float[b,3] y) <float[3,4] w = {@}> { t = Transpose <perm = [1,0]> (w) y = Gemm (x, t) }",
+                   LINEAR, "nib.Linear");
+    pass_check_ops(
+        HEAD "g (float[b,4] x) => (float[b,3] y) <float[4,3] w = {@}> { t = Transpose <perm = [1,0]> (w) y = Gemm <transB = 1> (x, t) }",
+        LINEAR, "nib.Linear");
 }
 
 /* ---- activations */
@@ -77,16 +87,17 @@ static const struct {
     {"y = Sigmoid (x)", "sigmoid"},
 };
 
-#define ACT(opset, out, body)                                                                                                             \
-    "<ir_version: 8, opset_import: [\"\" : " opset ", \"com.microsoft\" : 1]> g (float[b,4] in) => (float[b,3] " out                        \
-    ") <float[4,3] w = {@}, float[3] bias = {@}, float r2 = {1.41421354}, float ir2 = {0.707106769}, float one = {1}, float half = {0.5},"    \
+#define ACT(opset, out, body)                                                                                                              \
+    "<ir_version: 8, opset_import: [\"\" : " opset ", \"com.microsoft\" : 1]> g (float[b,4] in) => (float[b,3] " out                       \
+    ") <float[4,3] w = {@}, float[3] bias = {@}, float r2 = {1.41421354}, float ir2 = {0.707106769}, float one = {1}, float half = {0.5}," \
     " float three = {3}, float k = {0.044715}, float c = {0.797884583}> { m = MatMul (in, w) x = Add (m, bias) " body " }"
 
 static void activations_are_taken(void **state) {
     char text[1500];
     for (size_t i = 0; i < BASE_COUNT(activations); i++)
         for (int is_output = 0; is_output < 2; is_output++) {
-            snprintf(text, sizeof text, ACT("17", "%s", "%s%s"), is_output ? "y" : "z", activations[i].body, is_output ? "" : " z = Neg (y)");
+            snprintf(text, sizeof text, ACT("17", "%s", "%s%s"), is_output ? "y" : "z", activations[i].body,
+                     is_output ? "" : " z = Neg (y)");
             graph *g = pass_check_same(text, ACTIVATION);
             if (strcmp(ops(g), is_output ? "nib.Linear" : "nib.Linear Neg") != 0) fail_msg("%s leaves %s", text, ops(g));
             assert_string_equal(graph_attr_string(g->first, "activation", ""), activations[i].activation);
@@ -95,7 +106,8 @@ static void activations_are_taken(void **state) {
 }
 
 static void gelu_operators_are_taken(void **state) {
-    static const char *const bodies[][2] = {{"y = Gelu (x) z = Neg (y)", "gelu_erf"}, {"y = Gelu <approximate = \"none\"> (x) z = Neg (y)", "gelu_erf"},
+    static const char *const bodies[][2] = {{"y = Gelu (x) z = Neg (y)", "gelu_erf"},
+                                            {"y = Gelu <approximate = \"none\"> (x) z = Neg (y)", "gelu_erf"},
                                             {"y = Gelu <approximate = \"tanh\"> (x) z = Neg (y)", "gelu_tanh"}};
     char text[1500];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
@@ -121,14 +133,16 @@ static void other_forms_stay(void **state) {
         ERF_DIV "g = Mul (x, f) y = Mul (g, one) z = Neg (y)",
         "d = Div (x, three) e = Erf (d) f = Add (e, one) g = Mul (x, f) y = Mul (g, half) z = Neg (y)",
         ERF_DIV "n = Neg (x) g = Mul (n, f) y = Mul (g, half) z = Neg (y)",
-        "p = Pow (x, r2) q = Mul (p, k) a = Add (x, q) t = Mul (a, c) h = Tanh (t) f = Add (h, one) g = Mul (x, half) y = Mul (g, f) z = Neg (y)",
+        ("p = Pow (x, r2) q = Mul (p, k) a = Add (x, q) t = Mul (a, c) h = Tanh (t) f = Add (h, one) g = Mul (x, half) y = Mul (g, f) z = "
+         "Neg (y)"),
     };
     char text[1500];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
         if (i == 6) continue; /* not defined for negative x; only looked at below */
         snprintf(text, sizeof text, ACT("17", "z", "%s"), bodies[i]);
         graph *g = pass_check_same(text, ACTIVATION);
-        if (strcmp(graph_attr_string(find_op(g, "nib", "Linear"), "activation", "none"), "none") != 0) fail_msg("%s leaves %s", text, ops(g));
+        if (strcmp(graph_attr_string(find_op(g, "nib", "Linear"), "activation", "none"), "none") != 0)
+            fail_msg("%s leaves %s", text, ops(g));
         done(g);
     }
     snprintf(text, sizeof text, ACT("17", "z", "%s"), bodies[6]);
@@ -145,7 +159,8 @@ static void other_forms_stay(void **state) {
 static void many_paths_cost_little(void **state) {
     base_str text;
     base_str_init(&text, &test_runtime->heap);
-    base_str_add(&text, HEAD "g (float[b,4] in) => (float[b,4] z) <float[4,4] w = {@}, float[4,4] w2 = {@}> { x = MatMul (in, w) s = Sigmoid (x) y = Mul (x, s) a0 = Neg (x) ");
+    base_str_add(&text, HEAD "g (float[b,4] in) => (float[b,4] z) <float[4,4] w = {@}, float[4,4] w2 = {@}> { x = MatMul (in, w) s = "
+                             "Sigmoid (x) y = Mul (x, s) a0 = Neg (x) ");
     for (int i = 0; i < 60; i++) base_str_printf(&text, "a%d = Max (a%d, a%d) ", i + 1, i, i);
     base_str_add(&text, "m = MatMul (a60, w) n = Mul (m, y) p = MatMul (in, w2) z = Add (p, n) }");
     graph *g = pass_check_same(text.data, ACTIVATION);
@@ -157,26 +172,30 @@ static void many_paths_cost_little(void **state) {
 
 /* ---- residuals */
 
-#define RES(body) HEAD "g (float[b,4] in, float[b,4] r, float[1,4] r1) => (float[b,4] z) <float[4,4] w = {@}, float[4] bias = {@}> { m = MatMul (in, w) x = Add (m, bias) " body " }"
+#define RES(body)                                                                                                                          \
+    HEAD "g (float[b,4] in, float[b,4] r, float[1,4] r1) => (float[b,4] z) <float[4,4] w = {@}, float[4] bias = {@}> { m = MatMul (in, "   \
+         "w) x = Add (m, bias) " body " }"
 
 static void residuals_are_taken(void **state) {
-    static const char *const bodies[] = {"z = Add (x, r)", "z = Add (r, x)", "y = Relu (x) z = Add (y, r)", "n = Neg (r) z = Add (x, n)", "z = Add (x, in)"};
+    static const char *const bodies[] = {"z = Add (x, r)", "z = Add (r, x)", "y = Relu (x) z = Add (y, r)", "n = Neg (r) z = Add (x, n)",
+                                         "z = Add (x, in)"};
     char text[500];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
         snprintf(text, sizeof text, RES("%s"), bodies[i]);
         pass_check_ops(text, ACTIVATION, i == 3 ? "Neg nib.Linear" : "nib.Linear");
     }
-    pass_check_ops(HEAD "g (float[b,4] in, float[b,4] r) => (float[b,4] z) <float[4,4] w = {@}> { x = MatMul (in, w) z = Add (x, r) }", ACTIVATION, "nib.Linear");
+    pass_check_ops(HEAD "g (float[b,4] in, float[b,4] r) => (float[b,4] z) <float[4,4] w = {@}> { x = MatMul (in, w) z = Add (x, r) }",
+                   ACTIVATION, "nib.Linear");
 }
 
 static void other_additions_stay(void **state) {
     static const char *const bodies[][2] = {
-        {"z = Add (x, r1)", "nib.Linear Add"},                              /* broadcast */
-        {"n = Neg (x) z = Add (x, n)", "nib.Linear Neg Add"},               /* r is computed from x */
+        {"z = Add (x, r1)", "nib.Linear Add"},                /* broadcast */
+        {"n = Neg (x) z = Add (x, n)", "nib.Linear Neg Add"}, /* r is computed from x */
         {"z = Add (x, x)", "nib.Linear Add"},
         {"n = Neg (x) a = Add (x, r) z = Mul (a, n)", "nib.Linear Neg Add Mul"}, /* x is read elsewhere */
-        {"a = Add (x, r) z = Relu (a)", "nib.Linear Relu"},                 /* no activation after a residual */
-        {"a = Add (x, r) z = Add (a, in)", "nib.Linear Add"},               /* one residual only */
+        {"a = Add (x, r) z = Relu (a)", "nib.Linear Relu"},                      /* no activation after a residual */
+        {"a = Add (x, r) z = Add (a, in)", "nib.Linear Add"},                    /* one residual only */
     };
     char text[500];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
@@ -187,16 +206,21 @@ static void other_additions_stay(void **state) {
 
 /* ---- norms */
 
-#define NORM(body) HEAD "g (float[b,s,6] x) => (float[b,s,6] y) <float[6] gamma = {@}, float[6] beta = {@}, float[1,6] g2 = {@}, float[1] g1 = {2}, float eps = {0.00001}, float two = {2}, float one = {1}> {" body "}"
+#define NORM(body)                                                                                                                         \
+    HEAD "g (float[b,s,6] x) => (float[b,s,6] y) <float[6] gamma = {@}, float[6] beta = {@}, float[1,6] g2 = {@}, float[1] g1 = {2}, "     \
+         "float eps = {0.00001}, float two = {2}, float one = {1}> {" body "}"
 
 static void norms_are_taken(void **state) {
     static const char *const bodies[] = {
         "y = LayerNormalization <axis = -1, epsilon = 0.001> (x, gamma, beta)",
         "y = LayerNormalization <axis = 2> (x, gamma)",
         "y = LayerNormalization (x, gamma, beta)",
-        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
-        "m = ReduceMean <axes = [2], keepdims = 1> (x) d = Sub (x, m) p = Mul (d, d) v = ReduceMean <axes = [2]> (p) e = Add (eps, v) r = Sqrt (e) q = Div (d, r) t = Mul (gamma, q) y = Add (beta, t)",
-        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) f = Sub (x, m) p = Pow (f, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) r = Sqrt (e) q "
+        "= Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [2], keepdims = 1> (x) d = Sub (x, m) p = Mul (d, d) v = ReduceMean <axes = [2]> (p) e = Add (eps, v) r = "
+        "Sqrt (e) q = Div (d, r) t = Mul (gamma, q) y = Add (beta, t)",
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) f = Sub (x, m) p = Pow (f, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) "
+        "r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
     };
     char text[900];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
@@ -206,7 +230,8 @@ static void norms_are_taken(void **state) {
     graph *g = pass_check_same(NORM("y = LayerNormalization <epsilon = 0.25> (x, gamma, beta)"), PASSES(pass_norm));
     assert_true(graph_attr_float(g->first, "epsilon", 0) == 0.25f);
     done(g);
-    g = pass_check_same("<ir_version: 10, opset_import: [\"\" : 23]> g (float[b,s,6] x) => (float[b,s,6] y) <float[6] gamma = {@}> { y = RMSNormalization <epsilon = 0.01> (x, gamma) }",
+    g = pass_check_same("<ir_version: 10, opset_import: [\"\" : 23]> g (float[b,s,6] x) => (float[b,s,6] y) <float[6] gamma = {@}> { y = "
+                        "RMSNormalization <epsilon = 0.01> (x, gamma) }",
                         PASSES(pass_norm));
     assert_string_equal(ops(g), "nib.Norm");
     assert_string_equal(graph_attr_string(g->first, "kind", ""), "rms");
@@ -218,28 +243,39 @@ static void other_norms_stay(void **state) {
         "y = LayerNormalization <axis = -1> (x, g1)", /* the scale is broadcast */
         "y = LayerNormalization <axis = -1> (x, g2)",
         "y, mean = LayerNormalization <axis = -1> (x, gamma) z = Neg (mean)",
-        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, one) v = ReduceMean <axes = [-1]> (p) a = Abs (v) e = Add (a, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
-        "m = ReduceMean <axes = [1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
-        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [1,2]> (p) e = Add (v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
-        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) h = Sub (x, one) p = Pow (h, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
-        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) n = Abs (x) p = Mul (d, n) f = Abs (p) v = ReduceMean <axes = [-1]> (f) e = Add (v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, one) v = ReduceMean <axes = [-1]> (p) a = Abs (v) e = Add (a, eps) r "
+        "= Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, eps) r = Sqrt (e) q "
+        "= Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [1,2]> (p) e = Add (v, eps) r = Sqrt (e) "
+        "q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) h = Sub (x, one) p = Pow (h, two) v = ReduceMean <axes = [-1]> (p) e = Add (v, "
+        "eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) n = Abs (x) p = Mul (d, n) f = Abs (p) v = ReduceMean <axes = [-1]> (f) e = Add "
+        "(v, eps) r = Sqrt (e) q = Div (d, r) t = Mul (q, gamma) y = Add (t, beta)",
     };
     char text[900];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
         snprintf(text, sizeof text, NORM("%s"), bodies[i]);
-        if (i == 2) strcpy(strstr(text, "(float[b,s,6] y)"), "(float[b,s,6] y, float[b,s,1] z) <float[6] gamma = {@}> { y, mean = LayerNormalization <axis = -1> (x, gamma) z = Neg (mean) }");
+        if (i == 2)
+            strcpy(strstr(text, "(float[b,s,6] y)"), "(float[b,s,6] y, float[b,s,1] z) <float[6] gamma = {@}> { y, mean = "
+                                                     "LayerNormalization <axis = -1> (x, gamma) z = Neg (mean) }");
         graph *g = pass_check_same(text, PASSES(pass_norm));
         if (count_op(g, "nib", "Norm")) fail_msg("%s leaves %s", text, ops(g));
         done(g);
     }
-    graph *g = pass_check_same(HEAD "g (float[b,5,6] x) => (float[b,5,6] y) <float[5,6] gamma = {@}> { y = LayerNormalization <axis = 1> (x, gamma) }", PASSES(pass_norm));
+    graph *g = pass_check_same(
+        HEAD "g (float[b,5,6] x) => (float[b,5,6] y) <float[5,6] gamma = {@}> { y = LayerNormalization <axis = 1> (x, gamma) }",
+        PASSES(pass_norm));
     assert_string_equal(ops(g), "LayerNormalization");
     done(g);
 }
 
 /* ---- embeddings */
 
-#define EMBED(body) HEAD "g (int64[b,s] ids, int32[b,s] ids2, int64[1,s] ids1, float[b,s,3] r) => (float[b,s,3] y) <float[7,3] t0 = {@}, float[5,3] t1 = {@}, float[4,1] narrow = {@}, float[3,7] wide = {@}, float[2,3,3] deep = {@}> {" body "}"
+#define EMBED(body)                                                                                                                        \
+    HEAD "g (int64[b,s] ids, int32[b,s] ids2, int64[1,s] ids1, float[b,s,3] r) => (float[b,s,3] y) <float[7,3] t0 = {@}, float[5,3] t1 = " \
+         "{@}, float[4,1] narrow = {@}, float[3,7] wide = {@}, float[2,3,3] deep = {@}> {" body "}"
 
 static void gathers_become_embed(void **state) {
     static const char *const bodies[][2] = {
@@ -263,7 +299,8 @@ static void gathers_become_embed(void **state) {
 }
 
 static void other_gathers_stay(void **state) {
-    graph *g = pass_check_same(HEAD "g (int64[b,s] ids) => (float[3,b,s] y) <float[3,7] t = {@}> { y = Gather <axis = 1> (t, ids) }", PASSES(pass_embed));
+    graph *g = pass_check_same(HEAD "g (int64[b,s] ids) => (float[3,b,s] y) <float[3,7] t = {@}> { y = Gather <axis = 1> (t, ids) }",
+                               PASSES(pass_embed));
     assert_string_equal(ops(g), "Gather");
     done(g);
     g = pass_check_same(HEAD "g (int64[b,s] ids) => (float[b,s,2,3] y) <float[5,2,3] t = {@}> { y = Gather (t, ids) }", PASSES(pass_embed));
@@ -279,18 +316,10 @@ static void other_gathers_stay(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matmul_becomes_linear),
-        cmocka_unit_test(an_output_between_stays),
-        cmocka_unit_test(gemm_becomes_linear),
-        cmocka_unit_test(activations_are_taken),
-        cmocka_unit_test(gelu_operators_are_taken),
-        cmocka_unit_test(other_forms_stay),
-        cmocka_unit_test(many_paths_cost_little),
-        cmocka_unit_test(residuals_are_taken),
-        cmocka_unit_test(other_additions_stay),
-        cmocka_unit_test(norms_are_taken),
-        cmocka_unit_test(other_norms_stay),
-        cmocka_unit_test(gathers_become_embed),
+        cmocka_unit_test(matmul_becomes_linear),  cmocka_unit_test(an_output_between_stays),  cmocka_unit_test(gemm_becomes_linear),
+        cmocka_unit_test(activations_are_taken),  cmocka_unit_test(gelu_operators_are_taken), cmocka_unit_test(other_forms_stay),
+        cmocka_unit_test(many_paths_cost_little), cmocka_unit_test(residuals_are_taken),      cmocka_unit_test(other_additions_stay),
+        cmocka_unit_test(norms_are_taken),        cmocka_unit_test(other_norms_stay),         cmocka_unit_test(gathers_become_embed),
         cmocka_unit_test(other_gathers_stay),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);

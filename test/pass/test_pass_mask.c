@@ -5,9 +5,11 @@
  */
 #include "pass_test.h"
 
-#define CONSTANTS                                                                                                                         \
-    "<int64[2] ax12 = {1,2}, int64[1] ax0 = {0}, int64[1] ax1 = {1}, int64[1] ax2 = {2}, int64[2] ax23 = {2,3}, float one = {1}, float zero = {0}, float lowest = {-3.4e38}," \
-    " float ninf = {-inf}, float ten = {-10000}, float small = {-100}, int64 i0 = {0}, int64 i1 = {1}, int64 five = {5}, int64 w40 = {40}, int64 w3 = {3}, int64 big = {5000},"  \
+#define CONSTANTS                                                                                                                          \
+    "<int64[2] ax12 = {1,2}, int64[1] ax0 = {0}, int64[1] ax1 = {1}, int64[1] ax2 = {2}, int64[2] ax23 = {2,3}, float one = {1}, float "   \
+    "zero = {0}, float lowest = {-3.4e38},"                                                                                                \
+    " float ninf = {-inf}, float ten = {-10000}, float small = {-100}, int64 i0 = {0}, int64 i1 = {1}, int64 five = {5}, int64 w40 = "     \
+    "{40}, int64 w3 = {3}, int64 big = {5000},"                                                                                            \
     " int64 endless = {2147483647}>"
 
 #define EAGER "u = Unsqueeze (mask, ax12) f = Cast <to = 1> (u) n = Sub (one, f) "
@@ -19,7 +21,8 @@ static bool is_padding(const char *dims, const char *type, const char *body, cha
     char text[2500];
     nib_error err;
     snprintf(text, sizeof text,
-             HEAD "g (%s[%s] mask, int64[%s] ids) => (float bias) <int64[3] ax_i = {0,1,3}, int64[3] ax_j = {0,1,2}, %s { %s }", type, dims, dims, CONSTANTS + 1, body);
+             HEAD "g (%s[%s] mask, int64[%s] ids) => (float bias) <int64[3] ax_i = {0,1,3}, int64[3] ax_j = {0,1,2}, %s { %s }", type, dims,
+             dims, &CONSTANTS[1], body);
     char *full = fill_text(text);
     graph *g;
     if (graph_parse(&test_runtime->heap, full, strlen(full), &g, &err) != NIB_OK) fail_msg("%s\n%s", err.message, full);
@@ -40,11 +43,13 @@ static void padding_is_recognised(void **state) {
         SDPA "bias = Where (mu, zero, ninf)",
         SDPA "no = Not (mu) bias = Where (no, lowest, zero)",
         /* expanded to [b, 1, s, s] */
-        SDPA "sh = Shape (mask) b = Gather (sh, ax0) s = Gather (sh, ax1) to = Concat <axis = 0> (b, ax1, s, s) e = Expand (mu, to) bias = Where (e, zero, ninf)",
+        SDPA "sh = Shape (mask) b = Gather (sh, ax0) s = Gather (sh, ax1) to = Concat <axis = 0> (b, ax1, s, s) e = Expand (mu, to) bias = "
+             "Where (e, zero, ninf)",
         /* a bound that no text reaches */
         POSITIONS SDPA "d = Sub (i, j) in = Less (d, endless) k = And (in, mu) bias = Where (k, zero, ninf)",
         /* the sizes come from another input */
-        SDPA "sh = Shape (ids) s = Gather (sh, ax1) one_row = ConstantOfShape (s) bias0 = Where (mu, zero, ninf) bias = Add (bias0, one_row)",
+        SDPA
+        "sh = Shape (ids) s = Gather (sh, ax1) one_row = ConstantOfShape (s) bias0 = Where (mu, zero, ninf) bias = Add (bias0, one_row)",
         /* padded queries see nothing either: their rows are never read */
         SDPA "mq = Unsqueeze (mb, ax_q) both = And (mu, mq) bias = Where (both, zero, ninf)",
     };
@@ -64,17 +69,22 @@ static void padding_is_recognised(void **state) {
 
 static void what_is_more_or_less_is_refused(void **state) {
     static const char *const rows[][2] = {
-        {EAGER "bias = Mul (f, lowest)", "key 0, it is -3.4e+38"},                         /* inverted */
-        {EAGER "bias = Mul (n, small)", "masked key"},                                     /* too weak */
+        {EAGER "bias = Mul (f, lowest)", "key 0, it is -3.4e+38"}, /* inverted */
+        {EAGER "bias = Mul (n, small)", "masked key"},             /* too weak */
         {EAGER "bias = Add (n, lowest)", "unmasked key"},
         {EAGER "m = Mul (n, lowest) bias = Add (m, one)", "unmasked key 0, it is 1"},
-        {POSITIONS SDPA "late = Greater (j, i) no = Not (late) k = And (no, mu) bias = Where (k, zero, ninf)", "unmasked key 1"}, /* causal */
+        {POSITIONS SDPA "late = Greater (j, i) no = Not (late) k = And (no, mu) bias = Where (k, zero, ninf)",
+         "unmasked key 1"}, /* causal */
         {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, w3) k = And (in, mu) bias = Where (k, zero, ninf)", "unmasked key"},
         {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, w40) k = And (in, mu) bias = Where (k, zero, ninf)", "at 41 tokens"},
-        {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, big) k = And (in, mu) bias = Where (k, zero, ninf)", "too large to be sampled"},
-        {POSITIONS SDPA "first = Equal (j, i0) k = Or (first, mu) bias = Where (k, zero, ninf)", "masked key 0, it is 0"}, /* one padded key comes through */
+        {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, big) k = And (in, mu) bias = Where (k, zero, ninf)",
+         "too large to be sampled"},
+        {POSITIONS SDPA "first = Equal (j, i0) k = Or (first, mu) bias = Where (k, zero, ninf)",
+         "masked key 0, it is 0"}, /* one padded key comes through */
         {POSITIONS SDPA "self = Equal (j, i) k = And (self, mu) bias = Where (k, zero, ninf)", "unmasked key"},
-        {"pad = Equal (ids, five) no = Not (pad) mb = Cast <to = 9> (mask) k = And (mb, no) ku = Unsqueeze (k, ax12) bias = Where (ku, zero, ninf)", "ids"}, /* reads ids */
+        {"pad = Equal (ids, five) no = Not (pad) mb = Cast <to = 9> (mask) k = And (mb, no) ku = Unsqueeze (k, ax12) bias = Where (ku, "
+         "zero, ninf)",
+         "ids"}, /* reads ids */
         {"pad = Equal (ids, five) no = Not (pad) ku = Unsqueeze (no, ax12) bias = Where (ku, zero, ninf)", "does not depend on mask"},
         {"sh = Shape (mask) s = Gather (sh, ax1) bias = ConstantOfShape (s)", "masked key"},
         {SDPA "b0 = Where (mu, zero, ninf) bias = Transpose <perm = [0,1,3,2]> (b0)", "key"},

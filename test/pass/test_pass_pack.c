@@ -14,14 +14,17 @@ typedef struct encoder {
     const char *tail, *outputs, *inputs;
 } encoder;
 
-static const encoder plain = {.bias = PADDING, .middle = "h2 = Identity (h1)", .tail = "y = Identity (h3)", .outputs = "float[b,s,8] y", .inputs = ""};
+static const encoder plain = {
+    .bias = PADDING, .middle = "h2 = Identity (h1)", .tail = "y = Identity (h3)", .outputs = "float[b,s,8] y", .inputs = ""};
 
 static char *layer(char *out, size_t capacity, const char *x, const char *y, const char *bias, const char *id) {
     char text[1500], *to = out;
     snprintf(text, sizeof text,
              "@q0 = MatMul (%s, wq) @q = Add (@q0, bq) @k0 = MatMul (%s, wk) @k = Add (@k0, bk) @v0 = MatMul (%s, wv) @v = Add (@v0, bv)"
-             " @q4 = Reshape (@q, split) @qh = Transpose <perm = [0,2,1,3]> (@q4) @k4 = Reshape (@k, split) @kh = Transpose <perm = [0,2,3,1]> (@k4)"
-             " @v4 = Reshape (@v, split) @vh = Transpose <perm = [0,2,1,3]> (@v4) @m = MatMul (@qh, @kh) @d = Div (@m, two) %s @p = Softmax <axis = -1> (@s)"
+             " @q4 = Reshape (@q, split) @qh = Transpose <perm = [0,2,1,3]> (@q4) @k4 = Reshape (@k, split) @kh = Transpose <perm = "
+             "[0,2,3,1]> (@k4)"
+             " @v4 = Reshape (@v, split) @vh = Transpose <perm = [0,2,1,3]> (@v4) @m = MatMul (@qh, @kh) @d = Div (@m, two) %s @p = "
+             "Softmax <axis = -1> (@s)"
              " @c = MatMul (@p, @vh) @ct = Transpose <perm = [0,2,1,3]> (@c) @r = Reshape (@ct, merge)"
              " @o = MatMul (@r, wo) @o1 = Add (@o, bq) @a = Add (@o1, %s) @n1 = LayerNormalization <axis = -1> (@a, gamma, beta)"
              " @f0 = MatMul (@n1, w1) @f1 = Add (@f0, b1) @g = Relu (@f1) @f2 = MatMul (@g, w2) @f3 = Add (@f2, bk) @a2 = Add (@f3, @n1)"
@@ -39,12 +42,16 @@ static graph *build(encoder e) {
     static char one[3000], two[3000], text[9000];
     snprintf(text, sizeof text,
              HEAD "g (int64[b,s] input_ids, int64[b,s] attention_mask%s) => (%s)"
-                  " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, float two = {2}, float one = {1}, float zero = {0}, float lowest = {-3.4e38}, float ninf = {-inf}, int64[2] ax12 = {1,2},"
-                  " int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}, int64[1] v1 = {1}, int64[1] v2 = {2}, float[6,8] words = {@}, float[16,8] positions = {@},"
-                  " float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8,12] w1 = {@}, float[12,8] w2 = {@}, float[8] bq = {@}, float[8] bk = {@},"
+                  " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, float two = {2}, float one = {1}, float zero = {0}, float "
+                  "lowest = {-3.4e38}, float ninf = {-inf}, int64[2] ax12 = {1,2},"
+                  " int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}, int64[1] v1 = {1}, int64[1] v2 = {2}, float[6,8] words = {@}, "
+                  "float[16,8] positions = {@},"
+                  " float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8,12] w1 = {@}, float[12,8] "
+                  "w2 = {@}, float[8] bq = {@}, float[8] bk = {@},"
                   " float[8] bv = {@}, float[12] b1 = {@}, float[8] gamma = {@}, float[1,1,8] row = {@}, float[8] beta = {@}> {"
                   " sh = Shape (input_ids) len = Gather (sh, i1) r0 = Range (i0, len, i1) pos = Unsqueeze (r0, v0)"
-                  " e0 = Gather (words, input_ids) e1 = Gather (positions, pos) e2 = Add (e0, e1) h0 = LayerNormalization <axis = -1> (e2, gamma, beta) %s %s %s %s %s }",
+                  " e0 = Gather (words, input_ids) e1 = Gather (positions, pos) e2 = Add (e0, e1) h0 = LayerNormalization <axis = -1> (e2, "
+                  "gamma, beta) %s %s %s %s %s }",
              e.inputs, e.outputs, e.bias, layer(one, sizeof one, "h0", "h1", "@s = Add (@d, bias)", "A"), e.middle,
              layer(two, sizeof two, "h2", "h3", e.bias2 ? e.bias2 : "@s = Add (@d, bias)", "B"), e.tail);
     return parse_graph(text);
@@ -82,7 +89,8 @@ static void minus_infinity_packs_too(void **state) {
     graph *before = build(e), *after = clone_graph(before);
     run_passes(after, ALL);
     assert_non_null(strstr(notes, "batches are packed"));
-    for (mask_kind = 0; mask_kind < MASK_EMPTY_ROW; mask_kind++) check_equal(before, after, true); /* an empty row is NaN in the model itself */
+    for (mask_kind = 0; mask_kind < MASK_EMPTY_ROW; mask_kind++)
+        check_equal(before, after, true); /* an empty row is NaN in the model itself */
     mask_kind = MASK_FULL;
     graph_free(before);
     done(after);
@@ -100,8 +108,11 @@ static void pooling_reads_packed_rows(void **state) {
 
 static void element_work_between_is_packed(void **state) {
     static const char *const middles[] = {
-        "h2 = Mul (h1, row)", "t = Tanh (h1) h2 = Add (t, h1)", "h2 = Mul (h1, gamma)", "h2 = Softmax <axis = -1> (h1)", "h2 = Softmax <axis = 2> (h1)",
-        "t = MatMul (h1, wq) h2 = Sigmoid (t)", "h2 = Add (h1, extra)", "h2 = Add (extra1, h1)", "h2 = Mul (h1, extra2)", "h2 = Mul (extra3, h1)",
+        "h2 = Mul (h1, row)",           "t = Tanh (h1) h2 = Add (t, h1)",
+        "h2 = Mul (h1, gamma)",         "h2 = Softmax <axis = -1> (h1)",
+        "h2 = Softmax <axis = 2> (h1)", "t = MatMul (h1, wq) h2 = Sigmoid (t)",
+        "h2 = Add (h1, extra)",         "h2 = Add (extra1, h1)",
+        "h2 = Mul (h1, extra2)",        "h2 = Mul (extra3, h1)",
     };
     for (size_t i = 0; i < BASE_COUNT(middles); i++) {
         encoder e = plain;
@@ -167,9 +178,9 @@ static void what_is_not_recognised_runs_padded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packed_rows_are_the_padded_ones), cmocka_unit_test(minus_infinity_packs_too),
-        cmocka_unit_test(pooling_reads_packed_rows),       cmocka_unit_test(element_work_between_is_packed),
-        cmocka_unit_test(other_readers_get_the_grid),      cmocka_unit_test(refusals),
+        cmocka_unit_test(packed_rows_are_the_padded_ones),    cmocka_unit_test(minus_infinity_packs_too),
+        cmocka_unit_test(pooling_reads_packed_rows),          cmocka_unit_test(element_work_between_is_packed),
+        cmocka_unit_test(other_readers_get_the_grid),         cmocka_unit_test(refusals),
         cmocka_unit_test(what_is_not_recognised_runs_padded),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What nib's own operators are in standard ones. In: a nib node and the graph it stands in (opset 13 or later). Out: nodes of
+ * ai.onnx in front of it that compute the same, its uses moved over to them, and the node gone; or UNSUPPORTED, and the graph
+ * as it was, for what they cannot say in a few nodes: packed attention and pooling, causal or windowed attention, grouped heads,
+ * quantized weights.
+ *
+ * Each function only writes the formula; values are NULL once memory has run out, and emit passes that on.
+ */
+#include "op_nib.h"
+#include <math.h>
+#include <string.h>
+
+#define MIN_OPSET 13
+
+typedef struct expansion {
+    graph *g;
+    graph_node *node;
+    graph_node *before; /* the node in front of which nothing was added yet: what follows it up to `node` is ours */
+    int opset;
+    nib_error *err;
+} expansion;
+
+static nib_status begin(expansion *e, graph *g, graph_node *n, nib_error *err) {
+    *e = (expansion){.g = g, .node = n, .before = n->prev, .opset = graph_opset_version(g, ""), .err = err};
+    if (e->opset >= MIN_OPSET) return NIB_OK;
+    nib_status status =
+        base_error_set(err, NIB_UNSUPPORTED, "nib.%s cannot be written in opset %d: %d is the first", n->op, e->opset, MIN_OPSET);
+    base_error_at_node(err, n->name);
+    return status;
+}
+
+static nib_status refuse(const expansion *e, const char *why) {
+    nib_status status = base_error_set(e->err, NIB_UNSUPPORTED, "nib.%s cannot be written in standard operators: %s", e->node->op, why);
+    base_error_at_node(e->err, e->node->name);
+    return status;
+}
+
+/* One node with one output. NULL if an input is. */
+static graph_value *emit(expansion *e, const char *type, int n, graph_value *const *in) {
+    for (int i = 0; i < n; i++)
+        if (!in[i]) return NULL;
+    graph_value *v = graph_emit(e->g, e->node, "", type, in, n, e->node->outputs[0] ? e->node->outputs[0]->name : type);
+    if (v) v->producer->meaning = op_find("", type, e->opset);
+    return v;
+}
+static graph_value *emit1(expansion *e, const char *type, graph_value *a) { return emit(e, type, 1, &a); }
+static graph_value *emit2(expansion *e, const char *type, graph_value *a, graph_value *b) {
+    return emit(e, type, 2, (graph_value *[]){a, b});
+}
+static graph_value *emit3(expansion *e, const char *type, graph_value *a, graph_value *b, graph_value *c) {
+    return emit(e, type, 3, (graph_value *[]){a, b, c});
+}
+
+static graph_value *with_int(graph_value *v, const char *name, int64_t value) {
+    return v && graph_set_int(v->producer, name, value) == NIB_OK ? v : NULL;
+}
+static graph_value *number(expansion *e, float x) { return graph_const_f32(e->g, "c", x); }
+static graph_value *ints(expansion *e, const int64_t *values, int64_t n) { return graph_const_i64(e->g, "c", values, n); }
+static graph_value *cast(expansion *e, graph_value *v, nib_dtype to) { return with_int(emit1(e, "Cast", v), "to", to); }
+
+static graph_value *transpose(expansion *e, graph_value *v, const int64_t *perm, size_t n) {
+    v = emit1(e, "Transpose", v);
+    return v && graph_set_ints(v->producer, "perm", perm, n) == NIB_OK ? v : NULL;
+}
+
+static graph_value *unsqueeze(expansion *e, graph_value *v, int64_t axis) { return emit2(e, "Unsqueeze", v, ints(e, &axis, 1)); }
+
+/* ReduceSum has its axes as an input since 13, the others since 18. */
+static graph_value *reduce(expansion *e, const char *type, graph_value *v, int64_t axis, bool keep) {
+    bool input = e->opset >= 18 || strcmp(type, "ReduceSum") == 0;
+    v = input ? emit2(e, type, v, ints(e, &axis, 1)) : emit1(e, type, v);
+    if (v && !input && graph_set_ints(v->producer, "axes", &axis, 1) != NIB_OK) return NULL;
+    return with_int(v, "keepdims", keep);
+}
+
+static graph_value *in(const expansion *e, int i) { return i < e->node->n_inputs ? e->node->inputs[i].value : NULL; }
+
+/* Takes the node away again with all that was put in front of it, or puts `results` in place of its outputs. */
+static nib_status finish(expansion *e, graph_value *const *results, int n) {
+    nib_status status = NIB_OK;
+    for (int i = 0; i < n; i++)
+        if (e->node->outputs[i] && !results[i]) NIB_FAIL(e->err, NIB_OUT_OF_MEMORY, "out of memory");
+    for (graph_node *k = e->before ? e->before->next : e->g->first; k != e->node; k = k->next) NIB_TRY(op_infer_node(e->g, k, e->err));
+    for (int i = 0; i < n; i++) {
+        graph_value *old = e->node->outputs[i];
+        if (!old) continue;
+        if (results[i]->type.rank < 0) results[i]->type = old->type;
+        graph_replace_uses(e->g, old, results[i]);
+    }
+    graph_remove_node(e->g, e->node);
+    return NIB_OK;
+fail:
+    while (e->node->prev != e->before) graph_remove_node(e->g, e->node->prev);
+    return status;
+}
+
+static nib_status finish1(expansion *e, graph_value *result) { return finish(e, &result, 1); }
+
+/* ---------------------------------------------------------------- Linear, Norm, Embed */
+
+static graph_value *activate(expansion *e, graph_value *x, int activation) {
+    graph_value *gate, *half, *cube;
+    switch (activation) {
+    case KERNEL_ACT_RELU: return emit1(e, "Relu", x);
+    case KERNEL_ACT_TANH: return emit1(e, "Tanh", x);
+    case KERNEL_ACT_SIGMOID: return emit1(e, "Sigmoid", x);
+    case KERNEL_ACT_SILU: return emit2(e, "Mul", x, emit1(e, "Sigmoid", x));
+    case KERNEL_ACT_GELU_ERF:
+        gate = emit2(e, "Add", emit1(e, "Erf", emit2(e, "Div", x, number(e, 1.41421356f))), number(e, 1));
+        half = emit2(e, "Mul", x, number(e, 0.5f));
+        return emit2(e, "Mul", half, gate);
+    case KERNEL_ACT_GELU_TANH:
+        cube = emit2(e, "Mul", emit2(e, "Pow", x, number(e, 3)), number(e, 0.044715f));
+        gate = emit1(e, "Tanh", emit2(e, "Mul", emit2(e, "Add", x, cube), number(e, 0.79788456f)));
+        half = emit2(e, "Mul", x, number(e, 0.5f));
+        return emit2(e, "Mul", half, emit2(e, "Add", gate, number(e, 1)));
+    default: return x;
+    }
+}
+
+nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    int activation = op_activation(n);
+    if (activation < 0) return refuse(&e, "its activation is unknown");
+    if (strcmp(graph_attr_string(n, "weight", "f32"), "f32") != 0) return refuse(&e, "its weight is quantized");
+    graph_value *w = in(&e, 1);
+    if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
+    graph_value *y = emit2(&e, "MatMul", in(&e, 0), w);
+    if (in(&e, 2)) y = emit2(&e, "Add", y, in(&e, 2));
+    y = activate(&e, y, activation);
+    if (in(&e, 3)) y = emit2(&e, "Add", y, in(&e, 3));
+    return finish1(&e, y);
+}
+
+static graph_value *layer_norm(expansion *e, graph_value *x, graph_value *gamma, graph_value *beta, float eps) {
+    if (e->opset >= 17) {
+        graph_value *y =
+            with_int(beta ? emit3(e, "LayerNormalization", x, gamma, beta) : emit2(e, "LayerNormalization", x, gamma), "axis", -1);
+        return y && graph_set_float(y->producer, "epsilon", eps) == NIB_OK ? y : NULL;
+    }
+    graph_value *d = emit2(e, "Sub", x, reduce(e, "ReduceMean", x, -1, true));
+    graph_value *variance = reduce(e, "ReduceMean", emit2(e, "Mul", d, d), -1, true);
+    graph_value *y = emit2(e, "Mul", emit2(e, "Div", d, emit1(e, "Sqrt", emit2(e, "Add", variance, number(e, eps)))), gamma);
+    return beta ? emit2(e, "Add", y, beta) : y;
+}
+
+static graph_value *rms_norm(expansion *e, graph_value *x, graph_value *gamma, float eps) {
+    graph_value *square = reduce(e, "ReduceMean", emit2(e, "Mul", x, x), -1, true);
+    return emit2(e, "Mul", emit2(e, "Div", x, emit1(e, "Sqrt", emit2(e, "Add", square, number(e, eps)))), gamma);
+}
+
+nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    graph_value *x = in(&e, 0), *results[2] = {NULL, NULL};
+    float eps = graph_attr_float(n, "epsilon", 1e-5f);
+    if (in(&e, 3)) x = emit2(&e, "Add", x, in(&e, 3));
+    if (strcmp(graph_attr_string(n, "kind", "layer"), "rms") == 0) results[0] = rms_norm(&e, x, in(&e, 1), eps);
+    else results[0] = layer_norm(&e, x, in(&e, 1), in(&e, 2), eps);
+    bool sum = n->n_outputs > 1 && n->outputs[1];
+    if (sum) results[1] = in(&e, 3) ? x : emit1(&e, "Identity", x);
+    return finish(&e, results, sum ? 2 : 1);
+}
+
+nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    for (int i = 0; i < n->n_inputs; i += 2) {
+        nib_dtype t = in(&e, i)->type.dtype;
+        if (t != NIB_DTYPE_I64 && t != NIB_DTYPE_I32) return refuse(&e, "Gather takes ids of i32 and i64 only");
+    }
+    graph_value *sum = NULL;
+    for (int i = 0; i + 1 < n->n_inputs; i += 2) {
+        graph_value *rows = with_int(emit2(&e, "Gather", in(&e, i + 1), in(&e, i)), "axis", 0);
+        sum = i ? emit2(&e, "Add", sum, rows) : rows;
+    }
+    return finish1(&e, sum);
+}
+
+/* ---------------------------------------------------------------- Attention */
+
+static const char *attention_refusal(const graph_node *n) {
+    int64_t heads = graph_attr_int(n, "heads", 1);
+    if (n->n_inputs > 4 && n->inputs[4].value) return "the batch is packed";
+    if (heads < 1 || graph_attr_int(n, "kv_heads", heads) != heads) return "key heads are shared";
+    if (graph_attr_int(n, "causal", 0)) return "it is causal";
+    if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return "it has a window";
+    return NULL;
+}
+
+static graph_value *split_heads(expansion *e, graph_value *rows, int64_t heads, const int64_t *perm) {
+    int64_t width, size = -1;
+    if (rows->type.rank == 3 && graph_dim_is_const(rows->type.dims[2], &width)) size = width / heads;
+    return transpose(e, emit2(e, "Reshape", rows, ints(e, (int64_t[]){0, 0, heads, size}, 4)), perm, 4);
+}
+
+nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
+    static const int64_t heads_first[] = {0, 2, 1, 3}, keys_last[] = {0, 2, 3, 1};
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    const char *why = attention_refusal(n);
+    if (why) return refuse(&e, why);
+    int64_t heads = graph_attr_int(n, "heads", 1), width = -1;
+    float softcap = graph_attr_float(n, "softcap", 0);
+    graph_value *q = split_heads(&e, in(&e, 0), heads, heads_first), *k = split_heads(&e, in(&e, 1), heads, keys_last),
+                *v = split_heads(&e, in(&e, 2), heads, heads_first);
+    graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, graph_attr_float(n, "scale", 1)));
+    if (softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, softcap))), number(&e, softcap));
+    if (in(&e, 3)) s = emit2(&e, "Add", s, in(&e, 3));
+    graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", -1);
+    if (in(&e, 3)) p = emit3(&e, "Where", emit1(&e, "IsNaN", p), number(&e, 0), p); /* rows whose keys are all at -infinity */
+    graph_value *y = transpose(&e, emit2(&e, "MatMul", p, v), heads_first, 4);
+    if (in(&e, 0)->type.rank == 3) graph_dim_is_const(in(&e, 0)->type.dims[2], &width);
+    return finish1(&e, emit2(&e, "Reshape", y, ints(&e, (int64_t[]){0, 0, width}, 3)));
+}
+
+/* ---------------------------------------------------------------- Pool */
+
+typedef struct pooled {
+    graph_value *x, *is_token; /* [B, S, C], bool [B, S] */
+    graph_value *count;        /* [B, 1] */
+    graph_value *position;     /* [B, S]: tokens up to here, this one included */
+} pooled;
+
+/* Rows where `which` [B, S] holds, others 0, added up over S. */
+static graph_value *sum_where(expansion *e, graph_value *which, graph_value *x) {
+    return reduce(e, "ReduceSum", emit3(e, "Where", unsqueeze(e, which, 2), x, number(e, 0)), 1, false);
+}
+
+static graph_value *at_least_one(expansion *e, graph_value *count) { return emit2(e, "Max", count, number(e, 1)); }
+
+/* The row of the text's i-th token, i [B, 1] or a scalar; 0 if there is none. */
+static graph_value *row_at(expansion *e, const pooled *p, graph_value *i) {
+    return sum_where(e, emit2(e, "And", p->is_token, emit2(e, "Equal", p->position, i)), p->x);
+}
+
+static graph_value *pool(expansion *e, const pooled *p, int mode) {
+    graph_value *zero = number(e, 0), *rows, *triangle;
+    switch (mode) {
+    case NIB_POOLING_CLS: return row_at(e, p, number(e, 1));
+    case NIB_POOLING_LAST: return row_at(e, p, p->count);
+    case NIB_POOLING_MAX:
+        rows = emit3(e, "Where", unsqueeze(e, p->is_token, 2), p->x, number(e, -INFINITY));
+        return emit3(e, "Where", emit2(e, "Greater", p->count, zero), reduce(e, "ReduceMax", rows, 1, false), zero);
+    case NIB_POOLING_MEAN_SQRT_LEN: return emit2(e, "Div", sum_where(e, p->is_token, p->x), emit1(e, "Sqrt", at_least_one(e, p->count)));
+    case NIB_POOLING_WEIGHTED_MEAN:
+        rows = emit2(e, "Mul", p->x, unsqueeze(e, p->position, 2));
+        triangle = emit2(e, "Mul", emit2(e, "Mul", p->count, emit2(e, "Add", p->count, number(e, 1))), number(e, 0.5f));
+        return emit2(e, "Div", sum_where(e, p->is_token, rows), at_least_one(e, triangle));
+    default: return emit2(e, "Div", sum_where(e, p->is_token, p->x), at_least_one(e, p->count));
+    }
+}
+
+nib_status op_expand_pool(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    int mode = op_pooling(n);
+    if (mode < 0) return refuse(&e, "its mode is unknown");
+    if (graph_attr_int(n, "packed", 0)) return refuse(&e, "the batch is packed");
+    int64_t one = 1;
+    pooled p = {.x = in(&e, 0), .is_token = cast(&e, in(&e, 1), NIB_DTYPE_BOOL)};
+    graph_value *ones = cast(&e, p.is_token, NIB_DTYPE_F32);
+    p.count = reduce(&e, "ReduceSum", ones, 1, true);
+    p.position = emit2(&e, "CumSum", ones, ints(&e, &one, -1));
+    return finish1(&e, pool(&e, &p, mode));
+}
+
+/* ---------------------------------------------------------------- Offsets, Pack, Unpack */
+
+nib_status op_expand_offsets(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    int64_t zero = 0;
+    graph_value *lengths = reduce(&e, "ReduceSum", cast(&e, cast(&e, in(&e, 0), NIB_DTYPE_BOOL), NIB_DTYPE_I64), 1, false);
+    graph_value *ends = emit2(&e, "CumSum", lengths, ints(&e, &zero, -1));
+    return finish1(&e, with_int(emit2(&e, "Concat", ints(&e, &zero, 1), ends), "axis", 0));
+}
+
+/* dims[from ..] of x's shape. */
+static graph_value *shape_from(expansion *e, graph_value *x, int64_t from) {
+    int64_t end = INT64_MAX;
+    return emit3(e, "Slice", emit1(e, "Shape", x), ints(e, &from, 1), ints(e, &end, 1));
+}
+
+nib_status op_expand_pack(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    int64_t any = -1;
+    graph_value *shape = with_int(emit2(&e, "Concat", ints(&e, &any, 1), shape_from(&e, in(&e, 0), 2)), "axis", 0);
+    graph_value *rows = emit2(&e, "Reshape", in(&e, 0), shape); /* [B * S, ..] */
+    graph_value *which = cast(&e, emit2(&e, "Reshape", in(&e, 1), ints(&e, &any, 1)), NIB_DTYPE_BOOL);
+    return finish1(&e, with_int(emit2(&e, "Compress", rows, which), "axis", 0));
+}
+
+nib_status op_expand_unpack(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    nib_dtype dtype = in(&e, 0)->type.dtype;
+    size_t bytes = graph_type_bytes(dtype, 1);
+    if (dtype == NIB_DTYPE_UNDEFINED || dtype == NIB_DTYPE_STRING || bytes > 16) return refuse(&e, "the element type has no zero");
+    graph_attr value = {.name = "value", .kind = GRAPH_ATTR_TENSOR, .u.tensor = base_arena_calloc(g->arena, 1, sizeof(graph_tensor))};
+    graph_value *shape = with_int(emit2(&e, "Concat", emit1(&e, "Shape", in(&e, 1)), shape_from(&e, in(&e, 0), 1)), "axis", 0);
+    graph_value *zeros = value.u.tensor ? emit1(&e, "ConstantOfShape", shape) : NULL;
+    if (zeros) {
+        *value.u.tensor =
+            (graph_tensor){.dtype = dtype, .rank = 1, .dims = {1}, .bytes = bytes, .data = base_arena_calloc(g->arena, 16, 1)};
+        if (!value.u.tensor->data || graph_set_attr(zeros->producer, &value) != NIB_OK) zeros = NULL;
+    }
+    graph_value *where = transpose(&e, emit1(&e, "NonZero", in(&e, 1)), (int64_t[]){1, 0}, 2); /* [T, 2] */
+    return finish1(&e, emit3(&e, "ScatterND", zeros, where, in(&e, 0)));
+}
