@@ -221,7 +221,7 @@ typedef struct rows_work {
     void (*f)(void);
     int kind;
     int64_t rows, columns;
-    float *x, *residual, *y;
+    float *x, *residual, *y, *params;
 } rows_work;
 
 static void run_rows(void *arg) {
@@ -236,6 +236,8 @@ static void run_rows(void *arg) {
     case 5: ((kernel_fn_activation_f32 *)w->f)(KERNEL_ACT_TANH, w->x, w->rows * n, w->y); break;
     case 6: ((kernel_fn_add_f32 *)w->f)(w->x, w->residual, w->rows * n, w->y); break;
     case 7: ((kernel_fn_row_sum_f32 *)w->f)(w->x, n, NULL, w->rows, n, w->y); break;
+    case 8: ((kernel_fn_quantize_rows_u8 *)w->f)(w->x, n, w->rows, n, (uint8_t *)w->y, n, w->params, 2); break;
+    case 9: ((kernel_fn_round_rows_bf16 *)w->f)(w->x, n, w->rows, n, (uint16_t *)(void *)w->y, n); break;
     default: ((kernel_fn_l2_normalize_f32 *)w->f)(w->x, n, w->rows, n, w->y, n); break;
     }
 }
@@ -243,21 +245,22 @@ static void run_rows(void *arg) {
 static void bench_rows(const shape *s) {
     static const struct {
         const char *task, *label;
-    } kinds[] = {{"layer_norm_f32", "residual"},  {"rms_norm_f32", "residual"}, {"softmax_f32", ""}, {"activation_f32", "gelu"},
-                 {"activation_f32", "gelu_tanh"}, {"activation_f32", "tanh"},   {"add_f32", ""},     {"row_sum_f32", ""},
-                 {"l2_normalize_f32", ""}};
+    } kinds[] = {{"layer_norm_f32", "residual"},  {"rms_norm_f32", "residual"}, {"softmax_f32", ""},     {"activation_f32", "gelu"},
+                 {"activation_f32", "gelu_tanh"}, {"activation_f32", "tanh"},   {"add_f32", ""},         {"row_sum_f32", ""},
+                 {"quantize_rows_u8", ""},        {"round_rows_bf16", ""},      {"l2_normalize_f32", ""}};
     for (int kind = 0; kind < (int)BASE_COUNT(kinds); kind++) {
         check_task task = check_find(kinds[kind].task);
         double lower = 0.0;
         for (int i = 0; i < task.count; i++) {
             size_t n = (size_t)(s->a * s->b);
-            rows_work w = {task.entry[i]->function, kind, s->a, s->b, numbers(n), numbers(n), numbers(n)};
+            rows_work w = {task.entry[i]->function, kind, s->a, s->b, numbers(n), numbers(n), numbers(n), numbers(2 * (size_t)s->a)};
             char what[64];
             snprintf(what, sizeof(what), "%dx%d %s", (int)s->a, (int)s->b, kinds[kind].label);
             print_line(task.entry[i]->name, what, measure(run_rows, &w), (double)n, "Gelem/s", false, &lower);
             free(w.x);
             free(w.residual);
             free(w.y);
+            free(w.params);
         }
     }
 }

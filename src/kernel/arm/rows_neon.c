@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Row work on Armv8 SIMD: the template of tmpl/rows.h over this rung's vectors.
+ * Row work on Armv8 SIMD: the templates of tmpl/rows*.h over this rung's vectors.
  */
 #include "kernel/kernel_list.h"
 #include "kernel/tmpl/vec_neon.h"
@@ -9,3 +9,4 @@
 #define KERNEL_ISA neon
 #include "kernel/tmpl/vec_math.h"
 #include "kernel/tmpl/rows.h"
+#include "kernel/tmpl/rows_convert.h"

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sums of four products of u8 and s8 on AVX-VNNI: one instruction for 8 columns. See dot_avx512vnni.h for what each name means.
+ */
+#ifndef DOT_H
+#define DOT_H
+
+#include "vec_avx2.h"
+#include <string.h>
+
+typedef struct dot_acc {
+    __m256i lo, hi;
+} dot_acc;
+typedef dot_acc dot_w;
+typedef __m256i dot_x;
+#define DOT_SHIFT 0
+
+VEC_INLINE dot_acc dot_zero(void) { return (dot_acc){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+VEC_INLINE dot_w dot_load_w(const char *p) {
+    const __m256i_u *b = (const __m256i_u *)(const void *)p;
+    return (dot_w){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
+}
+VEC_INLINE dot_x dot_load_x(const char *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof(four));
+    return _mm256_set1_epi32(four);
+}
+VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) {
+    return (dot_acc){_mm256_dpbusd_avx_epi32(c.lo, x, w.lo), _mm256_dpbusd_avx_epi32(c.hi, x, w.hi)};
+}
+VEC_INLINE __m256 dot_less_half(__m256i c, const int32_t *sums, __m256i zero) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(c, _mm256_mullo_epi32(_mm256_loadu_si256((const __m256i_u *)sums), zero)));
+}
+VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
+    __m256i z = _mm256_set1_epi32(zero);
+    return vec_pair(dot_less_half(c.lo, sums, z), dot_less_half(c.hi, sums + 8, z));
+}
+
+#endif
