@@ -266,7 +266,7 @@ static void what_is_named_is_obeyed_or_refused(void **state) {
     o.device = "cuda";
     assert_int_equal(nib_model_open(models[0].path, &o, &m, &e), NIB_UNSUPPORTED);
     nib_model_defaults(&o);
-    o.precision = NIB_PRECISION_Q8;
+    o.precision = NIB_PRECISION_F16;
     assert_int_equal(nib_model_open(models[0].path, &o, &m, &e), NIB_UNSUPPORTED);
     o.precision = NIB_PRECISION_F32;
     assert_int_equal(nib_model_open(models[0].path, &o, &m, &e), NIB_OK);
