@@ -41,9 +41,22 @@ static float *pack(const linear_case *c, const kernel_linear *kernel) {
     void *packed = check_bytes(kernel->packed_bytes(c->N, c->K), 0);
     int64_t cut = check_pick(0, (c->N + kernel->tile_n - 1) / kernel->tile_n) * kernel->tile_n;
     if (cut > c->N) cut = c->N;
-    kernel->pack(c->w, c->k_stride, c->n_stride, c->N, c->K, 0, cut, packed);
-    kernel->pack(c->w, c->k_stride, c->n_stride, c->N, c->K, cut, c->N, packed);
+    CHECK_CALL(kernel->pack(c->w, c->k_stride, c->n_stride, c->N, c->K, 0, cut, packed));
+    CHECK_CALL(kernel->pack(c->w, c->k_stride, c->n_stride, c->N, c->K, cut, c->N, packed));
     return packed;
+}
+
+/* A weight of which neither rows nor columns lie side by side is packed to the same bytes. */
+static void pack_spread(const linear_case *c, const kernel_linear *kernel, const void *packed) {
+    const int64_t k_stride = 2 * c->N + 1, n_stride = 2;
+    const size_t bytes = kernel->packed_bytes(c->N, c->K);
+    float *w = check_floats(c->K > 0 ? (size_t)((c->K - 1) * k_stride + (c->N - 1) * n_stride + 1) : 0);
+    for (int64_t k = 0; k < c->K; k++) {
+        for (int64_t n = 0; n < c->N; n++) w[k * k_stride + n * n_stride] = weight_at(c, k, n);
+    }
+    void *again = check_bytes(bytes, 0);
+    CHECK_CALL(kernel->pack(w, k_stride, n_stride, c->N, c->K, 0, c->N, again));
+    if (memcmp(again, packed, bytes) != 0) check_fail("other strides are packed to other bytes");
 }
 
 /* Runs a kernel over the case in pieces of at most `rows` x `columns`. */
@@ -204,6 +217,9 @@ static void spoil_x(linear_case *c) {
     if (c->format == Q8 && !c->exact) {
         float *params = (float *)(uintptr_t)c->args.x_params;
         params[check_pick(0, c->M - 1) * c->args.x_params_stride] = check_chance(50) ? INFINITY : NAN;
+        const float bad = check_chance(50) ? INFINITY : NAN;
+        const int64_t at = check_pick(0, c->K - 1) * c->k_stride + check_pick(0, c->N - 1) * c->n_stride;
+        memcpy((char *)(uintptr_t)c->w + at * (int64_t)sizeof(float), &bad, sizeof(bad));
     }
     if (c->format != F32) return;
     float *x = (float *)(uintptr_t)c->args.x;
@@ -251,6 +267,7 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
                                       : "",
                     c.exact ? " exact" : "");
         const void *packed = pack(&c, kernel);
+        if (!large && check_chance(40)) pack_spread(&c, kernel, packed);
         float *y = run(&c, kernel, packed, c.M, c.N, false);
         if (i == 0) {
             want = y;

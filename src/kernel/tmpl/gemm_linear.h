@@ -19,6 +19,7 @@
 #define GEMM_LINEAR_H
 
 #define GEMM_NR (16 * GEMM_NV)
+#include "gemm_pack.h"
 #define GEMM_BLOCK_BYTES (384 * 1024) /* of x, beside a panel, in an L2 of 1 MiB */
 /* Bytes of the panel that are fetched ahead. The processor's own prefetcher starts anew on every page; on Zen 4 this takes
  * K = 3072, where a panel does not stay in L2, from 78 to 87 % of the peak, and costs nothing elsewhere. */
@@ -201,9 +202,6 @@ static void gemm_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi,
 }
 
 static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(GEMM_PACK, N, K, GEMM_NR); }
-static void gemm_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
-    kernel_pack_panels(GEMM_PACK, w, k_stride, n_stride, N, K, n_lo, n_hi, GEMM_NR, packed);
-}
 
 #define GEMM_TEXT_(x) #x
 #define GEMM_TEXT(x) GEMM_TEXT_(x)

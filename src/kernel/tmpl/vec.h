@@ -5,6 +5,9 @@
 #ifndef VEC_H
 #define VEC_H
 
+#include <stdint.h>
+#include <string.h>
+
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 #define VEC_NOINLINE static __attribute__((noinline, unused))
 

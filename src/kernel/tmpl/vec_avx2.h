@@ -101,6 +101,19 @@ VEC_INLINE void vec_store_low8(void *p, vec v) {
     u = _mm256_permute4x64_epi64(u, 0xd8);
     _mm_storeu_si128((__m128i_u *)p, _mm_packus_epi16(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1)));
 }
+VEC_INLINE __m256i vec_low8_half(__m256 v, int byte) {
+    return _mm256_slli_epi32(_mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0xff)), 8 * byte);
+}
+VEC_INLINE void vec_store_low8_of4(void *p, const vec *v) {
+    __m256i lo = _mm256_setzero_si256(), hi = _mm256_setzero_si256();
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        lo = _mm256_or_si256(lo, vec_low8_half(v[i].lo, i));
+        hi = _mm256_or_si256(hi, vec_low8_half(v[i].hi, i));
+    }
+    _mm256_storeu_si256((__m256i_u *)p, lo);
+    _mm256_storeu_si256((__m256i_u *)p + 1, hi);
+}
 
 VEC_INLINE float vec_sum(vec v) {
     __m256 y = _mm256_add_ps(v.lo, v.hi);

@@ -72,6 +72,14 @@ VEC_INLINE void vec_store_bf16(void *p, vec v) {
 }
 /* The lowest byte of each lane. */
 VEC_INLINE void vec_store_low8(void *p, vec v) { _mm_storeu_si128((__m128i_u *)p, _mm512_cvtepi32_epi8(_mm512_castps_si512(v))); }
+/* The lowest bytes of four vectors, lane by lane side by side. */
+VEC_INLINE void vec_store_low8_of4(void *p, const vec *v) {
+    const __m512i low = _mm512_set1_epi32(0xff);
+    __m512i a = _mm512_and_si512(_mm512_castps_si512(v[0]), low), b = _mm512_and_si512(_mm512_castps_si512(v[1]), low);
+    __m512i c = _mm512_and_si512(_mm512_castps_si512(v[2]), low), d = _mm512_slli_epi32(_mm512_castps_si512(v[3]), 24);
+    a = _mm512_or_si512(_mm512_or_si512(a, _mm512_slli_epi32(b, 8)), _mm512_or_si512(_mm512_slli_epi32(c, 16), d));
+    _mm512_storeu_si512(p, a);
+}
 
 VEC_INLINE float vec_sum8(__m256 v) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

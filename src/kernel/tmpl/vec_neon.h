@@ -85,6 +85,16 @@ VEC_INLINE void vec_store_low8(void *p, vec v) {
     uint16x8_t a = vcombine_u16(vec_low16(v.val[0]), vec_low16(v.val[1])), b = vcombine_u16(vec_low16(v.val[2]), vec_low16(v.val[3]));
     vst1q_u8(p, vcombine_u8(vmovn_u16(a), vmovn_u16(b)));
 }
+VEC_INLINE void vec_store_low8_of4(void *p, const vec *v) {
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        uint32x4_t u = vreinterpretq_u32_f32(v[0].val[i]);
+        u = vsliq_n_u32(u, vreinterpretq_u32_f32(v[1].val[i]), 8);
+        u = vsliq_n_u32(u, vreinterpretq_u32_f32(v[2].val[i]), 16);
+        u = vsliq_n_u32(u, vreinterpretq_u32_f32(v[3].val[i]), 24);
+        vst1q_u8((uint8_t *)p + 16 * i, vreinterpretq_u8_u32(u));
+    }
+}
 
 VEC_INLINE float32x4_t vec_pow24(float32x4_t t) {
     return vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 23), vdupq_n_u32(0x3f800000u)));
