@@ -52,7 +52,7 @@ static const kernel_linear *choose_kernel(const kernels *k, const char *weight, 
                                        : strcmp(weight, "bf16") == 0 ? k->linear_bf16
                                                                      : k->linear_f32;
     kernel_input want = rows == NIB_DTYPE_U8 ? KERNEL_INPUT_U8 : rows == NIB_DTYPE_BF16 ? KERNEL_INPUT_BF16 : KERNEL_INPUT_F32;
-    for (int i = 0; i < 4 && list[i]; i++)
+    for (int i = 0; i < KERNEL_LINEAR_MOST && list[i]; i++)
         if (list[i]->input == want) return list[i];
     return NULL;
 }

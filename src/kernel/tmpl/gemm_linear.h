@@ -20,7 +20,7 @@
 
 #define GEMM_NR (16 * GEMM_NV)
 #include "gemm_pack.h"
-#define GEMM_BLOCK_BYTES (384 * 1024) /* of x, beside a panel, in an L2 of 1 MiB */
+#define GEMM_BLOCK_BYTES (192 * 1024) /* of x, beside a panel and the rows of y being written, in an L2 of 1 MiB */
 /* Bytes of the panel that are fetched ahead. The processor's own prefetcher starts anew on every page; on Zen 4 this takes
  * K = 3072, where a panel does not stay in L2, from 78 to 87 % of the peak, and costs nothing elsewhere. */
 #define GEMM_AHEAD 4096
