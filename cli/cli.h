@@ -15,7 +15,7 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize;
+extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {
@@ -39,7 +39,7 @@ typedef struct cli_model {
     "  --model PATH         folder as on Hugging Face, or an .onnx file\n"                                                                 \
     "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"                                   \
     "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                                            \
-    "  --precision P        f32 or auto (default: the file's own; a named one is obeyed or refused)\n"                                     \
+    "  --precision P        f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)\n"                                     \
     "  --device D           cpu\n"                                                                                                         \
     "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                                               \
     "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"                             \

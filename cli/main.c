@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_verb *const verbs[] = {&cli_embed, &cli_inspect, &cli_explain, &cli_tokenize};
+static const cli_verb *const verbs[] = {&cli_embed, &cli_inspect, &cli_explain, &cli_tokenize, &cli_bench};
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

@@ -74,6 +74,16 @@ static nib_model *open_with(int threads, size_t limit, nib_runtime **runtime) {
     return m;
 }
 
+static nib_model *open_precision(nib_precision precision) {
+    nib_model_options o;
+    nib_model *m;
+    nib_error e;
+    nib_model_defaults(&o);
+    o.precision = precision;
+    if (nib_model_open(MODEL, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    return m;
+}
+
 static bool missing(void) {
     FILE *f = fopen(MODEL "/model.safetensors", "rb");
     if (f) fclose(f);
@@ -104,6 +114,33 @@ static void agrees_with_sentence_transformers(void **state) {
     print_message("worst cosine of %d texts: %.9f\n", embedded, worst);
     free(got);
     nib_model_free(m);
+}
+
+/* Quality is measured on texts of more than 60 bytes: of a text that is one token, half the vector is the separators'. */
+static void fewer_bits_stay_close(void **state) {
+    NEEDS_MODEL;
+    static const struct {
+        nib_precision precision;
+        double mean, worst;
+    } cases[] = {{NIB_PRECISION_BF16, 0.9999, 0.9999}, {NIB_PRECISION_Q8, 0.998, 0.997}};
+    if (slow) skip();
+    for (int c = 0; c < 2; c++) {
+        nib_model *m = open_precision(cases[c].precision);
+        float *got = embed(m, texts, embedded);
+        double sum = 0, worst = 1;
+        int n = 0;
+        for (int i = 0; i < embedded; i++) {
+            if (strlen(texts[i]) <= 60) continue;
+            double x = test_cosine(got + i * DIM, golden + i * DIM, DIM);
+            sum += x;
+            n++;
+            if (!(x >= worst)) worst = x;
+        }
+        print_message("%s: cosine to f32 %.6f, worst %.6f, of %d texts\n", c ? "q8" : "bf16", sum / n, worst, n);
+        assert_true(sum / n >= cases[c].mean && worst >= cases[c].worst);
+        free(got);
+        nib_model_free(m);
+    }
 }
 
 static void same_bits_alone_and_in_any_batch(void **state) {
@@ -276,9 +313,13 @@ static void texts_of_every_kind(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_sentence_transformers),         cmocka_unit_test(same_bits_alone_and_in_any_batch),
-        cmocka_unit_test(a_second_call_allocates_nothing),           cmocka_unit_test(eight_threads_get_the_same_bits),
-        cmocka_unit_test(a_ceiling_shrinks_groups_or_fails_cleanly), cmocka_unit_test(texts_of_every_kind),
+        cmocka_unit_test(agrees_with_sentence_transformers),
+        cmocka_unit_test(fewer_bits_stay_close),
+        cmocka_unit_test(same_bits_alone_and_in_any_batch),
+        cmocka_unit_test(a_second_call_allocates_nothing),
+        cmocka_unit_test(eight_threads_get_the_same_bits),
+        cmocka_unit_test(a_ceiling_shrinks_groups_or_fails_cleanly),
+        cmocka_unit_test(texts_of_every_kind),
     };
     return cmocka_run_group_tests(tests, load_texts, free_texts);
 }

@@ -27,7 +27,7 @@ check() { if ! "$@"; then echo "FAILED: $*"; failed=1; fi; }
 expect 0 'usage: nib' "$nib" --help
 expect 2 'usage: nib' "$nib"
 expect 2 'no verb frobnicate' "$nib" frobnicate
-for verb in embed inspect explain tokenize; do expect 0 'example' "$nib" $verb --help; done
+for verb in embed inspect explain tokenize bench; do expect 0 'example' "$nib" $verb --help; done
 expect 0 '^nib 0' "$nib" --version
 
 # inspect and explain
@@ -80,6 +80,15 @@ check [ "$(stat -c %s none.npy)" -eq 128 ]
 expect 0 'longer than 8 tokens' "$nib" embed --model "$model" --max-tokens 8 --output cut.npy 'one two three four five six seven eight nine'
 expect 0 '0\.[0-9]+  a cat  \|  a dog' "$nib" embed --model "$model" --similarity 'a cat' 'a dog'
 expect 0 '7 tokens|6 tokens|5 tokens' "$nib" tokenize --model "$model" 'a nib writes'
+
+expect 0 'throughput +[0-9]+ tokens/s' "$nib" bench encode --model "$model" --input texts.txt --rounds 1 --callers 2
+"$nib" bench encode --model "$model" --input texts.txt --rounds 1 --json >bench.json && python3 -m json.tool bench.json >/dev/null || failed=1
+expect 2 'say what to measure' "$nib" bench --model "$model" --input texts.txt
+for precision in bf16 q8; do
+    expect 0 "in $precision \(asked for\)" "$nib" inspect "$model" --precision $precision
+    expect 0 '0\.[67][0-9]+  A cat' "$nib" embed --model "$model" --precision $precision --similarity 'A cat is sleeping on the sofa.' 'A kitten naps on the couch.'
+done
+expect 2 'not built into' "$nib" embed --model "$model" --precision q4 text
 
 # an input that pauses is answered: the second line is sent only when the first answer has come
 mkfifo to from
