@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define BATCH 4096
+#define BAR 24 /* characters of the progress bar */
 
 static const char embed_help[] =
     "usage: nib embed --model PATH [options] [TEXT ...]\n\n"
@@ -155,9 +156,14 @@ static void show_progress(embed_run *r, const cli_lines *lines, bool last) {
     if (!r->progress || (!last && t - r->shown < 0.2)) return;
     r->shown = t;
     cli_lines_progress(lines, &done, &total);
-    fprintf(stderr, "\r\033[K%lld texts, %.0f a second", r->out.index, seconds > 0 ? (double)r->out.index / seconds : 0.0);
-    if (total && done && !last)
-        fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)total, seconds / (double)done * (double)(total - done));
+    double share = total ? (double)done / (double)total : 0;
+    char bar[BAR + 1];
+    for (int i = 0; i < BAR; i++) bar[i] = (double)i < share * BAR ? '#' : '.';
+    bar[BAR] = 0;
+    fputs("\r\033[K", stderr);
+    if (total) fprintf(stderr, "[%s] %3.0f %%  ", bar, 100 * share);
+    fprintf(stderr, "%lld texts, %.0f a second", r->out.index, seconds > 0 ? (double)r->out.index / seconds : 0.0);
+    if (share > 0 && !last) fprintf(stderr, ", %.0f s left", seconds / share * (1 - share));
     if (last) fputc('\n', stderr);
     fflush(stderr);
 }

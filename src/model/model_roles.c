@@ -81,7 +81,7 @@ void model_find_roles(nib_model *m) {
         tables_of(v, 0, &least, &most);
         int *role = NULL;
         if (most > 0)
-            role = has(v->name, "pos") || (most > 16 && !has(v->name, "type")) ? &r->positions
+            role = has(v->name, "pos") || (most > 4 && !has(v->name, "type")) ? &r->positions
                                                                                : &r->types; /* a table of 2 segments, or of 512 places */
         else if (has(v->name, "type") || has(v->name, "segment")) role = &r->types;
         else if (has(v->name, "position")) role = &r->positions;

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a graph wants and gives, read from small graphs in ONNX's textual syntax whose names say little. In: graphs. Out: roles of
+ * inputs, the chosen output, and why a graph cannot embed.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "model/model.h"
+
+static nib_runtime *rt;
+
+static int make_runtime(void **state) {
+    nib_error e;
+    return base_runtime_create(NULL, &rt, &e) == NIB_OK ? 0 : -1;
+}
+static int drop_runtime(void **state) {
+    base_runtime_release(rt);
+    return 0;
+}
+
+#define HEAD "<ir_version: 8, opset_import: [\"\" : 17]> g "
+/* Three tables of 40, 2 and 12 rows, and their sum. */
+#define TABLES                                                                                                                             \
+    "words = ConstantOfShape<value = float[1] {0.5}>(s40) kinds = ConstantOfShape<value = float[1] {0.25}>(s2) "                           \
+    "places = ConstantOfShape<value = float[1] {0.125}>(s12) "
+#define SIZES "<int64[2] s40 = {40, 4}, int64[2] s2 = {2, 4}, int64[2] s12 = {12, 4}>"
+
+static void look(nib_model *m, const char *text) {
+    nib_error e;
+    memset(m, 0, sizeof *m);
+    m->runtime = rt;
+    if (graph_parse(&rt->heap, text, strlen(text), &m->source, &e) != NIB_OK) fail_msg("%s", e.message);
+    op_resolve(m->source);
+    if (op_infer_graph(m->source, &e) != NIB_OK) fail_msg("%s", e.message);
+    model_find_roles(m);
+}
+
+static void inputs_by_use(void **state) {
+    nib_model m;
+    look(&m, HEAD "(int64[n, k] a, int64[n, k] b, int64[n, k] c, float[n, k] d) => (float[n, k, w] y) " SIZES " {" TABLES
+                  "x0 = Gather(places, a) x1 = Gather(words, b) x2 = Gather(kinds, c) x3 = Add(x0, x1) x4 = Add(x3, x2) "
+                  "one = Constant<value_ints = [2]>() e = Unsqueeze(d, one) y = Mul(x4, e) }");
+    assert_string_equal(m.cannot_embed, "");
+    assert_int_equal(m.roles.positions, 0);
+    assert_int_equal(m.roles.ids, 1);
+    assert_int_equal(m.roles.types, 2);
+    assert_int_equal(m.roles.mask, 3);
+    graph_free(m.source);
+}
+
+static void fixed_shapes_are_seen(void **state) {
+    nib_model m;
+    look(&m, HEAD "(int64[1, 16] a) => (float[1, 16, w] y) " SIZES " {" TABLES "y = Gather(words, a) }");
+    assert_int_equal(m.roles.ids, 0);
+    assert_int_equal(m.roles.mask, -1);
+    assert_int_equal(m.roles.fixed_batch, 1);
+    assert_int_equal(m.roles.fixed_seq, 16);
+    graph_free(m.source);
+}
+
+static void inputs_that_cannot_be_given(void **state) {
+    nib_model m;
+    look(&m,
+         HEAD "(int64[n, k] a, float[n, 3, 8, 8] image) => (float[n, k, w] y) " SIZES " {" TABLES "y = Gather(words, a) z = Relu(image) }");
+    assert_non_null(strstr(m.cannot_embed, "image"));
+    graph_free(m.source);
+    look(&m, HEAD "(float[n, k] x) => (float[n, k] y) { y = Relu(x) }");
+    assert_non_null(strstr(m.cannot_embed, "no input"));
+    graph_free(m.source);
+    look(&m, HEAD "(int64[n, k] a, int64[n, k] mask_one, int64[n, k] mask_two) => (float[n, k, w] y) " SIZES " {" TABLES
+                  "y = Gather(words, a) }");
+    assert_non_null(strstr(m.cannot_embed, "seem to be for the same"));
+    graph_free(m.source);
+}
+
+static const char *chosen(const char *outputs, const char *body, const char *wanted, nib_status *status) {
+    static nib_model m;
+    static char text[4000];
+    nib_error e;
+    snprintf(text, sizeof text, HEAD "(int64[n, k] a) => (%s) " SIZES " {" TABLES "t = Gather(words, a) %s }", outputs, body);
+    look(&m, text);
+    *status = model_choose_output(&m, wanted, &e);
+    graph_free(m.source);
+    return m.output_name;
+}
+
+#define POOLED "axis = Constant<value_ints = [1]>() p = ReduceMean<axes = [1], keepdims = 0>(t) "
+
+static void outputs_by_name_then_shape(void **state) {
+    nib_status s;
+    assert_string_equal(chosen("float[n, w] q, float[n, k, w] x", POOLED "q = Relu(p) x = Relu(t)", NULL, &s),
+                        "x"); /* rows of tokens before a vector of unknown kind */
+    assert_string_equal(
+        chosen("float[n, w] sentence_embedding, float[n, k, w] x", POOLED "sentence_embedding = Relu(p) x = Relu(t)", NULL, &s),
+        "sentence_embedding");
+    assert_string_equal(chosen("float[n, k, w] x, float[n, k, w] last_hidden_state", "x = Relu(t) last_hidden_state = Neg(t)", NULL, &s),
+                        "last_hidden_state");
+    assert_string_equal(chosen("float[n, w] q", POOLED "q = Relu(p)", NULL, &s), "q");
+    assert_string_equal(chosen("float[n, k, w] x, float[n, k, w] y", "x = Relu(t) y = Neg(t)", "y", &s), "y");
+    assert_int_equal(s, NIB_OK);
+    chosen("float[n, k, w] x", "x = Relu(t)", "y", &s);
+    assert_int_equal(s, NIB_NOT_FOUND);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inputs_by_use),
+        cmocka_unit_test(fixed_shapes_are_seen),
+        cmocka_unit_test(inputs_that_cannot_be_given),
+        cmocka_unit_test(outputs_by_name_then_shape),
+    };
+    return cmocka_run_group_tests(tests, make_runtime, drop_runtime);
+}
