@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run test test-build test-isa test-all lint install clean cov debug asan ubsan tsan aarch64 real
+.PHONY: all help run bench test test-build test-isa test-all lint install clean cov debug asan ubsan tsan aarch64 real
 
 all: build/build.ninja ## build nib (library and command) into build/
 	@ninja -C build -j$(JOBS) | tail -n 1
@@ -50,6 +50,11 @@ aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under
 	ctest --preset aarch64 -j$(JOBS) -E checkkernel_
 
 test-all: test ubsan tsan ## all presets
+
+bench: all $(MODEL)/model.safetensors ## time nib and its peers, alternating (installs the peers: 7 GB; PYTHON= takes another Python)
+	@test -n "$(PYTHON)" || tools/setup bench
+	$(or $(PYTHON),.deps/bench/bin/python) bench/peers.py --threads 1
+	$(or $(PYTHON),.deps/bench/bin/python) bench/peers.py --threads 2
 
 cov: coverage ## line coverage of the unit tests
 	@python3 -m gcovr --version >/dev/null 2>&1 || { echo "gcovr is needed: pip install gcovr"; exit 1; }
