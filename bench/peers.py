@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times nib and its peers on the same texts, alternating, in one run, and prints a Markdown table.
 
-usage: bench/peers.py [--nib build/nib] [--model models/all-MiniLM-L6-v2] [--threads 1] [--turns 3] [--workloads b32x128,mixed,single]
+usage: bench/peers.py [--nib build/nib] [--model models/all-MiniLM-L6-v2] [--threads 1] [--turns 2] [--workloads single,b32x128,mixed]
 
 Peers: ONNX Runtime in f32 and with dynamic INT8 weights (per channel), and PyTorch, each if its PyPI package is installed
 (onnxruntime, torch, transformers, tokenizers, onnx). Tokenizing is included for all: the peers use PyPI `tokenizers` and sort by
@@ -136,8 +136,8 @@ def main():
     parser.add_argument("--nib", default="build/nib")
     parser.add_argument("--model", type=pathlib.Path, default=pathlib.Path("models/all-MiniLM-L6-v2"))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--workloads", default="b32x128,mixed,single")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--workloads", default="single,b32x128,mixed")
     args = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if args.threads > 1 else "false"
     words = (args.model / "README.md").read_text().split()
@@ -161,6 +161,7 @@ def main():
             file.flush()
             rates = {e.name: [] for e in engines}
             for turn in range(args.turns + 1):
+                print(f"{workload}: turn {turn} of {args.turns}", file=sys.stderr)
                 tokens = None
                 for engine in engines:
                     if isinstance(engine, Nib):
