@@ -22,7 +22,6 @@ typedef struct cli_model {
     const char *path;
     nib_model_options options;
     nib_runtime_options runtime;
-    bool quiet;
 } cli_model;
 
 /* Options shared by the verbs; each verb adds its own and passes all to getopt_long. */

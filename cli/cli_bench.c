@@ -143,7 +143,7 @@ static void print(bench *b, const cli_model *m, int64_t threads) {
     double best = b->seconds[0], median = b->seconds[b->rounds / 2], all = (double)b->callers;
     double p50 = percentile(b->latencies, b->n, 0.5), p90 = percentile(b->latencies, b->n, 0.9), p99 = percentile(b->latencies, b->n, 0.99);
     if (b->json) {
-        printf("{\"precision\": \"%s\", \"cpu\": \"%s\", \"threads\": %lld, \"callers\": %d, \"texts\": %zu, \"tokens\": %lld, \"rounds\": "
+        printf("{\"precision_asked\": \"%s\", \"cpu\": \"%s\", \"threads_asked\": %lld, \"callers\": %d, \"texts\": %zu, \"tokens\": %lld, \"rounds\": "
                "%d, "
                "\"tokens_per_second\": %.1f, \"tokens_per_second_median\": %.1f, \"texts_per_second\": %.2f, \"latency_ms\": {\"p50\": "
                "%.3f, \"p90\": %.3f, \"p99\": %.3f}}\n",
@@ -151,7 +151,7 @@ static void print(bench *b, const cli_model *m, int64_t threads) {
                all * (double)b->tokens / best, all * (double)b->tokens / median, all * (double)b->n / best, p50, p90, p99);
         return;
     }
-    printf("texts       %zu of %lld tokens, the longest %lld; precision %s, %s, %d caller%s\n", b->n, (long long)b->tokens,
+    printf("texts       %zu of %lld tokens, the longest %lld; precision asked for: %s, %s, %d caller%s\n", b->n, (long long)b->tokens,
            (long long)b->longest, precision, nib_cpu_name(), b->callers, b->callers > 1 ? "s" : "");
     printf("throughput  %.0f tokens/s, %.1f texts/s (best of %d rounds; median %.0f tokens/s)\n", all * (double)b->tokens / best,
            all * (double)b->n / best, b->rounds, all * (double)b->tokens / median);

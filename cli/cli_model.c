@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static void log_line(void *user, nib_log_level level, const char *message) {
-    if (level <= NIB_LOG_WARN) fprintf(stderr, "nib: %s\n", message);
+    if (level <= NIB_LOG_INFO) fprintf(stderr, "nib: %s\n", message);
 }
 
 void cli_model_defaults(cli_model *m) {

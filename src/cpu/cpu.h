@@ -65,9 +65,5 @@ void cpu_weights_free(cpu_device *d);
 
 /* Product of all dims but the last; NULL if unknown. */
 graph_dim cpu_rows(const graph_value *v, graph_symtab *t);
-/* All threads of the group see the value's rows 0 .. at this address. */
-static inline const void *cpu_in(const plan_lane *lane, const graph_node *n, int i, int64_t row) {
-    return plan_row(lane, n->inputs[i].value->id, row);
-}
 
 #endif

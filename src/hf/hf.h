@@ -7,7 +7,7 @@
  * point into the mapped files.
  *
  * hf_settings_load reads modules.json, 1_Pooling/config.json (both schemas), sentence_bert_config.json,
- * config_sentence_transformers.json, tokenizer_config.json and config.json; each answer names the file that gave it, for
+ * tokenizer_config.json and config.json; each answer names the file that gave it, for
  * `nib inspect`.
  */
 #ifndef HF_H

@@ -202,6 +202,10 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     choose_pooling(m, options);
     choose_max_tokens(m, options->max_tokens);
     NIB_TRY(make_task(m, options, err));
+    if (m->precision == NIB_PRECISION_AUTO)
+        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
+    if (m->settings.lower_case)
+        base_log(rt, NIB_LOG_WARN, "do_lower_case of sentence_bert_config.json is not applied: tokenizer.json alone decides about case");
     *out = m;
     return NIB_OK;
 fail:

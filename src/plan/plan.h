@@ -89,7 +89,6 @@ struct plan {
 
 typedef struct plan_options {
     size_t l2_bytes;   /* cache a block should fit; 0: the machine's */
-    bool keep_weights; /* do not release mapped pages of weights once packed */
 } plan_options;
 
 /* Builds a plan for g, whose nodes are resolved and inferred. Devices are an order of preference: each node goes to the first that
@@ -117,7 +116,6 @@ struct plan_group {
     const plan *p;
     int64_t *symbols;       /* [n_symbols] */
     plan_slot *slots;       /* [g->value_limit] */
-    const int64_t *offsets; /* [texts + 1] of a packed group; NULL otherwise */
     /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
     void *(*grow)(plan_group *group, int id, size_t bytes);
 };
@@ -128,7 +126,6 @@ struct plan_lane {
     int64_t block_first;                           /* row that the block begins with */
     char *scratch;                                 /* plan->scratch bytes, 64-aligned */
     void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
-    const kernels *kernels;
     nib_error *err;
 };
 

@@ -68,7 +68,6 @@ nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
 
 void run_unbind(run_worker *w) {
     for (int i = 0; i < w->group.p->n_symbols; i++) w->group.symbols[i] = GRAPH_UNBOUND;
-    w->group.offsets = NULL;
 }
 
 nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_error *err) {
