@@ -6,8 +6,11 @@
 #include "cpu.h"
 #include <string.h>
 
+typedef void attention_fn(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
+                          int64_t row_lo, int64_t row_hi, void *scratch);
+
 typedef struct attention {
-    const kernels *k;
+    attention_fn *run;
     kernel_attention_args args;
     int q, key, value, y, bias, offsets, positions; /* value ids or -1 */
     int64_t q_width, kv_width;
@@ -46,7 +49,7 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     }
     for (int64_t part = lo; part < hi; part++) {
         int64_t b = part / a.heads, first = offsets ? offsets[b] : b * S, n = offsets ? offsets[b + 1] - first : S;
-        s->k->attention_f32(&a, b, first, n, 0, (int)(part % a.heads), first, first + n, lane->scratch);
+        s->run(&a, b, first, n, 0, (int)(part % a.heads), first, first + n, lane->scratch);
     }
     return NIB_OK;
 }
@@ -63,6 +66,15 @@ static bool bias_fits(const graph_value *bias, const graph_value *q) {
         if (axis != 1 && !one && t->dims[i] != full[axis]) return false;
     }
     return true;
+}
+
+/* Why not the kernel with integer products; "" if the graph does not ask for it, NULL if it is right. */
+static const char *refuses_q8(const graph_node *n, const kernel_attention_args *a, const graph_value *bias) {
+    if (strcmp(graph_attr_string(n, "precision", "f32"), "q8") != 0) return "";
+    if (a->head_dim % 16) return "not in q8: heads are no multiple of 16 wide";
+    if (a->causal) return "not in q8: a later key must not change what was said before";
+    if (a->softcap > 0 || bias) return "not in q8: scores have a bias or a cap";
+    return NULL;
 }
 
 nib_status cpu_compile_attention(cpu_compile *c) {
@@ -98,7 +110,10 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     a->window_right = graph_attr_int(n, "window_right", -1);
     a->q_stride = a->y_stride = s->q_width;
     a->k_stride = a->v_stride = s->kv_width;
-    s->k = &c->d->kernels;
+    const kernels *table = &c->d->kernels;
+    const char *no_q8 = refuses_q8(n, a, in[3]);
+    s->run = no_q8 ? table->attention_f32 : table->attention_q8;
+    if (no_q8 && *no_q8) c->why = no_q8;
     s->q = q->id;
     s->key = k->id;
     s->value = v->id;
@@ -110,10 +125,10 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     c->step->extent = in[4] ? graph_dim_sub(t, in[4]->type.dims[0], graph_dim_const(t, 1)) : q->type.dims[0];
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->heads = a->heads;
-    c->step->scratch = s->k->attention_scratch(a->head_dim);
+    c->step->scratch = no_q8 ? table->attention_scratch(a->head_dim) : table->attention_q8_scratch(a->head_dim);
     c->step->state = s;
     c->step->range = PLAN_RANGE_TEXT_HEADS;
-    c->step->kernel = "attention_f32";
+    c->step->kernel = no_q8 ? "attention_f32" : "attention_q8";
     c->step->run = run_attention;
     return NIB_OK;
 }

@@ -77,6 +77,7 @@ typedef struct kernel_linear {
 } kernel_linear;
 
 #define KERNEL_KEY_TILE 64
+#define KERNEL_ATTENTION_PANELS 8 /* that attention_q8 packs a tile of keys for */
 
 /* One text's attention, or part of it. Matrices are ragged: row r of the batch is at base + r * stride elements, head h
  * begins at h * head_dim within the row. The design's page-table cache: old keys of the text lie in pages of `page` keys,
@@ -118,13 +119,13 @@ typedef struct kernels {
      * column_sum) * (row scale * column scale) + bias)
      * + residual, in this order. */
     const kernel_linear *linear_q8[KERNEL_LINEAR_MOST];
-    /* u8 rows of f32 rows: lo = min(row, 0), hi = max(row, 0), scale = (hi - lo) / 255 (1 if that is 0),
-     * zero = clamp(round(-lo / scale), 0, 255), y = clamp(round(x / scale) + zero, 0, 255), rounding half to even; NaN, of x or of
-     * a quotient, counts as 0. So a row with an infinity (or whose hi - lo overflows) gets the scale infinity and gives NaN
-     * in Linear. params [rows, 2] gets scale, zero. Columns up to the next multiple of 4 are filled with zero. The same
-     * bits on every rung. */
-    void (*quantize_rows_u8)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride, float *params,
-                             int64_t params_stride);
+    /* u8 rows of f32 rows, each number first times factor[column] if factor [columns] is not NULL: lo = min(row, 0), hi = max(row, 0),
+     * scale = (hi - lo) / 255 (1 if that is below FLT_MIN), zero = round(-lo * (1 / scale)),
+     * y = clamp(round(x * (1 / scale) + zero), 0, 255): product and sum are one operation, rounded once, half to even. params
+     * [rows, 2] gets scale, zero. A row that is not finite (or whose hi - lo is not) gets the scale NaN and zeros, and so gives
+     * NaN in Linear. Columns up to the next multiple of 4 are filled with zero. The same bits on every rung. */
+    void (*quantize_rows_u8)(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
+                             int64_t y_stride, float *params, int64_t params_stride);
     /* To the nearest bfloat16, half to even; NaN stays NaN. An odd row gets one 0 more. The same bits on every rung. */
     void (*round_rows_bf16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
 
@@ -135,6 +136,13 @@ typedef struct kernels {
     void (*attention_f32)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                           int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_scratch)(int head_dim);
+    /* The same with integer products: queries and keys rounded to s8 with one scale each, weights to 1/4095, values to
+     * 1/8191 of the largest of the same dimension in their tile of KERNEL_KEY_TILE keys; sums exact, softmax in f32. head_dim is a
+     * multiple of 16, at most 256; kv_old 0, not causal, no bias, softcap or sinks. A query, or a key it looks at, that is not finite gives a
+     * row of NaN; so does a value in a tile that it looks at. Same bits on every rung from avx2 and neon upwards. */
+    void (*attention_q8)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
+                         int64_t row_lo, int64_t row_hi, void *scratch);
+    size_t (*attention_q8_scratch)(int head_dim);
 
     /* y = (x [+ residual] - mean) / sqrt(var + eps) * gamma + beta; beta may be NULL. sum_out (may be NULL) gets x + residual.
      * y and sum_out may each be x or residual, with the same stride. */

@@ -11,6 +11,7 @@
 
 typedef void kernel_fn_attention_f32(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                                      int64_t row_lo, int64_t row_hi, void *scratch);
+typedef kernel_fn_attention_f32 kernel_fn_attention_q8;
 typedef void kernel_fn_layer_norm_f32(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride, const float *gamma,
                                       const float *beta, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride,
                                       float *sum_out, int64_t sum_stride);
@@ -26,8 +27,8 @@ typedef void kernel_fn_row_sum_f32(const float *x, int64_t x_stride, const float
 typedef void kernel_fn_row_max_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
 typedef void kernel_fn_l2_normalize_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
 typedef void kernel_fn_gather_sum_f32(const void *const *rows, int n, int64_t columns, float *y);
-typedef void kernel_fn_quantize_rows_u8(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride,
-                                        float *params, int64_t params_stride);
+typedef void kernel_fn_quantize_rows_u8(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
+                                        int64_t y_stride, float *params, int64_t params_stride);
 typedef void kernel_fn_round_rows_bf16(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
 
 /* Prototypes of all rungs, also of those that this build does not compile. */

@@ -11,6 +11,13 @@
  * so that scratch memory planned for one serves any. */
 static size_t attention_scratch(int head_dim) { return ((size_t)head_dim * 2 + KERNEL_KEY_TILE + 8) * 32 * sizeof(float); }
 
+/* A tile of keys and KERNEL_ATTENTION_PANELS panels, each array rounded up to 64 bytes: see tmpl/attention_q8.h. */
+static size_t attention_q8_scratch(int head_dim) {
+    const size_t lanes = 32, d = ((size_t)head_dim + 15) / 16 * 16;
+    size_t tile = KERNEL_KEY_TILE * (d + d * 2 + lanes * 4 + lanes * 2 + 4) + d * (lanes * 4 + 4);
+    return tile + KERNEL_ATTENTION_PANELS * (d * lanes * 5 + 7 * lanes * 4);
+}
+
 const kernel_entry *kernel_entries(size_t *count) {
     static const kernel_entry entries[] = {
 #define LINEAR(member, name, tile, isa, ISA) {#member, "nk_" #name "__" #tile "_" #isa, BASE_ISA_##ISA, NULL, &nk_##name##__##tile##_##isa},
@@ -34,6 +41,7 @@ void kernel_table_init(kernels *table, uint32_t isas) {
     isas |= 1u << BASE_ISA_GENERIC;
     table->isas = isas;
     table->attention_scratch = attention_scratch;
+    table->attention_q8_scratch = attention_q8_scratch;
 #define LINEAR(member, name, tile, isa, ISA)                                                                                               \
     if (isas >> BASE_ISA_##ISA & 1u) put_first(table->member, BASE_COUNT(table->member), &nk_##name##__##tile##_##isa);
 #define KERNEL(member, name, tile, isa, ISA)                                                                                               \

@@ -38,7 +38,7 @@ static nib_status eval_quantize(op_eval *c) {
     float *params = y ? c->output(c, 1, NIB_DTYPE_F32, x->rank, dims) : NULL;
     if (!params) return c->status;
     if (C % 4) return op_bad(c, NIB_SHAPE, "rows of %lld columns: not a multiple of 4", (long long)C);
-    c->kernels->quantize_rows_u8(x->data, C, rows, C, y, C, params, 2);
+    c->kernels->quantize_rows_u8(x->data, C, NULL, rows, C, y, C, params, 2);
     return NIB_OK;
 }
 

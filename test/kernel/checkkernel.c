@@ -23,7 +23,7 @@
 
 sigjmp_buf check_jump;
 volatile int check_armed;
-size_t (*check_scratch)(int head_dim);
+size_t (*check_scratch)(int head_dim), (*check_q8_scratch)(int head_dim);
 
 static uint64_t base_seed, state = 1;
 static char kernel_name[128], case_name[512];
@@ -240,6 +240,7 @@ static void check_tables(void) {
         if ((void (*)(void))lowest.member != t.entry[0]->function) check_fail("%s is not the reference", #member);                         \
     } while (0)
     CHECK_MEMBER(attention_f32);
+    CHECK_MEMBER(attention_q8);
     CHECK_MEMBER(layer_norm_f32);
     CHECK_MEMBER(rms_norm_f32);
     CHECK_MEMBER(softmax_f32);
@@ -254,6 +255,7 @@ static void check_tables(void) {
     CHECK_MEMBER(quantize_rows_u8);
     CHECK_MEMBER(round_rows_bf16);
     check_scratch = all.attention_scratch;
+    check_q8_scratch = all.attention_q8_scratch;
 }
 
 static int run_tests(uint64_t seed, const char *filter, bool digest) {

@@ -63,7 +63,7 @@ typedef struct check_task {
     int count;
 } check_task;
 check_task check_find(const char *task);
-extern size_t (*check_scratch)(int head_dim);
+extern size_t (*check_scratch)(int head_dim), (*check_q8_scratch)(int head_dim); /* of attention_f32, attention_q8 */
 
 void check_linear(void);
 void check_rows(void);

@@ -63,7 +63,7 @@ static void make_options(attention_case *c) {
     if (check_chance(20)) g->sinks = check_random_floats((size_t)g->heads);
 }
 
-static void make_case(attention_case *c) {
+static void make_case(attention_case *c, bool q8) {
     static const int dims[] = {32, 64, 128, 16, 80, 96, 256};
     memset(c, 0, sizeof(*c));
     kernel_attention_args *g = &c->args;
@@ -71,9 +71,9 @@ static void make_case(attention_case *c) {
     c->text = check_pick(0, c->texts - 1);
     c->first = check_pick(0, 5);
     c->n = length_near();
-    c->kv_old = check_chance(30) ? length_near() : 0;
+    c->kv_old = !q8 && check_chance(30) ? length_near() : 0;
     c->rows = c->first + c->n + check_pick(0, 3);
-    g->head_dim = check_chance(50) ? dims[check_pick(0, 6)] : (int)check_pick(1, check_chance(80) ? 70 : 256);
+    g->head_dim = q8 || check_chance(50) ? dims[check_pick(0, 6)] : (int)check_pick(1, check_chance(80) ? 70 : 256);
     g->kv_heads = (int)check_pick(1, 2);
     g->heads = g->kv_heads * (int)check_pick(1, 3);
     int64_t q_row = (int64_t)g->heads * g->head_dim, kv_row = (int64_t)g->kv_heads * g->head_dim;
@@ -88,6 +88,7 @@ static void make_case(attention_case *c) {
     g->v = v;
     if (c->kv_old > 0) make_cache(c);
     make_options(c);
+    if (q8) g->causal = false, g->softcap = 0.0f, g->bias = NULL, g->sinks = NULL;
     if (check_chance(15)) { /* a key that spoils whoever may look at it, and nobody else */
         int64_t r = c->first + check_pick(0, c->n - 1);
         c->spoiled = true;
@@ -100,7 +101,7 @@ static void make_case(attention_case *c) {
 static float *run(const attention_case *c, const kernel_entry *e, int64_t step) {
     kernel_attention_args args = c->args;
     float *y = check_floats((size_t)((c->rows - 1) * args.y_stride + (int64_t)args.heads * args.head_dim));
-    size_t bytes = check_scratch(args.head_dim);
+    size_t bytes = strcmp(e->task, "attention_q8") == 0 ? check_q8_scratch(args.head_dim) : check_scratch(args.head_dim);
     void *scratch = (void *)(((uintptr_t)check_bytes(bytes + 63, 0) + 63) / 64 * 64);
     args.y = y;
     for (int64_t r = c->first; r < c->first + c->n; r += step) {
@@ -112,15 +113,16 @@ static float *run(const attention_case *c, const kernel_entry *e, int64_t step) 
     return y + c->first * args.y_stride;
 }
 
-static void one_case(const check_task *task) {
+static void one_case(const check_task *task, bool q8) {
     attention_case c;
-    make_case(&c);
+    make_case(&c, q8);
     const kernel_attention_args *g = &c.args;
     const int64_t columns = (int64_t)g->heads * g->head_dim;
     /* A logit is off by (D + 4) roundings of its size (numbers are below 1), its weight by a factor of that; a softcap's
      * tanh adds 4e-7 of the cap. Then come one rounding per key, and one shrinking per tile. */
     double logit = (double)(g->head_dim + 8) * CHECK_EPSILON * (double)g->head_dim * 0.5 * (double)g->scale + 2e-6;
     double keys = (double)(c.kv_old + c.n), bound = 2.0 * logit + (keys + 32.0) * CHECK_EPSILON + 2e-6;
+    if (q8) bound += 1e-3; /* a few weights rounded to the other side: 1/4095 each */
     const float *want = NULL, *fused = NULL;
     for (int i = 0; i < task->count; i++) {
         const kernel_entry *e = task->entry[i];
@@ -134,7 +136,7 @@ static void one_case(const check_task *task) {
         if (c.n <= 20) check_same(run(&c, e, 1), g->y_stride, y, g->y_stride, c.n, columns, "among more rows");
         if (e->isa == BASE_ISA_GENERIC) continue;
         if (fused) check_same(y, g->y_stride, fused, g->y_stride, c.n, columns, "on a lower rung");
-        else check_digest("attention_f32", y, g->y_stride, c.n, columns);
+        else check_digest(e->task, y, g->y_stride, c.n, columns);
         fused = y;
     }
     check_release();
@@ -193,8 +195,14 @@ void check_attention(void) {
     check_task task = check_find("attention_f32");
     for (int i = 0; i < 250; i++) {
         check_case("attention", (uint64_t)i);
-        one_case(&task);
+        one_case(&task, false);
     }
+    task = check_find("attention_q8");
+    for (int i = 0; i < 250; i++) {
+        check_case("attention_q8", (uint64_t)i);
+        one_case(&task, true);
+    }
+    task = check_find("attention_f32");
     for (int i = 0; i < 60; i++) {
         check_case("cache", (uint64_t)i);
         cache_case(&task);

@@ -166,6 +166,13 @@ static void bench_linear(const char *name, const shape *shapes, size_t count) {
 
 /* ---- attention ---- */
 
+static const kernel_linear *best_up_to(const check_task *linear, base_isa isa) {
+    const kernel_linear *best = linear->entry[0]->linear;
+    for (int i = 0; i < linear->count; i++)
+        if (linear->entry[i]->isa <= isa) best = linear->entry[i]->linear;
+    return best;
+}
+
 typedef struct attention_work {
     kernel_fn_attention_f32 *f;
     kernel_attention_args args;
@@ -178,11 +185,13 @@ static void run_attention(void *arg) {
     for (int h = 0; h < w->args.heads; h++) w->f(&w->args, 0, 0, w->n, 0, h, 0, w->n, w->scratch);
 }
 
-static void bench_attention(const shape *shapes, size_t count) {
-    check_task task = check_find("attention_f32"), linear = check_find("linear_f32");
+/* Against the peak of the f32 products of the rung, in both precisions. */
+static void bench_attention(const char *name, const shape *shapes, size_t count) {
+    check_task task = check_find(name), linear = check_find("linear_f32");
+    const bool q8 = strcmp(name, "attention_q8") == 0;
     double lower[64] = {0};
     for (int i = 0; i < task.count; i++) {
-        peak = measure_peak(linear.entry[i]->linear);
+        peak = measure_peak(best_up_to(&linear, task.entry[i]->isa));
         for (size_t s = 0; s < count; s++) {
             if (shapes[s].kind != 'a' || s >= BASE_COUNT(lower)) continue;
             int64_t T = shapes[s].a, H = shapes[s].b, D = shapes[s].c, row = 3 * H * D; /* q, k and v side by side,
@@ -204,7 +213,7 @@ static void bench_attention(const shape *shapes, size_t count) {
                                  .window_left = -1,
                                  .window_right = -1},
                                 T,
-                                numbers(check_scratch((int)D) / sizeof(float))};
+                                numbers((q8 ? check_q8_scratch : check_scratch)((int)D) / sizeof(float))};
             char what[64];
             snprintf(what, sizeof(what), "T %d H %d D %d", (int)T, (int)H, (int)D);
             print_line(task.entry[i]->name, what, measure(run_attention, &w), 4.0 * (double)(T * T * H * D), "GFLOP/s", true, &lower[s]);
@@ -236,7 +245,7 @@ static void run_rows(void *arg) {
     case 5: ((kernel_fn_activation_f32 *)w->f)(KERNEL_ACT_TANH, w->x, w->rows * n, w->y); break;
     case 6: ((kernel_fn_add_f32 *)w->f)(w->x, w->residual, w->rows * n, w->y); break;
     case 7: ((kernel_fn_row_sum_f32 *)w->f)(w->x, n, NULL, w->rows, n, w->y); break;
-    case 8: ((kernel_fn_quantize_rows_u8 *)w->f)(w->x, n, w->rows, n, (uint8_t *)w->y, n, w->params, 2); break;
+    case 8: ((kernel_fn_quantize_rows_u8 *)w->f)(w->x, n, NULL, w->rows, n, (uint8_t *)w->y, n, w->params, 2); break;
     case 9: ((kernel_fn_round_rows_bf16 *)w->f)(w->x, n, w->rows, n, (uint16_t *)(void *)w->y, n); break;
     default: ((kernel_fn_l2_normalize_f32 *)w->f)(w->x, n, w->rows, n, w->y, n); break;
     }
@@ -286,6 +295,7 @@ int check_bench(const char *filter, const char *path, double seconds) {
     kernels table;
     kernel_table_init(&table, base_cpu_isas());
     check_scratch = table.attention_scratch;
+    check_q8_scratch = table.attention_q8_scratch;
     budget = seconds;
     if (path) {
         shapes = read;
@@ -295,7 +305,8 @@ int check_bench(const char *filter, const char *path, double seconds) {
     for (size_t i = 0; i < BASE_COUNT(linears); i++) {
         if (!filter || strstr(linears[i], filter)) bench_linear(linears[i], shapes, count);
     }
-    if (!filter || strstr("attention", filter)) bench_attention(shapes, count);
+    if (!filter || strstr("attention_f32", filter)) bench_attention("attention_f32", shapes, count);
+    if (!filter || strstr("attention_q8", filter)) bench_attention("attention_q8", shapes, count);
     for (size_t s = 0; s < count; s++) {
         if (shapes[s].kind == 'r' && (!filter || strstr("rows", filter))) bench_rows(&shapes[s]);
     }

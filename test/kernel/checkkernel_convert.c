@@ -70,7 +70,8 @@ static void one_quantize(const check_task *task) {
     const int64_t rows = check_pick(1, 5), columns = row_length(), whole = (columns + 3) / 4 * 4, x_stride = columns + check_pick(0, 3);
     const int64_t y_stride = whole + check_pick(0, 3), p_stride = check_pick(2, 4);
     bool ordinary[5];
-    float *x = check_floats((size_t)((rows - 1) * x_stride + columns));
+    float *x = check_floats((size_t)((rows - 1) * x_stride + columns)), *factor = check_chance(30) ? check_floats((size_t)columns) : NULL;
+    for (int64_t i = 0; factor && i < columns; i++) factor[i] = ldexpf(1.0f, (int)check_pick(-4, 4));
     for (int64_t r = 0; r < rows; r++) ordinary[r] = fill(x + r * x_stride, columns);
     const uint8_t *want = NULL;
     const float *want_params = NULL;
@@ -80,14 +81,14 @@ static void one_quantize(const check_task *task) {
         const size_t bytes = (size_t)((rows - 1) * y_stride + whole), count = (size_t)((rows - 1) * p_stride + 2);
         uint8_t *y = check_bytes(bytes, (size_t)check_pick(0, 3)), *alone = check_bytes(bytes, 0);
         float *params = check_floats(count), *params_alone = check_floats(count);
-        CHECK_CALL(f(x, x_stride, rows, columns, y, y_stride, params, p_stride));
+        CHECK_CALL(f(x, x_stride, factor, rows, columns, y, y_stride, params, p_stride));
         for (int64_t r = 0; r < rows; r++)
-            CHECK_CALL(f(x + r * x_stride, x_stride, 1, columns, alone + r * y_stride, y_stride, params_alone + r * p_stride, p_stride));
+            CHECK_CALL(f(x + r * x_stride, x_stride, factor, 1, columns, alone + r * y_stride, y_stride, params_alone + r * p_stride, p_stride));
         if (i == 0) {
             want = y;
             want_params = params;
             for (int64_t r = 0; r < rows; r++) {
-                if (ordinary[r]) judge_quantized(x + r * x_stride, columns, y + r * y_stride, params + r * p_stride);
+                if (ordinary[r] && !factor) judge_quantized(x + r * x_stride, columns, y + r * y_stride, params + r * p_stride);
             }
         }
         same_rows(y, want, 1, y_stride, rows, whole);

@@ -120,7 +120,7 @@ static void eval_agrees_with_kernels(void **state) {
         float *x = base_arena_alloc(&arena, sizeof(float) * (size_t)(5 * K)), params[10];
         uint8_t *x8 = base_arena_alloc(&arena, (size_t)(5 * K));
         for (int64_t i = 0; i < 5 * K; i++) x[i] = (float)((i * 37) % 101) / 25 - 1.5f;
-        k->quantize_rows_u8(x, K, 5, K, x8, K, params, 2);
+        k->quantize_rows_u8(x, K, NULL, 5, K, x8, K, params, 2);
         graph_tensor rows8 = {NIB_DTYPE_U8, 2, {5, K}, x8, (size_t)(5 * K)}, scales = {NIB_DTYPE_F32, 2, {5, 2}, params, sizeof params};
         const graph_tensor *y;
         op_env *env = op_env_create(g, &arena, 1 << 26, k);

@@ -3,8 +3,12 @@
  * The specification of attention: for each query, the softmax over all keys that it may look at, as the formula says: the
  * largest logit, then the sum, then the weighted values, all in double. Logits are computed again in each pass, so that
  * memory does not depend on the number of keys.
+ *
+ * attention_q8 rounds queries and keys, weights and values as its contract says, and leaves the rest to the same formula. Weights are
+ * relative to the largest logit of the tiles so far, which its online softmax has then.
  */
 #include "kernel/kernel_list.h"
+#include <float.h>
 #include <math.h>
 
 typedef struct query {
@@ -42,6 +46,32 @@ static bool may_see(const query *q, int64_t key) {
     if (g->window_left >= 0 && at < q->position - g->window_left) return false;
     if (g->window_right >= 0 && at > q->position + g->window_right) return false;
     return true;
+}
+
+/* x rounded to a multiple of largest / most; NaN unless all is finite. */
+static double rounded(double x, double largest, double most) {
+    if (!(largest < INFINITY)) return NAN;
+    float scale = (float)largest / (float)most;
+    if (scale < FLT_MIN) scale = 1.0f;
+    return (double)(fmaf((float)x, 1.0f / scale, 12582912.0f) - 12582912.0f) * (double)scale;
+}
+
+static double largest_of(const float *x, int64_t n, int64_t stride) {
+    double largest = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        double size = fabs((double)x[i * stride]);
+        if (!(size <= largest)) largest = size; /* a NaN stays: nothing is less */
+        if (size != size) return NAN;
+    }
+    return largest;
+}
+
+static double logit_q8(const query *q, int64_t key) {
+    const kernel_attention_args *g = q->args;
+    const float *x = g->q + q->row * g->q_stride + (int64_t)q->head * g->head_dim, *k = key_at(q, key);
+    double x_largest = largest_of(x, g->head_dim, 1), k_largest = largest_of(k, g->head_dim, 1), s = 0.0;
+    for (int d = 0; d < g->head_dim; d++) s += rounded((double)x[d], x_largest, 127.0) * rounded((double)k[d], k_largest, 127.0);
+    return s * (double)g->scale;
 }
 
 static double logit(const query *q, int64_t key) {
@@ -84,5 +114,46 @@ void nk_attention_f32_f32_f32__1x1_generic(const kernel_attention_args *args, in
     for (int64_t r = row_lo; r < row_hi; r++) {
         query q = {args, text, first, kv_old, head, r, args->positions ? args->positions[r] : kv_old + r - first};
         attend(&q, kv_old + n, scratch);
+    }
+}
+
+/* One tile of keys: the largest logit, the total and the sums go on from what they were. */
+static void attend_tile(const query *q, int64_t begin, int64_t end, double *largest, double *total, double *sums) {
+    const kernel_attention_args *g = q->args;
+    double old = *largest, weight[KERNEL_KEY_TILE];
+    bool sees = false;
+    for (int64_t key = begin; key < end; key++) {
+        weight[key - begin] = may_see(q, key) ? logit_q8(q, key) : -INFINITY;
+        sees |= may_see(q, key);
+        if (!(weight[key - begin] <= *largest)) *largest = weight[key - begin];
+    }
+    if (!sees) return;
+    double shrink = exp(old - *largest);
+    *total *= shrink;
+    for (int64_t key = begin; key < end; key++) {
+        double w = weight[key - begin] == -INFINITY ? 0.0 : exp(weight[key - begin] - *largest);
+        *total += w;
+        weight[key - begin] = nearbyint(w * 4095.0) / 4095.0;
+    }
+    for (int d = 0; d < g->head_dim; d++) {
+        const float *v = value_at(q, begin) + d;
+        double v_largest = largest_of(v, end - begin, g->v_stride), s = 0.0;
+        for (int64_t key = begin; key < end; key++)
+            s += weight[key - begin] * rounded((double)v[(key - begin) * g->v_stride], v_largest, 8191.0);
+        sums[d] = sums[d] * shrink + s;
+    }
+}
+
+void nk_attention_f32_q8_f32__1x1_generic(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
+                                          int64_t row_lo, int64_t row_hi, void *scratch) {
+    double *sums = scratch;
+    for (int64_t r = row_lo; r < row_hi; r++) {
+        query q = {args, text, first, 0, head, r, args->positions ? args->positions[r] : r - first};
+        float *y = args->y + r * args->y_stride + (int64_t)head * args->head_dim;
+        double largest = -(double)FLT_MAX, total = 0.0;
+        for (int d = 0; d < args->head_dim; d++) sums[d] = 0.0;
+        for (int64_t key = 0; key < n; key += KERNEL_KEY_TILE)
+            attend_tile(&q, key, n - key < KERNEL_KEY_TILE ? n : key + KERNEL_KEY_TILE, &largest, &total, sums);
+        for (int d = 0; d < args->head_dim; d++) y[d] = total == 0.0 ? 0.0f : (float)(sums[d] / total);
     }
 }

@@ -5,6 +5,7 @@
  */
 #include "kernel/kernel_list.h"
 #include "ref_math.h"
+#include <float.h>
 #include <string.h>
 
 static uint16_t to_bf16(float x) {
@@ -47,22 +48,32 @@ void nk_round_f32_bf16__1x1_generic(const float *x, int64_t x_stride, int64_t ro
     }
 }
 
-void nk_quantize_f32_q8__1x1_generic(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride,
-                                     float *params, int64_t params_stride) {
+/* One operation that rounds to a whole number, as the contract says: 1.5 * 2^23 leaves no room for a fraction. */
+static float whole(float x, float factor, float shift) { return fmaf(x, factor, 12582912.0f + shift) - 12582912.0f; }
+
+void nk_quantize_f32_q8__1x1_generic(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
+                                     int64_t y_stride, float *params, int64_t params_stride) {
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * x_stride;
         float lo = 0.0f, hi = 0.0f;
+        bool finite = true;
         for (int64_t i = 0; i < columns; i++) {
-            if (from[i] < lo) lo = from[i];
-            if (from[i] > hi) hi = from[i];
+            float v = factor ? from[i] * factor[i] : from[i];
+            if (v < lo) lo = v;
+            if (v > hi) hi = v;
+            finite &= isfinite(v) != 0;
         }
-        float scale = (hi - lo) / 255.0f;
-        if (scale == 0.0f) scale = 1.0f;
-        int zero = quantized(-lo, scale, 0, 0, 255);
-        for (int64_t i = 0; i < columns; i++) y[r * y_stride + i] = (uint8_t)quantized(from[i], scale, zero, 0, 255);
-        for (int64_t i = columns; i % 4; i++) y[r * y_stride + i] = (uint8_t)zero;
-        params[r * params_stride] = scale;
-        params[r * params_stride + 1] = (float)zero;
+        float scale = (hi - lo) / 255.0f, inverse, zero = 0.0f;
+        if (!isfinite(scale)) finite = false;
+        if (scale < FLT_MIN) scale = 1.0f;
+        inverse = 1.0f / scale;
+        if (finite) zero = whole(-lo, inverse, 0.0f);
+        for (int64_t i = 0; i < (columns + 3) / 4 * 4; i++) {
+            float q = !finite ? 0.0f : i >= columns ? zero : whole(factor ? from[i] * factor[i] : from[i], inverse, zero);
+            y[r * y_stride + i] = (uint8_t)(q < 0.0f ? 0.0f : q > 255.0f ? 255.0f : q);
+        }
+        params[r * params_stride] = finite ? scale : NAN;
+        params[r * params_stride + 1] = zero;
     }
 }
 

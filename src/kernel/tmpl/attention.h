@@ -26,82 +26,7 @@
 #ifndef ATTENTION_H
 #define ATTENTION_H
 
-#define ATTN_LANES (16 * ATTN_NV)
-#define ATTN_LOG2E 1.44269504f
-
-typedef struct attn {
-    const kernel_attention_args *args;
-    int64_t text, first, kv_old, keys; /* keys: old and new */
-    int64_t row;                       /* first query of the panel */
-    int head, rows;                    /* queries in the panel */
-    bool limited;                      /* causal or a window: lo and hi matter */
-    float *qt, *ot, *p, *largest, *sum, *shrink;
-    int32_t *lo, *hi; /* [lanes] the positions that each query may look at, both ends included */
-} attn;
-
-/* Keys that lie at one stride: a part of a page, or of the new rows. */
-typedef struct attn_run {
-    const float *k, *v;
-    int64_t k_stride, v_stride;
-    int count;
-} attn_run;
-
-static attn_run attn_keys(const attn *t, int64_t key, int64_t end) {
-    const kernel_attention_args *g = t->args;
-    int64_t at = (int64_t)(t->head / (g->heads / g->kv_heads)) * g->head_dim;
-    if (key >= t->kv_old) {
-        int64_t r = t->first + key - t->kv_old;
-        return (attn_run){g->k + r * g->k_stride + at, g->v + r * g->v_stride + at, g->k_stride, g->v_stride, (int)(end - key)};
-    }
-    int64_t in = key % g->page, stop = key - in + g->page;
-    if (stop > t->kv_old) stop = t->kv_old;
-    if (stop > end) stop = end;
-    at += (int64_t)g->pages[key / g->page] * g->page_stride + in * g->cache_key_stride;
-    return (attn_run){g->cache_k + at, g->cache_v + at, g->cache_key_stride, g->cache_key_stride, (int)(stop - key)};
-}
-
-static int64_t attn_position(const attn *t, int64_t key) {
-    return key >= t->kv_old && t->args->positions ? t->args->positions[t->first + key - t->kv_old] : key;
-}
-
-/* dst[j][i] = src[i][j] * factor for `rows` <= 16 rows and any number of columns; lanes past the rows become 0. A whole
- * block stays in registers. */
-static void attn_turn_in(const float *src, int64_t stride, int rows, int64_t columns, float factor, float *dst, int64_t dst_stride) {
-    for (int64_t j = 0; j < columns; j += 16) {
-        int n = columns - j < 16 ? (int)(columns - j) : 16;
-        vec r[16], f = vec_set1(factor);
-        if (n == 16 && rows == 16) {
-            VEC_UNROLL
-            for (int i = 0; i < 16; i++) r[i] = vec_mul(vec_load(src + i * stride + j), f);
-            vec_transpose(r);
-            VEC_UNROLL
-            for (int i = 0; i < 16; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
-        } else {
-            for (int i = 0; i < 16; i++) r[i] = i < rows ? vec_mul(vec_load_n(src + i * stride + j, n), f) : vec_zero();
-            vec_transpose(r);
-            for (int i = 0; i < n; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
-        }
-    }
-}
-
-/* dst[i][j] = src[j][i] * factor[i], the way back. */
-static void attn_turn_out(const float *src, int64_t src_stride, vec factor, int rows, int64_t columns, float *dst, int64_t stride) {
-    for (int64_t j = 0; j < columns; j += 16) {
-        int n = columns - j < 16 ? (int)(columns - j) : 16;
-        vec r[16];
-        if (n == 16 && rows == 16) {
-            VEC_UNROLL
-            for (int i = 0; i < 16; i++) r[i] = vec_mul(vec_load(src + (j + i) * src_stride), factor);
-            vec_transpose(r);
-            VEC_UNROLL
-            for (int i = 0; i < 16; i++) vec_store(dst + i * stride + j, r[i]);
-        } else {
-            for (int i = 0; i < 16; i++) r[i] = i < n ? vec_mul(vec_load(src + (j + i) * src_stride), factor) : vec_zero();
-            vec_transpose(r);
-            for (int i = 0; i < rows; i++) vec_store_n(dst + i * stride + j, r[i], n);
-        }
-    }
-}
+#include "attention_parts.h"
 
 #define ATTN_UNIT ((int64_t)sizeof(float)) /* gemm_chain counts bytes */
 
@@ -147,15 +72,6 @@ typedef void attn_add_fn(const float *v, int64_t v_stride, const float *p, int64
                                            float *ot) {                                                                                    \
         attn_add(v, v_stride, p, keys, shrink, ot, mr, nv);                                                                                \
     }
-#define ATTN_LOW(X, nv) X(1, nv) X(2, nv) X(3, nv) X(4, nv) X(5, nv)
-#define ATTN_HIGH(X, nv) X(7, nv) X(8, nv) X(9, nv) X(10, nv) X(11, nv) X(12, nv)
-#if ATTN_MR > 6
-#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) X(6, nv) ATTN_HIGH(X, nv)
-#elif ATTN_MR == 6
-#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv) X(6, nv)
-#else
-#define ATTN_HEIGHTS(X, nv) ATTN_LOW(X, nv)
-#endif
 #define ATTN_SCORE_NAME(mr, nv) attn_score_##mr##_##nv,
 #define ATTN_ADD_NAME(mr, nv) attn_add_##mr##_##nv,
 
@@ -177,25 +93,6 @@ static attn_add_fn *const attn_adds[ATTN_NV][ATTN_MR] = {
     {ATTN_HEIGHTS(ATTN_ADD_NAME, 2)},
 #endif
 };
-
-/* How the panel's queries see the tile of keys [lo, hi): not at all, some of it, or all. */
-typedef enum attn_sight { ATTN_NONE, ATTN_SOME, ATTN_ALL } attn_sight;
-
-static attn_sight attn_sees(const attn *t, int64_t begin, int64_t end) {
-    if (!t->limited) return ATTN_ALL;
-    int64_t least = INT64_MAX, most = INT64_MIN;
-    for (int64_t key = begin; key < end; key++) {
-        int64_t at = attn_position(t, key);
-        least = at < least ? at : least;
-        most = at > most ? at : most;
-    }
-    bool all = true, none = true;
-    for (int i = 0; i < t->rows; i++) {
-        if (least < t->lo[i] || most > t->hi[i]) all = false;
-        if (most >= t->lo[i] && least <= t->hi[i]) none = false;
-    }
-    return all ? ATTN_ALL : none ? ATTN_NONE : ATTN_SOME;
-}
 
 /* log2(e) times a bias. A huge finite one, as exporters write for "masked", stays finite: a row of nothing else is the plain
  * mean, as by the formula, while minus infinity masks. */
@@ -233,15 +130,7 @@ static void attn_adjust(const attn *t, int64_t begin, int64_t end, int nv, attn_
             }
         }
     }
-    if (sight == ATTN_ALL) return;
-    vec never = vec_set1(-INFINITY);
-    for (int64_t j = 0; j < n; j++) {
-        int32_t at = (int32_t)attn_position(t, begin + j);
-        for (int v = 0; v < nv; v++) {
-            float *p = t->p + j * ATTN_LANES + 16 * v;
-            vec_store(p, vec_keep_between(vec_load(p), t->lo + 16 * v, t->hi + 16 * v, at, never));
-        }
-    }
+    if (sight != ATTN_ALL) attn_mask(t, begin, end, nv);
 }
 
 /* One step of the online softmax. `largest` starts at -FLT_MAX or the sink, so that no difference is infinity minus
@@ -342,20 +231,15 @@ static void attn_tile(const attn *t, int64_t begin, int64_t end) {
     }
 }
 
-static int32_t attn_clamp(int64_t x) { return x < INT32_MIN ? INT32_MIN : x > INT32_MAX ? INT32_MAX : (int32_t)x; }
-
 static void attn_panel(attn *t) {
     const kernel_attention_args *g = t->args;
     const int D = g->head_dim, nv = (t->rows + 15) / 16;
     float sink = g->sinks ? g->sinks[t->head] * ATTN_LOG2E : -INFINITY;
     for (int i = 0; i < 16 * nv; i++) {
-        int64_t r = t->row + (i < t->rows ? i : 0), at = g->positions ? g->positions[r] : t->kv_old + r - t->first;
         t->largest[i] = sink > -FLT_MAX ? sink : -FLT_MAX;
         t->sum[i] = sink >= -FLT_MAX || sink != sink ? 1.0f : 0.0f;
-        int64_t hi = g->window_right >= 0 ? at + g->window_right : INT64_MAX;
-        t->lo[i] = g->window_left >= 0 ? attn_clamp(at - g->window_left) : INT32_MIN;
-        t->hi[i] = attn_clamp(g->causal && at < hi ? at : hi);
     }
+    attn_limits(t, nv);
     for (int v = 0; v < nv; v++) {
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
         attn_turn_in(g->q + (t->row + 16 * v) * g->q_stride + (int64_t)t->head * D, g->q_stride, rows, D, g->scale * ATTN_LOG2E,
@@ -366,10 +250,8 @@ static void attn_panel(attn *t) {
         attn_tile(t, key, t->keys - key < KERNEL_KEY_TILE ? t->keys : key + KERNEL_KEY_TILE);
     }
     for (int v = 0; v < nv; v++) {
-        vec sum = vec_load(t->sum + 16 * v), zero = vec_zero();
-        vec inverse = vec_div(vec_set1(1.0f), vec_select_lt(zero, sum, sum, vec_keep_nan(sum, vec_set1(1.0f)))); /* no key: 0 / 1 */
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        attn_turn_out(t->ot + 16 * v, ATTN_LANES, inverse, rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D,
+        attn_turn_out(t->ot + 16 * v, ATTN_LANES, attn_inverse(vec_load(t->sum + 16 * v)), rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D,
                       g->y_stride);
     }
 }

@@ -7,6 +7,8 @@
  *     dot_madd                  c + the sum of the four products in each lane, exact
  *     dot_less                  (c - zero * sums) as floats; the integers are exact, to float is rounded once
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
+ *     dot_from, dot_float       16 sums from memory; as floats, rounded once
+ *     pair_...                  the same with two s16 in place of the four bytes, into the same sums
  */
 #ifndef DOT_H
 #define DOT_H
@@ -30,5 +32,15 @@ VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) { return _mm512_dpbusd_
 VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
     return _mm512_cvtepi32_ps(_mm512_sub_epi32(c, _mm512_mullo_epi32(_mm512_loadu_si512(sums), _mm512_set1_epi32(zero))));
 }
+
+VEC_INLINE dot_acc dot_from(const int32_t *p) { return _mm512_loadu_si512(p); }
+VEC_INLINE vec dot_float(dot_acc c) { return _mm512_cvtepi32_ps(c); }
+
+typedef dot_acc pair_acc;
+typedef __m512i pair_w;
+typedef __m512i pair_x;
+VEC_INLINE pair_w pair_load_w(const char *p) { return _mm512_loadu_si512(p); }
+VEC_INLINE pair_x pair_load_x(const char *p) { return dot_load_x(p); }
+VEC_INLINE dot_acc pair_madd(dot_acc c, pair_w w, pair_x x) { return _mm512_dpwssd_epi32(c, x, w); }
 
 #endif

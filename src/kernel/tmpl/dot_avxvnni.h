@@ -36,4 +36,23 @@ VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
     return vec_pair(dot_less_half(c.lo, sums, z), dot_less_half(c.hi, sums + 8, z));
 }
 
+VEC_INLINE dot_acc dot_from(const int32_t *p) {
+    const __m256i_u *b = (const __m256i_u *)p;
+    return (dot_acc){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
+}
+VEC_INLINE vec dot_float(dot_acc c) { return vec_pair(_mm256_cvtepi32_ps(c.lo), _mm256_cvtepi32_ps(c.hi)); }
+
+typedef dot_acc pair_acc;
+typedef dot_acc pair_w;
+typedef __m256i pair_x;
+VEC_INLINE pair_w pair_load_w(const char *p) { return dot_from((const int32_t *)(const void *)p); }
+VEC_INLINE pair_x pair_load_x(const char *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof(two));
+    return _mm256_set1_epi32(two);
+}
+VEC_INLINE dot_acc pair_madd(dot_acc c, pair_w w, pair_x x) {
+    return (dot_acc){_mm256_dpwssd_avx_epi32(c.lo, x, w.lo), _mm256_dpwssd_avx_epi32(c.hi, x, w.hi)};
+}
+
 #endif

@@ -13,6 +13,7 @@
  *     gemm_column, gemm_column_at      what the epilogue knows about 16 columns
  *     gemm_row, gemm_row_at            and about a row
  *     gemm_value                       from an accumulator to numbers with the bias added
+ *     GEMM_GELU_ERF                    the erf form of GELU, as exact as the format is worth
  */
 #ifndef GEMM_FORMAT_H
 #define GEMM_FORMAT_H
@@ -30,6 +31,7 @@ VEC_INLINE vec gemm_madd(vec c, vec w, vec x) { return vec_fma(x, w, c); }
 #define GEMM_OP nk_gemm_f32_f32_f32
 #define GEMM_INPUT KERNEL_INPUT_F32
 #define GEMM_PACK KERNEL_PACK_F32
+#define GEMM_GELU_ERF vec_gelu_erf
 #include "gemm_ends_float.h"
 
 #endif

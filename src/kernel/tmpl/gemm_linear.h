@@ -50,7 +50,27 @@ VEC_INLINE void gemm_store(const gemm_tile *t, int i, int v, int64_t left, vec s
     else vec_store_n(y, r ? vec_add(s, vec_load_n(r, (int)left)) : s, (int)left);
 }
 
-/* What follows the sums of one panel's columns, `left` of which are real: row i's lie at c + i * c_row. */
+/* What follows the sums of one panel: row i's lie at c + i * c_row. A whole panel whose activation is a constant here goes straight
+ * from sums to y. */
+VEC_INLINE void gemm_finish_whole(const gemm_tile *t, const gemm_acc *c, int mr, int c_row, int panel, const gemm_column *column,
+                                  const kernel_activation activation) {
+    for (int i = 0; i < mr; i++) {
+        const gemm_row row = gemm_row_at(t->args, t->m + i);
+        VEC_UNROLL
+        for (int v = 0; v < GEMM_NV; v++) {
+            vec y = gemm_value(c[i * c_row + panel * GEMM_NV + v], row, column[v]);
+            gemm_store(t, i, panel * GEMM_NV + v, 16, activation == KERNEL_ACT_GELU_ERF ? GEMM_GELU_ERF(y) : y);
+        }
+    }
+}
+
+static void gemm_activate(kernel_activation activation, float *y, int vectors) {
+    if (activation != KERNEL_ACT_GELU_ERF) vec_activate(activation, y, vectors);
+    else
+        for (int i = 0; i < vectors; i++) vec_store(y + 16 * i, GEMM_GELU_ERF(vec_load(y + 16 * i)));
+}
+
+/* `left` of the panel's columns are real. */
 VEC_INLINE void gemm_finish_panel(const gemm_tile *t, const gemm_acc *c, int mr, int c_row, int panel, int64_t left) {
     const kernel_linear_args *g = t->args;
     const char *b = t->b + panel * t->panel_bytes;
@@ -58,25 +78,20 @@ VEC_INLINE void gemm_finish_panel(const gemm_tile *t, const gemm_acc *c, int mr,
     float out[12 * GEMM_NR];
     VEC_UNROLL
     for (int v = 0; v < GEMM_NV; v++) column[v] = gemm_column_at(b, v, GEMM_NR, gemm_bias(t, panel * GEMM_NV + v));
-    if (g->activation == KERNEL_ACT_NONE && left >= GEMM_NR) {
+    if (g->activation == KERNEL_ACT_NONE && left >= GEMM_NR) gemm_finish_whole(t, c, mr, c_row, panel, column, KERNEL_ACT_NONE);
+    else if (g->activation == KERNEL_ACT_GELU_ERF && left >= GEMM_NR) gemm_finish_whole(t, c, mr, c_row, panel, column, KERNEL_ACT_GELU_ERF);
+    else {
         for (int i = 0; i < mr; i++) {
             const gemm_row row = gemm_row_at(g, t->m + i);
             VEC_UNROLL
             for (int v = 0; v < GEMM_NV; v++)
-                gemm_store(t, i, panel * GEMM_NV + v, 16, gemm_value(c[i * c_row + panel * GEMM_NV + v], row, column[v]));
+                vec_store(out + 16 * (i * GEMM_NV + v), gemm_value(c[i * c_row + panel * GEMM_NV + v], row, column[v]));
         }
-        return;
-    }
-    for (int i = 0; i < mr; i++) {
-        const gemm_row row = gemm_row_at(g, t->m + i);
-        VEC_UNROLL
-        for (int v = 0; v < GEMM_NV; v++)
-            vec_store(out + 16 * (i * GEMM_NV + v), gemm_value(c[i * c_row + panel * GEMM_NV + v], row, column[v]));
-    }
-    if (g->activation != KERNEL_ACT_NONE) vec_activate(g->activation, out, mr * GEMM_NV);
-    for (int i = 0; i < mr; i++) {
-        for (int v = 0; v < GEMM_NV && left > 16 * v; v++)
-            gemm_store(t, i, panel * GEMM_NV + v, left - 16 * v, vec_load(out + 16 * (i * GEMM_NV + v)));
+        gemm_activate(g->activation, out, mr * GEMM_NV);
+        for (int i = 0; i < mr; i++) {
+            for (int v = 0; v < GEMM_NV && left > 16 * v; v++)
+                gemm_store(t, i, panel * GEMM_NV + v, left - 16 * v, vec_load(out + 16 * (i * GEMM_NV + v)));
+        }
     }
 }
 

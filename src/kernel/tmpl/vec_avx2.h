@@ -114,6 +114,13 @@ VEC_INLINE void vec_store_low8_of4(void *p, const vec *v) {
     _mm256_storeu_si256((__m256i_u *)p, lo);
     _mm256_storeu_si256((__m256i_u *)p + 1, hi);
 }
+VEC_INLINE __m256i vec_low16_half(__m256 a, __m256 b) {
+    return _mm256_blend_epi16(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(b), 16), 0xaa);
+}
+VEC_INLINE void vec_store_low16_of2(void *p, vec a, vec b) {
+    _mm256_storeu_si256((__m256i_u *)p, vec_low16_half(a.lo, b.lo));
+    _mm256_storeu_si256((__m256i_u *)p + 1, vec_low16_half(a.hi, b.hi));
+}
 
 VEC_INLINE float vec_sum(vec v) {
     __m256 y = _mm256_add_ps(v.lo, v.hi);

@@ -80,6 +80,10 @@ VEC_INLINE void vec_store_low8_of4(void *p, const vec *v) {
     a = _mm512_or_si512(_mm512_or_si512(a, _mm512_slli_epi32(b, 8)), _mm512_or_si512(_mm512_slli_epi32(c, 16), d));
     _mm512_storeu_si512(p, a);
 }
+/* The lower halves of two vectors, lane by lane side by side. */
+VEC_INLINE void vec_store_low16_of2(void *p, vec a, vec b) {
+    _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(b), 16)));
+}
 
 VEC_INLINE float vec_sum8(__m256 v) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -53,6 +53,22 @@ VEC_INLINE vec vec_gelu_erf(vec x) {
     return vec_sub(vec_max(vec_zero(), x), tail);
 }
 
+/* The same with a polynomial of degree 8 in |x| / 2.05 - 1 up to 4.1 and a constant from there on: absolute error below 5.3e-5, for
+ * results that a Linear on 8 or 16 bits is about to round to less. */
+VEC_INLINE vec vec_gelu_erf_short(vec x) {
+    vec a = vec_min(vec_abs(x), vec_set1(4.1f)), u = vec_fma(a, vec_set1(0.487804878f), vec_set1(-1.0f));
+    vec q = vec_set1(0.012365615f);
+    q = vec_fma(q, u, vec_set1(-0.000212845305f));
+    q = vec_fma(q, u, vec_set1(-0.0735149086f));
+    q = vec_fma(q, u, vec_set1(0.0764309019f));
+    q = vec_fma(q, u, vec_set1(0.0788099021f));
+    q = vec_fma(q, u, vec_set1(-0.225474939f));
+    q = vec_fma(q, u, vec_set1(0.211463094f));
+    q = vec_fma(q, u, vec_set1(-0.100011118f));
+    q = vec_fma(q, u, vec_set1(0.0201569498f));
+    return vec_sub(vec_max(vec_zero(), x), vec_mul(a, q));
+}
+
 VEC_INLINE vec vec_sigmoid(vec x) { return vec_div(vec_set1(1.0f), vec_add(vec_set1(1.0f), vec_exp(vec_sub(vec_zero(), x)))); }
 
 /* a / (1 + exp(-b)), where b is minus infinity whenever a is: the clamp keeps infinity / infinity away. */

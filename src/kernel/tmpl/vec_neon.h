@@ -95,6 +95,13 @@ VEC_INLINE void vec_store_low8_of4(void *p, const vec *v) {
         vst1q_u8((uint8_t *)p + 16 * i, vreinterpretq_u8_u32(u));
     }
 }
+VEC_INLINE void vec_store_low16_of2(void *p, vec a, vec b) {
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        uint32x4_t u = vsliq_n_u32(vreinterpretq_u32_f32(a.val[i]), vreinterpretq_u32_f32(b.val[i]), 16);
+        vst1q_u8((uint8_t *)p + 16 * i, vreinterpretq_u8_u32(u));
+    }
+}
 
 VEC_INLINE float32x4_t vec_pow24(float32x4_t t) {
     return vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 23), vdupq_n_u32(0x3f800000u)));
