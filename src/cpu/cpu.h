@@ -18,6 +18,7 @@ typedef struct cpu_weight { /* a weight packed for one kernel */
     const void *source; /* the constant's bytes: the key, with trans and the kernel */
     bool trans;
     const kernel_linear *kernel;
+    const float *factor; /* as kernel_weight's; weights with equal factors are one */
     void *packed;
     size_t bytes;
 } cpu_weight;
@@ -57,9 +58,9 @@ nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
 
-/* The packed form of weight w [K, N] (trans: [N, K]); made once per device and kernel, on all threads. */
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel,
-                          const void **packed, nib_error *err);
+/* The packed form of weight w [K, N] (trans: [N, K]), rows divided by factor [K] (NULL: 1), which must live as long as the device; made once per device and kernel, on all threads. */
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const float *factor,
+                          const kernel_linear *kernel, const void **packed, nib_error *err);
 size_t cpu_weight_bytes(const struct device *d);
 void cpu_weights_free(cpu_device *d);
 

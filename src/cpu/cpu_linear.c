@@ -61,7 +61,7 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
     const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL, *factor = n->n_inputs > 5 ? n->inputs[5].value : NULL;
     bool trans = graph_attr_int(n, "trans_w", 0) != 0;
     int act = op_activation(n);
     if (!w->constant || w->constant->dtype != NIB_DTYPE_F32) return c->why = "the weight is not a constant of f32", NIB_OK;
@@ -71,6 +71,7 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !n->inputs[4].value))
         return c->why = "rows of u8 without scale and zero point", NIB_OK;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;
+    if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32)) return c->why = "the factors are not a constant of f32", NIB_OK;
     if (residual && residual->constant) return c->why = "the residual is a constant", NIB_OK;
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
@@ -82,12 +83,14 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     l->N = w->constant->dims[!trans];
     if (bias && graph_tensor_elements(bias->constant) != l->N)
         NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)l->N);
+    if (factor && graph_tensor_elements(factor->constant) != l->K)
+        NIB_FAIL(c->err, NIB_SHAPE, "the factors do not have %lld elements", (long long)l->K);
     l->bias = bias ? bias->constant->data : NULL;
     l->activation = (kernel_activation)act;
     l->x = x->id;
     l->y = n->outputs[0]->id;
     l->residual = residual ? residual->id : -1;
-    NIB_TRY(cpu_weight_get(c->d, c->p->g, w->constant, trans, l->kernel, &l->packed, c->err));
+    NIB_TRY(cpu_weight_get(c->d, c->p->g, w->constant, trans, factor ? factor->constant->data : NULL, l->kernel, &l->packed, c->err));
     c->step->state = l;
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = l->kernel->name;
@@ -100,15 +103,15 @@ fail:
 
 typedef struct packing {
     const kernel_linear *kernel;
-    const float *w;
-    int64_t k_stride, n_stride, N, K, part;
+    kernel_weight w;
+    int64_t part;
     void *packed;
 } packing;
 
 static void pack_part(void *arg, size_t i, int slot) {
     const packing *p = arg;
-    int64_t lo = (int64_t)i * p->part, hi = lo + p->part < p->N ? lo + p->part : p->N;
-    p->kernel->pack(p->w, p->k_stride, p->n_stride, p->N, p->K, lo, hi, p->packed);
+    int64_t lo = (int64_t)i * p->part, hi = lo + p->part < p->w.N ? lo + p->part : p->w.N;
+    p->kernel->pack(&p->w, lo, hi, p->packed);
 }
 
 #define CHUNK_LEAST (1u << 20)
@@ -142,18 +145,21 @@ static void release_pages(const graph *g, const graph_tensor *t) {
     }
 }
 
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const kernel_linear *kernel,
+static bool same_factors(const float *a, const float *b, int64_t K) {
+    return a == b || (a && b && memcmp(a, b, (size_t)K * sizeof(float)) == 0);
+}
+
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const float *factor, const kernel_linear *kernel,
                           const void **packed, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &d->base.runtime->heap;
-    packing p = {.kernel = kernel, .w = w->data, .K = w->dims[trans], .N = w->dims[!trans]};
-    p.k_stride = trans ? 1 : p.N;
-    p.n_stride = trans ? p.K : 1;
+    const int64_t K = w->dims[trans], N = w->dims[!trans];
+    packing p = {.kernel = kernel, .w = {w->data, trans ? 1 : N, trans ? K : 1, N, K, factor}};
     base_mutex_lock(d->lock);
     cpu_weight *at = d->weights;
-    while (at && (at->source != w->data || at->trans != trans || at->kernel != kernel)) at = at->next;
+    while (at && (at->source != w->data || at->trans != trans || at->kernel != kernel || !same_factors(at->factor, factor, K))) at = at->next;
     if (!at) {
-        size_t bytes = kernel->packed_bytes(p.N, p.K);
+        size_t bytes = kernel->packed_bytes(N, K);
         at = base_calloc(heap, 1, sizeof *at);
         p.packed = at && bytes != SIZE_MAX ? weight_memory(d, bytes) : NULL;
         if (!p.packed) {
@@ -161,10 +167,10 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
             at = NULL;
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
         }
-        p.part = (p.N / 8 + kernel->tile_n - 1) / kernel->tile_n * kernel->tile_n;
+        p.part = (N / 8 + kernel->tile_n - 1) / kernel->tile_n * kernel->tile_n;
         if (p.part < kernel->tile_n) p.part = kernel->tile_n;
-        base_pool_run(d->base.runtime->pool, (size_t)((p.N + p.part - 1) / p.part), pack_part, &p);
-        *at = (cpu_weight){d->weights, w->data, trans, kernel, p.packed, bytes};
+        base_pool_run(d->base.runtime->pool, (size_t)((N + p.part - 1) / p.part), pack_part, &p);
+        *at = (cpu_weight){d->weights, w->data, trans, kernel, factor, p.packed, bytes};
         d->weights = at;
         release_pages(g, w);
     }

@@ -206,6 +206,7 @@ typedef struct rounding {
     const kernels *k;
     int64_t C;
     int x, y, params; /* params -1: to bf16 */
+    const float *factor;
 } rounding;
 
 static nib_status run_round(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -213,7 +214,7 @@ static nib_status run_round(const plan_step *step, int64_t lo, int64_t hi, plan_
     const float *x = (const float *)plan_row(lane, s->x, lo);
     if (s->params < 0) s->k->round_rows_bf16(x, s->C, hi - lo, s->C, (uint16_t *)plan_row(lane, s->y, lo), s->C);
     else
-        s->k->quantize_rows_u8(x, s->C, NULL, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C, (float *)plan_row(lane, s->params, lo),
+        s->k->quantize_rows_u8(x, s->C, s->factor, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C, (float *)plan_row(lane, s->params, lo),
                                2);
     return NIB_OK;
 }
@@ -228,7 +229,10 @@ nib_status cpu_compile_round(cpu_compile *c) {
         return c->why = "the input is not rows of f32 of a suitable width", NIB_OK;
     rounding *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1};
+    const graph_value *factor = n->n_inputs > 1 ? n->inputs[1].value : NULL;
+    if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor->constant) != C))
+        return c->why = "the factors are not a constant of f32, one a column", NIB_OK;
+    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1, factor ? factor->constant->data : NULL};
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
     c->step->state = s;

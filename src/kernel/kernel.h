@@ -58,6 +58,13 @@ typedef struct kernel_linear_args {
     int64_t x_params_stride;
 } kernel_linear_args;
 
+/* A weight [K, N] as a file holds it. */
+typedef struct kernel_weight {
+    const float *w;             /* w(k, n) is at w + k * k_stride + n * n_stride (in elements), any byte alignment */
+    int64_t k_stride, n_stride, N, K;
+    const float *factor;        /* [K] powers of two that x will be multiplied by, so the weight is divided by them; or NULL */
+} kernel_weight;
+
 #define KERNEL_Q8_MOST_K 65536
 
 /* One way to do y = activation(x W + bias) + residual. Chosen once per weight, when the plan is made. */
@@ -69,9 +76,8 @@ typedef struct kernel_linear {
     /* How much `pack` writes: panels of tile_n columns, the last one padded with zeros. SIZE_MAX if it does not fit; in q8 also
      * if K > KERNEL_Q8_MOST_K, where a sum might not fit 32 bits. */
     size_t (*packed_bytes)(int64_t N, int64_t K);
-    /* Packs columns [n_lo, n_hi) of the weight; n_lo is a multiple of tile_n. w(k, n) is at
-     * w + k * k_stride + n * n_stride (in elements), f32, any byte alignment. Other column ranges may be packed by other threads. */
-    void (*pack)(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed);
+    /* Packs columns [n_lo, n_hi) of the weight; n_lo is a multiple of tile_n. Other column ranges may be packed by other threads. */
+    void (*pack)(const struct kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed);
     /* Rows [m_lo, m_hi), columns [n_lo, n_hi) of y; n_lo is a multiple of tile_n. Blocks itself for the caches. */
     void (*run)(const struct kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi);
 } kernel_linear;

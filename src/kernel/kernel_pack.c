@@ -38,6 +38,7 @@ typedef struct source {
     const char *w;
     int64_t k_bytes, n_bytes, K;
     int columns, tile_n;
+    const float *factor;
 } source;
 
 /* Rows [k, k + rows) of it as [rows][tile_n]. */
@@ -46,10 +47,13 @@ static void read_rows(const source *s, int64_t k, int rows, float *to) {
     const char *from = s->w + k * s->k_bytes;
     if (s->n_bytes == (int64_t)sizeof(float)) {
         for (int i = 0; i < rows; i++) memcpy(to + i * s->tile_n, from + i * s->k_bytes, (size_t)s->columns * sizeof(float));
-        return;
+    } else {
+        for (int n = 0; n < s->columns; n++) {
+            for (int i = 0; i < rows; i++) memcpy(to + i * s->tile_n + n, from + i * s->k_bytes + n * s->n_bytes, sizeof(float));
+        }
     }
-    for (int n = 0; n < s->columns; n++) {
-        for (int i = 0; i < rows; i++) memcpy(to + i * s->tile_n + n, from + i * s->k_bytes + n * s->n_bytes, sizeof(float));
+    for (int i = 0; s->factor && i < rows; i++) {
+        for (int n = 0; n < s->columns; n++) to[i * s->tile_n + n] *= 1.0f / s->factor[k + i];
     }
 }
 
@@ -131,13 +135,17 @@ static void pack_panel(kernel_pack_format format, const source *s, char *panel) 
     }
 }
 
-void kernel_pack_panels(kernel_pack_format format, const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo,
-                        int64_t n_hi, int tile_n, void *packed) {
+void kernel_pack_panels(kernel_pack_format format, const kernel_weight *w, int64_t n_lo, int64_t n_hi, int tile_n, void *packed) {
     const int64_t unit = (int64_t)sizeof(float);
-    const size_t panel_bytes = kernel_panel_bytes(format, K, tile_n);
+    const size_t panel_bytes = kernel_panel_bytes(format, w->K, tile_n);
     for (int64_t n = n_lo; n < n_hi; n += tile_n) {
-        source s = {(const char *)w + n * n_stride * unit,  k_stride * unit, n_stride * unit, K,
-                    N - n < tile_n ? (int)(N - n) : tile_n, tile_n};
+        source s = {.w = (const char *)w->w + n * w->n_stride * unit,
+                    .k_bytes = w->k_stride * unit,
+                    .n_bytes = w->n_stride * unit,
+                    .K = w->K,
+                    .columns = w->N - n < tile_n ? (int)(w->N - n) : tile_n,
+                    .tile_n = tile_n,
+                    .factor = w->factor};
         pack_panel(format, &s, (char *)packed + (size_t)(n / tile_n) * panel_bytes);
     }
 }

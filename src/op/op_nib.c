@@ -481,7 +481,7 @@ static nib_status eval_unpack(op_eval *c) {
 }
 
 const op op_family_nib[] = {
-    {"Linear", "nib", 1, 2, 5, 1, OP_ROWS_LAST, infer_linear, eval_linear, op_expand_linear},
+    {"Linear", "nib", 1, 2, 6, 1, OP_ROWS_LAST, infer_linear, eval_linear, op_expand_linear},
     {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, op_expand_norm},
     {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, op_expand_embed},
     {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, op_expand_attention},

@@ -2,11 +2,12 @@
  *
  * Rows in fewer bits, and what a Linear with such a weight means.
  *
- *   QuantizeRows(x [.., C]) -> y u8 [.., C], params f32 [.., 2]
- *       one asymmetric scale and zero point for each row: x ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
+ *   QuantizeRows(x [.., C], factor [C]?) -> y u8 [.., C], params f32 [.., 2]
+ *       each column is first multiplied by its factor, a power of two; then one asymmetric scale and zero point for each row:
+ *       x factor ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
  *       kernels.quantize_rows_u8.
- *   Linear with attribute weight = "q8" reads x as QuantizeRows made it, with params as its fifth input; its weight is rounded
- *       to s8 with one scale a column (max |w| / 127), its sums are exact integers.
+ *   Linear with attribute weight = "q8" reads x as QuantizeRows made it, with params as its fifth input and factor, if there is one, as its
+ *       sixth; its weight, each row divided by its factor, is rounded to s8 with one scale a column (max |w| / 127), its sums are exact integers.
  *   Linear with attribute weight = "bf16" reads x as bf16 (Cast) or f32; its weight is rounded to bfloat16.
  *
  * The weight stays the file's constant in the graph; the plan packs it in the form the attribute names.
@@ -38,23 +39,26 @@ static nib_status eval_quantize(op_eval *c) {
     float *params = y ? c->output(c, 1, NIB_DTYPE_F32, x->rank, dims) : NULL;
     if (!params) return c->status;
     if (C % 4) return op_bad(c, NIB_SHAPE, "rows of %lld columns: not a multiple of 4", (long long)C);
-    c->kernels->quantize_rows_u8(x->data, C, NULL, rows, C, y, C, params, 2);
+    const graph_tensor *factor = c->n_in > 1 ? c->in[1] : NULL;
+    if (factor && (factor->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor) != C))
+        return op_bad(c, NIB_SHAPE, "the factors are not %lld numbers of f32", (long long)C);
+    c->kernels->quantize_rows_u8(x->data, C, factor ? factor->data : NULL, rows, C, y, C, params, 2);
     return NIB_OK;
 }
 
 const op op_family_nib_quant[] = {
-    {"QuantizeRows", "nib", 1, 1, 1, 2, OP_ROWS_LAST, infer_quantize, eval_quantize, NULL},
+    {"QuantizeRows", "nib", 1, 1, 2, 2, OP_ROWS_LAST, infer_quantize, eval_quantize, NULL},
     {0},
 };
 
 /* One column of the weight as s8; returns its scale and sum. */
-static float round_column(const float *w, int64_t K, int64_t stride, int8_t *q, int32_t *sum) {
+static float round_column(const float *w, const float *factor, int64_t K, int64_t stride, int8_t *q, int32_t *sum) {
     float most = 0;
-    for (int64_t k = 0; k < K; k++) most = fmaxf(most, fabsf(w[k * stride]));
+    for (int64_t k = 0; k < K; k++) most = fmaxf(most, fabsf(w[k * stride] / (factor ? factor[k] : 1)));
     float scale = most > 0 ? most / 127 : 1;
     *sum = 0;
     for (int64_t k = 0; k < K; k++) {
-        float r = rintf(w[k * stride] / scale);
+        float r = rintf(w[k * stride] / (factor ? factor[k] : 1) / scale);
         q[k] = (int8_t)(r > 127 ? 127 : r < -127 ? -127 : r);
         *sum += q[k];
     }
@@ -65,12 +69,15 @@ nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
     const graph_tensor *x = c->in[0], *w = c->in[1], *params = c->n_in > 4 ? c->in[4] : NULL;
     if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
         return op_bad(c, NIB_SHAPE, "a q8 Linear reads rows of u8 and their scale and zero point");
+    const graph_tensor *factor = c->n_in > 5 ? c->in[5] : NULL;
+    if (factor && (factor->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor) != s->K))
+        return op_bad(c, NIB_SHAPE, "the factors are not %lld numbers of f32", (long long)s->K);
     int8_t *column = c->scratch(c, (size_t)s->K + 1);
     if (!column) return c->status;
     for (int64_t n = 0; n < s->N; n++) {
         int32_t column_sum;
         const float *from = (const float *)w->data + (s->trans ? n * s->K : n);
-        float column_scale = round_column(from, s->K, s->trans ? 1 : s->N, column, &column_sum);
+        float column_scale = round_column(from, factor ? factor->data : NULL, s->K, s->trans ? 1 : s->N, column, &column_sum);
         for (int64_t m = 0; m < s->M; m++) {
             const uint8_t *row = (const uint8_t *)x->data + m * s->K;
             const float *p = (const float *)params->data + 2 * m;

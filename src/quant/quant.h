@@ -14,6 +14,10 @@
 /* precision: NIB_PRECISION_Q8 or NIB_PRECISION_BF16. */
 nib_status quant_apply(pass_context *ctx, nib_precision precision);
 
+/* The factors [K] that a QuantizeRows of x should multiply its columns by, as a constant of the graph; *factor NULL if nothing is known
+ * about them (quant_smooth.c). */
+nib_status quant_smooth(pass_context *ctx, const graph_value *x, graph_value **factor);
+
 /* What `auto` means on a CPU: q8 where it has instructions for it, f32 otherwise. *why: one line. */
 nib_precision quant_auto(uint32_t isas, const char **why);
 

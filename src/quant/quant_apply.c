@@ -12,16 +12,22 @@ nib_precision quant_auto(uint32_t isas, const char **why) {
 }
 
 /* The QuantizeRows (or Cast to bf16) of v, made once, right behind v's producer. */
-static graph_value *rounded(pass_context *ctx, graph_value *v, bool q8, graph_value **params) {
+static graph_value *rounded(pass_context *ctx, graph_value *v, bool q8, graph_value **params, graph_value **factor) {
     graph *g = ctx->g;
     for (graph_use *u = v->uses; u; u = u->next) {
-        if (q8 && graph_is_op(u->node, "nib", "QuantizeRows")) return *params = u->node->outputs[1], u->node->outputs[0];
+        if (q8 && graph_is_op(u->node, "nib", "QuantizeRows")) {
+            *params = u->node->outputs[1];
+            *factor = u->node->n_inputs > 1 ? u->node->inputs[1].value : NULL;
+            return u->node->outputs[0];
+        }
         if (!q8 && graph_is_op(u->node, "", "Cast") && graph_attr_int(u->node, "to", 0) == NIB_DTYPE_BF16) return u->node->outputs[0];
     }
     graph_node *before = v->producer ? v->producer->next : g->first;
     graph_value *out[2] = {graph_add_value(g, v->name), q8 ? graph_add_value(g, v->name) : NULL};
     if (!out[0] || (q8 && !out[1])) return NULL;
-    graph_node *n = graph_add_node(g, before, q8 ? "nib" : "", q8 ? "QuantizeRows" : "Cast", out[0]->name, &v, 1, out, q8 ? 2 : 1);
+    if (q8 && quant_smooth(ctx, v, factor) != NIB_OK) return NULL;
+    graph_value *in[2] = {v, *factor};
+    graph_node *n = graph_add_node(g, before, q8 ? "nib" : "", q8 ? "QuantizeRows" : "Cast", out[0]->name, in, *factor ? 2 : 1, out, q8 ? 2 : 1);
     if (!n || (!q8 && graph_set_int(n, "to", NIB_DTYPE_BF16) != NIB_OK)) return NULL;
     n->meaning = op_find(n->domain, n->op, graph_opset_version(g, n->domain));
     if (op_infer_node(g, n, ctx->err) != NIB_OK) return NULL;
@@ -42,12 +48,13 @@ static const char *refusal(const graph_node *n, bool q8) {
 
 static nib_status rewrite(pass_context *ctx, graph_node *n, bool q8, bool half_rows) {
     nib_status status = NIB_OK;
-    graph_value *params = NULL, *x = n->inputs[0].value;
-    if (q8 || half_rows) x = rounded(ctx, x, q8, &params);
+    graph_value *params = NULL, *factor = NULL, *x = n->inputs[0].value;
+    if (q8 || half_rows) x = rounded(ctx, x, q8, &params, &factor);
     if (!x) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
     graph_set_input(n, 0, x);
     while (q8 && n->n_inputs < 4) NIB_TRY(graph_append_input(n, NULL, ctx->err));
     if (q8) NIB_TRY(graph_append_input(n, params, ctx->err));
+    if (factor) NIB_TRY(graph_append_input(n, factor, ctx->err));
     NIB_TRY(graph_set_string(n, "weight", q8 ? "q8" : "bf16"));
     ctx->changes++;
 fail:

@@ -100,7 +100,7 @@ static linear_work make_linear(const kernel_linear *kernel, int64_t M, int64_t N
     const int64_t row = (K + 3) / 4 * 4;
     linear_work w = {kernel, {.x_stride = row, .y_stride = N, .M = M, .N = N, .K = K, .x_params_stride = 2}};
     float *weight = numbers((size_t)(N * K)), *packed = numbers(kernel->packed_bytes(N, K) / sizeof(float) + 1);
-    kernel->pack(weight, 1, K, N, K, 0, N, packed);
+    kernel->pack(&(kernel_weight){weight, 1, K, N, K, NULL}, 0, N, packed);
     free(weight);
     w.args.w = packed;
     float *x = numbers((size_t)(M * row)), *params = numbers((size_t)(2 * M));

@@ -17,6 +17,7 @@ typedef struct linear_case {
     kernel_linear_args args; /* all but w, y and x_stride */
     const float *w;          /* as the file has it */
     int64_t k_stride, n_stride;
+    const float *factor; /* [K] that it is divided by, or NULL */
     bool in_place;
     double *bound;
     int64_t x16_stride, x8_stride;
@@ -34,15 +35,16 @@ static int64_t size_near(int64_t most) {
 static float weight_at(const linear_case *c, int64_t k, int64_t n) {
     float w;
     memcpy(&w, (const char *)c->w + (k * c->k_stride + n * c->n_stride) * (int64_t)sizeof(float), sizeof(w));
-    return w;
+    return c->factor ? w / c->factor[k] : w;
 }
 
 static float *pack(const linear_case *c, const kernel_linear *kernel) {
     void *packed = check_bytes(kernel->packed_bytes(c->N, c->K), 0);
     int64_t cut = check_pick(0, (c->N + kernel->tile_n - 1) / kernel->tile_n) * kernel->tile_n;
     if (cut > c->N) cut = c->N;
-    CHECK_CALL(kernel->pack(c->w, c->k_stride, c->n_stride, c->N, c->K, 0, cut, packed));
-    CHECK_CALL(kernel->pack(c->w, c->k_stride, c->n_stride, c->N, c->K, cut, c->N, packed));
+    const kernel_weight w = {c->w, c->k_stride, c->n_stride, c->N, c->K, c->factor};
+    CHECK_CALL(kernel->pack(&w, 0, cut, packed));
+    CHECK_CALL(kernel->pack(&w, cut, c->N, packed));
     return packed;
 }
 
@@ -55,7 +57,8 @@ static void pack_spread(const linear_case *c, const kernel_linear *kernel, const
         for (int64_t n = 0; n < c->N; n++) w[k * k_stride + n * n_stride] = weight_at(c, k, n);
     }
     void *again = check_bytes(bytes, 0);
-    CHECK_CALL(kernel->pack(w, k_stride, n_stride, c->N, c->K, 0, c->N, again));
+    const kernel_weight spread = {w, k_stride, n_stride, c->N, c->K, NULL};
+    CHECK_CALL(kernel->pack(&spread, 0, c->N, again));
     if (memcmp(again, packed, bytes) != 0) check_fail("other strides are packed to other bytes");
 }
 
@@ -180,7 +183,7 @@ static void make_exact(linear_case *c) {
     }
 }
 
-static void make_weight(linear_case *c) {
+static void make_weight(linear_case *c, bool exact) {
     bool turned = check_chance(50);
     int64_t gap = check_chance(50) ? 0 : check_pick(1, 5);
     c->k_stride = turned ? 1 : c->N + gap;
@@ -192,6 +195,11 @@ static void make_weight(linear_case *c) {
         memcpy(w + i, &u, sizeof(u));
     }
     c->w = (const float *)(const void *)w;
+    if (c->format == Q8 && !exact && check_chance(30)) {
+        float *factor = check_floats((size_t)c->K);
+        for (int64_t k = 0; k < c->K; k++) factor[k] = ldexpf(1.0f, (int)check_pick(-3, 3));
+        c->factor = factor;
+    }
     for (int64_t k = 0; check_chance(5) && k < c->K; k++) { /* a column of zeros */
         memset(w + (k * c->k_stride + c->N / 2 * c->n_stride) * (int64_t)sizeof(float), 0, sizeof(float));
     }
@@ -247,7 +255,7 @@ static void make_case(linear_case *c, format f, bool large, int64_t K) {
     bool exact = f == Q8 && c->K > 0 && (K > 0 || check_chance(50));
     if (f == Q8) make_x8(c, exact);
     else make_x(c);
-    make_weight(c);
+    make_weight(c, exact);
     if (exact) make_exact(c);
     else make_end(c);
     c->bound = check_bytes((size_t)(c->M * c->N) * sizeof(double), 0);

@@ -11,8 +11,8 @@
 
 static size_t ref_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(KERNEL_PACK_F32, N, K, TILE_N); }
 
-static void ref_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
-    kernel_pack_panels(KERNEL_PACK_F32, w, k_stride, n_stride, N, K, n_lo, n_hi, TILE_N, packed);
+static void ref_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
+    kernel_pack_panels(KERNEL_PACK_F32, w, n_lo, n_hi, TILE_N, packed);
 }
 
 static void ref_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {

@@ -33,10 +33,10 @@ static int quantized(float x, float scale, int shift, int lo, int hi) {
     return r < (double)lo ? lo : r > (double)hi ? hi : (int)r;
 }
 
-static float weight_at(const float *w, int64_t at) {
+static float weight_at(const kernel_weight *w, int64_t k, int64_t n) {
     float x;
-    memcpy(&x, (const char *)w + at * (int64_t)sizeof(float), sizeof(x));
-    return x;
+    memcpy(&x, (const char *)w->w + (k * w->k_stride + n * w->n_stride) * (int64_t)sizeof(float), sizeof(x));
+    return w->factor ? x * (1.0f / w->factor[k]) : x;
 }
 
 /* ---- rows ---- */
@@ -84,10 +84,11 @@ static size_t bf16_packed_bytes(int64_t N, int64_t K) {
     return (size_t)(N * K) * sizeof(uint16_t);
 }
 
-static void bf16_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
+static void bf16_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
+    const int64_t K = w->K;
     uint16_t *to = packed;
     for (int64_t n = n_lo; n < n_hi; n++) {
-        for (int64_t k = 0; k < K; k++) to[n * K + k] = to_bf16(weight_at(w, k * k_stride + n * n_stride));
+        for (int64_t k = 0; k < K; k++) to[n * K + k] = to_bf16(weight_at(w, k, n));
     }
 }
 
@@ -119,20 +120,21 @@ static size_t q8_packed_bytes(int64_t N, int64_t K) {
     return (size_t)(N * q8_column_bytes(K));
 }
 
-static void q8_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
+static void q8_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
+    const int64_t K = w->K;
     for (int64_t n = n_lo; n < n_hi; n++) {
         q8_column *column = (q8_column *)(void *)((char *)packed + n * q8_column_bytes(K));
         int8_t *to = (int8_t *)(column + 1);
         float largest = 0.0f;
         for (int64_t k = 0; k < K; k++) {
-            float size = fabsf(weight_at(w, k * k_stride + n * n_stride));
+            float size = fabsf(weight_at(w, k, n));
             if (size > largest) largest = size;
         }
         float scale = largest / 127.0f;
         if (scale == 0.0f) scale = 1.0f;
         *column = (q8_column){scale, 0};
         for (int64_t k = 0; k < K; k++) {
-            to[k] = (int8_t)quantized(weight_at(w, k * k_stride + n * n_stride), scale, 0, -127, 127);
+            to[k] = (int8_t)quantized(weight_at(w, k, n), scale, 0, -127, 127);
             column->sum += to[k];
         }
     }

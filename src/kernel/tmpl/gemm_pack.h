@@ -15,6 +15,7 @@ typedef struct pack_strip {
     int64_t k_bytes, n_bytes, K;
     int columns; /* 0 to 16 of them are real, the rest are zeros */
     char *to;    /* its place in the panel's first step */
+    const float *factor;
 } pack_strip;
 
 /* Numbers k .. k + 15 of the strip; those past K are zeros. */
@@ -22,13 +23,14 @@ VEC_NOINLINE void pack_read(const pack_strip *s, int64_t k, vec *r) {
     const int rows = s->K - k < 16 ? (int)(s->K - k) : 16;
     if (s->n_bytes == (int64_t)sizeof(float)) {
         for (int i = 0; i < 16; i++) r[i] = i < rows ? vec_load_n(s->w + (k + i) * s->k_bytes, s->columns) : vec_zero();
-        return;
+    } else {
+        for (int i = 0; i < 16; i++) {
+            const char *column = s->w + i * s->n_bytes + k * (int64_t)sizeof(float);
+            r[i] = i >= s->columns ? vec_zero() : rows == 16 ? vec_load(column) : vec_load_n(column, rows);
+        }
+        vec_transpose(r);
     }
-    for (int i = 0; i < 16; i++) {
-        const char *column = s->w + i * s->n_bytes + k * (int64_t)sizeof(float);
-        r[i] = i >= s->columns ? vec_zero() : rows == 16 ? vec_load(column) : vec_load_n(column, rows);
-    }
-    vec_transpose(r);
+    for (int i = 0; s->factor && i < rows; i++) r[i] = vec_mul(r[i], vec_set1(1.0f / s->factor[k + i]));
 }
 
 VEC_INLINE vec pack_quantized(vec w, vec scale) {
@@ -84,19 +86,19 @@ static void pack_plain(const pack_strip *s) {
     }
 }
 
-static void gemm_pack(const float *w, int64_t k_stride, int64_t n_stride, int64_t N, int64_t K, int64_t n_lo, int64_t n_hi, void *packed) {
-    const int64_t unit = (int64_t)sizeof(float), panel_bytes = (int64_t)kernel_panel_bytes(GEMM_PACK, K, GEMM_NR);
-    if (k_stride != 1 && n_stride != 1) {
-        kernel_pack_panels(GEMM_PACK, w, k_stride, n_stride, N, K, n_lo, n_hi, GEMM_NR, packed);
+static void gemm_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
+    const int64_t unit = (int64_t)sizeof(float), panel_bytes = (int64_t)kernel_panel_bytes(GEMM_PACK, w->K, GEMM_NR);
+    if (w->k_stride != 1 && w->n_stride != 1) {
+        kernel_pack_panels(GEMM_PACK, w, n_lo, n_hi, GEMM_NR, packed);
         return;
     }
     for (int64_t n = n_lo; n < n_hi; n += GEMM_NR) {
         char *panel = (char *)packed + n / GEMM_NR * panel_bytes;
         for (int v = 0; v < GEMM_NV; v++) {
-            const int64_t left = N - n - 16 * v;
-            pack_strip s = {.k_bytes = k_stride * unit, .n_bytes = n_stride * unit, .K = K};
+            const int64_t left = w->N - n - 16 * v;
+            pack_strip s = {.k_bytes = w->k_stride * unit, .n_bytes = w->n_stride * unit, .K = w->K, .factor = w->factor};
             s.columns = left > 16 ? 16 : left > 0 ? (int)left : 0;
-            s.w = (const char *)w + (s.columns > 0 ? n + 16 * v : 0) * s.n_bytes;
+            s.w = (const char *)w->w + (s.columns > 0 ? n + 16 * v : 0) * s.n_bytes;
             s.to = panel + (GEMM_PACK == KERNEL_PACK_Q8 ? 8 * GEMM_NR : 0) + GEMM_STEP_W * v;
             if (GEMM_PACK == KERNEL_PACK_Q8) pack_q8(&s, panel + 64 * v, panel + 4 * GEMM_NR + 64 * v);
             else pack_plain(&s);
