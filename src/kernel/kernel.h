@@ -83,7 +83,7 @@ typedef struct kernel_linear {
 } kernel_linear;
 
 #define KERNEL_KEY_TILE 64
-#define KERNEL_ATTENTION_PANELS 8 /* that attention_q8 packs a tile of keys for */
+#define KERNEL_ATTENTION_PANELS 6 /* of queries that share a copy of a tile of keys */
 
 /* One text's attention, or part of it. Matrices are ragged: row r of the batch is at base + r * stride elements, head h
  * begins at h * head_dim within the row. The design's page-table cache: old keys of the text lie in pages of `page` keys,

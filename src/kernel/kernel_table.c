@@ -7,15 +7,19 @@
 #include "kernel_list.h"
 #include <string.h>
 
-/* Lanes of the widest attention panel and what it keeps: see the drawing in tmpl/attention.h. One size for all rungs,
- * so that scratch memory planned for one serves any. */
-static size_t attention_scratch(int head_dim) { return ((size_t)head_dim * 2 + KERNEL_KEY_TILE + 8) * 32 * sizeof(float); }
+/* What the widest panels of tmpl/attention.h and tmpl/attention_q8.h need, each array rounded up to 64 bytes. One size for all rungs, so
+ * that scratch memory planned for one serves any. */
+enum { LANE_BYTES = 32 * 4, PANEL_ROWS = 5 }; /* largest, sum, shrink, lo, hi */
 
-/* A tile of keys and KERNEL_ATTENTION_PANELS panels, each array rounded up to 64 bytes: see tmpl/attention_q8.h. */
+static size_t attention_scratch(int head_dim) {
+    const size_t d = ((size_t)head_dim + 15) / 16 * 16;
+    return KERNEL_KEY_TILE * (LANE_BYTES + 2 * d * 4) + KERNEL_ATTENTION_PANELS * (2 * d + PANEL_ROWS) * LANE_BYTES;
+}
+
 static size_t attention_q8_scratch(int head_dim) {
-    const size_t lanes = 32, d = ((size_t)head_dim + 15) / 16 * 16;
-    size_t tile = KERNEL_KEY_TILE * (d + d * 2 + lanes * 4 + lanes * 2 + 4) + d * (lanes * 4 + 4);
-    return tile + KERNEL_ATTENTION_PANELS * (d * lanes * 5 + 7 * lanes * 4);
+    const size_t d = ((size_t)head_dim + 15) / 16 * 16;
+    size_t tile = KERNEL_KEY_TILE * (d + 4 + 2 * d + LANE_BYTES + LANE_BYTES / 2) + d * (4 + LANE_BYTES);
+    return tile + KERNEL_ATTENTION_PANELS * ((d + PANEL_ROWS + 2) * LANE_BYTES + d * 32);
 }
 
 const kernel_entry *kernel_entries(size_t *count) {

@@ -8,17 +8,17 @@
  *
  * A lane is a query. A panel of queries is turned once into qt [D][lanes]; then for each tile of keys
  *
- *     p  [64][lanes] = K Q^T            keys read in place, one number at a time, as the rows of a product
+ *     p  [64][lanes] = K Q^T            keys as the rows of a product, one number at a time
  *     p  = 2^(p - largest), and what was added up so far shrinks by 2^(old largest - new largest)
- *     ot [D][lanes] += V^T p            values read in place, too
+ *     ot [D][lanes] += V^T p            values as the columns of one
  *
- * and at the end ot / sum is turned back. Neither keys nor values are copied, the softmax needs no reduction across lanes,
- * and what one query gets cannot depend on its neighbours, because lanes never meet. Per query everything is one chain: a
+ * and at the end ot / sum is turned back. Tiles are the outer loop: where several panels need one, its keys and values are copied side by
+ * side, once for up to KERNEL_ATTENTION_PANELS panels. The softmax needs no reduction across lanes, and what one query gets cannot depend on its neighbours, because lanes never meet. Per query everything is one chain: a
  * score over d = 0 .. D - 1, sum and output over the keys in order, cut into tiles of KERNEL_KEY_TILE from key 0.
  *
  * Logits are kept in units of log2(e), which Q takes in together with the scale.
  *
- * Scratch, all rows `lanes` wide:  qt [D] | ot [D] | p [64] | largest | sum | shrink | lo | hi
+ * Scratch, rows `lanes` wide: p [64], keys and values [2][64][D], then for each panel qt [D] | ot [D] | largest | sum | shrink | lo | hi
  *
  * A key that a query may not look at has the weight 0 exactly. A tile that no query of the panel may look at is passed
  * over: it would multiply by 2^0 = 1 and add 0.
@@ -194,12 +194,13 @@ static void attn_add_guarded(const attn *t, const attn_run *r, int64_t key, cons
     }
 }
 
-static void attn_tile(const attn *t, int64_t begin, int64_t end) {
+/* `copied`: the tile's keys and values side by side, or NULL: they are read where they lie, page by page. */
+static void attn_tile(const attn *t, int64_t begin, int64_t end, const attn_run *copied) {
     const int D = t->args->head_dim, nv = (t->rows + 15) / 16;
     attn_sight sight = attn_sees(t, begin, end);
     if (sight == ATTN_NONE) return;
     for (int64_t key = begin; key < end;) {
-        attn_run r = attn_keys(t, key, end);
+        attn_run r = copied ? *copied : attn_keys(t, key, end);
         float *p = t->p + (key - begin) * ATTN_LANES;
         int blocks = (r.count + ATTN_MR - 1) / ATTN_MR;
         for (int j = 0; blocks > 0; blocks--) {
@@ -214,7 +215,7 @@ static void attn_tile(const attn *t, int64_t begin, int64_t end) {
     else attn_softmax(t, end - begin, ATTN_NV);
     const float *shrink = t->shrink;
     for (int64_t key = begin; key < end;) {
-        attn_run r = attn_keys(t, key, end);
+        attn_run r = copied ? *copied : attn_keys(t, key, end);
         const float *p = t->p + (key - begin) * ATTN_LANES;
         int blocks = (D + ATTN_MR - 1) / ATTN_MR;
         if (sight == ATTN_SOME && !attn_finite(&r, D)) {
@@ -231,7 +232,28 @@ static void attn_tile(const attn *t, int64_t begin, int64_t end) {
     }
 }
 
-static void attn_panel(attn *t) {
+/* Rows of `from` side by side. Where they lie, their distance is often a large power of two times something: few cache sets. */
+static void attn_gather(const float *from, int64_t stride, int rows, int D, float *to) {
+    for (int j = 0; j < rows; j++) {
+        int d = 0;
+        for (; d + 16 <= D; d += 16) vec_store(to + j * D + d, vec_load(from + j * stride + d));
+        if (d < D) vec_store_n(to + j * D + d, vec_load_n(from + j * stride + d, D - d), D - d);
+    }
+}
+
+static attn_run attn_copy(const attn *t, int64_t begin, int64_t end, float *space) {
+    const int D = t->args->head_dim;
+    attn_run all = {space, space + KERNEL_KEY_TILE * D, D, D, (int)(end - begin)};
+    for (int64_t key = begin; key < end;) {
+        attn_run r = attn_keys(t, key, end);
+        attn_gather(r.k, r.k_stride, r.count, D, space + (key - begin) * D);
+        attn_gather(r.v, r.v_stride, r.count, D, space + (KERNEL_KEY_TILE + key - begin) * D);
+        key += r.count;
+    }
+    return all;
+}
+
+static void attn_begin(attn *t) {
     const kernel_attention_args *g = t->args;
     const int D = g->head_dim, nv = (t->rows + 15) / 16;
     float sink = g->sinks ? g->sinks[t->head] * ATTN_LOG2E : -INFINITY;
@@ -246,33 +268,34 @@ static void attn_panel(attn *t) {
                      t->qt + 16 * v, ATTN_LANES);
     }
     memset(t->ot, 0, (size_t)D * ATTN_LANES * sizeof(float));
-    for (int64_t key = 0; key < t->keys; key += KERNEL_KEY_TILE) {
-        attn_tile(t, key, t->keys - key < KERNEL_KEY_TILE ? t->keys : key + KERNEL_KEY_TILE);
-    }
-    for (int v = 0; v < nv; v++) {
-        int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        attn_turn_out(t->ot + 16 * v, ATTN_LANES, attn_inverse(vec_load(t->sum + 16 * v)), rows, D, g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * D,
-                      g->y_stride);
-    }
 }
 
 void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head, int64_t row_lo,
                int64_t row_hi, void *scratch) {
-    float *s = scratch;
-    int64_t part = (int64_t)args->head_dim * ATTN_LANES;
-    attn t = {.args = args, .text = text, .first = first, .kv_old = kv_old, .keys = kv_old + n, .head = head};
-    t.limited = args->causal || args->window_left >= 0 || args->window_right >= 0;
-    t.qt = s;
-    t.ot = s + part;
-    t.p = s + 2 * part;
-    t.largest = t.p + KERNEL_KEY_TILE * ATTN_LANES;
-    t.sum = t.largest + ATTN_LANES;
-    t.shrink = t.sum + ATTN_LANES;
-    t.lo = (int32_t *)(t.shrink + ATTN_LANES);
-    t.hi = t.lo + ATTN_LANES;
-    for (t.row = row_lo; t.row < row_hi; t.row += ATTN_LANES) {
-        t.rows = row_hi - t.row < ATTN_LANES ? (int)(row_hi - t.row) : ATTN_LANES;
-        attn_panel(&t);
+    const size_t D = (size_t)args->head_dim, lanes = ATTN_LANES * sizeof(float);
+    char *s = scratch;
+    attn panels[KERNEL_ATTENTION_PANELS];
+    float *p = attn_take(&s, KERNEL_KEY_TILE * lanes), *space = attn_take(&s, 2 * KERNEL_KEY_TILE * D * sizeof(float));
+    for (int i = 0; i < KERNEL_ATTENTION_PANELS; i++) {
+        attn t = {.args = args, .text = text, .first = first, .kv_old = kv_old, .keys = kv_old + n, .head = head, .p = p};
+        t.limited = args->causal || args->window_left >= 0 || args->window_right >= 0;
+        t.qt = attn_take(&s, D * lanes);
+        panels[i] = attn_arrays(t, &s);
+    }
+    for (int64_t row = row_lo; row < row_hi;) {
+        int count = 0;
+        for (; count < KERNEL_ATTENTION_PANELS && row < row_hi; count++, row += ATTN_LANES) {
+            panels[count].row = row;
+            panels[count].rows = row_hi - row < ATTN_LANES ? (int)(row_hi - row) : ATTN_LANES;
+            attn_begin(&panels[count]);
+        }
+        for (int64_t key = 0; key < kv_old + n; key += KERNEL_KEY_TILE) {
+            int64_t end = kv_old + n - key < KERNEL_KEY_TILE ? kv_old + n : key + KERNEL_KEY_TILE;
+            attn_run run;
+            if (count > 1) run = attn_copy(&panels[0], key, end, space);
+            for (int i = 0; i < count; i++) attn_tile(&panels[i], key, end, count > 1 ? &run : NULL);
+        }
+        for (int i = 0; i < count; i++) attn_finish(&panels[i]);
     }
 }
 

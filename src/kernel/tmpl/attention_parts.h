@@ -145,4 +145,31 @@ VEC_INLINE vec attn_inverse(vec sum) {
     return vec_div(one, vec_select_lt(vec_zero(), sum, sum, vec_keep_nan(sum, one)));
 }
 
+/* `bytes` more of the scratch, which is 64-aligned. */
+static void *attn_take(char **scratch, size_t bytes) {
+    void *p = *scratch;
+    *scratch += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+static attn attn_arrays(attn t, char **scratch) {
+    const size_t lanes = ATTN_LANES * sizeof(float);
+    t.ot = attn_take(scratch, (size_t)t.args->head_dim * lanes);
+    t.largest = attn_take(scratch, lanes);
+    t.sum = attn_take(scratch, lanes);
+    t.shrink = attn_take(scratch, lanes);
+    t.lo = attn_take(scratch, lanes);
+    t.hi = attn_take(scratch, lanes);
+    return t;
+}
+
+static void attn_finish(const attn *t) {
+    const kernel_attention_args *g = t->args;
+    for (int v = 0; v < (t->rows + 15) / 16; v++) {
+        int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
+        attn_turn_out(t->ot + 16 * v, ATTN_LANES, attn_inverse(vec_load(t->sum + 16 * v)), rows, g->head_dim,
+                      g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * g->head_dim, g->y_stride);
+    }
+}
+
 #endif

@@ -277,43 +277,22 @@ static void q8_look(q8_panel *panel, const q8_tile *tile, int64_t begin, int64_t
     if (!tile->finite && sight == ATTN_SOME) q8_keep_blind(t, begin, end, tile->spare);
 }
 
-static void q8_finish(const attn *t) {
-    const kernel_attention_args *g = t->args;
-    for (int v = 0; v < (t->rows + 15) / 16; v++) {
-        int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        attn_turn_out(t->ot + 16 * v, ATTN_LANES, attn_inverse(vec_load(t->sum + 16 * v)), rows, g->head_dim,
-                      g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * g->head_dim, g->y_stride);
-    }
-}
-
-/* `bytes` more of the scratch, which is 64-aligned. */
-static void *q8_take(char **scratch, size_t bytes) {
-    void *p = *scratch;
-    *scratch += (bytes + 63) / 64 * 64;
-    return p;
-}
-
 void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head, int64_t row_lo,
                int64_t row_hi, void *scratch) {
     const size_t D = (size_t)args->head_dim, lanes = ATTN_LANES * sizeof(float);
     char *s = scratch;
-    q8_tile tile = {.k8 = q8_take(&s, KERNEL_KEY_TILE * D), .k_scale = q8_take(&s, KERNEL_KEY_TILE * sizeof(float))};
-    tile.v16 = q8_take(&s, KERNEL_KEY_TILE * D * 2);
-    tile.v_scale = q8_take(&s, D * sizeof(float));
-    tile.p = q8_take(&s, KERNEL_KEY_TILE * lanes);
-    tile.p16 = q8_take(&s, KERNEL_KEY_TILE / 2 * lanes);
-    tile.spare = q8_take(&s, D * lanes);
+    q8_tile tile = {.k8 = attn_take(&s, KERNEL_KEY_TILE * D), .k_scale = attn_take(&s, KERNEL_KEY_TILE * sizeof(float))};
+    tile.v16 = attn_take(&s, KERNEL_KEY_TILE * D * 2);
+    tile.v_scale = attn_take(&s, D * sizeof(float));
+    tile.p = attn_take(&s, KERNEL_KEY_TILE * lanes);
+    tile.p16 = attn_take(&s, KERNEL_KEY_TILE / 2 * lanes);
+    tile.spare = attn_take(&s, D * lanes);
     q8_panel panels[KERNEL_ATTENTION_PANELS];
     for (int i = 0; i < KERNEL_ATTENTION_PANELS; i++) {
         attn t = {.args = args, .text = text, .first = first, .kv_old = 0, .keys = n, .head = head, .p = tile.p};
         t.limited = args->window_left >= 0 || args->window_right >= 0;
-        t.ot = q8_take(&s, D * lanes);
-        t.largest = q8_take(&s, lanes);
-        t.sum = q8_take(&s, lanes);
-        t.shrink = q8_take(&s, lanes);
-        t.lo = q8_take(&s, lanes);
-        t.hi = q8_take(&s, lanes);
-        panels[i] = (q8_panel){t, q8_take(&s, lanes), q8_take(&s, lanes), q8_take(&s, D * ATTN_LANES)};
+        t = attn_arrays(t, &s);
+        panels[i] = (q8_panel){t, attn_take(&s, lanes), attn_take(&s, lanes), attn_take(&s, D * ATTN_LANES)};
     }
     for (int64_t row = row_lo; row < row_hi;) {
         int count = 0;
@@ -333,7 +312,7 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
             tile.finite = q8_pack_values(&r, (int)D, tile.v16, tile.v_scale);
             for (int i = 0; i < count; i++) q8_look(&panels[i], &tile, key, end);
         }
-        for (int i = 0; i < count; i++) q8_finish(&panels[i].at);
+        for (int i = 0; i < count; i++) attn_finish(&panels[i].at);
     }
 }
 
