@@ -67,7 +67,7 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
     const kernel_linear *best = q8 ? ctx->kernels->linear_q8[0] : ctx->kernels->linear_bf16[0];
     int done = 0;
     for (graph_node *n = ctx->g->first; n; n = n->next) {
-        if (q8 && graph_is_op(n, "nib", "Attention")) NIB_TRY(graph_set_string(n, "precision", "q8"));
+        if (graph_is_op(n, "nib", "Attention")) NIB_TRY(graph_set_string(n, "precision", "q8"));
         if (!graph_is_op(n, "nib", "Linear") || graph_find_attr(n, "weight")) continue;
         const char *why = refusal(n, q8);
         if (why) {
