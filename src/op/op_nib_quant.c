@@ -62,7 +62,7 @@ static float round_column(const float *w, int64_t K, int64_t stride, int8_t *q, 
 }
 
 nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
-    const graph_tensor *x = c->in[0], *w = c->in[1], *params = c->n_in > 4 ? c->in[4] : NULL;
+    const graph_tensor *x = c->in[0], *w = s->w, *params = c->n_in > 4 ? c->in[4] : NULL;
     if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
         return op_bad(c, NIB_SHAPE, "a q8 Linear reads rows of u8 and their scale and zero point");
     int8_t *column = c->scratch(c, (size_t)s->K + 1);
@@ -76,14 +76,14 @@ nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
             const float *p = (const float *)params->data + 2 * m;
             int64_t sum = 0;
             for (int64_t k = 0; k < s->K; k++) sum += (int64_t)row[k] * column[k];
-            y[m * s->N + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
+            y[m * s->y_stride + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
         }
     }
     return NIB_OK;
 }
 
 nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
-    const graph_tensor *x = c->in[0], *w = c->in[1];
+    const graph_tensor *x = c->in[0], *w = s->w;
     bool half = x->dtype == NIB_DTYPE_BF16;
     if (!half && x->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "a bf16 Linear reads rows of bf16 or f32");
     for (int64_t m = 0; m < s->M; m++)
@@ -94,7 +94,7 @@ nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
                 float b = ((const float *)w->data)[s->trans ? n * s->K + k : k * s->N + n];
                 sum += (double)a * (double)base_bf16_to_f32(base_f32_to_bf16(b));
             }
-            y[m * s->N + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
+            y[m * s->y_stride + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
         }
     return NIB_OK;
 }
