@@ -43,6 +43,13 @@ static bool add_size(subgraph *s, int64_t n) {
 /* Notes c - 1, c, c + 1 of a small integer constant, and c + 2: of keys at most c away, the first that is hidden. */
 static bool add_constant(subgraph *s, const graph_value *v) {
     const graph_tensor *t = v->constant;
+    double real;
+    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) && graph_scalar(v, &real)) { /* a distance may be counted in floats; what is added for "masked" is larger */
+        int64_t c = real >= -LARGEST && real <= LARGEST ? (int64_t)(real < 0 ? -real : real) : 0;
+        for (int64_t k = c - 1; k <= c + 2 && c > 1; k++)
+            if (!add_size(s, k)) return false;
+        return true;
+    }
     if (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32) return true;
     for (int i = 0; i < v->data_count; i++) {
         int64_t c;
