@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <math.h>
+#include <unistd.h>
 #include "model/model.h"
 #include "npy.h"
 
@@ -153,6 +154,54 @@ static void texts_agree(void **state) {
             }
 }
 
+/* A tokenizer of another kind: token ids are taken, texts are refused with a reason. */
+static void other_tokenizers_leave_token_ids(void **state) {
+    static const char *const files[] = {"config.json", "model.safetensors"};
+    char folder[] = "/tmp/nib-family-XXXXXX", from[400], to[400];
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < BASE_COUNT(files); i++) {
+        snprintf(from, sizeof from, NIB_TEST_DATA "/hf/modernbert-tiny/%s", files[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, files[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    snprintf(to, sizeof to, "%s/tokenizer.json", folder);
+    FILE *f = fopen(to, "w");
+    assert_non_null(f);
+    fputs("{\"normalizer\": {\"type\": \"NFC\"}, \"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {}}}", f);
+    fclose(f);
+    nib_model *m;
+    nib_session *s;
+    nib_error e;
+    nib_tensor out;
+    float vector[WIDTH];
+    const char *text = "some words";
+    int64_t ids[3] = {2, 5, 3}, mask[3] = {1, 1, 1};
+    nib_tensor t = {NIB_DTYPE_I64, 2, {1, 3}, ids, sizeof ids}, k = {NIB_DTYPE_I64, 2, {1, 3}, mask, sizeof mask};
+    if (nib_model_open(folder, NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_int_equal(nib_embed(m, &text, 1, NULL, vector, &e), NIB_UNSUPPORTED);
+    if (!strstr(e.message, "tokenizer.json") || !strstr(e.message, "token ids")) fail_msg("%s", e.message);
+    size_t count;
+    assert_int_equal(nib_tokenize(m, text, strlen(text), 0, NULL, NULL, NULL, 0, &count, &e), NIB_UNSUPPORTED);
+    assert_int_equal(nib_session_create(m, &s, &e), NIB_OK);
+    assert_int_equal(nib_session_set_input(s, "input_ids", &t, &e), NIB_OK);
+    assert_int_equal(nib_session_set_input(s, "attention_mask", &k, &e), NIB_OK);
+    assert_int_equal(nib_session_run(s, &e), NIB_OK);
+    assert_int_equal(nib_session_get_output(s, "last_hidden_state", &out, &e), NIB_OK);
+    assert_int_equal(out.dims[1], 3);
+    nib_session_free(s);
+    nib_model_free(m);
+    f = fopen(to, "w"); /* one that is broken is an error */
+    fputs("{\"model\": ", f);
+    fclose(f);
+    assert_int_equal(nib_model_open(folder, NULL, &m, &e), NIB_BAD_TOKENIZER);
+    unlink(to);
+    for (size_t i = 0; i < BASE_COUNT(files); i++) {
+        snprintf(to, sizeof to, "%s/%s", folder, files[i]);
+        unlink(to);
+    }
+    rmdir(folder);
+}
+
 /* Each layer is Linear(qkv), Rotary, Attention, Linear + residual, Norm, gated Linear, Linear + residual, and Norm but for the first. */
 static void layers_are_fused(void **state) {
     static const char *const layer[] = {"Linear", "Rotary", "Attention", "Linear", "Norm", "Linear", "Linear", "Norm"};
@@ -179,6 +228,7 @@ int main(void) {
         cmocka_unit_test(sessions_agree),
         cmocka_unit_test(texts_agree),
         cmocka_unit_test(layers_are_fused),
+        cmocka_unit_test(other_tokenizers_leave_token_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
