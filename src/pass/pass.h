@@ -45,6 +45,7 @@ nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Lin
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
 nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
 nib_status pass_embed(pass_context *ctx);      /* sums of Gathers -> nib.Embed */
+nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an axis -> parts of their columns */
 nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
@@ -66,6 +67,10 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
 /* Adds node domain.op before `before`, with one output, inferred. */
 graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
                        const char *hint);
+/* Element i of a constant list of integers; false if v is none. */
+bool pass_int_at(const graph_value *v, int i, int64_t *out);
+/* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value, or NULL. */
+graph_value *pass_columns_of(const graph_value *v, int64_t *first);
 bool pass_same_shape(const graph_value *a, const graph_value *b);                /* provably: same rank, equal dims, all known */
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
 

@@ -78,13 +78,17 @@ static nib_status take_activation(pass_context *ctx, graph_value *root) {
 }
 
 /* a and b are the two halves of the columns of one Linear with nothing behind it: that Linear. */
-static graph_node *halves_of(const graph_value *a, const graph_value *b) {
-    const graph_node *s = a->producer;
-    if (!graph_is_op(s, "", "Split") || b->producer != s || a == b || s->n_outputs != 2 || !pass_same_shape(a, b)) return NULL;
-    const graph_value *v = s->inputs[0].value;
-    int64_t axis = graph_attr_int(s, "axis", 0);
-    graph_node *l = axis == -1 || axis == v->type.rank - 1 ? open_linear(v) : NULL;
-    return l && v->use_count == 1 && op_activation(l) == KERNEL_ACT_NONE && op_linear_weights(l) == 1 ? l : NULL;
+static graph_node *halves_of(const graph_value *a, const graph_value *b, int64_t *first) {
+    int64_t other, half;
+    const graph_value *v = pass_columns_of(a, first);
+    if (!v || pass_columns_of(b, &other) != v || !pass_same_shape(a, b) || a->type.rank < 1) return NULL;
+    if (!graph_dim_is_const(a->type.dims[a->type.rank - 1], &half) || *first + other != half || (*first && other)) return NULL;
+    graph_node *l = open_linear(v);
+    int64_t width;
+    if (!l || !graph_dim_is_const(v->type.dims[v->type.rank - 1], &width) || width != 2 * half) return NULL;
+    for (const graph_use *u = v->uses; u; u = u->next)
+        if (u->node != a->producer && u->node != b->producer) return NULL;
+    return op_activation(l) == KERNEL_ACT_NONE && op_linear_weights(l) == 1 ? l : NULL;
 }
 
 /* activation(one half) * other half. */
@@ -93,14 +97,15 @@ static nib_status take_gate(pass_context *ctx, graph_node *n) {
     for (int side = 0; side < 2; side++) {
         graph_value *x = NULL, *other = n->inputs[1 - side].value;
         kernel_activation act = activation_of(n->inputs[side].value, &x);
-        graph_node *l = act ? halves_of(x, other) : NULL;
+        int64_t first = 0;
+        graph_node *l = act ? halves_of(x, other, &first) : NULL;
         if (!l || !only_used_within(x, n->outputs[0], 0) || !only_used_within(other, n->outputs[0], 0)) continue;
         graph_value *in[3] = {l->inputs[0].value, l->inputs[1].value, l->n_inputs > 2 ? l->inputs[2].value : NULL};
         graph_value *y = pass_emit(ctx, n, "nib", "Linear", in, in[2] ? 3 : 2, n->outputs[0]->name);
         if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
         for (int i = 0; i < l->n_attrs; i++) NIB_TRY(graph_set_attr(y->producer, &l->attrs[i]));
         NIB_TRY(graph_set_string(y->producer, "activation", op_activation_name(act)));
-        NIB_TRY(graph_set_string(y->producer, "gate", op_gate_name(x->producer_index == 0 ? OP_GATE_FIRST : OP_GATE_SECOND)));
+        NIB_TRY(graph_set_string(y->producer, "gate", op_gate_name(first == 0 ? OP_GATE_FIRST : OP_GATE_SECOND)));
         NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
         return pass_replace(ctx, n->outputs[0], y);
     }

@@ -15,30 +15,6 @@ static bool is_last_axis(const graph_value *v, int64_t axis) { return axis == -1
 
 static bool width_of(const graph_value *v, int64_t *out) { return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out); }
 
-/* Element i of a constant list of integers. */
-static bool int_at(const graph_value *v, int i, int64_t *out) {
-    return v && v->data && v->data_count > i && v->data[i] && graph_dim_is_const(v->data[i], out);
-}
-
-/* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value. */
-static graph_value *columns_of(const graph_value *v, int64_t *first) {
-    const graph_node *n = v->producer;
-    int64_t axis, width, step = 1;
-    *first = 0;
-    if (graph_is_op(n, "", "Split") && is_last_axis(n->inputs[0].value, graph_attr_int(n, "axis", 0))) {
-        for (int i = 0; i < v->producer_index; i++) {
-            if (!n->outputs[i] || !width_of(n->outputs[i], &width)) return NULL;
-            *first += width;
-        }
-        return n->inputs[0].value;
-    }
-    if (!graph_is_op(n, "", "Slice") || n->n_inputs < 4 || (n->inputs[1].value && n->inputs[1].value->data_count != 1)) return NULL;
-    if (n->n_inputs > 4 && n->inputs[4].value && (!int_at(n->inputs[4].value, 0, &step) || step != 1)) return NULL;
-    if (!int_at(n->inputs[1].value, 0, first) || !int_at(n->inputs[3].value, 0, &axis) || !is_last_axis(n->inputs[0].value, axis)) return NULL;
-    if (*first < 0 && width_of(n->inputs[0].value, &width)) *first += width;
-    return n->inputs[0].value;
-}
-
 /* ---- the angles */
 
 typedef struct angles {
@@ -57,7 +33,7 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     if ((!same && t->dims[0] != x->dims[0]) || !t->dims[rows_axis] || t->dims[3] != x->dims[3] || !graph_dim_is_const(x->dims[3], &D)) return false;
     *a = (angles){.values = v};
     if (graph_is_op(v->producer, "", "Unsqueeze") && v->producer->inputs[0].value->type.rank == 3 &&
-        int_at(v->producer->inputs[1].value, 0, &one) && (one == heads_axis || one == heads_axis - 4))
+        pass_int_at(v->producer->inputs[1].value, 0, &one) && (one == heads_axis || one == heads_axis - 4))
         a->values = v->producer->inputs[0].value;
     graph_node *twice = a->values->producer;
     if (graph_is_op(twice, "", "Concat") && twice->n_inputs == 2 && twice->inputs[0].value == twice->inputs[1].value &&
@@ -73,10 +49,17 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     return a->table || same; /* computed for each text: no table of positions */
 }
 
-/* Values computed for [1, S] as a table of S rows. */
+/* Values computed for [1, S] as a table of S rows, made once. */
 static graph_value *as_table(pass_context *ctx, graph_node *before, graph_value *v) {
     int64_t shape[2] = {-1, 0};
     if (!width_of(v, &shape[1])) return NULL;
+    for (const graph_use *u = v->uses; u; u = u->next) {
+        const graph_value *to = u->node->n_inputs > 1 ? u->node->inputs[1].value : NULL;
+        int64_t rows, columns;
+        if (graph_is_op(u->node, "", "Reshape") && u->index == 0 && to && to->data_count == 2 && pass_int_at(to, 0, &rows) && rows == -1 &&
+            pass_int_at(to, 1, &columns) && columns == shape[1])
+            return u->node->outputs[0]; /* of an earlier node: this pass goes from first to last */
+    }
     graph_value *to = graph_const_i64(ctx->g, "table_shape", shape, 2);
     graph_value *t = to ? pass_emit(ctx, before, "", "Reshape", (graph_value *[]){v, to}, 2, v->name) : NULL;
     return t && op_infer_node(ctx->g, t->producer, ctx->err) == NIB_OK ? t : NULL;
@@ -85,6 +68,8 @@ static graph_value *as_table(pass_context *ctx, graph_node *before, graph_value 
 /* 0, 1, 2, ... as many as the table has rows: [1, S]. */
 static graph_value *in_order(pass_context *ctx, graph_node *before, graph_value *table) {
     int64_t zero = 0, one = 1;
+    for (const graph_use *u = table->uses; u; u = u->next)
+        if (graph_is_op(u->node, "nib", "Rotary") && u->index == 1) return u->node->inputs[3].value;
     graph_value *z = graph_const_i64(ctx->g, "zero", &zero, -1), *o = graph_const_i64(ctx->g, "one", &one, -1);
     graph_value *axis = graph_const_i64(ctx->g, "axis", &zero, 1);
     graph_value *shape = pass_emit(ctx, before, "", "Shape", &table, 1, "rows");
@@ -132,9 +117,9 @@ static bool recognise(graph_value *root, turned *t, const char **why) {
     graph_value *x = pass_matched(&m, "x");
     const graph_node *c = pass_matched_node(&m, "c");
     /* Mul matches in either order, and both hold: the one that is cut in halves is x. */
-    graph_value *whole = columns_of(pass_matched(&m, "a"), &first), *cos = pass_matched(&m, "cos");
+    graph_value *whole = pass_columns_of(pass_matched(&m, "a"), &first), *cos = pass_matched(&m, "cos");
     if (whole == cos) cos = x, x = whole;
-    if (!whole || whole != x || columns_of(pass_matched(&m, "b"), &second) != x || x->type.rank != 4) return false;
+    if (!whole || whole != x || pass_columns_of(pass_matched(&m, "b"), &second) != x || x->type.rank != 4) return false;
     if (!is_last_axis(c->outputs[0], graph_attr_int(c, "axis", 0)) || !pass_same_shape(x, root)) return false;
     *why = "it does not turn rows split into heads";
     int64_t a_width, b_width;
