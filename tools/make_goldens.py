@@ -278,7 +278,27 @@ def make_families():
                       local_rope_theta=parameters["sliding_attention"]["rope_theta"])
 
     torch.manual_seed(2)
-    write("modernbert-tiny", fill(transformers.ModernBertModel(transformers.ModernBertConfig(num_hidden_layers=3, **shape))))
+    tiny = fill(transformers.ModernBertModel(transformers.ModernBertConfig(num_hidden_layers=3, **shape)))
+    write("modernbert-tiny", tiny)
+    tiny.config._attn_implementation = "sdpa"
+
+    class Hidden(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = tiny
+
+        def forward(self, input_ids, attention_mask):
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    sample, names, axes = tuple(torch.from_numpy(x) for x in batches["right"]), ["input_ids", "attention_mask"], {0: "batch", 1: "seq"}
+    path = ONNX / "modernbert-tiny.ts.onnx"
+    torch.onnx.export(Hidden(), sample, str(path), input_names=names, output_names=["last_hidden_state"], opset_version=17, dynamo=False,
+                      dynamic_axes={k: axes for k in names + ["last_hidden_state"]})
+    save(onnx.load(path), path.name)
+    batch, seq = torch.export.Dim("batch"), torch.export.Dim("seq")
+    program = torch.onnx.export(Hidden(), sample, input_names=names, output_names=["last_hidden_state"], dynamo=True, verbose=False,
+                                dynamic_shapes=tuple({0: batch, 1: seq} for _ in names))
+    save(program.model_proto, "modernbert-tiny.dynamo.onnx")
     thetas = {"full_attention": {"rope_type": "default", "rope_theta": 8000.0}, "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}}
     biased = transformers.ModernBertConfig(num_hidden_layers=2, layer_types=["full_attention", "sliding_attention"], rope_parameters=thetas,
                                            attention_bias=True, mlp_bias=True, norm_bias=True, hidden_activation="silu", **shape)
@@ -394,6 +414,7 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 | `hf/bert-tiny` | a BERT of 2 layers, hidden 64, 4 heads, 480 words, 130 positions, random weights, as `save_pretrained` writes it |
 | `hf/modernbert-tiny` | a ModernBERT of 3 layers (full, sliding, sliding), window 16, no biases, config.json as transformers 5 writes it |
 | `hf/modernbert-biased` | one of 2 layers with biases everywhere, SiLU, config.json in the words of transformers 4, weights named `model.*` |
+| `onnx/modernbert-tiny.*.onnx` | modernbert-tiny through the TorchScript exporter and through `torch.export`, sdpa attention |
 | `hf/expected/BATCH.MODEL.npy` | what PyTorch computes with that folder from the batches in `onnx/expected` |
 | `onnx/bert-tiny.ts.*.onnx` | the same weights through the TorchScript exporter (opset 17), with eager and with sdpa attention |
 | `onnx/bert-tiny.dynamo.*.onnx` | through `torch.export` (`dynamo=True`); sdpa takes no token_type_ids; eager keeps its weights in `.onnx.data` |

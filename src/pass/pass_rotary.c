@@ -57,8 +57,9 @@ static graph_value *as_table(pass_context *ctx, graph_node *before, graph_value 
         const graph_value *to = u->node->n_inputs > 1 ? u->node->inputs[1].value : NULL;
         int64_t rows, columns;
         if (graph_is_op(u->node, "", "Reshape") && u->index == 0 && to && to->data_count == 2 && pass_int_at(to, 0, &rows) && rows == -1 &&
-            pass_int_at(to, 1, &columns) && columns == shape[1])
-            return u->node->outputs[0]; /* of an earlier node: this pass goes from first to last */
+            pass_int_at(to, 1, &columns) && columns == shape[1] && u->node->outputs[0]->uses &&
+            graph_is_op(u->node->outputs[0]->uses->node, "nib", "Rotary"))
+            return u->node->outputs[0]; /* made for an earlier node: this pass goes from first to last */
     }
     graph_value *to = graph_const_i64(ctx->g, "table_shape", shape, 2);
     graph_value *t = to ? pass_emit(ctx, before, "", "Reshape", (graph_value *[]){v, to}, 2, v->name) : NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Families that enter as Hugging Face folders, against PyTorch: named tensors with exact meaning, padded on any side and with holes;
+ * Families that enter as Hugging Face folders, and what exporters make of them, against PyTorch: named tensors with exact meaning, padded on any side and with holes;
  * texts through the packed plan, with the same bits in any batch; what fuses; q8 and bf16 beside f32.
  */
 #include <stdarg.h>
@@ -19,9 +19,14 @@
 static const char *const batches[] = {"right", "odd", "one", "long", "window"};
 
 static const struct {
-    const char *name;
+    const char *path, *name; /* name: of the expected values */
     int layers;
-} models[] = {{"modernbert-tiny", 3}, {"modernbert-biased", 2}};
+} models[] = {
+    {"hf/modernbert-tiny", "modernbert-tiny", 3},
+    {"hf/modernbert-biased", "modernbert-biased", 2},
+    {"onnx/modernbert-tiny.ts.onnx", "modernbert-tiny", 3},
+    {"onnx/modernbert-tiny.dynamo.onnx", "modernbert-tiny", 3},
+};
 
 static nib_model *open_model(const char *name, nib_precision precision, int threads) {
     char path[300];
@@ -30,7 +35,7 @@ static nib_model *open_model(const char *name, nib_precision precision, int thre
     nib_runtime *rt;
     nib_model *m;
     nib_error e;
-    snprintf(path, sizeof path, NIB_TEST_DATA "/hf/%s", name);
+    snprintf(path, sizeof path, NIB_TEST_DATA "/%s", name);
     nib_runtime_defaults(&r);
     r.threads = threads;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
@@ -48,21 +53,21 @@ static void sessions_agree(void **state) {
     for (size_t i = 0; i < BASE_COUNT(models); i++) {
         nib_error e;
         nib_session *s;
-        nib_model *m = open_model(models[i].name, NIB_PRECISION_FILE, 2);
-        if (nib_session_create(m, &s, &e) != NIB_OK) fail_msg("%s: %s", models[i].name, e.message);
+        nib_model *m = open_model(models[i].path, NIB_PRECISION_FILE, 2);
+        if (nib_session_create(m, &s, &e) != NIB_OK) fail_msg("%s: %s", models[i].path, e.message);
         for (size_t b = 0; b < BASE_COUNT(batches); b++) {
             nib_tensor ids = input_of(batches[b], "input_ids"), mask = input_of(batches[b], "attention_mask"), got;
             nib_tensor want = test_npy(NIB_TEST_DATA "/hf/expected/%s.%s.npy", batches[b], models[i].name);
             assert_int_equal(nib_session_set_input(s, "input_ids", &ids, &e), NIB_OK);
             assert_int_equal(nib_session_set_input(s, "attention_mask", &mask, &e), NIB_OK);
-            if (nib_session_run(s, &e) != NIB_OK) fail_msg("%s %s: %s (%s)", models[i].name, batches[b], e.message, e.node);
+            if (nib_session_run(s, &e) != NIB_OK) fail_msg("%s %s: %s (%s)", models[i].path, batches[b], e.message, e.node);
             assert_int_equal(nib_session_get_output(s, "last_hidden_state", &got, &e), NIB_OK);
             assert_int_equal(got.bytes, want.bytes);
             for (int64_t r = 0; r < got.dims[0] * got.dims[1]; r++) { /* padded rows hold whatever the model makes of padding */
                 const float *y = (const float *)got.data + r * WIDTH, *t = (const float *)want.data + r * WIDTH;
                 if (!((const int64_t *)mask.data)[r]) continue;
                 double d = test_difference(y, t, WIDTH);
-                if (!(d <= 2e-5)) fail_msg("%s, %s, row %lld: differs from PyTorch by %g", models[i].name, batches[b], (long long)r, d);
+                if (!(d <= 2e-5)) fail_msg("%s, %s, row %lld: differs from PyTorch by %g", models[i].path, batches[b], (long long)r, d);
             }
             free(ids.data);
             free(mask.data);
@@ -131,16 +136,16 @@ static void texts_agree(void **state) {
             for (int threads = 1; threads <= 3; threads += 2) {
                 nib_error e;
                 run_session *s;
-                nib_model *m = open_model(models[i].name, ways[w].precision, threads);
+                nib_model *m = open_model(models[i].path, ways[w].precision, threads);
                 read_texts(&t, models[i].name);
-                if (!strstr(m->task.notes, "batches are packed")) fail_msg("%s: %s", models[i].name, m->task.notes);
+                if (!strstr(m->task.notes, "batches are packed")) fail_msg("%s: %s", models[i].path, m->task.notes);
                 assert_int_equal(run_session_create(m->task.p, &s, &e), NIB_OK);
                 run_batch batch = {.n = t.n, .ids = t.rows, .lengths = t.lengths};
-                if (run_texts(s, &m->roles, &batch, 0, 0, got[0], WIDTH, &e) != NIB_OK) fail_msg("%s: %s", models[i].name, e.message);
+                if (run_texts(s, &m->roles, &batch, 0, 0, got[0], WIDTH, &e) != NIB_OK) fail_msg("%s: %s", models[i].path, e.message);
                 for (size_t k = 0; k < t.n; k++) {
                     double c = cosine(got[k], t.want[k]);
                     if (!(c >= ways[w].cosine))
-                        fail_msg("%s, way %zu, text %zu of %lld tokens: cosine %.7f", models[i].name, w, k, (long long)t.lengths[k], c);
+                        fail_msg("%s, way %zu, text %zu of %lld tokens: cosine %.7f", models[i].path, w, k, (long long)t.lengths[k], c);
                     run_batch single = {.n = 1, .ids = &t.rows[k], .lengths = &t.lengths[k]};
                     assert_int_equal(run_texts(s, &m->roles, &single, 0, 0, again[0], WIDTH, &e), NIB_OK);
                     assert_memory_equal(again[0], got[k], sizeof got[k]); /* the same bits alone and in the batch */
@@ -206,13 +211,13 @@ static void other_tokenizers_leave_token_ids(void **state) {
 static void layers_are_fused(void **state) {
     static const char *const layer[] = {"Linear", "Rotary", "Attention", "Linear", "Norm", "Linear", "Linear", "Norm"};
     for (size_t i = 0; i < BASE_COUNT(models); i++) {
-        nib_model *m = open_model(models[i].name, NIB_PRECISION_FILE, 1);
+        nib_model *m = open_model(models[i].path, NIB_PRECISION_FILE, 1);
         const graph_node *n = m->task.g->first;
         while (n && !graph_is_op(n, "nib", "Linear")) n = n->next;
         for (int k = 0; k < 8 * models[i].layers; k++, n = n->next) {
             while (n && (strcmp(n->domain, "nib") != 0 || graph_is_op(n, "nib", "Pack"))) n = n->next; /* integers of positions */
             if (!n || strcmp(n->op, layer[k % 8]) != 0)
-                fail_msg("%s, node %d is %s, not %s\n%s", models[i].name, k, n ? n->op : "none", layer[k % 8], m->task.notes);
+                fail_msg("%s, node %d is %s, not %s\n%s", models[i].path, k, n ? n->op : "none", layer[k % 8], m->task.notes);
             if (k % 8 == 5 && !op_gate_of(n)) fail_msg("node %d is not gated", k);
             if ((k % 8 == 3 || k % 8 == 6) && (n->n_inputs < 4 || !n->inputs[3].value)) fail_msg("node %d has no residual", k);
             if (k % 8 == 2) assert_int_equal(graph_attr_int(n, "window_left", -1), k < 8 ? -1 : 8);
