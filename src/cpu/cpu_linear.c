@@ -149,7 +149,8 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     int act = op_activation(n), gate = op_gate_of(n);
     int64_t columns;
     if (!weights_fit(n, trans, &columns)) return c->why = "the weight is not a constant of f32", NIB_OK;
-    if (gate < 0 || (gate && (residual || (op_linear_weights(n) > 1 && (op_linear_weights(n) != 2 || w->constant->dims[!trans] * 2 != columns)))))
+    if (gate < 0 ||
+        (gate && (residual || (op_linear_weights(n) > 1 && (op_linear_weights(n) != 2 || w->constant->dims[!trans] * 2 != columns)))))
         return c->why = "the gate is not two halves of the columns", NIB_OK;
     const char *weight = graph_attr_string(n, "weight", "f32");
     const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype);

@@ -39,8 +39,8 @@ graph_value *hf_reshape(hf_builder *b, const char *name, graph_value *x, const i
 graph_value *hf_transpose(hf_builder *b, const char *name, graph_value *x, const int64_t *perm, size_t rank);
 
 graph_value *hf_unsqueeze(hf_builder *b, const char *name, graph_value *x, int64_t axis);
-graph_value *hf_concat(hf_builder *b, const char *name, graph_value *x, graph_value *y);                      /* along the last axis */
-graph_value *hf_columns(hf_builder *b, const char *name, graph_value *x, int64_t begin, int64_t end);         /* of the last axis */
+graph_value *hf_concat(hf_builder *b, const char *name, graph_value *x, graph_value *y);              /* along the last axis */
+graph_value *hf_columns(hf_builder *b, const char *name, graph_value *x, int64_t begin, int64_t end); /* of the last axis */
 /* `count` (at most 4) parts of `width` columns each, named name.0, name.1, ...; false: failed. */
 bool hf_split(hf_builder *b, const char *name, graph_value *x, int64_t width, int count, graph_value **parts);
 

@@ -33,8 +33,8 @@ typedef struct modernbert {
 
 /* What a kind of layers shares. */
 typedef struct shared {
-    graph_value *bias;         /* [batch, 1, 1, seq] or [batch, 1, seq, seq] */
-    graph_value *cos, *sin;    /* [1, 1, seq, head] */
+    graph_value *bias;      /* [batch, 1, 1, seq] or [batch, 1, seq, seq] */
+    graph_value *cos, *sin; /* [1, 1, seq, head] */
 } shared;
 
 static double read_theta(hf_builder *b, int kind) {
@@ -48,7 +48,8 @@ static double read_theta(hf_builder *b, int kind) {
     if (all && !yyjson_is_null(all) && !yyjson_is_obj(all)) hf_refuse(b, NIB_BAD_MODEL, "config.json: rope_parameters is no object");
     if (theta == 0) theta = hf_json_real(b->config, old_thetas[kind], usual_thetas[kind]);
     if (kind == SLIDING && !own && yyjson_is_null(old)) theta = read_theta(b, FULL); /* null: the other layers' */
-    if (!(theta > 0 && theta < 1e30)) hf_refuse(b, NIB_BAD_MODEL, "config.json: the base of rotary angles of %s is %g", kind_names[kind], theta);
+    if (!(theta > 0 && theta < 1e30))
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: the base of rotary angles of %s is %g", kind_names[kind], theta);
     return theta;
 }
 
@@ -75,12 +76,14 @@ static modernbert read_config(hf_builder *b) {
     if (m.layer_types && (!yyjson_is_arr(m.layer_types) || (int64_t)yyjson_arr_size(m.layer_types) != m.layers))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: layer_types is no list of %lld names", (long long)m.layers);
     if (m.hidden % m.heads != 0 || m.hidden / m.heads % 2 != 0)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no even multiple of %lld heads", (long long)m.hidden, (long long)m.heads);
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no even multiple of %lld heads", (long long)m.hidden,
+                  (long long)m.heads);
     int64_t head = hf_json_int(b->config, "head_dim", m.hidden / m.heads);
     if (head != m.hidden / m.heads)
         hf_refuse(b, NIB_UNSUPPORTED, "modernbert: head_dim %lld is not hidden_size / num_attention_heads", (long long)head);
     if (m.positions > MOST_ANGLES / (m.hidden / m.heads))
-        hf_refuse(b, NIB_LIMIT, "config.json: max_position_embeddings is %lld: its table of angles would be too large", (long long)m.positions);
+        hf_refuse(b, NIB_LIMIT, "config.json: max_position_embeddings is %lld: its table of angles would be too large",
+                  (long long)m.positions);
     if (m.window < 0 || m.window > INT32_MAX) hf_refuse(b, NIB_BAD_MODEL, "config.json: local_attention is negative or too large");
     if (m.every < 1) hf_refuse(b, NIB_BAD_MODEL, "config.json: global_attn_every_n_layers is no positive number");
     if (!(m.epsilon >= 0 && m.epsilon < 1)) hf_refuse(b, NIB_BAD_MODEL, "config.json: norm_eps is %g", (double)m.epsilon);
@@ -99,8 +102,10 @@ static int kind_of(hf_builder *b, const modernbert *m, int64_t layer) {
 /* Added to scores where a key is too far away, beside the padding: [1, 1, seq, seq] of |i - j| <= window in standard operators. */
 static graph_value *window_bias(hf_builder *b, const modernbert *m, graph_value *ids, graph_value *padding) {
     if (b->status != NIB_OK) return NULL;
-    graph_value *axis = graph_const_i64(b->g, "window.axis", (int64_t[]){1}, -1), *zero = graph_const_i64(b->g, "window.zero", (int64_t[]){0}, -1);
-    graph_value *one = graph_const_i64(b->g, "window.one", (int64_t[]){1}, -1), *most = graph_const_i64(b->g, "window.most", &m->window, -1);
+    graph_value *axis = graph_const_i64(b->g, "window.axis", (int64_t[]){1}, -1),
+                *zero = graph_const_i64(b->g, "window.zero", (int64_t[]){0}, -1);
+    graph_value *one = graph_const_i64(b->g, "window.one", (int64_t[]){1}, -1),
+                *most = graph_const_i64(b->g, "window.most", &m->window, -1);
     graph_value *rows = graph_const_i64(b->g, "window.rows", (int64_t[]){1}, 1);
     if (!axis || !zero || !one || !most || !rows) hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     graph_value *size = hf_op2(b, "Gather", "window.size", hf_op1(b, "Shape", "window.shape", ids), axis);
@@ -115,7 +120,8 @@ static graph_value *window_bias(hf_builder *b, const modernbert *m, graph_value 
 static graph_value *table(hf_builder *b, const modernbert *m, int kind, const char *name, double (*of)(double)) {
     if (b->status != NIB_OK) return NULL;
     int64_t D = m->hidden / m->heads, half = D / 2;
-    graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {m->positions, half}, .bytes = (size_t)(m->positions * half) * sizeof(float)};
+    graph_tensor t = {
+        .dtype = NIB_DTYPE_F32, .rank = 2, .dims = {m->positions, half}, .bytes = (size_t)(m->positions * half) * sizeof(float)};
     float *values = base_arena_alloc(b->g->arena, t.bytes);
     for (int64_t i = 0; values && i < half; i++) {
         const float frequency = 1.0f / (float)pow(m->theta[kind], (double)((float)(2 * i) / (float)D));

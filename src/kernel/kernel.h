@@ -10,8 +10,8 @@
  * or on how rows and columns were split between calls. So every kernel adds along K (and along a row, and along keys) in
  * one fixed order:
  *   - Linear: one chain of fused multiply-adds per output, k = 0 .. K-1, starting from 0; then bias, then activation,
- *     then residual (added, or multiplied with). On bf16 rows a link of the chain is a pair of k, and how the processor adds a pair is its own affair;
- *     on u8 rows the sum is an integer, which no order changes.
+ *     then residual (added, or multiplied with). On bf16 rows a link of the chain is a pair of k, and how the processor adds a
+ *     pair is its own affair; on u8 rows the sum is an integer, which no order changes.
  *   - Row reductions (norm, softmax, pool's L2): 16 virtual lanes, lane l takes elements l, l + 16, ...; lanes are then
  *     added as a tree 8, 4, 2, 1. No approximate instructions.
  *   - Attention: keys in tiles of KERNEL_KEY_TILE counted from position 0 of the text, online softmax per tile.
@@ -53,9 +53,9 @@ typedef struct kernel_linear_args {
     int64_t M, N, K;
     kernel_activation activation;
     bool residual_multiplies; /* y = activation(..) * residual: the second half of a gated pair */
-    const uint16_t *x16;   /* [M, K2] bfloat16; x_stride counts its elements */
-    const uint8_t *x8;     /* [M, K4]; x_stride counts its elements */
-    const float *x_params; /* [M, 2] of x8's rows: scale, zero point (a whole number); row m at x_params + m * x_params_stride */
+    const uint16_t *x16;      /* [M, K2] bfloat16; x_stride counts its elements */
+    const uint8_t *x8;        /* [M, K4]; x_stride counts its elements */
+    const float *x_params;    /* [M, 2] of x8's rows: scale, zero point (a whole number); row m at x_params + m * x_params_stride */
     int64_t x_params_stride;
 } kernel_linear_args;
 

@@ -266,6 +266,7 @@ nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) 
 nib_status model_check_tokenizer(const nib_model *m, nib_error *err) {
     if (m->tokenizer) return NIB_OK;
     if (m->no_tokenizer_status == NIB_UNSUPPORTED)
-        return base_error_set(err, NIB_UNSUPPORTED, "%s: a tokenizer of this kind is not supported; the model takes token ids", m->no_tokenizer);
+        return base_error_set(err, NIB_UNSUPPORTED, "%s: a tokenizer of this kind is not supported; the model takes token ids",
+                              m->no_tokenizer);
     return base_error_set(err, m->no_tokenizer_status, "%s: %s", m->path, m->no_tokenizer);
 }

@@ -313,8 +313,8 @@ static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_row
         r->Skv = k->dims[rows_axis];
     }
     if (offsets && (r->Skv != r->S || !offsets_fit(offsets, r->S))) return op_bad(c, NIB_SHAPE, "offsets do not fit");
-    if (positions && (positions->dtype != NIB_DTYPE_I32 || r->Skv != r->S ||
-                      graph_tensor_elements(positions) != (offsets ? r->S : q->dims[0] * r->S)))
+    if (positions &&
+        (positions->dtype != NIB_DTYPE_I32 || r->Skv != r->S || graph_tensor_elements(positions) != (offsets ? r->S : q->dims[0] * r->S)))
         return op_bad(c, NIB_SHAPE, "positions are not one i32 for each row");
     return NIB_OK;
 }

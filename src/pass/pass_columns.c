@@ -11,7 +11,9 @@
 
 static bool is_last_axis(const graph_value *v, int64_t axis) { return axis == -1 || (v->type.rank > 0 && axis == v->type.rank - 1); }
 
-static bool last_dim(const graph_value *v, int64_t *out) { return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out); }
+static bool last_dim(const graph_value *v, int64_t *out) {
+    return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out);
+}
 
 bool pass_int_at(const graph_value *v, int i, int64_t *out) {
     return v && v->data && v->data_count > i && v->data[i] && graph_dim_is_const(v->data[i], out);
@@ -30,7 +32,8 @@ graph_value *pass_columns_of(const graph_value *v, int64_t *first) {
     }
     if (!graph_is_op(n, "", "Slice") || n->n_inputs < 4 || (n->inputs[1].value && n->inputs[1].value->data_count != 1)) return NULL;
     if (n->n_inputs > 4 && n->inputs[4].value && (!pass_int_at(n->inputs[4].value, 0, &step) || step != 1)) return NULL;
-    if (!pass_int_at(n->inputs[1].value, 0, first) || !pass_int_at(n->inputs[3].value, 0, &axis) || !is_last_axis(n->inputs[0].value, axis)) return NULL;
+    if (!pass_int_at(n->inputs[1].value, 0, first) || !pass_int_at(n->inputs[3].value, 0, &axis) || !is_last_axis(n->inputs[0].value, axis))
+        return NULL;
     if (*first < 0 && last_dim(n->inputs[0].value, &width)) *first += width;
     return n->inputs[0].value;
 }
@@ -54,8 +57,8 @@ static graph_value *one_of(const graph_value *v, int64_t *index) {
         bool all = constant_dim(n->inputs[0].value, 2, &count) && count == n->n_outputs;
         return all && (axis == 2 || axis == -3) ? n->inputs[0].value : NULL;
     }
-    if (!graph_is_op(n, "", "Slice") || n->n_inputs < 4 || !pass_int_at(n->inputs[1].value, 0, index) || !pass_int_at(n->inputs[2].value, 0, &end) ||
-        !pass_int_at(n->inputs[3].value, 0, &axis))
+    if (!graph_is_op(n, "", "Slice") || n->n_inputs < 4 || !pass_int_at(n->inputs[1].value, 0, index) ||
+        !pass_int_at(n->inputs[2].value, 0, &end) || !pass_int_at(n->inputs[3].value, 0, &axis))
         return NULL;
     if (n->n_inputs > 4 && n->inputs[4].value && (!pass_int_at(n->inputs[4].value, 0, &step) || step != 1)) return NULL;
     return axis == 2 || axis == -3 ? n->inputs[0].value : NULL;
@@ -78,9 +81,8 @@ static bool recognise(graph_node *n, part *p) {
     if (!constant_dim(folded, 2, &p->count) || !constant_dim(folded, 3, &p->heads) || !constant_dim(folded, 4, &p->size)) return false;
     if (p->index < 0) p->index += p->count;
     return rows->type.rank == 3 && rows->type.dims[0] && rows->type.dims[1] && rows->type.dims[0] == folded->type.dims[0] &&
-           rows->type.dims[1] == folded->type.dims[1] && constant_dim(rows, 2, &width) && p->count >= 2 && p->count <= 4 &&
-           p->index >= 0 && p->index < p->count && p->heads > 0 && p->size > 0 && p->heads <= width / p->size &&
-           width == p->count * p->heads * p->size;
+           rows->type.dims[1] == folded->type.dims[1] && constant_dim(rows, 2, &width) && p->count >= 2 && p->count <= 4 && p->index >= 0 &&
+           p->index < p->count && p->heads > 0 && p->size > 0 && p->heads <= width / p->size && width == p->count * p->heads * p->size;
 }
 
 /* The Split of the rows into p->count equal parts, made once. */
@@ -91,14 +93,15 @@ static graph_node *split_of(pass_context *ctx, const part *p) {
     for (const graph_use *u = rows->uses; u; u = u->next) {
         const graph_node *n = u->node;
         int64_t have;
-        if (graph_is_op(n, "", "Split") && u->index == 0 && n->n_outputs == p->count && graph_attr_int(n, "axis", 0) == 2 && n->outputs[0] &&
-            n->outputs[0]->type.rank == 3 && constant_dim(n->outputs[0], 2, &have) && have == width)
+        if (graph_is_op(n, "", "Split") && u->index == 0 && n->n_outputs == p->count && graph_attr_int(n, "axis", 0) == 2 &&
+            n->outputs[0] && n->outputs[0]->type.rank == 3 && constant_dim(n->outputs[0], 2, &have) && have == width)
             return u->node;
     }
     graph_value *list = graph_const_i64(g, "columns", sizes, p->count);
     for (int i = 0; i < p->count; i++)
         if (!(parts[i] = graph_add_value(g, rows->name))) return NULL;
-    graph_node *n = list ? graph_add_node(g, p->fold, "", "Split", rows->name, (graph_value *[]){rows, list}, 2, parts, (int)p->count) : NULL;
+    graph_node *n =
+        list ? graph_add_node(g, p->fold, "", "Split", rows->name, (graph_value *[]){rows, list}, 2, parts, (int)p->count) : NULL;
     if (!n || graph_set_int(n, "axis", 2) != NIB_OK) return NULL;
     n->meaning = op_find("", "Split", graph_opset_version(g, ""));
     return op_infer_node(g, n, ctx->err) == NIB_OK ? n : NULL;
@@ -113,8 +116,7 @@ nib_status pass_columns(pass_context *ctx) {
         if (n->n_outputs != 1 || !n->outputs[0] || !recognise(n, &p)) continue;
         graph_node *split = split_of(ctx, &p);
         graph_value *shape = graph_const_i64(ctx->g, "heads", (int64_t[]){0, 0, p.heads, p.size}, 4), *v = NULL;
-        if (split && shape)
-            v = pass_emit(ctx, n, "", "Reshape", (graph_value *[]){split->outputs[p.index], shape}, 2, n->outputs[0]->name);
+        if (split && shape) v = pass_emit(ctx, n, "", "Reshape", (graph_value *[]){split->outputs[p.index], shape}, 2, n->outputs[0]->name);
         if (!v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
         NIB_TRY(op_infer_node(ctx->g, v->producer, ctx->err));
         NIB_TRY(pass_replace(ctx, n->outputs[0], v));

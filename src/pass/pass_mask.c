@@ -44,7 +44,8 @@ static bool add_size(subgraph *s, int64_t n) {
 static bool add_constant(subgraph *s, const graph_value *v) {
     const graph_tensor *t = v->constant;
     double real;
-    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) && graph_scalar(v, &real)) { /* a distance may be counted in floats; what is added for "masked" is larger */
+    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) &&
+        graph_scalar(v, &real)) { /* a distance may be counted in floats; what is added for "masked" is larger */
         int64_t c = real >= -LARGEST && real <= LARGEST ? (int64_t)(real < 0 ? -real : real) : 0;
         for (int64_t k = c - 1; k <= c + 2 && c > 1; k++)
             if (!add_size(s, k)) return false;
@@ -178,8 +179,8 @@ static bool check_bias(const view *v, const pass_window *w, int kind, char *why,
     return true;
 }
 
-static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind,
-                         char *why, size_t capacity) {
+static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, char *why,
+                         size_t capacity) {
     base_arena arena;
     nib_error e;
     const graph_tensor *t;

@@ -43,7 +43,8 @@ static bool take_apart(graph_node *n, joined *j) {
     j->kv_heads = graph_attr_int(n, "kv_heads", j->heads);
     for (int i = 0; i < 3; i++)
         if (i >= n->n_inputs || !(j->parts[i] = n->inputs[i].value)) return false;
-    if (j->parts[0]->type.rank != 3 || !graph_dim_is_const(j->parts[0]->type.dims[2], &width) || j->heads < 1 || width % j->heads) return false;
+    if (j->parts[0]->type.rank != 3 || !graph_dim_is_const(j->parts[0]->type.dims[2], &width) || j->heads < 1 || width % j->heads)
+        return false;
     j->size = width / j->heads;
     if (!take_turn(j, 0, j->heads) || !take_turn(j, 1, j->kv_heads) || !same_turns(j->turns[0], j->turns[1])) return false;
     return width_is(j->parts[0], width) && width_is(j->parts[1], j->kv_heads * j->size) && width_is(j->parts[2], j->kv_heads * j->size);

@@ -13,7 +13,9 @@
 
 static bool is_last_axis(const graph_value *v, int64_t axis) { return axis == -1 || (v->type.rank > 0 && axis == v->type.rank - 1); }
 
-static bool width_of(const graph_value *v, int64_t *out) { return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out); }
+static bool width_of(const graph_value *v, int64_t *out) {
+    return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out);
+}
 
 /* ---- the angles */
 
@@ -30,7 +32,8 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     const graph_type *t = &v->type;
     if (t->rank != 4 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[heads_axis], &one) || one != 1) return false;
     bool same = graph_dim_is_const(t->dims[0], &one) && one == 1;
-    if ((!same && t->dims[0] != x->dims[0]) || !t->dims[rows_axis] || t->dims[3] != x->dims[3] || !graph_dim_is_const(x->dims[3], &D)) return false;
+    if ((!same && t->dims[0] != x->dims[0]) || !t->dims[rows_axis] || t->dims[3] != x->dims[3] || !graph_dim_is_const(x->dims[3], &D))
+        return false;
     *a = (angles){.values = v};
     if (graph_is_op(v->producer, "", "Unsqueeze") && v->producer->inputs[0].value->type.rank == 3 &&
         pass_int_at(v->producer->inputs[1].value, 0, &one) && (one == heads_axis || one == heads_axis - 4))
@@ -42,7 +45,8 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     if (!width_of(a->values, &width) || (width != D && 2 * width != D)) return false;
     const graph_node *g = a->values->producer;
     const graph_value *table = graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
-    if (table && table->constant && table->constant->rank == 2 && table->constant->dtype == NIB_DTYPE_F32 && g->inputs[1].value->type.rank == 2) {
+    if (table && table->constant && table->constant->rank == 2 && table->constant->dtype == NIB_DTYPE_F32 &&
+        g->inputs[1].value->type.rank == 2) {
         a->table = g->inputs[0].value;
         a->positions = g->inputs[1].value;
     }
@@ -85,8 +89,8 @@ static graph_value *in_order(pass_context *ctx, graph_node *before, graph_value 
 /* ---- x cos + (-b, a) sin */
 
 typedef struct turned {
-    graph_value *rows;                 /* [B, S, H D] */
-    graph_node *split, *transpose;     /* x is Transpose of Reshape of the rows, or (transpose NULL) their Reshape */
+    graph_value *rows;             /* [B, S, H D] */
+    graph_node *split, *transpose; /* x is Transpose of Reshape of the rows, or (transpose NULL) their Reshape */
     int64_t heads, size;
     angles cos, sin;
 } turned;

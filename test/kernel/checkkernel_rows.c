@@ -254,8 +254,8 @@ static void check_rotary(const char *task) {
         float *y = check_floats((size_t)n);
         if (in_place) memcpy(y, x, (size_t)n * sizeof(float));
         CHECK_CALL(((kernel_fn_rotary_f32 *)task_now->entry[i]->function)(in_place ? y : x, heads, head_dim, half, interleaved,
-                                                                           (const float *)(const void *)tables[0],
-                                                                           (const float *)(const void *)tables[1], second, y));
+                                                                          (const float *)(const void *)tables[0],
+                                                                          (const float *)(const void *)tables[1], second, y));
         judge(task, i, y, n, 1, n, NULL, 4 * CHECK_EPSILON);
     }
     check_release();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Families that enter as Hugging Face folders, and what exporters make of them, against PyTorch: named tensors with exact meaning, padded on any side and with holes;
- * texts through the packed plan, with the same bits in any batch; what fuses; q8 and bf16 beside f32.
+ * Families that enter as Hugging Face folders, and what exporters make of them, against PyTorch: named tensors with exact meaning, padded
+ * on any side and with holes; texts through the packed plan, with the same bits in any batch; what fuses; q8 and bf16 beside f32.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -172,7 +172,9 @@ static void other_tokenizers_leave_token_ids(void **state) {
     snprintf(to, sizeof to, "%s/tokenizer.json", folder);
     FILE *f = fopen(to, "w");
     assert_non_null(f);
-    fputs("{\"normalizer\": {\"type\": \"NFC\"}, \"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {}}}", f);
+    fputs("{\"normalizer\": {\"type\": \"NFC\"}, \"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": "
+          "{}}}",
+          f);
     fclose(f);
     nib_model *m;
     nib_session *s;

@@ -224,9 +224,10 @@ static void gates_are_taken(void **state) {
     for (size_t i = 0; i < BASE_COUNT(rows); i++)
         for (int bias = 0; bias < 2; bias++) {
             snprintf(text, sizeof text,
-                     HEAD "g (float[b,s,5] x) => (float[b,s,3] y) <float[5,6] w = {@}, float[6] v = {@}, float root = {1.41421356}, float one = "
-                          "{1}, float half = {0.5}, int64[2] sizes = {3,3}> { l0 = MatMul (x, w) l = %s (l0%s) a, c = Split <axis = -1> (l, "
-                          "sizes) %s }",
+                     HEAD
+                     "g (float[b,s,5] x) => (float[b,s,3] y) <float[5,6] w = {@}, float[6] v = {@}, float root = {1.41421356}, float one = "
+                     "{1}, float half = {0.5}, int64[2] sizes = {3,3}> { l0 = MatMul (x, w) l = %s (l0%s) a, c = Split <axis = -1> (l, "
+                     "sizes) %s }",
                      bias ? "Add" : "Identity", bias ? ", v" : "", rows[i].body);
             graph *g = pass_check_same(text, PASSES(pass_clean, pass_linear, pass_activation));
             assert_string_equal(ops(g), "nib.Linear");
@@ -247,7 +248,8 @@ static void other_gates_stay(void **state) {
     char text[900];
     for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
         snprintf(text, sizeof text,
-                 HEAD "g (float[b,6,5] x) => (float[y0,y1,y2] y) <float[5,6] w = {@}, int64[2] even = {3,3}, int64[2] uneven = {2,4}, int64[1] zero = "
+                 HEAD "g (float[b,6,5] x) => (float[y0,y1,y2] y) <float[5,6] w = {@}, int64[2] even = {3,3}, int64[2] uneven = {2,4}, "
+                      "int64[1] zero = "
                       "{0}, int64[1] two = {2}, int64[1] last = {-1}> { l = MatMul (x, w) %s }",
                  bodies[i]);
         graph *g = parse_graph(text);
@@ -366,10 +368,8 @@ int main(void) {
         cmocka_unit_test(matmul_becomes_linear),  cmocka_unit_test(an_output_between_stays),  cmocka_unit_test(gemm_becomes_linear),
         cmocka_unit_test(activations_are_taken),  cmocka_unit_test(gelu_operators_are_taken), cmocka_unit_test(other_forms_stay),
         cmocka_unit_test(many_paths_cost_little), cmocka_unit_test(residuals_are_taken),      cmocka_unit_test(other_additions_stay),
-        cmocka_unit_test(gates_are_taken),
-        cmocka_unit_test(other_gates_stay),
-        cmocka_unit_test(norms_are_taken),        cmocka_unit_test(other_norms_stay),         cmocka_unit_test(gathers_become_embed),
-        cmocka_unit_test(other_gathers_stay),
+        cmocka_unit_test(gates_are_taken),        cmocka_unit_test(other_gates_stay),         cmocka_unit_test(norms_are_taken),
+        cmocka_unit_test(other_norms_stay),       cmocka_unit_test(gathers_become_embed),     cmocka_unit_test(other_gathers_stay),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -9,7 +9,7 @@
     "<int64[2] ax12 = {1,2}, int64[1] ax0 = {0}, int64[1] ax1 = {1}, int64[1] ax2 = {2}, int64[2] ax23 = {2,3}, float one = {1}, float "   \
     "zero = {0}, float lowest = {-3.4e38},"                                                                                                \
     " float ninf = {-inf}, float ten = {-10000}, float small = {-100}, int64 i0 = {0}, int64 i1 = {1}, int64 five = {5}, int64 w40 = "     \
-    "{40}, int64 w3 = {3}, int64 minus3 = {-3}, float r40 = {40.5}, int64 big = {5000},"                                                                                            \
+    "{40}, int64 w3 = {3}, int64 minus3 = {-3}, float r40 = {40.5}, int64 big = {5000},"                                                   \
     " int64 endless = {2147483647}>"
 
 #define EAGER "u = Unsqueeze (mask, ax12) f = Cast <to = 1> (u) n = Sub (one, f) "
@@ -105,16 +105,19 @@ static void what_is_more_or_less_is_refused(void **state) {
         {EAGER "bias = Add (n, lowest)", "unmasked key"},
         {EAGER "m = Mul (n, lowest) bias = Add (m, one)", "unmasked key 0, it is 1"},
         /* dilated; in blocks; of the first five */
-        {POSITIONS SDPA "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)", "unmasked key"},
+        {POSITIONS SDPA "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)",
+         "unmasked key"},
         {POSITIONS SDPA "bi = Div (i, w40) bj = Div (j, w40) in = Equal (bi, bj) k = And (in, mu) bias = Where (k, zero, ninf)",
          "unmasked key"},
         {POSITIONS SDPA "in = Less (j, five) k = And (in, mu) bias = Where (k, zero, ninf)", "unmasked key"},
         /* a window, but weak; a window, and a padded key in it */
-        {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, w3) b0 = Where (in, zero, small) b1 = Where (mu, zero, ninf) bias = Add (b0, "
-                        "b1)",
+        {POSITIONS SDPA
+         "d = Sub (i, j) a = Abs (d) in = Less (a, w3) b0 = Where (in, zero, small) b1 = Where (mu, zero, ninf) bias = Add (b0, "
+         "b1)",
          "it is -100"},
-        {POSITIONS "d = Sub (i, j) a = Abs (d) in = Less (a, w3) mm = Cast <to = 9> (mask) mx = Unsqueeze (mm, ax12) never = And (mx, in) two "
-                   "= Or (never, in) bias = Where (two, zero, ninf)",
+        {POSITIONS
+         "d = Sub (i, j) a = Abs (d) in = Less (a, w3) mm = Cast <to = 9> (mask) mx = Unsqueeze (mm, ax12) never = And (mx, in) two "
+         "= Or (never, in) bias = Where (two, zero, ninf)",
          "masked key"},
         {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, big) k = And (in, mu) bias = Where (k, zero, ninf)",
          "too large to be sampled"},

@@ -197,9 +197,12 @@ static void what_is_not_recognised_runs_padded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packed_rows_are_the_padded_ones),    cmocka_unit_test(minus_infinity_packs_too),
-        cmocka_unit_test(pooling_reads_packed_rows),          cmocka_unit_test(element_work_between_is_packed),
-        cmocka_unit_test(other_readers_get_the_grid),         cmocka_unit_test(refusals),
+        cmocka_unit_test(packed_rows_are_the_padded_ones),
+        cmocka_unit_test(minus_infinity_packs_too),
+        cmocka_unit_test(pooling_reads_packed_rows),
+        cmocka_unit_test(element_work_between_is_packed),
+        cmocka_unit_test(other_readers_get_the_grid),
+        cmocka_unit_test(refusals),
         cmocka_unit_test(windows_are_packed),
         cmocka_unit_test(what_is_not_recognised_runs_padded),
     };

@@ -251,8 +251,8 @@ static void row_turn_neighbours(const float *x, int64_t half, const float *cos, 
     }
 }
 
-void KERNEL_NAME(nk_rotary_f32_f32__1x16)(const float *x, int64_t heads, int64_t head_dim, int64_t half, bool interleaved,
-                                          const float *cos, const float *sin, int64_t second, float *y) {
+void KERNEL_NAME(nk_rotary_f32_f32__1x16)(const float *x, int64_t heads, int64_t head_dim, int64_t half, bool interleaved, const float *cos,
+                                          const float *sin, int64_t second, float *y) {
     for (int64_t h = 0; h < heads; h++, x += head_dim, y += head_dim) {
         if (interleaved) row_turn_neighbours(x, half, cos, sin, second, y);
         else row_turn(x, half, cos, sin, second, y);
