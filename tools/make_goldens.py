@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/{hf,onnx}: small models with random weights and what PyTorch and ONNX Runtime say they compute.
 
-    python tools/make_goldens.py [models] [text] [small]        (all three without an argument)
+    python tools/make_goldens.py [models] [families] [text] [small]        (all four without an argument)
 
 Needs torch, transformers, onnx, onnxruntime, onnxscript, safetensors. The tests need none of them: what this script
 writes is committed. It starts from seed 0 and strips what exporters add of the machine (paths, stack traces), so that
@@ -211,6 +211,100 @@ def make_models():
     export("bert-tiny.pooled.onnx", Pooled(build("sdpa")), [ids, mask, types], hidden + ["sentence_embedding"], False)
 
 
+# ---------------------------------------------------------------- other families, as Hugging Face folders
+
+def window_batch():
+    """Texts longer than a window of attention: padded on the right, on the left, with holes, and whole."""
+    rng = np.random.RandomState(1)
+    ids = rng.randint(1, 400, (4, 60)).astype(np.int64)
+    mask = np.ones((4, 60), np.int64)
+    mask[0, 45:] = 0
+    mask[1, :13] = 0
+    mask[2, rng.rand(60) < 0.3] = 0
+    return ids * mask, mask
+
+
+def make_families():
+    import torch
+    import transformers
+
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    expected = HF / "expected"
+    expected.mkdir(parents=True, exist_ok=True)
+    batches = {name: tuple(np.array(x, np.int64) for x in pair) for name, pair in {**BATCHES, "long": long_batch()}.items()}
+    batches["window"] = window_batch()
+    for key, value in zip(("input_ids", "attention_mask"), batches["window"]):
+        np.save(ONNX / "expected" / f"window.{key}.npy", value)
+
+    def fill(model):
+        for name, p in sorted(model.named_parameters()):
+            if "norm" in name and name.endswith("weight"):
+                p.data = 1 + 0.2 * torch.randn(p.shape)
+            elif name.endswith("bias"):
+                p.data = 0.1 * torch.randn(p.shape)
+            else:
+                p.data = (0.5 if "embeddings" in name else 0.15) * torch.randn(p.shape)
+        return model.eval()
+
+    def write(name, model, change=lambda config: None, prefix=""):
+        from safetensors.torch import save_file
+
+        folder = HF / name
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {prefix + k: v.contiguous() for k, v in model.state_dict().items() if "inv_freq" not in k}
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "model.safetensors").chmod(0o644)
+        config = model.config.to_dict()
+        for key in ("transformers_version", "_name_or_path"):
+            config.pop(key, None)
+        change(config)
+        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        for batch, (ids, mask) in batches.items():
+            with torch.no_grad():
+                y = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state
+            np.save(expected / f"{batch}.{name}.npy", y.numpy())
+        print(f"{name}: {(folder / 'model.safetensors').stat().st_size} bytes", flush=True)
+
+    shape = dict(hidden_size=64, num_attention_heads=4, intermediate_size=96, vocab_size=480, max_position_embeddings=130, local_attention=16,
+                 pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2, attn_implementation="eager")
+
+    def as_before(config):
+        """The words of transformers 4: answerdotai/ModernBERT-base has them."""
+        config.pop("layer_types")
+        parameters = config.pop("rope_parameters")
+        config.update(global_attn_every_n_layers=2, global_rope_theta=parameters["full_attention"]["rope_theta"],
+                      local_rope_theta=parameters["sliding_attention"]["rope_theta"])
+
+    torch.manual_seed(2)
+    tiny = fill(transformers.ModernBertModel(transformers.ModernBertConfig(num_hidden_layers=3, **shape)))
+    write("modernbert-tiny", tiny)
+    tiny.config._attn_implementation = "sdpa"
+
+    class Hidden(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = tiny
+
+        def forward(self, input_ids, attention_mask):
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    sample, names, axes = tuple(torch.from_numpy(x) for x in batches["right"]), ["input_ids", "attention_mask"], {0: "batch", 1: "seq"}
+    path = ONNX / "modernbert-tiny.ts.onnx"
+    torch.onnx.export(Hidden(), sample, str(path), input_names=names, output_names=["last_hidden_state"], opset_version=17, dynamo=False,
+                      dynamic_axes={k: axes for k in names + ["last_hidden_state"]})
+    save(onnx.load(path), path.name)
+    batch, seq = torch.export.Dim("batch"), torch.export.Dim("seq")
+    program = torch.onnx.export(Hidden(), sample, input_names=names, output_names=["last_hidden_state"], dynamo=True, verbose=False,
+                                dynamic_shapes=tuple({0: batch, 1: seq} for _ in names))
+    save(program.model_proto, "modernbert-tiny.dynamo.onnx")
+    thetas = {"full_attention": {"rope_type": "default", "rope_theta": 8000.0}, "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}}
+    biased = transformers.ModernBertConfig(num_hidden_layers=2, layer_types=["full_attention", "sliding_attention"], rope_parameters=thetas,
+                                           attention_bias=True, mlp_bias=True, norm_bias=True, hidden_activation="silu", **shape)
+    write("modernbert-biased", fill(transformers.ModernBertModel(biased)), as_before, "model.")
+
+
 # ---------------------------------------------------------------- small models: every field once
 
 def make_small():
@@ -318,10 +412,14 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 | path | what it is |
 |---|---|
 | `hf/bert-tiny` | a BERT of 2 layers, hidden 64, 4 heads, 480 words, 130 positions, random weights, as `save_pretrained` writes it |
+| `hf/modernbert-tiny` | a ModernBERT of 3 layers (full, sliding, sliding), window 16, no biases, config.json as transformers 5 writes it |
+| `hf/modernbert-biased` | one of 2 layers with biases everywhere, SiLU, config.json in the words of transformers 4, weights named `model.*` |
+| `onnx/modernbert-tiny.*.onnx` | modernbert-tiny through the TorchScript exporter and through `torch.export`, sdpa attention |
+| `hf/expected/BATCH.MODEL.npy` | what PyTorch computes with that folder from the batches in `onnx/expected` |
 | `onnx/bert-tiny.ts.*.onnx` | the same weights through the TorchScript exporter (opset 17), with eager and with sdpa attention |
 | `onnx/bert-tiny.dynamo.*.onnx` | through `torch.export` (`dynamo=True`); sdpa takes no token_type_ids; eager keeps its weights in `.onnx.data` |
 | `onnx/bert-tiny.pooled.onnx` | mean pooling and L2 normalisation inside: outputs last_hidden_state and sentence_embedding |
-| `onnx/expected/BATCH.INPUT.npy` | input_ids, attention_mask, token_type_ids of the batches right (right-padded), odd (left-padded; a hole), one (a single token), long |
+| `onnx/expected/BATCH.INPUT.npy` | input_ids, attention_mask, token_type_ids of the batches right (right-padded), odd (left-padded; a hole), one (a single token), long; window: texts of 60 tokens, padded on the right, on the left, with holes |
 | `onnx/expected/BATCH.OUTPUT.npy` | what PyTorch computes from them (eager attention, f32); `no_types`: with token_type_ids left out |
 | `onnx/expected/BATCH.MODEL.OUTPUT.npy` | what ONNX Runtime computes with that exported file; where the mask is 0, last_hidden_state is whatever the model makes of padding |
 | `onnx/everything.onnx` | every field and typed data of the format that nib reads, once: If, local functions, attribute references, all element types |
@@ -333,10 +431,10 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 
 def main():
     os.environ.setdefault("PYTHONHASHSEED", "0")
-    wanted = sys.argv[1:] or ["models", "small", "text"]
-    for part in ("models", "small", "text"):
-        if part in wanted:
-            {"models": make_models, "small": make_small, "text": make_text}[part]()
+    parts = {"models": make_models, "families": make_families, "small": make_small, "text": make_text}
+    for part, make in parts.items():
+        if part in (sys.argv[1:] or parts):
+            make()
     make_readme()
 
 

@@ -215,7 +215,8 @@ NIB_API void nib_model_defaults(nib_model_options *options);
 
 /* Opens an .onnx file or a folder as Hugging Face lays it out (config.json + model.safetensors, or model.onnx;
  * tokenizer.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json).
- * The caller owns one reference. Errors: NOT_FOUND, IO, BAD_MODEL, BAD_TOKENIZER, UNSUPPORTED, LIMIT, OUT_OF_MEMORY. */
+ * A tokenizer of a kind that nib does not know is no error here: the model runs on token ids (sessions), and calls with texts answer
+ * UNSUPPORTED. The caller owns one reference. Errors: NOT_FOUND, IO, BAD_MODEL, BAD_TOKENIZER, UNSUPPORTED, LIMIT, OUT_OF_MEMORY. */
 NIB_API nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *error);
 
 /* Takes one more reference and returns the model. */

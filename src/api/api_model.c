@@ -111,9 +111,7 @@ nib_status nib_tokenize(const nib_model *model, const char *text, size_t length,
     nib_status status;
     if (!model || !text || !count || (capacity && !ids))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "model, text, ids and count must be given");
-    if (!model->tokenizer)
-        return base_error_set(err, NIB_NOT_FOUND, "%s: %s", model->path,
-                              model->no_tokenizer ? model->no_tokenizer : "there is no tokenizer");
+    if ((status = model_check_tokenizer(model, err)) != NIB_OK) return status;
     if (max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     text_encoding_init(&e, &model->runtime->heap);
     status = text_encode(model->tokenizer, text, length, NULL, 0, max_tokens, true, &e, err);

@@ -15,7 +15,8 @@ nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err);
 /* ---- inside the room */
 typedef struct cpu_weight { /* a weight packed for one kernel */
     struct cpu_weight *next;
-    const void *source; /* the constant's bytes: the key, with trans and the kernel */
+    const void *source; /* the first column's bytes in the constant: the key, with N, trans and the kernel */
+    int64_t N;
     bool trans;
     const kernel_linear *kernel;
     const float *factor; /* as kernel_weight's; weights with equal factors are one */
@@ -51,6 +52,7 @@ typedef struct cpu_compile {
 /* Each returns NIB_OK with step->run set, or NIB_OK with step->run NULL and c->why: eval runs it then. */
 nib_status cpu_compile_linear(cpu_compile *c);
 nib_status cpu_compile_norm(cpu_compile *c);
+nib_status cpu_compile_rotary(cpu_compile *c);
 nib_status cpu_compile_embed(cpu_compile *c);
 nib_status cpu_compile_attention(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
@@ -58,8 +60,9 @@ nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
 
-/* The packed form of weight w [K, N] (trans: [N, K]), rows divided by factor [K] (NULL: 1), which must live as long as the device; made once per device and kernel, on all threads. */
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const float *factor,
+/* The packed form of columns [first, first + N) of weight w [K, ..] (trans: [.., K]), rows divided by factor [K] (NULL: 1), which must
+ * live as long as the device; made once per device and kernel, on all threads. */
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
                           const kernel_linear *kernel, const void **packed, nib_error *err);
 size_t cpu_weight_bytes(const struct device *d);
 void cpu_weights_free(cpu_device *d);

@@ -13,7 +13,7 @@ typedef struct attention {
     attention_fn *run;
     kernel_attention_args args;
     int q, key, value, y, bias, offsets, positions; /* value ids or -1 */
-    int64_t q_width, kv_width;
+    int64_t key_column, value_column;               /* where in its rows the first head's begins */
 } attention;
 
 /* Strides of a bias [B|1, H|1, S|1, S] of rank <= 4. */
@@ -37,8 +37,8 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     const int64_t *offsets = s->offsets >= 0 ? slots[s->offsets].t.data : NULL;
     int64_t S = offsets ? 0 : slots[s->q].t.dims[1];
     a.q = (const float *)plan_row(lane, s->q, 0);
-    a.k = (const float *)plan_row(lane, s->key, 0);
-    a.v = (const float *)plan_row(lane, s->value, 0);
+    a.k = (const float *)plan_row(lane, s->key, 0) + s->key_column;
+    a.v = (const float *)plan_row(lane, s->value, 0) + s->value_column;
     a.y = (float *)plan_row(lane, s->y, 0);
     if (s->positions >= 0) a.positions = slots[s->positions].t.data;
     if (s->bias >= 0) {
@@ -77,52 +77,68 @@ static const char *refuses_q8(const graph_node *n, const kernel_attention_args *
     return NULL;
 }
 
+/* Heads and strides of q, k and v, which are rows of their own or columns of one; a reason if they do not fit. */
+static const char *read_rows(const graph_node *n, const graph_value *const *in, int rank, attention *s) {
+    kernel_attention_args *a = &s->args;
+    int64_t width, kv_width, heads = graph_attr_int(n, "heads", 1), kv_heads = graph_attr_int(n, "kv_heads", heads);
+    bool joined = !in[1];
+    for (int i = 0; i < (joined ? 1 : 3); i++)
+        if (in[i]->type.rank != rank || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->constant)
+            return "queries, keys or values are not rows of f32";
+    if (!graph_dim_is_const(in[0]->type.dims[rank - 1], &width)) return "the width of queries, keys or values is unknown";
+    if (heads < 1 || kv_heads < 1 || heads > width || kv_heads > width || heads % kv_heads) return "heads do not divide the width";
+    int64_t shares = joined ? heads + 2 * kv_heads : heads, D = width / shares;
+    if (width % shares) return "heads do not divide the width";
+    if (D > 256) return "heads are wider than 256";
+    a->heads = (int)heads;
+    a->kv_heads = (int)kv_heads;
+    a->head_dim = (int)D;
+    a->q_stride = a->k_stride = a->v_stride = width;
+    a->y_stride = heads * D;
+    s->q = s->key = s->value = in[0]->id;
+    if (joined) {
+        s->key_column = heads * D;
+        s->value_column = s->key_column + kv_heads * D;
+        return NULL;
+    }
+    if (!graph_dim_is_const(in[1]->type.dims[rank - 1], &kv_width) || in[2]->type.dims[rank - 1] != in[1]->type.dims[rank - 1])
+        return "the width of queries, keys or values is unknown";
+    if (kv_width != kv_heads * D) return "heads do not divide the width";
+    for (int i = 1; i < 3; i++)
+        if (in[i]->type.dims[rank - 2] != in[0]->type.dims[rank - 2]) return "queries and keys differ in number";
+    a->k_stride = a->v_stride = kv_width;
+    s->key = in[1]->id;
+    s->value = in[2]->id;
+    return NULL;
+}
+
 nib_status cpu_compile_attention(cpu_compile *c) {
     const graph_node *n = c->node;
-    const graph_value *q = n->inputs[0].value, *k = n->inputs[1].value, *v = n->inputs[2].value, *in[6] = {NULL};
+    const graph_value *in[6] = {NULL};
     for (int i = 0; i < n->n_inputs && i < 6; i++) in[i] = n->inputs[i].value;
     attention *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    int rank = in[4] ? 2 : 3;
-    for (int i = 0; i < 3; i++)
-        if (in[i]->type.rank != rank || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->constant)
-            return c->why = "queries, keys or values are not rows of f32", NIB_OK;
-    if (!graph_dim_is_const(q->type.dims[rank - 1], &s->q_width) || !graph_dim_is_const(k->type.dims[rank - 1], &s->kv_width) ||
-        v->type.dims[rank - 1] != k->type.dims[rank - 1])
-        return c->why = "the width of queries, keys or values is unknown", NIB_OK;
-    if (k->type.dims[rank - 2] != q->type.dims[rank - 2] || v->type.dims[rank - 2] != q->type.dims[rank - 2])
-        return c->why = "queries and keys differ in number", NIB_OK;
-    if (in[3] && (in[4] || !bias_fits(in[3], q))) return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
+    const char *why = read_rows(n, in, in[4] ? 2 : 3, s);
+    if (why) return c->why = why, NIB_OK;
+    if (in[3] && (in[4] || !bias_fits(in[3], in[0]))) return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
     if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
     if (in[5] && in[5]->type.dtype != NIB_DTYPE_I32) return c->why = "positions are not i32", NIB_OK;
     kernel_attention_args *a = &s->args;
-    a->heads = (int)graph_attr_int(n, "heads", 1);
-    a->kv_heads = (int)graph_attr_int(n, "kv_heads", a->heads);
-    if (a->heads < 1 || a->kv_heads < 1 || a->heads % a->kv_heads || s->q_width % a->heads ||
-        s->q_width / a->heads * a->kv_heads != s->kv_width)
-        return c->why = "heads do not divide the width", NIB_OK;
-    a->head_dim = (int)(s->q_width / a->heads);
-    if (a->head_dim > 256) return c->why = "heads are wider than 256", NIB_OK;
     a->scale = graph_attr_float(n, "scale", 1);
     a->softcap = graph_attr_float(n, "softcap", 0);
     a->causal = graph_attr_int(n, "causal", 0) != 0;
     a->window_left = graph_attr_int(n, "window_left", -1);
     a->window_right = graph_attr_int(n, "window_right", -1);
-    a->q_stride = a->y_stride = s->q_width;
-    a->k_stride = a->v_stride = s->kv_width;
     const kernels *table = &c->d->kernels;
     const char *no_q8 = refuses_q8(n, a, in[3]);
     s->run = no_q8 ? table->attention_f32 : table->attention_q8;
     if (no_q8 && *no_q8) c->why = no_q8;
-    s->q = q->id;
-    s->key = k->id;
-    s->value = v->id;
     s->y = n->outputs[0]->id;
     s->bias = in[3] ? in[3]->id : -1;
     s->offsets = in[4] ? in[4]->id : -1;
     s->positions = in[5] ? in[5]->id : -1;
     graph_symtab *t = c->p->g->symbols;
-    c->step->extent = in[4] ? graph_dim_sub(t, in[4]->type.dims[0], graph_dim_const(t, 1)) : q->type.dims[0];
+    c->step->extent = in[4] ? graph_dim_sub(t, in[4]->type.dims[0], graph_dim_const(t, 1)) : in[0]->type.dims[0];
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->heads = a->heads;
     c->step->scratch = no_q8 ? table->attention_scratch(a->head_dim) : table->attention_q8_scratch(a->head_dim);

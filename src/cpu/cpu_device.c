@@ -13,7 +13,7 @@ static const struct {
 } compilers[] = {
     {"nib", "Linear", cpu_compile_linear},       {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
-    {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},
+    {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
 };
 
 static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, char *why, size_t capacity) {

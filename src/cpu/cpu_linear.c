@@ -1,37 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib.Linear on the cpu: the weight packed once for the best kernel, rows computed with bias, activation and residual in the
+ * nib.Linear on the cpu: each weight packed once for the best kernel, rows computed with bias, activation and residual in the
  * kernel's epilogue. In: rows of x. Out: rows of y. Also the cache of packed weights.
+ *
+ * A gated pair goes stripe by stripe: the activated half writes a stripe of y, and the other half multiplies into it while it is
+ * in cache.
  */
 #include "cpu.h"
 #include <string.h>
 
-typedef struct linear {
-    const kernel_linear *kernel;
+typedef struct linear_part { /* one weight, or half of one: its columns of y */
     const void *packed;
     const float *bias;
+    int64_t N, column;
+} linear_part;
+
+typedef struct linear {
+    const kernel_linear *kernel;
+    linear_part parts[OP_LINEAR_WEIGHTS];
+    int n_parts;
+    bool gated; /* two parts, of the same columns: the first is activated, the second multiplies */
     int64_t N, K;
     kernel_activation activation;
+    const float *factor; /* [K] that the weights are divided by, or NULL */
     int x, y, residual, params; /* value ids; residual, params -1: none */
 } linear;
+
+#define STRIPE 256 /* columns: a stripe of a block of rows stays in L2 beside x */
+
+static void run_part(const linear *l, const linear_part *part, kernel_linear_args *a, int64_t n_lo, int64_t n_hi) {
+    a->w = part->packed;
+    a->bias = part->bias;
+    a->N = part->N;
+    l->kernel->run(a, 0, a->M, n_lo, n_hi);
+}
+
+static void run_gated(const linear *l, kernel_linear_args *a, float *y) {
+    const int64_t stripe = (STRIPE + l->kernel->tile_n - 1) / l->kernel->tile_n * l->kernel->tile_n;
+    a->y = y;
+    for (int64_t n = 0; n < l->N; n += stripe) {
+        int64_t end = n + stripe < l->N ? n + stripe : l->N;
+        a->activation = l->activation;
+        a->residual = NULL;
+        a->residual_multiplies = false;
+        run_part(l, &l->parts[0], a, n, end);
+        a->activation = KERNEL_ACT_NONE;
+        a->residual = y;
+        a->residual_multiplies = true;
+        run_part(l, &l->parts[1], a, n, end);
+    }
+}
 
 static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const linear *l = step->state;
     kernel_linear_args a = {
         .x_stride = l->K,
-        .w = l->packed,
-        .bias = l->bias,
-        .y = (float *)plan_row(lane, l->y, lo),
         .y_stride = l->N,
+        .residual_stride = l->N,
         .M = hi - lo,
-        .N = l->N,
         .K = l->K,
         .activation = l->activation,
     };
-    if (l->residual >= 0) {
-        a.residual = (const float *)plan_row(lane, l->residual, lo);
-        a.residual_stride = l->N;
-    }
+    float *y = (float *)plan_row(lane, l->y, lo);
+    const float *residual = l->residual >= 0 ? (const float *)plan_row(lane, l->residual, lo) : NULL;
     const void *x = plan_row(lane, l->x, lo);
     switch (l->kernel->input) {
     case KERNEL_INPUT_F32: a.x = x; break;
@@ -42,7 +73,15 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
         a.x_params_stride = 2;
         break;
     }
-    l->kernel->run(&a, 0, hi - lo, 0, l->N);
+    if (l->gated) {
+        run_gated(l, &a, y);
+        return NIB_OK;
+    }
+    for (int i = 0; i < l->n_parts; i++) {
+        a.y = y + l->parts[i].column;
+        a.residual = residual ? residual + l->parts[i].column : NULL;
+        run_part(l, &l->parts[i], &a, 0, l->parts[i].N);
+    }
     return NIB_OK;
 }
 
@@ -57,14 +96,63 @@ static const kernel_linear *choose_kernel(const kernels *k, const char *weight, 
     return NULL;
 }
 
+/* Packs columns [first, first + N) of weight w as the next part, whose columns of y begin at `column`. */
+static nib_status add_part(cpu_compile *c, linear *l, const graph_tensor *w, bool trans, int64_t first, int64_t N, int64_t column,
+                           const float *bias) {
+    linear_part *p = &l->parts[l->n_parts++];
+    *p = (linear_part){.bias = bias, .N = N, .column = column};
+    return cpu_weight_get(c->d, c->p->g, w, trans, first, N, l->factor, l->kernel, &p->packed, c->err);
+}
+
+static nib_status make_parts(cpu_compile *c, linear *l, bool trans, const float *bias) {
+    nib_status status = NIB_OK;
+    const graph_node *n = c->node;
+    int gate = op_gate_of(n), weights = op_linear_weights(n);
+    const graph_tensor *w = n->inputs[1].value->constant;
+    if (gate && weights == 1) {
+        NIB_TRY(add_part(c, l, w, trans, 0, l->N, 0, bias));
+        NIB_TRY(add_part(c, l, w, trans, l->N, l->N, 0, bias ? bias + l->N : NULL));
+    } else {
+        for (int64_t i = 0, column = 0; i < weights; i++) {
+            w = n->inputs[op_linear_weight((int)i)].value->constant;
+            int64_t columns = w->dims[!trans];
+            NIB_TRY(add_part(c, l, w, trans, 0, columns, gate ? 0 : column, bias ? bias + column : NULL));
+            column += columns;
+        }
+    }
+    if (gate == OP_GATE_SECOND) {
+        linear_part first = l->parts[0];
+        l->parts[0] = l->parts[1];
+        l->parts[1] = first;
+    }
+    l->gated = gate != OP_GATE_NONE;
+fail:
+    return status;
+}
+
+/* All weights constants of f32; *columns: of all of them. */
+static bool weights_fit(const graph_node *n, bool trans, int64_t *columns) {
+    *columns = 0;
+    for (int i = 0; i < op_linear_weights(n); i++) {
+        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
+        if (!w || w->dtype != NIB_DTYPE_F32) return false;
+        *columns += w->dims[!trans];
+    }
+    return true;
+}
+
 nib_status cpu_compile_linear(cpu_compile *c) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
     const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL, *factor = n->n_inputs > 5 ? n->inputs[5].value : NULL;
+    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL, *factor = n->n_inputs > OP_LINEAR_FACTOR ? n->inputs[OP_LINEAR_FACTOR].value : NULL;
     bool trans = graph_attr_int(n, "trans_w", 0) != 0;
-    int act = op_activation(n);
-    if (!w->constant || w->constant->dtype != NIB_DTYPE_F32) return c->why = "the weight is not a constant of f32", NIB_OK;
+    int act = op_activation(n), gate = op_gate_of(n);
+    int64_t columns;
+    if (!weights_fit(n, trans, &columns)) return c->why = "the weight is not a constant of f32", NIB_OK;
+    if (gate < 0 ||
+        (gate && (residual || (op_linear_weights(n) > 1 && (op_linear_weights(n) != 2 || w->constant->dims[!trans] * 2 != columns)))))
+        return c->why = "the gate is not two halves of the columns", NIB_OK;
     const char *weight = graph_attr_string(n, "weight", "f32");
     const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype);
     if (!kernel || act < 0 || x->constant) return c->why = "no kernel reads such rows", NIB_OK;
@@ -80,17 +168,17 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     l->kernel = kernel;
     l->params = kernel->input == KERNEL_INPUT_U8 ? n->inputs[4].value->id : -1;
     l->K = w->constant->dims[trans];
-    l->N = w->constant->dims[!trans];
-    if (bias && graph_tensor_elements(bias->constant) != l->N)
-        NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)l->N);
+    l->N = gate ? columns / 2 : columns;
+    if (bias && graph_tensor_elements(bias->constant) != columns)
+        NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)columns);
     if (factor && graph_tensor_elements(factor->constant) != l->K)
         NIB_FAIL(c->err, NIB_SHAPE, "the factors do not have %lld elements", (long long)l->K);
-    l->bias = bias ? bias->constant->data : NULL;
+    l->factor = factor ? factor->constant->data : NULL;
     l->activation = (kernel_activation)act;
     l->x = x->id;
     l->y = n->outputs[0]->id;
     l->residual = residual ? residual->id : -1;
-    NIB_TRY(cpu_weight_get(c->d, c->p->g, w->constant, trans, factor ? factor->constant->data : NULL, l->kernel, &l->packed, c->err));
+    NIB_TRY(make_parts(c, l, trans, bias ? bias->constant->data : NULL));
     c->step->state = l;
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = l->kernel->name;
@@ -149,15 +237,17 @@ static bool same_factors(const float *a, const float *b, int64_t K) {
     return a == b || (a && b && memcmp(a, b, (size_t)K * sizeof(float)) == 0);
 }
 
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, const float *factor, const kernel_linear *kernel,
-                          const void **packed, nib_error *err) {
+nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
+                          const kernel_linear *kernel, const void **packed, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &d->base.runtime->heap;
-    const int64_t K = w->dims[trans], N = w->dims[!trans];
-    packing p = {.kernel = kernel, .w = {w->data, trans ? 1 : N, trans ? K : 1, N, K, factor}};
+    const int64_t K = w->dims[trans], n_stride = trans ? K : 1;
+    const void *source = (const char *)w->data + (size_t)(first * n_stride) * sizeof(float); /* perhaps misaligned */
+    packing p = {.kernel = kernel, .w = {source, trans ? 1 : w->dims[1], n_stride, N, K, factor}};
     base_mutex_lock(d->lock);
     cpu_weight *at = d->weights;
-    while (at && (at->source != w->data || at->trans != trans || at->kernel != kernel || !same_factors(at->factor, factor, K))) at = at->next;
+    while (at && (at->source != source || at->N != N || at->trans != trans || at->kernel != kernel || !same_factors(at->factor, factor, K)))
+        at = at->next;
     if (!at) {
         size_t bytes = kernel->packed_bytes(N, K);
         at = base_calloc(heap, 1, sizeof *at);
@@ -170,9 +260,9 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
         p.part = (N / 8 + kernel->tile_n - 1) / kernel->tile_n * kernel->tile_n;
         if (p.part < kernel->tile_n) p.part = kernel->tile_n;
         base_pool_run(d->base.runtime->pool, (size_t)((N + p.part - 1) / p.part), pack_part, &p);
-        *at = (cpu_weight){d->weights, w->data, trans, kernel, factor, p.packed, bytes};
+        *at = (cpu_weight){d->weights, source, N, trans, kernel, factor, p.packed, bytes};
         d->weights = at;
-        release_pages(g, w);
+        if (first + N == w->dims[!trans]) release_pages(g, w); /* halves are packed in order */
     }
     *packed = at->packed;
 fail:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Row work on the cpu: nib.Norm, nib.Embed, nib.Pool, LpNormalization. In: rows (Pool: the rows of a text). Out: rows.
+ * Row work on the cpu: nib.Norm, nib.Rotary, nib.Embed, nib.Pool, LpNormalization. In: rows (Pool: the rows of a text). Out: rows.
  */
 #include "cpu.h"
 #include <string.h>
@@ -64,6 +64,70 @@ nib_status cpu_compile_norm(cpu_compile *c) {
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = s->rms ? "rms_norm_f32" : "layer_norm_f32";
     c->step->run = run_norm;
+    return NIB_OK;
+}
+
+/* ---- Rotary */
+
+typedef struct rotary {
+    const kernels *k;
+    op_rotary r;
+    int64_t W;
+    int x, y, cosines, sines, positions;
+    bool wide; /* i64 positions, else i32 */
+} rotary;
+
+static nib_status run_rotary(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const rotary *s = step->state;
+    const plan_slot *slots = lane->group->slots;
+    const graph_tensor *t = &slots[s->cosines].t, *u = &slots[s->sines].t, *positions = &slots[s->positions].t, *x = &slots[s->x].t;
+    const int64_t count = graph_tensor_elements(positions), rows = plan_extent(step, lane->group), table = t->dims[1];
+    const size_t before = (size_t)s->r.first, after = before + (size_t)(s->r.heads * s->r.size);
+    if (count != rows && (x->rank < 2 || count != x->dims[x->rank - 2]))
+        return base_error_set(lane->err, NIB_SHAPE, "%lld positions do not fit %lld rows", (long long)count, (long long)rows);
+    if (u->dims[0] != t->dims[0] || u->dims[1] != table)
+        return base_error_set(lane->err, NIB_SHAPE, "the tables of cosines and sines have different shapes");
+    for (int64_t i = lo; i < hi; i++) {
+        int64_t at = i % count, p = s->wide ? ((const int64_t *)positions->data)[at] : ((const int32_t *)positions->data)[at];
+        if (p < 0 || p >= t->dims[0])
+            return base_error_set(lane->err, NIB_INVALID_ARGUMENT, "position %lld is outside the rotary table of %lld rows", (long long)p,
+                                  (long long)t->dims[0]);
+        const float *from = (const float *)plan_row(lane, s->x, i);
+        float *to = (float *)plan_row(lane, s->y, i);
+        memcpy(to, from, before * sizeof *to);
+        s->k->rotary_f32(from + before, s->r.heads, s->r.size, s->r.half, s->r.interleaved, (const float *)t->data + p * table,
+                         (const float *)u->data + p * table, s->r.second, to + before);
+        memcpy(to + after, from + after, ((size_t)s->W - after) * sizeof *to);
+    }
+    return NIB_OK;
+}
+
+nib_status cpu_compile_rotary(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value, *t = n->inputs[1].value, *u = n->inputs[2].value, *p = n->inputs[3].value;
+    int64_t W, table;
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &W))
+        return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    if (t->type.rank != 2 || u->type.rank != 2 || t->type.dtype != NIB_DTYPE_F32 || u->type.dtype != NIB_DTYPE_F32 || !last_dim(t, &table))
+        return c->why = "the tables are not f32 of known width", NIB_OK;
+    if (p->type.dtype != NIB_DTYPE_I64 && p->type.dtype != NIB_DTYPE_I32) return c->why = "positions are not i64 or i32", NIB_OK;
+    rotary *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    if (op_rotary_read(n, W, table, &s->r) != NIB_OK) return c->why = "heads, rows and tables do not fit", NIB_OK;
+    s->k = &c->d->kernels;
+    s->W = W;
+    s->x = x->id;
+    s->y = n->outputs[0]->id;
+    s->cosines = t->id;
+    s->sines = u->id;
+    s->positions = p->id;
+    s->wide = p->type.dtype == NIB_DTYPE_I64;
+    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = "rotary_f32";
+    c->step->run = run_rotary;
     return NIB_OK;
 }
 

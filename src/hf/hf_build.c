@@ -138,3 +138,33 @@ graph_value *hf_transpose(hf_builder *b, const char *name, graph_value *x, const
     if (v && graph_set_ints(v->producer, "perm", perm, rank) != NIB_OK) return made(b, NULL);
     return v;
 }
+
+graph_value *hf_unsqueeze(hf_builder *b, const char *name, graph_value *x, int64_t axis) {
+    if (b->status != NIB_OK) return NULL;
+    return hf_op2(b, "Unsqueeze", name, x, made(b, graph_const_i64(b->g, hf_path(b, "%s.axis", name), &axis, 1)));
+}
+
+graph_value *hf_concat(hf_builder *b, const char *name, graph_value *x, graph_value *y) {
+    graph_value *v = hf_op2(b, "Concat", name, x, y);
+    if (v && graph_set_int(v->producer, "axis", -1) != NIB_OK) return made(b, NULL);
+    return v;
+}
+
+graph_value *hf_columns(hf_builder *b, const char *name, graph_value *x, int64_t begin, int64_t end) {
+    if (b->status != NIB_OK) return NULL;
+    graph_value *from = made(b, graph_const_i64(b->g, hf_path(b, "%s.begin", name), &begin, 1));
+    graph_value *to = made(b, graph_const_i64(b->g, hf_path(b, "%s.end", name), &end, 1));
+    graph_value *axis = made(b, graph_const_i64(b->g, hf_path(b, "%s.axis", name), (int64_t[]){-1}, 1));
+    return hf_op(b, "Slice", name, (graph_value *[]){x, from, to, axis}, 4);
+}
+
+bool hf_split(hf_builder *b, const char *name, graph_value *x, int64_t width, int count, graph_value **parts) {
+    int64_t sizes[4] = {width, width, width, width};
+    if (b->status != NIB_OK) return false;
+    graph_value *split = made(b, graph_const_i64(b->g, hf_path(b, "%s.sizes", name), sizes, count));
+    for (int i = 0; i < count; i++) parts[i] = made(b, graph_add_value(b->g, hf_path(b, "%s.%d", name, i)));
+    if (b->status != NIB_OK) return false;
+    graph_node *n = graph_add_node(b->g, NULL, "", "Split", hf_path(b, "%s", name), (graph_value *[]){x, split}, 2, parts, count);
+    if (!n || graph_set_int(n, "axis", -1) != NIB_OK) made(b, NULL);
+    return b->status == NIB_OK;
+}

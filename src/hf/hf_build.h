@@ -38,8 +38,16 @@ void hf_output(hf_builder *b, const char *name, graph_value *x, int64_t width); 
 graph_value *hf_reshape(hf_builder *b, const char *name, graph_value *x, const int64_t *shape, int64_t rank);
 graph_value *hf_transpose(hf_builder *b, const char *name, graph_value *x, const int64_t *perm, size_t rank);
 
+graph_value *hf_unsqueeze(hf_builder *b, const char *name, graph_value *x, int64_t axis);
+graph_value *hf_concat(hf_builder *b, const char *name, graph_value *x, graph_value *y);              /* along the last axis */
+graph_value *hf_columns(hf_builder *b, const char *name, graph_value *x, int64_t begin, int64_t end); /* of the last axis */
+/* `count` (at most 4) parts of `width` columns each, named name.0, name.1, ...; false: failed. */
+bool hf_split(hf_builder *b, const char *name, graph_value *x, int64_t width, int count, graph_value **parts);
+
 /* ---- layers; x is [batch, seq, in] */
 graph_value *hf_linear(hf_builder *b, const char *path, graph_value *x, int64_t in, int64_t out); /* x W^T + bias */
+graph_value *hf_project(hf_builder *b, const char *path, graph_value *x, int64_t in, int64_t out, bool bias);
+graph_value *hf_norm(hf_builder *b, const char *path, graph_value *x, int64_t width, float epsilon, bool bias);
 graph_value *hf_layer_norm(hf_builder *b, const char *path, graph_value *x, int64_t width, float epsilon);
 graph_value *hf_embedding(hf_builder *b, const char *path, graph_value *ids, int64_t rows, int64_t width);
 graph_value *hf_activation(hf_builder *b, const char *path, const char *name, graph_value *x); /* "gelu", "relu", ... */
@@ -51,7 +59,13 @@ graph_value *hf_positions(hf_builder *b, graph_value *ids, int64_t limit);
 graph_value *hf_attention(hf_builder *b, const char *path, graph_value *q, graph_value *k, graph_value *v, graph_value *bias, int64_t heads,
                           int64_t hidden);
 
+/* Its halves: rows [batch, seq, heads D] as [batch, heads, seq, D], and the rest, on q and v so and k [batch, heads, D, seq]. */
+graph_value *hf_heads(hf_builder *b, const char *path, graph_value *x, int64_t heads, int64_t D);
+graph_value *hf_attend(hf_builder *b, const char *path, graph_value *q, graph_value *k, graph_value *v, graph_value *bias, int64_t D,
+                       int64_t hidden);
+
 /* ---- families */
 nib_status hf_build_bert(hf_builder *b);
+nib_status hf_build_modernbert(hf_builder *b);
 
 #endif

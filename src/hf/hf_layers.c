@@ -8,19 +8,28 @@
 #include <math.h>
 #include <string.h>
 
-graph_value *hf_linear(hf_builder *b, const char *path, graph_value *x, int64_t in, int64_t out) {
+graph_value *hf_project(hf_builder *b, const char *path, graph_value *x, int64_t in, int64_t out, bool with_bias) {
     graph_value *w = hf_weight(b, hf_path(b, "%s.weight", path), out, in);
-    graph_value *bias = hf_weight(b, hf_path(b, "%s.bias", path), out, 0);
+    graph_value *bias = with_bias ? hf_weight(b, hf_path(b, "%s.bias", path), out, 0) : NULL;
     w = hf_transpose(b, hf_path(b, "%s.weight.T", path), w, (int64_t[]){1, 0}, 2);
-    return hf_op2(b, "Add", path, hf_op2(b, "MatMul", hf_path(b, "%s.matmul", path), x, w), bias);
+    x = hf_op2(b, "MatMul", hf_path(b, "%s.matmul", path), x, w);
+    return with_bias ? hf_op2(b, "Add", path, x, bias) : x;
+}
+
+graph_value *hf_linear(hf_builder *b, const char *path, graph_value *x, int64_t in, int64_t out) {
+    return hf_project(b, path, x, in, out, true);
 }
 
 graph_value *hf_layer_norm(hf_builder *b, const char *path, graph_value *x, int64_t width, float epsilon) {
+    return hf_norm(b, path, x, width, epsilon, true);
+}
+
+graph_value *hf_norm(hf_builder *b, const char *path, graph_value *x, int64_t width, float epsilon, bool with_bias) {
     /* Checkpoints converted from TensorFlow kept its names. */
     bool old = hf_has_weight(b, hf_path(b, "%s.gamma", path));
     graph_value *scale = hf_weight(b, hf_path(b, "%s.%s", path, old ? "gamma" : "weight"), width, 0);
-    graph_value *bias = hf_weight(b, hf_path(b, "%s.%s", path, old ? "beta" : "bias"), width, 0);
-    graph_value *v = hf_op(b, "LayerNormalization", path, (graph_value *[]){x, scale, bias}, 3);
+    graph_value *bias = with_bias ? hf_weight(b, hf_path(b, "%s.%s", path, old ? "beta" : "bias"), width, 0) : NULL;
+    graph_value *v = hf_op(b, "LayerNormalization", path, (graph_value *[]){x, scale, bias}, with_bias ? 3 : 2);
     if (v && (graph_set_int(v->producer, "axis", -1) != NIB_OK || graph_set_float(v->producer, "epsilon", epsilon) != NIB_OK))
         hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     return v;
@@ -117,20 +126,29 @@ graph_value *hf_positions(hf_builder *b, graph_value *ids, int64_t limit) {
     return hf_op(b, "Slice", "positions", (graph_value *[]){all, begin, end, axis}, 4);
 }
 
-graph_value *hf_attention(hf_builder *b, const char *path, graph_value *q, graph_value *k, graph_value *v, graph_value *bias, int64_t heads,
-                          int64_t hidden) {
-    if (b->status != NIB_OK) return NULL;
-    const int64_t split[] = {0, 0, heads, hidden / heads}, join[] = {0, 0, hidden};
-    const int64_t rows[] = {0, 2, 1, 3}, columns[] = {0, 2, 3, 1}; /* [batch, heads, seq, D] and [batch, heads, D, seq] */
-    q = hf_transpose(b, hf_path(b, "%s.q", path), hf_reshape(b, hf_path(b, "%s.q.split", path), q, split, 4), rows, 4);
-    k = hf_transpose(b, hf_path(b, "%s.k", path), hf_reshape(b, hf_path(b, "%s.k.split", path), k, split, 4), columns, 4);
-    v = hf_transpose(b, hf_path(b, "%s.v", path), hf_reshape(b, hf_path(b, "%s.v.split", path), v, split, 4), rows, 4);
+graph_value *hf_heads(hf_builder *b, const char *path, graph_value *x, int64_t heads, int64_t D) {
+    const int64_t split[] = {0, 0, heads, D};
+    return hf_transpose(b, path, hf_reshape(b, hf_path(b, "%s.split", path), x, split, 4), (int64_t[]){0, 2, 1, 3}, 4);
+}
+
+graph_value *hf_attend(hf_builder *b, const char *path, graph_value *q, graph_value *k, graph_value *v, graph_value *bias, int64_t D,
+                       int64_t hidden) {
     graph_value *s = hf_op2(b, "MatMul", hf_path(b, "%s.products", path), q, k);
-    s = hf_op2(b, "Div", hf_path(b, "%s.scaled", path), s, hf_scalar(b, (float)sqrt((double)(hidden / heads))));
+    s = hf_op2(b, "Div", hf_path(b, "%s.scaled", path), s, hf_scalar(b, (float)sqrt((double)D)));
     s = hf_op2(b, "Add", hf_path(b, "%s.masked", path), s, bias);
     s = hf_op1(b, "Softmax", hf_path(b, "%s.probabilities", path), s);
     if (s && graph_set_int(s->producer, "axis", -1) != NIB_OK) hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     s = hf_op2(b, "MatMul", hf_path(b, "%s.context", path), s, v);
-    s = hf_transpose(b, hf_path(b, "%s.context.T", path), s, rows, 4);
-    return hf_reshape(b, hf_path(b, "%s.joined", path), s, join, 3);
+    s = hf_transpose(b, hf_path(b, "%s.context.T", path), s, (int64_t[]){0, 2, 1, 3}, 4);
+    return hf_reshape(b, hf_path(b, "%s.joined", path), s, (int64_t[]){0, 0, hidden}, 3);
+}
+
+graph_value *hf_attention(hf_builder *b, const char *path, graph_value *q, graph_value *k, graph_value *v, graph_value *bias, int64_t heads,
+                          int64_t hidden) {
+    if (b->status != NIB_OK) return NULL;
+    const int64_t D = hidden / heads, split[] = {0, 0, heads, D};
+    q = hf_heads(b, hf_path(b, "%s.q", path), q, heads, D);
+    k = hf_transpose(b, hf_path(b, "%s.k", path), hf_reshape(b, hf_path(b, "%s.k.split", path), k, split, 4), (int64_t[]){0, 2, 3, 1}, 4);
+    v = hf_heads(b, hf_path(b, "%s.v", path), v, heads, D);
+    return hf_attend(b, path, q, k, v, bias, D, hidden);
 }

@@ -9,6 +9,7 @@
 
 const hf_family hf_families[] = {
     {"bert", "embeddings.word_embeddings.weight", {"", "bert.", NULL}, hf_build_bert},
+    {"modernbert", "embeddings.tok_embeddings.weight", {"", "model.", NULL}, hf_build_modernbert},
     {NULL, NULL, {NULL}, NULL},
 };
 

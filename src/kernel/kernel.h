@@ -10,8 +10,8 @@
  * or on how rows and columns were split between calls. So every kernel adds along K (and along a row, and along keys) in
  * one fixed order:
  *   - Linear: one chain of fused multiply-adds per output, k = 0 .. K-1, starting from 0; then bias, then activation,
- *     then residual. On bf16 rows a link of the chain is a pair of k, and how the processor adds a pair is its own affair;
- *     on u8 rows the sum is an integer, which no order changes.
+ *     then residual (added, or multiplied with). On bf16 rows a link of the chain is a pair of k, and how the processor adds a
+ *     pair is its own affair; on u8 rows the sum is an integer, which no order changes.
  *   - Row reductions (norm, softmax, pool's L2): 16 virtual lanes, lane l takes elements l, l + 16, ...; lanes are then
  *     added as a tree 8, 4, 2, 1. No approximate instructions.
  *   - Attention: keys in tiles of KERNEL_KEY_TILE counted from position 0 of the text, online softmax per tile.
@@ -46,15 +46,16 @@ typedef struct kernel_linear_args {
     int64_t x_stride;
     const void *w;         /* packed by `pack` */
     const float *bias;     /* [N] or NULL; may be misaligned by less than 4 bytes' worth: read with memcpy or unaligned loads */
-    const float *residual; /* [M, N], rows residual_stride apart, added last; or NULL */
+    const float *residual; /* [M, N], rows residual_stride apart, added (or multiplied with) last; or NULL */
     int64_t residual_stride;
     float *y; /* [M, N], rows y_stride apart; may be `residual` itself */
     int64_t y_stride;
     int64_t M, N, K;
     kernel_activation activation;
-    const uint16_t *x16;   /* [M, K2] bfloat16; x_stride counts its elements */
-    const uint8_t *x8;     /* [M, K4]; x_stride counts its elements */
-    const float *x_params; /* [M, 2] of x8's rows: scale, zero point (a whole number); row m at x_params + m * x_params_stride */
+    bool residual_multiplies; /* y = activation(..) * residual: the second half of a gated pair */
+    const uint16_t *x16;      /* [M, K2] bfloat16; x_stride counts its elements */
+    const uint8_t *x8;        /* [M, K4]; x_stride counts its elements */
+    const float *x_params;    /* [M, 2] of x8's rows: scale, zero point (a whole number); row m at x_params + m * x_params_stride */
     int64_t x_params_stride;
 } kernel_linear_args;
 
@@ -67,7 +68,7 @@ typedef struct kernel_weight {
 
 #define KERNEL_Q8_MOST_K 65536
 
-/* One way to do y = activation(x W + bias) + residual. Chosen once per weight, when the plan is made. */
+/* One way to do y = activation(x W + bias) + residual, or times residual. Chosen once per weight, when the plan is made. */
 typedef struct kernel_linear {
     const char *name; /* nk_gemm_f32_f32_f32__12x32_avx512 */
     base_isa isa;
@@ -169,6 +170,12 @@ typedef struct kernels {
     void (*row_max_f32)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
     /* y = x / max(||x||_2, eps), eps 1e-12; a zero row stays zero. y may be x. */
     void (*l2_normalize_f32)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
+    /* Turns pairs of columns of one row: `heads` heads of head_dim columns, of each of which the first 2 `half` columns are pairs
+     * (i, half + i), or (2 i, 2 i + 1) if interleaved, and the rest stays. Pair i becomes a cos[i] - b sin[i], b cos[second + i] +
+     * a sin[second + i], each one multiplication and one multiply-add. `second` is 0 where a table's row has the angle of each pair
+     * once, half where it has it twice. y may be x; tables may be misaligned. */
+    void (*rotary_f32)(const float *x, int64_t heads, int64_t head_dim, int64_t half, bool interleaved, const float *cos, const float *sin,
+                       int64_t second, float *y);
     /* y = sum over t of tables[t][ids[t]], added in order t. Each table row pointer is given: no bounds are known here.
      * Tables may be misaligned (mapped files): read with unaligned loads. */
     void (*gather_sum_f32)(const void *const *rows, int n, int64_t columns, float *y);

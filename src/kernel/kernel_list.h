@@ -26,6 +26,8 @@ typedef void kernel_fn_scale_f32(const float *a, float s, int64_t n, float *y);
 typedef void kernel_fn_row_sum_f32(const float *x, int64_t x_stride, const float *weight, int64_t rows, int64_t columns, float *y);
 typedef void kernel_fn_row_max_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
 typedef void kernel_fn_l2_normalize_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
+typedef void kernel_fn_rotary_f32(const float *x, int64_t heads, int64_t head_dim, int64_t half, bool interleaved, const float *cos,
+                                  const float *sin, int64_t second, float *y);
 typedef void kernel_fn_gather_sum_f32(const void *const *rows, int n, int64_t columns, float *y);
 typedef void kernel_fn_quantize_rows_u8(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
                                         int64_t y_stride, float *params, int64_t params_stride);

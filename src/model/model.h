@@ -36,8 +36,9 @@ struct nib_model {
     graph *source;
     model_program task, exact;
     hf_settings settings;
-    text_tokenizer *tokenizer; /* NULL: the folder has none */
-    char *no_tokenizer;        /* why */
+    text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
+    char *no_tokenizer;             /* why */
+    nib_status no_tokenizer_status; /* what calls with texts answer: NOT_FOUND, UNSUPPORTED */
     run_roles roles;
     nib_pooling pooling;
     bool normalize;
@@ -62,6 +63,9 @@ void model_release(nib_model *m);
 nib_status model_exact(nib_model *m, const model_program **out, nib_error *err);
 
 void model_describe(const nib_model *m, base_str *out);
+
+/* OK if the model reads texts, else why not. */
+nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 
 /* ---- inside the room */
 /* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */

@@ -80,13 +80,23 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
     if (!base_path_is_file(path)) {
+        m->no_tokenizer_status = NIB_NOT_FOUND;
         m->no_tokenizer = base_strndup(heap, "there is no tokenizer.json beside the model", 43);
     } else {
         NIB_TRY(base_file_open(heap, path, m->runtime->private_reads, &file, err));
-        nib_status loaded = text_tokenizer_load(heap, (const char *)file.data, file.size, &m->tokenizer, err);
-        if (loaded != NIB_OK) base_error_in_file(err, path);
-        NIB_TRY(loaded);
+        nib_error why = {0};
+        nib_status loaded = text_tokenizer_load(heap, (const char *)file.data, file.size, &m->tokenizer, &why);
+        if (loaded != NIB_OK) base_error_in_file(&why, path);
+        if (loaded == NIB_UNSUPPORTED) { /* the model still takes token ids */
+            m->no_tokenizer = base_strndup(heap, why.message, strlen(why.message));
+            m->no_tokenizer_status = NIB_UNSUPPORTED;
+            base_log(m->runtime, NIB_LOG_WARN, "texts cannot be read: %s: not supported", why.message);
+        } else if (loaded != NIB_OK) {
+            if (err) *err = why;
+            NIB_TRY(loaded);
+        }
     }
+    if (!m->tokenizer && !m->no_tokenizer) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
 fail:
     base_file_close(&file);
     base_free(heap, path);
@@ -251,4 +261,12 @@ nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) 
     base_mutex_unlock(m->lock);
     *out = status == NIB_OK ? &m->exact : NULL;
     return status;
+}
+
+nib_status model_check_tokenizer(const nib_model *m, nib_error *err) {
+    if (m->tokenizer) return NIB_OK;
+    if (m->no_tokenizer_status == NIB_UNSUPPORTED)
+        return base_error_set(err, NIB_UNSUPPORTED, "%s: a tokenizer of this kind is not supported; the model takes token ids",
+                              m->no_tokenizer);
+    return base_error_set(err, m->no_tokenizer_status, "%s: %s", m->path, m->no_tokenizer);
 }

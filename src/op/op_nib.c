@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The operators of domain "nib": what the passes fuse into and what devices are best at. doc/operators.md describes them
- * for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel.
+ * for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel. Linear is in
+ * op_nib_linear.c, Rotary in op_nib_rotary.c, quantized rows in op_nib_quant.c.
  *
- *   Linear(x [.., K], w, bias [N]?, residual [.., N]?) -> [.., N]
- *       y = activation(x w + bias) + residual. trans_w = 0: w is [K, N]; 1: [N, K].
- *       activation: none, gelu_erf, gelu_tanh, tanh, silu, relu, sigmoid.
  *   Norm(x [.., C], gamma [C], beta [C]?, residual [.., C]?) -> y [.., C], sum [.., C]?
  *       kind "layer" or "rms", epsilon; y = norm(x + residual) gamma + beta, sum = x + residual.
  *   Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
  *       the sum of the tables' rows; ids are broadcast to one shape.
- *   Attention(q, k, v, bias?, offsets?, positions?) -> like q
+ *   Attention(q, k?, v?, bias?, offsets?, positions?) -> rows as wide as the queries
  *       heads, kv_heads, scale, causal, window_left, window_right, softcap.
  *       Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the scores.
  *       Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; no bias.
+ *       Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
+ *       causal and the window count in positions (one for each row); without them, in rows from the text's first.
  *   Pool(x, mask or offsets) -> [B, C]
  *       mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C], offsets [B + 1].
  *       A text without tokens gives a zero row.
@@ -26,16 +26,6 @@
 
 /* ---------------------------------------------------------------- attributes */
 
-static const char *const activation_names[] = {"none", "gelu_erf", "gelu_tanh", "tanh", "silu", "relu", "sigmoid"};
-
-int op_activation(const graph_node *n) {
-    const char *name = graph_attr_string(n, "activation", "none");
-    for (size_t i = 0; i < BASE_COUNT(activation_names); i++)
-        if (strcmp(name, activation_names[i]) == 0) return (int)i;
-    return -1;
-}
-const char *op_activation_name(kernel_activation a) { return activation_names[a]; }
-
 static const char *const pooling_names[] = {"", "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
 
 int op_pooling(const graph_node *n) {
@@ -47,22 +37,6 @@ int op_pooling(const graph_node *n) {
 const char *op_pooling_name(nib_pooling p) { return pooling_names[p]; }
 
 /* ---------------------------------------------------------------- infer */
-
-static nib_status infer_linear(op_infer *c) {
-    const graph_type *x = op_in_type(c, 0), *w = op_in_type(c, 1);
-    bool trans = graph_attr_int(c->node, "trans_w", 0) != 0;
-    if (op_activation(c->node) < 0) return op_fail(c, NIB_BAD_MODEL, "unknown activation");
-    if (w->rank >= 0 && w->rank != 2) return op_fail(c, NIB_SHAPE, "the weight has rank %d, not 2", w->rank);
-    if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
-    graph_type y = *x;
-    if (x->rank > 0) {
-        int64_t a, b;
-        if (graph_dim_is_const(x->dims[x->rank - 1], &a) && w->rank == 2 && graph_dim_is_const(w->dims[trans], &b) && a != b)
-            return op_fail(c, NIB_SHAPE, "input rows have %lld columns, the weight wants %lld", (long long)a, (long long)b);
-        y.dims[x->rank - 1] = w->rank == 2 ? w->dims[!trans] : NULL;
-    }
-    return op_set(c, 0, NIB_DTYPE_F32, y.rank, y.rank >= 0 ? y.dims : NULL);
-}
 
 static nib_status infer_norm(op_infer *c) {
     const graph_type *x = op_in_type(c, 0);
@@ -89,9 +63,17 @@ static nib_status infer_embed(op_infer *c) {
     return op_set(c, 0, NIB_DTYPE_F32, y.rank + 1, y.dims);
 }
 
-static nib_status infer_like_first(op_infer *c) {
-    const graph_type *x = op_in_type(c, 0);
-    return op_set_like(c, 0, x->dtype, x);
+/* Like q, or as wide as the queries among the columns of q, k and v. */
+static nib_status infer_attention(op_infer *c) {
+    graph_type y = *op_in_type(c, 0);
+    int64_t width, heads = graph_attr_int(c->node, "heads", 1), kv_heads = graph_attr_int(c->node, "kv_heads", heads);
+    if (y.rank > 0 && !op_in(c, 1)) {
+        bool known = graph_dim_is_const(y.dims[y.rank - 1], &width);
+        if (heads < 1 || kv_heads < 1 || heads > INT32_MAX || kv_heads > INT32_MAX || (known && width % (heads + 2 * kv_heads)))
+            return op_fail(c, NIB_SHAPE, "heads do not divide the columns of queries, keys and values");
+        y.dims[y.rank - 1] = known ? op_const(c, width / (heads + 2 * kv_heads) * heads) : NULL;
+    }
+    return op_set_like(c, 0, y.dtype, &y);
 }
 
 static nib_status infer_pool(op_infer *c) {
@@ -165,15 +147,6 @@ static bool is_index_type(const graph_tensor *t) {
            t->dtype == NIB_DTYPE_U8 || t->dtype == NIB_DTYPE_I8;
 }
 
-static void plain_linear(const op_linear_shape *s, const float *x, const float *w, float *y) {
-    for (int64_t m = 0; m < s->M; m++)
-        for (int64_t n = 0; n < s->N; n++) {
-            double sum = 0;
-            for (int64_t k = 0; k < s->K; k++) sum += (double)x[m * s->K + k] * (double)w[s->trans ? n * s->K + k : k * s->N + n];
-            y[m * s->N + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
-        }
-}
-
 /* Output i through op_out, which refuses sizes that overflow. NULL: return c->status. */
 static void *give(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
     op_dims shape = {.rank = rank};
@@ -193,35 +166,6 @@ static bool offsets_fit(const graph_tensor *t, int64_t rows) {
         last = at;
     }
     return true;
-}
-
-static nib_status eval_linear(op_eval *c) {
-    const graph_tensor *x = c->in[0], *w = c->in[1], *bias = input(c, 2), *residual = input(c, 3);
-    const char *weight = graph_attr_string(c->node, "weight", "f32");
-    int act = op_activation(c->node);
-    for (int i = strcmp(weight, "f32") == 0 ? 0 : 1; i < 4 && i < c->n_in; i++)
-        if (c->in[i] && c->in[i]->dtype != NIB_DTYPE_F32)
-            return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
-    op_linear_shape s = {.M = rows_of(x), .K = last_of(x), .trans = graph_attr_int(c->node, "trans_w", 0) != 0};
-    s.N = w->rank == 2 ? w->dims[!s.trans] : 0;
-    s.bias = bias ? bias->data : NULL;
-    if (act < 0 || w->rank != 2 || x->rank < 1 || w->dims[s.trans] != s.K) return op_bad(c, NIB_SHAPE, "input and weight do not fit");
-    if (bias && graph_tensor_elements(bias) != s.N) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)s.N);
-    int64_t dims[GRAPH_MAX_RANK];
-    memcpy(dims, x->dims, sizeof dims);
-    dims[x->rank - 1] = s.N;
-    float *y = give(c, 0, NIB_DTYPE_F32, x->rank, dims);
-    if (!y) return c->status;
-    if (residual && graph_tensor_elements(residual) != s.M * s.N) return op_bad(c, NIB_SHAPE, "the residual does not fit");
-    if (s.N == 0) return NIB_OK; /* [2^60, 0] costs nothing */
-    nib_status status = NIB_OK;
-    if (strcmp(weight, "q8") == 0) status = op_eval_linear_q8(c, &s, y);
-    else if (strcmp(weight, "bf16") == 0) status = op_eval_linear_bf16(c, &s, y);
-    else plain_linear(&s, x->data, w->data, y);
-    if (status != NIB_OK) return status;
-    if (act != KERNEL_ACT_NONE) c->kernels->activation_f32((kernel_activation)act, y, s.M * s.N, y);
-    if (residual) c->kernels->add_f32(y, residual->data, s.M * s.N, y);
-    return NIB_OK;
 }
 
 static nib_status eval_norm(op_eval *c) {
@@ -307,7 +251,13 @@ typedef struct attention_shape {
     float scale, softcap;
     bool causal;
     int64_t left, right;
+    const int32_t *positions; /* of the text's rows, or NULL: 0, 1, 2, ... */
 } attention_shape;
+
+static bool sees(const attention_shape *s, int64_t i, int64_t j) {
+    if (s->positions) i = s->positions[i], j = s->positions[j];
+    return !((s->causal && j > i) || (s->left >= 0 && j < i - s->left) || (s->right >= 0 && j - s->right > i));
+}
 
 /* One query row of one head: softmax(scale q k + bias) v over keys [0, n), keys at k + j * stride. */
 static void attend(const attention_shape *s, const float *q, const float *k, const float *v, int64_t stride, const graph_tensor *bias,
@@ -315,7 +265,7 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
     double most = -INFINITY, total = 0, acc[OP_HEAD_MAX] = {0};
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t j = 0; j < n; j++) {
-            if ((s->causal && j > i) || (s->left >= 0 && j < i - s->left) || (s->right >= 0 && j > i + s->right)) continue;
+            if (!sees(s, i, j)) continue;
             double dot = 0;
             for (int64_t d = 0; d < s->D; d++) dot += (double)q[d] * (double)k[j * stride + d];
             dot *= (double)s->scale;
@@ -333,8 +283,45 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
     for (int64_t d = 0; d < s->D; d++) y[d] = total != 0 ? (float)(acc[d] / total) : 0;
 }
 
+/* Rows of queries, keys and values: of three tensors, or column ranges of one. */
+typedef struct attention_rows {
+    const float *q, *k, *v;
+    int64_t q_stride, kv_stride, S, Skv;
+} attention_rows;
+
+static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_rows *r) {
+    const graph_tensor *q = c->in[0], *k = input(c, 1), *v = input(c, 2), *offsets = input(c, 4), *positions = input(c, 5);
+    int want = offsets ? 2 : 3, rows_axis = want - 2;
+    bool joined = !k && !v;
+    if (s->heads < 1 || s->kv_heads < 1 || s->heads % s->kv_heads || q->rank != want || (!joined && (!k || !v)))
+        return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
+    int64_t shares = joined ? (int64_t)s->heads + 2 * (int64_t)s->kv_heads : s->heads;
+    s->D = last_of(q) / shares;
+    if (last_of(q) % shares || s->D > OP_HEAD_MAX) return op_bad(c, NIB_SHAPE, "heads do not divide the rows");
+    *r = (attention_rows){.q = q->data, .q_stride = last_of(q), .S = q->dims[rows_axis], .Skv = q->dims[rows_axis]};
+    r->kv_stride = r->q_stride;
+    if (joined) {
+        r->k = r->q + s->heads * s->D;
+        r->v = r->k + s->kv_heads * s->D;
+    } else {
+        if (k->rank != want || v->rank != want || last_of(k) != last_of(v) || last_of(k) != s->kv_heads * s->D ||
+            k->dims[rows_axis] != v->dims[rows_axis] || (!offsets && (q->dims[0] != k->dims[0] || v->dims[0] != k->dims[0])))
+            return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
+        r->k = k->data;
+        r->v = v->data;
+        r->kv_stride = last_of(k);
+        r->Skv = k->dims[rows_axis];
+    }
+    if (offsets && (r->Skv != r->S || !offsets_fit(offsets, r->S))) return op_bad(c, NIB_SHAPE, "offsets do not fit");
+    if (positions &&
+        (positions->dtype != NIB_DTYPE_I32 || r->Skv != r->S || graph_tensor_elements(positions) != (offsets ? r->S : q->dims[0] * r->S)))
+        return op_bad(c, NIB_SHAPE, "positions are not one i32 for each row");
+    return NIB_OK;
+}
+
 static nib_status eval_attention(op_eval *c) {
-    const graph_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2], *bias = input(c, 3), *offsets = input(c, 4);
+    const graph_tensor *q = c->in[0], *bias = input(c, 3), *offsets = input(c, 4), *positions = input(c, 5);
+    attention_rows r = {0};
     if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
     attention_shape s = {.heads = (int)graph_attr_int(c->node, "heads", 1)};
     s.kv_heads = (int)graph_attr_int(c->node, "kv_heads", s.heads);
@@ -343,34 +330,30 @@ static nib_status eval_attention(op_eval *c) {
     s.causal = graph_attr_int(c->node, "causal", 0) != 0;
     s.left = graph_attr_int(c->node, "window_left", -1);
     s.right = graph_attr_int(c->node, "window_right", -1);
-    int want = offsets ? 2 : 3;
-    if (s.heads < 1 || s.kv_heads < 1 || s.heads % s.kv_heads || q->rank != want || k->rank != want || v->rank != want ||
-        last_of(q) % s.heads || last_of(k) != last_of(v) || last_of(k) % s.kv_heads || last_of(k) / s.kv_heads != last_of(q) / s.heads ||
-        last_of(q) / s.heads > OP_HEAD_MAX ||
-        (!offsets && (q->dims[0] != k->dims[0] || v->dims[0] != k->dims[0] || v->dims[1] != k->dims[1])))
-        return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
-    s.D = last_of(q) / s.heads;
-    s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
+    if (s.left > INT32_MAX) s.left = -1; /* further than any text reaches */
+    if (s.right > INT32_MAX) s.right = -1;
+    OP_TRY(attention_inputs(c, &s, &r));
     if (bias && (bias->rank > 4 || offsets)) return op_bad(c, NIB_SHAPE, "the bias does not fit");
-    if (offsets && (k->dims[0] != q->dims[0] || v->dims[0] != q->dims[0] || !offsets_fit(offsets, q->dims[0])))
-        return op_bad(c, NIB_SHAPE, "offsets do not fit");
-    float *y = give(c, 0, NIB_DTYPE_F32, q->rank, q->dims);
+    s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
+    int64_t dims[GRAPH_MAX_RANK], width = s.heads * s.D;
+    memcpy(dims, q->dims, sizeof dims);
+    dims[q->rank - 1] = width;
+    float *y = give(c, 0, NIB_DTYPE_F32, q->rank, dims);
     if (!y) return c->status;
-    int64_t qw = last_of(q), kw = last_of(k);
-    for (int64_t b = 0; b < (qw ? s.B : 0); b++) {
-        int64_t first = offsets ? op_index_at(offsets, b) : b * q->dims[1],
-                rows = offsets ? op_index_at(offsets, b + 1) - first : q->dims[1];
-        int64_t kfirst = offsets ? first : b * k->dims[1], n = offsets ? rows : k->dims[1];
+    for (int64_t b = 0; b < (width ? s.B : 0); b++) {
+        int64_t first = offsets ? op_index_at(offsets, b) : b * r.S, rows = offsets ? op_index_at(offsets, b + 1) - first : r.S;
+        int64_t kfirst = offsets ? first : b * r.Skv, n = offsets ? rows : r.Skv;
         if (bias)
             for (int a = 0; a < bias->rank; a++) {
                 int64_t full[4] = {s.B, s.heads, rows, n};
                 if (bias->dims[a] != 1 && bias->dims[a] != full[4 - bias->rank + a]) return op_bad(c, NIB_SHAPE, "the bias does not fit");
             }
+        s.positions = positions ? (const int32_t *)positions->data + first : NULL;
         for (int64_t i = 0; i < rows; i++)
             for (int h = 0; h < s.heads; h++) {
-                int kh = h / (s.heads / s.kv_heads);
-                attend(&s, (const float *)q->data + (first + i) * qw + h * s.D, (const float *)k->data + kfirst * kw + kh * s.D,
-                       (const float *)v->data + kfirst * kw + kh * s.D, kw, bias, b, h, i, n, y + (first + i) * qw + h * s.D);
+                int64_t kh = h / (s.heads / s.kv_heads) * s.D;
+                attend(&s, r.q + (first + i) * r.q_stride + h * s.D, r.k + kfirst * r.kv_stride + kh, r.v + kfirst * r.kv_stride + kh,
+                       r.kv_stride, bias, b, h, i, n, y + (first + i) * width + h * s.D);
             }
     }
     return NIB_OK;
@@ -481,10 +464,9 @@ static nib_status eval_unpack(op_eval *c) {
 }
 
 const op op_family_nib[] = {
-    {"Linear", "nib", 1, 2, 6, 1, OP_ROWS_LAST, infer_linear, eval_linear, op_expand_linear},
     {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, op_expand_norm},
     {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, op_expand_embed},
-    {"Attention", "nib", 1, 3, 6, 1, OP_ROWS_MIXED, infer_like_first, eval_attention, op_expand_attention},
+    {"Attention", "nib", 1, 1, 6, 1, OP_ROWS_MIXED, infer_attention, eval_attention, op_expand_attention},
     {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, op_expand_pool},
     {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, op_expand_offsets},
     {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, op_expand_pack},

@@ -10,20 +10,36 @@
 #define OP_TOKENS_SYMBOL "tokens" /* T: rows of a packed batch */
 #define OP_EMBED_MAX 8            /* tables of one Embed */
 #define OP_HEAD_MAX 512           /* largest head size */
+#define OP_LINEAR_WEIGHTS 3       /* weights of one Linear */
+#define OP_LINEAR_FACTOR 7        /* input: factors [K] of the columns of x, see op_nib_quant.c */
 
-extern const op op_family_nib[], op_family_nib_quant[];
+extern const op op_family_nib[], op_family_nib_linear[], op_family_nib_rotary[], op_family_nib_quant[];
 
 int op_activation(const graph_node *linear); /* kernel_activation, -1 if unknown */
 const char *op_activation_name(kernel_activation a);
+typedef enum op_gate { OP_GATE_NONE, OP_GATE_FIRST, OP_GATE_SECOND } op_gate;
+int op_gate_of(const graph_node *linear); /* op_gate, -1 if unknown */
+const char *op_gate_name(op_gate g);
+/* Weight i of a Linear is this input; how many there are. */
+static inline int op_linear_weight(int i) { return i == 0 ? 1 : 4 + i; }
+int op_linear_weights(const graph_node *linear);
+
+/* The attributes of a Rotary, checked against rows of `width` columns and tables of `table`. SHAPE if they do not fit. */
+typedef struct op_rotary {
+    int64_t heads, size, first, half, second; /* columns `first` ..; see kernels.rotary_f32 */
+    bool interleaved;
+} op_rotary;
+nib_status op_rotary_read(const graph_node *rotary, int64_t width, int64_t table, op_rotary *out);
 int op_pooling(const graph_node *pool); /* nib_pooling, -1 if unknown */
 const char *op_pooling_name(nib_pooling p);
 
 /* Element i of an index, mask or offset tensor as an integer (floats: 0 or 1). */
 int64_t op_index_at(const graph_tensor *t, int64_t i);
 
-/* What the eval of a Linear has checked: y [M, N] = x [M, K] w + bias; w [K, N], or [N, K] if trans. */
+/* What the eval of a Linear has checked: y [M, N] = x [M, K] w + bias, rows of y y_stride apart; w [K, N], or [N, K] if trans. */
 typedef struct op_linear_shape {
-    int64_t M, N, K;
+    int64_t M, N, K, y_stride;
+    const graph_tensor *w;
     bool trans;
     const float *bias;
 } op_linear_shape;
@@ -35,6 +51,7 @@ void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t s
 
 /* The same in standard operators (op_nib_expand.c). */
 nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_rotary(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err);

@@ -97,6 +97,13 @@ fail:
 
 static nib_status finish1(expansion *e, graph_value *result) { return finish(e, &result, 1); }
 
+/* Columns [begin, end) of rows. */
+static graph_value *columns(expansion *e, graph_value *v, int64_t begin, int64_t end) {
+    int64_t axis = -1;
+    graph_value *args[4] = {v, ints(e, &begin, 1), ints(e, &end, 1), ints(e, &axis, 1)};
+    return emit(e, "Slice", 4, args);
+}
+
 /* ---------------------------------------------------------------- Linear, Norm, Embed */
 
 static graph_value *activate(expansion *e, graph_value *x, int activation) {
@@ -126,11 +133,24 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
     int activation = op_activation(n);
     if (activation < 0) return refuse(&e, "its activation is unknown");
     if (strcmp(graph_attr_string(n, "weight", "f32"), "f32") != 0) return refuse(&e, "its weight is quantized");
-    graph_value *w = in(&e, 1);
-    if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
-    graph_value *y = emit2(&e, "MatMul", in(&e, 0), w);
+    int gate = op_gate_of(n), weights = op_linear_weights(n);
+    graph_value *parts[OP_LINEAR_WEIGHTS] = {NULL};
+    for (int i = 0; i < weights; i++) {
+        graph_value *w = in(&e, op_linear_weight(i));
+        if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
+        parts[i] = emit2(&e, "MatMul", in(&e, 0), w);
+    }
+    graph_value *y = weights > 1 ? with_int(emit(&e, "Concat", weights, parts), "axis", -1) : parts[0];
     if (in(&e, 2)) y = emit2(&e, "Add", y, in(&e, 2));
-    y = activate(&e, y, activation);
+    if (gate > OP_GATE_NONE) {
+        int64_t width;
+        const graph_type *t = &n->outputs[0]->type;
+        if (t->rank < 1 || !graph_dim_is_const(t->dims[t->rank - 1], &width)) return refuse(&e, "the width of its gate is unknown");
+        graph_value *halves[2] = {columns(&e, y, 0, width), columns(&e, y, width, 2 * width)};
+        y = emit2(&e, "Mul", activate(&e, halves[gate == OP_GATE_SECOND], activation), halves[gate == OP_GATE_FIRST]);
+    } else {
+        y = activate(&e, y, activation);
+    }
     if (in(&e, 3)) y = emit2(&e, "Add", y, in(&e, 3));
     return finish1(&e, y);
 }
@@ -182,6 +202,41 @@ nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err) {
     return finish1(&e, sum);
 }
 
+/* ---------------------------------------------------------------- Rotary */
+
+/* [.., R] rows of a table, as each row of x needs them: [.., 1, R]. */
+static graph_value *turns(expansion *e, int table, const op_rotary *r) {
+    graph_value *t = with_int(emit2(e, "Gather", in(e, table), in(e, 3)), "axis", 0);
+    if (!r->second) t = with_int(emit(e, "Concat", 2, (graph_value *[]){t, t}), "axis", -1);
+    return unsqueeze(e, t, -2);
+}
+
+nib_status op_expand_rotary(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    const graph_type *x = &in(&e, 0)->type, *t = &in(&e, 1)->type;
+    int64_t width, table, shape[GRAPH_MAX_RANK + 1] = {0};
+    op_rotary r;
+    if (x->rank < 1 || x->rank >= GRAPH_MAX_RANK || t->rank != 2 || !graph_dim_is_const(x->dims[x->rank - 1], &width) ||
+        !graph_dim_is_const(t->dims[1], &table) || op_rotary_read(n, width, table, &r) != NIB_OK)
+        return refuse(&e, "the width of its rows or tables is unknown");
+    if (r.interleaved) return refuse(&e, "its pairs are interleaved");
+    int64_t end = r.first + r.heads * r.size;
+    shape[x->rank - 1] = r.heads;
+    shape[x->rank] = r.size;
+    graph_value *heads = emit2(&e, "Reshape", columns(&e, in(&e, 0), r.first, end), ints(&e, shape, x->rank + 1));
+    graph_value *turned = columns(&e, heads, 0, 2 * r.half), *rest = columns(&e, heads, 2 * r.half, r.size);
+    graph_value *a = columns(&e, turned, 0, r.half), *b = columns(&e, turned, r.half, 2 * r.half);
+    graph_value *around = with_int(emit(&e, "Concat", 2, (graph_value *[]){emit1(&e, "Neg", b), a}), "axis", -1);
+    turned = emit2(&e, "Add", emit2(&e, "Mul", turned, turns(&e, 1, &r)), emit2(&e, "Mul", around, turns(&e, 2, &r)));
+    heads = with_int(emit(&e, "Concat", 2, (graph_value *[]){turned, rest}), "axis", -1);
+    shape[x->rank - 1] = r.heads * r.size;
+    graph_value *parts[3] = {columns(&e, in(&e, 0), 0, r.first), emit2(&e, "Reshape", heads, ints(&e, shape, x->rank)),
+                             columns(&e, in(&e, 0), end, width)};
+    return finish1(&e, with_int(emit(&e, "Concat", 3, parts), "axis", -1));
+}
+
 /* ---------------------------------------------------------------- Attention */
 
 static const char *attention_refusal(const graph_node *n) {
@@ -193,9 +248,8 @@ static const char *attention_refusal(const graph_node *n) {
     return NULL;
 }
 
-static graph_value *split_heads(expansion *e, graph_value *rows, int64_t heads, const int64_t *perm) {
-    int64_t width, size = -1;
-    if (rows->type.rank == 3 && graph_dim_is_const(rows->type.dims[2], &width)) size = width / heads;
+static graph_value *split_heads(expansion *e, graph_value *rows, int64_t heads, int64_t width, const int64_t *perm) {
+    int64_t size = width > 0 ? width / heads : -1;
     return transpose(e, emit2(e, "Reshape", rows, ints(e, (int64_t[]){0, 0, heads, size}, 4)), perm, 4);
 }
 
@@ -208,15 +262,22 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     if (why) return refuse(&e, why);
     int64_t heads = graph_attr_int(n, "heads", 1), width = -1;
     float softcap = graph_attr_float(n, "softcap", 0);
-    graph_value *q = split_heads(&e, in(&e, 0), heads, heads_first), *k = split_heads(&e, in(&e, 1), heads, keys_last),
-                *v = split_heads(&e, in(&e, 2), heads, heads_first);
+    graph_value *parts[3] = {in(&e, 0), in(&e, 1), in(&e, 2)};
+    const graph_type *t = &parts[0]->type;
+    if (t->rank == 3) graph_dim_is_const(t->dims[2], &width);
+    if (!parts[1]) {
+        if (width < 0) return refuse(&e, "the width of its rows is unknown");
+        width /= 3; /* no key heads are shared */
+        for (int i = 2; i >= 0; i--) parts[i] = columns(&e, in(&e, 0), i * width, (i + 1) * width);
+    }
+    graph_value *q = split_heads(&e, parts[0], heads, width, heads_first), *k = split_heads(&e, parts[1], heads, width, keys_last),
+                *v = split_heads(&e, parts[2], heads, width, heads_first);
     graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, graph_attr_float(n, "scale", 1)));
     if (softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, softcap))), number(&e, softcap));
     if (in(&e, 3)) s = emit2(&e, "Add", s, in(&e, 3));
     graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", -1);
     if (in(&e, 3)) p = emit3(&e, "Where", emit1(&e, "IsNaN", p), number(&e, 0), p); /* rows whose keys are all at -infinity */
     graph_value *y = transpose(&e, emit2(&e, "MatMul", p, v), heads_first, 4);
-    if (in(&e, 0)->type.rank == 3) graph_dim_is_const(in(&e, 0)->type.dims[2], &width);
     return finish1(&e, emit2(&e, "Reshape", y, ints(&e, (int64_t[]){0, 0, width}, 3)));
 }
 

@@ -7,7 +7,7 @@
  *       x factor ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
  *       kernels.quantize_rows_u8.
  *   Linear with attribute weight = "q8" reads x as QuantizeRows made it, with params as its fifth input and factor, if there is one, as its
- *       sixth; its weight, each row divided by its factor, is rounded to s8 with one scale a column (max |w| / 127), its sums are exact integers.
+ *       eighth; its weight, each row divided by its factor, is rounded to s8 with one scale a column (max |w| / 127), its sums are exact integers.
  *   Linear with attribute weight = "bf16" reads x as bf16 (Cast) or f32; its weight is rounded to bfloat16.
  *
  * The weight stays the file's constant in the graph; the plan packs it in the form the attribute names.
@@ -66,10 +66,10 @@ static float round_column(const float *w, const float *factor, int64_t K, int64_
 }
 
 nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
-    const graph_tensor *x = c->in[0], *w = c->in[1], *params = c->n_in > 4 ? c->in[4] : NULL;
+    const graph_tensor *x = c->in[0], *w = s->w, *params = c->n_in > 4 ? c->in[4] : NULL;
     if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
         return op_bad(c, NIB_SHAPE, "a q8 Linear reads rows of u8 and their scale and zero point");
-    const graph_tensor *factor = c->n_in > 5 ? c->in[5] : NULL;
+    const graph_tensor *factor = c->n_in > OP_LINEAR_FACTOR ? c->in[OP_LINEAR_FACTOR] : NULL;
     if (factor && (factor->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor) != s->K))
         return op_bad(c, NIB_SHAPE, "the factors are not %lld numbers of f32", (long long)s->K);
     int8_t *column = c->scratch(c, (size_t)s->K + 1);
@@ -83,14 +83,14 @@ nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
             const float *p = (const float *)params->data + 2 * m;
             int64_t sum = 0;
             for (int64_t k = 0; k < s->K; k++) sum += (int64_t)row[k] * column[k];
-            y[m * s->N + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
+            y[m * s->y_stride + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
         }
     }
     return NIB_OK;
 }
 
 nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
-    const graph_tensor *x = c->in[0], *w = c->in[1];
+    const graph_tensor *x = c->in[0], *w = s->w;
     bool half = x->dtype == NIB_DTYPE_BF16;
     if (!half && x->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "a bf16 Linear reads rows of bf16 or f32");
     for (int64_t m = 0; m < s->M; m++)
@@ -101,7 +101,7 @@ nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
                 float b = ((const float *)w->data)[s->trans ? n * s->K + k : k * s->N + n];
                 sum += (double)a * (double)base_bf16_to_f32(base_f32_to_bf16(b));
             }
-            y[m * s->N + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
+            y[m * s->y_stride + n] = (float)(sum + (s->bias ? (double)s->bias[n] : 0));
         }
     return NIB_OK;
 }

@@ -45,12 +45,21 @@ nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Lin
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
 nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
 nib_status pass_embed(pass_context *ctx);      /* sums of Gathers -> nib.Embed */
+nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an axis -> parts of their columns */
+nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */
+nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
 
-/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S]? Evaluates the subgraph that
- * computes it on samples of sizes and masks (DESIGN: recognise by what it computes). On a "no", why[] says what was seen. */
-bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, char *why, size_t capacity);
+/* How many keys before and after itself a query sees, in columns of the mask; -1: all. */
+typedef struct pass_window {
+    int64_t left, right;
+} pass_window;
+
+/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j? Evaluates the
+ * subgraph that computes it on samples of sizes and masks (DESIGN: recognise by what it computes). On a "no", why[] says what was
+ * seen. */
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
 
 /* ---- helpers shared by passes (pass_util.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */
@@ -58,6 +67,10 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
 /* Adds node domain.op before `before`, with one output, inferred. */
 graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
                        const char *hint);
+/* Element i of a constant list of integers; false if v is none. */
+bool pass_int_at(const graph_value *v, int i, int64_t *out);
+/* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value, or NULL. */
+graph_value *pass_columns_of(const graph_value *v, int64_t *first);
 bool pass_same_shape(const graph_value *a, const graph_value *b);                /* provably: same rank, equal dims, all known */
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: activations in all the forms that exporters write, and additions, behind a nib.Linear. Out: the Linear's activation
- * attribute and residual input, computed in the kernel's epilogue.
+ * In: activations in all the forms that exporters write, gates (activation of one half of the columns times the other half), and
+ * additions, behind a nib.Linear. Out: the Linear's activation and gate attributes and residual input, computed in the kernel's
+ * epilogue.
  */
 #include "pass.h"
 #include "pass_match.h"
@@ -37,7 +38,9 @@ static const form forms[] = {
 /* A Linear that may still get an activation or a residual. */
 static graph_node *open_linear(const graph_value *v) {
     graph_node *l = v ? v->producer : NULL;
-    return graph_is_op(l, "nib", "Linear") && !v->is_output && (l->n_inputs < 4 || !l->inputs[3].value) ? l : NULL;
+    return graph_is_op(l, "nib", "Linear") && !v->is_output && (l->n_inputs < 4 || !l->inputs[3].value) && op_gate_of(l) == OP_GATE_NONE
+               ? l
+               : NULL;
 }
 
 #define PATTERN_DEPTH 16 /* no form above is deeper */
@@ -54,22 +57,60 @@ static bool only_used_within(const graph_value *x, const graph_value *root, int 
     return true;
 }
 
-static nib_status take_activation(pass_context *ctx, graph_value *root) {
+/* Which activation root is, and of what. */
+static kernel_activation activation_of(graph_value *root, graph_value **x) {
     pass_match m;
-    kernel_activation act = KERNEL_ACT_NONE;
+    for (size_t i = 0; i < BASE_COUNT(forms); i++)
+        if (pass_match_at(forms[i].pattern, root, &m)) return *x = pass_matched(&m, "x"), forms[i].activation;
+    if (!graph_is_op(root->producer, "", "Gelu")) return KERNEL_ACT_NONE;
+    *x = root->producer->inputs[0].value;
+    return graph_attr_string(root->producer, "approximate", "none")[0] == 't' ? KERNEL_ACT_GELU_TANH : KERNEL_ACT_GELU_ERF;
+}
+
+static nib_status take_activation(pass_context *ctx, graph_value *root) {
     graph_value *x = NULL;
-    for (size_t i = 0; i < BASE_COUNT(forms) && !act; i++)
-        if (pass_match_at(forms[i].pattern, root, &m)) act = forms[i].activation, x = pass_matched(&m, "x");
-    if (!act && graph_is_op(root->producer, "", "Gelu")) {
-        const char *kind = graph_attr_string(root->producer, "approximate", "none");
-        act = kind[0] == 't' ? KERNEL_ACT_GELU_TANH : KERNEL_ACT_GELU_ERF;
-        x = root->producer->inputs[0].value;
-    }
+    kernel_activation act = activation_of(root, &x);
     graph_node *l = act ? open_linear(x) : NULL;
     if (!l || op_activation(l) != KERNEL_ACT_NONE || !only_used_within(x, root, 0)) return NIB_OK;
     if (graph_set_string(l, "activation", op_activation_name(act)) != NIB_OK)
         return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     return pass_replace(ctx, root, x); /* the pattern's own uses of x are dead now: pass_clean takes them away */
+}
+
+/* a and b are the two halves of the columns of one Linear with nothing behind it: that Linear. */
+static graph_node *halves_of(const graph_value *a, const graph_value *b, int64_t *first) {
+    int64_t other, half;
+    const graph_value *v = pass_columns_of(a, first);
+    if (!v || pass_columns_of(b, &other) != v || !pass_same_shape(a, b) || a->type.rank < 1) return NULL;
+    if (!graph_dim_is_const(a->type.dims[a->type.rank - 1], &half) || *first + other != half || (*first && other)) return NULL;
+    graph_node *l = open_linear(v);
+    int64_t width;
+    if (!l || !graph_dim_is_const(v->type.dims[v->type.rank - 1], &width) || width != 2 * half) return NULL;
+    for (const graph_use *u = v->uses; u; u = u->next)
+        if (u->node != a->producer && u->node != b->producer) return NULL;
+    return op_activation(l) == KERNEL_ACT_NONE && op_linear_weights(l) == 1 ? l : NULL;
+}
+
+/* activation(one half) * other half. */
+static nib_status take_gate(pass_context *ctx, graph_node *n) {
+    nib_status status = NIB_OK;
+    for (int side = 0; side < 2; side++) {
+        graph_value *x = NULL, *other = n->inputs[1 - side].value;
+        kernel_activation act = activation_of(n->inputs[side].value, &x);
+        int64_t first = 0;
+        graph_node *l = act ? halves_of(x, other, &first) : NULL;
+        if (!l || !only_used_within(x, n->outputs[0], 0) || !only_used_within(other, n->outputs[0], 0)) continue;
+        graph_value *in[3] = {l->inputs[0].value, l->inputs[1].value, l->n_inputs > 2 ? l->inputs[2].value : NULL};
+        graph_value *y = pass_emit(ctx, n, "nib", "Linear", in, in[2] ? 3 : 2, n->outputs[0]->name);
+        if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+        for (int i = 0; i < l->n_attrs; i++) NIB_TRY(graph_set_attr(y->producer, &l->attrs[i]));
+        NIB_TRY(graph_set_string(y->producer, "activation", op_activation_name(act)));
+        NIB_TRY(graph_set_string(y->producer, "gate", op_gate_name(first == 0 ? OP_GATE_FIRST : OP_GATE_SECOND)));
+        NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+        return pass_replace(ctx, n->outputs[0], y);
+    }
+fail:
+    return status;
 }
 
 static nib_status take_residual(pass_context *ctx, graph_node *n) {
@@ -89,6 +130,11 @@ fail:
 
 nib_status pass_activation(pass_context *ctx) {
     nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        if (graph_is_op(n, "", "Mul")) NIB_TRY(take_gate(ctx, n));
+    }
+    NIB_TRY(pass_clean(ctx));
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (n->n_outputs && n->outputs[0] && (n->outputs[0]->uses || n->outputs[0]->is_output))

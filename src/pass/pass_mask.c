@@ -2,8 +2,9 @@
  *
  * Recognising a mask by what it computes. In: the value that is added to attention scores, and the [B, S] input that may be the
  * padding mask. The subgraph between them is evaluated on samples: sizes around every integer constant in it, masks padded on
- * the right, on the left, and with holes. Out: yes, if in every sample the bias is 0 where query and key are tokens, and lets
- * no padded key through (at most -1e4, whose exponential is 0 in f32) for any query that is a token.
+ * the right, on the left, and with holes. Out: yes, if in every sample the bias is 0 where query and key are tokens and the key lies
+ * in one window around the query, and lets no other key through (at most -1e4, whose exponential is 0 in f32) for any query
+ * that is a token. The window is what the largest sample shows; all samples must show the same.
  *
  * It is no match if the subgraph reads anything but the mask and sizes, or a constant so large that it cannot be sampled.
  */
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #define MAX_NODES 512
-#define MAX_SIZES 24
+#define MAX_SIZES 32
 #define LARGEST 1100     /* tokens of a sample */
 #define BEYOND (1 << 24) /* constants from here on are "to the end" or "no limit", not sizes */
 
@@ -25,6 +26,8 @@ typedef struct subgraph {
     int n_sizes;
     bool too_large; /* a constant beyond LARGEST */
     const graph_value *mask;
+    pass_window window;
+    bool knows_window;
     const graph_value *content; /* an input other than the mask whose elements, not only whose sizes, are read */
 } subgraph;
 
@@ -37,15 +40,24 @@ static bool add_size(subgraph *s, int64_t n) {
     return true;
 }
 
-/* Notes c - 1, c, c + 1 of a small integer constant. */
+/* Notes c - 1, c, c + 1 of a small integer constant, and c + 2: of keys at most c away, the first that is hidden. */
 static bool add_constant(subgraph *s, const graph_value *v) {
     const graph_tensor *t = v->constant;
+    double real;
+    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) &&
+        graph_scalar(v, &real)) { /* a distance may be counted in floats; what is added for "masked" is larger */
+        int64_t c = real >= -LARGEST && real <= LARGEST ? (int64_t)(real < 0 ? -real : real) : 0;
+        for (int64_t k = c - 1; k <= c + 2 && c > 1; k++)
+            if (!add_size(s, k)) return false;
+        return true;
+    }
     if (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32) return true;
     for (int i = 0; i < v->data_count; i++) {
         int64_t c;
-        if (!graph_dim_is_const(v->data[i], &c) || c < 2 || c >= BEYOND) continue;
+        if (!graph_dim_is_const(v->data[i], &c) || c <= -BEYOND || c >= BEYOND) continue;
+        c = c < 0 ? -c : c;
         if (c > LARGEST - 2) s->too_large = true;
-        for (int64_t k = c - 1; k <= c + 1; k++)
+        for (int64_t k = c - 1; k <= c + 2 && c > 1; k++)
             if (!add_size(s, k)) return false;
     }
     return true;
@@ -110,24 +122,55 @@ static bool bind(const graph_value *v, const graph_value *mask, int64_t B, int64
     return v->type.rank == 2 && v->type.dims[0] == mask->type.dims[0] && v->type.dims[1] == mask->type.dims[1];
 }
 
-static bool check_bias(const graph_tensor *t, int64_t B, int64_t S, int kind, char *why, size_t capacity) {
-    int64_t full[4] = {B, 0, S, S}, dims[4] = {1, 1, 1, 1};
+/* A bias [B|1, H|1, S|1, S|1] of rank <= 4 as it is seen from the scores. */
+typedef struct view {
+    const float *data;
+    int64_t dims[4], B, S;
+} view;
+
+static bool view_of(const graph_tensor *t, int64_t B, int64_t S, view *v, char *why, size_t capacity) {
+    const int64_t full[4] = {B, 0, S, S};
+    *v = (view){.data = t->data, .dims = {1, 1, 1, 1}, .B = B, .S = S};
     if (t->dtype != NIB_DTYPE_F32 || t->rank > 4) return snprintf(why, capacity, "it is not f32 of rank 4"), false;
-    for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
+    for (int i = 0; i < t->rank; i++) v->dims[4 - t->rank + i] = t->dims[i];
     for (int i = 0; i < 4; i++)
-        if (dims[i] != 1 && i != 1 && dims[i] != full[i])
+        if (v->dims[i] != 1 && i != 1 && v->dims[i] != full[i])
             return snprintf(why, capacity, "its shape does not broadcast to the scores"), false;
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t h = 0; h < dims[1]; h++)
-            for (int64_t i = 0; i < (dims[2] == 1 ? 1 : S); i++) {
-                if (dims[2] != 1 && !sample_mask(kind, b, i, S)) continue; /* a padded query: its row is never read */
-                for (int64_t j = 0; j < S; j++) {
-                    int64_t at =
-                        (((dims[0] == 1 ? 0 : b) * dims[1] + h) * dims[2] + (dims[2] == 1 ? 0 : i)) * dims[3] + (dims[3] == 1 ? 0 : j);
-                    float x = ((const float *)t->data)[at];
-                    bool token = sample_mask(kind, b, j, S) != 0;
-                    if (token ? x != 0 : !(x <= -1e4f)) {
-                        snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)S, (long long)i,
+    return true;
+}
+
+static float seen(const view *v, int64_t b, int64_t h, int64_t i, int64_t j) {
+    const int64_t *d = v->dims, at[4] = {d[0] == 1 ? 0 : b, h, d[2] == 1 ? 0 : i, d[3] == 1 ? 0 : j};
+    return v->data[((at[0] * d[1] + at[1]) * d[2] + at[2]) * d[3] + at[3]];
+}
+
+/* The farthest keys that are seen on each side in a sample without padding; -1 where none is hidden. */
+static pass_window window_in(const view *v) {
+    pass_window w = {0, 0};
+    bool hidden[2] = {false, false};
+    for (int64_t i = 0; i < v->S; i++)
+        for (int64_t j = 0; j < v->S; j++) {
+            int64_t *most = j < i ? &w.left : &w.right, away = j < i ? i - j : j - i;
+            if (seen(v, 0, 0, i, j) != 0) hidden[j > i] = hidden[j > i] || j != i;
+            else if (away > *most) *most = away;
+        }
+    return (pass_window){hidden[0] ? w.left : -1, hidden[1] ? w.right : -1};
+}
+
+static bool in_window(const pass_window *w, int64_t i, int64_t j) {
+    return (w->left < 0 || i - j <= w->left) && (w->right < 0 || j - i <= w->right);
+}
+
+static bool check_bias(const view *v, const pass_window *w, int kind, char *why, size_t capacity) {
+    for (int64_t b = 0; b < v->B; b++)
+        for (int64_t h = 0; h < v->dims[1]; h++)
+            for (int64_t i = 0; i < v->S; i++) {
+                if (!sample_mask(kind, b, i, v->S)) continue; /* a padded query: its row is never read */
+                for (int64_t j = 0; j < v->S; j++) {
+                    float x = seen(v, b, h, i, j);
+                    bool token = sample_mask(kind, b, j, v->S) != 0, open = token && in_window(w, i, j);
+                    if (open ? x != 0 : !(x <= -1e4f)) {
+                        snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)v->S, (long long)i,
                                  token ? "unmasked" : "masked", (long long)j, (double)x);
                         return false;
                     }
@@ -136,11 +179,12 @@ static bool check_bias(const graph_tensor *t, int64_t B, int64_t S, int kind, ch
     return true;
 }
 
-static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind,
-                         char *why, size_t capacity) {
+static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, char *why,
+                         size_t capacity) {
     base_arena arena;
     nib_error e;
     const graph_tensor *t;
+    view v;
     bool ok = false;
     base_arena_init(&arena, ctx->g->heap);
     op_env *env = op_env_create(ctx->g, &arena, 64u << 20, ctx->kernels);
@@ -157,13 +201,17 @@ static bool check_sample(pass_context *ctx, const subgraph *s, graph_value *bias
     }
     if (!env) goto done;
     if (op_env_get(env, bias, &t, &e) != NIB_OK) snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message);
-    else ok = check_bias(t, B, S, kind, why, capacity);
+    else if (view_of(t, B, S, &v, why, capacity)) {
+        if (!s->knows_window) s->window = window_in(&v); /* the first sample: the largest, without padding */
+        s->knows_window = true;
+        ok = check_bias(&v, &s->window, kind, why, capacity);
+    }
 done:
     base_arena_free(&arena);
     return ok;
 }
 
-bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, char *why, size_t capacity) {
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity) {
     subgraph s = {.mask = mask};
     int64_t fixed_b = 0, fixed_s = 0;
     snprintf(why, capacity, "it does not depend on %s", mask->name);
@@ -180,10 +228,17 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     for (size_t i = 0; i < BASE_COUNT(basic) && !fixed_s; i++)
         if (!add_size(&s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
     if (fixed_s && !(s.sizes[s.n_sizes++] = fixed_s)) return false;
+    for (int i = 1; i < s.n_sizes; i++)
+        if (s.sizes[i] > s.sizes[0]) {
+            int64_t larger = s.sizes[i];
+            s.sizes[i] = s.sizes[0];
+            s.sizes[0] = larger;
+        }
     for (int i = 0; i < s.n_sizes; i++)
         for (int kind = 0; kind < 4; kind++) {
             int64_t S = s.sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
             if (!check_sample(ctx, &s, bias, mask, B, S, kind, why, capacity)) return false;
         }
+    *window = s.window;
     return true;
 }

@@ -4,7 +4,8 @@
  * Pool), where T counts the rows whose mask is not 0.
  *
  * The proof. The mask M is the [B, S] input of which every attention's bias is the padding of keys (pass_mask.c looks at
- * what the bias computes; names play no part). A value is packed if its node is row-wise along B x S: an Embed of ids, an
+ * what the bias computes; names play no part), perhaps with a window over i - j, columns of M: the window becomes the
+ * attention's own, and counts in the columns that its rows had. A value is packed if its node is row-wise along B x S: an Embed of ids, an
  * operator whose `rows` column says so with packed inputs, or such an attention. Then a token's row depends only on rows of
  * tokens of its own text, and dropping padded rows changes none of the others. If any attention cannot be packed, nothing
  * is: the padded plan still runs. Integer arithmetic on [B, S] stays as the model wrote it; only its results are packed.
@@ -13,11 +14,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BIASES 8 /* different ones that attentions have: one for each kind of layer */
+
+typedef struct seen_bias {
+    const graph_value *bias;
+    pass_window window;
+} seen_bias;
+
 typedef struct packing {
     pass_context *ctx;
     graph *g;
     graph_value *mask, *offsets, *grid; /* grid: Shape(mask) */
+    graph_value *columns;               /* see columns_of_rows; NULL: not made yet */
     graph_dim b, s;
+    seen_bias biases[BIASES];
+    int n_biases;
     uint8_t *packed;       /* by value id: this value will be packed */
     graph_value **as_rows; /* by value id: the packed value, once made */
     graph_value **unpacked;
@@ -45,6 +56,13 @@ static bool can_be_packed(const packing *p, const graph_value *v) {
     bool b = v->type.dims[0] == p->b || (graph_dim_is_const(v->type.dims[0], &d) && d == 1);
     bool s = v->type.dims[1] == p->s || (graph_dim_is_const(v->type.dims[1], &d) && d == 1);
     return b && s;
+}
+
+/* One integer for each row, or one for each column of the grid. */
+static bool are_positions(const packing *p, const graph_value *v) {
+    int64_t d;
+    return v->type.rank == 2 && (v->type.dims[0] == p->b || (graph_dim_is_const(v->type.dims[0], &d) && d == 1)) &&
+           (v->type.dtype == NIB_DTYPE_I64 || v->type.dtype == NIB_DTYPE_I32);
 }
 
 /* Ids that broadcast to the grid: that they do is what the sum's shape says; at a size where they do not (more tokens than
@@ -77,9 +95,14 @@ static bool packs(const packing *p, const graph_node *n) {
     for (int i = 1; i < n->n_outputs; i++)
         if (n->outputs[i]) return false;
     if (graph_is_op(n, "nib", "Embed")) return packs_embed(p, n);
-    if (graph_is_op(n, "nib", "Attention"))
-        return is_packed(p, n->inputs[0].value) && is_packed(p, n->inputs[1].value) && is_packed(p, n->inputs[2].value) &&
-               n->outputs[0]->type.rank == 3;
+    if (graph_is_op(n, "nib", "Attention")) {
+        for (int i = 0; i < 3 && i < n->n_inputs; i++)
+            if (n->inputs[i].value && !is_packed(p, n->inputs[i].value)) return false;
+        return n->n_inputs < 6 && n->outputs[0]->type.rank == 3;
+    }
+    if (graph_is_op(n, "nib", "Rotary"))
+        return is_packed(p, n->inputs[0].value) && !is_packed(p, n->inputs[1].value) && !is_packed(p, n->inputs[2].value) &&
+               are_positions(p, n->inputs[3].value) && on_grid(p, n->outputs[0]);
     op_rows rows = op_rows_of(n);
     return (rows == OP_ROWS_ELEMENT || rows == OP_ROWS_LAST) && packs_rows(p, n, rows);
 }
@@ -93,23 +116,33 @@ static bool is_candidate(const graph_value *v) {
             t == NIB_DTYPE_I8);
 }
 
-static bool is_mask_of(pass_context *ctx, graph_value *mask, char *why, size_t capacity) {
-    const graph_value *proven = NULL;
-    for (graph_node *n = ctx->g->first; n; n = n->next) {
+static const pass_window *window_of(const packing *p, const graph_value *bias) {
+    for (int i = 0; i < p->n_biases; i++)
+        if (p->biases[i].bias == bias) return &p->biases[i].window;
+    return NULL;
+}
+
+static bool is_mask_of(packing *p, graph_value *mask, char *why, size_t capacity) {
+    p->n_biases = 0;
+    for (graph_node *n = p->g->first; n; n = n->next) {
         if (!graph_is_op(n, "nib", "Attention")) continue;
         graph_value *bias = n->n_inputs > 3 ? n->inputs[3].value : NULL;
         if (!bias) return snprintf(why, capacity, "attention at %s masks no keys", n->name), false;
-        if (bias == proven) continue;
+        if (window_of(p, bias)) continue;
+        if (p->n_biases == BIASES) return snprintf(why, capacity, "attentions have more than %d different biases", BIASES), false;
         char detail[200];
-        if (!pass_is_key_padding(ctx, bias, mask, detail, sizeof detail))
+        seen_bias *seen = &p->biases[p->n_biases];
+        if (!pass_is_key_padding(p->ctx, bias, mask, &seen->window, detail, sizeof detail))
             return snprintf(why, capacity, "the bias of attention at %s is not the padding of keys by %s: %s", n->name, mask->name, detail),
                    false;
-        proven = bias;
+        seen->bias = bias;
+        p->n_biases++;
     }
     return true;
 }
 
-static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
+static graph_value *find_mask(packing *p, char *why, size_t capacity) {
+    pass_context *ctx = p->ctx;
     char reason[360];
     size_t noted = ctx->notes ? ctx->notes->text.length : 0;
     snprintf(why, capacity, "no input of shape [batch, seq] is known as the padding mask of every attention");
@@ -119,7 +152,7 @@ static graph_value *find_mask(pass_context *ctx, char *why, size_t capacity) {
         bool read = false;
         for (graph_node *n = ctx->g->first; n && !read; n = n->next)
             read = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 && n->inputs[3].value && pass_needs(ctx, n->inputs[3].value, v);
-        if (read && is_mask_of(ctx, v, reason, sizeof reason)) {
+        if (read && is_mask_of(p, v, reason, sizeof reason)) {
             if (ctx->notes) ctx->notes->text.length = noted; /* why others are not it matters only where none is */
             return v;
         }
@@ -178,28 +211,66 @@ static nib_status copy_attrs(graph_node *to, const graph_node *from) {
     return status;
 }
 
+/* i32 [T]: the column of the mask that each row had. Made when the first window asks for it. */
+static graph_value *columns_of_rows(packing *p) {
+    if (p->columns) return p->columns;
+    graph_node *before = p->grid->producer->next;
+    int64_t zero = 0, one = 1;
+    graph_value *z = graph_const_i64(p->g, "zero", &zero, -1), *o = graph_const_i64(p->g, "one", &one, -1);
+    graph_value *axis = graph_const_i64(p->g, "axis", &zero, 1);
+    graph_value *size = o ? emit(p, before, "", "Gather", (graph_value *[]){p->grid, o}, 2, "columns") : NULL;
+    graph_value *range = z && size ? emit(p, before, "", "Range", (graph_value *[]){z, size, o}, 3, "columns") : NULL;
+    graph_value *row = range && axis ? emit(p, before, "", "Unsqueeze", (graph_value *[]){range, axis}, 2, "columns") : NULL;
+    graph_value *narrow = row ? pass_emit(p->ctx, before, "", "Cast", &row, 1, "columns") : NULL;
+    if (!narrow || graph_set_int(narrow->producer, "to", NIB_DTYPE_I32) != NIB_OK ||
+        op_infer_node(p->g, narrow->producer, p->ctx->err) != NIB_OK)
+        return NULL;
+    return p->columns = rows_of(p, before, narrow, NULL);
+}
+
+/* Whatever counts in i - j counts in columns of the mask: rows stand closer where the mask has holes. */
+static nib_status pack_attention(packing *p, graph_node *n, graph_value **in, const pass_window **window) {
+    *window = window_of(p, n->inputs[3].value); /* known: is_mask_of has seen all */
+    bool limited = (*window)->left >= 0 || (*window)->right >= 0 || graph_attr_int(n, "causal", 0) ||
+                   graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
+    in[3] = NULL;
+    in[4] = p->offsets;
+    in[5] = limited ? columns_of_rows(p) : NULL;
+    return limited && !in[5] ? base_error_set(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing") : NIB_OK;
+}
+
+/* Both windows hold: the bias's and what the attention had of its own. */
+static nib_status set_window(graph_node *n, const char *name, int64_t limit) {
+    int64_t own = graph_attr_int(n, name, -1);
+    if (limit < 0 || (own >= 0 && own <= limit)) return NIB_OK;
+    return graph_set_int(n, name, limit);
+}
+
 static nib_status pack_node(packing *p, graph_node *n) {
     nib_status status = NIB_OK;
     graph_value *in[2 * OP_EMBED_MAX] = {NULL};
     int n_in = n->n_inputs;
-    bool embed = graph_is_op(n, "nib", "Embed"), attention = graph_is_op(n, "nib", "Attention");
+    bool embed = graph_is_op(n, "nib", "Embed"), attention = graph_is_op(n, "nib", "Attention"), rotary = graph_is_op(n, "nib", "Rotary");
+    const pass_window *window = NULL;
     for (int i = 0; i < n_in; i++) {
         graph_value *v = n->inputs[i].value;
         if (!v || (embed && i % 2) || (attention && i == 3)) in[i] = attention ? NULL : v;
-        else if (embed) in[i] = rows_of(p, n, v, NULL);
+        else if (rotary && (i == 1 || i == 2)) in[i] = v;
+        else if (embed || (rotary && i == 3)) in[i] = rows_of(p, n, v, NULL);
         else if (is_packed(p, v)) in[i] = p->as_rows[v->id];
         else if (v->constant && !on_grid(p, v)) in[i] = op_rows_of(n) == OP_ROWS_ELEMENT ? as_parameter(p, v) : v;
         else in[i] = rows_of(p, n, v, v->type.dims[2]);
         if (v && !in[i] && !(attention && i == 3)) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
     }
     if (attention) {
-        in[3] = NULL;
-        in[4] = p->offsets;
-        n_in = 5;
+        NIB_TRY(pack_attention(p, n, in, &window));
+        n_in = in[5] ? 6 : 5;
     }
     graph_value *y = pass_emit(p->ctx, n, n->domain, n->op, in, n_in, n->outputs[0]->name);
     if (!y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
     NIB_TRY(copy_attrs(y->producer, n));
+    if (window) NIB_TRY(set_window(y->producer, "window_left", window->left));
+    if (window) NIB_TRY(set_window(y->producer, "window_right", window->right));
     NIB_TRY(op_infer_node(p->g, y->producer, p->ctx->err));
     p->as_rows[n->outputs[0]->id] = y;
     p->ctx->changes++;
@@ -268,7 +339,7 @@ nib_status pass_pack(pass_context *ctx) {
     char why[360];
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);
-    p.mask = find_mask(ctx, why, sizeof why);
+    p.mask = find_mask(&p, why, sizeof why);
     if (!p.mask) {
         pass_note(ctx, "batches stay padded: %s", why);
         return NIB_OK;

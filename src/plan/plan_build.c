@@ -240,7 +240,8 @@ static nib_status align_constants(plan *p) {
         const graph_tensor *t = pv->v->constant;
         bool typed = false;
         for (const graph_use *u = pv->v->uses; u; u = u->next)
-            typed |= !(graph_is_op(u->node, "nib", "Linear") && u->index == 1) && !(graph_is_op(u->node, "nib", "Embed") && u->index % 2);
+            typed |= !(graph_is_op(u->node, "nib", "Linear") && (u->index == 1 || u->index > 4)) &&
+                     !(graph_is_op(u->node, "nib", "Embed") && u->index % 2);
         pv->constant = typed ? graph_tensor_aligned(&p->arena, t) : t->data;
         if (!pv->constant) return NIB_OUT_OF_MEMORY;
     }

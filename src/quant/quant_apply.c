@@ -52,9 +52,9 @@ static nib_status rewrite(pass_context *ctx, graph_node *n, bool q8, bool half_r
     if (q8 || half_rows) x = rounded(ctx, x, q8, &params, &factor);
     if (!x) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
     graph_set_input(n, 0, x);
-    while (q8 && n->n_inputs < 4) NIB_TRY(graph_append_input(n, NULL, ctx->err));
-    if (q8) NIB_TRY(graph_append_input(n, params, ctx->err));
-    if (factor) NIB_TRY(graph_append_input(n, factor, ctx->err));
+    while (q8 && n->n_inputs <= (factor ? OP_LINEAR_FACTOR : 4)) NIB_TRY(graph_append_input(n, NULL, ctx->err));
+    if (q8) graph_set_input(n, 4, params);
+    if (factor) graph_set_input(n, OP_LINEAR_FACTOR, factor);
     NIB_TRY(graph_set_string(n, "weight", q8 ? "q8" : "bf16"));
     ctx->changes++;
 fail:

@@ -10,6 +10,7 @@
  * rounded by them.
  */
 #include "quant.h"
+#include "op/op_nib.h"
 #include <math.h>
 #include <string.h>
 
@@ -17,15 +18,18 @@
 #define SAMPLES 64      /* columns of a weight that are looked at */
 #define MOST 8          /* a factor lies between 2^-8 and 2^8 */
 
-/* Which of a Linear's columns are carried on: [*lo, *hi), of N. False: they are an attention's queries or keys. */
-static bool carried(const graph_node *n, int64_t N, int64_t *lo, int64_t *hi) {
-    *lo = 0;
-    *hi = N;
-    for (const graph_use *u = n->outputs[0]->uses; u; u = u->next) {
+/* The first of a Linear's columns that are carried on; those before it, of N, are an attention's queries and keys. */
+static int64_t first_carried(const graph_node *n, int64_t N) {
+    const graph_value *y = n->outputs[0];
+    if (y->use_count == 1 && graph_is_op(y->uses->node, "nib", "Rotary")) y = y->uses->node->outputs[0];
+    for (const graph_use *u = y->uses; u; u = u->next) {
         if (!graph_is_op(u->node, "nib", "Attention")) continue;
-        if (u->index < 2) return false;
+        bool joined = u->node->n_inputs < 2 || !u->node->inputs[1].value;
+        int64_t heads = graph_attr_int(u->node, "heads", 1), kv_heads = graph_attr_int(u->node, "kv_heads", heads);
+        if (!joined) return u->index == 2 ? 0 : N;
+        if (heads > 0 && kv_heads > 0 && N % (heads + 2 * kv_heads) == 0) return N / (heads + 2 * kv_heads) * (heads + kv_heads);
     }
-    return true;
+    return 0;
 }
 
 /* Adds up the squares of w(k, n) over some of the columns [lo, hi); returns how many. */
@@ -39,6 +43,25 @@ static int64_t add_squares(const graph_tensor *w, bool trans, int64_t lo, int64_
             if (isfinite(x)) squares[k] += (double)x * (double)x;
         }
     return count;
+}
+
+/* The same over all weights of a Linear [K, ..]. */
+static int64_t add_linear(const graph_node *n, int64_t K, double *squares) {
+    const bool trans = graph_attr_int(n, "trans_w", 0) != 0;
+    int64_t N = 0, seen = 0;
+    for (int i = 0; i < op_linear_weights(n); i++) {
+        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
+        if (!w || w->dtype != NIB_DTYPE_F32 || w->dims[trans] != K) return 0;
+        N += w->dims[!trans];
+    }
+    int64_t first = first_carried(n, N), column = 0;
+    for (int i = 0; i < op_linear_weights(n); i++) {
+        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
+        int64_t columns = w->dims[!trans], lo = first > column ? first - column : 0;
+        if (lo < columns) seen += add_squares(w, trans, lo, columns, squares);
+        column += columns;
+    }
+    return seen;
 }
 
 static float number_at(const graph_value *v, int64_t i) {
@@ -79,13 +102,8 @@ nib_status quant_smooth(pass_context *ctx, const graph_value *x, graph_value **f
     squares = base_calloc(g->heap, (size_t)K * 2, sizeof *squares);
     float *out = base_arena_calloc(g->arena, (size_t)K, sizeof *out);
     if (!squares || !out) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
-    for (const graph_use *u = x->uses; u; u = u->next) {
-        int64_t lo, hi;
-        const graph_tensor *w = graph_is_op(u->node, "nib", "Linear") && u->index == 0 ? u->node->inputs[1].value->constant : NULL;
-        bool trans = w && graph_attr_int(u->node, "trans_w", 0) != 0;
-        if (!w || w->dtype != NIB_DTYPE_F32 || w->dims[trans] != K || !carried(u->node, w->dims[!trans], &lo, &hi)) continue;
-        seen += add_squares(w, trans, lo, hi, squares);
-    }
+    for (const graph_use *u = x->uses; u; u = u->next)
+        if (graph_is_op(u->node, "nib", "Linear") && u->index == 0) seen += add_linear(u->node, K, squares);
     if (seen > 0) {
         balance(norm, squares, K, squares + K);
         for (int64_t k = 0; k < K; k++) {

@@ -175,7 +175,7 @@ nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const ni
     embedder *e = NULL;
     int64_t max_tokens = m->max_tokens;
     if (m->cannot_embed[0]) NIB_FAIL(err, NIB_UNSUPPORTED, "this model cannot embed texts: %s", m->cannot_embed);
-    if (!m->tokenizer) NIB_FAIL(err, NIB_NOT_FOUND, "%s: %s", m->path, m->no_tokenizer ? m->no_tokenizer : "there is no tokenizer");
+    NIB_TRY(model_check_tokenizer(m, err));
     if (options->max_tokens > 0 && options->max_tokens < max_tokens) max_tokens = options->max_tokens;
     NIB_TRY(take_embedder(m, &e, err));
     for (size_t at = 0, count; at < n; at += count) {

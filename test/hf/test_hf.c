@@ -182,6 +182,84 @@ static void refuses(void **state) {
     assert_int_equal(hf_load_graph(*state, hf_dir, &g, &err), NIB_NOT_FOUND);
 }
 
+/* ---- ModernBERT: the same tiny weights under every word of config.json */
+
+static nib_status load_modernbert(void **state, const char *more, const char *prefix, graph **g, nib_error *err) {
+    static const struct {
+        const char *name;
+        int rows, columns;
+    } weights[] = {{"embeddings.tok_embeddings.weight", 5, 4}, {"embeddings.norm.weight", 4, 0},   {"layers.0.attn.Wqkv.weight", 12, 4},
+                   {"layers.0.attn.Wo.weight", 4, 4},          {"layers.0.mlp_norm.weight", 4, 0}, {"layers.0.mlp.Wi.weight", 12, 4},
+                   {"layers.0.mlp.Wo.weight", 4, 6},           {"final_norm.weight", 4, 0}};
+    char header[4000], config[1000], shape[40];
+    size_t used = (size_t)snprintf(header, sizeof header, "{"), at = 0;
+    for (size_t i = 0; i < BASE_COUNT(weights); i++) {
+        size_t bytes = (size_t)weights[i].rows * (size_t)(weights[i].columns ? weights[i].columns : 1) * 4;
+        snprintf(shape, sizeof shape, weights[i].columns ? "[%d,%d]" : "[%d]", weights[i].rows, weights[i].columns);
+        used +=
+            (size_t)snprintf(header + used, sizeof header - used, "%s\"%s%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+                             i ? "," : "", prefix, weights[i].name, shape, at, at + bytes);
+        at += bytes;
+    }
+    snprintf(header + used, sizeof header - used, "}");
+    /* of a key that stands twice, the first one counts */
+    snprintf(
+        config, sizeof config,
+        "{\"model_type\":\"modernbert\"%s%s,\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":6,"
+        "\"vocab_size\":5,\"max_position_embeddings\":8}",
+        *more ? "," : "", more);
+    memset(err, 0, sizeof *err);
+    hf_fresh();
+    hf_text("config.json", config);
+    hf_safetensors("model.safetensors", 0, header, at);
+    return hf_load_graph(*state, hf_dir, g, err);
+}
+
+static void modernbert_configs(void **state) {
+    static const struct {
+        const char *more;
+        nib_status status;
+        const char *says;
+    } rows[] = {
+        {"", NIB_OK, ""},
+        {"\"layer_types\":[\"sliding_attention\"],\"local_attention\":6", NIB_OK, ""},
+        {"\"layer_types\":null,\"rope_parameters\":null,\"rope_scaling\":null,\"local_rope_theta\":null", NIB_OK, ""},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_theta\":10}},\"global_attn_every_n_layers\":1", NIB_OK, ""},
+        {"\"layer_types\":[\"full_attention\",\"full_attention\"]", NIB_BAD_MODEL, "layer_types"},
+        {"\"layer_types\":\"full_attention\"", NIB_BAD_MODEL, "layer_types"},
+        {"\"layer_types\":[\"chunked_attention\"]", NIB_UNSUPPORTED, "chunked_attention"},
+        {"\"layer_types\":[7]", NIB_UNSUPPORTED, "layer_types"},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"yarn\",\"rope_theta\":10}}", NIB_UNSUPPORTED, "yarn"},
+        {"\"rope_parameters\":[]", NIB_BAD_MODEL, "rope_parameters"},
+        {"\"rope_scaling\":{\"type\":\"linear\"}", NIB_UNSUPPORTED, "rope_scaling"},
+        {"\"global_rope_theta\":-1", NIB_BAD_MODEL, "angles"},
+        {"\"head_dim\":4", NIB_UNSUPPORTED, "head_dim"},
+        {"\"num_attention_heads\":4", NIB_BAD_MODEL, "heads"},
+        {"\"num_attention_heads\":3", NIB_BAD_MODEL, "heads"},
+        {"\"max_position_embeddings\":2147483647", NIB_LIMIT, "max_position_embeddings"},
+        {"\"local_attention\":-2", NIB_BAD_MODEL, "local_attention"},
+        {"\"global_attn_every_n_layers\":0", NIB_BAD_MODEL, "global_attn_every_n_layers"},
+        {"\"norm_eps\":-1", NIB_BAD_MODEL, "norm_eps"},
+        {"\"hidden_activation\":\"mish\"", NIB_UNSUPPORTED, "mish"},
+        {"\"attention_bias\":true", NIB_BAD_MODEL, "layers.0.attn.Wqkv.bias [12]"},
+        {"\"mlp_bias\":true", NIB_BAD_MODEL, "layers.0.mlp.Wi.bias [12]"},
+        {"\"norm_bias\":true", NIB_BAD_MODEL, "embeddings.norm.bias [4]"},
+        {"\"num_hidden_layers\":2", NIB_BAD_MODEL, "layers.1.attn_norm.weight [4]"},
+        {"\"intermediate_size\":5", NIB_BAD_MODEL, "layers.0.mlp.Wi.weight"},
+    };
+    nib_runtime *r = *state;
+    for (size_t i = 0; i < 2 * BASE_COUNT(rows); i++) {
+        graph *g;
+        nib_error err;
+        size_t before = r->heap.current, row = i / 2;
+        nib_status status = load_modernbert(state, rows[row].more, i % 2 ? "model." : "", &g, &err);
+        if (status != rows[row].status || !strstr(err.message, rows[row].says)) fail_msg("%s: %d %s", rows[row].more, status, err.message);
+        assert_true((g != NULL) == (status == NIB_OK));
+        graph_free(g);
+        assert_int_equal(r->heap.current, before);
+    }
+}
+
 static int teardown(void **state) {
     hf_clear();
     return test_runtime_teardown(state);
@@ -189,10 +267,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_bert),
-        cmocka_unit_test(prefixes_and_old_names),
-        cmocka_unit_test(activations),
-        cmocka_unit_test(refuses),
+        cmocka_unit_test(builds_bert), cmocka_unit_test(prefixes_and_old_names), cmocka_unit_test(activations),
+        cmocka_unit_test(refuses),     cmocka_unit_test(modernbert_configs),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, teardown);
 }

@@ -252,6 +252,7 @@ static void check_tables(void) {
     CHECK_MEMBER(row_max_f32);
     CHECK_MEMBER(l2_normalize_f32);
     CHECK_MEMBER(gather_sum_f32);
+    CHECK_MEMBER(rotary_f32);
     CHECK_MEMBER(quantize_rows_u8);
     CHECK_MEMBER(round_rows_bf16);
     check_scratch = all.attention_scratch;

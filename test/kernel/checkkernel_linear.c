@@ -218,6 +218,7 @@ static void make_end(linear_case *c) { /* what is done to the sums */
     if (check_chance(40)) {
         c->args.residual = random_rows(c->M, c->residual_stride, c->N);
         c->args.residual_stride = c->residual_stride;
+        c->args.residual_multiplies = check_chance(40);
         c->in_place = check_chance(50);
     }
 }
@@ -270,12 +271,12 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
     const float *want = NULL, *fused = NULL, *want_rounded = NULL;
     for (int i = 0; i < task->count; i++) {
         const kernel_linear *kernel = task->entry[i]->linear;
-        check_begin(kernel->name, "M %d N %d K %d x_stride %d y_stride %d activation %d%s%s%s", (int)c.M, (int)c.N, (int)c.K,
+        check_begin(kernel->name, "M %d N %d K %d x_stride %d y_stride %d activation %d%s%s%s%s", (int)c.M, (int)c.N, (int)c.K,
                     (int)c.x_stride, (int)c.y_stride, (int)c.args.activation, c.args.bias ? " bias" : "",
                     c.in_place        ? " in place"
                     : c.args.residual ? " residual"
                                       : "",
-                    c.exact ? " exact" : "");
+                    c.args.residual_multiplies ? " times" : "", c.exact ? " exact" : "");
         const void *packed = pack(&c, kernel);
         if (!large && check_chance(40)) pack_spread(&c, kernel, packed);
         float *y = run(&c, kernel, packed, c.M, c.N, false);

@@ -231,6 +231,36 @@ static void check_gather(const char *task) {
     check_release();
 }
 
+/* ---- pairs of columns ---- */
+
+static void check_rotary(const char *task) {
+    int64_t heads = check_pick(1, 4), half = size_of_row() / 8 + 1, head_dim = 2 * half + (check_chance(60) ? 0 : check_pick(1, 40));
+    bool interleaved = check_chance(30), twice = check_chance(50);
+    int64_t n = heads * head_dim, second = twice ? half : 0;
+    float *x = check_random_floats((size_t)n);
+    char *tables[2];
+    for (int t = 0; t < 2; t++) {
+        tables[t] = check_bytes((size_t)(half + second) * sizeof(float), (size_t)check_pick(0, 3));
+        for (int64_t i = 0; i < half + second; i++) {
+            float u = check_uniform();
+            memcpy(tables[t] + i * (int64_t)sizeof(float), &u, sizeof(u));
+        }
+    }
+    spoil(x, n);
+    for (int i = 0; i < task_now->count; i++) {
+        bool in_place = check_chance(50);
+        check_begin(task_now->entry[i]->name, "heads %d head_dim %d half %d%s%s%s", (int)heads, (int)head_dim, (int)half,
+                    interleaved ? " interleaved" : "", twice ? " twice" : "", in_place ? " in place" : "");
+        float *y = check_floats((size_t)n);
+        if (in_place) memcpy(y, x, (size_t)n * sizeof(float));
+        CHECK_CALL(((kernel_fn_rotary_f32 *)task_now->entry[i]->function)(in_place ? y : x, heads, head_dim, half, interleaved,
+                                                                          (const float *)(const void *)tables[0],
+                                                                          (const float *)(const void *)tables[1], second, y));
+        judge(task, i, y, n, 1, n, NULL, 4 * CHECK_EPSILON);
+    }
+    check_release();
+}
+
 /* ---- element by element: exact, also in place ---- */
 
 typedef enum element_op { ELEMENT_ADD, ELEMENT_MUL, ELEMENT_SCALE } element_op;
@@ -269,6 +299,7 @@ void check_rows(void) {
                  {"row_sum_f32", check_row_sum},
                  {"row_max_f32", check_row_max},
                  {"gather_sum_f32", check_gather},
+                 {"rotary_f32", check_rotary},
                  {"add_f32", check_add},
                  {"mul_f32", check_mul},
                  {"scale_f32", check_scale}};

@@ -331,7 +331,7 @@ fail:
 }
 
 static void every_allocation_may_fail(void **state) {
-    const char *const paths[] = {models[0].path, models[4].path};
+    const char *const paths[] = {models[0].path, models[4].path, NIB_TEST_DATA "/hf/modernbert-tiny"};
     for (size_t i = 0; i < BASE_COUNT(paths); i++) {
         failing f = {.left = 1L << 40};
         assert_int_equal(try_everything(&f, paths[i]), NIB_OK);

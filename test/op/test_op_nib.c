@@ -57,6 +57,66 @@ static void linear(void **state) {
     check("g (float[b,4] x) => (float[b,2] y) <float[4,2] w = {@}> { y = nib.Linear (x, w) }");
 }
 
+static void linear_of_many_weights(void **state) {
+    static const char *const gates[] = {"first", "second"};
+    char text[700];
+    for (int trans = 0; trans < 2; trans++) {
+        snprintf(text, sizeof text,
+                 "g (float[b,s,6] x, float[b,s,8] r) => (float[b,s,8] y) <float[%s] w = {@}, float[%s] w2 = {@}, float[%s] w3 = {@}, "
+                 "float[8] c = {@}> { y = nib.Linear <trans_w = %d, activation = \"relu\"> (x, w, c, r, \"\", w2, w3) }",
+                 trans ? "3,6" : "6,3", trans ? "1,6" : "6,1", trans ? "4,6" : "6,4", trans);
+        check(text);
+        for (size_t i = 0; i < BASE_COUNT(gates); i++) {
+            snprintf(text, sizeof text,
+                     "g (float[b,s,6] x) => (float[b,s,4] y, float[b,s,4] z) <float[%s] w = {@}, float[%s] w2 = {@}, float[%s] w3 = {@}, "
+                     "float[8] c = {@}> { y = nib.Linear <trans_w = %d, activation = \"gelu_erf\", gate = \"%s\"> (x, w, c) "
+                     "z = nib.Linear <trans_w = %d, activation = \"silu\", gate = \"%s\"> (x, w2, \"\", \"\", \"\", w3) }",
+                     trans ? "8,6" : "6,8", trans ? "4,6" : "6,4", trans ? "4,6" : "6,4", trans, gates[i], trans, gates[i]);
+            check(text);
+        }
+    }
+}
+
+static void rotary(void **state) {
+    static const char *const attrs[] = {"heads = 2, head_size = 6", "heads = 1, head_size = 6, first_column = 6, rotary = 6",
+                                        "heads = 2, head_size = 7, first_column = 1, rotary = 6"};
+    char text[700];
+    for (size_t i = 0; i < BASE_COUNT(attrs); i++)
+        for (int twice = 0; twice < 2; twice++) {
+            snprintf(text, sizeof text,
+                     "g (float[b,s,15] x, int64[1,s] p) => (float[b,s,15] y) <float[5,%d] cosines = {@}, float[5,%d] sines = {@}> "
+                     "{ y = nib.Rotary <%s> (x, cosines, sines, p) }",
+                     twice ? 6 : 3, twice ? 6 : 3, attrs[i]);
+            check(text);
+        }
+    check("g (float[t,12] x, int64[t] p) => (float[t,12] y) <float[5,2] cosines = {@}, float[5,2] sines = {@}> "
+          "{ y = nib.Rotary <heads = 3, head_size = 4> (x, cosines, sines, p) }");
+}
+
+/* A pair turned by angle 0 stays, by a right angle becomes (-b, a); interleaved pairs are neighbours. */
+static void rotary_turns(void **state) {
+    static const float want[2][8] = {{-3, -4, 1, 2, -7, -8, 5, 6}, {-2, 1, -4, 3, -6, 5, -8, 7}};
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        char text[500];
+        graph *g;
+        nib_error err = {0};
+        const graph_tensor *out;
+        base_arena arena;
+        base_arena_init(&arena, &test_runtime->heap);
+        snprintf(text, sizeof text,
+                 HEAD "g () => (float[1,8] y) <float[1,8] x = {1,2,3,4,5,6,7,8}, float[2,2] c = {1,1,0,0}, float[2,2] s = {0,0,1,1}, "
+                      "int64[1] p = {1}> { y = nib.Rotary <heads = 2, head_size = 4, interleaved = %d> (x, c, s, p) }",
+                 interleaved);
+        assert_int_equal(graph_parse(&test_runtime->heap, text, strlen(text), &g, &err), NIB_OK);
+        op_resolve(g);
+        op_env *env = op_env_create(g, &arena, 1u << 20, &test_kernels);
+        assert_int_equal(op_env_get(env, g->outputs[0], &out, &err), NIB_OK);
+        assert_memory_equal(out->data, want[interleaved], sizeof want[0]);
+        base_arena_free(&arena);
+        graph_free(g);
+    }
+}
+
 static void norm(void **state) {
     static const char *const inputs[] = {"x, gamma", "x, gamma, beta", "x, gamma, beta, r", "x, gamma, \"\", r"};
     char text[700];
@@ -91,6 +151,9 @@ static void attention(void **state) {
                      heads, heads, heads, heads, i % 2 ? "0.5" : "1.25", i == 1 ? ", softcap = 2.0" : "", biases[i]);
             check(text);
         }
+    check("g (float[b,s,24] qkv, float[s,s] bias) => (float[b,s,8] y) { y = nib.Attention <heads = 4, scale = 0.5> (qkv, \"\", \"\", bias) "
+          "}");
+    check("g (float[b,s,24] qkv) => (float[b,s,8] y) { y = nib.Attention <heads = 2> (qkv) }");
     check_masks("g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = "
                 "{-inf}, int64[2] ax = {1,2}> {"
                 " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention <heads = 2, scale = 0.5> "
@@ -207,6 +270,26 @@ static const struct {
     {"nib.Linear", {"f32[2,3]", "f32[3,2]", "f32[2]", "i64[2,2]"}},
     {"nib.Linear <activation = \"cube\">", {"f32[2,3]", "f32[3,2]"}},
     {"nib.Linear", {"f32[4611686018427387904,0]", "f32[0,4611686018427387904]"}},
+    {"nib.Linear <gate = \"first\">", {"f32[2,3]", "f32[3,3]"}},
+    {"nib.Linear <gate = \"both\">", {"f32[2,3]", "f32[3,2]"}},
+    {"nib.Linear <gate = \"second\">", {"f32[2,3]", "f32[3,4]", NULL, "f32[2,2]"}},
+    {"nib.Linear", {"f32[2,3]", "f32[3,2]", "f32[2]", NULL, NULL, "f32[3,2]"}},
+    {"nib.Linear", {"f32[2,3]", "f32[3,2]", NULL, NULL, NULL, "f32[4,2]"}},
+    {"nib.Linear", {"f32[2,3]", "f32[3,2]", NULL, NULL, NULL, "i64[3,2]"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[2]=0,3"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[2]=0,-1"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[3]"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[0]"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f32[2,2]", "i64[2]"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,3]", "f32[3,3]", "i64[2]"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "f32[2]"}},
+    {"nib.Rotary <head_size = 4>", {"f32[2,4]", "f32[3,2]", "f64[3,2]", "i64[2]"}},
+    {"nib.Rotary <head_size = 3>", {"f32[2,4]", "f32[3,1]", "f32[3,1]", "i64[2]"}},
+    {"nib.Rotary <head_size = 4, rotary = 6>", {"f32[2,8]", "f32[3,3]", "f32[3,3]", "i64[2]"}},
+    {"nib.Rotary <head_size = 4, first_column = 2>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[2]"}},
+    {"nib.Rotary <head_size = 4, first_column = -4>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[2]"}},
+    {"nib.Rotary <head_size = 4, heads = 4611686018427387905>", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[2]"}},
+    {"nib.Rotary", {"f32[2,4]", "f32[3,2]", "f32[3,2]", "i64[2]"}},
     {"nib.Norm", {"f32[2,3]", "f32[2]"}},
     {"nib.Norm", {"f32[]", "f32[1]"}},
     {"nib.Norm", {"f32[2,3]", "f32[3]", "f32[1]"}},
@@ -245,6 +328,11 @@ static const struct {
     {"nib.Attention <heads = 2>", {"f32[5,4]", "f32[5,4]", "f32[5,4]", NULL, "f64[2]"}},
     {"nib.Attention <heads = 2>", {"f32[5,4]", "f32[5,4]", "f32[5,4]", NULL, "i64[0]"}},
     {"nib.Attention <heads = 2>", {"f32[5,4]", "f32[5,4]", "f32[5,4]", "f32[1]", "i64[2]=0,5"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,8]"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,12]", "f32[2,3,4]"}},
+    {"nib.Attention <heads = 1073741824, kv_heads = 1073741824>", {"f32[2,3,12]"}},
+    {"nib.Attention <heads = 2>", {"f32[5,12]", NULL, NULL, NULL, "i64[2]=0,5", "i32[4]"}},
+    {"nib.Attention <heads = 2>", {"f32[5,12]", NULL, NULL, NULL, "i64[2]=0,5", "i64[5]"}},
     {"nib.Pool", {"f32[2,3,4]", "i64[2,4]"}},
     {"nib.Pool", {"f32[2,3]", "i64[2,3]"}},
     {"nib.Pool", {"f32[2,3,4]", "f64[2,3]"}},
@@ -336,6 +424,9 @@ static void empty_tensors_cost_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear),
+        cmocka_unit_test(linear_of_many_weights),
+        cmocka_unit_test(rotary),
+        cmocka_unit_test(rotary_turns),
         cmocka_unit_test(norm),
         cmocka_unit_test(embed),
         cmocka_unit_test(attention),

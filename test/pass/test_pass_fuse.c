@@ -210,6 +210,55 @@ static void other_additions_stay(void **state) {
     HEAD "g (float[b,s,6] x) => (float[b,s,6] y) <float[6] gamma = {@}, float[6] beta = {@}, float[1,6] g2 = {@}, float[1] g1 = {2}, "     \
          "float eps = {0.00001}, float two = {2}, float one = {1}> {" body "}"
 
+static void gates_are_taken(void **state) {
+    static const struct {
+        const char *body, *activation, *gate;
+    } rows[] = {
+        {"s = Sigmoid (a) t = Mul (a, s) y = Mul (t, c)", "silu", "first"},
+        {"s = Sigmoid (c) t = Mul (c, s) y = Mul (a, t)", "silu", "second"},
+        {"t = Relu (a) y = Mul (c, t)", "relu", "first"},
+        {"s = Sigmoid (a) y = Mul (s, c)", "sigmoid", "first"},
+        {"d = Div (a, root) e = Erf (d) f = Add (e, one) m = Mul (a, f) t = Mul (m, half) y = Mul (t, c)", "gelu_erf", "first"},
+    };
+    char text[900];
+    for (size_t i = 0; i < BASE_COUNT(rows); i++)
+        for (int bias = 0; bias < 2; bias++) {
+            snprintf(text, sizeof text,
+                     HEAD
+                     "g (float[b,s,5] x) => (float[b,s,3] y) <float[5,6] w = {@}, float[6] v = {@}, float root = {1.41421356}, float one = "
+                     "{1}, float half = {0.5}, int64[2] sizes = {3,3}> { l0 = MatMul (x, w) l = %s (l0%s) a, c = Split <axis = -1> (l, "
+                     "sizes) %s }",
+                     bias ? "Add" : "Identity", bias ? ", v" : "", rows[i].body);
+            graph *g = pass_check_same(text, PASSES(pass_clean, pass_linear, pass_activation));
+            assert_string_equal(ops(g), "nib.Linear");
+            assert_string_equal(graph_attr_string(g->first, "activation", ""), rows[i].activation);
+            assert_string_equal(graph_attr_string(g->first, "gate", ""), rows[i].gate);
+            done(g);
+        }
+}
+
+static void other_gates_stay(void **state) {
+    static const char *const bodies[] = {
+        "a, c = Split <axis = -1> (l, uneven) t = Relu (a) u = Slice (c, zero, two, last) y = Mul (t, u)", /* no halves */
+        "a, c = Split <axis = 1> (l, even) t = Relu (a) y0 = Mul (t, c) y = Identity (y0)",                /* of tokens */
+        "a, c = Split <axis = -1> (l, even) t = Relu (a) y0 = Mul (t, c) y = Add (y0, a)",                 /* read again */
+        "a, c = Split <axis = -1> (l, even) t = Relu (a) y = Mul (t, t)",
+        "k = Relu (l) a, c = Split <axis = -1> (k, even) t = Tanh (a) y = Mul (t, c)", /* two activations */
+    };
+    char text[900];
+    for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
+        snprintf(text, sizeof text,
+                 HEAD "g (float[b,6,5] x) => (float[y0,y1,y2] y) <float[5,6] w = {@}, int64[2] even = {3,3}, int64[2] uneven = {2,4}, "
+                      "int64[1] zero = "
+                      "{0}, int64[1] two = {2}, int64[1] last = {-1}> { l = MatMul (x, w) %s }",
+                 bodies[i]);
+        graph *g = parse_graph(text);
+        run_passes(g, PASSES(pass_linear, pass_activation));
+        for (const graph_node *n = g->first; n; n = n->next) assert_int_equal(graph_is_op(n, "nib", "Linear") ? op_gate_of(n) : 0, 0);
+        done(g);
+    }
+}
+
 static void norms_are_taken(void **state) {
     static const char *const bodies[] = {
         "y = LayerNormalization <axis = -1, epsilon = 0.001> (x, gamma, beta)",
@@ -319,8 +368,8 @@ int main(void) {
         cmocka_unit_test(matmul_becomes_linear),  cmocka_unit_test(an_output_between_stays),  cmocka_unit_test(gemm_becomes_linear),
         cmocka_unit_test(activations_are_taken),  cmocka_unit_test(gelu_operators_are_taken), cmocka_unit_test(other_forms_stay),
         cmocka_unit_test(many_paths_cost_little), cmocka_unit_test(residuals_are_taken),      cmocka_unit_test(other_additions_stay),
-        cmocka_unit_test(norms_are_taken),        cmocka_unit_test(other_norms_stay),         cmocka_unit_test(gathers_become_embed),
-        cmocka_unit_test(other_gathers_stay),
+        cmocka_unit_test(gates_are_taken),        cmocka_unit_test(other_gates_stay),         cmocka_unit_test(norms_are_taken),
+        cmocka_unit_test(other_norms_stay),       cmocka_unit_test(gathers_become_embed),     cmocka_unit_test(other_gathers_stay),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which biases are nothing but the padding of keys: yes for every way to write it, no for whatever lets a padded key through,
- * hides a token, or reads anything else, each with its reason.
+ * Which biases are nothing but the padding of keys, and a window: yes for every way to write it, no for whatever lets a padded key
+ * through, hides a token by anything but its distance, or reads anything else, each with its reason.
  */
 #include "pass_test.h"
 
@@ -9,13 +9,15 @@
     "<int64[2] ax12 = {1,2}, int64[1] ax0 = {0}, int64[1] ax1 = {1}, int64[1] ax2 = {2}, int64[2] ax23 = {2,3}, float one = {1}, float "   \
     "zero = {0}, float lowest = {-3.4e38},"                                                                                                \
     " float ninf = {-inf}, float ten = {-10000}, float small = {-100}, int64 i0 = {0}, int64 i1 = {1}, int64 five = {5}, int64 w40 = "     \
-    "{40}, int64 w3 = {3}, int64 big = {5000},"                                                                                            \
+    "{40}, int64 w3 = {3}, int64 minus3 = {-3}, float r40 = {40.5}, int64 big = {5000},"                                                   \
     " int64 endless = {2147483647}>"
 
 #define EAGER "u = Unsqueeze (mask, ax12) f = Cast <to = 1> (u) n = Sub (one, f) "
 #define SDPA "mb = Cast <to = 9> (mask) mu = Unsqueeze (mb, ax12) "
 /* i and j as [1, 1, s, 1] and [1, 1, 1, s] */
 #define POSITIONS "sh = Shape (mask) len = Gather (sh, i1) r = Range (i0, len, i1) i = Unsqueeze (r, ax_i) j = Unsqueeze (r, ax_j) "
+
+static pass_window window; /* of the last yes */
 
 static bool is_padding(const char *dims, const char *type, const char *body, char *why) {
     char text[2500];
@@ -31,7 +33,7 @@ static bool is_padding(const char *dims, const char *type, const char *body, cha
     op_resolve(g);
     if (op_infer_graph(g, &err) != NIB_OK) fail_msg("%s: %s", body, err.message);
     pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .err = &err};
-    bool yes = pass_is_key_padding(&ctx, g->outputs[0], g->inputs[0], why, 200);
+    bool yes = pass_is_key_padding(&ctx, g->outputs[0], g->inputs[0], &window, why, 200);
     graph_free(g);
     return yes;
 }
@@ -58,6 +60,7 @@ static void padding_is_recognised(void **state) {
         char body[900];
         snprintf(body, sizeof body, "%s%s", strstr(bodies[i], "ax_q") ? "ax_q = Constant <value_ints = [1, 3]> () " : "", bodies[i]);
         if (!is_padding("b,s", "int64", body, why)) fail_msg("%s is refused: %s", body, why);
+        assert_true(window.left == -1 && window.right == -1);
     }
     static const char *const types[] = {"int64", "int32", "float", "bool"};
     for (size_t i = 0; i < BASE_COUNT(types); i++)
@@ -67,21 +70,59 @@ static void padding_is_recognised(void **state) {
         if (!is_padding(dims[i], "int64", EAGER "bias = Mul (n, lowest)", why)) fail_msg("%s: %s", dims[i], why);
 }
 
+static void windows_are_recognised(void **state) {
+#define BEHIND "k = And (in, mu) bias = Where (k, zero, ninf)"
+#define AWAY POSITIONS SDPA "d = Sub (i, j) a = Abs (d) "
+    static const struct {
+        const char *body;
+        int64_t left, right;
+    } rows[] = {
+        {POSITIONS SDPA "late = Greater (j, i) in = Not (late) " BEHIND, -1, 0}, /* causal */
+        {AWAY "in = Less (a, w3) " BEHIND, 2, 2},
+        {AWAY "in = LessOrEqual (a, w3) " BEHIND, 3, 3},
+        {AWAY "in = LessOrEqual (a, w40) " BEHIND, 40, 40},
+        {AWAY "f = Cast <to = 1> (a) in = Less (f, r40) " BEHIND, 40, 40},
+        {AWAY "in = GreaterOrEqual (d, minus3) " BEHIND, -1, 3},
+        {AWAY "in = Less (d, w40) " BEHIND, 39, -1},
+        {AWAY "in0 = LessOrEqual (d, w3) in1 = GreaterOrEqual (d, i0) in = And (in0, in1) " BEHIND, 3, 0},
+        {AWAY "in0 = Less (a, w40) in1 = Less (a, w3) in = And (in0, in1) " BEHIND, 2, 2},
+        {AWAY "in = LessOrEqual (a, w3) b0 = Where (in, zero, lowest) b1 = Where (mu, zero, lowest) bias = Add (b0, b1)", 3, 3},
+        {AWAY "in = LessOrEqual (a, w3) b1 = Where (mu, zero, lowest) bias = Where (in, b1, lowest)", 3, 3},
+        {POSITIONS SDPA "in = Equal (j, i) " BEHIND, 0, 0}, /* itself alone */
+    };
+    char why[200];
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        if (!is_padding("b,s", "int64", rows[i].body, why)) fail_msg("%s is refused: %s", rows[i].body, why);
+        if (window.left != rows[i].left || window.right != rows[i].right)
+            fail_msg("%s: %lld and %lld", rows[i].body, (long long)window.left, (long long)window.right);
+    }
+}
+
 static void what_is_more_or_less_is_refused(void **state) {
     static const char *const rows[][2] = {
         {EAGER "bias = Mul (f, lowest)", "key 0, it is -3.4e+38"}, /* inverted */
         {EAGER "bias = Mul (n, small)", "masked key"},             /* too weak */
         {EAGER "bias = Add (n, lowest)", "unmasked key"},
         {EAGER "m = Mul (n, lowest) bias = Add (m, one)", "unmasked key 0, it is 1"},
-        {POSITIONS SDPA "late = Greater (j, i) no = Not (late) k = And (no, mu) bias = Where (k, zero, ninf)",
-         "unmasked key 1"}, /* causal */
-        {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, w3) k = And (in, mu) bias = Where (k, zero, ninf)", "unmasked key"},
-        {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, w40) k = And (in, mu) bias = Where (k, zero, ninf)", "at 41 tokens"},
+        /* dilated; in blocks; of the first five */
+        {POSITIONS SDPA "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)",
+         "unmasked key"},
+        {POSITIONS SDPA "bi = Div (i, w40) bj = Div (j, w40) in = Equal (bi, bj) k = And (in, mu) bias = Where (k, zero, ninf)",
+         "unmasked key"},
+        {POSITIONS SDPA "in = Less (j, five) k = And (in, mu) bias = Where (k, zero, ninf)", "unmasked key"},
+        /* a window, but weak; a window, and a padded key in it */
+        {POSITIONS SDPA
+         "d = Sub (i, j) a = Abs (d) in = Less (a, w3) b0 = Where (in, zero, small) b1 = Where (mu, zero, ninf) bias = Add (b0, "
+         "b1)",
+         "it is -100"},
+        {POSITIONS
+         "d = Sub (i, j) a = Abs (d) in = Less (a, w3) mm = Cast <to = 9> (mask) mx = Unsqueeze (mm, ax12) never = And (mx, in) two "
+         "= Or (never, in) bias = Where (two, zero, ninf)",
+         "masked key"},
         {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, big) k = And (in, mu) bias = Where (k, zero, ninf)",
          "too large to be sampled"},
         {POSITIONS SDPA "first = Equal (j, i0) k = Or (first, mu) bias = Where (k, zero, ninf)",
          "masked key 0, it is 0"}, /* one padded key comes through */
-        {POSITIONS SDPA "self = Equal (j, i) k = And (self, mu) bias = Where (k, zero, ninf)", "unmasked key"},
         {"pad = Equal (ids, five) no = Not (pad) mb = Cast <to = 9> (mask) k = And (mb, no) ku = Unsqueeze (k, ax12) bias = Where (ku, "
          "zero, ninf)",
          "ids"}, /* reads ids */
@@ -100,6 +141,7 @@ static void what_is_more_or_less_is_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(padding_is_recognised), cmocka_unit_test(what_is_more_or_less_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(padding_is_recognised), cmocka_unit_test(windows_are_recognised),
+                                       cmocka_unit_test(what_is_more_or_less_is_refused)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -60,7 +60,7 @@ static void exports_are_fused_and_packed(void **state) {
             gelus += op_activation(n) == KERNEL_ACT_GELU_ERF;
             residuals += n->n_inputs > 3 && n->inputs[3].value;
         }
-        assert_int_equal(packed_linears, 12);
+        assert_int_equal(packed_linears, 8);
         assert_int_equal(gelus, 2);
         assert_int_equal(residuals, 4);
         for (mask_kind = 0; mask_kind < (models[m].nan_rows ? MASK_EMPTY_ROW : MASK_KINDS); mask_kind++)

@@ -152,6 +152,25 @@ static void assert_padded(encoder e, const char *reason) {
     done(after);
 }
 
+/* The second attention sees two keys on each side; positions count in columns of the mask, holes and padding included. */
+static void windows_are_packed(void **state) {
+    encoder e = plain;
+    e.bias = PADDING "col = Unsqueeze (r0, v1) d = Sub (col, r0) far = Abs (d) most = Constant <value_int = 2> () in = LessOrEqual (far, "
+                     "most) local = Where (in, bias, lowest) ";
+    e.bias2 = "@s = Add (@d, local)";
+    graph *g = check_packed(e, true);
+    int seen = 0;
+    for (const graph_node *n = g->first; n; n = n->next) {
+        if (!graph_is_op(n, "nib", "Attention")) continue;
+        assert_int_equal(graph_attr_int(n, "window_left", -1), seen ? 2 : -1);
+        assert_int_equal(graph_attr_int(n, "window_right", -1), seen ? 2 : -1);
+        assert_int_equal(n->n_inputs, seen ? 6 : 5);
+        seen++;
+    }
+    assert_int_equal(seen, 2);
+    done(g);
+}
+
 static void refusals(void **state) {
     encoder e = plain;
     e.bias = "u = Unsqueeze (attention_mask, ax12) f = Cast <to = 1> (u) bias = Mul (f, lowest) "; /* inverted */
@@ -178,9 +197,13 @@ static void what_is_not_recognised_runs_padded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packed_rows_are_the_padded_ones),    cmocka_unit_test(minus_infinity_packs_too),
-        cmocka_unit_test(pooling_reads_packed_rows),          cmocka_unit_test(element_work_between_is_packed),
-        cmocka_unit_test(other_readers_get_the_grid),         cmocka_unit_test(refusals),
+        cmocka_unit_test(packed_rows_are_the_padded_ones),
+        cmocka_unit_test(minus_infinity_packs_too),
+        cmocka_unit_test(pooling_reads_packed_rows),
+        cmocka_unit_test(element_work_between_is_packed),
+        cmocka_unit_test(other_readers_get_the_grid),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(windows_are_packed),
         cmocka_unit_test(what_is_not_recognised_runs_padded),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);

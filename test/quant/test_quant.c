@@ -67,7 +67,7 @@ static void check_precision(nib_precision precision, const char *weight, double 
             assert_string_equal(graph_attr_string(n, "weight", "f32"), weight);
             linears++;
         }
-        assert_int_equal(linears, 12); /* two layers of six */
+        assert_int_equal(linears, 8); /* two layers of four: queries, keys and values are one */
         for (int i = 0; i < m->task.p->n_steps; i++)
             if (graph_is_op(m->task.p->steps[i].node, "nib", "Linear")) assert_string_not_equal(m->task.p->steps[i].kernel, "eval");
         run(m, 0, TEXTS, 0, threads == 1 ? got[0] : again[0]);
@@ -115,8 +115,8 @@ static void eval_agrees_with_kernels(void **state) {
         if (!graph_is_op(n, "nib", "Linear") || n->inputs[3].value) continue;
         base_arena arena;
         base_arena_init(&arena, g->heap);
-        int64_t trans = graph_attr_int(n, "trans_w", 0), K = n->inputs[1].value->constant->dims[trans],
-                N = n->inputs[1].value->constant->dims[!trans];
+        int64_t trans = graph_attr_int(n, "trans_w", 0), K = n->inputs[1].value->constant->dims[trans], total, first = 0;
+        assert_true(graph_dim_is_const(n->outputs[0]->type.dims[n->outputs[0]->type.rank - 1], &total));
         float *x = base_arena_alloc(&arena, sizeof(float) * (size_t)(5 * K)), params[10];
         uint8_t *x8 = base_arena_alloc(&arena, (size_t)(5 * K));
         for (int64_t i = 0; i < 5 * K; i++) x[i] = (float)((i * 37) % 101) / 25 - 1.5f;
@@ -128,27 +128,32 @@ static void eval_agrees_with_kernels(void **state) {
         op_env_set(env, n->inputs[4].value, &scales);
         if (op_env_get(env, n->outputs[0], &y, &e) != NIB_OK) fail_msg("%s", e.message);
         const kernel_linear *kernel = k->linear_q8[0];
-        void *packed = base_arena_alloc(&arena, kernel->packed_bytes(N, K));
-        const float *w = graph_tensor_aligned(&arena, n->inputs[1].value->constant);
-        const float *factor = n->n_inputs > 5 && n->inputs[5].value ? n->inputs[5].value->constant->data : NULL;
-        kernel->pack(&(kernel_weight){w, trans ? 1 : N, trans ? K : 1, N, K, factor}, 0, N, packed);
-        float *got = base_arena_alloc(&arena, sizeof(float) * (size_t)(5 * N));
-        kernel_linear_args a = {.x8 = x8,
-                                .x_stride = K,
-                                .x_params = params,
-                                .x_params_stride = 2,
-                                .w = packed,
-                                .y = got,
-                                .y_stride = N,
-                                .M = 5,
-                                .N = N,
-                                .K = K};
-        a.bias = n->inputs[2].value ? n->inputs[2].value->constant->data : NULL;
-        a.activation = (kernel_activation)op_activation(n);
-        kernel->run(&a, 0, 5, 0, N);
-        assert_true(test_difference(got, y->data, (size_t)(5 * N)) <= (op_activation(n) == KERNEL_ACT_GELU_ERF ? 5.5e-5 : 2e-6));
+        const float *factor =
+            n->n_inputs > OP_LINEAR_FACTOR && n->inputs[OP_LINEAR_FACTOR].value ? n->inputs[OP_LINEAR_FACTOR].value->constant->data : NULL;
+        float *got = base_arena_alloc(&arena, sizeof(float) * (size_t)(5 * total));
+        for (int i = 0; i < op_linear_weights(n); i++, checked++) {
+            const graph_tensor *t = n->inputs[op_linear_weight(i)].value->constant;
+            int64_t N = t->dims[!trans];
+            void *packed = base_arena_alloc(&arena, kernel->packed_bytes(N, K));
+            kernel->pack(&(kernel_weight){graph_tensor_aligned(&arena, t), trans ? 1 : N, trans ? K : 1, N, K, factor}, 0, N, packed);
+            kernel_linear_args a = {.x8 = x8,
+                                    .x_stride = K,
+                                    .x_params = params,
+                                    .x_params_stride = 2,
+                                    .w = packed,
+                                    .y = got + first,
+                                    .y_stride = total,
+                                    .M = 5,
+                                    .N = N,
+                                    .K = K};
+            a.bias = n->inputs[2].value ? (const float *)n->inputs[2].value->constant->data + first : NULL;
+            a.activation = (kernel_activation)op_activation(n);
+            kernel->run(&a, 0, 5, 0, N);
+            first += N;
+        }
+        assert_int_equal(first, total);
+        assert_true(test_difference(got, y->data, (size_t)(5 * total)) <= (op_activation(n) == KERNEL_ACT_GELU_ERF ? 5.5e-5 : 2e-6));
         base_arena_free(&arena);
-        checked++;
     }
     assert_true(checked >= 8);
     nib_model_free(m);

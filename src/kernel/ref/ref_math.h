@@ -32,7 +32,10 @@ static inline void ref_finish(const kernel_linear_args *args, int64_t m, int64_t
         sum += (double)bias;
     }
     sum = ref_activate(args->activation, sum);
-    if (args->residual) sum += (double)args->residual[m * args->residual_stride + n];
+    if (args->residual) {
+        double residual = (double)args->residual[m * args->residual_stride + n];
+        sum = args->residual_multiplies ? sum * residual : sum + residual;
+    }
     args->y[m * args->y_stride + n] = (float)sum;
 }
 

@@ -115,3 +115,21 @@ void nk_gather_sum_f32_f32__1x1_generic(const void *const *rows, int n, int64_t 
         y[i] = (float)sum;
     }
 }
+
+void nk_rotary_f32_f32__1x1_generic(const float *x, int64_t heads, int64_t head_dim, int64_t half, bool interleaved, const float *cos,
+                                    const float *sin, int64_t second, float *y) {
+    for (int64_t h = 0; h < heads; h++, x += head_dim, y += head_dim) {
+        for (int64_t i = 0; i < half; i++) {
+            int64_t first = interleaved ? 2 * i : i, other = interleaved ? 2 * i + 1 : half + i;
+            double a = (double)x[first], b = (double)x[other];
+            float turn[4];
+            memcpy(&turn[0], (const char *)cos + i * (int64_t)sizeof(float), sizeof(float));
+            memcpy(&turn[1], (const char *)sin + i * (int64_t)sizeof(float), sizeof(float));
+            memcpy(&turn[2], (const char *)cos + (second + i) * (int64_t)sizeof(float), sizeof(float));
+            memcpy(&turn[3], (const char *)sin + (second + i) * (int64_t)sizeof(float), sizeof(float));
+            y[first] = (float)(a * (double)turn[0] - b * (double)turn[1]);
+            y[other] = (float)(b * (double)turn[2] + a * (double)turn[3]);
+        }
+        for (int64_t i = 2 * half; i < head_dim; i++) y[i] = x[i];
+    }
+}

@@ -46,8 +46,12 @@ VEC_INLINE void gemm_store(const gemm_tile *t, int i, int v, int64_t left, vec s
     const kernel_linear_args *g = t->args;
     float *y = g->y + (t->m + i) * g->y_stride + t->n + 16 * v;
     const float *r = g->residual ? g->residual + (t->m + i) * g->residual_stride + t->n + 16 * v : NULL;
-    if (left >= 16) vec_store(y, r ? vec_add(s, vec_load(r)) : s);
-    else vec_store_n(y, r ? vec_add(s, vec_load_n(r, (int)left)) : s, (int)left);
+    if (r) {
+        vec other = left >= 16 ? vec_load(r) : vec_load_n(r, (int)left);
+        s = g->residual_multiplies ? vec_mul(s, other) : vec_add(s, other);
+    }
+    if (left >= 16) vec_store(y, s);
+    else vec_store_n(y, s, (int)left);
 }
 
 /* What follows the sums of one panel: row i's lie at c + i * c_row. A whole panel whose activation is a constant here goes straight

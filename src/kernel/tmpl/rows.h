@@ -225,4 +225,39 @@ void KERNEL_NAME(nk_gather_sum_f32_f32__1x16)(const void *const *rows, int n, in
     }
 }
 
+/* Pairs (i, half + i), 16 at a time. */
+static void row_turn(const float *x, int64_t half, const float *cos, const float *sin, int64_t second, float *y) {
+    for (int64_t i = 0; i < half; i += 16) {
+        int n = half - i < 16 ? (int)(half - i) : 16;
+        vec a = vec_load_n(x + i, n), b = vec_load_n(x + half + i, n);
+        vec s = vec_mul(b, vec_load_n(sin + i, n)), t = vec_mul(a, vec_load_n(sin + second + i, n));
+        vec_store_n(y + i, vec_fma(a, vec_load_n(cos + i, n), vec_sub(vec_zero(), s)), n);
+        vec_store_n(y + half + i, vec_fma(b, vec_load_n(cos + second + i, n), t), n);
+    }
+}
+
+static float row_number(const float *p, int64_t i) {
+    float s;
+    memcpy(&s, (const char *)p + i * (int64_t)sizeof(float), sizeof(s));
+    return s;
+}
+
+/* Pairs (2 i, 2 i + 1), one at a time: few models have them, and no vec_<isa>.h parts neighbours. */
+static void row_turn_neighbours(const float *x, int64_t half, const float *cos, const float *sin, int64_t second, float *y) {
+    for (int64_t i = 0; i < half; i++) {
+        float a = x[2 * i], b = x[2 * i + 1], s = b * row_number(sin, i), t = a * row_number(sin, second + i);
+        y[2 * i] = fmaf(a, row_number(cos, i), 0.0f - s);
+        y[2 * i + 1] = fmaf(b, row_number(cos, second + i), t);
+    }
+}
+
+void KERNEL_NAME(nk_rotary_f32_f32__1x16)(const float *x, int64_t heads, int64_t head_dim, int64_t half, bool interleaved, const float *cos,
+                                          const float *sin, int64_t second, float *y) {
+    for (int64_t h = 0; h < heads; h++, x += head_dim, y += head_dim) {
+        if (interleaved) row_turn_neighbours(x, half, cos, sin, second, y);
+        else row_turn(x, half, cos, sin, second, y);
+        if (y != x && head_dim > 2 * half) memcpy(y + 2 * half, x + 2 * half, (size_t)(head_dim - 2 * half) * sizeof(float));
+    }
+}
+
 #endif
