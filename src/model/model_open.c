@@ -103,8 +103,8 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     pass_context ctx = {.g = made.g,
                         .runtime = m->runtime,
                         .kernels = &((cpu_device *)m->device)->kernels,
-                        .level = 2,
-                        .pack = task,
+                        .level = m->optimize,
+                        .pack = task && m->pack,
                         .notes = &notes,
                         .err = err};
     NIB_TRY(pass_run_all(&ctx));
@@ -155,6 +155,8 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
                                                             : NIB_POOLING_MEAN;
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
     m->batch_tokens = o->batch_tokens;
+    m->optimize = o->optimize < 0 ? 2 : o->optimize;
+    m->pack = o->pack != 0;
     m->precision = o->precision;
     m->precision_why = o->precision == NIB_PRECISION_FILE ? "the file's own" : "asked for";
     m->computes = o->precision == NIB_PRECISION_AUTO ? quant_auto(m->runtime->isas, &m->precision_why) : o->precision;
@@ -250,5 +252,16 @@ nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) 
     if (!m->exact.p) status = make_program(m, false, &m->exact, err);
     base_mutex_unlock(m->lock);
     *out = status == NIB_OK ? &m->exact : NULL;
+    return status;
+}
+
+nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    int measured;
+    base_mutex_lock(m->lock);
+    if (!m->has_speed) status = cpu_measure(m->runtime, &((cpu_device *)m->device)->kernels, 1, &m->speed, &measured, err);
+    m->has_speed |= status == NIB_OK;
+    *out = m->speed;
+    base_mutex_unlock(m->lock);
     return status;
 }
