@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH 4096
@@ -52,12 +51,6 @@ typedef struct embed_run {
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int number) { interrupted = 1; }
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- output */
 
@@ -152,7 +145,7 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
 
 static void show_progress(embed_run *r, const cli_lines *lines, bool last) {
     unsigned long long done, total;
-    double t = now(), seconds = t - r->begun;
+    double t = cli_now(), seconds = t - r->begun;
     if (!r->progress || (!last && t - r->shown < 0.2)) return;
     r->shown = t;
     cli_lines_progress(lines, &done, &total);
@@ -237,7 +230,7 @@ static int run_embed(int argc, char **argv) {
     sigaction(SIGINT, &action, NULL); /* no SA_RESTART: a blocked read returns, the loop ends, files are removed */
     sigaction(SIGTERM, &action, NULL);
     code = output_open(&r.out, path, nib_model_dim(r.model));
-    r.begun = r.shown = now();
+    r.begun = r.shown = cli_now();
     r.progress = isatty(STDERR_FILENO) && input && path && strcmp(path, "-") != 0;
     if (code == 0 && input) {
         code = embed_lines(&r, input);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char inspect_help[] =
     "usage: nib inspect PATH [options]\n\n"
@@ -29,12 +28,6 @@ static const char tokenize_help[] =
     "  nib tokenize --model all-MiniLM-L6-v2 'a nib writes'\n";
 
 typedef nib_status (*text_fn)(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error);
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static nib_status describe(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error) {
     error->status = nib_model_describe(model, buffer, capacity, length);
@@ -75,9 +68,9 @@ static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
     nib_model *model;
     int code = take_options(verb, argc, argv, &m, true);
     if (code) return code < 0 ? 0 : code;
-    double begun = now();
+    double begun = cli_now();
     if ((code = cli_model_open(&m, &model)) != 0) return code;
-    double opened = now() - begun;
+    double opened = cli_now() - begun;
     code = print_text(model, fn);
     if (code == 0 && verb == &cli_inspect) printf("opened in     %.1f ms\n", 1e3 * opened);
     nib_model_free(model);

@@ -168,6 +168,9 @@ NIB_API nib_status nib_runtime_create(const nib_runtime_options *options, nib_ru
 /* Drops the caller's reference. NULL is accepted. */
 NIB_API void nib_runtime_free(nib_runtime *runtime);
 
+/* Threads that compute, the caller's included. */
+NIB_API int nib_runtime_threads(const nib_runtime *runtime);
+
 typedef struct nib_memory {
     size_t current;       /* bytes held from the allocator now */
     size_t peak;          /* the most that were ever held */
@@ -332,7 +335,7 @@ typedef struct nib_profile_step {
     const char *kind;               /* what it is for: "linear qkv", "attention", "norm", ... */
     uint64_t calls, rows;           /* a call computes a block of rows (of Attention: heads of texts) */
     uint64_t nanoseconds;           /* of thread time */
-    double operations;              /* of Linear and Attention; 0 for other steps */
+    double operations;              /* of Linear, Attention, MatMul; 0 for other steps */
     double bytes;                   /* weights once for each group, and rows read and written */
     double peak;                    /* operations a second of one thread at most, for this step's kind of operands; 0: unknown */
     double bound_nanoseconds;       /* thread time that the work needs at least; 0: unknown */

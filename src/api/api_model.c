@@ -33,6 +33,8 @@ nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **
 
 void nib_runtime_free(nib_runtime *runtime) { base_runtime_release(runtime); }
 
+int nib_runtime_threads(const nib_runtime *runtime) { return base_pool_threads(runtime->pool); }
+
 void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out) {
     const base_heap *h = &runtime->heap;
     out->current = atomic_load((_Atomic size_t *)(uintptr_t)&h->current);

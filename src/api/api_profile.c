@@ -13,7 +13,8 @@ nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error
     *out = (nib_machine){0};
     if (!rt) NIB_TRY(base_runtime_create(NULL, &rt, err));
     kernel_table_init(&k, rt->isas);
-    NIB_TRY(cpu_measure(rt, &k, base_pool_threads(rt->pool), &sum, &out->threads, err));
+    NIB_TRY(cpu_measure(rt, &k, base_pool_threads(rt->pool), &sum, err));
+    out->threads = base_pool_threads(rt->pool);
     out->f32 = sum.operations[KERNEL_INPUT_F32];
     out->bf16 = sum.operations[KERNEL_INPUT_BF16];
     out->q8 = sum.operations[KERNEL_INPUT_U8];

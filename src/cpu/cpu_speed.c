@@ -11,6 +11,7 @@
 
 #define SECONDS 0.018 /* of one measurement */
 #define CHUNK 3e-5    /* of one timed run: the clock's grain does not matter */
+#define PATIENCE 0.02
 #define SHALLOW 64
 #define DEEP 192
 #define MEMORY_LEAST ((size_t)64 << 20)
@@ -19,7 +20,9 @@
 typedef struct speed_job {
     base_heap *heap;
     const kernels *k;
-    float *memory; /* shared: each member reads its part */
+    int threads;
+    _Atomic int here; /* members that have come */
+    uint64_t *memory; /* shared: each member reads its part */
     size_t memory_bytes, cache_bytes;
     _Atomic int status;
     plan_speed *members; /* [threads] */
@@ -90,50 +93,67 @@ static bool measure_linear(base_heap *heap, const kernel_linear *k, double *out)
     return ok;
 }
 
-/* Bytes a second that row_max reads from `bytes` at x. */
-static double measure_read(const kernels *k, const float *x, size_t bytes) {
-    enum { COLUMNS = 256 };
-    float y[COLUMNS];
-    int64_t rows = (int64_t)(bytes / sizeof(float) / COLUMNS);
+typedef uint64_t wide __attribute__((vector_size(16))); /* a register of any CPU that nib runs on */
+
+/* Four chains; no instruction set reads much faster from L2 or memory. x is 64-aligned, n a multiple of 4. */
+static uint64_t read_all(const void *x, size_t n) {
+    const wide *at = x, *end = at + n;
+    wide a = {0}, b = {0}, c = {0}, d = {0};
+    for (; at < end; at += 4) {
+        a ^= at[0];
+        b ^= at[1];
+        c ^= at[2];
+        d ^= at[3];
+    }
+    a ^= b ^ c ^ d;
+    return a[0] ^ a[1];
+}
+
+static double measure_read(const void *x, size_t bytes) {
+    volatile uint64_t sink = 0;
     double low = 1e9;
-    if (rows < 1) return 0;
-    int64_t runs = bytes > (8u << 20) ? 1 : (int64_t)((8u << 20) / bytes) + 1;
+    size_t runs = bytes > (8u << 20) ? 1 : (8u << 20) / (bytes + 1) + 1;
+    if (bytes < 4096) return 0;
     for (double end = base_clock() + SECONDS; base_clock() < end;) {
         double begun = base_clock();
-        for (int64_t i = 0; i < runs; i++) k->row_max_f32(x, COLUMNS, rows, COLUMNS, y);
+        for (size_t i = 0; i < runs; i++) sink = sink ^ read_all(x, bytes / sizeof(wide) / 4 * 4);
         double t = (base_clock() - begun) / (double)runs;
         if (t < low) low = t;
     }
-    return (double)rows * COLUMNS * sizeof(float) / low;
+    return (double)bytes / low;
 }
 
-static void measure_member(void *arg, base_team *team, int member) {
+/* Waits for the others, so that all measure at once; a pool that is busy elsewhere is not waited for long. */
+static void meet(speed_job *j) {
+    atomic_fetch_add(&j->here, 1);
+    for (double end = base_clock() + PATIENCE; atomic_load(&j->here) < j->threads && base_clock() < end;) {
+    }
+}
+
+static void measure_member(void *arg, size_t member, int slot) {
     speed_job *j = arg;
     plan_speed *s = &j->members[member];
     const kernel_linear *const *lists[3] = {j->k->linear_f32, j->k->linear_bf16, j->k->linear_q8};
-    int size = base_team_size(team);
+    meet(j);
     for (int i = 0; i < 3; i++) {
-        base_team_barrier(team);
         const kernel_linear *k = lists[i][0];
         double rate = 0;
         if (k && !measure_linear(j->heap, k, &rate)) atomic_store(&j->status, NIB_OUT_OF_MEMORY);
         /* bf16 weights may be computed on f32 rows: then they are f32's business */
         if (k && (i != 1 || k->input == KERNEL_INPUT_BF16)) s->operations[k->input] = rate;
     }
-    float *cache = base_calloc(j->heap, 1, j->cache_bytes);
-    base_team_barrier(team);
-    if (cache) s->cache_bytes = measure_read(j->k, cache, j->cache_bytes);
+    uint64_t *cache = base_calloc(j->heap, 1, j->cache_bytes);
+    if (cache) s->cache_bytes = measure_read(cache, j->cache_bytes);
     else atomic_store(&j->status, NIB_OUT_OF_MEMORY);
     base_free(j->heap, cache);
-    size_t part = j->memory_bytes / (size_t)size / 4096 * 4096;
-    base_team_barrier(team);
-    if (j->memory) s->memory_bytes = measure_read(j->k, j->memory + part / sizeof(float) * (size_t)member, part);
+    size_t part = j->memory_bytes / (size_t)j->threads / 4096 * 4096;
+    if (j->memory) s->memory_bytes = measure_read(j->memory + part / sizeof *j->memory * member, part);
 }
 
-nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_speed *out, int *measured, nib_error *err) {
+nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_speed *out, nib_error *err) {
     nib_status status = NIB_OK;
     base_caches caches = base_cpu_caches();
-    speed_job j = {.heap = &rt->heap, .k = k, .cache_bytes = caches.l2 / 2 / 4096 * 4096};
+    speed_job j = {.heap = &rt->heap, .k = k, .threads = threads, .cache_bytes = caches.l2 / 2 / 4096 * 4096};
     *out = (plan_speed){0};
     if (j.cache_bytes < 65536) j.cache_bytes = 65536;
     j.memory_bytes = 2 * caches.l3 > MEMORY_MOST ? MEMORY_MOST : 2 * caches.l3 < MEMORY_LEAST ? MEMORY_LEAST : 2 * caches.l3;
@@ -141,12 +161,10 @@ nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_spee
     if (!j.members) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for measuring");
     j.memory = base_alloc(&rt->heap, j.memory_bytes); /* without it (a low ceiling) reading from memory stays unmeasured */
     if (j.memory) memset(j.memory, 0, j.memory_bytes);
-    base_pool_team(rt->pool, threads, measure_member, &j);
+    base_pool_run(rt->pool, (size_t)threads, measure_member, &j);
     if (atomic_load(&j.status) != NIB_OK) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for measuring");
-    *measured = 0;
     for (int i = 0; i < threads; i++) {
         const plan_speed *s = &j.members[i];
-        *measured += s->cache_bytes > 0;
         for (int kind = 0; kind < 3; kind++) out->operations[kind] += s->operations[kind];
         out->cache_bytes += s->cache_bytes;
         out->memory_bytes += s->memory_bytes;

@@ -257,9 +257,8 @@ nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) 
 
 nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err) {
     nib_status status = NIB_OK;
-    int measured;
     base_mutex_lock(m->lock);
-    if (!m->has_speed) status = cpu_measure(m->runtime, &((cpu_device *)m->device)->kernels, 1, &m->speed, &measured, err);
+    if (!m->has_speed) status = cpu_measure(m->runtime, &((cpu_device *)m->device)->kernels, 1, &m->speed, err);
     m->has_speed |= status == NIB_OK;
     *out = m->speed;
     base_mutex_unlock(m->lock);

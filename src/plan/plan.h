@@ -142,7 +142,7 @@ int64_t plan_extent(const plan_step *step, const plan_group *group);
 
 /* ---- what steps have to do (plan_work.c) */
 typedef struct plan_work {
-    double operations;   /* of Linear and Attention, a multiply-add counting two; 0 for others */
+    double operations;   /* of Linear, Attention, MatMul, a multiply-add counting two; else 0 */
     double weight_bytes; /* constants read, once for all rows */
     double value_bytes;  /* rows or whole values, read and written */
     kernel_input input;  /* what the operations are done on */

@@ -3,8 +3,8 @@
  * What a step has to do at least. In: a step, a part of its range, the sizes of a group. Out: operations and bytes, for profiles and
  * for explain; and what a step is for, in a word, by what it reads and what reads it.
  *
- * Counted are the products of Linear and Attention, a multiply-add as two, and bytes of constants and rows. A weight is counted once
- * for a walk over all rows (with the part that begins at row 0), however many blocks read it again from cache.
+ * Counted are the products of Linear, Attention and MatMul, a multiply-add as two, and bytes of constants and rows. A weight is counted
+ * once for a walk over all rows (with the part that begins at row 0), however many blocks read it again from cache.
  */
 #include "op/op_nib.h"
 #include "plan.h"
@@ -78,6 +78,19 @@ static void linear_work(const plan_step *step, int64_t lo, int64_t hi, plan_work
     if (lo == 0) w->weight_bytes = elements * each;
 }
 
+/* A product that no pass made a Linear of. */
+static double matmul_operations(const plan_step *step, const plan_group *group, int64_t lo, int64_t hi) {
+    const graph_value *x = step->node->inputs[0].value, *y = step->node->outputs[0];
+    double width = nib_dtype_bits(y->type.dtype) / 8.0, K = (double)last_dim(x);
+    if (width <= 0) return 0;
+    if (K == 0 && x->type.rank > 0) {
+        int64_t k;
+        K = graph_dim_eval(x->type.dims[x->type.rank - 1], group->symbols, group->p->n_symbols, &k) ? (double)k : 0;
+    }
+    if (step->range == PLAN_RANGE_ROWS) return 2 * K * (double)(hi - lo) * (double)last_dim(y);
+    return 2 * K * whole_bytes(y, group) / width;
+}
+
 void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, int64_t hi, plan_work *w) {
     const graph_node *n = step->node;
     const plan *p = group->p;
@@ -85,6 +98,7 @@ void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, 
     if (hi <= lo) return;
     bool linear = graph_is_op(n, "nib", "Linear"), embed = graph_is_op(n, "nib", "Embed");
     if (linear) linear_work(step, lo, hi, w);
+    if (graph_is_op(n, "", "MatMul")) w->operations = matmul_operations(step, group, lo, hi);
     if (step->range == PLAN_RANGE_TEXT_HEADS) {
         attention_work(step, group, lo, hi, w);
         return;
