@@ -17,7 +17,8 @@ static const char inspect_help[] =
 
 static const char explain_help[] =
     "usage: nib explain PATH [options]\n\n"
-    "Prints every step of the plan: the kernel that computes it, its range, and why nothing faster was taken.\n\n" CLI_MODEL_HELP
+    "Prints every step of the plan: its range, its share of the least time that a text of 128 tokens could take on this machine (measured\n"
+    "first: 100 ms), the kernel that computes it, and why nothing faster was taken.\n\n" CLI_MODEL_HELP
     "\nexamples:\n"
     "  nib explain all-MiniLM-L6-v2\n"
     "  NIB_CPU=avx2 nib explain model.onnx\n";
@@ -42,7 +43,8 @@ static int print_text(nib_model *model, text_fn fn) {
     char *text = malloc(length + 1);
     if (!text) return fputs("nib: out of memory\n", stderr), 1;
     int code = fn(model, text, length + 1, &length, &error) == NIB_OK ? 0 : cli_fail(&error);
-    if (code == 0 && (fputs(text, stdout) < 0 || fflush(stdout) != 0)) code = (perror("nib: standard output"), 1);
+    if (code == 0) fputs(text, stdout);
+    code = cli_done(code);
     free(text);
     return code;
 }
@@ -74,7 +76,7 @@ static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
     code = print_text(model, fn);
     if (code == 0 && verb == &cli_inspect) printf("opened in     %.1f ms\n", 1e3 * opened);
     nib_model_free(model);
-    return code;
+    return cli_done(code);
 }
 
 static int run_inspect(int argc, char **argv) { return run_text(&cli_inspect, argc, argv, describe); }
@@ -107,7 +109,7 @@ static int run_tokenize(int argc, char **argv) {
     if ((code = cli_model_open(&m, &model)) != 0) return code;
     for (int i = optind; i < argc && code == 0; i++) code = print_tokens(model, argv[i], m.options.max_tokens);
     nib_model_free(model);
-    return code;
+    return cli_done(code);
 }
 
 const cli_verb cli_inspect = {"inspect", "what a model is", inspect_help, run_inspect};
