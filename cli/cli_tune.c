@@ -28,7 +28,7 @@ static const char tune_help[] =
 
 #define MOST_THREADS 16
 #define MOST_BATCHES 6
-#define JUDGED 64        /* texts whose vectors are compared */
+#define JUDGED 32        /* texts whose vectors are compared */
 #define CALL_TOKENS 2048 /* a thread, in one call */
 
 static const nib_precision all_precisions[] = {NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8};
@@ -93,13 +93,13 @@ static int judge(tuning *t, int p, nib_model *model) {
     return 0;
 }
 
-/* The median rate of calls that go round the texts until `until`; at least one after one that does not count. */
+/* The median rate of calls that go round the texts until `until`; at least one, after one that does not count if there is time for that. */
 static int measure(tuning *t, nib_model *model, int threads, double until, float *out, double *rate) {
     enum { MOST = 64 };
     double rates[MOST];
     size_t n = 0, at = 0;
     nib_error error;
-    for (int call = 0; n < MOST && !interrupted && (call < 2 || cli_now() < until); call++) {
+    for (int call = 0; n < MOST && !interrupted && (n == 0 || cli_now() < until); call++) {
         size_t count = 0;
         int64_t tokens = 0;
         while (at + count < t->texts.n && tokens < (int64_t)threads * CALL_TOKENS) tokens += t->texts.lengths[at + count++];

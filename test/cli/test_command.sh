@@ -138,7 +138,7 @@ r = json.load(open("tune.json"))
 assert r["seconds"] < 20 and [p["precision"] for p in r["precisions"]] == ["f32", "bf16", "q8"], r
 assert r["precisions"][0]["cosine_worst"] > 0.999999 and r["precisions"][0]["cells"]
 PY
-expect 0 'nib embed --model .* --threads 1 --batch-tokens 64 --precision q8' "$nib" tune "$model" --seconds 2 --threads 1 --batch-tokens 64 --precision q8
+expect 0 'nib embed --model .* --threads 1 --batch-tokens 64 --precision q8' "$nib" tune "$model" --seconds 4 --threads 1 --batch-tokens 64 --precision q8
 expect 2 'seconds' "$nib" tune "$model" --seconds soon
 expect 2 'least-cosine' "$nib" tune "$model" --least-cosine 2
 expect 2 'no model was named' "$nib" tune
