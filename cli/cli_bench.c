@@ -14,8 +14,10 @@
 #include <string.h>
 
 #define MOST_CALLERS 256
-#define ALONE 500 /* texts that are timed alone, evenly taken from all */
+#define ALONE 500 /* texts that are timed alone, evenly taken from all (7919 is prime to every smaller number), or what 10 s allow */
 #define LATER 5   /* calls after the first that it is compared with */
+#define SLOW 1.0  /* seconds of one call: models as slow need no repeats to be timed */
+#define ALONE_SECONDS 10
 
 static const char bench_help[] =
     "usage: nib bench encode --model PATH --input FILE [options]\n\n"
@@ -111,15 +113,16 @@ static int measure_first(bench *b, float *out) {
     if (b->warm && nib_model_warm(b->model, b->texts.longest, b->callers, &error) != NIB_OK) return cli_fail(&error);
     b->warmed = cli_now() - begun;
     int code = run_one(b, longest, out, &b->first);
-    for (int i = 0; i < LATER && code == 0; i++) code = run_one(b, longest, out, &later[i]);
-    b->later = cli_percentile(later, LATER, 0.5);
+    size_t n = 0;
+    while (n < (b->first < SLOW ? LATER : 1) && code == 0) code = run_one(b, longest, out, &later[n++]);
+    b->later = cli_percentile(later, n, 0.5);
     return code;
 }
 
 static int measure_rounds(bench *b, call *calls) {
     bool texts = b->texts.texts[0] != NULL;
     double unused;
-    int code = run_round(b, calls, true, NULL, &unused);
+    int code = b->first < SLOW ? run_round(b, calls, true, NULL, &unused) : 0;
     for (int r = 0; code == 0 && r < b->count; r++) {
         code = run_round(b, calls, true, NULL, &b->of_ids.seconds[r]);
         if (code == 0 && texts) code = run_round(b, calls, false, NULL, &b->of_texts.seconds[r]);
@@ -135,8 +138,11 @@ static int measure_rounds(bench *b, call *calls) {
 
 static int measure_alone(bench *b, float *out) {
     int code = 0;
-    b->n_alone = b->texts.n < ALONE ? b->texts.n : ALONE;
-    for (size_t i = 0; i < b->n_alone && code == 0; i++) code = run_one(b, i * b->texts.n / b->n_alone, out, &b->alone[i]);
+    size_t n = b->texts.n < ALONE ? b->texts.n : ALONE, middle = n / 2;
+    double begun = cli_now();
+    /* from the middle on, round: where time is up early, the texts are not all from the beginning of the file */
+    for (size_t i = 0; i < n && code == 0 && (i == 0 || cli_now() - begun < ALONE_SECONDS); i++)
+        code = run_one(b, (i * 7919 + middle) % n * b->texts.n / n, out, &b->alone[b->n_alone++]);
     return code;
 }
 
