@@ -44,7 +44,7 @@ typedef struct bench {
     nib_profile *profile;
     nib_machine machine;
     cli_texts texts;
-    int count, callers;
+    int count, callers, threads; /* threads: that compute at the same time */
     bool json, warm;
     double opened, warmed, first, later; /* seconds */
     rounds of_ids, of_texts;
@@ -212,7 +212,7 @@ static void print_json(bench *b, const cli_split *s, double thread_ns) {
 static void print(bench *b) {
     cli_split s;
     cli_split_of(b->profile, &b->machine, &s);
-    double thread_ns = 1e9 * b->profiled * b->machine.threads;
+    double thread_ns = 1e9 * b->profiled * b->threads;
     if (b->json) {
         print_json(b, &s, thread_ns);
         return;
@@ -241,6 +241,22 @@ static bool count_of(const char *text, int most, int *out) {
     return ok;
 }
 
+/* As many threads as will compute, but no more than there are CPUs for. */
+static int measure_machine(bench *b) {
+    nib_error error;
+    nib_runtime *all = NULL, *used = NULL;
+    nib_runtime_options o = b->m.runtime;
+    int code = 0;
+    if (nib_runtime_create(NULL, &all, &error) != NIB_OK) return cli_fail(&error);
+    int most = nib_runtime_threads(all) > nib_runtime_threads(b->runtime) ? nib_runtime_threads(all) : nib_runtime_threads(b->runtime);
+    o.threads = b->threads < most ? b->threads : most;
+    if (nib_runtime_create(&o, &used, &error) != NIB_OK || nib_machine_measure(used, &b->machine, &error) != NIB_OK)
+        code = cli_fail(&error);
+    nib_runtime_free(used);
+    nib_runtime_free(all);
+    return code;
+}
+
 static int run_all(bench *b, const char *input, const char *ids) {
     nib_error error;
     int code = input ? cli_texts_read(&b->texts, input) : cli_texts_read_ids(&b->texts, ids);
@@ -250,7 +266,8 @@ static int run_all(bench *b, const char *input, const char *ids) {
     b->opened = cli_now() - begun;
     if ((code = cli_texts_tokenize(&b->texts, b->model)) != 0) return code;
     if (nib_profile_create(b->model, &b->profile, &error) != NIB_OK) return cli_fail(&error);
-    if (nib_machine_measure(b->runtime, &b->machine, &error) != NIB_OK) return cli_fail(&error);
+    b->threads = nib_runtime_threads(b->runtime) - 1 + b->callers; /* every caller computes too */
+    if ((code = measure_machine(b)) != 0) return code;
     if ((code = measure(b)) != 0) return code;
     print(b);
     return cli_done(0);
