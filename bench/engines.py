@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import pathlib
-import resource
 import time
 
 NAMES = ["nib f32", "nib bf16", "nib q8", "ONNX Runtime f32", "ONNX Runtime f32 fused", "ONNX Runtime INT8 per channel", "OpenVINO f32",
@@ -188,7 +187,8 @@ class Peer:
 
 
 def serve(pipe, name, model, threads, cache, longest):
-    """Commands: ("ids", key, batches) prepares; ("run", key) -> seconds; ("texts", batches, longest) -> seconds; ("vectors", key); ("rss",)."""
+    """Commands: ("ids", key, batches) prepares; ("run", key) -> seconds; ("texts", batches, longest) -> seconds; ("vectors", key);
+    ("rss", reset) -> high water of the resident memory."""
     import numpy as np
 
     prepared = {}
@@ -221,7 +221,10 @@ def serve(pipe, name, model, threads, cache, longest):
                 dim = got[0].size // (prepared[rest[0]][0][2] if isinstance(engine, Nib) else len(got[0]))
                 answer = np.concatenate([g.reshape(-1, dim) for g in got])
             elif command == "rss":
-                answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+                if rest[0]:  # from now on the high water is that of what follows
+                    pathlib.Path("/proc/self/clear_refs").write_text("5")
+                status = pathlib.Path("/proc/self/status").read_text()
+                answer = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
             pipe.send(("ok", answer))
         except Exception as e:
             pipe.send(("failed", f"{type(e).__name__}: {e}"))

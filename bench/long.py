@@ -39,7 +39,7 @@ def cell(workers, batch, turns):
     for w in list(workers):
         try:
             w("ids", "x", [batch])
-            before[w.name] = w("rss")
+            before[w.name] = w("rss", True)
             w("run", "x")
         except engines.Failed as e:
             out[w.name] = str(e)[:60]
@@ -49,7 +49,7 @@ def cell(workers, batch, turns):
             times.setdefault(w.name, []).append(w("run", "x"))
             time.sleep(0.3)
     for w in workers:
-        out[w.name] = f"{1e3 * statistics.median(times[w.name]):,.1f} ms, {(w('rss') - before[w.name]) / 1e6:,.0f} MB"
+        out[w.name] = f"{1e3 * statistics.median(times[w.name]):,.1f} ms, {(w('rss', False) - before[w.name]) / 1e6:,.0f} MB"
     return out
 
 

@@ -48,13 +48,15 @@ typedef struct cli_model {
 
 /* Levers that only verbs which measure show: what each is worth. */
 enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK };
-#define CLI_LEVER_OPTIONS {"optimize-level", required_argument, NULL, CLI_OPTIMIZE}, {"no-pack", no_argument, NULL, CLI_NO_PACK}
+#define CLI_LEVER_OPTIONS                                                                                                                  \
+    {"optimize-level", required_argument, NULL, CLI_OPTIMIZE}, { "no-pack", no_argument, NULL, CLI_NO_PACK }
 #define CLI_LEVER_HELP                                                                                                                     \
     "  --optimize-level L   0 the graph as it is, 1 simplified, 2 with fused operators (default 2)\n"                                     \
     "  --no-pack            compute the padding of batches too\n"
 
 void cli_model_defaults(cli_model *m);
-/* Takes one option of CLI_MODEL_OPTIONS or CLI_LEVER_OPTIONS. Returns 0; 2 with a message if its value is wrong; -1 if it is not one of them. */
+/* Takes one option of CLI_MODEL_OPTIONS or CLI_LEVER_OPTIONS. Returns 0; 2 with a message if its value is wrong; -1 if it is none of
+ * them. */
 int cli_model_option(cli_model *m, int option, const char *value);
 /* Opens the model; on failure prints why and returns 2 (the path or an option is wrong) or 1. */
 int cli_model_open(const cli_model *m, nib_model **out);

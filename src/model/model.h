@@ -6,8 +6,8 @@
  *     task     a clone with the task's suffix (Pool, Normalize), fused and packed where proven; made at open
  *     exact    a clone with ONNX's meaning, fused; made when the first named-tensor session asks
  *
- * Immutable after open but for three lazily made things behind the lock: the exact plan, the machine's speed, and the list of idle sessions that the
- * simple calls take and give back.
+ * Immutable after open but for three lazily made things behind the lock: the exact plan, the machine's speed, and the list of idle
+ * sessions that the simple calls take and give back.
  */
 #ifndef MODEL_H
 #define MODEL_H
