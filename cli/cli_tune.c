@@ -128,7 +128,8 @@ static int sweep(tuning *t) {
                 nib_model *model;
                 nib_error error;
                 double now = cli_now(), until = now + (t->begun + t->seconds - now) / left;
-                if (code || t->refused[p][0] || is_over(t)) continue;
+                if (code || t->refused[p][0] || interrupted || ((i || b) && is_over(t)))
+                    continue; /* each precision has one figure at least */
                 if (open_with(t, p, t->thread[i], t->batch[b], &model, &error) != 0) {
                     snprintf(t->refused[p], sizeof t->refused[p], "%s", error.message);
                     continue;
