@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench test test-build test-isa test-all lint install clean cov debug asan ubsan tsan aarch64 real
+.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-all lint install clean cov debug asan ubsan tsan aarch64 real
 
 all: build/build.ninja ## build nib (library and command) into build/
 	@ninja -C build -j$(JOBS) | tail -n 1
@@ -51,10 +51,19 @@ aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under
 
 test-all: test ubsan tsan ## all presets
 
+# The Python that has the peers: PYTHON=, or a venv that tools/setup makes.
+BENCH_PYTHON = $(or $(PYTHON),.deps/bench/bin/python)
+
 bench: all $(MODEL)/model.safetensors ## time nib and its peers, alternating (installs the peers: 7 GB; PYTHON= takes another Python)
 	@test -n "$(PYTHON)" || tools/setup bench
-	$(or $(PYTHON),.deps/bench/bin/python) bench/peers.py --threads 1
-	$(or $(PYTHON),.deps/bench/bin/python) bench/peers.py --threads 2
+	$(BENCH_PYTHON) bench/peers.py --threads 1,2
+
+bench-long: all ## long texts and large batches, time and memory, nib and ONNX Runtime
+	@test -n "$(PYTHON)" || tools/setup bench
+	$(BENCH_PYTHON) bench/long.py --threads 1
+
+bench-ladder: all $(MODEL)/model.safetensors ## what each lever gives, into doc/levers.md
+	python3 bench/ladder.py --output doc/levers.md
 
 cov: coverage ## line coverage of the unit tests
 	@python3 -m gcovr --version >/dev/null 2>&1 || { echo "gcovr is needed: pip install gcovr"; exit 1; }

@@ -15,7 +15,7 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench;
+extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {
@@ -38,7 +38,7 @@ typedef struct cli_model {
     "  --model PATH         folder as on Hugging Face, or an .onnx file\n"                                                                 \
     "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"                                   \
     "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                                            \
-    "  --precision P        f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)\n"                                     \
+    "  --precision P        f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)\n"                           \
     "  --device D           cpu\n"                                                                                                         \
     "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                                               \
     "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"                             \
@@ -46,11 +46,33 @@ typedef struct cli_model {
     "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n"                                           \
     "  --memory SIZE        ceiling, such as 500M or 2G; mapped files do not count\n"
 
+/* Levers that only verbs which measure show: what each is worth. */
+enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK };
+#define CLI_LEVER_OPTIONS                                                                                                                  \
+    {"optimize-level", required_argument, NULL, CLI_OPTIMIZE}, { "no-pack", no_argument, NULL, CLI_NO_PACK }
+#define CLI_LEVER_HELP                                                                                                                     \
+    "  --optimize-level L   0 the graph as it is, 1 simplified, 2 with fused operators (default 2)\n"                                      \
+    "  --no-pack            compute the padding of batches too\n"
+
 void cli_model_defaults(cli_model *m);
-/* Takes one option of CLI_MODEL_OPTIONS. Returns 0; 2 with a message if its value is wrong; -1 if it is not one of them. */
+/* Takes one option of CLI_MODEL_OPTIONS or CLI_LEVER_OPTIONS. Returns 0; 2 with a message if its value is wrong; -1 if it is none of
+ * them. */
 int cli_model_option(cli_model *m, int option, const char *value);
 /* Opens the model; on failure prints why and returns 2 (the path or an option is wrong) or 1. */
 int cli_model_open(const cli_model *m, nib_model **out);
+/* The same, and gives the runtime, of which the caller then owns a reference. */
+int cli_model_open_in(const cli_model *m, nib_runtime **runtime, nib_model **out);
+
+/* A whole number within bounds. */
+bool cli_whole_number(const char *text, long long least, long long most, long long *out);
+const char *cli_precision_name(nib_precision p);
+
+/* Flushes standard output at a verb's end: the code, or 1 if it could not be written (silently if its reader has left). */
+int cli_done(int code);
+/* Seconds on a clock that never goes back. */
+double cli_now(void);
+/* Prints text as a JSON string, in quotes. */
+void cli_json_string(const char *text);
 
 /* "nib: MESSAGE" on standard error, with node and byte offset; returns the exit code for the status. */
 int cli_fail(const nib_error *error);

@@ -5,13 +5,13 @@
  */
 #include "cli.h"
 #include "cli_lines.h"
+#include "cli_number.h"
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH 4096
@@ -22,6 +22,7 @@ static const char embed_help[] =
     "Turns texts into vectors: the TEXTs, or one text a line of --input.\n\n"
     "  --input FILE|-       lines to embed; - is standard input, answered whenever it pauses\n"
     "  --output FILE|-      FILE.npy (float32 [n, dim]), FILE.jsonl, or - for JSON lines on standard output (default)\n"
+    "  --warm               take and touch all memory before the first text comes: the first answer is as fast as later ones\n"
     "  --similarity         print how similar the texts are instead of their vectors\n" CLI_MODEL_HELP "\nexamples:\n"
     "  nib embed --model all-MiniLM-L6-v2 'a short text' 'another one'\n"
     "  nib embed --model all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
@@ -52,12 +53,6 @@ typedef struct embed_run {
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int number) { interrupted = 1; }
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- output */
 
@@ -93,7 +88,10 @@ static int write_line(output *o, const float *v, int64_t dim, int64_t tokens, bo
     char *p = o->line;
     p += sprintf(p, "{\"index\": %lld, \"tokens\": %lld, \"truncated\": %s, \"embedding\": [", o->index, (long long)tokens,
                  truncated ? "true" : "false");
-    for (int64_t i = 0; i < dim; i++) p += sprintf(p, i ? ", %.9g" : "%.9g", (double)v[i]);
+    for (int64_t i = 0; i < dim; i++) {
+        if (i) *p++ = ',', *p++ = ' ';
+        p = cli_number_write(p, v[i]);
+    }
     p += sprintf(p, "]}\n");
     if (o->file) return nib_file_write(o->file, o->line, (size_t)(p - o->line), &error) == NIB_OK ? 0 : cli_fail(&error);
     if (fwrite(o->line, 1, (size_t)(p - o->line), stdout) != (size_t)(p - o->line)) return output_lost();
@@ -152,7 +150,7 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
 
 static void show_progress(embed_run *r, const cli_lines *lines, bool last) {
     unsigned long long done, total;
-    double t = now(), seconds = t - r->begun;
+    double t = cli_now(), seconds = t - r->begun;
     if (!r->progress || (!last && t - r->shown < 0.2)) return;
     r->shown = t;
     cli_lines_progress(lines, &done, &total);
@@ -211,17 +209,21 @@ static int run_embed(int argc, char **argv) {
     static const struct option options[] = {CLI_MODEL_OPTIONS,
                                             {"input", required_argument, NULL, 'i'},
                                             {"output", required_argument, NULL, 'o'},
+                                            {"warm", no_argument, NULL, 'w'},
                                             {"similarity", no_argument, NULL, 's'},
                                             {NULL, 0, NULL, 0}};
     cli_model m;
     embed_run r = {0};
     const char *input = NULL, *path = NULL;
+    bool warm = false;
+    nib_error error;
     int c, code;
     cli_model_defaults(&m);
     while ((c = getopt_long(argc, argv, "m:i:o:h", options, NULL)) != -1) {
         if (c == 'h') return fputs(embed_help, stdout), 0;
         if (c == 'i') input = optarg;
         else if (c == 'o') path = optarg;
+        else if (c == 'w') warm = true;
         else if (c == 's') r.similarity = true;
         else if (c == '?') return 2;
         else if ((code = cli_model_option(&m, c, optarg)) != 0) return code;
@@ -236,8 +238,9 @@ static int run_embed(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL); /* no SA_RESTART: a blocked read returns, the loop ends, files are removed */
     sigaction(SIGTERM, &action, NULL);
-    code = output_open(&r.out, path, nib_model_dim(r.model));
-    r.begun = r.shown = now();
+    code = warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
+    if (code == 0) code = output_open(&r.out, path, nib_model_dim(r.model));
+    r.begun = r.shown = cli_now();
     r.progress = isatty(STDERR_FILENO) && input && path && strcmp(path, "-") != 0;
     if (code == 0 && input) {
         code = embed_lines(&r, input);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void log_line(void *user, nib_log_level level, const char *message) {
@@ -26,7 +27,7 @@ static int wrong(const char *option, const char *value, const char *want) {
     return 2;
 }
 
-static bool whole_number(const char *text, long long least, long long most, long long *out) {
+bool cli_whole_number(const char *text, long long least, long long most, long long *out) {
     char *end;
     errno = 0;
     *out = strtoll(text, &end, 10);
@@ -52,8 +53,11 @@ static int one_of(const char *text, const char *const *names, int n) {
     return -1;
 }
 
+static const char *const precisions[] = {NULL, "auto", "f32", "bf16", "f16", "q8", "q4"};
+
+const char *cli_precision_name(nib_precision p) { return precisions[p] ? precisions[p] : "file"; }
+
 int cli_model_option(cli_model *m, int option, const char *value) {
-    static const char *const precisions[] = {NULL, "auto", "f32", "bf16", "f16", "q8", "q4"};
     static const char *const poolings[] = {NULL, "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
     long long n;
     int at;
@@ -62,15 +66,15 @@ int cli_model_option(cli_model *m, int option, const char *value) {
     case 'd': m->options.device = value; return 0;
     case 'n': m->options.output_name = value; return 0;
     case 't':
-        if (!whole_number(value, 1, 1024, &n)) return wrong("threads", value, "a number from 1 to 1024");
+        if (!cli_whole_number(value, 1, 1024, &n)) return wrong("threads", value, "a number from 1 to 1024");
         m->runtime.threads = (int)n;
         return 0;
     case 'x':
-        if (!whole_number(value, 1, 1 << 30, &n)) return wrong("max-tokens", value, "a positive number");
+        if (!cli_whole_number(value, 1, 1 << 30, &n)) return wrong("max-tokens", value, "a positive number");
         m->options.max_tokens = n;
         return 0;
     case 'B':
-        if (!whole_number(value, 1, 1 << 30, &n)) return wrong("batch-tokens", value, "a positive number");
+        if (!cli_whole_number(value, 1, 1 << 30, &n)) return wrong("batch-tokens", value, "a positive number");
         m->options.batch_tokens = n;
         return 0;
     case 'p':
@@ -89,8 +93,35 @@ int cli_model_option(cli_model *m, int option, const char *value) {
     case 'M':
         if (!size_of(value, &m->runtime.memory_limit)) return wrong("memory", value, "a size such as 500M or 2G");
         return 0;
+    case CLI_OPTIMIZE:
+        if (!cli_whole_number(value, 0, 2, &n)) return wrong("optimize-level", value, "0, 1 or 2");
+        m->options.optimize = (int)n;
+        return 0;
+    case CLI_NO_PACK: m->options.pack = 0; return 0;
     default: return -1;
     }
+}
+
+double cli_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int cli_done(int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    if (errno != EPIPE) perror("nib: standard output");
+    return code ? code : 1;
+}
+
+void cli_json_string(const char *text) {
+    putchar('"');
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\') printf("\\%c", *p);
+        else if (*p < 0x20 || *p == 0x7f) printf("\\u%04x", *p);
+        else putchar(*p);
+    }
+    putchar('"');
 }
 
 int cli_fail(const nib_error *error) {
@@ -118,14 +149,22 @@ int cli_usage(const cli_verb *verb, const char *format, ...) {
     return 2;
 }
 
-int cli_model_open(const cli_model *m, nib_model **out) {
+int cli_model_open_in(const cli_model *m, nib_runtime **runtime, nib_model **out) {
     nib_error error;
-    nib_runtime *runtime = NULL;
     nib_model_options options = m->options;
     *out = NULL;
-    if (nib_runtime_create(&m->runtime, &runtime, &error) != NIB_OK) return cli_fail(&error);
-    options.runtime = runtime;
-    int code = nib_model_open(m->path, &options, out, &error) == NIB_OK ? 0 : cli_fail(&error);
+    *runtime = NULL;
+    if (nib_runtime_create(&m->runtime, runtime, &error) != NIB_OK) return cli_fail(&error);
+    options.runtime = *runtime;
+    if (nib_model_open(m->path, &options, out, &error) == NIB_OK) return 0;
+    nib_runtime_free(*runtime);
+    *runtime = NULL;
+    return cli_fail(&error);
+}
+
+int cli_model_open(const cli_model *m, nib_model **out) {
+    nib_runtime *runtime;
+    int code = cli_model_open_in(m, &runtime, out);
     nib_runtime_free(runtime); /* the model has a reference of its own */
     return code;
 }

@@ -4,7 +4,7 @@
  *
  * This is the whole public API. It is read from top to bottom: status and error, simple calls (open a
  * model, embed texts, free), the same with options and a runtime of your own, sessions with named tensors,
- * tensor files.
+ * measuring, tensor files.
  *
  *     nib_model *model; nib_error error;
  *     if (nib_model_open("all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
@@ -168,6 +168,9 @@ NIB_API nib_status nib_runtime_create(const nib_runtime_options *options, nib_ru
 /* Drops the caller's reference. NULL is accepted. */
 NIB_API void nib_runtime_free(nib_runtime *runtime);
 
+/* Threads that compute, the caller's included. */
+NIB_API int nib_runtime_threads(const nib_runtime *runtime);
+
 typedef struct nib_memory {
     size_t current;       /* bytes held from the allocator now */
     size_t peak;          /* the most that were ever held */
@@ -209,6 +212,8 @@ typedef struct nib_model_options {
     int normalize;        /* 1 yes, 0 no, -1: what the model's folder says */
     int64_t max_tokens;   /* longest text in tokens, special ones included; 0: what the model's folder says */
     int64_t batch_tokens; /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
+    int optimize;         /* for measuring: 0 runs the graph as it is, 1 simplified, 2 with fused operators; -1 (default): all, as 2 */
+    int pack;             /* for measuring: 0 computes the padding of batches; -1 (default): none of it, where nib can prove that */
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options);
@@ -235,10 +240,18 @@ NIB_API int64_t nib_model_max_tokens(const nib_model *model);
  * Writes at most `capacity` bytes, the final NUL included, and stores the full length (without NUL) in `*length`. */
 NIB_API nib_status nib_model_describe(const nib_model *model, char *buffer, size_t capacity, size_t *length);
 
-/* Every step of the plan that embeds texts: kernel, shape, and why faster kernels were refused. Same contract. */
+/* Every step of the plan that embeds texts: kernel, shape, its share of the least time that a text of 128 tokens could take, and why
+ * faster kernels were refused. Same contract. The first call measures the machine (100 ms). */
 NIB_API nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error);
 
+/* Gets ready for nib_embed and nib_embed_ids: for `callers` threads that call at the same time (at least 1), memory for texts of up to
+ * max_tokens tokens (0: as long as the model takes) and for a full group a thread is taken and touched, so that calls with up to a
+ * group of such texts for each thread find all of theirs. Takes about as long as embedding one such text for each caller. */
+NIB_API nib_status nib_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *error);
+
 /* ---------------------------------------------------------------- embedding */
+
+typedef struct nib_profile nib_profile;
 
 typedef struct nib_embed_options {
     size_t size;
@@ -246,6 +259,7 @@ typedef struct nib_embed_options {
     const size_t *lengths; /* [n] bytes of each text; NULL: the texts end with NUL */
     int64_t *tokens;       /* [n], filled with the tokens used of each text, special ones included; may be NULL */
     int64_t *full_tokens;  /* [n], filled with the tokens each text would have without truncation; may be NULL */
+    nib_profile *profile;  /* counts what this call's steps take; of this model; NULL: nothing is timed */
 } nib_embed_options;
 
 NIB_API void nib_embed_defaults(nib_embed_options *options);
@@ -255,6 +269,12 @@ NIB_API void nib_embed_defaults(nib_embed_options *options);
  * n = 0 is no error. On failure `out` holds nothing of use. */
 NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
                              nib_error *error);
+
+/* The same from token ids, as nib_tokenize gives them (special tokens included; their types are 0): text i is
+ * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options only `profile` counts. INVALID_ARGUMENT for an
+ * id that the model does not have. */
+NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
+                                 const nib_embed_options *options, float *out, nib_error *error);
 
 /* Token ids of one text, as the model gets them. Writes at most `capacity` ids and stores how many there are in `*count`;
  * `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty span.
@@ -282,8 +302,56 @@ NIB_API nib_status nib_session_set_input(nib_session *session, const char *name,
 /* Runs the graph on the bound inputs. */
 NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
 
+/* Makes a profile of the session's plan (not of nib_embed's) and counts the session's next runs in it; the caller owns it, and frees it
+ * after the session. See "measuring". */
+NIB_API nib_status nib_session_profile(nib_session *session, nib_profile **out, nib_error *error);
+
 /* Describes an output of the last run. Its data belongs to the session and is valid until the next run. */
 NIB_API nib_status nib_session_get_output(nib_session *session, const char *name, nib_tensor *out, nib_error *error);
+
+/* ---------------------------------------------------------------- measuring */
+
+/* What a machine can do at most; rates are sums over `threads` threads that work at the same time. 0: there is no such kernel, or it
+ * was not measured. A multiply-add counts as two operations. */
+typedef struct nib_machine {
+    int threads;
+    double f32, bf16, q8; /* operations a second of the kernels that nib uses here, on operands in L1 */
+    double cache_bytes;   /* bytes read a second from L2 */
+    double memory_bytes;  /* ... and from memory (0 under a memory ceiling of less than 64 to 256 MiB) */
+    uint64_t cache_size;  /* bytes of the last cache before memory */
+} nib_machine;
+
+/* Measures on all threads of the runtime, in about 100 ms; others at work on the machine make it look slower. NULL: a default runtime. */
+NIB_API nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *error);
+
+/* A profile counts, step by step, what runs that it is given to take (nib_embed_options.profile, nib_session_profile). Any number of
+ * calls and threads may count in one profile at once; read or reset it when none does. The caller owns it; it keeps a reference to
+ * the model. A timed step costs about 0.1 us more. */
+NIB_API nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *error); /* of nib_embed and nib_embed_ids */
+NIB_API void nib_profile_free(nib_profile *profile);                                          /* NULL is accepted */
+NIB_API void nib_profile_reset(nib_profile *profile);
+
+/* Strings live as long as the model. */
+typedef struct nib_profile_step {
+    const char *op, *name, *kernel; /* operator, its first output, what computes it */
+    const char *kind;               /* what it is for: "linear qkv", "attention", "norm", ... */
+    uint64_t calls, rows;           /* a call computes a block of rows (of Attention: heads of texts) */
+    uint64_t nanoseconds;           /* of thread time */
+    double operations;              /* of Linear, Attention, MatMul; 0 for other steps */
+    double bytes;                   /* weights once for each group, and rows read and written */
+    double peak;                    /* operations a second of one thread at most, for this step's kind of operands; 0: unknown */
+    double bound_nanoseconds;       /* thread time that the work needs at least; 0: unknown */
+} nib_profile_step;
+
+NIB_API size_t nib_profile_step_count(const nib_profile *profile);
+/* Step i of the plan; `machine` may be NULL: then peak and bound are 0. */
+NIB_API nib_status nib_profile_step_get(const nib_profile *profile, size_t i, const nib_machine *machine, nib_profile_step *out);
+
+typedef struct nib_profile_totals {
+    uint64_t texts, tokens;
+    uint64_t tokenize_nanoseconds; /* of thread time, outside the steps */
+} nib_profile_totals;
+NIB_API void nib_profile_totals_get(const nib_profile *profile, nib_profile_totals *out);
 
 /* ---------------------------------------------------------------- tensor files */
 

@@ -6,6 +6,8 @@
 #include "task/task.h"
 #include <string.h>
 
+#define EXPLAINED_TOKENS 128 /* of the text whose time explain shares out */
+
 /* Copies what the caller's struct has over the defaults; false if `size` makes no sense. */
 static bool take_options(void *into, size_t full, const void *from, size_t size) {
     if (size < sizeof(size_t) || size > full) return false;
@@ -31,6 +33,8 @@ nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **
 
 void nib_runtime_free(nib_runtime *runtime) { base_runtime_release(runtime); }
 
+int nib_runtime_threads(const nib_runtime *runtime) { return base_pool_threads(runtime->pool); }
+
 void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out) {
     const base_heap *h = &runtime->heap;
     out->current = atomic_load((_Atomic size_t *)(uintptr_t)&h->current);
@@ -42,6 +46,8 @@ void nib_model_defaults(nib_model_options *o) {
     memset(o, 0, sizeof *o);
     o->size = sizeof *o;
     o->normalize = -1;
+    o->optimize = -1;
+    o->pack = -1;
 }
 
 nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
@@ -52,7 +58,8 @@ nib_status nib_model_open(const char *path, const nib_model_options *options, ni
     nib_model_defaults(&o);
     if (options && !take_options(&o, sizeof o, options, options->size))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
-    if ((unsigned)o.pooling > NIB_POOLING_LAST || (unsigned)o.precision > NIB_PRECISION_Q4 || o.max_tokens < 0 || o.batch_tokens < 0)
+    if ((unsigned)o.pooling > NIB_POOLING_LAST || (unsigned)o.precision > NIB_PRECISION_Q4 || o.max_tokens < 0 || o.batch_tokens < 0 ||
+        o.optimize > 2)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
     return model_open(path, &o, out, err);
 }
@@ -76,12 +83,15 @@ nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, si
     base_str s;
     nib_status status = NIB_OK;
     const model_program *program;
+    plan_speed speed;
     if (!model || (!buffer && capacity)) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model or no buffer");
     base_str_init(&s, &model->runtime->heap);
     program = &model->task;
     if (!program->p) NIB_TRY(model_exact(model, &program, err));
     base_str_add(&s, program->notes);
-    plan_explain(program->p, &s);
+    NIB_TRY(model_speed(model, &speed, err));
+    int64_t tokens = model->max_tokens < EXPLAINED_TOKENS ? model->max_tokens : EXPLAINED_TOKENS;
+    NIB_TRY(plan_explain(program->p, &speed, tokens, &s));
     NIB_TRY(base_str_export(&s, buffer, capacity, length));
 fail:
     base_str_free(&s);
@@ -93,16 +103,43 @@ void nib_embed_defaults(nib_embed_options *o) {
     o->size = sizeof *o;
 }
 
+static nib_status take_embed_options(const nib_model *model, nib_embed_options *o, const nib_embed_options *from, nib_error *err) {
+    nib_embed_defaults(o);
+    if (from && !take_options(o, sizeof *o, from, from->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    if (o->max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
+    if (o->profile && (!model || o->profile->p != model->task.p))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "the profile is another model's, or a session's");
+    return NIB_OK;
+}
+
 nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
     nib_embed_options o;
-    nib_embed_defaults(&o);
-    if (options && !take_options(&o, sizeof o, options, options->size))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    nib_status status = take_embed_options(model, &o, options, err);
+    if (status != NIB_OK) return status;
     if (!model || (n && (!texts || !out))) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
-    if (o.max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     for (size_t i = 0; i < n; i++)
         if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu is NULL", i);
     return task_embed(model, texts, n, &o, out, err);
+}
+
+nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
+                         float *out, nib_error *err) {
+    nib_embed_options o;
+    nib_status status = take_embed_options(model, &o, options, err);
+    if (status != NIB_OK) return status;
+    if (!model || (n && (!ids || !lengths || !out)))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "model, ids, lengths and out must be given");
+    for (size_t i = 0; i < n; i++)
+        if (!ids[i] || lengths[i] < 1 || lengths[i] > model->max_tokens)
+            return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu: from 1 to %lld ids are needed", i, (long long)model->max_tokens);
+    return task_embed_ids(model, ids, lengths, n, &o, out, err);
+}
+
+nib_status nib_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {
+    if (!model) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was given");
+    if (max_tokens < 0 || callers < 1 || callers > 4096)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative, or callers not from 1 to 4096");
+    return task_warm(model, max_tokens, callers, err);
 }
 
 nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,

@@ -80,6 +80,15 @@ nib_status nib_session_run(nib_session *s, nib_error *err) {
     return status;
 }
 
+nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err) {
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
+    *out = NULL;
+    if (!s) return base_error_set(err, NIB_INVALID_ARGUMENT, "no session was given");
+    nib_status status = task_profile_create(s->model, s->program->p, out, err);
+    if (status == NIB_OK) run_session_profile(s->run, (*out)->steps);
+    return status;
+}
+
 nib_status nib_session_get_output(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
     if (!s || !name || !out) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
     if (!s->has_run) return base_error_set(err, NIB_INVALID_ARGUMENT, "the session has not run");

@@ -22,7 +22,7 @@ typedef struct linear {
     bool gated; /* two parts, of the same columns: the first is activated, the second multiplies */
     int64_t N, K;
     kernel_activation activation;
-    const float *factor; /* [K] that the weights are divided by, or NULL */
+    const float *factor;        /* [K] that the weights are divided by, or NULL */
     int x, y, residual, params; /* value ids; residual, params -1: none */
 } linear;
 
@@ -145,7 +145,8 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
     const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL, *factor = n->n_inputs > OP_LINEAR_FACTOR ? n->inputs[OP_LINEAR_FACTOR].value : NULL;
+    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL,
+                      *factor = n->n_inputs > OP_LINEAR_FACTOR ? n->inputs[OP_LINEAR_FACTOR].value : NULL;
     bool trans = graph_attr_int(n, "trans_w", 0) != 0;
     int act = op_activation(n), gate = op_gate_of(n);
     int64_t columns;
@@ -159,7 +160,8 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !n->inputs[4].value))
         return c->why = "rows of u8 without scale and zero point", NIB_OK;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;
-    if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32)) return c->why = "the factors are not a constant of f32", NIB_OK;
+    if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32))
+        return c->why = "the factors are not a constant of f32", NIB_OK;
     if (residual && residual->constant) return c->why = "the residual is a constant", NIB_OK;
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;

@@ -278,8 +278,8 @@ static nib_status run_round(const plan_step *step, int64_t lo, int64_t hi, plan_
     const float *x = (const float *)plan_row(lane, s->x, lo);
     if (s->params < 0) s->k->round_rows_bf16(x, s->C, hi - lo, s->C, (uint16_t *)plan_row(lane, s->y, lo), s->C);
     else
-        s->k->quantize_rows_u8(x, s->C, s->factor, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C, (float *)plan_row(lane, s->params, lo),
-                               2);
+        s->k->quantize_rows_u8(x, s->C, s->factor, hi - lo, s->C, (uint8_t *)plan_row(lane, s->y, lo), s->C,
+                               (float *)plan_row(lane, s->params, lo), 2);
     return NIB_OK;
 }
 

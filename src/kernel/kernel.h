@@ -61,9 +61,9 @@ typedef struct kernel_linear_args {
 
 /* A weight [K, N] as a file holds it. */
 typedef struct kernel_weight {
-    const float *w;             /* w(k, n) is at w + k * k_stride + n * n_stride (in elements), any byte alignment */
+    const float *w; /* w(k, n) is at w + k * k_stride + n * n_stride (in elements), any byte alignment */
     int64_t k_stride, n_stride, N, K;
-    const float *factor;        /* [K] powers of two that x will be multiplied by, so the weight is divided by them; or NULL */
+    const float *factor; /* [K] powers of two that x will be multiplied by, so the weight is divided by them; or NULL */
 } kernel_weight;
 
 #define KERNEL_Q8_MOST_K 65536
@@ -145,8 +145,8 @@ typedef struct kernels {
     size_t (*attention_scratch)(int head_dim);
     /* The same with integer products: queries and keys rounded to s8 with one scale each, weights to 1/4095, values to
      * 1/8191 of the largest of the same dimension in their tile of KERNEL_KEY_TILE keys; sums exact, softmax in f32. head_dim is a
-     * multiple of 16, at most 256; kv_old 0, not causal, no bias, softcap or sinks. A query, or a key it looks at, that is not finite gives a
-     * row of NaN; so does a value in a tile that it looks at. Same bits on every rung from avx2 and neon upwards. */
+     * multiple of 16, at most 256; kv_old 0, not causal, no bias, softcap or sinks. A query, or a key it looks at, that is not finite gives
+     * a row of NaN; so does a value in a tile that it looks at. Same bits on every rung from avx2 and neon upwards. */
     void (*attention_q8)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                          int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_q8_scratch)(int head_dim);

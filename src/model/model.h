@@ -6,8 +6,8 @@
  *     task     a clone with the task's suffix (Pool, Normalize), fused and packed where proven; made at open
  *     exact    a clone with ONNX's meaning, fused; made when the first named-tensor session asks
  *
- * Immutable after open but for two lazily made things behind the lock: the exact plan, and the list of idle sessions that the
- * simple calls take and give back.
+ * Immutable after open but for three lazily made things behind the lock: the exact plan, the machine's speed, and the list of idle
+ * sessions that the simple calls take and give back.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -48,6 +48,10 @@ struct nib_model {
     char output_name[128];
     char output_why[256];
     char max_tokens_why[128];
+    int optimize; /* pass level */
+    bool pack;
+    plan_speed speed; /* of one thread, measured when first asked for */
+    bool has_speed;
     char cannot_embed[300]; /* why texts cannot be embedded, or "" */
     base_mutex *lock;
     void *idle; /* list of task sessions, task/'s own */
@@ -61,6 +65,9 @@ void model_release(nib_model *m);
 
 /* The exact program, made at the first call. */
 nib_status model_exact(nib_model *m, const model_program **out, nib_error *err);
+
+/* This machine's speed with the model's kernels, one thread; measured at the first call. */
+nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err);
 
 void model_describe(const nib_model *m, base_str *out);
 

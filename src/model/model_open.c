@@ -113,8 +113,8 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     pass_context ctx = {.g = made.g,
                         .runtime = m->runtime,
                         .kernels = &((cpu_device *)m->device)->kernels,
-                        .level = 2,
-                        .pack = task,
+                        .level = m->optimize,
+                        .pack = task && m->pack,
                         .notes = &notes,
                         .err = err};
     NIB_TRY(pass_run_all(&ctx));
@@ -165,6 +165,8 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
                                                             : NIB_POOLING_MEAN;
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
     m->batch_tokens = o->batch_tokens;
+    m->optimize = o->optimize < 0 ? 2 : o->optimize;
+    m->pack = o->pack != 0;
     m->precision = o->precision;
     m->precision_why = o->precision == NIB_PRECISION_FILE ? "the file's own" : "asked for";
     m->computes = o->precision == NIB_PRECISION_AUTO ? quant_auto(m->runtime->isas, &m->precision_why) : o->precision;
@@ -269,4 +271,14 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err) {
         return base_error_set(err, NIB_UNSUPPORTED, "%s: a tokenizer of this kind is not supported; the model takes token ids",
                               m->no_tokenizer);
     return base_error_set(err, m->no_tokenizer_status, "%s: %s", m->path, m->no_tokenizer);
+}
+
+nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_mutex_lock(m->lock);
+    if (!m->has_speed) status = cpu_measure(m->runtime, &((cpu_device *)m->device)->kernels, 1, &m->speed, err);
+    m->has_speed |= status == NIB_OK;
+    *out = m->speed;
+    base_mutex_unlock(m->lock);
+    return status;
 }

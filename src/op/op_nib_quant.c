@@ -7,8 +7,8 @@
  *       x factor ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
  *       kernels.quantize_rows_u8.
  *   Linear with attribute weight = "q8" reads x as QuantizeRows made it, with params as its fifth input and factor, if there is one, as its
- *       eighth; its weight, each row divided by its factor, is rounded to s8 with one scale a column (max |w| / 127), its sums are exact integers.
- *   Linear with attribute weight = "bf16" reads x as bf16 (Cast) or f32; its weight is rounded to bfloat16.
+ *       eighth; its weight, each row divided by its factor, is rounded to s8 with one scale a column (max |w| / 127), its sums are exact
+ * integers. Linear with attribute weight = "bf16" reads x as bf16 (Cast) or f32; its weight is rounded to bfloat16.
  *
  * The weight stays the file's constant in the graph; the plan packs it in the form the attribute names.
  */

@@ -88,7 +88,7 @@ struct plan {
 };
 
 typedef struct plan_options {
-    size_t l2_bytes;   /* cache a block should fit; 0: the machine's */
+    size_t l2_bytes; /* cache a block should fit; 0: the machine's */
 } plan_options;
 
 /* Builds a plan for g, whose nodes are resolved and inferred. Devices are an order of preference: each node goes to the first that
@@ -114,8 +114,8 @@ typedef struct plan_slot {
 
 struct plan_group {
     const plan *p;
-    int64_t *symbols;       /* [n_symbols] */
-    plan_slot *slots;       /* [g->value_limit] */
+    int64_t *symbols; /* [n_symbols] */
+    plan_slot *slots; /* [g->value_limit] */
     /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
     void *(*grow)(plan_group *group, int id, size_t bytes);
 };
@@ -140,7 +140,32 @@ static inline char *plan_row(const plan_lane *lane, int id, int64_t row) {
 /* How far a step's range goes in this group; -1 if a symbol is unbound. */
 int64_t plan_extent(const plan_step *step, const plan_group *group);
 
-/* Lines of text, one a step: kernel, shape, why. */
-void plan_explain(const plan *p, base_str *out);
+/* ---- what steps have to do (plan_work.c) */
+typedef struct plan_work {
+    double operations;   /* of Linear, Attention, MatMul, a multiply-add counting two; else 0 */
+    double weight_bytes; /* constants read, once for all rows */
+    double value_bytes;  /* rows or whole values, read and written */
+    kernel_input input;  /* what the operations are done on */
+} plan_work;
+
+/* Of the part [lo, hi) of a step's range, at the sizes that the group is laid out for. */
+void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, int64_t hi, plan_work *out);
+kernel_input plan_step_input(const plan_step *step);
+/* What the step is for, in few words: "linear qkv", "attention", "norm", ... Static storage. */
+const char *plan_step_kind(const plan_step *step);
+
+/* How fast a machine computes and reads, one thread; all 0 where it is not known. */
+typedef struct plan_speed {
+    double operations[3];             /* a second, by kernel_input */
+    double cache_bytes, memory_bytes; /* read a second, from L2 and from memory */
+    size_t cache_size;                /* constants that are more than this together come from memory */
+} plan_speed;
+/* Seconds that one thread needs for the work at least. `constants`: bytes of all constants that the plan reads. */
+double plan_bound(const plan_speed *speed, const plan_work *work, double constants);
+/* Bytes of all weights as steps read them. */
+double plan_weight_bytes(const plan *p);
+
+/* Lines of text, one a step: kernel, share of the lower bound of one text of `tokens` tokens, why nothing faster (plan_explain.c). */
+nib_status plan_explain(const plan *p, const plan_speed *speed, int64_t tokens, base_str *out);
 
 #endif

@@ -293,20 +293,3 @@ int64_t plan_extent(const plan_step *step, const plan_group *group) {
     if (!graph_dim_eval(step->extent, group->symbols, group->p->n_symbols, &n) || n < 0) return -1;
     return step->range == PLAN_RANGE_TEXT_HEADS ? n * step->heads : n;
 }
-
-void plan_explain(const plan *p, base_str *out) {
-    static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts"};
-    base_str_printf(
-        out,
-        "%d steps in %d stages; chains are walked in blocks of %d rows; a token takes %zu bytes between steps and %zu inside a block\n",
-        p->n_steps, p->n_stages, p->block_rows, p->rows_bytes, p->block_bytes);
-    for (int i = 0; i < p->n_stages; i++)
-        for (int k = 0; k < p->stages[i].count; k++) {
-            const plan_step *s = &p->steps[p->stages[i].first + k];
-            base_str_printf(out, "%3d %s %-10s %-13s %s", p->stages[i].first + k, p->stages[i].chain ? (k ? "|" : "+") : " ", s->node->op,
-                            ranges[s->range], s->kernel);
-            if (s->why && *s->why) base_str_printf(out, "  (%s)", s->why);
-            base_str_printf(out, "  %s\n", s->node->outputs[0] ? s->node->outputs[0]->name : "");
-        }
-    if (p->notes && *p->notes) base_str_add(out, p->notes);
-}

@@ -27,7 +27,8 @@ static graph_value *rounded(pass_context *ctx, graph_value *v, bool q8, graph_va
     if (!out[0] || (q8 && !out[1])) return NULL;
     if (q8 && quant_smooth(ctx, v, factor) != NIB_OK) return NULL;
     graph_value *in[2] = {v, *factor};
-    graph_node *n = graph_add_node(g, before, q8 ? "nib" : "", q8 ? "QuantizeRows" : "Cast", out[0]->name, in, *factor ? 2 : 1, out, q8 ? 2 : 1);
+    graph_node *n =
+        graph_add_node(g, before, q8 ? "nib" : "", q8 ? "QuantizeRows" : "Cast", out[0]->name, in, *factor ? 2 : 1, out, q8 ? 2 : 1);
     if (!n || (!q8 && graph_set_int(n, "to", NIB_DTYPE_BF16) != NIB_OK)) return NULL;
     n->meaning = op_find(n->domain, n->op, graph_opset_version(g, n->domain));
     if (op_infer_node(g, n, ctx->err) != NIB_OK) return NULL;

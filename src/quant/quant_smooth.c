@@ -95,7 +95,8 @@ nib_status quant_smooth(pass_context *ctx, const graph_value *x, graph_value **f
     double *squares = NULL;
     int64_t K, seen = 0;
     *factor = NULL;
-    if (!graph_is_op(norm, "nib", "Norm") || x != norm->outputs[0] || x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &K))
+    if (!graph_is_op(norm, "nib", "Norm") || x != norm->outputs[0] || x->type.rank < 1 ||
+        !graph_dim_is_const(x->type.dims[x->type.rank - 1], &K))
         return NIB_OK;
     if (!is_vector(norm->inputs[1].value, K) || (norm->n_inputs > 2 && norm->inputs[2].value && !is_vector(norm->inputs[2].value, K)))
         return NIB_OK;

@@ -43,6 +43,24 @@ nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *ba
 nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err);
 nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err);
 
+/* ---- profile: what each step took. Runs of any number of sessions of one plan may count in it at once. */
+typedef struct run_profile run_profile;
+typedef struct run_counts {
+    uint64_t ns, calls, rows;                       /* thread time; calls of the step's run; parts of its range */
+    uint64_t operations, weight_bytes, value_bytes; /* as plan_work */
+} run_counts;
+/* `threads`: of the runtime. The profile borrows the plan. */
+nib_status run_profile_create(const plan *p, int threads, run_profile **out, nib_error *err);
+void run_profile_free(run_profile *f); /* NULL is accepted */
+void run_profile_reset(run_profile *f);
+void run_profile_sum(const run_profile *f, int step, run_counts *out);
+/* The next runs of the session count in f; NULL: nothing is timed any more (one branch a step remains). */
+void run_session_profile(run_session *s, run_profile *f);
+
+/* Gets ready for texts of up to `longest` tokens in groups of `group_tokens` (0: chosen from the cache): every worker runs groups of
+ * the extreme shapes, so that later runs find their memory there, and mapped. */
+nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, int64_t width, nib_error *err);
+
 /* Tokens a group has where the caller leaves the choice to nib. */
 int64_t run_group_tokens(const plan *p);
 

@@ -12,6 +12,16 @@ typedef struct run_buffer {
     size_t size;
 } run_buffer;
 
+typedef struct run_counter {
+    _Atomic uint64_t ns, calls, rows, operations, weight_bytes, value_bytes;
+} run_counter;
+
+struct run_profile {
+    const plan *p;
+    int threads;
+    run_counter *counters; /* [threads][n_steps] */
+};
+
 typedef struct run_worker {
     plan_group group; /* first, so that a group's callback finds its worker */
     plan_lane lane;
@@ -26,6 +36,7 @@ typedef struct run_worker {
     bool is_laid_out;
     plan_item *items; /* [n_sized] */
     bool ready;
+    run_counter *counters; /* [n_steps] of the profile in use; NULL: none */
 } run_worker;
 
 struct run_session {
@@ -52,6 +63,9 @@ nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_err
 void run_unbind(run_worker *w);
 /* Gives every value its place for the bound sizes. */
 nib_status run_layout(run_worker *w, nib_error *err);
+
+/* One step, counted in w->counters. */
+nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
 
 /* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */
 nib_status run_alone(run_worker *w, nib_error *err);

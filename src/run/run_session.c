@@ -44,6 +44,11 @@ void run_session_free(run_session *s) {
     base_free(s->heap, s);
 }
 
+void run_session_profile(run_session *s, run_profile *f) {
+    for (int i = 0; i < s->threads; i++)
+        s->workers[i].counters = f && i < f->threads ? f->counters + (size_t)i * (size_t)s->p->n_steps : NULL;
+}
+
 /* ---- named tensors */
 
 nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err) {
@@ -244,5 +249,69 @@ nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *ba
     base_pool_run(s->p->runtime->pool, groups, group_task, &r);
     status = (nib_status)atomic_load(&r.status);
 fail:
+    return status;
+}
+
+/* ---- warming up: per worker, the longest text alone, and a group of the most texts beside one long one (the largest padded ids). */
+
+typedef struct warm_run {
+    run_session *s;
+    const run_roles *roles;
+    const run_batch *batch;
+    run_span spans[2];
+    float *out; /* [threads][batch->n][width] */
+    int64_t width;
+    _Atomic int status;
+    nib_error *err;
+} warm_run;
+
+static void warm_worker(void *arg, size_t i, int slot) {
+    warm_run *warm = arg;
+    nib_error e;
+    text_run r = {.s = warm->s,
+                  .roles = warm->roles,
+                  .batch = warm->batch,
+                  .out = warm->out + i * warm->batch->n * (size_t)warm->width,
+                  .width = warm->width,
+                  .err = &e,
+                  .team = 1};
+    for (int k = 0; k < 2 && atomic_load(&warm->status) == NIB_OK; k++) {
+        int none = NIB_OK;
+        nib_status status = run_shrinking(&r, &warm->s->workers[i], warm->spans[k], &e);
+        if (status != NIB_OK && atomic_compare_exchange_strong(&warm->status, &none, status) && warm->err) *warm->err = e;
+    }
+}
+
+nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, int64_t width, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = s->heap;
+    if (group_tokens <= 0) group_tokens = run_group_tokens(s->p);
+    if (longest < 1) longest = 1;
+    int64_t half = group_tokens / 2 < longest ? group_tokens / 2 : longest, most = group_tokens - half + 1;
+    if (half < 1) half = 1;
+    if (roles->mask < 0) half = 1; /* texts of one length a group */
+    if (roles->fixed_batch > 0 && most > roles->fixed_batch) most = roles->fixed_batch;
+    size_t n = (size_t)most + 1, most_ids = (size_t)(longest > half ? longest : half);
+    int32_t *row = base_calloc(heap, most_ids, sizeof *row);
+    const int32_t **ids = base_calloc(heap, n, sizeof *ids);
+    int64_t *lengths = base_calloc(heap, n, sizeof *lengths);
+    float *out = base_calloc(heap, (size_t)s->threads * n, (size_t)width * sizeof *out);
+    if (!row || !ids || !lengths || !out || !base_grow(heap, (void **)&s->order, &s->order_cap, n, sizeof *s->order) ||
+        !base_grow(heap, (void **)&s->spans, &s->spans_cap, n, sizeof *s->spans))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
+    for (size_t i = 0; i < n; i++) {
+        s->order[i] = i;
+        ids[i] = row;
+        lengths[i] = i == 0 ? longest : i == 1 ? half : 1;
+    }
+    run_batch batch = {.n = n, .ids = ids, .lengths = lengths};
+    warm_run warm = {.s = s, .roles = roles, .batch = &batch, .spans = {{0, 1}, {1, n}}, .out = out, .width = width, .err = err};
+    base_pool_run(s->p->runtime->pool, (size_t)s->threads, warm_worker, &warm);
+    status = (nib_status)atomic_load(&warm.status);
+fail:
+    base_free(heap, row);
+    base_free(heap, ids);
+    base_free(heap, lengths);
+    base_free(heap, out);
     return status;
 }

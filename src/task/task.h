@@ -13,4 +13,21 @@
 /* As nib_embed. */
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err);
 
+/* As nib_embed_ids; lengths are checked, ids are not. */
+nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
+                          float *out, nib_error *err);
+
+/* As nib_model_warm. */
+nib_status task_warm(nib_model *m, int64_t max_tokens, int callers, nib_error *err);
+
+/* What one plan's steps take, and what goes on around them. */
+struct nib_profile {
+    nib_model *model; /* one reference */
+    const plan *p;
+    run_profile *steps;
+    _Atomic uint64_t texts, tokens, tokenize_ns;
+};
+nib_status task_profile_create(nib_model *m, const plan *p, nib_profile **out, nib_error *err);
+void task_profile_free(nib_profile *f); /* NULL is accepted */
+
 #endif

@@ -101,6 +101,7 @@ typedef struct window {
     const size_t *lengths;
     size_t n;
     int64_t max_tokens;
+    nib_profile *profile; /* NULL: nothing is timed */
     _Atomic int status;
     nib_error *err;
 } window;
@@ -127,12 +128,26 @@ static void tokenize_chunk(void *arg, size_t chunk, int slot) {
     window *w = arg;
     nib_error e;
     size_t end = (chunk + 1) * CHUNK < w->n ? (chunk + 1) * CHUNK : w->n;
+    double begun = w->profile ? base_clock() : 0;
     for (size_t i = chunk * CHUNK; i < end; i++) {
         if (atomic_load(&w->status) != NIB_OK) return;
         nib_status status = tokenize_one(w, i, &w->e->stores[slot], slot, &e);
         int none = NIB_OK;
         if (status != NIB_OK && atomic_compare_exchange_strong(&w->status, &none, status) && w->err) *w->err = e;
     }
+    if (w->profile) atomic_fetch_add(&w->profile->tokenize_ns, (uint64_t)(1e9 * (base_clock() - begun)));
+}
+
+/* Runs texts whose ids are there. */
+static nib_status run_ids(nib_model *m, embedder *e, const run_batch *batch, nib_profile *profile, float *out, nib_error *err) {
+    run_session_profile(e->session, profile ? profile->steps : NULL);
+    if (profile) {
+        uint64_t tokens = 0;
+        for (size_t i = 0; i < batch->n; i++) tokens += (uint64_t)batch->lengths[i];
+        atomic_fetch_add(&profile->texts, batch->n);
+        atomic_fetch_add(&profile->tokens, tokens);
+    }
+    return run_texts(e->session, &m->roles, batch, m->batch_tokens, 0, out, m->dim, err);
 }
 
 static nib_status run_window(window *w, float *out, nib_error *err) {
@@ -155,7 +170,7 @@ static nib_status run_window(window *w, float *out, nib_error *err) {
         e->lengths[i] = p->length;
     }
     run_batch batch = {.n = w->n, .ids = e->ids, .types = e->types, .lengths = e->lengths};
-    NIB_TRY(run_texts(e->session, &m->roles, &batch, m->batch_tokens, 0, out, m->dim, err));
+    NIB_TRY(run_ids(m, e, &batch, w->profile, out, err));
 fail:
     return status;
 }
@@ -170,18 +185,30 @@ static size_t window_size(const char *const *texts, const size_t *lengths, size_
     return count;
 }
 
+static nib_status can_embed(const nib_model *m, nib_error *err) {
+    if (m->cannot_embed[0]) return base_error_set(err, NIB_UNSUPPORTED, "this model cannot embed texts: %s", m->cannot_embed);
+    return NIB_OK;
+}
+
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
     nib_status status = NIB_OK;
     embedder *e = NULL;
     int64_t max_tokens = m->max_tokens;
-    if (m->cannot_embed[0]) NIB_FAIL(err, NIB_UNSUPPORTED, "this model cannot embed texts: %s", m->cannot_embed);
+    NIB_TRY(can_embed(m, err));
     NIB_TRY(model_check_tokenizer(m, err));
     if (options->max_tokens > 0 && options->max_tokens < max_tokens) max_tokens = options->max_tokens;
     NIB_TRY(take_embedder(m, &e, err));
     for (size_t at = 0, count; at < n; at += count) {
         const size_t *lengths = options->lengths ? options->lengths + at : NULL;
         count = window_size(texts, options->lengths, at, n);
-        window w = {.m = m, .e = e, .texts = texts + at, .lengths = lengths, .n = count, .max_tokens = max_tokens, .err = err};
+        window w = {.m = m,
+                    .e = e,
+                    .texts = texts + at,
+                    .lengths = lengths,
+                    .n = count,
+                    .max_tokens = max_tokens,
+                    .profile = options->profile,
+                    .err = err};
         NIB_TRY(run_window(&w, out + at * (size_t)m->dim, err));
         for (size_t i = 0; i < count; i++) {
             if (options->tokens) options->tokens[at + i] = e->places[i].length;
@@ -190,5 +217,73 @@ nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const ni
     }
 fail:
     if (e) give_back(m, e);
+    return status;
+}
+
+nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
+                          float *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    embedder *e = NULL;
+    NIB_TRY(can_embed(m, err));
+    NIB_TRY(take_embedder(m, &e, err));
+    for (size_t at = 0; at < n; at += WINDOW_TEXTS) {
+        run_batch batch = {.n = n - at < WINDOW_TEXTS ? n - at : WINDOW_TEXTS, .ids = ids + at, .lengths = lengths + at};
+        NIB_TRY(run_ids(m, e, &batch, options->profile, out + at * (size_t)m->dim, err));
+    }
+fail:
+    if (e) give_back(m, e);
+    return status;
+}
+
+/* ---- warming up */
+
+#define WARM_WORD "measure " /* longer than words of a language mostly are */
+
+/* What a call needs beside the session: tokenizers' buffers for the longest text, places for a group a thread. */
+static nib_status warm_embedder(nib_model *m, embedder *e, int64_t max_tokens, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    const size_t word = sizeof WARM_WORD - 1;
+    size_t group = (size_t)(m->batch_tokens > 0 ? m->batch_tokens : run_group_tokens(m->task.p)), n = group * (size_t)e->threads;
+    size_t ids = n > (size_t)max_tokens ? n : (size_t)max_tokens;
+    char *text = base_alloc(heap, (size_t)max_tokens * word + 1);
+    if (!text || !base_grow(heap, (void **)&e->places, &e->places_cap, n, sizeof *e->places) ||
+        !base_grow(heap, (void **)&e->ids, &e->ids_cap, n, sizeof *e->ids) ||
+        !base_grow(heap, (void **)&e->types, &e->types_cap, n, sizeof *e->types) ||
+        !base_grow(heap, (void **)&e->lengths, &e->lengths_cap, n, sizeof *e->lengths))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
+    for (int64_t i = 0; i < max_tokens; i++) memcpy(text + (size_t)i * word, WARM_WORD, word);
+    for (int i = 0; i < e->threads; i++) {
+        id_store *s = &e->stores[i];
+        if (!base_grow(heap, (void **)&s->ids, &s->ids_cap, ids + (size_t)max_tokens, sizeof *s->ids) ||
+            !base_grow(heap, (void **)&s->types, &s->types_cap, ids + (size_t)max_tokens, sizeof *s->types))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
+        memset(s->ids, 0, s->ids_cap * sizeof *s->ids); /* touched */
+        memset(s->types, 0, s->types_cap * sizeof *s->types);
+        if (m->tokenizer) NIB_TRY(text_encode(m->tokenizer, text, (size_t)max_tokens * word, NULL, 0, max_tokens, true, &s->encoding, err));
+    }
+    NIB_TRY(run_warm(e->session, &m->roles, max_tokens, m->batch_tokens, m->dim, err));
+fail:
+    base_free(heap, text);
+    return status;
+}
+
+nib_status task_warm(nib_model *m, int64_t max_tokens, int callers, nib_error *err) {
+    nib_status status = NIB_OK;
+    embedder *taken = NULL, *e;
+    NIB_TRY(can_embed(m, err));
+    if (max_tokens == 0 || max_tokens > m->max_tokens) max_tokens = m->max_tokens;
+    for (int i = 0; i < callers; i++) {
+        NIB_TRY(take_embedder(m, &e, err));
+        e->next = taken;
+        taken = e;
+        run_session_profile(e->session, NULL);
+        NIB_TRY(warm_embedder(m, e, max_tokens, err));
+    }
+fail:
+    while ((e = taken) != NULL) {
+        taken = e->next;
+        give_back(m, e);
+    }
     return status;
 }

@@ -27,7 +27,7 @@ check() { if ! "$@"; then echo "FAILED: $*"; failed=1; fi; }
 expect 0 'usage: nib' "$nib" --help
 expect 2 'usage: nib' "$nib"
 expect 2 'no verb frobnicate' "$nib" frobnicate
-for verb in embed inspect explain tokenize bench; do expect 0 'example' "$nib" $verb --help; done
+for verb in embed inspect explain tokenize profile bench tune; do expect 0 'example' "$nib" $verb --help; done
 expect 0 '^nib 0' "$nib" --version
 
 # inspect and explain
@@ -62,6 +62,13 @@ assert [r["index"] for r in rows] == [0, 1] and all(len(r["embedding"]) == 384 f
 assert rows[0]["tokens"] == 5 and not rows[0]["truncated"], rows[0]
 assert abs(sum(x * x for x in rows[0]["embedding"]) - 1) < 1e-5
 PY
+"$nib" embed --model "$model" --output two.npy 'a nib' 'a pen' || failed=1
+python3 - <<'PY' || failed=1
+import json, struct
+data = open("two.npy", "rb").read()[128:]
+numbers = [x for line in open("two.jsonl") for x in json.loads(line)["embedding"]]
+assert data == struct.pack(f"<{len(numbers)}f", *numbers), "JSON lines do not read back as the same floats"
+PY
 "$nib" embed --model "$model" --threads 1 --input texts.txt --output one.npy || failed=1
 "$nib" embed --model "$model" --threads 2 --input - --output two.npy <texts.txt || failed=1
 check cmp one.npy two.npy
@@ -84,6 +91,72 @@ expect 0 '7 tokens|6 tokens|5 tokens' "$nib" tokenize --model "$model" 'a nib wr
 expect 0 'throughput +[0-9]+ tokens/s' "$nib" bench encode --model "$model" --input texts.txt --rounds 1 --callers 2
 "$nib" bench encode --model "$model" --input texts.txt --rounds 1 --json >bench.json && python3 -m json.tool bench.json >/dev/null || failed=1
 expect 2 'say what to measure' "$nib" bench --model "$model" --input texts.txt
+expect 0 'tokenized +[0-9]+ tokens/s.*of the machine.s peak' "$nib" bench encode --model "$model" --input texts.txt --rounds 1 --warm
+expect 0 'linear ffn up .* %' "$nib" bench encode --model "$model" --input texts.txt --rounds 1
+expect 2 'are needed' "$nib" bench encode --model "$model"
+expect 2 'not both' "$nib" bench encode --model "$model" --input texts.txt --ids ids.txt
+expect 2 'rounds' "$nib" bench encode --model "$model" --input texts.txt --rounds 0
+expect 2 'callers' "$nib" bench encode --model "$model" --input texts.txt --callers 1x
+expect 2 'optimize-level' "$nib" bench encode --model "$model" --input texts.txt --optimize-level 7
+expect 2 'No such file' "$nib" bench encode --model "$model" --input missing.txt
+expect 2 'there is no text' "$nib" bench encode --model "$model" --input /dev/null
+printf '101 1037 102\n101 2003 2009 102\n' >ids.txt
+"$nib" bench encode --model "$model" --ids ids.txt --rounds 1 --json >bench.json && python3 - <<'PY' || failed=1
+import json
+r = json.load(open("bench.json"))
+assert r["tokens"] == 7 and r["longest"] == 4 and "with_tokenizing" not in r and r["ids"]["tokens_per_second"] > 0, r
+PY
+printf '101 one 102\n' >ids.txt
+expect 2 'line 1 is not token ids' "$nib" bench encode --model "$model" --ids ids.txt
+printf '101 30522 102\n' >ids.txt
+expect 2 'id 30522 is outside' "$nib" bench encode --model "$model" --ids ids.txt
+
+# profile: a table, sums by kind, JSON whose parts add up
+expect 0 'outside: rest' "$nib" profile "$model" --input texts.txt --repeat 1
+expect 0 'linear qkv +6' "$nib" profile "$model" --input texts.txt --repeat 1 --precision q8
+"$nib" profile "$model" --threads 1 --repeat 2 --json >profile.json && python3 - <<'PY' || failed=1
+import json
+r = json.load(open("profile.json"))
+steps, outside = sum(s["ms"] for s in r["steps"]), r["outside_ms"]
+assert abs(steps - r["all_steps"]["ms"]) < 1e-3 * steps and abs(sum(k["ms"] for k in r["kinds"]) - steps) < 1e-3 * steps
+assert abs(steps + outside["tokenizing"] + outside["rest"] - r["wall_ms"]) < 1e-3 * r["wall_ms"], r["wall_ms"]
+assert 0 <= outside["rest"] < r["wall_ms"] and r["machine"]["gflops"]["f32"] > 0
+gflop = sum(s["gflop"] for s in r["steps"] if s["kind"].startswith("linear"))
+assert abs(gflop - r["tokens"] * 2e-9 * 6 * (4 * 384 * 384 + 2 * 384 * 1536)) < 1e-3 * gflop, gflop
+PY
+expect 2 'no model was named' "$nib" profile
+expect 2 'one model' "$nib" profile "$model" texts.txt
+expect 2 'repeat' "$nib" profile "$model" --repeat none
+expect 2 'No such file' "$nib" profile "$model" --input missing.txt
+expect 2 'No such file' "$nib" profile /no/such/model
+expect 0 'matmul +48' "$nib" profile "$model" --input ids.txt --repeat 1 --optimize-level 1 --max-tokens 8
+
+# tune: bounded in time, ends well when it is interrupted
+"$nib" tune "$model" --seconds 1 --max-tokens 16 --json >tune.json && python3 - <<'PY' || failed=1
+import json
+r = json.load(open("tune.json"))
+assert r["seconds"] < 60 and [p["precision"] for p in r["precisions"]] == ["f32", "bf16", "q8"], r
+assert r["precisions"][0]["cosine_worst"] > 0.999999 and r["precisions"][0]["cells"]
+PY
+expect 0 'nib embed --model .* --threads 1 --batch-tokens 64 --precision (q8|f32)' "$nib" tune "$model" --seconds 2 --max-tokens 16 --least-cosine 0.9 --threads 1 --batch-tokens 64 --precision q8
+expect 2 'seconds' "$nib" tune "$model" --seconds soon
+expect 2 'least-cosine' "$nib" tune "$model" --least-cosine 2
+expect 2 'no model was named' "$nib" tune
+expect 2 'No such file' "$nib" tune "$model" --input missing.txt
+timeout --preserve-status -s INT 1 "$nib" tune "$model" --threads 1 >stopped.txt 2>err
+check [ $? -eq 130 ]
+check grep -q 'interrupted' err
+check grep -q 'f32' stopped.txt
+
+# readers that leave
+for verb in "profile $model --repeat 1" "explain $model" "tune $model --seconds 1 --threads 1" "bench encode --model $model --input texts.txt --rounds 1"; do
+    # shellcheck disable=SC2086
+    { "$nib" $verb 2>err; echo $? >code; } | true
+    check [ "$(cat code)" -le 1 ]
+    check [ ! -s err ]
+done
+for verb in profile tune; do expect 0 'usage' bash -c "'$nib' $verb --help | head -n 1"; done
+expect 0 'first' bash -c "echo 'the first' | '$nib' embed --warm --model '$model' --input - >warm.jsonl && echo first"
 for precision in bf16 q8; do
     expect 0 "in $precision \(asked for\)" "$nib" inspect "$model" --precision $precision
     expect 0 '0\.[67][0-9]+  A cat' "$nib" embed --model "$model" --precision $precision --similarity 'A cat is sleeping on the sofa.' 'A kitten naps on the couch.'

@@ -83,7 +83,8 @@ static void one_quantize(const check_task *task) {
         float *params = check_floats(count), *params_alone = check_floats(count);
         CHECK_CALL(f(x, x_stride, factor, rows, columns, y, y_stride, params, p_stride));
         for (int64_t r = 0; r < rows; r++)
-            CHECK_CALL(f(x + r * x_stride, x_stride, factor, 1, columns, alone + r * y_stride, y_stride, params_alone + r * p_stride, p_stride));
+            CHECK_CALL(
+                f(x + r * x_stride, x_stride, factor, 1, columns, alone + r * y_stride, y_stride, params_alone + r * p_stride, p_stride));
         if (i == 0) {
             want = y;
             want_params = params;

@@ -144,8 +144,8 @@ static void attend_tile(const query *q, int64_t begin, int64_t end, double *larg
     }
 }
 
-void nk_attention_f32_q8_f32__1x1_generic(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
-                                          int64_t row_lo, int64_t row_hi, void *scratch) {
+void nk_attention_f32_q8_f32__1x1_generic(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old,
+                                          int head, int64_t row_lo, int64_t row_hi, void *scratch) {
     double *sums = scratch;
     for (int64_t r = row_lo; r < row_hi; r++) {
         query q = {args, text, first, 0, head, r, args->positions ? args->positions[r] : r - first};

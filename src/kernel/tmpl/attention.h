@@ -13,8 +13,9 @@
  *     ot [D][lanes] += V^T p            values as the columns of one
  *
  * and at the end ot / sum is turned back. Tiles are the outer loop: where several panels need one, its keys and values are copied side by
- * side, once for up to KERNEL_ATTENTION_PANELS panels. The softmax needs no reduction across lanes, and what one query gets cannot depend on its neighbours, because lanes never meet. Per query everything is one chain: a
- * score over d = 0 .. D - 1, sum and output over the keys in order, cut into tiles of KERNEL_KEY_TILE from key 0.
+ * side, once for up to KERNEL_ATTENTION_PANELS panels. The softmax needs no reduction across lanes, and what one query gets cannot depend
+ * on its neighbours, because lanes never meet. Per query everything is one chain: a score over d = 0 .. D - 1, sum and output over the keys
+ * in order, cut into tiles of KERNEL_KEY_TILE from key 0.
  *
  * Logits are kept in units of log2(e), which Q takes in together with the scale.
  *

@@ -239,8 +239,7 @@ VEC_INLINE void q8_softmax(const q8_panel *panel, const float *p, char *p16, int
         }
     }
     VEC_UNROLL
-    for (int v = 0; v < nv; v++)
-        vec_store(t->sum + 16 * v, vec_fma(vec_load(t->sum + 16 * v), vec_load(t->shrink + 16 * v), sum[v]));
+    for (int v = 0; v < nv; v++) vec_store(t->sum + 16 * v, vec_fma(vec_load(t->sum + 16 * v), vec_load(t->shrink + 16 * v), sum[v]));
 }
 
 /* A query that looks at no key of a tile keeps what it had, whatever the tile holds. */

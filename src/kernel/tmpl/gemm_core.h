@@ -15,7 +15,7 @@
 #endif
 #define GEMM_(name) VEC_PASTE(GEMM_PREFIX, name)
 
-VEC_INLINE void GEMM_(step)(GEMM_(acc) *c, const int mr, const int nv, const char *const *a, int64_t a_row, const char *b) {
+VEC_INLINE void GEMM_(step)(GEMM_(acc) * c, const int mr, const int nv, const char *const *a, int64_t a_row, const char *b) {
     GEMM_(w) bv[4];
     VEC_UNROLL
     for (int v = 0; v < nv; v++) bv[v] = GEMM_(load_w)(b + GEMM_STEP_W * v);
@@ -31,8 +31,8 @@ VEC_INLINE void GEMM_(step)(GEMM_(acc) *c, const int mr, const int nv, const cha
  * pointer serves three rows: the processor's addressing reaches base, base + stride and base + 2 stride, and twelve
  * pointers would not fit its registers. `ahead`, if not 0, is how many bytes of b to fetch ahead; the address may lie past
  * the end, where nothing is read. */
-VEC_INLINE void GEMM_(chain)(GEMM_(acc) *c, const int mr, const int nv, int64_t steps, const char *a, int64_t a_row, int64_t a_step,
-                           const char *b, int64_t b_step, const int ahead) {
+VEC_INLINE void GEMM_(chain)(GEMM_(acc) * c, const int mr, const int nv, int64_t steps, const char *a, int64_t a_row, int64_t a_step,
+                             const char *b, int64_t b_step, const int ahead) {
     const char *p[4];
     VEC_UNROLL
     for (int i = 0; i < (mr + 2) / 3; i++) p[i] = a + 3 * i * a_row;

@@ -83,7 +83,8 @@ VEC_INLINE void gemm_finish_panel(const gemm_tile *t, const gemm_acc *c, int mr,
     VEC_UNROLL
     for (int v = 0; v < GEMM_NV; v++) column[v] = gemm_column_at(b, v, GEMM_NR, gemm_bias(t, panel * GEMM_NV + v));
     if (g->activation == KERNEL_ACT_NONE && left >= GEMM_NR) gemm_finish_whole(t, c, mr, c_row, panel, column, KERNEL_ACT_NONE);
-    else if (g->activation == KERNEL_ACT_GELU_ERF && left >= GEMM_NR) gemm_finish_whole(t, c, mr, c_row, panel, column, KERNEL_ACT_GELU_ERF);
+    else if (g->activation == KERNEL_ACT_GELU_ERF && left >= GEMM_NR)
+        gemm_finish_whole(t, c, mr, c_row, panel, column, KERNEL_ACT_GELU_ERF);
     else {
         for (int i = 0; i < mr; i++) {
             const gemm_row row = gemm_row_at(g, t->m + i);

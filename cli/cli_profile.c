@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib profile. In: a model, and lines of text or a built-in sample. Out: what every step of the plan takes, beside what it would take at
+ * the machine's peak, and how the time divides by what steps are for.
+ */
+#include "cli_steps.h"
+#include "cli_texts.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char profile_help[] =
+    "usage: nib profile MODEL [options]\n\n"
+    "Embeds texts and prints what every step takes: calls, milliseconds of thread time for all texts once, its share of the time in\n"
+    "steps, GFLOP/s, the share of the machine's peak (measured first) and of the lower bound: the least time that its operations and its\n"
+    "bytes allow. Then the same by what steps are for, and the time outside steps.\n\n"
+    "  --input FILE         one text a line (default: 64 built-in ones)\n"
+    "  --repeat N           passes over the texts, after one that does not count (default 3)\n"
+    "  --json               one JSON object instead of tables\n" CLI_LEVER_HELP CLI_MODEL_HELP "\nexamples:\n"
+    "  nib profile all-MiniLM-L6-v2 --precision q8 --threads 1\n"
+    "  nib profile model.onnx --input texts.txt --json\n";
+
+typedef struct profile_run {
+    cli_model m;
+    nib_runtime *runtime;
+    nib_model *model;
+    nib_profile *profile;
+    nib_machine machine;
+    cli_texts texts;
+    int repeat;
+    bool json;
+    double seconds;
+} profile_run;
+
+static int measure(profile_run *r) {
+    nib_error error;
+    nib_embed_options o;
+    int64_t dim = nib_model_dim(r->model);
+    float *out = malloc(r->texts.n * (size_t)(dim > 0 ? dim : 1) * sizeof *out);
+    if (!out) return fputs("nib: out of memory\n", stderr), 1;
+    nib_embed_defaults(&o);
+    int code = 0;
+    for (int pass = 0; pass <= r->repeat && code == 0; pass++) {
+        double begun = cli_now();
+        o.profile = pass ? r->profile : NULL;
+        if (nib_embed(r->model, (const char *const *)r->texts.texts, r->texts.n, &o, out, &error) != NIB_OK) code = cli_fail(&error);
+        if (pass) r->seconds += cli_now() - begun;
+    }
+    free(out);
+    return code;
+}
+
+static void print(const profile_run *r) {
+    cli_split split;
+    double thread_ns = 1e9 * r->seconds * r->machine.threads;
+    cli_split_of(r->profile, &r->machine, &split);
+    if (r->json) {
+        printf("{\"model\": ");
+        cli_json_string(r->m.path);
+        printf(", \"precision_asked\": \"%s\", \"texts\": %zu, \"tokens\": %lld, \"repeat\": %d, \"wall_ms\": %.6f,\n \"machine\": ",
+               cli_precision_name(r->m.options.precision), r->texts.n, (long long)r->texts.tokens, r->repeat, 1e3 * r->seconds / r->repeat);
+        cli_machine_json(&r->machine);
+        printf(",\n ");
+        cli_split_json(&split, thread_ns, r->repeat);
+        printf(",\n ");
+        cli_steps_json(r->profile, &r->machine, r->repeat);
+        printf("}\n");
+        return;
+    }
+    printf("texts       %zu of %lld tokens, the longest %lld; precision asked for: %s; mean of %d passes, %.3f ms each\n", r->texts.n,
+           (long long)r->texts.tokens, (long long)r->texts.longest, cli_precision_name(r->m.options.precision), r->repeat,
+           1e3 * r->seconds / r->repeat);
+    cli_machine_print(&r->machine);
+    printf("\n");
+    cli_steps_print(r->profile, &r->machine, r->repeat);
+    printf("\n");
+    cli_split_print(&split, thread_ns, r->repeat);
+}
+
+static int run_all(profile_run *r, const char *input) {
+    nib_error error;
+    int code = input ? cli_texts_read(&r->texts, input) : cli_texts_sample(&r->texts);
+    if (code) return code;
+    if ((code = cli_model_open_in(&r->m, &r->runtime, &r->model)) != 0) return code;
+    if ((code = cli_texts_tokenize(&r->texts, r->model)) != 0) return code;
+    if (nib_profile_create(r->model, &r->profile, &error) != NIB_OK) return cli_fail(&error);
+    if (nib_machine_measure(r->runtime, &r->machine, &error) != NIB_OK) return cli_fail(&error);
+    if ((code = measure(r)) != 0) return code;
+    print(r);
+    return cli_done(0);
+}
+
+static int run_profile(int argc, char **argv) {
+    static const struct option options[] = {CLI_MODEL_OPTIONS,
+                                            CLI_LEVER_OPTIONS,
+                                            {"input", required_argument, NULL, 'i'},
+                                            {"repeat", required_argument, NULL, 'r'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {NULL, 0, NULL, 0}};
+    profile_run r = {.repeat = 3};
+    const char *input = NULL;
+    long long n;
+    int c, code;
+    cli_model_defaults(&r.m);
+    while ((c = getopt_long(argc, argv, "m:i:h", options, NULL)) != -1) {
+        if (c == 'h') return fputs(profile_help, stdout), cli_done(0);
+        if (c == '?') return 2;
+        if (c == 'i') input = optarg;
+        else if (c == 'j') r.json = true;
+        else if (c == 'r') {
+            if (!cli_whole_number(optarg, 1, 10000, &n)) return cli_usage(&cli_profile, "--repeat %s: a number from 1 to 10000", optarg);
+            r.repeat = (int)n;
+        } else if ((code = cli_model_option(&r.m, c, optarg)) != 0) return code;
+    }
+    if (!r.m.path && optind < argc) r.m.path = argv[optind++];
+    if (!r.m.path) return cli_usage(&cli_profile, "no model was named");
+    if (optind < argc) return cli_usage(&cli_profile, "%s: one model at a time; texts come from --input", argv[optind]);
+    code = run_all(&r, input);
+    nib_profile_free(r.profile);
+    nib_model_free(r.model);
+    nib_runtime_free(r.runtime);
+    cli_texts_free(&r.texts);
+    return code;
+}
+
+const cli_verb cli_profile = {"profile", "what every step takes, beside the machine's peak", profile_help, run_profile};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the verbs that measure work on: all lines of a file, or a built-in sample, with their token ids; or ids alone, from a file.
+ */
+#ifndef CLI_TEXTS_H
+#define CLI_TEXTS_H
+
+#include "cli.h"
+
+typedef struct cli_texts {
+    char **texts; /* [n]; NULL where only ids were given */
+    int32_t **ids;
+    int64_t *lengths; /* [n] tokens */
+    size_t n, room;
+    int64_t tokens, longest;
+    int64_t cut; /* rows of ids that were longer than the model takes; texts are cut without count */
+} cli_texts;
+
+/* Each returns 0, or an exit code after a message. */
+int cli_texts_read(cli_texts *t, const char *path);
+/* 64 lines of English of mixed lengths, the same everywhere. */
+int cli_texts_sample(cli_texts *t);
+/* Lines of token ids, special ones included, separated by spaces. */
+int cli_texts_read_ids(cli_texts *t, const char *path);
+/* Ids of all texts, cut as the model cuts; sums up what is there. Does nothing to ids that were read. */
+int cli_texts_tokenize(cli_texts *t, const nib_model *model);
+void cli_texts_free(cli_texts *t);
+
+/* Sorts; the value below which a share p of n figures lies. */
+double cli_percentile(double *values, size_t n, double p);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's measuring: machines and profiles.
+ */
+#include "task/task.h"
+
+nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_runtime *rt = runtime ? base_runtime_retain(runtime) : NULL;
+    kernels k;
+    plan_speed sum;
+    if (!out) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "nowhere to put the figures");
+    *out = (nib_machine){0};
+    if (!rt) NIB_TRY(base_runtime_create(NULL, &rt, err));
+    kernel_table_init(&k, rt->isas);
+    NIB_TRY(cpu_measure(rt, &k, base_pool_threads(rt->pool), &sum, err));
+    out->threads = base_pool_threads(rt->pool);
+    out->f32 = sum.operations[KERNEL_INPUT_F32];
+    out->bf16 = sum.operations[KERNEL_INPUT_BF16];
+    out->q8 = sum.operations[KERNEL_INPUT_U8];
+    out->cache_bytes = sum.cache_bytes;
+    out->memory_bytes = sum.memory_bytes;
+    out->cache_size = sum.cache_size;
+fail:
+    base_runtime_release(rt);
+    return status;
+}
+
+nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *err) {
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
+    *out = NULL;
+    if (!model) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was given");
+    if (!model->task.p) return base_error_set(err, NIB_UNSUPPORTED, "this model cannot embed texts: %s", model->cannot_embed);
+    return task_profile_create(model, model->task.p, out, err);
+}
+
+void nib_profile_free(nib_profile *f) { task_profile_free(f); }
+
+void nib_profile_reset(nib_profile *f) {
+    run_profile_reset(f->steps);
+    atomic_store(&f->texts, 0);
+    atomic_store(&f->tokens, 0);
+    atomic_store(&f->tokenize_ns, 0);
+}
+
+size_t nib_profile_step_count(const nib_profile *f) { return (size_t)f->p->n_steps; }
+
+nib_status nib_profile_step_get(const nib_profile *f, size_t i, const nib_machine *machine, nib_profile_step *out) {
+    run_counts c;
+    if (!f || !out || i >= (size_t)f->p->n_steps) return NIB_INVALID_ARGUMENT;
+    const plan_step *s = &f->p->steps[i];
+    kernel_input input = plan_step_input(s);
+    run_profile_sum(f->steps, (int)i, &c);
+    *out = (nib_profile_step){
+        .op = s->node->op,
+        .name = s->node->n_outputs && s->node->outputs[0] ? s->node->outputs[0]->name : "",
+        .kernel = s->kernel,
+        .kind = plan_step_kind(s),
+        .calls = c.calls,
+        .rows = c.rows,
+        .nanoseconds = c.ns,
+        .operations = (double)c.operations,
+        .bytes = (double)c.weight_bytes + (double)c.value_bytes,
+    };
+    if (!machine || machine->threads < 1) return NIB_OK;
+    double n = machine->threads;
+    plan_speed one = {
+        .operations = {[KERNEL_INPUT_F32] = machine->f32 / n, [KERNEL_INPUT_BF16] = machine->bf16 / n, [KERNEL_INPUT_U8] = machine->q8 / n},
+        .cache_bytes = machine->cache_bytes / n,
+        .memory_bytes = machine->memory_bytes / n,
+        .cache_size = (size_t)machine->cache_size};
+    plan_work work = {(double)c.operations, (double)c.weight_bytes, (double)c.value_bytes, input};
+    out->peak = one.operations[input];
+    out->bound_nanoseconds = 1e9 * plan_bound(&one, &work, plan_weight_bytes(f->p));
+    return NIB_OK;
+}
+
+void nib_profile_totals_get(const nib_profile *f, nib_profile_totals *out) {
+    nib_profile *p = (nib_profile *)(uintptr_t)f;
+    *out = (nib_profile_totals){atomic_load(&p->texts), atomic_load(&p->tokens), atomic_load(&p->tokenize_ns)};
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counters of a profile. In: what each step took. Out: sums by step. Every worker counts in a row of its own, so that threads do not wait
+ * for one another's cache lines; sessions that run at the same time share rows, hence atomics.
+ */
+#include "run_internal.h"
+
+nib_status run_profile_create(const plan *p, int threads, run_profile **out, nib_error *err) {
+    base_heap *heap = &p->runtime->heap;
+    run_profile *f = base_calloc(heap, 1, sizeof *f);
+    if (f) f->counters = base_calloc(heap, (size_t)threads * (size_t)p->n_steps + 1, sizeof *f->counters);
+    if (!f || !f->counters) {
+        base_free(heap, f);
+        *out = NULL;
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a profile");
+    }
+    f->p = p;
+    f->threads = threads;
+    *out = f;
+    return NIB_OK;
+}
+
+void run_profile_free(run_profile *f) {
+    if (!f) return;
+    base_heap *heap = &f->p->runtime->heap;
+    base_free(heap, f->counters);
+    base_free(heap, f);
+}
+
+void run_profile_reset(run_profile *f) {
+    for (int i = 0; i < f->threads * f->p->n_steps; i++) {
+        run_counter *c = &f->counters[i];
+        atomic_store(&c->ns, 0);
+        atomic_store(&c->calls, 0);
+        atomic_store(&c->rows, 0);
+        atomic_store(&c->operations, 0);
+        atomic_store(&c->weight_bytes, 0);
+        atomic_store(&c->value_bytes, 0);
+    }
+}
+
+void run_profile_sum(const run_profile *f, int step, run_counts *out) {
+    *out = (run_counts){0};
+    for (int t = 0; t < f->threads; t++) {
+        run_counter *c = &f->counters[t * f->p->n_steps + step];
+        out->ns += atomic_load(&c->ns);
+        out->calls += atomic_load(&c->calls);
+        out->rows += atomic_load(&c->rows);
+        out->operations += atomic_load(&c->operations);
+        out->weight_bytes += atomic_load(&c->weight_bytes);
+        out->value_bytes += atomic_load(&c->value_bytes);
+    }
+}
+
+static void add(_Atomic uint64_t *to, uint64_t n) { atomic_fetch_add_explicit(to, n, memory_order_relaxed); }
+
+nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    run_counter *c = &w->counters[step - lane->group->p->steps];
+    plan_work work;
+    double begun = base_clock();
+    nib_status status = step->run(step, lo, hi, lane);
+    double seconds = base_clock() - begun;
+    if (status != NIB_OK) return status;
+    plan_step_work(step, lane->group, lo, hi, &work);
+    add(&c->ns, (uint64_t)(1e9 * seconds));
+    add(&c->calls, 1);
+    add(&c->rows, (uint64_t)(hi - lo));
+    add(&c->operations, (uint64_t)work.operations);
+    add(&c->weight_bytes, (uint64_t)work.weight_bytes);
+    add(&c->value_bytes, (uint64_t)work.value_bytes);
+    return NIB_OK;
+}
