@@ -7,7 +7,7 @@
 #include "cpu.h"
 #include <string.h>
 
-#define MAX_IN 64
+#define MAX_IN 64 /* of a node on blocks of rows */
 
 typedef struct eval_state {
     const kernels *k;
@@ -20,6 +20,9 @@ typedef struct eval_context {
     const plan_step *step;
     int64_t lo, hi;
     bool rows;
+    const kernels *k;
+    base_arena body; /* of the body that ran last */
+    bool has_body;
 } eval_context;
 
 static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
@@ -55,12 +58,57 @@ static void *eval_scratch(op_eval *c, size_t bytes) {
     return p;
 }
 
+static void *eval_hold(op_eval *c, int i, size_t bytes) {
+    eval_context *x = c->user;
+    plan_group *group = x->lane->group;
+    void *p = group->hold(group, c->node->outputs[i]->id, bytes);
+    c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", bytes, c->node->op);
+    return p;
+}
+
+/* ---- bodies of If, Loop, Scan: each run is an environment of its own; values around it are where the plan put them */
+
+static const graph_tensor *find_value(void *user, const graph_value *v) {
+    const eval_context *x = user;
+    const plan_group *group = x->lane->group;
+    return v->owner == group->p->g ? &group->slots[v->id].t : NULL;
+}
+
+static void close_body(eval_context *x) {
+    if (x->has_body) base_arena_free(&x->body);
+    x->has_body = false;
+}
+
+static nib_status eval_body(op_eval *c, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs) {
+    nib_status status = NIB_OK;
+    eval_context *x = c->user;
+    base_arena last = x->body;
+    bool had = x->has_body;
+    base_arena_init(&x->body, &x->lane->group->p->runtime->heap);
+    x->has_body = true;
+    if (had) base_arena_free(&last);
+    op_env *env = op_env_create(g, &x->body, 0, x->k);
+    if (!env) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
+    op_env_outer(env, find_value, x);
+    for (int i = 0; i < g->n_inputs; i++)
+        if (inputs[i] && op_env_set(env, g->inputs[i], inputs[i]) != NIB_OK) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
+    for (int i = 0; i < g->n_outputs; i++) {
+        const graph_tensor *t;
+        NIB_TRY(op_env_get(env, g->outputs[i], &t, c->err));
+        outputs[i] = *t;
+    }
+fail:
+    return status;
+}
+
 static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const eval_state *s = step->state;
     const graph_node *n = step->node;
     graph_tensor views[MAX_IN];
-    const graph_tensor *in[MAX_IN];
-    eval_context x = {lane, step, lo, hi, s->rows};
+    const graph_tensor *few[MAX_IN], **in = few;
+    eval_context x = {.lane = lane, .step = step, .lo = lo, .hi = hi, .rows = s->rows, .k = s->k};
+    if (n->n_inputs > MAX_IN && !(in = lane->spare(lane, sizeof *in * (size_t)n->n_inputs)))
+        return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for %s", n->op);
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_value *v = n->inputs[i].value;
         in[i] = NULL;
@@ -82,9 +130,12 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
                  .kernels = s->k,
                  .output = eval_output,
                  .scratch = eval_scratch,
+                 .hold = eval_hold,
+                 .body = eval_body,
                  .user = &x,
                  .err = lane->err};
     nib_status status = op_eval_node(&c);
+    close_body(&x);
     if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
     return status;
 }
@@ -93,8 +144,9 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
 static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *extent, eval_state *s) {
     op_rows rows = op_rows_of(n);
     const graph_value *y = n->outputs[0];
+    if (n->n_inputs > MAX_IN) return false;
     if ((rows != OP_ROWS_ELEMENT && rows != OP_ROWS_LAST) || n->n_outputs != 1 || !y || y->type.rank < 2 ||
-        nib_dtype_bits(y->type.dtype) % 8)
+        nib_dtype_bits(y->type.dtype) % 8 || nib_dtype_bits(y->type.dtype) == 0)
         return false;
     *extent = cpu_rows(y, t);
     int64_t c;
@@ -117,7 +169,6 @@ static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *exten
 
 nib_status cpu_compile_eval(cpu_compile *c) {
     const graph_node *n = c->node;
-    if (n->n_inputs > MAX_IN) return base_error_set(c->err, NIB_LIMIT, "more than %d inputs", MAX_IN);
     eval_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;

@@ -452,6 +452,28 @@ void graph_move_before(graph_node *n, graph_node *before) {
     insert(n->owner, n, before);
 }
 
+static void captures_of(const graph *g, int depth, void (*fn)(void *user, graph_value *v), void *user) {
+    for (const graph_node *n = g->first; n; n = n->next) {
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value && n->inputs[i].value->owner->depth <= depth) fn(user, n->inputs[i].value);
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) captures_of(a->u.graph, depth, fn, user);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) captures_of(a->u.graphs[k], depth, fn, user);
+        }
+    }
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i]->owner->depth <= depth) fn(user, g->outputs[i]);
+}
+
+void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user) {
+    for (int i = 0; i < n->n_attrs; i++) {
+        const graph_attr *a = &n->attrs[i];
+        if (a->kind == GRAPH_ATTR_GRAPH) captures_of(a->u.graph, n->owner->depth, fn, user);
+        for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) captures_of(a->u.graphs[k], n->owner->depth, fn, user);
+    }
+}
+
 bool graph_is_op(const graph_node *n, const char *domain, const char *op) {
     return n && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0;
 }

@@ -202,6 +202,9 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with); /* node 
                                                                            input or an output itself, the output stays `old` */
 void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
+/* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times
+ * for a value that is read several times. */
+void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user);
 bool graph_is_op(const graph_node *n, const char *domain, const char *op); /* NULL n: false */
 
 /* The constant's scalar as double; false if v is no constant with one numeric element. */

@@ -38,7 +38,8 @@
 #define OP_INTS(X) OP_SIGNED(X) OP_UNSIGNED(X)
 #define OP_NUMBERS(X) OP_FLOATS(X) OP_INTS(X)
 
-size_t op_size(nib_dtype dtype); /* bytes of one element; 0 for sub-byte and unknown types */
+size_t op_size(nib_dtype dtype); /* bytes of one element inside an eval: 1 below a byte; 0 for unknown types */
+bool op_is_container(nib_dtype dtype);
 bool op_is_float(nib_dtype dtype);
 bool op_is_int(nib_dtype dtype); /* bool is not one */
 
@@ -56,8 +57,17 @@ nib_status op_broadcast_dims(op_eval *c, int n, const graph_tensor *const *in, o
 void op_strides(int rank, const int64_t *dims, int64_t *strides);
 /* Asks for output i: LIMIT if the size overflows. *data (a void **) gets NULL if the node leaves the output out. */
 nib_status op_out(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, void *data);
+nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, size_t bytes, void **out); /* op_out's second half */
 nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data);
 const graph_tensor *op_arg(const op_eval *c, int i); /* input i; NULL if left out or absent */
+/* Output i is this tensor, of any type, as it lies outside of evals (an element of a sequence, a body's output). */
+nib_status op_give(op_eval *c, int i, const graph_tensor *t);
+/* A tensor that lies outside of evals as one lies inside: unpacked into scratch where its elements are below a byte. */
+nib_status op_unpack(op_eval *c, const graph_tensor *t, graph_tensor *out);
+/* A copy with all that its elements point to: the bytes it takes (multiple of 64; SIZE_MAX: too many), and the copy itself,
+ * which moves *room. */
+size_t op_deep_bytes(const graph_tensor *t);
+void op_deep_copy(graph_tensor *to, const graph_tensor *from, char **room);
 /* Input i as int64, from i32 or i64, at most `max` elements, rank 0 or 1. */
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
 nib_status op_read_int(op_eval *c, int i, int64_t *out);    /* one element */
@@ -90,6 +100,7 @@ graph_dim op_const(const op_infer *c, int64_t value);
 graph_dim op_product(const op_infer *c, const graph_dim *dims, int lo, int hi);
 bool op_nonnegative(const op_infer *c, graph_dim d); /* provably */
 nib_status op_check_float(op_infer *c, int i);       /* TYPE unless input i is floating point or unknown */
+nib_status op_set_type(op_infer *c, int i, const graph_type *type); /* op_set_like, of any kind */
 nib_status op_infer_same(op_infer *c);               /* output 0: type of input 0 */
 nib_status op_infer_float_same(op_infer *c);         /* the same, for a floating-point operator */
 nib_status op_infer_broadcast(op_infer *c);          /* output 0: all inputs broadcast, dtype of input 0 */
@@ -103,7 +114,11 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
         if (op_try_status != NIB_OK) return op_try_status;                                                                                 \
     } while (0)
 
-extern const op op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
+/* Most inputs of an operator that takes any number and may leave some out (INT_MAX: none may be left out). */
+#define OP_ANY_IN (INT_MAX - 1)
+void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
+
+extern const op op_family_control[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
     op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
     op_family_norm[], op_family_quant[], op_family_attention[];
 

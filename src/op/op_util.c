@@ -44,9 +44,12 @@ nib_status op_bad(op_eval *c, nib_status code, const char *format, ...) {
 
 size_t op_size(nib_dtype dtype) {
     if (dtype == NIB_DTYPE_STRING) return sizeof(graph_string);
+    if (op_is_container(dtype)) return sizeof(graph_tensor);
     int bits = nib_dtype_bits(dtype);
-    return bits >= 8 ? (size_t)bits / 8 : 0;
+    return (size_t)(bits + 7) / 8;
 }
+
+bool op_is_container(nib_dtype d) { return d == NIB_DTYPE_SEQUENCE || d == NIB_DTYPE_OPTIONAL; }
 
 bool op_is_float(nib_dtype d) { return d == NIB_DTYPE_F32 || d == NIB_DTYPE_F64 || d == NIB_DTYPE_F16 || d == NIB_DTYPE_BF16; }
 
@@ -109,9 +112,7 @@ nib_status op_out(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, void 
     if (size == 0) return op_bad(c, NIB_UNSUPPORTED, "element type %s", nib_dtype_name(dtype));
     if (n < 0 || !base_mul_i64(n, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
         return op_bad(c, NIB_LIMIT, "output %d is too large", i);
-    c->status = NIB_OK;
-    *out = c->output(c, i, dtype, dims->rank, dims->d);
-    return *out ? NIB_OK : c->status;
+    return op_out_late(c, i, dtype, dims, (size_t)bytes, out);
 }
 
 nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
@@ -328,6 +329,17 @@ nib_status op_set(op_infer *c, int i, nib_dtype dtype, int rank, const graph_dim
 }
 
 nib_status op_set_like(op_infer *c, int i, nib_dtype dtype, const graph_type *type) { return op_set(c, i, dtype, type->rank, type->dims); }
+
+nib_status op_set_type(op_infer *c, int i, const graph_type *type) {
+    graph_value *v = i < c->node->n_outputs ? c->node->outputs[i] : NULL;
+    if (!v) return NIB_OK;
+    if (type->kind == GRAPH_KIND_TENSOR) return op_set_like(c, i, type->dtype, type);
+    bool undeclared = v->type.kind == GRAPH_KIND_TENSOR && v->type.dtype == NIB_DTYPE_UNDEFINED && v->type.rank < 0;
+    if (undeclared) v->type = *type;
+    if (v->type.kind != type->kind) return op_fail(c, NIB_TYPE, "output %d is declared as of another kind", i);
+    if (v->type.dtype == NIB_DTYPE_UNDEFINED) v->type.dtype = type->dtype;
+    return NIB_OK;
+}
 
 nib_status op_set_data(op_infer *c, int i, const graph_dim *data, int count) {
     graph_value *v = i < c->node->n_outputs ? c->node->outputs[i] : NULL;

@@ -118,6 +118,8 @@ struct plan_group {
     plan_slot *slots;       /* [g->value_limit] */
     /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
     void *(*grow)(plan_group *group, int id, size_t bytes);
+    /* The same for what the elements of value id point to (strings, sequences). */
+    void *(*hold)(plan_group *group, int id, size_t bytes);
 };
 
 struct plan_lane {

@@ -95,6 +95,16 @@ static int stage_of(const plan *p, int step) {
     return -1;
 }
 
+typedef struct reading {
+    plan *p;
+    int step;
+} reading;
+
+static void read_capture(void *user, graph_value *v) {
+    const reading *r = user;
+    if (v->owner == r->p->g) r->p->values[v->id].last = r->step;
+}
+
 static void find_lifetimes(plan *p) {
     const graph *g = p->g;
     for (int i = 0; i < g->n_constants; i++)
@@ -107,6 +117,7 @@ static void find_lifetimes(plan *p) {
                 p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
         for (int k = 0; k < n->n_inputs; k++)
             if (n->inputs[k].value) p->values[n->inputs[k].value->id].last = i;
+        graph_each_capture(n, read_capture, &(reading){p, i});
     }
     for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i]->id].last = p->n_steps;
 }
@@ -168,7 +179,7 @@ static nib_status choose_storage(plan *p) {
         int64_t width = 0;
         bool last_known = type->rank > 0 && graph_dim_is_const(type->dims[type->rank - 1], &width) && width >= 0;
         size_t bytes = last_known ? graph_type_bytes(type->dtype, (size_t)width) : 0;
-        if (nib_dtype_bits(type->dtype) % 8 == 0 && bytes != SIZE_MAX) pv->row_bytes = bytes;
+        if (nib_dtype_bits(type->dtype) % 8 == 0 && nib_dtype_bits(type->dtype) > 0 && bytes != SIZE_MAX) pv->row_bytes = bytes;
         if (pv->storage != PLAN_SIZED) continue;
         bool on_rows = p->rows && pv->row_bytes && leading(t, type) == p->rows && type->kind == GRAPH_KIND_TENSOR;
         if (on_rows && stays_in_chain(p, pv)) pv->storage = PLAN_BLOCK;

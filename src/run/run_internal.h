@@ -18,9 +18,10 @@ typedef struct run_worker {
     base_heap *heap;
     run_buffer arena; /* ROWS, then SIZED values */
     run_buffer block, scratch;
-    run_buffer spare[8]; /* eval's scratch of one step */
-    int spares;
-    run_buffer *grown;    /* [value_limit] */
+    run_buffer *spare; /* [spare_cap] eval's scratch of one step */
+    size_t spare_cap;
+    size_t spares;
+    run_buffer *grown, *held; /* [value_limit] */
     run_buffer inputs[4]; /* ids, mask, types, positions of a text group */
     int64_t *laid_out;    /* [n_symbols] the sizes the memory is laid out for */
     bool is_laid_out;

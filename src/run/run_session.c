@@ -23,7 +23,10 @@ nib_status run_session_create(const plan *p, run_session **out, nib_error *err) 
 
 static void free_worker(base_heap *heap, run_worker *w, int values) {
     for (int i = 0; w->grown && i < values; i++) base_free(heap, w->grown[i].data);
-    for (size_t i = 0; i < BASE_COUNT(w->spare); i++) base_free(heap, w->spare[i].data);
+    for (int i = 0; w->held && i < values; i++) base_free(heap, w->held[i].data);
+    for (size_t i = 0; i < w->spare_cap; i++) base_free(heap, w->spare[i].data);
+    base_free(heap, w->spare);
+    base_free(heap, w->held);
     for (size_t i = 0; i < BASE_COUNT(w->inputs); i++) base_free(heap, w->inputs[i].data);
     base_free(heap, w->arena.data);
     base_free(heap, w->block.data);
