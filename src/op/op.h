@@ -63,6 +63,8 @@ struct op_eval {
     nib_status status; /* why the last output() or scratch() gave NULL */
     struct op_late *late; /* op_eval_node's own: outputs to finish once eval is done */
     int n_late;
+    char *text; /* op_text's own: what is left of its block */
+    size_t text_left;
 };
 
 typedef struct op {

@@ -149,7 +149,7 @@ static nib_status eval_loop(op_eval *c) {
     int64_t most = INT64_MAX, turn = 0;
     bool go = true;
     uint8_t truth_byte = 1;
-    if (!l.g || l.g->n_inputs != l.carried + 2 || l.g->n_outputs < l.carried + 1 || c->node->n_outputs > l.g->n_outputs - 1)
+    if (!l.g || l.carried < 0 || l.g->n_inputs != l.carried + 2 || l.g->n_outputs < l.carried + 1 || c->node->n_outputs > l.g->n_outputs - 1)
         return op_bad(c, NIB_BAD_MODEL, "a body of other inputs or outputs");
     l.piles = l.g->n_outputs - 1 - l.carried;
     OP_TRY(loop_ready(c, &l));
@@ -460,8 +460,8 @@ static nib_status infer_sequence_map(op_infer *c) {
 
 const op op_family_control[] = {
     {"If", "", 1, 1, 1, -1, OP_ROWS_MIXED, infer_if, eval_if, NULL},
-    {"Loop", "", 1, 2, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_loop, eval_loop, NULL},
-    {"Scan", "", 8, 2, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_scan, eval_scan_8, NULL},
+    {"Loop", "", 1, 0, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_loop, eval_loop, NULL},
+    {"Scan", "", 8, 0, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_scan, eval_scan_8, NULL},
     {"Scan", "", 9, 1, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_scan, eval_scan, NULL},
     {"SequenceMap", "", 17, 1, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_sequence_map, eval_sequence_map, NULL},
     {0},

@@ -30,6 +30,7 @@ nib_status op_eval_node(op_eval *c) {
     c->raw = c->in;
     c->late = NULL;
     c->n_late = 0;
+    c->text_left = 0;
     OP_TRY(op_unpack_inputs(c));
     OP_TRY(o->eval(c));
     return op_finish_outputs(c);

@@ -75,6 +75,11 @@ int64_t op_index(const graph_tensor *t, int64_t i);         /* element i of an i
 double op_number(const graph_tensor *t, int64_t i);         /* element i of any numeric tensor; 0 for other types */
 void op_put(nib_dtype dtype, void *y, int64_t i, double v); /* element i of a floating-point tensor */
 
+/* Strides (in elements) by which t is read for each axis of what it broadcasts to. */
+void op_broadcast_strides(const graph_tensor *t, const op_dims *out, int64_t *strides);
+/* Scratch for one of many strings: cut from blocks, so that a million short ones are no million requests. */
+nib_status op_text(op_eval *c, size_t length, char **out);
+
 /* Runs `loop` over the innermost axis of everything that broadcasts to `out`. x[j] and step[j]: where operand j stands
  * and how many elements it moves per output element (0 or more); y is contiguous. */
 #define OP_WALK_MAX 3
@@ -118,7 +123,7 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
 #define OP_ANY_IN (INT_MAX - 1)
 void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
 
-extern const op op_family_control[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
+extern const op op_family_control[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
     op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
     op_family_norm[], op_family_quant[], op_family_attention[];
 

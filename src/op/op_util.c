@@ -127,6 +127,25 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
     return c->status != NIB_OK ? c->status : op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
 }
 
+nib_status op_text(op_eval *c, size_t length, char **out) {
+    if (length > c->text_left) {
+        size_t want = length > 16384 ? length : 65536;
+        OP_TRY(op_scratch(c, (int64_t)want, 1, &c->text));
+        c->text_left = want;
+    }
+    *out = c->text;
+    c->text += length;
+    c->text_left -= length;
+    return NIB_OK;
+}
+
+void op_broadcast_strides(const graph_tensor *t, const op_dims *out, int64_t *strides) {
+    int64_t own[GRAPH_MAX_RANK];
+    int shift = out->rank - t->rank;
+    op_strides(t->rank, t->dims, own);
+    for (int i = 0; i < out->rank; i++) strides[i] = i < shift || t->dims[i - shift] == 1 ? 0 : own[i - shift];
+}
+
 const graph_tensor *op_arg(const op_eval *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 
 int64_t op_index(const graph_tensor *t, int64_t i) {
