@@ -11,6 +11,7 @@
 
 #include "op.h"
 #include "base/base_half.h"
+#include "base/base_small.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -41,7 +42,14 @@
 size_t op_size(nib_dtype dtype); /* bytes of one element inside an eval: 1 below a byte; 0 for unknown types */
 bool op_is_container(nib_dtype dtype);
 bool op_is_float(nib_dtype dtype);
-bool op_is_int(nib_dtype dtype); /* bool is not one */
+bool op_is_int(nib_dtype dtype); /* bool is not one, nor are those below a byte */
+/* Floating point of 8 bits and less: a code a byte. mode: as base_e8m0_encode, which alone uses it. */
+bool op_is_small(nib_dtype dtype);
+double op_small_load(nib_dtype dtype, uint8_t code);
+uint8_t op_small_store(nib_dtype dtype, double x, bool saturate, char mode);
+/* Integers of any width: bits and sign; false for other types. */
+bool op_int_info(nib_dtype dtype, int *bits, bool *is_signed);
+
 
 /* ---- concrete shapes */
 typedef struct op_dims {
@@ -72,7 +80,7 @@ void op_deep_copy(graph_tensor *to, const graph_tensor *from, char **room);
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
 nib_status op_read_int(op_eval *c, int i, int64_t *out);    /* one element */
 int64_t op_index(const graph_tensor *t, int64_t i);         /* element i of an i32 or i64 tensor */
-double op_number(const graph_tensor *t, int64_t i);         /* element i of any numeric tensor; 0 for other types */
+double op_number(const graph_tensor *t, int64_t i);         /* element i of any real tensor; 0 for other types */
 void op_put(nib_dtype dtype, void *y, int64_t i, double v); /* element i of a floating-point tensor */
 
 /* Strides (in elements) by which t is read for each axis of what it broadcasts to. */

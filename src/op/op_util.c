@@ -58,6 +58,36 @@ bool op_is_int(nib_dtype d) {
            d == NIB_DTYPE_U32 || d == NIB_DTYPE_U16 || d == NIB_DTYPE_U8;
 }
 
+#define OP_SMALLS(X) X(F8E4M3FN, BASE_E4M3FN) X(F8E4M3FNUZ, BASE_E4M3FNUZ) X(F8E5M2, BASE_E5M2) X(F8E5M2FNUZ, BASE_E5M2FNUZ) X(F4E2M1, BASE_E2M1)
+
+bool op_is_small(nib_dtype d) { return (d >= NIB_DTYPE_F8E4M3FN && d <= NIB_DTYPE_F8E5M2FNUZ) || d == NIB_DTYPE_F4E2M1 || d == NIB_DTYPE_F8E8M0; }
+
+double op_small_load(nib_dtype dtype, uint8_t code) {
+    switch (dtype) {
+#define CASE(N, FORMAT)                                                                                                                    \
+    case NIB_DTYPE_##N: return base_small_decode(FORMAT, code);
+        OP_SMALLS(CASE)
+#undef CASE
+    default: return base_e8m0_decode(code);
+    }
+}
+
+uint8_t op_small_store(nib_dtype dtype, double x, bool saturate, char mode) {
+    switch (dtype) {
+#define CASE(N, FORMAT)                                                                                                                    \
+    case NIB_DTYPE_##N: return base_small_encode(FORMAT, x, saturate);
+        OP_SMALLS(CASE)
+#undef CASE
+    default: return base_e8m0_encode(x, mode, saturate);
+    }
+}
+
+bool op_int_info(nib_dtype d, int *bits, bool *is_signed) {
+    *bits = nib_dtype_bits(d);
+    *is_signed = d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_I2;
+    return op_is_int(d) || d == NIB_DTYPE_U4 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_U2 || d == NIB_DTYPE_I2;
+}
+
 /* A zero anywhere must not hide a product that overflows: strides are products of some of the dims. */
 int64_t op_count(int rank, const int64_t *dims) {
     int64_t n = 1;
@@ -159,7 +189,11 @@ double op_number(const graph_tensor *t, int64_t i) {
         OP_NUMBERS(OP_NUMBER)
 #undef OP_NUMBER
     case NIB_DTYPE_BOOL: return ((const uint8_t *)t->data)[i] != 0;
-    default: return 0;
+    case NIB_DTYPE_U4:
+    case NIB_DTYPE_U2: return ((const uint8_t *)t->data)[i];
+    case NIB_DTYPE_I4:
+    case NIB_DTYPE_I2: return ((const int8_t *)t->data)[i];
+    default: return op_is_small(t->dtype) ? op_small_load(t->dtype, ((const uint8_t *)t->data)[i]) : 0;
     }
 }
 
