@@ -81,7 +81,9 @@ nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
 nib_status op_read_int(op_eval *c, int i, int64_t *out);    /* one element */
 int64_t op_index(const graph_tensor *t, int64_t i);         /* element i of an i32 or i64 tensor */
 double op_number(const graph_tensor *t, int64_t i);         /* element i of any real tensor; 0 for other types */
-void op_put(nib_dtype dtype, void *y, int64_t i, double v); /* element i of a floating-point tensor */
+/* Element i of a tensor of real numbers; integers are rounded half to even and cut to their range (NaN: to its lower end). */
+void op_put(nib_dtype dtype, void *y, int64_t i, double v);
+nib_status op_reals(op_eval *c, const graph_tensor *t, double **out); /* all elements, in scratch; TYPE if they are no numbers */
 
 /* Strides (in elements) by which t is read for each axis of what it broadcasts to. */
 void op_broadcast_strides(const graph_tensor *t, const op_dims *out, int64_t *strides);
@@ -131,7 +133,7 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
 #define OP_ANY_IN (INT_MAX - 1)
 void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
 
-extern const op op_family_control[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
+extern const op op_family_control[], op_family_loss[], op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
     op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
     op_family_norm[], op_family_quant[], op_family_attention[];
 

@@ -197,14 +197,44 @@ double op_number(const graph_tensor *t, int64_t i) {
     }
 }
 
+static void put_whole(nib_dtype dtype, void *y, int64_t i, double v) {
+    int bits;
+    bool is_signed;
+    if (op_is_small(dtype)) {
+        ((uint8_t *)y)[i] = op_small_store(dtype, v, true, 'n');
+    } else if (dtype == NIB_DTYPE_BOOL) {
+        ((uint8_t *)y)[i] = v != 0;
+    } else if (op_int_info(dtype, &bits, &is_signed)) {
+        double span = ldexp(1, bits), lo = is_signed ? -span / 2 : 0, hi = lo + span, r = nearbyint(v);
+        uint64_t w = !(r > lo) ? (uint64_t)(is_signed ? (int64_t)lo : 0) : r >= hi ? (is_signed ? ((uint64_t)1 << (bits - 1)) : 0) - 1 : r < 0 ? (uint64_t)(int64_t)r : (uint64_t)r;
+        switch ((bits + 7) / 8) { /* below a byte: what is beyond the range never got here */
+        case 1: ((uint8_t *)y)[i] = (uint8_t)w; break;
+        case 2: ((uint16_t *)y)[i] = (uint16_t)w; break;
+        case 4: ((uint32_t *)y)[i] = (uint32_t)w; break;
+        default: ((uint64_t *)y)[i] = w;
+        }
+    }
+}
+
 void op_put(nib_dtype dtype, void *y, int64_t i, double v) {
     switch (dtype) {
 #define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
     case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
         OP_FLOATS(CASE)
 #undef CASE
-    default: break;
+    default: put_whole(dtype, y, i, v);
     }
+}
+
+nib_status op_reals(op_eval *c, const graph_tensor *t, double **out) {
+    int64_t n = op_count(t->rank, t->dims);
+    int bits;
+    bool is_signed;
+    if (!op_is_float(t->dtype) && !op_int_info(t->dtype, &bits, &is_signed) && !op_is_small(t->dtype) && t->dtype != NIB_DTYPE_BOOL)
+        return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(t->dtype));
+    OP_TRY(op_scratch(c, n, sizeof **out, out));
+    for (int64_t i = 0; i < n; i++) (*out)[i] = op_number(t, i);
+    return NIB_OK;
 }
 
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count) {
