@@ -119,6 +119,13 @@ nib_status op_set_type(op_infer *c, int i, const graph_type *type); /* op_set_li
 nib_status op_infer_same(op_infer *c);               /* output 0: type of input 0 */
 nib_status op_infer_float_same(op_infer *c);         /* the same, for a floating-point operator */
 nib_status op_infer_broadcast(op_infer *c);          /* output 0: all inputs broadcast, dtype of input 0 */
+/* Two inputs before opset 7: the second is laid on the first from attribute `axis` on (`otherwise` if it is absent; -1: at the
+ * end). eval is today's, which sees the second input with ones behind; the output is as the first input, of that type. */
+nib_status op_eval_aligned(op_eval *c, nib_status (*eval)(op_eval *), int otherwise);
+nib_status op_infer_aligned(op_infer *c);      /* output 0: type of input 0 */
+nib_status op_infer_aligned_bool(op_infer *c); /* bool, shaped as input 0 */
+#define OP_ALIGNED(name, otherwise)                                                                                                        \
+    static nib_status eval_old_##name(op_eval *c) { return op_eval_aligned(c, eval_##name, otherwise); }
 nib_status op_infer_broadcast_as(op_infer *c, int first, int n, nib_dtype dtype);
 
 const char *op_name(const graph_node *n); /* the node's name, or its first output's, or its operator */
@@ -133,7 +140,7 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
 #define OP_ANY_IN (INT_MAX - 1)
 void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
 
-extern const op op_family_control[], op_family_loss[], op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
+extern const op op_family_control[], op_family_space[], op_family_random[], op_family_unique[], op_family_ml[], op_family_loss[], op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
     op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
     op_family_norm[], op_family_quant[], op_family_attention[];
 

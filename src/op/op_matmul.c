@@ -290,7 +290,7 @@ static nib_status eval_qlinear(op_eval *c) {
 static nib_status infer_qlinear(op_infer *c) { return infer_product(c, 3, op_in_type(c, 7)->dtype); }
 
 const op op_family_matmul[] = {
-    {"Gemm", "", 7, 3, 3, 1, OP_ROWS_LAST, infer_gemm, eval_gemm, NULL},
+    {"Gemm", "", 1, 3, 3, 1, OP_ROWS_LAST, infer_gemm, eval_gemm, NULL},
     {"Gemm", "", 11, 2, 3, 1, OP_ROWS_LAST, infer_gemm, eval_gemm, NULL},
     {"MatMul", "", 1, 2, 2, 1, OP_ROWS_LAST, infer_matmul, eval_matmul, NULL},
     {"MatMulInteger", "", 10, 2, 4, 1, OP_ROWS_LAST, infer_matmul_integer, eval_matmul_integer, NULL},

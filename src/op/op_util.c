@@ -482,6 +482,25 @@ nib_status op_check_float(op_infer *c, int i) {
                                                       : op_fail(c, NIB_TYPE, "input %d is %s, not floating point", i, nib_dtype_name(d));
 }
 
+nib_status op_eval_aligned(op_eval *c, nib_status (*eval)(op_eval *), int otherwise) {
+    const graph_tensor *a = op_arg(c, 0), *b = op_arg(c, 1), *const *in = c->in;
+    int64_t axis = graph_attr_int(c->node, "axis", otherwise);
+    graph_tensor wide = *b;
+    const graph_tensor *two[2] = {a, &wide};
+    if (b->rank < a->rank && b->rank > 0 && axis >= 0) {
+        if (axis + b->rank > a->rank) return op_bad(c, NIB_SHAPE, "axis out of range");
+        wide.rank = a->rank - (int)axis;
+        for (int k = b->rank; k < wide.rank; k++) wide.dims[k] = 1;
+    }
+    c->in = two;
+    nib_status status = eval(c);
+    c->in = in;
+    return status;
+}
+
+nib_status op_infer_aligned(op_infer *c) { return op_set_like(c, 0, op_in_type(c, 0)->dtype, op_in_type(c, 0)); }
+nib_status op_infer_aligned_bool(op_infer *c) { return op_set_like(c, 0, NIB_DTYPE_BOOL, op_in_type(c, 0)); }
+
 nib_status op_infer_same(op_infer *c) { return op_set_like(c, 0, op_in_type(c, 0)->dtype, op_in_type(c, 0)); }
 
 nib_status op_infer_float_same(op_infer *c) {
