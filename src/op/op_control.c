@@ -99,6 +99,12 @@ static nib_status truth(op_eval *c, const graph_tensor *t, bool *out) {
     return NIB_OK;
 }
 
+/* The attribute num_scan_inputs, or -1 where it makes no sense. */
+static int scan_inputs(const graph_node *n) {
+    int64_t v = graph_attr_int(n, "num_scan_inputs", 0);
+    return v < 1 || v > n->n_inputs ? -1 : (int)v;
+}
+
 /* ---- If */
 
 static nib_status eval_if(op_eval *c) {
@@ -226,7 +232,7 @@ typedef struct scan_room {
 
 /* `first`: where the states begin among the inputs; 1 in opset 8, where input 0 is the lengths. */
 static nib_status scan_ready(op_eval *c, int first, loop *l, scan_room *s) {
-    s->scanned = (int)graph_attr_int(c->node, "num_scan_inputs", 0);
+    s->scanned = scan_inputs(c->node);
     l->g = body_of(c, "body");
     l->carried = c->n_in - first - s->scanned;
     if (!l->g || s->scanned < 1 || l->carried < 0 || l->g->n_inputs != c->n_in - first || l->g->n_outputs < l->carried ||
@@ -373,7 +379,7 @@ void op_infer_bodies(graph_node *n) {
     graph *g = a->u.graph;
     bool is_loop = strcmp(n->op, "Loop") == 0, is_scan = strcmp(n->op, "Scan") == 0;
     static const graph_type number = {.dtype = NIB_DTYPE_I64}, truth_type = {.dtype = NIB_DTYPE_BOOL};
-    int64_t scanned = graph_attr_int(n, "num_scan_inputs", 0);
+    int scanned = scan_inputs(n);
     int first = is_scan && op_since(n) < 9 ? 1 : 0;
     for (int i = 0; i < g->n_inputs; i++) {
         int at = i + first;
@@ -440,10 +446,10 @@ static nib_status infer_loop(op_infer *c) {
 
 static nib_status infer_scan(op_infer *c) {
     const graph *g = infer_body(c, "body");
-    int64_t scanned = graph_attr_int(c->node, "num_scan_inputs", 0);
+    int scanned = scan_inputs(c->node);
     int batch = op_since(c->node) < 9;
-    int64_t carried = c->node->n_inputs - batch - scanned;
-    if (!g) return op_fail(c, NIB_BAD_MODEL, "the body is missing");
+    int carried = c->node->n_inputs - batch - scanned;
+    if (!g || scanned < 0) return op_fail(c, NIB_BAD_MODEL, "the body or its number of inputs is missing");
     for (int i = 0; i < c->node->n_outputs && i < g->n_outputs; i++) OP_TRY(infer_output(c, i, g->outputs[i], batch + (i >= carried), false));
     return NIB_OK;
 }

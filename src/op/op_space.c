@@ -17,7 +17,9 @@ static nib_status rearrange(op_eval *c, bool to_space) {
         return op_bad(c, NIB_SHAPE, "input of rank %d, blocks of %lld", x->rank, (long long)b);
     int64_t n = x->dims[0], ch = x->dims[1], h = x->dims[2], w = x->dims[3];
     if (to_space ? ch % (b * b) != 0 : h % b != 0 || w % b != 0) return op_bad(c, NIB_SHAPE, "blocks of %lld do not fit", (long long)b);
-    int64_t less = ch / (b * b), area = h * w;
+    int64_t less = ch / (b * b), area = h * w, grown[3]; /* where another size is 0, one may be immense */
+    if (!base_mul_i64(ch, b * b, &grown[0]) || !base_mul_i64(h, b, &grown[1]) || !base_mul_i64(w, b, &grown[2]))
+        return op_bad(c, NIB_LIMIT, "output is too large");
     op_dims y_dims = to_space ? (op_dims){4, {n, less, h * b, w * b}} : (op_dims){4, {n, ch * b * b, h / b, w / b}};
     OP_TRY(op_out(c, 0, x->dtype, &y_dims, &y));
     if (!y || op_count(4, y_dims.d) == 0) return NIB_OK;

@@ -41,7 +41,7 @@ static nib_status linear_shapes(op_eval *c, linear *l) {
     if (gated != (decay != NULL) || delta != (beta != NULL)) return op_bad(c, NIB_BAD_MODEL, "decay and beta do not fit the rule %s", rule);
     l->Hq = graph_attr_int(c->node, "q_num_heads", 0);
     l->Hkv = graph_attr_int(c->node, "kv_num_heads", 0);
-    if (l->Hq < 1 || l->Hkv < 1 || l->Hq % l->Hkv) return op_bad(c, NIB_BAD_MODEL, "%lld and %lld heads", (long long)l->Hq, (long long)l->Hkv);
+    if (l->Hq < 1 || l->Hkv < 1 || l->Hq > 65536 || l->Hq % l->Hkv) return op_bad(c, NIB_BAD_MODEL, "%lld and %lld heads", (long long)l->Hq, (long long)l->Hkv);
     if (q->rank != 3 || k->rank != 3 || v->rank != 3) return op_bad(c, NIB_SHAPE, "query, key and value must have rank 3");
     l->B = q->dims[0];
     l->T = q->dims[1];
@@ -101,7 +101,7 @@ static nib_status infer_linear(op_infer *c) {
     int64_t Hq = graph_attr_int(c->node, "q_num_heads", 1), Hkv = graph_attr_int(c->node, "kv_num_heads", 1), width;
     graph_dim out[3] = {NULL}, state[4] = {NULL};
     OP_TRY(op_check_float(c, 0));
-    if (Hq < 1 || Hkv < 1) return op_fail(c, NIB_BAD_MODEL, "no heads");
+    if (Hq < 1 || Hkv < 1 || Hq > 65536) return op_fail(c, NIB_BAD_MODEL, "%lld heads", (long long)Hq);
     if (q->rank == 3 && v->rank == 3) {
         out[0] = state[0] = q->dims[0];
         out[1] = q->dims[1];

@@ -488,7 +488,7 @@ nib_status op_eval_aligned(op_eval *c, nib_status (*eval)(op_eval *), int otherw
     graph_tensor wide = *b;
     const graph_tensor *two[2] = {a, &wide};
     if (b->rank < a->rank && b->rank > 0 && axis >= 0) {
-        if (axis + b->rank > a->rank) return op_bad(c, NIB_SHAPE, "axis out of range");
+        if (axis > a->rank - b->rank) return op_bad(c, NIB_SHAPE, "axis out of range");
         wide.rank = a->rank - (int)axis;
         for (int k = b->rank; k < wide.rank; k++) wide.dims[k] = 1;
     }

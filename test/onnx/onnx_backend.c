@@ -54,6 +54,11 @@ static void add_name(names *n, const char *text) {
     n->items[n->count++] = strdup(text);
 }
 
+static void free_names(names *n) {
+    for (size_t i = 0; i < n->count; i++) free(n->items[i]);
+    free(n->items);
+}
+
 static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static bool has_name(const names *n, const char *text) {
@@ -360,5 +365,7 @@ int main(int argc, char **argv) {
     if (any) printf(" (%d of those that passed draw random numbers: type and shape were compared)", any);
     if (check) printf("; %d failures are not on the list, %d of the list passed", news, gone);
     puts("");
+    free_names(&cases);
+    free_names(&known);
     return news || gone ? 1 : 0;
 }
