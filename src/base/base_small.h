@@ -21,9 +21,9 @@
 
 typedef struct base_small {
     int mantissa, bias;
-    int largest;   /* code of the largest finite number */
-    int overflow;  /* code where a number too large goes that must not saturate; < 0: there is none, it saturates */
-    int nan;       /* code of NaN; < 0: none */
+    int largest;  /* code of the largest finite number */
+    int overflow; /* code where a number too large goes that must not saturate; < 0: there is none, it saturates */
+    int nan;      /* code of NaN; < 0: none */
     bool unsigned_zero;
     int sign; /* bit of the sign */
 } base_small;
@@ -37,8 +37,10 @@ typedef struct base_small {
 static inline double base_small_decode(base_small f, uint8_t code) {
     int magnitude = code & (f.sign - 1), exponent = magnitude >> f.mantissa, fraction = magnitude & ((1 << f.mantissa) - 1);
     if (f.unsigned_zero && code == f.nan) return NAN;
-    if (!f.unsigned_zero && magnitude > f.largest) return magnitude == f.overflow && f.overflow != f.nan ? (code & f.sign ? -INFINITY : INFINITY) : NAN;
-    double v = exponent == 0 ? ldexp(fraction, 1 - f.bias - f.mantissa) : ldexp(fraction + (1 << f.mantissa), exponent - f.bias - f.mantissa);
+    if (!f.unsigned_zero && magnitude > f.largest)
+        return magnitude == f.overflow && f.overflow != f.nan ? (code & f.sign ? -INFINITY : INFINITY) : NAN;
+    double v =
+        exponent == 0 ? ldexp(fraction, 1 - f.bias - f.mantissa) : ldexp(fraction + (1 << f.mantissa), exponent - f.bias - f.mantissa);
     return code & f.sign ? -v : v;
 }
 

@@ -148,7 +148,8 @@ static void store(const target *to, void *y, int64_t at, int64_t n, const wide *
         for (int64_t k = 0; k < n; k++) ((uint8_t *)y)[at + k] = w->kind == WIDE_REAL ? !(w->v.f[k] == 0) : w->v.u[k] != 0;
         break;
     default:
-        for (int64_t k = 0; k < n; k++) ((uint8_t *)y)[at + k] = op_small_store(to->dtype, FROM(k, w->v.f[k], double), to->saturate, to->mode);
+        for (int64_t k = 0; k < n; k++)
+            ((uint8_t *)y)[at + k] = op_small_store(to->dtype, FROM(k, w->v.f[k], double), to->saturate, to->mode);
     }
 }
 
@@ -228,9 +229,7 @@ static nib_status eval_bit_cast(op_eval *c) {
     return op_give(c, 0, &y);
 }
 
-static nib_status infer_bit_cast(op_infer *c) {
-    return op_set_like(c, 0, (nib_dtype)graph_attr_int(c->node, "to", 0), op_in_type(c, 0));
-}
+static nib_status infer_bit_cast(op_infer *c) { return op_set_like(c, 0, (nib_dtype)graph_attr_int(c->node, "to", 0), op_in_type(c, 0)); }
 
 static nib_status infer_to(op_infer *c, nib_dtype to) {
     graph_dim d[GRAPH_MAX_DATA];

@@ -83,7 +83,8 @@ static nib_status stack_up(op_eval *c, int i, const pile *p, const graph_value *
         if (!same) return op_bad(c, NIB_SHAPE, "output %d changes its shape from one run of the body to the next", i);
         OP_TRY(op_unpack(c, item, &t));
         for (int64_t o = 0; o < outer && inner > 0; o++)
-            memcpy(y + (size_t)((o * p->count + k) * inner) * size, (const char *)t.data + (size_t)(o * inner) * size, (size_t)inner * size);
+            memcpy(y + (size_t)((o * p->count + k) * inner) * size, (const char *)t.data + (size_t)(o * inner) * size,
+                   (size_t)inner * size);
     }
     return NIB_OK;
 }
@@ -155,7 +156,8 @@ static nib_status eval_loop(op_eval *c) {
     int64_t most = INT64_MAX, turn = 0;
     bool go = true;
     uint8_t truth_byte = 1;
-    if (!l.g || l.carried < 0 || l.g->n_inputs != l.carried + 2 || l.g->n_outputs < l.carried + 1 || c->node->n_outputs > l.g->n_outputs - 1)
+    if (!l.g || l.carried < 0 || l.g->n_inputs != l.carried + 2 || l.g->n_outputs < l.carried + 1 ||
+        c->node->n_outputs > l.g->n_outputs - 1)
         return op_bad(c, NIB_BAD_MODEL, "a body of other inputs or outputs");
     l.piles = l.g->n_outputs - 1 - l.carried;
     OP_TRY(loop_ready(c, &l));
@@ -192,7 +194,8 @@ static int64_t list_at(const graph_node *n, const char *name, int i) {
 static nib_status slice_of(op_eval *c, const graph_tensor *x, int axis, int64_t at, room *r, graph_tensor *out) {
     int64_t outer = op_count(axis, x->dims), n = x->dims[axis], inner = op_count(x->rank - axis - 1, x->dims + axis + 1);
     size_t size = op_size(x->dtype), bytes = (size_t)(outer * inner) * size;
-    if (nib_dtype_bits(x->dtype) > 0 && nib_dtype_bits(x->dtype) < 8) return op_bad(c, NIB_UNSUPPORTED, "scanning %s", nib_dtype_name(x->dtype));
+    if (nib_dtype_bits(x->dtype) > 0 && nib_dtype_bits(x->dtype) < 8)
+        return op_bad(c, NIB_UNSUPPORTED, "scanning %s", nib_dtype_name(x->dtype));
     if (!r->memory) {
         OP_TRY(op_scratch(c, (int64_t)(bytes > 0 ? bytes : 1), 1, &r->memory));
         r->size = bytes;
@@ -287,7 +290,8 @@ static nib_status eval_scan_8(op_eval *c) {
     int64_t batch = first->dims[0], length = first->dims[1];
     const graph_tensor *lengths = op_arg(c, 0);
     for (int64_t b = 0; b < batch; b++) {
-        if (lengths && (op_count(lengths->rank, lengths->dims) != batch || lengths->dtype != NIB_DTYPE_I64 || op_index(lengths, b) != length))
+        if (lengths &&
+            (op_count(lengths->rank, lengths->dims) != batch || lengths->dtype != NIB_DTYPE_I64 || op_index(lengths, b) != length))
             return op_bad(c, NIB_UNSUPPORTED, "rows of different lengths");
         for (int i = 1; i < c->n_in; i++) {
             room fresh = {0};
@@ -450,7 +454,8 @@ static nib_status infer_scan(op_infer *c) {
     int batch = op_since(c->node) < 9;
     int carried = c->node->n_inputs - batch - scanned;
     if (!g || scanned < 0) return op_fail(c, NIB_BAD_MODEL, "the body or its number of inputs is missing");
-    for (int i = 0; i < c->node->n_outputs && i < g->n_outputs; i++) OP_TRY(infer_output(c, i, g->outputs[i], batch + (i >= carried), false));
+    for (int i = 0; i < c->node->n_outputs && i < g->n_outputs; i++)
+        OP_TRY(infer_output(c, i, g->outputs[i], batch + (i >= carried), false));
     return NIB_OK;
 }
 

@@ -17,7 +17,8 @@ static nib_status eval_extract(op_eval *c) {
     if (x->rank == 1) dims = (op_dims){2, {1, n}};
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     for (int64_t k = 0; k < n; k++)
-        if (op_index(which, k) < 0 || op_index(which, k) >= width) return op_bad(c, NIB_SHAPE, "column %lld of %lld", (long long)op_index(which, k), (long long)width);
+        if (op_index(which, k) < 0 || op_index(which, k) >= width)
+            return op_bad(c, NIB_SHAPE, "column %lld of %lld", (long long)op_index(which, k), (long long)width);
     for (int64_t r = 0; y && r < rows; r++)
         for (int64_t k = 0; k < n; k++)
             memcpy(y + (size_t)(r * n + k) * size, (const char *)x->data + (size_t)(r * width + op_index(which, k)) * size, size);
@@ -48,7 +49,9 @@ static graph_tensor list_of(const graph_node *n, const char *what) {
         const char *ending;
         graph_attr_kind kind;
         nib_dtype dtype;
-    } forms[] = {{"strings", GRAPH_ATTR_STRINGS, NIB_DTYPE_STRING}, {"int64s", GRAPH_ATTR_INTS, NIB_DTYPE_I64}, {"floats", GRAPH_ATTR_FLOATS, NIB_DTYPE_F32}};
+    } forms[] = {{"strings", GRAPH_ATTR_STRINGS, NIB_DTYPE_STRING},
+                 {"int64s", GRAPH_ATTR_INTS, NIB_DTYPE_I64},
+                 {"floats", GRAPH_ATTR_FLOATS, NIB_DTYPE_F32}};
     char name[40];
     graph_tensor t = {.rank = 1};
     strcpy(name, what);
@@ -63,7 +66,9 @@ static graph_tensor list_of(const graph_node *n, const char *what) {
         if (!a || a->kind != forms[i].kind) continue;
         t.dtype = forms[i].dtype;
         t.dims[0] = (int64_t)a->count;
-        t.data = (void *)(uintptr_t)(t.dtype == NIB_DTYPE_STRING ? (const void *)a->u.strings : t.dtype == NIB_DTYPE_I64 ? (const void *)a->u.ints : a->u.floats);
+        t.data = (void *)(uintptr_t)(t.dtype == NIB_DTYPE_STRING ? (const void *)a->u.strings
+                                     : t.dtype == NIB_DTYPE_I64  ? (const void *)a->u.ints
+                                                                 : a->u.floats);
         t.bytes = graph_type_bytes(t.dtype, a->count);
     }
     return t;
@@ -87,11 +92,15 @@ typedef struct otherwise {
 
 static const void *default_of(const graph_node *n, const graph_tensor *values, otherwise *room) {
     const graph_attr *a = graph_find_attr(n, "default_tensor"), *s = graph_find_attr(n, "default_string");
-    if (a && a->kind == GRAPH_ATTR_TENSOR && a->u.tensor->dtype == values->dtype && graph_tensor_elements(a->u.tensor) == 1) return a->u.tensor->data;
+    if (a && a->kind == GRAPH_ATTR_TENSOR && a->u.tensor->dtype == values->dtype && graph_tensor_elements(a->u.tensor) == 1)
+        return a->u.tensor->data;
     room->s = s && s->kind == GRAPH_ATTR_STRING ? s->u.s : (graph_string){"_Unused", 7};
     room->i = graph_attr_int(n, "default_int64", -1);
     room->f = graph_attr_float(n, "default_float", -0.0f);
-    return values->dtype == NIB_DTYPE_STRING ? (const void *)&room->s : values->dtype == NIB_DTYPE_I64 ? (const void *)&room->i : values->dtype == NIB_DTYPE_F32 ? &room->f : NULL;
+    return values->dtype == NIB_DTYPE_STRING ? (const void *)&room->s
+           : values->dtype == NIB_DTYPE_I64  ? (const void *)&room->i
+           : values->dtype == NIB_DTYPE_F32  ? &room->f
+                                             : NULL;
 }
 
 static nib_status eval_label(op_eval *c) {
@@ -137,7 +146,8 @@ static nib_status reals_of(op_eval *c, const char *name, int64_t want, double **
     const graph_attr *a = graph_find_attr(c->node, name);
     if (!a || a->kind != GRAPH_ATTR_TENSOR) return op_bad(c, NIB_BAD_MODEL, "attribute %s is missing", name);
     *count = graph_tensor_elements(a->u.tensor);
-    if (want >= 0 && *count != want) return op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
+    if (want >= 0 && *count != want)
+        return op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
     return op_reals(c, a->u.tensor, out);
 }
 
@@ -149,8 +159,10 @@ static nib_status forest_of(op_eval *c, forest *f) {
     f->leafs = graph_attr_ints(n, "leaf_targetids", &f->target);
     f->roots = graph_attr_ints(n, "tree_roots", &f->root);
     f->targets = graph_attr_int(n, "n_targets", 0);
-    if (f->nodes < 1 || f->leafs < 1 || f->roots < 1 || f->targets < 1) return op_bad(c, NIB_BAD_MODEL, "a forest without nodes, leaves, roots or targets");
-    if (!mode || mode->kind != GRAPH_ATTR_TENSOR || mode->u.tensor->dtype != NIB_DTYPE_U8 || graph_tensor_elements(mode->u.tensor) != f->nodes)
+    if (f->nodes < 1 || f->leafs < 1 || f->roots < 1 || f->targets < 1)
+        return op_bad(c, NIB_BAD_MODEL, "a forest without nodes, leaves, roots or targets");
+    if (!mode || mode->kind != GRAPH_ATTR_TENSOR || mode->u.tensor->dtype != NIB_DTYPE_U8 ||
+        graph_tensor_elements(mode->u.tensor) != f->nodes)
         return op_bad(c, NIB_BAD_MODEL, "attribute nodes_modes is not one byte a node");
     f->mode = mode->u.tensor->data;
     OP_TRY(ints_of(c, "nodes_truenodeids", f->nodes, &f->yes));
@@ -220,7 +232,8 @@ static nib_status eval_trees(op_eval *c) {
     double *v, *sum;
     void *y;
     if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d", x->rank);
-    if (aggregate < AVERAGE || aggregate > MAX || after < PLAIN || after > SOFTMAX_ZERO) return op_bad(c, NIB_UNSUPPORTED, "aggregate or transform");
+    if (aggregate < AVERAGE || aggregate > MAX || after < PLAIN || after > SOFTMAX_ZERO)
+        return op_bad(c, NIB_UNSUPPORTED, "aggregate or transform");
     OP_TRY(forest_of(c, &f));
     op_dims dims = {2, {x->dims[0], f.targets}};
     OP_TRY(op_reals(c, x, &v));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Quantization, https://onnx.ai/onnx/operators/: DynamicQuantizeLinear QuantizeLinear DequantizeLinear to and from integers
- * of 2, 4, 8, 16 (and, to be dequantized, 32) bits and floating point of 4 and 8; one scale for the tensor, per axis, or per block of an axis.
+ * of 2, 4, 8, 16 (and, to be dequantized, 32) bits and floating point of 4 and 8; one scale for the tensor, per axis, or per block of an
+ * axis.
  */
 #include "op_local.h"
 

@@ -86,7 +86,8 @@ static nib_status eval_multinomial(op_eval *c) {
     nib_dtype dtype = wanted_type(c->node, NIB_DTYPE_I32);
     double *p;
     void *y;
-    if (x->rank != 2 || samples < 0 || x->dims[1] < 1) return op_bad(c, NIB_SHAPE, "input of rank %d, %lld samples", x->rank, (long long)samples);
+    if (x->rank != 2 || samples < 0 || x->dims[1] < 1)
+        return op_bad(c, NIB_SHAPE, "input of rank %d, %lld samples", x->rank, (long long)samples);
     op_dims dims = {2, {x->dims[0], samples}};
     OP_TRY(op_reals(c, x, &p));
     OP_TRY(op_out(c, 0, dtype, &dims, &y));

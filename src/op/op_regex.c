@@ -22,8 +22,8 @@ typedef enum kind { EMPTY, CLASS, CAT, ALT, REPEAT, ASSERT } kind;
 
 typedef struct tree {
     kind kind;
-    int a, b;        /* children; ASSERT: a is which */
-    int least, most; /* REPEAT; most < 0: no end */
+    int a, b;         /* children; ASSERT: a is which */
+    int least, most;  /* REPEAT; most < 0: no end */
     int first, count; /* CLASS: spans */
     bool negated;
 } tree;
@@ -104,7 +104,8 @@ static nib_status add_span(op_regex *r, uint32_t lo, uint32_t hi) {
 
 /* \d \w \s (lower case: the set, upper case: the rest), by ranges that are sorted. */
 static nib_status add_perl(op_regex *r, char which) {
-    static const span digits[] = {{'0', '9'}}, words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}, spaces[] = {{9, 10}, {12, 13}, {32, 32}};
+    static const span digits[] = {{'0', '9'}}, words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
+                      spaces[] = {{9, 10}, {12, 13}, {32, 32}};
     char low = (char)(which | 32);
     const span *s = low == 'd' ? digits : low == 'w' ? words : spaces;
     int n = low == 'd' ? 1 : low == 'w' ? 4 : 3;
@@ -121,9 +122,7 @@ static nib_status add_perl(op_regex *r, char which) {
     return NIB_OK;
 }
 
-static int hex(char ch) {
-    return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
-}
+static int hex(char ch) { return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1; }
 
 /* The character that an escape stands for, the backslash taken. */
 static nib_status escaped(op_regex *r, uint32_t *out) {

@@ -98,7 +98,8 @@ static nib_status part_of(op_eval *c, const graph_tensor *x, int axis, int64_t b
     out->bytes = (size_t)outer * run;
     OP_TRY(op_scratch(c, (int64_t)out->bytes, 1, &to));
     out->data = to;
-    for (int64_t o = 0; o < outer && run > 0; o++) memcpy(to + (size_t)o * run, (const char *)x->data + (size_t)((o * n + begin) * inner) * size, run);
+    for (int64_t o = 0; o < outer && run > 0; o++)
+        memcpy(to + (size_t)o * run, (const char *)x->data + (size_t)((o * n + begin) * inner) * size, run);
     return NIB_OK;
 }
 
@@ -155,7 +156,8 @@ static nib_status eval_concat(op_eval *c) {
         int64_t run = fresh ? 1 : items[i].dims[axis];
         OP_TRY(op_unpack(c, &items[i], &t));
         for (int64_t o = 0; o < outer && run * inner > 0; o++)
-            memcpy(y + (size_t)((o * total + at) * inner) * size, (const char *)t.data + (size_t)(o * run * inner) * size, (size_t)(run * inner) * size);
+            memcpy(y + (size_t)((o * total + at) * inner) * size, (const char *)t.data + (size_t)(o * run * inner) * size,
+                   (size_t)(run * inner) * size);
         at += run;
     }
     return NIB_OK;

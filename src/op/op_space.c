@@ -133,7 +133,8 @@ static nib_status eval_col2im(op_eval *c) {
     OP_TRY(image_attr(c, "pads", 2 * n, 0, pads));
     if (m != n || n < 1 || x->rank != 3) return op_bad(c, NIB_SHAPE, "image and block do not fit");
     for (int i = 0; i < n; i++) {
-        if (image[i] < 0 || image[i] > INT32_MAX || block[i] < 1 || block[i] > INT32_MAX || stride[i] < 1) return op_bad(c, NIB_SHAPE, "a size is out of range");
+        if (image[i] < 0 || image[i] > INT32_MAX || block[i] < 1 || block[i] > INT32_MAX || stride[i] < 1)
+            return op_bad(c, NIB_SHAPE, "a size is out of range");
         int64_t room = image[i] + pads[i] + pads[n + i] - dilation[i] * (block[i] - 1) - 1;
         columns[i] = room < 0 ? 0 : room / stride[i] + 1;
     }
@@ -191,7 +192,8 @@ static nib_status eval_reverse(op_eval *c) {
     op_dims dims = op_dims_of(x);
     char *y;
     if (x->rank < 2 || batch < 0 || batch > 1 || time < 0 || time > 1 || batch == time) return op_bad(c, NIB_SHAPE, "axes out of range");
-    if (lengths->dtype != NIB_DTYPE_I64 || op_count(lengths->rank, lengths->dims) != x->dims[batch]) return op_bad(c, NIB_SHAPE, "there is not one length a row");
+    if (lengths->dtype != NIB_DTYPE_I64 || op_count(lengths->rank, lengths->dims) != x->dims[batch])
+        return op_bad(c, NIB_SHAPE, "there is not one length a row");
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     size_t run = (size_t)op_count(x->rank - 2, x->dims + 2) * op_size(x->dtype);
     int64_t step[2] = {x->dims[1], 1}; /* rows to the next of axis 0, 1 */
@@ -210,7 +212,8 @@ static nib_status eval_reverse(op_eval *c) {
 
 static nib_status eval_lrn(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
-    double alpha = graph_attr_float(c->node, "alpha", 1e-4f), beta = graph_attr_float(c->node, "beta", 0.75f), bias = graph_attr_float(c->node, "bias", 1), *v;
+    double alpha = graph_attr_float(c->node, "alpha", 1e-4f), beta = graph_attr_float(c->node, "beta", 0.75f),
+           bias = graph_attr_float(c->node, "bias", 1), *v;
     int64_t size = graph_attr_int(c->node, "size", 0);
     op_dims dims = op_dims_of(x);
     void *y;

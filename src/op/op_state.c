@@ -33,7 +33,8 @@ static void linear_write(const linear *l, int64_t token, int64_t h, double *s, d
 }
 
 static nib_status linear_shapes(op_eval *c, linear *l) {
-    const graph_tensor *q = op_arg(c, 0), *k = op_arg(c, 1), *v = op_arg(c, 2), *past = op_arg(c, 3), *decay = op_arg(c, 4), *beta = op_arg(c, 5);
+    const graph_tensor *q = op_arg(c, 0), *k = op_arg(c, 1), *v = op_arg(c, 2), *past = op_arg(c, 3), *decay = op_arg(c, 4),
+                       *beta = op_arg(c, 5);
     const char *rule = graph_attr_string(c->node, "update_rule", "gated_delta");
     bool gated = strncmp(rule, "gated", 5) == 0, delta = strstr(rule, "delta") != NULL;
     if (strcmp(rule, "linear") && strcmp(rule, "gated") && strcmp(rule, "delta") && strcmp(rule, "gated_delta"))
@@ -41,7 +42,8 @@ static nib_status linear_shapes(op_eval *c, linear *l) {
     if (gated != (decay != NULL) || delta != (beta != NULL)) return op_bad(c, NIB_BAD_MODEL, "decay and beta do not fit the rule %s", rule);
     l->Hq = graph_attr_int(c->node, "q_num_heads", 0);
     l->Hkv = graph_attr_int(c->node, "kv_num_heads", 0);
-    if (l->Hq < 1 || l->Hkv < 1 || l->Hq > 65536 || l->Hq % l->Hkv) return op_bad(c, NIB_BAD_MODEL, "%lld and %lld heads", (long long)l->Hq, (long long)l->Hkv);
+    if (l->Hq < 1 || l->Hkv < 1 || l->Hq > 65536 || l->Hq % l->Hkv)
+        return op_bad(c, NIB_BAD_MODEL, "%lld and %lld heads", (long long)l->Hq, (long long)l->Hkv);
     if (q->rank != 3 || k->rank != 3 || v->rank != 3) return op_bad(c, NIB_SHAPE, "query, key and value must have rank 3");
     l->B = q->dims[0];
     l->T = q->dims[1];
@@ -49,8 +51,10 @@ static nib_status linear_shapes(op_eval *c, linear *l) {
     l->Dv = v->dims[2] / l->Hkv;
     const graph_tensor *all[4] = {k, v, decay, beta};
     for (int i = 0; i < 4; i++)
-        if (all[i] && (all[i]->rank != 3 || all[i]->dims[0] != l->B || all[i]->dims[1] != l->T)) return op_bad(c, NIB_SHAPE, "inputs differ in batch or length");
-    if (q->dims[2] != l->Hq * l->Dk || k->dims[2] != l->Hkv * l->Dk || v->dims[2] != l->Hkv * l->Dv) return op_bad(c, NIB_SHAPE, "heads do not divide the inputs");
+        if (all[i] && (all[i]->rank != 3 || all[i]->dims[0] != l->B || all[i]->dims[1] != l->T))
+            return op_bad(c, NIB_SHAPE, "inputs differ in batch or length");
+    if (q->dims[2] != l->Hq * l->Dk || k->dims[2] != l->Hkv * l->Dk || v->dims[2] != l->Hkv * l->Dv)
+        return op_bad(c, NIB_SHAPE, "heads do not divide the inputs");
     l->decays = decay ? decay->dims[2] : 0;
     l->betas = beta ? beta->dims[2] : 0;
     if ((decay && l->decays != l->Hkv && l->decays != l->Hkv * l->Dk) || (beta && l->betas != l->Hkv && l->betas != 1))
@@ -120,7 +124,8 @@ static nib_status eval_conv(op_eval *c) {
     const char *activation = graph_attr_string(c->node, "activation", "none");
     bool silu = strcmp(activation, "silu") == 0 || strcmp(activation, "swish") == 0;
     if (!silu && strcmp(activation, "none") != 0) return op_bad(c, NIB_BAD_MODEL, "unknown activation");
-    if (x->rank != 3 || w->rank != 3 || w->dims[0] != x->dims[1] || w->dims[1] != 1 || w->dims[2] < 1) return op_bad(c, NIB_SHAPE, "input or weight of another shape");
+    if (x->rank != 3 || w->rank != 3 || w->dims[0] != x->dims[1] || w->dims[1] != 1 || w->dims[2] < 1)
+        return op_bad(c, NIB_SHAPE, "input or weight of another shape");
     int64_t B = x->dims[0], C = x->dims[1], L = x->dims[2], K = w->dims[2], P = K - 1;
     if (past && (past->rank != 3 || past->dims[0] != B || past->dims[1] != C || past->dims[2] != P || past->dtype != x->dtype))
         return op_bad(c, NIB_SHAPE, "the past state is not [B, C, k - 1]");
@@ -165,7 +170,8 @@ static nib_status eval_scatter(op_eval *c) {
     for (int i = 0; i < past->rank; i++)
         if (i != axis && update->dims[i] != past->dims[i]) return op_bad(c, NIB_SHAPE, "cache and update do not fit");
     int64_t batch = past->dims[0], most = past->dims[axis], n = update->dims[axis];
-    if (where && (where->dtype != NIB_DTYPE_I64 || op_count(where->rank, where->dims) != batch)) return op_bad(c, NIB_SHAPE, "there is not one write index a text");
+    if (where && (where->dtype != NIB_DTYPE_I64 || op_count(where->rank, where->dims) != batch))
+        return op_bad(c, NIB_SHAPE, "there is not one write index a text");
     op_dims dims = op_dims_of(past);
     char *y;
     OP_TRY(op_out(c, 0, past->dtype, &dims, &y));
@@ -175,7 +181,8 @@ static nib_status eval_scatter(op_eval *c) {
     memcpy(y, past->data, (size_t)count * size);
     for (int64_t o = 0; o < outer; o++) {
         int64_t first = where ? op_index(where, o / (outer / batch)) : 0;
-        if (n > most || first < 0 || (!circular && first > most - n)) return op_bad(c, NIB_SHAPE, "%lld rows at %lld of %lld", (long long)n, (long long)first, (long long)most);
+        if (n > most || first < 0 || (!circular && first > most - n))
+            return op_bad(c, NIB_SHAPE, "%lld rows at %lld of %lld", (long long)n, (long long)first, (long long)most);
         for (int64_t i = 0; i < n; i++)
             memcpy(y + (size_t)(o * most + (first % most + i) % most) * run, (const char *)update->data + (size_t)(o * n + i) * run, run);
     }
@@ -200,11 +207,14 @@ static nib_status modify(op_eval *c, const char *name, graph_tensor *t) {
 
 static nib_status eval_flex(op_eval *c) {
     const graph_tensor *q = op_arg(c, 0), *k = op_arg(c, 1), *v = op_arg(c, 2);
-    bool fits = q->rank == 4 && k->rank == 4 && v->rank == 4 && k->dims[0] == q->dims[0] && v->dims[0] == q->dims[0] && k->dims[3] == q->dims[3] &&
-                v->dims[1] == k->dims[1] && v->dims[2] == k->dims[2] && k->dims[1] > 0 && q->dims[1] % k->dims[1] == 0;
+    bool fits = q->rank == 4 && k->rank == 4 && v->rank == 4 && k->dims[0] == q->dims[0] && v->dims[0] == q->dims[0] &&
+                k->dims[3] == q->dims[3] && v->dims[1] == k->dims[1] && v->dims[2] == k->dims[2] && k->dims[1] > 0 &&
+                q->dims[1] % k->dims[1] == 0;
     if (!fits) return op_bad(c, NIB_SHAPE, "query, key and value do not fit");
-    if (!op_is_float(q->dtype) || k->dtype != q->dtype || v->dtype != q->dtype) return op_bad(c, NIB_TYPE, "query of type %s", nib_dtype_name(q->dtype));
-    int64_t B = q->dims[0], H = q->dims[1], L = q->dims[2], D = q->dims[3], S = k->dims[2], Hkv = k->dims[1], Dv = v->dims[3], group = H / Hkv;
+    if (!op_is_float(q->dtype) || k->dtype != q->dtype || v->dtype != q->dtype)
+        return op_bad(c, NIB_TYPE, "query of type %s", nib_dtype_name(q->dtype));
+    int64_t B = q->dims[0], H = q->dims[1], L = q->dims[2], D = q->dims[3], S = k->dims[2], Hkv = k->dims[1], Dv = v->dims[3],
+            group = H / Hkv;
     nib_dtype middle = (nib_dtype)graph_attr_int(c->node, "softmax_precision", q->dtype == NIB_DTYPE_F64 ? NIB_DTYPE_F64 : NIB_DTYPE_F32);
     float scale = graph_attr_float(c->node, "scale", (float)(1 / sqrt((double)D)));
     if (!op_is_float(middle)) return op_bad(c, NIB_TYPE, "softmax in %s", nib_dtype_name(middle));

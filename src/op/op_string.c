@@ -14,7 +14,9 @@ static nib_status strings_in(op_eval *c, int i, const graph_string **out) {
     return NIB_OK;
 }
 
-static bool equal(graph_string a, graph_string b) { return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0); }
+static bool equal(graph_string a, graph_string b) {
+    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
 
 /* ---- StringConcat */
 
@@ -128,9 +130,9 @@ static uint32_t change_case(uint32_t u, bool upper) {
     static const struct {
         uint32_t first, last; /* upper case */
         int32_t step;         /* to lower case; 1: pairs, upper case at the parity of `first` */
-    } ranges[] = {{'A', 'Z', 32},         {0xc0, 0xd6, 32},      {0xd8, 0xde, 32},    {0x100, 0x12e, 1},   {0x132, 0x136, 1},
-                  {0x139, 0x147, 1},      {0x14a, 0x176, 1},     {0x179, 0x17d, 1},   {0x391, 0x3a1, 32},  {0x3a3, 0x3ab, 32},
-                  {0x400, 0x40f, 80},     {0x410, 0x42f, 32},    {0x460, 0x480, 1},   {0x48a, 0x4be, 1}};
+    } ranges[] = {{'A', 'Z', 32},     {0xc0, 0xd6, 32},   {0xd8, 0xde, 32},  {0x100, 0x12e, 1},  {0x132, 0x136, 1},
+                  {0x139, 0x147, 1},  {0x14a, 0x176, 1},  {0x179, 0x17d, 1}, {0x391, 0x3a1, 32}, {0x3a3, 0x3ab, 32},
+                  {0x400, 0x40f, 80}, {0x410, 0x42f, 32}, {0x460, 0x480, 1}, {0x48a, 0x4be, 1}};
     for (size_t i = 0; i < BASE_COUNT(ranges); i++) {
         uint32_t from = ranges[i].first, to = ranges[i].last, shift = upper ? (uint32_t)ranges[i].step : 0;
         if (u < from + shift || u > to + shift) continue;
@@ -255,7 +257,8 @@ static nib_status eval_tf_idf(op_eval *c) {
     int64_t items = g.strings ? (int64_t)strings->count : graph_attr_ints(node, "pool_int64s", &g.numbers), size = 0;
     bool strings_fit = g.strings ? x->dtype == NIB_DTYPE_STRING : x->dtype == NIB_DTYPE_I64 || x->dtype == NIB_DTYPE_I32;
     if (items < 0 || n_starts < 0 || n_indexes < 1 || skips < 0) return op_bad(c, NIB_BAD_MODEL, "an attribute is missing");
-    if (!strings_fit || x->rank < 1 || x->rank > 2) return op_bad(c, NIB_TYPE, "input of type %s and rank %d", nib_dtype_name(x->dtype), x->rank);
+    if (!strings_fit || x->rank < 1 || x->rank > 2)
+        return op_bad(c, NIB_TYPE, "input of type %s and rank %d", nib_dtype_name(x->dtype), x->rank);
     for (int64_t i = 0; i < n_indexes; i++) {
         if (indexes[i] < 0 || indexes[i] >= INT32_MAX) return op_bad(c, NIB_BAD_MODEL, "an index is out of range");
         if (indexes[i] >= size) size = indexes[i] + 1;
@@ -278,7 +281,9 @@ static nib_status eval_tf_idf(op_eval *c) {
                 for (int64_t skip = 0; skip <= (n == 1 ? 0 : skips) && (n - 1) * (skip + 1) < width; skip++)
                     found += count_gram(&g, at, n, row * width, width, skip + 1);
                 float weight = weights && weights->kind == GRAPH_ATTR_FLOATS && (size_t)id < weights->count ? weights->u.floats[id] : 1;
-                float v = strcmp(mode, "TF") == 0 ? (float)found : strcmp(mode, "IDF") == 0 ? (found > 0 ? weight : 0) : (float)found * weight;
+                float v = strcmp(mode, "TF") == 0    ? (float)found
+                          : strcmp(mode, "IDF") == 0 ? (found > 0 ? weight : 0)
+                                                     : (float)found * weight;
                 y[row * size + indexes[id]] += v;
             }
         }

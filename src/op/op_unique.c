@@ -48,14 +48,16 @@ static void sort(const slices *s, int64_t *index, int64_t *room) {
     for (int64_t width = 1; width < s->n; width *= 2) {
         for (int64_t lo = 0; lo < s->n; lo += 2 * width) {
             int64_t mid = lo + width < s->n ? lo + width : s->n, hi = lo + 2 * width < s->n ? lo + 2 * width : s->n, a = lo, b = mid;
-            for (int64_t k = lo; k < hi; k++) room[k] = b >= hi || (a < mid && compare_slices(s, index[a], index[b]) <= 0) ? index[a++] : index[b++];
+            for (int64_t k = lo; k < hi; k++)
+                room[k] = b >= hi || (a < mid && compare_slices(s, index[a], index[b]) <= 0) ? index[a++] : index[b++];
         }
         memcpy(index, room, sizeof *index * (size_t)s->n);
     }
 }
 
 /* group[i]: the group of slice i; first[g], counts[g]: its first slice and how many. Groups in sorted order, or by appearance. */
-static int64_t find_groups(const slices *s, bool sorted, const int64_t *index, int64_t *group, int64_t *first, int64_t *counts, int64_t *room) {
+static int64_t find_groups(const slices *s, bool sorted, const int64_t *index, int64_t *group, int64_t *first, int64_t *counts,
+                           int64_t *room) {
     int64_t groups = 0;
     for (int64_t k = 0; k < s->n; k++) {
         if (k == 0 || compare_slices(s, index[k - 1], index[k]) != 0) {

@@ -136,8 +136,9 @@ static bool same_value(const nib_tensor *got, const nib_tensor *want, const rule
         const nib_string *a = got->data, *b = want->data;
         for (int64_t i = 0; i < n; i++)
             if (a[i].length != b[i].length || (b[i].length && memcmp(a[i].data, b[i].data, b[i].length) != 0))
-                return snprintf(reason, REASON, "element %lld is '%.*s', not '%.*s'", (long long)i, (int)(a[i].length < 80 ? a[i].length : 80),
-                                a[i].data, (int)(b[i].length < 80 ? b[i].length : 80), b[i].data),
+                return snprintf(reason, REASON, "element %lld is '%.*s', not '%.*s'", (long long)i,
+                                (int)(a[i].length < 80 ? a[i].length : 80), a[i].data, (int)(b[i].length < 80 ? b[i].length : 80),
+                                b[i].data),
                        false;
         return true;
     }
