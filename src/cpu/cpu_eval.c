@@ -91,7 +91,8 @@ static nib_status eval_body(op_eval *c, const graph *g, const graph_tensor *cons
     if (!env) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
     op_env_outer(env, find_value, x);
     for (int i = 0; i < g->n_inputs; i++)
-        if (inputs[i] && op_env_set(env, g->inputs[i], inputs[i]) != NIB_OK) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
+        if (inputs[i] && op_env_set(env, g->inputs[i], inputs[i]) != NIB_OK)
+            NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
     for (int i = 0; i < g->n_outputs; i++) {
         const graph_tensor *t;
         NIB_TRY(op_env_get(env, g->outputs[i], &t, c->err));

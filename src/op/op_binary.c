@@ -343,8 +343,10 @@ static nib_status eval_swiglu(op_eval *c) {
     double alpha = graph_attr_float(c->node, "alpha", 1);
     op_dims dims = op_dims_of(a);
     void *y;
-    if (!op_is_float(a->dtype) || b->dtype != a->dtype) return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
-    if (a->rank != b->rank || memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) != 0) return op_bad(c, NIB_SHAPE, "inputs differ in shape");
+    if (!op_is_float(a->dtype) || b->dtype != a->dtype)
+        return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
+    if (a->rank != b->rank || memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) != 0)
+        return op_bad(c, NIB_SHAPE, "inputs differ in shape");
     OP_TRY(op_out(c, 0, a->dtype, &dims, &y));
     int64_t n = op_count(dims.rank, dims.d);
     for (int64_t i = 0; y && i < n; i++) {

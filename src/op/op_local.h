@@ -50,7 +50,6 @@ uint8_t op_small_store(nib_dtype dtype, double x, bool saturate, char mode);
 /* Integers of any width: bits and sign; false for other types. */
 bool op_int_info(nib_dtype dtype, int *bits, bool *is_signed);
 
-
 /* ---- concrete shapes */
 typedef struct op_dims {
     int rank;
@@ -140,8 +139,9 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
 #define OP_ANY_IN (INT_MAX - 1)
 void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
 
-extern const op op_family_control[], op_family_space[], op_family_random[], op_family_unique[], op_family_ml[], op_family_loss[], op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[], op_family_shape[], op_family_constant[],
-    op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[], op_family_reduce[], op_family_order[], op_family_matmul[],
-    op_family_norm[], op_family_quant[], op_family_attention[];
+extern const op op_family_control[], op_family_space[], op_family_random[], op_family_unique[], op_family_ml[], op_family_loss[],
+    op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[],
+    op_family_shape[], op_family_constant[], op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[],
+    op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[], op_family_quant[], op_family_attention[];
 
 #endif

@@ -264,7 +264,8 @@ static nib_status eval_qlinear(op_eval *c) {
     OP_TRY(matmul_shapes(c, a, b, &s));
     for (int i = 0; i < 3; i++) {
         int64_t n = op_count(scale[i]->rank, scale[i]->dims), lines = i == 1 ? s.N : s.M;
-        if (!op_is_float(scale[i]->dtype) || !is_quantized(zero[i]->dtype)) return op_bad(c, NIB_TYPE, "a scale or zero point of another type");
+        if (!op_is_float(scale[i]->dtype) || !is_quantized(zero[i]->dtype))
+            return op_bad(c, NIB_TYPE, "a scale or zero point of another type");
         if ((n != 1 && n != lines) || op_count(zero[i]->rank, zero[i]->dims) != n)
             return op_bad(c, NIB_SHAPE, "%lld scales for %lld rows or columns", (long long)n, (long long)lines);
         step[i] = n == 1 ? 0 : 1;
@@ -277,9 +278,11 @@ static nib_status eval_qlinear(op_eval *c) {
     for (int64_t i = 0; i < s.batches; i++) {
         for (int64_t m = 0; m < s.M; m++)
             for (int64_t n = 0; n < s.N; n++, o++) {
-                double za = op_number(zero[0], m * step[0]), zb = op_number(zero[1], n * step[1]), zy = op_number(zero[2], m * step[2]), sum = 0;
+                double za = op_number(zero[0], m * step[0]), zb = op_number(zero[1], n * step[1]), zy = op_number(zero[2], m * step[2]),
+                       sum = 0;
                 for (int64_t k = 0; k < s.K; k++) sum += (va[(ia * s.M + m) * s.K + k] - za) * (vb[(ib * s.K + k) * s.N + n] - zb);
-                float factor = (float)(op_number(scale[0], m * step[0]) * op_number(scale[1], n * step[1]) / op_number(scale[2], m * step[2]));
+                float factor =
+                    (float)(op_number(scale[0], m * step[0]) * op_number(scale[1], n * step[1]) / op_number(scale[2], m * step[2]));
                 op_put(zero[2]->dtype, y, o, nearbyint((double)factor * sum) + zy);
             }
         next_matrix(&s, at, &ia, &ib);

@@ -209,7 +209,8 @@ static nib_status eval_batch_norm(op_eval *c) {
         }
         for (int k = 0; k < 2; k++)
             for (int64_t i = 0; running[k] && i < channels; i++)
-                op_put(op_arg(c, 3 + k)->dtype, running[k], i, op_number(op_arg(c, 3 + k), i) * momentum + (k ? variance : mean)[i] * (1 - momentum));
+                op_put(op_arg(c, 3 + k)->dtype, running[k], i,
+                       op_number(op_arg(c, 3 + k), i) * momentum + (k ? variance : mean)[i] * (1 - momentum));
     }
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {

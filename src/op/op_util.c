@@ -58,9 +58,12 @@ bool op_is_int(nib_dtype d) {
            d == NIB_DTYPE_U32 || d == NIB_DTYPE_U16 || d == NIB_DTYPE_U8;
 }
 
-#define OP_SMALLS(X) X(F8E4M3FN, BASE_E4M3FN) X(F8E4M3FNUZ, BASE_E4M3FNUZ) X(F8E5M2, BASE_E5M2) X(F8E5M2FNUZ, BASE_E5M2FNUZ) X(F4E2M1, BASE_E2M1)
+#define OP_SMALLS(X)                                                                                                                       \
+    X(F8E4M3FN, BASE_E4M3FN) X(F8E4M3FNUZ, BASE_E4M3FNUZ) X(F8E5M2, BASE_E5M2) X(F8E5M2FNUZ, BASE_E5M2FNUZ) X(F4E2M1, BASE_E2M1)
 
-bool op_is_small(nib_dtype d) { return (d >= NIB_DTYPE_F8E4M3FN && d <= NIB_DTYPE_F8E5M2FNUZ) || d == NIB_DTYPE_F4E2M1 || d == NIB_DTYPE_F8E8M0; }
+bool op_is_small(nib_dtype d) {
+    return (d >= NIB_DTYPE_F8E4M3FN && d <= NIB_DTYPE_F8E5M2FNUZ) || d == NIB_DTYPE_F4E2M1 || d == NIB_DTYPE_F8E8M0;
+}
 
 double op_small_load(nib_dtype dtype, uint8_t code) {
     switch (dtype) {
@@ -84,7 +87,8 @@ uint8_t op_small_store(nib_dtype dtype, double x, bool saturate, char mode) {
 
 bool op_int_info(nib_dtype d, int *bits, bool *is_signed) {
     *bits = nib_dtype_bits(d);
-    *is_signed = d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_I2;
+    *is_signed =
+        d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_I2;
     return op_is_int(d) || d == NIB_DTYPE_U4 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_U2 || d == NIB_DTYPE_I2;
 }
 
@@ -206,7 +210,10 @@ static void put_whole(nib_dtype dtype, void *y, int64_t i, double v) {
         ((uint8_t *)y)[i] = v != 0;
     } else if (op_int_info(dtype, &bits, &is_signed)) {
         double span = ldexp(1, bits), lo = is_signed ? -span / 2 : 0, hi = lo + span, r = nearbyint(v);
-        uint64_t w = !(r > lo) ? (uint64_t)(is_signed ? (int64_t)lo : 0) : r >= hi ? (is_signed ? ((uint64_t)1 << (bits - 1)) : 0) - 1 : r < 0 ? (uint64_t)(int64_t)r : (uint64_t)r;
+        uint64_t w = !(r > lo) ? (uint64_t)(is_signed ? (int64_t)lo : 0)
+                     : r >= hi ? (is_signed ? ((uint64_t)1 << (bits - 1)) : 0) - 1
+                     : r < 0   ? (uint64_t)(int64_t)r
+                               : (uint64_t)r;
         switch ((bits + 7) / 8) { /* below a byte: what is beyond the range never got here */
         case 1: ((uint8_t *)y)[i] = (uint8_t)w; break;
         case 2: ((uint16_t *)y)[i] = (uint16_t)w; break;

@@ -100,7 +100,8 @@ static nib_status bind_container(run_worker *w, const graph_value *v, const nib_
     if (!known || t->dtype != wanted)
         return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype),
                               known ? nib_dtype_name(wanted) : "another type");
-    if (!is_sound(t, 0)) return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s: an element has fewer bytes than its shape needs", v->name);
+    if (!is_sound(t, 0))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s: an element has fewer bytes than its shape needs", v->name);
     w->group.slots[v->id].t = *t;
     return NIB_OK;
 }

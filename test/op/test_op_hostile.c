@@ -11,13 +11,11 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static const op *const all[] = {op_family_binary, op_family_unary,    op_family_logic,  op_family_cast,
-                                op_family_shape,  op_family_constant, op_family_move,   op_family_slice,
-                                op_family_gather, op_family_scatter,  op_family_reduce, op_family_order,
-                                op_family_matmul, op_family_norm,     op_family_quant,  op_family_attention,
-                                op_family_control, op_family_sequence, op_family_string, op_family_loss,
-                                op_family_state,  op_family_space,    op_family_random, op_family_unique,
-                                op_family_ml};
+static const op *const all[] = {op_family_binary,    op_family_unary,   op_family_logic,    op_family_cast,   op_family_shape,
+                                op_family_constant,  op_family_move,    op_family_slice,    op_family_gather, op_family_scatter,
+                                op_family_reduce,    op_family_order,   op_family_matmul,   op_family_norm,   op_family_quant,
+                                op_family_attention, op_family_control, op_family_sequence, op_family_string, op_family_loss,
+                                op_family_state,     op_family_space,   op_family_random,   op_family_unique, op_family_ml};
 
 static void rows_are_found(void **state) {
     (void)state;
@@ -40,10 +38,10 @@ static uint32_t next(uint32_t *s) {
     return *s;
 }
 
-static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64, NIB_DTYPE_F16, NIB_DTYPE_I64,  NIB_DTYPE_I32,
-                                  NIB_DTYPE_I8,  NIB_DTYPE_U8,  NIB_DTYPE_U64, NIB_DTYPE_BOOL, NIB_DTYPE_I4,
-                                  NIB_DTYPE_U2,  NIB_DTYPE_F8E5M2, NIB_DTYPE_F4E2M1, NIB_DTYPE_F8E8M0, NIB_DTYPE_BF16, NIB_DTYPE_C64,
-                                  NIB_DTYPE_STRING, NIB_DTYPE_SEQUENCE, NIB_DTYPE_OPTIONAL};
+static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64,    NIB_DTYPE_F16,      NIB_DTYPE_I64,     NIB_DTYPE_I32,
+                                  NIB_DTYPE_I8,  NIB_DTYPE_U8,     NIB_DTYPE_U64,      NIB_DTYPE_BOOL,    NIB_DTYPE_I4,
+                                  NIB_DTYPE_U2,  NIB_DTYPE_F8E5M2, NIB_DTYPE_F4E2M1,   NIB_DTYPE_F8E8M0,  NIB_DTYPE_BF16,
+                                  NIB_DTYPE_C64, NIB_DTYPE_STRING, NIB_DTYPE_SEQUENCE, NIB_DTYPE_OPTIONAL};
 static const int64_t sizes[] = {0, 1, 2, 3, 4, 1, 2, 3};
 static const int64_t numbers[] = {0, 1, -1, 2, 3, -2, INT64_MIN, INT64_MAX, INT32_MAX, (int64_t)1 << 40, -7, 4};
 
@@ -93,11 +91,11 @@ static void random_attributes(graph_node *n, uint32_t *seed) {
                                         "num_outputs", "q_num_heads", "kv_num_heads", "is_causal",  "rotary_embedding_dim",
                                         "blocksize",   "new_axis",    "maxsplit",     "size",       "batch_axis",
                                         "time_axis",   "sample_size", "n_targets",    "sorted",     "num_scan_inputs"};
-    static const char *const lists[] = {"axes",  "perm",          "pads",        "starts",      "ends",      "split",          "shape",
+    static const char *const lists[] = {"axes",    "perm",         "pads",          "starts",      "ends",       "split",         "shape",
                                         "strides", "ngram_counts", "ngram_indexes", "pool_int64s", "tree_roots", "leaf_targetids"};
-    static const char *const texts[][2] = {{"mode", "CRD"},        {"mode", "TFIDF"},     {"reduction", "none"},  {"update_rule", "linear"},
-                                           {"pattern", "a|b{2,}"}, {"pattern", "(["},     {"delimiter", "a"},     {"round_mode", "down"},
-                                           {"case_change_action", "UPPER"}, {"mode", "circular"}};
+    static const char *const texts[][2] = {
+        {"mode", "CRD"},   {"mode", "TFIDF"},  {"reduction", "none"},  {"update_rule", "linear"},       {"pattern", "a|b{2,}"},
+        {"pattern", "(["}, {"delimiter", "a"}, {"round_mode", "down"}, {"case_change_action", "UPPER"}, {"mode", "circular"}};
     if (next(seed) % 2) {
         size_t k = next(seed) % BASE_COUNT(texts);
         graph_set_string(n, texts[k][0], texts[k][1]);
@@ -128,11 +126,13 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
         if (next(seed) % 16 == 0) continue;
         given[i] = i > 0 && given[0] && next(seed) % 2 ? given[0] : random_tensor(g->arena, seed, i > 0 && next(seed) % 2);
         bool honest = given[i]->rank == 0 || (given[i]->dims[0] >= 0 && given[i]->dims[0] < 100);
-        in[i] = constants && honest && !op_is_container(given[i]->dtype) ? graph_add_constant(g, NULL, given[i], false) : graph_add_value(g, NULL);
+        in[i] = constants && honest && !op_is_container(given[i]->dtype) ? graph_add_constant(g, NULL, given[i], false)
+                                                                         : graph_add_value(g, NULL);
         if (in[i]->constant) continue;
         in[i]->type = (graph_type){.dtype = given[i]->dtype, .rank = given[i]->rank};
         if (op_is_container(given[i]->dtype)) {
-            in[i]->type = (graph_type){.kind = given[i]->dtype == NIB_DTYPE_SEQUENCE ? GRAPH_KIND_SEQUENCE : GRAPH_KIND_OPTIONAL, .rank = -1};
+            in[i]->type =
+                (graph_type){.kind = given[i]->dtype == NIB_DTYPE_SEQUENCE ? GRAPH_KIND_SEQUENCE : GRAPH_KIND_OPTIONAL, .rank = -1};
             continue;
         }
         for (int k = 0; k < given[i]->rank; k++)
