@@ -20,9 +20,6 @@ typedef struct eval_context {
     const plan_step *step;
     int64_t lo, hi;
     bool rows;
-    const kernels *k;
-    base_arena body; /* of the body that ran last */
-    bool has_body;
 } eval_context;
 
 static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
@@ -66,40 +63,9 @@ static void *eval_hold(op_eval *c, int i, size_t bytes) {
     return p;
 }
 
-/* ---- bodies of If, Loop, Scan: each run is an environment of its own; values around it are where the plan put them */
-
-static const graph_tensor *find_value(void *user, const graph_value *v) {
-    const eval_context *x = user;
-    const plan_group *group = x->lane->group;
-    return v->owner == group->p->g ? &group->slots[v->id].t : NULL;
-}
-
-static void close_body(eval_context *x) {
-    if (x->has_body) base_arena_free(&x->body);
-    x->has_body = false;
-}
-
 static nib_status eval_body(op_eval *c, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs) {
-    nib_status status = NIB_OK;
     eval_context *x = c->user;
-    base_arena last = x->body;
-    bool had = x->has_body;
-    base_arena_init(&x->body, &x->lane->group->p->runtime->heap);
-    x->has_body = true;
-    if (had) base_arena_free(&last);
-    op_env *env = op_env_create(g, &x->body, 0, x->k);
-    if (!env) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
-    op_env_outer(env, find_value, x);
-    for (int i = 0; i < g->n_inputs; i++)
-        if (inputs[i] && op_env_set(env, g->inputs[i], inputs[i]) != NIB_OK)
-            NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a body");
-    for (int i = 0; i < g->n_outputs; i++) {
-        const graph_tensor *t;
-        NIB_TRY(op_env_get(env, g->outputs[i], &t, c->err));
-        outputs[i] = *t;
-    }
-fail:
-    return status;
+    return x->lane->body(x->lane, g, inputs, outputs);
 }
 
 static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -107,14 +73,14 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
     const graph_node *n = step->node;
     graph_tensor views[MAX_IN];
     const graph_tensor *few[MAX_IN], **in = few;
-    eval_context x = {.lane = lane, .step = step, .lo = lo, .hi = hi, .rows = s->rows, .k = s->k};
+    eval_context x = {.lane = lane, .step = step, .lo = lo, .hi = hi, .rows = s->rows};
     if (n->n_inputs > MAX_IN && !(in = lane->spare(lane, sizeof *in * (size_t)n->n_inputs)))
         return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for %s", n->op);
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_value *v = n->inputs[i].value;
         in[i] = NULL;
         if (!v) continue;
-        in[i] = &lane->group->slots[v->id].t;
+        in[i] = plan_tensor(lane->group, v);
         if (!s->rows || s->constant[i]) continue;
         const plan_value *pv = &lane->group->p->values[v->id];
         int rank = v->type.rank; /* kept, with ones in front, so that an axis counted from the front still means the last */
@@ -136,7 +102,6 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
                  .user = &x,
                  .err = lane->err};
     nib_status status = op_eval_node(&c);
-    close_body(&x);
     if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
     return status;
 }
@@ -174,7 +139,7 @@ nib_status cpu_compile_eval(cpu_compile *c) {
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;
     graph_dim extent = NULL;
-    s->rows = rows_together(n, c->p->g->symbols, &extent, s);
+    s->rows = !c->p->is_body && rows_together(n, c->p->g->symbols, &extent, s);
     c->step->extent = extent;
     c->step->range = s->rows ? PLAN_RANGE_ROWS : PLAN_RANGE_WHOLE;
     c->step->state = s;

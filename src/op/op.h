@@ -104,8 +104,6 @@ nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *ten
 /* Computes v and what it needs, recursively; constants count as set. LIMIT beyond byte_limit; NOT_FOUND if it needs an
  * unset graph input. The tensor lives in the arena. */
 nib_status op_env_get(op_env *env, graph_value *v, const graph_tensor **out, nib_error *err);
-/* For the executor: values of graphs around g are asked of `find` (NULL: not there), and nothing is limited but by memory. */
-void op_env_outer(op_env *env, const graph_tensor *(*find)(void *user, const graph_value *v), void *user);
 
 /* ---- helpers for family files (op_util.c) */
 const graph_value *op_in(const op_infer *c, int i);                                          /* NULL: left out or absent */

@@ -61,10 +61,7 @@ struct op_env {
     env_slot *slots;
     int n_slots;
     scratch_block *scratch; /* of the node that runs */
-    /* values of graphs around g: the outer environment's, or the executor's */
-    op_env *outer;
-    const graph_tensor *(*find)(void *user, const graph_value *v);
-    void *find_user;
+    op_env *outer; /* has the values of graphs around g */
     int depth;
     base_arena body; /* of the body that ran last for the node that runs */
     bool has_body;
@@ -76,12 +73,6 @@ op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, cons
     *env = (op_env){.g = g, .arena = arena, .kernels = table, .own = {byte_limit, OP_ENV_BODIES}};
     env->budget = &env->own;
     return env;
-}
-
-void op_env_outer(op_env *env, const graph_tensor *(*find)(void *user, const graph_value *v), void *user) {
-    env->find = find;
-    env->find_user = user;
-    env->own = (env_budget){SIZE_MAX, INT64_MAX};
 }
 
 /* Makes room for value ids below `need`: passes add values after the environment was made. */
@@ -115,7 +106,7 @@ static bool spend(op_env *env, op_eval *c, int i, size_t bytes) {
         op_bad(c, NIB_LIMIT, "output %d takes %zu bytes, more than may be computed at build time", i, bytes);
         return false;
     }
-    if (env->budget->bytes != SIZE_MAX) env->budget->bytes -= bytes;
+    env->budget->bytes -= bytes;
     return true;
 }
 
@@ -167,7 +158,6 @@ static void free_scratch(op_env *env) {
 static nib_status ready(op_env *env, const graph_value *v, const graph_tensor **out, nib_error *err) { /* recursion: depth of graphs */
     if (v->owner != env->g && env->outer) return ready(env->outer, v, out, err);
     *out = lookup(env, v);
-    if (!*out && v->owner != env->g && env->find) *out = env->find(env->find_user, v);
     if (*out || !v->constant) return NIB_OK;
     graph_tensor t = *v->constant;
     t.data = (void *)graph_tensor_aligned(env->arena, v->constant);

@@ -67,6 +67,40 @@ fail:
     return status;
 }
 
+/* ---- bodies */
+
+static nib_status build_body(builder *b, const graph *g, int *count) {
+    plan *body = NULL;
+    nib_status status = NIB_OK;
+    if (b->p->bodies) {
+        NIB_TRY(plan_build(b->p->runtime, g, b->devices, b->n_devices, &(plan_options){.body = true}, &body, b->err));
+        b->p->bodies[b->p->n_bodies++] = body;
+    }
+    ++*count;
+fail:
+    return status;
+}
+
+static nib_status for_bodies(builder *b, int *count) {
+    nib_status status = NIB_OK;
+    for (const graph_node *n = b->g->first; n; n = n->next)
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(build_body(b, a->u.graph, count));
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(build_body(b, a->u.graphs[k], count));
+        }
+fail:
+    return status;
+}
+
+static nib_status build_bodies(builder *b) {
+    int count = 0;
+    nib_status status = for_bodies(b, &count);
+    if (status != NIB_OK || count == 0) return status;
+    b->p->bodies = base_arena_calloc(&b->p->arena, (size_t)count, sizeof *b->p->bodies);
+    return b->p->bodies ? for_bodies(b, &count) : no_memory(b->err);
+}
+
 static nib_status make_stages(plan *p) {
     p->stages = base_arena_calloc(&p->arena, (size_t)p->n_steps + 1, sizeof *p->stages);
     if (!p->stages) return NIB_OUT_OF_MEMORY;
@@ -116,7 +150,7 @@ static void find_lifetimes(plan *p) {
             if (n->outputs[k])
                 p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
         for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value) p->values[n->inputs[k].value->id].last = i;
+            if (n->inputs[k].value) read_capture(&(reading){p, i}, n->inputs[k].value);
         graph_each_capture(n, read_capture, &(reading){p, i});
     }
     for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i]->id].last = p->n_steps;
@@ -181,6 +215,10 @@ static nib_status choose_storage(plan *p) {
         size_t bytes = last_known ? graph_type_bytes(type->dtype, (size_t)width) : 0;
         if (nib_dtype_bits(type->dtype) % 8 == 0 && nib_dtype_bits(type->dtype) > 0 && bytes != SIZE_MAX) pv->row_bytes = bytes;
         if (pv->storage != PLAN_SIZED) continue;
+        if (p->is_body) {
+            pv->storage = PLAN_DYNAMIC;
+            continue;
+        }
         bool on_rows = p->rows && pv->row_bytes && leading(t, type) == p->rows && type->kind == GRAPH_KIND_TENSOR;
         if (on_rows && stays_in_chain(p, pv)) pv->storage = PLAN_BLOCK;
         else if (on_rows) pv->storage = PLAN_ROWS;
@@ -271,7 +309,9 @@ nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const
     base_arena_init(&p->arena, &runtime->heap);
     p->values = base_arena_calloc(&p->arena, (size_t)g->value_limit + 1, sizeof *p->values);
     if (!p->values) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    p->is_body = options && options->body;
     NIB_TRY(compile_steps(&b));
+    NIB_TRY(build_bodies(&b));
     p->n_symbols = graph_symbol_count(g->symbols);
     if (make_stages(p) != NIB_OK) NIB_TRY(no_memory(err));
     find_lifetimes(p);
@@ -292,6 +332,7 @@ fail:
 void plan_free(plan *p) {
     if (!p) return;
     nib_runtime *rt = p->runtime;
+    for (int i = 0; i < p->n_bodies; i++) plan_free(p->bodies[i]);
     base_arena_free(&p->arena);
     base_free(&rt->heap, p);
     base_runtime_release(rt);
@@ -319,4 +360,8 @@ void plan_explain(const plan *p, base_str *out) {
             base_str_printf(out, "  %s\n", s->node->outputs[0] ? s->node->outputs[0]->name : "");
         }
     if (p->notes && *p->notes) base_str_add(out, p->notes);
+    for (int i = 0; i < p->n_bodies; i++) {
+        base_str_printf(out, "body %s: ", p->bodies[i]->g->name);
+        plan_explain(p->bodies[i], out);
+    }
 }

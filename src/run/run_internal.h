@@ -27,6 +27,7 @@ typedef struct run_worker {
     bool is_laid_out;
     plan_item *items; /* [n_sized] */
     bool ready;
+    struct run_worker *bodies; /* [p->n_bodies]; made when the first one runs */
 } run_worker;
 
 struct run_session {
@@ -46,6 +47,10 @@ typedef struct run_span {
 
 /* Prepares a worker's fixed memory; does nothing the second time. */
 nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err);
+void run_worker_free(base_heap *heap, run_worker *w);
+/* plan_lane.body: a worker for each body, which keeps its buffers (run_body.c). */
+nib_status run_body(plan_lane *lane, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
+nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_error *err);
 bool run_buffer_grow(base_heap *heap, run_buffer *b, size_t bytes);
 
 /* Binds symbols from an input's dims; SHAPE if it contradicts the graph. */

@@ -44,26 +44,28 @@ static void *spare(plan_lane *lane, size_t bytes) {
     return b->data;
 }
 
-nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
-    const plan *p = s->p;
+nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) { return run_worker_make(s->p, s->heap, w, err); }
+
+nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_error *err) {
     if (w->ready) return NIB_OK;
-    w->heap = s->heap;
+    w->heap = heap;
     w->group.p = p;
     w->group.grow = grow_value;
     w->group.hold = hold_value;
     w->lane.group = &w->group;
     w->lane.spare = spare;
+    w->lane.body = run_body;
     size_t values = (size_t)p->g->value_limit + 1, symbols = (size_t)p->n_symbols + 1;
     /* Each is kept if it is there: a call that failed half-way goes on where it stopped. */
-    if (!w->group.slots) w->group.slots = base_calloc(s->heap, values, sizeof *w->group.slots);
-    if (!w->group.symbols) w->group.symbols = base_calloc(s->heap, symbols, sizeof *w->group.symbols);
-    if (!w->laid_out) w->laid_out = base_calloc(s->heap, symbols, sizeof *w->laid_out);
-    if (!w->grown) w->grown = base_calloc(s->heap, values, sizeof *w->grown);
-    if (!w->held) w->held = base_calloc(s->heap, values, sizeof *w->held);
-    if (!w->items) w->items = base_calloc(s->heap, (size_t)p->n_sized + 1, sizeof *w->items);
+    if (!w->group.slots) w->group.slots = base_calloc(heap, values, sizeof *w->group.slots);
+    if (!w->group.symbols) w->group.symbols = base_calloc(heap, symbols, sizeof *w->group.symbols);
+    if (!w->laid_out) w->laid_out = base_calloc(heap, symbols, sizeof *w->laid_out);
+    if (!w->grown) w->grown = base_calloc(heap, values, sizeof *w->grown);
+    if (!w->held) w->held = base_calloc(heap, values, sizeof *w->held);
+    if (!w->items) w->items = base_calloc(heap, (size_t)p->n_sized + 1, sizeof *w->items);
     bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->held && w->items;
-    ok = ok && run_buffer_grow(s->heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) &&
-         run_buffer_grow(s->heap, &w->scratch, p->scratch + 64);
+    ok = ok && run_buffer_grow(heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) &&
+         run_buffer_grow(heap, &w->scratch, p->scratch + 64);
     if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
     w->lane.block = w->block.data;
     w->lane.scratch = w->scratch.data;
