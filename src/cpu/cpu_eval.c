@@ -139,8 +139,10 @@ nib_status cpu_compile_eval(cpu_compile *c) {
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;
     graph_dim extent = NULL;
-    s->rows = !c->p->is_body && rows_together(n, c->p->g->symbols, &extent, s);
-    c->step->extent = extent;
+    int64_t count;
+    s->rows = !c->p->is_body && rows_together(n, c->p->g->symbols, &extent, s) &&
+              graph_dim_eval(extent, c->p->bindable, c->p->n_symbols, &count);
+    c->step->extent = s->rows ? extent : NULL;
     c->step->range = s->rows ? PLAN_RANGE_ROWS : PLAN_RANGE_WHOLE;
     c->step->state = s;
     c->step->kernel = "eval";

@@ -87,6 +87,7 @@ struct plan {
     int n_sized;    /* value ids */
     size_t scratch; /* largest step's */
     int n_symbols;
+    int64_t *bindable; /* [n_symbols] 1: a caller's inputs give the symbol its number; else GRAPH_UNBOUND: only data can */
     int tokens_symbol; /* of T in a packed plan; -1: none */
     const char *notes; /* what passes and devices had to say */
     bool is_body;

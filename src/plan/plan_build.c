@@ -17,6 +17,26 @@ typedef struct builder {
     nib_error *err;
 } builder;
 
+/* Symbols that a caller's inputs (or a packed batch) give a number: 1 for those, GRAPH_UNBOUND for sizes that depend on data. */
+static nib_status find_bindable(plan *p) {
+    const graph *g = p->g;
+    int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
+    if (!ones) return NIB_OUT_OF_MEMORY;
+    p->tokens_symbol = -1;
+    for (int i = 0; i < p->n_symbols; i++) {
+        bool tokens = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0;
+        if (tokens) p->tokens_symbol = i;
+        ones[i] = tokens ? 1 : GRAPH_UNBOUND;
+    }
+    for (int i = 0; i < g->n_inputs; i++)
+        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
+            int symbol = graph_symbol_index(g->inputs[i]->type.dims[k]);
+            if (symbol >= 0) ones[symbol] = 1;
+        }
+    p->bindable = ones;
+    return NIB_OK;
+}
+
 static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a plan"); }
 
 /* ---- devices and steps */
@@ -153,7 +173,7 @@ static void find_lifetimes(plan *p) {
             if (n->inputs[k].value) read_capture(&(reading){p, i}, n->inputs[k].value);
         graph_each_capture(n, read_capture, &(reading){p, i});
     }
-    for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i]->id].last = p->n_steps;
+    for (int i = 0; i < g->n_outputs; i++) read_capture(&(reading){p, p->n_steps}, g->outputs[i]);
 }
 
 /* The row count that most row steps have is the plan's main one. */
@@ -165,25 +185,6 @@ static void find_main_rows(plan *p) {
         for (int k = 0; k < p->n_steps; k++) count += p->steps[k].range == PLAN_RANGE_ROWS && p->steps[k].extent == p->steps[i].extent;
         if (count > best) best = count, p->rows = p->steps[i].extent;
     }
-}
-
-/* Symbols that a caller's inputs (or a packed batch) give a number: 1 for those, GRAPH_UNBOUND for sizes that depend on data. */
-static int64_t *bindable(plan *p) {
-    const graph *g = p->g;
-    int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
-    if (!ones) return NULL;
-    p->tokens_symbol = -1;
-    for (int i = 0; i < p->n_symbols; i++) {
-        bool tokens = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0;
-        if (tokens) p->tokens_symbol = i;
-        ones[i] = tokens ? 1 : GRAPH_UNBOUND;
-    }
-    for (int i = 0; i < g->n_inputs; i++)
-        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
-            int symbol = graph_symbol_index(g->inputs[i]->type.dims[k]);
-            if (symbol >= 0) ones[symbol] = 1;
-        }
-    return ones;
 }
 
 static bool shape_is_known(const graph_type *t, const int64_t *ones, int n) {
@@ -204,8 +205,7 @@ static bool stays_in_chain(const plan *p, const plan_value *pv) {
 
 static nib_status choose_storage(plan *p) {
     graph_symtab *t = p->g->symbols;
-    const int64_t *ones = bindable(p);
-    if (!ones) return NIB_OUT_OF_MEMORY;
+    const int64_t *ones = p->bindable;
     for (int id = 0; id < p->g->value_limit; id++) {
         plan_value *pv = &p->values[id];
         if (!pv->v) continue;
@@ -310,14 +310,14 @@ nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const
     p->values = base_arena_calloc(&p->arena, (size_t)g->value_limit + 1, sizeof *p->values);
     if (!p->values) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     p->is_body = options && options->body;
+    p->n_symbols = graph_symbol_count(g->symbols);
+    if (find_bindable(p) != NIB_OK) NIB_TRY(no_memory(err));
     NIB_TRY(compile_steps(&b));
     NIB_TRY(build_bodies(&b));
-    p->n_symbols = graph_symbol_count(g->symbols);
     if (make_stages(p) != NIB_OK) NIB_TRY(no_memory(err));
     find_lifetimes(p);
     find_main_rows(p);
     if (choose_storage(p) != NIB_OK || align_constants(p) != NIB_OK || place_values(p, options) != NIB_OK) NIB_TRY(no_memory(err));
-    p->n_symbols = graph_symbol_count(g->symbols);
     p->notes = base_arena_strndup(&p->arena, b.notes.data ? b.notes.data : "", b.notes.length);
     if (!p->notes) NIB_TRY(no_memory(err));
     base_str_free(&b.notes);
