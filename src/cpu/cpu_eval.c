@@ -140,8 +140,8 @@ nib_status cpu_compile_eval(cpu_compile *c) {
     s->k = &c->d->kernels;
     graph_dim extent = NULL;
     int64_t count;
-    s->rows = !c->p->is_body && rows_together(n, c->p->g->symbols, &extent, s) &&
-              graph_dim_eval(extent, c->p->bindable, c->p->n_symbols, &count);
+    s->rows =
+        !c->p->is_body && rows_together(n, c->p->g->symbols, &extent, s) && graph_dim_eval(extent, c->p->bindable, c->p->n_symbols, &count);
     c->step->extent = s->rows ? extent : NULL;
     c->step->range = s->rows ? PLAN_RANGE_ROWS : PLAN_RANGE_WHOLE;
     c->step->state = s;

@@ -61,7 +61,7 @@ struct op_env {
     env_slot *slots;
     int n_slots;
     scratch_block *scratch; /* of the node that runs */
-    op_env *outer; /* has the values of graphs around g */
+    op_env *outer;          /* has the values of graphs around g */
     int depth;
     base_arena body; /* of the body that ran last for the node that runs */
     bool has_body;

@@ -9,14 +9,15 @@
 
 #define TEXT "<ir_version: 8, opset_import: [\"\" : 18]> "
 
+static graph *source;
+
 /* Runs the graph, optimized, on inputs of the shapes that `given` has; twice, so that kept buffers are met again. */
 static run_session *run_text(const char *text, const nib_tensor *const *given, graph **g, plan **p, struct device **cpu, nib_tensor *out) {
     nib_error err = {0};
     run_session *s;
-    graph *source = parse_graph(text);
+    source = parse_graph(text); /* has the constants' bytes */
     assert_int_equal(graph_verify(source, &err), NIB_OK);
     assert_int_equal(graph_clone(source, g, &err), NIB_OK);
-    graph_free(source);
     assert_int_equal(cpu_open(test_runtime, cpu, &err), NIB_OK);
     pass_context ctx = {.g = *g, .runtime = test_runtime, .kernels = &test_kernels, .level = 2, .err = &err};
     assert_int_equal(pass_run_all(&ctx), NIB_OK);
@@ -33,6 +34,7 @@ static void end(run_session *s, graph *g, plan *p, struct device *cpu) {
     run_session_free(s);
     plan_free(p);
     graph_free(g);
+    graph_free(source);
     cpu->table->close(cpu);
 }
 
@@ -45,13 +47,13 @@ static nib_tensor truth(uint8_t *v) { return (nib_tensor){.dtype = NIB_DTYPE_BOO
 /* `h` is used in a branch only, `unused` nowhere; the inner If reads values of two graphs around it. */
 static void branches_read_what_is_around_them(void **state) {
     (void)state;
-    static const char text[] =
-        TEXT "g (bool c, float[n] x) => (float[n] y) {"
-             " h = Mul (x, x) unused = Neg (x)"
-             " y = If <then_branch = a () => (float[n] r) {"
-             "     k = Add (h, x)"
-             "     r = If <then_branch = b () => (float[n] q) { q = Sub (k, h) }, else_branch = d () => (float[n] q2) { q2 = Mul (h, k) }> (c)"
-             "   }, else_branch = e () => (float[n] s) { s = Identity (h) }> (c) }";
+    static const char text[] = TEXT
+        "g (bool c, float[n] x) => (float[n] y) {"
+        " h = Mul (x, x) unused = Neg (x)"
+        " y = If <then_branch = a () => (float[n] r) {"
+        "     k = Add (h, x)"
+        "     r = If <then_branch = b () => (float[n] q) { q = Sub (k, h) }, else_branch = d () => (float[n] q2) { q2 = Mul (h, k) }> (c)"
+        "   }, else_branch = e () => (float[n] s) { s = Identity (h) }> (c) }";
     for (uint8_t c = 0; c < 2; c++) {
         float x[3] = {1, -2, 3};
         nib_tensor in[2] = {truth(&c), floats(x, 3)}, out;
@@ -89,11 +91,10 @@ static void states_change_places(void **state) {
 /* A state that grows, and the condition that ends the loop. */
 static void sizes_change(void **state) {
     (void)state;
-    static const char text[] =
-        TEXT "g (float[2] x) => (float[m] y) {"
-             " yes = Constant <value = bool {1}> () limit = Constant <value = int64 {9}> ()"
-             " y = Loop <body = l (int64 i, bool on, float[k] u) => (bool more, float[j] v) {"
-             "     v = Concat <axis = 0> (u, x) size = Size (v) more = Less (size, limit) }> (, yes, x) }";
+    static const char text[] = TEXT "g (float[2] x) => (float[m] y) {"
+                                    " yes = Constant <value = bool {1}> () limit = Constant <value = int64 {9}> ()"
+                                    " y = Loop <body = l (int64 i, bool on, float[k] u) => (bool more, float[j] v) {"
+                                    "     v = Concat <axis = 0> (u, x) size = Size (v) more = Less (size, limit) }> (, yes, x) }";
     float x[2] = {1, 2};
     nib_tensor in = floats(x, 2), out;
     graph *g;
@@ -129,8 +130,9 @@ static void sequences_grow(void **state) {
 /* A size that only data gives, although the file has a name for it. */
 static void named_sizes_may_depend_on_data(void **state) {
     (void)state;
-    static const char text[] = TEXT "g (float[2, 3] x) => (float[nz, 2] y) <float[nz, 2] c, float[nz, 2] d> {"
-                                    " i = NonZero (x) t = Transpose <perm = [1, 0]> (i) c = Cast <to = 1> (t) d = Mul (c, c) e = Abs (d) y = Neg (e) }";
+    static const char text[] =
+        TEXT "g (float[2, 3] x) => (float[nz, 2] y) <float[nz, 2] c, float[nz, 2] d> {"
+             " i = NonZero (x) t = Transpose <perm = [1, 0]> (i) c = Cast <to = 1> (t) d = Mul (c, c) e = Abs (d) y = Neg (e) }";
     float x[6] = {1, 0, 0, 0, 1, 1};
     nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {2, 3}, .data = x, .bytes = sizeof x}, out;
     const float want[6] = {-0.0f, -0.0f, -1, -1, -1, -4};
@@ -153,7 +155,8 @@ static void endless_loops_meet_a_limit(void **state) {
          "     on2 = Identity (on) w = Identity (v) }> (most, yes, x) }"
     static const char *const texts[] = {
         ENDLESS("v = Add (u, x)"),
-        ENDLESS("v = Loop <body = m (int64 j, bool go, float[4] p) => (bool go2, float[4] q) { go2 = Identity (go) q = Add (p, x) }> (most, yes, u)"),
+        ENDLESS("v = Loop <body = m (int64 j, bool go, float[4] p) => (bool go2, float[4] q) { go2 = Identity (go) q = Add (p, x) }> "
+                "(most, yes, u)"),
     };
     for (int i = 0; i < 2; i++) {
         float x[4] = {0};
@@ -173,8 +176,11 @@ static void endless_loops_meet_a_limit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(branches_read_what_is_around_them), cmocka_unit_test(states_change_places),      cmocka_unit_test(sizes_change),
-        cmocka_unit_test(sequences_grow),                    cmocka_unit_test(endless_loops_meet_a_limit),
+        cmocka_unit_test(branches_read_what_is_around_them),
+        cmocka_unit_test(states_change_places),
+        cmocka_unit_test(sizes_change),
+        cmocka_unit_test(sequences_grow),
+        cmocka_unit_test(endless_loops_meet_a_limit),
         cmocka_unit_test(named_sizes_may_depend_on_data),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
