@@ -9,6 +9,7 @@ models that the suite would fetch are no cases here. Out, for each case:
 
     DIR/<kind>/<name>/model.onnx
     DIR/<kind>/<name>/test_data_set_<n>/input_<k>.pb, output_<k>.pb     TensorProto, SequenceProto or OptionalProto
+    DIR/operators.txt                                                   every operator and since-version that onnx defines
     DIR/<kind>/<name>/compare.txt                                       where it differs from the suite's usual comparison
 
 compare.txt has lines `rtol X` and `atol X`, and `values any` for operators that draw random numbers: of those, the standard
@@ -93,6 +94,9 @@ def main():
                 continue
             write_case(os.path.join(root, case.name), case)
             total += 1
+    with open(os.path.join(sys.argv[1], "operators.txt"), "w", encoding="ascii") as f:
+        for s in sorted(onnx.defs.get_all_schemas_with_history(), key=lambda s: (s.domain, s.name, s.since_version)):
+            f.write(f"{s.domain or 'ai.onnx'} {s.name} {s.since_version}\n")
     with open(os.path.join(sys.argv[1], "version.txt"), "w", encoding="ascii") as f:
         f.write(f"onnx {onnx.__version__}, {total} cases\n")
     print(f"{total} cases of onnx {onnx.__version__} in {sys.argv[1]}")

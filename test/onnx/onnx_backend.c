@@ -4,6 +4,7 @@
  * them); out: what passed.
  *
  *     onnx_backend [--known FILE] [--list-failures] [--write-known FILE] [--filter TEXT] DIR...
+ *     onnx_backend --operators DIR/operators.txt      lists the operators that nib does not know, with the versions
  *
  * A case runs in a process of its own, so that a crash or a case without end is that case's failure. It passes if each output
  * has the expected type and shape and, by the suite's own comparison, |got - want| <= atol + rtol |want|, NaN equal to NaN;
@@ -26,6 +27,7 @@
 #include "base/base_half.h"
 #include "base/base_small.h"
 #include "onnx/onnx.h"
+#include "op/op.h"
 
 #define SECONDS 60 /* of one case */
 #define REASON 420
@@ -322,12 +324,35 @@ static bool read_known(const char *path, names *known) {
     return true;
 }
 
+/* Of lines `domain name since`: those without a row, versions of one operator on one line. */
+static int list_operators(const char *path) {
+    char domain[100], name[100], last[201] = "", key[201];
+    int since, have = 0, all = 0;
+    FILE *f = fopen(path, "r");
+    if (!f) return fprintf(stderr, "onnx_backend: cannot read %s\n", path), 2;
+    while (fscanf(f, "%99s %99s %d", domain, name, &since) == 3) {
+        all++;
+        if (op_find(domain, name, since) || (strcmp(domain, "ai.onnx") == 0 && strcmp(name, "Constant") == 0)) {
+            have++;
+            continue;
+        }
+        snprintf(key, sizeof key, "%s.%s", domain, name);
+        if (strcmp(key, last) == 0) printf(", %d", since);
+        else printf("%s%s %d", last[0] ? "\n" : "", key, since);
+        snprintf(last, sizeof last, "%s", key);
+    }
+    fclose(f);
+    printf("%s%d of %d operators and versions have a row\n", last[0] ? "\n" : "", have, all);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     names cases = {0}, known = {0};
     const char *filter = NULL, *write_to = NULL;
     bool list = false, check = false;
     int count[3] = {0}, any = 0, news = 0, gone = 0;
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--operators") == 0 && i + 1 < argc) return list_operators(argv[i + 1]);
         if (strcmp(argv[i], "--list-failures") == 0) list = true;
         else if (strcmp(argv[i], "--filter") == 0 && i + 1 < argc) filter = argv[++i];
         else if (strcmp(argv[i], "--write-known") == 0 && i + 1 < argc) write_to = argv[++i];
