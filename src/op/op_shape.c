@@ -284,6 +284,7 @@ static nib_status eval_dropout(op_eval *c) {
     nib_dtype dtype = op_since(c->node) < 10 ? x->dtype : NIB_DTYPE_BOOL;
     double ratio = given && op_count(given->rank, given->dims) > 0 ? op_number(given, 0) : 0.5;
     if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (op_since(c->node) < 7 && graph_attr_int(c->node, "is_test", 0) == 0) return op_bad(c, NIB_UNSUPPORTED, "training");
     if (!training || op_count(training->rank, training->dims) == 0 || op_number(training, 0) == 0) ratio = 0;
     if (!(ratio >= 0 && ratio <= 1)) return op_bad(c, NIB_SHAPE, "ratio is not between 0 and 1");
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
@@ -349,6 +350,7 @@ static nib_status infer_expand(op_infer *c) {
 }
 
 const op op_family_shape[] = {
+    {"Dropout", "", 1, 1, 1, 2, OP_ROWS_MIXED, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 7, 1, 1, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 10, 1, 1, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 12, 1, 3, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},

@@ -127,6 +127,23 @@ static void sequences_grow(void **state) {
     end(s, g, p, cpu);
 }
 
+/* A sequence of constants is computed when the graph runs: a constant cannot hold what it points to. */
+static void sequences_of_constants(void **state) {
+    (void)state;
+    static const char text[] = TEXT "g (int64 at) => (float[m] y) {"
+                                    " a = Constant <value = float[2] {1.0, 2.0}> () b = Constant <value = float[3] {3.0, 4.0, 5.0}> ()"
+                                    " s = SequenceConstruct (a, b) y = SequenceAt (s, at) }";
+    int64_t at = -1;
+    nib_tensor in = number(&at), out;
+    graph *g;
+    plan *p;
+    struct device *cpu;
+    run_session *s = run_text(text, (const nib_tensor *const[]){&in}, &g, &p, &cpu, &out);
+    assert_int_equal(out.dims[0], 3);
+    assert_true(((float *)out.data)[2] == 5);
+    end(s, g, p, cpu);
+}
+
 /* A size that only data gives, although the file has a name for it. */
 static void named_sizes_may_depend_on_data(void **state) {
     (void)state;
@@ -182,6 +199,7 @@ int main(void) {
         cmocka_unit_test(sequences_grow),
         cmocka_unit_test(endless_loops_meet_a_limit),
         cmocka_unit_test(named_sizes_may_depend_on_data),
+        cmocka_unit_test(sequences_of_constants),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
