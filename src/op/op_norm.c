@@ -191,8 +191,7 @@ static nib_status eval_batch_norm(op_eval *c) {
     void *y, *running[2];
     OP_TRY(check_floats(c, 5));
     const graph_attr *test = graph_find_attr(c->node, "is_test"); /* before opset 7; where it is absent, versions differ */
-    if (test && test->kind == GRAPH_ATTR_INT && test->u.i == 0)
-        return op_bad(c, NIB_UNSUPPORTED, "training");
+    if (test && test->kind == GRAPH_ATTR_INT && test->u.i == 0) return op_bad(c, NIB_UNSUPPORTED, "training");
     if (!training && c->node->n_outputs > 1) return op_bad(c, NIB_UNSUPPORTED, "outputs of training");
     if (x->rank < 1) return op_bad(c, NIB_SHAPE, "input has rank 0");
     int64_t channels = x->rank > 1 ? x->dims[1] : 1, n = op_count(x->rank, x->dims),

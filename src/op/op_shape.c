@@ -353,7 +353,7 @@ const op op_family_shape[] = {
     {"Dropout", "", 1, 1, 1, 2, OP_ROWS_MIXED, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 7, 1, 1, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 10, 1, 1, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
-    {"Dropout", "", 12, 1, 3, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
+    {"Dropout", "", 12, 1, 3, 2, OP_ROWS_MIXED, infer_dropout, eval_dropout, NULL},
     {"Expand", "", 8, 2, 2, 1, OP_ROWS_MIXED, infer_expand, eval_expand, NULL},
     {"Flatten", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_flatten, eval_flatten, NULL},
     {"Identity", "", 1, 1, 1, 1, OP_ROWS_ELEMENT, infer_identity, eval_identity, NULL},

@@ -70,7 +70,8 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
         if (!n->outputs[i] || (!n->outputs[i]->uses && !n->outputs[i]->is_output)) continue;
         if (op_env_get(env, n->outputs[i], &t, &ignored) != NIB_OK) break;
         if (t->dtype == NIB_DTYPE_STRING || t->dtype >= NIB_DTYPE_SEQUENCE || /* what they point to ends with the arena */
-            (moves_data(n) && t->bytes > MOVED_LIMIT)) break;
+            (moves_data(n) && t->bytes > MOVED_LIMIT))
+            break;
         NIB_TRY(fold_value(ctx, n->outputs[i], t, true));
     }
 fail:

@@ -191,6 +191,68 @@ static void endless_loops_meet_a_limit(void **state) {
     }
 }
 
+/* ---- memory */
+
+static size_t allocations_left;
+
+static void *failing_allocate(void *user, size_t bytes) {
+    (void)user;
+    if (allocations_left == 0) return NULL;
+    allocations_left--;
+    return aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+}
+static void failing_release(void *user, void *pointer, size_t bytes) {
+    (void)user, (void)bytes;
+    free(pointer);
+}
+
+/* Everything from the plan to the outputs, on a graph that is there already. */
+static nib_status plan_and_run(nib_runtime *r, const graph *g, const nib_tensor *const *given, nib_error *err) {
+    struct device *cpu = NULL;
+    plan *p = NULL;
+    run_session *s = NULL;
+    nib_status status = cpu_open(r, &cpu, err);
+    if (status == NIB_OK) status = plan_build(r, g, &cpu, 1, NULL, &p, err);
+    if (status == NIB_OK) status = run_session_create(p, &s, err);
+    if (status == NIB_OK) status = run_tensors(s, given, err);
+    run_session_free(s);
+    plan_free(p);
+    if (cpu) cpu->table->close(cpu);
+    return status;
+}
+
+static void every_allocation_fails_once(void **state) {
+    (void)state;
+    static const char text[] =
+        TEXT "g (int64 n, float[2] x) => (float[m] y) {"
+             " yes = Constant <value = bool {1}> () none = SequenceEmpty <dtype = 1> ()"
+             " all = Loop <body = l (int64 i, bool on, seq(float[2]) s) => (bool on2, seq(float[2]) t) {"
+             "     on2 = Identity (on) f = Cast <to = 1> (i) e = Mul (x, f)"
+             "     h = If <then_branch = b () => (float[2] q) { q = Neg (e) }, else_branch = d () => (float[2] q2) { q2 = Abs (e) }> (on)"
+             "     t = SequenceInsert (s, h) }> (n, yes, none)"
+             " y = ConcatFromSequence <axis = 0> (all) }";
+    nib_runtime_options options = {.size = sizeof options, .threads = 1, .allocate = failing_allocate, .release = failing_release};
+    nib_runtime *r;
+    nib_error err;
+    int64_t n = 3;
+    float x[2] = {1, 10};
+    nib_tensor in[2] = {number(&n), floats(x, 2)};
+    allocations_left = 1000;
+    assert_int_equal(base_runtime_create(&options, &r, &err), NIB_OK);
+    graph *g = parse_graph(text);
+    nib_status status = NIB_OUT_OF_MEMORY;
+    for (size_t k = 0; status == NIB_OUT_OF_MEMORY && k < 10000; k++) {
+        size_t before = r->heap.current;
+        allocations_left = k;
+        status = plan_and_run(r, g, (const nib_tensor *const[]){&in[0], &in[1]}, &err);
+        assert_int_equal(r->heap.current, before);
+    }
+    if (status != NIB_OK) fail_msg("%d %s", status, err.message);
+    allocations_left = 1000;
+    graph_free(g);
+    base_runtime_release(r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(branches_read_what_is_around_them),
@@ -200,6 +262,7 @@ int main(void) {
         cmocka_unit_test(endless_loops_meet_a_limit),
         cmocka_unit_test(named_sizes_may_depend_on_data),
         cmocka_unit_test(sequences_of_constants),
+        cmocka_unit_test(every_allocation_fails_once),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
