@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-all lint install clean cov debug asan ubsan tsan aarch64 real
+.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-all test-onnx test-onnx-asan lint install clean cov debug asan ubsan tsan aarch64 real
 
 all: build/build.ninja ## build nib (library and command) into build/
 	@ninja -C build -j$(JOBS) | tail -n 1
@@ -37,7 +37,20 @@ test-isa: test-build
 	@for isa in $$(python3 tools/isas.py build/nib); do echo "== NIB_CPU=$$isa"; \
 	  NIB_CPU=$$isa ctest --test-dir build --output-on-failure -j$(JOBS) -R '^test_(embed|model|op|pass|plan|run|cpu|quant)' || exit 1; done
 
-test: $(MODEL)/model.safetensors test-build ## install what tests need, run them all: release, each NIB_CPU, sanitizers, aarch64
+# ONNX's own backend suite. The cases come from PyPI's onnx, once; ctest runs them too where they are.
+ONNX_BACKEND := --known test/onnx/known_failures.txt build/onnx-cases
+build/onnx-cases/version.txt: tools/make_onnx_cases.py
+	@test -n "$(PYTHON)" || tools/setup onnx
+	$(or $(PYTHON),.deps/onnx/bin/python) tools/make_onnx_cases.py build/onnx-cases
+
+test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backend suite (installs PyPI's onnx; PYTHON= takes another Python)
+	build/test/onnx_backend $(ONNX_BACKEND)
+
+test-onnx-asan: build/asan/build.ninja build/onnx-cases/version.txt
+	@ninja -C build/asan -j$(JOBS) onnx_backend | tail -n 1
+	build/asan/test/onnx_backend $(ONNX_BACKEND)
+
+test: $(MODEL)/model.safetensors test-build build/onnx-cases/version.txt ## install what tests need, run them all: release, each NIB_CPU, sanitizers, aarch64
 	ctest --preset release -j$(JOBS)
 	@$(MAKE) --no-print-directory test-isa asan aarch64
 

@@ -26,7 +26,7 @@ warnings.filterwarnings("ignore")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MAX_BYTES = 7500
 # Training modes, types below a byte or with eight-bit floats, strings that are converted: not what eval promises.
-SKIP = re.compile(r"train|FLOAT8|float8|e4m3|e5m2|e8m0|int4|uint4|INT4|UINT4|INT2|int2|uint2|float4|FLOAT4"
+SKIP = re.compile(r"train|bernoulli|dropout_default_mask|FLOAT8|float8|e4m3|e5m2|e8m0|int4|uint4|INT4|UINT4|INT2|int2|uint2|float4|FLOAT4"
                   r"|STRING|_string|sequence|optional|expanded|"
                   r"center_crop|batchnorm_.*training")
 

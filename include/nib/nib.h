@@ -116,13 +116,24 @@ typedef enum nib_dtype {
     NIB_DTYPE_F4E2M1 = 23,
     NIB_DTYPE_F8E8M0 = 24,
     NIB_DTYPE_U2 = 25,
-    NIB_DTYPE_I2 = 26
+    NIB_DTYPE_I2 = 26,
+    /* Not element types of ONNX: containers. Rank 1, dims[0] elements, `data` an array of nib_tensor (an optional has one or
+     * none). The elements and their bytes live as long as the container. */
+    NIB_DTYPE_SEQUENCE = 256,
+    NIB_DTYPE_OPTIONAL = 257
 } nib_dtype;
+
+/* An element of a tensor of strings: `data` of such a tensor is an array of these. */
+typedef struct nib_string {
+    const char *data; /* UTF-8, not NUL-terminated */
+    size_t length;    /* bytes */
+} nib_string;
 
 /* "f32", "i64", ...; "?" for an unknown number. Static storage. */
 NIB_API const char *nib_dtype_name(nib_dtype dtype);
 
-/* Bits of one element (4 for NIB_DTYPE_I4); 0 for strings and unknown types. */
+/* Bits of one element (4 for NIB_DTYPE_I4: elements lie packed, the first in the low bits); 0 for strings, containers and
+ * unknown types. */
 NIB_API int nib_dtype_bits(nib_dtype dtype);
 
 #define NIB_MAX_RANK 16

@@ -64,7 +64,7 @@ nib_status nib_session_set_input(nib_session *s, const char *name, const nib_ten
     for (int i = 0; i < s->program->g->n_inputs; i++) {
         if (strcmp(s->program->g->inputs[i]->name, name) != 0) continue;
         size_t width = (size_t)nib_dtype_bits(tensor->dtype) / 8;
-        if (width > 1 && (uintptr_t)tensor->data % (width > 8 ? 8 : width))
+        if (tensor->bytes > 0 && width > 1 && (uintptr_t)tensor->data % (width > 8 ? 8 : width))
             return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s is not aligned for its type", name);
         s->bound[i] = *tensor;
         s->inputs[i] = &s->bound[i];

@@ -81,6 +81,10 @@ static const struct {
     {"u4", 4},        {"i4", 4},     {"f4e2m1", 4}, {"f8e8m0", 8},   {"u2", 2},         {"i2", 2},
 };
 
-const char *nib_dtype_name(nib_dtype dtype) { return (unsigned)dtype < BASE_COUNT(dtypes) ? dtypes[dtype].name : "?"; }
+const char *nib_dtype_name(nib_dtype dtype) {
+    if (dtype == NIB_DTYPE_SEQUENCE) return "sequence";
+    if (dtype == NIB_DTYPE_OPTIONAL) return "optional";
+    return (unsigned)dtype < BASE_COUNT(dtypes) ? dtypes[dtype].name : "?";
+}
 int nib_dtype_bits(nib_dtype dtype) { return (unsigned)dtype < BASE_COUNT(dtypes) ? dtypes[dtype].bits : 0; }
 const char *nib_version(void) { return NIB_VERSION; }

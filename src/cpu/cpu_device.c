@@ -25,8 +25,14 @@ static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, cha
 static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step *step, nib_error *err) {
     nib_status status = NIB_OK;
     cpu_compile c = {.d = d, .p = p, .node = n, .step = step, .why = "", .err = err};
-    for (size_t i = 0; i < BASE_COUNT(compilers); i++)
+    if (p->is_body) c.why = "inside a body";
+    for (size_t i = 0; i < BASE_COUNT(compilers) && !p->is_body; i++)
         if (graph_is_op(n, compilers[i].domain, compilers[i].op)) NIB_TRY(compilers[i].compile(&c));
+    int64_t rows;
+    if (step->run && step->extent && !graph_dim_eval(step->extent, p->bindable, p->n_symbols, &rows)) {
+        *step = (plan_step){.node = n, .device = step->device};
+        c.why = "how many rows there are is in the data";
+    }
     step->why = c.why;
     if (!step->run) NIB_TRY(cpu_compile_eval(&c));
     return NIB_OK;

@@ -7,7 +7,7 @@
 #include "cpu.h"
 #include <string.h>
 
-#define MAX_IN 64
+#define MAX_IN 64 /* of a node on blocks of rows */
 
 typedef struct eval_state {
     const kernels *k;
@@ -55,17 +55,32 @@ static void *eval_scratch(op_eval *c, size_t bytes) {
     return p;
 }
 
+static void *eval_hold(op_eval *c, int i, size_t bytes) {
+    eval_context *x = c->user;
+    plan_group *group = x->lane->group;
+    void *p = group->hold(group, c->node->outputs[i]->id, bytes);
+    c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", bytes, c->node->op);
+    return p;
+}
+
+static nib_status eval_body(op_eval *c, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs) {
+    eval_context *x = c->user;
+    return x->lane->body(x->lane, g, inputs, outputs);
+}
+
 static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const eval_state *s = step->state;
     const graph_node *n = step->node;
     graph_tensor views[MAX_IN];
-    const graph_tensor *in[MAX_IN];
-    eval_context x = {lane, step, lo, hi, s->rows};
+    const graph_tensor *few[MAX_IN], **in = few;
+    eval_context x = {.lane = lane, .step = step, .lo = lo, .hi = hi, .rows = s->rows};
+    if (n->n_inputs > MAX_IN && !(in = lane->spare(lane, sizeof *in * (size_t)n->n_inputs)))
+        return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for %s", n->op);
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_value *v = n->inputs[i].value;
         in[i] = NULL;
         if (!v) continue;
-        in[i] = &lane->group->slots[v->id].t;
+        in[i] = plan_tensor(lane->group, v);
         if (!s->rows || s->constant[i]) continue;
         const plan_value *pv = &lane->group->p->values[v->id];
         int rank = v->type.rank; /* kept, with ones in front, so that an axis counted from the front still means the last */
@@ -82,6 +97,8 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
                  .kernels = s->k,
                  .output = eval_output,
                  .scratch = eval_scratch,
+                 .hold = eval_hold,
+                 .body = eval_body,
                  .user = &x,
                  .err = lane->err};
     nib_status status = op_eval_node(&c);
@@ -93,8 +110,9 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
 static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *extent, eval_state *s) {
     op_rows rows = op_rows_of(n);
     const graph_value *y = n->outputs[0];
+    if (n->n_inputs > MAX_IN) return false;
     if ((rows != OP_ROWS_ELEMENT && rows != OP_ROWS_LAST) || n->n_outputs != 1 || !y || y->type.rank < 2 ||
-        nib_dtype_bits(y->type.dtype) % 8)
+        nib_dtype_bits(y->type.dtype) % 8 || nib_dtype_bits(y->type.dtype) == 0)
         return false;
     *extent = cpu_rows(y, t);
     int64_t c;
@@ -117,13 +135,14 @@ static bool rows_together(const graph_node *n, graph_symtab *t, graph_dim *exten
 
 nib_status cpu_compile_eval(cpu_compile *c) {
     const graph_node *n = c->node;
-    if (n->n_inputs > MAX_IN) return base_error_set(c->err, NIB_LIMIT, "more than %d inputs", MAX_IN);
     eval_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;
     graph_dim extent = NULL;
-    s->rows = rows_together(n, c->p->g->symbols, &extent, s);
-    c->step->extent = extent;
+    int64_t count;
+    s->rows =
+        !c->p->is_body && rows_together(n, c->p->g->symbols, &extent, s) && graph_dim_eval(extent, c->p->bindable, c->p->n_symbols, &count);
+    c->step->extent = s->rows ? extent : NULL;
     c->step->range = s->rows ? PLAN_RANGE_ROWS : PLAN_RANGE_WHOLE;
     c->step->state = s;
     c->step->kernel = "eval";

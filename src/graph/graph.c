@@ -214,6 +214,7 @@ graph_value *graph_add_value(graph *g, const char *name) {
     graph_value *v = base_arena_calloc(g->arena, 1, sizeof *v);
     if (!v || !(v->name = graph_intern(g, text, strlen(text)))) return NULL;
     v->type.rank = -1;
+    v->owner = g;
     v->id = g->value_limit;
     if (!register_name(g, v)) return NULL;
     g->value_limit++;
@@ -239,6 +240,8 @@ nib_status graph_add_output(graph *g, graph_value *v) {
 size_t graph_type_bytes(nib_dtype dtype, size_t elements) {
     size_t bits;
     if (dtype == NIB_DTYPE_STRING) return base_mul_size(elements, sizeof(graph_string), &bits) ? bits : SIZE_MAX;
+    if (dtype == NIB_DTYPE_SEQUENCE || dtype == NIB_DTYPE_OPTIONAL)
+        return base_mul_size(elements, sizeof(graph_tensor), &bits) ? bits : SIZE_MAX;
     if (!base_mul_size(elements, (size_t)nib_dtype_bits(dtype), &bits) || bits > SIZE_MAX - 7) return SIZE_MAX;
     return (bits + 7) / 8;
 }
@@ -251,7 +254,7 @@ int64_t graph_tensor_elements(const graph_tensor *t) {
 }
 
 const void *graph_tensor_aligned(base_arena *arena, const graph_tensor *t) {
-    size_t align = t->dtype == NIB_DTYPE_STRING ? sizeof(void *) : (size_t)nib_dtype_bits(t->dtype) / 8;
+    size_t bits = (size_t)nib_dtype_bits(t->dtype), align = bits ? bits / 8 : sizeof(void *); /* strings hold pointers */
     if (align > 8) align = 8;
     if (align <= 1 || (uintptr_t)t->data % align == 0) return t->data ? t->data : (const void *)"";
     void *copy = base_arena_alloc(arena, t->bytes);
@@ -447,6 +450,28 @@ void graph_move_before(graph_node *n, graph_node *before) {
     if (n == before) return;
     take_out(n->owner, n);
     insert(n->owner, n, before);
+}
+
+static void captures_of(const graph *g, int depth, void (*fn)(void *user, graph_value *v), void *user) {
+    for (const graph_node *n = g->first; n; n = n->next) {
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value && n->inputs[i].value->owner->depth <= depth) fn(user, n->inputs[i].value);
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) captures_of(a->u.graph, depth, fn, user);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) captures_of(a->u.graphs[k], depth, fn, user);
+        }
+    }
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i]->owner->depth <= depth) fn(user, g->outputs[i]);
+}
+
+void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user) {
+    for (int i = 0; i < n->n_attrs; i++) {
+        const graph_attr *a = &n->attrs[i];
+        if (a->kind == GRAPH_ATTR_GRAPH) captures_of(a->u.graph, n->owner->depth, fn, user);
+        for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) captures_of(a->u.graphs[k], n->owner->depth, fn, user);
+    }
 }
 
 bool graph_is_op(const graph_node *n, const char *domain, const char *op) {

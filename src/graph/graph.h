@@ -27,17 +27,16 @@ typedef struct graph_node graph_node;
 typedef struct graph_value graph_value;
 typedef struct graph_use graph_use;
 
-/* Concrete tensor: constants, and what op's eval reads and writes. For strings, data is an array of graph_string. */
+/* Concrete tensor: constants, and what op's eval reads and writes. For strings, data is an array of graph_string; for a
+ * container (NIB_DTYPE_SEQUENCE, NIB_DTYPE_OPTIONAL), an array of graph_tensor. */
 typedef nib_tensor graph_tensor;
-typedef struct graph_string {
-    const char *data;
-    size_t length;
-} graph_string;
+typedef nib_string graph_string;
 
 typedef enum graph_kind { GRAPH_KIND_TENSOR, GRAPH_KIND_SEQUENCE, GRAPH_KIND_OPTIONAL, GRAPH_KIND_MAP } graph_kind;
 
 typedef struct graph_type {
-    graph_kind kind;                /* of a sequence or optional, dtype is the element's */
+    graph_kind kind;                /* of a container, what follows is the element's */
+    graph_kind of;                  /* a container's elements: GRAPH_KIND_TENSOR, or a sequence in an optional */
     nib_dtype dtype;                /* NIB_DTYPE_UNDEFINED: unknown */
     int rank;                       /* -1: unknown */
     graph_dim dims[GRAPH_MAX_RANK]; /* NULL: unknown */
@@ -63,6 +62,7 @@ struct graph_value {
     graph_use *uses;
     int use_count;
     bool is_input, is_output;
+    graph *owner;
     int id; /* unique in the graph, < graph_value_limit */
 };
 #define GRAPH_MAX_DATA 64
@@ -202,6 +202,9 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with); /* node 
                                                                            input or an output itself, the output stays `old` */
 void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
+/* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times
+ * for a value that is read several times. */
+void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user);
 bool graph_is_op(const graph_node *n, const char *domain, const char *op); /* NULL n: false */
 
 /* The constant's scalar as double; false if v is no constant with one numeric element. */

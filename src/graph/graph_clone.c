@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a graph. Out: the same graph in an arena of its own. Values are found by name, innermost graph first, as everywhere in
- * ONNX, so subgraphs find the copies of the outer values they read.
+ * In: a graph. Out: the same graph in an arena of its own. A value's copy is found by its name in the copy of the graph that owns it,
+ * so subgraphs find the copies of the outer values they read, whatever names their own values have.
  */
 #include "graph.h"
 #include <string.h>
 
 static graph_value *find(graph *g, const graph_value *v) {
-    graph_value *found = NULL;
-    for (; g && !found; g = g->parent) found = graph_find_value(g, v->name);
-    return found;
+    while (g && g->depth > v->owner->depth) g = g->parent;
+    return g ? graph_find_value(g, v->name) : NULL;
 }
 
 static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a copy of the graph"); }

@@ -135,7 +135,9 @@ static bool print_type(const graph_type *t, base_heap *heap, base_str *out) {
     static const char *const around[] = {"", "seq(", "optional(", "map(int64, "};
     if (!graph_text_dtype(t->dtype)) return false;
     base_str_add(out, around[t->kind]);
+    if (t->of == GRAPH_KIND_SEQUENCE) base_str_add(out, "seq(");
     print_tensor_type(t, heap, out);
+    if (t->of == GRAPH_KIND_SEQUENCE) base_str_add(out, ")");
     if (t->kind != GRAPH_KIND_TENSOR) base_str_add(out, ")");
     return true;
 }

@@ -87,7 +87,8 @@ nib_status text_parse_type(text_parser *t, graph_type *out) {
         NIB_TRY(lex_name(&t->lex, &key));
         NIB_TRY(lex_expect(&t->lex, ','));
     }
-    if (lex_accept_word(&t->lex, "seq")) { /* of optional(seq(T)), T */
+    if (lex_accept_word(&t->lex, "seq")) { /* optional(seq(T)) */
+        out->of = GRAPH_KIND_SEQUENCE;
         NIB_TRY(lex_expect(&t->lex, '('));
         NIB_TRY(parse_tensor_type(t, out));
         NIB_TRY(lex_expect(&t->lex, ')'));

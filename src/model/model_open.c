@@ -107,14 +107,16 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     nib_status status = NIB_OK;
     pass_notes notes;
     model_program made = {0};
+    int opset = graph_opset_version(m->source, "");
+    bool old = opset > 0 && opset < 7; /* operators broadcast otherwise then than passes believe */
     base_str_init(&notes.text, &m->runtime->heap);
     NIB_TRY(graph_clone(m->source, &made.g, err));
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
     pass_context ctx = {.g = made.g,
                         .runtime = m->runtime,
                         .kernels = &((cpu_device *)m->device)->kernels,
-                        .level = m->optimize,
-                        .pack = task && m->pack,
+                        .level = old ? 0 : m->optimize,
+                        .pack = task && m->pack && !old,
                         .notes = &notes,
                         .err = err};
     NIB_TRY(pass_run_all(&ctx));

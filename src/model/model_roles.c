@@ -144,6 +144,11 @@ nib_status model_choose_output(nib_model *m, const char *wanted, nib_error *err)
 /* ones like ids, for a graph without a mask input */
 static graph_value *all_ones(graph *g, graph_value *ids) {
     int64_t one = 1;
+    if (graph_opset_version(g, "") < 9) { /* before there is ConstantOfShape */
+        graph_value *same = graph_emit(g, NULL, "", "Equal", (graph_value *[]){ids, ids}, 2, "ids_same");
+        graph_value *cast = same ? graph_emit(g, NULL, "", "Cast", &same, 1, "all_tokens") : NULL;
+        return cast && graph_set_int(cast->producer, "to", NIB_DTYPE_I64) == NIB_OK ? cast : NULL;
+    }
     graph_tensor *t = base_arena_calloc(g->arena, 1, sizeof *t);
     int64_t *data = base_arena_alloc(g->arena, sizeof *data);
     graph_value *shape = graph_emit(g, NULL, "", "Shape", &ids, 1, "ids_shape");

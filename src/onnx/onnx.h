@@ -24,5 +24,7 @@ nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size
 
 /* The bytes of a TensorProto file (*.pb of the backend suite) as a tensor in the arena. */
 nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
+/* The same for a file that holds a value of that kind: TensorProto, SequenceProto or OptionalProto. UNSUPPORTED for maps. */
+nib_status onnx_load_value(base_arena *arena, graph_kind kind, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
 
 #endif

@@ -223,6 +223,56 @@ fail:
     return status;
 }
 
+static nib_status container(onnx_loader *l, nib_dtype dtype, size_t count, graph_tensor *out) {
+    *out = (graph_tensor){.dtype = dtype, .rank = 1, .dims = {(int64_t)count}, .bytes = count * sizeof(graph_tensor)};
+    out->data = base_arena_calloc(l->into, count + 1, sizeof(graph_tensor));
+    return out->data ? NIB_OK : base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory for a sequence");
+}
+
+static nib_status build_optional(onnx_loader *l, const onnx_optional *r, graph_tensor *out);
+
+static nib_status build_sequence(onnx_loader *l, const onnx_sequence *r, graph_tensor *out) {
+    nib_status status = NIB_OK;
+    size_t n = r->tensors.count + r->sequences.count + r->optionals.count, k = 0;
+    NIB_TRY(container(l, NIB_DTYPE_SEQUENCE, n, out));
+    graph_tensor *items = out->data;
+    for (size_t i = 0; i < r->tensors.count; i++) NIB_TRY(onnx_tensor_build(l, &r->tensors.items[i], &items[k++]));
+    for (size_t i = 0; i < r->sequences.count; i++) NIB_TRY(build_sequence(l, &r->sequences.items[i], &items[k++]));
+    for (size_t i = 0; i < r->optionals.count; i++) NIB_TRY(build_optional(l, &r->optionals.items[i], &items[k++]));
+fail:
+    return status;
+}
+
+static nib_status build_optional(onnx_loader *l, const onnx_optional *r, graph_tensor *out) {
+    nib_status status = NIB_OK;
+    NIB_TRY(container(l, NIB_DTYPE_OPTIONAL, r->tensor || r->sequence, out));
+    if (r->tensor) NIB_TRY(onnx_tensor_build(l, r->tensor, out->data));
+    else if (r->sequence) NIB_TRY(build_sequence(l, r->sequence, out->data));
+fail:
+    return status;
+}
+
+nib_status onnx_load_value(base_arena *arena, graph_kind kind, const void *bytes, size_t size, graph_tensor *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    onnx_loader l = {.into = arena, .file = bytes, .copy_raw = true, .err = err};
+    onnx_sequence sequence;
+    onnx_optional optional;
+    if (kind == GRAPH_KIND_TENSOR) return onnx_load_tensor(arena, bytes, size, out, err);
+    base_arena_init(&l.scratch, arena->heap);
+    if (kind == GRAPH_KIND_SEQUENCE) {
+        NIB_TRY(onnx_decode(&l.scratch, ONNX_SEQUENCE, bytes, bytes, size, &sequence, err));
+        NIB_TRY(build_sequence(&l, &sequence, out));
+    } else if (kind == GRAPH_KIND_OPTIONAL) {
+        NIB_TRY(onnx_decode(&l.scratch, ONNX_OPTIONAL, bytes, bytes, size, &optional, err));
+        NIB_TRY(build_optional(&l, &optional, out));
+    } else {
+        NIB_FAIL(err, NIB_UNSUPPORTED, "maps are not supported");
+    }
+fail:
+    base_arena_free(&l.scratch);
+    return status;
+}
+
 nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err) {
     nib_status status = NIB_OK;
     onnx_loader l = {.into = arena, .file = bytes, .copy_raw = true, .err = err};

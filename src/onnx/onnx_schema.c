@@ -121,6 +121,17 @@ static const field sparse_fields[] = {
     M(2, MESSAGE, onnx_sparse, indices, ONNX_TENSOR),
     F(3, INTS, onnx_sparse, dims),
 };
+static const field sequence_fields[] = {
+    F(2, INT, onnx_sequence, elem_type),
+    M(3, MESSAGES, onnx_sequence, tensors, ONNX_TENSOR),
+    M(5, MESSAGES, onnx_sequence, sequences, ONNX_SEQUENCE),
+    M(7, MESSAGES, onnx_sequence, optionals, ONNX_OPTIONAL),
+};
+static const field optional_fields[] = {
+    F(2, INT, onnx_optional, elem_type),
+    M(3, MESSAGE, onnx_optional, tensor, ONNX_TENSOR),
+    M(5, MESSAGE, onnx_optional, sequence, ONNX_SEQUENCE),
+};
 static const field value_info_fields[] = {
     F(1, BYTES, onnx_value_info, name),
     M(2, MESSAGE, onnx_value_info, type, ONNX_TYPE),
@@ -168,6 +179,8 @@ static const message_info messages[ONNX_MESSAGES] = {
     [ONNX_ATTRIBUTE] = MESSAGE_INFO("AttributeProto", onnx_attribute, attribute_fields),
     [ONNX_TENSOR] = MESSAGE_INFO("TensorProto", onnx_tensor, tensor_fields),
     [ONNX_SPARSE] = MESSAGE_INFO("SparseTensorProto", onnx_sparse, sparse_fields),
+    [ONNX_SEQUENCE] = MESSAGE_INFO("SequenceProto", onnx_sequence, sequence_fields),
+    [ONNX_OPTIONAL] = MESSAGE_INFO("OptionalProto", onnx_optional, optional_fields),
     [ONNX_VALUE_INFO] = MESSAGE_INFO("ValueInfoProto", onnx_value_info, value_info_fields),
     [ONNX_TYPE] = MESSAGE_INFO("TypeProto", onnx_type, type_fields),
     [ONNX_TYPE_TENSOR] = MESSAGE_INFO("TypeProto.Tensor", onnx_type_tensor, type_tensor_fields),

@@ -56,6 +56,24 @@ typedef struct onnx_tensor {
 } onnx_tensor;
 ONNX_LIST_OF(onnx_tensor);
 
+struct onnx_sequence;
+ONNX_LIST_OF(onnx_sequence);
+typedef struct onnx_optional {
+    onnx_head head;
+    int64_t elem_type;
+    const onnx_tensor *tensor;
+    const struct onnx_sequence *sequence;
+} onnx_optional;
+ONNX_LIST_OF(onnx_optional);
+
+typedef struct onnx_sequence {
+    onnx_head head;
+    int64_t elem_type;
+    onnx_tensor_list tensors;
+    onnx_sequence_list sequences;
+    onnx_optional_list optionals;
+} onnx_sequence;
+
 typedef struct onnx_sparse {
     onnx_head head;
     const onnx_tensor *values, *indices;
@@ -174,6 +192,8 @@ typedef enum onnx_message {
     ONNX_ATTRIBUTE,
     ONNX_TENSOR,
     ONNX_SPARSE,
+    ONNX_SEQUENCE,
+    ONNX_OPTIONAL,
     ONNX_VALUE_INFO,
     ONNX_TYPE,
     ONNX_TYPE_TENSOR,

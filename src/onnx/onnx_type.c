@@ -39,8 +39,13 @@ nib_status onnx_type_build(onnx_loader *l, graph_symtab *symbols, const onnx_typ
     if (record->sparse.data || record->opaque.data) NIB_FAIL(l->err, NIB_UNSUPPORTED, "sparse and opaque types are not supported");
     if (!of) return NIB_OK;
     out->kind = record->sequence ? GRAPH_KIND_SEQUENCE : record->optional ? GRAPH_KIND_OPTIONAL : GRAPH_KIND_MAP;
-    if (of->elem_type && of->elem_type->tensor) return tensor_type(l, symbols, of->elem_type->tensor, out);
-    return NIB_OK; /* a sequence in an optional, ...: the element is left unknown */
+    const onnx_type *element = of->elem_type;
+    if (element && element->sequence && !record->sequence) { /* optional(sequence(tensor)) */
+        out->of = GRAPH_KIND_SEQUENCE;
+        element = element->sequence->elem_type;
+    }
+    if (element && element->tensor) return tensor_type(l, symbols, element->tensor, out);
+    return NIB_OK; /* deeper: the element is left unknown */
 fail:
     base_error_at_offset(l->err, record->head.offset);
     return status;

@@ -11,6 +11,9 @@
  * plain C; it allocates nothing: it asks its context for output i once it knows the shape, and for scratch memory. Constant
  * folding, the conformance suite and the executor's fallback call the same eval and differ only in that context.
  *
+ * Elements below a byte (u4, i4, u2, i2, f4e2m1) lie packed everywhere but inside an eval: op_eval_node unpacks inputs to one
+ * element a byte (integers extended to it) and packs outputs, so that an operator that moves bytes moves these too.
+ *
  * Sources: https://onnx.ai/onnx/operators/ for domain "", doc/operators.md for domain "nib".
  */
 #ifndef OP_H
@@ -41,15 +44,27 @@ struct op_eval {
     const graph_node *node;
     int n_in;
     const graph_tensor *const *in; /* [n_in]; NULL: left out. Data aligned for the type */
+    const graph_tensor *const *raw; /* the same as they lie outside of evals; set by op_eval_node */
     const kernels *kernels;        /* never NULL */
     /* Gives output i its type and shape and returns where to write it; NULL on failure, with *err filled: return
      * ctx->status then. An output that the node leaves out gets NULL with status OK: skip it. */
     void *(*output)(op_eval *ctx, int i, nib_dtype dtype, int rank, const int64_t *dims);
     /* Memory for the time of this eval, 64-aligned; NULL on failure (status set). */
     void *(*scratch)(op_eval *ctx, size_t bytes);
+    /* Memory that lives as long as output i, for what its elements point to (strings, tensors of a sequence); asked for once
+     * an output. Evals never call it: what they put into such an output may point to inputs, scratch or a body's outputs, and
+     * op_eval_node moves it. NULL on failure. */
+    void *(*hold)(op_eval *ctx, int i, size_t bytes);
+    /* Runs a graph that is an attribute of the node. inputs [g->n_inputs]; values of outer graphs are the context's to find.
+     * outputs [g->n_outputs] are filled; they live until the next call, or the end of this eval, and may alias inputs. */
+    nib_status (*body)(op_eval *ctx, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
     void *user; /* the context's own */
     nib_error *err;
     nib_status status; /* why the last output() or scratch() gave NULL */
+    struct op_late *late; /* op_eval_node's own: outputs to finish once eval is done */
+    int n_late;
+    char *text; /* op_text's own: what is left of its block */
+    size_t text_left;
 };
 
 typedef struct op {
@@ -67,6 +82,8 @@ typedef struct op {
 const op *op_find(const char *domain, const char *name, int opset);
 /* Sets node->meaning of every node, subgraphs included; nodes that nib does not know keep NULL. */
 void op_resolve(graph *g);
+
+#define OP_ENV_BODIES 65536 /* runs of bodies that evaluating at build time may take */
 
 /* Infers types and symbolic contents of every value, in order, subgraphs included; merges them with what the file declares.
  * SHAPE, TYPE with the node's name where they contradict. Nodes without meaning leave their outputs unknown. */

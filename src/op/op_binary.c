@@ -337,23 +337,56 @@ static nib_status infer_min(op_infer *c) { return infer_with(c, graph_dim_min); 
 static nib_status infer_max(op_infer *c) { return infer_with(c, graph_dim_max); }
 static nib_status infer_pow(op_infer *c) { return op_infer_broadcast_as(c, 0, 2, op_in_type(c, 0)->dtype); }
 
+/* SwiGLU: a gate through Swish, times a value of the same shape */
+static nib_status eval_swiglu(op_eval *c) {
+    const graph_tensor *a = op_arg(c, 0), *b = op_arg(c, 1);
+    double alpha = graph_attr_float(c->node, "alpha", 1);
+    op_dims dims = op_dims_of(a);
+    void *y;
+    if (!op_is_float(a->dtype) || b->dtype != a->dtype)
+        return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
+    if (a->rank != b->rank || memcmp(a->dims, b->dims, sizeof(int64_t) * (size_t)a->rank) != 0)
+        return op_bad(c, NIB_SHAPE, "inputs differ in shape");
+    OP_TRY(op_out(c, 0, a->dtype, &dims, &y));
+    int64_t n = op_count(dims.rank, dims.d);
+    for (int64_t i = 0; y && i < n; i++) {
+        double x = op_number(a, i);
+        op_put(a->dtype, y, i, x / (1 + exp(-alpha * x)) * op_number(b, i));
+    }
+    return NIB_OK;
+}
+
+OP_ALIGNED(add, -1)
+OP_ALIGNED(sub, -1)
+OP_ALIGNED(mul, -1)
+OP_ALIGNED(div, -1)
+OP_ALIGNED(pow, -1)
+OP_ALIGNED(prelu, 1)
+
 const op op_family_binary[] = {
+    {"Add", "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned, eval_old_add, NULL},
     {"Add", "", 7, 2, 2, 1, OP_ROWS_ELEMENT, infer_add, eval_add, NULL},
     {"BitShift", "", 11, 2, 2, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_shift, NULL},
     {"BitwiseAnd", "", 18, 2, 2, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_bit_and, NULL},
     {"BitwiseOr", "", 18, 2, 2, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_bit_or, NULL},
     {"BitwiseXor", "", 18, 2, 2, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_bit_xor, NULL},
-    {"Clip", "", 6, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_same, eval_clip, NULL},
+    {"Clip", "", 1, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_same, eval_clip, NULL},
     {"Clip", "", 11, 1, 3, 1, OP_ROWS_ELEMENT, op_infer_same, eval_clip, NULL},
+    {"Div", "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned, eval_old_div, NULL},
     {"Div", "", 7, 2, 2, 1, OP_ROWS_ELEMENT, infer_div, eval_div, NULL},
-    {"Max", "", 6, 1, INT_MAX, 1, OP_ROWS_ELEMENT, infer_max, eval_max, NULL},
-    {"Mean", "", 6, 1, INT_MAX, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_mean, NULL},
-    {"Min", "", 6, 1, INT_MAX, 1, OP_ROWS_ELEMENT, infer_min, eval_min, NULL},
+    {"Max", "", 1, 1, INT_MAX, 1, OP_ROWS_ELEMENT, infer_max, eval_max, NULL},
+    {"Mean", "", 1, 1, INT_MAX, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_mean, NULL},
+    {"Min", "", 1, 1, INT_MAX, 1, OP_ROWS_ELEMENT, infer_min, eval_min, NULL},
     {"Mod", "", 10, 2, 2, 1, OP_ROWS_ELEMENT, infer_div, eval_mod, NULL},
+    {"Mul", "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned, eval_old_mul, NULL},
     {"Mul", "", 7, 2, 2, 1, OP_ROWS_ELEMENT, infer_mul, eval_mul, NULL},
+    {"PRelu", "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned, eval_old_prelu, NULL},
     {"PRelu", "", 7, 2, 2, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_prelu, NULL},
+    {"Pow", "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned, eval_old_pow, NULL},
     {"Pow", "", 7, 2, 2, 1, OP_ROWS_ELEMENT, infer_pow, eval_pow, NULL},
+    {"Sub", "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned, eval_old_sub, NULL},
     {"Sub", "", 7, 2, 2, 1, OP_ROWS_ELEMENT, infer_sub, eval_sub, NULL},
-    {"Sum", "", 6, 1, INT_MAX, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_sum, NULL},
+    {"SwiGLU", "", 28, 2, 2, 1, OP_ROWS_ELEMENT, op_infer_same, eval_swiglu, NULL},
+    {"Sum", "", 1, 1, INT_MAX, 1, OP_ROWS_ELEMENT, op_infer_broadcast, eval_sum, NULL},
     {0},
 };

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Cast and CastLike, https://onnx.ai/onnx/operators/onnx__Cast.html: between all integers, floating-point types of 16 bits
- * and more, and bool. What ONNX leaves undefined is defined here: a number beyond int64 is cut to its ends, NaN gives 0,
- * and a whole number that a narrower integer cannot hold keeps its low bits.
+ * Cast and CastLike, https://onnx.ai/onnx/operators/onnx__Cast.html: between all integers, all floating-point types, bool and
+ * strings; and BitCast. What ONNX leaves undefined is defined here: a number beyond int64 is cut to its ends, NaN gives 0,
+ * a whole number that a narrower integer cannot hold keeps its low bits, and a string that is no number gives 0.
  */
 #include "op_local.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 #define CHUNK 256
 
@@ -18,7 +20,40 @@ typedef struct wide {
     } v;
 } wide;
 
-static bool castable(nib_dtype d) { return op_is_float(d) || op_is_int(d) || d == NIB_DTYPE_BOOL; }
+typedef struct target {
+    nib_dtype dtype;
+    bool saturate;
+    char mode;
+} target;
+
+static bool castable(nib_dtype d) {
+    int bits;
+    bool is_signed;
+    return op_is_float(d) || op_int_info(d, &bits, &is_signed) || d == NIB_DTYPE_BOOL || d == NIB_DTYPE_STRING || op_is_small(d);
+}
+
+/* A number as people write it; infinity, NaN and their signs in any case. */
+static double parse(graph_string s) {
+    char text[400];
+    size_t n = s.length < sizeof text - 1 ? s.length : sizeof text - 1;
+    if (n > 0) memcpy(text, s.data, n);
+    text[n] = 0;
+    return strtod(text, NULL);
+}
+
+static bool parse_whole(graph_string s, int64_t *out) {
+    bool negative = s.length > 0 && s.data[0] == '-';
+    size_t i = s.length > 0 && (negative || s.data[0] == '+') ? 1 : 0;
+    uint64_t v = 0;
+    if (i == s.length || s.length - i > 20) return false;
+    for (; i < s.length; i++) {
+        unsigned digit = (unsigned char)s.data[i] - (unsigned)'0';
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10) return false;
+        v = v * 10 + digit;
+    }
+    *out = (int64_t)(negative ? 0 - v : v);
+    return true;
+}
 
 static void load(const graph_tensor *x, int64_t at, int64_t n, wide *w) {
     switch (x->dtype) {
@@ -40,9 +75,29 @@ static void load(const graph_tensor *x, int64_t at, int64_t n, wide *w) {
         OP_FLOATS(LOAD_F)
         OP_SIGNED(LOAD_I)
         OP_UNSIGNED(LOAD_U)
-    default: /* bool */
+    case NIB_DTYPE_U4:
+    case NIB_DTYPE_U2:
+        w->kind = WIDE_UNSIGNED;
+        for (int64_t k = 0; k < n; k++) w->v.u[k] = ((const uint8_t *)x->data)[at + k];
+        break;
+    case NIB_DTYPE_I4:
+    case NIB_DTYPE_I2:
+        w->kind = WIDE_SIGNED;
+        for (int64_t k = 0; k < n; k++) w->v.i[k] = ((const int8_t *)x->data)[at + k];
+        break;
+    case NIB_DTYPE_BOOL:
         w->kind = WIDE_SIGNED;
         for (int64_t k = 0; k < n; k++) w->v.i[k] = ((const uint8_t *)x->data)[at + k] != 0;
+        break;
+    case NIB_DTYPE_STRING: /* whole numbers exactly, if all of the chunk are */
+        w->kind = WIDE_SIGNED;
+        for (int64_t k = 0; k < n && w->kind == WIDE_SIGNED; k++)
+            if (!parse_whole(((const graph_string *)x->data)[at + k], &w->v.i[k])) w->kind = WIDE_REAL;
+        for (int64_t k = 0; k < n && w->kind == WIDE_REAL; k++) w->v.f[k] = parse(((const graph_string *)x->data)[at + k]);
+        break;
+    default:
+        w->kind = WIDE_REAL;
+        for (int64_t k = 0; k < n; k++) w->v.f[k] = op_small_load(x->dtype, ((const uint8_t *)x->data)[at + k]);
     }
 }
 
@@ -57,8 +112,17 @@ static uint64_t to_unsigned(double f) {
 
 #define FROM(k, real, whole) (w->kind == WIDE_REAL ? (real) : w->kind == WIDE_SIGNED ? (whole)w->v.i[k] : (whole)w->v.u[k])
 
-static void store(nib_dtype dtype, void *y, int64_t at, int64_t n, const wide *w) {
-    switch (dtype) {
+/* The low bits of v, extended to a byte. */
+static uint8_t low_bits(int64_t v, nib_dtype dtype) {
+    int bits;
+    bool is_signed;
+    op_int_info(dtype, &bits, &is_signed);
+    int64_t half = (int64_t)1 << (bits - 1), low = v & (2 * half - 1);
+    return (uint8_t)(is_signed ? (low ^ half) - half : low);
+}
+
+static void store(const target *to, void *y, int64_t at, int64_t n, const wide *w) {
+    switch (to->dtype) {
 #define STORE_F(N, S, W, LOAD, STORE, C)                                                                                                   \
     case NIB_DTYPE_##N:                                                                                                                    \
         for (int64_t k = 0; k < n; k++) ((S *)y)[at + k] = STORE(FROM(k, (W)w->v.f[k], W));                                                \
@@ -74,9 +138,48 @@ static void store(nib_dtype dtype, void *y, int64_t at, int64_t n, const wide *w
         OP_FLOATS(STORE_F)
         OP_SIGNED(STORE_I)
         OP_UNSIGNED(STORE_U)
-    default: /* bool; NaN is true */
+    case NIB_DTYPE_U4:
+    case NIB_DTYPE_I4:
+    case NIB_DTYPE_U2:
+    case NIB_DTYPE_I2:
+        for (int64_t k = 0; k < n; k++) ((uint8_t *)y)[at + k] = low_bits(FROM(k, to_signed(w->v.f[k]), int64_t), to->dtype);
+        break;
+    case NIB_DTYPE_BOOL: /* NaN is true */
         for (int64_t k = 0; k < n; k++) ((uint8_t *)y)[at + k] = w->kind == WIDE_REAL ? !(w->v.f[k] == 0) : w->v.u[k] != 0;
+        break;
+    default:
+        for (int64_t k = 0; k < n; k++)
+            ((uint8_t *)y)[at + k] = op_small_store(to->dtype, FROM(k, w->v.f[k], double), to->saturate, to->mode);
     }
+}
+
+/* The shortest digits that give the number back, as NumPy writes it: plain between 1e-4 and 1e16, else with an exponent. */
+static int print_real(double v, bool single, char *out, size_t size) {
+    char digits[40];
+    if (v != v) return snprintf(out, size, "NaN");
+    if (v - v != 0) return snprintf(out, size, v > 0 ? "INF" : "-INF");
+    int precision = 0;
+    for (; precision < 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*e", precision, v);
+        if (single ? (float)strtod(digits, NULL) == (float)v : strtod(digits, NULL) == v) break;
+    }
+    int exponent = atoi(strchr(digits, 'e') + 1);
+    if (v != 0 && (exponent < -4 || exponent >= 16)) return snprintf(out, size, "%s", digits);
+    return snprintf(out, size, "%.*f", precision > exponent ? precision - exponent : 1, v);
+}
+
+static nib_status to_strings(op_eval *c, const graph_tensor *x, int64_t at, int64_t n, const wide *w, graph_string *y) {
+    bool single = x->dtype != NIB_DTYPE_F64;
+    for (int64_t k = 0; k < n; k++) {
+        char text[64], *copy;
+        int length = w->kind == WIDE_REAL     ? print_real(w->v.f[k], single, text, sizeof text)
+                     : w->kind == WIDE_SIGNED ? snprintf(text, sizeof text, "%lld", (long long)w->v.i[k])
+                                              : snprintf(text, sizeof text, "%llu", (unsigned long long)w->v.u[k]);
+        OP_TRY(op_text(c, (size_t)length, &copy));
+        memcpy(copy, text, (size_t)length);
+        y[at + k] = (graph_string){copy, (size_t)length};
+    }
+    return NIB_OK;
 }
 
 static nib_status eval_to(op_eval *c, nib_dtype dtype) {
@@ -85,7 +188,11 @@ static nib_status eval_to(op_eval *c, nib_dtype dtype) {
     int64_t n = op_count(x->rank, x->dims);
     void *y;
     wide w;
+    const char *mode = graph_attr_string(c->node, "round_mode", "up");
+    target to = {dtype, graph_attr_int(c->node, "saturate", 1) != 0, mode[0]};
     bool same = x->dtype == dtype && op_size(dtype) != 0;
+    if (strcmp(mode, "up") != 0 && strcmp(mode, "down") != 0 && strcmp(mode, "nearest") != 0)
+        return op_bad(c, NIB_BAD_MODEL, "unknown rounding");
     if (!same && (!castable(x->dtype) || !castable(dtype)))
         return op_bad(c, NIB_UNSUPPORTED, "from %s to %s", nib_dtype_name(x->dtype), nib_dtype_name(dtype));
     OP_TRY(op_out(c, 0, dtype, &dims, &y));
@@ -97,7 +204,8 @@ static nib_status eval_to(op_eval *c, nib_dtype dtype) {
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t count = n - at < CHUNK ? n - at : CHUNK;
         load(x, at, count, &w);
-        store(dtype, y, at, count, &w);
+        if (dtype == NIB_DTYPE_STRING) OP_TRY(to_strings(c, x, at, count, &w, y));
+        else store(&to, y, at, count, &w);
     }
     return NIB_OK;
 }
@@ -108,6 +216,20 @@ static nib_status eval_cast(op_eval *c) {
     return eval_to(c, (nib_dtype)to);
 }
 static nib_status eval_cast_like(op_eval *c) { return eval_to(c, op_arg(c, 1)->dtype); }
+
+/* ---- BitCast: other elements of the same width */
+
+static nib_status eval_bit_cast(op_eval *c) {
+    const graph_tensor *x = op_arg(c, 0);
+    graph_tensor y = *c->raw[0];
+    y.dtype = (nib_dtype)graph_attr_int(c->node, "to", 0);
+    int bits = nib_dtype_bits(y.dtype);
+    if (bits == 0 || bits != nib_dtype_bits(x->dtype))
+        return op_bad(c, NIB_TYPE, "from %s to %s", nib_dtype_name(x->dtype), nib_dtype_name(y.dtype));
+    return op_give(c, 0, &y);
+}
+
+static nib_status infer_bit_cast(op_infer *c) { return op_set_like(c, 0, (nib_dtype)graph_attr_int(c->node, "to", 0), op_in_type(c, 0)); }
 
 static nib_status infer_to(op_infer *c, nib_dtype to) {
     graph_dim d[GRAPH_MAX_DATA];
@@ -131,6 +253,7 @@ static nib_status infer_cast(op_infer *c) {
 static nib_status infer_cast_like(op_infer *c) { return infer_to(c, op_in_type(c, 1)->dtype); }
 
 const op op_family_cast[] = {
+    {"BitCast", "", 26, 1, 1, 1, OP_ROWS_MIXED, infer_bit_cast, eval_bit_cast, NULL},
     {"Cast", "", 6, 1, 1, 1, OP_ROWS_ELEMENT, infer_cast, eval_cast, NULL},
     {"CastLike", "", 15, 2, 2, 1, OP_ROWS_ELEMENT, infer_cast_like, eval_cast_like, NULL},
     {0},

@@ -6,7 +6,7 @@
  * graph; to compute a value it first marks, going backwards, the nodes that the value needs, then runs those in list order,
  * so that a long chain costs no stack.
  */
-#include "op_local.h"
+#include "op_late.h"
 
 static nib_status check_input(op_eval *c, int i) {
     const graph_tensor *t = c->in[i];
@@ -14,11 +14,9 @@ static nib_status check_input(op_eval *c, int i) {
     if (!t) return i < o->min_in || o->max_in == INT_MAX ? op_bad(c, NIB_BAD_MODEL, "input %d is missing", i) : NIB_OK;
     if (t->rank < 0 || t->rank > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "input %d has rank %d", i, t->rank);
     int64_t n = op_count(t->rank, t->dims);
-    size_t size = op_size(t->dtype);
-    if (n < 0) return op_bad(c, NIB_LIMIT, "input %d is too large", i);
-    /* Types below a byte have size 0: operators refuse them when they ask for their output. */
-    if (size != 0 && n > 0 && (!t->data || (uint64_t)n > t->bytes / size))
-        return op_bad(c, NIB_SHAPE, "input %d has fewer bytes than its shape says", i);
+    size_t bytes = n < 0 ? SIZE_MAX : graph_type_bytes(t->dtype, (size_t)n);
+    if (bytes == SIZE_MAX) return op_bad(c, NIB_LIMIT, "input %d is too large", i);
+    if (bytes > 0 && (!t->data || bytes > t->bytes)) return op_bad(c, NIB_SHAPE, "input %d has fewer bytes than its shape says", i);
     return NIB_OK;
 }
 
@@ -29,7 +27,13 @@ nib_status op_eval_node(op_eval *c) {
     if (c->node->n_outputs < 1 || (o->n_out >= 0 && c->node->n_outputs > o->n_out))
         return op_bad(c, NIB_BAD_MODEL, "%d outputs", c->node->n_outputs);
     for (int i = 0; i < c->n_in; i++) OP_TRY(check_input(c, i));
-    return o->eval(c);
+    c->raw = c->in;
+    c->late = NULL;
+    c->n_late = 0;
+    c->text_left = 0;
+    OP_TRY(op_unpack_inputs(c));
+    OP_TRY(o->eval(c));
+    return op_finish_outputs(c);
 }
 
 /* ---- environments */
@@ -44,20 +48,30 @@ typedef struct scratch_block {
     void *memory;
 } scratch_block;
 
+typedef struct env_budget {
+    size_t bytes;   /* that may still be made */
+    int64_t bodies; /* that may still be run */
+} env_budget;
+
 struct op_env {
     const graph *g;
     base_arena *arena;
     const kernels *kernels;
-    size_t left; /* bytes that may still be made */
+    env_budget own, *budget; /* an inner environment spends its outer one's */
     env_slot *slots;
     int n_slots;
     scratch_block *scratch; /* of the node that runs */
+    op_env *outer;          /* has the values of graphs around g */
+    int depth;
+    base_arena body; /* of the body that ran last for the node that runs */
+    bool has_body;
 };
 
 op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, const kernels *table) {
     op_env *env = base_arena_calloc(arena, 1, sizeof *env);
     if (!env) return NULL;
-    *env = (op_env){.g = g, .arena = arena, .kernels = table, .left = byte_limit};
+    *env = (op_env){.g = g, .arena = arena, .kernels = table, .own = {byte_limit, OP_ENV_BODIES}};
+    env->budget = &env->own;
     return env;
 }
 
@@ -87,15 +101,28 @@ nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *ten
     return NIB_OK;
 }
 
+static bool spend(op_env *env, op_eval *c, int i, size_t bytes) {
+    if (bytes > env->budget->bytes) {
+        op_bad(c, NIB_LIMIT, "output %d takes %zu bytes, more than may be computed at build time", i, bytes);
+        return false;
+    }
+    env->budget->bytes -= bytes;
+    return true;
+}
+
+static void *env_hold(op_eval *c, int i, size_t bytes) {
+    op_env *env = c->user;
+    if (!spend(env, c, i, bytes)) return NULL;
+    void *p = base_arena_alloc(env->arena, bytes);
+    if (!p) op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
+    return p;
+}
+
 static void *env_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
     op_env *env = c->user;
-    size_t bytes = (size_t)op_count(rank, dims) * op_size(dtype); /* op_out has checked both */
+    size_t bytes = graph_type_bytes(dtype, (size_t)op_count(rank, dims)); /* op_out has checked both */
     graph_tensor t = {.dtype = dtype, .rank = rank, .bytes = bytes};
-    if (bytes > env->left) {
-        op_bad(c, NIB_LIMIT, "output %d takes %zu bytes, more than may be computed at build time", i, bytes);
-        return NULL;
-    }
-    env->left -= bytes;
+    if (!spend(env, c, i, bytes)) return NULL;
     memcpy(t.dims, dims, sizeof(int64_t) * (size_t)rank);
     t.data = base_arena_alloc(env->arena, bytes > 0 ? bytes : 1);
     if (!t.data || op_env_set(env, c->node->outputs[i], &t) != NIB_OK) {
@@ -128,7 +155,8 @@ static void free_scratch(op_env *env) {
 }
 
 /* The tensor of a value if it needs no computing. *out NULL: it does. */
-static nib_status ready(op_env *env, const graph_value *v, const graph_tensor **out, nib_error *err) {
+static nib_status ready(op_env *env, const graph_value *v, const graph_tensor **out, nib_error *err) { /* recursion: depth of graphs */
+    if (v->owner != env->g && env->outer) return ready(env->outer, v, out, err);
     *out = lookup(env, v);
     if (*out || !v->constant) return NIB_OK;
     graph_tensor t = *v->constant;
@@ -136,6 +164,36 @@ static nib_status ready(op_env *env, const graph_value *v, const graph_tensor **
     if (!t.data && t.bytes > 0) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
     if (op_env_set(env, v, &t) != NIB_OK) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
     *out = lookup(env, v);
+    return NIB_OK;
+}
+
+static void close_body(op_env *env) {
+    if (env->has_body) base_arena_free(&env->body);
+    env->has_body = false;
+}
+
+/* A body in an environment of its own, whose memory lasts until the next one. */
+static nib_status env_body(op_eval *c, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs) {
+    op_env *env = c->user;
+    if (env->depth >= GRAPH_MAX_DEPTH) return op_bad(c, NIB_LIMIT, "bodies are nested too deep");
+    if (env->budget->bodies-- <= 0) return op_bad(c, NIB_LIMIT, "bodies run too often to be computed at build time");
+    base_arena last = env->body;
+    bool had = env->has_body;
+    base_arena_init(&env->body, env->arena->heap);
+    env->has_body = true;
+    if (had) base_arena_free(&last);
+    op_env *inner = op_env_create(g, &env->body, 0, env->kernels);
+    if (!inner) return op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
+    inner->budget = env->budget;
+    inner->outer = env;
+    inner->depth = env->depth + 1;
+    for (int i = 0; i < g->n_inputs; i++)
+        if (inputs[i] && op_env_set(inner, g->inputs[i], inputs[i]) != NIB_OK) return op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
+    for (int i = 0; i < g->n_outputs; i++) {
+        const graph_tensor *t;
+        OP_TRY(op_env_get(inner, g->outputs[i], &t, c->err));
+        outputs[i] = *t;
+    }
     return NIB_OK;
 }
 
@@ -155,10 +213,13 @@ static nib_status run_node(op_env *env, const graph_node *n, nib_error *err) {
                  .kernels = env->kernels,
                  .output = env_output,
                  .scratch = env_scratch,
+                 .hold = env_hold,
+                 .body = env_body,
                  .user = env,
                  .err = err};
     status = op_eval_node(&c);
     free_scratch(env);
+    close_body(env);
     for (int i = 0; status != NIB_OK && i < n->n_outputs; i++) { /* half-made outputs are none */
         const graph_value *v = n->outputs[i];
         if (v && lookup(env, v)) env->slots[v->id] = (env_slot){NULL, NULL};
@@ -170,26 +231,41 @@ fail:
 
 /* Marks in `needed` (by node id) what v needs, and every input that is not there yet is an error. `stack` has room for
  * every node: a node is pushed once. */
-static nib_status mark(op_env *env, graph_node *first, uint8_t *needed, graph_node **stack, nib_error *err) {
-    int depth = 0;
-    needed[first->id] = 1;
-    stack[depth++] = first;
-    while (depth > 0) {
-        graph_node *n = stack[--depth];
-        for (int i = 0; i < n->n_inputs; i++) {
-            graph_value *v = n->inputs[i].value;
-            const graph_tensor *t;
-            if (!v) continue;
-            OP_TRY(ready(env, v, &t, err));
-            if (t) continue;
-            graph_node *p = v->producer;
-            if (!p || p->owner != env->g) return base_error_set(err, NIB_NOT_FOUND, "`%s` has no value", v->name);
-            if (needed[p->id]) continue;
-            needed[p->id] = 1;
-            stack[depth++] = p;
-        }
+typedef struct marking {
+    op_env *env;
+    uint8_t *needed;
+    graph_node **stack;
+    int depth;
+    nib_status status;
+    nib_error *err;
+} marking;
+
+static void mark_value(void *user, graph_value *v) {
+    marking *m = user;
+    const graph_tensor *t;
+    if (m->status != NIB_OK) return;
+    m->status = ready(m->env, v, &t, m->err);
+    if (m->status != NIB_OK || t) return;
+    graph_node *p = v->producer;
+    if (!p || p->owner != m->env->g) {
+        m->status = base_error_set(m->err, NIB_NOT_FOUND, "`%s` has no value", v->name);
+    } else if (!m->needed[p->id]) {
+        m->needed[p->id] = 1;
+        m->stack[m->depth++] = p;
     }
-    return NIB_OK;
+}
+
+static nib_status mark(op_env *env, graph_node *first, uint8_t *needed, graph_node **stack, nib_error *err) {
+    marking m = {.env = env, .needed = needed, .stack = stack, .err = err};
+    needed[first->id] = 1;
+    stack[m.depth++] = first;
+    while (m.depth > 0 && m.status == NIB_OK) {
+        graph_node *n = stack[--m.depth];
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value) mark_value(&m, n->inputs[i].value);
+        graph_each_capture(n, mark_value, &m);
+    }
+    return m.status;
 }
 
 nib_status op_env_get(op_env *env, graph_value *v, const graph_tensor **out, nib_error *err) {

@@ -33,32 +33,15 @@ nib_status op_infer_node(graph *g, graph_node *n, nib_error *err) {
     return o->infer ? o->infer(&(op_infer){.g = g, .node = n, .err = err}) : NIB_OK;
 }
 
-/* If: each output is what both branches agree on. */
-static nib_status infer_if(graph *g, graph_node *n, nib_error *err) {
-    const graph_attr *a = graph_find_attr(n, "then_branch"), *b = graph_find_attr(n, "else_branch");
-    op_infer c = {.g = g, .node = n, .err = err};
-    if (!a || !b || a->kind != GRAPH_ATTR_GRAPH || b->kind != GRAPH_ATTR_GRAPH || !a->u.graph || !b->u.graph) return NIB_OK;
-    for (int i = 0; i < n->n_outputs && i < a->u.graph->n_outputs && i < b->u.graph->n_outputs; i++) {
-        const graph_type *x = &a->u.graph->outputs[i]->type, *y = &b->u.graph->outputs[i]->type;
-        if (!n->outputs[i] || x->kind != GRAPH_KIND_TENSOR || y->kind != GRAPH_KIND_TENSOR || n->outputs[i]->type.kind != GRAPH_KIND_TENSOR)
-            continue;
-        graph_dim dims[GRAPH_MAX_RANK] = {NULL};
-        int rank = x->rank == y->rank ? x->rank : -1;
-        for (int k = 0; k < rank; k++) dims[k] = x->dims[k] == y->dims[k] ? x->dims[k] : NULL;
-        OP_TRY(op_set(&c, i, x->dtype == y->dtype ? x->dtype : NIB_DTYPE_UNDEFINED, rank, dims));
-    }
-    return NIB_OK;
-}
-
 nib_status op_infer_graph(graph *g, nib_error *err) {
     for (graph_node *n = g->first; n; n = n->next) {
+        op_infer_bodies(n);
         for (int i = 0; i < n->n_attrs; i++) {
             const graph_attr *a = &n->attrs[i];
             if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) OP_TRY(op_infer_graph(a->u.graph, err));
             for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) OP_TRY(op_infer_graph(a->u.graphs[k], err));
         }
-        if (graph_is_op(n, "", "If")) OP_TRY(infer_if(g, n, err));
-        else OP_TRY(op_infer_node(g, n, err));
+        OP_TRY(op_infer_node(g, n, err));
     }
     return NIB_OK;
 }

@@ -259,21 +259,36 @@ static nib_status infer_where(op_infer *c) {
     return op_set_data(c, 0, out, (int)size);
 }
 
+OP_ALIGNED(and, -1)
+OP_ALIGNED(or, -1)
+OP_ALIGNED(xor, -1)
+OP_ALIGNED(equal, -1)
+OP_ALIGNED(greater, -1)
+OP_ALIGNED(less, -1)
+
+#define OLD(name, eval)                                                                                                                    \
+    { name, "", 1, 2, 2, 1, OP_ROWS_MIXED, op_infer_aligned_bool, eval, NULL }
 #define ROW(name, since, inputs, infer, eval)                                                                                              \
     { name, "", since, inputs, inputs, 1, OP_ROWS_ELEMENT, infer, eval, NULL }
 
 const op op_family_logic[] = {
+    OLD("And", eval_old_and),
     ROW("And", 7, 2, infer_logic, eval_and),
+    OLD("Equal", eval_old_equal),
     ROW("Equal", 7, 2, infer_equal, eval_equal),
+    OLD("Greater", eval_old_greater),
     ROW("Greater", 7, 2, infer_greater, eval_greater),
     ROW("GreaterOrEqual", 12, 2, infer_greater_equal, eval_greater_equal),
     ROW("IsInf", 10, 1, infer_is, eval_is_inf),
     ROW("IsNaN", 9, 1, infer_is, eval_is_nan),
+    OLD("Less", eval_old_less),
     ROW("Less", 7, 2, infer_less, eval_less),
     ROW("LessOrEqual", 12, 2, infer_less_equal, eval_less_equal),
     ROW("Not", 1, 1, infer_not, eval_not),
+    OLD("Or", eval_old_or),
     ROW("Or", 7, 2, infer_logic, eval_or),
     ROW("Where", 9, 3, infer_where, eval_where),
+    OLD("Xor", eval_old_xor),
     ROW("Xor", 7, 2, infer_logic, eval_xor),
     {0},
 };

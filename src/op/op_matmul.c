@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matrix products, https://onnx.ai/onnx/operators/: MatMul of any ranks, Gemm, MatMulInteger. Every output adds along K in
+ * Matrix products, https://onnx.ai/onnx/operators/: MatMul of any ranks, Gemm, MatMulInteger,
+ * QLinearMatMul. Every output adds along K in
  * the order k = 0 .. K-1 from 0, half types in float, integers modulo their size. The fast paths are elsewhere; a block of
  * columns is kept in an array of fixed size so that the compiler can vectorise it all the same.
  */
@@ -76,8 +77,7 @@ static void batch_strides(const graph_tensor *t, int matrix, const op_dims *batc
     for (int i = 0; i < rank; i++) strides[i + shift] = t->dims[i] == 1 ? 0 : own[i];
 }
 
-static nib_status matmul_shapes(op_eval *c, shapes *s) {
-    const graph_tensor *a = op_arg(c, 0), *b = op_arg(c, 1);
+static nib_status matmul_shapes(op_eval *c, const graph_tensor *a, const graph_tensor *b, shapes *s) {
     memset(s, 0, sizeof *s);
     if (a->rank < 1 || b->rank < 1) return op_bad(c, NIB_SHAPE, "inputs have rank %d and %d", a->rank, b->rank);
     s->M = a->rank > 1 ? a->dims[a->rank - 2] : 1;
@@ -117,7 +117,7 @@ static nib_status eval_matmul(op_eval *c) {
     product_fn *run = find_product(a->dtype);
     if (a->dtype != b->dtype || !run)
         return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
-    OP_TRY(matmul_shapes(c, &s));
+    OP_TRY(matmul_shapes(c, a, b, &s));
     OP_TRY(op_out(c, 0, a->dtype, &s.y, &y));
     if (!y || op_count(s.y.rank, s.y.d) == 0) return NIB_OK;
     size_t size = op_size(a->dtype);
@@ -135,8 +135,8 @@ static nib_status eval_matmul(op_eval *c) {
     return NIB_OK;
 }
 
-static nib_status infer_product(op_infer *c, nib_dtype dtype) {
-    const graph_type *a = op_in_type(c, 0), *b = op_in_type(c, 1);
+static nib_status infer_product(op_infer *c, int second, nib_dtype dtype) {
+    const graph_type *a = op_in_type(c, 0), *b = op_in_type(c, second);
     graph_dim dims[GRAPH_MAX_RANK + 2];
     int64_t p, q;
     if (a->rank < 0 || b->rank < 0) return op_set(c, 0, dtype, -1, NULL);
@@ -157,9 +157,9 @@ static nib_status infer_matmul(op_infer *c) {
     nib_dtype a = op_in_type(c, 0)->dtype, b = op_in_type(c, 1)->dtype;
     if (a != b && a != NIB_DTYPE_UNDEFINED && b != NIB_DTYPE_UNDEFINED)
         return op_fail(c, NIB_TYPE, "inputs differ in type: %s and %s", nib_dtype_name(a), nib_dtype_name(b));
-    return infer_product(c, a == NIB_DTYPE_UNDEFINED ? b : a);
+    return infer_product(c, 1, a == NIB_DTYPE_UNDEFINED ? b : a);
 }
-static nib_status infer_matmul_integer(op_infer *c) { return infer_product(c, NIB_DTYPE_I32); }
+static nib_status infer_matmul_integer(op_infer *c) { return infer_product(c, 1, NIB_DTYPE_I32); }
 
 /* ---- Gemm */
 
@@ -230,7 +230,7 @@ static nib_status eval_matmul_integer(op_eval *c) {
     uint32_t *y;
     if (!is_byte(a->dtype) || !is_byte(b->dtype))
         return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(a->dtype), nib_dtype_name(b->dtype));
-    OP_TRY(matmul_shapes(c, &s));
+    OP_TRY(matmul_shapes(c, a, b, &s));
     OP_TRY(zero_step(c, 2, a->dtype, s.M, &a_step));
     OP_TRY(zero_step(c, 3, b->dtype, s.N, &b_step));
     OP_TRY(op_out(c, 0, NIB_DTYPE_I32, &s.y, &y));
@@ -250,10 +250,53 @@ static nib_status eval_matmul_integer(op_eval *c) {
     return NIB_OK;
 }
 
+/* ---- QLinearMatMul: scales and zero points of a and y are one for all or one per row, of b one for all or one per column */
+
+static bool is_quantized(nib_dtype d) { return is_byte(d) || (op_is_small(d) && d != NIB_DTYPE_F8E8M0); }
+
+static nib_status eval_qlinear(op_eval *c) {
+    const graph_tensor *a = op_arg(c, 0), *b = op_arg(c, 3), *scale[3] = {op_arg(c, 1), op_arg(c, 4), op_arg(c, 6)},
+                       *zero[3] = {op_arg(c, 2), op_arg(c, 5), op_arg(c, 7)};
+    shapes s;
+    int64_t at[GRAPH_MAX_RANK] = {0}, ia = 0, ib = 0, step[3], o = 0;
+    double *va, *vb;
+    void *y;
+    OP_TRY(matmul_shapes(c, a, b, &s));
+    for (int i = 0; i < 3; i++) {
+        int64_t n = op_count(scale[i]->rank, scale[i]->dims), lines = i == 1 ? s.N : s.M;
+        if (!op_is_float(scale[i]->dtype) || !is_quantized(zero[i]->dtype))
+            return op_bad(c, NIB_TYPE, "a scale or zero point of another type");
+        if ((n != 1 && n != lines) || op_count(zero[i]->rank, zero[i]->dims) != n)
+            return op_bad(c, NIB_SHAPE, "%lld scales for %lld rows or columns", (long long)n, (long long)lines);
+        step[i] = n == 1 ? 0 : 1;
+    }
+    if (a->dtype != zero[0]->dtype || b->dtype != zero[1]->dtype) return op_bad(c, NIB_TYPE, "a zero point is not of its input's type");
+    OP_TRY(op_reals(c, a, &va));
+    OP_TRY(op_reals(c, b, &vb));
+    OP_TRY(op_out(c, 0, zero[2]->dtype, &s.y, &y));
+    if (!y || op_count(s.y.rank, s.y.d) == 0) return NIB_OK;
+    for (int64_t i = 0; i < s.batches; i++) {
+        for (int64_t m = 0; m < s.M; m++)
+            for (int64_t n = 0; n < s.N; n++, o++) {
+                double za = op_number(zero[0], m * step[0]), zb = op_number(zero[1], n * step[1]), zy = op_number(zero[2], m * step[2]),
+                       sum = 0;
+                for (int64_t k = 0; k < s.K; k++) sum += (va[(ia * s.M + m) * s.K + k] - za) * (vb[(ib * s.K + k) * s.N + n] - zb);
+                float factor =
+                    (float)(op_number(scale[0], m * step[0]) * op_number(scale[1], n * step[1]) / op_number(scale[2], m * step[2]));
+                op_put(zero[2]->dtype, y, o, nearbyint((double)factor * sum) + zy);
+            }
+        next_matrix(&s, at, &ia, &ib);
+    }
+    return NIB_OK;
+}
+
+static nib_status infer_qlinear(op_infer *c) { return infer_product(c, 3, op_in_type(c, 7)->dtype); }
+
 const op op_family_matmul[] = {
-    {"Gemm", "", 7, 3, 3, 1, OP_ROWS_LAST, infer_gemm, eval_gemm, NULL},
+    {"Gemm", "", 1, 3, 3, 1, OP_ROWS_LAST, infer_gemm, eval_gemm, NULL},
     {"Gemm", "", 11, 2, 3, 1, OP_ROWS_LAST, infer_gemm, eval_gemm, NULL},
     {"MatMul", "", 1, 2, 2, 1, OP_ROWS_LAST, infer_matmul, eval_matmul, NULL},
     {"MatMulInteger", "", 10, 2, 4, 1, OP_ROWS_LAST, infer_matmul_integer, eval_matmul_integer, NULL},
+    {"QLinearMatMul", "", 10, 8, 8, 1, OP_ROWS_MIXED, infer_qlinear, eval_qlinear, NULL},
     {0},
 };

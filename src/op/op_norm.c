@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Softmax and normalisations, https://onnx.ai/onnx/operators/: Softmax LogSoftmax Hardmax, LayerNormalization
- * RMSNormalization LpNormalization, BatchNormalization (inference) InstanceNormalization GroupNormalization. Sums are taken
+ * RMSNormalization LpNormalization, BatchNormalization InstanceNormalization GroupNormalization. Sums are taken
  * in double in the order of the input and rounded once.
  */
 #include "op_local.h"
@@ -181,23 +181,51 @@ static nib_status check_channels(op_eval *c, int from, int to, int64_t channels)
     return NIB_OK;
 }
 
+/* With training_mode the input's own mean and variance normalize it, and what runs along is moved towards them. Outputs of
+ * opsets 7 to 13 beyond the first are of a training that those versions do not describe: they are refused. */
 static nib_status eval_batch_norm(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
     op_dims dims = op_dims_of(x);
-    double epsilon = graph_attr_float(c->node, "epsilon", 1e-5f);
-    void *y;
+    double epsilon = graph_attr_float(c->node, "epsilon", 1e-5f), momentum = graph_attr_float(c->node, "momentum", 0.9f), *mean, *variance;
+    bool training = op_since(c->node) >= 14 && graph_attr_int(c->node, "training_mode", 0) != 0;
+    void *y, *running[2];
     OP_TRY(check_floats(c, 5));
-    if (x->rank < 1 || graph_attr_int(c->node, "training_mode", 0) != 0 || c->node->n_outputs > 1)
-        return op_bad(c, NIB_UNSUPPORTED, "training mode");
+    const graph_attr *test = graph_find_attr(c->node, "is_test"); /* before opset 7; where it is absent, versions differ */
+    if (test && test->kind == GRAPH_ATTR_INT && test->u.i == 0) return op_bad(c, NIB_UNSUPPORTED, "training");
+    if (!training && c->node->n_outputs > 1) return op_bad(c, NIB_UNSUPPORTED, "outputs of training");
+    if (x->rank < 1) return op_bad(c, NIB_SHAPE, "input has rank 0");
     int64_t channels = x->rank > 1 ? x->dims[1] : 1, n = op_count(x->rank, x->dims),
             inner = x->rank > 2 ? op_count(x->rank - 2, x->dims + 2) : 1;
+    double per = channels > 0 ? (double)(n / channels) : 0;
     OP_TRY(check_channels(c, 1, 4, channels));
+    OP_TRY(op_reals(c, op_arg(c, 3), &mean));
+    OP_TRY(op_reals(c, op_arg(c, 4), &variance));
+    op_dims one = {1, {channels}};
+    for (int k = 0; k < 2; k++) OP_TRY(op_out(c, 1 + k, op_arg(c, 3 + k)->dtype, &one, &running[k]));
+    if (training) {
+        for (int64_t k = 0; k < channels; k++) mean[k] = variance[k] = 0;
+        for (int64_t i = 0; i < n; i++) mean[i / inner % channels] += op_number(x, i) / per;
+        for (int64_t i = 0; i < n; i++) {
+            double v = op_number(x, i) - mean[i / inner % channels];
+            variance[i / inner % channels] += v * v / per;
+        }
+        for (int k = 0; k < 2; k++)
+            for (int64_t i = 0; running[k] && i < channels; i++)
+                op_put(op_arg(c, 3 + k)->dtype, running[k], i,
+                       op_number(op_arg(c, 3 + k), i) * momentum + (k ? variance : mean)[i] * (1 - momentum));
+    }
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = i / inner % channels;
-        double v = (op_number(x, i) - op_number(op_arg(c, 3), k)) / sqrt(op_number(op_arg(c, 4), k) + epsilon);
+        double v = (op_number(x, i) - mean[k]) / sqrt(variance[k] + epsilon);
         op_put(x->dtype, y, i, v * op_number(op_arg(c, 1), k) + op_number(op_arg(c, 2), k));
     }
+    return NIB_OK;
+}
+
+static nib_status infer_batch_norm(op_infer *c) {
+    OP_TRY(op_infer_float_same(c));
+    for (int k = 0; k < 2; k++) OP_TRY(op_set_like(c, 1 + k, op_in_type(c, 3 + k)->dtype, op_in_type(c, 3 + k)));
     return NIB_OK;
 }
 
@@ -239,12 +267,13 @@ static nib_status eval_group_norm(op_eval *c) {
     { name, "", since, inputs, inputs, 1, rows, op_infer_float_same, eval, NULL }
 
 const op op_family_norm[] = {
-    ROW("BatchNormalization", 7, 5, OP_ROWS_MIXED, eval_batch_norm),
+    {"BatchNormalization", "", 1, 5, 5, 5, OP_ROWS_MIXED, infer_batch_norm, eval_batch_norm, NULL},
+    {"BatchNormalization", "", 14, 5, 5, 3, OP_ROWS_MIXED, infer_batch_norm, eval_batch_norm, NULL},
     ROW("GroupNormalization", 18, 3, OP_ROWS_MIXED, eval_group_norm),
     ROW("GroupNormalization", 21, 3, OP_ROWS_MIXED, eval_group_norm),
     ROW("Hardmax", 1, 1, OP_ROWS_MIXED, eval_hardmax),
     ROW("Hardmax", 13, 1, OP_ROWS_MIXED, eval_hardmax),
-    ROW("InstanceNormalization", 6, 3, OP_ROWS_MIXED, eval_instance_norm),
+    ROW("InstanceNormalization", 1, 3, OP_ROWS_MIXED, eval_instance_norm),
     {"LayerNormalization", "", 17, 2, 3, 3, OP_ROWS_LAST, infer_layer_norm, eval_layer_norm, NULL},
     ROW("LogSoftmax", 1, 1, OP_ROWS_LAST, eval_log_softmax),
     ROW("LogSoftmax", 13, 1, OP_ROWS_LAST, eval_log_softmax),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Operators that depend on order along an axis, https://onnx.ai/onnx/operators/: ArgMax ArgMin TopK CumSum.
+ * Operators that depend on order along an axis, https://onnx.ai/onnx/operators/: ArgMax ArgMin TopK CumSum CumProd.
  */
 #include "op_local.h"
 
@@ -148,9 +148,9 @@ static nib_status infer_top_k(op_infer *c) {
     return op_set(c, 1, NIB_DTYPE_I64, x->rank, dims);
 }
 
-/* ---- CumSum */
+/* ---- CumSum, CumProd */
 
-static nib_status eval_cum_sum(op_eval *c) {
+static nib_status eval_cumulate(op_eval *c, bool product) {
     const graph_tensor *x = op_arg(c, 0);
     view v;
     op_dims dims = op_dims_of(x);
@@ -170,11 +170,12 @@ static nib_status eval_cum_sum(op_eval *c) {
 #define WHOLE_U(W) uint64_t
 #define CASE(N, S, W, LOAD, STORE, C)                                                                                                      \
     case NIB_DTYPE_##N: {                                                                                                                  \
-        WHOLE_##C(W) sum = 0;                                                                                                              \
+        WHOLE_##C(W) sum = product;                                                                                                        \
         for (int64_t k = 0; k < v.size; k++) {                                                                                             \
             int64_t at = base + (reverse ? v.size - 1 - k : k) * v.inner;                                                                  \
             WHOLE_##C(W) before = sum;                                                                                                     \
-            sum += (WHOLE_##C(W))LOAD(((const S *)x->data)[at]);                                                                           \
+            WHOLE_##C(W) e = (WHOLE_##C(W))LOAD(((const S *)x->data)[at]);                                                                 \
+            sum = product ? sum * e : sum + e;                                                                                             \
             ((S *)y)[at] = STORE(exclusive ? before : sum);                                                                                \
         }                                                                                                                                  \
         break;                                                                                                                             \
@@ -186,9 +187,13 @@ static nib_status eval_cum_sum(op_eval *c) {
     return NIB_OK;
 }
 
+static nib_status eval_cum_sum(op_eval *c) { return eval_cumulate(c, false); }
+static nib_status eval_cum_prod(op_eval *c) { return eval_cumulate(c, true); }
+
 const op op_family_order[] = {
     {"ArgMax", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_arg, eval_arg_max, NULL},
     {"ArgMin", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_arg, eval_arg_min, NULL},
+    {"CumProd", "", 26, 2, 2, 1, OP_ROWS_MIXED, op_infer_same, eval_cum_prod, NULL},
     {"CumSum", "", 11, 2, 2, 1, OP_ROWS_MIXED, op_infer_same, eval_cum_sum, NULL},
     {"TopK", "", 1, 1, 1, 2, OP_ROWS_MIXED, infer_top_k, eval_top_k, NULL},
     {"TopK", "", 10, 2, 2, 2, OP_ROWS_MIXED, infer_top_k, eval_top_k, NULL},

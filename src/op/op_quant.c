@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Quantization, https://onnx.ai/onnx/operators/: DynamicQuantizeLinear QuantizeLinear DequantizeLinear to and from integers
- * of 8, 16 (and, to be dequantized, 32) bits; one scale for the tensor, per axis, or per block of an axis.
+ * of 2, 4, 8, 16 (and, to be dequantized, 32) bits and floating point of 4 and 8; one scale for the tensor, per axis, or per block of an
+ * axis.
  */
 #include "op_local.h"
 
@@ -50,14 +51,17 @@ static nib_status scaling_of(op_eval *c, scaling *s) {
     return NIB_OK;
 }
 
+/* What quantized numbers may be: integers of 16 bits and less, with their range, and floating point of 8 and less. */
 static bool range_of(nib_dtype dtype, int64_t *lo, int64_t *hi) {
-    *lo = dtype == NIB_DTYPE_I8 ? INT8_MIN : dtype == NIB_DTYPE_I16 ? INT16_MIN : 0;
-    *hi = dtype == NIB_DTYPE_I8 ? INT8_MAX : dtype == NIB_DTYPE_I16 ? INT16_MAX : dtype == NIB_DTYPE_U8 ? UINT8_MAX : UINT16_MAX;
-    return dtype == NIB_DTYPE_I8 || dtype == NIB_DTYPE_U8 || dtype == NIB_DTYPE_I16 || dtype == NIB_DTYPE_U16;
+    int bits;
+    bool is_signed, whole = op_int_info(dtype, &bits, &is_signed) && bits <= 16;
+    *lo = whole && is_signed ? -((int64_t)1 << (bits - 1)) : 0;
+    *hi = whole ? *lo + ((int64_t)1 << bits) - 1 : 0;
+    return whole || (op_is_small(dtype) && dtype != NIB_DTYPE_F8E8M0);
 }
 
 static void put_whole(nib_dtype dtype, void *y, int64_t i, int64_t v) {
-    if (dtype == NIB_DTYPE_I8 || dtype == NIB_DTYPE_U8) ((uint8_t *)y)[i] = (uint8_t)v;
+    if (nib_dtype_bits(dtype) <= 8) ((uint8_t *)y)[i] = (uint8_t)v;
     else ((uint16_t *)y)[i] = (uint16_t)v;
 }
 
@@ -78,11 +82,14 @@ static nib_status eval_quantize(op_eval *c) {
     void *y;
     if (!op_is_float(x->dtype) && x->dtype != NIB_DTYPE_I32) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
     if (!range_of(dtype, &lo, &hi)) return op_bad(c, NIB_UNSUPPORTED, "quantizing to %s", nib_dtype_name(dtype));
+    bool small = op_is_small(dtype), cut = graph_attr_int(c->node, "saturate", 1) != 0;
     OP_TRY(scaling_of(c, &s));
     OP_TRY(op_out(c, 0, dtype, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = scale_index(&s, i);
-        put_whole(dtype, y, i, saturate(number(x, i) / number(scale, k), zero ? (int64_t)op_number(zero, k) : 0, lo, hi));
+        float v = number(x, i) / number(scale, k);
+        if (small) ((uint8_t *)y)[i] = op_small_store(dtype, v + (zero ? number(zero, k) : 0), cut, 'n');
+        else put_whole(dtype, y, i, saturate(v, zero ? (int64_t)op_number(zero, k) : 0, lo, hi));
     }
     return NIB_OK;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Operators that name or change a shape and leave the elements in order, https://onnx.ai/onnx/operators/: Shape Size Reshape
- * Flatten Squeeze Unsqueeze Identity Dropout (inference) and Expand, which also repeats. Here most symbolic contents begin:
+ * Flatten Squeeze Unsqueeze Identity Dropout and Expand, which also repeats. Here most symbolic contents begin:
  * the output of Shape is its input's dims.
  */
-#include "op_local.h"
+#include "op_random.h"
 
 static nib_status copy_as(op_eval *c, const op_dims *dims) {
     const graph_tensor *x = op_arg(c, 0);
@@ -271,33 +271,32 @@ static nib_status eval_identity(op_eval *c) {
     return copy_as(c, &dims);
 }
 
-/* Inference only: nothing is dropped and every element of the mask is true (before opset 10 the mask has the data's type). */
+/* Without training nothing is dropped and every element of the mask is true (before opset 10 the mask has the data's type). */
 static nib_status infer_dropout(op_infer *c) {
     OP_TRY(op_infer_same(c));
     return op_set_like(c, 1, op_since(c->node) < 10 ? op_in_type(c, 0)->dtype : NIB_DTYPE_BOOL, op_in_type(c, 0));
 }
 
 static nib_status eval_dropout(op_eval *c) {
-    const graph_tensor *x = op_arg(c, 0), *training = op_arg(c, 2), *ratio = op_arg(c, 1);
+    const graph_tensor *x = op_arg(c, 0), *training = op_arg(c, 2), *given = op_arg(c, 1);
     op_dims dims = op_dims_of(x);
-    uint8_t *mask;
-    bool drops = training && op_count(training->rank, training->dims) > 0 && op_number(training, 0) != 0;
-    if (drops && !(ratio && op_count(ratio->rank, ratio->dims) > 0 && op_number(ratio, 0) == 0))
-        return op_bad(c, NIB_UNSUPPORTED, "training mode");
-    if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
-    OP_TRY(copy_as(c, &dims));
+    void *y, *mask;
     nib_dtype dtype = op_since(c->node) < 10 ? x->dtype : NIB_DTYPE_BOOL;
+    double ratio = given && op_count(given->rank, given->dims) > 0 ? op_number(given, 0) : 0.5;
+    if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (op_since(c->node) < 7 && graph_attr_int(c->node, "is_test", 0) == 0) return op_bad(c, NIB_UNSUPPORTED, "training");
+    if (!training || op_count(training->rank, training->dims) == 0 || op_number(training, 0) == 0) ratio = 0;
+    if (!(ratio >= 0 && ratio <= 1)) return op_bad(c, NIB_SHAPE, "ratio is not between 0 and 1");
+    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     OP_TRY(op_out(c, 1, dtype, &dims, &mask));
-    if (!mask) return NIB_OK;
-    float one = 1;
-    double wide = 1;
-    uint16_t half = dtype == NIB_DTYPE_F16 ? base_f32_to_f16(1) : base_f32_to_bf16(1);
-    uint8_t truth = 1;
-    const void *element = dtype == NIB_DTYPE_F32    ? (void *)&one
-                          : dtype == NIB_DTYPE_F64  ? (void *)&wide
-                          : dtype == NIB_DTYPE_BOOL ? (void *)&truth
-                                                    : &half;
-    op_fill(mask, element, op_count(dims.rank, dims.d), op_size(dtype));
+    int64_t n = op_count(dims.rank, dims.d);
+    if (ratio == 0 && y && n > 0) memcpy(y, x->data, (size_t)n * op_size(x->dtype));
+    op_random r = op_random_of(c->node);
+    for (int64_t i = 0; i < n && (ratio > 0 || mask); i++) {
+        bool keep = ratio == 0 || op_random_uniform(&r) >= ratio;
+        if (mask) op_put(dtype, mask, i, keep);
+        if (ratio > 0 && y) op_put(x->dtype, y, i, keep ? op_number(x, i) / (1 - ratio) : 0);
+    }
     return NIB_OK;
 }
 
@@ -351,9 +350,10 @@ static nib_status infer_expand(op_infer *c) {
 }
 
 const op op_family_shape[] = {
+    {"Dropout", "", 1, 1, 1, 2, OP_ROWS_MIXED, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 7, 1, 1, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
     {"Dropout", "", 10, 1, 1, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
-    {"Dropout", "", 12, 1, 3, 2, OP_ROWS_ELEMENT, infer_dropout, eval_dropout, NULL},
+    {"Dropout", "", 12, 1, 3, 2, OP_ROWS_MIXED, infer_dropout, eval_dropout, NULL},
     {"Expand", "", 8, 2, 2, 1, OP_ROWS_MIXED, infer_expand, eval_expand, NULL},
     {"Flatten", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_flatten, eval_flatten, NULL},
     {"Identity", "", 1, 1, 1, 1, OP_ROWS_ELEMENT, infer_identity, eval_identity, NULL},

@@ -44,15 +44,52 @@ nib_status op_bad(op_eval *c, nib_status code, const char *format, ...) {
 
 size_t op_size(nib_dtype dtype) {
     if (dtype == NIB_DTYPE_STRING) return sizeof(graph_string);
+    if (op_is_container(dtype)) return sizeof(graph_tensor);
     int bits = nib_dtype_bits(dtype);
-    return bits >= 8 ? (size_t)bits / 8 : 0;
+    return (size_t)(bits + 7) / 8;
 }
+
+bool op_is_container(nib_dtype d) { return d == NIB_DTYPE_SEQUENCE || d == NIB_DTYPE_OPTIONAL; }
 
 bool op_is_float(nib_dtype d) { return d == NIB_DTYPE_F32 || d == NIB_DTYPE_F64 || d == NIB_DTYPE_F16 || d == NIB_DTYPE_BF16; }
 
 bool op_is_int(nib_dtype d) {
     return d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_U64 ||
            d == NIB_DTYPE_U32 || d == NIB_DTYPE_U16 || d == NIB_DTYPE_U8;
+}
+
+#define OP_SMALLS(X)                                                                                                                       \
+    X(F8E4M3FN, BASE_E4M3FN) X(F8E4M3FNUZ, BASE_E4M3FNUZ) X(F8E5M2, BASE_E5M2) X(F8E5M2FNUZ, BASE_E5M2FNUZ) X(F4E2M1, BASE_E2M1)
+
+bool op_is_small(nib_dtype d) {
+    return (d >= NIB_DTYPE_F8E4M3FN && d <= NIB_DTYPE_F8E5M2FNUZ) || d == NIB_DTYPE_F4E2M1 || d == NIB_DTYPE_F8E8M0;
+}
+
+double op_small_load(nib_dtype dtype, uint8_t code) {
+    switch (dtype) {
+#define CASE(N, FORMAT)                                                                                                                    \
+    case NIB_DTYPE_##N: return base_small_decode(FORMAT, code);
+        OP_SMALLS(CASE)
+#undef CASE
+    default: return base_e8m0_decode(code);
+    }
+}
+
+uint8_t op_small_store(nib_dtype dtype, double x, bool saturate, char mode) {
+    switch (dtype) {
+#define CASE(N, FORMAT)                                                                                                                    \
+    case NIB_DTYPE_##N: return base_small_encode(FORMAT, x, saturate);
+        OP_SMALLS(CASE)
+#undef CASE
+    default: return base_e8m0_encode(x, mode, saturate);
+    }
+}
+
+bool op_int_info(nib_dtype d, int *bits, bool *is_signed) {
+    *bits = nib_dtype_bits(d);
+    *is_signed =
+        d == NIB_DTYPE_I64 || d == NIB_DTYPE_I32 || d == NIB_DTYPE_I16 || d == NIB_DTYPE_I8 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_I2;
+    return op_is_int(d) || d == NIB_DTYPE_U4 || d == NIB_DTYPE_I4 || d == NIB_DTYPE_U2 || d == NIB_DTYPE_I2;
 }
 
 /* A zero anywhere must not hide a product that overflows: strides are products of some of the dims. */
@@ -109,9 +146,7 @@ nib_status op_out(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, void 
     if (size == 0) return op_bad(c, NIB_UNSUPPORTED, "element type %s", nib_dtype_name(dtype));
     if (n < 0 || !base_mul_i64(n, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
         return op_bad(c, NIB_LIMIT, "output %d is too large", i);
-    c->status = NIB_OK;
-    *out = c->output(c, i, dtype, dims->rank, dims->d);
-    return *out ? NIB_OK : c->status;
+    return op_out_late(c, i, dtype, dims, (size_t)bytes, out);
 }
 
 nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
@@ -124,6 +159,25 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
     *out = c->scratch(c, (size_t)(bytes > 0 ? bytes : 1));
     if (*out) return NIB_OK;
     return c->status != NIB_OK ? c->status : op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
+}
+
+nib_status op_text(op_eval *c, size_t length, char **out) {
+    if (length > c->text_left) {
+        size_t want = length > 16384 ? length : 65536;
+        OP_TRY(op_scratch(c, (int64_t)want, 1, &c->text));
+        c->text_left = want;
+    }
+    *out = c->text;
+    c->text += length;
+    c->text_left -= length;
+    return NIB_OK;
+}
+
+void op_broadcast_strides(const graph_tensor *t, const op_dims *out, int64_t *strides) {
+    int64_t own[GRAPH_MAX_RANK];
+    int shift = out->rank - t->rank;
+    op_strides(t->rank, t->dims, own);
+    for (int i = 0; i < out->rank; i++) strides[i] = i < shift || t->dims[i - shift] == 1 ? 0 : own[i - shift];
 }
 
 const graph_tensor *op_arg(const op_eval *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
@@ -139,7 +193,33 @@ double op_number(const graph_tensor *t, int64_t i) {
         OP_NUMBERS(OP_NUMBER)
 #undef OP_NUMBER
     case NIB_DTYPE_BOOL: return ((const uint8_t *)t->data)[i] != 0;
-    default: return 0;
+    case NIB_DTYPE_U4:
+    case NIB_DTYPE_U2: return ((const uint8_t *)t->data)[i];
+    case NIB_DTYPE_I4:
+    case NIB_DTYPE_I2: return ((const int8_t *)t->data)[i];
+    default: return op_is_small(t->dtype) ? op_small_load(t->dtype, ((const uint8_t *)t->data)[i]) : 0;
+    }
+}
+
+static void put_whole(nib_dtype dtype, void *y, int64_t i, double v) {
+    int bits;
+    bool is_signed;
+    if (op_is_small(dtype)) {
+        ((uint8_t *)y)[i] = op_small_store(dtype, v, true, 'n');
+    } else if (dtype == NIB_DTYPE_BOOL) {
+        ((uint8_t *)y)[i] = v != 0;
+    } else if (op_int_info(dtype, &bits, &is_signed)) {
+        double span = ldexp(1, bits), lo = is_signed ? -span / 2 : 0, hi = lo + span, r = nearbyint(v);
+        uint64_t w = !(r > lo) ? (uint64_t)(is_signed ? (int64_t)lo : 0)
+                     : r >= hi ? (is_signed ? ((uint64_t)1 << (bits - 1)) : 0) - 1
+                     : r < 0   ? (uint64_t)(int64_t)r
+                               : (uint64_t)r;
+        switch ((bits + 7) / 8) { /* below a byte: what is beyond the range never got here */
+        case 1: ((uint8_t *)y)[i] = (uint8_t)w; break;
+        case 2: ((uint16_t *)y)[i] = (uint16_t)w; break;
+        case 4: ((uint32_t *)y)[i] = (uint32_t)w; break;
+        default: ((uint64_t *)y)[i] = w;
+        }
     }
 }
 
@@ -149,8 +229,19 @@ void op_put(nib_dtype dtype, void *y, int64_t i, double v) {
     case NIB_DTYPE_##N: ((S *)y)[i] = STORE((W)v); break;
         OP_FLOATS(CASE)
 #undef CASE
-    default: break;
+    default: put_whole(dtype, y, i, v);
     }
+}
+
+nib_status op_reals(op_eval *c, const graph_tensor *t, double **out) {
+    int64_t n = op_count(t->rank, t->dims);
+    int bits;
+    bool is_signed;
+    if (!op_is_float(t->dtype) && !op_int_info(t->dtype, &bits, &is_signed) && !op_is_small(t->dtype) && t->dtype != NIB_DTYPE_BOOL)
+        return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(t->dtype));
+    OP_TRY(op_scratch(c, n, sizeof **out, out));
+    for (int64_t i = 0; i < n; i++) (*out)[i] = op_number(t, i);
+    return NIB_OK;
 }
 
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count) {
@@ -329,6 +420,17 @@ nib_status op_set(op_infer *c, int i, nib_dtype dtype, int rank, const graph_dim
 
 nib_status op_set_like(op_infer *c, int i, nib_dtype dtype, const graph_type *type) { return op_set(c, i, dtype, type->rank, type->dims); }
 
+nib_status op_set_type(op_infer *c, int i, const graph_type *type) {
+    graph_value *v = i < c->node->n_outputs ? c->node->outputs[i] : NULL;
+    if (!v) return NIB_OK;
+    if (type->kind == GRAPH_KIND_TENSOR) return op_set_like(c, i, type->dtype, type);
+    bool undeclared = v->type.kind == GRAPH_KIND_TENSOR && v->type.dtype == NIB_DTYPE_UNDEFINED && v->type.rank < 0;
+    if (undeclared) v->type = *type;
+    if (v->type.kind != type->kind) return op_fail(c, NIB_TYPE, "output %d is declared as of another kind", i);
+    if (v->type.dtype == NIB_DTYPE_UNDEFINED) v->type.dtype = type->dtype;
+    return NIB_OK;
+}
+
 nib_status op_set_data(op_infer *c, int i, const graph_dim *data, int count) {
     graph_value *v = i < c->node->n_outputs ? c->node->outputs[i] : NULL;
     bool known = count == 0;
@@ -386,6 +488,25 @@ nib_status op_check_float(op_infer *c, int i) {
     return d == NIB_DTYPE_UNDEFINED || op_is_float(d) ? NIB_OK
                                                       : op_fail(c, NIB_TYPE, "input %d is %s, not floating point", i, nib_dtype_name(d));
 }
+
+nib_status op_eval_aligned(op_eval *c, nib_status (*eval)(op_eval *), int otherwise) {
+    const graph_tensor *a = op_arg(c, 0), *b = op_arg(c, 1), *const *in = c->in;
+    int64_t axis = graph_attr_int(c->node, "axis", otherwise);
+    graph_tensor wide = *b;
+    const graph_tensor *two[2] = {a, &wide};
+    if (b->rank < a->rank && b->rank > 0 && axis >= 0) {
+        if (axis > a->rank - b->rank) return op_bad(c, NIB_SHAPE, "axis out of range");
+        wide.rank = a->rank - (int)axis;
+        for (int k = b->rank; k < wide.rank; k++) wide.dims[k] = 1;
+    }
+    c->in = two;
+    nib_status status = eval(c);
+    c->in = in;
+    return status;
+}
+
+nib_status op_infer_aligned(op_infer *c) { return op_set_like(c, 0, op_in_type(c, 0)->dtype, op_in_type(c, 0)); }
+nib_status op_infer_aligned_bool(op_infer *c) { return op_set_like(c, 0, NIB_DTYPE_BOOL, op_in_type(c, 0)); }
 
 nib_status op_infer_same(op_infer *c) { return op_set_like(c, 0, op_in_type(c, 0)->dtype, op_in_type(c, 0)); }
 

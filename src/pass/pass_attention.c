@@ -66,7 +66,7 @@ static bool is_merge(const graph_node *transpose, graph_value **root) {
         perm[2] != 1 || perm[3] != 3)
         return false;
     const graph_value *v = transpose->outputs[0];
-    if (v->use_count != 1 || v->is_output || !graph_is_op(v->uses->node, "", "Reshape")) return false;
+    if (v->use_count != 1 || v->is_output || v->uses->node->owner != v->owner || !graph_is_op(v->uses->node, "", "Reshape")) return false;
     *root = v->uses->node->outputs[0];
     return (*root)->type.rank == 3;
 }
@@ -113,7 +113,8 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
     const char *why = NULL;
     if (!scores_of(softmax->inputs[0].value, &s)) why = "scores are not scale * Q K^T + bias over split heads";
     else if (!split_of(mm->inputs[1].value, 0, 2, 1, 3, &v)) why = "values are not rows split into heads";
-    else if (mm->outputs[0]->use_count != 1 || mm->outputs[0]->is_output || !is_merge(mm->outputs[0]->uses->node, &root))
+    else if (mm->outputs[0]->use_count != 1 || mm->outputs[0]->is_output || mm->outputs[0]->uses->node->owner != mm->owner ||
+             !is_merge(mm->outputs[0]->uses->node, &root))
         why = "heads are not merged back into rows";
     else if (s.q.count != s.k.count || s.q.count != v.count || s.q.size != s.k.size || s.q.size != v.size) why = "heads differ";
     else if (!pass_same_shape(root, s.q.rows) || !pass_same_shape(s.k.rows, v.rows) || s.k.rows->type.dims[0] != s.q.rows->type.dims[0])

@@ -69,7 +69,9 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
         nib_error ignored;
         if (!n->outputs[i] || (!n->outputs[i]->uses && !n->outputs[i]->is_output)) continue;
         if (op_env_get(env, n->outputs[i], &t, &ignored) != NIB_OK) break;
-        if (t->dtype == NIB_DTYPE_STRING || (moves_data(n) && t->bytes > MOVED_LIMIT)) break;
+        if (t->dtype == NIB_DTYPE_STRING || t->dtype >= NIB_DTYPE_SEQUENCE || /* what they point to ends with the arena */
+            (moves_data(n) && t->bytes > MOVED_LIMIT))
+            break;
         NIB_TRY(fold_value(ctx, n->outputs[i], t, true));
     }
 fail:

@@ -95,6 +95,17 @@ bool pass_same_shape(const graph_value *a, const graph_value *b) {
     return true;
 }
 
+typedef struct reaching {
+    const graph *g;
+    const uint8_t *reached;
+    bool *reads;
+} reaching;
+
+static void note_reached(void *user, graph_value *v) {
+    const reaching *r = user;
+    if (v->owner == r->g && r->reached[v->id]) *r->reads = true;
+}
+
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) {
     const graph *g = ctx->g;
     if (v == of) return true;
@@ -105,6 +116,7 @@ bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) 
     for (const graph_node *n = g->first; n && !reached[v->id]; n = n->next) {
         bool reads = false;
         for (int i = 0; i < n->n_inputs && !reads; i++) reads = n->inputs[i].value && reached[n->inputs[i].value->id];
+        graph_each_capture(n, note_reached, &(reaching){g, reached, &reads});
         for (int i = 0; i < n->n_outputs; i++)
             if (reads && n->outputs[i]) reached[n->outputs[i]->id] = 1;
     }

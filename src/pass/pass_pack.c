@@ -92,6 +92,8 @@ static bool packs_rows(const packing *p, const graph_node *n, op_rows rows) {
 
 static bool packs(const packing *p, const graph_node *n) {
     if (n->n_outputs < 1 || !n->outputs[0]) return false;
+    for (const graph_use *u = n->outputs[0]->uses; u; u = u->next)
+        if (u->node->owner != n->owner) return false; /* a body reads it, as it is */
     for (int i = 1; i < n->n_outputs; i++)
         if (n->outputs[i]) return false;
     if (graph_is_op(n, "nib", "Embed")) return packs_embed(p, n);

@@ -21,6 +21,10 @@
  *     BLOCK     the same, for block_rows rows, in each lane
  *     SIZED     laid out on numbers when a group meets new sizes
  *     DYNAMIC   its size depends on data: a buffer that grows
+ *
+ * A body (of If, Loop, Scan) has a plan of its own, among `bodies`. Its sizes may change with every run, so all of its values
+ * are DYNAMIC and its steps WHOLE: buffers that stay from run to run, nothing to lay out. What it reads of the graphs around it
+ * is looked up in the groups that run those (plan_tensor).
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -83,12 +87,17 @@ struct plan {
     int n_sized;    /* value ids */
     size_t scratch; /* largest step's */
     int n_symbols;
+    int64_t *bindable; /* [n_symbols] 1: a caller's inputs give the symbol its number; else GRAPH_UNBOUND: only data can */
     int tokens_symbol; /* of T in a packed plan; -1: none */
     const char *notes; /* what passes and devices had to say */
+    bool is_body;
+    plan **bodies; /* of all nodes, in order */
+    int n_bodies;
 };
 
 typedef struct plan_options {
     size_t l2_bytes; /* cache a block should fit; 0: the machine's */
+    bool body;       /* the graph is a body */
 } plan_options;
 
 /* Builds a plan for g, whose nodes are resolved and inferred. Devices are an order of preference: each node goes to the first that
@@ -114,10 +123,13 @@ typedef struct plan_slot {
 
 struct plan_group {
     const plan *p;
-    int64_t *symbols; /* [n_symbols] */
-    plan_slot *slots; /* [g->value_limit] */
+    int64_t *symbols;       /* [n_symbols] */
+    plan_slot *slots;       /* [g->value_limit] */
+    const plan_group *outer; /* of a body: the group that runs the graph around it */
     /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
     void *(*grow)(plan_group *group, int id, size_t bytes);
+    /* The same for what the elements of value id point to (strings, sequences). */
+    void *(*hold)(plan_group *group, int id, size_t bytes);
 };
 
 struct plan_lane {
@@ -126,6 +138,8 @@ struct plan_lane {
     int64_t block_first;                           /* row that the block begins with */
     char *scratch;                                 /* plan->scratch bytes, 64-aligned */
     void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
+    /* Runs the plan of a body, as op_eval.body. */
+    nib_status (*body)(plan_lane *lane, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
     nib_error *err;
 };
 
@@ -135,6 +149,12 @@ static inline char *plan_row(const plan_lane *lane, int id, int64_t row) {
     if (pv->storage == PLAN_BLOCK)
         return lane->block + pv->offset * (size_t)lane->group->p->block_rows + (size_t)(row - lane->block_first) * pv->row_bytes;
     return (char *)lane->group->slots[id].t.data + (size_t)row * pv->row_bytes;
+}
+
+/* Where a value is: in this group or in one around it. */
+static inline const graph_tensor *plan_tensor(const plan_group *group, const graph_value *v) {
+    while (group->p->g != v->owner && group->outer) group = group->outer;
+    return &group->slots[v->id].t;
 }
 
 /* How far a step's range goes in this group; -1 if a symbol is unbound. */

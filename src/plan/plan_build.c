@@ -17,6 +17,26 @@ typedef struct builder {
     nib_error *err;
 } builder;
 
+/* Symbols that a caller's inputs (or a packed batch) give a number: 1 for those, GRAPH_UNBOUND for sizes that depend on data. */
+static nib_status find_bindable(plan *p) {
+    const graph *g = p->g;
+    int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
+    if (!ones) return NIB_OUT_OF_MEMORY;
+    p->tokens_symbol = -1;
+    for (int i = 0; i < p->n_symbols; i++) {
+        bool tokens = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0;
+        if (tokens) p->tokens_symbol = i;
+        ones[i] = tokens ? 1 : GRAPH_UNBOUND;
+    }
+    for (int i = 0; i < g->n_inputs; i++)
+        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
+            int symbol = graph_symbol_index(g->inputs[i]->type.dims[k]);
+            if (symbol >= 0) ones[symbol] = 1;
+        }
+    p->bindable = ones;
+    return NIB_OK;
+}
+
 static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a plan"); }
 
 /* ---- devices and steps */
@@ -67,6 +87,40 @@ fail:
     return status;
 }
 
+/* ---- bodies */
+
+static nib_status build_body(builder *b, const graph *g, int *count) {
+    plan *body = NULL;
+    nib_status status = NIB_OK;
+    if (b->p->bodies) {
+        NIB_TRY(plan_build(b->p->runtime, g, b->devices, b->n_devices, &(plan_options){.body = true}, &body, b->err));
+        b->p->bodies[b->p->n_bodies++] = body;
+    }
+    ++*count;
+fail:
+    return status;
+}
+
+static nib_status for_bodies(builder *b, int *count) {
+    nib_status status = NIB_OK;
+    for (const graph_node *n = b->g->first; n; n = n->next)
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(build_body(b, a->u.graph, count));
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(build_body(b, a->u.graphs[k], count));
+        }
+fail:
+    return status;
+}
+
+static nib_status build_bodies(builder *b) {
+    int count = 0;
+    nib_status status = for_bodies(b, &count);
+    if (status != NIB_OK || count == 0) return status;
+    b->p->bodies = base_arena_calloc(&b->p->arena, (size_t)count, sizeof *b->p->bodies);
+    return b->p->bodies ? for_bodies(b, &count) : no_memory(b->err);
+}
+
 static nib_status make_stages(plan *p) {
     p->stages = base_arena_calloc(&p->arena, (size_t)p->n_steps + 1, sizeof *p->stages);
     if (!p->stages) return NIB_OUT_OF_MEMORY;
@@ -95,6 +149,16 @@ static int stage_of(const plan *p, int step) {
     return -1;
 }
 
+typedef struct reading {
+    plan *p;
+    int step;
+} reading;
+
+static void read_capture(void *user, graph_value *v) {
+    const reading *r = user;
+    if (v->owner == r->p->g) r->p->values[v->id].last = r->step;
+}
+
 static void find_lifetimes(plan *p) {
     const graph *g = p->g;
     for (int i = 0; i < g->n_constants; i++)
@@ -106,9 +170,10 @@ static void find_lifetimes(plan *p) {
             if (n->outputs[k])
                 p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
         for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value) p->values[n->inputs[k].value->id].last = i;
+            if (n->inputs[k].value) read_capture(&(reading){p, i}, n->inputs[k].value);
+        graph_each_capture(n, read_capture, &(reading){p, i});
     }
-    for (int i = 0; i < g->n_outputs; i++) p->values[g->outputs[i]->id].last = p->n_steps;
+    for (int i = 0; i < g->n_outputs; i++) read_capture(&(reading){p, p->n_steps}, g->outputs[i]);
 }
 
 /* The row count that most row steps have is the plan's main one. */
@@ -120,25 +185,6 @@ static void find_main_rows(plan *p) {
         for (int k = 0; k < p->n_steps; k++) count += p->steps[k].range == PLAN_RANGE_ROWS && p->steps[k].extent == p->steps[i].extent;
         if (count > best) best = count, p->rows = p->steps[i].extent;
     }
-}
-
-/* Symbols that a caller's inputs (or a packed batch) give a number: 1 for those, GRAPH_UNBOUND for sizes that depend on data. */
-static int64_t *bindable(plan *p) {
-    const graph *g = p->g;
-    int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
-    if (!ones) return NULL;
-    p->tokens_symbol = -1;
-    for (int i = 0; i < p->n_symbols; i++) {
-        bool tokens = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0;
-        if (tokens) p->tokens_symbol = i;
-        ones[i] = tokens ? 1 : GRAPH_UNBOUND;
-    }
-    for (int i = 0; i < g->n_inputs; i++)
-        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
-            int symbol = graph_symbol_index(g->inputs[i]->type.dims[k]);
-            if (symbol >= 0) ones[symbol] = 1;
-        }
-    return ones;
 }
 
 static bool shape_is_known(const graph_type *t, const int64_t *ones, int n) {
@@ -159,8 +205,7 @@ static bool stays_in_chain(const plan *p, const plan_value *pv) {
 
 static nib_status choose_storage(plan *p) {
     graph_symtab *t = p->g->symbols;
-    const int64_t *ones = bindable(p);
-    if (!ones) return NIB_OUT_OF_MEMORY;
+    const int64_t *ones = p->bindable;
     for (int id = 0; id < p->g->value_limit; id++) {
         plan_value *pv = &p->values[id];
         if (!pv->v) continue;
@@ -168,8 +213,12 @@ static nib_status choose_storage(plan *p) {
         int64_t width = 0;
         bool last_known = type->rank > 0 && graph_dim_is_const(type->dims[type->rank - 1], &width) && width >= 0;
         size_t bytes = last_known ? graph_type_bytes(type->dtype, (size_t)width) : 0;
-        if (nib_dtype_bits(type->dtype) % 8 == 0 && bytes != SIZE_MAX) pv->row_bytes = bytes;
+        if (nib_dtype_bits(type->dtype) % 8 == 0 && nib_dtype_bits(type->dtype) > 0 && bytes != SIZE_MAX) pv->row_bytes = bytes;
         if (pv->storage != PLAN_SIZED) continue;
+        if (p->is_body) {
+            pv->storage = PLAN_DYNAMIC;
+            continue;
+        }
         bool on_rows = p->rows && pv->row_bytes && leading(t, type) == p->rows && type->kind == GRAPH_KIND_TENSOR;
         if (on_rows && stays_in_chain(p, pv)) pv->storage = PLAN_BLOCK;
         else if (on_rows) pv->storage = PLAN_ROWS;
@@ -261,13 +310,15 @@ nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const
     base_arena_init(&p->arena, &runtime->heap);
     p->values = base_arena_calloc(&p->arena, (size_t)g->value_limit + 1, sizeof *p->values);
     if (!p->values) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    NIB_TRY(compile_steps(&b));
+    p->is_body = options && options->body;
     p->n_symbols = graph_symbol_count(g->symbols);
+    if (find_bindable(p) != NIB_OK) NIB_TRY(no_memory(err));
+    NIB_TRY(compile_steps(&b));
+    NIB_TRY(build_bodies(&b));
     if (make_stages(p) != NIB_OK) NIB_TRY(no_memory(err));
     find_lifetimes(p);
     find_main_rows(p);
     if (choose_storage(p) != NIB_OK || align_constants(p) != NIB_OK || place_values(p, options) != NIB_OK) NIB_TRY(no_memory(err));
-    p->n_symbols = graph_symbol_count(g->symbols);
     p->notes = base_arena_strndup(&p->arena, b.notes.data ? b.notes.data : "", b.notes.length);
     if (!p->notes) NIB_TRY(no_memory(err));
     base_str_free(&b.notes);
@@ -282,6 +333,7 @@ fail:
 void plan_free(plan *p) {
     if (!p) return;
     nib_runtime *rt = p->runtime;
+    for (int i = 0; i < p->n_bodies; i++) plan_free(p->bodies[i]);
     base_arena_free(&p->arena);
     base_free(&rt->heap, p);
     base_runtime_release(rt);

@@ -98,5 +98,9 @@ nib_status plan_explain(const plan *p, const plan_speed *speed, int64_t tokens, 
         }
     if (p->notes && *p->notes) base_str_add(out, p->notes);
     sample_free(&s);
+    for (int i = 0; ok && i < p->n_bodies; i++) {
+        base_str_printf(out, "body %s: ", p->bodies[i]->g->name);
+        ok = plan_explain(p->bodies[i], speed, tokens, out) == NIB_OK;
+    }
     return ok ? NIB_OK : NIB_OUT_OF_MEMORY;
 }

@@ -28,15 +28,17 @@ typedef struct run_worker {
     base_heap *heap;
     run_buffer arena; /* ROWS, then SIZED values */
     run_buffer block, scratch;
-    run_buffer spare[8]; /* eval's scratch of one step */
-    int spares;
-    run_buffer *grown;    /* [value_limit] */
+    run_buffer *spare; /* [spare_cap] eval's scratch of one step */
+    size_t spare_cap;
+    size_t spares;
+    run_buffer *grown, *held; /* [value_limit] */
     run_buffer inputs[4]; /* ids, mask, types, positions of a text group */
     int64_t *laid_out;    /* [n_symbols] the sizes the memory is laid out for */
     bool is_laid_out;
     plan_item *items; /* [n_sized] */
     bool ready;
     run_counter *counters; /* [n_steps] of the profile in use; NULL: none */
+    struct run_worker *bodies; /* [p->n_bodies]; made when the first one runs */
 } run_worker;
 
 struct run_session {
@@ -56,6 +58,10 @@ typedef struct run_span {
 
 /* Prepares a worker's fixed memory; does nothing the second time. */
 nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err);
+void run_worker_free(base_heap *heap, run_worker *w);
+/* plan_lane.body: a worker for each body, which keeps its buffers (run_body.c). */
+nib_status run_body(plan_lane *lane, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
+nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_error *err);
 bool run_buffer_grow(base_heap *heap, run_buffer *b, size_t bytes);
 
 /* Binds symbols from an input's dims; SHAPE if it contradicts the graph. */

@@ -26,33 +26,46 @@ static void *grow_value(plan_group *group, int id, size_t bytes) {
     return run_buffer_grow(w->heap, &w->grown[id], bytes) ? w->grown[id].data : NULL;
 }
 
+static void *hold_value(plan_group *group, int id, size_t bytes) {
+    run_worker *w = (run_worker *)group;
+    return run_buffer_grow(w->heap, &w->held[id], bytes) ? w->held[id].data : NULL;
+}
+
 static void *spare(plan_lane *lane, size_t bytes) {
     run_worker *w = (run_worker *)(void *)((char *)lane - offsetof(run_worker, lane));
-    if (w->spares == (int)BASE_COUNT(w->spare)) return NULL;
+    if (w->spares == w->spare_cap) {
+        size_t before = w->spare_cap;
+        if (!base_grow(w->heap, (void **)&w->spare, &w->spare_cap, w->spares < 8 ? 8 : w->spares + 1, sizeof *w->spare)) return NULL;
+        memset(w->spare + before, 0, (w->spare_cap - before) * sizeof *w->spare);
+    }
     run_buffer *b = &w->spare[w->spares];
     if (!run_buffer_grow(w->heap, b, bytes ? bytes : 1)) return NULL;
     w->spares++;
     return b->data;
 }
 
-nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
-    const plan *p = s->p;
+nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) { return run_worker_make(s->p, s->heap, w, err); }
+
+nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_error *err) {
     if (w->ready) return NIB_OK;
-    w->heap = s->heap;
+    w->heap = heap;
     w->group.p = p;
     w->group.grow = grow_value;
+    w->group.hold = hold_value;
     w->lane.group = &w->group;
     w->lane.spare = spare;
+    w->lane.body = run_body;
     size_t values = (size_t)p->g->value_limit + 1, symbols = (size_t)p->n_symbols + 1;
     /* Each is kept if it is there: a call that failed half-way goes on where it stopped. */
-    if (!w->group.slots) w->group.slots = base_calloc(s->heap, values, sizeof *w->group.slots);
-    if (!w->group.symbols) w->group.symbols = base_calloc(s->heap, symbols, sizeof *w->group.symbols);
-    if (!w->laid_out) w->laid_out = base_calloc(s->heap, symbols, sizeof *w->laid_out);
-    if (!w->grown) w->grown = base_calloc(s->heap, values, sizeof *w->grown);
-    if (!w->items) w->items = base_calloc(s->heap, (size_t)p->n_sized + 1, sizeof *w->items);
-    bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->items;
-    ok = ok && run_buffer_grow(s->heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) &&
-         run_buffer_grow(s->heap, &w->scratch, p->scratch + 64);
+    if (!w->group.slots) w->group.slots = base_calloc(heap, values, sizeof *w->group.slots);
+    if (!w->group.symbols) w->group.symbols = base_calloc(heap, symbols, sizeof *w->group.symbols);
+    if (!w->laid_out) w->laid_out = base_calloc(heap, symbols, sizeof *w->laid_out);
+    if (!w->grown) w->grown = base_calloc(heap, values, sizeof *w->grown);
+    if (!w->held) w->held = base_calloc(heap, values, sizeof *w->held);
+    if (!w->items) w->items = base_calloc(heap, (size_t)p->n_sized + 1, sizeof *w->items);
+    bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->held && w->items;
+    ok = ok && run_buffer_grow(heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) &&
+         run_buffer_grow(heap, &w->scratch, p->scratch + 64);
     if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
     w->lane.block = w->block.data;
     w->lane.scratch = w->scratch.data;
@@ -70,10 +83,36 @@ void run_unbind(run_worker *w) {
     for (int i = 0; i < w->group.p->n_symbols; i++) w->group.symbols[i] = GRAPH_UNBOUND;
 }
 
+/* What a caller says of a tensor, and of those inside it, must hold. */
+static bool is_sound(const nib_tensor *t, int depth) {
+    if (t->rank < 0 || t->rank > NIB_MAX_RANK || depth > 4) return false;
+    int64_t count = graph_tensor_elements(t);
+    if (count < 0 || graph_type_bytes(t->dtype, (size_t)count) > t->bytes || (t->bytes && !t->data)) return false;
+    bool container = t->dtype == NIB_DTYPE_SEQUENCE || t->dtype == NIB_DTYPE_OPTIONAL;
+    if (!container) return t->dtype == NIB_DTYPE_STRING || nib_dtype_bits(t->dtype) > 0;
+    if (t->rank != 1 || (t->dtype == NIB_DTYPE_OPTIONAL && count > 1)) return false;
+    for (int64_t i = 0; i < count; i++)
+        if (!is_sound((const nib_tensor *)t->data + i, depth + 1)) return false;
+    return true;
+}
+
+static nib_status bind_container(run_worker *w, const graph_value *v, const nib_tensor *t, nib_error *err) {
+    nib_dtype wanted = v->type.kind == GRAPH_KIND_SEQUENCE ? NIB_DTYPE_SEQUENCE : NIB_DTYPE_OPTIONAL;
+    bool known = v->type.kind == GRAPH_KIND_SEQUENCE || v->type.kind == GRAPH_KIND_OPTIONAL;
+    if (!known || t->dtype != wanted)
+        return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype),
+                              known ? nib_dtype_name(wanted) : "another type");
+    if (!is_sound(t, 0))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s: an element has fewer bytes than its shape needs", v->name);
+    w->group.slots[v->id].t = *t;
+    return NIB_OK;
+}
+
 nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_error *err) {
     const graph_value *v = w->group.p->g->inputs[index];
     const graph_type *type = &v->type;
     int64_t count = graph_tensor_elements(t), c;
+    if (type->kind != GRAPH_KIND_TENSOR || t->dtype >= NIB_DTYPE_SEQUENCE) return bind_container(w, v, t, err);
     if (t->dtype != type->dtype && type->dtype != NIB_DTYPE_UNDEFINED)
         return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype),
                               nib_dtype_name(type->dtype));

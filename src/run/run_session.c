@@ -21,9 +21,16 @@ nib_status run_session_create(const plan *p, run_session **out, nib_error *err) 
     return NIB_OK;
 }
 
-static void free_worker(base_heap *heap, run_worker *w, int values) {
+void run_worker_free(base_heap *heap, run_worker *w) {
+    if (!w->group.p) return; /* never made */
+    int values = w->group.p->g->value_limit;
+    for (int i = 0; w->bodies && i < w->group.p->n_bodies; i++) run_worker_free(heap, &w->bodies[i]);
+    base_free(heap, w->bodies);
     for (int i = 0; w->grown && i < values; i++) base_free(heap, w->grown[i].data);
-    for (size_t i = 0; i < BASE_COUNT(w->spare); i++) base_free(heap, w->spare[i].data);
+    for (int i = 0; w->held && i < values; i++) base_free(heap, w->held[i].data);
+    for (size_t i = 0; i < w->spare_cap; i++) base_free(heap, w->spare[i].data);
+    base_free(heap, w->spare);
+    base_free(heap, w->held);
     for (size_t i = 0; i < BASE_COUNT(w->inputs); i++) base_free(heap, w->inputs[i].data);
     base_free(heap, w->arena.data);
     base_free(heap, w->block.data);
@@ -37,7 +44,7 @@ static void free_worker(base_heap *heap, run_worker *w, int values) {
 
 void run_session_free(run_session *s) {
     if (!s) return;
-    for (int i = 0; i < s->threads; i++) free_worker(s->heap, &s->workers[i], s->p->g->value_limit);
+    for (int i = 0; i < s->threads; i++) run_worker_free(s->heap, &s->workers[i]);
     base_free(s->heap, s->workers);
     base_free(s->heap, s->order);
     base_free(s->heap, s->spans);

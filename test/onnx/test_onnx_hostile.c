@@ -157,7 +157,7 @@ static void opsets(void **state) {
         int64_t version;
         nib_status status;
     } cases[] = {
-        {6, NIB_UNSUPPORTED}, {7, NIB_OK}, {26, NIB_OK}, {27, NIB_UNSUPPORTED}, {0, NIB_BAD_MODEL}, {INT64_MIN, NIB_BAD_MODEL},
+        {1, NIB_OK}, {7, NIB_OK}, {28, NIB_OK}, {29, NIB_UNSUPPORTED}, {0, NIB_BAD_MODEL}, {INT64_MIN, NIB_BAD_MODEL},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         wire_msg g = small_graph();

@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static const op *const all[] = {op_family_binary, op_family_unary,    op_family_logic,  op_family_cast,
-                                op_family_shape,  op_family_constant, op_family_move,   op_family_slice,
-                                op_family_gather, op_family_scatter,  op_family_reduce, op_family_order,
-                                op_family_matmul, op_family_norm,     op_family_quant,  op_family_attention};
+static const op *const all[] = {op_family_binary,    op_family_unary,   op_family_logic,    op_family_cast,   op_family_shape,
+                                op_family_constant,  op_family_move,    op_family_slice,    op_family_gather, op_family_scatter,
+                                op_family_reduce,    op_family_order,   op_family_matmul,   op_family_norm,   op_family_quant,
+                                op_family_attention, op_family_control, op_family_sequence, op_family_string, op_family_loss,
+                                op_family_state,     op_family_space,   op_family_random,   op_family_unique, op_family_ml};
 
 static void rows_are_found(void **state) {
     (void)state;
@@ -24,7 +25,7 @@ static void rows_are_found(void **state) {
             assert_true(o->infer && o->eval);
             if (o[1].name && strcmp(o->name, o[1].name) == 0) assert_ptr_equal(op_find(o->domain, o->name, o[1].since - 1), o);
         }
-    assert_null(op_find("", "Add", 6));
+    assert_null(op_find("", "Gelu", 19));
     assert_null(op_find("", "NoSuchOperator", 20));
     assert_ptr_equal(op_find("ai.onnx", "Add", 20), op_find("", "Add", 13));
 }
@@ -37,26 +38,46 @@ static uint32_t next(uint32_t *s) {
     return *s;
 }
 
-static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64, NIB_DTYPE_F16, NIB_DTYPE_I64,  NIB_DTYPE_I32,
-                                  NIB_DTYPE_I8,  NIB_DTYPE_U8,  NIB_DTYPE_U64, NIB_DTYPE_BOOL, NIB_DTYPE_I4};
+static const nib_dtype types[] = {NIB_DTYPE_F32, NIB_DTYPE_F64,    NIB_DTYPE_F16,      NIB_DTYPE_I64,     NIB_DTYPE_I32,
+                                  NIB_DTYPE_I8,  NIB_DTYPE_U8,     NIB_DTYPE_U64,      NIB_DTYPE_BOOL,    NIB_DTYPE_I4,
+                                  NIB_DTYPE_U2,  NIB_DTYPE_F8E5M2, NIB_DTYPE_F4E2M1,   NIB_DTYPE_F8E8M0,  NIB_DTYPE_BF16,
+                                  NIB_DTYPE_C64, NIB_DTYPE_STRING, NIB_DTYPE_SEQUENCE, NIB_DTYPE_OPTIONAL};
 static const int64_t sizes[] = {0, 1, 2, 3, 4, 1, 2, 3};
 static const int64_t numbers[] = {0, 1, -1, 2, 3, -2, INT64_MIN, INT64_MAX, INT32_MAX, (int64_t)1 << 40, -7, 4};
 
 static graph_tensor *random_tensor(base_arena *arena, uint32_t *seed, bool list) {
     graph_tensor *t = base_arena_calloc(arena, 1, sizeof *t);
-    t->dtype = list ? NIB_DTYPE_I64 : types[next(seed) % BASE_COUNT(types)];
+    /* half of them of the first ten types, so that most operators compute something */
+    t->dtype = list ? NIB_DTYPE_I64 : types[next(seed) % (next(seed) % 2 ? 10 : BASE_COUNT(types))];
     t->rank = list ? (int)(next(seed) % 2) : (int)(next(seed) % 5);
+    bool container = t->dtype == NIB_DTYPE_SEQUENCE || t->dtype == NIB_DTYPE_OPTIONAL;
+    if (container) t->rank = 1;
     for (int i = 0; i < t->rank; i++) t->dims[i] = sizes[next(seed) % BASE_COUNT(sizes)];
     int64_t n = graph_tensor_elements(t);
     t->bytes = graph_type_bytes(t->dtype, (size_t)n);
-    t->data = base_arena_alloc(arena, t->bytes + 1);
-    for (int64_t i = 0; i < n; i++) {
+    t->data = base_arena_calloc(arena, t->bytes + 1, 1);
+    if (container && t->dtype == NIB_DTYPE_OPTIONAL && n > 1) t->dims[0] = n = 1;
+    for (int64_t i = 0; container && i < n; i++) {
+        nib_dtype one = ((graph_tensor *)t->data)[0].dtype;
+        graph_tensor *e = random_tensor(arena, seed, next(seed) % 2);
+        if (e->dtype == NIB_DTYPE_SEQUENCE || e->dtype == NIB_DTYPE_OPTIONAL || op_count(e->rank, e->dims) < 0 ||
+            graph_type_bytes(e->dtype, (size_t)op_count(e->rank, e->dims)) > e->bytes)
+            *e = (graph_tensor){.dtype = i ? one : NIB_DTYPE_F32, .rank = 1, .data = (void *)"", .bytes = 0};
+        ((graph_tensor *)t->data)[i] = *e;
+    }
+    for (int64_t i = 0; t->dtype == NIB_DTYPE_STRING && i < n; i++) {
+        static const char *const words[] = {"", "a", "1e3", "-17", "NaN", "a b  c", "\xc3\x84", "1.5", "ab"};
+        const char *word = words[next(seed) % BASE_COUNT(words)];
+        ((graph_string *)t->data)[i] = (graph_string){word, strlen(word)};
+    }
+    for (int64_t i = 0; i < n && !container && t->dtype != NIB_DTYPE_STRING; i++) {
         int64_t v = numbers[next(seed) % BASE_COUNT(numbers)];
         size_t size = op_size(t->dtype);
         if (t->dtype == NIB_DTYPE_BOOL) v &= 1;
         if (t->dtype == NIB_DTYPE_F32) ((float *)t->data)[i] = (float)v;
         else if (t->dtype == NIB_DTYPE_F64) ((double *)t->data)[i] = (double)v;
-        else if (size) memcpy((char *)t->data + (size_t)i * size, &v, size);
+        else if (nib_dtype_bits(t->dtype) < 8) ((uint8_t *)t->data)[i * nib_dtype_bits(t->dtype) / 8] = (uint8_t)v;
+        else memcpy((char *)t->data + (size_t)i * size, &v, size < 8 ? size : 8);
     }
     if (next(seed) % 40 == 0 && t->rank > 0) t->dims[0] = (int64_t)1 << 61; /* a shape that its bytes do not hold */
     if (next(seed) % 40 == 0 && t->rank > 0) t->dims[0] = -5;
@@ -67,8 +88,18 @@ static void random_attributes(graph_node *n, uint32_t *seed) {
     static const char *const names[] = {"axis",        "keepdims",    "transA",       "transB",     "to",
                                         "k",           "upper",       "num_groups",   "batch_dims", "block_size",
                                         "p",           "start",       "end",          "dtype",      "largest",
-                                        "num_outputs", "q_num_heads", "kv_num_heads", "is_causal",  "rotary_embedding_dim"};
-    static const char *const lists[] = {"axes", "perm", "pads", "starts", "ends", "split"};
+                                        "num_outputs", "q_num_heads", "kv_num_heads", "is_causal",  "rotary_embedding_dim",
+                                        "blocksize",   "new_axis",    "maxsplit",     "size",       "batch_axis",
+                                        "time_axis",   "sample_size", "n_targets",    "sorted",     "num_scan_inputs"};
+    static const char *const lists[] = {"axes",    "perm",         "pads",          "starts",      "ends",       "split",         "shape",
+                                        "strides", "ngram_counts", "ngram_indexes", "pool_int64s", "tree_roots", "leaf_targetids"};
+    static const char *const texts[][2] = {
+        {"mode", "CRD"},   {"mode", "TFIDF"},  {"reduction", "none"},  {"update_rule", "linear"},       {"pattern", "a|b{2,}"},
+        {"pattern", "(["}, {"delimiter", "a"}, {"round_mode", "down"}, {"case_change_action", "UPPER"}, {"mode", "circular"}};
+    if (next(seed) % 2) {
+        size_t k = next(seed) % BASE_COUNT(texts);
+        graph_set_string(n, texts[k][0], texts[k][1]);
+    }
     for (int k = 0; k < 3; k++) graph_set_int(n, names[next(seed) % BASE_COUNT(names)], numbers[next(seed) % BASE_COUNT(numbers)]);
     if (next(seed) % 3 == 0) {
         int64_t v[4];
@@ -83,21 +114,27 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
     nib_error err = {0};
     base_heap_init(&heap, NULL);
     assert_int_equal(graph_create(&heap, &g, &err), NIB_OK);
-    graph_value *in[8] = {0}, *out[4];
-    graph_tensor *given[8] = {0};
+    graph_value *in[10] = {0}, *out[4];
+    graph_tensor *given[10] = {0};
     int n_in = (int)(next(seed) % 6), n_out = 1 + (int)(next(seed) % 3);
     if (next(seed) % 8)
-        n_in = o->max_in == INT_MAX ? o->min_in + (int)(next(seed) % 3)
-                                    : o->min_in + (int)(next(seed) % (uint32_t)(o->max_in - o->min_in + 1));
+        n_in = o->max_in >= OP_ANY_IN ? o->min_in + (int)(next(seed) % 3)
+                                      : o->min_in + (int)(next(seed) % (uint32_t)(o->max_in - o->min_in + 1));
     if (next(seed) % 8 && o->n_out > 0 && n_out > o->n_out) n_out = o->n_out;
     bool constants = next(seed) % 2;
     for (int i = 0; i < n_in; i++) {
         if (next(seed) % 16 == 0) continue;
         given[i] = i > 0 && given[0] && next(seed) % 2 ? given[0] : random_tensor(g->arena, seed, i > 0 && next(seed) % 2);
         bool honest = given[i]->rank == 0 || (given[i]->dims[0] >= 0 && given[i]->dims[0] < 100);
-        in[i] = constants && honest ? graph_add_constant(g, NULL, given[i], false) : graph_add_value(g, NULL);
+        in[i] = constants && honest && !op_is_container(given[i]->dtype) ? graph_add_constant(g, NULL, given[i], false)
+                                                                         : graph_add_value(g, NULL);
         if (in[i]->constant) continue;
         in[i]->type = (graph_type){.dtype = given[i]->dtype, .rank = given[i]->rank};
+        if (op_is_container(given[i]->dtype)) {
+            in[i]->type =
+                (graph_type){.kind = given[i]->dtype == NIB_DTYPE_SEQUENCE ? GRAPH_KIND_SEQUENCE : GRAPH_KIND_OPTIONAL, .rank = -1};
+            continue;
+        }
         for (int k = 0; k < given[i]->rank; k++)
             in[i]->type.dims[k] = next(seed) % 2 ? graph_dim_const(g->symbols, given[i]->dims[k]) : graph_dim_symbol(g->symbols, "n");
     }
@@ -105,8 +142,8 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
         out[i] = graph_add_value(g, NULL);
         out[i]->type.rank = -1;
     }
-    assert_int_equal(graph_set_opset(g, "", o->since, &err), NIB_OK);
-    graph_node *n = graph_add_node(g, NULL, "", o->name, "hostile", in, n_in, out, n_out);
+    assert_int_equal(graph_set_opset(g, o->domain, o->since, &err), NIB_OK);
+    graph_node *n = graph_add_node(g, NULL, o->domain, o->name, "hostile", in, n_in, out, n_out);
     random_attributes(n, seed);
     op_resolve(g);
     op_infer_graph(g, &err);

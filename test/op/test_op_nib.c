@@ -351,11 +351,9 @@ static const struct {
     {"nib.Pack", {"f32[6]", "i64[2,3]"}},
     {"nib.Pack", {"f32[2,3,4]", "i64[6]"}},
     {"nib.Pack", {"f32[2,3,4]", "f64[2,3]"}},
-    {"nib.Pack", {"i4[2,3,64]", "i64[2,3]=1,1,1,1,1,1"}},
     {"nib.Unpack", {"f32[4,5]", "i64[2,3]=1,1,1,0,0,0"}},
     {"nib.Unpack", {"f32[]", "i64[2,3]"}},
     {"nib.Unpack", {"f32[2,5]", "i64[6]=1,1"}},
-    {"nib.Unpack", {"i4[2,64]", "i64[1,2]=1,1"}},
 };
 
 static void hostile_inputs_are_refused(void **state) {

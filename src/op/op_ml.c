@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Of ai.onnx.ml, https://onnx.ai/onnx/operators/#ai-onnx-ml: ArrayFeatureExtractor Binarizer LabelEncoder TreeEnsemble.
+ */
+#include "op_local.h"
+
+/* ---- ArrayFeatureExtractor: columns of the last axis */
+
+static nib_status eval_extract(op_eval *c) {
+    const graph_tensor *x = op_arg(c, 0), *which = op_arg(c, 1);
+    op_dims dims = op_dims_of(x);
+    char *y;
+    if (x->rank < 1 || which->dtype != NIB_DTYPE_I64) return op_bad(c, NIB_SHAPE, "input of rank %d", x->rank);
+    int64_t n = op_count(which->rank, which->dims), width = x->dims[x->rank - 1], rows = op_count(x->rank - 1, x->dims);
+    size_t size = op_size(x->dtype);
+    dims.d[dims.rank - 1] = n;
+    if (x->rank == 1) dims = (op_dims){2, {1, n}};
+    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
+    for (int64_t k = 0; k < n; k++)
+        if (op_index(which, k) < 0 || op_index(which, k) >= width)
+            return op_bad(c, NIB_SHAPE, "column %lld of %lld", (long long)op_index(which, k), (long long)width);
+    for (int64_t r = 0; y && r < rows; r++)
+        for (int64_t k = 0; k < n; k++)
+            memcpy(y + (size_t)(r * n + k) * size, (const char *)x->data + (size_t)(r * width + op_index(which, k)) * size, size);
+    return NIB_OK;
+}
+
+static nib_status infer_extract(op_infer *c) { return op_set(c, 0, op_in_type(c, 0)->dtype, -1, NULL); }
+
+/* ---- Binarizer */
+
+static nib_status eval_binarize(op_eval *c) {
+    const graph_tensor *x = op_arg(c, 0);
+    op_dims dims = op_dims_of(x);
+    float threshold = graph_attr_float(c->node, "threshold", 0);
+    double *v;
+    void *y;
+    OP_TRY(op_reals(c, x, &v));
+    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
+    int64_t n = op_count(dims.rank, dims.d);
+    for (int64_t i = 0; y && i < n; i++) op_put(x->dtype, y, i, v[i] > threshold);
+    return NIB_OK;
+}
+
+/* ---- LabelEncoder: a list of keys and one of values, each a tensor or a list attribute */
+
+static graph_tensor list_of(const graph_node *n, const char *what) {
+    static const struct {
+        const char *ending;
+        graph_attr_kind kind;
+        nib_dtype dtype;
+    } forms[] = {{"strings", GRAPH_ATTR_STRINGS, NIB_DTYPE_STRING},
+                 {"int64s", GRAPH_ATTR_INTS, NIB_DTYPE_I64},
+                 {"floats", GRAPH_ATTR_FLOATS, NIB_DTYPE_F32}};
+    char name[40];
+    graph_tensor t = {.rank = 1};
+    strcpy(name, what);
+    strcat(name, "_tensor");
+    const graph_attr *a = graph_find_attr(n, name);
+    if (a && a->kind == GRAPH_ATTR_TENSOR) return *a->u.tensor;
+    for (size_t i = 0; i < BASE_COUNT(forms); i++) {
+        strcpy(name, what);
+        strcat(name, "_");
+        strcat(name, forms[i].ending);
+        a = graph_find_attr(n, name);
+        if (!a || a->kind != forms[i].kind) continue;
+        t.dtype = forms[i].dtype;
+        t.dims[0] = (int64_t)a->count;
+        t.data = (void *)(uintptr_t)(t.dtype == NIB_DTYPE_STRING ? (const void *)a->u.strings
+                                     : t.dtype == NIB_DTYPE_I64  ? (const void *)a->u.ints
+                                                                 : a->u.floats);
+        t.bytes = graph_type_bytes(t.dtype, a->count);
+    }
+    return t;
+}
+
+static bool same_key(const graph_tensor *keys, int64_t k, const graph_tensor *x, int64_t i) {
+    if (x->dtype == NIB_DTYPE_STRING) {
+        graph_string a = ((const graph_string *)keys->data)[k], b = ((const graph_string *)x->data)[i];
+        return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+    }
+    double a = op_number(keys, k), b = op_number(x, i);
+    return a == b || (a != a && b != b);
+}
+
+/* What stands for a key that is not listed: one element of the values' type. */
+typedef struct otherwise {
+    graph_string s;
+    int64_t i;
+    float f;
+} otherwise;
+
+static const void *default_of(const graph_node *n, const graph_tensor *values, otherwise *room) {
+    const graph_attr *a = graph_find_attr(n, "default_tensor"), *s = graph_find_attr(n, "default_string");
+    if (a && a->kind == GRAPH_ATTR_TENSOR && a->u.tensor->dtype == values->dtype && graph_tensor_elements(a->u.tensor) == 1)
+        return a->u.tensor->data;
+    room->s = s && s->kind == GRAPH_ATTR_STRING ? s->u.s : (graph_string){"_Unused", 7};
+    room->i = graph_attr_int(n, "default_int64", -1);
+    room->f = graph_attr_float(n, "default_float", -0.0f);
+    return values->dtype == NIB_DTYPE_STRING ? (const void *)&room->s
+           : values->dtype == NIB_DTYPE_I64  ? (const void *)&room->i
+           : values->dtype == NIB_DTYPE_F32  ? &room->f
+                                             : NULL;
+}
+
+static nib_status eval_label(op_eval *c) {
+    const graph_tensor *x = op_arg(c, 0);
+    graph_tensor keys = list_of(c->node, "keys"), values = list_of(c->node, "values");
+    otherwise room;
+    op_dims dims = op_dims_of(x);
+    char *y;
+    int64_t n = op_count(x->rank, x->dims), count = graph_tensor_elements(&keys);
+    if (keys.dtype != x->dtype || values.dtype == NIB_DTYPE_UNDEFINED) return op_bad(c, NIB_TYPE, "keys are not of the input's type");
+    if (graph_tensor_elements(&values) != count) return op_bad(c, NIB_BAD_MODEL, "keys and values differ in number");
+    const void *missing = default_of(c->node, &values, &room);
+    size_t size = op_size(values.dtype);
+    if (!missing) return op_bad(c, NIB_UNSUPPORTED, "values of type %s without a default", nib_dtype_name(values.dtype));
+    OP_TRY(op_out(c, 0, values.dtype, &dims, &y));
+    for (int64_t i = 0; y && i < n; i++) {
+        int64_t k = count; /* the last of equal keys holds */
+        while (k > 0 && !same_key(&keys, k - 1, x, i)) k--;
+        memcpy(y + (size_t)i * size, k > 0 ? (const char *)values.data + (size_t)(k - 1) * size : missing, size);
+    }
+    return NIB_OK;
+}
+
+static nib_status infer_label(op_infer *c) { return op_set_like(c, 0, list_of(c->node, "values").dtype, op_in_type(c, 0)); }
+
+/* ---- TreeEnsemble */
+
+typedef struct forest {
+    int64_t nodes, leafs, roots, targets;
+    const int64_t *feature, *yes, *no, *yes_leaf, *no_leaf, *target, *root, *missing;
+    double *split, *weight, *members;
+    const uint8_t *mode;
+    int64_t *first; /* of a MEMBER node: where its values begin */
+    int64_t n_members;
+} forest;
+
+static nib_status ints_of(op_eval *c, const char *name, int64_t want, const int64_t **out) {
+    int64_t n = graph_attr_ints(c->node, name, out);
+    return n == want ? NIB_OK : op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)n, (long long)want);
+}
+
+static nib_status reals_of(op_eval *c, const char *name, int64_t want, double **out, int64_t *count) {
+    const graph_attr *a = graph_find_attr(c->node, name);
+    if (!a || a->kind != GRAPH_ATTR_TENSOR) return op_bad(c, NIB_BAD_MODEL, "attribute %s is missing", name);
+    *count = graph_tensor_elements(a->u.tensor);
+    if (want >= 0 && *count != want)
+        return op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
+    return op_reals(c, a->u.tensor, out);
+}
+
+static nib_status forest_of(op_eval *c, forest *f) {
+    const graph_node *n = c->node;
+    const graph_attr *mode = graph_find_attr(n, "nodes_modes");
+    int64_t count;
+    f->nodes = graph_attr_ints(n, "nodes_featureids", &f->feature);
+    f->leafs = graph_attr_ints(n, "leaf_targetids", &f->target);
+    f->roots = graph_attr_ints(n, "tree_roots", &f->root);
+    f->targets = graph_attr_int(n, "n_targets", 0);
+    if (f->nodes < 1 || f->leafs < 1 || f->roots < 1 || f->targets < 1)
+        return op_bad(c, NIB_BAD_MODEL, "a forest without nodes, leaves, roots or targets");
+    if (!mode || mode->kind != GRAPH_ATTR_TENSOR || mode->u.tensor->dtype != NIB_DTYPE_U8 ||
+        graph_tensor_elements(mode->u.tensor) != f->nodes)
+        return op_bad(c, NIB_BAD_MODEL, "attribute nodes_modes is not one byte a node");
+    f->mode = mode->u.tensor->data;
+    OP_TRY(ints_of(c, "nodes_truenodeids", f->nodes, &f->yes));
+    OP_TRY(ints_of(c, "nodes_falsenodeids", f->nodes, &f->no));
+    OP_TRY(ints_of(c, "nodes_trueleafs", f->nodes, &f->yes_leaf));
+    OP_TRY(ints_of(c, "nodes_falseleafs", f->nodes, &f->no_leaf));
+    if (graph_attr_ints(n, "nodes_missing_value_tracks_true", &f->missing) != f->nodes) f->missing = NULL;
+    OP_TRY(reals_of(c, "nodes_splits", f->nodes, &f->split, &count));
+    OP_TRY(reals_of(c, "leaf_weights", f->leafs, &f->weight, &count));
+    OP_TRY(op_scratch(c, f->nodes, sizeof *f->first, &f->first));
+    if (graph_find_attr(n, "membership_values")) OP_TRY(reals_of(c, "membership_values", -1, &f->members, &f->n_members));
+    for (int64_t i = 0, at = 0; i < f->nodes; i++) {
+        f->first[i] = at;
+        if (f->mode[i] != 6) continue;
+        while (at < f->n_members && f->members[at] == f->members[at]) at++; /* NaN ends a set */
+        at++;
+    }
+    return NIB_OK;
+}
+
+static bool goes_true(const forest *f, int64_t i, double x) {
+    double s = f->split[i];
+    if (x != x && f->missing && f->missing[i]) return true;
+    switch (f->mode[i]) {
+    case 0: return x <= s;
+    case 1: return x < s;
+    case 2: return x >= s;
+    case 3: return x > s;
+    case 4: return x == s;
+    case 5: return x != s;
+    default:
+        for (int64_t k = f->first[i]; k < f->n_members && f->members[k] == f->members[k]; k++)
+            if (f->members[k] == x) return true;
+        return false;
+    }
+}
+
+/* The leaf that a row of features comes to, or -1: out of range, or going in circles. */
+static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width) {
+    for (int64_t steps = 0; steps <= f->nodes; steps++) {
+        if (at < 0 || at >= f->nodes || f->feature[at] < 0 || f->feature[at] >= width) return -1;
+        bool yes = goes_true(f, at, x[f->feature[at]]);
+        bool leaf = (yes ? f->yes_leaf : f->no_leaf)[at] != 0;
+        at = (yes ? f->yes : f->no)[at];
+        if (leaf) return at >= 0 && at < f->leafs && f->target[at] >= 0 && f->target[at] < f->targets ? at : -1;
+    }
+    return -1;
+}
+
+enum { AVERAGE, SUM, MIN, MAX };
+enum { PLAIN, SOFTMAX, LOGISTIC, SOFTMAX_ZERO };
+
+/* SOFTMAX_ZERO leaves zeros out. */
+static void transform(double *v, int64_t n, int64_t how) {
+    double most = -INFINITY, sum = 0;
+    for (int64_t k = 0; how == LOGISTIC && k < n; k++) v[k] = 1 / (1 + exp(-v[k]));
+    if (how != SOFTMAX && how != SOFTMAX_ZERO) return;
+    for (int64_t k = 0; k < n; k++) most = fmax(most, v[k]);
+    for (int64_t k = 0; k < n; k++) sum += how == SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most);
+    for (int64_t k = 0; k < n; k++) v[k] = how == SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most) / sum;
+}
+
+static nib_status eval_trees(op_eval *c) {
+    const graph_tensor *x = op_arg(c, 0);
+    int64_t aggregate = graph_attr_int(c->node, "aggregate_function", SUM), after = graph_attr_int(c->node, "post_transform", PLAIN);
+    forest f = {0};
+    double *v, *sum;
+    void *y;
+    if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d", x->rank);
+    if (aggregate < AVERAGE || aggregate > MAX || after < PLAIN || after > SOFTMAX_ZERO)
+        return op_bad(c, NIB_UNSUPPORTED, "aggregate or transform");
+    OP_TRY(forest_of(c, &f));
+    op_dims dims = {2, {x->dims[0], f.targets}};
+    OP_TRY(op_reals(c, x, &v));
+    OP_TRY(op_scratch(c, f.targets, sizeof *sum, &sum));
+    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
+    for (int64_t row = 0; y && row < x->dims[0]; row++) {
+        for (int64_t k = 0; k < f.targets; k++) sum[k] = aggregate == MIN ? INFINITY : aggregate == MAX ? -INFINITY : 0;
+        for (int64_t t = 0; t < f.roots; t++) {
+            int64_t leaf = find_leaf(&f, f.root[t], v + row * x->dims[1], x->dims[1]);
+            if (leaf < 0) return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)t);
+            double w = f.weight[leaf], *s = &sum[f.target[leaf]];
+            *s = aggregate == MIN ? fmin(*s, w) : aggregate == MAX ? fmax(*s, w) : *s + w;
+        }
+        for (int64_t k = 0; k < f.targets; k++) {
+            if (aggregate == AVERAGE) sum[k] /= (double)f.roots;
+            if (!(sum[k] - sum[k] == 0)) sum[k] = 0; /* no tree has a leaf for it */
+        }
+        transform(sum, f.targets, after);
+        for (int64_t k = 0; k < f.targets; k++) op_put(x->dtype, y, row * f.targets + k, sum[k]);
+    }
+    return NIB_OK;
+}
+
+static nib_status infer_trees(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    graph_dim dims[2] = {x->rank == 2 ? x->dims[0] : NULL, op_const(c, graph_attr_int(c->node, "n_targets", 0))};
+    return op_set(c, 0, x->dtype, 2, dims);
+}
+
+const op op_family_ml[] = {
+    {"ArrayFeatureExtractor", "ai.onnx.ml", 1, 2, 2, 1, OP_ROWS_MIXED, infer_extract, eval_extract, NULL},
+    {"Binarizer", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_same, eval_binarize, NULL},
+    {"LabelEncoder", "ai.onnx.ml", 2, 1, 1, 1, OP_ROWS_ELEMENT, infer_label, eval_label, NULL},
+    {"TreeEnsemble", "ai.onnx.ml", 5, 1, 1, 1, OP_ROWS_MIXED, infer_trees, eval_trees, NULL},
+    {0},
+};
