@@ -15,7 +15,9 @@ static const op *const all[] = {op_family_binary,    op_family_unary,   op_famil
                                 op_family_constant,  op_family_move,    op_family_slice,    op_family_gather, op_family_scatter,
                                 op_family_reduce,    op_family_order,   op_family_matmul,   op_family_norm,   op_family_quant,
                                 op_family_attention, op_family_control, op_family_sequence, op_family_string, op_family_loss,
-                                op_family_state,     op_family_space,   op_family_random,   op_family_unique, op_family_ml};
+                                op_family_state,     op_family_space,   op_family_random,   op_family_unique, op_family_ml,
+                                op_family_conv,      op_family_convt,   op_family_pool,     op_family_resize, op_family_grid,
+                                op_family_roi,       op_family_einsum,  op_family_recurrent, op_family_signal};
 
 static void rows_are_found(void **state) {
     (void)state;
@@ -90,12 +92,18 @@ static void random_attributes(graph_node *n, uint32_t *seed) {
                                         "p",           "start",       "end",          "dtype",      "largest",
                                         "num_outputs", "q_num_heads", "kv_num_heads", "is_causal",  "rotary_embedding_dim",
                                         "blocksize",   "new_axis",    "maxsplit",     "size",       "batch_axis",
-                                        "time_axis",   "sample_size", "n_targets",    "sorted",     "num_scan_inputs"};
+                                        "time_axis",   "group",        "ceil_mode",   "storage_order", "count_include_pad", "output_height", "sampling_ratio", "offset_group",
+                                        "layout", "onesided", "inverse", "align_corners", "antialias", "exclude_outside", "periodic", "linear_before_reset",
+                                        "input_forget", "center_point_box", "hidden_size", "sample_size", "n_targets",    "sorted",     "num_scan_inputs"};
     static const char *const lists[] = {"axes",    "perm",         "pads",          "starts",      "ends",       "split",         "shape",
-                                        "strides", "ngram_counts", "ngram_indexes", "pool_int64s", "tree_roots", "leaf_targetids"};
+                                        "strides", "ngram_counts", "ngram_indexes", "pool_int64s", "tree_roots", "leaf_targetids",
+                                        "kernel_shape", "dilations", "output_padding", "output_shape", "pooled_shape"};
     static const char *const texts[][2] = {
         {"mode", "CRD"},   {"mode", "TFIDF"},  {"reduction", "none"},  {"update_rule", "linear"},       {"pattern", "a|b{2,}"},
-        {"pattern", "(["}, {"delimiter", "a"}, {"round_mode", "down"}, {"case_change_action", "UPPER"}, {"mode", "circular"}};
+        {"pattern", "(["}, {"delimiter", "a"}, {"round_mode", "down"}, {"case_change_action", "UPPER"}, {"mode", "circular"},
+        {"auto_pad", "SAME_LOWER"}, {"auto_pad", "VALID"}, {"equation", "ij,jk->ik"}, {"equation", "...i,i..."}, {"equation", "a,b->ba..."},
+        {"mode", "cubic"}, {"mode", "linear"}, {"padding_mode", "reflection"}, {"direction", "bidirectional"},
+        {"coordinate_transformation_mode", "tf_crop_and_resize"}, {"keep_aspect_ratio_policy", "not_smaller"}};
     if (next(seed) % 2) {
         size_t k = next(seed) % BASE_COUNT(texts);
         graph_set_string(n, texts[k][0], texts[k][1]);
