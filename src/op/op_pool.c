@@ -18,17 +18,6 @@ typedef struct pool {
     op_dims y;
 } pool;
 
-/* Cells of the padded input that the window at `position` covers. */
-static double covered(const op_window *w, const int64_t *position) {
-    double n = 1;
-    for (int a = 0; a < w->n; a++) {
-        int64_t base = position[a] * w->stride[a], room = w->before[a] + w->in[a] + w->after[a] - base;
-        int64_t fit = room <= 0 ? 0 : (room - 1) / w->dilation[a] + 1;
-        n *= (double)(fit < w->kernel[a] ? fit : w->kernel[a]);
-    }
-    return n;
-}
-
 /* Row-major index -> the same cell with the spatial axes turned round: the first runs fastest. */
 static int64_t column_major(const op_window *w, int64_t at) {
     int64_t k[OP_WINDOW_AXES], out = 0;
@@ -57,7 +46,7 @@ static double pool_cells(const pool *l, const double *x, const int64_t *position
         case POOL_LP: v += l->p == 1 ? fabs(e) : l->p == 2 ? e * e : pow(fabs(e), l->p);
         }
     }
-    if (l->kind == POOL_MEAN) return v / (l->whole ? covered(&l->w, position) : count);
+    if (l->kind == POOL_MEAN) return v / (l->whole ? op_window_covered(&l->w, position) : count);
     return l->kind == POOL_LP && l->p != 1 ? (l->p == 2 ? sqrt(v) : pow(v, 1 / l->p)) : v;
 }
 

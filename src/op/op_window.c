@@ -161,3 +161,13 @@ void op_window_step(const op_window *w, int64_t *position) {
         position[a] = 0;
     }
 }
+
+double op_window_covered(const op_window *w, const int64_t *position) {
+    double n = 1;
+    for (int a = 0; a < w->n; a++) {
+        int64_t base = position[a] * w->stride[a], room = w->before[a] + w->in[a] + w->after[a] - base;
+        int64_t fit = room <= 0 ? 0 : (room - 1) / w->dilation[a] + 1;
+        n *= (double)(fit < w->kernel[a] ? fit : w->kernel[a]);
+    }
+    return n;
+}

@@ -35,5 +35,7 @@ typedef struct op_cells {
 bool op_cells_first(const op_window *w, const int64_t *position, op_cells *cells);
 bool op_cells_next(const op_window *w, op_cells *cells);
 void op_window_step(const op_window *w, int64_t *position); /* to the next position of the output */
+/* Cells of the padded input that the window at `position` covers: what a mean that counts the padding divides by. */
+double op_window_covered(const op_window *w, const int64_t *position);
 
 #endif

@@ -17,7 +17,8 @@ static const op *const all[] = {op_family_binary,    op_family_unary,   op_famil
                                 op_family_attention, op_family_control, op_family_sequence, op_family_string, op_family_loss,
                                 op_family_state,     op_family_space,   op_family_random,   op_family_unique, op_family_ml,
                                 op_family_conv,      op_family_convt,   op_family_pool,     op_family_resize, op_family_grid,
-                                op_family_roi,       op_family_einsum,  op_family_recurrent, op_family_signal};
+                                op_family_roi,       op_family_einsum,  op_family_recurrent, op_family_signal,
+                                op_family_contrib_norm, op_family_contrib_attention, op_family_contrib_packed, op_family_contrib_matmul, op_family_contrib_blocks, op_family_contrib_qlinear};
 
 static void rows_are_found(void **state) {
     (void)state;
@@ -94,7 +95,8 @@ static void random_attributes(graph_node *n, uint32_t *seed) {
                                         "blocksize",   "new_axis",    "maxsplit",     "size",       "batch_axis",
                                         "time_axis",   "group",        "ceil_mode",   "storage_order", "count_include_pad", "output_height", "sampling_ratio", "offset_group",
                                         "layout", "onesided", "inverse", "align_corners", "antialias", "exclude_outside", "periodic", "linear_before_reset",
-                                        "input_forget", "center_point_box", "hidden_size", "sample_size", "n_targets",    "sorted",     "num_scan_inputs"};
+                                        "input_forget", "center_point_box", "hidden_size", "num_heads", "kv_num_heads", "do_rotary", "unidirectional", "local_window_size", "N", "K", "bits", "transBatchA",
+ "gather_axis", "quantize_axis", "channels_last", "interleaved", "rotary_interleaved", "smooth_softmax", "sample_size", "n_targets",    "sorted",     "num_scan_inputs"};
     static const char *const lists[] = {"axes",    "perm",         "pads",          "starts",      "ends",       "split",         "shape",
                                         "strides", "ngram_counts", "ngram_indexes", "pool_int64s", "tree_roots", "leaf_targetids",
                                         "kernel_shape", "dilations", "output_padding", "output_shape", "pooled_shape"};
