@@ -15,6 +15,8 @@ nib_status op_float_input(op_eval *c, int i, const double **out);
 nib_status op_float_row(op_eval *c, int i, int64_t want, const double **out);
 /* The one number of an optional input of any number type; `otherwise` if it is left out. */
 nib_status op_one_number(op_eval *c, int i, double otherwise, double *out);
+/* BAD_MODEL where one of these inputs is left out: what a row of the table cannot say where one before it may be. A bit each. */
+nib_status op_need(op_eval *c, uint32_t inputs);
 double op_erf_gelu(double x);
 
 /* softmax(scale q k + bias) v. q [B, H, S, D], k [B, K, T, D], v [B, K, T, Dv], all dense; H is a multiple of K. */

@@ -69,7 +69,7 @@ nib_status op_join_past(op_eval *c, const double *past, int64_t P, const double 
 /* ---- masks */
 
 nib_status op_mask_of(op_eval *c, int mask_input, int bias_input, int64_t B, int64_t H, int64_t S, int64_t T, op_mask *m) {
-    const graph_tensor *mask = op_arg(c, mask_input), *bias = op_arg(c, bias_input);
+    const graph_tensor *mask = op_arg(c, mask_input), *bias = bias_input < 0 ? NULL : op_arg(c, bias_input);
     m->filter = graph_attr_float(c->node, "mask_filter_value", -10000.0f);
     m->causal = graph_attr_int(c->node, "unidirectional", 0) != 0;
     m->B = B;
@@ -91,7 +91,7 @@ nib_status op_mask_of(op_eval *c, int mask_input, int bias_input, int64_t B, int
         m->b = bias->dims[0] == 1 ? 0 : bias->dims[1] * S * T;
         m->h = bias->dims[1] == 1 ? 0 : S * T;
     }
-    return op_float_input(c, bias_input, &m->bias);
+    return bias ? op_float_input(c, bias_input, &m->bias) : NIB_OK;
 }
 
 double op_mask_bias(const void *user, int64_t b, int64_t h, int64_t i, int64_t j) {
@@ -336,6 +336,7 @@ static nib_status group_inputs(op_eval *c, group *g) {
 static nib_status group_of(op_eval *c, group *g) {
     const graph_tensor *past_k = op_arg(c, 3), *past_v = op_arg(c, 4), *bias = op_arg(c, 10);
     double total;
+    OP_TRY(op_need(c, 1u << 5 | 1u << 6));
     g->H = graph_attr_int(c->node, "num_heads", 0);
     g->K = graph_attr_int(c->node, "kv_num_heads", 0);
     g->window = graph_attr_int(c->node, "local_window_size", -1);
@@ -455,7 +456,7 @@ static nib_status infer_group(op_infer *c) {
 }
 
 const op op_family_contrib_attention[] = {
-    {"GroupQueryAttention", OP_MS, 1, 7, 16, 4, OP_ROWS_MIXED, infer_group, eval_group, NULL},
+    {"GroupQueryAttention", OP_MS, 1, 1, 16, 4, OP_ROWS_MIXED, infer_group, eval_group, NULL},
     {"MultiHeadAttention", OP_MS, 1, 1, 10, 4, OP_ROWS_MIXED, infer_multi, eval_multi, NULL},
     {"RotaryEmbedding", OP_MS, 1, 4, 4, 1, OP_ROWS_MIXED, op_infer_float_same, eval_rotary, NULL},
     {0},

@@ -26,6 +26,7 @@ typedef struct op_mask {
     const double *bias;
     int64_t B, S, T, b, h;
 } op_mask;
+/* bias_input -1: there is none. */
 nib_status op_mask_of(op_eval *c, int mask_input, int bias_input, int64_t B, int64_t H, int64_t S, int64_t T, op_mask *m);
 double op_mask_bias(const void *user, int64_t b, int64_t h, int64_t i, int64_t j); /* user: an op_mask */
 

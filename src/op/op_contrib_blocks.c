@@ -6,18 +6,18 @@
 
 /* ---- MatMulNBits: A [.., K], B [N, blocks, bytes of a block], scales [N, blocks], zero_points?, g_idx [K]?, bias [N]? */
 
-typedef struct bits {
+typedef struct weights {
     int64_t K, N, block, blocks, row; /* row: bytes of a row of packed zero points */
     int bits;
     const uint8_t *w, *zero; /* zero: packed, or NULL */
     const double *scale, *real_zero;
     const graph_tensor *group;
-} bits;
+} weights;
 
 static int code_at(const uint8_t *p, int64_t i, int bits) { return p[i * bits / 8] >> (i * bits % 8) & ((1 << bits) - 1); }
 
 /* Row n of the weight, as numbers. */
-static void expand_row(const bits *b, int64_t n, double *out) {
+static void expand_row(const weights *b, int64_t n, double *out) {
     const uint8_t *w = b->w + n * b->blocks * (b->block * b->bits / 8);
     for (int64_t k = 0; k < b->K; k++) {
         int64_t g = b->group ? op_index(b->group, k) : k / b->block;
@@ -28,7 +28,7 @@ static void expand_row(const bits *b, int64_t n, double *out) {
     }
 }
 
-static nib_status bits_of(op_eval *c, bits *b) {
+static nib_status bits_of(op_eval *c, weights *b) {
     const graph_tensor *w = op_arg(c, 1), *scales = op_arg(c, 2), *zero = op_arg(c, 3);
     int64_t width = graph_attr_int(c->node, "bits", 4), bytes, rows, cells;
     b->K = graph_attr_int(c->node, "K", 0);
@@ -62,7 +62,7 @@ static nib_status bits_of(op_eval *c, bits *b) {
 
 static nib_status eval_nbits(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
-    bits b = {0};
+    weights b = {0};
     const double *v, *bias;
     double *row;
     op_dims dims = op_dims_of(x);

@@ -32,6 +32,12 @@ nib_status op_one_number(op_eval *c, int i, double otherwise, double *out) {
     return NIB_OK;
 }
 
+nib_status op_need(op_eval *c, uint32_t inputs) {
+    for (int i = 0; i < 32; i++)
+        if (inputs >> i & 1 && !op_arg(c, i)) return op_bad(c, NIB_BAD_MODEL, "input %d is missing", i);
+    return NIB_OK;
+}
+
 double op_erf_gelu(double x) { return 0.5 * x * (1 + erf(x * 0.70710678118654752440)); }
 
 /* ---- normalized rows */
@@ -73,7 +79,7 @@ static nib_status skip_norm(op_eval *c, bool simple) {
     norm n = {.simple = simple, .epsilon = graph_attr_float(c->node, "epsilon", 1e-12f), .dtype = x->dtype, .stash = NIB_DTYPE_F32};
     const double *v, *s, *bias;
     double *row;
-    int64_t rows, skipped = op_count(skip->rank, skip->dims);
+    int64_t rows = 0, skipped = op_count(skip->rank, skip->dims);
     void *sum;
     OP_TRY(check_row(c, x, &rows, &n.width));
     bool fits = skip->rank > 0 && skip->rank <= x->rank && skip->dims[skip->rank - 1] == n.width && skip->dtype == x->dtype;
@@ -166,16 +172,18 @@ static bool ids_fit(const graph_tensor *t, const graph_tensor *ids) {
 
 static nib_status eval_embed(op_eval *c) {
     const graph_tensor *ids = op_arg(c, 0), *segments = op_arg(c, 1), *words = op_arg(c, 2), *mask = op_arg(c, 7), *places = op_arg(c, 8);
-    norm n = {.epsilon = graph_attr_float(c->node, "epsilon", 1e-12f), .dtype = words->dtype};
+    norm n = {.epsilon = graph_attr_float(c->node, "epsilon", 1e-12f)};
     const double *table[3] = {NULL};
     double *row;
     int32_t *count;
     void *sum;
+    OP_TRY(op_need(c, 1u << 2 | 1u << 3 | 1u << 5 | 1u << 6));
     bool shared = places && places->rank == 2 && places->dims[0] == 1 && ids->rank == 2 && places->dims[1] == ids->dims[1];
     if (ids->dtype != NIB_DTYPE_I32 || ids->rank != 2 || !ids_fit(segments, ids) || !ids_fit(mask, ids) ||
         (places && (places->dtype != NIB_DTYPE_I32 || (!shared && !ids_fit(places, ids)))))
         return op_bad(c, NIB_SHAPE, "ids, segments, mask or positions do not fit");
     if (words->rank != 2 || !segments != !op_arg(c, 4)) return op_bad(c, NIB_SHAPE, "tables do not fit");
+    n.dtype = words->dtype;
     n.width = words->dims[1];
     for (int i = 0; i < 3; i++) {
         const graph_tensor *t = op_arg(c, 2 + i);
@@ -195,7 +203,7 @@ static nib_status eval_embed(op_eval *c) {
         for (int64_t s = 0; mask && s < S; s++) count[b] += op_index(mask, b * S + s) == 1;
     }
     for (int64_t r = 0; n.width > 0 && r < op_count(2, ids->dims); r++) {
-        const double *w, *p, *g = NULL;
+        const double *w = NULL, *p = NULL, *g = NULL;
         OP_TRY(table_row(c, 2, table[0], op_index(ids, r), n.width, &w));
         OP_TRY(table_row(c, 3, table[1], places ? op_index(places, shared ? r % S : r) : r % S, n.width, &p));
         if (segments) OP_TRY(table_row(c, 4, table[2], op_index(segments, r), n.width, &g));
@@ -249,7 +257,7 @@ static nib_status eval_quick_gelu(op_eval *c) { return biased(c, quick_gelu); }
 
 const op op_family_contrib_norm[] = {
     {"BiasGelu", OP_MS, 1, 2, 2, 1, OP_ROWS_LAST, op_infer_float_same, eval_gelu, NULL},
-    {"EmbedLayerNormalization", OP_MS, 1, 7, 9, 3, OP_ROWS_MIXED, infer_embed, eval_embed, NULL},
+    {"EmbedLayerNormalization", OP_MS, 1, 1, 9, 3, OP_ROWS_MIXED, infer_embed, eval_embed, NULL},
     {"FastGelu", OP_MS, 1, 1, 2, 1, OP_ROWS_LAST, op_infer_float_same, eval_fast_gelu, NULL},
     {"Gelu", OP_MS, 1, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_float_same, eval_gelu, NULL},
     {"QuickGelu", OP_MS, 1, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_float_same, eval_quick_gelu, NULL},

@@ -16,6 +16,7 @@ typedef struct scaled { /* a tensor of bytes with its scale and zero point */
 static nib_status scaled_at(op_eval *c, int t, int scale, int zero, scaled *s) {
     s->t = t < 0 ? NULL : op_arg(c, t);
     const graph_tensor *z = op_arg(c, zero), *f = op_arg(c, scale);
+    if (t >= 0 && !s->t) return op_bad(c, NIB_BAD_MODEL, "input %d is missing", t);
     if (!f || !op_is_float(f->dtype) || (z && !is_byte(z->dtype))) return op_bad(c, NIB_TYPE, "input %d", scale);
     if (s->t && (!is_byte(s->t->dtype) || (z && z->dtype != s->t->dtype))) return op_bad(c, NIB_TYPE, "input %d is %s", t, nib_dtype_name(s->t->dtype));
     OP_TRY(op_one_number(c, scale, 1, &s->scale));
@@ -224,13 +225,13 @@ static nib_status infer_mean(op_infer *c) {
 }
 
 const op op_family_contrib_qlinear[] = {
-    {"QLinearAdd", OP_MS, 1, 7, 8, 1, OP_ROWS_MIXED, infer_two, eval_add, NULL},
-    {"QLinearAveragePool", OP_MS, 1, 4, 5, 1, OP_ROWS_MIXED, infer_mean, eval_mean, NULL},
+    {"QLinearAdd", OP_MS, 1, 2, 8, 1, OP_ROWS_MIXED, infer_two, eval_add, NULL},
+    {"QLinearAveragePool", OP_MS, 1, 2, 5, 1, OP_ROWS_MIXED, infer_mean, eval_mean, NULL},
     {"QLinearConcat", OP_MS, 1, 5, INT_MAX, 1, OP_ROWS_MIXED, infer_concat, eval_concat, NULL},
-    {"QLinearGlobalAveragePool", OP_MS, 1, 5, 5, 1, OP_ROWS_MIXED, infer_global, eval_global, NULL},
-    {"QLinearLeakyRelu", OP_MS, 1, 4, 5, 1, OP_ROWS_MIXED, op_infer_same, eval_leaky, NULL},
-    {"QLinearMul", OP_MS, 1, 7, 8, 1, OP_ROWS_MIXED, infer_two, eval_mul, NULL},
-    {"QLinearSigmoid", OP_MS, 1, 4, 5, 1, OP_ROWS_MIXED, op_infer_same, eval_sigmoid, NULL},
-    {"QLinearSoftmax", OP_MS, 1, 5, 5, 1, OP_ROWS_MIXED, op_infer_same, eval_softmax, NULL},
+    {"QLinearGlobalAveragePool", OP_MS, 1, 2, 5, 1, OP_ROWS_MIXED, infer_global, eval_global, NULL},
+    {"QLinearLeakyRelu", OP_MS, 1, 2, 5, 1, OP_ROWS_MIXED, op_infer_same, eval_leaky, NULL},
+    {"QLinearMul", OP_MS, 1, 2, 8, 1, OP_ROWS_MIXED, infer_two, eval_mul, NULL},
+    {"QLinearSigmoid", OP_MS, 1, 2, 5, 1, OP_ROWS_MIXED, op_infer_same, eval_sigmoid, NULL},
+    {"QLinearSoftmax", OP_MS, 1, 2, 5, 1, OP_ROWS_MIXED, op_infer_same, eval_softmax, NULL},
     {0},
 };

@@ -145,6 +145,6 @@ extern const op op_family_control[], op_family_space[], op_family_random[], op_f
     op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[], op_family_quant[], op_family_attention[], op_family_conv[],
     op_family_convt[], op_family_pool[], op_family_resize[], op_family_grid[], op_family_roi[], op_family_einsum[],
     op_family_recurrent[], op_family_signal[], op_family_contrib_norm[], op_family_contrib_attention[],
-    op_family_contrib_packed[], op_family_contrib_matmul[], op_family_contrib_blocks[], op_family_contrib_qlinear[];
+    op_family_contrib_packed[], op_family_contrib_matmul[], op_family_contrib_blocks[], op_family_contrib_qlinear[], op_family_ml_model[], op_family_ml_trees[];
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Of ai.onnx.ml, https://onnx.ai/onnx/operators/#ai-onnx-ml: ArrayFeatureExtractor Binarizer LabelEncoder TreeEnsemble.
+ * Of ai.onnx.ml, https://onnx.ai/onnx/operators/#ai-onnx-ml: ArrayFeatureExtractor Binarizer LabelEncoder TreeEnsemble;
+ * what works on maps (CastMap DictVectorizer ZipMap) is refused: nib has no maps.
  */
-#include "op_local.h"
+#include "op_ml.h"
 
 /* ---- ArrayFeatureExtractor: columns of the last axis */
 
@@ -213,26 +214,24 @@ static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t w
 }
 
 enum { AVERAGE, SUM, MIN, MAX };
-enum { PLAIN, SOFTMAX, LOGISTIC, SOFTMAX_ZERO };
 
-/* SOFTMAX_ZERO leaves zeros out. */
-static void transform(double *v, int64_t n, int64_t how) {
+void op_ml_transform(double *v, int64_t n, int64_t how) {
     double most = -INFINITY, sum = 0;
-    for (int64_t k = 0; how == LOGISTIC && k < n; k++) v[k] = 1 / (1 + exp(-v[k]));
-    if (how != SOFTMAX && how != SOFTMAX_ZERO) return;
+    for (int64_t k = 0; how == OP_ML_LOGISTIC && k < n; k++) v[k] = 1 / (1 + exp(-v[k]));
+    if (how != OP_ML_SOFTMAX && how != OP_ML_SOFTMAX_ZERO) return;
     for (int64_t k = 0; k < n; k++) most = fmax(most, v[k]);
-    for (int64_t k = 0; k < n; k++) sum += how == SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most);
-    for (int64_t k = 0; k < n; k++) v[k] = how == SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most) / sum;
+    for (int64_t k = 0; k < n; k++) sum += how == OP_ML_SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most);
+    for (int64_t k = 0; k < n; k++) v[k] = how == OP_ML_SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most) / sum;
 }
 
 static nib_status eval_trees(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
-    int64_t aggregate = graph_attr_int(c->node, "aggregate_function", SUM), after = graph_attr_int(c->node, "post_transform", PLAIN);
+    int64_t aggregate = graph_attr_int(c->node, "aggregate_function", SUM), after = graph_attr_int(c->node, "post_transform", OP_ML_NONE);
     forest f = {0};
     double *v, *sum;
     void *y;
     if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d", x->rank);
-    if (aggregate < AVERAGE || aggregate > MAX || after < PLAIN || after > SOFTMAX_ZERO)
+    if (aggregate < AVERAGE || aggregate > MAX || after < OP_ML_NONE || after > OP_ML_SOFTMAX_ZERO)
         return op_bad(c, NIB_UNSUPPORTED, "aggregate or transform");
     OP_TRY(forest_of(c, &f));
     op_dims dims = {2, {x->dims[0], f.targets}};
@@ -251,7 +250,7 @@ static nib_status eval_trees(op_eval *c) {
             if (aggregate == AVERAGE) sum[k] /= (double)f.roots;
             if (!(sum[k] - sum[k] == 0)) sum[k] = 0; /* no tree has a leaf for it */
         }
-        transform(sum, f.targets, after);
+        op_ml_transform(sum, f.targets, after);
         for (int64_t k = 0; k < f.targets; k++) op_put(x->dtype, y, row * f.targets + k, sum[k]);
     }
     return NIB_OK;
@@ -263,10 +262,18 @@ static nib_status infer_trees(op_infer *c) {
     return op_set(c, 0, x->dtype, 2, dims);
 }
 
+/* ---- maps */
+
+static nib_status eval_map(op_eval *c) { return op_bad(c, NIB_UNSUPPORTED, "maps"); }
+static nib_status infer_map(op_infer *c) { return op_fail(c, NIB_UNSUPPORTED, "maps"); }
+
 const op op_family_ml[] = {
     {"ArrayFeatureExtractor", "ai.onnx.ml", 1, 2, 2, 1, OP_ROWS_MIXED, infer_extract, eval_extract, NULL},
     {"Binarizer", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_same, eval_binarize, NULL},
+    {"CastMap", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
+    {"DictVectorizer", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
     {"LabelEncoder", "ai.onnx.ml", 2, 1, 1, 1, OP_ROWS_ELEMENT, infer_label, eval_label, NULL},
     {"TreeEnsemble", "ai.onnx.ml", 5, 1, 1, 1, OP_ROWS_MIXED, infer_trees, eval_trees, NULL},
+    {"ZipMap", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
     {0},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Boxes in images, https://onnx.ai/onnx/operators/: RoiAlign MaxRoiPool NonMaxSuppression. In double, rounded once.
+ * ImageDecoder is refused: nib has no codecs; decode images before the model.
  */
 #include "op_local.h"
 #include <stdlib.h>
@@ -240,7 +241,13 @@ static nib_status infer_suppress(op_infer *c) {
     return op_set(c, 0, NIB_DTYPE_I64, 2, dims);
 }
 
+/* ---- ImageDecoder */
+
+static nib_status eval_decode(op_eval *c) { return op_bad(c, NIB_UNSUPPORTED, "decoding images: give the model pixels"); }
+static nib_status infer_decode(op_infer *c) { return op_set(c, 0, NIB_DTYPE_U8, 3, NULL); }
+
 const op op_family_roi[] = {
+    {"ImageDecoder", "", 20, 1, 1, 1, OP_ROWS_MIXED, infer_decode, eval_decode, NULL},
     {"MaxRoiPool", "", 1, 2, 2, 1, OP_ROWS_MIXED, infer_max_roi, eval_max_roi, NULL},
     {"NonMaxSuppression", "", 10, 2, 5, 1, OP_ROWS_MIXED, infer_suppress, eval_suppress, NULL},
     {"RoiAlign", "", 10, 3, 3, 1, OP_ROWS_MIXED, infer_align, eval_align, NULL},

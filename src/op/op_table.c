@@ -12,7 +12,7 @@ static const op *const families[] = {
     op_family_constant, op_family_move,   op_family_slice,  op_family_gather,    op_family_scatter, op_family_reduce,    op_family_order,
     op_family_matmul,   op_family_norm,   op_family_quant,  op_family_attention, op_family_nib,     op_family_nib_quant, op_family_nib_linear, op_family_nib_rotary,
     op_family_conv,     op_family_convt,    op_family_pool, op_family_resize, op_family_grid, op_family_roi, op_family_einsum, op_family_recurrent, op_family_signal,
-    op_family_contrib_norm, op_family_contrib_attention, op_family_contrib_packed, op_family_contrib_matmul, op_family_contrib_blocks, op_family_contrib_qlinear,
+    op_family_contrib_norm, op_family_contrib_attention, op_family_contrib_packed, op_family_contrib_matmul, op_family_contrib_blocks, op_family_contrib_qlinear, op_family_ml_model, op_family_ml_trees,
 };
 
 const op *op_find(const char *domain, const char *name, int opset) {

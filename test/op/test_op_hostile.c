@@ -18,7 +18,7 @@ static const op *const all[] = {op_family_binary,    op_family_unary,   op_famil
                                 op_family_state,     op_family_space,   op_family_random,   op_family_unique, op_family_ml,
                                 op_family_conv,      op_family_convt,   op_family_pool,     op_family_resize, op_family_grid,
                                 op_family_roi,       op_family_einsum,  op_family_recurrent, op_family_signal,
-                                op_family_contrib_norm, op_family_contrib_attention, op_family_contrib_packed, op_family_contrib_matmul, op_family_contrib_blocks, op_family_contrib_qlinear};
+                                op_family_contrib_norm, op_family_contrib_attention, op_family_contrib_packed, op_family_contrib_matmul, op_family_contrib_blocks, op_family_contrib_qlinear, op_family_ml_model, op_family_ml_trees};
 
 static void rows_are_found(void **state) {
     (void)state;
@@ -124,8 +124,8 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
     nib_error err = {0};
     base_heap_init(&heap, NULL);
     assert_int_equal(graph_create(&heap, &g, &err), NIB_OK);
-    graph_value *in[10] = {0}, *out[4];
-    graph_tensor *given[10] = {0};
+    graph_value *in[20] = {0}, *out[4];
+    graph_tensor *given[20] = {0};
     int n_in = (int)(next(seed) % 6), n_out = 1 + (int)(next(seed) % 3);
     if (next(seed) % 8)
         n_in = o->max_in >= OP_ANY_IN ? o->min_in + (int)(next(seed) % 3)
