@@ -560,12 +560,12 @@ def learned(g):
 
     for how in ("SUM", "AVERAGE", "MIN", "MAX"):
         add("TreeEnsembleRegressor", [x], n_targets=1, aggregate_function=how, **nodes, **weights("target", [0] * 5, [1.0, -2, 3, 0.5, 7]))
-    add("TreeEnsembleRegressor", [x], n_targets=2, base_values=[0.5, 1.5], **nodes, **weights("target", [0, 1, 0, 1, 1], [1.0, -2, 3, 0.5, 7]))
+    add("TreeEnsembleRegressor", [x], n_targets=2, base_values=[0.5, 1.5], **nodes, **weights("target", [0, 0, 1, 1, 1], [1.0, -2, 3, 0.5, 7]))
     for after in ("NONE", "LOGISTIC", "SOFTMAX"):
         add("TreeEnsembleClassifier", [x], 2, classlabels_int64s=[3, 5, 9], post_transform=after, **nodes,
             **weights("class", [0, 1, 2, 0, 1], [0.4, 0.6, 0.3, 0.5, 0.7]))
-    for after, values in itertools.product(("NONE", "LOGISTIC"), ([0.1, 0.4, 0.3, 0.2, 0.5], [-1.0, 0.4, 0.3, -0.2, 0.5])):
-        add("TreeEnsembleClassifier", [x], 2, classlabels_int64s=[3, 5], post_transform=after, **nodes, **weights("class", [1] * 5, values))
+    for which, after, values in itertools.product((0, 1), ("NONE", "LOGISTIC"), ([0.1, 0.4, 0.3, 0.2, 0.5], [-1.0, 0.4, 0.3, -0.2, 0.5])):
+        add("TreeEnsembleClassifier", [x], 2, classlabels_int64s=[3, 5], post_transform=after, **nodes, **weights("class", [which] * 5, values))
 
 
 def main():

@@ -24,7 +24,7 @@ typedef struct op_scores {
     int64_t B, H, K, S, T, D, Dv;
     const double *q, *k, *v;
     double scale, softcap;
-    const double *sinks;                                                  /* [H], or NULL: one more logit in the sum */
+    const double *sinks;                                                          /* [H], or NULL: one more logit in the sum */
     double (*bias)(const void *user, int64_t b, int64_t h, int64_t i, int64_t j); /* -INFINITY: may not be looked at */
     const void *user;
 } op_scores;

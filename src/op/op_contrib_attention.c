@@ -81,12 +81,13 @@ nib_status op_mask_of(op_eval *c, int mask_input, int bias_input, int64_t B, int
         bool lengths = mask->rank == 1 && (d0 == B || d0 == 2 * B), whole = mask->rank == 2 && d0 == B && mask->dims[1] == T;
         bool rows = mask->rank == 3 && d0 == B && mask->dims[1] == S && mask->dims[2] == T;
         if (mask->dtype != NIB_DTYPE_I32) return op_bad(c, NIB_TYPE, "a mask of type %s", nib_dtype_name(mask->dtype));
-        if (!lengths && !whole && !rows) return op_bad(c, mask->rank == 1 || mask->rank == 4 ? NIB_UNSUPPORTED : NIB_SHAPE, "a mask of this shape");
+        if (!lengths && !whole && !rows)
+            return op_bad(c, mask->rank == 1 || mask->rank == 4 ? NIB_UNSUPPORTED : NIB_SHAPE, "a mask of this shape");
         m->begins = mask->rank == 1 && d0 == 2 * B && B > 0;
     }
     if (bias) {
-        if (bias->rank != 4 || (bias->dims[0] != 1 && bias->dims[0] != B) || (bias->dims[1] != 1 && bias->dims[1] != H) || bias->dims[2] != S ||
-            bias->dims[3] != T)
+        if (bias->rank != 4 || (bias->dims[0] != 1 && bias->dims[0] != B) || (bias->dims[1] != 1 && bias->dims[1] != H) ||
+            bias->dims[2] != S || bias->dims[3] != T)
             return op_bad(c, NIB_SHAPE, "attention_bias does not fit");
         m->b = bias->dims[0] == 1 ? 0 : bias->dims[1] * S * T;
         m->h = bias->dims[1] == 1 ? 0 : S * T;
@@ -118,7 +119,8 @@ static nib_status multi_of(op_eval *c, multi *m) {
     m->H = graph_attr_int(c->node, "num_heads", 0);
     if (m->H < 1 || m->H > 65536) return op_bad(c, NIB_BAD_MODEL, "%lld heads", (long long)m->H);
     for (int i = 1; i < 3; i++)
-        if (op_arg(c, i) && op_arg(c, i)->dtype != q->dtype) return op_bad(c, NIB_TYPE, "input %d is %s", i, nib_dtype_name(op_arg(c, i)->dtype));
+        if (op_arg(c, i) && op_arg(c, i)->dtype != q->dtype)
+            return op_bad(c, NIB_TYPE, "input %d is %s", i, nib_dtype_name(op_arg(c, i)->dtype));
     OP_TRY(op_float_input(c, 0, &m->q.v));
     OP_TRY(op_float_input(c, 1, &m->k.v));
     OP_TRY(op_float_input(c, 2, &m->v.v));
@@ -153,7 +155,8 @@ static nib_status multi_of(op_eval *c, multi *m) {
         m->k = (op_strided){m->k.v, m->H * m->L * m->D, m->L * m->D, m->D};
         m->v = (op_strided){m->v.v, m->H * m->L * m->Dv, m->L * m->Dv, m->Dv};
     } else {
-        fits = k->rank == 3 && v && v->rank == 3 && v->dims[0] == m->B && v->dims[1] == k->dims[1] && k->dims[2] == q->dims[2] && v->dims[2] % m->H == 0;
+        fits = k->rank == 3 && v && v->rank == 3 && v->dims[0] == m->B && v->dims[1] == k->dims[1] && k->dims[2] == q->dims[2] &&
+               v->dims[2] % m->H == 0;
         if (fits) {
             m->L = k->dims[1];
             m->Dv = v->dims[2] / m->H;
@@ -187,10 +190,12 @@ static nib_status eval_multi(op_eval *c) {
     OP_TRY(multi_of(c, &m));
     if (op_arg(c, 8) || op_arg(c, 9)) return op_bad(c, NIB_UNSUPPORTED, "past_sequence_length or cache_indirection");
     if (c->node->n_outputs > 3 && c->node->outputs[3]) return op_bad(c, NIB_UNSUPPORTED, "output qk");
-    if (!past_k != !past_v || (past_k && (!is_past(past_k, m.B, m.H, m.D) || !is_past(past_v, m.B, m.H, m.Dv) || past_k->dims[2] != past_v->dims[2])))
+    if (!past_k != !past_v ||
+        (past_k && (!is_past(past_k, m.B, m.H, m.D) || !is_past(past_v, m.B, m.H, m.Dv) || past_k->dims[2] != past_v->dims[2])))
         return op_bad(c, NIB_SHAPE, "past key and value do not fit");
     m.P = past_k ? past_k->dims[2] : 0;
-    if (!base_mul_i64(m.H, m.Dv, &width) || !base_mul_i64(2 * m.H, m.D, &both) || both > INT64_MAX - width) return op_bad(c, NIB_LIMIT, "too wide");
+    if (!base_mul_i64(m.H, m.Dv, &width) || !base_mul_i64(2 * m.H, m.D, &both) || both > INT64_MAX - width)
+        return op_bad(c, NIB_LIMIT, "too wide");
     OP_TRY(op_float_row(c, 3, both + width, &bias));
     OP_TRY(op_float_input(c, 6, &old_k));
     OP_TRY(op_float_input(c, 7, &old_v));
@@ -201,8 +206,19 @@ static nib_status eval_multi(op_eval *c) {
     OP_TRY(op_join_past(c, old_v, m.P, vs, m.L, op_count(2, (int64_t[]){m.B, m.H}), m.Dv, &vs));
     OP_TRY(op_mask_of(c, 4, 5, m.B, m.H, m.S, m.P + m.L, &mask));
     float scale = graph_attr_float(c->node, "scale", 0);
-    op_scores s = {.B = m.B, .H = m.H, .K = m.H, .S = m.S, .T = m.P + m.L, .D = m.D, .Dv = m.Dv, .q = qs, .k = ks, .v = vs,
-                   .scale = scale != 0 ? (double)scale : 1 / sqrt((double)m.D), .bias = op_mask_bias, .user = &mask};
+    op_scores s = {.B = m.B,
+                   .H = m.H,
+                   .K = m.H,
+                   .S = m.S,
+                   .T = m.P + m.L,
+                   .D = m.D,
+                   .Dv = m.Dv,
+                   .q = qs,
+                   .k = ks,
+                   .v = vs,
+                   .scale = scale != 0 ? (double)scale : 1 / sqrt((double)m.D),
+                   .bias = op_mask_bias,
+                   .user = &mask};
     OP_TRY(op_out(c, 0, q->dtype, &(op_dims){3, {m.B, m.S, width}}, &y));
     OP_TRY(put_present(c, 1, q->dtype, &(op_dims){4, {m.B, m.H, s.T, m.D}}, ks));
     OP_TRY(put_present(c, 2, q->dtype, &(op_dims){4, {m.B, m.H, s.T, m.Dv}}, vs));
@@ -226,7 +242,10 @@ static nib_status infer_multi(op_infer *c) {
         length = k->rank == 3 || k->rank == 5 ? k->dims[1] : k->rank == 4 ? k->dims[2] : NULL;
         v_size = k->rank == 5 ? size : v->rank == 3 ? graph_dim_div(t, v->dims[2], op_const(c, H)) : v->rank == 4 ? v->dims[3] : NULL;
     }
-    dims[2] = q->rank == 3 && v->rank == 3 ? v->dims[2] : q->rank == 3 && k->rank == 5 ? q->dims[2] : v_size ? graph_dim_mul(t, v_size, op_const(c, H)) : NULL;
+    dims[2] = q->rank == 3 && v->rank == 3   ? v->dims[2]
+              : q->rank == 3 && k->rank == 5 ? q->dims[2]
+              : v_size                       ? graph_dim_mul(t, v_size, op_const(c, H))
+                                             : NULL;
     if (op_in(c, 6)) length = past->rank == 4 && length && past->dims[2] ? graph_dim_add(t, past->dims[2], length) : NULL;
     OP_TRY(op_set(c, 0, q->dtype, 3, dims));
     OP_TRY(op_set(c, 1, q->dtype, 4, (graph_dim[]){dims[0], op_const(c, H), length, size}));
@@ -261,11 +280,14 @@ static nib_status eval_rotary(op_eval *c) {
     else if (H > 0) D = x->dims[2] / H;
     else D = turned > 0 ? 0 : table->dims[1] > INT64_MAX / 2 ? 0 : 2 * table->dims[1];
     if (x->rank == 3 && D > 0 && H == 0) H = x->dims[2] / D;
-    if (D < 1 || H < 1 || (x->rank == 3 && (x->dims[2] % H || x->dims[2] / H != D))) return op_bad(c, NIB_SHAPE, "input does not split into heads");
+    if (D < 1 || H < 1 || (x->rank == 3 && (x->dims[2] % H || x->dims[2] / H != D)))
+        return op_bad(c, NIB_SHAPE, "input does not split into heads");
     if (turned == 0) turned = D;
-    if (turned < 0 || turned > D || turned % 2 || table->dims[1] != turned / 2) return op_bad(c, NIB_SHAPE, "tables do not fit heads of %lld", (long long)D);
+    if (turned < 0 || turned > D || turned % 2 || table->dims[1] != turned / 2)
+        return op_bad(c, NIB_SHAPE, "tables do not fit heads of %lld", (long long)D);
     bool offset = op_count(ids->rank, ids->dims) == 1 && ids->rank < 2;
-    if (ids->dtype != NIB_DTYPE_I64 || (!offset && (ids->rank != 2 || ids->dims[0] != B || ids->dims[1] != S))) return op_bad(c, NIB_SHAPE, "position_ids do not fit");
+    if (ids->dtype != NIB_DTYPE_I64 || (!offset && (ids->rank != 2 || ids->dims[0] != B || ids->dims[1] != S)))
+        return op_bad(c, NIB_SHAPE, "position_ids do not fit");
     if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
     OP_TRY(op_reals(c, x, &v));
     OP_TRY(op_float_input(c, 2, &cosine));
@@ -274,7 +296,8 @@ static nib_status eval_rotary(op_eval *c) {
     int64_t n = op_count(x->rank, x->dims), half = turned / 2;
     for (int64_t row = 0; row < n / D; row++) {
         int64_t s = x->rank == 4 ? row % S : row / H % S, b = row / (H * S), at = op_index(ids, offset ? 0 : b * S + s);
-        if (at < 0 || at > INT64_MAX - S || (at += offset ? s : 0) >= table->dims[0]) return op_bad(c, NIB_SHAPE, "position %lld of %lld", (long long)at, (long long)table->dims[0]);
+        if (at < 0 || at > INT64_MAX - S || (at += offset ? s : 0) >= table->dims[0])
+            return op_bad(c, NIB_SHAPE, "position %lld of %lld", (long long)at, (long long)table->dims[0]);
         turn(v + row * D, half, graph_attr_int(c->node, "interleaved", 0) != 0, cosine + at * half, sine + at * half);
     }
     for (int64_t i = 0; y && i < n; i++) op_put(x->dtype, y, i, v[i]);
@@ -342,25 +365,30 @@ static nib_status group_of(op_eval *c, group *g) {
     g->window = graph_attr_int(c->node, "local_window_size", -1);
     g->causal = graph_attr_int(c->node, "causal", 1) != 0;
     g->lengths = op_arg(c, 5);
-    if (g->H < 1 || g->K < 1 || g->H > 65536 || g->H % g->K) return op_bad(c, NIB_BAD_MODEL, "%lld and %lld heads", (long long)g->H, (long long)g->K);
+    if (g->H < 1 || g->K < 1 || g->H > 65536 || g->H % g->K)
+        return op_bad(c, NIB_BAD_MODEL, "%lld and %lld heads", (long long)g->H, (long long)g->K);
     for (int i = 12; i < 16; i++)
         if (op_arg(c, i)) return op_bad(c, NIB_UNSUPPORTED, "input %d: a quantized cache or normalized heads", i);
     if (graph_attr_int(c->node, "sliding_window_cache", 0) || (c->node->n_outputs > 3 && c->node->outputs[3]))
         return op_bad(c, NIB_UNSUPPORTED, "sliding_window_cache or output_qk");
     OP_TRY(group_inputs(c, g));
-    if (!past_k != !past_v || (past_k && (!is_past(past_k, g->B, g->K, g->D) || !is_past(past_v, g->B, g->K, g->D) || past_k->dims[2] != past_v->dims[2])))
+    if (!past_k != !past_v ||
+        (past_k && (!is_past(past_k, g->B, g->K, g->D) || !is_past(past_v, g->B, g->K, g->D) || past_k->dims[2] != past_v->dims[2])))
         return op_bad(c, NIB_SHAPE, "past key and value do not fit");
-    if (g->lengths->dtype != NIB_DTYPE_I32 || op_count(g->lengths->rank, g->lengths->dims) != g->B) return op_bad(c, NIB_SHAPE, "seqlens_k is not one a text");
+    if (g->lengths->dtype != NIB_DTYPE_I32 || op_count(g->lengths->rank, g->lengths->dims) != g->B)
+        return op_bad(c, NIB_SHAPE, "seqlens_k is not one a text");
     OP_TRY(op_one_number(c, 6, 0, &total));
     g->buffer = past_k ? past_k->dims[2] : 0;
     g->prompt = total == (double)g->S;
     g->room = total > (double)g->buffer && total < 1e15 ? (int64_t)total : g->buffer;
     for (int64_t b = 0; b < g->B; b++) {
         int64_t past = past_of(g, b);
-        if (total_of(g, b) < 0 || past < 0 || past > g->buffer || past + g->S > g->room) return op_bad(c, NIB_SHAPE, "text %lld has %lld keys", (long long)b, (long long)total_of(g, b));
+        if (total_of(g, b) < 0 || past < 0 || past > g->buffer || past + g->S > g->room)
+            return op_bad(c, NIB_SHAPE, "text %lld has %lld keys", (long long)b, (long long)total_of(g, b));
     }
     if (bias) {
-        if (bias->rank != 4 || (bias->dims[0] != 1 && bias->dims[0] != g->B) || (bias->dims[1] != 1 && bias->dims[1] != g->H) || bias->dims[2] != g->S)
+        if (bias->rank != 4 || (bias->dims[0] != 1 && bias->dims[0] != g->B) || (bias->dims[1] != 1 && bias->dims[1] != g->H) ||
+            bias->dims[2] != g->S)
             return op_bad(c, NIB_SHAPE, "attention_bias does not fit");
         g->bias_t = bias->dims[3];
         g->bias_b = bias->dims[0] == 1 ? 0 : bias->dims[1] * g->S * g->bias_t;
@@ -375,7 +403,8 @@ static nib_status turn_group(op_eval *c, const group *g, double *x, int64_t head
     const double *cosine, *sine;
     if (!table || !sines || table->rank != 2 || sines->rank != 2 || memcmp(table->dims, sines->dims, 16) != 0 || table->dims[1] > g->D / 2)
         return op_bad(c, NIB_SHAPE, "rotary tables do not fit");
-    if (ids && (ids->dtype != NIB_DTYPE_I64 || op_count(ids->rank, ids->dims) != g->B * g->S)) return op_bad(c, NIB_SHAPE, "position_ids do not fit");
+    if (ids && (ids->dtype != NIB_DTYPE_I64 || op_count(ids->rank, ids->dims) != g->B * g->S))
+        return op_bad(c, NIB_SHAPE, "position_ids do not fit");
     OP_TRY(op_float_input(c, 7, &cosine));
     OP_TRY(op_float_input(c, 8, &sine));
     for (int64_t row = 0; row < g->B * heads * g->S; row++) {
@@ -425,9 +454,21 @@ static nib_status eval_group(op_eval *c) {
         sinks = zeros;
     }
     float scale = graph_attr_float(c->node, "scale", 0);
-    op_scores s = {.B = g.B, .H = g.H, .K = g.K, .S = g.S, .T = g.room, .D = g.D, .Dv = g.D, .q = qs, .k = ks, .v = vs, .sinks = sinks,
-                   .scale = scale != 0 ? (double)scale : 1 / sqrt((double)g.D), .softcap = graph_attr_float(c->node, "softcap", 0),
-                   .bias = group_bias, .user = &g};
+    op_scores s = {.B = g.B,
+                   .H = g.H,
+                   .K = g.K,
+                   .S = g.S,
+                   .T = g.room,
+                   .D = g.D,
+                   .Dv = g.D,
+                   .q = qs,
+                   .k = ks,
+                   .v = vs,
+                   .sinks = sinks,
+                   .scale = scale != 0 ? (double)scale : 1 / sqrt((double)g.D),
+                   .softcap = graph_attr_float(c->node, "softcap", 0),
+                   .bias = group_bias,
+                   .user = &g};
     op_dims present = {4, {g.B, g.K, g.room, g.D}};
     OP_TRY(op_out(c, 0, q->dtype, &(op_dims){3, {g.B, g.S, g.H * g.D}}, &y));
     OP_TRY(put_present(c, 1, q->dtype, &present, ks));

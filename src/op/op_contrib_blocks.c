@@ -41,8 +41,9 @@ static nib_status bits_of(op_eval *c, weights *b) {
     b->bits = (int)width;
     b->blocks = (b->K + b->block - 1) / b->block;
     b->row = (b->blocks * width + 7) / 8;
-    bool fits = w->dtype == NIB_DTYPE_U8 && base_mul_i64(b->blocks * (b->block * width / 8), b->N, &bytes) && op_count(w->rank, w->dims) == bytes &&
-                base_mul_i64(b->row, b->N, &rows) && base_mul_i64(b->blocks, b->N, &cells) && op_count(scales->rank, scales->dims) == cells;
+    bool fits = w->dtype == NIB_DTYPE_U8 && base_mul_i64(b->blocks * (b->block * width / 8), b->N, &bytes) &&
+                op_count(w->rank, w->dims) == bytes && base_mul_i64(b->row, b->N, &rows) && base_mul_i64(b->blocks, b->N, &cells) &&
+                op_count(scales->rank, scales->dims) == cells;
     if (!fits) return op_bad(c, NIB_SHAPE, "weight or scales do not fit N, K and block_size");
     b->w = w->data;
     b->group = op_arg(c, 4);
@@ -53,7 +54,8 @@ static nib_status bits_of(op_eval *c, weights *b) {
         OP_TRY(op_float_row(c, 3, cells, &b->real_zero));
     }
     if (b->group) {
-        if (b->group->dtype != NIB_DTYPE_I32 || op_count(b->group->rank, b->group->dims) < b->K) return op_bad(c, NIB_SHAPE, "g_idx does not fit");
+        if (b->group->dtype != NIB_DTYPE_I32 || op_count(b->group->rank, b->group->dims) < b->K)
+            return op_bad(c, NIB_SHAPE, "g_idx does not fit");
         for (int64_t k = 0; k < b->K; k++)
             if (op_index(b->group, k) < 0 || op_index(b->group, k) >= b->blocks) return op_bad(c, NIB_SHAPE, "g_idx is out of range");
     }
@@ -99,7 +101,7 @@ static nib_status infer_nbits(op_infer *c) {
 typedef struct blocks {
     int gather, axis, rank; /* axis: that of the blocks */
     int64_t block, d[GRAPH_MAX_RANK], scale_d[GRAPH_MAX_RANK];
-    int per;                /* numbers a byte; 1 where every number has an element of its own */
+    int per; /* numbers a byte; 1 where every number has an element of its own */
 } blocks;
 
 static nib_status blocks_of(op_eval *c, blocks *b) {
@@ -120,7 +122,8 @@ static nib_status blocks_of(op_eval *c, blocks *b) {
         if (i == x->rank - 1 && !base_mul_i64(b->d[i], b->per, &b->d[i])) return op_bad(c, NIB_LIMIT, "too many numbers");
         b->scale_d[i] = i == b->axis ? b->d[i] / b->block + (b->d[i] % b->block != 0) : b->d[i];
     }
-    if (scales->rank != x->rank || memcmp(scales->dims, b->scale_d, sizeof(int64_t) * (size_t)x->rank) != 0) return op_bad(c, NIB_SHAPE, "scales do not fit");
+    if (scales->rank != x->rank || memcmp(scales->dims, b->scale_d, sizeof(int64_t) * (size_t)x->rank) != 0)
+        return op_bad(c, NIB_SHAPE, "scales do not fit");
     if (!zero) return NIB_OK;
     n = op_count(zero->rank, zero->dims);
     int64_t last = b->scale_d[x->rank - 1], rows = op_count(x->rank - 1, b->scale_d), want;
@@ -142,7 +145,8 @@ static nib_status eval_gather(op_eval *c) {
     const double *scale;
     void *y;
     OP_TRY(blocks_of(c, &b));
-    if (indices->dtype != NIB_DTYPE_I32 && indices->dtype != NIB_DTYPE_I64) return op_bad(c, NIB_TYPE, "indices of type %s", nib_dtype_name(indices->dtype));
+    if (indices->dtype != NIB_DTYPE_I32 && indices->dtype != NIB_DTYPE_I64)
+        return op_bad(c, NIB_TYPE, "indices of type %s", nib_dtype_name(indices->dtype));
     if (b.rank + indices->rank - 1 > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "too many axes");
     for (int i = 0; i < b.gather; i++) dims.d[dims.rank++] = b.d[i];
     for (int i = 0; i < indices->rank; i++) dims.d[dims.rank++] = indices->dims[i];
@@ -160,7 +164,9 @@ static nib_status eval_gather(op_eval *c) {
         from = (o / inner / many * size + (at < 0 ? at + size : at)) * inner + o % inner;
         for (int k = 0; k < b.rank; k++) s += (from / strides[k] % b.d[k]) / (k == b.axis ? b.block : 1) * scale_strides[k];
         double v = packed_at(x, b.per, b.d[b.rank - 1], from);
-        double z = zero ? packed_at(zero, b.per, b.scale_d[b.rank - 1], s) : x->dtype == NIB_DTYPE_U8 ? (double)(128 >> (8 - 8 / b.per)) : 0;
+        double z = zero                       ? packed_at(zero, b.per, b.scale_d[b.rank - 1], s)
+                   : x->dtype == NIB_DTYPE_U8 ? (double)(128 >> (8 - 8 / b.per))
+                                              : 0;
         op_put(scales->dtype, y, o, (v - z) * scale[s]);
     }
     return NIB_OK;
@@ -177,7 +183,8 @@ static nib_status infer_gather(op_infer *c) {
     for (int i = 0; i < indices->rank; i++) dims[rank++] = indices->dims[i];
     for (int i = axis + 1; i < x->rank; i++) dims[rank++] = x->dims[i];
     if (axis < x->rank - 1 && x->dtype == NIB_DTYPE_U8)
-        dims[rank - 1] = width > 0 && width <= 8 && dims[rank - 1] ? graph_dim_mul(OP_SYMS(c), dims[rank - 1], op_const(c, 8 / width)) : NULL;
+        dims[rank - 1] =
+            width > 0 && width <= 8 && dims[rank - 1] ? graph_dim_mul(OP_SYMS(c), dims[rank - 1], op_const(c, 8 / width)) : NULL;
     if (x->dtype == NIB_DTYPE_UNDEFINED && rank > 0) dims[rank - 1] = NULL;
     return op_set(c, 0, dtype, rank, dims);
 }

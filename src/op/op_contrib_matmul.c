@@ -52,7 +52,8 @@ static nib_status batches_of(op_eval *c, side *a, side *b, batches *p) {
     p->M = a->d[a->rank - 2];
     p->K = a->d[a->rank - 1];
     p->N = b->d[b->rank - 1];
-    if (b->d[b->rank - 2] != p->K) return op_bad(c, NIB_SHAPE, "inner sizes differ: %lld and %lld", (long long)p->K, (long long)b->d[b->rank - 2]);
+    if (b->d[b->rank - 2] != p->K)
+        return op_bad(c, NIB_SHAPE, "inner sizes differ: %lld and %lld", (long long)p->K, (long long)b->d[b->rank - 2]);
     int rank = a->rank > b->rank ? a->rank : b->rank;
     for (int i = 0; i < rank - 2; i++) {
         int ia = i - (rank - a->rank), ib = i - (rank - b->rank);
@@ -79,7 +80,8 @@ static int64_t matrix_at(const side *s, const op_dims *dims, int64_t i) {
 }
 
 static double product_at(const batches *p, const double *a, const double *b, int64_t m, int64_t n) {
-    int64_t am = p->a.stride[p->a.rank - 2], ak = p->a.stride[p->a.rank - 1], bk = p->b.stride[p->b.rank - 2], bn = p->b.stride[p->b.rank - 1];
+    int64_t am = p->a.stride[p->a.rank - 2], ak = p->a.stride[p->a.rank - 1], bk = p->b.stride[p->b.rank - 2],
+            bn = p->b.stride[p->b.rank - 1];
     double sum = 0;
     for (int64_t k = 0; k < p->K; k++) sum += a[m * am + k * ak] * b[k * bk + n * bn];
     return sum;
@@ -116,7 +118,8 @@ static nib_status eval_fused_matmul(op_eval *c) {
     for (int64_t i = 0, o = 0; i < p.count; i++)
         for (int64_t m = 0; m < p.M; m++)
             for (int64_t k = 0; k < p.N; k++, o++)
-                op_put(x->dtype, y, o, (double)alpha * product_at(&p, xv + matrix_at(&p.a, &p.dims, i), wv + matrix_at(&p.b, &p.dims, i), m, k));
+                op_put(x->dtype, y, o,
+                       (double)alpha * product_at(&p, xv + matrix_at(&p.a, &p.dims, i), wv + matrix_at(&p.b, &p.dims, i), m, k));
     return NIB_OK;
 }
 
@@ -125,7 +128,8 @@ static bool turned_type(const op_infer *c, int input, const char *trans, const c
     const graph_type *x = op_in_type(c, input);
     *t = *x;
     for (int i = 0; i < x->rank; i++)
-        t->dims[i] = x->dims[turned_axis(i, x->rank, trans && graph_attr_int(c->node, trans, 0), batch && graph_attr_int(c->node, batch, 0))];
+        t->dims[i] =
+            x->dims[turned_axis(i, x->rank, trans && graph_attr_int(c->node, trans, 0), batch && graph_attr_int(c->node, batch, 0))];
     return x->rank >= 2;
 }
 
@@ -179,7 +183,8 @@ static nib_status eval_fused_gemm(op_eval *c) {
     OP_TRY(batches_of(c, &a, &b, &p));
     if (bias) {
         for (int i = 0; i < bias->rank; i++)
-            if (bias->rank > 2 || (bias->dims[i] != 1 && bias->dims[i] != p.dims.d[2 - bias->rank + i])) return op_bad(c, NIB_SHAPE, "C does not broadcast");
+            if (bias->rank > 2 || (bias->dims[i] != 1 && bias->dims[i] != p.dims.d[2 - bias->rank + i]))
+                return op_bad(c, NIB_SHAPE, "C does not broadcast");
         op_broadcast_strides(bias, &p.dims, strides);
     }
     OP_TRY(op_out(c, 0, x->dtype, &p.dims, &y));
@@ -223,7 +228,8 @@ static nib_status multiply_bytes(op_eval *c, const graph_tensor *x, const bytes 
     side_of(w, false, false, &b);
     OP_TRY(batches_of(c, &a, &b, &p));
     int64_t ns = op_count(t->b_scale->rank, t->b_scale->dims), nz = t->b_zero ? op_count(t->b_zero->rank, t->b_zero->dims) : 1;
-    if ((ns != 1 && ns != p.N) || (nz != 1 && nz != p.N)) return op_bad(c, NIB_UNSUPPORTED, "scales or zero points are neither one nor one a column");
+    if ((ns != 1 && ns != p.N) || (nz != 1 && nz != p.N))
+        return op_bad(c, NIB_UNSUPPORTED, "scales or zero points are neither one nor one a column");
     OP_TRY(op_out(c, 0, dtype, &p.dims, &y));
     if (!y || op_count(p.dims.rank, p.dims.d) == 0) return NIB_OK;
     OP_TRY(op_reals(c, w, &wv));

@@ -218,7 +218,8 @@ static nib_status eval_embed(op_eval *c) {
 
 static nib_status infer_embed(op_infer *c) {
     const graph_type *ids = op_in_type(c, 0), *words = op_in_type(c, 2);
-    graph_dim dims[3] = {ids->rank == 2 ? ids->dims[0] : NULL, ids->rank == 2 ? ids->dims[1] : NULL, words->rank == 2 ? words->dims[1] : NULL};
+    graph_dim dims[3] = {ids->rank == 2 ? ids->dims[0] : NULL, ids->rank == 2 ? ids->dims[1] : NULL,
+                         words->rank == 2 ? words->dims[1] : NULL};
     OP_TRY(op_check_float(c, 2));
     OP_TRY(op_set(c, 0, words->dtype, 3, dims));
     OP_TRY(op_set(c, 1, NIB_DTYPE_I32, 1, dims));

@@ -33,7 +33,8 @@ static nib_status packed_of(op_eval *c, packed *p) {
         q = sizes[0];
         v = sizes[2];
     }
-    if (q % p->H || v % p->H || 2 * q + v != p->width) return op_bad(c, NIB_SHAPE, "%lld columns for %lld heads", (long long)p->width, (long long)p->H);
+    if (q % p->H || v % p->H || 2 * q + v != p->width)
+        return op_bad(c, NIB_SHAPE, "%lld columns for %lld heads", (long long)p->width, (long long)p->H);
     p->D = q / p->H;
     p->Dv = v / p->H;
     return NIB_OK;
@@ -60,8 +61,19 @@ static nib_status packed_attend(op_eval *c, const packed *p, const double *z, in
     OP_TRY(op_join_past(c, old ? old + lines * P * p->D : NULL, P, v, p->S, lines, p->Dv, &v));
     OP_TRY(op_mask_of(c, mask_input, bias_input, p->B, p->H, p->S, P + p->S, &mask));
     float scale = graph_attr_float(c->node, "scale", 0);
-    op_scores s = {.B = p->B, .H = p->H, .K = p->H, .S = p->S, .T = P + p->S, .D = p->D, .Dv = p->Dv, .q = q, .k = k, .v = v,
-                   .scale = scale != 0 ? (double)scale : 1 / sqrt((double)p->D), .bias = op_mask_bias, .user = &mask};
+    op_scores s = {.B = p->B,
+                   .H = p->H,
+                   .K = p->H,
+                   .S = p->S,
+                   .T = P + p->S,
+                   .D = p->D,
+                   .Dv = p->Dv,
+                   .q = q,
+                   .k = k,
+                   .v = v,
+                   .scale = scale != 0 ? (double)scale : 1 / sqrt((double)p->D),
+                   .bias = op_mask_bias,
+                   .user = &mask};
     OP_TRY(op_out(c, 0, p->dtype, &(op_dims){3, {p->B, p->S, p->H * p->Dv}}, &y));
     if (c->node->n_outputs > 1 && c->node->outputs[1]) {
         if (p->D != p->Dv) return op_bad(c, NIB_UNSUPPORTED, "a present of two sizes");
@@ -75,7 +87,8 @@ static nib_status packed_attend(op_eval *c, const packed *p, const double *z, in
     return op_attend(c, &s, p->dtype, y);
 }
 
-static nib_status project(op_eval *c, const packed *p, const double *x, const double *w, const double *bias, const double *factor, double **z) {
+static nib_status project(op_eval *c, const packed *p, const double *x, const double *w, const double *bias, const double *factor,
+                          double **z) {
     int64_t rows = op_count(2, (int64_t[]){p->B, p->S});
     OP_TRY(op_scratch(c, op_count(2, (int64_t[]){rows, p->width}), sizeof **z, z));
     for (int64_t r = 0; p->width > 0 && r < rows; r++) {
@@ -114,7 +127,8 @@ static nib_status eval_quantized(op_eval *c) {
     OP_TRY(op_one_number(c, 3, 1, &scale));
     OP_TRY(op_one_number(c, 6, 0, &zero));
     int64_t ns = op_count(scales->rank, scales->dims), nz = zeros ? op_count(zeros->rank, zeros->dims) : 1;
-    if ((ns != 1 && ns != p.width) || (nz != 1 && nz != p.width)) return op_bad(c, NIB_SHAPE, "scales or zero points do not fit the weights");
+    if ((ns != 1 && ns != p.width) || (nz != 1 && nz != p.width))
+        return op_bad(c, NIB_SHAPE, "scales or zero points do not fit the weights");
     OP_TRY(op_reals(c, x, &xv));
     OP_TRY(op_reals(c, w, &wv));
     OP_TRY(op_scratch(c, p.width, sizeof *factor, &factor));
@@ -141,7 +155,8 @@ static nib_status infer_packed(op_infer *c, nib_dtype dtype, int past_input) {
     graph_dim total = dims[1];
     if (op_in(c, past_input)) total = past->rank == 5 && past->dims[3] && total ? graph_dim_add(t, past->dims[3], total) : NULL;
     OP_TRY(op_set(c, 0, dtype, 3, dims));
-    return op_set(c, 1, dtype, 5, (graph_dim[]){op_const(c, 2), dims[0], op_const(c, H), total, width >= 0 ? op_const(c, width / H) : NULL});
+    return op_set(c, 1, dtype, 5,
+                  (graph_dim[]){op_const(c, 2), dims[0], op_const(c, H), total, width >= 0 ? op_const(c, width / H) : NULL});
 }
 
 static nib_status infer_attention(op_infer *c) {

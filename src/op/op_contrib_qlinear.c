@@ -18,7 +18,8 @@ static nib_status scaled_at(op_eval *c, int t, int scale, int zero, scaled *s) {
     const graph_tensor *z = op_arg(c, zero), *f = op_arg(c, scale);
     if (t >= 0 && !s->t) return op_bad(c, NIB_BAD_MODEL, "input %d is missing", t);
     if (!f || !op_is_float(f->dtype) || (z && !is_byte(z->dtype))) return op_bad(c, NIB_TYPE, "input %d", scale);
-    if (s->t && (!is_byte(s->t->dtype) || (z && z->dtype != s->t->dtype))) return op_bad(c, NIB_TYPE, "input %d is %s", t, nib_dtype_name(s->t->dtype));
+    if (s->t && (!is_byte(s->t->dtype) || (z && z->dtype != s->t->dtype)))
+        return op_bad(c, NIB_TYPE, "input %d is %s", t, nib_dtype_name(s->t->dtype));
     OP_TRY(op_one_number(c, scale, 1, &s->scale));
     return op_one_number(c, zero, 0, &s->zero);
 }
@@ -100,7 +101,8 @@ static nib_status eval_softmax(op_eval *c) {
     if (axis < 0) return op_bad(c, NIB_SHAPE, "axis out of range");
     OP_TRY(one_input(c, &dims, &x, &y_of, &y));
     if (!y || op_count(dims.rank, dims.d) == 0) return NIB_OK;
-    int64_t size = old ? op_count(t->rank - axis, t->dims + axis) : t->dims[axis], inner = old ? 1 : op_count(t->rank - axis - 1, t->dims + axis + 1);
+    int64_t size = old ? op_count(t->rank - axis, t->dims + axis) : t->dims[axis],
+            inner = old ? 1 : op_count(t->rank - axis - 1, t->dims + axis + 1);
     int64_t lines = op_count(t->rank, t->dims) / size;
     for (int64_t l = 0; l < lines; l++) {
         int64_t base = l / inner * size * inner + l % inner;
@@ -208,7 +210,8 @@ static nib_status eval_mean(op_eval *c) {
         for (int64_t o = 0; o < out; o++, op_window_step(&w, position)) {
             op_cells cells;
             double sum = 0, count = 0;
-            for (bool more = op_cells_first(&w, position, &cells); more; more = op_cells_next(&w, &cells), count++) sum += real_at(&x, p * in + cells.at);
+            for (bool more = op_cells_first(&w, position, &cells); more; more = op_cells_next(&w, &cells), count++)
+                sum += real_at(&x, p * in + cells.at);
             put_real(t->dtype, y, p * out + o, &y_of, sum / (whole ? op_window_covered(&w, position) : count));
         }
     }

@@ -30,7 +30,8 @@ static nib_status conv_of(op_eval *c, const graph_tensor *x, const graph_tensor 
         return op_bad(c, NIB_SHAPE, "%lld channels in %lld groups, the weight has %lld of %lld", (long long)v->C, (long long)v->groups,
                       (long long)v->M, (long long)v->Cg);
     v->Mg = v->M / v->groups;
-    if (bias && (bias->rank != 1 || bias->dims[0] != v->M)) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)v->M);
+    if (bias && (bias->rank != 1 || bias->dims[0] != v->M))
+        return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)v->M);
     OP_TRY(op_window_of(c, x->rank - 2, x->dims + 2, w->dims + 2, &v->w));
     v->taps = op_count(v->w.n, v->w.kernel);
     v->cells_in = op_count(v->w.n, v->w.in);
@@ -71,8 +72,15 @@ static nib_status conv_rows(op_eval *c, const conv *v, const float *x, const flo
                 int64_t m = v->cells_out - at < rows ? v->cells_out - at : rows;
                 for (int64_t r = 0; r < m; r++, op_window_step(&v->w, position))
                     lay_row(v, x + (n * v->C + g * v->Cg) * v->cells_in, position, in + r * K);
-                kernel_linear_args args = {.x = in, .x_stride = K, .w = packed, .bias = bias ? bias + g * v->Mg : NULL,
-                                           .y = out, .y_stride = v->Mg, .M = m, .N = v->Mg, .K = K};
+                kernel_linear_args args = {.x = in,
+                                           .x_stride = K,
+                                           .w = packed,
+                                           .bias = bias ? bias + g * v->Mg : NULL,
+                                           .y = out,
+                                           .y_stride = v->Mg,
+                                           .M = m,
+                                           .N = v->Mg,
+                                           .K = K};
                 k->run(&args, 0, m, 0, v->Mg);
                 for (int64_t o = 0; o < v->Mg; o++) {
                     float *to = y + (n * v->M + g * v->Mg + o) * v->cells_out + at;

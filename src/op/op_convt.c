@@ -86,7 +86,8 @@ static nib_status eval_transpose(op_eval *c) {
         return op_bad(c, NIB_SHAPE, "%lld channels in %lld groups, the weight has %lld", (long long)s.C, (long long)s.groups,
                       (long long)w->dims[0]);
     s.Cg = s.C / s.groups;
-    if (bias && (bias->rank != 1 || bias->dims[0] != s.M)) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)s.M);
+    if (bias && (bias->rank != 1 || bias->dims[0] != s.M))
+        return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)s.M);
     const char *wrong = spread_of(c->node, x->rank - 2, x->dims + 2, w->dims + 2, &s.w);
     if (wrong) return op_bad(c, NIB_BAD_MODEL, "window: %s", wrong);
     s.taps = op_count(s.w.n, s.w.kernel);
@@ -119,7 +120,8 @@ static nib_status infer_transpose(op_infer *c) {
     op_window win;
     OP_TRY(op_check_float(c, 0));
     if (x->rank < 0) return op_set(c, 0, x->dtype, -1, NULL);
-    if (x->rank < 2 || (w->rank >= 0 && w->rank != x->rank)) return op_fail(c, NIB_SHAPE, "input of rank %d, weight of rank %d", x->rank, w->rank);
+    if (x->rank < 2 || (w->rank >= 0 && w->rank != x->rank))
+        return op_fail(c, NIB_SHAPE, "input of rank %d, weight of rank %d", x->rank, w->rank);
     bool known = w->rank == x->rank;
     for (int i = 0; known && i < x->rank - 2; i++)
         known = graph_dim_is_const(x->dims[2 + i], &sizes[i]) && graph_dim_is_const(w->dims[2 + i], &kernel[i]) && sizes[i] >= 0;
@@ -158,8 +160,10 @@ static void lay_columns(const deform *d, int64_t n, int64_t i, int64_t j, double
     for (int64_t ch = 0; ch < d->C; ch++)
         for (int64_t k = 0; k < taps; k++) {
             int64_t slot = (n * d->offsets + ch / d->per) * taps + k;
-            double h = (double)(i * d->win.stride[0] - d->win.before[0] + k / d->kw * d->win.dilation[0]) + d->offset[2 * slot * plane + at],
-                   w = (double)(j * d->win.stride[1] - d->win.before[1] + k % d->kw * d->win.dilation[1]) + d->offset[(2 * slot + 1) * plane + at];
+            double h = (double)(i * d->win.stride[0] - d->win.before[0] + k / d->kw * d->win.dilation[0]) +
+                       d->offset[2 * slot * plane + at],
+                   w = (double)(j * d->win.stride[1] - d->win.before[1] + k % d->kw * d->win.dilation[1]) +
+                       d->offset[(2 * slot + 1) * plane + at];
             double v = sample(d->x + (n * d->C + ch) * d->H * d->W, d->H, d->W, h, w);
             columns[ch * taps + k] = d->mask ? v * d->mask[slot * plane + at] : v;
         }
@@ -171,18 +175,26 @@ static nib_status deform_of(op_eval *c, deform *d) {
     d->offsets = graph_attr_int(c->node, "offset_group", 1);
     if (x->rank != 4 || w->rank != 4 || offset->rank != 4 || (mask && mask->rank != 4))
         return op_bad(c, x->rank == 4 ? NIB_SHAPE : NIB_UNSUPPORTED, "images of rank %d", x->rank);
-    *d = (deform){.C = x->dims[1], .H = x->dims[2], .W = x->dims[3], .M = w->dims[0], .Cg = w->dims[1], .kh = w->dims[2], .kw = w->dims[3],
+    *d = (deform){.C = x->dims[1],
+                  .H = x->dims[2],
+                  .W = x->dims[3],
+                  .M = w->dims[0],
+                  .Cg = w->dims[1],
+                  .kh = w->dims[2],
+                  .kw = w->dims[3],
                   .offsets = d->offsets};
     if (groups < 1 || d->C % groups || d->M % groups || d->C / groups != d->Cg || d->offsets < 1 || d->C % d->offsets)
         return op_bad(c, NIB_SHAPE, "%lld channels do not fit groups and weight", (long long)d->C);
-    if (bias && (bias->rank != 1 || bias->dims[0] != d->M)) return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)d->M);
+    if (bias && (bias->rank != 1 || bias->dims[0] != d->M))
+        return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)d->M);
     d->Mg = d->M / groups;
     d->per = d->C / d->offsets;
     OP_TRY(op_window_of(c, 2, x->dims + 2, w->dims + 2, &d->win));
     d->oh = d->win.out[0];
     d->ow = d->win.out[1];
     taps = op_count(2, d->win.kernel);
-    if (taps < 0 || !base_mul_i64(taps, d->offsets, &taps) || !base_mul_i64(taps, 2, &most)) return op_bad(c, NIB_LIMIT, "too many offsets");
+    if (taps < 0 || !base_mul_i64(taps, d->offsets, &taps) || !base_mul_i64(taps, 2, &most))
+        return op_bad(c, NIB_LIMIT, "too many offsets");
     const int64_t want[4] = {x->dims[0], most, d->oh, d->ow}, masks[4] = {x->dims[0], taps, d->oh, d->ow};
     if (memcmp(want, offset->dims, sizeof want) != 0 || (mask && memcmp(masks, mask->dims, sizeof masks) != 0))
         return op_bad(c, NIB_SHAPE, "offsets or mask do not fit the output");
@@ -229,7 +241,8 @@ static nib_status infer_deform(op_infer *c) {
     graph_dim dims[GRAPH_MAX_RANK] = {NULL};
     OP_TRY(op_check_float(c, 0));
     if (x->rank < 0) return op_set(c, 0, x->dtype, -1, NULL);
-    if (x->rank < 2 || (w->rank >= 0 && w->rank != x->rank)) return op_fail(c, NIB_SHAPE, "input of rank %d, weight of rank %d", x->rank, w->rank);
+    if (x->rank < 2 || (w->rank >= 0 && w->rank != x->rank))
+        return op_fail(c, NIB_SHAPE, "input of rank %d, weight of rank %d", x->rank, w->rank);
     OP_TRY(op_window_infer(c, x, w, dims));
     dims[0] = x->dims[0];
     dims[1] = w->rank > 0 ? w->dims[0] : NULL;

@@ -50,7 +50,8 @@ static bool read_equation(const char *s, equation *e) {
     memset(e, 0, sizeof *e);
     e->out_dots = -1;
     for (;;) {
-        if (e->n_terms == TERMS || !read_term(&s, GRAPH_MAX_RANK, &e->n[e->n_terms], e->letters[e->n_terms], &e->dots[e->n_terms])) return false;
+        if (e->n_terms == TERMS || !read_term(&s, GRAPH_MAX_RANK, &e->n[e->n_terms], e->letters[e->n_terms], &e->dots[e->n_terms]))
+            return false;
         for (int i = 0; i < e->n[e->n_terms]; i++) uses[e->letters[e->n_terms][i]]++;
         if (e->dots[e->n_terms++] >= 0) e->out_dots = 0;
         if (*s != ',') break;
@@ -210,7 +211,8 @@ static nib_status eval_einsum(op_eval *c) {
     if (!y || p.outer == 0) return NIB_OK;
     for (int j = 0; j < c->n_in; j++) {
         double *v;
-        if (c->in[j]->dtype != dtype || (!ints && !op_is_float(dtype))) return op_bad(c, NIB_TYPE, "input %d is %s", j, nib_dtype_name(c->in[j]->dtype));
+        if (c->in[j]->dtype != dtype || (!ints && !op_is_float(dtype)))
+            return op_bad(c, NIB_TYPE, "input %d is %s", j, nib_dtype_name(c->in[j]->dtype));
         if (ints) {
             OP_TRY(wholes(c, c->in[j], &whole[j]));
             continue;

@@ -132,7 +132,12 @@ static nib_status grid_of(op_eval *c, grid *g) {
     bool nearest = strcmp(mode, "nearest") == 0, smooth = strcmp(mode, "cubic") == 0 || strcmp(mode, "bicubic") == 0;
     if (!nearest && !smooth && strcmp(mode, "linear") && strcmp(mode, "bilinear")) return op_bad(c, NIB_BAD_MODEL, "mode %s", mode);
     if (strcmp(pad, "zeros") && strcmp(pad, "border") && strcmp(pad, "reflection")) return op_bad(c, NIB_BAD_MODEL, "padding_mode %s", pad);
-    *g = (grid){.d = x->rank - 2, .taps = nearest ? 1 : smooth ? 4 : 2, .pad = pad[0], .corners = graph_attr_int(c->node, "align_corners", 0) != 0};
+    *g = (grid){.d = x->rank - 2,
+                .taps = nearest  ? 1
+                        : smooth ? 4
+                                 : 2,
+                .pad = pad[0],
+                .corners = graph_attr_int(c->node, "align_corners", 0) != 0};
     if (x->rank < 3 || where->rank != x->rank || where->dims[0] != x->dims[0] || where->dims[x->rank - 1] != g->d)
         return op_bad(c, NIB_SHAPE, "the grid does not fit an input of rank %d", x->rank);
     if (g->d > 6) return op_bad(c, NIB_LIMIT, "%d spatial axes", g->d);

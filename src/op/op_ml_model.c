@@ -130,7 +130,8 @@ static nib_status eval_one_hot(op_eval *c) {
     const graph_attr *words = graph_find_attr(c->node, "cats_strings");
     const int64_t *numbers;
     bool text = x->dtype == NIB_DTYPE_STRING;
-    int64_t count = text ? (words && words->kind == GRAPH_ATTR_STRINGS ? (int64_t)words->count : -1) : graph_attr_ints(c->node, "cats_int64s", &numbers);
+    int64_t count = text ? (words && words->kind == GRAPH_ATTR_STRINGS ? (int64_t)words->count : -1)
+                         : graph_attr_ints(c->node, "cats_int64s", &numbers);
     op_dims dims = op_dims_of(x);
     double *v = NULL;
     float *y;
@@ -196,7 +197,8 @@ static int64_t largest(const double *v, int64_t n) {
 static nib_status linear_scores(op_eval *c, const rows *x, int64_t E, double **out) {
     const float *w, *b;
     int64_t cells, n = floats(c->node, "coefficients", &w), nb = floats(c->node, "intercepts", &b);
-    if (E < 1 || !base_mul_i64(E, x->C, &cells) || n != cells || (nb != 0 && nb != E)) return op_bad(c, NIB_BAD_MODEL, "coefficients do not fit");
+    if (E < 1 || !base_mul_i64(E, x->C, &cells) || n != cells || (nb != 0 && nb != E))
+        return op_bad(c, NIB_BAD_MODEL, "coefficients do not fit");
     OP_TRY(op_scratch(c, op_count(2, (int64_t[]){x->N, E}), sizeof **out, out));
     for (int64_t i = 0; i < x->N * E; i++) {
         double sum = nb ? (double)b[i % E] : 0;
@@ -264,7 +266,8 @@ static double kernel(char kind, const double *p, const double *x, const float *s
 static nib_status eval_svm(op_eval *c) {
     const float *w, *s, *rho, *params;
     const char *kind = graph_attr_string(c->node, "kernel_type", "LINEAR");
-    int64_t supports = graph_attr_int(c->node, "n_supports", 0), n = floats(c->node, "coefficients", &w), ns = floats(c->node, "support_vectors", &s), cells;
+    int64_t supports = graph_attr_int(c->node, "n_supports", 0), n = floats(c->node, "coefficients", &w),
+            ns = floats(c->node, "support_vectors", &s), cells;
     double p[3] = {0, 0, 3}, *v;
     rows x;
     int how;
@@ -273,7 +276,8 @@ static nib_status eval_svm(op_eval *c) {
     if (floats(c->node, "rho", &rho) < 1) return op_bad(c, NIB_BAD_MODEL, "rho is missing");
     for (int64_t i = 0; i < 3 && i < floats(c->node, "kernel_params", &params); i++) p[i] = (double)params[i];
     bool direct = supports <= 0; /* the coefficients are the weights */
-    if (direct ? n != x.C : (n != supports || !base_mul_i64(supports, x.C, &cells) || ns != cells)) return op_bad(c, NIB_BAD_MODEL, "support vectors do not fit");
+    if (direct ? n != x.C : (n != supports || !base_mul_i64(supports, x.C, &cells) || ns != cells))
+        return op_bad(c, NIB_BAD_MODEL, "support vectors do not fit");
     if (!strchr("LPRS", kind[0]) || !kind[0]) return op_bad(c, NIB_UNSUPPORTED, "kernel_type %s", kind);
     OP_TRY(op_scratch(c, x.N, sizeof *v, &v));
     for (int64_t r = 0; r < x.N; r++) {

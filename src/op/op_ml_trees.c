@@ -42,7 +42,9 @@ static nib_status reals(op_eval *c, const char *name, const char *tensor, int64_
         OP_TRY(op_scratch(c, *count, sizeof **out, out));
         for (int64_t i = 0; i < *count; i++) (*out)[i] = (double)a->u.floats[i];
     }
-    return want < 0 || *count == want ? NIB_OK : op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
+    return want < 0 || *count == want
+               ? NIB_OK
+               : op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -59,7 +61,8 @@ static int64_t find_node(const forest *f, int64_t tree, int64_t node) {
 
 static nib_status modes_of(op_eval *c, forest *f) {
     const graph_attr *a = graph_find_attr(c->node, "nodes_modes");
-    if (!a || a->kind != GRAPH_ATTR_STRINGS || (int64_t)a->count != f->nodes) return op_bad(c, NIB_BAD_MODEL, "nodes_modes are not one a node");
+    if (!a || a->kind != GRAPH_ATTR_STRINGS || (int64_t)a->count != f->nodes)
+        return op_bad(c, NIB_BAD_MODEL, "nodes_modes are not one a node");
     for (int64_t i = 0; i < f->nodes; i++) {
         graph_string s = a->u.strings[i];
         for (f->mode[i] = 0; f->mode[i] <= LEAF; f->mode[i]++)
@@ -91,7 +94,8 @@ static nib_status link_forest(op_eval *c, forest *f) {
         if (!led[i]) f->roots[f->n_roots++] = i;
     for (int64_t i = 0; i < f->weights; i++) {
         int64_t leaf = find_node(f, f->w_tree[i], f->w_node[i]);
-        if (leaf < 0 || f->w_target[i] < 0 || f->w_target[i] >= f->targets) return op_bad(c, NIB_BAD_MODEL, "a weight of no leaf or target");
+        if (leaf < 0 || f->w_target[i] < 0 || f->w_target[i] >= f->targets)
+            return op_bad(c, NIB_BAD_MODEL, "a weight of no leaf or target");
         f->count[leaf]++;
     }
     for (int64_t i = 0, at = 0; i < f->nodes; i++) {
@@ -119,8 +123,8 @@ static nib_status forest_of(op_eval *c, bool classifier, forest *f) {
     OP_TRY(ints(c, classifier ? "class_nodeids" : "target_nodeids", f->weights, &f->w_node));
     if (graph_attr_ints(c->node, "nodes_missing_value_tracks_true", &f->missing) != f->nodes) f->missing = NULL;
     OP_TRY(reals(c, "nodes_values", "nodes_values_as_tensor", f->nodes, &f->split, &count));
-    OP_TRY(reals(c, classifier ? "class_weights" : "target_weights", classifier ? "class_weights_as_tensor" : "target_weights_as_tensor", f->weights,
-                 &f->weight, &count));
+    OP_TRY(reals(c, classifier ? "class_weights" : "target_weights", classifier ? "class_weights_as_tensor" : "target_weights_as_tensor",
+                 f->weights, &f->weight, &count));
     OP_TRY(reals(c, "base_values", "base_values_as_tensor", -1, &f->base, &f->n_base));
     OP_TRY(op_scratch(c, f->nodes, 1, &f->mode));
     OP_TRY(op_scratch(c, f->nodes, sizeof *f->places, &f->places));
@@ -213,13 +217,15 @@ static nib_status eval_regressor(op_eval *c) {
 
 static nib_status infer_regressor(op_infer *c) {
     const graph_type *x = op_in_type(c, 0);
-    return op_set(c, 0, NIB_DTYPE_F32, 2, (graph_dim[]){x->rank == 2 ? x->dims[0] : NULL, op_const(c, graph_attr_int(c->node, "n_targets", 1))});
+    return op_set(c, 0, NIB_DTYPE_F32, 2,
+                  (graph_dim[]){x->rank == 2 ? x->dims[0] : NULL, op_const(c, graph_attr_int(c->node, "n_targets", 1))});
 }
 
-/* Two labels and weights of one class only: they speak for the second label. Weights that are all positive are probabilities
- * (decided at 0.5), others are decided at 0. Returns the label. */
-static int64_t settle_single(double *row, const forest *f, bool positive, int after) {
-    double s = row[f->w_target[0]];
+/* Two labels and weights of one class only. If it is the first, its score is the second label's, and the first gets what is left. Weights
+ * that are all positive are probabilities (decided at 0.5), others are decided at 0. Returns the label. */
+static int64_t settle_single(double *row, int64_t given, bool positive, int after) {
+    double s = row[given];
+    if (given == 1) return s > (positive ? 0.5 : 0);
     row[1] = s;
     row[0] = positive && after == OP_ML_NONE ? 1 - s : -s;
     return s > (positive ? 0.5 : 0);
@@ -249,7 +255,7 @@ static nib_status eval_classifier(op_eval *c) {
         int64_t best = 0;
         OP_TRY(score(c, &f, SUM, v + r * x->dims[1], x->dims[1], row));
         for (int64_t k = 1; k < f.targets; k++) best = row[k] > row[best] ? k : best;
-        if (single) best = settle_single(row, &f, positive, after);
+        if (single) best = settle_single(row, f.w_target[0], positive, after);
         op_ml_transform(row, f.targets, after);
         if (labels && text) ((graph_string *)labels)[r] = texts->u.strings[best];
         else if (labels) ((int64_t *)labels)[r] = numbers[best];

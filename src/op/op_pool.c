@@ -89,7 +89,8 @@ static nib_status pool_p(op_eval *c, double *p) {
 
 static nib_status eval_pool(op_eval *c, pool_kind kind) {
     const graph_tensor *x = op_arg(c, 0);
-    pool l = {.kind = kind, .whole = graph_attr_int(c->node, "count_include_pad", 0) != 0,
+    pool l = {.kind = kind,
+              .whole = graph_attr_int(c->node, "count_include_pad", 0) != 0,
               .columns = graph_attr_int(c->node, "storage_order", 0) != 0};
     OP_TRY(check_pool(c, kind));
     if (kind == POOL_LP) OP_TRY(pool_p(c, &l.p));
@@ -164,7 +165,8 @@ static nib_status unpool_dims(op_eval *c, op_dims *pooled, op_dims *dims) {
         for (int i = 0; i < n; i++)
             if (dims->d[i] < pooled->d[i]) return op_bad(c, NIB_SHAPE, "output_shape is smaller than what was pooled");
     }
-    return op_count(pooled->rank, pooled->d) < 0 || op_count(dims->rank, dims->d) < 0 ? op_bad(c, NIB_LIMIT, "the output is too large") : NIB_OK;
+    return op_count(pooled->rank, pooled->d) < 0 || op_count(dims->rank, dims->d) < 0 ? op_bad(c, NIB_LIMIT, "the output is too large")
+                                                                                      : NIB_OK;
 }
 
 static nib_status eval_unpool(op_eval *c) {

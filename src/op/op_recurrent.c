@@ -22,10 +22,10 @@ typedef struct activation {
 enum { RELU, TANH, SIGMOID, AFFINE, LEAKY, THRESHOLD, SCALED_TANH, HARD_SIGMOID, ELU, SOFTSIGN, SOFTPLUS };
 
 static const activation activations[] = {
-    {"Relu", false, false, 0, 0},        {"Tanh", false, false, 0, 0},           {"Sigmoid", false, false, 0, 0},
-    {"Affine", true, true, 1, 0},        {"LeakyRelu", true, false, 0.01, 0},    {"ThresholdedRelu", true, false, 1, 0},
-    {"ScaledTanh", true, true, 1, 1},    {"HardSigmoid", true, true, 0.2, 0.5}, {"Elu", true, false, 1, 0},
-    {"Softsign", false, false, 0, 0},    {"Softplus", false, false, 0, 0},
+    {"Relu", false, false, 0, 0},     {"Tanh", false, false, 0, 0},          {"Sigmoid", false, false, 0, 0},
+    {"Affine", true, true, 1, 0},     {"LeakyRelu", true, false, 0.01, 0},   {"ThresholdedRelu", true, false, 1, 0},
+    {"ScaledTanh", true, true, 1, 1}, {"HardSigmoid", true, true, 0.2, 0.5}, {"Elu", true, false, 1, 0},
+    {"Softsign", false, false, 0, 0}, {"Softplus", false, false, 0, 0},
 };
 
 typedef struct gate {
@@ -71,8 +71,10 @@ static nib_status gates_of(op_eval *c, cell_kind kind, int count, gate *out) {
         int f = names ? activation_of(names->u.strings[i]) : usual[i % each];
         if (f < 0) return op_bad(c, NIB_UNSUPPORTED, "an activation of an unknown name");
         out[i] = (gate){f, activations[f].alpha, activations[f].beta};
-        if (activations[f].has_alpha && alpha && alpha->kind == GRAPH_ATTR_FLOATS && a < alpha->count) out[i].alpha = (double)alpha->u.floats[a++];
-        if (activations[f].has_beta && beta && beta->kind == GRAPH_ATTR_FLOATS && b < beta->count) out[i].beta = (double)beta->u.floats[b++];
+        if (activations[f].has_alpha && alpha && alpha->kind == GRAPH_ATTR_FLOATS && a < alpha->count)
+            out[i].alpha = (double)alpha->u.floats[a++];
+        if (activations[f].has_beta && beta && beta->kind == GRAPH_ATTR_FLOATS && b < beta->count)
+            out[i].beta = (double)beta->u.floats[b++];
     }
     return NIB_OK;
 }

@@ -7,12 +7,12 @@
 
 typedef struct axis_plan {
     int64_t in, out;
-    double scale;        /* as given, or out / in */
-    double begin, end;   /* of the region of interest */
-    int taps;            /* 0: the axis stays as it is */
-    int64_t *index;      /* [out, taps] */
-    double *weight;      /* [out, taps] */
-    uint8_t *beyond;     /* [out]: gives the extrapolation value; NULL: none does */
+    double scale;      /* as given, or out / in */
+    double begin, end; /* of the region of interest */
+    int taps;          /* 0: the axis stays as it is */
+    int64_t *index;    /* [out, taps] */
+    double *weight;    /* [out, taps] */
+    uint8_t *beyond;   /* [out]: gives the extrapolation value; NULL: none does */
 } axis_plan;
 
 typedef struct resize {
@@ -223,7 +223,8 @@ static nib_status mode_of(op_eval *c, resize *r) {
 /* One number an axis, as reals. */
 static nib_status numbers(op_eval *c, int input, int64_t want, double **out) {
     const graph_tensor *t = op_arg(c, input);
-    if (op_count(t->rank, t->dims) != want || t->rank > 1) return op_bad(c, NIB_SHAPE, "input %d must have %lld elements", input, (long long)want);
+    if (op_count(t->rank, t->dims) != want || t->rank > 1)
+        return op_bad(c, NIB_SHAPE, "input %d must have %lld elements", input, (long long)want);
     return op_reals(c, t, out);
 }
 
@@ -249,7 +250,10 @@ static nib_status eval_resize(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
     const graph_node *n = c->node;
     const char *near = graph_attr_string(n, "nearest_mode", "round_prefer_floor");
-    resize r = {.nearest = strcmp(near, "floor") == 0 ? 'f' : strcmp(near, "ceil") == 0 ? 'c' : strcmp(near, "round_prefer_ceil") == 0 ? 'q' : 'p',
+    resize r = {.nearest = strcmp(near, "floor") == 0               ? 'f'
+                           : strcmp(near, "ceil") == 0              ? 'c'
+                           : strcmp(near, "round_prefer_ceil") == 0 ? 'q'
+                                                                    : 'p',
                 .map = graph_attr_string(n, "coordinate_transformation_mode", "half_pixel"),
                 .antialias = graph_attr_int(n, "antialias", 0) != 0,
                 .exclude = graph_attr_int(n, "exclude_outside", 0) != 0,
@@ -297,7 +301,8 @@ static nib_status eval_simple(op_eval *c) {
         if (!list || list->kind != GRAPH_ATTR_FLOATS || list->count != (size_t)x->rank) return op_bad(c, NIB_BAD_MODEL, "scales");
         for (int i = 0; i < x->rank; i++) {
             r.axis[i].scale = (double)list->u.floats[i];
-            if (!scaled_size(r.axis[i].scale, r.axis[i].in, &r.axis[i].out)) return op_bad(c, NIB_BAD_MODEL, "a scale of %g", r.axis[i].scale);
+            if (!scaled_size(r.axis[i].scale, r.axis[i].in, &r.axis[i].out))
+                return op_bad(c, NIB_BAD_MODEL, "a scale of %g", r.axis[i].scale);
         }
     }
     return run(c, &r);

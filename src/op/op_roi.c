@@ -67,16 +67,20 @@ static nib_status eval_align(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0), *batch = op_arg(c, 2);
     const char *fallback = op_since(c->node) < 16 ? "output_half_pixel" : "half_pixel";
     bool half = strcmp(graph_attr_string(c->node, "coordinate_transformation_mode", fallback), "half_pixel") == 0;
-    align a = {.h = graph_attr_int(c->node, "output_height", 1), .w = graph_attr_int(c->node, "output_width", 1),
-               .ratio = graph_attr_int(c->node, "sampling_ratio", 0), .scale = graph_attr_float(c->node, "spatial_scale", 1),
-               .shift = half ? 0.5 : 0, .max = strcmp(graph_attr_string(c->node, "mode", "avg"), "max") == 0};
+    align a = {.h = graph_attr_int(c->node, "output_height", 1),
+               .w = graph_attr_int(c->node, "output_width", 1),
+               .ratio = graph_attr_int(c->node, "sampling_ratio", 0),
+               .scale = graph_attr_float(c->node, "spatial_scale", 1),
+               .shift = half ? 0.5 : 0,
+               .max = strcmp(graph_attr_string(c->node, "mode", "avg"), "max") == 0};
     int64_t R;
     double *v, *box;
     void *y;
     OP_TRY(boxes_of(c, 4, &R));
     if (batch->rank != 1 || batch->dims[0] != R || (batch->dtype != NIB_DTYPE_I64 && batch->dtype != NIB_DTYPE_I32))
         return op_bad(c, NIB_SHAPE, "batch_indices are not one a box");
-    if (a.h < 1 || a.w < 1 || a.ratio < 0 || a.ratio > 65536) return op_bad(c, NIB_BAD_MODEL, "an output of %lld x %lld", (long long)a.h, (long long)a.w);
+    if (a.h < 1 || a.w < 1 || a.ratio < 0 || a.ratio > 65536)
+        return op_bad(c, NIB_BAD_MODEL, "an output of %lld x %lld", (long long)a.h, (long long)a.w);
     a.C = x->dims[1];
     a.H = x->dims[2];
     a.W = x->dims[3];
@@ -100,7 +104,8 @@ static nib_status eval_align(op_eval *c) {
         for (int64_t ch = 0; ch < a.C; ch++)
             for (int64_t i = 0; i < a.h; i++)
                 for (int64_t j = 0; j < a.w; j++, o++)
-                    op_put(x->dtype, y, o, align_bin(&a, v + (n * a.C + ch) * a.H * a.W, top + (double)i * bh, left + (double)j * bw, bh, bw, gh, gw));
+                    op_put(x->dtype, y, o,
+                           align_bin(&a, v + (n * a.C + ch) * a.H * a.W, top + (double)i * bh, left + (double)j * bw, bh, bw, gh, gw));
     }
     return NIB_OK;
 }
@@ -128,7 +133,8 @@ static nib_status eval_max_roi(op_eval *c) {
     int64_t R;
     void *y;
     OP_TRY(boxes_of(c, 5, &R));
-    if (graph_attr_ints(c->node, "pooled_shape", &shape) != 2 || shape[0] < 1 || shape[1] < 1) return op_bad(c, NIB_BAD_MODEL, "pooled_shape");
+    if (graph_attr_ints(c->node, "pooled_shape", &shape) != 2 || shape[0] < 1 || shape[1] < 1)
+        return op_bad(c, NIB_BAD_MODEL, "pooled_shape");
     int64_t H = x->dims[2], W = x->dims[3], C = x->dims[1];
     op_dims dims = {4, {R, C, shape[0], shape[1]}};
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
@@ -138,7 +144,8 @@ static nib_status eval_max_roi(op_eval *c) {
     for (int64_t r = 0, o = 0; r < R; r++, box += 5) {
         if (!(box[0] >= 0 && box[0] < (double)x->dims[0])) return op_bad(c, NIB_SHAPE, "image %g of %lld", box[0], (long long)x->dims[0]);
         double left = round(box[1] * scale), top = round(box[2] * scale);
-        double height = fmax(round(box[4] * scale) - top + 1, 1) / (double)shape[0], width = fmax(round(box[3] * scale) - left + 1, 1) / (double)shape[1];
+        double height = fmax(round(box[4] * scale) - top + 1, 1) / (double)shape[0],
+               width = fmax(round(box[3] * scale) - left + 1, 1) / (double)shape[1];
         for (int64_t ch = 0; ch < C; ch++)
             for (int64_t i = 0; i < shape[0]; i++)
                 for (int64_t j = 0; j < shape[1]; j++, o++) {
@@ -202,9 +209,11 @@ static nib_status eval_suppress(op_eval *c) {
     const graph_tensor *boxes = op_arg(c, 0), *scores = op_arg(c, 1);
     bool center = graph_attr_int(c->node, "center_point_box", 0) != 0;
     double most = 0, threshold = 0, least = -INFINITY, *box, *score;
-    if (boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 || boxes->dims[0] != scores->dims[0] || boxes->dims[1] != scores->dims[2])
+    if (boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 || boxes->dims[0] != scores->dims[0] ||
+        boxes->dims[1] != scores->dims[2])
         return op_bad(c, NIB_SHAPE, "boxes and scores do not fit");
-    if (boxes->dtype != NIB_DTYPE_F32 || scores->dtype != NIB_DTYPE_F32) return op_bad(c, NIB_TYPE, "boxes of type %s", nib_dtype_name(boxes->dtype));
+    if (boxes->dtype != NIB_DTYPE_F32 || scores->dtype != NIB_DTYPE_F32)
+        return op_bad(c, NIB_TYPE, "boxes of type %s", nib_dtype_name(boxes->dtype));
     OP_TRY(scalar(c, 2, &most));
     OP_TRY(scalar(c, 3, &threshold));
     OP_TRY(scalar(c, 4, &least));
@@ -223,7 +232,8 @@ static nib_status eval_suppress(op_eval *c) {
         qsort(order, (size_t)n, sizeof *order, by_score);
         for (int64_t i = 0; i < n && count - begin < each; i++) {
             bool keep = true;
-            for (int64_t k = begin; keep && k < count; k++) keep = !(overlap(own + order[i].box * 4, own + out[3 * k + 2] * 4, center) > threshold);
+            for (int64_t k = begin; keep && k < count; k++)
+                keep = !(overlap(own + order[i].box * 4, own + out[3 * k + 2] * 4, center) > threshold);
             if (!keep) continue;
             out[3 * count] = line / classes;
             out[3 * count + 1] = line % classes;

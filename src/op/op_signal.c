@@ -217,12 +217,14 @@ static nib_status eval_stft(op_eval *c) {
     double *v, *w = NULL, *line;
     fft f;
     void *y;
-    if (!op_is_float(x->dtype) || (window && window->dtype != x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (!op_is_float(x->dtype) || (window && window->dtype != x->dtype))
+        return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
     OP_TRY(op_read_int(c, 1, &step));
     n = scalar_or(c, 3, n, &status);
     OP_TRY(status);
     int64_t L = x->rank > 1 ? x->dims[1] : 0, parts = x->rank == 3 ? x->dims[2] : 1;
-    if ((x->rank != 3 && x->rank != 2) || (parts != 1 && parts != 2) || step < 1 || n < 1 || n > L || (window && (window->rank != 1 || window->dims[0] != n)))
+    if ((x->rank != 3 && x->rank != 2) || (parts != 1 && parts != 2) || step < 1 || n < 1 || n > L ||
+        (window && (window->rank != 1 || window->dims[0] != n)))
         return op_bad(c, NIB_SHAPE, "frames of %lld every %lld do not fit a signal of %lld", (long long)n, (long long)step, (long long)L);
     int64_t frames = (L - n) / step + 1, bins = onesided ? n / 2 + 1 : n;
     op_dims dims = {4, {x->dims[0], frames, bins, 2}};
@@ -234,8 +236,7 @@ static nib_status eval_stft(op_eval *c) {
     for (int64_t b = 0, o = 0; y && b < x->dims[0]; b++)
         for (int64_t t = 0; t < frames; t++) {
             for (int64_t k = 0; k < n; k++)
-                for (int64_t p = 0; p < 2; p++)
-                    line[2 * k + p] = p < parts ? v[(b * L + t * step + k) * parts + p] * (w ? w[k] : 1) : 0;
+                for (int64_t p = 0; p < 2; p++) line[2 * k + p] = p < parts ? v[(b * L + t * step + k) * parts + p] * (w ? w[k] : 1) : 0;
             transform(&f, line, false);
             for (int64_t k = 0; k < 2 * bins; k++, o++) op_put(x->dtype, y, o, line[k]);
         }
@@ -261,7 +262,8 @@ static nib_status infer_stft(op_infer *c) {
 
 static nib_dtype wanted_type(const graph_node *n) {
     int64_t to = graph_attr_int(n, "output_datatype", NIB_DTYPE_F32);
-    return to == NIB_DTYPE_F32 || to == NIB_DTYPE_F64 || to == NIB_DTYPE_F16 || to == NIB_DTYPE_BF16 || (to > 0 && to < 32 && op_is_int((nib_dtype)to))
+    return to == NIB_DTYPE_F32 || to == NIB_DTYPE_F64 || to == NIB_DTYPE_F16 || to == NIB_DTYPE_BF16 ||
+                   (to > 0 && to < 32 && op_is_int((nib_dtype)to))
                ? (nib_dtype)to
                : NIB_DTYPE_UNDEFINED;
 }
@@ -307,7 +309,8 @@ static nib_status eval_mel(op_eval *c) {
     for (int i = 3; i < 5; i++)
         if (!op_is_float(c->in[i]->dtype) || op_count(c->in[i]->rank, c->in[i]->dims) != 1) return op_bad(c, NIB_TYPE, "input %d", i);
     if (dtype == NIB_DTYPE_UNDEFINED) return op_bad(c, NIB_TYPE, "output_datatype");
-    if (bins < 1 || bins > LONGEST || length < 1 || length > LONGEST || rate < 1) return op_bad(c, NIB_SHAPE, "%lld bins of %lld", (long long)bins, (long long)length);
+    if (bins < 1 || bins > LONGEST || length < 1 || length > LONGEST || rate < 1)
+        return op_bad(c, NIB_SHAPE, "%lld bins of %lld", (long long)bins, (long long)length);
     const int64_t rows = length / 2 + 1;
     op_dims dims = {2, {rows, bins}};
     OP_TRY(op_out(c, 0, dtype, &dims, &y));
@@ -324,7 +327,8 @@ static nib_status eval_mel(op_eval *c) {
         }
         if (at[1] >= rows) return op_bad(c, NIB_SHAPE, "a frequency beyond the spectrum");
         if (at[1] == at[0]) op_put(dtype, y, at[1] * bins + i, 1);
-        for (int64_t j = at[0]; at[1] > at[0] && j <= at[1]; j++) op_put(dtype, y, j * bins + i, (double)(j - at[0]) / (double)(at[1] - at[0]));
+        for (int64_t j = at[0]; at[1] > at[0] && j <= at[1]; j++)
+            op_put(dtype, y, j * bins + i, (double)(j - at[0]) / (double)(at[1] - at[0]));
         for (int64_t j = at[1]; j < at[2]; j++) op_put(dtype, y, j * bins + i, (double)(at[2] - j) / (double)(at[2] - at[1]));
     }
     return NIB_OK;

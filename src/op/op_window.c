@@ -108,7 +108,9 @@ nib_status op_window_infer(op_infer *c, const graph_type *x, const graph_type *k
         } else if (!ceiling) {
             int64_t more = (pad == PAD_VALID ? 0 : w.before[i] + w.after[i]) - op_window_extent(&w, i);
             if (w.stride[i] == 1) dims[2 + i] = graph_dim_add(t, d, op_const(c, more + 1));
-            else dims[2 + i] = graph_dim_add(t, graph_dim_div(t, graph_dim_add(t, d, op_const(c, more)), op_const(c, w.stride[i])), op_const(c, 1));
+            else
+                dims[2 + i] =
+                    graph_dim_add(t, graph_dim_div(t, graph_dim_add(t, d, op_const(c, more)), op_const(c, w.stride[i])), op_const(c, 1));
         }
     }
     return NIB_OK;

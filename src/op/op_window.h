@@ -12,7 +12,7 @@
 #define OP_WINDOW_MOST ((int64_t)1 << 31) /* kernels, strides, dilations and pads are below: no product of two overflows */
 
 typedef struct op_window {
-    int n;                                   /* spatial axes; 0 is allowed: one cell */
+    int n; /* spatial axes; 0 is allowed: one cell */
     int64_t in[OP_WINDOW_AXES], out[OP_WINDOW_AXES];
     int64_t kernel[OP_WINDOW_AXES], stride[OP_WINDOW_AXES], dilation[OP_WINDOW_AXES];
     int64_t before[OP_WINDOW_AXES], after[OP_WINDOW_AXES]; /* cells of padding */

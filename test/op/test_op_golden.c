@@ -98,7 +98,8 @@ static bool same(const char *name, const graph_tensor *got, const graph_tensor *
     if (want->dtype != NIB_DTYPE_F32 && want->dtype != NIB_DTYPE_F64 && want->dtype != NIB_DTYPE_F16 && want->dtype != NIB_DTYPE_BF16) {
         if (want->bytes == 0 || memcmp(got->data, want->data, want->bytes) == 0) return true;
         print_error("%s: integers differ", name);
-        for (size_t i = 0; i < want->bytes && i < 12; i++) print_error(" %02x/%02x", ((const uint8_t *)got->data)[i], ((const uint8_t *)want->data)[i]);
+        for (size_t i = 0; i < want->bytes && i < 12; i++)
+            print_error(" %02x/%02x", ((const uint8_t *)got->data)[i], ((const uint8_t *)want->data)[i]);
         print_error("\n");
         return false;
     }
@@ -259,6 +260,6 @@ FILE_TEST(learned)
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(conformance), cmocka_unit_test(elementwise), cmocka_unit_test(shapes),
                                        cmocka_unit_test(indexing),    cmocka_unit_test(reductions),  cmocka_unit_test(products),
-                                       cmocka_unit_test(quantized),   cmocka_unit_test(contrib), cmocka_unit_test(learned)};
+                                       cmocka_unit_test(quantized),   cmocka_unit_test(contrib),     cmocka_unit_test(learned)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
