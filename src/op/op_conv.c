@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Convolutions, https://onnx.ai/onnx/operators/: Conv ConvInteger QLinearConv, over any number of spatial axes.
+ * Convolutions, https://onnx.ai/onnx/operators/: Conv ConvInteger QLinearConv, and
+ * FusedConv of com.microsoft, over any number of spatial axes.
  *
  *   X [N, C, D1 .. Dn], W [M, C / group, K1 .. Kn], B [M]? -> [N, M, out1 .. outn]
  *
@@ -148,22 +149,65 @@ static nib_status reals_or_null(op_eval *c, const graph_tensor *t, const double 
     return NIB_OK;
 }
 
-static nib_status eval_conv(op_eval *c) {
+/* *y: the output's data, or NULL if nothing is left to do with it. */
+static nib_status convolve(op_eval *c, conv *v, void **y) {
     const graph_tensor *x = op_arg(c, 0), *w = op_arg(c, 1), *bias = op_arg(c, 2);
-    conv v;
-    void *y;
     if (!op_is_float(x->dtype) || w->dtype != x->dtype || (bias && bias->dtype != x->dtype))
         return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(x->dtype), nib_dtype_name(w->dtype));
-    OP_TRY(conv_of(c, x, w, bias, &v));
-    OP_TRY(op_out(c, 0, x->dtype, &v.y, &y));
-    if (!y || op_count(v.y.rank, v.y.d) == 0) return NIB_OK;
-    if (x->dtype == NIB_DTYPE_F32 && v.Mg >= FEW && v.Cg > 0 && c->kernels->linear_f32[0])
-        return conv_rows(c, &v, x->data, w->data, bias ? bias->data : NULL, y);
-    plain p = {.done = put_sum, .dtype = x->dtype, .y = y};
+    OP_TRY(conv_of(c, x, w, bias, v));
+    OP_TRY(op_out(c, 0, x->dtype, &v->y, y));
+    if (op_count(v->y.rank, v->y.d) == 0) *y = NULL;
+    if (!*y) return NIB_OK;
+    if (x->dtype == NIB_DTYPE_F32 && v->Mg >= FEW && v->Cg > 0 && c->kernels->linear_f32[0])
+        return conv_rows(c, v, x->data, w->data, bias ? bias->data : NULL, *y);
+    plain p = {.done = put_sum, .dtype = x->dtype, .y = *y};
     OP_TRY(reals_or_null(c, x, &p.x));
     OP_TRY(reals_or_null(c, w, &p.w));
     OP_TRY(reals_or_null(c, bias, &p.bias));
-    return conv_plain(c, &v, &p);
+    return conv_plain(c, v, &p);
+}
+
+static nib_status eval_conv(op_eval *c) {
+    conv v;
+    void *y;
+    return convolve(c, &v, &y);
+}
+
+/* ---- FusedConv of com.microsoft: Conv, plus Z of the output's shape, then an activation */
+
+static nib_status activate(op_eval *c, double *x) {
+    const char *name = graph_attr_string(c->node, "activation", "");
+    const graph_attr *a = graph_find_attr(c->node, "activation_params");
+    bool leaky = strcmp(name, "LeakyRelu") == 0, hard = strcmp(name, "HardSigmoid") == 0, clip = strcmp(name, "Clip") == 0;
+    size_t want = leaky ? 1 : hard || clip ? 2 : 0;
+    double v = *x, p[2] = {0};
+    if (want > 0 && (!a || a->kind != GRAPH_ATTR_FLOATS || a->count < want)) return op_bad(c, NIB_BAD_MODEL, "activation_params");
+    for (size_t i = 0; i < want; i++) p[i] = (double)a->u.floats[i];
+    if (leaky) *x = v >= 0 ? v : p[0] * v;
+    else if (hard) *x = fmin(fmax(p[0] * v + p[1], 0), 1);
+    else if (clip) *x = fmin(fmax(v, p[0]), p[1]);
+    else if (strcmp(name, "Relu") == 0) *x = v > 0 ? v : 0;
+    else if (strcmp(name, "Sigmoid") == 0) *x = 1 / (1 + exp(-v));
+    else if (strcmp(name, "Tanh") == 0) *x = tanh(v);
+    else if (name[0]) return op_bad(c, NIB_UNSUPPORTED, "activation %s", name);
+    return NIB_OK;
+}
+
+static nib_status eval_fused(op_eval *c) {
+    const graph_tensor *z = op_arg(c, 3);
+    conv v;
+    void *y;
+    OP_TRY(convolve(c, &v, &y));
+    if (!y) return NIB_OK;
+    graph_tensor t = {.dtype = op_arg(c, 0)->dtype, .data = y};
+    if (z && (z->dtype != t.dtype || z->rank != v.y.rank || memcmp(z->dims, v.y.d, sizeof(int64_t) * (size_t)z->rank) != 0))
+        return op_bad(c, NIB_SHAPE, "Z does not fit the output");
+    for (int64_t i = 0; i < op_count(v.y.rank, v.y.d); i++) {
+        double e = op_number(&t, i) + (z ? op_number(z, i) : 0);
+        OP_TRY(activate(c, &e));
+        op_put(t.dtype, y, i, e);
+    }
+    return NIB_OK;
 }
 
 static nib_status infer_with(op_infer *c, int weight, nib_dtype dtype) {
@@ -258,6 +302,7 @@ static nib_status infer_qlinear_conv(op_infer *c) { return infer_with(c, 3, op_i
 const op op_family_conv[] = {
     {"Conv", "", 1, 2, 3, 1, OP_ROWS_MIXED, infer_conv, eval_conv, NULL},
     {"ConvInteger", "", 10, 2, 4, 1, OP_ROWS_MIXED, infer_conv_integer, eval_conv_integer, NULL},
+    {"FusedConv", "com.microsoft", 1, 2, 4, 1, OP_ROWS_MIXED, infer_conv, eval_fused, NULL},
     {"QLinearConv", "", 10, 8, 9, 1, OP_ROWS_MIXED, infer_qlinear_conv, eval_qlinear_conv, NULL},
     {0},
 };

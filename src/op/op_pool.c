@@ -196,8 +196,20 @@ static nib_status eval_unpool(op_eval *c) {
 }
 
 static nib_status infer_unpool(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    graph_dim dims[GRAPH_MAX_RANK] = {NULL}, data[GRAPH_MAX_DATA];
+    op_window w;
+    int n;
     OP_TRY(op_check_float(c, 0));
-    return op_set(c, 0, op_in_type(c, 0)->dtype, op_in_type(c, 0)->rank, NULL);
+    if (x->rank < 2 || op_window_read(c->node, x->rank - 2, NULL, &w)) return op_set(c, 0, x->dtype, x->rank, NULL);
+    if (op_in(c, 2)) return op_set(c, 0, x->dtype, x->rank, op_in_data(c, 2, data, &n) && n == x->rank ? data : NULL);
+    memcpy(dims, x->dims, 2 * sizeof *dims);
+    for (int a = 0; a < w.n; a++) {
+        int64_t size;
+        if (graph_dim_is_const(x->dims[2 + a], &size) && size > 0 && size < OP_WINDOW_MOST)
+            dims[2 + a] = op_const(c, (size - 1) * w.stride[a] + w.kernel[a] - w.before[a] - w.after[a]);
+    }
+    return op_set(c, 0, x->dtype, x->rank, dims);
 }
 
 const op op_family_pool[] = {

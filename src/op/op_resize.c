@@ -325,6 +325,16 @@ static bool constant_scale(const op_infer *c, int input, int i, double *out) {
     return true;
 }
 
+/* Sizes with the aspect ratio kept: where everything is a number. */
+static bool kept_ratio(const op_infer *c, const graph_type *x, const int *axes, int count, const graph_dim *sizes, graph_dim *dims) {
+    axis_plan plan[GRAPH_MAX_RANK] = {{0}};
+    for (int i = 0; i < count; i++)
+        if (!graph_dim_is_const(x->dims[axes[i]], &plan[axes[i]].in) || !graph_dim_is_const(sizes[i], &plan[axes[i]].out)) return false;
+    if (!keep_ratio(c->node, plan, axes, count)) return false;
+    for (int i = 0; i < count; i++) dims[axes[i]] = op_const(c, plan[axes[i]].out);
+    return true;
+}
+
 static nib_status infer_scaled(op_infer *c, int input, int sizes) {
     const graph_type *x = op_in_type(c, 0);
     graph_dim dims[GRAPH_MAX_RANK], data[GRAPH_MAX_DATA];
@@ -333,7 +343,12 @@ static nib_status infer_scaled(op_infer *c, int input, int sizes) {
     if (axes_of(c->node, x->rank, axes, &count) != NIB_OK) return op_fail(c, NIB_SHAPE, "axes out of range");
     memcpy(dims, x->dims, sizeof *dims * (size_t)x->rank);
     bool stretch = strcmp(graph_attr_string(c->node, "keep_aspect_ratio_policy", "stretch"), "stretch") == 0;
-    bool known = sizes >= 0 && op_in(c, sizes) && op_in_data(c, sizes, data, &got) && got == count && stretch;
+    bool known = sizes >= 0 && op_in(c, sizes) && op_in_data(c, sizes, data, &got) && got == count;
+    if (known && !stretch) {
+        for (int i = 0; i < count; i++) dims[axes[i]] = NULL;
+        kept_ratio(c, x, axes, count, data, dims);
+        return op_set(c, 0, x->dtype, x->rank, dims);
+    }
     for (int i = 0; i < count; i++) {
         double scale;
         int64_t in, out;
