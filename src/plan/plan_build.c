@@ -279,6 +279,7 @@ static nib_status place_values(plan *p, const plan_options *options) {
     stretch_over_chains(p);
     NIB_TRY(place(p, PLAN_ROWS, 0, p->n_steps, &p->rows_bytes));
     p->block_rows = choose_block(p, options);
+    p->block_most = p->block_rows + p->block_rows / 3;
     p->sized = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *p->sized);
     if (!p->sized) return NIB_OUT_OF_MEMORY;
     for (int id = 0; id < p->g->value_limit; id++)

@@ -141,7 +141,7 @@ VEC_INLINE void q8_score(const uint8_t *k8, const float *k_scale, int64_t D, con
     dot_acc c[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = dot_from(start + 16 * (i % nv));
-    gemm_chain(c, mr, nv, D / 4, (const char *)k8, D, 4, q, ATTN_LANES * 4, 0);
+    gemm_chain(c, mr, nv, D / 4, (const char *)k8, D, 4, q, ATTN_LANES * 4, 0, NULL, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL
@@ -155,7 +155,7 @@ VEC_INLINE void q8_add(const int16_t *v16, const float *v_scale, int64_t D, cons
     dot_acc c[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = dot_zero();
-    pair_chain(c, mr, nv, pairs, (const char *)v16, 4, 4 * D, p16, ATTN_LANES * 4, 0);
+    pair_chain(c, mr, nv, pairs, (const char *)v16, 4, 4 * D, p16, ATTN_LANES * 4, 0, NULL, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL
