@@ -98,7 +98,8 @@ static void find_spot(const grid *g, double v, int64_t n, spot *s) {
     if (!(fabs(x) < 9e15)) x = -9e15; /* NaN and the immense lie outside, too */
     if (g->taps == 1) x = nearbyint(x);
     double lo = g->corners ? 0 : -0.5, hi = (double)(n - 1) - lo;
-    if (g->pad == 'b' && (x < lo || x > hi)) x = x < 0 ? 0 : (double)(n - 1);
+    /* cubic's cells are clamped one by one, as PyTorch and ONNX Runtime do */
+    if (g->pad == 'b' && g->taps != 4 && (x < lo || x > hi)) x = x < 0 ? 0 : (double)(n - 1);
     if (g->pad == 'r') x = reflect(x, lo, hi);
     double low = floor(x) - (g->taps == 4 ? 1 : 0);
     if (g->taps == 1) low = trunc(x); /* a reflected one may end in a half */

@@ -74,6 +74,7 @@ static bool keep_ratio(const graph_node *n, axis_plan *axis, const int *axes, in
 static bool map_back(const resize *r, const axis_plan *p, int64_t i, double *at, bool *beyond) {
     double x = (double)i, width = p->scale * (double)p->in, last = (double)(p->in - 1);
     *beyond = false;
+    /* width may be no whole number: ONNX's suite wants scale * in here, where ONNX Runtime takes the output's size */
     if (strcmp(r->map, "align_corners") == 0) {
         *at = width == 1 ? 0 : x * last / (width - 1);
     } else if (strcmp(r->map, "asymmetric") == 0) {

@@ -126,6 +126,8 @@ static nib_status infer_align(op_infer *c) {
 
 static int64_t edge(double v, int64_t most) { return v > 0 ? (v < (double)most ? (int64_t)v : most) : 0; }
 
+static double scaled(double v, double scale) { return (double)roundf((float)v * (float)scale); }
+
 static nib_status eval_max_roi(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
     const int64_t *shape;
@@ -143,9 +145,10 @@ static nib_status eval_max_roi(op_eval *c) {
     OP_TRY(op_reals(c, op_arg(c, 1), &box));
     for (int64_t r = 0, o = 0; r < R; r++, box += 5) {
         if (!(box[0] >= 0 && box[0] < (double)x->dims[0])) return op_bad(c, NIB_SHAPE, "image %g of %lld", box[0], (long long)x->dims[0]);
-        double left = round(box[1] * scale), top = round(box[2] * scale);
-        double height = fmax(round(box[4] * scale) - top + 1, 1) / (double)shape[0],
-               width = fmax(round(box[3] * scale) - left + 1, 1) / (double)shape[1];
+        /* products rounded to f32, as those who trained with it had them: what is half a cell decides */
+        double left = scaled(box[1], scale), top = scaled(box[2], scale);
+        double height = fmax(scaled(box[4], scale) - top + 1, 1) / (double)shape[0],
+               width = fmax(scaled(box[3], scale) - left + 1, 1) / (double)shape[1];
         for (int64_t ch = 0; ch < C; ch++)
             for (int64_t i = 0; i < shape[0]; i++)
                 for (int64_t j = 0; j < shape[1]; j++, o++) {
