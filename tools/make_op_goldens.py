@@ -580,10 +580,53 @@ def learned(g):
         add("TreeEnsembleClassifier", [x], 2, classlabels_int64s=[3, 5], post_transform=after, **nodes, **weights("class", [which] * 5, values))
 
 
+def windows(g):
+    """Convolutions, pools, sampling and recurrent layers beyond ONNX's own cases."""
+    def real(*shape):
+        return g.array(np.float32, shape) / np.float32(4)
+
+    g.add("Conv", [real(2, 8, 6, 7), real(16, 8, 3, 3), real(16)], 17, pads=[1, 1, 1, 1])
+    g.add("Conv", [real(1, 4, 9, 11), real(6, 4, 3, 2)], 17, strides=[2, 3], dilations=[2, 1])
+    g.add("Conv", [real(2, 4, 5, 4, 6), real(6, 2, 3, 2, 3), real(6)], 17, group=2, auto_pad="SAME_UPPER", strides=[2, 1, 2])
+    g.add("Conv", [real(2, 4, 6, 7), real(4, 1, 3, 3), real(4)], 17, group=4, auto_pad="SAME_LOWER")
+    g.add("Conv", [real(2, 5, 20), real(7, 5, 3), real(7)], 17, pads=[1, 1], strides=[2])
+    g.add("Conv", [real(2, 3, 5, 5).astype(np.float64), real(4, 3, 3, 3).astype(np.float64)], 17)
+    g.add("ConvTranspose", [real(2, 4, 4, 5), real(4, 3, 3, 4), real(6)], 17, group=2, strides=[2, 3], pads=[1, 0, 1, 2],
+          output_padding=[1, 1], dilations=[2, 1])
+    g.add("ConvTranspose", [real(2, 4, 9), real(4, 3, 4)], 17, strides=[2], auto_pad="SAME_UPPER")
+    g.add("ConvTranspose", [real(1, 2, 4, 5), real(2, 3, 3, 3)], 17, strides=[2, 2], output_shape=[9, 10])
+    for op, how in itertools.product(["MaxPool", "AveragePool"], [
+            dict(kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1], ceil_mode=1), dict(kernel_shape=[3, 3], auto_pad="SAME_LOWER"),
+            dict(kernel_shape=[3, 3], strides=[2, 3], auto_pad="VALID")]):
+        g.add(op, [real(1, 2, 7, 8)], 17, **how)
+    g.add("MaxPool", [real(1, 2, 7, 8)], 17, outputs=2, kernel_shape=[3, 3], strides=[2, 2], dilations=[2, 1])
+    g.add("AveragePool", [real(1, 2, 7, 8)], 17, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1, ceil_mode=1)
+    g.add("LpPool", [real(1, 2, 7, 8)], 17, kernel_shape=[3, 3], p=3)
+    g.add("GlobalLpPool", [real(1, 2, 7, 8)], 17, p=3)
+    g.add("MaxRoiPool", [real(2, 2, 6, 8), np.array([[0, 1, 2, 6, 8], [1, 0, 0, 7, 5], [0, 5, 5, 4, 4]], np.float32)], 17,
+          pooled_shape=[2, 3], spatial_scale=0.7)
+    for mode, where in itertools.product(["nearest", "linear", "cubic"], ["half_pixel", "asymmetric", "pytorch_half_pixel"]):
+        g.add("Resize", [real(1, 1, 5, 6), None, np.array([1, 1, 2, 1.5], np.float32)], 17, mode=mode, coordinate_transformation_mode=where)
+        g.add("Resize", [real(1, 1, 5, 6), None, None, I64(1, 1, 4, 9)], 17, mode=mode, coordinate_transformation_mode=where)
+    for op, gates, out in (("RNN", 1, 2), ("GRU", 3, 2), ("LSTM", 4, 3)):
+        for way, d in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
+            g.add(op, [real(4, 2, 3), real(d, gates * 5, 3), real(d, gates * 5, 5), real(d, 2 * gates * 5), np.array([4, 2], np.int32)]
+                  + [real(d, 2, 5)] * (out - 1), 14, outputs=out, hidden_size=5, direction=way)
+    g.add("GRU", [real(4, 2, 3), real(1, 15, 3), real(1, 15, 5), real(1, 30)], 14, outputs=2, hidden_size=5, linear_before_reset=1, clip=0.5)
+    g.add("LSTM", [real(4, 2, 3), real(1, 20, 3), real(1, 20, 5), real(1, 40), None, None, None, real(1, 15)], 14, outputs=3, hidden_size=5,
+          activations=["HardSigmoid", "Elu", "Softsign"], activation_alpha=[0.3, 0.7], activation_beta=[0.4])
+    for equation, shapes_of in (("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]), ("...ij,...jk", [(2, 1, 3, 4), (5, 4, 6)]), ("iij->j", [(3, 3, 4)]),
+                                ("abc,cd,de->abe", [(2, 3, 4), (4, 5), (5, 6)])):
+        g.add("Einsum", [real(*s) for s in shapes_of], 17, equation=equation)
+    g.add("NonMaxSuppression", [abs(real(2, 20, 4)), abs(real(2, 3, 20)), I64(5), np.array([0.3], np.float32), np.array([0.1], np.float32)], 17)
+    for mode, pad, corners in itertools.product(["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection"], [0, 1]):
+        g.add("GridSample", [real(1, 2, 4, 5), real(1, 3, 3, 2) * 4], 17, mode=mode, padding_mode=pad, align_corners=corners)
+
+
 def main():
     os.makedirs(os.path.join(ROOT, "test/data/op"), exist_ok=True)
     write("conformance.bin", conformance(known()))
-    for fill in (elementwise, shapes, indexing, reductions, products, quantized, contrib, learned):
+    for fill in (elementwise, shapes, indexing, reductions, products, quantized, contrib, learned, windows):
         g = Grid()
         fill(g)
         write(fill.__name__ + ".bin", g.cases)

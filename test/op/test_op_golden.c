@@ -258,10 +258,12 @@ FILE_TEST(products)
 FILE_TEST(quantized)
 FILE_TEST(contrib)
 FILE_TEST(learned)
+FILE_TEST(windows)
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(conformance), cmocka_unit_test(elementwise), cmocka_unit_test(shapes),
                                        cmocka_unit_test(indexing),    cmocka_unit_test(reductions),  cmocka_unit_test(products),
-                                       cmocka_unit_test(quantized),   cmocka_unit_test(contrib),     cmocka_unit_test(learned)};
+                                       cmocka_unit_test(quantized),   cmocka_unit_test(contrib),     cmocka_unit_test(learned),
+                                       cmocka_unit_test(windows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
