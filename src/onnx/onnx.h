@@ -27,4 +27,8 @@ nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, g
 /* The same for a file that holds a value of that kind: TensorProto, SequenceProto or OptionalProto. UNSUPPORTED for maps. */
 nib_status onnx_load_value(base_arena *arena, graph_kind kind, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
 
+/* The other way: the bytes of such a file, piece by piece, to `put`, whose failure is passed on. `name` may be NULL. */
+typedef nib_status (*onnx_sink)(void *user, const void *bytes, size_t size, nib_error *err);
+nib_status onnx_write_value(const nib_tensor *tensor, const char *name, onnx_sink put, void *user, nib_error *err);
+
 #endif

@@ -42,6 +42,11 @@ nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *ba
  * until the next run. */
 nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err);
 nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err);
+/* Output i of the next runs is written to `data`, the caller's, aligned for its type; NULL: to the session's memory again.
+ * BUFFER_TOO_SMALL from a run that needs more. */
+nib_status run_bind_output(run_session *s, int i, void *data, size_t bytes, nib_error *err);
+/* What output i will be with these inputs; data NULL. Unknown before the run: dims -1 and bytes 0; rank -1. */
+nib_status run_output_shape(run_session *s, const nib_tensor *const *inputs, int i, nib_tensor *out, nib_error *err);
 
 /* ---- profile: what each step took. Runs of any number of sessions of one plan may count in it at once. */
 typedef struct run_profile run_profile;
