@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The command `nib`: a table of verbs over the public API. Exit codes: 0 done, 1 the work failed, 2 the command line or a
- * named file is wrong.
+ * named file is wrong, 3 (run) an output is not what was expected, 130 interrupted.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -15,7 +15,7 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
+extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {

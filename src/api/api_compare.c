@@ -72,7 +72,8 @@ static bool close_enough(double got, double want, double relative, double absolu
 
 static void shape_text(const nib_tensor *t, char *out, size_t room) {
     size_t n = (size_t)snprintf(out, room, "%s[", nib_dtype_name(t->dtype));
-    for (int i = 0; i < t->rank && n + 32 < room; i++) n += (size_t)snprintf(out + n, room - n, "%s%lld", i ? "," : "", (long long)t->dims[i]);
+    for (int i = 0; i < t->rank && n + 32 < room; i++)
+        n += (size_t)snprintf(out + n, room - n, "%s%lld", i ? "," : "", (long long)t->dims[i]);
     snprintf(out + n, room - n, "]");
 }
 
@@ -83,8 +84,9 @@ static void compare_strings(const nib_tensor *got, const nib_tensor *want, int64
         if (a[i].length == b[i].length && (b[i].length == 0 || memcmp(a[i].data, b[i].data, b[i].length) == 0)) continue;
         if (d->wrong++ > 0) continue;
         d->first = (uint64_t)i;
-        snprintf(d->message, sizeof d->message, "element %lld is '%.*s', not '%.*s'", (long long)i, (int)(a[i].length < 80 ? a[i].length : 80),
-                 a[i].length ? a[i].data : "", (int)(b[i].length < 80 ? b[i].length : 80), b[i].length ? b[i].data : "");
+        snprintf(d->message, sizeof d->message, "element %lld is '%.*s', not '%.*s'", (long long)i,
+                 (int)(a[i].length < 80 ? a[i].length : 80), a[i].length ? a[i].data : "", (int)(b[i].length < 80 ? b[i].length : 80),
+                 b[i].length ? b[i].data : "");
     }
 }
 

@@ -16,7 +16,9 @@ typedef struct owned {
 } owned;
 
 static graph_kind kind_of(nib_dtype container) {
-    return container == NIB_DTYPE_SEQUENCE ? GRAPH_KIND_SEQUENCE : container == NIB_DTYPE_OPTIONAL ? GRAPH_KIND_OPTIONAL : GRAPH_KIND_TENSOR;
+    return container == NIB_DTYPE_SEQUENCE   ? GRAPH_KIND_SEQUENCE
+           : container == NIB_DTYPE_OPTIONAL ? GRAPH_KIND_OPTIONAL
+                                             : GRAPH_KIND_TENSOR;
 }
 
 nib_status nib_tensor_read(const char *path, nib_dtype container, nib_tensor **out, nib_error *err) {

@@ -8,13 +8,13 @@
 #include <string.h>
 
 static const struct {
-    char kind; /* NumPy's letter */
+    char kind;          /* NumPy's letter */
     uint8_t size, part; /* bytes of an element, and of what byte order turns round */
     uint16_t dtype;
 } types[] = {
-    {'b', 1, 1, NIB_DTYPE_BOOL}, {'i', 1, 1, NIB_DTYPE_I8},  {'i', 2, 2, NIB_DTYPE_I16},  {'i', 4, 4, NIB_DTYPE_I32},
-    {'i', 8, 8, NIB_DTYPE_I64},  {'u', 1, 1, NIB_DTYPE_U8},  {'u', 2, 2, NIB_DTYPE_U16},  {'u', 4, 4, NIB_DTYPE_U32},
-    {'u', 8, 8, NIB_DTYPE_U64},  {'f', 2, 2, NIB_DTYPE_F16}, {'f', 4, 4, NIB_DTYPE_F32},  {'f', 8, 8, NIB_DTYPE_F64},
+    {'b', 1, 1, NIB_DTYPE_BOOL}, {'i', 1, 1, NIB_DTYPE_I8},    {'i', 2, 2, NIB_DTYPE_I16}, {'i', 4, 4, NIB_DTYPE_I32},
+    {'i', 8, 8, NIB_DTYPE_I64},  {'u', 1, 1, NIB_DTYPE_U8},    {'u', 2, 2, NIB_DTYPE_U16}, {'u', 4, 4, NIB_DTYPE_U32},
+    {'u', 8, 8, NIB_DTYPE_U64},  {'f', 2, 2, NIB_DTYPE_F16},   {'f', 4, 4, NIB_DTYPE_F32}, {'f', 8, 8, NIB_DTYPE_F64},
     {'c', 8, 4, NIB_DTYPE_C64},  {'c', 16, 8, NIB_DTYPE_C128},
 };
 
@@ -264,8 +264,8 @@ fail:
     return status;
 }
 
-nib_status base_npy_header(nib_dtype dtype, int rank, const int64_t *dims, size_t least, char header[BASE_NPY_HEADER_MOST],
-                           size_t *length, nib_error *err) {
+nib_status base_npy_header(nib_dtype dtype, int rank, const int64_t *dims, size_t least, char header[BASE_NPY_HEADER_MOST], size_t *length,
+                           nib_error *err) {
     char text[BASE_NPY_HEADER_MOST - 64];
     size_t i = 0, n;
     while (i < BASE_COUNT(types) && types[i].dtype != dtype) i++;
@@ -274,7 +274,8 @@ nib_status base_npy_header(nib_dtype dtype, int rank, const int64_t *dims, size_
     n = (size_t)snprintf(text, sizeof text, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", types[i].part == 1 ? '|' : '<',
                          types[i].kind, types[i].size);
     for (int k = 0; k < rank; k++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%lld%s", k ? " " : "", (long long)dims[k], k + 1 < rank || rank == 1 ? "," : "");
+        n +=
+            (size_t)snprintf(text + n, sizeof text - n, "%s%lld%s", k ? " " : "", (long long)dims[k], k + 1 < rank || rank == 1 ? "," : "");
     n += (size_t)snprintf(text + n, sizeof text - n, "), }");
     size_t total = (10 + n + 1 + 63) / 64 * 64;
     if (total < least) total = least;

@@ -24,7 +24,7 @@ nib_status base_npy_read(base_arena *arena, const void *bytes, size_t size, nib_
 
 /* The header of a file for a tensor of that type, of `least` bytes at least; its length goes to *length. UNSUPPORTED for types that
  * NumPy does not have. */
-nib_status base_npy_header(nib_dtype dtype, int rank, const int64_t *dims, size_t least, char header[BASE_NPY_HEADER_MOST],
-                           size_t *length, nib_error *err);
+nib_status base_npy_header(nib_dtype dtype, int rank, const int64_t *dims, size_t least, char header[BASE_NPY_HEADER_MOST], size_t *length,
+                           nib_error *err);
 
 #endif

@@ -7,7 +7,7 @@
  * Only where groups are fewer than threads do all of them work on one group, each on its part of every step's range. A
  * text's bits are the same either way. A group that does not fit the memory ceiling is halved and tried again.
  *
- * run_tensors runs the plan once on named tensors: one group, all threads.
+ * run_tensors runs the plan once on named tensors: one group, all threads; outputs go to memory of the caller's where it gave some.
  */
 #ifndef RUN_H
 #define RUN_H
