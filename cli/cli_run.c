@@ -29,15 +29,14 @@ static const char run_help[] =
     "  --repeat N           run N times and print the least and the mean time (default 1)\n"
     "  --json               one JSON object instead of lines\n"
     "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"
-    "  --memory SIZE        ceiling, such as 500M or 2G; mapped files do not count\n"
     "  --optimize-level L   0 the graph as it is, 1 simplified, 2 with fused operators (default 2)\n"
-    "  --private-reads      read files instead of mapping them: they may be cut off meanwhile\n"
+    CLI_SAFETY_HELP
     "\nexamples:\n"
     "  nib run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output-dir out\n"
     "  nib run model.onnx --random --shape input_ids=4x32 --repeat 10\n"
     "  nib run case/model.onnx --suite case/test_data_set_0\n";
 
-enum { INPUT = 2000, RANDOM, SHAPE, SEED, OUTPUT_DIR, FORMAT, COMPARE, SUITE, RTOL, ATOL, REPEAT, JSON, PRIVATE };
+enum { INPUT = 2000, RANDOM, SHAPE, SEED, OUTPUT_DIR, FORMAT, COMPARE, SUITE, RTOL, ATOL, REPEAT, JSON };
 
 static const struct option run_options[] = {{"model", required_argument, NULL, 'm'},
                                             {"threads", required_argument, NULL, 't'},
@@ -56,7 +55,7 @@ static const struct option run_options[] = {{"model", required_argument, NULL, '
                                             {"atol", required_argument, NULL, ATOL},
                                             {"repeat", required_argument, NULL, REPEAT},
                                             {"json", no_argument, NULL, JSON},
-                                            {"private-reads", no_argument, NULL, PRIVATE},
+                                            CLI_SAFETY_OPTIONS,
                                             {NULL, 0, NULL, 0}};
 
 typedef struct tensor_run {
@@ -106,7 +105,6 @@ static int take(tensor_run *r, int c, const char *value) {
         r->repeat = (int)n;
         return 0;
     case JSON: r->json = true; return 0;
-    case PRIVATE: r->m.runtime.private_reads = 1; return 0;
     default: return cli_model_option(&r->m, c, value);
     }
 }

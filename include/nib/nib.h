@@ -156,11 +156,26 @@ typedef struct nib_session nib_session;
 typedef enum nib_log_level { NIB_LOG_ERROR, NIB_LOG_WARN, NIB_LOG_INFO, NIB_LOG_DEBUG } nib_log_level;
 typedef void (*nib_log_fn)(void *user, nib_log_level level, const char *message);
 
+/* What opening a model may cost, whatever its files say (SECURITY.md). 0: the default; beyond `at most`, that. What goes beyond is
+ * answered with LIMIT, but for folding: the value is then computed when the model runs. */
+typedef struct nib_limits {
+    int graph_depth;     /* bodies of If, Loop and Scan in one another: 32, at most 100 */
+    int wire_nesting;    /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
+    int json_depth;      /* arrays and objects of a JSON file in one another: 64, at most 1000 */
+    int files;           /* of external data, or shards of safetensors: 4096 */
+    size_t fold_bytes;   /* of one value that is computed when the model is opened: 64 MiB; of all of them, that and eight times the constants */
+    size_t expand_bytes; /* of a sparse tensor made dense, and of the bodies of local functions where they are called: 64 MiB */
+} nib_limits;
+
+/* memory_limit: what the control group or the machine has, whichever is less. */
+#define NIB_MEMORY_AUTO ((size_t)-1)
+
 typedef struct nib_runtime_options {
     size_t size;         /* sizeof(nib_runtime_options) */
     int threads;         /* threads that compute, the caller's included; 0: NIB_NUM_THREADS, else OMP_NUM_THREADS,
                             else the CPUs that affinity and the cgroup's quota grant */
-    size_t memory_limit; /* ceiling, in bytes, on all that is taken from the allocator; 0: none. Mapped files do not count */
+    size_t memory_limit; /* ceiling, in bytes, on all that is taken from the allocator; 0: none; or NIB_MEMORY_AUTO. Mapped files do not
+                            count */
     nib_log_fn log;      /* called from any thread; NULL: silent */
     void *log_user;
     /* Both or none. `allocate` returns memory aligned to 64 bytes or NULL; called from any thread. */
@@ -169,6 +184,7 @@ typedef struct nib_runtime_options {
     void *alloc_user;
     int private_reads; /* 1: read files into memory instead of mapping them, so that a file truncated by
                           someone else while in use cannot raise SIGBUS */
+    nib_limits limits;
 } nib_runtime_options;
 
 NIB_API void nib_runtime_defaults(nib_runtime_options *options);
@@ -343,6 +359,10 @@ NIB_API nib_status nib_session_output_shape(nib_session *session, const char *na
 
 /* Runs the graph on the bound inputs. On failure outputs hold nothing of use, and the session can run again. */
 NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
+
+/* Has the run of another thread end with CANCELLED, after the step that it is in (a turn of a Loop has steps of its own); without one,
+ * the next run. May be called from any thread and from a signal's handler, while the session exists. */
+NIB_API void nib_session_cancel(nib_session *session);
 
 /* Makes a profile of the session's plan (not of nib_embed's) and counts the session's next runs in it; the caller owns it, and frees it
  * after the session. See "measuring". */

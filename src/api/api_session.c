@@ -149,6 +149,10 @@ nib_status nib_session_run(nib_session *s, nib_error *err) {
     return status;
 }
 
+void nib_session_cancel(nib_session *s) {
+    if (s) run_cancel(s->run);
+}
+
 nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err) {
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
     *out = NULL;

@@ -21,6 +21,7 @@ typedef struct base_heap {
     void (*release)(void *user, void *pointer, size_t bytes);
     void *user;
     size_t limit; /* 0: none */
+    nib_limits limits; /* filled in: what opening may cost, for whoever works in this heap */
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
 } base_heap;

@@ -20,7 +20,6 @@
 #include "base/base_file.h"
 
 #define GRAPH_MAX_RANK NIB_MAX_RANK
-#define GRAPH_MAX_DEPTH 32 /* nesting of subgraphs */
 
 typedef struct graph graph;
 typedef struct graph_node graph_node;
@@ -152,7 +151,7 @@ struct graph {
 
 /* ---- making */
 nib_status graph_create(base_heap *heap, graph **out, nib_error *err);
-nib_status graph_create_sub(graph *parent, graph **out, nib_error *err); /* LIMIT beyond GRAPH_MAX_DEPTH; owned by the parent's arena */
+nib_status graph_create_sub(graph *parent, graph **out, nib_error *err); /* LIMIT beyond the heap's limits.graph_depth; owned by the parent's arena */
 /* A copy that passes may rewrite, with its own arena and symbols. Constants' bytes stay the original's, which must live longer. */
 nib_status graph_clone(const graph *g, graph **out, nib_error *err);
 void graph_free(graph *g); /* a root graph; NULL is accepted */

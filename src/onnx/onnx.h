@@ -5,7 +5,7 @@
  * The file is mapped; constants point into it (raw_data at any alignment) and into its external data files, which the graph
  * takes over. Packed numeric fields (float_data, int64_data, ...) are decoded into the arena. Nothing of a hostile file is
  * believed: lengths against the field that holds them, element counts against bytes, external offsets against the file's
- * size, wire nesting <= ONNX_MAX_NESTING, subgraph depth <= GRAPH_MAX_DEPTH, rank <= GRAPH_MAX_RANK.
+ * size, nesting of messages and subgraphs against the heap's limits, groups <= ONNX_MAX_NESTING, rank <= GRAPH_MAX_RANK.
  */
 #ifndef ONNX_H
 #define ONNX_H

@@ -336,8 +336,9 @@ static nib_status decode(const decoder *d, onnx_message message, const uint8_t *
     size_t counts[MAX_FIELDS] = {0};
     list lists[MAX_FIELDS] = {{NULL, 0}};
     onnx_head head = {bytes - d->file, size, 0};
-    if (depth > ONNX_MAX_NESTING) {
-        status = base_error_set(d->err, NIB_LIMIT, "messages are nested more than %d deep", ONNX_MAX_NESTING);
+    int most = d->arena->heap->limits.wire_nesting;
+    if (depth > most) {
+        status = base_error_set(d->err, NIB_LIMIT, "messages are nested more than %d deep", most);
         base_error_at_offset(d->err, head.offset);
         goto fail;
     }

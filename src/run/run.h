@@ -45,6 +45,8 @@ nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err);
 /* Output i of the next runs is written to `data`, the caller's, aligned for its type; NULL: to the session's memory again.
  * BUFFER_TOO_SMALL from a run that needs more. */
 nib_status run_bind_output(run_session *s, int i, void *data, size_t bytes, nib_error *err);
+/* The run at hand, or the next one, ends with CANCELLED after the step that it is in. From any thread, and from signal handlers. */
+void run_cancel(run_session *s);
 /* What output i will be with these inputs; data NULL. Unknown before the run: dims -1 and bytes 0; rank -1. */
 nib_status run_output_shape(run_session *s, const nib_tensor *const *inputs, int i, nib_tensor *out, nib_error *err);
 

@@ -39,6 +39,7 @@ typedef struct run_worker {
     plan_item *items; /* [n_sized] */
     bool ready;
     run_counter *counters; /* [n_steps] of the profile in use; NULL: none */
+    const _Atomic int *cancelled; /* the session's; NULL: nobody can cancel */
     struct run_worker *bodies; /* [p->n_bodies]; made when the first one runs */
 } run_worker;
 
@@ -47,6 +48,7 @@ struct run_session {
     base_heap *heap;
     run_worker *workers; /* [threads] */
     int threads;
+    _Atomic int cancelled;
     /* of the batch at hand */
     size_t *order, order_cap;
     struct run_span *spans; /* groups: texts order[begin .. end) */
@@ -77,6 +79,10 @@ bool run_resolve(const run_worker *w, const graph_value *v, graph_tensor *t);
 
 /* One step, counted in w->counters. */
 nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
+
+static inline bool run_is_cancelled(const run_worker *w) {
+    return w->cancelled && atomic_load_explicit((_Atomic int *)(uintptr_t)w->cancelled, memory_order_relaxed);
+}
 
 /* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */
 nib_status run_alone(run_worker *w, nib_error *err);

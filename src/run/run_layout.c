@@ -45,7 +45,10 @@ static void *spare(plan_lane *lane, size_t bytes) {
     return b->data;
 }
 
-nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) { return run_worker_make(s->p, s->heap, w, err); }
+nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
+    w->cancelled = &s->cancelled;
+    return run_worker_make(s->p, s->heap, w, err);
+}
 
 nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_error *err) {
     if (w->ready) return NIB_OK;

@@ -64,9 +64,12 @@ nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_erro
     NIB_TRY(collect_outputs(s, w, err));
 fail:
     w->bound = NULL;
+    if (status == NIB_CANCELLED) atomic_store(&s->cancelled, 0);
     w->is_laid_out = false; /* eval and bound memory have moved values out of the layout's places */
     return status;
 }
+
+void run_cancel(run_session *s) { atomic_store(&s->cancelled, 1); }
 
 nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err) {
     const graph *g = s->p->g;
