@@ -150,7 +150,7 @@ static nib_status check_limits(onnx_loader *l, const onnx_scope *s, const onnx_f
         NIB_FAIL(l->err, NIB_LIMIT, "functions call each other more than %d deep", ONNX_MAX_CALL_DEPTH);
     if (l->depth >= l->g->heap->limits.wire_nesting)
         NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", l->g->heap->limits.wire_nesting);
-    l->inlined += f->head.size;
+    l->inlined += f->head.size * 8; /* what its nodes take in memory, about */
     if (l->inlined > l->g->heap->limits.expand_bytes) NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
 fail:
     return status;
