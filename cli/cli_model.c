@@ -64,8 +64,9 @@ static bool take_limit(nib_limits *l, const char *text) {
         int *number;
         size_t *bytes;
     } rows[] = {
-        {"graph-depth", &l->graph_depth, NULL}, {"wire-nesting", &l->wire_nesting, NULL}, {"json-depth", &l->json_depth, NULL},
-        {"files", &l->files, NULL},             {"fold-bytes", NULL, &l->fold_bytes},     {"expand-bytes", NULL, &l->expand_bytes},
+        {"graph-depth", &l->graph_depth, NULL}, {"wire-nesting", &l->wire_nesting, NULL},
+        {"json-depth", &l->json_depth, NULL},   {"files", &l->files, NULL},
+        {"fold-bytes", NULL, &l->fold_bytes},   {"expand-bytes", NULL, &l->expand_bytes},
     };
     const char *equals = strchr(text, '=');
     for (size_t i = 0; equals && i < sizeof rows / sizeof *rows; i++) {

@@ -29,9 +29,7 @@ static const char run_help[] =
     "  --repeat N           run N times and print the least and the mean time (default 1)\n"
     "  --json               one JSON object instead of lines\n"
     "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"
-    "  --optimize-level L   0 the graph as it is, 1 simplified, 2 with fused operators (default 2)\n"
-    CLI_SAFETY_HELP
-    "\nexamples:\n"
+    "  --optimize-level L   0 the graph as it is, 1 simplified, 2 with fused operators (default 2)\n" CLI_SAFETY_HELP "\nexamples:\n"
     "  nib run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output-dir out\n"
     "  nib run model.onnx --random --shape input_ids=4x32 --repeat 10\n"
     "  nib run case/model.onnx --suite case/test_data_set_0\n";

@@ -69,7 +69,7 @@ def graphs():
             continue
         put("onnx", name, model.SerializeToString())
     w = numpy_helper.from_array(np.array([0, 7, 0, 5], np.float32), "v")
-    sparse = helper.make_sparse_tensor(numpy_helper.from_array(np.array([7, 5], np.float32), "v"),
+    sparse = helper.make_sparse_tensor(numpy_helper.from_array(np.array([7, 5], np.float32), "sparse"),
                                        numpy_helper.from_array(np.array([1, 3], np.int64), "i"), [4])
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n"]) for n in "xy")
     main = helper.make_graph([helper.make_node("twice", ["x"], ["y"], domain="local")], "g", [x], [y], [w], sparse_initializer=[sparse])

@@ -73,10 +73,11 @@ static bool reserve(base_heap *heap, size_t bytes) {
 void *base_alloc(base_heap *heap, size_t bytes) {
     if (bytes > SIZE_MAX - BASE_ALIGN * 2) return NULL;
     size_t total = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN + BASE_ALIGN;
-    if (!reserve(heap, total)) return NULL;
-    char *block = heap->allocate(heap->user, total);
+    bool granted = reserve(heap, total);
+    char *block = granted ? heap->allocate(heap->user, total) : NULL;
     if (!block) {
-        atomic_fetch_sub(&heap->current, total);
+        if (granted) atomic_fetch_sub(&heap->current, total);
+        atomic_fetch_add_explicit(&heap->failures, 1, memory_order_relaxed);
         return NULL;
     }
     atomic_fetch_add_explicit(&heap->allocations, 1, memory_order_relaxed);

@@ -24,6 +24,7 @@ typedef struct base_heap {
     nib_limits limits; /* filled in: what opening may cost, for whoever works in this heap */
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
+    _Atomic uint64_t failures; /* requests that were not granted */
 } base_heap;
 
 /* options may be NULL: libc's allocator without a ceiling. */

@@ -309,7 +309,7 @@ static nib_status fill_packed(const decoder *d, const message_info *m, const fie
 static nib_status fill(const decoder *d, const message_info *m, const field *f, const onnx_token *t, uint8_t *member, list *to, int depth) {
     onnx_bytes span = {t->data, t->size};
     if (span.data == NULL) span.data = t->at; /* present, and empty */
-    uint8_t *item = f->kind > MESSAGE ? (uint8_t *)to->items + to->count * element_size(f) : member;
+    uint8_t *item = f->kind > MESSAGE && to->items ? (uint8_t *)to->items + to->count * element_size(f) : member;
     switch (f->kind) {
     case INT:
     case FLOAT: store_number((field_kind)f->kind, t->value, item); return NIB_OK;

@@ -217,7 +217,8 @@ static void hugging_face_caches_open(void **state) { /* snapshots/COMMIT/file ->
     external_in(INITIALIZER, external("model.onnx_data", NULL, NULL));
     assert_int_equal(mkdir(at("blobs"), 0700) | mkdir(at("snapshots"), 0700) | mkdir(at("snapshots/c"), 0700), 0);
     assert_int_equal(rename(at("m/model.onnx"), at("blobs/aa")) | rename(at("m/w.bin"), at("blobs/bb")), 0);
-    assert_int_equal(symlink("../../blobs/aa", at("snapshots/c/model.onnx")) | symlink("../../blobs/bb", at("snapshots/c/model.onnx_data")), 0);
+    assert_int_equal(symlink("../../blobs/aa", at("snapshots/c/model.onnx")) | symlink("../../blobs/bb", at("snapshots/c/model.onnx_data")),
+                     0);
     if (open_in(rt, at("snapshots/c/model.onnx"), false, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_int_equal(unlink(at("snapshots/c/model.onnx_data")) | symlink("../../secret.bin", at("snapshots/c/model.onnx_data")), 0);
     assert_int_equal(open_in(rt, at("snapshots/c/model.onnx"), false, &err), NIB_BAD_MODEL);
@@ -317,7 +318,6 @@ static void wrapping_expand(void) { grow_by("Expand", "x s", (int64_t[]){4611686
 static void huge_tile(void) { grow_by("Tile", "x s", (int64_t[]){4611686018427387904}, 1); }
 static void negative_shape(void) { grow_by("ConstantOfShape", "s", (int64_t[]){-5}, 1); }
 static void reshape_to_more(void) { grow_by("Reshape", "x s", (int64_t[]){1000, -1}, 2); }
-
 
 static void nested_groups(void) {
     wire_msg m = {0};
@@ -515,15 +515,19 @@ static void st_begin_after_end(void) { header_of("{\"a\":{\"dtype\":\"U8\",\"sha
 static void st_span_is_not_shape(void) { header_of("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,8]}}", 16); }
 static void st_beyond_the_end(void) { header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[40],\"data_offsets\":[0,40]}}", 8); }
 static void st_overlap(void) {
-    header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 8);
+    header_of(
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 8);
 }
 static void st_twice(void) {
-    header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}}", 8);
+    header_of(
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}}", 8);
 }
 static void st_negative(void) { header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,8]}}", 8); }
 static void st_fraction(void) { header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[1e3],\"data_offsets\":[0,8]}}", 8); }
 static void st_array(void) { header_of("[]", 8); }
-static void st_rank_17(void) { header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1); }
+static void st_rank_17(void) {
+    header_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1);
+}
 static void st_no_weights(void) { header_of("{}", 0); }
 static void index_that_leaves(void) {
     put_text("m/config.json", "{\"model_type\": \"bert\"}");
@@ -546,8 +550,14 @@ static void config_deep(void) {
 static void config_cut(void) { config_with("{\"model_type\": \"be"); }
 static void config_empty(void) { config_with(""); }
 static void config_unknown(void) { config_with("{\"model_type\": \"\\u001b[2J\\n\\ud83d\\ude00\"}"); }
-static void config_huge_layers(void) { config_with("{\"model_type\":\"bert\",\"num_hidden_layers\":9223372036854775807,\"hidden_size\":4,\"num_attention_heads\":1,\"intermediate_size\":4,\"vocab_size\":1,\"max_position_embeddings\":1,\"type_vocab_size\":1}"); }
-static void config_no_heads(void) { config_with("{\"model_type\":\"bert\",\"num_hidden_layers\":1,\"hidden_size\":4,\"num_attention_heads\":0,\"intermediate_size\":4,\"vocab_size\":1,\"max_position_embeddings\":1,\"type_vocab_size\":1}"); }
+static void config_huge_layers(void) {
+    config_with("{\"model_type\":\"bert\",\"num_hidden_layers\":9223372036854775807,\"hidden_size\":4,\"num_attention_heads\":1,"
+                "\"intermediate_size\":4,\"vocab_size\":1,\"max_position_embeddings\":1,\"type_vocab_size\":1}");
+}
+static void config_no_heads(void) {
+    config_with("{\"model_type\":\"bert\",\"num_hidden_layers\":1,\"hidden_size\":4,\"num_attention_heads\":0,\"intermediate_size\":4,"
+                "\"vocab_size\":1,\"max_position_embeddings\":1,\"type_vocab_size\":1}");
+}
 
 static const struct row {
     const char *name;
@@ -571,7 +581,8 @@ static const struct row {
     {"OneHot of wrong ranks", onehot_of_rank_2, NULL, NIB_SHAPE, "OneHot", NIB_INTERNAL},
     {"unknown operator", unknown_operator, NULL, NIB_OK, "", NIB_UNSUPPORTED},
     {"cycle", cycle, NULL, NIB_BAD_MODEL, "b", NIB_INTERNAL},
-    {"raw_data shorter than dims", fewer_bytes_than_dims, NULL, NIB_BAD_MODEL, "12 bytes of raw data; shape and type need 16", NIB_INTERNAL},
+    {"raw_data shorter than dims", fewer_bytes_than_dims, NULL, NIB_BAD_MODEL, "12 bytes of raw data; shape and type need 16",
+     NIB_INTERNAL},
     {"raw_data longer than dims", more_bytes_than_dims, NULL, NIB_BAD_MODEL, "20 bytes of raw data; shape and type need 16", NIB_INTERNAL},
     {"int4 packed too short", packed_fours, NULL, NIB_BAD_MODEL, "2 bytes of raw data; shape and type need 3", NIB_INTERNAL},
     {"dims whose product wraps to 0", dims_that_wrap, NULL, NIB_BAD_MODEL, "more elements than memory has bytes", NIB_INTERNAL},
