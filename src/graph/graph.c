@@ -476,5 +476,5 @@ void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value 
 }
 
 bool graph_is_op(const graph_node *n, const char *domain, const char *op) {
-    return n && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0;
+    return n && (n->meaning || !n->owner || !n->owner->resolved) && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0;
 }

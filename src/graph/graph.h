@@ -142,6 +142,7 @@ struct graph {
     int cap_constants; /* initializers in file order; may include unused ones */
     graph_opset *opsets;
     int n_opsets;
+    bool resolved; /* op_resolve gave its nodes their meanings */
     int64_t ir_version;
     const char *producer; /* "pytorch 2.15", or "" */
     /* Files that constants point into; closed by graph_free. */
@@ -204,7 +205,9 @@ void graph_move_before(graph_node *n, graph_node *before);
 /* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times
  * for a value that is read several times. */
 void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user);
-bool graph_is_op(const graph_node *n, const char *domain, const char *op); /* NULL n: false */
+/* NULL n: false. In a graph that op_resolve has seen, a node without a meaning is no operator that anyone knows, whatever it calls itself:
+ * its inputs were never counted (an opset that is not imported, or a version that does not have the operator). */
+bool graph_is_op(const graph_node *n, const char *domain, const char *op);
 
 /* The constant's scalar as double; false if v is no constant with one numeric element. */
 bool graph_scalar(const graph_value *v, double *out);

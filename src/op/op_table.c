@@ -25,6 +25,7 @@ const op *op_find(const char *domain, const char *name, int opset) {
 }
 
 static void resolve(graph *g, const graph *root) {
+    g->resolved = true;
     for (graph_node *n = g->first; n; n = n->next) {
         n->meaning = op_find(n->domain, n->op, graph_opset_version(root, n->domain));
         for (int i = 0; i < n->n_attrs; i++) {
