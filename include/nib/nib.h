@@ -159,11 +159,11 @@ typedef void (*nib_log_fn)(void *user, nib_log_level level, const char *message)
 /* What opening a model may cost, whatever its files say (SECURITY.md). 0: the default; beyond `at most`, that. What goes beyond is
  * answered with LIMIT, but for folding: the value is then computed when the model runs. */
 typedef struct nib_limits {
-    int graph_depth;     /* bodies of If, Loop and Scan in one another: 32, at most 100 */
-    int wire_nesting;    /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
-    int json_depth;      /* arrays and objects of a JSON file in one another: 64, at most 1000 */
-    int files;           /* of external data, or shards of safetensors: 4096 */
-    size_t fold_bytes;   /* of one value that is computed when the model is opened: 64 MiB; of all of them, that and eight times the constants */
+    int graph_depth;  /* bodies of If, Loop and Scan in one another: 32, at most 100 */
+    int wire_nesting; /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
+    int json_depth;   /* arrays and objects of a JSON file in one another: 64, at most 1000 */
+    int files;        /* of external data, or shards of safetensors: 4096 */
+    size_t fold_bytes;   /* of one value that is computed when the model is opened: 64 MiB; of all, that and eight times the constants */
     size_t expand_bytes; /* of a sparse tensor made dense, and of the bodies of local functions where they are called: 64 MiB */
 } nib_limits;
 

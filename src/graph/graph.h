@@ -152,7 +152,8 @@ struct graph {
 
 /* ---- making */
 nib_status graph_create(base_heap *heap, graph **out, nib_error *err);
-nib_status graph_create_sub(graph *parent, graph **out, nib_error *err); /* LIMIT beyond the heap's limits.graph_depth; owned by the parent's arena */
+/* LIMIT beyond the heap's limits.graph_depth; owned by the parent's arena. */
+nib_status graph_create_sub(graph *parent, graph **out, nib_error *err);
 /* A copy that passes may rewrite, with its own arena and symbols. Constants' bytes stay the original's, which must live longer. */
 nib_status graph_clone(const graph *g, graph **out, nib_error *err);
 void graph_free(graph *g); /* a root graph; NULL is accepted */
