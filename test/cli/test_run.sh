@@ -41,6 +41,11 @@ expect 2 'npy or pb' "$nib" run "$model" --random --format csv
 expect 2 'rtol' "$nib" run "$model" --random --rtol -1
 expect 2 'repeat' "$nib" run "$model" --random --repeat 0
 expect 2 'unrecognized option' "$nib" run "$model" --radnom
+expect 2 'NAME=N' "$nib" run "$model" --random --limit depth=3
+expect 2 'NAME=N' "$nib" run "$model" --random --limit files
+expect 1 'nested more than 3 deep' "$nib" run "$model" --random --limit wire-nesting=3
+expect 0 'last_hidden_state' "$nib" run "$model" --random --limit fold-bytes=1K --limit json-depth=8
+expect 1 'nested deeper than 1' "$nib" run "$root/test/data/hf/bert-tiny" --random --limit json-depth=1
 expect 2 'no --input' "$nib" run "$model" --suite x --random
 expect 2 'input_0.pb: No such file' "$nib" run "$model" --suite .
 echo 'not a tensor' >bad.npy
