@@ -233,6 +233,61 @@ static void every_kind_of_output_can_be_bound(void **state) {
     close_bench(&b);
 }
 
+/* x is [a, b]; that b is 3, only the weight says. Rows must not be found by a width that the type does not give. */
+static void a_width_that_only_the_weight_knows(void **state) {
+    for (int threads = 1; threads <= 2; threads++) {
+        bench b;
+        wire_msg g = {0}, w = wm_tensor("w", NIB_DTYPE_F32, 3, 2), x = {0}, type = {0}, tensor = {0}, shape = {0}, y = {0};
+        float *rows = calloc(600 * 3, sizeof *rows);
+        wm_bytes(&w, 9, (float[6]){1, 0, 0, 1, 1, 1}, 24);
+        for (int k = 0; k < 2; k++) {
+            wire_msg dim = {0};
+            wm_text(&dim, 2, k ? "b" : "a");
+            wm_add(&shape, 1, dim);
+        }
+        wm_int(&tensor, 1, NIB_DTYPE_F32);
+        wm_add(&tensor, 2, shape);
+        wm_add(&type, 1, tensor);
+        wm_text(&x, 1, "x");
+        wm_add(&x, 2, type);
+        wm_text(&y, 1, "y");
+        wm_text(&g, 2, "g");
+        wm_add(&g, 1, wm_node("MatMul", "x w", "m"));
+        wm_add(&g, 1, wm_node("Relu", "m", "y"));
+        wm_add(&g, 5, w);
+        wm_add(&g, 11, x);
+        wm_add(&g, 12, y);
+        open_graph(&b, g, threads);
+        for (int i = 0; i < 600; i++) rows[i * 3] = (float)i, rows[i * 3 + 2] = 1;
+        nib_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {600, 3}, .data = rows, .bytes = 7200}, got;
+        OK(nib_session_set_input(b.session, "x", &t, &b.err));
+        OK(nib_session_run(b.session, &b.err));
+        OK(nib_session_get_output(b.session, "y", &got, &b.err));
+        for (int i = 0; i < 600; i++) assert_true(((float *)got.data)[i * 2] == (float)(i + 1) && ((float *)got.data)[i * 2 + 1] == 1);
+        t.dims[1] = 2;
+        OK(nib_session_set_input(b.session, "x", &t, &b.err));
+        assert_int_equal(nib_session_run(b.session, &b.err), NIB_SHAPE);
+        free(rows);
+        close_bench(&b);
+    }
+}
+
+/* Another thread's, or a signal handler's, or one's own before: the run ends, and the next one works. */
+static void a_run_can_be_cancelled(void **state) {
+    for (int threads = 1; threads <= 2; threads++) {
+        bench b;
+        nib_tensor got;
+        open_on(&b, MODEL, threads);
+        set_texts(&b, 3, 11);
+        nib_session_cancel(b.session);
+        assert_int_equal(nib_session_run(b.session, &b.err), NIB_CANCELLED);
+        assert_int_equal(nib_session_get_output(b.session, "last_hidden_state", &got, &b.err), NIB_INVALID_ARGUMENT);
+        OK(nib_session_run(b.session, &b.err));
+        OK(nib_session_get_output(b.session, "last_hidden_state", &got, &b.err));
+        close_bench(&b);
+    }
+}
+
 static void strings_go_in_and_out(void **state) {
     bench b;
     wire_msg g = {0};
@@ -292,6 +347,8 @@ int main(void) {
         cmocka_unit_test(a_buffer_too_small_is_told_how_much_it_needs),
         cmocka_unit_test(a_second_run_allocates_nothing),
         cmocka_unit_test(every_kind_of_output_can_be_bound),
+        cmocka_unit_test(a_width_that_only_the_weight_knows),
+        cmocka_unit_test(a_run_can_be_cancelled),
         cmocka_unit_test(strings_go_in_and_out),
         cmocka_unit_test(inputs_say_what_they_are_for),
     };
