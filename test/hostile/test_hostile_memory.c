@@ -54,11 +54,11 @@ static const door doors[] = {
     {SEEDS "string", NIB_PRECISION_FILE, false, 1},
     {SEEDS "sequence", NIB_PRECISION_FILE, false, 1},
     {SEEDS "function_sparse", NIB_PRECISION_FILE, false, 1},
-    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_F32, true, 41},
-    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_Q8, true, 61},
-    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_F32, true, 61},
-    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_BF16, true, 83},
-    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", NIB_PRECISION_F32, true, 61}, /* external data */
+    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_F32, true, 5},
+    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_Q8, true, 7},
+    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_F32, true, 7},
+    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_BF16, true, 11},
+    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", NIB_PRECISION_F32, true, 7}, /* external data */
 };
 
 static nib_status embed(nib_model *m, float *out, nib_error *err) {
