@@ -74,6 +74,9 @@ void model_describe(const nib_model *m, base_str *out);
 /* OK if the model reads texts, else why not. */
 nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 
+/* Rows of the smallest table that input i of the graph looks up (its elements are below that); 0 if there is none. */
+int64_t model_input_below(const nib_model *m, int i);
+
 /* ---- inside the room */
 /* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */
 void model_find_roles(nib_model *m);

@@ -25,6 +25,12 @@ static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *
     }
 }
 
+int64_t model_input_below(const nib_model *m, int i) {
+    int64_t least = INT64_MAX, most = 0;
+    tables_of(m->source->inputs[i], 0, &least, &most);
+    return most > 0 ? least : 0;
+}
+
 static bool has(const char *name, const char *part) { return strstr(name, part) != NULL; }
 
 /* One pair of symbols for all [batch, seq] inputs: exporters name them apart, but no encoder means them to differ. */

@@ -67,11 +67,12 @@ const op *op_find(const char *domain, const char *name, int opset) {
 }
 
 static void resolve(graph *g, const graph *root) {
+    g->resolved = true;
     for (graph_node *n = g->first; n; n = n->next) {
         n->meaning = op_find(n->domain, n->op, graph_opset_version(root, n->domain));
         for (int i = 0; i < n->n_attrs; i++) {
             const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) resolve(a->u.graph, root); /* no deeper than GRAPH_MAX_DEPTH */
+            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) resolve(a->u.graph, root); /* no deeper than limits.graph_depth */
             for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) resolve(a->u.graphs[k], root);
         }
     }

@@ -23,13 +23,17 @@ typedef struct pass_context {
     const kernels *kernels;
     int level;         /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     bool pack;         /* run pass_pack: the caller wants `task` meaning */
-    size_t fold_limit; /* bytes that one folded value may have */
+    size_t fold_limit; /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
+    size_t fold_left;  /* bytes that all values still to be folded may have; pass_run_all sets it */
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int changes; /* rewrites made so far */
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
+/* Bytes that all folded values may have together: many small nodes must not make of a small file more than one large value and what
+ * widening its constants takes. */
+size_t pass_fold_budget(const pass_context *ctx);
 
 /* Runs the passes of ctx->level in order. */
 nib_status pass_run_all(pass_context *ctx);
