@@ -207,6 +207,12 @@ nib_status base_writer_rewind(base_writer *w, nib_error *err) {
     return base_error_set(err, NIB_IO, "%s: %s", w->path, strerror(errno));
 }
 
+nib_status base_writer_sync(base_writer *w, nib_error *err) {
+    if (!w->failed && (fsync(w->fd) == 0 || errno == EINVAL)) return NIB_OK;
+    w->failed = true;
+    return base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+}
+
 nib_status base_writer_commit(base_writer *w, nib_error *err) {
     nib_status status = NIB_OK;
     int e = w->failed ? EIO : 0;

@@ -6,6 +6,8 @@
  * takes over. Packed numeric fields (float_data, int64_data, ...) are decoded into the arena. Nothing of a hostile file is
  * believed: lengths against the field that holds them, element counts against bytes, external offsets against the file's
  * size, wire nesting <= ONNX_MAX_NESTING, subgraph depth <= GRAPH_MAX_DEPTH, rank <= GRAPH_MAX_RANK.
+ *
+ * And back: graph -> ONNX bytes (onnx_save).
  */
 #ifndef ONNX_H
 #define ONNX_H
@@ -26,5 +28,19 @@ nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size
 nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
 /* The same for a file that holds a value of that kind: TensorProto, SequenceProto or OptionalProto. UNSUPPORTED for maps. */
 nib_status onnx_load_value(base_arena *arena, graph_kind kind, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
+
+#define ONNX_FILE_LIMIT INT32_MAX /* bytes: what protobuf's readers take */
+
+typedef struct onnx_save_options {
+    int64_t external_over; /* weights go to PATH.data if the model's file would be longer than this; -1: ONNX_FILE_LIMIT */
+    bool types;            /* write the types of values inside the graph, too (value_info) */
+} onnx_save_options;
+
+/* Writes the graph as a model file: both files (PATH, and PATH.data for weights outside of it, each at a multiple of 4096
+ * bytes) are written beside their names, synced, and only then renamed; what was there before stays until then. The same graph
+ * gives the same bytes. Weights are copied from where they are mapped: memory needed does not grow with them. Nodes of domain
+ * "nib" are written as they are. `options` may be NULL. Errors: IO, LIMIT (too long even without weights), UNSUPPORTED (types of
+ * maps), OUT_OF_MEMORY. */
+nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, const onnx_save_options *options, nib_error *err);
 
 #endif
