@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The command `nib`: a table of verbs over the public API. Exit codes: 0 done, 1 the work failed, 2 the command line or a
- * named file is wrong.
+ * named file is wrong, 3 two models were run and differ.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -15,7 +15,7 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
+extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune, cli_optimize, cli_simplify, cli_diff;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {
@@ -73,6 +73,9 @@ int cli_done(int code);
 double cli_now(void);
 /* Prints text as a JSON string, in quotes. */
 void cli_json_string(const char *text);
+
+/* Prints a model's graph, "text" or "dot", after passes of that level; returns the exit code. */
+int cli_print_graph(const char *path, const char *format, int level);
 
 /* "nib: MESSAGE" on standard error, with node and byte offset; returns the exit code for the status. */
 int cli_fail(const nib_error *error);

@@ -123,6 +123,11 @@ fail:
     return status;
 }
 
+nib_status base_dir_create(const char *path, nib_error *err) {
+    if (mkdir(path, 0777) == 0 || base_path_is_dir(path)) return NIB_OK;
+    return base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(errno == EEXIST ? ENOTDIR : errno));
+}
+
 bool base_path_is_dir(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);

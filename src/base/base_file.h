@@ -29,6 +29,7 @@ void base_file_release(const base_file *file, const void *begin, size_t bytes);
 nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read,
                                   base_file *out, nib_error *err);
 
+nib_status base_dir_create(const char *path, nib_error *err); /* no error if there is one already; its parent must exist */
 bool base_path_is_dir(const char *path);
 bool base_path_is_file(const char *path);
 /* dir + "/" + name, in the heap; NULL when memory runs out. */

@@ -25,6 +25,12 @@ static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *
     }
 }
 
+void model_tables_of(const graph_value *v, int64_t *least, int64_t *most) {
+    *least = INT64_MAX;
+    *most = 0;
+    tables_of(v, 0, least, most);
+}
+
 static bool has(const char *name, const char *part) { return strstr(name, part) != NULL; }
 
 /* One pair of symbols for all [batch, seq] inputs: exporters name them apart, but no encoder means them to differ. */

@@ -16,6 +16,8 @@
 #include "graph/graph.h"
 
 #define ONNX_MAX_NESTING 100
+#define ONNX_MIN_OPSET 1
+#define ONNX_MAX_OPSET 28
 
 /* Loads a model file; the graph is not yet resolved or inferred, but graph_verify holds. Local functions are inlined.
  * Errors: NOT_FOUND, IO, BAD_MODEL (with node and byte offset), LIMIT, UNSUPPORTED, OUT_OF_MEMORY. */

@@ -22,8 +22,11 @@ typedef struct pass_context {
     nib_runtime *runtime;
     const kernels *kernels;
     int level;         /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
+    bool file;         /* the graph is to be written: a weight may be moved at build time, but must not become larger */
     bool pack;         /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit; /* bytes that one folded value may have */
+    const char *const *disabled; /* [n_disabled] names of passes that are not run */
+    size_t n_disabled;
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int changes; /* rewrites made so far */
@@ -33,6 +36,9 @@ typedef struct pass_context {
 
 /* Runs the passes of ctx->level in order. */
 nib_status pass_run_all(pass_context *ctx);
+
+/* Whether there is a pass of that name (what `disabled` may list). */
+bool pass_exists(const char *name);
 
 void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 
@@ -50,6 +56,11 @@ nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on 
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
+
+/* ---- for files */
+nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
+/* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
+nib_status pass_expand(pass_context *ctx, bool onnxruntime);
 
 /* How many keys before and after itself a query sees, in columns of the mask; -1: all. */
 typedef struct pass_window {

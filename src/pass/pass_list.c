@@ -29,7 +29,16 @@ static const pass_row fuse[] = {
 
 #define ROUNDS 8
 
+bool pass_exists(const char *name) {
+    bool found = strcmp(name, "pack") == 0;
+    for (size_t i = 0; i < BASE_COUNT(simplify); i++) found |= strcmp(name, simplify[i].name) == 0;
+    for (size_t i = 0; i < BASE_COUNT(fuse); i++) found |= strcmp(name, fuse[i].name) == 0;
+    return found;
+}
+
 static nib_status run(pass_context *ctx, const pass_row *row) {
+    for (size_t i = 0; i < ctx->n_disabled; i++)
+        if (strcmp(ctx->disabled[i], row->name) == 0) return NIB_OK;
     nib_status status = row->run(ctx);
 #ifndef NDEBUG
     if (status == NIB_OK) status = graph_verify(ctx->g, ctx->err);
