@@ -44,6 +44,8 @@ void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 
 /* The passes. */
 nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
+nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
+nib_status pass_reshape(pass_context *ctx);    /* computed shapes, chains of reshapes -> one Reshape to a constant shape */
 nib_status pass_shape(pass_context *ctx);      /* every computed size that is an input's size -> read from that input */
 nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicates, dead code */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */

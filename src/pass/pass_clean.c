@@ -5,9 +5,18 @@
 #include "pass.h"
 #include <string.h>
 
+/* A constant of nothing but that number; f32 tensors of any shape (a bias of zeros, a scale of ones), scalars of any type. */
 static bool is_scalar(const graph_value *v, double want) {
     double x;
-    return graph_scalar(v, &x) && x == want;
+    if (graph_scalar(v, &x)) return x == want;
+    if (!v || !v->constant || v->constant->dtype != NIB_DTYPE_F32) return false;
+    const graph_tensor *t = v->constant;
+    float first = (float)want, other;
+    for (size_t i = 0; i + sizeof other <= t->bytes; i += sizeof other) {
+        memcpy(&other, (const uint8_t *)t->data + i, sizeof other);
+        if (other != first) return false;
+    }
+    return t->bytes > 0;
 }
 
 static bool is_identity_perm(const graph_node *n) {

@@ -16,7 +16,9 @@ typedef struct pass_row {
 
 static const pass_row simplify[] = {
     {"fold", pass_fold, 1},
+    {"constants", pass_constants, 1},
     {"shape", pass_shape, 1},
+    {"reshape", pass_reshape, 1},
     {"clean", pass_clean, 1},
     {"transpose", pass_transpose, 1},
 };
