@@ -3,7 +3,7 @@
 """Compares `nib optimize` with onnxsim and onnxslim on models: nodes (Constant nodes not counted), time, and whether ONNX Runtime loads what nib wrote and
 computes the same as with the original. Needs onnx, onnxruntime, numpy; onnxsim and onnxslim where they are installed.
 
-    compare_optimizers.py NIB MODEL.onnx... [-- OPTIONS OF NIB OPTIMIZE]
+    compare_optimizers.py [--alone] NIB MODEL.onnx... [-- OPTIONS OF NIB OPTIMIZE]      --alone: nib only
 """
 import os
 import re
@@ -15,6 +15,9 @@ import time
 import numpy as np
 import onnx
 import onnxruntime as ort
+
+
+ALONE = "--alone" in sys.argv
 
 
 def nodes(graph):
@@ -63,6 +66,8 @@ def difference(a, b):
 
 
 def tool(name, path):
+    if ALONE:
+        return "-", 0.0
     try:
         begun = time.perf_counter()
         if name == "onnxsim":
@@ -77,7 +82,7 @@ def tool(name, path):
 
 
 def main():
-    args = sys.argv[1:]
+    args = [a for a in sys.argv[1:] if a != "--alone"]
     extra = args[args.index("--") + 1:] if "--" in args else []
     nib, models = args[0], args[1:len(args) - len(extra) - (1 if "--" in args else 0)]
     totals, worse = [0.0, 0.0, 0.0], []

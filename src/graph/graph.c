@@ -438,6 +438,13 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with) {
     with->is_output = true;
 }
 
+void graph_take_over(graph *g, graph_value *old, graph_value *with) {
+    bool fresh = !with->uses && !with->is_output && with->producer && with->producer->owner == g && old->owner == g;
+    bool output = old->is_output;
+    graph_replace_uses(g, old, with);
+    if (fresh && !output && !old->is_input && !old->constant) swap_names(g, old, with);
+}
+
 void graph_remove_node(graph *g, graph_node *n) {
     for (int i = 0; i < n->n_inputs; i++) unlink_use(&n->inputs[i]);
     for (int i = 0; i < n->n_outputs; i++)

@@ -86,7 +86,7 @@ static nib_status finish(expansion *e, graph_value *const *results, int n) {
         graph_value *old = e->node->outputs[i];
         if (!old) continue;
         if (results[i]->type.rank < 0) results[i]->type = old->type;
-        graph_replace_uses(e->g, old, results[i]);
+        graph_take_over(e->g, old, results[i]);
     }
     graph_remove_node(e->g, e->node);
     return NIB_OK;
@@ -108,6 +108,11 @@ static graph_value *columns(expansion *e, graph_value *v, int64_t begin, int64_t
 
 static graph_value *activate(expansion *e, graph_value *x, int activation) {
     graph_value *gate, *half, *cube;
+    if (e->opset >= 20 && (activation == KERNEL_ACT_GELU_ERF || activation == KERNEL_ACT_GELU_TANH)) {
+        x = emit1(e, "Gelu", x);
+        if (x && activation == KERNEL_ACT_GELU_TANH && graph_set_string(x->producer, "approximate", "tanh") != NIB_OK) return NULL;
+        return x;
+    }
     switch (activation) {
     case KERNEL_ACT_RELU: return emit1(e, "Relu", x);
     case KERNEL_ACT_TANH: return emit1(e, "Tanh", x);
@@ -168,6 +173,10 @@ static graph_value *layer_norm(expansion *e, graph_value *x, graph_value *gamma,
 }
 
 static graph_value *rms_norm(expansion *e, graph_value *x, graph_value *gamma, float eps) {
+    if (e->opset >= 23) {
+        graph_value *y = with_int(emit2(e, "RMSNormalization", x, gamma), "axis", -1);
+        return y && graph_set_float(y->producer, "epsilon", eps) == NIB_OK ? y : NULL;
+    }
     graph_value *square = reduce(e, "ReduceMean", emit2(e, "Mul", x, x), -1, true);
     return emit2(e, "Mul", emit2(e, "Div", x, emit1(e, "Sqrt", emit2(e, "Add", square, number(e, eps)))), gamma);
 }

@@ -8,7 +8,7 @@
 
 nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
     nib_status status = NIB_OK;
-    (void)onnxruntime;
+    if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (strcmp(n->domain, "nib") != 0) continue;
@@ -16,6 +16,10 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
         NIB_TRY(n->meaning->expand(ctx->g, n, ctx->err));
         ctx->changes++;
     }
+    NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */
+    NIB_TRY(pass_constants(ctx));
+    NIB_TRY(pass_reshape(ctx));
+    NIB_TRY(pass_clean(ctx));
 fail:
     return status;
 }

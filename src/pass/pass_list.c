@@ -29,6 +29,9 @@ static const pass_row fuse[] = {
     {"activation", pass_activation, 2}, {"embed", pass_embed, 2},         {"clean", pass_clean, 2},
 };
 
+/* What they make only nib's own operators can say: not for files. */
+static const char *const here_only[] = {"columns", "rotary", "qkv"};
+
 #define ROUNDS 8
 
 bool pass_exists(const char *name) {
@@ -41,6 +44,8 @@ bool pass_exists(const char *name) {
 static nib_status run(pass_context *ctx, const pass_row *row) {
     for (size_t i = 0; i < ctx->n_disabled; i++)
         if (strcmp(ctx->disabled[i], row->name) == 0) return NIB_OK;
+    for (size_t i = 0; ctx->file && i < BASE_COUNT(here_only); i++)
+        if (strcmp(here_only[i], row->name) == 0) return NIB_OK;
     nib_status status = row->run(ctx);
 #ifndef NDEBUG
     if (status == NIB_OK) status = graph_verify(ctx->g, ctx->err);
@@ -86,7 +91,7 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
         with->data = root->data;
         with->data_count = root->data_count;
     }
-    graph_replace_uses(ctx->g, root, with);
+    graph_take_over(ctx->g, root, with);
     ctx->changes++;
     return NIB_OK;
 }
