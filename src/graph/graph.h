@@ -203,6 +203,9 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with); /* node 
 /* The same; and a fresh value, made by a pass to stand for `old`, gets old's name, so that a graph which is rewritten twice keeps
  * its names. */
 void graph_take_over(graph *g, graph_value *old, graph_value *with);
+/* Gives every input, constant and node output the name names[id] (interned, unique); values that are none of these lose theirs.
+ * False when memory runs out. */
+bool graph_rename(graph *g, const char *const *names);
 void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
 /* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times

@@ -143,7 +143,10 @@ static nib_status optimize(optimizing *z) {
     if (ctx.level < z->o->level) pass_note(&ctx, "opset %d: operators broadcast otherwise before 7: kept as it is", graph_opset_version(z->g, ""));
     if (z->o->opset) NIB_TRY(pass_opset(&ctx, z->o->opset));
     NIB_TRY(pass_run_all(&ctx));
-    if (ctx.level >= 2) NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
+    if (ctx.level >= 2) {
+        NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
+        NIB_TRY(pass_names(&ctx));
+    }
     drop_opsets(z->g);
     NIB_TRY(graph_verify(z->g, z->err));
 fail:

@@ -63,6 +63,7 @@ nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, w
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
 /* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
 nib_status pass_expand(pass_context *ctx, bool onnxruntime);
+nib_status pass_names(pass_context *ctx);      /* names and order of constants that depend only on the graph */
 nib_status pass_expand_ort(pass_context *ctx); /* its second part */
 
 /* How many keys before and after itself a query sees, in columns of the mask; -1: all. */
