@@ -441,6 +441,8 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with) {
 void graph_take_over(graph *g, graph_value *old, graph_value *with) {
     bool fresh = !with->uses && !with->is_output && with->producer && with->producer->owner == g && old->owner == g;
     bool output = old->is_output;
+    for (int i = 0; fresh && old->type.rank == with->type.rank && i < old->type.rank; i++) /* what was known of it is still known */
+        if (!with->type.dims[i]) with->type.dims[i] = old->type.dims[i];
     graph_replace_uses(g, old, with);
     if (fresh && !output && !old->is_input && !old->constant) swap_names(g, old, with);
 }

@@ -4,7 +4,7 @@
  * their first use, and names that depend on nothing but the graph: a name's stem (without trailing _NUMBER), then _1, _2, ... in
  * the order of the nodes. So a graph that is fused, written and fused again gets the same names again.
  *
- * A node is called as its first output. Inputs, outputs and weights keep theirs; a graph with bodies keeps all, since bodies read values by name.
+ * A node is called as its first output. Inputs, outputs, weights, and what bodies read keep theirs.
  */
 #include "pass.h"
 #include <stdio.h>
@@ -57,14 +57,49 @@ static bool is_weight(const graph_tensor *t) {
     return t->rank > 0 && t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32 && t->dtype != NIB_DTYPE_BOOL;
 }
 
-static bool has_bodies(const graph *g) {
-    for (const graph_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->n_attrs; i++)
-            if (n->attrs[i].kind == GRAPH_ATTR_GRAPH || n->attrs[i].kind == GRAPH_ATTR_GRAPHS) return true;
-    return false;
+/* Bodies keep their names, and those of what they read. */
+static void keep_captured(void *user, graph_value *v) {
+    naming *z = user;
+    if (v->owner == z->g) keep(z, v);
 }
 
-/* Constants as nodes read them first; then outputs that are constants. */
+static void keep_body(naming *z, const graph *body) {
+    for (int i = 0; i < body->n_inputs; i++) z->taken[slot_of(z, body->inputs[i]->name)] = body->inputs[i]->name;
+    for (int i = 0; i < body->n_constants; i++) z->taken[slot_of(z, body->constants[i]->name)] = body->constants[i]->name;
+    for (const graph_node *n = body->first; n; n = n->next) {
+        for (int i = 0; i < n->n_outputs; i++)
+            if (n->outputs[i]) z->taken[slot_of(z, n->outputs[i]->name)] = n->outputs[i]->name;
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) keep_body(z, a->u.graph);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) keep_body(z, a->u.graphs[k]);
+        }
+    }
+}
+
+static void keep_bodies(naming *z, const graph *g) {
+    for (const graph_node *n = g->first; n; n = n->next) {
+        graph_each_capture(n, keep_captured, z);
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) keep_body(z, a->u.graph);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) keep_body(z, a->u.graphs[k]);
+        }
+    }
+}
+
+static size_t count_values(const graph *g) { /* an upper bound, bodies included */
+    size_t n = (size_t)g->value_limit + 1;
+    for (const graph_node *k = g->first; k; k = k->next)
+        for (int i = 0; i < k->n_attrs; i++) {
+            const graph_attr *a = &k->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) n += count_values(a->u.graph);
+            for (size_t j = 0; a->kind == GRAPH_ATTR_GRAPHS && j < a->count; j++) n += count_values(a->u.graphs[j]);
+        }
+    return n;
+}
+
+/* Constants as nodes read them first; then those that are outputs, or that only bodies read. */
 static void order_constants(graph *g, graph_value **ordered, bool *seen) {
     int n = 0;
     for (const graph_node *k = g->first; k; k = k->next)
@@ -75,7 +110,7 @@ static void order_constants(graph *g, graph_value **ordered, bool *seen) {
             ordered[n++] = v;
         }
     for (int i = 0; i < g->n_constants; i++)
-        if (!seen[g->constants[i]->id] && g->constants[i]->is_output) ordered[n++] = g->constants[i];
+        if (!seen[g->constants[i]->id] && (g->constants[i]->is_output || g->constants[i]->uses)) ordered[n++] = g->constants[i];
     memcpy(g->constants, ordered, (size_t)n * sizeof *ordered);
     g->n_constants = n;
 }
@@ -84,9 +119,8 @@ nib_status pass_names(pass_context *ctx) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
     size_t values = (size_t)g->value_limit + 1;
-    if (has_bodies(g)) return NIB_OK;
     naming z = {.g = g, .capacity = 64};
-    while (z.capacity < 4 * values) z.capacity *= 2;
+    while (z.capacity < 4 * count_values(g)) z.capacity *= 2;
     z.names = base_calloc(g->heap, values, sizeof *z.names);
     z.taken = base_calloc(g->heap, z.capacity, sizeof *z.taken);
     z.next = base_calloc(g->heap, z.capacity, sizeof *z.next);
@@ -98,6 +132,7 @@ nib_status pass_names(pass_context *ctx) {
     for (int i = 0; i < g->n_outputs; i++) keep(&z, g->outputs[i]);
     for (int i = 0; i < g->n_constants; i++)
         if (is_weight(g->constants[i]->constant)) keep(&z, g->constants[i]);
+    keep_bodies(&z, g);
     for (int i = 0; i < g->n_constants; i++) ok &= give(&z, g->constants[i]);
     for (const graph_node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->n_outputs; i++)
