@@ -29,6 +29,7 @@ typedef struct pass_context {
     size_t n_disabled;
     pass_notes *notes; /* may be NULL */
     nib_error *err;
+    bool fused;  /* the fusing passes have run: what they look for need not be kept any more */
     int changes; /* rewrites made so far */
 } pass_context;
 
