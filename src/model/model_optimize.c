@@ -92,6 +92,15 @@ fail:
     return status;
 }
 
+/* Level 3: GELU by its approximation with tanh. */
+static nib_status approximate_gelu(graph *g, nib_error *err) {
+    for (graph_node *n = g->first; n; n = n->next)
+        if (graph_is_op(n, "nib", "Linear") && op_activation(n) == KERNEL_ACT_GELU_ERF &&
+            graph_set_string(n, "activation", op_activation_name(KERNEL_ACT_GELU_TANH)) != NIB_OK)
+            return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    return NIB_OK;
+}
+
 /* Opsets that no node needs are not imported. */
 static bool uses_domain(const graph *g, const char *domain) {
     for (const graph_node *n = g->first; n; n = n->next) {
@@ -143,6 +152,7 @@ static nib_status optimize(optimizing *z) {
     if (ctx.level < z->o->level) pass_note(&ctx, "opset %d: operators broadcast otherwise before 7: kept as it is", graph_opset_version(z->g, ""));
     if (z->o->opset) NIB_TRY(pass_opset(&ctx, z->o->opset));
     NIB_TRY(pass_run_all(&ctx));
+    if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
     if (ctx.level >= 2) {
         NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
         NIB_TRY(pass_names(&ctx));
@@ -161,7 +171,10 @@ static nib_status check_options(const nib_optimize_options *o, nib_error *err) {
     return NIB_OK;
 }
 
-static double tolerance_of(const nib_optimize_options *o) { return o->tolerance > 0 ? o->tolerance : o->level >= 2 ? 1e-4 : 1e-5; }
+static double tolerance_of(const nib_optimize_options *o) {
+    static const double by_level[] = {1e-5, 1e-5, 1e-4, 1e-2}; /* rounding; the approximation is off by up to 5e-4 in every layer */
+    return o->tolerance > 0 ? o->tolerance : by_level[o->level];
+}
 
 /* ---------------------------------------------------------------- nib optimize */
 
