@@ -12,13 +12,13 @@
  * output; parts may run at the same time on different lanes of the group, in any order, with the same bits.
  *
  * A stage is one step, or a chain: consecutive row steps over the same rows. A chain is walked in blocks of
- * plan->block_rows, so that values used only inside it (storage BLOCK) need one block of memory, in cache.
+ * plan->block_rows (block_most at the end), so that values used only inside it (storage BLOCK) need one block of memory, in cache.
  *
  * Storage of a value:
  *     CONSTANT  bytes of the graph (aligned copy where the file's are misaligned and a step reads them typed)
  *     INPUT     bound by the caller
  *     ROWS      row_bytes for each row of the plan's main row count (T when packed): offset is given once, in bytes per row
- *     BLOCK     the same, for block_rows rows, in each lane
+ *     BLOCK     the same, for block_most rows, in each lane
  *     SIZED     laid out on numbers when a group meets new sizes
  *     DYNAMIC   its size depends on data: a buffer that grows
  *
@@ -82,7 +82,8 @@ struct plan {
     graph_dim rows;     /* the main row count; NULL if no value is ROWS */
     size_t rows_bytes;  /* memory of all ROWS values per row */
     size_t block_bytes; /* memory of all BLOCK values per row of a block, largest chain */
-    int block_rows;
+    int block_rows; /* of a block */
+    int block_most; /* so many if they are the last: a few rows of their own would fetch all weights again for little */
     int *sized;
     int n_sized;    /* value ids */
     size_t scratch; /* largest step's */
@@ -134,7 +135,7 @@ struct plan_group {
 
 struct plan_lane {
     plan_group *group;
-    char *block;                                   /* plan->block_bytes x block_rows */
+    char *block;                                   /* plan->block_bytes x block_most */
     int64_t block_first;                           /* row that the block begins with */
     char *scratch;                                 /* plan->scratch bytes, 64-aligned */
     void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
@@ -147,7 +148,7 @@ struct plan_lane {
 static inline char *plan_row(const plan_lane *lane, int id, int64_t row) {
     const plan_value *pv = &lane->group->p->values[id];
     if (pv->storage == PLAN_BLOCK)
-        return lane->block + pv->offset * (size_t)lane->group->p->block_rows + (size_t)(row - lane->block_first) * pv->row_bytes;
+        return lane->block + pv->offset * (size_t)lane->group->p->block_most + (size_t)(row - lane->block_first) * pv->row_bytes;
     return (char *)lane->group->slots[id].t.data + (size_t)row * pv->row_bytes;
 }
 

@@ -256,15 +256,20 @@ static void stretch_over_chains(plan *p) {
     }
 }
 
-/* Rows of a block: what lets one block of the widest chain stay in half of L2, between 16 and 192, a multiple of 48 where
- * possible (tiles of 6 and 12 rows). */
+/* Rows of a block. Either so many that a block of the widest chain stays in half of L2 (between 16 and 192, a multiple of 12, the
+ * tallest tile, where possible); or, where the weights are so large that fetching them again for every block costs more than letting
+ * the block overflow into the next cache, BLOCK_TALL. Both costs are counted in bytes moved for each row. */
+#define BLOCK_TALL 132
+
 static int choose_block(const plan *p, const plan_options *options) {
     size_t l2 = options && options->l2_bytes ? options->l2_bytes : base_cpu_caches().l2;
-    size_t per_row = p->block_bytes ? p->block_bytes : 1;
-    size_t rows = l2 / 2 / per_row;
+    size_t per_row = p->block_bytes ? p->block_bytes : 1, rows = l2 / 2 / per_row;
+    double weights = plan_weight_bytes(p), overflow = 0;
     if (rows > 192) rows = 192;
-    if (rows >= 48) return (int)(rows / 48 * 48);
-    return rows < 16 ? 16 : (int)(rows / 4 * 4);
+    rows = rows >= 12 ? rows / 12 * 12 : 12;
+    if (rows < 16) rows = 16;
+    for (int i = 0; i < p->n_stages; i++) overflow += p->stages[i].chain ? 2.0 * (double)per_row : 0;
+    return rows < BLOCK_TALL && weights / BLOCK_TALL + overflow < 0.8 * weights / (double)rows ? BLOCK_TALL : (int)rows;
 }
 
 static nib_status place_values(plan *p, const plan_options *options) {
@@ -274,6 +279,7 @@ static nib_status place_values(plan *p, const plan_options *options) {
     stretch_over_chains(p);
     NIB_TRY(place(p, PLAN_ROWS, 0, p->n_steps, &p->rows_bytes));
     p->block_rows = choose_block(p, options);
+    p->block_most = p->block_rows + p->block_rows / 3;
     p->sized = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *p->sized);
     if (!p->sized) return NIB_OUT_OF_MEMORY;
     for (int id = 0; id < p->g->value_limit; id++)

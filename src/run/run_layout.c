@@ -64,7 +64,7 @@ nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_er
     if (!w->held) w->held = base_calloc(heap, values, sizeof *w->held);
     if (!w->items) w->items = base_calloc(heap, (size_t)p->n_sized + 1, sizeof *w->items);
     bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->held && w->items;
-    ok = ok && run_buffer_grow(heap, &w->block, p->block_bytes * (size_t)p->block_rows + 64) &&
+    ok = ok && run_buffer_grow(heap, &w->block, p->block_bytes * (size_t)p->block_most + 64) &&
          run_buffer_grow(heap, &w->scratch, p->scratch + 64);
     if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
     w->lane.block = w->block.data;

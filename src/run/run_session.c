@@ -86,9 +86,10 @@ nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err) {
 /* ---- texts */
 
 int64_t run_group_tokens(const plan *p) {
+    const base_caches caches = base_cpu_caches();
     size_t per_token = p->rows_bytes ? p->rows_bytes : 4096;
-    int64_t n = (int64_t)(base_cpu_caches().l2 / per_token);
-    if (n < 128) n = 128;
+    int64_t n = (int64_t)(caches.l2 / per_token), least = plan_weight_bytes(p) > (double)caches.l3 ? 384 : 128; /* weights come from memory */
+    if (n < least) n = least;
     if (n > 512) n = 512;
     return n;
 }

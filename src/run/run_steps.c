@@ -17,8 +17,8 @@ static nib_status run_part(const plan *p, const plan_stage *stage, int64_t lo, i
     nib_status status = NIB_OK;
     const plan_step *steps = p->steps + stage->first;
     if (!stage->chain || stage->count == 1) return run_step(steps, lo, hi, lane);
-    for (int64_t at = lo; at < hi; at += p->block_rows) {
-        int64_t end = at + p->block_rows < hi ? at + p->block_rows : hi;
+    for (int64_t at = lo, end; at < hi; at = end) {
+        end = hi - at <= p->block_most ? hi : at + p->block_rows;
         lane->block_first = at;
         for (int i = 0; i < stage->count; i++) NIB_TRY(run_step(&steps[i], at, end, lane));
     }

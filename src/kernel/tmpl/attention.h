@@ -36,7 +36,7 @@ VEC_INLINE void attn_score(const float *k, int64_t k_stride, const float *qt, in
     vec c[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = vec_zero();
-    gemm_chain(c, mr, nv, D, (const char *)k, k_stride * ATTN_UNIT, ATTN_UNIT, (const char *)qt, ATTN_LANES * ATTN_UNIT, 0);
+    gemm_chain(c, mr, nv, D, (const char *)k, k_stride * ATTN_UNIT, ATTN_UNIT, (const char *)qt, ATTN_LANES * ATTN_UNIT, 0, NULL, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL
@@ -54,7 +54,7 @@ VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int6
         VEC_UNROLL
         for (int i = 0; i < mr; i++) c[i * nv + v] = vec_mul(vec_load(ot + i * ATTN_LANES + 16 * v), s);
     }
-    gemm_chain(c, mr, nv, keys, (const char *)v0, ATTN_UNIT, v_stride * ATTN_UNIT, (const char *)p, ATTN_LANES * ATTN_UNIT, 0);
+    gemm_chain(c, mr, nv, keys, (const char *)v0, ATTN_UNIT, v_stride * ATTN_UNIT, (const char *)p, ATTN_LANES * ATTN_UNIT, 0, NULL, 0);
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
         VEC_UNROLL

@@ -163,8 +163,11 @@ static attn attn_arrays(attn t, char **scratch) {
     return t;
 }
 
+/* A query whose weights are all 0 gets 0, even if a value was not finite. */
 static void attn_finish(const attn *t) {
     const kernel_attention_args *g = t->args;
+    for (int l = 0; l < t->rows; l++)
+        for (int d = 0; t->sum[l] == 0.0f && d < g->head_dim; d++) t->ot[d * ATTN_LANES + l] = 0.0f;
     for (int v = 0; v < (t->rows + 15) / 16; v++) {
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
         attn_turn_out(t->ot + 16 * v, ATTN_LANES, attn_inverse(vec_load(t->sum + 16 * v)), rows, g->head_dim,

@@ -43,12 +43,13 @@ typedef struct q8_tile {
     bool finite;  /* all values are */
 } q8_tile;
 
-/* max |x| / most, and a number to multiply by. Numbers so small that the inverse overflows count as 0. */
+/* max |x| / most, and a number to multiply by. Numbers so small that the inverse overflows count as 0; if not all are finite, both are
+ * NaN or of no account. */
 VEC_INLINE vec q8_scale(vec largest, vec most, vec *inverse) {
     vec one = vec_set1(1.0f), scale = vec_div(largest, most);
     scale = vec_select_lt(scale, vec_set1(FLT_MIN), one, scale);
     *inverse = vec_div(one, scale);
-    return scale;
+    return vec_fma(largest, vec_zero(), scale);
 }
 
 /* Queries as columns of a product; `turned` [D][lanes] is scratch. */
@@ -59,13 +60,9 @@ static void q8_pack_queries(q8_panel *panel, float *turned) {
     for (int v = 0; v < nv; v++) {
         float *q = turned + 16 * v, sums[16];
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        vec largest = vec_zero(), poison = vec_zero(), sum = vec_zero(), inverse;
+        vec largest = vec_zero(), sum = vec_zero(), inverse;
         attn_turn_in(g->q + (t->row + 16 * v) * g->q_stride + (int64_t)t->head * D, g->q_stride, rows, D, 1.0f, q, ATTN_LANES);
-        for (int d = 0; d < D; d++) {
-            vec x = vec_load(q + d * ATTN_LANES);
-            largest = vec_max(vec_abs(x), largest);
-            poison = vec_fma(x, vec_zero(), poison);
-        }
+        for (int d = 0; d < D; d++) largest = vec_max_abs(largest, vec_load(q + d * ATTN_LANES));
         vec scale = q8_scale(largest, vec_set1(127.0f), &inverse), magic = vec_set1(Q8_MAGIC);
         for (int d = 0; d < D; d += 4) {
             vec x[4];
@@ -76,56 +73,48 @@ static void q8_pack_queries(q8_panel *panel, float *turned) {
             }
             vec_store_low8_of4(panel->q + (d * ATTN_LANES + 64 * v), x);
         }
-        scale = vec_mul(scale, vec_set1(g->scale * ATTN_LOG2E));
-        vec_store(panel->scale + 16 * v, vec_add(scale, poison));
+        vec_store(panel->scale + 16 * v, vec_mul(scale, vec_set1(g->scale * ATTN_LOG2E)));
         vec_store(sums, sum);
         for (int i = 0; i < 16; i++) panel->start[16 * v + i] = (DOT_SHIFT - 128) * (sums[i] == sums[i] ? (int32_t)sums[i] : 0);
     }
 }
 
-/* Keys as rows of a product. */
+/* Keys as rows of a product, 16 at a time: turned around, their largest numbers are found lane by lane. */
 static void q8_pack_keys(const attn_run *r, int D, uint8_t *k8, float *scales) {
-    const vec magic = vec_set1(Q8_MAGIC + 128.0f), zero = vec_zero();
-    vec poison = zero;
-    for (int j = 0; j < r->count; j++) {
-        const float *k = r->k + j * r->k_stride;
-        vec largest = zero, inverse;
-        for (int d = 0; d < D; d += 16) {
-            vec x = vec_load(k + d);
-            largest = vec_max(vec_abs(x), largest);
-            poison = vec_fma(x, zero, poison);
-        }
-        scales[j] = vec_max_lane(largest);
-        q8_scale(vec_set1(scales[j]), vec_set1(127.0f), &inverse);
-        for (int d = 0; d < D; d += 16) vec_store_low8(k8 + j * D + d, vec_fma(vec_load(k + d), inverse, magic));
-    }
+    const vec magic = vec_set1(Q8_MAGIC + 128.0f);
     for (int j = 0; j < r->count; j += 16) {
+        const float *k = r->k + j * r->k_stride;
         int n = r->count - j < 16 ? r->count - j : 16;
-        vec inverse;
-        vec_store_n(scales + j, q8_scale(vec_load_n(scales + j, n), vec_set1(127.0f), &inverse), n);
-    }
-    if (vec_sum(poison) == 0.0f) return;
-    for (int j = 0; j < r->count; j++) {
-        poison = zero;
-        for (int d = 0; d < D; d += 16) poison = vec_fma(vec_load(r->k + j * r->k_stride + d), zero, poison);
-        scales[j] += vec_sum(poison);
+        float factors[16];
+        vec m[16], inverse;
+        for (int i = 0; i < 16; i++) {
+            m[i] = vec_zero();
+            for (int d = 0; i < n && d < D; d += 16) m[i] = vec_max_abs(m[i], vec_load(k + i * r->k_stride + d));
+        }
+        vec_transpose(m);
+        VEC_UNROLL
+        for (int step = 8; step > 0; step /= 2) {
+            VEC_UNROLL
+            for (int i = 0; i < step; i++) m[i] = vec_max_abs(m[i], m[i + step]);
+        }
+        vec_store_n(scales + j, q8_scale(m[0], vec_set1(127.0f), &inverse), n);
+        vec_store(factors, inverse);
+        for (int i = 0; i < n; i++) {
+            const vec f = vec_set1(factors[i]);
+            for (int d = 0; d < D; d += 16) vec_store_low8(k8 + (j + i) * D + d, vec_fma(vec_load(k + i * r->k_stride + d), f, magic));
+        }
     }
 }
 
 /* Values as rows of a product, two keys side by side; an odd last key stands beside zeros. False if not all are finite. */
 static bool q8_pack_values(const attn_run *r, int D, int16_t *v16, float *scales) {
-    const vec magic = vec_set1(Q8_MAGIC), zero = vec_zero();
-    vec all = zero;
+    const vec magic = vec_set1(Q8_MAGIC);
+    vec all = vec_zero();
     for (int d = 0; d < D; d += 16) {
-        vec largest = zero, poison = zero, inverse;
-        for (int j = 0; j < r->count; j++) {
-            vec x = vec_load(r->v + j * r->v_stride + d);
-            largest = vec_max(vec_abs(x), largest);
-            poison = vec_fma(x, zero, poison);
-        }
-        vec scale = q8_scale(largest, vec_set1(Q8_VALUE), &inverse);
-        all = vec_add(all, poison);
-        vec_store(scales + d, vec_add(vec_mul(scale, vec_set1(1.0f / Q8_WEIGHT)), poison));
+        vec largest = vec_zero(), inverse;
+        for (int j = 0; j < r->count; j++) largest = vec_max_abs(largest, vec_load(r->v + j * r->v_stride + d));
+        all = vec_fma(largest, vec_zero(), all);
+        vec_store(scales + d, vec_mul(q8_scale(largest, vec_set1(Q8_VALUE), &inverse), vec_set1(1.0f / Q8_WEIGHT)));
         for (int j = 0; j < r->count; j += 2) {
             const float *v = r->v + j * r->v_stride + d;
             vec second = j + 1 < r->count ? vec_fma(vec_load(v + r->v_stride), inverse, magic) : magic;
@@ -135,36 +124,46 @@ static bool q8_pack_values(const attn_run *r, int D, int16_t *v16, float *scales
     return vec_sum(all) == 0.0f;
 }
 
+/* What follows the sums stands in functions of its own and reads them from memory: a tile that did more with its accumulators than store
+ * them would be more than gcc can keep in registers. */
+VEC_NOINLINE void q8_score_finish(const dot_acc *c, const float *k_scale, float *p, int mr, int nv) {
+    for (int i = 0; i < mr; i++) {
+        for (int v = 0; v < nv; v++) vec_store(p + i * ATTN_LANES + 16 * v, vec_mul(dot_float(c[i * nv + v]), vec_set1(k_scale[i])));
+    }
+}
+
+VEC_NOINLINE void q8_add_finish(const dot_acc *c, const float *v_scale, const float *shrink, float *o, int mr, int nv) {
+    for (int v = 0; v < nv; v++) {
+        const vec s = vec_load(shrink + 16 * v);
+        for (int i = 0; i < mr; i++) {
+            float *to = o + i * ATTN_LANES + 16 * v;
+            vec_store(to, vec_fma(dot_float(c[i * nv + v]), vec_set1(v_scale[i]), vec_mul(vec_load(to), s)));
+        }
+    }
+}
+
 /* p[i] = key i . query for mr keys. */
 VEC_INLINE void q8_score(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p, const int mr,
                          const int nv) {
-    dot_acc c[ATTN_MR * ATTN_NV];
+    dot_acc c[ATTN_MR * ATTN_NV], out[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = dot_from(start + 16 * (i % nv));
-    gemm_chain(c, mr, nv, D / 4, (const char *)k8, D, 4, q, ATTN_LANES * 4, 0);
+    gemm_chain(c, mr, nv, D / 4, (const char *)k8, D, 4, q, ATTN_LANES * 4, 0, NULL, 0);
     VEC_UNROLL
-    for (int i = 0; i < mr; i++) {
-        VEC_UNROLL
-        for (int v = 0; v < nv; v++) vec_store(p + i * ATTN_LANES + 16 * v, vec_mul(dot_float(c[i * nv + v]), vec_set1(k_scale[i])));
-    }
+    for (int i = 0; i < mr * nv; i++) out[i] = c[i];
+    q8_score_finish(out, k_scale, p, mr, nv);
 }
 
 /* o[i] = o[i] * shrink + v_scale[i] * (sum over pairs of keys of value[pair][i] . weight[pair]) for mr of the D numbers of a value. */
 VEC_INLINE void q8_add(const int16_t *v16, const float *v_scale, int64_t D, const char *p16, int64_t pairs, const float *shrink, float *o,
                        const int mr, const int nv) {
-    dot_acc c[ATTN_MR * ATTN_NV];
+    dot_acc c[ATTN_MR * ATTN_NV], out[ATTN_MR * ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = dot_zero();
-    pair_chain(c, mr, nv, pairs, (const char *)v16, 4, 4 * D, p16, ATTN_LANES * 4, 0);
+    pair_chain(c, mr, nv, pairs, (const char *)v16, 4, 4 * D, p16, ATTN_LANES * 4, 0, NULL, 0);
     VEC_UNROLL
-    for (int i = 0; i < mr; i++) {
-        VEC_UNROLL
-        for (int v = 0; v < nv; v++) {
-            float *to = o + i * ATTN_LANES + 16 * v;
-            vec old = vec_mul(vec_load(to), vec_load(shrink + 16 * v));
-            vec_store(to, vec_fma(dot_float(c[i * nv + v]), vec_set1(v_scale[i]), old));
-        }
-    }
+    for (int i = 0; i < mr * nv; i++) out[i] = c[i];
+    q8_add_finish(out, v_scale, shrink, o, mr, nv);
 }
 
 typedef void q8_score_fn(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p);

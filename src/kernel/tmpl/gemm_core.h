@@ -32,7 +32,7 @@ VEC_INLINE void GEMM_(step)(GEMM_(acc) * c, const int mr, const int nv, const ch
  * pointers would not fit its registers. `ahead`, if not 0, is how many bytes of b to fetch ahead; the address may lie past
  * the end, where nothing is read. */
 VEC_INLINE void GEMM_(chain)(GEMM_(acc) * c, const int mr, const int nv, int64_t steps, const char *a, int64_t a_row, int64_t a_step,
-                             const char *b, int64_t b_step, const int ahead) {
+                             const char *b, int64_t b_step, const int ahead, const char *next, int64_t next_step) {
     const char *p[4];
     VEC_UNROLL
     for (int i = 0; i < (mr + 2) / 3; i++) p[i] = a + 3 * i * a_row;
@@ -42,6 +42,8 @@ VEC_INLINE void GEMM_(chain)(GEMM_(acc) * c, const int mr, const int nv, int64_t
             VEC_UNROLL
             for (int v = 0; v < (nv * GEMM_STEP_W + 63) / 64; v++)
                 __builtin_prefetch((const void *)((uintptr_t)b + (uintptr_t)ahead + 64u * (unsigned)v));
+            __builtin_prefetch(next, 0, 2);
+            next += next_step;
         }
         b += b_step;
         VEC_UNROLL

@@ -31,6 +31,8 @@ typedef struct gemm_tile {
     int64_t panel_bytes; /* from panel to panel */
     int64_t steps;       /* along K */
     int64_t m, n, n_hi;  /* first row, first column, end of the columns */
+    const char *next;    /* part of the next panel */
+    int64_t next_step;
 } gemm_tile;
 
 VEC_INLINE vec gemm_bias(const gemm_tile *t, int v) {
@@ -117,7 +119,7 @@ VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
     const char *x = gemm_rows(t->args, t->m, &row_bytes);
     VEC_UNROLL
     for (int i = 0; i < mr * GEMM_NV; i++) c[i] = gemm_zero();
-    gemm_chain(c, mr, GEMM_NV, t->steps, x, row_bytes, 4, gemm_first(t, t->b), GEMM_STEP_W * GEMM_NV, GEMM_AHEAD);
+    gemm_chain(c, mr, GEMM_NV, t->steps, x, row_bytes, 4, gemm_first(t, t->b), GEMM_STEP_W * GEMM_NV, GEMM_AHEAD, t->next, t->next_step);
     VEC_UNROLL
     for (int i = 0; i < mr * GEMM_NV; i++) out[i] = c[i];
     gemm_finish(t, out, mr, GEMM_NV);
@@ -182,10 +184,13 @@ static void (*const gemm_tiles[])(const gemm_tile *t) = {
 /* Rows [m_lo, m_hi) of one panel, cut into tiles of nearly equal heights: 13 rows are 7 + 6, not 12 + 1. */
 static void gemm_panel(gemm_tile *t, int64_t m_lo, int64_t m_hi) {
     int64_t tiles = (m_hi - m_lo + GEMM_MR - 1) / GEMM_MR;
+    t->next = t->b + t->panel_bytes;
+    t->next_step = t->panel_bytes / (tiles * (t->steps > 0 ? t->steps : 1));
     for (t->m = m_lo; tiles > 0; tiles--) {
         int64_t height = (m_hi - t->m + tiles - 1) / tiles;
         gemm_tiles[height - 1](t);
         t->m += height;
+        t->next += t->next_step * t->steps;
     }
 }
 

@@ -60,6 +60,14 @@ VEC_INLINE vec vec_select_lt(vec a, vec b, vec yes, vec no) {
                     _mm256_blendv_ps(no.hi, yes.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)));
 }
 
+VEC_INLINE __m256 vec_max_bits_half(__m256 m, __m256 x) {
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(m), _mm256_castps_si256(x)));
+}
+VEC_INLINE vec vec_max_abs(vec m, vec x) {
+    x = vec_abs(x);
+    return vec_pair(vec_max_bits_half(m.lo, x.lo), vec_max_bits_half(m.hi, x.hi));
+}
+
 VEC_INLINE __m256 vec_keep_nan_half(__m256 x, __m256 other) { return _mm256_blendv_ps(other, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q)); }
 VEC_INLINE vec vec_keep_nan(vec x, vec other) { return VEC_BOTH(vec_keep_nan_half, x, other); }
 

@@ -62,6 +62,14 @@ VEC_INLINE vec vec_select_lt(vec a, vec b, vec yes, vec no) {
     return r;
 }
 
+VEC_INLINE vec vec_max_abs(vec m, vec x) {
+    vec r, a = vec_abs(x);
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++)
+        r.val[i] = vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(m.val[i]), vreinterpretq_u32_f32(a.val[i])));
+    return r;
+}
+
 VEC_INLINE float32x4_t vec_keep_nan4(float32x4_t x, float32x4_t other) { return vbslq_f32(vceqq_f32(x, x), other, x); }
 VEC_INLINE vec vec_keep_nan(vec x, vec other) { return VEC_TWO(vec_keep_nan4, x, other); }
 
