@@ -15,7 +15,8 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune, cli_optimize, cli_simplify, cli_diff;
+extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
+extern const cli_verb cli_optimize, cli_simplify, cli_diff;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {

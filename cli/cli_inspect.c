@@ -53,8 +53,10 @@ static int print_text(nib_model *model, text_fn fn) {
 
 /* Parses the shared options; the first plain argument may be the model. `graph` (may be NULL) is --graph's value. */
 static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first, const char **graph) {
-    static const struct option options[] = {
-        CLI_MODEL_OPTIONS, {"graph", required_argument, NULL, 'g'}, {"optimize-level", required_argument, NULL, CLI_OPTIMIZE}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {CLI_MODEL_OPTIONS,
+                                            {"graph", required_argument, NULL, 'g'},
+                                            {"optimize-level", required_argument, NULL, CLI_OPTIMIZE},
+                                            {NULL, 0, NULL, 0}};
     int c, code;
     cli_model_defaults(m);
     while ((c = getopt_long(argc, argv, "m:h", options, NULL)) != -1) {

@@ -35,12 +35,12 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {NULL, 0, NULL, 0}};
 
 #define COMMON_HELP                                                                                                                        \
-    "  --shape NAME=AxBxC   the shape of an input; a size that is no number stays as it is (--shape input_ids=1xseq)\n"                     \
+    "  --shape NAME=AxBxC   the shape of an input; a size that is no number stays as it is (--shape input_ids=1xseq)\n"                    \
     "  --disable PASS       leaves a pass out; may be given several times\n"                                                               \
     "  --opset N            of ai.onnx in the written file (default: the model's)\n"                                                       \
     "  --report FILE.json   what was done: operators before and after, what matched and what did not, the comparison\n"                    \
     "  --no-check           writes without running both graphs on random inputs first\n"                                                   \
-    "  --tolerance X        largest difference relative to an output's largest number (default 1e-5; with -O2 1e-4, -O3 1e-2)\n"                  \
+    "  --tolerance X        largest difference relative to an output's largest number (default 1e-5; with -O2 1e-4, -O3 1e-2)\n"           \
     "  --external-over SIZE weights go to OUT.data if the model's own file would be longer (default: 2 GiB - 1; 0: always)\n"              \
     "  --threads N          threads that compute\n"
 
@@ -60,11 +60,9 @@ static const char optimize_help[] =
     "  nib optimize all-MiniLM-L6-v2 -o minilm-onnx -O2 --target onnxruntime\n"
     "  nib optimize model.onnx -o fixed.onnx --shape input_ids=1x128 --shape attention_mask=1x128\n";
 
-static const char simplify_help[] =
-    "usage: nib simplify IN OUT [options]\n\n"
-    "nib optimize -O1, as onnxsim is called.\n\n" COMMON_HELP
-    "\nexample:\n"
-    "  nib simplify model.onnx model.simple.onnx\n";
+static const char simplify_help[] = "usage: nib simplify IN OUT [options]\n\n"
+                                    "nib optimize -O1, as onnxsim is called.\n\n" COMMON_HELP "\nexample:\n"
+                                    "  nib simplify model.onnx model.simple.onnx\n";
 
 static const char diff_help[] =
     "usage: nib diff A B [options]\n\n"

@@ -26,7 +26,8 @@ static nib_status begin(const nib_optimize_options *given, nib_optimize_options 
     *runtime = NULL;
     if (report) *report = NULL;
     nib_optimize_defaults(o);
-    if (given && given->size != sizeof *o) return base_error_set(err, NIB_INVALID_ARGUMENT, "the options were not filled by nib_optimize_defaults");
+    if (given && given->size != sizeof *o)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "the options were not filled by nib_optimize_defaults");
     if (given) *o = *given;
     if ((o->shape_count && !o->shapes) || (o->disabled_count && !o->disabled))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "a count without a list");

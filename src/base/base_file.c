@@ -185,8 +185,7 @@ nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out
     }
     mode_t mask = umask(0); /* keep an existing file's permissions; else what the umask grants */
     umask(mask);
-    if (fchmod(w->fd, exists ? (st.st_mode & 0777) : (mode_t)(0666 & ~mask)) != 0)
-        NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
+    if (fchmod(w->fd, exists ? (st.st_mode & 0777) : (mode_t)(0666 & ~mask)) != 0) NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
     *out = w;
     return NIB_OK;
 fail:

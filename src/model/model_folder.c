@@ -9,10 +9,22 @@
 #define SMALL_FILE (256u << 20) /* bytes; a tokenizer.json has up to 30 MB */
 
 static const char *const small_files[] = {
-    "config.json",          "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",    "vocab.txt",      "vocab.json",            "merges.txt",
-    "spiece.model",         "tokenizer.model", "sentencepiece.bpe.model", "modules.json",
-    "generation_config.json", "chat_template.jinja", "sentence_bert_config.json", "config_sentence_transformers.json",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "modules.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 };
 static const char *const module_files[] = {"config.json", "model.safetensors", "pytorch_model.bin", "sentence_bert_config.json"};
 

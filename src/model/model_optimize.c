@@ -149,7 +149,8 @@ static nib_status optimize(optimizing *z) {
                         .notes = &z->notes,
                         .err = z->err};
     note_unknown(&ctx);
-    if (ctx.level < z->o->level) pass_note(&ctx, "opset %d: operators broadcast otherwise before 7: kept as it is", graph_opset_version(z->g, ""));
+    if (ctx.level < z->o->level)
+        pass_note(&ctx, "opset %d: operators broadcast otherwise before 7: kept as it is", graph_opset_version(z->g, ""));
     if (z->o->opset) NIB_TRY(pass_opset(&ctx, z->o->opset));
     NIB_TRY(pass_run_all(&ctx));
     if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
@@ -287,7 +288,8 @@ static void note_types(base_str *notes, const char *what, graph_value *const *a,
             base_str_init(&y, notes->heap);
             type_text(&v->type, &x);
             type_text(&other->type, &y);
-            if (!x.failed && !y.failed && strcmp(x.data, y.data) != 0) base_str_printf(notes, "%s %s: %s became %s\n", what, v->name, x.data, y.data);
+            if (!x.failed && !y.failed && strcmp(x.data, y.data) != 0)
+                base_str_printf(notes, "%s %s: %s became %s\n", what, v->name, x.data, y.data);
             base_str_free(&x);
             base_str_free(&y);
         }
@@ -303,7 +305,8 @@ static void note_constants(base_str *notes, const graph *a, const graph *b) {
             continue;
         }
         const graph_tensor *y = other->constant;
-        bool same_type = x->dtype == y->dtype && x->rank == y->rank && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
+        bool same_type =
+            x->dtype == y->dtype && x->rank == y->rank && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
         if (!same_type) base_str_printf(notes, "constant %s: another type or shape\n", other->name);
         else if (x->dtype != NIB_DTYPE_STRING && x->bytes && memcmp(x->data, y->data, x->bytes) != 0)
             base_str_printf(notes, "constant %s: other values\n", other->name);
@@ -370,7 +373,8 @@ static void print_dot(const graph *g, base_str *out) {
         for (int i = 0; i < n->n_inputs; i++) {
             const graph_value *v = n->inputs[i].value;
             if (!v || v->constant || v->owner != g) continue;
-            base_str_printf(out, v->producer ? "  n%d -> n%d [label=\"" : "  v%d -> n%d [label=\"", v->producer ? v->producer->id : v->id, n->id);
+            base_str_printf(out, v->producer ? "  n%d -> n%d [label=\"" : "  v%d -> n%d [label=\"", v->producer ? v->producer->id : v->id,
+                            n->id);
             base_str shape;
             base_str_init(&shape, out->heap);
             type_text(&v->type, &shape);

@@ -104,7 +104,8 @@ static bool lies_beside_ids(const graph *g, const graph_value *v) {
 static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
     int64_t least, most, n;
     *t = (graph_tensor){0};
-    if (v->type.kind != GRAPH_KIND_TENSOR || v->type.rank < 0 || !shape_of_input(p, v, t) || (n = graph_tensor_elements(t)) < 0) return false;
+    if (v->type.kind != GRAPH_KIND_TENSOR || v->type.rank < 0 || !shape_of_input(p, v, t) || (n = graph_tensor_elements(t)) < 0)
+        return false;
     t->bytes = graph_type_bytes(t->dtype, (size_t)n);
     if (t->bytes > (256u << 20) || !(is_real(t->dtype) || is_whole(t->dtype)) || !(t->data = base_arena_alloc(&p->arena, t->bytes + 1)))
         return false;
@@ -114,7 +115,10 @@ static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
     for (int64_t i = 0; i < n; i++) {
         int64_t row = columns ? i / columns : 0;
         if (mask && columns && i % columns == 0) filled = row % 2 ? columns : 1 + (int64_t)(next_random(p) % (uint64_t)columns);
-        double x = table ? (double)(next_random(p) % (uint64_t)least) : mask ? i % columns < filled : is_whole(t->dtype) ? 1 : 2 * uniform(p) - 1;
+        double x = table                ? (double)(next_random(p) % (uint64_t)least)
+                   : mask               ? i % columns < filled
+                   : is_whole(t->dtype) ? 1
+                                        : 2 * uniform(p) - 1;
         put_number(t, i, x);
     }
     return true;
@@ -132,7 +136,8 @@ static int64_t largest_constant(const graph *g) {
         for (int i = 0; compares && i < n->n_inputs; i++) {
             double x;
             const graph_value *v = n->inputs[i].value;
-            if (v && v->constant && is_whole(v->constant->dtype) && graph_scalar(v, &x) && fabs(x) < LARGEST_SIZE && fabs(x) > (double)largest)
+            if (v && v->constant && is_whole(v->constant->dtype) && graph_scalar(v, &x) && fabs(x) < LARGEST_SIZE &&
+                fabs(x) > (double)largest)
                 largest = (int64_t)fabs(x);
         }
     }
@@ -166,7 +171,8 @@ static double number_at(const nib_tensor *t, int64_t i) {
 }
 
 static void compare(const nib_tensor *a, const nib_tensor *b, model_difference *d) {
-    bool same = a->dtype == b->dtype && a->rank == b->rank && (a->rank == 0 || memcmp(a->dims, b->dims, sizeof *a->dims * (size_t)a->rank) == 0);
+    bool same =
+        a->dtype == b->dtype && a->rank == b->rank && (a->rank == 0 || memcmp(a->dims, b->dims, sizeof *a->dims * (size_t)a->rank) == 0);
     d->same_shape &= same;
     if (!same) return;
     if (!is_real(a->dtype) && a->dtype != NIB_DTYPE_I64 && a->dtype != NIB_DTYPE_I32) {

@@ -71,7 +71,10 @@ void model_report_counts(nib_report *r, const model_counts *c) {
         const model_count *m = &c->items[i];
         char name[200];
         int n = snprintf(name, sizeof name, "%.80s%s%.100s", m->domain, *m->domain ? "." : "", m->op);
-        base_str_printf(&r->text, "%-34s %8d %8d%s\n", name, m->before, m->after, m->before == m->after ? "" : m->before < m->after ? " +" : " -");
+        base_str_printf(&r->text, "%-34s %8d %8d%s\n", name, m->before, m->after,
+                        m->before == m->after  ? ""
+                        : m->before < m->after ? " +"
+                                               : " -");
         if (i) base_str_add(&r->json, ", ");
         model_json_string(&r->json, name, (size_t)n);
         base_str_printf(&r->json, ": [%d, %d]", m->before, m->after);

@@ -148,7 +148,8 @@ static nib_status write_external(onnx_writing *w, base_writer *out) {
         at = w->placed[i].offset + t->bytes;
         for (int k = 0; k < w->g->n_files; k++) { /* its pages may leave memory: a model may be larger than that */
             const base_file *f = &w->g->files[k];
-            if ((const uint8_t *)t->data >= f->data && (const uint8_t *)t->data < f->data + f->size) base_file_release(f, t->data, t->bytes);
+            if ((const uint8_t *)t->data >= f->data && (const uint8_t *)t->data < f->data + f->size)
+                base_file_release(f, t->data, t->bytes);
         }
     }
 fail:
@@ -188,8 +189,8 @@ nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, con
         onnx_put_model(&counter, g);
         NIB_TRY(w.status);
         if (counter.count > ONNX_FILE_LIMIT)
-            NIB_FAIL(err, NIB_LIMIT, "the model needs %llu bytes without its weights; a file may have %u", (unsigned long long)counter.count,
-                     (unsigned)ONNX_FILE_LIMIT);
+            NIB_FAIL(err, NIB_LIMIT, "the model needs %llu bytes without its weights; a file may have %u",
+                     (unsigned long long)counter.count, (unsigned)ONNX_FILE_LIMIT);
     }
     NIB_TRY(base_writer_open(heap, path, &model, err));
     if (w.n_placed) {

@@ -262,11 +262,34 @@ static graph_value *split_heads(expansion *e, graph_value *rows, int64_t heads, 
     return transpose(e, emit2(e, "Reshape", rows, ints(e, (int64_t[]){0, 0, heads, size}, 4)), perm, 4);
 }
 
+/* Attention of ai.onnx broadcasts its mask on all axes but that of the keys: a shorter one means that what is missing is masked. */
+static bool is_mask(const graph_value *bias, const graph_value *k) {
+    if (!bias) return true;
+    int rank = bias->type.rank;
+    return rank >= 2 && k->type.rank == 3 && k->type.dims[1] && bias->type.dims[rank - 1] == k->type.dims[1];
+}
+
+/* ai.onnx has an Attention on rows since 23. */
+static nib_status expand_to_operator(expansion *e) {
+    const graph_node *n = e->node;
+    int64_t heads = graph_attr_int(n, "heads", 1);
+    graph_value *args[4] = {in(e, 0), in(e, 1), in(e, 2), in(e, 3)};
+    graph_value *y = emit(e, "Attention", args[3] ? 4 : 3, args);
+    if (!with_int(with_int(y, "q_num_heads", heads), "kv_num_heads", graph_attr_int(n, "kv_heads", heads))) return finish1(e, NULL);
+    float softcap = graph_attr_float(n, "softcap", 0);
+    if (graph_set_float(y->producer, "scale", graph_attr_float(n, "scale", 1)) != NIB_OK) return finish1(e, NULL);
+    if (graph_attr_int(n, "causal", 0) && !with_int(y, "is_causal", 1)) return finish1(e, NULL);
+    if (softcap > 0 && graph_set_float(y->producer, "softcap", softcap) != NIB_OK) return finish1(e, NULL);
+    return finish1(e, y);
+}
+
 nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     static const int64_t heads_first[] = {0, 2, 1, 3}, keys_last[] = {0, 2, 3, 1};
     expansion e;
     nib_status status = begin(&e, g, n, err);
     if (status != NIB_OK) return status;
+    bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
+    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && is_mask(in(&e, 3), in(&e, 1))) return expand_to_operator(&e);
     const char *why = attention_refusal(n);
     if (why) return refuse(&e, why);
     int64_t heads = graph_attr_int(n, "heads", 1), width = -1;

@@ -32,7 +32,9 @@ static graph_node *add(pass_context *ctx, graph_node *before, const char *type, 
     return n;
 }
 
-static nib_status no_memory(pass_context *ctx) { return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while writing operators"); }
+static nib_status no_memory(pass_context *ctx) {
+    return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while writing operators");
+}
 
 static bool is_plain_linear(const graph_node *n) {
     return graph_is_op(n, "nib", "Linear") && op_linear_weights(n) == 1 && op_gate_of(n) == OP_GATE_NONE &&
@@ -97,8 +99,11 @@ static nib_status gelu(pass_context *ctx, graph_node *n) {
     if ((!erf && activation != KERNEL_ACT_GELU_TANH) || !is_plain_linear(n)) return NIB_OK;
     if (bias && (bias->type.rank != 1 || !bias->constant)) return NIB_OK;
     graph_value *x = product(ctx, n, n);
-    graph_node *made = x ? add(ctx, n, !erf ? "FastGelu" : bias ? "BiasGelu" : "Gelu", (graph_value *[]){x, bias}, bias ? 2 : 1,
-                               (const graph_value *const[]){y}, 1)
+    graph_node *made = x ? add(ctx, n,
+                               !erf   ? "FastGelu"
+                               : bias ? "BiasGelu"
+                                      : "Gelu",
+                               (graph_value *[]){x, bias}, bias ? 2 : 1, (const graph_value *const[]){y}, 1)
                          : NULL;
     graph_value *z = made ? made->outputs[0] : NULL;
     if (z && residual) z = pass_emit(ctx, n, "", "Add", (graph_value *[]){z, residual}, 2, y->name);
@@ -140,7 +145,8 @@ static nib_status attention(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     int64_t heads = graph_attr_int(n, "heads", 1);
     graph_value *q = input(n, 0), *k = input(n, 1), *v = input(n, 2), *bias = input(n, 3), *mask = NULL;
-    if (!k || !v || n->n_inputs > 4 || graph_attr_int(n, "kv_heads", heads) != heads || graph_attr_float(n, "softcap", 0) > 0) return NIB_OK;
+    if (!k || !v || n->n_inputs > 4 || graph_attr_int(n, "kv_heads", heads) != heads || graph_attr_float(n, "softcap", 0) > 0)
+        return NIB_OK;
     if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return NIB_OK;
     if (bias && !(mask = padding_mask(ctx, bias, n)) && !is_full_bias(bias, q, k)) {
         pass_note(ctx, "attention at %s is written out: its bias is neither the padding of keys nor [batch, heads, queries, keys]",

@@ -74,7 +74,8 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
         moves = moves && bytes > had;
     }
     /* A Cast is at most eight times the bytes of the file; a half-precision weight must become f32 once, not in every run. */
-    else if (graph_is_op(n, "", "Cast")) limit = SIZE_MAX;
+    else if (graph_is_op(n, "", "Cast"))
+        limit = SIZE_MAX;
     if (bytes != SIZE_MAX && (bytes > limit || (moves && bytes > MOVED_LIMIT))) return NIB_OK;
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);

@@ -15,12 +15,8 @@ typedef struct pass_row {
 } pass_row;
 
 static const pass_row simplify[] = {
-    {"fold", pass_fold, 1},
-    {"constants", pass_constants, 1},
-    {"shape", pass_shape, 1},
-    {"reshape", pass_reshape, 1},
-    {"clean", pass_clean, 1},
-    {"transpose", pass_transpose, 1},
+    {"fold", pass_fold, 1},       {"constants", pass_constants, 1}, {"shape", pass_shape, 1},
+    {"reshape", pass_reshape, 1}, {"clean", pass_clean, 1},         {"transpose", pass_transpose, 1},
 };
 
 static const pass_row fuse[] = {

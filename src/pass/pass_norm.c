@@ -77,8 +77,12 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
 #define MEAN_SQUARE "Sqrt(Add(b:ReduceMean(Pow(x, 2), ...), eps))"
 #define MEAN_PRODUCT "Sqrt(Add(b:ReduceMean(Mul(x, x), ...), eps))"
 static const char *const rms_forms[] = {
-    "Mul(gamma, Mul(x, Reciprocal(" MEAN_SQUARE ")))", "Mul(gamma, Mul(x, Div(1, " MEAN_SQUARE ")))",   "Mul(gamma, Div(x, " MEAN_SQUARE "))",
-    "Mul(gamma, Mul(x, Reciprocal(" MEAN_PRODUCT ")))", "Mul(gamma, Mul(x, Div(1, " MEAN_PRODUCT ")))", "Mul(gamma, Div(x, " MEAN_PRODUCT "))",
+    "Mul(gamma, Mul(x, Reciprocal(" MEAN_SQUARE ")))",
+    "Mul(gamma, Mul(x, Div(1, " MEAN_SQUARE ")))",
+    "Mul(gamma, Div(x, " MEAN_SQUARE "))",
+    "Mul(gamma, Mul(x, Reciprocal(" MEAN_PRODUCT ")))",
+    "Mul(gamma, Mul(x, Div(1, " MEAN_PRODUCT ")))",
+    "Mul(gamma, Div(x, " MEAN_PRODUCT "))",
 };
 
 static nib_status from_rms_form(pass_context *ctx, graph_node *n) {

@@ -12,9 +12,9 @@ static const struct moved {
     const char *op, *attr;
     int since;
 } moved[] = {
-    {"Squeeze", "axes", 13},   {"Unsqueeze", "axes", 13},    {"Split", "split", 13},        {"ReduceSum", "axes", 13},
-    {"ReduceMax", "axes", 18}, {"ReduceMean", "axes", 18},   {"ReduceMin", "axes", 18},     {"ReduceProd", "axes", 18},
-    {"ReduceL1", "axes", 18},  {"ReduceL2", "axes", 18},     {"ReduceLogSum", "axes", 18},  {"ReduceLogSumExp", "axes", 18},
+    {"Squeeze", "axes", 13},         {"Unsqueeze", "axes", 13},  {"Split", "split", 13},       {"ReduceSum", "axes", 13},
+    {"ReduceMax", "axes", 18},       {"ReduceMean", "axes", 18}, {"ReduceMin", "axes", 18},    {"ReduceProd", "axes", 18},
+    {"ReduceL1", "axes", 18},        {"ReduceL2", "axes", 18},   {"ReduceLogSum", "axes", 18}, {"ReduceLogSumExp", "axes", 18},
     {"ReduceSumSquare", "axes", 18},
 };
 

@@ -36,7 +36,8 @@ static bool constant_shape(const graph_type *from, const graph_type *to, int64_t
 
 static bool is_that_constant(const graph_value *v, const int64_t *shape, int rank) {
     const graph_tensor *t = v->constant;
-    return t && t->dtype == NIB_DTYPE_I64 && t->rank == 1 && t->dims[0] == rank && (!rank || !memcmp(t->data, shape, sizeof *shape * (size_t)rank));
+    return t && t->dtype == NIB_DTYPE_I64 && t->rank == 1 && t->dims[0] == rank &&
+           (!rank || !memcmp(t->data, shape, sizeof *shape * (size_t)rank));
 }
 
 static bool is_plain(const graph_node *n) { return graph_is_op(n, "", "Reshape") && !graph_attr_int(n, "allowzero", 0); }

@@ -78,7 +78,8 @@ static const char everything[] =
     "<ir_version: 10, opset_import: [\"\" : 21, \"my.domain\" : 3]>\n"
     "all (float[batch, seq, 8] x, int64[n] ids, seq(float[batch]) s, optional(seq(float)) o, bool c, float16[?, 3] h)\n"
     "    => (float[batch, seq, 4] y, float z, float[batch, seq, 8] r)\n"
-    "<float[8, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32},\n"
+    "<float[8, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, "
+    "32},\n"
     " string[2] names = {\"one\", \"two\"}, int64 one = {1}, double[2] d = {0.5, -2}, bool[2] flags = {1, 0}>\n"
     "{\n"
     "    y = MatMul(x, w)\n"
@@ -114,8 +115,10 @@ static void test_external(void **state) {
     float numbers[2000];
     const char *path = temp("round.onnx");
     size_t size;
-    parse(rt, "<ir_version: 8, opset_import: [\"\" : 13]> g (float[n, 2000] x) => (float[n, 2000] y) <float[1] k = {3}>"
-              " { y = Mul (x, k) }", &g);
+    parse(rt,
+          "<ir_version: 8, opset_import: [\"\" : 13]> g (float[n, 2000] x) => (float[n, 2000] y) <float[1] k = {3}>"
+          " { y = Mul (x, k) }",
+          &g);
     for (int i = 0; i < 2000; i++) numbers[i] = (float)i;
     for (int i = 0; i < 2; i++) {
         graph_tensor t = {.data = numbers, .dtype = NIB_DTYPE_F32, .rank = 1, .dims = {2000}, .bytes = sizeof numbers};

@@ -13,16 +13,18 @@ static nib_status to_18(pass_context *ctx) { return pass_opset(ctx, 18); }
 static nib_status to_23(pass_context *ctx) { return pass_opset(ctx, 23); }
 
 static void computed_shapes_become_constants(void **state) {
-    graph *g = pass_check_same(HEAD "g (float[b,s,6] x) => (float[b,s,2,3] y) <int64 zero = {0}, int64 one = {1}, int64[1] ax = {0}, int64[2] t = {2,3}> {"
-                                    " z = Shape (x) p = Gather (z, zero) q = Gather (z, one) p1 = Unsqueeze (p, ax) q1 = Unsqueeze (q, ax)"
-                                    " to = Concat <axis = 0> (p1, q1, t) y = Reshape (x, to) }",
-                               PASSES(pass_fold, pass_reshape, pass_clean));
+    graph *g = pass_check_same(
+        HEAD "g (float[b,s,6] x) => (float[b,s,2,3] y) <int64 zero = {0}, int64 one = {1}, int64[1] ax = {0}, int64[2] t = {2,3}> {"
+             " z = Shape (x) p = Gather (z, zero) q = Gather (z, one) p1 = Unsqueeze (p, ax) q1 = Unsqueeze (q, ax)"
+             " to = Concat <axis = 0> (p1, q1, t) y = Reshape (x, to) }",
+        PASSES(pass_fold, pass_reshape, pass_clean));
     assert_string_equal(ops(g), "Reshape");
     const int64_t *shape = g->first->inputs[1].value->constant->data;
     assert_true(shape[0] == 0 && shape[1] == 0 && shape[2] == 2 && shape[3] == 3);
     done(g);
     /* two sizes that neither stand in place nor are known need the arithmetic */
-    pass_check_ops(HEAD "g (float[b,s,6] x) => (float[s,b,6] y) <int64[3] o = {1,0,2}> { z = Shape (x) to = Gather (z, o) y = Reshape (x, to) }",
+    pass_check_ops(HEAD
+                   "g (float[b,s,6] x) => (float[s,b,6] y) <int64[3] o = {1,0,2}> { z = Shape (x) to = Gather (z, o) y = Reshape (x, to) }",
                    PASSES(pass_fold, pass_reshape, pass_clean), "Shape Gather Reshape");
 }
 
@@ -30,7 +32,8 @@ static void reshapes_merge(void **state) {
     pass_check_ops(HEAD "g (float[b,s,6] x) => (float[b,s,6] y) <int64[2] flat = {-1,6}, int64[1] ax = {1}> {"
                         " z = Shape (x) f = Reshape (x, flat) u = Unsqueeze (f, ax) y = Reshape (u, z) }",
                    PASSES(pass_fold, pass_reshape, pass_clean), "Reshape");
-    pass_check_ops(HEAD "g (float[b,s,6] x) => (float[b,s,6] y) <int64[2] flat = {-1,6}> { z = Shape (x) f = Reshape (x, flat) n = Neg (f) y = Reshape (n, z) }",
+    pass_check_ops(HEAD "g (float[b,s,6] x) => (float[b,s,6] y) <int64[2] flat = {-1,6}> { z = Shape (x) f = Reshape (x, flat) n = Neg (f) "
+                        "y = Reshape (n, z) }",
                    PASSES(pass_fold, pass_reshape, pass_clean), "Shape Reshape Neg Reshape"); /* b * s apart again: no constant */
 }
 
@@ -45,15 +48,19 @@ static void uniform_constants_go_from_files(void **state) {
                                     " m = Mul (o, x) a = Add (m, z) y = Add (a, h) }";
     pass_check_ops(text, PASSES(only_simplify, pass_clean), "Add");
     pass_check_ops(text, PASSES(pass_clean), "Mul Add Add"); /* a norm may want its scale */
-    pass_check_ops(HEAD "g (float[b,1] x) => (float[b,2] y) <float[2] o = {1,1}> { y = Mul (x, o) }", PASSES(only_simplify, pass_clean), "Mul");
+    pass_check_ops(HEAD "g (float[b,1] x) => (float[b,2] y) <float[2] o = {1,1}> { y = Mul (x, o) }", PASSES(only_simplify, pass_clean),
+                   "Mul");
 }
 
-#define RMS(form) HEAD "g (float[b,4] x) => (float[b,4] y) <float two = {2}, float one = {1}, float eps = {0.00001}, float[4] w = {1,2,3,4}> {" form "}"
+#define RMS(form)                                                                                                                          \
+    HEAD "g (float[b,4] x) => (float[b,4] y) <float two = {2}, float one = {1}, float eps = {0.00001}, float[4] w = {1,2,3,4}> {" form "}"
 
 static void rms_norms_in_long_forms(void **state) {
     static const char *const forms[] = {
-        RMS("p = Pow (x, two) m = ReduceMean <axes = [-1]> (p) e = Add (m, eps) s = Sqrt (e) r = Reciprocal (s) n = Mul (x, r) y = Mul (w, n)"),
-        RMS("p = Pow (x, two) m = ReduceMean <axes = [-1]> (p) e = Add (m, eps) s = Sqrt (e) r = Div (one, s) n = Mul (x, r) y = Mul (n, w)"),
+        RMS("p = Pow (x, two) m = ReduceMean <axes = [-1]> (p) e = Add (m, eps) s = Sqrt (e) r = Reciprocal (s) n = Mul (x, r) y = Mul (w, "
+            "n)"),
+        RMS("p = Pow (x, two) m = ReduceMean <axes = [-1]> (p) e = Add (m, eps) s = Sqrt (e) r = Div (one, s) n = Mul (x, r) y = Mul (n, "
+            "w)"),
         RMS("p = Mul (x, x) m = ReduceMean <axes = [-1]> (p) e = Add (m, eps) s = Sqrt (e) n = Div (x, s) y = Mul (n, w)"),
     };
     for (size_t i = 0; i < BASE_COUNT(forms); i++) {
@@ -80,16 +87,18 @@ static void other_opsets(void **state) {
 }
 
 #define BLOCK                                                                                                                              \
-    "g (float[b,s,4] x) => (float[b,s,4] y) <float[4,4] w = {@}, float[4] c = {@}, float[4,4] w2 = {@}, float[4] c2 = {@}, float half = {0.5},"     \
-    " float one = {1}, float root = {1.41421354}, float[4] gamma = {@}, float[4] beta = {@}> {"                                             \
-    " m = MatMul (x, w) a = Add (m, c) d = Div (a, root) e = Erf (d) f = Add (e, one) h = Mul (a, f) i = Mul (h, half)"                      \
+    "g (float[b,s,4] x) => (float[b,s,4] y) <float[4,4] w = {@}, float[4] c = {@}, float[4,4] w2 = {@}, float[4] c2 = {@}, float half = "  \
+    "{0.5},"                                                                                                                               \
+    " float one = {1}, float root = {1.41421354}, float[4] gamma = {@}, float[4] beta = {@}> {"                                            \
+    " m = MatMul (x, w) a = Add (m, c) d = Div (a, root) e = Erf (d) f = Add (e, one) h = Mul (a, f) i = Mul (h, half)"                    \
     " m2 = MatMul (i, w2) a2 = Add (m2, c2) r = Add (a2, x) y = LayerNormalization <axis = -1> (r, gamma, beta) }"
 
 static void fused_ones_are_written_back(void **state) {
     pass_check_ops(HEAD BLOCK, PASSES(for_file, pass_run_all, expand_standard),
                    "MatMul Add Div Erf Add Mul Mul MatMul Add Add LayerNormalization");
     pass_check_ops(HEAD BLOCK, PASSES(for_file, to_23, pass_run_all, expand_standard), "MatMul Add Gelu MatMul Add Add LayerNormalization");
-    graph *g = parse_graph(HEAD BLOCK); /* com.microsoft's have no evaluation here: ONNX Runtime checks them (tools/compare_optimizers.py) */
+    graph *g =
+        parse_graph(HEAD BLOCK); /* com.microsoft's have no evaluation here: ONNX Runtime checks them (tools/compare_optimizers.py) */
     run_passes(g, PASSES(for_file, pass_run_all, expand_ort, pass_names));
     assert_string_equal(ops(g), "MatMul com.microsoft.BiasGelu MatMul com.microsoft.SkipLayerNormalization");
     const graph_node *n = g->last;
