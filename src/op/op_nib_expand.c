@@ -262,11 +262,13 @@ static graph_value *split_heads(expansion *e, graph_value *rows, int64_t heads, 
     return transpose(e, emit2(e, "Reshape", rows, ints(e, (int64_t[]){0, 0, heads, size}, 4)), perm, 4);
 }
 
-/* Attention of ai.onnx broadcasts its mask on all axes but that of the keys: a shorter one means that what is missing is masked. */
-static bool is_mask(const graph_value *bias, const graph_value *k) {
+/* [.., queries, keys]: ONNX lets Attention broadcast its mask, but ONNX Runtime 1.31 does so only on the axes before these. */
+static bool is_mask(const graph_value *bias, const graph_value *q, const graph_value *k) {
     if (!bias) return true;
     int rank = bias->type.rank;
-    return rank >= 2 && k->type.rank == 3 && k->type.dims[1] && bias->type.dims[rank - 1] == k->type.dims[1];
+    const graph_dim *dims = bias->type.dims;
+    return rank >= 2 && q->type.rank == 3 && k->type.rank == 3 && q->type.dims[1] && k->type.dims[1] && dims[rank - 2] == q->type.dims[1] &&
+           dims[rank - 1] == k->type.dims[1];
 }
 
 /* ai.onnx has an Attention on rows since 23. */
@@ -289,7 +291,8 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     nib_status status = begin(&e, g, n, err);
     if (status != NIB_OK) return status;
     bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
-    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && is_mask(in(&e, 3), in(&e, 1))) return expand_to_operator(&e);
+    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
+        return expand_to_operator(&e);
     const char *why = attention_refusal(n);
     if (why) return refuse(&e, why);
     int64_t heads = graph_attr_int(n, "heads", 1), width = -1;

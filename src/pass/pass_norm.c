@@ -103,7 +103,10 @@ nib_status pass_norm(pass_context *ctx) {
         if (graph_is_op(n, "", "LayerNormalization")) NIB_TRY(from_operator(ctx, n, "layer"));
         else if (graph_is_op(n, "", "RMSNormalization")) NIB_TRY(from_operator(ctx, n, "rms"));
         else if (graph_is_op(n, "", "Add")) NIB_TRY(from_long_form(ctx, n));
-        else if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n));
+    }
+    for (graph_node *n = ctx->g->first, *next; n; n = next) { /* last: it is also the middle of a LayerNormalization's long form */
+        next = n->next;
+        if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n));
     }
     NIB_TRY(pass_clean(ctx));
 fail:
