@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The command `nib`: a table of verbs over the public API. Exit codes: 0 done, 1 the work failed, 2 the command line or a
- * named file is wrong, 3 (run) an output is not what was expected, 130 interrupted.
+ * named file is wrong, 3 two models, or a model and what was expected of it, differ, 130 interrupted.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -16,6 +16,7 @@ typedef struct cli_verb {
 } cli_verb;
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
+extern const cli_verb cli_optimize, cli_simplify, cli_diff;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {
@@ -38,7 +39,7 @@ typedef struct cli_model {
         {"precision", required_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'},                                             \
         {"output-name", required_argument, NULL, 'n'}, {"pooling", required_argument, NULL, 'P'},                                          \
         {"normalize", required_argument, NULL, 'N'}, {"memory", required_argument, NULL, 'M'},                                             \
-        {"batch-tokens", required_argument, NULL, 'B'}, CLI_SAFETY_OPTIONS, {                                                                                  \
+        {"batch-tokens", required_argument, NULL, 'B'}, CLI_SAFETY_OPTIONS, {                                                              \
         "help", no_argument, NULL, 'h'                                                                                                     \
     }
 
@@ -51,8 +52,7 @@ typedef struct cli_model {
     "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                                               \
     "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"                             \
     "  --normalize yes|no   vectors of length 1 (default: what the model says)\n"                                                          \
-    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n"                                           \
-    CLI_SAFETY_HELP
+    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n" CLI_SAFETY_HELP
 
 /* Levers that only verbs which measure show: what each is worth. */
 enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK, CLI_PRIVATE, CLI_LIMIT };
@@ -81,6 +81,9 @@ int cli_done(int code);
 double cli_now(void);
 /* Prints text as a JSON string, in quotes. */
 void cli_json_string(const char *text);
+
+/* Prints a model's graph, "text" or "dot", after passes of that level; returns the exit code. */
+int cli_print_graph(const char *path, const char *format, int level);
 
 /* "nib: MESSAGE" on standard error, with node and byte offset; returns the exit code for the status. */
 int cli_fail(const nib_error *error);

@@ -11,8 +11,11 @@
 static const char inspect_help[] =
     "usage: nib inspect PATH [options]\n\n"
     "Prints what a model is: inputs, outputs, weights, tokenizer, pooling, and which file or part of the graph says so.\n\n" CLI_MODEL_HELP
+    "  --graph text|dot     prints the graph instead: ONNX's textual syntax, or a drawing for Graphviz\n"
+    "  --optimize-level L   of --graph: after passes of that level (default 0)\n"
     "\nexamples:\n"
     "  nib inspect all-MiniLM-L6-v2\n"
+    "  nib inspect model.onnx --graph dot | dot -Tsvg >model.svg\n"
     "  nib inspect model.onnx --output-name last_hidden_state\n";
 
 static const char explain_help[] =
@@ -48,14 +51,20 @@ static int print_text(nib_model *model, text_fn fn) {
     return code;
 }
 
-/* Parses the shared options; the first plain argument may be the model. */
-static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first) {
-    static const struct option options[] = {CLI_MODEL_OPTIONS, {NULL, 0, NULL, 0}};
+/* Parses the shared options; the first plain argument may be the model. `graph` (may be NULL) is --graph's value. */
+static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first, const char **graph) {
+    static const struct option options[] = {CLI_MODEL_OPTIONS,
+                                            {"graph", required_argument, NULL, 'g'},
+                                            {"optimize-level", required_argument, NULL, CLI_OPTIMIZE},
+                                            {NULL, 0, NULL, 0}};
     int c, code;
     cli_model_defaults(m);
     while ((c = getopt_long(argc, argv, "m:h", options, NULL)) != -1) {
         if (c == 'h') return fputs(verb->help, stdout), -1;
         if (c == '?') return 2;
+        if (c == 'g' && graph) *graph = optarg;
+        if (c == 'g' && graph) continue;
+        if ((c == 'g' || c == CLI_OPTIMIZE) && !graph) return cli_usage(verb, "--graph and --optimize-level are nib inspect's");
         if ((code = cli_model_option(m, c, optarg)) != 0) return code;
     }
     if (path_first && !m->path && optind < argc) m->path = argv[optind++];
@@ -67,8 +76,10 @@ static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *
 static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
     cli_model m;
     nib_model *model;
-    int code = take_options(verb, argc, argv, &m, true);
+    const char *graph = NULL;
+    int code = take_options(verb, argc, argv, &m, true, verb == &cli_inspect ? &graph : NULL);
     if (code) return code < 0 ? 0 : code;
+    if (graph) return cli_print_graph(m.path, graph, m.options.optimize < 0 ? 0 : m.options.optimize);
     double begun = cli_now();
     if ((code = cli_model_open(&m, &model)) != 0) return code;
     double opened = cli_now() - begun;
@@ -102,7 +113,7 @@ static int print_tokens(nib_model *model, const char *text, int64_t max_tokens) 
 static int run_tokenize(int argc, char **argv) {
     cli_model m;
     nib_model *model;
-    int code = take_options(&cli_tokenize, argc, argv, &m, false);
+    int code = take_options(&cli_tokenize, argc, argv, &m, false, NULL);
     if (code) return code < 0 ? 0 : code;
     if (optind == argc) return cli_usage(&cli_tokenize, "no text was given");
     if ((code = cli_model_open(&m, &model)) != 0) return code;

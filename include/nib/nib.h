@@ -67,7 +67,8 @@ NIB_API const char *nib_version(void);
     X(TYPE, -10, "element types do not fit")                                                                                               \
     X(BUFFER_TOO_SMALL, -11, "buffer too small")                                                                                           \
     X(CANCELLED, -12, "cancelled")                                                                                                         \
-    X(INTERNAL, -13, "internal error")
+    X(INTERNAL, -13, "internal error")                                                                                                     \
+    X(DIFFERENT, -14, "results differ")
 
 typedef enum nib_status {
 #define NIB_STATUS_ENUM(name, code, text) NIB_##name = code,
@@ -415,6 +416,55 @@ typedef struct nib_profile_totals {
     uint64_t tokenize_nanoseconds; /* of thread time, outside the steps */
 } nib_profile_totals;
 NIB_API void nib_profile_totals_get(const nib_profile *profile, nib_profile_totals *out);
+
+/* ---------------------------------------------------------------- optimizing files */
+
+/* Which operators a written file may have. */
+typedef enum nib_target {
+    NIB_TARGET_STANDARD = 0, /* ai.onnx only, of the file's opset */
+    NIB_TARGET_ONNXRUNTIME   /* com.microsoft's fused ones, too, as ONNX Runtime's own optimizer writes them */
+} nib_target;
+
+typedef struct nib_optimize_options {
+    size_t size;
+    nib_runtime *runtime; /* NULL: a default one */
+    int level;            /* 0 as it is, 1 simplified (the default), 2 with fused operators, 3 with GELU approximated by tanh */
+    nib_target target;    /* what level 2 may write */
+    int opset;            /* of ai.onnx in the written file; 0: the model's */
+    /* "NAME=AxBxC": the shape of an input; a size that is not a number stays as it is. */
+    const char *const *shapes;
+    size_t shape_count;
+    const char *const *disabled; /* names of passes that are not run */
+    size_t disabled_count;
+    int check;             /* 1 (the default): both graphs are run on random inputs, and a file is written only if they agree */
+    double tolerance;      /* largest difference of an output, relative to its largest number; 0: 1e-5; at level 2 1e-4, at 3 1e-2 */
+    int64_t external_over; /* weights go to a file OUT.data if the model's own would have more bytes; -1 (the default): 2 GiB - 1 */
+} nib_optimize_options;
+
+NIB_API void nib_optimize_defaults(nib_optimize_options *options);
+
+/* What was done, or found out, as text for a person and as JSON. The strings live as long as the report. */
+typedef struct nib_report nib_report;
+NIB_API const char *nib_report_text(const nib_report *report);
+NIB_API const char *nib_report_json(const nib_report *report);
+NIB_API void nib_report_free(nib_report *report); /* NULL is accepted */
+
+/* Optimizes a model file, or a folder as nib_model_open takes it, and writes it: to the file `out`, or, if `in` is a folder and
+ * `out` does not end with .onnx, to the folder `out` (made if need be): model.onnx, the tokenizer's and settings' files, nib.json.
+ * Files appear whole or not at all; `in` and `out` may be the same file. Optimizing what was written again changes no byte.
+ * `*report` (may be NULL) is given on success, and with DIFFERENT: both graphs were run and did not agree; nothing was written.
+ * Other errors as nib_model_open, and INVALID_ARGUMENT (a shape or pass that does not exist), IO. */
+NIB_API nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report,
+                                     nib_error *error);
+
+/* Compares two models: counts of operators, constants and shapes that changed, and, with options->check, their outputs on random
+ * inputs. OK if all that was compared agrees, DIFFERENT if the outputs do not; `*report` is given with both. */
+NIB_API nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *error);
+
+/* The graph of a model file or folder after options->level: as ONNX's textual syntax, or as a drawing for Graphviz. */
+typedef enum nib_graph_format { NIB_GRAPH_TEXT = 0, NIB_GRAPH_DOT } nib_graph_format;
+NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
+                                     nib_error *error);
 
 /* ---------------------------------------------------------------- tensor files */
 

@@ -123,6 +123,11 @@ fail:
     return status;
 }
 
+nib_status base_dir_create(const char *path, nib_error *err) {
+    if (mkdir(path, 0777) == 0 || base_path_is_dir(path)) return NIB_OK;
+    return base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(errno == EEXIST ? ENOTDIR : errno));
+}
+
 bool base_path_is_dir(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
@@ -167,7 +172,10 @@ nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out
     w->path = base_strndup(heap, path, strlen(path));
     w->temp = base_alloc(heap, strlen(path) + 16);
     if (!w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    if (base_path_is_dir(path)) NIB_FAIL(err, NIB_IO, "%s: is a folder", path);
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is a folder", path);
+    if (exists && !S_ISREG(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is no regular file, and would be replaced by one", path);
     sprintf(w->temp, "%s.XXXXXX", path);
     w->fd = mkstemp(w->temp);
     if (w->fd < 0) {
@@ -175,11 +183,9 @@ nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out
         w->temp[0] = 0; /* nothing to remove */
         NIB_FAIL(err, NIB_IO, "%s: cannot be written: %s", path, strerror(e));
     }
-    struct stat st; /* keep an existing file's permissions; else what the umask grants */
-    mode_t mask = umask(0);
+    mode_t mask = umask(0); /* keep an existing file's permissions; else what the umask grants */
     umask(mask);
-    if (fchmod(w->fd, stat(path, &st) == 0 ? (st.st_mode & 0777) : (mode_t)(0666 & ~mask)) != 0)
-        NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
+    if (fchmod(w->fd, exists ? (st.st_mode & 0777) : (mode_t)(0666 & ~mask)) != 0) NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
     *out = w;
     return NIB_OK;
 fail:
@@ -205,6 +211,12 @@ nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_er
 nib_status base_writer_rewind(base_writer *w, nib_error *err) {
     if (lseek(w->fd, 0, SEEK_SET) == 0) return NIB_OK;
     return base_error_set(err, NIB_IO, "%s: %s", w->path, strerror(errno));
+}
+
+nib_status base_writer_sync(base_writer *w, nib_error *err) {
+    if (!w->failed && (fsync(w->fd) == 0 || errno == EINVAL)) return NIB_OK;
+    w->failed = true;
+    return base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(errno));
 }
 
 nib_status base_writer_commit(base_writer *w, nib_error *err) {

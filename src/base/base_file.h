@@ -29,6 +29,7 @@ void base_file_release(const base_file *file, const void *begin, size_t bytes);
 nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read,
                                   base_file *out, nib_error *err);
 
+nib_status base_dir_create(const char *path, nib_error *err); /* no error if there is one already; its parent must exist */
 bool base_path_is_dir(const char *path);
 bool base_path_is_file(const char *path);
 /* dir + "/" + name, in the heap; NULL when memory runs out. */
@@ -41,6 +42,7 @@ typedef struct base_writer base_writer;
 nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out, nib_error *err);
 nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_error *err);
 nib_status base_writer_rewind(base_writer *w, nib_error *err); /* next write starts at byte 0, to complete a header */
+nib_status base_writer_sync(base_writer *w, nib_error *err);   /* what was written is on the disk: commit can hardly fail now */
 nib_status base_writer_commit(base_writer *w, nib_error *err); /* IO if a write failed before; frees w, whatever happens */
 void base_writer_abort(base_writer *w);                        /* removes the temporary file, frees w; accepts NULL */
 

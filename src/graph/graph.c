@@ -439,6 +439,32 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with) {
     with->is_output = true;
 }
 
+void graph_take_over(graph *g, graph_value *old, graph_value *with) {
+    bool fresh = !with->uses && !with->is_output && with->producer && with->producer->owner == g && old->owner == g;
+    bool output = old->is_output;
+    for (int i = 0; fresh && old->type.rank == with->type.rank && i < old->type.rank; i++) /* what was known of it is still known */
+        if (!with->type.dims[i]) with->type.dims[i] = old->type.dims[i];
+    graph_replace_uses(g, old, with);
+    if (fresh && !output && !old->is_input && !old->constant) swap_names(g, old, with);
+}
+
+static bool rename_value(graph *g, graph_value *v, const char *const *names) {
+    v->name = names[v->id];
+    return register_name(g, v);
+}
+
+bool graph_rename(graph *g, const char *const *names) {
+    bool ok = true;
+    if (g->names->slots) memset(g->names->slots, 0, g->names->capacity * sizeof *g->names->slots);
+    g->names->count = 0;
+    for (int i = 0; i < g->n_inputs; i++) ok &= rename_value(g, g->inputs[i], names);
+    for (int i = 0; i < g->n_constants; i++) ok &= rename_value(g, g->constants[i], names);
+    for (graph_node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_outputs; i++)
+            if (n->outputs[i]) ok &= rename_value(g, n->outputs[i], names);
+    return ok;
+}
+
 void graph_remove_node(graph *g, graph_node *n) {
     for (int i = 0; i < n->n_inputs; i++) unlink_use(&n->inputs[i]);
     for (int i = 0; i < n->n_outputs; i++)

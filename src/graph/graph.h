@@ -201,6 +201,12 @@ nib_status graph_append_input(graph_node *n, graph_value *v, nib_error *err);
 void graph_replace_uses(graph *g, graph_value *old, graph_value *with); /* node inputs in g and its subgraphs, and g's outputs;
                                                                            an output keeps its name: `with` takes it over, or, if it is an
                                                                            input or an output itself, the output stays `old` */
+/* The same; and a fresh value, made by a pass to stand for `old`, gets old's name, so that a graph which is rewritten twice keeps
+ * its names. */
+void graph_take_over(graph *g, graph_value *old, graph_value *with);
+/* Gives every input, constant and node output the name names[id] (interned, unique); values that are none of these lose theirs.
+ * False when memory runs out. */
+bool graph_rename(graph *g, const char *const *names);
 void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
 /* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times

@@ -78,6 +78,10 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 int64_t model_input_below(const nib_model *m, int i);
 
 /* ---- inside the room */
+/* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
+nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
+/* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */
+void model_tables_of(const graph_value *v, int64_t *least, int64_t *most);
 /* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */
 void model_find_roles(nib_model *m);
 /* Which output to use; fills output_name and output_why, or cannot_embed. NOT_FOUND if `wanted` does not exist. */

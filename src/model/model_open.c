@@ -7,33 +7,26 @@
 #include <stdio.h>
 #include <string.h>
 
-static nib_status load_onnx(nib_model *m, const char *path, nib_error *err) {
-    nib_status status = onnx_load(m->runtime, path, &m->source, err);
-    if (status != NIB_OK) base_error_in_file(err, path);
-    return status;
-}
-
-static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
+nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err) {
     nib_status status = NIB_OK;
-    base_heap *heap = &m->runtime->heap;
+    base_heap *heap = &runtime->heap;
     char *config = NULL, *weights = NULL, *index = NULL, *onnx = NULL;
+    *out = NULL;
     if (!base_path_is_dir(path)) {
-        m->folder = base_path_dir(heap, path);
-        m->door = base_strndup(heap, "ONNX file", 9);
-        if (!m->folder || !m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-        NIB_TRY(load_onnx(m, path, err));
-        goto done;
+        *door = "ONNX file";
+        status = onnx_load(runtime, path, out, err);
+        if (status != NIB_OK) base_error_in_file(err, path);
+        return status;
     }
-    m->folder = base_strndup(heap, path, strlen(path));
     config = base_path_join(heap, path, "config.json");
     weights = base_path_join(heap, path, "model.safetensors");
     index = base_path_join(heap, path, "model.safetensors.index.json");
     onnx = base_path_join(heap, path, "model.onnx");
-    if (!m->folder || !config || !weights || !index || !onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (!config || !weights || !index || !onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     if (base_path_is_file(config) && (base_path_is_file(weights) || base_path_is_file(index))) {
-        m->door = base_strndup(heap, "Hugging Face folder", 19);
-        NIB_TRY(hf_load_graph(m->runtime, path, &m->source, err));
-        goto done;
+        *door = "Hugging Face folder";
+        NIB_TRY(hf_load_graph(runtime, path, out, err));
+        goto fail;
     }
     if (!base_path_is_file(onnx)) {
         base_free(heap, onnx);
@@ -43,15 +36,27 @@ static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
     if (!base_path_is_file(onnx))
         NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx",
                  path);
-    m->door = base_strndup(heap, "folder with an ONNX file", 24);
-    NIB_TRY(load_onnx(m, onnx, err));
-done:
-    if (!m->door) status = base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    *door = "folder with an ONNX file";
+    status = onnx_load(runtime, onnx, out, err);
+    if (status != NIB_OK) base_error_in_file(err, onnx);
 fail:
     base_free(heap, config);
     base_free(heap, weights);
     base_free(heap, index);
     base_free(heap, onnx);
+    return status;
+}
+
+static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    const char *door = "";
+    m->folder = base_path_is_dir(path) ? base_strndup(heap, path, strlen(path)) : base_path_dir(heap, path);
+    if (!m->folder) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(model_load(m->runtime, path, &m->source, &door, err));
+    m->door = base_strndup(heap, door, strlen(door));
+    if (!m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+fail:
     return status;
 }
 

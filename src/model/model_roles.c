@@ -31,6 +31,12 @@ int64_t model_input_below(const nib_model *m, int i) {
     return most > 0 ? least : 0;
 }
 
+void model_tables_of(const graph_value *v, int64_t *least, int64_t *most) {
+    *least = INT64_MAX;
+    *most = 0;
+    tables_of(v, 0, least, most);
+}
+
 static bool has(const char *name, const char *part) { return strstr(name, part) != NULL; }
 
 /* One pair of symbols for all [batch, seq] inputs: exporters name them apart, but no encoder means them to differ. */
@@ -88,7 +94,7 @@ void model_find_roles(nib_model *m) {
         int *role = NULL;
         if (most > 0)
             role = has(v->name, "pos") || (most > 4 && !has(v->name, "type")) ? &r->positions
-                                                                               : &r->types; /* a table of 2 segments, or of 512 places */
+                                                                              : &r->types; /* a table of 2 segments, or of 512 places */
         else if (has(v->name, "type") || has(v->name, "segment")) role = &r->types;
         else if (has(v->name, "position")) role = &r->positions;
         else role = &r->mask;

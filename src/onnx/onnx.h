@@ -6,6 +6,8 @@
  * takes over. Packed numeric fields (float_data, int64_data, ...) are decoded into the arena. Nothing of a hostile file is
  * believed: lengths against the field that holds them, element counts against bytes, external offsets against the file's
  * size, nesting of messages and subgraphs against the heap's limits, groups <= ONNX_MAX_NESTING, rank <= GRAPH_MAX_RANK.
+ *
+ * And back: graph -> ONNX bytes (onnx_save).
  */
 #ifndef ONNX_H
 #define ONNX_H
@@ -14,6 +16,8 @@
 #include "graph/graph.h"
 
 #define ONNX_MAX_NESTING 100
+#define ONNX_MIN_OPSET 1
+#define ONNX_MAX_OPSET 28
 
 /* Loads a model file; the graph is not yet resolved or inferred, but graph_verify holds. Local functions are inlined.
  * Errors: NOT_FOUND, IO, BAD_MODEL (with node and byte offset), LIMIT, UNSUPPORTED, OUT_OF_MEMORY. */
@@ -30,5 +34,19 @@ nib_status onnx_load_value(base_arena *arena, graph_kind kind, const void *bytes
 /* The other way: the bytes of such a file, piece by piece, to `put`, whose failure is passed on. `name` may be NULL. */
 typedef nib_status (*onnx_sink)(void *user, const void *bytes, size_t size, nib_error *err);
 nib_status onnx_write_value(const nib_tensor *tensor, const char *name, onnx_sink put, void *user, nib_error *err);
+
+#define ONNX_FILE_LIMIT INT32_MAX /* bytes: what protobuf's readers take */
+
+typedef struct onnx_save_options {
+    int64_t external_over; /* weights go to PATH.data if the model's file would be longer than this; -1: ONNX_FILE_LIMIT */
+    bool types;            /* write the types of values inside the graph, too (value_info) */
+} onnx_save_options;
+
+/* Writes the graph as a model file: both files (PATH, and PATH.data for weights outside of it, each at a multiple of 4096
+ * bytes) are written beside their names, synced, and only then renamed; what was there before stays until then. The same graph
+ * gives the same bytes. Weights are copied from where they are mapped: memory needed does not grow with them. Nodes of domain
+ * "nib" are written as they are. `options` may be NULL. Errors: IO, LIMIT (too long even without weights), UNSUPPORTED (types of
+ * maps), OUT_OF_MEMORY. */
+nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, const onnx_save_options *options, nib_error *err);
 
 #endif

@@ -15,9 +15,7 @@
 #include "onnx.h"
 #include "onnx_schema.h"
 
-#define ONNX_MAX_CALL_DEPTH 32       /* local functions that call each other */
-#define ONNX_MIN_OPSET 1
-#define ONNX_MAX_OPSET 28
+#define ONNX_MAX_CALL_DEPTH 32 /* local functions that call each other */
 
 /* A map from names to pointers; the names are borrowed. */
 typedef struct onnx_map_entry {

@@ -76,7 +76,8 @@ nib_status onnx_attribute_resolve(onnx_loader *l, const onnx_scope *s, const onn
     out->attribute = given->attribute;
     out->scope = given->scope;
     l->inlined += given->attribute->head.size; /* it is copied wherever it is referred to */
-    if (l->inlined > l->g->heap->limits.expand_bytes) NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
+    if (l->inlined > l->g->heap->limits.expand_bytes)
+        NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
     return NIB_OK;
 fail:
     base_error_at_offset(l->err, a->head.offset);
@@ -151,7 +152,8 @@ static nib_status check_limits(onnx_loader *l, const onnx_scope *s, const onnx_f
     if (l->depth >= l->g->heap->limits.wire_nesting)
         NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", l->g->heap->limits.wire_nesting);
     l->inlined += f->head.size * 8; /* what its nodes take in memory, about */
-    if (l->inlined > l->g->heap->limits.expand_bytes) NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
+    if (l->inlined > l->g->heap->limits.expand_bytes)
+        NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
 fail:
     return status;
 }

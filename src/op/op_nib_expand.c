@@ -86,7 +86,7 @@ static nib_status finish(expansion *e, graph_value *const *results, int n) {
         graph_value *old = e->node->outputs[i];
         if (!old) continue;
         if (results[i]->type.rank < 0) results[i]->type = old->type;
-        graph_replace_uses(e->g, old, results[i]);
+        graph_take_over(e->g, old, results[i]);
     }
     graph_remove_node(e->g, e->node);
     return NIB_OK;
@@ -108,6 +108,11 @@ static graph_value *columns(expansion *e, graph_value *v, int64_t begin, int64_t
 
 static graph_value *activate(expansion *e, graph_value *x, int activation) {
     graph_value *gate, *half, *cube;
+    if (e->opset >= 20 && (activation == KERNEL_ACT_GELU_ERF || activation == KERNEL_ACT_GELU_TANH)) {
+        x = emit1(e, "Gelu", x);
+        if (x && activation == KERNEL_ACT_GELU_TANH && graph_set_string(x->producer, "approximate", "tanh") != NIB_OK) return NULL;
+        return x;
+    }
     switch (activation) {
     case KERNEL_ACT_RELU: return emit1(e, "Relu", x);
     case KERNEL_ACT_TANH: return emit1(e, "Tanh", x);
@@ -168,6 +173,10 @@ static graph_value *layer_norm(expansion *e, graph_value *x, graph_value *gamma,
 }
 
 static graph_value *rms_norm(expansion *e, graph_value *x, graph_value *gamma, float eps) {
+    if (e->opset >= 23) {
+        graph_value *y = with_int(emit2(e, "RMSNormalization", x, gamma), "axis", -1);
+        return y && graph_set_float(y->producer, "epsilon", eps) == NIB_OK ? y : NULL;
+    }
     graph_value *square = reduce(e, "ReduceMean", emit2(e, "Mul", x, x), -1, true);
     return emit2(e, "Mul", emit2(e, "Div", x, emit1(e, "Sqrt", emit2(e, "Add", square, number(e, eps)))), gamma);
 }
@@ -253,11 +262,37 @@ static graph_value *split_heads(expansion *e, graph_value *rows, int64_t heads, 
     return transpose(e, emit2(e, "Reshape", rows, ints(e, (int64_t[]){0, 0, heads, size}, 4)), perm, 4);
 }
 
+/* [.., queries, keys]: ONNX lets Attention broadcast its mask, but ONNX Runtime 1.31 does so only on the axes before these. */
+static bool is_mask(const graph_value *bias, const graph_value *q, const graph_value *k) {
+    if (!bias) return true;
+    int rank = bias->type.rank;
+    const graph_dim *dims = bias->type.dims;
+    return rank >= 2 && q->type.rank == 3 && k->type.rank == 3 && q->type.dims[1] && k->type.dims[1] && dims[rank - 2] == q->type.dims[1] &&
+           dims[rank - 1] == k->type.dims[1];
+}
+
+/* ai.onnx has an Attention on rows since 23. */
+static nib_status expand_to_operator(expansion *e) {
+    const graph_node *n = e->node;
+    int64_t heads = graph_attr_int(n, "heads", 1);
+    graph_value *args[4] = {in(e, 0), in(e, 1), in(e, 2), in(e, 3)};
+    graph_value *y = emit(e, "Attention", args[3] ? 4 : 3, args);
+    if (!with_int(with_int(y, "q_num_heads", heads), "kv_num_heads", graph_attr_int(n, "kv_heads", heads))) return finish1(e, NULL);
+    float softcap = graph_attr_float(n, "softcap", 0);
+    if (graph_set_float(y->producer, "scale", graph_attr_float(n, "scale", 1)) != NIB_OK) return finish1(e, NULL);
+    if (graph_attr_int(n, "causal", 0) && !with_int(y, "is_causal", 1)) return finish1(e, NULL);
+    if (softcap > 0 && graph_set_float(y->producer, "softcap", softcap) != NIB_OK) return finish1(e, NULL);
+    return finish1(e, y);
+}
+
 nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     static const int64_t heads_first[] = {0, 2, 1, 3}, keys_last[] = {0, 2, 3, 1};
     expansion e;
     nib_status status = begin(&e, g, n, err);
     if (status != NIB_OK) return status;
+    bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
+    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
+        return expand_to_operator(&e);
     const char *why = attention_refusal(n);
     if (why) return refuse(&e, why);
     int64_t heads = graph_attr_int(n, "heads", 1), width = -1;

@@ -21,12 +21,16 @@ typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
     const kernels *kernels;
-    int level;         /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
-    bool pack;         /* run pass_pack: the caller wants `task` meaning */
-    size_t fold_limit; /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
-    size_t fold_left;  /* bytes that all values still to be folded may have; pass_run_all sets it */
+    int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
+    bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
+    bool pack;                   /* run pass_pack: the caller wants `task` meaning */
+    size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
+    size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
+    const char *const *disabled; /* [n_disabled] names of passes that are not run */
+    size_t n_disabled;
     pass_notes *notes; /* may be NULL */
     nib_error *err;
+    bool fused;  /* the fusing passes have run: what they look for need not be kept any more */
     int changes; /* rewrites made so far */
 } pass_context;
 
@@ -38,10 +42,15 @@ size_t pass_fold_budget(const pass_context *ctx);
 /* Runs the passes of ctx->level in order. */
 nib_status pass_run_all(pass_context *ctx);
 
+/* Whether there is a pass of that name (what `disabled` may list). */
+bool pass_exists(const char *name);
+
 void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 
 /* The passes. */
 nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
+nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
+nib_status pass_reshape(pass_context *ctx);    /* computed shapes, chains of reshapes -> one Reshape to a constant shape */
 nib_status pass_shape(pass_context *ctx);      /* every computed size that is an input's size -> read from that input */
 nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicates, dead code */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
@@ -54,6 +63,13 @@ nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on 
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
+
+/* ---- for files */
+nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
+/* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
+nib_status pass_expand(pass_context *ctx, bool onnxruntime);
+nib_status pass_names(pass_context *ctx);      /* names and order of constants that depend only on the graph */
+nib_status pass_expand_ort(pass_context *ctx); /* its second part */
 
 /* How many keys before and after itself a query sees, in columns of the mask; -1: all. */
 typedef struct pass_window {

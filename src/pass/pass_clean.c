@@ -10,6 +10,21 @@ static bool is_scalar(const graph_value *v, double want) {
     return graph_scalar(v, &x) && x == want;
 }
 
+/* A constant of nothing but that number: also an f32 tensor (a bias of zeros, a scale of ones), unless a norm or a Linear is
+ * still to be found by its scale or bias. */
+static bool is_all(const pass_context *ctx, const graph_value *v, double want) {
+    double x;
+    if (graph_scalar(v, &x)) return x == want;
+    if ((ctx->level >= 2 && !ctx->fused) || !v || !v->constant || v->constant->dtype != NIB_DTYPE_F32) return false;
+    const graph_tensor *t = v->constant;
+    float first = (float)want, other;
+    for (size_t i = 0; i + sizeof other <= t->bytes; i += sizeof other) {
+        memcpy(&other, (const uint8_t *)t->data + i, sizeof other);
+        if (other != first) return false;
+    }
+    return t->bytes > 0;
+}
+
 static bool is_identity_perm(const graph_node *n) {
     const int64_t *perm;
     int64_t count = graph_attr_ints(n, "perm", &perm);
@@ -19,7 +34,7 @@ static bool is_identity_perm(const graph_node *n) {
 }
 
 /* The input that the node's first output equals, or -1. The shape test keeps a broadcast from being lost. */
-static int without_effect(const graph_node *n) {
+static int without_effect(const pass_context *ctx, const graph_node *n) {
     const graph_value *x = n->n_inputs ? n->inputs[0].value : NULL, *y = n->outputs[0],
                       *second = n->n_inputs > 1 ? n->inputs[1].value : NULL;
     if (!x || strcmp(n->domain, "") != 0) return -1;
@@ -28,7 +43,7 @@ static int without_effect(const graph_node *n) {
     if (strcmp(n->op, "Dropout") == 0)
         return (n->n_outputs < 2 || !n->outputs[1] || !n->outputs[1]->uses) && (n->n_inputs < 3 || !n->inputs[2].value) ? 0 : -1;
     if (!same)
-        return second && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0) && is_scalar(x, strcmp(n->op, "Mul") == 0) && y &&
+        return second && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0) && is_all(ctx, x, strcmp(n->op, "Mul") == 0) && y &&
                        pass_same_shape(second, y) && second->type.dtype == y->type.dtype
                    ? 1
                    : -1;
@@ -37,8 +52,8 @@ static int without_effect(const graph_node *n) {
         return 0;
     if (strcmp(n->op, "Transpose") == 0) return is_identity_perm(n) ? 0 : -1;
     if (strcmp(n->op, "Slice") == 0) return n->n_inputs < 5 || !n->inputs[4].value || is_scalar(n->inputs[4].value, 1) ? 0 : -1;
-    if ((strcmp(n->op, "Add") == 0 || strcmp(n->op, "Sub") == 0) && is_scalar(second, 0)) return 0;
-    if ((strcmp(n->op, "Mul") == 0 || strcmp(n->op, "Div") == 0) && is_scalar(second, 1)) return 0;
+    if ((strcmp(n->op, "Add") == 0 || strcmp(n->op, "Sub") == 0) && is_all(ctx, second, 0)) return 0;
+    if ((strcmp(n->op, "Mul") == 0 || strcmp(n->op, "Div") == 0) && is_all(ctx, second, 1)) return 0;
     return -1;
 }
 
@@ -101,7 +116,7 @@ nib_status pass_clean(pass_context *ctx) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
     for (graph_node *n = g->first; n; n = n->next) {
-        int through = n->n_outputs ? without_effect(n) : -1;
+        int through = n->n_outputs ? without_effect(ctx, n) : -1;
         if (through >= 0 && !(n->outputs[0]->is_output && (n->inputs[through].value->is_input || n->inputs[through].value->is_output)))
             NIB_TRY(pass_replace(ctx, n->outputs[0], n->inputs[through].value));
     }

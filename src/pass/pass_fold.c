@@ -52,6 +52,16 @@ size_t pass_fold_budget(const pass_context *ctx) {
     return base_mul_size(constants, 8, &total) && base_add_size(total, ctx->fold_limit, &total) ? total : SIZE_MAX;
 }
 
+/* Bytes of the constants that only this node reads: they go when it does. */
+static size_t own_bytes(const graph_node *n) {
+    size_t total = 0;
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *v = n->inputs[i].value;
+        if (v && v->constant && v->use_count == 1 && !v->is_output) total += v->constant->bytes;
+    }
+    return total;
+}
+
 static nib_status fold_value(pass_context *ctx, graph_value *v, const graph_tensor *t, bool copy) {
     ctx->fold_left -= t->bytes < ctx->fold_left ? t->bytes : ctx->fold_left;
     graph_value *constant = graph_add_constant(ctx->g, v->is_output ? NULL : v->name, t, copy);
@@ -65,10 +75,16 @@ static nib_status fold_value(pass_context *ctx, graph_value *v, const graph_tens
 static nib_status fold_node(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     size_t bytes = result_bytes(n), limit = ctx->fold_limit;
+    bool moves = moves_data(n);
+    if (ctx->file) { /* a weight that is moved takes the place of what it was; one that grows would make the file longer */
+        size_t had = own_bytes(n);
+        if (bytes != SIZE_MAX && bytes > MOVED_LIMIT && bytes > had) return NIB_OK;
+        moves = moves && bytes > had;
+    }
     /* A Cast is at most eight times the bytes of the file; a half-precision weight must become f32 once, not in every run. */
-    if (graph_is_op(n, "", "Cast")) limit = SIZE_MAX;
+    if (graph_is_op(n, "", "Cast") && !ctx->file) limit = SIZE_MAX;
     if (limit > ctx->fold_left) limit = ctx->fold_left;
-    if (bytes != SIZE_MAX && (bytes > limit || (moves_data(n) && bytes > MOVED_LIMIT))) return NIB_OK;
+    if (bytes != SIZE_MAX && (bytes > limit || (moves && bytes > MOVED_LIMIT))) return NIB_OK;
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);
     op_env *env = op_env_create(ctx->g, &arena, limit, ctx->kernels);
@@ -79,7 +95,7 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
         if (!n->outputs[i] || (!n->outputs[i]->uses && !n->outputs[i]->is_output)) continue;
         if (op_env_get(env, n->outputs[i], &t, &ignored) != NIB_OK) break;
         if (t->dtype == NIB_DTYPE_STRING || t->dtype >= NIB_DTYPE_SEQUENCE || /* what they point to ends with the arena */
-            (moves_data(n) && t->bytes > MOVED_LIMIT))
+            (moves && t->bytes > MOVED_LIMIT))
             break;
         NIB_TRY(fold_value(ctx, n->outputs[i], t, true));
     }

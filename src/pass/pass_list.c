@@ -15,10 +15,8 @@ typedef struct pass_row {
 } pass_row;
 
 static const pass_row simplify[] = {
-    {"fold", pass_fold, 1},
-    {"shape", pass_shape, 1},
-    {"clean", pass_clean, 1},
-    {"transpose", pass_transpose, 1},
+    {"fold", pass_fold, 1},       {"constants", pass_constants, 1}, {"shape", pass_shape, 1},
+    {"reshape", pass_reshape, 1}, {"clean", pass_clean, 1},         {"transpose", pass_transpose, 1},
 };
 
 static const pass_row fuse[] = {
@@ -27,9 +25,23 @@ static const pass_row fuse[] = {
     {"activation", pass_activation, 2}, {"embed", pass_embed, 2},         {"clean", pass_clean, 2},
 };
 
+/* What they make only nib's own operators can say: not for files. */
+static const char *const here_only[] = {"columns", "rotary", "qkv"};
+
 #define ROUNDS 8
 
+bool pass_exists(const char *name) {
+    bool found = strcmp(name, "pack") == 0;
+    for (size_t i = 0; i < BASE_COUNT(simplify); i++) found |= strcmp(name, simplify[i].name) == 0;
+    for (size_t i = 0; i < BASE_COUNT(fuse); i++) found |= strcmp(name, fuse[i].name) == 0;
+    return found;
+}
+
 static nib_status run(pass_context *ctx, const pass_row *row) {
+    for (size_t i = 0; i < ctx->n_disabled; i++)
+        if (strcmp(ctx->disabled[i], row->name) == 0) return NIB_OK;
+    for (size_t i = 0; ctx->file && i < BASE_COUNT(here_only); i++)
+        if (strcmp(here_only[i], row->name) == 0) return NIB_OK;
     nib_status status = row->run(ctx);
 #ifndef NDEBUG
     if (status == NIB_OK) status = graph_verify(ctx->g, ctx->err);
@@ -51,6 +63,7 @@ nib_status pass_run_all(pass_context *ctx) {
     }
     for (size_t i = 0; i < BASE_COUNT(fuse); i++)
         if (fuse[i].level <= ctx->level) NIB_TRY(run(ctx, &fuse[i]));
+    ctx->fused = true;
     if (ctx->pack && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 2}));
         NIB_TRY(run(ctx, &(pass_row){"clean", pass_clean, 2}));
@@ -76,7 +89,7 @@ nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with)
         with->data = root->data;
         with->data_count = root->data_count;
     }
-    graph_replace_uses(ctx->g, root, with);
+    graph_take_over(ctx->g, root, with);
     ctx->changes++;
     return NIB_OK;
 }

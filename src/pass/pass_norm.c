@@ -73,6 +73,29 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
     return NIB_OK;
 }
 
+/* x / sqrt(mean(x^2) + eps) * gamma: torch.export, TorchScript, and what nib itself writes before opset 23. */
+#define MEAN_SQUARE "Sqrt(Add(b:ReduceMean(Pow(x, 2), ...), eps))"
+#define MEAN_PRODUCT "Sqrt(Add(b:ReduceMean(Mul(x, x), ...), eps))"
+static const char *const rms_forms[] = {
+    "Mul(gamma, Mul(x, Reciprocal(" MEAN_SQUARE ")))",
+    "Mul(gamma, Mul(x, Div(1, " MEAN_SQUARE ")))",
+    "Mul(gamma, Div(x, " MEAN_SQUARE "))",
+    "Mul(gamma, Mul(x, Reciprocal(" MEAN_PRODUCT ")))",
+    "Mul(gamma, Mul(x, Div(1, " MEAN_PRODUCT ")))",
+    "Mul(gamma, Div(x, " MEAN_PRODUCT "))",
+};
+
+static nib_status from_rms_form(pass_context *ctx, graph_node *n) {
+    pass_match m;
+    double eps;
+    for (size_t i = 0; i < BASE_COUNT(rms_forms); i++) {
+        if (!pass_match_at(rms_forms[i], n->outputs[0], &m)) continue;
+        if (!reduces_last(pass_matched_node(&m, "b")) || !graph_scalar(pass_matched(&m, "eps"), &eps)) continue;
+        return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), NULL, (float)eps, "rms");
+    }
+    return NIB_OK;
+}
+
 nib_status pass_norm(pass_context *ctx) {
     nib_status status = NIB_OK;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
@@ -80,6 +103,10 @@ nib_status pass_norm(pass_context *ctx) {
         if (graph_is_op(n, "", "LayerNormalization")) NIB_TRY(from_operator(ctx, n, "layer"));
         else if (graph_is_op(n, "", "RMSNormalization")) NIB_TRY(from_operator(ctx, n, "rms"));
         else if (graph_is_op(n, "", "Add")) NIB_TRY(from_long_form(ctx, n));
+    }
+    for (graph_node *n = ctx->g->first, *next; n; n = next) { /* last: it is also the middle of a LayerNormalization's long form */
+        next = n->next;
+        if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n));
     }
     NIB_TRY(pass_clean(ctx));
 fail:

@@ -249,7 +249,7 @@ static nib_status place(plan *p, plan_storage storage, int from, int to, size_t 
 static void stretch_over_chains(plan *p) {
     for (int id = 0; id < p->g->value_limit; id++) {
         plan_value *pv = &p->values[id];
-        if (pv->storage != PLAN_ROWS) continue;
+        if (pv->storage != PLAN_ROWS && pv->storage != PLAN_SIZED) continue; /* SIZED: of a chain over other rows than the main ones */
         int a = stage_of(p, pv->first), z = pv->last < p->n_steps ? stage_of(p, pv->last) : -1;
         if (a >= 0) pv->first = p->stages[a].first;
         if (z >= 0) pv->last = p->stages[z].first + p->stages[z].count - 1;

@@ -33,14 +33,14 @@ typedef struct run_worker {
     size_t spares;
     run_buffer *grown, *held; /* [value_limit] */
     const run_buffer *bound;  /* [value_limit] the caller's memory for outputs; NULL: none was ever bound */
-    run_buffer inputs[4]; /* ids, mask, types, positions of a text group */
-    int64_t *laid_out;    /* [n_symbols] the sizes the memory is laid out for */
+    run_buffer inputs[4];     /* ids, mask, types, positions of a text group */
+    int64_t *laid_out;        /* [n_symbols] the sizes the memory is laid out for */
     bool is_laid_out;
     plan_item *items; /* [n_sized] */
     bool ready;
-    run_counter *counters; /* [n_steps] of the profile in use; NULL: none */
+    run_counter *counters;        /* [n_steps] of the profile in use; NULL: none */
     const _Atomic int *cancelled; /* the session's; NULL: nobody can cancel */
-    struct run_worker *bodies; /* [p->n_bodies]; made when the first one runs */
+    struct run_worker *bodies;    /* [p->n_bodies]; made when the first one runs */
 } run_worker;
 
 struct run_session {

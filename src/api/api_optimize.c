@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's optimizing of files: argument checks; src/model does the work.
+ */
+#include "model/model_optimize.h"
+#include <stdlib.h>
+
+void nib_optimize_defaults(nib_optimize_options *o) {
+    if (!o) return;
+    *o = (nib_optimize_options){.size = sizeof *o, .level = 1, .check = 1, .external_over = -1};
+}
+
+const char *nib_report_text(const nib_report *r) { return r && r->text.data ? r->text.data : ""; }
+const char *nib_report_json(const nib_report *r) { return r && r->json.data ? r->json.data : ""; }
+
+void nib_report_free(nib_report *r) {
+    if (!r) return;
+    base_str_free(&r->text);
+    base_str_free(&r->json);
+    free(r);
+}
+
+/* Options as given, over the defaults; a runtime that the caller of this releases. */
+static nib_status begin(const nib_optimize_options *given, nib_optimize_options *o, nib_runtime **runtime, nib_report **report,
+                        nib_error *err) {
+    *runtime = NULL;
+    if (report) *report = NULL;
+    nib_optimize_defaults(o);
+    if (given && given->size != sizeof *o)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "the options were not filled by nib_optimize_defaults");
+    if (given) *o = *given;
+    if ((o->shape_count && !o->shapes) || (o->disabled_count && !o->disabled))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "a count without a list");
+    if (o->runtime) *runtime = base_runtime_retain(o->runtime);
+    else return base_runtime_create(NULL, runtime, err);
+    return NIB_OK;
+}
+
+static void hand_over(nib_report *made, nib_report **report) {
+    if (report) *report = made;
+    else nib_report_free(made);
+}
+
+nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report, nib_error *err) {
+    nib_optimize_options o;
+    nib_runtime *runtime;
+    nib_report *made = NULL;
+    if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
+    nib_status status = begin(options, &o, &runtime, report, err);
+    if (status == NIB_OK) status = model_optimize_file(runtime, in, out, &o, &made, err);
+    hand_over(made, report);
+    base_runtime_release(runtime);
+    return status;
+}
+
+nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *err) {
+    nib_optimize_options o;
+    nib_runtime *runtime;
+    nib_report *made = NULL;
+    if (!a || !*a || !b || !*b) return base_error_set(err, NIB_INVALID_ARGUMENT, "two models must be named");
+    nib_status status = begin(options, &o, &runtime, report, err);
+    if (status == NIB_OK) status = model_diff_files(runtime, a, b, &o, &made, err);
+    hand_over(made, report);
+    base_runtime_release(runtime);
+    return status;
+}
+
+nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
+                             nib_error *err) {
+    nib_optimize_options o;
+    nib_runtime *runtime;
+    nib_report *made = NULL;
+    if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
+    nib_status status = begin(options, &o, &runtime, report, err);
+    if (status == NIB_OK) status = model_graph_text(runtime, path, &o, format, &made, err);
+    hand_over(made, report);
+    base_runtime_release(runtime);
+    return status;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Files in, files out. In: a model's path and options. Out: the same model with fewer nodes, proven to compute the same before
+ * its file takes the name it was asked for.
+ */
+#include "model_optimize.h"
+#include "base/base_pool.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- shapes that the user gives */
+
+/* Every dimension that is that symbol, in every type: the size of one input is that of all that share its name. */
+static void bind_symbol(graph *g, graph_dim symbol, graph_dim size) {
+    for (int i = 0; i < g->n_inputs; i++)
+        for (int k = 0; k < g->inputs[i]->type.rank; k++)
+            if (g->inputs[i]->type.dims[k] == symbol) g->inputs[i]->type.dims[k] = size;
+    for (const graph_node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_outputs; i++)
+            for (int k = 0; n->outputs[i] && k < n->outputs[i]->type.rank; k++)
+                if (n->outputs[i]->type.dims[k] == symbol) n->outputs[i]->type.dims[k] = size;
+}
+
+/* "input_ids=1x128" or "input_ids:1,128"; what is no number stays as it is. */
+static nib_status set_shape(graph *g, const char *text, nib_error *err) {
+    nib_status status = NIB_OK;
+    const char *equals = strrchr(text, '=');
+    if (!equals) equals = strrchr(text, ':');
+    size_t length = equals ? (size_t)(equals - text) : strlen(text);
+    graph_value *v = NULL;
+    for (int i = 0; i < g->n_inputs; i++)
+        if (strlen(g->inputs[i]->name) == length && strncmp(g->inputs[i]->name, text, length) == 0) v = g->inputs[i];
+    if (!equals) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "shape %s: not of the form NAME=AxBxC", text);
+    if (!v) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "shape %s: the model has no input %.*s", text, (int)length, text);
+    int rank = 0;
+    for (const char *p = equals + 1; *p; rank++) {
+        char *end;
+        size_t n = strcspn(p, "x,");
+        long long size = strtoll(p, &end, 10);
+        bool number = n > 0 && end == p + n;
+        if (rank >= GRAPH_MAX_RANK || (number && size < 0)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "shape %s: that is no shape", text);
+        if (number && v->type.rank >= 0 && rank < v->type.rank) {
+            int64_t old;
+            graph_dim d = v->type.dims[rank], fresh = graph_dim_const(g->symbols, size);
+            if (graph_dim_is_const(d, &old) && old != size)
+                NIB_FAIL(err, NIB_INVALID_ARGUMENT, "shape %s: axis %d of %s is fixed to %lld", text, rank, v->name, (long long)old);
+            if (graph_dim_is_symbol(d)) bind_symbol(g, d, fresh);
+            v->type.dims[rank] = fresh;
+        } else if (number && v->type.rank < 0) {
+            v->type.dims[rank] = graph_dim_const(g->symbols, size);
+        }
+        p += n + (p[n] != 0);
+    }
+    if (v->type.rank >= 0 && v->type.rank != rank)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "shape %s: input %s has rank %d, not %d", text, v->name, v->type.rank, rank);
+    v->type.rank = rank;
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- loading and rewriting */
+
+typedef struct optimizing {
+    nib_runtime *runtime;
+    const nib_optimize_options *o;
+    graph *source, *g; /* as loaded; rewritten */
+    char *folder;      /* of the small files; NULL: the path was a file */
+    pass_notes notes;
+    nib_error *err;
+} optimizing;
+
+static void done(optimizing *z) {
+    graph_free(z->g);
+    graph_free(z->source);
+    base_free(&z->runtime->heap, z->folder);
+    base_str_free(&z->notes.text);
+}
+
+static nib_status load(optimizing *z, const char *path) {
+    nib_status status = NIB_OK;
+    base_str_init(&z->notes.text, &z->runtime->heap);
+    const char *door;
+    NIB_TRY(model_load(z->runtime, path, &z->source, &door, z->err));
+    if (base_path_is_dir(path) && !(z->folder = base_strndup(&z->runtime->heap, path, strlen(path))))
+        NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
+    for (size_t i = 0; i < z->o->shape_count; i++) NIB_TRY(set_shape(z->source, z->o->shapes[i], z->err));
+    op_resolve(z->source);
+    NIB_TRY(op_infer_graph(z->source, z->err));
+fail:
+    return status;
+}
+
+/* Level 3: GELU by its approximation with tanh. */
+static nib_status approximate_gelu(graph *g, nib_error *err) {
+    for (graph_node *n = g->first; n; n = n->next)
+        if (graph_is_op(n, "nib", "Linear") && op_activation(n) == KERNEL_ACT_GELU_ERF &&
+            graph_set_string(n, "activation", op_activation_name(KERNEL_ACT_GELU_TANH)) != NIB_OK)
+            return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    return NIB_OK;
+}
+
+/* Opsets that no node needs are not imported. */
+static bool uses_domain(const graph *g, const char *domain) {
+    for (const graph_node *n = g->first; n; n = n->next) {
+        if (strcmp(n->domain, domain) == 0) return true;
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH && uses_domain(a->u.graph, domain)) return true;
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
+                if (uses_domain(a->u.graphs[k], domain)) return true;
+        }
+    }
+    return false;
+}
+
+static void drop_opsets(graph *g) {
+    int kept = 0;
+    for (int i = 0; i < g->n_opsets; i++)
+        if (!g->opsets[i].domain[0] || uses_domain(g, g->opsets[i].domain)) g->opsets[kept++] = g->opsets[i];
+    g->n_opsets = kept;
+}
+
+/* An operator that nib does not know stays as it is; the report says so once for each. */
+static void note_unknown(pass_context *ctx) {
+    const graph *g = ctx->g;
+    for (const graph_node *n = g->first; n; n = n->next) {
+        bool first = n->meaning == NULL;
+        for (const graph_node *k = g->first; first && k != n; k = k->next) first = k->op != n->op || k->domain != n->domain;
+        if (first) pass_note(ctx, "%s%s%s: not known here, kept as it is", n->domain, *n->domain ? "." : "", n->op);
+    }
+}
+
+static nib_status optimize(optimizing *z) {
+    nib_status status = NIB_OK;
+    kernels ks;
+    kernel_table_init(&ks, z->runtime->isas);
+    for (size_t i = 0; i < z->o->disabled_count; i++)
+        if (!pass_exists(z->o->disabled[i])) NIB_FAIL(z->err, NIB_INVALID_ARGUMENT, "there is no pass %s", z->o->disabled[i]);
+    NIB_TRY(graph_clone(z->source, &z->g, z->err));
+    pass_context ctx = {.g = z->g,
+                        .runtime = z->runtime,
+                        .kernels = &ks,
+                        .level = graph_opset_version(z->g, "") < 7 ? 0 : z->o->level,
+                        .file = true,
+                        .disabled = z->o->disabled,
+                        .n_disabled = z->o->disabled_count,
+                        .notes = &z->notes,
+                        .err = z->err};
+    note_unknown(&ctx);
+    if (ctx.level < z->o->level)
+        pass_note(&ctx, "opset %d: operators broadcast otherwise before 7: kept as it is", graph_opset_version(z->g, ""));
+    if (z->o->opset) NIB_TRY(pass_opset(&ctx, z->o->opset));
+    NIB_TRY(pass_run_all(&ctx));
+    if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
+    if (ctx.level >= 2) {
+        NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
+        NIB_TRY(pass_names(&ctx));
+    }
+    drop_opsets(z->g);
+    NIB_TRY(graph_verify(z->g, z->err));
+fail:
+    return status;
+}
+
+static nib_status check_options(const nib_optimize_options *o, nib_error *err) {
+    if (o->level < 0 || o->level > 3)
+        return base_error_set(err, o->level == 4 ? NIB_UNSUPPORTED : NIB_INVALID_ARGUMENT, "level %d: there are 0 to 3", o->level);
+    if (o->opset && (o->opset < 7 || o->opset > ONNX_MAX_OPSET))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "opset %d: there are 7 to %d", o->opset, ONNX_MAX_OPSET);
+    return NIB_OK;
+}
+
+static double tolerance_of(const nib_optimize_options *o) {
+    static const double by_level[] = {1e-5, 1e-5, 1e-4, 1e-2}; /* rounding; the approximation is off by up to 5e-4 in every layer */
+    return o->tolerance > 0 ? o->tolerance : by_level[o->level];
+}
+
+/* ---------------------------------------------------------------- nib optimize */
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static nib_status write_text(nib_runtime *runtime, const char *dir, const char *name, const base_str *text, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_writer *w = NULL;
+    char *path = base_path_join(&runtime->heap, dir, name);
+    if (!path || text->failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
+    NIB_TRY(base_writer_open(&runtime->heap, path, &w, err));
+    NIB_TRY(base_writer_write(w, text->data, text->length, err));
+    status = base_writer_commit(w, err);
+    w = NULL;
+fail:
+    base_writer_abort(w);
+    base_free(&runtime->heap, path);
+    return status;
+}
+
+static nib_status write_out(optimizing *z, const char *out, const nib_report *report) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &z->runtime->heap;
+    char *path = NULL;
+    bool folder = z->folder && !ends_with(out, ".onnx");
+    onnx_save_options save = {.external_over = z->o->external_over};
+    if (!folder) return onnx_save(z->runtime, z->g, out, &save, z->err);
+    NIB_TRY(base_dir_create(out, z->err));
+    path = base_path_join(heap, out, "model.onnx");
+    if (!path) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(model_copy_small_files(z->runtime, z->folder, out, z->err));
+    NIB_TRY(write_text(z->runtime, out, "nib.json", &report->json, z->err));
+    NIB_TRY(onnx_save(z->runtime, z->g, path, &save, z->err));
+fail:
+    base_free(heap, path);
+    return status;
+}
+
+nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
+                               nib_error *err) {
+    nib_status status = NIB_OK;
+    optimizing z = {.runtime = runtime, .o = o, .err = err};
+    nib_report *r = NULL;
+    model_counts counts = {0};
+    model_proof proof = {0};
+    *report = NULL;
+    NIB_TRY(check_options(o, err));
+    double begun = base_clock();
+    NIB_TRY(load(&z, in));
+    NIB_TRY(optimize(&z));
+    double optimized = base_clock();
+    if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, &proof, err));
+    double proven = base_clock();
+    NIB_TRY(model_report_create(&r, err));
+    base_str_printf(&r->json, "{\"nib\": \"%s\", \"level\": %d, \"target\": \"%s\", \"opset\": %d, ", NIB_VERSION, o->level,
+                    o->target == NIB_TARGET_ONNXRUNTIME ? "onnxruntime" : "standard", graph_opset_version(z.g, ""));
+    NIB_TRY(model_count_into(&runtime->heap, z.source, 0, &counts, err));
+    NIB_TRY(model_count_into(&runtime->heap, z.g, 1, &counts, err));
+    model_report_counts(r, &counts);
+    model_report_notes(r, z.notes.text.data);
+    if (o->check) model_report_proof(r, &proof, tolerance_of(o));
+    bool differs = proof.ran && !(model_proof_worst(&proof) <= tolerance_of(o));
+    base_str_printf(&r->text, "optimized in %.1f ms", 1e3 * (optimized - begun));
+    if (o->check) base_str_printf(&r->text, ", compared in %.1f ms", 1e3 * (proven - optimized));
+    base_str_add(&r->text, "\n");
+    base_str_add(&r->json, "}\n"); /* no times: the same model gives the same file */
+    if (differs) {
+        const model_difference *worst = &proof.outputs[0];
+        for (int i = 0; i < proof.n_outputs; i++)
+            if (!proof.outputs[i].same_shape || proof.outputs[i].largest > worst->largest) worst = &proof.outputs[i];
+        *report = r;
+        r = NULL;
+        NIB_FAIL(err, NIB_DIFFERENT, "output %s: the optimized model computes something else; nothing was written", worst->name);
+    }
+    NIB_TRY(write_out(&z, out, r));
+    if (r->text.failed || r->json.failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
+    *report = r;
+    r = NULL;
+fail:
+    nib_report_free(r);
+    base_free(&runtime->heap, counts.items);
+    done(&z);
+    return status;
+}
+
+/* ---------------------------------------------------------------- nib diff */
+
+static void type_text(const graph_type *t, base_str *out) {
+    base_str_printf(out, "%s[", nib_dtype_name(t->dtype));
+    for (int i = 0; i < t->rank; i++) {
+        if (i) base_str_add(out, ",");
+        graph_dim_print(t->dims[i], out);
+    }
+    base_str_add(out, t->rank < 0 ? "...]" : "]");
+}
+
+static void note_types(base_str *notes, const char *what, graph_value *const *a, int n, graph_value *const *b, int m) {
+    for (int side = 0; side < 2; side++)
+        for (int i = 0; i < (side ? m : n); i++) {
+            const graph_value *v = side ? b[i] : a[i], *other = NULL;
+            for (int k = 0; k < (side ? n : m); k++)
+                if (strcmp((side ? a : b)[k]->name, v->name) == 0) other = (side ? a : b)[k];
+            if (!other) base_str_printf(notes, "%s %s: only in the %s\n", what, v->name, side ? "second" : "first");
+            if (!other || side) continue;
+            base_str x, y;
+            base_str_init(&x, notes->heap);
+            base_str_init(&y, notes->heap);
+            type_text(&v->type, &x);
+            type_text(&other->type, &y);
+            if (!x.failed && !y.failed && strcmp(x.data, y.data) != 0)
+                base_str_printf(notes, "%s %s: %s became %s\n", what, v->name, x.data, y.data);
+            base_str_free(&x);
+            base_str_free(&y);
+        }
+}
+
+static void note_constants(base_str *notes, const graph *a, const graph *b) {
+    int gone = 0, fresh = 0;
+    for (int i = 0; i < a->n_constants; i++) {
+        const graph_tensor *x = a->constants[i]->constant;
+        const graph_value *other = graph_find_value(b, a->constants[i]->name);
+        if (!other || !other->constant) {
+            gone++;
+            continue;
+        }
+        const graph_tensor *y = other->constant;
+        bool same_type =
+            x->dtype == y->dtype && x->rank == y->rank && (!x->rank || !memcmp(x->dims, y->dims, (size_t)x->rank * sizeof *x->dims));
+        if (!same_type) base_str_printf(notes, "constant %s: another type or shape\n", other->name);
+        else if (x->dtype != NIB_DTYPE_STRING && x->bytes && memcmp(x->data, y->data, x->bytes) != 0)
+            base_str_printf(notes, "constant %s: other values\n", other->name);
+    }
+    for (int i = 0; i < b->n_constants; i++) {
+        const graph_value *other = graph_find_value(a, b->constants[i]->name);
+        fresh += !other || !other->constant;
+    }
+    base_str_printf(notes, "constants: %d only in the first, %d only in the second\n", gone, fresh);
+}
+
+nib_status model_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
+                            nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_optimize_options both = *o;
+    optimizing x = {.runtime = runtime, .o = &both, .err = err}, y = x;
+    nib_report *r = NULL;
+    model_counts counts = {0};
+    model_proof proof = {0};
+    base_str notes;
+    base_str_init(&notes, &runtime->heap);
+    *report = NULL;
+    NIB_TRY(load(&x, a));
+    NIB_TRY(load(&y, b));
+    if (o->check) NIB_TRY(model_prove(runtime, x.source, y.source, &proof, err));
+    NIB_TRY(model_report_create(&r, err));
+    base_str_add(&r->json, "{");
+    NIB_TRY(model_count_into(&runtime->heap, x.source, 0, &counts, err));
+    NIB_TRY(model_count_into(&runtime->heap, y.source, 1, &counts, err));
+    model_report_counts(r, &counts);
+    note_types(&notes, "input", x.source->inputs, x.source->n_inputs, y.source->inputs, y.source->n_inputs);
+    note_types(&notes, "output", x.source->outputs, x.source->n_outputs, y.source->outputs, y.source->n_outputs);
+    note_constants(&notes, x.source, y.source);
+    model_report_notes(r, notes.data);
+    if (o->check) model_report_proof(r, &proof, tolerance_of(o));
+    base_str_add(&r->json, "}\n");
+    *report = r;
+    r = NULL;
+    if (proof.ran && !(model_proof_worst(&proof) <= tolerance_of(o))) NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
+fail:
+    nib_report_free(r);
+    base_str_free(&notes);
+    base_free(&runtime->heap, counts.items);
+    done(&x);
+    done(&y);
+    return status;
+}
+
+/* ---------------------------------------------------------------- nib inspect --graph */
+
+static void dot_label(base_str *out, const char *text) {
+    for (; *text; text++) base_str_printf(out, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+}
+
+static void print_dot(const graph *g, base_str *out) {
+    base_str_add(out, "digraph model {\n  node [shape=box, fontname=\"sans-serif\"]\n");
+    for (int i = 0; i < g->n_inputs; i++) {
+        base_str_printf(out, "  v%d [shape=ellipse, label=\"", g->inputs[i]->id);
+        dot_label(out, g->inputs[i]->name);
+        base_str_add(out, "\"]\n");
+    }
+    for (const graph_node *n = g->first; n; n = n->next) {
+        base_str_printf(out, "  n%d [label=\"%s%s%s\"]\n", n->id, n->domain, *n->domain ? "." : "", n->op);
+        for (int i = 0; i < n->n_inputs; i++) {
+            const graph_value *v = n->inputs[i].value;
+            if (!v || v->constant || v->owner != g) continue;
+            base_str_printf(out, v->producer ? "  n%d -> n%d [label=\"" : "  v%d -> n%d [label=\"", v->producer ? v->producer->id : v->id,
+                            n->id);
+            base_str shape;
+            base_str_init(&shape, out->heap);
+            type_text(&v->type, &shape);
+            if (!shape.failed) dot_label(out, shape.data);
+            base_str_free(&shape);
+            base_str_add(out, "\"]\n");
+        }
+    }
+    for (int i = 0; i < g->n_outputs; i++) {
+        const graph_value *v = g->outputs[i];
+        base_str_printf(out, "  o%d [shape=ellipse, label=\"", v->id);
+        dot_label(out, v->name);
+        base_str_add(out, "\"]\n");
+        if (v->producer) base_str_printf(out, "  n%d -> o%d\n", v->producer->id, v->id);
+        else if (v->is_input) base_str_printf(out, "  v%d -> o%d\n", v->id, v->id);
+    }
+    base_str_add(out, "}\n");
+}
+
+nib_status model_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o, nib_graph_format format,
+                            nib_report **report, nib_error *err) {
+    nib_status status = NIB_OK;
+    optimizing z = {.runtime = runtime, .o = o, .err = err};
+    nib_report *r = NULL;
+    *report = NULL;
+    NIB_TRY(check_options(o, err));
+    NIB_TRY(load(&z, path));
+    NIB_TRY(optimize(&z));
+    NIB_TRY(model_report_create(&r, err));
+    if (format == NIB_GRAPH_DOT) print_dot(z.g, &r->text);
+    else NIB_TRY(graph_print(z.g, 8, &r->text));
+    if (r->text.failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a graph's text");
+    *report = r;
+    r = NULL;
+fail:
+    nib_report_free(r);
+    done(&z);
+    return status;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Graphs as files: optimizing one and proving that it computes the same, comparing two, showing one.
+ *
+ *     model_optimize.c   load -> passes -> standard operators -> proof -> file
+ *     model_folder.c     a folder's small files beside it
+ *     model_prove.c      both graphs run on random inputs
+ *     model_report.c     what was done, as text and JSON
+ */
+#ifndef MODEL_OPTIMIZE_H
+#define MODEL_OPTIMIZE_H
+
+#include "model.h"
+
+struct nib_report {
+    base_heap heap; /* its own: a report belongs to no runtime */
+    base_str text, json;
+};
+
+/* ---- proof */
+#define MODEL_PROOF_OUTPUTS 64
+#define MODEL_PROOF_TRIALS 4
+
+typedef struct model_difference { /* of one output, over all trials */
+    const char *name;
+    double largest;   /* |a - b| */
+    double magnitude; /* largest |a| */
+    bool same_shape;  /* shapes and types were equal */
+} model_difference;
+
+typedef struct model_proof {
+    bool ran;
+    char why[300]; /* if not: what stood in the way */
+    int trials;
+    int64_t sizes[MODEL_PROOF_TRIALS]; /* of what is not a batch, each trial */
+    int n_outputs;
+    model_difference outputs[MODEL_PROOF_OUTPUTS];
+} model_proof;
+
+/* Runs both graphs, as they are, on the same random inputs: padded masks, ids within their tables, sizes beyond the integer
+ * constants of either. Inputs and outputs are matched by name. Not being able to is no error: proof->ran is false. */
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, model_proof *proof, nib_error *err);
+/* The largest difference of an output relative to its magnitude; infinite if shapes or types differ. */
+double model_proof_worst(const model_proof *proof);
+
+/* ---- report */
+typedef struct model_count {
+    const char *domain, *op;
+    int before, after;
+} model_count;
+
+typedef struct model_counts { /* operators of one or two graphs, bodies included */
+    model_count *items;
+    size_t count, capacity;
+    int nodes[2];
+    uint64_t weights[2]; /* bytes of constants */
+} model_counts;
+nib_status model_count_into(base_heap *heap, const graph *g, int which, model_counts *counts, nib_error *err);
+
+void model_json_string(base_str *out, const char *text, size_t length);
+void model_report_counts(nib_report *r, const model_counts *counts);
+void model_report_proof(nib_report *r, const model_proof *proof, double tolerance);
+void model_report_notes(nib_report *r, const char *notes);
+nib_status model_report_create(nib_report **out, nib_error *err);
+
+/* ---- folders */
+/* Copies what a model folder needs beside its model (tokenizer, settings) from one folder to the other. */
+nib_status model_copy_small_files(nib_runtime *runtime, const char *from, const char *to, nib_error *err);
+
+/* ---- the verbs (api/) */
+nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
+                               nib_error *err);
+nib_status model_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
+                            nib_error *err);
+nib_status model_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o, nib_graph_format format,
+                            nib_report **report, nib_error *err);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Do two graphs compute the same? In: both. Out: the largest difference of each output over runs on random inputs.
+ *
+ * What an input may hold is read from what the graph does with it: numbers that index a table stay within it, other integers
+ * of rank 1 and more are masks of padded texts. Sizes straddle what a graph may compare them with: beyond a window of 16, or
+ * buckets of 32, another part of the graph decides.
+ */
+#include "model_optimize.h"
+#include "base/base_half.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LARGEST_SIZE 1100 /* of a text; constants beyond are no windows */
+
+typedef struct prover {
+    nib_runtime *runtime;
+    base_arena arena; /* inputs of one trial */
+    const graph *g[2];
+    device *device;
+    plan *plans[2];
+    run_session *sessions[2];
+    int64_t *symbols; /* [graph_symbol_count of g[0]] sizes */
+    uint64_t seed;
+    int64_t size, batch;
+    nib_error *err;
+} prover;
+
+static uint64_t next_random(prover *p) { /* xorshift64* */
+    p->seed ^= p->seed >> 12, p->seed ^= p->seed << 25, p->seed ^= p->seed >> 27;
+    return p->seed * 2685821657736338717ull >> 11;
+}
+static double uniform(prover *p) { return (double)next_random(p) / (double)(1ull << 53); }
+
+/* ---------------------------------------------------------------- inputs */
+
+/* "past + seq" is a name to protobuf and a sum to exporters. */
+static int64_t size_of_symbol(prover *p, int i) {
+    const char *name = graph_symbol_name(p->g[0]->symbols, i), *plus = strstr(name, " + ");
+    if (p->symbols[i] != GRAPH_UNBOUND) return p->symbols[i];
+    if (plus) {
+        int64_t sum = 0;
+        for (int k = 0; k < i || k < graph_symbol_count(p->g[0]->symbols); k++) {
+            const char *part = graph_symbol_name(p->g[0]->symbols, k);
+            size_t n = strlen(part);
+            if (strstr(part, " + ")) continue;
+            bool first = strncmp(name, part, n) == 0 && name + n == plus, second = strcmp(plus + 3, part) == 0;
+            if (first || second) sum += size_of_symbol(p, k);
+        }
+        if (sum > 0) return p->symbols[i] = sum;
+    }
+    return p->symbols[i] = p->size;
+}
+
+static bool shape_of_input(prover *p, const graph_value *v, graph_tensor *t) {
+    t->dtype = v->type.dtype;
+    t->rank = v->type.rank;
+    for (int i = 0; i < t->rank; i++) {
+        graph_dim d = v->type.dims[i];
+        int symbol = graph_symbol_index(d);
+        if (!d) t->dims[i] = i == 0 ? p->batch : p->size;
+        else if (graph_dim_is_const(d, &t->dims[i])) continue;
+        else if (symbol >= 0) t->dims[i] = p->symbols[symbol] = size_of_symbol(p, symbol);
+        else if (!graph_dim_eval(d, p->symbols, graph_symbol_count(p->g[0]->symbols), &t->dims[i])) return false;
+    }
+    return true;
+}
+
+static void put_number(graph_tensor *t, int64_t i, double x) {
+    switch (t->dtype) {
+    case NIB_DTYPE_F32: ((float *)t->data)[i] = (float)x; break;
+    case NIB_DTYPE_F64: ((double *)t->data)[i] = x; break;
+    case NIB_DTYPE_F16: ((uint16_t *)t->data)[i] = base_f32_to_f16((float)x); break;
+    case NIB_DTYPE_BF16: ((uint16_t *)t->data)[i] = base_f32_to_bf16((float)x); break;
+    case NIB_DTYPE_I64:
+    case NIB_DTYPE_U64: ((int64_t *)t->data)[i] = (int64_t)x; break;
+    case NIB_DTYPE_I32:
+    case NIB_DTYPE_U32: ((int32_t *)t->data)[i] = (int32_t)x; break;
+    case NIB_DTYPE_I16:
+    case NIB_DTYPE_U16: ((int16_t *)t->data)[i] = (int16_t)x; break;
+    default: ((int8_t *)t->data)[i] = (int8_t)x; break;
+    }
+}
+
+static bool is_real(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F64 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
+
+static bool is_whole(nib_dtype t) {
+    return t == NIB_DTYPE_I64 || t == NIB_DTYPE_I32 || t == NIB_DTYPE_I16 || t == NIB_DTYPE_I8 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_U16 ||
+           t == NIB_DTYPE_U32 || t == NIB_DTYPE_U64 || t == NIB_DTYPE_BOOL;
+}
+
+/* Whether another input of the same shape holds ids: then numbers beside it are a mask, whatever their type. */
+static bool lies_beside_ids(const graph *g, const graph_value *v) {
+    for (int i = 0; i < g->n_inputs; i++) {
+        int64_t least, most;
+        if (g->inputs[i] == v || !pass_same_shape(g->inputs[i], v)) continue;
+        model_tables_of(g->inputs[i], &least, &most);
+        if (most > 0) return true;
+    }
+    return false;
+}
+
+static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
+    int64_t least, most, n;
+    *t = (graph_tensor){0};
+    if (v->type.kind != GRAPH_KIND_TENSOR || v->type.rank < 0 || !shape_of_input(p, v, t) || (n = graph_tensor_elements(t)) < 0)
+        return false;
+    t->bytes = graph_type_bytes(t->dtype, (size_t)n);
+    if (t->bytes > (256u << 20) || !(is_real(t->dtype) || is_whole(t->dtype)) || !(t->data = base_arena_alloc(&p->arena, t->bytes + 1)))
+        return false;
+    model_tables_of(v, &least, &most);
+    bool table = most > 0, mask = !table && t->rank > 0 && (is_whole(t->dtype) || lies_beside_ids(p->g[0], v));
+    int64_t columns = t->rank ? t->dims[t->rank - 1] : 1, filled = columns;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = columns ? i / columns : 0;
+        if (mask && columns && i % columns == 0) filled = row % 2 ? columns : 1 + (int64_t)(next_random(p) % (uint64_t)columns);
+        double x = table                ? (double)(next_random(p) % (uint64_t)least)
+                   : mask               ? i % columns < filled
+                   : is_whole(t->dtype) ? 1
+                                        : 2 * uniform(p) - 1;
+        put_number(t, i, x);
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- sizes */
+
+/* The largest integer that the graph compares or divides positions by; bodies are not looked at. */
+static int64_t largest_constant(const graph *g) {
+    static const char *const ops[] = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Min", "Max", "Div", "Mod", "Clip", "Sub", "Add"};
+    int64_t largest = 0;
+    for (const graph_node *n = g->first; n; n = n->next) {
+        bool compares = false;
+        for (size_t i = 0; i < BASE_COUNT(ops); i++) compares |= graph_is_op(n, "", ops[i]);
+        for (int i = 0; compares && i < n->n_inputs; i++) {
+            double x;
+            const graph_value *v = n->inputs[i].value;
+            if (v && v->constant && is_whole(v->constant->dtype) && graph_scalar(v, &x) && fabs(x) < LARGEST_SIZE &&
+                fabs(x) > (double)largest)
+                largest = (int64_t)fabs(x);
+        }
+    }
+    return largest;
+}
+
+/* ---------------------------------------------------------------- running and comparing */
+
+static const char *first_unknown(const graph *g) {
+    for (const graph_node *n = g->first; n; n = n->next)
+        if (!n->meaning || !n->meaning->eval) return n->op;
+    return NULL;
+}
+
+static int find_named(graph_value *const *values, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(values[i]->name, name) == 0) return i;
+    return -1;
+}
+
+static double number_at(const nib_tensor *t, int64_t i) {
+    switch (t->dtype) {
+    case NIB_DTYPE_F32: return ((const float *)t->data)[i];
+    case NIB_DTYPE_F64: return ((const double *)t->data)[i];
+    case NIB_DTYPE_F16: return base_f16_to_f32(((const uint16_t *)t->data)[i]);
+    case NIB_DTYPE_BF16: return base_bf16_to_f32(((const uint16_t *)t->data)[i]);
+    case NIB_DTYPE_I64: return (double)((const int64_t *)t->data)[i];
+    case NIB_DTYPE_I32: return ((const int32_t *)t->data)[i];
+    default: return 0;
+    }
+}
+
+static void compare(const nib_tensor *a, const nib_tensor *b, model_difference *d) {
+    bool same =
+        a->dtype == b->dtype && a->rank == b->rank && (a->rank == 0 || memcmp(a->dims, b->dims, sizeof *a->dims * (size_t)a->rank) == 0);
+    d->same_shape &= same;
+    if (!same) return;
+    if (!is_real(a->dtype) && a->dtype != NIB_DTYPE_I64 && a->dtype != NIB_DTYPE_I32) {
+        bool pointers = a->dtype == NIB_DTYPE_STRING || a->dtype >= NIB_DTYPE_SEQUENCE;
+        if (!pointers && a->bytes && memcmp(a->data, b->data, a->bytes) != 0) d->largest = INFINITY;
+        return;
+    }
+    for (int64_t i = 0, n = graph_tensor_elements(a); i < n; i++) {
+        double x = number_at(a, i), y = number_at(b, i), off = fabs(x - y);
+        if (x == y || (isnan(x) && isnan(y))) off = 0;
+        if (isnan(off)) off = INFINITY;
+        if (off > d->largest) d->largest = off;
+        if (isfinite(x) && fabs(x) > d->magnitude) d->magnitude = fabs(x);
+    }
+}
+
+/* One run of each; false with why[] if the first graph itself cannot be run at this size. */
+static bool trial(prover *p, model_proof *proof) {
+    const graph *a = p->g[0], *b = p->g[1];
+    nib_error err = {0};
+    bool done = false;
+    int symbols = graph_symbol_count(a->symbols);
+    base_arena_init(&p->arena, &p->runtime->heap);
+    nib_tensor *inputs = base_arena_calloc(&p->arena, (size_t)a->n_inputs + 1, sizeof *inputs);
+    const nib_tensor **given[2] = {base_arena_calloc(&p->arena, (size_t)a->n_inputs + 1, sizeof **given),
+                                   base_arena_calloc(&p->arena, (size_t)b->n_inputs + 1, sizeof **given)};
+    p->symbols = base_arena_alloc(&p->arena, ((size_t)symbols + 1) * sizeof *p->symbols);
+    if (!inputs || !given[0] || !given[1] || !p->symbols) return snprintf(proof->why, sizeof proof->why, "out of memory"), false;
+    for (int i = 0; i < symbols; i++) p->symbols[i] = GRAPH_UNBOUND;
+    for (int i = 0; i < a->n_inputs; i++) { /* what stands first is the batch */
+        int s = a->inputs[i]->type.rank > 0 ? graph_symbol_index(a->inputs[i]->type.dims[0]) : -1;
+        if (s >= 0 && a->inputs[i]->type.rank > 1) p->symbols[s] = p->batch;
+    }
+    for (int i = 0; i < a->n_inputs; i++) {
+        int other = find_named(b->inputs, b->n_inputs, a->inputs[i]->name);
+        if (!make_input(p, a->inputs[i], &inputs[i])) {
+            snprintf(proof->why, sizeof proof->why, "no random value for input %.80s can be made", a->inputs[i]->name);
+            goto fail;
+        }
+        given[0][i] = &inputs[i];
+        if (other >= 0) given[1][other] = &inputs[i];
+    }
+    for (int i = 0; i < b->n_inputs; i++)
+        if (!given[1][i]) {
+            snprintf(proof->why, sizeof proof->why, "only one of the models has an input %.80s", b->inputs[i]->name);
+            goto fail;
+        }
+    if (run_tensors(p->sessions[0], given[0], &err) != NIB_OK) {
+        snprintf(proof->why, sizeof proof->why, "the model does not run at size %lld: %.160s", (long long)p->size, err.message);
+        goto fail;
+    }
+    bool second = run_tensors(p->sessions[1], given[1], &err) == NIB_OK;
+    for (int i = 0; i < proof->n_outputs; i++) {
+        nib_tensor x, y;
+        int other = find_named(b->outputs, b->n_outputs, proof->outputs[i].name);
+        if (!second || other < 0 || run_output(p->sessions[0], i, &x, &err) != NIB_OK ||
+            run_output(p->sessions[1], other, &y, &err) != NIB_OK)
+            proof->outputs[i].same_shape = false;
+        else compare(&x, &y, &proof->outputs[i]);
+    }
+    if (!second) snprintf(proof->why, sizeof proof->why, "the second graph fails: %.200s", err.message);
+    done = true;
+fail:
+    base_arena_free(&p->arena);
+    return done;
+}
+
+static void run_trials(prover *p, model_proof *proof) {
+    int64_t a = largest_constant(p->g[0]), b = largest_constant(p->g[1]), most = (a > b ? a : b) + 3;
+    const int64_t sizes[] = {7, 33, most > 41 ? most : 41, 1};
+    for (size_t i = 0; i < BASE_COUNT(sizes); i++) {
+        char first[sizeof proof->why];
+        p->batch = i == 3 ? 1 : 3;
+        for (p->size = sizes[i]; p->size > 0; p->size = p->size > 41 ? p->size / 2 : 0) { /* a table of positions may end before */
+            if (trial(p, proof)) break;
+            if (p->size == sizes[i]) memcpy(first, proof->why, sizeof first);
+        }
+        if (p->size > 0) proof->sizes[proof->trials++] = p->size;
+        else if (!proof->trials) memcpy(proof->why, first, sizeof first);
+    }
+    proof->ran = proof->trials > 0;
+}
+
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, model_proof *proof, nib_error *err) {
+    nib_status status = NIB_OK;
+    prover p = {.runtime = runtime, .g = {a, b}, .seed = 0x9e3779b97f4a7c15ull, .err = err};
+    graph *clones[2] = {NULL, NULL};
+    *proof = (model_proof){0};
+    for (int i = 0; i < a->n_outputs && i < MODEL_PROOF_OUTPUTS; i++)
+        proof->outputs[proof->n_outputs++] = (model_difference){.name = a->outputs[i]->name, .same_shape = true};
+    for (int i = 0; i < 2; i++) {
+        const char *unknown = first_unknown(p.g[i]);
+        if (!unknown) continue;
+        snprintf(proof->why, sizeof proof->why, "operator %.80s has no evaluation here", unknown);
+        return NIB_OK;
+    }
+    NIB_TRY(cpu_open(runtime, &p.device, err));
+    for (int i = 0; i < 2; i++) {
+        nib_error why = {0};
+        NIB_TRY(graph_clone(p.g[i], &clones[i], err));
+        if (plan_build(runtime, clones[i], &p.device, 1, NULL, &p.plans[i], &why) != NIB_OK) {
+            snprintf(proof->why, sizeof proof->why, "no plan can be made: %.200s", why.message);
+            goto fail;
+        }
+        NIB_TRY(run_session_create(p.plans[i], &p.sessions[i], err));
+    }
+    run_trials(&p, proof);
+fail:
+    for (int i = 0; i < 2; i++) {
+        run_session_free(p.sessions[i]);
+        plan_free(p.plans[i]);
+        graph_free(clones[i]);
+    }
+    if (p.device) p.device->table->close(p.device);
+    return status;
+}
+
+double model_proof_worst(const model_proof *proof) {
+    double worst = 0;
+    for (int i = 0; i < proof->n_outputs; i++) {
+        const model_difference *d = &proof->outputs[i];
+        double off = !d->same_shape ? INFINITY : d->largest > 0 ? d->largest / (d->magnitude > 0 ? d->magnitude : 1) : 0;
+        if (off > worst) worst = off;
+    }
+    return worst;
+}

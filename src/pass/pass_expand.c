@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The way back. In: a graph with nib's operators. Out: the same in operators that every reader of ONNX knows, those of the
+ * graph's own opset; for ONNX Runtime also com.microsoft's (pass_expand_ort.c), where it has a fused one for what a node does.
+ */
+#include "pass.h"
+#include <string.h>
+
+nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
+    nib_status status = NIB_OK;
+    if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        if (strcmp(n->domain, "nib") != 0) continue;
+        if (!n->meaning || !n->meaning->expand) NIB_FAIL(ctx->err, NIB_UNSUPPORTED, "nib.%s cannot be written as ONNX", n->op);
+        NIB_TRY(n->meaning->expand(ctx->g, n, ctx->err));
+        ctx->changes++;
+    }
+    NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */
+    NIB_TRY(pass_constants(ctx));
+    NIB_TRY(pass_reshape(ctx));
+    NIB_TRY(pass_clean(ctx));
+fail:
+    return status;
+}

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# nib optimize, simplify, diff, inspect --graph as a user meets them. usage: test_optimize.sh NIB SOURCE_FOLDER.
+set -uo pipefail
+nib=$(realpath "$1") root=$(realpath "$2")
+data=$root/test/data/onnx
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+expect() { # CODE 'PATTERN' COMMAND...
+    local code=$1 pattern=$2
+    shift 2
+    "$@" >out 2>&1 </dev/null
+    local got=$?
+    if [ $got -ne "$code" ] || { [ -n "$pattern" ] && ! grep -qE "$pattern" out; }; then
+        echo "FAILED: $*: exit $got, wanted $code and /$pattern/; it said:"
+        head -c 600 out
+        failed=1
+    fi
+}
+check() { if ! "$@"; then echo "FAILED: $*"; failed=1; fi; }
+
+for verb in optimize simplify diff; do expect 0 'example' "$nib" $verb --help; done
+
+# every level and target: proven, and the second time no byte changes
+for model in bert-tiny.ts.sdpa bert-tiny.dynamo.sdpa modernbert-tiny.dynamo linear; do
+    for options in -O0 -O1 -O2 -O3 '-O2 --target onnxruntime'; do
+        # shellcheck disable=SC2086
+        expect 0 'last_hidden_state: differs by at most|y: differs by at most|not proven: operator .* has no evaluation here' \
+            "$nib" optimize "$data/$model.onnx" -o one.onnx  $options
+        # shellcheck disable=SC2086
+        expect 0 '' "$nib" optimize one.onnx -o two.onnx $options --no-check
+        check cmp one.onnx two.onnx
+    done
+done
+expect 0 'all nodes' "$nib" simplify "$data/bert-tiny.ts.sdpa.onnx" simple.onnx
+expect 0 'differs by at most' "$nib" diff "$data/bert-tiny.ts.sdpa.onnx" simple.onnx
+expect 0 'Gelu ' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o gelu.onnx -O2 --opset 20
+expect 0 'last_hidden_state' "$nib" optimize simple.onnx -o simple.onnx # in place
+
+# external data, reports, shapes, drawings
+expect 0 '' "$nib" optimize simple.onnx -o ext.onnx --external-over 0 --report ext.json
+check [ -s ext.onnx.data ]
+check grep -q '"nodes": {"before": ' ext.json
+expect 0 'differs by at most 0,' "$nib" diff ext.onnx simple.onnx
+inputs=$("$nib" inspect simple.onnx --graph text | grep -o 'input_ids' | head -n 1)
+check [ "$inputs" = input_ids ]
+expect 0 '' "$nib" optimize simple.onnx -o fixed.onnx --shape input_ids=2x9 --no-check
+"$nib" inspect fixed.onnx --graph text >out
+check grep -q 'int64\[2,9\] input_ids' out
+expect 0 '^digraph' "$nib" inspect simple.onnx --graph dot
+expect 2 'text or dot' "$nib" inspect simple.onnx --graph png
+
+# two different models
+expect 3 'nothing was written' "$nib" optimize simple.onnx -o gelu3.onnx -O3 --tolerance 1e-9
+check [ ! -e gelu3.onnx ]
+expect 0 '' "$nib" optimize simple.onnx -o gelu3.onnx -O3
+expect 3 'differ' "$nib" diff simple.onnx gelu3.onnx
+
+# a command line that is wrong; a model that is; a place that cannot be written: the old file stays
+expect 2 'no input nothing' "$nib" optimize simple.onnx -o x.onnx --shape nothing=1x2
+expect 2 'rank 2, not 3' "$nib" optimize simple.onnx -o x.onnx --shape input_ids=1x2x3
+expect 2 'no pass frobnicate' "$nib" optimize simple.onnx -o x.onnx --disable frobnicate
+expect 2 'standard or onnxruntime' "$nib" optimize simple.onnx -o x.onnx --target tensorrt
+expect 2 'o is missing' "$nib" optimize simple.onnx
+expect 2 'No such file' "$nib" optimize /no/such/model -o x.onnx
+expect 2 'LayerNormalization of opset' "$nib" optimize simple.onnx -o x.onnx --opset 13
+head -c 20000 "$data/bert-tiny.ts.sdpa.onnx" >cut.onnx
+expect 2 'byte' "$nib" optimize cut.onnx -o x.onnx
+expect 1 'cannot be written' "$nib" optimize simple.onnx -o /no/such/folder/x.onnx
+expect 1 'no regular file' "$nib" optimize simple.onnx -o /dev/null
+check [ ! -e x.onnx ]
+mkdir limited
+cp simple.onnx limited/old.onnx
+(ulimit -f 8; cd limited && "$nib" optimize ../simple.onnx -o old.onnx 2>../err >/dev/null; exit $?)
+check [ $? -eq 1 ]
+check cmp simple.onnx limited/old.onnx
+check [ "$(ls limited)" = old.onnx ]
+
+# a folder: the written one loads, and gives the same vectors
+model=$root/models/all-MiniLM-L6-v2
+if [ -f "$model/model.safetensors" ]; then
+    expect 0 'all nodes' "$nib" optimize "$model" -o folder --no-check
+    check [ -s folder/nib.json ]
+    "$nib" embed --model "$model" 'a nib' >a.jsonl && "$nib" embed --model folder 'a nib' >b.jsonl
+    check cmp a.jsonl b.jsonl
+fi
+
+[ $failed -eq 0 ] && echo "optimize: ok"
+exit $failed
