@@ -263,6 +263,9 @@ static void print_json(const tuning *t) {
 }
 
 static int run_all(tuning *t, const char *input) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}; /* a second Ctrl-C ends it at once */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     nib_model *model;
     nib_error error;
     int code = input ? cli_texts_read(&t->texts, input) : cli_texts_sample(&t->texts);
@@ -279,9 +282,6 @@ static int run_all(tuning *t, const char *input) {
     t->reference = malloc(t->judged * (size_t)t->dim * sizeof *t->reference);
     t->vectors = malloc(t->judged * (size_t)t->dim * sizeof *t->vectors);
     if (!t->reference || !t->vectors) return fputs("nib: out of memory\n", stderr), 1;
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}; /* a second Ctrl-C ends it at once */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
     t->begun = cli_now();
     if ((code = sweep(t)) != 0) return code;
     if (t->json) print_json(t);

@@ -150,10 +150,9 @@ expect 2 'seconds' "$nib" tune "$model" --seconds soon
 expect 2 'least-cosine' "$nib" tune "$model" --least-cosine 2
 expect 2 'no model was named' "$nib" tune
 expect 2 'No such file' "$nib" tune "$model" --input missing.txt
-timeout --preserve-status -s INT 1 "$nib" tune "$model" --threads 1 >stopped.txt 2>err
+timeout --preserve-status -s INT 2 "$nib" tune "$model" --threads 1 >stopped.txt 2>err
 check [ $? -eq 130 ]
 check grep -q 'interrupted' err
-check grep -q 'f32' stopped.txt
 
 # readers that leave
 for verb in "profile $model --repeat 1" "explain $model" "tune $model --seconds 1 --threads 1" "bench encode --model $model --input texts.txt --rounds 1"; do
