@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-all test-onnx test-onnx-asan lint install clean cov debug asan ubsan tsan aarch64 real
+.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-all test-onnx test-onnx-asan lint install clean cov debug asan ubsan tsan aarch64 real fuzz
 
 all: build/build.ninja ## build nib (library and command) into build/
 	@ninja -C build -j$(JOBS) | tail -n 1
@@ -61,6 +61,11 @@ asan ubsan tsan debug coverage: %: build/%/build.ninja ## the tests in that pres
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
 	@ninja -C build/aarch64 -j$(JOBS) | tail -n 1
 	ctest --preset aarch64 -j$(JOBS) -E checkkernel_
+
+SECONDS_EACH = $(or $(SECONDS),60)
+fuzz: build/fuzz/build.ninja ## fuzz every door with libFuzzer (clang) for SECONDS=60 each; fails on a finding and keeps its input
+	@ninja -C build/fuzz -j$(JOBS) | tail -n 1
+	tools/fuzz $(SECONDS_EACH) $(TARGETS)
 
 test-all: test ubsan tsan ## all presets
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The command `nib`: a table of verbs over the public API. Exit codes: 0 done, 1 the work failed, 2 the command line or a
- * named file is wrong, 3 two models were run and differ.
+ * named file is wrong, 3 two models, or a model and what was expected of it, differ, 130 interrupted.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -15,7 +15,7 @@ typedef struct cli_verb {
     int (*run)(int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cli_embed, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
+extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff;
 
 /* What model options look like on every command line that opens one. */
@@ -25,13 +25,21 @@ typedef struct cli_model {
     nib_runtime_options runtime;
 } cli_model;
 
+/* What a model's files may cost (SECURITY.md). */
+#define CLI_SAFETY_OPTIONS                                                                                                                 \
+    {"private-reads", no_argument, NULL, CLI_PRIVATE}, { "limit", required_argument, NULL, CLI_LIMIT }
+#define CLI_SAFETY_HELP                                                                                                                    \
+    "  --memory SIZE        ceiling, such as 500M or 2G; mapped files do not count (default: what the machine or the container has)\n"     \
+    "  --private-reads      read files instead of mapping them: they may be cut off meanwhile\n"                                           \
+    "  --limit NAME=N       graph-depth, wire-nesting, json-depth, files, fold-bytes, expand-bytes: SECURITY.md says of what\n"
+
 /* Options shared by the verbs; each verb adds its own and passes all to getopt_long. */
 #define CLI_MODEL_OPTIONS                                                                                                                  \
     {"model", required_argument, NULL, 'm'}, {"threads", required_argument, NULL, 't'}, {"max-tokens", required_argument, NULL, 'x'},      \
         {"precision", required_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'},                                             \
         {"output-name", required_argument, NULL, 'n'}, {"pooling", required_argument, NULL, 'P'},                                          \
         {"normalize", required_argument, NULL, 'N'}, {"memory", required_argument, NULL, 'M'},                                             \
-        {"batch-tokens", required_argument, NULL, 'B'}, {                                                                                  \
+        {"batch-tokens", required_argument, NULL, 'B'}, CLI_SAFETY_OPTIONS, {                                                              \
         "help", no_argument, NULL, 'h'                                                                                                     \
     }
 
@@ -44,11 +52,10 @@ typedef struct cli_model {
     "  --output-name NAME   graph output to use (default: nib inspect says which and why)\n"                                               \
     "  --pooling P          mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)\n"                             \
     "  --normalize yes|no   vectors of length 1 (default: what the model says)\n"                                                          \
-    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n"                                           \
-    "  --memory SIZE        ceiling, such as 500M or 2G; mapped files do not count\n"
+    "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n" CLI_SAFETY_HELP
 
 /* Levers that only verbs which measure show: what each is worth. */
-enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK };
+enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK, CLI_PRIVATE, CLI_LIMIT };
 #define CLI_LEVER_OPTIONS                                                                                                                  \
     {"optimize-level", required_argument, NULL, CLI_OPTIMIZE}, { "no-pack", no_argument, NULL, CLI_NO_PACK }
 #define CLI_LEVER_HELP                                                                                                                     \

@@ -20,6 +20,7 @@ void cli_model_defaults(cli_model *m) {
     nib_model_defaults(&m->options);
     nib_runtime_defaults(&m->runtime);
     m->runtime.log = log_line;
+    m->runtime.memory_limit = NIB_MEMORY_AUTO;
 }
 
 static int wrong(const char *option, const char *value, const char *want) {
@@ -56,6 +57,28 @@ static int one_of(const char *text, const char *const *names, int n) {
 static const char *const precisions[] = {NULL, "auto", "f32", "bf16", "f16", "q8", "q4"};
 
 const char *cli_precision_name(nib_precision p) { return precisions[p] ? precisions[p] : "file"; }
+
+static bool take_limit(nib_limits *l, const char *text) {
+    const struct {
+        const char *name;
+        int *number;
+        size_t *bytes;
+    } rows[] = {
+        {"graph-depth", &l->graph_depth, NULL}, {"wire-nesting", &l->wire_nesting, NULL},
+        {"json-depth", &l->json_depth, NULL},   {"files", &l->files, NULL},
+        {"fold-bytes", NULL, &l->fold_bytes},   {"expand-bytes", NULL, &l->expand_bytes},
+    };
+    const char *equals = strchr(text, '=');
+    for (size_t i = 0; equals && i < sizeof rows / sizeof *rows; i++) {
+        long long n;
+        if (strlen(rows[i].name) != (size_t)(equals - text) || strncmp(rows[i].name, text, (size_t)(equals - text)) != 0) continue;
+        if (rows[i].bytes) return size_of(equals + 1, rows[i].bytes);
+        if (!cli_whole_number(equals + 1, 1, 1 << 30, &n)) return false;
+        *rows[i].number = (int)n;
+        return true;
+    }
+    return false;
+}
 
 int cli_model_option(cli_model *m, int option, const char *value) {
     static const char *const poolings[] = {NULL, "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
@@ -98,6 +121,10 @@ int cli_model_option(cli_model *m, int option, const char *value) {
         m->options.optimize = (int)n;
         return 0;
     case CLI_NO_PACK: m->options.pack = 0; return 0;
+    case CLI_PRIVATE: m->runtime.private_reads = 1; return 0;
+    case CLI_LIMIT:
+        if (!take_limit(&m->runtime.limits, value)) return wrong("limit", value, "NAME=N; --help lists the names");
+        return 0;
     default: return -1;
     }
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_verb *const verbs[] = {&cli_embed, &cli_inspect, &cli_explain,  &cli_tokenize, &cli_profile,
-                                        &cli_bench, &cli_tune,    &cli_optimize, &cli_simplify, &cli_diff};
+static const cli_verb *const verbs[] = {&cli_embed, &cli_run,  &cli_inspect,  &cli_explain,  &cli_tokenize, &cli_profile,
+                                        &cli_bench, &cli_tune, &cli_optimize, &cli_simplify, &cli_diff};
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

@@ -157,11 +157,26 @@ typedef struct nib_session nib_session;
 typedef enum nib_log_level { NIB_LOG_ERROR, NIB_LOG_WARN, NIB_LOG_INFO, NIB_LOG_DEBUG } nib_log_level;
 typedef void (*nib_log_fn)(void *user, nib_log_level level, const char *message);
 
+/* What opening a model may cost, whatever its files say (SECURITY.md). 0: the default; beyond `at most`, that. What goes beyond is
+ * answered with LIMIT, but for folding: the value is then computed when the model runs. */
+typedef struct nib_limits {
+    int graph_depth;  /* bodies of If, Loop and Scan in one another: 32, at most 100 */
+    int wire_nesting; /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
+    int json_depth;   /* arrays and objects of a JSON file in one another: 64, at most 1000 */
+    int files;        /* of external data, or shards of safetensors: 4096 */
+    size_t fold_bytes;   /* of one value that is computed when the model is opened: 64 MiB; of all, that and eight times the constants */
+    size_t expand_bytes; /* of a sparse tensor made dense, and of the bodies of local functions where they are called: 64 MiB */
+} nib_limits;
+
+/* memory_limit: what the control group or the machine has, whichever is less. */
+#define NIB_MEMORY_AUTO ((size_t)-1)
+
 typedef struct nib_runtime_options {
     size_t size;         /* sizeof(nib_runtime_options) */
     int threads;         /* threads that compute, the caller's included; 0: NIB_NUM_THREADS, else OMP_NUM_THREADS,
                             else the CPUs that affinity and the cgroup's quota grant */
-    size_t memory_limit; /* ceiling, in bytes, on all that is taken from the allocator; 0: none. Mapped files do not count */
+    size_t memory_limit; /* ceiling, in bytes, on all that is taken from the allocator; 0: none; or NIB_MEMORY_AUTO. Mapped files do not
+                            count */
     nib_log_fn log;      /* called from any thread; NULL: silent */
     void *log_user;
     /* Both or none. `allocate` returns memory aligned to 64 bytes or NULL; called from any thread. */
@@ -170,6 +185,7 @@ typedef struct nib_runtime_options {
     void *alloc_user;
     int private_reads; /* 1: read files into memory instead of mapping them, so that a file truncated by
                           someone else while in use cannot raise SIGBUS */
+    nib_limits limits;
 } nib_runtime_options;
 
 NIB_API void nib_runtime_defaults(nib_runtime_options *options);
@@ -308,17 +324,53 @@ NIB_API size_t nib_session_output_count(const nib_session *session);
 NIB_API const char *nib_session_input_name(const nib_session *session, size_t i);
 NIB_API const char *nib_session_output_name(const nib_session *session, size_t i);
 
-/* Binds an input for the next runs. The session borrows tensor->data until another is bound or the session is freed. */
+/* What the graph says of an input or an output. Strings live as long as the model. */
+typedef enum nib_role { NIB_ROLE_NONE = 0, NIB_ROLE_IDS, NIB_ROLE_MASK, NIB_ROLE_TYPES, NIB_ROLE_POSITIONS } nib_role;
+typedef struct nib_value_info {
+    nib_dtype dtype;                   /* NIB_DTYPE_SEQUENCE, NIB_DTYPE_OPTIONAL: a container; UNDEFINED: not known before a run */
+    nib_dtype element;                 /* a container's elements', else dtype */
+    int rank;                          /* -1: not known before a run, or a container */
+    int64_t dims[NIB_MAX_RANK];        /* -1: any */
+    const char *symbols[NIB_MAX_RANK]; /* the name of a dimension that is not fixed: equal names, equal sizes; NULL: none */
+    nib_role role;                     /* of an input: what an encoder of texts uses it for */
+    int64_t below;                     /* of an input of integers that looks rows up in a table: how many rows there are; else 0 */
+} nib_value_info;
+/* INVALID_ARGUMENT if i is out of range. */
+NIB_API nib_status nib_session_input_info(const nib_session *session, size_t i, nib_value_info *out);
+NIB_API nib_status nib_session_output_info(const nib_session *session, size_t i, nib_value_info *out);
+
+/* Binds an input for the next runs: any type, containers too, whose dtype, shape and bytes agree. The session borrows tensor->data, and
+ * what strings and elements point to, until another is bound or the session is freed; the tensor itself is copied. `data` is aligned
+ * for its type. The bytes may be changed between runs. A packed type (i4, ...) has its first element in the low bits.
+ * Type and shape are checked against the graph when it runs. */
 NIB_API nib_status nib_session_set_input(nib_session *session, const char *name, const nib_tensor *tensor, nib_error *error);
 
-/* Runs the graph on the bound inputs. */
+/* Binds memory of the caller's to an output: the next runs write it there, without a copy wherever a step of the plan makes it (an
+ * output that is an input or a constant of the model, or that two names share, is copied). Of `tensor`, data and bytes count, and
+ * dtype unless it is UNDEFINED; bytes may be more than the output needs. The session borrows data until another tensor is bound, or
+ * NULL (the session's own memory again), or it is freed. It must be aligned for its type and overlap no input's and no other output's.
+ * A run that needs more answers BUFFER_TOO_SMALL and says how much; before it computes anything where the size follows from the inputs'.
+ * TYPE: strings and containers cannot be bound. */
+NIB_API nib_status nib_session_bind_output(nib_session *session, const char *name, const nib_tensor *tensor, nib_error *error);
+
+/* What an output will be with the inputs that are bound now: dtype, rank, dims, bytes; data is NULL. Where only the run can tell, a
+ * dimension is -1 and bytes is 0 (rank -1: not even that is known). The last run's outputs are gone then. Errors: as a run that finds
+ * inputs missing or wrong. */
+NIB_API nib_status nib_session_output_shape(nib_session *session, const char *name, nib_tensor *out, nib_error *error);
+
+/* Runs the graph on the bound inputs. On failure outputs hold nothing of use, and the session can run again. */
 NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
+
+/* Has the run of another thread end with CANCELLED, after the step that it is in (a turn of a Loop has steps of its own); without one,
+ * the next run. May be called from any thread and from a signal's handler, while the session exists. */
+NIB_API void nib_session_cancel(nib_session *session);
 
 /* Makes a profile of the session's plan (not of nib_embed's) and counts the session's next runs in it; the caller owns it, and frees it
  * after the session. See "measuring". */
 NIB_API nib_status nib_session_profile(nib_session *session, nib_profile **out, nib_error *error);
 
-/* Describes an output of the last run. Its data belongs to the session and is valid until the next run. */
+/* Describes an output of the last run. Its data is the memory that was bound to it, or belongs to the session and is valid until the next
+ * run; strings and a container's elements likewise. */
 NIB_API nib_status nib_session_get_output(nib_session *session, const char *name, nib_tensor *out, nib_error *error);
 
 /* ---------------------------------------------------------------- measuring */
@@ -431,6 +483,37 @@ NIB_API nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **o
 NIB_API nib_status nib_npy_append(nib_npy *npy, const float *rows, int64_t count, nib_error *error); /* [count, columns] */
 NIB_API nib_status nib_npy_commit(nib_npy *npy, nib_error *error);
 NIB_API void nib_npy_abort(nib_npy *npy);
+
+/* A tensor of any type in a file of its own: NumPy's .npy, or .pb, ONNX's TensorProto, SequenceProto or OptionalProto, which holds what
+ * NumPy has no type for (strings, bf16, eight and four bits, containers). */
+typedef enum nib_tensor_format { NIB_TENSOR_FORMAT_AUTO = 0, NIB_TENSOR_FORMAT_NPY, NIB_TENSOR_FORMAT_PB } nib_tensor_format;
+
+/* Reads one; which format it is, its first bytes say. A .pb does not say what it holds: `container` is NIB_DTYPE_SEQUENCE or
+ * NIB_DTYPE_OPTIONAL for those (nib_value_info.dtype of the input that it is for), anything else for a tensor. Of .npy: any byte order and
+ * order of axes; U and S become strings. The caller owns the tensor, bytes included; the file is read, not mapped, and takes memory in
+ * proportion to its size. Errors: NOT_FOUND, IO, BAD_MODEL (the file is malformed), UNSUPPORTED, OUT_OF_MEMORY. */
+NIB_API nib_status nib_tensor_read(const char *path, nib_dtype container, nib_tensor **out, nib_error *error);
+
+/* Frees a tensor that nib_tensor_read gave, and no other. NULL is accepted. */
+NIB_API void nib_tensor_free(nib_tensor *tensor);
+
+/* Writes one, as nib_file_* does: whole or not at all. AUTO: .npy if the path ends so, else .pb. `name` goes into a .pb; may be NULL.
+ * UNSUPPORTED: .npy has no such type. */
+NIB_API nib_status nib_tensor_write(const char *path, const nib_tensor *tensor, const char *name, nib_tensor_format format,
+                                    nib_error *error);
+
+/* How two tensors differ. */
+typedef struct nib_difference {
+    int same;                         /* 1: type and shape are equal, and so is every element within the tolerance */
+    uint64_t elements, wrong;         /* compared; outside of the tolerance (a complex number counts as two) */
+    uint64_t first;                   /* the first that is wrong */
+    double largest, largest_relative; /* |got - want|, and the same / |want|, where both are finite and want is not 0 */
+    char message[300];                /* one sentence; "" if they are the same */
+} nib_difference;
+
+/* An element is equal if |got - want| <= absolute + relative |want|, NaN to NaN, an infinity to itself; strings if their bytes are.
+ * bf16 is granted a relative 2^-6 at least: two roundings. Containers are compared element by element. */
+NIB_API nib_status nib_tensor_compare(const nib_tensor *got, const nib_tensor *want, double relative, double absolute, nib_difference *out);
 
 /* ---------------------------------------------------------------- CPU */
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib.h's files: bytes and .npy. In: rows of floats. Out: a file that is whole.
- *
- * NumPy's format 1.0 (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html): magic, version, length of
- * the header, a header that is a Python dict padded with spaces so that data begins at a multiple of 64, data. The header is
- * written with room for any row count first and completed at the end.
+ * nib.h's files: bytes and .npy. In: rows of floats. Out: a file that is whole. The header of .npy is written with room for any row
+ * count first and completed at the end.
  */
 #include "base/base_file.h"
-#include <stdio.h>
+#include "base/base_npy.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,17 +53,10 @@ void nib_file_abort(nib_file *f) {
 }
 
 static nib_status write_header(nib_npy *n, nib_error *err) {
-    char header[NPY_HEADER];
-    memset(header, ' ', sizeof header);
-    memcpy(header, "\x93NUMPY\x01\x00", 8);
-    header[8] = (char)((NPY_HEADER - 10) & 0xff);
-    header[9] = (char)((NPY_HEADER - 10) >> 8);
-    char text[NPY_HEADER];
-    int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld, %lld), }", (long long)n->rows,
-                          (long long)n->columns);
-    memcpy(header + 10, text, (size_t)length);
-    header[NPY_HEADER - 1] = '\n';
-    return nib_file_write(n->file, header, sizeof header, err);
+    char header[BASE_NPY_HEADER_MOST];
+    size_t length;
+    nib_status status = base_npy_header(NIB_DTYPE_F32, 2, (int64_t[]){n->rows, n->columns}, NPY_HEADER, header, &length, err);
+    return status == NIB_OK ? nib_file_write(n->file, header, length, err) : status;
 }
 
 nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *err) {

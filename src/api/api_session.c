@@ -56,6 +56,76 @@ const char *nib_session_output_name(const nib_session *s, size_t i) {
     return i < nib_session_output_count(s) ? s->program->g->outputs[i]->name : NULL;
 }
 
+static void describe(const graph *g, const graph_value *v, nib_value_info *out) {
+    const graph_type *t = &v->type;
+    memset(out, 0, sizeof *out);
+    out->element = t->dtype;
+    out->dtype = t->kind == GRAPH_KIND_SEQUENCE   ? NIB_DTYPE_SEQUENCE
+                 : t->kind == GRAPH_KIND_OPTIONAL ? NIB_DTYPE_OPTIONAL
+                 : t->kind == GRAPH_KIND_TENSOR   ? t->dtype
+                                                  : NIB_DTYPE_UNDEFINED;
+    out->rank = t->kind == GRAPH_KIND_TENSOR ? t->rank : -1;
+    for (int k = 0; k < out->rank; k++) {
+        if (t->dims[k] && graph_dim_is_const(t->dims[k], &out->dims[k])) continue;
+        int symbol = t->dims[k] ? graph_symbol_index(t->dims[k]) : -1;
+        out->dims[k] = -1;
+        if (symbol >= 0) out->symbols[k] = graph_symbol_name(g->symbols, symbol);
+    }
+}
+
+nib_status nib_session_input_info(const nib_session *s, size_t i, nib_value_info *out) {
+    if (!s || !out || i >= nib_session_input_count(s)) return NIB_INVALID_ARGUMENT;
+    const run_roles *r = &s->model->roles;
+    const int roles[] = {r->ids, r->mask, r->types, r->positions};
+    describe(s->program->g, s->program->g->inputs[i], out);
+    for (int k = 0; k < 4; k++)
+        if (roles[k] == (int)i) out->role = (nib_role)(NIB_ROLE_IDS + k);
+    out->below = model_input_below(s->model, (int)i);
+    return NIB_OK;
+}
+
+nib_status nib_session_output_info(const nib_session *s, size_t i, nib_value_info *out) {
+    if (!s || !out || i >= nib_session_output_count(s)) return NIB_INVALID_ARGUMENT;
+    describe(s->program->g, s->program->g->outputs[i], out);
+    return NIB_OK;
+}
+
+/* Whether an address is where a value of that type may be. */
+static bool is_aligned(const void *data, nib_dtype dtype) {
+    size_t width = dtype == NIB_DTYPE_STRING || dtype >= NIB_DTYPE_SEQUENCE ? sizeof(void *) : (size_t)nib_dtype_bits(dtype) / 8;
+    return width < 2 || (uintptr_t)data % (width > 8 ? 8 : width) == 0;
+}
+
+static int find_output(const nib_session *s, const char *name, nib_error *err) {
+    for (int i = 0; i < s->program->g->n_outputs; i++)
+        if (strcmp(s->program->g->outputs[i]->name, name) == 0) return i;
+    base_error_set(err, NIB_NOT_FOUND, "the model has no output %s", name);
+    return -1;
+}
+
+nib_status nib_session_bind_output(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
+    if (!s || !name) return base_error_set(err, NIB_INVALID_ARGUMENT, "session and name must be given");
+    int i = find_output(s, name, err);
+    if (i < 0) return NIB_NOT_FOUND;
+    if (!tensor) return run_bind_output(s->run, i, NULL, 0, err);
+    const graph_type *t = &s->program->g->outputs[i]->type;
+    if (!tensor->data) return base_error_set(err, NIB_INVALID_ARGUMENT, "output %s: there is no memory to bind", name);
+    if (t->kind != GRAPH_KIND_TENSOR || t->dtype == NIB_DTYPE_STRING || tensor->dtype == NIB_DTYPE_STRING)
+        return base_error_set(err, NIB_TYPE, "output %s holds strings or is a container: no memory can be bound to it", name);
+    if (tensor->dtype != NIB_DTYPE_UNDEFINED && t->dtype != NIB_DTYPE_UNDEFINED && tensor->dtype != t->dtype)
+        return base_error_set(err, NIB_TYPE, "output %s is %s, not %s", name, nib_dtype_name(t->dtype), nib_dtype_name(tensor->dtype));
+    if (!is_aligned(tensor->data, t->dtype))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "the memory for output %s is not aligned for its type", name);
+    return run_bind_output(s->run, i, tensor->data, tensor->bytes, err);
+}
+
+nib_status nib_session_output_shape(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
+    if (!s || !name || !out) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
+    int i = find_output(s, name, err);
+    s->has_run = false; /* sizes are about to be bound anew */
+    return i < 0 ? NIB_NOT_FOUND : run_output_shape(s->run, s->inputs, i, out, err);
+}
+
 nib_status nib_session_set_input(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
     if (!s || !name || !tensor || (!tensor->data && tensor->bytes))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
@@ -63,8 +133,7 @@ nib_status nib_session_set_input(nib_session *s, const char *name, const nib_ten
         return base_error_set(err, NIB_INVALID_ARGUMENT, "rank %d is out of range", tensor->rank);
     for (int i = 0; i < s->program->g->n_inputs; i++) {
         if (strcmp(s->program->g->inputs[i]->name, name) != 0) continue;
-        size_t width = (size_t)nib_dtype_bits(tensor->dtype) / 8;
-        if (tensor->bytes > 0 && width > 1 && (uintptr_t)tensor->data % (width > 8 ? 8 : width))
+        if (tensor->bytes > 0 && !is_aligned(tensor->data, tensor->dtype))
             return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s is not aligned for its type", name);
         s->bound[i] = *tensor;
         s->inputs[i] = &s->bound[i];
@@ -80,6 +149,10 @@ nib_status nib_session_run(nib_session *s, nib_error *err) {
     return status;
 }
 
+void nib_session_cancel(nib_session *s) {
+    if (s) run_cancel(s->run);
+}
+
 nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err) {
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
     *out = NULL;
@@ -92,7 +165,6 @@ nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err
 nib_status nib_session_get_output(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
     if (!s || !name || !out) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
     if (!s->has_run) return base_error_set(err, NIB_INVALID_ARGUMENT, "the session has not run");
-    for (int i = 0; i < s->program->g->n_outputs; i++)
-        if (strcmp(s->program->g->outputs[i]->name, name) == 0) return run_output(s->run, i, out, err);
-    return base_error_set(err, NIB_NOT_FOUND, "the model has no output %s", name);
+    int i = find_output(s, name, err);
+    return i < 0 ? NIB_NOT_FOUND : run_output(s->run, i, out, err);
 }

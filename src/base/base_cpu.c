@@ -135,6 +135,35 @@ static int quota_cpus(double quota, double period) {
     return n >= 1e6 ? 0 : (int)(n + 0.999);
 }
 
+/* A line of digits in a file; 0: there is none. */
+static size_t number_in(const char *path) {
+    char text[64];
+    if (!read_line(path, text, sizeof text)) return 0;
+    char *end;
+    unsigned long long n = strtoull(text, &end, 10);
+    return end == text ? 0 : (size_t)n;
+}
+
+size_t base_cpu_memory(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    char line[1024], path[1200];
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    size_t n = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    if (n && n < most) most = n;
+    while (f && fgets(line, sizeof line, f)) { /* v2: our group and each around it, up to the root of what is mounted */
+        line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, "0::/", 4) != 0) continue;
+        for (char *group = line + 3, *slash = group; slash; (slash = strrchr(group, '/')) ? *slash = 0 : 0) {
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", strcmp(group, "/") == 0 ? "" : group);
+            n = number_in(path);
+            if (n && n < most) most = n;
+        }
+    }
+    if (f) fclose(f);
+    return most;
+}
+
 /* The tightest quota on the path from our cgroup up to the root of what is mounted. */
 static int cgroup_cpus(void) {
     char line[1024], path[1200], group[1024] = "";

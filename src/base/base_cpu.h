@@ -50,6 +50,9 @@ typedef struct base_caches {
 } base_caches;
 base_caches base_cpu_caches(void);
 
+/* Bytes of memory we may use: the machine's, cut by the cgroup's limit (v2 and v1). */
+size_t base_cpu_memory(void);
+
 /* CPUs we may use: affinity, cut by the cgroup's quota (v2 and v1), at least 1. */
 int base_cpu_count(void);
 

@@ -10,7 +10,7 @@ static void *json_realloc(void *ctx, void *p, size_t old, size_t size) { return 
 static void json_free(void *ctx, void *p) { base_free(ctx, p); }
 
 /* Nesting of brackets outside strings; stops at the limit. */
-static bool too_deep(const char *text, size_t length, size_t *at) {
+static bool too_deep(const char *text, size_t length, int most, size_t *at) {
     int depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < length; i++) {
@@ -21,7 +21,7 @@ static bool too_deep(const char *text, size_t length, size_t *at) {
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > BASE_JSON_MAX_DEPTH) return *at = i, true;
+            if (++depth > most) return *at = i, true;
         } else if (c == '}' || c == ']') {
             depth--;
         }
@@ -34,8 +34,8 @@ nib_status base_json_parse(base_heap *heap, const char *text, size_t length, con
     nib_status status;
     size_t at = 0;
     *out = NULL;
-    if (too_deep(text, length, &at)) {
-        status = base_error_set(err, NIB_LIMIT, "%s: JSON nested deeper than %d", what, BASE_JSON_MAX_DEPTH);
+    if (too_deep(text, length, heap->limits.json_depth, &at)) {
+        status = base_error_set(err, NIB_LIMIT, "%s: JSON nested deeper than %d", what, heap->limits.json_depth);
         base_error_at_offset(err, (int64_t)at);
         return status;
     }

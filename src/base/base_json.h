@@ -10,10 +10,9 @@
 #include "base_mem.h"
 #include <yyjson.h>
 
-#define BASE_JSON_MAX_DEPTH 64
-
-/* Parses text[0..length). The document is freed with base_json_free; its strings live as long as it does.
- * `status_on_error` is what a malformed text means here (NIB_BAD_MODEL, NIB_BAD_TOKENIZER); `what` names the file. */
+/* Parses text[0..length); LIMIT if it is nested deeper than the heap's limits.json_depth. The document is freed with base_json_free; its
+ * strings live as long as it does. `status_on_error` is what a malformed text means here (NIB_BAD_MODEL, NIB_BAD_TOKENIZER); `what` names
+ * the file. */
 nib_status base_json_parse(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error, yyjson_doc **out,
                            nib_error *err);
 void base_json_free(base_heap *heap, yyjson_doc *doc); /* NULL is accepted */

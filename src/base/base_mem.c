@@ -7,6 +7,8 @@
  * Arena: blocks of growing size, newest first.
  */
 #include "base_mem.h"
+#include "base_cpu.h"
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +29,25 @@ static void *libc_allocate(void *user, size_t bytes) {
 }
 static void libc_release(void *user, void *p, size_t bytes) { free(p); }
 
+static int within(int wanted, int otherwise, int most) { return wanted <= 0 ? otherwise : wanted < most ? wanted : most; }
+
+static void take_limits(nib_limits *to, const nib_limits *wanted) {
+    nib_limits none = {0}, l = wanted ? *wanted : none;
+    to->graph_depth = within(l.graph_depth, 32, 100);
+    to->wire_nesting = within(l.wire_nesting, 100, 200);
+    to->json_depth = within(l.json_depth, 64, 1000);
+    to->files = within(l.files, 4096, INT_MAX);
+    to->fold_bytes = l.fold_bytes ? l.fold_bytes : (size_t)64 << 20;
+    to->expand_bytes = l.expand_bytes ? l.expand_bytes : (size_t)64 << 20;
+}
+
 void base_heap_init(base_heap *heap, const nib_runtime_options *options) {
     memset(heap, 0, sizeof *heap);
+    take_limits(&heap->limits, options ? &options->limits : NULL);
     heap->allocate = libc_allocate;
     heap->release = libc_release;
     if (options) {
-        heap->limit = options->memory_limit;
+        heap->limit = options->memory_limit == NIB_MEMORY_AUTO ? base_cpu_memory() : options->memory_limit;
         if (options->allocate && options->release) {
             heap->allocate = options->allocate;
             heap->release = options->release;
@@ -58,10 +73,11 @@ static bool reserve(base_heap *heap, size_t bytes) {
 void *base_alloc(base_heap *heap, size_t bytes) {
     if (bytes > SIZE_MAX - BASE_ALIGN * 2) return NULL;
     size_t total = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN + BASE_ALIGN;
-    if (!reserve(heap, total)) return NULL;
-    char *block = heap->allocate(heap->user, total);
+    bool granted = reserve(heap, total);
+    char *block = granted ? heap->allocate(heap->user, total) : NULL;
     if (!block) {
-        atomic_fetch_sub(&heap->current, total);
+        if (granted) atomic_fetch_sub(&heap->current, total);
+        atomic_fetch_add_explicit(&heap->failures, 1, memory_order_relaxed);
         return NULL;
     }
     atomic_fetch_add_explicit(&heap->allocations, 1, memory_order_relaxed);

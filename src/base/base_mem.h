@@ -21,8 +21,10 @@ typedef struct base_heap {
     void (*release)(void *user, void *pointer, size_t bytes);
     void *user;
     size_t limit; /* 0: none */
+    nib_limits limits; /* filled in: what opening may cost, for whoever works in this heap */
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
+    _Atomic uint64_t failures; /* requests that were not granted */
 } base_heap;
 
 /* options may be NULL: libc's allocator without a ceiling. */

@@ -157,6 +157,9 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     const char *weight = graph_attr_string(n, "weight", "f32");
     const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype);
     if (!kernel || act < 0 || x->constant) return c->why = "no kernel reads such rows", NIB_OK;
+    int64_t width; /* rows are found by their bytes, and the kernel reads K of each: what the type leaves open, only eval checks */
+    if (x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &width) || width != w->constant->dims[trans])
+        return c->why = "the width of the rows is not known before the run", NIB_OK;
     if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !n->inputs[4].value))
         return c->why = "rows of u8 without scale and zero point", NIB_OK;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;

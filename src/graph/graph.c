@@ -127,7 +127,8 @@ nib_status graph_create(base_heap *heap, graph **out, nib_error *err) {
 
 nib_status graph_create_sub(graph *parent, graph **out, nib_error *err) {
     *out = NULL;
-    if (parent->depth + 1 > GRAPH_MAX_DEPTH) return base_error_set(err, NIB_LIMIT, "graphs are nested deeper than %d", GRAPH_MAX_DEPTH);
+    int most = parent->heap->limits.graph_depth;
+    if (parent->depth + 1 > most) return base_error_set(err, NIB_LIMIT, "graphs are nested deeper than %d", most);
     graph *g = new_graph(parent->arena, parent->names->strings);
     if (!g) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a graph");
     g->parent = parent;
@@ -501,5 +502,5 @@ void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value 
 }
 
 bool graph_is_op(const graph_node *n, const char *domain, const char *op) {
-    return n && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0;
+    return n && (n->meaning || !n->owner || !n->owner->resolved) && strcmp(n->op, op) == 0 && strcmp(n->domain, domain) == 0;
 }

@@ -20,7 +20,6 @@
 #include "base/base_file.h"
 
 #define GRAPH_MAX_RANK NIB_MAX_RANK
-#define GRAPH_MAX_DEPTH 32 /* nesting of subgraphs */
 
 typedef struct graph graph;
 typedef struct graph_node graph_node;
@@ -143,6 +142,7 @@ struct graph {
     int cap_constants; /* initializers in file order; may include unused ones */
     graph_opset *opsets;
     int n_opsets;
+    bool resolved; /* op_resolve gave its nodes their meanings */
     int64_t ir_version;
     const char *producer; /* "pytorch 2.15", or "" */
     /* Files that constants point into; closed by graph_free. */
@@ -152,7 +152,8 @@ struct graph {
 
 /* ---- making */
 nib_status graph_create(base_heap *heap, graph **out, nib_error *err);
-nib_status graph_create_sub(graph *parent, graph **out, nib_error *err); /* LIMIT beyond GRAPH_MAX_DEPTH; owned by the parent's arena */
+/* LIMIT beyond the heap's limits.graph_depth; owned by the parent's arena. */
+nib_status graph_create_sub(graph *parent, graph **out, nib_error *err);
 /* A copy that passes may rewrite, with its own arena and symbols. Constants' bytes stay the original's, which must live longer. */
 nib_status graph_clone(const graph *g, graph **out, nib_error *err);
 void graph_free(graph *g); /* a root graph; NULL is accepted */
@@ -211,7 +212,9 @@ void graph_move_before(graph_node *n, graph_node *before);
 /* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times
  * for a value that is read several times. */
 void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user);
-bool graph_is_op(const graph_node *n, const char *domain, const char *op); /* NULL n: false */
+/* NULL n: false. In a graph that op_resolve has seen, a node without a meaning is no operator that anyone knows, whatever it calls itself:
+ * its inputs were never counted (an opset that is not imported, or a version that does not have the operator). */
+bool graph_is_op(const graph_node *n, const char *domain, const char *op);
 
 /* The constant's scalar as double; false if v is no constant with one numeric element. */
 bool graph_scalar(const graph_value *v, double *out);

@@ -73,6 +73,7 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
     to->name = graph_intern(to, g->name, strlen(g->name));
     to->producer = graph_intern(to, g->producer, strlen(g->producer));
     to->ir_version = g->ir_version;
+    to->resolved = g->resolved;
     for (int i = 0; i < g->n_opsets; i++) NIB_TRY(graph_set_opset(to, g->opsets[i].domain, g->opsets[i].version, err));
     for (int i = 0; i < g->n_inputs; i++) {
         graph_value *v = copy_value(to, g->inputs[i]);

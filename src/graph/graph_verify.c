@@ -68,7 +68,8 @@ fail:
 static nib_status verify_scope(const graph *g, const scope *outer, nib_error *err) {
     nib_status status = NIB_OK;
     scope s = {.outer = outer, .g = g};
-    if (g->depth > GRAPH_MAX_DEPTH) return base_error_set(err, NIB_LIMIT, "graphs are nested deeper than %d", GRAPH_MAX_DEPTH);
+    if (g->depth > g->heap->limits.graph_depth)
+        return base_error_set(err, NIB_LIMIT, "graphs are nested deeper than %d", g->heap->limits.graph_depth);
     s.defined = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
     if (!s.defined) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory while checking a graph");
     for (int i = 0; i < g->n_inputs; i++) {

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define MAX_HEADER (100u << 20) /* what the format's own reader allows */
-#define MAX_SHARDS 1000
 
 typedef struct entry {
     const char *name;
@@ -201,7 +200,8 @@ static nib_status open_shards(hf_weights *w, const char *dir, const char *index_
     qsort(names, count, sizeof(*names), by_shard_name);
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && strcmp(names[i].name, names[i - 1].name) == 0) continue;
-        if (w->n_files >= MAX_SHARDS) NIB_FAIL(err, NIB_LIMIT, "more than %d shards", MAX_SHARDS);
+        if (w->n_files >= (size_t)w->runtime->heap.limits.files)
+            NIB_FAIL(err, NIB_LIMIT, "more than %d shards", w->runtime->heap.limits.files);
         NIB_TRY(base_file_open_beneath(&w->runtime->heap, dir, names[i].name, index_path, w->runtime->private_reads, &file, err));
         status = add_file(w, &file, err);
         if (status != NIB_OK) base_error_in_file(err, names[i].name);

@@ -74,6 +74,9 @@ void model_describe(const nib_model *m, base_str *out);
 /* OK if the model reads texts, else why not. */
 nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 
+/* Rows of the smallest table that input i of the graph looks up (its elements are below that); 0 if there is none. */
+int64_t model_input_below(const nib_model *m, int i);
+
 /* ---- inside the room */
 /* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);

@@ -108,8 +108,16 @@ fail:
     return status;
 }
 
+/* A pass, or shape inference, that runs out of memory may answer "not proven" and leave the graph as it is: right, but slower, and with
+ * other bits than the same model has elsewhere. A model is not opened by halves: `before` is heap.failures when it began. */
+static nib_status all_granted(nib_model *m, uint64_t before, nib_error *err) {
+    if (atomic_load(&m->runtime->heap.failures) == before) return NIB_OK;
+    return base_error_set(err, NIB_OUT_OF_MEMORY, "memory ran out while %s was opened", m->path);
+}
+
 static nib_status make_program(nib_model *m, bool task, model_program *out, nib_error *err) {
     nib_status status = NIB_OK;
+    uint64_t failures = atomic_load(&m->runtime->heap.failures);
     pass_notes notes;
     model_program made = {0};
     int opset = graph_opset_version(m->source, "");
@@ -127,6 +135,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     NIB_TRY(pass_run_all(&ctx));
     if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
+    NIB_TRY(all_granted(m, failures, err));
     NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
     made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
     if (!made.notes) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
@@ -208,6 +217,7 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     if (!m) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     m->runtime = rt;
     atomic_store(&m->references, 1);
+    uint64_t failures = atomic_load(&rt->heap.failures);
     m->lock = base_mutex_create(&rt->heap);
     m->path = base_strndup(&rt->heap, path, strlen(path));
     if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
@@ -218,6 +228,7 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     model_find_roles(m);
     NIB_TRY(op_infer_graph(m->source, err));
     NIB_TRY(load_small_files(m, err));
+    NIB_TRY(all_granted(m, failures, err));
     choose_pooling(m, options);
     choose_max_tokens(m, options->max_tokens);
     NIB_TRY(make_task(m, options, err));

@@ -25,6 +25,12 @@ static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *
     }
 }
 
+int64_t model_input_below(const nib_model *m, int i) {
+    int64_t least = INT64_MAX, most = 0;
+    tables_of(m->source->inputs[i], 0, &least, &most);
+    return most > 0 ? least : 0;
+}
+
 void model_tables_of(const graph_value *v, int64_t *least, int64_t *most) {
     *least = INT64_MAX;
     *most = 0;
@@ -88,7 +94,7 @@ void model_find_roles(nib_model *m) {
         int *role = NULL;
         if (most > 0)
             role = has(v->name, "pos") || (most > 4 && !has(v->name, "type")) ? &r->positions
-                                                                               : &r->types; /* a table of 2 segments, or of 512 places */
+                                                                              : &r->types; /* a table of 2 segments, or of 512 places */
         else if (has(v->name, "type") || has(v->name, "segment")) role = &r->types;
         else if (has(v->name, "position")) role = &r->positions;
         else role = &r->mask;

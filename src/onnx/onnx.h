@@ -5,7 +5,7 @@
  * The file is mapped; constants point into it (raw_data at any alignment) and into its external data files, which the graph
  * takes over. Packed numeric fields (float_data, int64_data, ...) are decoded into the arena. Nothing of a hostile file is
  * believed: lengths against the field that holds them, element counts against bytes, external offsets against the file's
- * size, wire nesting <= ONNX_MAX_NESTING, subgraph depth <= GRAPH_MAX_DEPTH, rank <= GRAPH_MAX_RANK.
+ * size, nesting of messages and subgraphs against the heap's limits, groups <= ONNX_MAX_NESTING, rank <= GRAPH_MAX_RANK.
  *
  * And back: graph -> ONNX bytes (onnx_save).
  */
@@ -30,6 +30,10 @@ nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size
 nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
 /* The same for a file that holds a value of that kind: TensorProto, SequenceProto or OptionalProto. UNSUPPORTED for maps. */
 nib_status onnx_load_value(base_arena *arena, graph_kind kind, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
+
+/* The other way: the bytes of such a file, piece by piece, to `put`, whose failure is passed on. `name` may be NULL. */
+typedef nib_status (*onnx_sink)(void *user, const void *bytes, size_t size, nib_error *err);
+nib_status onnx_write_value(const nib_tensor *tensor, const char *name, onnx_sink put, void *user, nib_error *err);
 
 #define ONNX_FILE_LIMIT INT32_MAX /* bytes: what protobuf's readers take */
 

@@ -15,10 +15,7 @@
 #include "onnx.h"
 #include "onnx_schema.h"
 
-#define ONNX_MAX_CALL_DEPTH 32       /* local functions that call each other */
-#define ONNX_MAX_INLINED (64u << 20) /* bytes of function bodies, each time they are inlined: calls of calls multiply */
-#define ONNX_MAX_DENSE (64u << 20)   /* bytes of a sparse tensor made dense */
-#define ONNX_MAX_EXTERNAL_FILES 4096
+#define ONNX_MAX_CALL_DEPTH 32 /* local functions that call each other */
 
 /* A map from names to pointers; the names are borrowed. */
 typedef struct onnx_map_entry {

@@ -7,7 +7,7 @@
  * the call's. Attributes that refer to the function's parameters are resolved on the way: an argument remembers the scope it
  * was written in, since its subgraphs see that one.
  *
- * Functions may call functions, not themselves; ONNX_MAX_CALL_DEPTH and ONNX_MAX_INLINED bound what a hostile file can make
+ * Functions may call functions, not themselves; ONNX_MAX_CALL_DEPTH and limits.expand_bytes bound what a hostile file can make
  * of that (a chain of n functions that each call the next twice would be 2^n nodes).
  */
 #include "onnx_build.h"
@@ -76,7 +76,8 @@ nib_status onnx_attribute_resolve(onnx_loader *l, const onnx_scope *s, const onn
     out->attribute = given->attribute;
     out->scope = given->scope;
     l->inlined += given->attribute->head.size; /* it is copied wherever it is referred to */
-    if (l->inlined > ONNX_MAX_INLINED) NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
+    if (l->inlined > l->g->heap->limits.expand_bytes)
+        NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
     return NIB_OK;
 fail:
     base_error_at_offset(l->err, a->head.offset);
@@ -148,9 +149,11 @@ static nib_status check_limits(onnx_loader *l, const onnx_scope *s, const onnx_f
     }
     if (s->call && s->call->depth >= ONNX_MAX_CALL_DEPTH)
         NIB_FAIL(l->err, NIB_LIMIT, "functions call each other more than %d deep", ONNX_MAX_CALL_DEPTH);
-    if (l->depth >= ONNX_MAX_NESTING) NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", ONNX_MAX_NESTING);
-    l->inlined += f->head.size;
-    if (l->inlined > ONNX_MAX_INLINED) NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
+    if (l->depth >= l->g->heap->limits.wire_nesting)
+        NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", l->g->heap->limits.wire_nesting);
+    l->inlined += f->head.size * 8; /* what its nodes take in memory, about */
+    if (l->inlined > l->g->heap->limits.expand_bytes)
+        NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
 fail:
     return status;
 }

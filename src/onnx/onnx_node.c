@@ -145,7 +145,8 @@ static nib_status build_subgraph(onnx_loader *l, graph *parent, const onnx_scope
     nib_status status = NIB_OK;
     onnx_scope inner = {.outer = seen, .call = seen->call};
     l->depth++;
-    if (l->depth > ONNX_MAX_NESTING) NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", ONNX_MAX_NESTING);
+    int most = l->g->heap->limits.wire_nesting;
+    if (l->depth > most) NIB_FAIL(l->err, NIB_LIMIT, "functions and subgraphs are nested more than %d deep", most);
     NIB_TRY(graph_create_sub(parent, &inner.g, l->err));
     NIB_TRY(onnx_build_graph(l, &inner, record));
     *out = inner.g;

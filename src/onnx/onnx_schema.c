@@ -309,7 +309,7 @@ static nib_status fill_packed(const decoder *d, const message_info *m, const fie
 static nib_status fill(const decoder *d, const message_info *m, const field *f, const onnx_token *t, uint8_t *member, list *to, int depth) {
     onnx_bytes span = {t->data, t->size};
     if (span.data == NULL) span.data = t->at; /* present, and empty */
-    uint8_t *item = f->kind > MESSAGE ? (uint8_t *)to->items + to->count * element_size(f) : member;
+    uint8_t *item = f->kind > MESSAGE && to->items ? (uint8_t *)to->items + to->count * element_size(f) : member;
     switch (f->kind) {
     case INT:
     case FLOAT: store_number((field_kind)f->kind, t->value, item); return NIB_OK;
@@ -336,8 +336,9 @@ static nib_status decode(const decoder *d, onnx_message message, const uint8_t *
     size_t counts[MAX_FIELDS] = {0};
     list lists[MAX_FIELDS] = {{NULL, 0}};
     onnx_head head = {bytes - d->file, size, 0};
-    if (depth > ONNX_MAX_NESTING) {
-        status = base_error_set(d->err, NIB_LIMIT, "messages are nested more than %d deep", ONNX_MAX_NESTING);
+    int most = d->arena->heap->limits.wire_nesting;
+    if (depth > most) {
+        status = base_error_set(d->err, NIB_LIMIT, "messages are nested more than %d deep", most);
         base_error_at_offset(d->err, head.offset);
         goto fail;
     }

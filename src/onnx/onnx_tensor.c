@@ -112,8 +112,8 @@ static nib_status external_file(onnx_loader *l, onnx_bytes location, const onnx_
         *out = known;
         return NIB_OK;
     }
-    if (l->files.count >= ONNX_MAX_EXTERNAL_FILES)
-        NIB_FAIL(l->err, NIB_LIMIT, "more than %d files of external data", ONNX_MAX_EXTERNAL_FILES);
+    if (l->files.count >= (size_t)l->into->heap->limits.files)
+        NIB_FAIL(l->err, NIB_LIMIT, "more than %d files of external data", l->into->heap->limits.files);
     if (location.size == 0 || memchr(location.data, 0, location.size))
         NIB_FAIL(l->err, NIB_BAD_MODEL, "external data with an empty location or one with a NUL inside");
     const char *relative = base_arena_strndup(&l->scratch, (const char *)location.data, location.size);
@@ -249,8 +249,8 @@ nib_status onnx_sparse_build(onnx_loader *l, const onnx_sparse *r, graph_tensor 
     NIB_TRY(header(l, r->values->data_type, &r->dims, out));
     int width = nib_dtype_bits(out->dtype) / 8;
     if (width == 0) NIB_FAIL(l->err, NIB_UNSUPPORTED, "sparse tensors of %s are not supported", nib_dtype_name(out->dtype));
-    if (out->bytes > ONNX_MAX_DENSE)
-        NIB_FAIL(l->err, NIB_LIMIT, "a sparse tensor of %zu bytes; the limit is %u", out->bytes, ONNX_MAX_DENSE);
+    if (out->bytes > l->into->heap->limits.expand_bytes)
+        NIB_FAIL(l->err, NIB_LIMIT, "a sparse tensor of %zu bytes; the limit is %zu", out->bytes, l->into->heap->limits.expand_bytes);
     bool flat = indices.rank == 1 && values.rank == 1 && indices.dims[0] == values.dims[0];
     bool pairs = indices.rank == 2 && values.rank == 1 && indices.dims[0] == values.dims[0] && indices.dims[1] == out->rank;
     if (indices.dtype != NIB_DTYPE_I64 || (!flat && !pairs))

@@ -10,7 +10,7 @@
 
 /* ---------------------------------------------------------------- the sink */
 
-void onnx_put_fail(onnx_sink *s, nib_status code, const char *format, ...) {
+void onnx_put_fail(onnx_out *s, nib_status code, const char *format, ...) {
     char text[256];
     va_list args;
     if (s->w->status != NIB_OK) return;
@@ -20,12 +20,12 @@ void onnx_put_fail(onnx_sink *s, nib_status code, const char *format, ...) {
     s->w->status = base_error_set(s->w->err, code, "%s", text);
 }
 
-void onnx_sink_flush(onnx_sink *s) {
+void onnx_sink_flush(onnx_out *s) {
     if (s->out && s->used && s->w->status == NIB_OK) s->w->status = base_writer_write(s->out, s->buffer, s->used, s->w->err);
     s->used = 0;
 }
 
-void onnx_put_bytes(onnx_sink *s, const void *bytes, size_t n) {
+void onnx_put_bytes(onnx_out *s, const void *bytes, size_t n) {
     s->count += n;
     if (!s->out || !n) return;
     if (n > ONNX_WRITE_BUFFER - s->used) onnx_sink_flush(s);
@@ -37,7 +37,7 @@ void onnx_put_bytes(onnx_sink *s, const void *bytes, size_t n) {
     s->used += n;
 }
 
-static void put_varint(onnx_sink *s, uint64_t v) {
+static void put_varint(onnx_out *s, uint64_t v) {
     uint8_t bytes[10];
     size_t n = 0;
     for (; v > 0x7f; v >>= 7) bytes[n++] = (uint8_t)(v | 0x80);
@@ -47,32 +47,32 @@ static void put_varint(onnx_sink *s, uint64_t v) {
 
 enum { VARINT = 0, LENGTH = 2, FIXED32 = 5 }; /* wire types */
 
-static void put_tag(onnx_sink *s, uint32_t field, uint32_t wire) { put_varint(s, field << 3 | wire); }
+static void put_tag(onnx_out *s, uint32_t field, uint32_t wire) { put_varint(s, field << 3 | wire); }
 
-void onnx_put_int(onnx_sink *s, uint32_t field, int64_t value) {
+void onnx_put_int(onnx_out *s, uint32_t field, int64_t value) {
     put_tag(s, field, VARINT);
     put_varint(s, (uint64_t)value);
 }
 
-void onnx_put_float(onnx_sink *s, uint32_t field, float value) {
+void onnx_put_float(onnx_out *s, uint32_t field, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     put_tag(s, field, FIXED32);
     onnx_put_bytes(s, (uint8_t[]){(uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16), (uint8_t)(bits >> 24)}, 4);
 }
 
-void onnx_put_field(onnx_sink *s, uint32_t field, const void *bytes, size_t n) {
+void onnx_put_field(onnx_out *s, uint32_t field, const void *bytes, size_t n) {
     put_tag(s, field, LENGTH);
     put_varint(s, n);
     onnx_put_bytes(s, bytes, n);
 }
 
-void onnx_put_text(onnx_sink *s, uint32_t field, const char *text) {
+void onnx_put_text(onnx_out *s, uint32_t field, const char *text) {
     if (text && *text) onnx_put_field(s, field, text, strlen(text));
 }
 
-void onnx_put_message(onnx_sink *s, uint32_t field, onnx_put_fn fn, const void *record) {
-    onnx_sink counter = {.w = s->w};
+void onnx_put_message(onnx_out *s, uint32_t field, onnx_put_fn fn, const void *record) {
+    onnx_out counter = {.w = s->w};
     if (s->w->status != NIB_OK) return;
     fn(&counter, record);
     put_tag(s, field, LENGTH);
@@ -88,13 +88,13 @@ static int by_address(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void put_entry(onnx_sink *s, const void *pair) {
+static void put_entry(onnx_out *s, const void *pair) {
     const char *const *texts = pair;
     onnx_put_text(s, 1, texts[0]);
     onnx_put_text(s, 2, texts[1]);
 }
 
-static void put_external(onnx_sink *s, const onnx_placed *p) {
+static void put_external(onnx_out *s, const onnx_placed *p) {
     char offset[24], length[24];
     snprintf(offset, sizeof offset, "%llu", (unsigned long long)p->offset);
     snprintf(length, sizeof length, "%zu", p->tensor->bytes);
@@ -103,7 +103,7 @@ static void put_external(onnx_sink *s, const onnx_placed *p) {
     onnx_put_int(s, 14, 1); /* data_location: EXTERNAL */
 }
 
-void onnx_put_tensor(onnx_sink *s, const void *record) {
+void onnx_put_tensor(onnx_out *s, const void *record) {
     const onnx_named_tensor *named = record;
     const graph_tensor *t = named->tensor;
     if (t->dtype <= NIB_DTYPE_UNDEFINED || t->dtype > NIB_DTYPE_I2) { /* containers; ONNX has no initializers of sequences */
@@ -154,7 +154,7 @@ fail:
 /* ---------------------------------------------------------------- types */
 
 /* A number, a name, or the text of an expression, which is a name, too: equal expressions have equal texts. */
-static void put_dimension(onnx_sink *s, const void *record) {
+static void put_dimension(onnx_out *s, const void *record) {
     graph_dim d = record;
     int64_t value;
     if (graph_dim_is_const(d, &value)) {
@@ -171,25 +171,25 @@ static void put_dimension(onnx_sink *s, const void *record) {
     }
 }
 
-static void put_shape(onnx_sink *s, const void *record) {
+static void put_shape(onnx_out *s, const void *record) {
     const graph_type *t = record;
     for (int i = 0; i < t->rank; i++) onnx_put_message(s, 1, put_dimension, t->dims[i]);
 }
 
-static void put_tensor_type(onnx_sink *s, const void *record) {
+static void put_tensor_type(onnx_out *s, const void *record) {
     const graph_type *t = record;
     onnx_put_int(s, 1, t->dtype);
     if (t->rank >= 0) onnx_put_message(s, 2, put_shape, t);
 }
 
-static void put_container(onnx_sink *s, const void *record) { /* Sequence or Optional, whose element is a type */
+static void put_container(onnx_out *s, const void *record) { /* Sequence or Optional, whose element is a type */
     graph_type element = *(const graph_type *)record;
     element.kind = element.of;
     element.of = GRAPH_KIND_TENSOR;
     onnx_put_message(s, 1, onnx_put_type, &element);
 }
 
-void onnx_put_type(onnx_sink *s, const void *record) {
+void onnx_put_type(onnx_out *s, const void *record) {
     const graph_type *t = record;
     switch (t->kind) {
     case GRAPH_KIND_TENSOR:

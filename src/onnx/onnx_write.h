@@ -35,32 +35,32 @@ typedef struct onnx_writing { /* one call of onnx_save, shared by its sinks */
     nib_status status; /* the first failure; nothing is written after it */
 } onnx_writing;
 
-typedef struct onnx_sink {
+typedef struct onnx_out {
     onnx_writing *w;
     base_writer *out; /* NULL: only counts */
     uint8_t *buffer;  /* [ONNX_WRITE_BUFFER] */
     size_t used;
     uint64_t count;
-} onnx_sink;
+} onnx_out;
 
-typedef void (*onnx_put_fn)(onnx_sink *s, const void *record);
+typedef void (*onnx_put_fn)(onnx_out *s, const void *record);
 
-void onnx_put_bytes(onnx_sink *s, const void *bytes, size_t n);
-void onnx_sink_flush(onnx_sink *s);
-void onnx_put_int(onnx_sink *s, uint32_t field, int64_t value);
-void onnx_put_float(onnx_sink *s, uint32_t field, float value);
-void onnx_put_field(onnx_sink *s, uint32_t field, const void *bytes, size_t n); /* string or bytes */
-void onnx_put_text(onnx_sink *s, uint32_t field, const char *text);             /* nothing for "" */
-void onnx_put_message(onnx_sink *s, uint32_t field, onnx_put_fn fn, const void *record);
-void onnx_put_fail(onnx_sink *s, nib_status code, const char *format, ...) BASE_PRINTF(3, 4);
+void onnx_put_bytes(onnx_out *s, const void *bytes, size_t n);
+void onnx_sink_flush(onnx_out *s);
+void onnx_put_int(onnx_out *s, uint32_t field, int64_t value);
+void onnx_put_float(onnx_out *s, uint32_t field, float value);
+void onnx_put_field(onnx_out *s, uint32_t field, const void *bytes, size_t n); /* string or bytes */
+void onnx_put_text(onnx_out *s, uint32_t field, const char *text);             /* nothing for "" */
+void onnx_put_message(onnx_out *s, uint32_t field, onnx_put_fn fn, const void *record);
+void onnx_put_fail(onnx_out *s, nib_status code, const char *format, ...) BASE_PRINTF(3, 4);
 
 typedef struct onnx_named_tensor {
     const char *name; /* NULL: none */
     const graph_tensor *tensor;
 } onnx_named_tensor;
-void onnx_put_tensor(onnx_sink *s, const void *named_tensor); /* TensorProto of an onnx_named_tensor */
-void onnx_put_type(onnx_sink *s, const void *type);           /* TypeProto of a graph_type */
-void onnx_put_model(onnx_sink *s, const void *graph);         /* ModelProto */
+void onnx_put_tensor(onnx_out *s, const void *named_tensor); /* TensorProto of an onnx_named_tensor */
+void onnx_put_type(onnx_out *s, const void *type);           /* TypeProto of a graph_type */
+void onnx_put_model(onnx_out *s, const void *graph);         /* ModelProto */
 
 /* Gives the initializers of g and its subgraphs their places in the file of external data. */
 nib_status onnx_place(onnx_writing *w, const graph *g);

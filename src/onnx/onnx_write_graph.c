@@ -7,15 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_graph(onnx_sink *s, const void *record);
+static void put_graph(onnx_out *s, const void *record);
 
 /* ---------------------------------------------------------------- attributes and nodes */
 
-static void put_tensor_attr(onnx_sink *s, uint32_t field, const graph_tensor *t) {
+static void put_tensor_attr(onnx_out *s, uint32_t field, const graph_tensor *t) {
     onnx_put_message(s, field, onnx_put_tensor, &(onnx_named_tensor){NULL, t});
 }
 
-static void put_attribute_list(onnx_sink *s, const graph_attr *a) {
+static void put_attribute_list(onnx_out *s, const graph_attr *a) {
     for (size_t i = 0; i < a->count; i++) switch (a->kind) {
         case GRAPH_ATTR_FLOATS: onnx_put_float(s, 7, a->u.floats[i]); break;
         case GRAPH_ATTR_INTS: onnx_put_int(s, 8, a->u.ints[i]); break;
@@ -26,7 +26,7 @@ static void put_attribute_list(onnx_sink *s, const graph_attr *a) {
         }
 }
 
-static void put_attribute(onnx_sink *s, const void *record) {
+static void put_attribute(onnx_out *s, const void *record) {
     const graph_attr *a = record;
     onnx_put_text(s, 1, a->name);
     if (!a->ref) switch (a->kind) {
@@ -42,7 +42,7 @@ static void put_attribute(onnx_sink *s, const void *record) {
     onnx_put_text(s, 21, a->ref);
 }
 
-static void put_node(onnx_sink *s, const void *record) {
+static void put_node(onnx_out *s, const void *record) {
     const graph_node *n = record;
     for (int i = 0; i < n->n_inputs; i++) {
         const char *name = n->inputs[i].value ? n->inputs[i].value->name : "";
@@ -60,19 +60,19 @@ static void put_node(onnx_sink *s, const void *record) {
 
 /* ---------------------------------------------------------------- graphs */
 
-static void put_value_info(onnx_sink *s, const void *record) {
+static void put_value_info(onnx_out *s, const void *record) {
     const graph_value *v = record;
     bool known = v->type.kind != GRAPH_KIND_TENSOR || v->type.dtype != NIB_DTYPE_UNDEFINED;
     onnx_put_text(s, 1, v->name);
     if (known) onnx_put_message(s, 2, onnx_put_type, &v->type);
 }
 
-static void put_constant(onnx_sink *s, const void *record) {
+static void put_constant(onnx_out *s, const void *record) {
     const graph_value *v = record;
     onnx_put_tensor(s, &(onnx_named_tensor){v->name, v->constant});
 }
 
-static void put_types(onnx_sink *s, const graph *g) {
+static void put_types(onnx_out *s, const graph *g) {
     for (const graph_node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->n_outputs; i++) {
             const graph_value *v = n->outputs[i];
@@ -80,7 +80,7 @@ static void put_types(onnx_sink *s, const graph *g) {
         }
 }
 
-static void put_graph(onnx_sink *s, const void *record) {
+static void put_graph(onnx_out *s, const void *record) {
     const graph *g = record;
     const char *name = g->name[0] ? g->name : "graph";
     for (const graph_node *n = g->first; n; n = n->next) onnx_put_message(s, 1, put_node, n);
@@ -120,13 +120,13 @@ static int64_t ir_version(const graph *g) {
     return ir;
 }
 
-static void put_opset(onnx_sink *s, const void *record) {
+static void put_opset(onnx_out *s, const void *record) {
     const graph_opset *o = record;
     onnx_put_field(s, 1, o->domain, strlen(o->domain));
     onnx_put_int(s, 2, o->version);
 }
 
-void onnx_put_model(onnx_sink *s, const void *record) {
+void onnx_put_model(onnx_out *s, const void *record) {
     const graph *g = record;
     onnx_put_int(s, 1, ir_version(g));
     onnx_put_text(s, 2, "nib");
@@ -157,7 +157,7 @@ fail:
 }
 
 static nib_status write_model(onnx_writing *w, base_writer *out) {
-    onnx_sink sink = {.w = w, .out = out, .buffer = base_alloc(w->heap, ONNX_WRITE_BUFFER)};
+    onnx_out sink = {.w = w, .out = out, .buffer = base_alloc(w->heap, ONNX_WRITE_BUFFER)};
     if (!sink.buffer) return base_error_set(w->err, NIB_OUT_OF_MEMORY, "out of memory for a buffer");
     onnx_put_model(&sink, w->g);
     onnx_sink_flush(&sink);
@@ -177,7 +177,7 @@ nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, con
     onnx_writing w = {
         .g = g, .mapped = options && options->mapped ? options->mapped : g, .heap = heap, .types = options && options->types, .err = err};
     uint64_t limit = options && options->external_over >= 0 ? (uint64_t)options->external_over : ONNX_FILE_LIMIT;
-    onnx_sink counter = {.w = &w};
+    onnx_out counter = {.w = &w};
     char *data_path = base_alloc(heap, strlen(path) + sizeof ".data");
     if (!data_path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");
     sprintf(data_path, "%s.data", path);
@@ -186,7 +186,7 @@ nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, con
     if (counter.count > limit) {
         w.location = file_name(data_path);
         NIB_TRY(onnx_place(&w, g));
-        counter = (onnx_sink){.w = &w};
+        counter = (onnx_out){.w = &w};
         onnx_put_model(&counter, g);
         NIB_TRY(w.status);
         if (counter.count > ONNX_FILE_LIMIT)

@@ -14,7 +14,7 @@
  * Elements below a byte (u4, i4, u2, i2, f4e2m1) lie packed everywhere but inside an eval: op_eval_node unpacks inputs to one
  * element a byte (integers extended to it) and packs outputs, so that an operator that moves bytes moves these too.
  *
- * Sources: https://onnx.ai/onnx/operators/ for domain "", doc/operators.md for domain "nib".
+ * Sources: https://onnx.ai/onnx/operators/ for domain "", doc/operators.md for domain "nib", doc/contrib.md for the others.
  */
 #ifndef OP_H
 #define OP_H

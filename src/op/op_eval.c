@@ -175,7 +175,7 @@ static void close_body(op_env *env) {
 /* A body in an environment of its own, whose memory lasts until the next one. */
 static nib_status env_body(op_eval *c, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs) {
     op_env *env = c->user;
-    if (env->depth >= GRAPH_MAX_DEPTH) return op_bad(c, NIB_LIMIT, "bodies are nested too deep");
+    if (env->depth >= env->arena->heap->limits.graph_depth) return op_bad(c, NIB_LIMIT, "bodies are nested too deep");
     if (env->budget->bodies-- <= 0) return op_bad(c, NIB_LIMIT, "bodies run too often to be computed at build time");
     base_arena last = env->body;
     bool had = env->has_body;

@@ -77,9 +77,9 @@ size_t op_deep_bytes(const graph_tensor *t);
 void op_deep_copy(graph_tensor *to, const graph_tensor *from, char **room);
 /* Input i as int64, from i32 or i64, at most `max` elements, rank 0 or 1. */
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
-nib_status op_read_int(op_eval *c, int i, int64_t *out);    /* one element */
-int64_t op_index(const graph_tensor *t, int64_t i);         /* element i of an i32 or i64 tensor */
-double op_number(const graph_tensor *t, int64_t i);         /* element i of any real tensor; 0 for other types */
+nib_status op_read_int(op_eval *c, int i, int64_t *out); /* one element */
+int64_t op_index(const graph_tensor *t, int64_t i);      /* element i of an i32 or i64 tensor */
+double op_number(const graph_tensor *t, int64_t i);      /* element i of any real tensor; 0 for other types */
 /* Element i of a tensor of real numbers; integers are rounded half to even and cut to their range (NaN: to its lower end). */
 void op_put(nib_dtype dtype, void *y, int64_t i, double v);
 nib_status op_reals(op_eval *c, const graph_tensor *t, double **out); /* all elements, in scratch; TYPE if they are no numbers */
@@ -112,12 +112,12 @@ int op_since(const graph_node *n); /* of the node's table row; INT_MAX if it has
 graph_dim op_const(const op_infer *c, int64_t value);
 /* Product of dims[lo, hi); NULL if one is unknown. */
 graph_dim op_product(const op_infer *c, const graph_dim *dims, int lo, int hi);
-bool op_nonnegative(const op_infer *c, graph_dim d); /* provably */
-nib_status op_check_float(op_infer *c, int i);       /* TYPE unless input i is floating point or unknown */
+bool op_nonnegative(const op_infer *c, graph_dim d);                /* provably */
+nib_status op_check_float(op_infer *c, int i);                      /* TYPE unless input i is floating point or unknown */
 nib_status op_set_type(op_infer *c, int i, const graph_type *type); /* op_set_like, of any kind */
-nib_status op_infer_same(op_infer *c);               /* output 0: type of input 0 */
-nib_status op_infer_float_same(op_infer *c);         /* the same, for a floating-point operator */
-nib_status op_infer_broadcast(op_infer *c);          /* output 0: all inputs broadcast, dtype of input 0 */
+nib_status op_infer_same(op_infer *c);                              /* output 0: type of input 0 */
+nib_status op_infer_float_same(op_infer *c);                        /* the same, for a floating-point operator */
+nib_status op_infer_broadcast(op_infer *c);                         /* output 0: all inputs broadcast, dtype of input 0 */
 /* Two inputs before opset 7: the second is laid on the first from attribute `axis` on (`otherwise` if it is absent; -1: at the
  * end). eval is today's, which sees the second input with ones behind; the output is as the first input, of that type. */
 nib_status op_eval_aligned(op_eval *c, nib_status (*eval)(op_eval *), int otherwise);
@@ -142,6 +142,9 @@ void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
 extern const op op_family_control[], op_family_space[], op_family_random[], op_family_unique[], op_family_ml[], op_family_loss[],
     op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[],
     op_family_shape[], op_family_constant[], op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[],
-    op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[], op_family_quant[], op_family_attention[];
+    op_family_reduce[], op_family_order[], op_family_matmul[], op_family_norm[], op_family_quant[], op_family_attention[], op_family_conv[],
+    op_family_convt[], op_family_pool[], op_family_resize[], op_family_grid[], op_family_roi[], op_family_einsum[], op_family_recurrent[],
+    op_family_signal[], op_family_contrib_norm[], op_family_contrib_attention[], op_family_contrib_packed[], op_family_contrib_matmul[],
+    op_family_contrib_blocks[], op_family_contrib_qlinear[], op_family_ml_model[], op_family_ml_trees[];
 
 #endif

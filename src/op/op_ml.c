@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Of ai.onnx.ml, https://onnx.ai/onnx/operators/#ai-onnx-ml: ArrayFeatureExtractor Binarizer LabelEncoder TreeEnsemble.
+ * Of ai.onnx.ml, https://onnx.ai/onnx/operators/#ai-onnx-ml: ArrayFeatureExtractor Binarizer CategoryMapper LabelEncoder
+ * TreeEnsemble;
+ * what works on maps (CastMap DictVectorizer ZipMap) is refused: nib has no maps.
  */
-#include "op_local.h"
+#include "op_ml.h"
 
 /* ---- ArrayFeatureExtractor: columns of the last axis */
 
@@ -126,6 +128,54 @@ static nib_status eval_label(op_eval *c) {
 
 static nib_status infer_label(op_infer *c) { return op_set_like(c, 0, list_of(c->node, "values").dtype, op_in_type(c, 0)); }
 
+/* ---- CategoryMapper, and LabelEncoder before version 2: words to numbers or back, both of one place in two lists */
+
+static nib_status map_words(op_eval *c, const graph_attr *words, const int64_t *numbers) {
+    const graph_tensor *x = op_arg(c, 0);
+    const graph_attr *a = graph_find_attr(c->node, "default_string");
+    graph_string unknown = a && a->kind == GRAPH_ATTR_STRING ? a->u.s : (graph_string){"_Unused", 7};
+    int64_t number = graph_attr_int(c->node, "default_int64", -1), n = op_count(x->rank, x->dims);
+    bool text = x->dtype == NIB_DTYPE_STRING;
+    op_dims dims = op_dims_of(x);
+    void *y;
+    if (!text && x->dtype != NIB_DTYPE_I64) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    OP_TRY(op_out(c, 0, text ? NIB_DTYPE_I64 : NIB_DTYPE_STRING, &dims, &y));
+    for (int64_t i = 0; y && i < n; i++) {
+        size_t k = 0;
+        for (; k < words->count; k++) {
+            graph_string w = words->u.strings[k];
+            if (text ? w.length == ((const graph_string *)x->data)[i].length &&
+                           (w.length == 0 || memcmp(w.data, ((const graph_string *)x->data)[i].data, w.length) == 0)
+                     : op_index(x, i) == (numbers ? numbers[k] : (int64_t)k))
+                break;
+        }
+        bool found = k < words->count;
+        if (text) ((int64_t *)y)[i] = !found ? number : numbers ? numbers[k] : (int64_t)k;
+        else ((graph_string *)y)[i] = found ? words->u.strings[k] : unknown;
+    }
+    return NIB_OK;
+}
+
+static nib_status eval_category(op_eval *c) {
+    const graph_attr *words = graph_find_attr(c->node, "cats_strings");
+    const int64_t *numbers;
+    if (!words || words->kind != GRAPH_ATTR_STRINGS || graph_attr_ints(c->node, "cats_int64s", &numbers) != (int64_t)words->count)
+        return op_bad(c, NIB_BAD_MODEL, "categories are not two lists of one length");
+    return map_words(c, words, numbers);
+}
+
+static nib_status eval_label_old(op_eval *c) {
+    const graph_attr *words = graph_find_attr(c->node, "classes_strings");
+    if (!words || words->kind != GRAPH_ATTR_STRINGS) return op_bad(c, NIB_BAD_MODEL, "classes_strings are missing");
+    return map_words(c, words, NULL);
+}
+
+static nib_status infer_words(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0);
+    nib_dtype dtype = x->dtype == NIB_DTYPE_STRING ? NIB_DTYPE_I64 : x->dtype == NIB_DTYPE_I64 ? NIB_DTYPE_STRING : NIB_DTYPE_UNDEFINED;
+    return op_set_like(c, 0, dtype, x);
+}
+
 /* ---- TreeEnsemble */
 
 typedef struct forest {
@@ -213,26 +263,24 @@ static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t w
 }
 
 enum { AVERAGE, SUM, MIN, MAX };
-enum { PLAIN, SOFTMAX, LOGISTIC, SOFTMAX_ZERO };
 
-/* SOFTMAX_ZERO leaves zeros out. */
-static void transform(double *v, int64_t n, int64_t how) {
+void op_ml_transform(double *v, int64_t n, int64_t how) {
     double most = -INFINITY, sum = 0;
-    for (int64_t k = 0; how == LOGISTIC && k < n; k++) v[k] = 1 / (1 + exp(-v[k]));
-    if (how != SOFTMAX && how != SOFTMAX_ZERO) return;
+    for (int64_t k = 0; how == OP_ML_LOGISTIC && k < n; k++) v[k] = 1 / (1 + exp(-v[k]));
+    if (how != OP_ML_SOFTMAX && how != OP_ML_SOFTMAX_ZERO) return;
     for (int64_t k = 0; k < n; k++) most = fmax(most, v[k]);
-    for (int64_t k = 0; k < n; k++) sum += how == SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most);
-    for (int64_t k = 0; k < n; k++) v[k] = how == SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most) / sum;
+    for (int64_t k = 0; k < n; k++) sum += how == OP_ML_SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most);
+    for (int64_t k = 0; k < n; k++) v[k] = how == OP_ML_SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most) / sum;
 }
 
 static nib_status eval_trees(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
-    int64_t aggregate = graph_attr_int(c->node, "aggregate_function", SUM), after = graph_attr_int(c->node, "post_transform", PLAIN);
+    int64_t aggregate = graph_attr_int(c->node, "aggregate_function", SUM), after = graph_attr_int(c->node, "post_transform", OP_ML_NONE);
     forest f = {0};
     double *v, *sum;
     void *y;
     if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d", x->rank);
-    if (aggregate < AVERAGE || aggregate > MAX || after < PLAIN || after > SOFTMAX_ZERO)
+    if (aggregate < AVERAGE || aggregate > MAX || after < OP_ML_NONE || after > OP_ML_SOFTMAX_ZERO)
         return op_bad(c, NIB_UNSUPPORTED, "aggregate or transform");
     OP_TRY(forest_of(c, &f));
     op_dims dims = {2, {x->dims[0], f.targets}};
@@ -251,7 +299,7 @@ static nib_status eval_trees(op_eval *c) {
             if (aggregate == AVERAGE) sum[k] /= (double)f.roots;
             if (!(sum[k] - sum[k] == 0)) sum[k] = 0; /* no tree has a leaf for it */
         }
-        transform(sum, f.targets, after);
+        op_ml_transform(sum, f.targets, after);
         for (int64_t k = 0; k < f.targets; k++) op_put(x->dtype, y, row * f.targets + k, sum[k]);
     }
     return NIB_OK;
@@ -263,10 +311,20 @@ static nib_status infer_trees(op_infer *c) {
     return op_set(c, 0, x->dtype, 2, dims);
 }
 
+/* ---- maps */
+
+static nib_status eval_map(op_eval *c) { return op_bad(c, NIB_UNSUPPORTED, "maps"); }
+static nib_status infer_map(op_infer *c) { return op_fail(c, NIB_UNSUPPORTED, "maps"); }
+
 const op op_family_ml[] = {
     {"ArrayFeatureExtractor", "ai.onnx.ml", 1, 2, 2, 1, OP_ROWS_MIXED, infer_extract, eval_extract, NULL},
     {"Binarizer", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_ELEMENT, op_infer_same, eval_binarize, NULL},
+    {"CastMap", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
+    {"CategoryMapper", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_ELEMENT, infer_words, eval_category, NULL},
+    {"DictVectorizer", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
+    {"LabelEncoder", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_ELEMENT, infer_words, eval_label_old, NULL},
     {"LabelEncoder", "ai.onnx.ml", 2, 1, 1, 1, OP_ROWS_ELEMENT, infer_label, eval_label, NULL},
     {"TreeEnsemble", "ai.onnx.ml", 5, 1, 1, 1, OP_ROWS_MIXED, infer_trees, eval_trees, NULL},
+    {"ZipMap", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
     {0},
 };

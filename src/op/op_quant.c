@@ -167,7 +167,9 @@ static nib_status infer_dynamic(op_infer *c) {
 
 const op op_family_quant[] = {
     {"DequantizeLinear", "", 10, 2, 3, 1, OP_ROWS_MIXED, infer_dequantize, eval_dequantize, NULL},
+    {"DequantizeLinear", "com.microsoft", 1, 2, 3, 1, OP_ROWS_MIXED, infer_dequantize, eval_dequantize, NULL},
     {"DynamicQuantizeLinear", "", 11, 1, 1, 3, OP_ROWS_MIXED, infer_dynamic, eval_dynamic, NULL},
     {"QuantizeLinear", "", 10, 2, 3, 1, OP_ROWS_MIXED, infer_quantize, eval_quantize, NULL},
+    {"QuantizeLinear", "com.microsoft", 1, 2, 3, 1, OP_ROWS_MIXED, infer_quantize, eval_quantize, NULL},
     {0},
 };

@@ -7,10 +7,52 @@
 #include "op_nib.h"
 
 static const op *const families[] = {
-    op_family_control,  op_family_space,  op_family_random, op_family_unique,    op_family_ml,      op_family_loss,      op_family_state,
-    op_family_sequence, op_family_string, op_family_binary, op_family_unary,     op_family_logic,   op_family_cast,      op_family_shape,
-    op_family_constant, op_family_move,   op_family_slice,  op_family_gather,    op_family_scatter, op_family_reduce,    op_family_order,
-    op_family_matmul,   op_family_norm,   op_family_quant,  op_family_attention, op_family_nib,     op_family_nib_quant, op_family_nib_linear, op_family_nib_rotary,
+    op_family_control,
+    op_family_space,
+    op_family_random,
+    op_family_unique,
+    op_family_ml,
+    op_family_loss,
+    op_family_state,
+    op_family_sequence,
+    op_family_string,
+    op_family_binary,
+    op_family_unary,
+    op_family_logic,
+    op_family_cast,
+    op_family_shape,
+    op_family_constant,
+    op_family_move,
+    op_family_slice,
+    op_family_gather,
+    op_family_scatter,
+    op_family_reduce,
+    op_family_order,
+    op_family_matmul,
+    op_family_norm,
+    op_family_quant,
+    op_family_attention,
+    op_family_nib,
+    op_family_nib_quant,
+    op_family_nib_linear,
+    op_family_nib_rotary,
+    op_family_conv,
+    op_family_convt,
+    op_family_pool,
+    op_family_resize,
+    op_family_grid,
+    op_family_roi,
+    op_family_einsum,
+    op_family_recurrent,
+    op_family_signal,
+    op_family_contrib_norm,
+    op_family_contrib_attention,
+    op_family_contrib_packed,
+    op_family_contrib_matmul,
+    op_family_contrib_blocks,
+    op_family_contrib_qlinear,
+    op_family_ml_model,
+    op_family_ml_trees,
 };
 
 const op *op_find(const char *domain, const char *name, int opset) {
@@ -25,11 +67,12 @@ const op *op_find(const char *domain, const char *name, int opset) {
 }
 
 static void resolve(graph *g, const graph *root) {
+    g->resolved = true;
     for (graph_node *n = g->first; n; n = n->next) {
         n->meaning = op_find(n->domain, n->op, graph_opset_version(root, n->domain));
         for (int i = 0; i < n->n_attrs; i++) {
             const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) resolve(a->u.graph, root); /* no deeper than GRAPH_MAX_DEPTH */
+            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) resolve(a->u.graph, root); /* no deeper than limits.graph_depth */
             for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) resolve(a->u.graphs[k], root);
         }
     }

@@ -21,10 +21,11 @@ typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
     const kernels *kernels;
-    int level;         /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
-    bool file;         /* the graph is to be written: a weight may be moved at build time, but must not become larger */
-    bool pack;         /* run pass_pack: the caller wants `task` meaning */
-    size_t fold_limit; /* bytes that one folded value may have */
+    int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
+    bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
+    bool pack;                   /* run pass_pack: the caller wants `task` meaning */
+    size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
+    size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
     const char *const *disabled; /* [n_disabled] names of passes that are not run */
     size_t n_disabled;
     pass_notes *notes; /* may be NULL */
@@ -34,6 +35,9 @@ typedef struct pass_context {
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
+/* Bytes that all folded values may have together: many small nodes must not make of a small file more than one large value and what
+ * widening its constants takes. */
+size_t pass_fold_budget(const pass_context *ctx);
 
 /* Runs the passes of ctx->level in order. */
 nib_status pass_run_all(pass_context *ctx);

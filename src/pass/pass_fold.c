@@ -45,6 +45,13 @@ static size_t result_bytes(const graph_node *n) {
     return total;
 }
 
+size_t pass_fold_budget(const pass_context *ctx) {
+    size_t constants = 0, total;
+    for (int i = 0; i < ctx->g->n_constants; i++)
+        if (!base_add_size(constants, ctx->g->constants[i]->constant->bytes, &constants)) return SIZE_MAX;
+    return base_mul_size(constants, 8, &total) && base_add_size(total, ctx->fold_limit, &total) ? total : SIZE_MAX;
+}
+
 /* Bytes of the constants that only this node reads: they go when it does. */
 static size_t own_bytes(const graph_node *n) {
     size_t total = 0;
@@ -56,6 +63,7 @@ static size_t own_bytes(const graph_node *n) {
 }
 
 static nib_status fold_value(pass_context *ctx, graph_value *v, const graph_tensor *t, bool copy) {
+    ctx->fold_left -= t->bytes < ctx->fold_left ? t->bytes : ctx->fold_left;
     graph_value *constant = graph_add_constant(ctx->g, v->is_output ? NULL : v->name, t, copy);
     if (!constant) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while folding");
     graph_replace_uses(ctx->g, v, constant);
@@ -74,8 +82,8 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
         moves = moves && bytes > had;
     }
     /* A Cast is at most eight times the bytes of the file; a half-precision weight must become f32 once, not in every run. */
-    else if (graph_is_op(n, "", "Cast"))
-        limit = SIZE_MAX;
+    if (graph_is_op(n, "", "Cast") && !ctx->file) limit = SIZE_MAX;
+    if (limit > ctx->fold_left) limit = ctx->fold_left;
     if (bytes != SIZE_MAX && (bytes > limit || (moves && bytes > MOVED_LIMIT))) return NIB_OK;
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);

@@ -53,7 +53,8 @@ static nib_status run(pass_context *ctx, const pass_row *row) {
 
 nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
-    if (!ctx->fold_limit) ctx->fold_limit = PASS_FOLD_LIMIT;
+    if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
+    if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
     for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
         before = ctx->changes;
         for (size_t i = 0; i < BASE_COUNT(simplify); i++)

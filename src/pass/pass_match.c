@@ -63,6 +63,7 @@ static bool match_node(const char *name, const char *open, graph_node *n, pass_m
     size_t domain = op > name ? (size_t)(op - name) - 1 : 0;
     if (!n || n->owner != m->g || strlen(n->op) != (size_t)(open - op) || memcmp(n->op, op, (size_t)(open - op)) != 0) return false;
     if (strlen(n->domain) != domain || memcmp(n->domain, name, domain) != 0) return false;
+    if (domain == 0 && !n->meaning) return false; /* of an opset that does not have it: nobody counted its inputs */
     bool commutes = domain == 0 && n->n_inputs == 2 && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0);
     int values = m->n_values, nodes = m->n_nodes;
     if (match_inputs(open + 1, n, false, m)) return true;

@@ -82,8 +82,8 @@ struct plan {
     graph_dim rows;     /* the main row count; NULL if no value is ROWS */
     size_t rows_bytes;  /* memory of all ROWS values per row */
     size_t block_bytes; /* memory of all BLOCK values per row of a block, largest chain */
-    int block_rows; /* of a block */
-    int block_most; /* so many if they are the last: a few rows of their own would fetch all weights again for little */
+    int block_rows;     /* of a block */
+    int block_most;     /* so many if they are the last: a few rows of their own would fetch all weights again for little */
     int *sized;
     int n_sized;    /* value ids */
     size_t scratch; /* largest step's */
@@ -124,8 +124,8 @@ typedef struct plan_slot {
 
 struct plan_group {
     const plan *p;
-    int64_t *symbols;       /* [n_symbols] */
-    plan_slot *slots;       /* [g->value_limit] */
+    int64_t *symbols;        /* [n_symbols] */
+    plan_slot *slots;        /* [g->value_limit] */
     const plan_group *outer; /* of a body: the group that runs the graph around it */
     /* A buffer for value id that holds `bytes`, kept by the group from run to run; NULL when memory runs out. */
     void *(*grow)(plan_group *group, int id, size_t bytes);

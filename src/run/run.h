@@ -7,7 +7,7 @@
  * Only where groups are fewer than threads do all of them work on one group, each on its part of every step's range. A
  * text's bits are the same either way. A group that does not fit the memory ceiling is halved and tried again.
  *
- * run_tensors runs the plan once on named tensors: one group, all threads.
+ * run_tensors runs the plan once on named tensors: one group, all threads; outputs go to memory of the caller's where it gave some.
  */
 #ifndef RUN_H
 #define RUN_H
@@ -42,6 +42,13 @@ nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *ba
  * until the next run. */
 nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err);
 nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err);
+/* Output i of the next runs is written to `data`, the caller's, aligned for its type; NULL: to the session's memory again.
+ * BUFFER_TOO_SMALL from a run that needs more. */
+nib_status run_bind_output(run_session *s, int i, void *data, size_t bytes, nib_error *err);
+/* The run at hand, or the next one, ends with CANCELLED after the step that it is in. From any thread, and from signal handlers. */
+void run_cancel(run_session *s);
+/* What output i will be with these inputs; data NULL. Unknown before the run: dims -1 and bytes 0; rank -1. */
+nib_status run_output_shape(run_session *s, const nib_tensor *const *inputs, int i, nib_tensor *out, nib_error *err);
 
 /* ---- profile: what each step took. Runs of any number of sessions of one plan may count in it at once. */
 typedef struct run_profile run_profile;

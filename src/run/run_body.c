@@ -23,6 +23,7 @@ nib_status run_body(plan_lane *lane, const graph *g, const graph_tensor *const *
     run_worker *body = &w->bodies[index];
     NIB_TRY(run_worker_make(p->bodies[index], w->heap, body, err));
     body->group.outer = lane->group;
+    body->cancelled = w->cancelled;
     for (int i = 0; i < g->n_inputs; i++) {
         if (!inputs[i]) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "input %s of a body is not set", g->inputs[i]->name);
         body->group.slots[g->inputs[i]->id].t = *inputs[i];

@@ -32,13 +32,15 @@ typedef struct run_worker {
     size_t spare_cap;
     size_t spares;
     run_buffer *grown, *held; /* [value_limit] */
-    run_buffer inputs[4]; /* ids, mask, types, positions of a text group */
-    int64_t *laid_out;    /* [n_symbols] the sizes the memory is laid out for */
+    const run_buffer *bound;  /* [value_limit] the caller's memory for outputs; NULL: none was ever bound */
+    run_buffer inputs[4];     /* ids, mask, types, positions of a text group */
+    int64_t *laid_out;        /* [n_symbols] the sizes the memory is laid out for */
     bool is_laid_out;
     plan_item *items; /* [n_sized] */
     bool ready;
-    run_counter *counters; /* [n_steps] of the profile in use; NULL: none */
-    struct run_worker *bodies; /* [p->n_bodies]; made when the first one runs */
+    run_counter *counters;        /* [n_steps] of the profile in use; NULL: none */
+    const _Atomic int *cancelled; /* the session's; NULL: nobody can cancel */
+    struct run_worker *bodies;    /* [p->n_bodies]; made when the first one runs */
 } run_worker;
 
 struct run_session {
@@ -46,10 +48,13 @@ struct run_session {
     base_heap *heap;
     run_worker *workers; /* [threads] */
     int threads;
+    _Atomic int cancelled;
     /* of the batch at hand */
     size_t *order, order_cap;
     struct run_span *spans; /* groups: texts order[begin .. end) */
     size_t spans_cap;
+    /* the caller's memory for outputs (run_tensors.c): by output and, of those, by value id; NULL until the first is bound */
+    run_buffer *bound, *bound_values;
 };
 
 typedef struct run_span {
@@ -69,9 +74,15 @@ nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_err
 void run_unbind(run_worker *w);
 /* Gives every value its place for the bound sizes. */
 nib_status run_layout(run_worker *w, nib_error *err);
+/* Concrete dims and bytes of a value at the bound sizes; false if one is not known before the run (-1). */
+bool run_resolve(const run_worker *w, const graph_value *v, graph_tensor *t);
 
 /* One step, counted in w->counters. */
 nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
+
+static inline bool run_is_cancelled(const run_worker *w) {
+    return w->cancelled && atomic_load_explicit((_Atomic int *)(uintptr_t)w->cancelled, memory_order_relaxed);
+}
 
 /* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */
 nib_status run_alone(run_worker *w, nib_error *err);

@@ -23,6 +23,7 @@ bool run_buffer_grow(base_heap *heap, run_buffer *b, size_t bytes) {
 
 static void *grow_value(plan_group *group, int id, size_t bytes) {
     run_worker *w = (run_worker *)group;
+    if (w->bound && w->bound[id].data && bytes <= w->bound[id].size) return w->bound[id].data; /* larger: told after the run */
     return run_buffer_grow(w->heap, &w->grown[id], bytes) ? w->grown[id].data : NULL;
 }
 
@@ -44,7 +45,10 @@ static void *spare(plan_lane *lane, size_t bytes) {
     return b->data;
 }
 
-nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) { return run_worker_make(s->p, s->heap, w, err); }
+nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
+    w->cancelled = &s->cancelled;
+    return run_worker_make(s->p, s->heap, w, err);
+}
 
 nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_error *err) {
     if (w->ready) return NIB_OK;
@@ -89,7 +93,13 @@ static bool is_sound(const nib_tensor *t, int depth) {
     int64_t count = graph_tensor_elements(t);
     if (count < 0 || graph_type_bytes(t->dtype, (size_t)count) > t->bytes || (t->bytes && !t->data)) return false;
     bool container = t->dtype == NIB_DTYPE_SEQUENCE || t->dtype == NIB_DTYPE_OPTIONAL;
-    if (!container) return t->dtype == NIB_DTYPE_STRING || nib_dtype_bits(t->dtype) > 0;
+    if (t->dtype == NIB_DTYPE_STRING) {
+        const nib_string *strings = t->data;
+        for (int64_t i = 0; i < count; i++)
+            if (strings[i].length && !strings[i].data) return false;
+        return true;
+    }
+    if (!container) return nib_dtype_bits(t->dtype) > 0;
     if (t->rank != 1 || (t->dtype == NIB_DTYPE_OPTIONAL && count > 1)) return false;
     for (int64_t i = 0; i < count; i++)
         if (!is_sound((const nib_tensor *)t->data + i, depth + 1)) return false;
@@ -120,6 +130,7 @@ nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_err
         return base_error_set(err, NIB_SHAPE, "input %s has rank %d, the model wants %d", v->name, t->rank, type->rank);
     if (count < 0 || graph_type_bytes(t->dtype, (size_t)count) > t->bytes)
         return base_error_set(err, NIB_SHAPE, "input %s: its %zu bytes are fewer than its shape needs", v->name, t->bytes);
+    if (!is_sound(t, 0)) return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s: its strings or its type are not sound", v->name);
     for (int k = 0; k < type->rank; k++) {
         int symbol = graph_symbol_index(type->dims[k]);
         if (graph_dim_is_const(type->dims[k], &c) && c != t->dims[k])
@@ -136,13 +147,17 @@ nib_status run_bind_input(run_worker *w, int index, const nib_tensor *t, nib_err
     return NIB_OK;
 }
 
-/* Concrete dims and bytes of a value; false if a size is not known before the run. */
-static bool resolve(run_worker *w, const graph_value *v, graph_tensor *t) {
+bool run_resolve(const run_worker *w, const graph_value *v, graph_tensor *t) {
     const graph_type *type = &v->type;
+    bool known = type->rank >= 0;
     t->dtype = type->dtype;
     t->rank = type->rank;
-    for (int k = 0; k < type->rank; k++)
-        if (!graph_dim_eval(type->dims[k], w->group.symbols, w->group.p->n_symbols, &t->dims[k])) return false;
+    for (int k = 0; k < type->rank; k++) {
+        if (graph_dim_eval(type->dims[k], w->group.symbols, w->group.p->n_symbols, &t->dims[k])) continue;
+        t->dims[k] = -1;
+        known = false;
+    }
+    if (!known) return false;
     int64_t count = graph_tensor_elements(t);
     t->bytes = count < 0 ? SIZE_MAX : graph_type_bytes(t->dtype, (size_t)count);
     return t->bytes != SIZE_MAX;
@@ -162,7 +177,7 @@ nib_status run_layout(run_worker *w, nib_error *err) {
         int id = p->sized[i];
         graph_tensor *t = &w->group.slots[id].t;
         t->data = NULL;
-        if (!resolve(w, p->values[id].v, t)) t->bytes = 0; /* eval's output will find its own place */
+        if (!run_resolve(w, p->values[id].v, t)) t->bytes = 0; /* eval's output will find its own place */
         w->items[n++] = (plan_item){.first = p->values[id].first, .last = p->values[id].last, .size = t->bytes};
     }
     total = plan_memory_place(w->items, n);
@@ -174,7 +189,7 @@ nib_status run_layout(run_worker *w, nib_error *err) {
         const plan_value *pv = &p->values[id];
         if (!pv->v || (pv->storage != PLAN_ROWS && pv->storage != PLAN_BLOCK)) continue;
         graph_tensor *t = &w->group.slots[id].t;
-        if (!resolve(w, pv->v, t)) return base_error_set(err, NIB_INTERNAL, "the size of %s is not known", pv->v->name);
+        if (!run_resolve(w, pv->v, t)) return base_error_set(err, NIB_INTERNAL, "the size of %s is not known", pv->v->name);
         t->data = pv->storage == PLAN_ROWS ? (char *)w->arena.data + pv->offset * (size_t)rows : NULL;
     }
     memcpy(w->laid_out, w->group.symbols, (size_t)p->n_symbols * sizeof(int64_t));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sessions. In: ragged ids, or named tensors. Out: rows of an output, or tensors.
+ * Sessions on texts. In: ragged ids. Out: rows of an output. run_tensors.c has the runs on named tensors.
  */
 #include "run_internal.h"
 #include <string.h>
@@ -48,6 +48,8 @@ void run_session_free(run_session *s) {
     base_free(s->heap, s->workers);
     base_free(s->heap, s->order);
     base_free(s->heap, s->spans);
+    base_free(s->heap, s->bound);
+    base_free(s->heap, s->bound_values);
     base_free(s->heap, s);
 }
 
@@ -56,39 +58,13 @@ void run_session_profile(run_session *s, run_profile *f) {
         s->workers[i].counters = f && i < f->threads ? f->counters + (size_t)i * (size_t)s->p->n_steps : NULL;
 }
 
-/* ---- named tensors */
-
-nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err) {
-    nib_status status = NIB_OK;
-    run_worker *w = &s->workers[0];
-    const graph *g = s->p->g;
-    NIB_TRY(run_worker_ready(s, w, err));
-    run_unbind(w);
-    for (int i = 0; i < g->n_inputs; i++) {
-        if (!inputs[i]) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "input %s is not set", g->inputs[i]->name);
-        NIB_TRY(run_bind_input(w, i, inputs[i], err));
-    }
-    NIB_TRY(run_layout(w, err));
-    NIB_TRY(run_team(s, w, s->threads, err));
-fail:
-    w->is_laid_out = false; /* eval may have moved values into buffers of their own */
-    return status;
-}
-
-nib_status run_output(run_session *s, int i, nib_tensor *out, nib_error *err) {
-    const graph *g = s->p->g;
-    const run_worker *w = &s->workers[0];
-    if (i < 0 || i >= g->n_outputs || !w->ready) return base_error_set(err, NIB_NOT_FOUND, "there is no such output yet");
-    *out = w->group.slots[g->outputs[i]->id].t;
-    return NIB_OK;
-}
-
 /* ---- texts */
 
 int64_t run_group_tokens(const plan *p) {
     const base_caches caches = base_cpu_caches();
     size_t per_token = p->rows_bytes ? p->rows_bytes : 4096;
-    int64_t n = (int64_t)(caches.l2 / per_token), least = plan_weight_bytes(p) > (double)caches.l3 ? 384 : 128; /* weights come from memory */
+    int64_t n = (int64_t)(caches.l2 / per_token),
+            least = plan_weight_bytes(p) > (double)caches.l3 ? 384 : 128; /* weights come from memory */
     if (n < least) n = least;
     if (n > 512) n = 512;
     return n;

@@ -40,6 +40,7 @@ nib_status run_alone(run_worker *w, nib_error *err) {
     w->lane.group = &w->group;
     for (int i = 0; i < p->n_stages; i++) {
         int64_t n;
+        if (run_is_cancelled(w)) NIB_FAIL(err, NIB_CANCELLED, "the run was cancelled");
         NIB_TRY(stage_extent(p, &p->stages[i], &w->group, &n, err));
         NIB_TRY(run_part(p, &p->stages[i], 0, n, &w->lane));
     }
@@ -76,6 +77,8 @@ static void run_member(void *arg, base_team *team, int member) {
         bool whole = p->steps[stage->first].range == PLAN_RANGE_WHOLE;
         if (status == NIB_OK && whole && member == 0) status = run_part(p, stage, 0, n, lane);
         if (status == NIB_OK && !whole) status = run_part(p, stage, n * member / size, n * (member + 1) / size, lane);
+        if (member == 0 && status == NIB_OK && run_is_cancelled(t->w))
+            status = base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
         team_fail(t, member, status);
         base_team_barrier(team);
         if (atomic_load(&t->status) != NIB_OK) break; /* all members see the same */

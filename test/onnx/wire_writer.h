@@ -59,7 +59,7 @@ static inline wire_msg wm_entry(const char *key, const char *value) {
 }
 
 /* NodeProto: inputs and outputs are names with spaces between them; "-" is a name left out. */
-static inline wire_msg wm_node(const char *op, const char *inputs, const char *outputs) {
+static inline wire_msg wm_node(const char *type, const char *inputs, const char *outputs) {
     wire_msg m = {0};
     const char *lists[] = {inputs, outputs};
     for (uint32_t i = 0; i < 2; i++) {
@@ -70,7 +70,7 @@ static inline wire_msg wm_node(const char *op, const char *inputs, const char *o
         }
     }
     wm_text(&m, 3, outputs); /* its name */
-    wm_text(&m, 4, op);
+    wm_text(&m, 4, type);
     return m;
 }
 

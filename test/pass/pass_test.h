@@ -118,6 +118,7 @@ static inline void run_context(graph *g, pass_context *ctx, const pass_fn *passe
                           .level = 2,
                           .pack = true,
                           .fold_limit = PASS_FOLD_LIMIT,
+                          .fold_left = PASS_FOLD_LIMIT,
                           .notes = &n,
                           .err = &err};
     for (; *passes; passes++) {

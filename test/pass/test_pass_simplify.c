@@ -41,7 +41,8 @@ static void what_is_random_or_large_does_not_fold(void **state) {
         PASSES(pass_fold, pass_clean), "Expand Mul");
     g = parse_graph(HEAD "g (float[b] x) => (float[8,8] y) <float[8] a = {@}, int64[2] to = {8,1}> { r = Reshape (a, to) y = Mul (r, a) }");
     nib_error err;
-    pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .level = 1, .fold_limit = 100, .err = &err};
+    pass_context ctx = {
+        .g = g, .runtime = test_runtime, .kernels = &test_kernels, .level = 1, .fold_limit = 100, .fold_left = 1000, .err = &err};
     assert_int_equal(pass_fold(&ctx), NIB_OK);
     assert_int_equal(pass_clean(&ctx), NIB_OK);
     assert_string_equal(ops(g), "Mul"); /* 256 bytes are beyond the limit */

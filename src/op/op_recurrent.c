@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Recurrent layers, https://onnx.ai/onnx/operators/: RNN GRU LSTM, in one or both directions. In double, rounded once.
+ *
+ *   X [T, B, I], W [D, G H, I], R [D, G H, H], B [D, 2 G H]?, sequence_lens [B]?, initial_h [D, B, H]?, and for LSTM
+ *   initial_c [D, B, H]?, P [D, 3 H]? -> Y [T, D, B, H], Y_h [D, B, H], Y_c [D, B, H]
+ *
+ * G gates: RNN one; GRU z r h; LSTM i o f c. With layout 1 the batch is the first axis of X, Y and the states.
+ */
+#include "op_local.h"
+
+typedef enum cell_kind { CELL_RNN = 1, CELL_GRU = 3, CELL_LSTM = 4 } cell_kind; /* the number of gates */
+
+/* ---- activations */
+
+typedef struct activation {
+    const char *name;
+    bool has_alpha, has_beta;
+    double alpha, beta; /* what they are if the node says nothing */
+} activation;
+
+enum { RELU, TANH, SIGMOID, AFFINE, LEAKY, THRESHOLD, SCALED_TANH, HARD_SIGMOID, ELU, SOFTSIGN, SOFTPLUS };
+
+static const activation activations[] = {
+    {"Relu", false, false, 0, 0},     {"Tanh", false, false, 0, 0},          {"Sigmoid", false, false, 0, 0},
+    {"Affine", true, true, 1, 0},     {"LeakyRelu", true, false, 0.01, 0},   {"ThresholdedRelu", true, false, 1, 0},
+    {"ScaledTanh", true, true, 1, 1}, {"HardSigmoid", true, true, 0.2, 0.5}, {"Elu", true, false, 1, 0},
+    {"Softsign", false, false, 0, 0}, {"Softplus", false, false, 0, 0},
+};
+
+typedef struct gate {
+    int f;
+    double alpha, beta;
+} gate;
+
+static double activate(const gate *g, double x) {
+    switch (g->f) {
+    case RELU: return x > 0 ? x : 0;
+    case TANH: return tanh(x);
+    case SIGMOID: return 1 / (1 + exp(-x));
+    case AFFINE: return g->alpha * x + g->beta;
+    case LEAKY: return x >= 0 ? x : g->alpha * x;
+    case THRESHOLD: return x >= g->alpha ? x : 0;
+    case SCALED_TANH: return g->alpha * tanh(g->beta * x);
+    case HARD_SIGMOID: return fmin(fmax(g->alpha * x + g->beta, 0), 1);
+    case ELU: return x >= 0 ? x : g->alpha * (exp(x) - 1);
+    case SOFTSIGN: return x / (1 + fabs(x));
+    default: return log1p(exp(x));
+    }
+}
+
+static int activation_of(graph_string s) {
+    for (size_t i = 0; i < BASE_COUNT(activations); i++) {
+        const char *name = activations[i].name;
+        bool same = strlen(name) == s.length;
+        for (size_t k = 0; same && k < s.length; k++) same = (name[k] | 32) == (s.data[k] | 32);
+        if (same) return (int)i;
+    }
+    return -1;
+}
+
+/* `count` of them, in the node's order; alphas and betas go to those that have one. */
+static nib_status gates_of(op_eval *c, cell_kind kind, int count, gate *out) {
+    static const int rnn[] = {TANH}, gru[] = {SIGMOID, TANH}, lstm[] = {SIGMOID, TANH, TANH};
+    const int each = kind == CELL_RNN ? 1 : kind == CELL_GRU ? 2 : 3, *usual = kind == CELL_RNN ? rnn : kind == CELL_GRU ? gru : lstm;
+    const graph_attr *names = graph_find_attr(c->node, "activations"), *alpha = graph_find_attr(c->node, "activation_alpha"),
+                     *beta = graph_find_attr(c->node, "activation_beta");
+    size_t a = 0, b = 0;
+    if (names && (names->kind != GRAPH_ATTR_STRINGS || names->count != (size_t)count)) return op_bad(c, NIB_BAD_MODEL, "activations");
+    for (int i = 0; i < count; i++) {
+        int f = names ? activation_of(names->u.strings[i]) : usual[i % each];
+        if (f < 0) return op_bad(c, NIB_UNSUPPORTED, "an activation of an unknown name");
+        out[i] = (gate){f, activations[f].alpha, activations[f].beta};
+        if (activations[f].has_alpha && alpha && alpha->kind == GRAPH_ATTR_FLOATS && a < alpha->count)
+            out[i].alpha = (double)alpha->u.floats[a++];
+        if (activations[f].has_beta && beta && beta->kind == GRAPH_ATTR_FLOATS && b < beta->count)
+            out[i].beta = (double)beta->u.floats[b++];
+    }
+    return NIB_OK;
+}
+
+/* ---- one layer */
+
+typedef struct layer {
+    cell_kind kind;
+    int64_t T, B, I, H, D;
+    bool batch_first, coupled, linear; /* coupled: input_forget; linear: linear_before_reset */
+    double clip;
+    gate gates[6];
+    const double *x, *w, *r, *bias, *h0, *c0, *p;
+    const int64_t *lengths; /* [B] or NULL */
+    double *z, *h, *c;      /* [G H], and the second half [H] more for GRU; [H]; [H] */
+    nib_dtype dtype;
+    void *y, *y_h, *y_c;
+} layer;
+
+static double clipped(const layer *l, double v) { return l->clip > 0 ? (v > l->clip ? l->clip : v < -l->clip ? -l->clip : v) : v; }
+
+static double dot(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* Gate row k of z: W x + R h + both biases, R h left out if h is NULL. */
+static double line(const layer *l, int64_t d, int64_t k, const double *x, const double *h) {
+    int64_t G = l->kind * l->H;
+    double v = dot(l->w + (d * G + k) * l->I, x, l->I);
+    if (h) v += dot(l->r + (d * G + k) * l->H, h, l->H);
+    if (l->bias) v += l->bias[2 * d * G + k] + (h ? l->bias[(2 * d + 1) * G + k] : 0);
+    return v;
+}
+
+static void step_rnn(layer *l, int64_t d, const double *x) {
+    for (int64_t k = 0; k < l->H; k++) l->z[k] = activate(&l->gates[d], clipped(l, line(l, d, k, x, l->h)));
+    memcpy(l->h, l->z, sizeof *l->h * (size_t)l->H);
+}
+
+static void step_gru(layer *l, int64_t d, const double *x) {
+    const int64_t H = l->H, G = 3 * H;
+    const gate *f = &l->gates[2 * d], *g = f + 1;
+    double *z = l->z, *r = z + H, *mixed = z + 2 * H, *next = z + 3 * H;
+    for (int64_t k = 0; k < 2 * H; k++) z[k] = activate(f, clipped(l, line(l, d, k, x, l->h)));
+    for (int64_t k = 0; k < H; k++) mixed[k] = l->linear ? l->h[k] : r[k] * l->h[k];
+    for (int64_t k = 0; k < H; k++) {
+        double back = dot(l->r + (d * G + 2 * H + k) * H, mixed, H) + (l->bias ? l->bias[(2 * d + 1) * G + 2 * H + k] : 0);
+        double v = line(l, d, 2 * H + k, x, NULL) + (l->linear ? r[k] * back : back);
+        next[k] = (1 - z[k]) * activate(g, clipped(l, v)) + z[k] * l->h[k];
+    }
+    memcpy(l->h, next, sizeof *next * (size_t)H);
+}
+
+static void step_lstm(layer *l, int64_t d, const double *x) {
+    const int64_t H = l->H;
+    const gate *f = &l->gates[3 * d];
+    const double *p = l->p ? l->p + d * 3 * H : NULL;
+    for (int64_t k = 0; k < 4 * H; k++) l->z[k] = line(l, d, k, x, l->h);
+    for (int64_t k = 0; k < H; k++) {
+        double *c = &l->c[k], in = activate(f, clipped(l, l->z[k] + (p ? p[k] * *c : 0)));
+        double forget = l->coupled ? 1 - in : activate(f, clipped(l, l->z[2 * H + k] + (p ? p[2 * H + k] * *c : 0)));
+        *c = forget * *c + in * activate(f + 1, clipped(l, l->z[3 * H + k]));
+        l->h[k] = activate(f, clipped(l, l->z[H + k] + (p ? p[H + k] * *c : 0))) * activate(f + 2, *c);
+    }
+}
+
+static void put_row(const layer *l, void *y, int64_t row, const double *v) {
+    for (int64_t k = 0; y && k < l->H; k++) op_put(l->dtype, y, row * l->H + k, v ? v[k] : 0);
+}
+
+static void run_text(layer *l, int64_t d, int64_t b, bool reverse) {
+    const int64_t length = l->lengths ? l->lengths[b] : l->T, state = l->batch_first ? b * l->D + d : d * l->B + b;
+    for (int64_t k = 0; k < l->H; k++) {
+        l->h[k] = l->h0 ? l->h0[state * l->H + k] : 0;
+        l->c[k] = l->c0 ? l->c0[state * l->H + k] : 0;
+    }
+    for (int64_t i = 0; i < l->T; i++) {
+        int64_t t = reverse && i < length ? length - 1 - i : i;
+        int64_t row = l->batch_first ? (b * l->T + t) * l->D + d : (t * l->D + d) * l->B + b;
+        const double *x = l->x + (l->batch_first ? b * l->T + t : t * l->B + b) * l->I;
+        if (i < length) {
+            if (l->kind == CELL_RNN) step_rnn(l, d, x);
+            else if (l->kind == CELL_GRU) step_gru(l, d, x);
+            else step_lstm(l, d, x);
+        }
+        put_row(l, l->y, row, i < length ? l->h : NULL);
+    }
+    put_row(l, l->y_h, state, l->h);
+    put_row(l, l->y_c, state, l->c);
+}
+
+/* ---- inputs */
+
+/* Input i as reals, of this shape; absent: NULL. */
+static nib_status reals_of(op_eval *c, int i, int rank, const int64_t *dims, const double **out) {
+    const graph_tensor *t = op_arg(c, i);
+    double *v;
+    *out = NULL;
+    if (!t) return NIB_OK;
+    if (t->dtype != op_arg(c, 0)->dtype) return op_bad(c, NIB_TYPE, "input %d is %s", i, nib_dtype_name(t->dtype));
+    bool fits = t->rank == rank;
+    for (int k = 0; fits && k < rank; k++) fits = t->dims[k] == dims[k];
+    if (!fits) return op_bad(c, NIB_SHAPE, "input %d does not fit", i);
+    OP_TRY(op_reals(c, t, &v));
+    *out = v;
+    return NIB_OK;
+}
+
+static nib_status lengths_of(op_eval *c, layer *l) {
+    const graph_tensor *t = op_arg(c, 4);
+    int64_t *out;
+    if (!t) return NIB_OK;
+    if (t->rank != 1 || t->dims[0] != l->B || (t->dtype != NIB_DTYPE_I32 && t->dtype != NIB_DTYPE_I64))
+        return op_bad(c, NIB_SHAPE, "sequence_lens is not one length a text");
+    OP_TRY(op_scratch(c, l->B, sizeof *out, &out));
+    for (int64_t b = 0; b < l->B; b++) {
+        out[b] = op_index(t, b);
+        if (out[b] < 0 || out[b] > l->T) return op_bad(c, NIB_SHAPE, "a length of %lld", (long long)out[b]);
+    }
+    l->lengths = out;
+    return NIB_OK;
+}
+
+static nib_status directions(const graph_node *n, int64_t *D, bool *reverse) {
+    const char *way = graph_attr_string(n, "direction", "forward");
+    *D = strcmp(way, "bidirectional") == 0 ? 2 : 1;
+    *reverse = strcmp(way, "reverse") == 0;
+    return *D == 2 || *reverse || strcmp(way, "forward") == 0 ? NIB_OK : NIB_BAD_MODEL;
+}
+
+static nib_status layer_of(op_eval *c, layer *l, bool *reverse) {
+    const graph_tensor *x = op_arg(c, 0), *r = op_arg(c, 2);
+    const graph_attr *hidden = graph_find_attr(c->node, "hidden_size");
+    l->batch_first = graph_attr_int(c->node, "layout", 0) != 0;
+    l->coupled = graph_attr_int(c->node, "input_forget", 0) != 0;
+    l->linear = graph_attr_int(c->node, "linear_before_reset", 0) != 0;
+    l->clip = graph_attr_float(c->node, "clip", 0);
+    l->dtype = x->dtype;
+    if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (directions(c->node, &l->D, reverse) != NIB_OK) return op_bad(c, NIB_BAD_MODEL, "direction");
+    if (x->rank != 3 || r->rank != 3) return op_bad(c, NIB_SHAPE, "input of rank %d", x->rank);
+    l->T = x->dims[l->batch_first ? 1 : 0];
+    l->B = x->dims[l->batch_first ? 0 : 1];
+    l->I = x->dims[2];
+    l->H = r->dims[2];
+    int64_t G, two;
+    if (hidden && hidden->kind == GRAPH_ATTR_INT && hidden->u.i != l->H) return op_bad(c, NIB_SHAPE, "hidden_size is not R's");
+    if (!base_mul_i64(l->H, l->kind + 1, &G) || !base_mul_i64(l->H * l->kind, 4, &two)) return op_bad(c, NIB_LIMIT, "too many gates");
+    G = l->kind * l->H;
+    int64_t state[3] = {l->batch_first ? l->B : l->D, l->batch_first ? l->D : l->B, l->H};
+    OP_TRY(gates_of(c, l->kind, (int)l->D * (l->kind == CELL_RNN ? 1 : l->kind == CELL_GRU ? 2 : 3), l->gates));
+    OP_TRY(reals_of(c, 0, 3, x->dims, &l->x));
+    OP_TRY(reals_of(c, 1, 3, (int64_t[]){l->D, G, l->I}, &l->w));
+    OP_TRY(reals_of(c, 2, 3, (int64_t[]){l->D, G, l->H}, &l->r));
+    OP_TRY(reals_of(c, 3, 2, (int64_t[]){l->D, 2 * G}, &l->bias));
+    OP_TRY(lengths_of(c, l));
+    OP_TRY(reals_of(c, 5, 3, state, &l->h0));
+    OP_TRY(reals_of(c, 6, 3, state, &l->c0));
+    OP_TRY(reals_of(c, 7, 2, (int64_t[]){l->D, 3 * l->H}, &l->p));
+    OP_TRY(op_scratch(c, G + l->H, sizeof *l->z, &l->z));
+    OP_TRY(op_scratch(c, l->H, sizeof *l->h, &l->h));
+    return op_scratch(c, l->H, sizeof *l->c, &l->c);
+}
+
+static nib_status eval_cell(op_eval *c, cell_kind kind) {
+    layer l = {.kind = kind};
+    bool reverse;
+    OP_TRY(layer_of(c, &l, &reverse));
+    op_dims y = {4, {l.T, l.D, l.B, l.H}}, state = {3, {l.D, l.B, l.H}};
+    if (l.batch_first) {
+        y = (op_dims){4, {l.B, l.T, l.D, l.H}};
+        state = (op_dims){3, {l.B, l.D, l.H}};
+    }
+    OP_TRY(op_out(c, 0, l.dtype, &y, &l.y));
+    OP_TRY(op_out(c, 1, l.dtype, &state, &l.y_h));
+    if (kind == CELL_LSTM) OP_TRY(op_out(c, 2, l.dtype, &state, &l.y_c));
+    if (l.H == 0) return NIB_OK;
+    for (int64_t d = 0; d < l.D; d++)
+        for (int64_t b = 0; b < l.B; b++) run_text(&l, d, b, reverse || d == 1);
+    return NIB_OK;
+}
+
+static nib_status eval_rnn(op_eval *c) { return eval_cell(c, CELL_RNN); }
+static nib_status eval_gru(op_eval *c) { return eval_cell(c, CELL_GRU); }
+static nib_status eval_lstm(op_eval *c) { return eval_cell(c, CELL_LSTM); }
+
+static nib_status infer_cell(op_infer *c) {
+    const graph_type *x = op_in_type(c, 0), *r = op_in_type(c, 2);
+    bool first = graph_attr_int(c->node, "layout", 0) != 0, reverse;
+    int64_t D;
+    OP_TRY(op_check_float(c, 0));
+    if (directions(c->node, &D, &reverse) != NIB_OK) return op_fail(c, NIB_BAD_MODEL, "direction");
+    if ((x->rank >= 0 && x->rank != 3) || (r->rank >= 0 && r->rank != 3)) return op_fail(c, NIB_SHAPE, "input of rank %d", x->rank);
+    graph_dim H = r->rank == 3 ? r->dims[2] : NULL, T = x->rank == 3 ? x->dims[first] : NULL, B = x->rank == 3 ? x->dims[!first] : NULL,
+              d = op_const(c, D);
+    OP_TRY(op_set(c, 0, x->dtype, 4, first ? (graph_dim[]){B, T, d, H} : (graph_dim[]){T, d, B, H}));
+    for (int i = 1; i < 3; i++) OP_TRY(op_set(c, i, x->dtype, 3, first ? (graph_dim[]){B, d, H} : (graph_dim[]){d, B, H}));
+    return NIB_OK;
+}
+
+const op op_family_recurrent[] = {
+    {"GRU", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_gru, NULL},
+    {"LSTM", "", 1, 3, 8, 3, OP_ROWS_MIXED, infer_cell, eval_lstm, NULL},
+    {"RNN", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_rnn, NULL},
+    {0},
+};

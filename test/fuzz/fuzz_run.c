@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bytes -> graph -> shapes, level 2, plan, one run, and the same without passes. */
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    nib_runtime *rt = fuzz_runtime();
+    size_t before = atomic_load(&rt->heap.current);
+    nib_error err;
+    for (int level = 0; level <= 2; level += 2) {
+        graph *g;
+        if (onnx_load_memory(rt, data, size, &g, &err) != NIB_OK) break;
+        fuzz_graph(g, level, true);
+        graph_free(g);
+    }
+    fuzz_no_leak(before);
+    return 0;
+}
