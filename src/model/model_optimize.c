@@ -204,7 +204,7 @@ static nib_status write_out(optimizing *z, const char *out, const nib_report *re
     base_heap *heap = &z->runtime->heap;
     char *path = NULL;
     bool folder = z->folder && !ends_with(out, ".onnx");
-    onnx_save_options save = {.external_over = z->o->external_over};
+    onnx_save_options save = {.external_over = z->o->external_over, .mapped = z->source};
     if (!folder) return onnx_save(z->runtime, z->g, out, &save, z->err);
     NIB_TRY(base_dir_create(out, z->err));
     path = base_path_join(heap, out, "model.onnx");

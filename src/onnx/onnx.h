@@ -40,6 +40,7 @@ nib_status onnx_write_value(const nib_tensor *tensor, const char *name, onnx_sin
 typedef struct onnx_save_options {
     int64_t external_over; /* weights go to PATH.data if the model's file would be longer than this; -1: ONNX_FILE_LIMIT */
     bool types;            /* write the types of values inside the graph, too (value_info) */
+    const graph *mapped;   /* whose files the weights lie in, if g is a clone: pages that were written leave memory; NULL: g's */
 } onnx_save_options;
 
 /* Writes the graph as a model file: both files (PATH, and PATH.data for weights outside of it, each at a multiple of 4096

@@ -24,7 +24,7 @@ typedef struct onnx_placed { /* a tensor whose bytes are external data */
 } onnx_placed;
 
 typedef struct onnx_writing { /* one call of onnx_save, shared by its sinks */
-    const graph *g;
+    const graph *g, *mapped;  /* mapped: owns the files */
     base_heap *heap;
     bool types;           /* write what is known of values inside */
     const char *location; /* of the external data, relative to the model; NULL: there is none */

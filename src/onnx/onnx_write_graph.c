@@ -146,8 +146,8 @@ static nib_status write_external(onnx_writing *w, base_writer *out) {
         NIB_TRY(base_writer_write(out, zeros, (size_t)(w->placed[i].offset - at), w->err));
         NIB_TRY(base_writer_write(out, t->data, t->bytes, w->err));
         at = w->placed[i].offset + t->bytes;
-        for (int k = 0; k < w->g->n_files; k++) { /* its pages may leave memory: a model may be larger than that */
-            const base_file *f = &w->g->files[k];
+        for (int k = 0; k < w->mapped->n_files; k++) { /* its pages may leave memory: a model may be larger than that */
+            const base_file *f = &w->mapped->files[k];
             if ((const uint8_t *)t->data >= f->data && (const uint8_t *)t->data < f->data + f->size)
                 base_file_release(f, t->data, t->bytes);
         }
@@ -174,7 +174,8 @@ nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, con
     nib_status status = NIB_OK;
     base_heap *heap = &runtime->heap;
     base_writer *model = NULL, *data = NULL;
-    onnx_writing w = {.g = g, .heap = heap, .types = options && options->types, .err = err};
+    onnx_writing w = {
+        .g = g, .mapped = options && options->mapped ? options->mapped : g, .heap = heap, .types = options && options->types, .err = err};
     uint64_t limit = options && options->external_over >= 0 ? (uint64_t)options->external_over : ONNX_FILE_LIMIT;
     onnx_out counter = {.w = &w};
     char *data_path = base_alloc(heap, strlen(path) + sizeof ".data");
