@@ -12,9 +12,15 @@ class Error(c.Structure):
     _fields_ = [("status", c.c_int), ("message", c.c_char * 400), ("node", c.c_char * 120), ("offset", c.c_int64)]
 
 
+class Limits(c.Structure):
+    _fields_ = [("graph_depth", c.c_int), ("wire_nesting", c.c_int), ("json_depth", c.c_int), ("files", c.c_int), ("fold_bytes", c.c_size_t),
+                ("expand_bytes", c.c_size_t)]
+
+
 class RuntimeOptions(c.Structure):
     _fields_ = [("size", c.c_size_t), ("threads", c.c_int), ("memory_limit", c.c_size_t), ("log", c.c_void_p), ("log_user", c.c_void_p),
-                ("allocate", c.c_void_p), ("release", c.c_void_p), ("alloc_user", c.c_void_p), ("private_reads", c.c_int)]
+                ("allocate", c.c_void_p), ("release", c.c_void_p), ("alloc_user", c.c_void_p), ("private_reads", c.c_int),
+                ("limits", Limits)]
 
 
 class ModelOptions(c.Structure):
