@@ -43,6 +43,14 @@ static bool ordered(nib_dtype d) { return op_is_float(d) || op_is_int(d); }
 
 /* ---- ArgMax, ArgMin */
 
+static bool is_nan(const graph_tensor *x, int64_t i) { return op_is_float(x->dtype) && isnan(op_number(x, i)); }
+
+/* Which of two elements wins, sign 1: the larger, -1: the smaller. A NaN wins either way, as in numpy. */
+static int winner(const graph_tensor *x, int sign, int64_t i, int64_t j) {
+    int order = compare(x, i, j);
+    return sign < 0 && order != 0 && !is_nan(x, i) && !is_nan(x, j) ? -order : order;
+}
+
 static nib_status eval_arg(op_eval *c, int sign) {
     const graph_tensor *x = op_arg(c, 0);
     view v;
@@ -60,7 +68,7 @@ static nib_status eval_arg(op_eval *c, int sign) {
         for (int64_t i = 0; i < v.inner; i++) {
             int64_t base = o * v.size * v.inner + i, best = 0;
             for (int64_t k = 1; k < v.size; k++) {
-                int order = sign * compare(x, base + k * v.inner, base + best * v.inner);
+                int order = winner(x, sign, base + k * v.inner, base + best * v.inner);
                 if (order > 0 || (order == 0 && last)) best = k;
             }
             y[o * v.inner + i] = best;
