@@ -146,6 +146,7 @@ nib_status cpu_compile_eval(cpu_compile *c) {
     c->step->range = s->rows ? PLAN_RANGE_ROWS : PLAN_RANGE_WHOLE;
     c->step->state = s;
     c->step->kernel = "eval";
+    c->step->evaluates = true;
     c->step->run = run_eval;
     return NIB_OK;
 }

@@ -63,6 +63,7 @@ struct plan_step {
     const char *kernel; /* what computes it, for explain and profile: "nk_gemm_f32_f32_f32__12x32_avx512", "eval" */
     const char *why;    /* why nothing faster: the very refusals that took the decision, one line; "" if it is the best */
     size_t scratch;     /* bytes a lane must have */
+    bool evaluates;     /* runs the operator's eval, which reads what it is given as its type */
 };
 
 typedef struct plan_stage {

@@ -290,10 +290,17 @@ fail:
 
 /* Constants that a step may read typed are aligned; large ones that only kernels pack or gather stay where they are. */
 static nib_status align_constants(plan *p) {
+    bool *evaluated = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *evaluated);
+    if (!evaluated) return NIB_OUT_OF_MEMORY;
+    for (int i = 0; i < p->n_steps; i++)
+        for (int k = 0; p->steps[i].evaluates && k < p->steps[i].node->n_inputs; k++) {
+            const graph_value *v = p->steps[i].node->inputs[k].value;
+            if (v && v->id < p->g->value_limit && p->values[v->id].v == v) evaluated[v->id] = true; /* not one of the graph around a body */
+        }
     for (int i = 0; i < p->g->n_constants; i++) {
         plan_value *pv = &p->values[p->g->constants[i]->id];
         const graph_tensor *t = pv->v->constant;
-        bool typed = false;
+        bool typed = evaluated[pv->v->id];
         for (const graph_use *u = pv->v->uses; u; u = u->next)
             typed |= !(graph_is_op(u->node, "nib", "Linear") && (u->index == 1 || u->index > 4)) &&
                      !(graph_is_op(u->node, "nib", "Embed") && u->index % 2);
