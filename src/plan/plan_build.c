@@ -261,8 +261,7 @@ static void stretch_over_chains(plan *p) {
  * the block overflow into the next cache, BLOCK_TALL. Both costs are counted in bytes moved for each row. */
 #define BLOCK_TALL 132
 
-static int choose_block(const plan *p, const plan_options *options) {
-    size_t l2 = options && options->l2_bytes ? options->l2_bytes : base_cpu_caches().l2;
+static int choose_block(const plan *p, size_t l2) {
     size_t per_row = p->block_bytes ? p->block_bytes : 1, rows = l2 / 2 / per_row;
     double weights = plan_weight_bytes(p), overflow = 0;
     if (rows > 192) rows = 192;
@@ -272,13 +271,22 @@ static int choose_block(const plan *p, const plan_options *options) {
     return rows < BLOCK_TALL && weights / BLOCK_TALL + overflow < 0.8 * weights / (double)rows ? BLOCK_TALL : (int)rows;
 }
 
+/* What keeps a group's rows in L2; more where weights come from memory for every group. */
+static int64_t choose_group(const plan *p, base_caches caches) {
+    int64_t n = (int64_t)(caches.l2 / (p->rows_bytes ? p->rows_bytes : 4096)), least = plan_weight_bytes(p) > (double)caches.l3 ? 384 : 128;
+    return n < least ? least : n > 512 ? 512 : n;
+}
+
 static nib_status place_values(plan *p, const plan_options *options) {
     nib_status status = NIB_OK;
     for (int i = 0; i < p->n_stages; i++)
         if (p->stages[i].chain) NIB_TRY(place(p, PLAN_BLOCK, p->stages[i].first, p->stages[i].first + p->stages[i].count, &p->block_bytes));
     stretch_over_chains(p);
     NIB_TRY(place(p, PLAN_ROWS, 0, p->n_steps, &p->rows_bytes));
-    p->block_rows = choose_block(p, options);
+    base_caches caches = base_cpu_caches(); /* reads files of the system: once for a plan */
+    if (options && options->l2_bytes) caches.l2 = options->l2_bytes;
+    p->group_tokens = choose_group(p, caches);
+    p->block_rows = choose_block(p, caches.l2);
     p->block_most = p->block_rows + p->block_rows / 3;
     p->sized = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *p->sized);
     if (!p->sized) return NIB_OUT_OF_MEMORY;

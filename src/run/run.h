@@ -68,7 +68,4 @@ void run_session_profile(run_session *s, run_profile *f);
  * the extreme shapes, so that later runs find their memory there, and mapped. */
 nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, int64_t width, nib_error *err);
 
-/* Tokens a group has where the caller leaves the choice to nib. */
-int64_t run_group_tokens(const plan *p);
-
 #endif

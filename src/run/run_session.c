@@ -60,16 +60,6 @@ void run_session_profile(run_session *s, run_profile *f) {
 
 /* ---- texts */
 
-int64_t run_group_tokens(const plan *p) {
-    const base_caches caches = base_cpu_caches();
-    size_t per_token = p->rows_bytes ? p->rows_bytes : 4096;
-    int64_t n = (int64_t)(caches.l2 / per_token),
-            least = plan_weight_bytes(p) > (double)caches.l3 ? 384 : 128; /* weights come from memory */
-    if (n < least) n = least;
-    if (n > 512) n = 512;
-    return n;
-}
-
 typedef struct text_run {
     run_session *s;
     const run_roles *roles;
@@ -224,7 +214,7 @@ nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *ba
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a batch of %zu texts", batch->n);
     text_run r = {.s = s, .roles = roles, .batch = batch, .output = output, .out = out, .width = width, .err = err, .team = 1};
     order_texts(batch, s->order);
-    size_t groups = cut_groups(&r, group_tokens > 0 ? group_tokens : run_group_tokens(s->p), s->threads);
+    size_t groups = cut_groups(&r, group_tokens > 0 ? group_tokens : s->p->group_tokens, s->threads);
     if (groups < (size_t)s->threads) {
         r.team = s->threads;
         for (size_t i = 0; i < groups && status == NIB_OK; i++) status = run_shrinking(&r, &s->workers[0], s->spans[i], err);
@@ -269,7 +259,7 @@ static void warm_worker(void *arg, size_t i, int slot) {
 nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, int64_t width, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = s->heap;
-    if (group_tokens <= 0) group_tokens = run_group_tokens(s->p);
+    if (group_tokens <= 0) group_tokens = s->p->group_tokens;
     if (longest < 1) longest = 1;
     int64_t half = group_tokens / 2 < longest ? group_tokens / 2 : longest, most = group_tokens - half + 1;
     if (half < 1) half = 1;

@@ -244,7 +244,7 @@ static nib_status warm_embedder(nib_model *m, embedder *e, int64_t max_tokens, n
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
     const size_t word = sizeof WARM_WORD - 1;
-    size_t group = (size_t)(m->batch_tokens > 0 ? m->batch_tokens : run_group_tokens(m->task.p)), n = group * (size_t)e->threads;
+    size_t group = (size_t)(m->batch_tokens > 0 ? m->batch_tokens : m->task.p->group_tokens), n = group * (size_t)e->threads;
     size_t ids = n > (size_t)max_tokens ? n : (size_t)max_tokens;
     char *text = base_alloc(heap, (size_t)max_tokens * word + 1);
     if (!text || !base_grow(heap, (void **)&e->places, &e->places_cap, n, sizeof *e->places) ||
