@@ -139,6 +139,7 @@ const char *op_name(const graph_node *n); /* the node's name, or its first outpu
 #define OP_ANY_IN (INT_MAX - 1)
 void op_infer_bodies(graph_node *n); /* types of the inputs of its bodies */
 
+extern const op *const op_families[]; /* all of them, NULL after the last */
 extern const op op_family_control[], op_family_space[], op_family_random[], op_family_unique[], op_family_ml[], op_family_loss[],
     op_family_state[], op_family_sequence[], op_family_string[], op_family_binary[], op_family_unary[], op_family_logic[], op_family_cast[],
     op_family_shape[], op_family_constant[], op_family_move[], op_family_slice[], op_family_gather[], op_family_scatter[],

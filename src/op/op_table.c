@@ -6,7 +6,7 @@
 #include "op_local.h"
 #include "op_nib.h"
 
-static const op *const families[] = {
+const op *const op_families[] = {
     op_family_control,
     op_family_space,
     op_family_random,
@@ -53,13 +53,14 @@ static const op *const families[] = {
     op_family_contrib_qlinear,
     op_family_ml_model,
     op_family_ml_trees,
+    NULL,
 };
 
 const op *op_find(const char *domain, const char *name, int opset) {
     const op *best = NULL;
     if (strcmp(domain, "ai.onnx") == 0) domain = "";
-    for (size_t f = 0; f < BASE_COUNT(families); f++)
-        for (const op *o = families[f]; o->name; o++)
+    for (size_t f = 0; op_families[f]; f++)
+        for (const op *o = op_families[f]; o->name; o++)
             if (o->name[0] == name[0] && o->since <= opset && strcmp(o->name, name) == 0 && strcmp(o->domain, domain) == 0 &&
                 (!best || best->since < o->since))
                 best = o;

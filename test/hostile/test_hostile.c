@@ -356,6 +356,12 @@ static void unknown_operator(void) {
     wm_add(&g, 1, wm_node("Frobnicate", "x", "y"));
     put_model(g, 17);
 }
+static void nib_operator(void) {
+    wire_msg g = plain_graph(), n = wm_node("Norm", "x", "y");
+    wm_text(&n, 7, "nib");
+    wm_add(&g, 1, n);
+    put_model(g, 17);
+}
 static void cycle(void) {
     wire_msg g = plain_graph();
     wm_add(&g, 1, wm_node("Add", "x b", "a"));
@@ -584,6 +590,7 @@ static const struct row {
     {"graph output never defined", output_never_defined, NULL, NIB_BAD_MODEL, "y", NIB_INTERNAL},
     {"Gemm of rank 1", gemm_of_vectors, NULL, NIB_SHAPE, "Gemm", NIB_INTERNAL},
     {"OneHot of wrong ranks", onehot_of_rank_2, NULL, NIB_SHAPE, "OneHot", NIB_INTERNAL},
+    {"nib's own operators", nib_operator, NULL, NIB_UNSUPPORTED, "made by nib", NIB_INTERNAL},
     {"unknown operator", unknown_operator, NULL, NIB_OK, "", NIB_UNSUPPORTED},
     {"cycle", cycle, NULL, NIB_BAD_MODEL, "b", NIB_INTERNAL},
     {"raw_data shorter than dims", fewer_bytes_than_dims, NULL, NIB_BAD_MODEL, "12 bytes of raw data; shape and type need 16",

@@ -15,53 +15,10 @@
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
-static const op *const all[] = {op_family_binary,
-                                op_family_unary,
-                                op_family_logic,
-                                op_family_cast,
-                                op_family_shape,
-                                op_family_constant,
-                                op_family_move,
-                                op_family_slice,
-                                op_family_gather,
-                                op_family_scatter,
-                                op_family_reduce,
-                                op_family_order,
-                                op_family_matmul,
-                                op_family_norm,
-                                op_family_quant,
-                                op_family_attention,
-                                op_family_control,
-                                op_family_sequence,
-                                op_family_string,
-                                op_family_loss,
-                                op_family_state,
-                                op_family_space,
-                                op_family_random,
-                                op_family_unique,
-                                op_family_ml,
-                                op_family_conv,
-                                op_family_convt,
-                                op_family_pool,
-                                op_family_resize,
-                                op_family_grid,
-                                op_family_roi,
-                                op_family_einsum,
-                                op_family_recurrent,
-                                op_family_signal,
-                                op_family_contrib_norm,
-                                op_family_contrib_attention,
-                                op_family_contrib_packed,
-                                op_family_contrib_matmul,
-                                op_family_contrib_blocks,
-                                op_family_contrib_qlinear,
-                                op_family_ml_model,
-                                op_family_ml_trees};
-
 static void rows_are_found(void **state) {
     (void)state;
-    for (size_t f = 0; f < BASE_COUNT(all); f++)
-        for (const op *o = all[f]; o->name; o++) {
+    for (size_t f = 0; op_families[f]; f++)
+        for (const op *o = op_families[f]; o->name; o++) {
             assert_ptr_equal(op_find(o->domain, o->name, o->since), o);
             assert_true(o->infer && o->eval);
             if (o[1].name && strcmp(o->name, o[1].name) == 0 && strcmp(o->domain, o[1].domain) == 0)
@@ -267,7 +224,7 @@ static void hostile_node(const op *o, uint32_t *seed, int *evaluated) {
     op_infer_graph(g, &err);
     op_rows_of(n);
     kernels table;
-    memset(&table, 0, sizeof table);
+    kernel_table_init(&table, base_cpu_isas());
     op_env *env = op_env_create(g, g->arena, 1 << 16, &table);
     const graph_tensor *got;
     for (int i = 0; i < n_in; i++)
@@ -285,8 +242,8 @@ static void nothing_crashes(void **state) {
     (void)state;
     uint32_t seed = 2463534242u;
     int evaluated = 0;
-    for (size_t f = 0; f < BASE_COUNT(all); f++)
-        for (const op *o = all[f]; o->name; o++)
+    for (size_t f = 0; op_families[f]; f++)
+        for (const op *o = op_families[f]; o->name && strcmp(o->domain, "nib") != 0; o++) /* those of nib come from no file */
             for (int i = 0; i < 300; i++) hostile_node(o, &seed, &evaluated);
     print_message("%d outputs computed\n", evaluated);
     assert_true(evaluated > 1000);
