@@ -5,7 +5,7 @@
 usage: bench/peers.py [--model models/all-MiniLM-L6-v2] [--threads 1,2] [--turns 5] [--workloads ...] [--texts 256] [--engines ...] [--no-texts]
 
 Every engine gets the same calls: the same ids in the same batches (first table), or the same texts with tokenizing included (second;
-peers tokenize with PyPI `tokenizers`, nib with its own). Workloads: `single` one text of about 50 tokens a call; `b32x128` 32 texts of 128
+peers tokenize with PyPI `tokenizers`, nib with its own). Workloads: `single` one text of 12 words a call; `b32x128` 32 texts of 128
 tokens; `mixed` 256 texts (--texts) of log-normal lengths, sorted, in batches of 32; `mixed_unsorted` the same in random order. Padding does not
 count as tokens. Figures are medians over the turns, ratios medians of the ratios within a turn; within a turn engines run one after another,
 each in its own process with the others asleep. The last column compares each engine's vectors with those of the first f32 peer

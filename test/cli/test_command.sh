@@ -11,19 +11,8 @@ cd "$work" || exit 1
 failed=0
 slow=${NIB_SLOW:-} # a sanitizer: thirty times slower, so what measures is only tried
 
-# expect CODE 'PATTERN' COMMAND...: exit code, and what standard output and error together must match (extended regex; '' any).
-expect() {
-    local code=$1 pattern=$2
-    shift 2
-    "$@" >out 2>&1 </dev/null
-    local got=$?
-    if [ $got -ne "$code" ] || { [ -n "$pattern" ] && ! grep -qE "$pattern" out; }; then
-        echo "FAILED: $*: exit $got, wanted $code and /$pattern/; it said:"
-        head -c 600 out
-        failed=1
-    fi
-}
-check() { if ! "$@"; then echo "FAILED: $*"; failed=1; fi; }
+# shellcheck source=test/cli/expect.sh
+. "$root/test/cli/expect.sh"
 
 expect 0 'usage: nib' "$nib" --help
 expect 2 'usage: nib' "$nib"
