@@ -40,12 +40,12 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
     "  --opset N            of ai.onnx in the written file (default: the model's)\n"                                                       \
     "  --report FILE.json   what was done: operators before and after, what matched and what did not, the comparison\n"                    \
     "  --no-check           writes without running both graphs on random inputs first\n"                                                   \
-    "  --tolerance X        largest difference relative to an output's largest number (default 1e-5; with -O2 1e-4, -O3 1e-2)\n"           \
+    "  --tolerance X        largest difference relative to an output's largest number (1e-5; with -O2 1e-4, -O3 1e-2, -O4 3e-2)\n"         \
     "  --external-over SIZE weights go to OUT.data if the model's own file would be longer (default: 2 GiB - 1; 0: always)\n"              \
     "  --threads N          threads that compute\n"
 
 static const char optimize_help[] =
-    "usage: nib optimize IN -o OUT [-O0 ... -O3] [options]\n\n"
+    "usage: nib optimize IN -o OUT [-O0 ... -O4] [options]\n\n"
     "Writes a model with fewer and larger operators. IN is an .onnx file or a folder as on Hugging Face; OUT is an .onnx file, or, for a\n"
     "folder, a folder: model.onnx, the tokenizer and settings, nib.json. Both graphs are run on random inputs, and OUT is written only\n"
     "if they agree (exit 3 if not). Optimizing OUT again changes no byte.\n\n"
@@ -54,6 +54,8 @@ static const char optimize_help[] =
     "  -O1                  simplified: standard operators only (the default)\n"
     "  -O2                  and fused: norms, GELU, attention\n"
     "  -O3                  and GELU by its approximation with tanh\n"
+    "  -O4                  and weights and values in float16, but for what would leave its range or lose digits there: the report names\n"
+    "                       each; the file's inputs and outputs keep their types\n"
     "  --target T           what -O2 may write: standard (ai.onnx only; the default), or onnxruntime (com.microsoft, too)\n" COMMON_HELP
     "\nexamples:\n"
     "  nib optimize model.onnx -o small.onnx\n"
@@ -100,7 +102,7 @@ static int take(const cli_verb *verb, args *a, int c, const char *value) {
     case 'o': a->out = value; return 0;
     case 'O':
     case LEVEL:
-        if (!cli_whole_number(value, 0, 4, &n)) return cli_usage(verb, "-O%s: the level is 0 to 3", value);
+        if (!cli_whole_number(value, 0, 4, &n)) return cli_usage(verb, "-O%s: the level is 0 to 4", value);
         a->o.level = (int)n;
         return 0;
     case TARGET:

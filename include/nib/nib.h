@@ -160,10 +160,10 @@ typedef void (*nib_log_fn)(void *user, nib_log_level level, const char *message)
 /* What opening a model may cost, whatever its files say (SECURITY.md). 0: the default; beyond `at most`, that. What goes beyond is
  * answered with LIMIT, but for folding: the value is then computed when the model runs. */
 typedef struct nib_limits {
-    int graph_depth;  /* bodies of If, Loop and Scan in one another: 32, at most 100 */
-    int wire_nesting; /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
-    int json_depth;   /* arrays and objects of a JSON file in one another: 64, at most 1000 */
-    int files;        /* of external data, or shards of safetensors: 4096 */
+    int graph_depth;     /* bodies of If, Loop and Scan in one another: 32, at most 100 */
+    int wire_nesting;    /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
+    int json_depth;      /* arrays and objects of a JSON file in one another: 64, at most 1000 */
+    int files;           /* of external data, or shards of safetensors: 4096 */
     size_t fold_bytes;   /* of one value that is computed when the model is opened: 64 MiB; of all, that and eight times the constants */
     size_t expand_bytes; /* of a sparse tensor made dense, and of the bodies of local functions where they are called: 64 MiB */
 } nib_limits;
@@ -428,7 +428,8 @@ typedef enum nib_target {
 typedef struct nib_optimize_options {
     size_t size;
     nib_runtime *runtime; /* NULL: a default one */
-    int level;            /* 0 as it is, 1 simplified (the default), 2 with fused operators, 3 with GELU approximated by tanh */
+    int level;            /* 0 as it is, 1 simplified (the default), 2 with fused operators, 3 with GELU approximated by tanh,
+                             4 in float16 where values fit */
     nib_target target;    /* what level 2 may write */
     int opset;            /* of ai.onnx in the written file; 0: the model's */
     /* "NAME=AxBxC": the shape of an input; a size that is not a number stays as it is. */
@@ -436,8 +437,8 @@ typedef struct nib_optimize_options {
     size_t shape_count;
     const char *const *disabled; /* names of passes that are not run */
     size_t disabled_count;
-    int check;             /* 1 (the default): both graphs are run on random inputs, and a file is written only if they agree */
-    double tolerance;      /* largest difference of an output, relative to its largest number; 0: 1e-5; at level 2 1e-4, at 3 1e-2 */
+    int check;        /* 1 (the default): both graphs are run on random inputs, and a file is written only if they agree */
+    double tolerance; /* largest difference of an output, relative to its largest number; 0: 1e-5; at level 2 1e-4, at 3 1e-2, at 4 3e-2 */
     int64_t external_over; /* weights go to a file OUT.data if the model's own would have more bytes; -1 (the default): 2 GiB - 1 */
 } nib_optimize_options;
 

@@ -4,7 +4,7 @@
  *
  *     model_optimize.c   load -> passes -> standard operators -> proof -> file
  *     model_folder.c     a folder's small files beside it
- *     model_prove.c      both graphs run on random inputs
+ *     model_prove.c      both graphs run on random inputs; how large values become
  *     model_report.c     what was done, as text and JSON
  */
 #ifndef MODEL_OPTIMIZE_H
@@ -20,6 +20,7 @@ struct nib_report {
 /* ---- proof */
 #define MODEL_PROOF_OUTPUTS 64
 #define MODEL_PROOF_TRIALS 4
+#define MODEL_WHY 300
 
 typedef struct model_difference { /* of one output, over all trials */
     const char *name;
@@ -30,7 +31,7 @@ typedef struct model_difference { /* of one output, over all trials */
 
 typedef struct model_proof {
     bool ran;
-    char why[300]; /* if not: what stood in the way */
+    char why[MODEL_WHY]; /* if not: what stood in the way */
     int trials;
     int64_t sizes[MODEL_PROOF_TRIALS]; /* of what is not a batch, each trial */
     int n_outputs;
@@ -42,6 +43,10 @@ typedef struct model_proof {
 nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, model_proof *proof, nib_error *err);
 /* The largest difference of an output relative to its magnitude; infinite if shapes or types differ. */
 double model_proof_worst(const model_proof *proof);
+
+/* Runs the graph on the proof's inputs. ranges [value_limit + 1], by id: those of f32 inputs and node outputs are filled; the others, and
+ * all if it cannot be run (why[] says what stood in the way; else it is ""), are unknown. */
+nib_status model_measure(nib_runtime *runtime, const graph *g, pass_range *ranges, char why[MODEL_WHY], nib_error *err);
 
 /* ---- report */
 typedef struct model_count {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Do two graphs compute the same? In: both. Out: the largest difference of each output over runs on random inputs.
+ * And: how large do the values of one graph become? In: it. Out: the largest number of each value over the same runs.
  *
  * What an input may hold is read from what the graph does with it: numbers that index a table stay within it, other integers
  * of rank 1 and more are masks of padded texts. Sizes straddle what a graph may compare them with: beyond a window of 16, or
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SEED 0x9e3779b97f4a7c15ull
 #define LARGEST_SIZE 1100 /* of a text; constants beyond are no windows */
 
 typedef struct prover {
@@ -24,6 +26,7 @@ typedef struct prover {
     int64_t *symbols; /* [graph_symbol_count of g[0]] sizes */
     uint64_t seed;
     int64_t size, batch;
+    char *why; /* [MODEL_WHY] what stood in the way of the last trial */
     nib_error *err;
 } prover;
 
@@ -189,41 +192,56 @@ static void compare(const nib_tensor *a, const nib_tensor *b, model_difference *
     }
 }
 
+/* Random inputs of p->g[0] in the arena, which this opens; a list of them, or NULL with why[]. */
+static const nib_tensor **make_inputs(prover *p) {
+    const graph *g = p->g[0];
+    int symbols = graph_symbol_count(g->symbols);
+    base_arena_init(&p->arena, &p->runtime->heap);
+    nib_tensor *inputs = base_arena_calloc(&p->arena, (size_t)g->n_inputs + 1, sizeof *inputs);
+    const nib_tensor **list = base_arena_calloc(&p->arena, (size_t)g->n_inputs + 1, sizeof *list);
+    p->symbols = base_arena_alloc(&p->arena, ((size_t)symbols + 1) * sizeof *p->symbols);
+    if (!inputs || !list || !p->symbols) return snprintf(p->why, MODEL_WHY, "out of memory"), NULL;
+    for (int i = 0; i < symbols; i++) p->symbols[i] = GRAPH_UNBOUND;
+    for (int i = 0; i < g->n_inputs; i++) { /* what stands first is the batch */
+        int s = g->inputs[i]->type.rank > 0 ? graph_symbol_index(g->inputs[i]->type.dims[0]) : -1;
+        if (s >= 0 && g->inputs[i]->type.rank > 1) p->symbols[s] = p->batch;
+    }
+    for (int i = 0; i < g->n_inputs; i++) {
+        if (!make_input(p, g->inputs[i], &inputs[i]))
+            return snprintf(p->why, MODEL_WHY, "no random value for input %.80s can be made", g->inputs[i]->name), NULL;
+        list[i] = &inputs[i];
+    }
+    return list;
+}
+
+static bool run_first(prover *p, const nib_tensor **given) {
+    nib_error err = {0};
+    if (run_tensors(p->sessions[0], given, &err) == NIB_OK) return true;
+    return snprintf(p->why, MODEL_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
+}
+
 /* One run of each; false with why[] if the first graph itself cannot be run at this size. */
-static bool trial(prover *p, model_proof *proof) {
+static bool trial(prover *p, void *user) {
+    model_proof *proof = user;
     const graph *a = p->g[0], *b = p->g[1];
     nib_error err = {0};
     bool done = false;
-    int symbols = graph_symbol_count(a->symbols);
-    base_arena_init(&p->arena, &p->runtime->heap);
-    nib_tensor *inputs = base_arena_calloc(&p->arena, (size_t)a->n_inputs + 1, sizeof *inputs);
-    const nib_tensor **given[2] = {base_arena_calloc(&p->arena, (size_t)a->n_inputs + 1, sizeof **given),
-                                   base_arena_calloc(&p->arena, (size_t)b->n_inputs + 1, sizeof **given)};
-    p->symbols = base_arena_alloc(&p->arena, ((size_t)symbols + 1) * sizeof *p->symbols);
-    if (!inputs || !given[0] || !given[1] || !p->symbols) return snprintf(proof->why, sizeof proof->why, "out of memory"), false;
-    for (int i = 0; i < symbols; i++) p->symbols[i] = GRAPH_UNBOUND;
-    for (int i = 0; i < a->n_inputs; i++) { /* what stands first is the batch */
-        int s = a->inputs[i]->type.rank > 0 ? graph_symbol_index(a->inputs[i]->type.dims[0]) : -1;
-        if (s >= 0 && a->inputs[i]->type.rank > 1) p->symbols[s] = p->batch;
-    }
-    for (int i = 0; i < a->n_inputs; i++) {
-        int other = find_named(b->inputs, b->n_inputs, a->inputs[i]->name);
-        if (!make_input(p, a->inputs[i], &inputs[i])) {
-            snprintf(proof->why, sizeof proof->why, "no random value for input %.80s can be made", a->inputs[i]->name);
-            goto fail;
-        }
-        given[0][i] = &inputs[i];
-        if (other >= 0) given[1][other] = &inputs[i];
-    }
-    for (int i = 0; i < b->n_inputs; i++)
-        if (!given[1][i]) {
-            snprintf(proof->why, sizeof proof->why, "only one of the models has an input %.80s", b->inputs[i]->name);
-            goto fail;
-        }
-    if (run_tensors(p->sessions[0], given[0], &err) != NIB_OK) {
-        snprintf(proof->why, sizeof proof->why, "the model does not run at size %lld: %.160s", (long long)p->size, err.message);
+    const nib_tensor **given[2] = {make_inputs(p), NULL};
+    if (!given[0]) goto fail;
+    given[1] = base_arena_calloc(&p->arena, (size_t)b->n_inputs + 1, sizeof **given);
+    if (!given[1]) {
+        snprintf(p->why, MODEL_WHY, "out of memory");
         goto fail;
     }
+    for (int i = 0; i < b->n_inputs; i++) {
+        int other = find_named(a->inputs, a->n_inputs, b->inputs[i]->name);
+        if (other < 0) {
+            snprintf(p->why, MODEL_WHY, "only one of the models has an input %.80s", b->inputs[i]->name);
+            goto fail;
+        }
+        given[1][i] = given[0][other];
+    }
+    if (!run_first(p, given[0])) goto fail;
     bool second = run_tensors(p->sessions[1], given[1], &err) == NIB_OK;
     for (int i = 0; i < proof->n_outputs; i++) {
         nib_tensor x, y;
@@ -233,32 +251,50 @@ static bool trial(prover *p, model_proof *proof) {
             proof->outputs[i].same_shape = false;
         else compare(&x, &y, &proof->outputs[i]);
     }
-    if (!second) snprintf(proof->why, sizeof proof->why, "the second graph fails: %.200s", err.message);
+    if (!second) snprintf(p->why, MODEL_WHY, "the second graph fails: %.200s", err.message);
     done = true;
 fail:
     base_arena_free(&p->arena);
     return done;
 }
 
-static void run_trials(prover *p, model_proof *proof) {
-    int64_t a = largest_constant(p->g[0]), b = largest_constant(p->g[1]), most = (a > b ? a : b) + 3;
-    const int64_t sizes[] = {7, 33, most > 41 ? most : 41, 1};
+/* Runs `one` at each size, of which it may refuse some; how many it took. */
+static int run_trials(prover *p, int64_t window, bool (*one)(prover *, void *), void *user, int64_t sizes_run[MODEL_PROOF_TRIALS]) {
+    const int64_t sizes[MODEL_PROOF_TRIALS] = {7, 33, window + 3 > 41 ? window + 3 : 41, 1};
+    int trials = 0;
     for (size_t i = 0; i < BASE_COUNT(sizes); i++) {
-        char first[sizeof proof->why];
+        char first[MODEL_WHY] = "";
         p->batch = i == 3 ? 1 : 3;
         for (p->size = sizes[i]; p->size > 0; p->size = p->size > 41 ? p->size / 2 : 0) { /* a table of positions may end before */
-            if (trial(p, proof)) break;
-            if (p->size == sizes[i]) memcpy(first, proof->why, sizeof first);
+            if (one(p, user)) break;
+            if (p->size == sizes[i]) memcpy(first, p->why, sizeof first);
         }
-        if (p->size > 0) proof->sizes[proof->trials++] = p->size;
-        else if (!proof->trials) memcpy(proof->why, first, sizeof first);
+        if (p->size > 0) sizes_run[trials++] = p->size;
+        else if (!trials) memcpy(p->why, first, sizeof first);
     }
-    proof->ran = proof->trials > 0;
+    return trials;
+}
+
+/* Plans and a session for a clone of graph i; false with why[]. */
+static bool get_ready(prover *p, int i, graph *clone) {
+    nib_error err = {0};
+    if (plan_build(p->runtime, clone, &p->device, 1, NULL, &p->plans[i], &err) == NIB_OK &&
+        run_session_create(p->plans[i], &p->sessions[i], &err) == NIB_OK)
+        return true;
+    return snprintf(p->why, MODEL_WHY, "no plan can be made: %.200s", err.message), false;
+}
+
+static void put_away(prover *p, int i, graph *clone) {
+    run_session_free(p->sessions[i]);
+    plan_free(p->plans[i]);
+    graph_free(clone);
+    p->sessions[i] = NULL;
+    p->plans[i] = NULL;
 }
 
 nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, model_proof *proof, nib_error *err) {
     nib_status status = NIB_OK;
-    prover p = {.runtime = runtime, .g = {a, b}, .seed = 0x9e3779b97f4a7c15ull, .err = err};
+    prover p = {.runtime = runtime, .g = {a, b}, .seed = SEED, .why = proof->why, .err = err};
     graph *clones[2] = {NULL, NULL};
     *proof = (model_proof){0};
     for (int i = 0; i < a->n_outputs && i < MODEL_PROOF_OUTPUTS; i++)
@@ -271,21 +307,14 @@ nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, mod
     }
     NIB_TRY(cpu_open(runtime, &p.device, err));
     for (int i = 0; i < 2; i++) {
-        nib_error why = {0};
         NIB_TRY(graph_clone(p.g[i], &clones[i], err));
-        if (plan_build(runtime, clones[i], &p.device, 1, NULL, &p.plans[i], &why) != NIB_OK) {
-            snprintf(proof->why, sizeof proof->why, "no plan can be made: %.200s", why.message);
-            goto fail;
-        }
-        NIB_TRY(run_session_create(p.plans[i], &p.sessions[i], err));
+        if (!get_ready(&p, i, clones[i])) goto fail;
     }
-    run_trials(&p, proof);
+    int64_t x = largest_constant(a), y = largest_constant(b);
+    proof->trials = run_trials(&p, x > y ? x : y, trial, proof, proof->sizes);
+    proof->ran = proof->trials > 0;
 fail:
-    for (int i = 0; i < 2; i++) {
-        run_session_free(p.sessions[i]);
-        plan_free(p.plans[i]);
-        graph_free(clones[i]);
-    }
+    for (int i = 0; i < 2; i++) put_away(&p, i, clones[i]);
     if (p.device) p.device->table->close(p.device);
     return status;
 }
@@ -298,4 +327,98 @@ double model_proof_worst(const model_proof *proof) {
         if (off > worst) worst = off;
     }
     return worst;
+}
+
+/* ---------------------------------------------------------------- how large values become */
+
+#define MEASURE_BYTES (256u << 20) /* of values that are kept at once; what is more takes another run */
+
+typedef struct measuring {
+    graph_value *const *values; /* [n] of the graph that was asked about */
+    int n;
+    pass_range *ranges;
+} measuring;
+
+static bool measure_trial(prover *p, void *user) {
+    measuring *m = user;
+    const nib_tensor **given = make_inputs(p);
+    bool ran = given && run_first(p, given);
+    for (int i = 0; ran && i < m->n; i++) {
+        nib_tensor t;
+        nib_error err;
+        pass_range *r = &m->ranges[m->values[i]->id];
+        if (run_output(p->sessions[0], i, &t, &err) != NIB_OK || t.dtype != NIB_DTYPE_F32) continue;
+        int64_t n = graph_tensor_elements(&t);
+        pass_range_add(r, t.data, n > 0 ? (size_t)n : 0);
+    }
+    base_arena_free(&p->arena);
+    return ran;
+}
+
+/* Bytes that a value has in the largest trial, at a guess: symbols are its size. */
+static size_t guess_bytes(const graph_value *v, int64_t size) {
+    size_t bytes = sizeof(float);
+    for (int i = 0; i < v->type.rank; i++) {
+        int64_t d = i ? size : 3;
+        if (v->type.dims[i]) graph_dim_is_const(v->type.dims[i], &d);
+        if (d < 0 || !base_mul_size(bytes, (size_t)d, &bytes)) return SIZE_MAX;
+    }
+    return v->type.rank < 0 ? MEASURE_BYTES / 16 : bytes;
+}
+
+/* Runs a clone whose outputs are these values. */
+static nib_status measure_some(prover *p, const graph *g, int64_t window, measuring *m, bool *ran) {
+    nib_status status = NIB_OK;
+    graph *clone = NULL;
+    int64_t sizes[MODEL_PROOF_TRIALS];
+    NIB_TRY(graph_clone(g, &clone, p->err));
+    for (int i = 0; i < clone->n_outputs; i++) clone->outputs[i]->is_output = false;
+    clone->n_outputs = 0;
+    for (int i = 0; i < m->n; i++) {
+        graph_value *v = graph_find_value(clone, m->values[i]->name);
+        if (!v || graph_add_output(clone, v) != NIB_OK) NIB_FAIL(p->err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
+    }
+    p->g[0] = clone;
+    p->seed = SEED;
+    *ran = get_ready(p, 0, clone) && run_trials(p, window, measure_trial, m, sizes) > 0;
+fail:
+    put_away(p, 0, clone);
+    return status;
+}
+
+nib_status model_measure(nib_runtime *runtime, const graph *g, pass_range *ranges, char why[MODEL_WHY], nib_error *err) {
+    nib_status status = NIB_OK;
+    prover p = {.runtime = runtime, .why = why, .err = err};
+    const char *unknown = first_unknown(g);
+    size_t limit = (size_t)g->value_limit + 1;
+    graph_value **values = base_calloc(&runtime->heap, limit, sizeof *values);
+    int n = 0;
+    why[0] = 0;
+    if (!values) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
+    for (size_t i = 0; i < limit; i++) ranges[i] = (pass_range){-1, -1};
+    for (int i = 0; i < g->n_inputs; i++)
+        if (g->inputs[i]->type.dtype == NIB_DTYPE_F32) values[n++] = g->inputs[i];
+    for (const graph_node *k = g->first; k; k = k->next)
+        for (int i = 0; i < k->n_outputs; i++) {
+            graph_value *v = k->outputs[i];
+            if (v && (v->uses || v->is_output) && v->type.kind == GRAPH_KIND_TENSOR && v->type.dtype == NIB_DTYPE_F32) values[n++] = v;
+        }
+    if (unknown) {
+        snprintf(why, MODEL_WHY, "operator %.80s has no evaluation here", unknown);
+        goto fail;
+    }
+    NIB_TRY(cpu_open(runtime, &p.device, err));
+    int64_t window = largest_constant(g);
+    bool ran = true;
+    for (int from = 0, to; ran && from < n; from = to) {
+        size_t bytes = 0, more = 0;
+        for (to = from; to < n && (to == from || bytes < MEASURE_BYTES); to++)
+            bytes = base_add_size(bytes, guess_bytes(values[to], window + 3 > 41 ? window + 3 : 41), &more) ? more : SIZE_MAX;
+        NIB_TRY(measure_some(&p, g, window, &(measuring){values + from, to - from, ranges}, &ran));
+    }
+    if (ran) why[0] = 0;
+fail:
+    base_free(&runtime->heap, values);
+    if (p.device) p.device->table->close(p.device);
+    return status;
 }

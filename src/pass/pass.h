@@ -64,6 +64,17 @@ nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of on
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
 
+/* ---- half precision (pass_half.c) */
+#define PASS_MASKED 1e7f    /* what a score is set to, or has added, where it is masked, is at least that far from 0 */
+typedef struct pass_range { /* of an f32 value's elements, infinities left out */
+    float largest;          /* magnitude; -1: unknown */
+    float plain;            /* of those below PASS_MASKED */
+} pass_range;
+void pass_range_add(pass_range *r, const void *f32, size_t n); /* [n], at any alignment */
+
+/* f32 -> f16, where the ranges [n_ranges] by value id allow it, of a graph without nib's operators. Notes what stays f32, and why. */
+nib_status pass_half(pass_context *ctx, const pass_range *ranges, size_t n_ranges);
+
 /* ---- for files */
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
 /* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */

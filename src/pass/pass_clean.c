@@ -41,7 +41,10 @@ static int without_effect(const pass_context *ctx, const graph_node *n) {
     bool same = y && pass_same_shape(x, y) && x->type.dtype == y->type.dtype;
     if (strcmp(n->op, "Identity") == 0) return 0;
     if (strcmp(n->op, "Dropout") == 0)
-        return (n->n_outputs < 2 || !n->outputs[1] || !n->outputs[1]->uses) && (n->n_inputs < 3 || !n->inputs[2].value) ? 0 : -1;
+        return (n->n_outputs < 2 || !n->outputs[1] || !n->outputs[1]->uses) &&
+                       (n->n_inputs < 3 || !n->inputs[2].value || is_scalar(n->inputs[2].value, 0))
+                   ? 0
+                   : -1;
     if (!same)
         return second && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0) && is_all(ctx, x, strcmp(n->op, "Mul") == 0) && y &&
                        pass_same_shape(second, y) && second->type.dtype == y->type.dtype

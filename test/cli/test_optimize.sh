@@ -16,7 +16,7 @@ for verb in optimize simplify diff; do expect 0 'example' "$nib" $verb --help; d
 
 # every level and target: proven, and the second time no byte changes
 for model in bert-tiny.ts.sdpa bert-tiny.dynamo.sdpa modernbert-tiny.dynamo linear; do
-    for options in -O0 -O1 -O2 -O3 '-O2 --target onnxruntime'; do
+    for options in -O0 -O1 -O2 -O3 -O4 '-O2 --target onnxruntime' '-O4 --target onnxruntime'; do
         # shellcheck disable=SC2086
         expect 0 'last_hidden_state: differs by at most|y: differs by at most|not proven: operator .* has no evaluation here' \
             "$nib" optimize "$data/$model.onnx" -o one.onnx  $options
@@ -42,6 +42,18 @@ expect 0 '' "$nib" optimize simple.onnx -o fixed.onnx --shape input_ids=2x9 --no
 check grep -q 'int64\[2,9\] input_ids' out
 expect 0 '^digraph' "$nib" inspect simple.onnx --graph dot
 expect 2 'text or dot' "$nib" inspect simple.onnx --graph png
+
+# half precision: half the bytes, the same inputs and outputs, what stays f32 is named
+expect 0 'half: [0-9]* nodes compute in f16' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o half.onnx -O4 --report half.json
+check [ $(($(stat -c %s half.onnx) * 3)) -lt $(($(stat -c %s simple.onnx) * 2)) ]
+check grep -q '"half: of [0-9]* weights' half.json
+"$nib" inspect half.onnx --graph text >out
+check grep -q "=> (float\[" out
+expect 0 'differs by at most' "$nib" diff simple.onnx half.onnx --tolerance 3e-2
+expect 3 'nothing was written' "$nib" optimize simple.onnx -o x.onnx -O4 --tolerance 1e-7
+expect 2 'level 5|the level is 0 to 4' "$nib" optimize simple.onnx -o x.onnx -O5
+expect 0 '' "$nib" optimize simple.onnx -o half-ext.onnx -O4 --external-over 0
+expect 0 'differs by at most 0,' "$nib" diff half-ext.onnx half.onnx
 
 # two different models
 expect 3 'nothing was written' "$nib" optimize simple.onnx -o gelu3.onnx -O3 --tolerance 1e-9

@@ -99,11 +99,44 @@ static void what_cannot_be_run_is_said(void **state) {
     assert_non_null(strstr(proof.why, "input x"));
 }
 
+/* The range of a value over the proof's inputs; -1: unknown. */
+static pass_range range_of(const char *text, const char *name, char why[MODEL_WHY]) {
+    static pass_range ranges[100];
+    nib_error err = {0};
+    graph *g = parse(text);
+    assert_in_range(g->value_limit, 0, 98);
+    if (model_measure(runtime, g, ranges, why, &err) != NIB_OK) fail_msg("%s", err.message);
+    pass_range r = ranges[graph_find_value(g, name)->id];
+    graph_free(g);
+    return r;
+}
+
+static void ranges_are_measured(void **state) {
+    char why[MODEL_WHY];
+    (void)state;
+    static const char text[] = HEAD
+        "g (float[b,s,4] x, int64[b,s] mask) => (float[b,s,4] y) <float k = {4000}, float low = {-1e9}, float one = {1}, int64[1] ax = "
+        "{2}> {"
+        " n = Mul (x, k) c = Cast <to = 1> (mask) i = Sub (one, c) l = Mul (i, low) u = Unsqueeze (l, ax) m = Add (n, u) y = Softmax (m) }";
+    pass_range r = range_of(text, "n", why);
+    assert_string_equal(why, "");
+    assert_true(r.largest > 3500 && r.largest <= 4000 && r.plain == r.largest);
+    r = range_of(text, "m", why); /* padded masks were among the inputs */
+    assert_true(r.largest >= 9.9e8f && r.plain > 3000 && r.plain <= 4000);
+    r = range_of(text, "x", why);
+    assert_true(r.largest > 0.9f && r.largest <= 1);
+    r = range_of(text, "y", why);
+    assert_true(r.largest > 0 && r.largest <= 1);
+    r = range_of(HEAD "g (float[n] x) => (float[n] y) { t = other.Strange (x) y = Abs (x) }", "y", why);
+    assert_true(r.largest < 0 && strstr(why, "Strange"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chains_over_other_rows),
         cmocka_unit_test(what_differs_is_seen),
         cmocka_unit_test(what_cannot_be_run_is_said),
+        cmocka_unit_test(ranges_are_measured),
     };
     return cmocka_run_group_tests_name("model_prove", tests, setup, teardown);
 }
