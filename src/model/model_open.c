@@ -129,6 +129,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
                         .runtime = m->runtime,
                         .kernels = &((cpu_device *)m->device)->kernels,
                         .level = old ? 0 : m->optimize,
+                        .task = task && !old,
                         .pack = task && m->pack && !old,
                         .notes = &notes,
                         .err = err};

@@ -114,9 +114,11 @@ static graph_value *named_output(const graph *g, const char *name) {
     return NULL;
 }
 
+static bool is_real(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
+
 static graph_value *output_of_rank(const graph *g, int rank) {
     for (int i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i]->type.rank == rank && g->outputs[i]->type.dtype == NIB_DTYPE_F32) return g->outputs[i];
+        if (g->outputs[i]->type.rank == rank && is_real(g->outputs[i]->type.dtype)) return g->outputs[i];
     return NULL;
 }
 

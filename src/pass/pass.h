@@ -23,6 +23,7 @@ typedef struct pass_context {
     const kernels *kernels;
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
+    bool task;                   /* `task` meaning: half precision may be computed in f32 */
     bool pack;                   /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
     size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
@@ -62,6 +63,7 @@ nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an 
 nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
+nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
 
 /* ---- half precision (pass_half.c) */

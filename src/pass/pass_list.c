@@ -55,6 +55,7 @@ nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
     if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
+    if (ctx->task && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
     for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
         before = ctx->changes;
         for (size_t i = 0; i < BASE_COUNT(simplify); i++)

@@ -88,6 +88,14 @@ if [ -f "$model/model.safetensors" ]; then
     check [ -s folder/nib.json ]
     "$nib" embed --model "$model" 'a nib' >a.jsonl && "$nib" embed --model folder 'a nib' >b.jsonl
     check cmp a.jsonl b.jsonl
+    # in half precision: fused and packed as the f32 one is, and nearly the same vector
+    expect 0 'half: ' "$nib" optimize "$model" -o half-folder -O4
+    expect 0 'half precision is computed in f32' "$nib" explain --model half-folder
+    expect 0 'batches are packed' "$nib" explain --model half-folder
+    "$nib" embed --model half-folder 'a nib' >c.jsonl
+    check awk 'function numbers(s) { gsub(/.*\[|\].*/, "", s); return s }
+        NR == 1 { n = split(numbers($0), a, ",") } NR == 2 { split(numbers($0), b, ","); for (i = 1; i <= n; i++) c += a[i] * b[i]; exit !(n > 300 && c > 0.9999 && c < 1.0001) }' \
+        <(cat a.jsonl c.jsonl)
 fi
 
 [ $failed -eq 0 ] && echo "optimize: ok"
