@@ -426,7 +426,7 @@ void graph_replace_uses(graph *g, graph_value *old, graph_value *with) {
     }
     if (!old->is_output) return;
     /* An input, another output, or an outer value keeps its own name: then this output stays the value it was. */
-    if (with->is_input || with->is_output || (with->producer && with->producer->owner != g)) return;
+    if (with->is_input || with->is_output || with->owner != g) return;
     bool listed = false; /* else it is a subgraph's output, which finds it by being that value */
     for (int i = 0; i < g->n_outputs; i++) {
         if (g->outputs[i] != old) continue;
@@ -465,7 +465,21 @@ bool graph_rename(graph *g, const char *const *names) {
     return ok;
 }
 
+/* What the node's bodies read is read no more. */
+static void unlink_bodies(graph_node *n) {
+    for (int i = 0; i < n->n_attrs; i++) {
+        const graph_attr *a = &n->attrs[i];
+        size_t count = a->kind == GRAPH_ATTR_GRAPH ? 1 : a->kind == GRAPH_ATTR_GRAPHS ? a->count : 0;
+        for (size_t k = 0; k < count; k++)
+            for (graph_node *m = (a->kind == GRAPH_ATTR_GRAPH ? a->u.graph : a->u.graphs[k])->first; m; m = m->next) {
+                for (int j = 0; j < m->n_inputs; j++) unlink_use(&m->inputs[j]);
+                unlink_bodies(m);
+            }
+    }
+}
+
 void graph_remove_node(graph *g, graph_node *n) {
+    unlink_bodies(n);
     for (int i = 0; i < n->n_inputs; i++) unlink_use(&n->inputs[i]);
     for (int i = 0; i < n->n_outputs; i++)
         if (n->outputs[i] && n->outputs[i]->producer == n) n->outputs[i]->producer = NULL;

@@ -54,6 +54,8 @@ nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
 nib_status pass_reshape(pass_context *ctx);    /* computed shapes, chains of reshapes -> one Reshape to a constant shape */
 nib_status pass_shape(pass_context *ctx);      /* every computed size that is an input's size -> read from that input */
 nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicates, dead code */
+nib_status pass_conv(pass_context *ctx);       /* what scales and shifts a convolution's channels, pads before it -> the convolution */
+nib_status pass_branch(pass_context *ctx);     /* If with a constant condition -> the branch it takes */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
 nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Linear */
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
@@ -65,6 +67,10 @@ nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of on
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
+
+/* ---- bodies (pass_body.c) */
+nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)); /* of ctx->g's nodes; ctx->g is the body */
+nib_status pass_body_names(pass_context *ctx);                                   /* no name in a body hides one around it */
 
 /* ---- half precision (pass_half.c) */
 #define PASS_MASKED 1e7f    /* what a score is set to, or has added, where it is masked, is at least that far from 0 */
@@ -78,6 +84,7 @@ void pass_range_add(pass_range *r, const void *f32, size_t n); /* [n], at any al
 nib_status pass_half(pass_context *ctx, const pass_range *ranges, size_t n_ranges);
 
 /* ---- for files */
+nib_status pass_gemm(pass_context *ctx); /* MatMul of rank 2 and a constant vector -> Gemm; "gemm" may be disabled */
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
 /* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
 nib_status pass_expand(pass_context *ctx, bool onnxruntime);

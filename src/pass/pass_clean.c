@@ -115,12 +115,17 @@ static void drop_unused_constants(graph *g) {
     g->n_constants = kept;
 }
 
+/* An output of the graph cannot be an input, another output, or a value of the graph around it. */
+static bool keeps_output(const graph *g, const graph_value *y, const graph_value *x) {
+    return y->is_output && (x->is_input || x->is_output || x->owner != g);
+}
+
 nib_status pass_clean(pass_context *ctx) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
     for (graph_node *n = g->first; n; n = n->next) {
         int through = n->n_outputs ? without_effect(ctx, n) : -1;
-        if (through >= 0 && !(n->outputs[0]->is_output && (n->inputs[through].value->is_input || n->inputs[through].value->is_output)))
+        if (through >= 0 && !keeps_output(g, n->outputs[0], n->inputs[through].value))
             NIB_TRY(pass_replace(ctx, n->outputs[0], n->inputs[through].value));
     }
     for (graph_node *n = g->first; n; n = n->next) {

@@ -15,8 +15,8 @@ typedef struct pass_row {
 } pass_row;
 
 static const pass_row simplify[] = {
-    {"fold", pass_fold, 1},       {"constants", pass_constants, 1}, {"shape", pass_shape, 1},
-    {"reshape", pass_reshape, 1}, {"clean", pass_clean, 1},         {"transpose", pass_transpose, 1},
+    {"fold", pass_fold, 1},     {"constants", pass_constants, 1}, {"shape", pass_shape, 1}, {"reshape", pass_reshape, 1},
+    {"branch", pass_branch, 1}, {"clean", pass_clean, 1},         {"conv", pass_conv, 1},   {"transpose", pass_transpose, 1},
 };
 
 static const pass_row fuse[] = {
@@ -31,7 +31,7 @@ static const char *const here_only[] = {"columns", "rotary", "qkv"};
 #define ROUNDS 8
 
 bool pass_exists(const char *name) {
-    bool found = strcmp(name, "pack") == 0;
+    bool found = strcmp(name, "pack") == 0 || strcmp(name, "gemm") == 0 || strcmp(name, "bodies") == 0;
     for (size_t i = 0; i < BASE_COUNT(simplify); i++) found |= strcmp(name, simplify[i].name) == 0;
     for (size_t i = 0; i < BASE_COUNT(fuse); i++) found |= strcmp(name, fuse[i].name) == 0;
     return found;
@@ -44,10 +44,24 @@ static nib_status run(pass_context *ctx, const pass_row *row) {
         if (strcmp(here_only[i], row->name) == 0) return NIB_OK;
     nib_status status = row->run(ctx);
 #ifndef NDEBUG
-    if (status == NIB_OK) status = graph_verify(ctx->g, ctx->err);
+    const graph *root = ctx->g;
+    while (root->parent) root = root->parent;
+    if (status == NIB_OK) status = graph_verify(root, ctx->err);
     if (status == NIB_BAD_MODEL && ctx->err)
         base_log(ctx->runtime, NIB_LOG_ERROR, "pass %s broke the graph: %s", row->name, ctx->err->message);
 #endif
+    return status;
+}
+
+/* The simplifying passes, once each, on ctx->g and the bodies in it. */
+static nib_status simplify_once(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (size_t i = 0; i < BASE_COUNT(simplify); i++)
+        if (simplify[i].level <= ctx->level) NIB_TRY(run(ctx, &simplify[i]));
+    for (size_t i = 0; i < ctx->n_disabled; i++)
+        if (strcmp(ctx->disabled[i], "bodies") == 0) return NIB_OK;
+    if (ctx->level >= 1) NIB_TRY(pass_each_body(ctx, simplify_once));
+fail:
     return status;
 }
 
@@ -58,8 +72,7 @@ nib_status pass_run_all(pass_context *ctx) {
     if (ctx->task && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
     for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
         before = ctx->changes;
-        for (size_t i = 0; i < BASE_COUNT(simplify); i++)
-            if (simplify[i].level <= ctx->level) NIB_TRY(run(ctx, &simplify[i]));
+        NIB_TRY(simplify_once(ctx));
         NIB_TRY(op_infer_graph(ctx->g, ctx->err));
     }
     for (size_t i = 0; i < BASE_COUNT(fuse); i++)
