@@ -184,6 +184,19 @@ int graph_opset_version(const graph *g, const char *domain) {
     return 0;
 }
 
+bool graph_uses_domain(const graph *g, const char *domain) {
+    for (const graph_node *n = g->first; n; n = n->next) {
+        if (strcmp(n->domain, domain) == 0) return true;
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH && graph_uses_domain(a->u.graph, domain)) return true;
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
+                if (graph_uses_domain(a->u.graphs[k], domain)) return true;
+        }
+    }
+    return false;
+}
+
 nib_status graph_take_file(graph *g, base_file *file, nib_error *err) {
     while (g->parent) g = g->parent;
     base_file *fresh = base_arena_alloc(g->arena, (size_t)(g->n_files + 1) * sizeof *fresh);

@@ -100,6 +100,14 @@ typedef struct graph_attr {
     } u;
 } graph_attr;
 
+/* What people and tools wrote beside a graph, a node, a model: nib reads none of it, and writes it again. Bytes are borrowed from the
+ * file, as those of constants. */
+typedef struct graph_words {
+    graph_string doc;
+    const graph_string (*props)[2]; /* [n_props] key, value */
+    size_t n_props;
+} graph_words;
+
 struct op; /* op/op.h: what the node means */
 
 struct graph_node {
@@ -111,6 +119,7 @@ struct graph_node {
     graph_use *inputs;     /* [n_inputs] */
     graph_value **outputs; /* [n_outputs], NULL: an optional output left out */
     graph_attr *attrs;
+    const graph_words *words; /* NULL: none */
     graph *owner;
     graph_node *next, *prev;
     int id; /* unique in the graph, < graph_node_limit; ids do not follow the order */
@@ -144,7 +153,10 @@ struct graph {
     int n_opsets;
     bool resolved; /* op_resolve gave its nodes their meanings */
     int64_t ir_version;
-    const char *producer; /* "pytorch 2.15", or "" */
+    const char *producer;                   /* "pytorch 2.15", or "" */
+    const graph_words *words, *model_words; /* NULL: none; the model's belong to the root graph, as what follows */
+    graph_string producer_name, producer_version, model_domain;
+    int64_t model_version; /* 0: not said */
     /* Files that constants point into; closed by graph_free. */
     base_file *files;
     int n_files;
@@ -156,7 +168,8 @@ nib_status graph_create(base_heap *heap, graph **out, nib_error *err);
 nib_status graph_create_sub(graph *parent, graph **out, nib_error *err);
 /* A copy that passes may rewrite, with its own arena and symbols. Constants' bytes stay the original's, which must live longer. */
 nib_status graph_clone(const graph *g, graph **out, nib_error *err);
-void graph_free(graph *g); /* a root graph; NULL is accepted */
+bool graph_uses_domain(const graph *g, const char *domain); /* whether a node, bodies' too, is of it */
+void graph_free(graph *g);                                  /* a root graph; NULL is accepted */
 
 const char *graph_intern(graph *g, const char *text, size_t length); /* NULL when memory runs out */
 nib_status graph_set_opset(graph *g, const char *domain, int version, nib_error *err);
@@ -207,7 +220,7 @@ void graph_take_over(graph *g, graph_value *old, graph_value *with);
 /* Gives every input, constant and node output the name names[id] (interned, unique); values that are none of these lose theirs.
  * False when memory runs out. */
 bool graph_rename(graph *g, const char *const *names);
-void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
+void graph_remove_node(graph *g, graph_node *n); /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
 /* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times
  * for a value that is read several times. */

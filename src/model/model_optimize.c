@@ -101,24 +101,13 @@ static nib_status approximate_gelu(graph *g, nib_error *err) {
     return NIB_OK;
 }
 
-/* Opsets that no node needs are not imported. */
-static bool uses_domain(const graph *g, const char *domain) {
-    for (const graph_node *n = g->first; n; n = n->next) {
-        if (strcmp(n->domain, domain) == 0) return true;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && uses_domain(a->u.graph, domain)) return true;
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
-                if (uses_domain(a->u.graphs[k], domain)) return true;
-        }
-    }
-    return false;
-}
-
-static void drop_opsets(graph *g) {
+/* What passes have imported and no node needs goes; what the file imported stays. */
+static void drop_opsets(const graph *source, graph *g) {
     int kept = 0;
-    for (int i = 0; i < g->n_opsets; i++)
-        if (!g->opsets[i].domain[0] || uses_domain(g, g->opsets[i].domain)) g->opsets[kept++] = g->opsets[i];
+    for (int i = 0; i < g->n_opsets; i++) {
+        const char *domain = g->opsets[i].domain;
+        if (!domain[0] || graph_opset_version(source, domain) || graph_uses_domain(g, domain)) g->opsets[kept++] = g->opsets[i];
+    }
     g->n_opsets = kept;
 }
 
@@ -175,7 +164,7 @@ static nib_status optimize(optimizing *z) {
     if (ctx.level >= 4) NIB_TRY(halve(z, &ctx));
     if (ctx.level >= 2) NIB_TRY(pass_names(&ctx));
     if (ctx.level >= 1) NIB_TRY(pass_body_names(&ctx));
-    drop_opsets(z->g);
+    drop_opsets(z->source, z->g);
     NIB_TRY(graph_verify(z->g, z->err));
 fail:
     return status;

@@ -116,6 +116,7 @@ nib_status onnx_build_graph(onnx_loader *l, onnx_scope *s, const onnx_graph *r) 
     s->declared = &declared;
     s->g->name = onnx_intern(l, r->name, &status);
     if (!s->g->name) goto fail;
+    NIB_TRY(onnx_build_words(l, r->doc_string, &r->metadata, &s->g->words));
     NIB_TRY(declare_outputs(l, &r->node, &declared));
     NIB_TRY(build_initializers(l, s, r));
     NIB_TRY(build_inputs(l, s, r));
@@ -154,6 +155,20 @@ fail:
     return status;
 }
 
+static graph_string as_string(onnx_bytes b) { return (graph_string){(const char *)b.data, b.size}; }
+
+/* The domains of local functions, all of whose calls were inlined. */
+static void forget_functions(onnx_loader *l, const onnx_model *m) {
+    int kept = 0;
+    for (int i = 0; i < l->g->n_opsets; i++) {
+        bool local = false;
+        for (size_t k = 0; k < m->functions.count && !local; k++)
+            local = onnx_bytes_are(m->functions.items[k].domain, l->g->opsets[i].domain);
+        if (!local || !l->g->opsets[i].domain[0] || graph_uses_domain(l->g, l->g->opsets[i].domain)) l->g->opsets[kept++] = l->g->opsets[i];
+    }
+    l->g->n_opsets = kept;
+}
+
 static nib_status build_model(onnx_loader *l, const onnx_model *m) {
     nib_status status = NIB_OK;
     onnx_scope scope = {.g = l->g};
@@ -164,9 +179,15 @@ static nib_status build_model(onnx_loader *l, const onnx_model *m) {
                                              onnx_show(l, m->producer_version));
     if (!producer) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for the model");
     l->g->producer = producer;
+    l->g->producer_name = as_string(m->producer_name);
+    l->g->producer_version = as_string(m->producer_version);
+    l->g->model_domain = as_string(m->domain);
+    l->g->model_version = m->model_version;
+    NIB_TRY(onnx_build_words(l, m->doc_string, &m->metadata, &l->g->model_words));
     NIB_TRY(build_opsets(l));
     NIB_TRY(onnx_function_index(l));
     NIB_TRY(onnx_build_graph(l, &scope, m->graph));
+    forget_functions(l, m);
     NIB_TRY(graph_verify(l->g, l->err));
 fail:
     return status;

@@ -292,6 +292,24 @@ fail:
     return status;
 }
 
+nib_status onnx_build_words(onnx_loader *l, onnx_bytes doc, const onnx_entry_list *metadata, const graph_words **out) {
+    *out = NULL;
+    if (!doc.size && !metadata->count) return NIB_OK;
+    graph_words *w = base_arena_calloc(l->g->arena, 1, sizeof *w);
+    graph_string(*props)[2] = base_arena_calloc(l->g->arena, metadata->count + 1, sizeof *props);
+    if (!w || !props) return base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory for metadata");
+    for (size_t i = 0; i < metadata->count; i++) {
+        const onnx_entry *e = &metadata->items[i];
+        props[i][0] = (graph_string){(const char *)e->key.data, e->key.size};
+        props[i][1] = (graph_string){(const char *)e->value.data, e->value.size};
+    }
+    w->doc = (graph_string){(const char *)doc.data, doc.size};
+    w->props = (const graph_string(*)[2])props;
+    w->n_props = metadata->count;
+    *out = w;
+    return NIB_OK;
+}
+
 static nib_status build_ordinary(onnx_loader *l, onnx_scope *s, const onnx_node *node, const char *op, const char *domain) {
     nib_status status = NIB_OK;
     size_t n_in = node->input.count, n_out = node->output.count, n_attrs = 0;
@@ -308,6 +326,7 @@ static nib_status build_ordinary(onnx_loader *l, onnx_scope *s, const onnx_node 
     }
     graph_node *made = graph_add_node(s->g, NULL, domain, op, name, inputs, (int)n_in, outputs, (int)n_out);
     if (!made) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a node");
+    NIB_TRY(onnx_build_words(l, node->doc_string, &node->metadata, &made->words));
     for (size_t i = 0; i < n_attrs; i++) {
         if (graph_set_attr(made, &attrs[i]) != NIB_OK) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for an attribute");
     }

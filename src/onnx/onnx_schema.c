@@ -47,8 +47,12 @@ static const field model_fields[] = {
     F(1, INT, onnx_model, ir_version),
     F(2, BYTES, onnx_model, producer_name),
     F(3, BYTES, onnx_model, producer_version),
+    F(4, BYTES, onnx_model, domain),
+    F(5, INT, onnx_model, model_version),
+    F(6, BYTES, onnx_model, doc_string),
     M(7, MESSAGE, onnx_model, graph, ONNX_GRAPH),
     M(8, MESSAGES, onnx_model, opset_import, ONNX_OPSET),
+    M(14, MESSAGES, onnx_model, metadata, ONNX_ENTRY),
     M(25, MESSAGES, onnx_model, functions, ONNX_FUNCTION),
 };
 static const field opset_fields[] = {
@@ -70,10 +74,12 @@ static const field graph_fields[] = {
     M(1, MESSAGES, onnx_graph, node, ONNX_NODE),
     F(2, BYTES, onnx_graph, name),
     M(5, MESSAGES, onnx_graph, initializer, ONNX_TENSOR),
+    F(10, BYTES, onnx_graph, doc_string),
     M(11, MESSAGES, onnx_graph, input, ONNX_VALUE_INFO),
     M(12, MESSAGES, onnx_graph, output, ONNX_VALUE_INFO),
     M(13, MESSAGES, onnx_graph, value_info, ONNX_VALUE_INFO),
     M(15, MESSAGES, onnx_graph, sparse_initializer, ONNX_SPARSE),
+    M(16, MESSAGES, onnx_graph, metadata, ONNX_ENTRY),
 };
 static const field node_fields[] = {
     F(1, STRINGS, onnx_node, input),
@@ -81,8 +87,10 @@ static const field node_fields[] = {
     F(3, BYTES, onnx_node, name),
     F(4, BYTES, onnx_node, op_type),
     M(5, MESSAGES, onnx_node, attribute, ONNX_ATTRIBUTE),
+    F(6, BYTES, onnx_node, doc_string),
     F(7, BYTES, onnx_node, domain),
     F(8, BYTES, onnx_node, overload),
+    M(9, MESSAGES, onnx_node, metadata, ONNX_ENTRY),
 };
 static const field attribute_fields[] = {
     F(1, BYTES, onnx_attribute, name),

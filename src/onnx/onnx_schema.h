@@ -145,6 +145,8 @@ typedef struct onnx_node {
     onnx_bytes_list input, output;
     onnx_bytes name, op_type, domain, overload;
     onnx_attribute_list attribute;
+    onnx_bytes doc_string;
+    onnx_entry_list metadata;
 } onnx_node;
 ONNX_LIST_OF(onnx_node);
 
@@ -155,6 +157,8 @@ typedef struct onnx_graph {
     onnx_tensor_list initializer;
     onnx_sparse_list sparse_initializer;
     onnx_value_info_list input, output, value_info;
+    onnx_bytes doc_string;
+    onnx_entry_list metadata;
 } onnx_graph;
 
 typedef struct onnx_opset {
@@ -178,7 +182,9 @@ typedef struct onnx_model {
     onnx_head head;
     int64_t ir_version;
     onnx_opset_list opset_import;
-    onnx_bytes producer_name, producer_version;
+    onnx_bytes producer_name, producer_version, domain, doc_string;
+    int64_t model_version;
+    onnx_entry_list metadata;
     const onnx_graph *graph;
     onnx_function_list functions;
 } onnx_model;

@@ -42,6 +42,24 @@ static void put_attribute(onnx_out *s, const void *record) {
     onnx_put_text(s, 21, a->ref);
 }
 
+static void put_string(onnx_out *s, uint32_t field, graph_string text) {
+    if (text.length) onnx_put_field(s, field, text.data, text.length);
+}
+
+static void put_prop(onnx_out *s, const void *record) {
+    const graph_string *pair = record;
+    onnx_put_field(s, 1, pair[0].data, pair[0].length);
+    onnx_put_field(s, 2, pair[1].data, pair[1].length);
+}
+
+static void put_doc(onnx_out *s, uint32_t field, const graph_words *w) {
+    if (w) put_string(s, field, w->doc);
+}
+
+static void put_props(onnx_out *s, uint32_t field, const graph_words *w) {
+    for (size_t i = 0; w && i < w->n_props; i++) onnx_put_message(s, field, put_prop, w->props[i]);
+}
+
 static void put_node(onnx_out *s, const void *record) {
     const graph_node *n = record;
     for (int i = 0; i < n->n_inputs; i++) {
@@ -55,7 +73,9 @@ static void put_node(onnx_out *s, const void *record) {
     onnx_put_text(s, 3, n->name);
     onnx_put_text(s, 4, n->op);
     for (int i = 0; i < n->n_attrs; i++) onnx_put_message(s, 5, put_attribute, &n->attrs[i]);
+    put_doc(s, 6, n->words);
     onnx_put_text(s, 7, n->domain);
+    put_props(s, 9, n->words);
 }
 
 /* ---------------------------------------------------------------- graphs */
@@ -86,9 +106,11 @@ static void put_graph(onnx_out *s, const void *record) {
     for (const graph_node *n = g->first; n; n = n->next) onnx_put_message(s, 1, put_node, n);
     onnx_put_text(s, 2, name);
     for (int i = 0; i < g->n_constants; i++) onnx_put_message(s, 5, put_constant, g->constants[i]);
+    put_doc(s, 10, g->words);
     for (int i = 0; i < g->n_inputs; i++) onnx_put_message(s, 11, put_value_info, g->inputs[i]);
     for (int i = 0; i < g->n_outputs; i++) onnx_put_message(s, 12, put_value_info, g->outputs[i]);
     if (s->w->types) put_types(s, g);
+    put_props(s, 16, g->words);
 }
 
 /* ---------------------------------------------------------------- the model */
@@ -129,10 +151,19 @@ static void put_opset(onnx_out *s, const void *record) {
 void onnx_put_model(onnx_out *s, const void *record) {
     const graph *g = record;
     onnx_put_int(s, 1, ir_version(g));
-    onnx_put_text(s, 2, "nib");
-    onnx_put_text(s, 3, NIB_VERSION);
+    if (g->producer_name.length) { /* who made the model, not who wrote it last: as optimizers do */
+        put_string(s, 2, g->producer_name);
+        put_string(s, 3, g->producer_version);
+    } else {
+        onnx_put_text(s, 2, "nib");
+        onnx_put_text(s, 3, NIB_VERSION);
+    }
+    put_string(s, 4, g->model_domain);
+    if (g->model_version) onnx_put_int(s, 5, g->model_version);
+    put_doc(s, 6, g->model_words);
     onnx_put_message(s, 7, put_graph, g);
     for (int i = 0; i < g->n_opsets; i++) onnx_put_message(s, 8, put_opset, &g->opsets[i]);
+    put_props(s, 14, g->model_words);
 }
 
 /* ---------------------------------------------------------------- files */

@@ -4,6 +4,7 @@
  * files that cannot be written.
  */
 #include "onnx_test.h"
+#include "wire_writer.h"
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <signal.h>
@@ -201,10 +202,65 @@ static void test_memory(void **state) {
     assert_true(refused && saved);
 }
 
+/* What people and tools wrote beside the model is in every copy: the fields in which this model comes back, as bytes. */
+static void test_words(void **state) {
+    nib_runtime *rt = *state;
+    nib_error err = {0};
+    wire_msg node = wm_node("Neg", "x", "y"), g = {0}, import = {0};
+    wm_text(&node, 6, "doc of a node");
+    wm_add(&node, 9, wm_entry("key of a node", "value of a node"));
+    wm_add(&g, 1, node);
+    wm_text(&g, 2, "g");
+    wm_text(&g, 10, "doc of a graph");
+    wm_add(&g, 11, wm_value("x"));
+    wm_add(&g, 12, wm_value("y"));
+    wm_add(&g, 16, wm_entry("key of a graph", "value of a graph"));
+    wire_msg m = wm_model(g, 17);
+    wm_text(&import, 1, "org.unused");
+    wm_int(&import, 2, 3);
+    wm_add(&m, 8, import);
+    static const char *const texts[] = {NULL, NULL, "pytorch", "2.15", "org.example", NULL, "doc of a model"};
+    for (uint32_t i = 0; i < BASE_COUNT(texts); i++)
+        if (texts[i]) wm_text(&m, i, texts[i]);
+    wm_int(&m, 5, 77);
+    wm_add(&m, 14, wm_entry("key of a model", "value of a model"));
+    wm_add(&m, 14, wm_entry("empty", ""));
+    graph *loaded, *copy, *again;
+    if (onnx_load_memory(rt, m.data, m.size, &loaded, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_int_equal(graph_clone(loaded, &copy, &err), NIB_OK);
+    const char *path = temp("words.onnx");
+    assert_saves(rt, copy, path, NULL);
+    assert_loads(rt, path, &again);
+    const graph_words *all[] = {again->model_words, again->words, again->first->words};
+    static const char *const of[] = {"model", "graph", "node"};
+    for (size_t i = 0; i < BASE_COUNT(of); i++) {
+        char want[100];
+        assert_non_null(all[i]);
+        assert_int_equal(all[i]->n_props, i ? 1 : 2);
+        const graph_string got[] = {all[i]->doc, all[i]->props[0][0], all[i]->props[0][1]};
+        static const char *const forms[] = {"doc", "key", "value"};
+        for (size_t k = 0; k < BASE_COUNT(forms); k++) {
+            snprintf(want, sizeof want, "%s of a %s", forms[k], of[i]);
+            assert_int_equal(got[k].length, strlen(want));
+            assert_memory_equal(got[k].data, want, strlen(want));
+        }
+    }
+    assert_int_equal(again->model_version, 77);
+    assert_memory_equal(again->producer_name.data, "pytorch", 7);
+    assert_memory_equal(again->producer_version.data, "2.15", 4);
+    assert_memory_equal(again->model_domain.data, "org.example", 11);
+    assert_int_equal(graph_opset_version(again, "org.unused"), 3);
+    graph_free(again);
+    graph_free(copy);
+    graph_free(loaded);
+    free(m.data);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything), cmocka_unit_test(test_files),    cmocka_unit_test(test_external),
-        cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_refusals), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_everything), cmocka_unit_test(test_files),  cmocka_unit_test(test_external), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_memory), cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests_name("onnx_write", tests, test_runtime_setup, test_runtime_teardown);
 }
