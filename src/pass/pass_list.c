@@ -19,6 +19,8 @@ static const pass_row simplify[] = {
     {"branch", pass_branch, 1}, {"clean", pass_clean, 1},         {"conv", pass_conv, 1},   {"transpose", pass_transpose, 1},
 };
 
+static const pass_row first = {"contrib", pass_contrib, 2};
+
 static const pass_row fuse[] = {
     {"linear", pass_linear, 2},         {"norm", pass_norm, 2},           {"columns", pass_columns, 2},
     {"rotary", pass_rotary, 2},         {"attention", pass_attention, 2}, {"qkv", pass_qkv, 2},
@@ -28,10 +30,14 @@ static const pass_row fuse[] = {
 /* What they make only nib's own operators can say: not for files. */
 static const char *const here_only[] = {"columns", "rotary", "qkv"};
 
+/* No rows of the tables, but they can be left out, too. */
+static const char *const alone[] = {"widen", "pack", "gemm", "bodies"};
+
 #define ROUNDS 8
 
 bool pass_exists(const char *name) {
-    bool found = strcmp(name, "pack") == 0 || strcmp(name, "gemm") == 0 || strcmp(name, "bodies") == 0;
+    bool found = strcmp(name, first.name) == 0;
+    for (size_t i = 0; i < BASE_COUNT(alone); i++) found |= strcmp(name, alone[i]) == 0;
     for (size_t i = 0; i < BASE_COUNT(simplify); i++) found |= strcmp(name, simplify[i].name) == 0;
     for (size_t i = 0; i < BASE_COUNT(fuse); i++) found |= strcmp(name, fuse[i].name) == 0;
     return found;
@@ -70,6 +76,7 @@ nib_status pass_run_all(pass_context *ctx) {
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
     if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
     if (ctx->task && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
+    if (ctx->level >= first.level && !ctx->keep_contrib) NIB_TRY(run(ctx, &first));
     for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
         before = ctx->changes;
         NIB_TRY(simplify_once(ctx));
