@@ -35,7 +35,7 @@ static graph_node *conv_of(pass_context *ctx, const graph_value *v, int64_t *cha
     int64_t group = graph_attr_int(c, "group", 1);
     if (group < 1 || !base_mul_i64(w->constant->dims[transposed], transposed ? group : 1, channels) || *channels < 1) return NULL;
     if (transposed && w->constant->dims[0] % group) return NULL;
-    if (b && graph_tensor_elements(b->constant) != *channels) return NULL;
+    if (graph_tensor_elements(w->constant) < 1 || (b && graph_tensor_elements(b->constant) != *channels)) return NULL;
     return c;
 }
 
