@@ -72,7 +72,7 @@ nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, w
 
 /* ---- bodies (pass_body.c) */
 nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)); /* of ctx->g's nodes; ctx->g is the body */
-nib_status pass_body_names(pass_context *ctx);                                   /* no name in a body hides one around it */
+nib_status pass_body_names(pass_context *ctx);                                  /* no name in a body hides one around it */
 
 /* ---- half precision (pass_half.c) */
 #define PASS_MASKED 1e7f    /* what a score is set to, or has added, where it is masked, is at least that far from 0 */
@@ -86,7 +86,7 @@ void pass_range_add(pass_range *r, const void *f32, size_t n); /* [n], at any al
 nib_status pass_half(pass_context *ctx, const pass_range *ranges, size_t n_ranges);
 
 /* ---- for files */
-nib_status pass_gemm(pass_context *ctx); /* MatMul of rank 2 and a constant vector -> Gemm; "gemm" may be disabled */
+nib_status pass_gemm(pass_context *ctx);             /* MatMul of rank 2 and a constant vector -> Gemm; "gemm" may be disabled */
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
 /* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
 nib_status pass_expand(pass_context *ctx, bool onnxruntime);

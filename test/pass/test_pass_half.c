@@ -34,7 +34,15 @@ static pass_range *measure(const graph *g) {
 
 static nib_status half(pass_context *ctx) { return pass_half(ctx, measure(ctx->g), (size_t)ctx->g->value_limit); }
 
-/* The halved graph: its operators are `want`, each output within `tolerance` of the f32 graph's. Free it with done(). */
+static graph *source; /* of the last halved graph, which borrows its constants */
+
+static void finish(graph *g) {
+    graph_free(g);
+    graph_free(source);
+    source = NULL;
+}
+
+/* The halved graph: its operators are `want`, each output within `tolerance` of the f32 graph's. Free it with finish(). */
 static graph *halved(const char *text, const char *want, double tolerance) {
     static const int64_t sizes[] = {2, 5, 3};
     graph *before = parse_graph(text), *after = clone_graph(before);
@@ -48,7 +56,7 @@ static graph *halved(const char *text, const char *want, double tolerance) {
     }
     for (int i = 0; i < after->n_inputs; i++) assert_int_equal(after->inputs[i]->type.dtype, before->inputs[i]->type.dtype);
     for (int i = 0; i < after->n_outputs; i++) assert_string_equal(after->outputs[i]->name, before->outputs[i]->name);
-    graph_free(before);
+    source = before;
     return after;
 }
 
@@ -66,7 +74,7 @@ static void casts_stand_at_the_ends_only(void **state) {
     assert_int_equal(w->dtype, NIB_DTYPE_F16);
     assert_string_equal(find_op(g, "", "MatMul")->inputs[1].value->name, "w");
     said("3 nodes compute in f16, 0 stay f32");
-    done(g);
+    finish(g);
 }
 
 static void weights_round_to_nearest_even(void **state) {
@@ -81,7 +89,7 @@ static void weights_round_to_nearest_even(void **state) {
     assert_int_equal(w[3], 0);
     assert_int_equal(w[4], 0xc100);
     said("of 6 weights 2 lie below f16's least normal number (6.1e-5) and lose digits, 1 become 0");
-    done(g);
+    finish(g);
 }
 
 static void what_is_too_large_stays_and_is_named(void **state) {
@@ -92,17 +100,17 @@ static void what_is_too_large_stays_and_is_named(void **state) {
                       "Cast MatMul Mul Cast MatMul Neg MatMul Cast MatMul Cast", 1e-2);
     said("half: MatMul m stays f32: output m reaches ");
     said("half: MatMul r stays f32: input n reaches ");
-    done(g);
+    finish(g);
     /* a weight */
     g = halved(HEAD "g (float[b,2] x) => (float[b,2] y) <float[2] w = {50000, 1}> { n = Neg (x) a = Exp (n) m = Mul (a, w) y = Log (m) }",
                "Cast Neg Exp Cast Mul Log", 1e-2);
     said("half: Mul m stays f32: weight w reaches 50000, beyond 32752");
-    done(g);
+    finish(g);
     /* an epsilon that would be 0 */
     g = halved(HEAD "g (float[b,2] x) => (float[b,2] y) <float e = {0.000000000001}> { a = Abs (x) m = Add (a, e) y = Sqrt (m) }",
                "Abs Add Sqrt", 1e-6);
     said("half: Add m stays f32: 1e-12 would become 0");
-    done(g);
+    finish(g);
 }
 
 static void operators_without_a_form_stay(void **state) {
@@ -110,12 +118,12 @@ static void operators_without_a_form_stay(void **state) {
                            " m = MatMul (x, w) n = Celu (m) k = MatMul (n, w) y = Relu (k) }",
                       "Cast MatMul Cast Celu Cast MatMul Relu Cast", 1e-2);
     said("half: 1 Celu stays f32: no f16 form in this opset");
-    done(g);
+    finish(g);
     /* CumSum has one from opset 14 on, but adds up */
     g = halved(HEAD "g (float[b,4] x) => (float[b,4] y) <float[4,4] w = {@}, int64 one = {1}> { m = MatMul (x, w) y = CumSum (m, one) }",
                "Cast MatMul Cast CumSum", 1e-2);
     said("half: 1 CumSum stays f32: sums of many numbers lose digits in f16");
-    done(g);
+    finish(g);
 }
 
 static void written_out_norms_stay_whole(void **state) {
@@ -127,7 +135,7 @@ static void written_out_norms_stay_whole(void **state) {
                "Cast MatMul Cast ReduceMean Sub Pow ReduceMean Add Sqrt Div Mul Add Cast MatMul Cast", 3e-2);
     said("half: 2 ReduceMean stay f32");
     said("2 nodes compute in f16, 9 stay f32 (9 of them around sums)");
-    done(g);
+    finish(g);
 }
 
 static void positions_stay(void **state) {
@@ -136,7 +144,7 @@ static void positions_stay(void **state) {
                     " c = Cast <to = 1> (ids) u = Unsqueeze (c, ax) a = Mul (u, f) r = Cos (a) m = MatMul (x, w) y = Mul (m, r) }",
                "Cast Cast Unsqueeze Mul Cos Cast MatMul Mul Cast", 2e-3);
     said("and 4 that count sizes and positions");
-    done(g);
+    finish(g);
 }
 
 static void masks_are_clamped(void **state) {
@@ -148,16 +156,16 @@ static void masks_are_clamped(void **state) {
     said("half: low means masked: -3.4e+38 became -32752");
     double x;
     assert_true(graph_scalar(find_op(g, "", "Mul")->inputs[1].value, &x) && x == -32752);
-    done(g);
+    finish(g);
     /* every key masked: still no NaN */
     mask_kind = MASK_EMPTY_ROW;
     g = halved(text, "Cast Cast Sub Mul Unsqueeze Cast Add Softmax Cast", 2e-1);
-    done(g);
+    finish(g);
     mask_kind = MASK_FULL;
     /* what reaches an output is a number like any other */
     g = halved(HEAD "g (float[b,2] x) => (float[b,2] y) <float low = {-1e9}> { r = Relu (x) y = Add (r, low) }", "Relu Add", 1e-6);
     said("weight low reaches 1e+09");
-    done(g);
+    finish(g);
 }
 
 static void casts_that_are_there_are_used(void **state) {
@@ -166,7 +174,7 @@ static void casts_that_are_there_are_used(void **state) {
                            " h = Cast <to = 10> (x) r = Relu (h) f = Cast <to = 1> (r) m = MatMul (f, w) k = Cast <to = 10> (m) n = Neg (k)"
                            " y = Cast <to = 1> (n) }",
                       "Cast Relu MatMul Neg Cast", 5e-3);
-    done(g);
+    finish(g);
 }
 
 static void bodies_keep_their_types(void **state) {
@@ -174,7 +182,7 @@ static void bodies_keep_their_types(void **state) {
                            " m = MatMul (x, w) r = If (mask) <then_branch = t () => (float[b,4] o) { o = Neg (m) },"
                            " else_branch = e () => (float[b,4] o2) { o2 = Abs (m) }> k = MatMul (r, w) y = Relu (k) }",
                       "Cast MatMul Cast If Cast MatMul Relu Cast", 1e-2);
-    done(g);
+    finish(g);
 }
 
 /* Twice is once. */
@@ -191,7 +199,7 @@ static void a_second_time_changes_nothing(void **state) {
     assert_string_equal(a.data, b.data);
     base_str_free(&a);
     base_str_free(&b);
-    done(g);
+    finish(g);
 }
 
 int main(void) {
