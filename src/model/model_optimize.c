@@ -144,6 +144,7 @@ static nib_status optimize(optimizing *z) {
                         .kernels = &ks,
                         .level = graph_opset_version(z->g, "") < 7 ? 0 : z->o->level,
                         .file = true,
+                        .onnxruntime = z->o->target == NIB_TARGET_ONNXRUNTIME,
                         .disabled = z->o->disabled,
                         .n_disabled = z->o->disabled_count,
                         .notes = &z->notes,
@@ -155,6 +156,7 @@ static nib_status optimize(optimizing *z) {
     NIB_TRY(pass_run_all(&ctx));
     if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
     if (ctx.level >= 2) {
+        pass_note_found(&ctx);
         NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
         NIB_TRY(pass_names(&ctx));
     }

@@ -17,12 +17,22 @@ typedef struct pass_notes { /* one line each: what was done, what was refused an
     base_str text;
 } pass_notes;
 
+/* What a transformer is made of, as reports count it. */
+typedef enum pass_found {
+    PASS_FOUND_ATTENTION,
+    PASS_FOUND_ROTARY,
+    PASS_FOUND_NORM,
+    PASS_FOUND_GATE, /* a gated feed-forward: activation(x W1) * (x W2) */
+    PASS_FOUND_KINDS,
+} pass_found;
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
     const kernels *kernels;
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
+    bool onnxruntime;            /* the file may have com.microsoft's operators */
     bool pack;                   /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
     size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
@@ -30,6 +40,7 @@ typedef struct pass_context {
     size_t n_disabled;
     pass_notes *notes; /* may be NULL */
     nib_error *err;
+    int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
     bool fused;  /* the fusing passes have run: what they look for need not be kept any more */
     int changes; /* rewrites made so far */
 } pass_context;
@@ -68,6 +79,10 @@ nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, w
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
 /* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
 nib_status pass_expand(pass_context *ctx, bool onnxruntime);
+/* Whether the graph may have nib.`what`: one that is to be written only if its operators have a form for it. */
+bool pass_can_say(const pass_context *ctx, const char *what);
+/* A note: how many there are of each pass_found, in the graph as the fusing passes leave it. */
+void pass_note_found(pass_context *ctx);
 nib_status pass_names(pass_context *ctx);      /* names and order of constants that depend only on the graph */
 nib_status pass_expand_ort(pass_context *ctx); /* its second part */
 
@@ -80,6 +95,11 @@ typedef struct pass_window {
  * subgraph that computes it on samples of sizes and masks (DESIGN: recognise by what it computes). On a "no", why[] says what was
  * seen. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
+
+/* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query. */
+bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);
+/* Can an element of v be -infinity? False only if no constant that it is computed from has one. */
+bool pass_may_be_infinite(const graph_value *v);
 
 /* ---- helpers shared by passes (pass_util.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */

@@ -25,8 +25,8 @@ static const pass_row fuse[] = {
     {"activation", pass_activation, 2}, {"embed", pass_embed, 2},         {"clean", pass_clean, 2},
 };
 
-/* What they make only nib's own operators can say: not for files. */
-static const char *const here_only[] = {"columns", "rotary", "qkv"};
+/* What it makes only nib's own operators can say: not for files. */
+static const char *const here_only[] = {"qkv"};
 
 #define ROUNDS 8
 
