@@ -36,17 +36,15 @@ typedef struct scores {
 } scores;
 
 /* softmax or, as torch writes it for rows that are all masked, Where(IsNaN(softmax), 0, softmax). */
-static graph_node *softmax_of(graph_value *v, bool *folded) {
+static graph_node *softmax_of(graph_value *v, bool *guarded) {
     pass_match m;
     double none = 1;
-    *folded = false;
-    if (graph_is_op(v->producer, "", "Reshape") && v->type.rank == 3 && v->producer->inputs[0].value->type.rank == 4) {
+    if (graph_is_op(v->producer, "", "Reshape") && v->type.rank == 3 && v->producer->inputs[0].value->type.rank == 4)
         v = v->producer->inputs[0].value;
-        *folded = true;
-    }
     v = pass_without_scale(v, &none);
     if (none != 1) return NULL;
-    if (pass_match_at("Where(IsNaN(p), 0, p)", v, &m)) v = pass_matched(&m, "p");
+    *guarded = pass_match_at("Where(IsNaN(p), 0, p)", v, &m);
+    if (*guarded) v = pass_matched(&m, "p");
     graph_node *n = v->producer;
     if (!graph_is_op(n, "", "Softmax")) return NULL;
     int rank = n->inputs[0].value->type.rank;
@@ -117,12 +115,12 @@ static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
 
 /* ---- the sum of all biases */
 
-/* Axis of a bias, from the right: 1 or what the scores have. A size that is unknown is what it must be, or the model itself fails;
- * a file is proven before it is written, a plan is not. */
+/* Axis of a bias, from the right: 1 or what the scores have. A size that is unknown or computed (rows of a table, at most so many) is
+ * what it must be, or the model itself fails; a file is proven before it is written, a plan is not. */
 static bool axis_fits(const pass_context *ctx, graph_dim dim, graph_dim want) {
-    int64_t one;
-    if (!dim) return ctx->file;
-    return dim == want || (graph_dim_is_const(dim, &one) && one == 1);
+    int64_t one = 0;
+    if (dim && (graph_dim_is_const(dim, &one) || graph_dim_is_symbol(dim))) return dim == want || one == 1;
+    return ctx->file || (dim && dim == want);
 }
 
 static bool bias_fits(pass_context *ctx, const graph_value *v, const scores *s) {
@@ -246,16 +244,18 @@ fail:
 }
 
 static nib_status try_at(pass_context *ctx, graph_node *mm) {
-    bool folded;
+    bool guarded;
     block b;
-    graph_node *softmax = softmax_of(mm->inputs[0].value, &folded);
+    graph_node *softmax = softmax_of(mm->inputs[0].value, &guarded);
     if (!softmax) return NIB_OK;
     const char *name = softmax->name[0] ? softmax->name : softmax->outputs[0]->name, *why = refusal(ctx, mm, softmax, &b);
     if (why) {
         pass_note(ctx, "attention at %s is not fused: %s", name, why);
         return NIB_OK;
     }
-    if (is_plain(&b) || pass_can_say(ctx, "Attention")) return make_attention(ctx, &b);
+    /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
+    bool as_good = is_plain(&b) && (guarded || !b.s.n_biases);
+    if (as_good || pass_can_say(ctx, "Attention")) return make_attention(ctx, &b);
     ctx->kept[PASS_FOUND_ATTENTION]++;
     return NIB_OK;
 }

@@ -17,11 +17,14 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
         NIB_TRY(n->meaning->expand(ctx->g, n, ctx->err));
         ctx->changes++;
     }
-    NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */
-    NIB_TRY(pass_constants(ctx));
-    NIB_TRY(pass_reshape(ctx));
-    NIB_TRY(pass_shape(ctx));
-    NIB_TRY(pass_clean(ctx));
+    for (int round = 0, before = -1; round < 8 && before != ctx->changes; round++) { /* until a second run would find nothing to do */
+        before = ctx->changes;
+        NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */
+        NIB_TRY(pass_constants(ctx));
+        NIB_TRY(pass_shape(ctx));
+        NIB_TRY(pass_reshape(ctx));
+        NIB_TRY(pass_clean(ctx));
+    }
 fail:
     return status;
 }

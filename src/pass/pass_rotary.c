@@ -52,9 +52,9 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     const graph_type *t = &v->type;
     if (t->rank != 4 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[heads_axis], &one) || one != 1) return false;
     bool same = graph_dim_is_const(t->dims[0], &one) && one == 1;
-    if ((!same && t->dims[0] != x->dims[0]) || !t->dims[rows_axis] || t->dims[rows_axis] != x->dims[rows_axis] ||
-        t->dims[3] != x->dims[3] || !graph_dim_is_const(x->dims[3], &D))
+    if ((!same && t->dims[0] != x->dims[0]) || !t->dims[rows_axis] || t->dims[3] != x->dims[3] || !graph_dim_is_const(x->dims[3], &D))
         return false;
+    if (t->dims[rows_axis] != x->dims[rows_axis] && graph_dim_is_const(t->dims[rows_axis], &one)) return false;
     *a = (angles){.values = without_axis(v, heads_axis)};
     graph_node *wave = a->values->producer;
     if (is_twice(a->values)) {
