@@ -100,6 +100,7 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
 bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);
 /* Can an element of v be -infinity? False only if no constant that it is computed from has one. */
 bool pass_may_be_infinite(const graph_value *v);
+bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
 
 /* ---- helpers shared by passes (pass_util.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */

@@ -31,6 +31,23 @@ graph_value *pass_full_bias(pass_context *ctx, graph_node *before, graph_value *
     return pass_emit_inferred(ctx, before, "Expand", (graph_value *[]){bias, shape}, 2, bias->name);
 }
 
+graph_value *pass_finite_bias(pass_context *ctx, graph_node *before, graph_value *bias) {
+    if (!pass_may_be_lowest(bias)) return bias;
+    const graph_node *n = bias->producer;
+    if (graph_is_op(n, "", "Add")) /* what is added in every layer to one mask for all of them */
+        for (int side = 0; side < 2; side++) {
+            graph_value *other = n->inputs[1 - side].value, *mask = n->inputs[side].value;
+            if (pass_may_be_lowest(other)) continue;
+            graph_value *v = pass_finite_bias(ctx, before, mask);
+            return v ? pass_emit_inferred(ctx, before, "Add", (graph_value *[]){other, v}, 2, bias->name) : NULL;
+        }
+    graph_value *limit = graph_const_f32(ctx->g, "limit", -1e30f), *half = graph_const_f32(ctx->g, "half", 0.5f);
+    if (!limit || !half) return NULL;
+    graph_value *low = pass_emit_inferred(ctx, before, "Less", (graph_value *[]){bias, limit}, 2, bias->name);
+    graph_value *halved = low ? pass_emit_inferred(ctx, before, "Mul", (graph_value *[]){bias, half}, 2, bias->name) : NULL;
+    return halved ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){low, halved, bias}, 3, bias->name) : NULL;
+}
+
 /* ---------------------------------------------------------------- turns */
 
 /* Unsqueeze(Range(0, rows of the table, 1)), as pass_rotary makes it. */
@@ -123,9 +140,10 @@ static nib_status attention(pass_context *ctx, graph_node *n) {
         graph_set_input(n, 3, NULL);
         return graph_set_int(n, "causal", 1);
     }
-    graph_value *whole = pass_full_bias(ctx, n, bias, n->inputs[0].value, k);
+    graph_value *finite = pass_finite_bias(ctx, n, bias);
+    graph_value *whole = finite ? pass_full_bias(ctx, n, finite, n->inputs[0].value, k) : NULL;
     if (!whole) return no_memory(ctx);
-    if (whole != bias) whole->type.dims[2] = n->inputs[0].value->type.dims[1], whole->type.dims[3] = k->type.dims[1];
+    if (whole != finite) whole->type.dims[2] = n->inputs[0].value->type.dims[1], whole->type.dims[3] = k->type.dims[1];
     graph_set_input(n, 3, whole);
     return status;
 }

@@ -10,6 +10,9 @@
 
 /* The bias of attention as [1 or B, 1 or H, S, T], whole in its last two axes, as ONNX Runtime wants it. */
 graph_value *pass_full_bias(pass_context *ctx, graph_node *before, graph_value *bias, graph_value *q, graph_value *k);
+/* The same bias without the lowest f32, which ONNX Runtime's ai.onnx Attention takes for -infinity: it is 0 where all keys of a query
+ * have it, where softmax gives them equal weights. -infinity stays. */
+graph_value *pass_finite_bias(pass_context *ctx, graph_node *before, graph_value *bias);
 /* A nib.Rotary whose heads are all turned, by pairs of halves, from tables of half a head: NULL (with *refused) if it is another. */
 typedef struct pass_turn {
     graph_value *rows, *cos, *sin; /* [B, S, H D], [P, D / 2] */

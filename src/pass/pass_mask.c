@@ -9,6 +9,7 @@
  * It is no match if the subgraph reads anything but the mask and sizes, or a constant so large that it cannot be sampled.
  */
 #include "pass.h"
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -303,27 +304,30 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
     return true;
 }
 
-static bool holds_infinity(const graph_tensor *t) {
+/* What counts as -infinity: anything beyond the lowest f32, or that, too, if `lowest`. Of other types anything may. */
+static bool holds(const graph_tensor *t, bool lowest) {
     if (t->dtype != NIB_DTYPE_F32) return t->dtype == NIB_DTYPE_F16 || t->dtype == NIB_DTYPE_BF16 || t->dtype == NIB_DTYPE_F64;
-    for (size_t i = 0; i < t->bytes / sizeof(float); i++) {
+    for (size_t i = 0; t->data && i < t->bytes / sizeof(float); i++) {
         float x;
         memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
-        if (x < -3.4028234663852886e38f) return true;
+        if (lowest ? x < -3.4e38f && x >= -FLT_MAX : x < -FLT_MAX) return true;
     }
     return false;
 }
 
-bool pass_may_be_infinite(const graph_value *v) {
+static bool any_holds(const graph_value *v, bool lowest) {
     subgraph s = {0};
+    if (v->constant) return holds(v->constant, lowest);
     if (!collect(&s, v, 0)) return true;
     for (int i = 0; i < s.n_nodes; i++) {
         const graph_node *n = s.nodes[i];
         for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value && n->inputs[k].value->constant && n->inputs[k].value->constant->data &&
-                holds_infinity(n->inputs[k].value->constant))
-                return true;
+            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, lowest)) return true;
         for (int k = 0; k < n->n_attrs; k++)
-            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds_infinity(n->attrs[k].u.tensor)) return true;
+            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds(n->attrs[k].u.tensor, lowest)) return true;
     }
-    return v->constant && holds_infinity(v->constant);
+    return false;
 }
+
+bool pass_may_be_infinite(const graph_value *v) { return any_holds(v, false); }
+bool pass_may_be_lowest(const graph_value *v) { return any_holds(v, true); }
