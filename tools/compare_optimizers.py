@@ -89,7 +89,7 @@ def other_tool(name, path, out):
             from onnxruntime.transformers import optimizer
             best = None
             for kind in ("bert", "gpt2"):  # what it knows of encoders and of decoders; the smaller result counts
-                o = optimizer.optimize_model(path, model_type=kind, num_heads=0, hidden_size=0, opt_level=0)
+                o = optimizer.optimize_model(path, model_type=kind)
                 best = o.model if best is None or nodes(o.model.graph) < nodes(best.graph) else best
             m = best
         seconds = time.perf_counter() - begun

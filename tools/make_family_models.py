@@ -82,7 +82,7 @@ for name in (a.only.split(",") if a.only else families):
         for x in m.parameters():  # norms of ones and biases of zeros would be folded away, and weights near zero would let every key weigh the same
             if x.ndim == 1:
                 torch.nn.init.normal_(x, float(x.detach().mean()), 0.1)
-            elif x.ndim == 2:
+            elif x.ndim == 2 and not name.startswith("t5"):  # whose own are large
                 torch.nn.init.normal_(x, 0, (0.7 if x.shape[0] in (V, P, P + 2) else 1.4 / min(x.shape) ** 0.5))
         for kind in a.kind.split(","):
             try:

@@ -73,6 +73,7 @@ nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an 
 nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
+nib_status pass_rows(pass_context *ctx);       /* Linears of rows folded to a matrix -> of the rows themselves */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
 
 /* ---- for files */
