@@ -10,7 +10,7 @@
  *     Linear with GELU                    MatMul, BiasGelu (erf) or FastGelu (tanh); Gelu, where there is no bias
  *     Linear with SiLU                    MatMul, QuickGelu with alpha 1
  *     Norm "rms" of one value             SimplifiedLayerNormalization (domain ""), as ONNX Runtime's own optimizer writes it
- *     Norm(Embed(..))                     EmbedLayerNormalization
+ *     Norm(Embed(..))                     EmbedLayerNormalization (pass_expand_ort_embed.c)
  *     Attention, Rotary                   pass_expand_ort_rows.c
  *
  * What is not here is left to the operators' own expand.
@@ -144,8 +144,8 @@ nib_status pass_expand_ort(pass_context *ctx) {
     static const struct {
         const char *op;
         nib_status (*write)(pass_context *, graph_node *);
-    } table[] = {{"Norm", skip_norm},  {"Norm", plain_rms},          {"Linear", gelu},
-                 {"Rotary", pass_ort_rotary}, {"Attention", pass_ort_attention}};
+    } table[] = {{"Norm", pass_ort_embed}, {"Norm", skip_norm},        {"Norm", plain_rms},
+                 {"Linear", gelu},         {"Rotary", pass_ort_rotary}, {"Attention", pass_ort_attention}};
     nib_status status = NIB_OK;
     NIB_TRY(graph_set_opset(ctx->g, PASS_MS, 1, ctx->err));
     for (size_t i = 0; i < BASE_COUNT(table); i++) /* norms first: they take Linears with them */

@@ -27,9 +27,10 @@ graph_value *pass_positions_of(pass_context *ctx, graph_node *before, const grap
 /* One node of com.microsoft with outputs like those; where `like` is NULL there is none. */
 graph_node *pass_add_ms(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,
                         const graph_value *const *like, int n_out);
-/* The rows of pass_expand_ort's table that are about rows of heads: OK also where the node stays. */
+/* The rows of pass_expand_ort's table that have files of their own: OK also where the node stays. */
 nib_status pass_ort_rotary(pass_context *ctx, graph_node *rotary);
 nib_status pass_ort_attention(pass_context *ctx, graph_node *attention);
+nib_status pass_ort_embed(pass_context *ctx, graph_node *norm);
 
 /* nib.Attention and nib.Rotary as ai.onnx's of opset 23 and later. What they cannot say is left to the operators' own expand. */
 nib_status pass_expand_rows(pass_context *ctx);
