@@ -41,8 +41,8 @@ typedef struct pass_context {
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
-    bool fused;  /* the fusing passes have run: what they look for need not be kept any more */
-    int changes; /* rewrites made so far */
+    bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
+    int changes;                /* rewrites made so far */
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
@@ -97,7 +97,8 @@ typedef struct pass_window {
  * seen. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
 
-/* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query. */
+/* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query.
+ */
 bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);
 /* Can an element of v be -infinity? False only if no constant that it is computed from has one. */
 bool pass_may_be_infinite(const graph_value *v);

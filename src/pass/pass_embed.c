@@ -45,7 +45,7 @@ static void note_left(pass_context *ctx, const graph_node *n) {
     const graph_value *a = n->inputs[0].value, *b = n->inputs[1].value;
     if (!is_rows(a) || !is_rows(b)) return;
     const char *why = a == b || a->use_count != 1 || b->use_count != 1 ? "rows of one table are read elsewhere, too"
-                                                                        : "its tables are not all constant f32 matrices of one width";
+                                                                       : "its tables are not all constant f32 matrices of one width";
     pass_note(ctx, "embedding at %s is not fused: %s", n->outputs[0]->name, why);
 }
 

@@ -123,11 +123,11 @@ static nib_status gelu(pass_context *ctx, graph_node *n) {
         bias = NULL;
     }
     graph_node *made = x ? pass_add_ms(ctx, n,
-                               silu   ? "QuickGelu"
-                               : !erf ? "FastGelu"
-                               : bias ? "BiasGelu"
-                                      : "Gelu",
-                               (graph_value *[]){x, bias}, bias ? 2 : 1, (const graph_value *const[]){y}, 1)
+                                       silu   ? "QuickGelu"
+                                       : !erf ? "FastGelu"
+                                       : bias ? "BiasGelu"
+                                              : "Gelu",
+                                       (graph_value *[]){x, bias}, bias ? 2 : 1, (const graph_value *const[]){y}, 1)
                          : NULL;
     if (made && silu && graph_set_float(made, "alpha", 1) != NIB_OK) return no_memory(ctx);
     graph_value *z = made ? made->outputs[0] : NULL;
@@ -144,7 +144,7 @@ nib_status pass_expand_ort(pass_context *ctx) {
     static const struct {
         const char *op;
         nib_status (*write)(pass_context *, graph_node *);
-    } table[] = {{"Norm", pass_ort_embed}, {"Norm", skip_norm},        {"Norm", plain_rms},
+    } table[] = {{"Norm", pass_ort_embed}, {"Norm", skip_norm},         {"Norm", plain_rms},
                  {"Linear", gelu},         {"Rotary", pass_ort_rotary}, {"Attention", pass_ort_attention}};
     nib_status status = NIB_OK;
     NIB_TRY(graph_set_opset(ctx->g, PASS_MS, 1, ctx->err));

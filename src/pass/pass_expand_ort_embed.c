@@ -51,7 +51,8 @@ nib_status pass_ort_embed(pass_context *ctx, graph_node *n) {
     tables t;
     graph_value *x = n->inputs[0].value, *gamma = n->inputs[1].value, *beta = n->n_inputs > 2 ? n->inputs[2].value : NULL;
     graph_node *embed = x->producer;
-    if (!graph_is_op(embed, "nib", "Embed") || x->use_count != 1 || x->is_output || n->n_outputs != 1 || !beta || n->n_inputs > 3) return NIB_OK;
+    if (!graph_is_op(embed, "nib", "Embed") || x->use_count != 1 || x->is_output || n->n_outputs != 1 || !beta || n->n_inputs > 3)
+        return NIB_OK;
     if (strcmp(graph_attr_string(n, "kind", "layer"), "layer") != 0 || !find_tables(embed, x, &t)) return NIB_OK;
     graph_value *ids[3] = {as_i32(ctx, n, t.ids[0]), as_i32(ctx, n, t.ids[1]), as_i32(ctx, n, t.ids[2])};
     graph_value *count = graph_add_value(ctx->g, "mask_index"), *y = graph_add_value(ctx->g, n->outputs[0]->name);

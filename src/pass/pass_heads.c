@@ -14,7 +14,9 @@ static bool perm_is(const graph_node *n, const char *digits) {
     return true;
 }
 
-static bool same_dim(const graph_value *a, int i, const graph_value *b, int k) { return a->type.dims[i] && a->type.dims[i] == b->type.dims[k]; }
+static bool same_dim(const graph_value *a, int i, const graph_value *b, int k) {
+    return a->type.dims[i] && a->type.dims[i] == b->type.dims[k];
+}
 
 static bool const_dim(const graph_value *v, int axis, int64_t *out) { return graph_dim_is_const(v->type.dims[axis], out); }
 

@@ -20,8 +20,8 @@ static const pass_row simplify[] = {
 };
 
 static const pass_row fuse[] = {
-    {"linear", pass_linear, 2},       {"norm", pass_norm, 2}, {"columns", pass_columns, 2},       {"rotary", pass_rotary, 2},
-    {"attention", pass_attention, 2}, {"rows", pass_rows, 2}, {"qkv", pass_qkv, 2},               {"activation", pass_activation, 2},
+    {"linear", pass_linear, 2},       {"norm", pass_norm, 2},   {"columns", pass_columns, 2}, {"rotary", pass_rotary, 2},
+    {"attention", pass_attention, 2}, {"rows", pass_rows, 2},   {"qkv", pass_qkv, 2},         {"activation", pass_activation, 2},
     {"embed", pass_embed, 2},         {"clean", pass_clean, 2},
 };
 

@@ -253,8 +253,8 @@ static bool check_causal(const view *v, char *why, size_t capacity) {
                 for (int64_t j = 0; j < v->S; j++) {
                     float x = seen(v, b, h, i, j);
                     if (j <= i ? x == 0 : x <= -1e4f) continue;
-                    snprintf(why, capacity, "at %lld tokens, query %lld and key %lld, it is %g", (long long)v->S, (long long)i, (long long)j,
-                             (double)x);
+                    snprintf(why, capacity, "at %lld tokens, query %lld and key %lld, it is %g", (long long)v->S, (long long)i,
+                             (long long)j, (double)x);
                     return false;
                 }
     return true;

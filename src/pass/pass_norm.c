@@ -73,10 +73,10 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
         const graph_node *a = pass_matched_node(&m, "a"), *b = pass_matched_node(&m, "b"), *d = pass_matched_node(&m, "d"),
                          *d2 = pass_matched_node(&m, "d2");
         bool same = d == d2 || d2->inputs[1].value == d->inputs[1].value;
-        why = !same                                     ? "what is squared has another mean taken off"
-              : !reduces_last(a) || !reduces_last(b)    ? "its means are not over the last axis"
+        why = !same                                          ? "what is squared has another mean taken off"
+              : !reduces_last(a) || !reduces_last(b)         ? "its means are not over the last axis"
               : !graph_scalar(pass_matched(&m, "eps"), &eps) ? "what is added to its variance is no constant"
-                                                        : NULL;
+                                                             : NULL;
         if (why) continue;
         const graph_node *square = b->inputs[0].value->producer;
         if (graph_is_op(square, "", "Mul") && square->inputs[0].value != square->inputs[1].value) continue;

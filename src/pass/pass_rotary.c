@@ -65,8 +65,7 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     }
     if (!width_of(a->values, &width) || (width != D && 2 * width != D)) return false;
     const graph_node *g = a->values->producer;
-    const graph_value *table =
-        !a->wave && graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
+    const graph_value *table = !a->wave && graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
     if (table && table->constant && table->constant->rank == 2 && table->constant->dtype == NIB_DTYPE_F32 &&
         g->inputs[1].value->type.rank == 2) {
         a->table = g->inputs[0].value;

@@ -127,10 +127,13 @@ static void biases_are_summed(void **state) {
         {"m = MatMul (qh, kh) n = Div (m, two) o = Add (n, rel) s = Add (o, bias)", "Add nib.Attention", 0.5f, 0},
         {"m = MatMul (qh, kh) o = Add (rel, bias) s = Add (m, o)", "Add nib.Attention", 1, 0},
         {"m = MatMul (qh, kh) cc = Greater (bias, zero) s = Where (cc, m, lowest)", "Greater Where nib.Attention", 1, 0},
-        {"m = MatMul (qh, kh) cc = Greater (bias, zero) n = Mul (m, half) s = Where (cc, lowest, n)", "Greater Where nib.Attention", 0.5f, 0},
-        {"m = MatMul (qh, kh) cc = Greater (bias, zero) w = Where (cc, m, lowest) s = Add (w, rel)", "Greater Where Add nib.Attention", 1, 0},
+        {"m = MatMul (qh, kh) cc = Greater (bias, zero) n = Mul (m, half) s = Where (cc, lowest, n)", "Greater Where nib.Attention", 0.5f,
+         0},
+        {"m = MatMul (qh, kh) cc = Greater (bias, zero) w = Where (cc, m, lowest) s = Add (w, rel)", "Greater Where Add nib.Attention", 1,
+         0},
         {"m = MatMul (qh, kh) t = Tanh (m) s = Mul (t, two)", "nib.Attention", 2, 2},
-        {"m = MatMul (qh, kh) n = Mul (m, half) d = Div (n, two) t = Tanh (d) u = Mul (t, two) s = Add (u, bias)", "nib.Attention", 0.5f, 2},
+        {"m = MatMul (qh, kh) n = Mul (m, half) d = Div (n, two) t = Tanh (d) u = Mul (t, two) s = Add (u, bias)", "nib.Attention", 0.5f,
+         2},
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         parts p = plain;
@@ -179,10 +182,8 @@ static void permutations_mean_what_they_do(void **state) {
         " v4 = Reshape (v, split) vh = Transpose <perm = [%s]> (v4) s = MatMul (qh, kh) p = Softmax <axis = -1> (s)"
         " c = MatMul (p, vh) ct = Transpose <perm = [%s]> (c) y = Reshape (ct, merge) }";
     static const char *const perms[][5] = {
-        {"0,2,1,3", "0,2,3,1", "0,2,1,3", "0,2,1,3", ""},
-        {"0,1,2,3", "0,2,3,1", "0,2,1,3", "0,2,1,3", ""},
-        {"0,2,1,3", "0,1,3,2", "0,2,1,3", "0,2,1,3", ""},
-        {"0,2,1,3", "0,2,3,1", "0,1,2,3", "0,2,1,3", ""},
+        {"0,2,1,3", "0,2,3,1", "0,2,1,3", "0,2,1,3", ""}, {"0,1,2,3", "0,2,3,1", "0,2,1,3", "0,2,1,3", ""},
+        {"0,2,1,3", "0,1,3,2", "0,2,1,3", "0,2,1,3", ""}, {"0,2,1,3", "0,2,3,1", "0,1,2,3", "0,2,1,3", ""},
         {"0,2,1,3", "0,2,3,1", "0,2,1,3", "0,1,2,3", ""},
     };
     char full[1500];
@@ -239,10 +240,13 @@ static void shared_heads(void **state) {
         " <int64[4] four = {0,0,4,4}, int64[4] two = {0,0,2,4}, int64[1] ax = {2}, int64[5] times = {1,1,2,1,1}, int64[4] all = {0,4,-1,4},"
         " int64[3] merge = {0,0,16}> {"
         " q4 = Reshape (q, four) qh = Transpose <perm = [0,2,1,3]> (q4) qt = Neg (qh)"
-        " k4 = Reshape (k, two) kh = Transpose <perm = [0,2,1,3]> (k4) ku = Unsqueeze (kh, ax) ke = Expand (ku, times) kr = Reshape (ke, all)"
+        " k4 = Reshape (k, two) kh = Transpose <perm = [0,2,1,3]> (k4) ku = Unsqueeze (kh, ax) ke = Expand (ku, times) kr = Reshape (ke, "
+        "all)"
         " kt = Transpose <perm = [0,1,3,2]> (kr)"
-        " v4 = Reshape (v, two) vh = Transpose <perm = [0,2,1,3]> (v4) vu = Unsqueeze (vh, ax) ve = Expand (vu, times) vr = Reshape (ve, all)"
-        " s = MatMul (qt, kt) p = Softmax <axis = -1> (s) c = MatMul (p, vr) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
+        " v4 = Reshape (v, two) vh = Transpose <perm = [0,2,1,3]> (v4) vu = Unsqueeze (vh, ax) ve = Expand (vu, times) vr = Reshape (ve, "
+        "all)"
+        " s = MatMul (qt, kt) p = Softmax <axis = -1> (s) c = MatMul (p, vr) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) "
+        "}";
     graph *g = pass_check_same(text, PASSES(pass_attention));
     const graph_node *n = find_op(g, "nib", "Attention");
     assert_non_null(n);
@@ -257,12 +261,14 @@ static void shared_heads(void **state) {
 static void heads_in_the_batch(void **state) {
     static const char *const text = HEAD
         "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[b,1,1,s] bias) => (float[b,s,8] y)"
-        " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, int64[1] minus = {-1}, int64[1] two = {2}, int64[1] size = {4}, float r = {3},"
+        " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, int64[1] minus = {-1}, int64[1] two = {2}, int64[1] size = {4}, float r = "
+        "{3},"
         " int64[1] v1 = {1}> {"
         " sh = Shape (q) n = Gather (sh, v1) to3 = Concat <axis = 0> (minus, n, size) to4 = Concat <axis = 0> (minus, two, n, n)"
         " sq = Concat <axis = 0> (minus, n, n) back = Concat <axis = 0> (minus, two, n, size)"
         " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) qb = Reshape (qh, to3)"
-        " k4 = Reshape (k, split) kh = Transpose <perm = [0,2,1,3]> (k4) kb = Reshape (kh, to3) kt = Transpose <perm = [0,2,1]> (kb) kd = Div (kt, r)"
+        " k4 = Reshape (k, split) kh = Transpose <perm = [0,2,1,3]> (k4) kb = Reshape (kh, to3) kt = Transpose <perm = [0,2,1]> (kb) kd = "
+        "Div (kt, r)"
         " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4) vb = Reshape (vh, to3)"
         " m = MatMul (qb, kd) rel = Mul (m, m) o = Add (m, rel) f = Reshape (o, to4) s = Add (f, bias) p = Softmax <axis = -1> (s)"
         " pb = Reshape (p, sq) cb = MatMul (pb, vb) c = Reshape (cb, back) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
@@ -277,12 +283,14 @@ static void heads_in_the_batch(void **state) {
 /* What files of a low opset cannot say is found, and left. */
 static void what_a_file_cannot_say_stays(void **state) {
     char text[2000];
-    snprintf(text, sizeof text, "%s", HEAD
-             "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[b,1,s,s] a, float[1,2,s,s] c) => (float[b,s,8] y)"
-             " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}> {"
-             " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [0,2,3,1]> (k4)"
-             " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4) m = MatMul (qh, kh) n = Add (m, a) s = Add (n, c)"
-             " p = Softmax <axis = -1> (s) o = MatMul (p, vh) ot = Transpose <perm = [0,2,1,3]> (o) y = Reshape (ot, merge) }");
+    snprintf(
+        text, sizeof text, "%s",
+        HEAD
+        "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[b,1,s,s] a, float[1,2,s,s] c) => (float[b,s,8] y)"
+        " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}> {"
+        " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split) kh = Transpose <perm = [0,2,3,1]> (k4)"
+        " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4) m = MatMul (qh, kh) n = Add (m, a) s = Add (n, c)"
+        " p = Softmax <axis = -1> (s) o = MatMul (p, vh) ot = Transpose <perm = [0,2,1,3]> (o) y = Reshape (ot, merge) }");
     graph *g = pass_check_same(text, PASSES(for_file, pass_attention, pass_note_all));
     assert_int_equal(count_op(g, "", "Softmax"), 1);
     if (!strstr(notes, "attention 1 (1 in the long form)")) fail_msg("the note is \"%s\"", notes);
@@ -295,10 +303,17 @@ static void what_a_file_cannot_say_stays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_scale_may_stand_anywhere), cmocka_unit_test(biases_of_all_shapes), cmocka_unit_test(rows_of_nan_become_zero),
-        cmocka_unit_test(a_row_without_keys_is_zero),   cmocka_unit_test(other_products_stay),  cmocka_unit_test(permutations_mean_what_they_do),
-        cmocka_unit_test(what_else_is_read_stays),      cmocka_unit_test(heads_must_agree),
-        cmocka_unit_test(biases_are_summed),            cmocka_unit_test(shared_heads),         cmocka_unit_test(heads_in_the_batch),
+        cmocka_unit_test(the_scale_may_stand_anywhere),
+        cmocka_unit_test(biases_of_all_shapes),
+        cmocka_unit_test(rows_of_nan_become_zero),
+        cmocka_unit_test(a_row_without_keys_is_zero),
+        cmocka_unit_test(other_products_stay),
+        cmocka_unit_test(permutations_mean_what_they_do),
+        cmocka_unit_test(what_else_is_read_stays),
+        cmocka_unit_test(heads_must_agree),
+        cmocka_unit_test(biases_are_summed),
+        cmocka_unit_test(shared_heads),
+        cmocka_unit_test(heads_in_the_batch),
         cmocka_unit_test(what_a_file_cannot_say_stays),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
