@@ -9,7 +9,7 @@
 
 bool pass_can_say(const pass_context *ctx, const char *what) {
     static const char *const since_23[] = {"Attention", "Rotary"};
-    if (!ctx->file || ctx->onnxruntime) return true;
+    if (!ctx->file || ctx->keep_contrib) return true;
     for (size_t i = 0; i < BASE_COUNT(since_23); i++)
         if (strcmp(what, since_23[i]) == 0) return graph_opset_version(ctx->g, "") >= 23;
     return true;

@@ -107,7 +107,7 @@ static void a_row_without_keys_is_zero(void **state) {
 }
 
 static nib_status for_file(pass_context *ctx) { return ctx->file = true, NIB_OK; }
-static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->onnxruntime = true, NIB_OK; }
+static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->keep_contrib = true, NIB_OK; }
 static nib_status pass_note_all(pass_context *ctx) { return pass_note_found(ctx), NIB_OK; }
 
 static void assert_left(parts p, const char *reason) {

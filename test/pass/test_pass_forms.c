@@ -7,7 +7,7 @@
 #include "pass_test.h"
 
 static nib_status for_file(pass_context *ctx) { return ctx->file = true, ctx->pack = false, NIB_OK; }
-static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->onnxruntime = true, ctx->pack = false, NIB_OK; }
+static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->keep_contrib = true, ctx->pack = false, NIB_OK; }
 static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
 static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
 static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), NIB_OK; }
