@@ -190,6 +190,9 @@ static void norms_of_sums(void **state) {
         snprintf(full + head, sizeof full - head, text, reads_sum ? "Add" : "Mul", reads_sum ? "a" : "x");
         graph *g = for_onnxruntime(full);
         assert_string_equal(ops(g), reads_sum ? "MatMul Sum LayerNormalization Add" : "MatMul Sum LayerNormalization Mul");
+        run_passes(g, PASSES(pass_contrib, pass_linear)); /* and back, where it is run */
+        assert_int_equal(count_op(g, "", "Sum"), 0);
+        assert_int_equal(find_op(g, "nib", "Linear")->n_inputs, 3);
         done(g);
     }
 }
