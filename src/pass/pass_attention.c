@@ -31,16 +31,19 @@ typedef struct scores {
     bias_part biases[MAX_BIASES];
     int n_biases;
     double scale, softcap;
-    graph_value *shape; /* of the view of [B H, S, T] as [B, H, S, T]; NULL: none */
-    bool plain;         /* one bias at most, added last */
+    graph_value *shape, *view; /* of [B H, S, T] as [B, H, S, T], and that; NULL: none */
+    bool plain;                /* one bias at most, added last */
 } scores;
 
 /* softmax or, as torch writes it for rows that are all masked, Where(IsNaN(softmax), 0, softmax). */
 static graph_node *softmax_of(graph_value *v, bool *guarded) {
     pass_match m;
     double none = 1;
-    if (graph_is_op(v->producer, "", "Reshape") && v->type.rank == 3 && v->producer->inputs[0].value->type.rank == 4)
+    if (graph_is_op(v->producer, "", "Reshape") && v->type.rank == 3 && v->producer->inputs[0].value->type.rank == 4) {
+        const graph_type *wide = &v->producer->inputs[0].value->type, *t = &v->type;
+        if (!t->dims[1] || !t->dims[2] || t->dims[1] != wide->dims[2] || t->dims[2] != wide->dims[3]) return NULL;
         v = v->producer->inputs[0].value;
+    }
     v = pass_without_scale(v, &none);
     if (none != 1) return NULL;
     *guarded = pass_match_at("Where(IsNaN(p), 0, p)", v, &m);
@@ -105,6 +108,7 @@ static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
     }
     if (graph_is_op(n, "", "Reshape") && v->type.rank == 4 && n->inputs[0].value->type.rank == 3 && !s->shape) {
         s->shape = n->inputs[1].value;
+        s->view = v;
         return scores_of(n->inputs[0].value, outer, depth + 1, s);
     }
     if (!graph_is_op(n, "", "MatMul") || (v->type.rank != 4 && !(v->type.rank == 3 && s->shape))) return false;
@@ -155,6 +159,13 @@ static graph_value *one_bias(pass_context *ctx, graph_node *before, const bias_p
     return v;
 }
 
+/* v is [.., H, S, size], as far as a view says: its first axis is what is left. */
+static bool has_heads(const graph_value *v, const pass_heads *q, graph_dim size) {
+    int64_t heads;
+    const graph_dim *d = v->type.dims;
+    return graph_dim_is_const(d[1], &heads) && heads == q->count && d[2] && d[2] == pass_heads_length(q) && d[3] && d[3] == size;
+}
+
 /* In the order in which they were added; NULL: out of memory. */
 static graph_value *all_biases(pass_context *ctx, graph_node *before, const scores *s) {
     graph_value *sum = NULL;
@@ -190,6 +201,7 @@ static void results_of(graph_value *v, block *b) {
     graph_node *n = only_reader(v);
     if (v->type.rank == 3) { /* heads in the axis of the batch: the view that takes them out */
         b->heads = n && graph_is_op(n, "", "Reshape") && n->outputs[0]->type.rank == 4 ? n->outputs[0] : NULL;
+        if (b->heads && !has_heads(b->heads, &b->s.q, v->type.dims[2])) b->heads = NULL;
         n = b->heads ? only_reader(b->heads) : NULL;
     }
     if (!n || !graph_is_op(n, "", "Transpose") || graph_attr_ints(n, "perm", &perm) != 4) return;
@@ -213,6 +225,7 @@ static const char *refusal(pass_context *ctx, graph_node *mm, const graph_node *
     if (pass_heads_batch(&s->k) != pass_heads_batch(&s->q) || pass_heads_batch(&b->v) != pass_heads_batch(&s->q) ||
         pass_heads_length(&s->k) != pass_heads_length(&b->v))
         return "shapes are not those of the rows";
+    if (s->view && !has_heads(s->view, &s->q, pass_heads_length(&s->k))) return "its scores are seen as something else than heads";
     if (!biases_fit(ctx, s)) return "its bias is not known to broadcast to the scores";
     results_of(mm->outputs[0], b);
     return b->heads ? NULL : "heads are not merged back into rows";

@@ -59,6 +59,7 @@ static graph_value *shared_of(const graph_value *v, int64_t *times) {
     if (w->type.rank != 4 || !pass_int_at(narrow->producer->inputs[1].value, 0, &axis) || (axis != 2 && axis != -3)) return NULL;
     if (!const_dim(w, 1, &kv_heads) || !const_dim(v, 1, &heads) || kv_heads < 1 || heads % kv_heads) return NULL;
     if (!const_dim(wide, 1, &one) || one != kv_heads || !const_dim(wide, 2, times) || *times != heads / kv_heads) return NULL;
+    if (!same_dim(w, 0, v, 0) && !same_dim(w, 2, v, 2)) return NULL;
     return same_dim(w, 3, v, 3) && same_dim(w, 3, wide, 4) && same_dim(w, 2, wide, 3) ? w : NULL;
 }
 
