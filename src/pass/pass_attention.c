@@ -267,7 +267,7 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
         return NIB_OK;
     }
     /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
-    bool as_good = is_plain(&b) && (guarded || !b.s.n_biases);
+    bool as_good = is_plain(&b) && (guarded || !b.s.n_biases || ctx->keep_contrib);
     if (as_good || pass_can_say(ctx, "Attention")) return make_attention(ctx, &b);
     ctx->kept[PASS_FOUND_ATTENTION]++;
     return NIB_OK;

@@ -9,9 +9,10 @@
 
 bool pass_can_say(const pass_context *ctx, const char *what) {
     static const char *const since_23[] = {"Attention", "Rotary"};
-    if (!ctx->file || ctx->keep_contrib) return true;
-    for (size_t i = 0; i < BASE_COUNT(since_23); i++)
-        if (strcmp(what, since_23[i]) == 0) return graph_opset_version(ctx->g, "") >= 23;
+    if (!ctx->file) return true;
+    int opset = graph_opset_version(ctx->g, "");
+    for (size_t i = 0; i < BASE_COUNT(since_23); i++) /* the nodes around com.microsoft's are those of opset 13 and later */
+        if (strcmp(what, since_23[i]) == 0) return opset >= (ctx->keep_contrib ? 13 : 23);
     return true;
 }
 
