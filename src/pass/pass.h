@@ -17,6 +17,15 @@ typedef struct pass_notes { /* one line each: what was done, what was refused an
     base_str text;
 } pass_notes;
 
+/* What a transformer is made of, as reports count it. */
+typedef enum pass_found {
+    PASS_FOUND_ATTENTION,
+    PASS_FOUND_ROTARY,
+    PASS_FOUND_NORM,
+    PASS_FOUND_GATE, /* a gated feed-forward: activation(x W1) * (x W2) */
+    PASS_FOUND_KINDS,
+} pass_found;
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
@@ -32,8 +41,9 @@ typedef struct pass_context {
     size_t n_disabled;
     pass_notes *notes; /* may be NULL */
     nib_error *err;
-    bool fused;  /* the fusing passes have run: what they look for need not be kept any more */
-    int changes; /* rewrites made so far */
+    int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
+    bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
+    int changes;                /* rewrites made so far */
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
@@ -67,6 +77,7 @@ nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an 
 nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
+nib_status pass_rows(pass_context *ctx);       /* Linears of rows folded to a matrix -> of the rows themselves */
 nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
 
@@ -90,6 +101,10 @@ nib_status pass_gemm(pass_context *ctx);             /* MatMul of rank 2 and a c
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
 /* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
 nib_status pass_expand(pass_context *ctx, bool onnxruntime);
+/* Whether the graph may have nib.`what`: one that is to be written only if its operators have a form for it. */
+bool pass_can_say(const pass_context *ctx, const char *what);
+/* A note: how many there are of each pass_found, in the graph as the fusing passes leave it. */
+void pass_note_found(pass_context *ctx);
 nib_status pass_names(pass_context *ctx);      /* names and order of constants that depend only on the graph */
 nib_status pass_expand_ort(pass_context *ctx); /* its second part */
 
@@ -102,6 +117,13 @@ typedef struct pass_window {
  * subgraph that computes it on samples of sizes and masks (DESIGN: recognise by what it computes). On a "no", why[] says what was
  * seen. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
+
+/* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query.
+ */
+bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);
+/* Can an element of v be -infinity? False only if no constant that it is computed from has one. */
+bool pass_may_be_infinite(const graph_value *v);
+bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
 
 /* ---- helpers shared by passes (pass_util.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */

@@ -77,6 +77,19 @@ static nib_status take_activation(pass_context *ctx, graph_value *root) {
     return pass_replace(ctx, root, x); /* the pattern's own uses of x are dead now: pass_clean takes them away */
 }
 
+/* Behind a Linear, and still there: why. */
+static void note_left(pass_context *ctx, graph_value *root) {
+    graph_value *x = NULL;
+    kernel_activation act = activation_of(root, &x);
+    if (!act || !graph_is_op(x->producer, "nib", "Linear")) return;
+    const graph_node *l = x->producer;
+    const char *why = op_activation(l) != KERNEL_ACT_NONE || op_gate_of(l) != OP_GATE_NONE ? "the Linear in front of it has one"
+                      : l->n_inputs > 3 && l->inputs[3].value                              ? "something was added in between"
+                      : x->is_output                                                       ? "what it reads is an output"
+                                                                                           : "what it reads is read elsewhere, too";
+    pass_note(ctx, "activation %s at %s is not fused: %s", op_activation_name(act), root->name, why);
+}
+
 /* a and b are the two halves of the columns of one Linear with nothing behind it: that Linear. */
 static graph_node *halves_of(const graph_value *a, const graph_value *b, int64_t *first) {
     int64_t other, half;
@@ -141,6 +154,8 @@ nib_status pass_activation(pass_context *ctx) {
             NIB_TRY(take_activation(ctx, n->outputs[0]));
     }
     NIB_TRY(pass_clean(ctx));
+    for (const graph_node *n = ctx->g->first; n; n = n->next)
+        if (n->n_outputs && n->outputs[0] && !n->domain[0]) note_left(ctx, n->outputs[0]);
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (graph_is_op(n, "", "Add")) NIB_TRY(take_residual(ctx, n));

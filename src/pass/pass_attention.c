@@ -2,137 +2,275 @@
  *
  * In: multi-head attention as exporters write it, around
  *
- *     MatMul(Softmax(scores), V),  scores = [Add(] scale * MatMul(Q, K^T) [, bias)]
+ *     MatMul(Softmax(scores), V),  scores = scale * MatMul(Q, K^T) + biases
  *
- * where Q, K^T and V are splits of rows into heads (Reshape, Transpose), a scale may sit on Q, on K, or on the product, NaN
- * rows may be replaced by 0, and the result is merged back into rows (Transpose, Reshape). Out: nib.Attention on the rows.
+ * where Q, K^T and V are heads (pass_heads.h); a scale may sit on Q, on K, on the product or on the sum; a bias may be added, or
+ * be a Where that puts a huge negative number in place of scores; scores may be capped (c tanh(s / c)); heads may lie in an axis of
+ * their own or in that of the batch; NaN rows may be replaced by 0. Out: nib.Attention on the rows, its bias the sum of all, computed
+ * by whatever computed them before.
  *
- * Whatever is not exactly that stays as it is: a note says at which step recognition ended.
+ * Whatever is not exactly that stays as it is: a note says at which step recognition ended. In a file whose operators cannot say
+ * it (ai.onnx has Attention since opset 23) what is new in this form is counted as found and left in its long form.
  */
-#include "pass.h"
+#include "pass_heads.h"
 #include "pass_match.h"
 #include <string.h>
 
-/* Takes off Mul and Div by constants: *scale is multiplied by what they do. */
-static graph_value *without_scale(graph_value *v, double *scale) {
-    for (;;) {
-        graph_node *n = v->producer;
-        double x;
-        if (graph_is_op(n, "", "Mul") && graph_scalar(n->inputs[1].value, &x)) v = n->inputs[0].value;
-        else if (graph_is_op(n, "", "Mul") && graph_scalar(n->inputs[0].value, &x)) v = n->inputs[1].value;
-        else if (graph_is_op(n, "", "Div") && graph_scalar(n->inputs[1].value, &x) && x != 0) v = n->inputs[0].value, x = 1 / x;
-        else return v;
-        *scale *= x;
-    }
-}
+#define MAX_BIASES 6
+#define HUGE_BIAS (-1e30) /* from here on, adding a score of any model changes nothing: a + score = a */
 
-typedef struct heads {
-    graph_value *rows; /* [B, S, heads * size] */
-    int64_t count, size;
-} heads;
-
-/* v = Transpose(perm) of Reshape [B, S, H, D] of rows [B, S, H * D]. */
-static bool split_of(const graph_value *v, int p0, int p1, int p2, int p3, heads *out) {
-    const int64_t *perm;
-    const graph_node *t = v->producer;
-    if (!graph_is_op(t, "", "Transpose") || graph_attr_ints(t, "perm", &perm) != 4) return false;
-    if (perm[0] != p0 || perm[1] != p1 || perm[2] != p2 || perm[3] != p3) return false;
-    const graph_value *split = t->inputs[0].value;
-    if (!graph_is_op(split->producer, "", "Reshape") || split->type.rank != 4) return false;
-    graph_value *rows = split->producer->inputs[0].value;
-    int64_t width;
-    if (rows->type.rank != 3 || rows->type.dtype != NIB_DTYPE_F32 || !rows->type.dims[0] || !rows->type.dims[1]) return false;
-    if (rows->type.dims[0] != split->type.dims[0] || rows->type.dims[1] != split->type.dims[1]) return false;
-    if (!graph_dim_is_const(rows->type.dims[2], &width) || !graph_dim_is_const(split->type.dims[2], &out->count) ||
-        !graph_dim_is_const(split->type.dims[3], &out->size) || out->count * out->size != width || out->size > OP_HEAD_MAX)
-        return false;
-    out->rows = rows;
-    return true;
-}
-
-/* softmax or, as torch writes it for rows that are all masked, Where(IsNaN(softmax), 0, softmax). */
-static graph_node *softmax_of(graph_value *v) {
-    pass_match m;
-    if (pass_match_at("Where(IsNaN(p), 0, p)", v, &m)) v = pass_matched(&m, "p");
-    graph_node *n = v->producer;
-    if (!graph_is_op(n, "", "Softmax") || n->inputs[0].value->type.rank != 4) return NULL;
-    int64_t axis = graph_attr_int(n, "axis", graph_opset_version(n->owner, "") < 13 ? 1 : -1);
-    return axis == -1 || axis == 3 ? n : NULL;
-}
-
-static bool is_merge(const graph_node *transpose, graph_value **root) {
-    const int64_t *perm;
-    if (!graph_is_op(transpose, "", "Transpose") || graph_attr_ints(transpose, "perm", &perm) != 4 || perm[0] != 0 || perm[1] != 2 ||
-        perm[2] != 1 || perm[3] != 3)
-        return false;
-    const graph_value *v = transpose->outputs[0];
-    if (v->use_count != 1 || v->is_output || v->uses->node->owner != v->owner || !graph_is_op(v->uses->node, "", "Reshape")) return false;
-    *root = v->uses->node->outputs[0];
-    return (*root)->type.rank == 3;
-}
+typedef struct bias_part {
+    graph_value *value, *where, *shape; /* added; or the condition of a Where, see below; Reshape that it must go through, or NULL */
+    double scale, masked;               /* times this; what a Where puts in */
+    bool when;                          /* it puts it in where the condition holds */
+} bias_part;
 
 /* What stands under the softmax, taken apart. */
 typedef struct scores {
-    heads q, k;
-    graph_value *bias;
-    double scale;
+    pass_heads q, k;
+    bias_part biases[MAX_BIASES];
+    int n_biases;
+    double scale, softcap;
+    graph_value *shape, *view; /* of [B H, S, T] as [B, H, S, T], and that; NULL: none */
+    bool plain;                /* one bias at most, added last */
 } scores;
 
-static bool scores_of(graph_value *v, scores *s) {
-    s->bias = NULL;
-    s->scale = 1;
-    graph_value *product = without_scale(v, &s->scale);
-    if (graph_is_op(product->producer, "", "Add")) {
-        if (s->scale != 1) return false;
-        graph_node *add = product->producer;
-        for (int side = 0; side < 2; side++) {
-            double scale = 1;
-            graph_value *inner = without_scale(add->inputs[side].value, &scale);
-            if (!graph_is_op(inner->producer, "", "MatMul") || inner->type.rank != 4) continue;
-            s->bias = add->inputs[1 - side].value;
-            s->scale = scale;
-            product = inner;
-            break;
-        }
+/* softmax or, as torch writes it for rows that are all masked, Where(IsNaN(softmax), 0, softmax). */
+static graph_node *softmax_of(graph_value *v, bool *guarded) {
+    pass_match m;
+    double none = 1;
+    if (graph_is_op(v->producer, "", "Reshape") && v->type.rank == 3 && v->producer->inputs[0].value->type.rank == 4) {
+        const graph_type *wide = &v->producer->inputs[0].value->type, *t = &v->type;
+        if (!t->dims[1] || !t->dims[2] || t->dims[1] != wide->dims[2] || t->dims[2] != wide->dims[3]) return NULL;
+        v = v->producer->inputs[0].value;
     }
-    graph_node *mm = product->producer;
-    if (!graph_is_op(mm, "", "MatMul")) return false;
-    graph_value *q = without_scale(mm->inputs[0].value, &s->scale), *kt = without_scale(mm->inputs[1].value, &s->scale);
-    if (!split_of(q, 0, 2, 1, 3, &s->q) || !split_of(kt, 0, 2, 3, 1, &s->k)) return false;
-    return !s->bias || (s->bias->type.rank >= 0 && s->bias->type.rank <= 4 && s->bias->type.dtype == NIB_DTYPE_F32);
+    v = pass_without_scale(v, &none);
+    if (none != 1) return NULL;
+    *guarded = pass_match_at("Where(IsNaN(p), 0, p)", v, &m);
+    if (*guarded) v = pass_matched(&m, "p");
+    graph_node *n = v->producer;
+    if (!graph_is_op(n, "", "Softmax")) return NULL;
+    int rank = n->inputs[0].value->type.rank;
+    if (rank != 4 && rank != 3) return NULL;
+    int64_t axis = graph_attr_int(n, "axis", graph_opset_version(n->owner, "") < 13 ? 1 : -1);
+    return axis == -1 || axis == rank - 1 ? n : NULL;
+}
+
+/* ---- scores */
+
+static bool add_part(scores *s, bias_part part) {
+    if (s->n_biases == MAX_BIASES || s->softcap > 0) return false;
+    part.shape = s->shape;
+    s->biases[s->n_biases++] = part;
+    return true;
+}
+
+static bool is_bias(const graph_value *v) { return v->type.rank >= 0 && v->type.rank <= 4 && v->type.dtype == NIB_DTYPE_F32; }
+
+static bool scores_of(graph_value *v, double outer, int depth, scores *s);
+
+/* One input leads to the product, the other is what is added; which is which only the whole tells. */
+static bool sum_of(const graph_node *add, double outer, int depth, scores *s) {
+    for (int side = 0; side < 2; side++) {
+        scores attempt = *s;
+        attempt.plain &= outer == 1 && s->n_biases == 0;
+        if (!is_bias(add->inputs[1 - side].value)) continue;
+        if (!add_part(&attempt, (bias_part){.value = add->inputs[1 - side].value, .scale = outer})) return false;
+        if (!scores_of(add->inputs[side].value, outer, depth + 1, &attempt)) continue;
+        *s = attempt;
+        return true;
+    }
+    return false;
+}
+
+/* Where(open, scores, huge) or Where(masked, huge, scores). */
+static bool choice_of(const graph_node *n, double outer, int depth, scores *s) {
+    double x;
+    bool when = graph_scalar(n->inputs[1].value, &x);
+    if (outer != 1 || (!when && !graph_scalar(n->inputs[2].value, &x)) || !(x <= HUGE_BIAS)) return false;
+    if (n->inputs[0].value->type.rank < 0 || n->inputs[0].value->type.rank > 4) return false;
+    s->plain = false;
+    if (!add_part(s, (bias_part){.where = n->inputs[0].value, .masked = x, .when = when, .scale = 1})) return false;
+    return scores_of(n->inputs[when ? 2 : 1].value, 1, depth + 1, s);
+}
+
+static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
+    if (depth > 12) return false;
+    v = pass_without_scale(v, &outer);
+    graph_node *n = v->producer;
+    if (graph_is_op(n, "", "Add")) return sum_of(n, outer, depth, s);
+    if (graph_is_op(n, "", "Where")) return choice_of(n, outer, depth, s);
+    if (graph_is_op(n, "", "Tanh")) { /* outer * tanh(x) */
+        if (s->softcap > 0 || !(outer > 0)) return false;
+        s->softcap = outer;
+        s->plain = false;
+        return scores_of(n->inputs[0].value, 1, depth + 1, s);
+    }
+    if (graph_is_op(n, "", "Reshape") && v->type.rank == 4 && n->inputs[0].value->type.rank == 3 && !s->shape) {
+        s->shape = n->inputs[1].value;
+        s->view = v;
+        return scores_of(n->inputs[0].value, outer, depth + 1, s);
+    }
+    if (!graph_is_op(n, "", "MatMul") || (v->type.rank != 4 && !(v->type.rank == 3 && s->shape))) return false;
+    if (!pass_find_heads(n->inputs[0].value, false, &s->q) || !pass_find_heads(n->inputs[1].value, true, &s->k)) return false;
+    s->scale = outer * s->q.scale * s->k.scale * (s->softcap > 0 ? s->softcap : 1);
+    return s->q.times == 1;
+}
+
+/* ---- the sum of all biases */
+
+/* Axis of a bias, from the right: 1 or what the scores have. A size that is unknown or computed (rows of a table, at most so many) is
+ * what it must be, or the model itself fails; a file is proven before it is written, a plan is not. */
+static bool axis_fits(const pass_context *ctx, graph_dim dim, graph_dim want) {
+    int64_t one = 0;
+    if (dim && (graph_dim_is_const(dim, &one) || graph_dim_is_symbol(dim))) return dim == want || one == 1;
+    return ctx->file || (dim && dim == want);
+}
+
+static bool bias_fits(pass_context *ctx, const graph_value *v, const scores *s) {
+    graph_dim want[4] = {pass_heads_batch(&s->q), graph_dim_const(ctx->g->symbols, s->q.count), pass_heads_length(&s->q),
+                         pass_heads_length(&s->k)};
+    for (int i = 0; i < v->type.rank; i++)
+        if (!axis_fits(ctx, v->type.dims[i], want[4 - v->type.rank + i])) return false;
+    return true;
+}
+
+static bool biases_fit(pass_context *ctx, const scores *s) {
+    for (int i = 0; i < s->n_biases; i++) {
+        const bias_part *p = &s->biases[i];
+        const graph_value *v = p->where ? p->where : p->value;
+        if (p->shape ? !ctx->file || v->type.rank != 3 : !bias_fits(ctx, v, s)) return false;
+    }
+    return true;
+}
+
+static graph_value *one_bias(pass_context *ctx, graph_node *before, const bias_part *p) {
+    graph_value *v = p->value;
+    if (p->where) {
+        graph_value *masked = graph_const_f32(ctx->g, "masked", (float)p->masked), *zero = graph_const_f32(ctx->g, "zero", 0);
+        if (!masked || !zero) return NULL;
+        v = pass_emit_inferred(ctx, before, "Where", (graph_value *[]){p->where, p->when ? masked : zero, p->when ? zero : masked}, 3,
+                               p->where->name);
+    } else if (p->scale != 1) {
+        graph_value *scale = graph_const_f32(ctx->g, "scale", (float)p->scale);
+        v = scale ? pass_emit_inferred(ctx, before, "Mul", (graph_value *[]){v, scale}, 2, v->name) : NULL;
+    }
+    if (v && p->shape) v = pass_emit_inferred(ctx, before, "Reshape", (graph_value *[]){v, p->shape}, 2, v->name);
+    return v;
+}
+
+/* v is [.., H, S, size], as far as a view says: its first axis is what is left. */
+static bool has_heads(const graph_value *v, const pass_heads *q, graph_dim size) {
+    int64_t heads;
+    const graph_dim *d = v->type.dims;
+    return graph_dim_is_const(d[1], &heads) && heads == q->count && d[2] && d[2] == pass_heads_length(q) && d[3] && d[3] == size;
+}
+
+/* In the order in which they were added; NULL: out of memory. */
+static graph_value *all_biases(pass_context *ctx, graph_node *before, const scores *s) {
+    graph_value *sum = NULL;
+    for (int i = s->n_biases - 1; i >= 0; i--) {
+        graph_value *v = one_bias(ctx, before, &s->biases[i]);
+        if (v && sum) v = pass_emit_inferred(ctx, before, "Add", (graph_value *[]){sum, v}, 2, v->name);
+        if (!v) return NULL;
+        sum = v;
+    }
+    return sum;
+}
+
+/* ---- the result */
+
+typedef struct block {
+    scores s;
+    pass_heads v;
+    graph_value *heads; /* [B, H, S, D]: what the values' product is, perhaps behind a view */
+    graph_value *split; /* [B, S, H, D], or NULL: nobody turns the heads back */
+    graph_value *rows;  /* [B, S, H D], or NULL: nobody merges them */
+} block;
+
+static graph_node *only_reader(const graph_value *v) {
+    if (v->use_count != 1 || v->is_output || v->uses->node->owner != v->owner || v->uses->index != 0) return NULL;
+    return v->uses->node;
+}
+
+static void results_of(graph_value *v, block *b) {
+    const int64_t *perm;
+    int64_t width;
+    b->split = b->rows = NULL;
+    b->heads = v;
+    graph_node *n = only_reader(v);
+    if (v->type.rank == 3) { /* heads in the axis of the batch: the view that takes them out */
+        b->heads = n && graph_is_op(n, "", "Reshape") && n->outputs[0]->type.rank == 4 ? n->outputs[0] : NULL;
+        if (b->heads && !has_heads(b->heads, &b->s.q, v->type.dims[2])) b->heads = NULL;
+        n = b->heads ? only_reader(b->heads) : NULL;
+    }
+    if (!n || !graph_is_op(n, "", "Transpose") || graph_attr_ints(n, "perm", &perm) != 4) return;
+    if (perm[0] != 0 || perm[1] != 2 || perm[2] != 1 || perm[3] != 3) return;
+    b->split = n->outputs[0];
+    n = only_reader(b->split);
+    if (!n || !graph_is_op(n, "", "Reshape") || n->outputs[0]->type.rank != 3) return;
+    const graph_type *t = &n->outputs[0]->type;
+    const pass_heads *q = &b->s.q;
+    bool batch = t->dims[0] && t->dims[0] == pass_heads_batch(q), length = t->dims[1] && t->dims[1] == pass_heads_length(q);
+    if ((batch || length) && graph_dim_is_const(t->dims[2], &width) && width == q->count * q->size) b->rows = n->outputs[0];
+}
+
+static const char *refusal(pass_context *ctx, graph_node *mm, const graph_node *softmax, block *b) {
+    const scores *s = &b->s;
+    b->s = (scores){.plain = true};
+    if (!scores_of(softmax->inputs[0].value, 1, 0, &b->s)) return "scores are not scale * Q K^T + bias over split heads";
+    if (!pass_find_heads(mm->inputs[1].value, false, &b->v) || b->v.scale != 1) return "values are not rows split into heads";
+    if (s->q.size != s->k.size || s->q.size != b->v.size) return "heads differ in size";
+    if (s->k.count != b->v.count || s->q.count != s->k.count * s->k.times || s->q.count != b->v.count * b->v.times) return "heads differ";
+    if (pass_heads_batch(&s->k) != pass_heads_batch(&s->q) || pass_heads_batch(&b->v) != pass_heads_batch(&s->q) ||
+        pass_heads_length(&s->k) != pass_heads_length(&b->v))
+        return "shapes are not those of the rows";
+    if (s->view && !has_heads(s->view, &s->q, pass_heads_length(&s->k))) return "its scores are seen as something else than heads";
+    if (!biases_fit(ctx, s)) return "its bias is not known to broadcast to the scores";
+    results_of(mm->outputs[0], b);
+    return b->heads ? NULL : "heads are not merged back into rows";
+}
+
+static bool is_plain(const block *b) {
+    return b->s.plain && b->s.q.plain && b->s.k.plain && b->v.plain && b->rows && b->s.softcap <= 0 && b->s.q.count == b->s.k.count;
+}
+
+static nib_status make_attention(pass_context *ctx, const block *b) {
+    nib_status status = NIB_OK;
+    const scores *s = &b->s;
+    graph_value *root = b->rows ? b->rows : b->split ? b->split : b->heads;
+    graph_node *before = root->producer;
+    graph_value *in[4] = {pass_rows_of_heads(ctx, before, &s->q), pass_rows_of_heads(ctx, before, &s->k),
+                          pass_rows_of_heads(ctx, before, &b->v), all_biases(ctx, before, s)};
+    if (!in[0] || !in[1] || !in[2] || (s->n_biases && !in[3])) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    graph_value *y = pass_emit(ctx, before, "nib", "Attention", in, in[3] ? 4 : 3, root->name);
+    if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(graph_set_int(y->producer, "heads", s->q.count));
+    NIB_TRY(graph_set_int(y->producer, "kv_heads", s->k.count));
+    NIB_TRY(graph_set_float(y->producer, "scale", (float)s->scale));
+    if (s->softcap > 0) NIB_TRY(graph_set_float(y->producer, "softcap", (float)s->softcap));
+    NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+    if (!b->rows) y = pass_split_rows(ctx, before, y, s->q.count, s->q.size, !b->split);
+    NIB_TRY(pass_replace(ctx, root, y));
+fail:
+    return status;
 }
 
 static nib_status try_at(pass_context *ctx, graph_node *mm) {
-    nib_status status = NIB_OK;
-    scores s;
-    heads v;
-    graph_value *root;
-    graph_node *softmax = softmax_of(mm->inputs[0].value);
+    bool guarded;
+    block b;
+    graph_node *softmax = softmax_of(mm->inputs[0].value, &guarded);
     if (!softmax) return NIB_OK;
-    const char *name = softmax->name[0] ? softmax->name : softmax->outputs[0]->name;
-    const char *why = NULL;
-    if (!scores_of(softmax->inputs[0].value, &s)) why = "scores are not scale * Q K^T + bias over split heads";
-    else if (!split_of(mm->inputs[1].value, 0, 2, 1, 3, &v)) why = "values are not rows split into heads";
-    else if (mm->outputs[0]->use_count != 1 || mm->outputs[0]->is_output || mm->outputs[0]->uses->node->owner != mm->owner ||
-             !is_merge(mm->outputs[0]->uses->node, &root))
-        why = "heads are not merged back into rows";
-    else if (s.q.count != s.k.count || s.q.count != v.count || s.q.size != s.k.size || s.q.size != v.size) why = "heads differ";
-    else if (!pass_same_shape(root, s.q.rows) || !pass_same_shape(s.k.rows, v.rows) || s.k.rows->type.dims[0] != s.q.rows->type.dims[0])
-        why = "shapes are not those of the rows";
+    const char *name = softmax->name[0] ? softmax->name : softmax->outputs[0]->name, *why = refusal(ctx, mm, softmax, &b);
     if (why) {
         pass_note(ctx, "attention at %s is not fused: %s", name, why);
         return NIB_OK;
     }
-    graph_value *in[4] = {s.q.rows, s.k.rows, v.rows, s.bias};
-    graph_value *y = pass_emit(ctx, root->producer, "nib", "Attention", in, s.bias ? 4 : 3, root->name);
-    if (!y) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(graph_set_int(y->producer, "heads", s.q.count));
-    NIB_TRY(graph_set_int(y->producer, "kv_heads", s.k.count));
-    NIB_TRY(graph_set_float(y->producer, "scale", (float)s.scale));
-    NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
-    NIB_TRY(pass_replace(ctx, root, y));
-fail:
-    return status;
+    /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
+    bool as_good = is_plain(&b) && (guarded || !b.s.n_biases || ctx->keep_contrib);
+    if (as_good || pass_can_say(ctx, "Attention")) return make_attention(ctx, &b);
+    ctx->kept[PASS_FOUND_ATTENTION]++;
+    return NIB_OK;
 }
 
 nib_status pass_attention(pass_context *ctx) {

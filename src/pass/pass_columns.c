@@ -109,6 +109,7 @@ static graph_node *split_of(pass_context *ctx, const part *p) {
 
 nib_status pass_columns(pass_context *ctx) {
     nib_status status = NIB_OK;
+    if (!pass_can_say(ctx, "Rotary")) return NIB_OK;         /* who reads the parts stays in its long form, too */
     if (graph_opset_version(ctx->g, "") < 13) return NIB_OK; /* Split has its sizes as an attribute there */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         part p;

@@ -106,6 +106,16 @@ static void simplified(rewrite *r) {
     r->results[0] = norm(r, input(r->n, 0), input(r->n, 1), NULL, true, NULL, graph_attr_float(r->n, "epsilon", 1e-5f));
 }
 
+/* Sum(x, skip, bias), as pass_expand_ort.c writes it in front of a layer norm. */
+static void sum(rewrite *r) {
+    graph_value *x = input(r->n, 0), *skip = input(r->n, 1), *bias = input(r->n, 2);
+    if (r->n->n_inputs > 3 || !pass_same_shape(x, skip) || width_of(x) < 1 || !is_row(bias, width_of(x)))
+        r->why = "it is not x + skip + bias";
+    if (r->why) return;
+    if (bias) x = emit2(r, "Add", x, bias);
+    r->results[0] = emit2(r, "Add", x, skip);
+}
+
 static void embed_norm(rewrite *r) {
     const graph_node *n = r->n;
     graph_value *ids = input(n, 0), *segments = input(n, 1), *mask = input(n, 7), *places = input(n, 8);
@@ -283,6 +293,7 @@ static const contrib table[] = {
     {"QuickGelu", 1, quick_gelu},
     {"FusedMatMul", 2, fused_matmul},
     {"MultiHeadAttention", 1, multi_head},
+    {"Sum", 2, sum},
     {"Attention", 2, attention},
 };
 
@@ -322,8 +333,11 @@ nib_status pass_contrib(pass_context *ctx) {
     if (graph_opset_version(ctx->g, "") < MIN_OPSET) return NIB_OK;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
+        bool sum_of_norm = false;
+        for (const graph_use *u = graph_is_op(n, "", "Sum") ? n->outputs[0]->uses : NULL; u; u = u->next)
+            sum_of_norm |= graph_is_op(u->node, "", "LayerNormalization");
         /* exporters also wrote SimplifiedLayerNormalization into the standard domain */
-        if (strcmp(n->domain, MS) != 0 && !graph_is_op(n, "", "SimplifiedLayerNormalization")) continue;
+        if (strcmp(n->domain, MS) != 0 && !graph_is_op(n, "", "SimplifiedLayerNormalization") && !sum_of_norm) continue;
         for (size_t i = 0; i < BASE_COUNT(table); i++)
             if (strcmp(n->op, table[i].type) == 0) {
                 NIB_TRY(try_at(ctx, n, &table[i]));

@@ -28,8 +28,25 @@ static nib_status make_embed(pass_context *ctx, graph_value *root, graph_value *
     graph_value *y = pass_emit(ctx, root->producer, "nib", "Embed", pairs, count, root->name);
     if (!y) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     nib_status status = op_infer_node(ctx->g, y->producer, ctx->err);
-    if (status == NIB_OK && !pass_same_shape(y, root)) return NIB_OK; /* not the sum's shape: leave it, unused */
+    if (status == NIB_OK && !pass_same_shape(y, root)) { /* leave it, unused */
+        pass_note(ctx, "embedding at %s is not fused: its rows are not known to have the shape of the sum", root->name);
+        return NIB_OK;
+    }
     return status == NIB_OK ? pass_replace(ctx, root, y) : status;
+}
+
+static bool is_rows(const graph_value *v) {
+    const graph_node *n = v->producer;
+    return graph_is_op(n, "nib", "Embed") || (graph_is_op(n, "", "Gather") && n->inputs[0].value->constant);
+}
+
+/* A sum of rows of tables that stays one: why. */
+static void note_left(pass_context *ctx, const graph_node *n) {
+    const graph_value *a = n->inputs[0].value, *b = n->inputs[1].value;
+    if (!is_rows(a) || !is_rows(b)) return;
+    const char *why = a == b || a->use_count != 1 || b->use_count != 1 ? "rows of one table are read elsewhere, too"
+                                                                       : "its tables are not all constant f32 matrices of one width";
+    pass_note(ctx, "embedding at %s is not fused: %s", n->outputs[0]->name, why);
 }
 
 nib_status pass_embed(pass_context *ctx) {
@@ -47,6 +64,8 @@ nib_status pass_embed(pass_context *ctx) {
         }
     }
     NIB_TRY(pass_clean(ctx));
+    for (const graph_node *n = ctx->g->first; n; n = n->next)
+        if (graph_is_op(n, "", "Add")) note_left(ctx, n);
 fail:
     return status;
 }

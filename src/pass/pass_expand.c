@@ -3,12 +3,13 @@
  * The way back. In: a graph with nib's operators. Out: the same in operators that every reader of ONNX knows, those of the
  * graph's own opset; for ONNX Runtime also com.microsoft's (pass_expand_ort.c), where it has a fused one for what a node does.
  */
-#include "pass.h"
+#include "pass_forms.h"
 #include <string.h>
 
 nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
     nib_status status = NIB_OK;
     if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
+    NIB_TRY(pass_expand_rows(ctx)); /* what is left of them */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (strcmp(n->domain, "nib") != 0) continue;
@@ -16,10 +17,14 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
         NIB_TRY(n->meaning->expand(ctx->g, n, ctx->err));
         ctx->changes++;
     }
-    NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */
-    NIB_TRY(pass_constants(ctx));
-    NIB_TRY(pass_reshape(ctx));
-    NIB_TRY(pass_clean(ctx));
+    for (int round = 0, before = -1; round < 8 && before != ctx->changes; round++) { /* until a second run would find nothing to do */
+        before = ctx->changes;
+        NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */
+        NIB_TRY(pass_constants(ctx));
+        NIB_TRY(pass_shape(ctx));
+        NIB_TRY(pass_reshape(ctx));
+        NIB_TRY(pass_clean(ctx));
+    }
 fail:
     return status;
 }

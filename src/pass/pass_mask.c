@@ -9,6 +9,7 @@
  * It is no match if the subgraph reads anything but the mask and sizes, or a constant so large that it cannot be sampled.
  */
 #include "pass.h"
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -242,3 +243,91 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     *window = s.window;
     return true;
 }
+
+/* ---------------------------------------------------------------- causal, and nothing else */
+
+static bool check_causal(const view *v, char *why, size_t capacity) {
+    for (int64_t b = 0; b < v->dims[0]; b++)
+        for (int64_t h = 0; h < v->dims[1]; h++)
+            for (int64_t i = 0; i < v->S; i++)
+                for (int64_t j = 0; j < v->S; j++) {
+                    float x = seen(v, b, h, i, j);
+                    if (j <= i ? x == 0 : x <= -1e4f) continue;
+                    snprintf(why, capacity, "at %lld tokens, query %lld and key %lld, it is %g", (long long)v->S, (long long)i,
+                             (long long)j, (double)x);
+                    return false;
+                }
+    return true;
+}
+
+static bool sample_causal(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, char *why, size_t capacity) {
+    base_arena arena;
+    nib_error e;
+    const graph_tensor *t;
+    view v;
+    bool ok = false;
+    base_arena_init(&arena, ctx->g->heap);
+    op_env *env = op_env_create(ctx->g, &arena, 64u << 20, ctx->kernels);
+    snprintf(why, capacity, "out of memory");
+    for (int i = 0; env && i < s->n_inputs; i++) {
+        graph_tensor in;
+        if (!bind(s->inputs[i], s->inputs[0], B, S, &in)) {
+            snprintf(why, capacity, "it reads sizes of %s, which is not [batch, tokens]", s->inputs[i]->name);
+            goto done;
+        }
+        in.data = fill(&arena, s->inputs[i], NULL, B, S, 0);
+        in.bytes = graph_type_bytes(in.dtype, (size_t)(B * S));
+        if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) goto done;
+    }
+    if (!env) goto done;
+    if (op_env_get(env, bias, &t, &e) != NIB_OK) snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message);
+    else ok = view_of(t, B, S, &v, why, capacity) && check_causal(&v, why, capacity);
+done:
+    base_arena_free(&arena);
+    return ok;
+}
+
+bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity) {
+    static const int64_t basic[] = {2, 1, 3, 7, 16, 33};
+    subgraph s = {0};
+    int64_t fixed;
+    if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
+    if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
+    if (s.too_large) return snprintf(why, capacity, "a constant in its subgraph is too large to be sampled"), false;
+    if (s.n_inputs == 0 || s.inputs[0]->type.rank != 2) return snprintf(why, capacity, "it does not depend on sizes"), false;
+    if (graph_dim_is_const(s.inputs[0]->type.dims[0], &fixed) || graph_dim_is_const(s.inputs[0]->type.dims[1], &fixed))
+        return snprintf(why, capacity, "sizes are fixed"), false;
+    for (size_t i = 0; i < BASE_COUNT(basic); i++)
+        if (!add_size(&s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
+    for (int i = 0; i < s.n_sizes; i++)
+        if (!sample_causal(ctx, &s, bias, s.sizes[i] > 64 ? 1 : 2, s.sizes[i], why, capacity)) return false;
+    return true;
+}
+
+/* What counts as -infinity: anything beyond the lowest f32, or that, too, if `lowest`. Of other types anything may. */
+static bool holds(const graph_tensor *t, bool lowest) {
+    if (t->dtype != NIB_DTYPE_F32) return t->dtype == NIB_DTYPE_F16 || t->dtype == NIB_DTYPE_BF16 || t->dtype == NIB_DTYPE_F64;
+    for (size_t i = 0; t->data && i < t->bytes / sizeof(float); i++) {
+        float x;
+        memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
+        if (lowest ? x < -3.4e38f && x >= -FLT_MAX : x < -FLT_MAX) return true;
+    }
+    return false;
+}
+
+static bool any_holds(const graph_value *v, bool lowest) {
+    subgraph s = {0};
+    if (v->constant) return holds(v->constant, lowest);
+    if (!collect(&s, v, 0)) return true;
+    for (int i = 0; i < s.n_nodes; i++) {
+        const graph_node *n = s.nodes[i];
+        for (int k = 0; k < n->n_inputs; k++)
+            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, lowest)) return true;
+        for (int k = 0; k < n->n_attrs; k++)
+            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds(n->attrs[k].u.tensor, lowest)) return true;
+    }
+    return false;
+}
+
+bool pass_may_be_infinite(const graph_value *v) { return any_holds(v, false); }
+bool pass_may_be_lowest(const graph_value *v) { return any_holds(v, true); }

@@ -12,11 +12,18 @@ static bool is_row_vector(const graph_value *v, const graph_value *x) {
            graph_dim_is_const(x->type.dims[x->type.rank - 1], &c) && graph_tensor_elements(v->constant) == c && v->constant->rank == 1;
 }
 
+static nib_status not_fused(pass_context *ctx, const graph_value *root, const char *why) {
+    pass_note(ctx, "norm at %s is not fused: %s", root->name, why);
+    return NIB_OK;
+}
+
 static nib_status make_norm(pass_context *ctx, graph_value *root, graph_value *x, graph_value *gamma, graph_value *beta, float eps,
                             const char *kind) {
     nib_status status = NIB_OK;
     graph_value *in[3] = {x, gamma, beta}, *y;
-    if (!is_row_vector(gamma, x) || (beta && !is_row_vector(beta, x)) || x->type.dtype != NIB_DTYPE_F32) return NIB_OK;
+    if (x->type.dtype != NIB_DTYPE_F32) return not_fused(ctx, root, "its rows are not f32");
+    if (!is_row_vector(gamma, x)) return not_fused(ctx, root, "its scale is no constant f32 vector as wide as its rows");
+    if (beta && !is_row_vector(beta, x)) return not_fused(ctx, root, "its bias is no constant f32 vector as wide as its rows");
     y = pass_emit(ctx, root->producer, "nib", "Norm", in, beta ? 3 : 2, root->name);
     if (!y) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(graph_set_float(y->producer, "epsilon", eps));
@@ -30,9 +37,10 @@ fail:
 static nib_status from_operator(pass_context *ctx, graph_node *n, const char *kind) {
     int64_t axis = graph_attr_int(n, "axis", -1);
     graph_value *x = n->inputs[0].value;
-    if (x->type.rank < 1 || (axis != -1 && axis != x->type.rank - 1)) return NIB_OK;
+    if (x->type.rank < 1 || (axis != -1 && axis != x->type.rank - 1)) return not_fused(ctx, n->outputs[0], "it is not over the last axis");
     for (int i = 1; i < n->n_outputs; i++)
-        if (n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output)) return NIB_OK;
+        if (n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output))
+            return not_fused(ctx, n->outputs[0], "its mean or deviation is read, too");
     graph_value *beta = n->n_inputs > 2 ? n->inputs[2].value : NULL;
     return make_norm(ctx, n->outputs[0], x, n->inputs[1].value, beta, graph_attr_float(n, "epsilon", 1e-5f), kind);
 }
@@ -59,18 +67,23 @@ static bool reduces_last(const graph_node *n) {
 static nib_status from_long_form(pass_context *ctx, graph_node *n) {
     pass_match m;
     double eps;
+    const char *why = NULL;
     for (size_t i = 0; i < BASE_COUNT(long_forms); i++) {
         if (!pass_match_at(long_forms[i], n->outputs[0], &m)) continue;
         const graph_node *a = pass_matched_node(&m, "a"), *b = pass_matched_node(&m, "b"), *d = pass_matched_node(&m, "d"),
                          *d2 = pass_matched_node(&m, "d2");
         bool same = d == d2 || d2->inputs[1].value == d->inputs[1].value;
-        if (!same || !reduces_last(a) || !reduces_last(b) || !graph_scalar(pass_matched(&m, "eps"), &eps)) continue;
+        why = !same                                          ? "what is squared has another mean taken off"
+              : !reduces_last(a) || !reduces_last(b)         ? "its means are not over the last axis"
+              : !graph_scalar(pass_matched(&m, "eps"), &eps) ? "what is added to its variance is no constant"
+                                                             : NULL;
+        if (why) continue;
         const graph_node *square = b->inputs[0].value->producer;
         if (graph_is_op(square, "", "Mul") && square->inputs[0].value != square->inputs[1].value) continue;
         return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), pass_matched(&m, "beta"), (float)eps,
                          "layer");
     }
-    return NIB_OK;
+    return why ? not_fused(ctx, n->outputs[0], why) : NIB_OK;
 }
 
 /* x / sqrt(mean(x^2) + eps) * gamma: torch.export, TorchScript, and what nib itself writes before opset 23. */
@@ -90,7 +103,8 @@ static nib_status from_rms_form(pass_context *ctx, graph_node *n) {
     double eps;
     for (size_t i = 0; i < BASE_COUNT(rms_forms); i++) {
         if (!pass_match_at(rms_forms[i], n->outputs[0], &m)) continue;
-        if (!reduces_last(pass_matched_node(&m, "b")) || !graph_scalar(pass_matched(&m, "eps"), &eps)) continue;
+        if (!reduces_last(pass_matched_node(&m, "b"))) return not_fused(ctx, n->outputs[0], "its mean is not over the last axis");
+        if (!graph_scalar(pass_matched(&m, "eps"), &eps)) return not_fused(ctx, n->outputs[0], "what is added to its mean is no constant");
         return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), NULL, (float)eps, "rms");
     }
     return NIB_OK;

@@ -7,7 +7,7 @@
  * Out: nib.Rotary on the rows, in front of the split, which is made anew behind it. The rows of cos and sin are those of a
  * constant table that the graph gathers by position, or, where the graph computes them, a table of S rows that are taken in order.
  */
-#include "pass.h"
+#include "pass_heads.h"
 #include "pass_match.h"
 #include <string.h>
 
@@ -21,9 +21,29 @@ static bool width_of(const graph_value *v, int64_t *out) {
 
 typedef struct angles {
     graph_value *values;    /* [.., D] or, if both halves are the same, [.., D / 2] */
+    graph_node *wave;       /* Cos or Sin of the angles, if `values` are what it is still to be taken of; or NULL */
     graph_value *table;     /* values are its rows at `positions`; NULL: they are computed */
     graph_value *positions; /* [1 or B, S] */
 } angles;
+
+/* [.., 1, S, D] or [.., S, 1, D] of [.., S, D]: the latter; or v itself. */
+static graph_value *without_axis(graph_value *v, int axis) {
+    const graph_node *n = v->producer;
+    int64_t at;
+    if (!n || !n->inputs || !n->inputs[0].value || n->inputs[0].value->type.rank != 3) return v;
+    graph_value *inner = n->inputs[0].value;
+    if (graph_is_op(n, "", "Unsqueeze") && pass_int_at(n->inputs[1].value, 0, &at) && (at == axis || at == axis - 4)) return inner;
+    if (!graph_is_op(n, "", "Reshape")) return v;
+    for (int i = 0, k = 0; i < 4; i++)
+        if (i != axis && (!v->type.dims[i] || v->type.dims[i] != inner->type.dims[k++])) return v;
+    return inner;
+}
+
+static bool is_twice(const graph_value *v) {
+    const graph_node *n = v->producer;
+    return graph_is_op(n, "", "Concat") && n->n_inputs == 2 && n->inputs[0].value == n->inputs[1].value &&
+           is_last_axis(v, graph_attr_int(n, "axis", 0));
+}
 
 /* What stands behind cos or sin, broadcast to x over heads (and perhaps texts). */
 static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angles *a) {
@@ -34,17 +54,18 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     bool same = graph_dim_is_const(t->dims[0], &one) && one == 1;
     if ((!same && t->dims[0] != x->dims[0]) || !t->dims[rows_axis] || t->dims[3] != x->dims[3] || !graph_dim_is_const(x->dims[3], &D))
         return false;
-    *a = (angles){.values = v};
-    if (graph_is_op(v->producer, "", "Unsqueeze") && v->producer->inputs[0].value->type.rank == 3 &&
-        pass_int_at(v->producer->inputs[1].value, 0, &one) && (one == heads_axis || one == heads_axis - 4))
-        a->values = v->producer->inputs[0].value;
-    graph_node *twice = a->values->producer;
-    if (graph_is_op(twice, "", "Concat") && twice->n_inputs == 2 && twice->inputs[0].value == twice->inputs[1].value &&
-        is_last_axis(a->values, graph_attr_int(twice, "axis", 0)))
-        a->values = twice->inputs[0].value;
+    if (t->dims[rows_axis] != x->dims[rows_axis] && graph_dim_is_const(t->dims[rows_axis], &one)) return false;
+    *a = (angles){.values = without_axis(v, heads_axis)};
+    graph_node *wave = a->values->producer;
+    if (is_twice(a->values)) {
+        a->values = a->values->producer->inputs[0].value;
+    } else if ((graph_is_op(wave, "", "Cos") || graph_is_op(wave, "", "Sin")) && is_twice(wave->inputs[0].value)) {
+        a->wave = wave;
+        a->values = wave->inputs[0].value->producer->inputs[0].value;
+    }
     if (!width_of(a->values, &width) || (width != D && 2 * width != D)) return false;
     const graph_node *g = a->values->producer;
-    const graph_value *table = graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
+    const graph_value *table = !a->wave && graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
     if (table && table->constant && table->constant->rank == 2 && table->constant->dtype == NIB_DTYPE_F32 &&
         g->inputs[1].value->type.rank == 2) {
         a->table = g->inputs[0].value;
@@ -53,10 +74,19 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     return a->table || same; /* computed for each text: no table of positions */
 }
 
+/* The values themselves: Cos or Sin of half the angles is made once. */
+static graph_value *values_of(pass_context *ctx, graph_node *before, const angles *a) {
+    if (!a->wave) return a->values;
+    for (const graph_use *u = a->values->uses; u; u = u->next)
+        if (graph_is_op(u->node, "", a->wave->op)) return u->node->outputs[0];
+    return pass_emit_inferred(ctx, before, a->wave->op, &a->values, 1, a->wave->outputs[0]->name);
+}
+
 /* Values computed for [1, S] as a table of S rows, made once. */
-static graph_value *as_table(pass_context *ctx, graph_node *before, graph_value *v) {
+static graph_value *as_table(pass_context *ctx, graph_node *before, const angles *a) {
     int64_t shape[2] = {-1, 0};
-    if (!width_of(v, &shape[1])) return NULL;
+    graph_value *v = values_of(ctx, before, a);
+    if (!v || !width_of(v, &shape[1])) return NULL;
     for (const graph_use *u = v->uses; u; u = u->next) {
         const graph_value *to = u->node->n_inputs > 1 ? u->node->inputs[1].value : NULL;
         int64_t rows, columns;
@@ -65,9 +95,7 @@ static graph_value *as_table(pass_context *ctx, graph_node *before, graph_value 
             graph_is_op(u->node->outputs[0]->uses->node, "nib", "Rotary"))
             return u->node->outputs[0]; /* made for an earlier node: this pass goes from first to last */
     }
-    graph_value *to = graph_const_i64(ctx->g, "table_shape", shape, 2);
-    graph_value *t = to ? pass_emit(ctx, before, "", "Reshape", (graph_value *[]){v, to}, 2, v->name) : NULL;
-    return t && op_infer_node(ctx->g, t->producer, ctx->err) == NIB_OK ? t : NULL;
+    return pass_emit_reshape(ctx, before, v, shape, 2);
 }
 
 /* 0, 1, 2, ... as many as the table has rows: [1, S]. */
@@ -89,29 +117,23 @@ static graph_value *in_order(pass_context *ctx, graph_node *before, graph_value 
 /* ---- x cos + (-b, a) sin */
 
 typedef struct turned {
-    graph_value *rows;             /* [B, S, H D] */
-    graph_node *split, *transpose; /* x is Transpose of Reshape of the rows, or (transpose NULL) their Reshape */
-    int64_t heads, size;
+    pass_heads x;
+    int heads_axis; /* of x: 1 or 2 */
     angles cos, sin;
 } turned;
 
-static bool rows_behind(graph_value *x, turned *t) {
-    const int64_t *perm;
-    int64_t width;
-    graph_value *split = x;
-    t->transpose = NULL;
-    if (graph_is_op(x->producer, "", "Transpose")) {
-        if (graph_attr_ints(x->producer, "perm", &perm) != 4 || perm[0] != 0 || perm[1] != 2 || perm[2] != 1 || perm[3] != 3) return false;
-        t->transpose = x->producer;
-        split = x->producer->inputs[0].value;
+/* Which axis of x the heads are in: that of one row of angles for all of them. */
+static bool find_turned(graph_value *x, graph_value *cos, graph_value *sin, turned *t) {
+    for (t->heads_axis = 1; t->heads_axis <= 2; t->heads_axis++) {
+        if (t->heads_axis == 1) {
+            if (!pass_find_heads(x, false, &t->x) || t->x.scale != 1 || t->x.times != 1) continue;
+            if (!graph_is_op(x->producer, "", "Transpose") && t->x.form != PASS_HEADS_FIRST) continue;
+        } else if (!pass_heads_of_split(x, &t->x)) {
+            continue;
+        }
+        if (angles_of(cos, &x->type, t->heads_axis, &t->cos) && angles_of(sin, &x->type, t->heads_axis, &t->sin)) return true;
     }
-    t->split = split->producer;
-    if (!graph_is_op(t->split, "", "Reshape") || split->type.rank != 4) return false;
-    t->rows = t->split->inputs[0].value;
-    if (t->rows->type.rank != 3 || t->rows->type.dtype != NIB_DTYPE_F32 || !width_of(t->rows, &width)) return false;
-    return t->rows->type.dims[0] == split->type.dims[0] && t->rows->type.dims[1] == split->type.dims[1] &&
-           graph_dim_is_const(split->type.dims[2], &t->heads) && graph_dim_is_const(split->type.dims[3], &t->size) &&
-           t->heads * t->size == width && t->size % 2 == 0;
+    return false;
 }
 
 static bool recognise(graph_value *root, turned *t, const char **why) {
@@ -127,12 +149,12 @@ static bool recognise(graph_value *root, turned *t, const char **why) {
     if (!whole || whole != x || pass_columns_of(pass_matched(&m, "b"), &second) != x || x->type.rank != 4) return false;
     if (!is_last_axis(c->outputs[0], graph_attr_int(c, "axis", 0)) || !pass_same_shape(x, root)) return false;
     *why = "it does not turn rows split into heads";
-    int64_t a_width, b_width;
-    if (!rows_behind(x, t) || !width_of(pass_matched(&m, "a"), &a_width) || !width_of(pass_matched(&m, "b"), &b_width)) return false;
-    if (first != 0 || second != t->size / 2 || a_width != second || b_width != second) return false;
+    int64_t a_width, b_width, size;
+    if (!width_of(x, &size) || !width_of(pass_matched(&m, "a"), &a_width) || !width_of(pass_matched(&m, "b"), &b_width)) return false;
+    if (first != 0 || second != size / 2 || a_width != second || b_width != second) return false;
+    if (!graph_dim_is_const(x->type.dims[1], &a_width) && !graph_dim_is_const(x->type.dims[2], &a_width)) return false;
     *why = "its angles are neither rows of a table nor the same for all texts";
-    int heads_axis = t->transpose ? 1 : 2;
-    if (!angles_of(cos, &x->type, heads_axis, &t->cos) || !angles_of(pass_matched(&m, "sin"), &x->type, heads_axis, &t->sin)) return false;
+    if (!find_turned(x, cos, pass_matched(&m, "sin"), t)) return false;
     if (t->cos.positions != t->sin.positions || t->cos.values->type.rank != t->sin.values->type.rank) return false;
     int64_t c_width, s_width;
     return width_of(t->cos.values, &c_width) && width_of(t->sin.values, &s_width) && c_width == s_width;
@@ -141,30 +163,18 @@ static bool recognise(graph_value *root, turned *t, const char **why) {
 static nib_status make_rotary(pass_context *ctx, graph_value *root, const turned *t) {
     nib_status status = NIB_OK;
     graph_node *before = root->producer;
-    const int64_t *perm;
-    graph_value *in[4] = {t->rows, t->cos.table, t->sin.table, t->cos.positions}, *v = NULL;
+    graph_value *in[4] = {pass_rows_of_heads(ctx, before, &t->x), t->cos.table, t->sin.table, t->cos.positions}, *v = NULL;
     if (!in[1]) {
-        in[1] = as_table(ctx, before, t->cos.values);
-        in[2] = as_table(ctx, before, t->sin.values);
+        in[1] = as_table(ctx, before, &t->cos);
+        in[2] = as_table(ctx, before, &t->sin);
         in[3] = in[1] && in[2] ? in_order(ctx, before, in[1]) : NULL;
-        if (!in[3]) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     }
-    v = pass_emit(ctx, before, "nib", "Rotary", in, 4, root->name);
+    if (in[0] && in[3]) v = pass_emit(ctx, before, "nib", "Rotary", in, 4, root->name);
     if (!v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(graph_set_int(v->producer, "heads", t->heads));
-    NIB_TRY(graph_set_int(v->producer, "head_size", t->size));
+    NIB_TRY(graph_set_int(v->producer, "heads", t->x.count));
+    NIB_TRY(graph_set_int(v->producer, "head_size", t->x.size));
     NIB_TRY(op_infer_node(ctx->g, v->producer, ctx->err));
-    v = pass_emit(ctx, before, "", "Reshape", (graph_value *[]){v, t->split->inputs[1].value}, 2, root->name);
-    if (!v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(op_infer_node(ctx->g, v->producer, ctx->err));
-    if (t->transpose) {
-        v = pass_emit(ctx, before, "", "Transpose", &v, 1, root->name);
-        if (!v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-        int64_t rank = graph_attr_ints(t->transpose, "perm", &perm);
-        NIB_TRY(graph_set_ints(v->producer, "perm", perm, (size_t)rank));
-        NIB_TRY(op_infer_node(ctx->g, v->producer, ctx->err));
-    }
-    NIB_TRY(pass_replace(ctx, root, v));
+    NIB_TRY(pass_replace(ctx, root, pass_split_rows(ctx, before, v, t->x.count, t->x.size, t->heads_axis == 1)));
 fail:
     return status;
 }
@@ -177,7 +187,9 @@ nib_status pass_rotary(pass_context *ctx) {
         const char *why;
         next = n->next;
         if (!graph_is_op(n, "", "Add")) continue;
-        if (recognise(n->outputs[0], &t, &why)) NIB_TRY(make_rotary(ctx, n->outputs[0], &t));
+        bool found = recognise(n->outputs[0], &t, &why);
+        if (found && pass_can_say(ctx, "Rotary")) NIB_TRY(make_rotary(ctx, n->outputs[0], &t));
+        else if (found) ctx->kept[PASS_FOUND_ROTARY]++;
         else if (why) pass_note(ctx, "rotary positions at %s are not fused: %s", n->name, why);
     }
     if (ctx->changes == before) return NIB_OK;

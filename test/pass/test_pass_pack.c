@@ -187,7 +187,7 @@ static void refusals(void **state) {
 /* An attention that was not recognised stays on the grid: padded rows are zero there, and its own bias hides them. */
 static void what_is_not_recognised_runs_padded(void **state) {
     encoder e = plain;
-    e.bias2 = "@t = Add (@d, bias) @s = Add (@t, one)";
+    e.bias2 = "@t = Add (@d, bias) @s = Sub (@t, one)";
     graph *g = check_packed(e, true);
     assert_int_equal(count_op(g, "nib", "Attention"), 1);
     assert_int_equal(count_op(g, "", "Softmax"), 1);

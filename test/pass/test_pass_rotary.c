@@ -58,6 +58,24 @@ static void forms_are_taken(void **state) {
     }
 }
 
+/* Heads that something was done to before: rows are made of them. */
+static void what_are_no_rows_yet_is_merged(void **state) {
+    static const char *const bodies[] = {
+        "xn = Neg (xh) a = Slice (xn, v0, v2, v3) c = Slice (xn, v2, end, v3) " AROUND
+        "xc = Mul (xn, cos) hs = Mul (h, sin) y = Add (xc, hs) ",
+        "x5 = Abs (x4) x6 = Transpose <perm = [0,2,1,3]> (x5) a = Slice (x6, v0, v2, v3) c = Slice (x6, v2, end, v3) " AROUND
+        "xc = Mul (x6, cos) hs = Mul (h, sin) y = Add (xc, hs) ",
+    };
+    for (size_t i = 0; i < BASE_COUNT(bodies); i++) {
+        graph *g = turned(COMPUTED, bodies[i], PASSES(pass_fold, pass_rotary));
+        if (count_op(g, "nib", "Rotary") != 1) fail_msg("%s leaves %s\n%s", bodies[i], ops(g), notes);
+        const graph_value *table = find_op(g, "nib", "Rotary")->inputs[1].value;
+        int64_t width;
+        assert_true(graph_dim_is_const(table->type.dims[1], &width) && width == 2); /* of half a head: the other half is the same */
+        done(g);
+    }
+}
+
 /* Heads that are not moved in front of the tokens. */
 static void tokens_first(void **state) {
     graph *g =
@@ -198,9 +216,8 @@ static void parts_are_joined(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forms_are_taken),  cmocka_unit_test(tokens_first),
-        cmocka_unit_test(other_forms_stay), cmocka_unit_test(folded_parts_become_columns),
-        cmocka_unit_test(parts_are_joined),
+        cmocka_unit_test(forms_are_taken),  cmocka_unit_test(what_are_no_rows_yet_is_merged), cmocka_unit_test(tokens_first),
+        cmocka_unit_test(other_forms_stay), cmocka_unit_test(folded_parts_become_columns),    cmocka_unit_test(parts_are_joined),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.Attention and nib.Rotary as com.microsoft's MultiHeadAttention and RotaryEmbedding. In: rows. Out: queries as rows, and
+ *
+ *     keys and values   as rows; where queries share their heads, as heads [B, H, T, D], repeated (GroupQueryAttention is causal
+ *                       always, and looks at other keys than the model where a padded query sees none)
+ *     bias              nothing but key padding: the mask itself; nothing but causal: unidirectional; else attention_bias, whole
+ *
+ * ONNX Runtime's softmax gives NaN where all keys are at -infinity, nib.Attention 0: where that can be, a Where follows.
+ */
+#include "pass_forms.h"
+#include "pass_heads.h"
+#include <string.h>
+
+static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
+
+static nib_status no_memory(pass_context *ctx) {
+    return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while writing operators");
+}
+
+/* ---------------------------------------------------------------- rotary */
+
+nib_status pass_ort_rotary(pass_context *ctx, graph_node *n) {
+    nib_status status = NIB_OK;
+    pass_turn t;
+    int64_t zero = 0;
+    if (!pass_read_turn(n, &t)) return NIB_OK;
+    graph_value *first = graph_const_i64(ctx->g, "zero", &zero, 1);
+    graph_value *in[4] = {t.rows, t.positions ? pass_positions_of(ctx, n, n, &t) : first, t.cos, t.sin};
+    graph_node *made =
+        first && in[1] ? pass_add_ms(ctx, n, "RotaryEmbedding", in, 4, (const graph_value *const[]){n->outputs[0]}, 1) : NULL;
+    if (!made) return no_memory(ctx);
+    NIB_TRY(graph_set_int(made, "num_heads", t.heads));
+    NIB_TRY(pass_replace(ctx, n->outputs[0], made->outputs[0]));
+    graph_remove_node(ctx->g, n);
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- attention */
+
+/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input; NULL if not. */
+static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_node *before) {
+    for (int i = 0; i < ctx->g->n_inputs; i++) {
+        graph_value *mask = ctx->g->inputs[i];
+        pass_window window = {-1, -1};
+        char why[200];
+        if (mask->type.rank != 2 || !pass_is_key_padding(ctx, bias, mask, &window, why, sizeof why)) continue;
+        if (window.left >= 0 || window.right >= 0) continue;
+        if (mask->type.dtype == NIB_DTYPE_I32) return mask;
+        for (graph_use *u = mask->uses; u; u = u->next) /* the cast of the layer before */
+            if (graph_is_op(u->node, "", "Cast") && graph_attr_int(u->node, "to", 0) == NIB_DTYPE_I32) return u->node->outputs[0];
+        graph_value *cast = pass_emit(ctx, ctx->g->first ? ctx->g->first : before, "", "Cast", &mask, 1, mask->name);
+        if (!cast || graph_set_int(cast->producer, "to", NIB_DTYPE_I32) != NIB_OK) return NULL;
+        return op_infer_node(ctx->g, cast->producer, ctx->err) == NIB_OK ? cast : NULL;
+    }
+    return NULL;
+}
+
+/* [B, T, K D] as [B, K times, T, D]: each head as often as queries read it. */
+static graph_value *repeated(pass_context *ctx, graph_node *before, graph_value *rows, int64_t heads, int64_t size, int64_t times) {
+    int64_t two = 2, shape[5] = {1, 1, times, 1, 1};
+    graph_value *v = pass_split_rows(ctx, before, rows, heads, size, true), *axis = graph_const_i64(ctx->g, "axis", &two, 1);
+    graph_value *to = graph_const_i64(ctx->g, "times", shape, 5);
+    if (v && axis) v = pass_emit_inferred(ctx, before, "Unsqueeze", (graph_value *[]){v, axis}, 2, rows->name);
+    if (v && to) v = pass_emit_inferred(ctx, before, "Expand", (graph_value *[]){v, to}, 2, rows->name);
+    return v && to && axis ? pass_emit_reshape(ctx, before, v, (int64_t[]){0, heads * times, -1, size}, 4) : NULL;
+}
+
+/* 0 where y is NaN. */
+static graph_value *without_nan(pass_context *ctx, graph_node *before, graph_value *y) {
+    graph_value *nan = pass_emit_inferred(ctx, before, "IsNaN", &y, 1, y->name), *zero = graph_const_f32(ctx->g, "zero", 0);
+    return nan && zero ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){nan, zero, y}, 3, y->name) : NULL;
+}
+
+nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
+    nib_status status = NIB_OK;
+    char why[200];
+    int64_t heads = graph_attr_int(n, "heads", 1), kv_heads = graph_attr_int(n, "kv_heads", heads), width;
+    graph_value *q = input(n, 0), *k = input(n, 1), *v = input(n, 2), *bias = input(n, 3), *mask = NULL;
+    if (!k || !v || n->n_inputs > 4 || graph_attr_float(n, "softcap", 0) > 0 || kv_heads < 1 || heads % kv_heads) return NIB_OK;
+    if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return NIB_OK;
+    if (q->type.rank != 3 || !graph_dim_is_const(q->type.dims[2], &width)) return NIB_OK;
+    bool dead = bias && pass_may_be_infinite(bias), causal = graph_attr_int(n, "causal", 0) != 0;
+    if (bias && pass_is_causal(ctx, bias, why, sizeof why)) causal = true, dead = false, bias = NULL;
+    if (bias && (mask = padding_mask(ctx, bias, n))) bias = NULL;
+    if (bias && !(bias = pass_full_bias(ctx, n, bias, q, k))) return no_memory(ctx);
+    if (kv_heads != heads) {
+        k = repeated(ctx, n, k, kv_heads, width / heads, heads / kv_heads);
+        v = repeated(ctx, n, v, kv_heads, width / heads, heads / kv_heads);
+        if (!k || !v) return no_memory(ctx);
+    }
+    graph_value *in[6] = {q, k, v, NULL, mask, bias};
+    graph_node *made = pass_add_ms(ctx, n, "MultiHeadAttention", in, 6, (const graph_value *const[]){n->outputs[0]}, 1);
+    if (!made) return no_memory(ctx);
+    NIB_TRY(graph_set_int(made, "num_heads", heads));
+    NIB_TRY(graph_set_float(made, "scale", graph_attr_float(n, "scale", 1)));
+    if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", -3.4028234663852886e38f));
+    if (causal) NIB_TRY(graph_set_int(made, "unidirectional", 1));
+    graph_value *y = bias && dead ? without_nan(ctx, n, made->outputs[0]) : made->outputs[0];
+    NIB_TRY(pass_replace(ctx, n->outputs[0], y));
+    graph_remove_node(ctx->g, n);
+fail:
+    return status;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A decoder's attention on the way to files: rotary positions, shared heads and masks become what ai.onnx of opset 23 and
+ * com.microsoft have for them, and compute the same, in padded rows, too; so do gates, embeddings and sums. ONNX Runtime itself is asked by
+ * tools/compare_optimizers.py.
+ */
+#include "pass_test.h"
+
+static nib_status for_file(pass_context *ctx) { return ctx->file = true, ctx->pack = false, NIB_OK; }
+static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->keep_contrib = true, ctx->pack = false, NIB_OK; }
+static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
+static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
+static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), NIB_OK; }
+
+/* Masks as scores get them. */
+#define CAUSAL "col = Unsqueeze (r, v1) open = LessOrEqual (r, col) bias = Where (open, zero, lowest) "
+#define CAUSAL_PADDED                                                                                                                      \
+    "col = Unsqueeze (r, v1) le = LessOrEqual (r, col) m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) open = And (mb, le) "            \
+    "bias = Where (open, zero, lowest) "
+#define CAUSAL_INFINITE                                                                                                                    \
+    "col = Unsqueeze (r, v1) le = LessOrEqual (r, col) m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) open = And (mb, le) "            \
+    "bias = Where (open, zero, infinite) "
+#define PADDED "m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, lowest) "
+
+#define SOFTMAX "p = Softmax <axis = -1> (sb) "
+#define GUARDED "pp = Softmax <axis = -1> (sb) isn = IsNaN (pp) p = Where (isn, zero, pp) "
+
+/* Four heads of queries on two of keys and values, each of size 4, turned by computed angles. */
+static graph *decoder(int opset, const char *mask, const char *softmax) {
+    char text[6000];
+    snprintf(
+        text, sizeof text,
+        "<ir_version: 8, opset_import: [\"\" : %d, \"com.microsoft\" : 1]> "
+        "g (float[b,s,8] x, int64[b,s] ids, int64[b,s] mask) => (float[b,s,16] y) <float[8,16] wq = {@}, float[8,8] wk = {@}, float[8,8] "
+        "wv = "
+        "{@},"
+        " int64[4] four = {0,0,4,4}, int64[4] two = {0,0,2,4}, int64[5] times = {1,1,2,1,1}, int64[4] all = {0,4,-1,4}, int64[3] merge = "
+        "{0,0,16},"
+        " float[1,1,2] inverse = {1.0, 0.01}, float half = {0.5}, float zero = {0}, float one = {1}, float lowest = "
+        "{-3.40282346638528859e38}, float infinite = {-inf}, int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}, int64[1] v1 = {1}, "
+        "int64[1] v2 = "
+        "{2}, int64[2] v12 = {1,2}, int64[1] v3 = {3}, int64[1] end = {9223372036854775807}> {"
+        " sh = Shape (ids) len = Gather (sh, i1) r = Range (i0, len, i1) pos = Unsqueeze (r, v0) %s"
+        " pf = Cast <to = 1> (pos) pu = Unsqueeze (pf, v2) fr = Mul (pu, inverse) em = Concat <axis = -1> (fr, fr)"
+        " cc = Cos (em) ss = Sin (em) cos = Unsqueeze (cc, v1) sin = Unsqueeze (ss, v1)"
+        " q = MatMul (x, wq) q4 = Reshape (q, four) qh = Transpose <perm = [0,2,1,3]> (q4)"
+        " k = MatMul (x, wk) k4 = Reshape (k, two) kh = Transpose <perm = [0,2,1,3]> (k4)"
+        " v = MatMul (x, wv) v4 = Reshape (v, two) vh = Transpose <perm = [0,2,1,3]> (v4)"
+        " qa = Slice (qh, v0, v2, v3) qb = Slice (qh, v2, end, v3) qn = Neg (qb) qc = Concat <axis = -1> (qn, qa) qx = Mul (qh, cos) qs = "
+        "Mul "
+        "(qc, sin) qr = Add (qx, qs)"
+        " ka = Slice (kh, v0, v2, v3) kb = Slice (kh, v2, end, v3) kn = Neg (kb) kc = Concat <axis = -1> (kn, ka) kx = Mul (kh, cos) ks = "
+        "Mul "
+        "(kc, sin) kr = Add (kx, ks)"
+        " ku = Unsqueeze (kr, v2) ke = Expand (ku, times) kf = Reshape (ke, all) kt = Transpose <perm = [0,1,3,2]> (kf)"
+        " vu = Unsqueeze (vh, v2) ve = Expand (vu, times) vf = Reshape (ve, all)"
+        " s = MatMul (qr, kt) sc = Mul (s, half) sb = Add (sc, bias) %s"
+        " o = MatMul (p, vf) ot = Transpose <perm = [0,2,1,3]> (o) y = Reshape (ot, merge) }",
+        opset, mask, softmax);
+    return parse_graph(text);
+}
+
+/* Rewrites, compares for every kind of mask, and rewrites again: nothing may change. */
+static graph *written(int opset, const char *mask, const char *softmax, bool onnxruntime) {
+    graph *before = decoder(opset, mask, softmax), *after = clone_graph(before);
+    const pass_fn *passes = onnxruntime ? PASSES(for_ort, pass_run_all, note_found, expand_ort, pass_names)
+                                        : PASSES(for_file, pass_run_all, note_found, expand_standard, pass_names);
+    run_passes(after, passes);
+    for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, after, false);
+    mask_kind = MASK_FULL;
+    char said[sizeof notes];
+    memcpy(said, notes, sizeof said);
+    graph *again = clone_graph(after);
+    run_passes(again, passes);
+    char once[4000];
+    snprintf(once, sizeof once, "%s", ops(after));
+    assert_string_equal(once, ops(again));
+    graph_free(again);
+    memcpy(notes, said, sizeof said);
+    graph_free(before);
+    return after;
+}
+
+static void opset_23_says_all(void **state) {
+    graph *g = written(23, CAUSAL, SOFTMAX, false);
+    const graph_node *n = find_op(g, "", "Attention");
+    assert_int_equal(graph_attr_int(n, "q_num_heads", 0), 4);
+    assert_int_equal(graph_attr_int(n, "kv_num_heads", 0), 2);
+    assert_int_equal(graph_attr_int(n, "is_causal", 0), 1); /* said by an attribute: no bias is left */
+    assert_int_equal(count_op(g, "", "Where") + count_op(g, "", "LessOrEqual"), 0);
+    assert_int_equal(count_op(g, "", "RotaryEmbedding"), 2);
+    assert_int_equal(count_op(g, "", "Softmax") + count_op(g, "", "Neg"), 0);
+    assert_non_null(strstr(notes, "found: attention 1, rotary 2"));
+    done(g);
+    static const char *const masks[] = {CAUSAL_PADDED, CAUSAL_INFINITE, PADDED};
+    for (size_t i = 0; i < BASE_COUNT(masks); i++) {
+        g = written(23, masks[i], GUARDED, false);
+        n = find_op(g, "", "Attention");
+        assert_int_equal(graph_attr_int(n, "is_causal", 0), 0); /* padding, too: the bias as it is */
+        assert_non_null(n->inputs[3].value);
+        done(g);
+    }
+}
+
+static void com_microsoft_says_all(void **state) {
+    graph *g = written(17, CAUSAL, SOFTMAX, true);
+    const graph_node *n = find_op(g, "com.microsoft", "MultiHeadAttention");
+    assert_int_equal(graph_attr_int(n, "num_heads", 0), 4);
+    assert_int_equal(graph_attr_int(n, "unidirectional", 0), 1);
+    assert_int_equal(n->n_inputs, 3);
+    assert_int_equal(n->inputs[1].value->type.rank, 4); /* heads, each as often as it is read */
+    assert_int_equal(count_op(g, "com.microsoft", "RotaryEmbedding"), 2);
+    done(g);
+    g = written(17, CAUSAL_PADDED, GUARDED, true);
+    n = find_op(g, "com.microsoft", "MultiHeadAttention");
+    assert_int_equal(graph_attr_int(n, "unidirectional", 0), 0);
+    assert_int_equal(n->n_inputs, 6);
+    assert_int_equal(count_op(g, "", "IsNaN"), 0); /* no key at -infinity: no row of NaN */
+    done(g);
+    g = written(17, CAUSAL_INFINITE, GUARDED, true);
+    assert_int_equal(count_op(g, "", "IsNaN"), 1);
+    done(g);
+    g = written(17, PADDED, SOFTMAX, true);
+    n = find_op(g, "com.microsoft", "MultiHeadAttention");
+    assert_int_equal(n->n_inputs, 5); /* the mask itself */
+    assert_int_equal(n->inputs[4].value->type.dtype, NIB_DTYPE_I32);
+    done(g);
+}
+
+/* Below opset 23 ai.onnx has no words for it: counted, and left. */
+static void a_low_opset_keeps_the_long_form(void **state) {
+    graph *g = written(17, CAUSAL_PADDED, SOFTMAX, false);
+    assert_int_equal(count_op(g, "", "Softmax"), 1);
+    assert_non_null(strstr(notes, "attention 1 (1 in the long form), rotary 2 (2 in the long form)"));
+    done(g);
+}
+
+static graph *for_onnxruntime(const char *text) {
+    return pass_check_same(text, PASSES(for_ort, pass_run_all, note_found, expand_ort, pass_names));
+}
+
+static void gates_are_found(void **state) {
+    static const char *const text =
+        HEAD "g (float[b,s,4] x) => (float[b,s,4] y) <float[4,6] w1 = {@}, float[4,6] w2 = {@}, float[6,4] w3 = {@}, float[6] c = {@}> {"
+             " u = MatMul (x, w1) sg = Sigmoid (u) a = Mul (u, sg) v0 = MatMul (x, w2) v = Add (v0, c) h = Mul (a, v) y = MatMul (h, w3) }";
+    graph *g = for_onnxruntime(text);
+    assert_string_equal(ops(g), "MatMul com.microsoft.QuickGelu MatMul Add Mul MatMul");
+    assert_int_equal((int)graph_attr_float(find_op(g, "com.microsoft", "QuickGelu"), "alpha", 0), 1);
+    assert_non_null(strstr(notes, "found: gated feed-forward 1"));
+    done(g);
+    /* Of two different rows it is a product, and no gate. */
+    g = for_onnxruntime(HEAD "g (float[b,s,4] x, float[b,s,4] z) => (float[b,s,6] y) <float[4,6] w1 = {@}, float[4,6] w2 = {@}> {"
+                             " u = MatMul (x, w1) sg = Sigmoid (u) a = Mul (u, sg) v = MatMul (z, w2) y = Mul (a, v) }");
+    assert_null(strstr(notes, "gated"));
+    done(g);
+}
+
+#define EMBED                                                                                                                              \
+    "g (int64[b,s] ids_w, int64[b,s] ids_t%s) => (float[b,s,4] y%s) <float[4,4] words = {@}, float[9,4] places = {@}, float[4,4] kinds = " \
+    "{@}, "                                                                                                                                \
+    "float[4] gamma = {@}, float[4] beta = {@}, int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}> {"                                      \
+    " sh = Shape (ids_w) len = Gather (sh, i1) r = Range (i0, len, i1) pos = Unsqueeze (r, v0)"                                            \
+    " p = Gather (places, pos) k = Gather (kinds, ids_t) w = Gather (words, ids_w) pk = Add (p, k) e = Add (w, pk)"                        \
+    " y = LayerNormalization <axis = -1> (e, gamma, beta) %s }"
+
+static void embeddings_are_one(void **state) {
+    char text[2000];
+    snprintf(text, sizeof text, HEAD EMBED, "", "", "");
+    graph *g = for_onnxruntime(text);
+    const graph_node *n = find_op(g, "com.microsoft", "EmbedLayerNormalization");
+    assert_int_equal(n->n_inputs, 9);
+    assert_string_equal(n->inputs[3].value->name, "places"); /* positions are what is the same for all texts */
+    assert_int_equal(count_op(g, "", "LayerNormalization"), 0);
+    done(g);
+    snprintf(text, sizeof text, HEAD EMBED, "", ", float[b,s,4] z", "z = Neg (e)"); /* the sum is read, too */
+    g = for_onnxruntime(text);
+    assert_int_equal(count_op(g, "com.microsoft", "EmbedLayerNormalization"), 0);
+    done(g);
+}
+
+/* SkipLayerNormalization is slower in ONNX Runtime than the two operators; of an opset without LayerNormalization it is not. */
+static void norms_of_sums(void **state) {
+    static const char *const text =
+        "g (float[b,s,4] x, float[b,s,4] r) => (float[b,s,4] y) <float[4,4] w = {@}, float[4] c = {@}, float[4] gamma = {@}, float[4] beta "
+        "= {@}> {"
+        " h = MatMul (x, w) hc = Add (h, c) a = Add (hc, r) n = LayerNormalization <axis = -1> (a, gamma, beta) y = %s (n, %s) }";
+    char full[1000];
+    for (int reads_sum = 0; reads_sum < 2; reads_sum++) {
+        size_t head = (size_t)snprintf(full, sizeof full, "%s", HEAD);
+        snprintf(full + head, sizeof full - head, text, reads_sum ? "Add" : "Mul", reads_sum ? "a" : "x");
+        graph *g = for_onnxruntime(full);
+        assert_string_equal(ops(g), reads_sum ? "MatMul Sum LayerNormalization Add" : "MatMul Sum LayerNormalization Mul");
+        run_passes(g, PASSES(pass_contrib, pass_linear)); /* and back, where it is run */
+        assert_int_equal(count_op(g, "", "Sum"), 0);
+        assert_int_equal(find_op(g, "nib", "Linear")->n_inputs, 3);
+        done(g);
+    }
+}
+
+/* Rows that are folded for Gemm: GPT-2 of torch.export. */
+static void rows_behind_gemm_stay_rows(void **state) {
+    graph *g = pass_check_same(
+        HEAD
+        "g (float[b,s,4] x) => (float[b,s,4] y) <float[4,6] w = {@}, float[6] c = {@}, float[6,4] v = {@}, float[4] d = {@}, int64[2] f4 = "
+        "{-1,4}, int64[2] f6 = {-1,6}, int64[1] sz = {6}, int64[1] z0 = {0}, int64[1] z2 = {2}> {"
+        " sh = Shape (x) f = Reshape (x, f4) h = Gemm (f, w, c) bs = Slice (sh, z0, z2)"
+        " to = Concat <axis = 0> (bs, sz) u = Reshape (h, to)"
+        " r = Relu (u) q = Reshape (r, f6) o = Gemm (q, v, d) y = Reshape (o, sh) }",
+        PASSES(pass_fold, pass_linear, pass_rows, pass_activation));
+    assert_int_equal(count_op(g, "nib", "Linear"), 2);
+    assert_int_equal(count_op(g, "", "Relu") + count_op(g, "", "Gemm"), 0);
+    done(g);
+}
+
+static void near_misses_are_said(void **state) {
+    static const struct {
+        const char *text, *note;
+    } rows[] = {
+        {HEAD "g (float[b,s,4] x, float[4] gamma) => (float[b,s,4] y) { y = LayerNormalization <axis = -1> (x, gamma) }",
+         "its scale is no constant"},
+        {HEAD "g (float[b,3,4] x) => (float[b,3,4] y) <float[3,4] gamma = {@}> { y = LayerNormalization <axis = 1> (x, gamma) }",
+         "not over the last axis"},
+        {HEAD "g (float[b,4] x) => (float[b,4] y) <float two = {2}, float eps = {0.00001}, float[4] w = {1,2,3,4}> { p = Pow (x, two) m = "
+              "ReduceMean "
+              "<axes = [0]> (p) e = Add (m, eps) s = Sqrt (e) n = Div (x, s) y = Mul (n, w) }",
+         "its mean is not over the last axis"},
+        {HEAD "g (float[b,4] x) => (float[b,4] y, float[b,4] z) <float[4,4] w = {@}> { h = MatMul (x, w) y = Relu (h) z = Neg (h) }",
+         "activation relu at y is not fused: what it reads is read elsewhere"},
+        {HEAD "g (int64[b,s] ids_w, int64[b,s] ids_t) => (float[b,s,4] y, float[b,s,4] z) <float[4,4] t = {@}, float[4,4] u = {@}> {"
+              " a = Gather (t, ids_w) c = Gather (u, ids_t) y = Add (a, c) z = Neg (a) }",
+         "embedding at y is not fused: rows of one table are read elsewhere"},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = pass_check_same(rows[i].text, PASSES(pass_linear, pass_norm, pass_activation, pass_embed));
+        if (!strstr(notes, rows[i].note)) fail_msg("%s: the note is \"%s\"", rows[i].text, notes);
+        done(g);
+    }
+}
+
+static bool is_causal(const char *mask, char *why) {
+    graph *g = decoder(17, mask, SOFTMAX);
+    nib_error err;
+    pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .err = &err};
+    graph_value *bias = graph_find_value(g, "bias");
+    assert_non_null(bias);
+    bool yes = pass_is_causal(&ctx, bias, why, 200);
+    graph_free(g);
+    return yes;
+}
+
+static void causal_is_what_it_computes(void **state) {
+    char why[200] = "";
+    static const char *const yes[] = {
+        CAUSAL,
+        "col = Unsqueeze (r, v1) d = Sub (r, col) open = Greater (d, i0) bias = Where (open, infinite, zero) ",
+    };
+    static const char *const no[] = {
+        "col = Unsqueeze (r, v1) open = Less (r, col) bias = Where (open, zero, lowest) ",                          /* not itself */
+        "col = Unsqueeze (r, v1) open = GreaterOrEqual (r, col) bias = Where (open, zero, lowest) ",                /* backwards */
+        "col = Unsqueeze (r, v1) c1 = Add (col, i1) open = LessOrEqual (r, c1) bias = Where (open, zero, lowest) ", /* one ahead */
+        "col = Unsqueeze (r, v1) open = LessOrEqual (r, col) bias = Where (open, zero, half) ",                     /* not closed */
+        "col = Unsqueeze (r, v1) open = LessOrEqual (r, col) bias = Where (open, half, lowest) ",                   /* not zero */
+        "col = Unsqueeze (r, v1) d = Sub (col, r) nine = Constant <value_int = 9> () o1 = LessOrEqual (d, nine) o2 = LessOrEqual (r, col)"
+        " open = And (o1, o2) bias = Where (open, zero, lowest) ", /* a window of nine, which small samples do not show */
+        CAUSAL_PADDED,
+    };
+    for (size_t i = 0; i < BASE_COUNT(yes); i++)
+        if (!is_causal(yes[i], why)) fail_msg("%s: %s", yes[i], why);
+    for (size_t i = 0; i < BASE_COUNT(no); i++)
+        if (is_causal(no[i], why)) fail_msg("%s is causal", no[i]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opset_23_says_all),
+        cmocka_unit_test(com_microsoft_says_all),
+        cmocka_unit_test(a_low_opset_keeps_the_long_form),
+        cmocka_unit_test(causal_is_what_it_computes),
+        cmocka_unit_test(gates_are_found),
+        cmocka_unit_test(embeddings_are_one),
+        cmocka_unit_test(norms_of_sums),
+        cmocka_unit_test(rows_behind_gemm_stay_rows),
+        cmocka_unit_test(near_misses_are_said),
+    };
+    return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
+}
