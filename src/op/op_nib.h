@@ -23,6 +23,7 @@ const char *op_gate_name(op_gate g);
 /* Weight i of a Linear is this input; how many there are. */
 static inline int op_linear_weight(int i) { return i == 0 ? 1 : 4 + i; }
 int op_linear_weights(const graph_node *linear);
+bool op_is_linear_weight(const graph_node *n, int input); /* false for any other node */
 
 /* The attributes of a Rotary, checked against rows of `width` columns and tables of `table`. SHAPE if they do not fit. */
 typedef struct op_rotary {
