@@ -146,7 +146,7 @@ static nib_status external_data(onnx_loader *l, const onnx_tensor *r, graph_tens
         if (onnx_bytes_are(e->key, "length") && !parse_size(e->value, &length))
             NIB_FAIL(l->err, NIB_BAD_MODEL, "external data: the length '%s' is no size", onnx_show(l, e->value));
     }
-    if (l->may_be_packed && onnx_bytes_are(location, ONNX_PACKED)) {
+    if (l->may_be_packed && onnx_bytes_are(location, ONNX_PACKED) && out->bytes > 0) {
         out->bytes = 0; /* and no data: whoever asked for the graph knows where the values are */
         return NIB_OK;
     }
