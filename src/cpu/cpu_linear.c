@@ -194,6 +194,7 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     const char *weight = graph_attr_string(n, "weight", "f32");
     const char *layout = layout_of(n);
     const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype, layout);
+    if (layout && !*layout) return base_error_set(c->err, NIB_BAD_MODEL, "the weights of one Linear are not packed alike");
     if (!kernel && layout) return no_kernel(c, weight, x->type.dtype, layout);
     if (!kernel || act < 0 || x->constant) return c->why = "no kernel reads such rows", NIB_OK;
     int64_t width; /* rows are found by their bytes, and the kernel reads K of each: what the type leaves open, only eval checks */

@@ -229,7 +229,7 @@ fail:
     return status;
 }
 
-/* The second part of a gated pair is found by the address that its first was added with, so offsets are filled in while packing. */
+/* Blobs have their places once all programs are gathered. */
 static void fill_offsets(compiler *c, model_nib_program *p, const packed_constant *packed, size_t n) {
     for (size_t i = 0; i < n && i < p->count; i++)
         for (int k = 0; k < p->weights[i].parts; k++) p->weights[i].offset[k] = offset_of(c, packed[i].data[k]);
