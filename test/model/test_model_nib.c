@@ -394,7 +394,7 @@ static const struct {
     {"WordPiece", "WordPiec3", NIB_UNSUPPORTED, "WordPiec3"},
     {"\"[MASK]\"", "\"[MASX]\"", NIB_BAD_TOKENIZER, "MASX"},
     {"blobs", "blebs", NIB_BAD_MODEL, "blebs"},
-    {"\x06packed", "\x06pocked", NIB_BAD_MODEL, "pocked"},
+    {"\x12\x06packed", "\x12\x06pocked", NIB_BAD_MODEL, "external data"},
 };
 
 static void test_hostile(void **state) {
