@@ -7,7 +7,7 @@
 
 #include "op.h"
 
-#define OP_TOKENS_SYMBOL "tokens" /* T: rows of a packed batch */
+#define OP_TOKENS_SYMBOL GRAPH_TOKENS_SYMBOL
 #define OP_EMBED_MAX 8            /* tables of one Embed */
 #define OP_HEAD_MAX 512           /* largest head size */
 #define OP_LINEAR_WEIGHTS 3       /* weights of one Linear */

@@ -156,7 +156,14 @@ static void test_other_processors(void **state) {
                 assert_int_equal(compile_in(a, TINY, at("from.nib"), precisions[k], false, &e), NIB_OK);
                 nib_status status = open_in(b, at("from.nib"), NIB_PRECISION_FILE, &m, &e);
                 if (status == NIB_OK) {
-                    free(vectors(m));
+                    float *x = vectors(m), *y;
+                    nib_model_free(m);
+                    assert_int_equal(open_in(a, at("from.nib"), NIB_PRECISION_FILE, &m, &e), NIB_OK);
+                    y = vectors(m);
+                    if (from > BASE_ISA_GENERIC && to > BASE_ISA_GENERIC) /* generic has no fused multiply-add */
+                        assert_memory_equal(x, y, TEXTS * (size_t)nib_model_dim(m) * sizeof *x);
+                    free(x);
+                    free(y);
                     nib_model_free(m);
                 } else {
                     assert_int_equal(status, NIB_UNSUPPORTED);
