@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static nib_status open_error(const char *path, int e, nib_error *err) {
@@ -172,10 +173,54 @@ char *base_path_dir(base_heap *heap, const char *path) {
 
 struct base_writer {
     base_heap *heap;
-    char *path, *temp;
+    char *path, *temp; /* temp: the name before the rename; "" while there is none in the folder */
     int fd;
+    bool nameless; /* the file gets temp's name when it is committed */
     bool failed; /* something was not written: commit must not show what was */
 };
+
+/* Calls make with names beside w->path in w->temp until one is free; its result. */
+static int with_free_name(base_writer *w, int (*make)(const base_writer *)) {
+    static _Atomic unsigned counter;
+    int got = -1;
+    for (int i = 0; i < 100; i++) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        unsigned name = ((unsigned)now.tv_nsec ^ (unsigned)getpid() << 12) + counter++ * 7919u;
+        sprintf(w->temp, "%s.%06x", w->path, name & 0xffffffu);
+        if ((got = make(w)) >= 0 || errno != EEXIST) break;
+    }
+    if (got < 0) w->temp[0] = 0; /* nothing to remove */
+    return got;
+}
+
+static int make_named(const base_writer *w) { return open(w->temp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666); }
+
+static void proc_name(const base_writer *w, char name[32]) { snprintf(name, 32, "/proc/self/fd/%d", w->fd); }
+
+static int link_nameless(const base_writer *w) {
+    char name[32];
+    proc_name(w, name);
+    return linkat(AT_FDCWD, name, AT_FDCWD, w->temp, AT_SYMLINK_FOLLOW);
+}
+
+/* A file without a name, where the system has them: whatever ends this process, nothing is left in the folder. */
+static nib_status open_temp(base_writer *w, nib_error *err) {
+    char name[32];
+    struct stat st;
+    char *folder = base_path_dir(w->heap, w->path);
+    if (!folder) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+#ifdef O_TMPFILE
+    w->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+#endif
+    base_free(w->heap, folder);
+    proc_name(w, name);
+    w->nameless = w->fd >= 0 && stat(name, &st) == 0;
+    if (w->nameless) return NIB_OK;
+    if (w->fd >= 0) close(w->fd);
+    w->fd = with_free_name(w, make_named);
+    return w->fd >= 0 ? NIB_OK : base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(errno));
+}
 
 nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out, nib_error *err) {
     nib_status status = NIB_OK;
@@ -185,22 +230,15 @@ nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out
     w->heap = heap;
     w->fd = -1;
     w->path = base_strndup(heap, path, strlen(path));
-    w->temp = base_alloc(heap, strlen(path) + 16);
+    w->temp = base_calloc(heap, strlen(path) + 16, 1);
     if (!w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     struct stat st;
     bool exists = stat(path, &st) == 0;
     if (exists && S_ISDIR(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is a folder", path);
     if (exists && !S_ISREG(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is no regular file, and would be replaced by one", path);
-    sprintf(w->temp, "%s.XXXXXX", path);
-    w->fd = mkstemp(w->temp);
-    if (w->fd < 0) {
-        int e = errno;
-        w->temp[0] = 0; /* nothing to remove */
-        NIB_FAIL(err, NIB_IO, "%s: cannot be written: %s", path, strerror(e));
-    }
-    mode_t mask = umask(0); /* keep an existing file's permissions; else what the umask grants */
-    umask(mask);
-    if (fchmod(w->fd, exists ? (st.st_mode & 0777) : (mode_t)(0666 & ~mask)) != 0) NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
+    NIB_TRY(open_temp(w, err));
+    /* keep an existing file's permissions; else the umask has decided */
+    if (exists && fchmod(w->fd, st.st_mode & 0777) != 0) NIB_FAIL(err, NIB_IO, "%s: %s", path, strerror(errno));
     *out = w;
     return NIB_OK;
 fail:
@@ -238,6 +276,7 @@ nib_status base_writer_commit(base_writer *w, nib_error *err) {
     nib_status status = NIB_OK;
     int e = w->failed ? EIO : 0;
     if (!e && fsync(w->fd) != 0 && errno != EINVAL) e = errno;
+    if (!e && w->nameless && with_free_name(w, link_nameless) < 0) e = errno;
     if (close(w->fd) != 0 && !e) e = errno;
     w->fd = -1;
     if (!e && rename(w->temp, w->path) != 0) e = errno;

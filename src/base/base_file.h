@@ -40,7 +40,8 @@ char *base_path_join(base_heap *heap, const char *dir, const char *name);
 /* The folder part of a path ("." if none), in the heap. */
 char *base_path_dir(base_heap *heap, const char *path);
 
-/* A file that appears under its name only when all of it is written: a temporary file beside it, synced, renamed. */
+/* A file that appears under its name only when all of it is written: a temporary file in its folder (without a name where the system
+ * has such files, so that even a killed process leaves none), synced, renamed. */
 typedef struct base_writer base_writer;
 nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out, nib_error *err);
 nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_error *err);

@@ -104,6 +104,8 @@ nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *ten
 /* Computes v and what it needs, recursively; constants count as set. LIMIT beyond byte_limit; NOT_FOUND if it needs an
  * unset graph input. The tensor lives in the arena. */
 nib_status op_env_get(op_env *env, graph_value *v, const graph_tensor **out, nib_error *err);
+/* Computes one node, all of whose inputs are constants or set; op_env_get then has its outputs. Costs nothing per node of the graph. */
+nib_status op_env_run(op_env *env, const graph_node *n, nib_error *err);
 
 /* ---- helpers for family files (op_util.c) */
 const graph_value *op_in(const op_infer *c, int i);                                          /* NULL: left out or absent */

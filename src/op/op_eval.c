@@ -58,8 +58,8 @@ struct op_env {
     base_arena *arena;
     const kernels *kernels;
     env_budget own, *budget; /* an inner environment spends its outer one's */
-    env_slot *slots;
-    int n_slots;
+    env_slot *slots; /* open addressing; n_slots is 0 or a power of two, at most half of them are taken */
+    size_t n_slots, n_taken;
     scratch_block *scratch; /* of the node that runs */
     op_env *outer;          /* has the values of graphs around g */
     int depth;
@@ -75,29 +75,37 @@ op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, cons
     return env;
 }
 
-/* Makes room for value ids below `need`: passes add values after the environment was made. */
-static bool grow(op_env *env, int need) {
-    if (need <= env->n_slots) return true;
-    int n = env->g->value_limit > need ? env->g->value_limit : need;
-    env_slot *slots = base_arena_calloc(env->arena, (size_t)n, sizeof *slots);
+/* The slot of v, or the empty one where it would be; n_slots > 0. Values of an outer graph may have the same id. */
+static env_slot *slot_of(env_slot *slots, size_t n_slots, const graph_value *v) {
+    size_t i = (size_t)((uint32_t)v->id * 2654435761u) & (n_slots - 1);
+    while (slots[i].value && slots[i].value != v) i = (i + 1) & (n_slots - 1);
+    return &slots[i];
+}
+
+/* Room for one more. An environment costs what it holds, not what its graph has: folding makes one for every node. */
+static bool grow(op_env *env) {
+    if (2 * (env->n_taken + 1) <= env->n_slots) return true;
+    size_t n = env->n_slots ? 2 * env->n_slots : 8;
+    env_slot *slots = base_arena_calloc(env->arena, n, sizeof *slots);
     if (!slots) return false;
-    if (env->n_slots > 0) memcpy(slots, env->slots, sizeof *slots * (size_t)env->n_slots);
+    for (size_t i = 0; i < env->n_slots; i++)
+        if (env->slots[i].value) *slot_of(slots, n, env->slots[i].value) = env->slots[i];
     env->slots = slots;
     env->n_slots = n;
     return true;
 }
 
 static const graph_tensor *lookup(const op_env *env, const graph_value *v) {
-    if (v->id < 0 || v->id >= env->n_slots || env->slots[v->id].value != v) return NULL;
-    return env->slots[v->id].tensor;
+    return env->n_slots ? slot_of(env->slots, env->n_slots, v)->tensor : NULL;
 }
 
 nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *tensor) {
-    if (v->id < 0 || v->id == INT_MAX) return NIB_INTERNAL;
     graph_tensor *copy = base_arena_alloc(env->arena, sizeof *copy);
-    if (!copy || !grow(env, v->id + 1)) return NIB_OUT_OF_MEMORY;
+    if (!copy || !grow(env)) return NIB_OUT_OF_MEMORY;
     *copy = *tensor;
-    env->slots[v->id] = (env_slot){v, copy};
+    env_slot *slot = slot_of(env->slots, env->n_slots, v);
+    if (!slot->value) env->n_taken++;
+    *slot = (env_slot){v, copy};
     return NIB_OK;
 }
 
@@ -222,12 +230,14 @@ static nib_status run_node(op_env *env, const graph_node *n, nib_error *err) {
     close_body(env);
     for (int i = 0; status != NIB_OK && i < n->n_outputs; i++) { /* half-made outputs are none */
         const graph_value *v = n->outputs[i];
-        if (v && lookup(env, v)) env->slots[v->id] = (env_slot){NULL, NULL};
+        if (v && lookup(env, v)) slot_of(env->slots, env->n_slots, v)->tensor = NULL;
     }
 fail:
     base_free(env->arena->heap, (void *)in);
     return status;
 }
+
+nib_status op_env_run(op_env *env, const graph_node *n, nib_error *err) { return run_node(env, n, err); }
 
 /* Marks in `needed` (by node id) what v needs, and every input that is not there yet is an error. `stack` has room for
  * every node: a node is pushed once. */

@@ -89,9 +89,12 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
     base_arena_init(&arena, ctx->g->heap);
     op_env *env = op_env_create(ctx->g, &arena, limit, ctx->kernels);
     if (!env) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while folding");
+    nib_error ignored;
+    nib_status ran = op_env_run(env, n, &ignored);
+    if (ran == NIB_OUT_OF_MEMORY) NIB_FAIL(ctx->err, ran, "out of memory while folding"); /* the same model must not fold otherwise another day */
+    if (ran != NIB_OK) goto fail;
     for (int i = 0; i < n->n_outputs; i++) {
         const graph_tensor *t;
-        nib_error ignored;
         if (!n->outputs[i] || (!n->outputs[i]->uses && !n->outputs[i]->is_output)) continue;
         if (op_env_get(env, n->outputs[i], &t, &ignored) != NIB_OK) break;
         if (t->dtype == NIB_DTYPE_STRING || t->dtype >= NIB_DTYPE_SEQUENCE || /* what they point to ends with the arena */

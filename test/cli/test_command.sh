@@ -222,5 +222,21 @@ kill -INT %+ 2>/dev/null || kill -INT $!
 wait $! 2>/dev/null
 check [ -z "$(ls -A stopped)" ]
 
+# a model that somebody cuts off while it is mapped: said, and nothing half-written. The pipe opens once the model is loaded.
+mkdir cut cut/model
+for file in "$model"/*; do ln -s "$file" cut/model/; done
+rm cut/model/model.safetensors
+cp "$model/model.safetensors" cut/model/
+mkfifo late
+(cd cut && exec "$nib" embed --model model --input ../late --output v.npy) 2>err &
+exec 3>late
+: >cut/model/model.safetensors
+echo 'a text' >&3
+exec 3>&-
+wait $!
+check [ $? -eq 1 ]
+check grep -q 'became shorter while it was in use' err
+check [ "$(ls -A cut)" = model ]
+
 [ $failed -eq 0 ] && echo "command: ok"
 exit $failed
