@@ -44,7 +44,7 @@ typedef struct cli_model {
     }
 
 #define CLI_MODEL_HELP                                                                                                                     \
-    "  --model PATH         folder as on Hugging Face, .onnx file, or .nib file\n"                                                           \
+    "  --model PATH         folder as on Hugging Face, .onnx file, or .nib file\n"                                                         \
     "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"                                   \
     "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                                            \
     "  --precision P        f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)\n"                           \

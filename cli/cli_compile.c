@@ -9,12 +9,13 @@
 
 static const char compile_help[] =
     "usage: nib compile MODEL -o MODEL.nib [options]\n\n"
-    "Writes one file that opens at once on machines like this one: the optimized graph, weights as the kernels here read them, tokenizer and\n"
+    "Writes one file that opens at once on machines like this one: the optimized graph, weights as the kernels here read them, tokenizer "
+    "and\n"
     "settings. Every verb that runs a model takes it, and gives the same bits as from MODEL. What the options decide is decided here:\n"
     "a compiled model is opened in its own precision, pooling and output. A processor without kernels for its weights refuses it.\n\n"
     "  -o, --output FILE    where to write it\n"
-    "  --exact              named tensors, too (nib run); without it a model that embeds is compiled for texts alone\n" CLI_MODEL_HELP CLI_LEVER_HELP
-    "\nexamples:\n"
+    "  --exact              named tensors, too (nib run); without it a model that embeds is compiled for texts alone\n" CLI_MODEL_HELP
+        CLI_LEVER_HELP "\nexamples:\n"
     "  nib compile all-MiniLM-L6-v2 -o minilm.nib --precision q8\n"
     "  nib embed --model minilm.nib 'a short text'\n"
     "  nib inspect minilm.nib --verify\n"

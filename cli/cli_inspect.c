@@ -67,7 +67,8 @@ static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *
         if (c == 'g' && graph) *graph = optarg;
         if (c == 'v' && verify) *verify = true;
         if ((c == 'g' && graph) || (c == 'v' && verify)) continue;
-        if ((c == 'g' || c == 'v' || c == CLI_OPTIMIZE) && !graph) return cli_usage(verb, "--graph, --verify and --optimize-level are nib inspect's");
+        if ((c == 'g' || c == 'v' || c == CLI_OPTIMIZE) && !graph)
+            return cli_usage(verb, "--graph, --verify and --optimize-level are nib inspect's");
         if ((code = cli_model_option(m, c, optarg)) != 0) return code;
     }
     if (path_first && !m->path && optind < argc) m->path = argv[optind++];

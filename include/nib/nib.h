@@ -472,7 +472,7 @@ NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_option
 
 typedef struct nib_compile_options {
     size_t size;
-    const nib_model_options *model; /* how the model is to run: precision, pooling and the rest are settled by compiling; runtime; NULL: defaults */
+    const nib_model_options *model; /* how it is to run: what these say is settled by compiling; and the runtime. NULL: defaults */
     int exact;                      /* 1: for sessions (named tensors), too; a model that embeds no texts is always compiled for them */
     int (*stop)(void *user);        /* asked now and then, may be NULL: what is not 0 ends with CANCELLED, and nothing is written */
     void *user;

@@ -79,8 +79,8 @@ nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
  * live as long as the device; made once per device and kernel, on all threads. */
 nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
                           const kernel_linear *kernel, const void **packed, nib_error *err);
-/* The packed form that a compiled file brought, part `part` of value v, for columns [.., N) of K rows; BAD_MODEL if its size is not what the
- * kernel reads. */
+/* The packed form that a compiled file brought, part `part` of value v, for columns [.., N) of K rows; BAD_MODEL if its size is not what
+ * the kernel reads. */
 nib_status cpu_weight_mapped(cpu_device *d, const graph_value *v, int part, int64_t N, int64_t K, const kernel_linear *kernel,
                              const void **packed, nib_error *err);
 size_t cpu_weight_bytes(const struct device *d);

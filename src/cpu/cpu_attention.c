@@ -130,7 +130,8 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     const char *why = read_rows(n, in, in[4] ? 2 : 3, s);
     if (why) return c->why = why, NIB_OK;
-    if (in[3] && (in[4] || !bias_fits(in[3], in[0], s->args.heads))) return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
+    if (in[3] && (in[4] || !bias_fits(in[3], in[0], s->args.heads)))
+        return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
     if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
     if (in[5] && (in[5]->type.dtype != NIB_DTYPE_I32 || elements(in[5], c->p->g->symbols) != cpu_rows(in[0], c->p->g->symbols)))
         return c->why = "positions are not one i32 for each row", NIB_OK;

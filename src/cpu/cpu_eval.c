@@ -51,7 +51,8 @@ static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int
     }
     plan_slot *slot = &group->slots[id];
     if (pv->trusted && !has_type(group, pv->v, &t))
-        return c->status = base_error_set(c->err, NIB_SHAPE, "%s gave %s another shape than it was planned with", c->node->op, pv->v->name), NULL;
+        return c->status = base_error_set(c->err, NIB_SHAPE, "%s gave %s another shape than it was planned with", c->node->op, pv->v->name),
+               NULL;
     bool planned = (pv->storage == PLAN_SIZED || pv->storage == PLAN_ROWS) && slot->t.data && slot->t.bytes == t.bytes;
     t.data = planned ? slot->t.data : group->grow(group, id, t.bytes ? t.bytes : 1);
     if (!t.data)

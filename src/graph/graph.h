@@ -44,9 +44,9 @@ typedef struct graph_type {
 /* A weight whose values exist only as kernels read them, in a compiled file: the constant says type and shape, and has no bytes. */
 #define GRAPH_PACKED_PARTS 2
 typedef struct graph_packed {
-    const char *layout;                       /* kernel_layout_name of the kernels that read it */
-    int parts;                                /* 2: the halves of a gated pair, each packed by itself */
-    const void *data[GRAPH_PACKED_PARTS];     /* aligned to 64; mapped, or the arena's */
+    const char *layout;                   /* kernel_layout_name of the kernels that read it */
+    int parts;                            /* 2: the halves of a gated pair, each packed by itself */
+    const void *data[GRAPH_PACKED_PARTS]; /* aligned to 64; mapped, or the arena's */
     size_t bytes[GRAPH_PACKED_PARTS];
 } graph_packed;
 
@@ -64,9 +64,9 @@ struct graph_value {
      * expressions, NULL where unknown. NULL if nothing is known. data_count elements. */
     graph_dim *data;
     int data_count;
-    graph_tensor *constant; /* not NULL: an initializer or folded value; its bytes are borrowed from file or arena */
+    graph_tensor *constant;     /* not NULL: an initializer or folded value; its bytes are borrowed from file or arena */
     const graph_packed *packed; /* of a constant without bytes: only the weights of a nib.Linear are such */
-    graph_node *producer;   /* NULL: an input of this graph, a constant */
+    graph_node *producer;       /* NULL: an input of this graph, a constant */
     int producer_index;
     graph_use *uses;
     int use_count;
@@ -217,7 +217,7 @@ void graph_take_over(graph *g, graph_value *old, graph_value *with);
 /* Gives every input, constant and node output the name names[id] (interned, unique); values that are none of these lose theirs.
  * False when memory runs out. */
 bool graph_rename(graph *g, const char *const *names);
-void graph_remove_node(graph *g, graph_node *n);                        /* its outputs must be unused; they lose their producer */
+void graph_remove_node(graph *g, graph_node *n); /* its outputs must be unused; they lose their producer */
 void graph_move_before(graph_node *n, graph_node *before);
 /* Calls fn for each value that the node's subgraphs (theirs too) read from the node's graph or one around it; several times
  * for a value that is read several times. */

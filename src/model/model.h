@@ -30,10 +30,10 @@ struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
     struct device *device;
-    char *path, *folder; /* as given; where the small files are */
-    char *door;          /* "ONNX file .../model.onnx", "Hugging Face folder" */
-    size_t weight_bytes; /* of the mapped files */
-    graph *source; /* of a compiled model: its program's own */
+    char *path, *folder;             /* as given; where the small files are */
+    char *door;                      /* "ONNX file .../model.onnx", "Hugging Face folder" */
+    size_t weight_bytes;             /* of the mapped files */
+    graph *source;                   /* of a compiled model: its program's own */
     struct model_compiled *compiled; /* model_nib.h; NULL: opened from its source */
     model_program task, exact;
     hf_settings settings;

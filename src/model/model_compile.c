@@ -223,8 +223,8 @@ static nib_status put_graph(compiler *c, int which) {
         place->location = ONNX_PACKED;
         at++;
     }
-    NIB_TRY(onnx_write_compiled(c->m->runtime, g, c->places, c->n_places, into_text,
-                                &c->sections[which ? MODEL_NIB_EXACT : MODEL_NIB_TASK], c->err));
+    NIB_TRY(onnx_write_compiled(c->m->runtime, g, c->places, c->n_places, into_text, &c->sections[which ? MODEL_NIB_EXACT : MODEL_NIB_TASK],
+                                c->err));
 fail:
     return status;
 }
@@ -363,9 +363,11 @@ nib_status model_compile_file(nib_runtime *runtime, const char *in, const char *
     nib_model_options options = *o->model;
     options.runtime = runtime;
     for (int k = 0; k < MODEL_NIB_KINDS; k++) base_str_init(&c.sections[k], c.heap);
-    if (base_path_same(in, out)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is the model itself: the compiled one needs a name of its own", out);
+    if (base_path_same(in, out))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is the model itself: the compiled one needs a name of its own", out);
     NIB_TRY(model_open(in, &options, &c.m, err));
-    if (c.m->compiled) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is compiled already: compile what it was made of, %s", in, c.m->compiled->made_of);
+    if (c.m->compiled)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is compiled already: compile what it was made of, %s", in, c.m->compiled->made_of);
     NIB_TRY(compile(&c, out));
 fail:
     base_writer_abort(c.out);

@@ -95,8 +95,9 @@ void model_describe(const nib_model *m, base_str *out) {
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
     base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
                     names[m->computes], m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
-                    m->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(g) ? "f32 arithmetic on the file's half-precision weights"
-                                                                             : m->precision_why);
+                    m->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(g)
+                        ? "f32 arithmetic on the file's half-precision weights"
+                        : m->precision_why);
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
                     (double)m->device->table->weight_bytes(m->device) / 1e6,
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);

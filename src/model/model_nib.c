@@ -8,9 +8,7 @@
 
 static const char *const names[MODEL_NIB_KINDS] = {"", "settings", "tokenizer", "vocabulary", "task", "exact", "blobs"};
 
-bool model_nib_is(const void *bytes, size_t size) {
-    return size >= 8 && bytes && memcmp(bytes, MODEL_NIB_MAGIC, 8) == 0;
-}
+bool model_nib_is(const void *bytes, size_t size) { return size >= 8 && bytes && memcmp(bytes, MODEL_NIB_MAGIC, 8) == 0; }
 
 static nib_status check_head(const model_nib_head *h, size_t size, nib_error *err) {
     const uint32_t swapped = 0x04030201u;
@@ -21,7 +19,8 @@ static nib_status check_head(const model_nib_head *h, size_t size, nib_error *er
     if (h->order != MODEL_NIB_ORDER) return base_error_set(err, NIB_BAD_MODEL, "the head of the compiled file is broken");
     if (h->version != MODEL_NIB_VERSION)
         return base_error_set(err, NIB_UNSUPPORTED,
-                              "compiled in version %u of the format, by nib %s; this nib (" NIB_VERSION ") reads version %d: compile it again",
+                              "compiled in version %u of the format, by nib %s; this nib (" NIB_VERSION
+                              ") reads version %d: compile it again",
                               h->version, library, MODEL_NIB_VERSION);
     if (h->length != size)
         return base_error_set(err, NIB_BAD_MODEL, "the file has %zu bytes, and was written with %llu", size, (unsigned long long)h->length);

@@ -24,13 +24,13 @@
 #define MODEL_NIB_ALIGN 64  /* of any other section and blob */
 
 typedef enum model_nib_kind { /* each at most once */
-    MODEL_NIB_SETTINGS = 1,
-    MODEL_NIB_TOKENIZER, /* tokenizer.json; without its vocabulary if there is a section for that */
-    MODEL_NIB_VOCABULARY,
-    MODEL_NIB_TASK, /* graphs, as ONNX writes them */
-    MODEL_NIB_EXACT,
-    MODEL_NIB_BLOBS,
-    MODEL_NIB_KINDS
+                              MODEL_NIB_SETTINGS = 1,
+                              MODEL_NIB_TOKENIZER, /* tokenizer.json; without its vocabulary if there is a section for that */
+                              MODEL_NIB_VOCABULARY,
+                              MODEL_NIB_TASK, /* graphs, as ONNX writes them */
+                              MODEL_NIB_EXACT,
+                              MODEL_NIB_BLOBS,
+                              MODEL_NIB_KINDS
 } model_nib_kind;
 
 typedef struct model_nib_entry { /* of the table; MODEL_NIB_KINDS - 1 of them, in the order of kinds; length 0: there is none */

@@ -208,8 +208,13 @@ nib_status model_nib_get_settings(nib_model *m, const char *json, size_t length,
     const struct {
         const char *name;
         char **to;
-    } texts[] = {{"nib", &c->library},  {"cpu", &c->cpu},     {"made_of", &c->made_of},           {"about", &c->about},
-                 {"door", &m->door},    {"precision_why", &c->precision_why}, {"no_tokenizer", &m->no_tokenizer}};
+    } texts[] = {{"nib", &c->library},
+                 {"cpu", &c->cpu},
+                 {"made_of", &c->made_of},
+                 {"about", &c->about},
+                 {"door", &m->door},
+                 {"precision_why", &c->precision_why},
+                 {"no_tokenizer", &m->no_tokenizer}};
     for (size_t i = 0; i < BASE_COUNT(texts); i++) NIB_TRY(get_text(m, root, texts[i].name, texts[i].to, err));
     m->precision_why = c->precision_why;
     NIB_TRY(get_below(m, yyjson_obj_get(root, "below"), err));

@@ -41,7 +41,7 @@ typedef struct onnx_out {
     onnx_writing *w;
     onnx_sink put; /* NULL: only counts */
     void *user;
-    uint8_t *buffer;  /* [ONNX_WRITE_BUFFER] */
+    uint8_t *buffer; /* [ONNX_WRITE_BUFFER] */
     size_t used;
     uint64_t count;
 } onnx_out;

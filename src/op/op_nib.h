@@ -8,10 +8,10 @@
 #include "op.h"
 
 #define OP_TOKENS_SYMBOL GRAPH_TOKENS_SYMBOL
-#define OP_EMBED_MAX 8            /* tables of one Embed */
-#define OP_HEAD_MAX 512           /* largest head size */
-#define OP_LINEAR_WEIGHTS 3       /* weights of one Linear */
-#define OP_LINEAR_FACTOR 7        /* input: factors [K] of the columns of x, see op_nib_quant.c */
+#define OP_EMBED_MAX 8      /* tables of one Embed */
+#define OP_HEAD_MAX 512     /* largest head size */
+#define OP_LINEAR_WEIGHTS 3 /* weights of one Linear */
+#define OP_LINEAR_FACTOR 7  /* input: factors [K] of the columns of x, see op_nib_quant.c */
 
 extern const op op_family_nib[], op_family_nib_linear[], op_family_nib_rotary[], op_family_nib_quant[];
 

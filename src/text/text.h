@@ -24,8 +24,8 @@ void text_tokenizer_free(text_tokenizer *t); /* NULL is accepted */
 nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_json, size_t length, base_str *json, base_str *vocab,
                                nib_error *err);
 /* A tokenizer of these two, equal to t. vocab is aligned to 8 and must live as long as the tokenizer; nothing in it is believed. */
-nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size, text_tokenizer **out,
-                                      nib_error *err);
+nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size,
+                                      text_tokenizer **out, nib_error *err);
 
 typedef struct text_span {
     uint32_t begin, end; /* bytes of the text as given; special tokens that a template added: 0, 0 */

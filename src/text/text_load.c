@@ -96,8 +96,8 @@ nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length,
     return load(heap, json, length, NULL, out, err);
 }
 
-nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size, text_tokenizer **out,
-                                      nib_error *err) {
+nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size,
+                                      text_tokenizer **out, nib_error *err) {
     return load(heap, json, length, &(packed_vocab){vocab, size}, out, err);
 }
 

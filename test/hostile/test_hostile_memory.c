@@ -59,7 +59,7 @@ static const door doors[] = {
     {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_F32, true, 7},
     {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_BF16, true, 11},
     {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", NIB_PRECISION_F32, true, 7}, /* external data */
-    {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_F32, true, 7}, /* compiled into a file, which is opened */
+    {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_F32, true, 7},                         /* compiled into a file, which is opened */
     {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_Q8, true, 11},
 };
 

@@ -272,7 +272,8 @@ static void test_exact(void **state) {
         int64_t data[24];
         assert_int_equal(compile_in(rt, paths[i], at("exact.nib"), NIB_PRECISION_FILE, true, &e), NIB_OK);
         for (int k = 0; k < 2; k++) {
-            if (open_in(rt, k ? at("exact.nib") : paths[i], NIB_PRECISION_FILE, &m[k], &e) != NIB_OK) fail_msg("%s: %s", paths[i], e.message);
+            if (open_in(rt, k ? at("exact.nib") : paths[i], NIB_PRECISION_FILE, &m[k], &e) != NIB_OK)
+                fail_msg("%s: %s", paths[i], e.message);
             assert_int_equal(nib_session_create(m[k], &s[k], &e), NIB_OK);
             for (size_t j = 0; j < nib_session_input_count(s[k]); j++) {
                 nib_value_info info, first;
@@ -485,8 +486,9 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),    cmocka_unit_test(test_other_processors), cmocka_unit_test(test_layouts), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_options), cmocka_unit_test(test_exact),            cmocka_unit_test(test_hostile), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_bits),    cmocka_unit_test(test_other_processors), cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_texts),   cmocka_unit_test(test_options),          cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_hostile), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
