@@ -128,6 +128,7 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     for (int i = 0; i < n->n_inputs && i < 6; i++) in[i] = n->inputs[i].value;
     attention *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    if (!in[1] != !in[2]) return c->why = "keys without values, or values without keys", NIB_OK;
     const char *why = read_rows(n, in, in[4] ? 2 : 3, s);
     if (why) return c->why = why, NIB_OK;
     if (in[3] && (in[4] || !bias_fits(in[3], in[0], s->args.heads)))
@@ -136,7 +137,6 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (in[5] && (in[5]->type.dtype != NIB_DTYPE_I32 || elements(in[5], c->p->g->symbols) != cpu_rows(in[0], c->p->g->symbols)))
         return c->why = "positions are not one i32 for each row", NIB_OK;
     if (in[4] && in[4]->type.rank != 1) return c->why = "offsets are not of rank 1", NIB_OK;
-    if (in[2] && !in[1]) return c->why = "values without keys", NIB_OK;
     kernel_attention_args *a = &s->args;
     a->scale = graph_attr_float(n, "scale", 1);
     a->softcap = graph_attr_float(n, "softcap", 0);

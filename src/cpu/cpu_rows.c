@@ -304,7 +304,8 @@ nib_status cpu_compile_round(cpu_compile *c) {
     const graph_value *factor = n->n_inputs > 1 ? n->inputs[1].value : NULL;
     if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor->constant) != C))
         return c->why = "the factors are not a constant of f32, one a column", NIB_OK;
-    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1, factor ? factor->constant->data : NULL};
+    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1, parameter(c, factor)};
+    if (factor && !s->factor) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
     c->step->state = s;

@@ -48,6 +48,8 @@ static nib_status infer_norm(op_infer *c) {
 
 static nib_status infer_embed(op_infer *c) {
     if (c->node->n_inputs % 2) return op_fail(c, NIB_BAD_MODEL, "ids and tables must come in pairs");
+    for (int i = 0; i < c->node->n_inputs; i++)
+        if (!op_in(c, i)) return op_fail(c, NIB_BAD_MODEL, "input %d is missing", i);
     graph_type y = *op_in_type(c, 0);
     for (int i = 2; i < c->node->n_inputs && y.rank >= 0; i += 2) {
         const graph_type *t = op_in_type(c, i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Compiled files: vectors are the same bits as the source's, on every instruction set that this machine has; and whatever a file holds
- * instead, the answer is a status. In: small models of test/data. Out: files in a folder of the test's own.
+ * instead, the answer is a status (NIB_SEED, NIB_ROUNDS: other bytes, more of them). In: small models of test/data.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -453,13 +453,15 @@ static void test_hostile(void **state) {
 static void test_random(void **state) {
     nib_runtime *rt = runtime_of(BASE_ISA_GENERIC, true);
     nib_error e;
-    uint32_t seed = 12345;
+    const char *given = getenv("NIB_SEED"), *more = getenv("NIB_ROUNDS");
+    uint32_t seed = given ? (uint32_t)strtoul(given, NULL, 10) : 12345;
+    int rounds = more ? atoi(more) : 700;
     int opened = 0;
     for (int round = 0; round < 3; round++) {
         assert_int_equal(compile_in(rt, TINY, at("good.nib"), precisions[round], false, &e), NIB_OK);
         bytes good = read_bytes(at("good.nib"));
         const uint64_t end = entry_of(good, MODEL_NIB_BLOBS).offset;
-        for (int i = 0; i < 700; i++) {
+        for (int i = 0; i < rounds; i++) {
             bytes b = copy_of(good, good.size);
             for (int k = 0; k < 1 + i % 3; k++) {
                 seed = seed * 1664525u + 1013904223u;
