@@ -130,7 +130,7 @@ struct text_tokenizer {
     base_heap *heap;
     base_arena arena; /* strings, the tokens by id, added tokens, templates */
     text_entry *entries; /* [ids]; NULL: they lie in a compiled file */
-    const uint32_t *starts; /* [ids + 1] of those: bytes of id i, with a NUL, are at text[starts[i]] .. text[starts[i + 1]]; none: no such id */
+    const uint32_t *starts; /* [ids + 1] of those: id i, with a NUL, is text[starts[i]] .. text[starts[i + 1]]; nothing: no such id */
     const char *text;
     size_t ids, tokens; /* largest id + 1; how many there are */
     text_normalizer normalizer;

@@ -217,6 +217,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_packed_goldens), cmocka_unit_test(test_contract)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_packed_goldens),
+                                       cmocka_unit_test(test_contract)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
