@@ -176,7 +176,7 @@ struct base_writer {
     char *path, *temp; /* temp: the name before the rename; "" while there is none in the folder */
     int fd;
     bool nameless; /* the file gets temp's name when it is committed */
-    bool failed; /* something was not written: commit must not show what was */
+    bool failed;   /* something was not written: commit must not show what was */
 };
 
 /* Calls make with names beside w->path in w->temp until one is free; its result. */

@@ -144,6 +144,7 @@ static nib_status optimize(optimizing *z) {
                         .kernels = &ks,
                         .level = graph_opset_version(z->g, "") < 7 ? 0 : z->o->level,
                         .file = true,
+                        .keep_contrib = z->o->target == NIB_TARGET_ONNXRUNTIME,
                         .disabled = z->o->disabled,
                         .n_disabled = z->o->disabled_count,
                         .notes = &z->notes,

@@ -8,18 +8,38 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Operators that look rows of a table [rows, width] up: which input has the indices, which the table. */
+static const struct {
+    const char *domain, *type;
+    int ids, table;
+} lookups[] = {
+    {"", "Gather", 1, 0},
+    {"com.microsoft", "GatherBlockQuantized", 1, 0},
+    {"com.microsoft", "EmbedLayerNormalization", 0, 2},
+    {"com.microsoft", "EmbedLayerNormalization", 1, 4},
+    {"com.microsoft", "EmbedLayerNormalization", 8, 3},
+};
+
+/* Rows of the table that n looks up with its input `index`; 0: none, or not known. */
+static int64_t looked_up(const graph_node *n, int index) {
+    for (size_t i = 0; i < BASE_COUNT(lookups); i++) {
+        if (lookups[i].ids != index || lookups[i].table >= n->n_inputs || !graph_is_op(n, lookups[i].domain, lookups[i].type)) continue;
+        const graph_value *table = n->inputs[lookups[i].table].value;
+        int64_t rows;
+        bool of_rows = graph_attr_int(n, "axis", 0) == 0 && graph_attr_int(n, "gather_axis", 0) == 0;
+        if (of_rows && table && table->type.rank == 2 && graph_dim_is_const(table->type.dims[0], &rows)) return rows;
+    }
+    return 0;
+}
+
 /* Rows of the smallest and largest constant table that this value indexes, looking through Cast and shape-only operators. */
 static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *most) {
     static const char *const through[] = {"Cast", "Identity", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Expand"};
     for (const graph_use *u = v->uses; u && depth < 6; u = u->next) {
         const graph_node *n = u->node;
-        if (graph_is_op(n, "", "Gather") && u->index == 1 && graph_attr_int(n, "axis", 0) == 0) {
-            const graph_value *table = n->inputs[0].value;
-            int64_t rows;
-            if (!table || table->type.rank != 2 || !graph_dim_is_const(table->type.dims[0], &rows)) continue;
-            if (rows < *least) *least = rows;
-            if (rows > *most) *most = rows;
-        }
+        int64_t rows = looked_up(n, u->index);
+        if (rows > 0 && rows < *least) *least = rows;
+        if (rows > *most) *most = rows;
         for (size_t i = 0; i < BASE_COUNT(through); i++)
             if (u->index == 0 && graph_is_op(n, "", through[i]) && n->outputs[0]) tables_of(n->outputs[0], depth + 1, least, most);
     }

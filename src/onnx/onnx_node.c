@@ -332,6 +332,9 @@ static nib_status build_node(onnx_loader *l, onnx_scope *s, const onnx_node *nod
             NIB_FAIL(l->err, NIB_UNSUPPORTED, "operators of domain nib are made by nib and are not read from files");
         if (domain[0] == 0 && graph_opset_version(l->g, "") == 0)
             NIB_FAIL(l->err, NIB_BAD_MODEL, "the model does not say which version of ai.onnx its operators are of");
+        /* ONNX Runtime opens files that use its own domain without importing it, and its tools have written some. */
+        if (strcmp(domain, "com.microsoft") == 0 && graph_opset_version(l->g, domain) == 0)
+            NIB_TRY(graph_set_opset(l->g, domain, 1, l->err));
         NIB_TRY(build_ordinary(l, s, node, op, domain));
     }
     return NIB_OK;

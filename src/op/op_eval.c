@@ -58,7 +58,7 @@ struct op_env {
     base_arena *arena;
     const kernels *kernels;
     env_budget own, *budget; /* an inner environment spends its outer one's */
-    env_slot *slots; /* open addressing; n_slots is 0 or a power of two, at most half of them are taken */
+    env_slot *slots;         /* open addressing; n_slots is 0 or a power of two, at most half of them are taken */
     size_t n_slots, n_taken;
     scratch_block *scratch; /* of the node that runs */
     op_env *outer;          /* has the values of graphs around g */

@@ -23,6 +23,7 @@ typedef struct pass_context {
     const kernels *kernels;
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
+    bool keep_contrib;           /* the file may hold com.microsoft's operators: those that are there stay */
     bool pack;                   /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
     size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
@@ -48,6 +49,7 @@ bool pass_exists(const char *name);
 void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 
 /* The passes. */
+nib_status pass_contrib(pass_context *ctx);    /* com.microsoft's operators -> those that the other passes know */
 nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
 nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
 nib_status pass_reshape(pass_context *ctx);    /* computed shapes, chains of reshapes -> one Reshape to a constant shape */

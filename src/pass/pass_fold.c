@@ -91,7 +91,8 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
     if (!env) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while folding");
     nib_error ignored;
     nib_status ran = op_env_run(env, n, &ignored);
-    if (ran == NIB_OUT_OF_MEMORY) NIB_FAIL(ctx->err, ran, "out of memory while folding"); /* the same model must not fold otherwise another day */
+    if (ran == NIB_OUT_OF_MEMORY)
+        NIB_FAIL(ctx->err, ran, "out of memory while folding"); /* the same model must not fold otherwise another day */
     if (ran != NIB_OK) goto fail;
     for (int i = 0; i < n->n_outputs; i++) {
         const graph_tensor *t;

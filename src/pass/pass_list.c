@@ -19,6 +19,8 @@ static const pass_row simplify[] = {
     {"reshape", pass_reshape, 1}, {"clean", pass_clean, 1},         {"transpose", pass_transpose, 1},
 };
 
+static const pass_row first = {"contrib", pass_contrib, 2};
+
 static const pass_row fuse[] = {
     {"linear", pass_linear, 2},         {"norm", pass_norm, 2},           {"columns", pass_columns, 2},
     {"rotary", pass_rotary, 2},         {"attention", pass_attention, 2}, {"qkv", pass_qkv, 2},
@@ -31,7 +33,7 @@ static const char *const here_only[] = {"columns", "rotary", "qkv"};
 #define ROUNDS 8
 
 bool pass_exists(const char *name) {
-    bool found = strcmp(name, "pack") == 0;
+    bool found = strcmp(name, "pack") == 0 || strcmp(name, first.name) == 0;
     for (size_t i = 0; i < BASE_COUNT(simplify); i++) found |= strcmp(name, simplify[i].name) == 0;
     for (size_t i = 0; i < BASE_COUNT(fuse); i++) found |= strcmp(name, fuse[i].name) == 0;
     return found;
@@ -55,6 +57,7 @@ nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
     if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
+    if (ctx->level >= first.level && !ctx->keep_contrib) NIB_TRY(run(ctx, &first));
     for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
         before = ctx->changes;
         for (size_t i = 0; i < BASE_COUNT(simplify); i++)

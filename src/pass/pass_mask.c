@@ -235,7 +235,7 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
             s.sizes[0] = larger;
         }
     for (int i = 0; i < s.n_sizes; i++)
-        for (int kind = 0; kind < 4; kind++) {
+        for (int kind = 0; kind < (ctx->pack ? 2 : 4); kind++) { /* where nib makes the masks, tokens come first */
             int64_t S = s.sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
             if (!check_sample(ctx, &s, bias, mask, B, S, kind, why, capacity)) return false;
         }

@@ -114,11 +114,12 @@ void plan_free(plan *p); /* NULL is accepted */
 /* ---- memory (plan_memory.c): places n items with lifetimes so that no two alive at once overlap. */
 typedef struct plan_item {
     int first, last; /* inclusive */
-    size_t size;     /* rounded up to 64 by the planner */
+    int id;          /* the caller's: items may come back in another order */
+    size_t size;     /* what it got: at least what was asked for, a multiple of 64 */
     size_t offset;   /* result */
-    int order;       /* the planner's own */
+    int order, next; /* the planner's own */
 } plan_item;
-/* Returns the total size; SIZE_MAX if it does not fit size_t. Allocates nothing. O(n^2). */
+/* Returns the total size; SIZE_MAX if it does not fit size_t. Allocates nothing. O(n log n) for many. */
 size_t plan_memory_place(plan_item *items, int n);
 
 /* ---- running: what steps see */

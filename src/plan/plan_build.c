@@ -155,10 +155,16 @@ static graph_dim leading(graph_symtab *t, const graph_type *type) {
     return d;
 }
 
+/* Stages lie in order of their steps. -1: no step. */
 static int stage_of(const plan *p, int step) {
-    for (int i = 0; i < p->n_stages; i++)
-        if (step >= p->stages[i].first && step < p->stages[i].first + p->stages[i].count) return i;
-    return -1;
+    int low = 0, high = p->n_stages - 1;
+    if (step < 0 || step >= p->n_steps) return -1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (p->stages[middle].first <= step) low = middle;
+        else high = middle - 1;
+    }
+    return low;
 }
 
 typedef struct reading {
@@ -192,15 +198,22 @@ static void find_lifetimes(plan *p) {
     for (int i = 0; i < g->n_outputs; i++) read_capture(&(reading){p, p->n_steps}, g->outputs[i]);
 }
 
-/* The row count that most row steps have is the plan's main one. */
+/* The row count that most row steps have is the plan's main one: of the first that are met, should a graph have very many. */
 static void find_main_rows(plan *p) {
-    int best = 0;
+    struct {
+        graph_dim extent;
+        int count;
+    } seen[64] = {{NULL, 0}};
+    int n = 0, best = 0;
     for (int i = 0; i < p->n_steps; i++) {
-        int count = 0;
+        int k = 0;
         if (p->steps[i].range != PLAN_RANGE_ROWS) continue;
-        for (int k = 0; k < p->n_steps; k++) count += p->steps[k].range == PLAN_RANGE_ROWS && p->steps[k].extent == p->steps[i].extent;
-        if (count > best) best = count, p->rows = p->steps[i].extent;
+        while (k < n && seen[k].extent != p->steps[i].extent) k++;
+        if (k == n && n < (int)BASE_COUNT(seen)) seen[n++].extent = p->steps[i].extent;
+        if (k < n) seen[k].count++;
     }
+    for (int k = 0; k < n; k++)
+        if (seen[k].count > best) best = seen[k].count, p->rows = seen[k].extent;
 }
 
 static bool shape_is_known(const graph_type *t, const int64_t *ones, int n) {
@@ -243,20 +256,48 @@ static nib_status choose_storage(plan *p) {
     return NIB_OK;
 }
 
-/* Places values of one storage class whose lifetimes lie in [from, to). */
-static nib_status place(plan *p, plan_storage storage, int from, int to, size_t *total) {
-    int n = 0, *ids = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *ids);
+/* All values of a storage class as items, in order of their steps. */
+static plan_item *items_of(plan *p, plan_storage storage, int *n) {
+    int *at = base_arena_calloc(&p->arena, (size_t)p->n_steps + 2, sizeof *at);
     plan_item *items = base_arena_calloc(&p->arena, (size_t)p->g->value_limit + 1, sizeof *items);
-    if (!ids || !items) return NIB_OUT_OF_MEMORY;
-    for (int id = 0; id < p->g->value_limit; id++) {
-        const plan_value *pv = &p->values[id];
-        if (pv->storage != storage || pv->first < from || pv->first >= to) continue;
-        ids[n] = id;
-        items[n++] = (plan_item){.first = pv->first, .last = pv->last, .size = pv->row_bytes};
+    *n = 0;
+    if (!items || !at) return NULL;
+    for (int pass = 0; pass < 2; pass++) { /* counted, then put: a counting sort */
+        for (int id = 0; id < p->g->value_limit; id++) {
+            const plan_value *pv = &p->values[id];
+            if (pv->storage != storage || pv->first < 0) continue;
+            if (pass) items[at[pv->first]++] = (plan_item){.id = id, .first = pv->first, .last = pv->last, .size = pv->row_bytes};
+            else at[pv->first + 1]++;
+        }
+        for (int i = 0; i <= p->n_steps && !pass; i++) at[i + 1] += at[i];
     }
+    *n = at[p->n_steps];
+    return items;
+}
+
+static void place(plan *p, plan_item *items, int n, size_t *total) {
     size_t bytes = plan_memory_place(items, n);
-    for (int i = 0; i < n; i++) p->values[ids[i]].offset = items[i].offset;
+    for (int i = 0; i < n; i++) p->values[items[i].id].offset = items[i].offset;
     if (bytes > *total) *total = bytes;
+}
+
+/* Each chain has the blocks to itself. */
+static nib_status place_blocks(plan *p) {
+    int n, from = 0, to = 0;
+    plan_item *items = items_of(p, PLAN_BLOCK, &n);
+    if (!items) return NIB_OUT_OF_MEMORY;
+    for (int i = 0; i < p->n_stages; i++, from = to) {
+        while (to < n && items[to].first < p->stages[i].first + p->stages[i].count) to++;
+        if (to > from) place(p, items + from, to - from, &p->block_bytes);
+    }
+    return NIB_OK;
+}
+
+static nib_status place_rows(plan *p) {
+    int n;
+    plan_item *items = items_of(p, PLAN_ROWS, &n);
+    if (!items) return NIB_OUT_OF_MEMORY;
+    place(p, items, n, &p->rows_bytes);
     return NIB_OK;
 }
 
@@ -295,10 +336,9 @@ static int64_t choose_group(const plan *p, base_caches caches) {
 
 static nib_status place_values(plan *p, const plan_options *options) {
     nib_status status = NIB_OK;
-    for (int i = 0; i < p->n_stages; i++)
-        if (p->stages[i].chain) NIB_TRY(place(p, PLAN_BLOCK, p->stages[i].first, p->stages[i].first + p->stages[i].count, &p->block_bytes));
+    NIB_TRY(place_blocks(p));
     stretch_over_chains(p);
-    NIB_TRY(place(p, PLAN_ROWS, 0, p->n_steps, &p->rows_bytes));
+    NIB_TRY(place_rows(p));
     base_caches caches = base_cpu_caches(); /* reads files of the system: once for a plan */
     if (options && options->l2_bytes) caches.l2 = options->l2_bytes;
     p->group_tokens = choose_group(p, caches);

@@ -178,13 +178,13 @@ nib_status run_layout(run_worker *w, nib_error *err) {
         graph_tensor *t = &w->group.slots[id].t;
         t->data = NULL;
         if (!run_resolve(w, p->values[id].v, t)) t->bytes = 0; /* eval's output will find its own place */
-        w->items[n++] = (plan_item){.first = p->values[id].first, .last = p->values[id].last, .size = t->bytes};
+        w->items[n++] = (plan_item){.id = id, .first = p->values[id].first, .last = p->values[id].last, .size = t->bytes};
     }
     total = plan_memory_place(w->items, n);
     if (total == SIZE_MAX || !base_add_size(total, rows_bytes, &total)) return base_error_set(err, NIB_LIMIT, "the batch is too large");
     if (!run_buffer_grow(w->heap, &w->arena, total + 64))
         return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory: this batch needs %zu bytes", total);
-    for (int i = 0; i < p->n_sized; i++) w->group.slots[p->sized[i]].t.data = (char *)w->arena.data + rows_bytes + w->items[i].offset;
+    for (int i = 0; i < n; i++) w->group.slots[w->items[i].id].t.data = (char *)w->arena.data + rows_bytes + w->items[i].offset;
     for (int id = 0; id < p->g->value_limit; id++) {
         const plan_value *pv = &p->values[id];
         if (!pv->v || (pv->storage != PLAN_ROWS && pv->storage != PLAN_BLOCK)) continue;

@@ -16,16 +16,19 @@ static const char *const batches[] = {"right", "odd", "one", "long"};
 typedef struct one_model {
     const char *path, *name; /* name: in the goldens of ONNX Runtime; NULL for the folder */
     bool types;              /* takes token_type_ids */
+    bool lengths;            /* of a mask it reads only how many ones there are: tokens come first */
 } one_model;
 
 static const one_model models[] = {
-    {NIB_TEST_DATA "/hf/bert-tiny", NULL, true},
-    {NIB_TEST_DATA "/onnx/bert-tiny.ts.eager.onnx", "bert-tiny.ts.eager", true},
-    {NIB_TEST_DATA "/onnx/bert-tiny.ts.sdpa.onnx", "bert-tiny.ts.sdpa", true},
-    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", "bert-tiny.dynamo.eager", true},
-    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.sdpa.onnx", "bert-tiny.dynamo.sdpa", false},
-    {NIB_TEST_DATA "/onnx/bert-tiny.pooled.onnx", "bert-tiny.pooled", true},
+    {NIB_TEST_DATA "/hf/bert-tiny", NULL, true, false},
+    {NIB_TEST_DATA "/onnx/bert-tiny.ts.eager.onnx", "bert-tiny.ts.eager", true, false},
+    {NIB_TEST_DATA "/onnx/bert-tiny.ts.sdpa.onnx", "bert-tiny.ts.sdpa", true, false},
+    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", "bert-tiny.dynamo.eager", true, false},
+    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.sdpa.onnx", "bert-tiny.dynamo.sdpa", false, false},
+    {NIB_TEST_DATA "/onnx/bert-tiny.ort.onnx", "bert-tiny.ort", true, true},
+    {NIB_TEST_DATA "/onnx/bert-tiny.pooled.onnx", "bert-tiny.pooled", true, false},
 };
+#define POOLED (BASE_COUNT(models) - 1)
 
 static nib_model *open_model(const char *path, int threads) {
     nib_model_options o;
@@ -69,7 +72,7 @@ static void check_session(nib_session *s, const one_model *m, const char *batch)
     assert_int_equal(got.rank, 3);
     assert_int_equal(got.bytes, torch.bytes);
     double d = masked_difference(&got, &torch, &mask);
-    if (!(d <= 1e-5)) fail_msg("%s, %s: differs from PyTorch by %g", m->path, batch, d);
+    if (!(d <= 1e-5) && !(m->lengths && strcmp(batch, "odd") == 0)) fail_msg("%s, %s: differs from PyTorch by %g", m->path, batch, d);
     if (m->name) { /* the same file in ONNX Runtime: every row, padding included */
         char name[100];
         snprintf(name, sizeof name, "%s.last_hidden_state", m->name);
@@ -101,11 +104,11 @@ static void sessions_agree(void **state) {
 static void pooled_output_agrees(void **state) {
     nib_error e;
     nib_session *s;
-    nib_model *m = open_model(models[5].path, 1);
+    nib_model *m = open_model(models[POOLED].path, 1);
     assert_int_equal(nib_session_create(m, &s, &e), NIB_OK);
     for (size_t b = 0; b < BASE_COUNT(batches); b++) {
         nib_tensor got, want = test_npy(NIB_TEST_DATA "/onnx/expected/%s.%s.npy", batches[b], "sentence_embedding");
-        check_session(s, &models[5], batches[b]); /* binds and runs; its buffers are freed, the outputs are the session's */
+        check_session(s, &models[POOLED], batches[b]); /* binds and runs; its buffers are freed, the outputs are the session's */
         assert_int_equal(nib_session_get_output(s, "sentence_embedding", &got, &e), NIB_OK);
         assert_int_equal(got.bytes, want.bytes);
         assert_true(test_difference(got.data, want.data, got.bytes / 4) <= 1e-5);
@@ -242,18 +245,18 @@ static void outputs_are_chosen(void **state) {
     nib_model_options o;
     nib_model *m;
     nib_error e;
-    m = open_model(models[5].path, 1);
+    m = open_model(models[POOLED].path, 1);
     assert_string_equal(m->output_name, "sentence_embedding"); /* already pooled: never pooled twice */
     assert_int_equal(nib_model_dim(m), 64);
     for (graph_node *n = m->task.g->first; n; n = n->next) assert_false(graph_is_op(n, "nib", "Pool"));
     nib_model_free(m);
     nib_model_defaults(&o);
     o.output_name = "last_hidden_state";
-    assert_int_equal(nib_model_open(models[5].path, &o, &m, &e), NIB_OK);
+    assert_int_equal(nib_model_open(models[POOLED].path, &o, &m, &e), NIB_OK);
     assert_string_equal(m->output_name, "last_hidden_state");
     nib_model_free(m);
     o.output_name = "none_such";
-    assert_int_equal(nib_model_open(models[5].path, &o, &m, &e), NIB_NOT_FOUND);
+    assert_int_equal(nib_model_open(models[POOLED].path, &o, &m, &e), NIB_NOT_FOUND);
     assert_non_null(strstr(e.message, "sentence_embedding"));
     assert_null(m);
 }

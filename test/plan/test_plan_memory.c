@@ -50,6 +50,35 @@ static void random_lifetimes_never_overlap(void **state) {
     }
 }
 
+/* Too many for the careful way: in order of time, and items come back in that order. */
+static void many_are_placed_in_order_of_time(void **state) {
+    enum { N = 4000 };
+    static plan_item items[N], before[N];
+    for (int round = 0; round < 4; round++) {
+        uint32_t seed = (uint32_t)round;
+        static bool seen[N];
+        memset(seen, 0, sizeof seen);
+        for (int i = 0; i < N; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            int first = round == 3 ? i : (int)(seed >> 20), size = round == 0   ? (int)(seed >> 8) % 5000
+                                                                   : round == 1 ? 1000 * (int)(seed >> 30)
+                                                                                : 640;
+            items[i] = before[i] =
+                (plan_item){.id = i, .first = first, .last = first + (round == 3 ? 1 : (int)(seed >> 16) % 8), .size = (size_t)size};
+        }
+        size_t total = plan_memory_place(items, N);
+        check(items, N, total);
+        if (round == 3) assert_int_equal(total, 2 * 640); /* a chain */
+        else assert_true(total >= least(before, N) && total <= 4 * least(before, N));
+        for (int i = 0; i < N; i++) {
+            const plan_item *was = &before[items[i].id];
+            assert_false(seen[items[i].id]);
+            seen[items[i].id] = true;
+            assert_true(items[i].size >= was->size && items[i].first == was->first && items[i].last == was->last);
+        }
+    }
+}
+
 static void a_chain_needs_two(void **state) {
     plan_item items[20];
     for (int i = 0; i < 20; i++) items[i] = (plan_item){.first = i, .last = i + 1, .size = 1000};
@@ -77,6 +106,7 @@ static void nothing_and_too_much(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_lifetimes_never_overlap),
+        cmocka_unit_test(many_are_placed_in_order_of_time),
         cmocka_unit_test(a_chain_needs_two),
         cmocka_unit_test(nothing_and_too_much),
     };

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What sums of products have in common on AVX2, however the products of bytes are made: their 16 accumulators of s32, and what sums
+ * of two products of s16 read. See dot_avx512vnni.h for what each name means.
+ */
+#ifndef DOT_SUMS_H
+#define DOT_SUMS_H
+
+#include "vec_avx2.h"
+#include <string.h>
+
+typedef struct dot_acc {
+    __m256i lo, hi;
+} dot_acc;
+
+VEC_INLINE dot_acc dot_zero(void) { return (dot_acc){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+VEC_INLINE __m256 dot_less_half(__m256i c, const int32_t *sums, __m256i zero) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(c, _mm256_mullo_epi32(_mm256_loadu_si256((const __m256i_u *)sums), zero)));
+}
+VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
+    __m256i z = _mm256_set1_epi32(zero);
+    return vec_pair(dot_less_half(c.lo, sums, z), dot_less_half(c.hi, sums + 8, z));
+}
+VEC_INLINE dot_acc dot_from(const int32_t *p) {
+    const __m256i_u *b = (const __m256i_u *)p;
+    return (dot_acc){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
+}
+VEC_INLINE vec dot_float(dot_acc c) { return vec_pair(_mm256_cvtepi32_ps(c.lo), _mm256_cvtepi32_ps(c.hi)); }
+
+typedef dot_acc pair_acc;
+typedef dot_acc pair_w;
+typedef __m256i pair_x;
+VEC_INLINE pair_w pair_load_w(const char *p) { return dot_from((const int32_t *)(const void *)p); }
+VEC_INLINE pair_x pair_load_x(const char *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof(two));
+    return _mm256_set1_epi32(two);
+}
+
+#endif

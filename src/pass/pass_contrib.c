@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * com.microsoft's operators, as ONNX Runtime's transformer optimizer and Optimum write them, -> the standard ones and nib's own that
+ * the other passes know: the way back from pass_expand_ort.c. In: f32 nodes of these operators in a graph of opset 13 or later. Out: the
+ * same values; a node that uses what is not said here (caches, a causal mask, outputs for training) is left as it is, with a note.
+ * Contracts: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+ */
+#include "pass.h"
+#include <math.h>
+#include <string.h>
+
+#define MS "com.microsoft"
+#define MIN_OPSET 13 /* Unsqueeze and ReduceSum have their axes as inputs */
+
+/* What one node becomes. Values are NULL once memory has run out, and emit passes that on. */
+typedef struct rewrite {
+    pass_context *ctx;
+    graph_node *n;
+    const char *why;   /* not NULL: the node stays, and nothing was added */
+    nib_status status; /* why a value is NULL; OK: out of memory */
+    graph_value *results[4];
+} rewrite;
+
+static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
+
+static bool reads_output(const graph_node *n, int i) {
+    return i < n->n_outputs && n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output);
+}
+
+static graph_value *inferred(rewrite *r, graph_value *v) {
+    if (v && r->status == NIB_OK) r->status = op_infer_node(r->ctx->g, v->producer, r->ctx->err);
+    return r->status == NIB_OK ? v : NULL;
+}
+
+static graph_value *emit(rewrite *r, const char *domain, const char *type, int n, graph_value *const *in) {
+    graph_value *v = pass_emit(r->ctx, r->n, domain, type, in, n, r->n->outputs[0] ? r->n->outputs[0]->name : type);
+    return inferred(r, v);
+}
+static graph_value *emit1(rewrite *r, const char *type, graph_value *a) { return a ? emit(r, "", type, 1, &a) : NULL; }
+static graph_value *emit2(rewrite *r, const char *type, graph_value *a, graph_value *b) {
+    return a && b ? emit(r, "", type, 2, (graph_value *[]){a, b}) : NULL;
+}
+static graph_value *number(rewrite *r, float x) { return graph_const_f32(r->ctx->g, "c", x); }
+static graph_value *ints(rewrite *r, const int64_t *v, int64_t n) { return graph_const_i64(r->ctx->g, "c", v, n); }
+
+/* What takes an attribute, or is inferred with one. */
+static graph_value *with_int(rewrite *r, const char *type, int n, graph_value *const *in, const char *name, int64_t value) {
+    for (int i = 0; i < n; i++)
+        if (!in[i]) return NULL;
+    graph_value *v = pass_emit(r->ctx, r->n, "", type, in, n, r->n->outputs[0]->name);
+    if (!v || graph_set_int(v->producer, name, value) != NIB_OK) return NULL;
+    return inferred(r, v);
+}
+static graph_value *cast(rewrite *r, graph_value *v, nib_dtype to) { return with_int(r, "Cast", 1, &v, "to", to); }
+static graph_value *gather(rewrite *r, graph_value *table, graph_value *ids) {
+    return with_int(r, "Gather", 2, (graph_value *[]){table, ids}, "axis", 0);
+}
+static graph_value *columns(rewrite *r, graph_value *v, int64_t begin, int64_t end) {
+    int64_t axis = -1;
+    graph_value *in[4] = {v, ints(r, &begin, 1), ints(r, &end, 1), ints(r, &axis, 1)};
+    return v && in[1] && in[2] && in[3] ? emit(r, "", "Slice", 4, in) : NULL;
+}
+
+/* The last axis of a value, -1 if it is not known. */
+static int64_t width_of(const graph_value *v) {
+    int64_t d = -1;
+    return v && v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], &d) ? d : -1;
+}
+
+/* Nothing, or [width]. */
+static bool is_row(const graph_value *v, int64_t width) { return !v || (v->type.rank == 1 && width_of(v) == width); }
+
+/* ---------------------------------------------------------------- norms */
+
+/* nib.Norm of x, or of x + skip; *sum what it normalized, if wanted. */
+static graph_value *norm(rewrite *r, graph_value *x, graph_value *gamma, graph_value *beta, bool rms, graph_value *skip, float epsilon) {
+    if (x && skip) x = emit2(r, "Add", x, skip);
+    if (!x) return NULL;
+    r->results[3] = x;
+    graph_value *v = pass_emit(r->ctx, r->n, "nib", "Norm", (graph_value *[]){x, gamma, beta}, beta ? 3 : 2, r->n->outputs[0]->name);
+    if (!v || graph_set_string(v->producer, "kind", rms ? "rms" : "layer") != NIB_OK) return NULL;
+    if (graph_set_float(v->producer, "epsilon", epsilon) != NIB_OK) return NULL;
+    return inferred(r, v);
+}
+
+static void skip_norm(rewrite *r) {
+    const graph_node *n = r->n;
+    bool rms = strcmp(n->op, "SkipSimplifiedLayerNormalization") == 0;
+    graph_value *x = input(n, 0), *skip = input(n, 1), *bias = input(n, rms ? 3 : 4);
+    if (reads_output(n, 1) || reads_output(n, 2)) r->why = "its mean or variance is read";
+    else if (!pass_same_shape(x, skip)) r->why = "its skip may be broadcast";
+    else if (width_of(x) < 1 || !is_row(input(n, 2), width_of(x)) || !is_row(input(n, 3), width_of(x)) || !is_row(bias, width_of(x)))
+        r->why = "its weights are not one row";
+    if (r->why) return;
+    if (bias) x = emit2(r, "Add", x, bias);
+    r->results[0] = norm(r, x, input(n, 2), rms ? NULL : input(n, 3), rms, skip, graph_attr_float(n, "epsilon", 1e-12f));
+}
+
+static void simplified(rewrite *r) {
+    int64_t axis = graph_attr_int(r->n, "axis", -1);
+    const graph_value *x = input(r->n, 0);
+    if (reads_output(r->n, 1)) r->why = "its variance is read";
+    else if (axis != -1 && axis != x->type.rank - 1) r->why = "it normalizes several axes";
+    else if (width_of(x) < 1 || !is_row(input(r->n, 1), width_of(x))) r->why = "its weights are not one row";
+    if (r->why) return;
+    r->results[0] = norm(r, input(r->n, 0), input(r->n, 1), NULL, true, NULL, graph_attr_float(r->n, "epsilon", 1e-5f));
+}
+
+static void embed_norm(rewrite *r) {
+    const graph_node *n = r->n;
+    graph_value *ids = input(n, 0), *segments = input(n, 1), *mask = input(n, 7), *places = input(n, 8);
+    int64_t zero = 0, one = 1;
+    int64_t width = width_of(input(n, 2));
+    if (!input(n, 3) || !input(n, 5) || !input(n, 6) || !segments != !input(n, 4)) r->why = "an input is missing";
+    else if (width < 1 || !is_row(input(n, 5), width) || !is_row(input(n, 6), width)) r->why = "its weights are not one row";
+    else if (ids->type.rank != 2) r->why = "its ids are not [batch, tokens]";
+    else if (reads_output(n, 1) && !mask) r->why = "its lengths are read, and it has no mask";
+    if (r->why) return;
+    if (!places) { /* 0, 1, .. */
+        graph_value *size = emit1(r, "Shape", ids), *S = size ? gather(r, size, ints(r, &one, -1)) : NULL;
+        graph_value *range[3] = {ints(r, &zero, -1), S, ints(r, &one, -1)};
+        places = range[0] && S && range[2] ? emit(r, "", "Range", 3, range) : NULL;
+        places = places ? emit2(r, "Expand", places, size) : NULL; /* as the ids: one row for each token */
+    }
+    graph_value *sum = emit2(r, "Add", gather(r, input(n, 2), ids), gather(r, input(n, 3), places));
+    if (segments) sum = emit2(r, "Add", sum, gather(r, input(n, 4), segments));
+    r->results[0] = norm(r, sum, input(n, 5), input(n, 6), false, NULL, graph_attr_float(n, "epsilon", 1e-12f));
+    r->results[2] = sum;
+    if (!reads_output(n, 1)) return;
+    graph_value *ones = cast(r, emit2(r, "Equal", cast(r, mask, NIB_DTYPE_I64), ints(r, &one, -1)), NIB_DTYPE_I32);
+    r->results[1] = with_int(r, "ReduceSum", 2, (graph_value *[]){ones, ints(r, &one, 1)}, "keepdims", 0);
+}
+
+/* ---------------------------------------------------------------- activations, products */
+
+static graph_value *biased(rewrite *r) { return input(r->n, 1) ? emit2(r, "Add", input(r->n, 0), input(r->n, 1)) : input(r->n, 0); }
+
+static void bias_gelu(rewrite *r) {
+    graph_value *x = biased(r);
+    r->results[0] = x ? emit(r, MS, "Gelu", 1, &x) : NULL;
+}
+
+static void fast_gelu(rewrite *r) {
+    graph_value *x = biased(r);
+    graph_value *cube = emit2(r, "Mul", number(r, 0.044715f), x ? emit2(r, "Pow", x, number(r, 3)) : NULL);
+    graph_value *inner = emit1(r, "Tanh", emit2(r, "Mul", number(r, 0.79788456f), x ? emit2(r, "Add", x, cube) : NULL));
+    r->results[0] = emit2(r, "Mul", x ? emit2(r, "Mul", x, number(r, 0.5f)) : NULL, inner ? emit2(r, "Add", inner, number(r, 1)) : NULL);
+}
+
+static void quick_gelu(rewrite *r) {
+    graph_value *x = input(r->n, 0);
+    graph_value *gate = emit1(r, "Sigmoid", emit2(r, "Mul", x, number(r, graph_attr_float(r->n, "alpha", 1.702f))));
+    r->results[0] = emit2(r, "Mul", x, gate);
+}
+
+static graph_value *transposed(rewrite *r, graph_value *v) {
+    int64_t perm[GRAPH_MAX_RANK];
+    int rank = v->type.rank;
+    for (int i = 0; i < rank; i++) perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    graph_value *t = pass_emit(r->ctx, r->n, "", "Transpose", &v, 1, v->name);
+    if (!t || graph_set_ints(t->producer, "perm", perm, (size_t)rank) != NIB_OK) return NULL;
+    return inferred(r, t);
+}
+
+static void fused_matmul(rewrite *r) {
+    const graph_node *n = r->n;
+    graph_value *a = input(n, 0), *b = input(n, 1);
+    bool a_turned = graph_attr_int(n, "transA", 0), b_turned = graph_attr_int(n, "transB", 0);
+    float alpha = graph_attr_float(n, "alpha", 1);
+    if (graph_attr_int(n, "transBatchA", 0) || graph_attr_int(n, "transBatchB", 0)) r->why = "its batch axes are turned";
+    else if ((a_turned && a->type.rank < 2) || (b_turned && b->type.rank < 2)) r->why = "what it turns has no known rank";
+    if (r->why) return;
+    if (a_turned) a = transposed(r, a);
+    if (b_turned) b = transposed(r, b);
+    graph_value *y = emit2(r, "MatMul", a, b);
+    r->results[0] = alpha == 1 ? y : emit2(r, "Mul", y, number(r, alpha));
+}
+
+/* ---------------------------------------------------------------- attention */
+
+/* What is added to scores: filter where a key does not count. mask [B, T], or [B] lengths; keys [B, T, ..] says T. */
+static graph_value *mask_bias(rewrite *r, graph_value *mask, graph_value *keys) {
+    int64_t zero = 0, one = 1;
+    graph_value *open;
+    if (mask->type.rank == 1) {
+        graph_value *size = emit1(r, "Shape", keys), *T = size ? gather(r, size, ints(r, &one, -1)) : NULL;
+        graph_value *range[3] = {ints(r, &zero, -1), T, ints(r, &one, -1)};
+        graph_value *place = range[0] && T && range[2] ? emit(r, "", "Range", 3, range) : NULL;
+        place = place ? emit2(r, "Unsqueeze", place, ints(r, &zero, 1)) : NULL;
+        open = emit2(r, "Less", place, emit2(r, "Unsqueeze", cast(r, mask, NIB_DTYPE_I64), ints(r, &one, 1)));
+    } else {
+        open = emit2(r, "Greater", cast(r, mask, NIB_DTYPE_I64), ints(r, &zero, -1));
+    }
+    graph_value *closed = emit2(r, "Sub", number(r, 1), cast(r, open, NIB_DTYPE_F32));
+    closed = emit2(r, "Mul", closed, number(r, graph_attr_float(r->n, "mask_filter_value", -10000.0f)));
+    return emit2(r, "Unsqueeze", closed, ints(r, (int64_t[]){1, 2}, 2));
+}
+
+/* A mask that mask_bias can say; NULL with *why where not. */
+static const char *mask_refusal(const graph_value *mask, const graph_value *bias, const graph_value *rows) {
+    if (bias && bias->type.rank != 4) return "its attention bias is not [batch, heads, queries, keys]";
+    if (!mask) return NULL;
+    if (mask->type.rank == 1 && mask->type.dims[0] && mask->type.dims[0] == rows->type.dims[0]) return NULL;
+    return mask->type.rank == 2 ? NULL : "its mask is neither [batch, keys] nor one length a text";
+}
+
+static void attend(rewrite *r, graph_value *const qkv[3], int64_t size, graph_value *mask, graph_value *bias) {
+    int64_t heads = graph_attr_int(r->n, "num_heads", 1);
+    float scale = graph_attr_float(r->n, "scale", 0);
+    graph_value *in[4] = {qkv[0], qkv[1], qkv[2], mask ? mask_bias(r, mask, qkv[1]) : bias};
+    if (!in[0] || !in[1] || !in[2] || (mask && !in[3])) return;
+    if (mask && bias) in[3] = emit2(r, "Add", bias, in[3]);
+    graph_value *y = pass_emit(r->ctx, r->n, "nib", "Attention", in, in[3] ? 4 : 3, r->n->outputs[0]->name);
+    if (!y || graph_set_int(y->producer, "heads", heads) != NIB_OK || graph_set_int(y->producer, "kv_heads", heads) != NIB_OK) return;
+    if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)size)) != NIB_OK) return;
+    r->results[0] = inferred(r, y);
+}
+
+static const char *attention_refusal(const graph_node *n, int past, int n_past) {
+    for (int i = 0; i < n_past; i++)
+        if (input(n, past + i)) return "it has a cache";
+    for (int i = 1; i < 4; i++)
+        if (reads_output(n, i)) return "its keys and values are read";
+    if (graph_attr_int(n, "unidirectional", 0)) return "it is causal";
+    return graph_attr_int(n, "num_heads", 0) < 1 ? "it has no heads" : NULL;
+}
+
+static void multi_head(rewrite *r) {
+    const graph_node *n = r->n;
+    graph_value *qkv[3] = {input(n, 0), input(n, 1), input(n, 2)}, *bias = input(n, 3), *mask = input(n, 4);
+    int64_t heads = graph_attr_int(n, "num_heads", 1), width = width_of(qkv[0]);
+    r->why = attention_refusal(n, 6, 4);
+    if (r->why) return;
+    for (int i = 0; i < 3; i++)
+        if (!qkv[i] || qkv[i]->type.rank != 3 || width_of(qkv[i]) != width)
+            r->why = "its queries, keys and values are not rows of one width";
+    if (!r->why && (width < 1 || width % heads || width / heads > OP_HEAD_MAX)) r->why = "its rows are not heads of one size";
+    if (!r->why && (!pass_same_shape(qkv[1], qkv[2]) || qkv[1]->type.dims[0] != qkv[0]->type.dims[0] || !is_row(bias, 3 * width)))
+        r->why = "its queries, keys and values do not fit";
+    if (!r->why) r->why = mask_refusal(mask, input(n, 5), qkv[0]);
+    if (r->why) return;
+    for (int i = 0; bias && i < 3; i++) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
+    attend(r, qkv, width / heads, mask, input(n, 5));
+}
+
+static void attention(rewrite *r) {
+    const graph_node *n = r->n;
+    graph_value *x = input(n, 0), *w = input(n, 1), *bias = input(n, 2), *mask = input(n, 3), *qkv[3] = {NULL};
+    int64_t heads = graph_attr_int(n, "num_heads", 1), width = width_of(w) / 3;
+    const int64_t *sizes = NULL;
+    r->why = attention_refusal(n, 4, 1);
+    if (!r->why && input(n, 6)) r->why = "it has a cache";
+    if (!r->why && graph_attr_int(n, "do_rotary", 0)) r->why = "it turns its queries and keys";
+    if (!r->why && (graph_attr_ints(n, "qkv_hidden_sizes", &sizes) == 3 && (sizes[0] != width || sizes[1] != width || sizes[2] != width)))
+        r->why = "its queries, keys and values differ in width";
+    if (!r->why && (x->type.rank != 3 || width_of(w) % 3 || width < 1 || width % heads || width / heads > OP_HEAD_MAX))
+        r->why = "its rows are not heads of one size";
+    if (!r->why && !is_row(bias, 3 * width)) r->why = "its bias does not fit";
+    if (!r->why) r->why = mask_refusal(mask, input(n, 5), x);
+    if (r->why) return;
+    for (int i = 0; i < 3; i++) { /* pass_qkv puts them together again where that pays */
+        qkv[i] = emit2(r, "MatMul", x, columns(r, w, i * width, (i + 1) * width));
+        if (bias) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
+    }
+    attend(r, qkv, width / heads, mask, input(n, 5));
+}
+
+/* ---------------------------------------------------------------- the table */
+
+typedef struct contrib {
+    const char *type;
+    int need; /* so many of its first inputs must be there */
+    void (*write)(rewrite *r);
+} contrib;
+
+static const contrib table[] = {
+    {"SkipLayerNormalization", 3, skip_norm},
+    {"SkipSimplifiedLayerNormalization", 3, skip_norm},
+    {"SimplifiedLayerNormalization", 2, simplified},
+    {"EmbedLayerNormalization", 1, embed_norm},
+    {"BiasGelu", 2, bias_gelu},
+    {"FastGelu", 1, fast_gelu},
+    {"QuickGelu", 1, quick_gelu},
+    {"FusedMatMul", 2, fused_matmul},
+    {"MultiHeadAttention", 1, multi_head},
+    {"Attention", 2, attention},
+};
+
+static nib_status try_at(pass_context *ctx, graph_node *n, const contrib *c) {
+    nib_status status = NIB_OK;
+    graph_node *before = n->prev;
+    rewrite r = {.ctx = ctx, .n = n};
+    for (int i = 0; i < c->need; i++)
+        if (!input(n, i)) r.why = "an input is missing";
+    for (int i = 0; i < n->n_inputs && !r.why; i++) {
+        nib_dtype t = n->inputs[i].value ? n->inputs[i].value->type.dtype : NIB_DTYPE_F32;
+        if (t != NIB_DTYPE_F32 && t != NIB_DTYPE_I32 && t != NIB_DTYPE_I64) r.why = "it is not f32";
+    }
+    if (!r.why && n->n_outputs > 0) c->write(&r);
+    if (r.why) {
+        pass_note(ctx, "%s at %s is left as it is: %s", n->op, n->name[0] ? n->name : n->outputs[0]->name, r.why);
+        return NIB_OK;
+    }
+    for (int i = 0; i < n->n_outputs && status == NIB_OK; i++) {
+        if (!reads_output(n, i)) continue;
+        if (i < 4 && r.results[i]) continue;
+        status = r.status != NIB_OK ? r.status : base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while rewriting %s", n->op);
+    }
+    if (status != NIB_OK) {
+        while (n->prev != before) graph_remove_node(ctx->g, n->prev);
+        return status;
+    }
+    for (int i = 0; i < n->n_outputs; i++)
+        if (reads_output(n, i)) NIB_TRY(pass_replace(ctx, n->outputs[i], r.results[i]));
+    graph_remove_node(ctx->g, n);
+fail:
+    return status;
+}
+
+nib_status pass_contrib(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    if (graph_opset_version(ctx->g, "") < MIN_OPSET) return NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        /* exporters also wrote SimplifiedLayerNormalization into the standard domain */
+        if (strcmp(n->domain, MS) != 0 && !graph_is_op(n, "", "SimplifiedLayerNormalization")) continue;
+        for (size_t i = 0; i < BASE_COUNT(table); i++)
+            if (strcmp(n->op, table[i].type) == 0) {
+                NIB_TRY(try_at(ctx, n, &table[i]));
+                break;
+            }
+    }
+fail:
+    return status;
+}
