@@ -28,8 +28,9 @@ static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step 
     for (int i = 0; i < n->n_inputs; i++)
         if (n->inputs[i].value && n->inputs[i].value->packed && !op_is_linear_weight(n, i))
             NIB_FAIL(err, NIB_BAD_MODEL, "%s reads %s, which is packed", n->op, n->inputs[i].value->name);
-    if (p->is_body) c.why = "inside a body";
-    for (size_t i = 0; i < BASE_COUNT(compilers) && !p->is_body; i++)
+    const bool eval_only = p->is_body || !n->outputs[0];
+    if (eval_only) c.why = p->is_body ? "inside a body" : "nobody reads it";
+    for (size_t i = 0; i < BASE_COUNT(compilers) && !eval_only; i++)
         if (graph_is_op(n, compilers[i].domain, compilers[i].op)) NIB_TRY(compilers[i].compile(&c));
     int64_t rows;
     if (step->run && step->extent && !graph_dim_eval(step->extent, p->bindable, p->n_symbols, &rows)) {

@@ -196,8 +196,10 @@ static nib_status eval_embed(op_eval *c) {
     int64_t dims[GRAPH_MAX_RANK] = {0};
     int rank = 0;
     if (pairs < 1 || pairs > OP_EMBED_MAX) return op_bad(c, NIB_BAD_MODEL, "wrong number of inputs");
-    for (int p = 0; p < pairs; p++)
+    for (int p = 0; p < pairs; p++) {
+        if (!c->in[2 * p] || !c->in[2 * p + 1]) return op_bad(c, NIB_BAD_MODEL, "ids or a table are missing");
         if (c->in[2 * p]->rank > rank) rank = c->in[2 * p]->rank;
+    }
     if (rank >= GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "rank");
     for (int i = 0; i < rank; i++) dims[i] = 1;
     for (int p = 0; p < pairs; p++) {
