@@ -88,7 +88,7 @@ nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
             const float *p = (const float *)params->data + 2 * m;
             int64_t sum = 0;
             for (int64_t k = 0; k < s->K; k++) sum += (int64_t)row[k] * column[k];
-            y[m * s->y_stride + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
+            y[m * s->y_stride + n] = (float)((double)sum - (double)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
         }
     }
     return NIB_OK;

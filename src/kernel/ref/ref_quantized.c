@@ -150,7 +150,7 @@ static void q8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, i
             const int8_t *w = (const int8_t *)(column + 1);
             int32_t sum = 0;
             for (int64_t k = 0; k < args->K; k++) sum += x[k] * w[k];
-            ref_finish(args, m, n, (double)(sum - zero * column->sum) * (double)(row_scale * column->scale));
+            ref_finish(args, m, n, (double)(sum - (int64_t)zero * column->sum) * (double)(row_scale * column->scale));
         }
     }
 }
