@@ -16,7 +16,7 @@ typedef struct cli_verb {
 } cli_verb;
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
-extern const cli_verb cli_optimize, cli_simplify, cli_diff;
+extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_compile;
 
 /* What model options look like on every command line that opens one. */
 typedef struct cli_model {
@@ -44,7 +44,7 @@ typedef struct cli_model {
     }
 
 #define CLI_MODEL_HELP                                                                                                                     \
-    "  --model PATH         folder as on Hugging Face, or an .onnx file\n"                                                                 \
+    "  --model PATH         folder as on Hugging Face, .onnx file, or .nib file\n"                                                         \
     "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"                                   \
     "  --max-tokens N       longest text; longer ones are cut (default: what the model says)\n"                                            \
     "  --precision P        f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)\n"                           \

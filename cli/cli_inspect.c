@@ -11,6 +11,7 @@
 static const char inspect_help[] =
     "usage: nib inspect PATH [options]\n\n"
     "Prints what a model is: inputs, outputs, weights, tokenizer, pooling, and which file or part of the graph says so.\n\n" CLI_MODEL_HELP
+    "  --verify             of a compiled file: reads all of it and compares every checksum first\n"
     "  --graph text|dot     prints the graph instead: ONNX's textual syntax, or a drawing for Graphviz\n"
     "  --optimize-level L   of --graph: after passes of that level (default 0)\n"
     "\nexamples:\n"
@@ -52,9 +53,10 @@ static int print_text(nib_model *model, text_fn fn) {
 }
 
 /* Parses the shared options; the first plain argument may be the model. `graph` (may be NULL) is --graph's value. */
-static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first, const char **graph) {
+static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first, const char **graph, bool *verify) {
     static const struct option options[] = {CLI_MODEL_OPTIONS,
                                             {"graph", required_argument, NULL, 'g'},
+                                            {"verify", no_argument, NULL, 'v'},
                                             {"optimize-level", required_argument, NULL, CLI_OPTIMIZE},
                                             {NULL, 0, NULL, 0}};
     int c, code;
@@ -63,8 +65,10 @@ static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *
         if (c == 'h') return fputs(verb->help, stdout), -1;
         if (c == '?') return 2;
         if (c == 'g' && graph) *graph = optarg;
-        if (c == 'g' && graph) continue;
-        if ((c == 'g' || c == CLI_OPTIMIZE) && !graph) return cli_usage(verb, "--graph and --optimize-level are nib inspect's");
+        if (c == 'v' && verify) *verify = true;
+        if ((c == 'g' && graph) || (c == 'v' && verify)) continue;
+        if ((c == 'g' || c == 'v' || c == CLI_OPTIMIZE) && !graph)
+            return cli_usage(verb, "--graph, --verify and --optimize-level are nib inspect's");
         if ((code = cli_model_option(m, c, optarg)) != 0) return code;
     }
     if (path_first && !m->path && optind < argc) m->path = argv[optind++];
@@ -77,9 +81,12 @@ static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
     cli_model m;
     nib_model *model;
     const char *graph = NULL;
-    int code = take_options(verb, argc, argv, &m, true, verb == &cli_inspect ? &graph : NULL);
+    bool verify = false, inspects = verb == &cli_inspect;
+    nib_error error = {.offset = -1};
+    int code = take_options(verb, argc, argv, &m, true, inspects ? &graph : NULL, inspects ? &verify : NULL);
     if (code) return code < 0 ? 0 : code;
     if (graph) return cli_print_graph(m.path, graph, m.options.optimize < 0 ? 0 : m.options.optimize);
+    if (verify && nib_compiled_verify(m.path, &error) != NIB_OK) return cli_fail(&error);
     double begun = cli_now();
     if ((code = cli_model_open(&m, &model)) != 0) return code;
     double opened = cli_now() - begun;
@@ -113,7 +120,7 @@ static int print_tokens(nib_model *model, const char *text, int64_t max_tokens) 
 static int run_tokenize(int argc, char **argv) {
     cli_model m;
     nib_model *model;
-    int code = take_options(&cli_tokenize, argc, argv, &m, false, NULL);
+    int code = take_options(&cli_tokenize, argc, argv, &m, false, NULL, NULL);
     if (code) return code < 0 ? 0 : code;
     if (optind == argc) return cli_usage(&cli_tokenize, "no text was given");
     if ((code = cli_model_open(&m, &model)) != 0) return code;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static const cli_verb *const verbs[] = {&cli_embed, &cli_run,  &cli_inspect,  &cli_explain,  &cli_tokenize, &cli_profile,
-                                        &cli_bench, &cli_tune, &cli_optimize, &cli_simplify, &cli_diff};
+                                        &cli_bench, &cli_tune, &cli_optimize, &cli_simplify, &cli_diff,     &cli_compile};
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

@@ -248,6 +248,8 @@ NIB_API void nib_model_defaults(nib_model_options *options);
 
 /* Opens an .onnx file or a folder as Hugging Face lays it out (config.json + model.safetensors, or model.onnx;
  * tokenizer.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json).
+ * Or a compiled file (nib_compile_file): options that ask for something else than it was compiled for are UNSUPPORTED, and so is a file
+ * whose weights are packed for kernels that this processor does not have.
  * A tokenizer of a kind that nib does not know is no error here: the model runs on token ids (sessions), and calls with texts answer
  * UNSUPPORTED. The caller owns one reference. Errors: NOT_FOUND, IO, BAD_MODEL, BAD_TOKENIZER, UNSUPPORTED, LIMIT, OUT_OF_MEMORY. */
 NIB_API nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *error);
@@ -466,6 +468,26 @@ NIB_API nib_status nib_diff_files(const char *a, const char *b, const nib_optimi
 typedef enum nib_graph_format { NIB_GRAPH_TEXT = 0, NIB_GRAPH_DOT } nib_graph_format;
 NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
                                      nib_error *error);
+
+/* ---------------------------------------------------------------- compiled models */
+
+typedef struct nib_compile_options {
+    size_t size;
+    const nib_model_options *model; /* how it is to run: what these say is settled by compiling; and the runtime. NULL: defaults */
+    int exact;                      /* 1: for sessions (named tensors), too; a model that embeds no texts is always compiled for them */
+    int (*stop)(void *user);        /* asked now and then, may be NULL: what is not 0 ends with CANCELLED, and nothing is written */
+    void *user;
+} nib_compile_options;
+
+NIB_API void nib_compile_defaults(nib_compile_options *options);
+
+/* Writes the model `in` (as nib_model_open takes it) as one file that opens at once: the optimized graph, weights as the kernels of this
+ * machine read them, tokenizer, settings; doc/nib-file.md says how. nib_model_open takes the file; its vectors are the same bits.
+ * It appears whole or not at all. Errors as nib_model_open, and INVALID_ARGUMENT (`out` is the model itself), IO, CANCELLED. */
+NIB_API nib_status nib_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *error);
+
+/* Reads all of a compiled file and compares every checksum; opening leaves out that of the weights. BAD_MODEL names what is broken. */
+NIB_API nib_status nib_compiled_verify(const char *path, nib_error *error);
 
 /* ---------------------------------------------------------------- tensor files */
 

@@ -129,6 +129,21 @@ nib_status base_dir_create(const char *path, nib_error *err) {
     return base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(errno == EEXIST ? ENOTDIR : errno));
 }
 
+bool base_file_begins(const char *path, const void *bytes, size_t n) {
+    uint8_t begin[64];
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool same = fd >= 0 && n <= sizeof begin && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && pread(fd, begin, n, 0) == (ssize_t)n &&
+                memcmp(begin, bytes, n) == 0;
+    if (fd >= 0) close(fd);
+    return same;
+}
+
+bool base_path_same(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 bool base_path_is_dir(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);

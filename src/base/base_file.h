@@ -30,6 +30,9 @@ nib_status base_file_open_beneath(base_heap *heap, const char *root, const char 
                                   base_file *out, nib_error *err);
 
 nib_status base_dir_create(const char *path, nib_error *err); /* no error if there is one already; its parent must exist */
+/* Whether it is a regular file that begins with these bytes; false too if it cannot be read. */
+bool base_file_begins(const char *path, const void *bytes, size_t n);
+bool base_path_same(const char *a, const char *b); /* both exist and are one file */
 bool base_path_is_dir(const char *path);
 bool base_path_is_file(const char *path);
 /* dir + "/" + name, in the heap; NULL when memory runs out. */

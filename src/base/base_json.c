@@ -9,6 +9,8 @@ static void *json_malloc(void *ctx, size_t size) { return base_alloc(ctx, size);
 static void *json_realloc(void *ctx, void *p, size_t old, size_t size) { return base_realloc(ctx, p, size); }
 static void json_free(void *ctx, void *p) { base_free(ctx, p); }
 
+yyjson_alc base_json_alc(base_heap *heap) { return (yyjson_alc){json_malloc, json_realloc, json_free, heap}; }
+
 /* Nesting of brackets outside strings; stops at the limit. */
 static bool too_deep(const char *text, size_t length, int most, size_t *at) {
     int depth = 0;
@@ -39,7 +41,7 @@ nib_status base_json_parse(base_heap *heap, const char *text, size_t length, con
         base_error_at_offset(err, (int64_t)at);
         return status;
     }
-    yyjson_alc alc = {json_malloc, json_realloc, json_free, heap};
+    yyjson_alc alc = base_json_alc(heap);
     yyjson_read_err e = {0};
     /* Without YYJSON_READ_INSITU the text is copied, never written. */
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(length ? text : ""), length, YYJSON_READ_NOFLAG, &alc, &e);

@@ -16,6 +16,16 @@ nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err);
  * About 100 ms; reads up to 256 MiB (less under a memory ceiling: memory_bytes is then 0). */
 nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_speed *out, nib_error *err);
 
+/* What a step has packed of weight i of its nib.Linear: one part, or the halves of a gated pair, as a compiled file keeps them.
+ * *n is 0 for any other step. */
+typedef struct cpu_packed {
+    const void *data;
+    size_t bytes;
+    int weight, half; /* op_linear_weight(weight) is the input */
+    const kernel_linear *kernel;
+} cpu_packed;
+void cpu_packed_parts(const plan_step *step, cpu_packed parts[OP_LINEAR_WEIGHTS], int *n);
+
 /* ---- inside the room */
 typedef struct cpu_weight { /* a weight packed for one kernel */
     struct cpu_weight *next;
@@ -41,6 +51,7 @@ typedef struct cpu_device {
     cpu_weight *weights; /* guarded by lock, as all below */
     cpu_chunk *chunks;
     size_t chunk_bytes;
+    size_t mapped_bytes; /* of weights that lie packed in a compiled file */
     base_mutex *lock;
 } cpu_device;
 
@@ -68,9 +79,21 @@ nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
  * live as long as the device; made once per device and kernel, on all threads. */
 nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
                           const kernel_linear *kernel, const void **packed, nib_error *err);
+/* The packed form that a compiled file brought, part `part` of value v, for columns [.., N) of K rows; BAD_MODEL if its size is not what
+ * the kernel reads. */
+nib_status cpu_weight_mapped(cpu_device *d, const graph_value *v, int part, int64_t N, int64_t K, const kernel_linear *kernel,
+                             const void **packed, nib_error *err);
 size_t cpu_weight_bytes(const struct device *d);
 void cpu_weights_free(cpu_device *d);
 
+/* Offsets of texts [lo, hi) climb, and end within the rows: what indexes with them was not made by nib alone. */
+static inline bool cpu_texts_fit(const int64_t *offsets, int64_t lo, int64_t hi, int64_t rows) {
+    for (int64_t b = lo; b < hi; b++)
+        if (offsets[b] < 0 || offsets[b] > offsets[b + 1] || offsets[b + 1] > rows) return false;
+    return true;
+}
+/* One type and one shape, known to be. */
+bool cpu_same_rows(const graph_value *a, const graph_value *b);
 /* Product of all dims but the last; NULL if unknown. */
 graph_dim cpu_rows(const graph_value *v, graph_symtab *t);
 

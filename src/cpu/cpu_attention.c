@@ -36,6 +36,8 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     kernel_attention_args a = s->args;
     const int64_t *offsets = s->offsets >= 0 ? slots[s->offsets].t.data : NULL;
     int64_t S = offsets ? 0 : slots[s->q].t.dims[1];
+    if (offsets && lo < hi && !cpu_texts_fit(offsets, lo / a.heads, (hi - 1) / a.heads + 1, slots[s->q].t.dims[0]))
+        return base_error_set(lane->err, NIB_SHAPE, "the texts' offsets do not fit the rows");
     a.q = (const float *)plan_row(lane, s->q, 0);
     a.k = (const float *)plan_row(lane, s->key, 0) + s->key_column;
     a.v = (const float *)plan_row(lane, s->value, 0) + s->value_column;
@@ -55,7 +57,7 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
 }
 
 /* The bias as the kernel can read it: its last axis is the keys'. */
-static bool bias_fits(const graph_value *bias, const graph_value *q) {
+static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t heads) {
     const graph_type *t = &bias->type;
     if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return false;
     graph_dim full[4] = {q->type.dims[0], NULL, q->type.dims[1], q->type.dims[1]};
@@ -63,7 +65,8 @@ static bool bias_fits(const graph_value *bias, const graph_value *q) {
     for (int i = 0; i < t->rank; i++) {
         int axis = 4 - t->rank + i;
         bool one = graph_dim_is_const(t->dims[i], &d) && d == 1 && axis != 3;
-        if (axis != 1 && !one && t->dims[i] != full[axis]) return false;
+        bool every_head = axis == 1 && graph_dim_is_const(t->dims[i], &d) && d == heads;
+        if (!one && !every_head && (axis == 1 || !full[axis] || t->dims[i] != full[axis])) return false;
     }
     return true;
 }
@@ -105,11 +108,18 @@ static const char *read_rows(const graph_node *n, const graph_value *const *in, 
         return "the width of queries, keys or values is unknown";
     if (kv_width != kv_heads * D) return "heads do not divide the width";
     for (int i = 1; i < 3; i++)
-        if (in[i]->type.dims[rank - 2] != in[0]->type.dims[rank - 2]) return "queries and keys differ in number";
+        for (int k = 0; k + 1 < rank; k++)
+            if (in[i]->type.dims[k] != in[0]->type.dims[k]) return "queries and keys differ in number";
     a->k_stride = a->v_stride = kv_width;
     s->key = in[1]->id;
     s->value = in[2]->id;
     return NULL;
+}
+
+static graph_dim elements(const graph_value *v, graph_symtab *t) {
+    graph_dim d = v->type.rank < 0 ? NULL : graph_dim_const(t, 1);
+    for (int i = 0; i < v->type.rank; i++) d = graph_dim_mul(t, d, v->type.dims[i]);
+    return d;
 }
 
 nib_status cpu_compile_attention(cpu_compile *c) {
@@ -118,17 +128,23 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     for (int i = 0; i < n->n_inputs && i < 6; i++) in[i] = n->inputs[i].value;
     attention *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    if (!in[1] != !in[2]) return c->why = "keys without values, or values without keys", NIB_OK;
     const char *why = read_rows(n, in, in[4] ? 2 : 3, s);
     if (why) return c->why = why, NIB_OK;
-    if (in[3] && (in[4] || !bias_fits(in[3], in[0]))) return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
+    if (in[3] && (in[4] || !bias_fits(in[3], in[0], s->args.heads)))
+        return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
     if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
-    if (in[5] && in[5]->type.dtype != NIB_DTYPE_I32) return c->why = "positions are not i32", NIB_OK;
+    if (in[5] && (in[5]->type.dtype != NIB_DTYPE_I32 || elements(in[5], c->p->g->symbols) != cpu_rows(in[0], c->p->g->symbols)))
+        return c->why = "positions are not one i32 for each row", NIB_OK;
+    if (in[4] && in[4]->type.rank != 1) return c->why = "offsets are not of rank 1", NIB_OK;
     kernel_attention_args *a = &s->args;
     a->scale = graph_attr_float(n, "scale", 1);
     a->softcap = graph_attr_float(n, "softcap", 0);
     a->causal = graph_attr_int(n, "causal", 0) != 0;
     a->window_left = graph_attr_int(n, "window_left", -1);
     a->window_right = graph_attr_int(n, "window_right", -1);
+    if (a->window_left > INT32_MAX) a->window_left = -1; /* further than any text reaches */
+    if (a->window_right > INT32_MAX) a->window_right = -1;
     const kernels *table = &c->d->kernels;
     const char *no_q8 = refuses_q8(n, a, in[3]);
     s->run = no_q8 ? table->attention_f32 : table->attention_q8;

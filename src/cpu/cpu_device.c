@@ -25,8 +25,12 @@ static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, cha
 static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step *step, nib_error *err) {
     nib_status status = NIB_OK;
     cpu_compile c = {.d = d, .p = p, .node = n, .step = step, .why = "", .err = err};
-    if (p->is_body) c.why = "inside a body";
-    for (size_t i = 0; i < BASE_COUNT(compilers) && !p->is_body; i++)
+    for (int i = 0; i < n->n_inputs; i++)
+        if (n->inputs[i].value && n->inputs[i].value->packed && !op_is_linear_weight(n, i))
+            NIB_FAIL(err, NIB_BAD_MODEL, "%s reads %s, which is packed", n->op, n->inputs[i].value->name);
+    const bool eval_only = p->is_body || !n->outputs[0];
+    if (eval_only) c.why = p->is_body ? "inside a body" : "nobody reads it";
+    for (size_t i = 0; i < BASE_COUNT(compilers) && !eval_only; i++)
         if (graph_is_op(n, compilers[i].domain, compilers[i].op)) NIB_TRY(compilers[i].compile(&c));
     int64_t rows;
     if (step->run && step->extent && !graph_dim_eval(step->extent, p->bindable, p->n_symbols, &rows)) {
@@ -34,6 +38,9 @@ static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step 
         c.why = "how many rows there are is in the data";
     }
     step->why = c.why;
+    for (int i = 0; !step->run && i < n->n_inputs; i++)
+        if (n->inputs[i].value && n->inputs[i].value->packed)
+            NIB_FAIL(err, NIB_BAD_MODEL, "weight %s is packed, and no kernel takes it: %s", n->inputs[i].value->name, c.why);
     if (!step->run) NIB_TRY(cpu_compile_eval(&c));
     return NIB_OK;
 fail:
@@ -98,6 +105,13 @@ nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err) {
     }
     *out = &d->base;
     return NIB_OK;
+}
+
+bool cpu_same_rows(const graph_value *a, const graph_value *b) {
+    if (a->type.kind != b->type.kind || a->type.dtype != b->type.dtype || a->type.rank != b->type.rank) return false;
+    for (int k = 0; k < a->type.rank; k++)
+        if (!a->type.dims[k] || a->type.dims[k] != b->type.dims[k]) return false;
+    return true;
 }
 
 graph_dim cpu_rows(const graph_value *v, graph_symtab *t) {

@@ -22,6 +22,16 @@ typedef struct eval_context {
     bool rows;
 } eval_context;
 
+/* What is read by a step that asks no more is what its type says it is, or the run ends here. */
+static bool has_type(const plan_group *group, const graph_value *v, const graph_tensor *t) {
+    const graph_type *type = &v->type;
+    int64_t d;
+    if (type->kind != GRAPH_KIND_TENSOR || type->dtype != t->dtype || (type->rank >= 0 && type->rank != t->rank)) return false;
+    for (int k = 0; k < type->rank; k++) /* what is not known, no step can have relied on */
+        if (graph_dim_eval(type->dims[k], group->symbols, group->p->n_symbols, &d) && d != t->dims[k]) return false;
+    return true;
+}
+
 static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
     eval_context *x = c->user;
     plan_group *group = x->lane->group;
@@ -40,6 +50,9 @@ static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int
         return NULL;
     }
     plan_slot *slot = &group->slots[id];
+    if (pv->trusted && !has_type(group, pv->v, &t))
+        return c->status = base_error_set(c->err, NIB_SHAPE, "%s gave %s another shape than it was planned with", c->node->op, pv->v->name),
+               NULL;
     bool planned = (pv->storage == PLAN_SIZED || pv->storage == PLAN_ROWS) && slot->t.data && slot->t.bytes == t.bytes;
     t.data = planned ? slot->t.data : group->grow(group, id, t.bytes ? t.bytes : 1);
     if (!t.data)

@@ -13,6 +13,7 @@ typedef struct linear_part { /* one weight, or half of one: its columns of y */
     const void *packed;
     const float *bias;
     int64_t N, column;
+    int weight, half; /* of which input it is made */
 } linear_part;
 
 typedef struct linear {
@@ -85,38 +86,54 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
     return NIB_OK;
 }
 
-/* The best kernel for the precision that the graph asks for and the rows it brings; NULL if there is none. */
-static const kernel_linear *choose_kernel(const kernels *k, const char *weight, nib_dtype rows) {
+/* The best kernel for the precision that the graph asks for, the rows it brings and the layout in which its weights are packed (NULL: they
+ * are not); NULL if there is none. */
+static const kernel_linear *choose_kernel(const kernels *k, const char *weight, nib_dtype rows, const char *layout) {
     const kernel_linear *const *list = strcmp(weight, "q8") == 0     ? k->linear_q8
                                        : strcmp(weight, "bf16") == 0 ? k->linear_bf16
                                                                      : k->linear_f32;
     kernel_input want = rows == NIB_DTYPE_U8 ? KERNEL_INPUT_U8 : rows == NIB_DTYPE_BF16 ? KERNEL_INPUT_BF16 : KERNEL_INPUT_F32;
-    for (int i = 0; i < KERNEL_LINEAR_MOST && list[i]; i++)
-        if (list[i]->input == want) return list[i];
+    if (want == KERNEL_INPUT_F32 && rows != NIB_DTYPE_F32) return NULL;
+    for (int i = 0; i < KERNEL_LINEAR_MOST && list[i]; i++) {
+        char name[KERNEL_LAYOUT_NAME];
+        kernel_layout_name(list[i], name);
+        if (list[i]->input == want && (!layout || strcmp(name, layout) == 0)) return list[i];
+    }
     return NULL;
 }
 
-/* Packs columns [first, first + N) of weight w as the next part, whose columns of y begin at `column`. */
-static nib_status add_part(cpu_compile *c, linear *l, const graph_tensor *w, bool trans, int64_t first, int64_t N, int64_t column,
-                           const float *bias) {
+/* Packed weights can only be read by a kernel that packs alike: says which the file has and which this processor would take. */
+static nib_status no_kernel(cpu_compile *c, const char *weight, nib_dtype rows, const char *layout) {
+    char name[KERNEL_LAYOUT_NAME] = "none";
+    const kernel_linear *best = choose_kernel(&c->d->kernels, weight, rows, NULL);
+    if (best) kernel_layout_name(best, name);
+    return base_error_set(c->err, NIB_UNSUPPORTED,
+                          "the file's weights are packed as %.32s, and no kernel for %s reads that (it has %s): compile the model again "
+                          "for this processor",
+                          layout, base_isa_name(base_cpu_best(c->d->kernels.isas)), name);
+}
+
+/* Packs columns [half N, half N + N) of weight i as the next part, whose columns of y begin at `column`. */
+static nib_status add_part(cpu_compile *c, linear *l, int i, bool trans, int half, int64_t N, int64_t column, const float *bias) {
     linear_part *p = &l->parts[l->n_parts++];
-    *p = (linear_part){.bias = bias, .N = N, .column = column};
-    return cpu_weight_get(c->d, c->p->g, w, trans, first, N, l->factor, l->kernel, &p->packed, c->err);
+    const graph_value *w = c->node->inputs[op_linear_weight(i)].value;
+    *p = (linear_part){.bias = bias, .N = N, .column = column, .weight = i, .half = half};
+    if (w->packed) return cpu_weight_mapped(c->d, w, half, N, l->K, l->kernel, &p->packed, c->err);
+    return cpu_weight_get(c->d, c->p->g, w->constant, trans, half * N, N, l->factor, l->kernel, &p->packed, c->err);
 }
 
 static nib_status make_parts(cpu_compile *c, linear *l, bool trans, const float *bias) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
     int gate = op_gate_of(n), weights = op_linear_weights(n);
-    const graph_tensor *w = n->inputs[1].value->constant;
     if (gate && weights == 1) {
-        NIB_TRY(add_part(c, l, w, trans, 0, l->N, 0, bias));
-        NIB_TRY(add_part(c, l, w, trans, l->N, l->N, 0, bias ? bias + l->N : NULL));
+        NIB_TRY(add_part(c, l, 0, trans, 0, l->N, 0, bias));
+        NIB_TRY(add_part(c, l, 0, trans, 1, l->N, 0, bias ? bias + l->N : NULL));
     } else {
         for (int64_t i = 0, column = 0; i < weights; i++) {
-            w = n->inputs[op_linear_weight((int)i)].value->constant;
+            const graph_tensor *w = n->inputs[op_linear_weight((int)i)].value->constant;
             int64_t columns = w->dims[!trans];
-            NIB_TRY(add_part(c, l, w, trans, 0, columns, gate ? 0 : column, bias ? bias + column : NULL));
+            NIB_TRY(add_part(c, l, (int)i, trans, 0, columns, gate ? 0 : column, bias ? bias + column : NULL));
             column += columns;
         }
     }
@@ -130,17 +147,37 @@ fail:
     return status;
 }
 
-/* All weights constants of f32; *columns: of all of them. */
+/* All weights matrices of f32, constant, of K rows; *columns: of all of them. */
 static bool weights_fit(const graph_node *n, bool trans, int64_t *columns) {
     *columns = 0;
     for (int i = 0; i < op_linear_weights(n); i++) {
-        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
-        if (!w || w->dtype != NIB_DTYPE_F32) return false;
+        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant, *first = n->inputs[1].value->constant;
+        if (!w || w->dtype != NIB_DTYPE_F32 || w->rank != 2 || w->dims[trans] != first->dims[trans]) return false;
+        if (w->dims[!trans] > INT32_MAX || w->dims[trans] > INT32_MAX) return false; /* sums of columns stay small */
         *columns += w->dims[!trans];
     }
     return true;
 }
 
+/* The layout that all weights are packed in; NULL if they are not, "" if they are not alike. */
+static const char *layout_of(const graph_node *n) {
+    const graph_packed *first = n->inputs[1].value->packed;
+    for (int i = 1; i < op_linear_weights(n); i++) {
+        const graph_packed *p = n->inputs[op_linear_weight(i)].value->packed;
+        if (!p != !first || (p && strcmp(p->layout, first->layout) != 0)) return "";
+    }
+    return first ? first->layout : NULL;
+}
+
+/* The scales and zero points of u8 rows: two numbers for each. */
+static bool params_fit(const graph_value *params, const graph_value *x) {
+    graph_type want = x->type;
+    int64_t two;
+    if (!params || params->constant || params->type.dtype != NIB_DTYPE_F32 || params->type.rank != want.rank) return false;
+    for (int k = 0; k + 1 < want.rank; k++)
+        if (params->type.dims[k] != want.dims[k]) return false;
+    return graph_dim_is_const(params->type.dims[want.rank - 1], &two) && two == 2;
+}
 nib_status cpu_compile_linear(cpu_compile *c) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
@@ -155,17 +192,23 @@ nib_status cpu_compile_linear(cpu_compile *c) {
         (gate && (residual || (op_linear_weights(n) > 1 && (op_linear_weights(n) != 2 || w->constant->dims[!trans] * 2 != columns)))))
         return c->why = "the gate is not two halves of the columns", NIB_OK;
     const char *weight = graph_attr_string(n, "weight", "f32");
-    const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype);
+    const char *layout = layout_of(n);
+    const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype, layout);
+    if (layout && !*layout) return base_error_set(c->err, NIB_BAD_MODEL, "the weights of one Linear are not packed alike");
+    if (!kernel && layout) return no_kernel(c, weight, x->type.dtype, layout);
     if (!kernel || act < 0 || x->constant) return c->why = "no kernel reads such rows", NIB_OK;
     int64_t width; /* rows are found by their bytes, and the kernel reads K of each: what the type leaves open, only eval checks */
     if (x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &width) || width != w->constant->dims[trans])
         return c->why = "the width of the rows is not known before the run", NIB_OK;
-    if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !n->inputs[4].value))
+    if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !params_fit(n->inputs[4].value, x)))
         return c->why = "rows of u8 without scale and zero point", NIB_OK;
+    if (width % (kernel->input == KERNEL_INPUT_U8 ? 4 : kernel->input == KERNEL_INPUT_BF16 ? 2 : 1))
+        return c->why = "rows in few bits of an odd width", NIB_OK;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;
     if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32))
         return c->why = "the factors are not a constant of f32", NIB_OK;
     if (residual && residual->constant) return c->why = "the residual is a constant", NIB_OK;
+    if (residual && !cpu_same_rows(residual, n->outputs[0])) return c->why = "the residual is not as large as the result", NIB_OK;
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
     linear *l = base_arena_calloc(&c->p->arena, 1, sizeof *l);
@@ -192,7 +235,31 @@ fail:
     return status;
 }
 
+void cpu_packed_parts(const plan_step *step, cpu_packed parts[OP_LINEAR_WEIGHTS], int *n) {
+    const linear *l = step->state;
+    *n = 0;
+    if (step->run != run_linear) return;
+    for (int i = 0; i < l->n_parts; i++) {
+        const linear_part *p = &l->parts[i];
+        parts[(*n)++] = (cpu_packed){p->packed, l->kernel->packed_bytes(p->N, l->K), p->weight, p->half, l->kernel};
+    }
+}
+
 /* ---- packed weights */
+
+nib_status cpu_weight_mapped(cpu_device *d, const graph_value *v, int part, int64_t N, int64_t K, const kernel_linear *kernel,
+                             const void **packed, nib_error *err) {
+    const graph_packed *p = v->packed;
+    size_t bytes = kernel->packed_bytes(N, K);
+    if (part >= p->parts || p->bytes[part] != bytes)
+        return base_error_set(err, NIB_BAD_MODEL, "weight %s has %zu bytes packed as %.32s; %s reads %zu", v->name,
+                              part < p->parts ? p->bytes[part] : 0, p->layout, kernel->name, bytes);
+    base_mutex_lock(d->lock);
+    d->mapped_bytes += bytes;
+    base_mutex_unlock(d->lock);
+    *packed = p->data[part];
+    return NIB_OK;
+}
 
 typedef struct packing {
     const kernel_linear *kernel;
@@ -276,7 +343,7 @@ fail:
 }
 
 size_t cpu_weight_bytes(const struct device *base) {
-    size_t total = 0;
+    size_t total = ((const cpu_device *)base)->mapped_bytes;
     for (const cpu_weight *w = ((const cpu_device *)base)->weights; w; w = w->next) total += w->bytes;
     return total;
 }

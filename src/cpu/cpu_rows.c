@@ -45,6 +45,7 @@ nib_status cpu_compile_norm(cpu_compile *c) {
         return c->why = "the input is not rows of f32 of known width", NIB_OK;
     if (!is_f32_vector(n->inputs[1].value, C) || (beta && !is_f32_vector(beta, C)) || (r && r->constant))
         return c->why = "scale or shift are not constants", NIB_OK;
+    if (r && !cpu_same_rows(r, x)) return c->why = "the residual is not as large as the input", NIB_OK;
     norm *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;
@@ -126,6 +127,7 @@ nib_status cpu_compile_rotary(cpu_compile *c) {
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
     c->step->state = s;
     c->step->range = PLAN_RANGE_ROWS;
+    c->step->whole = 2u | 4u | 8u; /* tables and positions */
     c->step->kernel = "rotary_f32";
     c->step->run = run_rotary;
     return NIB_OK;
@@ -177,7 +179,9 @@ nib_status cpu_compile_embed(cpu_compile *c) {
         if (count != c->step->extent) return c->why = "the ids are broadcast", NIB_OK;
         if (ids->constant || (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32))
             return c->why = "the ids are not i64 or i32", NIB_OK;
-        if (!table->constant || table->constant->dtype != NIB_DTYPE_F32) return c->why = "a table is not a constant of f32", NIB_OK;
+        if (!table->constant || table->constant->dtype != NIB_DTYPE_F32 || table->constant->rank != 2 ||
+            (i && table->constant->dims[1] != s->C))
+            return c->why = "a table is not a constant of f32", NIB_OK;
         s->C = table->constant->dims[1];
         s->ids[s->n] = ids->id;
         s->wide[s->n] = ids->type.dtype == NIB_DTYPE_I64;
@@ -185,6 +189,7 @@ nib_status cpu_compile_embed(cpu_compile *c) {
         s->rows[s->n] = table->constant->dims[0];
     }
     s->y = n->outputs[0]->id;
+    c->step->whole = ~0u;
     c->step->state = s;
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = "gather_sum_f32";
@@ -204,6 +209,8 @@ typedef struct pool {
 static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const pool *s = step->state;
     const int64_t *offsets = lane->group->slots[s->offsets].t.data;
+    if (!cpu_texts_fit(offsets, lo, hi, lane->group->slots[s->x].t.dims[0]))
+        return base_error_set(lane->err, NIB_SHAPE, "the texts' offsets do not fit the rows");
     for (int64_t b = lo; b < hi; b++)
         op_pool_rows(s->k, s->mode, (const float *)plan_row(lane, s->x, offsets[b]), s->C, offsets[b + 1] - offsets[b], s->C,
                      (float *)plan_row(lane, s->y, b));
@@ -215,7 +222,7 @@ nib_status cpu_compile_pool(cpu_compile *c) {
     const graph_value *x = n->inputs[0].value;
     int64_t C;
     if (!graph_attr_int(n, "packed", 0)) return c->why = "the batch is padded", NIB_OK;
-    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || op_pooling(n) < 0 ||
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || x->type.rank != 2 || !last_dim(x, &C) || op_pooling(n) < 0 ||
         n->inputs[1].value->type.dtype != NIB_DTYPE_I64)
         return c->why = "the input is not rows of f32 of known width", NIB_OK;
     pool *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
@@ -289,14 +296,16 @@ nib_status cpu_compile_round(cpu_compile *c) {
     bool q8 = graph_is_op(n, "nib", "QuantizeRows");
     int64_t C;
     if (!q8 && graph_attr_int(n, "to", 0) != NIB_DTYPE_BF16) return NIB_OK; /* any other Cast: eval is as good */
-    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || C % (q8 ? 4 : 2))
+    if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || C % (q8 ? 4 : 2) ||
+        (q8 && (n->n_outputs < 2 || !n->outputs[1])))
         return c->why = "the input is not rows of f32 of a suitable width", NIB_OK;
     rounding *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     const graph_value *factor = n->n_inputs > 1 ? n->inputs[1].value : NULL;
     if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor->constant) != C))
         return c->why = "the factors are not a constant of f32, one a column", NIB_OK;
-    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1, factor ? factor->constant->data : NULL};
+    *s = (rounding){&c->d->kernels, C, x->id, n->outputs[0]->id, q8 ? n->outputs[1]->id : -1, parameter(c, factor)};
+    if (factor && !s->factor) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
     c->step->state = s;

@@ -41,6 +41,15 @@ typedef struct graph_type {
     graph_dim dims[GRAPH_MAX_RANK]; /* NULL: unknown */
 } graph_type;
 
+/* A weight whose values exist only as kernels read them, in a compiled file: the constant says type and shape, and has no bytes. */
+#define GRAPH_PACKED_PARTS 2
+typedef struct graph_packed {
+    const char *layout;                   /* kernel_layout_name of the kernels that read it */
+    int parts;                            /* 2: the halves of a gated pair, each packed by itself */
+    const void *data[GRAPH_PACKED_PARTS]; /* aligned to 64; mapped, or the arena's */
+    size_t bytes[GRAPH_PACKED_PARTS];
+} graph_packed;
+
 struct graph_use {      /* one input of one node */
     graph_value *value; /* NULL: an optional input left out */
     graph_node *node;
@@ -55,8 +64,9 @@ struct graph_value {
      * expressions, NULL where unknown. NULL if nothing is known. data_count elements. */
     graph_dim *data;
     int data_count;
-    graph_tensor *constant; /* not NULL: an initializer or folded value; its bytes are borrowed from file or arena */
-    graph_node *producer;   /* NULL: an input of this graph, a constant */
+    graph_tensor *constant;     /* not NULL: an initializer or folded value; its bytes are borrowed from file or arena */
+    const graph_packed *packed; /* of a constant without bytes: only the weights of a nib.Linear are such */
+    graph_node *producer;       /* NULL: an input of this graph, a constant */
     int producer_index;
     graph_use *uses;
     int use_count;

@@ -89,6 +89,7 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
     for (int i = 0; i < g->n_constants; i++) {
         graph_value *v = graph_add_constant(to, g->constants[i]->name, g->constants[i]->constant, false);
         if (!v) NIB_TRY(no_memory(err));
+        v->packed = g->constants[i]->packed;
     }
     for (const graph_node *n = g->first; n; n = n->next) NIB_TRY(copy_node(n, to, err));
     for (int i = 0; i < g->n_outputs; i++) {

@@ -17,6 +17,9 @@
 #include "base/base_mem.h"
 #include "base/base_str.h"
 
+/* T, how many rows a packed batch has, is given by the batch: no file may call one of its sizes so. */
+#define GRAPH_TOKENS_SYMBOL "nib_tokens"
+
 typedef const struct graph_expr *graph_dim;
 typedef struct graph_symtab graph_symtab;
 

@@ -82,7 +82,14 @@ typedef struct kernel_linear {
     void (*pack)(const struct kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed);
     /* Rows [m_lo, m_hi), columns [n_lo, n_hi) of y; n_lo is a multiple of tile_n. Blocks itself for the caches. */
     void (*run)(const struct kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi);
+    /* How a panel is laid out, "q8": with tile_n the whole of what `pack` writes. Files hold packed weights by this name, so a panel that
+     * is laid out otherwise gets another one. */
+    const char *format;
 } kernel_linear;
+
+#define KERNEL_LAYOUT_NAME 32
+/* "q8_n32": kernels of one name read what the others pack. */
+void kernel_layout_name(const kernel_linear *kernel, char name[KERNEL_LAYOUT_NAME]);
 
 #define KERNEL_KEY_TILE 64
 #define KERNEL_ATTENTION_PANELS 6 /* of queries that share a copy of a tile of keys */

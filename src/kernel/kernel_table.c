@@ -5,6 +5,7 @@
  * among, are put in front of one another.
  */
 #include "kernel_list.h"
+#include <stdio.h>
 #include <string.h>
 
 /* What the widest panels of tmpl/attention.h and tmpl/attention_q8.h need, each array rounded up to 64 bytes. One size for all rungs, so
@@ -33,6 +34,10 @@ const kernel_entry *kernel_entries(size_t *count) {
     };
     *count = BASE_COUNT(entries);
     return entries;
+}
+
+void kernel_layout_name(const kernel_linear *kernel, char name[KERNEL_LAYOUT_NAME]) {
+    snprintf(name, KERNEL_LAYOUT_NAME, "%s_n%d", kernel->format, kernel->tile_n);
 }
 
 static void put_first(const kernel_linear **list, size_t capacity, const kernel_linear *kernel) {

@@ -30,10 +30,11 @@ struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
     struct device *device;
-    char *path, *folder; /* as given; where the small files are */
-    char *door;          /* "ONNX file .../model.onnx", "Hugging Face folder" */
-    size_t weight_bytes; /* of the mapped files */
-    graph *source;
+    char *path, *folder;             /* as given; where the small files are */
+    char *door;                      /* "ONNX file .../model.onnx", "Hugging Face folder" */
+    size_t weight_bytes;             /* of the mapped files */
+    graph *source;                   /* of a compiled model: its program's own */
+    struct model_compiled *compiled; /* model_nib.h; NULL: opened from its source */
     model_program task, exact;
     hf_settings settings;
     text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
@@ -70,6 +71,8 @@ nib_status model_exact(nib_model *m, const model_program **out, nib_error *err);
 nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err);
 
 void model_describe(const nib_model *m, base_str *out);
+/* The part of it that is about the source: family, graph, weights, inputs, outputs. */
+void model_describe_source(const nib_model *m, base_str *out);
 
 /* OK if the model reads texts, else why not. */
 nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
@@ -80,6 +83,9 @@ int64_t model_input_below(const nib_model *m, int i);
 /* ---- inside the room */
 /* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
+/* OUT_OF_MEMORY if a request of the model's heap was refused since heap.failures was `before`. */
+nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err);
+void model_choose_max_tokens(nib_model *m, int64_t wanted);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */
 void model_tables_of(const graph_value *v, int64_t *least, int64_t *most);
 /* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */

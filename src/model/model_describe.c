@@ -2,7 +2,7 @@
  *
  * In: a model. Out: what it is, for a person: one fact a line, with where the fact comes from.
  */
-#include "model.h"
+#include "model_nib.h"
 #include <string.h>
 
 static void print_type(const graph_value *v, base_str *out) {
@@ -44,10 +44,8 @@ static bool computes_in_f32(const graph *g) {
     return true;
 }
 
-void model_describe(const nib_model *m, base_str *out) {
-    char text[400];
+void model_describe_source(const nib_model *m, base_str *out) {
     const graph *g = m->source;
-    base_str_printf(out, "model         %s (%s)\n", m->path, m->door);
     if (m->settings.model_type[0])
         base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", m->settings.model_type,
                         m->settings.architecture, (long long)m->settings.layers, (long long)m->settings.hidden);
@@ -66,6 +64,17 @@ void model_describe(const nib_model *m, base_str *out) {
         if (strcmp(g->outputs[i]->name, m->output_name) == 0) base_str_printf(out, ": used (%s)", m->output_why);
         base_str_add(out, "\n");
     }
+}
+
+void model_describe(const nib_model *m, base_str *out) {
+    char text[400];
+    const graph *g = m->source;
+    base_str_printf(out, "model         %s (%s)\n", m->path, m->compiled ? "compiled" : m->door);
+    if (m->compiled)
+        base_str_printf(out, "compiled      from %s (%s) by nib %s for %s%s\n%s", m->compiled->made_of, m->door, m->compiled->library,
+                        m->compiled->cpu, m->exact.p ? m->task.p ? ", texts and named tensors" : ", named tensors" : ", texts",
+                        m->compiled->about);
+    else model_describe_source(m, out);
     if (m->tokenizer) {
         text_describe(m->tokenizer, text, sizeof text);
         base_str_printf(out, "tokenizer     %s\n", text);
@@ -86,8 +95,9 @@ void model_describe(const nib_model *m, base_str *out) {
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
     base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
                     names[m->computes], m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
-                    m->computes == NIB_PRECISION_FILE && !computes_in_f32(g) ? "f32 arithmetic on the file's half-precision weights"
-                                                                             : m->precision_why);
+                    m->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(g)
+                        ? "f32 arithmetic on the file's half-precision weights"
+                        : m->precision_why);
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
                     (double)m->device->table->weight_bytes(m->device) / 1e6,
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);

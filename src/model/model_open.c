@@ -3,7 +3,7 @@
  * Opening a model. In: a path and options. Out: a model with its task program planned and its tokenizer read, or an error that
  * names the file, the node or the byte.
  */
-#include "model.h"
+#include "model_nib.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +14,8 @@ nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const
     *out = NULL;
     if (!base_path_is_dir(path)) {
         *door = "ONNX file";
+        if (base_file_begins(path, MODEL_NIB_MAGIC, 8))
+            NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
         status = onnx_load(runtime, path, out, err);
         if (status != NIB_OK) base_error_in_file(err, path);
         return status;
@@ -110,7 +112,7 @@ fail:
 
 /* A pass, or shape inference, that runs out of memory may answer "not proven" and leave the graph as it is: right, but slower, and with
  * other bits than the same model has elsewhere. A model is not opened by halves: `before` is heap.failures when it began. */
-static nib_status all_granted(nib_model *m, uint64_t before, nib_error *err) {
+nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err) {
     if (atomic_load(&m->runtime->heap.failures) == before) return NIB_OK;
     return base_error_set(err, NIB_OUT_OF_MEMORY, "memory ran out while %s was opened", m->path);
 }
@@ -136,7 +138,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     NIB_TRY(pass_run_all(&ctx));
     if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
-    NIB_TRY(all_granted(m, failures, err));
+    NIB_TRY(model_all_granted(m, failures, err));
     NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
     made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
     if (!made.notes) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
@@ -164,7 +166,7 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
 }
 
 /* The limit on a text's tokens: what was asked for, else what the folder says, never beyond what the graph's shape allows. */
-static void choose_max_tokens(nib_model *m, int64_t wanted) {
+void model_choose_max_tokens(nib_model *m, int64_t wanted) {
     int64_t n = wanted;
     const char *why = "asked for";
     if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
@@ -223,15 +225,22 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     m->path = base_strndup(&rt->heap, path, strlen(path));
     if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
+    if (base_file_begins(path, MODEL_NIB_MAGIC, 8)) {
+        base_file file = {0};
+        NIB_TRY(base_file_open(&rt->heap, path, rt->private_reads, &file, err));
+        NIB_TRY(model_nib_open(m, &file, options, err));
+        *out = m;
+        return NIB_OK;
+    }
     NIB_TRY(load_source(m, path, err));
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
     NIB_TRY(op_infer_graph(m->source, err));
     NIB_TRY(load_small_files(m, err));
-    NIB_TRY(all_granted(m, failures, err));
+    NIB_TRY(model_all_granted(m, failures, err));
     choose_pooling(m, options);
-    choose_max_tokens(m, options->max_tokens);
+    model_choose_max_tokens(m, options->max_tokens);
     NIB_TRY(make_task(m, options, err));
     if (m->precision == NIB_PRECISION_AUTO)
         base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
@@ -264,7 +273,8 @@ void model_release(nib_model *m) {
     free_program(heap, &m->task);
     free_program(heap, &m->exact);
     if (m->device) m->device->table->close(m->device);
-    graph_free(m->source);
+    if (!m->compiled) graph_free(m->source);
+    model_nib_free(m);
     text_tokenizer_free(m->tokenizer);
     base_mutex_free(heap, m->lock);
     base_free(heap, m->no_tokenizer);
@@ -278,7 +288,9 @@ void model_release(nib_model *m) {
 nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) {
     nib_status status = NIB_OK;
     base_mutex_lock(m->lock);
-    if (!m->exact.p) status = make_program(m, false, &m->exact, err);
+    if (!m->exact.p && m->compiled)
+        status = base_error_set(err, NIB_UNSUPPORTED, "%s was compiled for texts alone: named tensors need nib compile --exact", m->path);
+    else if (!m->exact.p) status = make_program(m, false, &m->exact, err);
     base_mutex_unlock(m->lock);
     *out = status == NIB_OK ? &m->exact : NULL;
     return status;

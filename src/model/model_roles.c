@@ -4,7 +4,7 @@
  * `nib inspect` prints. What an input is for is read from what the graph does with it; names decide only where that leaves
  * a choice.
  */
-#include "model.h"
+#include "model_nib.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -47,6 +47,7 @@ static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *
 
 int64_t model_input_below(const nib_model *m, int i) {
     int64_t least = INT64_MAX, most = 0;
+    if (m->compiled) return i < m->compiled->n_below ? m->compiled->below[i] : 0;
     tables_of(m->source->inputs[i], 0, &least, &most);
     return most > 0 ? least : 0;
 }

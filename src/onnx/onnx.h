@@ -26,6 +26,17 @@ nib_status onnx_load(nib_runtime *runtime, const char *path, graph **out, nib_er
 /* The same from memory that outlives the graph; external data is refused (there is no folder to look in). */
 nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err);
 
+/* A graph inside of a compiled file (model_nib.h): operators of nib's own domain are read, and constants lie in `blobs`, which
+ * outlives the graph: external data of the location ONNX_BLOBS. One of the location ONNX_PACKED has no bytes (data NULL); the caller
+ * finds and checks those. Everything else as onnx_load_memory. */
+#define ONNX_BLOBS "blobs"
+#define ONNX_PACKED "packed"
+typedef struct onnx_blobs {
+    const uint8_t *data;
+    size_t size;
+} onnx_blobs;
+nib_status onnx_load_compiled(nib_runtime *runtime, const void *bytes, size_t size, onnx_blobs blobs, graph **out, nib_error *err);
+
 /* The bytes of a TensorProto file (*.pb of the backend suite) as a tensor in the arena. */
 nib_status onnx_load_tensor(base_arena *arena, const void *bytes, size_t size, graph_tensor *out, nib_error *err);
 /* The same for a file that holds a value of that kind: TensorProto, SequenceProto or OptionalProto. UNSUPPORTED for maps. */
@@ -49,5 +60,15 @@ typedef struct onnx_save_options {
  * "nib" are written as they are. `options` may be NULL. Errors: IO, LIMIT (too long even without weights), UNSUPPORTED (types of
  * maps), OUT_OF_MEMORY. */
 nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, const onnx_save_options *options, nib_error *err);
+
+/* The other way of onnx_load_compiled: the graph's bytes, to `put`; constants that `places` names by the address of their bytes are
+ * external data. places [n] is sorted by address. */
+typedef struct onnx_place_of {
+    const void *data;     /* of the constant */
+    const char *location; /* ONNX_BLOBS or ONNX_PACKED */
+    uint64_t offset;      /* in the blobs */
+} onnx_place_of;
+nib_status onnx_write_compiled(nib_runtime *runtime, const graph *g, const onnx_place_of *places, size_t n, onnx_sink put, void *user,
+                               nib_error *err);
 
 #endif

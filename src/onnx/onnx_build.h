@@ -70,9 +70,11 @@ typedef struct onnx_loader {
     const char *model_path;
     const uint8_t *file; /* what offsets count from */
     const onnx_model *model;
-    onnx_map functions; /* "domain:name:overload" -> onnx_function */
-    onnx_map files;     /* location -> onnx_external */
-    bool copy_raw;      /* raw data does not outlive the load */
+    onnx_map functions;      /* "domain:name:overload" -> onnx_function */
+    onnx_map files;          /* location -> onnx_external */
+    bool copy_raw;           /* raw data does not outlive the load */
+    const onnx_blobs *blobs; /* of a compiled file; NULL: the graph is a file of its own */
+    bool may_be_packed;      /* the tensor at hand is an initializer of a compiled file's graph */
     size_t inlined;
     size_t fresh; /* counts names made for the insides of functions */
     int depth;    /* calls and subgraphs open now */

@@ -39,7 +39,10 @@ static nib_status build_initializers(onnx_loader *l, onnx_scope *s, const onnx_g
         graph_tensor tensor;
         offset = t->head.offset;
         if (t->name.size == 0) NIB_FAIL(l->err, NIB_BAD_MODEL, "an initializer without a name");
-        NIB_TRY(onnx_tensor_build(l, t, &tensor));
+        l->may_be_packed = l->blobs && !s->g->parent;
+        status = onnx_tensor_build(l, t, &tensor);
+        l->may_be_packed = false;
+        NIB_TRY(status);
         NIB_TRY(onnx_define_constant(l, s, t->name, &tensor));
     }
     for (size_t i = 0; i < r->sparse_initializer.count; i++) {
@@ -121,8 +124,10 @@ nib_status onnx_build_graph(onnx_loader *l, onnx_scope *s, const onnx_graph *r) 
     NIB_TRY(build_initializers(l, s, r));
     NIB_TRY(build_inputs(l, s, r));
     NIB_TRY(onnx_build_nodes(l, s, &r->node));
-    NIB_TRY(note_types(l, s, &r->value_info));
-    NIB_TRY(note_types(l, s, &r->output));
+    if (!l->blobs) { /* what a compiled file says of values inside is not believed, and not needed */
+        NIB_TRY(note_types(l, s, &r->value_info));
+        NIB_TRY(note_types(l, s, &r->output));
+    }
     NIB_TRY(build_outputs(l, s, r));
 fail:
     s->declared = NULL;
@@ -231,17 +236,24 @@ fail:
     return status;
 }
 
-nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err) {
+static nib_status load_memory(onnx_loader *l, const void *bytes, size_t size, graph **out) {
     nib_status status = NIB_OK;
-    onnx_loader l = {.runtime = runtime, .err = err};
     *out = NULL;
-    NIB_TRY(graph_create(&runtime->heap, &l.g, err));
-    NIB_TRY(load(&l, bytes, size));
-    *out = l.g;
+    NIB_TRY(graph_create(&l->runtime->heap, &l->g, l->err));
+    NIB_TRY(load(l, bytes, size));
+    *out = l->g;
     return NIB_OK;
 fail:
-    graph_free(l.g);
+    graph_free(l->g);
     return status;
+}
+
+nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err) {
+    return load_memory(&(onnx_loader){.runtime = runtime, .err = err}, bytes, size, out);
+}
+
+nib_status onnx_load_compiled(nib_runtime *runtime, const void *bytes, size_t size, onnx_blobs blobs, graph **out, nib_error *err) {
+    return load_memory(&(onnx_loader){.runtime = runtime, .blobs = &blobs, .err = err}, bytes, size, out);
 }
 
 static nib_status container(onnx_loader *l, nib_dtype dtype, size_t count, graph_tensor *out) {

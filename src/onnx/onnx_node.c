@@ -347,7 +347,7 @@ static nib_status build_node(onnx_loader *l, onnx_scope *s, const onnx_node *nod
     } else if (domain[0] == 0 && strcmp(op, "Constant") == 0) {
         NIB_TRY(build_constant(l, s, node));
     } else {
-        if (strcmp(domain, "nib") == 0) /* what nib's own operators are given, passes have checked */
+        if (strcmp(domain, "nib") == 0 && !l->blobs) /* what nib's own operators are given, passes have checked */
             NIB_FAIL(l->err, NIB_UNSUPPORTED, "operators of domain nib are made by nib and are not read from files");
         if (domain[0] == 0 && graph_opset_version(l->g, "") == 0)
             NIB_FAIL(l->err, NIB_BAD_MODEL, "the model does not say which version of ai.onnx its operators are of");

@@ -135,7 +135,7 @@ static nib_status external_data(onnx_loader *l, const onnx_tensor *r, graph_tens
     nib_status status = NIB_OK;
     onnx_bytes location = {0};
     size_t offset = 0, length = out->bytes;
-    if (!l->dir) NIB_FAIL(l->err, NIB_UNSUPPORTED, "external data, but the model was not read from a file");
+    if (!l->dir && !l->blobs) NIB_FAIL(l->err, NIB_UNSUPPORTED, "external data, but the model was not read from a file");
     if (out->dtype == NIB_DTYPE_STRING) NIB_FAIL(l->err, NIB_BAD_MODEL, "strings cannot be external data");
     if (r->raw_data.size > 0 || all_typed_entries(r) > 0) NIB_FAIL(l->err, NIB_BAD_MODEL, "both external data and data of its own");
     for (size_t i = 0; i < r->external_data.count; i++) {
@@ -146,9 +146,16 @@ static nib_status external_data(onnx_loader *l, const onnx_tensor *r, graph_tens
         if (onnx_bytes_are(e->key, "length") && !parse_size(e->value, &length))
             NIB_FAIL(l->err, NIB_BAD_MODEL, "external data: the length '%s' is no size", onnx_show(l, e->value));
     }
+    if (l->may_be_packed && onnx_bytes_are(location, ONNX_PACKED) && out->bytes > 0) {
+        out->bytes = 0; /* and no data: whoever asked for the graph knows where the values are */
+        return NIB_OK;
+    }
     if (length != out->bytes) NIB_FAIL(l->err, NIB_BAD_MODEL, "external data of %zu bytes; shape and type need %zu", length, out->bytes);
-    const onnx_external *file = NULL;
-    NIB_TRY(external_file(l, location, &file));
+    const onnx_external *file = NULL, blobs = l->blobs ? (onnx_external){l->blobs->data, l->blobs->size} : (onnx_external){0};
+    if (l->blobs && !onnx_bytes_are(location, ONNX_BLOBS))
+        NIB_FAIL(l->err, NIB_BAD_MODEL, "external data at '%s': a compiled file has none but its own", onnx_show(l, location));
+    if (l->blobs) file = &blobs;
+    else NIB_TRY(external_file(l, location, &file));
     if (offset > file->size || length > file->size - offset)
         NIB_FAIL(l->err, NIB_BAD_MODEL, "external data at %zu, %zu bytes long, in the file '%s' of %zu bytes", offset, length,
                  onnx_show(l, location), file->size);

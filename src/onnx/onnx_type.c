@@ -21,6 +21,8 @@ static nib_status tensor_type(onnx_loader *l, graph_symtab *symbols, const onnx_
         } else if (d->param.size > 0) {
             const char *name = onnx_intern(l, d->param, &status);
             if (!name) goto fail;
+            if (onnx_bytes_are(d->param, GRAPH_TOKENS_SYMBOL))
+                NIB_FAIL(l->err, NIB_BAD_MODEL, "a size is called %s, which is nib's own", name);
             out->dims[i] = graph_dim_symbol(symbols, name);
         }
     }

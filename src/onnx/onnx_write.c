@@ -21,16 +21,16 @@ void onnx_put_fail(onnx_out *s, nib_status code, const char *format, ...) {
 }
 
 void onnx_sink_flush(onnx_out *s) {
-    if (s->out && s->used && s->w->status == NIB_OK) s->w->status = base_writer_write(s->out, s->buffer, s->used, s->w->err);
+    if (s->put && s->used && s->w->status == NIB_OK) s->w->status = s->put(s->user, s->buffer, s->used, s->w->err);
     s->used = 0;
 }
 
 void onnx_put_bytes(onnx_out *s, const void *bytes, size_t n) {
     s->count += n;
-    if (!s->out || !n) return;
+    if (!s->put || !n) return;
     if (n > ONNX_WRITE_BUFFER - s->used) onnx_sink_flush(s);
     if (n >= ONNX_WRITE_BUFFER) {
-        if (s->w->status == NIB_OK) s->w->status = base_writer_write(s->out, bytes, n, s->w->err);
+        if (s->w->status == NIB_OK) s->w->status = s->put(s->user, bytes, n, s->w->err);
         return;
     }
     memcpy(s->buffer + s->used, bytes, n);
@@ -77,7 +77,7 @@ void onnx_put_message(onnx_out *s, uint32_t field, onnx_put_fn fn, const void *r
     fn(&counter, record);
     put_tag(s, field, LENGTH);
     put_varint(s, counter.count);
-    if (s->out) fn(s, record);
+    if (s->put) fn(s, record);
     else s->count += counter.count;
 }
 
@@ -88,17 +88,22 @@ static int by_address(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static int by_data(const void *a, const void *b) {
+    uintptr_t x = (uintptr_t)((const onnx_place_of *)a)->data, y = (uintptr_t)((const onnx_place_of *)b)->data;
+    return (x > y) - (x < y);
+}
+
 static void put_entry(onnx_out *s, const void *pair) {
     const char *const *texts = pair;
     onnx_put_text(s, 1, texts[0]);
     onnx_put_text(s, 2, texts[1]);
 }
 
-static void put_external(onnx_out *s, const onnx_placed *p) {
+static void put_external(onnx_out *s, const graph_tensor *tensor, const char *location, uint64_t at) {
     char offset[24], length[24];
-    snprintf(offset, sizeof offset, "%llu", (unsigned long long)p->offset);
-    snprintf(length, sizeof length, "%zu", p->tensor->bytes);
-    const char *const entries[][2] = {{"location", s->w->location}, {"offset", offset}, {"length", length}};
+    snprintf(offset, sizeof offset, "%llu", (unsigned long long)at);
+    snprintf(length, sizeof length, "%zu", tensor->bytes);
+    const char *const entries[][2] = {{"location", location}, {"offset", offset}, {"length", length}};
     for (size_t i = 0; i < BASE_COUNT(entries); i++) onnx_put_message(s, 13, put_entry, entries[i]);
     onnx_put_int(s, 14, 1); /* data_location: EXTERNAL */
 }
@@ -120,7 +125,10 @@ void onnx_put_tensor(onnx_out *s, const void *record) {
     if (t->dtype == NIB_DTYPE_STRING) return;
     const onnx_placed key = {.tensor = t}, *placed = NULL;
     if (s->w->n_placed) placed = bsearch(&key, s->w->found, s->w->n_placed, sizeof key, by_address);
-    if (placed) put_external(s, placed);
+    const onnx_place_of wanted = {.data = t->data}, *given = NULL;
+    if (s->w->n_places && t->data) given = bsearch(&wanted, s->w->places, s->w->n_places, sizeof wanted, by_data);
+    if (placed) put_external(s, t, s->w->location, placed->offset);
+    else if (given) put_external(s, t, given->location, given->offset);
     else onnx_put_field(s, 9, t->data, t->bytes);
 }
 

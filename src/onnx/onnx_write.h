@@ -31,14 +31,17 @@ typedef struct onnx_writing { /* one call of onnx_save, shared by its sinks */
     onnx_placed *placed;  /* [n_placed], in the order of the file */
     onnx_placed *found;   /* the same, by address */
     size_t n_placed, cap_placed;
+    const onnx_place_of *places; /* [n_places] of a compiled file, by address */
+    size_t n_places;
     nib_error *err;
     nib_status status; /* the first failure; nothing is written after it */
 } onnx_writing;
 
 typedef struct onnx_out {
     onnx_writing *w;
-    base_writer *out; /* NULL: only counts */
-    uint8_t *buffer;  /* [ONNX_WRITE_BUFFER] */
+    onnx_sink put; /* NULL: only counts */
+    void *user;
+    uint8_t *buffer; /* [ONNX_WRITE_BUFFER] */
     size_t used;
     uint64_t count;
 } onnx_out;

@@ -187,13 +187,21 @@ fail:
     return status;
 }
 
-static nib_status write_model(onnx_writing *w, base_writer *out) {
-    onnx_out sink = {.w = w, .out = out, .buffer = base_alloc(w->heap, ONNX_WRITE_BUFFER)};
+static nib_status write_model(onnx_writing *w, onnx_sink put, void *user) {
+    onnx_out sink = {.w = w, .put = put, .user = user, .buffer = base_alloc(w->heap, ONNX_WRITE_BUFFER)};
     if (!sink.buffer) return base_error_set(w->err, NIB_OUT_OF_MEMORY, "out of memory for a buffer");
     onnx_put_model(&sink, w->g);
     onnx_sink_flush(&sink);
     base_free(w->heap, sink.buffer);
     return w->status;
+}
+
+static nib_status to_file(void *writer, const void *bytes, size_t n, nib_error *err) { return base_writer_write(writer, bytes, n, err); }
+
+nib_status onnx_write_compiled(nib_runtime *runtime, const graph *g, const onnx_place_of *places, size_t n, onnx_sink put, void *user,
+                               nib_error *err) {
+    onnx_writing w = {.g = g, .mapped = g, .heap = &runtime->heap, .places = places, .n_places = n, .err = err};
+    return write_model(&w, put, user);
 }
 
 static const char *file_name(const char *path) {
@@ -230,7 +238,7 @@ nib_status onnx_save(nib_runtime *runtime, const graph *g, const char *path, con
         NIB_TRY(write_external(&w, data));
         NIB_TRY(base_writer_sync(data, err));
     }
-    NIB_TRY(write_model(&w, model));
+    NIB_TRY(write_model(&w, to_file, model));
     NIB_TRY(base_writer_sync(model, err)); /* what may fail has been done before the first of the two appears */
     base_writer *both[2] = {data, model};
     data = model = NULL;

@@ -48,6 +48,8 @@ static nib_status infer_norm(op_infer *c) {
 
 static nib_status infer_embed(op_infer *c) {
     if (c->node->n_inputs % 2) return op_fail(c, NIB_BAD_MODEL, "ids and tables must come in pairs");
+    for (int i = 0; i < c->node->n_inputs; i++)
+        if (!op_in(c, i)) return op_fail(c, NIB_BAD_MODEL, "input %d is missing", i);
     graph_type y = *op_in_type(c, 0);
     for (int i = 2; i < c->node->n_inputs && y.rank >= 0; i += 2) {
         const graph_type *t = op_in_type(c, i);
@@ -194,8 +196,10 @@ static nib_status eval_embed(op_eval *c) {
     int64_t dims[GRAPH_MAX_RANK] = {0};
     int rank = 0;
     if (pairs < 1 || pairs > OP_EMBED_MAX) return op_bad(c, NIB_BAD_MODEL, "wrong number of inputs");
-    for (int p = 0; p < pairs; p++)
+    for (int p = 0; p < pairs; p++) {
+        if (!c->in[2 * p] || !c->in[2 * p + 1]) return op_bad(c, NIB_BAD_MODEL, "ids or a table are missing");
         if (c->in[2 * p]->rank > rank) rank = c->in[2 * p]->rank;
+    }
     if (rank >= GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "rank");
     for (int i = 0; i < rank; i++) dims[i] = 1;
     for (int p = 0; p < pairs; p++) {

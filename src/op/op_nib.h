@@ -7,11 +7,11 @@
 
 #include "op.h"
 
-#define OP_TOKENS_SYMBOL "tokens" /* T: rows of a packed batch */
-#define OP_EMBED_MAX 8            /* tables of one Embed */
-#define OP_HEAD_MAX 512           /* largest head size */
-#define OP_LINEAR_WEIGHTS 3       /* weights of one Linear */
-#define OP_LINEAR_FACTOR 7        /* input: factors [K] of the columns of x, see op_nib_quant.c */
+#define OP_TOKENS_SYMBOL GRAPH_TOKENS_SYMBOL
+#define OP_EMBED_MAX 8      /* tables of one Embed */
+#define OP_HEAD_MAX 512     /* largest head size */
+#define OP_LINEAR_WEIGHTS 3 /* weights of one Linear */
+#define OP_LINEAR_FACTOR 7  /* input: factors [K] of the columns of x, see op_nib_quant.c */
 
 extern const op op_family_nib[], op_family_nib_linear[], op_family_nib_rotary[], op_family_nib_quant[];
 
@@ -23,6 +23,7 @@ const char *op_gate_name(op_gate g);
 /* Weight i of a Linear is this input; how many there are. */
 static inline int op_linear_weight(int i) { return i == 0 ? 1 : 4 + i; }
 int op_linear_weights(const graph_node *linear);
+bool op_is_linear_weight(const graph_node *n, int input); /* false for any other node */
 
 /* The attributes of a Rotary, checked against rows of `width` columns and tables of `table`. SHAPE if they do not fit. */
 typedef struct op_rotary {

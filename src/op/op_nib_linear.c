@@ -38,6 +38,13 @@ int op_linear_weights(const graph_node *n) {
     return count;
 }
 
+bool op_is_linear_weight(const graph_node *n, int input) {
+    if (!graph_is_op(n, "nib", "Linear")) return false;
+    for (int i = 0; i < OP_LINEAR_WEIGHTS; i++)
+        if (op_linear_weight(i) == input) return true;
+    return false;
+}
+
 static nib_status infer_linear(op_infer *c) {
     const graph_type *x = op_in_type(c, 0);
     const bool trans = graph_attr_int(c->node, "trans_w", 0) != 0;

@@ -17,8 +17,12 @@
 #include <math.h>
 #include <string.h>
 
+/* Rows without their scales mean nothing. */
+static bool gives_both(const graph_node *n) { return n->n_outputs == 2 && n->outputs[0] && n->outputs[1]; }
+
 static nib_status infer_quantize(op_infer *c) {
     const graph_type *x = op_in_type(c, 0);
+    if (!gives_both(c->node)) return op_fail(c, NIB_BAD_MODEL, "an output is left out");
     if (x->dtype != NIB_DTYPE_F32 && x->dtype != NIB_DTYPE_UNDEFINED)
         return op_fail(c, NIB_TYPE, "the input is %s, not f32", nib_dtype_name(x->dtype));
     if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
@@ -30,6 +34,7 @@ static nib_status infer_quantize(op_infer *c) {
 
 static nib_status eval_quantize(op_eval *c) {
     const graph_tensor *x = c->in[0];
+    if (!gives_both(c->node)) return op_bad(c, NIB_BAD_MODEL, "an output is left out");
     if (x->dtype != NIB_DTYPE_F32 || x->rank < 1) return op_bad(c, NIB_TYPE, "the input is not rows of f32");
     int64_t C = x->dims[x->rank - 1], rows = 1, dims[GRAPH_MAX_RANK];
     for (int i = 0; i + 1 < x->rank; i++) rows *= x->dims[i];
@@ -83,7 +88,7 @@ nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
             const float *p = (const float *)params->data + 2 * m;
             int64_t sum = 0;
             for (int64_t k = 0; k < s->K; k++) sum += (int64_t)row[k] * column[k];
-            y[m * s->y_stride + n] = (float)(sum - (int64_t)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
+            y[m * s->y_stride + n] = (float)((double)sum - (double)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
         }
     }
     return NIB_OK;

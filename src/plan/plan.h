@@ -49,6 +49,7 @@ typedef struct plan_value { /* indexed by graph value id */
     int first, last;      /* steps: written, last read; outputs of the plan are read at n_steps */
     size_t row_bytes;     /* ROWS, BLOCK: bytes of one row, dense */
     size_t offset;        /* ROWS: bytes per row; BLOCK: bytes per row of the block */
+    bool trusted;         /* read by a step that asks for no more than the type, so at run time the shape must be the type's */
     const void *constant; /* CONSTANT: as steps read it; may be misaligned if only packed */
 } plan_value;
 
@@ -63,6 +64,7 @@ struct plan_step {
     const char *kernel; /* what computes it, for explain and profile: "nk_gemm_f32_f32_f32__12x32_avx512", "eval" */
     const char *why;    /* why nothing faster: the very refusals that took the decision, one line; "" if it is the best */
     size_t scratch;     /* bytes a lane must have */
+    uint32_t whole;     /* ROWS: bit i: input i is read elsewhere than at the step's own rows, so it must be whole before */
     bool evaluates;     /* runs the operator's eval, which reads what it is given as its type */
 };
 

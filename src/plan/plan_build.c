@@ -121,13 +121,28 @@ static nib_status build_bodies(builder *b) {
     return b->p->bodies ? for_bodies(b, &count) : no_memory(b->err);
 }
 
+/* Whether the step reads as a whole what one of steps [from, to) makes. step_of: by the id of a node. */
+static bool needs_whole(const plan *p, const plan_step *step, const int *step_of, int from, int to) {
+    for (int i = 0; step->whole && i < step->node->n_inputs; i++) {
+        const graph_value *v = step->node->inputs[i].value;
+        if (!v || !v->producer || v->producer->owner != p->g || !(step->whole >> (i < 31 ? i : 31) & 1u)) continue;
+        if (step_of[v->producer->id] >= from && step_of[v->producer->id] < to) return true;
+    }
+    return false;
+}
+
 static nib_status make_stages(plan *p) {
     p->stages = base_arena_calloc(&p->arena, (size_t)p->n_steps + 1, sizeof *p->stages);
-    if (!p->stages) return NIB_OUT_OF_MEMORY;
+    int *step_of = base_arena_calloc(&p->arena, (size_t)p->g->node_limit + 1, sizeof *step_of);
+    if (!p->stages || !step_of) return NIB_OUT_OF_MEMORY;
+    for (int i = 0; i < p->g->node_limit; i++) step_of[i] = -1;
+    for (int i = 0; i < p->n_steps; i++) step_of[p->steps[i].node->id] = i;
     for (int i = 0; i < p->n_steps;) {
         int end = i + 1;
         bool rows = p->steps[i].range == PLAN_RANGE_ROWS;
-        while (rows && end < p->n_steps && p->steps[end].range == PLAN_RANGE_ROWS && p->steps[end].extent == p->steps[i].extent) end++;
+        while (rows && end < p->n_steps && p->steps[end].range == PLAN_RANGE_ROWS && p->steps[end].extent == p->steps[i].extent &&
+               !needs_whole(p, &p->steps[end], step_of, i, end))
+            end++;
         p->stages[p->n_stages++] = (plan_stage){i, end - i, rows};
         i = end;
     }
@@ -175,8 +190,12 @@ static void find_lifetimes(plan *p) {
         for (int k = 0; k < n->n_outputs; k++)
             if (n->outputs[k])
                 p->values[n->outputs[k]->id] = (plan_value){.v = n->outputs[k], .storage = PLAN_SIZED, .first = i, .last = i};
-        for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value) read_capture(&(reading){p, i}, n->inputs[k].value);
+        bool trusts = !p->steps[i].evaluates || p->steps[i].range == PLAN_RANGE_ROWS;
+        for (int k = 0; k < n->n_inputs; k++) {
+            graph_value *v = n->inputs[k].value;
+            if (v) read_capture(&(reading){p, i}, v);
+            if (v && v->owner == g) p->values[v->id].trusted |= trusts;
+        }
         graph_each_capture(n, read_capture, &(reading){p, i});
     }
     for (int i = 0; i < g->n_outputs; i++) read_capture(&(reading){p, p->n_steps}, g->outputs[i]);
@@ -348,6 +367,7 @@ static nib_status align_constants(plan *p) {
     for (int i = 0; i < p->g->n_constants; i++) {
         plan_value *pv = &p->values[p->g->constants[i]->id];
         const graph_tensor *t = pv->v->constant;
+        if (pv->v->packed) continue;
         bool typed = evaluated[pv->v->id];
         for (const graph_use *u = pv->v->uses; u; u = u->next)
             typed |= !(graph_is_op(u->node, "nib", "Linear") && (u->index == 1 || u->index > 4)) &&

@@ -80,6 +80,7 @@ static void linear_work(const plan_step *step, int64_t lo, int64_t hi, plan_work
 /* A product that no pass made a Linear of. */
 static double matmul_operations(const plan_step *step, const plan_group *group, int64_t lo, int64_t hi) {
     const graph_value *x = step->node->inputs[0].value, *y = step->node->outputs[0];
+    if (!y) return 0; /* nobody reads it */
     double width = nib_dtype_bits(y->type.dtype) / 8.0, K = (double)last_dim(x);
     if (width <= 0) return 0;
     if (K == 0 && x->type.rank > 0) {

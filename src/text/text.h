@@ -10,6 +10,7 @@
 
 #include "base/base_json.h"
 #include "base/base_mem.h"
+#include "base/base_str.h"
 
 typedef struct text_tokenizer text_tokenizer;
 
@@ -17,6 +18,14 @@ typedef struct text_tokenizer text_tokenizer;
  * malformed is BAD_TOKENIZER. The bytes are not needed afterwards. */
 nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err);
 void text_tokenizer_free(text_tokenizer *t); /* NULL is accepted */
+
+/* For compiled files: *json becomes tokenizer.json without its vocabulary, *vocab the vocabulary of t, which was loaded from it, as bytes
+ * that need not be read to be used (text_packed.c). UNSUPPORTED for a kind that has no such form: keep the JSON. */
+nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_json, size_t length, base_str *json, base_str *vocab,
+                               nib_error *err);
+/* A tokenizer of these two, equal to t. vocab is aligned to 8 and must live as long as the tokenizer; nothing in it is believed. */
+nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size,
+                                      text_tokenizer **out, nib_error *err);
 
 typedef struct text_span {
     uint32_t begin, end; /* bytes of the text as given; special tokens that a template added: 0, 0 */

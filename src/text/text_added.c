@@ -30,9 +30,9 @@ static nib_status read_tokens(text_tokenizer *t, yyjson_val *list, nib_error *er
             NIB_TRY(text_json_bool(item, where, "rstrip", false, &a.rstrip, err));
             NIB_TRY(text_json_bool(item, where, "normalized", !a.special, &a.normalized, err));
             NIB_TRY(text_json_id(yyjson_obj_get(item, "id"), where, t->ids, &a.id, err));
-            const text_entry *e = &t->entries[a.id];
-            a.content = e->bytes;
-            a.length = e->length;
+            const text_entry e = text_entry_of(t, a.id);
+            a.content = e.bytes;
+            a.length = e.length;
             if (a.length > TEXT_TRIE_KEY_MAX) NIB_FAIL(err, NIB_LIMIT, "%s: %zu bytes; nib takes %u", where, a.length, TEXT_TRIE_KEY_MAX);
             if (a.length) t->added[t->added_count++] = a; /* an empty one is never found */
         }

@@ -129,7 +129,9 @@ typedef struct text_entry {
 struct text_tokenizer {
     base_heap *heap;
     base_arena arena; /* strings, the tokens by id, added tokens, templates */
-    text_entry *entries; /* [ids] */
+    text_entry *entries; /* [ids]; NULL: they lie in a compiled file */
+    const uint32_t *starts; /* [ids + 1] of those: id i, with a NUL, is text[starts[i]] .. text[starts[i + 1]]; nothing: no such id */
+    const char *text;
     size_t ids, tokens; /* largest id + 1; how many there are */
     text_normalizer normalizer;
     text_splitter splitter;
@@ -160,6 +162,16 @@ nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, yyjson_val *add
 nib_status text_added_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_template_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
+
+/* The token of an id below t->ids. */
+static inline text_entry text_entry_of(const text_tokenizer *t, int32_t id) {
+    if (t->entries) return t->entries[id];
+    uint32_t begin = t->starts[id], end = t->starts[id + 1];
+    return begin == end ? (text_entry){NULL, 0} : (text_entry){t->text + begin, end - begin - 1};
+}
+
+/* A vocabulary that lies ready in a compiled file (text_packed.c). */
+nib_status text_vocab_map(text_tokenizer *t, const void *bytes, size_t size, yyjson_val *added, nib_error *err);
 
 /* Room for `bytes` of text in norm and from. */
 bool text_work_reserve(text_work *w, size_t bytes);

@@ -43,7 +43,12 @@ nib_status text_json_id(yyjson_val *v, const char *where, size_t most, int32_t *
 
 bool text_json_is(yyjson_val *v, const char *text) { return yyjson_is_str(v) && yyjson_equals_str(v, text); }
 
-static nib_status load_model(text_tokenizer *t, yyjson_val *root, nib_error *err) {
+typedef struct packed_vocab { /* NULL: the vocabulary is in the JSON */
+    const void *bytes;
+    size_t size;
+} packed_vocab;
+
+static nib_status load_model(text_tokenizer *t, yyjson_val *root, const packed_vocab *packed, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_val *model = yyjson_obj_get(root, "model"), *type = yyjson_obj_get(model, "type"), *vocab = yyjson_obj_get(model, "vocab");
     if (!yyjson_is_obj(model)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: not an object");
@@ -53,13 +58,14 @@ static nib_status load_model(text_tokenizer *t, yyjson_val *root, nib_error *err
         if (type && !yyjson_is_str(type)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"type\" is not a string");
         NIB_FAIL(err, NIB_UNSUPPORTED, "model: %s", type ? yyjson_get_str(type) : "without a type");
     }
-    NIB_TRY(text_vocab_load(t, vocab, yyjson_obj_get(root, "added_tokens"), err));
+    yyjson_val *added = yyjson_obj_get(root, "added_tokens");
+    NIB_TRY(packed ? text_vocab_map(t, packed->bytes, packed->size, added, err) : text_vocab_load(t, vocab, added, err));
     NIB_TRY(text_wordpiece_load(t, model, err));
 fail:
     return status;
 }
 
-nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err) {
+static nib_status load(base_heap *heap, const char *json, size_t length, const packed_vocab *packed, text_tokenizer **out, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     text_tokenizer *t = NULL;
@@ -74,7 +80,7 @@ nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length,
     /* The cheap parts come first, so that a file of another kind is refused before its vocabulary is read. */
     NIB_TRY(text_normalizer_load(t, yyjson_obj_get(root, "normalizer"), err));
     NIB_TRY(text_splitter_load(t, yyjson_obj_get(root, "pre_tokenizer"), err));
-    NIB_TRY(load_model(t, root, err));
+    NIB_TRY(load_model(t, root, packed, err));
     NIB_TRY(text_added_load(t, yyjson_obj_get(root, "added_tokens"), err));
     NIB_TRY(text_template_load(t, yyjson_obj_get(root, "post_processor"), err));
     NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
@@ -84,6 +90,15 @@ fail:
     text_tokenizer_free(t);
     base_json_free(heap, doc);
     return status;
+}
+
+nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err) {
+    return load(heap, json, length, NULL, out, err);
+}
+
+nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size,
+                                      text_tokenizer **out, nib_error *err) {
+    return load(heap, json, length, &(packed_vocab){vocab, size}, out, err);
 }
 
 void text_tokenizer_free(text_tokenizer *t) {
@@ -100,9 +115,10 @@ void text_tokenizer_free(text_tokenizer *t) {
 size_t text_vocab_size(const text_tokenizer *t) { return t->ids; }
 
 const char *text_token(const text_tokenizer *t, int32_t id, size_t *length) {
-    if (id < 0 || (size_t)id >= t->ids || !t->entries[id].bytes) return NULL;
-    *length = t->entries[id].length;
-    return t->entries[id].bytes;
+    if (id < 0 || (size_t)id >= t->ids) return NULL;
+    const text_entry e = text_entry_of(t, id);
+    *length = e.length;
+    return e.bytes;
 }
 
 int32_t text_token_id(const text_tokenizer *t, const char *token, size_t length) {

@@ -211,6 +211,7 @@ size_t text_trie_longest(const text_trie *t, const uint8_t *s, size_t n, int32_t
     uint32_t base = TEXT_TRIE_ROOT;
     size_t best = 0;
     int32_t v;
+    if (n > TEXT_TRIE_KEY_MAX) n = TEXT_TRIE_KEY_MAX; /* no key is longer */
     for (size_t i = 0; i < n && text_trie_step(t, &base, s[i], &v); i++)
         if (v >= 0) best = i + 1, *value = v;
     return best;

@@ -23,9 +23,10 @@ static void wordpiece_word(const text_tokenizer *t, text_work *w, size_t begin, 
     }
     while (at < end) {
         uint32_t base = start;
+        const size_t most = end - at < TEXT_TRIE_KEY_MAX ? end : at + TEXT_TRIE_KEY_MAX; /* no key is longer */
         size_t best_end = at;
         int32_t best = -1, value;
-        for (size_t i = at; i < end && text_trie_step(&m->trie, &base, s[i], &value); i++) {
+        for (size_t i = at; i < most && text_trie_step(&m->trie, &base, s[i], &value); i++) {
             if (value < 0) continue;
             best = value;
             best_end = i + 1;

@@ -570,6 +570,27 @@ static void config_no_heads(void) {
                 "\"vocab_size\":1,\"max_position_embeddings\":1,\"type_vocab_size\":1}");
 }
 
+static void compiled_cut(void) { put("m/model.onnx", "\x89NIB\r\n\x1a\n", 8); }
+static void compiled_zeros(void) {
+    static char file[4096] = "\x89NIB\r\n\x1a\n";
+    put("m/model.onnx", file, sizeof file);
+}
+static void size_of_nibs_own(void) {
+    wire_msg g = {0}, v = {0}, type = {0}, tensor = {0}, shape = {0}, d = {0};
+    wm_text(&d, 2, "nib_tokens");
+    wm_add(&shape, 1, d);
+    wm_int(&tensor, 1, 1);
+    wm_add(&tensor, 2, shape);
+    wm_add(&type, 1, tensor);
+    wm_text(&v, 1, "x");
+    wm_add(&v, 2, type);
+    wm_add(&g, 11, v);
+    wm_add(&g, 12, wm_value("y"));
+    wm_text(&g, 2, "g");
+    wm_add(&g, 1, wm_node("Relu", "x", "y"));
+    put_model(g, 17);
+}
+
 static const struct row {
     const char *name;
     void (*make)(void);
@@ -591,6 +612,9 @@ static const struct row {
     {"Gemm of rank 1", gemm_of_vectors, NULL, NIB_SHAPE, "Gemm", NIB_INTERNAL},
     {"OneHot of wrong ranks", onehot_of_rank_2, NULL, NIB_SHAPE, "OneHot", NIB_INTERNAL},
     {"nib's own operators", nib_operator, NULL, NIB_UNSUPPORTED, "made by nib", NIB_INTERNAL},
+    {"a size of nib's own name", size_of_nibs_own, NULL, NIB_BAD_MODEL, "which is nib's own", NIB_INTERNAL},
+    {"a compiled file cut after its first bytes", compiled_cut, NULL, NIB_BAD_MODEL, "ends within its head", NIB_INTERNAL},
+    {"a compiled file of zeros", compiled_zeros, NULL, NIB_BAD_MODEL, "head of the compiled file is broken", NIB_INTERNAL},
     {"unknown operator", unknown_operator, NULL, NIB_OK, "", NIB_UNSUPPORTED},
     {"cycle", cycle, NULL, NIB_BAD_MODEL, "b", NIB_INTERNAL},
     {"raw_data shorter than dims", fewer_bytes_than_dims, NULL, NIB_BAD_MODEL, "12 bytes of raw data; shape and type need 16",

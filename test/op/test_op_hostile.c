@@ -243,7 +243,7 @@ static void nothing_crashes(void **state) {
     uint32_t seed = 2463534242u;
     int evaluated = 0;
     for (size_t f = 0; op_families[f]; f++)
-        for (const op *o = op_families[f]; o->name && strcmp(o->domain, "nib") != 0; o++) /* those of nib come from no file */
+        for (const op *o = op_families[f]; o->name; o++) /* those of nib, too: compiled files hold them */
             for (int i = 0; i < 300; i++) hostile_node(o, &seed, &evaluated);
     print_message("%d outputs computed\n", evaluated);
     assert_true(evaluated > 1000);

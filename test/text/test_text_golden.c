@@ -92,7 +92,24 @@ static void run_golden(const text_tokenizer *t, const char *name, size_t run, yy
     }
 }
 
-static void test_goldens(void **state) {
+static bool packed;
+
+/* If packed: the tokenizer of its packed form in place of *t; `vocab` must live as long. */
+static void pack_again(text_tokenizer **t, const char *json, size_t length, base_str *vocab) {
+    base_str rest;
+    nib_error err;
+    base_str_init(vocab, &heap);
+    base_str_init(&rest, &heap);
+    if (!packed) return;
+    if (text_tokenizer_pack(*t, json, length, &rest, vocab, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_true(rest.length < 20000);
+    text_tokenizer_free(*t);
+    if (text_tokenizer_load_packed(&heap, rest.data, rest.length, vocab->data, vocab->length, t, &err) != NIB_OK) fail_msg("%s", err.message);
+    base_str_free(&rest);
+}
+
+static void all_goldens(void) {
+    base_str vocab;
     size_t i, n, k, count;
     yyjson_val *variant, *golden;
     wrong = 0;
@@ -104,6 +121,7 @@ static void test_goldens(void **state) {
         text_encoding e;
         char *json = patched(base, yyjson_obj_get(variant, "patch"), &length);
         if (text_tokenizer_load(&heap, json, length, &t, &err) != NIB_OK) fail_msg("%s: %s", name, err.message);
+        pack_again(&t, json, length, &vocab);
         free(json);
         text_encoding_init(&e, &heap);
         yyjson_arr_foreach(yyjson_obj_get(variant, "runs"), k, count, golden) run_golden(t, name, k, golden, &e);
@@ -113,9 +131,21 @@ static void test_goldens(void **state) {
         assert_int_equal(heap.allocations, before);
         text_encoding_free(&e);
         text_tokenizer_free(t);
+        base_str_free(&vocab);
     }
     assert_int_equal(wrong, 0);
     assert_int_equal(heap.current, 0);
+}
+
+static void test_goldens(void **state) {
+    packed = false;
+    all_goldens();
+}
+
+/* The same with the vocabulary as compiled files hold it. */
+static void test_packed_goldens(void **state) {
+    packed = true;
+    all_goldens();
 }
 
 /* What stands in an encoding beyond the goldens. */
@@ -187,6 +217,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_contract)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_packed_goldens),
+                                       cmocka_unit_test(test_contract)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

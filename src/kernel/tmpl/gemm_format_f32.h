@@ -31,6 +31,7 @@ VEC_INLINE vec gemm_madd(vec c, vec w, vec x) { return vec_fma(x, w, c); }
 #define GEMM_OP nk_gemm_f32_f32_f32
 #define GEMM_INPUT KERNEL_INPUT_F32
 #define GEMM_PACK KERNEL_PACK_F32
+#define GEMM_FORMAT "f32"
 #define GEMM_GELU_ERF vec_gelu_erf
 #include "gemm_ends_float.h"
 

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The door of compiled files. In: sections whose checksums agree, which says nothing of who wrote them. Out: a model with its programs
+ * planned. What makes a hostile file harmless:
+ *
+ *     - the graph comes through ONNX's reader; types of values inside are inferred, never read;
+ *     - packed weights are the weights of nib.Linear and nothing else, lie in the blobs, and have the size that the kernel reads;
+ *     - whatever a step reads without asking, its compiler has compared with the types (src/cpu), and a value that an eval gives must be
+ *       what its type says;
+ *     - the roles that texts are bound by cover the inputs, and fit them.
+ */
+#include "model_nib.h"
+#include "op/op_nib.h"
+#include <stdio.h>
+#include <string.h>
+
+static nib_status check_uses(const graph_value *v, nib_error *err) {
+    bool fits = !v->is_output && v->constant->dtype == NIB_DTYPE_F32 && v->constant->rank == 2;
+    for (const graph_use *u = v->uses; u && fits; u = u->next) fits = op_is_linear_weight(u->node, u->index);
+    return fits ? NIB_OK : base_error_set(err, NIB_BAD_MODEL, "constant %s is packed, and is not the weight of a Linear alone", v->name);
+}
+
+/* Gives the constants without bytes their packed forms, in their order. */
+static nib_status attach_weights(graph *g, const model_nib_program *p, onnx_blobs blobs, nib_error *err) {
+    nib_status status = NIB_OK;
+    size_t at = 0;
+    for (int i = 0; i < g->n_constants; i++) {
+        graph_value *v = g->constants[i];
+        if (v->constant->bytes || v->constant->data || graph_tensor_elements(v->constant) == 0) continue;
+        if (at == p->count) NIB_FAIL(err, NIB_BAD_MODEL, "constant %s has no values", v->name);
+        const model_nib_weight *w = &p->weights[at++];
+        graph_packed *packed = base_arena_calloc(g->arena, 1, sizeof *packed);
+        char *layout = base_arena_strndup(g->arena, w->layout, strlen(w->layout));
+        NIB_TRY(check_uses(v, err));
+        if (!packed || !layout) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the weights");
+        *packed = (graph_packed){.layout = layout, .parts = w->parts};
+        for (int k = 0; k < w->parts; k++) {
+            if (w->offset[k] > blobs.size || w->bytes[k] > blobs.size - w->offset[k] || w->offset[k] % MODEL_NIB_ALIGN)
+                NIB_FAIL(err, NIB_BAD_MODEL, "weight %s lies at %llu, %llu bytes long; the file has %zu", v->name,
+                         (unsigned long long)w->offset[k], (unsigned long long)w->bytes[k], blobs.size);
+            packed->data[k] = blobs.data + w->offset[k];
+            packed->bytes[k] = (size_t)w->bytes[k];
+        }
+        v->packed = packed;
+    }
+    if (at != p->count) NIB_FAIL(err, NIB_BAD_MODEL, "the file has %zu packed weights, and its graph %zu", p->count, at);
+fail:
+    return status;
+}
+
+static nib_status open_program(nib_model *m, model_nib_section section, onnx_blobs blobs, model_nib_program *settings, model_program *out,
+                               nib_error *err) {
+    nib_status status = NIB_OK;
+    model_program made = {0};
+    NIB_TRY(onnx_load_compiled(m->runtime, section.data, section.size, blobs, &made.g, err));
+    NIB_TRY(attach_weights(made.g, settings, blobs, err));
+    op_resolve(made.g);
+    NIB_TRY(op_infer_graph(made.g, err));
+    NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
+    made.notes = settings->notes;
+    settings->notes = NULL;
+    *out = made;
+    return NIB_OK;
+fail:
+    graph_free(made.g);
+    return status;
+}
+
+/* Each input of the graph has one role, and is [batch, seq]; T, which a batch's ids give, is no input's size. */
+static nib_status check_roles(nib_model *m, const graph *g, nib_error *err) {
+    nib_status status = NIB_OK;
+    run_roles *r = &m->roles;
+    const int roles[] = {r->ids, r->mask, r->types, r->positions};
+    for (int i = 0; i < g->n_inputs; i++) {
+        const graph_type *t = &g->inputs[i]->type;
+        int count = 0;
+        for (size_t k = 0; k < BASE_COUNT(roles); k++) count += roles[k] == i;
+        if (count != 1 || t->kind != GRAPH_KIND_TENSOR || t->rank != 2)
+            NIB_FAIL(err, NIB_BAD_MODEL, "input %s is for nothing, or not [batch, seq]", g->inputs[i]->name);
+        for (int k = 0; k < 2; k++) {
+            int symbol = graph_symbol_index(t->dims[k]);
+            if (!t->dims[k] || (symbol >= 0 && strcmp(graph_symbol_name(g->symbols, symbol), OP_TOKENS_SYMBOL) == 0))
+                NIB_FAIL(err, NIB_BAD_MODEL, "input %s has a size that only the batch may give", g->inputs[i]->name);
+            if (t->dims[k] != g->inputs[0]->type.dims[k]) NIB_FAIL(err, NIB_BAD_MODEL, "the inputs differ in shape");
+        }
+    }
+    for (size_t k = 0; k < BASE_COUNT(roles); k++)
+        if (roles[k] >= g->n_inputs || (k == 0 && roles[k] < 0)) NIB_FAIL(err, NIB_BAD_MODEL, "the model has no such input");
+    r->fixed_batch = r->fixed_seq = 0;
+    graph_dim_is_const(g->inputs[r->ids]->type.dims[0], &r->fixed_batch);
+    graph_dim_is_const(g->inputs[r->ids]->type.dims[1], &r->fixed_seq);
+fail:
+    return status;
+}
+
+static nib_status check_output(nib_model *m, const graph *g, nib_error *err) {
+    const graph_type *t = g->n_outputs == 1 ? &g->outputs[0]->type : NULL;
+    if (!t || t->kind != GRAPH_KIND_TENSOR || t->rank != 2 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[1], &m->dim) ||
+        m->dim < 1 || m->dim > INT32_MAX)
+        return base_error_set(err, NIB_BAD_MODEL, "the graph that embeds gives no vectors");
+    return NIB_OK;
+}
+
+static nib_status open_tokenizer(nib_model *m, const model_nib_section *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    const model_nib_section json = s[MODEL_NIB_TOKENIZER], vocab = s[MODEL_NIB_VOCABULARY];
+    if (!json.data) {
+        if (m->no_tokenizer_status != NIB_UNSUPPORTED) m->no_tokenizer_status = NIB_NOT_FOUND;
+        return NIB_OK;
+    }
+    if (vocab.data)
+        NIB_TRY(text_tokenizer_load_packed(heap, (const char *)json.data, json.size, vocab.data, vocab.size, &m->tokenizer, err));
+    else NIB_TRY(text_tokenizer_load(heap, (const char *)json.data, json.size, &m->tokenizer, err));
+    base_free(heap, m->no_tokenizer);
+    m->no_tokenizer = NULL;
+fail:
+    return status;
+}
+
+static const char *const precision_names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
+
+/* What the file has decided cannot be asked for otherwise. */
+static nib_status check_options(const nib_model *m, const nib_model_options *o, nib_error *err) {
+    const struct {
+        bool differs;
+        const char *what;
+    } rows[] = {
+        {o->precision != NIB_PRECISION_FILE && o->precision != NIB_PRECISION_AUTO &&
+             strcmp(precision_names[o->precision], precision_names[m->computes]) != 0,
+         "precision"},
+        {o->pooling != NIB_POOLING_MODEL && o->pooling != m->pooling, "pooling"},
+        {o->normalize >= 0 && (o->normalize != 0) != m->normalize, "normalize"},
+        {o->output_name && strcmp(o->output_name, m->output_name) != 0, "output-name"},
+        {o->optimize >= 0 && o->optimize != m->optimize, "optimize-level"},
+        {o->pack >= 0 && (o->pack != 0) != m->pack, "packing"},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++)
+        if (rows[i].differs)
+            return base_error_set(err, NIB_UNSUPPORTED,
+                                  "the model was compiled with another %s (precision %s, pooling %s): compile %s again with the one wanted",
+                                  rows[i].what, precision_names[m->computes], op_pooling_name(m->pooling), m->compiled->made_of);
+    return NIB_OK;
+}
+
+static nib_status open_sections(nib_model *m, const model_nib_section *s, const nib_model_options *o, model_nib_program *programs,
+                                nib_error *err) {
+    nib_status status = NIB_OK;
+    const onnx_blobs blobs = {s[MODEL_NIB_BLOBS].data ? s[MODEL_NIB_BLOBS].data : m->compiled->file.data, s[MODEL_NIB_BLOBS].size};
+    if (!s[MODEL_NIB_SETTINGS].data) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no settings");
+    NIB_TRY(model_nib_get_settings(m, (const char *)s[MODEL_NIB_SETTINGS].data, s[MODEL_NIB_SETTINGS].size, programs, err));
+    NIB_TRY(check_options(m, o, err));
+    NIB_TRY(open_tokenizer(m, s, err));
+    if (s[MODEL_NIB_TASK].data) {
+        NIB_TRY(open_program(m, s[MODEL_NIB_TASK], blobs, &programs[0], &m->task, err));
+        NIB_TRY(check_roles(m, m->task.g, err));
+        NIB_TRY(check_output(m, m->task.g, err));
+        m->cannot_embed[0] = 0;
+    } else if (!m->cannot_embed[0]) {
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "the model was compiled without its task");
+    }
+    if (s[MODEL_NIB_EXACT].data) NIB_TRY(open_program(m, s[MODEL_NIB_EXACT], blobs, &programs[1], &m->exact, err));
+    m->source = m->task.g ? m->task.g : m->exact.g;
+    if (!m->source) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no graph");
+    if (m->exact.g && m->task.g && m->exact.g->n_inputs != m->task.g->n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
+    if (m->compiled->n_below != m->source->n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");
+    if (o->max_tokens > 0) model_choose_max_tokens(m, o->max_tokens);
+    if (m->roles.fixed_seq > 0 && m->max_tokens > m->roles.fixed_seq) m->max_tokens = m->roles.fixed_seq;
+    m->batch_tokens = o->batch_tokens;
+fail:
+    return status;
+}
+
+nib_status model_nib_open(nib_model *m, base_file *file, const nib_model_options *options, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &m->runtime->heap;
+    model_nib_section sections[MODEL_NIB_KINDS];
+    model_nib_program programs[2] = {{0}};
+    uint64_t failures = atomic_load(&heap->failures);
+    m->compiled = base_calloc(heap, 1, sizeof *m->compiled);
+    if (!m->compiled) {
+        base_file_close(file);
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    }
+    m->compiled->file = *file;
+    m->weight_bytes = file->size;
+    *file = (base_file){0};
+    NIB_TRY(model_nib_read(m->compiled->file.data, m->compiled->file.size, false, sections, err));
+    NIB_TRY(open_sections(m, sections, options, programs, err));
+    NIB_TRY(model_all_granted(m, failures, err));
+fail:
+    if (status != NIB_OK) base_error_in_file(err, m->path);
+    model_nib_free_programs(heap, programs);
+    return status;
+}
+
+void model_nib_free(nib_model *m) {
+    model_compiled *c = m->compiled;
+    base_heap *heap = &m->runtime->heap;
+    if (!c) return;
+    base_file_close(&c->file);
+    base_free(heap, c->about);
+    base_free(heap, c->made_of);
+    base_free(heap, c->library);
+    base_free(heap, c->cpu);
+    base_free(heap, c->precision_why);
+    base_free(heap, c->below);
+    base_free(heap, c);
+    m->compiled = NULL;
+}

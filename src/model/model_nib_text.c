@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The settings of a compiled file: JSON. In: a model and where its packed weights lie; or such JSON. Out: the other. What has one value
+ * is a row of a table; names and texts from elsewhere are made UTF-8.
+ */
+#include "model_nib.h"
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef enum kind { INT, INT64, BOOL, TEXT } kind;
+
+typedef struct field {
+    const char *name;
+    kind kind;
+    size_t offset, size; /* in nib_model */
+    int64_t least, most; /* of numbers */
+} field;
+
+#define FIELD(name, kind, member, least, most)                                                                                             \
+    { name, kind, offsetof(nib_model, member), sizeof(((nib_model *)0)->member), least, most }
+
+static const field fields[] = {
+    FIELD("pooling", INT, pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),
+    FIELD("normalize", BOOL, normalize, 0, 1),
+    FIELD("max_tokens", INT64, max_tokens, 1, INT32_MAX),
+    FIELD("max_tokens_why", TEXT, max_tokens_why, 0, 0),
+    FIELD("precision", INT, precision, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
+    FIELD("computes", INT, computes, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
+    FIELD("output_name", TEXT, output_name, 0, 0),
+    FIELD("output_why", TEXT, output_why, 0, 0),
+    FIELD("cannot_embed", TEXT, cannot_embed, 0, 0),
+    FIELD("optimize", INT, optimize, 0, 2),
+    FIELD("pack", BOOL, pack, 0, 1),
+    FIELD("ids", INT, roles.ids, -1, INT_MAX),
+    FIELD("mask", INT, roles.mask, -1, INT_MAX),
+    FIELD("types", INT, roles.types, -1, INT_MAX),
+    FIELD("positions", INT, roles.positions, -1, INT_MAX),
+    FIELD("no_tokenizer_status", INT, no_tokenizer_status, -1000, 0),
+    FIELD("modules", BOOL, settings.has_modules, 0, 1),
+    FIELD("settings_pooling", INT, settings.pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),
+    FIELD("settings_normalize", BOOL, settings.normalize, 0, 1),
+    FIELD("settings_max_tokens", INT64, settings.max_tokens, 0, INT32_MAX),
+    FIELD("lower_case", BOOL, settings.lower_case, 0, 1),
+    FIELD("hidden", INT64, settings.hidden, 0, INT64_MAX),
+    FIELD("layers", INT64, settings.layers, 0, INT64_MAX),
+    FIELD("max_positions", INT64, settings.positions, 0, INT64_MAX),
+    FIELD("model_type", TEXT, settings.model_type, 0, 0),
+    FIELD("architecture", TEXT, settings.architecture, 0, 0),
+    FIELD("pooling_from", TEXT, settings.pooling_from, 0, 0),
+    FIELD("max_tokens_from", TEXT, settings.max_tokens_from, 0, 0),
+    FIELD("unsupported", TEXT, settings.unsupported, 0, 0),
+};
+
+/* ---- writing */
+
+static void put_text(base_str *out, const char *text) {
+    base_str_add(out, "\"");
+    for (size_t i = 0, n = strlen(text), k; i < n; i += k) {
+        uint32_t cp;
+        unsigned char c = (unsigned char)text[i];
+        k = (size_t)base_utf8_decode(text + i, n - i, &cp);
+        if (!k) base_str_add(out, "\xef\xbf\xbd"), k = 1;
+        else if (c == '"' || c == '\\') base_str_printf(out, "\\%c", c);
+        else if (c < 0x20) base_str_printf(out, "\\u%04x", c);
+        else base_str_add_bytes(out, text + i, k);
+    }
+    base_str_add(out, "\"");
+}
+
+static void put_named(base_str *out, const char *name, const char *text) {
+    base_str_printf(out, ",\n\"%s\": ", name);
+    put_text(out, text ? text : "");
+}
+
+static void put_field(base_str *out, const field *f, const nib_model *m) {
+    const char *at = (const char *)m + f->offset;
+    int number;
+    int64_t wide;
+    switch (f->kind) {
+    case TEXT: put_named(out, f->name, at); return;
+    case BOOL: base_str_printf(out, ",\n\"%s\": %d", f->name, *(const bool *)at ? 1 : 0); return;
+    case INT: memcpy(&number, at, sizeof number), wide = number; break;
+    default: memcpy(&wide, at, sizeof wide); break;
+    }
+    base_str_printf(out, ",\n\"%s\": %lld", f->name, (long long)wide);
+}
+
+static void put_program(base_str *out, const char *name, const model_nib_program *p) {
+    base_str_printf(out, ",\n\"%s\": {\"notes\": ", name);
+    put_text(out, p->notes ? p->notes : "");
+    base_str_add(out, ", \"weights\": [");
+    for (size_t i = 0; i < p->count; i++) {
+        const model_nib_weight *w = &p->weights[i];
+        base_str_printf(out, "%s[\"%s\"", i ? ",\n" : "", w->layout);
+        for (int k = 0; k < w->parts; k++)
+            base_str_printf(out, ", %llu, %llu", (unsigned long long)w->offset[k], (unsigned long long)w->bytes[k]);
+        base_str_add(out, "]");
+    }
+    base_str_add(out, "]}");
+}
+
+nib_status model_nib_put_settings(const nib_model *m, const model_nib_program programs[2], base_str *out, nib_error *err) {
+    base_str about;
+    base_str_init(&about, &m->runtime->heap);
+    model_describe_source(m, &about);
+    base_str_printf(out, "{\"nib\": \"%s\"", NIB_VERSION);
+    put_named(out, "cpu", nib_cpu_name());
+    put_named(out, "made_of", m->path);
+    put_named(out, "door", m->door);
+    put_named(out, "about", about.data);
+    put_named(out, "precision_why", m->precision_why);
+    put_named(out, "no_tokenizer", m->no_tokenizer);
+    for (size_t i = 0; i < BASE_COUNT(fields); i++) put_field(out, &fields[i], m);
+    base_str_add(out, ",\n\"below\": [");
+    for (int i = 0; i < m->source->n_inputs; i++) base_str_printf(out, "%s%lld", i ? ", " : "", (long long)model_input_below(m, i));
+    base_str_add(out, "]");
+    put_program(out, "task", &programs[0]);
+    put_program(out, "exact", &programs[1]);
+    base_str_add(out, "}\n");
+    bool failed = out->failed || about.failed;
+    base_str_free(&about);
+    return failed ? base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the settings") : NIB_OK;
+}
+
+/* ---- reading */
+
+static nib_status wrong(nib_error *err, const char *name) {
+    return base_error_set(err, NIB_BAD_MODEL, "the settings of the compiled file: \"%s\" is missing, or not what it should be", name);
+}
+
+static nib_status get_field(nib_model *m, const field *f, yyjson_val *root, nib_error *err) {
+    yyjson_val *v = yyjson_obj_get(root, f->name);
+    char *at = (char *)m + f->offset;
+    if (f->kind == TEXT) {
+        const char *text = yyjson_get_str(v);
+        if (!text || strlen(text) >= f->size) return wrong(err, f->name);
+        snprintf(at, f->size, "%s", text);
+        return NIB_OK;
+    }
+    if (!yyjson_is_int(v) || (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX)) return wrong(err, f->name);
+    int64_t n = yyjson_get_sint(v);
+    int number = (int)n;
+    if (n < f->least || n > f->most) return wrong(err, f->name);
+    if (f->kind == BOOL) *(bool *)at = n != 0;
+    else if (f->kind == INT) memcpy(at, &number, sizeof number);
+    else memcpy(at, &n, sizeof n);
+    return NIB_OK;
+}
+
+static nib_status get_text(nib_model *m, yyjson_val *root, const char *name, char **out, nib_error *err) {
+    yyjson_val *v = yyjson_obj_get(root, name);
+    if (!yyjson_is_str(v)) return wrong(err, name);
+    *out = base_strndup(&m->runtime->heap, yyjson_get_str(v), strlen(yyjson_get_str(v)));
+    return *out ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
+}
+
+static nib_status get_weight(yyjson_val *v, model_nib_weight *w, nib_error *err) {
+    const char *layout = yyjson_get_str(yyjson_arr_get(v, 0));
+    size_t n = yyjson_arr_size(v);
+    memset(w, 0, sizeof *w);
+    if (!layout || strlen(layout) >= sizeof w->layout || (n != 3 && n != 5)) return wrong(err, "weights");
+    snprintf(w->layout, sizeof w->layout, "%s", layout);
+    w->parts = (int)(n / 2);
+    for (size_t k = 0; k < n / 2; k++) {
+        yyjson_val *offset = yyjson_arr_get(v, 1 + 2 * k), *bytes = yyjson_arr_get(v, 2 + 2 * k);
+        if (!yyjson_is_uint(offset) || !yyjson_is_uint(bytes)) return wrong(err, "weights");
+        w->offset[k] = yyjson_get_uint(offset);
+        w->bytes[k] = yyjson_get_uint(bytes);
+    }
+    return NIB_OK;
+}
+
+static nib_status get_program(nib_model *m, yyjson_val *root, const char *name, model_nib_program *p, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_val *v = yyjson_obj_get(root, name), *list = yyjson_obj_get(v, "weights"), *item;
+    size_t i, n;
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > MODEL_NIB_PACKED) NIB_TRY(wrong(err, name));
+    NIB_TRY(get_text(m, v, "notes", &p->notes, err));
+    p->weights = base_calloc(&m->runtime->heap, yyjson_arr_size(list) + 1, sizeof *p->weights);
+    if (!p->weights) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
+    yyjson_arr_foreach(list, i, n, item) NIB_TRY(get_weight(item, &p->weights[p->count++], err));
+fail:
+    return status;
+}
+
+static nib_status get_below(nib_model *m, yyjson_val *list, nib_error *err) {
+    yyjson_val *item;
+    size_t i, n;
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > 4096) return wrong(err, "below");
+    m->compiled->below = base_calloc(&m->runtime->heap, yyjson_arr_size(list) + 1, sizeof *m->compiled->below);
+    if (!m->compiled->below) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
+    yyjson_arr_foreach(list, i, n, item) {
+        if (!yyjson_is_uint(item) || yyjson_get_uint(item) > INT64_MAX) return wrong(err, "below");
+        m->compiled->below[m->compiled->n_below++] = (int64_t)yyjson_get_uint(item);
+    }
+    return NIB_OK;
+}
+
+nib_status model_nib_get_settings(nib_model *m, const char *json, size_t length, model_nib_program programs[2], nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    model_compiled *c = m->compiled;
+    NIB_TRY(base_json_parse(&m->runtime->heap, json, length, "the settings of the compiled file", NIB_BAD_MODEL, &doc, err));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    for (size_t i = 0; i < BASE_COUNT(fields); i++) NIB_TRY(get_field(m, &fields[i], root, err));
+    const struct {
+        const char *name;
+        char **to;
+    } texts[] = {{"nib", &c->library},
+                 {"cpu", &c->cpu},
+                 {"made_of", &c->made_of},
+                 {"about", &c->about},
+                 {"door", &m->door},
+                 {"precision_why", &c->precision_why},
+                 {"no_tokenizer", &m->no_tokenizer}};
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) NIB_TRY(get_text(m, root, texts[i].name, texts[i].to, err));
+    m->precision_why = c->precision_why;
+    NIB_TRY(get_below(m, yyjson_obj_get(root, "below"), err));
+    NIB_TRY(get_program(m, root, "task", &programs[0], err));
+    NIB_TRY(get_program(m, root, "exact", &programs[1], err));
+fail:
+    base_json_free(&m->runtime->heap, doc);
+    return status;
+}
+
+void model_nib_free_programs(base_heap *heap, model_nib_program programs[2]) {
+    for (int i = 0; i < 2; i++) {
+        base_free(heap, programs[i].weights);
+        base_free(heap, programs[i].notes);
+    }
+}
