@@ -238,7 +238,7 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     NIB_TRY(load(&z, in));
     NIB_TRY(optimize(&z));
     double optimized = base_clock();
-    if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, &proof, err));
+    if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, o->level >= 4, &proof, err));
     double proven = base_clock();
     NIB_TRY(model_report_create(&r, err));
     base_str_printf(&r->json, "{\"nib\": \"%s\", \"level\": %d, \"target\": \"%s\", \"opset\": %d, ", NIB_VERSION, o->level,
@@ -339,7 +339,7 @@ nib_status model_diff_files(nib_runtime *runtime, const char *a, const char *b, 
     *report = NULL;
     NIB_TRY(load(&x, a));
     NIB_TRY(load(&y, b));
-    if (o->check) NIB_TRY(model_prove(runtime, x.source, y.source, &proof, err));
+    if (o->check) NIB_TRY(model_prove(runtime, x.source, y.source, false, &proof, err));
     NIB_TRY(model_report_create(&r, err));
     base_str_add(&r->json, "{");
     NIB_TRY(model_count_into(&runtime->heap, x.source, 0, &counts, err));

@@ -39,8 +39,10 @@ typedef struct model_proof {
 } model_proof;
 
 /* Runs both graphs, as they are, on the same random inputs: padded masks, ids within their tables, sizes beyond the integer
- * constants of either. Inputs and outputs are matched by name. Not being able to is no error: proof->ran is false. */
-nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, model_proof *proof, nib_error *err);
+ * constants of either. Inputs and outputs are matched by name. tokens_only: rows
+ * of [B, S, ..] whose token a mask [B, S] closes are not compared (a query that sees no key reads all of them alike only where the mask
+ * swallows the scores, which half precision cannot). Not being able to is no error: proof->ran is false. */
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, bool tokens_only, model_proof *proof, nib_error *err);
 /* The largest difference of an output relative to its magnitude; infinite if shapes or types differ. */
 double model_proof_worst(const model_proof *proof);
 

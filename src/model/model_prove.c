@@ -26,7 +26,9 @@ typedef struct prover {
     int64_t *symbols; /* [graph_symbol_count of g[0]] sizes */
     uint64_t seed;
     int64_t size, batch;
-    char *why; /* [MODEL_WHY] what stood in the way of the last trial */
+    bool tokens_only;
+    const nib_tensor *mask; /* the trial's, [B, S], or NULL */
+    char *why;              /* [MODEL_WHY] what stood in the way of the last trial */
     nib_error *err;
 } prover;
 
@@ -115,6 +117,7 @@ static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
     model_tables_of(v, &least, &most);
     bool table = most > 0, mask = !table && t->rank > 0 && (is_whole(t->dtype) || lies_beside_ids(p->g[0], v));
     int64_t columns = t->rank ? t->dims[t->rank - 1] : 1, filled = columns;
+    if (mask && t->rank == 2 && !p->mask) p->mask = t;
     for (int64_t i = 0; i < n; i++) {
         int64_t row = columns ? i / columns : 0;
         if (mask && columns && i % columns == 0) filled = row % 2 ? columns : 1 + (int64_t)(next_random(p) % (uint64_t)columns);
@@ -173,7 +176,15 @@ static double number_at(const nib_tensor *t, int64_t i) {
     }
 }
 
-static void compare(const nib_tensor *a, const nib_tensor *b, model_difference *d) {
+/* How many elements of t belong to each of the mask's; 0: it has nothing to do with the mask. */
+static int64_t elements_of_token(const nib_tensor *t, const nib_tensor *mask) {
+    if (!mask || t->rank < 2 || t->dims[0] != mask->dims[0] || t->dims[1] != mask->dims[1]) return 0;
+    int64_t tokens = graph_tensor_elements(mask);
+    return tokens > 0 ? graph_tensor_elements(t) / tokens : 0;
+}
+
+/* mask: NULL, or [B, S] whose zeros say which rows of [B, S, ..] are not compared. */
+static void compare(const nib_tensor *a, const nib_tensor *b, const nib_tensor *mask, model_difference *d) {
     bool same =
         a->dtype == b->dtype && a->rank == b->rank && (a->rank == 0 || memcmp(a->dims, b->dims, sizeof *a->dims * (size_t)a->rank) == 0);
     d->same_shape &= same;
@@ -183,7 +194,9 @@ static void compare(const nib_tensor *a, const nib_tensor *b, model_difference *
         if (!pointers && a->bytes && memcmp(a->data, b->data, a->bytes) != 0) d->largest = INFINITY;
         return;
     }
+    int64_t width = elements_of_token(a, mask);
     for (int64_t i = 0, n = graph_tensor_elements(a); i < n; i++) {
+        if (width && number_at(mask, i / width) == 0) continue;
         double x = number_at(a, i), y = number_at(b, i), off = fabs(x - y);
         if (x == y || (isnan(x) && isnan(y))) off = 0;
         if (isnan(off)) off = INFINITY;
@@ -197,6 +210,7 @@ static const nib_tensor **make_inputs(prover *p) {
     const graph *g = p->g[0];
     int symbols = graph_symbol_count(g->symbols);
     base_arena_init(&p->arena, &p->runtime->heap);
+    p->mask = NULL;
     nib_tensor *inputs = base_arena_calloc(&p->arena, (size_t)g->n_inputs + 1, sizeof *inputs);
     const nib_tensor **list = base_arena_calloc(&p->arena, (size_t)g->n_inputs + 1, sizeof *list);
     p->symbols = base_arena_alloc(&p->arena, ((size_t)symbols + 1) * sizeof *p->symbols);
@@ -249,7 +263,7 @@ static bool trial(prover *p, void *user) {
         if (!second || other < 0 || run_output(p->sessions[0], i, &x, &err) != NIB_OK ||
             run_output(p->sessions[1], other, &y, &err) != NIB_OK)
             proof->outputs[i].same_shape = false;
-        else compare(&x, &y, &proof->outputs[i]);
+        else compare(&x, &y, p->tokens_only ? p->mask : NULL, &proof->outputs[i]);
     }
     if (!second) snprintf(p->why, MODEL_WHY, "the second graph fails: %.200s", err.message);
     done = true;
@@ -292,9 +306,9 @@ static void put_away(prover *p, int i, graph *clone) {
     p->plans[i] = NULL;
 }
 
-nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, model_proof *proof, nib_error *err) {
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, bool tokens_only, model_proof *proof, nib_error *err) {
     nib_status status = NIB_OK;
-    prover p = {.runtime = runtime, .g = {a, b}, .seed = SEED, .why = proof->why, .err = err};
+    prover p = {.runtime = runtime, .g = {a, b}, .seed = SEED, .tokens_only = tokens_only, .why = proof->why, .err = err};
     graph *clones[2] = {NULL, NULL};
     *proof = (model_proof){0};
     for (int i = 0; i < a->n_outputs && i < MODEL_PROOF_OUTPUTS; i++)
