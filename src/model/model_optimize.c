@@ -161,6 +161,7 @@ static nib_status optimize(optimizing *z) {
     NIB_TRY(pass_run_all(&ctx));
     if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
     if (ctx.level >= 2) pass_note_found(&ctx);
+    pass_note_random(&ctx);
     if (ctx.level >= 2) NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
     if (ctx.level >= 1) NIB_TRY(pass_gemm(&ctx));
     if (ctx.level >= 4) NIB_TRY(halve(z, &ctx));

@@ -349,6 +349,7 @@ static const char *rotary_refusal(const rewrite *r, pass_heads *h, int64_t *turn
     int64_t heads = graph_attr_int(r->n, "num_heads", 0), half = width_of(cos), width = width_of(x), one;
     *turned = graph_attr_int(r->n, "rotary_embedding_dim", 0);
     if (graph_attr_int(r->n, "is_packed_batching", 0)) return "its batch is packed";
+    if (graph_attr_int(r->n, "interleaved", 0) && r->ctx->file) return "the file cannot say that its pairs are interleaved";
     if (cos->type.rank != 2 || sin->type.rank != 2 || half < 1 || width_of(sin) != half) return "its tables are not of one width";
     if (x->type.rank == 3 && heads == 0 && *turned == 0 && width > 0) heads = width / (2 * half);
     if (x->type.rank == 4 && !graph_dim_is_const(x->type.dims[1], &heads)) return "its heads are not known";
