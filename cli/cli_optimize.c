@@ -38,7 +38,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
     "  --shape NAME=AxBxC   the shape of an input; a size that is no number stays as it is (--shape input_ids=1xseq)\n"                    \
     "  --disable PASS       leaves a pass out; may be given several times\n"                                                               \
     "  --opset N            of ai.onnx in the written file (default: the model's)\n"                                                       \
-    "  --report FILE.json   what was done: operators before and after, what matched and what did not, the comparison\n"                    \
+    "  --report FILE.json   what was done: operators before and after, what matched and what did not, the comparison, costs\n"             \
     "  --no-check           writes without running both graphs on random inputs first\n"                                                   \
     "  --tolerance X        largest difference relative to an output's largest number (1e-5; with -O2 1e-4, -O3 1e-2, -O4 3e-2)\n"         \
     "  --external-over SIZE weights go to OUT.data if the model's own file would be longer (default: 2 GiB - 1; 0: always)\n"              \

@@ -161,6 +161,7 @@ static nib_status optimize(optimizing *z) {
     NIB_TRY(pass_run_all(&ctx));
     if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
     if (ctx.level >= 2) pass_note_found(&ctx);
+    pass_note_random(&ctx);
     if (ctx.level >= 2) NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
     if (ctx.level >= 1) NIB_TRY(pass_gemm(&ctx));
     if (ctx.level >= 4) NIB_TRY(halve(z, &ctx));
@@ -232,6 +233,7 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     nib_report *r = NULL;
     model_counts counts = {0};
     model_proof proof = {0};
+    model_costs costs = {0};
     *report = NULL;
     NIB_TRY(check_options(o, err));
     double begun = base_clock();
@@ -252,7 +254,7 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     base_str_printf(&r->text, "optimized in %.1f ms", 1e3 * (optimized - begun));
     if (o->check) base_str_printf(&r->text, ", compared in %.1f ms", 1e3 * (proven - optimized));
     base_str_add(&r->text, "\n");
-    base_str_add(&r->json, "}\n"); /* no times: the same model gives the same file */
+    base_str_add(&r->json, "}\n"); /* no times yet: the same model gives the same nib.json */
     if (differs) {
         const model_difference *worst = &proof.outputs[0];
         for (int i = 0; i < proof.n_outputs; i++)
@@ -261,7 +263,9 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
         r = NULL;
         NIB_FAIL(err, NIB_DIFFERENT, "output %s: the optimized model computes something else; nothing was written", worst->name);
     }
+    if (proof.ran) NIB_TRY(model_costs_of(runtime, z.source, z.g, &costs, err));
     NIB_TRY(write_out(&z, out, r));
+    if (proof.ran) model_report_costs(r, &costs);
     if (r->text.failed || r->json.failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
     *report = r;
     r = NULL;

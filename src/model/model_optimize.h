@@ -5,6 +5,7 @@
  *     model_optimize.c   load -> passes -> standard operators -> proof -> file
  *     model_folder.c     a folder's small files beside it
  *     model_prove.c      both graphs run on random inputs; how large values become
+ *     model_costs.c      memory and time of both in nib
  *     model_report.c     what was done, as text and JSON
  */
 #ifndef MODEL_OPTIMIZE_H
@@ -50,6 +51,18 @@ double model_proof_worst(const model_proof *proof);
  * all if it cannot be run (why[] says what stood in the way; else it is ""), are unknown. */
 nib_status model_measure(nib_runtime *runtime, const graph *g, pass_range *ranges, char why[MODEL_WHY], nib_error *err);
 
+/* ---- costs: of one run of either graph in nib, fused as a session fuses it; [0] of the first, [1] of the second */
+typedef struct model_costs {
+    bool ran;
+    char why[MODEL_WHY]; /* if not */
+    int64_t size;        /* of what is not a batch (that is 1); 0: all sizes are the model's own */
+    int threads, rounds;
+    size_t memory[2];                 /* bytes that a session holds */
+    double estimated[2], measured[2]; /* seconds; at least, by the machine's measured speed; the least of `rounds` runs */
+} model_costs;
+/* Not being able to run them is no error: costs->ran is false. About 0.2 s for a small model, half of it the machine's speed. */
+nib_status model_costs_of(nib_runtime *runtime, const graph *a, const graph *b, model_costs *costs, nib_error *err);
+
 /* ---- report */
 typedef struct model_count {
     const char *domain, *op;
@@ -67,6 +80,7 @@ nib_status model_count_into(base_heap *heap, const graph *g, int which, model_co
 void model_json_string(base_str *out, const char *text, size_t length);
 void model_report_counts(nib_report *r, const model_counts *counts);
 void model_report_proof(nib_report *r, const model_proof *proof, double tolerance);
+void model_report_costs(nib_report *r, const model_costs *costs); /* as the last member of an object that is closed already */
 void model_report_notes(nib_report *r, const char *notes);
 nib_status model_report_create(nib_report **out, nib_error *err);
 

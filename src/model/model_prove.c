@@ -7,30 +7,15 @@
  * of rank 1 and more are masks of padded texts. Sizes straddle what a graph may compare them with: beyond a window of 16, or
  * buckets of 32, another part of the graph decides.
  */
-#include "model_optimize.h"
+#include "model_trial.h"
 #include "base/base_half.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SEED 0x9e3779b97f4a7c15ull
 #define LARGEST_SIZE 1100 /* of a text; constants beyond are no windows */
 
-typedef struct prover {
-    nib_runtime *runtime;
-    base_arena arena; /* inputs of one trial */
-    const graph *g[2];
-    device *device;
-    plan *plans[2];
-    run_session *sessions[2];
-    int64_t *symbols; /* [graph_symbol_count of g[0]] sizes */
-    uint64_t seed;
-    int64_t size, batch;
-    bool tokens_only;
-    const nib_tensor *mask; /* the trial's, [B, S], or NULL */
-    char *why;              /* [MODEL_WHY] what stood in the way of the last trial */
-    nib_error *err;
-} prover;
+typedef model_prover prover;
 
 static uint64_t next_random(prover *p) { /* xorshift64* */
     p->seed ^= p->seed >> 12, p->seed ^= p->seed << 25, p->seed ^= p->seed >> 27;
@@ -228,7 +213,21 @@ static const nib_tensor **make_inputs(prover *p) {
     return list;
 }
 
-static bool run_first(prover *p, const nib_tensor **given) {
+bool model_trial_inputs(prover *p, const nib_tensor **given[2]) {
+    const graph *a = p->g[0], *b = p->g[1];
+    given[0] = make_inputs(p);
+    if (!given[0]) return false;
+    given[1] = base_arena_calloc(&p->arena, (size_t)b->n_inputs + 1, sizeof **given);
+    if (!given[1]) return snprintf(p->why, MODEL_WHY, "out of memory"), false;
+    for (int i = 0; i < b->n_inputs; i++) {
+        int other = find_named(a->inputs, a->n_inputs, b->inputs[i]->name);
+        if (other < 0) return snprintf(p->why, MODEL_WHY, "only one of the models has an input %.80s", b->inputs[i]->name), false;
+        given[1][i] = given[0][other];
+    }
+    return true;
+}
+
+bool model_trial_first(prover *p, const nib_tensor **given) {
     nib_error err = {0};
     if (run_tensors(p->sessions[0], given, &err) == NIB_OK) return true;
     return snprintf(p->why, MODEL_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
@@ -237,25 +236,12 @@ static bool run_first(prover *p, const nib_tensor **given) {
 /* One run of each; false with why[] if the first graph itself cannot be run at this size. */
 static bool trial(prover *p, void *user) {
     model_proof *proof = user;
-    const graph *a = p->g[0], *b = p->g[1];
+    const graph *b = p->g[1];
+    const nib_tensor **given[2];
     nib_error err = {0};
     bool done = false;
-    const nib_tensor **given[2] = {make_inputs(p), NULL};
-    if (!given[0]) goto fail;
-    given[1] = base_arena_calloc(&p->arena, (size_t)b->n_inputs + 1, sizeof **given);
-    if (!given[1]) {
-        snprintf(p->why, MODEL_WHY, "out of memory");
-        goto fail;
-    }
-    for (int i = 0; i < b->n_inputs; i++) {
-        int other = find_named(a->inputs, a->n_inputs, b->inputs[i]->name);
-        if (other < 0) {
-            snprintf(p->why, MODEL_WHY, "only one of the models has an input %.80s", b->inputs[i]->name);
-            goto fail;
-        }
-        given[1][i] = given[0][other];
-    }
-    if (!run_first(p, given[0])) goto fail;
+    if (!model_trial_inputs(p, given)) goto fail;
+    if (!model_trial_first(p, given[0])) goto fail;
     bool second = run_tensors(p->sessions[1], given[1], &err) == NIB_OK;
     for (int i = 0; i < proof->n_outputs; i++) {
         nib_tensor x, y;
@@ -289,8 +275,7 @@ static int run_trials(prover *p, int64_t window, bool (*one)(prover *, void *), 
     return trials;
 }
 
-/* Plans and a session for a clone of graph i; false with why[]. */
-static bool get_ready(prover *p, int i, graph *clone) {
+bool model_trial_ready(prover *p, int i, graph *clone) {
     nib_error err = {0};
     if (plan_build(p->runtime, clone, &p->device, 1, NULL, &p->plans[i], &err) == NIB_OK &&
         run_session_create(p->plans[i], &p->sessions[i], &err) == NIB_OK)
@@ -298,7 +283,7 @@ static bool get_ready(prover *p, int i, graph *clone) {
     return snprintf(p->why, MODEL_WHY, "no plan can be made: %.200s", err.message), false;
 }
 
-static void put_away(prover *p, int i, graph *clone) {
+void model_trial_end(prover *p, int i, graph *clone) {
     run_session_free(p->sessions[i]);
     plan_free(p->plans[i]);
     graph_free(clone);
@@ -308,7 +293,7 @@ static void put_away(prover *p, int i, graph *clone) {
 
 nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, bool tokens_only, model_proof *proof, nib_error *err) {
     nib_status status = NIB_OK;
-    prover p = {.runtime = runtime, .g = {a, b}, .seed = SEED, .tokens_only = tokens_only, .why = proof->why, .err = err};
+    prover p = {.runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .tokens_only = tokens_only, .why = proof->why, .err = err};
     graph *clones[2] = {NULL, NULL};
     *proof = (model_proof){0};
     for (int i = 0; i < a->n_outputs && i < MODEL_PROOF_OUTPUTS; i++)
@@ -322,13 +307,13 @@ nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, boo
     NIB_TRY(cpu_open(runtime, &p.device, err));
     for (int i = 0; i < 2; i++) {
         NIB_TRY(graph_clone(p.g[i], &clones[i], err));
-        if (!get_ready(&p, i, clones[i])) goto fail;
+        if (!model_trial_ready(&p, i, clones[i])) goto fail;
     }
     int64_t x = largest_constant(a), y = largest_constant(b);
     proof->trials = run_trials(&p, x > y ? x : y, trial, proof, proof->sizes);
     proof->ran = proof->trials > 0;
 fail:
-    for (int i = 0; i < 2; i++) put_away(&p, i, clones[i]);
+    for (int i = 0; i < 2; i++) model_trial_end(&p, i, clones[i]);
     if (p.device) p.device->table->close(p.device);
     return status;
 }
@@ -356,7 +341,7 @@ typedef struct measuring {
 static bool measure_trial(prover *p, void *user) {
     measuring *m = user;
     const nib_tensor **given = make_inputs(p);
-    bool ran = given && run_first(p, given);
+    bool ran = given && model_trial_first(p, given);
     for (int i = 0; ran && i < m->n; i++) {
         nib_tensor t;
         nib_error err;
@@ -393,10 +378,10 @@ static nib_status measure_some(prover *p, const graph *g, int64_t window, measur
         if (!v || graph_add_output(clone, v) != NIB_OK) NIB_FAIL(p->err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
     }
     p->g[0] = clone;
-    p->seed = SEED;
-    *ran = get_ready(p, 0, clone) && run_trials(p, window, measure_trial, m, sizes) > 0;
+    p->seed = MODEL_SEED;
+    *ran = model_trial_ready(p, 0, clone) && run_trials(p, window, measure_trial, m, sizes) > 0;
 fail:
-    put_away(p, 0, clone);
+    model_trial_end(p, 0, clone);
     return status;
 }
 

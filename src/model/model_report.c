@@ -123,6 +123,27 @@ void model_report_proof(nib_report *r, const model_proof *p, double tolerance) {
     base_str_add(&r->json, "]}");
 }
 
+void model_report_costs(nib_report *r, const model_costs *c) {
+    char where[80] = "at its own sizes";
+    if (!c->ran) {
+        base_str_printf(&r->text, "costs not measured: %s\n", c->why);
+        return;
+    }
+    if (c->size) snprintf(where, sizeof where, "at 1 x %lld", (long long)c->size);
+    base_str_printf(&r->text, "one run in nib, %s, %d threads:\n", where, c->threads);
+    base_str_printf(&r->text, "%-34s %8.2f %8.2f\n", "  memory of a session, MB", (double)c->memory[0] / 1e6, (double)c->memory[1] / 1e6);
+    base_str_printf(&r->text, "%-34s %8.3f %8.3f\n", "  estimated, ms at least", 1e3 * c->estimated[0], 1e3 * c->estimated[1]);
+    base_str_printf(&r->text, "%-34s %8.3f %8.3f\n", "  measured, ms", 1e3 * c->measured[0], 1e3 * c->measured[1]);
+    while (r->json.length && r->json.data[r->json.length - 1] != '}') r->json.length--;
+    if (!r->json.length) return;
+    r->json.length--;
+    base_str_printf(&r->json, ", \"costs\": {\"batch\": 1, \"size\": %lld, \"threads\": %d, \"runs\": %d, ", (long long)c->size, c->threads,
+                    c->rounds);
+    base_str_printf(&r->json, "\"session_bytes\": {\"before\": %zu, \"after\": %zu}, ", c->memory[0], c->memory[1]);
+    base_str_printf(&r->json, "\"estimated_seconds\": {\"before\": %.6g, \"after\": %.6g}, ", c->estimated[0], c->estimated[1]);
+    base_str_printf(&r->json, "\"measured_seconds\": {\"before\": %.6g, \"after\": %.6g}}}\n", c->measured[0], c->measured[1]);
+}
+
 void model_report_notes(nib_report *r, const char *notes) {
     base_str_add(&r->json, ", \"notes\": [");
     for (const char *p = notes ? notes : ""; *p;) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What nib's own operators are in standard ones. In: a nib node and the graph it stands in (opset 13 or later). Out: nodes of
- * ai.onnx in front of it that compute the same, its uses moved over to them, and the node gone; or UNSUPPORTED, and the graph
- * as it was, for what they cannot say in a few nodes: packed attention and pooling, causal or windowed attention, grouped heads,
- * quantized weights.
+ * What nib's own operators are in standard ones. In: a nib node and the graph it stands in (opset 13 or later; 7 for Linear,
+ * Norm, Embed, Attention). Out: nodes of ai.onnx in front of it that compute the same, its uses moved over to them, and the node gone; or
+ * UNSUPPORTED, and the graph as it was, for what they cannot say in a few nodes: packed attention and pooling, causal or windowed
+ * attention, grouped heads, quantized weights.
  *
  * Each function only writes the formula; values are NULL once memory has run out, and emit passes that on.
  */
@@ -11,24 +11,28 @@
 #include <math.h>
 #include <string.h>
 
-#define MIN_OPSET 13
+#define MIN_OPSET 13 /* Unsqueeze and ReduceSum have their axes as inputs */
+#define LONG_OPSET 7 /* what those write that need neither; below, operators broadcast otherwise */
 
 typedef struct expansion {
     graph *g;
     graph_node *node;
     graph_node *before; /* the node in front of which nothing was added yet: what follows it up to `node` is ours */
     int opset;
+    const char *missing; /* an operator that the opset does not have */
     nib_error *err;
 } expansion;
 
-static nib_status begin(expansion *e, graph *g, graph_node *n, nib_error *err) {
+static nib_status begin_since(expansion *e, int first, graph *g, graph_node *n, nib_error *err) {
     *e = (expansion){.g = g, .node = n, .before = n->prev, .opset = graph_opset_version(g, ""), .err = err};
-    if (e->opset >= MIN_OPSET) return NIB_OK;
+    if (e->opset >= first) return NIB_OK;
     nib_status status =
-        base_error_set(err, NIB_UNSUPPORTED, "nib.%s cannot be written in opset %d: %d is the first", n->op, e->opset, MIN_OPSET);
+        base_error_set(err, NIB_UNSUPPORTED, "nib.%s cannot be written in opset %d: %d is the first", n->op, e->opset, first);
     base_error_at_node(err, n->name);
     return status;
 }
+
+static nib_status begin(expansion *e, graph *g, graph_node *n, nib_error *err) { return begin_since(e, MIN_OPSET, g, n, err); }
 
 static nib_status refuse(const expansion *e, const char *why) {
     nib_status status = base_error_set(e->err, NIB_UNSUPPORTED, "nib.%s cannot be written in standard operators: %s", e->node->op, why);
@@ -41,7 +45,7 @@ static graph_value *emit(expansion *e, const char *type, int n, graph_value *con
     for (int i = 0; i < n; i++)
         if (!in[i]) return NULL;
     graph_value *v = graph_emit(e->g, e->node, "", type, in, n, e->node->outputs[0] ? e->node->outputs[0]->name : type);
-    if (v) v->producer->meaning = op_find("", type, e->opset);
+    if (v && !(v->producer->meaning = op_find("", type, e->opset))) e->missing = type;
     return v;
 }
 static graph_value *emit1(expansion *e, const char *type, graph_value *a) { return emit(e, type, 1, &a); }
@@ -74,6 +78,11 @@ static graph_value *reduce(expansion *e, const char *type, graph_value *v, int64
     return with_int(v, "keepdims", keep);
 }
 
+/* Counted from the front before 11, where operators do not have to know -1. */
+static int64_t last_axis(const expansion *e, const graph_value *v) {
+    return e->opset < 11 && v && v->type.rank > 0 ? v->type.rank - 1 : -1;
+}
+
 static graph_value *in(const expansion *e, int i) { return i < e->node->n_inputs ? e->node->inputs[i].value : NULL; }
 
 /* Takes the node away again with all that was put in front of it, or puts `results` in place of its outputs. */
@@ -81,6 +90,8 @@ static nib_status finish(expansion *e, graph_value *const *results, int n) {
     nib_status status = NIB_OK;
     for (int i = 0; i < n; i++)
         if (e->node->outputs[i] && !results[i]) NIB_FAIL(e->err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (e->missing)
+        NIB_FAIL(e->err, NIB_UNSUPPORTED, "nib.%s cannot be written in opset %d: it has no %s", e->node->op, e->opset, e->missing);
     for (graph_node *k = e->before ? e->before->next : e->g->first; k != e->node; k = k->next) NIB_TRY(op_infer_node(e->g, k, e->err));
     for (int i = 0; i < n; i++) {
         graph_value *old = e->node->outputs[i];
@@ -97,9 +108,14 @@ fail:
 
 static nib_status finish1(expansion *e, graph_value *result) { return finish(e, &result, 1); }
 
-/* Columns [begin, end) of rows. */
+/* Columns [begin, end) of rows. Slice has them as inputs since 10. */
 static graph_value *columns(expansion *e, graph_value *v, int64_t begin, int64_t end) {
-    int64_t axis = -1;
+    int64_t axis = last_axis(e, v);
+    if (e->opset < 10) {
+        v = emit1(e, "Slice", v);
+        bool ok = v && graph_set_ints(v->producer, "starts", &begin, 1) == NIB_OK && graph_set_ints(v->producer, "ends", &end, 1) == NIB_OK;
+        return ok && graph_set_ints(v->producer, "axes", &axis, 1) == NIB_OK ? v : NULL;
+    }
     graph_value *args[4] = {v, ints(e, &begin, 1), ints(e, &end, 1), ints(e, &axis, 1)};
     return emit(e, "Slice", 4, args);
 }
@@ -133,7 +149,7 @@ static graph_value *activate(expansion *e, graph_value *x, int activation) {
 
 nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
     expansion e;
-    nib_status status = begin(&e, g, n, err);
+    nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
     int activation = op_activation(n);
     if (activation < 0) return refuse(&e, "its activation is unknown");
@@ -145,7 +161,7 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
         if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
         parts[i] = emit2(&e, "MatMul", in(&e, 0), w);
     }
-    graph_value *y = weights > 1 ? with_int(emit(&e, "Concat", weights, parts), "axis", -1) : parts[0];
+    graph_value *y = weights > 1 ? with_int(emit(&e, "Concat", weights, parts), "axis", last_axis(&e, in(&e, 0))) : parts[0];
     if (in(&e, 2)) y = emit2(&e, "Add", y, in(&e, 2));
     if (gate > OP_GATE_NONE) {
         int64_t width;
@@ -166,8 +182,9 @@ static graph_value *layer_norm(expansion *e, graph_value *x, graph_value *gamma,
             with_int(beta ? emit3(e, "LayerNormalization", x, gamma, beta) : emit2(e, "LayerNormalization", x, gamma), "axis", -1);
         return y && graph_set_float(y->producer, "epsilon", eps) == NIB_OK ? y : NULL;
     }
-    graph_value *d = emit2(e, "Sub", x, reduce(e, "ReduceMean", x, -1, true));
-    graph_value *variance = reduce(e, "ReduceMean", emit2(e, "Mul", d, d), -1, true);
+    int64_t axis = last_axis(e, in(e, 0));
+    graph_value *d = emit2(e, "Sub", x, reduce(e, "ReduceMean", x, axis, true));
+    graph_value *variance = reduce(e, "ReduceMean", emit2(e, "Mul", d, d), axis, true);
     graph_value *y = emit2(e, "Mul", emit2(e, "Div", d, emit1(e, "Sqrt", emit2(e, "Add", variance, number(e, eps)))), gamma);
     return beta ? emit2(e, "Add", y, beta) : y;
 }
@@ -177,13 +194,13 @@ static graph_value *rms_norm(expansion *e, graph_value *x, graph_value *gamma, f
         graph_value *y = with_int(emit2(e, "RMSNormalization", x, gamma), "axis", -1);
         return y && graph_set_float(y->producer, "epsilon", eps) == NIB_OK ? y : NULL;
     }
-    graph_value *square = reduce(e, "ReduceMean", emit2(e, "Mul", x, x), -1, true);
+    graph_value *square = reduce(e, "ReduceMean", emit2(e, "Mul", x, x), last_axis(e, in(e, 0)), true);
     return emit2(e, "Mul", emit2(e, "Div", x, emit1(e, "Sqrt", emit2(e, "Add", square, number(e, eps)))), gamma);
 }
 
 nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err) {
     expansion e;
-    nib_status status = begin(&e, g, n, err);
+    nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
     graph_value *x = in(&e, 0), *results[2] = {NULL, NULL};
     float eps = graph_attr_float(n, "epsilon", 1e-5f);
@@ -197,7 +214,7 @@ nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err) {
 
 nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err) {
     expansion e;
-    nib_status status = begin(&e, g, n, err);
+    nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
     for (int i = 0; i < n->n_inputs; i += 2) {
         nib_dtype t = in(&e, i)->type.dtype;
@@ -288,7 +305,7 @@ static nib_status expand_to_operator(expansion *e) {
 nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     static const int64_t heads_first[] = {0, 2, 1, 3}, keys_last[] = {0, 2, 3, 1};
     expansion e;
-    nib_status status = begin(&e, g, n, err);
+    nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
     bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
     if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
@@ -310,8 +327,9 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, graph_attr_float(n, "scale", 1)));
     if (softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, softcap))), number(&e, softcap));
     if (in(&e, 3)) s = emit2(&e, "Add", s, in(&e, 3));
-    graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", -1);
-    if (in(&e, 3)) p = emit3(&e, "Where", emit1(&e, "IsNaN", p), number(&e, 0), p); /* rows whose keys are all at -infinity */
+    graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", e.opset < 13 ? 3 : -1);
+    if (in(&e, 3) && e.opset >= 9)
+        p = emit3(&e, "Where", emit1(&e, "IsNaN", p), number(&e, 0), p); /* rows whose keys are all at -infinity */
     graph_value *y = transpose(&e, emit2(&e, "MatMul", p, v), heads_first, 4);
     return finish1(&e, emit2(&e, "Reshape", y, ints(&e, (int64_t[]){0, 0, width}, 3)));
 }

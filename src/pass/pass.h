@@ -105,6 +105,7 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime);
 bool pass_can_say(const pass_context *ctx, const char *what);
 /* A note: how many there are of each pass_found, in the graph as the fusing passes leave it. */
 void pass_note_found(pass_context *ctx);
+void pass_note_random(pass_context *ctx);      /* a note, if any node draws random numbers: what, and where */
 nib_status pass_names(pass_context *ctx);      /* names and order of constants that depend only on the graph */
 nib_status pass_expand_ort(pass_context *ctx); /* its second part */
 
@@ -135,6 +136,8 @@ graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain
 bool pass_int_at(const graph_value *v, int i, int64_t *out);
 /* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value, or NULL. */
 graph_value *pass_columns_of(const graph_value *v, int64_t *first);
+/* Draws random numbers when it runs: a Dropout only in training. */
+bool pass_is_random(const graph_node *n);
 bool pass_same_shape(const graph_value *a, const graph_value *b);                /* provably: same rank, equal dims, all known */
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
 

@@ -83,7 +83,7 @@ static bool same_node(const graph_node *a, const graph_node *b) {
     }
     for (int i = 0; i < a->n_outputs; i++)
         if (!a->outputs[i] != !b->outputs[i]) return false;
-    return strncmp(a->op, "Random", 6) != 0 && strcmp(a->op, "Bernoulli") != 0 && strcmp(a->op, "Multinomial") != 0;
+    return !pass_is_random(a);
 }
 
 /* An earlier node that computes the same: it reads the same first value, so it is in that value's use list. */

@@ -2,10 +2,11 @@
  *
  * com.microsoft's operators, as ONNX Runtime's transformer optimizer and Optimum write them, -> the standard ones and nib's own that
  * the other passes know: the way back from pass_expand_ort.c. In: f32 nodes of these operators in a graph of opset 13 or later. Out: the
- * same values; a node that uses what is not said here (caches, a causal mask, outputs for training) is left as it is, with a note.
+ * same values; a node that uses what is not said here (caches, packed keys, outputs for training) is left as it is, with a note.
  * Contracts: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
  */
-#include "pass.h"
+#include "pass_heads.h"
+#include "pass_match.h"
 #include <math.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ typedef struct rewrite {
     const char *why;   /* not NULL: the node stays, and nothing was added */
     nib_status status; /* why a value is NULL; OK: out of memory */
     graph_value *results[4];
+    graph_value *guarded; /* reads the first result and is the same value as it: replaced, too */
 } rewrite;
 
 static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
@@ -106,14 +108,20 @@ static void simplified(rewrite *r) {
     r->results[0] = norm(r, input(r->n, 0), input(r->n, 1), NULL, true, NULL, graph_attr_float(r->n, "epsilon", 1e-5f));
 }
 
-/* Sum(x, skip, bias), as pass_expand_ort.c writes it in front of a layer norm. */
+/* In order; Sum(x, skip, bias), as pass_expand_ort.c writes it in front of a layer norm, with the bias first, so that it joins the product
+ * it belongs to. */
 static void sum(rewrite *r) {
     graph_value *x = input(r->n, 0), *skip = input(r->n, 1), *bias = input(r->n, 2);
-    if (r->n->n_inputs > 3 || !pass_same_shape(x, skip) || width_of(x) < 1 || !is_row(bias, width_of(x)))
-        r->why = "it is not x + skip + bias";
+    for (int i = 0; i < r->n->n_inputs; i++)
+        if (!input(r->n, i)) r->why = "an input is missing";
     if (r->why) return;
-    if (bias) x = emit2(r, "Add", x, bias);
-    r->results[0] = emit2(r, "Add", x, skip);
+    if (r->n->n_inputs == 3 && pass_same_shape(x, skip) && width_of(x) > 0 && is_row(bias, width_of(x))) {
+        x = emit2(r, "Add", x, bias);
+        r->results[0] = emit2(r, "Add", x, skip);
+        return;
+    }
+    for (int i = 1; i < r->n->n_inputs; i++) x = emit2(r, "Add", x, input(r->n, i));
+    r->results[0] = x;
 }
 
 static void embed_norm(rewrite *r) {
@@ -214,43 +222,87 @@ static const char *mask_refusal(const graph_value *mask, const graph_value *bias
     return mask->type.rank == 2 ? NULL : "its mask is neither [batch, keys] nor one length a text";
 }
 
-static void attend(rewrite *r, graph_value *const qkv[3], int64_t size, graph_value *mask, graph_value *bias) {
-    int64_t heads = graph_attr_int(r->n, "num_heads", 1);
+/* Where(IsNaN(y), 0, y) behind a node: nib.Attention is 0 already where all keys of a query are closed. */
+static graph_value *guard_of(const graph_value *y) {
+    pass_match m;
+    for (const graph_use *u = y->use_count == 2 && !y->is_output ? y->uses : NULL; u; u = u->next)
+        if (graph_is_op(u->node, "", "Where") && pass_match_at("Where(IsNaN(p), 0, p)", u->node->outputs[0], &m) &&
+            pass_matched(&m, "p") == y && pass_same_shape(u->node->outputs[0], y))
+            return u->node->outputs[0];
+    return NULL;
+}
+
+static void attend(rewrite *r, graph_value *const qkv[3], int64_t kv_heads, int64_t size, graph_value *mask, graph_value *bias) {
     float scale = graph_attr_float(r->n, "scale", 0);
     graph_value *in[4] = {qkv[0], qkv[1], qkv[2], mask ? mask_bias(r, mask, qkv[1]) : bias};
     if (!in[0] || !in[1] || !in[2] || (mask && !in[3])) return;
     if (mask && bias) in[3] = emit2(r, "Add", bias, in[3]);
     graph_value *y = pass_emit(r->ctx, r->n, "nib", "Attention", in, in[3] ? 4 : 3, r->n->outputs[0]->name);
-    if (!y || graph_set_int(y->producer, "heads", heads) != NIB_OK || graph_set_int(y->producer, "kv_heads", heads) != NIB_OK) return;
+    if (!y || graph_set_int(y->producer, "heads", graph_attr_int(r->n, "num_heads", 1)) != NIB_OK) return;
+    if (graph_set_int(y->producer, "kv_heads", kv_heads) != NIB_OK) return;
+    if (graph_attr_int(r->n, "unidirectional", 0) && graph_set_int(y->producer, "causal", 1) != NIB_OK) return;
     if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)size)) != NIB_OK) return;
     r->results[0] = inferred(r, y);
+    r->guarded = guard_of(r->n->outputs[0]);
 }
 
-static const char *attention_refusal(const graph_node *n, int past, int n_past) {
+static const char *attention_refusal(const rewrite *r, int past, int n_past) {
+    const graph_node *n = r->n;
     for (int i = 0; i < n_past; i++)
         if (input(n, past + i)) return "it has a cache";
     for (int i = 1; i < 4; i++)
         if (reads_output(n, i)) return "its keys and values are read";
-    if (graph_attr_int(n, "unidirectional", 0)) return "it is causal";
+    if (graph_attr_int(n, "unidirectional", 0) && !pass_can_say(r->ctx, "Attention")) return "the file cannot say that it is causal";
     return graph_attr_int(n, "num_heads", 0) < 1 ? "it has no heads" : NULL;
+}
+
+/* Heads of queries, keys or values: rows [B, T, heads D], or [B, heads, T, D], which may be fewer heads, repeated. */
+static bool read_heads(graph_value *v, int64_t heads, pass_heads *out) {
+    int64_t count, width = width_of(v);
+    if (!v || width < 1 || (v->type.rank != 3 && v->type.rank != 4)) return false;
+    if (v->type.rank == 4 && pass_find_heads(v, false, out) && out->scale == 1 && out->count * out->times == heads) return true;
+    if (v->type.rank == 4 && (!graph_dim_is_const(v->type.dims[1], &count) || count != heads)) return false;
+    *out = (pass_heads){.value = v, .form = v->type.rank == 3 ? PASS_HEADS_ROWS : PASS_HEADS_FIRST, .times = 1, .scale = 1};
+    out->count = heads;
+    out->size = v->type.rank == 3 ? width / heads : width;
+    return (v->type.rank == 4 || width % heads == 0) && out->size <= OP_HEAD_MAX;
+}
+
+static bool same_lengths(const pass_heads *a, const pass_heads *b) {
+    return pass_heads_length(a) && pass_heads_length(a) == pass_heads_length(b);
+}
+
+static const char *heads_refusal(rewrite *r, pass_heads h[3]) {
+    const graph_value *q = input(r->n, 0), *k = input(r->n, 1), *v = input(r->n, 2), *bias = input(r->n, 3);
+    int64_t heads = graph_attr_int(r->n, "num_heads", 1);
+    if (!q || q->type.rank != 3 || !k || !v || k->type.rank != v->type.rank) return "its queries are no rows, or its keys are packed";
+    for (int i = 0; i < 3; i++)
+        if (!read_heads(input(r->n, i), heads, &h[i])) return "its rows are not heads of one size";
+    for (int i = 1; i < 3; i++)
+        if (h[i].size != h[0].size || h[i].count != h[1].count || !pass_heads_batch(&h[0]) ||
+            pass_heads_batch(&h[i]) != pass_heads_batch(&h[0]))
+            return "its queries, keys and values do not fit";
+    if (!same_lengths(&h[1], &h[2])) return "its queries, keys and values do not fit";
+    if (bias && (k->type.rank != 3 || !is_row(bias, 3 * heads * h[0].size))) return "its bias does not fit";
+    if (graph_attr_int(r->n, "unidirectional", 0) && !same_lengths(&h[0], &h[1]))
+        return "it is causal, and has not as many keys as queries";
+    return mask_refusal(input(r->n, 4), input(r->n, 5), q);
 }
 
 static void multi_head(rewrite *r) {
     const graph_node *n = r->n;
-    graph_value *qkv[3] = {input(n, 0), input(n, 1), input(n, 2)}, *bias = input(n, 3), *mask = input(n, 4);
-    int64_t heads = graph_attr_int(n, "num_heads", 1), width = width_of(qkv[0]);
-    r->why = attention_refusal(n, 6, 4);
+    pass_heads h[3];
+    graph_value *qkv[3], *bias = input(n, 3);
+    r->why = attention_refusal(r, 6, 4);
+    if (!r->why) r->why = heads_refusal(r, h);
+    if (!r->why && h[1].count != h[0].count && !pass_can_say(r->ctx, "Attention")) r->why = "the file cannot say that its keys are shared";
     if (r->why) return;
-    for (int i = 0; i < 3; i++)
-        if (!qkv[i] || qkv[i]->type.rank != 3 || width_of(qkv[i]) != width)
-            r->why = "its queries, keys and values are not rows of one width";
-    if (!r->why && (width < 1 || width % heads || width / heads > OP_HEAD_MAX)) r->why = "its rows are not heads of one size";
-    if (!r->why && (!pass_same_shape(qkv[1], qkv[2]) || qkv[1]->type.dims[0] != qkv[0]->type.dims[0] || !is_row(bias, 3 * width)))
-        r->why = "its queries, keys and values do not fit";
-    if (!r->why) r->why = mask_refusal(mask, input(n, 5), qkv[0]);
-    if (r->why) return;
-    for (int i = 0; bias && i < 3; i++) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
-    attend(r, qkv, width / heads, mask, input(n, 5));
+    int64_t width = h[0].count * h[0].size;
+    for (int i = 0; i < 3; i++) {
+        qkv[i] = pass_rows_of_heads(r->ctx, r->n, &h[i]);
+        if (bias) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
+    }
+    attend(r, qkv, h[1].count, h[0].size, input(n, 4), input(n, 5));
 }
 
 static void attention(rewrite *r) {
@@ -258,7 +310,7 @@ static void attention(rewrite *r) {
     graph_value *x = input(n, 0), *w = input(n, 1), *bias = input(n, 2), *mask = input(n, 3), *qkv[3] = {NULL};
     int64_t heads = graph_attr_int(n, "num_heads", 1), width = width_of(w) / 3;
     const int64_t *sizes = NULL;
-    r->why = attention_refusal(n, 4, 1);
+    r->why = attention_refusal(r, 4, 1);
     if (!r->why && input(n, 6)) r->why = "it has a cache";
     if (!r->why && graph_attr_int(n, "do_rotary", 0)) r->why = "it turns its queries and keys";
     if (!r->why && (graph_attr_ints(n, "qkv_hidden_sizes", &sizes) == 3 && (sizes[0] != width || sizes[1] != width || sizes[2] != width)))
@@ -272,7 +324,64 @@ static void attention(rewrite *r) {
         qkv[i] = emit2(r, "MatMul", x, columns(r, w, i * width, (i + 1) * width));
         if (bias) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
     }
-    attend(r, qkv, width / heads, mask, input(n, 5));
+    attend(r, qkv, heads, width / heads, mask, input(n, 5));
+}
+
+/* ---------------------------------------------------------------- rotary positions */
+
+/* first, first + 1, .. for each row of x: [1, S]. */
+static graph_value *places_from(rewrite *r, graph_value *first, graph_value *x) {
+    int64_t zero = 0, one = 1, at;
+    graph_value *size = emit1(r, "Shape", x), *end = size ? gather(r, size, ints(r, &one, -1)) : NULL;
+    if (pass_int_at(first, 0, &at) && at == 0) {
+        first = ints(r, &zero, -1);
+    } else {
+        if (first->type.rank == 1) first = emit2(r, "Squeeze", first, ints(r, &zero, 1));
+        end = emit2(r, "Add", end, first);
+    }
+    graph_value *range[3] = {first, end, ints(r, &one, -1)};
+    graph_value *v = first && end && range[2] ? emit(r, "", "Range", 3, range) : NULL;
+    return emit2(r, "Unsqueeze", v, ints(r, &zero, 1));
+}
+
+static const char *rotary_refusal(const rewrite *r, pass_heads *h, int64_t *turned) {
+    const graph_value *x = input(r->n, 0), *ids = input(r->n, 1), *cos = input(r->n, 2), *sin = input(r->n, 3);
+    int64_t heads = graph_attr_int(r->n, "num_heads", 0), half = width_of(cos), width = width_of(x), one;
+    *turned = graph_attr_int(r->n, "rotary_embedding_dim", 0);
+    if (graph_attr_int(r->n, "is_packed_batching", 0)) return "its batch is packed";
+    if (graph_attr_int(r->n, "interleaved", 0) && r->ctx->file) return "the file cannot say that its pairs are interleaved";
+    if (cos->type.rank != 2 || sin->type.rank != 2 || half < 1 || width_of(sin) != half) return "its tables are not of one width";
+    if (x->type.rank == 3 && heads == 0 && *turned == 0 && width > 0) heads = width / (2 * half);
+    if (x->type.rank == 4 && !graph_dim_is_const(x->type.dims[1], &heads)) return "its heads are not known";
+    if (heads < 1 || !read_heads(input(r->n, 0), heads, h) || h->times != 1) return "its rows are not heads of one size";
+    if (*turned == 0) *turned = h->size;
+    if (*turned != 2 * half || *turned > h->size) return "its tables do not fit its heads";
+    if (ids->type.dtype != NIB_DTYPE_I64 || ids->type.rank < 0 || ids->type.rank > 2) return "its positions are not [1] or [batch, tokens]";
+    if (ids->type.rank == 1 && (!graph_dim_is_const(ids->type.dims[0], &one) || one != 1)) return "its positions are not [1]";
+    return NULL;
+}
+
+static void rotary(rewrite *r) {
+    const graph_node *n = r->n;
+    pass_heads h;
+    int64_t turned;
+    r->why = rotary_refusal(r, &h, &turned);
+    if (r->why) return;
+    graph_value *rows = pass_rows_of_heads(r->ctx, r->n, &h), *ids = input(n, 1);
+    if (rows && ids->type.rank < 2) ids = places_from(r, ids, rows);
+    if (!rows || !ids) return;
+    graph_value *y =
+        pass_emit(r->ctx, r->n, "nib", "Rotary", (graph_value *[]){rows, input(n, 2), input(n, 3), ids}, 4, n->outputs[0]->name);
+    const struct {
+        const char *name;
+        int64_t value;
+    } attrs[] = {{"heads", h.count}, {"head_size", h.size}, {"rotary", turned}, {"interleaved", graph_attr_int(n, "interleaved", 0)}};
+    for (size_t i = 0; i < BASE_COUNT(attrs); i++) {
+        bool usual = i == 2 ? turned == h.size : attrs[i].value == 0;
+        if (!y || (!usual && graph_set_int(y->producer, attrs[i].name, attrs[i].value) != NIB_OK)) return;
+    }
+    y = inferred(r, y);
+    r->results[0] = y && input(n, 0)->type.rank == 4 ? pass_split_rows(r->ctx, r->n, y, h.count, h.size, true) : y;
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -293,6 +402,7 @@ static const contrib table[] = {
     {"QuickGelu", 1, quick_gelu},
     {"FusedMatMul", 2, fused_matmul},
     {"MultiHeadAttention", 1, multi_head},
+    {"RotaryEmbedding", 4, rotary},
     {"Sum", 2, sum},
     {"Attention", 2, attention},
 };
@@ -323,9 +433,18 @@ static nib_status try_at(pass_context *ctx, graph_node *n, const contrib *c) {
     }
     for (int i = 0; i < n->n_outputs; i++)
         if (reads_output(n, i)) NIB_TRY(pass_replace(ctx, n->outputs[i], r.results[i]));
+    if (r.guarded) NIB_TRY(pass_replace(ctx, r.guarded, r.results[0]));
     graph_remove_node(ctx->g, n);
 fail:
     return status;
+}
+
+/* A Sum of ai.onnx: in a file only those of norms, which become what they were. */
+static bool takes_sum(const pass_context *ctx, const graph_node *n) {
+    if (!graph_is_op(n, "", "Sum") || n->n_inputs < 2) return false;
+    bool of_norm = false;
+    for (const graph_use *u = n->outputs[0]->uses; u; u = u->next) of_norm |= graph_is_op(u->node, "", "LayerNormalization");
+    return of_norm || !ctx->file;
 }
 
 nib_status pass_contrib(pass_context *ctx) {
@@ -333,11 +452,8 @@ nib_status pass_contrib(pass_context *ctx) {
     if (graph_opset_version(ctx->g, "") < MIN_OPSET) return NIB_OK;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
-        bool sum_of_norm = false;
-        for (const graph_use *u = graph_is_op(n, "", "Sum") ? n->outputs[0]->uses : NULL; u; u = u->next)
-            sum_of_norm |= graph_is_op(u->node, "", "LayerNormalization");
         /* exporters also wrote SimplifiedLayerNormalization into the standard domain */
-        if (strcmp(n->domain, MS) != 0 && !graph_is_op(n, "", "SimplifiedLayerNormalization") && !sum_of_norm) continue;
+        if (strcmp(n->domain, MS) != 0 && !graph_is_op(n, "", "SimplifiedLayerNormalization") && !takes_sum(ctx, n)) continue;
         for (size_t i = 0; i < BASE_COUNT(table); i++)
             if (strcmp(n->op, table[i].type) == 0) {
                 NIB_TRY(try_at(ctx, n, &table[i]));

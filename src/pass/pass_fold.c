@@ -17,10 +17,6 @@ static bool moves_data(const graph_node *n) {
     return false;
 }
 
-static bool is_random(const graph_node *n) {
-    return strncmp(n->op, "Random", 6) == 0 || strcmp(n->op, "Bernoulli") == 0 || strcmp(n->op, "Multinomial") == 0;
-}
-
 static bool all_constant(const graph_node *n) {
     for (int i = 0; i < n->n_attrs; i++)
         if (n->attrs[i].kind == GRAPH_ATTR_GRAPH || n->attrs[i].kind == GRAPH_ATTR_GRAPHS) return false;
@@ -131,7 +127,7 @@ static nib_status fold_data(pass_context *ctx, graph_value *v) {
 nib_status pass_fold(pass_context *ctx) {
     nib_status status = NIB_OK;
     for (graph_node *n = ctx->g->first; n; n = n->next) {
-        if (!n->meaning || is_random(n)) continue;
+        if (!n->meaning || pass_is_random(n)) continue;
         for (int i = 0; i < n->n_outputs; i++)
             if (n->outputs[i] && n->outputs[i]->uses) NIB_TRY(fold_data(ctx, n->outputs[i]));
         bool used = false;

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What was found. In: a graph as the fusing passes leave it. Out: a line for the report that counts its attentions, rotary
- * embeddings, norms and gated feed-forwards, fused or left in their long form.
+ * embeddings, norms and gated feed-forwards, fused or left in their long form; and one that says what draws random numbers.
  */
 #include "pass.h"
 #include <stdio.h>
 #include <string.h>
 
+/* The first opset in which a file can say all that is fused; the nodes around com.microsoft's are those of opset 13 and later. */
+static int first_opset(const pass_context *ctx) { return ctx->keep_contrib ? 13 : 23; }
+
 bool pass_can_say(const pass_context *ctx, const char *what) {
     static const char *const since_23[] = {"Attention", "Rotary"};
     if (!ctx->file) return true;
-    int opset = graph_opset_version(ctx->g, "");
-    for (size_t i = 0; i < BASE_COUNT(since_23); i++) /* the nodes around com.microsoft's are those of opset 13 and later */
-        if (strcmp(what, since_23[i]) == 0) return opset >= (ctx->keep_contrib ? 13 : 23);
+    for (size_t i = 0; i < BASE_COUNT(since_23); i++)
+        if (strcmp(what, since_23[i]) == 0) return graph_opset_version(ctx->g, "") >= first_opset(ctx);
     return true;
 }
 
@@ -74,7 +76,7 @@ static bool is_gate(const graph_node *n) {
 
 void pass_note_found(pass_context *ctx) {
     static const char *const words[PASS_FOUND_KINDS] = {"attention", "rotary", "norm", "gated feed-forward"};
-    int count[PASS_FOUND_KINDS] = {0};
+    int count[PASS_FOUND_KINDS] = {0}, all_kept = 0;
     char line[400];
     size_t used = 0;
     for (const graph_node *n = ctx->g->first; n; n = n->next) {
@@ -88,4 +90,32 @@ void pass_note_found(pass_context *ctx) {
         if (kept && used < sizeof line) used += (size_t)snprintf(line + used, sizeof line - used, " (%d in the long form)", kept);
     }
     if (used) pass_note(ctx, "found: %s", line);
+    for (int i = 0; i < PASS_FOUND_KINDS; i++) all_kept += ctx->kept[i];
+    if (all_kept && ctx->file)
+        pass_note(ctx, "opset %d is kept: it cannot say what is in its long form, opset %d can", graph_opset_version(ctx->g, ""),
+                  first_opset(ctx));
+}
+
+/* ---------------------------------------------------------------- random numbers */
+
+static int count_random(const graph *g, const graph_node **first) {
+    int count = 0;
+    for (const graph_node *n = g->first; n; n = n->next) {
+        if (pass_is_random(n)) count++, *first = *first ? *first : n;
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) count += count_random(a->u.graph, first);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count += count_random(a->u.graphs[k], first);
+        }
+    }
+    return count;
+}
+
+void pass_note_random(pass_context *ctx) {
+    const graph_node *n = NULL;
+    char more[40] = "";
+    int count = count_random(ctx->g, &n);
+    if (!count) return;
+    if (count > 1) snprintf(more, sizeof more, " and %d more", count - 1);
+    pass_note(ctx, "the model draws random numbers when it runs: %s at %s%s", n->op, n->name[0] ? n->name : n->outputs[0]->name, more);
 }

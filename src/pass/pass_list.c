@@ -130,6 +130,16 @@ bool pass_same_shape(const graph_value *a, const graph_value *b) {
     return true;
 }
 
+bool pass_is_random(const graph_node *n) {
+    double training = 0;
+    if (n->domain[0]) return false;
+    if (strcmp(n->op, "Dropout") == 0) {
+        const graph_value *v = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+        return v && !(graph_scalar(v, &training) && training == 0);
+    }
+    return strncmp(n->op, "Random", 6) == 0 || strcmp(n->op, "Bernoulli") == 0 || strcmp(n->op, "Multinomial") == 0;
+}
+
 typedef struct reaching {
     const graph *g;
     const uint8_t *reached;

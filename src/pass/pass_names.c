@@ -4,7 +4,8 @@
  * their first use, and names that depend on nothing but the graph: a name's stem (without trailing _NUMBER), then _1, _2, ... in
  * the order of the nodes. So a graph that is fused, written and fused again gets the same names again.
  *
- * A node is called as its first output. Inputs, outputs, weights, and what bodies read keep theirs.
+ * A node is called as its first output. Inputs, outputs, weights, what bodies read, and what draws random numbers keep theirs (without a
+ * seed, a name is all that tells one random node from another: op_random.c).
  */
 #include "pass.h"
 #include <stdio.h>
@@ -132,6 +133,8 @@ nib_status pass_names(pass_context *ctx) {
     for (int i = 0; i < g->n_outputs; i++) keep(&z, g->outputs[i]);
     for (int i = 0; i < g->n_constants; i++)
         if (is_weight(g->constants[i]->constant)) keep(&z, g->constants[i]);
+    for (const graph_node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_outputs && pass_is_random(n); i++) keep(&z, n->outputs[i]);
     keep_bodies(&z, g);
     for (int i = 0; i < g->n_constants; i++) ok &= give(&z, g->constants[i]);
     for (const graph_node *n = g->first; n; n = n->next)

@@ -129,6 +129,7 @@ static bool is_mask_of(packing *p, graph_value *mask, char *why, size_t capacity
     for (graph_node *n = p->g->first; n; n = n->next) {
         if (!graph_is_op(n, "nib", "Attention")) continue;
         graph_value *bias = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+        if (!bias && graph_attr_int(n, "causal", 0)) continue; /* tokens come first: none sees what pads */
         if (!bias) return snprintf(why, capacity, "attention at %s masks no keys", n->name), false;
         if (window_of(p, bias)) continue;
         if (p->n_biases == BIASES) return snprintf(why, capacity, "attentions have more than %d different biases", BIASES), false;
@@ -232,8 +233,8 @@ static graph_value *columns_of_rows(packing *p) {
 
 /* Whatever counts in i - j counts in columns of the mask: rows stand closer where the mask has holes. */
 static nib_status pack_attention(packing *p, graph_node *n, graph_value **in, const pass_window **window) {
-    *window = window_of(p, n->inputs[3].value); /* known: is_mask_of has seen all */
-    bool limited = (*window)->left >= 0 || (*window)->right >= 0 || graph_attr_int(n, "causal", 0) ||
+    *window = n->n_inputs > 3 ? window_of(p, n->inputs[3].value) : NULL; /* known where there is a bias: is_mask_of has seen all */
+    bool limited = (*window && ((*window)->left >= 0 || (*window)->right >= 0)) || graph_attr_int(n, "causal", 0) ||
                    graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
     in[3] = NULL;
     in[4] = p->offsets;

@@ -188,6 +188,8 @@ typedef struct plan_speed {
 } plan_speed;
 /* Seconds that one thread needs for the work at least. `constants`: bytes of all constants that the plan reads. */
 double plan_bound(const plan_speed *speed, const plan_work *work, double constants);
+/* The sum over all steps, for one text of `tokens` tokens: sizes that come first are 1, all others are `tokens`. */
+nib_status plan_estimate(const plan *p, const plan_speed *speed, int64_t tokens, double *seconds);
 /* Bytes of all weights as steps read them. */
 double plan_weight_bytes(const plan *p);
 

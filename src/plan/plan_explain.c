@@ -69,6 +69,16 @@ static double step_bound(const plan *p, const plan_speed *speed, const sample *s
     return plan_bound(speed, &w, constants);
 }
 
+nib_status plan_estimate(const plan *p, const plan_speed *speed, int64_t tokens, double *seconds) {
+    sample s;
+    double constants = plan_weight_bytes(p);
+    bool ok = sample_create(p, tokens, &s);
+    *seconds = 0;
+    for (int i = 0; ok && i < p->n_steps; i++) *seconds += step_bound(p, speed, &s, i, constants);
+    sample_free(&s);
+    return ok ? NIB_OK : NIB_OUT_OF_MEMORY;
+}
+
 nib_status plan_explain(const plan *p, const plan_speed *speed, int64_t tokens, base_str *out) {
     static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts"};
     sample s;

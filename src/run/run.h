@@ -20,6 +20,9 @@ typedef struct run_session run_session;
 nib_status run_session_create(const plan *p, run_session **out, nib_error *err);
 void run_session_free(run_session *s); /* NULL is accepted */
 
+/* Bytes that the session holds for values, blocks and scratch, of all its workers: what its runs so far needed. */
+size_t run_session_bytes(const run_session *s);
+
 /* What each graph input is given, by index in g->inputs; -1: the graph has no such input. */
 typedef struct run_roles {
     int ids, mask, types, positions;

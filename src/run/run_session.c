@@ -289,3 +289,26 @@ fail:
     base_free(heap, out);
     return status;
 }
+
+/* ---- what it holds */
+
+static size_t sum_of(const run_buffer *b, size_t n) {
+    size_t sum = 0;
+    for (size_t i = 0; b && i < n; i++) sum += b[i].size;
+    return sum;
+}
+
+static size_t worker_bytes(const run_worker *w) {
+    const plan *p = w->group.p;
+    if (!p) return 0; /* never asked for */
+    size_t values = (size_t)p->g->value_limit, sum = w->arena.size + w->block.size + w->scratch.size + sum_of(w->inputs, 4);
+    sum += sum_of(w->spare, w->spare_cap) + sum_of(w->grown, values) + sum_of(w->held, values);
+    for (int i = 0; w->bodies && i < p->n_bodies; i++) sum += worker_bytes(&w->bodies[i]);
+    return sum;
+}
+
+size_t run_session_bytes(const run_session *s) {
+    size_t sum = 0;
+    for (int i = 0; i < s->threads; i++) sum += worker_bytes(&s->workers[i]);
+    return sum;
+}

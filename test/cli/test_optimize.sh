@@ -43,6 +43,16 @@ check grep -q 'int64\[2,9\] input_ids' out
 expect 0 '^digraph' "$nib" inspect simple.onnx --graph dot
 expect 2 'text or dot' "$nib" inspect simple.onnx --graph png
 
+# costs: of both, beside what was done; only where both were run, and never in what is written for others
+expect 0 'measured, ms +[0-9.]+ +[0-9.]+' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o cost.onnx -O2 --report one.json --threads 2
+expect 0 'one run in nib, at 1 x [0-9]+, 2 threads' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o cost.onnx -O2 --report two.json --threads 2
+check grep -q '"costs": {"batch": 1, "size": [1-9][0-9]*, "threads": 2, .*"estimated_seconds": {"before": [0-9.e-]*, "after": [0-9.e-]*}' one.json
+bytes=$(grep -o '"session_bytes": {"before": [1-9][0-9]*, "after": [1-9][0-9]*}' one.json)
+check [ -n "$bytes" ]
+check grep -qF "$bytes" two.json
+expect 0 'all nodes' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o cost.onnx --report none.json --no-check
+check [ "$(grep -c costs none.json)" = 0 ]
+
 # half precision: half the bytes, the same inputs and outputs, what stays f32 is named
 expect 0 'half: [0-9]* nodes compute in f16' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o half.onnx -O4 --report half.json
 check [ $(($(stat -c %s half.onnx) * 3)) -lt $(($(stat -c %s simple.onnx) * 2)) ]
@@ -86,6 +96,7 @@ model=$root/models/all-MiniLM-L6-v2
 if [ -f "$model/model.safetensors" ]; then
     expect 0 'all nodes' "$nib" optimize "$model" -o folder --no-check
     check [ -s folder/nib.json ]
+    check [ "$(grep -c costs folder/nib.json)" = 0 ]
     "$nib" embed --model "$model" 'a nib' >a.jsonl && "$nib" embed --model folder 'a nib' >b.jsonl
     check cmp a.jsonl b.jsonl
     # in half precision: fused and packed as the f32 one is, and nearly the same vector

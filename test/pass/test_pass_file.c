@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Passes that make graphs for files: constant shapes, equal constants, uniform constants, RMS norms in their long forms, other
- * opsets, nib's operators written as ai.onnx's and com.microsoft's, and names.
+ * opsets, random nodes, nib's operators written as ai.onnx's and com.microsoft's, and names.
  */
 #include "pass_test.h"
 
@@ -9,6 +9,7 @@ static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, f
 static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
 static nib_status only_simplify(pass_context *ctx) { return ctx->level = 1, NIB_OK; }
 static nib_status for_file(pass_context *ctx) { return ctx->file = true, ctx->pack = false, NIB_OK; }
+static nib_status note_random(pass_context *ctx) { return pass_note_random(ctx), NIB_OK; }
 static nib_status to_18(pass_context *ctx) { return pass_opset(ctx, 18); }
 static nib_status to_23(pass_context *ctx) { return pass_opset(ctx, 23); }
 
@@ -109,6 +110,69 @@ static void fused_ones_are_written_back(void **state) {
     graph_free(g);
 }
 
+/* Rows of a table, a layer norm, a product with GELU and one attention, in words of opset 9 (-1 is no axis there yet). */
+#define OLD(opset)                                                                                                                         \
+    HEAD_OF(opset)                                                                                                                         \
+    "g (int64[b,s] ids) => (float[b,s,4] y) <float[5,4] words = {@}, float[4,4] w = {@}, float[4,4] wk = {@}, float[4] c = {@}, "          \
+    "float[4] gamma = {@}, float[4] beta = {@}, float two = {2}, float eps = {0.00001}, float root = {1.41421354}, float one = {1}, "      \
+    "float half = {0.5}, int64[4] split = {0,0,2,2}, int64[3] merge = {0,0,4}> {"                                                          \
+    " e = Gather (words, ids) m = ReduceMean <axes = [2]> (e) d = Sub (e, m) p = Pow (d, two) v = ReduceMean <axes = [2]> (p)"             \
+    " ve = Add (v, eps) sd = Sqrt (ve) n = Div (d, sd) g0 = Mul (n, gamma) h = Add (g0, beta)"                                             \
+    " q0 = MatMul (h, w) q1 = Add (q0, c) k0 = MatMul (h, wk) k1 = Add (k0, c) q2 = Reshape (q1, split) k2 = Reshape (k1, split)"          \
+    " q = Transpose <perm = [0,2,1,3]> (q2) k = Transpose <perm = [0,2,3,1]> (k2) vh = Transpose <perm = [0,2,1,3]> (k2)"                  \
+    " s0 = MatMul (q, k) s1 = Mul (s0, half) pr = Softmax <axis = 3> (s1) o = MatMul (pr, vh) ot = Transpose <perm = [0,2,1,3]> (o)"       \
+    " r = Reshape (ot, merge) f0 = MatMul (r, w) f = Add (f0, c) x0 = Div (f, root) x1 = Erf (x0) x2 = Add (x1, one) x3 = Mul (f, x2)"     \
+    " y = Mul (x3, half) }"
+
+static void old_opsets_are_fused_and_kept(void **state) {
+    static const char *const texts[] = {OLD(9), OLD(10), OLD(11), OLD(12)};
+    for (int i = 0; i < 4; i++)
+        for (int ort = 0; ort < 2; ort++) {
+            graph *before = parse_graph(texts[i]), *g = clone_graph(before);
+            run_passes(g, PASSES(for_file, pass_run_all));
+            assert_int_equal(count_op(g, "nib", "Norm"), 1);
+            assert_int_equal(count_op(g, "nib", "Attention"), 1);
+            assert_int_equal(count_op(g, "nib", "Embed"), 1);
+            run_passes(g, PASSES(ort ? expand_ort : expand_standard, pass_names));
+            assert_int_equal(graph_opset_version(g, ""), 9 + i);
+            if (ort)
+                assert_string_equal(ops(g), "Gather ReduceMean Sub Mul ReduceMean Add Sqrt Div Mul Add MatMul Add MatMul Add "
+                                            "com.microsoft.MultiHeadAttention MatMul com.microsoft.BiasGelu");
+            for (const graph_node *n = g->first; n; n = n->next) {
+                assert_string_not_equal(n->domain, "nib");
+                assert_ptr_equal(n->meaning, op_find(n->domain, n->op, n->domain[0] ? 1 : 9 + i));
+                assert_non_null(n->meaning);
+                if (graph_find_attr(n, "axis")) assert_true(graph_attr_int(n, "axis", 0) >= 0 || i >= 2);
+                const int64_t *axes;
+                if (graph_attr_ints(n, "axes", &axes) == 1) assert_true(axes[0] == 2 || i >= 2);
+            }
+            check_equal(before, g, false);
+            graph_free(before);
+            done(g);
+        }
+}
+
+/* Without a seed, a name says what numbers a node draws: they are the same behind a level that renames. A Dropout that is not known to
+ * rest is not one node with its neighbour, and its numbers are not folded. */
+static void random_nodes_keep_their_numbers(void **state) {
+    static const char text[] = HEAD
+        "g (float[b,s,4] x) => (float[b,s,4] y) <float[4,4] w = {@}, float ratio = {0.5}, bool train = {1}, float[4] ones = {1,1,1,1}> {"
+        " a_7 = MatMul (x, w) d_3_1 = Dropout (a_7, ratio, train) d_3_2 = Dropout (a_7, ratio, train) n_4 = RandomNormalLike (x)"
+        " k_9 = Dropout (ones, ratio, train) s_1 = Add (d_3_1, d_3_2) s_2 = Add (s_1, n_4) y = Mul (s_2, k_9) }";
+    graph *before = parse_graph(text), *g = clone_graph(before);
+    run_passes(g, PASSES(for_file, pass_run_all, expand_standard, note_random, pass_names));
+    if (!strstr(notes, "draws random numbers when it runs: Dropout at d_3_1 and 3 more")) fail_msg("it says: %s", notes);
+    assert_int_equal(count_op(g, "", "Dropout"), 3);
+    assert_null(graph_find_value(g, "a_7")); /* others are renamed */
+    check_equal(before, g, false);
+    graph_free(before);
+    done(g);
+    g = parse_graph(HEAD "g (float[b,4] x) => (float[b,4] y) <float half = {0.5}> { d = Dropout (x, half) y = Neg (d) }");
+    run_passes(g, PASSES(note_random));
+    assert_string_equal(notes, "");
+    done(g);
+}
+
 static void names_depend_on_the_graph_only(void **state) {
     graph *g = parse_graph(HEAD "g (float[b,2] x) => (float[b,2] y) <float k_7 = {2}, float[2] w_3 = {1,2}> {"
                                 " a_5_9 = Mul (x, k_7) a = Add (a_5_9, w_3) b_1 = Neg (a) y = Exp (b_1) }");
@@ -132,6 +196,7 @@ int main(void) {
         cmocka_unit_test(equal_constants_are_one),          cmocka_unit_test(uniform_constants_go_from_files),
         cmocka_unit_test(rms_norms_in_long_forms),          cmocka_unit_test(other_opsets),
         cmocka_unit_test(fused_ones_are_written_back),      cmocka_unit_test(names_depend_on_the_graph_only),
+        cmocka_unit_test(old_opsets_are_fused_and_kept),    cmocka_unit_test(random_nodes_keep_their_numbers),
     };
     return cmocka_run_group_tests_name("pass_file", tests, pass_setup, pass_teardown);
 }

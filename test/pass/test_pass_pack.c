@@ -171,6 +171,21 @@ static void windows_are_packed(void **state) {
     done(g);
 }
 
+/* A causal attention without a mask: tokens come first, so that none of them sees what pads. */
+static void causal_attention_packs_without_a_mask(void **state) {
+    encoder e = plain;
+    e.middle = "h2 = com.microsoft.MultiHeadAttention <num_heads = 2, unidirectional = 1> (h1, h1, h1)";
+    graph *before = build(e), *after = clone_graph(before);
+    run_passes(after, ALL);
+    if (!strstr(notes, "batches are packed: attention_mask")) fail_msg("not packed: %s", notes);
+    assert_int_equal(count_op(after, "nib", "Attention"), 3);
+    assert_int_equal(count_op(after, "nib", "Pack"), 3); /* ids, positions, columns */
+    for (mask_kind = MASK_FULL; mask_kind <= MASK_RIGHT; mask_kind++) check_equal(before, after, true);
+    mask_kind = MASK_FULL;
+    graph_free(before);
+    done(after);
+}
+
 static void refusals(void **state) {
     encoder e = plain;
     e.bias = "u = Unsqueeze (attention_mask, ax12) f = Cast <to = 1> (u) bias = Mul (f, lowest) "; /* inverted */
@@ -202,6 +217,7 @@ int main(void) {
         cmocka_unit_test(pooling_reads_packed_rows),
         cmocka_unit_test(element_work_between_is_packed),
         cmocka_unit_test(other_readers_get_the_grid),
+        cmocka_unit_test(causal_attention_packs_without_a_mask),
         cmocka_unit_test(refusals),
         cmocka_unit_test(windows_are_packed),
         cmocka_unit_test(what_is_not_recognised_runs_padded),

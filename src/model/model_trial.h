@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs of one or two graphs on the same random inputs: what the proof (model_prove.c) and the costs (model_costs.c) share.
+ */
+#ifndef MODEL_TRIAL_H
+#define MODEL_TRIAL_H
+
+#include "model_optimize.h"
+
+#define MODEL_SEED 0x9e3779b97f4a7c15ull
+
+typedef struct model_prover {
+    nib_runtime *runtime;
+    base_arena arena; /* inputs of one trial */
+    const graph *g[2];
+    device *device;
+    plan *plans[2];
+    run_session *sessions[2];
+    int64_t *symbols; /* [graph_symbol_count of g[0]] sizes */
+    uint64_t seed;
+    int64_t size, batch;
+    bool tokens_only;
+    const nib_tensor *mask; /* the trial's, [B, S], or NULL */
+    char *why;              /* [MODEL_WHY] what stood in the way of the last trial */
+    nib_error *err;
+} model_prover;
+
+/* Random inputs of p->g[0] in p->arena, which this opens and the caller frees, whatever it answers; given[1]: the same by name for p->g[1].
+ * False with why[]. */
+bool model_trial_inputs(model_prover *p, const nib_tensor **given[2]);
+/* Runs p->sessions[0]; false with why[]. */
+bool model_trial_first(model_prover *p, const nib_tensor **given);
+/* A plan and a session for `clone`, of graph i; false with why[]. */
+bool model_trial_ready(model_prover *p, int i, graph *clone);
+void model_trial_end(model_prover *p, int i, graph *clone);
+
+#endif
