@@ -180,34 +180,35 @@ static bool check_bias(const view *v, const pass_window *w, int kind, char *why,
     return true;
 }
 
-static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, graph_value *mask, int64_t B, int64_t S, int kind, char *why,
-                         size_t capacity) {
-    base_arena arena;
+/* Evaluates bias for a mask of that kind and size (NULL: sizes alone, of the first input); the view lies in the arena. */
+static bool view_sample(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, base_arena *arena, view *v,
+                        char *why, size_t capacity) {
+    const graph_value *like = s->mask ? s->mask : s->inputs[0];
     nib_error e;
     const graph_tensor *t;
-    view v;
-    bool ok = false;
-    base_arena_init(&arena, ctx->g->heap);
-    op_env *env = op_env_create(ctx->g, &arena, 64u << 20, ctx->kernels);
+    op_env *env = op_env_create(ctx->g, arena, 64u << 20, ctx->kernels);
     snprintf(why, capacity, "out of memory");
     for (int i = 0; env && i < s->n_inputs; i++) {
         graph_tensor in;
-        if (!bind(s->inputs[i], mask, B, S, &in)) {
-            snprintf(why, capacity, "it reads %s, whose shape is not the mask's", s->inputs[i]->name);
-            goto done;
-        }
-        in.data = fill(&arena, s->inputs[i], mask, B, S, kind);
+        if (!bind(s->inputs[i], like, B, S, &in))
+            return snprintf(why, capacity, "it reads sizes of %s, whose shape is not that of %s", s->inputs[i]->name, like->name), false;
+        in.data = fill(arena, s->inputs[i], s->mask, B, S, kind);
         in.bytes = graph_type_bytes(in.dtype, (size_t)(B * S));
-        if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) goto done;
+        if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) return false;
     }
-    if (!env) goto done;
-    if (op_env_get(env, bias, &t, &e) != NIB_OK) snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message);
-    else if (view_of(t, B, S, &v, why, capacity)) {
-        if (!s->knows_window) s->window = window_in(&v); /* the first sample: the largest, without padding */
-        s->knows_window = true;
-        ok = check_bias(&v, &s->window, kind, why, capacity);
-    }
-done:
+    if (!env) return false;
+    if (op_env_get(env, bias, &t, &e) != NIB_OK) return snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message), false;
+    return view_of(t, B, S, v, why, capacity);
+}
+
+static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, char *why, size_t capacity) {
+    base_arena arena;
+    view v;
+    base_arena_init(&arena, ctx->g->heap);
+    bool ok = view_sample(ctx, s, bias, B, S, kind, &arena, &v, why, capacity);
+    if (ok && !s->knows_window) s->window = window_in(&v); /* the first sample: the largest, without padding */
+    s->knows_window |= ok;
+    ok = ok && check_bias(&v, &s->window, kind, why, capacity);
     base_arena_free(&arena);
     return ok;
 }
@@ -238,7 +239,7 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     for (int i = 0; i < s.n_sizes; i++)
         for (int kind = 0; kind < (ctx->pack ? 2 : 4); kind++) { /* where nib makes the masks, tokens come first */
             int64_t S = s.sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
-            if (!check_sample(ctx, &s, bias, mask, B, S, kind, why, capacity)) return false;
+            if (!check_sample(ctx, &s, bias, B, S, kind, why, capacity)) return false;
         }
     *window = s.window;
     return true;
@@ -262,27 +263,9 @@ static bool check_causal(const view *v, char *why, size_t capacity) {
 
 static bool sample_causal(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, char *why, size_t capacity) {
     base_arena arena;
-    nib_error e;
-    const graph_tensor *t;
     view v;
-    bool ok = false;
     base_arena_init(&arena, ctx->g->heap);
-    op_env *env = op_env_create(ctx->g, &arena, 64u << 20, ctx->kernels);
-    snprintf(why, capacity, "out of memory");
-    for (int i = 0; env && i < s->n_inputs; i++) {
-        graph_tensor in;
-        if (!bind(s->inputs[i], s->inputs[0], B, S, &in)) {
-            snprintf(why, capacity, "it reads sizes of %s, which is not [batch, tokens]", s->inputs[i]->name);
-            goto done;
-        }
-        in.data = fill(&arena, s->inputs[i], NULL, B, S, 0);
-        in.bytes = graph_type_bytes(in.dtype, (size_t)(B * S));
-        if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) goto done;
-    }
-    if (!env) goto done;
-    if (op_env_get(env, bias, &t, &e) != NIB_OK) snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message);
-    else ok = view_of(t, B, S, &v, why, capacity) && check_causal(&v, why, capacity);
-done:
+    bool ok = view_sample(ctx, s, bias, B, S, 0, &arena, &v, why, capacity) && check_causal(&v, why, capacity);
     base_arena_free(&arena);
     return ok;
 }

@@ -287,6 +287,7 @@ int main(int argc, char **argv) {
     }
     if (cases.count == 0) {
         puts("no cases: make test-onnx generates them");
+        free_names(&known);
         return 77;
     }
     qsort(cases.items, cases.count, sizeof *cases.items, compare_names);
