@@ -5,6 +5,9 @@
 #ifndef BASE_HALF_H
 #define BASE_HALF_H
 
+#include "nib/nib.h"
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -53,6 +56,27 @@ static inline uint16_t base_f32_to_f16(float f) {
     }
     uint32_t odd = (a >> 13) & 1u;
     return (uint16_t)(sign | ((a - 0x38000000u + 0xfffu + odd) >> 13));
+}
+
+static inline bool base_is_half(nib_dtype t) { return t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
+
+/* n numbers of f16, bf16 or f32 (any other type is none of theirs), at any address, as f32. */
+static inline void base_widen(nib_dtype type, const void *from, size_t n, float *to) {
+    const uint8_t *bytes = (const uint8_t *)from;
+    uint16_t h;
+    if (type == NIB_DTYPE_F32) {
+        if (n) memcpy(to, from, n * sizeof *to);
+    } else if (type == NIB_DTYPE_BF16) {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&h, bytes + i * sizeof h, sizeof h);
+            to[i] = base_bf16_to_f32(h);
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&h, bytes + i * sizeof h, sizeof h);
+            to[i] = base_f16_to_f32(h);
+        }
+    }
 }
 
 #endif

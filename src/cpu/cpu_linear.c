@@ -7,6 +7,7 @@
  * in cache.
  */
 #include "cpu.h"
+#include "base/base_half.h"
 #include <string.h>
 
 typedef struct linear_part { /* one weight, or half of one: its columns of y */
@@ -147,12 +148,12 @@ fail:
     return status;
 }
 
-/* All weights matrices of f32, constant, of K rows; *columns: of all of them. */
+/* All weights matrices of f32 or half precision, constant, of K rows; *columns: of all of them. */
 static bool weights_fit(const graph_node *n, bool trans, int64_t *columns) {
     *columns = 0;
     for (int i = 0; i < op_linear_weights(n); i++) {
         const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant, *first = n->inputs[1].value->constant;
-        if (!w || w->dtype != NIB_DTYPE_F32 || w->rank != 2 || w->dims[trans] != first->dims[trans]) return false;
+        if (!w || !op_is_weight_type(w->dtype) || w->rank != 2 || w->dims[trans] != first->dims[trans]) return false;
         if (w->dims[!trans] > INT32_MAX || w->dims[trans] > INT32_MAX) return false; /* sums of columns stay small */
         *columns += w->dims[!trans];
     }
@@ -187,7 +188,7 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     bool trans = graph_attr_int(n, "trans_w", 0) != 0;
     int act = op_activation(n), gate = op_gate_of(n);
     int64_t columns;
-    if (!weights_fit(n, trans, &columns)) return c->why = "the weight is not a constant of f32", NIB_OK;
+    if (!weights_fit(n, trans, &columns)) return c->why = "the weight is not a constant of floats", NIB_OK;
     if (gate < 0 ||
         (gate && (residual || (op_linear_weights(n) > 1 && (op_linear_weights(n) != 2 || w->constant->dims[!trans] * 2 != columns)))))
         return c->why = "the gate is not two halves of the columns", NIB_OK;
@@ -266,12 +267,44 @@ typedef struct packing {
     kernel_weight w;
     int64_t part;
     void *packed;
+    nib_dtype type; /* of what w.w points to */
+    float *wide;    /* of half precision: [threads][K tile_n] for a panel's columns in f32 */
 } packing;
+
+/* Columns of half precision are widened a panel at a time, so that the weight is never in memory as f32 beside its packed form. */
+static void pack_half(const packing *p, int64_t lo, int64_t hi, float *wide) {
+    const int tile_n = p->kernel->tile_n;
+    const int64_t K = p->w.K, unit = (int64_t)sizeof(uint16_t);
+    for (int64_t n = lo; n < hi; n += tile_n) {
+        const int64_t columns = p->w.N - n < tile_n ? p->w.N - n : tile_n;
+        const char *from = (const char *)p->w.w + n * p->w.n_stride * unit;
+        kernel_weight w = p->w;
+        w.w = wide;
+        w.N = columns;
+        if (w.k_stride == 1) {
+            base_widen(p->type, from, (size_t)(columns * K), wide);
+        } else {
+            w.k_stride = columns;
+            for (int64_t k = 0; k < K; k++) base_widen(p->type, from + k * p->w.k_stride * unit, (size_t)columns, wide + k * columns);
+        }
+        p->kernel->pack(&w, 0, columns, (char *)p->packed + p->kernel->packed_bytes(n, K));
+    }
+}
 
 static void pack_part(void *arg, size_t i, int slot) {
     const packing *p = arg;
     int64_t lo = (int64_t)i * p->part, hi = lo + p->part < p->w.N ? lo + p->part : p->w.N;
-    p->kernel->pack(&p->w, lo, hi, p->packed);
+    if (p->wide) pack_half(p, lo, hi, p->wide + (size_t)slot * (size_t)p->w.K * (size_t)p->kernel->tile_n);
+    else p->kernel->pack(&p->w, lo, hi, p->packed);
+}
+
+/* Where every thread of the pool widens a panel. */
+static float *room_to_widen(cpu_device *d, const packing *p) {
+    size_t n;
+    if (!base_mul_size((size_t)p->w.K, (size_t)p->kernel->tile_n * sizeof(float), &n) ||
+        !base_mul_size(n, (size_t)base_pool_threads(d->base.runtime->pool), &n))
+        return NULL;
+    return base_alloc(&d->base.runtime->heap, n + 1);
 }
 
 #define CHUNK_LEAST (1u << 20)
@@ -314,8 +347,8 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
     nib_status status = NIB_OK;
     base_heap *heap = &d->base.runtime->heap;
     const int64_t K = w->dims[trans], n_stride = trans ? K : 1;
-    const void *source = (const char *)w->data + (size_t)(first * n_stride) * sizeof(float); /* perhaps misaligned */
-    packing p = {.kernel = kernel, .w = {source, trans ? 1 : w->dims[1], n_stride, N, K, factor}};
+    const void *source = (const char *)w->data + graph_type_bytes(w->dtype, (size_t)(first * n_stride)); /* perhaps misaligned */
+    packing p = {.kernel = kernel, .w = {source, trans ? 1 : w->dims[1], n_stride, N, K, factor}, .type = w->dtype};
     base_mutex_lock(d->lock);
     cpu_weight *at = d->weights;
     while (at && (at->source != source || at->N != N || at->trans != trans || at->kernel != kernel || !same_factors(at->factor, factor, K)))
@@ -324,7 +357,8 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
         size_t bytes = kernel->packed_bytes(N, K);
         at = base_calloc(heap, 1, sizeof *at);
         p.packed = at && bytes != SIZE_MAX ? weight_memory(d, bytes) : NULL;
-        if (!p.packed) {
+        if (p.packed && base_is_half(w->dtype)) p.wide = room_to_widen(d, &p);
+        if (!p.packed || (base_is_half(w->dtype) && !p.wide)) {
             base_free(heap, at);
             at = NULL;
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
@@ -332,6 +366,7 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
         p.part = (N / 8 + kernel->tile_n - 1) / kernel->tile_n * kernel->tile_n;
         if (p.part < kernel->tile_n) p.part = kernel->tile_n;
         base_pool_run(d->base.runtime->pool, (size_t)((N + p.part - 1) / p.part), pack_part, &p);
+        base_free(heap, p.wide);
         *at = (cpu_weight){d->weights, source, N, trans, kernel, factor, p.packed, bytes};
         d->weights = at;
         if (first + N == w->dims[!trans]) release_pages(g, w); /* halves are packed in order */

@@ -3,6 +3,7 @@
  * Row work on the cpu: nib.Norm, nib.Rotary, nib.Embed, nib.Pool, LpNormalization. In: rows (Pool: the rows of a text). Out: rows.
  */
 #include "cpu.h"
+#include "base/base_half.h"
 #include <string.h>
 
 static bool is_f32_vector(const graph_value *v, int64_t n) {
@@ -142,6 +143,7 @@ typedef struct embed {
     int ids[OP_EMBED_MAX];
     bool wide[OP_EMBED_MAX]; /* i64 ids, else i32 */
     const char *tables[OP_EMBED_MAX];
+    nib_dtype types[OP_EMBED_MAX]; /* f16 and bf16 rows are widened in the lane's scratch, [n, C] */
     int64_t rows[OP_EMBED_MAX];
 } embed;
 
@@ -157,7 +159,11 @@ static nib_status run_embed(const plan_step *step, int64_t lo, int64_t hi, plan_
             if (at < 0 || at >= s->rows[t])
                 return base_error_set(lane->err, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)id,
                                       (long long)s->rows[t]);
-            rows[t] = s->tables[t] + (size_t)at * (size_t)s->C * sizeof(float);
+            rows[t] = s->tables[t] + graph_type_bytes(s->types[t], (size_t)at * (size_t)s->C);
+            if (s->types[t] == NIB_DTYPE_F32) continue;
+            float *wide = (float *)(void *)lane->scratch + (size_t)t * (size_t)s->C;
+            base_widen(s->types[t], rows[t], (size_t)s->C, wide);
+            rows[t] = wide;
         }
         s->k->gather_sum_f32(rows, s->n, s->C, (float *)plan_row(lane, s->y, r));
     }
@@ -179,13 +185,15 @@ nib_status cpu_compile_embed(cpu_compile *c) {
         if (count != c->step->extent) return c->why = "the ids are broadcast", NIB_OK;
         if (ids->constant || (ids->type.dtype != NIB_DTYPE_I64 && ids->type.dtype != NIB_DTYPE_I32))
             return c->why = "the ids are not i64 or i32", NIB_OK;
-        if (!table->constant || table->constant->dtype != NIB_DTYPE_F32 || table->constant->rank != 2 ||
-            (i && table->constant->dims[1] != s->C))
-            return c->why = "a table is not a constant of f32", NIB_OK;
+        if (!table->constant || !op_is_weight_type(table->constant->dtype) || table->constant->rank != 2 ||
+            table->constant->dims[1] > INT32_MAX || (i && table->constant->dims[1] != s->C))
+            return c->why = "a table is not a constant of floats", NIB_OK;
         s->C = table->constant->dims[1];
         s->ids[s->n] = ids->id;
         s->wide[s->n] = ids->type.dtype == NIB_DTYPE_I64;
         s->tables[s->n] = table->constant->data;
+        s->types[s->n] = table->constant->dtype;
+        if (base_is_half(s->types[s->n])) c->step->scratch = OP_EMBED_MAX * (size_t)s->C * sizeof(float);
         s->rows[s->n] = table->constant->dims[0];
     }
     s->y = n->outputs[0]->id;

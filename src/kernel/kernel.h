@@ -75,8 +75,8 @@ typedef struct kernel_linear {
     base_isa isa;
     kernel_input input;
     int tile_m, tile_n;
-    /* How much `pack` writes: panels of tile_n columns, the last one padded with zeros. SIZE_MAX if it does not fit; in q8 also
-     * if K > KERNEL_Q8_MOST_K, where a sum might not fit 32 bits. */
+    /* How much `pack` writes: panels of tile_n columns, one after the other, the last one padded with zeros. SIZE_MAX if it does not fit;
+     * in q8 also if K > KERNEL_Q8_MOST_K, where a sum might not fit 32 bits. */
     size_t (*packed_bytes)(int64_t N, int64_t K);
     /* Packs columns [n_lo, n_hi) of the weight; n_lo is a multiple of tile_n. Other column ranges may be packed by other threads. */
     void (*pack)(const struct kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed);

@@ -113,6 +113,7 @@ static nib_status packed_value(compiler *c, int which, const graph_value *weight
     graph_tensor t = *weight->constant;
     t.data = (void *)(uintptr_t)key->data[0]; /* by which the writer knows it */
     t.bytes = 0;
+    t.dtype = NIB_DTYPE_F32; /* what was packed, whatever the file had */
     *out = graph_add_constant(c->graphs[which], NULL, &t, false);
     if (!*out || !base_grow(c->heap, (void **)&c->packed, &c->cap_packed, c->n_packed + 1, sizeof *c->packed) ||
         !base_grow(c->heap, (void **)&p->weights, &p->capacity, p->count + 1, sizeof *p->weights))

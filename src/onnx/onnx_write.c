@@ -29,7 +29,7 @@ void onnx_put_bytes(onnx_out *s, const void *bytes, size_t n) {
     s->count += n;
     if (!s->put || !n) return;
     if (n > ONNX_WRITE_BUFFER - s->used) onnx_sink_flush(s);
-    if (n >= ONNX_WRITE_BUFFER) {
+    if (n >= ONNX_WRITE_BUFFER || !s->buffer) {
         if (s->w->status == NIB_OK) s->w->status = s->put(s->user, bytes, n, s->w->err);
         return;
     }

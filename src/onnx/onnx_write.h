@@ -4,6 +4,7 @@
  *
  *     onnx_write.c         the sink, tensors, types, where weights go
  *     onnx_write_graph.c   attributes, nodes, graphs, the model; onnx_save
+ *     onnx_value.c         tensors, sequences and optionals of test data; onnx_write_value
  *
  * Protobuf puts a message's length before it. Each message is written by one function, called twice: on a sink that counts,
  * then on the one that writes. So nothing is held: weights go from the mapped file through one small buffer at most.
@@ -23,7 +24,7 @@ typedef struct onnx_placed { /* a tensor whose bytes are external data */
     uint64_t offset;
 } onnx_placed;
 
-typedef struct onnx_writing { /* one call of onnx_save, shared by its sinks */
+typedef struct onnx_writing { /* one call of onnx_save or onnx_write_value, shared by its sinks */
     const graph *g, *mapped;  /* mapped: owns the files */
     base_heap *heap;
     bool types;           /* write what is known of values inside */
@@ -41,7 +42,7 @@ typedef struct onnx_out {
     onnx_writing *w;
     onnx_sink put; /* NULL: only counts */
     void *user;
-    uint8_t *buffer; /* [ONNX_WRITE_BUFFER] */
+    uint8_t *buffer; /* [ONNX_WRITE_BUFFER]; NULL: each piece goes to `put` at once */
     size_t used;
     uint64_t count;
 } onnx_out;

@@ -22,6 +22,7 @@
  *   Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
  */
 #include "op_nib.h"
+#include "base/base_half.h"
 #include "op_local.h"
 
 /* ---------------------------------------------------------------- attributes */
@@ -205,7 +206,7 @@ static nib_status eval_embed(op_eval *c) {
     for (int p = 0; p < pairs; p++) {
         const graph_tensor *ids = c->in[2 * p], *table = c->in[2 * p + 1];
         if (!is_index_type(ids)) return op_bad(c, NIB_TYPE, "ids are %s", nib_dtype_name(ids->dtype));
-        if (table->dtype != NIB_DTYPE_F32 || table->rank != 2 || table->dims[1] != c->in[1]->dims[1])
+        if (!op_is_weight_type(table->dtype) || table->rank != 2 || table->dims[1] != c->in[1]->dims[1])
             return op_bad(c, NIB_SHAPE, "the tables do not fit");
         for (int i = 0; i < ids->rank; i++) {
             int64_t *d = &dims[rank - ids->rank + i], s = ids->dims[i];
@@ -217,6 +218,9 @@ static nib_status eval_embed(op_eval *c) {
     dims[rank] = C;
     float *y = give(c, 0, NIB_DTYPE_F32, rank + 1, dims);
     if (!y) return c->status;
+    float *wide = NULL; /* [pairs, C] */
+    for (int p = 0; p < pairs && !wide; p++)
+        if (base_is_half(c->in[2 * p + 1]->dtype)) OP_TRY(op_scratch(c, op_count(2, (int64_t[]){pairs, C}), sizeof *wide, &wide));
     for (int64_t r = 0; r < (C ? n : 0); r++) {
         const void *rows[OP_EMBED_MAX];
         for (int p = 0; p < pairs; p++) {
@@ -235,7 +239,10 @@ static nib_status eval_embed(op_eval *c) {
             if (id < 0 || id >= table->dims[0])
                 return op_bad(c, NIB_INVALID_ARGUMENT, "id %lld is outside the table of %lld rows", (long long)op_index_at(ids, at),
                               (long long)table->dims[0]);
-            rows[p] = (const float *)table->data + id * C;
+            rows[p] = (const uint8_t *)table->data + graph_type_bytes(table->dtype, (size_t)(id * C));
+            if (!wide) continue;
+            base_widen(table->dtype, rows[p], (size_t)C, wide + p * C);
+            rows[p] = wide + p * C;
         }
         c->kernels->gather_sum_f32(rows, pairs, C, y + r * C);
     }

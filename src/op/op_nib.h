@@ -24,6 +24,8 @@ const char *op_gate_name(op_gate g);
 static inline int op_linear_weight(int i) { return i == 0 ? 1 : 4 + i; }
 int op_linear_weights(const graph_node *linear);
 bool op_is_linear_weight(const graph_node *n, int input); /* false for any other node */
+/* What a weight of a Linear and a table of an Embed may be: f16 and bf16 stand for the f32 that they widen to. */
+static inline bool op_is_weight_type(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
 
 /* The attributes of a Rotary, checked against rows of `width` columns and tables of `table`. SHAPE if they do not fit. */
 typedef struct op_rotary {

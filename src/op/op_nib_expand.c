@@ -122,6 +122,10 @@ static graph_value *columns(expansion *e, graph_value *v, int64_t begin, int64_t
 
 /* ---------------------------------------------------------------- Linear, Norm, Embed */
 
+static graph_value *as_f32(expansion *e, graph_value *v) {
+    return v->type.dtype == NIB_DTYPE_F16 || v->type.dtype == NIB_DTYPE_BF16 ? cast(e, v, NIB_DTYPE_F32) : v;
+}
+
 static graph_value *activate(expansion *e, graph_value *x, int activation) {
     graph_value *gate, *half, *cube;
     if (e->opset >= 20 && (activation == KERNEL_ACT_GELU_ERF || activation == KERNEL_ACT_GELU_TANH)) {
@@ -157,7 +161,7 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
     int gate = op_gate_of(n), weights = op_linear_weights(n);
     graph_value *parts[OP_LINEAR_WEIGHTS] = {NULL};
     for (int i = 0; i < weights; i++) {
-        graph_value *w = in(&e, op_linear_weight(i));
+        graph_value *w = as_f32(&e, in(&e, op_linear_weight(i)));
         if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
         parts[i] = emit2(&e, "MatMul", in(&e, 0), w);
     }
@@ -222,7 +226,8 @@ nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err) {
     }
     graph_value *sum = NULL;
     for (int i = 0; i + 1 < n->n_inputs; i += 2) {
-        graph_value *rows = with_int(emit2(&e, "Gather", in(&e, i + 1), in(&e, i)), "axis", 0);
+        graph_value *rows = as_f32(&e, with_int(emit2(&e, "Gather", in(&e, i + 1), in(&e, i)), "axis", 0));
+        if (!rows) return finish1(&e, NULL);
         sum = i ? emit2(&e, "Add", sum, rows) : rows;
     }
     return finish1(&e, sum);

@@ -5,12 +5,14 @@
  *   Linear(x [.., K], w, bias [N]?, residual [.., N]?, params?, more weights ..) -> [.., N]
  *       z = x w + bias; y = activation(z) + residual. trans_w = 0: w is [K, N]; 1: [N, K].
  *       activation: none, gelu_erf, gelu_tanh, tanh, silu, relu, sigmoid.
+ *       A weight is f32, or f16 or bf16 that stand for their f32 forms: nothing is rounded to them.
  *       The columns of more weights stand behind those of w: what else reads the same rows. bias is as long as all of them.
  *       gate = "first": z is [.., 2 N], y = activation(first half of z) * second half; "second": the other way. No residual.
  *       weight, params: see op_nib_quant.c.
  */
 #include "op_nib.h"
 #include "op_local.h"
+#include "base/base_half.h"
 
 static const char *const activation_names[] = {"none", "gelu_erf", "gelu_tanh", "tanh", "silu", "relu", "sigmoid"};
 
@@ -83,8 +85,19 @@ static void plain_linear(const op_linear_shape *s, const float *x, float *y) {
 }
 
 /* y = x w + bias for one of the weights: its columns. */
-static nib_status product(op_eval *c, const op_linear_shape *s, float *y) {
+static nib_status product(op_eval *c, op_linear_shape *s, float *y) {
     const char *weight = graph_attr_string(c->node, "weight", "f32");
+    graph_tensor wide = *s->w;
+    if (base_is_half(wide.dtype)) {
+        float *to;
+        size_t n = (size_t)graph_tensor_elements(s->w);
+        OP_TRY(op_scratch(c, (int64_t)n, sizeof *to, &to));
+        base_widen(wide.dtype, wide.data, n, to);
+        wide.dtype = NIB_DTYPE_F32;
+        wide.data = to;
+        wide.bytes = n * sizeof *to;
+        s->w = &wide;
+    }
     if (strcmp(weight, "q8") == 0) return op_eval_linear_q8(c, s, y);
     if (strcmp(weight, "bf16") == 0) return op_eval_linear_bf16(c, s, y);
     plain_linear(s, c->in[0]->data, y);
@@ -97,7 +110,8 @@ static nib_status check_linear(op_eval *c, const op_linear_shape *s, int64_t *co
     bool f32_rows = strcmp(graph_attr_string(c->node, "weight", "f32"), "f32") == 0;
     int gate = op_gate_of(c->node);
     for (int i = f32_rows ? 0 : 1; i < c->n_in; i++)
-        if (c->in[i] && i != 4 && c->in[i]->dtype != NIB_DTYPE_F32)
+        if (c->in[i] && i != 4 && c->in[i]->dtype != NIB_DTYPE_F32 &&
+            !(op_is_linear_weight(c->node, i) && op_is_weight_type(c->in[i]->dtype)))
             return op_bad(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(c->in[i]->dtype));
     *columns = 0;
     if (op_activation(c->node) < 0 || gate < 0 || x->rank < 1) return op_bad(c, NIB_SHAPE, "input and weight do not fit");

@@ -42,6 +42,7 @@ typedef struct pass_context {
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
+    bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
     int changes;                /* rewrites made so far */
 } pass_context;
@@ -79,6 +80,7 @@ nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of on
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_rows(pass_context *ctx);       /* Linears of rows folded to a matrix -> of the rows themselves */
 nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
+nib_status pass_widen_rest(pass_context *ctx); /* what it kept and no pass has taken in */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
 
 /* ---- bodies (pass_body.c) */
@@ -140,5 +142,11 @@ graph_value *pass_columns_of(const graph_value *v, int64_t *first);
 bool pass_is_random(const graph_node *n);
 bool pass_same_shape(const graph_value *a, const graph_value *b);                /* provably: same rank, equal dims, all known */
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
+
+/* A weight in half precision that pass_widen keeps, behind a Cast, for nib.Linear and nib.Embed, which read it as it is: whether n is such
+ * a Cast; what is behind it, and v itself where v comes from none; the Cast's result as a constant, where something else wants it. */
+bool pass_is_kept(const pass_context *ctx, const graph_node *n);
+graph_value *pass_behind_widening(const pass_context *ctx, graph_value *v);
+nib_status pass_widen_kept(pass_context *ctx, graph_node *cast);
 
 #endif

@@ -135,11 +135,22 @@ static bool bias_fits(pass_context *ctx, const graph_value *v, const scores *s) 
     return true;
 }
 
+/* A bias that is added before the scores are split into heads: [B H, S, S], as the scores are, or the view would be another one. */
+static bool joined_bias_fits(pass_context *ctx, const graph_value *v, const scores *s) {
+    graph_symtab *t = ctx->g->symbols;
+    if (v->type.rank != 3) return false;
+    const graph_dim want[3] = {graph_dim_mul(t, pass_heads_batch(&s->q), graph_dim_const(t, s->q.count)), pass_heads_length(&s->q),
+                               pass_heads_length(&s->k)};
+    for (int i = 0; i < 3 && !ctx->file; i++)
+        if (!want[i] || v->type.dims[i] != want[i]) return false;
+    return true;
+}
+
 static bool biases_fit(pass_context *ctx, const scores *s) {
     for (int i = 0; i < s->n_biases; i++) {
         const bias_part *p = &s->biases[i];
         const graph_value *v = p->where ? p->where : p->value;
-        if (p->shape ? !ctx->file || v->type.rank != 3 : !bias_fits(ctx, v, s)) return false;
+        if (p->shape ? !joined_bias_fits(ctx, v, s) : !bias_fits(ctx, v, s)) return false;
     }
     return true;
 }

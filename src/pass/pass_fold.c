@@ -124,6 +124,19 @@ static nib_status fold_data(pass_context *ctx, graph_value *v) {
     return fold_value(ctx, v, &t, true);
 }
 
+/* What is computed of constants alone is, though one of them be kept in half precision: that one is widened now. */
+static nib_status widen_inputs(pass_context *ctx, graph_node *n) {
+    nib_status status = NIB_OK;
+    for (int i = 0; i < n->n_inputs; i++)
+        if (n->inputs[i].value && !pass_behind_widening(ctx, n->inputs[i].value)->constant) return NIB_OK;
+    for (int i = 0; i < n->n_inputs; i++) {
+        graph_node *cast = n->inputs[i].value ? n->inputs[i].value->producer : NULL;
+        if (cast && pass_is_kept(ctx, cast)) NIB_TRY(pass_widen_kept(ctx, cast));
+    }
+fail:
+    return status;
+}
+
 nib_status pass_fold(pass_context *ctx) {
     nib_status status = NIB_OK;
     for (graph_node *n = ctx->g->first; n; n = n->next) {
@@ -132,7 +145,9 @@ nib_status pass_fold(pass_context *ctx) {
             if (n->outputs[i] && n->outputs[i]->uses) NIB_TRY(fold_data(ctx, n->outputs[i]));
         bool used = false;
         for (int i = 0; i < n->n_outputs; i++) used |= n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output);
-        if (used && all_constant(n)) NIB_TRY(fold_node(ctx, n));
+        if (!used || pass_is_kept(ctx, n)) continue;
+        if (ctx->kept_half && !moves_data(n)) NIB_TRY(widen_inputs(ctx, n));
+        if (all_constant(n)) NIB_TRY(fold_node(ctx, n));
     }
 fail:
     return status;

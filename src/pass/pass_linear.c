@@ -7,17 +7,18 @@
 #include "pass_match.h"
 #include <string.h>
 
-/* A constant f32 matrix, perhaps behind a Transpose: fills *w and *trans. */
-static bool weight_of(graph_value *v, graph_value **w, int64_t *trans) {
+/* A constant matrix, perhaps behind a Transpose, perhaps in half precision that is kept: fills *w and *trans. */
+static bool weight_of(const pass_context *ctx, graph_value *v, graph_value **w, int64_t *trans) {
     const int64_t *perm;
     *trans = 0;
+    v = pass_behind_widening(ctx, v);
     if (v && graph_is_op(v->producer, "", "Transpose") && v->type.rank == 2) {
         if (graph_attr_ints(v->producer, "perm", &perm) == 2 && perm[0] == 0) return false;
-        v = v->producer->inputs[0].value;
+        v = pass_behind_widening(ctx, v->producer->inputs[0].value);
         *trans = 1;
     }
     *w = v;
-    return v && v->constant && v->constant->rank == 2 && v->constant->dtype == NIB_DTYPE_F32;
+    return v && v->constant && v->constant->rank == 2 && op_is_weight_type(v->constant->dtype);
 }
 
 static bool is_vector(const graph_value *v, int64_t n) {
@@ -48,7 +49,7 @@ static nib_status from_matmul(pass_context *ctx, graph_node *n) {
     graph_value *w;
     int64_t trans;
     graph_value *x = n->inputs[0].value;
-    if (x->type.rank < 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(n->inputs[1].value, &w, &trans)) return NIB_OK;
+    if (x->type.rank < 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(ctx, n->inputs[1].value, &w, &trans)) return NIB_OK;
     return make_linear(ctx, n->outputs[0], x, w, trans, NULL);
 }
 
@@ -56,7 +57,8 @@ static nib_status from_gemm(pass_context *ctx, graph_node *n) {
     graph_value *w, *x = n->inputs[0].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
     int64_t trans;
     if (graph_attr_int(n, "transA", 0) || graph_attr_float(n, "alpha", 1) != 1 || graph_attr_float(n, "beta", 1) != 1) return NIB_OK;
-    if (x->type.rank != 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(n->inputs[1].value, &w, &trans)) return NIB_OK;
+    if (x->type.rank != 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(ctx, n->inputs[1].value, &w, &trans))
+        return NIB_OK;
     trans ^= graph_attr_int(n, "transB", 0) != 0;
     if (bias && !is_vector(bias, w->constant->dims[!trans])) return NIB_OK;
     return make_linear(ctx, n->outputs[0], x, w, trans, bias);

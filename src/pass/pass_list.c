@@ -84,6 +84,7 @@ nib_status pass_run_all(pass_context *ctx) {
     }
     for (size_t i = 0; i < BASE_COUNT(fuse); i++)
         if (fuse[i].level <= ctx->level) NIB_TRY(run(ctx, &fuse[i]));
+    NIB_TRY(pass_widen_rest(ctx));
     ctx->fused = true;
     if (ctx->pack && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 2}));

@@ -65,7 +65,7 @@ static bool is_plain(const graph_value *v) {
     const graph_node *n = v->producer;
     if (!graph_is_op(n, "nib", "Linear") || n->n_inputs > 3 || v->use_count != 1 || v->is_output) return false;
     const graph_value *w = n->inputs[1].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-    if (!w->constant || w->constant->dtype != NIB_DTYPE_F32) return false;
+    if (!w->constant || !op_is_weight_type(w->constant->dtype)) return false;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32 || bias->constant->rank != 1)) return false;
     return op_activation(n) == KERNEL_ACT_NONE && op_gate_of(n) == OP_GATE_NONE && !graph_find_attr(n, "weight");
 }

@@ -46,7 +46,7 @@ static bool is_twice(const graph_value *v) {
 }
 
 /* What stands behind cos or sin, broadcast to x over heads (and perhaps texts). */
-static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angles *a) {
+static bool angles_of(const pass_context *ctx, graph_value *v, const graph_type *x, int heads_axis, angles *a) {
     int64_t one, width, D;
     int rows_axis = 3 - heads_axis;
     const graph_type *t = &v->type;
@@ -66,7 +66,7 @@ static bool angles_of(graph_value *v, const graph_type *x, int heads_axis, angle
     if (!width_of(a->values, &width) || (width != D && 2 * width != D)) return false;
     const graph_node *g = a->values->producer;
     const graph_value *table = !a->wave && graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
-    if (table && table->constant && table->constant->rank == 2 && table->constant->dtype == NIB_DTYPE_F32 &&
+    if (table && pass_behind_widening(ctx, g->inputs[0].value)->constant && table->type.rank == 2 && table->type.dtype == NIB_DTYPE_F32 &&
         g->inputs[1].value->type.rank == 2) {
         a->table = g->inputs[0].value;
         a->positions = g->inputs[1].value;
@@ -123,7 +123,7 @@ typedef struct turned {
 } turned;
 
 /* Which axis of x the heads are in: that of one row of angles for all of them. */
-static bool find_turned(graph_value *x, graph_value *cos, graph_value *sin, turned *t) {
+static bool find_turned(const pass_context *ctx, graph_value *x, graph_value *cos, graph_value *sin, turned *t) {
     for (t->heads_axis = 1; t->heads_axis <= 2; t->heads_axis++) {
         if (t->heads_axis == 1) {
             if (!pass_find_heads(x, false, &t->x) || t->x.scale != 1 || t->x.times != 1) continue;
@@ -131,12 +131,12 @@ static bool find_turned(graph_value *x, graph_value *cos, graph_value *sin, turn
         } else if (!pass_heads_of_split(x, &t->x)) {
             continue;
         }
-        if (angles_of(cos, &x->type, t->heads_axis, &t->cos) && angles_of(sin, &x->type, t->heads_axis, &t->sin)) return true;
+        if (angles_of(ctx, cos, &x->type, t->heads_axis, &t->cos) && angles_of(ctx, sin, &x->type, t->heads_axis, &t->sin)) return true;
     }
     return false;
 }
 
-static bool recognise(graph_value *root, turned *t, const char **why) {
+static bool recognise(const pass_context *ctx, graph_value *root, turned *t, const char **why) {
     pass_match m;
     int64_t first, second;
     *why = NULL;
@@ -154,7 +154,7 @@ static bool recognise(graph_value *root, turned *t, const char **why) {
     if (first != 0 || second != size / 2 || a_width != second || b_width != second) return false;
     if (!graph_dim_is_const(x->type.dims[1], &a_width) && !graph_dim_is_const(x->type.dims[2], &a_width)) return false;
     *why = "its angles are neither rows of a table nor the same for all texts";
-    if (!find_turned(x, cos, pass_matched(&m, "sin"), t)) return false;
+    if (!find_turned(ctx, x, cos, pass_matched(&m, "sin"), t)) return false;
     if (t->cos.positions != t->sin.positions || t->cos.values->type.rank != t->sin.values->type.rank) return false;
     int64_t c_width, s_width;
     return width_of(t->cos.values, &c_width) && width_of(t->sin.values, &s_width) && c_width == s_width;
@@ -187,7 +187,7 @@ nib_status pass_rotary(pass_context *ctx) {
         const char *why;
         next = n->next;
         if (!graph_is_op(n, "", "Add")) continue;
-        bool found = recognise(n->outputs[0], &t, &why);
+        bool found = recognise(ctx, n->outputs[0], &t, &why);
         if (found && pass_can_say(ctx, "Rotary")) NIB_TRY(make_rotary(ctx, n->outputs[0], &t));
         else if (found) ctx->kept[PASS_FOUND_ROTARY]++;
         else if (why) pass_note(ctx, "rotary positions at %s are not fused: %s", n->name, why);

@@ -39,7 +39,7 @@ static graph_value *rounded(pass_context *ctx, graph_value *v, bool q8, graph_va
 static const char *refusal(const graph_node *n, bool q8) {
     const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value;
     int64_t K;
-    if (!w->constant || w->constant->dtype != NIB_DTYPE_F32) return "the weight is not a constant of f32";
+    if (!w->constant || !op_is_weight_type(w->constant->dtype)) return "the weight is not a constant of floats";
     K = w->constant->dims[graph_attr_int(n, "trans_w", 0) != 0];
     if (K % (q8 ? 4 : 2)) return q8 ? "its rows are no multiple of 4" : "its rows are no multiple of 2";
     if (q8 && K > 65536) return "its rows are longer than 65536";

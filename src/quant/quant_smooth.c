@@ -10,6 +10,7 @@
  * rounded by them.
  */
 #include "quant.h"
+#include "base/base_half.h"
 #include "op/op_nib.h"
 #include <math.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static int64_t add_squares(const graph_tensor *w, bool trans, int64_t lo, int64_
     for (int64_t n = lo; n < hi; n += step, count++)
         for (int64_t k = 0; k < K; k++) {
             float x;
-            memcpy(&x, (const char *)w->data + (trans ? n * K + k : k * N + n) * (int64_t)sizeof(float), sizeof x);
+            base_widen(w->dtype, (const char *)w->data + graph_type_bytes(w->dtype, (size_t)(trans ? n * K + k : k * N + n)), 1, &x);
             if (isfinite(x)) squares[k] += (double)x * (double)x;
         }
     return count;
@@ -51,7 +52,7 @@ static int64_t add_linear(const graph_node *n, int64_t K, double *squares) {
     int64_t N = 0, seen = 0;
     for (int i = 0; i < op_linear_weights(n); i++) {
         const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
-        if (!w || w->dtype != NIB_DTYPE_F32 || w->dims[trans] != K) return 0;
+        if (!w || !op_is_weight_type(w->dtype) || w->dims[trans] != K) return 0;
         N += w->dims[!trans];
     }
     int64_t first = first_carried(n, N), column = 0;

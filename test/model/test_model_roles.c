@@ -52,6 +52,17 @@ static void inputs_by_use(void **state) {
     graph_free(m.source);
 }
 
+static void a_table_in_half_precision_is_one(void **state) {
+    nib_model m;
+    look(&m, HEAD "(int64[n, k] a) => (float[n, k, 4] y) <int64[2] s40 = {40, 4}> "
+                  "{ half = ConstantOfShape<value = float16[1] {15360}>(s40) words = Cast<to = 1>(half) y = Gather(words, a) }");
+    m.source->first->next->outputs[0]->type.rank = -1; /* roles are looked for before anything is inferred */
+    model_find_roles(&m);
+    assert_string_equal(m.cannot_embed, "");
+    assert_int_equal(m.roles.ids, 0);
+    graph_free(m.source);
+}
+
 static void fixed_shapes_are_seen(void **state) {
     nib_model m;
     look(&m, HEAD "(int64[1, 16] a) => (float[1, 16, w] y) " SIZES " {" TABLES "y = Gather(words, a) }");
@@ -109,6 +120,7 @@ static void outputs_by_name_then_shape(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_by_use),
+        cmocka_unit_test(a_table_in_half_precision_is_one),
         cmocka_unit_test(fixed_shapes_are_seen),
         cmocka_unit_test(inputs_that_cannot_be_given),
         cmocka_unit_test(outputs_by_name_then_shape),

@@ -257,27 +257,48 @@ static void shared_heads(void **state) {
     done(g);
 }
 
-/* Heads in the axis of the batch, as DeBERTa writes them: only for files, which are proven before they are written. */
+/* Heads in the axis of the batch, as DeBERTa writes them. */
+#define HEADS_IN_THE_BATCH(rel)                                                                                                            \
+    HEAD "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[b,1,1,s] bias) => (float[b,s,8] y)"                                     \
+         " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, int64[1] minus = {-1}, int64[1] two = {2}, int64[1] size = {4}, float "  \
+         "r = "                                                                                                                            \
+         "{3},"                                                                                                                            \
+         " int64[1] v1 = {1}> {"                                                                                                           \
+         " sh = Shape (q) n = Gather (sh, v1) to3 = Concat <axis = 0> (minus, n, size) to4 = Concat <axis = 0> (minus, two, n, n)"         \
+         " sq = Concat <axis = 0> (minus, n, n) back = Concat <axis = 0> (minus, two, n, size)"                                            \
+         " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) qb = Reshape (qh, to3)"                                          \
+         " k4 = Reshape (k, split) kh = Transpose <perm = [0,2,1,3]> (k4) kb = Reshape (kh, to3) kt = Transpose <perm = [0,2,1]> (kb) kd " \
+         "= "                                                                                                                              \
+         "Div (kt, r)"                                                                                                                     \
+         " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4) vb = Reshape (vh, to3)"                                          \
+         " m = MatMul (qb, kd)" rel " o = Add (m, rel) f = Reshape (o, to4) s = Add (f, bias) p = Softmax <axis = -1> (s)"                 \
+         " pb = Reshape (p, sq) cb = MatMul (pb, vb) c = Reshape (cb, back) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, "       \
+         "merge) }"
+
 static void heads_in_the_batch(void **state) {
-    static const char *const text = HEAD
-        "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[b,1,1,s] bias) => (float[b,s,8] y)"
-        " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, int64[1] minus = {-1}, int64[1] two = {2}, int64[1] size = {4}, float r = "
-        "{3},"
-        " int64[1] v1 = {1}> {"
-        " sh = Shape (q) n = Gather (sh, v1) to3 = Concat <axis = 0> (minus, n, size) to4 = Concat <axis = 0> (minus, two, n, n)"
-        " sq = Concat <axis = 0> (minus, n, n) back = Concat <axis = 0> (minus, two, n, size)"
-        " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) qb = Reshape (qh, to3)"
-        " k4 = Reshape (k, split) kh = Transpose <perm = [0,2,1,3]> (k4) kb = Reshape (kh, to3) kt = Transpose <perm = [0,2,1]> (kb) kd = "
-        "Div (kt, r)"
-        " v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4) vb = Reshape (vh, to3)"
-        " m = MatMul (qb, kd) rel = Mul (m, m) o = Add (m, rel) f = Reshape (o, to4) s = Add (f, bias) p = Softmax <axis = -1> (s)"
-        " pb = Reshape (p, sq) cb = MatMul (pb, vb) c = Reshape (cb, back) ct = Transpose <perm = [0,2,1,3]> (c) y = Reshape (ct, merge) }";
-    graph *g = pass_check_same(text, PASSES(for_ort, pass_attention));
-    const graph_node *n = find_op(g, "nib", "Attention");
-    if (!n) fail_msg("%s: %s", ops(g), notes);
-    assert_true(fabs((double)graph_attr_float(n, "scale", 0) - 1.0 / 3) < 1e-6);
-    assert_int_equal(count_op(g, "", "Softmax"), 0);
-    done(g);
+    static const char *const text = HEADS_IN_THE_BATCH("rel = Mul (m, m)");
+    for (int file = 0; file < 2; file++) {
+        graph *g = pass_check_same(text, file ? PASSES(for_ort, pass_attention) : PASSES(pass_attention));
+        const graph_node *n = find_op(g, "nib", "Attention");
+        assert_true(fabs((double)graph_attr_float(n, "scale", 0) - 1.0 / 3) < 1e-6);
+        assert_int_equal(count_op(g, "", "Softmax"), 0);
+        done(g);
+    }
+}
+
+/* A bias that is broadcast over texts and heads, or of a size that nothing shows: the view of the scores would not be one of it. */
+static void a_bias_of_joined_heads_must_be_as_large(void **state) {
+    static const char *const texts[] = {
+        HEADS_IN_THE_BATCH("rel = ReduceMax <axes = [0], keepdims = 1> (m)"),
+        HEADS_IN_THE_BATCH("z = NonZero (m) one = ReduceMin <keepdims = 0> (z) ab = Abs (one) lo = Add (ab, n)"
+                           " hi = Min (lo, n) top = Concat <axis = 0> (minus, n, hi) rel = Reshape (m, top)")};
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) {
+        graph *g = pass_check_same(texts[i], PASSES(pass_attention));
+        assert_int_equal(count_op(g, "nib", "Attention"), 0);
+        assert_int_equal(count_op(g, "", "Softmax"), 1);
+        if (!strstr(notes, "its bias is not known to broadcast to the scores")) fail_msg("the note is \"%s\"", notes);
+        done(g);
+    }
 }
 
 /* What files of a low opset cannot say is found, and left. */
@@ -314,6 +335,7 @@ int main(void) {
         cmocka_unit_test(biases_are_summed),
         cmocka_unit_test(shared_heads),
         cmocka_unit_test(heads_in_the_batch),
+        cmocka_unit_test(a_bias_of_joined_heads_must_be_as_large),
         cmocka_unit_test(what_a_file_cannot_say_stays),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);

@@ -96,6 +96,31 @@ static void what_is_unknown_is_left_alone(void **state) {
     done(g);
 }
 
+/* A weight of 64 KB and more stays as it is where only Linear and Embed read it, and nowhere else. */
+static void large_weights_are_kept(void **state) {
+    static const pass_fn before[] = {pass_fold,   pass_clean, pass_widen,      pass_fold, pass_linear,
+                                     pass_rotary, pass_embed, pass_widen_rest, NULL};
+    graph *g = widened(HEAD "g (float[b,140] x) => (float16[b,240] y) <float[240,140] w0 = {@}> { w = Cast <to = 10> (w0)"
+                            " h = Cast <to = 10> (x) t = Transpose <perm = [1, 0]> (w) y = MatMul (h, t) }",
+                       before, "nib.Linear", 4e-2);
+    assert_int_equal(g->first->inputs[1].value->constant->dtype, NIB_DTYPE_F16);
+    assert_int_equal(graph_attr_int(g->first, "trans_w", 0), 1);
+    done(g);
+    g = widened(HEAD
+                "g (int64[b,s] ids) => (bfloat16[b,s,140] y) <float[240,140] w0 = {@}> { w = Cast <to = 16> (w0) y = Gather (w, ids) }",
+                before, "nib.Embed", 0);
+    assert_int_equal(g->first->inputs[1].value->constant->dtype, NIB_DTYPE_BF16);
+    done(g);
+    g = widened(HEAD "g (float[240,140] x) => (float16[240,140] y) <float[240,140] w0 = {@}> { w = Cast <to = 10> (w0)"
+                     " h = Cast <to = 10> (x) y = Add (h, w) }",
+                before, "Add", 1e-2); /* read by an Add */
+    done(g);
+    g = widened(HEAD "g (float[b,140] x) => (float16[b,140] y) <float[240,140] w0 = {@}, int64[1] at = {7}> { w = Cast <to = 10> (w0)"
+                     " h = Cast <to = 10> (x) r = Gather (w, at) y = Add (h, r) }",
+                before, "Add", 1e-2); /* its rows are known */
+    done(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_half_layer_is_the_f32_layer),
@@ -104,6 +129,7 @@ int main(void) {
         cmocka_unit_test(bodies_too),
         cmocka_unit_test(attributes_too),
         cmocka_unit_test(what_is_unknown_is_left_alone),
+        cmocka_unit_test(large_weights_are_kept),
     };
     return cmocka_run_group_tests_name("pass_widen", tests, pass_setup, pass_teardown);
 }
