@@ -40,11 +40,12 @@ static inline void fuzz_no_leak(size_t before) {
     if (atomic_load(&fuzz_runtime()->heap.current) != before) abort();
 }
 
-/* A folder of this process. */
+/* A folder of this process, in NIB_FUZZ_FOLDER: tools/fuzz removes that one when it ends. */
 static inline const char *fuzz_folder(void) {
-    static char path[64];
+    static char path[160];
+    const char *parent = getenv("NIB_FUZZ_FOLDER");
     if (path[0]) return path;
-    snprintf(path, sizeof path, "/dev/shm/nib-fuzz-XXXXXX");
+    snprintf(path, sizeof path, "%.100s/nib-fuzz-XXXXXX", parent ? parent : "/dev/shm");
     if (!mkdtemp(path)) abort();
     return path;
 }
