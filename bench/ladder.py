@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 from engines import machine
-from texts import mixed
+from texts import mixed, words_beside
 
 SHORT = ["--max-tokens", "64"]  # plain C computes some 100 tokens a second
 
@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--output", type=pathlib.Path)
     args = parser.parse_args()
-    lines = mixed(args.texts, (args.model / "README.md").read_text(encoding="utf-8").split())
+    lines = mixed(args.texts, words_beside(args.model))
     lines.sort(key=len)
     rows = [(what, []) for what, *_ in RUNGS + ASIDE]
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import engines
-from texts import mixed
+from texts import mixed, words_beside
 
 LONGEST = {"b32x128": 128}
 BASE = "ONNX Runtime f32"
@@ -140,7 +140,7 @@ def main():
     cache.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_file(str(args.model / "tokenizer.json"))
     tokenizer.no_padding()
-    words = (args.model / "README.md").read_text(encoding="utf-8").split()
+    words = words_beside(args.model)
     print(f"{engines.machine()}; {args.model.name}; {engines.versions()}")
     print(f"`bench/peers.py --threads {args.threads} --turns {args.turns} --workloads {args.workloads}`")
     for threads in args.threads.split(","):

@@ -14,6 +14,14 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def words_beside(model):
+    """The words of a model's README; of MiniLM's, where a model has none (random weights)."""
+    for folder in (model, ROOT / "models/all-MiniLM-L6-v2"):
+        if (folder / "README.md").exists():
+            return (folder / "README.md").read_text(encoding="utf-8").split()
+    raise FileNotFoundError("no README.md to take words from: make run fetches the model that has one")
+
+
 def mixed(count, words, seed=1):
     rng = random.Random(seed)
     return [" ".join(rng.choice(words) for _ in range(max(3, min(180, int(rng.lognormvariate(3.2, 0.9)))))) for _ in range(count)]
