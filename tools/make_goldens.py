@@ -217,6 +217,8 @@ def make_models():
     fused = optimize_model(str(ONNX / "bert-tiny.ts.eager.onnx"), "bert", num_heads=4, hidden_size=64, opt_level=0)
     save(fused.model, "bert-tiny.ort.onnx", False)
     record("bert-tiny.ort.onnx", [ids, mask, types])
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    quantize_dynamic(str(ONNX / "bert-tiny.ts.sdpa.onnx"), str(ONNX / "bert-tiny.int8.onnx"), weight_type=QuantType.QInt8, per_channel=True)
 
 
 # ---------------------------------------------------------------- other families, as Hugging Face folders
@@ -427,6 +429,7 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 | `onnx/bert-tiny.ts.*.onnx` | the same weights through the TorchScript exporter (opset 17), with eager and with sdpa attention |
 | `onnx/bert-tiny.dynamo.*.onnx` | through `torch.export` (`dynamo=True`); sdpa takes no token_type_ids; eager keeps its weights in `.onnx.data` |
 | `onnx/bert-tiny.ort.onnx` | bert-tiny.ts.eager fused by ONNX Runtime's transformer optimizer: com.microsoft operators, the mask as lengths |
+| `onnx/bert-tiny.int8.onnx` | bert-tiny.ts.sdpa after ONNX Runtime's quantize_dynamic, s8 weights with a scale a column |
 | `onnx/bert-tiny.pooled.onnx` | mean pooling and L2 normalisation inside: outputs last_hidden_state and sentence_embedding |
 | `onnx/expected/BATCH.INPUT.npy` | input_ids, attention_mask, token_type_ids of the batches right (right-padded), odd (left-padded; a hole), one (a single token), long; window: texts of 60 tokens, padded on the right, on the left, with holes |
 | `onnx/expected/BATCH.OUTPUT.npy` | what PyTorch computes from them (eager attention, f32); `no_types`: with token_type_ids left out |

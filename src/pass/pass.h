@@ -32,7 +32,7 @@ typedef struct pass_context {
     const kernels *kernels;
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
-    bool task;                   /* `task` meaning: half precision may be computed in f32 */
+    bool task;                   /* `task` meaning: what has fewer bits may be computed in f32 */
     bool keep_contrib;           /* the file may hold com.microsoft's operators: those that are there stay */
     bool pack;                   /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
@@ -43,6 +43,7 @@ typedef struct pass_context {
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
+    int quantized;              /* matrices of 8 bits that pass_quantized has found */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
     int changes;                /* rewrites made so far */
 } pass_context;
@@ -79,6 +80,7 @@ nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on 
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_rows(pass_context *ctx);       /* Linears of rows folded to a matrix -> of the rows themselves */
+nib_status pass_quantized(pass_context *ctx);  /* weights of 8 bits, their products -> f32, for a task */
 nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
 nib_status pass_widen_rest(pass_context *ctx); /* what it kept and no pass has taken in */
 nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */

@@ -31,7 +31,7 @@ static const pass_row fuse[] = {
 static const char *const here_only[] = {"qkv"};
 
 /* No rows of the tables, but they can be left out, too. */
-static const char *const alone[] = {"widen", "pack", "gemm", "bodies"};
+static const char *const alone[] = {"quantized", "widen", "pack", "gemm", "bodies"};
 
 #define ROUNDS 8
 
@@ -75,7 +75,10 @@ nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
     if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
-    if (ctx->task && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
+    if (ctx->task && ctx->level >= 2) {
+        NIB_TRY(run(ctx, &(pass_row){"quantized", pass_quantized, 2}));
+        NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
+    }
     if (ctx->level >= first.level && !ctx->keep_contrib) NIB_TRY(run(ctx, &first));
     for (int round = 0, before = -1; round < ROUNDS && before != ctx->changes; round++) {
         before = ctx->changes;

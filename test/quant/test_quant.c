@@ -28,6 +28,8 @@ static int make_texts(void **state) {
     return 0;
 }
 
+static const char *model_path = NIB_TEST_DATA "/hf/bert-tiny";
+
 static nib_model *open_as(nib_precision precision, int threads) {
     nib_model_options o;
     nib_runtime_options r;
@@ -40,7 +42,7 @@ static nib_model *open_as(nib_precision precision, int threads) {
     nib_model_defaults(&o);
     o.runtime = rt;
     o.precision = precision;
-    if (nib_model_open(NIB_TEST_DATA "/hf/bert-tiny", &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    if (nib_model_open(model_path, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
     nib_runtime_free(rt);
     return m;
 }
@@ -105,6 +107,34 @@ static void auto_says_what_it_took(void **state) {
 }
 
 /* The plain eval is what the graph means; the step that the cpu made of the same node must agree. */
+/* A file that is quantized already is fused and packed as any, in 8 bits where those are faster, and near what it was made of. */
+static void files_of_8_bits_run_as_any(void **state) {
+    static float want[TEXTS][DIM], got[TEXTS][DIM];
+    const char *why;
+    nib_model *m = open_as(NIB_PRECISION_FILE, 1);
+    run(m, 0, TEXTS, 0, want[0]);
+    nib_model_free(m);
+    model_path = NIB_TEST_DATA "/onnx/bert-tiny.int8.onnx";
+    for (int f32 = 0; f32 < 2; f32++) {
+        m = open_as(f32 ? NIB_PRECISION_F32 : NIB_PRECISION_FILE, 1);
+        bool q8 = !f32 && quant_auto(m->runtime->isas, &why) == NIB_PRECISION_Q8;
+        assert_int_equal(m->computes == NIB_PRECISION_Q8, q8);
+        assert_non_null(strstr(m->task.notes, "batches are packed"));
+        for (const graph_node *n = m->task.g->first; n; n = n->next) {
+            if (graph_is_op(n, "", "MatMulInteger") || graph_is_op(n, "", "DequantizeLinear") || graph_is_op(n, "", "MatMul"))
+                fail_msg("%s is left", n->op);
+            if (graph_is_op(n, "nib", "Linear")) assert_string_equal(graph_attr_string(n, "weight", "f32"), q8 ? "q8" : "f32");
+        }
+        run(m, 0, TEXTS, 0, got[0]);
+        for (int i = 0; i < TEXTS; i++) {
+            double c = test_cosine(got[i], want[i], DIM);
+            if (!(c >= 0.99)) fail_msg("text %d: cosine %g", i, c);
+        }
+        nib_model_free(m);
+    }
+    model_path = NIB_TEST_DATA "/hf/bert-tiny";
+}
+
 static void eval_agrees_with_kernels(void **state) {
     nib_error e;
     nib_model *m = open_as(NIB_PRECISION_Q8, 1);
@@ -164,6 +194,7 @@ int main(void) {
         cmocka_unit_test(q8),
         cmocka_unit_test(bf16),
         cmocka_unit_test(auto_says_what_it_took),
+        cmocka_unit_test(files_of_8_bits_run_as_any),
         cmocka_unit_test(eval_agrees_with_kernels),
     };
     return cmocka_run_group_tests(tests, make_texts, NULL);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Quantized graphs -> graphs of f32, for a task. In: what ONNX Runtime's quantization (and Optimum with it) writes into f32 models:
+ *
+ *     dynamic  Cast(MatMulInteger(DynamicQuantizeLinear(x), w)) * (scale of x * scale of w)  -> MatMul(x, w as f32)
+ *              com.microsoft's DynamicQuantizeMatMul(x, w), MatMulIntegerToFloat of such an x        -> the same, and its bias
+ *     QDQ      DequantizeLinear of a constant                                                -> the constant as f32
+ *              DequantizeLinear(QuantizeLinear(x)) of the same scale and zero point          -> x
+ *     tables   DequantizeLinear(Gather(table, ids)), one scale                               -> Gather(table as f32, ids)
+ *
+ * Out: MatMuls, which the passes fuse and pack like those of any model, with the numbers that the file's weights stand for; model/ then
+ * quantizes again where this CPU is faster so, by rows instead of by whole tensors, which is closer to the model before it was quantized.
+ * Where ONNX's values are wanted (`exact` meaning) this pass is not run.
+ */
+#include "pass.h"
+#include <string.h>
+
+#define MS "com.microsoft"
+
+static nib_status no_memory(pass_context *ctx) { return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing"); }
+
+static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
+
+static graph_node *made_by(const graph_value *v, const char *type, int output) {
+    return v && v->producer && v->producer_index == output && graph_is_op(v->producer, "", type) ? v->producer : NULL;
+}
+
+/* Integers of 8 bits (or 32, as biases have), the scales and zero points of axis `axis`: one, or one each. */
+typedef struct quantized {
+    const graph_tensor *w, *scale, *zero; /* zero: NULL for 0 */
+    int64_t repeat, count;                /* element i has scale (i / repeat) % count */
+} quantized;
+
+static bool has_count(const graph_value *v, int64_t n) { return v->constant && graph_tensor_elements(v->constant) == n; }
+
+/* What is made of one file together has a limit: many nodes may read one constant with as many scales. */
+static bool quantized_of(const pass_context *ctx, const graph_value *w, const graph_value *scale, const graph_value *zero, int axis,
+                         quantized *q) {
+    if (!w || !w->constant || !scale || !scale->constant || scale->constant->dtype != NIB_DTYPE_F32 || scale->constant->rank > 1)
+        return false;
+    nib_dtype t = w->constant->dtype;
+    if (t != NIB_DTYPE_U8 && t != NIB_DTYPE_I8 && t != NIB_DTYPE_I32) return false;
+    if (axis < 0) axis += w->constant->rank;
+    *q = (quantized){.w = w->constant, .scale = scale->constant, .zero = zero ? zero->constant : NULL, .repeat = 1};
+    q->count = graph_tensor_elements(scale->constant);
+    bool single = q->count == 1;
+    if (!single && (axis < 0 || axis >= w->constant->rank || q->count != w->constant->dims[axis])) return false;
+    for (int i = axis + 1; !single && i < w->constant->rank; i++) q->repeat *= w->constant->dims[i];
+    int64_t n = graph_tensor_elements(w->constant);
+    if (n < 0 || (uint64_t)n > ctx->fold_left / sizeof(float)) return false;
+    return q->count > 0 && (!zero || (zero->constant && zero->constant->dtype == t && has_count(zero, q->count)));
+}
+
+static int32_t integer_at(const graph_tensor *t, int64_t i) {
+    int32_t x;
+    if (t->dtype == NIB_DTYPE_U8) return ((const uint8_t *)t->data)[i];
+    if (t->dtype == NIB_DTYPE_I8) return ((const int8_t *)t->data)[i];
+    memcpy(&x, (const char *)t->data + 4 * i, sizeof x);
+    return x;
+}
+
+/* The constant of f32 that q stands for; what every reader of these very integers and scales shares. */
+static graph_value *real_of(pass_context *ctx, const graph_value *like, const quantized *q) {
+    int64_t n = graph_tensor_elements(q->w);
+    size_t bytes = (size_t)n * sizeof(float); /* below ctx->fold_left */
+    float *to = base_arena_alloc(ctx->g->arena, bytes + 1);
+    if (!to) return NULL;
+    ctx->fold_left -= bytes;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t k = i / q->repeat % q->count;
+        float scale;
+        memcpy(&scale, (const char *)q->scale->data + 4 * k, sizeof scale);
+        to[i] = (float)((int64_t)integer_at(q->w, i) - (q->zero ? integer_at(q->zero, k) : 0)) * scale;
+    }
+    graph_tensor t = *q->w;
+    t.dtype = NIB_DTYPE_F32;
+    t.data = to;
+    t.bytes = bytes;
+    return graph_add_constant(ctx->g, like->name, &t, false);
+}
+
+static nib_status replace(pass_context *ctx, graph_value *old, graph_value *with) {
+    nib_status status = with && with->producer ? op_infer_node(ctx->g, with->producer, ctx->err) : NIB_OK;
+    return status != NIB_OK ? status : pass_replace(ctx, old, with);
+}
+
+/* ---------------------------------------------------------------- dynamic */
+
+/* scales = Mul(scale of x, constant), in either order. */
+static graph_value *weight_scale(const graph_value *scales, const graph_node *of) {
+    const graph_node *m = made_by(scales, "Mul", 0);
+    for (int i = 0; m && i < 2; i++)
+        if (made_by(input(m, i), "DynamicQuantizeLinear", 1) == of && input(m, 1 - i)->constant) return input(m, 1 - i);
+    return NULL;
+}
+
+static nib_status try_dynamic(pass_context *ctx, graph_node *product) {
+    for (int i = 0; i < 2; i++) {
+        const graph_node *cast = made_by(input(product, i), "Cast", 0);
+        const graph_node *mm = cast ? made_by(input(cast, 0), "MatMulInteger", 0) : NULL;
+        const graph_node *x = mm ? made_by(input(mm, 0), "DynamicQuantizeLinear", 0) : NULL;
+        quantized q;
+        if (!x || graph_attr_int(cast, "to", 0) != NIB_DTYPE_F32 || made_by(input(mm, 2), "DynamicQuantizeLinear", 2) != x) continue;
+        const graph_value *w = input(mm, 1);
+        if (!w->constant || w->constant->rank != 2 || !quantized_of(ctx, w, weight_scale(input(product, 1 - i), x), input(mm, 3), 1, &q))
+            continue;
+        graph_value *real = real_of(ctx, w, &q);
+        if (!real) return no_memory(ctx);
+        ctx->quantized++;
+        return replace(ctx, product->outputs[0],
+                       pass_emit(ctx, product, "", "MatMul", (graph_value *[]){input(x, 0), real}, 2, product->outputs[0]->name));
+    }
+    return NIB_OK;
+}
+
+/* com.microsoft: DynamicQuantizeMatMul(x, w, scale, zero, bias), MatMulIntegerToFloat(x in 8 bits, w, its scale, scale, its zero, zero,
+ * bias). */
+static nib_status try_fused(pass_context *ctx, graph_node *n) {
+    bool dynamic = strcmp(n->op, "DynamicQuantizeMatMul") == 0;
+    const graph_node *from = dynamic ? NULL : made_by(input(n, 0), "DynamicQuantizeLinear", 0);
+    graph_value *x = dynamic ? input(n, 0) : from ? input(from, 0) : NULL, *w = input(n, 1), *bias = input(n, dynamic ? 4 : 6);
+    quantized q;
+    if (!x || !n->outputs[0] || x->type.dtype != NIB_DTYPE_F32 || !w || !w->constant || w->constant->rank != 2) return NIB_OK;
+    if (!dynamic && (made_by(input(n, 2), "DynamicQuantizeLinear", 1) != from || made_by(input(n, 4), "DynamicQuantizeLinear", 2) != from))
+        return NIB_OK;
+    if (!quantized_of(ctx, w, input(n, dynamic ? 2 : 3), input(n, dynamic ? 3 : 5), 1, &q)) return NIB_OK;
+    graph_value *real = real_of(ctx, w, &q);
+    graph_value *y = real ? pass_emit(ctx, n, "", "MatMul", (graph_value *[]){x, real}, 2, n->outputs[0]->name) : NULL;
+    nib_status status = y ? op_infer_node(ctx->g, y->producer, ctx->err) : no_memory(ctx);
+    if (status != NIB_OK) return status;
+    ctx->quantized++;
+    if (bias) y = pass_emit(ctx, n, "", "Add", (graph_value *[]){y, bias}, 2, n->outputs[0]->name);
+    return y ? replace(ctx, n->outputs[0], y) : no_memory(ctx);
+}
+
+/* ---------------------------------------------------------------- DequantizeLinear */
+
+static bool same_constant(const graph_value *a, const graph_value *b) {
+    if (a == b) return true;
+    if (!a || !b || !a->constant || !b->constant) return false;
+    const graph_tensor *x = a->constant, *y = b->constant;
+    return x->dtype == y->dtype && x->bytes == y->bytes && graph_tensor_elements(x) == graph_tensor_elements(y) &&
+           (x->bytes == 0 || memcmp(x->data, y->data, x->bytes) == 0);
+}
+
+static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
+    graph_value *x = input(n, 0), *scale = input(n, 1), *zero = input(n, 2), *y = n->outputs[0];
+    const graph_node *gather = made_by(x, "Gather", 0), *again = made_by(x, "QuantizeLinear", 0);
+    int axis = (int)graph_attr_int(n, "axis", 1);
+    quantized q;
+    if (!y || y->type.dtype != NIB_DTYPE_F32 || graph_attr_int(n, "block_size", 0)) return NIB_OK;
+    if (quantized_of(ctx, x, scale, zero, axis, &q)) {
+        graph_value *real = real_of(ctx, x, &q);
+        if (!real) return no_memory(ctx);
+        ctx->quantized += x->constant->rank == 2;
+        return replace(ctx, y, real);
+    }
+    if (gather && graph_attr_int(gather, "axis", 0) == 0 && quantized_of(ctx, input(gather, 0), scale, zero, 0, &q) && q.count == 1) {
+        graph_value *real = real_of(ctx, input(gather, 0), &q);
+        if (!real) return no_memory(ctx);
+        graph_value *rows = pass_emit(ctx, n, "", "Gather", (graph_value *[]){real, input(gather, 1)}, 2, y->name);
+        return replace(ctx, y, rows);
+    }
+    if (again && input(again, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(input(again, 1), scale) &&
+        same_constant(input(again, 2), zero) && graph_attr_int(again, "axis", 1) == axis && !graph_attr_int(again, "block_size", 0))
+        return replace(ctx, y, input(again, 0));
+    return NIB_OK;
+}
+
+nib_status pass_quantized(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        if (graph_is_op(n, "", "Mul")) NIB_TRY(try_dynamic(ctx, n));
+        else if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_dequantize(ctx, n));
+        else if (graph_is_op(n, MS, "DynamicQuantizeMatMul") || graph_is_op(n, MS, "MatMulIntegerToFloat")) NIB_TRY(try_fused(ctx, n));
+    }
+    if (ctx->quantized) {
+        pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized);
+        NIB_TRY(pass_clean(ctx));
+    }
+fail:
+    return status;
+}

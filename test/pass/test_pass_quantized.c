@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Quantized graphs, as ONNX Runtime's quantization writes them, become the f32 graphs that their weights stand for; what only looks like
+ * them is left.
+ */
+#include "pass_test.h"
+
+#define WEIGHTS                                                                                                                            \
+    "uint8[2,3] w = {1,2,3,4,5,255}, float scale = {0.5}, uint8 zero = {2}, int8[2,3] s8 = {-1,2,-3,4,-5,127}, float[3] scales = "         \
+    "{0.5,1,2}, int8[3] zeros = {0,1,-1}, uint8[4,2] table = {0,1,2,3,4,5,6,255}, float fixed = {0.1}, uint8 middle = {128}"
+#define DYNAMIC "xq, xs, xz = DynamicQuantizeLinear (x) "
+
+static graph *graph_of(const char *weights, const char *body) {
+    char text[2000];
+    snprintf(text, sizeof text, HEAD "g (float[n,2] x, int64[n] ids) => (float[y0,y1] y) <%s> { %s }", weights, body);
+    return parse_graph(text);
+}
+
+static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
+    static const struct {
+        const char *before, *constants, *after;
+    } rows[] = {
+        {DYNAMIC "p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (xs, scale) y = Mul (c, m)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
+        {DYNAMIC "p = MatMulInteger (xq, s8, xz, zeros) c = Cast <to = 1> (p) m = Mul (scales, xs) y = Mul (m, c)",
+         "float[2,3] r = {-0.5,1,-4,2,-6,256}", "y = MatMul (x, r)"},
+        {DYNAMIC "p = MatMulInteger (xq, s8, xz) c = Cast <to = 1> (p) m = Mul (scales, xs) y = Mul (m, c)",
+         "float[2,3] r = {-0.5,2,-6,2,-5,254}", "y = MatMul (x, r)"},
+        {"y = com.microsoft.DynamicQuantizeMatMul (x, w, scale, zero, scales)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float[3] b = {0.5,1,2}", "p = MatMul (x, r) y = Add (p, b)"},
+        {DYNAMIC "y = com.microsoft.MatMulIntegerToFloat (xq, s8, xs, scales, xz, zeros)", "float[2,3] r = {-0.5,1,-4,2,-6,256}",
+         "y = MatMul (x, r)"},
+        {"r = DequantizeLinear (w, scale, zero) y = MatMul (x, r)", "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
+        {"r = DequantizeLinear <axis = 1> (s8, scales, zeros) y = MatMul (x, r)", "float[2,3] r = {-0.5,1,-4,2,-6,256}",
+         "y = MatMul (x, r)"},
+        {"q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) y = Relu (d)", "float z = {0}", "y = Relu (x)"},
+        {"e = Gather (table, ids) y = DequantizeLinear (e, scale, zero)", "float[4,2] t = {-1,-0.5,0,0.5,1,1.5,2,126.5}",
+         "y = Gather (t, ids)"},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = graph_of(WEIGHTS, rows[i].before), *want = graph_of(rows[i].constants, rows[i].after);
+        run_passes(g, PASSES(pass_quantized, pass_clean));
+        char got[200];
+        snprintf(got, sizeof got, "%s", ops(g));
+        assert_string_equal(got, ops(want));
+        check_equal(want, g, false);
+        graph_free(want);
+        done(g);
+    }
+}
+
+static void what_only_looks_like_them_is_left(void **state) {
+    static const char *const rows[] = {
+        /* another tensor's scale, another zero point, another scale, the cast of another type */
+        DYNAMIC "aq, as, az = DynamicQuantizeLinear (x) p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (as, scale) y = "
+                "Mul (c, m)",
+        DYNAMIC "p = MatMulInteger (xq, w, zero, zero) c = Cast <to = 1> (p) m = Mul (xs, scale) y = Mul (c, m)",
+        DYNAMIC "p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (xs, xs) y = Mul (c, m)",
+        DYNAMIC "y = com.microsoft.MatMulIntegerToFloat (xq, s8, fixed, scales, xz, zeros)",
+        "q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, scale, middle) y = Relu (d)",
+        "q = QuantizeLinear (x, fixed, middle) y = DequantizeLinear (q, fixed)",
+        "e = Gather <axis = 1> (table, ids) y = DequantizeLinear (e, scale, zero)",
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = graph_of(WEIGHTS, rows[i]);
+        int before = g->node_count;
+        run_passes(g, PASSES(pass_quantized));
+        assert_int_equal(g->node_count, before);
+        done(g);
+    }
+}
+
+/* One small constant, read with ever other scales: what is made of it has a limit. */
+static void what_is_made_has_a_limit(void **state) {
+    graph *g =
+        graph_of(WEIGHTS, "a = DequantizeLinear (w, scale, zero) b = DequantizeLinear (w, fixed, zero) s = Add (a, b) y = MatMul (x, s)");
+    nib_error err = {0};
+    pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .level = 2, .task = true, .fold_left = 24, .err = &err};
+    assert_int_equal(pass_quantized(&ctx), NIB_OK);
+    assert_int_equal(count_op(g, "", "DequantizeLinear"), 1);
+    assert_int_equal(ctx.fold_left, 0);
+    done(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quantized_graphs_are_read_as_what_they_stand_for),
+        cmocka_unit_test(what_only_looks_like_them_is_left),
+        cmocka_unit_test(what_is_made_has_a_limit),
+    };
+    return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
+}
