@@ -26,7 +26,8 @@ static int64_t looked_up(const graph_node *n, int index) {
         if (lookups[i].ids != index || lookups[i].table >= n->n_inputs || !graph_is_op(n, lookups[i].domain, lookups[i].type)) continue;
         const graph_value *table = n->inputs[lookups[i].table].value;
         int64_t rows;
-        if (table && graph_is_op(table->producer, "", "Cast")) table = table->producer->inputs[0].value; /* stored in half precision */
+        if (table && (graph_is_op(table->producer, "", "Cast") || graph_is_op(table->producer, "", "DequantizeLinear")))
+            table = table->producer->inputs[0].value; /* stored in half precision, or in 8 bits */
         bool of_rows = graph_attr_int(n, "axis", 0) == 0 && graph_attr_int(n, "gather_axis", 0) == 0;
         if (of_rows && table && table->type.rank == 2 && graph_dim_is_const(table->type.dims[0], &rows)) return rows;
     }

@@ -6,6 +6,7 @@
  *              com.microsoft's DynamicQuantizeMatMul(x, w), MatMulIntegerToFloat of such an x        -> the same, and its bias
  *     QDQ      DequantizeLinear of a constant                                                -> the constant as f32
  *              DequantizeLinear(QuantizeLinear(x)) of the same scale and zero point          -> x
+ *     QLinear  DequantizeLinear(QLinearMatMul(QuantizeLinear(x), w))                         -> MatMul(x, w as f32)
  *     tables   DequantizeLinear(Gather(table, ids)), one scale                               -> Gather(table as f32, ids)
  *
  * Out: MatMuls, which the passes fuse and pack like those of any model, with the numbers that the file's weights stand for; model/ then
@@ -143,12 +144,39 @@ static bool same_constant(const graph_value *a, const graph_value *b) {
            (x->bytes == 0 || memcmp(x->data, y->data, x->bytes) == 0);
 }
 
+/* What a value of 8 bits was quantized from, with these very scales: a constant, or what QuantizeLinear reads. NULL: not known. */
+static nib_status before_quantizing(pass_context *ctx, graph_value *v, graph_value *scale, graph_value *zero, graph_value **out) {
+    const graph_node *from = made_by(v, "QuantizeLinear", 0);
+    quantized q;
+    *out = NULL;
+    if (from && input(from, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(input(from, 1), scale) && same_constant(input(from, 2), zero))
+        return *out = input(from, 0), NIB_OK;
+    if (!v || !v->constant || v->constant->rank != 2 || !quantized_of(ctx, v, scale, zero, 1, &q)) return NIB_OK;
+    ctx->quantized++;
+    *out = real_of(ctx, v, &q);
+    return *out ? NIB_OK : no_memory(ctx);
+}
+
+/* DequantizeLinear(QLinearMatMul(a, its scale, its zero, b, its scale, its zero, scale, zero), scale, zero). */
+static nib_status try_qlinear(pass_context *ctx, graph_node *n, const graph_node *mm) {
+    nib_status status = NIB_OK;
+    graph_value *a, *b;
+    if (mm->n_inputs < 8 || !same_constant(input(mm, 6), input(n, 1)) || !same_constant(input(mm, 7), input(n, 2))) return NIB_OK;
+    NIB_TRY(before_quantizing(ctx, input(mm, 0), input(mm, 1), input(mm, 2), &a));
+    if (!a) return NIB_OK;
+    NIB_TRY(before_quantizing(ctx, input(mm, 3), input(mm, 4), input(mm, 5), &b));
+    if (b) NIB_TRY(replace(ctx, n->outputs[0], pass_emit(ctx, n, "", "MatMul", (graph_value *[]){a, b}, 2, n->outputs[0]->name)));
+fail:
+    return status;
+}
+
 static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
     graph_value *x = input(n, 0), *scale = input(n, 1), *zero = input(n, 2), *y = n->outputs[0];
     const graph_node *gather = made_by(x, "Gather", 0), *again = made_by(x, "QuantizeLinear", 0);
     int axis = (int)graph_attr_int(n, "axis", 1);
     quantized q;
     if (!y || y->type.dtype != NIB_DTYPE_F32 || graph_attr_int(n, "block_size", 0)) return NIB_OK;
+    if (made_by(x, "QLinearMatMul", 0)) return try_qlinear(ctx, n, x->producer);
     if (quantized_of(ctx, x, scale, zero, axis, &q)) {
         graph_value *real = real_of(ctx, x, &q);
         if (!real) return no_memory(ctx);

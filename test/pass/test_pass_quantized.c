@@ -33,6 +33,13 @@ static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
         {"r = DequantizeLinear (w, scale, zero) y = MatMul (x, r)", "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
         {"r = DequantizeLinear <axis = 1> (s8, scales, zeros) y = MatMul (x, r)", "float[2,3] r = {-0.5,1,-4,2,-6,256}",
          "y = MatMul (x, r)"},
+        {"q = QuantizeLinear (x, fixed, middle) p = QLinearMatMul (q, fixed, middle, w, scale, zero, scale, middle) y = DequantizeLinear "
+         "(p, scale, middle)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
+        {"q = QuantizeLinear (x, fixed, middle) t = Transpose (x) k = QuantizeLinear (t, scale, zero) p = QLinearMatMul (q, fixed, middle, "
+         "k, scale, "
+         "zero, scale, middle) y = DequantizeLinear (p, scale, middle)",
+         "float z = {0}", "t = Transpose (x) y = MatMul (x, t)"},
         {"q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) y = Relu (d)", "float z = {0}", "y = Relu (x)"},
         {"e = Gather (table, ids) y = DequantizeLinear (e, scale, zero)", "float[4,2] t = {-1,-0.5,0,0.5,1,1.5,2,126.5}",
          "y = Gather (t, ids)"},
@@ -59,6 +66,10 @@ static void what_only_looks_like_them_is_left(void **state) {
         DYNAMIC "y = com.microsoft.MatMulIntegerToFloat (xq, s8, fixed, scales, xz, zeros)",
         "q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, scale, middle) y = Relu (d)",
         "q = QuantizeLinear (x, fixed, middle) y = DequantizeLinear (q, fixed)",
+        "q = QuantizeLinear (x, fixed, middle) p = QLinearMatMul (q, scale, middle, w, scale, zero, scale, middle) y = DequantizeLinear "
+        "(p, scale, middle)",
+        "q = QuantizeLinear (x, fixed, middle) p = QLinearMatMul (q, fixed, middle, w, scale, zero, scale, middle) y = DequantizeLinear "
+        "(p, fixed, middle)",
         "e = Gather <axis = 1> (table, ids) y = DequantizeLinear (e, scale, zero)",
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
