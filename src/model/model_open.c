@@ -136,12 +136,10 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
                         .notes = &notes,
                         .err = err};
     NIB_TRY(pass_run_all(&ctx));
-    if (task && m->precision == NIB_PRECISION_FILE && ctx.quantized &&
-        quant_auto(m->runtime->isas, &m->precision_why) == NIB_PRECISION_Q8) {
-        m->computes = NIB_PRECISION_Q8;
-        m->precision_why = "the file's own: its weights have 8 bits";
-    } else if (task && m->precision == NIB_PRECISION_FILE && ctx.quantized) {
-        m->precision_why = "the file's weights have 8 bits; f32 is faster here";
+    if (task && m->precision == NIB_PRECISION_FILE && ctx.quantized) {
+        bool q8 = quant_auto(m->runtime->isas, &m->precision_why) == NIB_PRECISION_Q8;
+        m->computes = q8 ? NIB_PRECISION_Q8 : NIB_PRECISION_FILE;
+        m->precision_why = q8 ? "the file's own: its weights have 8 bits" : "the file's weights have 8 bits; f32 is faster here";
     }
     if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));

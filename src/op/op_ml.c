@@ -234,20 +234,11 @@ static nib_status forest_of(op_eval *c, forest *f) {
 }
 
 static bool goes_true(const forest *f, int64_t i, double x) {
-    double s = f->split[i];
     if (x != x && f->missing && f->missing[i]) return true;
-    switch (f->mode[i]) {
-    case 0: return x <= s;
-    case 1: return x < s;
-    case 2: return x >= s;
-    case 3: return x > s;
-    case 4: return x == s;
-    case 5: return x != s;
-    default:
-        for (int64_t k = f->first[i]; k < f->n_members && f->members[k] == f->members[k]; k++)
-            if (f->members[k] == x) return true;
-        return false;
-    }
+    if (f->mode[i] <= 5) return op_ml_holds(f->mode[i], x, f->split[i]);
+    for (int64_t k = f->first[i]; k < f->n_members && f->members[k] == f->members[k]; k++) /* BRANCH_MEMBER */
+        if (f->members[k] == x) return true;
+    return false;
 }
 
 /* The leaf that a row of features comes to, or -1: out of range, or going in circles. */

@@ -136,16 +136,7 @@ static nib_status forest_of(op_eval *c, bool classifier, forest *f) {
 }
 
 static bool goes_yes(const forest *f, int64_t i, double x) {
-    double s = f->split[i];
-    if (x != x) return f->missing && f->missing[i];
-    switch (f->mode[i]) {
-    case 0: return x <= s;
-    case 1: return x < s;
-    case 2: return x >= s;
-    case 3: return x > s;
-    case 4: return x == s;
-    default: return x != s;
-    }
+    return x != x ? f->missing && f->missing[i] : op_ml_holds(f->mode[i], x, f->split[i]);
 }
 
 static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width) {

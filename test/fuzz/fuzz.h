@@ -10,6 +10,7 @@
 #include "onnx/onnx.h"
 #include "pass/pass.h"
 #include "run/run.h"
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,14 +41,20 @@ static inline void fuzz_no_leak(size_t before) {
     if (atomic_load(&fuzz_runtime()->heap.current) != before) abort();
 }
 
-/* A folder of this process, in NIB_FUZZ_FOLDER: tools/fuzz removes that one when it ends. */
+static char fuzz_path[160];
+static int fuzz_remove(const char *path, const struct stat *st, int type, struct FTW *at) {
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+static void fuzz_leave(void) { nftw(fuzz_path, fuzz_remove, 8, FTW_DEPTH | FTW_PHYS); }
+
+/* A folder of this process, gone with all in it when it ends; in NIB_FUZZ_FOLDER, which tools/fuzz removes whatever happens. */
 static inline const char *fuzz_folder(void) {
-    static char path[160];
     const char *parent = getenv("NIB_FUZZ_FOLDER");
-    if (path[0]) return path;
-    snprintf(path, sizeof path, "%.100s/nib-fuzz-XXXXXX", parent ? parent : "/dev/shm");
-    if (!mkdtemp(path)) abort();
-    return path;
+    if (fuzz_path[0]) return fuzz_path;
+    snprintf(fuzz_path, sizeof fuzz_path, "%.100s/nib-fuzz-XXXXXX", parent ? parent : "/dev/shm");
+    if (!mkdtemp(fuzz_path) || atexit(fuzz_leave) != 0) abort();
+    return fuzz_path;
 }
 
 static inline const char *fuzz_file(const char *name, const uint8_t *data, size_t size) {

@@ -63,6 +63,18 @@ static void a_table_in_half_precision_is_one(void **state) {
     graph_free(m.source);
 }
 
+static void a_table_in_8_bits_is_one(void **state) {
+    nib_model m;
+    look(&m, HEAD
+         "(int64[n, k] a) => (float[n, k, 4] y) <int8[3,4] bytes = {1,2,3,4,5,6,7,8,9,10,11,12}, float scale = {0.5}, int8 zero = {0}> "
+         "{ words = DequantizeLinear(bytes, scale, zero) y = Gather(words, a) }");
+    m.source->first->outputs[0]->type.rank = -1;
+    model_find_roles(&m);
+    assert_string_equal(m.cannot_embed, "");
+    assert_int_equal(m.roles.ids, 0);
+    graph_free(m.source);
+}
+
 static void fixed_shapes_are_seen(void **state) {
     nib_model m;
     look(&m, HEAD "(int64[1, 16] a) => (float[1, 16, w] y) " SIZES " {" TABLES "y = Gather(words, a) }");
@@ -121,6 +133,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_by_use),
         cmocka_unit_test(a_table_in_half_precision_is_one),
+        cmocka_unit_test(a_table_in_8_bits_is_one),
         cmocka_unit_test(fixed_shapes_are_seen),
         cmocka_unit_test(inputs_that_cannot_be_given),
         cmocka_unit_test(outputs_by_name_then_shape),
