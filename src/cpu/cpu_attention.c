@@ -16,11 +16,13 @@ typedef struct attention {
     int64_t key_column, value_column;               /* where in its rows the first head's begins */
 } attention;
 
-/* Strides of a bias [B|1, H|1, S|1, S] of rank <= 4. */
-static void bias_strides(const graph_tensor *t, kernel_attention_args *a) {
+/* Sets a bias [B|1, H|1, S|1, S] of rank <= 4; false if it has other sizes. */
+static bool set_bias(const graph_tensor *t, int64_t B, int64_t S, kernel_attention_args *a) {
+    const int64_t full[4] = {B, a->heads, S, S};
     int64_t dims[4] = {1, 1, 1, 1}, stride = 1, strides[4];
     for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
     for (int i = 3; i >= 0; i--) {
+        if (dims[i] != full[i] && (dims[i] != 1 || i == 3)) return false;
         strides[i] = dims[i] == 1 ? 0 : stride;
         stride *= dims[i];
     }
@@ -28,6 +30,7 @@ static void bias_strides(const graph_tensor *t, kernel_attention_args *a) {
     a->bias_text_stride = strides[0];
     a->bias_head_stride = strides[1];
     a->bias_row_stride = strides[2];
+    return true;
 }
 
 static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -44,10 +47,8 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     a.y = (float *)plan_row(lane, s->y, 0);
     if (s->positions >= 0) a.positions = slots[s->positions].t.data;
     if (s->bias >= 0) {
-        const graph_tensor *t = &slots[s->bias].t;
-        if (t->rank > 0 && t->dims[t->rank - 1] != S)
+        if (!set_bias(&slots[s->bias].t, slots[s->q].t.dims[0], S, &a))
             return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the scores");
-        bias_strides(t, &a);
     }
     for (int64_t part = lo; part < hi; part++) {
         int64_t b = part / a.heads, first = offsets ? offsets[b] : b * S, n = offsets ? offsets[b + 1] - first : S;
@@ -56,7 +57,7 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     return NIB_OK;
 }
 
-/* The bias as the kernel can read it: its last axis is the keys'. */
+/* The bias as the kernel can read it: its last axis is the keys'. What is cut off at a constant is looked at in the run. */
 static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t heads) {
     const graph_type *t = &bias->type;
     if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return false;
@@ -66,7 +67,9 @@ static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t hea
         int axis = 4 - t->rank + i;
         bool one = graph_dim_is_const(t->dims[i], &d) && d == 1 && axis != 3;
         bool every_head = axis == 1 && graph_dim_is_const(t->dims[i], &d) && d == heads;
-        if (!one && !every_head && (axis == 1 || !full[axis] || t->dims[i] != full[axis])) return false;
+        if (!one && !every_head &&
+            (axis == 1 || !full[axis] || (t->dims[i] != full[axis] && !graph_dim_is_capped(t->dims[i], full[axis], 2))))
+            return false;
     }
     return true;
 }
