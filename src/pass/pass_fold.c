@@ -25,6 +25,19 @@ static bool all_constant(const graph_node *n) {
     return true;
 }
 
+/* The node that turns a constant and was left, since a Linear reads the constant as it is; or NULL. */
+static const graph_node *turning(const graph_value *v) {
+    return v && graph_is_op(v->producer, "", "Transpose") && all_constant(v->producer) ? v->producer : NULL;
+}
+
+/* A product of two constants of which one is turned. */
+static bool is_product_of_constants(const graph_node *n) {
+    const bool product = graph_is_op(n, "", "MatMul") || graph_is_op(n, "", "Gemm");
+    for (int i = 0; product && i < n->n_inputs; i++)
+        if (n->inputs[i].value && !n->inputs[i].value->constant && !turning(n->inputs[i].value)) return false;
+    return product;
+}
+
 /* Bytes of the node's outputs as inferred; SIZE_MAX if unknown. */
 static size_t result_bytes(const graph_node *n) {
     size_t total = 0;
@@ -86,7 +99,10 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
     op_env *env = op_env_create(ctx->g, &arena, limit, ctx->kernels);
     if (!env) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while folding");
     nib_error ignored;
-    nib_status ran = op_env_run(env, n, &ignored);
+    nib_status ran = NIB_OK;
+    for (int i = 0; i < n->n_inputs && ran == NIB_OK; i++)
+        if (turning(n->inputs[i].value)) ran = op_env_run(env, turning(n->inputs[i].value), &ignored);
+    if (ran == NIB_OK) ran = op_env_run(env, n, &ignored);
     if (ran == NIB_OUT_OF_MEMORY)
         NIB_FAIL(ctx->err, ran, "out of memory while folding"); /* the same model must not fold otherwise another day */
     if (ran != NIB_OK) goto fail;
@@ -147,7 +163,7 @@ nib_status pass_fold(pass_context *ctx) {
         for (int i = 0; i < n->n_outputs; i++) used |= n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output);
         if (!used || pass_is_kept(ctx, n)) continue;
         if (ctx->kept_half && !moves_data(n)) NIB_TRY(widen_inputs(ctx, n));
-        if (all_constant(n)) NIB_TRY(fold_node(ctx, n));
+        if (all_constant(n) || is_product_of_constants(n)) NIB_TRY(fold_node(ctx, n));
     }
 fail:
     return status;

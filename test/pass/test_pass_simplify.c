@@ -15,6 +15,10 @@ static void constants_fold(void **state) {
     assert_non_null(g->outputs[0]->constant);
     assert_string_equal(g->outputs[0]->name, "y");
     done(g);
+    /* a large weight stays as it is in the file until somebody turns it, a product with it does not wait */
+    pass_check_ops(HEAD "g (float[b,3,200] x) => (float[b,3,200] y) <float[3,200] a = {@}, float[200,200] w = {@}>"
+                        " { t = Transpose (w) m = MatMul (a, t) y = Mul (x, m) }",
+                   PASSES(pass_fold, pass_clean), "Mul");
 }
 
 static void sizes_fold_where_they_are_known(void **state) {
