@@ -8,6 +8,7 @@
  *     dot_less                  (c - zero * sums) as floats; the integers are exact, to float is rounded once
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
  *     dot_from, dot_float       16 sums from memory; as floats, rounded once
+ *     dot_store_minus           their negatives to memory
  *     pair_...                  the same with two s16 in place of the four bytes, into the same sums
  */
 #ifndef DOT_H
@@ -35,6 +36,8 @@ VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
 
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return _mm512_loadu_si512(p); }
 VEC_INLINE vec dot_float(dot_acc c) { return _mm512_cvtepi32_ps(c); }
+VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+v"(*c)); }
+VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) { _mm512_storeu_si512(p, _mm512_sub_epi32(_mm512_setzero_si512(), c)); }
 
 typedef dot_acc pair_acc;
 typedef __m512i pair_w;

@@ -25,6 +25,12 @@ VEC_INLINE dot_acc dot_from(const int32_t *p) {
     const __m256i_u *b = (const __m256i_u *)p;
     return (dot_acc){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
 }
+VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+x"(c->lo), "+x"(c->hi)); }
+VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) {
+    const __m256i zero = _mm256_setzero_si256();
+    _mm256_storeu_si256((__m256i_u *)p, _mm256_sub_epi32(zero, c.lo));
+    _mm256_storeu_si256((__m256i_u *)p + 1, _mm256_sub_epi32(zero, c.hi));
+}
 VEC_INLINE vec dot_float(dot_acc c) { return vec_pair(_mm256_cvtepi32_ps(c.lo), _mm256_cvtepi32_ps(c.hi)); }
 
 typedef dot_acc pair_acc;
