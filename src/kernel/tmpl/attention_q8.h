@@ -22,9 +22,7 @@
 #include <float.h>
 
 #define Q8_MAGIC 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded to an integer, found in the lowest bits */
-#define Q8_WEIGHT 4095.0f
 #define Q8_VALUE 8191.0f
-#define Q8_LEAST -16.0f          /* logits so far below the largest have the weight 0 */
 #define Q8_STRIDE(D) ((D) + 16)  /* numbers of a value, with those behind the last */
 
 typedef struct q8_panel {
@@ -257,18 +255,20 @@ static q8_add_fn *const q8_adds[ATTN_NV][ATTN_MR] = {
 #endif
 };
 
-/* One step of the online softmax, as attention.h's, on scores whose largest stand in t->shrink; weights are rounded and packed on the way.
- * A score that is NaN gets the weight 0. */
+/* One step of the online softmax, as attention.h's, on scores whose largest stand in t->shrink. A weight is 4095 2^z, found in 16 bits from
+ * -z in units of 1/2048: off by less than 0.9, by 0.3 in the mean square, of which 0.29 are the rounding itself. A score that is NaN gets
+ * the weight 0. */
 VEC_INLINE void q8_softmax(const q8_panel *panel, const float *p, char *p16, int n, const int nv) {
+    static const uint16_t c[4] = {32758, 22641, 7537, 1275};
     const attn *t = &panel->at;
-    vec minus[ATTN_NV], scale[ATTN_NV];
-    const vec magic = vec_set1(Q8_MAGIC), least = vec_set1(Q8_LEAST);
+    const vec magic = vec_set1(Q8_MAGIC), unit = vec_set1(2048.0f), most = vec_set1(14.0f * 2048.0f); /* from 13 on a weight is 0 */
+    vec top[ATTN_NV], minus[ATTN_NV];
     VEC_UNROLL
     for (int v = 0; v < nv; v++) {
-        vec old = vec_load(t->largest + 16 * v), largest;
-        scale[v] = vec_load(panel->scale + 16 * v);
-        largest = vec_max(vec_mul(vec_load(t->shrink + 16 * v), scale[v]), old);
-        minus[v] = vec_sub(vec_zero(), largest);
+        vec old = vec_load(t->largest + 16 * v), scale = vec_load(panel->scale + 16 * v);
+        vec largest = vec_max(vec_mul(vec_load(t->shrink + 16 * v), scale), old);
+        top[v] = vec_mul(largest, unit);
+        minus[v] = vec_sub(vec_zero(), vec_mul(scale, unit));
         vec_store(t->largest + 16 * v, largest);
         vec_store(t->shrink + 16 * v, vec_exp2(vec_fma(largest, vec_zero(), vec_sub(old, largest)))); /* NaN from infinity on */
     }
@@ -276,13 +276,9 @@ VEC_INLINE void q8_softmax(const q8_panel *panel, const float *p, char *p16, int
         VEC_UNROLL
         for (int v = 0; v < nv; v++) {
             const float *s = p + j * ATTN_LANES + 16 * v;
-            vec w[2];
-            VEC_UNROLL
-            for (int i = 0; i < 2; i++) {
-                vec z = vec_max(vec_fma(vec_load(s + i * ATTN_LANES), scale[v], minus[v]), least);
-                w[i] = vec_add(vec_exp2_short(z, Q8_WEIGHT), magic);
-            }
-            vec_store_low16_of2(p16 + (j / 2 * ATTN_LANES * 4 + 64 * v), w[0], w[1]);
+            vec a = vec_min(vec_fma(vec_load(s), minus[v], top[v]), most);
+            vec b = vec_min(vec_fma(vec_load(s + ATTN_LANES), minus[v], top[v]), most);
+            pair_store_exp2(p16 + (j / 2 * ATTN_LANES * 4 + 64 * v), vec_add(a, magic), vec_add(b, magic), c);
         }
     }
 }

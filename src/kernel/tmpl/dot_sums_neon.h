@@ -44,4 +44,20 @@ VEC_INLINE dot_acc pair_madd(dot_acc c, pair_w w, pair_x x) {
     return c;
 }
 
+VEC_INLINE void pair_store_exp2(char *p, vec a, vec b, const uint16_t c[4]) {
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        uint32x4_t both = vsliq_n_u32(vreinterpretq_u32_f32(a.val[i]), vreinterpretq_u32_f32(b.val[i]), 16);
+        int16x8_t u = vmaxq_s16(vreinterpretq_s16_u32(both), vdupq_n_s16(0));
+        uint16x8_t f = vreinterpretq_u16_s16(vshlq_n_s16(u, 5)), w = vdupq_n_u16(c[3]);
+        VEC_UNROLL
+        for (int k = 2; k >= 0; k--) {
+            uint32x4_t lo = vmull_u16(vget_low_u16(w), vget_low_u16(f)), hi = vmull_high_u16(w, f);
+            w = vsubq_u16(vdupq_n_u16(c[k]), vuzp2q_u16(vreinterpretq_u16_u32(lo), vreinterpretq_u16_u32(hi)));
+        }
+        uint16x8_t bit = vshlq_u16(vdupq_n_u16(4096), vnegq_s16(vshrq_n_s16(u, 11)));
+        vst1q_s16((int16_t *)(void *)(p + 16 * i), vqrdmulhq_s16(vreinterpretq_s16_u16(w), vreinterpretq_s16_u16(bit)));
+    }
+}
+
 #endif

@@ -76,11 +76,6 @@ VEC_INLINE __m256 vec_pow2_half(__m256 t) {
 }
 VEC_INLINE vec vec_pow2(vec t) { return vec_pair(vec_pow2_half(t.lo), vec_pow2_half(t.hi)); }
 
-VEC_INLINE __m256 vec_add_exponent_half(__m256 x, __m256 t) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_castps_si256(x)));
-}
-VEC_INLINE vec vec_add_exponent(vec x, vec t) { return VEC_BOTH(vec_add_exponent_half, x, t); }
-
 VEC_INLINE __m256 vec_keep_half(__m256 s, const int32_t *lo, const int32_t *hi, __m256i p, __m256 other) {
     __m256i below = _mm256_cmpgt_epi32(_mm256_loadu_si256((const __m256i_u *)lo), p);
     __m256i above = _mm256_cmpgt_epi32(p, _mm256_loadu_si256((const __m256i_u *)hi));

@@ -53,11 +53,6 @@ VEC_INLINE vec vec_pow2(vec t) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(t), 23), _mm512_set1_epi32(0x3f800000)));
 }
 
-/* x 2^n for t = 1.5 * 2^23 + n; neither x nor the result is 0, denormal or infinite. */
-VEC_INLINE vec vec_add_exponent(vec x, vec t) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(t), 23), _mm512_castps_si512(x)));
-}
-
 /* Lane i keeps s where lo[i] <= p <= hi[i], otherwise becomes `other`. */
 VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int32_t p, vec other) {
     __m512i x = _mm512_set1_epi32(p);

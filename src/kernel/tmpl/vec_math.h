@@ -26,17 +26,6 @@ VEC_INLINE vec vec_exp2(vec z) {
     return vec_mul(p, vec_pow2(t));
 }
 
-/* factor 2^z for -120 <= z <= 120, relative error below 7.6e-5: for what is about to be rounded to 12 bits. z is no NaN. */
-VEC_INLINE vec vec_exp2_short(vec z, const float factor) {
-    const vec magic = vec_set1(12582912.0f);
-    vec t = vec_add(z, magic), r = vec_sub(z, vec_sub(t, magic));
-    vec p = vec_set1(0.0551716691f * factor);
-    p = vec_fma(p, r, vec_set1(0.242611122f * factor));
-    p = vec_fma(p, r, vec_set1(0.693260985f * factor));
-    p = vec_fma(p, r, vec_set1(0.999928074f * factor));
-    return vec_add_exponent(p, t);
-}
-
 /* The error of the product x log2 e adds |x| 1e-7. */
 VEC_INLINE vec vec_exp(vec x) { return vec_exp2(vec_min(vec_set1(128.0f), vec_mul(x, vec_set1(1.44269504f)))); }
 

@@ -116,11 +116,6 @@ VEC_INLINE float32x4_t vec_pow24(float32x4_t t) {
 }
 VEC_INLINE vec vec_pow2(vec t) { return VEC_FOUR(vec_pow24(t.val[0]), vec_pow24(t.val[1]), vec_pow24(t.val[2]), vec_pow24(t.val[3])); }
 
-VEC_INLINE float32x4_t vec_add_exponent4(float32x4_t x, float32x4_t t) {
-    return vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 23), vreinterpretq_u32_f32(x)));
-}
-VEC_INLINE vec vec_add_exponent(vec x, vec t) { return VEC_TWO(vec_add_exponent4, x, t); }
-
 VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int32_t p, vec other) {
     int32x4_t x = vdupq_n_s32(p);
     vec r;
