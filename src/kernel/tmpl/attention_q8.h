@@ -152,20 +152,27 @@ static bool q8_pack_keys(const attn_run *r, int64_t D, uint8_t *k8, float *scale
 }
 
 /* Values as rows of a product, two keys side by side; an odd last key stands beside zeros. False if not all are finite. */
-static bool q8_pack_values(const attn_run *r, int D, int16_t *v16, float *scales) {
-    const int stride = 2 * Q8_STRIDE(D);
+static bool q8_pack_values(const attn_run *r, int64_t D, int16_t *v16, float *scales) {
+    const int64_t stride = r->v_stride, to_stride = 2 * Q8_STRIDE(D);
     const vec magic = vec_set1(Q8_MAGIC);
     vec all = vec_zero();
-    for (int d = 0; d < D; d += 16) {
-        vec largest = vec_zero(), inverse;
-        for (int j = 0; j < r->count; j++) largest = vec_max_abs(largest, vec_load(r->v + j * r->v_stride + d));
+    for (int64_t d = 0; d < D; d += 16) {
+        const float *v = r->v + d;
+        int16_t *to = v16 + 2 * d;
+        vec largest = vec_zero(), second = vec_zero(), inverse; /* two chains */
+        int j = 0;
+        for (; j + 2 <= r->count; j += 2, v += 2 * stride) {
+            largest = vec_max_abs(largest, vec_load(v));
+            second = vec_max_abs(second, vec_load(v + stride));
+        }
+        if (j < r->count) largest = vec_max_abs(largest, vec_load(v));
+        largest = vec_max_abs(largest, second);
         all = vec_fma(largest, vec_zero(), all);
         vec_store(scales + d, q8_scale(largest, vec_set1(Q8_VALUE), &inverse));
-        for (int j = 0; j < r->count; j += 2) {
-            const float *v = r->v + j * r->v_stride + d;
-            vec second = j + 1 < r->count ? vec_fma(vec_load(v + r->v_stride), inverse, magic) : magic;
-            vec_store_low16_of2(v16 + (j / 2 * stride + 2 * d), vec_fma(vec_load(v), inverse, magic), second);
-        }
+        v = r->v + d;
+        for (j = 0; j + 2 <= r->count; j += 2, v += 2 * stride, to += to_stride)
+            vec_store_low16_of2(to, vec_fma(vec_load(v), inverse, magic), vec_fma(vec_load(v + stride), inverse, magic));
+        if (j < r->count) vec_store_low16_of2(to, vec_fma(vec_load(v), inverse, magic), magic);
     }
     return vec_sum(all) == 0.0f;
 }
@@ -392,7 +399,7 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
             int64_t end = n - key < KERNEL_KEY_TILE ? n : key + KERNEL_KEY_TILE;
             attn_run r = attn_keys(&panels[0].at, key, end);
             tile.keys_finite = q8_pack_keys(&r, (int64_t)D, tile.k8, tile.k_scale);
-            tile.finite = q8_pack_values(&r, (int)D, tile.v16, tile.v_scale);
+            tile.finite = q8_pack_values(&r, (int64_t)D, tile.v16, tile.v_scale);
             for (int i = 0; i < count; i++) q8_look(&panels[i], &tile, key, end);
         }
         for (int i = 0; i < count; i++) {
