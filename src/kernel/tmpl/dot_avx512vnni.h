@@ -8,6 +8,8 @@
  *     dot_less                  (c - zero * sums) as floats; the integers are exact, to float is rounded once
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
  *     dot_from, dot_float       16 sums from memory; as floats, rounded once
+ *     dot_settle                nothing, but the compiler must have the sums in registers there: gcc 12 otherwise keeps some of a tile's in
+ *                               memory wherever more is done with them after the loop than to store them
  *     dot_store_minus           their negatives to memory
  *     pair_...                  the same with two s16 in place of the four bytes, into the same sums
  *     pair_store_exp2           32 numbers 2^(12 - u / 2048) as s16, two side by side in each lane, rounded as follows: u are the lowest 16

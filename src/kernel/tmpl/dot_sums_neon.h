@@ -17,6 +17,7 @@ VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
     return r;
 }
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return (dot_acc){{vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)}}; }
+VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+w"(c->val[0]), "+w"(c->val[1]), "+w"(c->val[2]), "+w"(c->val[3])); }
 VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) {
     VEC_UNROLL
     for (int i = 0; i < 4; i++) vst1q_s32(p + 4 * i, vnegq_s32(c.val[i]));
