@@ -5,13 +5,15 @@
  *
  * Scores are products of s8: each query and each key has one scale, max |x| / 127. That costs no quality that can be measured: they
  * only steer the softmax. Weights are rounded to 1/4095 and values to 1/8191 of the largest of the same dimension in
- * their tile of keys, and their products are of s16: 64 of them fit an s32. All sums are exact, so every rung gives the same bits.
+ * their tile of keys, and their products are of s16: 64 of them fit an s32. All sums are exact, that of the rounded
+ * weights too, by which the output is divided; a weight is made of integers (pair_store_exp2 of dot_avx512vnni.h). So every rung gives the
+ * same bits.
  *
  * A lane is a query. Tiles of keys are the outer loop: a tile is packed once for up to KERNEL_ATTENTION_PANELS panels of queries:
  *
- *     k8  [64][D]        key + 128 as u8; a query's lane starts its sum with -128 times the sum of its numbers
+ *     k8  [64][D]           key + 128 as u8; a query's lane starts its sum with -128 times the sum of its numbers
  *     v16 [32][D + 16][2]   two keys side by side; the number behind the last is 1, so that its sum is that of the weights
- *     p   [64][lanes]    scores, in units of the query's scale; then, packed, weights: p16 [32][lanes][2]
+ *     p   [64][lanes]       scores, in units of the query's scale; then, packed, weights: p16 [32][lanes][2]
  *
  * A key's NaN or infinity makes NaN of every query that looks at it; a value's, of every query that looks at its tile.
  */
@@ -23,7 +25,7 @@
 
 #define Q8_MAGIC 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded to an integer, found in the lowest bits */
 #define Q8_VALUE 8191.0f
-#define Q8_STRIDE(D) ((D) + 16)  /* numbers of a value, with those behind the last */
+#define Q8_STRIDE(D) ((D) + 16) /* numbers of a value, with those behind the last */
 
 typedef struct q8_panel {
     attn at;        /* row, rows, lo, hi, largest, sum, ot; p is the tile's */
@@ -41,7 +43,7 @@ typedef struct q8_tile {
     float *v_scale; /* [D + 1] of a sum */
     float *p;
     char *p16;
-    float *spare; /* [D][lanes]; or bytes of queries */
+    float *spare;             /* [D][lanes]; or bytes of queries */
     bool finite, keys_finite; /* all values are, all keys are */
 } q8_tile;
 
@@ -234,7 +236,7 @@ typedef void q8_add_fn(const int16_t *v16, const float *v_scale, int64_t D, cons
 #define Q8_STAMP(mr, nv)                                                                                                                   \
     VEC_NOINLINE void q8_score_##mr##_##nv(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start,        \
                                            float *p, float *top) {                                                                         \
-        q8_score(k8, k_scale, D, q, start, p, top, mr, nv);                                                                                    \
+        q8_score(k8, k_scale, D, q, start, p, top, mr, nv);                                                                                \
     }                                                                                                                                      \
     VEC_NOINLINE void q8_add_##mr##_##nv(const int16_t *v16, const float *v_scale, int64_t D, const char *p16, int64_t pairs,              \
                                          const float *shrink, float *o) {                                                                  \
