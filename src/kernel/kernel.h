@@ -151,10 +151,12 @@ typedef struct kernels {
     void (*attention_f32)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                           int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_scratch)(int head_dim);
-    /* The same with integer products: queries and keys rounded to s8 with one scale each, weights to 1/4095, values to
-     * 1/8191 of the largest of the same dimension in their tile of KERNEL_KEY_TILE keys; sums exact, softmax in f32. head_dim is a
-     * multiple of 16, at most 256; kv_old 0, not causal, no bias, softcap or sinks. A query, or a key it looks at, that is not finite gives
-     * a row of NaN; so does a value in a tile that it looks at. Same bits on every rung from avx2 and neon upwards. */
+    /* The same with integer products: queries and keys rounded to s8 with one scale each, values to 1/8191 of the largest of the same
+     * dimension in their tile of KERNEL_KEY_TILE keys. A weight is 2^-u, u in log2 units below the largest score so far and rounded to
+     * 1/2048, given in units of 1/4095: off by less than 0.9 of one, and 0 from u = 13 on. All sums are exact, that of the rounded weights
+     * too, which the output is divided by. head_dim is a multiple of 16, at most 256; kv_old 0, not causal, no bias, softcap or sinks. A
+     * query, or a key it looks at, that is not finite gives a row of NaN; so does a value in a tile that it looks at. Same bits on every
+     * rung from avx2 and neon upwards. */
     void (*attention_q8)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                          int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_q8_scratch)(int head_dim);

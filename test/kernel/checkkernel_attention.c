@@ -191,6 +191,36 @@ static void cache_case(const check_task *task) {
     check_release();
 }
 
+/* Two keys, the second's score below the first's by `below` in units of log2, and values 0 and 1: what comes out is w / (4095 + w), so the
+ * weight w can be read from it. Numbers are such that rounding them to s8 loses nothing. */
+static void weight_case(const check_task *task, float below) {
+    enum { D = 16 };
+    float *q = check_floats(2 * D), *k = check_floats(2 * D), *v = check_floats(2 * D);
+    for (int d = 0; d < D; d++) {
+        q[d] = q[D + d] = 1.0f;
+        k[d] = 0.0f;
+        k[D + d] = -below;
+        v[d] = 0.0f;
+        v[D + d] = 1.0f;
+    }
+    void *scratch = (void *)(((uintptr_t)check_bytes(check_q8_scratch(D) + 63, 0) + 63) / 64 * 64);
+    kernel_attention_args args = {.q = q, .k = k, .v = v, .q_stride = D, .k_stride = D, .v_stride = D, .y_stride = D, .heads = 1};
+    args.kv_heads = 1;
+    args.head_dim = D;
+    args.scale = 0.69314718f / D;
+    args.window_left = args.window_right = -1;
+    for (int i = 1; i < task->count; i++) { /* the reference's weights are rounded from the formula itself */
+        check_begin(task->entry[i]->name, "a score lower by %g", (double)below);
+        args.y = check_floats(2 * D);
+        CHECK_CALL(((kernel_fn_attention_q8 *)task->entry[i]->function)(&args, 0, 0, 2, 0, 0, 0, 2, scratch));
+        double y = (double)args.y[0], w = 4095.0 * y / (1.0 - y), want = 4095.0 * exp2(-(double)below);
+        if (!(fabs(w - nearbyint(w)) < 0.01)) check_fail("the weight %g is no integer", w);
+        /* half a step of 1/2048 in the exponent, a polynomial off by 1.3e-4, the rounding, and the value's own to 1/8191 */
+        if (!(fabs(w - want) < 0.5 + 3.1e-4 * want)) check_fail("the weight is %g, not %g", w, want);
+    }
+    check_release();
+}
+
 void check_attention(void) {
     check_task task = check_find("attention_f32");
     for (int i = 0; i < 250; i++) {
@@ -201,6 +231,10 @@ void check_attention(void) {
     for (int i = 0; i < 250; i++) {
         check_case("attention_q8", (uint64_t)i);
         one_case(&task, true);
+    }
+    for (int i = 0; i <= 1500; i++) {
+        check_case("weight", (uint64_t)i);
+        weight_case(&task, i < 1400 ? (float)i / 100.0f : (float)(i - 1390) * 1.5f);
     }
     task = check_find("attention_f32");
     for (int i = 0; i < 60; i++) {

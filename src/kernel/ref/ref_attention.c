@@ -132,8 +132,8 @@ static void attend_tile(const query *q, int64_t begin, int64_t end, double *larg
     *total *= shrink;
     for (int64_t key = begin; key < end; key++) {
         double w = weight[key - begin] == -INFINITY ? 0.0 : exp(weight[key - begin] - *largest);
-        *total += w;
         weight[key - begin] = nearbyint(w * 4095.0) / 4095.0;
+        *total += weight[key - begin];
     }
     for (int d = 0; d < g->head_dim; d++) {
         const float *v = value_at(q, begin) + d;

@@ -95,6 +95,26 @@ static attn_add_fn *const attn_adds[ATTN_NV][ATTN_MR] = {
 #endif
 };
 
+/* dst[j][i] = src[i][j] * factor for `rows` <= 16 rows and any number of columns; lanes past the rows become 0. A whole
+ * block stays in registers. */
+static void attn_turn_in(const float *src, int64_t stride, int rows, int64_t columns, float factor, float *dst, int64_t dst_stride) {
+    for (int64_t j = 0; j < columns; j += 16) {
+        int n = columns - j < 16 ? (int)(columns - j) : 16;
+        vec r[16], f = vec_set1(factor);
+        if (n == 16 && rows == 16) {
+            VEC_UNROLL
+            for (int i = 0; i < 16; i++) r[i] = vec_mul(vec_load(src + i * stride + j), f);
+            vec_transpose(r);
+            VEC_UNROLL
+            for (int i = 0; i < 16; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
+        } else {
+            for (int i = 0; i < 16; i++) r[i] = i < rows ? vec_mul(vec_load_n(src + i * stride + j, n), f) : vec_zero();
+            vec_transpose(r);
+            for (int i = 0; i < n; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
+        }
+    }
+}
+
 /* log2(e) times a bias. A huge finite one, as exporters write for "masked", stays finite: a row of nothing else is the plain
  * mean, as by the formula, while minus infinity masks. */
 VEC_INLINE vec attn_bias(vec b) {
@@ -262,7 +282,7 @@ static void attn_begin(attn *t) {
         t->largest[i] = sink > -FLT_MAX ? sink : -FLT_MAX;
         t->sum[i] = sink >= -FLT_MAX || sink != sink ? 1.0f : 0.0f;
     }
-    attn_limits(t, nv);
+    if (t->limited) attn_limits(t, nv);
     for (int v = 0; v < nv; v++) {
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
         attn_turn_in(g->q + (t->row + 16 * v) * g->q_stride + (int64_t)t->head * D, g->q_stride, rows, D, g->scale * ATTN_LOG2E,

@@ -56,27 +56,7 @@ static int64_t attn_position(const attn *t, int64_t key) {
     return key >= t->kv_old && t->args->positions ? t->args->positions[t->first + key - t->kv_old] : key;
 }
 
-/* dst[j][i] = src[i][j] * factor for `rows` <= 16 rows and any number of columns; lanes past the rows become 0. A whole
- * block stays in registers. */
-static void attn_turn_in(const float *src, int64_t stride, int rows, int64_t columns, float factor, float *dst, int64_t dst_stride) {
-    for (int64_t j = 0; j < columns; j += 16) {
-        int n = columns - j < 16 ? (int)(columns - j) : 16;
-        vec r[16], f = vec_set1(factor);
-        if (n == 16 && rows == 16) {
-            VEC_UNROLL
-            for (int i = 0; i < 16; i++) r[i] = vec_mul(vec_load(src + i * stride + j), f);
-            vec_transpose(r);
-            VEC_UNROLL
-            for (int i = 0; i < 16; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
-        } else {
-            for (int i = 0; i < 16; i++) r[i] = i < rows ? vec_mul(vec_load_n(src + i * stride + j, n), f) : vec_zero();
-            vec_transpose(r);
-            for (int i = 0; i < n; i++) vec_store(dst + (j + i) * dst_stride, r[i]);
-        }
-    }
-}
-
-/* dst[i][j] = src[j][i] * factor[i], the way back. */
+/* dst[i][j] = src[j][i] * factor[i] for `rows` <= 16 columns and any number of rows. A whole block stays in registers. */
 static void attn_turn_out(const float *src, int64_t src_stride, vec factor, int rows, int64_t columns, float *dst, int64_t stride) {
     for (int64_t j = 0; j < columns; j += 16) {
         int n = columns - j < 16 ? (int)(columns - j) : 16;
@@ -155,8 +135,8 @@ static void *attn_take(char **scratch, size_t bytes) {
 static attn attn_arrays(attn t, char **scratch) {
     const size_t lanes = ATTN_LANES * sizeof(float);
     t.ot = attn_take(scratch, (size_t)t.args->head_dim * lanes);
+    t.sum = attn_take(scratch, lanes); /* right behind ot: one row more, for who wants it so */
     t.largest = attn_take(scratch, lanes);
-    t.sum = attn_take(scratch, lanes);
     t.shrink = attn_take(scratch, lanes);
     t.lo = attn_take(scratch, lanes);
     t.hi = attn_take(scratch, lanes);
@@ -166,9 +146,11 @@ static attn attn_arrays(attn t, char **scratch) {
 /* A query whose weights are all 0 gets 0, even if a value was not finite. */
 static void attn_finish(const attn *t) {
     const kernel_attention_args *g = t->args;
-    for (int l = 0; l < t->rows; l++)
-        for (int d = 0; t->sum[l] == 0.0f && d < g->head_dim; d++) t->ot[d * ATTN_LANES + l] = 0.0f;
     for (int v = 0; v < (t->rows + 15) / 16; v++) {
+        const float *sum = t->sum + 16 * v;
+        vec some = vec_select_lt(vec_zero(), vec_load(sum), vec_zero(), vec_set1(1.0f));
+        for (int l = 0; vec_sum(some) > 0.0f && l < 16; l++)
+            for (int d = 0; sum[l] == 0.0f && d < g->head_dim; d++) t->ot[d * ATTN_LANES + 16 * v + l] = 0.0f;
         int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
         attn_turn_out(t->ot + 16 * v, ATTN_LANES, attn_inverse(vec_load(t->sum + 16 * v)), rows, g->head_dim,
                       g->y + (t->row + 16 * v) * g->y_stride + (int64_t)t->head * g->head_dim, g->y_stride);

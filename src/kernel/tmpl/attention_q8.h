@@ -5,13 +5,15 @@
  *
  * Scores are products of s8: each query and each key has one scale, max |x| / 127. That costs no quality that can be measured: they
  * only steer the softmax. Weights are rounded to 1/4095 and values to 1/8191 of the largest of the same dimension in
- * their tile of keys, and their products are of s16: 64 of them fit an s32. All sums are exact, so every rung gives the same bits.
+ * their tile of keys, and their products are of s16: 64 of them fit an s32. All sums are exact, that of the rounded
+ * weights too, by which the output is divided; a weight is made of integers (pair_store_exp2 of dot_avx512vnni.h). So every rung gives the
+ * same bits.
  *
  * A lane is a query. Tiles of keys are the outer loop: a tile is packed once for up to KERNEL_ATTENTION_PANELS panels of queries:
  *
- *     k8  [64][D]        key + 128 as u8; a query's lane starts its sum with -128 times the sum of its numbers
- *     v16 [32][D][2]     two keys side by side
- *     p   [64][lanes]    scores, in units of the query's scale; then, packed, weights: p16 [32][lanes][2]
+ *     k8  [64][D]           key + 128 as u8; a query's lane starts its sum with -128 times the sum of its numbers
+ *     v16 [32][D + 16][2]   two keys side by side; the number behind the last is 1, so that its sum is that of the weights
+ *     p   [64][lanes]       scores, in units of the query's scale; then, packed, weights: p16 [32][lanes][2]
  *
  * A key's NaN or infinity makes NaN of every query that looks at it; a value's, of every query that looks at its tile.
  */
@@ -22,25 +24,27 @@
 #include <float.h>
 
 #define Q8_MAGIC 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded to an integer, found in the lowest bits */
-#define Q8_WEIGHT 4095.0f
 #define Q8_VALUE 8191.0f
+#define Q8_STRIDE(D) ((D) + 16) /* numbers of a value, with those behind the last */
 
 typedef struct q8_panel {
     attn at;        /* row, rows, lo, hi, largest, sum, ot; p is the tile's */
     int32_t *start; /* [lanes] of the sums of its scores */
     float *scale;   /* [lanes] of a score, in units of log2 e */
+    float *spoil;   /* [lanes] 0, or NaN if the query is not finite */
     char *q;        /* [D / 4][lanes][4] */
+    bool begun;     /* ot and sum hold something */
 } q8_panel;
 
 typedef struct q8_tile {
     uint8_t *k8;
     float *k_scale; /* [64] */
     int16_t *v16;
-    float *v_scale; /* [D] of a sum */
+    float *v_scale; /* [D + 1] of a sum */
     float *p;
     char *p16;
-    float *spare; /* [D][lanes] */
-    bool finite;  /* all values are */
+    float *spare;             /* [D][lanes]; or bytes of queries */
+    bool finite, keys_finite; /* all values are, all keys are */
 } q8_tile;
 
 /* max |x| / most, and a number to multiply by. Numbers so small that the inverse overflows count as 0; if not all are finite, both are
@@ -52,127 +56,187 @@ VEC_INLINE vec q8_scale(vec largest, vec most, vec *inverse) {
     return vec_fma(largest, vec_zero(), scale);
 }
 
-/* Queries as columns of a product; `turned` [D][lanes] is scratch. */
-static void q8_pack_queries(q8_panel *panel, float *turned) {
+/* Four rows from *rows on, of which `left` are left; the last stands for those behind it. *rows becomes the next row. */
+VEC_INLINE void q8_four(const float **rows, int64_t stride, int left, const float *x[4]) {
+    x[0] = *rows;
+    VEC_UNROLL
+    for (int i = 1; i < 4; i++) x[i] = x[i - 1] + (left > i ? stride : 0);
+    *rows = x[3] + (left > 4 ? stride : 0);
+}
+
+/* Scales of up to 64 rows and what their numbers are multiplied by; those behind the last, up to a multiple of 16, are its own. All of
+ * them before any number is rounded: each is a chain of steps that wait for one another, and several can be under way at once. */
+static void q8_factors(const float *rows, int64_t stride, int count, int64_t D, float *scales, float *factors) {
+    for (int j = 0; j < count; j += 16) {
+        vec fours[4], inverse;
+        for (int k = 0; k < 4; k++) {
+            const float *x[4];
+            vec m[4];
+            q8_four(&rows, stride, count - j - 4 * k, x);
+            VEC_UNROLL
+            for (int i = 0; i < 4; i++) m[i] = vec_abs(vec_load(x[i]));
+            for (int64_t d = 16; d < D; d += 16) {
+                VEC_UNROLL
+                for (int i = 0; i < 4; i++) m[i] = vec_max_abs(m[i], vec_load(x[i] + d));
+            }
+            fours[k] = vec_max_of4(m);
+        }
+        vec_store(scales + j, q8_scale(vec_max_across4(fours), vec_set1(127.0f), &inverse));
+        vec_store(factors + j, inverse);
+    }
+}
+
+/* Queries as columns of a product; `bytes` [D / 16][lanes][16] is scratch. */
+static void q8_pack_queries(q8_panel *panel, uint8_t *bytes) {
     const attn *t = &panel->at;
     const kernel_attention_args *g = t->args;
-    const int D = g->head_dim, nv = (t->rows + 15) / 16;
+    const int64_t D = g->head_dim, nv = (t->rows + 15) / 16;
+    const vec magic = vec_set1(Q8_MAGIC), one = vec_set1(1.0f);
+    const uint8_t shift[4] = {128, 128, 128, 128};
+    const float *rows = g->q + t->row * g->q_stride + (int64_t)t->head * D;
+    float factors[ATTN_LANES];
+    q8_factors(rows, g->q_stride, t->rows, D, panel->scale, factors);
+    for (int j = 0; j < 16 * nv; j += 4) { /* in an order that vec_turn4 makes right */
+        const float *x[4];
+        uint8_t *to = bytes + j / 16 * 256 + j % 16 / 4 * 16;
+        vec f[4];
+        q8_four(&rows, g->q_stride, t->rows - j, x);
+        VEC_UNROLL
+        for (int i = 0; i < 4; i++) f[i] = vec_set1(factors[j + i]);
+        for (int64_t d = 0; d < D; d += 16) {
+            VEC_UNROLL
+            for (int i = 0; i < 4; i++) vec_store_low8(to + ATTN_LANES * d + 64 * i, vec_fma(vec_load(x[i] + d), f[i], magic));
+        }
+    }
     for (int v = 0; v < nv; v++) {
-        float *q = turned + 16 * v, sums[16];
-        int rows = t->rows - 16 * v < 16 ? t->rows - 16 * v : 16;
-        vec largest = vec_zero(), sum = vec_zero(), inverse;
-        attn_turn_in(g->q + (t->row + 16 * v) * g->q_stride + (int64_t)t->head * D, g->q_stride, rows, D, 1.0f, q, ATTN_LANES);
-        for (int d = 0; d < D; d++) largest = vec_max_abs(largest, vec_load(q + d * ATTN_LANES));
-        vec scale = q8_scale(largest, vec_set1(127.0f), &inverse), magic = vec_set1(Q8_MAGIC);
-        for (int d = 0; d < D; d += 4) {
-            vec x[4];
+        dot_acc sums = dot_zero();
+        for (int64_t d = 0; d < D; d += 16) {
+            vec turned[4];
+            VEC_UNROLL
+            for (int i = 0; i < 4; i++) turned[i] = vec_load(bytes + ATTN_LANES * d + 256 * v + 64 * i);
+            vec_turn4(turned);
             VEC_UNROLL
             for (int i = 0; i < 4; i++) {
-                x[i] = vec_fma(vec_load(q + (d + i) * ATTN_LANES), inverse, magic);
-                sum = vec_add(sum, vec_sub(x[i], magic));
+                char *to = panel->q + ((d + 4 * i) * ATTN_LANES + 64 * v);
+                vec_store((float *)(void *)to, turned[i]);
+                sums = dot_madd(sums, dot_load_w(to), dot_load_x((const char *)shift));
             }
-            vec_store_low8_of4(panel->q + (d * ATTN_LANES + 64 * v), x);
         }
+        dot_store_minus(panel->start + 16 * v, sums);
+        vec scale = vec_load(panel->scale + 16 * v), spoil = vec_sub(scale, scale); /* 0 or NaN */
+        vec_store(panel->spoil + 16 * v, spoil);
+        scale = vec_select_lt(spoil, one, scale, one);
         vec_store(panel->scale + 16 * v, vec_mul(scale, vec_set1(g->scale * ATTN_LOG2E)));
-        vec_store(sums, sum);
-        for (int i = 0; i < 16; i++) panel->start[16 * v + i] = (DOT_SHIFT - 128) * (sums[i] == sums[i] ? (int32_t)sums[i] : 0);
     }
 }
 
-/* Keys as rows of a product, 16 at a time: turned around, their largest numbers are found lane by lane. */
-static void q8_pack_keys(const attn_run *r, int D, uint8_t *k8, float *scales) {
+/* Keys as rows of a product. False if not all are finite. */
+static bool q8_pack_keys(const attn_run *r, int64_t D, uint8_t *k8, float *scales) {
     const vec magic = vec_set1(Q8_MAGIC + 128.0f);
-    for (int j = 0; j < r->count; j += 16) {
-        const float *k = r->k + j * r->k_stride;
-        int n = r->count - j < 16 ? r->count - j : 16;
-        float factors[16];
-        vec m[16], inverse;
-        for (int i = 0; i < 16; i++) {
-            m[i] = vec_zero();
-            for (int d = 0; i < n && d < D; d += 16) m[i] = vec_max_abs(m[i], vec_load(k + i * r->k_stride + d));
-        }
-        vec_transpose(m);
-        VEC_UNROLL
-        for (int step = 8; step > 0; step /= 2) {
-            VEC_UNROLL
-            for (int i = 0; i < step; i++) m[i] = vec_max_abs(m[i], m[i + step]);
-        }
-        vec_store_n(scales + j, q8_scale(m[0], vec_set1(127.0f), &inverse), n);
-        vec_store(factors, inverse);
-        for (int i = 0; i < n; i++) {
-            const vec f = vec_set1(factors[i]);
-            for (int d = 0; d < D; d += 16) vec_store_low8(k8 + (j + i) * D + d, vec_fma(vec_load(k + i * r->k_stride + d), f, magic));
-        }
-    }
-}
-
-/* Values as rows of a product, two keys side by side; an odd last key stands beside zeros. False if not all are finite. */
-static bool q8_pack_values(const attn_run *r, int D, int16_t *v16, float *scales) {
-    const vec magic = vec_set1(Q8_MAGIC);
+    float factors[KERNEL_KEY_TILE];
     vec all = vec_zero();
-    for (int d = 0; d < D; d += 16) {
-        vec largest = vec_zero(), inverse;
-        for (int j = 0; j < r->count; j++) largest = vec_max_abs(largest, vec_load(r->v + j * r->v_stride + d));
-        all = vec_fma(largest, vec_zero(), all);
-        vec_store(scales + d, vec_mul(q8_scale(largest, vec_set1(Q8_VALUE), &inverse), vec_set1(1.0f / Q8_WEIGHT)));
-        for (int j = 0; j < r->count; j += 2) {
-            const float *v = r->v + j * r->v_stride + d;
-            vec second = j + 1 < r->count ? vec_fma(vec_load(v + r->v_stride), inverse, magic) : magic;
-            vec_store_low16_of2(v16 + (j * D + 2 * d), vec_fma(vec_load(v), inverse, magic), second);
+    const float *rows = r->k;
+    q8_factors(rows, r->k_stride, r->count, D, scales, factors);
+    for (int j = 0; j < r->count; j += 16) all = vec_fma(vec_load(scales + j), vec_zero(), all);
+    for (int j = 0; j < r->count; j += 4) {
+        const float *x[4];
+        vec f[4];
+        uint8_t *to = k8 + j * D;
+        q8_four(&rows, r->k_stride, r->count - j, x);
+        VEC_UNROLL
+        for (int i = 0; i < 4; i++) f[i] = vec_set1(factors[j + i]);
+        for (int64_t d = 0; d < D; d += 16) {
+            VEC_UNROLL
+            for (int i = 0; i < 4; i++) vec_store_low8(to + i * D + d, vec_fma(vec_load(x[i] + d), f[i], magic));
         }
     }
     return vec_sum(all) == 0.0f;
 }
 
-/* What follows the sums stands in functions of its own and reads them from memory: a tile that did more with its accumulators than store
- * them would be more than gcc can keep in registers. */
-VEC_NOINLINE void q8_score_finish(const dot_acc *c, const float *k_scale, float *p, int mr, int nv) {
-    for (int i = 0; i < mr; i++) {
-        for (int v = 0; v < nv; v++) vec_store(p + i * ATTN_LANES + 16 * v, vec_mul(dot_float(c[i * nv + v]), vec_set1(k_scale[i])));
-    }
-}
-
-VEC_NOINLINE void q8_add_finish(const dot_acc *c, const float *v_scale, const float *shrink, float *o, int mr, int nv) {
-    for (int v = 0; v < nv; v++) {
-        const vec s = vec_load(shrink + 16 * v);
-        for (int i = 0; i < mr; i++) {
-            float *to = o + i * ATTN_LANES + 16 * v;
-            vec_store(to, vec_fma(dot_float(c[i * nv + v]), vec_set1(v_scale[i]), vec_mul(vec_load(to), s)));
+/* Values as rows of a product, two keys side by side; an odd last key stands beside zeros. False if not all are finite. */
+static bool q8_pack_values(const attn_run *r, int64_t D, int16_t *v16, float *scales) {
+    const int64_t stride = r->v_stride, to_stride = 2 * Q8_STRIDE(D);
+    const vec magic = vec_set1(Q8_MAGIC);
+    vec all = vec_zero();
+    for (int64_t d = 0; d < D; d += 16) {
+        const float *v = r->v + d;
+        int16_t *to = v16 + 2 * d;
+        vec largest = vec_zero(), second = vec_zero(), inverse; /* two chains */
+        int j = 0;
+        for (; j + 2 <= r->count; j += 2, v += 2 * stride) {
+            largest = vec_max_abs(largest, vec_load(v));
+            second = vec_max_abs(second, vec_load(v + stride));
         }
+        if (j < r->count) largest = vec_max_abs(largest, vec_load(v));
+        largest = vec_max_abs(largest, second);
+        all = vec_fma(largest, vec_zero(), all);
+        vec_store(scales + d, q8_scale(largest, vec_set1(Q8_VALUE), &inverse));
+        v = r->v + d;
+        for (j = 0; j + 2 <= r->count; j += 2, v += 2 * stride, to += to_stride)
+            vec_store_low16_of2(to, vec_fma(vec_load(v), inverse, magic), vec_fma(vec_load(v + stride), inverse, magic));
+        if (j < r->count) vec_store_low16_of2(to, vec_fma(vec_load(v), inverse, magic), magic);
     }
+    return vec_sum(all) == 0.0f;
 }
 
-/* p[i] = key i . query for mr keys. */
-VEC_INLINE void q8_score(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p, const int mr,
-                         const int nv) {
-    dot_acc c[ATTN_MR * ATTN_NV], out[ATTN_MR * ATTN_NV];
+/* p[i] = key i . query for mr keys, and the largest of what `top` holds and of them. */
+VEC_INLINE void q8_score(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p, float *top,
+                         const int mr, const int nv) {
+    dot_acc c[ATTN_MR * ATTN_NV];
+    vec m[ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = dot_from(start + 16 * (i % nv));
     gemm_chain(c, mr, nv, D / 4, (const char *)k8, D, 4, q, ATTN_LANES * 4, 0, NULL, 0);
     VEC_UNROLL
-    for (int i = 0; i < mr * nv; i++) out[i] = c[i];
-    q8_score_finish(out, k_scale, p, mr, nv);
+    for (int i = 0; i < mr * nv; i++) dot_settle(&c[i]);
+    VEC_UNROLL
+    for (int v = 0; v < nv; v++) m[v] = vec_load(top + 16 * v);
+    VEC_UNROLL
+    for (int i = 0; i < mr; i++) {
+        VEC_UNROLL
+        for (int v = 0; v < nv; v++) {
+            vec s = vec_mul(dot_float(c[i * nv + v]), vec_set1(k_scale[i]));
+            vec_store(p + i * ATTN_LANES + 16 * v, s);
+            m[v] = vec_max(s, m[v]);
+        }
+    }
+    VEC_UNROLL
+    for (int v = 0; v < nv; v++) vec_store(top + 16 * v, m[v]);
 }
 
-/* o[i] = o[i] * shrink + v_scale[i] * (sum over pairs of keys of value[pair][i] . weight[pair]) for mr of the D numbers of a value. */
+/* o[i] = o[i] * shrink + v_scale[i] * (sum over pairs of keys of value[pair][i] . weight[pair]) for mr of the D + 1 numbers of a value;
+ * shrink NULL: o was nothing yet. */
 VEC_INLINE void q8_add(const int16_t *v16, const float *v_scale, int64_t D, const char *p16, int64_t pairs, const float *shrink, float *o,
                        const int mr, const int nv) {
-    dot_acc c[ATTN_MR * ATTN_NV], out[ATTN_MR * ATTN_NV];
+    dot_acc c[ATTN_MR * ATTN_NV];
+    vec s[ATTN_NV];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) c[i] = dot_zero();
-    pair_chain(c, mr, nv, pairs, (const char *)v16, 4, 4 * D, p16, ATTN_LANES * 4, 0, NULL, 0);
+    pair_chain(c, mr, nv, pairs, (const char *)v16, 4, 4 * Q8_STRIDE(D), p16, ATTN_LANES * 4, 0, NULL, 0);
     VEC_UNROLL
-    for (int i = 0; i < mr * nv; i++) out[i] = c[i];
-    q8_add_finish(out, v_scale, shrink, o, mr, nv);
+    for (int i = 0; i < mr * nv; i++) dot_settle(&c[i]);
+    if (!shrink) {
+        VEC_UNROLL
+        for (int i = 0; i < mr * nv; i++)
+            vec_store(o + i / nv * ATTN_LANES + 16 * (i % nv), vec_mul(dot_float(c[i]), vec_set1(v_scale[i / nv])));
+        return;
+    }
+    VEC_UNROLL
+    for (int v = 0; v < nv; v++) s[v] = vec_load(shrink + 16 * v);
+    VEC_UNROLL
+    for (int i = 0; i < mr * nv; i++) {
+        float *to = o + i / nv * ATTN_LANES + 16 * (i % nv);
+        vec_store(to, vec_fma(dot_float(c[i]), vec_set1(v_scale[i / nv]), vec_mul(vec_load(to), s[i % nv])));
+    }
 }
 
-typedef void q8_score_fn(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p);
+typedef void q8_score_fn(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p, float *top);
 typedef void q8_add_fn(const int16_t *v16, const float *v_scale, int64_t D, const char *p16, int64_t pairs, const float *shrink, float *o);
 
 #define Q8_STAMP(mr, nv)                                                                                                                   \
     VEC_NOINLINE void q8_score_##mr##_##nv(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start,        \
-                                           float *p) {                                                                                     \
-        q8_score(k8, k_scale, D, q, start, p, mr, nv);                                                                                     \
+                                           float *p, float *top) {                                                                         \
+        q8_score(k8, k_scale, D, q, start, p, top, mr, nv);                                                                                \
     }                                                                                                                                      \
     VEC_NOINLINE void q8_add_##mr##_##nv(const int16_t *v16, const float *v_scale, int64_t D, const char *p16, int64_t pairs,              \
                                          const float *shrink, float *o) {                                                                  \
@@ -200,45 +264,50 @@ static q8_add_fn *const q8_adds[ATTN_NV][ATTN_MR] = {
 #endif
 };
 
-/* One step of the online softmax, as attention.h's; weights are rounded and packed on the way. */
+/* One step of the online softmax, as attention.h's, on scores whose largest stand in t->shrink. A weight is 4095 2^z, found in 16 bits from
+ * -z in units of 1/2048: off by less than 0.9, by 0.3 in the mean square, of which 0.29 are the rounding itself. A score that is NaN gets
+ * the weight 0. */
 VEC_INLINE void q8_softmax(const q8_panel *panel, const float *p, char *p16, int n, const int nv) {
-    enum { CHAINS = 4 }; /* a maximum has no order, so it need not wait for itself */
+    static const uint16_t c[4] = {32758, 22641, 7537, 1275};
     const attn *t = &panel->at;
-    vec m[CHAINS * ATTN_NV], minus[ATTN_NV], scale[ATTN_NV], sum[ATTN_NV];
-    const vec magic = vec_set1(Q8_MAGIC), most = vec_set1(Q8_WEIGHT);
-    VEC_UNROLL
-    for (int i = 0; i < CHAINS * nv; i++) m[i] = vec_set1(-INFINITY);
-    int j = 0;
-    for (; j + CHAINS <= n; j += CHAINS) {
-        VEC_UNROLL
-        for (int i = 0; i < CHAINS * nv; i++) m[i] = vec_max(vec_load(p + (j + i / nv) * ATTN_LANES + 16 * (i % nv)), m[i]);
-    }
-    for (; j < n; j++) {
-        VEC_UNROLL
-        for (int v = 0; v < nv; v++) m[v] = vec_max(vec_load(p + j * ATTN_LANES + 16 * v), m[v]);
-    }
+    const vec magic = vec_set1(Q8_MAGIC), unit = vec_set1(2048.0f), most = vec_set1(14.0f * 2048.0f); /* from 13 on a weight is 0 */
+    vec top[ATTN_NV], minus[ATTN_NV];
     VEC_UNROLL
     for (int v = 0; v < nv; v++) {
-        vec old = vec_load(t->largest + 16 * v), largest = vec_max(vec_max(m[v], m[nv + v]), vec_max(m[2 * nv + v], m[3 * nv + v]));
-        scale[v] = vec_load(panel->scale + 16 * v);
-        largest = vec_max(vec_mul(largest, scale[v]), old);
-        minus[v] = vec_sub(vec_zero(), largest);
-        sum[v] = vec_zero();
+        vec old = vec_load(t->largest + 16 * v), scale = vec_load(panel->scale + 16 * v);
+        vec largest = vec_max(vec_mul(vec_load(t->shrink + 16 * v), scale), old);
+        top[v] = vec_mul(largest, unit);
+        minus[v] = vec_sub(vec_zero(), vec_mul(scale, unit));
         vec_store(t->largest + 16 * v, largest);
-        vec_store(t->shrink + 16 * v, vec_exp2(vec_sub(old, largest)));
+        vec_store(t->shrink + 16 * v, vec_exp2(vec_fma(largest, vec_zero(), vec_sub(old, largest)))); /* NaN from infinity on */
     }
-    for (j = 0; j < n; j += 2) {
+    for (int j = 0; j < n; j += 2) {
         VEC_UNROLL
         for (int v = 0; v < nv; v++) {
             const float *s = p + j * ATTN_LANES + 16 * v;
-            vec a = vec_exp2(vec_fma(vec_load(s), scale[v], minus[v])), b = vec_zero();
-            if (j + 1 < n) b = vec_exp2(vec_fma(vec_load(s + ATTN_LANES), scale[v], minus[v]));
-            sum[v] = vec_add(sum[v], vec_add(a, b));
-            vec_store_low16_of2(p16 + (j / 2 * ATTN_LANES * 4 + 64 * v), vec_fma(a, most, magic), vec_fma(b, most, magic));
+            vec a = vec_min(vec_fma(vec_load(s), minus[v], top[v]), most);
+            vec b = vec_min(vec_fma(vec_load(s + ATTN_LANES), minus[v], top[v]), most);
+            pair_store_exp2(p16 + (j / 2 * ATTN_LANES * 4 + 64 * v), vec_add(a, magic), vec_add(b, magic), c);
         }
     }
-    VEC_UNROLL
-    for (int v = 0; v < nv; v++) vec_store(t->sum + 16 * v, vec_fma(vec_load(t->sum + 16 * v), vec_load(t->shrink + 16 * v), sum[v]));
+}
+
+/* The largest scores of each query, once some have become minus infinity. */
+static void q8_top(const attn *t, int n) {
+    for (int v = 0; v < (t->rows + 15) / 16; v++) {
+        vec m = vec_set1(-INFINITY);
+        for (int j = 0; j < n; j++) m = vec_max(vec_load(t->p + j * ATTN_LANES + 16 * v), m);
+        vec_store(t->shrink + 16 * v, m);
+    }
+}
+
+/* NaN to the sums of queries that look at a key that is not finite. */
+static void q8_spoil(const attn *t, int n) {
+    for (int v = 0; v < (t->rows + 15) / 16; v++) {
+        vec sum = vec_load(t->sum + 16 * v);
+        for (int j = 0; j < n; j++) sum = vec_keep_nan(vec_load(t->p + j * ATTN_LANES + 16 * v), sum);
+        vec_store(t->sum + 16 * v, sum);
+    }
 }
 
 /* A query that looks at no key of a tile keeps what it had, whatever the tile holds. */
@@ -250,28 +319,51 @@ static void q8_keep_blind(const attn *t, int64_t begin, int64_t end, const float
     }
 }
 
+/* NaN to the sums of queries that are not finite and saw a key, to whom they owe a weight of 4095. */
+static void q8_spoil_queries(const q8_panel *panel) {
+    for (int v = 0; v < (panel->at.rows + 15) / 16; v++) {
+        vec sum = vec_load(panel->at.sum + 16 * v);
+        vec_store(panel->at.sum + 16 * v, vec_select_lt(vec_zero(), sum, vec_add(sum, vec_load(panel->spoil + 16 * v)), sum));
+    }
+}
+
+static void q8_clear(q8_panel *panel) {
+    memset(panel->at.ot, 0, (size_t)((panel->at.args->head_dim + 1) * ATTN_LANES) * sizeof(float));
+    panel->begun = true;
+}
+
 /* The panel looks at the tile of keys [begin, end). */
 static void q8_look(q8_panel *panel, const q8_tile *tile, int64_t begin, int64_t end) {
     attn *t = &panel->at;
     const int D = t->args->head_dim, nv = (t->rows + 15) / 16, n = (int)(end - begin);
     attn_sight sight = attn_sees(t, begin, end);
     if (sight == ATTN_NONE) return;
+    for (int v = 0; v < nv; v++) vec_store(t->shrink + 16 * v, vec_set1(-INFINITY));
     int blocks = (n + ATTN_MR - 1) / ATTN_MR;
     for (int j = 0; blocks > 0; blocks--) {
         int mr = (n - j + blocks - 1) / blocks;
-        q8_scores[nv - 1][mr - 1](tile->k8 + j * D, tile->k_scale + j, D, panel->q, panel->start, tile->p + j * ATTN_LANES);
+        q8_scores[nv - 1][mr - 1](tile->k8 + j * D, tile->k_scale + j, D, panel->q, panel->start, tile->p + j * ATTN_LANES, t->shrink);
         j += mr;
     }
-    if (sight == ATTN_SOME) attn_mask(t, begin, end, nv);
+    if (sight == ATTN_SOME) attn_mask(t, begin, end, nv), q8_top(t, n);
+    if (n % 2) {
+        for (int v = 0; v < nv; v++) vec_store(tile->p + n * ATTN_LANES + 16 * v, vec_set1(-INFINITY));
+    }
     if (nv == 1) q8_softmax(panel, tile->p, tile->p16, n, 1);
     else q8_softmax(panel, tile->p, tile->p16, n, ATTN_NV);
-    if (!tile->finite) memcpy(tile->spare, t->ot, (size_t)(D * ATTN_LANES) * sizeof(float));
-    blocks = (D + ATTN_MR - 1) / ATTN_MR;
+    if (!tile->finite) {
+        if (!panel->begun) q8_clear(panel);
+        memcpy(tile->spare, t->ot, (size_t)(D * ATTN_LANES) * sizeof(float));
+    }
+    const float *shrink = panel->begun ? t->shrink : NULL;
+    panel->begun = true;
+    blocks = (D + ATTN_MR) / ATTN_MR;
     for (int d = 0; blocks > 0; blocks--) {
-        int mr = (D - d + blocks - 1) / blocks;
-        q8_adds[nv - 1][mr - 1](tile->v16 + 2 * d, tile->v_scale + d, D, tile->p16, (n + 1) / 2, t->shrink, t->ot + d * ATTN_LANES);
+        int mr = (D + 1 - d + blocks - 1) / blocks;
+        q8_adds[nv - 1][mr - 1](tile->v16 + 2 * d, tile->v_scale + d, D, tile->p16, (n + 1) / 2, shrink, t->ot + d * ATTN_LANES);
         d += mr;
     }
+    if (!tile->keys_finite) q8_spoil(t, n);
     if (!tile->finite && sight == ATTN_SOME) q8_keep_blind(t, begin, end, tile->spare);
 }
 
@@ -280,8 +372,10 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
     const size_t D = (size_t)args->head_dim, lanes = ATTN_LANES * sizeof(float);
     char *s = scratch;
     q8_tile tile = {.k8 = attn_take(&s, KERNEL_KEY_TILE * D), .k_scale = attn_take(&s, KERNEL_KEY_TILE * sizeof(float))};
-    tile.v16 = attn_take(&s, KERNEL_KEY_TILE * D * 2);
-    tile.v_scale = attn_take(&s, D * sizeof(float));
+    tile.v16 = attn_take(&s, KERNEL_KEY_TILE * Q8_STRIDE(D) * 2);
+    tile.v_scale = attn_take(&s, (D + 1) * sizeof(float));
+    for (size_t j = 0; j < KERNEL_KEY_TILE / 2; j++) tile.v16[2 * (j * Q8_STRIDE(D) + D)] = tile.v16[2 * (j * Q8_STRIDE(D) + D) + 1] = 1;
+    tile.v_scale[D] = 1.0f;
     tile.p = attn_take(&s, KERNEL_KEY_TILE * lanes);
     tile.p16 = attn_take(&s, KERNEL_KEY_TILE / 2 * lanes);
     tile.spare = attn_take(&s, D * lanes);
@@ -290,7 +384,7 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
         attn t = {.args = args, .text = text, .first = first, .kv_old = 0, .keys = n, .head = head, .p = tile.p};
         t.limited = args->window_left >= 0 || args->window_right >= 0;
         t = attn_arrays(t, &s);
-        panels[i] = (q8_panel){t, attn_take(&s, lanes), attn_take(&s, lanes), attn_take(&s, D * ATTN_LANES)};
+        panels[i] = (q8_panel){t, attn_take(&s, lanes), attn_take(&s, lanes), attn_take(&s, lanes), attn_take(&s, D * ATTN_LANES), false};
     }
     for (int64_t row = row_lo; row < row_hi;) {
         int count = 0;
@@ -298,19 +392,23 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
             attn *t = &panels[count].at;
             t->row = row;
             t->rows = row_hi - row < ATTN_LANES ? (int)(row_hi - row) : ATTN_LANES;
-            attn_limits(t, (t->rows + 15) / 16);
-            for (int i = 0; i < ATTN_LANES; i++) t->largest[i] = -FLT_MAX, t->sum[i] = 0.0f;
-            memset(t->ot, 0, D * lanes);
-            q8_pack_queries(&panels[count], tile.spare);
+            if (t->limited) attn_limits(t, (t->rows + 15) / 16);
+            for (int v = 0; v < ATTN_NV; v++) vec_store(t->largest + 16 * v, vec_set1(-FLT_MAX));
+            panels[count].begun = false;
+            q8_pack_queries(&panels[count], (uint8_t *)tile.spare);
         }
         for (int64_t key = 0; key < n; key += KERNEL_KEY_TILE) {
             int64_t end = n - key < KERNEL_KEY_TILE ? n : key + KERNEL_KEY_TILE;
             attn_run r = attn_keys(&panels[0].at, key, end);
-            q8_pack_keys(&r, (int)D, tile.k8, tile.k_scale);
-            tile.finite = q8_pack_values(&r, (int)D, tile.v16, tile.v_scale);
+            tile.keys_finite = q8_pack_keys(&r, (int64_t)D, tile.k8, tile.k_scale);
+            tile.finite = q8_pack_values(&r, (int64_t)D, tile.v16, tile.v_scale);
             for (int i = 0; i < count; i++) q8_look(&panels[i], &tile, key, end);
         }
-        for (int i = 0; i < count; i++) attn_finish(&panels[i].at);
+        for (int i = 0; i < count; i++) {
+            if (!panels[i].begun) q8_clear(&panels[i]);
+            q8_spoil_queries(&panels[i]);
+            attn_finish(&panels[i].at);
+        }
     }
 }
 

@@ -8,7 +8,14 @@
  *     dot_less                  (c - zero * sums) as floats; the integers are exact, to float is rounded once
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
  *     dot_from, dot_float       16 sums from memory; as floats, rounded once
+ *     dot_settle                nothing, but the compiler must have the sums in registers there: gcc 12 otherwise keeps some of a tile's in
+ *                               memory wherever more is done with them after the loop than to store them
+ *     dot_store_minus           their negatives to memory
  *     pair_...                  the same with two s16 in place of the four bytes, into the same sums
+ *     pair_store_exp2           32 numbers 2^(12 - u / 2048) as s16, two side by side in each lane, rounded as follows: u are the lowest 16
+ *                               bits of a and b, 0 if negative; with n = u / 2048 and f the rest of it as a
+ *                               fraction of 2^16: p = c0 - f (c1 - f (c2 - f c3)), each product cut off at 2^-16, then (p * (4096 >> n) +
+ *                               2^14) >> 15; p is below 2^15
  */
 #ifndef DOT_H
 #define DOT_H
@@ -35,6 +42,8 @@ VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
 
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return _mm512_loadu_si512(p); }
 VEC_INLINE vec dot_float(dot_acc c) { return _mm512_cvtepi32_ps(c); }
+VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+v"(*c)); }
+VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) { _mm512_storeu_si512(p, _mm512_sub_epi32(_mm512_setzero_si512(), c)); }
 
 typedef dot_acc pair_acc;
 typedef __m512i pair_w;
@@ -42,5 +51,15 @@ typedef __m512i pair_x;
 VEC_INLINE pair_w pair_load_w(const char *p) { return _mm512_loadu_si512(p); }
 VEC_INLINE pair_x pair_load_x(const char *p) { return dot_load_x(p); }
 VEC_INLINE dot_acc pair_madd(dot_acc c, pair_w w, pair_x x) { return _mm512_dpwssd_epi32(c, x, w); }
+
+VEC_INLINE void pair_store_exp2(char *p, vec a, vec b, const uint16_t c[4]) {
+    __m512i u = _mm512_slli_epi32(_mm512_castps_si512(b), 16);
+    u = _mm512_max_epi16(_mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_castps_si512(a), u), _mm512_setzero_si512());
+    __m512i f = _mm512_slli_epi16(u, 5), w = _mm512_set1_epi16((short)c[3]);
+    VEC_UNROLL
+    for (int i = 2; i >= 0; i--) w = _mm512_sub_epi16(_mm512_set1_epi16((short)c[i]), _mm512_mulhi_epu16(w, f));
+    w = _mm512_mulhrs_epi16(w, _mm512_srlv_epi16(_mm512_set1_epi16(4096), _mm512_srli_epi16(u, 11)));
+    _mm512_storeu_si512(p, w);
+}
 
 #endif

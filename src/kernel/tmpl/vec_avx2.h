@@ -143,6 +143,33 @@ VEC_INLINE float vec_max_lane(vec v) {
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
 }
 
+VEC_INLINE __m256 vec_max_of4_half(__m256 m0, __m256 m1, __m256 m2, __m256 m3) {
+    __m256 a = vec_max_bits_half(_mm256_unpacklo_ps(m0, m1), _mm256_unpackhi_ps(m0, m1));
+    __m256 b = vec_max_bits_half(_mm256_unpacklo_ps(m2, m3), _mm256_unpackhi_ps(m2, m3));
+    return vec_max_bits_half(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+}
+VEC_INLINE vec vec_max_of4(const vec m[4]) {
+    return vec_pair(vec_max_of4_half(m[0].lo, m[1].lo, m[2].lo, m[3].lo), vec_max_of4_half(m[0].hi, m[1].hi, m[2].hi, m[3].hi));
+}
+VEC_INLINE __m256 vec_max_across_two(vec a, vec b) {
+    __m256 x = vec_max_bits_half(a.lo, a.hi), y = vec_max_bits_half(b.lo, b.hi);
+    return vec_max_bits_half(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
+}
+VEC_INLINE vec vec_max_across4(const vec m[4]) { return vec_pair(vec_max_across_two(m[0], m[1]), vec_max_across_two(m[2], m[3])); }
+
+VEC_INLINE void vec_turn4_half(__m256 *r0, __m256 *r1, __m256 *r2, __m256 *r3) {
+    __m256 a = _mm256_unpacklo_ps(*r0, *r1), b = _mm256_unpackhi_ps(*r0, *r1);
+    __m256 c = _mm256_unpacklo_ps(*r2, *r3), d = _mm256_unpackhi_ps(*r2, *r3);
+    *r0 = _mm256_shuffle_ps(a, c, 0x44);
+    *r1 = _mm256_shuffle_ps(a, c, 0xee);
+    *r2 = _mm256_shuffle_ps(b, d, 0x44);
+    *r3 = _mm256_shuffle_ps(b, d, 0xee);
+}
+VEC_INLINE void vec_turn4(vec r[4]) {
+    vec_turn4_half(&r[0].lo, &r[1].lo, &r[2].lo, &r[3].lo);
+    vec_turn4_half(&r[0].hi, &r[1].hi, &r[2].hi, &r[3].hi);
+}
+
 /* Eight rows of 8 become eight columns. */
 VEC_INLINE void vec_transpose8(__m256 r[8]) {
     __m256 t[8];

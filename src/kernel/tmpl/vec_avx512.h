@@ -104,6 +104,32 @@ VEC_INLINE float vec_max8(__m256 v) {
 VEC_INLINE float vec_sum(vec v) { return vec_sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
 VEC_INLINE float vec_max_lane(vec v) { return vec_max8(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
 
+VEC_INLINE __m512 vec_max_bits(__m512 a, __m512 b) {
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+/* Lane 4 i + j: the largest of lanes 4 i .. 4 i + 3 of m[j], compared as bits. */
+VEC_INLINE vec vec_max_of4(const vec m[4]) {
+    __m512 a = vec_max_bits(_mm512_unpacklo_ps(m[0], m[1]), _mm512_unpackhi_ps(m[0], m[1]));
+    __m512 b = vec_max_bits(_mm512_unpacklo_ps(m[2], m[3]), _mm512_unpackhi_ps(m[2], m[3]));
+    return vec_max_bits(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+}
+/* Lane 4 i + j: the largest of lanes j, 4 + j, 8 + j, 12 + j of m[i]. */
+VEC_INLINE vec vec_max_across4(const vec m[4]) {
+    __m512 a = vec_max_bits(_mm512_shuffle_f32x4(m[0], m[1], 0x88), _mm512_shuffle_f32x4(m[0], m[1], 0xdd));
+    __m512 b = vec_max_bits(_mm512_shuffle_f32x4(m[2], m[3], 0x88), _mm512_shuffle_f32x4(m[2], m[3], 0xdd));
+    return vec_max_bits(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+
+/* Each block of four lanes by four vectors is turned: lane 4 i + j of r[k] becomes lane 4 i + k of r[j]. */
+VEC_INLINE void vec_turn4(vec r[4]) {
+    __m512 a = _mm512_unpacklo_ps(r[0], r[1]), b = _mm512_unpackhi_ps(r[0], r[1]);
+    __m512 c = _mm512_unpacklo_ps(r[2], r[3]), d = _mm512_unpackhi_ps(r[2], r[3]);
+    r[0] = _mm512_shuffle_ps(a, c, 0x44);
+    r[1] = _mm512_shuffle_ps(a, c, 0xee);
+    r[2] = _mm512_shuffle_ps(b, d, 0x44);
+    r[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+
 /* 16 rows of 16 become 16 columns. */
 VEC_INLINE void vec_transpose(vec r[16]) {
     __m512 t[16];

@@ -141,6 +141,36 @@ VEC_INLINE float vec_max_lane(vec v) {
     return lane[0] > lane[1] ? lane[0] : lane[1];
 }
 
+VEC_INLINE uint32x4_t vec_max_pairs(float32x4_t a, float32x4_t b) { return vpmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)); }
+VEC_INLINE vec vec_max_of4(const vec m[4]) {
+    vec r;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++)
+        r.val[i] = vreinterpretq_f32_u32(vpmaxq_u32(vec_max_pairs(m[0].val[i], m[1].val[i]), vec_max_pairs(m[2].val[i], m[3].val[i])));
+    return r;
+}
+VEC_INLINE vec vec_max_across4(const vec m[4]) {
+    vec r;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        uint32x4_t a = vmaxq_u32(vreinterpretq_u32_f32(m[i].val[0]), vreinterpretq_u32_f32(m[i].val[1]));
+        uint32x4_t b = vmaxq_u32(vreinterpretq_u32_f32(m[i].val[2]), vreinterpretq_u32_f32(m[i].val[3]));
+        r.val[i] = vreinterpretq_f32_u32(vmaxq_u32(a, b));
+    }
+    return r;
+}
+
+VEC_INLINE void vec_turn4(vec r[4]) {
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) {
+        float32x4x2_t p = vtrnq_f32(r[0].val[i], r[1].val[i]), q = vtrnq_f32(r[2].val[i], r[3].val[i]);
+        r[0].val[i] = vcombine_f32(vget_low_f32(p.val[0]), vget_low_f32(q.val[0]));
+        r[1].val[i] = vcombine_f32(vget_low_f32(p.val[1]), vget_low_f32(q.val[1]));
+        r[2].val[i] = vcombine_f32(vget_high_f32(p.val[0]), vget_high_f32(q.val[0]));
+        r[3].val[i] = vcombine_f32(vget_high_f32(p.val[1]), vget_high_f32(q.val[1]));
+    }
+}
+
 /* 4 x 4 blocks are turned one by one and change places. */
 VEC_INLINE void vec_transpose(vec r[16]) {
     vec t[16];
