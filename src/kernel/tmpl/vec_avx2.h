@@ -86,6 +86,11 @@ VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int
     return vec_pair(vec_keep_half(s.lo, lo, hi, x, other.lo), vec_keep_half(s.hi, lo + 8, hi + 8, x, other.hi));
 }
 
+VEC_INLINE vec vec_pick8(const float table[16], vec t) {
+    __m256 eight = _mm256_load_ps(table);
+    return vec_pair(_mm256_permutevar8x32_ps(eight, _mm256_castps_si256(t.lo)), _mm256_permutevar8x32_ps(eight, _mm256_castps_si256(t.hi)));
+}
+
 VEC_INLINE __m256 vec_widen_half(__m128i u) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(u), 16)); }
 VEC_INLINE vec vec_load_bf16(const void *p) {
     const __m128i_u *u = (const __m128i_u *)p;

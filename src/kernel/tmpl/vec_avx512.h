@@ -61,6 +61,10 @@ VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int
     return _mm512_mask_blend_ps(in, other, s);
 }
 
+/* Lane i is the number of a table of eight (twice over, 64-aligned) that the lowest three bits of t's lane i say. t's bit above them is 0.
+ */
+VEC_INLINE vec vec_pick8(const float table[16], vec t) { return _mm512_permutexvar_ps(_mm512_castps_si512(t), _mm512_load_ps(table)); }
+
 /* 16 bfloat16 as floats. */
 VEC_INLINE vec vec_load_bf16(const void *p) {
     __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)p));

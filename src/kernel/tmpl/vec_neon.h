@@ -73,6 +73,18 @@ VEC_INLINE vec vec_max_abs(vec m, vec x) {
 VEC_INLINE float32x4_t vec_keep_nan4(float32x4_t x, float32x4_t other) { return vbslq_f32(vceqq_f32(x, x), other, x); }
 VEC_INLINE vec vec_keep_nan(vec x, vec other) { return VEC_TWO(vec_keep_nan4, x, other); }
 
+VEC_INLINE vec vec_pick8(const float table[16], vec t) {
+    const uint8x16x2_t eight = {{vld1q_u8((const uint8_t *)table), vld1q_u8((const uint8_t *)table + 16)}};
+    vec r;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) { /* bytes 4 n, 4 n + 1, 4 n + 2, 4 n + 3 of the table */
+        uint32x4_t n = vandq_u32(vreinterpretq_u32_f32(t.val[i]), vdupq_n_u32(7));
+        n = vmlaq_n_u32(vdupq_n_u32(0x03020100u), n, 0x04040404u);
+        r.val[i] = vreinterpretq_f32_u8(vqtbl2q_u8(eight, vreinterpretq_u8_u32(n)));
+    }
+    return r;
+}
+
 VEC_INLINE vec vec_load_bf16(const void *p) {
     uint16x8_t a = vreinterpretq_u16_u8(vld1q_u8(p)), b = vreinterpretq_u16_u8(vld1q_u8((const uint8_t *)p + 16));
     return VEC_FOUR(vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(a), 16)), vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(a), 16)),
