@@ -49,6 +49,7 @@ VEC_INLINE vec vec_abs(vec a) {
     __m256 bits = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     return vec_pair(_mm256_and_ps(a.lo, bits), _mm256_and_ps(a.hi, bits));
 }
+VEC_INLINE vec vec_min_abs(vec x, vec limit) { return vec_min(vec_abs(x), limit); }
 VEC_INLINE vec vec_copysign(vec a, vec s) {
     a = vec_abs(a);
     s = vec_and(s, vec_set1(-0.0f));

@@ -56,7 +56,7 @@ static const float vec_gelu_table[7][16] __attribute__((aligned(64), unused)) = 
 };
 VEC_INLINE vec vec_gelu_erf(vec x) {
     const vec magic = vec_set1(VEC_PIECE_MAGIC);
-    vec a = vec_min(vec_abs(x), vec_set1(5.5f)), piece = vec_fma(a, vec_set1(1.23076928f), magic);
+    vec a = vec_min_abs(x, vec_set1(5.5f)), piece = vec_fma(a, vec_set1(1.23076928f), magic);
     vec r = vec_fma(vec_sub(piece, magic), vec_set1(-0.8125f), a);
     return vec_sub(vec_max(vec_zero(), x), vec_pieces(vec_gelu_table, 6, piece, r));
 }
@@ -70,7 +70,7 @@ static const float vec_gelu_short_table[4][16] __attribute__((aligned(64), unuse
     VEC_TWICE(0.0352044925f, 0.114786699f, 0.108660847f, 0.0311015118f, -0.012291356f, -0.0138519518f, -0.00567231607f, -0.00507787708f),
 };
 VEC_INLINE vec vec_gelu_erf_short(vec x) {
-    vec a = vec_min(vec_abs(x), vec_set1(4.2187f)), piece = vec_fma(a, vec_set1(1.77777779f), vec_set1(VEC_PIECE_MAGIC));
+    vec a = vec_min_abs(x, vec_set1(4.2187f)), piece = vec_fma(a, vec_set1(1.77777779f), vec_set1(VEC_PIECE_MAGIC));
     return vec_sub(vec_max(vec_zero(), x), vec_pieces(vec_gelu_short_table, 3, piece, a));
 }
 

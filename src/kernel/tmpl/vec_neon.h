@@ -47,6 +47,7 @@ VEC_INLINE vec vec_div(vec a, vec b) { return VEC_TWO(vdivq_f32, a, b); }
 VEC_INLINE vec vec_max(vec a, vec b) { return VEC_TWO(vec_max4, a, b); }
 VEC_INLINE vec vec_min(vec a, vec b) { return VEC_TWO(vec_min4, a, b); }
 VEC_INLINE vec vec_abs(vec a) { return VEC_FOUR(vabsq_f32(a.val[0]), vabsq_f32(a.val[1]), vabsq_f32(a.val[2]), vabsq_f32(a.val[3])); }
+VEC_INLINE vec vec_min_abs(vec x, vec limit) { return vec_min(vec_abs(x), limit); }
 VEC_INLINE vec vec_fma(vec a, vec b, vec c) {
     return VEC_FOUR(vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1]),
                     vfmaq_f32(c.val[2], a.val[2], b.val[2]), vfmaq_f32(c.val[3], a.val[3], b.val[3]));
