@@ -27,7 +27,7 @@
 typedef enum kernel_activation {
     KERNEL_ACT_NONE,
     KERNEL_ACT_GELU_ERF, /* 0.5 x (1 + erf(x / sqrt 2)), absolute error <= 1e-6 (beside the result's own rounding; of a Linear on bf16 or q8
-                            weights 5.3e-5, which is less than its next reader rounds away); 0 at -infinity */
+                            weights 2.8e-5, which is less than its next reader rounds away); 0 at -infinity */
     KERNEL_ACT_GELU_TANH, /* the tanh form, as its own function, not as an approximation of the above */
     KERNEL_ACT_TANH,
     KERNEL_ACT_SILU,

@@ -5,7 +5,7 @@
  *
  *     dot_acc, dot_w, dot_x     16 sums; four weights of each of 16 columns; four numbers of a row, 16 times over
  *     dot_madd                  c + the sum of the four products in each lane, exact
- *     dot_less                  (c - zero * sums) as floats; the integers are exact, to float is rounded once
+ *     dot_times                 16 sums from memory, times whole numbers
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
  *     dot_from, dot_float       16 sums from memory; as floats, rounded once
  *     dot_settle                nothing, but the compiler must have the sums in registers there: gcc 12 otherwise keeps some of a tile's in
@@ -36,9 +36,7 @@ VEC_INLINE dot_x dot_load_x(const char *p) {
     return _mm512_set1_epi32(four);
 }
 VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) { return _mm512_dpbusd_epi32(c, x, w); }
-VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
-    return _mm512_cvtepi32_ps(_mm512_sub_epi32(c, _mm512_mullo_epi32(_mm512_loadu_si512(sums), _mm512_set1_epi32(zero))));
-}
+VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) { return _mm512_mullo_epi32(_mm512_loadu_si512(p), _mm512_cvttps_epi32(n)); }
 
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return _mm512_loadu_si512(p); }
 VEC_INLINE vec dot_float(dot_acc c) { return _mm512_cvtepi32_ps(c); }

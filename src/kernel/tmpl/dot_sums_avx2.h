@@ -14,13 +14,6 @@ typedef struct dot_acc {
 } dot_acc;
 
 VEC_INLINE dot_acc dot_zero(void) { return (dot_acc){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-VEC_INLINE __m256 dot_less_half(__m256i c, const int32_t *sums, __m256i zero) {
-    return _mm256_cvtepi32_ps(_mm256_sub_epi32(c, _mm256_mullo_epi32(_mm256_loadu_si256((const __m256i_u *)sums), zero)));
-}
-VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
-    __m256i z = _mm256_set1_epi32(zero);
-    return vec_pair(dot_less_half(c.lo, sums, z), dot_less_half(c.hi, sums + 8, z));
-}
 VEC_INLINE dot_acc dot_from(const int32_t *p) {
     const __m256i_u *b = (const __m256i_u *)p;
     return (dot_acc){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
@@ -30,6 +23,10 @@ VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) {
     const __m256i zero = _mm256_setzero_si256();
     _mm256_storeu_si256((__m256i_u *)p, _mm256_sub_epi32(zero, c.lo));
     _mm256_storeu_si256((__m256i_u *)p + 1, _mm256_sub_epi32(zero, c.hi));
+}
+VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) {
+    const dot_acc sums = dot_from(p);
+    return (dot_acc){_mm256_mullo_epi32(sums.lo, _mm256_cvttps_epi32(n.lo)), _mm256_mullo_epi32(sums.hi, _mm256_cvttps_epi32(n.hi))};
 }
 VEC_INLINE vec dot_float(dot_acc c) { return vec_pair(_mm256_cvtepi32_ps(c.lo), _mm256_cvtepi32_ps(c.hi)); }
 

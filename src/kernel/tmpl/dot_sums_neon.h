@@ -10,17 +10,17 @@
 
 typedef int32x4x4_t dot_acc;
 VEC_INLINE dot_acc dot_zero(void) { return (dot_acc){{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}}; }
-VEC_INLINE vec dot_less(dot_acc c, const int32_t *sums, int32_t zero) {
-    vec r;
-    VEC_UNROLL
-    for (int i = 0; i < 4; i++) r.val[i] = vcvtq_f32_s32(vmlsq_n_s32(c.val[i], vld1q_s32(sums + 4 * i), zero));
-    return r;
-}
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return (dot_acc){{vld1q_s32(p), vld1q_s32(p + 4), vld1q_s32(p + 8), vld1q_s32(p + 12)}}; }
 VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+w"(c->val[0]), "+w"(c->val[1]), "+w"(c->val[2]), "+w"(c->val[3])); }
 VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) {
     VEC_UNROLL
     for (int i = 0; i < 4; i++) vst1q_s32(p + 4 * i, vnegq_s32(c.val[i]));
+}
+VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) {
+    dot_acc c = dot_from(p);
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) c.val[i] = vmulq_s32(c.val[i], vcvtq_s32_f32(n.val[i]));
+    return c;
 }
 VEC_INLINE vec dot_float(dot_acc c) {
     return (vec){{vcvtq_f32_s32(c.val[0]), vcvtq_f32_s32(c.val[1]), vcvtq_f32_s32(c.val[2]), vcvtq_f32_s32(c.val[3])}};

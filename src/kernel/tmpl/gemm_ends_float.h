@@ -14,6 +14,7 @@ VEC_INLINE const char *gemm_rows(const kernel_linear_args *g, int64_t m, int64_t
     return (const char *)(GEMM_INPUT == KERNEL_INPUT_F32 ? (const void *)g->x : (const void *)g->x16) + m * *row_bytes;
 }
 VEC_INLINE gemm_column gemm_column_at(const char *panel, int v, const int tile_n, vec bias) { return bias; }
+VEC_INLINE gemm_acc gemm_begin(const kernel_linear_args *g, int64_t m, const char *panel, int v, const int tile_n) { return gemm_zero(); }
 VEC_INLINE gemm_row gemm_row_at(const kernel_linear_args *g, int64_t m) { return 0; }
 VEC_INLINE vec gemm_value(gemm_acc c, gemm_row row, gemm_column column) { return vec_add(c, column); }
 

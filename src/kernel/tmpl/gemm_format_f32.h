@@ -12,6 +12,7 @@
  *     gemm_rows                        where row m begins, and the bytes from row to row
  *     gemm_column, gemm_column_at      what the epilogue knows about 16 columns
  *     gemm_row, gemm_row_at            and about a row
+ *     gemm_begin                       what a sum begins with
  *     gemm_value                       from an accumulator to numbers with the bias added
  *     GEMM_GELU_ERF                    the erf form of GELU, as exact as the format is worth
  */

@@ -26,13 +26,8 @@ typedef dot_x gemm_x;
 
 typedef struct gemm_column {
     vec bias, scale;
-    const int32_t *sums;
 } gemm_column;
-
-typedef struct gemm_row {
-    vec scale;
-    int32_t zero;
-} gemm_row;
+typedef vec gemm_row; /* its scale */
 
 VEC_INLINE const char *gemm_rows(const kernel_linear_args *g, int64_t m, int64_t *row_bytes) {
     *row_bytes = g->x_stride;
@@ -40,17 +35,21 @@ VEC_INLINE const char *gemm_rows(const kernel_linear_args *g, int64_t m, int64_t
 }
 
 VEC_INLINE gemm_column gemm_column_at(const char *panel, int v, const int tile_n, vec bias) {
-    const char *scales = panel + 64 * v;
-    return (gemm_column){bias, vec_load(scales), (const int32_t *)(const void *)(scales + 4 * tile_n)};
+    return (gemm_column){bias, vec_load(panel + 64 * v)};
 }
 
-VEC_INLINE gemm_row gemm_row_at(const kernel_linear_args *g, int64_t m) {
-    const float *params = g->x_params + m * g->x_params_stride;
-    return (gemm_row){vec_set1(params[0]), (int32_t)params[1] - DOT_SHIFT};
+VEC_INLINE gemm_row gemm_row_at(const kernel_linear_args *g, int64_t m) { return vec_set1(g->x_params[m * g->x_params_stride]); }
+
+/* The sums begin with what the row's zero point adds to them: integers may be added in any order, and here the processor still has
+ * the end of the tile before to do. */
+VEC_INLINE gemm_acc gemm_begin(const kernel_linear_args *g, int64_t m, const char *panel, int v, const int tile_n) {
+    const char *sums = panel + 4 * tile_n + 64 * v;
+    const vec zero = vec_set1(g->x_params[m * g->x_params_stride + 1]);
+    return dot_times((const int32_t *)(const void *)sums, vec_sub(vec_set1(DOT_SHIFT), zero));
 }
 
 VEC_INLINE vec gemm_value(gemm_acc c, gemm_row row, gemm_column column) {
-    return vec_fma(dot_less(c, column.sums, row.zero), vec_mul(row.scale, column.scale), column.bias);
+    return vec_fma(dot_float(c), vec_mul(row, column.scale), column.bias);
 }
 
 #endif

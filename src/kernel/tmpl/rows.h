@@ -11,47 +11,70 @@
 #define ROWS_H
 
 #include <math.h>
+#include <stdbool.h>
 
 /* FOR_VECTORS(i, n) { ... } walks whole vectors; what follows it handles the `n - i` < 16 elements left. */
 #define FOR_VECTORS(i, n) for (; (i) + 16 <= (n); (i) += 16)
 
-/* s = x + residual, kept in `keep` (may be x or residual; NULL: not kept); returns the sum of s. */
-static float row_begin(const float *x, const float *residual, int64_t n, float *keep) {
-    vec sum = vec_zero();
+/* Some rows of a matrix, `stride` elements apart. Reductions go over several rows side by side: an addition takes several times as
+ * long as the processor needs to begin the next one, and those of another row need not wait for it. */
+typedef struct row_set {
+    const float *at;
+    int64_t stride;
+} row_set;
+#define ROWS_AT_ONCE 4
+
+/* s = x + residual, kept in `keep` (may be x or residual; NULL: not kept); sums of s. */
+VEC_INLINE void rows_begin(row_set x, row_set residual, const int rows, int64_t n, float *keep, int64_t keep_stride, float *sums) {
+    vec sum[ROWS_AT_ONCE];
     int64_t i = 0;
+    VEC_UNROLL
+    for (int r = 0; r < rows; r++) sum[r] = vec_zero();
     FOR_VECTORS(i, n) {
-        vec s = vec_load(x + i);
-        if (residual) s = vec_add(s, vec_load(residual + i));
-        if (keep) vec_store(keep + i, s);
-        sum = vec_add(sum, s);
+        VEC_UNROLL
+        for (int r = 0; r < rows; r++) {
+            vec s = vec_load(x.at + r * x.stride + i);
+            if (residual.at) s = vec_add(s, vec_load(residual.at + r * residual.stride + i));
+            if (keep) vec_store(keep + r * keep_stride + i, s);
+            sum[r] = vec_add(sum[r], s);
+        }
     }
-    if (i < n) {
-        int left = (int)(n - i);
-        vec s = vec_load_n(x + i, left);
-        if (residual) s = vec_add(s, vec_load_n(residual + i, left));
-        if (keep) vec_store_n(keep + i, s, left);
-        sum = vec_add(sum, s);
+    for (int r = 0; r < rows; r++) {
+        if (i < n) {
+            int left = (int)(n - i);
+            vec s = vec_load_n(x.at + r * x.stride + i, left);
+            if (residual.at) s = vec_add(s, vec_load_n(residual.at + r * residual.stride + i, left));
+            if (keep) vec_store_n(keep + r * keep_stride + i, s, left);
+            sum[r] = vec_add(sum[r], s);
+        }
+        sums[r] = vec_sum(sum[r]);
     }
-    return vec_sum(sum);
 }
 
-/* Sum of (x - mean)^2. */
-static float row_squares(const float *x, int64_t n, float mean) {
-    vec sum = vec_zero(), m = vec_set1(mean);
+/* Sums of (x - mean)^2. */
+VEC_INLINE void rows_squares(row_set x, const int rows, int64_t n, const float *means, float *squares) {
+    vec sum[ROWS_AT_ONCE];
     int64_t i = 0;
+    VEC_UNROLL
+    for (int r = 0; r < rows; r++) sum[r] = vec_zero();
     FOR_VECTORS(i, n) {
-        vec d = vec_sub(vec_load(x + i), m);
-        sum = vec_fma(d, d, sum);
+        VEC_UNROLL
+        for (int r = 0; r < rows; r++) {
+            vec d = vec_sub(vec_load(x.at + r * x.stride + i), vec_set1(means[r]));
+            sum[r] = vec_fma(d, d, sum[r]);
+        }
     }
-    if (i < n) { /* the lanes past the end must count as the mean, not as 0 */
-        int left = (int)(n - i);
-        float lanes[16];
-        for (int l = 0; l < 16; l++) lanes[l] = mean;
-        vec_store_n(lanes, vec_load_n(x + i, left), left);
-        vec d = vec_sub(vec_load(lanes), m);
-        sum = vec_fma(d, d, sum);
+    for (int r = 0; r < rows; r++) {
+        if (i < n) { /* the lanes past the end must count as the mean, not as 0 */
+            int left = (int)(n - i);
+            float lanes[16];
+            for (int l = 0; l < 16; l++) lanes[l] = means[r];
+            vec_store_n(lanes, vec_load_n(x.at + r * x.stride + i, left), left);
+            vec d = vec_sub(vec_load(lanes), vec_set1(means[r]));
+            sum[r] = vec_fma(d, d, sum[r]);
+        }
+        squares[r] = vec_sum(sum[r]);
     }
-    return vec_sum(sum);
 }
 
 VEC_INLINE vec row_normed(vec x, vec mean, vec inverse, vec gamma, vec beta) {
@@ -69,34 +92,57 @@ static void row_norm(const float *x, int64_t n, float mean, float inverse, const
     }
 }
 
+typedef struct row_norms {
+    const float *gamma, *beta;
+    float eps;
+    int64_t columns;
+    float *y, *sum_out;
+    int64_t y_stride, sum_stride;
+    bool rms; /* the mean counts as 0 */
+} row_norms;
+
+/* Rows r .. r + rows - 1 of the call, at x and residual. */
+VEC_INLINE void rows_norm(const row_norms *a, row_set x, row_set residual, int64_t r, const int rows) {
+    float means[ROWS_AT_ONCE] = {0}, squares[ROWS_AT_ONCE];
+    const int64_t n = a->columns;
+    float *y = a->y + r * a->y_stride, *keep = a->sum_out ? a->sum_out + r * a->sum_stride : residual.at ? y : NULL;
+    const int64_t keep_stride = a->sum_out ? a->sum_stride : a->y_stride;
+    if (keep || !a->rms) rows_begin(x, residual, rows, n, keep, keep_stride, means);
+    for (int i = 0; i < rows; i++) means[i] = a->rms ? 0.0f : means[i] / (float)n;
+    if (keep) x = (row_set){keep, keep_stride};
+    rows_squares(x, rows, n, means, squares);
+    for (int i = 0; i < rows; i++) {
+        const float inverse = 1.0f / sqrtf(squares[i] / (float)n + a->eps);
+        row_norm(x.at + i * x.stride, n, means[i], inverse, a->gamma, a->beta, y + i * a->y_stride);
+    }
+}
+
+static void row_norms_run(const row_norms *a, row_set x, row_set residual, int64_t rows) {
+    int64_t r = 0;
+    for (; r + ROWS_AT_ONCE <= rows; r += ROWS_AT_ONCE) {
+        rows_norm(a, x, residual, r, ROWS_AT_ONCE);
+        x.at += ROWS_AT_ONCE * x.stride;
+        if (residual.at) residual.at += ROWS_AT_ONCE * residual.stride;
+    }
+    for (; r < rows; r++) {
+        rows_norm(a, x, residual, r, 1);
+        x.at += x.stride;
+        if (residual.at) residual.at += residual.stride;
+    }
+}
+
 void KERNEL_NAME(nk_layer_norm_f32_f32_f32__1x16)(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride,
                                                   const float *gamma, const float *beta, float eps, int64_t rows, int64_t columns, float *y,
                                                   int64_t y_stride, float *sum_out, int64_t sum_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        const float *res = residual ? residual + r * residual_stride : NULL;
-        float *to = y + r * y_stride;
-        const float *from = x + r * x_stride;
-        float *keep = sum_out ? sum_out + r * sum_stride : residual ? to : NULL;
-        const float *s = keep ? keep : from;
-        float mean = row_begin(from, res, columns, keep) / (float)columns;
-        float variance = row_squares(s, columns, mean) / (float)columns;
-        row_norm(s, columns, mean, 1.0f / sqrtf(variance + eps), gamma, beta, to);
-    }
+    const row_norms a = {gamma, beta, eps, columns, y, sum_out, y_stride, sum_stride, false};
+    row_norms_run(&a, (row_set){x, x_stride}, (row_set){residual, residual_stride}, rows);
 }
 
 void KERNEL_NAME(nk_rms_norm_f32_f32_f32__1x16)(const float *x, int64_t x_stride, const float *residual, int64_t residual_stride,
                                                 const float *gamma, float eps, int64_t rows, int64_t columns, float *y, int64_t y_stride,
                                                 float *sum_out, int64_t sum_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        const float *res = residual ? residual + r * residual_stride : NULL;
-        float *to = y + r * y_stride;
-        const float *from = x + r * x_stride;
-        float *keep = sum_out ? sum_out + r * sum_stride : residual ? to : NULL;
-        const float *s = keep ? keep : from;
-        if (keep) row_begin(from, res, columns, keep);
-        float mean_square = row_squares(s, columns, 0.0f) / (float)columns;
-        row_norm(s, columns, 0.0f, 1.0f / sqrtf(mean_square + eps), gamma, NULL, to);
-    }
+    const row_norms a = {gamma, NULL, eps, columns, y, sum_out, y_stride, sum_stride, true};
+    row_norms_run(&a, (row_set){x, x_stride}, (row_set){residual, residual_stride}, rows);
 }
 
 static float row_largest(const float *x, int64_t n) {
@@ -204,7 +250,9 @@ void KERNEL_NAME(nk_l2_normalize_f32_f32__1x16)(const float *x, int64_t x_stride
                                                 int64_t y_stride) {
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * x_stride;
-        float *to = y + r * y_stride, norm = sqrtf(row_squares(from, columns, 0.0f));
+        float *to = y + r * y_stride, zero = 0.0f, squares;
+        rows_squares((row_set){from, 0}, 1, columns, &zero, &squares);
+        const float norm = sqrtf(squares);
         vec d = vec_set1(norm < 1e-12f ? 1e-12f : norm);
         int64_t i = 0;
         FOR_VECTORS(i, columns) vec_store(to + i, vec_div(vec_load(from + i), d));

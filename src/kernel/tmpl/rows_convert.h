@@ -59,20 +59,37 @@ VEC_INLINE bool row_range(const float *x, const float *factor, int64_t n, float 
     return vec_sum(vec_add(poison[0], poison[1])) == 0.0f;
 }
 
-VEC_INLINE void row_quantize(const float *x, const float *factor, int64_t columns, uint8_t *y, float *params) {
-    const vec magic = vec_set1(ROUND_MAGIC), most = vec_set1(ROUND_MAGIC + 255.0f);
+/* The grid that a row is rounded to: how many of its steps are one, and its number for 0. */
+typedef struct row_grid {
+    float inverse, zero;
+    bool finite; /* else the row becomes zeros */
+} row_grid;
+
+VEC_INLINE row_grid row_grid_of(const float *x, const float *factor, int64_t columns, float *params) {
     float lo, hi;
-    bool finite = row_range(x, factor, columns, &lo, &hi);
+    row_grid g = {0.0f, 0.0f, row_range(x, factor, columns, &lo, &hi)};
     float scale = (hi - lo) / 255.0f;
-    if (!finite || scale > FLT_MAX) {
-        memset(y, 0, (size_t)((columns + 3) / 4 * 4));
+    if (!g.finite || scale > FLT_MAX) {
+        g.finite = false;
         params[0] = NAN;
         params[1] = 0.0f;
-        return;
+        return g;
     }
     if (scale < FLT_MIN) scale = 1.0f;
-    const float inverse = 1.0f / scale, zero = fmaf(-lo, inverse, ROUND_MAGIC) - ROUND_MAGIC;
-    const vec f = vec_set1(inverse), shift = vec_set1(ROUND_MAGIC + zero);
+    g.inverse = 1.0f / scale;
+    g.zero = fmaf(-lo, g.inverse, ROUND_MAGIC) - ROUND_MAGIC;
+    params[0] = scale;
+    params[1] = g.zero;
+    return g;
+}
+
+VEC_INLINE void row_round(const float *x, const float *factor, int64_t columns, row_grid g, uint8_t *y) {
+    const vec magic = vec_set1(ROUND_MAGIC), most = vec_set1(ROUND_MAGIC + 255.0f);
+    const vec f = vec_set1(g.inverse), shift = vec_set1(ROUND_MAGIC + g.zero);
+    if (!g.finite) {
+        memset(y, 0, (size_t)((columns + 3) / 4 * 4));
+        return;
+    }
     for (int64_t i = 0; i < columns; i += 16) {
         int n = columns - i < 16 ? (int)(columns - i) : 16;
         vec q = vec_min(vec_max(vec_fma(row_part(x, factor, i, n), f, shift), magic), most);
@@ -80,16 +97,25 @@ VEC_INLINE void row_quantize(const float *x, const float *factor, int64_t column
         vec_store_low8(n < 16 ? last : y + i, q);
         if (n < 16) memcpy(y + i, last, (size_t)((n + 3) / 4 * 4));
     }
-    params[0] = scale;
-    params[1] = zero;
+}
+
+/* A few rows' grids before the first is rounded: between a row's last number and its grid lie a hundred cycles of additions across lanes
+ * and divisions, one waiting for the other, in which the processor can look at the next row. */
+VEC_INLINE void rows_quantize(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
+                              int64_t y_stride, float *params, int64_t params_stride) {
+    enum { AT_ONCE = 4 };
+    row_grid g[AT_ONCE];
+    for (int64_t r = 0; r < rows; r += AT_ONCE) {
+        const int n = rows - r < AT_ONCE ? (int)(rows - r) : AT_ONCE;
+        for (int i = 0; i < n; i++) g[i] = row_grid_of(x + (r + i) * x_stride, factor, columns, params + (r + i) * params_stride);
+        for (int i = 0; i < n; i++) row_round(x + (r + i) * x_stride, factor, columns, g[i], y + (r + i) * y_stride);
+    }
 }
 
 void KERNEL_NAME(nk_quantize_f32_q8__1x16)(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
                                            int64_t y_stride, float *params, int64_t params_stride) {
-    for (int64_t r = 0; r < rows; r++) {
-        if (factor) row_quantize(x + r * x_stride, factor, columns, y + r * y_stride, params + r * params_stride);
-        else row_quantize(x + r * x_stride, NULL, columns, y + r * y_stride, params + r * params_stride);
-    }
+    if (factor) rows_quantize(x, x_stride, factor, rows, columns, y, y_stride, params, params_stride);
+    else rows_quantize(x, x_stride, NULL, rows, columns, y, y_stride, params, params_stride);
 }
 
 #endif

@@ -49,6 +49,7 @@ VEC_INLINE vec vec_abs(vec a) {
     __m256 bits = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     return vec_pair(_mm256_and_ps(a.lo, bits), _mm256_and_ps(a.hi, bits));
 }
+VEC_INLINE vec vec_min_abs(vec x, vec limit) { return vec_min(vec_abs(x), limit); }
 VEC_INLINE vec vec_copysign(vec a, vec s) {
     a = vec_abs(a);
     s = vec_and(s, vec_set1(-0.0f));
@@ -84,6 +85,11 @@ VEC_INLINE __m256 vec_keep_half(__m256 s, const int32_t *lo, const int32_t *hi, 
 VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int32_t p, vec other) {
     __m256i x = _mm256_set1_epi32(p);
     return vec_pair(vec_keep_half(s.lo, lo, hi, x, other.lo), vec_keep_half(s.hi, lo + 8, hi + 8, x, other.hi));
+}
+
+VEC_INLINE vec vec_pick8(const float table[16], vec t) {
+    __m256 eight = _mm256_load_ps(table);
+    return vec_pair(_mm256_permutevar8x32_ps(eight, _mm256_castps_si256(t.lo)), _mm256_permutevar8x32_ps(eight, _mm256_castps_si256(t.hi)));
 }
 
 VEC_INLINE __m256 vec_widen_half(__m128i u) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(u), 16)); }

@@ -34,6 +34,8 @@ VEC_INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }            
 VEC_INLINE vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }             /* a < b ? a : b */
 VEC_INLINE vec vec_abs(vec a) { return _mm512_abs_ps(a); }
 
+/* The smaller of |x| and limit, which is not negative; limit if x is NaN. */
+VEC_INLINE vec vec_min_abs(vec x, vec limit) { return _mm512_range_ps(x, limit, 0xa); }
 /* The larger of the magnitude m and |x|, compared as bits: a NaN is larger than infinity, and stays. */
 VEC_INLINE vec vec_max_abs(vec m, vec x) {
     return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(m), _mm512_castps_si512(vec_abs(x))));
@@ -60,6 +62,10 @@ VEC_INLINE vec vec_keep_between(vec s, const int32_t *lo, const int32_t *hi, int
     in = _mm512_mask_cmple_epi32_mask(in, x, _mm512_loadu_si512(hi));
     return _mm512_mask_blend_ps(in, other, s);
 }
+
+/* Lane i is the number of a table of eight (twice over, 64-aligned) that the lowest three bits of t's lane i say. t's bit above them is 0.
+ */
+VEC_INLINE vec vec_pick8(const float table[16], vec t) { return _mm512_permutexvar_ps(_mm512_castps_si512(t), _mm512_load_ps(table)); }
 
 /* 16 bfloat16 as floats. */
 VEC_INLINE vec vec_load_bf16(const void *p) {

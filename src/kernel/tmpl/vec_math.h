@@ -5,7 +5,7 @@
  * are the same on every rung. NaN passes through all of them; where a product of zero and infinity would make one
  * (SiLU and GELU at minus infinity), the limit 0 is given instead.
  *
- * The polynomials are minimax fits by Remez's exchange, their coefficients rounded to float.
+ * The polynomials are minimax fits, by Remez's exchange or, in pieces that meet, by linear programming; coefficients rounded to float.
  */
 #ifndef VEC_MATH_H
 #define VEC_MATH_H
@@ -29,44 +29,49 @@ VEC_INLINE vec vec_exp2(vec z) {
 /* The error of the product x log2 e adds |x| 1e-7. */
 VEC_INLINE vec vec_exp(vec x) { return vec_exp2(vec_min(vec_set1(128.0f), vec_mul(x, vec_set1(1.44269504f)))); }
 
-/* x Phi(x) = max(x, 0) - |x| Q(|x|), where Q is the tail of the normal distribution: a polynomial of degree 14 in
- * u = |x| / 2.625 - 1 whose error, times |x|, stays below 3.5e-7; from 5.25 on |x| Q is below 4e-7 and taken as 0. So
- * gelu(0) is 0 and gelu(x) is x itself for large x. */
-VEC_INLINE vec vec_gelu_erf(vec x) {
-    vec a = vec_abs(x), u = vec_fma(a, vec_set1(0.380952381f), vec_set1(-1.0f));
-    vec q = vec_set1(0.00237925304f);
-    q = vec_fma(q, u, vec_set1(0.00521045178f));
-    q = vec_fma(q, u, vec_set1(-0.0270479899f));
-    q = vec_fma(q, u, vec_set1(-0.00165655115f));
-    q = vec_fma(q, u, vec_set1(0.0860919282f));
-    q = vec_fma(q, u, vec_set1(-0.0723935142f));
-    q = vec_fma(q, u, vec_set1(-0.0884275362f));
-    q = vec_fma(q, u, vec_set1(0.199603036f));
-    q = vec_fma(q, u, vec_set1(-0.0998018682f));
-    q = vec_fma(q, u, vec_set1(-0.121438883f));
-    q = vec_fma(q, u, vec_set1(0.257404119f));
-    q = vec_fma(q, u, vec_set1(-0.225914165f));
-    q = vec_fma(q, u, vec_set1(0.115061007f));
-    q = vec_fma(q, u, vec_set1(-0.0334017426f));
-    q = vec_fma(q, u, vec_set1(0.00433257362f));
-    vec tail = vec_select_lt(a, vec_set1(5.25f), vec_mul(a, q), vec_zero());
-    return vec_sub(vec_max(vec_zero(), x), tail);
+/* x Phi(x) = max(x, 0) - |x| Q(|x|), where Q is the tail of the normal distribution. |x| Q has one polynomial for each of eight
+ * pieces of the line, as wide as each other but for the first, which is half of one: piece k is around k widths. The low bits of
+ * |x| / width + 1.5 * 2^23 say which. For as few terms a tile's multiply-adds leave time, and its table is read by the processor's
+ * shuffles, which they leave idle. */
+#define VEC_TWICE(...)                                                                                                                     \
+    { __VA_ARGS__, __VA_ARGS__ }
+#define VEC_PIECE_MAGIC 12582912.0f
+VEC_INLINE vec vec_pieces(const float (*table)[16], const int degree, vec piece, vec r) {
+    vec p = vec_pick8(table[degree], piece);
+    VEC_UNROLL
+    for (int i = degree - 1; i >= 0; i--) p = vec_fma(p, r, vec_pick8(table[i], piece));
+    return p;
 }
 
-/* The same with a polynomial of degree 8 in |x| / 2.05 - 1 up to 4.1 and a constant from there on: absolute error below 5.3e-5, for
- * results that a Linear on 8 or 16 bits is about to round to less. */
+/* Pieces of 13/16, polynomials of degree 6 in the distance from the middle: with their rounding |x| Q is off by less than 3.5e-7; from
+ * 5.28 on, where it is below 3.5e-7, it is taken as 0. So gelu(0) is 0 and gelu(x) is x itself for large x. */
+static const float vec_gelu_table[7][16] __attribute__((aligned(64), unused)) = {
+    VEC_TWICE(0.0f, 0.169205084f, 0.0846320763f, 0.0180243533f, 0.00187533221f, 9.86171581e-05f, 2.65216977e-06f, 0.0f),
+    VEC_TWICE(0.49999994f, -0.0247605965f, -0.121044196f, -0.0424587801f, -0.00601726491f, -0.000398331933f, -1.28959955e-05f, 0.0f),
+    VEC_TWICE(-0.398939312f, -0.192125812f, 0.03412541f, 0.0403064229f, 0.00868674181f, 0.000754363078f, 2.99978947e-05f, 0.0f),
+    VEC_TWICE(-4.50017651e-05f, 0.129647791f, 0.0392620638f, -0.016131293f, -0.00721827755f, -0.000880164502f, -4.40260555e-05f, 0.0f),
+    VEC_TWICE(0.0667985007f, -0.00218480569f, -0.0333409384f, -0.00195935322f, 0.00352250738f, 0.000697484822f, 4.60748524e-05f, 0.0f),
+    VEC_TWICE(-0.00101418293f, -0.0209976584f, 0.00540659484f, 0.00501409452f, -0.000666735345f, -0.000389716646f, -3.87971922e-05f, 0.0f),
+    VEC_TWICE(-0.00858296268f, 0.00332956319f, 0.00345379021f, -0.00191163982f, -0.000268019328f, 0.000136339586f, 2.25206295e-05f, 0.0f),
+};
+VEC_INLINE vec vec_gelu_erf(vec x) {
+    const vec magic = vec_set1(VEC_PIECE_MAGIC);
+    vec a = vec_min_abs(x, vec_set1(5.5f)), piece = vec_fma(a, vec_set1(1.23076928f), magic);
+    vec r = vec_fma(vec_sub(piece, magic), vec_set1(-0.8125f), a);
+    return vec_sub(vec_max(vec_zero(), x), vec_pieces(vec_gelu_table, 6, piece, r));
+}
+
+/* The same for results that a Linear on 8 or 16 bits is about to round: absolute error below 2.8e-5. Pieces of 9/16 up to 4.2187, cubics
+ * in |x| itself that meet where pieces do; a constant from there on. */
+static const float vec_gelu_short_table[4][16] __attribute__((aligned(64), unused)) = {
+    VEC_TWICE(0.0f, -0.00269312807f, 0.0119730374f, 0.232662082f, 0.543281436f, 0.549464524f, 0.30777064f, 0.327257544f),
+    VEC_TWICE(0.500261426f, 0.524176002f, 0.484962165f, 0.0206946377f, -0.461494714f, -0.476346344f, -0.242102325f, -0.244488671f),
+    VEC_TWICE(-0.404620975f, -0.477986693f, -0.446943372f, -0.119327582f, 0.130884066f, 0.139736608f, 0.063967593f, 0.0609891415f),
+    VEC_TWICE(0.0352044925f, 0.114786699f, 0.108660847f, 0.0311015118f, -0.012291356f, -0.0138519518f, -0.00567231607f, -0.00507787708f),
+};
 VEC_INLINE vec vec_gelu_erf_short(vec x) {
-    vec a = vec_min(vec_abs(x), vec_set1(4.1f)), u = vec_fma(a, vec_set1(0.487804878f), vec_set1(-1.0f));
-    vec q = vec_set1(0.012365615f);
-    q = vec_fma(q, u, vec_set1(-0.000212845305f));
-    q = vec_fma(q, u, vec_set1(-0.0735149086f));
-    q = vec_fma(q, u, vec_set1(0.0764309019f));
-    q = vec_fma(q, u, vec_set1(0.0788099021f));
-    q = vec_fma(q, u, vec_set1(-0.225474939f));
-    q = vec_fma(q, u, vec_set1(0.211463094f));
-    q = vec_fma(q, u, vec_set1(-0.100011118f));
-    q = vec_fma(q, u, vec_set1(0.0201569498f));
-    return vec_sub(vec_max(vec_zero(), x), vec_mul(a, q));
+    vec a = vec_min_abs(x, vec_set1(4.2187f)), piece = vec_fma(a, vec_set1(1.77777779f), vec_set1(VEC_PIECE_MAGIC));
+    return vec_sub(vec_max(vec_zero(), x), vec_pieces(vec_gelu_short_table, 3, piece, a));
 }
 
 VEC_INLINE vec vec_sigmoid(vec x) { return vec_div(vec_set1(1.0f), vec_add(vec_set1(1.0f), vec_exp(vec_sub(vec_zero(), x)))); }

@@ -47,6 +47,7 @@ VEC_INLINE vec vec_div(vec a, vec b) { return VEC_TWO(vdivq_f32, a, b); }
 VEC_INLINE vec vec_max(vec a, vec b) { return VEC_TWO(vec_max4, a, b); }
 VEC_INLINE vec vec_min(vec a, vec b) { return VEC_TWO(vec_min4, a, b); }
 VEC_INLINE vec vec_abs(vec a) { return VEC_FOUR(vabsq_f32(a.val[0]), vabsq_f32(a.val[1]), vabsq_f32(a.val[2]), vabsq_f32(a.val[3])); }
+VEC_INLINE vec vec_min_abs(vec x, vec limit) { return vec_min(vec_abs(x), limit); }
 VEC_INLINE vec vec_fma(vec a, vec b, vec c) {
     return VEC_FOUR(vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1]),
                     vfmaq_f32(c.val[2], a.val[2], b.val[2]), vfmaq_f32(c.val[3], a.val[3], b.val[3]));
@@ -72,6 +73,18 @@ VEC_INLINE vec vec_max_abs(vec m, vec x) {
 
 VEC_INLINE float32x4_t vec_keep_nan4(float32x4_t x, float32x4_t other) { return vbslq_f32(vceqq_f32(x, x), other, x); }
 VEC_INLINE vec vec_keep_nan(vec x, vec other) { return VEC_TWO(vec_keep_nan4, x, other); }
+
+VEC_INLINE vec vec_pick8(const float table[16], vec t) {
+    const uint8x16x2_t eight = {{vld1q_u8((const uint8_t *)table), vld1q_u8((const uint8_t *)table + 16)}};
+    vec r;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) { /* bytes 4 n, 4 n + 1, 4 n + 2, 4 n + 3 of the table */
+        uint32x4_t n = vandq_u32(vreinterpretq_u32_f32(t.val[i]), vdupq_n_u32(7));
+        n = vmlaq_n_u32(vdupq_n_u32(0x03020100u), n, 0x04040404u);
+        r.val[i] = vreinterpretq_f32_u8(vqtbl2q_u8(eight, vreinterpretq_u8_u32(n)));
+    }
+    return r;
+}
 
 VEC_INLINE vec vec_load_bf16(const void *p) {
     uint16x8_t a = vreinterpretq_u16_u8(vld1q_u8(p)), b = vreinterpretq_u16_u8(vld1q_u8((const uint8_t *)p + 16));
