@@ -71,6 +71,9 @@ nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicat
 nib_status pass_conv(pass_context *ctx);       /* what scales and shifts a convolution's channels, pads before it -> the convolution */
 nib_status pass_branch(pass_context *ctx);     /* If with a constant condition -> the branch it takes */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
+nib_status pass_algebra(pass_context *ctx);    /* x (1 / y) -> x / y */
+nib_status pass_grid(pass_context *ctx);       /* look-ups of everything in order -> the value itself */
+nib_status pass_views(pass_context *ctx);      /* views around element-wise nodes -> the nodes alone */
 nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Linear */
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
 nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
