@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Queries, keys and values that become one product on the way to ONNX Runtime: com.microsoft's Attention computes what the three did, is
+ * the same after a second run, and is read again as what it was made of.
+ */
+#include "pass_test.h"
+
+static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->keep_contrib = true, ctx->pack = false, NIB_OK; }
+static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
+static nib_status no_pack(pass_context *ctx) { return ctx->pack = false, NIB_OK; }
+static nib_status without_qkv(pass_context *ctx) {
+    static const char *const names[] = {"qkv"};
+    return ctx->disabled = names, ctx->n_disabled = 1, NIB_OK;
+}
+
+#define INPUTS "float[b,s,8] x, float[b,s,8] other, int64[b,s] mask"
+#define CONSTANTS                                                                                                                          \
+    "float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] w2 = {@}, float[8] bq = {@}, float[8] bk = {@}, float[8] "  \
+    "bv = {@}, "                                                                                                                           \
+    "float[8,24] all = {@}, float[24] ball = {@}, int64[4] heads = {0,0,2,4}, int64[3] merge = {0,0,8}, float half = {0.5}, float one = "  \
+    "{1}, "                                                                                                                                \
+    "float lowest = {-3.40282346638528859e38}, int64[2] v12 = {1,2}, int64[3] thirds = {8,8,8}"
+#define BIAS "m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, lowest) "
+#define PRODUCTS(a, c, d) "q0 = MatMul (x, " a ") k0 = MatMul (x, " c ") v0 = MatMul (x, " d ") "
+#define BIASES "q = Add (q0, bq) k = Add (bk, k0) v = Add (v0, bv) "
+#define ATTEND(q, k, v, n, y)                                                                                                              \
+    "q4" n " = Reshape (" q ", heads) qh" n " = Transpose <perm = [0,2,1,3]> (q4" n ") k4" n " = Reshape (" k ", heads) kt" n              \
+    " = Transpose <perm = [0,2,3,1]> (k4" n ") v4" n " = Reshape (" v ", heads) vh" n " = Transpose <perm = [0,2,1,3]> (v4" n ") s" n      \
+    " = MatMul (qh" n ", kt" n ") sc" n " = Mul (s" n ", half) sb" n " = Add (sc" n ", bias) p" n " = Softmax <axis = -1> (sb" n ") o" n   \
+    " = MatMul (p" n ", vh" n ") ot" n " = Transpose <perm = [0,2,1,3]> (o" n ") " y " = Reshape (ot" n ", merge) "
+#define GRAPH(body) HEAD "g (" INPUTS ") => (float[b,s,8] y) <" CONSTANTS "> { " BIAS body " }"
+#define PLAIN GRAPH(PRODUCTS("wq", "wk", "wv") BIASES ATTEND("q", "k", "v", "", "y"))
+
+static const pass_fn write[] = {for_ort, pass_run_all, expand_ort, pass_names, NULL};
+
+/* Written, for every kind of mask, and written again without a change. */
+static graph *written(const char *text, const pass_fn *passes) {
+    graph *before = parse_graph(text), *after = clone_graph(before);
+    run_passes(after, passes);
+    for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, after, false);
+    mask_kind = MASK_FULL;
+    graph *again = clone_graph(after);
+    run_passes(again, passes);
+    char once[4000];
+    snprintf(once, sizeof once, "%s", ops(after));
+    assert_string_equal(once, ops(again));
+    graph_free(again);
+    graph_free(before);
+    return after;
+}
+
+static int merged(const graph *g) { return count_op(g, "com.microsoft", "Attention"); }
+static int apart(const graph *g) { return count_op(g, "com.microsoft", "MultiHeadAttention"); }
+
+static void three_products_become_one(void **state) {
+    static const char *const texts[] = {
+        PLAIN,
+        GRAPH(PRODUCTS("wq", "wk", "wv") ATTEND("q0", "k0", "v0", "", "y")), /* no biases */
+        GRAPH("tq = Transpose <perm = [1,0]> (wq) tk = Transpose <perm = [1,0]> (wk) tv = Transpose <perm = [1,0]> (wv) " PRODUCTS(
+            "tq", "tk", "tv") BIASES ATTEND("q", "k", "v", "", "y")),
+        GRAPH("tk = Transpose <perm = [1,0]> (wk) " PRODUCTS("wq", "tk", "wv") BIASES ATTEND("q", "k", "v", "", "y")),
+        GRAPH("t = MatMul (x, all) u = Add (t, ball) q, k, v = Split <axis = 2> (u, thirds) " ATTEND("q", "k", "v", "", "y")),
+    };
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) {
+        graph *g = written(texts[i], write);
+        if (merged(g) != 1 || apart(g) || count_op(g, "", "MatMul") || count_op(g, "", "Add") || count_op(g, "", "Transpose"))
+            fail_msg("%s\nleaves %s", texts[i], ops(g));
+        const graph_node *n = find_op(g, "com.microsoft", "Attention");
+        assert_ptr_equal(n->inputs[0].value, g->inputs[0]);
+        assert_int_equal(n->inputs[1].value->constant->dims[0], 8);
+        assert_int_equal(n->inputs[1].value->constant->dims[1], 24);
+        assert_int_equal(n->inputs[2].value->constant->dims[0], 24);
+        assert_int_equal(n->inputs[3].value->type.dtype, NIB_DTYPE_I32); /* the mask itself */
+        assert_int_equal(graph_attr_int(n, "num_heads", 0), 2);
+        done(g);
+    }
+}
+
+static void what_is_not_one_stays_three(void **state) {
+    static const char *const texts[] = {
+        GRAPH("q0 = MatMul (x, wq) k0 = MatMul (other, wk) v0 = MatMul (x, wv) " BIASES ATTEND("q", "k", "v", "", "y")),
+        GRAPH(PRODUCTS("wq", "wk", "wv") "q = Add (q0, bq) k = Identity (k0) v = Add (v0, bv) " ATTEND("q", "k", "v", "", "y")),
+        GRAPH(PRODUCTS("wq", "wk", "wv") BIASES "q2 = Relu (q) " ATTEND("q2", "k", "v", "", "y")),
+        GRAPH(PRODUCTS("wq", "wk", "wv") BIASES ATTEND("q", "k", "v", "", "z") "y = Add (z, k)"),      /* keys are read, too */
+        GRAPH(PRODUCTS("wq", "wk", "wv") BIASES ATTEND("q", "k", "v", "", "z") "y = MatMul (z, wk) "), /* is a product's, too */
+        GRAPH(PRODUCTS("wq", "wk", "wv") BIASES ATTEND("q", "k", "v", "", "z") "sx = Gemm (wk, w2) y = MatMul (z, sx) "),
+        GRAPH(PRODUCTS("wq", "wq", "wv") "q = Add (q0, bq) k = Add (k0, bq) v = Add (v0, bv) " ATTEND("q", "k", "v", "", "y")), /* two */
+        GRAPH("t = MatMul (x, all) u = Add (t, ball) k, q, v = Split <axis = 2> (u, thirds) " ATTEND("q", "k", "v", "",
+                                                                                                     "y")), /* keys first */
+    };
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) {
+        graph *g = written(texts[i], write);
+        if (i == 4 || i == 5) { /* constants that only products read, or that are folded, are no reason */
+            if (merged(g) != 1) fail_msg("%s\nleaves %s", texts[i], ops(g));
+        } else if (merged(g) || apart(g) != 1) {
+            fail_msg("%s\nleaves %s", texts[i], ops(g));
+        }
+        done(g);
+    }
+    graph *g = written(PLAIN, PASSES(for_ort, without_qkv, pass_run_all, expand_ort, pass_names)); /* --disable qkv */
+    assert_int_equal(apart(g), 1);
+    done(g);
+}
+
+/* Layers that share their weights share the one that is made of them. */
+static void shared_weights_stay_one(void **state) {
+    graph *g =
+        written(GRAPH(PRODUCTS("wq", "wk", "wv") BIASES ATTEND(
+                    "q", "k", "v", "", "z") "q5 = MatMul (z, wq) k5 = MatMul (z, wk) v5 = MatMul (z, wv) "
+                                            "q6 = Add (q5, bq) k6 = Add (k5, bk) v6 = Add (v5, bv) " ATTEND("q6", "k6", "v6", "7", "y")),
+                write);
+    assert_int_equal(merged(g), 2);
+    const graph_node *a = find_op(g, "com.microsoft", "Attention"), *c = a->next;
+    while (!graph_is_op(c, "com.microsoft", "Attention")) c = c->next;
+    assert_ptr_equal(a->inputs[1].value, c->inputs[1].value);
+    assert_ptr_equal(a->inputs[2].value, c->inputs[2].value);
+    done(g);
+}
+
+/* Where it is run, the written file is the source again: the same fused steps, and no bias of zeros. */
+static void it_is_read_as_what_it_was(void **state) {
+    static const char *const texts[] = {PLAIN, GRAPH(PRODUCTS("wq", "wk", "wv") ATTEND("q0", "k0", "v0", "", "y"))};
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) {
+        graph *source = parse_graph(texts[i]), *file = written(texts[i], write);
+        char want[4000];
+        run_passes(source, PASSES(no_pack, pass_run_all));
+        snprintf(want, sizeof want, "%s", strstr(ops(source), "nib.Linear"));
+        run_passes(file, PASSES(no_pack, pass_run_all));
+        assert_non_null(strstr(ops(file), want));
+        assert_int_equal(find_op(file, "nib", "Linear")->inputs[2].value != NULL, i == 0);
+        graph_free(source);
+        graph_free(file);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_products_become_one),
+        cmocka_unit_test(what_is_not_one_stays_three),
+        cmocka_unit_test(shared_weights_stay_one),
+        cmocka_unit_test(it_is_read_as_what_it_was),
+    };
+    return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
+}
