@@ -17,6 +17,7 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
         NIB_TRY(n->meaning->expand(ctx->g, n, ctx->err));
         ctx->changes++;
     }
+    if (onnxruntime) NIB_TRY(pass_ort_matmul(ctx));
     for (int round = 0, before = -1; round < 8 && before != ctx->changes; round++) { /* until a second run would find nothing to do */
         before = ctx->changes;
         NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */

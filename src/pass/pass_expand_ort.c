@@ -12,6 +12,7 @@
  *     Norm "rms" of one value             SimplifiedLayerNormalization (domain ""), as ONNX Runtime's own optimizer writes it
  *     Norm(Embed(..))                     EmbedLayerNormalization (pass_expand_ort_embed.c)
  *     Attention, Rotary                   pass_expand_ort_rows.c
+ *     MatMul of computed values           FusedMatMul, with transposes and scales around it (pass_expand_ort_matmul.c)
  *
  * What is not here is left to the operators' own expand.
  */

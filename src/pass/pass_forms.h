@@ -38,6 +38,8 @@ graph_node *pass_add_ms(pass_context *ctx, graph_node *before, const char *type,
 nib_status pass_ort_rotary(pass_context *ctx, graph_node *rotary);
 nib_status pass_ort_attention(pass_context *ctx, graph_node *attention);
 nib_status pass_ort_embed(pass_context *ctx, graph_node *norm);
+/* Products of two computed values; last, when nib's operators are gone. */
+nib_status pass_ort_matmul(pass_context *ctx);
 
 /* nib.Attention and nib.Rotary as ai.onnx's of opset 23 and later. What they cannot say is left to the operators' own expand. */
 nib_status pass_expand_rows(pass_context *ctx);

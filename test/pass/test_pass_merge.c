@@ -133,12 +133,56 @@ static void it_is_read_as_what_it_was(void **state) {
     }
 }
 
+/* ---- FusedMatMul */
+
+#define PAIR(body, out)                                                                                                                    \
+    HEAD "g (float[b,s,4] x, float[b,t,4] z, float[b,4,t] u) => (float[" out                                                               \
+         "] y) <float[4,3] w = {@}, float half = {0.5}, float two = {2}, "                                                                 \
+         "float[4] row = {@}> { " body " }"
+
+static void products_of_two_are_fused(void **state) {
+    static const struct {
+        const char *text, *want;
+        int a, b;
+        float alpha;
+    } table[] = {
+        {PAIR("k = Transpose <perm = [0,2,1]> (z) y = MatMul (x, k)", "b,s,t"), "com.microsoft.FusedMatMul", 0, 1, 1},
+        {PAIR("k = Transpose <perm = [0,2,1]> (z) m = MatMul (x, k) y = Div (m, two)", "b,s,t"), "com.microsoft.FusedMatMul", 0, 1, 0.5f},
+        {PAIR("k = Transpose <perm = [0,2,1]> (z) l = Mul (k, half) q = Mul (half, x) m = MatMul (q, l) c = Mul (m, two) y = Exp (c)",
+              "b,s,t"),
+         "com.microsoft.FusedMatMul Exp", 0, 1, 0.5f},
+        {PAIR("a = Transpose <perm = [0,2,1]> (x) e = Transpose <perm = [0,2,1]> (u) y = MatMul (a, x)", "b,4,4"),
+         "com.microsoft.FusedMatMul", 1, 0, 1},
+        {PAIR("m = MatMul (x, u) y = Mul (two, m)", "b,s,t"), "com.microsoft.FusedMatMul", 0, 0, 2},
+        /* no gain, or another value */
+        {PAIR("y = MatMul (x, u)", "b,s,t"), "MatMul", 0, 0, 0},
+        {PAIR("m = MatMul (x, u) y = Div (two, m)", "b,s,t"), "MatMul Div", 0, 0, 0},
+        {PAIR("m = MatMul (x, w) y = Mul (m, two)", "b,s,3"), "MatMul Mul", 0, 0, 0},
+        {PAIR("q = Mul (x, row) y = MatMul (q, u)", "b,s,t"), "Mul MatMul", 0, 0, 0},
+        {PAIR("q = Mul (x, half) m = MatMul (q, u) v = ReduceMean <axes = [2]> (m) e = ReduceMean <axes = [2]> (q) y = Add (v, e)",
+              "b,s,1"),
+         "Mul MatMul ReduceMean ReduceMean Add", 0, 0, 0},
+    };
+    for (size_t i = 0; i < BASE_COUNT(table); i++) {
+        graph *g = written(table[i].text, write);
+        if (strcmp(ops(g), table[i].want) != 0) fail_msg("%s\nleaves %s", table[i].text, ops(g));
+        if (table[i].alpha != 0) {
+            const graph_node *n = find_op(g, "com.microsoft", "FusedMatMul");
+            assert_int_equal(graph_attr_int(n, "transA", 0), table[i].a);
+            assert_int_equal(graph_attr_int(n, "transB", 0), table[i].b);
+            assert_true(graph_attr_float(n, "alpha", 1) == table[i].alpha);
+            run_passes(g, PASSES(pass_contrib)); /* and read again */
+            assert_int_equal(count_op(g, "", "MatMul"), 1);
+        }
+        done(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(three_products_become_one),
-        cmocka_unit_test(what_is_not_one_stays_three),
-        cmocka_unit_test(shared_weights_stay_one),
-        cmocka_unit_test(it_is_read_as_what_it_was),
+        cmocka_unit_test(three_products_become_one), cmocka_unit_test(what_is_not_one_stays_three),
+        cmocka_unit_test(shared_weights_stay_one),   cmocka_unit_test(it_is_read_as_what_it_was),
+        cmocka_unit_test(products_of_two_are_fused),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
