@@ -6,8 +6,12 @@
 #include "pass_forms.h"
 #include <string.h>
 
+static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
+static nib_status expand_onnxruntime(pass_context *ctx) { return pass_expand(ctx, true); }
+
 nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
     nib_status status = NIB_OK;
+    NIB_TRY(pass_each_body_alone(ctx, onnxruntime ? expand_onnxruntime : expand_standard));
     if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
     NIB_TRY(pass_expand_rows(ctx)); /* what is left of them */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {

@@ -20,10 +20,10 @@ static graph_node *plain_product(const graph_value *v) {
     return op_activation(n) == KERNEL_ACT_NONE && op_gate_of(n) == OP_GATE_NONE && !graph_find_attr(n, "weight") ? n : NULL;
 }
 
-/* Nobody but products reads it: it will not be in the file beside the joined one. */
-static bool is_of_products(const graph_value *w) {
+/* Nobody but products of graph g reads it: it will not be in the file beside the joined one. */
+static bool is_of_products(const graph_value *w, const graph *g) {
     for (const graph_use *u = w->uses; u; u = u->next)
-        if (!graph_is_op(u->node, "nib", "Linear") || u->node->owner != w->owner) return false;
+        if (!graph_is_op(u->node, "nib", "Linear") || u->node->owner != g) return false;
     return !w->is_output;
 }
 
@@ -48,7 +48,7 @@ typedef struct three {
 static bool find_three(const graph_node *attention, three *t) {
     for (int i = 0; i < 3; i++) {
         const graph_node *n = t->linears[i] = plain_product(input(attention, i));
-        if (!n || !is_of_products(input(n, 1)) || input(n, 0) != input(t->linears[0], 0)) return false;
+        if (!n || !is_of_products(input(n, 1), attention->owner) || input(n, 0) != input(t->linears[0], 0)) return false;
         const graph_tensor *w = input(n, 1)->constant;
         t->trans[i] = graph_attr_int(n, "trans_w", 0) != 0;
         if (i == 0) t->rows = w->dims[t->trans[0]], t->width = w->dims[!t->trans[0]];
