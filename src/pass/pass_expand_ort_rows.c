@@ -3,13 +3,16 @@
  * nib.Attention and nib.Rotary as com.microsoft's Attention, where its rows are the thirds of one product, else MultiHeadAttention, and
  * RotaryEmbedding. In: rows. Out, of MultiHeadAttention: queries as rows, and
  *
- *     keys and values   as rows; where queries share their heads, as heads [B, H, T, D], repeated (GroupQueryAttention is causal
- *                       always, and looks at other keys than the model where a padded query sees none)
+ *     keys and values   as rows; where queries share their heads, as heads [B, H, T, D], repeated
  *     bias              nothing but key padding: the mask itself; nothing but causal: unidirectional; else attention_bias, whole
  *
  * ONNX Runtime 1.31, one thread, against three products and MultiHeadAttention (six layers of MiniLM's size, four of BERT's, 1 x 16, 1 x
  * 128, 8 x 128): Attention 1.00 to 1.08 times as fast; one product, Split and MultiHeadAttention 0.96 to 1.08, slower for longer texts,
  * which is why what Attention cannot say (rotary positions, shared heads) keeps its three products, as does --target standard.
+ *
+ * GroupQueryAttention would read shared heads as they are. It is causal, and looks at other keys than the model where a padded query sees
+ * none; with causal = 0 and the bias it gives the same bits as the repeated heads, but ONNX Runtime 1.27 does not know that attribute and
+ * refuses the file, for 0.95 to 1.05 of the speed (Qwen2, 4 layers of 256).
  *
  * ONNX Runtime's softmax gives NaN where all keys are at -infinity, nib.Attention 0: where that can be, a Where follows.
  */
