@@ -4,8 +4,8 @@
  * their first use, and names that depend on nothing but the graph: a name's stem (without trailing _NUMBER), then _1, _2, ... in
  * the order of the nodes. So a graph that is fused, written and fused again gets the same names again.
  *
- * Bodies first: names around them keep out of their way. A node is called as its first output. Inputs, outputs, weights, what bodies read, and what draws random numbers keep theirs (without a
- * seed, a name is all that tells one random node from another: op_random.c).
+ * Bodies first: names around them keep out of their way. A node is called as its first output. Inputs, outputs, weights, what bodies read,
+ * and what draws random numbers keep theirs (without a seed, a name is all that tells one random node from another: op_random.c).
  */
 #include "pass.h"
 #include <stdio.h>
