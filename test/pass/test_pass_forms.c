@@ -148,6 +148,12 @@ static void gates_are_found(void **state) {
     assert_int_equal((int)graph_attr_float(find_op(g, "com.microsoft", "QuickGelu"), "alpha", 0), 1);
     assert_non_null(strstr(notes, "found: gated feed-forward 1"));
     done(g);
+    /* Of the halves of one product: they are written as they were. */
+    g = for_onnxruntime(HEAD "g (float[b,s,4] x) => (float[b,s,3] y) <float[4,6] w = {@}, int64[2] halves = {3,3}> {"
+                             " h = MatMul (x, w) u, v = Split <axis = -1> (h, halves) sg = Sigmoid (u) a = Mul (u, sg) y = Mul (a, v) }");
+    assert_string_equal(ops(g), "MatMul Split Sigmoid Mul Mul");
+    assert_non_null(strstr(notes, "found: gated feed-forward 1"));
+    done(g);
     /* Of two different rows it is a product, and no gate. */
     g = for_onnxruntime(HEAD "g (float[b,s,4] x, float[b,s,4] z) => (float[b,s,6] y) <float[4,6] w1 = {@}, float[4,6] w2 = {@}> {"
                              " u = MatMul (x, w1) sg = Sigmoid (u) a = Mul (u, sg) v = MatMul (z, w2) y = Mul (a, v) }");
