@@ -100,8 +100,9 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
         if (!k || !v) return no_memory(ctx);
     }
     bool ok = true, whole = kv_heads == heads && pass_find_product(ctx, n, &p, &ok);
+    graph_value *biases = ok && !whole && kv_heads == heads ? pass_take_biases(ctx, n, &ok) : NULL;
     if (!ok) return no_memory(ctx);
-    graph_value *rows[6] = {q, k, v, NULL, mask, bias}, *product[6] = {p.x, p.w, p.bias, mask, NULL, bias};
+    graph_value *rows[6] = {q, k, v, biases, mask, bias}, *product[6] = {p.x, p.w, p.bias, mask, NULL, bias};
     graph_node *made = pass_add_ms(ctx, n, whole ? "Attention" : "MultiHeadAttention", whole ? product : rows, 6,
                                    (const graph_value *const[]){n->outputs[0]}, 1);
     if (!made) return no_memory(ctx);

@@ -29,6 +29,8 @@ typedef struct pass_product {
     graph_value *x, *w, *bias;
 } pass_product;
 bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *out, bool *ok);
+/* The biases of its three products, [3 N], which lose them; NULL where they are not three of a kind. */
+graph_value *pass_take_biases(pass_context *ctx, graph_node *attention, bool *ok);
 
 #define PASS_MS "com.microsoft"
 /* One node of com.microsoft with outputs like those; where `like` is NULL there is none. */

@@ -45,14 +45,16 @@ typedef struct three {
     bool trans[3];       /* [N, K] */
 } three;
 
-static bool find_three(const graph_node *attention, three *t) {
+/* `whole`: of the same rows, and their weights can be joined; else it is only about their biases. */
+static bool find_three(const graph_node *attention, three *t, bool whole) {
     for (int i = 0; i < 3; i++) {
         const graph_node *n = t->linears[i] = plain_product(input(attention, i));
-        if (!n || !is_of_products(input(n, 1), attention->owner) || input(n, 0) != input(t->linears[0], 0)) return false;
+        if (!n || n->owner != attention->owner) return false;
+        if (whole && (!is_of_products(input(n, 1), attention->owner) || input(n, 0) != input(t->linears[0], 0))) return false;
         const graph_tensor *w = input(n, 1)->constant;
         t->trans[i] = graph_attr_int(n, "trans_w", 0) != 0;
         if (i == 0) t->rows = w->dims[t->trans[0]], t->width = w->dims[!t->trans[0]];
-        if (w->dims[t->trans[i]] != t->rows || w->dims[!t->trans[i]] != t->width) return false;
+        if ((whole && w->dims[t->trans[i]] != t->rows) || w->dims[!t->trans[i]] != t->width) return false;
         if (!input(n, 2) != !input(t->linears[0], 2)) return false;
         if (input(n, 2) && graph_tensor_elements(input(n, 2)->constant) != t->width) return false;
     }
@@ -111,21 +113,36 @@ static graph_value *no_bias(pass_context *ctx, const graph_value *w) {
     return t.data ? graph_add_constant(ctx->g, "no_bias", &t, false) : NULL;
 }
 
+static bool is_disabled(const pass_context *ctx) {
+    for (size_t i = 0; i < ctx->n_disabled; i++)
+        if (strcmp(ctx->disabled[i], "qkv") == 0) return true;
+    return false;
+}
+
 bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *out, bool *ok) {
     three t;
     const graph_node *one = split_product(attention);
     *ok = true;
-    for (size_t i = 0; i < ctx->n_disabled; i++)
-        if (strcmp(ctx->disabled[i], "qkv") == 0) return false;
+    if (is_disabled(ctx)) return false;
     if (one) {
         *out = (pass_product){input(one, 0), input(one, 1), input(one, 2)};
         if (graph_attr_int(one, "trans_w", 0)) out->w = pass_emit_transpose(ctx, attention, out->w, (int64_t[]){1, 0});
     } else {
-        if (!find_three(attention, &t)) return false;
+        if (!find_three(attention, &t, true)) return false;
         *out = (pass_product){.x = input(t.linears[0], 0), .w = side_by_side(ctx, &t, 1, attention)};
         if (out->w && input(t.linears[0], 2) && !(out->bias = side_by_side(ctx, &t, 2, attention))) out->w = NULL;
     }
     if (out->w && !out->bias) out->bias = no_bias(ctx, out->w);
     *ok = out->w && out->bias;
     return true;
+}
+
+graph_value *pass_take_biases(pass_context *ctx, graph_node *attention, bool *ok) {
+    three t;
+    *ok = true;
+    if (is_disabled(ctx) || !find_three(attention, &t, false) || !input(t.linears[0], 2)) return NULL;
+    graph_value *bias = side_by_side(ctx, &t, 2, attention);
+    *ok = bias != NULL;
+    for (int i = 0; bias && i < 3; i++) graph_set_input(input(attention, i)->producer, 2, NULL);
+    return bias;
 }

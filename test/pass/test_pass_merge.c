@@ -102,6 +102,25 @@ static void what_is_not_one_stays_three(void **state) {
     done(g);
 }
 
+/* Keys and values of another text: MultiHeadAttention adds the biases itself. */
+static void biases_become_one(void **state) {
+    graph *g =
+        written(GRAPH("q0 = MatMul (x, wq) k0 = MatMul (other, wk) v0 = MatMul (other, wv) " BIASES ATTEND("q", "k", "v", "", "y")), write);
+    const graph_node *n = find_op(g, "com.microsoft", "MultiHeadAttention");
+    assert_int_equal(n->inputs[3].value->constant->dims[0], 24);
+    assert_int_equal(count_op(g, "", "Add"), 0);
+    assert_int_equal(count_op(g, "", "MatMul"), 3);
+    run_passes(g, PASSES(no_pack, pass_run_all)); /* each is its Linear's again */
+    for (graph_node *l = g->first; l; l = l->next) assert_true(!graph_is_op(l, "nib", "Linear") || l->inputs[2].value);
+    assert_int_equal(count_op(g, "", "Add"), 0);
+    done(g);
+    g = written(GRAPH("q0 = MatMul (x, wq) k = MatMul (other, wk) v0 = MatMul (other, wv) q = Add (q0, bq) v = Add (v0, bv) " ATTEND(
+                    "q", "k", "v", "", "y")),
+                write); /* one has none */
+    assert_int_equal(count_op(g, "", "Add"), 2);
+    done(g);
+}
+
 /* Layers that share their weights share the one that is made of them. */
 static void shared_weights_stay_one(void **state) {
     graph *g =
@@ -181,8 +200,8 @@ static void products_of_two_are_fused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_products_become_one), cmocka_unit_test(what_is_not_one_stays_three),
-        cmocka_unit_test(shared_weights_stay_one),   cmocka_unit_test(it_is_read_as_what_it_was),
-        cmocka_unit_test(products_of_two_are_fused),
+        cmocka_unit_test(biases_become_one),         cmocka_unit_test(shared_weights_stay_one),
+        cmocka_unit_test(it_is_read_as_what_it_was), cmocka_unit_test(products_of_two_are_fused),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
