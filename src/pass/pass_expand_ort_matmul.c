@@ -49,7 +49,7 @@ static nib_status fuse(pass_context *ctx, graph_node *n) {
     bool turned[2] = {false, false};
     double alpha = 1;
     for (int i = 0; i < 2; i++) {
-        if (in[i]->constant || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->type.rank < 2) return NIB_OK;
+        if (!in[i] || in[i]->constant || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->type.rank < 2) return NIB_OK;
         in[i] = operand(in[i], &turned[i], &alpha);
         if (in[i]->constant) return NIB_OK;
     }

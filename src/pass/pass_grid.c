@@ -59,7 +59,7 @@ static bool is_whole_grid(const graph_value *data, const graph_value *indices) {
     if (axis != -1 && axis != last) return false;
     for (int i = 0; i < concat->n_inputs; i++) {
         const graph_value *part = concat->inputs[i].value;
-        if (part->type.rank != last + 1 || !is_one(part->type.dims[last])) return false;
+        if (!part || part->type.rank != last + 1 || !is_one(part->type.dims[last])) return false;
         if (is_one(data->type.dims[i])) continue; /* there is but one place */
         int at = counting_axis(part, data->type.dims[i], 0);
         if (at <= before || at == last) return false;

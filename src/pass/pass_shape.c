@@ -14,6 +14,8 @@ typedef struct source { /* where a symbol can be read: an axis of a graph input 
     graph_value *input;
     int axis;
     graph_value *made[2]; /* the size as a scalar, as a vector of one */
+    graph_value *slice;   /* a vector of one that the graph has */
+    bool looked;          /* for that */
 } source;
 
 static bool slices(const graph *g) { return graph_opset_version(g, "") >= 15; } /* Shape can say some axes alone */
@@ -40,11 +42,13 @@ static bool is_slice(const graph_node *n, int axis) {
            graph_attr_int(n, "end", GRAPH_MAX_RANK) == axis + 1;
 }
 
-/* The vector of one that the graph has already. */
-static graph_value *slice_of(const graph *g, const source *s) {
-    for (const graph_use *u = s->input->uses; u; u = u->next)
-        if (u->node->owner == g && is_slice(u->node, s->axis) && u->node->outputs[0]->type.rank == 1) return u->node->outputs[0];
-    return NULL;
+/* The vector of one that the graph has already; looked for once. */
+static graph_value *slice_of(const graph *g, source *s) {
+    if (s->looked) return s->slice;
+    s->looked = true;
+    for (const graph_use *u = s->input->uses; u && !s->slice; u = u->next)
+        if (u->node->owner == g && is_slice(u->node, s->axis) && u->node->outputs[0]->type.rank == 1) s->slice = u->node->outputs[0];
+    return s->slice;
 }
 
 static graph_value *made(pass_context *ctx, graph_value *v) {
@@ -78,7 +82,7 @@ static graph_value *size_of(pass_context *ctx, source *s, int rank) {
 }
 
 /* Already what this pass writes. */
-static bool is_canonical(const graph *g, const graph_node *n, const source *s) {
+static bool is_canonical(const graph *g, const graph_node *n, source *s) {
     bool vector = n->outputs[0]->type.rank == 1;
     const graph_node *from = n->n_inputs && n->inputs[0].value ? n->inputs[0].value->producer : NULL;
     if (graph_is_op(n, "", "Shape")) return n->inputs[0].value->is_input;
