@@ -112,7 +112,7 @@ static void order_constants(graph *g, graph_value **ordered, bool *seen) {
         }
     for (int i = 0; i < g->n_constants; i++)
         if (!seen[g->constants[i]->id] && (g->constants[i]->is_output || g->constants[i]->uses)) ordered[n++] = g->constants[i];
-    memcpy(g->constants, ordered, (size_t)n * sizeof *ordered);
+    if (n) memcpy(g->constants, ordered, (size_t)n * sizeof *ordered);
     g->n_constants = n;
 }
 
