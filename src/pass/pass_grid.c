@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Look-ups of everything in order. In: Gather or GatherND whose indices are, along each axis that they look up, nothing but 0, 1, .. to
- * the axis' end, as torch.export writes mask[batch_index, key_index] with two ranges that broadcast against each other:
+ * Look-ups of everything in order. In: Slice from each axis' begin to its end; Gather or GatherND whose indices are, along each axis that
+ * they look up, nothing but 0, 1, .. to the axis' end, as torch.export writes mask[batch_index, key_index] with two ranges that broadcast
+ * against each other:
  *
  *     GatherND(mask [B, S], Concat(Unsqueeze(Expand(range(B) as [B, 1, 1, 1])), Unsqueeze(Expand(range(S) as [1, 1, 1, S]))))
  *
@@ -71,6 +72,24 @@ static bool is_whole_grid(const graph_value *data, const graph_value *indices) {
     return true;
 }
 
+/* Each axis from 0, or from minus its size as T5's exports count, to its end. */
+static bool is_whole_slice(const graph *g, const graph_node *n) {
+    const graph_value *x = n->inputs[0].value, *starts = n->inputs[1].value, *ends = n->n_inputs > 2 ? n->inputs[2].value : NULL,
+                      *axes = n->n_inputs > 3 ? n->inputs[3].value : NULL, *steps = n->n_inputs > 4 ? n->inputs[4].value : NULL;
+    if (!x || !starts || !ends || !starts->data || !ends->data || starts->data_count != ends->data_count) return false;
+    for (int i = 0; i < starts->data_count; i++) {
+        int64_t axis = i, step = 1, start, end;
+        if ((axes && !pass_int_at(axes, i, &axis)) || (steps && !pass_int_at(steps, i, &step)) || step != 1) return false;
+        axis += axis < 0 ? x->type.rank : 0;
+        graph_dim size = axis >= 0 && axis < x->type.rank ? x->type.dims[axis] : NULL;
+        if (!size || !starts->data[i]) return false;
+        bool whole = pass_int_at(starts, i, &start) ? start == 0
+                                                    : starts->data[i] == graph_dim_mul(g->symbols, size, graph_dim_const(g->symbols, -1));
+        if (!whole || (!(pass_int_at(ends, i, &end) && end >= INT32_MAX) && ends->data[i] != size)) return false;
+    }
+    return true;
+}
+
 /* x seen as `to`, which has only axes of 1 more; NULL with *ok where it is not that. */
 static graph_value *widened(pass_context *ctx, graph_node *before, graph_value *x, const graph_value *y, bool *ok) {
     int64_t axes[GRAPH_MAX_RANK], count = 0;
@@ -92,23 +111,26 @@ static graph_value *widened(pass_context *ctx, graph_node *before, graph_value *
     return v;
 }
 
+/* Is the node's output its first input, but for axes of 1? */
+static bool is_everything(const graph *g, const graph_node *n, const graph_value *x, const graph_value *indices) {
+    if (graph_is_op(n, "", "Slice")) return is_whole_slice(g, n);
+    if (n->n_inputs != 2) return false;
+    if (graph_is_op(n, "", "GatherND")) return graph_attr_int(n, "batch_dims", 0) == 0 && is_whole_grid(x, indices);
+    if (!graph_is_op(n, "", "Gather")) return false;
+    int64_t axis = graph_attr_int(n, "axis", 0);
+    axis += axis < 0 ? x->type.rank : 0;
+    return indices->type.rank == 1 && axis >= 0 && axis < x->type.rank && counting_axis(indices, x->type.dims[axis], 0) == 0;
+}
+
 nib_status pass_grid(pass_context *ctx) {
     nib_status status = NIB_OK;
     if (graph_opset_version(ctx->g, "") < 13) return NIB_OK; /* Unsqueeze had its axes as an attribute */
     for (graph_node *n = ctx->g->first; n; n = n->next) {
-        bool whole = false, ok;
+        bool ok;
         graph_value *y = n->n_outputs == 1 ? n->outputs[0] : NULL, *x, *indices;
-        if (!y || (!y->uses && !y->is_output) || n->n_inputs != 2 || !(x = n->inputs[0].value) || !(indices = n->inputs[1].value)) continue;
-        if (x->type.rank < 1 || indices->type.rank < 1) continue;
-        if (graph_is_op(n, "", "GatherND")) {
-            whole = graph_attr_int(n, "batch_dims", 0) == 0 && is_whole_grid(x, indices);
-        } else if (graph_is_op(n, "", "Gather")) {
-            int64_t axis = graph_attr_int(n, "axis", 0);
-            axis += axis < 0 ? x->type.rank : 0;
-            whole = indices->type.rank == 1 && axis >= 0 && axis < x->type.rank && counting_axis(indices, x->type.dims[axis], 0) == 0;
-        }
-        if (!whole) continue;
-        graph_value *v = widened(ctx, n, x, y, &ok);
+        if (!y || (!y->uses && !y->is_output) || n->n_inputs < 2 || !(x = n->inputs[0].value) || !(indices = n->inputs[1].value)) continue;
+        if (x->type.rank < 1 || indices->type.rank < 1 || !is_everything(ctx->g, n, x, indices)) continue;
+        graph_value *v = graph_is_op(n, "", "Slice") ? (ok = true, x) : widened(ctx, n, x, y, &ok);
         if (!ok) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
         if (v == x && y->is_output && (x->is_output || x->is_input || x->owner != ctx->g)) continue; /* an output of its own */
         if (v) NIB_TRY(pass_replace(ctx, y, v));

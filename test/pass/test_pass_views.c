@@ -9,8 +9,8 @@
 #define GRID(body, out)                                                                                                                    \
     HEAD "g (int64[b,s] ids, float[b,s] x, float[s,b] z, float[b,s,3] w) => (float[" out                                                   \
          "] y) <int64 i0 = {0}, int64 i1 = {1}, int64 i2 = {2}, "                                                                          \
-         "int64[1] v0 = {0}, int64[1] e = {-1}, int64[3] a123 = {1,2,3}, int64[3] a012 = {0,1,2}, int64[2] a12 = {1,2}> { " SIZES body     \
-         " }"
+         "int64[1] v0 = {0}, int64[1] v1 = {1}, int64[1] far = {9223372036854775807}, int64[1] e = {-1}, int64[3] a123 = {1,2,3}, "        \
+         "int64[3] a012 = {0,1,2}, int64[2] a12 = {1,2}> { " SIZES body " }"
 /* Indices of x as torch.export writes them: two ranges, each along its axis of [b, 1, 1, s]. */
 #define BOTH(first, second)                                                                                                                \
     "b4 = Unsqueeze (" first ") s4 = Unsqueeze (" second ") m = Max (b4, s4) to = Shape (m) be = Expand (b4, to) se = Expand (s4, to) "    \
@@ -23,6 +23,11 @@ static void look_ups_of_everything_go(void **state) {
                    "Unsqueeze");
     pass_check_ops(GRID("g = Gather <axis = 1> (x, rs) y = Neg (g)", "b,s"), grid_passes, "Neg");
     pass_check_ops(GRID("g = Gather <axis = -2> (w, rs) y = Neg (g)", "b,s,3"), grid_passes, "Neg");
+    /* x[:, -s:], where inference does not know how much that is */
+    pass_check_ops(GRID("m = Neg (ns) m1 = Unsqueeze (m, v0) g = Slice (x, m1, far, v1) y = Neg (g)", "b,s"), grid_passes, "Neg");
+    pass_check_ops(GRID("n1 = Unsqueeze (ns, v0) g = Slice (x, v0, n1, v1) y = Neg (g)", "b,s"), grid_passes, "Neg");
+    pass_check_ops(GRID("n1 = Unsqueeze (ns, v0) m1 = Neg (n1) g = Slice (z, m1, far, v1) y = Neg (g)", "s,t"), grid_passes,
+                   "Shape Gather Unsqueeze Neg Slice Neg"); /* of the other axis */
     /* rows of three: the last axis comes along */
     pass_check_ops(GRID(BOTH("rb, a123", "rs, a012") "i = Concat <axis = -1> (b5, s5) y = GatherND (w, i)", "b,1,1,s,3"), grid_passes,
                    "Unsqueeze");
