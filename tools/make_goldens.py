@@ -315,6 +315,57 @@ def make_families():
     write("modernbert-biased", fill(transformers.ModernBertModel(biased)), as_before, "model.")
 
 
+def make_relative():
+    """Families whose attention has a bias by distance, which enter as ONNX files: MPNet (TorchScript) and T5's encoder (torch.export)."""
+    import torch
+    import transformers
+
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    batches = {name: tuple(np.array(x, np.int64) for x in pair) for name, pair in {**BATCHES, "long": long_batch()}.items()}
+    batches["window"] = window_batch()
+    mpnet = transformers.MPNetModel(transformers.MPNetConfig(
+        num_hidden_layers=2, hidden_size=64, num_attention_heads=4, intermediate_size=96, vocab_size=480, max_position_embeddings=140,
+        attn_implementation="eager"), add_pooling_layer=False)
+    t5 = transformers.T5EncoderModel(transformers.T5Config(
+        num_layers=2, d_model=64, num_heads=4, d_kv=16, d_ff=96, vocab_size=480, relative_attention_num_buckets=16,
+        relative_attention_max_distance=40, attn_implementation="eager"))
+    names, axes = ["input_ids", "attention_mask"], {0: "batch", 1: "seq"}
+    for name, inner in (("mpnet-tiny.ts", mpnet), ("t5-tiny.dynamo", t5)):
+        for key, p in sorted(inner.named_parameters()):
+            p.data = 1 + 0.2 * torch.randn(p.shape) if "norm" in key.lower() and key.endswith("weight") else 0.15 * torch.randn(p.shape)
+            if "relative_attention_bias" in key:
+                p.data = 2 * torch.randn(p.shape)
+        inner.eval()
+
+        class Hidden(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = inner
+
+            def forward(self, input_ids, attention_mask):
+                return self.inner(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+        model = Hidden().eval()
+        sample = tuple(torch.from_numpy(x) for x in batches["right"])
+        path = ONNX / f"{name}.onnx"
+        if name.endswith(".ts"):
+            torch.onnx.export(model, sample, str(path), input_names=names, output_names=["last_hidden_state"], opset_version=17,
+                              dynamo=False, dynamic_axes={k: axes for k in names + ["last_hidden_state"]})
+            save(onnx.load(path), path.name)
+        else:
+            batch, seq = torch.export.Dim("batch"), torch.export.Dim("seq")
+            program = torch.onnx.export(model, sample, input_names=names, output_names=["last_hidden_state"], dynamo=True, verbose=False,
+                                        dynamic_shapes=tuple({0: batch, 1: seq} for _ in names))
+            save(program.model_proto, path.name)
+        for key, (ids, mask) in batches.items():
+            with torch.no_grad():
+                y = model(torch.from_numpy(ids), torch.from_numpy(mask))
+            np.save(HF / "expected" / f"{key}.{name.split('.')[0]}.npy", y.numpy())
+
+
 # ---------------------------------------------------------------- small models: every field once
 
 def make_small():
@@ -425,7 +476,8 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 | `hf/modernbert-tiny` | a ModernBERT of 3 layers (full, sliding, sliding), window 16, no biases, config.json as transformers 5 writes it |
 | `hf/modernbert-biased` | one of 2 layers with biases everywhere, SiLU, config.json in the words of transformers 4, weights named `model.*` |
 | `onnx/modernbert-tiny.*.onnx` | modernbert-tiny through the TorchScript exporter and through `torch.export`, sdpa attention |
-| `hf/expected/BATCH.MODEL.npy` | what PyTorch computes with that folder from the batches in `onnx/expected` |
+| `onnx/mpnet-tiny.ts.onnx`, `onnx/t5-tiny.dynamo.onnx` | encoders whose attention has a bias by distance: MPNet, T5 |
+| `hf/expected/BATCH.MODEL.npy` | what PyTorch computes with that folder or file from the batches in `onnx/expected` |
 | `onnx/bert-tiny.ts.*.onnx` | the same weights through the TorchScript exporter (opset 17), with eager and with sdpa attention |
 | `onnx/bert-tiny.dynamo.*.onnx` | through `torch.export` (`dynamo=True`); sdpa takes no token_type_ids; eager keeps its weights in `.onnx.data` |
 | `onnx/bert-tiny.ort.onnx` | bert-tiny.ts.eager fused by ONNX Runtime's transformer optimizer: com.microsoft operators, the mask as lengths |
@@ -443,7 +495,7 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 
 def main():
     os.environ.setdefault("PYTHONHASHSEED", "0")
-    parts = {"models": make_models, "families": make_families, "small": make_small, "text": make_text}
+    parts = {"models": make_models, "families": make_families, "relative": make_relative, "small": make_small, "text": make_text}
     for part, make in parts.items():
         if part in (sys.argv[1:] or parts):
             make()

@@ -16,18 +16,54 @@ typedef struct attention {
     int64_t key_column, value_column;               /* where in its rows the first head's begins */
 } attention;
 
-/* Strides of a bias [B|1, H|1, S|1, S] of rank <= 4. */
-static void bias_strides(const graph_tensor *t, kernel_attention_args *a) {
-    int64_t dims[4] = {1, 1, 1, 1}, stride = 1, strides[4];
+/* A bias [B|1, H|1, S|1, S] of rank <= 4. */
+typedef struct bias_view {
+    const float *data;
+    int64_t strides[4], S; /* strides: 0 where an axis is broadcast */
+    float *copy;           /* a text's [n, n] of one head, where its rows stand apart */
+    int64_t room;          /* floats of `copy` */
+} bias_view;
+
+/* False if the bias has other sizes than a batch of B texts of S tokens; S < 0: of any one number of tokens. */
+static bool view_bias(const graph_tensor *t, int64_t B, int heads, int64_t S, bias_view *v) {
+    int64_t dims[4] = {1, 1, 1, 1}, stride = 1;
     for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
+    v->S = S < 0 ? dims[3] : S;
+    const int64_t full[4] = {B, heads, v->S, v->S};
     for (int i = 3; i >= 0; i--) {
-        strides[i] = dims[i] == 1 ? 0 : stride;
+        if (dims[i] != full[i] && (dims[i] != 1 || i == 3)) return false;
+        v->strides[i] = dims[i] == 1 ? 0 : stride;
         stride *= dims[i];
     }
-    a->bias = t->data;
-    a->bias_text_stride = strides[0];
-    a->bias_head_stride = strides[1];
-    a->bias_row_stride = strides[2];
+    v->data = t->data;
+    return true;
+}
+
+/* The bias of text b and head h in packed rows: what stands at the rows' columns. Columns in one piece are read where they are. */
+static nib_status bias_of_text(bias_view *v, const int32_t *columns, int64_t n, int64_t b, int h, plan_lane *lane,
+                               kernel_attention_args *a) {
+    const float *from = v->data + b * v->strides[0] + h * v->strides[1];
+    bool adjacent = true;
+    for (int64_t i = 0; i < n; i++) {
+        if (columns[i] < 0 || columns[i] >= v->S) return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the rows");
+        adjacent = adjacent && columns[i] - columns[0] == i;
+    }
+    a->bias_text_stride = a->bias_head_stride = 0;
+    a->bias_row_stride = v->strides[2];
+    if (n == 0 || adjacent) {
+        a->bias = n ? from + columns[0] * (v->strides[2] + 1) : from;
+        return NIB_OK;
+    }
+    if (v->room < n * n) {
+        v->copy = lane->spare(lane, (size_t)(n * n) * sizeof *v->copy); /* no more than the bias has */
+        if (!v->copy) return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for an attention's bias");
+        v->room = n * n;
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) v->copy[i * n + j] = from[columns[i] * v->strides[2] + columns[j]];
+    a->bias = v->copy;
+    a->bias_row_stride = n;
+    return NIB_OK;
 }
 
 static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -43,30 +79,40 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     a.v = (const float *)plan_row(lane, s->value, 0) + s->value_column;
     a.y = (float *)plan_row(lane, s->y, 0);
     if (s->positions >= 0) a.positions = slots[s->positions].t.data;
+    bias_view bias = {0};
     if (s->bias >= 0) {
-        const graph_tensor *t = &slots[s->bias].t;
-        if (t->rank > 0 && t->dims[t->rank - 1] != S)
+        int64_t B = offsets ? slots[s->offsets].t.dims[0] - 1 : slots[s->q].t.dims[0];
+        if (!view_bias(&slots[s->bias].t, B, a.heads, offsets ? -1 : S, &bias))
             return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the scores");
-        bias_strides(t, &a);
+        a.bias = bias.data;
+        a.bias_text_stride = bias.strides[0];
+        a.bias_head_stride = bias.strides[1];
+        a.bias_row_stride = bias.strides[2];
     }
     for (int64_t part = lo; part < hi; part++) {
         int64_t b = part / a.heads, first = offsets ? offsets[b] : b * S, n = offsets ? offsets[b + 1] - first : S;
+        nib_status status = bias.data && offsets ? bias_of_text(&bias, a.positions + first, n, b, (int)(part % a.heads), lane, &a) : NIB_OK;
+        if (status != NIB_OK) return status;
         s->run(&a, b, first, n, 0, (int)(part % a.heads), first, first + n, lane->scratch);
     }
     return NIB_OK;
 }
 
-/* The bias as the kernel can read it: its last axis is the keys'. */
-static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t heads) {
+/* The bias as the kernel can read it: its last axis is the keys'. What is cut off at a constant, and all of packed rows, is looked at in
+ * the run. */
+static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t heads, bool packed) {
     const graph_type *t = &bias->type;
     if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return false;
+    if (packed) return t->rank == 4;
     graph_dim full[4] = {q->type.dims[0], NULL, q->type.dims[1], q->type.dims[1]};
     int64_t d;
     for (int i = 0; i < t->rank; i++) {
         int axis = 4 - t->rank + i;
         bool one = graph_dim_is_const(t->dims[i], &d) && d == 1 && axis != 3;
         bool every_head = axis == 1 && graph_dim_is_const(t->dims[i], &d) && d == heads;
-        if (!one && !every_head && (axis == 1 || !full[axis] || t->dims[i] != full[axis])) return false;
+        if (!one && !every_head &&
+            (axis == 1 || !full[axis] || (t->dims[i] != full[axis] && !graph_dim_is_capped(t->dims[i], full[axis], 2))))
+            return false;
     }
     return true;
 }
@@ -131,7 +177,8 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (!in[1] != !in[2]) return c->why = "keys without values, or values without keys", NIB_OK;
     const char *why = read_rows(n, in, in[4] ? 2 : 3, s);
     if (why) return c->why = why, NIB_OK;
-    if (in[3] && (in[4] || !bias_fits(in[3], in[0], s->args.heads)))
+    if (in[3] && in[4] && !in[5]) return c->why = "packed rows have a bias and no positions", NIB_OK;
+    if (in[3] && !bias_fits(in[3], in[0], s->args.heads, in[4] != NULL))
         return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
     if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
     if (in[5] && (in[5]->type.dtype != NIB_DTYPE_I32 || elements(in[5], c->p->g->symbols) != cpu_rows(in[0], c->p->g->symbols)))

@@ -314,6 +314,13 @@ static graph_dim extreme(graph_symtab *t, atom_kind kind, graph_dim a, graph_dim
 graph_dim graph_dim_min(graph_symtab *t, graph_dim a, graph_dim b) { return extreme(t, ATOM_MIN, a, b); }
 graph_dim graph_dim_max(graph_symtab *t, graph_dim a, graph_dim b) { return extreme(t, ATOM_MAX, a, b); }
 
+bool graph_dim_is_capped(graph_dim d, graph_dim of, int64_t least) {
+    if (!d || !of || d->count != 1 || d->terms[0].coefficient != 1 || d->terms[0].degree != 1) return false;
+    const atom *a = d->terms[0].atoms[0];
+    int64_t c;
+    return a->kind == ATOM_MIN && (a->a == of || a->b == of) && graph_dim_is_const(a->a == of ? a->b : a->a, &c) && c >= least;
+}
+
 graph_dim graph_dim_broadcast(graph_symtab *t, graph_dim a, graph_dim b) {
     int64_t x, y;
     bool ca = graph_dim_is_const(a, &x), cb = graph_dim_is_const(b, &y);

@@ -65,6 +65,20 @@ static nib_status infer_gather(op_infer *c) {
 
 /* ---- GatherElements */
 
+/* to[j] = from[index[j] * stride + j * step] for the n indices from number `first` on; false, and which, at one that is out of range. */
+#define GATHER_AS(type)                                                                                                                    \
+    for (int64_t j = 0; j < n; j++) {                                                                                                      \
+        int64_t at = op_index(indices, first + j);                                                                                         \
+        if (at < -extent || at >= extent) return *wrong = at, false;                                                                       \
+        memcpy(to + j * (int64_t)(type), from + ((at < 0 ? at + extent : at) * stride + j * step) * (int64_t)(type), (type));              \
+    }
+static bool gather_line(char *to, const char *from, size_t size, const graph_tensor *indices, int64_t first, int64_t n, int64_t extent,
+                        int64_t stride, int64_t step, int64_t *wrong) {
+    if (size == sizeof(float)) GATHER_AS(sizeof(float))
+    else GATHER_AS(size)
+    return true;
+}
+
 static nib_status eval_gather_elements(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0), *indices = op_arg(c, 1);
     op_dims dims = op_dims_of(indices);
@@ -76,14 +90,18 @@ static nib_status eval_gather_elements(op_eval *c) {
     for (int i = 0; i < x->rank; i++)
         if (i != axis && dims.d[i] > x->dims[i]) return op_bad(c, NIB_SHAPE, "indices are larger than the data on axis %d", i);
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
-    size_t size = op_size(x->dtype);
+    const size_t size = op_size(x->dtype);
     op_strides(x->rank, x->dims, own);
-    for (int64_t i = 0; y && i < n; i++) {
-        int64_t index = op_index(indices, i), from = 0;
-        if (index < -x->dims[axis] || index >= x->dims[axis]) return bad_index(c, index, x->dims[axis]);
-        for (int k = 0; k < dims.rank; k++) from += own[k] * (k != axis ? at[k] : index < 0 ? index + x->dims[axis] : index);
-        memcpy(y + (size_t)i * size, (const char *)x->data + (size_t)from * size, size);
-        for (int k = dims.rank - 1; k >= 0 && ++at[k] == dims.d[k]; k--) at[k] = 0;
+    const int last = dims.rank - 1;
+    const int64_t width = dims.d[last], extent = x->dims[axis];
+    int64_t index;
+    for (int64_t i = 0; y && i < n; i += width) {
+        int64_t from = 0;
+        for (int k = 0; k < last; k++) from += k == axis ? 0 : own[k] * at[k];
+        if (!gather_line(y + (size_t)i * size, (const char *)x->data + (size_t)from * size, size, indices, i, width, extent, own[axis],
+                         axis == last ? 0 : 1, &index))
+            return bad_index(c, index, extent);
+        for (int k = last - 1; k >= 0 && ++at[k] == dims.d[k]; k--) at[k] = 0;
     }
     return NIB_OK;
 }

@@ -78,8 +78,11 @@ void op_deep_copy(graph_tensor *to, const graph_tensor *from, char **room);
 /* Input i as int64, from i32 or i64, at most `max` elements, rank 0 or 1. */
 nib_status op_read_ints(op_eval *c, int i, int max, int64_t *out, int *count);
 nib_status op_read_int(op_eval *c, int i, int64_t *out); /* one element */
-int64_t op_index(const graph_tensor *t, int64_t i);      /* element i of an i32 or i64 tensor */
-double op_number(const graph_tensor *t, int64_t i);      /* element i of any real tensor; 0 for other types */
+/* Element i of an i32 or i64 tensor. */
+static inline int64_t op_index(const graph_tensor *t, int64_t i) {
+    return t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i] : ((const int64_t *)t->data)[i];
+}
+double op_number(const graph_tensor *t, int64_t i); /* element i of any real tensor; 0 for other types */
 /* Element i of a tensor of real numbers; integers are rounded half to even and cut to their range (NaN: to its lower end). */
 void op_put(nib_dtype dtype, void *y, int64_t i, double v);
 nib_status op_reals(op_eval *c, const graph_tensor *t, double **out); /* all elements, in scratch; TYPE if they are no numbers */

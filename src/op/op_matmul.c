@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matrix products, https://onnx.ai/onnx/operators/: MatMul of any ranks, Gemm, MatMulInteger,
- * QLinearMatMul. Every output adds along K in
- * the order k = 0 .. K-1 from 0, half types in float, integers modulo their size. The fast paths are elsewhere; a block of
- * columns is kept in an array of fixed size so that the compiler can vectorise it all the same.
+ * Matrix products, https://onnx.ai/onnx/operators/: MatMul of any ranks, Gemm, MatMulInteger, QLinearMatMul. Every output adds along K in
+ * the order k = 0 .. K-1 from 0, half types in float, integers modulo their size. f32 runs on the kernel of nib.Linear, the right side
+ * packed in every call; of what ever size the product is, so that a row's bits do not depend on the rows beside it. The other types
+ * keep a block of columns in an array of fixed size so that the compiler can vectorise them.
  */
 #include "op_local.h"
 
@@ -58,6 +58,51 @@ static product_fn *find_product(nib_dtype dtype) {
 #undef CASE
     default: return NULL;
     }
+}
+
+/* ---- f32: through the kernel */
+
+/* The right side that was packed last, and room for a left side whose rows do not lie in one piece. */
+typedef struct packed_side {
+    const void *b;
+    void *packed;
+    float *rows;
+} packed_side;
+
+/* a as rows of adjacent elements. */
+static nib_status rows_of(op_eval *c, const product *p, packed_side *s, const float **a) {
+    *a = p->a;
+    if (p->ak == 1 || p->K == 1) return NIB_OK;
+    if (!s->rows) OP_TRY(op_scratch(c, op_count(2, (int64_t[]){p->M, p->K}), sizeof *s->rows, &s->rows));
+    for (int64_t m = 0; m < p->M; m++)
+        for (int64_t k = 0; k < p->K; k++) s->rows[m * p->K + k] = (*a)[m * p->am + k * p->ak];
+    *a = s->rows;
+    return NIB_OK;
+}
+
+static nib_status product_kernel(op_eval *c, const product *p, packed_side *s) {
+    const kernel_linear *kernel = c->kernels->linear_f32[0];
+    const kernel_weight w = {.w = p->b, .k_stride = p->bk, .n_stride = p->bn, .N = p->N, .K = p->K};
+    const float *a, *bias = p->c;
+    float *y = p->y;
+    OP_TRY(rows_of(c, p, s, &a));
+    if (!s->packed) {
+        size_t bytes = kernel->packed_bytes(p->N, p->K);
+        if (bytes > SIZE_MAX / 4) return op_bad(c, NIB_LIMIT, "the right side is too large");
+        OP_TRY(op_scratch(c, (int64_t)bytes, 1, &s->packed));
+    }
+    if (s->b != p->b) kernel->pack(&w, 0, p->N, s->packed);
+    s->b = p->b;
+    kernel_linear_args args = {
+        .x = a, .x_stride = a == s->rows ? p->K : p->am, .w = s->packed, .y = y, .y_stride = p->N, .M = p->M, .N = p->N, .K = p->K};
+    kernel->run(&args, 0, p->M, 0, p->N);
+    for (int64_t i = 0; (bias || p->alpha != 1) && i < p->M * p->N; i++)
+        y[i] = y[i] * p->alpha + (bias ? bias[i / p->N * p->cm + i % p->N * p->cn] * p->beta : 0);
+    return NIB_OK;
+}
+
+static bool has_kernel(const op_eval *c, nib_dtype dtype, const product *p) {
+    return dtype == NIB_DTYPE_F32 && p->K > 0 && c->kernels->linear_f32[0];
 }
 
 /* ---- MatMul, MatMulInteger: the last two axes multiply, those before broadcast; a rank of 1 is a row or a column */
@@ -122,6 +167,7 @@ static nib_status eval_matmul(op_eval *c) {
     if (!y || op_count(s.y.rank, s.y.d) == 0) return NIB_OK;
     size_t size = op_size(a->dtype);
     int64_t at[GRAPH_MAX_RANK] = {0}, ia = 0, ib = 0;
+    packed_side side = {0};
     for (int64_t i = 0; i < s.batches; i++) {
         product p = {.M = s.M, .N = s.N, .K = s.K, .am = s.K, .ak = 1, .bk = s.N, .bn = 1, .alpha = 1};
         if (s.K > 0) { /* with K = 0 there is nothing to point at */
@@ -129,7 +175,8 @@ static nib_status eval_matmul(op_eval *c) {
             p.b = (const char *)b->data + (size_t)(ib * s.K * s.N) * size;
         }
         p.y = y + (size_t)(i * s.M * s.N) * size;
-        run(&p);
+        if (has_kernel(c, a->dtype, &p)) OP_TRY(product_kernel(c, &p, &side));
+        else run(&p);
         next_matrix(&s, at, &ia, &ib);
     }
     return NIB_OK;
@@ -188,7 +235,9 @@ static nib_status eval_gemm(op_eval *c) {
         p.cm = bias->rank > 1 && bias->dims[0] != 1 ? bias->dims[1] : 0;
     }
     OP_TRY(op_out(c, 0, a->dtype, &y, &p.y));
-    if (p.y && p.M > 0 && p.N > 0) run(&p);
+    if (!p.y || p.M == 0 || p.N == 0) return NIB_OK;
+    if (has_kernel(c, a->dtype, &p)) return product_kernel(c, &p, &(packed_side){0});
+    run(&p);
     return NIB_OK;
 }
 

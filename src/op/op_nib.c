@@ -11,7 +11,8 @@
  *   Attention(q, k?, v?, bias?, offsets?, positions?) -> rows as wide as the queries
  *       heads, kv_heads, scale, causal, window_left, window_right, softcap.
  *       Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the scores.
- *       Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; no bias.
+ *       Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1, heads|1, S|1, S] only with
+ *       positions: of query i and key j of a text it is the element at their positions, which are below S.
  *       Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
  *       causal and the window count in positions (one for each row); without them, in rows from the text's first.
  *   Pool(x, mask or offsets) -> [B, C]
@@ -260,7 +261,7 @@ typedef struct attention_shape {
     int64_t B, S, Skv, D;
     int heads, kv_heads;
     float scale, softcap;
-    bool causal;
+    bool causal, packed;
     int64_t left, right;
     const int32_t *positions; /* of the text's rows, or NULL: 0, 1, 2, ... */
 } attention_shape;
@@ -281,7 +282,7 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
             for (int64_t d = 0; d < s->D; d++) dot += (double)q[d] * (double)k[j * stride + d];
             dot *= (double)s->scale;
             if (s->softcap > 0) dot = (double)s->softcap * tanh(dot / (double)s->softcap);
-            if (bias) dot = (double)((float)dot + bias_at(bias, b, h, i, j));
+            if (bias) dot = (double)((float)dot + bias_at(bias, b, h, s->packed ? s->positions[i] : i, s->packed ? s->positions[j] : j));
             if (pass == 0) {
                 if (dot > most) most = dot;
                 continue;
@@ -299,6 +300,17 @@ typedef struct attention_rows {
     const float *q, *k, *v;
     int64_t q_stride, kv_stride, S, Skv;
 } attention_rows;
+
+/* Whether a bias has an element for text b's queries and keys, each axis broadcast or as long as it is. */
+static bool bias_fits(const graph_tensor *bias, const attention_shape *s, int64_t rows, int64_t keys, bool packed) {
+    int64_t full[4] = {s->B, s->heads, rows, keys};
+    if (packed) full[2] = full[3] = bias->rank > 0 ? last_of(bias) : 1;
+    for (int a = 0; a < bias->rank; a++)
+        if (bias->dims[a] != 1 && bias->dims[a] != full[4 - bias->rank + a]) return false;
+    for (int64_t i = 0; packed && i < rows; i++)
+        if (s->positions[i] < 0 || s->positions[i] >= full[3]) return false;
+    return true;
+}
 
 static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_rows *r) {
     const graph_tensor *q = c->in[0], *k = input(c, 1), *v = input(c, 2), *offsets = input(c, 4), *positions = input(c, 5);
@@ -344,8 +356,9 @@ static nib_status eval_attention(op_eval *c) {
     if (s.left > INT32_MAX) s.left = -1; /* further than any text reaches */
     if (s.right > INT32_MAX) s.right = -1;
     OP_TRY(attention_inputs(c, &s, &r));
-    if (bias && (bias->rank > 4 || offsets)) return op_bad(c, NIB_SHAPE, "the bias does not fit");
+    if (bias && (bias->rank > 4 || (offsets && !positions))) return op_bad(c, NIB_SHAPE, "the bias does not fit");
     s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
+    s.packed = offsets != NULL;
     int64_t dims[GRAPH_MAX_RANK], width = s.heads * s.D;
     memcpy(dims, q->dims, sizeof dims);
     dims[q->rank - 1] = width;
@@ -354,12 +367,8 @@ static nib_status eval_attention(op_eval *c) {
     for (int64_t b = 0; b < (width ? s.B : 0); b++) {
         int64_t first = offsets ? op_index_at(offsets, b) : b * r.S, rows = offsets ? op_index_at(offsets, b + 1) - first : r.S;
         int64_t kfirst = offsets ? first : b * r.Skv, n = offsets ? rows : r.Skv;
-        if (bias)
-            for (int a = 0; a < bias->rank; a++) {
-                int64_t full[4] = {s.B, s.heads, rows, n};
-                if (bias->dims[a] != 1 && bias->dims[a] != full[4 - bias->rank + a]) return op_bad(c, NIB_SHAPE, "the bias does not fit");
-            }
         s.positions = positions ? (const int32_t *)positions->data + first : NULL;
+        if (bias && !bias_fits(bias, &s, rows, n, offsets != NULL)) return op_bad(c, NIB_SHAPE, "the bias does not fit");
         for (int64_t i = 0; i < rows; i++)
             for (int h = 0; h < s.heads; h++) {
                 int64_t kh = h / (s.heads / s.kv_heads) * s.D;

@@ -182,10 +182,6 @@ void op_broadcast_strides(const graph_tensor *t, const op_dims *out, int64_t *st
 
 const graph_tensor *op_arg(const op_eval *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 
-int64_t op_index(const graph_tensor *t, int64_t i) {
-    return t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i] : ((const int64_t *)t->data)[i];
-}
-
 double op_number(const graph_tensor *t, int64_t i) {
     switch (t->dtype) {
 #define OP_NUMBER(N, S, W, LOAD, STORE, C)                                                                                                 \

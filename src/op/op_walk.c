@@ -81,6 +81,34 @@ static void copy_line(char *to, int64_t to_step, const char *from, int64_t step,
     }
 }
 
+static void swap(int64_t *x, int i, int j) {
+    int64_t kept = x[i];
+    x[i] = x[j];
+    x[j] = kept;
+}
+
+/* The axis along which the source lies in one piece changes places with the last but one. */
+static void bring_adjacent(int rank, int64_t *dims, int64_t (*strides)[GRAPH_MAX_RANK]) {
+    int i = rank - 2;
+    while (i >= 0 && strides[1][i] != 1) i--;
+    if (i < 0) return;
+    swap(dims, i, rank - 2);
+    for (int j = 0; j < 2; j++) swap(strides[j], i, rank - 2);
+}
+
+#define TILE 16 /* lines and elements of a line: what is read of the source's cache lines is used while they are there */
+
+/* Lines of n elements each; by tiles where the source's elements lie apart, and next to those of other lines. */
+static void copy_lines(char *to, const int64_t to_step[2], const char *from, const int64_t step[2], const int64_t n[2], int64_t size) {
+    const bool turned = step[1] != 1 && step[0] == 1;
+    const int64_t high = turned ? TILE : n[0], wide = turned ? TILE : n[1];
+    for (int64_t a = 0; a < n[0]; a += high)
+        for (int64_t b = 0; b < n[1]; b += wide)
+            for (int64_t i = a; i < n[0] && i < a + high; i++)
+                copy_line(to + (i * to_step[0] + b * to_step[1]) * size, to_step[1], from + (i * step[0] + b * step[1]) * size, step[1],
+                          n[1] - b < wide ? n[1] - b : wide, (size_t)size);
+}
+
 void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64_t *src_strides, int rank, const int64_t *dims,
              size_t size) {
     int64_t d[GRAPH_MAX_RANK], strides[2][GRAPH_MAX_RANK], at[GRAPH_MAX_RANK] = {0};
@@ -89,13 +117,16 @@ void op_copy(void *dst, const int64_t *dst_strides, const void *src, const int64
     if (dst_strides) memcpy(strides[0], dst_strides, sizeof(int64_t) * (size_t)rank);
     else op_strides(rank, dims, strides[0]);
     memcpy(strides[1], src_strides, sizeof(int64_t) * (size_t)rank);
-    int last = merge(rank, d, 2, strides) - 1;
-    int64_t outer = op_count(last, d), s = (int64_t)size;
+    rank = merge(rank, d, 2, strides);
+    if (strides[1][rank - 1] != 1) bring_adjacent(rank, d, strides);
+    const int lines = rank > 1 ? rank - 2 : 0; /* the axis of lines; one of a single line in front of a vector */
+    const int64_t n[2] = {rank > 1 ? d[lines] : 1, d[rank - 1]}, s = (int64_t)size;
+    const int64_t to_step[2] = {strides[0][lines], strides[0][rank - 1]}, step[2] = {strides[1][lines], strides[1][rank - 1]};
     char *to = dst;
     const char *from = src;
-    for (int64_t k = 0; k < outer; k++) {
-        copy_line(to, strides[0][last], from, strides[1][last], d[last], size);
-        for (int i = last - 1; i >= 0; i--) {
+    for (int64_t k = 0, outer = op_count(lines, d); k < outer; k++) {
+        copy_lines(to, to_step, from, step, n, s);
+        for (int i = lines - 1; i >= 0; i--) {
             bool carry = ++at[i] == d[i];
             to += (carry ? strides[0][i] * (1 - d[i]) : strides[0][i]) * s;
             from += (carry ? strides[1][i] * (1 - d[i]) : strides[1][i]) * s;

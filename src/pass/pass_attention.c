@@ -119,12 +119,13 @@ static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
 
 /* ---- the sum of all biases */
 
-/* Axis of a bias, from the right: 1 or what the scores have. A size that is unknown or computed (rows of a table, at most so many) is
- * what it must be, or the model itself fails; a file is proven before it is written, a plan is not. */
+/* Axis of a bias, from the right: 1 or what the scores have. One that is cut off at a constant (a table of positions has so many rows)
+ * is what it must be, or the model itself fails. So, most likely, is another size that is unknown or computed; a file is proven before
+ * it is written, a plan is not. */
 static bool axis_fits(const pass_context *ctx, graph_dim dim, graph_dim want) {
     int64_t one = 0;
     if (dim && (graph_dim_is_const(dim, &one) || graph_dim_is_symbol(dim))) return dim == want || one == 1;
-    return ctx->file || (dim && dim == want);
+    return ctx->file || (dim && dim == want) || graph_dim_is_capped(dim, want, 2);
 }
 
 static bool bias_fits(pass_context *ctx, const graph_value *v, const scores *s) {

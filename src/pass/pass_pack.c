@@ -5,10 +5,11 @@
  *
  * The proof. The mask M is the [B, S] input of which every attention's bias is the padding of keys (pass_mask.c looks at
  * what the bias computes; names play no part), perhaps with a window over i - j, columns of M: the window becomes the
- * attention's own, and counts in the columns that its rows had. A value is packed if its node is row-wise along B x S: an Embed of ids, an
- * operator whose `rows` column says so with packed inputs, or such an attention. Then a token's row depends only on rows of
- * tokens of its own text, and dropping padded rows changes none of the others. If any attention cannot be packed, nothing
- * is: the padded plan still runs. Integer arithmetic on [B, S] stays as the model wrote it; only its results are packed.
+ * attention's own, and counts in the columns that its rows had. What else is added to the scores (how far two tokens stand apart, in
+ * MPNet and T5) stays on the grid, and is read at the columns of the rows; it may not be made of packed values. A value is packed if its
+ * node is row-wise along B x S: an Embed of ids, an operator whose `rows` column says so with packed inputs, or such an attention. Then a
+ * token's row depends only on rows of tokens of its own text, and dropping padded rows changes none of the others. If any attention cannot
+ * be packed, nothing is: the padded plan still runs. Integer arithmetic on [B, S] stays as the model wrote it; only its results are packed.
  */
 #include "pass.h"
 #include <stdio.h>
@@ -19,6 +20,7 @@
 typedef struct seen_bias {
     const graph_value *bias;
     pass_window window;
+    graph_value *rest; /* what it adds beside the padding of keys, or NULL */
 } seen_bias;
 
 typedef struct packing {
@@ -111,6 +113,13 @@ static bool packs(const packing *p, const graph_node *n) {
 
 /* ---- which input is the mask */
 
+static graph_value *emit(const packing *p, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
+                         const char *hint) {
+    graph_value *v = pass_emit(p->ctx, before, domain, type, in, n_in, hint);
+    if (v && op_infer_node(p->g, v->producer, p->ctx->err) != NIB_OK) return NULL;
+    return v;
+}
+
 static bool is_candidate(const graph_value *v) {
     nib_dtype t = v->type.dtype;
     return v->type.rank == 2 && v->type.dims[0] && v->type.dims[1] &&
@@ -118,10 +127,56 @@ static bool is_candidate(const graph_value *v) {
             t == NIB_DTYPE_I8);
 }
 
-static const pass_window *window_of(const packing *p, const graph_value *bias) {
+static const seen_bias *find_bias(const packing *p, const graph_value *bias) {
     for (int i = 0; i < p->n_biases; i++)
-        if (p->biases[i].bias == bias) return &p->biases[i].window;
+        if (p->biases[i].bias == bias) return &p->biases[i];
     return NULL;
+}
+
+/* [B|1, heads|1, S|1, S]: one element for each pair of columns. */
+static bool is_of_pairs(const graph_value *v, const graph_value *mask) {
+    int64_t one = 0;
+    const graph_type *t = &v->type;
+    if (t->rank != 4 || t->dtype != NIB_DTYPE_F32) return false;
+    bool texts = t->dims[0] == mask->type.dims[0] || (graph_dim_is_const(t->dims[0], &one) && one == 1);
+    return texts && (t->dims[2] == mask->type.dims[1] || (graph_dim_is_const(t->dims[2], &one) && one == 1)) &&
+           t->dims[3] == mask->type.dims[1];
+}
+
+/* Way `way` of reading a bias as the padding of keys and a rest: a sum of both, or the rest where a key is seen. False if it is none. */
+static bool take_apart(const packing *p, graph_value *bias, int way, graph_value **padding, graph_value **rest) {
+    const graph_node *n = bias->producer;
+    if (way < 2) {
+        if (!graph_is_op(n, "", "Add")) return false;
+        *padding = n->inputs[way].value;
+        *rest = n->inputs[!way].value;
+        return true;
+    }
+    if (!graph_is_op(n, "", "Where") || !n->inputs[2].value->constant) return false;
+    const float zero = 0;
+    const graph_tensor t = {.dtype = NIB_DTYPE_F32, .data = (void *)(uintptr_t)&zero, .bytes = sizeof zero};
+    graph_value *none = graph_add_constant(p->g, "zero", &t, true);
+    *rest = n->inputs[1].value;
+    *padding =
+        none ? emit(p, bias->producer, "", "Where", (graph_value *[]){n->inputs[0].value, none, n->inputs[2].value}, 3, bias->name) : NULL;
+    return *padding != NULL;
+}
+
+/* Whether bias is the padding of keys by the mask, or that and a rest of pairs. */
+static bool read_bias(const packing *p, graph_value *bias, graph_value *mask, seen_bias *seen, char *why, size_t capacity) {
+    graph_value *padding, *rest;
+    char other[200];
+    *seen = (seen_bias){.bias = bias};
+    if (pass_is_key_padding(p->ctx, bias, mask, &seen->window, why, capacity)) return true;
+    for (int way = 0; way < 3; way++) {
+        if (!take_apart(p, bias, way, &padding, &rest) || !is_of_pairs(rest, mask)) continue;
+        while (graph_is_op(rest->producer, "", "Expand") && is_of_pairs(rest->producer->inputs[0].value, mask))
+            rest = rest->producer->inputs[0].value; /* once, and not for every text */
+        if (!pass_is_key_padding(p->ctx, padding, mask, &seen->window, other, sizeof other)) continue;
+        seen->rest = rest;
+        return true;
+    }
+    return false;
 }
 
 static bool is_mask_of(packing *p, graph_value *mask, char *why, size_t capacity) {
@@ -131,14 +186,13 @@ static bool is_mask_of(packing *p, graph_value *mask, char *why, size_t capacity
         graph_value *bias = n->n_inputs > 3 ? n->inputs[3].value : NULL;
         if (!bias && graph_attr_int(n, "causal", 0)) continue; /* tokens come first: none sees what pads */
         if (!bias) return snprintf(why, capacity, "attention at %s masks no keys", n->name), false;
-        if (window_of(p, bias)) continue;
+        if (find_bias(p, bias)) continue;
         if (p->n_biases == BIASES) return snprintf(why, capacity, "attentions have more than %d different biases", BIASES), false;
         char detail[200];
         seen_bias *seen = &p->biases[p->n_biases];
-        if (!pass_is_key_padding(p->ctx, bias, mask, &seen->window, detail, sizeof detail))
+        if (!read_bias(p, bias, mask, seen, detail, sizeof detail))
             return snprintf(why, capacity, "the bias of attention at %s is not the padding of keys by %s: %s", n->name, mask->name, detail),
                    false;
-        seen->bias = bias;
         p->n_biases++;
     }
     return true;
@@ -164,14 +218,32 @@ static graph_value *find_mask(packing *p, char *why, size_t capacity) {
     return NULL;
 }
 
-/* ---- rewriting */
+typedef struct reaching {
+    const packing *p;
+    uint8_t *reached;
+    bool reads;
+} reaching;
 
-static graph_value *emit(packing *p, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
-                         const char *hint) {
-    graph_value *v = pass_emit(p->ctx, before, domain, type, in, n_in, hint);
-    if (v && op_infer_node(p->g, v->producer, p->ctx->err) != NIB_OK) return NULL;
-    return v;
+static void note_reached(void *arg, graph_value *v) {
+    reaching *r = arg;
+    if (v->owner == r->p->g && r->reached[v->id]) r->reads = true;
 }
+
+/* A bias that is made of packed values, or NULL. reached: by value id, 0 at first. */
+static const graph_value *bias_of_packed(const packing *p, uint8_t *reached) {
+    for (const graph_node *n = p->g->first; n; n = n->next) {
+        reaching r = {p, reached, false};
+        for (int i = 0; i < n->n_inputs && !r.reads; i++) r.reads = n->inputs[i].value && reached[n->inputs[i].value->id];
+        graph_each_capture(n, note_reached, &r);
+        for (int i = 0; i < n->n_outputs; i++)
+            if (n->outputs[i] && (r.reads || is_packed(p, n->outputs[i]))) reached[n->outputs[i]->id] = 1;
+    }
+    for (int i = 0; i < p->n_biases; i++)
+        if (p->biases[i].rest && reached[p->biases[i].rest->id]) return p->biases[i].rest;
+    return NULL;
+}
+
+/* ---- rewriting */
 
 /* Pack(v), v brought to the full grid first if it is only broadcast to it. `width` 0: a [B, S] of ids. */
 static graph_value *rows_of(packing *p, graph_node *before, graph_value *v, graph_dim width) {
@@ -233,10 +305,11 @@ static graph_value *columns_of_rows(packing *p) {
 
 /* Whatever counts in i - j counts in columns of the mask: rows stand closer where the mask has holes. */
 static nib_status pack_attention(packing *p, graph_node *n, graph_value **in, const pass_window **window) {
-    *window = n->n_inputs > 3 ? window_of(p, n->inputs[3].value) : NULL; /* known where there is a bias: is_mask_of has seen all */
-    bool limited = (*window && ((*window)->left >= 0 || (*window)->right >= 0)) || graph_attr_int(n, "causal", 0) ||
+    const seen_bias *seen = n->n_inputs > 3 ? find_bias(p, n->inputs[3].value) : NULL; /* is_mask_of has seen all */
+    *window = seen ? &seen->window : NULL;
+    bool limited = (seen && seen->rest) || (*window && ((*window)->left >= 0 || (*window)->right >= 0)) || graph_attr_int(n, "causal", 0) ||
                    graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
-    in[3] = NULL;
+    in[3] = seen ? seen->rest : NULL;
     in[4] = p->offsets;
     in[5] = limited ? columns_of_rows(p) : NULL;
     return limited && !in[5] ? base_error_set(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing") : NIB_OK;
@@ -338,7 +411,7 @@ fail:
 
 nib_status pass_pack(pass_context *ctx) {
     nib_status status = NIB_OK;
-    packing p = {.ctx = ctx, .g = ctx->g, .limit = ctx->g->value_limit};
+    packing p = {.ctx = ctx, .g = ctx->g};
     char why[360];
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);
@@ -347,18 +420,25 @@ nib_status pass_pack(pass_context *ctx) {
         pass_note(ctx, "batches stay padded: %s", why);
         return NIB_OK;
     }
+    p.limit = p.g->value_limit;
     p.b = p.mask->type.dims[0];
     p.s = p.mask->type.dims[1];
     p.packed = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
     p.as_rows = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.as_rows);
     p.unpacked = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.unpacked);
-    if (!p.packed || !p.as_rows || !p.unpacked) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    uint8_t *reached = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
+    if (!p.packed || !p.as_rows || !p.unpacked || !reached) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         if (packs(&p, n)) p.packed[n->outputs[0]->id] = 1;
         else if (graph_is_op(n, "nib", "Attention")) {
             pass_note(ctx, "batches stay padded: attention at %s reads rows that are not row-wise along batch and sequence", n->name);
             goto fail;
         }
+    }
+    const graph_value *bias = bias_of_packed(&p, reached);
+    if (bias) {
+        pass_note(ctx, "batches stay padded: the bias %s is made of rows", bias->name);
+        goto fail;
     }
     NIB_TRY(rewrite(&p));
     pass_note(ctx, "batches are packed: %s is the padding mask of every attention", p.mask->name);

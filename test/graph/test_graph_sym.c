@@ -68,6 +68,13 @@ static void extremes(void **state) {
     assert_ptr_equal(graph_dim_max(t, add(s, k(3)), s), add(s, k(3)));
     assert_ptr_equal(graph_dim_min(t, add(s, k(3)), s), s);
     assert_ptr_equal(graph_dim_max(t, k(4), k(9)), k(9));
+    assert_true(graph_dim_is_capped(graph_dim_min(t, s, k(9)), s, 9) && graph_dim_is_capped(graph_dim_min(t, k(9), s), s, 2));
+    assert_false(graph_dim_is_capped(graph_dim_min(t, s, k(9)), s, 10));
+    assert_false(graph_dim_is_capped(graph_dim_min(t, s, k(9)), b, 2));
+    assert_false(graph_dim_is_capped(graph_dim_min(t, s, b), s, 2));
+    assert_false(graph_dim_is_capped(graph_dim_max(t, s, k(9)), s, 2));
+    assert_false(graph_dim_is_capped(add(graph_dim_min(t, s, k(9)), k(1)), s, 2));
+    assert_false(graph_dim_is_capped(s, s, 2) || graph_dim_is_capped(NULL, s, 2) || graph_dim_is_capped(s, NULL, 2));
     assert_null(graph_dim_max(t, s, NULL));
     assert_null(graph_dim_min(t, NULL, s));
 }

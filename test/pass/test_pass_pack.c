@@ -43,7 +43,7 @@ static graph *build(encoder e) {
     snprintf(text, sizeof text,
              HEAD "g (int64[b,s] input_ids, int64[b,s] attention_mask%s) => (%s)"
                   " <int64[4] split = {0,0,2,4}, int64[3] merge = {0,0,8}, float two = {2}, float one = {1}, float zero = {0}, float "
-                  "lowest = {-3.4e38}, float ninf = {-inf}, int64[2] ax12 = {1,2},"
+                  "lowest = {-3.4e38}, float ninf = {-inf}, int64[2] ax12 = {1,2}, int64[2] ax01 = {0,1},"
                   " int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}, int64[1] v1 = {1}, int64[1] v2 = {2}, float[6,8] words = {@}, "
                   "float[16,8] positions = {@},"
                   " float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8,12] w1 = {@}, float[12,8] "
@@ -171,6 +171,33 @@ static void windows_are_packed(void **state) {
     done(g);
 }
 
+/* What is added for the distance of two tokens stays on the grid, and is read at their columns: as a sum, and where a key is seen. */
+static void biases_of_pairs_are_kept(void **state) {
+    static const char *const forms[] = {
+        "both = Add (rel, bias) ",
+        "wide = Expand (rel, full) both = Add (bias, wide) ",
+        "seen = Cast <to = 9> (u) both = Where (seen, rel, lowest) ",
+    };
+    for (size_t i = 0; i < BASE_COUNT(forms); i++) {
+        char bias[900];
+        encoder e = plain;
+        snprintf(bias, sizeof bias, "%s%s%s",
+                 PADDING
+                 "col = Unsqueeze (r0, v1) far = Sub (col, r0) real = Cast <to = 1> (far) sn = Sin (real) rel = Unsqueeze (sn, ax01) ",
+                 "fb = Gather (sh, v0) fs = Gather (sh, v1) full = Concat <axis = 0> (fb, v1, fs, fs) ", forms[i]);
+        e.bias = bias;
+        e.bias2 = "@s = Add (@d, both)";
+        graph *g = check_packed(e, true);
+        const graph_node *last = NULL;
+        for (const graph_node *n = g->first; n; n = n->next)
+            if (graph_is_op(n, "nib", "Attention")) last = n;
+        assert_int_equal(last->n_inputs, 6);
+        assert_non_null(last->inputs[3].value);
+        if (i < 2) assert_int_equal(count_op(g, "", "Where"), 0);
+        done(g);
+    }
+}
+
 /* A causal attention without a mask: tokens come first, so that none of them sees what pads. */
 static void causal_attention_packs_without_a_mask(void **state) {
     encoder e = plain;
@@ -197,6 +224,10 @@ static void refusals(void **state) {
     e.middle = "t = Transpose <perm = [0,2,1]> (h1) t2 = Softmax <axis = -1> (t) h2 = Transpose <perm = [0,2,1]> (t2)"; /* mixes tokens */
     e.bias2 = NULL;
     assert_padded(e, "reads rows that are not row-wise");
+    e = plain;
+    e.middle = "h2 = Identity (h1) t = Transpose <perm = [0,2,1]> (h1) r3 = MatMul (h1, t) rel = Unsqueeze (r3, v1) both = Add (rel, bias)";
+    e.bias2 = "@s = Add (@d, both)";
+    assert_padded(e, "is made of rows");
 }
 
 /* An attention that was not recognised stays on the grid: padded rows are zero there, and its own bias hides them. */
@@ -217,6 +248,7 @@ int main(void) {
         cmocka_unit_test(pooling_reads_packed_rows),
         cmocka_unit_test(element_work_between_is_packed),
         cmocka_unit_test(other_readers_get_the_grid),
+        cmocka_unit_test(biases_of_pairs_are_kept),
         cmocka_unit_test(causal_attention_packs_without_a_mask),
         cmocka_unit_test(refusals),
         cmocka_unit_test(windows_are_packed),
