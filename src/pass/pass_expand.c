@@ -11,6 +11,7 @@ static nib_status expand_onnxruntime(pass_context *ctx) { return pass_expand(ctx
 
 nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
     nib_status status = NIB_OK;
+    NIB_TRY(pass_fold(ctx)); /* tables of angles of a fixed length */
     NIB_TRY(pass_each_body_alone(ctx, onnxruntime ? expand_onnxruntime : expand_standard));
     if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
     NIB_TRY(pass_expand_rows(ctx)); /* what is left of them */
