@@ -120,6 +120,20 @@ static graph_value *columns(expansion *e, graph_value *v, int64_t begin, int64_t
     return emit(e, "Slice", 4, args);
 }
 
+/* Columns [0, width) and [width, 2 width) of rows; false: out of memory. Split has its sizes as an input since 13. */
+static bool halves_of(expansion *e, graph_value *v, int64_t width, graph_value *out[2]) {
+    const int64_t sizes[2] = {width, width};
+    graph_value *args[2] = {v, v && e->opset >= 13 ? ints(e, sizes, 2) : NULL};
+    for (int i = 0; i < 2; i++)
+        if (!v || !(out[i] = graph_add_value(e->g, v->name))) return false;
+    if (e->opset >= 13 && !args[1]) return false;
+    graph_node *n = graph_add_node(e->g, e->node, "", "Split", "", args, args[1] ? 2 : 1, out, 2);
+    if (!n || graph_set_int(n, "axis", last_axis(e, in(e, 0))) != NIB_OK) return false;
+    if (!args[1] && graph_set_ints(n, "split", sizes, 2) != NIB_OK) return false;
+    n->meaning = op_find("", "Split", e->opset);
+    return true;
+}
+
 /* ---------------------------------------------------------------- Linear, Norm, Embed */
 
 static graph_value *as_f32(expansion *e, graph_value *v) {
@@ -171,7 +185,8 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
         int64_t width;
         const graph_type *t = &n->outputs[0]->type;
         if (t->rank < 1 || !graph_dim_is_const(t->dims[t->rank - 1], &width)) return refuse(&e, "the width of its gate is unknown");
-        graph_value *halves[2] = {columns(&e, y, 0, width), columns(&e, y, width, 2 * width)};
+        graph_value *halves[2] = {NULL};
+        if (!halves_of(&e, y, width, halves)) halves[0] = halves[1] = NULL;
         y = emit2(&e, "Mul", activate(&e, halves[gate == OP_GATE_SECOND], activation), halves[gate == OP_GATE_FIRST]);
     } else {
         y = activate(&e, y, activation);

@@ -44,6 +44,7 @@ typedef struct pass_context {
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
+    bool cut;                    /* g is a body, cut off from what is around it (pass_each_body_alone) */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
     int changes;                /* rewrites made so far */
 } pass_context;
@@ -71,6 +72,9 @@ nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicat
 nib_status pass_conv(pass_context *ctx);       /* what scales and shifts a convolution's channels, pads before it -> the convolution */
 nib_status pass_branch(pass_context *ctx);     /* If with a constant condition -> the branch it takes */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
+nib_status pass_algebra(pass_context *ctx);    /* x (1 / y) -> x / y */
+nib_status pass_grid(pass_context *ctx);       /* look-ups of everything in order -> the value itself */
+nib_status pass_views(pass_context *ctx);      /* views around element-wise nodes -> the nodes alone */
 nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Linear */
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
 nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
@@ -87,6 +91,9 @@ nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, w
 
 /* ---- bodies (pass_body.c) */
 nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)); /* of ctx->g's nodes; ctx->g is the body */
+/* The same, and patterns end at the body: what it reads from around it has no producer meanwhile (but is constant if it is). */
+nib_status pass_each_body_alone(pass_context *ctx, nib_status (*fn)(pass_context *));
+bool pass_enters_bodies(const pass_context *ctx); /* "bodies" is not disabled */
 nib_status pass_body_names(pass_context *ctx);                                  /* no name in a body hides one around it */
 
 /* ---- half precision (pass_half.c) */

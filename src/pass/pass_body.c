@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bodies of If, Loop, Scan. In: a graph. Out: each body simplified by the passes that simplify the graph around it, what it reads
- * from there that is constant counting as constant; and an If whose condition is constant replaced by the branch it takes.
+ * Bodies of If, Loop, Scan. In: a graph. Out: each body simplified, and for a file fused, by the passes that do so with the graph around
+ * it, what it reads from there that is constant counting as constant; and an If whose condition is constant replaced by the branch it
+ * takes.
+ *
+ * A pattern that fuses ends at the body's edge: what a Linear around it computes is computed once, not in every round of a Loop, and a
+ * node of one graph cannot stand in another. So what a body reads from around it counts as an input of the body while it is fused.
  *
  * A value's name is looked for in a body first and around it then: no name of a body may hide one that passes have made around it
  * (pass_body_names).
@@ -24,6 +28,36 @@ nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)) {
             ctx->g = g;
             if (status != NIB_OK) return status;
         }
+    return status;
+}
+
+/* Values around a body, without their producers for a while. */
+typedef struct edge {
+    base_heap *heap;
+    graph_value **values;
+    graph_node **producers;
+    size_t n, cap_values, cap_producers;
+    bool failed;
+} edge;
+
+static void close_edge(void *user, graph_value *v) {
+    edge *e = user;
+    if (!v->producer || e->failed) return;
+    e->failed = !base_grow(e->heap, (void **)&e->values, &e->cap_values, e->n + 1, sizeof *e->values) ||
+                !base_grow(e->heap, (void **)&e->producers, &e->cap_producers, e->n + 1, sizeof *e->producers);
+    if (e->failed) return;
+    e->values[e->n] = v;
+    e->producers[e->n++] = v->producer;
+    v->producer = NULL;
+}
+
+nib_status pass_each_body_alone(pass_context *ctx, nib_status (*fn)(pass_context *)) {
+    edge e = {.heap = ctx->g->heap};
+    for (const graph_node *n = ctx->g->first; n; n = n->next) graph_each_capture(n, close_edge, &e);
+    nib_status status = e.failed ? base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing") : pass_each_body(ctx, fn);
+    for (size_t i = 0; i < e.n; i++) e.values[i]->producer = e.producers[i];
+    base_free(e.heap, e.values);
+    base_free(e.heap, e.producers);
     return status;
 }
 

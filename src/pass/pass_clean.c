@@ -33,6 +33,17 @@ static bool is_identity_perm(const graph_node *n) {
     return count >= 0;
 }
 
+/* Of an operator whose inputs may change places: the number that leaves the other as it is. */
+static bool neutral_of(const graph_node *n, double *number) {
+    static const struct {
+        const char *op;
+        double number;
+    } table[] = {{"Add", 0}, {"Mul", 1}, {"And", 1}, {"Or", 0}, {"Xor", 0}};
+    for (size_t i = 0; i < BASE_COUNT(table); i++)
+        if (strcmp(n->op, table[i].op) == 0) return *number = table[i].number, true;
+    return false;
+}
+
 /* The input that the node's first output equals, or -1. The shape test keeps a broadcast from being lost. */
 static int without_effect(const pass_context *ctx, const graph_node *n) {
     const graph_value *x = n->n_inputs ? n->inputs[0].value : NULL, *y = n->outputs[0],
@@ -45,18 +56,18 @@ static int without_effect(const pass_context *ctx, const graph_node *n) {
                        (n->n_inputs < 3 || !n->inputs[2].value || is_scalar(n->inputs[2].value, 0))
                    ? 0
                    : -1;
-    if (!same)
-        return second && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0) && is_all(ctx, x, strcmp(n->op, "Mul") == 0) && y &&
-                       pass_same_shape(second, y) && second->type.dtype == y->type.dtype
-                   ? 1
-                   : -1;
+    double neutral;
+    bool turns = neutral_of(n, &neutral);
+    if (turns && second && y && is_all(ctx, x, neutral) && pass_same_shape(second, y) && second->type.dtype == y->type.dtype) return 1;
+    if (!same) return -1;
+    if (turns && is_all(ctx, second, neutral)) return 0;
     if (strcmp(n->op, "Cast") == 0 || strcmp(n->op, "Reshape") == 0 || strcmp(n->op, "Expand") == 0 || strcmp(n->op, "Squeeze") == 0 ||
         strcmp(n->op, "Unsqueeze") == 0 || strcmp(n->op, "Flatten") == 0)
         return 0;
     if (strcmp(n->op, "Transpose") == 0) return is_identity_perm(n) ? 0 : -1;
     if (strcmp(n->op, "Slice") == 0) return n->n_inputs < 5 || !n->inputs[4].value || is_scalar(n->inputs[4].value, 1) ? 0 : -1;
-    if ((strcmp(n->op, "Add") == 0 || strcmp(n->op, "Sub") == 0) && is_all(ctx, second, 0)) return 0;
-    if ((strcmp(n->op, "Mul") == 0 || strcmp(n->op, "Div") == 0) && is_all(ctx, second, 1)) return 0;
+    if (strcmp(n->op, "Sub") == 0 && is_all(ctx, second, 0)) return 0;
+    if (strcmp(n->op, "Div") == 0 && is_all(ctx, second, 1)) return 0;
     return -1;
 }
 

@@ -305,6 +305,17 @@ static void multi_head(rewrite *r) {
     attend(r, qkv, h[1].count, h[0].size, input(n, 4), input(n, 5));
 }
 
+/* As pass_merge.c writes it where there is none. */
+static bool is_zero(const graph_value *v) {
+    const graph_tensor *t = v->constant;
+    float x;
+    for (size_t i = 0; t && t->data && i + sizeof x <= t->bytes; i += sizeof x) {
+        memcpy(&x, (const char *)t->data + i, sizeof x);
+        if (x != 0) return false;
+    }
+    return t && t->data;
+}
+
 static void attention(rewrite *r) {
     const graph_node *n = r->n;
     graph_value *x = input(n, 0), *w = input(n, 1), *bias = input(n, 2), *mask = input(n, 3), *qkv[3] = {NULL};
@@ -320,6 +331,7 @@ static void attention(rewrite *r) {
     if (!r->why && !is_row(bias, 3 * width)) r->why = "its bias does not fit";
     if (!r->why) r->why = mask_refusal(mask, input(n, 5), x);
     if (r->why) return;
+    if (bias && is_zero(bias)) bias = NULL;
     for (int i = 0; i < 3; i++) { /* pass_qkv puts them together again where that pays */
         qkv[i] = emit2(r, "MatMul", x, columns(r, w, i * width, (i + 1) * width));
         if (bias) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));

@@ -6,8 +6,13 @@
 #include "pass_forms.h"
 #include <string.h>
 
+static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
+static nib_status expand_onnxruntime(pass_context *ctx) { return pass_expand(ctx, true); }
+
 nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
     nib_status status = NIB_OK;
+    NIB_TRY(pass_fold(ctx)); /* tables of angles of a fixed length */
+    NIB_TRY(pass_each_body_alone(ctx, onnxruntime ? expand_onnxruntime : expand_standard));
     if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
     NIB_TRY(pass_expand_rows(ctx)); /* what is left of them */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
@@ -17,6 +22,7 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
         NIB_TRY(n->meaning->expand(ctx->g, n, ctx->err));
         ctx->changes++;
     }
+    if (onnxruntime) NIB_TRY(pass_ort_matmul(ctx));
     for (int round = 0, before = -1; round < 8 && before != ctx->changes; round++) { /* until a second run would find nothing to do */
         before = ctx->changes;
         NIB_TRY(pass_fold(ctx)); /* transposed weights, columns of constants */

@@ -12,6 +12,7 @@
  *     Norm "rms" of one value             SimplifiedLayerNormalization (domain ""), as ONNX Runtime's own optimizer writes it
  *     Norm(Embed(..))                     EmbedLayerNormalization (pass_expand_ort_embed.c)
  *     Attention, Rotary                   pass_expand_ort_rows.c
+ *     MatMul of computed values           FusedMatMul, with transposes and scales around it (pass_expand_ort_matmul.c)
  *
  * What is not here is left to the operators' own expand.
  */
@@ -167,7 +168,9 @@ nib_status pass_expand_ort(pass_context *ctx) {
     } table[] = {{"Norm", pass_ort_embed}, {"Norm", skip_norm},         {"Norm", plain_rms},
                  {"Linear", gelu},         {"Rotary", pass_ort_rotary}, {"Attention", pass_ort_attention}};
     nib_status status = NIB_OK;
-    NIB_TRY(graph_set_opset(ctx->g, PASS_MS, 1, ctx->err));
+    graph *root = ctx->g;
+    while (root->parent) root = root->parent;
+    NIB_TRY(graph_set_opset(root, PASS_MS, 1, ctx->err));
     for (size_t i = 0; i < BASE_COUNT(table); i++) /* norms first: they take Linears with them */
         for (graph_node *n = ctx->g->first, *next; n; n = next) {
             next = n->next;

@@ -53,6 +53,15 @@ graph_value *pass_finite_bias(pass_context *ctx, graph_node *before, graph_value
 /* Unsqueeze(Range(0, rows of the table, 1)), as pass_rotary makes it. */
 static bool in_order(const graph_value *positions, const graph_value *table) {
     int64_t zero, one;
+    const graph_tensor *t = positions->constant;
+    if (t && t->dtype == NIB_DTYPE_I64 && t->data && table->type.rank == 2) { /* folded: of a fixed length */
+        int64_t count = graph_tensor_elements(t), place;
+        for (int64_t i = 0; i < count; i++) {
+            memcpy(&place, (const char *)t->data + (size_t)i * sizeof place, sizeof place);
+            if (place != i) return false;
+        }
+        return graph_dim_is_const(table->type.dims[0], &one) && count == one;
+    }
     const graph_node *u = positions->producer, *r = graph_is_op(u, "", "Unsqueeze") ? u->inputs[0].value->producer : NULL;
     if (!graph_is_op(r, "", "Range") || !pass_int_at(r->inputs[0].value, 0, &zero) || zero != 0) return false;
     if (!pass_int_at(r->inputs[2].value, 0, &one) || one != 1) return false;
@@ -60,12 +69,27 @@ static bool in_order(const graph_value *positions, const graph_value *table) {
     return rows && table->type.rank == 2 && rows == table->type.dims[0];
 }
 
-/* The left half of a constant table whose halves are the same; v itself if it has no more; NULL if it has. */
+/* Row after row of a constant table of two halves that are the same. */
+static bool halves_are_same(const graph_tensor *t, size_t half) {
+    const size_t bytes = half * sizeof(float);
+    for (size_t at = 0; at + 2 * bytes <= t->bytes; at += 2 * bytes)
+        if (memcmp((const char *)t->data + at, (const char *)t->data + at + bytes, bytes) != 0) return false;
+    return true;
+}
+
+/* A table of half a head; the left half of a constant one whose halves are the same; NULL if it is neither, or memory ran out. */
 static graph_value *half_table(const graph_node *n, int table, int64_t half) {
     graph_value *v = n->inputs[table].value;
     int64_t width;
     if (v->type.rank != 2 || !graph_dim_is_const(v->type.dims[1], &width)) return NULL;
-    return width == half ? v : NULL;
+    const graph_tensor *t = v->constant;
+    if (width == half || half < 1 || width != 2 * half || !t || t->dtype != NIB_DTYPE_F32 || !t->data || !halves_are_same(t, (size_t)half))
+        return width == half ? v : NULL;
+    graph_tensor left = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {t->dims[0], half}, .bytes = t->bytes / 2};
+    char *to = left.data = base_arena_alloc(n->owner->arena, left.bytes);
+    const size_t bytes = (size_t)half * sizeof(float);
+    for (int64_t r = 0; to && r < t->dims[0]; r++) memcpy(to + (size_t)r * bytes, (const char *)t->data + (size_t)r * 2 * bytes, bytes);
+    return to ? graph_add_constant(n->owner, v->name, &left, false) : NULL;
 }
 
 bool pass_read_turn(const graph_node *n, pass_turn *out) {

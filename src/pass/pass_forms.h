@@ -23,6 +23,15 @@ bool pass_read_turn(const graph_node *rotary, pass_turn *out);
 /* Its positions as i64 [B, S]. */
 graph_value *pass_positions_of(pass_context *ctx, graph_node *before, const graph_node *rotary, const pass_turn *t);
 
+/* Queries, keys and values of a nib.Attention as one product of its own: x [B, S, K], w [K, 3 N], bias [3 N]. *ok false: out of memory.
+ * --disable qkv finds none. */
+typedef struct pass_product {
+    graph_value *x, *w, *bias;
+} pass_product;
+bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *out, bool *ok);
+/* The biases of its three products, [3 N], which lose them; NULL where they are not three of a kind. */
+graph_value *pass_take_biases(pass_context *ctx, graph_node *attention, bool *ok);
+
 #define PASS_MS "com.microsoft"
 /* One node of com.microsoft with outputs like those; where `like` is NULL there is none. */
 graph_node *pass_add_ms(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,
@@ -31,6 +40,8 @@ graph_node *pass_add_ms(pass_context *ctx, graph_node *before, const char *type,
 nib_status pass_ort_rotary(pass_context *ctx, graph_node *rotary);
 nib_status pass_ort_attention(pass_context *ctx, graph_node *attention);
 nib_status pass_ort_embed(pass_context *ctx, graph_node *norm);
+/* Products of two computed values; last, when nib's operators are gone. */
+nib_status pass_ort_matmul(pass_context *ctx);
 
 /* nib.Attention and nib.Rotary as ai.onnx's of opset 23 and later. What they cannot say is left to the operators' own expand. */
 nib_status pass_expand_rows(pass_context *ctx);

@@ -74,15 +74,24 @@ static bool is_gate(const graph_node *n) {
     return false;
 }
 
+static void count_in(const graph *g, int count[PASS_FOUND_KINDS]) {
+    for (const graph_node *n = g->first; n; n = n->next) {
+        count[PASS_FOUND_GATE] += is_gate(n);
+        for (size_t i = 0; i < BASE_COUNT(kinds); i++) count[kinds[i].what] += graph_is_op(n, kinds[i].domain, kinds[i].op);
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) count_in(a->u.graph, count);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count_in(a->u.graphs[k], count);
+        }
+    }
+}
+
 void pass_note_found(pass_context *ctx) {
     static const char *const words[PASS_FOUND_KINDS] = {"attention", "rotary", "norm", "gated feed-forward"};
     int count[PASS_FOUND_KINDS] = {0}, all_kept = 0;
     char line[400];
     size_t used = 0;
-    for (const graph_node *n = ctx->g->first; n; n = n->next) {
-        count[PASS_FOUND_GATE] += is_gate(n);
-        for (size_t i = 0; i < BASE_COUNT(kinds); i++) count[kinds[i].what] += graph_is_op(n, kinds[i].domain, kinds[i].op);
-    }
+    count_in(ctx->g, count);
     for (int i = 0; i < PASS_FOUND_KINDS && used < sizeof line; i++) {
         int kept = ctx->kept[i], all = count[i] + kept;
         if (!all) continue;

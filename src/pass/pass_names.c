@@ -4,8 +4,8 @@
  * their first use, and names that depend on nothing but the graph: a name's stem (without trailing _NUMBER), then _1, _2, ... in
  * the order of the nodes. So a graph that is fused, written and fused again gets the same names again.
  *
- * A node is called as its first output. Inputs, outputs, weights, what bodies read, and what draws random numbers keep theirs (without a
- * seed, a name is all that tells one random node from another: op_random.c).
+ * Bodies first: names around them keep out of their way. A node is called as its first output. Inputs, outputs, weights, what bodies read,
+ * and what draws random numbers keep theirs (without a seed, a name is all that tells one random node from another: op_random.c).
  */
 #include "pass.h"
 #include <stdio.h>
@@ -112,11 +112,11 @@ static void order_constants(graph *g, graph_value **ordered, bool *seen) {
         }
     for (int i = 0; i < g->n_constants; i++)
         if (!seen[g->constants[i]->id] && (g->constants[i]->is_output || g->constants[i]->uses)) ordered[n++] = g->constants[i];
-    memcpy(g->constants, ordered, (size_t)n * sizeof *ordered);
+    if (n) memcpy(g->constants, ordered, (size_t)n * sizeof *ordered);
     g->n_constants = n;
 }
 
-nib_status pass_names(pass_context *ctx) {
+static nib_status own_names(pass_context *ctx) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
     size_t values = (size_t)g->value_limit + 1;
@@ -150,4 +150,9 @@ fail:
     base_free(g->heap, ordered);
     base_free(g->heap, seen);
     return status;
+}
+
+nib_status pass_names(pass_context *ctx) {
+    nib_status status = pass_each_body(ctx, pass_names);
+    return status == NIB_OK ? own_names(ctx) : status;
 }

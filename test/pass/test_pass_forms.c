@@ -25,6 +25,8 @@ static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), N
 #define SOFTMAX "p = Softmax <axis = -1> (sb) "
 #define GUARDED "pp = Softmax <axis = -1> (sb) isn = IsNaN (pp) p = Where (isn, zero, pp) "
 
+static bool fixed_length; /* of texts: five tokens */
+
 /* Four heads of queries on two of keys and values, each of size 4, turned by computed angles. */
 static graph *decoder(int opset, const char *mask, const char *softmax) {
     char text[6000];
@@ -57,6 +59,7 @@ static graph *decoder(int opset, const char *mask, const char *softmax) {
         " s = MatMul (qr, kt) sc = Mul (s, half) sb = Add (sc, bias) %s"
         " o = MatMul (p, vf) ot = Transpose <perm = [0,2,1,3]> (o) y = Reshape (ot, merge) }",
         opset, mask, softmax);
+    for (char *at = text; fixed_length && (at = strstr(at, "[b,s")) != NULL;) at[3] = '5';
     return parse_graph(text);
 }
 
@@ -127,6 +130,19 @@ static void com_microsoft_says_all(void **state) {
     done(g);
 }
 
+/* Angles and positions are constants then. */
+static void a_fixed_length_is_said_alike(void **state) {
+    fixed_length = true;
+    graph *g = written(17, CAUSAL, SOFTMAX, true);
+    fixed_length = false;
+    assert_int_equal(count_op(g, "com.microsoft", "RotaryEmbedding"), 2);
+    const graph_node *n = find_op(g, "com.microsoft", "RotaryEmbedding");
+    assert_int_equal(n->inputs[1].value->type.rank, 1); /* from position 0 on */
+    assert_int_equal(n->inputs[2].value->constant->dims[1], 2);
+    assert_int_equal(count_op(g, "", "Neg") + count_op(g, "", "Cos"), 0);
+    done(g);
+}
+
 /* Below opset 23 ai.onnx has no words for it: counted, and left. */
 static void a_low_opset_keeps_the_long_form(void **state) {
     graph *g = written(17, CAUSAL_PADDED, SOFTMAX, false);
@@ -146,6 +162,12 @@ static void gates_are_found(void **state) {
     graph *g = for_onnxruntime(text);
     assert_string_equal(ops(g), "MatMul com.microsoft.QuickGelu MatMul Add Mul MatMul");
     assert_int_equal((int)graph_attr_float(find_op(g, "com.microsoft", "QuickGelu"), "alpha", 0), 1);
+    assert_non_null(strstr(notes, "found: gated feed-forward 1"));
+    done(g);
+    /* Of the halves of one product: they are written as they were. */
+    g = for_onnxruntime(HEAD "g (float[b,s,4] x) => (float[b,s,3] y) <float[4,6] w = {@}, int64[2] halves = {3,3}> {"
+                             " h = MatMul (x, w) u, v = Split <axis = -1> (h, halves) sg = Sigmoid (u) a = Mul (u, sg) y = Mul (a, v) }");
+    assert_string_equal(ops(g), "MatMul Split Sigmoid Mul Mul");
     assert_non_null(strstr(notes, "found: gated feed-forward 1"));
     done(g);
     /* Of two different rows it is a product, and no gate. */
@@ -274,6 +296,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opset_23_says_all),
         cmocka_unit_test(com_microsoft_says_all),
+        cmocka_unit_test(a_fixed_length_is_said_alike),
         cmocka_unit_test(a_low_opset_keeps_the_long_form),
         cmocka_unit_test(causal_is_what_it_computes),
         cmocka_unit_test(gates_are_found),
