@@ -3,7 +3,7 @@
  * checkkernel: every kernel of kernels.def that this machine can run against the reference, on random sizes, strides and
  * alignments, between guard pages.
  *
- *     checkkernel [--seed n] [--need rung] [--digest] [filter]    tests; filter is a part of a task's name
+ *     checkkernel [--seed n] [--need rung] [--digest] [filter]    tests; filter: linear, rows, convert, functions, attention
  *     checkkernel --bench [filter] [--shapes file] [--seconds s]  times
  *
  * NIB_CPU caps the rungs as everywhere. --need makes the program end with code 77 (skipped) where the rung is missing.
@@ -278,10 +278,16 @@ static int run_tests(uint64_t seed, const char *filter, bool digest) {
     }
     printf("\n");
     check_tables();
+    size_t ran = 0;
     for (size_t i = 0; i < BASE_COUNT(parts); i++) {
         if (filter && !strstr(parts[i].name, filter)) continue;
         check_seed(seed);
         parts[i].run();
+        ran++;
+    }
+    if (ran == 0) {
+        fprintf(stderr, "checkkernel: no part is called %s: linear, rows, convert, functions, attention\n", filter);
+        return 2;
     }
     for (size_t i = 0; digest && i < BASE_COUNT(digests) && digests[i].task; i++) {
         printf("digest %-18s %016" PRIx64 "\n", digests[i].task, digests[i].hash);
