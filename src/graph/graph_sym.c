@@ -160,6 +160,11 @@ bool graph_dim_is_const(graph_dim d, int64_t *value) {
     return true;
 }
 
+bool graph_dim_is_one(graph_dim d) {
+    int64_t n;
+    return graph_dim_is_const(d, &n) && n == 1;
+}
+
 bool graph_dim_is_symbol(graph_dim d) { return graph_symbol_index(d) >= 0; }
 
 int graph_symbol_index(graph_dim d) {

@@ -38,6 +38,7 @@ graph_dim graph_dim_min(graph_symtab *t, graph_dim a, graph_dim b);
 graph_dim graph_dim_max(graph_symtab *t, graph_dim a, graph_dim b);
 
 bool graph_dim_is_const(graph_dim d, int64_t *value); /* value may be NULL; false for NULL */
+bool graph_dim_is_one(graph_dim d);                   /* the constant 1 */
 bool graph_dim_is_symbol(graph_dim d);
 /* Whether d is min(of, c), c a constant of at least `least`: it is `of`, unless that is larger than c. False for NULL. */
 bool graph_dim_is_capped(graph_dim d, graph_dim of, int64_t least);

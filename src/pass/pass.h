@@ -44,7 +44,7 @@ typedef struct pass_context {
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
-    bool cut;                    /* g is a body, cut off from what is around it (pass_each_body_alone) */
+    bool cut;                   /* g is a body, cut off from what is around it (pass_each_body_alone) */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
     int changes;                /* rewrites made so far */
 } pass_context;
@@ -93,8 +93,7 @@ nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, w
 nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)); /* of ctx->g's nodes; ctx->g is the body */
 /* The same, and patterns end at the body: what it reads from around it has no producer meanwhile (but is constant if it is). */
 nib_status pass_each_body_alone(pass_context *ctx, nib_status (*fn)(pass_context *));
-bool pass_enters_bodies(const pass_context *ctx); /* "bodies" is not disabled */
-nib_status pass_body_names(pass_context *ctx);                                  /* no name in a body hides one around it */
+nib_status pass_body_names(pass_context *ctx); /* no name in a body hides one around it */
 
 /* ---- half precision (pass_half.c) */
 #define PASS_MASKED 1e7f    /* what a score is set to, or has added, where it is masked, is at least that far from 0 */
@@ -149,8 +148,15 @@ bool pass_int_at(const graph_value *v, int i, int64_t *out);
 graph_value *pass_columns_of(const graph_value *v, int64_t *first);
 /* Draws random numbers when it runs: a Dropout only in training. */
 bool pass_is_random(const graph_node *n);
-bool pass_same_shape(const graph_value *a, const graph_value *b);                /* provably: same rank, equal dims, all known */
+bool pass_same_dims(const graph_type *a, const graph_type *b);    /* provably: same rank, equal dims, all known */
+bool pass_same_shape(const graph_value *a, const graph_value *b); /* the same of their types */
+/* Marks what is computed from marked values, through what bodies read, too; ends where `until` (NULL: none) is marked.
+ * marked: by value id, g->value_limit bytes. */
+void pass_mark_computed(const graph *g, uint8_t *marked, const graph_value *until);
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
+bool pass_is_disabled(const pass_context *ctx, const char *name);
+/* Input i; NULL if it is left out. */
+static inline graph_value *pass_input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
 
 /* A weight in half precision that pass_widen keeps, behind a Cast, for nib.Linear and nib.Embed, which read it as it is: whether n is such
  * a Cast; what is behind it, and v itself where v comes from none; the Cast's result as a constant, where something else wants it. */

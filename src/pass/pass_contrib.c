@@ -23,8 +23,6 @@ typedef struct rewrite {
     graph_value *guarded; /* reads the first result and is the same value as it: replaced, too */
 } rewrite;
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 static bool reads_output(const graph_node *n, int i) {
     return i < n->n_outputs && n->outputs[i] && (n->outputs[i]->uses || n->outputs[i]->is_output);
 }
@@ -88,49 +86,50 @@ static graph_value *norm(rewrite *r, graph_value *x, graph_value *gamma, graph_v
 static void skip_norm(rewrite *r) {
     const graph_node *n = r->n;
     bool rms = strcmp(n->op, "SkipSimplifiedLayerNormalization") == 0;
-    graph_value *x = input(n, 0), *skip = input(n, 1), *bias = input(n, rms ? 3 : 4);
+    graph_value *x = pass_input(n, 0), *skip = pass_input(n, 1), *bias = pass_input(n, rms ? 3 : 4);
     if (reads_output(n, 1) || reads_output(n, 2)) r->why = "its mean or variance is read";
     else if (!pass_same_shape(x, skip)) r->why = "its skip may be broadcast";
-    else if (width_of(x) < 1 || !is_row(input(n, 2), width_of(x)) || !is_row(input(n, 3), width_of(x)) || !is_row(bias, width_of(x)))
+    else if (width_of(x) < 1 || !is_row(pass_input(n, 2), width_of(x)) || !is_row(pass_input(n, 3), width_of(x)) ||
+             !is_row(bias, width_of(x)))
         r->why = "its weights are not one row";
     if (r->why) return;
     if (bias) x = emit2(r, "Add", x, bias);
-    r->results[0] = norm(r, x, input(n, 2), rms ? NULL : input(n, 3), rms, skip, graph_attr_float(n, "epsilon", 1e-12f));
+    r->results[0] = norm(r, x, pass_input(n, 2), rms ? NULL : pass_input(n, 3), rms, skip, graph_attr_float(n, "epsilon", 1e-12f));
 }
 
 static void simplified(rewrite *r) {
     int64_t axis = graph_attr_int(r->n, "axis", -1);
-    const graph_value *x = input(r->n, 0);
+    const graph_value *x = pass_input(r->n, 0);
     if (reads_output(r->n, 1)) r->why = "its variance is read";
     else if (axis != -1 && axis != x->type.rank - 1) r->why = "it normalizes several axes";
-    else if (width_of(x) < 1 || !is_row(input(r->n, 1), width_of(x))) r->why = "its weights are not one row";
+    else if (width_of(x) < 1 || !is_row(pass_input(r->n, 1), width_of(x))) r->why = "its weights are not one row";
     if (r->why) return;
-    r->results[0] = norm(r, input(r->n, 0), input(r->n, 1), NULL, true, NULL, graph_attr_float(r->n, "epsilon", 1e-5f));
+    r->results[0] = norm(r, pass_input(r->n, 0), pass_input(r->n, 1), NULL, true, NULL, graph_attr_float(r->n, "epsilon", 1e-5f));
 }
 
 /* In order; Sum(x, skip, bias), as pass_expand_ort.c writes it in front of a layer norm, with the bias first, so that it joins the product
  * it belongs to. */
 static void sum(rewrite *r) {
-    graph_value *x = input(r->n, 0), *skip = input(r->n, 1), *bias = input(r->n, 2);
+    graph_value *x = pass_input(r->n, 0), *skip = pass_input(r->n, 1), *bias = pass_input(r->n, 2);
     for (int i = 0; i < r->n->n_inputs; i++)
-        if (!input(r->n, i)) r->why = "an input is missing";
+        if (!pass_input(r->n, i)) r->why = "an input is missing";
     if (r->why) return;
     if (r->n->n_inputs == 3 && pass_same_shape(x, skip) && width_of(x) > 0 && is_row(bias, width_of(x))) {
         x = emit2(r, "Add", x, bias);
         r->results[0] = emit2(r, "Add", x, skip);
         return;
     }
-    for (int i = 1; i < r->n->n_inputs; i++) x = emit2(r, "Add", x, input(r->n, i));
+    for (int i = 1; i < r->n->n_inputs; i++) x = emit2(r, "Add", x, pass_input(r->n, i));
     r->results[0] = x;
 }
 
 static void embed_norm(rewrite *r) {
     const graph_node *n = r->n;
-    graph_value *ids = input(n, 0), *segments = input(n, 1), *mask = input(n, 7), *places = input(n, 8);
+    graph_value *ids = pass_input(n, 0), *segments = pass_input(n, 1), *mask = pass_input(n, 7), *places = pass_input(n, 8);
     int64_t zero = 0, one = 1;
-    int64_t width = width_of(input(n, 2));
-    if (!input(n, 3) || !input(n, 5) || !input(n, 6) || !segments != !input(n, 4)) r->why = "an input is missing";
-    else if (width < 1 || !is_row(input(n, 5), width) || !is_row(input(n, 6), width)) r->why = "its weights are not one row";
+    int64_t width = width_of(pass_input(n, 2));
+    if (!pass_input(n, 3) || !pass_input(n, 5) || !pass_input(n, 6) || !segments != !pass_input(n, 4)) r->why = "an input is missing";
+    else if (width < 1 || !is_row(pass_input(n, 5), width) || !is_row(pass_input(n, 6), width)) r->why = "its weights are not one row";
     else if (ids->type.rank != 2) r->why = "its ids are not [batch, tokens]";
     else if (reads_output(n, 1) && !mask) r->why = "its lengths are read, and it has no mask";
     if (r->why) return;
@@ -140,9 +139,9 @@ static void embed_norm(rewrite *r) {
         places = range[0] && S && range[2] ? emit(r, "", "Range", 3, range) : NULL;
         places = places ? emit2(r, "Expand", places, size) : NULL; /* as the ids: one row for each token */
     }
-    graph_value *sum = emit2(r, "Add", gather(r, input(n, 2), ids), gather(r, input(n, 3), places));
-    if (segments) sum = emit2(r, "Add", sum, gather(r, input(n, 4), segments));
-    r->results[0] = norm(r, sum, input(n, 5), input(n, 6), false, NULL, graph_attr_float(n, "epsilon", 1e-12f));
+    graph_value *sum = emit2(r, "Add", gather(r, pass_input(n, 2), ids), gather(r, pass_input(n, 3), places));
+    if (segments) sum = emit2(r, "Add", sum, gather(r, pass_input(n, 4), segments));
+    r->results[0] = norm(r, sum, pass_input(n, 5), pass_input(n, 6), false, NULL, graph_attr_float(n, "epsilon", 1e-12f));
     r->results[2] = sum;
     if (!reads_output(n, 1)) return;
     graph_value *ones = cast(r, emit2(r, "Equal", cast(r, mask, NIB_DTYPE_I64), ints(r, &one, -1)), NIB_DTYPE_I32);
@@ -151,7 +150,9 @@ static void embed_norm(rewrite *r) {
 
 /* ---------------------------------------------------------------- activations, products */
 
-static graph_value *biased(rewrite *r) { return input(r->n, 1) ? emit2(r, "Add", input(r->n, 0), input(r->n, 1)) : input(r->n, 0); }
+static graph_value *biased(rewrite *r) {
+    return pass_input(r->n, 1) ? emit2(r, "Add", pass_input(r->n, 0), pass_input(r->n, 1)) : pass_input(r->n, 0);
+}
 
 static void bias_gelu(rewrite *r) {
     graph_value *x = biased(r);
@@ -166,7 +167,7 @@ static void fast_gelu(rewrite *r) {
 }
 
 static void quick_gelu(rewrite *r) {
-    graph_value *x = input(r->n, 0);
+    graph_value *x = pass_input(r->n, 0);
     graph_value *gate = emit1(r, "Sigmoid", emit2(r, "Mul", x, number(r, graph_attr_float(r->n, "alpha", 1.702f))));
     r->results[0] = emit2(r, "Mul", x, gate);
 }
@@ -182,7 +183,7 @@ static graph_value *transposed(rewrite *r, graph_value *v) {
 
 static void fused_matmul(rewrite *r) {
     const graph_node *n = r->n;
-    graph_value *a = input(n, 0), *b = input(n, 1);
+    graph_value *a = pass_input(n, 0), *b = pass_input(n, 1);
     bool a_turned = graph_attr_int(n, "transA", 0), b_turned = graph_attr_int(n, "transB", 0);
     float alpha = graph_attr_float(n, "alpha", 1);
     if (graph_attr_int(n, "transBatchA", 0) || graph_attr_int(n, "transBatchB", 0)) r->why = "its batch axes are turned";
@@ -249,7 +250,7 @@ static void attend(rewrite *r, graph_value *const qkv[3], int64_t kv_heads, int6
 static const char *attention_refusal(const rewrite *r, int past, int n_past) {
     const graph_node *n = r->n;
     for (int i = 0; i < n_past; i++)
-        if (input(n, past + i)) return "it has a cache";
+        if (pass_input(n, past + i)) return "it has a cache";
     for (int i = 1; i < 4; i++)
         if (reads_output(n, i)) return "its keys and values are read";
     if (graph_attr_int(n, "unidirectional", 0) && !pass_can_say(r->ctx, "Attention")) return "the file cannot say that it is causal";
@@ -273,11 +274,11 @@ static bool same_lengths(const pass_heads *a, const pass_heads *b) {
 }
 
 static const char *heads_refusal(rewrite *r, pass_heads h[3]) {
-    const graph_value *q = input(r->n, 0), *k = input(r->n, 1), *v = input(r->n, 2), *bias = input(r->n, 3);
+    const graph_value *q = pass_input(r->n, 0), *k = pass_input(r->n, 1), *v = pass_input(r->n, 2), *bias = pass_input(r->n, 3);
     int64_t heads = graph_attr_int(r->n, "num_heads", 1);
     if (!q || q->type.rank != 3 || !k || !v || k->type.rank != v->type.rank) return "its queries are no rows, or its keys are packed";
     for (int i = 0; i < 3; i++)
-        if (!read_heads(input(r->n, i), heads, &h[i])) return "its rows are not heads of one size";
+        if (!read_heads(pass_input(r->n, i), heads, &h[i])) return "its rows are not heads of one size";
     for (int i = 1; i < 3; i++)
         if (h[i].size != h[0].size || h[i].count != h[1].count || !pass_heads_batch(&h[0]) ||
             pass_heads_batch(&h[i]) != pass_heads_batch(&h[0]))
@@ -286,13 +287,13 @@ static const char *heads_refusal(rewrite *r, pass_heads h[3]) {
     if (bias && (k->type.rank != 3 || !is_row(bias, 3 * heads * h[0].size))) return "its bias does not fit";
     if (graph_attr_int(r->n, "unidirectional", 0) && !same_lengths(&h[0], &h[1]))
         return "it is causal, and has not as many keys as queries";
-    return mask_refusal(input(r->n, 4), input(r->n, 5), q);
+    return mask_refusal(pass_input(r->n, 4), pass_input(r->n, 5), q);
 }
 
 static void multi_head(rewrite *r) {
     const graph_node *n = r->n;
     pass_heads h[3];
-    graph_value *qkv[3], *bias = input(n, 3);
+    graph_value *qkv[3], *bias = pass_input(n, 3);
     r->why = attention_refusal(r, 6, 4);
     if (!r->why) r->why = heads_refusal(r, h);
     if (!r->why && h[1].count != h[0].count && !pass_can_say(r->ctx, "Attention")) r->why = "the file cannot say that its keys are shared";
@@ -302,7 +303,7 @@ static void multi_head(rewrite *r) {
         qkv[i] = pass_rows_of_heads(r->ctx, r->n, &h[i]);
         if (bias) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
     }
-    attend(r, qkv, h[1].count, h[0].size, input(n, 4), input(n, 5));
+    attend(r, qkv, h[1].count, h[0].size, pass_input(n, 4), pass_input(n, 5));
 }
 
 /* As pass_merge.c writes it where there is none. */
@@ -318,25 +319,25 @@ static bool is_zero(const graph_value *v) {
 
 static void attention(rewrite *r) {
     const graph_node *n = r->n;
-    graph_value *x = input(n, 0), *w = input(n, 1), *bias = input(n, 2), *mask = input(n, 3), *qkv[3] = {NULL};
+    graph_value *x = pass_input(n, 0), *w = pass_input(n, 1), *bias = pass_input(n, 2), *mask = pass_input(n, 3), *qkv[3] = {NULL};
     int64_t heads = graph_attr_int(n, "num_heads", 1), width = width_of(w) / 3;
     const int64_t *sizes = NULL;
     r->why = attention_refusal(r, 4, 1);
-    if (!r->why && input(n, 6)) r->why = "it has a cache";
+    if (!r->why && pass_input(n, 6)) r->why = "it has a cache";
     if (!r->why && graph_attr_int(n, "do_rotary", 0)) r->why = "it turns its queries and keys";
     if (!r->why && (graph_attr_ints(n, "qkv_hidden_sizes", &sizes) == 3 && (sizes[0] != width || sizes[1] != width || sizes[2] != width)))
         r->why = "its queries, keys and values differ in width";
     if (!r->why && (x->type.rank != 3 || width_of(w) % 3 || width < 1 || width % heads || width / heads > OP_HEAD_MAX))
         r->why = "its rows are not heads of one size";
     if (!r->why && !is_row(bias, 3 * width)) r->why = "its bias does not fit";
-    if (!r->why) r->why = mask_refusal(mask, input(n, 5), x);
+    if (!r->why) r->why = mask_refusal(mask, pass_input(n, 5), x);
     if (r->why) return;
     if (bias && is_zero(bias)) bias = NULL;
     for (int i = 0; i < 3; i++) { /* pass_qkv puts them together again where that pays */
         qkv[i] = emit2(r, "MatMul", x, columns(r, w, i * width, (i + 1) * width));
         if (bias) qkv[i] = emit2(r, "Add", qkv[i], columns(r, bias, i * width, (i + 1) * width));
     }
-    attend(r, qkv, heads, width / heads, mask, input(n, 5));
+    attend(r, qkv, heads, width / heads, mask, pass_input(n, 5));
 }
 
 /* ---------------------------------------------------------------- rotary positions */
@@ -357,7 +358,7 @@ static graph_value *places_from(rewrite *r, graph_value *first, graph_value *x) 
 }
 
 static const char *rotary_refusal(const rewrite *r, pass_heads *h, int64_t *turned) {
-    const graph_value *x = input(r->n, 0), *ids = input(r->n, 1), *cos = input(r->n, 2), *sin = input(r->n, 3);
+    const graph_value *x = pass_input(r->n, 0), *ids = pass_input(r->n, 1), *cos = pass_input(r->n, 2), *sin = pass_input(r->n, 3);
     int64_t heads = graph_attr_int(r->n, "num_heads", 0), half = width_of(cos), width = width_of(x), one;
     *turned = graph_attr_int(r->n, "rotary_embedding_dim", 0);
     if (graph_attr_int(r->n, "is_packed_batching", 0)) return "its batch is packed";
@@ -365,7 +366,7 @@ static const char *rotary_refusal(const rewrite *r, pass_heads *h, int64_t *turn
     if (cos->type.rank != 2 || sin->type.rank != 2 || half < 1 || width_of(sin) != half) return "its tables are not of one width";
     if (x->type.rank == 3 && heads == 0 && *turned == 0 && width > 0) heads = width / (2 * half);
     if (x->type.rank == 4 && !graph_dim_is_const(x->type.dims[1], &heads)) return "its heads are not known";
-    if (heads < 1 || !read_heads(input(r->n, 0), heads, h) || h->times != 1) return "its rows are not heads of one size";
+    if (heads < 1 || !read_heads(pass_input(r->n, 0), heads, h) || h->times != 1) return "its rows are not heads of one size";
     if (*turned == 0) *turned = h->size;
     if (*turned != 2 * half || *turned > h->size) return "its tables do not fit its heads";
     if (ids->type.dtype != NIB_DTYPE_I64 || ids->type.rank < 0 || ids->type.rank > 2) return "its positions are not [1] or [batch, tokens]";
@@ -379,11 +380,11 @@ static void rotary(rewrite *r) {
     int64_t turned;
     r->why = rotary_refusal(r, &h, &turned);
     if (r->why) return;
-    graph_value *rows = pass_rows_of_heads(r->ctx, r->n, &h), *ids = input(n, 1);
+    graph_value *rows = pass_rows_of_heads(r->ctx, r->n, &h), *ids = pass_input(n, 1);
     if (rows && ids->type.rank < 2) ids = places_from(r, ids, rows);
     if (!rows || !ids) return;
     graph_value *y =
-        pass_emit(r->ctx, r->n, "nib", "Rotary", (graph_value *[]){rows, input(n, 2), input(n, 3), ids}, 4, n->outputs[0]->name);
+        pass_emit(r->ctx, r->n, "nib", "Rotary", (graph_value *[]){rows, pass_input(n, 2), pass_input(n, 3), ids}, 4, n->outputs[0]->name);
     const struct {
         const char *name;
         int64_t value;
@@ -393,7 +394,7 @@ static void rotary(rewrite *r) {
         if (!y || (!usual && graph_set_int(y->producer, attrs[i].name, attrs[i].value) != NIB_OK)) return;
     }
     y = inferred(r, y);
-    r->results[0] = y && input(n, 0)->type.rank == 4 ? pass_split_rows(r->ctx, r->n, y, h.count, h.size, true) : y;
+    r->results[0] = y && pass_input(n, 0)->type.rank == 4 ? pass_split_rows(r->ctx, r->n, y, h.count, h.size, true) : y;
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -424,7 +425,7 @@ static nib_status try_at(pass_context *ctx, graph_node *n, const contrib *c) {
     graph_node *before = n->prev;
     rewrite r = {.ctx = ctx, .n = n};
     for (int i = 0; i < c->need; i++)
-        if (!input(n, i)) r.why = "an input is missing";
+        if (!pass_input(n, i)) r.why = "an input is missing";
     for (int i = 0; i < n->n_inputs && !r.why; i++) {
         nib_dtype t = n->inputs[i].value ? n->inputs[i].value->type.dtype : NIB_DTYPE_F32;
         if (t != NIB_DTYPE_F32 && t != NIB_DTYPE_I32 && t != NIB_DTYPE_I64) r.why = "it is not f32";

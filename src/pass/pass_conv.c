@@ -12,8 +12,6 @@
 
 static nib_status no_memory(pass_context *ctx) { return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing"); }
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 static bool is_f32(const graph_value *v) { return v && v->constant && v->constant->dtype == NIB_DTYPE_F32; }
 
 static float at(const graph_value *v, int64_t i) { /* a constant of one element stands for all */
@@ -30,7 +28,7 @@ static graph_node *conv_of(pass_context *ctx, const graph_value *v, int64_t *cha
     graph_node *c = v ? v->producer : NULL;
     bool transposed = graph_is_op(c, "", "ConvTranspose");
     if (!(transposed || graph_is_op(c, "", "Conv")) || c->owner != ctx->g || v->use_count != 1 || v->is_output) return NULL;
-    const graph_value *w = input(c, 1), *b = input(c, 2);
+    const graph_value *w = pass_input(c, 1), *b = pass_input(c, 2);
     if (!is_f32(w) || (b && !is_f32(b)) || w->constant->rank < 3 || v->type.rank != w->constant->rank) return NULL;
     int64_t group = graph_attr_int(c, "group", 1);
     if (group < 1 || !base_mul_i64(w->constant->dims[transposed], transposed ? group : 1, channels) || *channels < 1) return NULL;
@@ -57,11 +55,11 @@ typedef struct affine { /* y = x scale + shift, of each channel */
 
 static bool from_norm(affine *a, const graph_node *n) {
     for (int i = 1; i < 5; i++)
-        if (!is_f32(input(n, i)) || graph_tensor_elements(input(n, i)->constant) != a->channels) return false;
+        if (!is_f32(pass_input(n, i)) || graph_tensor_elements(pass_input(n, i)->constant) != a->channels) return false;
     double epsilon = (double)graph_attr_float(n, "epsilon", 1e-5f);
     for (int64_t c = 0; c < a->channels; c++) {
-        a->scale[c] = (double)at(input(n, 1), c) / sqrt((double)at(input(n, 4), c) + epsilon);
-        a->shift[c] = (double)at(input(n, 2), c) - (double)at(input(n, 3), c) * a->scale[c];
+        a->scale[c] = (double)at(pass_input(n, 1), c) / sqrt((double)at(pass_input(n, 4), c) + epsilon);
+        a->shift[c] = (double)at(pass_input(n, 2), c) - (double)at(pass_input(n, 3), c) * a->scale[c];
         if (!isfinite(a->scale[c]) || !isfinite(a->shift[c])) return false;
     }
     return true;
@@ -80,7 +78,7 @@ static bool from_binary(affine *a, const graph_node *n, const graph_value *k) {
 
 /* Weights [M, C/g, ..] of Conv are scaled along M; [C, M/g, ..] of ConvTranspose along M, which is group x M/g. */
 static graph_value *scaled_weight(pass_context *ctx, const affine *a) {
-    const graph_value *w = input(a->conv, 1);
+    const graph_value *w = pass_input(a->conv, 1);
     bool transposed = strcmp(a->conv->op, "ConvTranspose") == 0;
     graph_tensor t = *w->constant;
     int64_t n = graph_tensor_elements(&t), inner = 1, group = graph_attr_int(a->conv, "group", 1), rows = t.dims[0], per = t.dims[1];
@@ -96,7 +94,7 @@ static graph_value *scaled_weight(pass_context *ctx, const affine *a) {
 }
 
 static graph_value *shifted_bias(pass_context *ctx, const affine *a) {
-    const graph_value *b = input(a->conv, 2);
+    const graph_value *b = pass_input(a->conv, 2);
     graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {a->channels}, .bytes = (size_t)a->channels * sizeof(float)};
     float *to = base_arena_alloc(ctx->g->arena, t.bytes + 1);
     if (!to) return NULL;
@@ -133,12 +131,12 @@ fail:
 static nib_status take_behind(pass_context *ctx, graph_node *n) {
     if (graph_is_op(n, "", "BatchNormalization")) {
         bool inference = graph_opset_version(ctx->g, "") >= 7 && !graph_attr_int(n, "training_mode", 0) && n->n_outputs == 1;
-        return inference ? take_in(ctx, n, input(n, 0), NULL) : NIB_OK;
+        return inference ? take_in(ctx, n, pass_input(n, 0), NULL) : NIB_OK;
     }
     bool either = graph_is_op(n, "", "Mul") || graph_is_op(n, "", "Add");
     if (!n->meaning || (!either && !graph_is_op(n, "", "Div") && !graph_is_op(n, "", "Sub")) || n->n_inputs != 2) return NIB_OK;
-    int side = either && is_f32(input(n, 0)) ? 1 : 0; /* where the convolution is */
-    return is_f32(input(n, 1 - side)) ? take_in(ctx, n, input(n, side), input(n, 1 - side)) : NIB_OK;
+    int side = either && is_f32(pass_input(n, 0)) ? 1 : 0; /* where the convolution is */
+    return is_f32(pass_input(n, 1 - side)) ? take_in(ctx, n, pass_input(n, side), pass_input(n, 1 - side)) : NIB_OK;
 }
 
 /* ---------------------------------------------------------------- pads */
@@ -164,7 +162,7 @@ static bool pads_of(const graph_node *p, int rank, int64_t *pads, double *fill) 
 
 static nib_status take_pad(pass_context *ctx, graph_node *n) {
     bool conv = graph_is_op(n, "", "Conv"), average = graph_is_op(n, "", "AveragePool"), most = graph_is_op(n, "", "MaxPool");
-    graph_value *x = conv || average || most ? input(n, 0) : NULL;
+    graph_value *x = conv || average || most ? pass_input(n, 0) : NULL;
     graph_node *p = x ? x->producer : NULL;
     int64_t pads[2 * MAX_PADS];
     const int64_t *own;
@@ -188,7 +186,7 @@ static nib_status take_pad(pass_context *ctx, graph_node *n) {
         if (graph_attr_ints(n, "kernel_shape", &kernel) != spatial || pads[i] >= kernel[i % spatial]) return NIB_OK;
     if (graph_set_ints(n, "pads", pads, 2 * (size_t)spatial) != NIB_OK) return no_memory(ctx);
     if (average && graph_set_int(n, "count_include_pad", 1) != NIB_OK) return no_memory(ctx);
-    graph_set_input(n, 0, input(p, 0));
+    graph_set_input(n, 0, pass_input(p, 0));
     ctx->changes++;
     return NIB_OK;
 }
@@ -209,10 +207,10 @@ fail:
 
 static nib_status make_gemm(pass_context *ctx, graph_node *add) {
     for (int side = 0; side < 2; side++) {
-        graph_value *m = input(add, side), *bias = input(add, 1 - side);
+        graph_value *m = pass_input(add, side), *bias = pass_input(add, 1 - side);
         graph_node *n = m ? m->producer : NULL;
         if (!graph_is_op(n, "", "MatMul") || n->owner != ctx->g || m->use_count != 1 || m->is_output || !bias || !bias->constant) continue;
-        graph_value *x = input(n, 0), *w = input(n, 1);
+        graph_value *x = pass_input(n, 0), *w = pass_input(n, 1);
         nib_dtype type = m->type.dtype;
         int64_t columns;
         if (x->type.rank != 2 || w->type.rank != 2 || bias->constant->rank > 1 || bias->type.dtype != type) continue;
@@ -229,8 +227,7 @@ static nib_status make_gemm(pass_context *ctx, graph_node *add) {
 
 nib_status pass_gemm(pass_context *ctx) {
     nib_status status = NIB_OK;
-    for (size_t i = 0; i < ctx->n_disabled; i++)
-        if (strcmp(ctx->disabled[i], "gemm") == 0) return NIB_OK;
+    if (pass_is_disabled(ctx, "gemm")) return NIB_OK;
     if (graph_opset_version(ctx->g, "") < 7) return NIB_OK;
     for (graph_node *n = ctx->g->first; n; n = n->next)
         if (graph_is_op(n, "", "Add")) NIB_TRY(make_gemm(ctx, n));

@@ -19,8 +19,6 @@
 #include "pass_forms.h"
 #include <string.h>
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 graph_node *pass_add_ms(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,
                         const graph_value *const *like, int n_out) {
     graph_value *out[4] = {NULL};
@@ -46,13 +44,13 @@ static bool is_plain_linear(const graph_node *n) {
 
 /* x w of a Linear, before `before`. */
 static graph_value *product(pass_context *ctx, graph_node *linear, graph_node *before) {
-    graph_value *w = input(linear, 1);
+    graph_value *w = pass_input(linear, 1);
     if (graph_attr_int(linear, "trans_w", 0)) {
         w = pass_emit(ctx, before, "", "Transpose", &w, 1, w->name);
         if (!w || graph_set_ints(w->producer, "perm", (int64_t[]){1, 0}, 2) != NIB_OK) return NULL;
         if (op_infer_node(ctx->g, w->producer, ctx->err) != NIB_OK) return NULL;
     }
-    graph_value *y = pass_emit(ctx, before, "", "MatMul", (graph_value *[]){input(linear, 0), w}, 2, linear->outputs[0]->name);
+    graph_value *y = pass_emit(ctx, before, "", "MatMul", (graph_value *[]){pass_input(linear, 0), w}, 2, linear->outputs[0]->name);
     if (y) y->type = linear->outputs[0]->type;
     return y;
 }
@@ -63,7 +61,7 @@ static graph_value *product(pass_context *ctx, graph_node *linear, graph_node *b
 static nib_status sum_in_front(pass_context *ctx, graph_node *norm, graph_node *linear, graph_value *first, graph_value *bias,
                                graph_value *residual, graph_node *at) {
     nib_status status = NIB_OK;
-    graph_value *in[3] = {first, residual, bias}, *x = input(norm, 0), *sum = norm->n_outputs > 1 ? norm->outputs[1] : NULL;
+    graph_value *in[3] = {first, residual, bias}, *x = pass_input(norm, 0), *sum = norm->n_outputs > 1 ? norm->outputs[1] : NULL;
     graph_value *s = pass_emit(ctx, at, "", "Sum", in, bias ? 3 : 2, x->name);
     if (!s) return no_memory(ctx);
     s->type = x->type;
@@ -81,24 +79,25 @@ fail:
 
 static nib_status skip_norm(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
-    graph_value *x = input(n, 0), *residual = input(n, 3), *sum = n->n_outputs > 1 ? n->outputs[1] : NULL, *bias = NULL;
+    graph_value *x = pass_input(n, 0), *residual = pass_input(n, 3), *sum = n->n_outputs > 1 ? n->outputs[1] : NULL, *bias = NULL;
     graph_node *linear = NULL;
     bool rms = strcmp(graph_attr_string(n, "kind", "layer"), "rms") == 0;
-    if (!residual && is_plain_linear(x->producer) && input(x->producer, 3) && op_activation(x->producer) == KERNEL_ACT_NONE && !sum) {
+    if (!residual && is_plain_linear(x->producer) && pass_input(x->producer, 3) && op_activation(x->producer) == KERNEL_ACT_NONE && !sum) {
         linear = x->producer;
-        residual = input(linear, 3);
-        bias = input(linear, 2);
+        residual = pass_input(linear, 3);
+        bias = pass_input(linear, 2);
     }
     if (!residual || !pass_same_shape(residual, x) || x->type.rank != 3) return NIB_OK;
     /* In front of whoever reads the sum: just behind the Linear; what else the norm reads is constant. */
     graph_node *at = linear ? linear->next : n;
-    if (!input(n, 1)->constant || (input(n, 2) && !input(n, 2)->constant)) return NIB_OK;
+    if (!pass_input(n, 1)->constant || (pass_input(n, 2) && !pass_input(n, 2)->constant)) return NIB_OK;
     bool reads_sum = linear ? x->use_count > 1 || x->is_output : sum && (sum->uses || sum->is_output);
     graph_value *first = linear ? product(ctx, linear, at) : x;
     if (!first) return no_memory(ctx);
     if (!rms && graph_opset_version(ctx->g, "") >= 17) return sum_in_front(ctx, n, linear, first, bias, residual, at);
     const graph_value *like[4] = {n->outputs[0], NULL, NULL, reads_sum ? x : NULL};
-    graph_value *layer[5] = {first, residual, input(n, 1), input(n, 2), bias}, *simple[4] = {first, residual, input(n, 1), bias};
+    graph_value *layer[5] = {first, residual, pass_input(n, 1), pass_input(n, 2), bias},
+                *simple[4] = {first, residual, pass_input(n, 1), bias};
     graph_node *made = rms ? pass_add_ms(ctx, at, "SkipSimplifiedLayerNormalization", simple, 4, like, reads_sum ? 4 : 1)
                            : pass_add_ms(ctx, at, "SkipLayerNormalization", layer, 5, like, reads_sum ? 4 : 1);
     if (!made || graph_set_float(made, "epsilon", graph_attr_float(n, "epsilon", 1e-5f)) != NIB_OK) return no_memory(ctx);
@@ -115,9 +114,9 @@ fail:
 
 static nib_status plain_rms(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
-    graph_value *x = input(n, 0);
-    if (strcmp(graph_attr_string(n, "kind", "layer"), "rms") != 0 || input(n, 3) || n->n_outputs > 1) return NIB_OK;
-    graph_value *y = pass_emit(ctx, n, "", "SimplifiedLayerNormalization", (graph_value *[]){x, input(n, 1)}, 2, n->outputs[0]->name);
+    graph_value *x = pass_input(n, 0);
+    if (strcmp(graph_attr_string(n, "kind", "layer"), "rms") != 0 || pass_input(n, 3) || n->n_outputs > 1) return NIB_OK;
+    graph_value *y = pass_emit(ctx, n, "", "SimplifiedLayerNormalization", (graph_value *[]){x, pass_input(n, 1)}, 2, n->outputs[0]->name);
     if (!y) return no_memory(ctx);
     y->type = n->outputs[0]->type;
     NIB_TRY(graph_set_int(y->producer, "axis", -1));
@@ -133,7 +132,7 @@ fail:
 static nib_status gelu(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     int activation = op_activation(n);
-    graph_value *y = n->outputs[0], *bias = input(n, 2), *residual = input(n, 3);
+    graph_value *y = n->outputs[0], *bias = pass_input(n, 2), *residual = pass_input(n, 3);
     bool erf = activation == KERNEL_ACT_GELU_ERF, silu = activation == KERNEL_ACT_SILU;
     if ((!erf && !silu && activation != KERNEL_ACT_GELU_TANH) || !is_plain_linear(n)) return NIB_OK;
     if (bias && (bias->type.rank != 1 || !bias->constant)) return NIB_OK;

@@ -9,16 +9,15 @@
 #include "pass_forms.h"
 #include <math.h>
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 /* v = number * the other input, both of v's shape; NULL if it is not. */
 static graph_value *scaled(const graph_value *v, double *number) {
     const graph_node *n = v->producer;
     bool mul = graph_is_op(n, "", "Mul"), div = graph_is_op(n, "", "Div");
     double x;
     for (int side = 0; (mul || div) && side < 2; side++) {
-        graph_value *other = input(n, side);
-        if (!other || (div && side) || !graph_scalar(input(n, 1 - side), &x) || !pass_same_shape(other, v) || (div && x == 0)) continue;
+        graph_value *other = pass_input(n, side);
+        if (!other || (div && side) || !graph_scalar(pass_input(n, 1 - side), &x) || !pass_same_shape(other, v) || (div && x == 0))
+            continue;
         *number *= mul ? x : 1 / x;
         return other;
     }
@@ -35,7 +34,7 @@ static graph_value *operand(graph_value *v, bool *turned, double *alpha) {
             int rank = v->type.rank;
             bool last_two = perm[rank - 2] == rank - 1 && perm[rank - 1] == rank - 2;
             for (int i = 0; i < rank - 2; i++) last_two &= perm[i] == i;
-            if (last_two) x = input(n, 0), *turned = !*turned;
+            if (last_two) x = pass_input(n, 0), *turned = !*turned;
         }
         if (!x || x->constant) break;
         v = x;
@@ -45,7 +44,7 @@ static graph_value *operand(graph_value *v, bool *turned, double *alpha) {
 
 static nib_status fuse(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
-    graph_value *in[2] = {input(n, 0), input(n, 1)}, *y = n->outputs[0], *x;
+    graph_value *in[2] = {pass_input(n, 0), pass_input(n, 1)}, *y = n->outputs[0], *x;
     bool turned[2] = {false, false};
     double alpha = 1;
     for (int i = 0; i < 2; i++) {
@@ -56,7 +55,7 @@ static nib_status fuse(pass_context *ctx, graph_node *n) {
     while (y->use_count == 1 && !y->is_output && y->uses->node->owner == ctx->g && y->uses->node->n_outputs == 1 &&
            (x = scaled(y->uses->node->outputs[0], &alpha)) == y)
         y = y->uses->node->outputs[0];
-    if ((in[0] == input(n, 0) && in[1] == input(n, 1) && y == n->outputs[0]) || !isfinite((float)alpha)) return NIB_OK;
+    if ((in[0] == pass_input(n, 0) && in[1] == pass_input(n, 1) && y == n->outputs[0]) || !isfinite((float)alpha)) return NIB_OK;
     graph_node *made = pass_add_ms(ctx, y->producer, "FusedMatMul", in, 2, (const graph_value *const[]){y}, 1);
     if (!made) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while writing operators");
     NIB_TRY(graph_set_int(made, "transA", turned[0]));

@@ -20,8 +20,6 @@
 #include "pass_heads.h"
 #include <string.h>
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 static nib_status no_memory(pass_context *ctx) {
     return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while writing operators");
 }
@@ -85,7 +83,7 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     char why[200];
     int64_t heads = graph_attr_int(n, "heads", 1), kv_heads = graph_attr_int(n, "kv_heads", heads), width;
-    graph_value *q = input(n, 0), *k = input(n, 1), *v = input(n, 2), *bias = input(n, 3), *mask = NULL;
+    graph_value *q = pass_input(n, 0), *k = pass_input(n, 1), *v = pass_input(n, 2), *bias = pass_input(n, 3), *mask = NULL;
     pass_product p = {0};
     if (!k || !v || n->n_inputs > 4 || graph_attr_float(n, "softcap", 0) > 0 || kv_heads < 1 || heads % kv_heads) return NIB_OK;
     if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return NIB_OK;

@@ -11,22 +11,17 @@
 #include "pass.h"
 #include <string.h>
 
-static bool is_one(graph_dim d) {
-    int64_t n;
-    return graph_dim_is_const(d, &n) && n == 1;
-}
-
 /* Which axis of `to` is axis `axis` of `from`, whose other axes are all kept but for those of 1; -1: none. */
 static int axis_in_view(const graph_type *from, const graph_type *to, int axis) {
     int at = 0, found = -1;
     for (int i = 0; i < from->rank; i++) {
-        if (is_one(from->dims[i])) continue;
-        while (at < to->rank && is_one(to->dims[at])) at++;
+        if (graph_dim_is_one(from->dims[i])) continue;
+        while (at < to->rank && graph_dim_is_one(to->dims[at])) at++;
         if (!from->dims[i] || at == to->rank || to->dims[at] != from->dims[i]) return -1;
         if (i == axis) found = at;
         at++;
     }
-    while (at < to->rank && is_one(to->dims[at])) at++;
+    while (at < to->rank && graph_dim_is_one(to->dims[at])) at++;
     return at == to->rank ? found : -1;
 }
 
@@ -38,7 +33,7 @@ static bool counts_up(const graph_node *range) {
 /* The axis along which v counts 0, 1, .. to `size`, the same everywhere else; -1: none. */
 static int counting_axis(const graph_value *v, graph_dim size, int depth) {
     const graph_node *n = v->producer;
-    if (!n || depth > 8 || !size || is_one(size) || v->type.rank < 1) return -1;
+    if (!n || depth > 8 || !size || graph_dim_is_one(size) || v->type.rank < 1) return -1;
     if (graph_is_op(n, "", "Range")) return v->type.rank == 1 && v->type.dims[0] == size && counts_up(n) ? 0 : -1;
     bool expands = graph_is_op(n, "", "Expand");
     if (!expands && !graph_is_op(n, "", "Reshape") && !graph_is_op(n, "", "Unsqueeze") && !graph_is_op(n, "", "Squeeze")) return -1;
@@ -60,15 +55,15 @@ static bool is_whole_grid(const graph_value *data, const graph_value *indices) {
     if (axis != -1 && axis != last) return false;
     for (int i = 0; i < concat->n_inputs; i++) {
         const graph_value *part = concat->inputs[i].value;
-        if (!part || part->type.rank != last + 1 || !is_one(part->type.dims[last])) return false;
-        if (is_one(data->type.dims[i])) continue; /* there is but one place */
+        if (!part || part->type.rank != last + 1 || !graph_dim_is_one(part->type.dims[last])) return false;
+        if (graph_dim_is_one(data->type.dims[i])) continue; /* there is but one place */
         int at = counting_axis(part, data->type.dims[i], 0);
         if (at <= before || at == last) return false;
         seen[at] = true;
         before = at;
     }
     for (int i = 0; i < last; i++)
-        if (!seen[i] && !is_one(indices->type.dims[i])) return false;
+        if (!seen[i] && !graph_dim_is_one(indices->type.dims[i])) return false;
     return true;
 }
 
@@ -98,7 +93,7 @@ static graph_value *widened(pass_context *ctx, graph_node *before, graph_value *
     for (int i = 0; i < y->type.rank; i++) {
         graph_dim d = y->type.dims[i];
         if (at < x->type.rank && d && x->type.dims[at] == d) at++;
-        else if (is_one(d)) axes[count++] = i;
+        else if (graph_dim_is_one(d)) axes[count++] = i;
         else return NULL;
     }
     if (at < x->type.rank) return NULL;

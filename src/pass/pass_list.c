@@ -44,15 +44,14 @@ bool pass_exists(const char *name) {
     return found;
 }
 
-bool pass_enters_bodies(const pass_context *ctx) {
+bool pass_is_disabled(const pass_context *ctx, const char *name) {
     for (size_t i = 0; i < ctx->n_disabled; i++)
-        if (strcmp(ctx->disabled[i], "bodies") == 0) return false;
-    return true;
+        if (strcmp(ctx->disabled[i], name) == 0) return true;
+    return false;
 }
 
 static nib_status run(pass_context *ctx, const pass_row *row) {
-    for (size_t i = 0; i < ctx->n_disabled; i++)
-        if (strcmp(ctx->disabled[i], row->name) == 0) return NIB_OK;
+    if (pass_is_disabled(ctx, row->name)) return NIB_OK;
     for (size_t i = 0; ctx->file && i < BASE_COUNT(here_only); i++)
         if (strcmp(here_only[i], row->name) == 0) return NIB_OK;
     nib_status status = row->run(ctx);
@@ -71,7 +70,7 @@ static nib_status simplify_once(pass_context *ctx) {
     nib_status status = NIB_OK;
     for (size_t i = 0; i < BASE_COUNT(simplify); i++)
         if (simplify[i].level <= ctx->level) NIB_TRY(run(ctx, &simplify[i]));
-    if (ctx->level >= 1 && pass_enters_bodies(ctx)) NIB_TRY(pass_each_body(ctx, simplify_once));
+    if (ctx->level >= 1 && !pass_is_disabled(ctx, "bodies")) NIB_TRY(pass_each_body(ctx, simplify_once));
 fail:
     return status;
 }
@@ -80,7 +79,7 @@ fail:
  * operators are the slower ones (BERT of 4 layers of 256 in a Loop, 2 x 64: 1130 ms fused, 190 ms as it is). */
 static nib_status in_bodies(pass_context *ctx, nib_status (*fn)(pass_context *)) {
     bool cut = ctx->cut;
-    if (!ctx->file || !pass_enters_bodies(ctx)) return NIB_OK;
+    if (!ctx->file || pass_is_disabled(ctx, "bodies")) return NIB_OK;
     ctx->cut = true;
     nib_status status = pass_each_body_alone(ctx, fn);
     ctx->cut = cut;
@@ -157,12 +156,14 @@ graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain
     return v;
 }
 
-bool pass_same_shape(const graph_value *a, const graph_value *b) {
-    if (a->type.rank < 0 || a->type.rank != b->type.rank) return false;
-    for (int i = 0; i < a->type.rank; i++)
-        if (!a->type.dims[i] || a->type.dims[i] != b->type.dims[i]) return false;
+bool pass_same_dims(const graph_type *a, const graph_type *b) {
+    if (a->rank < 0 || a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (!a->dims[i] || a->dims[i] != b->dims[i]) return false;
     return true;
 }
+
+bool pass_same_shape(const graph_value *a, const graph_value *b) { return pass_same_dims(&a->type, &b->type); }
 
 bool pass_is_random(const graph_node *n) {
     double training = 0;
@@ -174,15 +175,25 @@ bool pass_is_random(const graph_node *n) {
     return strncmp(n->op, "Random", 6) == 0 || strcmp(n->op, "Bernoulli") == 0 || strcmp(n->op, "Multinomial") == 0;
 }
 
-typedef struct reaching {
+typedef struct marking {
     const graph *g;
-    const uint8_t *reached;
-    bool *reads;
-} reaching;
+    const uint8_t *marked;
+    bool reads;
+} marking;
 
-static void note_reached(void *user, graph_value *v) {
-    const reaching *r = user;
-    if (v->owner == r->g && r->reached[v->id]) *r->reads = true;
+static void note_marked(void *user, graph_value *v) {
+    marking *m = user;
+    if (v->owner == m->g && m->marked[v->id]) m->reads = true;
+}
+
+void pass_mark_computed(const graph *g, uint8_t *marked, const graph_value *until) {
+    for (const graph_node *n = g->first; n && !(until && marked[until->id]); n = n->next) {
+        marking m = {g, marked, false};
+        for (int i = 0; i < n->n_inputs && !m.reads; i++) m.reads = n->inputs[i].value && marked[n->inputs[i].value->id];
+        graph_each_capture(n, note_marked, &m);
+        for (int i = 0; i < n->n_outputs; i++)
+            if (m.reads && n->outputs[i]) marked[n->outputs[i]->id] = 1;
+    }
 }
 
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) {
@@ -192,13 +203,7 @@ bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) 
     uint8_t *reached = base_calloc(g->heap, (size_t)g->value_limit + 1, 1); /* by value id, in the order of the nodes */
     if (!reached) return true;                                              /* the answer that changes nothing */
     reached[of->id] = 1;
-    for (const graph_node *n = g->first; n && !reached[v->id]; n = n->next) {
-        bool reads = false;
-        for (int i = 0; i < n->n_inputs && !reads; i++) reads = n->inputs[i].value && reached[n->inputs[i].value->id];
-        graph_each_capture(n, note_reached, &(reaching){g, reached, &reads});
-        for (int i = 0; i < n->n_outputs; i++)
-            if (reads && n->outputs[i]) reached[n->outputs[i]->id] = 1;
-    }
+    pass_mark_computed(g, reached, v);
     bool found = reached[v->id] != 0;
     base_free(g->heap, reached);
     return found;

@@ -8,13 +8,11 @@
 #include "pass_heads.h"
 #include <string.h>
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 /* v [B, S, N] is a Linear of one constant f32 weight with nothing behind it, read once; NULL if not. */
 static graph_node *plain_product(const graph_value *v) {
     graph_node *n = v->producer;
     if (!graph_is_op(n, "nib", "Linear") || n->n_inputs > 3 || v->use_count != 1 || v->is_output || v->type.rank != 3) return NULL;
-    const graph_value *w = input(n, 1), *bias = input(n, 2);
+    const graph_value *w = pass_input(n, 1), *bias = pass_input(n, 2);
     if (!w->constant || w->constant->dtype != NIB_DTYPE_F32 || w->constant->rank != 2 || !w->constant->data) return NULL;
     if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32 || bias->constant->rank != 1)) return NULL;
     return op_activation(n) == KERNEL_ACT_NONE && op_gate_of(n) == OP_GATE_NONE && !graph_find_attr(n, "weight") ? n : NULL;
@@ -28,12 +26,12 @@ static bool is_of_products(const graph_value *w, const graph *g) {
 }
 
 static graph_node *split_product(const graph_node *attention) {
-    const graph_node *s = input(attention, 0)->producer;
+    const graph_node *s = pass_input(attention, 0)->producer;
     int64_t width, first;
     if (!graph_is_op(s, "", "Split") || s->n_outputs != 3 || !pass_columns_of(s->outputs[0], &first)) return NULL;
     for (int i = 0; i < 3; i++) {
         const graph_value *v = s->outputs[i];
-        if (v != input(attention, i) || v->use_count != 1 || v->is_output || v->type.rank != 3) return NULL;
+        if (v != pass_input(attention, i) || v->use_count != 1 || v->is_output || v->type.rank != 3) return NULL;
         if (v->type.dims[2] != s->outputs[0]->type.dims[2]) return NULL;
     }
     return graph_dim_is_const(s->outputs[0]->type.dims[2], &width) ? plain_product(s->inputs[0].value) : NULL;
@@ -48,15 +46,16 @@ typedef struct three {
 /* `whole`: of the same rows, and their weights can be joined; else it is only about their biases. */
 static bool find_three(const graph_node *attention, three *t, bool whole) {
     for (int i = 0; i < 3; i++) {
-        const graph_node *n = t->linears[i] = plain_product(input(attention, i));
+        const graph_node *n = t->linears[i] = plain_product(pass_input(attention, i));
         if (!n || n->owner != attention->owner) return false;
-        if (whole && (!is_of_products(input(n, 1), attention->owner) || input(n, 0) != input(t->linears[0], 0))) return false;
-        const graph_tensor *w = input(n, 1)->constant;
+        if (whole && (!is_of_products(pass_input(n, 1), attention->owner) || pass_input(n, 0) != pass_input(t->linears[0], 0)))
+            return false;
+        const graph_tensor *w = pass_input(n, 1)->constant;
         t->trans[i] = graph_attr_int(n, "trans_w", 0) != 0;
         if (i == 0) t->rows = w->dims[t->trans[0]], t->width = w->dims[!t->trans[0]];
         if ((whole && w->dims[t->trans[i]] != t->rows) || w->dims[!t->trans[i]] != t->width) return false;
-        if (!input(n, 2) != !input(t->linears[0], 2)) return false;
-        if (input(n, 2) && graph_tensor_elements(input(n, 2)->constant) != t->width) return false;
+        if (!pass_input(n, 2) != !pass_input(t->linears[0], 2)) return false;
+        if (pass_input(n, 2) && graph_tensor_elements(pass_input(n, 2)->constant) != t->width) return false;
     }
     return true;
 }
@@ -65,7 +64,7 @@ static bool find_three(const graph_node *attention, three *t, bool whole) {
 static void row_of(const three *t, int index, int64_t k, float *row) {
     const size_t n = (size_t)t->width, of_n = n * sizeof(float);
     for (int i = 0; i < 3; i++, row += n) {
-        const char *data = input(t->linears[i], index)->constant->data;
+        const char *data = pass_input(t->linears[i], index)->constant->data;
         if (index == 1 && t->trans[i]) {
             for (size_t c = 0; c < n; c++) memcpy(row + c, data + (c * (size_t)t->rows + (size_t)k) * sizeof(float), sizeof(float));
         } else {
@@ -78,7 +77,7 @@ static void row_of(const three *t, int index, int64_t k, float *row) {
 static graph_value *made_before(const three *t, int index, int64_t rows, const graph_node *attention, float *row) {
     const graph_node *n = attention->prev;
     while (n && !graph_is_op(n, PASS_MS, "Attention")) n = n->prev;
-    graph_value *v = n ? input(n, index) : NULL;
+    graph_value *v = n ? pass_input(n, index) : NULL;
     const size_t bytes = (size_t)(3 * t->width) * sizeof(float);
     if (!v || !v->constant || v->constant->bytes != (size_t)rows * bytes || !v->constant->data) return NULL;
     for (int64_t k = 0; k < rows; k++) {
@@ -103,7 +102,7 @@ static graph_value *side_by_side(pass_context *ctx, const three *t, int index, c
     if (before || !row) return before;
     if (!(w.data = base_arena_alloc(ctx->g->arena, w.bytes))) return NULL;
     for (int64_t k = 0; k < rows; k++) row_of(t, index, k, (float *)w.data + k * width);
-    return graph_add_constant(ctx->g, input(t->linears[0], index)->name, &w, false);
+    return graph_add_constant(ctx->g, pass_input(t->linears[0], index)->name, &w, false);
 }
 
 static graph_value *no_bias(pass_context *ctx, const graph_value *w) {
@@ -113,24 +112,18 @@ static graph_value *no_bias(pass_context *ctx, const graph_value *w) {
     return t.data ? graph_add_constant(ctx->g, "no_bias", &t, false) : NULL;
 }
 
-static bool is_disabled(const pass_context *ctx) {
-    for (size_t i = 0; i < ctx->n_disabled; i++)
-        if (strcmp(ctx->disabled[i], "qkv") == 0) return true;
-    return false;
-}
-
 bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *out, bool *ok) {
     three t;
     const graph_node *one = split_product(attention);
     *ok = true;
-    if (is_disabled(ctx)) return false;
+    if (pass_is_disabled(ctx, "qkv")) return false;
     if (one) {
-        *out = (pass_product){input(one, 0), input(one, 1), input(one, 2)};
+        *out = (pass_product){pass_input(one, 0), pass_input(one, 1), pass_input(one, 2)};
         if (graph_attr_int(one, "trans_w", 0)) out->w = pass_emit_transpose(ctx, attention, out->w, (int64_t[]){1, 0});
     } else {
         if (!find_three(attention, &t, true)) return false;
-        *out = (pass_product){.x = input(t.linears[0], 0), .w = side_by_side(ctx, &t, 1, attention)};
-        if (out->w && input(t.linears[0], 2) && !(out->bias = side_by_side(ctx, &t, 2, attention))) out->w = NULL;
+        *out = (pass_product){.x = pass_input(t.linears[0], 0), .w = side_by_side(ctx, &t, 1, attention)};
+        if (out->w && pass_input(t.linears[0], 2) && !(out->bias = side_by_side(ctx, &t, 2, attention))) out->w = NULL;
     }
     if (out->w && !out->bias) out->bias = no_bias(ctx, out->w);
     *ok = out->w && out->bias;
@@ -140,9 +133,9 @@ bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *o
 graph_value *pass_take_biases(pass_context *ctx, graph_node *attention, bool *ok) {
     three t;
     *ok = true;
-    if (is_disabled(ctx) || !find_three(attention, &t, false) || !input(t.linears[0], 2)) return NULL;
+    if (pass_is_disabled(ctx, "qkv") || !find_three(attention, &t, false) || !pass_input(t.linears[0], 2)) return NULL;
     graph_value *bias = side_by_side(ctx, &t, 2, attention);
     *ok = bias != NULL;
-    for (int i = 0; bias && i < 3; i++) graph_set_input(input(attention, i)->producer, 2, NULL);
+    for (int i = 0; bias && i < 3; i++) graph_set_input(pass_input(attention, i)->producer, 2, NULL);
     return bias;
 }

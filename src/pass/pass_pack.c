@@ -53,17 +53,15 @@ static bool is_row_parameter(const graph_value *v) {
 
 /* [B, S, C] or a [1, S, C], [B, 1, C] that broadcasts to it: can be brought to rows by Pack(Expand(v)). */
 static bool can_be_packed(const packing *p, const graph_value *v) {
-    int64_t d;
     if (v->type.rank != 3 || v->type.dtype != NIB_DTYPE_F32 || !v->type.dims[2]) return false;
-    bool b = v->type.dims[0] == p->b || (graph_dim_is_const(v->type.dims[0], &d) && d == 1);
-    bool s = v->type.dims[1] == p->s || (graph_dim_is_const(v->type.dims[1], &d) && d == 1);
+    bool b = v->type.dims[0] == p->b || graph_dim_is_one(v->type.dims[0]);
+    bool s = v->type.dims[1] == p->s || graph_dim_is_one(v->type.dims[1]);
     return b && s;
 }
 
 /* One integer for each row, or one for each column of the grid. */
 static bool are_positions(const packing *p, const graph_value *v) {
-    int64_t d;
-    return v->type.rank == 2 && (v->type.dims[0] == p->b || (graph_dim_is_const(v->type.dims[0], &d) && d == 1)) &&
+    return v->type.rank == 2 && (v->type.dims[0] == p->b || graph_dim_is_one(v->type.dims[0])) &&
            (v->type.dtype == NIB_DTYPE_I64 || v->type.dtype == NIB_DTYPE_I32);
 }
 
@@ -135,12 +133,10 @@ static const seen_bias *find_bias(const packing *p, const graph_value *bias) {
 
 /* [B|1, heads|1, S|1, S]: one element for each pair of columns. */
 static bool is_of_pairs(const graph_value *v, const graph_value *mask) {
-    int64_t one = 0;
     const graph_type *t = &v->type;
     if (t->rank != 4 || t->dtype != NIB_DTYPE_F32) return false;
-    bool texts = t->dims[0] == mask->type.dims[0] || (graph_dim_is_const(t->dims[0], &one) && one == 1);
-    return texts && (t->dims[2] == mask->type.dims[1] || (graph_dim_is_const(t->dims[2], &one) && one == 1)) &&
-           t->dims[3] == mask->type.dims[1];
+    bool texts = t->dims[0] == mask->type.dims[0] || graph_dim_is_one(t->dims[0]);
+    return texts && (t->dims[2] == mask->type.dims[1] || graph_dim_is_one(t->dims[2])) && t->dims[3] == mask->type.dims[1];
 }
 
 /* Way `way` of reading a bias as the padding of keys and a rest: a sum of both, or the rest where a key is seen. False if it is none. */
@@ -218,28 +214,12 @@ static graph_value *find_mask(packing *p, char *why, size_t capacity) {
     return NULL;
 }
 
-typedef struct reaching {
-    const packing *p;
-    uint8_t *reached;
-    bool reads;
-} reaching;
-
-static void note_reached(void *arg, graph_value *v) {
-    reaching *r = arg;
-    if (v->owner == r->p->g && r->reached[v->id]) r->reads = true;
-}
-
-/* A bias that is made of packed values, or NULL. reached: by value id, 0 at first. */
-static const graph_value *bias_of_packed(const packing *p, uint8_t *reached) {
-    for (const graph_node *n = p->g->first; n; n = n->next) {
-        reaching r = {p, reached, false};
-        for (int i = 0; i < n->n_inputs && !r.reads; i++) r.reads = n->inputs[i].value && reached[n->inputs[i].value->id];
-        graph_each_capture(n, note_reached, &r);
-        for (int i = 0; i < n->n_outputs; i++)
-            if (n->outputs[i] && (r.reads || is_packed(p, n->outputs[i]))) reached[n->outputs[i]->id] = 1;
-    }
+/* A bias that is made of packed values, or NULL. made: by value id, 0 at first. */
+static const graph_value *bias_of_packed(const packing *p, uint8_t *made) {
+    memcpy(made, p->packed, (size_t)p->limit);
+    pass_mark_computed(p->g, made, NULL);
     for (int i = 0; i < p->n_biases; i++)
-        if (p->biases[i].rest && reached[p->biases[i].rest->id]) return p->biases[i].rest;
+        if (p->biases[i].rest && made[p->biases[i].rest->id]) return p->biases[i].rest;
     return NULL;
 }
 
@@ -426,8 +406,8 @@ nib_status pass_pack(pass_context *ctx) {
     p.packed = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
     p.as_rows = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.as_rows);
     p.unpacked = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.unpacked);
-    uint8_t *reached = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
-    if (!p.packed || !p.as_rows || !p.unpacked || !reached) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    uint8_t *made = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
+    if (!p.packed || !p.as_rows || !p.unpacked || !made) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         if (packs(&p, n)) p.packed[n->outputs[0]->id] = 1;
         else if (graph_is_op(n, "nib", "Attention")) {
@@ -435,7 +415,7 @@ nib_status pass_pack(pass_context *ctx) {
             goto fail;
         }
     }
-    const graph_value *bias = bias_of_packed(&p, reached);
+    const graph_value *bias = bias_of_packed(&p, made);
     if (bias) {
         pass_note(ctx, "batches stay padded: the bias %s is made of rows", bias->name);
         goto fail;

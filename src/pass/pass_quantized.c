@@ -20,8 +20,6 @@
 
 static nib_status no_memory(pass_context *ctx) { return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing"); }
 
-static graph_value *input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
-
 static graph_node *made_by(const graph_value *v, const char *type, int output) {
     return v && v->producer && v->producer_index == output && graph_is_op(v->producer, "", type) ? v->producer : NULL;
 }
@@ -91,25 +89,26 @@ static nib_status replace(pass_context *ctx, graph_value *old, graph_value *with
 static graph_value *weight_scale(const graph_value *scales, const graph_node *of) {
     const graph_node *m = made_by(scales, "Mul", 0);
     for (int i = 0; m && i < 2; i++)
-        if (made_by(input(m, i), "DynamicQuantizeLinear", 1) == of && input(m, 1 - i)->constant) return input(m, 1 - i);
+        if (made_by(pass_input(m, i), "DynamicQuantizeLinear", 1) == of && pass_input(m, 1 - i)->constant) return pass_input(m, 1 - i);
     return NULL;
 }
 
 static nib_status try_dynamic(pass_context *ctx, graph_node *product) {
     for (int i = 0; i < 2; i++) {
-        const graph_node *cast = made_by(input(product, i), "Cast", 0);
-        const graph_node *mm = cast ? made_by(input(cast, 0), "MatMulInteger", 0) : NULL;
-        const graph_node *x = mm ? made_by(input(mm, 0), "DynamicQuantizeLinear", 0) : NULL;
+        const graph_node *cast = made_by(pass_input(product, i), "Cast", 0);
+        const graph_node *mm = cast ? made_by(pass_input(cast, 0), "MatMulInteger", 0) : NULL;
+        const graph_node *x = mm ? made_by(pass_input(mm, 0), "DynamicQuantizeLinear", 0) : NULL;
         quantized q;
-        if (!x || graph_attr_int(cast, "to", 0) != NIB_DTYPE_F32 || made_by(input(mm, 2), "DynamicQuantizeLinear", 2) != x) continue;
-        const graph_value *w = input(mm, 1);
-        if (!w->constant || w->constant->rank != 2 || !quantized_of(ctx, w, weight_scale(input(product, 1 - i), x), input(mm, 3), 1, &q))
+        if (!x || graph_attr_int(cast, "to", 0) != NIB_DTYPE_F32 || made_by(pass_input(mm, 2), "DynamicQuantizeLinear", 2) != x) continue;
+        const graph_value *w = pass_input(mm, 1);
+        if (!w->constant || w->constant->rank != 2 ||
+            !quantized_of(ctx, w, weight_scale(pass_input(product, 1 - i), x), pass_input(mm, 3), 1, &q))
             continue;
         graph_value *real = real_of(ctx, w, &q);
         if (!real) return no_memory(ctx);
         ctx->quantized++;
         return replace(ctx, product->outputs[0],
-                       pass_emit(ctx, product, "", "MatMul", (graph_value *[]){input(x, 0), real}, 2, product->outputs[0]->name));
+                       pass_emit(ctx, product, "", "MatMul", (graph_value *[]){pass_input(x, 0), real}, 2, product->outputs[0]->name));
     }
     return NIB_OK;
 }
@@ -118,13 +117,17 @@ static nib_status try_dynamic(pass_context *ctx, graph_node *product) {
  * bias). */
 static nib_status try_fused(pass_context *ctx, graph_node *n) {
     bool dynamic = strcmp(n->op, "DynamicQuantizeMatMul") == 0;
-    const graph_node *from = dynamic ? NULL : made_by(input(n, 0), "DynamicQuantizeLinear", 0);
-    graph_value *x = dynamic ? input(n, 0) : from ? input(from, 0) : NULL, *w = input(n, 1), *bias = input(n, dynamic ? 4 : 6);
+    const graph_node *from = dynamic ? NULL : made_by(pass_input(n, 0), "DynamicQuantizeLinear", 0);
+    graph_value *x = dynamic ? pass_input(n, 0)
+                     : from  ? pass_input(from, 0)
+                             : NULL,
+                *w = pass_input(n, 1), *bias = pass_input(n, dynamic ? 4 : 6);
     quantized q;
     if (!x || !n->outputs[0] || x->type.dtype != NIB_DTYPE_F32 || !w || !w->constant || w->constant->rank != 2) return NIB_OK;
-    if (!dynamic && (made_by(input(n, 2), "DynamicQuantizeLinear", 1) != from || made_by(input(n, 4), "DynamicQuantizeLinear", 2) != from))
+    if (!dynamic &&
+        (made_by(pass_input(n, 2), "DynamicQuantizeLinear", 1) != from || made_by(pass_input(n, 4), "DynamicQuantizeLinear", 2) != from))
         return NIB_OK;
-    if (!quantized_of(ctx, w, input(n, dynamic ? 2 : 3), input(n, dynamic ? 3 : 5), 1, &q)) return NIB_OK;
+    if (!quantized_of(ctx, w, pass_input(n, dynamic ? 2 : 3), pass_input(n, dynamic ? 3 : 5), 1, &q)) return NIB_OK;
     graph_value *real = real_of(ctx, w, &q);
     graph_value *y = real ? pass_emit(ctx, n, "", "MatMul", (graph_value *[]){x, real}, 2, n->outputs[0]->name) : NULL;
     nib_status status = y ? op_infer_node(ctx->g, y->producer, ctx->err) : no_memory(ctx);
@@ -149,8 +152,9 @@ static nib_status before_quantizing(pass_context *ctx, graph_value *v, graph_val
     const graph_node *from = made_by(v, "QuantizeLinear", 0);
     quantized q;
     *out = NULL;
-    if (from && input(from, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(input(from, 1), scale) && same_constant(input(from, 2), zero))
-        return *out = input(from, 0), NIB_OK;
+    if (from && pass_input(from, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(pass_input(from, 1), scale) &&
+        same_constant(pass_input(from, 2), zero))
+        return *out = pass_input(from, 0), NIB_OK;
     if (!v || !v->constant || v->constant->rank != 2 || !quantized_of(ctx, v, scale, zero, 1, &q)) return NIB_OK;
     ctx->quantized++;
     *out = real_of(ctx, v, &q);
@@ -161,17 +165,18 @@ static nib_status before_quantizing(pass_context *ctx, graph_value *v, graph_val
 static nib_status try_qlinear(pass_context *ctx, graph_node *n, const graph_node *mm) {
     nib_status status = NIB_OK;
     graph_value *a, *b;
-    if (mm->n_inputs < 8 || !same_constant(input(mm, 6), input(n, 1)) || !same_constant(input(mm, 7), input(n, 2))) return NIB_OK;
-    NIB_TRY(before_quantizing(ctx, input(mm, 0), input(mm, 1), input(mm, 2), &a));
+    if (mm->n_inputs < 8 || !same_constant(pass_input(mm, 6), pass_input(n, 1)) || !same_constant(pass_input(mm, 7), pass_input(n, 2)))
+        return NIB_OK;
+    NIB_TRY(before_quantizing(ctx, pass_input(mm, 0), pass_input(mm, 1), pass_input(mm, 2), &a));
     if (!a) return NIB_OK;
-    NIB_TRY(before_quantizing(ctx, input(mm, 3), input(mm, 4), input(mm, 5), &b));
+    NIB_TRY(before_quantizing(ctx, pass_input(mm, 3), pass_input(mm, 4), pass_input(mm, 5), &b));
     if (b) NIB_TRY(replace(ctx, n->outputs[0], pass_emit(ctx, n, "", "MatMul", (graph_value *[]){a, b}, 2, n->outputs[0]->name)));
 fail:
     return status;
 }
 
 static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
-    graph_value *x = input(n, 0), *scale = input(n, 1), *zero = input(n, 2), *y = n->outputs[0];
+    graph_value *x = pass_input(n, 0), *scale = pass_input(n, 1), *zero = pass_input(n, 2), *y = n->outputs[0];
     const graph_node *gather = made_by(x, "Gather", 0), *again = made_by(x, "QuantizeLinear", 0);
     int axis = (int)graph_attr_int(n, "axis", 1);
     quantized q;
@@ -183,15 +188,15 @@ static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
         ctx->quantized += x->constant->rank == 2;
         return replace(ctx, y, real);
     }
-    if (gather && graph_attr_int(gather, "axis", 0) == 0 && quantized_of(ctx, input(gather, 0), scale, zero, 0, &q) && q.count == 1) {
-        graph_value *real = real_of(ctx, input(gather, 0), &q);
+    if (gather && graph_attr_int(gather, "axis", 0) == 0 && quantized_of(ctx, pass_input(gather, 0), scale, zero, 0, &q) && q.count == 1) {
+        graph_value *real = real_of(ctx, pass_input(gather, 0), &q);
         if (!real) return no_memory(ctx);
-        graph_value *rows = pass_emit(ctx, n, "", "Gather", (graph_value *[]){real, input(gather, 1)}, 2, y->name);
+        graph_value *rows = pass_emit(ctx, n, "", "Gather", (graph_value *[]){real, pass_input(gather, 1)}, 2, y->name);
         return replace(ctx, y, rows);
     }
-    if (again && input(again, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(input(again, 1), scale) &&
-        same_constant(input(again, 2), zero) && graph_attr_int(again, "axis", 1) == axis && !graph_attr_int(again, "block_size", 0))
-        return replace(ctx, y, input(again, 0));
+    if (again && pass_input(again, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(pass_input(again, 1), scale) &&
+        same_constant(pass_input(again, 2), zero) && graph_attr_int(again, "axis", 1) == axis && !graph_attr_int(again, "block_size", 0))
+        return replace(ctx, y, pass_input(again, 0));
     return NIB_OK;
 }
 

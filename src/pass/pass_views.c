@@ -27,13 +27,6 @@ static bool is_view(const graph_node *n) {
     return false;
 }
 
-static bool same_dims(const graph_type *a, const graph_type *b) {
-    if (a->rank < 0 || a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (!a->dims[i] || a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
 /* Broadcasts to both shapes alike. */
 static bool is_parameter(const graph_value *v, const graph_type *a, const graph_type *b) {
     if (!v->constant) return false;
@@ -51,18 +44,18 @@ static bool is_in(const region *r, const graph_node *n) {
 
 /* A view of what has the outer shape already. */
 static bool is_entrance(const region *r, const graph_value *v) {
-    return is_view(v->producer) && v->owner == r->g && same_dims(&v->producer->inputs[0].value->type, r->outside);
+    return is_view(v->producer) && v->owner == r->g && pass_same_dims(&v->producer->inputs[0].value->type, r->outside);
 }
 
 static bool is_exit(const region *r, const graph_use *u) {
     const graph_value *y = u->node->n_outputs ? u->node->outputs[0] : NULL;
-    return u->index == 0 && u->node->owner == r->g && is_view(u->node) && !y->is_output && same_dims(&y->type, r->outside);
+    return u->index == 0 && u->node->owner == r->g && is_view(u->node) && !y->is_output && pass_same_dims(&y->type, r->outside);
 }
 
 static bool may_join(const region *r, const graph_value *v) {
     const graph_node *n = v->producer;
     return n && v->owner == r->g && !v->is_output && n->n_outputs == 1 && op_rows_of(n) == OP_ROWS_ELEMENT && !pass_is_random(n) &&
-           same_dims(&v->type, r->inside) && r->count < REGION_MAX;
+           pass_same_dims(&v->type, r->inside) && r->count < REGION_MAX;
 }
 
 /* Everything between the views behind v and those in front of it; false if there is more between them. */
@@ -75,7 +68,7 @@ static bool grow(region *r, const graph_value *v) {
         for (int i = 0; i < n->n_inputs; i++) {
             const graph_value *x = n->inputs[i].value;
             if (!x || is_parameter(x, r->inside, r->outside)) continue;
-            if (!same_dims(&x->type, r->inside)) return false;
+            if (!pass_same_dims(&x->type, r->inside)) return false;
             if (is_entrance(r, x)) entered = true;
             else if (x->producer && is_in(r, x->producer)) continue;
             else if (may_join(r, x)) r->nodes[r->count++] = x->producer;
@@ -123,7 +116,7 @@ nib_status pass_views(pass_context *ctx) {
         const graph_value *v = n->inputs[0].value;
         if (!n->outputs[0]->uses && !n->outputs[0]->is_output) continue;
         region r = {.g = ctx->g, .inside = &v->type, .outside = &n->outputs[0]->type};
-        if (same_dims(r.inside, r.outside) || !grow(&r, v)) continue;
+        if (pass_same_dims(r.inside, r.outside) || !grow(&r, v)) continue;
         const graph_type inside = v->type, outside = n->outputs[0]->type;
         r.inside = &inside;
         r.outside = &outside;

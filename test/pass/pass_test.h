@@ -227,6 +227,18 @@ static inline graph *pass_check_same(const char *text, const pass_fn *passes) {
 
 static inline void done(graph *g) { graph_free(g); }
 
+/* The same passes once more leave the same operators. */
+static inline void check_fixed_point(const graph *after, const pass_fn *passes) {
+    char once[4000], said[sizeof notes];
+    memcpy(said, notes, sizeof said);
+    graph *again = clone_graph(after);
+    run_passes(again, passes);
+    snprintf(once, sizeof once, "%s", ops(after));
+    assert_string_equal(once, ops(again));
+    graph_free(again);
+    memcpy(notes, said, sizeof said);
+}
+
 /* Same outputs, and these operators left. */
 static inline void pass_check_ops(const char *text, const pass_fn *passes, const char *want) {
     graph *g = pass_check_same(text, passes);
