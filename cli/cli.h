@@ -82,8 +82,8 @@ double cli_now(void);
 /* Prints text as a JSON string, in quotes. */
 void cli_json_string(const char *text);
 
-/* Prints a model's graph, "text" or "dot", after passes of that level; returns the exit code. */
-int cli_print_graph(const char *path, const char *format, int level);
+/* Prints the graph of m->path, "text" or "dot", after passes of that level; returns the exit code. */
+int cli_print_graph(const cli_model *m, const char *format, int level);
 
 /* "nib: MESSAGE" on standard error, with node and byte offset; returns the exit code for the status. */
 int cli_fail(const nib_error *error);

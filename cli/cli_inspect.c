@@ -85,7 +85,7 @@ static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
     nib_error error = {.offset = -1};
     int code = take_options(verb, argc, argv, &m, true, inspects ? &graph : NULL, inspects ? &verify : NULL);
     if (code) return code < 0 ? 0 : code;
-    if (graph) return cli_print_graph(m.path, graph, m.options.optimize < 0 ? 0 : m.options.optimize);
+    if (graph) return cli_print_graph(&m, graph, m.options.optimize < 0 ? 0 : m.options.optimize);
     if (verify && nib_compiled_verify(m.path, &error) != NIB_OK) return cli_fail(&error);
     double begun = cli_now();
     if ((code = cli_model_open(&m, &model)) != 0) return code;

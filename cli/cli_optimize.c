@@ -13,12 +13,12 @@
 
 typedef struct args {
     nib_optimize_options o;
-    nib_runtime_options runtime;
+    cli_model m; /* what the files may cost, threads */
     const char *shapes[MAX_LIST], *disabled[MAX_LIST];
     const char *in, *out, *report;
 } args;
 
-enum { TARGET = 256, SHAPE, DISABLE, REPORT, OPSET, NO_CHECK, TOLERANCE, EXTERNAL, THREADS, LEVEL };
+enum { TARGET = 256, SHAPE, DISABLE, REPORT, OPSET, NO_CHECK, TOLERANCE, EXTERNAL, LEVEL };
 
 static const struct option options[] = {{"output", required_argument, NULL, 'o'},
                                         {"target", required_argument, NULL, TARGET},
@@ -29,9 +29,11 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"no-check", no_argument, NULL, NO_CHECK},
                                         {"tolerance", required_argument, NULL, TOLERANCE},
                                         {"external-over", required_argument, NULL, EXTERNAL},
-                                        {"threads", required_argument, NULL, THREADS},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"memory", required_argument, NULL, 'M'},
                                         {"level", required_argument, NULL, LEVEL},
                                         {"help", no_argument, NULL, 'h'},
+                                        CLI_SAFETY_OPTIONS,
                                         {NULL, 0, NULL, 0}};
 
 #define COMMON_HELP                                                                                                                        \
@@ -42,7 +44,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
     "  --no-check           writes without running both graphs on random inputs first\n"                                                   \
     "  --tolerance X        largest difference relative to an output's largest number (1e-5; with -O2 1e-4, -O3 1e-2, -O4 3e-2)\n"         \
     "  --external-over SIZE weights go to OUT.data if the model's own file would be longer (default: 2 GiB - 1; 0: always)\n"              \
-    "  --threads N          threads that compute\n"
+    "  --threads N          threads that compute\n" CLI_SAFETY_HELP
 
 static const char optimize_help[] =
     "usage: nib optimize IN -o OUT [-O0 ... -O4] [options]\n\n"
@@ -74,8 +76,7 @@ static const char diff_help[] =
     "  --tolerance X        largest difference relative to an output's largest number (default 1e-5)\n"
     "  --shape NAME=AxBxC   the shape of an input of both\n"
     "  --report FILE.json   the same for programs\n"
-    "  --threads N          threads that compute\n"
-    "\nexample:\n"
+    "  --threads N          threads that compute\n" CLI_SAFETY_HELP "\nexample:\n"
     "  nib diff model.onnx small.onnx\n";
 
 /* "500M", "2G", "0". */
@@ -125,11 +126,7 @@ static int take(const cli_verb *verb, args *a, int c, const char *value) {
     case EXTERNAL:
         if (!read_size(value, &a->o.external_over)) return cli_usage(verb, "external-over %s: it is a size such as 500M", value);
         return 0;
-    case THREADS:
-        if (!cli_whole_number(value, 1, 4096, &n)) return cli_usage(verb, "threads %s: it is 1 or more", value);
-        a->runtime.threads = (int)n;
-        return 0;
-    default: return 2;
+    default: return cli_model_option(&a->m, c, value);
     }
 }
 
@@ -139,7 +136,7 @@ static int parse(const cli_verb *verb, int argc, char **argv, args *a, int plain
     const char *names[2] = {NULL, NULL};
     *a = (args){0};
     nib_optimize_defaults(&a->o);
-    nib_runtime_defaults(&a->runtime);
+    cli_model_defaults(&a->m);
     while ((c = getopt_long(argc, argv, "o:O:h", options, NULL)) != -1) {
         if (c == 'h') return fputs(verb->help, stdout), -1;
         if (c == '?') return 2;
@@ -180,7 +177,7 @@ static int finish(const args *a, nib_status status, const nib_error *error, nib_
 static int optimize(args *a) {
     nib_error error = {.offset = -1};
     nib_report *report = NULL;
-    nib_status status = nib_runtime_create(&a->runtime, &a->o.runtime, &error);
+    nib_status status = nib_runtime_create(&a->m.runtime, &a->o.runtime, &error);
     if (status == NIB_OK) status = nib_optimize_file(a->in, a->out, &a->o, &report, &error);
     nib_runtime_free(a->o.runtime);
     return finish(a, status, &error, report);
@@ -211,13 +208,13 @@ static int run_diff(int argc, char **argv) {
     int code = parse(&cli_diff, argc, argv, &a, 2);
     if (code) return code < 0 ? 0 : code;
     if (!a.in || !a.out) return cli_usage(&cli_diff, "two models must be named");
-    nib_status status = nib_runtime_create(&a.runtime, &a.o.runtime, &error);
+    nib_status status = nib_runtime_create(&a.m.runtime, &a.o.runtime, &error);
     if (status == NIB_OK) status = nib_diff_files(a.in, a.out, &a.o, &report, &error);
     nib_runtime_free(a.o.runtime);
     return finish(&a, status, &error, report);
 }
 
-int cli_print_graph(const char *path, const char *format, int level) {
+int cli_print_graph(const cli_model *m, const char *format, int level) {
     nib_optimize_options o;
     nib_error error = {.offset = -1};
     nib_report *report = NULL;
@@ -225,7 +222,9 @@ int cli_print_graph(const char *path, const char *format, int level) {
     if (f == NIB_GRAPH_TEXT && strcmp(format, "text") != 0) return cli_usage(&cli_inspect, "graph %s: it is text or dot", format);
     nib_optimize_defaults(&o);
     o.level = level;
-    nib_status status = nib_graph_of_file(path, &o, f, &report, &error);
+    nib_status status = nib_runtime_create(&m->runtime, &o.runtime, &error);
+    if (status == NIB_OK) status = nib_graph_of_file(m->path, &o, f, &report, &error);
+    nib_runtime_free(o.runtime);
     return finish(&(args){0}, status, &error, report);
 }
 

@@ -455,6 +455,8 @@ NIB_API void nib_report_free(nib_report *report); /* NULL is accepted */
 /* Optimizes a model file, or a folder as nib_model_open takes it, and writes it: to the file `out`, or, if `in` is a folder and
  * `out` does not end with .onnx, to the folder `out` (made if need be): model.onnx, the tokenizer's and settings' files, nib.json.
  * Files appear whole or not at all; `in` and `out` may be the same file. Optimizing what was written again changes no byte.
+ * Weights made on the way beyond 256 MiB (a quarter of the runtime's memory_limit if that is less) are no memory but lie in a file
+ * without a name in out's folder, while its disk has room.
  * `*report` (may be NULL) is given on success, and with DIFFERENT: both graphs were run and did not agree; nothing was written.
  * Other errors as nib_model_open, and INVALID_ARGUMENT (a shape or pass that does not exist), IO. */
 NIB_API nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report,

@@ -4,7 +4,7 @@
  *
  *     | size ........ | block (aligned to 64) ... |
  *
- * Arena: blocks of growing size, newest first.
+ * Arena: blocks of growing size, newest first; large ones on their own, in memory or in the file of base_spill.
  */
 #include "base_mem.h"
 #include "base_cpu.h"
@@ -143,26 +143,42 @@ bool base_grow(base_heap *heap, void **array, size_t *capacity, size_t need, siz
 struct base_arena_block {
     struct base_arena_block *next;
     size_t used, size; /* of the bytes that follow, counted from the struct's begin */
+    bool spilled;
 };
 
 #define ARENA_FIRST 16384
 #define ARENA_MOST (4u << 20)
 
-void base_arena_init(base_arena *arena, base_heap *heap) {
-    arena->heap = heap;
-    arena->blocks = NULL;
-    arena->bytes = 0;
+void base_arena_init(base_arena *arena, base_heap *heap) { *arena = (base_arena){.heap = heap}; }
+
+void base_arena_spill(base_arena *arena, const char *folder, size_t in_memory) {
+    base_spill_close(&arena->spill);
+    base_spill_open(&arena->spill, folder);
+    arena->in_memory = in_memory;
 }
 
 void base_arena_free(base_arena *arena) {
     struct base_arena_block *b = arena->blocks;
     while (b) {
         struct base_arena_block *next = b->next;
-        base_free(arena->heap, b);
+        if (b->spilled) base_spill_unmap(b, b->size);
+        else base_free(arena->heap, b);
         b = next;
     }
-    arena->blocks = NULL;
-    arena->bytes = 0;
+    base_spill_close(&arena->spill);
+    base_arena_init(arena, arena->heap);
+}
+
+/* A block of `size` bytes, its header among them; `large`: for one piece alone. */
+static struct base_arena_block *new_block(base_arena *arena, size_t size, bool large) {
+    struct base_arena_block *b = NULL;
+    if (large && size > BASE_SPILL_LEAST && arena->bytes >= arena->in_memory) b = base_spill_map(&arena->spill, size);
+    bool spilled = b != NULL;
+    if (!b && !(b = base_alloc(arena->heap, size))) return NULL;
+    b->size = size;
+    b->used = BASE_ALIGN;
+    b->spilled = spilled;
+    return b;
 }
 
 void *base_arena_alloc(base_arena *arena, size_t bytes) {
@@ -172,14 +188,12 @@ void *base_arena_alloc(base_arena *arena, size_t bytes) {
     struct base_arena_block *b = arena->blocks;
     size_t at = b ? (b->used + align - 1) / align * align : 0;
     if (!b || at > b->size || b->size - at < bytes) {
-        size_t header = BASE_ALIGN, grow = b ? b->size * 2 : ARENA_FIRST;
+        size_t grow = b ? b->size * 2 : ARENA_FIRST;
         if (grow > ARENA_MOST) grow = ARENA_MOST;
-        size_t size = bytes > grow / 4 ? bytes + header : grow;
-        struct base_arena_block *fresh = base_alloc(arena->heap, size);
+        bool large = bytes > grow / 4;
+        struct base_arena_block *fresh = new_block(arena, large ? bytes + BASE_ALIGN : grow, large);
         if (!fresh) return NULL;
-        fresh->size = size;
-        fresh->used = header;
-        if (b && size != grow) { /* a large block on its own: keep filling the current one */
+        if (b && large) { /* keep filling the current one */
             fresh->next = b->next;
             b->next = fresh;
         } else {
@@ -187,7 +201,7 @@ void *base_arena_alloc(base_arena *arena, size_t bytes) {
             arena->blocks = fresh;
         }
         b = fresh;
-        at = header;
+        at = b->used;
     }
     b->used = at + bytes;
     arena->bytes += bytes;

@@ -11,6 +11,7 @@
 #define BASE_MEM_H
 
 #include "base_error.h"
+#include "base_spill.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -20,7 +21,7 @@ typedef struct base_heap {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer, size_t bytes);
     void *user;
-    size_t limit; /* 0: none */
+    size_t limit;      /* 0: none */
     nib_limits limits; /* filled in: what opening may cost, for whoever works in this heap */
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
@@ -43,9 +44,15 @@ typedef struct base_arena {
     base_heap *heap;
     struct base_arena_block *blocks;
     size_t bytes; /* taken so far */
+    base_spill spill;
+    size_t in_memory; /* bytes after which large blocks are spilled */
 } base_arena;
 
 void base_arena_init(base_arena *arena, base_heap *heap);
+/* From now on blocks of more than BASE_SPILL_LEAST bytes lie in a file without a name in `folder`, once `in_memory` bytes were taken; no
+ * ceiling counts them. Where the folder takes no file, or its disk is full, they are memory as before. */
+void base_arena_spill(base_arena *arena, const char *folder, size_t in_memory);
+#define BASE_SPILL_LEAST ((size_t)1 << 20)
 void base_arena_free(base_arena *arena);
 void *base_arena_alloc(base_arena *arena, size_t bytes); /* aligned to 16; 64 from 64 bytes on */
 void *base_arena_calloc(base_arena *arena, size_t count, size_t size);

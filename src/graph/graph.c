@@ -275,6 +275,23 @@ const void *graph_tensor_aligned(base_arena *arena, const graph_tensor *t) {
     return copy ? memcpy(copy, t->data, t->bytes) : NULL;
 }
 
+bool graph_align_constants(graph *g) {
+    for (int i = 0; i < g->n_constants; i++) {
+        graph_tensor *t = g->constants[i]->constant;
+        const void *aligned = g->constants[i]->packed ? t->data : graph_tensor_aligned(g->arena, t);
+        if (!aligned && t->data) return false;
+        t->data = (void *)(uintptr_t)aligned;
+    }
+    for (const graph_node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph && !graph_align_constants(a->u.graph)) return false;
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
+                if (!graph_align_constants(a->u.graphs[k])) return false;
+        }
+    return true;
+}
+
 /* What is known of a constant's elements, as expressions: small integer vectors and scalars. */
 static void note_data(graph *g, graph_value *v) {
     const graph_tensor *t = v->constant;

@@ -245,6 +245,9 @@ size_t graph_type_bytes(nib_dtype dtype, size_t elements); /* packed; SIZE_MAX o
 int64_t graph_tensor_elements(const graph_tensor *t);      /* product of dims, -1 on overflow or a negative dim */
 /* The bytes of a tensor aligned for its type (and to 16 at least if it had to be copied into `arena`); NULL when memory runs out. */
 const void *graph_tensor_aligned(base_arena *arena, const graph_tensor *t);
+/* Moves what is not aligned, in bodies too, to g's arena, once for all the plans that will be made of g and its copies. False when memory
+ * runs out: some are where they were. */
+bool graph_align_constants(graph *g);
 
 /* ---- checking (graph_verify.c): SSA, order, names, use lists, ids, subgraph depth; INTERNAL or BAD_MODEL with the node's name. */
 nib_status graph_verify(const graph *g, nib_error *err);

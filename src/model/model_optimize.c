@@ -65,6 +65,7 @@ fail:
 typedef struct optimizing {
     nib_runtime *runtime;
     const nib_optimize_options *o;
+    const char *out;   /* NULL: nothing is written */
     graph *source, *g; /* as loaded; rewritten */
     char *folder;      /* of the small files; NULL: the path was a file */
     pass_notes notes;
@@ -137,13 +138,32 @@ fail:
     return status;
 }
 
+/* Weights that are made of the file's, aligned and by passes, are memory up to this; beyond it they are pages of a file where the result
+ * will be: who has room for that has it for this. */
+#define MADE_IN_MEMORY ((size_t)128 << 20)
+
+static nib_status spill_weights(const optimizing *z, graph *g) {
+    base_heap *heap = &z->runtime->heap;
+    size_t most = heap->limit && heap->limit / 8 < MADE_IN_MEMORY ? heap->limit / 8 : MADE_IN_MEMORY;
+    if (!z->out) return NIB_OK;
+    char *folder = base_path_is_dir(z->out) ? base_strndup(heap, z->out, strlen(z->out)) : base_path_dir(heap, z->out);
+    if (!folder) return base_error_set(z->err, NIB_OUT_OF_MEMORY, "out of memory");
+    base_arena_spill(g->arena, folder, most);
+    base_free(heap, folder);
+    return NIB_OK;
+}
+
 static nib_status optimize(optimizing *z) {
     nib_status status = NIB_OK;
     kernels ks;
     kernel_table_init(&ks, z->runtime->isas);
     for (size_t i = 0; i < z->o->disabled_count; i++)
         if (!pass_exists(z->o->disabled[i])) NIB_FAIL(z->err, NIB_INVALID_ARGUMENT, "there is no pass %s", z->o->disabled[i]);
+    NIB_TRY(spill_weights(z, z->source));
+    bool runs = (z->out && z->o->check) || z->o->level >= 4;
+    if (runs && !graph_align_constants(z->source)) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory for weights");
     NIB_TRY(graph_clone(z->source, &z->g, z->err));
+    NIB_TRY(spill_weights(z, z->g));
     pass_context ctx = {.g = z->g,
                         .runtime = z->runtime,
                         .kernels = &ks,
@@ -229,7 +249,7 @@ fail:
 nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
                                nib_error *err) {
     nib_status status = NIB_OK;
-    optimizing z = {.runtime = runtime, .o = o, .err = err};
+    optimizing z = {.runtime = runtime, .o = o, .out = out, .err = err};
     nib_report *r = NULL;
     model_counts counts = {0};
     model_proof proof = {0};

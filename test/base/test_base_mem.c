@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Heap and arena: alignment, counts, the ceiling, a failing allocator, sizes that overflow.
+ * Heap and arena: alignment, counts, the ceiling, a failing allocator, sizes that overflow, blocks that lie in a file.
  */
 #include "base_test.h"
 #include "base/base_mem.h"
+#include <dirent.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static bool is_aligned(const void *p, size_t to) { return (uintptr_t)p % to == 0; }
 
@@ -182,12 +187,81 @@ static void overflow_is_seen(void **state) {
     assert_false(base_mul_i64(INT64_MIN, -1, &i));
 }
 
+static int files_in(const char *folder) {
+    int n = 0;
+    DIR *dir = opendir(folder);
+    while (readdir(dir)) n++;
+    closedir(dir);
+    return n - 2; /* "." and ".." */
+}
+
+/* Large blocks beyond a size are no memory of the heap's, keep what is written to them, and leave nothing in the folder. */
+static void large_blocks_lie_in_a_file(void **state) {
+    char folder[] = "/tmp/nib-spill-XXXXXX";
+    enum { MB = 1 << 20, BLOCKS = 8 };
+    base_heap heap;
+    base_arena arena;
+    unsigned char *blocks[BLOCKS];
+    assert_non_null(mkdtemp(folder));
+    base_heap_init(&heap, NULL);
+    base_arena_init(&arena, &heap);
+    base_arena_spill(&arena, folder, 5 * MB);
+    assert_non_null(base_arena_alloc(&arena, 100));
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = base_arena_alloc(&arena, 2 * MB + (size_t)i);
+        assert_non_null(blocks[i]);
+        assert_true(is_aligned(blocks[i], BASE_ALIGN));
+        memset(blocks[i], i + 1, 2 * MB + (size_t)i);
+        assert_non_null(base_arena_alloc(&arena, 100)); /* small ones are memory as ever */
+    }
+    assert_int_equal(files_in(folder), 0);
+    assert_true(atomic_load(&heap.current) > 6 * MB && atomic_load(&heap.current) < 7 * MB); /* three of them, until 5 MB were taken */
+    for (int i = 0; i < BLOCKS; i++)
+        for (int k = 0; k < 2 * MB + i; k += 4095) assert_int_equal(blocks[i][k], i + 1);
+    assert_null(base_arena_alloc(&arena, SIZE_MAX / 4));
+    base_arena_free(&arena);
+    assert_int_equal(atomic_load(&heap.current), 0);
+    assert_int_equal(rmdir(folder), 0);
+
+    base_arena_init(&arena, &heap); /* no such folder: memory */
+    base_arena_spill(&arena, folder, 0);
+    assert_non_null(base_arena_calloc(&arena, 2, MB));
+    assert_true(atomic_load(&heap.current) > 2 * MB);
+    base_arena_free(&arena);
+}
+
+/* A file that cannot grow: memory, and not a block that fails when it is written to. */
+static void a_full_disk_leaves_memory(void **state) {
+    struct rlimit old, none;
+    base_heap heap;
+    base_arena arena;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    none = old;
+    none.rlim_cur = 3 << 20;
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+    base_heap_init(&heap, NULL);
+    base_arena_init(&arena, &heap);
+    base_arena_spill(&arena, "/tmp", 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    for (int i = 0; i < 3; i++) {
+        char *block = base_arena_alloc(&arena, 2 << 20);
+        if (block) memset(block, 1, 2 << 20);
+        assert_non_null(block);
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    signal(SIGXFSZ, before);
+    assert_true(atomic_load(&heap.current) > 4 << 20);
+    assert_true(atomic_load(&heap.current) < 5 << 20); /* the first is in the file */
+    base_arena_free(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_counted),   cmocka_unit_test(calloc_zeroes_and_refuses_overflow),
         cmocka_unit_test(realloc_keeps_contents),           cmocka_unit_test(the_ceiling_holds),
         cmocka_unit_test(a_failed_request_changes_nothing), cmocka_unit_test(arenas_align_and_count),
         cmocka_unit_test(arenas_survive_failure),           cmocka_unit_test(overflow_is_seen),
+        cmocka_unit_test(large_blocks_lie_in_a_file),       cmocka_unit_test(a_full_disk_leaves_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

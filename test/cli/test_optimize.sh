@@ -43,6 +43,18 @@ check grep -q 'int64\[2,9\] input_ids' out
 expect 0 '^digraph' "$nib" inspect simple.onnx --graph dot
 expect 2 'text or dot' "$nib" inspect simple.onnx --graph png
 
+# what files may cost: the same options as every verb that opens a model has
+for verb in 'optimize -o small.onnx' 'simplify' 'diff simple.onnx' 'inspect --graph text'; do
+    # shellcheck disable=SC2086
+    set -- "$nib" $verb simple.onnx
+    [ "$verb" = simplify ] && set -- "$@" small.onnx
+    rm -f small.onnx
+    expect 1 'no memory to read the model' "$@" --memory 20K
+    expect 1 'out of memory for its [0-9]* bytes' "$@" --private-reads --memory 20K
+    expect 2 'NAME=N' "$@" --limit nonsense
+    expect 0 '' "$@" --private-reads --memory 1G --limit files=1
+done
+
 # costs: of both, beside what was done; only where both were run, and never in what is written for others
 expect 0 'measured, ms +[0-9.]+ +[0-9.]+' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o cost.onnx -O2 --report one.json --threads 2
 expect 0 'one run in nib, at 1 x [0-9]+, 2 threads' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o cost.onnx -O2 --report two.json --threads 2
