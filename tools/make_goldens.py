@@ -316,7 +316,8 @@ def make_families():
 
 
 def make_relative():
-    """Families whose attention has a bias by distance, which enter as ONNX files: MPNet (TorchScript) and T5's encoder (torch.export)."""
+    """Families which enter as ONNX files: MPNet (TorchScript) and T5's encoder (torch.export), whose attention has a bias by distance; Qwen3
+    (TorchScript), a decoder that shares keys and norms the heads of queries and keys."""
     import torch
     import transformers
 
@@ -332,8 +333,12 @@ def make_relative():
     t5 = transformers.T5EncoderModel(transformers.T5Config(
         num_layers=2, d_model=64, num_heads=4, d_kv=16, d_ff=96, vocab_size=480, relative_attention_num_buckets=16,
         relative_attention_max_distance=40, attn_implementation="eager"))
+    with torch.random.fork_rng():  # the others' numbers stay what they were
+        qwen3 = transformers.Qwen3Model(transformers.Qwen3Config(
+            num_hidden_layers=2, hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16, intermediate_size=96, vocab_size=480,
+            max_position_embeddings=140, use_cache=False, attn_implementation="eager"))
     names, axes = ["input_ids", "attention_mask"], {0: "batch", 1: "seq"}
-    for name, inner in (("mpnet-tiny.ts", mpnet), ("t5-tiny.dynamo", t5)):
+    for name, inner in (("mpnet-tiny.ts", mpnet), ("t5-tiny.dynamo", t5), ("qwen3-tiny.ts", qwen3)):
         for key, p in sorted(inner.named_parameters()):
             p.data = 1 + 0.2 * torch.randn(p.shape) if "norm" in key.lower() and key.endswith("weight") else 0.15 * torch.randn(p.shape)
             if "relative_attention_bias" in key:
@@ -477,6 +482,7 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 | `hf/modernbert-biased` | one of 2 layers with biases everywhere, SiLU, config.json in the words of transformers 4, weights named `model.*` |
 | `onnx/modernbert-tiny.*.onnx` | modernbert-tiny through the TorchScript exporter and through `torch.export`, sdpa attention |
 | `onnx/mpnet-tiny.ts.onnx`, `onnx/t5-tiny.dynamo.onnx` | encoders whose attention has a bias by distance: MPNet, T5 |
+| `onnx/qwen3-tiny.ts.onnx` | a decoder that shares keys and norms the heads of queries and keys: Qwen3 |
 | `hf/expected/BATCH.MODEL.npy` | what PyTorch computes with that folder or file from the batches in `onnx/expected` |
 | `onnx/bert-tiny.ts.*.onnx` | the same weights through the TorchScript exporter (opset 17), with eager and with sdpa attention |
 | `onnx/bert-tiny.dynamo.*.onnx` | through `torch.export` (`dynamo=True`); sdpa takes no token_type_ids; eager keeps its weights in `.onnx.data` |

@@ -20,7 +20,7 @@ typedef struct norm {
     const kernels *k;
     bool rms;
     float eps;
-    int64_t C;
+    int64_t C, groups; /* columns of a group, groups of a row */
     const float *gamma, *beta;
     int x, residual, y, sum; /* value ids or -1 */
 } norm;
@@ -29,8 +29,9 @@ static nib_status run_norm(const plan_step *step, int64_t lo, int64_t hi, plan_l
     const norm *s = step->state;
     const float *x = (const float *)plan_row(lane, s->x, lo), *r = s->residual < 0 ? NULL : (const float *)plan_row(lane, s->residual, lo);
     float *y = (float *)plan_row(lane, s->y, lo), *sum = s->sum < 0 ? NULL : (float *)plan_row(lane, s->sum, lo);
-    if (s->rms) s->k->rms_norm_f32(x, s->C, r, s->C, s->gamma, s->eps, hi - lo, s->C, y, s->C, sum, s->C);
-    else s->k->layer_norm_f32(x, s->C, r, s->C, s->gamma, s->beta, s->eps, hi - lo, s->C, y, s->C, sum, s->C);
+    const int64_t M = (hi - lo) * s->groups;
+    if (s->rms) s->k->rms_norm_f32(x, s->C, r, s->C, s->gamma, s->eps, M, s->C, y, s->C, sum, s->C);
+    else s->k->layer_norm_f32(x, s->C, r, s->C, s->gamma, s->beta, s->eps, M, s->C, y, s->C, sum, s->C);
     return NIB_OK;
 }
 
@@ -44,6 +45,9 @@ nib_status cpu_compile_norm(cpu_compile *c) {
     int64_t C;
     if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C))
         return c->why = "the input is not rows of f32 of known width", NIB_OK;
+    const int64_t groups = op_norm_groups(n, C);
+    if (!groups) return c->why = "its groups do not divide its columns", NIB_OK;
+    C /= groups;
     if (!is_f32_vector(n->inputs[1].value, C) || (beta && !is_f32_vector(beta, C)) || (r && r->constant))
         return c->why = "scale or shift are not constants", NIB_OK;
     if (r && !cpu_same_rows(r, x)) return c->why = "the residual is not as large as the input", NIB_OK;
@@ -53,6 +57,7 @@ nib_status cpu_compile_norm(cpu_compile *c) {
     s->rms = strcmp(graph_attr_string(n, "kind", "layer"), "rms") == 0;
     s->eps = graph_attr_float(n, "epsilon", 1e-5f);
     s->C = C;
+    s->groups = groups;
     s->gamma = parameter(c, n->inputs[1].value);
     s->beta = parameter(c, beta);
     s->x = x->id;

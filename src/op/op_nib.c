@@ -4,8 +4,9 @@
  * for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel. Linear is in
  * op_nib_linear.c, Rotary in op_nib_rotary.c, quantized rows in op_nib_quant.c.
  *
- *   Norm(x [.., C], gamma [C], beta [C]?, residual [.., C]?) -> y [.., C], sum [.., C]?
- *       kind "layer" or "rms", epsilon; y = norm(x + residual) gamma + beta, sum = x + residual.
+ *   Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
+ *       kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of the groups of columns
+ *       is normed by itself: the heads of queries and keys.
  *   Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
  *       the sum of the tables' rows; ids are broadcast to one shape.
  *   Attention(q, k?, v?, bias?, offsets?, positions?) -> rows as wide as the queries
@@ -38,11 +39,19 @@ int op_pooling(const graph_node *n) {
 }
 const char *op_pooling_name(nib_pooling p) { return pooling_names[p]; }
 
+int64_t op_norm_groups(const graph_node *n, int64_t C) {
+    int64_t groups = graph_attr_int(n, "groups", 1);
+    return groups == 1 || (groups > 1 && groups <= C && C % groups == 0) ? groups : 0;
+}
+
 /* ---------------------------------------------------------------- infer */
 
 static nib_status infer_norm(op_infer *c) {
     const graph_type *x = op_in_type(c, 0);
+    int64_t width;
     if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
+    if (x->rank > 0 && graph_dim_is_const(x->dims[x->rank - 1], &width) && !op_norm_groups(c->node, width))
+        return op_fail(c, NIB_SHAPE, "its groups do not divide its columns");
     nib_status status = op_set_like(c, 0, x->dtype, x);
     if (status == NIB_OK && c->node->n_outputs > 1) status = op_set_like(c, 1, x->dtype, x);
     return status;
@@ -175,8 +184,11 @@ static bool offsets_fit(const graph_tensor *t, int64_t rows) {
 static nib_status eval_norm(op_eval *c) {
     const graph_tensor *x = c->in[0], *gamma = c->in[1], *beta = input(c, 2), *residual = input(c, 3);
     if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
-    int64_t M = x->rank ? rows_of(x) : 0, C = last_of(x);
-    if (x->rank < 1 || graph_tensor_elements(gamma) != C || (beta && graph_tensor_elements(beta) != C))
+    int64_t M = x->rank ? rows_of(x) : 0, C = last_of(x), groups = x->rank ? op_norm_groups(c->node, C) : 0;
+    if (!groups) return op_bad(c, NIB_SHAPE, "its groups do not divide its columns");
+    M *= groups; /* rows lie one behind the other, and so do their parts */
+    C /= groups;
+    if (graph_tensor_elements(gamma) != C || (beta && graph_tensor_elements(beta) != C))
         return op_bad(c, NIB_SHAPE, "scale or shift do not fit");
     if (residual && graph_tensor_elements(residual) != M * C) return op_bad(c, NIB_SHAPE, "the residual does not fit");
     float *y = give(c, 0, NIB_DTYPE_F32, x->rank, x->dims), *sum = NULL;

@@ -223,6 +223,7 @@ nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err) {
     if (status != NIB_OK) return status;
     graph_value *x = in(&e, 0), *results[2] = {NULL, NULL};
     float eps = graph_attr_float(n, "epsilon", 1e-5f);
+    if (graph_attr_int(n, "groups", 1) != 1) return refuse(&e, "its columns are normed in groups");
     if (in(&e, 3)) x = emit2(&e, "Add", x, in(&e, 3));
     if (strcmp(graph_attr_string(n, "kind", "layer"), "rms") == 0) results[0] = rms_norm(&e, x, in(&e, 1), eps);
     else results[0] = layer_norm(&e, x, in(&e, 1), in(&e, 2), eps);

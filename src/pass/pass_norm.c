@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * In: LayerNormalization and RMSNormalization over the last axis, and layer norm written out with ReduceMean (exports below
- * opset 17). Out: nib.Norm.
+ * opset 17). Out: nib.Norm. And nib.Norm of rows seen as heads, [.., H, D], between two views: nib.Norm of the rows, [.., H D], in H
+ * groups.
  */
 #include "pass.h"
 #include "pass_match.h"
@@ -121,6 +122,42 @@ nib_status pass_norm(pass_context *ctx) {
     for (graph_node *n = ctx->g->first, *next; n; n = next) { /* last: it is also the middle of a LayerNormalization's long form */
         next = n->next;
         if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n));
+    }
+    NIB_TRY(pass_clean(ctx));
+fail:
+    return status;
+}
+
+/* The rows that root's views split into heads and join again around a norm of each head; NULL if it is not that. */
+static graph_value *rows_of_normed_heads(const graph_value *root, int64_t *heads) {
+    const graph_node *join = root->producer, *norm = join->inputs[0].value->producer;
+    if (!graph_is_op(norm, "nib", "Norm") || norm->n_inputs > 3 || norm->n_outputs != 1 || op_norm_groups(norm, 1) != 1) return NULL;
+    const graph_value *x = norm->inputs[0].value;
+    if (!graph_is_op(x->producer, "", "Reshape") || x->type.rank < 2) return NULL;
+    graph_value *rows = x->producer->inputs[0].value;
+    int64_t width, size;
+    if (!pass_same_shape(rows, root) || rows->type.rank < 1 || rows->type.dtype != NIB_DTYPE_F32 || rows->owner != root->owner) return NULL;
+    if (!graph_dim_is_const(rows->type.dims[rows->type.rank - 1], &width) || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &size))
+        return NULL;
+    *heads = size > 0 && width % size == 0 ? width / size : 0;
+    return *heads > 1 ? rows : NULL;
+}
+
+nib_status pass_headnorm(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        int64_t heads;
+        next = n->next;
+        graph_value *rows = graph_is_op(n, "", "Reshape") ? rows_of_normed_heads(n->outputs[0], &heads) : NULL;
+        if (!rows) continue;
+        const graph_node *norm = n->inputs[0].value->producer;
+        graph_value *in[3] = {rows, pass_input(norm, 1), pass_input(norm, 2)};
+        graph_value *y = pass_emit(ctx, n, "nib", "Norm", in, norm->n_inputs, norm->outputs[0]->name);
+        if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+        for (int i = 0; i < norm->n_attrs; i++) NIB_TRY(graph_set_attr(y->producer, &norm->attrs[i]));
+        NIB_TRY(graph_set_int(y->producer, "groups", heads));
+        NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+        NIB_TRY(pass_replace(ctx, n->outputs[0], y));
     }
     NIB_TRY(pass_clean(ctx));
 fail:

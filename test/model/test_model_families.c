@@ -22,12 +22,10 @@ static const struct {
     const char *path, *name; /* name: of the expected values */
     int layers;              /* of a ModernBERT; 0: of another family */
 } models[] = {
-    {"hf/modernbert-tiny", "modernbert-tiny", 3},
-    {"hf/modernbert-biased", "modernbert-biased", 2},
-    {"onnx/modernbert-tiny.ts.onnx", "modernbert-tiny", 3},
-    {"onnx/modernbert-tiny.dynamo.onnx", "modernbert-tiny", 3},
-    {"onnx/mpnet-tiny.ts.onnx", "mpnet-tiny", 0},
-    {"onnx/t5-tiny.dynamo.onnx", "t5-tiny", 0},
+    {"hf/modernbert-tiny", "modernbert-tiny", 3},           {"hf/modernbert-biased", "modernbert-biased", 2},
+    {"onnx/modernbert-tiny.ts.onnx", "modernbert-tiny", 3}, {"onnx/modernbert-tiny.dynamo.onnx", "modernbert-tiny", 3},
+    {"onnx/mpnet-tiny.ts.onnx", "mpnet-tiny", 0},           {"onnx/t5-tiny.dynamo.onnx", "t5-tiny", 0},
+    {"onnx/qwen3-tiny.ts.onnx", "qwen3-tiny", 0},
 };
 
 static nib_model *open_model(const char *name, nib_precision precision, int threads) {

@@ -287,6 +287,30 @@ static void norms_are_taken(void **state) {
     done(g);
 }
 
+#define HEADS(body)                                                                                                                        \
+    "<ir_version: 8, opset_import: [\"\" : 17, \"nib\" : 1]> g (float[b,s,12] x) => (float[b,s,12] y) <float[4] gamma = {@}, float[4] "    \
+    "beta = "                                                                                                                              \
+    "{@}, int64[4] split = {0,0,3,4}, int64[4] other = {0,-1,3,4}, int64[3] join = {0,0,12}> { " body " }"
+
+static void norms_of_heads(void **state) {
+    static const char *const same[] = {
+        "a = Reshape (x, split) n = nib.Norm <kind = \"rms\"> (a, gamma) y = Reshape (n, join)",
+        "a = Reshape (x, split) n = nib.Norm <epsilon = 0.5> (a, gamma, beta) y = Reshape (n, join)",
+        "a = Reshape (x, other) n = nib.Norm (a, gamma) y = Reshape (n, join)",
+    };
+    for (size_t i = 0; i < BASE_COUNT(same); i++) {
+        char text[900];
+        snprintf(text, sizeof text, HEADS("%s"), same[i]);
+        graph *g = pass_check_same(text, PASSES(pass_headnorm));
+        assert_string_equal(ops(g), "nib.Norm");
+        assert_int_equal(graph_attr_int(g->first, "groups", 0), 3);
+        assert_true(graph_attr_float(g->first, "epsilon", 0) == (i == 1 ? 0.5f : 0));
+        done(g);
+    }
+    pass_check_ops(HEADS("a = Reshape (x, split) n = nib.Norm (a, gamma, beta, a) y = Reshape (n, join)"), PASSES(pass_headnorm),
+                   "Reshape nib.Norm Reshape");
+}
+
 static void other_norms_stay(void **state) {
     static const char *const bodies[] = {
         "y = LayerNormalization <axis = -1> (x, g1)", /* the scale is broadcast */
@@ -371,7 +395,8 @@ int main(void) {
         cmocka_unit_test(activations_are_taken),  cmocka_unit_test(gelu_operators_are_taken), cmocka_unit_test(other_forms_stay),
         cmocka_unit_test(many_paths_cost_little), cmocka_unit_test(residuals_are_taken),      cmocka_unit_test(other_additions_stay),
         cmocka_unit_test(gates_are_taken),        cmocka_unit_test(other_gates_stay),         cmocka_unit_test(norms_are_taken),
-        cmocka_unit_test(other_norms_stay),       cmocka_unit_test(gathers_become_embed),     cmocka_unit_test(other_gathers_stay),
+        cmocka_unit_test(norms_of_heads),         cmocka_unit_test(other_norms_stay),         cmocka_unit_test(gathers_become_embed),
+        cmocka_unit_test(other_gathers_stay),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
