@@ -136,15 +136,33 @@ static bool bias_fits(pass_context *ctx, const graph_value *v, const scores *s) 
     return true;
 }
 
-/* A bias that is added before the scores are split into heads: [B H, S, S], as the scores are, or the view would be another one. */
+/* A bias that is added before the scores are split into heads: [B H, S, S], as the scores are, or one row for all queries. What is unknown
+ * is taken for that in a file, which is proven before it is written. */
 static bool joined_bias_fits(pass_context *ctx, const graph_value *v, const scores *s) {
     graph_symtab *t = ctx->g->symbols;
+    int64_t size;
     if (v->type.rank != 3) return false;
     const graph_dim want[3] = {graph_dim_mul(t, pass_heads_batch(&s->q), graph_dim_const(t, s->q.count)), pass_heads_length(&s->q),
                                pass_heads_length(&s->k)};
-    for (int i = 0; i < 3 && !ctx->file; i++)
-        if (!want[i] || v->type.dims[i] != want[i]) return false;
+    for (int i = 0; i < 3; i++) {
+        const graph_dim d = v->type.dims[i];
+        bool known = d && want[i] && (!ctx->file || graph_dim_is_const(d, &size));
+        if (known ? d != want[i] && !(i == 1 && graph_dim_is_one(d)) : !ctx->file) return false;
+    }
     return true;
+}
+
+/* v [B H, r, c] as heads, [B, H, r, c]: `shape` says what B and H are. */
+static graph_value *split_joined(pass_context *ctx, graph_node *before, graph_value *v, graph_value *shape) {
+    static const int64_t first[] = {0, 1}, last[] = {1, 2};
+    if (!graph_dim_is_one(v->type.dims[1])) return pass_emit_inferred(ctx, before, "Reshape", (graph_value *[]){v, shape}, 2, v->name);
+    graph_value *of_heads = graph_const_i64(ctx->g, "axes", first, 2), *of_rows = graph_const_i64(ctx->g, "axes", last, 2);
+    graph_value *sizes = pass_emit_inferred(ctx, before, "Shape", &v, 1, v->name), *parts[2] = {NULL, NULL};
+    if (of_heads) parts[0] = pass_emit_inferred(ctx, before, "Gather", (graph_value *[]){shape, of_heads}, 2, v->name);
+    if (sizes && of_rows) parts[1] = pass_emit_inferred(ctx, before, "Gather", (graph_value *[]){sizes, of_rows}, 2, v->name);
+    graph_value *all = parts[0] && parts[1] ? pass_emit(ctx, before, "", "Concat", parts, 2, v->name) : NULL;
+    if (!all || graph_set_int(all->producer, "axis", 0) != NIB_OK || op_infer_node(ctx->g, all->producer, ctx->err) != NIB_OK) return NULL;
+    return pass_emit_inferred(ctx, before, "Reshape", (graph_value *[]){v, all}, 2, v->name);
 }
 
 static bool biases_fit(pass_context *ctx, const scores *s) {
@@ -167,8 +185,7 @@ static graph_value *one_bias(pass_context *ctx, graph_node *before, const bias_p
         graph_value *scale = graph_const_f32(ctx->g, "scale", (float)p->scale);
         v = scale ? pass_emit_inferred(ctx, before, "Mul", (graph_value *[]){v, scale}, 2, v->name) : NULL;
     }
-    if (v && p->shape) v = pass_emit_inferred(ctx, before, "Reshape", (graph_value *[]){v, p->shape}, 2, v->name);
-    return v;
+    return v && p->shape ? split_joined(ctx, before, v, p->shape) : v;
 }
 
 /* v is [.., H, S, size], as far as a view says: its first axis is what is left. */
@@ -280,7 +297,8 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
     }
     /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
     bool as_good = is_plain(&b) && (guarded || !b.s.n_biases || ctx->keep_contrib);
-    if (as_good || pass_can_say(ctx, "Attention")) return make_attention(ctx, &b);
+    bool no_form = ctx->file && b.s.softcap > 0 && graph_opset_version(ctx->g, "") < 23; /* nor has com.microsoft one that caps scores */
+    if (!no_form && (as_good || pass_can_say(ctx, "Attention"))) return make_attention(ctx, &b);
     ctx->kept[PASS_FOUND_ATTENTION]++;
     return NIB_OK;
 }

@@ -29,6 +29,7 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
         NIB_TRY(pass_constants(ctx));
         NIB_TRY(pass_shape(ctx));
         NIB_TRY(pass_reshape(ctx));
+        NIB_TRY(pass_transpose(ctx));
         NIB_TRY(pass_clean(ctx));
     }
 fail:

@@ -23,13 +23,13 @@ static const pass_row simplify[] = {
 static const pass_row first = {"contrib", pass_contrib, 2};
 
 static const pass_row fuse[] = {
-    {"linear", pass_linear, 2},         {"norm", pass_norm, 2},         {"columns", pass_columns, 2}, {"rotary", pass_rotary, 2},
-    {"attention", pass_attention, 2},   {"headnorm", pass_headnorm, 2}, {"rows", pass_rows, 2},       {"qkv", pass_qkv, 2},
-    {"activation", pass_activation, 2}, {"embed", pass_embed, 2},       {"clean", pass_clean, 2},
+    {"linear", pass_linear, 2},       {"norm", pass_norm, 2},   {"columns", pass_columns, 2}, {"rotary", pass_rotary, 2},
+    {"attention", pass_attention, 2}, {"rows", pass_rows, 2},   {"qkv", pass_qkv, 2},         {"activation", pass_activation, 2},
+    {"embed", pass_embed, 2},         {"clean", pass_clean, 2},
 };
 
 /* What it makes only nib's own operators can say: not for files. */
-static const char *const here_only[] = {"qkv", "headnorm"};
+static const char *const here_only[] = {"qkv"};
 
 /* No rows of the tables, but they can be left out, too. */
 static const char *const alone[] = {"quantized", "widen", "pack", "gemm", "bodies"};

@@ -88,27 +88,77 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
 }
 
 /* x / sqrt(mean(x^2) + eps) * gamma: torch.export, TorchScript, and what nib itself writes before opset 23. */
-#define MEAN_SQUARE "Sqrt(Add(b:ReduceMean(Pow(x, 2), ...), eps))"
-#define MEAN_PRODUCT "Sqrt(Add(b:ReduceMean(Mul(x, x), ...), eps))"
-static const char *const rms_forms[] = {
-    "Mul(gamma, Mul(x, Reciprocal(" MEAN_SQUARE ")))",
-    "Mul(gamma, Mul(x, Div(1, " MEAN_SQUARE ")))",
-    "Mul(gamma, Div(x, " MEAN_SQUARE "))",
-    "Mul(gamma, Mul(x, Reciprocal(" MEAN_PRODUCT ")))",
-    "Mul(gamma, Mul(x, Div(1, " MEAN_PRODUCT ")))",
-    "Mul(gamma, Div(x, " MEAN_PRODUCT "))",
-};
+#define OVER_ROOT(form)                                                                                                                    \
+    form("Mul(x, Reciprocal(Sqrt(Add(b:ReduceMean(Pow(x, 2), ...), eps))))"),                                                              \
+        form("Mul(x, Div(1, Sqrt(Add(b:ReduceMean(Pow(x, 2), ...), eps))))"),                                                              \
+        form("Div(x, Sqrt(Add(b:ReduceMean(Pow(x, 2), ...), eps)))"), form("Mul(x, Pow(Add(b:ReduceMean(Pow(x, 2), ...), eps), -0.5))"),   \
+        form("Mul(x, Reciprocal(Sqrt(Add(b:ReduceMean(Mul(x, x), ...), eps))))"),                                                          \
+        form("Mul(x, Div(1, Sqrt(Add(b:ReduceMean(Mul(x, x), ...), eps))))"),                                                              \
+        form("Div(x, Sqrt(Add(b:ReduceMean(Mul(x, x), ...), eps)))"), form("Mul(x, Pow(Add(b:ReduceMean(Mul(x, x), ...), eps), -0.5))")
+#define SCALED(text) "Mul(gamma, " text ")"
+#define ALONE(text) text
+static const char *const rms_forms[] = {OVER_ROOT(SCALED)}, *const bare_forms[] = {OVER_ROOT(ALONE)};
 
-static nib_status from_rms_form(pass_context *ctx, graph_node *n) {
+/* As many ones as x has columns. */
+static graph_value *no_gamma(pass_context *ctx, const graph_value *x) {
+    graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1};
+    size_t bytes;
+    if (x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &t.dims[0]) || t.dims[0] < 1 ||
+        !base_mul_size((size_t)t.dims[0], sizeof(float), &bytes) || bytes > ctx->fold_limit)
+        return NULL;
+    float *ones = t.data = base_arena_alloc(ctx->g->arena, t.bytes = bytes);
+    for (int64_t i = 0; ones && i < t.dims[0]; i++) ones[i] = 1;
+    return ones ? graph_add_constant(ctx->g, "ones", &t, false) : NULL;
+}
+
+static nib_status from_rms_form(pass_context *ctx, graph_node *n, const char *const *forms, size_t count) {
     pass_match m;
     double eps;
-    for (size_t i = 0; i < BASE_COUNT(rms_forms); i++) {
-        if (!pass_match_at(rms_forms[i], n->outputs[0], &m)) continue;
+    for (size_t i = 0; i < count; i++) {
+        if (!pass_match_at(forms[i], n->outputs[0], &m)) continue;
         if (!reduces_last(pass_matched_node(&m, "b"))) return not_fused(ctx, n->outputs[0], "its mean is not over the last axis");
         if (!graph_scalar(pass_matched(&m, "eps"), &eps)) return not_fused(ctx, n->outputs[0], "what is added to its mean is no constant");
-        return make_norm(ctx, n->outputs[0], pass_matched(&m, "x"), pass_matched(&m, "gamma"), NULL, (float)eps, "rms");
+        graph_value *x = pass_matched(&m, "x"), *gamma = forms == rms_forms ? pass_matched(&m, "gamma") : no_gamma(ctx, x);
+        return gamma ? make_norm(ctx, n->outputs[0], x, gamma, NULL, (float)eps, "rms") : NIB_OK;
     }
     return NIB_OK;
+}
+
+/* How many groups the norm n has in front of the view that makes its rows: a Transpose that leaves the last axis where it is, or a Reshape
+ * that splits rows into heads. 0: it is neither. */
+static int64_t groups_before(const graph_node *n, const graph_node *view) {
+    const int64_t *perm;
+    int64_t rank, width, whole, groups = graph_attr_int(n, "groups", 1);
+    if (n->n_inputs > 3 || n->n_outputs != 1 || !view || view->owner != n->owner) return 0;
+    if (graph_is_op(view, "", "Transpose"))
+        return (rank = graph_attr_ints(view, "perm", &perm)) > 0 && perm[rank - 1] == rank - 1 ? groups : 0;
+    const graph_type *from = graph_is_op(view, "", "Reshape") ? &view->inputs[0].value->type : NULL, *to = &view->outputs[0]->type;
+    if (!from || from->rank < 1 || !graph_dim_is_const(from->dims[from->rank - 1], &whole) ||
+        !graph_dim_is_const(to->dims[to->rank - 1], &width))
+        return 0;
+    return width > 0 && whole > width && whole % width == 0 && base_mul_i64(groups, whole / width, &groups) ? groups : 0;
+}
+
+/* Norm(view(x)) -> view(Norm(x)), as often as that is possible: what splits rows into heads then meets what joins them. */
+static nib_status before_views(pass_context *ctx, graph_node *n) {
+    nib_status status = NIB_OK;
+    int64_t groups;
+    for (const graph_node *view; (groups = groups_before(n, view = n->inputs[0].value->producer)) > 0;) {
+        graph_value *in[3] = {view->inputs[0].value, pass_input(n, 1), pass_input(n, 2)};
+        graph_value *y = pass_emit(ctx, n, "nib", "Norm", in, n->n_inputs, n->outputs[0]->name);
+        graph_value *seen[2] = {y, pass_input(view, 1)};
+        graph_value *z = y ? pass_emit(ctx, n, "", view->op, seen, view->n_inputs, n->outputs[0]->name) : NULL;
+        if (!z) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+        for (int i = 0; i < n->n_attrs; i++) NIB_TRY(graph_set_attr(y->producer, &n->attrs[i]));
+        for (int i = 0; i < view->n_attrs; i++) NIB_TRY(graph_set_attr(z->producer, &view->attrs[i]));
+        NIB_TRY(graph_set_int(y->producer, "groups", groups));
+        NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+        NIB_TRY(op_infer_node(ctx->g, z->producer, ctx->err));
+        NIB_TRY(pass_replace(ctx, n->outputs[0], z));
+        n = y->producer;
+    }
+fail:
+    return status;
 }
 
 nib_status pass_norm(pass_context *ctx) {
@@ -121,44 +171,24 @@ nib_status pass_norm(pass_context *ctx) {
     }
     for (graph_node *n = ctx->g->first, *next; n; n = next) { /* last: it is also the middle of a LayerNormalization's long form */
         next = n->next;
-        if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n));
+        if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n, rms_forms, BASE_COUNT(rms_forms)));
     }
     NIB_TRY(pass_clean(ctx));
-fail:
-    return status;
-}
-
-/* The rows that root's views split into heads and join again around a norm of each head; NULL if it is not that. */
-static graph_value *rows_of_normed_heads(const graph_value *root, int64_t *heads) {
-    const graph_node *join = root->producer, *norm = join->inputs[0].value->producer;
-    if (!graph_is_op(norm, "nib", "Norm") || norm->n_inputs > 3 || norm->n_outputs != 1 || op_norm_groups(norm, 1) != 1) return NULL;
-    const graph_value *x = norm->inputs[0].value;
-    if (!graph_is_op(x->producer, "", "Reshape") || x->type.rank < 2) return NULL;
-    graph_value *rows = x->producer->inputs[0].value;
-    int64_t width, size;
-    if (!pass_same_shape(rows, root) || rows->type.rank < 1 || rows->type.dtype != NIB_DTYPE_F32 || rows->owner != root->owner) return NULL;
-    if (!graph_dim_is_const(rows->type.dims[rows->type.rank - 1], &width) || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &size))
-        return NULL;
-    *heads = size > 0 && width % size == 0 ? width / size : 0;
-    return *heads > 1 ? rows : NULL;
-}
-
-nib_status pass_headnorm(pass_context *ctx) {
-    nib_status status = NIB_OK;
+    if (ctx->file) return NIB_OK; /* its operators would have a scale that does nothing, or the same nodes in another order */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
-        int64_t heads;
         next = n->next;
-        graph_value *rows = graph_is_op(n, "", "Reshape") ? rows_of_normed_heads(n->outputs[0], &heads) : NULL;
-        if (!rows) continue;
-        const graph_node *norm = n->inputs[0].value->producer;
-        graph_value *in[3] = {rows, pass_input(norm, 1), pass_input(norm, 2)};
-        graph_value *y = pass_emit(ctx, n, "nib", "Norm", in, norm->n_inputs, norm->outputs[0]->name);
-        if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-        for (int i = 0; i < norm->n_attrs; i++) NIB_TRY(graph_set_attr(y->producer, &norm->attrs[i]));
-        NIB_TRY(graph_set_int(y->producer, "groups", heads));
-        NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
-        NIB_TRY(pass_replace(ctx, n->outputs[0], y));
+        if (graph_is_op(n, "", "Mul") || graph_is_op(n, "", "Div")) NIB_TRY(from_rms_form(ctx, n, bare_forms, BASE_COUNT(bare_forms)));
     }
+    int before = ctx->changes;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        if (graph_is_op(n, "nib", "Norm")) NIB_TRY(before_views(ctx, n));
+    }
+    NIB_TRY(pass_clean(ctx));
+    if (ctx->changes == before) return NIB_OK;
+    NIB_TRY(pass_transpose(ctx)); /* what stood around the norm stands together */
+    NIB_TRY(pass_clean(ctx));
+    NIB_TRY(pass_reshape(ctx));
     NIB_TRY(pass_clean(ctx));
 fail:
     return status;

@@ -258,11 +258,19 @@ static graph_value *as_parameter(packing *p, graph_value *v) {
     return graph_add_constant(p->g, v->name, &t, false);
 }
 
-static nib_status copy_attrs(graph_node *to, const graph_node *from) {
+/* The node works on the last axis, and there is one axis less in front of it now. */
+static nib_status copy_attrs(packing *p, graph_node *to, const graph_node *from) {
+    static const int64_t last = -1;
     nib_status status = NIB_OK;
-    for (int i = 0; i < from->n_attrs && status == NIB_OK; i++) status = graph_set_attr(to, &from->attrs[i]);
-    /* The node works on the last axis, and there is one axis less in front of it now. */
-    if (status == NIB_OK && graph_find_attr(from, "axis")) status = graph_set_int(to, "axis", -1);
+    for (int i = 0; i < from->n_attrs; i++) NIB_TRY(graph_set_attr(to, &from->attrs[i]));
+    if (graph_find_attr(from, "axis")) NIB_TRY(graph_set_int(to, "axis", last));
+    if (graph_find_attr(from, "axes")) NIB_TRY(graph_set_ints(to, "axes", &last, 1));
+    if (strncmp(to->op, "Reduce", 6) == 0 && to->domain[0] == 0 && pass_input(to, 1)) {
+        graph_value *axes = graph_const_i64(p->g, "axes", &last, 1);
+        if (!axes) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+        graph_set_input(to, 1, axes);
+    }
+fail:
     return status;
 }
 
@@ -324,7 +332,7 @@ static nib_status pack_node(packing *p, graph_node *n) {
     }
     graph_value *y = pass_emit(p->ctx, n, n->domain, n->op, in, n_in, n->outputs[0]->name);
     if (!y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
-    NIB_TRY(copy_attrs(y->producer, n));
+    NIB_TRY(copy_attrs(p, y->producer, n));
     if (window) NIB_TRY(set_window(y->producer, "window_left", window->left));
     if (window) NIB_TRY(set_window(y->producer, "window_right", window->right));
     NIB_TRY(op_infer_node(p->g, y->producer, p->ctx->err));

@@ -290,25 +290,33 @@ static void norms_are_taken(void **state) {
 #define HEADS(body)                                                                                                                        \
     "<ir_version: 8, opset_import: [\"\" : 17, \"nib\" : 1]> g (float[b,s,12] x) => (float[b,s,12] y) <float[4] gamma = {@}, float[4] "    \
     "beta = "                                                                                                                              \
-    "{@}, int64[4] split = {0,0,3,4}, int64[4] other = {0,-1,3,4}, int64[3] join = {0,0,12}> { " body " }"
+    "{@}, float[2] half = {@}, int64[4] split = {0,0,3,4}, int64[4] other = {0,-1,3,4}, int64[3] join = "                                  \
+    "{0,0,12}> { " body " }"
 
 static void norms_of_heads(void **state) {
-    static const char *const same[] = {
-        "a = Reshape (x, split) n = nib.Norm <kind = \"rms\"> (a, gamma) y = Reshape (n, join)",
-        "a = Reshape (x, split) n = nib.Norm <epsilon = 0.5> (a, gamma, beta) y = Reshape (n, join)",
-        "a = Reshape (x, other) n = nib.Norm (a, gamma) y = Reshape (n, join)",
+    static const struct {
+        const char *body, *ops;
+        int64_t groups;
+    } same[] = {
+        {"a = Reshape (x, split) n = nib.Norm <kind = \"rms\"> (a, gamma) y = Reshape (n, join)", "nib.Norm", 3},
+        {"a = Reshape (x, split) n = nib.Norm <epsilon = 0.5> (a, gamma, beta) y = Reshape (n, join)", "nib.Norm", 3},
+        {"a = Reshape (x, other) n = nib.Norm (a, gamma) y = Reshape (n, join)", "nib.Norm", 3},
+        {"a = Reshape (x, split) n = nib.Norm <groups = 2> (a, half) y = Reshape (n, join)", "nib.Norm", 6},
+        {"a = Reshape (x, split) t = Transpose <perm = [0,2,1,3]> (a) n = nib.Norm (t, gamma) u = Transpose <perm = [0,2,1,3]> (n) y = "
+         "Reshape "
+         "(u, join)",
+         "nib.Norm", 3},
+        {"a = Reshape (x, split) n = nib.Norm (a, gamma, beta, a) y = Reshape (n, join)", "Reshape nib.Norm Reshape", 0},
     };
     for (size_t i = 0; i < BASE_COUNT(same); i++) {
         char text[900];
-        snprintf(text, sizeof text, HEADS("%s"), same[i]);
-        graph *g = pass_check_same(text, PASSES(pass_headnorm));
-        assert_string_equal(ops(g), "nib.Norm");
-        assert_int_equal(graph_attr_int(g->first, "groups", 0), 3);
-        assert_true(graph_attr_float(g->first, "epsilon", 0) == (i == 1 ? 0.5f : 0));
+        snprintf(text, sizeof text, HEADS("%s"), same[i].body);
+        graph *g = pass_check_same(text, PASSES(pass_norm));
+        assert_string_equal(ops(g), same[i].ops);
+        for (const graph_node *n = g->first; n; n = n->next)
+            if (graph_is_op(n, "nib", "Norm")) assert_int_equal(graph_attr_int(n, "groups", 0), same[i].groups);
         done(g);
     }
-    pass_check_ops(HEADS("a = Reshape (x, split) n = nib.Norm (a, gamma, beta, a) y = Reshape (n, join)"), PASSES(pass_headnorm),
-                   "Reshape nib.Norm Reshape");
 }
 
 static void other_norms_stay(void **state) {

@@ -108,11 +108,18 @@ static void pooling_reads_packed_rows(void **state) {
 
 static void element_work_between_is_packed(void **state) {
     static const char *const middles[] = {
-        "h2 = Mul (h1, row)",           "t = Tanh (h1) h2 = Add (t, h1)",
-        "h2 = Mul (h1, gamma)",         "h2 = Softmax <axis = -1> (h1)",
-        "h2 = Softmax <axis = 2> (h1)", "t = MatMul (h1, wq) h2 = Sigmoid (t)",
-        "h2 = Add (h1, extra)",         "h2 = Add (extra1, h1)",
-        "h2 = Mul (h1, extra2)",        "h2 = Mul (extra3, h1)",
+        "h2 = Mul (h1, row)",
+        "t = Tanh (h1) h2 = Add (t, h1)",
+        "h2 = Mul (h1, gamma)",
+        "h2 = Softmax <axis = -1> (h1)",
+        "h2 = Softmax <axis = 2> (h1)",
+        "t = MatMul (h1, wq) h2 = Sigmoid (t)",
+        "h2 = Add (h1, extra)",
+        "h2 = Add (extra1, h1)",
+        "h2 = Mul (h1, extra2)",
+        "h2 = Mul (extra3, h1)",
+        "t = ReduceMean <axes = [2]> (h1) h2 = Sub (h1, t)",
+        "t = ReduceSum (h1, v2) h2 = Add (h1, t)",
     };
     for (size_t i = 0; i < BASE_COUNT(middles); i++) {
         encoder e = plain;
