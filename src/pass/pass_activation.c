@@ -14,9 +14,12 @@ typedef struct form {
 
 #define SQRT2 "1.41421356"
 #define INV_SQRT2 "0.70710678"
-#define CUBIC "Add(x, Mul(0.044715, Pow(x, 3)))"
-#define CUBIC_MUL "Add(x, Mul(0.044715, Mul(x, Mul(x, x))))"
 #define C_TANH "0.79788456"
+#define GELU_TANH(argument)                                                                                                                \
+    {"Mul(Mul(x, 0.5), Add(Tanh(" argument "), 1))", KERNEL_ACT_GELU_TANH},                                                                \
+        {"Mul(0.5, Mul(x, Add(Tanh(" argument "), 1)))", KERNEL_ACT_GELU_TANH}, {                                                          \
+        "Mul(x, Mul(0.5, Add(Tanh(" argument "), 1)))", KERNEL_ACT_GELU_TANH                                                               \
+    }
 
 static const form forms[] = {
     {"Mul(Mul(x, Add(Erf(Div(x, " SQRT2 ")), 1)), 0.5)", KERNEL_ACT_GELU_ERF},
@@ -25,9 +28,10 @@ static const form forms[] = {
     {"Mul(Mul(x, Add(Erf(Mul(x, " INV_SQRT2 ")), 1)), 0.5)", KERNEL_ACT_GELU_ERF},
     {"Mul(Mul(x, 0.5), Add(Erf(Mul(x, " INV_SQRT2 ")), 1))", KERNEL_ACT_GELU_ERF},
     {"Mul(x, Mul(Add(Erf(Mul(x, " INV_SQRT2 ")), 1), 0.5))", KERNEL_ACT_GELU_ERF},
-    {"Mul(Mul(x, 0.5), Add(Tanh(Mul(" C_TANH ", " CUBIC ")), 1))", KERNEL_ACT_GELU_TANH},
-    {"Mul(Mul(x, 0.5), Add(Tanh(Mul(" C_TANH ", " CUBIC_MUL ")), 1))", KERNEL_ACT_GELU_TANH},
-    {"Mul(0.5, Mul(x, Add(Tanh(Mul(" C_TANH ", " CUBIC ")), 1)))", KERNEL_ACT_GELU_TANH},
+    GELU_TANH("Mul(" C_TANH ", Add(x, Mul(0.044715, Pow(x, 3))))"),
+    GELU_TANH("Mul(" C_TANH ", Add(x, Mul(0.044715, Mul(x, Mul(x, x)))))"),
+    GELU_TANH("Mul(Mul(x, " C_TANH "), Add(Mul(Mul(x, 0.044715), x), 1))"),
+    GELU_TANH("Mul(Mul(x, " C_TANH "), Add(Mul(0.044715, Mul(x, x)), 1))"),
     {"com.microsoft.Gelu(x)", KERNEL_ACT_GELU_ERF},
     {"Mul(x, Sigmoid(x))", KERNEL_ACT_SILU},
     {"Tanh(x)", KERNEL_ACT_TANH},

@@ -136,7 +136,9 @@ static int64_t groups_before(const graph_node *n, const graph_node *view) {
     if (!from || from->rank < 1 || !graph_dim_is_const(from->dims[from->rank - 1], &whole) ||
         !graph_dim_is_const(to->dims[to->rank - 1], &width))
         return 0;
-    return width > 0 && whole > width && whole % width == 0 && base_mul_i64(groups, whole / width, &groups) ? groups : 0;
+    if (whole == width && (from->rank != to->rank - 1 || !graph_dim_is_one(to->dims[to->rank - 2])))
+        return 0; /* one head is a split, too */
+    return width > 0 && whole % width == 0 && base_mul_i64(groups, whole / width, &groups) ? groups : 0;
 }
 
 /* Norm(view(x)) -> view(Norm(x)), as often as that is possible: what splits rows into heads then meets what joins them. */

@@ -65,6 +65,8 @@ static void gemm_becomes_linear(void **state) {
 #define ERF_MUL "d = Mul (x, ir2) e = Erf (d) f = Add (one, e) "
 #define TANH_POW "p = Pow (x, three) q = Mul (p, k) a = Add (x, q) t = Mul (a, c) h = Tanh (t) f = Add (h, one) "
 #define TANH_MUL "p2 = Mul (x, x) p = Mul (x, p2) q = Mul (k, p) a = Add (x, q) t = Mul (c, a) h = Tanh (t) f = Add (h, one) "
+#define TANH_TWO "p = Mul (x, k) q = Mul (p, x) a = Add (q, one) r = Mul (x, c) t = Mul (r, a) h = Tanh (t) f = Add (h, one) "
+#define TANH_SQUARE "p = Mul (x, x) q = Mul (k, p) a = Add (one, q) r = Mul (x, c) t = Mul (r, a) h = Tanh (t) f = Add (h, one) "
 
 static const struct {
     const char *body, *activation;
@@ -80,6 +82,10 @@ static const struct {
     {TANH_POW "g = Mul (x, half) y = Mul (g, f)", "gelu_tanh"},
     {TANH_POW "g = Mul (x, f) y = Mul (half, g)", "gelu_tanh"},
     {TANH_MUL "g = Mul (x, half) y = Mul (g, f)", "gelu_tanh"},
+    {TANH_MUL "g = Mul (x, f) y = Mul (half, g)", "gelu_tanh"},
+    {TANH_POW "g = Mul (half, f) y = Mul (g, x)", "gelu_tanh"},
+    {TANH_TWO "g = Mul (x, half) y = Mul (g, f)", "gelu_tanh"},
+    {TANH_SQUARE "g = Mul (x, half) y = Mul (g, f)", "gelu_tanh"},
     {"s = Sigmoid (x) y = Mul (x, s)", "silu"},
     {"s = Sigmoid (x) y = Mul (s, x)", "silu"},
     {"y = Tanh (x)", "tanh"},
@@ -290,7 +296,8 @@ static void norms_are_taken(void **state) {
 #define HEADS(body)                                                                                                                        \
     "<ir_version: 8, opset_import: [\"\" : 17, \"nib\" : 1]> g (float[b,s,12] x) => (float[b,s,12] y) <float[4] gamma = {@}, float[4] "    \
     "beta = "                                                                                                                              \
-    "{@}, float[2] half = {@}, int64[4] split = {0,0,3,4}, int64[4] other = {0,-1,3,4}, int64[3] join = "                                  \
+    "{@}, float[2] half = {@}, float[12] wide = {@}, int64[4] one = {0,0,1,12}, int64[4] split = {0,0,3,4}, int64[4] other = {0,-1,3,4}, " \
+    "int64[3] join = "                                                                                                                     \
     "{0,0,12}> { " body " }"
 
 static void norms_of_heads(void **state) {
@@ -301,6 +308,7 @@ static void norms_of_heads(void **state) {
         {"a = Reshape (x, split) n = nib.Norm <kind = \"rms\"> (a, gamma) y = Reshape (n, join)", "nib.Norm", 3},
         {"a = Reshape (x, split) n = nib.Norm <epsilon = 0.5> (a, gamma, beta) y = Reshape (n, join)", "nib.Norm", 3},
         {"a = Reshape (x, other) n = nib.Norm (a, gamma) y = Reshape (n, join)", "nib.Norm", 3},
+        {"a = Reshape (x, one) n = nib.Norm (a, wide) y = Reshape (n, join)", "nib.Norm", 1},
         {"a = Reshape (x, split) n = nib.Norm <groups = 2> (a, half) y = Reshape (n, join)", "nib.Norm", 6},
         {"a = Reshape (x, split) t = Transpose <perm = [0,2,1,3]> (a) n = nib.Norm (t, gamma) u = Transpose <perm = [0,2,1,3]> (n) y = "
          "Reshape "
