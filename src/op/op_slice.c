@@ -171,6 +171,6 @@ static nib_status infer_slice(op_infer *c) {
 
 const op op_family_slice[] = {
     {"Slice", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_slice, eval_slice, NULL},
-    {"Slice", "", 10, 3, 5, 1, OP_ROWS_MIXED, infer_slice, eval_slice, NULL},
+    {"Slice", "", 10, 3, 5, 1, OP_ROWS_LAST, infer_slice, eval_slice, NULL},
     {0},
 };

@@ -117,6 +117,13 @@ static bool reduces_last(const graph_node *n) {
     return last_axis(n, axis);
 }
 
+/* Whether it takes columns alone. */
+static bool slices_last(const graph_node *n) {
+    const graph_value *axes = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    int64_t axis;
+    return axes && axes->constant && axes->data_count == 1 && graph_dim_is_const(axes->data[0], &axis) && last_axis(n, axis);
+}
+
 static bool holds_last(const graph_node *n) {
     const char *name = n->op;
     int since = op_since(n);
@@ -131,6 +138,7 @@ static bool holds_last(const graph_node *n) {
         return last_axis(n, graph_attr_int(n, "axis", -1)) && is_parameter(n, 1) && is_parameter(n, 2);
     if (strcmp(name, "LpNormalization") == 0 || strcmp(name, "CumSum") == 0)
         return strcmp(name, "CumSum") != 0 && last_axis(n, graph_attr_int(n, "axis", -1));
+    if (strcmp(name, "Slice") == 0) return slices_last(n);
     if (strcmp(name, "Split") == 0) return last_axis(n, graph_attr_int(n, "axis", 0));
     return false;
 }

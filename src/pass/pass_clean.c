@@ -56,6 +56,8 @@ static int without_effect(const pass_context *ctx, const graph_node *n) {
                        (n->n_inputs < 3 || !n->inputs[2].value || is_scalar(n->inputs[2].value, 0))
                    ? 0
                    : -1;
+    for (int i = 0; y && strcmp(n->op, "Concat") == 0 && i < n->n_inputs; i++)
+        if (pass_same_shape(n->inputs[i].value, y)) return i; /* the others are empty */
     double neutral;
     bool turns = neutral_of(n, &neutral);
     if (turns && second && y && is_all(ctx, x, neutral) && pass_same_shape(second, y) && second->type.dtype == y->type.dtype) return 1;

@@ -81,7 +81,7 @@ static bool packs_rows(const packing *p, const graph_node *n, op_rows rows) {
         if (is_packed(p, v)) {
             any = true;
         } else if (rows == OP_ROWS_LAST) {
-            bool is_row = i == 0 || i == 3; /* input 0 and the residual of Linear and Norm are rows, the rest parameters */
+            bool is_row = i == 0 || (i == 3 && n->domain[0]); /* input 0 and the residual of Linear and Norm; the rest are parameters */
             if (is_row ? !can_be_packed(p, v) : !v->constant) return false;
         } else if (!is_row_parameter(v) && !can_be_packed(p, v)) {
             return false;
@@ -265,10 +265,11 @@ static nib_status copy_attrs(packing *p, graph_node *to, const graph_node *from)
     for (int i = 0; i < from->n_attrs; i++) NIB_TRY(graph_set_attr(to, &from->attrs[i]));
     if (graph_find_attr(from, "axis")) NIB_TRY(graph_set_int(to, "axis", last));
     if (graph_find_attr(from, "axes")) NIB_TRY(graph_set_ints(to, "axes", &last, 1));
-    if (strncmp(to->op, "Reduce", 6) == 0 && to->domain[0] == 0 && pass_input(to, 1)) {
+    const int input = to->domain[0] ? -1 : strncmp(to->op, "Reduce", 6) == 0 ? 1 : strcmp(to->op, "Slice") == 0 ? 3 : -1;
+    if (input > 0 && pass_input(to, input)) {
         graph_value *axes = graph_const_i64(p->g, "axes", &last, 1);
         if (!axes) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
-        graph_set_input(to, 1, axes);
+        graph_set_input(to, input, axes);
     }
 fail:
     return status;

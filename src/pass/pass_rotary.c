@@ -4,6 +4,8 @@
  *
  *     x cos + concat(-second half of x, first half of x) sin,   x [B, H, S, D] or [B, S, H, D]
  *
+ * or, where it is not for a file, concat of that of x's first columns and of x's others (GPT-NeoX, Phi).
+ *
  * Out: nib.Rotary on the rows, in front of the split, which is made anew behind it. The rows of cos and sin are those of a
  * constant table that the graph gathers by position, or, where the graph computes them, a table of S rows that are taken in order.
  */
@@ -117,18 +119,35 @@ static graph_value *in_order(pass_context *ctx, graph_node *before, graph_value 
 /* ---- x cos + (-b, a) sin */
 
 typedef struct turned {
+    graph_value *root; /* what all this computes */
     pass_heads x;
-    int heads_axis; /* of x: 1 or 2 */
+    int heads_axis;  /* of x: 1 or 2 */
+    int64_t columns; /* of each head that are turned */
     angles cos, sin;
 } turned;
 
-/* Which axis of x the heads are in: that of one row of angles for all of them. */
-static bool find_turned(const pass_context *ctx, graph_value *x, graph_value *cos, graph_value *sin, turned *t) {
+/* x is the first columns of heads whose others join the turned ones, t->root, behind them: those heads, and t->root is what is joined;
+ * else x itself. */
+static graph_value *whole_heads(graph_value *x, turned *t) {
+    int64_t first, second, width, rest, whole;
+    graph_value *heads = pass_columns_of(x, &first), *root = t->root;
+    const graph_node *n = root->use_count == 1 && !root->is_output ? root->uses->node : NULL;
+    if (!heads || !n || first != 0 || heads->type.rank != 4 || n->owner != root->owner) return x;
+    if (!graph_is_op(n, "", "Concat") || n->n_inputs != 2 || n->inputs[0].value != root) return x;
+    if (!is_last_axis(root, graph_attr_int(n, "axis", 0)) || pass_columns_of(n->inputs[1].value, &second) != heads) return x;
+    if (!width_of(x, &width) || !width_of(n->inputs[1].value, &rest) || !width_of(heads, &whole)) return x;
+    if (second != width || width + rest != whole || !pass_same_shape(n->outputs[0], heads)) return x;
+    t->root = n->outputs[0];
+    return heads;
+}
+
+/* Which axis of x the heads are in: that of one row of angles for all of them. `heads`: x, or those whose first columns x is. */
+static bool find_turned(const pass_context *ctx, graph_value *heads, const graph_value *x, graph_value *cos, graph_value *sin, turned *t) {
     for (t->heads_axis = 1; t->heads_axis <= 2; t->heads_axis++) {
         if (t->heads_axis == 1) {
-            if (!pass_find_heads(x, false, &t->x) || t->x.scale != 1 || t->x.times != 1) continue;
-            if (!graph_is_op(x->producer, "", "Transpose") && t->x.form != PASS_HEADS_FIRST) continue;
-        } else if (!pass_heads_of_split(x, &t->x)) {
+            if (!pass_find_heads(heads, false, &t->x) || t->x.scale != 1 || t->x.times != 1) continue;
+            if (!graph_is_op(heads->producer, "", "Transpose") && t->x.form != PASS_HEADS_FIRST) continue;
+        } else if (!pass_heads_of_split(heads, &t->x)) {
             continue;
         }
         if (angles_of(ctx, cos, &x->type, t->heads_axis, &t->cos) && angles_of(ctx, sin, &x->type, t->heads_axis, &t->sin)) return true;
@@ -154,14 +173,17 @@ static bool recognise(const pass_context *ctx, graph_value *root, turned *t, con
     if (first != 0 || second != size / 2 || a_width != second || b_width != second) return false;
     if (!graph_dim_is_const(x->type.dims[1], &a_width) && !graph_dim_is_const(x->type.dims[2], &a_width)) return false;
     *why = "its angles are neither rows of a table nor the same for all texts";
-    if (!find_turned(ctx, x, cos, pass_matched(&m, "sin"), t)) return false;
+    t->root = root;
+    t->columns = size;
+    if (!find_turned(ctx, ctx->file ? x : whole_heads(x, t), x, cos, pass_matched(&m, "sin"), t)) return false;
     if (t->cos.positions != t->sin.positions || t->cos.values->type.rank != t->sin.values->type.rank) return false;
     int64_t c_width, s_width;
     return width_of(t->cos.values, &c_width) && width_of(t->sin.values, &s_width) && c_width == s_width;
 }
 
-static nib_status make_rotary(pass_context *ctx, graph_value *root, const turned *t) {
+static nib_status make_rotary(pass_context *ctx, const turned *t) {
     nib_status status = NIB_OK;
+    graph_value *root = t->root;
     graph_node *before = root->producer;
     graph_value *in[4] = {pass_rows_of_heads(ctx, before, &t->x), t->cos.table, t->sin.table, t->cos.positions}, *v = NULL;
     if (!in[1]) {
@@ -173,6 +195,7 @@ static nib_status make_rotary(pass_context *ctx, graph_value *root, const turned
     if (!v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(graph_set_int(v->producer, "heads", t->x.count));
     NIB_TRY(graph_set_int(v->producer, "head_size", t->x.size));
+    if (t->columns != t->x.size) NIB_TRY(graph_set_int(v->producer, "rotary", t->columns));
     NIB_TRY(op_infer_node(ctx->g, v->producer, ctx->err));
     NIB_TRY(pass_replace(ctx, root, pass_split_rows(ctx, before, v, t->x.count, t->x.size, t->heads_axis == 1)));
 fail:
@@ -188,7 +211,7 @@ nib_status pass_rotary(pass_context *ctx) {
         next = n->next;
         if (!graph_is_op(n, "", "Add")) continue;
         bool found = recognise(ctx, n->outputs[0], &t, &why);
-        if (found && pass_can_say(ctx, "Rotary")) NIB_TRY(make_rotary(ctx, n->outputs[0], &t));
+        if (found && pass_can_say(ctx, "Rotary")) NIB_TRY(make_rotary(ctx, &t));
         else if (found) ctx->kept[PASS_FOUND_ROTARY]++;
         else if (why) pass_note(ctx, "rotary positions at %s are not fused: %s", n->name, why);
     }

@@ -118,6 +118,7 @@ static void element_work_between_is_packed(void **state) {
         "h2 = Add (extra1, h1)",
         "h2 = Mul (h1, extra2)",
         "h2 = Mul (extra3, h1)",
+        "t = Slice (h1, v0, v1, v2) h2 = Sub (h1, t)",
         "t = ReduceMean <axes = [2]> (h1) h2 = Sub (h1, t)",
         "t = ReduceSum (h1, v2) h2 = Add (h1, t)",
     };

@@ -87,6 +87,38 @@ static void tokens_first(void **state) {
     done(g);
 }
 
+#define NARROW_TABLE "ch = Gather (cos_table, pos) cos = Unsqueeze (ch, v1) shh = Gather (sin_table, pos) sin = Unsqueeze (shh, v1) "
+#define FIRST_TWO                                                                                                                          \
+    "xr = Slice (xh, v0, v2, v3) xp = Slice (xh, v2, end, v3) xq = Slice (xh, v1, v3, v3) a = Slice (xr, v0, v1, v3) c = Slice (xr, v1, "  \
+    "end, "                                                                                                                                \
+    "v3) " AROUND "xc = Mul (xr, cos) hs = Mul (h, sin) t = Add (xc, hs) "
+
+/* Only the first columns of each head are turned: the others go through, if they are the others. */
+static void parts_of_heads(void **state) {
+    static const struct {
+        const char *end;
+        bool whole;
+    } rows[] = {
+        {"y = Concat <axis = -1> (t, xp)", true},
+        {"y = Concat <axis = 3> (t, xp)", true},
+        {"y = Concat <axis = -1> (xp, t)", false},
+        {"y = Concat <axis = -1> (t, xq)", false},
+        {"y = Concat <axis = -1> (t, xp, xp)", false},
+        {"z = Concat <axis = -1> (t, xp) y = Add (z, xh) w = Neg (t)", true}, /* nobody reads w */
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char body[900];
+        snprintf(body, sizeof body, FIRST_TWO "%s", rows[i].end);
+        graph *g = turned(NARROW_TABLE, body, PASSES(pass_clean, pass_rotary));
+        const graph_node *n = find_op(g, "nib", "Rotary");
+        if (!n || count_op(g, "nib", "Rotary") != 1) fail_msg("%s leaves %s\n%s", rows[i].end, ops(g), notes);
+        assert_int_equal(graph_attr_int(n, "rotary", 0), rows[i].whole ? 2 : 0);
+        assert_int_equal(graph_attr_int(n, "head_size", 0), rows[i].whole ? 4 : 2);
+        assert_int_equal(n->inputs[0].value->is_input, rows[i].whole);
+        done(g);
+    }
+}
+
 static void other_forms_stay(void **state) {
     static const struct {
         const char *angles, *body;
@@ -216,8 +248,10 @@ static void parts_are_joined(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forms_are_taken),  cmocka_unit_test(what_are_no_rows_yet_is_merged), cmocka_unit_test(tokens_first),
-        cmocka_unit_test(other_forms_stay), cmocka_unit_test(folded_parts_become_columns),    cmocka_unit_test(parts_are_joined),
+        cmocka_unit_test(forms_are_taken),  cmocka_unit_test(what_are_no_rows_yet_is_merged),
+        cmocka_unit_test(tokens_first),     cmocka_unit_test(parts_of_heads),
+        cmocka_unit_test(other_forms_stay), cmocka_unit_test(folded_parts_become_columns),
+        cmocka_unit_test(parts_are_joined),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

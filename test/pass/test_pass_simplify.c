@@ -77,6 +77,7 @@ static void identities_go(void **state) {
         "i = Add (x, zero1) y = Neg (i)",
         "i = Neg (x) y = Identity (i)",
         "i = Neg (x) y = Mul (i, one)",
+        "n = Slice (x, three, far, axis) i = Concat <axis = -1> (n, x, n) y = Neg (i)",
         "s = Shape (x) i = Reshape (x, s) y = Neg (i)",
         "s = Shape (x) i = Expand (x, s) y = Neg (i)",
     };
@@ -91,11 +92,10 @@ static void identities_go(void **state) {
     char text[600];
     for (size_t i = 0; i < BASE_COUNT(gone) + BASE_COUNT(kept); i++) {
         bool goes = i < BASE_COUNT(gone);
-        snprintf(
-            text, sizeof text,
-            HEAD
-            "g (float[b,3] x) => (float[b,3] y) <float zero = {0}, float one = {1}, float[1] one1 = {1}, float[1,1] zero1 = {0}> { %s }",
-            goes ? gone[i] : kept[i - BASE_COUNT(gone)][0]);
+        snprintf(text, sizeof text,
+                 HEAD "g (float[b,3] x) => (float[b,3] y) <float zero = {0}, float one = {1}, float[1] one1 = {1}, float[1,1] zero1 = {0}, "
+                      "int64[1] three = {3}, int64[1] far = {9}, int64[1] axis = {1}> { %s }",
+                 goes ? gone[i] : kept[i - BASE_COUNT(gone)][0]);
         pass_check_ops(text, PASSES(pass_clean), goes ? "Neg" : kept[i - BASE_COUNT(gone)][1]);
     }
 }
