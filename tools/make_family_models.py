@@ -3,7 +3,8 @@
 """Random models of every family, exported by torch: DIR/FAMILY-{eager,sdpa}-{ts,ex}.onnx (TorchScript / torch.export), seeded. What compare_optimizers.py is run on.
 Needs torch, transformers, onnxscript.
 
-    make_family_models.py DIR [--hidden 64] [--layers 3] [--heads 4] [--vocab 500] [--positions 140] [--only bert,llama] [--attention eager,sdpa] [--kind ts,ex] [--opset N]
+    make_family_models.py DIR [--more] [--hidden 64] [--layers 3] [--heads 4] [--vocab 500] [--positions 140] [--only bert,llama] [--attention eager,sdpa] [--kind ts,ex] [--opset N]
+        --more: the families of MORE instead, which have settings in common alone; what an exporter does not take is said and left out
 """
 import argparse
 import os
@@ -17,6 +18,7 @@ p.add_argument("dir")
 for name, value in (("hidden", 64), ("layers", 3), ("heads", 4), ("vocab", 500), ("positions", 140), ("opset", 0)):
     p.add_argument("--" + name, type=int, default=value)
 p.add_argument("--only", default="")
+p.add_argument("--more", action="store_true")
 p.add_argument("--attention", default="eager,sdpa")
 p.add_argument("--kind", default="ts,ex")
 a = p.parse_args()
@@ -39,6 +41,12 @@ families = {
     "llama": lambda: T.LlamaConfig(num_key_value_heads=N // 2, **s), "qwen2": lambda: T.Qwen2Config(num_key_value_heads=N // 2, **s),
     "qwen3": lambda: T.Qwen3Config(num_key_value_heads=N // 2, head_dim=H // N, **s),
 }
+MORE = """biogpt bloom camembert cohere2 convbert data2vec-text embedding_gemma2_text ernie esm eurobert flaubert gemma2 gemma3_text gpt_neox granite
+gte ibert jina_embeddings_v3 lfm2 megatron-bert mistral mobilebert modernbert-decoder nomic_bert olmo2 olmo3 opt phi phi3 rembert roberta-prelayernorm
+roc_bert roformer smollm3 starcoder2 xlm-roberta-xl""".split()
+if a.more:
+    shared = dict(num_key_value_heads=N // 2, head_dim=H // N, sliding_window=16, **s)
+    families = {k: (lambda k=k: T.AutoConfig.for_model(k, pad_token_id=1 if k in ("camembert", "data2vec-text") else 0, **shared)) for k in MORE}
 ids = torch.tensor([[1, 5, 9, 30, 2, 0, 0], [1, 7, 3, 44, 77, 8, 2]])
 mask = torch.tensor([[1] * 5 + [0] * 2, [1] * 7])
 
@@ -50,7 +58,7 @@ class Wrapped(torch.nn.Module):
 
     def forward(self, input_ids, attention_mask):
         kw = {} if "T5Enc" in type(self.m).__name__ or not hasattr(self.m.config, "use_cache") else {"use_cache": False}
-        return self.m(input_ids=input_ids, attention_mask=attention_mask, **kw).last_hidden_state
+        return self.m(input_ids=input_ids, attention_mask=attention_mask, **kw)[0]
 
 
 def export(model, kind, path):
