@@ -99,27 +99,31 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
 #define ALONE(text) text
 static const char *const rms_forms[] = {OVER_ROOT(SCALED)}, *const bare_forms[] = {OVER_ROOT(ALONE)};
 
-/* As many ones as x has columns. */
-static graph_value *no_gamma(pass_context *ctx, const graph_value *x) {
-    graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1};
-    size_t bytes;
-    if (x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &t.dims[0]) || t.dims[0] < 1 ||
-        !base_mul_size((size_t)t.dims[0], sizeof(float), &bytes) || bytes > ctx->fold_limit)
-        return NULL;
-    float *ones = t.data = base_arena_alloc(ctx->g->arena, t.bytes = bytes);
-    for (int64_t i = 0; ones && i < t.dims[0]; i++) ones[i] = 1;
+static bool width_of(const pass_context *ctx, const graph_value *x, int64_t *out) {
+    return x->type.rank > 0 && graph_dim_is_const(x->type.dims[x->type.rank - 1], out) && *out > 0 &&
+           (uint64_t)*out <= ctx->fold_limit / sizeof(float);
+}
+
+/* [width] of ones; NULL: out of memory. */
+static graph_value *no_gamma(pass_context *ctx, int64_t width) {
+    graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {width}, .bytes = (size_t)width * sizeof(float)};
+    float *ones = t.data = base_arena_alloc(ctx->g->arena, t.bytes);
+    for (int64_t i = 0; ones && i < width; i++) ones[i] = 1;
     return ones ? graph_add_constant(ctx->g, "ones", &t, false) : NULL;
 }
 
 static nib_status from_rms_form(pass_context *ctx, graph_node *n, const char *const *forms, size_t count) {
     pass_match m;
     double eps;
+    int64_t width;
     for (size_t i = 0; i < count; i++) {
         if (!pass_match_at(forms[i], n->outputs[0], &m)) continue;
         if (!reduces_last(pass_matched_node(&m, "b"))) return not_fused(ctx, n->outputs[0], "its mean is not over the last axis");
         if (!graph_scalar(pass_matched(&m, "eps"), &eps)) return not_fused(ctx, n->outputs[0], "what is added to its mean is no constant");
-        graph_value *x = pass_matched(&m, "x"), *gamma = forms == rms_forms ? pass_matched(&m, "gamma") : no_gamma(ctx, x);
-        return gamma ? make_norm(ctx, n->outputs[0], x, gamma, NULL, (float)eps, "rms") : NIB_OK;
+        graph_value *x = pass_matched(&m, "x"), *gamma = pass_matched(&m, "gamma");
+        if (!gamma && !width_of(ctx, x, &width)) return NIB_OK;
+        if (!gamma && !(gamma = no_gamma(ctx, width))) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+        return make_norm(ctx, n->outputs[0], x, gamma, NULL, (float)eps, "rms");
     }
     return NIB_OK;
 }
@@ -133,7 +137,7 @@ static int64_t groups_before(const graph_node *n, const graph_node *view) {
     if (graph_is_op(view, "", "Transpose"))
         return (rank = graph_attr_ints(view, "perm", &perm)) > 0 && perm[rank - 1] == rank - 1 ? groups : 0;
     const graph_type *from = graph_is_op(view, "", "Reshape") ? &view->inputs[0].value->type : NULL, *to = &view->outputs[0]->type;
-    if (!from || from->rank < 1 || !graph_dim_is_const(from->dims[from->rank - 1], &whole) ||
+    if (!from || from->rank < 1 || to->rank < 1 || !graph_dim_is_const(from->dims[from->rank - 1], &whole) ||
         !graph_dim_is_const(to->dims[to->rank - 1], &width))
         return 0;
     if (whole == width && (from->rank != to->rank - 1 || !graph_dim_is_one(to->dims[to->rank - 2])))
