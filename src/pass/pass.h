@@ -157,6 +157,13 @@ bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of);
 bool pass_is_disabled(const pass_context *ctx, const char *name);
 /* Input i; NULL if it is left out. */
 static inline graph_value *pass_input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }
+static inline bool pass_is_last_axis(const graph_value *v, int64_t axis) {
+    return axis == -1 || (v->type.rank > 0 && axis == v->type.rank - 1);
+}
+/* Columns of v: its last axis; false if their number is unknown. */
+static inline bool pass_width(const graph_value *v, int64_t *out) {
+    return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out);
+}
 
 /* A weight in half precision that pass_widen keeps, behind a Cast, for nib.Linear and nib.Embed, which read it as it is: whether n is such
  * a Cast; what is behind it, and v itself where v comes from none; the Cast's result as a constant, where something else wants it. */

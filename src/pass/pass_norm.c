@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * In: LayerNormalization and RMSNormalization over the last axis, and layer norm written out with ReduceMean (exports below
- * opset 17). Out: nib.Norm. And nib.Norm of rows seen as heads, [.., H, D], between two views: nib.Norm of the rows, [.., H D], in H
- * groups.
+ * opset 17). Out: nib.Norm; where it is not for a file, in front of the views that split rows into heads, in groups of columns.
  */
 #include "pass.h"
 #include "pass_match.h"
@@ -99,11 +98,6 @@ static nib_status from_long_form(pass_context *ctx, graph_node *n) {
 #define ALONE(text) text
 static const char *const rms_forms[] = {OVER_ROOT(SCALED)}, *const bare_forms[] = {OVER_ROOT(ALONE)};
 
-static bool width_of(const pass_context *ctx, const graph_value *x, int64_t *out) {
-    return x->type.rank > 0 && graph_dim_is_const(x->type.dims[x->type.rank - 1], out) && *out > 0 &&
-           (uint64_t)*out <= ctx->fold_limit / sizeof(float);
-}
-
 /* [width] of ones; NULL: out of memory. */
 static graph_value *no_gamma(pass_context *ctx, int64_t width) {
     graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {width}, .bytes = (size_t)width * sizeof(float)};
@@ -121,7 +115,7 @@ static nib_status from_rms_form(pass_context *ctx, graph_node *n, const char *co
         if (!reduces_last(pass_matched_node(&m, "b"))) return not_fused(ctx, n->outputs[0], "its mean is not over the last axis");
         if (!graph_scalar(pass_matched(&m, "eps"), &eps)) return not_fused(ctx, n->outputs[0], "what is added to its mean is no constant");
         graph_value *x = pass_matched(&m, "x"), *gamma = pass_matched(&m, "gamma");
-        if (!gamma && !width_of(ctx, x, &width)) return NIB_OK;
+        if (!gamma && (!pass_width(x, &width) || width < 1 || (uint64_t)width > ctx->fold_limit / sizeof(float))) return NIB_OK;
         if (!gamma && !(gamma = no_gamma(ctx, width))) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
         return make_norm(ctx, n->outputs[0], x, gamma, NULL, (float)eps, "rms");
     }
@@ -136,10 +130,8 @@ static int64_t groups_before(const graph_node *n, const graph_node *view) {
     if (n->n_inputs > 3 || n->n_outputs != 1 || !view || view->owner != n->owner) return 0;
     if (graph_is_op(view, "", "Transpose"))
         return (rank = graph_attr_ints(view, "perm", &perm)) > 0 && perm[rank - 1] == rank - 1 ? groups : 0;
-    const graph_type *from = graph_is_op(view, "", "Reshape") ? &view->inputs[0].value->type : NULL, *to = &view->outputs[0]->type;
-    if (!from || from->rank < 1 || to->rank < 1 || !graph_dim_is_const(from->dims[from->rank - 1], &whole) ||
-        !graph_dim_is_const(to->dims[to->rank - 1], &width))
-        return 0;
+    if (!graph_is_op(view, "", "Reshape") || !pass_width(view->inputs[0].value, &whole) || !pass_width(view->outputs[0], &width)) return 0;
+    const graph_type *from = &view->inputs[0].value->type, *to = &view->outputs[0]->type;
     if (whole == width && (from->rank != to->rank - 1 || !graph_dim_is_one(to->dims[to->rank - 2])))
         return 0; /* one head is a split, too */
     return width > 0 && whole % width == 0 && base_mul_i64(groups, whole / width, &groups) ? groups : 0;

@@ -13,12 +13,6 @@
 #include "pass_match.h"
 #include <string.h>
 
-static bool is_last_axis(const graph_value *v, int64_t axis) { return axis == -1 || (v->type.rank > 0 && axis == v->type.rank - 1); }
-
-static bool width_of(const graph_value *v, int64_t *out) {
-    return v->type.rank > 0 && graph_dim_is_const(v->type.dims[v->type.rank - 1], out);
-}
-
 /* ---- the angles */
 
 typedef struct angles {
@@ -44,7 +38,7 @@ static graph_value *without_axis(graph_value *v, int axis) {
 static bool is_twice(const graph_value *v) {
     const graph_node *n = v->producer;
     return graph_is_op(n, "", "Concat") && n->n_inputs == 2 && n->inputs[0].value == n->inputs[1].value &&
-           is_last_axis(v, graph_attr_int(n, "axis", 0));
+           pass_is_last_axis(v, graph_attr_int(n, "axis", 0));
 }
 
 /* What stands behind cos or sin, broadcast to x over heads (and perhaps texts). */
@@ -65,7 +59,7 @@ static bool angles_of(const pass_context *ctx, graph_value *v, const graph_type 
         a->wave = wave;
         a->values = wave->inputs[0].value->producer->inputs[0].value;
     }
-    if (!width_of(a->values, &width) || (width != D && 2 * width != D)) return false;
+    if (!pass_width(a->values, &width) || (width != D && 2 * width != D)) return false;
     const graph_node *g = a->values->producer;
     const graph_value *table = !a->wave && graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 ? g->inputs[0].value : NULL;
     if (table && pass_behind_widening(ctx, g->inputs[0].value)->constant && table->type.rank == 2 && table->type.dtype == NIB_DTYPE_F32 &&
@@ -88,7 +82,7 @@ static graph_value *values_of(pass_context *ctx, graph_node *before, const angle
 static graph_value *as_table(pass_context *ctx, graph_node *before, const angles *a) {
     int64_t shape[2] = {-1, 0};
     graph_value *v = values_of(ctx, before, a);
-    if (!v || !width_of(v, &shape[1])) return NULL;
+    if (!v || !pass_width(v, &shape[1])) return NULL;
     for (const graph_use *u = v->uses; u; u = u->next) {
         const graph_value *to = u->node->n_inputs > 1 ? u->node->inputs[1].value : NULL;
         int64_t rows, columns;
@@ -134,8 +128,8 @@ static graph_value *whole_heads(graph_value *x, turned *t) {
     const graph_node *n = root->use_count == 1 && !root->is_output ? root->uses->node : NULL;
     if (!heads || !n || first != 0 || heads->type.rank != 4 || n->owner != root->owner) return x;
     if (!graph_is_op(n, "", "Concat") || n->n_inputs != 2 || n->inputs[0].value != root) return x;
-    if (!is_last_axis(root, graph_attr_int(n, "axis", 0)) || pass_columns_of(n->inputs[1].value, &second) != heads) return x;
-    if (!width_of(x, &width) || !width_of(n->inputs[1].value, &rest) || !width_of(heads, &whole)) return x;
+    if (!pass_is_last_axis(root, graph_attr_int(n, "axis", 0)) || pass_columns_of(n->inputs[1].value, &second) != heads) return x;
+    if (!pass_width(x, &width) || !pass_width(n->inputs[1].value, &rest) || !pass_width(heads, &whole)) return x;
     if (second != width || width + rest != whole || !pass_same_shape(n->outputs[0], heads)) return x;
     t->root = n->outputs[0];
     return heads;
@@ -166,10 +160,10 @@ static bool recognise(const pass_context *ctx, graph_value *root, turned *t, con
     graph_value *whole = pass_columns_of(pass_matched(&m, "a"), &first), *cos = pass_matched(&m, "cos");
     if (whole == cos) cos = x, x = whole;
     if (!whole || whole != x || pass_columns_of(pass_matched(&m, "b"), &second) != x || x->type.rank != 4) return false;
-    if (!is_last_axis(c->outputs[0], graph_attr_int(c, "axis", 0)) || !pass_same_shape(x, root)) return false;
+    if (!pass_is_last_axis(c->outputs[0], graph_attr_int(c, "axis", 0)) || !pass_same_shape(x, root)) return false;
     *why = "it does not turn rows split into heads";
     int64_t a_width, b_width, size;
-    if (!width_of(x, &size) || !width_of(pass_matched(&m, "a"), &a_width) || !width_of(pass_matched(&m, "b"), &b_width)) return false;
+    if (!pass_width(x, &size) || !pass_width(pass_matched(&m, "a"), &a_width) || !pass_width(pass_matched(&m, "b"), &b_width)) return false;
     if (first != 0 || second != size / 2 || a_width != second || b_width != second) return false;
     if (!graph_dim_is_const(x->type.dims[1], &a_width) && !graph_dim_is_const(x->type.dims[2], &a_width)) return false;
     *why = "its angles are neither rows of a table nor the same for all texts";
@@ -178,7 +172,7 @@ static bool recognise(const pass_context *ctx, graph_value *root, turned *t, con
     if (!find_turned(ctx, ctx->file ? x : whole_heads(x, t), x, cos, pass_matched(&m, "sin"), t)) return false;
     if (t->cos.positions != t->sin.positions || t->cos.values->type.rank != t->sin.values->type.rank) return false;
     int64_t c_width, s_width;
-    return width_of(t->cos.values, &c_width) && width_of(t->sin.values, &s_width) && c_width == s_width;
+    return pass_width(t->cos.values, &c_width) && pass_width(t->sin.values, &s_width) && c_width == s_width;
 }
 
 static nib_status make_rotary(pass_context *ctx, const turned *t) {
