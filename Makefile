@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 # Thin fronts over CMake presets (CMakePresets.json) and ctest. `make help` lists them.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-all test-onnx test-onnx-asan lint install clean cov debug asan ubsan tsan aarch64 real fuzz
+.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-paths test-all test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 fuzz
+
+# Their output is shown as it comes: ninja's counts what is done, and what a compiler says must not be lost.
+ninja = ninja -C $(1) -j$(JOBS)
+configure = cmake --preset $(1) --log-level=NOTICE $(CMAKE_ARGS)
 
 all: build/build.ninja ## build nib (library and command) into build/
-	@ninja -C build -j$(JOBS) | tail -n 1
+	@$(call ninja,build)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
 build/build.ninja: CMakeLists.txt CMakePresets.json
 	@tools/setup build
-	@cmake --preset release $(CMAKE_ARGS) | tail -n 1
+	@$(call configure,release)
 
 $(MODEL)/model.safetensors:
 	@tools/setup model
@@ -25,17 +30,26 @@ run: all $(MODEL)/model.safetensors ## build, fetch the real model, embed a few 
 # A tree of a preset: configured once, then built.
 build/%/build.ninja: CMakeLists.txt test/CMakeLists.txt CMakePresets.json
 	@tools/setup test
-	@cmake --preset $* $(CMAKE_ARGS) | tail -n 1
+	@$(call configure,$*)
 
 test-build: ## build the tests into build/test
 	@tools/setup test
-	@cmake --preset release $(CMAKE_ARGS) | tail -n 1
-	@ninja -C build -j$(JOBS) | tail -n 1
+	@$(call configure,release)
+	@$(call ninja,build)
 
 # What computes, under every instruction set below the machine's own (checkkernel goes through all of them by itself).
 test-isa: test-build
-	@for isa in $$(python3 tools/isas.py build/nib); do echo "== NIB_CPU=$$isa"; \
+	@isas=$$(python3 tools/isas.py build/nib); for isa in $$isas; do echo "== NIB_CPU=$$isa"; \
 	  NIB_CPU=$$isa ctest --test-dir build --output-on-failure -j$(JOBS) -R '^test_(embed|model|op|pass|plan|run|cpu|quant)' || exit 1; done
+
+# A copy of the tree where a path has spaces and the project's own name in it: built there, and the tests that take seconds.
+SLOW_TESTS := ^(checkkernel|test_embed|test_hostile|test_optimize|make|onnx_)
+test-paths: $(MODEL)/model.safetensors build/build.ninja
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; copy="$$work/two words/nib/nib"; mkdir -p "$$copy"; \
+	git ls-files -co --exclude-standard | tar -T - -cf - | tar -C "$$copy" -xf -; \
+	ln -s "$$PWD/.deps" "$$PWD/models" "$$copy"; cd "$$copy"; \
+	$(MAKE) --no-print-directory test-build; \
+	ctest --preset release -j$(JOBS) -E '$(SLOW_TESTS)' || exit 1; ctest --preset release -R '^test_hostile_memory'
 
 # ONNX's own backend suite. The cases come from PyPI's onnx, once; ctest runs them too where they are.
 ONNX_BACKEND := --known test/onnx/known_failures.txt build/onnx-cases
@@ -47,7 +61,7 @@ test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backe
 	build/test/onnx_backend $(ONNX_BACKEND)
 
 test-onnx-asan: build/asan/build.ninja build/onnx-cases/version.txt
-	@ninja -C build/asan -j$(JOBS) onnx_backend | tail -n 1
+	@$(call ninja,build/asan) onnx_backend
 	build/asan/test/onnx_backend $(ONNX_BACKEND)
 
 test: $(MODEL)/model.safetensors test-build build/onnx-cases/version.txt ## install what tests need, run them all: release, each NIB_CPU, sanitizers, aarch64
@@ -55,16 +69,16 @@ test: $(MODEL)/model.safetensors test-build build/onnx-cases/version.txt ## inst
 	@$(MAKE) --no-print-directory test-isa asan aarch64
 
 asan ubsan tsan debug coverage: %: build/%/build.ninja ## the tests in that preset (asan is address + undefined)
-	@ninja -C build/$@ -j$(JOBS) | tail -n 1
+	@$(call ninja,build/$@)
 	ctest --preset $@ -j$(JOBS) -E checkkernel_
 
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
-	@ninja -C build/aarch64 -j$(JOBS) | tail -n 1
+	@$(call ninja,build/aarch64)
 	ctest --preset aarch64 -j$(JOBS) -E checkkernel_
 
 SECONDS_EACH = $(or $(SECONDS),60)
 fuzz: build/fuzz/build.ninja ## fuzz every door with libFuzzer (clang) for SECONDS=60 each; fails on a finding and keeps its input
-	@ninja -C build/fuzz -j$(JOBS) | tail -n 1
+	@$(call ninja,build/fuzz)
 	tools/fuzz $(SECONDS_EACH) $(TARGETS)
 
 test-all: test ubsan tsan ## all presets

@@ -13,5 +13,5 @@ else()
   endif()
   add_library(nib_yyjson_objects OBJECT ${NIB_YYJSON_DIR}/yyjson.c)
   target_compile_definitions(nib_yyjson_objects PRIVATE yyjson_api=) # libnib exports nib_* only
-  target_include_directories(nib_yyjson INTERFACE SYSTEM ${NIB_YYJSON_DIR})
+  target_include_directories(nib_yyjson SYSTEM INTERFACE ${NIB_YYJSON_DIR})
 endif()

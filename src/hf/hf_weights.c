@@ -9,7 +9,7 @@
  * shape and element type need, no two spans overlap, no name comes twice, in a file or over all shards.
  */
 #include "hf_json.h"
-#include <stdlib.h>
+#include "base/base_sort.h"
 #include <string.h>
 
 #define MAX_HEADER (100u << 20) /* what the format's own reader allows */
@@ -115,7 +115,7 @@ fail:
 
 static nib_status check_overlaps(entry *entries, size_t count, nib_error *err) {
     const entry *last = NULL; /* the last one that holds any bytes */
-    qsort(entries, count, sizeof(*entries), by_place);
+    base_sort(entries, count, sizeof(*entries), by_place);
     for (size_t i = 0; i < count; i++) {
         if (entries[i].begin == entries[i].end) continue;
         if (last && entries[i].begin < last->end)
@@ -197,7 +197,7 @@ static nib_status open_shards(hf_weights *w, const char *dir, const char *index_
             NIB_FAIL(err, NIB_BAD_MODEL, "model.safetensors.index.json: the shard of %s is no file name", yyjson_get_str(key));
         names[count++].name = yyjson_get_str(v);
     }
-    qsort(names, count, sizeof(*names), by_shard_name);
+    base_sort(names, count, sizeof(*names), by_shard_name);
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && strcmp(names[i].name, names[i - 1].name) == 0) continue;
         if (w->n_files >= (size_t)w->runtime->heap.limits.files)
@@ -245,7 +245,7 @@ nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **o
         if (!index) NIB_FAIL(err, NIB_NOT_FOUND, "%s has neither model.safetensors nor model.safetensors.index.json", dir);
         NIB_TRY(open_shards(w, dir, index_path, yyjson_doc_get_root(index), err));
     }
-    if (w->count > 0) qsort(w->entries, w->count, sizeof(*w->entries), by_name);
+    base_sort(w->entries, w->count, sizeof(*w->entries), by_name);
     for (size_t i = 1; i < w->count; i++) {
         if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0)
             NIB_FAIL(err, NIB_BAD_MODEL, "%s is there twice", w->entries[i].name);
@@ -273,7 +273,7 @@ void hf_weights_close(hf_weights *w) {
 
 const graph_tensor *hf_weights_find(const hf_weights *w, const char *name) {
     entry key = {.name = name};
-    const entry *e = w->count > 0 ? bsearch(&key, w->entries, w->count, sizeof(*w->entries), by_name) : NULL;
+    const entry *e = base_find(&key, w->entries, w->count, sizeof(*w->entries), by_name);
     return e ? &e->tensor : NULL;
 }
 

@@ -4,10 +4,10 @@
  * packed is written as packed, once, however many Linears and programs read it; every other constant as it is.
  */
 #include "model_nib.h"
+#include "base/base_sort.h"
 #include "base/base_checksum.h"
 #include "op/op_nib.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct blob {
@@ -215,11 +215,11 @@ static nib_status put_graph(compiler *c, int which) {
         if (!base_grow(c->heap, (void **)&c->places, &c->cap_places, c->n_places + 1, sizeof *c->places)) return no_memory(c);
         c->places[c->n_places++] = (onnx_place_of){c->blobs[i].data, ONNX_BLOBS, c->blobs[i].offset};
     }
-    qsort(c->places, c->n_places, sizeof *c->places, by_data);
+    base_sort(c->places, c->n_places, sizeof *c->places, by_data);
     for (int i = 0; i < g->n_constants; i++) {
         const graph_tensor *t = g->constants[i]->constant;
         if (t->bytes || graph_tensor_elements(t) == 0) continue;
-        onnx_place_of *place = bsearch(&(onnx_place_of){.data = t->data}, c->places, c->n_places, sizeof *c->places, by_data);
+        onnx_place_of *place = base_find(&(onnx_place_of){.data = t->data}, c->places, c->n_places, sizeof *c->places, by_data);
         if (!place || at == p->count) NIB_FAIL(c->err, NIB_INTERNAL, "a packed weight was lost");
         place->location = ONNX_PACKED;
         at++;

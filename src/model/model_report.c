@@ -3,8 +3,8 @@
  * What was done to a graph, as lines for a person and as members of a JSON object. Each function adds its part to both.
  */
 #include "model_optimize.h"
+#include "base/base_sort.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 nib_status model_report_create(nib_report **out, nib_error *err) {
@@ -64,7 +64,7 @@ static int by_name(const void *a, const void *b) {
 }
 
 void model_report_counts(nib_report *r, const model_counts *c) {
-    if (c->count) qsort(c->items, c->count, sizeof *c->items, by_name);
+    base_sort(c->items, c->count, sizeof *c->items, by_name);
     base_str_printf(&r->text, "%-34s %8s %8s\n", "operator", "before", "after");
     base_str_printf(&r->json, "\"nodes\": {\"before\": %d, \"after\": %d}, \"operators\": {", c->nodes[0], c->nodes[1]);
     for (size_t i = 0; i < c->count; i++) {

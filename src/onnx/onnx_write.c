@@ -3,9 +3,9 @@
  * In: tensors and types of a graph. Out: their protobuf bytes, and the places of those that are external data.
  */
 #include "onnx_write.h"
+#include "base/base_sort.h"
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------- the sink */
@@ -123,10 +123,9 @@ void onnx_put_tensor(onnx_out *s, const void *record) {
     }
     onnx_put_text(s, 8, named->name);
     if (t->dtype == NIB_DTYPE_STRING) return;
-    const onnx_placed key = {.tensor = t}, *placed = NULL;
-    if (s->w->n_placed) placed = bsearch(&key, s->w->found, s->w->n_placed, sizeof key, by_address);
+    const onnx_placed key = {.tensor = t}, *placed = base_find(&key, s->w->found, s->w->n_placed, sizeof key, by_address);
     const onnx_place_of wanted = {.data = t->data}, *given = NULL;
-    if (s->w->n_places && t->data) given = bsearch(&wanted, s->w->places, s->w->n_places, sizeof wanted, by_data);
+    if (t->data) given = base_find(&wanted, s->w->places, s->w->n_places, sizeof wanted, by_data);
     if (placed) put_external(s, t, s->w->location, placed->offset);
     else if (given) put_external(s, t, given->location, given->offset);
     else onnx_put_field(s, 9, t->data, t->bytes);
@@ -154,7 +153,7 @@ nib_status onnx_place(onnx_writing *w, const graph *g) {
     w->found = base_alloc(w->heap, w->n_placed * sizeof *w->found);
     if (!w->found) NIB_FAIL(w->err, NIB_OUT_OF_MEMORY, "out of memory for a list of weights");
     memcpy(w->found, w->placed, w->n_placed * sizeof *w->found);
-    qsort(w->found, w->n_placed, sizeof *w->found, by_address);
+    base_sort(w->found, w->n_placed, sizeof *w->found, by_address);
 fail:
     return status;
 }

@@ -4,7 +4,7 @@
  * TreeEnsembleClassifier. A node is named by its tree and its number within; weights of leaves name their leaf so.
  */
 #include "op_ml.h"
-#include <stdlib.h>
+#include "base/base_sort.h"
 
 typedef struct place { /* sorted, to find a node by its name */
     int64_t tree, node, at;
@@ -55,7 +55,7 @@ static int by_place(const void *a, const void *b) {
 /* The node of that name, or -1. */
 static int64_t find_node(const forest *f, int64_t tree, int64_t node) {
     place key = {tree, node, 0};
-    const place *p = bsearch(&key, f->places, (size_t)f->nodes, sizeof key, by_place);
+    const place *p = base_find(&key, f->places, (size_t)f->nodes, sizeof key, by_place);
     return p ? p->at : -1;
 }
 
@@ -78,7 +78,7 @@ static nib_status link_forest(op_eval *c, forest *f) {
     OP_TRY(op_scratch(c, f->nodes, 1, &led));
     memset(led, 0, (size_t)f->nodes);
     for (int64_t i = 0; i < f->nodes; i++) f->places[i] = (place){f->tree[i], f->node[i], i};
-    qsort(f->places, (size_t)f->nodes, sizeof *f->places, by_place);
+    base_sort(f->places, (size_t)f->nodes, sizeof *f->places, by_place);
     for (int64_t i = 1; i < f->nodes; i++)
         if (by_place(&f->places[i - 1], &f->places[i]) == 0) return op_bad(c, NIB_BAD_MODEL, "two nodes of one name");
     for (int64_t i = 0; i < f->nodes; i++) {

@@ -4,7 +4,7 @@
  * ImageDecoder is refused: nib has no codecs; decode images before the model.
  */
 #include "op_local.h"
-#include <stdlib.h>
+#include "base/base_sort.h"
 
 /* ---- RoiAlign: X [N, C, H, W], rois [R, 4], batch_indices [R] -> [R, C, h, w] */
 
@@ -232,7 +232,7 @@ static nib_status eval_suppress(op_eval *c) {
         const double *own = box + line / classes * N * 4;
         for (int64_t i = 0; i < N; i++)
             if (score[line * N + i] > least || !op_arg(c, 4)) order[n++] = (candidate){score[line * N + i], i};
-        qsort(order, (size_t)n, sizeof *order, by_score);
+        base_sort(order, (size_t)n, sizeof *order, by_score);
         for (int64_t i = 0; i < n && count - begin < each; i++) {
             bool keep = true;
             for (int64_t k = begin; keep && k < count; k++)

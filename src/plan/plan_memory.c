@@ -5,7 +5,7 @@
  * a place that is free by then, so that a file of a million nodes costs no more than a million steps.
  */
 #include "plan.h"
-#include <stdlib.h>
+#include "base/base_sort.h"
 
 #define FEW 1024
 #define LOOK 64 /* free places that are looked at for an item */
@@ -81,7 +81,7 @@ static int take_free(plan_item *items, int *head, size_t size) {
 static size_t place_many(plan_item *items, int n) {
     size_t total = 0;
     int alive = 0, head = -1;
-    qsort(items, (size_t)n, sizeof *items, by_time);
+    base_sort(items, (size_t)n, sizeof *items, by_time);
     for (int i = 0; i < n; i++) {
         for (; alive > 0 && items[items[0].order].last < items[i].first; alive--) {
             int ended = end_life(items, alive);

@@ -151,12 +151,15 @@ check [ $? -eq 130 ]
 check grep -q 'interrupted' err
 
 # readers that leave
-for verb in "profile $model --repeat 1" "explain $model" "tune $model --seconds 1 --threads 1" "bench encode --model $model --input texts.txt --rounds 1"; do
-    # shellcheck disable=SC2086
-    { "$nib" $verb 2>err; echo $? >code; } | true
+reader_leaves() {
+    { "$nib" "$@" 2>err; echo $? >code; } | true
     check [ "$(cat code)" -le 1 ]
     check [ ! -s err ]
-done
+}
+reader_leaves profile "$model" --repeat 1
+reader_leaves explain "$model"
+reader_leaves tune "$model" --seconds 1 --threads 1
+reader_leaves bench encode --model "$model" --input texts.txt --rounds 1
 fi
 for verb in profile tune; do expect 0 'usage' bash -c "'$nib' $verb --help | head -n 1"; done
 expect 0 'first' bash -c "echo 'the first' | '$nib' embed --warm --model '$model' --input - >warm.jsonl && echo first"
