@@ -125,4 +125,7 @@ int op_broadcast(graph_symtab *t, const graph_type *a, const graph_type *b, grap
 int op_axis(int64_t axis, int rank);
 nib_status op_bad(op_eval *c, nib_status code, const char *format, ...) BASE_PRINTF(3, 4); /* eval's op_fail */
 
+/* Element i of any real tensor, aligned for its type; 0 for other types. */
+double op_number(const graph_tensor *t, int64_t i);
+
 #endif

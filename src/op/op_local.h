@@ -82,7 +82,6 @@ nib_status op_read_int(op_eval *c, int i, int64_t *out); /* one element */
 static inline int64_t op_index(const graph_tensor *t, int64_t i) {
     return t->dtype == NIB_DTYPE_I32 ? ((const int32_t *)t->data)[i] : ((const int64_t *)t->data)[i];
 }
-double op_number(const graph_tensor *t, int64_t i); /* element i of any real tensor; 0 for other types */
 /* Element i of a tensor of real numbers; integers are rounded half to even and cut to their range (NaN: to its lower end). */
 void op_put(nib_dtype dtype, void *y, int64_t i, double v);
 nib_status op_reals(op_eval *c, const graph_tensor *t, double **out); /* all elements, in scratch; TYPE if they are no numbers */

@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Recognising a mask by what it computes. In: the value that is added to attention scores, and the [B, S] input that may be the
- * padding mask. The subgraph between them is evaluated on samples: sizes around every integer constant in it, masks padded on
- * the right, on the left, and with holes. Out: yes, if in every sample the bias is 0 where query and key are tokens and the key lies
- * in one window around the query, and lets no other key through (at most -1e4, whose exponential is 0 in f32) for any query
- * that is a token. The window is what the largest sample shows; all samples must show the same.
+ * padding mask. Out: yes, if the bias is 0 where query and key are tokens and the key lies in one window around the query, and lets no
+ * other key through (at most -1e4, whose exponential is 0 in f32) for any query that is a token.
  *
- * It is no match if the subgraph reads anything but the mask and sizes, or a constant so large that it cannot be sampled.
+ * Proof. Most masks can be read as a formula of how far query and key stand apart (pass_formula.c), whose ranges decide for every length
+ * at once: halving the range of distances finds where keys begin and end to be seen. A formula of the places themselves (a first token
+ * that all see, blocks, a window that grows) is no window.
+ *
+ * Samples, where an operator cannot be read (ScatterND, ..): the subgraph is evaluated at sizes around every constant in it, with masks
+ * padded on the right, on the left, and with holes, and at twice what all constants make if they are multiplied, or divided: a mask that
+ * shows what it is only beyond that has more constants. Where that is too long to be sampled, nothing is claimed.
+ *
+ * It is no match if the subgraph reads anything but the mask and sizes.
  */
-#include "pass.h"
+#include "pass_formula.h"
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_NODES 512
@@ -25,7 +33,9 @@ typedef struct subgraph {
     int n_inputs;
     int64_t sizes[MAX_SIZES];
     int n_sizes;
-    bool too_large; /* a constant beyond LARGEST */
+    double factors[MAX_SIZES]; /* the different constants beyond 1, and what the others divide by */
+    int n_factors;
+    bool too_large; /* a constant, or a table, beyond LARGEST */
     const graph_value *mask;
     pass_window window;
     bool knows_window;
@@ -41,27 +51,45 @@ static bool add_size(subgraph *s, int64_t n) {
     return true;
 }
 
-/* Notes c - 1, c, c + 1 of a small integer constant, and c + 2: of keys at most c away, the first that is hidden. */
+/* A constant that distances may be compared with, multiplied or divided by. */
+static bool add_factor(subgraph *s, double c) {
+    c = fabs(c);
+    if (c == 0) return true;
+    if (c < 1) c = 1 / c;
+    if (c == 1) return true;
+    for (int i = 0; i < s->n_factors; i++)
+        if (s->factors[i] == c) return true;
+    if (s->n_factors == MAX_SIZES) return false;
+    s->factors[s->n_factors++] = c;
+    if (c > LARGEST - 2) s->too_large = true;
+    const int64_t near = c > LARGEST - 2 ? 0 : (int64_t)c;
+    for (int64_t k = near - 1; k <= near + 2 && near > 1; k++) /* + 2: of keys at most c away, the first that is hidden */
+        if (!add_size(s, k)) return false;
+    return true;
+}
+
 static bool add_constant(subgraph *s, const graph_value *v) {
     const graph_tensor *t = v->constant;
     double real;
-    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) &&
-        graph_scalar(v, &real)) { /* a distance may be counted in floats; what is added for "masked" is larger */
-        int64_t c = real >= -LARGEST && real <= LARGEST ? (int64_t)(real < 0 ? -real : real) : 0;
-        for (int64_t k = c - 1; k <= c + 2 && c > 1; k++)
-            if (!add_size(s, k)) return false;
-        return true;
-    }
+    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) && graph_scalar(v, &real))
+        return fabs(real) >= 1e4 || isnan(real) || add_factor(s, real); /* what is added for "masked" is no distance */
+    for (int k = 0; k < t->rank; k++)
+        if (t->dims[k] > LARGEST) s->too_large = true;
     if (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32) return true;
     for (int i = 0; i < v->data_count; i++) {
         int64_t c;
         if (!graph_dim_is_const(v->data[i], &c) || c <= -BEYOND || c >= BEYOND) continue;
-        c = c < 0 ? -c : c;
-        if (c > LARGEST - 2) s->too_large = true;
-        for (int64_t k = c - 1; k <= c + 2 && c > 1; k++)
-            if (!add_size(s, k)) return false;
+        if (!add_factor(s, (double)c)) return false;
     }
     return true;
+}
+
+/* Beyond all that the constants make together. */
+static bool add_last_size(subgraph *s) {
+    double product = 1;
+    for (int i = 0; i < s->n_factors; i++) product *= s->factors[i];
+    if (s->too_large || 2 * product + 2 > LARGEST) return false;
+    return add_size(s, (int64_t)(2 * product) + 2);
 }
 
 static bool collect(subgraph *s, const graph_value *v, int depth) {
@@ -213,34 +241,116 @@ static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, int6
     return ok;
 }
 
+/* ---------------------------------------------------------------- proof */
+
+#define MAX_RANGES 100000 /* that are looked at before nothing is claimed */
+
+typedef struct deciding {
+    const pass_formula *f;
+    bool token; /* the key is one */
+    int ranges;
+    bool sees, ended;    /* a distance that is seen has come; and one after it that is not */
+    int64_t first, last; /* that are seen */
+    char *why;
+    size_t capacity;
+} deciding;
+
+/* What the keys at distances [least, most] have: all seen, all hidden, or, at one distance, neither, which is a no. */
+static bool decide_range(deciding *d, int64_t least, int64_t most) {
+    const pass_interval x = pass_formula_range(d->f, least, most, d->token);
+    if (d->ranges++ == MAX_RANGES) return snprintf(d->why, d->capacity, "what it does is too involved to be proven"), false;
+    if (x.most <= -1e4) {
+        d->ended |= d->sees;
+        return true;
+    }
+    if (d->token && x.least == 0 && x.most == 0 && !d->ended) {
+        if (!d->sees) d->first = least;
+        d->sees = true;
+        d->last = most;
+        return true;
+    }
+    if (least == most) {
+        snprintf(d->why, d->capacity, "for %s key %lld tokens %s its query, it is %g%s", d->token ? "an unmasked" : "a masked",
+                 (long long)llabs(least), least > 0 ? "before" : "after", x.least,
+                 d->token && x.least == 0 ? ", beyond one that hides" : "");
+        return false;
+    }
+    int64_t middle = least + (most - least) / 2;
+    return decide_range(d, least, middle) && decide_range(d, middle + 1, most);
+}
+
+/* For every distance: hidden where the key is padding; else one window, which holds the query itself. tokens_first: nib makes the masks. */
+static bool decide(const pass_formula *f, bool has_mask, bool tokens_first, pass_window *w, char *why, size_t capacity) {
+    const int64_t reach = pass_formula_reach(f);
+    deciding tokens = {.f = f, .token = true, .why = why, .capacity = capacity}, padding = tokens;
+    padding.token = false;
+    if (!decide_range(&tokens, -reach, reach)) return false;
+    if (!tokens.sees) return snprintf(why, capacity, "it hides every unmasked key"), false;
+    if (tokens.first > 0 || tokens.last < 0) return snprintf(why, capacity, "no query sees itself"), false;
+    /* A query that is a token is no padded key to itself; and padding stands behind it where tokens come first. */
+    if (has_mask && reach > 0 && !(decide_range(&padding, -reach, -1) && (tokens_first || decide_range(&padding, 1, reach)))) return false;
+    *w = (pass_window){tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
+                       -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first};
+    return true;
+}
+
+/* PASS_READ: *yes says whether it is a window, by proof; otherwise nothing is decided, or it is none. */
+static pass_reading prove(pass_context *ctx, const graph_value *bias, const graph_value *mask, bool *yes, pass_window *w, char *why,
+                          size_t capacity) {
+    base_arena arena;
+    const pass_formula *f;
+    base_arena_init(&arena, ctx->g->heap);
+    pass_reading reading = pass_formula_read(&arena, ctx->g, bias, mask, &f, why, capacity);
+    *yes = reading == PASS_READ && decide(f, mask != NULL, ctx->pack, w, why, capacity);
+    base_arena_free(&arena);
+    return reading;
+}
+
+/* ---------------------------------------------------------------- the padding of keys */
+
+/* By samples at every size of s, and kinds of masks. */
+static bool sample_all(pass_context *ctx, subgraph *s, graph_value *bias, const graph_value *mask, char *why, size_t capacity) {
+    int64_t fixed_b = 0, fixed_s = 0;
+    static const int64_t basic[] = {1, 2, 7, 16};
+    graph_dim_is_const(mask->type.dims[0], &fixed_b);
+    if (graph_dim_is_const(mask->type.dims[1], &fixed_s)) s->n_sizes = 0;
+    for (size_t i = 0; i < BASE_COUNT(basic) && !fixed_s; i++)
+        if (!add_size(s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
+    if (fixed_s && !(s->sizes[s->n_sizes++] = fixed_s)) return false;
+    if (!fixed_s && !add_last_size(s)) return snprintf(why, capacity, "a constant in its subgraph is too large to be sampled"), false;
+    for (int i = 1; i < s->n_sizes; i++)
+        if (s->sizes[i] > s->sizes[0]) {
+            int64_t larger = s->sizes[i];
+            s->sizes[i] = s->sizes[0];
+            s->sizes[0] = larger;
+        }
+    for (int i = 0; i < s->n_sizes; i++)
+        for (int kind = 0; kind < (ctx->pack ? 2 : 4); kind++) { /* where nib makes the masks, tokens come first */
+            int64_t S = s->sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
+            if (!check_sample(ctx, s, bias, B, S, kind, why, capacity)) return false;
+        }
+    return true;
+}
+
+/* Why there is no proof, and what samples say. */
+static bool add_reason(char *why, size_t capacity, const char *sampled) {
+    size_t n = strlen(why);
+    snprintf(why + n, capacity - n, "; %s", sampled);
+    return false;
+}
+
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity) {
     subgraph s = {.mask = mask};
-    int64_t fixed_b = 0, fixed_s = 0;
+    bool reads_mask = false, yes;
     snprintf(why, capacity, "it does not depend on %s", mask->name);
     if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
-    if (s.too_large) return snprintf(why, capacity, "a constant in its subgraph is too large to be sampled"), false;
-    bool reads_mask = false;
     for (int i = 0; i < s.n_inputs; i++) reads_mask |= s.inputs[i] == mask;
     if (!reads_mask) return false;
     /* No sample can tell which of all ids would matter. */
     if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
-    graph_dim_is_const(mask->type.dims[0], &fixed_b);
-    if (graph_dim_is_const(mask->type.dims[1], &fixed_s)) s.n_sizes = 0;
-    static const int64_t basic[] = {1, 2, 7, 16};
-    for (size_t i = 0; i < BASE_COUNT(basic) && !fixed_s; i++)
-        if (!add_size(&s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
-    if (fixed_s && !(s.sizes[s.n_sizes++] = fixed_s)) return false;
-    for (int i = 1; i < s.n_sizes; i++)
-        if (s.sizes[i] > s.sizes[0]) {
-            int64_t larger = s.sizes[i];
-            s.sizes[i] = s.sizes[0];
-            s.sizes[0] = larger;
-        }
-    for (int i = 0; i < s.n_sizes; i++)
-        for (int kind = 0; kind < (ctx->pack ? 2 : 4); kind++) { /* where nib makes the masks, tokens come first */
-            int64_t S = s.sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
-            if (!check_sample(ctx, &s, bias, B, S, kind, why, capacity)) return false;
-        }
+    if (prove(ctx, bias, mask, &yes, window, why, capacity) != PASS_UNREAD) return yes;
+    char sampled[200];
+    if (!sample_all(ctx, &s, bias, mask, sampled, sizeof sampled)) return add_reason(why, capacity, sampled);
     *window = s.window;
     return true;
 }
@@ -274,14 +384,20 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
     static const int64_t basic[] = {2, 1, 3, 7, 16, 33};
     subgraph s = {0};
     int64_t fixed;
+    pass_window w;
+    bool yes;
     if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
     if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
-    if (s.too_large) return snprintf(why, capacity, "a constant in its subgraph is too large to be sampled"), false;
     if (s.n_inputs == 0 || s.inputs[0]->type.rank != 2) return snprintf(why, capacity, "it does not depend on sizes"), false;
     if (graph_dim_is_const(s.inputs[0]->type.dims[0], &fixed) || graph_dim_is_const(s.inputs[0]->type.dims[1], &fixed))
         return snprintf(why, capacity, "sizes are fixed"), false;
+    if (prove(ctx, bias, NULL, &yes, &w, why, capacity) != PASS_UNREAD) {
+        if (yes && (w.left != -1 || w.right != 0)) snprintf(why, capacity, "it is another window");
+        return yes && w.left == -1 && w.right == 0;
+    }
     for (size_t i = 0; i < BASE_COUNT(basic); i++)
-        if (!add_size(&s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
+        if (!add_size(&s, basic[i])) return add_reason(why, capacity, "its subgraph has too many constants to sample");
+    if (!add_last_size(&s)) return add_reason(why, capacity, "a constant in its subgraph is too large to be sampled");
     for (int i = 0; i < s.n_sizes; i++)
         if (!sample_causal(ctx, &s, bias, s.sizes[i] > 64 ? 1 : 2, s.sizes[i], why, capacity)) return false;
     return true;

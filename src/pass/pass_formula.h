@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a mask computes, as a formula. In: the value that is added to attention scores [B|1, H|1, S|1, S|1], and the [B, S] input that may
+ * be the padding mask. Out: the same number for one query i and one key j of one text, as terms over i, j, S and "is key j a token".
+ *
+ *     Where(And(mask[b, j] != 0, |j - i| <= 64), 0, -3.4e38)
+ *
+ * Index operators (Unsqueeze, Expand, Slice, Gather, Transpose, ..) only say which element is meant, so they leave no term. Whatever is
+ * linear in i, j and S is one term, so that i - j is found however it is written, and comparisons that hold for every text (j < S) become
+ * constants. A table is one term where its element depends on i - j alone.
+ *
+ * If nothing but d = i - j is left, the formula has a range of values for every range of distances (interval arithmetic), which decides
+ * what a mask does at every length: pass_mask.c. Sizes of texts are below PASS_LONGEST.
+ */
+#ifndef PASS_FORMULA_H
+#define PASS_FORMULA_H
+
+#include "pass.h"
+
+#define PASS_LONGEST (1 << 24) /* tokens of a text: up to here f32 counts exactly */
+
+typedef struct pass_formula pass_formula;
+
+typedef enum pass_reading {
+    PASS_READ,      /* *out is the formula, of d alone */
+    PASS_UNREAD,    /* an operator, type or constant that formulas have no term for */
+    PASS_OF_PLACES, /* it is read, and depends on where query and key stand, not only on how far apart they are */
+} pass_reading;
+
+/* mask NULL: none of the inputs' elements may be read. The formula lives in the arena. */
+pass_reading pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, const pass_formula **out,
+                               char *why, size_t capacity);
+
+/* How far apart two tokens of a text can be at most: d is from -this to this. */
+int64_t pass_formula_reach(const pass_formula *f);
+
+typedef struct pass_interval {
+    double least, most; /* NaN: cannot be said */
+} pass_interval;
+
+/* Bounds of the values for all d in [least, most], with a key that is a token or one that is padding. Exact where least == most. The
+ * query is a token. */
+pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t most, bool token);
+
+#endif
