@@ -73,19 +73,31 @@ static bool packs_embed(const packing *p, const graph_node *n) {
     return on_grid(p, n->outputs[0]);
 }
 
+/* How a row-wise node reads an input once its rows are packed. */
+typedef enum operand {
+    OPERAND_NONE,      /* it cannot */
+    OPERAND_PACKED,    /* packed rows */
+    OPERAND_PARAMETER, /* as it is, the same for every row */
+    OPERAND_GRID,      /* the rows of Pack(Expand(v)) */
+} operand;
+
+static operand operand_of(const packing *p, const graph_node *n, int i, op_rows rows) {
+    const graph_value *v = n->inputs[i].value;
+    if (is_packed(p, v)) return OPERAND_PACKED;
+    /* Input 0 and the residual of Linear and Norm are rows; what else a node on the last axis reads are parameters. */
+    bool is_row = rows != OP_ROWS_LAST || i == 0 || (i == 3 && n->domain[0]);
+    if (!is_row) return v->constant ? OPERAND_PARAMETER : OPERAND_NONE;
+    if (rows == OP_ROWS_ELEMENT && is_row_parameter(v)) return OPERAND_PARAMETER;
+    return can_be_packed(p, v) ? OPERAND_GRID : OPERAND_NONE;
+}
+
 static bool packs_rows(const packing *p, const graph_node *n, op_rows rows) {
     bool any = false;
     for (int i = 0; i < n->n_inputs; i++) {
-        const graph_value *v = n->inputs[i].value;
-        if (!v) continue;
-        if (is_packed(p, v)) {
-            any = true;
-        } else if (rows == OP_ROWS_LAST) {
-            bool is_row = i == 0 || (i == 3 && n->domain[0]); /* input 0 and the residual of Linear and Norm; the rest are parameters */
-            if (is_row ? !can_be_packed(p, v) : !v->constant) return false;
-        } else if (!is_row_parameter(v) && !can_be_packed(p, v)) {
-            return false;
-        }
+        if (!n->inputs[i].value) continue;
+        operand kind = operand_of(p, n, i, rows);
+        if (kind == OPERAND_NONE) return false;
+        any |= kind == OPERAND_PACKED;
     }
     return any && on_grid(p, n->outputs[0]);
 }
@@ -311,6 +323,16 @@ static nib_status set_window(graph_node *n, const char *name, int64_t limit) {
     return graph_set_int(n, name, limit);
 }
 
+static graph_value *packed_operand(packing *p, graph_node *n, int i) {
+    graph_value *v = n->inputs[i].value;
+    const op_rows rows = op_rows_of(n);
+    switch (operand_of(p, n, i, rows)) {
+    case OPERAND_PACKED: return p->as_rows[v->id];
+    case OPERAND_PARAMETER: return rows == OP_ROWS_ELEMENT ? as_parameter(p, v) : v;
+    default: return rows_of(p, n, v, v->type.dims[2]);
+    }
+}
+
 static nib_status pack_node(packing *p, graph_node *n) {
     nib_status status = NIB_OK;
     graph_value *in[2 * OP_EMBED_MAX] = {NULL};
@@ -319,13 +341,12 @@ static nib_status pack_node(packing *p, graph_node *n) {
     const pass_window *window = NULL;
     for (int i = 0; i < n_in; i++) {
         graph_value *v = n->inputs[i].value;
-        if (!v || (embed && i % 2) || (attention && i == 3)) in[i] = attention ? NULL : v;
-        else if (rotary && (i == 1 || i == 2)) in[i] = v;
+        if (!v || (attention && i == 3)) continue;
+        if ((embed && i % 2) || (rotary && (i == 1 || i == 2))) in[i] = v;
         else if (embed || (rotary && i == 3)) in[i] = rows_of(p, n, v, NULL);
-        else if (is_packed(p, v)) in[i] = p->as_rows[v->id];
-        else if (v->constant && !on_grid(p, v)) in[i] = op_rows_of(n) == OP_ROWS_ELEMENT ? as_parameter(p, v) : v;
-        else in[i] = rows_of(p, n, v, v->type.dims[2]);
-        if (v && !in[i] && !(attention && i == 3)) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+        else if (attention || rotary) in[i] = is_packed(p, v) ? p->as_rows[v->id] : NULL;
+        else in[i] = packed_operand(p, n, i);
+        if (!in[i] && !attention) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
     }
     if (attention) {
         NIB_TRY(pack_attention(p, n, in, &window));
