@@ -14,9 +14,10 @@ static void print_type(const graph_value *v, base_str *out) {
     base_str_add(out, v->type.rank < 0 ? "?]" : "]");
 }
 
-static const char *role_of(const run_roles *r, int i) {
+static const char *role_of(const nib_model *m, int i) {
+    const run_roles *r = &m->roles;
     return i == r->ids         ? "token ids"
-           : i == r->mask      ? "1 for tokens, 0 for padding"
+           : i == r->mask      ? (m->mask_of_padding ? "0 for tokens, 1 for padding" : "1 for tokens, 0 for padding")
            : i == r->types     ? "segment of each token"
            : i == r->positions ? "positions"
                                : "?";
@@ -55,7 +56,7 @@ void model_describe_source(const nib_model *m, base_str *out) {
     for (int i = 0; i < g->n_inputs; i++) {
         base_str_add(out, i ? "              " : "inputs        ");
         print_type(g->inputs[i], out);
-        if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(&m->roles, i));
+        if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(m, i));
         base_str_add(out, "\n");
     }
     for (int i = 0; i < g->n_outputs; i++) {
@@ -101,7 +102,13 @@ void model_describe(const nib_model *m, base_str *out) {
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
                     (double)m->device->table->weight_bytes(m->device) / 1e6,
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);
+    if (m->dropouts) base_str_printf(out, "dropout       %d nodes are set to training, and are off: nib explain names them\n", m->dropouts);
+    if (m->random) base_str_add(out, "random        the model draws random numbers when it runs: nib explain names where\n");
     base_str_printf(out, "batches       %s",
                     m->task.notes && strstr(m->task.notes, "batches are packed") ? "packed: no padding is computed\n" : "padded\n");
-    if (m->task.notes && strstr(m->task.notes, "batches stay padded")) base_str_add(out, m->task.notes);
+    static const char *const groups[] = {
+        [RUN_GROUP_ONE] = "one at a time", [RUN_GROUP_EQUAL] = "with others of the same length", [RUN_GROUP_ANY] = "with any others"};
+    base_str_printf(out, "texts run     %s\n", groups[m->roles.group]);
+    if (m->task.notes && (strstr(m->task.notes, "batches stay padded") || m->roles.group != RUN_GROUP_ANY))
+        base_str_add(out, m->task.notes);
 }

@@ -117,6 +117,23 @@ nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err) {
     return base_error_set(err, NIB_OUT_OF_MEMORY, "memory ran out while %s was opened", m->path);
 }
 
+/* What the passes have found out about the task's graph. */
+static void note_task(nib_model *m, pass_context *ctx) {
+    const bool ragged = ctx->reach == PASS_REACH_NOTHING && m->roles.mask >= 0; /* without a mask, padding would be tokens */
+    m->roles.group = ctx->reach == PASS_REACH_NEIGHBOURS ? RUN_GROUP_ONE : ragged ? RUN_GROUP_ANY : RUN_GROUP_EQUAL;
+    m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
+    m->dropouts = ctx->dropouts;
+    m->random = pass_note_random(ctx);
+    if (ctx->sense == PASS_SENSE_BOTH)
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "input %.80s means tokens at one place of the graph and padding at another",
+                 ctx->mask->name);
+    if (m->dropouts)
+        base_log(m->runtime, NIB_LOG_WARN, "the model was exported in training: %d of its Dropouts are set to it, and are off",
+                 m->dropouts);
+    if (m->random)
+        base_log(m->runtime, NIB_LOG_WARN, "the model draws random numbers: its vectors differ from run to run, and from other libraries'");
+}
+
 static nib_status make_program(nib_model *m, bool task, model_program *out, nib_error *err) {
     nib_status status = NIB_OK;
     uint64_t failures = atomic_load(&m->runtime->heap.failures);
@@ -133,9 +150,12 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
                         .level = old ? 0 : m->optimize,
                         .task = task && !old,
                         .pack = task && m->pack && !old,
+                        .mask = task && !old && m->roles.mask >= 0 ? made.g->inputs[m->roles.mask] : NULL,
                         .notes = &notes,
                         .err = err};
+    if (task) NIB_TRY(pass_dropout(&ctx));
     NIB_TRY(pass_run_all(&ctx));
+    if (task) note_task(m, &ctx);
     if (task && m->precision == NIB_PRECISION_FILE && ctx.quantized) {
         bool q8 = quant_auto(m->runtime->isas, &m->precision_why) == NIB_PRECISION_Q8;
         m->computes = q8 ? NIB_PRECISION_Q8 : NIB_PRECISION_FILE;
@@ -204,6 +224,7 @@ static nib_status make_task(nib_model *m, const nib_model_options *o, nib_error 
         snprintf(m->cannot_embed, sizeof m->cannot_embed, "modules.json lists a module nib cannot run: %s", m->settings.unsupported);
     if (m->cannot_embed[0]) return NIB_OK;
     NIB_TRY(make_program(m, true, &m->task, err));
+    if (m->cannot_embed[0]) return NIB_OK;
     const graph_type *t = &m->task.g->outputs[0]->type;
     if (t->rank != 2 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[1], &m->dim)) {
         m->dim = 0;

@@ -93,7 +93,7 @@ static int find_ids(const graph *g) {
 void model_find_roles(nib_model *m) {
     graph *g = m->source;
     run_roles *r = &m->roles;
-    *r = (run_roles){-1, -1, -1, -1, 0, 0};
+    *r = (run_roles){.ids = -1, .mask = -1, .types = -1, .positions = -1};
     r->ids = find_ids(g);
     if (r->ids < 0) {
         snprintf(m->cannot_embed, sizeof m->cannot_embed, "no input [batch, seq] of the graph looks rows up in a table of tokens");

@@ -26,6 +26,20 @@ typedef enum pass_found {
     PASS_FOUND_KINDS,
 } pass_found;
 
+/* What of a batch reaches a text's result, beside the text itself. */
+typedef enum pass_reach {
+    PASS_REACH_NEIGHBOURS, /* or it is not known that they do not: texts must be run one at a time */
+    PASS_REACH_PADDING,    /* how far it is padded, or what stands there: only texts of one length may be run together */
+    PASS_REACH_NOTHING,
+} pass_reach;
+
+/* What the model's mask input says with a 1. */
+typedef enum pass_sense {
+    PASS_SENSE_TOKENS,
+    PASS_SENSE_PADDING, /* as torch.nn.TransformerEncoder's src_key_padding_mask: the graph has been given 1 - mask */
+    PASS_SENSE_BOTH,    /* one place of the graph reads it so, another so */
+} pass_sense;
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
@@ -33,6 +47,7 @@ typedef struct pass_context {
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
     bool task;                   /* `task` meaning: what has fewer bits may be computed in f32 */
+    bool keep_random;            /* Dropouts that are set to training stay so in files */
     bool keep_contrib;           /* the file may hold com.microsoft's operators: those that are there stay */
     bool pack;                   /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
@@ -43,10 +58,14 @@ typedef struct pass_context {
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
+    int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
     bool cut;                   /* g is a body, cut off from what is around it (pass_each_body_alone) */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
     int changes;                /* rewrites made so far */
+    graph_value *mask;          /* of a task: the input that nib gives 1 for tokens and 0 for padding; NULL: none */
+    pass_sense sense;           /* of a task: what pass_mask_sense has found */
+    pass_reach reach;           /* of a task: what pass_pack has proven */
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
@@ -63,6 +82,7 @@ bool pass_exists(const char *name);
 void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 
 /* The passes. */
+nib_status pass_dropout(pass_context *ctx);    /* Dropout in training -> out of training, for a task or a file */
 nib_status pass_contrib(pass_context *ctx);    /* com.microsoft's operators -> those that the other passes know */
 nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
 nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
@@ -87,7 +107,8 @@ nib_status pass_rows(pass_context *ctx);       /* Linears of rows folded to a ma
 nib_status pass_quantized(pass_context *ctx);  /* weights of 8 bits, their products -> f32, for a task */
 nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
 nib_status pass_widen_rest(pass_context *ctx); /* what it kept and no pass has taken in */
-nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c) */
+nib_status pass_mask_sense(pass_context *ctx); /* a mask that is 1 at padding -> 1 - mask; sets ctx->sense */
+nib_status pass_pack(pass_context *ctx);       /* padded batch -> packed rows, where that is proven (pass_pack.c); sets ctx->reach */
 
 /* ---- bodies (pass_body.c) */
 nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)); /* of ctx->g's nodes; ctx->g is the body */
@@ -115,9 +136,13 @@ nib_status pass_expand(pass_context *ctx, bool onnxruntime);
 bool pass_can_say(const pass_context *ctx, const char *what);
 /* A note: how many there are of each pass_found, in the graph as the fusing passes leave it. */
 void pass_note_found(pass_context *ctx);
-void pass_note_random(pass_context *ctx);      /* a note, if any node draws random numbers: what, and where */
+bool pass_note_random(pass_context *ctx);      /* a note, if any node draws random numbers: what, and where; whether one does */
 nib_status pass_names(pass_context *ctx);      /* names and order of constants that depend only on the graph */
 nib_status pass_expand_ort(pass_context *ctx); /* its second part */
+
+/* What reaches an output of a task's graph whose inputs are [b, s]. rows: by value id, what packing has proven to be rows of tokens, each
+ * of its own text; NULL: nothing. *at: where it is reached, or NULL. */
+nib_status pass_follow_texts(pass_context *ctx, graph_dim b, graph_dim s, const uint8_t *rows, pass_reach *out, const graph_node **at);
 
 /* How many keys before and after itself a query sees, in columns of the mask; -1: all. */
 typedef struct pass_window {

@@ -104,27 +104,3 @@ void pass_note_found(pass_context *ctx) {
         pass_note(ctx, "opset %d is kept: it cannot say what is in its long form, opset %d can", graph_opset_version(ctx->g, ""),
                   first_opset(ctx));
 }
-
-/* ---------------------------------------------------------------- random numbers */
-
-static int count_random(const graph *g, const graph_node **first) {
-    int count = 0;
-    for (const graph_node *n = g->first; n; n = n->next) {
-        if (pass_is_random(n)) count++, *first = *first ? *first : n;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) count += count_random(a->u.graph, first);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count += count_random(a->u.graphs[k], first);
-        }
-    }
-    return count;
-}
-
-void pass_note_random(pass_context *ctx) {
-    const graph_node *n = NULL;
-    char more[40] = "";
-    int count = count_random(ctx->g, &n);
-    if (!count) return;
-    if (count > 1) snprintf(more, sizeof more, " and %d more", count - 1);
-    pass_note(ctx, "the model draws random numbers when it runs: %s at %s%s", n->op, n->name[0] ? n->name : n->outputs[0]->name, more);
-}

@@ -32,7 +32,7 @@ static const pass_row fuse[] = {
 static const char *const here_only[] = {"qkv"};
 
 /* No rows of the tables, but they can be left out, too. */
-static const char *const alone[] = {"quantized", "widen", "pack", "gemm", "bodies"};
+static const char *const alone[] = {"quantized", "widen", "sense", "pack", "gemm", "bodies"};
 
 #define ROUNDS 8
 
@@ -105,6 +105,7 @@ nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
     if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
+    if (ctx->file && !ctx->keep_random) NIB_TRY(pass_dropout(ctx));
     if (ctx->task && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"quantized", pass_quantized, 2}));
         NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
@@ -118,9 +119,10 @@ nib_status pass_run_all(pass_context *ctx) {
     NIB_TRY(fuse_all(ctx));
     NIB_TRY(pass_widen_rest(ctx));
     ctx->fused = true;
-    if (ctx->pack && ctx->level >= 2) {
-        NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 2}));
-        NIB_TRY(run(ctx, &(pass_row){"clean", pass_clean, 2}));
+    if (ctx->task && ctx->mask) NIB_TRY(run(ctx, &(pass_row){"sense", pass_mask_sense, 0}));
+    if (ctx->pack || ctx->task) {
+        NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 0}));
+        if (ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"clean", pass_clean, 2}));
     }
 fail:
     return status;
@@ -164,16 +166,6 @@ bool pass_same_dims(const graph_type *a, const graph_type *b) {
 }
 
 bool pass_same_shape(const graph_value *a, const graph_value *b) { return pass_same_dims(&a->type, &b->type); }
-
-bool pass_is_random(const graph_node *n) {
-    double training = 0;
-    if (n->domain[0]) return false;
-    if (strcmp(n->op, "Dropout") == 0) {
-        const graph_value *v = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-        return v && !(graph_scalar(v, &training) && training == 0);
-    }
-    return strncmp(n->op, "Random", 6) == 0 || strcmp(n->op, "Bernoulli") == 0 || strcmp(n->op, "Multinomial") == 0;
-}
 
 typedef struct marking {
     const graph *g;

@@ -117,10 +117,13 @@ static bool collect(subgraph *s, const graph_value *v, int depth) {
     return true;
 }
 
-/* kind 0: no padding, 1: right, 2: left, 3: holes. Deterministic. */
+#define SAMPLE_NO_TOKENS 4
+
+/* kind 0: no padding, 1: right, 2: left, 3: holes, 4: nothing else. Deterministic. */
 static int sample_mask(int kind, int64_t b, int64_t j, int64_t S) {
     int64_t pad = (S * (b + 1)) / 3;
     switch (kind) {
+    case SAMPLE_NO_TOKENS: return 0;
     case 1: return j < S - pad;
     case 2: return j >= pad;
     case 3: return j == 0 || (j * 7 + b * 3) % 5 != 2;
@@ -208,12 +211,11 @@ static bool check_bias(const view *v, const pass_window *w, int kind, char *why,
     return true;
 }
 
-/* Evaluates bias for a mask of that kind and size (NULL: sizes alone, of the first input); the view lies in the arena. */
-static bool view_sample(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, base_arena *arena, view *v,
-                        char *why, size_t capacity) {
+/* Evaluates v for a mask of that kind and size (NULL: sizes alone, of the first input); the tensor lies in the arena. */
+static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, int64_t B, int64_t S, int kind, base_arena *arena,
+                         const graph_tensor **out, char *why, size_t capacity) {
     const graph_value *like = s->mask ? s->mask : s->inputs[0];
     nib_error e;
-    const graph_tensor *t;
     op_env *env = op_env_create(ctx->g, arena, 64u << 20, ctx->kernels);
     snprintf(why, capacity, "out of memory");
     for (int i = 0; env && i < s->n_inputs; i++) {
@@ -225,8 +227,15 @@ static bool view_sample(pass_context *ctx, const subgraph *s, graph_value *bias,
         if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) return false;
     }
     if (!env) return false;
-    if (op_env_get(env, bias, &t, &e) != NIB_OK) return snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message), false;
-    return view_of(t, B, S, v, why, capacity);
+    if (op_env_get(env, v, out, &e) != NIB_OK) return snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message), false;
+    return true;
+}
+
+/* The same of a bias, as it is seen from the scores. */
+static bool view_sample(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, base_arena *arena, view *v,
+                        char *why, size_t capacity) {
+    const graph_tensor *t;
+    return sample_value(ctx, s, bias, B, S, kind, arena, &t, why, capacity) && view_of(t, B, S, v, why, capacity);
 }
 
 static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, char *why, size_t capacity) {
@@ -401,6 +410,110 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
     for (int i = 0; i < s.n_sizes; i++)
         if (!sample_causal(ctx, &s, bias, s.sizes[i] > 64 ? 1 : 2, s.sizes[i], why, capacity)) return false;
     return true;
+}
+
+/* ---------------------------------------------------------------- which way round */
+
+/* Per value: made of constants and sizes, of the mask and those, or of anything else. */
+enum { MADE_OF_SIZES, MADE_OF_MASK, MADE_OF_MORE };
+
+static void note_outer(void *user, graph_value *v) { *(bool *)user = true; }
+
+static void mark_makings(const graph *g, const graph_value *mask, uint8_t *made) {
+    for (int i = 0; i < g->n_inputs; i++) made[g->inputs[i]->id] = g->inputs[i] == mask ? MADE_OF_MASK : MADE_OF_MORE;
+    for (const graph_node *n = g->first; n; n = n->next) {
+        bool body = false;
+        uint8_t most = MADE_OF_SIZES;
+        graph_each_capture(n, note_outer, &body);
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value && made[n->inputs[i].value->id] > most) most = made[n->inputs[i].value->id];
+        if (graph_is_op(n, "", "Shape") || graph_is_op(n, "", "Size")) most = MADE_OF_SIZES;
+        for (int i = 0; i < n->n_outputs; i++)
+            if (n->outputs[i]) made[n->outputs[i]->id] = body ? MADE_OF_MORE : most;
+    }
+}
+
+static bool is_masking(const graph_value *v) {
+    double x;
+    return v && graph_scalar(v, &x) && x <= -1e4;
+}
+
+/* What a number of the mask's makes does where its node reads it: 1 shows, -1 hides, 0 neither. */
+static int effect(const graph_node *n, int input, double x) {
+    if (graph_is_op(n, "nib", "Attention") || graph_is_op(n, "", "Add")) return x <= -1e4 ? -1 : x == 0;
+    if (graph_is_op(n, "", "Mul")) return x == 0 ? -1 : x == 1;
+    if (graph_is_op(n, "", "Where") && input == 0 && n->n_inputs == 3) {
+        if (is_masking(n->inputs[1].value)) return x != 0 ? -1 : 1;
+        if (is_masking(n->inputs[2].value)) return x != 0 ? 1 : -1;
+    }
+    return 0;
+}
+
+/* Adds to counts[0] where a 1 of the mask shows and a 0 hides, to counts[1] where it is the other way round. */
+static void count_effects(pass_context *ctx, const graph_value *mask, const graph_node *n, int input, int counts[2]) {
+    subgraph s = {.mask = mask};
+    base_arena arena;
+    const graph_tensor *ones, *zeros;
+    char why[200];
+    int64_t B = 1, S = 4;
+    graph_value *v = n->inputs[input].value;
+    graph_dim_is_const(mask->type.dims[0], &B);
+    graph_dim_is_const(mask->type.dims[1], &S);
+    base_arena_init(&arena, ctx->g->heap);
+    if (collect(&s, v, 0) && !s.content && sample_value(ctx, &s, v, B, S, 0, &arena, &ones, why, sizeof why) &&
+        sample_value(ctx, &s, v, B, S, SAMPLE_NO_TOKENS, &arena, &zeros, why, sizeof why) && ones->bytes == zeros->bytes) {
+        for (int64_t i = 0, count = graph_tensor_elements(ones); i < count; i++) {
+            int with = effect(n, input, op_number(ones, i)), without = effect(n, input, op_number(zeros, i));
+            if (with == 1 && without == -1) counts[0]++;
+            if (with == -1 && without == 1) counts[1]++;
+        }
+    }
+    base_arena_free(&arena);
+}
+
+/* 1 - mask, in the mask's type, where whatever the model made of it reads it; pooling that nib has appended reads the mask as it is. */
+static nib_status turn_mask(pass_context *ctx, graph_value *mask) {
+    nib_status status = NIB_OK;
+    graph_node *first = ctx->g->first;
+    const bool is_bool = mask->type.dtype == NIB_DTYPE_BOOL;
+    graph_value *v = mask, *tokens = NULL;
+    for (int step = 0; step < 3 && v; step++) {
+        if (step != 1 && is_bool) continue;
+        v = pass_emit(ctx, first, "", step == 1 ? "Not" : "Cast", &v, 1, mask->name);
+        if (!tokens) tokens = v;
+        if (!v || (step != 1 && graph_set_int(v->producer, "to", step ? mask->type.dtype : NIB_DTYPE_BOOL) != NIB_OK)) v = NULL;
+        if (v) NIB_TRY(op_infer_node(ctx->g, v->producer, ctx->err));
+    }
+    if (!v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    for (graph_use *u = mask->uses, *next; u; u = next) {
+        next = u->next;
+        if (u->node != tokens->producer && !graph_is_op(u->node, "nib", "Pool")) graph_set_input(u->node, u->index, v);
+    }
+    ctx->changes++;
+fail:
+    return status;
+}
+
+nib_status pass_mask_sense(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    graph *g = ctx->g;
+    int counts[2] = {0};
+    uint8_t *made = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
+    if (!made) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    mark_makings(g, ctx->mask, made);
+    for (const graph_node *n = g->first; n; n = n->next) {
+        if (!n->n_outputs || !n->outputs[0] || made[n->outputs[0]->id] != MADE_OF_MORE || graph_is_op(n, "nib", "Pool")) continue;
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value && made[n->inputs[i].value->id] == MADE_OF_MASK) count_effects(ctx, ctx->mask, n, i, counts);
+    }
+    ctx->sense = counts[0] && counts[1] ? PASS_SENSE_BOTH : counts[1] ? PASS_SENSE_PADDING : PASS_SENSE_TOKENS;
+    if (ctx->sense == PASS_SENSE_PADDING) {
+        NIB_TRY(turn_mask(ctx, ctx->mask));
+        pass_note(ctx, "%s is 1 at padding, 0 at tokens: it is turned round", ctx->mask->name);
+    }
+fail:
+    base_free(g->heap, made);
+    return status;
 }
 
 /* What counts as -infinity: anything beyond the lowest f32, or that, too, if `lowest`. Of other types anything may. */

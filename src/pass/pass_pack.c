@@ -419,39 +419,72 @@ fail:
     return status;
 }
 
+/* Whether everything that attention reads is rows: *yes, or a note says why not. Fills p. */
+static nib_status prove(packing *p, base_arena *arena, bool *yes) {
+    nib_status status = NIB_OK;
+    char why[360];
+    *yes = false;
+    p->mask = find_mask(p, why, sizeof why);
+    if (!p->mask) {
+        pass_note(p->ctx, "batches stay padded: %s", why);
+        return NIB_OK;
+    }
+    p->limit = p->g->value_limit;
+    p->b = p->mask->type.dims[0];
+    p->s = p->mask->type.dims[1];
+    p->packed = base_arena_calloc(arena, (size_t)p->limit + 1, 1);
+    p->as_rows = base_arena_calloc(arena, (size_t)p->limit + 1, sizeof *p->as_rows);
+    p->unpacked = base_arena_calloc(arena, (size_t)p->limit + 1, sizeof *p->unpacked);
+    uint8_t *made = base_arena_calloc(arena, (size_t)p->limit + 1, 1);
+    if (!p->packed || !p->as_rows || !p->unpacked || !made) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    for (graph_node *n = p->g->first; n; n = n->next) {
+        if (packs(p, n)) p->packed[n->outputs[0]->id] = 1;
+        else if (graph_is_op(n, "nib", "Attention")) {
+            pass_note(p->ctx, "batches stay padded: attention at %s reads rows that are not row-wise along batch and sequence", n->name);
+            return NIB_OK;
+        }
+    }
+    const graph_value *bias = bias_of_packed(p, made);
+    if (bias) pass_note(p->ctx, "batches stay padded: the bias %s is made of rows", bias->name);
+    *yes = !bias;
+fail:
+    return status;
+}
+
+static void note_reach(pass_context *ctx, const graph_node *at) {
+    const char *type = at ? at->op : "an input", *name = at ? at->name : "";
+    if (ctx->reach == PASS_REACH_PADDING) pass_note(ctx, "texts of one length go together: padding reaches the output at %s %s", type, name);
+    if (ctx->reach == PASS_REACH_NEIGHBOURS)
+        pass_note(ctx, "texts go one at a time: it is not proven that no other text reaches the output at %s %s", type, name);
+}
+
+/* Sizes of the inputs, of which packing has not found the mask. */
+static void find_sizes(packing *p) {
+    for (int i = 0; i < p->g->n_inputs && !p->b; i++) {
+        const graph_type *t = &p->g->inputs[i]->type;
+        if (t->rank == 2) p->b = t->dims[0], p->s = t->dims[1];
+    }
+}
+
 nib_status pass_pack(pass_context *ctx) {
     nib_status status = NIB_OK;
     packing p = {.ctx = ctx, .g = ctx->g};
-    char why[360];
+    const graph_node *at = NULL;
+    bool rows = false;
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);
-    p.mask = find_mask(&p, why, sizeof why);
-    if (!p.mask) {
-        pass_note(ctx, "batches stay padded: %s", why);
-        return NIB_OK;
-    }
-    p.limit = p.g->value_limit;
-    p.b = p.mask->type.dims[0];
-    p.s = p.mask->type.dims[1];
-    p.packed = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
-    p.as_rows = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.as_rows);
-    p.unpacked = base_arena_calloc(&arena, (size_t)p.limit + 1, sizeof *p.unpacked);
-    uint8_t *made = base_arena_calloc(&arena, (size_t)p.limit + 1, 1);
-    if (!p.packed || !p.as_rows || !p.unpacked || !made) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
-    for (graph_node *n = ctx->g->first; n; n = n->next) {
-        if (packs(&p, n)) p.packed[n->outputs[0]->id] = 1;
-        else if (graph_is_op(n, "nib", "Attention")) {
-            pass_note(ctx, "batches stay padded: attention at %s reads rows that are not row-wise along batch and sequence", n->name);
-            goto fail;
-        }
-    }
-    const graph_value *bias = bias_of_packed(&p, made);
-    if (bias) {
-        pass_note(ctx, "batches stay padded: the bias %s is made of rows", bias->name);
-        goto fail;
-    }
-    NIB_TRY(rewrite(&p));
-    pass_note(ctx, "batches are packed: %s is the padding mask of every attention", p.mask->name);
+    if (ctx->pack && ctx->level >= 2) NIB_TRY(prove(&p, &arena, &rows));
+    find_sizes(&p);
+    NIB_TRY(pass_follow_texts(ctx, p.b, p.s, rows ? p.packed : NULL, &ctx->reach, &at));
+    /* A text that the file pads to a fixed length has that padding in its values: rows without it have others. */
+    const bool fixed = graph_dim_is_const(p.s, NULL), packs = rows && !(fixed && ctx->reach != PASS_REACH_NOTHING);
+    if (rows && !packs)
+        pass_note(ctx, "batches stay padded: padding to the fixed length reaches the output at %s %s", at ? at->op : "",
+                  at ? at->name : "");
+    if (!packs && ctx->reach == PASS_REACH_NOTHING) ctx->reach = PASS_REACH_PADDING; /* sums of other lengths have other bits */
+    else note_reach(ctx, at);
+    if (packs) NIB_TRY(rewrite(&p));
+    if (packs) pass_note(ctx, "batches are packed: %s is the padding mask of every attention", p.mask->name);
 fail:
     base_arena_free(&arena);
     return status;

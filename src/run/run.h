@@ -23,9 +23,17 @@ void run_session_free(run_session *s); /* NULL is accepted */
 /* Bytes that the session holds for values, blocks and scratch, of all its workers: what its runs so far needed. */
 size_t run_session_bytes(const run_session *s);
 
+/* Which texts may be one group: what is proven of the graph. */
+typedef enum run_grouping {
+    RUN_GROUP_ONE,   /* one text at a time */
+    RUN_GROUP_EQUAL, /* texts of one length */
+    RUN_GROUP_ANY,   /* any, padded to the longest */
+} run_grouping;
+
 /* What each graph input is given, by index in g->inputs; -1: the graph has no such input. */
 typedef struct run_roles {
     int ids, mask, types, positions;
+    run_grouping group;
     int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it */
 } run_roles;
 

@@ -179,6 +179,11 @@ static void order_texts(const run_batch *b, size_t *a) {
     }
 }
 
+/* Whether a text of n tokens may not be in a group with one of `first`. A fixed length pads each text alike. */
+static bool is_unlike(const run_roles *roles, int64_t n, int64_t first) {
+    return roles->group == RUN_GROUP_ONE || (roles->group == RUN_GROUP_EQUAL && roles->fixed_seq <= 0 && n != first);
+}
+
 /* Cuts the ordered texts into groups of about `target` tokens, smaller ones near the end; returns how many. */
 static size_t cut_groups(const text_run *r, int64_t target, int threads) {
     size_t count = 0, n = r->batch->n;
@@ -192,7 +197,7 @@ static size_t cut_groups(const text_run *r, int64_t target, int threads) {
         while (end < n) {
             int64_t next = length_of(r->batch, r->s->order[end]);
             bool full = end > i && tokens + next > goal;
-            bool unlike = end > i && r->roles->mask < 0 && next != length_of(r->batch, r->s->order[i]); /* no mask: one length a group */
+            bool unlike = end > i && is_unlike(r->roles, next, length_of(r->batch, r->s->order[i]));
             bool fixed = r->roles->fixed_batch > 0 && (int64_t)(end - i) == r->roles->fixed_batch;
             if (full || unlike || fixed) break;
             tokens += next;
@@ -263,7 +268,8 @@ nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int
     if (longest < 1) longest = 1;
     int64_t half = group_tokens / 2 < longest ? group_tokens / 2 : longest, most = group_tokens - half + 1;
     if (half < 1) half = 1;
-    if (roles->mask < 0) half = 1; /* texts of one length a group */
+    if (roles->group != RUN_GROUP_ANY) half = 1; /* texts of one length a group */
+    if (roles->group == RUN_GROUP_ONE) most = 1;
     if (roles->fixed_batch > 0 && most > roles->fixed_batch) most = roles->fixed_batch;
     size_t n = (size_t)most + 1, most_ids = (size_t)(longest > half ? longest : half);
     int32_t *row = base_calloc(heap, most_ids, sizeof *row);

@@ -152,6 +152,34 @@ static void old_opsets_are_fused_and_kept(void **state) {
         }
 }
 
+static nib_status keep_random(pass_context *ctx) {
+    ctx->keep_random = true;
+    return NIB_OK;
+}
+
+/* A file is for use: its Dropouts are off, whatever they were set to, and gone; in bodies, and where opset 6 says so with an attribute. */
+static void dropouts_are_off_in_files(void **state) {
+    static const char *const texts[] = {
+        HEAD
+        "g (float[b,s,4] x, bool t) => (float[b,s,4] y) <float ratio = {0.5}, bool train = {1}, bool never = {0}> { d = Dropout (x, ratio, "
+        "train) e = Dropout (d, ratio, t) f = Dropout (e, ratio, never) y = Neg (f) }",
+        HEAD "g (float[b,s,4] x, bool t) => (float[b,s,4] y) <float ratio = {0.5}, bool train = {1}> { y = If (t) <then_branch = a () => "
+             "(float[b,s,4] "
+             "yes) { d = Dropout (x, ratio, train) yes = Neg (d) }, else_branch = c () => (float[b,s,4] no) { no = Abs (x) }> }",
+        HEAD_OF(6) "g (float[b,s,4] x) => (float[b,s,4] y) { d = Dropout <ratio = 0.5> (x) y = Neg (d) }",
+    };
+    static const int off[] = {2, 1, 1};
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) {
+        graph *g = parse_graph(texts[i]);
+        pass_context ctx;
+        run_context(g, &ctx, PASSES(for_file, pass_run_all));
+        assert_int_equal(ctx.dropouts, off[i]);
+        if (!strstr(notes, "Dropout at d is set to training: it is off")) fail_msg("it says: %s", notes);
+        assert_int_equal(count_op(g, "", "Dropout"), 0);
+        done(g);
+    }
+}
+
 /* Without a seed, a name says what numbers a node draws: they are the same behind a level that renames. A Dropout that is not known to
  * rest is not one node with its neighbour, and its numbers are not folded. */
 static void random_nodes_keep_their_numbers(void **state) {
@@ -160,7 +188,7 @@ static void random_nodes_keep_their_numbers(void **state) {
         " a_7 = MatMul (x, w) d_3_1 = Dropout (a_7, ratio, train) d_3_2 = Dropout (a_7, ratio, train) n_4 = RandomNormalLike (x)"
         " k_9 = Dropout (ones, ratio, train) s_1 = Add (d_3_1, d_3_2) s_2 = Add (s_1, n_4) y = Mul (s_2, k_9) }";
     graph *before = parse_graph(text), *g = clone_graph(before);
-    run_passes(g, PASSES(for_file, pass_run_all, expand_standard, note_random, pass_names));
+    run_passes(g, PASSES(for_file, keep_random, pass_run_all, expand_standard, note_random, pass_names));
     if (!strstr(notes, "draws random numbers when it runs: Dropout at d_3_1 and 3 more")) fail_msg("it says: %s", notes);
     assert_int_equal(count_op(g, "", "Dropout"), 3);
     assert_null(graph_find_value(g, "a_7")); /* others are renamed */
@@ -196,7 +224,8 @@ int main(void) {
         cmocka_unit_test(equal_constants_are_one),          cmocka_unit_test(uniform_constants_go_from_files),
         cmocka_unit_test(rms_norms_in_long_forms),          cmocka_unit_test(other_opsets),
         cmocka_unit_test(fused_ones_are_written_back),      cmocka_unit_test(names_depend_on_the_graph_only),
-        cmocka_unit_test(old_opsets_are_fused_and_kept),    cmocka_unit_test(random_nodes_keep_their_numbers),
+        cmocka_unit_test(old_opsets_are_fused_and_kept),    cmocka_unit_test(dropouts_are_off_in_files),
+        cmocka_unit_test(random_nodes_keep_their_numbers),
     };
     return cmocka_run_group_tests_name("pass_file", tests, pass_setup, pass_teardown);
 }
