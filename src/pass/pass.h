@@ -84,6 +84,7 @@ void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 /* The passes. */
 nib_status pass_dropout(pass_context *ctx);    /* Dropout in training -> out of training, for a task or a file */
 nib_status pass_contrib(pass_context *ctx);    /* com.microsoft's operators -> those that the other passes know */
+nib_status pass_standard(pass_context *ctx);   /* ai.onnx's Attention and RotaryEmbedding -> nib's own, where it is not for a file */
 nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
 nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
 nib_status pass_reshape(pass_context *ctx);    /* computed shapes, chains of reshapes -> one Reshape to a constant shape */
