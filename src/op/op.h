@@ -29,7 +29,12 @@ typedef enum op_rows {
     OP_ROWS_LAST,    /* an output row depends only on the same row of input 0, and on the other inputs as parameters
                         (norms, MatMul with a 2-D right side, Linear, softmax); holds only if op_rows_of says so for the
                         node's attributes (axis = last) */
-    OP_ROWS_GATHER   /* output [indices..., columns]: one row for each element of the index input (Gather axis 0, Embed) */
+    OP_ROWS_GATHER,  /* output [indices..., columns]: one row for each element of the index input (Gather axis 0, Embed) */
+    /* Beside one of these: inputs, or outputs, may be sequences and optionals. Everywhere else they are refused before eval, so
+     * that what moves elements as bytes never meets one. */
+    OP_TAKES_LISTS = 8,
+    OP_GIVES_LISTS = 16,
+    OP_LISTS = OP_TAKES_LISTS | OP_GIVES_LISTS
 } op_rows;
 
 typedef struct op_infer {

@@ -12,6 +12,8 @@ static nib_status check_input(op_eval *c, int i) {
     const graph_tensor *t = c->in[i];
     const op *o = c->node->meaning;
     if (!t) return i < o->min_in || o->max_in == INT_MAX ? op_bad(c, NIB_BAD_MODEL, "input %d is missing", i) : NIB_OK;
+    if (op_is_container(t->dtype) && (!(o->rows & OP_TAKES_LISTS) || t->rank != 1))
+        return op_bad(c, NIB_TYPE, "input %d is of type %s", i, nib_dtype_name(t->dtype));
     if (t->rank < 0 || t->rank > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "input %d has rank %d", i, t->rank);
     int64_t n = op_count(t->rank, t->dims);
     size_t bytes = n < 0 ? SIZE_MAX : graph_type_bytes(t->dtype, (size_t)n);

@@ -119,6 +119,8 @@ void op_deep_copy(graph_tensor *to, const graph_tensor *from, char **room) {
 
 nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, size_t bytes, void **out) {
     bool small = below_byte(dtype);
+    if (op_is_container(dtype) && (!(c->node->meaning->rows & OP_GIVES_LISTS) || dims->rank != 1))
+        return op_bad(c, NIB_TYPE, "output %d is of type %s and rank %d", i, nib_dtype_name(dtype), dims->rank);
     if (small || points(dtype)) {
         if (!c->late) OP_TRY(op_scratch(c, c->node->n_outputs, sizeof *c->late, &c->late));
         if (c->n_late == c->node->n_outputs) return op_bad(c, NIB_INTERNAL, "output %d is asked for twice", i);
@@ -151,8 +153,18 @@ nib_status op_give(op_eval *c, int i, const graph_tensor *t) {
     return NIB_OK;
 }
 
+/* A sequence holds tensors of one type, an optional one tensor or sequence or nothing: what goes through a container goes no deeper. */
+static nib_status check_list(op_eval *c, const op_late *l, int64_t n) {
+    const graph_tensor *items = l->data;
+    bool optional = l->dtype == NIB_DTYPE_OPTIONAL, fits = !optional || n <= 1;
+    for (int64_t i = 0; i < n && fits; i++)
+        fits = optional ? items[i].dtype != NIB_DTYPE_OPTIONAL : !op_is_container(items[i].dtype) && items[i].dtype == items[0].dtype;
+    return fits ? NIB_OK : op_bad(c, NIB_TYPE, "output %d holds what no %s may", l->output, nib_dtype_name(l->dtype));
+}
+
 static nib_status finish(op_eval *c, const op_late *l) {
     int64_t n = op_count(l->dims.rank, l->dims.d);
+    if (op_is_container(l->dtype)) OP_TRY(check_list(c, l, n));
     c->status = NIB_OK;
     if (below_byte(l->dtype)) {
         uint8_t *y = c->output(c, l->output, l->dtype, l->dims.rank, l->dims.d);
