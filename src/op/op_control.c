@@ -188,6 +188,7 @@ static nib_status eval_loop(op_eval *c) {
         l.args[0] = &count;
         l.args[1] = &cond;
         for (int i = 0; i < l.carried; i++) l.args[2 + i] = &l.state[i];
+        OP_TRY(op_spend(c, l.g->n_outputs, 16));
         OP_TRY(c->body(c, l.g, l.args, l.outputs));
         OP_TRY(truth(c, &l.outputs[0], &go));
         OP_TRY(loop_take(c, &l, 1, turn));
@@ -235,6 +236,7 @@ static nib_status scan(op_eval *c, loop *l, int scanned, const graph_tensor *x, 
             OP_TRY(slice_of(c, &x[i], axis[i], at, &slices[i], &parts[i]));
             l->args[l->carried + i] = &parts[i];
         }
+        OP_TRY(op_spend(c, l->g->n_outputs, 16));
         OP_TRY(c->body(c, l->g, l->args, l->outputs));
         OP_TRY(loop_take(c, l, 0, turn));
     }
@@ -356,6 +358,7 @@ static nib_status eval_sequence_map(op_eval *c) {
     for (int64_t k = 0; k < first->dims[0]; k++) {
         for (int i = 0; i < c->n_in; i++)
             l.args[i] = c->raw[i]->dtype == NIB_DTYPE_SEQUENCE ? (const graph_tensor *)c->raw[i]->data + k : c->raw[i];
+        OP_TRY(op_spend(c, l.g->n_outputs, 16));
         OP_TRY(c->body(c, l.g, l.args, l.outputs));
         OP_TRY(loop_take(c, &l, 0, k));
     }

@@ -129,6 +129,7 @@ nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, 
         OP_TRY(op_scratch(c, (int64_t)bytes, 1, out));
     } else {
         c->status = NIB_OK;
+        OP_TRY(op_spend(c, (int64_t)(bytes / 16), 1));
         *out = c->output(c, i, dtype, dims->rank, dims->d);
         if (!*out) return c->status;
         if (points(dtype) && bytes > 0) memset(*out, 0, bytes); /* an eval that stops half-way leaves nothing wild behind */
@@ -174,6 +175,7 @@ static nib_status finish(op_eval *c, const op_late *l) {
     }
     size_t bytes = pointed_bytes(l->dtype, l->data, n);
     if (bytes == SIZE_MAX) return op_bad(c, NIB_LIMIT, "output %d is too large", l->output);
+    OP_TRY(op_spend(c, (int64_t)(bytes / 16), 1));
     char *room = c->hold(c, l->output, bytes > 0 ? bytes : 1);
     if (!room) return c->status;
     move_pointed(l->dtype, l->data, n, &room);

@@ -120,6 +120,7 @@ static nib_status eval_label(op_eval *c) {
     OP_TRY(op_out(c, 0, values.dtype, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = count; /* the last of equal keys holds */
+        OP_TRY(op_spend(c, count, 1));
         while (k > 0 && !same_key(&keys, k - 1, x, i)) k--;
         memcpy(y + (size_t)i * size, k > 0 ? (const char *)values.data + (size_t)(k - 1) * size : missing, size);
     }
@@ -142,6 +143,7 @@ static nib_status map_words(op_eval *c, const graph_attr *words, const int64_t *
     OP_TRY(op_out(c, 0, text ? NIB_DTYPE_I64 : NIB_DTYPE_STRING, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         size_t k = 0;
+        OP_TRY(op_spend(c, (int64_t)words->count, 1));
         for (; k < words->count; k++) {
             graph_string w = words->u.strings[k];
             if (text ? w.length == ((const graph_string *)x->data)[i].length &&
@@ -242,9 +244,10 @@ static bool goes_true(const forest *f, int64_t i, double x) {
 }
 
 /* The leaf that a row of features comes to, or -1: out of range, or going in circles. */
-static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width) {
+static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width, int64_t *work) {
     for (int64_t steps = 0; steps <= f->nodes; steps++) {
         if (at < 0 || at >= f->nodes || f->feature[at] < 0 || f->feature[at] >= width) return -1;
+        *work += f->mode[at] > 5 ? f->n_members : 1;
         bool yes = goes_true(f, at, x[f->feature[at]]);
         bool leaf = (yes ? f->yes_leaf : f->no_leaf)[at] != 0;
         at = (yes ? f->yes : f->no)[at];
@@ -281,7 +284,8 @@ static nib_status eval_trees(op_eval *c) {
     for (int64_t row = 0; y && row < x->dims[0]; row++) {
         for (int64_t k = 0; k < f.targets; k++) sum[k] = aggregate == MIN ? INFINITY : aggregate == MAX ? -INFINITY : 0;
         for (int64_t t = 0; t < f.roots; t++) {
-            int64_t leaf = find_leaf(&f, f.root[t], v + row * x->dims[1], x->dims[1]);
+            int64_t work = 1, leaf = find_leaf(&f, f.root[t], v + row * x->dims[1], x->dims[1], &work);
+            OP_TRY(op_spend(c, work, 1));
             if (leaf < 0) return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)t);
             double w = f.weight[leaf], *s = &sum[f.target[leaf]];
             *s = aggregate == MIN ? fmin(*s, w) : aggregate == MAX ? fmax(*s, w) : *s + w;

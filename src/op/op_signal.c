@@ -173,6 +173,7 @@ static nib_status eval_dft(op_eval *c) {
     int64_t inner = op_count(x->rank - d.axis - 2, x->dims + d.axis + 1), outer = op_count(d.axis, x->dims);
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < inner; i++) {
+            OP_TRY(op_spend(c, f.m, 256));
             read_line(&d, v + (o * size * inner + i) * parts, size, inner * parts, parts, line);
             transform(&f, line, d.inverse);
             for (int64_t k = 0; k < d.bins; k++)
@@ -235,6 +236,7 @@ static nib_status eval_stft(op_eval *c) {
     OP_TRY(op_scratch(c, n, 2 * sizeof *line, &line));
     for (int64_t b = 0, o = 0; y && b < x->dims[0]; b++)
         for (int64_t t = 0; t < frames; t++) {
+            OP_TRY(op_spend(c, f.m, 256));
             for (int64_t k = 0; k < n; k++)
                 for (int64_t p = 0; p < 2; p++) line[2 * k + p] = p < parts ? v[(b * L + t * step + k) * parts + p] * (w ? w[k] : 1) : 0;
             transform(&f, line, false);

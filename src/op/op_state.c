@@ -87,6 +87,7 @@ static nib_status eval_linear(op_eval *c) {
         for (int64_t t = 0; t < l.T; t++)
             for (int64_t h = 0; h < l.Hkv; h++) {
                 double *s = state + (b * l.Hkv + h) * size;
+                OP_TRY(op_spend(c, size, 4 + group));
                 linear_write(&l, b * l.T + t, h, s, v);
                 for (int64_t g = h * group; y && g < (h + 1) * group; g++)
                     for (int64_t m = 0; m < l.Dv; m++) {
@@ -140,6 +141,7 @@ static nib_status eval_conv(op_eval *c) {
     for (int64_t row = 0; row < B * C; row++) {
         for (int64_t i = 0; i < P; i++) line[i] = past ? op_number(past, row * P + i) : 0;
         for (int64_t i = 0; i < L; i++) line[P + i] = op_number(x, row * L + i);
+        OP_TRY(op_spend(c, L, K));
         for (int64_t i = 0; y && i < L; i++) {
             double sum = bias ? op_number(bias, row % C) : 0;
             for (int64_t k = 0; k < K; k++) sum += line[i + k] * op_number(w, row % C * K + k);
@@ -232,6 +234,7 @@ static nib_status eval_flex(op_eval *c) {
     for (int64_t i = 0; i < n; i++) {
         int64_t row = i / S, head = row / L, kv = (head / H * Hkv + head % H / group) * S + i % S;
         double sum = 0;
+        if (i % S == 0) OP_TRY(op_spend(c, S, D + Dv));
         for (int64_t d = 0; d < D; d++) sum += vq[row * D + d] * vk[kv * D + d];
         op_put(middle, scores.data, i, sum * scale);
     }

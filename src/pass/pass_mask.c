@@ -188,6 +188,7 @@ static bool view_sample(pass_context *ctx, const subgraph *s, graph_value *bias,
     const graph_tensor *t;
     op_env *env = op_env_create(ctx->g, arena, 64u << 20, ctx->kernels);
     snprintf(why, capacity, "out of memory");
+    if (env) op_env_work(env, &ctx->work_spent, ctx->work_limit ? ctx->work_limit : OP_ENV_WORK);
     for (int i = 0; env && i < s->n_inputs; i++) {
         graph_tensor in;
         if (!bind(s->inputs[i], like, B, S, &in))
