@@ -83,7 +83,7 @@ MARKS = ["Hello<m>World <m> x", "a <l> b", "a  \t<r> \u00a0 b", "<s> a<s>b <s>, 
          "newtoken NewToken NEWTOKEN", "\u3000<l>\u3000", "<r>\u2003\u2003<l>", "", "<l>", "中<s>中 🙂<s>", "the [MASK] <m>[MASK]<l> [MASK]", "hello  there"]
 
 
-SPACES = ["a    b", "  a x  x  ", "   ", "a [MASK]   b", " x   x", "a \u00a0 \u00a0\u00a0  b", "\u00a0 ", " \u00a0", "x[MASK] \u00a0 \u00a0", "", "ab", "<q>  \t <q> a<q>"]
+SPACES = ["a    b", "  a x  x  ", "   ", "a [MASK]   b", " x   x", "a \u00a0 \u00a0\u00a0  b", "\u00a0 ", " \u00a0", "x[MASK] \u00a0 \u00a0", "", "ab", "a" + 40 * " " + "b", "<q>  \t <q> a<q>"]
 
 
 def variants():
@@ -125,6 +125,9 @@ def variants():
                 token(30522, " ", **flags), token(30523, "\u00a0", normalized=normalized), token(30524, "<q>", rstrip=True, normalized=normalized)]}, [
                 dict(max=0, texts=[m.encode() for m in SPACES if name != "left" or "<q>" not in m]),  # the library panics at that one
                 dict(max=0, texts=[(" " * 3000).encode()])]
+    yield "added spaces, and a normalized token", {"added_tokens": base + [
+        token(30522, " ", rstrip=True), token(30523, "\u00a0"), token(30524, "<q>", rstrip=True, normalized=True)]}, [
+        dict(max=0, texts=[m.encode() for m in SPACES])]
     yield "short words", {"model": {"max_input_chars_per_word": 5}}, [dict(max=0)]
     yield "other prefix", {"model": {"continuing_subword_prefix": "", "unk_token": "[MASK]"}}, [dict(max=0)]
 

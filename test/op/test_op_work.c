@@ -69,7 +69,9 @@ static const struct {
 };
 
 static run_session *running;
-static void time_is_up(int number) { run_cancel(running); }
+static void time_is_up(int number) {
+    if (running) run_cancel(running);
+}
 
 static void clock_for(run_session *s) {
     running = s;
