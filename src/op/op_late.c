@@ -43,6 +43,19 @@ nib_status op_unpack(op_eval *c, const graph_tensor *t, graph_tensor *out) {
     return NIB_OK;
 }
 
+nib_status op_attr_tensor(op_eval *c, const char *name, const graph_tensor **out) {
+    const graph_attr *a = graph_find_attr(c->node, name);
+    graph_tensor *wide;
+    *out = NULL;
+    if (!a || a->kind != GRAPH_ATTR_TENSOR) return NIB_OK;
+    int64_t n = graph_tensor_elements(a->u.tensor);
+    size_t bytes = n < 0 ? SIZE_MAX : graph_type_bytes(a->u.tensor->dtype, (size_t)n);
+    if (bytes == SIZE_MAX || bytes > a->u.tensor->bytes) return op_bad(c, NIB_BAD_MODEL, "%s has fewer bytes than its shape says", name);
+    OP_TRY(op_scratch(c, 1, sizeof *wide, &wide));
+    *out = wide;
+    return op_unpack(c, a->u.tensor, wide);
+}
+
 nib_status op_unpack_inputs(op_eval *c) {
     const graph_tensor **in = NULL;
     for (int i = 0; i < c->n_in; i++) {

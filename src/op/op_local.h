@@ -75,6 +75,8 @@ const graph_tensor *op_arg(const op_eval *c, int i); /* input i; NULL if left ou
 nib_status op_give(op_eval *c, int i, const graph_tensor *t);
 /* A tensor that lies outside of evals as one lies inside: unpacked into scratch where its elements are below a byte. */
 nib_status op_unpack(op_eval *c, const graph_tensor *t, graph_tensor *out);
+/* The tensor of an attribute as one lies inside of evals; *out NULL: there is none. Outside, elements may lie two or four to a byte. */
+nib_status op_attr_tensor(op_eval *c, const char *name, const graph_tensor **out);
 /* A copy with all that its elements point to: the bytes it takes (multiple of 64; SIZE_MAX: too many), and the copy itself,
  * which moves *room. */
 size_t op_deep_bytes(const graph_tensor *t);

@@ -31,12 +31,14 @@ static nib_status ints(op_eval *c, const char *name, int64_t want, const int64_t
 
 /* Attribute `name` (floats), or name_as_tensor; want -1: any number, 0 if it is absent. */
 static nib_status reals(op_eval *c, const char *name, const char *tensor, int64_t want, double **out, int64_t *count) {
-    const graph_attr *a = graph_find_attr(c->node, name), *t = graph_find_attr(c->node, tensor);
+    const graph_attr *a = graph_find_attr(c->node, name);
+    const graph_tensor *t;
     *out = NULL;
     *count = 0;
-    if (t && t->kind == GRAPH_ATTR_TENSOR) {
-        *count = graph_tensor_elements(t->u.tensor);
-        OP_TRY(op_reals(c, t->u.tensor, out));
+    OP_TRY(op_attr_tensor(c, tensor, &t));
+    if (t) {
+        *count = graph_tensor_elements(t);
+        OP_TRY(op_reals(c, t, out));
     } else if (a && a->kind == GRAPH_ATTR_FLOATS) {
         *count = (int64_t)a->count;
         OP_TRY(op_scratch(c, *count, sizeof **out, out));

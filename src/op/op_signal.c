@@ -119,9 +119,10 @@ static int64_t scalar_or(op_eval *c, int input, int64_t otherwise, nib_status *s
     return v;
 }
 
+/* A length beyond LONGEST is none that is transformed: it stays that, twice the axis or not. */
 static void settle(dft *d, int64_t size) {
     bool back = d->inverse && d->onesided;
-    if (d->length <= 0) d->length = back ? 2 * (size - 1) : size;
+    if (d->length <= 0) d->length = back && size <= LONGEST ? 2 * (size - 1) : size;
     d->bins = d->onesided && !d->inverse ? d->length / 2 + 1 : d->length;
     d->parts = back ? 1 : 2;
 }
@@ -203,7 +204,7 @@ static nib_status infer_dft(op_infer *c) {
     bool fixed = known && sized && (d.length > 0 || graph_dim_is_const(t.dims[d.axis], &size));
     settle(&d, size);
     bool whole = known && sized && !op_in(c, 1) && !d.onesided;
-    if (!whole) t.dims[d.axis] = fixed && d.bins > 0 ? op_const(c, d.bins) : NULL;
+    if (!whole) t.dims[d.axis] = fixed && d.bins > 0 && size <= LONGEST ? op_const(c, d.bins) : NULL;
     t.dims[t.rank - 1] = op_const(c, d.parts);
     return op_set_like(c, 0, t.dtype, &t);
 }

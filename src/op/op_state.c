@@ -8,9 +8,9 @@
 /* ---- LinearAttention */
 
 typedef struct linear {
-    int64_t B, T, Hq, Hkv, Dk, Dv;
-    const double *q, *k, *v, *decay, *beta; /* [B, T, heads * size] */
-    int64_t decays, betas;                  /* numbers of one token */
+    int64_t B, T, Hq, Hkv, Dk, Dv, width, cells; /* width: Hq Dv; cells: Dk Dv */
+    const double *q, *k, *v, *decay, *beta;      /* [B, T, heads * size] */
+    int64_t decays, betas;                       /* numbers of one token */
     double scale;
 } linear;
 
@@ -49,6 +49,8 @@ static nib_status linear_shapes(op_eval *c, linear *l) {
     l->T = q->dims[1];
     l->Dk = q->dims[2] / l->Hq;
     l->Dv = v->dims[2] / l->Hkv;
+    if (!base_mul_i64(l->Hq, l->Dv, &l->width) || !base_mul_i64(l->Dk, l->Dv, &l->cells)) /* of no text, a head may be of any size */
+        return op_bad(c, NIB_LIMIT, "heads of %lld and %lld", (long long)l->Dk, (long long)l->Dv);
     const graph_tensor *all[4] = {k, v, decay, beta};
     for (int i = 0; i < 4; i++)
         if (all[i] && (all[i]->rank != 3 || all[i]->dims[0] != l->B || all[i]->dims[1] != l->T))
@@ -75,9 +77,9 @@ static nib_status eval_linear(op_eval *c) {
     for (int i = 0; i < 6; i++)
         if (op_arg(c, i)) OP_TRY(op_reals(c, op_arg(c, i), &in[i]));
     l.q = in[0], l.k = in[1], l.v = in[2], l.decay = in[4], l.beta = in[5];
-    op_dims out = {3, {l.B, l.T, l.Hq * l.Dv}}, kept = {4, {l.B, l.Hkv, l.Dk, l.Dv}};
+    op_dims out = {3, {l.B, l.T, l.width}}, kept = {4, {l.B, l.Hkv, l.Dk, l.Dv}};
     nib_dtype dtype = op_arg(c, 0)->dtype, state_type = past ? past->dtype : dtype;
-    int64_t n = op_count(kept.rank, kept.d), size = l.Dk * l.Dv, group = l.Hq / l.Hkv;
+    int64_t n = op_count(kept.rank, kept.d), size = l.cells, group = l.Hq / l.Hkv;
     OP_TRY(op_out(c, 0, dtype, &out, &y));
     OP_TRY(op_out(c, 1, state_type, &kept, &present));
     OP_TRY(op_scratch(c, n, sizeof *state, &state));
@@ -112,7 +114,8 @@ static nib_status infer_linear(op_infer *c) {
         out[1] = q->dims[1];
         state[1] = op_const(c, Hkv);
         if (graph_dim_is_const(q->dims[2], &width)) state[2] = op_const(c, width / Hq);
-        if (graph_dim_is_const(v->dims[2], &width)) state[3] = op_const(c, width / Hkv), out[2] = op_const(c, width / Hkv * Hq);
+        if (graph_dim_is_const(v->dims[2], &width)) state[3] = op_const(c, width / Hkv);
+        if (state[3]) out[2] = graph_dim_mul(OP_SYMS(c), state[3], op_const(c, Hq));
     }
     OP_TRY(op_set(c, 0, q->dtype, 3, out));
     return op_set(c, 1, op_in(c, 3) ? past->dtype : q->dtype, 4, state);
@@ -132,6 +135,7 @@ static nib_status eval_conv(op_eval *c) {
         return op_bad(c, NIB_SHAPE, "the past state is not [B, C, k - 1]");
     if (bias && op_count(bias->rank, bias->dims) != C) return op_bad(c, NIB_SHAPE, "there is not one bias a channel");
     if (!op_is_float(x->dtype) || w->dtype != x->dtype) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (L > INT64_MAX - P) return op_bad(c, NIB_LIMIT, "input and state are too long");
     op_dims out = op_dims_of(x), kept = {3, {B, C, P}};
     void *y, *present;
     double *line;

@@ -385,6 +385,32 @@ static void attributes_of_functions(void **state) {
     if (took > 20) fail_msg("%.1f s", took);
 }
 
+/* Wherever an attribute's tensor lies in the file, operators may read it as an array. */
+static void attributes_are_aligned(void **state) {
+    for (int pad = 0; pad < 16; pad++) {
+        wire_msg g = small_graph(), node = wm_node("ConstantOfShape", "s", "y"), t = wm_tensor("", NIB_DTYPE_I64, 1, -1), a = {0};
+        int64_t value = 77;
+        char name[40];
+        snprintf(name, sizeof name, "%.*s", pad, "nnnnnnnnnnnnnnnn");
+        wm_bytes(&t, 9, &value, sizeof value);
+        wm_text(&a, 1, "value");
+        wm_text(&a, 13, name); /* its doc string */
+        wm_add(&a, 5, t);
+        wm_int(&a, 20, 4);
+        wm_add(&node, 5, a);
+        wm_add(&g, 1, wm_node("Shape", "x", "s"));
+        wm_add(&g, 1, node);
+        wire_msg m = wm_model(g, 17);
+        graph *made;
+        if (onnx_load_memory(*state, m.data, m.size, &made, &last) != NIB_OK) fail_msg("%s", last.message);
+        const graph_tensor *got = graph_find_attr(made->first->next, "value")->u.tensor;
+        assert_int_equal((uintptr_t)got->data % sizeof value, 0);
+        assert_int_equal(*(const int64_t *)got->data, 77);
+        graph_free(made);
+        free(m.data);
+    }
+}
+
 /* ---------------------------------------------------------------- memory */
 
 typedef struct failing {
@@ -443,6 +469,7 @@ int main(void) {
         cmocka_unit_test(tensors),
         cmocka_unit_test(functions),
         cmocka_unit_test(attributes_of_functions),
+        cmocka_unit_test(attributes_are_aligned),
         cmocka_unit_test(sparse_tensors),
         cmocka_unit_test(every_allocation_fails_once),
     };
