@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SMALL_FILE (256u << 20) /* bytes; a tokenizer.json has up to 30 MB */
+#define MOST_MODULES 64         /* each has files that are copied, maybe the same ones */
 
 static const char *const small_files[] = {
     "config.json",
@@ -104,6 +105,7 @@ static nib_status copy_modules(const copying *c) {
     NIB_TRY(base_json_parse(heap, (const char *)file.data, file.size, file.path, NIB_BAD_MODEL, &doc, c->err));
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, item) {
         yyjson_val *path = yyjson_obj_get(item, "path");
+        if (i == MOST_MODULES) NIB_FAIL(c->err, NIB_LIMIT, "%s: more than %d modules", file.path, MOST_MODULES);
         const char *name = yyjson_get_str(path);
         if (!name || yyjson_get_len(path) == 0) continue;
         if (strlen(name) != yyjson_get_len(path) || strchr(name, '/') || strcmp(name, "..") == 0 || strcmp(name, ".") == 0)
