@@ -115,6 +115,25 @@ static void sizes_beside_each_other(void **state) {
     }
 }
 
+/* A path is not what stands before its NUL. */
+static void paths_with_a_nul(void **state) {
+    static const char *const paths[] = {"1_Pooling", "1_Pooling\\u0000/../x"};
+    for (int i = 0; i < 2; i++) {
+        char modules[300];
+        hf_settings settings;
+        nib_error err;
+        hf_fresh();
+        snprintf(modules, sizeof modules, "[{\"type\": \"x.Transformer\", \"path\": \"\"}, {\"type\": \"x.Pooling\", \"path\": \"%s\"}]",
+                 paths[i]);
+        hf_text("config.json", "{}");
+        hf_text("modules.json", modules);
+        hf_text("1_Pooling/config.json", "{\"pooling_mode_mean_tokens\": true}");
+        nib_status status = hf_settings_load(*state, hf_dir, &settings, &err);
+        assert_true(i == 0 ? status == NIB_OK && settings.pooling == NIB_POOLING_MEAN
+                           : status != NIB_OK || (settings.pooling == NIB_POOLING_MODEL && settings.unsupported[0]));
+    }
+}
+
 static int teardown(void **state) {
     hf_clear();
     return test_runtime_teardown(state);
@@ -124,6 +143,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_of_every_family),
         cmocka_unit_test(sizes_beside_each_other),
+        cmocka_unit_test(paths_with_a_nul),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, teardown);
 }
