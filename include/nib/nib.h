@@ -363,8 +363,8 @@ NIB_API nib_status nib_session_output_shape(nib_session *session, const char *na
 /* Runs the graph on the bound inputs. On failure outputs hold nothing of use, and the session can run again. */
 NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
 
-/* Has the run of another thread end with CANCELLED, after the step that it is in (a turn of a Loop has steps of its own); without one,
- * the next run. May be called from any thread and from a signal's handler, while the session exists. */
+/* Has the run of another thread end with CANCELLED: after the step that it is in, or within it where it computes by plain loops; without
+ * one, the next run. May be called from any thread and from a signal's handler, while the session exists. */
 NIB_API void nib_session_cancel(nib_session *session);
 
 /* Makes a profile of the session's plan (not of nib_embed's) and counts the session's next runs in it; the caller owns it, and frees it

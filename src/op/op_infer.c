@@ -25,10 +25,17 @@ nib_status op_infer_node(graph *g, graph_node *n, nib_error *err) {
     OP_TRY(check_arity(n, err));
     for (int i = 0; i < n->n_inputs; i++) { /* families index dims by rank */
         const graph_value *v = n->inputs[i].value;
-        if (!v || v->type.rank <= GRAPH_MAX_RANK) continue;
-        base_error_set(err, NIB_LIMIT, "%s: input %d has rank %d", n->op, i, v->type.rank);
+        bool list = v && (v->type.kind == GRAPH_KIND_SEQUENCE || v->type.kind == GRAPH_KIND_OPTIONAL);
+        nib_status status = NIB_OK;
+        if (list && !(o->rows & OP_TAKES_LISTS)) {
+            const char *kind = nib_dtype_name(v->type.kind == GRAPH_KIND_SEQUENCE ? NIB_DTYPE_SEQUENCE : NIB_DTYPE_OPTIONAL);
+            status = base_error_set(err, NIB_TYPE, "%s: input %d is of type %s", n->op, i, kind);
+        } else if (v && v->type.rank > GRAPH_MAX_RANK) {
+            status = base_error_set(err, NIB_LIMIT, "%s: input %d has rank %d", n->op, i, v->type.rank);
+        }
+        if (status == NIB_OK) continue;
         base_error_at_node(err, op_name(n));
-        return NIB_LIMIT;
+        return status;
     }
     return o->infer ? o->infer(&(op_infer){.g = g, .node = n, .err = err}) : NIB_OK;
 }

@@ -161,6 +161,12 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
     return c->status != NIB_OK ? c->status : op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
 }
 
+nib_status op_spend(op_eval *c, int64_t count, int64_t each) {
+    int64_t work;
+    if (!c->spend) return NIB_OK;
+    return c->spend(c, count < 0 || each < 0 || !base_mul_i64(count, each, &work) ? INT64_MAX : work);
+}
+
 nib_status op_text(op_eval *c, size_t length, char **out) {
     if (length > c->text_left) {
         size_t want = length > 16384 ? length : 65536;

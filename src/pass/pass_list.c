@@ -120,8 +120,10 @@ fail:
 nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
-    if (!ctx->fold_left) ctx->fold_left = pass_fold_budget(ctx);
     if (ctx->file && !ctx->keep_random) NIB_TRY(pass_dropout(ctx));
+    size_t budget = pass_fold_budget(ctx);
+    if (!ctx->fold_left) ctx->fold_left = budget;
+    if (!ctx->work_limit) ctx->work_limit = OP_ENV_WORK + (int64_t)(budget < (size_t)OP_ENV_WORK << 8 ? budget : (size_t)OP_ENV_WORK << 8);
     if (ctx->task && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"quantized", pass_quantized, 2}));
         NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));

@@ -146,6 +146,7 @@ struct plan_lane {
     void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
     /* Runs the plan of a body, as op_eval.body. */
     nib_status (*body)(plan_lane *lane, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
+    bool (*stopped)(const plan_lane *lane); /* the run was cancelled: a step that takes long asks */
     nib_error *err;
 };
 

@@ -103,6 +103,39 @@ check [ $? -eq 1 ]
 check cmp simple.onnx limited/old.onnx
 check [ "$(ls limited)" = old.onnx ]
 
+# a folder of settings: what links lead out to is not published; a cache's snapshot and a folder of links are folders like others
+tiny=$root/test/data/nib/tiny
+mkdir secret snapshots blobs snapshots/c links real
+echo SECRET >secret/id_rsa
+echo '{"pooling_mode_mean_tokens": true}' >secret/config.json
+echo '[{"path": "", "type": "x.Transformer"}, {"path": "1_Pooling", "type": "x.Pooling"}]' >modules.json
+cp -r "$tiny" leaks
+ln -s ../secret/id_rsa leaks/vocab.txt
+expect 2 'vocab.txt. leads out of the model.s folder' "$nib" optimize leaks -o published
+rm leaks/vocab.txt
+cp modules.json leaks
+ln -s ../secret leaks/1_Pooling
+expect 2 '1_Pooling/config.json. leads out of the model.s folder' "$nib" optimize leaks -o published
+expect 2 'leads out of the model.s folder' "$nib" inspect leaks
+check [ "$(grep -rc SECRET published | grep -vc :0)" = 0 ]
+check [ ! -e published/1_Pooling/config.json ]
+printf '[{"path": "", "type": "x.Transformer"}, {"path": "1_Pooling\\u0000/x", "type": "x.Pooling"}]' >leaks/modules.json
+expect 2 'is not a folder of this one' "$nib" optimize leaks -o published
+{ printf '[{"path": ""}'; for _ in {1..64}; do printf ', {"path": "1_Pooling"}'; done; printf ']'; } >leaks/modules.json
+rm leaks/1_Pooling
+expect 1 'more than 64 modules' "$nib" optimize leaks -o published
+cp "$tiny"/* modules.json real && mkdir real/1_Pooling snapshots/c/1_Pooling && cp secret/config.json real/1_Pooling
+for name in config.json model.safetensors tokenizer.json modules.json 1_Pooling/config.json; do
+    cp real/$name "blobs/${name//\//-}"
+    ln -s "$PWD/blobs/${name//\//-}" snapshots/c/$name
+done
+for name in config.json model.safetensors tokenizer.json modules.json 1_Pooling; do ln -s ../real/$name links/$name; done
+for folder in real snapshots/c links; do
+    rm -rf copied
+    expect 0 'differs by at most' "$nib" optimize $folder -o copied
+    for name in config.json tokenizer.json modules.json 1_Pooling/config.json; do check cmp real/$name copied/$name; done
+done
+
 # a folder: the written one loads, and gives the same vectors
 model=$root/models/all-MiniLM-L6-v2
 if [ -f "$model/model.safetensors" ]; then
