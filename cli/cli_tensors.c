@@ -231,7 +231,7 @@ int cli_tensors_bind(cli_tensors *t, nib_session *s) {
     if (code == 0) code = find_shapes(t, s, all, n);
     for (size_t i = 0; i < n && code == 0; i++) {
         const char *name = nib_session_input_name(s, i);
-        if (find_pair(&t->files, name)) continue;
+        if (find_pair(&t->files, name) || (all[i].optional && !find_pair(&t->shapes, name))) continue;
         if (!t->random) code = cli_usage(&cli_run, "input %s is missing: --input %s=FILE, or --random", name, name);
         else code = bind_random(t, s, i, &all[i], &state);
     }

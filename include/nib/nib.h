@@ -336,6 +336,7 @@ typedef struct nib_value_info {
     const char *symbols[NIB_MAX_RANK]; /* the name of a dimension that is not fixed: equal names, equal sizes; NULL: none */
     nib_role role;                     /* of an input: what an encoder of texts uses it for */
     int64_t below;                     /* of an input of integers that looks rows up in a table: how many rows there are; else 0 */
+    int optional;                      /* of an input: not 0, if the model holds a value for it, which counts where none is set */
 } nib_value_info;
 /* INVALID_ARGUMENT if i is out of range. */
 NIB_API nib_status nib_session_input_info(const nib_session *session, size_t i, nib_value_info *out);

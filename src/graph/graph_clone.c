@@ -85,6 +85,10 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
     for (int i = 0; i < g->n_inputs; i++) {
         graph_value *v = copy_value(to, g->inputs[i]);
         if (!v || graph_add_input(to, v) != NIB_OK) NIB_TRY(no_memory(err));
+        if (!g->inputs[i]->preset) continue;
+        v->preset = base_arena_alloc(to->arena, sizeof *v->preset);
+        if (!v->preset) NIB_TRY(no_memory(err));
+        *v->preset = *g->inputs[i]->preset;
     }
     for (int i = 0; i < g->n_constants; i++) {
         graph_value *v = graph_add_constant(to, g->constants[i]->name, g->constants[i]->constant, false);

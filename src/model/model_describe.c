@@ -55,7 +55,8 @@ void model_describe_source(const nib_model *m, base_str *out) {
     for (int i = 0; i < g->n_inputs; i++) {
         base_str_add(out, i ? "              " : "inputs        ");
         print_type(g->inputs[i], out);
-        if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(&m->roles, i));
+        if (g->inputs[i]->preset) base_str_add(out, ": may be left out");
+        else if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(&m->roles, i));
         base_str_add(out, "\n");
     }
     for (int i = 0; i < g->n_outputs; i++) {

@@ -126,6 +126,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     bool old = opset > 0 && opset < 7; /* operators broadcast otherwise then than passes believe */
     base_str_init(&notes.text, &m->runtime->heap);
     NIB_TRY(graph_clone(m->source, &made.g, err));
+    if (task) NIB_TRY(graph_fix_presets(made.g, err)); /* texts fill the inputs that must be given, and nobody can give others */
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
     pass_context ctx = {.g = made.g,
                         .runtime = m->runtime,

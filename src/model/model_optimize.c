@@ -122,6 +122,12 @@ static void note_unknown(pass_context *ctx) {
     }
 }
 
+/* What callers may give is not folded, and what depends on it is fused less: whoever expects more reads why. */
+static void note_presets(pass_context *ctx) {
+    int n = ctx->g->n_inputs - graph_required_inputs(ctx->g);
+    if (n) pass_note(ctx, "inputs: %d have an initializer each, which a caller may override: they stay inputs, and none is folded", n);
+}
+
 /* Level 4: what is measured in runs on random inputs says what fits into f16. */
 static nib_status halve(optimizing *z, pass_context *ctx) {
     nib_status status = NIB_OK;
@@ -175,6 +181,7 @@ static nib_status optimize(optimizing *z) {
                         .notes = &z->notes,
                         .err = z->err};
     note_unknown(&ctx);
+    note_presets(&ctx);
     if (ctx.level < z->o->level)
         pass_note(&ctx, "opset %d: operators broadcast otherwise before 7: kept as it is", graph_opset_version(z->g, ""));
     if (z->o->opset) NIB_TRY(pass_opset(&ctx, z->o->opset));

@@ -73,6 +73,18 @@ static void put_number(graph_tensor *t, int64_t i, double x) {
     }
 }
 
+static double number_at(const nib_tensor *t, int64_t i) {
+    switch (t->dtype) {
+    case NIB_DTYPE_F32: return ((const float *)t->data)[i];
+    case NIB_DTYPE_F64: return ((const double *)t->data)[i];
+    case NIB_DTYPE_F16: return base_f16_to_f32(((const uint16_t *)t->data)[i]);
+    case NIB_DTYPE_BF16: return base_bf16_to_f32(((const uint16_t *)t->data)[i]);
+    case NIB_DTYPE_I64: return (double)((const int64_t *)t->data)[i];
+    case NIB_DTYPE_I32: return ((const int32_t *)t->data)[i];
+    default: return 0;
+    }
+}
+
 static bool is_real(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F64 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
 
 static bool is_whole(nib_dtype t) {
@@ -91,9 +103,23 @@ static bool lies_beside_ids(const graph *g, const graph_value *v) {
     return false;
 }
 
+#define PRESET_NOISE 0.25 /* a preset changes by up to this part of itself: a scale stays one, a variance stays positive */
+
+/* A caller may leave the preset, and may give another value: what has become a constant shows only in the latter. */
+static bool vary_preset(prover *p, const graph_value *v, graph_tensor *t) {
+    nib_dtype dtype = v->preset->dtype;
+    *t = *v->preset;
+    if (!(dtype == NIB_DTYPE_F32 || dtype == NIB_DTYPE_F64) || p->batch == 1) return true;
+    if (!(t->data = base_arena_alloc(&p->arena, t->bytes + 1))) return false;
+    memcpy(t->data, v->preset->data, t->bytes);
+    for (int64_t i = 0, n = graph_tensor_elements(t); i < n; i++) put_number(t, i, number_at(t, i) * (1 + PRESET_NOISE * (uniform(p) - 1)));
+    return true;
+}
+
 static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
     int64_t least, most, n;
     *t = (graph_tensor){0};
+    if (v->preset) return vary_preset(p, v, t);
     if (v->type.kind != GRAPH_KIND_TENSOR || v->type.rank < 0 || !shape_of_input(p, v, t) || (n = graph_tensor_elements(t)) < 0)
         return false;
     t->bytes = graph_type_bytes(t->dtype, (size_t)n);
@@ -147,18 +173,6 @@ static int find_named(graph_value *const *values, int n, const char *name) {
     for (int i = 0; i < n; i++)
         if (strcmp(values[i]->name, name) == 0) return i;
     return -1;
-}
-
-static double number_at(const nib_tensor *t, int64_t i) {
-    switch (t->dtype) {
-    case NIB_DTYPE_F32: return ((const float *)t->data)[i];
-    case NIB_DTYPE_F64: return ((const double *)t->data)[i];
-    case NIB_DTYPE_F16: return base_f16_to_f32(((const uint16_t *)t->data)[i]);
-    case NIB_DTYPE_BF16: return base_bf16_to_f32(((const uint16_t *)t->data)[i]);
-    case NIB_DTYPE_I64: return (double)((const int64_t *)t->data)[i];
-    case NIB_DTYPE_I32: return ((const int32_t *)t->data)[i];
-    default: return 0;
-    }
 }
 
 /* How many elements of t belong to each of the mask's; 0: it has nothing to do with the mask. */

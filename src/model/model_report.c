@@ -53,6 +53,7 @@ nib_status model_count_into(base_heap *heap, const graph *g, int which, model_co
         }
     }
     for (int i = 0; i < g->n_constants; i++) counts->weights[which] += g->constants[i]->constant->bytes;
+    for (int i = graph_required_inputs(g); i < g->n_inputs; i++) counts->weights[which] += g->inputs[i]->preset->bytes;
 fail:
     return status;
 }
