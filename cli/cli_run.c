@@ -208,7 +208,6 @@ static int run_run(int argc, char **argv) {
     nib_error error;
     int c, code;
     cli_model_defaults(&r.m);
-    r.m.runtime.log = NULL; /* what it says is about texts */
     while ((c = getopt_long(argc, argv, "m:h", run_options, NULL)) != -1) {
         if (c == 'h') return fputs(run_help, stdout), cli_done(0);
         if (c == '?') return 2;

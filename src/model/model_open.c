@@ -242,7 +242,9 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
-    NIB_TRY(op_infer_graph(m->source, err));
+    char why[300];
+    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
+    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", path, why);
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, failures, err));
     choose_pooling(m, options);

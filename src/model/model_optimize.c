@@ -83,12 +83,14 @@ static nib_status load(optimizing *z, const char *path) {
     nib_status status = NIB_OK;
     base_str_init(&z->notes.text, &z->runtime->heap);
     const char *door;
+    char why[MODEL_WHY];
     NIB_TRY(model_load(z->runtime, path, &z->source, &door, z->err));
     if (base_path_is_dir(path) && !(z->folder = base_strndup(&z->runtime->heap, path, strlen(path))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < z->o->shape_count; i++) NIB_TRY(set_shape(z->source, z->o->shapes[i], z->err));
     op_resolve(z->source);
-    NIB_TRY(op_infer_graph(z->source, z->err));
+    NIB_TRY(op_infer_declared(z->source, why, sizeof why, z->err));
+    if (why[0]) base_str_printf(&z->notes.text, "shapes that the file declares are left out: %s\n", why);
 fail:
     return status;
 }
