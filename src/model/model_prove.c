@@ -11,6 +11,7 @@
 #include "base/base_half.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LARGEST_SIZE 1100 /* of a text; constants beyond are no windows */
@@ -25,22 +26,33 @@ static double uniform(prover *p) { return (double)next_random(p) / (double)(1ull
 
 /* ---------------------------------------------------------------- inputs */
 
+static int64_t size_of_symbol(prover *p, int i);
+
+/* The size of a number or a symbol that is no sum itself; -1: it is neither. */
+static int64_t size_of_term(prover *p, const char *term, size_t length) {
+    char *end;
+    int64_t number = strtoll(term, &end, 10);
+    if (length > 0 && end == term + length) return number <= INT32_MAX ? number : -1;
+    for (int k = 0; k < graph_symbol_count(p->g[0]->symbols); k++) {
+        const char *name = graph_symbol_name(p->g[0]->symbols, k);
+        if (strlen(name) == length && memcmp(name, term, length) == 0 && !strchr(name, '+')) return size_of_symbol(p, k);
+    }
+    return -1;
+}
+
 /* "past + seq" is a name to protobuf and a sum to exporters. */
 static int64_t size_of_symbol(prover *p, int i) {
-    const char *name = graph_symbol_name(p->g[0]->symbols, i), *plus = strstr(name, " + ");
+    int64_t sum = 0;
     if (p->symbols[i] != GRAPH_UNBOUND) return p->symbols[i];
-    if (plus) {
-        int64_t sum = 0;
-        for (int k = 0; k < i || k < graph_symbol_count(p->g[0]->symbols); k++) {
-            const char *part = graph_symbol_name(p->g[0]->symbols, k);
-            size_t n = strlen(part);
-            if (strstr(part, " + ")) continue;
-            bool first = strncmp(name, part, n) == 0 && name + n == plus, second = strcmp(plus + 3, part) == 0;
-            if (first || second) sum += size_of_symbol(p, k);
-        }
-        if (sum > 0) return p->symbols[i] = sum;
+    for (const char *at = graph_symbol_name(p->g[0]->symbols, i), *plus = strchr(at, '+'); plus; at = plus + 1) {
+        plus = strchr(at += strspn(at, " "), '+');
+        size_t length = plus ? (size_t)(plus - at) : strlen(at);
+        while (length && at[length - 1] == ' ') length--;
+        int64_t size = size_of_term(p, at, length);
+        sum = size < 0 || sum < 0 ? -1 : sum + size;
+        if (!plus) break;
     }
-    return p->symbols[i] = p->size;
+    return p->symbols[i] = sum > 0 ? sum : p->size;
 }
 
 static bool shape_of_input(prover *p, const graph_value *v, graph_tensor *t) {

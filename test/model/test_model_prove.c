@@ -107,6 +107,18 @@ static void what_differs_is_seen(void **state) {
                       HEAD "g (float[b,s] x) => (float[b,s] y) { y = Identity (x) }", &proof) > 0.1);
 }
 
+/* Sums of sizes, by their names: with another size these do not run. */
+static void sums_of_sizes_are_read(void **state) {
+    model_proof proof;
+    (void)state;
+    static const char text[] =
+        HEAD "g (float[b,\"past + seq\"] m, float[b,seq] x, float[b,past] p, float[b,\"past + 1\"] l, float[b,1] o) => "
+             "(float[b,n] y, float[b,k] z) { c = Concat <axis = 1> (p, x) y = Add (c, m) "
+             "i = Concat <axis = 1> (p, o) z = Add (i, l) }";
+    assert_true(worst(text, text, &proof) == 0);
+    assert_true(proof.ran && proof.trials == 4);
+}
+
 static void what_cannot_be_run_is_said(void **state) {
     model_proof proof;
     (void)state;
@@ -154,11 +166,9 @@ static void ranges_are_measured(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chains_over_other_rows),
-        cmocka_unit_test(what_differs_is_seen),
-        cmocka_unit_test(rows_of_padding_may_be_left_out),
-        cmocka_unit_test(what_cannot_be_run_is_said),
-        cmocka_unit_test(ranges_are_measured),
+        cmocka_unit_test(chains_over_other_rows),          cmocka_unit_test(what_differs_is_seen),
+        cmocka_unit_test(rows_of_padding_may_be_left_out), cmocka_unit_test(what_cannot_be_run_is_said),
+        cmocka_unit_test(sums_of_sizes_are_read),          cmocka_unit_test(ranges_are_measured),
     };
     return cmocka_run_group_tests_name("model_prove", tests, setup, teardown);
 }
