@@ -51,7 +51,20 @@ def stale():
         [constant("w", np.ones((5, 3, 3, 3), np.float32)), constant("s", [-1, 5])], value_info=[value("a", [1, 5, 16, 16])])
 
 
-MODELS = [sums, stale]
+def merged():
+    """A decoder with and without a past in one file, as Optimum merges them: both branches use the names of the If's own outputs."""
+    outputs = [value("logits", ["b", "s", 4]), value("present", ["b", "t", 4])]
+    first = helper.make_graph([node("Identity", ["x"], ["present"]), node("MatMul", ["x", "w"], ["logits"])], "first", [], outputs)
+    later = helper.make_graph([node("Concat", ["past", "x"], ["present"], axis=1), node("MatMul", ["present", "w"], ["all"]),
+                               node("Slice", ["all", "from", "to", "axis"], ["logits"])], "later", [], outputs)
+    return model(
+        [node("If", ["use_cache"], ["logits", "present"], then_branch=later, else_branch=first)],
+        [value("use_cache", [1], onnx.TensorProto.BOOL), value("x", ["b", "s", 4]), value("past", ["b", "p", 4])], outputs,
+        [constant("w", np.arange(16, dtype=np.float32).reshape(4, 4) / 8), constant("from", [-1]), constant("to", [2**31]),
+         constant("axis", [1])])
+
+
+MODELS = [sums, stale, merged]
 
 
 def main():

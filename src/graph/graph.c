@@ -225,8 +225,12 @@ graph_value *graph_add_value(graph *g, const char *name) {
         if (!text) return NULL;
         if (name_taken(g, text)) text = NULL;
     }
+    return graph_add_named(g, text);
+}
+
+graph_value *graph_add_named(graph *g, const char *name) {
     graph_value *v = base_arena_calloc(g->arena, 1, sizeof *v);
-    if (!v || !(v->name = graph_intern(g, text, strlen(text)))) return NULL;
+    if (!v || !(v->name = graph_intern(g, name, strlen(name)))) return NULL;
     v->type.rank = -1;
     v->owner = g;
     v->id = g->value_limit;
@@ -351,8 +355,7 @@ static void note_data(graph *g, graph_value *v) {
     }
 }
 
-/* t lives as long as the graph. */
-static nib_status make_constant(graph *g, graph_value *v, graph_tensor *t) {
+nib_status graph_make_constant(graph *g, graph_value *v, graph_tensor *t) {
     v->constant = t;
     v->type.dtype = t->dtype;
     v->type.rank = t->rank;
@@ -371,7 +374,7 @@ graph_value *graph_add_constant(graph *g, const char *name, const graph_tensor *
         if (!t->data) return NULL;
         if (tensor->bytes) memcpy(t->data, tensor->data, tensor->bytes);
     }
-    return make_constant(g, v, t) == NIB_OK ? v : NULL;
+    return graph_make_constant(g, v, t) == NIB_OK ? v : NULL;
 }
 
 nib_status graph_fix_presets(graph *g, nib_error *err) {
@@ -381,7 +384,7 @@ nib_status graph_fix_presets(graph *g, nib_error *err) {
         graph_tensor *t = v->preset;
         v->is_input = false;
         v->preset = NULL;
-        if (make_constant(g, v, t) != NIB_OK) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a graph");
+        if (graph_make_constant(g, v, t) != NIB_OK) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a graph");
     }
     g->n_inputs = required;
     return NIB_OK;

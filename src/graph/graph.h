@@ -190,10 +190,14 @@ nib_status graph_take_file(graph *g, base_file *file, nib_error *err); /* takes 
 /* A value of that name; `name` NULL or already taken: a fresh name derived from it (only for values that passes make).
  * The value has no producer yet. */
 graph_value *graph_add_value(graph *g, const char *name);
+/* One of that very name, which no other value of g has: graphs around g may, and do, where an If is called as what its branches give. */
+graph_value *graph_add_named(graph *g, const char *name);
 graph_value *graph_find_value(const graph *g, const char *name); /* in g only, not in its parents; NULL if none */
 nib_status graph_add_input(graph *g, graph_value *v);
 nib_status graph_add_output(graph *g, graph_value *v);
 int graph_required_inputs(const graph *g); /* how many of the inputs have no preset */
+/* The value gets a constant's type and bytes; t lives as long as the graph. */
+nib_status graph_make_constant(graph *g, graph_value *v, graph_tensor *t);
 /* Makes an input of a constant, which leaves its value as a preset; graph_drop_presets drops it from the list of constants. */
 nib_status graph_make_preset(graph *g, graph_value *constant, const graph_type *declared);
 void graph_drop_presets(graph *g);
