@@ -302,11 +302,14 @@ int cli_tensors_bind(cli_tensors *t, nib_session *s) {
 
 int cli_tensors_suite(cli_tensors *t, nib_session *s, const char *folder) {
     char path[4300];
+    nib_value_info info;
     size_t n = nib_session_input_count(s);
     int code = make_room(t, n);
     for (size_t i = 0; i < n && code == 0; i++) {
         snprintf(path, sizeof path, "%s/input_%zu.npy", folder, i);
         if (access(path, F_OK) != 0) snprintf(path, sizeof path, "%s/input_%zu.pb", folder, i);
+        nib_session_input_info(s, i, &info);
+        if (info.optional && access(path, F_OK) != 0) continue;
         code = bind_file(t, s, i, path);
     }
     return code;
