@@ -269,7 +269,8 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     NIB_TRY(load(&z, in));
     NIB_TRY(optimize(&z));
     double optimized = base_clock();
-    if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, o->level >= 4, &proof, err));
+    int how = MODEL_PROVE_PARTS | (o->level >= 4 ? MODEL_PROVE_TOKENS : MODEL_PROVE_WHOLE);
+    if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, how, &proof, err));
     double proven = base_clock();
     NIB_TRY(model_report_create(&r, err));
     base_str_printf(&r->json, "{\"nib\": \"%s\", \"level\": %d, \"target\": \"%s\", \"opset\": %d, ", NIB_VERSION, o->level,
@@ -285,12 +286,10 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     base_str_add(&r->text, "\n");
     base_str_add(&r->json, "}\n"); /* no times yet: the same model gives the same nib.json */
     if (differs) {
-        const model_difference *worst = &proof.outputs[0];
-        for (int i = 0; i < proof.n_outputs; i++)
-            if (!proof.outputs[i].same_shape || proof.outputs[i].largest > worst->largest) worst = &proof.outputs[i];
         *report = r;
         r = NULL;
-        NIB_FAIL(err, NIB_DIFFERENT, "output %s: the optimized model computes something else; nothing was written", worst->name);
+        NIB_FAIL(err, NIB_DIFFERENT, "%s: the optimized model computes something else; nothing was written",
+                 model_proof_worst_name(&proof));
     }
     if (proof.ran) NIB_TRY(model_costs_of(runtime, z.source, z.g, &costs, err));
     NIB_TRY(write_out(&z, out, r));
@@ -372,7 +371,7 @@ nib_status model_diff_files(nib_runtime *runtime, const char *a, const char *b, 
     *report = NULL;
     NIB_TRY(load(&x, a));
     NIB_TRY(load(&y, b));
-    if (o->check) NIB_TRY(model_prove(runtime, x.source, y.source, false, &proof, err));
+    if (o->check) NIB_TRY(model_prove(runtime, x.source, y.source, MODEL_PROVE_WHOLE, &proof, err));
     NIB_TRY(model_report_create(&r, err));
     base_str_add(&r->json, "{");
     NIB_TRY(model_count_into(&runtime->heap, x.source, 0, &counts, err));

@@ -259,6 +259,15 @@ bool model_trial_first(prover *p, const nib_tensor **given) {
     return snprintf(p->why, MODEL_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
 }
 
+/* Of the values where the graphs are cut, whole rows: what padding makes is rounded with the rest. */
+static void compare_cut(prover *p, model_cut *c, bool second) {
+    nib_tensor x, y;
+    nib_error err;
+    if (!second || run_output(p->sessions[0], c->first, &x, &err) != NIB_OK || run_output(p->sessions[1], c->second, &y, &err) != NIB_OK)
+        c->found.same_shape = false;
+    else compare(&x, &y, NULL, &c->found);
+}
+
 /* One run of each; false with why[] if the first graph itself cannot be run at this size. */
 static bool trial(prover *p, void *user) {
     model_proof *proof = user;
@@ -268,7 +277,11 @@ static bool trial(prover *p, void *user) {
     bool done = false;
     if (!model_trial_inputs(p, given)) goto fail;
     if (!model_trial_first(p, given[0])) goto fail;
+    if (p->cuts.n) given[1] = model_cut_inputs(&p->arena, &p->cuts, p->sessions[0], p->clones[1], b, given[1]);
+    if (!given[1]) snprintf(p->why, MODEL_WHY, "out of memory");
+    if (!given[1]) goto fail;
     bool second = run_tensors(p->sessions[1], given[1], &err) == NIB_OK;
+    for (int i = 0; i < p->cuts.n; i++) compare_cut(p, &p->cuts.items[i], second);
     for (int i = 0; i < proof->n_outputs; i++) {
         nib_tensor x, y;
         int other = find_named(b->outputs, b->n_outputs, proof->outputs[i].name);
@@ -317,12 +330,33 @@ void model_trial_end(prover *p, int i, graph *clone) {
     p->plans[i] = NULL;
 }
 
-nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, bool tokens_only, model_proof *proof, nib_error *err) {
+static double relative(const model_difference *d) {
+    return !d->same_shape ? INFINITY : d->largest > 0 ? d->largest / (d->magnitude > 0 ? d->magnitude : 1) : 0;
+}
+
+static void report_cuts(const model_cuts *cuts, model_at_roundings *r) {
+    memcpy(r->count, cuts->roundings, sizeof r->count);
+    r->cuts = cuts->n;
+    for (int i = 0; i < cuts->n; i++) {
+        double off = relative(&cuts->items[i].found);
+        if (i && !(off > r->largest)) continue;
+        r->largest = off;
+        snprintf(r->name, sizeof r->name, "%s", cuts->items[i].found.name);
+    }
+}
+
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, int how, model_proof *proof, nib_error *err) {
     nib_status status = NIB_OK;
-    prover p = {.runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .tokens_only = tokens_only, .why = proof->why, .err = err};
-    graph *clones[2] = {NULL, NULL};
+    prover p = {
+        .runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .tokens_only = (how & MODEL_PROVE_TOKENS) != 0, .why = proof->why, .err = err};
+    base_arena lists;
+    base_arena_init(&lists, &runtime->heap);
     *proof = (model_proof){0};
-    for (int i = 0; i < a->n_outputs && i < MODEL_PROOF_OUTPUTS; i++)
+    if (a->n_outputs > MODEL_PROOF_OUTPUTS) {
+        snprintf(proof->why, sizeof proof->why, "%d outputs are more than are compared here", a->n_outputs);
+        return NIB_OK;
+    }
+    for (int i = 0; i < a->n_outputs; i++)
         proof->outputs[proof->n_outputs++] = (model_difference){.name = a->outputs[i]->name, .same_shape = true};
     for (int i = 0; i < 2; i++) {
         const char *unknown = first_unknown(p.g[i]);
@@ -331,27 +365,40 @@ nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, boo
         return NIB_OK;
     }
     NIB_TRY(cpu_open(runtime, &p.device, err));
-    for (int i = 0; i < 2; i++) {
-        NIB_TRY(graph_clone(p.g[i], &clones[i], err));
-        if (!model_trial_ready(&p, i, clones[i])) goto fail;
-    }
+    for (int i = 0; i < 2; i++) NIB_TRY(graph_clone(p.g[i], &p.clones[i], err));
+    if (how & MODEL_PROVE_PARTS) NIB_TRY(model_cut_at_roundings(&lists, p.clones[0], p.clones[1], &p.cuts, err));
+    for (int i = 0; i < 2; i++)
+        if (!model_trial_ready(&p, i, p.clones[i])) goto fail;
     int64_t x = largest_constant(a), y = largest_constant(b);
     proof->trials = run_trials(&p, x > y ? x : y, trial, proof, proof->sizes);
     proof->ran = proof->trials > 0;
+    report_cuts(&p.cuts, &proof->roundings);
 fail:
-    for (int i = 0; i < 2; i++) model_trial_end(&p, i, clones[i]);
+    for (int i = 0; i < 2; i++) model_trial_end(&p, i, p.clones[i]);
+    base_arena_free(&lists);
     if (p.device) p.device->table->close(p.device);
     return status;
 }
 
-double model_proof_worst(const model_proof *proof) {
-    double worst = 0;
+static double worst_of(const model_proof *proof, const char **name) {
+    double worst = proof->roundings.largest;
+    *name = proof->roundings.name;
     for (int i = 0; i < proof->n_outputs; i++) {
-        const model_difference *d = &proof->outputs[i];
-        double off = !d->same_shape ? INFINITY : d->largest > 0 ? d->largest / (d->magnitude > 0 ? d->magnitude : 1) : 0;
-        if (off > worst) worst = off;
+        double off = relative(&proof->outputs[i]);
+        if (off > worst || !**name) worst = off, *name = proof->outputs[i].name;
     }
     return worst;
+}
+
+double model_proof_worst(const model_proof *proof) {
+    const char *name;
+    return worst_of(proof, &name);
+}
+
+const char *model_proof_worst_name(const model_proof *proof) {
+    const char *name;
+    worst_of(proof, &name);
+    return name;
 }
 
 /* ---------------------------------------------------------------- how large values become */

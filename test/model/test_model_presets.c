@@ -149,7 +149,7 @@ static void the_proof_gives_other_values(void **state) {
         op_resolve(g[i]);
         if (op_infer_graph(g[i], &err) != NIB_OK) fail_msg("%s", err.message);
     }
-    if (model_prove(runtime, g[0], g[1], false, &proof, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (model_prove(runtime, g[0], g[1], MODEL_PROVE_WHOLE, &proof, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_true(proof.ran && model_proof_worst(&proof) > 0.01);
     graph_free(g[0]);
     graph_free(g[1]);
