@@ -26,6 +26,10 @@ typedef enum pass_found {
     PASS_FOUND_KINDS,
 } pass_found;
 
+typedef struct pass_half_share { /* bytes of f32 weights of Linear layers, as pass_half meets them */
+    uint64_t all, half, guarded; /* became f16; stay f32 because a value leaves f16's range */
+} pass_half_share;
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
@@ -46,7 +50,8 @@ typedef struct pass_context {
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
     bool cut;                   /* g is a body, cut off from what is around it (pass_each_body_alone) */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
-    int changes;                /* rewrites made so far */
+    pass_half_share half;
+    int changes; /* rewrites made so far */
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
