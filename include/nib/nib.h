@@ -458,6 +458,7 @@ NIB_API void nib_report_free(nib_report *report); /* NULL is accepted */
  * Files appear whole or not at all; `in` and `out` may be the same file. Optimizing what was written again changes no byte.
  * Weights made on the way beyond 256 MiB (a quarter of the runtime's memory_limit if that is less) are no memory but lie in a file
  * without a name in out's folder, while its disk has room.
+ * A folder `out` with model.safetensors, which would be opened instead of what is written, is refused (INVALID_ARGUMENT): also `in` itself.
  * `*report` (may be NULL) is given on success, and with DIFFERENT: both graphs were run and did not agree; nothing was written.
  * Other errors as nib_model_open, and INVALID_ARGUMENT (a shape or pass that does not exist), IO. */
 NIB_API nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report,

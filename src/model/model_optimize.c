@@ -242,11 +242,32 @@ fail:
     return status;
 }
 
+static bool writes_folder(const optimizing *z, const char *out) { return z->folder && !ends_with(out, ".onnx"); }
+
+/* A folder with safetensors is opened by them, and what is written beside them would never be read: by nib, and by others as well. */
+static nib_status check_folder(const optimizing *z, const char *out) {
+    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json"};
+    nib_status status = NIB_OK;
+    base_heap *heap = &z->runtime->heap;
+    char *path = NULL;
+    for (size_t i = 0; i < BASE_COUNT(weights) && writes_folder(z, out); i++) {
+        base_free(heap, path);
+        path = base_path_join(heap, out, weights[i]);
+        if (!path) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
+        if (base_path_is_file(path))
+            NIB_FAIL(z->err, NIB_INVALID_ARGUMENT, "%s has %s, and would be opened by it, not by what is written: name another folder", out,
+                     weights[i]);
+    }
+fail:
+    base_free(heap, path);
+    return status;
+}
+
 static nib_status write_out(optimizing *z, const char *out, const nib_report *report) {
     nib_status status = NIB_OK;
     base_heap *heap = &z->runtime->heap;
     char *path = NULL;
-    bool folder = z->folder && !ends_with(out, ".onnx");
+    bool folder = writes_folder(z, out);
     onnx_save_options save = {.external_over = z->o->external_over, .mapped = z->source};
     if (!folder) return onnx_save(z->runtime, z->g, out, &save, z->err);
     NIB_TRY(base_dir_create(out, z->err));
@@ -272,6 +293,7 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     NIB_TRY(check_options(o, err));
     double begun = base_clock();
     NIB_TRY(load(&z, in));
+    NIB_TRY(check_folder(&z, out));
     NIB_TRY(optimize(&z));
     double optimized = base_clock();
     int how = MODEL_PROVE_PARTS | (o->level >= 4 ? MODEL_PROVE_TOKENS : MODEL_PROVE_WHOLE);
