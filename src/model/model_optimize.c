@@ -5,6 +5,7 @@
  */
 #include "model_optimize.h"
 #include "base/base_pool.h"
+#include "op/op_schema.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,6 +296,7 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     NIB_TRY(load(&z, in));
     NIB_TRY(check_folder(&z, out));
     NIB_TRY(optimize(&z));
+    NIB_TRY(op_schema_check(z.g, o->target == NIB_TARGET_ONNXRUNTIME, err));
     double optimized = base_clock();
     int how = MODEL_PROVE_PARTS | (o->level >= 4 ? MODEL_PROVE_TOKENS : MODEL_PROVE_WHOLE);
     if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, how, &proof, err));
