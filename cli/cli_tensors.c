@@ -126,8 +126,8 @@ static void add_term(named_sum *r, const nib_value_info *all, size_t n, const ch
 }
 
 static named_sum read_sum(const nib_value_info *all, size_t n, const char *text) {
-    named_sum r = {.sound = true};
-    for (bool minus = false;;) {
+    named_sum r = {.sound = strlen(text) < 200}; /* longer ones are names */
+    for (bool minus = false; r.sound;) {
         while (*text == ' ') text++;
         const char *plus = strchr(text, '+'), *less = strstr(text, " - "), *end = !plus || (less && less < plus) ? less : plus;
         size_t length = end ? (size_t)(end - text) : strlen(text);
@@ -137,6 +137,7 @@ static named_sum read_sum(const nib_value_info *all, size_t n, const char *text)
         minus = end == less;
         text = end + (minus ? 3 : 1);
     }
+    return r;
 }
 
 /* Sums of sizes that are known, and what is missing in one that is known itself. */

@@ -201,6 +201,7 @@ nib_status graph_make_constant(graph *g, graph_value *v, graph_tensor *t);
 /* Makes an input of a constant, which leaves its value as a preset; graph_drop_presets drops it from the list of constants. */
 nib_status graph_make_preset(graph *g, graph_value *constant, const graph_type *declared);
 void graph_drop_presets(graph *g);
+bool graph_preset_fits(const graph_value *v); /* v's type allows its preset, or it has none */
 /* Every input with a preset becomes a constant: of a graph that nobody calls by the names of its inputs. */
 nib_status graph_fix_presets(graph *g, nib_error *err);
 /* A constant with a copy of `tensor`'s header; its bytes are borrowed (file, arena), or copied into the arena if `copy`. */

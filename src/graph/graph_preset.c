@@ -20,6 +20,8 @@ static bool tensor_fits(const graph_tensor *t, const graph_type *type) {
     return true;
 }
 
+bool graph_preset_fits(const graph_value *v) { return !v->preset || tensor_fits(v->preset, &v->type); }
+
 nib_status graph_make_preset(graph *g, graph_value *v, const graph_type *declared) {
     v->preset = v->constant;
     v->constant = NULL;

@@ -19,10 +19,16 @@ static bool is_small_integer(int64_t t) { return t == NIB_DTYPE_I8 || t == NIB_D
 
 /* Whether the node's first input is rounded to steps that matter: not a size, which is small and whole. */
 static bool rounds(const graph_node *n) {
-    static const char *const ops[] = {"DynamicQuantizeLinear", "QuantizeLinear", "Round"};
+    static const struct {
+        const char *domain, *op;
+    } ops[] = {{"", "DynamicQuantizeLinear"},
+               {"", "QuantizeLinear"},
+               {"", "Round"},
+               {"com.microsoft", "QuantizeLinear"},
+               {"com.microsoft", "DynamicQuantizeMatMul"}};
     if (n->n_inputs < 1 || !n->inputs[0].value || !is_real(n->inputs[0].value->type.dtype)) return false;
     for (size_t i = 0; i < BASE_COUNT(ops); i++)
-        if (graph_is_op(n, "", ops[i])) return true;
+        if (graph_is_op(n, ops[i].domain, ops[i].op)) return true;
     return graph_is_op(n, "", "Cast") && is_small_integer(graph_attr_int(n, "to", 0));
 }
 

@@ -90,6 +90,10 @@ static nib_status load(optimizing *z, const char *path) {
     if (base_path_is_dir(path) && !(z->folder = base_strndup(&z->runtime->heap, path, strlen(path))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < z->o->shape_count; i++) NIB_TRY(set_shape(z->source, z->o->shapes[i], z->err));
+    for (int i = graph_required_inputs(z->source); i < z->source->n_inputs; i++)
+        if (!graph_preset_fits(z->source->inputs[i]))
+            NIB_FAIL(z->err, NIB_INVALID_ARGUMENT, "shape: input %s has a value in the model, of another shape",
+                     z->source->inputs[i]->name);
     op_resolve(z->source);
     NIB_TRY(op_infer_declared(z->source, why, sizeof why, z->err));
     if (why[0]) base_str_printf(&z->notes.text, "shapes that the file declares are left out: %s\n", why);

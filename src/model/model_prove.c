@@ -26,6 +26,8 @@ static double uniform(prover *p) { return (double)next_random(p) / (double)(1ull
 
 /* ---------------------------------------------------------------- inputs */
 
+#define LONGEST_SUM 200 /* bytes of a name that may be one */
+
 static int64_t size_of_symbol(prover *p, int i);
 
 /* The size of a number or a symbol that is no sum itself; -1: it is neither. */
@@ -44,7 +46,8 @@ static int64_t size_of_term(prover *p, const char *term, size_t length) {
 static int64_t size_of_symbol(prover *p, int i) {
     int64_t sum = 0;
     if (p->symbols[i] != GRAPH_UNBOUND) return p->symbols[i];
-    for (const char *at = graph_symbol_name(p->g[0]->symbols, i), *plus = strchr(at, '+'); plus; at = plus + 1) {
+    const char *at = graph_symbol_name(p->g[0]->symbols, i);
+    for (const char *plus = strlen(at) < LONGEST_SUM ? strchr(at, '+') : NULL; plus; at = plus + 1) {
         plus = strchr(at += strspn(at, " "), '+');
         size_t length = plus ? (size_t)(plus - at) : strlen(at);
         while (length && at[length - 1] == ' ') length--;

@@ -101,6 +101,25 @@ static void a_written_file_has_them(void **state) {
     }
 }
 
+/* A shape that the file's own value does not have would make a file that nobody opens. */
+static void a_shape_must_fit_them(void **state) {
+    nib_error err = {0};
+    nib_optimize_options o;
+    const char *shape = "x=2x5";
+    (void)state;
+    graph *g = NULL;
+    if (graph_parse(&runtime->heap, MODEL(8), strlen(MODEL(8)), &g, &err) != NIB_OK) fail_msg("%s", err.message);
+    g->inputs[0]->type.dims[1] = g->inputs[1]->type.dims[0] = graph_dim_symbol(g->symbols, graph_intern(g, "k", 1));
+    if (onnx_save(runtime, g, source, NULL, &err) != NIB_OK) fail_msg("%s", err.message);
+    graph_free(g);
+    nib_optimize_defaults(&o);
+    o.runtime = runtime;
+    o.shapes = &shape;
+    o.shape_count = 1;
+    assert_int_equal(nib_optimize_file(source, result, &o, NULL, &err), NIB_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "input scale has a value in the model"));
+}
+
 static void a_compiled_file_has_them(void **state) {
     nib_compile_options o;
     nib_model_options m;
@@ -178,8 +197,9 @@ static void tasks_take_them_as_constants(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_may_leave_or_give_them), cmocka_unit_test(a_written_file_has_them),
-        cmocka_unit_test(a_compiled_file_has_them),         cmocka_unit_test(they_are_constants_before_ir_4),
-        cmocka_unit_test(the_proof_gives_other_values),     cmocka_unit_test(tasks_take_them_as_constants),
+        cmocka_unit_test(a_compiled_file_has_them),         cmocka_unit_test(a_shape_must_fit_them),
+        cmocka_unit_test(they_are_constants_before_ir_4),   cmocka_unit_test(the_proof_gives_other_values),
+        cmocka_unit_test(tasks_take_them_as_constants),
     };
     return cmocka_run_group_tests_name("model_presets", tests, setup, teardown);
 }
