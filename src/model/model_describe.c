@@ -25,8 +25,9 @@ static const char *role_of(const run_roles *r, int i) {
 static void weights_of(const graph *g, base_str *out) {
     size_t bytes[32] = {0};
     int64_t elements = 0;
-    for (int i = 0; i < g->n_constants; i++) {
-        const graph_tensor *t = g->constants[i]->constant;
+    const int presets = graph_required_inputs(g);
+    for (int i = 0; i < g->n_constants + g->n_inputs - presets; i++) {
+        const graph_tensor *t = i < g->n_constants ? g->constants[i]->constant : g->inputs[presets + i - g->n_constants]->preset;
         if ((unsigned)t->dtype < 32) bytes[t->dtype] += t->bytes;
         elements += graph_tensor_elements(t);
     }
