@@ -262,13 +262,13 @@ bool model_trial_first(prover *p, const nib_tensor **given) {
     return snprintf(p->why, MODEL_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
 }
 
-/* Of the values where the graphs are cut, whole rows: what padding makes is rounded with the rest. */
+/* Of the values where the graphs are cut. */
 static void compare_cut(prover *p, model_cut *c, bool second) {
     nib_tensor x, y;
     nib_error err;
     if (!second || run_output(p->sessions[0], c->first, &x, &err) != NIB_OK || run_output(p->sessions[1], c->second, &y, &err) != NIB_OK)
         c->found.same_shape = false;
-    else compare(&x, &y, NULL, &c->found);
+    else compare(&x, &y, p->tokens_only ? p->mask : NULL, &c->found);
 }
 
 /* One run of each; false with why[] if the first graph itself cannot be run at this size. */

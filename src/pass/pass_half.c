@@ -173,7 +173,7 @@ static void count_linear(half_choice *h, const graph *g) {
             for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count_linear(h, a->u.graphs[k]);
         }
         const graph_value *w = pass_input(n, 1);
-        if (!is_linear(n) || !w || !pass_half_is_weight(w)) continue;
+        if (!is_linear(n) || !w || !pass_half_is_f32(w) || !pass_half_is_weight(w)) continue;
         half_why why = g == h->ctx->g ? h->why[n->id] : HALF_NO_FORM;
         s->all += w->constant->bytes;
         if (why == HALF_IS) s->half += w->constant->bytes;

@@ -229,7 +229,7 @@ static half_why by_values(half_choice *h, const graph_node *n, const half_form *
 bool pass_half_is_weight(const graph_value *v) {
     int axes = 0;
     for (int i = 0; v->constant && i < v->constant->rank; i++) axes += v->constant->dims[i] > 1;
-    return pass_half_is_f32(v) && axes > 1;
+    return axes > 1 && nib_dtype_bits(v->type.dtype) <= 32 && v->type.dtype != NIB_DTYPE_I32 && v->type.dtype != NIB_DTYPE_BOOL;
 }
 
 /* Whether an output depends on nothing but shapes, integers and scalars: no weight and no f32 input. */

@@ -155,6 +155,10 @@ static void tables_are_weights(void **state) {
                            "y = MatMul (e, w) }",
                       "OneHot Cast MatMul MatMul Cast", 2e-3);
     finish(g);
+    g = halved(HEAD "g (int64[b,s] ids) => (float[b,s,4] y) <" TABLE ", uint8[4,4] q = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16}, "
+                    "float scale = {0.1}> { r = Gather (q, ids) e = DequantizeLinear (r, scale) y = MatMul (e, w) }",
+               "Gather DequantizeLinear Cast MatMul Cast", 2e-3); /* a quantized one, too */
+    finish(g);
     g = parse_graph(HEAD "g (int32[b,s] ids, int32[b,s] mask) => (float[b,s,4] y) <" TABLE
                          "> { e, m = com.microsoft.EmbedLayerNormalization "
                          "(ids, \"\", t, w, \"\", g1, b1, \"\", mask) y = MatMul (e, w) }");
