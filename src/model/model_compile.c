@@ -215,7 +215,7 @@ static nib_status put_graph(compiler *c, int which) {
         if (!base_grow(c->heap, (void **)&c->places, &c->cap_places, c->n_places + 1, sizeof *c->places)) return no_memory(c);
         c->places[c->n_places++] = (onnx_place_of){c->blobs[i].data, ONNX_BLOBS, c->blobs[i].offset};
     }
-    qsort(c->places, c->n_places, sizeof *c->places, by_data);
+    if (c->n_places) qsort(c->places, c->n_places, sizeof *c->places, by_data);
     for (int i = 0; i < g->n_constants; i++) {
         const graph_tensor *t = g->constants[i]->constant;
         if (t->bytes || graph_tensor_elements(t) == 0) continue;
