@@ -132,8 +132,10 @@ static void note_unknown(pass_context *ctx) {
 
 /* What callers may give is not folded, and what depends on it is fused less: whoever expects more reads why. */
 static void note_presets(pass_context *ctx) {
-    int n = ctx->g->n_inputs - graph_required_inputs(ctx->g);
-    if (n) pass_note(ctx, "inputs: %d have an initializer each, which a caller may override: they stay inputs, and none is folded", n);
+    int first = graph_required_inputs(ctx->g), n = ctx->g->n_inputs - first;
+    if (n)
+        pass_note(ctx, "inputs: %d with an initializer each (%s%s), which a caller may override: they stay inputs, and none is folded", n,
+                  ctx->g->inputs[first]->name, n > 1 ? ", ..." : "");
 }
 
 /* Of the weights of Linear layers, at level 4: who asked for half precision has not got it where more stay f32 without a reason. */
