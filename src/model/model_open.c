@@ -143,6 +143,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     bool old = opset > 0 && opset < 7; /* operators broadcast otherwise then than passes believe */
     base_str_init(&notes.text, &m->runtime->heap);
     NIB_TRY(graph_clone(m->source, &made.g, err));
+    if (task) NIB_TRY(graph_fix_presets(made.g, err)); /* texts fill the inputs that must be given, and nobody can give others */
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
     pass_context ctx = {.g = made.g,
                         .runtime = m->runtime,
@@ -262,7 +263,9 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
-    NIB_TRY(op_infer_graph(m->source, err));
+    char why[300];
+    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
+    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", path, why);
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, failures, err));
     choose_pooling(m, options);

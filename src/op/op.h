@@ -96,6 +96,9 @@ void op_resolve(graph *g);
 /* Infers types and symbolic contents of every value, in order, subgraphs included; merges them with what the file declares.
  * SHAPE, TYPE with the node's name where they contradict. Nodes without meaning leave their outputs unknown. */
 nib_status op_infer_graph(graph *g, nib_error *err);
+/* The same for a graph as its file has it. Shapes that the file declares and its operators contradict are left out, all of them, and
+ * inferred from the inputs alone: why[] says what contradicted, or is "". SHAPE only where the operators contradict each other. */
+nib_status op_infer_declared(graph *g, char *why, size_t capacity, nib_error *err);
 /* The same for one node that a pass has just made. */
 nib_status op_infer_node(graph *g, graph_node *n, nib_error *err);
 

@@ -4,6 +4,7 @@
  * branches give. In: declared types, constants and resolved meanings; out: types and symbolic contents of every value.
  */
 #include "op_local.h"
+#include <stdio.h>
 
 static nib_status check_arity(const graph_node *n, nib_error *err) {
     const op *o = n->meaning;
@@ -38,6 +39,37 @@ nib_status op_infer_node(graph *g, graph_node *n, nib_error *err) {
         return status;
     }
     return o->infer ? o->infer(&(op_infer){.g = g, .node = n, .err = err}) : NIB_OK;
+}
+
+/* What the file says of the shapes of values that known operators make: their elements' types stay. */
+static void forget_shapes(graph *g) {
+    for (graph_node *n = g->first; n; n = n->next) {
+        for (int i = 0; n->meaning && i < n->n_outputs; i++) {
+            graph_value *v = n->outputs[i];
+            if (!v) continue;
+            v->type.rank = -1;
+            v->data = NULL;
+            v->data_count = 0;
+        }
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) forget_shapes(a->u.graph);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) forget_shapes(a->u.graphs[k]);
+        }
+    }
+}
+
+nib_status op_infer_declared(graph *g, char *why, size_t capacity, nib_error *err) {
+    nib_error first = {0};
+    nib_status status = op_infer_graph(g, &first);
+    *why = 0;
+    if (status == NIB_SHAPE) {
+        snprintf(why, capacity, "%s (node %s)", first.message, first.node);
+        forget_shapes(g);
+        status = op_infer_graph(g, &first);
+    }
+    if (status != NIB_OK && err) *err = first;
+    return status;
 }
 
 nib_status op_infer_graph(graph *g, nib_error *err) {

@@ -9,7 +9,7 @@
  * to MAX_STEPS. What matches nothing but the empty string, and so writes nothing, is written out once however often it is repeated.
  */
 #include "op_regex.h"
-#include <stdlib.h>
+#include "base/base_sort.h"
 
 #define MAX_PROGRAM 20000
 #define MAX_DEPTH 100
@@ -159,7 +159,7 @@ static int by_begin(const void *a, const void *b) {
 /* A class of the spans from `first` on, in order and apart. */
 static nib_status class_of(op_regex *r, int first, bool negated, int *out) {
     int kept = first;
-    if (r->n_spans > first) qsort(r->spans + first, (size_t)(r->n_spans - first), sizeof *r->spans, by_begin);
+    base_sort(r->spans + first, (size_t)(r->n_spans - first), sizeof *r->spans, by_begin);
     for (int i = first; i < r->n_spans; i++) {
         span s = r->spans[i];
         if (kept == first || s.lo > r->spans[kept - 1].hi) r->spans[kept++] = s;

@@ -383,15 +383,13 @@ bool op_in_ints(const op_infer *c, int i, int64_t *out, int *count) {
 
 /* ---- inference: outputs */
 
-/* What is inferred wins over what was declared, except that a declared number is more than an inferred expression. */
+/* What is inferred wins over what was declared: a number where sizes of inputs give an expression is true for some inputs only, and the
+ * file may have been made for others. */
 static nib_status merge_dim(op_infer *c, int output, int axis, graph_dim *known, graph_dim inferred) {
     int64_t a, b;
     if (!inferred) return NIB_OK;
-    if (graph_dim_is_const(*known, &a)) {
-        if (graph_dim_is_const(inferred, &b) && a != b)
-            return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld, declared %lld", output, axis, (long long)b, (long long)a);
-        return NIB_OK;
-    }
+    if (graph_dim_is_const(*known, &a) && graph_dim_is_const(inferred, &b) && a != b)
+        return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld, declared %lld", output, axis, (long long)b, (long long)a);
     if (graph_dim_is_const(inferred, &b) && b < 0)
         return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld", output, axis, (long long)b);
     *known = inferred;

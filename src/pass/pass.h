@@ -40,6 +40,10 @@ typedef enum pass_sense {
     PASS_SENSE_BOTH,    /* one place of the graph reads it so, another so */
 } pass_sense;
 
+typedef struct pass_half_share { /* bytes of f32 weights of Linear layers, as pass_half meets them */
+    uint64_t all, half, guarded; /* became f16; stay f32 because a value leaves f16's range */
+} pass_half_share;
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
@@ -68,6 +72,7 @@ typedef struct pass_context {
     graph_value *mask;          /* of a task: the input that nib gives 1 for tokens and 0 for padding; NULL: none */
     pass_sense sense;           /* of a task: what pass_mask_sense has found */
     pass_reach reach;           /* of a task: what pass_pack has proven */
+    pass_half_share half;
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)

@@ -50,7 +50,7 @@ typedef struct plan_value { /* indexed by graph value id */
     size_t row_bytes;     /* ROWS, BLOCK: bytes of one row, dense */
     size_t offset;        /* ROWS: bytes per row; BLOCK: bytes per row of the block */
     bool trusted;         /* read by a step that asks for no more than the type, so at run time the shape must be the type's */
-    const void *constant; /* CONSTANT: as steps read it; may be misaligned if only packed */
+    const void *constant; /* CONSTANT: as steps read it; may be misaligned if only packed. INPUT: its preset, or NULL */
 } plan_value;
 
 struct plan_step {

@@ -30,6 +30,21 @@ expect 0 'differs by at most' "$nib" diff "$data/bert-tiny.ts.sdpa.onnx" simple.
 expect 0 'Gelu ' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o gelu.onnx -O2 --opset 20
 expect 0 'last_hidden_state' "$nib" optimize simple.onnx -o simple.onnx # in place
 
+# half precision that nothing came of is none: the products stand in branches
+expect 3 'of the Linear layers. weights would stay f32' "$nib" optimize "$data/small/merged.onnx" -o none.onnx -O4
+check [ ! -e none.onnx ]
+expect 0 'half: 19 nodes compute in f16, 0 stay f32' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o half.onnx -O4 --target onnxruntime
+
+# a folder that would still be opened by its safetensors is refused, the model's own and others
+cp -r "$root/test/data/hf/bert-tiny" tiny
+for out in tiny tiny/. ./tiny; do expect 2 'has model.safetensors, and would be opened by it' "$nib" optimize tiny -o $out -O1; done
+check [ ! -e tiny/model.onnx ]
+mkdir sharded && : >sharded/model.safetensors.index.json
+expect 2 'has model.safetensors.index.json' "$nib" optimize tiny -o sharded -O1
+expect 0 'all nodes' "$nib" optimize tiny -o tiny-onnx -O1
+expect 0 'all nodes' "$nib" optimize tiny-onnx -o tiny-onnx -O2 # in place: its own model.onnx
+expect 0 'all nodes' "$nib" optimize tiny -o tiny/model.onnx -O1 # named as a file
+
 # external data, reports, shapes, drawings
 expect 0 '' "$nib" optimize simple.onnx -o ext.onnx --external-over 0 --report ext.json
 check [ -s ext.onnx.data ]
