@@ -59,6 +59,10 @@ struct nib_model {
     void (*free_idle)(struct nib_model *);
 };
 
+/* The model's tokenizer of a tokenizer.json, or of what text_tokenizer_pack made of one (vocab is not NULL), with what the settings say
+ * in its place (model_tokenizer.c). */
+nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err);
+
 /* Errors as nib_model_open. */
 nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
 nib_model *model_retain(nib_model *m);

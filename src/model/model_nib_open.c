@@ -109,9 +109,7 @@ static nib_status open_tokenizer(nib_model *m, const model_nib_section *s, nib_e
         if (m->no_tokenizer_status != NIB_UNSUPPORTED) m->no_tokenizer_status = NIB_NOT_FOUND;
         return NIB_OK;
     }
-    if (vocab.data)
-        NIB_TRY(text_tokenizer_load_packed(heap, (const char *)json.data, json.size, vocab.data, vocab.size, &m->tokenizer, err));
-    else NIB_TRY(text_tokenizer_load(heap, (const char *)json.data, json.size, &m->tokenizer, err));
+    NIB_TRY(model_load_tokenizer(m, json.data, json.size, vocab.data, vocab.size, err));
     base_free(heap, m->no_tokenizer);
     m->no_tokenizer = NULL;
 fail:

@@ -92,7 +92,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     } else {
         NIB_TRY(base_file_open(heap, path, m->runtime->private_reads, &file, err));
         nib_error why = {0};
-        nib_status loaded = text_tokenizer_load(heap, (const char *)file.data, file.size, &m->tokenizer, &why);
+        nib_status loaded = model_load_tokenizer(m, file.data, file.size, NULL, 0, &why);
         if (loaded != NIB_OK) base_error_in_file(&why, path);
         if (loaded == NIB_UNSUPPORTED) { /* the model still takes token ids */
             m->no_tokenizer = base_strndup(heap, why.message, strlen(why.message));
@@ -249,8 +249,6 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     NIB_TRY(make_task(m, options, err));
     if (m->precision == NIB_PRECISION_AUTO)
         base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
-    if (m->settings.lower_case)
-        base_log(rt, NIB_LOG_WARN, "do_lower_case of sentence_bert_config.json is not applied: tokenizer.json alone decides about case");
     *out = m;
     return NIB_OK;
 fail:
@@ -281,6 +279,7 @@ void model_release(nib_model *m) {
     if (!m->compiled) graph_free(m->source);
     model_nib_free(m);
     text_tokenizer_free(m->tokenizer);
+    hf_settings_free(heap, &m->settings);
     base_mutex_free(heap, m->lock);
     base_free(heap, m->no_tokenizer);
     base_free(heap, m->door);

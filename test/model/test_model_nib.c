@@ -363,7 +363,7 @@ static const struct {
     HEAD(magic, 1, true, NIB_BAD_MODEL, ""), /* no compiled file: ONNX's reader says what it is not */
     HEAD(order, 0x04030201u, true, NIB_UNSUPPORTED, "byte order"),
     HEAD(order, 7, true, NIB_BAD_MODEL, "broken"),
-    HEAD(version, 2, true, NIB_UNSUPPORTED, "version 2 of the format"),
+    HEAD(version, 1, true, NIB_UNSUPPORTED, "version 1 of the format"),
     HEAD(version, 0, true, NIB_UNSUPPORTED, "version 0 of the format"),
     HEAD(length, 1, false, NIB_BAD_MODEL, "was written with 1"),
     HEAD(checksum, 1, false, NIB_BAD_MODEL, "checksum differs"),
