@@ -89,7 +89,8 @@ int64_t model_input_below(const nib_model *m, int i);
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
 /* OUT_OF_MEMORY if a request of the model's heap was refused since heap.failures was `before`. */
 nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err);
-void model_choose_max_tokens(nib_model *m, int64_t wanted);
+/* INVALID_ARGUMENT: more is wanted than there are positions. */
+nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */
 void model_tables_of(const graph_value *v, int64_t *least, int64_t *most);
 /* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */

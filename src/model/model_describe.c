@@ -66,6 +66,19 @@ void model_describe_source(const nib_model *m, base_str *out) {
     }
 }
 
+/* Those that say anything, one a line. */
+static void describe_prompts(const nib_model *m, base_str *out) {
+    const hf_settings *s = &m->settings;
+    const char *head = "prompts       ", *pooled = s->excludes_prompt ? ", not pooled" : "";
+    for (size_t i = 0; i < s->prompt_count; i++) {
+        bool chosen = s->default_prompt == (int64_t)i;
+        if (!s->prompts[i].text[0] && !chosen) continue;
+        base_str_printf(out, "%s%s: \"%s\"%s%s\n", head, s->prompts[i].name, s->prompts[i].text,
+                        chosen ? ", put before each text unless another is asked for" : "", pooled);
+        head = "              ";
+    }
+}
+
 void model_describe(const nib_model *m, base_str *out) {
     char text[400];
     const graph *g = m->source;
@@ -92,6 +105,7 @@ void model_describe(const nib_model *m, base_str *out) {
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
     base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
+    describe_prompts(m, out);
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
     base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
                     names[m->computes], m->precision == NIB_PRECISION_AUTO ? "auto: " : "",

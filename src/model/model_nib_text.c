@@ -37,6 +37,7 @@ static const field fields[] = {
     FIELD("mask", INT, roles.mask, -1, INT_MAX),
     FIELD("types", INT, roles.types, -1, INT_MAX),
     FIELD("positions", INT, roles.positions, -1, INT_MAX),
+    FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
     FIELD("no_tokenizer_status", INT, no_tokenizer_status, -1000, 0),
     FIELD("modules", BOOL, settings.has_modules, 0, 1),
     FIELD("settings_pooling", INT, settings.pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),

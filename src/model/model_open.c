@@ -171,7 +171,7 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
 }
 
 /* The limit on a text's tokens: what was asked for, else what the folder says, never beyond what the graph's shape allows. */
-void model_choose_max_tokens(nib_model *m, int64_t wanted) {
+nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err) {
     int64_t n = wanted;
     const char *why = "asked for";
     if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
@@ -179,8 +179,12 @@ void model_choose_max_tokens(nib_model *m, int64_t wanted) {
     if (n <= 0) n = 512, why = "nothing was said";
     if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = "max_position_embeddings of config.json";
     if (m->roles.fixed_seq > 0 && n > m->roles.fixed_seq) n = m->roles.fixed_seq, why = "the graph's fixed shape";
+    if (wanted > n)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "texts of %lld tokens were asked for; the model has %lld positions (%s)",
+                              (long long)wanted, (long long)n, why);
     m->max_tokens = n;
     snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "%s", why);
+    return NIB_OK;
 }
 
 static void choose_pooling(nib_model *m, const nib_model_options *o) {
@@ -245,7 +249,7 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, failures, err));
     choose_pooling(m, options);
-    model_choose_max_tokens(m, options->max_tokens);
+    NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
     NIB_TRY(make_task(m, options, err));
     if (m->precision == NIB_PRECISION_AUTO)
         base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);

@@ -26,6 +26,7 @@ size_t run_session_bytes(const run_session *s);
 /* What each graph input is given, by index in g->inputs; -1: the graph has no such input. */
 typedef struct run_roles {
     int ids, mask, types, positions;
+    int skip;                       /* [1]: how many rows of each text, from the first on, are not pooled */
     int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it */
 } run_roles;
 
@@ -34,6 +35,7 @@ typedef struct run_batch {
     const int32_t *const *ids;   /* [n][lengths[i]] */
     const int32_t *const *types; /* [n][lengths[i]], or NULL: all 0 */
     const int64_t *lengths;      /* [n] */
+    int64_t skip;                /* rows of each text, from the first on, that are not pooled */
 } run_batch;
 
 /* Runs all texts; row i of `out` [n, width] gets the i-th text's row of graph output `output` ([B, width] of f32).
