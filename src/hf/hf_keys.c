@@ -278,6 +278,17 @@ static const hf_key pooling_keys[] = {
     END,
 };
 
+static const hf_key normalize_keys[] = {
+    HARMLESS("module_input_name", "\"sentence_embedding\"|null", "what Pooling gives"),
+    HARMLESS("module_output_name", "\"sentence_embedding\"|null", "what encode returns"),
+    END,
+};
+
+static const hf_key dropout_keys[] = {
+    HARMLESS("dropout", "*", "only in training"),
+    END,
+};
+
 static const hf_key folder_keys[] = {
     OBEYED("prompts"),
     OBEYED("default_prompt_name"),
@@ -298,6 +309,8 @@ static const struct {
     {"sentence_bert_config.json", {sentence_keys, NULL}},
     {"modules.json", {modules_keys, NULL}},
     {"Pooling", {pooling_keys, NULL}},
+    {"Normalize", {normalize_keys, NULL}},
+    {"Dropout", {dropout_keys, NULL}},
     {"config_sentence_transformers.json", {folder_keys, NULL}},
 };
 

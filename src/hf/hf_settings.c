@@ -94,6 +94,18 @@ static bool is_plain_name(const char *path) {
     return strlen(path) < 64 && !strchr(path, '/') && !strchr(path, '\\') && strcmp(path, "..") != 0;
 }
 
+/* Of a module that has nothing to be said but perhaps says something. */
+static nib_status check_module(nib_runtime *runtime, const char *dir, const char *module, const char *kind, nib_error *err) {
+    yyjson_doc *doc = NULL;
+    char file[96];
+    if (!module[0]) return NIB_OK; /* its config.json would be the model's */
+    snprintf(file, sizeof(file), "%s/config.json", module);
+    nib_status status = hf_json_open(runtime, dir, file, false, &doc, err);
+    if (doc) hf_keys_check(runtime, file, kind, yyjson_doc_get_root(doc));
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
 static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     const char *type = hf_json_string(module, "type", NULL), *path = hf_json_string(module, "path", "");
@@ -109,7 +121,10 @@ static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val 
     } else if (strcmp(kind, "Normalize") == 0) {
         if (s->pooling == NIB_POOLING_MODEL) refuse(s, path, "Normalize before Pooling");
         s->normalize = true;
-    } else if (strcmp(kind, "Dropout") != 0) { /* does nothing when a model is used */
+        NIB_TRY(check_module(runtime, dir, path, kind, err));
+    } else if (strcmp(kind, "Dropout") == 0) { /* does nothing when a model is used */
+        NIB_TRY(check_module(runtime, dir, path, kind, err));
+    } else {
         refuse(s, path, kind);
     }
 fail:
