@@ -31,7 +31,7 @@ struct nib_model {
     nib_runtime *runtime;
     struct device *device;
     char *path, *folder;             /* as given; where the small files are */
-    char *door;                      /* "ONNX file .../model.onnx", "Hugging Face folder" */
+    char *door;                      /* "ONNX file", "Hugging Face folder", ... */
     size_t weight_bytes;             /* of the mapped files */
     graph *source;                   /* of a compiled model: its program's own */
     struct model_compiled *compiled; /* model_nib.h; NULL: opened from its source */
