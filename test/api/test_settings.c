@@ -194,6 +194,124 @@ static void every_key(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+/* ---- prompts */
+
+static nib_model *open_path(const char *path, int pack) {
+    nib_model_options o;
+    nib_model *m;
+    nib_error err;
+    nib_model_defaults(&o);
+    o.runtime = runtime;
+    o.pack = pack;
+    if (nib_model_open(path, &o, &m, &err) != NIB_OK) fail_msg("%s", err.message);
+    return m;
+}
+
+/* All texts in one batch behind a prompt; rows of the caller's to free. */
+static float *embed_behind(nib_model *m, yyjson_val *texts, const char *name, const char *prompt, int64_t *tokens) {
+    const char *all[MOST_TEXTS];
+    size_t i, n;
+    yyjson_val *text;
+    nib_embed_options o;
+    nib_error err;
+    float *out = calloc(MOST_TEXTS, (size_t)nib_model_dim(m) * sizeof *out);
+    nib_embed_defaults(&o);
+    o.prompt_name = name;
+    o.prompt = prompt;
+    o.tokens = tokens;
+    yyjson_arr_foreach(texts, i, n, text) all[i] = yyjson_get_str(text);
+    if (nib_embed(m, all, n, &o, out, &err) != NIB_OK) fail_msg("%s", err.message);
+    return out;
+}
+
+static void same_bits(nib_model *m, float *a, float *b) {
+    assert_memory_equal(a, b, MOST_TEXTS * (size_t)nib_model_dim(m) * sizeof *a);
+    free(b);
+}
+
+/* Packed, padded and compiled, by name and as text: the same bits; and each prompt's own. */
+static void prompts(void **state) {
+    static const char *const names[] = {"query", "document", "long", ""};
+    yyjson_val *root = yyjson_doc_get_root(golden), *texts = yyjson_obj_get(root, "texts");
+    char compiled[100], text[4000];
+    const char *name, *prompt;
+    int64_t bare[MOST_TEXTS], tokens[MOST_TEXTS];
+    nib_error err;
+    float *last = NULL;
+    write_folder(yyjson_arr_get(yyjson_obj_get(root, "folders"), 2));
+    snprintf(compiled, sizeof compiled, "%s/model.nib", folder);
+    if (nib_compile_file(folder, compiled, NULL, &err) != NIB_OK) fail_msg("%s", err.message);
+    nib_model *m[3] = {open_path(folder, -1), open_path(folder, 0), open_path(compiled, -1)};
+    free(embed_behind(m[0], texts, "", NULL, bare));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(nib_model_choose_prompt(m[2], names[i], &prompt, &err), NIB_OK);
+        float *one = embed_behind(m[0], texts, names[i], NULL, tokens);
+        if (i == 0) assert_true(tokens[0] > bare[0]);
+        for (int k = 0; k < 3; k++) same_bits(m[k], one, embed_behind(m[k], texts, names[i], NULL, NULL));
+        for (int k = 0; k < 3; k++) same_bits(m[k], one, embed_behind(m[k], texts, NULL, prompt, NULL));
+        if (i == 0) same_bits(m[0], one, embed_behind(m[0], texts, NULL, NULL, NULL)); /* the default */
+        if (last) assert_memory_not_equal(one, last, (size_t)nib_model_dim(m[0]) * sizeof *one);
+        free(last);
+        last = one;
+    }
+    free(last);
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(nib_model_choose_prompt(m[k], "none", &prompt, &err), NIB_INVALID_ARGUMENT);
+        assert_string_equal(err.message, "the model has no prompt 'none'; it has document, long, query");
+        assert_int_equal(nib_model_prompt(m[k], 2, &name, &prompt), NIB_OK);
+        assert_string_equal(name, "query");
+        assert_int_equal(nib_model_prompt(m[k], 3, &name, &prompt), NIB_NOT_FOUND);
+        assert_int_equal(nib_model_describe(m[k], text, sizeof text, NULL), NIB_OK);
+        assert_non_null(strstr(text, "query: \"Query: w1 \", put before each text unless another is asked for, not pooled"));
+        nib_embed_options o;
+        nib_embed_defaults(&o);
+        o.prompt = o.prompt_name = "query";
+        assert_int_equal(nib_embed(m[k], &name, 1, &o, (float[64]){0}, &err), NIB_INVALID_ARGUMENT);
+        nib_model_free(m[k]);
+    }
+    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* What was asked for is done or refused: no text of more tokens than there are positions. */
+static void too_long(void **state) {
+    nib_model_options o;
+    nib_model *m;
+    nib_error err;
+    yyjson_val *f = yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(golden), "folders"), 0);
+    int64_t positions = yyjson_get_sint(yyjson_ptr_get(f, "/files/config.json/max_position_embeddings"));
+    write_folder(f);
+    for (int more = 0; more < 2; more++) {
+        nib_model_defaults(&o);
+        o.runtime = runtime;
+        o.max_tokens = positions + more;
+        assert_int_equal(nib_model_open(folder, &o, &m, &err), more ? NIB_INVALID_ARGUMENT : NIB_OK);
+        if (more) assert_non_null(strstr(err.message, "positions"));
+        else assert_int_equal(nib_model_max_tokens(m), positions);
+        if (!more) nib_model_free(m);
+    }
+    for (int level = 0; level <= 2; level += 2) {
+        nib_session *s;
+        int64_t ids[200] = {0};
+        nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, positions + 1}, .data = ids, .bytes = (size_t)(positions + 1) * 8};
+        nib_model_defaults(&o);
+        o.runtime = runtime;
+        o.optimize = level;
+        if (nib_model_open(folder, &o, &m, &err) != NIB_OK || nib_session_create(m, &s, &err) != NIB_OK) fail_msg("%s", err.message);
+        for (size_t i = 0; i < nib_session_input_count(s); i++)
+            assert_int_equal(nib_session_set_input(s, nib_session_input_name(s, i), &t, &err), NIB_OK);
+        assert_int_equal(nib_session_run(s, &err), NIB_SHAPE);
+        snprintf(said, sizeof said, "%lld tokens a text; the model has %lld positions", (long long)positions + 1, (long long)positions);
+        assert_non_null(strstr(err.message, said));
+        t.dims[1] = positions;
+        for (size_t i = 0; i < nib_session_input_count(s); i++)
+            assert_int_equal(nib_session_set_input(s, nib_session_input_name(s, i), &t, &err), NIB_OK);
+        assert_int_equal(nib_session_run(s, &err), NIB_OK);
+        nib_session_free(s);
+        nib_model_free(m);
+    }
+    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 static int setup(void **state) {
     size_t n;
     char *text = read_file("cases.json", &n);
@@ -213,6 +331,6 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(too_long)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
