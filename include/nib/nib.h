@@ -248,7 +248,8 @@ typedef struct nib_model_options {
 NIB_API void nib_model_defaults(nib_model_options *options);
 
 /* Opens an .onnx file or a folder as Hugging Face lays it out (config.json + model.safetensors, or model.onnx;
- * tokenizer.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json).
+ * tokenizer.json, tokenizer_config.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json,
+ * config_sentence_transformers.json). A key of these files that nib neither obeys nor knows to change nothing is a warning of the log.
  * Or a compiled file (nib_compile_file): options that ask for something else than it was compiled for are UNSUPPORTED, and so is a file
  * whose weights are packed for kernels that this processor does not have.
  * A tokenizer of a kind that nib does not know is no error here: the model runs on token ids (sessions), and calls with texts answer
