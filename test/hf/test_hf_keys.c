@@ -53,7 +53,8 @@ static void each_key(void **state) {
         {"sentence_bert_config.json", "{\"modality_config\":7}", "file: modality_config 7 is not applied\n"},
         {"tokenizer_config.json", "{\"split_special_tokens\":true}", "file: split_special_tokens true is not applied\n"},
         {"Pooling", "{\"pooling_mode\":\"mean\",\"include_prompt\":true,\"extra\":null}", "file: extra null is not applied\n"},
-        {"roberta", "{\"invented\":1}", ""}, /* nothing is known of it */
+        {"bert", "{\"a\\u001b[2J\":\"\\n\"}", "file: a?[2J \"?\" is not applied\n"}, /* nothing that a terminal would obey */
+        {"roberta", "{\"invented\":1}", ""},                                         /* nothing is known of it */
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++)
         if (strcmp(warnings(state, cases[i].kind, cases[i].json), cases[i].says) != 0) fail_msg("%s: %s", cases[i].json, said);
