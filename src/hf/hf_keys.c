@@ -4,21 +4,15 @@
  * transformers or sentence-transformers is unknown here, and said, until somebody looks at what it does.
  */
 #include "hf_keys.h"
-#include <stdio.h>
+#include "base/base_keys.h"
 #include <string.h>
 
-#define MOST_WARNINGS 8 /* of one file: a file of nothing but unknown keys is no settings' file */
-#define MOST_PATH 200
-
-#define OBEYED(path)                                                                                                                       \
-    { path, NULL, NULL }
-#define HARMLESS(path, values, why)                                                                                                        \
-    { path, values, why }
-#define END                                                                                                                                \
-    { NULL, NULL, NULL }
+#define OBEYED(path) BASE_KEY_OBEYED(path)
+#define HARMLESS(path, values, why) BASE_KEY_HARMLESS(path, values, why)
+#define END BASE_KEYS_END
 
 /* config.json, of every family */
-static const hf_key common_keys[] = {
+static const base_key common_keys[] = {
     OBEYED("model_type"),
     OBEYED("hidden_size"),
     OBEYED("num_attention_heads"),
@@ -107,7 +101,7 @@ static const hf_key common_keys[] = {
     END,
 };
 
-static const hf_key bert_keys[] = {
+static const base_key bert_keys[] = {
     OBEYED("type_vocab_size"),
     OBEYED("layer_norm_eps"),
     OBEYED("hidden_act"),
@@ -123,7 +117,7 @@ static const hf_key bert_keys[] = {
     END,
 };
 
-static const hf_key modernbert_keys[] = {
+static const base_key modernbert_keys[] = {
     OBEYED("hidden_activation"),
     OBEYED("norm_eps"),
     OBEYED("norm_bias"),
@@ -159,7 +153,7 @@ static const hf_key modernbert_keys[] = {
     END,
 };
 
-static const hf_key tokenizer_keys[] = {
+static const base_key tokenizer_keys[] = {
     OBEYED("tokenizer_class"),
     OBEYED("do_lower_case"),
     OBEYED("strip_accents"),
@@ -219,7 +213,7 @@ static const hf_key tokenizer_keys[] = {
     END,
 };
 
-static const hf_key special_keys[] = {
+static const base_key special_keys[] = {
     OBEYED("cls_token"),
     OBEYED("sep_token"),
     OBEYED("unk_token"),
@@ -232,7 +226,7 @@ static const hf_key special_keys[] = {
     END,
 };
 
-static const hf_key sentence_keys[] = {
+static const base_key sentence_keys[] = {
     OBEYED("max_seq_length"),
     OBEYED("do_lower_case"),
     HARMLESS("transformer_task", "\"feature-extraction\"|null", "rows of the last layer are what is pooled"),
@@ -255,7 +249,7 @@ static const hf_key sentence_keys[] = {
     END,
 };
 
-static const hf_key modules_keys[] = {
+static const base_key modules_keys[] = {
     OBEYED("*.type"),
     OBEYED("*.path"),
     HARMLESS("*.idx", "*", "modules run in the order in which they stand"),
@@ -264,7 +258,7 @@ static const hf_key modules_keys[] = {
     END,
 };
 
-static const hf_key pooling_keys[] = {
+static const base_key pooling_keys[] = {
     OBEYED("pooling_mode"),
     OBEYED("pooling_mode_cls_token"),
     OBEYED("pooling_mode_mean_tokens"),
@@ -278,18 +272,18 @@ static const hf_key pooling_keys[] = {
     END,
 };
 
-static const hf_key normalize_keys[] = {
+static const base_key normalize_keys[] = {
     HARMLESS("module_input_name", "\"sentence_embedding\"|null", "what Pooling gives"),
     HARMLESS("module_output_name", "\"sentence_embedding\"|null", "what encode returns"),
     END,
 };
 
-static const hf_key dropout_keys[] = {
+static const base_key dropout_keys[] = {
     HARMLESS("dropout", "*", "only in training"),
     END,
 };
 
-static const hf_key folder_keys[] = {
+static const base_key folder_keys[] = {
     OBEYED("prompts"),
     OBEYED("default_prompt_name"),
     HARMLESS("__version__", "*", "who wrote the file"),
@@ -300,7 +294,7 @@ static const hf_key folder_keys[] = {
 
 static const struct {
     const char *kind;
-    const hf_key *lists[3];
+    const base_key *lists[3];
 } kinds[] = {
     {"bert", {common_keys, bert_keys, NULL}},
     {"modernbert", {common_keys, modernbert_keys, NULL}},
@@ -314,102 +308,7 @@ static const struct {
     {"config_sentence_transformers.json", {folder_keys, NULL}},
 };
 
-typedef struct check {
-    nib_runtime *runtime;
-    const char *file;
-    const hf_key *const *lists;
-    int warned;
-} check;
-
-/* ---------------------------------------------------------------- paths */
-
-/* Whether `row` names `path`, or (inside) something within it. */
-static bool names(const char *row, const char *path, bool inside) {
-    for (;;) {
-        size_t a = strcspn(row, "."), b = strcspn(path, ".");
-        if (!(a == 1 && row[0] == '*') && (a != b || strncmp(row, path, a) != 0)) return false;
-        row += a;
-        path += b;
-        if (!*path || !*row) return *path == *row ? !inside : inside && !*path;
-        row++;
-        path++;
-    }
-}
-
-static const hf_key *find(const check *c, const char *path, bool inside) {
-    for (const hf_key *const *list = c->lists; *list; list++)
-        for (const hf_key *k = *list; k->path; k++)
-            if (names(k->path, path, inside)) return k;
-    return NULL;
-}
-
-/* ---------------------------------------------------------------- values */
-
-static void show(yyjson_val *v, char *out, size_t size) {
-    if (yyjson_is_str(v)) snprintf(out, size, "\"%.60s\"", yyjson_get_str(v));
-    else if (yyjson_is_bool(v)) snprintf(out, size, "%s", yyjson_get_bool(v) ? "true" : "false");
-    else if (yyjson_is_null(v)) snprintf(out, size, "null");
-    else if (yyjson_is_num(v)) snprintf(out, size, "%g", yyjson_get_num(v));
-    else if (yyjson_is_obj(v)) snprintf(out, size, yyjson_obj_size(v) ? "{...}" : "{}");
-    else snprintf(out, size, yyjson_arr_size(v) ? "[...]" : "[]");
-}
-
-static bool is_harmless(const hf_key *k, yyjson_val *v) {
-    char text[80];
-    if (!k->harmless || strcmp(k->harmless, "*") == 0) return true;
-    show(v, text, sizeof text);
-    for (const char *at = k->harmless; *at;) {
-        size_t n = strcspn(at, "|");
-        if (strlen(text) == n && strncmp(at, text, n) == 0) return true;
-        at += n + (at[n] == '|');
-    }
-    return false;
-}
-
-/* ---------------------------------------------------------------- walking */
-
-static void warn(check *c, const char *path, yyjson_val *v, const char *what) {
-    char text[80];
-    show(v, text, sizeof text);
-    if (c->warned++ < MOST_WARNINGS) base_log(c->runtime, NIB_LOG_WARN, "%s: %s %s is not applied%s", c->file, path, text, what);
-}
-
-static void walk(check *c, const char *path, yyjson_val *v);
-
-static void visit(check *c, const char *path, const char *name, yyjson_val *parent, yyjson_val *v) {
-    char full[MOST_PATH];
-    snprintf(full, sizeof full, "%s%s%.100s", path, path[0] ? "." : "", name);
-    const hf_key *k = find(c, full, false);
-    if (yyjson_is_obj(parent) && (k || find(c, full, true)) && yyjson_obj_get(parent, name) != v)
-        warn(c, full, v, ": the key stands there twice");
-    else if (k && is_harmless(k, v)) return;
-    else if (yyjson_is_ctn(v) && find(c, full, true)) walk(c, full, v);
-    else warn(c, full, v, "");
-}
-
-static void walk(check *c, const char *path, yyjson_val *v) {
-    size_t i, n;
-    yyjson_val *key, *item;
-    char place[24];
-    if (yyjson_is_obj(v)) {
-        yyjson_obj_foreach(v, i, n, key, item) {
-            if (c->warned > MOST_WARNINGS) return;
-            visit(c, path, yyjson_get_str(key), v, item);
-        }
-    } else {
-        yyjson_arr_foreach(v, i, n, item) {
-            if (c->warned > MOST_WARNINGS) return;
-            snprintf(place, sizeof place, "%zu", i);
-            visit(c, path, place, v, item);
-        }
-    }
-}
-
 void hf_keys_check(nib_runtime *runtime, const char *file, const char *kind, yyjson_val *root) {
-    for (size_t i = 0; i < BASE_COUNT(kinds); i++) {
-        if (strcmp(kinds[i].kind, kind) != 0) continue;
-        check c = {.runtime = runtime, .file = file, .lists = kinds[i].lists};
-        walk(&c, "", root);
-        if (c.warned > MOST_WARNINGS) base_log(runtime, NIB_LOG_WARN, "%s: more keys are not applied", file);
-    }
+    for (size_t i = 0; i < BASE_COUNT(kinds); i++)
+        if (strcmp(kinds[i].kind, kind) == 0) base_keys_check(runtime, file, kinds[i].lists, root);
 }

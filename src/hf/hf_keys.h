@@ -8,12 +8,6 @@
 
 #include "hf.h"
 
-typedef struct hf_key {
-    const char *path;     /* names of members with '.' between; "*" is any name, or any element of an array */
-    const char *harmless; /* NULL: obeyed. Else the values at which it changes nothing, as JSON, '|' between; "*": any */
-    const char *why;      /* why it changes nothing */
-} hf_key;
-
 /* Warns of what `file` says and nib does not do. `kind` is the file's name without its folder, of config.json the model_type; nothing is
  * known of other kinds, and nothing is said. */
 void hf_keys_check(nib_runtime *runtime, const char *file, const char *kind, yyjson_val *root);

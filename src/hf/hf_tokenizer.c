@@ -81,15 +81,15 @@ static nib_status read_token(yyjson_val *root, const char *file, const char *key
 
 #define MOST_TOKENS 65536
 
-static nib_status note_token(base_heap *heap, hf_tokenizer *t, const char *file, yyjson_val *v, int64_t id, bool special, nib_error *err) {
+static nib_status note_token(base_heap *heap, hf_tokenizer *t, const char *file, yyjson_val *v, int64_t id, nib_error *err) {
     static const char *const names[] = {"lstrip", "rstrip", "single_word", "normalized", "special"};
     yyjson_val *content = yyjson_is_obj(v) ? yyjson_obj_get(v, "content") : v;
     hf_token token = {.id = id, .flags = -1};
     if (!yyjson_is_str(content) || strlen(yyjson_get_str(content)) != yyjson_get_len(content))
         return base_error_set(err, NIB_BAD_MODEL, "%s: a token is no text", file);
     if (t->count == MOST_TOKENS) return base_error_set(err, NIB_LIMIT, "%s: more than %d tokens", file, MOST_TOKENS);
-    if (yyjson_is_obj(v)) token.flags = special ? HF_SPECIAL : 0;
-    for (int i = 0; yyjson_is_obj(v) && i < (int)BASE_COUNT(names); i++)
+    if (id >= 0) token.flags = 0; /* those of a token by name are tokenizer.json's */
+    for (int i = 0; id >= 0 && i < (int)BASE_COUNT(names); i++)
         if (yyjson_is_true(yyjson_obj_get(v, names[i]))) token.flags |= 1 << i;
     token.content = base_strndup(heap, yyjson_get_str(content), yyjson_get_len(content));
     if (!token.content || !base_grow(heap, (void **)&t->tokens, &t->cap, t->count + 1, sizeof *t->tokens)) {
@@ -109,13 +109,13 @@ static nib_status note_tokens(base_heap *heap, hf_tokenizer *t, const char *file
     yyjson_val *key, *v;
     for (size_t k = 0; k < BASE_COUNT(keys); k++) {
         v = yyjson_obj_get(root, keys[k]);
-        if (v && !yyjson_is_null(v)) NIB_TRY(note_token(heap, t, file, v, -1, true, err));
+        if (v && !yyjson_is_null(v)) NIB_TRY(note_token(heap, t, file, v, -1, err));
     }
     for (size_t k = 0; k < BASE_COUNT(lists); k++) {
         yyjson_val *list = yyjson_obj_get(root, lists[k]);
-        yyjson_arr_foreach(list, i, n, v) NIB_TRY(note_token(heap, t, file, v, -1, true, err));
+        yyjson_arr_foreach(list, i, n, v) NIB_TRY(note_token(heap, t, file, v, -1, err));
         if (yyjson_is_obj(list)) {
-            yyjson_obj_foreach(list, i, n, key, v) NIB_TRY(note_token(heap, t, file, v, -1, true, err));
+            yyjson_obj_foreach(list, i, n, key, v) NIB_TRY(note_token(heap, t, file, v, -1, err));
         }
     }
     yyjson_val *decoder = yyjson_obj_get(root, "added_tokens_decoder");
@@ -125,7 +125,7 @@ static nib_status note_tokens(base_heap *heap, hf_tokenizer *t, const char *file
         char *end;
         long long id = strtoll(yyjson_get_str(key), &end, 10);
         if (*end || id < 0 || !yyjson_is_obj(v)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: added_tokens_decoder names no token", file);
-        NIB_TRY(note_token(heap, t, file, v, id, false, err));
+        NIB_TRY(note_token(heap, t, file, v, id, err));
     }
 fail:
     return status;

@@ -8,7 +8,8 @@
 
 static text_settings settings_of(const nib_model *m) {
     const hf_tokenizer *t = &m->settings.tokenizer;
-    return (text_settings){.rebuilt = t->rebuilt,
+    return (text_settings){.runtime = m->compiled ? NULL : m->runtime, /* it was said when the file was compiled */
+                           .rebuilt = t->rebuilt,
                            .lowercase = t->lowercase,
                            .chinese = t->chinese,
                            .strip_accents = t->strip_accents,

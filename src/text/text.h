@@ -10,12 +10,14 @@
 
 #include "base/base_json.h"
 #include "base/base_mem.h"
+#include "base/base_runtime.h"
 #include "base/base_str.h"
 
 typedef struct text_tokenizer text_tokenizer;
 
 /* What the files beside tokenizer.json say in its place. */
 typedef struct text_settings {
+    const nib_runtime *runtime; /* whose log is told of keys of tokenizer.json that are not applied; NULL: nobody */
     /* What transformers' BertTokenizer builds anew, whatever tokenizer.json holds: a BertNormalizer of these flags that cleans, a
      * BertPreTokenizer, WordPiece with ## and words of up to 100 characters, and the template [CLS] text [SEP]. */
     bool rebuilt;

@@ -164,6 +164,9 @@ nib_status text_added_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_template_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 
+/* Warns of keys that are not applied (text_keys.c). */
+void text_keys_check(const nib_runtime *runtime, yyjson_val *root);
+
 /* What s->rebuilt says of the model and the template, in place of what was read; and the side of truncation. */
 nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err);
 

@@ -86,6 +86,7 @@ static nib_status load(base_heap *heap, const char *json, size_t length, const p
     NIB_TRY(text_template_load(t, yyjson_obj_get(root, "post_processor"), err));
     NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
     NIB_TRY(text_settings_apply(t, settings, err));
+    if (settings->runtime) text_keys_check(settings->runtime, root);
     *out = t;
     t = NULL;
 fail:

@@ -115,6 +115,33 @@ static void special_tokens(void **state) {
     text_tokenizer_free(t);
 }
 
+static char said[400];
+
+static void note(void *user, nib_log_level level, const char *message) {
+    size_t n = strlen(said);
+    snprintf(said + n, sizeof said - n, "%s\n", message);
+}
+
+/* What stands in tokenizer.json and is not applied. */
+static void unknown_keys(void **state) {
+    char more[sizeof json + 100];
+    nib_runtime_options o = {.size = sizeof o, .threads = 1, .log = note};
+    nib_runtime *r;
+    nib_error err;
+    text_settings s = nothing();
+    text_tokenizer *t;
+    assert_int_equal(base_runtime_create(&o, &r, &err), NIB_OK);
+    s.runtime = r;
+    assert_int_equal(text_tokenizer_load_with(&heap, json, sizeof json - 1, &s, &t, &err), NIB_OK);
+    assert_string_equal(said, "");
+    text_tokenizer_free(t);
+    size_t n = (size_t)snprintf(more, sizeof more, "%.*s,\"dropout\":0.5},\"version\":\"1.0\",\"future\":[1]}", (int)sizeof json - 3, json);
+    if (text_tokenizer_load_with(&heap, more, n, &s, &t, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_string_equal(said, "tokenizer.json: model.dropout 0.5 is not applied\ntokenizer.json: future [...] is not applied\n");
+    text_tokenizer_free(t);
+    base_runtime_release(r);
+}
+
 static int setup(void **state) {
     base_heap_init(&heap, NULL);
     return 0;
@@ -124,6 +151,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file_alone), cmocka_unit_test(lower_case_first),          cmocka_unit_test(built_anew),
         cmocka_unit_test(sides),          cmocka_unit_test(a_token_that_is_not_there), cmocka_unit_test(special_tokens),
+        cmocka_unit_test(unknown_keys),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
