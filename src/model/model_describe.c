@@ -70,7 +70,7 @@ void model_describe_source(const nib_model *m, base_str *out) {
 /* Those that say anything, one a line. */
 static void describe_prompts(const nib_model *m, base_str *out) {
     const hf_settings *s = &m->settings;
-    const char *head = "prompts       ", *pooled = s->excludes_prompt ? ", not pooled" : "";
+    const char *head = "prompts       ", *pooled = m->roles.skip >= 0 ? ", not pooled" : "";
     for (size_t i = 0; i < s->prompt_count; i++) {
         bool chosen = s->default_prompt == (int64_t)i;
         if (!s->prompts[i].text[0] && !chosen) continue;

@@ -251,6 +251,8 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     choose_pooling(m, options);
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
     NIB_TRY(make_task(m, options, err));
+    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
+        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)
         base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
     *out = m;

@@ -272,6 +272,22 @@ static void prompts(void **state) {
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* A graph that pools by itself cannot leave a prompt out, which is said. */
+static void pooled_by_the_graph(void **state) {
+    static const char pooling[] = "{\"pooling_mode\":\"mean\",\"include_prompt\":false}";
+    size_t n;
+    char *bytes = read_file("../onnx/bert-tiny.pooled.onnx", &n);
+    strcpy(folder, "/tmp/nib-settings-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    write_file("model.onnx", bytes, n);
+    write_file("1_Pooling/config.json", pooling, sizeof pooling - 1);
+    free(bytes);
+    said[0] = 0;
+    nib_model_free(open_path(folder, -1));
+    assert_string_equal(said, "1_Pooling/config.json: include_prompt false is not applied: the graph pools by itself\n");
+    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 /* What was asked for is done or refused: no text of more tokens than there are positions. */
 static void too_long(void **state) {
     nib_model_options o;
@@ -331,6 +347,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(too_long)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(too_long),
+                                       cmocka_unit_test(pooled_by_the_graph)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
