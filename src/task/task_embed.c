@@ -280,6 +280,8 @@ static nib_status warm_embedder(nib_model *m, embedder *e, int64_t max_tokens, n
     size_t group = (size_t)(m->batch_tokens > 0 ? m->batch_tokens : m->task.p->group_tokens), n = group * (size_t)e->threads;
     size_t ids = n > (size_t)max_tokens ? n : (size_t)max_tokens;
     char *text = base_alloc(heap, (size_t)max_tokens * word + 1);
+    const size_t prompted =
+        (size_t)max_tokens * word + (m->settings.default_prompt < 0 ? 0 : strlen(m->settings.prompts[m->settings.default_prompt].text));
     if (!text || !base_grow(heap, (void **)&e->places, &e->places_cap, n, sizeof *e->places) ||
         !base_grow(heap, (void **)&e->ids, &e->ids_cap, n, sizeof *e->ids) ||
         !base_grow(heap, (void **)&e->types, &e->types_cap, n, sizeof *e->types) ||
@@ -293,6 +295,8 @@ static nib_status warm_embedder(nib_model *m, embedder *e, int64_t max_tokens, n
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
         memset(s->ids, 0, s->ids_cap * sizeof *s->ids); /* touched */
         memset(s->types, 0, s->types_cap * sizeof *s->types);
+        if (m->settings.default_prompt >= 0 && !base_grow(heap, (void **)&s->prompted, &s->prompted_cap, prompted, 1))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
         if (m->tokenizer) NIB_TRY(text_encode(m->tokenizer, text, (size_t)max_tokens * word, NULL, 0, max_tokens, true, &s->encoding, err));
     }
     NIB_TRY(run_warm(e->session, &m->roles, max_tokens, m->batch_tokens, m->dim, err));

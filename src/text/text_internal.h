@@ -167,7 +167,7 @@ nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err
 /* Warns of keys that are not applied (text_keys.c). */
 void text_keys_check(const nib_runtime *runtime, yyjson_val *root);
 
-/* What s->rebuilt says of the model and the template, in place of what was read; and the side of truncation. */
+/* What s->rebuilt says of the model, in place of what was read, and of the template, which then need not be read. */
 nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err);
 
 /* The token of an id below t->ids. */

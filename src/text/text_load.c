@@ -83,9 +83,10 @@ static nib_status load(base_heap *heap, const char *json, size_t length, const p
     NIB_TRY(settings->rebuilt ? text_splitter_bert(t, err) : text_splitter_load(t, yyjson_obj_get(root, "pre_tokenizer"), err));
     NIB_TRY(load_model(t, root, packed, err));
     NIB_TRY(text_added_load(t, yyjson_obj_get(root, "added_tokens"), err));
-    NIB_TRY(text_template_load(t, yyjson_obj_get(root, "post_processor"), err));
-    NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
     NIB_TRY(text_settings_apply(t, settings, err));
+    if (!t->single.pieces) NIB_TRY(text_template_load(t, yyjson_obj_get(root, "post_processor"), err));
+    NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
+    if (settings->truncation_left >= 0) t->truncation.left = settings->truncation_left != 0;
     if (settings->runtime) text_keys_check(settings->runtime, root);
     *out = t;
     t = NULL;

@@ -19,7 +19,6 @@ static nib_status find_token(const text_tokenizer *t, const char *name, const ch
 nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     int32_t cls, sep, unknown;
-    if (s->truncation_left >= 0) t->truncation.left = s->truncation_left != 0;
     if (!s->rebuilt) return NIB_OK;
     NIB_TRY(find_token(t, s->cls, "[CLS]", &cls, err));
     NIB_TRY(find_token(t, s->sep, "[SEP]", &sep, err));

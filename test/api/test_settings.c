@@ -272,6 +272,23 @@ static void prompts(void **state) {
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Warming takes the memory for the default prompt, too. */
+static void warm(void **state) {
+    const char *text = "w1 w2 w3";
+    nib_memory before, after;
+    nib_error err;
+    float out[64];
+    write_folder(yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(golden), "folders"), 2));
+    nib_model *m = open_path(folder, -1);
+    assert_int_equal(nib_model_warm(m, 0, 1, &err), NIB_OK);
+    nib_runtime_memory(runtime, &before);
+    assert_int_equal(nib_embed(m, &text, 1, NULL, out, &err), NIB_OK);
+    nib_runtime_memory(runtime, &after);
+    assert_int_equal(before.allocations, after.allocations);
+    nib_model_free(m);
+    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 /* A graph that pools by itself cannot leave a prompt out, which is said. */
 static void pooled_by_the_graph(void **state) {
     static const char pooling[] = "{\"pooling_mode\":\"mean\",\"include_prompt\":false}";
@@ -347,7 +364,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(too_long),
-                                       cmocka_unit_test(pooled_by_the_graph)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(warm),
+                                       cmocka_unit_test(too_long), cmocka_unit_test(pooled_by_the_graph)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -100,6 +100,21 @@ static void a_token_that_is_not_there(void **state) {
     assert_non_null(strstr(err.message, "<none>"));
 }
 
+/* Parts that are built anew need not be of a kind that nib knows. */
+static void unknown_parts(void **state) {
+    static const char parts[] =
+        "{\"normalizer\":{\"type\":\"Nmt\"},\"pre_tokenizer\":{\"type\":\"Digits\"},\"post_processor\":{\"type\":\"RobertaProcessing\"},"
+        "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"[CLS]\":0,"
+        "\"[SEP]\":1,\"[UNK]\":2,\"a\":3}}}";
+    text_settings s = nothing();
+    text_tokenizer *t;
+    nib_error err;
+    assert_int_equal(text_tokenizer_load_with(&heap, parts, sizeof parts - 1, &s, &t, &err), NIB_UNSUPPORTED);
+    s = rebuilt(true, true, -1);
+    if (text_tokenizer_load_with(&heap, parts, sizeof parts - 1, &s, &t, &err) != NIB_OK) fail_msg("%s", err.message);
+    text_tokenizer_free(t);
+}
+
 static void special_tokens(void **state) {
     text_tokenizer *t;
     text_added a;
@@ -149,8 +164,13 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_file_alone), cmocka_unit_test(lower_case_first),          cmocka_unit_test(built_anew),
-        cmocka_unit_test(sides),          cmocka_unit_test(a_token_that_is_not_there), cmocka_unit_test(special_tokens),
+        cmocka_unit_test(the_file_alone),
+        cmocka_unit_test(lower_case_first),
+        cmocka_unit_test(built_anew),
+        cmocka_unit_test(sides),
+        cmocka_unit_test(a_token_that_is_not_there),
+        cmocka_unit_test(special_tokens),
+        cmocka_unit_test(unknown_parts),
         cmocka_unit_test(unknown_keys),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
