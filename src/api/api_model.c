@@ -122,6 +122,19 @@ nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const
     return task_embed(model, texts, n, &o, out, err);
 }
 
+nib_status nib_model_prompt(const nib_model *model, size_t i, const char **name, const char **text) {
+    if (!model || !name || !text) return NIB_INVALID_ARGUMENT;
+    if (i >= model->settings.prompt_count) return NIB_NOT_FOUND;
+    *name = model->settings.prompts[i].name;
+    *text = model->settings.prompts[i].text;
+    return NIB_OK;
+}
+
+nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
+    if (!model || !text) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model, or nowhere to put the prompt");
+    return task_prompt(model, name, NULL, text, err);
+}
+
 nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
                          float *out, nib_error *err) {
     nib_embed_options o;
