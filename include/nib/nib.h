@@ -457,6 +457,7 @@ typedef struct nib_optimize_options {
     int check;        /* 1 (the default): both graphs are run on random inputs, and a file is written only if they agree */
     double tolerance; /* largest difference of an output, relative to its largest number; 0: 1e-5; at level 2 1e-4, at 3 1e-2, at 4 3e-2 */
     int64_t external_over; /* weights go to a file OUT.data if the model's own would have more bytes; -1 (the default): 2 GiB - 1 */
+    int keep_random; /* 0 (the default): Dropouts that are set to training are off, and so gone, and the report names each; 1: they stay */
 } nib_optimize_options;
 
 NIB_API void nib_optimize_defaults(nib_optimize_options *options);
