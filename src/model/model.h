@@ -41,6 +41,8 @@ struct nib_model {
     char *no_tokenizer;             /* why */
     nib_status no_tokenizer_status; /* what calls with texts answer: NOT_FOUND, UNSUPPORTED */
     run_roles roles;
+    bool packed;          /* the task program computes no padding */
+    bool pooled;          /* by the graph itself: its output is a row for each text */
     int dropouts;         /* that the file has set to training, and that are off in the task program */
     bool random;          /* the task program draws random numbers */
     bool mask_of_padding; /* the file wants a mask of 1 at padding; the task program turns what it is given */
