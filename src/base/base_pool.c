@@ -31,6 +31,7 @@ typedef struct job {
     int slots;           /* given so far, the caller's 0 included; guarded by the lock */
     int inside;          /* workers that joined and have not left; guarded by the lock */
     bool listed;
+    base_watch *watch; /* the caller's: who helps with its work is refused memory on its account */
     struct job *link;
 } job;
 
@@ -72,7 +73,9 @@ static void *worker(void *arg) {
             j->inside++;
             if (j->slots >= p->threads) unlist(p, j); /* every slot is taken */
             pthread_mutex_unlock(&p->lock);
+            base_watch_swap(j->watch);
             take_tasks(j, slot);
+            base_watch_swap(NULL);
             pthread_mutex_lock(&p->lock);
             unlist(p, j);
             if (--j->inside == 0) pthread_cond_broadcast(&p->left);
@@ -142,6 +145,8 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     job **end = &p->jobs; /* first come, first served */
     while (*end) end = &(*end)->link;
     *end = &j;
+    j.watch = base_watch_swap(NULL);
+    base_watch_swap(j.watch);
     j.listed = true;
     atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
     if (n - 1 >= (size_t)p->threads - 1) pthread_cond_broadcast(&p->wake);

@@ -86,8 +86,8 @@ int64_t model_input_below(const nib_model *m, int i);
 /* ---- inside the room */
 /* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
-/* OUT_OF_MEMORY if a request of the model's heap was refused since heap.failures was `before`. */
-nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err);
+/* OUT_OF_MEMORY if a request of the work on watch was refused. */
+nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
 void model_choose_max_tokens(nib_model *m, int64_t wanted);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */
 void model_tables_of(const graph_value *v, int64_t *least, int64_t *most);
