@@ -302,7 +302,7 @@ NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t 
 
 /* The same from token ids, as nib_tokenize gives them (special tokens included; their types are 0): text i is
  * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options only `profile` counts. INVALID_ARGUMENT for an
- * id that the model does not have. */
+ * id that the model does not have, a negative one too; the message says which. */
 NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                  const nib_embed_options *options, float *out, nib_error *error);
 

@@ -235,6 +235,12 @@ fail:
     return status;
 }
 
+/* What ids and types must be below: the rows of the table that they look up. */
+static int64_t rows_for(const nib_model *m, int input) {
+    int64_t below = input < 0 ? 0 : model_input_below(m, input);
+    return below > 0 ? below : INT64_MAX;
+}
+
 /* All that is asked for while this runs is on watch. */
 static nib_status open_into(nib_model *m, const char *path, const nib_model_options *options, nib_error *err) {
     nib_status status = NIB_OK;
@@ -266,6 +272,10 @@ static nib_status open_into(nib_model *m, const char *path, const nib_model_opti
     if (m->settings.lower_case)
         base_log(rt, NIB_LOG_WARN, "do_lower_case of sentence_bert_config.json is not applied: tokenizer.json alone decides about case");
 fail:
+    if (status == NIB_OK) {
+        m->ids_below = rows_for(m, m->roles.ids);
+        m->types_below = rows_for(m, m->roles.types);
+    }
     base_watch_end(&watch);
     return status;
 }
