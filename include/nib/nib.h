@@ -79,7 +79,8 @@ typedef enum nib_status {
 /* The status in a few words; never NULL. Static storage. */
 NIB_API const char *nib_status_text(nib_status status);
 
-/* What went wrong and where. Filled only on failure; plain data, nothing to free. */
+/* What went wrong and where. Filled on failure; cleared on success (OK, "", "", -1). Plain data, nothing to free, and nothing to fill
+ * before a call. */
 typedef struct nib_error {
     nib_status status;
     char message[400]; /* one sentence, valid UTF-8, no newline */

@@ -46,6 +46,13 @@ nib_status base_error_set(nib_error *err, nib_status code, const char *format, .
     return code;
 }
 
+void base_error_clear(nib_error *err) {
+    if (!err) return;
+    err->status = NIB_OK;
+    err->message[0] = err->node[0] = 0;
+    err->offset = -1;
+}
+
 void base_error_at_node(nib_error *err, const char *node) {
     if (err && node && !err->node[0]) clean_copy(err->node, sizeof err->node, node);
 }
