@@ -59,6 +59,7 @@ build/onnx-cases/version.txt: tools/make_onnx_cases.py
 
 test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backend suite (installs PyPI's onnx; PYTHON= takes another Python)
 	build/test/onnx_backend $(ONNX_BACKEND)
+	$(or $(PYTHON),.deps/onnx/bin/python) tools/check_opset.py build/nib build/onnx-cases 11 17 21
 
 test-onnx-asan: build/asan/build.ninja build/onnx-cases/version.txt
 	@$(call ninja,build/asan) onnx_backend

@@ -19,7 +19,9 @@ static const char run_help[] =
     "  --input NAME=FILE    .npy, or .pb (TensorProto, SequenceProto, OptionalProto: also strings, bf16, small types); once for each "
     "input\n"
     "  --random             make the inputs that no file is given for: ids below the table they look up, masks of ones, then zeros\n"
-    "  --shape NAME=2x8     shape of a random input; dimensions of the same name elsewhere follow (else 2 for the first axis, 8)\n"
+    "                       (an input that the model holds a value for keeps that, unless it is given or has a --shape)\n"
+    "  --shape NAME=2x8     shape of a random input; dimensions of the same name elsewhere follow, and sums of them by name\n"
+    "                       (else 2 for the first axis, 8)\n"
     "  --seed N             of the random numbers (default 0)\n"
     "  --output-dir DIR     write each output to DIR/NAME.npy (or .pb); DIR is made if it is not there\n"
     "  --format npy|pb      of those files (default: npy where NumPy has the type, else pb)\n"
@@ -208,7 +210,6 @@ static int run_run(int argc, char **argv) {
     nib_error error;
     int c, code;
     cli_model_defaults(&r.m);
-    r.m.runtime.log = NULL; /* what it says is about texts */
     while ((c = getopt_long(argc, argv, "m:h", run_options, NULL)) != -1) {
         if (c == 'h') return fputs(run_help, stdout), cli_done(0);
         if (c == '?') return 2;

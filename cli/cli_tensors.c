@@ -98,6 +98,64 @@ static void spread(nib_value_info *all, size_t n, const nib_value_info *from) {
                     all[i].dims[k] = from->dims[j];
 }
 
+/* "past_sequence_length + 1": a name to the file, and to exporters the sum of other inputs' sizes. */
+typedef struct named_sum {
+    int terms, missing;  /* of which so many have no size yet */
+    int64_t known;       /* the others' sum */
+    const char *unknown; /* the last one that is missing, [length]; if it has a minus sign: */
+    size_t length;
+    bool negative, sound; /* each is a number or the name of an input's size */
+} named_sum;
+
+static void add_term(named_sum *r, const nib_value_info *all, size_t n, const char *term, size_t length, bool minus) {
+    char *end;
+    int64_t size = strtoll(term, &end, 10);
+    bool found = length > 0 && end == term + length && size >= 0 && size <= INT32_MAX;
+    if (!found) size = -1;
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < all[i].rank; k++) {
+            const char *name = all[i].symbols[k];
+            if (!name || strlen(name) != length || memcmp(name, term, length) != 0) continue;
+            found = true;
+            if (all[i].dims[k] >= 0) size = all[i].dims[k];
+        }
+    r->terms++;
+    r->sound &= found;
+    if (size >= 0) r->known += minus ? -size : size;
+    else r->missing++, r->unknown = term, r->length = length, r->negative = minus;
+}
+
+static named_sum read_sum(const nib_value_info *all, size_t n, const char *text) {
+    named_sum r = {.sound = strlen(text) < 200}; /* longer ones are names */
+    for (bool minus = false; r.sound;) {
+        while (*text == ' ') text++;
+        const char *plus = strchr(text, '+'), *less = strstr(text, " - "), *end = !plus || (less && less < plus) ? less : plus;
+        size_t length = end ? (size_t)(end - text) : strlen(text);
+        while (length && text[length - 1] == ' ') length--;
+        add_term(&r, all, n, text, length, minus);
+        if (!end) return r;
+        minus = end == less;
+        text = end + (minus ? 3 : 1);
+    }
+    return r;
+}
+
+/* Sums of sizes that are known, and what is missing in one that is known itself. */
+static void solve_sums(nib_value_info *all, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < all[i].rank; k++) {
+            named_sum r = all[i].symbols[k] ? read_sum(all, n, all[i].symbols[k]) : (named_sum){0};
+            if (r.terms < 2 || !r.sound) continue;
+            if (!r.missing && all[i].dims[k] < 0 && r.known >= 0) all[i].dims[k] = r.known;
+            if (r.missing != 1 || all[i].dims[k] < 0) continue;
+            char name[200];
+            snprintf(name, sizeof name, "%.*s", (int)r.length, r.unknown);
+            int64_t size = r.negative ? r.known - all[i].dims[k] : all[i].dims[k] - r.known;
+            if (size >= 0) spread(all, n, &(nib_value_info){.rank = 1, .dims = {size}, .symbols = {name}});
+        }
+    for (size_t i = 0; i < n; i++) spread(all, n, &all[i]);
+}
+
 static int find_shapes(const cli_tensors *t, const nib_session *s, nib_value_info *all, size_t n) {
     int code = 0;
     for (size_t i = 0; i < n && code == 0; i++) {
@@ -105,11 +163,15 @@ static int find_shapes(const cli_tensors *t, const nib_session *s, nib_value_inf
         if (value) code = parse_shape(name, value, &all[i]);
     }
     for (size_t i = 0; i < n; i++) spread(all, n, &all[i]);
-    for (size_t i = 0; i < n && code == 0; i++)
-        for (int k = 0; k < all[i].rank; k++) {
-            if (all[i].dims[k] < 0) all[i].dims[k] = k == 0 ? 2 : 8;
-            spread(all, n, &all[i]);
-        }
+    solve_sums(all, n);
+    for (int round = 0; round < 2; round++, solve_sums(all, n)) /* sizes that have a name of their own first */
+        for (size_t i = 0; i < n && code == 0; i++)
+            for (int k = 0; k < all[i].rank; k++) {
+                named_sum r = all[i].symbols[k] && round == 0 ? read_sum(all, n, all[i].symbols[k]) : (named_sum){0};
+                if (r.terms > 1 && r.sound) continue;
+                if (all[i].dims[k] < 0) all[i].dims[k] = k == 0 ? 2 : 8;
+                spread(all, n, &all[i]);
+            }
     return code;
 }
 
@@ -231,7 +293,7 @@ int cli_tensors_bind(cli_tensors *t, nib_session *s) {
     if (code == 0) code = find_shapes(t, s, all, n);
     for (size_t i = 0; i < n && code == 0; i++) {
         const char *name = nib_session_input_name(s, i);
-        if (find_pair(&t->files, name)) continue;
+        if (find_pair(&t->files, name) || (all[i].optional && !find_pair(&t->shapes, name))) continue;
         if (!t->random) code = cli_usage(&cli_run, "input %s is missing: --input %s=FILE, or --random", name, name);
         else code = bind_random(t, s, i, &all[i], &state);
     }
@@ -241,11 +303,14 @@ int cli_tensors_bind(cli_tensors *t, nib_session *s) {
 
 int cli_tensors_suite(cli_tensors *t, nib_session *s, const char *folder) {
     char path[4300];
+    nib_value_info info;
     size_t n = nib_session_input_count(s);
     int code = make_room(t, n);
     for (size_t i = 0; i < n && code == 0; i++) {
         snprintf(path, sizeof path, "%s/input_%zu.npy", folder, i);
         if (access(path, F_OK) != 0) snprintf(path, sizeof path, "%s/input_%zu.pb", folder, i);
+        nib_session_input_info(s, i, &info);
+        if (info.optional && access(path, F_OK) != 0) continue;
         code = bind_file(t, s, i, path);
     }
     return code;

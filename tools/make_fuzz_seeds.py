@@ -52,11 +52,73 @@ TEXTS = {
     "reduce": "g (float[n,3] x) => (float[n] y) { a = Constant <value_ints = [1]> () y = ReduceSum <keepdims = 0> (x, a) }",
 }
 
+# Several nodes in a row, containers in and out, bodies in bodies: without types, so that what flows is seen only when it runs.
+CHAINS = {
+    "lists": "g (float[n] x, int64 i) => (y, l, t) { s = SequenceConstruct (x, x) r = SequenceInsert (s, x, i) e = SequenceErase (r, i) "
+    "t = SequenceAt (e, i) l = SequenceLength (e) o = Optional (e) h = OptionalHasElement (o) q = OptionalGetElement (o) "
+    "y = ConcatFromSequence <axis = 0, new_axis = 1> (q) }",
+    "split_list": "g (float[n,2] x) => (y) <int64 i = {1}, int64 k = {0}> { s = SplitToSequence <axis = 1, keepdims = 0> (x) e = SequenceErase (s, k) "
+    "y = ConcatFromSequence <axis = 0> (e) }",
+    "map": "g (float[n,2] x) => (y) { s = SplitToSequence <axis = 1> (x) m = SequenceMap <body = b (e) => (f) { f = Add (e, e) }> (s) "
+    "y = ConcatFromSequence <axis = 0> (m) }",
+    "loop_list": "g (int64 n, float[2] x) => (y) { yes = Constant <value = bool {1}> () none = SequenceEmpty <dtype = 1> () "
+    "all = Loop <body = l (i, on, s) => (on2, t) { on2 = Identity (on) e = Neg (x) t = SequenceInsert (s, e) }> (n, yes, none) "
+    "y = ConcatFromSequence <axis = 0> (all) }",
+    "loop_if": "g (int64 n, float[1] x) => (y, p) { yes = Constant <value = bool {1}> () y, p = Loop <body = l (i, on, u) => (o, v, w) { "
+    "o = Identity (on) v = If <then_branch = a () => (r) { r = Add (u, x) }, else_branch = b () => (q) { q = Identity (u) }> (on) w = Shape (v) }> (n, yes, x) }",
+    "scan_scan": "g (float[1] s, float[n,m,1] x) => (e, y) { e, y = Scan <num_scan_inputs = 1, body = b (a, v) => (c, d) { "
+    "c, d = Scan <num_scan_inputs = 1, body = k (f, g) => (h, j) { h = Add (f, g) j = Identity (h) }> (a, v) }> (s, x) }",
+    "if_list": "g (bool c, float[n] x) => (y) { s = If <then_branch = a () => (r) { r = SequenceConstruct (x) }, else_branch = b () => (q) { q = Neg (x) }> (c) "
+    "z = Identity (s) y = SequenceLength (z) }",
+    "words": "g (string[n] a, int64[2] s) => (y, u, l) { b = StringConcat (a, a) c, k = StringSplit <delimiter = \"n\"> (b) f = Flatten (c) t = Transpose (f) "
+    "u = Unique (t) y = Reshape <allowzero = 1> (t, s) m = StringNormalizer <case_change_action = \"UPPER\", stopwords = [\"nib\"]> (u) l = RegexFullMatch <pattern = \"N.*|(a?){3}\"> (m) }",
+    "moves": "g (float[2,3] x, int64[2] s, int64[4] p) => (y) { a = Pad (x, p) b = Tile (a, s) c = Transpose (b) d = Expand (c, s) "
+    "f = Concat <axis = 0> (d, d) h = Reshape (f, s) y = Unsqueeze (h, s) }",
+}
+
 
 def put(target, name, data):
     path = SEEDS / target / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def chains():
+    """CHAINS as bytes, in what opset 8's Scan and later ones take, too; no value but the inputs has a type."""
+    def value(name):
+        return onnx.ValueInfoProto(name=name)
+
+    def graph(nodes, ins, outs, inits=()):
+        return helper.make_graph(nodes, "g", ins, [value(o) for o in outs], initializer=list(inits))
+
+    def node(op, ins, outs, **attributes):
+        return helper.make_node(op, ins, outs, **attributes)
+
+    def model(opset, *parts):
+        return helper.make_model(graph(*parts), opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
+    c = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    i, s = (helper.make_tensor(n, TensorProto.INT64, d, [1] * k) for n, d, k in (("i", [], 1), ("s", [2], 2)))
+    flags = helper.make_tensor("flags", TensorProto.BOOL, [1, 2], [1, 0])
+    words = helper.make_tensor("words", TensorProto.STRING, [1], [b"nib"])
+    four = helper.make_tensor("four", TensorProto.FLOAT, [4], [1, 2, 3, 4])
+    then, other = graph([node("Identity", ["words"], ["t"])], [], ["t"]), graph([node("Identity", ["four"], ["e"])], [], ["e"])
+    pick = graph([node("If", ["k"], ["q"], then_branch=then, else_branch=other)], [value("k")], ["q"])
+    turn = graph([node("SequenceInsert", ["l", "x"], ["m"]), node("Identity", ["on"], ["go"]), node("SequenceLength", ["m"], ["p"])],
+                 [value("t"), value("on"), value("l")], ["go", "m", "p"])
+    each = graph([node("Neg", ["e"], ["f"])], [value("e")], ["f"])
+    return {
+        "chain_lists": model(17, [node("SequenceConstruct", ["x", "x"], ["a"]), node("SequenceErase", ["a", "i"], ["b"]), node("SequenceInsert", ["b", "x"], ["d"]),
+                                  node("Optional", ["d"], ["o"]), node("OptionalGetElement", ["o"], ["g"]), node("SequenceAt", ["g", "i"], ["h"]),
+                                  node("ConcatFromSequence", ["g"], ["y"], axis=0)], [x], ["y", "h"], [i]),
+        "chain_loop": model(17, [node("SequenceEmpty", [], ["a"]), node("Loop", ["i", "c", "a"], ["b", "p"], body=turn), node("Identity", ["b"], ["d"]),
+                                 node("SequenceMap", ["d"], ["m"], body=each), node("ConcatFromSequence", ["m"], ["y"], axis=0)], [x, c], ["y", "p"], [i]),
+        "chain_scan8": model(8, [node("Scan", ["", "flags"], ["y"], body=pick, num_scan_inputs=1)], [x], ["y"], [flags, words, four]),
+        "chain_scan": model(17, [node("Squeeze", ["flags"], ["f"]), node("Scan", ["f"], ["y"], body=pick, num_scan_inputs=1)], [x], ["y"], [flags, words, four]),
+        "chain_moves": model(17, [node("Unsqueeze", ["x", "i"], ["a"]), node("Tile", ["a", "s"], ["b"]), node("Transpose", ["b"], ["d"]), node("Expand", ["d", "s"], ["e"]),
+                                  node("Concat", ["e", "e"], ["f"], axis=0), node("Reshape", ["f", "s"], ["y"])], [x], ["y"], [i, s]),
+    }
 
 
 def graphs():
@@ -67,6 +129,10 @@ def graphs():
             model = parser.parse_model(text)
         except Exception:  # noqa: BLE001: a few use what onnx's own parser does not take; the text alone is the seed then
             continue
+        put("onnx", name, model.SerializeToString())
+    for name, text in CHAINS.items():
+        put("text", name, HEAD + text)
+    for name, model in chains().items():
         put("onnx", name, model.SerializeToString())
     w = numpy_helper.from_array(np.array([0, 7, 0, 5], np.float32), "v")
     sparse = helper.make_sparse_tensor(numpy_helper.from_array(np.array([7, 5], np.float32), "sparse"),

@@ -496,6 +496,7 @@ Made by `tools/make_goldens.py` (seed 0; see its head for what it needs). No tes
 | `onnx/linear.onnx` | MatMul and Add: base of the malformed files that the tests make |
 | `onnx/text/linear.txt`, `plain.txt` | what `onnx.printer.to_text` prints of linear.onnx, and of everything.onnx without functions and 4-bit data |
 | `onnx/text/*.nib.txt` | what nib prints; `make_goldens.py text` has onnx.parser read it. When the printer changes, write what test_graph_text reports |
+| `onnx/small/*.onnx` | small models of what exporters write seldom, by `tools/make_small_models.py`, which says what each is |
 """)
 
 

@@ -621,6 +621,9 @@ def windows(g):
     g.add("NonMaxSuppression", [abs(real(2, 20, 4)), abs(real(2, 3, 20)), I64(5), np.array([0.3], np.float32), np.array([0.1], np.float32)], 17)
     for mode, pad, corners in itertools.product(["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection"], [0, 1]):
         g.add("GridSample", [real(1, 2, 4, 5), real(1, 3, 3, 2) * 4], 17, mode=mode, padding_mode=pad, align_corners=corners)
+    for scale, rounded in itertools.product([2, 0.6], ["floor", "round_prefer_floor"]):
+        g.add("Resize", [real(1, 1, 5, 4), np.zeros(0, np.float32), np.array([1, 1, scale, 1.5], np.float32)], 11, mode="nearest",
+              coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode=rounded)
 
 
 def main():

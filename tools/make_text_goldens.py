@@ -83,6 +83,9 @@ MARKS = ["Hello<m>World <m> x", "a <l> b", "a  \t<r> \u00a0 b", "<s> a<s>b <s>, 
          "newtoken NewToken NEWTOKEN", "\u3000<l>\u3000", "<r>\u2003\u2003<l>", "", "<l>", "中<s>中 🙂<s>", "the [MASK] <m>[MASK]<l> [MASK]", "hello  there"]
 
 
+SPACES = ["a    b", "  a x  x  ", "   ", "a [MASK]   b", " x   x", "a \u00a0 \u00a0\u00a0  b", "\u00a0 ", " \u00a0", "x[MASK] \u00a0 \u00a0", "", "ab", "a" + 40 * " " + "b", "<q>  \t <q> a<q>"]
+
+
 def variants():
     limit = {"max_length": 16, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
     yield "base", {}, [dict(max=0), dict(max=128), dict(max=5), dict(max=3), dict(max=2), dict(max=0, plain=True), dict(max=7, plain=True),
@@ -114,6 +117,17 @@ def variants():
         token(30525, "<s>", single_word=True, normalized=True), token(30526, "hello there", normalized=True), token(30527, "Café", normalized=True),
         token(30528, "<m>", special=True, lstrip=True, rstrip=True)]}, [
         dict(max=0), dict(max=0, texts=[m.encode() for m in MARKS]), dict(max=0, texts=BROKEN)]
+    # Tokens that are white space, in white space that others take in.
+    for name, left, right in (("none", False, False), ("left", True, False), ("right", False, True), ("both", True, True)):
+        for normalized in (False, True):
+            flags = dict(lstrip=left, rstrip=right, normalized=normalized)
+            yield "added spaces, %s%s" % (name, ", normalized" if normalized else ""), {"normalizer": None, "added_tokens": base + [
+                token(30522, " ", **flags), token(30523, "\u00a0", normalized=normalized), token(30524, "<q>", rstrip=True, normalized=normalized)]}, [
+                dict(max=0, texts=[m.encode() for m in SPACES if name != "left" or "<q>" not in m]),  # the library panics at that one
+                dict(max=0, texts=[(" " * 3000).encode()])]
+    yield "added spaces, and a normalized token", {"added_tokens": base + [
+        token(30522, " ", rstrip=True), token(30523, "\u00a0"), token(30524, "<q>", rstrip=True, normalized=True)]}, [
+        dict(max=0, texts=[m.encode() for m in SPACES])]
     yield "short words", {"model": {"max_input_chars_per_word": 5}}, [dict(max=0)]
     yield "other prefix", {"model": {"continuing_subword_prefix": "", "unk_token": "[MASK]"}}, [dict(max=0)]
 

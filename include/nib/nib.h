@@ -337,6 +337,7 @@ typedef struct nib_value_info {
     const char *symbols[NIB_MAX_RANK]; /* the name of a dimension that is not fixed: equal names, equal sizes; NULL: none */
     nib_role role;                     /* of an input: what an encoder of texts uses it for */
     int64_t below;                     /* of an input of integers that looks rows up in a table: how many rows there are; else 0 */
+    int optional;                      /* of an input: not 0, if the model holds a value for it, which counts where none is set */
 } nib_value_info;
 /* INVALID_ARGUMENT if i is out of range. */
 NIB_API nib_status nib_session_input_info(const nib_session *session, size_t i, nib_value_info *out);
@@ -364,8 +365,8 @@ NIB_API nib_status nib_session_output_shape(nib_session *session, const char *na
 /* Runs the graph on the bound inputs. On failure outputs hold nothing of use, and the session can run again. */
 NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
 
-/* Has the run of another thread end with CANCELLED, after the step that it is in (a turn of a Loop has steps of its own); without one,
- * the next run. May be called from any thread and from a signal's handler, while the session exists. */
+/* Has the run of another thread end with CANCELLED: after the step that it is in, or within it where it computes by plain loops; without
+ * one, the next run. May be called from any thread and from a signal's handler, while the session exists. */
 NIB_API void nib_session_cancel(nib_session *session);
 
 /* Makes a profile of the session's plan (not of nib_embed's) and counts the session's next runs in it; the caller owns it, and frees it
@@ -458,6 +459,7 @@ NIB_API void nib_report_free(nib_report *report); /* NULL is accepted */
  * Files appear whole or not at all; `in` and `out` may be the same file. Optimizing what was written again changes no byte.
  * Weights made on the way beyond 256 MiB (a quarter of the runtime's memory_limit if that is less) are no memory but lie in a file
  * without a name in out's folder, while its disk has room.
+ * A folder `out` with model.safetensors, which would be opened instead of what is written, is refused (INVALID_ARGUMENT): also `in` itself.
  * `*report` (may be NULL) is given on success, and with DIFFERENT: both graphs were run and did not agree; nothing was written.
  * Other errors as nib_model_open, and INVALID_ARGUMENT (a shape or pass that does not exist), IO. */
 NIB_API nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report,

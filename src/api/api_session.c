@@ -82,6 +82,7 @@ nib_status nib_session_input_info(const nib_session *s, size_t i, nib_value_info
     for (int k = 0; k < 4; k++)
         if (roles[k] == (int)i) out->role = (nib_role)(NIB_ROLE_IDS + k);
     out->below = model_input_below(s->model, (int)i);
+    out->optional = s->program->g->inputs[i]->preset != NULL;
     return NIB_OK;
 }
 

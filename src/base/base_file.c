@@ -88,6 +88,27 @@ static bool lies_in(const char *path, const char *dir) {
     return path[n] == '/' || (n > 0 && dir[n - 1] == '/');
 }
 
+/* Hugging Face's cache keeps files in one folder and links to them from others: snapshots/COMMIT/file -> ../../blobs/HASH. True if
+ * `dir` lies in such a snapshot and `path` is one of its blobs. */
+static bool is_blob_of(const char *path, const char *dir) {
+    static const char blobs[] = "/blobs/", snapshots[] = "/snapshots/";
+    for (const char *at = strstr(dir, snapshots); at; at = strstr(at + 1, snapshots)) {
+        size_t n = (size_t)(at - dir);
+        if (strncmp(path, dir, n) == 0 && strncmp(path + n, blobs, sizeof blobs - 1) == 0) return !strchr(path + n + sizeof blobs - 1, '/');
+    }
+    return false;
+}
+
+/* A folder of links to another one's files: where `sibling` (a real path) lies, `path` lies under the name that it has here; or both
+ * are blobs of one cache. */
+static bool goes_along(const char *path, const char *sibling, const char *relative) {
+    const char *slash = strrchr(sibling, '/');
+    size_t n = (size_t)(slash - sibling);
+    if (strncmp(path, sibling, n + 1) != 0) return false;
+    bool blobs = n >= 6 && strncmp(slash - 6, "/blobs", 6) == 0 && !strchr(path + n + 1, '/');
+    return blobs || strcmp(path + n + 1, relative) == 0;
+}
+
 nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read,
                                   base_file *out, nib_error *err) {
     nib_status status = NIB_OK;
@@ -108,12 +129,10 @@ nib_status base_file_open_beneath(base_heap *heap, const char *root, const char 
     real_root = realpath(root, NULL);
     if (!real_root) NIB_TRY(open_error(root, errno, err));
     bool inside = lies_in(real, real_root);
-    if (!inside && sibling) { /* Hugging Face's cache: snapshots/<commit>/file -> ../../blobs/<hash>, side by side */
-        real_sibling = realpath(sibling, NULL);
-        char *slash = real_sibling ? strrchr(real_sibling, '/') : NULL;
-        if (slash) *slash = 0;
-        inside = slash && !lies_in(sibling, real_sibling) && lies_in(real, real_sibling);
-    }
+    if (!inside && sibling) real_sibling = realpath(sibling, NULL);
+    if (!inside)
+        inside =
+            is_blob_of(real, real_root) || (real_sibling && !lies_in(real_sibling, real_root) && goes_along(real, real_sibling, relative));
     if (!inside) NIB_FAIL(err, NIB_BAD_MODEL, "the path \"%s\" leads out of the model's folder", relative);
     NIB_TRY(base_file_open(heap, real, private_read, out, err));
 fail:

@@ -23,9 +23,9 @@ void base_file_close(base_file *file); /* accepts a zeroed one */
  * contents stay readable. */
 void base_file_release(const base_file *file, const void *begin, size_t bytes);
 
-/* Opens `relative` beneath the folder `root`, refusing absolute paths, "..", and links that leave the folder, except
- * that a file whose real path lies in the same folder tree as the real path of `sibling` (a file already trusted, as in
- * Hugging Face's cache of links into blobs/) is accepted. `sibling` may be NULL. */
+/* Opens `relative` beneath the folder `root`, refusing absolute paths, "..", and links that leave the folder. Two kinds of links may: those
+ * of a snapshot of Hugging Face's cache into its blobs/; and where `sibling` (a file of the folder; may be NULL) is itself a link
+ * out, those that lead beside it, to the same name, or from blobs/ to blobs/. */
 nib_status base_file_open_beneath(base_heap *heap, const char *root, const char *relative, const char *sibling, bool private_read,
                                   base_file *out, nib_error *err);
 

@@ -81,6 +81,12 @@ static nib_status eval_body(op_eval *c, const graph *g, const graph_tensor *cons
     return x->lane->body(x->lane, g, inputs, outputs);
 }
 
+static nib_status eval_spend(op_eval *c, int64_t work) {
+    const eval_context *x = c->user;
+    (void)work; /* a run may take as long as it takes */
+    return x->lane->stopped(x->lane) ? c->status = base_error_set(c->err, NIB_CANCELLED, "the run was cancelled") : NIB_OK;
+}
+
 static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const eval_state *s = step->state;
     const graph_node *n = step->node;
@@ -112,6 +118,7 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
                  .scratch = eval_scratch,
                  .hold = eval_hold,
                  .body = eval_body,
+                 .spend = eval_spend,
                  .user = &x,
                  .err = lane->err};
     nib_status status = op_eval_node(&c);

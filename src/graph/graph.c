@@ -225,8 +225,12 @@ graph_value *graph_add_value(graph *g, const char *name) {
         if (!text) return NULL;
         if (name_taken(g, text)) text = NULL;
     }
+    return graph_add_named(g, text);
+}
+
+graph_value *graph_add_named(graph *g, const char *name) {
     graph_value *v = base_arena_calloc(g->arena, 1, sizeof *v);
-    if (!v || !(v->name = graph_intern(g, text, strlen(text)))) return NULL;
+    if (!v || !(v->name = graph_intern(g, name, strlen(name)))) return NULL;
     v->type.rank = -1;
     v->owner = g;
     v->id = g->value_limit;
@@ -282,6 +286,12 @@ bool graph_align_constants(graph *g) {
         if (!aligned && t->data) return false;
         t->data = (void *)(uintptr_t)aligned;
     }
+    for (int i = graph_required_inputs(g); i < g->n_inputs; i++) {
+        graph_tensor *t = g->inputs[i]->preset;
+        const void *aligned = graph_tensor_aligned(g->arena, t);
+        if (!aligned) return false;
+        t->data = (void *)(uintptr_t)aligned;
+    }
     for (const graph_node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->n_attrs; i++) {
             const graph_attr *a = &n->attrs[i];
@@ -314,6 +324,15 @@ static void note_data(graph *g, graph_value *v) {
     }
 }
 
+nib_status graph_make_constant(graph *g, graph_value *v, graph_tensor *t) {
+    v->constant = t;
+    v->type.dtype = t->dtype;
+    v->type.rank = t->rank;
+    for (int i = 0; i < t->rank; i++) v->type.dims[i] = graph_dim_const(g->symbols, t->dims[i]);
+    note_data(g, v);
+    return add_to(g, &g->constants, &g->n_constants, &g->cap_constants, v);
+}
+
 graph_value *graph_add_constant(graph *g, const char *name, const graph_tensor *tensor, bool copy) {
     graph_value *v = graph_add_value(g, name);
     graph_tensor *t = v ? base_arena_alloc(g->arena, sizeof *t) : NULL;
@@ -324,12 +343,7 @@ graph_value *graph_add_constant(graph *g, const char *name, const graph_tensor *
         if (!t->data) return NULL;
         if (tensor->bytes) memcpy(t->data, tensor->data, tensor->bytes);
     }
-    v->constant = t;
-    v->type.dtype = t->dtype;
-    v->type.rank = t->rank;
-    for (int i = 0; i < t->rank; i++) v->type.dims[i] = graph_dim_const(g->symbols, t->dims[i]);
-    note_data(g, v);
-    return add_to(g, &g->constants, &g->n_constants, &g->cap_constants, v) == NIB_OK ? v : NULL;
+    return graph_make_constant(g, v, t) == NIB_OK ? v : NULL;
 }
 
 graph_value *graph_const_i64(graph *g, const char *name, const int64_t *values, int64_t count) {

@@ -66,6 +66,7 @@ struct graph_value {
     int data_count;
     graph_tensor *constant;     /* not NULL: an initializer or folded value; its bytes are borrowed from file or arena */
     const graph_packed *packed; /* of a constant without bytes: only the weights of a nib.Linear are such */
+    graph_tensor *preset;       /* of an input of the root graph: what it holds where a caller gives nothing; NULL: it must be given */
     graph_node *producer;       /* NULL: an input of this graph, a constant */
     int producer_index;
     graph_use *uses;
@@ -150,7 +151,7 @@ struct graph {
     struct graph_names *names;
     graph_node *first, *last;
     int node_count, node_limit, value_limit;
-    graph_value **inputs;
+    graph_value **inputs; /* those that must be given stand before those with a preset */
     int n_inputs;
     int cap_inputs;
     graph_value **outputs;
@@ -189,9 +190,20 @@ nib_status graph_take_file(graph *g, base_file *file, nib_error *err); /* takes 
 /* A value of that name; `name` NULL or already taken: a fresh name derived from it (only for values that passes make).
  * The value has no producer yet. */
 graph_value *graph_add_value(graph *g, const char *name);
+/* One of that very name, which no other value of g has: graphs around g may, and do, where an If is called as what its branches give. */
+graph_value *graph_add_named(graph *g, const char *name);
 graph_value *graph_find_value(const graph *g, const char *name); /* in g only, not in its parents; NULL if none */
 nib_status graph_add_input(graph *g, graph_value *v);
 nib_status graph_add_output(graph *g, graph_value *v);
+int graph_required_inputs(const graph *g); /* how many of the inputs have no preset */
+/* The value gets a constant's type and bytes; t lives as long as the graph. */
+nib_status graph_make_constant(graph *g, graph_value *v, graph_tensor *t);
+/* Makes an input of a constant, which leaves its value as a preset; graph_drop_presets drops it from the list of constants. */
+nib_status graph_make_preset(graph *g, graph_value *constant, const graph_type *declared);
+void graph_drop_presets(graph *g);
+bool graph_preset_fits(const graph_value *v); /* v's type allows its preset, or it has none */
+/* Every input with a preset becomes a constant: of a graph that nobody calls by the names of its inputs. */
+nib_status graph_fix_presets(graph *g, nib_error *err);
 /* A constant with a copy of `tensor`'s header; its bytes are borrowed (file, arena), or copied into the arena if `copy`. */
 graph_value *graph_add_constant(graph *g, const char *name, const graph_tensor *tensor, bool copy);
 graph_value *graph_const_i64(graph *g, const char *name, const int64_t *values, int64_t count); /* rank 1; count < 0: a scalar, rank 0 */

@@ -24,8 +24,13 @@ static bool copy_type(graph *to, graph_value *v, const graph_value *from) {
 }
 
 static graph_value *copy_value(graph *to, const graph_value *from) {
-    graph_value *v = graph_add_value(to, from->name);
+    graph_value *v = graph_add_named(to, from->name);
     return v && copy_type(to, v, from) ? v : NULL;
+}
+
+static graph_tensor *copy_tensor(graph *to, const graph_tensor *from) { /* its bytes stay where they are */
+    graph_tensor *t = base_arena_alloc(to->arena, sizeof *t);
+    return t ? memcpy(t, from, sizeof *t) : NULL;
 }
 
 static nib_status copy_into(const graph *g, graph *to, nib_error *err);
@@ -85,10 +90,14 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
     for (int i = 0; i < g->n_inputs; i++) {
         graph_value *v = copy_value(to, g->inputs[i]);
         if (!v || graph_add_input(to, v) != NIB_OK) NIB_TRY(no_memory(err));
+        if (!g->inputs[i]->preset) continue;
+        v->preset = copy_tensor(to, g->inputs[i]->preset);
+        if (!v->preset) NIB_TRY(no_memory(err));
     }
     for (int i = 0; i < g->n_constants; i++) {
-        graph_value *v = graph_add_constant(to, g->constants[i]->name, g->constants[i]->constant, false);
-        if (!v) NIB_TRY(no_memory(err));
+        graph_value *v = graph_add_named(to, g->constants[i]->name);
+        graph_tensor *t = copy_tensor(to, g->constants[i]->constant);
+        if (!v || !t || graph_make_constant(to, v, t) != NIB_OK) NIB_TRY(no_memory(err));
         v->packed = g->constants[i]->packed;
     }
     for (const graph_node *n = g->first; n; n = n->next) NIB_TRY(copy_node(n, to, err));

@@ -307,6 +307,9 @@ static void print_signature(const printer *p, graph_value *const *values, int co
     for (int i = 0; i < count; i++) {
         if (i) base_str_add(p->out, ", ");
         print_value(p, values[i]);
+        if (!values[i]->preset) continue;
+        base_str_add(p->out, " = ");
+        print_tensor_values(values[i]->preset, p->max_elements, p->out);
     }
     base_str_add(p->out, ")");
 }

@@ -146,11 +146,25 @@ static nib_status parse_declarations(text_parser *t, graph *g, char close, bool 
         NIB_TRY(add_declaration(t, list));
         if (data && lex_accept(&t->lex, '=')) {
             declaration d = list->items[list->count - 1];
-            if (close == '>') list->count--; /* an input stays listed: it gives way to its constant */
+            if (close == '>') list->count--; /* an input stays listed (make_inputs) */
             NIB_TRY(parse_constant(t, g, &d));
         }
     } while (lex_accept(&t->lex, ','));
     NIB_TRY(lex_expect(&t->lex, close));
+fail:
+    return status;
+}
+
+/* As in a file: before IR 4, and in bodies, an input with data is a constant; else the data is what it holds if it is not given. */
+static nib_status make_presets(text_parser *t, graph *g, const declarations *inputs) {
+    nib_status status = NIB_OK;
+    if (g->parent || g->ir_version < 4) return NIB_OK;
+    for (size_t i = 0; i < inputs->count; i++) {
+        graph_value *v = graph_find_value(g, inputs->items[i].name);
+        if (v->constant && graph_make_preset(g, v, &inputs->items[i].type) != NIB_OK)
+            NIB_FAIL(t->lex.err, NIB_OUT_OF_MEMORY, "no memory to parse a graph");
+    }
+    graph_drop_presets(g);
 fail:
     return status;
 }
@@ -165,6 +179,7 @@ static nib_status make_inputs(text_parser *t, graph *g, const declarations *inpu
         if (!v || graph_add_input(g, v) != NIB_OK) NIB_FAIL(t->lex.err, NIB_OUT_OF_MEMORY, "no memory to parse a graph");
         v->type = inputs->items[i].type;
     }
+    NIB_TRY(make_presets(t, g, inputs));
 fail:
     return status;
 }

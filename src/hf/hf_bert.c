@@ -30,8 +30,7 @@ static bert read_config(hf_builder *b) {
     const char *kind = hf_json_string(b->config, "position_embedding_type", "absolute");
     if (strcmp(kind, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%s'", kind);
     if (hf_json_bool(b->config, "is_decoder", false)) hf_refuse(b, NIB_UNSUPPORTED, "bert: a decoder (is_decoder is true)");
-    if (m.heads > 0 && m.hidden % m.heads != 0)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no multiple of %lld heads", (long long)m.hidden, (long long)m.heads);
+    hf_head_size(b, m.hidden, m.heads, 1);
     if (!(m.epsilon >= 0 && m.epsilon < 1)) hf_refuse(b, NIB_BAD_MODEL, "config.json: layer_norm_eps is %g", (double)m.epsilon);
     return m;
 }

@@ -37,8 +37,16 @@ const char *hf_path(hf_builder *b, const char *format, ...) {
 
 int64_t hf_config_size(hf_builder *b, const char *key) {
     int64_t value = hf_json_int(b->config, key, -1);
-    if (value < 1 || value > INT32_MAX) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", key);
-    return value;
+    if (value >= 1 && value <= INT32_MAX) return value;
+    hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", key);
+    return 1;
+}
+
+int64_t hf_head_size(hf_builder *b, int64_t hidden, int64_t heads, int64_t multiple) {
+    if (hidden % heads == 0 && hidden / heads % multiple == 0) return hidden / heads;
+    hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no %smultiple of %lld heads", (long long)hidden,
+              multiple == 2 ? "even " : "", (long long)heads);
+    return multiple;
 }
 
 /* ---------------------------------------------------------------- weights */

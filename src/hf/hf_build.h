@@ -17,8 +17,12 @@
 const char *hf_path(hf_builder *b, const char *format, ...) BASE_PRINTF(2, 3);
 
 /* ---- config.json */
-/* A positive integer below 2^31: BAD_MODEL if it is absent or anything else. */
+/* Refusing does not return from the builder, which goes on computing until it looks: what is refused is given as a size that nothing
+ * can divide by and fail. */
+/* A positive integer below 2^31: BAD_MODEL, and 1, if it is absent or anything else. */
 int64_t hf_config_size(hf_builder *b, const char *key);
+/* hidden / heads: BAD_MODEL, and `multiple`, if that is no whole multiple of `multiple`. */
+int64_t hf_head_size(hf_builder *b, int64_t hidden, int64_t heads, int64_t multiple);
 void hf_refuse(hf_builder *b, nib_status status, const char *format, ...) BASE_PRINTF(3, 4); /* keeps the first one */
 
 /* ---- weights */

@@ -3,16 +3,19 @@
  * In: a folder and a file's name. Out: the parsed JSON, or NULL where there is no such file.
  */
 #include "hf_json.h"
+#include <string.h>
 
 nib_status hf_json_open(nib_runtime *runtime, const char *dir, const char *name, bool array, yyjson_doc **out, nib_error *err) {
     nib_status status = NIB_OK;
     base_file file = {0};
     yyjson_doc *doc = NULL;
-    char *path = base_path_join(&runtime->heap, dir, name);
+    char *path = base_path_join(&runtime->heap, dir, name), *config = base_path_join(&runtime->heap, dir, "config.json");
     *out = NULL;
-    if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for a path");
+    if (!path || !config) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for a path");
     if (base_path_is_file(path)) {
-        NIB_TRY(base_file_open(&runtime->heap, path, runtime->private_reads, &file, err));
+        if (strchr(name, '/')) /* modules.json says so */
+            NIB_TRY(base_file_open_beneath(&runtime->heap, dir, name, config, runtime->private_reads, &file, err));
+        else NIB_TRY(base_file_open(&runtime->heap, path, runtime->private_reads, &file, err));
         NIB_TRY(base_json_parse(&runtime->heap, (const char *)file.data, file.size, name, NIB_BAD_MODEL, &doc, err));
         yyjson_val *root = yyjson_doc_get_root(doc);
         if (array ? !yyjson_is_arr(root) : !yyjson_is_obj(root))
@@ -23,6 +26,7 @@ nib_status hf_json_open(nib_runtime *runtime, const char *dir, const char *name,
 fail:
     base_json_free(&runtime->heap, doc);
     base_file_close(&file);
+    base_free(&runtime->heap, config);
     base_free(&runtime->heap, path);
     return status;
 }
@@ -45,5 +49,5 @@ bool hf_json_bool(yyjson_val *object, const char *key, bool otherwise) {
 
 const char *hf_json_string(yyjson_val *object, const char *key, const char *otherwise) {
     yyjson_val *v = yyjson_obj_get(object, key);
-    return yyjson_is_str(v) ? yyjson_get_str(v) : otherwise;
+    return yyjson_is_str(v) && strlen(yyjson_get_str(v)) == yyjson_get_len(v) ? yyjson_get_str(v) : otherwise;
 }

@@ -23,7 +23,7 @@ static const double usual_thetas[KINDS] = {160000.0, 10000.0};
 #define MOST_ANGLES (1 << 24) /* of one table: 64 MiB */
 
 typedef struct modernbert {
-    int64_t hidden, heads, layers, ffn, words, positions, window, every;
+    int64_t hidden, heads, head, layers, ffn, words, positions, window, every;
     float epsilon;
     bool norm_bias, attention_bias, mlp_bias;
     double theta[KINDS];
@@ -75,13 +75,11 @@ static modernbert read_config(hf_builder *b) {
     if (yyjson_is_null(m.layer_types)) m.layer_types = NULL;
     if (m.layer_types && (!yyjson_is_arr(m.layer_types) || (int64_t)yyjson_arr_size(m.layer_types) != m.layers))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: layer_types is no list of %lld names", (long long)m.layers);
-    if (m.hidden % m.heads != 0 || m.hidden / m.heads % 2 != 0)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no even multiple of %lld heads", (long long)m.hidden,
-                  (long long)m.heads);
-    int64_t head = hf_json_int(b->config, "head_dim", m.hidden / m.heads);
-    if (head != m.hidden / m.heads)
+    m.head = hf_head_size(b, m.hidden, m.heads, 2);
+    int64_t head = hf_json_int(b->config, "head_dim", m.head);
+    if (head != m.head)
         hf_refuse(b, NIB_UNSUPPORTED, "modernbert: head_dim %lld is not hidden_size / num_attention_heads", (long long)head);
-    if (m.positions > MOST_ANGLES / (m.hidden / m.heads))
+    if (m.positions > MOST_ANGLES / m.head)
         hf_refuse(b, NIB_LIMIT, "config.json: max_position_embeddings is %lld: its table of angles would be too large",
                   (long long)m.positions);
     if (m.window < 0 || m.window > INT32_MAX) hf_refuse(b, NIB_BAD_MODEL, "config.json: local_attention is negative or too large");
@@ -119,7 +117,7 @@ static graph_value *window_bias(hf_builder *b, const modernbert *m, graph_value 
 /* cos or sin of position * theta^(-2 i / D), [positions, D / 2], in the precision that the model was trained with: angles are f32. */
 static graph_value *table(hf_builder *b, const modernbert *m, int kind, const char *name, double (*of)(double)) {
     if (b->status != NIB_OK) return NULL;
-    int64_t D = m->hidden / m->heads, half = D / 2;
+    int64_t D = m->head, half = D / 2;
     graph_tensor t = {
         .dtype = NIB_DTYPE_F32, .rank = 2, .dims = {m->positions, half}, .bytes = (size_t)(m->positions * half) * sizeof(float)};
     float *values = base_arena_alloc(b->g->arena, t.bytes);
@@ -153,7 +151,7 @@ static graph_value *turn(hf_builder *b, const char *path, graph_value *x, const 
 }
 
 static graph_value *attention(hf_builder *b, const modernbert *m, const char *at, graph_value *x, const shared *s) {
-    const int64_t C = m->hidden, D = C / m->heads;
+    const int64_t C = m->hidden, D = m->head;
     graph_value *qkv = hf_project(b, hf_path(b, "%s.Wqkv", at), x, C, 3 * C, m->attention_bias), *parts[3];
     if (!hf_split(b, hf_path(b, "%s.part", at), qkv, C, 3, parts)) return NULL;
     graph_value *q = hf_heads(b, hf_path(b, "%s.q", at), parts[0], m->heads, D);

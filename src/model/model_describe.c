@@ -26,8 +26,9 @@ static const char *role_of(const nib_model *m, int i) {
 static void weights_of(const graph *g, base_str *out) {
     size_t bytes[32] = {0};
     int64_t elements = 0;
-    for (int i = 0; i < g->n_constants; i++) {
-        const graph_tensor *t = g->constants[i]->constant;
+    const int presets = graph_required_inputs(g);
+    for (int i = 0; i < g->n_constants + g->n_inputs - presets; i++) {
+        const graph_tensor *t = i < g->n_constants ? g->constants[i]->constant : g->inputs[presets + i - g->n_constants]->preset;
         if ((unsigned)t->dtype < 32) bytes[t->dtype] += t->bytes;
         elements += graph_tensor_elements(t);
     }
@@ -56,7 +57,8 @@ void model_describe_source(const nib_model *m, base_str *out) {
     for (int i = 0; i < g->n_inputs; i++) {
         base_str_add(out, i ? "              " : "inputs        ");
         print_type(g->inputs[i], out);
-        if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(m, i));
+        if (g->inputs[i]->preset) base_str_add(out, ": may be left out");
+        else if (m->roles.ids >= 0) base_str_printf(out, ": %s", role_of(m, i));
         base_str_add(out, "\n");
     }
     for (int i = 0; i < g->n_outputs; i++) {

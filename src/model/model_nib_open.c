@@ -162,8 +162,10 @@ static nib_status open_sections(nib_model *m, const model_nib_section *s, const 
     if (s[MODEL_NIB_EXACT].data) NIB_TRY(open_program(m, s[MODEL_NIB_EXACT], blobs, &programs[1], &m->exact, err));
     m->source = m->task.g ? m->task.g : m->exact.g;
     if (!m->source) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no graph");
-    if (m->exact.g && m->task.g && m->exact.g->n_inputs != m->task.g->n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
-    if (m->compiled->n_below != m->source->n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");
+    if (m->exact.g && m->task.g && graph_required_inputs(m->exact.g) != m->task.g->n_inputs)
+        NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
+    if (m->compiled->n_below != graph_required_inputs(m->source))
+        NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");
     if (o->max_tokens > 0) model_choose_max_tokens(m, o->max_tokens);
     if (m->roles.fixed_seq > 0 && m->max_tokens > m->roles.fixed_seq) m->max_tokens = m->roles.fixed_seq;
     m->batch_tokens = o->batch_tokens;

@@ -115,7 +115,8 @@ nib_status model_nib_put_settings(const nib_model *m, const model_nib_program pr
     put_named(out, "no_tokenizer", m->no_tokenizer);
     for (size_t i = 0; i < BASE_COUNT(fields); i++) put_field(out, &fields[i], m);
     base_str_add(out, ",\n\"below\": [");
-    for (int i = 0; i < m->source->n_inputs; i++) base_str_printf(out, "%s%lld", i ? ", " : "", (long long)model_input_below(m, i));
+    for (int i = 0, n = graph_required_inputs(m->source); i < n; i++)
+        base_str_printf(out, "%s%lld", i ? ", " : "", (long long)model_input_below(m, i));
     base_str_add(out, "]");
     put_program(out, "task", &programs[0]);
     put_program(out, "exact", &programs[1]);

@@ -144,6 +144,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     base_watch_begin(&watch, &m->runtime->heap);
     base_str_init(&notes.text, &m->runtime->heap);
     NIB_TRY(graph_clone(m->source, &made.g, err));
+    if (task) NIB_TRY(graph_fix_presets(made.g, err)); /* texts fill the inputs that must be given, and nobody can give others */
     if (task) NIB_TRY(model_add_suffix(m, made.g, err));
     pass_context ctx = {.g = made.g,
                         .runtime = m->runtime,
@@ -247,6 +248,7 @@ static nib_status open_into(nib_model *m, const char *path, const nib_model_opti
     nib_runtime *rt = m->runtime;
     base_file file = {0};
     base_watch watch;
+    char why[300];
     base_watch_begin(&watch, &rt->heap);
     m->lock = base_mutex_create(&rt->heap);
     m->path = base_strndup(&rt->heap, path, strlen(path));
@@ -261,7 +263,8 @@ static nib_status open_into(nib_model *m, const char *path, const nib_model_opti
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
-    NIB_TRY(op_infer_graph(m->source, err));
+    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
+    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", path, why);
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     choose_pooling(m, options);

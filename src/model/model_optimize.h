@@ -5,6 +5,7 @@
  *     model_optimize.c   load -> passes -> standard operators -> proof -> file
  *     model_folder.c     a folder's small files beside it
  *     model_prove.c      both graphs run on random inputs; how large values become
+ *     model_cuts.c       where quantized graphs are cut, so that roundings do not amplify noise
  *     model_costs.c      memory and time of both in nib
  *     model_report.c     what was done, as text and JSON
  */
@@ -19,7 +20,7 @@ struct nib_report {
 };
 
 /* ---- proof */
-#define MODEL_PROOF_OUTPUTS 64
+#define MODEL_PROOF_OUTPUTS 1024
 #define MODEL_PROOF_TRIALS 4
 #define MODEL_WHY 300
 
@@ -30,6 +31,14 @@ typedef struct model_difference { /* of one output, over all trials */
     bool same_shape;  /* shapes and types were equal */
 } model_difference;
 
+/* What is rounded on the way (quantized graphs) is compared part by part, see model_cuts.c. */
+typedef struct model_at_roundings {
+    int count[2]; /* values that either graph rounds */
+    int cuts;     /* where both were cut; 0: they were compared as a whole */
+    char name[100];
+    double largest; /* of all values before they are rounded: the largest difference relative to the value's magnitude, and whose it is */
+} model_at_roundings;
+
 typedef struct model_proof {
     bool ran;
     char why[MODEL_WHY]; /* if not: what stood in the way */
@@ -37,15 +46,24 @@ typedef struct model_proof {
     int64_t sizes[MODEL_PROOF_TRIALS]; /* of what is not a batch, each trial */
     int n_outputs;
     model_difference outputs[MODEL_PROOF_OUTPUTS];
+    model_at_roundings roundings;
 } model_proof;
 
+typedef enum model_prove_how {
+    MODEL_PROVE_WHOLE = 0,
+    MODEL_PROVE_TOKENS = 1, /* rows of closed tokens are not compared */
+    MODEL_PROVE_PARTS = 2   /* cut at roundings */
+} model_prove_how;
+
 /* Runs both graphs, as they are, on the same random inputs: padded masks, ids within their tables, sizes beyond the integer
- * constants of either. Inputs and outputs are matched by name. tokens_only: rows
- * of [B, S, ..] whose token a mask [B, S] closes are not compared (a query that sees no key reads all of them alike only where the mask
- * swallows the scores, which half precision cannot). Not being able to is no error: proof->ran is false. */
-nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, bool tokens_only, model_proof *proof, nib_error *err);
-/* The largest difference of an output relative to its magnitude; infinite if shapes or types differ. */
+ * constants of either. Inputs and outputs are matched by name. how: flags of
+ * model_prove_how. TOKENS: rows of [B, S, ..] whose token a mask [B, S] closes are not compared (a query that sees no key reads all of them
+ * alike only where the mask swallows the scores, which half precision cannot). Not being able to is no error: proof->ran is false. */
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, int how, model_proof *proof, nib_error *err);
+/* The largest difference of an output, or of a value where it is cut, relative to its magnitude; infinite if shapes or types differ. */
 double model_proof_worst(const model_proof *proof);
+/* Whose it is. */
+const char *model_proof_worst_name(const model_proof *proof);
 
 /* Runs the graph on the proof's inputs. ranges [value_limit + 1], by id: those of f32 inputs and node outputs are filled; the others, and
  * all if it cannot be run (why[] says what stood in the way; else it is ""), are unknown. */

@@ -11,6 +11,7 @@
 #include "base/base_half.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LARGEST_SIZE 1100 /* of a text; constants beyond are no windows */
@@ -25,22 +26,36 @@ static double uniform(prover *p) { return (double)next_random(p) / (double)(1ull
 
 /* ---------------------------------------------------------------- inputs */
 
+#define LONGEST_SUM 200 /* bytes of a name that may be one */
+
+static int64_t size_of_symbol(prover *p, int i);
+
+/* The size of a number or a symbol that is no sum itself; -1: it is neither. */
+static int64_t size_of_term(prover *p, const char *term, size_t length) {
+    char *end;
+    int64_t number = strtoll(term, &end, 10);
+    if (length > 0 && end == term + length) return number <= INT32_MAX ? number : -1;
+    for (int k = 0; k < graph_symbol_count(p->g[0]->symbols); k++) {
+        const char *name = graph_symbol_name(p->g[0]->symbols, k);
+        if (strlen(name) == length && memcmp(name, term, length) == 0 && !strchr(name, '+')) return size_of_symbol(p, k);
+    }
+    return -1;
+}
+
 /* "past + seq" is a name to protobuf and a sum to exporters. */
 static int64_t size_of_symbol(prover *p, int i) {
-    const char *name = graph_symbol_name(p->g[0]->symbols, i), *plus = strstr(name, " + ");
+    int64_t sum = 0;
     if (p->symbols[i] != GRAPH_UNBOUND) return p->symbols[i];
-    if (plus) {
-        int64_t sum = 0;
-        for (int k = 0; k < i || k < graph_symbol_count(p->g[0]->symbols); k++) {
-            const char *part = graph_symbol_name(p->g[0]->symbols, k);
-            size_t n = strlen(part);
-            if (strstr(part, " + ")) continue;
-            bool first = strncmp(name, part, n) == 0 && name + n == plus, second = strcmp(plus + 3, part) == 0;
-            if (first || second) sum += size_of_symbol(p, k);
-        }
-        if (sum > 0) return p->symbols[i] = sum;
+    const char *at = graph_symbol_name(p->g[0]->symbols, i);
+    for (const char *plus = strlen(at) < LONGEST_SUM ? strchr(at, '+') : NULL; plus; at = plus + 1) {
+        plus = strchr(at += strspn(at, " "), '+');
+        size_t length = plus ? (size_t)(plus - at) : strlen(at);
+        while (length && at[length - 1] == ' ') length--;
+        int64_t size = size_of_term(p, at, length);
+        sum = size < 0 || sum < 0 ? -1 : sum + size;
+        if (!plus) break;
     }
-    return p->symbols[i] = p->size;
+    return p->symbols[i] = sum > 0 ? sum : p->size;
 }
 
 static bool shape_of_input(prover *p, const graph_value *v, graph_tensor *t) {
@@ -73,6 +88,18 @@ static void put_number(graph_tensor *t, int64_t i, double x) {
     }
 }
 
+static double number_at(const nib_tensor *t, int64_t i) {
+    switch (t->dtype) {
+    case NIB_DTYPE_F32: return ((const float *)t->data)[i];
+    case NIB_DTYPE_F64: return ((const double *)t->data)[i];
+    case NIB_DTYPE_F16: return base_f16_to_f32(((const uint16_t *)t->data)[i]);
+    case NIB_DTYPE_BF16: return base_bf16_to_f32(((const uint16_t *)t->data)[i]);
+    case NIB_DTYPE_I64: return (double)((const int64_t *)t->data)[i];
+    case NIB_DTYPE_I32: return ((const int32_t *)t->data)[i];
+    default: return 0;
+    }
+}
+
 static bool is_real(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F64 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
 
 static bool is_whole(nib_dtype t) {
@@ -91,9 +118,23 @@ static bool lies_beside_ids(const graph *g, const graph_value *v) {
     return false;
 }
 
+#define PRESET_NOISE 0.25 /* a preset changes by up to this part of itself: a scale stays one, a variance stays positive */
+
+/* A caller may leave the preset, and may give another value: what has become a constant shows only in the latter. */
+static bool vary_preset(prover *p, const graph_value *v, graph_tensor *t) {
+    nib_dtype dtype = v->preset->dtype;
+    *t = *v->preset;
+    if (!(dtype == NIB_DTYPE_F32 || dtype == NIB_DTYPE_F64) || p->batch == 1) return true;
+    if (!(t->data = base_arena_alloc(&p->arena, t->bytes + 1))) return false;
+    memcpy(t->data, v->preset->data, t->bytes);
+    for (int64_t i = 0, n = graph_tensor_elements(t); i < n; i++) put_number(t, i, number_at(t, i) * (1 + PRESET_NOISE * (uniform(p) - 1)));
+    return true;
+}
+
 static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
     int64_t least, most, n;
     *t = (graph_tensor){0};
+    if (v->preset) return vary_preset(p, v, t);
     if (v->type.kind != GRAPH_KIND_TENSOR || v->type.rank < 0 || !shape_of_input(p, v, t) || (n = graph_tensor_elements(t)) < 0)
         return false;
     t->bytes = graph_type_bytes(t->dtype, (size_t)n);
@@ -147,18 +188,6 @@ static int find_named(graph_value *const *values, int n, const char *name) {
     for (int i = 0; i < n; i++)
         if (strcmp(values[i]->name, name) == 0) return i;
     return -1;
-}
-
-static double number_at(const nib_tensor *t, int64_t i) {
-    switch (t->dtype) {
-    case NIB_DTYPE_F32: return ((const float *)t->data)[i];
-    case NIB_DTYPE_F64: return ((const double *)t->data)[i];
-    case NIB_DTYPE_F16: return base_f16_to_f32(((const uint16_t *)t->data)[i]);
-    case NIB_DTYPE_BF16: return base_bf16_to_f32(((const uint16_t *)t->data)[i]);
-    case NIB_DTYPE_I64: return (double)((const int64_t *)t->data)[i];
-    case NIB_DTYPE_I32: return ((const int32_t *)t->data)[i];
-    default: return 0;
-    }
 }
 
 /* How many elements of t belong to each of the mask's; 0: it has nothing to do with the mask. */
@@ -233,6 +262,15 @@ bool model_trial_first(prover *p, const nib_tensor **given) {
     return snprintf(p->why, MODEL_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
 }
 
+/* Of the values where the graphs are cut. */
+static void compare_cut(prover *p, model_cut *c, bool second) {
+    nib_tensor x, y;
+    nib_error err;
+    if (!second || run_output(p->sessions[0], c->first, &x, &err) != NIB_OK || run_output(p->sessions[1], c->second, &y, &err) != NIB_OK)
+        c->found.same_shape = false;
+    else compare(&x, &y, p->tokens_only ? p->mask : NULL, &c->found);
+}
+
 /* One run of each; false with why[] if the first graph itself cannot be run at this size. */
 static bool trial(prover *p, void *user) {
     model_proof *proof = user;
@@ -242,7 +280,11 @@ static bool trial(prover *p, void *user) {
     bool done = false;
     if (!model_trial_inputs(p, given)) goto fail;
     if (!model_trial_first(p, given[0])) goto fail;
+    if (p->cuts.n) given[1] = model_cut_inputs(&p->arena, &p->cuts, p->sessions[0], p->clones[1], b, given[1]);
+    if (!given[1]) snprintf(p->why, MODEL_WHY, "out of memory");
+    if (!given[1]) goto fail;
     bool second = run_tensors(p->sessions[1], given[1], &err) == NIB_OK;
+    for (int i = 0; i < p->cuts.n; i++) compare_cut(p, &p->cuts.items[i], second);
     for (int i = 0; i < proof->n_outputs; i++) {
         nib_tensor x, y;
         int other = find_named(b->outputs, b->n_outputs, proof->outputs[i].name);
@@ -291,12 +333,33 @@ void model_trial_end(prover *p, int i, graph *clone) {
     p->plans[i] = NULL;
 }
 
-nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, bool tokens_only, model_proof *proof, nib_error *err) {
+static double relative(const model_difference *d) {
+    return !d->same_shape ? INFINITY : d->largest > 0 ? d->largest / (d->magnitude > 0 ? d->magnitude : 1) : 0;
+}
+
+static void report_cuts(const model_cuts *cuts, model_at_roundings *r) {
+    memcpy(r->count, cuts->roundings, sizeof r->count);
+    r->cuts = cuts->n;
+    for (int i = 0; i < cuts->n; i++) {
+        double off = relative(&cuts->items[i].found);
+        if (i && !(off > r->largest)) continue;
+        r->largest = off;
+        snprintf(r->name, sizeof r->name, "%s", cuts->items[i].found.name);
+    }
+}
+
+nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, int how, model_proof *proof, nib_error *err) {
     nib_status status = NIB_OK;
-    prover p = {.runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .tokens_only = tokens_only, .why = proof->why, .err = err};
-    graph *clones[2] = {NULL, NULL};
+    prover p = {
+        .runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .tokens_only = (how & MODEL_PROVE_TOKENS) != 0, .why = proof->why, .err = err};
+    base_arena lists;
+    base_arena_init(&lists, &runtime->heap);
     *proof = (model_proof){0};
-    for (int i = 0; i < a->n_outputs && i < MODEL_PROOF_OUTPUTS; i++)
+    if (a->n_outputs > MODEL_PROOF_OUTPUTS) {
+        snprintf(proof->why, sizeof proof->why, "%d outputs are more than are compared here", a->n_outputs);
+        return NIB_OK;
+    }
+    for (int i = 0; i < a->n_outputs; i++)
         proof->outputs[proof->n_outputs++] = (model_difference){.name = a->outputs[i]->name, .same_shape = true};
     for (int i = 0; i < 2; i++) {
         const char *unknown = first_unknown(p.g[i]);
@@ -305,27 +368,40 @@ nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, boo
         return NIB_OK;
     }
     NIB_TRY(cpu_open(runtime, &p.device, err));
-    for (int i = 0; i < 2; i++) {
-        NIB_TRY(graph_clone(p.g[i], &clones[i], err));
-        if (!model_trial_ready(&p, i, clones[i])) goto fail;
-    }
+    for (int i = 0; i < 2; i++) NIB_TRY(graph_clone(p.g[i], &p.clones[i], err));
+    if (how & MODEL_PROVE_PARTS) NIB_TRY(model_cut_at_roundings(&lists, p.clones[0], p.clones[1], &p.cuts, err));
+    for (int i = 0; i < 2; i++)
+        if (!model_trial_ready(&p, i, p.clones[i])) goto fail;
     int64_t x = largest_constant(a), y = largest_constant(b);
     proof->trials = run_trials(&p, x > y ? x : y, trial, proof, proof->sizes);
     proof->ran = proof->trials > 0;
+    report_cuts(&p.cuts, &proof->roundings);
 fail:
-    for (int i = 0; i < 2; i++) model_trial_end(&p, i, clones[i]);
+    for (int i = 0; i < 2; i++) model_trial_end(&p, i, p.clones[i]);
+    base_arena_free(&lists);
     if (p.device) p.device->table->close(p.device);
     return status;
 }
 
-double model_proof_worst(const model_proof *proof) {
-    double worst = 0;
+static double worst_of(const model_proof *proof, const char **name) {
+    double worst = proof->roundings.largest;
+    *name = proof->roundings.name;
     for (int i = 0; i < proof->n_outputs; i++) {
-        const model_difference *d = &proof->outputs[i];
-        double off = !d->same_shape ? INFINITY : d->largest > 0 ? d->largest / (d->magnitude > 0 ? d->magnitude : 1) : 0;
-        if (off > worst) worst = off;
+        double off = relative(&proof->outputs[i]);
+        if (off > worst || !**name) worst = off, *name = proof->outputs[i].name;
     }
     return worst;
+}
+
+double model_proof_worst(const model_proof *proof) {
+    const char *name;
+    return worst_of(proof, &name);
+}
+
+const char *model_proof_worst_name(const model_proof *proof) {
+    const char *name;
+    worst_of(proof, &name);
+    return name;
 }
 
 /* ---------------------------------------------------------------- how large values become */

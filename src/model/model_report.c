@@ -53,6 +53,7 @@ nib_status model_count_into(base_heap *heap, const graph *g, int which, model_co
         }
     }
     for (int i = 0; i < g->n_constants; i++) counts->weights[which] += g->constants[i]->constant->bytes;
+    for (int i = graph_required_inputs(g); i < g->n_inputs; i++) counts->weights[which] += g->inputs[i]->preset->bytes;
 fail:
     return status;
 }
@@ -92,6 +93,22 @@ static void add_number(base_str *json, double x) {
     else base_str_add(json, "null");
 }
 
+static void report_roundings(nib_report *r, const model_at_roundings *p) {
+    if (!p->count[0] && !p->count[1]) return;
+    if (p->cuts)
+        base_str_printf(
+            &r->text, "  compared part by part between %d of %d roundings: before one, %s differs by at most %.3g of its largest number\n",
+            p->cuts, p->count[0], p->name, p->largest);
+    else
+        base_str_printf(&r->text, "  compared as a whole: the roundings of both could not be paired (%d and %d)\n", p->count[0],
+                        p->count[1]);
+    base_str_printf(&r->json,
+                    ", \"roundings\": {\"before\": %d, \"after\": %d, \"cuts\": %d, \"largest_relative_difference\": ", p->count[0],
+                    p->count[1], p->cuts);
+    add_number(&r->json, p->largest);
+    base_str_add(&r->json, "}");
+}
+
 void model_report_proof(nib_report *r, const model_proof *p, double tolerance) {
     if (!p->ran) {
         base_str_printf(&r->text, "not proven: %s\n", p->why);
@@ -120,7 +137,9 @@ void model_report_proof(nib_report *r, const model_proof *p, double tolerance) {
         add_number(&r->json, d->magnitude);
         base_str_add(&r->json, "}");
     }
-    base_str_add(&r->json, "]}");
+    base_str_add(&r->json, "]");
+    report_roundings(r, &p->roundings);
+    base_str_add(&r->json, "}");
 }
 
 void model_report_costs(nib_report *r, const model_costs *c) {

@@ -64,7 +64,7 @@ static bool has(const char *name, const char *part) { return strstr(name, part) 
 
 /* One pair of symbols for all [batch, seq] inputs: exporters name them apart, but no encoder means them to differ. */
 static void unify_shapes(graph *g, const graph_value *ids) {
-    for (int i = 0; i < g->n_inputs; i++) {
+    for (int i = 0, n = graph_required_inputs(g); i < n; i++) {
         graph_value *v = g->inputs[i];
         if (v == ids || v->type.rank != 2) continue;
         for (int k = 0; k < 2; k++)
@@ -81,7 +81,7 @@ static bool is_grid_input(const graph_value *v) {
 static int find_ids(const graph *g) {
     int best = -1;
     int64_t best_rows = 0;
-    for (int i = 0; i < g->n_inputs; i++) {
+    for (int i = 0, n = graph_required_inputs(g); i < n; i++) {
         int64_t least = INT64_MAX, most = 0;
         if (!is_grid_input(g->inputs[i])) continue;
         tables_of(g->inputs[i], 0, &least, &most);
@@ -104,7 +104,7 @@ void model_find_roles(nib_model *m) {
         if (!ids->type.dims[k]) ids->type.dims[k] = graph_dim_symbol(g->symbols, k ? "seq" : "batch");
     graph_dim_is_const(ids->type.dims[0], &r->fixed_batch);
     graph_dim_is_const(ids->type.dims[1], &r->fixed_seq);
-    for (int i = 0; i < g->n_inputs; i++) {
+    for (int i = 0, n = graph_required_inputs(g); i < n; i++) {
         const graph_value *v = g->inputs[i];
         int64_t least = INT64_MAX, most = 0;
         if (i == r->ids) continue;

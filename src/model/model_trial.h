@@ -9,6 +9,23 @@
 
 #define MODEL_SEED 0x9e3779b97f4a7c15ull
 
+typedef struct model_cut {
+    int first, second;  /* the value before it is rounded: which output of either graph it is */
+    graph_value *input; /* of the second: what it rounds instead */
+    model_difference found;
+} model_cut;
+
+typedef struct model_cuts {
+    model_cut *items;
+    int n, roundings[2];
+} model_cuts;
+
+/* Cuts b, and makes both give what they round; both are clones. None may be found: n is 0. */
+nib_status model_cut_at_roundings(base_arena *arena, graph *a, graph *b, model_cuts *cuts, nib_error *err);
+/* b's inputs: those of `whole`, which it is a clone of, and what the first graph has just given. NULL when memory runs out. */
+const nib_tensor **model_cut_inputs(base_arena *arena, const model_cuts *cuts, run_session *first, const graph *b, const graph *whole,
+                                    const nib_tensor **given);
+
 typedef struct model_prover {
     nib_runtime *runtime;
     base_arena arena; /* inputs of one trial */
@@ -20,6 +37,8 @@ typedef struct model_prover {
     uint64_t seed;
     int64_t size, batch;
     bool tokens_only;
+    model_cuts cuts;
+    graph *clones[2];
     const nib_tensor *mask; /* the trial's, [B, S], or NULL */
     char *why;              /* [MODEL_WHY] what stood in the way of the last trial */
     nib_error *err;

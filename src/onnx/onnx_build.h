@@ -48,11 +48,11 @@ typedef struct onnx_argument { /* an attribute given to a function */
 typedef struct onnx_call {
     const struct onnx_call *outer;
     const onnx_function *function;
-    const char *path; /* names of the calling nodes, "a/b": prefix of the names inside */
-    onnx_argument *arguments;
-    size_t count;
-    struct onnx_scope *caller; /* where the call stands */
-    const onnx_node *node;     /* the call */
+    const char *path;           /* names of the calling nodes, "a/b": prefix of the names inside */
+    onnx_map arguments;         /* name -> onnx_argument, of those that the call gives */
+    const onnx_map *parameters; /* the function's: name -> its default */
+    struct onnx_scope *caller;  /* where the call stands */
+    const onnx_node *node;      /* the call */
     int depth;
 } onnx_call;
 
@@ -71,6 +71,7 @@ typedef struct onnx_loader {
     const uint8_t *file; /* what offsets count from */
     const onnx_model *model;
     onnx_map functions;      /* "domain:name:overload" -> onnx_function */
+    onnx_map *parameters;    /* of each function: name -> onnx_attribute */
     onnx_map files;          /* location -> onnx_external */
     bool copy_raw;           /* raw data does not outlive the load */
     const onnx_blobs *blobs; /* of a compiled file; NULL: the graph is a file of its own */

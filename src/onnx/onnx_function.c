@@ -31,6 +31,8 @@ static nib_status key_of(onnx_loader *l, onnx_bytes domain, onnx_bytes name, onn
 nib_status onnx_function_index(onnx_loader *l) {
     nib_status status = NIB_OK;
     const onnx_function *f = NULL;
+    l->parameters = base_arena_calloc(&l->scratch, l->model->functions.count + 1, sizeof *l->parameters);
+    if (!l->parameters) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for the model's functions");
     for (size_t i = 0; i < l->model->functions.count; i++) {
         onnx_bytes key;
         const void *old;
@@ -54,11 +56,33 @@ const onnx_function *onnx_function_of(onnx_loader *l, const onnx_node *node, nib
 
 /* ---------------------------------------------------------------- attributes */
 
-static const onnx_argument *find_argument(const onnx_call *call, onnx_bytes name) {
-    for (size_t i = 0; i < call->count; i++) {
-        if (onnx_bytes_equal(call->arguments[i].name, name)) return &call->arguments[i];
+static const onnx_attribute no_default;
+
+/* name -> its default, or no_default: made at the first call, since every call looks names up. */
+static nib_status parameters_of(onnx_loader *l, const onnx_function *f, const onnx_map **out) {
+    nib_status status = NIB_OK;
+    onnx_map *map = &l->parameters[f - l->model->functions.items];
+    const void *old;
+    *out = map;
+    if (map->count > 0) return NIB_OK;
+    for (size_t i = 0; i < f->attribute_proto.count; i++) {
+        const onnx_attribute *a = &f->attribute_proto.items[i];
+        NIB_TRY(onnx_map_put(l, map, a->name, a, &old));
     }
-    return NULL;
+    for (size_t i = 0; i < f->attribute.count; i++) NIB_TRY(onnx_map_put(l, map, f->attribute.items[i], &no_default, &old));
+fail:
+    return status;
+}
+
+/* What the call gives, or else the function's default; false: neither. */
+static bool find_argument(const onnx_call *call, onnx_bytes name, onnx_argument *out) {
+    static const onnx_scope nothing = {0}; /* a default sees no values */
+    const onnx_argument *given = onnx_map_get(&call->arguments, name);
+    const onnx_attribute *otherwise = onnx_map_get(call->parameters, name);
+    if (given) *out = *given;
+    else if (otherwise && otherwise != &no_default) *out = (onnx_argument){name, otherwise, &nothing};
+    else return false;
+    return true;
 }
 
 nib_status onnx_attribute_resolve(onnx_loader *l, const onnx_scope *s, const onnx_attribute *a, onnx_argument *out) {
@@ -68,14 +92,14 @@ nib_status onnx_attribute_resolve(onnx_loader *l, const onnx_scope *s, const onn
     if (!s->call)
         NIB_FAIL(l->err, NIB_BAD_MODEL, "attribute '%s' refers to '%s' outside of a function", onnx_show(l, a->name),
                  onnx_show(l, a->ref_attr_name));
-    const onnx_argument *given = find_argument(s->call, a->ref_attr_name);
-    if (!given) {
+    onnx_argument given;
+    if (!find_argument(s->call, a->ref_attr_name, &given)) {
         *out = (onnx_argument){a->name, NULL, s};
         return NIB_OK;
     }
-    out->attribute = given->attribute;
-    out->scope = given->scope;
-    l->inlined += given->attribute->head.size; /* it is copied wherever it is referred to */
+    out->attribute = given.attribute;
+    out->scope = given.scope;
+    l->inlined += given.attribute->head.size; /* it is copied wherever it is referred to */
     if (l->inlined > l->g->heap->limits.expand_bytes)
         NIB_FAIL(l->err, NIB_LIMIT, "the local functions grow too large when they are inlined");
     return NIB_OK;
@@ -84,36 +108,20 @@ fail:
     return status;
 }
 
-static bool is_parameter(const onnx_function *f, onnx_bytes name) {
-    for (size_t i = 0; i < f->attribute.count; i++) {
-        if (onnx_bytes_equal(f->attribute.items[i], name)) return true;
-    }
-    for (size_t i = 0; i < f->attribute_proto.count; i++) {
-        if (onnx_bytes_equal(f->attribute_proto.items[i].name, name)) return true;
-    }
-    return false;
-}
-
-/* The call's attributes, then the function's defaults for what the call leaves out. */
 static nib_status bind_arguments(onnx_loader *l, const onnx_scope *s, const onnx_node *node, onnx_call *call) {
     nib_status status = NIB_OK;
     const onnx_function *f = call->function;
-    size_t most = node->attribute.count + f->attribute_proto.count;
-    call->arguments = base_arena_calloc(&l->scratch, most + 1, sizeof(*call->arguments));
-    if (!call->arguments) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a function's attributes");
+    NIB_TRY(parameters_of(l, f, &call->parameters));
+    onnx_argument *arguments = base_arena_calloc(&l->scratch, node->attribute.count + 1, sizeof *arguments);
+    if (!arguments) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a function's attributes");
     for (size_t i = 0; i < node->attribute.count; i++) {
         const onnx_attribute *a = &node->attribute.items[i];
-        onnx_argument argument;
-        if (!is_parameter(f, a->name))
+        const void *old = NULL;
+        if (!onnx_map_get(call->parameters, a->name))
             NIB_FAIL(l->err, NIB_BAD_MODEL, "the function %s has no attribute '%s'", onnx_show(l, f->name), onnx_show(l, a->name));
-        if (find_argument(call, a->name)) NIB_FAIL(l->err, NIB_BAD_MODEL, "attribute '%s' is given twice", onnx_show(l, a->name));
-        NIB_TRY(onnx_attribute_resolve(l, s, a, &argument));
-        if (argument.attribute) call->arguments[call->count++] = argument;
-    }
-    for (size_t i = 0; i < f->attribute_proto.count; i++) {
-        const onnx_attribute *a = &f->attribute_proto.items[i];
-        static const onnx_scope nothing = {0}; /* a default sees no values */
-        if (!find_argument(call, a->name)) call->arguments[call->count++] = (onnx_argument){a->name, a, &nothing};
+        NIB_TRY(onnx_attribute_resolve(l, s, a, &arguments[i]));
+        if (arguments[i].attribute) NIB_TRY(onnx_map_put(l, &call->arguments, a->name, &arguments[i], &old));
+        if (old) NIB_FAIL(l->err, NIB_BAD_MODEL, "attribute '%s' is given twice", onnx_show(l, a->name));
     }
     return NIB_OK;
 fail:

@@ -59,7 +59,27 @@ fail:
     return status;
 }
 
-/* An input that has an initializer is a constant: before IR 4 all were listed so, later it is a default, and nib runs with it. */
+#define IR_OF_PRESETS 4
+
+/* An input that has an initializer, too: before IR 4 every initializer was listed so, and is a constant; later the initializer is what
+ * the input holds where a caller gives nothing. Inputs of bodies are given by the node, and what has a value there is a constant. */
+static nib_status build_presets(onnx_loader *l, onnx_scope *s, const onnx_graph *r, int64_t *offset) {
+    nib_status status = NIB_OK;
+    if (s->outer || l->g->ir_version < IR_OF_PRESETS) return NIB_OK;
+    for (size_t i = 0; i < r->input.count; i++) {
+        const onnx_value_info *info = &r->input.items[i];
+        graph_value *v = onnx_map_get(&s->values, info->name) ? onnx_find(s, info->name) : NULL;
+        graph_type declared;
+        *offset = info->head.offset;
+        if (!v || !v->constant) continue;
+        NIB_TRY(onnx_type_build(l, l->g->symbols, info->type, &declared));
+        if (graph_make_preset(s->g, v, &declared) != NIB_OK) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for an input");
+    }
+    graph_drop_presets(s->g);
+fail:
+    return status;
+}
+
 static nib_status build_inputs(onnx_loader *l, onnx_scope *s, const onnx_graph *r) {
     nib_status status = NIB_OK;
     int64_t offset = -1;
@@ -73,6 +93,7 @@ static nib_status build_inputs(onnx_loader *l, onnx_scope *s, const onnx_graph *
         NIB_TRY(onnx_type_build(l, l->g->symbols, info->type, &v->type));
         if (graph_add_input(s->g, v) != NIB_OK) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for an input");
     }
+    NIB_TRY(build_presets(l, s, r, &offset));
     return NIB_OK;
 fail:
     base_error_at_offset(l->err, offset);

@@ -137,6 +137,8 @@ static nib_status build_tensor_attr(onnx_loader *l, const onnx_tensor *record, g
     *out = base_arena_alloc(l->g->arena, sizeof(**out));
     if (!*out) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a tensor");
     NIB_TRY(onnx_tensor_build(l, record, *out));
+    (*out)->data = (void *)(uintptr_t)graph_tensor_aligned(l->g->arena, *out); /* operators read them as arrays */
+    if (!(*out)->data) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a tensor of %zu bytes", (*out)->bytes);
 fail:
     return status;
 }

@@ -147,6 +147,8 @@ static nib_status external_data(onnx_loader *l, const onnx_tensor *r, graph_tens
             NIB_FAIL(l->err, NIB_BAD_MODEL, "external data: the length '%s' is no size", onnx_show(l, e->value));
     }
     if (l->may_be_packed && onnx_bytes_are(location, ONNX_PACKED) && out->bytes > 0) {
+        if (out->dtype != NIB_DTYPE_F32 || out->rank != 2) /* only weights are packed: whatever else reads values finds them */
+            NIB_FAIL(l->err, NIB_BAD_MODEL, "a packed constant that is no matrix of f32");
         out->bytes = 0; /* and no data: whoever asked for the graph knows where the values are */
         return NIB_OK;
     }

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * TypeProto -> graph_type. A named dimension becomes the symbol of that name; an unnamed or negative one is unknown.
+ * TypeProto -> graph_type. A named dimension becomes the symbol of that name; an unnamed or negative one is unknown, and so is one whose
+ * name only says so: two of them need not be equal.
  */
 #include "onnx_build.h"
+
+/* What exporters write where they know no name: a word for nothing, or no letter at all ("?", "-1", "*"). */
+static bool is_name(onnx_bytes text) {
+    static const char *const words[] = {"None", "none", "unknown"};
+    for (size_t i = 0; i < BASE_COUNT(words); i++)
+        if (onnx_bytes_are(text, words[i])) return false;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i] | 0x20; /* bytes of other alphabets are letters, too */
+        if ((c >= 'a' && c <= 'z') || text.data[i] >= 0x80 || text.data[i] == '_') return true;
+    }
+    return false;
+}
 
 static nib_status tensor_type(onnx_loader *l, graph_symtab *symbols, const onnx_type_tensor *record, graph_type *out) {
     nib_status status = NIB_OK;
@@ -18,7 +31,7 @@ static nib_status tensor_type(onnx_loader *l, graph_symtab *symbols, const onnx_
         out->dims[i] = NULL;
         if (ONNX_SEEN(d, 1)) {
             if (d->value >= 0) out->dims[i] = graph_dim_const(symbols, d->value);
-        } else if (d->param.size > 0) {
+        } else if (is_name(d->param)) {
             const char *name = onnx_intern(l, d->param, &status);
             if (!name) goto fail;
             if (onnx_bytes_are(d->param, GRAPH_TOKENS_SYMBOL))

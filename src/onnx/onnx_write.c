@@ -131,18 +131,21 @@ void onnx_put_tensor(onnx_out *s, const void *record) {
     else onnx_put_field(s, 9, t->data, t->bytes);
 }
 
+static nib_status place(onnx_writing *w, const graph_tensor *t) {
+    if (t->dtype == NIB_DTYPE_STRING || t->dtype > NIB_DTYPE_I2 || t->bytes < ONNX_EXTERNAL_LEAST) return NIB_OK;
+    uint64_t at = 0;
+    if (w->n_placed) at = w->placed[w->n_placed - 1].offset + w->placed[w->n_placed - 1].tensor->bytes;
+    at = (at + ONNX_EXTERNAL_ALIGN - 1) / ONNX_EXTERNAL_ALIGN * ONNX_EXTERNAL_ALIGN;
+    if (!base_grow(w->heap, (void **)&w->placed, &w->cap_placed, w->n_placed + 1, sizeof *w->placed))
+        return base_error_set(w->err, NIB_OUT_OF_MEMORY, "out of memory for a list of weights");
+    w->placed[w->n_placed++] = (onnx_placed){t, at};
+    return NIB_OK;
+}
+
 nib_status onnx_place(onnx_writing *w, const graph *g) {
     nib_status status = NIB_OK;
-    for (int i = 0; i < g->n_constants; i++) {
-        const graph_tensor *t = g->constants[i]->constant;
-        if (t->dtype == NIB_DTYPE_STRING || t->dtype > NIB_DTYPE_I2 || t->bytes < ONNX_EXTERNAL_LEAST) continue;
-        uint64_t at = 0;
-        if (w->n_placed) at = w->placed[w->n_placed - 1].offset + w->placed[w->n_placed - 1].tensor->bytes;
-        at = (at + ONNX_EXTERNAL_ALIGN - 1) / ONNX_EXTERNAL_ALIGN * ONNX_EXTERNAL_ALIGN;
-        if (!base_grow(w->heap, (void **)&w->placed, &w->cap_placed, w->n_placed + 1, sizeof *w->placed))
-            NIB_FAIL(w->err, NIB_OUT_OF_MEMORY, "out of memory for a list of weights");
-        w->placed[w->n_placed++] = (onnx_placed){t, at};
-    }
+    for (int i = 0; i < g->n_constants; i++) NIB_TRY(place(w, g->constants[i]->constant));
+    for (int i = graph_required_inputs(g); i < g->n_inputs; i++) NIB_TRY(place(w, g->inputs[i]->preset));
     for (const graph_node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->n_attrs; i++) {
             const graph_attr *a = &n->attrs[i];

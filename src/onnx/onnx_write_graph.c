@@ -89,7 +89,7 @@ static void put_value_info(onnx_out *s, const void *record) {
 
 static void put_constant(onnx_out *s, const void *record) {
     const graph_value *v = record;
-    onnx_put_tensor(s, &(onnx_named_tensor){v->name, v->constant});
+    onnx_put_tensor(s, &(onnx_named_tensor){v->name, v->preset ? v->preset : v->constant});
 }
 
 static void put_types(onnx_out *s, const graph *g) {
@@ -106,6 +106,7 @@ static void put_graph(onnx_out *s, const void *record) {
     for (const graph_node *n = g->first; n; n = n->next) onnx_put_message(s, 1, put_node, n);
     onnx_put_text(s, 2, name);
     for (int i = 0; i < g->n_constants; i++) onnx_put_message(s, 5, put_constant, g->constants[i]);
+    for (int i = graph_required_inputs(g); i < g->n_inputs; i++) onnx_put_message(s, 5, put_constant, g->inputs[i]);
     put_doc(s, 10, g->words);
     for (int i = 0; i < g->n_inputs; i++) onnx_put_message(s, 11, put_value_info, g->inputs[i]);
     for (int i = 0; i < g->n_outputs; i++) onnx_put_message(s, 12, put_value_info, g->outputs[i]);
@@ -128,6 +129,11 @@ static const struct {
                  {NIB_DTYPE_F8E5M2FNUZ, 9}, {NIB_DTYPE_U4, 10},      {NIB_DTYPE_I4, 10},        {NIB_DTYPE_F4E2M1, 11},
                  {NIB_DTYPE_F8E8M0, 12},    {NIB_DTYPE_U2, 13},      {NIB_DTYPE_I2, 13}};
 
+static void ir_of(nib_dtype dtype, int64_t *ir) {
+    for (size_t k = 0; k < BASE_COUNT(dtype_irs); k++)
+        if (dtype == dtype_irs[k].dtype && *ir < dtype_irs[k].ir) *ir = dtype_irs[k].ir;
+}
+
 static int64_t ir_version(const graph *g) {
     int64_t ir = g->ir_version > 4 ? g->ir_version : 4;
     int opset = graph_opset_version(g, "");
@@ -136,9 +142,8 @@ static int64_t ir_version(const graph *g) {
             if (ir < opset_irs[i].ir) ir = opset_irs[i].ir;
             break;
         }
-    for (int i = 0; i < g->n_constants; i++)
-        for (size_t k = 0; k < BASE_COUNT(dtype_irs); k++)
-            if (g->constants[i]->constant->dtype == dtype_irs[k].dtype && ir < dtype_irs[k].ir) ir = dtype_irs[k].ir;
+    for (int i = 0; i < g->n_constants; i++) ir_of(g->constants[i]->constant->dtype, &ir);
+    for (int i = 0; i < g->n_inputs; i++) ir_of(g->inputs[i]->type.dtype, &ir);
     return ir;
 }
 

@@ -29,7 +29,12 @@ typedef enum op_rows {
     OP_ROWS_LAST,    /* an output row depends only on the same row of input 0, and on the other inputs as parameters
                         (norms, MatMul with a 2-D right side, Linear, softmax); holds only if op_rows_of says so for the
                         node's attributes (axis = last) */
-    OP_ROWS_GATHER   /* output [indices..., columns]: one row for each element of the index input (Gather axis 0, Embed) */
+    OP_ROWS_GATHER,  /* output [indices..., columns]: one row for each element of the index input (Gather axis 0, Embed) */
+    /* Beside one of these: inputs, or outputs, may be sequences and optionals. Everywhere else they are refused before eval, so
+     * that what moves elements as bytes never meets one. */
+    OP_TAKES_LISTS = 8,
+    OP_GIVES_LISTS = 16,
+    OP_LISTS = OP_TAKES_LISTS | OP_GIVES_LISTS
 } op_rows;
 
 typedef struct op_infer {
@@ -58,6 +63,8 @@ struct op_eval {
     /* Runs a graph that is an attribute of the node. inputs [g->n_inputs]; values of outer graphs are the context's to find.
      * outputs [g->n_outputs] are filled; they live until the next call, or the end of this eval, and may alias inputs. */
     nib_status (*body)(op_eval *ctx, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
+    /* Answers whether so much more work may be done; asked by op_spend. NULL: nobody counts. */
+    nib_status (*spend)(op_eval *ctx, int64_t work);
     void *user; /* the context's own */
     nib_error *err;
     nib_status status; /* why the last output() or scratch() gave NULL */
@@ -83,11 +90,15 @@ const op *op_find(const char *domain, const char *name, int opset);
 /* Sets node->meaning of every node, subgraphs included; nodes that nib does not know keep NULL. */
 void op_resolve(graph *g);
 
-#define OP_ENV_BODIES 65536 /* runs of bodies that evaluating at build time may take */
+#define OP_ENV_BODIES 65536            /* runs of bodies that evaluating at build time may take */
+#define OP_ENV_WORK ((int64_t)1 << 32) /* and work, as op_spend counts it: seconds */
 
 /* Infers types and symbolic contents of every value, in order, subgraphs included; merges them with what the file declares.
  * SHAPE, TYPE with the node's name where they contradict. Nodes without meaning leave their outputs unknown. */
 nib_status op_infer_graph(graph *g, nib_error *err);
+/* The same for a graph as its file has it. Shapes that the file declares and its operators contradict are left out, all of them, and
+ * inferred from the inputs alone: why[] says what contradicted, or is "". SHAPE only where the operators contradict each other. */
+nib_status op_infer_declared(graph *g, char *why, size_t capacity, nib_error *err);
 /* The same for one node that a pass has just made. */
 nib_status op_infer_node(graph *g, graph_node *n, nib_error *err);
 
@@ -100,6 +111,8 @@ nib_status op_eval_node(op_eval *ctx);
 /* ---- evaluating whole subgraphs at build time: folding, samples for recognition. Values are stored in an arena. */
 typedef struct op_env op_env; /* value -> tensor, for one graph */
 op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, const kernels *kernels);
+/* Counts work in *spent, which other environments share, up to limit; without this in one of its own, up to OP_ENV_WORK. */
+void op_env_work(op_env *env, int64_t *spent, int64_t limit);
 nib_status op_env_set(op_env *env, const graph_value *v, const graph_tensor *tensor); /* data is borrowed */
 /* Computes v and what it needs, recursively; constants count as set. LIMIT beyond byte_limit; NOT_FOUND if it needs an
  * unset graph input. The tensor lives in the arena. */

@@ -170,6 +170,7 @@ static nib_status eval_attention(op_eval *c) {
         for (int64_t h = 0; h < a.q.H; h++)
             for (int64_t i = 0; i < a.q.S; i++) {
                 int64_t row = (b * a.q.H + h) * a.q.S + i;
+                OP_TRY(op_spend(c, a.total, a.q.D + a.v.D));
                 score_row(&a, b, h, i, p, qk, row * a.total);
                 for (int64_t d = 0; y && d < a.v.D; d++) {
                     double sum = 0;

@@ -191,7 +191,7 @@ static nib_status infer_range(op_infer *c) {
     }
     OP_TRY(op_set(c, 0, dtype, 1, &size));
     if (n < 0 || n > GRAPH_MAX_DATA || !numbers) return NIB_OK;
-    for (int64_t i = 0; i < n; i++) data[i] = op_const(c, v[0] + i * v[2]);
+    for (int64_t i = 0; i < n; i++) data[i] = op_const(c, (int64_t)((uint64_t)v[0] + (uint64_t)i * (uint64_t)v[2]));
     return op_set_data(c, 0, data, (int)n);
 }
 

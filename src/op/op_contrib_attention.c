@@ -37,6 +37,7 @@ nib_status op_attend(op_eval *c, const op_scores *s, nib_dtype dtype, void *y) {
         for (int64_t h = 0; h < s->H; h++)
             for (int64_t i = 0; i < s->S; i++) {
                 const double *v = s->v + (b * s->K + h / (s->H / s->K)) * s->T * s->Dv;
+                OP_TRY(op_spend(c, s->T, s->D + s->Dv));
                 score_row(s, b, h, i, p);
                 memset(row, 0, sizeof *row * (size_t)s->Dv);
                 for (int64_t j = 0; j < s->T; j++)

@@ -79,6 +79,7 @@ static nib_status eval_nbits(op_eval *c) {
     OP_TRY(op_scratch(c, b.K, sizeof *row, &row));
     for (int64_t n = 0; y && M > 0 && n < b.N; n++) {
         expand_row(&b, n, row);
+        OP_TRY(op_spend(c, M, b.K));
         for (int64_t m = 0; m < M; m++) {
             double sum = bias ? bias[n] : 0;
             for (int64_t k = 0; k < b.K; k++) sum += v[m * b.K + k] * row[k];

@@ -116,10 +116,12 @@ static nib_status eval_fused_matmul(op_eval *c) {
     OP_TRY(op_reals(c, x, &xv));
     OP_TRY(op_reals(c, w, &wv));
     for (int64_t i = 0, o = 0; i < p.count; i++)
-        for (int64_t m = 0; m < p.M; m++)
+        for (int64_t m = 0; m < p.M; m++) {
+            OP_TRY(op_spend(c, p.N, p.K));
             for (int64_t k = 0; k < p.N; k++, o++)
                 op_put(x->dtype, y, o,
                        (double)alpha * product_at(&p, xv + matrix_at(&p.a, &p.dims, i), wv + matrix_at(&p.b, &p.dims, i), m, k));
+        }
     return NIB_OK;
 }
 
@@ -192,12 +194,14 @@ static nib_status eval_fused_gemm(op_eval *c) {
     OP_TRY(op_reals(c, x, &xv));
     OP_TRY(op_reals(c, w, &wv));
     OP_TRY(op_float_input(c, 2, &add));
-    for (int64_t m = 0; m < p.M; m++)
+    for (int64_t m = 0; m < p.M; m++) {
+        OP_TRY(op_spend(c, p.N, p.K));
         for (int64_t k = 0; k < p.N; k++) {
             double v = alpha * product_at(&p, xv, wv, m, k) + (add ? beta * add[m * strides[0] + k * strides[1]] : 0);
             OP_TRY(activated(c, &v));
             op_put(x->dtype, y, m * p.N + k, v);
         }
+    }
     return NIB_OK;
 }
 
@@ -236,11 +240,13 @@ static nib_status multiply_bytes(op_eval *c, const graph_tensor *x, const bytes 
     int64_t n = op_count(w->rank, w->dims);
     for (int64_t i = 0; t->b_zero && i < n; i++) wv[i] -= op_number(t->b_zero, nz == 1 ? 0 : i % p.N);
     for (int64_t i = 0, o = 0; i < p.count; i++)
-        for (int64_t m = 0; m < p.M; m++)
+        for (int64_t m = 0; m < p.M; m++) {
+            OP_TRY(op_spend(c, p.N, p.K));
             for (int64_t k = 0; k < p.N; k++, o++) {
                 double v = product_at(&p, t->x + matrix_at(&p.a, &p.dims, i), wv + matrix_at(&p.b, &p.dims, i), m, k);
                 op_put(dtype, y, o, v * t->scale * op_number(t->b_scale, ns == 1 ? 0 : k) + (t->bias ? t->bias[k] : 0));
             }
+        }
     return NIB_OK;
 }
 
@@ -289,10 +295,11 @@ static nib_status infer_dynamic(op_infer *c) { return infer_product(c, NIB_DTYPE
 
 /* ---- Inverse, of matrices: Gauss-Jordan with the largest pivot; a singular one gives what division by 0 gives */
 
-static void invert(double *a, int64_t n, double *y) {
+static nib_status invert(op_eval *c, double *a, int64_t n, double *y) {
     for (int64_t i = 0; i < n * n; i++) y[i] = i / n == i % n;
     for (int64_t k = 0; k < n; k++) {
         int64_t best = k;
+        OP_TRY(op_spend(c, 2 * n, n));
         for (int64_t r = k + 1; r < n; r++)
             if (fabs(a[r * n + k]) > fabs(a[best * n + k])) best = r;
         double pivot = a[best * n + k];
@@ -311,6 +318,7 @@ static void invert(double *a, int64_t n, double *y) {
             }
         }
     }
+    return NIB_OK;
 }
 
 static nib_status eval_inverse(op_eval *c) {
@@ -326,7 +334,7 @@ static nib_status eval_inverse(op_eval *c) {
     OP_TRY(op_reals(c, x, &v));
     OP_TRY(op_scratch(c, n * n, sizeof *out, &out));
     for (int64_t i = 0; i < count; i++) {
-        invert(v + i * n * n, n, out);
+        OP_TRY(invert(c, v + i * n * n, n, out));
         for (int64_t k = 0; k < n * n; k++) op_put(x->dtype, y, i * n * n + k, out[k]);
     }
     return NIB_OK;

@@ -94,6 +94,7 @@ static nib_status project(op_eval *c, const packed *p, const double *x, const do
     for (int64_t r = 0; p->width > 0 && r < rows; r++) {
         double *to = *z + r * p->width;
         memset(to, 0, sizeof *to * (size_t)p->width);
+        OP_TRY(op_spend(c, p->I, p->width));
         for (int64_t i = 0; i < p->I; i++)
             for (int64_t k = 0; k < p->width; k++) to[k] += x[r * p->I + i] * w[i * p->width + k];
         for (int64_t k = 0; k < p->width; k++) to[k] = to[k] * (factor ? factor[k] : 1) + (bias ? bias[k] : 0);

@@ -203,13 +203,14 @@ static nib_status eval_mean(op_eval *c) {
     op_dims dims = {t->rank, {t->dims[0], t->dims[1]}};
     memcpy(dims.d + 2, w.out, sizeof(int64_t) * (size_t)w.n);
     OP_TRY(one_input(c, &dims, &x, &y_of, &y));
-    int64_t planes = op_count(2, t->dims), in = op_count(w.n, w.in), out = op_count(w.n, w.out);
+    int64_t planes = op_count(2, t->dims), in = op_count(w.n, w.in), out = op_count(w.n, w.out), taps = op_count(w.n, w.kernel);
     if (!y || op_count(dims.rank, dims.d) == 0) return NIB_OK;
     for (int64_t p = 0; p < planes; p++) {
         int64_t position[OP_WINDOW_AXES] = {0};
         for (int64_t o = 0; o < out; o++, op_window_step(&w, position)) {
             op_cells cells;
             double sum = 0, count = 0;
+            if (o % 64 == 0) OP_TRY(op_spend(c, out - o < 64 ? out - o : 64, taps >= 0 && taps < in ? taps : in));
             for (bool more = op_cells_first(&w, position, &cells); more; more = op_cells_next(&w, &cells), count++)
                 sum += real_at(&x, p * in + cells.at);
             put_real(t->dtype, y, p * out + o, &y_of, sum / (whole ? op_window_covered(&w, position) : count));

@@ -33,7 +33,14 @@ typedef struct pile { /* a growing list of tensors */
     size_t left;
 } pile;
 
-static nib_status pile_add(op_eval *c, pile *p, const graph_tensor *t) {
+/* What is piled becomes one tensor, or the elements of a sequence: it is no container. `alike`: it must have the first one's type and
+ * shape, on which whoever reads the pile relies. */
+static nib_status pile_add(op_eval *c, pile *p, const graph_tensor *t, bool alike) {
+    const graph_tensor *first = p->count > 0 ? p->items : t;
+    if (op_is_container(t->dtype)) return op_bad(c, NIB_TYPE, "the body gives a %s to be piled", nib_dtype_name(t->dtype));
+    if (alike &&
+        (t->dtype != first->dtype || t->rank != first->rank || memcmp(t->dims, first->dims, sizeof(int64_t) * (size_t)t->rank) != 0))
+        return op_bad(c, NIB_SHAPE, "an output changes its type or shape from one run of the body to the next");
     size_t bytes = op_deep_bytes(t);
     if (bytes == SIZE_MAX || bytes > SIZE_MAX / 4) return op_bad(c, NIB_LIMIT, "a value is too large");
     if (p->count == p->capacity) {
@@ -55,16 +62,30 @@ static nib_status pile_add(op_eval *c, pile *p, const graph_tensor *t) {
     return NIB_OK;
 }
 
-/* Output i: the pile's tensors, all of one shape, side by side along a new axis. `body` says what no tensor can. */
+/* Output i, of the shape `dims`: the pile's tensors, each as `outer` runs of `inner` elements, of one run after the other. */
+static nib_status put_pile(op_eval *c, int i, const pile *p, nib_dtype dtype, const op_dims *dims, int64_t outer, int64_t inner,
+                           bool reverse) {
+    char *y;
+    OP_TRY(op_out(c, i, dtype, dims, &y));
+    size_t size = op_size(dtype), run = (size_t)inner * size;
+    for (int64_t k = 0; y && k < p->count && outer > 0 && run > 0; k++) {
+        graph_tensor t;
+        OP_TRY(op_unpack(c, &p->items[reverse ? p->count - 1 - k : k], &t));
+        for (int64_t o = 0; o < outer; o++) memcpy(y + (size_t)(o * p->count + k) * run, (const char *)t.data + (size_t)o * run, run);
+    }
+    return NIB_OK;
+}
+
+/* Output i: the pile's tensors side by side along a new axis. `body` says what no tensor can. */
 static nib_status stack_up(op_eval *c, int i, const pile *p, const graph_value *body, int64_t axis, bool reverse) {
     op_dims dims = {0};
-    char *y;
     nib_dtype dtype = p->count ? p->items[0].dtype : body->type.dtype;
     int rank = p->count ? p->items[0].rank : body->type.rank < 0 ? 0 : body->type.rank;
     if (rank + 1 > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "rank %d", rank + 1);
     axis = op_axis(axis, rank + 1);
     if (axis < 0) return op_bad(c, NIB_SHAPE, "axis out of range");
-    if (dtype == NIB_DTYPE_UNDEFINED) return op_bad(c, NIB_TYPE, "the type of output %d is not known", i);
+    if (dtype == NIB_DTYPE_UNDEFINED || (!p->count && body->type.kind != GRAPH_KIND_TENSOR))
+        return op_bad(c, NIB_TYPE, "the type of output %d is not known, or no tensor's", i);
     dims.rank = rank + 1;
     for (int k = 0, at = 0; k < dims.rank; k++) {
         int64_t v = 0;
@@ -72,21 +93,7 @@ static nib_status stack_up(op_eval *c, int i, const pile *p, const graph_value *
         else if (p->count) dims.d[k] = p->items[0].dims[at++];
         else dims.d[k] = graph_dim_is_const(body->type.dims[at++], &v) ? v : 0;
     }
-    OP_TRY(op_out(c, i, dtype, &dims, &y));
-    if (!y) return NIB_OK;
-    size_t size = op_size(dtype);
-    int64_t outer = op_count((int)axis, dims.d), inner = op_count(rank - (int)axis, dims.d + axis + 1);
-    for (int64_t k = 0; k < p->count; k++) {
-        graph_tensor t;
-        const graph_tensor *item = &p->items[reverse ? p->count - 1 - k : k];
-        bool same = item->dtype == dtype && item->rank == rank && memcmp(item->dims, p->items[0].dims, sizeof(int64_t) * (size_t)rank) == 0;
-        if (!same) return op_bad(c, NIB_SHAPE, "output %d changes its shape from one run of the body to the next", i);
-        OP_TRY(op_unpack(c, item, &t));
-        for (int64_t o = 0; o < outer && inner > 0; o++)
-            memcpy(y + (size_t)((o * p->count + k) * inner) * size, (const char *)t.data + (size_t)(o * inner) * size,
-                   (size_t)inner * size);
-    }
-    return NIB_OK;
+    return put_pile(c, i, p, dtype, &dims, op_count((int)axis, dims.d), op_count(rank - (int)axis, dims.d + axis + 1), reverse);
 }
 
 static const graph *body_of(const op_eval *c, const char *name) {
@@ -125,6 +132,7 @@ static nib_status eval_if(op_eval *c) {
 
 typedef struct loop {
     int carried, piles;
+    bool alike; /* what is piled becomes one tensor */
     const graph *g;
     graph_tensor *state;       /* [carried] */
     room *rooms;               /* [2 * carried] */
@@ -146,13 +154,20 @@ static nib_status loop_ready(op_eval *c, loop *l) {
 
 /* What the body gave, beginning with output `first`, becomes the state and goes on the piles. */
 static nib_status loop_take(op_eval *c, loop *l, int first, int64_t turn) {
-    for (int i = 0; i < l->carried; i++) OP_TRY(keep(c, &l->rooms[2 * i + (turn & 1)], &l->outputs[first + i], &l->state[i]));
-    for (int i = 0; i < l->piles; i++) OP_TRY(pile_add(c, &l->piled[i], &l->outputs[first + l->carried + i]));
+    for (int i = 0; i < l->carried; i++) {
+        const graph_tensor *y = &l->outputs[first + i];
+        nib_dtype before = l->state[i].dtype;
+        if (y->dtype != before && before != NIB_DTYPE_OPTIONAL) /* which may be filled: what it holds goes on in its place */
+            return op_bad(c, NIB_TYPE, "state %d is %s, and %s after a run of the body", i, nib_dtype_name(before),
+                          nib_dtype_name(y->dtype));
+        OP_TRY(keep(c, &l->rooms[2 * i + (turn & 1)], y, &l->state[i]));
+    }
+    for (int i = 0; i < l->piles; i++) OP_TRY(pile_add(c, &l->piled[i], &l->outputs[first + l->carried + i], l->alike));
     return NIB_OK;
 }
 
 static nib_status eval_loop(op_eval *c) {
-    loop l = {.carried = c->n_in - 2, .g = body_of(c, "body")};
+    loop l = {.carried = c->n_in - 2, .alike = true, .g = body_of(c, "body")};
     int64_t most = INT64_MAX, turn = 0;
     bool go = true;
     uint8_t truth_byte = 1;
@@ -173,6 +188,7 @@ static nib_status eval_loop(op_eval *c) {
         l.args[0] = &count;
         l.args[1] = &cond;
         for (int i = 0; i < l.carried; i++) l.args[2 + i] = &l.state[i];
+        OP_TRY(op_spend(c, l.g->n_outputs, 16));
         OP_TRY(c->body(c, l.g, l.args, l.outputs));
         OP_TRY(truth(c, &l.outputs[0], &go));
         OP_TRY(loop_take(c, &l, 1, turn));
@@ -220,6 +236,7 @@ static nib_status scan(op_eval *c, loop *l, int scanned, const graph_tensor *x, 
             OP_TRY(slice_of(c, &x[i], axis[i], at, &slices[i], &parts[i]));
             l->args[l->carried + i] = &parts[i];
         }
+        OP_TRY(op_spend(c, l->g->n_outputs, 16));
         OP_TRY(c->body(c, l->g, l->args, l->outputs));
         OP_TRY(loop_take(c, l, 0, turn));
     }
@@ -254,7 +271,7 @@ static nib_status scan_ready(op_eval *c, int first, loop *l, scan_room *s) {
 }
 
 static nib_status eval_scan(op_eval *c) {
-    loop l = {0};
+    loop l = {.alike = true};
     scan_room s;
     int64_t length = -1;
     OP_TRY(scan_ready(c, 0, &l, &s));
@@ -278,7 +295,7 @@ static nib_status eval_scan(op_eval *c) {
 /* Opset 8: every input and output has a batch axis in front, and each row of it is scanned on its own, along axis 1. Rows
  * shorter than the longest are refused: their outputs would be padded with what the standard leaves open. */
 static nib_status eval_scan_8(op_eval *c) {
-    loop l = {0};
+    loop l = {.alike = true};
     scan_room s;
     pile *rows;
     OP_TRY(scan_ready(c, 1, &l, &s));
@@ -305,26 +322,20 @@ static nib_status eval_scan_8(op_eval *c) {
         memset(s.slices, 0, sizeof *s.slices * (size_t)s.scanned);
         memset(l.piled, 0, sizeof *l.piled * (size_t)(l.piles + 1));
         OP_TRY(scan(c, &l, s.scanned, s.x, s.axis, "directions", length, s.slices, s.parts));
-        for (int i = 0; i < l.carried; i++) OP_TRY(pile_add(c, &rows[i], &l.state[i]));
+        for (int i = 0; i < l.carried; i++) OP_TRY(pile_add(c, &rows[i], &l.state[i], true));
         for (int i = 0; i < l.piles; i++) /* [length, ...] of one row: its parts, one after the other */
-            for (int64_t k = 0; k < l.piled[i].count; k++) OP_TRY(pile_add(c, &rows[l.carried + i], &l.piled[i].items[k]));
+            for (int64_t k = 0; k < l.piled[i].count; k++) OP_TRY(pile_add(c, &rows[l.carried + i], &l.piled[i].items[k], true));
     }
     for (int i = 0; i < outputs && i < c->node->n_outputs; i++) {
         const graph_tensor *t = rows[i].items;
-        op_dims dims = {0};
-        char *y;
         if (i < l.carried || !t) {
             OP_TRY(stack_up(c, i, &rows[i], l.g->outputs[i], 0, false));
             continue;
         }
         if (t->rank + 2 > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "rank %d", t->rank + 2);
-        dims = (op_dims){t->rank + 2, {batch, length}};
+        op_dims dims = {t->rank + 2, {batch, length}};
         memcpy(dims.d + 2, t->dims, sizeof(int64_t) * (size_t)t->rank);
-        OP_TRY(op_out(c, i, t->dtype, &dims, &y));
-        for (int64_t k = 0; y && k < rows[i].count; k++) {
-            if (t[k].bytes != t[0].bytes) return op_bad(c, NIB_SHAPE, "output %d changes its shape", i);
-            if (t[0].bytes > 0) memcpy(y + (size_t)k * t[0].bytes, t[k].data, t[0].bytes);
-        }
+        OP_TRY(put_pile(c, i, &rows[i], t->dtype, &dims, 1, op_count(t->rank, t->dims), false));
     }
     return NIB_OK;
 }
@@ -347,6 +358,7 @@ static nib_status eval_sequence_map(op_eval *c) {
     for (int64_t k = 0; k < first->dims[0]; k++) {
         for (int i = 0; i < c->n_in; i++)
             l.args[i] = c->raw[i]->dtype == NIB_DTYPE_SEQUENCE ? (const graph_tensor *)c->raw[i]->data + k : c->raw[i];
+        OP_TRY(op_spend(c, l.g->n_outputs, 16));
         OP_TRY(c->body(c, l.g, l.args, l.outputs));
         OP_TRY(loop_take(c, &l, 0, k));
     }
@@ -470,10 +482,10 @@ static nib_status infer_sequence_map(op_infer *c) {
 }
 
 const op op_family_control[] = {
-    {"If", "", 1, 1, 1, -1, OP_ROWS_MIXED, infer_if, eval_if, NULL},
-    {"Loop", "", 1, 0, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_loop, eval_loop, NULL},
+    {"If", "", 1, 1, 1, -1, OP_ROWS_MIXED | OP_LISTS, infer_if, eval_if, NULL},
+    {"Loop", "", 1, 0, OP_ANY_IN, -1, OP_ROWS_MIXED | OP_LISTS, infer_loop, eval_loop, NULL},
     {"Scan", "", 8, 0, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_scan, eval_scan_8, NULL},
     {"Scan", "", 9, 1, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_scan, eval_scan, NULL},
-    {"SequenceMap", "", 17, 1, OP_ANY_IN, -1, OP_ROWS_MIXED, infer_sequence_map, eval_sequence_map, NULL},
+    {"SequenceMap", "", 17, 1, OP_ANY_IN, -1, OP_ROWS_MIXED | OP_LISTS, infer_sequence_map, eval_sequence_map, NULL},
     {0},
 };

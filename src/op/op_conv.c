@@ -71,6 +71,7 @@ static nib_status conv_rows(op_eval *c, const conv *v, const float *x, const flo
             int64_t position[OP_WINDOW_AXES] = {0};
             for (int64_t at = 0; at < v->cells_out; at += rows) {
                 int64_t m = v->cells_out - at < rows ? v->cells_out - at : rows;
+                OP_TRY(op_spend(c, m * K, v->Mg / 8 + 1));
                 for (int64_t r = 0; r < m; r++, op_window_step(&v->w, position))
                     lay_row(v, x + (n * v->C + g * v->Cg) * v->cells_in, position, in + r * K);
                 kernel_linear_args args = {.x = in,
@@ -130,7 +131,8 @@ static nib_status conv_plain(op_eval *c, const conv *v, const plain *p) {
             at[count] = cells.at;
             tap[count] = cells.tap;
         }
-        for (int64_t n = 0; n < v->N; n++)
+        for (int64_t n = 0; n < v->N; n++) {
+            OP_TRY(op_spend(c, v->M, v->Cg * (count + 1)));
             for (int64_t m = 0; m < v->M; m++) {
                 const double *x = p->x + (n * v->C + m / v->Mg * v->Cg) * v->cells_in, *w = p->w + m * v->Cg * v->taps;
                 double sum = 0, zero = p->w_zero ? p->w_zero[m] : 0;
@@ -138,6 +140,7 @@ static nib_status conv_plain(op_eval *c, const conv *v, const plain *p) {
                     for (int64_t k = 0; k < count; k++) sum += (x[at[k]] - p->x_zero) * (w[tap[k]] - zero);
                 p->done(p, m, (n * v->M + m) * v->cells_out + o, sum);
             }
+        }
     }
     return NIB_OK;
 }

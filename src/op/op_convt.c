@@ -102,12 +102,15 @@ static nib_status eval_transpose(op_eval *c) {
     OP_TRY(op_reals(c, w, &wv));
     if (bias) OP_TRY(op_reals(c, bias, &bv));
     OP_TRY(op_scratch(c, s.cells_y, sizeof *sum, &sum));
+    const int64_t most = s.taps < s.cells_y ? s.taps : s.cells_y; /* that lie inside */
     for (int64_t n = 0; n < s.N; n++)
         for (int64_t m = 0; m < s.M; m++) {
             int64_t g = m / s.Mg, to = (n * s.M + m) * s.cells_y;
             for (int64_t o = 0; o < s.cells_y; o++) sum[o] = bv ? bv[m] : 0;
-            for (int64_t ch = g * s.Cg; ch < (g + 1) * s.Cg; ch++)
+            for (int64_t ch = g * s.Cg; ch < (g + 1) * s.Cg; ch++) {
+                OP_TRY(op_spend(c, s.cells_x, most + 1));
                 spread_channel(&s, xv + (n * s.C + ch) * s.cells_x, wv + (ch * s.Mg + m % s.Mg) * s.taps, sum);
+            }
             for (int64_t o = 0; o < s.cells_y; o++) op_put(x->dtype, y, to + o, sum[o]);
         }
     return NIB_OK;
@@ -225,6 +228,8 @@ static nib_status eval_deform(op_eval *c) {
     d.mask = mv;
     for (int64_t n = 0; n < x->dims[0]; n++)
         for (int64_t at = 0; at < d.oh * d.ow; at++) {
+            OP_TRY(op_spend(c, d.M, K));
+            OP_TRY(op_spend(c, d.C * taps, 8));
             lay_columns(&d, n, at / d.ow, at % d.ow, columns);
             for (int64_t m = 0; m < d.M; m++) {
                 const double *row = columns + m / d.Mg * K;

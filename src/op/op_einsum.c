@@ -157,15 +157,18 @@ static void advance(const product *p, int lo, int hi, int64_t *k, int64_t *at) {
     }
 }
 
+#define AT_ONCE (1 << 20) /* products that are added before it is asked again whether the run goes on */
 #define RUN(NAME, T)                                                                                                                       \
-    static void run_##NAME(const product *p, const T *const *x, int64_t *k, int64_t *at, T *sum) {                                         \
+    static nib_status run_##NAME(op_eval *c, const product *p, const T *const *x, int64_t *k, int64_t *at, T *sum) {                       \
         *sum = 0;                                                                                                                          \
         for (int64_t i = 0; i < p->inner; i++) {                                                                                           \
             T v = x[0][at[0]];                                                                                                             \
+            if (i % AT_ONCE == 0) OP_TRY(op_spend(c, p->inner - i < AT_ONCE ? p->inner - i : AT_ONCE, p->n_terms));                        \
             for (int j = 1; j < p->n_terms; j++) v *= x[j][at[j]];                                                                         \
             *sum += v;                                                                                                                     \
             advance(p, (int)p->outs, p->n_loops, k, at);                                                                                   \
         }                                                                                                                                  \
+        return NIB_OK;                                                                                                                     \
     }
 RUN(real, double)
 RUN(whole, uint64_t)
@@ -224,10 +227,10 @@ static nib_status eval_einsum(op_eval *c) {
         double sum;
         uint64_t total;
         if (ints) {
-            run_whole(&p, whole, k, at, &total);
+            OP_TRY(run_whole(c, &p, whole, k, at, &total));
             put_whole(dtype, y, o, total);
         } else {
-            run_real(&p, real, k, at, &sum);
+            OP_TRY(run_real(c, &p, real, k, at, &sum));
             op_put(dtype, y, o, sum);
         }
     }

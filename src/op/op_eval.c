@@ -12,12 +12,14 @@ static nib_status check_input(op_eval *c, int i) {
     const graph_tensor *t = c->in[i];
     const op *o = c->node->meaning;
     if (!t) return i < o->min_in || o->max_in == INT_MAX ? op_bad(c, NIB_BAD_MODEL, "input %d is missing", i) : NIB_OK;
+    if (op_is_container(t->dtype) && (!(o->rows & OP_TAKES_LISTS) || t->rank != 1))
+        return op_bad(c, NIB_TYPE, "input %d is of type %s", i, nib_dtype_name(t->dtype));
     if (t->rank < 0 || t->rank > GRAPH_MAX_RANK) return op_bad(c, NIB_LIMIT, "input %d has rank %d", i, t->rank);
     int64_t n = op_count(t->rank, t->dims);
     size_t bytes = n < 0 ? SIZE_MAX : graph_type_bytes(t->dtype, (size_t)n);
     if (bytes == SIZE_MAX) return op_bad(c, NIB_LIMIT, "input %d is too large", i);
     if (bytes > 0 && (!t->data || bytes > t->bytes)) return op_bad(c, NIB_SHAPE, "input %d has fewer bytes than its shape says", i);
-    return NIB_OK;
+    return op_spend(c, (int64_t)(bytes / 16), 1);
 }
 
 nib_status op_eval_node(op_eval *c) {
@@ -49,8 +51,9 @@ typedef struct scratch_block {
 } scratch_block;
 
 typedef struct env_budget {
-    size_t bytes;   /* that may still be made */
-    int64_t bodies; /* that may still be run */
+    size_t bytes;                    /* that may still be made */
+    int64_t bodies;                  /* that may still be run */
+    int64_t *spent, own_spent, most; /* work */
 } env_budget;
 
 struct op_env {
@@ -70,9 +73,15 @@ struct op_env {
 op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, const kernels *table) {
     op_env *env = base_arena_calloc(arena, 1, sizeof *env);
     if (!env) return NULL;
-    *env = (op_env){.g = g, .arena = arena, .kernels = table, .own = {byte_limit, OP_ENV_BODIES}};
+    *env = (op_env){.g = g, .arena = arena, .kernels = table, .own = {byte_limit, OP_ENV_BODIES, .most = OP_ENV_WORK}};
+    env->own.spent = &env->own.own_spent;
     env->budget = &env->own;
     return env;
+}
+
+void op_env_work(op_env *env, int64_t *spent, int64_t limit) {
+    env->own.spent = spent;
+    env->own.most = limit;
 }
 
 /* The slot of v, or the empty one where it would be; n_slots > 0. Values of an outer graph may have the same id. */
@@ -116,6 +125,18 @@ static bool spend(op_env *env, op_eval *c, int i, size_t bytes) {
     }
     env->budget->bytes -= bytes;
     return true;
+}
+
+/* False, and no more from then on: what is left undone for want of work must not depend on what else is tried. */
+static bool take_work(op_env *env, int64_t work) {
+    env_budget *b = env->budget;
+    bool enough = work <= b->most - *b->spent;
+    *b->spent = enough ? *b->spent + work : b->most;
+    return enough;
+}
+
+static nib_status env_spend(op_eval *c, int64_t work) {
+    return take_work(c->user, work) ? NIB_OK : op_bad(c, NIB_LIMIT, "is more work than may be done at build time");
 }
 
 static void *env_hold(op_eval *c, int i, size_t bytes) {
@@ -223,6 +244,7 @@ static nib_status run_node(op_env *env, const graph_node *n, nib_error *err) {
                  .scratch = env_scratch,
                  .hold = env_hold,
                  .body = env_body,
+                 .spend = env_spend,
                  .user = env,
                  .err = err};
     status = op_eval_node(&c);
@@ -287,6 +309,7 @@ nib_status op_env_get(op_env *env, graph_value *v, const graph_tensor **out, nib
     NIB_TRY(ready(env, v, out, err));
     if (*out) return NIB_OK;
     if (!v->producer || v->producer->owner != env->g) NIB_FAIL(err, NIB_NOT_FOUND, "`%s` has no value", v->name);
+    if (!take_work(env, env->g->node_limit)) NIB_FAIL(err, NIB_LIMIT, "`%s` is more work than may be done at build time", v->name);
     needed = base_calloc(heap, (size_t)env->g->node_limit + 1, 1);
     stack = base_calloc(heap, (size_t)env->g->node_limit + 1, sizeof *stack);
     if (!needed || !stack) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");

@@ -160,10 +160,13 @@ static nib_status eval_grid(op_eval *c) {
     OP_TRY(op_reals(c, where, &w));
     int64_t in = op_count(g.d, g.size), out = op_count(g.d, dims.d + 2);
     if (in == 0) return op_bad(c, NIB_SHAPE, "nothing to sample");
+    int64_t corners = 1; /* cells of one sample */
+    for (int a = 0; a < g.d; a++) corners *= g.taps;
     for (int64_t n = 0; n < dims.d[0]; n++)
         for (int64_t o = 0; o < out; o++) {
             const double *at = w + (n * out + o) * g.d;
             spot spots[GRAPH_MAX_RANK];
+            OP_TRY(op_spend(c, dims.d[1], corners * g.d));
             for (int a = 0; a < g.d; a++) find_spot(&g, at[g.d - 1 - a], g.size[a], &spots[a]);
             for (int64_t ch = 0; ch < dims.d[1]; ch++) {
                 int64_t plane = n * dims.d[1] + ch;

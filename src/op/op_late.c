@@ -43,6 +43,19 @@ nib_status op_unpack(op_eval *c, const graph_tensor *t, graph_tensor *out) {
     return NIB_OK;
 }
 
+nib_status op_attr_tensor(op_eval *c, const char *name, const graph_tensor **out) {
+    const graph_attr *a = graph_find_attr(c->node, name);
+    graph_tensor *wide;
+    *out = NULL;
+    if (!a || a->kind != GRAPH_ATTR_TENSOR) return NIB_OK;
+    int64_t n = graph_tensor_elements(a->u.tensor);
+    size_t bytes = n < 0 ? SIZE_MAX : graph_type_bytes(a->u.tensor->dtype, (size_t)n);
+    if (bytes == SIZE_MAX || bytes > a->u.tensor->bytes) return op_bad(c, NIB_BAD_MODEL, "%s has fewer bytes than its shape says", name);
+    OP_TRY(op_scratch(c, 1, sizeof *wide, &wide));
+    *out = wide;
+    return op_unpack(c, a->u.tensor, wide);
+}
+
 nib_status op_unpack_inputs(op_eval *c) {
     const graph_tensor **in = NULL;
     for (int i = 0; i < c->n_in; i++) {
@@ -119,6 +132,8 @@ void op_deep_copy(graph_tensor *to, const graph_tensor *from, char **room) {
 
 nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, size_t bytes, void **out) {
     bool small = below_byte(dtype);
+    if (op_is_container(dtype) && (!(c->node->meaning->rows & OP_GIVES_LISTS) || dims->rank != 1))
+        return op_bad(c, NIB_TYPE, "output %d is of type %s and rank %d", i, nib_dtype_name(dtype), dims->rank);
     if (small || points(dtype)) {
         if (!c->late) OP_TRY(op_scratch(c, c->node->n_outputs, sizeof *c->late, &c->late));
         if (c->n_late == c->node->n_outputs) return op_bad(c, NIB_INTERNAL, "output %d is asked for twice", i);
@@ -127,6 +142,7 @@ nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, 
         OP_TRY(op_scratch(c, (int64_t)bytes, 1, out));
     } else {
         c->status = NIB_OK;
+        OP_TRY(op_spend(c, (int64_t)(bytes / 16), 1));
         *out = c->output(c, i, dtype, dims->rank, dims->d);
         if (!*out) return c->status;
         if (points(dtype) && bytes > 0) memset(*out, 0, bytes); /* an eval that stops half-way leaves nothing wild behind */
@@ -151,8 +167,18 @@ nib_status op_give(op_eval *c, int i, const graph_tensor *t) {
     return NIB_OK;
 }
 
+/* A sequence holds tensors of one type, an optional one tensor or sequence or nothing: what goes through a container goes no deeper. */
+static nib_status check_list(op_eval *c, const op_late *l, int64_t n) {
+    const graph_tensor *items = l->data;
+    bool optional = l->dtype == NIB_DTYPE_OPTIONAL, fits = !optional || n <= 1;
+    for (int64_t i = 0; i < n && fits; i++)
+        fits = optional ? items[i].dtype != NIB_DTYPE_OPTIONAL : !op_is_container(items[i].dtype) && items[i].dtype == items[0].dtype;
+    return fits ? NIB_OK : op_bad(c, NIB_TYPE, "output %d holds what no %s may", l->output, nib_dtype_name(l->dtype));
+}
+
 static nib_status finish(op_eval *c, const op_late *l) {
     int64_t n = op_count(l->dims.rank, l->dims.d);
+    if (op_is_container(l->dtype)) OP_TRY(check_list(c, l, n));
     c->status = NIB_OK;
     if (below_byte(l->dtype)) {
         uint8_t *y = c->output(c, l->output, l->dtype, l->dims.rank, l->dims.d);
@@ -162,6 +188,7 @@ static nib_status finish(op_eval *c, const op_late *l) {
     }
     size_t bytes = pointed_bytes(l->dtype, l->data, n);
     if (bytes == SIZE_MAX) return op_bad(c, NIB_LIMIT, "output %d is too large", l->output);
+    OP_TRY(op_spend(c, (int64_t)(bytes / 16), 1));
     char *room = c->hold(c, l->output, bytes > 0 ? bytes : 1);
     if (!room) return c->status;
     move_pointed(l->dtype, l->data, n, &room);

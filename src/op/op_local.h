@@ -66,11 +66,17 @@ void op_strides(int rank, const int64_t *dims, int64_t *strides);
 nib_status op_out(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, void *data);
 nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, size_t bytes, void **out); /* op_out's second half */
 nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data);
+/* Before `count` times `each` steps of a loop. LIMIT where that is more than may be done while a model is opened, CANCELLED where the run
+ * was ended from outside. op_eval_node asks for what is read and written; a loop that does more than that asks for each outer row, so
+ * that no node takes long to stop. */
+nib_status op_spend(op_eval *c, int64_t count, int64_t each);
 const graph_tensor *op_arg(const op_eval *c, int i); /* input i; NULL if left out or absent */
 /* Output i is this tensor, of any type, as it lies outside of evals (an element of a sequence, a body's output). */
 nib_status op_give(op_eval *c, int i, const graph_tensor *t);
 /* A tensor that lies outside of evals as one lies inside: unpacked into scratch where its elements are below a byte. */
 nib_status op_unpack(op_eval *c, const graph_tensor *t, graph_tensor *out);
+/* The tensor of an attribute as one lies inside of evals; *out NULL: there is none. Outside, elements may lie two or four to a byte. */
+nib_status op_attr_tensor(op_eval *c, const char *name, const graph_tensor **out);
 /* A copy with all that its elements point to: the bytes it takes (multiple of 64; SIZE_MAX: too many), and the copy itself,
  * which moves *room. */
 size_t op_deep_bytes(const graph_tensor *t);

@@ -80,6 +80,26 @@ static nib_status rows_of(op_eval *c, const product *p, packed_side *s, const fl
     return NIB_OK;
 }
 
+/* Rows that are computed before it is asked again whether the run goes on. */
+static int64_t rows_at_once(const product *p) {
+    const int64_t most = (int64_t)1 << 26;
+    return p->K == 0 || p->N == 0 ? p->M : p->K > most / p->N ? 1 : most / p->N / p->K;
+}
+
+static nib_status product_plain(op_eval *c, nib_dtype dtype, product_fn *run, const product *p) {
+    const int64_t step = rows_at_once(p), size = (int64_t)op_size(dtype);
+    for (int64_t m = 0; m < p->M; m += step) {
+        product part = *p;
+        part.M = p->M - m < step ? p->M - m : step;
+        part.a = p->K > 0 ? (const char *)p->a + m * p->am * size : p->a;
+        part.c = p->c ? (const char *)p->c + m * p->cm * size : NULL;
+        part.y = (char *)p->y + m * p->N * size;
+        OP_TRY(op_spend(c, part.M * p->N, p->K));
+        run(&part);
+    }
+    return NIB_OK;
+}
+
 static nib_status product_kernel(op_eval *c, const product *p, packed_side *s) {
     const kernel_linear *kernel = c->kernels->linear_f32[0];
     const kernel_weight w = {.w = p->b, .k_stride = p->bk, .n_stride = p->bn, .N = p->N, .K = p->K};
@@ -95,7 +115,12 @@ static nib_status product_kernel(op_eval *c, const product *p, packed_side *s) {
     s->b = p->b;
     kernel_linear_args args = {
         .x = a, .x_stride = a == s->rows ? p->K : p->am, .w = s->packed, .y = y, .y_stride = p->N, .M = p->M, .N = p->N, .K = p->K};
-    kernel->run(&args, 0, p->M, 0, p->N);
+    const int64_t step = rows_at_once(p);
+    for (int64_t m = 0; m < p->M; m += step) {
+        int64_t end = p->M - m < step ? p->M : m + step;
+        OP_TRY(op_spend(c, (end - m) * p->K, p->N / 8 + 1));
+        kernel->run(&args, m, end, 0, p->N);
+    }
     for (int64_t i = 0; (bias || p->alpha != 1) && i < p->M * p->N; i++)
         y[i] = y[i] * p->alpha + (bias ? bias[i / p->N * p->cm + i % p->N * p->cn] * p->beta : 0);
     return NIB_OK;
@@ -176,7 +201,7 @@ static nib_status eval_matmul(op_eval *c) {
         }
         p.y = y + (size_t)(i * s.M * s.N) * size;
         if (has_kernel(c, a->dtype, &p)) OP_TRY(product_kernel(c, &p, &side));
-        else run(&p);
+        else OP_TRY(product_plain(c, a->dtype, run, &p));
         next_matrix(&s, at, &ia, &ib);
     }
     return NIB_OK;
@@ -237,8 +262,7 @@ static nib_status eval_gemm(op_eval *c) {
     OP_TRY(op_out(c, 0, a->dtype, &y, &p.y));
     if (!p.y || p.M == 0 || p.N == 0) return NIB_OK;
     if (has_kernel(c, a->dtype, &p)) return product_kernel(c, &p, &(packed_side){0});
-    run(&p);
-    return NIB_OK;
+    return product_plain(c, a->dtype, run, &p);
 }
 
 static nib_status infer_gemm(op_infer *c) {
@@ -287,6 +311,7 @@ static nib_status eval_matmul_integer(op_eval *c) {
     for (int64_t i = 0; y && i < s.batches; i++) {
         for (int64_t m = 0; m < s.M; m++) {
             uint32_t *row = y + (i * s.M + m) * s.N;
+            OP_TRY(op_spend(c, s.N, s.K));
             if (s.N > 0) memset(row, 0, sizeof *row * (size_t)s.N);
             for (int64_t k = 0; k < s.K; k++) {
                 int u = byte_at(a, (ia * s.M + m) * s.K + k) - (za ? byte_at(za, m * a_step) : 0);
@@ -325,7 +350,8 @@ static nib_status eval_qlinear(op_eval *c) {
     OP_TRY(op_out(c, 0, zero[2]->dtype, &s.y, &y));
     if (!y || op_count(s.y.rank, s.y.d) == 0) return NIB_OK;
     for (int64_t i = 0; i < s.batches; i++) {
-        for (int64_t m = 0; m < s.M; m++)
+        for (int64_t m = 0; m < s.M; m++) {
+            OP_TRY(op_spend(c, s.N, s.K));
             for (int64_t n = 0; n < s.N; n++, o++) {
                 double za = op_number(zero[0], m * step[0]), zb = op_number(zero[1], n * step[1]), zy = op_number(zero[2], m * step[2]),
                        sum = 0;
@@ -334,6 +360,7 @@ static nib_status eval_qlinear(op_eval *c) {
                     (float)(op_number(scale[0], m * step[0]) * op_number(scale[1], n * step[1]) / op_number(scale[2], m * step[2]));
                 op_put(zero[2]->dtype, y, o, nearbyint((double)factor * sum) + zy);
             }
+        }
         next_matrix(&s, at, &ia, &ib);
     }
     return NIB_OK;

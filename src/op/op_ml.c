@@ -46,7 +46,8 @@ static nib_status eval_binarize(op_eval *c) {
 
 /* ---- LabelEncoder: a list of keys and one of values, each a tensor or a list attribute */
 
-static graph_tensor list_of(const graph_node *n, const char *what) {
+/* `c` NULL: its type alone is of interest. */
+static nib_status list_of(op_eval *c, const graph_node *n, const char *what, graph_tensor *out) {
     static const struct {
         const char *ending;
         graph_attr_kind kind;
@@ -56,10 +57,13 @@ static graph_tensor list_of(const graph_node *n, const char *what) {
                  {"floats", GRAPH_ATTR_FLOATS, NIB_DTYPE_F32}};
     char name[40];
     graph_tensor t = {.rank = 1};
+    const graph_tensor *tensor = NULL;
     strcpy(name, what);
     strcat(name, "_tensor");
     const graph_attr *a = graph_find_attr(n, name);
-    if (a && a->kind == GRAPH_ATTR_TENSOR) return *a->u.tensor;
+    if (c) OP_TRY(op_attr_tensor(c, name, &tensor));
+    else if (a && a->kind == GRAPH_ATTR_TENSOR) tensor = a->u.tensor;
+    if (tensor) return *out = *tensor, NIB_OK;
     for (size_t i = 0; i < BASE_COUNT(forms); i++) {
         strcpy(name, what);
         strcat(name, "_");
@@ -73,7 +77,8 @@ static graph_tensor list_of(const graph_node *n, const char *what) {
                                                                  : a->u.floats);
         t.bytes = graph_type_bytes(t.dtype, a->count);
     }
-    return t;
+    *out = t;
+    return NIB_OK;
 }
 
 static bool same_key(const graph_tensor *keys, int64_t k, const graph_tensor *x, int64_t i) {
@@ -107,10 +112,12 @@ static const void *default_of(const graph_node *n, const graph_tensor *values, o
 
 static nib_status eval_label(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
-    graph_tensor keys = list_of(c->node, "keys"), values = list_of(c->node, "values");
+    graph_tensor keys, values;
     otherwise room;
     op_dims dims = op_dims_of(x);
     char *y;
+    OP_TRY(list_of(c, c->node, "keys", &keys));
+    OP_TRY(list_of(c, c->node, "values", &values));
     int64_t n = op_count(x->rank, x->dims), count = graph_tensor_elements(&keys);
     if (keys.dtype != x->dtype || values.dtype == NIB_DTYPE_UNDEFINED) return op_bad(c, NIB_TYPE, "keys are not of the input's type");
     if (graph_tensor_elements(&values) != count) return op_bad(c, NIB_BAD_MODEL, "keys and values differ in number");
@@ -120,13 +127,18 @@ static nib_status eval_label(op_eval *c) {
     OP_TRY(op_out(c, 0, values.dtype, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = count; /* the last of equal keys holds */
+        OP_TRY(op_spend(c, count, 1));
         while (k > 0 && !same_key(&keys, k - 1, x, i)) k--;
         memcpy(y + (size_t)i * size, k > 0 ? (const char *)values.data + (size_t)(k - 1) * size : missing, size);
     }
     return NIB_OK;
 }
 
-static nib_status infer_label(op_infer *c) { return op_set_like(c, 0, list_of(c->node, "values").dtype, op_in_type(c, 0)); }
+static nib_status infer_label(op_infer *c) {
+    graph_tensor values;
+    OP_TRY(list_of(NULL, c->node, "values", &values));
+    return op_set_like(c, 0, values.dtype, op_in_type(c, 0));
+}
 
 /* ---- CategoryMapper, and LabelEncoder before version 2: words to numbers or back, both of one place in two lists */
 
@@ -142,6 +154,7 @@ static nib_status map_words(op_eval *c, const graph_attr *words, const int64_t *
     OP_TRY(op_out(c, 0, text ? NIB_DTYPE_I64 : NIB_DTYPE_STRING, &dims, &y));
     for (int64_t i = 0; y && i < n; i++) {
         size_t k = 0;
+        OP_TRY(op_spend(c, (int64_t)words->count, 1));
         for (; k < words->count; k++) {
             graph_string w = words->u.strings[k];
             if (text ? w.length == ((const graph_string *)x->data)[i].length &&
@@ -193,28 +206,29 @@ static nib_status ints_of(op_eval *c, const char *name, int64_t want, const int6
 }
 
 static nib_status reals_of(op_eval *c, const char *name, int64_t want, double **out, int64_t *count) {
-    const graph_attr *a = graph_find_attr(c->node, name);
-    if (!a || a->kind != GRAPH_ATTR_TENSOR) return op_bad(c, NIB_BAD_MODEL, "attribute %s is missing", name);
-    *count = graph_tensor_elements(a->u.tensor);
+    const graph_tensor *t;
+    OP_TRY(op_attr_tensor(c, name, &t));
+    if (!t) return op_bad(c, NIB_BAD_MODEL, "attribute %s is missing", name);
+    *count = graph_tensor_elements(t);
     if (want >= 0 && *count != want)
         return op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
-    return op_reals(c, a->u.tensor, out);
+    return op_reals(c, t, out);
 }
 
 static nib_status forest_of(op_eval *c, forest *f) {
     const graph_node *n = c->node;
-    const graph_attr *mode = graph_find_attr(n, "nodes_modes");
+    const graph_tensor *mode;
     int64_t count;
+    OP_TRY(op_attr_tensor(c, "nodes_modes", &mode));
     f->nodes = graph_attr_ints(n, "nodes_featureids", &f->feature);
     f->leafs = graph_attr_ints(n, "leaf_targetids", &f->target);
     f->roots = graph_attr_ints(n, "tree_roots", &f->root);
     f->targets = graph_attr_int(n, "n_targets", 0);
     if (f->nodes < 1 || f->leafs < 1 || f->roots < 1 || f->targets < 1)
         return op_bad(c, NIB_BAD_MODEL, "a forest without nodes, leaves, roots or targets");
-    if (!mode || mode->kind != GRAPH_ATTR_TENSOR || mode->u.tensor->dtype != NIB_DTYPE_U8 ||
-        graph_tensor_elements(mode->u.tensor) != f->nodes)
+    if (!mode || mode->dtype != NIB_DTYPE_U8 || graph_tensor_elements(mode) != f->nodes)
         return op_bad(c, NIB_BAD_MODEL, "attribute nodes_modes is not one byte a node");
-    f->mode = mode->u.tensor->data;
+    f->mode = mode->data;
     OP_TRY(ints_of(c, "nodes_truenodeids", f->nodes, &f->yes));
     OP_TRY(ints_of(c, "nodes_falsenodeids", f->nodes, &f->no));
     OP_TRY(ints_of(c, "nodes_trueleafs", f->nodes, &f->yes_leaf));
@@ -242,9 +256,10 @@ static bool goes_true(const forest *f, int64_t i, double x) {
 }
 
 /* The leaf that a row of features comes to, or -1: out of range, or going in circles. */
-static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width) {
+static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width, int64_t *work) {
     for (int64_t steps = 0; steps <= f->nodes; steps++) {
         if (at < 0 || at >= f->nodes || f->feature[at] < 0 || f->feature[at] >= width) return -1;
+        *work += f->mode[at] > 5 ? f->n_members : 1;
         bool yes = goes_true(f, at, x[f->feature[at]]);
         bool leaf = (yes ? f->yes_leaf : f->no_leaf)[at] != 0;
         at = (yes ? f->yes : f->no)[at];
@@ -281,7 +296,8 @@ static nib_status eval_trees(op_eval *c) {
     for (int64_t row = 0; y && row < x->dims[0]; row++) {
         for (int64_t k = 0; k < f.targets; k++) sum[k] = aggregate == MIN ? INFINITY : aggregate == MAX ? -INFINITY : 0;
         for (int64_t t = 0; t < f.roots; t++) {
-            int64_t leaf = find_leaf(&f, f.root[t], v + row * x->dims[1], x->dims[1]);
+            int64_t work = 1, leaf = find_leaf(&f, f.root[t], v + row * x->dims[1], x->dims[1], &work);
+            OP_TRY(op_spend(c, work, 1));
             if (leaf < 0) return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)t);
             double w = f.weight[leaf], *s = &sum[f.target[leaf]];
             *s = aggregate == MIN ? fmin(*s, w) : aggregate == MAX ? fmax(*s, w) : *s + w;

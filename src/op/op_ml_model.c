@@ -201,6 +201,7 @@ static nib_status linear_scores(op_eval *c, const rows *x, int64_t E, double **o
         return op_bad(c, NIB_BAD_MODEL, "coefficients do not fit");
     OP_TRY(op_scratch(c, op_count(2, (int64_t[]){x->N, E}), sizeof **out, out));
     for (int64_t i = 0; i < x->N * E; i++) {
+        OP_TRY(op_spend(c, x->C, 1));
         double sum = nb ? (double)b[i % E] : 0;
         for (int64_t k = 0; k < x->C; k++) sum += x->v[i / E * x->C + k] * (double)w[i % E * x->C + k];
         (*out)[i] = sum;
@@ -282,6 +283,7 @@ static nib_status eval_svm(op_eval *c) {
     OP_TRY(op_scratch(c, x.N, sizeof *v, &v));
     for (int64_t r = 0; r < x.N; r++) {
         v[r] = (double)rho[0];
+        OP_TRY(op_spend(c, direct ? 1 : supports, 2 * x.C + 8));
         for (int64_t i = 0; i < supports; i++) v[r] += (double)w[i] * kernel(kind[0], p, x.v + r * x.C, s + i * x.C, x.C);
         if (direct) v[r] += kernel(kind[0], p, x.v + r * x.C, w, x.C);
         if (graph_attr_int(c->node, "one_class", 0)) v[r] = v[r] > 0 ? 1 : -1;

@@ -31,12 +31,14 @@ static nib_status ints(op_eval *c, const char *name, int64_t want, const int64_t
 
 /* Attribute `name` (floats), or name_as_tensor; want -1: any number, 0 if it is absent. */
 static nib_status reals(op_eval *c, const char *name, const char *tensor, int64_t want, double **out, int64_t *count) {
-    const graph_attr *a = graph_find_attr(c->node, name), *t = graph_find_attr(c->node, tensor);
+    const graph_attr *a = graph_find_attr(c->node, name);
+    const graph_tensor *t;
     *out = NULL;
     *count = 0;
-    if (t && t->kind == GRAPH_ATTR_TENSOR) {
-        *count = graph_tensor_elements(t->u.tensor);
-        OP_TRY(op_reals(c, t->u.tensor, out));
+    OP_TRY(op_attr_tensor(c, tensor, &t));
+    if (t) {
+        *count = graph_tensor_elements(t);
+        OP_TRY(op_reals(c, t, out));
     } else if (a && a->kind == GRAPH_ATTR_FLOATS) {
         *count = (int64_t)a->count;
         OP_TRY(op_scratch(c, *count, sizeof **out, out));
@@ -139,8 +141,8 @@ static bool goes_yes(const forest *f, int64_t i, double x) {
     return x != x ? f->missing && f->missing[i] : op_ml_holds(f->mode[i], x, f->split[i]);
 }
 
-static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width) {
-    for (int64_t steps = 0; steps <= f->nodes; steps++) {
+static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width, int64_t *steps) {
+    for (*steps = 0; *steps <= f->nodes; ++*steps) {
         if (f->mode[at] == LEAF) return at;
         if (f->feature[at] < 0 || f->feature[at] >= width) return -1;
         at = goes_yes(f, at, x[f->feature[at]]) ? f->go_yes[at] : f->go_no[at];
@@ -154,8 +156,9 @@ enum { SUM, AVERAGE, MIN, MAX };
 static nib_status score(op_eval *c, const forest *f, int how, const double *x, int64_t width, double *out) {
     for (int64_t k = 0; k < f->targets; k++) out[k] = how == MIN ? INFINITY : how == MAX ? -INFINITY : 0;
     for (int64_t t = 0; t < f->n_roots; t++) {
-        int64_t leaf = find_leaf(f, f->roots[t], x, width);
+        int64_t steps, leaf = find_leaf(f, f->roots[t], x, width, &steps);
         if (leaf < 0) return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)t);
+        OP_TRY(op_spend(c, steps + f->count[leaf], 1));
         for (int64_t i = 0; i < f->count[leaf]; i++) {
             int64_t k = f->order[f->first[leaf] + i];
             double *s = &out[f->w_target[k]], w = f->weight[k];

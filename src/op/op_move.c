@@ -189,7 +189,7 @@ static nib_status infer_split(op_infer *c) {
         if (x->rank > 0) memcpy(dims, x->dims, sizeof(graph_dim) * (size_t)x->rank);
         dims[axis] = size;
         OP_TRY(op_set(c, i, x->dtype, x->rank, dims));
-        has_data = has_data && graph_dim_is_const(size, &v) && v >= 0 && at + v <= m;
+        has_data = has_data && graph_dim_is_const(size, &v) && v >= 0 && v <= m - at;
         if (!has_data) continue;
         OP_TRY(op_set_data(c, i, data + at, (int)v));
         at += (int)v;

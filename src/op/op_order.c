@@ -129,6 +129,7 @@ static nib_status eval_top_k(op_eval *c) {
     for (int64_t o = 0; o < v.outer; o++)
         for (int64_t i = 0; i < v.inner; i++) {
             int64_t base = o * v.size * v.inner + i;
+            OP_TRY(op_spend(c, v.size, 64));
             sort_line(x, base, v.inner, v.size, sign, index, room);
             for (int64_t j = 0; j < k; j++) {
                 int64_t to = (o * k + j) * v.inner + i;

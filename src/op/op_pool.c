@@ -63,9 +63,12 @@ static nib_status run(op_eval *c, pool *l) {
     if (l->kind == POOL_MAX) OP_TRY(op_out(c, 1, NIB_DTYPE_I64, &l->y, &l->index));
     if (op_count(l->y.rank, l->y.d) == 0 || (!y && !l->index)) return NIB_OK;
     OP_TRY(op_reals(c, x, &v));
+    int64_t taps = op_count(l->w.n, l->w.kernel);
+    if (taps < 0) taps = INT64_MAX;
     for (int64_t p = 0; p < l->planes; p++) {
         int64_t position[OP_WINDOW_AXES] = {0}, best;
         for (int64_t o = 0; o < l->cells_out; o++, op_window_step(&l->w, position)) {
+            if (o % 64 == 0) OP_TRY(op_spend(c, l->cells_out - o < 64 ? l->cells_out - o : 64, taps < l->cells_in ? taps : l->cells_in));
             double e = pool_cells(l, v + p * l->cells_in, position, &best);
             if (y) op_put(x->dtype, y, p * l->cells_out + o, e);
             if (l->index) l->index[p * l->cells_out + o] = p * l->cells_in + (best < 0 ? 0 : l->columns ? column_major(&l->w, best) : best);

@@ -96,6 +96,7 @@ static nib_status eval_multinomial(op_eval *c) {
         for (int64_t k = 1; k < n; k++) most = fmax(most, line[k]);
         for (int64_t k = 0; k < n; k++) sum += line[k] = exp(line[k] - most);
         for (int64_t i = 0; i < samples; i++) {
+            OP_TRY(op_spend(c, n, 1));
             double left = op_random_uniform(&r) * sum;
             int64_t k = 0;
             while (k < n - 1 && left >= line[k]) left -= line[k++];

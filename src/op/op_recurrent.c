@@ -147,7 +147,7 @@ static void put_row(const layer *l, void *y, int64_t row, const double *v) {
     for (int64_t k = 0; y && k < l->H; k++) op_put(l->dtype, y, row * l->H + k, v ? v[k] : 0);
 }
 
-static void run_text(layer *l, int64_t d, int64_t b, bool reverse) {
+static nib_status run_text(op_eval *c, layer *l, int64_t d, int64_t b, bool reverse) {
     const int64_t length = l->lengths ? l->lengths[b] : l->T, state = l->batch_first ? b * l->D + d : d * l->B + b;
     for (int64_t k = 0; k < l->H; k++) {
         l->h[k] = l->h0 ? l->h0[state * l->H + k] : 0;
@@ -158,6 +158,7 @@ static void run_text(layer *l, int64_t d, int64_t b, bool reverse) {
         int64_t row = l->batch_first ? (b * l->T + t) * l->D + d : (t * l->D + d) * l->B + b;
         const double *x = l->x + (l->batch_first ? b * l->T + t : t * l->B + b) * l->I;
         if (i < length) {
+            OP_TRY(op_spend(c, l->kind * l->H, l->I + l->H));
             if (l->kind == CELL_RNN) step_rnn(l, d, x);
             else if (l->kind == CELL_GRU) step_gru(l, d, x);
             else step_lstm(l, d, x);
@@ -166,6 +167,7 @@ static void run_text(layer *l, int64_t d, int64_t b, bool reverse) {
     }
     put_row(l, l->y_h, state, l->h);
     put_row(l, l->y_c, state, l->c);
+    return NIB_OK;
 }
 
 /* ---- inputs */
@@ -255,7 +257,7 @@ static nib_status eval_cell(op_eval *c, cell_kind kind) {
     if (kind == CELL_LSTM) OP_TRY(op_out(c, 2, l.dtype, &state, &l.y_c));
     if (l.H == 0) return NIB_OK;
     for (int64_t d = 0; d < l.D; d++)
-        for (int64_t b = 0; b < l.B; b++) run_text(&l, d, b, reverse || d == 1);
+        for (int64_t b = 0; b < l.B; b++) OP_TRY(run_text(c, &l, d, b, reverse || d == 1));
     return NIB_OK;
 }
 

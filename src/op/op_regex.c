@@ -5,13 +5,16 @@
  *
  *     pattern -> parse: a tree -> emit: CLASS set | SPLIT a b | JUMP a | ASSERT kind | MATCH
  *
- * A counted repetition is written out, so the program is limited to MAX_PROGRAM places.
+ * A counted repetition is written out, so the program is limited to MAX_PROGRAM places, and the walks over the tree that write it
+ * to MAX_STEPS. What matches nothing but the empty string, and so writes nothing, is written out once however often it is repeated.
  */
 #include "op_regex.h"
+#include "base/base_sort.h"
 
 #define MAX_PROGRAM 20000
 #define MAX_DEPTH 100
 #define MAX_TREE 20000
+#define MAX_STEPS 1000000
 #define LAST 0x10ffffu
 
 typedef struct span {
@@ -39,7 +42,7 @@ struct op_regex {
     op_eval *c;
     const char *p, *begin, *end;
     bool fold, dot_all;
-    int depth;
+    int depth, steps;
     tree *nodes;
     int n_nodes, cap_nodes;
     span *spans;
@@ -47,7 +50,7 @@ struct op_regex {
     place *program;
     int n_program, cap_program;
     int *now, *next, *stack, n_now, n_next;
-    unsigned *seen, mark;
+    uint64_t *seen, mark;
 };
 
 static nib_status grow(op_eval *c, void *array, int count, int *capacity, int most, size_t size) {
@@ -148,9 +151,28 @@ static nib_status escaped(op_regex *r, uint32_t *out) {
 
 static bool is_perl(const op_regex *r) { return r->p + 1 < r->end && r->p[0] == '\\' && r->p[1] && strchr("dDwWsS", r->p[1]); }
 
+static int by_begin(const void *a, const void *b) {
+    const span *p = a, *q = b;
+    return (p->lo > q->lo) - (p->lo < q->lo);
+}
+
+/* A class of the spans from `first` on, in order and apart. */
+static nib_status class_of(op_regex *r, int first, bool negated, int *out) {
+    int kept = first;
+    base_sort(r->spans + first, (size_t)(r->n_spans - first), sizeof *r->spans, by_begin);
+    for (int i = first; i < r->n_spans; i++) {
+        span s = r->spans[i];
+        if (kept == first || s.lo > r->spans[kept - 1].hi) r->spans[kept++] = s;
+        else if (s.hi > r->spans[kept - 1].hi) r->spans[kept - 1].hi = s.hi;
+    }
+    r->n_spans = kept;
+    return node(r, (tree){.kind = CLASS, .first = first, .count = kept - first, .negated = negated}, out);
+}
+
 static nib_status parse_class(op_regex *r, int *out) {
-    tree t = {.kind = CLASS, .first = r->n_spans};
-    if (r->p < r->end && *r->p == '^') t.negated = true, r->p++;
+    const int begin = r->n_spans;
+    bool negated = r->p < r->end && *r->p == '^';
+    r->p += negated;
     for (bool first = true;; first = false) {
         uint32_t lo, hi;
         if (r->p >= r->end) return bad(r, "a class without end");
@@ -181,8 +203,7 @@ static nib_status parse_class(op_regex *r, int *out) {
         OP_TRY(add_span(r, lo, hi));
     }
     r->p++;
-    t.count = r->n_spans - t.first;
-    return node(r, t, out);
+    return class_of(r, begin, negated, out);
 }
 
 /* ---- the tree */
@@ -209,7 +230,7 @@ static nib_status parse_group(op_regex *r, int *out) {
 }
 
 static nib_status parse_atom(op_regex *r, int *out) {
-    tree t = {.kind = CLASS, .first = r->n_spans};
+    const int begin = r->n_spans;
     char ch = *r->p;
     uint32_t u;
     if (ch == '(') return r->p++, parse_group(r, out);
@@ -240,8 +261,7 @@ static nib_status parse_atom(op_regex *r, int *out) {
         }
         OP_TRY(add_span(r, u, u));
     }
-    t.count = r->n_spans - t.first;
-    return node(r, t, out);
+    return class_of(r, begin, false, out);
 }
 
 /* {m}, {m,}, {m,n}; false, and nothing taken, if it is none of them: then the brace is a character. */
@@ -317,6 +337,7 @@ static nib_status compile(op_regex *r, int at);
 static nib_status compile_line(op_regex *r, int at) {
     int count = 0, *pieces;
     for (int k = at; r->nodes[k].kind == CAT; k = r->nodes[k].a) count++;
+    if ((r->steps += count) > MAX_STEPS) return op_bad(r->c, NIB_LIMIT, "the pattern is too large");
     OP_TRY(op_scratch(r->c, count + 1, sizeof *pieces, &pieces));
     for (int k = at, i = count; r->nodes[k].kind == CAT; k = r->nodes[k].a) pieces[--i] = r->nodes[k].b;
     for (int i = 0; i < count; i++) OP_TRY(compile(r, pieces[i]));
@@ -324,8 +345,11 @@ static nib_status compile_line(op_regex *r, int at) {
 }
 
 static nib_status compile_repeat(op_regex *r, tree t) {
-    int split, end;
-    for (int i = 0; i < t.least; i++) OP_TRY(compile(r, t.a));
+    int split, end, begin = r->n_program;
+    for (int i = 0; i < t.least; i++) {
+        OP_TRY(compile(r, t.a));
+        if (r->n_program == begin) return NIB_OK;
+    }
     if (t.most < 0) {
         OP_TRY(emit(r, SPLIT, r->n_program + 1, 0, &split));
         OP_TRY(compile(r, t.a));
@@ -342,7 +366,7 @@ static nib_status compile_repeat(op_regex *r, tree t) {
     return NIB_OK;
 }
 
-static nib_status compile(op_regex *r, int at) {
+static nib_status compile_node(op_regex *r, int at) {
     tree t = r->nodes[at];
     int split, jump;
     switch (t.kind) {
@@ -352,16 +376,22 @@ static nib_status compile(op_regex *r, int at) {
     case CAT: return compile_line(r, at);
     case REPEAT: return compile_repeat(r, t);
     case ALT:
-        if (++r->depth > MAX_DEPTH * 10) return op_bad(r->c, NIB_LIMIT, "a pattern with too many alternatives");
         OP_TRY(emit(r, SPLIT, r->n_program + 1, 0, &split));
         OP_TRY(compile(r, t.a));
         OP_TRY(emit(r, JUMP, 0, 0, &jump));
         r->program[split].b = r->n_program;
         OP_TRY(compile(r, t.b));
         r->program[jump].a = r->n_program;
-        r->depth--;
     }
     return NIB_OK;
+}
+
+static nib_status compile(op_regex *r, int at) { /* recursion: repetitions of repetitions and alternatives, as many as are counted here */
+    if (++r->steps > MAX_STEPS) return op_bad(r->c, NIB_LIMIT, "the pattern is too large");
+    if (++r->depth > MAX_DEPTH * 10) return op_bad(r->c, NIB_LIMIT, "a pattern with too many alternatives or repetitions in each other");
+    nib_status status = compile_node(r, at);
+    r->depth--;
+    return status;
 }
 
 nib_status op_regex_make(op_eval *c, graph_string pattern, op_regex **out) {
@@ -382,8 +412,8 @@ nib_status op_regex_make(op_eval *c, graph_string pattern, op_regex **out) {
     OP_TRY(op_scratch(c, r->n_program, sizeof(int), &r->now));
     OP_TRY(op_scratch(c, r->n_program, sizeof(int), &r->next));
     OP_TRY(op_scratch(c, 2 * (int64_t)r->n_program + 2, sizeof(int), &r->stack));
-    OP_TRY(op_scratch(c, r->n_program, sizeof(unsigned), &r->seen));
-    memset(r->seen, 0, sizeof(unsigned) * (size_t)r->n_program);
+    OP_TRY(op_scratch(c, r->n_program, sizeof *r->seen, &r->seen));
+    memset(r->seen, 0, sizeof *r->seen * (size_t)r->n_program);
     *out = r;
     return NIB_OK;
 }
@@ -429,12 +459,17 @@ static bool add_place(op_regex *r, int first, graph_string s, size_t at, int *li
 }
 
 static bool in_class(const op_regex *r, const tree *t, uint32_t u) {
-    bool found = false;
-    for (int i = 0; i < t->count && !found; i++) found = u >= r->spans[t->first + i].lo && u <= r->spans[t->first + i].hi;
-    return found != t->negated;
+    const span *s = r->spans + t->first;
+    int lo = 0, hi = t->count; /* the first span that does not end before u */
+    while (lo < hi) {
+        int mid = lo + (hi - lo) / 2;
+        if (s[mid].hi < u) lo = mid + 1;
+        else hi = mid;
+    }
+    return (lo < t->count && s[lo].lo <= u) != t->negated;
 }
 
-bool op_regex_full_match(op_regex *r, graph_string s) {
+nib_status op_regex_full_match(op_regex *r, graph_string s, bool *out) {
     const char *p = s.data, *end = s.data + s.length;
     bool matched;
     r->n_now = 0;
@@ -446,6 +481,7 @@ bool op_regex_full_match(op_regex *r, graph_string s) {
         r->n_next = 0;
         r->mark++;
         matched = false;
+        OP_TRY(op_spend(r->c, r->n_now + 1, 16));
         for (int i = 0; i < r->n_now; i++)
             if (in_class(r, &r->nodes[r->program[r->now[i]].a], u)) matched |= add_place(r, r->now[i] + 1, s, at, r->next, &r->n_next);
         int *swap = r->now;
@@ -453,5 +489,6 @@ bool op_regex_full_match(op_regex *r, graph_string s) {
         r->next = swap;
         r->n_now = r->n_next;
     }
-    return matched;
+    *out = matched;
+    return NIB_OK;
 }

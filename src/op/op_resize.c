@@ -74,11 +74,14 @@ static bool keep_ratio(const graph_node *n, axis_plan *axis, const int *axes, in
 static bool map_back(const resize *r, const axis_plan *p, int64_t i, double *at, bool *beyond) {
     double x = (double)i, width = p->scale * (double)p->in, last = (double)(p->in - 1);
     *beyond = false;
-    /* width may be no whole number: ONNX's suite wants scale * in here, where ONNX Runtime takes the output's size */
+    /* Width may be no whole number. ONNX's suite wants scale * in here, as its reference has it (downsample_scales_linear_align_corners);
+     * PyTorch and ONNX Runtime take the output's size, which is another grid. Where sizes are given, all agree. */
     if (strcmp(r->map, "align_corners") == 0) {
         *at = width == 1 ? 0 : x * last / (width - 1);
     } else if (strcmp(r->map, "asymmetric") == 0) {
         *at = x / p->scale;
+    } else if (strcmp(r->map, "tf_half_pixel_for_nn") == 0) { /* of opset 11 and 12: what TensorFlow's nearest neighbours are */
+        *at = (x + 0.5) / p->scale;
     } else if (strcmp(r->map, "tf_crop_and_resize") == 0) {
         double span = (p->end - p->begin) * last;
         *at = (width == 1 ? span / 2 : x * span / (width - 1)) + p->begin * last;
@@ -123,7 +126,8 @@ static nib_status plan_axis(op_eval *c, const resize *r, axis_plan *p) {
         double at, sum = 0, *w = p->weight + i * p->taps;
         int64_t *index = p->index + i * p->taps;
         bool beyond;
-        if (!map_back(r, p, i, &at, &beyond)) return op_bad(c, NIB_BAD_MODEL, "coordinate_transformation_mode");
+        if (!map_back(r, p, i, &at, &beyond))
+            return op_bad(c, NIB_BAD_MODEL, "coordinate_transformation_mode %s, or a coordinate beyond all sizes", r->map);
         if (crop) p->beyond[i] = beyond;
         if (r->mode == 'n') {
             index[0] = clamp(nearest(r, at), p->in);

@@ -33,9 +33,11 @@ static void find_corners(const align *a, double y, double x, corner *s) {
                   {(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx}};
 }
 
-static double align_bin(const align *a, const double *plane, double top, double left, double bin_h, double bin_w, int64_t gh, int64_t gw) {
+static nib_status align_bin(op_eval *c, const align *a, const double *plane, double top, double left, double bin_h, double bin_w,
+                            int64_t gh, int64_t gw, double *out) {
     double v = 0;
-    for (int64_t i = 0; i < gh; i++)
+    for (int64_t i = 0; i < gh; i++) {
+        OP_TRY(op_spend(c, gw, 8));
         for (int64_t j = 0; j < gw; j++) {
             corner s;
             double sum = 0;
@@ -46,7 +48,9 @@ static double align_bin(const align *a, const double *plane, double top, double 
             }
             v = a->max ? ((i == 0 && j == 0) || sum > v ? sum : v) : v + sum;
         }
-    return a->max || gh * gw < 1 ? v : v / (double)(gh * gw);
+    }
+    *out = a->max || gh * gw < 1 ? v : v / (double)(gh * gw);
+    return NIB_OK;
 }
 
 static nib_status boxes_of(op_eval *c, int columns, int64_t *R) {
@@ -103,9 +107,12 @@ static nib_status eval_align(op_eval *c) {
         int64_t gh = samples(&a, height, a.h), gw = samples(&a, width, a.w);
         for (int64_t ch = 0; ch < a.C; ch++)
             for (int64_t i = 0; i < a.h; i++)
-                for (int64_t j = 0; j < a.w; j++, o++)
-                    op_put(x->dtype, y, o,
-                           align_bin(&a, v + (n * a.C + ch) * a.H * a.W, top + (double)i * bh, left + (double)j * bw, bh, bw, gh, gw));
+                for (int64_t j = 0; j < a.w; j++, o++) {
+                    const double *plane = v + (n * a.C + ch) * a.H * a.W;
+                    double sample;
+                    OP_TRY(align_bin(c, &a, plane, top + (double)i * bh, left + (double)j * bw, bh, bw, gh, gw, &sample));
+                    op_put(x->dtype, y, o, sample);
+                }
     }
     return NIB_OK;
 }
@@ -156,6 +163,7 @@ static nib_status eval_max_roi(op_eval *c) {
                     int64_t h0 = edge(floor((double)i * height) + top, H), h1 = edge(ceil((double)(i + 1) * height) + top, H);
                     int64_t w0 = edge(floor((double)j * width) + left, W), w1 = edge(ceil((double)(j + 1) * width) + left, W);
                     double most = h0 < h1 && w0 < w1 ? -INFINITY : 0;
+                    if (h0 < h1 && w0 < w1) OP_TRY(op_spend(c, h1 - h0, w1 - w0));
                     for (int64_t h = h0; h < h1; h++)
                         for (int64_t w = w0; w < w1; w++) most = plane[h * W + w] > most ? plane[h * W + w] : most;
                     op_put(x->dtype, y, o, most);
@@ -235,6 +243,7 @@ static nib_status eval_suppress(op_eval *c) {
         base_sort(order, (size_t)n, sizeof *order, by_score);
         for (int64_t i = 0; i < n && count - begin < each; i++) {
             bool keep = true;
+            OP_TRY(op_spend(c, count - begin + 1, 16));
             for (int64_t k = begin; keep && k < count; k++)
                 keep = !(overlap(own + order[i].box * 4, own + out[3 * k + 2] * 4, center) > threshold);
             if (!keep) continue;

@@ -141,8 +141,10 @@ static nib_status eval_concat(op_eval *c) {
     for (int64_t i = 0; i < n; i++) {
         bool fits = items[i].dtype == items[0].dtype && items[i].rank == items[0].rank;
         for (int k = 0; fits && k < items[0].rank; k++) fits = items[i].dims[k] == items[0].dims[k] || (!fresh && k == axis);
-        if (!fits || op_is_container(items[i].dtype)) return op_bad(c, NIB_SHAPE, "elements do not fit together");
-        total += fresh ? 1 : items[i].dims[axis];
+        if (!fits) return op_bad(c, NIB_SHAPE, "elements do not fit together");
+        int64_t more = fresh ? 1 : items[i].dims[axis];
+        if (more > INT64_MAX - total) return op_bad(c, NIB_LIMIT, "output is too large");
+        total += more;
     }
     if (fresh) memmove(dims.d + axis + 1, dims.d + axis, sizeof(int64_t) * (size_t)(dims.rank - axis));
     dims.rank = rank;
@@ -219,16 +221,16 @@ static nib_status infer_get(op_infer *c) {
 }
 
 const op op_family_sequence[] = {
-    {"ConcatFromSequence", "", 11, 1, 1, 1, OP_ROWS_MIXED, infer_at, eval_concat, NULL},
-    {"Optional", "", 15, 0, 1, 1, OP_ROWS_MIXED, infer_optional, eval_optional, NULL},
-    {"OptionalGetElement", "", 15, 1, 1, 1, OP_ROWS_MIXED, infer_get, eval_get, NULL},
-    {"OptionalHasElement", "", 15, 0, 1, 1, OP_ROWS_MIXED, infer_has, eval_has, NULL},
-    {"SequenceAt", "", 11, 2, 2, 1, OP_ROWS_MIXED, infer_at, eval_at, NULL},
-    {"SequenceConstruct", "", 11, 1, INT_MAX, 1, OP_ROWS_MIXED, infer_same_sequence, eval_construct, NULL},
-    {"SequenceEmpty", "", 11, 0, 0, 1, OP_ROWS_MIXED, infer_empty, eval_empty, NULL},
-    {"SequenceErase", "", 11, 1, 2, 1, OP_ROWS_MIXED, infer_same_sequence, eval_erase, NULL},
-    {"SequenceInsert", "", 11, 2, 3, 1, OP_ROWS_MIXED, infer_same_sequence, eval_insert, NULL},
-    {"SequenceLength", "", 11, 1, 1, 1, OP_ROWS_MIXED, infer_length, eval_length, NULL},
-    {"SplitToSequence", "", 11, 1, 2, 1, OP_ROWS_MIXED, infer_same_sequence, eval_split, NULL},
+    {"ConcatFromSequence", "", 11, 1, 1, 1, OP_ROWS_MIXED | OP_TAKES_LISTS, infer_at, eval_concat, NULL},
+    {"Optional", "", 15, 0, 1, 1, OP_ROWS_MIXED | OP_LISTS, infer_optional, eval_optional, NULL},
+    {"OptionalGetElement", "", 15, 1, 1, 1, OP_ROWS_MIXED | OP_LISTS, infer_get, eval_get, NULL},
+    {"OptionalHasElement", "", 15, 0, 1, 1, OP_ROWS_MIXED | OP_TAKES_LISTS, infer_has, eval_has, NULL},
+    {"SequenceAt", "", 11, 2, 2, 1, OP_ROWS_MIXED | OP_TAKES_LISTS, infer_at, eval_at, NULL},
+    {"SequenceConstruct", "", 11, 1, INT_MAX, 1, OP_ROWS_MIXED | OP_GIVES_LISTS, infer_same_sequence, eval_construct, NULL},
+    {"SequenceEmpty", "", 11, 0, 0, 1, OP_ROWS_MIXED | OP_GIVES_LISTS, infer_empty, eval_empty, NULL},
+    {"SequenceErase", "", 11, 1, 2, 1, OP_ROWS_MIXED | OP_LISTS, infer_same_sequence, eval_erase, NULL},
+    {"SequenceInsert", "", 11, 2, 3, 1, OP_ROWS_MIXED | OP_LISTS, infer_same_sequence, eval_insert, NULL},
+    {"SequenceLength", "", 11, 1, 1, 1, OP_ROWS_MIXED | OP_TAKES_LISTS, infer_length, eval_length, NULL},
+    {"SplitToSequence", "", 11, 1, 2, 1, OP_ROWS_MIXED | OP_GIVES_LISTS, infer_same_sequence, eval_split, NULL},
     {0},
 };

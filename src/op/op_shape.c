@@ -356,7 +356,7 @@ const op op_family_shape[] = {
     {"Dropout", "", 12, 1, 3, 2, OP_ROWS_MIXED, infer_dropout, eval_dropout, NULL},
     {"Expand", "", 8, 2, 2, 1, OP_ROWS_MIXED, infer_expand, eval_expand, NULL},
     {"Flatten", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_flatten, eval_flatten, NULL},
-    {"Identity", "", 1, 1, 1, 1, OP_ROWS_ELEMENT, infer_identity, eval_identity, NULL},
+    {"Identity", "", 1, 1, 1, 1, OP_ROWS_ELEMENT | OP_LISTS, infer_identity, eval_identity, NULL},
     {"Reshape", "", 5, 2, 2, 1, OP_ROWS_MIXED, infer_reshape, eval_reshape, NULL},
     {"Shape", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_shape, eval_shape, NULL},
     {"Size", "", 1, 1, 1, 1, OP_ROWS_MIXED, infer_size, eval_size, NULL},

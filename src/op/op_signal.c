@@ -119,9 +119,10 @@ static int64_t scalar_or(op_eval *c, int input, int64_t otherwise, nib_status *s
     return v;
 }
 
+/* A length beyond LONGEST is none that is transformed: it stays that, twice the axis or not. */
 static void settle(dft *d, int64_t size) {
     bool back = d->inverse && d->onesided;
-    if (d->length <= 0) d->length = back ? 2 * (size - 1) : size;
+    if (d->length <= 0) d->length = back && size <= LONGEST ? 2 * (size - 1) : size;
     d->bins = d->onesided && !d->inverse ? d->length / 2 + 1 : d->length;
     d->parts = back ? 1 : 2;
 }
@@ -173,6 +174,7 @@ static nib_status eval_dft(op_eval *c) {
     int64_t inner = op_count(x->rank - d.axis - 2, x->dims + d.axis + 1), outer = op_count(d.axis, x->dims);
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < inner; i++) {
+            OP_TRY(op_spend(c, f.m, 256));
             read_line(&d, v + (o * size * inner + i) * parts, size, inner * parts, parts, line);
             transform(&f, line, d.inverse);
             for (int64_t k = 0; k < d.bins; k++)
@@ -202,7 +204,7 @@ static nib_status infer_dft(op_infer *c) {
     bool fixed = known && sized && (d.length > 0 || graph_dim_is_const(t.dims[d.axis], &size));
     settle(&d, size);
     bool whole = known && sized && !op_in(c, 1) && !d.onesided;
-    if (!whole) t.dims[d.axis] = fixed && d.bins > 0 ? op_const(c, d.bins) : NULL;
+    if (!whole) t.dims[d.axis] = fixed && d.bins > 0 && size <= LONGEST ? op_const(c, d.bins) : NULL;
     t.dims[t.rank - 1] = op_const(c, d.parts);
     return op_set_like(c, 0, t.dtype, &t);
 }
@@ -235,6 +237,7 @@ static nib_status eval_stft(op_eval *c) {
     OP_TRY(op_scratch(c, n, 2 * sizeof *line, &line));
     for (int64_t b = 0, o = 0; y && b < x->dims[0]; b++)
         for (int64_t t = 0; t < frames; t++) {
+            OP_TRY(op_spend(c, f.m, 256));
             for (int64_t k = 0; k < n; k++)
                 for (int64_t p = 0; p < 2; p++) line[2 * k + p] = p < parts ? v[(b * L + t * step + k) * parts + p] * (w ? w[k] : 1) : 0;
             transform(&f, line, false);

@@ -224,6 +224,7 @@ static nib_status eval_lrn(op_eval *c) {
     for (int64_t i = 0; y && i < n; i++) {
         int64_t k = i / inner % C, lo = k - (size - 1) / 2, hi = k + size / 2;
         double sum = 0;
+        if (i % inner == 0) OP_TRY(op_spend(c, inner, size < C ? size : C));
         for (int64_t j = lo < 0 ? 0 : lo; j <= hi && j < C; j++) sum += v[i + (j - k) * inner] * v[i + (j - k) * inner];
         op_put(x->dtype, y, i, v[i] / pow(bias + alpha / (double)size * sum, beta));
     }
@@ -269,13 +270,15 @@ static nib_status eval_mvn(op_eval *c) {
 
 /* ---- Det: elimination, the largest pivot of each column first */
 
-static double determinant(double *m, int64_t n) {
+static nib_status determinant(op_eval *c, double *m, int64_t n, double *out) {
     double det = 1;
+    *out = 0;
     for (int64_t k = 0; k < n; k++) {
         int64_t best = k;
         for (int64_t i = k + 1; i < n; i++)
             if (fabs(m[i * n + k]) > fabs(m[best * n + k])) best = i;
-        if (m[best * n + k] == 0) return 0;
+        if (m[best * n + k] == 0) return NIB_OK;
+        OP_TRY(op_spend(c, n - k, n - k));
         for (int64_t j = 0; best != k && j < n; j++) {
             double t = m[k * n + j];
             m[k * n + j] = m[best * n + j];
@@ -287,7 +290,8 @@ static double determinant(double *m, int64_t n) {
             for (int64_t j = k; j < n; j++) m[i * n + j] -= f * m[k * n + j];
         }
     }
-    return det;
+    *out = det;
+    return NIB_OK;
 }
 
 static nib_status eval_det(op_eval *c) {
@@ -300,7 +304,11 @@ static nib_status eval_det(op_eval *c) {
     OP_TRY(op_reals(c, x, &v));
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
     int64_t n = x->dims[x->rank - 1], count = op_count(dims.rank, dims.d);
-    for (int64_t i = 0; y && i < count; i++) op_put(x->dtype, y, i, determinant(v + i * n * n, n));
+    for (int64_t i = 0; y && i < count; i++) {
+        double det;
+        OP_TRY(determinant(c, v + i * n * n, n, &det));
+        op_put(x->dtype, y, i, det);
+    }
     return NIB_OK;
 }
 

@@ -8,9 +8,9 @@
 /* ---- LinearAttention */
 
 typedef struct linear {
-    int64_t B, T, Hq, Hkv, Dk, Dv;
-    const double *q, *k, *v, *decay, *beta; /* [B, T, heads * size] */
-    int64_t decays, betas;                  /* numbers of one token */
+    int64_t B, T, Hq, Hkv, Dk, Dv, width, cells; /* width: Hq Dv; cells: Dk Dv */
+    const double *q, *k, *v, *decay, *beta;      /* [B, T, heads * size] */
+    int64_t decays, betas;                       /* numbers of one token */
     double scale;
 } linear;
 
@@ -49,6 +49,8 @@ static nib_status linear_shapes(op_eval *c, linear *l) {
     l->T = q->dims[1];
     l->Dk = q->dims[2] / l->Hq;
     l->Dv = v->dims[2] / l->Hkv;
+    if (!base_mul_i64(l->Hq, l->Dv, &l->width) || !base_mul_i64(l->Dk, l->Dv, &l->cells)) /* of no text, a head may be of any size */
+        return op_bad(c, NIB_LIMIT, "heads of %lld and %lld", (long long)l->Dk, (long long)l->Dv);
     const graph_tensor *all[4] = {k, v, decay, beta};
     for (int i = 0; i < 4; i++)
         if (all[i] && (all[i]->rank != 3 || all[i]->dims[0] != l->B || all[i]->dims[1] != l->T))
@@ -75,9 +77,9 @@ static nib_status eval_linear(op_eval *c) {
     for (int i = 0; i < 6; i++)
         if (op_arg(c, i)) OP_TRY(op_reals(c, op_arg(c, i), &in[i]));
     l.q = in[0], l.k = in[1], l.v = in[2], l.decay = in[4], l.beta = in[5];
-    op_dims out = {3, {l.B, l.T, l.Hq * l.Dv}}, kept = {4, {l.B, l.Hkv, l.Dk, l.Dv}};
+    op_dims out = {3, {l.B, l.T, l.width}}, kept = {4, {l.B, l.Hkv, l.Dk, l.Dv}};
     nib_dtype dtype = op_arg(c, 0)->dtype, state_type = past ? past->dtype : dtype;
-    int64_t n = op_count(kept.rank, kept.d), size = l.Dk * l.Dv, group = l.Hq / l.Hkv;
+    int64_t n = op_count(kept.rank, kept.d), size = l.cells, group = l.Hq / l.Hkv;
     OP_TRY(op_out(c, 0, dtype, &out, &y));
     OP_TRY(op_out(c, 1, state_type, &kept, &present));
     OP_TRY(op_scratch(c, n, sizeof *state, &state));
@@ -87,6 +89,7 @@ static nib_status eval_linear(op_eval *c) {
         for (int64_t t = 0; t < l.T; t++)
             for (int64_t h = 0; h < l.Hkv; h++) {
                 double *s = state + (b * l.Hkv + h) * size;
+                OP_TRY(op_spend(c, size, 4 + group));
                 linear_write(&l, b * l.T + t, h, s, v);
                 for (int64_t g = h * group; y && g < (h + 1) * group; g++)
                     for (int64_t m = 0; m < l.Dv; m++) {
@@ -111,7 +114,8 @@ static nib_status infer_linear(op_infer *c) {
         out[1] = q->dims[1];
         state[1] = op_const(c, Hkv);
         if (graph_dim_is_const(q->dims[2], &width)) state[2] = op_const(c, width / Hq);
-        if (graph_dim_is_const(v->dims[2], &width)) state[3] = op_const(c, width / Hkv), out[2] = op_const(c, width / Hkv * Hq);
+        if (graph_dim_is_const(v->dims[2], &width)) state[3] = op_const(c, width / Hkv);
+        if (state[3]) out[2] = graph_dim_mul(OP_SYMS(c), state[3], op_const(c, Hq));
     }
     OP_TRY(op_set(c, 0, q->dtype, 3, out));
     return op_set(c, 1, op_in(c, 3) ? past->dtype : q->dtype, 4, state);
@@ -131,6 +135,7 @@ static nib_status eval_conv(op_eval *c) {
         return op_bad(c, NIB_SHAPE, "the past state is not [B, C, k - 1]");
     if (bias && op_count(bias->rank, bias->dims) != C) return op_bad(c, NIB_SHAPE, "there is not one bias a channel");
     if (!op_is_float(x->dtype) || w->dtype != x->dtype) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
+    if (L > INT64_MAX - P) return op_bad(c, NIB_LIMIT, "input and state are too long");
     op_dims out = op_dims_of(x), kept = {3, {B, C, P}};
     void *y, *present;
     double *line;
@@ -140,6 +145,7 @@ static nib_status eval_conv(op_eval *c) {
     for (int64_t row = 0; row < B * C; row++) {
         for (int64_t i = 0; i < P; i++) line[i] = past ? op_number(past, row * P + i) : 0;
         for (int64_t i = 0; i < L; i++) line[P + i] = op_number(x, row * L + i);
+        OP_TRY(op_spend(c, L, K));
         for (int64_t i = 0; y && i < L; i++) {
             double sum = bias ? op_number(bias, row % C) : 0;
             for (int64_t k = 0; k < K; k++) sum += line[i + k] * op_number(w, row % C * K + k);
@@ -232,6 +238,7 @@ static nib_status eval_flex(op_eval *c) {
     for (int64_t i = 0; i < n; i++) {
         int64_t row = i / S, head = row / L, kv = (head / H * Hkv + head % H / group) * S + i % S;
         double sum = 0;
+        if (i % S == 0) OP_TRY(op_spend(c, S, D + Dv));
         for (int64_t d = 0; d < D; d++) sum += vq[row * D + d] * vk[kv * D + d];
         op_put(middle, scores.data, i, sum * scale);
     }

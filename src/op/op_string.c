@@ -184,6 +184,7 @@ static nib_status eval_normalizer(op_eval *c) {
         graph_string key = in[i];
         bool drop = false;
         if (!exact && n_stop) OP_TRY(cased(c, key, false, &key));
+        OP_TRY(op_spend(c, (int64_t)n_stop, 1));
         for (size_t k = 0; k < n_stop && !drop; k++) drop = equal(key, stops[k]);
         if (drop) continue;
         kept[count] = in[i];
@@ -214,7 +215,11 @@ static nib_status eval_regex(op_eval *c) {
     OP_TRY(op_regex_make(c, pattern->u.s, &regex));
     OP_TRY(op_out(c, 0, NIB_DTYPE_BOOL, &dims, &y));
     int64_t n = op_count(x->rank, x->dims);
-    for (int64_t i = 0; y && i < n; i++) y[i] = op_regex_full_match(regex, in[i]);
+    for (int64_t i = 0; y && i < n; i++) {
+        bool matched;
+        OP_TRY(op_regex_full_match(regex, in[i], &matched));
+        y[i] = matched;
+    }
     return NIB_OK;
 }
 
@@ -278,6 +283,7 @@ static nib_status eval_tf_idf(op_eval *c) {
                 if (n < least || n > most) continue;
                 if (id >= n_indexes) return op_bad(c, NIB_BAD_MODEL, "more n-grams than indexes");
                 int64_t found = 0;
+                OP_TRY(op_spend(c, skips < width ? skips + 1 : width, width));
                 for (int64_t skip = 0; skip <= (n == 1 ? 0 : skips) && (n - 1) * (skip + 1) < width; skip++)
                     found += count_gram(&g, at, n, row * width, width, skip + 1);
                 float weight = weights && weights->kind == GRAPH_ATTR_FLOATS && (size_t)id < weights->count ? weights->u.floats[id] : 1;

@@ -146,8 +146,9 @@ static bool holds_last(const graph_node *n) {
 op_rows op_rows_of(const graph_node *n) {
     const op *o = n->meaning;
     if (!o) return OP_ROWS_MIXED;
-    if (o->rows == OP_ROWS_LAST && !holds_last(n)) return OP_ROWS_MIXED;
-    if (o->rows == OP_ROWS_GATHER && strcmp(n->op, "Gather") == 0)
+    const op_rows rows = (op_rows)(o->rows & ~OP_LISTS);
+    if (rows == OP_ROWS_LAST && !holds_last(n)) return OP_ROWS_MIXED;
+    if (rows == OP_ROWS_GATHER && strcmp(n->op, "Gather") == 0)
         return op_axis(graph_attr_int(n, "axis", 0), rank_of(n, 0)) == 0 ? OP_ROWS_GATHER : OP_ROWS_MIXED;
-    return o->rows;
+    return rows;
 }

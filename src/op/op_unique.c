@@ -43,9 +43,10 @@ static int compare_slices(const slices *s, int64_t a, int64_t b) {
 }
 
 /* By merging: stable, so that the first of equal slices comes first. */
-static void sort(const slices *s, int64_t *index, int64_t *room) {
+static nib_status sort(op_eval *c, const slices *s, int64_t *index, int64_t *room) {
     for (int64_t i = 0; i < s->n; i++) index[i] = i;
     for (int64_t width = 1; width < s->n; width *= 2) {
+        OP_TRY(op_spend(c, s->n, s->inner * s->outer));
         for (int64_t lo = 0; lo < s->n; lo += 2 * width) {
             int64_t mid = lo + width < s->n ? lo + width : s->n, hi = lo + 2 * width < s->n ? lo + 2 * width : s->n, a = lo, b = mid;
             for (int64_t k = lo; k < hi; k++)
@@ -53,6 +54,7 @@ static void sort(const slices *s, int64_t *index, int64_t *room) {
         }
         memcpy(index, room, sizeof *index * (size_t)s->n);
     }
+    return NIB_OK;
 }
 
 /* group[i]: the group of slice i; first[g], counts[g]: its first slice and how many. Groups in sorted order, or by appearance. */
@@ -103,7 +105,7 @@ static nib_status eval_unique(op_eval *c) {
     }
     int64_t **lists[] = {&index, &group, &first, &counts, &room};
     for (size_t i = 0; i < BASE_COUNT(lists); i++) OP_TRY(op_scratch(c, s.n, sizeof(int64_t), lists[i]));
-    sort(&s, index, room);
+    OP_TRY(sort(c, &s, index, room));
     int64_t groups = find_groups(&s, graph_attr_int(c->node, "sorted", 1) != 0, index, group, first, counts, room);
     dims.d[axis] = groups;
     OP_TRY(op_out(c, 0, x->dtype, &dims, &y));

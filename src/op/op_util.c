@@ -161,6 +161,12 @@ nib_status op_scratch(op_eval *c, int64_t count, size_t size, void *data) {
     return c->status != NIB_OK ? c->status : op_bad(c, NIB_OUT_OF_MEMORY, "out of memory");
 }
 
+nib_status op_spend(op_eval *c, int64_t count, int64_t each) {
+    int64_t work;
+    if (!c->spend) return NIB_OK;
+    return c->spend(c, count < 0 || each < 0 || !base_mul_i64(count, each, &work) ? INT64_MAX : work);
+}
+
 nib_status op_text(op_eval *c, size_t length, char **out) {
     if (length > c->text_left) {
         size_t want = length > 16384 ? length : 65536;
@@ -377,15 +383,13 @@ bool op_in_ints(const op_infer *c, int i, int64_t *out, int *count) {
 
 /* ---- inference: outputs */
 
-/* What is inferred wins over what was declared, except that a declared number is more than an inferred expression. */
+/* What is inferred wins over what was declared: a number where sizes of inputs give an expression is true for some inputs only, and the
+ * file may have been made for others. */
 static nib_status merge_dim(op_infer *c, int output, int axis, graph_dim *known, graph_dim inferred) {
     int64_t a, b;
     if (!inferred) return NIB_OK;
-    if (graph_dim_is_const(*known, &a)) {
-        if (graph_dim_is_const(inferred, &b) && a != b)
-            return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld, declared %lld", output, axis, (long long)b, (long long)a);
-        return NIB_OK;
-    }
+    if (graph_dim_is_const(*known, &a) && graph_dim_is_const(inferred, &b) && a != b)
+        return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld, declared %lld", output, axis, (long long)b, (long long)a);
     if (graph_dim_is_const(inferred, &b) && b < 0)
         return op_fail(c, NIB_SHAPE, "output %d, axis %d: size %lld", output, axis, (long long)b);
     *known = inferred;

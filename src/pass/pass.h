@@ -40,6 +40,10 @@ typedef enum pass_sense {
     PASS_SENSE_BOTH,    /* one place of the graph reads it so, another so */
 } pass_sense;
 
+typedef struct pass_half_share { /* bytes of f32 weights of Linear layers, as pass_half meets them */
+    uint64_t all, half, guarded; /* became f16; stay f32 because a value leaves f16's range */
+} pass_half_share;
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
@@ -52,6 +56,8 @@ typedef struct pass_context {
     bool pack;                   /* run pass_pack: the caller wants `task` meaning */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
     size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
+    int64_t work_spent;          /* by folding and sampling, which share OP_ENV_WORK and the bytes of the constants */
+    int64_t work_limit;          /* that; 0: OP_ENV_WORK; pass_run_all sets it */
     const char *const *disabled; /* [n_disabled] names of passes that are not run */
     size_t n_disabled;
     pass_notes *notes; /* may be NULL */
@@ -66,6 +72,7 @@ typedef struct pass_context {
     graph_value *mask;          /* of a task: the input that nib gives 1 for tokens and 0 for padding; NULL: none */
     pass_sense sense;           /* of a task: what pass_mask_sense has found */
     pass_reach reach;           /* of a task: what pass_pack has proven */
+    pass_half_share half;
 } pass_context;
 
 #define PASS_FOLD_LIMIT (64u << 20)
@@ -84,6 +91,7 @@ void pass_note(pass_context *ctx, const char *format, ...) BASE_PRINTF(2, 3);
 /* The passes. */
 nib_status pass_dropout(pass_context *ctx);    /* Dropout in training -> out of training, for a task or a file */
 nib_status pass_contrib(pass_context *ctx);    /* com.microsoft's operators -> those that the other passes know */
+nib_status pass_standard(pass_context *ctx);   /* ai.onnx's Attention and RotaryEmbedding -> nib's own, where it is not for a file */
 nib_status pass_fold(pass_context *ctx);       /* constant nodes and shape arithmetic -> constants */
 nib_status pass_constants(pass_context *ctx);  /* equal constants -> one */
 nib_status pass_reshape(pass_context *ctx);    /* computed shapes, chains of reshapes -> one Reshape to a constant shape */

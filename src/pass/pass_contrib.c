@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * com.microsoft's operators, as ONNX Runtime's transformer optimizer and Optimum write them, -> the standard ones and nib's own that
- * the other passes know: the way back from pass_expand_ort.c. In: f32 nodes of these operators in a graph of opset 13 or later. Out: the
- * same values; a node that uses what is not said here (caches, packed keys, outputs for training) is left as it is, with a note.
- * Contracts: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+ * com.microsoft's operators, as ONNX Runtime's transformer optimizer and Optimum write them, and ai.onnx's Attention, RotaryEmbedding and
+ * RMSNormalization (opset 23 on) -> the standard ones and nib's own that the other passes know: the way back from pass_expand_ort.c and
+ * pass_forms.c. In: f32 nodes of these operators in a graph of opset 13 or later. Out: the same values; a node that uses what is not said
+ * here (caches, packed keys, outputs for training) is left as it is, with a note.
+ * Contracts: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md, https://onnx.ai/onnx/operators/
  */
 #include "pass_heads.h"
 #include "pass_match.h"
@@ -357,8 +358,13 @@ static graph_value *places_from(rewrite *r, graph_value *first, graph_value *x) 
     return emit2(r, "Unsqueeze", v, ints(r, &zero, 1));
 }
 
-static const char *rotary_refusal(const rewrite *r, pass_heads *h, int64_t *turned) {
-    const graph_value *x = pass_input(r->n, 0), *ids = pass_input(r->n, 1), *cos = pass_input(r->n, 2), *sin = pass_input(r->n, 3);
+/* Of com.microsoft x, ids, cos, sin; of ai.onnx x, cos, sin, ids. */
+typedef struct rotary_inputs {
+    graph_value *x, *ids, *cos, *sin;
+} rotary_inputs;
+
+static const char *rotary_refusal(const rewrite *r, const rotary_inputs *in, pass_heads *h, int64_t *turned) {
+    const graph_value *x = in->x, *ids = in->ids, *cos = in->cos, *sin = in->sin;
     int64_t heads = graph_attr_int(r->n, "num_heads", 0), half = width_of(cos), width = width_of(x), one;
     *turned = graph_attr_int(r->n, "rotary_embedding_dim", 0);
     if (graph_attr_int(r->n, "is_packed_batching", 0)) return "its batch is packed";
@@ -374,17 +380,16 @@ static const char *rotary_refusal(const rewrite *r, pass_heads *h, int64_t *turn
     return NULL;
 }
 
-static void rotary(rewrite *r) {
+static void turn(rewrite *r, rotary_inputs of) {
     const graph_node *n = r->n;
     pass_heads h;
     int64_t turned;
-    r->why = rotary_refusal(r, &h, &turned);
+    r->why = rotary_refusal(r, &of, &h, &turned);
     if (r->why) return;
-    graph_value *rows = pass_rows_of_heads(r->ctx, r->n, &h), *ids = pass_input(n, 1);
+    graph_value *rows = pass_rows_of_heads(r->ctx, r->n, &h), *ids = of.ids;
     if (rows && ids->type.rank < 2) ids = places_from(r, ids, rows);
     if (!rows || !ids) return;
-    graph_value *y =
-        pass_emit(r->ctx, r->n, "nib", "Rotary", (graph_value *[]){rows, pass_input(n, 2), pass_input(n, 3), ids}, 4, n->outputs[0]->name);
+    graph_value *y = pass_emit(r->ctx, r->n, "nib", "Rotary", (graph_value *[]){rows, of.cos, of.sin, ids}, 4, n->outputs[0]->name);
     const struct {
         const char *name;
         int64_t value;
@@ -397,27 +402,122 @@ static void rotary(rewrite *r) {
     r->results[0] = y && pass_input(n, 0)->type.rank == 4 ? pass_split_rows(r->ctx, r->n, y, h.count, h.size, true) : y;
 }
 
+static void rotary(rewrite *r) {
+    turn(r, (rotary_inputs){pass_input(r->n, 0), pass_input(r->n, 1), pass_input(r->n, 2), pass_input(r->n, 3)});
+}
+
+/* The table [P, width] that v [B, S, width] is rows of, and which: *ids. For [1, S, width] the rows in order. */
+static graph_value *table_of(rewrite *r, graph_value *v, graph_value **ids) {
+    const graph_node *g = v->producer;
+    int64_t shape[2] = {-1, width_of(v)}, zero = 0;
+    if (graph_is_op(g, "", "Gather") && graph_attr_int(g, "axis", 0) == 0 && g->inputs[0].value->type.rank == 2 &&
+        g->inputs[1].value->type.rank == 2) {
+        *ids = g->inputs[1].value;
+        return g->inputs[0].value;
+    }
+    if (!graph_dim_is_one(v->type.dims[0]) || shape[1] < 1) return r->why = "its angles are each text's own", NULL;
+    if (!*ids) *ids = ints(r, &zero, 1);
+    return pass_emit_reshape(r->ctx, r->n, v, shape, 2);
+}
+
+static void standard_rotary(rewrite *r) {
+    rotary_inputs in = {pass_input(r->n, 0), pass_input(r->n, 3), pass_input(r->n, 1), pass_input(r->n, 2)};
+    graph_value *other = NULL;
+    if (!in.ids && (in.cos->type.rank != 3 || in.sin->type.rank != 3)) r->why = "its angles are no table";
+    if (r->why) return;
+    if (!in.ids) {
+        in.cos = table_of(r, in.cos, &in.ids);
+        in.sin = r->why ? NULL : table_of(r, in.sin, &other);
+        if (!r->why && in.ids != other && in.ids && !in.ids->constant) r->why = "its sines and cosines are of different positions";
+        if (r->why || !in.cos || !in.sin || !in.ids) return;
+    }
+    turn(r, in);
+}
+
+/* ---------------------------------------------------------------- ai.onnx's Attention */
+
+static const char *standard_refusal(rewrite *r, pass_heads h[3]) {
+    const graph_node *n = r->n;
+    const graph_value *mask = pass_input(n, 3), *q = pass_input(n, 0);
+    int64_t heads[2] = {graph_attr_int(n, "q_num_heads", 0), graph_attr_int(n, "kv_num_heads", 0)};
+    if (pass_input(n, 4) || pass_input(n, 5)) return "it has a cache";
+    if (pass_input(n, 6)) return "it has lengths of keys";
+    for (int i = 1; i < 4; i++)
+        if (reads_output(n, i)) return "its keys, values or scores are read";
+    for (int i = 0; i < 3; i++) {
+        graph_value *v = pass_input(n, i);
+        if (v->type.rank == 4 && !graph_dim_is_const(v->type.dims[1], &heads[i > 0])) return "its heads are not known";
+        if (v->type.rank != q->type.rank || heads[i > 0] < 1 || !read_heads(v, heads[i > 0], &h[i]))
+            return "its rows are not heads of one size";
+    }
+    for (int i = 1; i < 3; i++)
+        if (h[i].size != h[0].size || h[i].count != h[1].count || h[0].count % h[i].count || !pass_heads_batch(&h[0]) ||
+            pass_heads_batch(&h[i]) != pass_heads_batch(&h[0]))
+            return "its queries, keys and values do not fit";
+    if (!same_lengths(&h[1], &h[2])) return "its queries, keys and values do not fit";
+    if (graph_attr_int(n, "is_causal", 0) && !same_lengths(&h[0], &h[1])) return "it is causal, and has not as many keys as queries";
+    if (!mask) return NULL;
+    if (mask->type.dtype != NIB_DTYPE_F32 && mask->type.dtype != NIB_DTYPE_BOOL) return "its mask is neither f32 nor bool";
+    if (mask->type.rank < 2 || mask->type.rank > 4) return "its mask has no rank of 2 to 4";
+    graph_dim keys = mask->type.dims[mask->type.rank - 1];
+    return graph_dim_is_one(keys) || keys == pass_heads_length(&h[1]) ? NULL : "its mask may be shorter than its keys";
+}
+
+/* What is added to scores: [.., S, T] of rank 4. */
+static graph_value *standard_bias(rewrite *r, graph_value *mask) {
+    static const int64_t axes[] = {0, 1};
+    if (mask->type.dtype == NIB_DTYPE_BOOL) mask = emit(r, "", "Where", 3, (graph_value *[]){mask, number(r, 0), number(r, -INFINITY)});
+    return mask && mask->type.rank < 4 ? emit2(r, "Unsqueeze", mask, ints(r, axes, 4 - mask->type.rank)) : mask;
+}
+
+static void standard_attention(rewrite *r) {
+    const graph_node *n = r->n;
+    graph_value *mask = pass_input(n, 3), *in[4] = {NULL};
+    pass_heads h[3];
+    r->why = standard_refusal(r, h);
+    if (r->why) return;
+    const bool first = pass_input(n, 0)->type.rank == 4;
+    const float scale = graph_attr_float(n, "scale", 0), cap = graph_attr_float(n, "softcap", 0);
+    for (int i = 0; i < 3; i++)
+        if (!(in[i] = pass_rows_of_heads(r->ctx, r->n, &h[i]))) return;
+    if (mask && !(in[3] = standard_bias(r, mask))) return;
+    graph_value *y = pass_emit(r->ctx, r->n, "nib", "Attention", in, mask ? 4 : 3, n->outputs[0]->name);
+    if (!y || graph_set_int(y->producer, "heads", h[0].count) != NIB_OK || graph_set_int(y->producer, "kv_heads", h[1].count) != NIB_OK)
+        return;
+    if (graph_attr_int(n, "is_causal", 0) && graph_set_int(y->producer, "causal", 1) != NIB_OK) return;
+    if (cap > 0 && graph_set_float(y->producer, "softcap", cap) != NIB_OK) return;
+    if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)h[0].size)) != NIB_OK) return;
+    y = inferred(r, y);
+    r->results[0] = y && first ? pass_split_rows(r->ctx, r->n, y, h[0].count, h[0].size, true) : y;
+    if (!first) r->guarded = guard_of(n->outputs[0]);
+}
+
 /* ---------------------------------------------------------------- the table */
 
 typedef struct contrib {
-    const char *type;
+    const char *domain, *type;
     int need; /* so many of its first inputs must be there */
     void (*write)(rewrite *r);
+    bool late; /* once what its inputs are made of is fused */
 } contrib;
 
 static const contrib table[] = {
-    {"SkipLayerNormalization", 3, skip_norm},
-    {"SkipSimplifiedLayerNormalization", 3, skip_norm},
-    {"SimplifiedLayerNormalization", 2, simplified},
-    {"EmbedLayerNormalization", 1, embed_norm},
-    {"BiasGelu", 2, bias_gelu},
-    {"FastGelu", 1, fast_gelu},
-    {"QuickGelu", 1, quick_gelu},
-    {"FusedMatMul", 2, fused_matmul},
-    {"MultiHeadAttention", 1, multi_head},
-    {"RotaryEmbedding", 4, rotary},
-    {"Sum", 2, sum},
-    {"Attention", 2, attention},
+    {MS, "SkipLayerNormalization", 3, skip_norm, false},
+    {MS, "SkipSimplifiedLayerNormalization", 3, skip_norm, false},
+    {MS, "SimplifiedLayerNormalization", 2, simplified, false},
+    {MS, "EmbedLayerNormalization", 1, embed_norm, false},
+    {MS, "BiasGelu", 2, bias_gelu, false},
+    {MS, "FastGelu", 1, fast_gelu, false},
+    {MS, "QuickGelu", 1, quick_gelu, false},
+    {MS, "FusedMatMul", 2, fused_matmul, false},
+    {MS, "MultiHeadAttention", 1, multi_head, false},
+    {MS, "RotaryEmbedding", 4, rotary, false},
+    {"", "Sum", 2, sum, false},
+    {MS, "Attention", 2, attention, false},
+    {"", "SimplifiedLayerNormalization", 2, simplified, false}, /* exporters also wrote it into the standard domain */
+    {"", "RMSNormalization", 2, simplified, false},
+    {"", "RotaryEmbedding", 3, standard_rotary, true},
+    {"", "Attention", 3, standard_attention, true},
 };
 
 static nib_status try_at(pass_context *ctx, graph_node *n, const contrib *c) {
@@ -428,7 +528,7 @@ static nib_status try_at(pass_context *ctx, graph_node *n, const contrib *c) {
         if (!pass_input(n, i)) r.why = "an input is missing";
     for (int i = 0; i < n->n_inputs && !r.why; i++) {
         nib_dtype t = n->inputs[i].value ? n->inputs[i].value->type.dtype : NIB_DTYPE_F32;
-        if (t != NIB_DTYPE_F32 && t != NIB_DTYPE_I32 && t != NIB_DTYPE_I64) r.why = "it is not f32";
+        if (t != NIB_DTYPE_F32 && t != NIB_DTYPE_I32 && t != NIB_DTYPE_I64 && t != NIB_DTYPE_BOOL) r.why = "it is not f32";
     }
     if (!r.why && n->n_outputs > 0) c->write(&r);
     if (r.why) {
@@ -452,23 +552,22 @@ fail:
     return status;
 }
 
-/* A Sum of ai.onnx: in a file only those of norms, which become what they were. */
-static bool takes_sum(const pass_context *ctx, const graph_node *n) {
-    if (!graph_is_op(n, "", "Sum") || n->n_inputs < 2) return false;
-    bool of_norm = false;
-    for (const graph_use *u = n->outputs[0]->uses; u; u = u->next) of_norm |= graph_is_op(u->node, "", "LayerNormalization");
-    return of_norm || !ctx->file;
+/* In a file, a Sum of ai.onnx only in front of a norm, which becomes what it was, and what opset 23 says as it stands. */
+static bool takes(const pass_context *ctx, const graph_node *n) {
+    if (n->domain[0] || !ctx->file || strcmp(n->op, "SimplifiedLayerNormalization") == 0) return true;
+    if (!graph_is_op(n, "", "Sum")) return false;
+    for (const graph_use *u = n->outputs[0]->uses; u; u = u->next)
+        if (graph_is_op(u->node, "", "LayerNormalization")) return true;
+    return false;
 }
 
-nib_status pass_contrib(pass_context *ctx) {
+static nib_status rewrite_all(pass_context *ctx, bool late) {
     nib_status status = NIB_OK;
     if (graph_opset_version(ctx->g, "") < MIN_OPSET) return NIB_OK;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
-        /* exporters also wrote SimplifiedLayerNormalization into the standard domain */
-        if (strcmp(n->domain, MS) != 0 && !graph_is_op(n, "", "SimplifiedLayerNormalization") && !takes_sum(ctx, n)) continue;
         for (size_t i = 0; i < BASE_COUNT(table); i++)
-            if (strcmp(n->op, table[i].type) == 0) {
+            if (table[i].late == late && graph_is_op(n, table[i].domain, table[i].type) && n->n_outputs && n->outputs[0] && takes(ctx, n)) {
                 NIB_TRY(try_at(ctx, n, &table[i]));
                 break;
             }
@@ -476,3 +575,6 @@ nib_status pass_contrib(pass_context *ctx) {
 fail:
     return status;
 }
+
+nib_status pass_contrib(pass_context *ctx) { return rewrite_all(ctx, false); }
+nib_status pass_standard(pass_context *ctx) { return rewrite_all(ctx, true); }

@@ -98,6 +98,7 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
     base_arena_init(&arena, ctx->g->heap);
     op_env *env = op_env_create(ctx->g, &arena, limit, ctx->kernels);
     if (!env) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while folding");
+    op_env_work(env, &ctx->work_spent, ctx->work_limit ? ctx->work_limit : OP_ENV_WORK);
     nib_error ignored;
     nib_status ran = NIB_OK;
     for (int i = 0; i < n->n_inputs && ran == NIB_OK; i++)

@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_READ 512  /* values at coordinates */
-#define MAX_DEPTH 200 /* of the subgraph */
-#define MAX_TABLE (1 << 24)
+#define MAX_READ 512            /* values at coordinates */
+#define MAX_DEPTH 200           /* of the subgraph */
+#define MAX_LOOKED_AT (1 << 25) /* elements of constants, of one mask */
+#define MAX_DIAGONALS (1 << 16) /* of all tables */
 
 typedef struct coordinates {
     int rank, at[GRAPH_MAX_RANK]; /* terms */
@@ -34,6 +35,7 @@ typedef struct reader {
     int64_t fixed;    /* S where the file fixes it; 0: free */
     read_value *seen; /* [MAX_READ] */
     int n_seen, depth;
+    int64_t looked_at, diagonals; /* so many elements of constants, so many diagonals of tables */
     char *why;
     size_t capacity;
 } reader;
@@ -184,6 +186,7 @@ static int read_diagonals(reader *r, const graph_tensor *t, const int64_t size[2
     const int64_t count = size[0] + size[1] - 1;
     for (int k = 0; k < 2; k++)
         if (at[k][turned ? 1 - k : k] != 1 || at[k][turned ? k : 1 - k] != 0 || at[k][2]) return no(r, "it looks up the table", name);
+    if ((r->diagonals += count) > MAX_DIAGONALS) return no(r, "its tables are too large", "");
     double *table = base_arena_alloc(r->arena, (size_t)count * sizeof *table);
     if (!table) return no(r, "out of memory", "");
     for (int64_t k = 0; k < size[0]; k++)
@@ -203,11 +206,12 @@ static int read_constant(reader *r, const graph_value *v, const coordinates *at)
     graph_tensor t = *v->constant;
     int64_t n = graph_tensor_elements(&t), fixed = 0, size[2], place_at[2][4];
     int axes = 0;
-    if (n < 1 || n > MAX_TABLE || v->packed) return no(r, "it reads the constant", v->name);
+    if (n < 1 || n > MAX_LOOKED_AT - r->looked_at || v->packed) return no(r, "it reads the constant", v->name);
     if (nib_dtype_bits(t.dtype) < 8 || t.dtype == NIB_DTYPE_F16 || t.dtype == NIB_DTYPE_BF16)
         return no(r, "it reads the constant", v->name);
     t.data = (void *)(uintptr_t)graph_tensor_aligned(r->arena, &t);
     if (!t.data) return no(r, "out of memory", "");
+    r->looked_at += n;
     bool same = true;
     for (int64_t i = 1; i < n && same; i++) same = number(&t, i) == number(&t, 0);
     if (same) return constant(r, number(&t, 0));

@@ -152,6 +152,35 @@ fail:
     return status;
 }
 
+/* ---------------------------------------------------------------- how much of it became f16 */
+
+static bool is_linear(const graph_node *n) {
+    static const struct {
+        const char *domain, *op;
+    } linear[] = {{"", "MatMul"}, {"", "Gemm"}, {"com.microsoft", "FusedMatMul"}, {"com.microsoft", "Attention"}};
+    for (size_t i = 0; i < BASE_COUNT(linear); i++)
+        if (graph_is_op(n, linear[i].domain, linear[i].op)) return true;
+    return false;
+}
+
+/* Weights of Linear layers, before anything is converted; bodies stay as they are. */
+static void count_linear(half_choice *h, const graph *g) {
+    pass_half_share *s = &h->ctx->half;
+    for (const graph_node *n = g->first; n; n = n->next) {
+        for (int i = 0; i < n->n_attrs; i++) {
+            const graph_attr *a = &n->attrs[i];
+            if (a->kind == GRAPH_ATTR_GRAPH) count_linear(h, a->u.graph);
+            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count_linear(h, a->u.graphs[k]);
+        }
+        const graph_value *w = pass_input(n, 1);
+        if (!is_linear(n) || !w || !pass_half_is_f32(w) || !pass_half_is_weight(w)) continue;
+        half_why why = g == h->ctx->g ? h->why[n->id] : HALF_NO_FORM;
+        s->all += w->constant->bytes;
+        if (why == HALF_IS) s->half += w->constant->bytes;
+        else if (why == HALF_RANGE || why == HALF_SMALL) s->guarded += w->constant->bytes;
+    }
+}
+
 static void note_all(const half_choice *h, const half_weights *w) {
     int by[HALF_WHYS] = {0};
     for (const graph_node *n = h->ctx->g->first; n; n = n->next)
@@ -177,6 +206,7 @@ nib_status pass_half(pass_context *ctx, const pass_range *ranges, size_t n_range
     for (size_t i = 0; i < values; i++) h.own[i] = (pass_range){-1, -1};
     h.n_nodes = g->node_limit;
     NIB_TRY(pass_half_choose(&h));
+    count_linear(&h, g);
     for (graph_node *n = g->first, *next; n; n = next) {
         next = n->next;
         if (n->id < h.n_nodes && h.why[n->id] == HALF_IS) NIB_TRY(convert(&h, n, &w));

@@ -45,5 +45,6 @@ typedef struct half_choice { /* of one graph; arrays by id */
 /* Fills why and forms, and notes what stays f32. Constants that only mean "masked" are clamped to -PASS_HALF_LIMIT first. */
 nib_status pass_half_choose(half_choice *h);
 bool pass_half_is_f32(const graph_value *v);
+bool pass_half_is_weight(const graph_value *v); /* a constant with at least two axes longer than 1, of floats or quantized */
 
 #endif

@@ -224,6 +224,14 @@ static half_why by_values(half_choice *h, const graph_node *n, const half_form *
 
 /* ---------------------------------------------------------------- positions */
 
+/* A constant that is more than a row of numbers: a table that is looked up, by whatever operator, or a product's right side. Angles and
+ * slopes, which positions are multiplied by, have one axis. */
+bool pass_half_is_weight(const graph_value *v) {
+    int axes = 0;
+    for (int i = 0; v->constant && i < v->constant->rank; i++) axes += v->constant->dims[i] > 1;
+    return axes > 1 && nib_dtype_bits(v->type.dtype) <= 32 && v->type.dtype != NIB_DTYPE_I32 && v->type.dtype != NIB_DTYPE_BOOL;
+}
+
 /* Whether an output depends on nothing but shapes, integers and scalars: no weight and no f32 input. */
 static bool is_positional(const half_choice *h, const graph_node *n) {
     for (int i = 0; i < n->n_attrs; i++) /* a body reads what is no input */
@@ -233,6 +241,7 @@ static bool is_positional(const half_choice *h, const graph_node *n) {
         if (!v) continue;
         if (v->owner != h->ctx->g) return false;
         bool sizes_only = graph_is_op(n, "", "Shape") || graph_is_op(n, "", "Size");
+        if (!sizes_only && pass_half_is_weight(v)) return false;
         if (v->constant || sizes_only) {
             /* rows of a table that are looked up are weights */
             if (graph_is_op(n, "", "Gather") && i == 0 && pass_half_is_f32(v) && n->inputs[1].value && !n->inputs[1].value->constant)

@@ -28,12 +28,15 @@ static bool changes_nothing(const graph_node *n) {
 graph_value *pass_without_scale(graph_value *v, double *scale) {
     for (;;) {
         graph_node *n = v->producer;
+        const int rank = v->type.rank;
+        graph_value *before = v;
         double x = 1;
         if (graph_is_op(n, "", "Mul") && graph_scalar(n->inputs[1].value, &x)) v = n->inputs[0].value;
         else if (graph_is_op(n, "", "Mul") && graph_scalar(n->inputs[0].value, &x)) v = n->inputs[1].value;
         else if (graph_is_op(n, "", "Div") && graph_scalar(n->inputs[1].value, &x) && x != 0) v = n->inputs[0].value, x = 1 / x;
         else if (changes_nothing(n)) v = n->inputs[0].value, x = 1;
         else return v;
+        if (v->type.rank != rank) return before; /* a scale of more axes */
         *scale *= x;
     }
 }

@@ -218,6 +218,7 @@ static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, i
     nib_error e;
     op_env *env = op_env_create(ctx->g, arena, 64u << 20, ctx->kernels);
     snprintf(why, capacity, "out of memory");
+    if (env) op_env_work(env, &ctx->work_spent, ctx->work_limit ? ctx->work_limit : OP_ENV_WORK);
     for (int i = 0; env && i < s->n_inputs; i++) {
         graph_tensor in;
         if (!bind(s->inputs[i], like, B, S, &in))
@@ -252,7 +253,7 @@ static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, int6
 
 /* ---------------------------------------------------------------- proof */
 
-#define MAX_RANGES 100000 /* that are looked at before nothing is claimed */
+#define MAX_RANGES 4096 /* that are looked at before nothing is claimed */
 
 typedef struct deciding {
     const pass_formula *f;

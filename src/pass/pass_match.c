@@ -4,6 +4,7 @@
  * and most attempts end at its first word.
  */
 #include "pass_match.h"
+#include "op/op.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -57,13 +58,28 @@ static bool match_inputs(const char *p, const graph_node *n, bool swapped, pass_
     }
 }
 
+/* A constant of one element is a number only as long as it does not give the result more axes than the other operand has:
+ * [2,4,6] + [1,1,1,1] is [1,2,4,6], and what a pass puts in its place would be [2,4,6]. */
+static bool adds_axes(const graph_node *n) {
+    double x;
+    if (!n->meaning || n->meaning->rows != OP_ROWS_ELEMENT) return false;
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *v = n->inputs[i].value;
+        bool wide = !graph_scalar(v, &x) || v->constant->rank == 0;
+        for (int k = 0; k < n->n_inputs && !wide; k++) wide = k != i && n->inputs[k].value && n->inputs[k].value->type.rank >= v->type.rank;
+        if (!wide) return true;
+    }
+    return false;
+}
+
 static bool match_node(const char *name, const char *open, graph_node *n, pass_match *m) {
-    const char *op = open; /* behind the last dot: domains have dots of their own */
-    while (op > name && op[-1] != '.') op--;
-    size_t domain = op > name ? (size_t)(op - name) - 1 : 0;
-    if (!n || n->owner != m->g || strlen(n->op) != (size_t)(open - op) || memcmp(n->op, op, (size_t)(open - op)) != 0) return false;
+    const char *type = open; /* behind the last dot: domains have dots of their own */
+    while (type > name && type[-1] != '.') type--;
+    size_t domain = type > name ? (size_t)(type - name) - 1 : 0;
+    if (!n || n->owner != m->g || strlen(n->op) != (size_t)(open - type) || memcmp(n->op, type, (size_t)(open - type)) != 0) return false;
     if (strlen(n->domain) != domain || memcmp(n->domain, name, domain) != 0) return false;
     if (domain == 0 && !n->meaning) return false; /* of an opset that does not have it: nobody counted its inputs */
+    if (adds_axes(n)) return false;
     bool commutes = domain == 0 && n->n_inputs == 2 && (strcmp(n->op, "Add") == 0 || strcmp(n->op, "Mul") == 0);
     int values = m->n_values, nodes = m->n_nodes;
     if (match_inputs(open + 1, n, false, m)) return true;

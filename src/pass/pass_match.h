@@ -7,7 +7,8 @@
  * A name with parentheses is an operator (Domain.Op for other domains; a label before it, `m:MatMul(..)`, captures the
  * node); a bare name captures a value, and must stand for the same value wherever it stands again; a number matches a
  * constant with that one element (relative tolerance 1e-5); `...` as the last argument matches any further inputs; `_`
- * matches anything. Add and Mul match in either order of their two inputs.
+ * matches anything. No element-wise operator matches to whose result a constant of one element gives axes. Add and Mul match in
+ * either order of their two inputs.
  */
 #ifndef PASS_MATCH_H
 #define PASS_MATCH_H

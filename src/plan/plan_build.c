@@ -375,6 +375,10 @@ static nib_status align_constants(plan *p) {
         pv->constant = typed ? graph_tensor_aligned(&p->arena, t) : t->data;
         if (!pv->constant) return NIB_OUT_OF_MEMORY;
     }
+    for (int i = graph_required_inputs(p->g); i < p->g->n_inputs; i++) {
+        plan_value *pv = &p->values[p->g->inputs[i]->id];
+        if (!(pv->constant = graph_tensor_aligned(&p->arena, pv->v->preset))) return NIB_OUT_OF_MEMORY;
+    }
     return NIB_OK;
 }
 

@@ -45,6 +45,10 @@ static void *spare(plan_lane *lane, size_t bytes) {
     return b->data;
 }
 
+static bool stopped(const plan_lane *lane) {
+    return run_is_cancelled((const run_worker *)(const void *)((const char *)lane - offsetof(run_worker, lane)));
+}
+
 nib_status run_worker_ready(run_session *s, run_worker *w, nib_error *err) {
     w->cancelled = &s->cancelled;
     return run_worker_make(s->p, s->heap, w, err);
@@ -59,6 +63,7 @@ nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_er
     w->lane.group = &w->group;
     w->lane.spare = spare;
     w->lane.body = run_body;
+    w->lane.stopped = stopped;
     size_t values = (size_t)p->g->value_limit + 1, symbols = (size_t)p->n_symbols + 1;
     /* Each is kept if it is there: a call that failed half-way goes on where it stopped. */
     if (!w->group.slots) w->group.slots = base_calloc(heap, values, sizeof *w->group.slots);

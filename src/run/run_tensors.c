@@ -15,8 +15,11 @@ static nib_status bind_inputs(run_session *s, run_worker *w, const nib_tensor *c
     NIB_TRY(run_worker_ready(s, w, err));
     run_unbind(w);
     for (int i = 0; i < g->n_inputs; i++) {
-        if (!inputs[i]) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "input %s is not set", g->inputs[i]->name);
-        NIB_TRY(run_bind_input(w, i, inputs[i], err));
+        const graph_value *v = g->inputs[i];
+        nib_tensor preset;
+        if (!inputs[i] && !v->preset) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "input %s is not set", v->name);
+        if (!inputs[i]) preset = *v->preset, preset.data = (void *)(uintptr_t)s->p->values[v->id].constant;
+        NIB_TRY(run_bind_input(w, i, inputs[i] ? inputs[i] : &preset, err));
     }
 fail:
     return status;

@@ -3,8 +3,8 @@
  * In: added_tokens, and bytes of a text. Out: where these tokens stand in it: at each place the longest, from left to
  * right, without overlap. single_word drops a match beside a word character, lstrip and rstrip take in white space.
  *
- * Tokens are at most TEXT_TRIE_KEY_MAX bytes, so the search is linear in the text; usually all begin with '[' or '<' and
- * memchr does the work.
+ * Tokens are at most TEXT_TRIE_KEY_MAX bytes, and white space is stripped once wherever matches stand in it, so the search is
+ * linear in the text; usually all begin with '[' or '<' and memchr does the work.
  */
 #include "text_internal.h"
 #include <stdio.h>
@@ -108,9 +108,28 @@ static bool word_before(const uint8_t *s, size_t at) {
     return text_is_word(cp);
 }
 
-bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, size_t *at, size_t taken, text_match *match) {
+/* Takes in the white space before a match, but for what the last one has, and behind it. */
+static void strip(const text_added_token *a, const uint8_t *s, size_t n, text_scan *scan, size_t *begin, size_t *end) {
+    uint32_t cp;
+    if (a->lstrip) {
+        for (size_t b; *begin > scan->taken; *begin = b) {
+            b = back(s, *begin, &cp);
+            if (!text_is_space(cp) || b < scan->taken) break;
+        }
+        if (*begin < scan->taken) *begin = scan->taken;
+    }
+    if (!a->rstrip) return;
+    if (*end < scan->white) *end = scan->white;
+    for (size_t k; *end < n; *end += k) {
+        k = text_utf8(s + *end, n - *end, &cp);
+        if (!text_is_space(cp)) break;
+    }
+    scan->white = *end;
+}
+
+bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, text_scan *scan, text_match *match) {
     if (set->count == 0) return false;
-    for (size_t i = *at; i < n;) {
+    for (size_t i = scan->at; i < n;) {
         if (set->only_first >= 0) {
             const uint8_t *p = memchr(s + i, set->only_first, n - i);
             if (!p) break;
@@ -128,22 +147,13 @@ bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, size
         i = end;
         const text_added_token *a = &set->tokens[which];
         if (a->single_word && (word_before(s, begin) || word_at(s, n, end))) continue;
-        if (a->lstrip)
-            for (uint32_t cp; begin > taken;) {
-                size_t b = back(s, begin, &cp);
-                if (!text_is_space(cp) || b < taken) break;
-                begin = b;
-            }
-        if (a->rstrip)
-            for (uint32_t cp; end < n;) {
-                size_t k = text_utf8(s + end, n - end, &cp);
-                if (!text_is_space(cp)) break;
-                end += k;
-            }
-        *at = i;
+        strip(a, s, n, scan, &begin, &end);
+        if (begin >= end) continue; /* the last match has taken it all */
+        scan->taken = end;
+        scan->at = i;
         *match = (text_match){a, begin, end};
         return true;
     }
-    *at = n;
+    scan->at = n;
     return false;
 }

@@ -65,9 +65,10 @@ static size_t chunk_end(const text_tokenizer *t, const uint8_t *text, size_t at,
 /* With added tokens that are looked for in the normalised text, no chunks: one may hold spaces. */
 static bool encode_normal(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
     if (!text_work_reserve(w, end - begin)) return false;
-    size_t n = t->normalizer.run(&t->normalizer, w->text, begin, end, w->norm, w->from), at = 0, done = 0;
+    size_t n = t->normalizer.run(&t->normalizer, w->text, begin, end, w->norm, w->from), done = 0;
+    text_scan scan = {0};
     text_match m;
-    while (text_added_next(&t->normal, w->norm, n, &at, done, &m)) {
+    while (text_added_next(&t->normal, w->norm, n, &scan, &m)) {
         encode_words(t, w, done, m.begin);
         text_work_push(w, m.token->id, m.begin, m.end);
         done = m.end;
@@ -77,7 +78,7 @@ static bool encode_normal(const text_tokenizer *t, text_work *w, size_t begin, s
 }
 
 static bool encode_segment(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
-    if (t->normal.count) return begin == end || encode_normal(t, w, begin, end);
+    if (t->normal.count) return begin >= end || encode_normal(t, w, begin, end);
     for (size_t next; begin < end; begin = next) {
         next = chunk_end(t, w->text, begin, end);
         if (!text_work_reserve(w, next - begin)) return false;
@@ -88,14 +89,15 @@ static bool encode_segment(const text_tokenizer *t, text_work *w, size_t begin, 
 
 /* All of one text; `stored` gets how many of its tokens lie from w->first on. */
 static nib_status encode_text(const text_tokenizer *t, text_work *w, const char *text, size_t length, size_t *stored, nib_error *err) {
-    size_t at = 0, done = 0;
+    size_t done = 0;
+    text_scan scan = {0};
     text_match m;
     w->text = (const uint8_t *)text;
     w->length = length;
     w->count = 0;
     w->failed = false;
     bool ok = true;
-    while (ok && text_added_next(&t->raw, w->text, length, &at, done, &m)) {
+    while (ok && text_added_next(&t->raw, w->text, length, &scan, &m)) {
         ok = encode_segment(t, w, done, m.begin);
         text_work_push_source(w, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
         done = m.end;

@@ -181,7 +181,14 @@ typedef struct text_match {
     size_t begin, end; /* with the spaces it takes in */
 } text_match;
 
-/* The next match in s[0..n) at or after *at; *at becomes where to go on looking, `taken` is where the last match ended. */
-bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, size_t *at, size_t taken, text_match *match);
+/* How far a text has been searched. Matches may end beyond where the next one begins: what rstrip takes in is searched, too. */
+typedef struct text_scan {
+    size_t at;    /* where to go on looking */
+    size_t taken; /* where the last match ended */
+    size_t white; /* up to here nothing but white space follows a match that took it in */
+} text_scan;
+
+/* The next match in s[0..n); its begin may lie before the last one's end: nothing stands between them then. */
+bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, text_scan *scan, text_match *match);
 
 #endif

@@ -56,6 +56,7 @@ static nib_status read_template(text_tokenizer *t, yyjson_val *list, yyjson_val 
     size_t i, count, seen[2] = {0, 0};
     yyjson_val *item;
     if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: not an array", where);
+    if (yyjson_arr_size(list) > MOST_PIECES) NIB_FAIL(err, NIB_LIMIT, "%s: a template of more than %d items", where, MOST_PIECES);
     yyjson_arr_foreach(list, i, count, item) NIB_TRY(add_item(t, &read, item, specials, where, err));
     for (i = 0; i < read.count; i++)
         if (pieces[i].id < 0) seen[-1 - pieces[i].id]++;
@@ -98,6 +99,8 @@ nib_status text_template_load(text_tokenizer *t, yyjson_val *v, nib_error *err) 
     if (text_json_is(type, "BertProcessing")) return bert_templates(t, v, err);
     if (!text_json_is(type, "TemplateProcessing")) NIB_FAIL(err, NIB_UNSUPPORTED, "post_processor: %s", yyjson_get_str(type));
     if (!yyjson_is_obj(specials)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "post_processor: \"special_tokens\" is not an object");
+    if (yyjson_obj_size(specials) > MOST_PIECES) /* each item of a template is looked up among them */
+        NIB_FAIL(err, NIB_LIMIT, "post_processor: more than %d special tokens", MOST_PIECES);
     NIB_TRY(read_template(t, yyjson_obj_get(v, "single"), specials, false, &t->single, err));
     NIB_TRY(read_template(t, yyjson_obj_get(v, "pair"), specials, true, &t->pair, err));
 fail:

@@ -128,11 +128,38 @@ static void hugging_face_caches_are_read(void **state) {
     assert_int_equal(symlink("../../other/3333", in_dir("hub/snapshots/c0ffee/elsewhere")), 0);
     assert_int_equal(symlink("../../../blobs/1111", in_dir("hub/snapshots/c0ffee/onnx/model.onnx")), 0);
     assert_int_equal(symlink("../../../blobs/2222", in_dir("hub/snapshots/c0ffee/onnx/model.onnx_data")), 0);
-    assert_int_equal(beneath(root, "model.onnx_data", NULL, NULL), NIB_BAD_MODEL);
+    assert_int_equal(beneath(root, "model.onnx_data", NULL, "weights"), NIB_OK);
     assert_int_equal(beneath(root, "model.onnx_data", sibling, "weights"), NIB_OK);
     assert_int_equal(beneath(root, "elsewhere", sibling, NULL), NIB_BAD_MODEL);
     assert_int_equal(
         beneath(in_dir("hub/snapshots/c0ffee/onnx"), "model.onnx_data", in_dir("hub/snapshots/c0ffee/onnx/model.onnx"), "weights"), NIB_OK);
+}
+
+/* Another folder's files, all of them links: under their own names, through the cache, too; and nothing else beside the sibling. */
+static void folders_of_links_are_read(void **state) {
+    static const char *const folders[] = {"real", "real/1_Pooling", "links", "cached", "real/blobs"};
+    static const char *const links[][2] = {{"../real/config.json", "links/config.json"}, {"../real/1_Pooling", "links/1_Pooling"},
+                                           {"../real/private", "links/vocab.txt"},       {"../real/blobs/x", "links/x"},
+                                           {"../hub/blobs/1111", "cached/model.onnx"},   {"../hub/blobs/2222", "cached/config.json"},
+                                           {"../hub/other/3333", "cached/vocab.txt"}};
+    char root[100], sibling[120];
+    for (size_t i = 0; i < BASE_COUNT(folders); i++) assert_int_equal(mkdir(in_dir(folders[i]), 0755), 0);
+    for (size_t i = 0; i < BASE_COUNT(links); i++) assert_int_equal(symlink(links[i][0], in_dir(links[i][1])), 0);
+    write_text(in_dir("real/config.json"), "config");
+    write_text(in_dir("real/1_Pooling/config.json"), "pooling");
+    write_text(in_dir("real/private"), "secret");
+    write_text(in_dir("real/blobs/x"), "secret");
+    snprintf(root, sizeof root, "%s/links", test_dir);
+    snprintf(sibling, sizeof sibling, "%s/config.json", root);
+    assert_int_equal(beneath(root, "config.json", sibling, "config"), NIB_OK);
+    assert_int_equal(beneath(root, "1_Pooling/config.json", sibling, "pooling"), NIB_OK);
+    assert_int_equal(beneath(root, "1_Pooling/config.json", NULL, NULL), NIB_BAD_MODEL);
+    assert_int_equal(beneath(root, "vocab.txt", sibling, NULL), NIB_BAD_MODEL); /* another name */
+    assert_int_equal(beneath(root, "x", sibling, NULL), NIB_BAD_MODEL);
+    snprintf(root, sizeof root, "%s/cached", test_dir);
+    snprintf(sibling, sizeof sibling, "%s/config.json", root);
+    assert_int_equal(beneath(root, "model.onnx", sibling, "model"), NIB_OK);
+    assert_int_equal(beneath(root, "vocab.txt", sibling, NULL), NIB_BAD_MODEL);
 }
 
 /* ---- writing */
@@ -288,6 +315,7 @@ int main(void) {
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(paths_stay_beneath_their_folder),
         cmocka_unit_test(hugging_face_caches_are_read),
+        cmocka_unit_test(folders_of_links_are_read),
         cmocka_unit_test(a_file_appears_on_commit_only),
         cmocka_unit_test(abort_leaves_nothing),
         cmocka_unit_test(permissions_are_kept),

@@ -30,6 +30,21 @@ expect 0 'differs by at most' "$nib" diff "$data/bert-tiny.ts.sdpa.onnx" simple.
 expect 0 'Gelu ' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o gelu.onnx -O2 --opset 20
 expect 0 'last_hidden_state' "$nib" optimize simple.onnx -o simple.onnx # in place
 
+# half precision that nothing came of is none: the products stand in branches
+expect 3 'of the Linear layers. weights would stay f32' "$nib" optimize "$data/small/merged.onnx" -o none.onnx -O4
+check [ ! -e none.onnx ]
+expect 0 'half: 19 nodes compute in f16, 0 stay f32' "$nib" optimize "$data/bert-tiny.ts.sdpa.onnx" -o half.onnx -O4 --target onnxruntime
+
+# a folder that would still be opened by its safetensors is refused, the model's own and others
+cp -r "$root/test/data/hf/bert-tiny" tiny
+for out in tiny tiny/. ./tiny; do expect 2 'has model.safetensors, and would be opened by it' "$nib" optimize tiny -o $out -O1; done
+check [ ! -e tiny/model.onnx ]
+mkdir sharded && : >sharded/model.safetensors.index.json
+expect 2 'has model.safetensors.index.json' "$nib" optimize tiny -o sharded -O1
+expect 0 'all nodes' "$nib" optimize tiny -o tiny-onnx -O1
+expect 0 'all nodes' "$nib" optimize tiny-onnx -o tiny-onnx -O2 # in place: its own model.onnx
+expect 0 'all nodes' "$nib" optimize tiny -o tiny/model.onnx -O1 # named as a file
+
 # external data, reports, shapes, drawings
 expect 0 '' "$nib" optimize simple.onnx -o ext.onnx --external-over 0 --report ext.json
 check [ -s ext.onnx.data ]
@@ -102,6 +117,39 @@ cp simple.onnx limited/old.onnx
 check [ $? -eq 1 ]
 check cmp simple.onnx limited/old.onnx
 check [ "$(ls limited)" = old.onnx ]
+
+# a folder of settings: what links lead out to is not published; a cache's snapshot and a folder of links are folders like others
+tiny=$root/test/data/nib/tiny
+mkdir secret snapshots blobs snapshots/c links real
+echo SECRET >secret/id_rsa
+echo '{"pooling_mode_mean_tokens": true}' >secret/config.json
+echo '[{"path": "", "type": "x.Transformer"}, {"path": "1_Pooling", "type": "x.Pooling"}]' >modules.json
+cp -r "$tiny" leaks
+ln -s ../secret/id_rsa leaks/vocab.txt
+expect 2 'vocab.txt. leads out of the model.s folder' "$nib" optimize leaks -o published
+rm leaks/vocab.txt
+cp modules.json leaks
+ln -s ../secret leaks/1_Pooling
+expect 2 '1_Pooling/config.json. leads out of the model.s folder' "$nib" optimize leaks -o published
+expect 2 'leads out of the model.s folder' "$nib" inspect leaks
+check [ "$(grep -rc SECRET published | grep -vc :0)" = 0 ]
+check [ ! -e published/1_Pooling/config.json ]
+printf '[{"path": "", "type": "x.Transformer"}, {"path": "1_Pooling\\u0000/x", "type": "x.Pooling"}]' >leaks/modules.json
+expect 2 'is not a folder of this one' "$nib" optimize leaks -o published
+{ printf '[{"path": ""}'; for _ in {1..64}; do printf ', {"path": "1_Pooling"}'; done; printf ']'; } >leaks/modules.json
+rm leaks/1_Pooling
+expect 1 'more than 64 modules' "$nib" optimize leaks -o published
+cp "$tiny"/* modules.json real && mkdir real/1_Pooling snapshots/c/1_Pooling && cp secret/config.json real/1_Pooling
+for name in config.json model.safetensors tokenizer.json modules.json 1_Pooling/config.json; do
+    cp real/$name "blobs/${name//\//-}"
+    ln -s "$PWD/blobs/${name//\//-}" snapshots/c/$name
+done
+for name in config.json model.safetensors tokenizer.json modules.json 1_Pooling; do ln -s ../real/$name links/$name; done
+for folder in real snapshots/c links; do
+    rm -rf copied
+    expect 0 'differs by at most' "$nib" optimize $folder -o copied
+    for name in config.json tokenizer.json modules.json 1_Pooling/config.json; do check cmp real/$name copied/$name; done
+done
 
 # a folder: the written one loads, and gives the same vectors
 model=$root/models/all-MiniLM-L6-v2

@@ -70,6 +70,22 @@ PY
 expect 0 'f32\[2,8,' "$nib" run "$root/test/data/hf/bert-tiny" --random
 expect 0 'f32\[2,8,' "$nib" run "$root/test/data/hf/modernbert-tiny" --random
 
+# sizes that are sums of others' by their names; shapes that the file declares and its operators contradict
+small=$onnx/small
+expect 0 'y  f32\[2,16\]' "$nib" run "$small/sums.onnx" --random
+expect 0 'y  f32\[2,11\]' "$nib" run "$small/sums.onnx" --random --shape x=2x3
+expect 0 'y  f32\[2,10\]' "$nib" run "$small/sums.onnx" --random --shape x=2x3 --shape mask=2x10
+expect 0 'y  f32\[2,12\]' "$nib" run "$small/sums.onnx" --random --shape longer=5
+expect 0 'left out: Conv: output 0, axis 2: size 8, declared 16' "$nib" run "$small/stale.onnx" --random
+expect 0 'left out: Conv.*' "$nib" optimize "$small/stale.onnx" -o stale.onnx
+expect 0 'y  f32\[64,5\]' "$nib" run stale.onnx --random
+# a merged decoder, whose branches use the names of its outputs
+expect 0 'present  f32\[2,' "$nib" run "$small/merged.onnx" --random --output-dir merged
+for level in 0 1 2; do
+    expect 0 'differs by at most 0' "$nib" optimize "$small/merged.onnx" -o merged.onnx -O$level
+    expect 0 'present .*same' "$nib" run merged.onnx --random --compare merged
+done
+
 # places that cannot be written: a reason, and nothing left behind
 expect 1 'No such file' "$nib" run "$model" --random --output-dir /no/such/folder
 : >plain

@@ -22,6 +22,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FUZZ_MEMORY ((size_t)256 << 20)
+#define FUZZ_WORK ((int64_t)1 << 24) /* of folding */
 
 static inline nib_runtime *fuzz_runtime(void) {
     static nib_runtime *runtime;
@@ -136,7 +137,8 @@ static inline void fuzz_graph(graph *source, int level, bool run) {
     struct device *cpu = NULL;
     op_resolve(source);
     if (op_infer_graph(source, &err) == NIB_OK && graph_clone(source, &g, &err) == NIB_OK && cpu_open(rt, &cpu, &err) == NIB_OK) {
-        pass_context ctx = {.g = g, .runtime = rt, .kernels = &((cpu_device *)cpu)->kernels, .level = level, .err = &err};
+        pass_context ctx = {
+            .g = g, .runtime = rt, .kernels = &((cpu_device *)cpu)->kernels, .level = level, .work_limit = FUZZ_WORK, .err = &err};
         nib_status status = pass_run_all(&ctx);
         if (status == NIB_OK && graph_verify(g, &err) != NIB_OK) abort(); /* a pass broke the graph */
         if (status == NIB_OK && run) fuzz_run(g, cpu);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bytes -> graph -> shapes, level 2, plan, one run, and the same without passes. */
 #include "fuzz.h"
+#include "mutate.h"
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed) { return mutate_proto(data, size, max, seed); }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     nib_runtime *rt = fuzz_runtime();

@@ -158,6 +158,24 @@ static void copies_print_the_same(void **state) {
     graph_free(g);
 }
 
+/* As merged decoders are written: branches call what they give, values and constants, by the names of the If's own outputs. */
+static void copies_keep_names_of_branches(void **state) {
+    static const char text[] = HEAD
+        "g (float[b,s] x, bool c) => (float[b,s] logits, float[n] present) { logits, present = If (c) <"
+        "then_branch = t () => (float[b,s] logits, float[n] present) <float[2] present = {1, 2}> { logits = Neg (x) }, "
+        "else_branch = e () => (float[b,s] logits, float[n] present) <float[3] w = {1, 2, 3}> { logits = Abs (x) present = Neg (w) }> }";
+    graph *g = parse(state, text), *copy;
+    nib_error err = {0};
+    base_str a, b;
+    if (graph_clone(g, &copy, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_sound(copy);
+    assert_string_equal(print(g, &a), print(copy, &b));
+    base_str_free(&a);
+    base_str_free(&b);
+    graph_free(copy);
+    graph_free(g);
+}
+
 static void nesting_is_limited(void **state) {
     graph *g = parse(state, TEXT), *sub = g, *next;
     nib_error err;
@@ -234,10 +252,15 @@ static void every_broken_rule_is_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(use_lists_are_kept),    cmocka_unit_test(replacing_reaches_subgraphs_and_outputs),
-        cmocka_unit_test(names_are_unique),      cmocka_unit_test(attributes),
-        cmocka_unit_test(constants_and_scalars), cmocka_unit_test(copies_print_the_same),
-        cmocka_unit_test(nesting_is_limited),    cmocka_unit_test(every_broken_rule_is_seen),
+        cmocka_unit_test(use_lists_are_kept),
+        cmocka_unit_test(replacing_reaches_subgraphs_and_outputs),
+        cmocka_unit_test(names_are_unique),
+        cmocka_unit_test(attributes),
+        cmocka_unit_test(constants_and_scalars),
+        cmocka_unit_test(copies_print_the_same),
+        cmocka_unit_test(copies_keep_names_of_branches),
+        cmocka_unit_test(nesting_is_limited),
+        cmocka_unit_test(every_broken_rule_is_seen),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, test_runtime_teardown);
 }

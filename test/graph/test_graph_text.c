@@ -96,7 +96,8 @@ static void forms(void **state) {
         "    tp = float[N], el : ints = [], fi : float = 3, k : tensors = [float {1}, int64[1] {2}]> (\"x/1:0\", \"\", w)\n"
         "  y = If (h) <then_branch = a () => (p) { p = Relu (h) }, else_branch = b () => (q) { q = Neg (w) }> }";
     graph *g = parse(*state, text, strlen(text));
-    assert_int_equal(g->n_inputs, 1);
+    assert_int_equal(g->n_inputs, 2);
+    assert_int_equal(graph_required_inputs(g), 1); /* the other has data, which is what it holds if it is not given */
     assert_string_equal(g->inputs[0]->name, "x/1:0");
     const graph_node *n = g->first;
     assert_string_equal(n->name, "n 1");

@@ -36,12 +36,12 @@ static graph *parse(const char *text) {
     return g;
 }
 
-static bool tokens_only;
+static int how;
 
 static double worst(const char *a, const char *b, model_proof *proof) {
     nib_error err = {0};
     graph *x = parse(a), *y = parse(b);
-    if (model_prove(runtime, x, y, tokens_only, proof, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (model_prove(runtime, x, y, how, proof, &err) != NIB_OK) fail_msg("%s", err.message);
     double off = model_proof_worst(proof);
     graph_free(x);
     graph_free(y);
@@ -78,13 +78,13 @@ static void rows_of_padding_may_be_left_out(void **state) {
     model_proof proof;
     (void)state;
     assert_true(worst(MASKED("0"), MASKED("7"), &proof) > 0.5);
-    tokens_only = true;
+    how = MODEL_PROVE_TOKENS;
     assert_true(worst(MASKED("0"), MASKED("7"), &proof) == 0);
     assert_true(worst(MASKED("0"),
                       HEAD "g (int64[b,s] ids, int64[b,s] mask) => (float[b,s,3] y) <float[9,3] table = {0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
                            "0,0,0,0,0,0,0,0,0,0,0}> { y = Gather (table, ids) }",
                       &proof) > 0.5);
-    tokens_only = false;
+    how = MODEL_PROVE_WHOLE;
 }
 
 static void what_differs_is_seen(void **state) {
@@ -105,6 +105,83 @@ static void what_differs_is_seen(void **state) {
     assert_true(worst(HEAD "g (float[b,s] x) => (float[b,s] y) <int64 zero = {0}, int64 one = {1}, int64 w = {50}, float f = {0}> {"
                            " sh = Shape (x) n = Gather (sh, one) r = Range (zero, n, one) c = Less (r, w) y = Where (c, x, f) }",
                       HEAD "g (float[b,s] x) => (float[b,s] y) { y = Identity (x) }", &proof) > 0.1);
+}
+
+/* A quantized layer, q8 by QDQ and by dynamic quantization, whose first values lie at the middle of two steps. `scaled` computes k v. */
+#define QUANTIZED(scaled, w, scale, zero, heads)                                                                                           \
+    HEAD "g (float[b,s,4] x) => (float[b,s,4] y) <float four = {4}, float eighth = {0.125}, float k = {0.7}, float over = {1.4285714},"    \
+         " float step = {0.175}, uint8 middle = {128}, int8[4,4] w = {" w "}, float ws = {0.02}, int8 wz = {0}, float rs = {" scale "},"   \
+         " uint8 rz = {" zero "}> { c = Mul (x, four) r = Round (c) g = Div (r, four) v = Add (g, eighth) " scaled                         \
+         " q = QuantizeLinear (n, step, middle) d = DequantizeLinear (q, rs, rz) lo, hi = Split <axis = 2> (d)"                            \
+         " h = Concat <axis = 2> (" heads ") m = Mul (h, k) i, is, iz = DynamicQuantizeLinear (m) p = MatMulInteger (i, w, iz, wz)"        \
+         " f = Cast <to = 1> (p) t = Mul (is, ws) y = Mul (f, t) }"
+#define WEIGHTS "10,20,30,40, 50,-60,70,-80, 90,-10,20,100, -50,40,-30,20"
+#define AS_IT_IS "n = Mul (v, k)"
+#define WITH_NOISE "n = Div (v, over)"
+
+static void noise_does_not_travel_through_roundings(void **state) {
+    static const char same[] = QUANTIZED(AS_IT_IS, WEIGHTS, "0.175", "128", "lo, hi");
+    static const char noisy[] = QUANTIZED(WITH_NOISE, WEIGHTS, "0.175", "128", "lo, hi");
+    model_proof proof;
+    (void)state;
+    how = MODEL_PROVE_WHOLE;
+    assert_true(worst(same, noisy, &proof) > 0.01); /* a step, where one lies between two */
+    how = MODEL_PROVE_PARTS;
+    assert_true(worst(same, noisy, &proof) < 1e-6);
+    assert_int_equal(proof.roundings.cuts, 3);
+    how = MODEL_PROVE_WHOLE;
+}
+
+static void faults_of_quantized_graphs_are_seen(void **state) {
+    static const char same[] = QUANTIZED(AS_IT_IS, WEIGHTS, "0.175", "128", "lo, hi");
+    static const struct {
+        const char *what, *text;
+    } faults[] = {
+        {"a column times 1.1", QUANTIZED(WITH_NOISE, "10,20,33,40, 50,-60,77,-80, 90,-10,22,100, -50,40,-33,20", "0.175", "128", "lo, hi")},
+        {"two heads swapped", QUANTIZED(WITH_NOISE, WEIGHTS, "0.175", "128", "hi, lo")},
+        {"one scale doubled", QUANTIZED(WITH_NOISE, WEIGHTS, "0.35", "128", "lo, hi")},
+        {"one zero point off by one", QUANTIZED(WITH_NOISE, WEIGHTS, "0.175", "129", "lo, hi")},
+        {"another constant in front", QUANTIZED("n = Mul (v, eighth)", WEIGHTS, "0.175", "128", "lo, hi")},
+    };
+    model_proof proof;
+    (void)state;
+    how = MODEL_PROVE_PARTS;
+    for (size_t i = 0; i < BASE_COUNT(faults); i++) {
+        double off = worst(same, faults[i].text, &proof);
+        if (!proof.ran || proof.roundings.cuts != 3 || !(off > 1e-3))
+            fail_msg("%s: %g, %d cuts", faults[i].what, off, proof.roundings.cuts);
+    }
+    how = MODEL_PROVE_WHOLE;
+}
+
+/* Where the counts differ, names pair what they can; where nothing can be paired both are compared as a whole, and the proof says so. */
+static void roundings_that_have_no_pair(void **state) {
+    static const char two[] = HEAD "g (float[b,4] x) => (float[b,4] y) <float k = {3}> { a = Mul (x, k) r = Round (a) c = Mul (r, k) "
+                                   "s = Round (c) y = Neg (s) }";
+    static const char one[] =
+        HEAD "g (float[b,4] x) => (float[b,4] y) <float k = {3}> { a = Mul (x, k) r = Round (a) c = Mul (r, k) y = Neg (c) }";
+    static const char none[] = HEAD "g (float[b,4] x) => (float[b,4] y) <float k = {3}> { a = Mul (x, k) y = Neg (a) }";
+    model_proof proof;
+    (void)state;
+    how = MODEL_PROVE_PARTS;
+    assert_true(worst(two, one, &proof) < 1e-6); /* threefold integers are integers */
+    assert_int_equal(proof.roundings.cuts, 1);
+    assert_true(worst(two, none, &proof) > 0.01);
+    assert_int_equal(proof.roundings.cuts, 0);
+    assert_int_equal(proof.roundings.count[0], 2);
+    how = MODEL_PROVE_WHOLE;
+}
+
+/* Sums of sizes, by their names: with another size these do not run. */
+static void sums_of_sizes_are_read(void **state) {
+    model_proof proof;
+    (void)state;
+    static const char text[] =
+        HEAD "g (float[b,\"past + seq\"] m, float[b,seq] x, float[b,past] p, float[b,\"past + 1\"] l, float[b,1] o) => "
+             "(float[b,n] y, float[b,k] z) { c = Concat <axis = 1> (p, x) y = Add (c, m) "
+             "i = Concat <axis = 1> (p, o) z = Add (i, l) }";
+    assert_true(worst(text, text, &proof) == 0);
+    assert_true(proof.ran && proof.trials == 4);
 }
 
 static void what_cannot_be_run_is_said(void **state) {
@@ -158,6 +235,10 @@ int main(void) {
         cmocka_unit_test(what_differs_is_seen),
         cmocka_unit_test(rows_of_padding_may_be_left_out),
         cmocka_unit_test(what_cannot_be_run_is_said),
+        cmocka_unit_test(sums_of_sizes_are_read),
+        cmocka_unit_test(noise_does_not_travel_through_roundings),
+        cmocka_unit_test(faults_of_quantized_graphs_are_seen),
+        cmocka_unit_test(roundings_that_have_no_pair),
         cmocka_unit_test(ranges_are_measured),
     };
     return cmocka_run_group_tests_name("model_prove", tests, setup, teardown);

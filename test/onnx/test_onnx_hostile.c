@@ -5,6 +5,7 @@
 #include "hf/hf.h"
 #include "onnx_test.h"
 #include "wire_writer.h"
+#include <time.h>
 
 static nib_error last;
 
@@ -315,6 +316,101 @@ static void functions(void **state) {
     assert_int_equal(load_bytes(*state, m), NIB_OK);
 }
 
+static wire_msg int_attribute(const char *name, int64_t value, const char *refers) {
+    wire_msg a = {0};
+    wm_text(&a, 1, name);
+    if (refers) wm_text(&a, 21, refers);
+    else wm_int(&a, 3, value);
+    wm_int(&a, 20, 2);
+    return a;
+}
+
+/* Attributes of a function are found by name: as many defaults, and as many that refer to them, as there are, at every call. */
+static void attributes_of_functions(void **state) {
+    enum { MANY = 50000, CALLS = 3 };
+    wire_msg f = {0}, opset = {0}, g = small_graph();
+    char name[40], other[40];
+    clock_t begin = clock();
+    wm_text(&f, 1, "f0");
+    wm_text(&f, 4, "a");
+    wm_text(&f, 5, "b");
+    wm_text(&f, 6, "given");
+    wm_text(&f, 6, "neither");
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "p%d", i);
+        wm_add(&f, 11, int_attribute(name, i, NULL));
+        wm_text(&f, 6, "given"); /* a formal one twice is one */
+    }
+    wire_msg node = wm_node("Shape", "a", "b"); /* attributes of any name: operators read those they know */
+    wm_add(&node, 5, int_attribute("start", 0, "given"));
+    wm_add(&node, 5, int_attribute("end", 0, "p7"));
+    wm_add(&node, 5, int_attribute("absent", 0, "neither"));
+    wm_add(&f, 7, node);
+    for (int i = 0; i < MANY / 100; i++) {
+        snprintf(other, sizeof other, "z%d", i);
+        node = wm_node("Shape", "a", other);
+        for (int k = 0; k < 100; k++) {
+            snprintf(name, sizeof name, "p%d", MANY - 1 - k);
+            snprintf(other, sizeof other, "q%d", k);
+            wm_add(&node, 5, int_attribute(other, 0, name));
+        }
+        wm_add(&f, 7, node);
+    }
+    wm_int(&opset, 2, 17);
+    wm_add(&f, 9, opset);
+    wm_text(&f, 10, "local");
+    for (int i = 0; i < CALLS; i++) {
+        snprintf(other, sizeof other, i ? "y%d" : "y", i);
+        node = wm_node("f0", "x", other);
+        wm_text(&node, 7, "local");
+        wm_add(&node, 5, int_attribute("given", 3, NULL));
+        wm_add(&g, 1, node);
+    }
+    wire_msg m = wm_model(g, 17);
+    opset = (wire_msg){0};
+    wm_text(&opset, 1, "local");
+    wm_int(&opset, 2, 1);
+    wm_add(&m, 8, opset);
+    wm_add(&m, 25, f);
+    graph *made;
+    if (onnx_load_memory(*state, m.data, m.size, &made, &last) != NIB_OK) fail_msg("%s", last.message);
+    const graph_node *n = made->first;
+    assert_int_equal(graph_attr_int(n, "start", -1), 3);
+    assert_int_equal(graph_attr_int(n, "end", -1), 7);
+    assert_null(graph_find_attr(n, "absent"));
+    assert_int_equal(graph_attr_int(n->next, "q1", -1), MANY - 2);
+    graph_free(made);
+    free(m.data);
+    double took = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    if (took > 20) fail_msg("%.1f s", took);
+}
+
+/* Wherever an attribute's tensor lies in the file, operators may read it as an array. */
+static void attributes_are_aligned(void **state) {
+    for (int pad = 0; pad < 16; pad++) {
+        wire_msg g = small_graph(), node = wm_node("ConstantOfShape", "s", "y"), t = wm_tensor("", NIB_DTYPE_I64, 1, -1), a = {0};
+        int64_t value = 77;
+        char name[40];
+        snprintf(name, sizeof name, "%.*s", pad, "nnnnnnnnnnnnnnnn");
+        wm_bytes(&t, 9, &value, sizeof value);
+        wm_text(&a, 1, "value");
+        wm_text(&a, 13, name); /* its doc string */
+        wm_add(&a, 5, t);
+        wm_int(&a, 20, 4);
+        wm_add(&node, 5, a);
+        wm_add(&g, 1, wm_node("Shape", "x", "s"));
+        wm_add(&g, 1, node);
+        wire_msg m = wm_model(g, 17);
+        graph *made;
+        if (onnx_load_memory(*state, m.data, m.size, &made, &last) != NIB_OK) fail_msg("%s", last.message);
+        const graph_tensor *got = graph_find_attr(made->first->next, "value")->u.tensor;
+        assert_int_equal((uintptr_t)got->data % sizeof value, 0);
+        assert_int_equal(*(const int64_t *)got->data, 77);
+        graph_free(made);
+        free(m.data);
+    }
+}
+
 /* ---------------------------------------------------------------- memory */
 
 typedef struct failing {
@@ -372,6 +468,8 @@ int main(void) {
         cmocka_unit_test(opsets),
         cmocka_unit_test(tensors),
         cmocka_unit_test(functions),
+        cmocka_unit_test(attributes_of_functions),
+        cmocka_unit_test(attributes_are_aligned),
         cmocka_unit_test(sparse_tensors),
         cmocka_unit_test(every_allocation_fails_once),
     };

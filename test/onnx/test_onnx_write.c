@@ -257,10 +257,39 @@ static void test_words(void **state) {
     unlink(path);
 }
 
+/* What exporters write where they know no name is no name: two of them need not be equal. Others come back as they were. */
+static void names_of_nothing_are_unknown(void **state) {
+    nib_runtime *rt = *state;
+    static const char text[] = "<ir_version: 8, opset_import: [\"\" : 17]> g (float[\"?\",3,\"?\",\"unk__1\"] x, float[\"-1\",None,N,N] z) "
+                               "=> (float[\"?\",3,\"?\",\"unk__1\"] y) { y = Relu (x) }";
+    graph *g, *again;
+    const char *path = temp("names.onnx");
+    parse(rt, text, &g);
+    assert_saves(rt, g, path, NULL);
+    assert_loads(rt, path, &again);
+    const graph_type *x = &again->inputs[0]->type, *z = &again->inputs[1]->type;
+    assert_null(x->dims[0]);
+    assert_null(x->dims[2]);
+    assert_non_null(x->dims[3]);
+    assert_null(z->dims[0]);
+    assert_null(z->dims[1]);
+    assert_non_null(z->dims[2]);
+    assert_ptr_equal(z->dims[2], z->dims[3]);
+    graph_free(g);
+    graph_free(again);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything), cmocka_unit_test(test_files),  cmocka_unit_test(test_external), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_memory), cmocka_unit_test(test_words),
+        cmocka_unit_test(names_of_nothing_are_unknown),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_external),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests_name("onnx_write", tests, test_runtime_setup, test_runtime_teardown);
 }

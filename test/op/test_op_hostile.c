@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 /* Memory that is not there is a status, too: the address sanitizer shall not end the test where malloc says no. */
@@ -249,7 +250,90 @@ static void nothing_crashes(void **state) {
     assert_true(evaluated > 1000);
 }
 
+/* Inferring and evaluating what has sizes near 2^63, which no bytes need where another size is 0: the sanitizers watch the sums. */
+static void sizes_that_overflow(void **state) {
+    static const char *const texts[] = {
+        "g (float[1,9223372036854775807,2] x) => (y) { y = DFT <inverse = 1, onesided = 1> (x) }",
+        "g (float[1,4611686018427387905,2] x) => (y) { y = DFT <inverse = 1, onesided = 1> (x) }",
+        "g () => (y) <float[0,4611686018427387904,2] x = {}> { y = DFT <inverse = 1, onesided = 1> (x) }",
+        "g () => (y) <int64 a = {-9223372036854775808}, int64 b = {9223372036854775807}, int64 d = {4611686018427387904}> { y = Range (a, "
+        "b, d) }",
+        "g () => (y, z) <int64[2] x = {1, 2}, int64[2] s = {1, 9223372036854775807}> { y, z = Split (x, s) }",
+        "g (float[1,1,65536] q, float[1,1,1] k, float[1,1,4611686018427387904] v) => (y) "
+        "{ y, p = LinearAttention <q_num_heads = 65536, kv_num_heads = 1, update_rule = \"linear\"> (q, k, v) }",
+        "g () => (y) <float[0,1,65536] q = {}, float[0,1,1] k = {}, float[0,1,4611686018427387904] v = {}> "
+        "{ y, p = LinearAttention <q_num_heads = 65536, kv_num_heads = 1, update_rule = \"linear\"> (q, k, v) }",
+        "g () => (y) <float[0,0,4611686018427387904] x = {}, float[0,1,4611686018427387905] w = {}> { y, p = CausalConvWithState (x, w) }",
+        "g () => (y) <float[0,4611686018427387904] e = {}> { s = SequenceConstruct (e, e, e) y = ConcatFromSequence <axis = 1> (s) }",
+        "g () => (y) <float[0,4611686018427387904] e = {}> { y = Concat <axis = 1> (e, e, e) }",
+        "g () => (y) <float[0,4611686018427387904] e = {}, int64[2] r = {1, 9223372036854775807}> { y = Tile (e, r) }",
+        "g () => (y) <float[0,4611686018427387904] e = {}, int64[4] p = {0, 4611686018427387904, 0, 4611686018427387904}> { y = Pad (e, p) "
+        "}",
+    };
+    (void)state;
+    for (size_t i = 0; i < BASE_COUNT(texts); i++)
+        for (int opset = 17; opset <= 27; opset += 10) {
+            base_heap heap;
+            graph *g;
+            nib_error err = {0};
+            char text[1000];
+            kernels table;
+            const graph_tensor *got;
+            base_heap_init(&heap, NULL);
+            snprintf(text, sizeof text, "<ir_version: 8, opset_import: [\"\" : %d]> %s", opset, texts[i]);
+            if (graph_parse(&heap, text, strlen(text), &g, &err) != NIB_OK) fail_msg("%s\n%s", err.message, text);
+            op_resolve(g);
+            kernel_table_init(&table, base_cpu_isas());
+            if (op_infer_graph(g, &err) == NIB_OK && g->n_inputs == 0) {
+                op_env *env = op_env_create(g, g->arena, 1 << 16, &table);
+                for (int k = 0; k < g->n_outputs; k++) op_env_get(env, g->outputs[k], &got, &err);
+            }
+            graph_free(g);
+            assert_int_equal(heap.current, 0);
+        }
+}
+
+/* Elements below a byte lie packed in attributes, too: three bytes of five fours, in a block of their size. */
+static void attributes_below_a_byte(void **state) {
+    static const int64_t want[] = {-8, -1, 3, 0, 7};
+    base_heap heap;
+    graph *g;
+    nib_error err = {0};
+    kernels table;
+    const graph_tensor *got;
+    uint8_t *keys = malloc(3), *values = malloc(3), *x = malloc(3);
+    (void)state;
+    memcpy(keys, (uint8_t[]){0x21, 0x43, 0x05}, 3);   /* 1 2 3 4 5 */
+    memcpy(values, (uint8_t[]){0xf8, 0x03, 0x07}, 3); /* as wanted */
+    memcpy(x, (uint8_t[]){0x21, 0x43, 0x05}, 3);
+    base_heap_init(&heap, NULL);
+    assert_int_equal(graph_create(&heap, &g, &err), NIB_OK);
+    graph_tensor t = {.dtype = NIB_DTYPE_I4, .rank = 1, .dims = {5}, .data = x, .bytes = 3}, k = t, v = t,
+                 other = {.dtype = NIB_DTYPE_I4, .data = values, .bytes = 1};
+    k.data = keys;
+    v.data = values;
+    graph_value *in = graph_add_constant(g, NULL, &t, false), *y = graph_emit(g, NULL, "ai.onnx.ml", "LabelEncoder", &in, 1, NULL);
+    assert_int_equal(graph_set_opset(g, "ai.onnx.ml", 4, &err), NIB_OK);
+    const graph_attr attrs[] = {{.name = "keys_tensor", .kind = GRAPH_ATTR_TENSOR, .u.tensor = &k},
+                                {.name = "values_tensor", .kind = GRAPH_ATTR_TENSOR, .u.tensor = &v},
+                                {.name = "default_tensor", .kind = GRAPH_ATTR_TENSOR, .u.tensor = &other}};
+    for (size_t i = 0; i < BASE_COUNT(attrs); i++) assert_int_equal(graph_set_attr(y->producer, &attrs[i]), NIB_OK);
+    op_resolve(g);
+    kernel_table_init(&table, base_cpu_isas());
+    op_env *env = op_env_create(g, g->arena, 1 << 16, &table);
+    if (op_env_get(env, y, &got, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_int_equal(got->bytes, 3);
+    for (int i = 0; i < 5; i++) {
+        int nibble = ((const uint8_t *)got->data)[i / 2] >> (i % 2 * 4) & 15;
+        assert_int_equal(nibble - (nibble & 8) * 2, want[i]);
+    }
+    graph_free(g);
+    free(keys), free(values), free(x);
+    assert_int_equal(heap.current, 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_found), cmocka_unit_test(nothing_crashes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_found), cmocka_unit_test(nothing_crashes),
+                                       cmocka_unit_test(sizes_that_overflow), cmocka_unit_test(attributes_below_a_byte)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,6 +139,35 @@ static void declarations_are_merged(void **state) {
     assert_true(err.node[0] != 0);
 }
 
+/* A number that a file declares where its inputs give a symbol is true for one size only. */
+static void what_inputs_give_wins_over_what_is_declared(void **state) {
+    (void)state;
+    graph_value *x = input(NIB_DTYPE_F32, 2, batch, seq, NULL, NULL), *y = node("Relu", x, NULL, NULL, NULL);
+    y->type = (graph_type){.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {num(2), num(16)}};
+    infer();
+    assert_dims(y, 2, batch, seq, NULL, NULL);
+}
+
+/* Declared shapes that operators contradict are left out together; what operators say against each other stays an error. */
+static void contradicted_declarations_are_left_out(void **state) {
+    (void)state;
+    char why[200];
+    graph_value *x = input(NIB_DTYPE_F32, 2, num(3), num(4), NULL, NULL), *y = node("Relu", x, NULL, NULL, NULL);
+    graph_value *flat = node("Reshape", y, INTS(-1), NULL, NULL);
+    op_resolve(g);
+    assert_int_equal(op_infer_declared(g, why, sizeof why, &err), NIB_OK);
+    assert_string_equal(why, "");
+    y->type.dims[1] = num(5);
+    flat->type.dims[0] = num(15);
+    assert_int_equal(op_infer_declared(g, why, sizeof why, &err), NIB_OK);
+    assert_non_null(strstr(why, "Relu: output 0, axis 1: size 4, declared 5"));
+    assert_dims(y, 2, num(3), num(4), NULL, NULL);
+    assert_dims(flat, 1, num(12), NULL, NULL, NULL);
+    node("Add", y, input(NIB_DTYPE_F32, 1, num(3), NULL, NULL, NULL), NULL, NULL);
+    op_resolve(g);
+    assert_int_equal(op_infer_declared(g, why, sizeof why, &err), NIB_SHAPE);
+}
+
 static void rows_depend_on_attributes(void **state) {
     (void)state;
     graph_value *x = input(NIB_DTYPE_F32, 3, batch, seq, num(8), NULL), *w = input(NIB_DTYPE_F32, 2, num(8), num(8), NULL, NULL);
@@ -178,8 +207,14 @@ static void environments_are_bounded(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(heads_are_split_and_joined), TEST(positions_fit_the_sequence), TEST(masks_are_expanded),
-                                       TEST(data_makes_symbols),         TEST(declarations_are_merged),    TEST(rows_depend_on_attributes),
-                                       TEST(environments_are_bounded)};
+    const struct CMUnitTest tests[] = {TEST(heads_are_split_and_joined),
+                                       TEST(positions_fit_the_sequence),
+                                       TEST(masks_are_expanded),
+                                       TEST(data_makes_symbols),
+                                       TEST(declarations_are_merged),
+                                       TEST(rows_depend_on_attributes),
+                                       TEST(environments_are_bounded),
+                                       TEST(what_inputs_give_wins_over_what_is_declared),
+                                       TEST(contradicted_declarations_are_left_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

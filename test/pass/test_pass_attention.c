@@ -343,9 +343,30 @@ static void what_a_file_cannot_say_stays(void **state) {
     done(g);
 }
 
+/* Weights of [B, H, S, S] times [1,1,1,1,1] are [1, B, H, S, S]: so is what they weigh. */
+static void a_scale_of_more_axes_stays(void **state) {
+    static const char *const scores[] = {"s = MatMul (qh, kh) p4 = Softmax <axis = -1> (s) p = Mul (p4, many)",
+                                         "m = MatMul (qh, kh) s = Mul (m, many) p = Softmax <axis = -1> (s)",
+                                         "a = Div (qh, many) s = MatMul (a, kh) p = Softmax <axis = -1> (s)"};
+    char text[1000];
+    for (size_t i = 0; i < BASE_COUNT(scores); i++) {
+        snprintf(text, sizeof text,
+                 HEAD "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v) => (y) <int64[4] split = {0,0,2,4}, "
+                      "float[1,1,1,1,1] many = {1}> {"
+                      " q4 = Reshape (q, split) qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k, split)"
+                      " kh = Transpose <perm = [0,2,3,1]> (k4) v4 = Reshape (v, split) vh = Transpose <perm = [0,2,1,3]> (v4) %s"
+                      " y = MatMul (p, vh) }",
+                 scores[i]);
+        graph *g = pass_check_same(text, PASSES(pass_attention));
+        assert_int_equal(count_op(g, "nib", "Attention"), 0);
+        done(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_scale_may_stand_anywhere),
+        cmocka_unit_test(a_scale_of_more_axes_stays),
         cmocka_unit_test(biases_of_all_shapes),
         cmocka_unit_test(rows_of_nan_become_zero),
         cmocka_unit_test(a_row_without_keys_is_zero),

@@ -124,8 +124,56 @@ static void what_cannot_be_said_is_left(void **state) {
     }
 }
 
+/* ---- what ai.onnx itself says from opset 23 on */
+
+#define NEW(opset, inputs, body)                                                                                                           \
+    HEAD_OF(opset)                                                                                                                         \
+    "g (float[b,s,16] x" inputs ") => (float[b,s,16] y) <float[16,16] wq = {@}, float[16,16] wk = {@}, float[16,8] wn = {@}, "             \
+    "float[16] gamma = {@}, int64[4] split = {0,0,4,4}, int64[3] merge = {0,0,16}, float[12,2] cosines = {@}, float[12,2] "                \
+    "sines = {@}, int64[1] v0 = {0}, int64 i0 = {0}, int64 i1 = {1}, int64[2] v12 = {1,2}> { q0 = MatMul (x, wq) k0 = MatMul "             \
+    "(x, wk) n0 = MatMul (x, wn) q1 = Reshape (q0, split) k1 = Reshape (k0, split) q = Transpose <perm = [0,2,1,3]> (q1) k = "             \
+    "Transpose <perm = [0,2,1,3]> (k1) sh = Shape (x) ns = Gather (sh, i1) " body " }"
+#define ROWS_OF_HEADS "ot = Transpose <perm = [0,2,1,3]> (o) y = Reshape (ot, merge)"
+
+static void attention_of_opset_23_is_fused(void **state) {
+    static const struct {
+        const char *text;
+        int attentions, rotaries, norms;
+    } rows[] = {
+        {NEW(23, "", "y = Attention <q_num_heads = 4, kv_num_heads = 4> (q0, k0, x)"), 1, 0, 0},
+        {NEW(23, "", "y = Attention <q_num_heads = 4, kv_num_heads = 2, is_causal = 1, scale = 0.3> (q0, n0, n0)"), 1, 0, 0},
+        {NEW(23, "", "o = Attention (q, k, k) " ROWS_OF_HEADS), 1, 0, 0},
+        {NEW(24, "", "o = Attention <softcap = 2.0> (q, k, k) " ROWS_OF_HEADS), 1, 0, 0},
+        {NEW(23, ", float[s,s] bias", "o = Attention (q, k, k, bias) " ROWS_OF_HEADS), 1, 0, 0},
+        {NEW(23, ", float[b,1,s,s] bias", "o = Attention <is_causal = 1> (q, k, k, bias) " ROWS_OF_HEADS), 1, 0, 0},
+        {NEW(24, ", bool[b,s] mask", "m = Unsqueeze (mask, v12) o = Attention (q, k, k, m) " ROWS_OF_HEADS), 1, 0, 0},
+        {NEW(23, "",
+             "p = Range (i0, ns, i1) p0 = Unsqueeze (p, v0) bs = Shape <start = 0, end = 2> (x) p1 = Expand (p0, bs) qr = RotaryEmbedding "
+             "(q, cosines, sines, p1) kr = RotaryEmbedding (k, "
+             "cosines, sines, p1) o = Attention (qr, kr, k) " ROWS_OF_HEADS),
+         1, 2, 0},
+        {NEW(23, "", "y = RMSNormalization <axis = -1, epsilon = 0.001> (x, gamma)"), 0, 0, 1},
+        /* what is said otherwise stays */
+        {NEW(24, "",
+             "o, pk, pv, qk = Attention (q, k, k) a = ReduceMean <keepdims = 0> (qk) b = ReduceMean <keepdims = 0> (pk) c = Add (a, b) ot "
+             "= Transpose <perm = [0,2,1,3]> "
+             "(o) "
+             "r = Reshape (ot, merge) y = Add (r, c)"),
+         0, 0, 0},
+        {NEW(23, "", "o = Attention (q, k, k, , k, k) " ROWS_OF_HEADS), 0, 0, 0},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = pass_check_same(rows[i].text, PASSES(pass_run_all));
+        if (count_op(g, "nib", "Attention") != rows[i].attentions || count_op(g, "nib", "Norm") != rows[i].norms)
+            fail_msg("%s: %s", rows[i].text, ops(g));
+        if ((count_op(g, "nib", "Rotary") > 0) != (rows[i].rotaries > 0)) fail_msg("%s: %s", rows[i].text, ops(g));
+        done(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_of_opset_23_is_fused),
         cmocka_unit_test(operators_are_said_in_known_ones),
         cmocka_unit_test(what_cannot_be_said_is_left),
     };

@@ -405,14 +405,83 @@ static void other_gathers_stay(void **state) {
     done(g);
 }
 
+/* ---- constants of one element and of more axes than what they meet: the result has those axes */
+
+static void widen_constant(char *text, const char *name) { /* "float one = " -> "float[1,1,1,1,1] one = " */
+    char declared[40];
+    snprintf(declared, sizeof declared, "float %s = ", name);
+    char *at = strstr(text, declared) + 5;
+    static const char axes[] = "[1,1,1,1,1]";
+    memmove(at + sizeof axes - 1, at, strlen(at) + 1);
+    memcpy(at, axes, sizeof axes - 1);
+}
+
+static void activations_with_more_axes_stay(void **state) {
+    static const char *const names[] = {"one", "half", "r2", "ir2", "three", "k", "c"};
+    char text[1200], type[60];
+    for (size_t i = 0; i < BASE_COUNT(activations); i++)
+        for (size_t k = 0; k < BASE_COUNT(names); k++) {
+            snprintf(text, sizeof text - 100, ACT("17", "y", "%s"), activations[i].body);
+            widen_constant(text, names[k]);
+            snprintf(type, sizeof type, ", %s)", names[k]); /* whether it is read at all */
+            bool reads = strstr(activations[i].body, type) != NULL;
+            snprintf(type, sizeof type, "(%s, ", names[k]);
+            reads |= strstr(activations[i].body, type) != NULL;
+            char *out = strstr(text, "(float[b,3] y)");
+            if (reads) memcpy(out, "(           y)", 14);
+            graph *g = pass_check_same(text, ACTIVATION);
+            assert_int_equal(count_op(g, "nib", "Linear"), 1);
+            assert_int_equal(g->outputs[0]->type.rank, reads ? 5 : 2);
+            done(g);
+        }
+}
+
+static void norms_with_more_axes_stay(void **state) {
+    static const char *const bodies[] = {
+        "m = ReduceMean <axes = [-1]> (x) d = Sub (x, m) p = Pow (d, two) v = ReduceMean <axes = [-1]> (p) a = Add (v, eps) r = Sqrt (a) "
+        "q = Div (d, r) s = Mul (q, gamma) y = Add (s, beta)",
+        "p = Pow (x, two) v = ReduceMean <axes = [-1]> (p) a = Add (v, eps) r = Sqrt (a) q = Div (x, r) y = Mul (q, gamma)",
+        "p = Pow (x, two) v = ReduceMean <axes = [-1]> (p) a = Add (v, eps) r = Sqrt (a) i = Div (one, r) q = Mul (x, i) y = Mul (gamma, "
+        "q)",
+        "p = Pow (x, two) v = ReduceMean <axes = [-1]> (p) a = Add (v, eps) r = Pow (a, minus) y = Mul (x, r)",
+    };
+    static const char *const names[] = {"none", "eps", "two", "one", "minus"};
+    char text[1200];
+    for (size_t i = 0; i < BASE_COUNT(bodies); i++)
+        for (size_t k = 0; k < BASE_COUNT(names); k++) {
+            snprintf(text, sizeof text - 100,
+                     HEAD "g (float[b,s,6] x) => (y) <float[6] gamma = {@}, float[6] beta = {@}, float none = {0}, float eps = {0.001}, "
+                          "float two = {2}, float one = {1}, float minus = {-0.5}> { %s }",
+                     bodies[i]);
+            bool reads = strstr(bodies[i], names[k]) != NULL;
+            widen_constant(text, names[k]);
+            graph *g = pass_check_same(text, PASSES(pass_norm));
+            assert_int_equal(count_op(g, "nib", "Norm"), !reads);
+            assert_int_equal(g->outputs[0]->type.rank, reads ? 5 : 3);
+            done(g);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matmul_becomes_linear),  cmocka_unit_test(an_output_between_stays),  cmocka_unit_test(gemm_becomes_linear),
-        cmocka_unit_test(activations_are_taken),  cmocka_unit_test(gelu_operators_are_taken), cmocka_unit_test(other_forms_stay),
-        cmocka_unit_test(many_paths_cost_little), cmocka_unit_test(residuals_are_taken),      cmocka_unit_test(other_additions_stay),
-        cmocka_unit_test(gates_are_taken),        cmocka_unit_test(other_gates_stay),         cmocka_unit_test(norms_are_taken),
-        cmocka_unit_test(norms_of_heads),         cmocka_unit_test(other_norms_stay),         cmocka_unit_test(gathers_become_embed),
+        cmocka_unit_test(matmul_becomes_linear),
+        cmocka_unit_test(an_output_between_stays),
+        cmocka_unit_test(gemm_becomes_linear),
+        cmocka_unit_test(activations_are_taken),
+        cmocka_unit_test(gelu_operators_are_taken),
+        cmocka_unit_test(other_forms_stay),
+        cmocka_unit_test(many_paths_cost_little),
+        cmocka_unit_test(residuals_are_taken),
+        cmocka_unit_test(other_additions_stay),
+        cmocka_unit_test(gates_are_taken),
+        cmocka_unit_test(other_gates_stay),
+        cmocka_unit_test(norms_are_taken),
+        cmocka_unit_test(norms_of_heads),
+        cmocka_unit_test(other_norms_stay),
+        cmocka_unit_test(gathers_become_embed),
         cmocka_unit_test(other_gathers_stay),
+        cmocka_unit_test(activations_with_more_axes_stay),
+        cmocka_unit_test(norms_with_more_axes_stay),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

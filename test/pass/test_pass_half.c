@@ -147,6 +147,37 @@ static void positions_stay(void **state) {
     finish(g);
 }
 
+/* Ids are whole numbers, too: what looks rows of weights up with them, by whatever operator, is no position. */
+static void tables_are_weights(void **state) {
+#define TABLE "float[4,4] t = {@}, float[4,4] w = {@}, int64 four = {4}, float[2] values = {0, 1}, float[4] g1 = {@}, float[4] b1 = {@}"
+    (void)state;
+    graph *g = halved(HEAD "g (int64[b,s] ids) => (float[b,s,4] y) <" TABLE "> { h = OneHot (ids, four, values) e = MatMul (h, t) "
+                           "y = MatMul (e, w) }",
+                      "OneHot Cast MatMul MatMul Cast", 2e-3);
+    finish(g);
+    g = halved(HEAD "g (int64[b,s] ids) => (float[b,s,4] y) <" TABLE ", uint8[4,4] q = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16}, "
+                    "float scale = {0.1}> { r = Gather (q, ids) e = DequantizeLinear (r, scale) y = MatMul (e, w) }",
+               "Gather DequantizeLinear Cast MatMul Cast", 2e-3); /* a quantized one, too */
+    finish(g);
+    g = parse_graph(HEAD "g (int32[b,s] ids, int32[b,s] mask) => (float[b,s,4] y) <" TABLE
+                         "> { e, m = com.microsoft.EmbedLayerNormalization "
+                         "(ids, \"\", t, w, \"\", g1, b1, \"\", mask) y = MatMul (e, w) }");
+    pass_context ctx;
+    run_context(g, &ctx, PASSES(half));
+    assert_int_equal(find_op(g, "", "MatMul")->inputs[1].value->type.dtype, NIB_DTYPE_F16);
+    assert_int_equal(ctx.half.all, 64);
+    assert_int_equal(ctx.half.half, 64);
+    done(g);
+    g = parse_graph(HEAD "g (float[b,2] x, bool c) => (float[b,2] y) <float[2,2] w = {@}, float[2,2] big = {50000, 0, 0, 50000}> { "
+                         "a = MatMul (x, w) d = MatMul (a, big) y = If (c) <then_branch = t () => (ty) { ty = MatMul (d, w) }, "
+                         "else_branch = e () => (ey) { ey = Neg (d) }> }");
+    run_context(g, &ctx, PASSES(half));
+    assert_int_equal(ctx.half.all, 48); /* one became f16, one is beyond its range, one stands in a body */
+    assert_int_equal(ctx.half.half, 16);
+    assert_int_equal(ctx.half.guarded, 16);
+    done(g);
+}
+
 static void masks_are_clamped(void **state) {
     static const char text[] = HEAD
         "g (float[b,s,s] x, int64[b,s] mask) => (float[b,s,s] y) <float one = {1}, float low = {-3.4e38}, int64[1] ax = {1}> {"
@@ -211,6 +242,7 @@ int main(void) {
         cmocka_unit_test(written_out_norms_stay_whole),
         cmocka_unit_test(positions_stay),
         cmocka_unit_test(masks_are_clamped),
+        cmocka_unit_test(tables_are_weights),
         cmocka_unit_test(casts_that_are_there_are_used),
         cmocka_unit_test(bodies_keep_their_types),
         cmocka_unit_test(a_second_time_changes_nothing),

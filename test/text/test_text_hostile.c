@@ -97,6 +97,21 @@ static void test_refusals(void **state) {
     free(long_key);
 }
 
+/* A template of so many items that give no token, or that look one up among so many. */
+static void test_long_templates(void **state) {
+    enum { MANY = 100000, ROOM = 60 * MANY };
+    char *json = malloc(ROOM);
+    for (int many_items = 0; many_items < 2; many_items++) {
+        char *p = json + sprintf(json, HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" TEXT_A);
+        for (int i = 0; many_items && i < MANY; i++) p += sprintf(p, ",{\"SpecialToken\":{\"id\":\"[S]\",\"type_id\":0}}");
+        p += sprintf(p, "],\"pair\":[" TEXT_A "," TEXT_B "],\"special_tokens\":{");
+        for (int i = 0; !many_items && i < MANY; i++) p += sprintf(p, "\"%d\":{\"ids\":[]},", i);
+        sprintf(p, "\"[S]\":{\"ids\":[]}}}}");
+        refused(json, NIB_LIMIT, many_items ? "a template of more than 1024 items" : "more than 1024 special tokens");
+    }
+    free(json);
+}
+
 /* Loads whatever it is; what loads must also encode. */
 static void try_file(const char *json, size_t length) {
     text_tokenizer *t;
@@ -252,6 +267,33 @@ static void test_long_texts(void **state) {
     text_tokenizer_free(t);
 }
 
+/* Added tokens that are white space in white space that they take in: as the library does it, and in linear time. */
+static void test_long_spaces(void **state) {
+    static const char *const flags[] = {"", ",\"rstrip\":true", ",\"lstrip\":true", ",\"lstrip\":true,\"rstrip\":true"};
+    enum { SIZE = 1 << 18 };
+    char *text = malloc(SIZE);
+    for (size_t i = 0; i < SIZE; i++) text[i] = i % 2 ? '\t' : ' ';
+    for (size_t i = 0; i < 32; i++) {
+        char json[1000];
+        text_tokenizer *t;
+        text_encoding e;
+        nib_error err;
+        const char *normalized = i / 16 ? ",\"normalized\":true" : "";
+        sprintf(json, "{" MODEL(SMALL) ",\"added_tokens\":[{\"id\":8,\"content\":\" \"%s%s},{\"id\":9,\"content\":\"\\t\"%s%s}]}",
+                flags[i % 4], normalized, flags[i / 4 % 4], normalized);
+        if (text_tokenizer_load(&heap, json, strlen(json), &t, &err) != NIB_OK) fail_msg("%s", err.message);
+        text_encoding_init(&e, &heap);
+        clock_t begin = clock();
+        assert_int_equal(text_encode(t, text, SIZE, NULL, 0, 0, true, &e, &err), NIB_OK);
+        double took = (double)(clock() - begin) / CLOCKS_PER_SEC;
+        if (took > 20) fail_msg("%s took %.1f s", json, took);
+        for (size_t k = 0; k < e.count; k++) assert_true(e.spans[k].begin < e.spans[k].end && e.spans[k].end <= SIZE);
+        text_encoding_free(&e);
+        text_tokenizer_free(t);
+    }
+    free(text);
+}
+
 static int setup(void **state) {
     base_heap_init(&heap, NULL);
     return 0;
@@ -261,6 +303,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_refusals), cmocka_unit_test(test_cut_files),
                                        cmocka_unit_test(test_mutated_files),
                                        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_random_texts),
-                                       cmocka_unit_test(test_long_texts)};
+                                       cmocka_unit_test(test_long_texts), cmocka_unit_test(test_long_templates),
+                                       cmocka_unit_test(test_long_spaces)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
