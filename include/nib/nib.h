@@ -20,6 +20,11 @@
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
+ *
+ * Processes. After fork() the child may use and free its parent's runtimes and models, while the parent goes on: threads of its own start
+ * when they are needed. Sessions, profiles and files, too, but those that another thread was inside a call with. What the parent's other
+ * threads were in the middle of is not finished in the child, and its memory stays taken. A child forked from inside one of nib's
+ * callbacks may only exec or exit.
  */
 #ifndef NIB_NIB_H
 #define NIB_NIB_H

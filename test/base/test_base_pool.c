@@ -7,6 +7,7 @@
 #include "base/base_pool.h"
 #include <pthread.h>
 #include <sched.h>
+#include <sys/wait.h>
 
 #define THREADS 6
 #define TASKS 300
@@ -267,6 +268,51 @@ static void a_refused_helper_is_the_callers_affair(void **state) {
     base_pool_free(p);
 }
 
+static _Atomic int held; /* 1: a thread has the lock; 2: it may give it back */
+
+static void *hold(void *mutex) {
+    base_mutex_lock(mutex);
+    atomic_store(&held, 1);
+    while (atomic_load(&held) != 2) sched_yield();
+    base_mutex_unlock(mutex);
+    return NULL;
+}
+
+/* A lock that a thread has which the child has not is open there, and its pool is whole. */
+static void a_child_begins_anew(void **state) {
+    base_pool *p = pool_of(THREADS);
+    base_mutex *m = base_mutex_create(&heap);
+    pthread_t holder;
+    int status;
+#if defined(__SANITIZE_THREAD__)
+    skip(); /* which takes no threads after a fork */
+#endif
+    assert_int_equal(pthread_create(&holder, NULL, hold, m), 0);
+    while (atomic_load(&held) != 1) sched_yield();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60); /* instead of hanging */
+        job j = {.threads = THREADS};
+        int total = 0;
+        base_mutex_lock(m);
+        base_mutex_unlock(m);
+        base_pool_run(p, TASKS, count_task, &j);
+        for (int s = 0; s < THREADS; s++) total += j.by_slot[s];
+        base_pool_free(p);
+        base_mutex_free(&heap, m);
+        _exit(total != TASKS || j.wrong != 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    atomic_store(&held, 2);
+    pthread_join(holder, NULL);
+    assert_int_equal(status, 0);
+    job j = {.threads = THREADS};
+    base_pool_run(p, TASKS, count_task, &j);
+    check_job(&j, TASKS);
+    base_pool_free(p);
+    base_mutex_free(&heap, m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_index_once),
@@ -278,6 +324,7 @@ int main(void) {
         cmocka_unit_test(no_memory_no_pool),
         cmocka_unit_test(mutexes_exclude),
         cmocka_unit_test(a_refused_helper_is_the_callers_affair),
+        cmocka_unit_test(a_child_begins_anew),
     };
     base_heap_init(&heap, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
