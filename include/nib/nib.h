@@ -16,7 +16,7 @@
  * Conventions. Fallible calls return nib_status: NIB_OK (0) or a negative code. Their result goes to the
  * last out-parameter, which is NULL (or untouched memory, for caller's buffers) on failure. `nib_error *` may
  * be NULL. Option structs are filled by nib_*_defaults() and begin with their size, so that they can grow;
- * NULL means the defaults. Strings are UTF-8. The library never prints, exits or aborts.
+ * NULL means the defaults. Strings are UTF-8; numbers in them have a point in every locale. The library never prints, exits or aborts.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.

@@ -4,6 +4,7 @@
  * file put into the arguments. Also the tables of statuses and element types that nib.h names.
  */
 #include "base_error.h"
+#include "base_number.h"
 #include "base_str.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ nib_status base_error_set(nib_error *err, nib_status code, const char *format, .
     char text[sizeof err->message * 2];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     err->status = code;
     clean_copy(err->message, sizeof err->message, text);

@@ -7,6 +7,7 @@
  * Arena: blocks of growing size, newest first; large ones on their own, in memory or in the file of base_spill.
  */
 #include "base_mem.h"
+#include "base_number.h"
 #include "base_cpu.h"
 #include <limits.h>
 #include <stdarg.h>
@@ -251,10 +252,10 @@ char *base_arena_printf(base_arena *arena, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = base_vsnprintf(NULL, 0, format, args);
     va_end(args);
     char *p = n < 0 ? NULL : base_arena_alloc(arena, (size_t)n + 1);
-    if (p) vsnprintf(p, (size_t)n + 1, format, again);
+    if (p) base_vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
     return p;
 }
