@@ -501,7 +501,7 @@ NIB_API nib_status nib_compiled_verify(const char *path, nib_error *error);
 
 /* ---------------------------------------------------------------- tensor files */
 
-/* Files that appear under their name only when they are whole: written beside it, synced, renamed by commit. A file of that
+/* Files that appear under their name only when they are whole: written beside it, synced, renamed by commit, folder synced. A file of that
  * name that was there stays as it is until then. One thread at a time. */
 typedef struct nib_file nib_file;
 NIB_API nib_status nib_file_create(const char *path, nib_file **out, nib_error *error);

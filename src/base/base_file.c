@@ -143,8 +143,24 @@ fail:
     return status;
 }
 
+/* A name lasts once its folder is on the disk. One that may not be read (-1) cannot be asked for that, and some systems sync no folders.
+ * Closes it; 0 or errno. */
+static int sync_folder(int folder) {
+    int e = folder >= 0 && fsync(folder) != 0 && errno != EINVAL ? errno : 0;
+    if (folder >= 0) close(folder);
+    return e;
+}
+
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+
 nib_status base_dir_create(const char *path, nib_error *err) {
-    if (mkdir(path, 0777) == 0 || base_path_is_dir(path)) return NIB_OK;
+    if (mkdir(path, 0777) == 0) {
+        int made = open(path, FOLDER_FLAGS);
+        int e = sync_folder(made >= 0 ? openat(made, "..", FOLDER_FLAGS) : -1);
+        if (made >= 0) close(made);
+        return e ? base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(e)) : NIB_OK;
+    }
+    if (base_path_is_dir(path)) return NIB_OK;
     return base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(errno == EEXIST ? ENOTDIR : errno));
 }
 
@@ -293,12 +309,18 @@ nib_status base_writer_sync(base_writer *w, nib_error *err) {
 
 nib_status base_writer_commit(base_writer *w, nib_error *err) {
     nib_status status = NIB_OK;
-    int e = w->failed ? EIO : 0;
+    int e = w->failed ? EIO : 0, fd = -1;
+    char *folder = base_path_dir(w->heap, w->path);
+    if (!folder) e = ENOMEM;
+    if (!e && (fd = open(folder, FOLDER_FLAGS)) < 0 && errno != EACCES) e = errno;
+    base_free(w->heap, folder);
     if (!e && fsync(w->fd) != 0 && errno != EINVAL) e = errno;
     if (!e && w->nameless && with_free_name(w, link_nameless) < 0) e = errno;
     if (close(w->fd) != 0 && !e) e = errno;
     w->fd = -1;
     if (!e && rename(w->temp, w->path) != 0) e = errno;
+    int synced = sync_folder(fd);
+    if (!e) e = synced;
     if (e) status = base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(e));
     else w->temp[0] = 0;
     base_writer_abort(w);
