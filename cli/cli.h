@@ -54,8 +54,22 @@ typedef struct cli_model {
     "  --normalize yes|no   vectors of length 1 (default: what the model says)\n"                                                          \
     "  --batch-tokens N     tokens a thread works on at a time (default: what fits the cache)\n" CLI_SAFETY_HELP
 
+/* What is put before each text; verbs that read texts. */
+typedef struct cli_prompt {
+    const char *name, *text; /* NULL: not given */
+} cli_prompt;
+#define CLI_PROMPT_OPTIONS                                                                                                                 \
+    {"prompt", required_argument, NULL, CLI_PROMPT}, {"prefix", required_argument, NULL, CLI_PROMPT},                                      \
+        {"prompt-name", required_argument, NULL, CLI_PROMPT_NAME}, {                                                                       \
+        "no-prompt", no_argument, NULL, CLI_NO_PROMPT                                                                                      \
+    }
+#define CLI_PROMPT_HELP                                                                                                                    \
+    "  --prompt-name NAME   puts that prompt of the model's before each text (default: the model's own default, if it has one)\n"          \
+    "  --prompt TEXT        puts TEXT before each text, as it is; --prefix is the same\n"                                                  \
+    "  --no-prompt          puts nothing before the texts\n"
+
 /* Levers that only verbs which measure show: what each is worth. */
-enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK, CLI_PRIVATE, CLI_LIMIT };
+enum { CLI_OPTIMIZE = 1000, CLI_NO_PACK, CLI_PRIVATE, CLI_LIMIT, CLI_PROMPT, CLI_PROMPT_NAME, CLI_NO_PROMPT };
 #define CLI_LEVER_OPTIONS                                                                                                                  \
     {"optimize-level", required_argument, NULL, CLI_OPTIMIZE}, { "no-pack", no_argument, NULL, CLI_NO_PACK }
 #define CLI_LEVER_HELP                                                                                                                     \
@@ -66,6 +80,8 @@ void cli_model_defaults(cli_model *m);
 /* Takes one option of CLI_MODEL_OPTIONS or CLI_LEVER_OPTIONS. Returns 0; 2 with a message if its value is wrong; -1 if it is none of
  * them. */
 int cli_model_option(cli_model *m, int option, const char *value);
+/* Takes one option of CLI_PROMPT_OPTIONS; false if it is none of them. */
+bool cli_prompt_option(cli_prompt *p, int option, const char *value);
 /* Opens the model; on failure prints why and returns 2 (the path or an option is wrong) or 1. */
 int cli_model_open(const cli_model *m, nib_model **out);
 /* The same, and gives the runtime, of which the caller then owns a reference. */

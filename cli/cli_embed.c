@@ -22,8 +22,9 @@ static const char embed_help[] =
     "Turns texts into vectors: the TEXTs, or one text a line of --input.\n\n"
     "  --input FILE|-       lines to embed; - is standard input, answered whenever it pauses\n"
     "  --output FILE|-      FILE.npy (float32 [n, dim]), FILE.jsonl, or - for JSON lines on standard output (default)\n"
-    "  --warm               take and touch all memory before the first text comes: the first answer is as fast as later ones\n"
-    "  --similarity         print how similar the texts are instead of their vectors\n" CLI_MODEL_HELP "\nexamples:\n"
+    "  --warm               take and touch all memory before the first text comes: the first answer is as fast as later "
+    "ones\n" CLI_PROMPT_HELP "  --similarity         print how similar the texts are instead of their vectors\n" CLI_MODEL_HELP
+    "\nexamples:\n"
     "  nib embed --model all-MiniLM-L6-v2 'a short text' 'another one'\n"
     "  nib embed --model all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
     "  tail -f log | nib embed --model all-MiniLM-L6-v2 --input -\n"
@@ -47,6 +48,7 @@ typedef struct embed_run {
     int64_t *tokens, *full;
     size_t room;
     bool similarity, progress;
+    cli_prompt prompt;
     double begun, shown;
 } embed_run;
 
@@ -145,6 +147,8 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     o.lengths = lengths;
     o.tokens = r->tokens;
     o.full_tokens = r->full;
+    o.prompt = r->prompt.text;
+    o.prompt_name = r->prompt.name;
     return nib_embed(r->model, texts, n, &o, r->vectors, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
@@ -207,6 +211,7 @@ static void print_similarity(const embed_run *r, char **texts, size_t n) {
 
 static int run_embed(int argc, char **argv) {
     static const struct option options[] = {CLI_MODEL_OPTIONS,
+                                            CLI_PROMPT_OPTIONS,
                                             {"input", required_argument, NULL, 'i'},
                                             {"output", required_argument, NULL, 'o'},
                                             {"warm", no_argument, NULL, 'w'},
@@ -226,9 +231,11 @@ static int run_embed(int argc, char **argv) {
         else if (c == 'w') warm = true;
         else if (c == 's') r.similarity = true;
         else if (c == '?') return 2;
+        else if (cli_prompt_option(&r.prompt, c, optarg)) continue;
         else if ((code = cli_model_option(&m, c, optarg)) != 0) return code;
     }
     if (!m.path) return cli_usage(&cli_embed, "--model is missing");
+    if (r.prompt.text && r.prompt.name) return cli_usage(&cli_embed, "give --prompt or --prompt-name, not both");
     if (optind < argc && strcmp(argv[optind], "-") == 0 && optind + 1 == argc && !input) input = "-", optind++;
     size_t n = (size_t)(argc - optind);
     if (input && n) return cli_usage(&cli_embed, "give texts or --input, not both");

@@ -3,6 +3,7 @@
  * nib inspect, nib explain, nib tokenize. In: a model. Out: what it is; how it runs; what a text becomes.
  */
 #include "cli.h"
+#include "cli_texts.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ static const char explain_help[] =
 
 static const char tokenize_help[] =
     "usage: nib tokenize --model PATH TEXT ...\n\n"
-    "Prints each text's token ids, with the bytes of the text that each stands for.\n\n" CLI_MODEL_HELP "\nexample:\n"
+    "Prints each text's token ids as nib embed uses them: behind the model's prompt, and cut where it cuts; with the bytes of prompt and\n"
+    "text that each stands for.\n\n" CLI_PROMPT_HELP CLI_MODEL_HELP "\nexample:\n"
     "  nib tokenize --model all-MiniLM-L6-v2 'a nib writes'\n";
 
 typedef nib_status (*text_fn)(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error);
@@ -52,9 +54,12 @@ static int print_text(nib_model *model, text_fn fn) {
     return code;
 }
 
-/* Parses the shared options; the first plain argument may be the model. `graph` (may be NULL) is --graph's value. */
-static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first, const char **graph, bool *verify) {
+/* Parses the shared options; the first plain argument may be the model. `graph`, `verify` and `prompt` may be NULL: those options are
+ * other verbs'. */
+static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *m, bool path_first, const char **graph, bool *verify,
+                        cli_prompt *prompt) {
     static const struct option options[] = {CLI_MODEL_OPTIONS,
+                                            CLI_PROMPT_OPTIONS,
                                             {"graph", required_argument, NULL, 'g'},
                                             {"verify", no_argument, NULL, 'v'},
                                             {"optimize-level", required_argument, NULL, CLI_OPTIMIZE},
@@ -64,6 +69,8 @@ static int take_options(const cli_verb *verb, int argc, char **argv, cli_model *
     while ((c = getopt_long(argc, argv, "m:h", options, NULL)) != -1) {
         if (c == 'h') return fputs(verb->help, stdout), -1;
         if (c == '?') return 2;
+        if (prompt && cli_prompt_option(prompt, c, optarg)) continue;
+        if (c >= CLI_PROMPT) return cli_usage(verb, "prompts are for nib embed and nib tokenize");
         if (c == 'g' && graph) *graph = optarg;
         if (c == 'v' && verify) *verify = true;
         if ((c == 'g' && graph) || (c == 'v' && verify)) continue;
@@ -83,7 +90,7 @@ static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
     const char *graph = NULL;
     bool verify = false, inspects = verb == &cli_inspect;
     nib_error error = {.offset = -1};
-    int code = take_options(verb, argc, argv, &m, true, inspects ? &graph : NULL, inspects ? &verify : NULL);
+    int code = take_options(verb, argc, argv, &m, true, inspects ? &graph : NULL, inspects ? &verify : NULL, NULL);
     if (code) return code < 0 ? 0 : code;
     if (graph) return cli_print_graph(&m, graph, m.options.optimize < 0 ? 0 : m.options.optimize);
     if (verify && nib_compiled_verify(m.path, &error) != NIB_OK) return cli_fail(&error);
@@ -99,18 +106,19 @@ static int run_text(const cli_verb *verb, int argc, char **argv, text_fn fn) {
 static int run_inspect(int argc, char **argv) { return run_text(&cli_inspect, argc, argv, describe); }
 static int run_explain(int argc, char **argv) { return run_text(&cli_explain, argc, argv, nib_model_explain); }
 
-static int print_tokens(nib_model *model, const char *text, int64_t max_tokens) {
+static int print_tokens(nib_model *model, const char *text) {
     nib_error error;
-    size_t count = 0, length = strlen(text);
-    if (nib_tokenize(model, text, length, max_tokens, NULL, NULL, NULL, 0, &count, &error) != NIB_OK) return cli_fail(&error);
-    int32_t *ids = malloc((count + 1) * sizeof *ids);
-    size_t *begins = malloc((count + 1) * sizeof *begins), *ends = malloc((count + 1) * sizeof *ends);
+    size_t count = 0, all = 0, length = strlen(text);
+    int64_t most = nib_model_max_tokens(model);
+    if (nib_tokenize(model, text, length, 0, NULL, NULL, NULL, 0, &all, &error) != NIB_OK) return cli_fail(&error);
+    int32_t *ids = malloc((all + 1) * sizeof *ids);
+    size_t *begins = malloc((all + 1) * sizeof *begins), *ends = malloc((all + 1) * sizeof *ends);
     int code = ids && begins && ends ? 0 : (fputs("nib: out of memory\n", stderr), 1);
-    if (code == 0 && nib_tokenize(model, text, length, max_tokens, ids, begins, ends, count, &count, &error) != NIB_OK)
-        code = cli_fail(&error);
+    if (code == 0 && nib_tokenize(model, text, length, most, ids, begins, ends, all, &count, &error) != NIB_OK) code = cli_fail(&error);
     for (size_t i = 0; code == 0 && i < count; i++)
         printf("%7d %5zu-%-5zu %.*s\n", ids[i], begins[i], ends[i], (int)(ends[i] - begins[i]), text + begins[i]);
-    if (code == 0) printf("%zu tokens\n", count);
+    if (code == 0 && count < all) printf("%zu tokens; %zu more were cut: the longest text has %lld\n", count, all - count, (long long)most);
+    else if (code == 0) printf("%zu tokens\n", count);
     free(ids);
     free(begins);
     free(ends);
@@ -119,12 +127,22 @@ static int print_tokens(nib_model *model, const char *text, int64_t max_tokens) 
 
 static int run_tokenize(int argc, char **argv) {
     cli_model m;
+    cli_prompt p = {NULL, NULL};
     nib_model *model;
-    int code = take_options(&cli_tokenize, argc, argv, &m, false, NULL, NULL);
+    nib_error error;
+    const char *prompt = "";
+    int code = take_options(&cli_tokenize, argc, argv, &m, false, NULL, NULL, &p);
     if (code) return code < 0 ? 0 : code;
     if (optind == argc) return cli_usage(&cli_tokenize, "no text was given");
+    if (p.text && p.name) return cli_usage(&cli_tokenize, "give --prompt or --prompt-name, not both");
     if ((code = cli_model_open(&m, &model)) != 0) return code;
-    for (int i = optind; i < argc && code == 0; i++) code = print_tokens(model, argv[i], m.options.max_tokens);
+    if (p.text) prompt = p.text;
+    else if (nib_model_choose_prompt(model, p.name, &prompt, &error) != NIB_OK) code = cli_fail(&error);
+    for (int i = optind; i < argc && code == 0; i++) {
+        char *text = cli_texts_prompted(prompt, argv[i]);
+        code = text ? print_tokens(model, text) : (fputs("nib: out of memory\n", stderr), 1);
+        free(text);
+    }
     nib_model_free(model);
     return cli_done(code);
 }

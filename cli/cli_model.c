@@ -129,6 +129,13 @@ int cli_model_option(cli_model *m, int option, const char *value) {
     }
 }
 
+bool cli_prompt_option(cli_prompt *p, int option, const char *value) {
+    if (option == CLI_PROMPT) p->text = value;
+    if (option == CLI_PROMPT_NAME) p->name = value;
+    if (option == CLI_NO_PROMPT) p->name = "";
+    return option == CLI_PROMPT || option == CLI_PROMPT_NAME || option == CLI_NO_PROMPT;
+}
+
 double cli_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

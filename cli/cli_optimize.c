@@ -18,7 +18,7 @@ typedef struct args {
     const char *in, *out, *report;
 } args;
 
-enum { TARGET = 256, SHAPE, DISABLE, REPORT, OPSET, NO_CHECK, TOLERANCE, EXTERNAL, LEVEL };
+enum { TARGET = 256, SHAPE, DISABLE, REPORT, OPSET, NO_CHECK, TOLERANCE, EXTERNAL, LEVEL, KEEP_RANDOM };
 
 static const struct option options[] = {{"output", required_argument, NULL, 'o'},
                                         {"target", required_argument, NULL, TARGET},
@@ -27,6 +27,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"report", required_argument, NULL, REPORT},
                                         {"opset", required_argument, NULL, OPSET},
                                         {"no-check", no_argument, NULL, NO_CHECK},
+                                        {"keep-random", no_argument, NULL, KEEP_RANDOM},
                                         {"tolerance", required_argument, NULL, TOLERANCE},
                                         {"external-over", required_argument, NULL, EXTERNAL},
                                         {"threads", required_argument, NULL, 't'},
@@ -41,6 +42,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
     "  --disable PASS       leaves a pass out; may be given several times\n"                                                               \
     "  --opset N            of ai.onnx in the written file (default: the model's)\n"                                                       \
     "  --report FILE.json   what was done: operators before and after, what matched and what did not, the comparison, costs\n"             \
+    "  --keep-random        Dropouts that are set to training stay so (default: they are off, and gone; the report names each)\n"          \
     "  --no-check           writes without running both graphs on random inputs first\n"                                                   \
     "  --tolerance X        largest difference relative to an output's largest number (1e-5; with -O2 1e-4, -O3 1e-2, -O4 3e-2)\n"         \
     "  --external-over SIZE weights go to OUT.data if the model's own file would be longer (default: 2 GiB - 1; 0: always)\n"              \
@@ -121,6 +123,7 @@ static int take(const cli_verb *verb, args *a, int c, const char *value) {
         a->o.opset = (int)n;
         return 0;
     case NO_CHECK: a->o.check = 0; return 0;
+    case KEEP_RANDOM: a->o.keep_random = 1; return 0;
     case TOLERANCE:
         a->o.tolerance = strtod(value, &end);
         if (*end || end == value || !(a->o.tolerance > 0)) return cli_usage(verb, "tolerance %s: it is a number above 0", value);

@@ -99,26 +99,43 @@ int cli_texts_sample(cli_texts *t) {
     return 0;
 }
 
+char *cli_texts_prompted(const char *prompt, const char *text) {
+    size_t n = strlen(prompt), k = strlen(text);
+    char *both = malloc(n + k + 1);
+    if (!both) return NULL;
+    memcpy(both, prompt, n);
+    memcpy(both + n, text, k + 1);
+    return both;
+}
+
+/* Replaces ids[i] by those of `text`. */
+static int tokenize_one(cli_texts *t, size_t i, const nib_model *model, const char *text) {
+    nib_error error;
+    size_t count = 0, length = strlen(text), room = length + 16; /* a token is a byte at least, but for special ones */
+    for (;;) {
+        free(t->ids[i]);
+        t->ids[i] = malloc(room * sizeof **t->ids);
+        if (!t->ids[i]) return no_memory();
+        if (nib_tokenize(model, text, length, nib_model_max_tokens(model), t->ids[i], NULL, NULL, room, &count, &error) != NIB_OK)
+            return cli_fail(&error);
+        t->lengths[i] = (int64_t)count;
+        if (count <= room) return 0;
+        room = count; /* normalizing may make more of a text */
+    }
+}
+
 int cli_texts_tokenize(cli_texts *t, const nib_model *model) {
     nib_error error;
+    const char *prompt = "";
     int64_t most = nib_model_max_tokens(model);
     t->tokens = t->longest = t->cut = 0;
+    if (nib_model_choose_prompt(model, NULL, &prompt, &error) != NIB_OK) return cli_fail(&error);
     for (size_t i = 0; i < t->n; i++) {
         if (t->texts[i]) {
-            size_t count = 0, length = strlen(t->texts[i]), room = length + 16; /* a token is a byte at least, but for special ones */
-            free(t->ids[i]);
-            t->ids[i] = malloc(room * sizeof **t->ids);
-            if (!t->ids[i]) return no_memory();
-            if (nib_tokenize(model, t->texts[i], length, most, t->ids[i], NULL, NULL, room, &count, &error) != NIB_OK)
-                return cli_fail(&error);
-            if (count > room) { /* normalizing may make more of a text */
-                free(t->ids[i]);
-                t->ids[i] = malloc(count * sizeof **t->ids);
-                if (!t->ids[i]) return no_memory();
-                if (nib_tokenize(model, t->texts[i], length, most, t->ids[i], NULL, NULL, count, &count, &error) != NIB_OK)
-                    return cli_fail(&error);
-            }
-            t->lengths[i] = (int64_t)count;
+            char *text = cli_texts_prompted(prompt, t->texts[i]);
+            int code = text ? tokenize_one(t, i, model, text) : no_memory();
+            free(text);
+            if (code) return code;
         } else if (t->lengths[i] > most) {
             t->lengths[i] = most;
             t->cut++;

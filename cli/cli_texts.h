@@ -22,7 +22,10 @@ int cli_texts_read(cli_texts *t, const char *path);
 int cli_texts_sample(cli_texts *t);
 /* Lines of token ids, special ones included, separated by spaces. */
 int cli_texts_read_ids(cli_texts *t, const char *path);
-/* Ids of all texts, cut as the model cuts; sums up what is there. Does nothing to ids that were read. */
+/* The prompt and the text behind it, to be freed; NULL: no memory. */
+char *cli_texts_prompted(const char *prompt, const char *text);
+/* Ids of all texts behind the model's default prompt, as nib_embed puts it there, cut as the model cuts; sums up what is there. Does
+ * nothing to ids that were read. */
 int cli_texts_tokenize(cli_texts *t, const nib_model *model);
 void cli_texts_free(cli_texts *t);
 

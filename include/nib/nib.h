@@ -244,7 +244,8 @@ typedef struct nib_model_options {
     const char *output_name; /* graph output to use; NULL: chosen from the graph */
     nib_pooling pooling;
     int normalize;        /* 1 yes, 0 no, -1: what the model's folder says */
-    int64_t max_tokens;   /* longest text in tokens, special ones included; 0: what the model's folder says */
+    int64_t max_tokens;   /* longest text in tokens, special ones included; 0: what the model's folder says. More than the model has
+                             positions for is refused (INVALID_ARGUMENT) */
     int64_t batch_tokens; /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
     int optimize;         /* for measuring: 0 runs the graph as it is, 1 simplified, 2 with fused operators; -1 (default): all, as 2 */
     int pack;             /* for measuring: 0 computes the padding of batches; -1 (default): none of it, where nib can prove that */
@@ -253,7 +254,8 @@ typedef struct nib_model_options {
 NIB_API void nib_model_defaults(nib_model_options *options);
 
 /* Opens an .onnx file or a folder as Hugging Face lays it out (config.json + model.safetensors, or model.onnx;
- * tokenizer.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json).
+ * tokenizer.json, tokenizer_config.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json,
+ * config_sentence_transformers.json). A key of these files that nib neither obeys nor knows to change nothing is a warning of the log.
  * Or a compiled file (nib_compile_file): options that ask for something else than it was compiled for are UNSUPPORTED, and so is a file
  * whose weights are packed for kernels that this processor does not have.
  * A tokenizer of a kind that nib does not know is no error here: the model runs on token ids (sessions), and calls with texts answer
@@ -291,30 +293,42 @@ typedef struct nib_profile nib_profile;
 
 typedef struct nib_embed_options {
     size_t size;
-    int64_t max_tokens;    /* this call's limit; 0: the model's. Longer texts are truncated */
-    const size_t *lengths; /* [n] bytes of each text; NULL: the texts end with NUL */
-    int64_t *tokens;       /* [n], filled with the tokens used of each text, special ones included; may be NULL */
-    int64_t *full_tokens;  /* [n], filled with the tokens each text would have without truncation; may be NULL */
-    nib_profile *profile;  /* counts what this call's steps take; of this model; NULL: nothing is timed */
+    int64_t max_tokens;      /* this call's limit; 0, or more than the model's: the model's. Longer texts are truncated */
+    const size_t *lengths;   /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t *tokens;         /* [n], filled with the tokens used of each text, special ones included; may be NULL */
+    int64_t *full_tokens;    /* [n], filled with the tokens each text would have without truncation; may be NULL */
+    nib_profile *profile;    /* counts what this call's steps take; of this model; NULL: nothing is timed */
+    const char *prompt_name; /* one of the model's prompts, "" for none; NULL: the model's default, if it has one */
+    const char *prompt;      /* this text, put before each of the texts as it is, in place of a prompt by name; NULL: see prompt_name */
 } nib_embed_options;
 
 NIB_API void nib_embed_defaults(nib_embed_options *options);
 
 /* Embeds n texts. `out` is [n, nib_model_dim(model)], in the order of `texts`; a vector's bits depend only on its
  * text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD.
+ * A prompt counts into tokens and full_tokens; where the model's pooling leaves it out, so does this. INVALID_ARGUMENT for a name that is
+ * none of the model's prompts (the message lists them), and for both prompt and prompt_name.
  * n = 0 is no error. On failure `out` holds nothing of use. */
 NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
                              nib_error *error);
 
+/* Prompt i of the model's (config_sentence_transformers.json): its name and text, which live as long as the model. NOT_FOUND: there are
+ * no more. */
+NIB_API nib_status nib_model_prompt(const nib_model *model, size_t i, const char **name, const char **text);
+
+/* The text of a prompt by name, as nib_embed_options.prompt_name: NULL is the model's default, "" none. `*text` is "" if there is none to
+ * be put before a text; it lives as long as the model. INVALID_ARGUMENT: the model has no prompt of that name; the message lists them. */
+NIB_API nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *error);
+
 /* The same from token ids, as nib_tokenize gives them (special tokens included; their types are 0): text i is
- * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options only `profile` counts. INVALID_ARGUMENT for an
- * id that the model does not have, a negative one too; the message says which. */
+ * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options only `profile` counts; there is no prompt.
+ * INVALID_ARGUMENT for an id that the model does not have, a negative one too; the message says which. */
 NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                  const nib_embed_options *options, float *out, nib_error *error);
 
-/* Token ids of one text, as the model gets them. Writes at most `capacity` ids and stores how many there are in `*count`;
- * `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty span.
- * max_tokens 0: no truncation. */
+/* Token ids of one text, as the model gets them; a prompt is the caller's to put before it. Writes at most `capacity` ids and stores how
+ * many there are in `*count`; `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty
+ * span. max_tokens 0: no truncation. */
 NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
                                 size_t *ends, size_t capacity, size_t *count, nib_error *error);
 
@@ -449,6 +463,7 @@ typedef struct nib_optimize_options {
     int check;        /* 1 (the default): both graphs are run on random inputs, and a file is written only if they agree */
     double tolerance; /* largest difference of an output, relative to its largest number; 0: 1e-5; at level 2 1e-4, at 3 1e-2, at 4 3e-2 */
     int64_t external_over; /* weights go to a file OUT.data if the model's own would have more bytes; -1 (the default): 2 GiB - 1 */
+    int keep_random; /* 0 (the default): Dropouts that are set to training are off, and so gone, and the report names each; 1: they stay */
 } nib_optimize_options;
 
 NIB_API void nib_optimize_defaults(nib_optimize_options *options);

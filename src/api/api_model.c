@@ -124,6 +124,19 @@ static nib_status try_embed(nib_model *model, const char *const *texts, size_t n
     return task_embed(model, texts, n, &o, out, err);
 }
 
+nib_status nib_model_prompt(const nib_model *model, size_t i, const char **name, const char **text) {
+    if (!model || !name || !text) return NIB_INVALID_ARGUMENT;
+    if (i >= model->settings.prompt_count) return NIB_NOT_FOUND;
+    *name = model->settings.prompts[i].name;
+    *text = model->settings.prompts[i].text;
+    return NIB_OK;
+}
+
+static nib_status try_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
+    if (!model || !text) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model, or nowhere to put the prompt");
+    return task_prompt(model, name, NULL, text, err);
+}
+
 static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                 const nib_embed_options *options, float *out, nib_error *err) {
     nib_embed_options o;
@@ -179,6 +192,9 @@ nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, si
 }
 nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
     return API_CALL(err, try_embed(model, texts, n, options, out, err));
+}
+nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
+    return API_CALL(err, try_model_choose_prompt(model, name, text, err));
 }
 nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
                          float *out, nib_error *err) {

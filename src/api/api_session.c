@@ -144,9 +144,23 @@ static nib_status try_session_set_input(nib_session *s, const char *name, const 
     return base_error_set(err, NIB_NOT_FOUND, "the model has no input %s", name);
 }
 
+/* Tokens a text that are bound, where they are more than config.json has positions for; else 0. */
+static int64_t tokens_beyond(const nib_session *s) {
+    const int ids = s->model->roles.ids;
+    const nib_tensor *t = ids >= 0 && ids < s->program->g->n_inputs ? s->inputs[ids] : NULL;
+    int64_t positions = s->model->settings.positions;
+    return t && t->rank == 2 && positions > 0 && t->dims[1] > positions ? t->dims[1] : 0;
+}
+
 static nib_status try_session_run(nib_session *s, nib_error *err) {
     if (!s) return base_error_set(err, NIB_INVALID_ARGUMENT, "no session was given");
-    nib_status status = run_tensors(s->run, s->inputs, err);
+    /* A graph of nib's own looks every position up in a table of that many; another may compute them, and is asked first. */
+    int64_t tokens = tokens_beyond(s);
+    bool own = strcmp(s->model->door, "Hugging Face folder") == 0;
+    nib_status status = tokens && own ? NIB_SHAPE : run_tensors(s->run, s->inputs, err);
+    if (tokens && status != NIB_OK && status != NIB_CANCELLED && status != NIB_OUT_OF_MEMORY)
+        base_error_set(err, status, "%lld tokens a text; the model has %lld positions (max_position_embeddings of config.json)",
+                       (long long)tokens, (long long)s->model->settings.positions);
     s->has_run = status == NIB_OK;
     return status;
 }

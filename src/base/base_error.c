@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Copies text as one clean line; cuts at a character's boundary. */
-static void clean_copy(char *out, size_t capacity, const char *text) {
+void base_clean_copy(char *out, size_t capacity, const char *text) {
     size_t n = strlen(text), o = 0;
     for (size_t i = 0; i < n;) {
         uint32_t cp = 0;
@@ -41,7 +41,7 @@ nib_status base_error_set(nib_error *err, nib_status code, const char *format, .
     base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     err->status = code;
-    clean_copy(err->message, sizeof err->message, text);
+    base_clean_copy(err->message, sizeof err->message, text);
     err->node[0] = 0;
     err->offset = -1;
     return code;
@@ -55,7 +55,7 @@ void base_error_clear(nib_error *err) {
 }
 
 void base_error_at_node(nib_error *err, const char *node) {
-    if (err && node && !err->node[0]) clean_copy(err->node, sizeof err->node, node);
+    if (err && node && !err->node[0]) base_clean_copy(err->node, sizeof err->node, node);
 }
 
 void base_error_at_offset(nib_error *err, int64_t offset) {
@@ -66,7 +66,7 @@ void base_error_in_file(nib_error *err, const char *path) {
     char text[sizeof err->message * 2];
     if (!err || strncmp(err->message, path, strlen(path)) == 0) return;
     snprintf(text, sizeof text, "%.*s: %s", (int)sizeof err->message / 2, path, err->message);
-    clean_copy(err->message, sizeof err->message, text);
+    base_clean_copy(err->message, sizeof err->message, text);
 }
 
 const char *nib_status_text(nib_status status) {

@@ -53,4 +53,7 @@ void base_error_in_file(nib_error *err, const char *path);
         goto fail;                                                                                                                         \
     } while (0)
 
+/* Copies text as one printable line of valid UTF-8, cut at a character's boundary: for messages that quote a file. */
+void base_clean_copy(char *out, size_t capacity, const char *text);
+
 #endif

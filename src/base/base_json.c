@@ -31,8 +31,8 @@ static bool too_deep(const char *text, size_t length, int most, size_t *at) {
     return false;
 }
 
-nib_status base_json_parse(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error, yyjson_doc **out,
-                           nib_error *err) {
+static nib_status parse(base_heap *heap, const char *text, size_t length, yyjson_read_flag flags, const char *what,
+                        nib_status status_on_error, yyjson_doc **out, nib_error *err) {
     nib_status status;
     size_t at = 0;
     *out = NULL;
@@ -44,7 +44,7 @@ nib_status base_json_parse(base_heap *heap, const char *text, size_t length, con
     yyjson_alc alc = base_json_alc(heap);
     yyjson_read_err e = {0};
     /* Without YYJSON_READ_INSITU the text is copied, never written. */
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(length ? text : ""), length, YYJSON_READ_NOFLAG, &alc, &e);
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)(length ? text : ""), length, flags, &alc, &e);
     if (!doc) {
         bool memory = e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION;
         status = base_error_set(err, memory ? NIB_OUT_OF_MEMORY : status_on_error, "%s: %s at byte %zu", what,
@@ -54,6 +54,16 @@ nib_status base_json_parse(base_heap *heap, const char *text, size_t length, con
     }
     *out = doc;
     return NIB_OK;
+}
+
+nib_status base_json_parse(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error, yyjson_doc **out,
+                           nib_error *err) {
+    return parse(heap, text, length, YYJSON_READ_NOFLAG, what, status_on_error, out, err);
+}
+
+nib_status base_json_parse_python(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error,
+                                  yyjson_doc **out, nib_error *err) {
+    return parse(heap, text, length, YYJSON_READ_ALLOW_INF_AND_NAN, what, status_on_error, out, err);
 }
 
 void base_json_free(base_heap *heap, yyjson_doc *doc) { yyjson_doc_free(doc); }

@@ -15,6 +15,9 @@
  * the file. */
 nib_status base_json_parse(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error, yyjson_doc **out,
                            nib_error *err);
+/* The same for files that Python's json wrote and reads: NaN, Infinity and -Infinity are numbers there. */
+nib_status base_json_parse_python(base_heap *heap, const char *text, size_t length, const char *what, nib_status status_on_error,
+                                  yyjson_doc **out, nib_error *err);
 /* yyjson's allocator over the heap, for documents that are made and written. */
 yyjson_alc base_json_alc(base_heap *heap);
 void base_json_free(base_heap *heap, yyjson_doc *doc); /* NULL is accepted */

@@ -71,10 +71,11 @@ void base_runtime_release(nib_runtime *rt) {
 
 void base_log(const nib_runtime *rt, nib_log_level level, const char *format, ...) {
     if (!rt || !rt->log) return;
-    char text[512];
+    char text[512], clean[512];
     va_list args;
     va_start(args, format);
     base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    rt->log(rt->log_user, level, text);
+    base_clean_copy(clean, sizeof clean, text);
+    rt->log(rt->log_user, level, clean);
 }

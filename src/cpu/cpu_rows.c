@@ -216,7 +216,7 @@ typedef struct pool {
     const kernels *k;
     nib_pooling mode;
     int64_t C;
-    int x, offsets, y;
+    int x, offsets, y, skip; /* skip -1: none */
 } pool;
 
 static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -224,23 +224,27 @@ static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_l
     const int64_t *offsets = lane->group->slots[s->offsets].t.data;
     if (!cpu_texts_fit(offsets, lo, hi, lane->group->slots[s->x].t.dims[0]))
         return base_error_set(lane->err, NIB_SHAPE, "the texts' offsets do not fit the rows");
+    const int64_t skip = s->skip < 0 ? 0 : *(const int64_t *)lane->group->slots[s->skip].t.data;
     for (int64_t b = lo; b < hi; b++)
-        op_pool_rows(s->k, s->mode, (const float *)plan_row(lane, s->x, offsets[b]), s->C, offsets[b + 1] - offsets[b], s->C,
+        op_pool_rows(s->k, s->mode, (const float *)plan_row(lane, s->x, offsets[b]), s->C, offsets[b + 1] - offsets[b], skip, s->C,
                      (float *)plan_row(lane, s->y, b));
     return NIB_OK;
 }
 
 nib_status cpu_compile_pool(cpu_compile *c) {
     const graph_node *n = c->node;
-    const graph_value *x = n->inputs[0].value;
-    int64_t C;
+    const graph_value *x = n->inputs[0].value, *skip = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+    int64_t C, one;
     if (!graph_attr_int(n, "packed", 0)) return c->why = "the batch is padded", NIB_OK;
+    if (skip && (skip->type.dtype != NIB_DTYPE_I64 || skip->type.rank != 1 || !graph_dim_is_const(skip->type.dims[0], &one) || one != 1 ||
+                 skip->constant || skip->producer))
+        return c->why = "the rows left out are not one number", NIB_OK;
     if (x->type.dtype != NIB_DTYPE_F32 || x->constant || x->type.rank != 2 || !last_dim(x, &C) || op_pooling(n) < 0 ||
         n->inputs[1].value->type.dtype != NIB_DTYPE_I64)
         return c->why = "the input is not rows of f32 of known width", NIB_OK;
     pool *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    *s = (pool){&c->d->kernels, (nib_pooling)op_pooling(n), C, x->id, n->inputs[1].value->id, n->outputs[0]->id};
+    *s = (pool){&c->d->kernels, (nib_pooling)op_pooling(n), C, x->id, n->inputs[1].value->id, n->outputs[0]->id, skip ? skip->id : -1};
     c->step->extent = n->outputs[0]->type.dims[0];
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->state = s;

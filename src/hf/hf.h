@@ -6,9 +6,9 @@
  * builder of that model_type (one file per family, one row in hf_families) write the graph with standard operators. Weights
  * point into the mapped files.
  *
- * hf_settings_load reads modules.json, 1_Pooling/config.json (both schemas), sentence_bert_config.json,
- * tokenizer_config.json and config.json; each answer names the file that gave it, for
- * `nib inspect`.
+ * hf_settings_load reads modules.json, 1_Pooling/config.json (both schemas), sentence_bert_config.json, tokenizer_config.json,
+ * special_tokens_map.json, config_sentence_transformers.json and config.json; each answer names the file that gave it, for
+ * `nib inspect`. Keys that are not applied are said through the log (hf_keys.h).
  */
 #ifndef HF_H
 #define HF_H
@@ -32,8 +32,9 @@ typedef struct hf_builder { /* what a family's build function gets */
     graph *g;
     yyjson_val *config;
     hf_weights *weights;
-    const char *prefix; /* found in the weights' names: "", "bert.", ... */
-    nib_status status;  /* the first failure; after it every helper of hf_build.h does nothing */
+    const char *prefix;          /* found in the weights' names: "", "bert.", ... */
+    const char *const *prefixes; /* what else may stand before a name */
+    nib_status status;           /* the first failure; after it every helper of hf_build.h does nothing */
     nib_error *err;
 } hf_builder;
 
@@ -50,6 +51,30 @@ extern const hf_family hf_families[]; /* ends with a NULL model_type */
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err);
 
 /* ---- settings */
+typedef struct hf_prompt {
+    char *name, *text;
+} hf_prompt;
+
+/* A token that tokenizer_config.json or special_tokens_map.json names. */
+enum { HF_LSTRIP = 1, HF_RSTRIP = 2, HF_SINGLE_WORD = 4, HF_NORMALIZED = 8, HF_SPECIAL = 16 };
+typedef struct hf_token {
+    char *content;
+    int64_t id; /* -1: none was said */
+    int flags;  /* -1: none were said */
+} hf_token;
+
+/* What a tokenizer's class builds from tokenizer_config.json in place of what tokenizer.json holds. */
+typedef struct hf_tokenizer {
+    bool rebuilt;                       /* BertTokenizer or a class like it: all below but truncation_side is obeyed */
+    bool lowercase, chinese;            /* do_lower_case, tokenize_chinese_chars */
+    int strip_accents;                  /* 1 yes, 0 no, -1: as lowercase */
+    int truncation_left;                /* truncation_side: 1 left, 0 right, -1: nothing was said */
+    char cls[64], sep[64], unknown[64]; /* as named; "": the class's own */
+    hf_token *tokens;                   /* [count] that the files name */
+    size_t count, cap;
+    bool has_decoder; /* added_tokens_decoder is there: of a rebuilt class it has all added tokens */
+} hf_tokenizer;
+
 typedef struct hf_settings {
     bool has_modules;                  /* modules.json was there */
     nib_pooling pooling;               /* NIB_POOLING_MODEL: nothing was said */
@@ -58,12 +83,26 @@ typedef struct hf_settings {
     bool lower_case;                   /* do_lower_case of sentence_bert_config.json */
     int64_t hidden, layers, positions; /* of config.json; 0 if unknown */
     char model_type[64];
-    char architecture[96];
+    char architecture[96], tokenizer_class[64]; /* as config.json names them */
     char pooling_from[96], max_tokens_from[96]; /* "1_Pooling/config.json", ... or "" */
     char unsupported[160];                      /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
+    hf_tokenizer tokenizer;
+    bool excludes_prompt; /* include_prompt of the Pooling is false: rows of the prompt are not pooled */
+    hf_prompt *prompts;   /* [prompt_count] of config_sentence_transformers.json */
+    size_t prompt_count, prompt_cap;
+    int64_t default_prompt; /* of these; -1: none */
 } hf_settings;
 
-/* Missing files are no error; malformed ones are (BAD_MODEL, naming the file). */
+/* Missing files are no error; malformed ones are (BAD_MODEL, naming the file). The caller frees what it gets. */
 nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *out, nib_error *err);
+void hf_settings_free(base_heap *heap, hf_settings *s); /* what was half read, too */
+/* Adds a prompt; OUT_OF_MEMORY. */
+nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *name, const char *text, nib_error *err);
+/* The prompt of that name, -1 if there is none. */
+int64_t hf_settings_find_prompt(const hf_settings *s, const char *name);
+
+/* ---- inside the room: parts of hf_settings_load */
+nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err); /* after config.json */
+nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
 
 #endif

@@ -52,10 +52,29 @@ int64_t hf_head_size(hf_builder *b, int64_t hidden, int64_t heads, int64_t multi
 
 /* ---------------------------------------------------------------- weights */
 
+/* A weight under any of the family's prefixes: a head on top puts the encoder's name before its weights, and a file may have been put
+ * together of both. `full` becomes the name it has; without one, that which it should have; `other` the second one's, or "". */
+static const graph_tensor *find_weight(const hf_builder *b, const char *name, char full[400], char other[400]) {
+    const graph_tensor *found = NULL;
+    char one[400];
+    other[0] = 0;
+    snprintf(full, 400, "%s%s", b->prefix, name);
+    for (const char *const *p = b->prefixes; *p; p++) {
+        snprintf(one, sizeof one, "%s%s", *p, name);
+        const graph_tensor *t = hf_weights_find(b->weights, one);
+        if (t) snprintf(found ? other : full, 400, "%s", one);
+        if (!found) found = t;
+    }
+    return found;
+}
+
 bool hf_has_weight(const hf_builder *b, const char *name) {
-    char full[400];
-    snprintf(full, sizeof(full), "%s%s", b->prefix, name);
-    return hf_weights_find(b->weights, full) != NULL;
+    char full[400], other[400];
+    return find_weight(b, name, full, other) != NULL;
+}
+
+static bool is_same(const graph_tensor *a, const graph_tensor *b) {
+    return a->dtype == b->dtype && a->bytes == b->bytes && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
 }
 
 static void show_shape(const graph_tensor *t, char *out, size_t size) {
@@ -70,8 +89,13 @@ graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t co
     graph_tensor expected = {.rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
     char want[64], have[200];
     show_shape(&expected, want, sizeof(want));
-    const char *full = hf_path(b, "%s%s", b->prefix, name);
-    const graph_tensor *t = hf_weights_find(b->weights, full);
+    char found[400], other[400];
+    const graph_tensor *t = find_weight(b, name, found, other);
+    const char *full = hf_path(b, "%s", found);
+    if (other[0] && !is_same(t, hf_weights_find(b->weights, other))) {
+        hf_refuse(b, NIB_BAD_MODEL, "the weights %s and %s differ, and only one of them can be meant", full, other);
+        return NULL;
+    }
     if (!t) {
         hf_refuse(b, NIB_BAD_MODEL, "the weight %s [%s] is missing", full, want);
         return NULL;

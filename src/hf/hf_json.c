@@ -16,7 +16,7 @@ nib_status hf_json_open(nib_runtime *runtime, const char *dir, const char *name,
         if (strchr(name, '/')) /* modules.json says so */
             NIB_TRY(base_file_open_beneath(&runtime->heap, dir, name, config, runtime->private_reads, &file, err));
         else NIB_TRY(base_file_open(&runtime->heap, path, runtime->private_reads, &file, err));
-        NIB_TRY(base_json_parse(&runtime->heap, (const char *)file.data, file.size, name, NIB_BAD_MODEL, &doc, err));
+        NIB_TRY(base_json_parse_python(&runtime->heap, (const char *)file.data, file.size, name, NIB_BAD_MODEL, &doc, err));
         yyjson_val *root = yyjson_doc_get_root(doc);
         if (array ? !yyjson_is_arr(root) : !yyjson_is_obj(root))
             NIB_FAIL(err, NIB_BAD_MODEL, "%s is not a JSON %s", name, array ? "array" : "object");

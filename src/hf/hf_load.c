@@ -4,6 +4,7 @@
  */
 #include "hf_build.h"
 #include "hf_json.h"
+#include "hf_keys.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ static const char *find_prefix(const hf_family *f, const hf_weights *w) {
 static nib_status build(hf_builder *b, const hf_family *f) {
     nib_status status = NIB_OK;
     b->prefix = find_prefix(f, b->weights);
+    b->prefixes = f->prefixes;
     b->g->name = graph_intern(b->g, f->model_type, strlen(f->model_type));
     if (!b->g->name) NIB_FAIL(b->err, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     b->g->ir_version = 8;
@@ -67,6 +69,7 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
     if (!f)
         NIB_FAIL(err, NIB_UNSUPPORTED, "model_type '%s' is not supported as a folder; nib knows %s (and any model as an .onnx file)",
                  model_type, known);
+    hf_keys_check(runtime, "config.json", f->model_type, b.config);
     NIB_TRY(hf_weights_open(runtime, dir, &b.weights, err));
     NIB_TRY(graph_create(&runtime->heap, &b.g, err));
     NIB_TRY(build(&b, f));

@@ -7,6 +7,7 @@
  * "sentence_transformers.sentence_transformer.modules.pooling.Pooling": the last word decides.
  */
 #include "hf_json.h"
+#include "hf_keys.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -55,8 +56,13 @@ static nib_status read_pooling(nib_runtime *runtime, const char *dir, const char
     char file[96];
     snprintf(file, sizeof(file), "%s%sconfig.json", module, module[0] ? "/" : "");
     NIB_TRY(hf_json_open(runtime, dir, file, false, &doc, err));
+    if (!doc && s->has_modules) refuse(s, file, "modules.json lists it, and it is missing");
     if (!doc) return NIB_OK;
     yyjson_val *root = yyjson_doc_get_root(doc), *mode = yyjson_obj_get(root, "pooling_mode"), *v;
+    hf_keys_check(runtime, file, "Pooling", root);
+    if ((v = yyjson_obj_get(root, "include_prompt")) != NULL && !yyjson_is_bool(v))
+        NIB_FAIL(err, NIB_BAD_MODEL, "%s: include_prompt is neither true nor false", file);
+    s->excludes_prompt = v && !yyjson_get_bool(v);
     if (yyjson_is_arr(mode)) {
         size_t i, n;
         yyjson_arr_foreach(mode, i, n, v) NIB_TRY(note_pooling_name(s, file, v, err));
@@ -69,7 +75,8 @@ static nib_status read_pooling(nib_runtime *runtime, const char *dir, const char
             if (yyjson_is_true(v)) note_pooling(s, file, poolings[i].pooling);
         }
     }
-    if (s->pooling == NIB_POOLING_MODEL && !s->unsupported[0]) refuse(s, file, "no pooling mode that nib knows");
+    if (s->pooling == NIB_POOLING_MODEL && !s->unsupported[0])
+        note_pooling(s, file, NIB_POOLING_MEAN); /* none is named: as sentence-transformers */
 fail:
     base_json_free(&runtime->heap, doc);
     return status;
@@ -87,10 +94,24 @@ static bool is_plain_name(const char *path) {
     return strlen(path) < 64 && !strchr(path, '/') && !strchr(path, '\\') && strcmp(path, "..") != 0;
 }
 
+/* Of a module that has nothing to be said but perhaps says something. */
+static nib_status check_module(nib_runtime *runtime, const char *dir, const char *module, const char *kind, nib_error *err) {
+    yyjson_doc *doc = NULL;
+    char file[96];
+    if (!module[0]) return NIB_OK; /* its config.json would be the model's */
+    snprintf(file, sizeof(file), "%s/config.json", module);
+    nib_status status = hf_json_open(runtime, dir, file, false, &doc, err);
+    if (doc) hf_keys_check(runtime, file, kind, yyjson_doc_get_root(doc));
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
 static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     const char *type = hf_json_string(module, "type", NULL), *path = hf_json_string(module, "path", "");
     if (!yyjson_is_obj(module) || !type) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: a module without a type");
+    if (yyjson_obj_get(module, "path") && !hf_json_string(module, "path", NULL))
+        NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path of a %s is no text", type);
     if (!is_plain_name(path)) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path '%s' is no folder's name", path);
     const char *kind = last_word(type);
     bool after_normalize = s->normalize;
@@ -102,7 +123,10 @@ static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val 
     } else if (strcmp(kind, "Normalize") == 0) {
         if (s->pooling == NIB_POOLING_MODEL) refuse(s, path, "Normalize before Pooling");
         s->normalize = true;
-    } else if (strcmp(kind, "Dropout") != 0) { /* does nothing when a model is used */
+        NIB_TRY(check_module(runtime, dir, path, kind, err));
+    } else if (strcmp(kind, "Dropout") == 0) { /* does nothing when a model is used */
+        NIB_TRY(check_module(runtime, dir, path, kind, err));
+    } else {
         refuse(s, path, kind);
     }
 fail:
@@ -120,6 +144,7 @@ static nib_status read_modules(nib_runtime *runtime, const char *dir, hf_setting
         return NIB_OK;
     }
     s->has_modules = true;
+    hf_keys_check(runtime, "modules.json", "modules.json", yyjson_doc_get_root(doc));
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module) NIB_TRY(read_module(runtime, dir, module, s, err));
 fail:
     base_json_free(&runtime->heap, doc);
@@ -139,18 +164,31 @@ static void note_length(hf_settings *s, const char *file, yyjson_val *v) {
     snprintf(s->max_tokens_from, sizeof(s->max_tokens_from), "%s", file);
 }
 
+/* The first of these that says anything is the one that counts, in sentence-transformers' order. */
+static const char *const sentence_files[] = {
+    "sentence_bert_config.json",   "sentence_roberta_config.json",     "sentence_distilbert_config.json", "sentence_camembert_config.json",
+    "sentence_albert_config.json", "sentence_xlm-roberta_config.json", "sentence_xlnet_config.json",
+};
+
 static nib_status read_lengths(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
-    NIB_TRY(hf_json_open(runtime, dir, "sentence_bert_config.json", false, &doc, err));
-    if (doc) {
-        yyjson_val *root = yyjson_doc_get_root(doc);
-        note_length(s, "sentence_bert_config.json", yyjson_obj_get(root, "max_seq_length"));
-        s->lower_case = hf_json_bool(root, "do_lower_case", false);
+    yyjson_val *root, *length;
+    bool found = false;
+    for (size_t i = 0; i < BASE_COUNT(sentence_files) && !found; i++) {
+        NIB_TRY(hf_json_open(runtime, dir, sentence_files[i], false, &doc, err));
+        root = yyjson_doc_get_root(doc);
+        found = yyjson_obj_size(root) > 0;
+        if (found) hf_keys_check(runtime, sentence_files[i], "sentence_bert_config.json", root);
+        if (found) note_length(s, sentence_files[i], yyjson_obj_get(root, "max_seq_length"));
+        if (found) s->lower_case = hf_json_bool(root, "do_lower_case", false);
+        base_json_free(&runtime->heap, doc);
+        doc = NULL;
     }
-    base_json_free(&runtime->heap, doc);
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
-    if (doc) note_length(s, "tokenizer_config.json", yyjson_obj_get(yyjson_doc_get_root(doc), "model_max_length"));
+    root = yyjson_doc_get_root(doc);
+    length = yyjson_obj_get(root, "model_max_length");
+    note_length(s, "tokenizer_config.json", length ? length : yyjson_obj_get(root, "max_len"));
 fail:
     base_json_free(&runtime->heap, doc);
     return status;
@@ -180,6 +218,7 @@ static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings
     snprintf(s->model_type, sizeof(s->model_type), "%s", hf_json_string(root, "model_type", ""));
     const char *architecture = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(root, "architectures"), 0));
     snprintf(s->architecture, sizeof(s->architecture), "%s", architecture ? architecture : "");
+    snprintf(s->tokenizer_class, sizeof(s->tokenizer_class), "%s", hf_json_string(root, "tokenizer_class", ""));
     for (const char *const *key = positions; *key; key++) note_length(s, "config.json", yyjson_obj_get(root, *key));
 fail:
     base_json_free(&runtime->heap, doc);
@@ -189,9 +228,14 @@ fail:
 nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *out, nib_error *err) {
     nib_status status = NIB_OK;
     memset(out, 0, sizeof(*out));
+    out->default_prompt = -1;
     NIB_TRY(read_modules(runtime, dir, out, err));
     NIB_TRY(read_lengths(runtime, dir, out, err));
     NIB_TRY(read_config(runtime, dir, out, err));
+    NIB_TRY(hf_tokenizer_load(runtime, dir, out, err));
+    NIB_TRY(hf_prompts_load(runtime, dir, out, err));
+    return NIB_OK;
 fail:
+    hf_settings_free(&runtime->heap, out);
     return status;
 }

@@ -31,7 +31,7 @@ struct nib_model {
     nib_runtime *runtime;
     struct device *device;
     char *path, *folder;             /* as given; where the small files are */
-    char *door;                      /* "ONNX file .../model.onnx", "Hugging Face folder" */
+    char *door;                      /* "ONNX file", "Hugging Face folder", ... */
     size_t weight_bytes;             /* of the mapped files */
     graph *source;                   /* of a compiled model: its program's own */
     struct model_compiled *compiled; /* model_nib.h; NULL: opened from its source */
@@ -63,6 +63,10 @@ struct nib_model {
     void (*free_idle)(struct nib_model *);
 };
 
+/* The model's tokenizer of a tokenizer.json, or of what text_tokenizer_pack made of one (vocab is not NULL), with what the settings say
+ * in its place (model_tokenizer.c). */
+nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err);
+
 /* Errors as nib_model_open. */
 nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
 nib_model *model_retain(nib_model *m);
@@ -89,7 +93,8 @@ int64_t model_input_below(const nib_model *m, int i);
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
 /* OUT_OF_MEMORY if a request of the work on watch was refused. */
 nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
-void model_choose_max_tokens(nib_model *m, int64_t wanted);
+/* INVALID_ARGUMENT: more is wanted than there are positions. */
+nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */
 void model_tables_of(const graph_value *v, int64_t *least, int64_t *most);
 /* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */

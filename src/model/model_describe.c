@@ -3,6 +3,7 @@
  * In: a model. Out: what it is, for a person: one fact a line, with where the fact comes from.
  */
 #include "model_nib.h"
+#include "model_optimize.h"
 #include <string.h>
 
 static void print_type(const graph_value *v, base_str *out) {
@@ -69,6 +70,20 @@ void model_describe_source(const nib_model *m, base_str *out) {
     }
 }
 
+/* Those that say anything, one a line. */
+static void describe_prompts(const nib_model *m, base_str *out) {
+    const hf_settings *s = &m->settings;
+    const char *head = "prompts       ", *pooled = m->roles.skip >= 0 ? ", not pooled" : "";
+    for (size_t i = 0; i < s->prompt_count; i++) {
+        bool chosen = s->default_prompt == (int64_t)i;
+        if (!s->prompts[i].text[0] && !chosen) continue;
+        base_str_printf(out, "%s%s: ", head, s->prompts[i].name);
+        model_json_string(out, s->prompts[i].text, strlen(s->prompts[i].text));
+        base_str_printf(out, "%s%s\n", chosen ? ", put before each text unless another is asked for" : "", pooled);
+        head = "              ";
+    }
+}
+
 void model_describe(const nib_model *m, base_str *out) {
     char text[400];
     const graph *g = m->source;
@@ -95,6 +110,7 @@ void model_describe(const nib_model *m, base_str *out) {
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
     base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
+    describe_prompts(m, out);
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
     base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
                     names[m->computes], m->precision == NIB_PRECISION_AUTO ? "auto: " : "",

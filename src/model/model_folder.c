@@ -26,6 +26,12 @@ static const char *const small_files[] = {
     "generation_config.json",
     "chat_template.jinja",
     "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
     "config_sentence_transformers.json",
 };
 static const char *const module_files[] = {"config.json", "model.safetensors", "pytorch_model.bin", "sentence_bert_config.json"};

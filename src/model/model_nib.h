@@ -18,7 +18,7 @@
 #include "model.h"
 
 #define MODEL_NIB_MAGIC "\x89NIB\r\n\x1a\n"
-#define MODEL_NIB_VERSION 1
+#define MODEL_NIB_VERSION 2
 #define MODEL_NIB_ORDER 0x01020304u
 #define MODEL_NIB_PAGE 4096 /* where the blobs begin; those of a page or more each begin at a multiple, too */
 #define MODEL_NIB_ALIGN 64  /* of any other section and blob */

@@ -71,9 +71,15 @@ static nib_status check_roles(nib_model *m, const graph *g, nib_error *err) {
     nib_status status = NIB_OK;
     run_roles *r = &m->roles;
     const int roles[] = {r->ids, r->mask, r->types, r->positions};
+    int64_t one = 0;
+    if (r->skip >= 0 && r->skip != g->n_inputs - 1) NIB_FAIL(err, NIB_BAD_MODEL, "the rows of a prompt are not the last input");
     for (int i = 0; i < g->n_inputs; i++) {
         const graph_type *t = &g->inputs[i]->type;
         int count = 0;
+        if (i == r->skip && (t->kind != GRAPH_KIND_TENSOR || t->dtype != NIB_DTYPE_I64 || t->rank != 1 ||
+                             !graph_dim_is_const(t->dims[0], &one) || one != 1))
+            NIB_FAIL(err, NIB_BAD_MODEL, "input %s is not one number", g->inputs[i]->name);
+        if (i == r->skip) continue;
         for (size_t k = 0; k < BASE_COUNT(roles); k++) count += roles[k] == i;
         if (count != 1 || t->kind != GRAPH_KIND_TENSOR || t->rank != 2)
             NIB_FAIL(err, NIB_BAD_MODEL, "input %s is for nothing, or not [batch, seq]", g->inputs[i]->name);
@@ -85,7 +91,8 @@ static nib_status check_roles(nib_model *m, const graph *g, nib_error *err) {
         }
     }
     for (size_t k = 0; k < BASE_COUNT(roles); k++)
-        if (roles[k] >= g->n_inputs || (k == 0 && roles[k] < 0)) NIB_FAIL(err, NIB_BAD_MODEL, "the model has no such input");
+        if (roles[k] >= g->n_inputs - (r->skip >= 0) || (k == 0 && roles[k] < 0))
+            NIB_FAIL(err, NIB_BAD_MODEL, "the model has no such input");
     r->fixed_batch = r->fixed_seq = 0;
     graph_dim_is_const(g->inputs[r->ids]->type.dims[0], &r->fixed_batch);
     graph_dim_is_const(g->inputs[r->ids]->type.dims[1], &r->fixed_seq);
@@ -109,9 +116,7 @@ static nib_status open_tokenizer(nib_model *m, const model_nib_section *s, nib_e
         if (m->no_tokenizer_status != NIB_UNSUPPORTED) m->no_tokenizer_status = NIB_NOT_FOUND;
         return NIB_OK;
     }
-    if (vocab.data)
-        NIB_TRY(text_tokenizer_load_packed(heap, (const char *)json.data, json.size, vocab.data, vocab.size, &m->tokenizer, err));
-    else NIB_TRY(text_tokenizer_load(heap, (const char *)json.data, json.size, &m->tokenizer, err));
+    NIB_TRY(model_load_tokenizer(m, json.data, json.size, vocab.data, vocab.size, err));
     base_free(heap, m->no_tokenizer);
     m->no_tokenizer = NULL;
 fail:
@@ -162,11 +167,11 @@ static nib_status open_sections(nib_model *m, const model_nib_section *s, const 
     if (s[MODEL_NIB_EXACT].data) NIB_TRY(open_program(m, s[MODEL_NIB_EXACT], blobs, &programs[1], &m->exact, err));
     m->source = m->task.g ? m->task.g : m->exact.g;
     if (!m->source) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no graph");
-    if (m->exact.g && m->task.g && graph_required_inputs(m->exact.g) != m->task.g->n_inputs)
-        NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
-    if (m->compiled->n_below != graph_required_inputs(m->source))
-        NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");
-    if (o->max_tokens > 0) model_choose_max_tokens(m, o->max_tokens);
+    if (!m->task.g) m->roles.skip = -1;
+    const int n_inputs = graph_required_inputs(m->source) - (m->roles.skip >= 0); /* those that the graph it was made of had */
+    if (m->exact.g && m->task.g && graph_required_inputs(m->exact.g) != n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
+    if (m->compiled->n_below != n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");
+    if (o->max_tokens > 0) NIB_TRY(model_choose_max_tokens(m, o->max_tokens, err));
     if (m->roles.fixed_seq > 0 && m->max_tokens > m->roles.fixed_seq) m->max_tokens = m->roles.fixed_seq;
     m->batch_tokens = o->batch_tokens;
 fail:

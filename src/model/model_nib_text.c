@@ -38,6 +38,7 @@ static const field fields[] = {
     FIELD("types", INT, roles.types, -1, INT_MAX),
     FIELD("positions", INT, roles.positions, -1, INT_MAX),
     FIELD("group", INT, roles.group, RUN_GROUP_ONE, RUN_GROUP_ANY),
+    FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
     FIELD("no_tokenizer_status", INT, no_tokenizer_status, -1000, 0),
     FIELD("modules", BOOL, settings.has_modules, 0, 1),
     FIELD("settings_pooling", INT, settings.pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),
@@ -52,6 +53,16 @@ static const field fields[] = {
     FIELD("pooling_from", TEXT, settings.pooling_from, 0, 0),
     FIELD("max_tokens_from", TEXT, settings.max_tokens_from, 0, 0),
     FIELD("unsupported", TEXT, settings.unsupported, 0, 0),
+    FIELD("tokenizer_rebuilt", BOOL, settings.tokenizer.rebuilt, 0, 1),
+    FIELD("tokenizer_lowercase", BOOL, settings.tokenizer.lowercase, 0, 1),
+    FIELD("tokenizer_chinese", BOOL, settings.tokenizer.chinese, 0, 1),
+    FIELD("tokenizer_strip_accents", INT, settings.tokenizer.strip_accents, -1, 1),
+    FIELD("tokenizer_left", INT, settings.tokenizer.truncation_left, -1, 1),
+    FIELD("tokenizer_cls", TEXT, settings.tokenizer.cls, 0, 0),
+    FIELD("tokenizer_sep", TEXT, settings.tokenizer.sep, 0, 0),
+    FIELD("tokenizer_unknown", TEXT, settings.tokenizer.unknown, 0, 0),
+    FIELD("excludes_prompt", BOOL, settings.excludes_prompt, 0, 1),
+    FIELD("default_prompt", INT64, settings.default_prompt, -1, INT32_MAX),
 };
 
 /* ---- writing */
@@ -117,6 +128,15 @@ nib_status model_nib_put_settings(const nib_model *m, const model_nib_program pr
     base_str_add(out, ",\n\"below\": [");
     for (int i = 0, n = graph_required_inputs(m->source); i < n; i++)
         base_str_printf(out, "%s%lld", i ? ", " : "", (long long)model_input_below(m, i));
+    base_str_add(out, "]");
+    base_str_add(out, ",\n\"prompts\": [");
+    for (size_t i = 0; i < m->settings.prompt_count; i++) {
+        base_str_add(out, i ? ", [" : "[");
+        put_text(out, m->settings.prompts[i].name);
+        base_str_add(out, ", ");
+        put_text(out, m->settings.prompts[i].text);
+        base_str_add(out, "]");
+    }
     base_str_add(out, "]");
     put_program(out, "task", &programs[0]);
     put_program(out, "exact", &programs[1]);
@@ -200,6 +220,21 @@ static nib_status get_below(nib_model *m, yyjson_val *list, nib_error *err) {
     return NIB_OK;
 }
 
+static nib_status get_prompts(nib_model *m, yyjson_val *list, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_val *item;
+    size_t i, n;
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > 4096) return wrong(err, "prompts");
+    yyjson_arr_foreach(list, i, n, item) {
+        const char *name = yyjson_get_str(yyjson_arr_get(item, 0)), *text = yyjson_get_str(yyjson_arr_get(item, 1));
+        if (!name || !text) NIB_TRY(wrong(err, "prompts"));
+        NIB_TRY(hf_settings_add_prompt(&m->runtime->heap, &m->settings, name, text, err));
+    }
+    if (m->settings.default_prompt >= (int64_t)m->settings.prompt_count) NIB_TRY(wrong(err, "default_prompt"));
+fail:
+    return status;
+}
+
 nib_status model_nib_get_settings(nib_model *m, const char *json, size_t length, model_nib_program programs[2], nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
@@ -220,6 +255,7 @@ nib_status model_nib_get_settings(nib_model *m, const char *json, size_t length,
     for (size_t i = 0; i < BASE_COUNT(texts); i++) NIB_TRY(get_text(m, root, texts[i].name, texts[i].to, err));
     m->precision_why = c->precision_why;
     NIB_TRY(get_below(m, yyjson_obj_get(root, "below"), err));
+    NIB_TRY(get_prompts(m, yyjson_obj_get(root, "prompts"), err));
     NIB_TRY(get_program(m, root, "task", &programs[0], err));
     NIB_TRY(get_program(m, root, "exact", &programs[1], err));
 fail:

@@ -92,7 +92,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     } else {
         NIB_TRY(base_file_open(heap, path, m->runtime->private_reads, &file, err));
         nib_error why = {0};
-        nib_status loaded = text_tokenizer_load(heap, (const char *)file.data, file.size, &m->tokenizer, &why);
+        nib_status loaded = model_load_tokenizer(m, file.data, file.size, NULL, 0, &why);
         if (loaded != NIB_OK) base_error_in_file(&why, path);
         if (loaded == NIB_UNSUPPORTED) { /* the model still takes token ids */
             m->no_tokenizer = base_strndup(heap, why.message, strlen(why.message));
@@ -193,7 +193,7 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
 }
 
 /* The limit on a text's tokens: what was asked for, else what the folder says, never beyond what the graph's shape allows. */
-void model_choose_max_tokens(nib_model *m, int64_t wanted) {
+nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err) {
     int64_t n = wanted;
     const char *why = "asked for";
     if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
@@ -201,8 +201,12 @@ void model_choose_max_tokens(nib_model *m, int64_t wanted) {
     if (n <= 0) n = 512, why = "nothing was said";
     if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = "max_position_embeddings of config.json";
     if (m->roles.fixed_seq > 0 && n > m->roles.fixed_seq) n = m->roles.fixed_seq, why = "the graph's fixed shape";
+    if (wanted > n)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "texts of %lld tokens were asked for; the model has %lld positions (%s)",
+                              (long long)wanted, (long long)n, why);
     m->max_tokens = n;
     snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "%s", why);
+    return NIB_OK;
 }
 
 static void choose_pooling(nib_model *m, const nib_model_options *o) {
@@ -268,12 +272,12 @@ static nib_status open_into(nib_model *m, const char *path, const nib_model_opti
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     choose_pooling(m, options);
-    model_choose_max_tokens(m, options->max_tokens);
+    NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
     NIB_TRY(make_task(m, options, err));
+    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
+        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)
         base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
-    if (m->settings.lower_case)
-        base_log(rt, NIB_LOG_WARN, "do_lower_case of sentence_bert_config.json is not applied: tokenizer.json alone decides about case");
 fail:
     if (status == NIB_OK) {
         m->ids_below = rows_for(m, m->roles.ids);
@@ -326,6 +330,7 @@ void model_release(nib_model *m) {
     if (!m->compiled) graph_free(m->source);
     model_nib_free(m);
     text_tokenizer_free(m->tokenizer);
+    hf_settings_free(heap, &m->settings);
     base_mutex_free(heap, m->lock);
     base_free(heap, m->no_tokenizer);
     base_free(heap, m->door);

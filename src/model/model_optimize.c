@@ -181,6 +181,10 @@ static nib_status optimize(optimizing *z) {
         if (!pass_exists(z->o->disabled[i])) NIB_FAIL(z->err, NIB_INVALID_ARGUMENT, "there is no pass %s", z->o->disabled[i]);
     NIB_TRY(spill_weights(z, z->source));
     bool runs = (z->out && z->o->check) || z->o->level >= 4;
+    if (!z->o->keep_random) { /* in the source, too, so that the proof compares the model in use */
+        pass_context source = {.g = z->source, .notes = &z->notes, .err = z->err};
+        NIB_TRY(pass_dropout(&source));
+    }
     if (runs && !graph_align_constants(z->source)) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory for weights");
     NIB_TRY(graph_clone(z->source, &z->g, z->err));
     NIB_TRY(spill_weights(z, z->g));
@@ -189,6 +193,7 @@ static nib_status optimize(optimizing *z) {
                         .kernels = &ks,
                         .level = graph_opset_version(z->g, "") < 7 ? 0 : z->o->level,
                         .file = true,
+                        .keep_random = z->o->keep_random != 0,
                         .keep_contrib = z->o->target == NIB_TARGET_ONNXRUNTIME,
                         .disabled = z->o->disabled,
                         .n_disabled = z->o->disabled_count,

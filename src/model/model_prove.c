@@ -173,7 +173,9 @@ static int64_t largest_constant(const graph *g) {
                 largest = (int64_t)fabs(x);
         }
     }
-    return largest;
+    /* What only a product or a quotient of constants shows: blocks, scaled and growing windows. */
+    double reach = pass_mask_reach(g);
+    return reach > (double)largest ? reach < LARGEST_SIZE - 3 ? (int64_t)reach : LARGEST_SIZE - 3 : largest;
 }
 
 /* ---------------------------------------------------------------- running and comparing */

@@ -93,7 +93,7 @@ static int find_ids(const graph *g) {
 void model_find_roles(nib_model *m) {
     graph *g = m->source;
     run_roles *r = &m->roles;
-    *r = (run_roles){.ids = -1, .mask = -1, .types = -1, .positions = -1};
+    *r = (run_roles){.ids = -1, .mask = -1, .types = -1, .positions = -1, .skip = -1};
     r->ids = find_ids(g);
     if (r->ids < 0) {
         snprintf(m->cannot_embed, sizeof m->cannot_embed, "no input [batch, seq] of the graph looks rows up in a table of tokens");
@@ -197,13 +197,25 @@ static graph_value *all_ones(graph *g, graph_value *ids) {
     return graph_set_attr(ones->producer, &a) == NIB_OK ? ones : NULL;
 }
 
+/* How many rows of each text belong to its prompt; a graph input after all others. */
+static graph_value *skip_input(nib_model *m, graph *g) {
+    graph_value *v = graph_add_value(g, "nib.prompt_rows");
+    if (!v) return NULL;
+    v->type = (graph_type){.kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_I64, .rank = 1, .dims = {graph_dim_const(g->symbols, 1)}};
+    if (graph_add_input(g, v) != NIB_OK) return NULL;
+    m->roles.skip = g->n_inputs - 1;
+    return v;
+}
+
 nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
     nib_status status = NIB_OK;
     graph_value *v = named_output(g, m->output_name);
     if (!v) NIB_FAIL(err, NIB_INTERNAL, "output %s was lost", m->output_name);
     if (v->type.rank == 3 && m->pooling != NIB_POOLING_NONE) {
         graph_value *mask = m->roles.mask >= 0 ? g->inputs[m->roles.mask] : all_ones(g, g->inputs[m->roles.ids]);
-        v = mask ? graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask}, 2, "pooled") : NULL;
+        graph_value *skip = m->settings.excludes_prompt ? skip_input(m, g) : NULL;
+        if (m->settings.excludes_prompt && !skip) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        v = mask ? graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask, skip}, skip ? 3 : 2, "pooled") : NULL;
         if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK)
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }

@@ -16,9 +16,10 @@
  *       positions: of query i and key j of a text it is the element at their positions, which are below S.
  *       Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
  *       causal and the window count in positions (one for each row); without them, in rows from the text's first.
- *   Pool(x, mask or offsets) -> [B, C]
+ *   Pool(x, mask or offsets, skip?) -> [B, C]
  *       mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C], offsets [B + 1].
- *       A text without tokens gives a zero row.
+ *       skip, i64 [1]: so many of each text's tokens, from the first on, are left out; weights still count from the first.
+ *       A text without tokens gives a zero row, and cls the first of those left out.
  *   Offsets(mask [B, S]) -> i64 [B + 1]: how many tokens lie before each text
  *   Pack(x [B, S, ..], mask [B, S]) -> [T, ..]: the rows whose mask is not 0, in order
  *   Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
@@ -391,11 +392,16 @@ static nib_status eval_attention(op_eval *c) {
     return NIB_OK;
 }
 
-void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t C, float *y) {
-    if (n == 0) {
+void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t skip, int64_t C, float *y) {
+    double weights = 0;
+    if (skip < 0) skip = 0;
+    if (skip >= n && !(mode == NIB_POOLING_CLS && n > 0)) {
         memset(y, 0, (size_t)C * sizeof *y);
         return;
     }
+    if (skip >= n) skip = 0;
+    x += skip * stride;
+    n -= skip;
     switch (mode) {
     case NIB_POOLING_CLS: memcpy(y, x, (size_t)C * sizeof *y); return;
     case NIB_POOLING_LAST: memcpy(y, x + (n - 1) * stride, (size_t)C * sizeof *y); return;
@@ -403,8 +409,9 @@ void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t s
     case NIB_POOLING_WEIGHTED_MEAN: /* weights 1, 2, ..., n as sentence-transformers counts positions */
         memset(y, 0, (size_t)C * sizeof *y);
         for (int64_t r = 0; r < n; r++)
-            for (int64_t i = 0; i < C; i++) y[i] += (float)(r + 1) * x[r * stride + i];
-        ks->scale_f32(y, (float)(1 / ((double)n * (double)(n + 1) / 2)), C, y);
+            for (int64_t i = 0; i < C; i++) y[i] += (float)(skip + r + 1) * x[r * stride + i];
+        weights = (double)n * (double)(2 * skip + n + 1) / 2;
+        ks->scale_f32(y, (float)(1 / weights), C, y);
         return;
     case NIB_POOLING_MEAN_SQRT_LEN:
         ks->row_sum_f32(x, stride, NULL, n, C, y);
@@ -415,10 +422,11 @@ void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t s
 }
 
 static nib_status eval_pool(op_eval *c) {
-    const graph_tensor *x = c->in[0], *m = c->in[1];
+    const graph_tensor *x = c->in[0], *m = c->in[1], *skip = input(c, 2);
     bool packed = graph_attr_int(c->node, "packed", 0) != 0;
     int mode = op_pooling(c->node);
     if (want_f32(c, 1) != NIB_OK) return NIB_TYPE;
+    if (skip && (skip->dtype != NIB_DTYPE_I64 || graph_tensor_elements(skip) != 1)) return op_bad(c, NIB_SHAPE, "skip is no i64 [1]");
     if (mode < 0 || x->rank != (packed ? 2 : 3) || !is_index_type(m) ||
         (packed ? m->rank != 1 : m->rank != 2 || m->dims[0] != x->dims[0] || m->dims[1] != x->dims[1]))
         return op_bad(c, NIB_SHAPE, "input and %s do not fit", packed ? "offsets" : "mask");
@@ -432,7 +440,7 @@ static nib_status eval_pool(op_eval *c) {
         int64_t n = packed ? op_index_at(m, b + 1) - op_index_at(m, b) : 0;
         for (int64_t s = 0; s < S; s++)
             if (op_index_at(m, b * S + s)) memcpy(rows + n++ * C, (const float *)x->data + (b * S + s) * C, (size_t)C * sizeof *rows);
-        op_pool_rows(c->kernels, (nib_pooling)mode, from, C, n, C, y + b * C);
+        op_pool_rows(c->kernels, (nib_pooling)mode, from, C, n, skip ? op_index_at(skip, 0) : 0, C, y + b * C);
     }
     return NIB_OK;
 }
@@ -499,7 +507,7 @@ const op op_family_nib[] = {
     {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, op_expand_norm},
     {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, op_expand_embed},
     {"Attention", "nib", 1, 1, 6, 1, OP_ROWS_MIXED, infer_attention, eval_attention, op_expand_attention},
-    {"Pool", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pool, eval_pool, op_expand_pool},
+    {"Pool", "nib", 1, 2, 3, 1, OP_ROWS_MIXED, infer_pool, eval_pool, op_expand_pool},
     {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, op_expand_offsets},
     {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, op_expand_pack},
     {"Unpack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_unpack, eval_unpack, op_expand_unpack},

@@ -50,8 +50,8 @@ typedef struct op_linear_shape {
 nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y); /* op_nib_quant.c */
 nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y);
 
-/* Pools n rows of one text into y [C]; n = 0 gives zeros. */
-void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t C, float *y);
+/* Pools n rows of one text, but for the first `skip`, into y [C]. Without any row it gives zeros, and cls the first of all. */
+void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t skip, int64_t C, float *y);
 
 /* The same in standard operators (op_nib_expand.c). */
 nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err);

@@ -162,6 +162,10 @@ typedef struct pass_window {
  * seen. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
 
+/* So many tokens that what the graph computes of positions shows what it is: twice the product of the constants that positions are compared
+ * with, multiplied or divided by; 0: there are none. */
+double pass_mask_reach(const graph *g);
+
 /* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query.
  */
 bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);

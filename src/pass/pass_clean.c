@@ -137,7 +137,7 @@ nib_status pass_clean(pass_context *ctx) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
     for (graph_node *n = g->first; n; n = n->next) {
-        int through = n->n_outputs ? without_effect(ctx, n) : -1;
+        int through = n->n_outputs && n->outputs[0] ? without_effect(ctx, n) : -1;
         if (through >= 0 && !keeps_output(g, n->outputs[0], n->inputs[through].value))
             NIB_TRY(pass_replace(ctx, n->outputs[0], n->inputs[through].value));
     }

@@ -435,6 +435,27 @@ static void mark_makings(const graph *g, const graph_value *mask, uint8_t *made)
     }
 }
 
+double pass_mask_reach(const graph *g) {
+    static const char *const ops[] = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Min", "Max",
+                                      "Mul",  "Div",         "Mod",     "Clip",           "Sub",   "Add"};
+    subgraph s = {0};
+    double product = 1, x;
+    uint8_t *made = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
+    if (!made) return 0;
+    mark_makings(g, NULL, made);
+    for (const graph_node *n = g->first; n; n = n->next) {
+        bool counts = false;
+        for (size_t i = 0; i < BASE_COUNT(ops); i++) counts |= graph_is_op(n, "", ops[i]);
+        if (!counts || !n->n_outputs || !n->outputs[0] || made[n->outputs[0]->id] != MADE_OF_SIZES) continue;
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value && n->inputs[i].value->constant && graph_scalar(n->inputs[i].value, &x) && fabs(x) < 1e4)
+                add_factor(&s, x);
+    }
+    for (int i = 0; i < s.n_factors; i++) product *= s.factors[i];
+    base_free(g->heap, made);
+    return s.n_factors ? 2 * product + 2 : 0;
+}
+
 static bool is_masking(const graph_value *v) {
     double x;
     return v && graph_scalar(v, &x) && x <= -1e4;

@@ -30,11 +30,19 @@ static flow flow_of_rows(const flows *f, const graph_node *n) {
     return y;
 }
 
+/* One value for all texts of a call, as how many rows a prompt has. */
+static bool is_of_fixed_size(const graph_value *v) {
+    bool fixed = v->type.rank >= 0;
+    for (int k = 0; k < v->type.rank; k++) fixed &= graph_dim_is_const(v->type.dims[k], NULL);
+    return fixed;
+}
+
 static void follow(flows *f) {
     for (int i = 0; i < f->g->n_inputs; i++) {
         flow *x = flow_at(f, f->g->inputs[i]);
         *x = (flow){.texts = f->one_text ? -1 : 0, .tokens = 1, .pad = PAD_NUMBER, .number = 0}; /* nib fills what is padded with 0 */
-        if (f->g->inputs[i]->type.rank != 2) reach(x, NULL, !f->one_text, true);
+        if (f->g->inputs[i]->type.rank != 2) *x = whole;
+        if (f->g->inputs[i]->type.rank != 2 && !is_of_fixed_size(f->g->inputs[i])) reach(x, NULL, !f->one_text, true);
     }
     for (const graph_node *n = f->g->first; n; n = n->next) {
         const bool rows = f->rows && n->n_outputs && n->outputs[0] && f->rows[n->outputs[0]->id];

@@ -34,6 +34,7 @@ typedef enum run_grouping {
 typedef struct run_roles {
     int ids, mask, types, positions;
     run_grouping group;
+    int skip;                       /* [1]: how many rows of each text, from the first on, are not pooled */
     int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it */
 } run_roles;
 
@@ -42,6 +43,7 @@ typedef struct run_batch {
     const int32_t *const *ids;   /* [n][lengths[i]] */
     const int32_t *const *types; /* [n][lengths[i]], or NULL: all 0 */
     const int64_t *lengths;      /* [n] */
+    int64_t skip;                /* rows of each text, from the first on, that are not pooled */
 } run_batch;
 
 /* Runs all texts; row i of `out` [n, width] gets the i-th text's row of graph output `output` ([B, width] of f32).

@@ -104,6 +104,14 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
     return run_bind_input(w, index, &t, err);
 }
 
+static nib_status fill_skip(text_run *r, run_worker *w, nib_error *err) {
+    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 1, .dims = {1}, .bytes = sizeof(int64_t)};
+    if (!run_buffer_grow(w->heap, &w->inputs[4], 64)) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a batch");
+    t.data = w->inputs[4].data;
+    memcpy(t.data, &r->batch->skip, sizeof r->batch->skip);
+    return run_bind_input(w, r->roles->skip, &t, err);
+}
+
 static nib_status run_group(text_run *r, run_worker *w, const run_span *span, nib_error *err) {
     nib_status status = NIB_OK;
     const plan *p = r->s->p;
@@ -120,6 +128,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     run_unbind(w);
     for (int k = 0; k < 4; k++)
         if (kinds[k] >= 0) NIB_TRY(fill_input(r, w, span, k, kinds[k], B, S, err));
+    if (r->roles->skip >= 0) NIB_TRY(fill_skip(r, w, err));
     if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
     NIB_TRY(r->team > 1 ? run_team(r->s, w, r->team, err) : run_alone(w, err));
@@ -307,7 +316,8 @@ static size_t sum_of(const run_buffer *b, size_t n) {
 static size_t worker_bytes(const run_worker *w) {
     const plan *p = w->group.p;
     if (!p) return 0; /* never asked for */
-    size_t values = (size_t)p->g->value_limit, sum = w->arena.size + w->block.size + w->scratch.size + sum_of(w->inputs, 4);
+    size_t values = (size_t)p->g->value_limit,
+           sum = w->arena.size + w->block.size + w->scratch.size + sum_of(w->inputs, BASE_COUNT(w->inputs));
     sum += sum_of(w->spare, w->spare_cap) + sum_of(w->grown, values) + sum_of(w->held, values);
     for (int i = 0; w->bodies && i < p->n_bodies; i++) sum += worker_bytes(&w->bodies[i]);
     return sum;

@@ -17,6 +17,9 @@ nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const ni
 nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
                           float *out, nib_error *err);
 
+/* The prompt that these options choose; *out is "" for none. INVALID_ARGUMENT: there is none of that name. */
+nib_status task_prompt(const nib_model *m, const char *name, const char *text, const char **out, nib_error *err);
+
 /* As nib_model_warm. */
 nib_status task_warm(nib_model *m, int64_t max_tokens, int callers, nib_error *err);
 

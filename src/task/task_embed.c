@@ -15,6 +15,8 @@ typedef struct id_store { /* ids of the texts that one thread tokenized, end to 
     text_encoding encoding;
     int32_t *ids, *types;
     size_t count, ids_cap, types_cap;
+    char *prompted; /* [prompted_cap] a prompt and the text behind it */
+    size_t prompted_cap;
 } id_store;
 
 typedef struct placed { /* where a text's ids lie */
@@ -41,6 +43,7 @@ static void embedder_free(base_heap *heap, embedder *e) {
         text_encoding_free(&e->stores[i].encoding);
         base_free(heap, e->stores[i].ids);
         base_free(heap, e->stores[i].types);
+        base_free(heap, e->stores[i].prompted);
     }
     base_free(heap, e->stores);
     base_free(heap, e->places);
@@ -102,6 +105,9 @@ typedef struct window {
     const size_t *lengths;
     size_t n, first; /* of these texts; the number of the first in the call */
     int64_t max_tokens;
+    const char *prompt;
+    size_t prompt_length;
+    int64_t skip;         /* tokens of the prompt that are not pooled */
     nib_profile *profile; /* NULL: nothing is timed */
     _Atomic int status;
     nib_error *err;
@@ -110,8 +116,18 @@ typedef struct window {
 static nib_status tokenize_one(window *w, size_t i, id_store *store, int slot, nib_error *err) {
     base_heap *heap = &w->m->runtime->heap;
     text_encoding *enc = &store->encoding;
-    size_t length = w->lengths ? w->lengths[i] : strlen(w->texts[i]);
-    nib_status status = text_encode(w->m->tokenizer, w->texts[i], length, NULL, 0, w->max_tokens, true, enc, err);
+    const char *text = w->texts[i];
+    size_t length = w->lengths ? w->lengths[i] : strlen(text);
+    if (w->prompt_length) {
+        if (length > SIZE_MAX - w->prompt_length ||
+            !base_grow(heap, (void **)&store->prompted, &store->prompted_cap, w->prompt_length + length, 1))
+            return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
+        memcpy(store->prompted, w->prompt, w->prompt_length);
+        if (length) memcpy(store->prompted + w->prompt_length, text, length);
+        text = store->prompted;
+        length += w->prompt_length;
+    }
+    nib_status status = text_encode(w->m->tokenizer, text, length, NULL, 0, w->max_tokens, true, enc, err);
     if (status != NIB_OK) return status;
     if (!base_grow(heap, (void **)&store->ids, &store->ids_cap, store->count + enc->count, sizeof(int32_t)) ||
         !base_grow(heap, (void **)&store->types, &store->types_cap, store->count + enc->count, sizeof(int32_t)))
@@ -187,7 +203,7 @@ static nib_status run_window(window *w, float *out, nib_error *err) {
         e->types[i] = e->stores[p->store].types + p->at;
         e->lengths[i] = p->length;
     }
-    run_batch batch = {.n = w->n, .ids = e->ids, .types = e->types, .lengths = e->lengths};
+    run_batch batch = {.n = w->n, .ids = e->ids, .types = e->types, .lengths = e->lengths, .skip = w->skip};
     NIB_TRY(check_ids(m, &batch, w->first, NIB_BAD_TOKENIZER, err));
     NIB_TRY(run_ids(m, e, &batch, w->profile, out, err));
 fail:
@@ -209,12 +225,26 @@ static nib_status can_embed(const nib_model *m, nib_error *err) {
     return NIB_OK;
 }
 
+/* How many tokens a prompt has by itself, but for a special one at its end: as sentence-transformers counts what is not pooled. */
+static nib_status count_prompt(window *w, nib_error *err) {
+    text_encoding *enc = &w->e->stores[0].encoding;
+    w->skip = 0;
+    if (!w->prompt_length || w->m->roles.skip < 0) return NIB_OK;
+    nib_status status = text_encode(w->m->tokenizer, w->prompt, w->prompt_length, NULL, 0, w->max_tokens, true, enc, err);
+    if (status != NIB_OK || enc->count == 0) return status;
+    size_t last = enc->count - 1;
+    w->skip = (int64_t)enc->count - (enc->special[last] || text_is_special(w->m->tokenizer, enc->ids[last]));
+    return NIB_OK;
+}
+
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
     nib_status status = NIB_OK;
     embedder *e = NULL;
     int64_t max_tokens = m->max_tokens;
+    const char *prompt;
     NIB_TRY(can_embed(m, err));
     NIB_TRY(model_check_tokenizer(m, err));
+    NIB_TRY(task_prompt(m, options->prompt_name, options->prompt, &prompt, err));
     if (options->max_tokens > 0 && options->max_tokens < max_tokens) max_tokens = options->max_tokens;
     NIB_TRY(take_embedder(m, &e, err));
     for (size_t at = 0, count; at < n; at += count) {
@@ -227,8 +257,11 @@ nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const ni
                     .n = count,
                     .first = at,
                     .max_tokens = max_tokens,
+                    .prompt = prompt,
+                    .prompt_length = strlen(prompt),
                     .profile = options->profile,
                     .err = err};
+        NIB_TRY(count_prompt(&w, err));
         NIB_TRY(run_window(&w, out + at * (size_t)m->dim, err));
         for (size_t i = 0; i < count; i++) {
             if (options->tokens) options->tokens[at + i] = e->places[i].length;
@@ -268,6 +301,8 @@ static nib_status warm_embedder(nib_model *m, embedder *e, int64_t max_tokens, n
     size_t group = (size_t)(m->batch_tokens > 0 ? m->batch_tokens : m->task.p->group_tokens), n = group * (size_t)e->threads;
     size_t ids = n > (size_t)max_tokens ? n : (size_t)max_tokens;
     char *text = base_alloc(heap, (size_t)max_tokens * word + 1);
+    const size_t prompted =
+        (size_t)max_tokens * word + (m->settings.default_prompt < 0 ? 0 : strlen(m->settings.prompts[m->settings.default_prompt].text));
     if (!text || !base_grow(heap, (void **)&e->places, &e->places_cap, n, sizeof *e->places) ||
         !base_grow(heap, (void **)&e->ids, &e->ids_cap, n, sizeof *e->ids) ||
         !base_grow(heap, (void **)&e->types, &e->types_cap, n, sizeof *e->types) ||
@@ -281,6 +316,8 @@ static nib_status warm_embedder(nib_model *m, embedder *e, int64_t max_tokens, n
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
         memset(s->ids, 0, s->ids_cap * sizeof *s->ids); /* touched */
         memset(s->types, 0, s->types_cap * sizeof *s->types);
+        if (m->settings.default_prompt >= 0 && !base_grow(heap, (void **)&s->prompted, &s->prompted_cap, prompted, 1))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
         if (m->tokenizer) NIB_TRY(text_encode(m->tokenizer, text, (size_t)max_tokens * word, NULL, 0, max_tokens, true, &s->encoding, err));
     }
     NIB_TRY(run_warm(e->session, &m->roles, max_tokens, m->batch_tokens, m->dim, err));

@@ -10,13 +10,31 @@
 
 #include "base/base_json.h"
 #include "base/base_mem.h"
+#include "base/base_runtime.h"
 #include "base/base_str.h"
 
 typedef struct text_tokenizer text_tokenizer;
 
+/* What the files beside tokenizer.json say in its place. */
+typedef struct text_settings {
+    const nib_runtime *runtime; /* whose log is told of keys of tokenizer.json that are not applied; NULL: nobody */
+    /* What transformers' BertTokenizer builds anew, whatever tokenizer.json holds: a BertNormalizer of these flags that cleans, a
+     * BertPreTokenizer, WordPiece with ## and words of up to 100 characters, and the template [CLS] text [SEP]. */
+    bool rebuilt;
+    bool lowercase, chinese;
+    int strip_accents;               /* 1 yes, 0 no, -1: as lowercase */
+    const char *cls, *sep, *unknown; /* "": [CLS], [SEP], [UNK] where the vocabulary has them, else tokenizer.json's */
+    bool lower_first;                /* the text becomes lower case before the normalizer sees it */
+    int truncation_left;             /* 1 the front is cut, 0 the end, -1: as tokenizer.json says */
+} text_settings;
+void text_settings_init(text_settings *s); /* nothing is said */
+
 /* Reads a tokenizer.json. Any component that nib does not implement is refused by its name (UNSUPPORTED); anything
  * malformed is BAD_TOKENIZER. The bytes are not needed afterwards. */
 nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err);
+/* The same, but for what `settings` says in place of the file. BAD_TOKENIZER for a named token that the vocabulary does not have. */
+nib_status text_tokenizer_load_with(base_heap *heap, const char *json, size_t length, const text_settings *settings, text_tokenizer **out,
+                                    nib_error *err);
 void text_tokenizer_free(text_tokenizer *t); /* NULL is accepted */
 
 /* For compiled files: *json becomes tokenizer.json without its vocabulary, *vocab the vocabulary of t, which was loaded from it, as bytes
@@ -25,7 +43,7 @@ nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_js
                                nib_error *err);
 /* A tokenizer of these two, equal to t. vocab is aligned to 8 and must live as long as the tokenizer; nothing in it is believed. */
 nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size,
-                                      text_tokenizer **out, nib_error *err);
+                                      const text_settings *settings, text_tokenizer **out, nib_error *err);
 
 typedef struct text_span {
     uint32_t begin, end; /* bytes of the text as given; special tokens that a template added: 0, 0 */
@@ -48,7 +66,7 @@ void text_encoding_init(text_encoding *e, base_heap *heap);
 void text_encoding_free(text_encoding *e);
 
 /* Encodes text[0..length), and pair[0..pair_length) if pair is not NULL. max_tokens > 0: truncates to that many, special
- * tokens included (right side, longest first for pairs); 0: no truncation; < 0: what tokenizer.json says.
+ * tokens included (longest first for pairs; the side is the tokenizer's); 0: no truncation; < 0: what tokenizer.json says.
  * Bytes that are not UTF-8 are read as U+FFFD, one for each maximal ill-formed part, as Python's errors="replace" does.
  * LIMIT if the text has 2^31 bytes or more; INVALID_ARGUMENT if max_tokens holds not even the special tokens, or if the
  * file's OnlyFirst or OnlySecond cannot be kept. On failure the encoding is empty. */
@@ -62,6 +80,15 @@ const char *text_token(const text_tokenizer *t, int32_t id, size_t *length);
 int32_t text_token_id(const text_tokenizer *t, const char *token, size_t length); /* -1 if there is none */
 /* Truncation and kind as tokenizer.json says, for people: "WordPiece, 30522 tokens, BertNormalizer, ..." */
 int64_t text_max_tokens(const text_tokenizer *t); /* 0: none */
+/* Added tokens, by place; false: there is none at that place. */
+typedef struct text_added {
+    const char *content;
+    size_t length;
+    int32_t id;
+    bool special, single_word, lstrip, rstrip, normalized;
+} text_added;
+bool text_added_at(const text_tokenizer *t, size_t i, text_added *out);
+bool text_is_special(const text_tokenizer *t, int32_t id); /* an added token that is special */
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity);
 
 #endif

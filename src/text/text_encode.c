@@ -176,7 +176,7 @@ nib_status text_encode(const text_tokenizer *t, const char *text, size_t length,
     size_t specials = add_special ? tp->specials : 0, stored[2] = {0, 0}, n[2] = {0, 0}, kept[2];
     text_truncation u = t->truncation;
     out->count = out->full_count = 0;
-    if (max_tokens >= 0) u = (text_truncation){max_tokens, TEXT_LONGEST_FIRST, false};
+    if (max_tokens >= 0) u = (text_truncation){max_tokens, TEXT_LONGEST_FIRST, t->truncation.left};
     if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31)) NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
     if (u.max_tokens && (uint64_t)u.max_tokens < specials)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u.max_tokens, specials);

@@ -153,15 +153,22 @@ nib_status text_json_id(yyjson_val *v, const char *where, size_t most, int32_t *
 bool text_json_is(yyjson_val *v, const char *text);
 
 /* Each reads its part of the file into *t; the free functions take what was half read. */
-nib_status text_normalizer_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
+nib_status text_normalizer_load(text_tokenizer *t, yyjson_val *v, const text_settings *s, nib_error *err);
 void text_normalizer_free(text_normalizer *n);
 nib_status text_splitter_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
+nib_status text_splitter_bert(text_tokenizer *t, nib_error *err); /* a BertPreTokenizer */
 void text_splitter_free(text_splitter *p);
 nib_status text_wordpiece_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, yyjson_val *added, nib_error *err);
 nib_status text_added_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_template_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
+
+/* Warns of keys that are not applied (text_keys.c). */
+void text_keys_check(const nib_runtime *runtime, yyjson_val *root);
+
+/* What s->rebuilt says of the model, in place of what was read, and of the template, which then need not be read. */
+nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err);
 
 /* The token of an id below t->ids. */
 static inline text_entry text_entry_of(const text_tokenizer *t, int32_t id) {

@@ -65,7 +65,8 @@ fail:
     return status;
 }
 
-static nib_status load(base_heap *heap, const char *json, size_t length, const packed_vocab *packed, text_tokenizer **out, nib_error *err) {
+static nib_status load(base_heap *heap, const char *json, size_t length, const packed_vocab *packed, const text_settings *settings,
+                       text_tokenizer **out, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     text_tokenizer *t = NULL;
@@ -78,12 +79,15 @@ static nib_status load(base_heap *heap, const char *json, size_t length, const p
     t->heap = heap;
     base_arena_init(&t->arena, heap);
     /* The cheap parts come first, so that a file of another kind is refused before its vocabulary is read. */
-    NIB_TRY(text_normalizer_load(t, yyjson_obj_get(root, "normalizer"), err));
-    NIB_TRY(text_splitter_load(t, yyjson_obj_get(root, "pre_tokenizer"), err));
+    NIB_TRY(text_normalizer_load(t, yyjson_obj_get(root, "normalizer"), settings, err));
+    NIB_TRY(settings->rebuilt ? text_splitter_bert(t, err) : text_splitter_load(t, yyjson_obj_get(root, "pre_tokenizer"), err));
     NIB_TRY(load_model(t, root, packed, err));
     NIB_TRY(text_added_load(t, yyjson_obj_get(root, "added_tokens"), err));
-    NIB_TRY(text_template_load(t, yyjson_obj_get(root, "post_processor"), err));
+    NIB_TRY(text_settings_apply(t, settings, err));
+    if (!t->single.pieces) NIB_TRY(text_template_load(t, yyjson_obj_get(root, "post_processor"), err));
     NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
+    if (settings->truncation_left >= 0) t->truncation.left = settings->truncation_left != 0;
+    if (settings->runtime) text_keys_check(settings->runtime, root);
     *out = t;
     t = NULL;
 fail:
@@ -93,12 +97,19 @@ fail:
 }
 
 nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err) {
-    return load(heap, json, length, NULL, out, err);
+    text_settings none;
+    text_settings_init(&none);
+    return load(heap, json, length, NULL, &none, out, err);
+}
+
+nib_status text_tokenizer_load_with(base_heap *heap, const char *json, size_t length, const text_settings *settings, text_tokenizer **out,
+                                    nib_error *err) {
+    return load(heap, json, length, NULL, settings, out, err);
 }
 
 nib_status text_tokenizer_load_packed(base_heap *heap, const char *json, size_t length, const void *vocab, size_t size,
-                                      text_tokenizer **out, nib_error *err) {
-    return load(heap, json, length, &(packed_vocab){vocab, size}, out, err);
+                                      const text_settings *settings, text_tokenizer **out, nib_error *err) {
+    return load(heap, json, length, &(packed_vocab){vocab, size}, settings, out, err);
 }
 
 void text_tokenizer_free(text_tokenizer *t) {
@@ -128,11 +139,25 @@ int32_t text_token_id(const text_tokenizer *t, const char *token, size_t length)
     return text_trie_find(&t->model.trie, token, length);
 }
 
+bool text_added_at(const text_tokenizer *t, size_t i, text_added *out) {
+    if (i >= t->added_count) return false;
+    const text_added_token *a = &t->added[i];
+    *out = (text_added){a->content, a->length, a->id, a->special, a->single_word, a->lstrip, a->rstrip, a->normalized};
+    return true;
+}
+
+bool text_is_special(const text_tokenizer *t, int32_t id) {
+    for (size_t i = 0; i < t->added_count; i++)
+        if (t->added[i].id == id && t->added[i].special) return true;
+    return false;
+}
+
 int64_t text_max_tokens(const text_tokenizer *t) { return t->truncation.max_tokens; }
 
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity) {
     char limit[64] = "no truncation";
     if (t->truncation.max_tokens) snprintf(limit, sizeof limit, "truncation to %lld", (long long)t->truncation.max_tokens);
+    if (t->truncation.left) strcat(limit, ", cut at the front");
     if (capacity == 0) return;
     snprintf(buffer, capacity, "%s, %zu tokens, %s, %s, %s", t->model.name, t->tokens, t->normalizer.name, t->splitter.name, limit);
 }

@@ -256,32 +256,47 @@ static void build_ascii(text_normalizer *n) {
     }
 }
 
-nib_status text_normalizer_load(text_tokenizer *t, yyjson_val *v, nib_error *err) {
+static nib_status read_normalizer(text_normalizer *n, yyjson_val *v, nib_error *err) {
+    nib_status status = NIB_OK;
+    if (!v || yyjson_is_null(v)) return NIB_OK;
+    if (!yyjson_is_obj(v)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: not an object");
+    yyjson_val *type = yyjson_obj_get(v, "type");
+    if (!yyjson_is_str(type)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: no \"type\"");
+    if (text_json_is(type, "Sequence")) {
+        yyjson_val *list = yyjson_obj_get(v, "normalizers");
+        if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: Sequence without an array \"normalizers\"");
+        /* One part is that part; none is none. Several are not composed. */
+        if (yyjson_arr_size(list) > 1) NIB_FAIL(err, NIB_UNSUPPORTED, "normalizer: Sequence of %zu", yyjson_arr_size(list));
+        return read_normalizer(n, yyjson_arr_get_first(list), err);
+    }
+    if (!text_json_is(type, "BertNormalizer")) NIB_FAIL(err, NIB_UNSUPPORTED, "normalizer: %s", yyjson_get_str(type));
+    NIB_TRY(text_json_bool(v, "normalizer", "clean_text", true, &n->clean_text, err));
+    NIB_TRY(text_json_bool(v, "normalizer", "handle_chinese_chars", true, &n->chinese, err));
+    NIB_TRY(text_json_bool(v, "normalizer", "lowercase", true, &n->lowercase, err));
+    NIB_TRY(text_json_bool(v, "normalizer", "strip_accents", n->lowercase, &n->strip_accents, err));
+    n->name = "BertNormalizer";
+fail:
+    return status;
+}
+
+nib_status text_normalizer_load(text_tokenizer *t, yyjson_val *v, const text_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     text_normalizer *n = &t->normalizer;
     n->name = "no normalizer";
-    n->run = plain_run;
-    if (v && !yyjson_is_null(v)) {
-        if (!yyjson_is_obj(v)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: not an object");
-        yyjson_val *type = yyjson_obj_get(v, "type");
-        if (!yyjson_is_str(type)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: no \"type\"");
-        if (text_json_is(type, "Sequence")) {
-            yyjson_val *list = yyjson_obj_get(v, "normalizers");
-            if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: Sequence without an array \"normalizers\"");
-            /* One part is that part; none is none. Composing several is another issue's work. */
-            if (yyjson_arr_size(list) > 1) NIB_FAIL(err, NIB_UNSUPPORTED, "normalizer: Sequence of %zu", yyjson_arr_size(list));
-            return text_normalizer_load(t, yyjson_arr_get_first(list), err);
-        }
-        if (!text_json_is(type, "BertNormalizer")) NIB_FAIL(err, NIB_UNSUPPORTED, "normalizer: %s", yyjson_get_str(type));
-        NIB_TRY(text_json_bool(v, "normalizer", "clean_text", true, &n->clean_text, err));
-        NIB_TRY(text_json_bool(v, "normalizer", "handle_chinese_chars", true, &n->chinese, err));
-        NIB_TRY(text_json_bool(v, "normalizer", "lowercase", true, &n->lowercase, err));
-        NIB_TRY(text_json_bool(v, "normalizer", "strip_accents", n->lowercase, &n->strip_accents, err));
+    if (s->rebuilt) {
         n->name = "BertNormalizer";
-        n->run = bert_run;
-        if (!text_map_init(&n->map, t->heap) || !build_map(n, t->heap))
-            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
+        n->clean_text = true;
+        n->chinese = s->chinese;
+        n->lowercase = s->lowercase;
+        n->strip_accents = s->strip_accents < 0 ? s->lowercase : s->strip_accents != 0;
+    } else {
+        NIB_TRY(read_normalizer(n, v, err));
     }
+    /* Lower case comes before or after the rest with the same result: no character loses its case by being decomposed. */
+    n->lowercase = n->lowercase || s->lower_first;
+    n->run = n->clean_text || n->chinese || n->lowercase || n->strip_accents ? bert_run : plain_run;
+    if (n->run == bert_run && (!text_map_init(&n->map, t->heap) || !build_map(n, t->heap)))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
     build_ascii(n);
 fail:
     return status;

@@ -36,6 +36,20 @@ static bool whole_next(const text_splitter *p, const uint8_t *s, size_t n, size_
     return at < n;
 }
 
+nib_status text_splitter_bert(text_tokenizer *t, nib_error *err) {
+    text_splitter *p = &t->splitter;
+    p->name = "BertPreTokenizer";
+    p->next = bert_next;
+    p->cuts_at_space = true;
+    bool ok = text_map_init(&p->map, t->heap);
+    for (size_t i = 0; i < text_punct_count; i++) ok = ok && text_map_set(&p->map, text_punct[i].first, text_punct[i].last, PUNCT);
+    for (uint32_t cp = 0; cp <= 0x3000; cp++)
+        if (text_is_space(cp)) ok = ok && text_map_set(&p->map, cp, cp, BLANK);
+    if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the pre-tokenizer");
+    for (uint32_t c = 0; c < 128; c++) p->ascii[c] = (uint8_t)text_map_get(&p->map, c);
+    return NIB_OK;
+}
+
 nib_status text_splitter_load(text_tokenizer *t, yyjson_val *v, nib_error *err) {
     nib_status status = NIB_OK;
     text_splitter *p = &t->splitter;
@@ -52,15 +66,7 @@ nib_status text_splitter_load(text_tokenizer *t, yyjson_val *v, nib_error *err) 
         return text_splitter_load(t, yyjson_arr_get_first(list), err);
     }
     if (!text_json_is(type, "BertPreTokenizer")) NIB_FAIL(err, NIB_UNSUPPORTED, "pre_tokenizer: %s", yyjson_get_str(type));
-    p->name = "BertPreTokenizer";
-    p->next = bert_next;
-    p->cuts_at_space = true;
-    bool ok = text_map_init(&p->map, t->heap);
-    for (size_t i = 0; i < text_punct_count; i++) ok = ok && text_map_set(&p->map, text_punct[i].first, text_punct[i].last, PUNCT);
-    for (uint32_t cp = 0; cp <= 0x3000; cp++)
-        if (text_is_space(cp)) ok = ok && text_map_set(&p->map, cp, cp, BLANK);
-    if (!ok) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the pre-tokenizer");
-    for (uint32_t c = 0; c < 128; c++) p->ascii[c] = (uint8_t)text_map_get(&p->map, c);
+    NIB_TRY(text_splitter_bert(t, err));
 fail:
     return status;
 }

@@ -83,7 +83,7 @@ static void models_and_embeddings(void **state) {
     nib_model *other;
     nib_machine machine;
     nib_profile *profile;
-    const char *text = "a nib writes";
+    const char *prompt, *text = "a nib writes";
     static const int32_t ids[3] = {2, 5, 3};
     const int32_t *row = ids;
     int64_t length = 3, none = 0;
@@ -102,6 +102,8 @@ static void models_and_embeddings(void **state) {
     OK(nib_embed, m, &text, 1, NULL, out);
     FAILS(nib_embed, NULL, &text, 1, NULL, out);
     OK(nib_embed_ids, m, &row, &length, 1, NULL, out);
+    OK(nib_model_choose_prompt, m, NULL, &prompt);
+    FAILS(nib_model_choose_prompt, m, "no such prompt", &prompt);
     FAILS(nib_embed_ids, m, &row, &none, 1, NULL, out);
     OK(nib_tokenize, m, text, 4, 0, got, NULL, NULL, 16, &count);
     FAILS(nib_tokenize, m, NULL, 4, 0, got, NULL, NULL, 16, &count);

@@ -28,6 +28,32 @@ expect 2 'No such file' "$nib" inspect /no/such/model
 expect 2 'no model was named' "$nib" inspect
 expect 2 'one model' "$nib" inspect "$model" "$model"
 
+# prompts, and where texts are cut
+cp -rs "$model" prompted
+echo '{"prompts": {"query": "query: ", "passage": "passage: "}, "default_prompt_name": "query"}' >config.tmp
+rm -f prompted/config_sentence_transformers.json
+mv config.tmp prompted/config_sentence_transformers.json
+expect 0 'query: "query: ", put before each text unless another is asked for' "$nib" inspect prompted
+"$nib" embed --model "$model" 'query: a pen' | sed 's/"index": 0, //' >want
+for how in '--prompt query:\ ' '--prefix query:\ '; do
+    eval "\"\$nib\" embed --model \"\$model\" $how 'a pen'" | sed 's/"index": 0, //' | cmp - want || { echo "embed $how differs"; failed=1; }
+done
+for how in '' '--prompt-name query' '--prompt query:\ '; do
+    eval "\"\$nib\" embed --model prompted $how 'a pen'" | sed 's/"index": 0, //' | cmp - want || { echo "embed with a default prompt, $how: differs"; failed=1; }
+done
+"$nib" embed --model "$model" 'a pen' >want
+"$nib" embed --model prompted --no-prompt 'a pen' | cmp - want || { echo 'embed --no-prompt differs'; failed=1; }
+"$nib" embed --model prompted --prompt-name '' 'a pen' | cmp - want || { echo "embed --prompt-name '' differs"; failed=1; }
+expect 2 "has no prompt 'nothing'; it has query, passage, document" "$nib" embed --model prompted --prompt-name nothing text
+expect 2 "has no prompt 'nothing'; it has query, passage, document" "$nib" tokenize --model prompted --prompt-name nothing text
+expect 2 'not both' "$nib" embed --model prompted --prompt-name query --prompt x text
+expect 0 '^6 tokens' "$nib" tokenize --model prompted 'a pen'
+expect 0 '^4 tokens' "$nib" tokenize --model prompted --no-prompt 'a pen'
+expect 0 '^5 tokens; 1 more were cut: the longest text has 5' "$nib" tokenize --model prompted --max-tokens 5 'a pen'
+expect 2 'prompts are for nib embed and nib tokenize' "$nib" inspect prompted --no-prompt
+expect 2 'texts of 513 tokens were asked for; the model has 512 positions' "$nib" tokenize --model "$model" --max-tokens 513 text
+expect 2 'texts of 513 tokens were asked for; the model has 512 positions' "$nib" embed --model "$model" --max-tokens 513 text
+
 # wrong flags
 expect 2 'there is nothing to embed' "$nib" embed --model "$model"
 expect 2 'model is missing' "$nib" embed text

@@ -159,6 +159,11 @@ if [ -f "$model/model.safetensors" ]; then
     check [ "$(grep -c costs folder/nib.json)" = 0 ]
     "$nib" embed --model "$model" 'a nib' >a.jsonl && "$nib" embed --model folder 'a nib' >b.jsonl
     check cmp a.jsonl b.jsonl
+    # sizes that are fixed: two texts stay two, and what they were
+    expect 0 '' "$nib" optimize "$model" -o fixed --shape input_ids=batchx64 --shape attention_mask=batchx64 --shape token_type_ids=batchx64
+    expect 0 'batches are packed' "$nib" explain --model fixed
+    "$nib" embed --model "$model" --similarity 'a nib' 'the weather' >free.txt && "$nib" embed --model fixed --similarity 'a nib' 'the weather' >fixed.txt
+    check cmp free.txt fixed.txt
     # in half precision: fused and packed as the f32 one is, and nearly the same vector
     expect 0 'half: ' "$nib" optimize "$model" -o half-folder -O4
     expect 0 'half precision is computed in f32' "$nib" explain --model half-folder

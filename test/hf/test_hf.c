@@ -182,6 +182,50 @@ static void refuses(void **state) {
     assert_int_equal(hf_load_graph(*state, hf_dir, &g, &err), NIB_NOT_FOUND);
 }
 
+/* A head on top puts its name before the encoder's weights; a file may hold some with and some without it, but not two that differ. */
+static void two_prefixes(void **state) {
+    static const struct {
+        const char *moved, *copy; /* a weight whose name gets the prefix; one that is there under both, with other bytes */
+        nib_status status;
+    } cases[] = {{"encoder.layer.0.attention.self.query.weight", NULL, NIB_OK},
+                 {NULL, "embeddings.LayerNorm.bias", NIB_BAD_MODEL},
+                 {NULL, NULL, NIB_OK}};
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        graph *g;
+        nib_error err = {0};
+        char *header, path[300], *at, added[200], *made = calloc(1, 10000);
+        size_t n, data = 0;
+        write_tiny(&(tiny){config_tiny, "", "weight", "bias", "F32", NULL});
+        snprintf(path, sizeof path, "%s/model.safetensors", hf_dir);
+        FILE *f = fopen(path, "rb");
+        uint8_t size[8];
+        assert_int_equal(fread(size, 1, 8, f), 8);
+        n = size[0] | (size_t)size[1] << 8;
+        header = calloc(1, n + 1);
+        assert_int_equal(fread(header, 1, n, f), n);
+        while (fgetc(f) != EOF) data++;
+        fclose(f);
+        at = cases[i].moved ? strstr(header, cases[i].moved) : header + 1;
+        assert_non_null(at);
+        snprintf(added, sizeof added, "\"bert.%s\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[%zu,%zu]},",
+                 cases[i].copy ? cases[i].copy : "", data, data + 16);
+        snprintf(made, 10000, "%.*s%s%s", (int)(at - header), header, cases[i].moved ? "bert." : cases[i].copy ? added : "", at);
+        hf_safetensors("model.safetensors", 0, made, data + (cases[i].copy ? 16 : 0));
+        if (cases[i].copy) { /* other bytes at the end */
+            f = fopen(path, "r+b");
+            fseek(f, -1, SEEK_END);
+            fputc(1, f);
+            fclose(f);
+        }
+        nib_status status = hf_load_graph(*state, hf_dir, &g, &err);
+        if (status != cases[i].status) fail_msg("case %zu: %s", i, err.message);
+        if (status != NIB_OK) assert_non_null(strstr(err.message, "embeddings.LayerNorm.bias and bert.embeddings.LayerNorm.bias"));
+        graph_free(g);
+        free(header);
+        free(made);
+    }
+}
+
 /* ---- ModernBERT: the same tiny weights under every word of config.json */
 
 static nib_status load_modernbert(void **state, const char *more, const char *prefix, graph **g, nib_error *err) {
@@ -268,7 +312,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(builds_bert), cmocka_unit_test(prefixes_and_old_names), cmocka_unit_test(activations),
-        cmocka_unit_test(refuses),     cmocka_unit_test(modernbert_configs),
+        cmocka_unit_test(refuses),     cmocka_unit_test(modernbert_configs),     cmocka_unit_test(two_prefixes),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, teardown);
 }

@@ -74,7 +74,8 @@ static void poolings(void **state) {
         {"{\"pooling_mode\":[\"mean\",\"max\"]}", NIB_POOLING_MAX, false},
         {"{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}", NIB_POOLING_MEAN, false},
         {"{\"pooling_mode\":\"something\"}", NIB_POOLING_MODEL, false},
-        {"{}", NIB_POOLING_MODEL, false},
+        {"{}", NIB_POOLING_MEAN, true},
+        {"{\"pooling_mode_cls_token\":false}", NIB_POOLING_MEAN, true},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         hf_fresh();
@@ -107,6 +108,125 @@ static void lengths(void **state) {
     assert_string_equal(s.max_tokens_from, "tokenizer_config.json");
 }
 
+/* Of all that may say how long a text is the first one that says anything counts. */
+static void sentence_files(void **state) {
+    static const char *const names[] = {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"};
+    char file[64], text[64];
+    hf_fresh();
+    for (int i = (int)BASE_COUNT(names) - 1; i >= 0; i--) {
+        snprintf(file, sizeof file, "sentence_%s_config.json", names[i]);
+        snprintf(text, sizeof text, "{\"max_seq_length\":%d}", 10 + i);
+        hf_text(file, text);
+        hf_settings s = load(state);
+        assert_int_equal(s.max_tokens, 10 + i);
+        assert_string_equal(s.max_tokens_from, file);
+    }
+    hf_text("sentence_bert_config.json", "{}");
+    assert_int_equal(load(state).max_tokens, 11);
+}
+
+/* What modules.json lists has to be there. */
+static void missing_pooling(void **state) {
+    hf_fresh();
+    hf_text("modules.json", modules_new);
+    assert_non_null(strstr(load(state).unsupported, "1_Pooling/config.json"));
+}
+
+/* Python writes such numbers, and reads them. */
+static void python_numbers(void **state) {
+    hf_fresh();
+    hf_text("config.json", "{\"initializer_range\":NaN,\"router_z_loss\":-Infinity,\"max_position_embeddings\":31}");
+    assert_int_equal(load(state).positions, 31);
+}
+
+static void tokenizers(void **state) {
+    static const struct {
+        const char *config, *tokenizer;
+        bool rebuilt, lowercase, chinese;
+        int strip, left;
+    } cases[] = {
+        {"{}", "{}", false, true, true, -1, -1},
+        {"{\"model_type\":\"bert\"}", NULL, true, true, true, -1, -1},
+        {"{\"model_type\":\"bert\"}", "{\"do_lower_case\":false}", true, false, true, -1, -1},
+        {"{\"model_type\":\"bert\"}", "{\"strip_accents\":false,\"tokenize_chinese_chars\":false}", true, true, false, 0, -1},
+        {"{\"model_type\":\"bert\"}", "{\"strip_accents\":null,\"truncation_side\":\"left\"}", true, true, true, -1, 1},
+        {"{\"model_type\":\"bert\"}", "{\"truncation_side\":\"right\",\"strip_accents\":true}", true, true, true, 1, 0},
+        {"{\"model_type\":\"bert\"}", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"do_lower_case\":false}", false, true, true, -1,
+         -1},
+        {"{\"model_type\":\"bert\",\"tokenizer_class\":\"TokenizersBackend\"}", "{}", false, true, true, -1, -1},
+        {"{\"model_type\":\"new\"}", "{\"tokenizer_class\":\"BertTokenizerFast\",\"do_lower_case\":false}", true, false, true, -1, -1},
+        {"{\"model_type\":\"modernbert\"}", "{\"tokenizer_class\":\"BertTokenizer\"}", false, true, true, -1, -1},
+    };
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        hf_fresh();
+        hf_text("config.json", cases[i].config);
+        if (cases[i].tokenizer) hf_text("tokenizer_config.json", cases[i].tokenizer);
+        hf_tokenizer t = load(state).tokenizer;
+        if (t.rebuilt != cases[i].rebuilt || t.lowercase != cases[i].lowercase || t.chinese != cases[i].chinese ||
+            t.strip_accents != cases[i].strip || t.truncation_left != cases[i].left)
+            fail_msg("case %zu: rebuilt %d, lower case %d, Chinese %d, accents %d, left %d", i, t.rebuilt, t.lowercase, t.chinese,
+                     t.strip_accents, t.truncation_left);
+    }
+}
+
+/* Tokens by name: special_tokens_map.json is of older versions, and counts where there is no added_tokens_decoder. */
+static void tokens(void **state) {
+    static const char decoder[] = "{\"cls_token\":\"<a>\",\"sep_token\":{\"content\":\"<b>\",\"lstrip\":true},"
+                                  "\"added_tokens_decoder\":{\"7\":{\"content\":\"<c>\",\"special\":true,\"rstrip\":true}}}";
+    hf_settings s;
+    nib_error err = {0};
+    nib_runtime *r = *state;
+    for (int old = 0; old < 2; old++) {
+        hf_fresh();
+        hf_text("config.json", "{\"model_type\":\"bert\"}");
+        hf_text("tokenizer_config.json", old ? "{\"cls_token\":\"<a>\"}" : decoder);
+        hf_text("special_tokens_map.json", "{\"cls_token\":\"<old>\",\"mask_token\":\"<m>\"}");
+        if (hf_settings_load(r, hf_dir, &s, &err) != NIB_OK) fail_msg("%s", err.message);
+        assert_string_equal(s.tokenizer.cls, old ? "<old>" : "<a>");
+        assert_string_equal(s.tokenizer.sep, old ? "" : "<b>");
+        assert_int_equal(s.tokenizer.count, 3);
+        const hf_token *last = &s.tokenizer.tokens[2];
+        assert_string_equal(last->content, old ? "<m>" : "<c>");
+        assert_int_equal(last->id, old ? -1 : 7);
+        assert_int_equal(last->flags, old ? -1 : HF_SPECIAL | HF_RSTRIP);
+        hf_settings_free(&r->heap, &s);
+    }
+}
+
+static void prompts(void **state) {
+    static const struct {
+        const char *json;
+        int64_t chosen;
+        const char *text; /* of the default prompt, or what the refusal says */
+    } cases[] = {
+        {"{\"prompts\":{\"a\":\"A: \",\"b\":\"\"}}", -1, NULL},
+        {"{\"prompts\":{\"a\":\"A: \",\"b\":\"B: \"},\"default_prompt_name\":\"b\"}", 1, "B: "},
+        {"{\"prompts\":{\"a\":\"A: \"},\"default_prompt_name\":null}", -1, NULL},
+        {"{\"default_prompt_name\":\"query\"}", 0, ""},
+        {"{\"prompts\":{\"query\":null},\"default_prompt_name\":\"query\"}", 0, ""},
+        {"{\"prompts\":{\"a\":\"A: \"},\"default_prompt_name\":\"c\"}", -2, "'c' is none of the prompts"},
+        {"{\"prompts\":{\"a\":7}}", -2, "the prompt 'a' is no text"},
+        {"{\"prompts\":[]}", -2, "prompts is no object"},
+        {"{\"prompts\":{\"a\":\"x\",\"a\":\"y\"}}", -2, "stands there twice"},
+        {"{\"default_prompt_name\":3}", -2, "default_prompt_name is no name"},
+    };
+    nib_runtime *r = *state;
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        hf_settings s;
+        nib_error err = {0};
+        size_t before = r->heap.current;
+        hf_fresh();
+        hf_text("config_sentence_transformers.json", cases[i].json);
+        nib_status status = hf_settings_load(r, hf_dir, &s, &err);
+        if ((status == NIB_OK) != (cases[i].chosen > -2)) fail_msg("%s: %s", cases[i].json, err.message);
+        if (status != NIB_OK && !strstr(err.message, cases[i].text)) fail_msg("%s: %s", cases[i].json, err.message);
+        if (status == NIB_OK) assert_int_equal(s.default_prompt, cases[i].chosen);
+        if (status == NIB_OK && s.default_prompt >= 0) assert_string_equal(s.prompts[s.default_prompt].text, cases[i].text);
+        if (status == NIB_OK) hf_settings_free(&r->heap, &s);
+        assert_int_equal(r->heap.current, before);
+    }
+}
+
 static void malformed(void **state) {
     static const struct {
         const char *file, *text;
@@ -122,6 +242,11 @@ static void malformed(void **state) {
         {"config.json", ""},
         {"sentence_bert_config.json", "nonsense"},
         {"tokenizer_config.json", "{\"a\":"},
+        {"tokenizer_config.json", "{\"truncation_side\":\"up\"}"},
+        {"tokenizer_config.json", "{\"tokenizer_class\":\"BertTokenizer\",\"do_lower_case\":1}"},
+        {"tokenizer_config.json", "{\"tokenizer_class\":\"BertTokenizer\",\"cls_token\":7}"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"a\"}}}"},
+        {"1_Pooling/config.json", "{\"pooling_mode\":\"mean\",\"include_prompt\":1}"},
         {"1_Pooling/config.json", "{\"pooling_mode\":7}"},
         {"1_Pooling/config.json", "{\"pooling_mode_cls_token\":1}"},
     };
@@ -142,8 +267,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_said),  cmocka_unit_test(old_schema), cmocka_unit_test(poolings),
-        cmocka_unit_test(other_modules), cmocka_unit_test(lengths),    cmocka_unit_test(malformed),
+        cmocka_unit_test(nothing_said),   cmocka_unit_test(old_schema), cmocka_unit_test(poolings),       cmocka_unit_test(other_modules),
+        cmocka_unit_test(lengths),        cmocka_unit_test(malformed),  cmocka_unit_test(sentence_files), cmocka_unit_test(missing_pooling),
+        cmocka_unit_test(python_numbers), cmocka_unit_test(tokenizers), cmocka_unit_test(tokens),         cmocka_unit_test(prompts),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, teardown);
 }

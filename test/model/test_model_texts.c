@@ -183,7 +183,43 @@ static void a_mask_in_two_senses_is_refused(void **state) {
     remove(path);
 }
 
+/* A file is for use: the Dropout goes, is named, and the proof compares without it; unless it is to be kept. */
+static void a_dropout_in_training_goes(void **state) {
+    encoder e = {"a = Identity (m)",
+                 "half = Constant <value_float = 0.5> () yes = Constant <value = bool {1}> () y = Dropout (h, half, yes)",
+                 "b,s",
+                 "",
+                 false,
+                 false,
+                 NULL};
+    char path[] = "/tmp/nib-texts-XXXXXX", out[] = "/tmp/nib-texts-XXXXXX";
+    assert_true(mkstemp(path) >= 0 && mkstemp(out) >= 0);
+    nib_model_free(open_text(write_text(&e), path));
+    for (int keep = 0; keep < 2; keep++) {
+        nib_optimize_options o;
+        nib_report *report;
+        nib_error err;
+        graph *g;
+        nib_optimize_defaults(&o);
+        o.runtime = test_runtime;
+        o.keep_random = keep;
+        o.check = !keep; /* the output's name, by which it draws, is another */
+        if (nib_optimize_file(path, out, &o, &report, &err) != NIB_OK) fail_msg("%s", err.message);
+        const char *text = nib_report_text(report);
+        if ((strstr(text, "Dropout at y is set to training: it is off") != NULL) == keep) fail_msg("%s", text);
+        if (!keep && !strstr(text, "last_hidden_state: differs by at most")) fail_msg("%s", text);
+        if ((strstr(text, "draws random numbers when it runs: Dropout") != NULL) != keep) fail_msg("%s", text);
+        nib_report_free(report);
+        if (onnx_load(test_runtime, out, &g, &err) != NIB_OK) fail_msg("%s", err.message);
+        assert_int_equal(count_op(g, "", "Dropout"), keep);
+        graph_free(g);
+    }
+    remove(path);
+    remove(out);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(a_mask_in_two_senses_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(a_mask_in_two_senses_is_refused),
+                                       cmocka_unit_test(a_dropout_in_training_goes)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -206,6 +206,26 @@ static void packed_forms_equal_padded_ones(void **state) {
     }
 }
 
+/* So do they where the rows of a prompt are left out. */
+static void prompts_are_left_out_alike(void **state) {
+    static const char *const modes[] = {"mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
+    char padded[900], packed[900];
+    for (size_t i = 0; i < BASE_COUNT(modes); i++) {
+        snprintf(padded, sizeof padded,
+                 HEAD "g (float[b,s,4] x, int64[b,s] mask, int64[1] n) => (float[b,4] y) { y = nib.Pool <mode = \"%s\"> (x, mask, n) }",
+                 modes[i]);
+        snprintf(packed, sizeof packed,
+                 HEAD "g (float[b,s,4] x, int64[b,s] mask, int64[1] n) => (float[b,4] y) { o = nib.Offsets (mask) t = nib.Pack (x, mask) "
+                      "y = nib.Pool <mode = \"%s\", packed = 1> (t, o, n) }",
+                 modes[i]);
+        graph *a = parse_graph(padded), *b = parse_graph(packed);
+        for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(a, b, false);
+        mask_kind = MASK_FULL;
+        graph_free(a);
+        graph_free(b);
+    }
+}
+
 static void what_cannot_be_said_is_refused(void **state) {
     static const struct {
         const char *body, *why;
@@ -446,6 +466,7 @@ int main(void) {
         cmocka_unit_test(pool),
         cmocka_unit_test(ragged),
         cmocka_unit_test(packed_forms_equal_padded_ones),
+        cmocka_unit_test(prompts_are_left_out_alike),
         cmocka_unit_test(what_cannot_be_said_is_refused),
         cmocka_unit_test(hostile_inputs_are_refused),
         cmocka_unit_test(empty_tensors_cost_nothing),

@@ -98,13 +98,15 @@ static bool packed;
 static void pack_again(text_tokenizer **t, const char *json, size_t length, base_str *vocab) {
     base_str rest;
     nib_error err;
+    text_settings none;
+    text_settings_init(&none);
     base_str_init(vocab, &heap);
     base_str_init(&rest, &heap);
     if (!packed) return;
     if (text_tokenizer_pack(*t, json, length, &rest, vocab, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_true(rest.length < 20000);
     text_tokenizer_free(*t);
-    if (text_tokenizer_load_packed(&heap, rest.data, rest.length, vocab->data, vocab->length, t, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (text_tokenizer_load_packed(&heap, rest.data, rest.length, vocab->data, vocab->length, &none, t, &err) != NIB_OK) fail_msg("%s", err.message);
     base_str_free(&rest);
 }
 
