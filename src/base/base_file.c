@@ -208,7 +208,7 @@ char *base_path_dir(base_heap *heap, const char *path) {
 
 struct base_writer {
     base_heap *heap;
-    char *path, *temp; /* temp: the name before the rename; "" while there is none in the folder */
+    char *folder, *path, *temp; /* temp: the name before the rename; "" while there is none in the folder */
     int fd;
     bool nameless; /* the file gets temp's name when it is committed */
     bool failed;   /* something was not written: commit must not show what was */
@@ -243,12 +243,9 @@ static int link_nameless(const base_writer *w) {
 static nib_status open_temp(base_writer *w, nib_error *err) {
     char name[32];
     struct stat st;
-    char *folder = base_path_dir(w->heap, w->path);
-    if (!folder) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
 #ifdef O_TMPFILE
-    w->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    w->fd = open(w->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 #endif
-    base_free(w->heap, folder);
     proc_name(w, name);
     w->nameless = w->fd >= 0 && stat(name, &st) == 0;
     if (w->nameless) return NIB_OK;
@@ -265,8 +262,9 @@ nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out
     w->heap = heap;
     w->fd = -1;
     w->path = base_strndup(heap, path, strlen(path));
+    w->folder = base_path_dir(heap, path);
     w->temp = base_calloc(heap, strlen(path) + 16, 1);
-    if (!w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (!w->folder || !w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     struct stat st;
     bool exists = stat(path, &st) == 0;
     if (exists && S_ISDIR(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is a folder", path);
@@ -309,17 +307,14 @@ nib_status base_writer_sync(base_writer *w, nib_error *err) {
 
 nib_status base_writer_commit(base_writer *w, nib_error *err) {
     nib_status status = NIB_OK;
-    int e = w->failed ? EIO : 0, fd = -1;
-    char *folder = base_path_dir(w->heap, w->path);
-    if (!folder) e = ENOMEM;
-    if (!e && (fd = open(folder, FOLDER_FLAGS)) < 0 && errno != EACCES) e = errno;
-    base_free(w->heap, folder);
+    int e = w->failed ? EIO : 0, folder = -1;
+    if (!e && (folder = open(w->folder, FOLDER_FLAGS)) < 0 && errno != EACCES) e = errno;
     if (!e && fsync(w->fd) != 0 && errno != EINVAL) e = errno;
     if (!e && w->nameless && with_free_name(w, link_nameless) < 0) e = errno;
     if (close(w->fd) != 0 && !e) e = errno;
     w->fd = -1;
     if (!e && rename(w->temp, w->path) != 0) e = errno;
-    int synced = sync_folder(fd);
+    int synced = sync_folder(folder);
     if (!e) e = synced;
     if (e) status = base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(e));
     else w->temp[0] = 0;
@@ -333,5 +328,6 @@ void base_writer_abort(base_writer *w) {
     if (w->temp && w->temp[0]) unlink(w->temp);
     base_free(w->heap, w->temp);
     base_free(w->heap, w->path);
+    base_free(w->heap, w->folder);
     base_free(w->heap, w);
 }
