@@ -82,7 +82,7 @@ for verb in $verbs; do
     for option in $("$nib" "$verb" --help | grep -oE '^  (-o, )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
         sed 's/\\-/-/g' "$page" | grep -qF -- "$option" || fail "nib-$verb(1) does not have $option"
         complete_to nib "$verb" "$option" | grep -qwF -- "$option" || fail "bash does not complete nib $verb $option"
-        grep -qF -- "'*$option[" "$share/zsh/site-functions/_nib" || fail "zsh does not know $option"
+        grep -qF -- "'*${option}[" "$share/zsh/site-functions/_nib" || fail "zsh does not know $option"
     done
 done
 [ "$(complete_to nib run --rto)" = --rtol ] || fail "bash does not complete nib run --rto"
