@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-ladder test test-build test-isa test-paths test-all test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 fuzz
+.PHONY: all help run bench bench-long bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 fuzz
 
 # Their output is shown as it comes: ninja's counts what is done, and what a compiler says must not be lost.
 ninja = ninja -C $(1) -j$(JOBS)
@@ -37,27 +37,46 @@ test-build: ## build the tests into build/test
 	@$(call configure,release)
 	@$(call ninja,build)
 
-# What computes, under every instruction set below the machine's own (checkkernel goes through all of them by itself).
+# ---- tests. Each is in one tier, its label in test/CMakeLists.txt: quick (make test), wide (make test-all, too), nightly. A skip is a failure.
+
+test: $(MODEL)/model.safetensors test-build ## install what tests need, and run what takes minutes
+	ctest --preset release -j$(JOBS) -L quick
+
+test-all: test-wide test-isa test-paths asan tsan aarch64 ## and on each instruction set below this one, under sanitizers, for aarch64, ONNX's cases
+
+test-nightly: test-every ubsan coverage fuzz ## and what takes hours: SECONDS= of fuzzing for each door
+
+test-wide: $(MODEL)/model.safetensors test-build test-onnx
+	ctest --preset release -j$(JOBS) -L wide
+
+# What computes, under every instruction set below the machine's own, the plainest but for its kernels (they are for the night).
 test-isa: test-build
 	@isas=$$(python3 tools/isas.py build/nib); for isa in $$isas; do echo "== NIB_CPU=$$isa"; \
-	  NIB_CPU=$$isa ctest --test-dir build --output-on-failure -j$(JOBS) -R '^test_(embed|model|op|pass|plan|run|cpu|quant)' || exit 1; done
+	  NIB_CPU=$$isa ctest --preset release -j$(JOBS) -R '^test_(embed|model|op|pass|plan|run|cpu|quant)' || exit 1; \
+	  [ $$isa = generic ] || NIB_CPU=$$isa build/test/checkkernel --need $$isa || exit 1; done
+
+# Every request of memory fails once; the plainest kernels.
+test-every: $(MODEL)/model.safetensors test-build build/asan/build.ninja
+	ctest --preset release -L nightly
+	@$(call ninja,build/asan) room_hostile
+	NIB_EVERY=1 build/asan/test/test_hostile_memory
 
 # A copy of the tree where a path has spaces and the project's own name in it: built there, and the tests that take seconds.
-SLOW_TESTS := ^(checkkernel|test_embed|test_hostile|test_optimize|make|onnx_)
+SLOW_TESTS := ^(checkkernel|test_embed|test_hostile|test_optimize|hostile_)
 test-paths: $(MODEL)/model.safetensors build/build.ninja
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; copy="$$work/two words/nib/nib"; mkdir -p "$$copy"; \
 	git ls-files -co --exclude-standard | tar -T - -cf - | tar -C "$$copy" -xf -; \
 	ln -s "$$PWD/.deps" "$$PWD/models" "$$copy"; cd "$$copy"; \
 	$(MAKE) --no-print-directory test-build; \
-	ctest --preset release -j$(JOBS) -E '$(SLOW_TESTS)' || exit 1; ctest --preset release -R '^test_hostile_memory'
+	ctest --preset release -j$(JOBS) -L quick -E '$(SLOW_TESTS)' || exit 1; ctest --preset release -R '^test_hostile_memory'
 
-# ONNX's own backend suite. The cases come from PyPI's onnx, once; ctest runs them too where they are.
+# ONNX's own backend suite. The cases come from PyPI's onnx, once.
 ONNX_BACKEND := --known test/onnx/known_failures.txt build/onnx-cases
 build/onnx-cases/version.txt: tools/make_onnx_cases.py
 	@test -n "$(PYTHON)" || tools/setup onnx
 	$(or $(PYTHON),.deps/onnx/bin/python) tools/make_onnx_cases.py build/onnx-cases
 
-test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backend suite (installs PyPI's onnx; PYTHON= takes another Python)
+test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backend suite, run and written in other opsets (installs PyPI's onnx; PYTHON= takes another Python)
 	build/test/onnx_backend $(ONNX_BACKEND)
 	$(or $(PYTHON),.deps/onnx/bin/python) tools/check_opset.py build/nib build/onnx-cases 11 17 21
 
@@ -65,24 +84,24 @@ test-onnx-asan: build/asan/build.ninja build/onnx-cases/version.txt
 	@$(call ninja,build/asan) onnx_backend
 	build/asan/test/onnx_backend $(ONNX_BACKEND)
 
-test: $(MODEL)/model.safetensors test-build build/onnx-cases/version.txt ## install what tests need, run them all: release, each NIB_CPU, sanitizers, aarch64
-	ctest --preset release -j$(JOBS)
-	@$(MAKE) --no-print-directory test-isa asan aarch64
-
-asan ubsan tsan debug coverage: %: build/%/build.ninja ## the tests in that preset (asan is address + undefined)
+asan: test-onnx-asan
+asan ubsan debug coverage: %: $(MODEL)/model.safetensors build/%/build.ninja ## the tests in that preset (asan is address + undefined)
 	@$(call ninja,build/$@)
-	ctest --preset $@ -j$(JOBS) -E checkkernel_
+	ctest --preset $@ -j$(JOBS) -L quick
+
+# Where threads meet.
+tsan: $(MODEL)/model.safetensors build/tsan/build.ninja ## the rooms where threads meet, under ThreadSanitizer
+	@$(call ninja,build/tsan) room_base room_run room_model room_api
+	ctest --preset tsan -j$(JOBS) -R '^test_(base|run|model|api|embed|measure|session|concurrency|error|locale)'
 
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
 	@$(call ninja,build/aarch64)
-	ctest --preset aarch64 -j$(JOBS) -E checkkernel_
+	ctest --preset aarch64 -j$(JOBS) -L quick
 
 SECONDS_EACH = $(or $(SECONDS),60)
 fuzz: build/fuzz/build.ninja ## fuzz every door with libFuzzer (clang) for SECONDS=60 each; fails on a finding and keeps its input
 	@$(call ninja,build/fuzz)
 	tools/fuzz $(SECONDS_EACH) $(TARGETS)
-
-test-all: test ubsan tsan ## all presets
 
 # The Python that has the peers: PYTHON=, or a venv that tools/setup makes.
 BENCH_PYTHON = $(or $(PYTHON),.deps/bench/bin/python)
