@@ -29,7 +29,8 @@ static const char *texts[TEXTS];
 static float want[TEXTS * DIM];
 
 static void run(nib_session *s) {
-    nib_tensor ids = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){2, 5, 3}, 24}, ones = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){1, 1, 1}, 24};
+    static int64_t some[3] = {2, 5, 3}, one[3] = {1, 1, 1}; /* borrowed by the session for later runs */
+    nib_tensor ids = {NIB_DTYPE_I64, 2, {1, 3}, some, 24}, ones = {NIB_DTYPE_I64, 2, {1, 3}, one, 24};
     for (size_t i = 0; i < nib_session_input_count(s); i++)
         assert_int_equal(nib_session_set_input(s, nib_session_input_name(s, i), i == 0 ? &ids : &ones, NULL), NIB_OK);
     assert_int_equal(nib_session_run(s, NULL), NIB_OK);
