@@ -184,15 +184,25 @@ int graph_opset_version(const graph *g, const char *domain) {
     return 0;
 }
 
+bool graph_next_body(graph_bodies *b) {
+    for (; b->attr < b->node->n_attrs; b->attr++, b->at = 0) {
+        const graph_attr *a = &b->node->attrs[b->attr];
+        const size_t count = a->kind == GRAPH_ATTR_GRAPH ? a->u.graph != NULL : a->kind == GRAPH_ATTR_GRAPHS ? a->count : 0;
+        if (b->at == count) continue;
+        b->body = a->kind == GRAPH_ATTR_GRAPH ? a->u.graph : a->u.graphs[b->at];
+        b->at++;
+        return true;
+    }
+    return false;
+}
+
+bool graph_has_bodies(const graph_node *n) { return graph_next_body(&(graph_bodies){.node = n}); }
+
 bool graph_uses_domain(const graph *g, const char *domain) {
     for (const graph_node *n = g->first; n; n = n->next) {
         if (strcmp(n->domain, domain) == 0) return true;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && graph_uses_domain(a->u.graph, domain)) return true;
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
-                if (graph_uses_domain(a->u.graphs[k], domain)) return true;
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);)
+            if (graph_uses_domain(b.body, domain)) return true;
     }
     return false;
 }
@@ -293,12 +303,8 @@ bool graph_align_constants(graph *g) {
         t->data = (void *)(uintptr_t)aligned;
     }
     for (const graph_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph && !graph_align_constants(a->u.graph)) return false;
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
-                if (!graph_align_constants(a->u.graphs[k])) return false;
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);)
+            if (!graph_align_constants(b.body)) return false;
     return true;
 }
 
@@ -511,15 +517,11 @@ bool graph_rename(graph *g, const char *const *names) {
 
 /* What the node's bodies read is read no more. */
 static void unlink_bodies(graph_node *n) {
-    for (int i = 0; i < n->n_attrs; i++) {
-        const graph_attr *a = &n->attrs[i];
-        size_t count = a->kind == GRAPH_ATTR_GRAPH ? 1 : a->kind == GRAPH_ATTR_GRAPHS ? a->count : 0;
-        for (size_t k = 0; k < count; k++)
-            for (graph_node *m = (a->kind == GRAPH_ATTR_GRAPH ? a->u.graph : a->u.graphs[k])->first; m; m = m->next) {
-                for (int j = 0; j < m->n_inputs; j++) unlink_use(&m->inputs[j]);
-                unlink_bodies(m);
-            }
-    }
+    for (graph_bodies b = {.node = n}; graph_next_body(&b);)
+        for (graph_node *m = b.body->first; m; m = m->next) {
+            for (int j = 0; j < m->n_inputs; j++) unlink_use(&m->inputs[j]);
+            unlink_bodies(m);
+        }
 }
 
 void graph_remove_node(graph *g, graph_node *n) {
@@ -541,22 +543,14 @@ static void captures_of(const graph *g, int depth, void (*fn)(void *user, graph_
     for (const graph_node *n = g->first; n; n = n->next) {
         for (int i = 0; i < n->n_inputs; i++)
             if (n->inputs[i].value && n->inputs[i].value->owner->depth <= depth) fn(user, n->inputs[i].value);
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) captures_of(a->u.graph, depth, fn, user);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) captures_of(a->u.graphs[k], depth, fn, user);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) captures_of(b.body, depth, fn, user);
     }
     for (int i = 0; i < g->n_outputs; i++)
         if (g->outputs[i]->owner->depth <= depth) fn(user, g->outputs[i]);
 }
 
 void graph_each_capture(const graph_node *n, void (*fn)(void *user, graph_value *v), void *user) {
-    for (int i = 0; i < n->n_attrs; i++) {
-        const graph_attr *a = &n->attrs[i];
-        if (a->kind == GRAPH_ATTR_GRAPH) captures_of(a->u.graph, n->owner->depth, fn, user);
-        for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) captures_of(a->u.graphs[k], n->owner->depth, fn, user);
-    }
+    for (graph_bodies b = {.node = n}; graph_next_body(&b);) captures_of(b.body, n->owner->depth, fn, user);
 }
 
 bool graph_is_op(const graph_node *n, const char *domain, const char *op) {

@@ -173,6 +173,18 @@ struct graph {
     int n_files;
 };
 
+/* The bodies that a node has as attributes (If, Loop, Scan, ..), in their order:
+ *     for (graph_bodies b = {.node = n}; graph_next_body(&b);) .. b.body ..
+ * The node's attributes may not change meanwhile; the body may. */
+typedef struct graph_bodies {
+    const graph_node *node;
+    graph *body; /* the one at hand */
+    int attr;
+    size_t at;
+} graph_bodies;
+bool graph_next_body(graph_bodies *b); /* false: there are no more */
+bool graph_has_bodies(const graph_node *n);
+
 /* ---- making */
 nib_status graph_create(base_heap *heap, graph **out, nib_error *err);
 /* LIMIT beyond the heap's limits.graph_depth; owned by the parent's arena. */

@@ -47,11 +47,7 @@ static nib_status verify_node(const graph *g, const graph_node *n, scope *s, nib
         bool listed = (u->prev ? u->prev->next == u : u->value->uses == u) && (!u->next || u->next->prev == u);
         if (!listed) return broken(err, n, "use is not in its value's list", u->value->name);
     }
-    for (int i = 0; i < n->n_attrs; i++) {
-        const graph_attr *a = &n->attrs[i];
-        if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(verify_scope(a->u.graph, s, err));
-        for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(verify_scope(a->u.graphs[k], s, err));
-    }
+    for (graph_bodies b = {.node = n}; graph_next_body(&b);) NIB_TRY(verify_scope(b.body, s, err));
     for (int i = 0; i < n->n_outputs; i++) {
         const graph_value *v = n->outputs[i];
         if (!v) continue;

@@ -164,11 +164,7 @@ static nib_status add_constants(compiler *c, graph *g) {
     }
     g->n_constants = kept;
     for (const graph_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) NIB_TRY(add_constants(c, a->u.graph));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(add_constants(c, a->u.graphs[k]));
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) NIB_TRY(add_constants(c, b.body));
 fail:
     return status;
 }

@@ -45,12 +45,7 @@ nib_status model_count_into(base_heap *heap, const graph *g, int which, model_co
         if (!c) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory while counting operators");
         (*(which ? &c->after : &c->before))++;
         counts->nodes[which]++;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(model_count_into(heap, a->u.graph, which, counts, err));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++)
-                NIB_TRY(model_count_into(heap, a->u.graphs[k], which, counts, err));
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) NIB_TRY(model_count_into(heap, b.body, which, counts, err));
     }
     for (int i = 0; i < g->n_constants; i++) counts->weights[which] += g->constants[i]->constant->bytes;
     for (int i = graph_required_inputs(g); i < g->n_inputs; i++) counts->weights[which] += g->inputs[i]->preset->bytes;

@@ -148,11 +148,7 @@ nib_status onnx_place(onnx_writing *w, const graph *g) {
     for (int i = 0; i < g->n_constants; i++) NIB_TRY(place(w, g->constants[i]->constant));
     for (int i = graph_required_inputs(g); i < g->n_inputs; i++) NIB_TRY(place(w, g->inputs[i]->preset));
     for (const graph_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) NIB_TRY(onnx_place(w, a->u.graph));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(onnx_place(w, a->u.graphs[k]));
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) NIB_TRY(onnx_place(w, b.body));
     if (g->parent || !w->n_placed) return NIB_OK;
     w->found = base_alloc(w->heap, w->n_placed * sizeof *w->found);
     if (!w->found) NIB_FAIL(w->err, NIB_OUT_OF_MEMORY, "out of memory for a list of weights");

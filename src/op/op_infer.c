@@ -51,11 +51,7 @@ static void forget_shapes(graph *g) {
             v->data = NULL;
             v->data_count = 0;
         }
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) forget_shapes(a->u.graph);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) forget_shapes(a->u.graphs[k]);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) forget_shapes(b.body);
     }
 }
 
@@ -75,11 +71,7 @@ nib_status op_infer_declared(graph *g, char *why, size_t capacity, nib_error *er
 nib_status op_infer_graph(graph *g, nib_error *err) {
     for (graph_node *n = g->first; n; n = n->next) {
         op_infer_bodies(n);
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) OP_TRY(op_infer_graph(a->u.graph, err));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) OP_TRY(op_infer_graph(a->u.graphs[k], err));
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) OP_TRY(op_infer_graph(b.body, err));
         OP_TRY(op_infer_node(g, n, err));
     }
     return NIB_OK;

@@ -165,11 +165,7 @@ nib_status op_schema_check(const graph *g, bool onnxruntime, nib_error *err) {
     int opset = graph_opset_version(g, "");
     for (const graph_node *n = g->first; n; n = n->next) {
         if (!n->domain[0] && !(onnxruntime && is_of_runtime(n))) OP_TRY(check_node(n, opset, err));
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) OP_TRY(op_schema_check(a->u.graph, onnxruntime, err));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) OP_TRY(op_schema_check(a->u.graphs[k], onnxruntime, err));
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) OP_TRY(op_schema_check(b.body, onnxruntime, err));
     }
     return NIB_OK;
 }

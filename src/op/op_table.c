@@ -71,11 +71,7 @@ static void resolve(graph *g, const graph *root) {
     g->resolved = true;
     for (graph_node *n = g->first; n; n = n->next) {
         n->meaning = op_find(n->domain, n->op, graph_opset_version(root, n->domain));
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH && a->u.graph) resolve(a->u.graph, root); /* no deeper than limits.graph_depth */
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) resolve(a->u.graphs[k], root);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) resolve(b.body, root); /* no deeper than limits.graph_depth */
     }
 }
 

@@ -17,17 +17,12 @@
 nib_status pass_each_body(pass_context *ctx, nib_status (*fn)(pass_context *)) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
-    for (graph_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            size_t count = a->kind == GRAPH_ATTR_GRAPH ? 1 : a->kind == GRAPH_ATTR_GRAPHS ? a->count : 0;
-            for (size_t k = 0; k < count && status == NIB_OK; k++) {
-                ctx->g = a->kind == GRAPH_ATTR_GRAPH ? a->u.graph : a->u.graphs[k];
-                status = fn(ctx);
-            }
-            ctx->g = g;
-            if (status != NIB_OK) return status;
+    for (graph_node *n = g->first; n && status == NIB_OK; n = n->next)
+        for (graph_bodies b = {.node = n}; status == NIB_OK && graph_next_body(&b);) {
+            ctx->g = b.body;
+            status = fn(ctx);
         }
+    ctx->g = g;
     return status;
 }
 
@@ -67,15 +62,10 @@ static nib_status no_memory(pass_context *ctx) { return base_error_set(ctx->err,
 
 /* The node's bodies stand in another graph now, at the depth of this one. */
 static void adopt(graph *g, const graph_node *n) {
-    for (int i = 0; i < n->n_attrs; i++) {
-        const graph_attr *a = &n->attrs[i];
-        size_t count = a->kind == GRAPH_ATTR_GRAPH ? 1 : a->kind == GRAPH_ATTR_GRAPHS ? a->count : 0;
-        for (size_t k = 0; k < count; k++) {
-            graph *body = a->kind == GRAPH_ATTR_GRAPH ? a->u.graph : a->u.graphs[k];
-            body->parent = g;
-            body->depth = g->depth + 1;
-            for (const graph_node *m = body->first; m; m = m->next) adopt(body, m);
-        }
+    for (graph_bodies b = {.node = n}; graph_next_body(&b);) {
+        b.body->parent = g;
+        b.body->depth = g->depth + 1;
+        for (const graph_node *m = b.body->first; m; m = m->next) adopt(b.body, m);
     }
 }
 

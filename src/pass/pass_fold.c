@@ -18,8 +18,7 @@ static bool moves_data(const graph_node *n) {
 }
 
 static bool all_constant(const graph_node *n) {
-    for (int i = 0; i < n->n_attrs; i++)
-        if (n->attrs[i].kind == GRAPH_ATTR_GRAPH || n->attrs[i].kind == GRAPH_ATTR_GRAPHS) return false;
+    if (graph_has_bodies(n)) return false;
     for (int i = 0; i < n->n_inputs; i++)
         if (n->inputs[i].value && !n->inputs[i].value->constant) return false;
     return true;

@@ -78,11 +78,7 @@ static void count_in(const graph *g, int count[PASS_FOUND_KINDS]) {
     for (const graph_node *n = g->first; n; n = n->next) {
         count[PASS_FOUND_GATE] += is_gate(n);
         for (size_t i = 0; i < BASE_COUNT(kinds); i++) count[kinds[i].what] += graph_is_op(n, kinds[i].domain, kinds[i].op);
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) count_in(a->u.graph, count);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count_in(a->u.graphs[k], count);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) count_in(b.body, count);
     }
 }
 

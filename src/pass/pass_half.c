@@ -167,11 +167,7 @@ static bool is_linear(const graph_node *n) {
 static void count_linear(half_choice *h, const graph *g) {
     pass_half_share *s = &h->ctx->half;
     for (const graph_node *n = g->first; n; n = n->next) {
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) count_linear(h, a->u.graph);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count_linear(h, a->u.graphs[k]);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) count_linear(h, b.body);
         const graph_value *w = pass_input(n, 1);
         if (!is_linear(n) || !w || !pass_half_is_f32(w) || !pass_half_is_weight(w)) continue;
         half_why why = g == h->ctx->g ? h->why[n->id] : HALF_NO_FORM;

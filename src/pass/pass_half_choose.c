@@ -234,8 +234,7 @@ bool pass_half_is_weight(const graph_value *v) {
 
 /* Whether an output depends on nothing but shapes, integers and scalars: no weight and no f32 input. */
 static bool is_positional(const half_choice *h, const graph_node *n) {
-    for (int i = 0; i < n->n_attrs; i++) /* a body reads what is no input */
-        if (n->attrs[i].kind == GRAPH_ATTR_GRAPH || n->attrs[i].kind == GRAPH_ATTR_GRAPHS) return false;
+    if (graph_has_bodies(n)) return false; /* a body reads what is no input */
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_value *v = n->inputs[i].value;
         if (!v) continue;

@@ -70,33 +70,21 @@ static void keep_body(naming *z, const graph *body) {
     for (const graph_node *n = body->first; n; n = n->next) {
         for (int i = 0; i < n->n_outputs; i++)
             if (n->outputs[i]) z->taken[slot_of(z, n->outputs[i]->name)] = n->outputs[i]->name;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) keep_body(z, a->u.graph);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) keep_body(z, a->u.graphs[k]);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) keep_body(z, b.body);
     }
 }
 
 static void keep_bodies(naming *z, const graph *g) {
     for (const graph_node *n = g->first; n; n = n->next) {
         graph_each_capture(n, keep_captured, z);
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) keep_body(z, a->u.graph);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) keep_body(z, a->u.graphs[k]);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) keep_body(z, b.body);
     }
 }
 
 static size_t count_values(const graph *g) { /* an upper bound, bodies included */
     size_t n = (size_t)g->value_limit + 1;
     for (const graph_node *k = g->first; k; k = k->next)
-        for (int i = 0; i < k->n_attrs; i++) {
-            const graph_attr *a = &k->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) n += count_values(a->u.graph);
-            for (size_t j = 0; a->kind == GRAPH_ATTR_GRAPHS && j < a->count; j++) n += count_values(a->u.graphs[j]);
-        }
+        for (graph_bodies b = {.node = k}; graph_next_body(&b);) n += count_values(b.body);
     return n;
 }
 

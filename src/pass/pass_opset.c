@@ -208,11 +208,7 @@ static void drop_defaults(graph_node *n, const char *type, int from, int to) {
 static nib_status convert(pass_context *ctx, graph *g, int from, int to) {
     nib_status status = NIB_OK;
     for (graph_node *n = g->first; n; n = n->next) {
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(convert(ctx, a->u.graph, from, to));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(convert(ctx, a->u.graphs[k], from, to));
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) NIB_TRY(convert(ctx, b.body, from, to));
         if (n->domain[0] || !n->meaning) continue;
         const char *old = n->op;
         bool done = false;

@@ -43,11 +43,7 @@ static int count_random(const graph *g, const graph_node **first) {
     int count = 0;
     for (const graph_node *n = g->first; n; n = n->next) {
         if (pass_is_random(n)) count++, *first = *first ? *first : n;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) count += count_random(a->u.graph, first);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) count += count_random(a->u.graphs[k], first);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) count += count_random(b.body, first);
     }
     return count;
 }

@@ -577,12 +577,6 @@ static const struct {
     {"nib", "Rotary", 4, rule_rotary},
 };
 
-static bool has_bodies(const graph_node *n) {
-    for (int i = 0; i < n->n_attrs; i++)
-        if (n->attrs[i].kind == GRAPH_ATTR_GRAPH || n->attrs[i].kind == GRAPH_ATTR_GRAPHS) return true;
-    return false;
-}
-
 static bool has_inputs(const graph_node *n, int count) {
     for (int i = 0; i < count; i++)
         if (!pass_input(n, i)) return false;
@@ -592,7 +586,7 @@ static bool has_inputs(const graph_node *n, int count) {
 /* What reaches a node's outputs. */
 flow pass_flow_out(const flows *f, const graph_node *n) {
     flow y = whole;
-    bool free = !has_bodies(n) && !pass_is_random(n);
+    bool free = !graph_has_bodies(n) && !pass_is_random(n);
     for (int i = 0; i < n->n_inputs; i++) {
         const flow x = flow_of(f, n->inputs[i].value);
         free &= is_free(&x) && !x.neighbours && !x.padding;

@@ -167,11 +167,7 @@ static bool is_wanted(const graph *g, const char **why) {
     for (const graph_node *n = g->first; n; n = n->next) {
         for (int i = 0; i < n->n_outputs; i++) any |= n->outputs[i] && base_is_half(n->outputs[i]->type.dtype);
         if (!n->meaning || strcmp(n->op, "BitCast") == 0) *why = n->op;
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) any |= is_wanted(a->u.graph, why);
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) any |= is_wanted(a->u.graphs[k], why);
-        }
+        for (graph_bodies b = {.node = n}; graph_next_body(&b);) any |= is_wanted(b.body, why);
     }
     return any;
 }

@@ -104,11 +104,7 @@ fail:
 static nib_status for_bodies(builder *b, int *count) {
     nib_status status = NIB_OK;
     for (const graph_node *n = b->g->first; n; n = n->next)
-        for (int i = 0; i < n->n_attrs; i++) {
-            const graph_attr *a = &n->attrs[i];
-            if (a->kind == GRAPH_ATTR_GRAPH) NIB_TRY(build_body(b, a->u.graph, count));
-            for (size_t k = 0; a->kind == GRAPH_ATTR_GRAPHS && k < a->count; k++) NIB_TRY(build_body(b, a->u.graphs[k], count));
-        }
+        for (graph_bodies at = {.node = n}; graph_next_body(&at);) NIB_TRY(build_body(b, at.body, count));
 fail:
     return status;
 }

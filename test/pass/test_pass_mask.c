@@ -171,7 +171,7 @@ static void random_condition(uint32_t *seed, char *out, size_t capacity) {
     static const char *const compare[] = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"}, *const both[] = {"And", "Or",
                                                                                                                          "Xor"};
     static const char *const constants[] = {"w3", "five", "w40", "minus3", "i0", "i1"};
-    char values[16][8] = {"i", "j", "d", "a"}, conditions[8][8];
+    char values[16][16] = {"i", "j", "d", "a"}, conditions[8][16];
     int n_values = 4, n_conditions = 0, steps = 1 + (int)(next_random(seed) % 4);
     size_t at = (size_t)snprintf(out, capacity, "%s%s d = Sub (i, j) a = Abs (d) ", POSITIONS, SDPA);
     for (int k = 0; k < steps; k++) { /* the last values, which are seldom i or j themselves, are likelier */
@@ -206,7 +206,12 @@ static const float *bias_of(graph *g, base_arena *arena, int64_t n, int64_t padd
     if (op_env_set(env, g->inputs[0], &in) != NIB_OK || op_env_set(env, g->inputs[1], &in) != NIB_OK ||
         op_env_get(env, g->outputs[0], &t, &err) != NIB_OK)
         fail_msg("%s", err.message);
-    return t->data;
+    assert_true(t->rank == 4 && t->dims[0] == 1 && t->dims[1] == 1);
+    float *whole = base_arena_alloc(arena, (size_t)(n * n) * sizeof *whole); /* one row may be for all queries, one number for all keys */
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++)
+            whole[i * n + j] = ((const float *)t->data)[(t->dims[2] == 1 ? 0 : i) * t->dims[3] + (t->dims[3] == 1 ? 0 : j)];
+    return whole;
 }
 
 /* Whether w says which keys are seen in a text of n tokens of which some are padding. */
