@@ -319,6 +319,18 @@ static graph_dim extreme(graph_symtab *t, atom_kind kind, graph_dim a, graph_dim
 graph_dim graph_dim_min(graph_symtab *t, graph_dim a, graph_dim b) { return extreme(t, ATOM_MIN, a, b); }
 graph_dim graph_dim_max(graph_symtab *t, graph_dim a, graph_dim b) { return extreme(t, ATOM_MAX, a, b); }
 
+/* Symbols are sizes; sums, products, quotients, minima and maxima of what is not negative are not negative. */
+bool graph_dim_is_nonnegative(graph_dim d) {
+    for (int i = 0; d && i < d->count; i++) {
+        if (d->terms[i].coefficient < 0) return false;
+        for (int k = 0; k < d->terms[i].degree; k++) {
+            const atom *a = d->terms[i].atoms[k];
+            if (a->kind != ATOM_SYMBOL && (!graph_dim_is_nonnegative(a->a) || !graph_dim_is_nonnegative(a->b))) return false;
+        }
+    }
+    return d != NULL;
+}
+
 bool graph_dim_is_capped(graph_dim d, graph_dim of, int64_t least) {
     if (!d || !of || d->count != 1 || d->terms[0].coefficient != 1 || d->terms[0].degree != 1) return false;
     const atom *a = d->terms[0].atoms[0];

@@ -40,6 +40,8 @@ graph_dim graph_dim_max(graph_symtab *t, graph_dim a, graph_dim b);
 bool graph_dim_is_const(graph_dim d, int64_t *value); /* value may be NULL; false for NULL */
 bool graph_dim_is_one(graph_dim d);                   /* the constant 1 */
 bool graph_dim_is_symbol(graph_dim d);
+/* Whether d is provably not negative: made of sizes without a minus sign. False for NULL. */
+bool graph_dim_is_nonnegative(graph_dim d);
 /* Whether d is min(of, c), c a constant of at least `least`: it is `of`, unless that is larger than c. False for NULL. */
 bool graph_dim_is_capped(graph_dim d, graph_dim of, int64_t least);
 /* The dimension of two broadcast dimensions (ONNX rules): equal -> it, const 1 -> the other, a constant > 1 against a

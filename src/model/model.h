@@ -41,10 +41,12 @@ struct nib_model {
     char *no_tokenizer;             /* why */
     nib_status no_tokenizer_status; /* what calls with texts answer: NOT_FOUND, UNSUPPORTED */
     run_roles roles;
+    bool packed;                    /* the task program computes no padding */
+    bool pooled;                    /* by the graph itself: its output is a row for each text */
     int64_t ids_below, types_below; /* rows of the tables that these inputs look up; INT64_MAX: not known */
-    int dropouts;         /* that the file has set to training, and that are off in the task program */
-    bool random;          /* the task program draws random numbers */
-    bool mask_of_padding; /* the file wants a mask of 1 at padding; the task program turns what it is given */
+    int dropouts;                   /* that the file has set to training, and that are off in the task program */
+    bool random;                    /* the task program draws random numbers */
+    bool mask_of_padding;           /* the file wants a mask of 1 at padding; the task program turns what it is given */
     nib_pooling pooling;
     bool normalize;
     int64_t dim, max_tokens, batch_tokens;

@@ -104,7 +104,7 @@ void model_describe(const nib_model *m, base_str *out) {
         return;
     }
     base_str_printf(out, "embeddings    %lld numbers", (long long)m->dim);
-    if (strstr(m->output_why, "already pooled")) base_str_add(out, ", pooled by the graph itself");
+    if (m->pooled) base_str_add(out, ", pooled by the graph itself");
     else
         base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling),
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
@@ -122,11 +122,9 @@ void model_describe(const nib_model *m, base_str *out) {
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);
     if (m->dropouts) base_str_printf(out, "dropout       %d nodes are set to training, and are off: nib explain names them\n", m->dropouts);
     if (m->random) base_str_add(out, "random        the model draws random numbers when it runs: nib explain names where\n");
-    base_str_printf(out, "batches       %s",
-                    m->task.notes && strstr(m->task.notes, "batches are packed") ? "packed: no padding is computed\n" : "padded\n");
+    base_str_printf(out, "batches       %s\n", m->packed ? "packed: no padding is computed" : "padded");
     static const char *const groups[] = {
         [RUN_GROUP_ONE] = "one at a time", [RUN_GROUP_EQUAL] = "with others of the same length", [RUN_GROUP_ANY] = "with any others"};
     base_str_printf(out, "texts run     %s\n", groups[m->roles.group]);
-    if (m->task.notes && (strstr(m->task.notes, "batches stay padded") || m->roles.group != RUN_GROUP_ANY))
-        base_str_add(out, m->task.notes);
+    if (m->task.notes && (!m->packed || m->roles.group != RUN_GROUP_ANY)) base_str_add(out, m->task.notes);
 }

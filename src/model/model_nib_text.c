@@ -37,6 +37,8 @@ static const field fields[] = {
     FIELD("mask", INT, roles.mask, -1, INT_MAX),
     FIELD("types", INT, roles.types, -1, INT_MAX),
     FIELD("positions", INT, roles.positions, -1, INT_MAX),
+    FIELD("packed", BOOL, packed, 0, 1),
+    FIELD("pooled", BOOL, pooled, 0, 1),
     FIELD("group", INT, roles.group, RUN_GROUP_ONE, RUN_GROUP_ANY),
     FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
     FIELD("no_tokenizer_status", INT, no_tokenizer_status, -1000, 0),

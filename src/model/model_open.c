@@ -121,6 +121,7 @@ nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *e
 static void note_task(nib_model *m, pass_context *ctx) {
     const bool ragged = ctx->reach == PASS_REACH_NOTHING && m->roles.mask >= 0; /* without a mask, padding would be tokens */
     m->roles.group = ctx->reach == PASS_REACH_NEIGHBOURS ? RUN_GROUP_ONE : ragged ? RUN_GROUP_ANY : RUN_GROUP_EQUAL;
+    m->packed = ctx->packed;
     m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
     m->dropouts = ctx->dropouts;
     m->random = pass_note_random(ctx);

@@ -174,7 +174,8 @@ nib_status model_choose_output(nib_model *m, const char *wanted, nib_error *err)
         return NIB_OK;
     }
     snprintf(m->output_name, sizeof m->output_name, "%s", v->name);
-    snprintf(m->output_why, sizeof m->output_why, "%s; %s", why, v->type.rank == 2 ? "already pooled, used as it is" : "pooled");
+    m->pooled = v->type.rank == 2;
+    snprintf(m->output_why, sizeof m->output_why, "%s; %s", why, m->pooled ? "already pooled, used as it is" : "pooled");
     return NIB_OK;
 }
 

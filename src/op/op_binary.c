@@ -295,12 +295,12 @@ static graph_dim dim_div(const op_infer *c, graph_dim a, graph_dim b) {
     if (known && graph_dim_is_const(a, &x)) return op_const(c, div_i(x, y));
     graph_dim q = graph_dim_div(OP_SYMS(c), a, b);
     if (q && graph_dim_mul(OP_SYMS(c), q, b) == a) return q;
-    return op_nonnegative(c, a) && op_nonnegative(c, b) ? q : NULL;
+    return graph_dim_is_nonnegative(a) && graph_dim_is_nonnegative(b) ? q : NULL;
 }
 
 static graph_dim dim_mod(const op_infer *c, graph_dim a, graph_dim b) {
     int64_t y;
-    return a && b && graph_dim_is_const(b, &y) && y > 0 && (op_nonnegative(c, a) || !graph_attr_int(c->node, "fmod", 0))
+    return a && b && graph_dim_is_const(b, &y) && y > 0 && (graph_dim_is_nonnegative(a) || !graph_attr_int(c->node, "fmod", 0))
                ? graph_dim_mod(OP_SYMS(c), a, b)
                : NULL;
 }

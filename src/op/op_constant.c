@@ -186,7 +186,7 @@ static nib_status infer_range(op_infer *c) {
         size = op_const(c, n);
     } else if (known && graph_dim_is_const(d[2], &v[2]) && v[2] > 0) {
         size = graph_dim_sub(t, d[1], d[0]);
-        if (!op_nonnegative(c, size)) size = graph_dim_max(t, size, op_const(c, 0));
+        if (!graph_dim_is_nonnegative(size)) size = graph_dim_max(t, size, op_const(c, 0));
         if (v[2] > 1) size = graph_dim_div(t, graph_dim_add(t, size, op_const(c, v[2] - 1)), d[2]);
     }
     OP_TRY(op_set(c, 0, dtype, 1, &size));

@@ -120,7 +120,6 @@ int op_since(const graph_node *n); /* of the node's table row; INT_MAX if it has
 graph_dim op_const(const op_infer *c, int64_t value);
 /* Product of dims[lo, hi); NULL if one is unknown. */
 graph_dim op_product(const op_infer *c, const graph_dim *dims, int lo, int hi);
-bool op_nonnegative(const op_infer *c, graph_dim d);                /* provably */
 nib_status op_check_float(op_infer *c, int i);                      /* TYPE unless input i is floating point or unknown */
 nib_status op_set_type(op_infer *c, int i, const graph_type *type); /* op_set_like, of any kind */
 nib_status op_infer_same(op_infer *c);                              /* output 0: type of input 0 */

@@ -179,14 +179,15 @@ static int compare_dims(const op_infer *c, char what, graph_dim a, graph_dim b) 
     if (graph_dim_is_const(up, &x) && graph_dim_is_const(down, &y)) {
         return what == '=' ? x == 0 : what == '>' ? x > 0 : what == 'g' ? x >= 0 : what == '<' ? x < 0 : x <= 0;
     }
-    bool more = up && op_nonnegative(c, graph_dim_sub(t, up, one)), less = down && op_nonnegative(c, graph_dim_sub(t, down, one));
+    bool more = up && graph_dim_is_nonnegative(graph_dim_sub(t, up, one)),
+         less = down && graph_dim_is_nonnegative(graph_dim_sub(t, down, one));
     /* A size is never below zero: a shape's element against the -1 that stands for "as it is". */
-    if (graph_dim_is_const(b, &y) && y < 0 && op_nonnegative(c, a)) more = true;
-    if (graph_dim_is_const(a, &x) && x < 0 && op_nonnegative(c, b)) less = true;
+    if (graph_dim_is_const(b, &y) && y < 0 && graph_dim_is_nonnegative(a)) more = true;
+    if (graph_dim_is_const(a, &x) && x < 0 && graph_dim_is_nonnegative(b)) less = true;
     if (more) return what == '>' || what == 'g';
     if (less) return what == '<' || what == 'l';
-    if (what == 'g' && op_nonnegative(c, up)) return 1;
-    if (what == 'l' && op_nonnegative(c, down)) return 1;
+    if (what == 'g' && graph_dim_is_nonnegative(up)) return 1;
+    if (what == 'l' && graph_dim_is_nonnegative(down)) return 1;
     return -1;
 }
 

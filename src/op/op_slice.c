@@ -85,7 +85,7 @@ static graph_dim bound(const op_infer *c, graph_dim size, graph_dim x) {
     }
     if (x && x == size) return size;
     graph_dim rest = graph_dim_sub(t, size, x);
-    if (op_nonnegative(c, x)) return rest && op_nonnegative(c, rest) ? x : graph_dim_min(t, size, x);
+    if (graph_dim_is_nonnegative(x)) return rest && graph_dim_is_nonnegative(rest) ? x : graph_dim_min(t, size, x);
     return NULL;
 }
 
@@ -103,13 +103,13 @@ static graph_dim slice_size(const op_infer *c, graph_dim size, graph_dim start, 
     graph_dim lo, hi;
     if (from && to && a > 0 && b >= INT32_MAX) { /* x[a:] needs no minimum */
         lo = graph_dim_sub(t, size, start);
-        lo = op_nonnegative(c, lo) ? lo : graph_dim_max(t, lo, zero);
+        lo = graph_dim_is_nonnegative(lo) ? lo : graph_dim_max(t, lo, zero);
     } else {
         hi = bound(c, size, end);
         lo = bound(c, size, start);
         lo = graph_dim_sub(t, hi, lo);
         if (from && a == 0) lo = hi;
-        else if (lo && !op_nonnegative(c, lo)) lo = graph_dim_max(t, lo, zero);
+        else if (lo && !graph_dim_is_nonnegative(lo)) lo = graph_dim_max(t, lo, zero);
     }
     return k == 1 ? lo : graph_dim_div(t, graph_dim_add(t, lo, op_const(c, k - 1)), step);
 }

@@ -331,21 +331,6 @@ graph_dim op_product(const op_infer *c, const graph_dim *dims, int lo, int hi) {
     return d;
 }
 
-bool op_nonnegative(const op_infer *c, graph_dim d) {
-    int64_t v;
-    if (!d) return false;
-    if (graph_dim_is_const(d, &v)) return v >= 0;
-    if (graph_dim_is_symbol(d)) return true; /* symbols are sizes */
-    /* An expression written without a minus sign is made of sizes by sums, products, quotients, minima and maxima only. A
-     * symbol whose name has one just fails to be proven. */
-    base_str text;
-    base_str_init(&text, c->g->heap);
-    graph_dim_print(d, &text);
-    bool proven = !text.failed && text.data && !strchr(text.data, '-') && !strchr(text.data, '?');
-    base_str_free(&text);
-    return proven;
-}
-
 bool op_in_data(const op_infer *c, int i, graph_dim *out, int *count) {
     const graph_value *v = op_in(c, i);
     *count = 0;

@@ -72,6 +72,7 @@ typedef struct pass_context {
     graph_value *mask;          /* of a task: the input that nib gives 1 for tokens and 0 for padding; NULL: none */
     pass_sense sense;           /* of a task: what pass_mask_sense has found */
     pass_reach reach;           /* of a task: what pass_pack has proven */
+    bool packed;                /* pass_pack has packed the graph */
     pass_half_share half;
 } pass_context;
 

@@ -453,7 +453,8 @@ fail:
 
 static void note_reach(pass_context *ctx, const graph_node *at) {
     const char *type = at ? at->op : "an input", *name = at ? at->name : "";
-    if (ctx->reach == PASS_REACH_PADDING) pass_note(ctx, "texts of one length go together: padding reaches the output at %s %s", type, name);
+    if (ctx->reach == PASS_REACH_PADDING)
+        pass_note(ctx, "texts of one length go together: padding reaches the output at %s %s", type, name);
     if (ctx->reach == PASS_REACH_NEIGHBOURS)
         pass_note(ctx, "texts go one at a time: it is not proven that no other text reaches the output at %s %s", type, name);
 }
@@ -484,6 +485,7 @@ nib_status pass_pack(pass_context *ctx) {
     if (!packs && ctx->reach == PASS_REACH_NOTHING) ctx->reach = PASS_REACH_PADDING; /* sums of other lengths have other bits */
     else note_reach(ctx, at);
     if (packs) NIB_TRY(rewrite(&p));
+    ctx->packed = packs;
     if (packs) pass_note(ctx, "batches are packed: %s is the padding mask of every attention", p.mask->name);
 fail:
     base_arena_free(&arena);

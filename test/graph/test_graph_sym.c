@@ -73,6 +73,11 @@ static void extremes(void **state) {
     assert_false(graph_dim_is_capped(graph_dim_min(t, s, k(9)), b, 2));
     assert_false(graph_dim_is_capped(graph_dim_min(t, s, b), s, 2));
     assert_false(graph_dim_is_capped(graph_dim_max(t, s, k(9)), s, 2));
+    assert_true(graph_dim_is_nonnegative(add(mul(s, b), k(3))) && graph_dim_is_nonnegative(k(0)));
+    assert_true(graph_dim_is_nonnegative(quotient(add(s, k(1)), k(2))) && graph_dim_is_nonnegative(graph_dim_min(t, s, mod(b, k(4)))));
+    assert_false(graph_dim_is_nonnegative(sub(s, k(1))) || graph_dim_is_nonnegative(NULL) || graph_dim_is_nonnegative(k(-1)));
+    assert_false(graph_dim_is_nonnegative(graph_dim_max(t, sub(s, b), sub(b, s)))); /* it is not, and that is not proven */
+    assert_false(graph_dim_is_nonnegative(quotient(sub(s, k(5)), k(2))));
     assert_false(graph_dim_is_capped(add(graph_dim_min(t, s, k(9)), k(1)), s, 2));
     assert_false(graph_dim_is_capped(s, s, 2) || graph_dim_is_capped(NULL, s, 2) || graph_dim_is_capped(s, NULL, 2));
     assert_null(graph_dim_max(t, s, NULL));
