@@ -126,7 +126,7 @@ lint: ## the include table, headers on their own, warnings as errors with gcc an
 	@tools/setup lint
 	tools/lint
 
-install: all ## install library, header, CMake package, pkg-config file, command (PREFIX, DESTDIR)
+install: all ## install library, header, CMake package, pkg-config file, command, documents, man pages, completion (PREFIX, DESTDIR)
 	cmake --install build $(if $(PREFIX),--prefix $(PREFIX))
 
 clean: ## remove build/

@@ -1,12 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs into an empty folder and builds a program against it: pkg-config with the shared and the static library, CMake's
-# find_package, C and C++. usage: test_install.sh BUILD_FOLDER
+# Installs into an empty folder, moves what is there, and builds a program against it: pkg-config with the shared and the static
+# library, CMake's find_package, C and C++. Then what is to be read: licence, documents, man pages, completion.
+# usage: test_install.sh BUILD_FOLDER
 set -euo pipefail
 build=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cmake --install "$build" --prefix "$work/usr" >/dev/null
+fail() {
+    echo "test_install: $*"
+    exit 1
+}
+
+DESTDIR="$work/stage" cmake --install "$build" --prefix /opt/some/where >/dev/null
+[ ! -e "$work/stage/usr" ] || fail "something was installed outside of the prefix"
+pc=$(find "$work/stage/opt/some/where" -name nib.pc)
+grep -qx 'prefix=/opt/some/where' "$pc" || fail "nib.pc has another prefix: $(head -1 "$pc")"
+[ "$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --variable=prefix nib)" = /opt/some/where ] || fail "pkg-config says another prefix"
+cmake --install "$build" --prefix "$work/first" >/dev/null
+grep -qx "prefix=$work/first" "$(find "$work/first" -name nib.pc)" || fail "nib.pc has another prefix"
+mv "$work/first" "$work/usr"
+
 cat >"$work/try.c" <<'C'
 #include <nib/nib.h>
 #include <stdio.h>
@@ -22,9 +36,11 @@ cp "$work/try.c" "$work/try.cpp"
 lib=$(dirname "$(find "$work/usr" -name nib.pc)")
 export PKG_CONFIG_PATH=$lib
 libdir=$(dirname "$lib")
-gcc "$work/try.c" -o "$work/shared" $(pkg-config --define-prefix --cflags --libs nib)
-LD_LIBRARY_PATH=$libdir "$work/shared"
-gcc "$work/try.c" -o "$work/static" $(pkg-config --define-prefix --cflags nib) "$libdir/libnib.a" -lm -pthread
+for how in "" --define-prefix; do # as it lies, and as pkg-config itself moves packages
+    gcc "$work/try.c" -o "$work/shared" $(pkg-config $how --cflags --libs nib)
+    LD_LIBRARY_PATH=$libdir "$work/shared"
+done
+gcc "$work/try.c" -o "$work/static" $(pkg-config --cflags nib) "$libdir/libnib.a" -lm -pthread
 "$work/static"
 mkdir "$work/project"
 cat >"$work/project/CMakeLists.txt" <<'CMAKE'
@@ -40,4 +56,47 @@ cmake -S "$work/project" -B "$work/project/build" -DCMAKE_PREFIX_PATH="$work/usr
 cmake --build "$work/project/build" >/dev/null
 "$work/project/build/with_shared"
 "$work/project/build/with_static"
-"$work/usr/bin/nib" --version
+nib=$work/usr/bin/nib
+"$nib" --version
+
+share=$work/usr/share
+source=$(cd "$(dirname "$0")/.." && pwd)
+cmp "$source/LICENSE" "$share/doc/nib/LICENSE"
+for file in README.md CHANGELOG.md doc/tour.md doc/design.md doc/operators.md; do
+    cmp "$source/$file" "$share/doc/nib/$file"
+done
+[ "$(ls "$source/doc/"*.md | wc -l)" = "$(ls "$share/doc/nib/doc/"*.md | wc -l)" ] || fail "not every document is installed"
+
+verbs=$("$nib" --help | awk 'NF == 0 { blocks++ } blocks == 2 && NF { print $1 }')
+[ "$(wc -w <<<"$verbs")" -ge 12 ] || fail "--help lists no verbs"
+complete_to() { # WORDS...: what bash offers for the last of them
+    bash -c 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _nib; echo "${COMPREPLY[*]}"' \
+        "$share/bash-completion/completions/nib" "$@"
+}
+for verb in $verbs; do
+    page=$share/man/man1/nib-$verb.1
+    [ -f "$page" ] || fail "there is no page nib-$verb(1)"
+    grep -q "nib..$verb" "$share/man/man1/nib.1" || fail "nib(1) does not name $verb"
+    [ "$(complete_to nib "$verb")" = "$verb" ] || fail "bash does not complete $verb"
+    grep -q "^ *$verb) _arguments" "$share/zsh/site-functions/_nib" || fail "zsh does not know $verb"
+    for option in $("$nib" "$verb" --help | grep -oE '^  (-o, )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
+        sed 's/\\-/-/g' "$page" | grep -qF -- "$option" || fail "nib-$verb(1) does not have $option"
+        complete_to nib "$verb" "$option" | grep -qwF -- "$option" || fail "bash does not complete nib $verb $option"
+        grep -qF -- "'*${option}[" "$share/zsh/site-functions/_nib" || fail "zsh does not know $option"
+    done
+done
+[ "$(complete_to nib run --rto)" = --rtol ] || fail "bash does not complete nib run --rto"
+[ "$(complete_to nib optimize -O)" = "-O0 -O1 -O2 -O3 -O4" ] || fail "bash does not complete nib optimize -O"
+if command -v python3 >/dev/null; then
+    python3 "$source/tools/make_man.py" "$nib" "$work/again"
+    diff -r "$work/again/man1" "$share/man/man1" || fail "pages differ from run to run"
+fi
+if command -v mandoc >/dev/null; then
+    mandoc -Tlint -Wwarning "$share"/man/man1/*.1 | grep -v 'missing date' && fail "mandoc finds fault with a page"
+fi
+if command -v man >/dev/null; then
+    for page in "$share"/man/man1/*.1; do
+        [ -z "$(MANROFFSEQ='' man --warnings -l "$page" 2>&1 >/dev/null)" ] || fail "man finds fault with $page"
+    done
+fi
+if command -v zsh >/dev/null; then zsh -n "$share/zsh/site-functions/_nib"; fi

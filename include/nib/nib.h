@@ -16,10 +16,15 @@
  * Conventions. Fallible calls return nib_status: NIB_OK (0) or a negative code. Their result goes to the
  * last out-parameter, which is NULL (or untouched memory, for caller's buffers) on failure. `nib_error *` may
  * be NULL. Option structs are filled by nib_*_defaults() and begin with their size, so that they can grow;
- * NULL means the defaults. Strings are UTF-8. The library never prints, exits or aborts.
+ * NULL means the defaults. Strings are UTF-8; numbers in them have a point in every locale. The library never prints, exits or aborts.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
+ *
+ * Processes. After fork() the child may use and free its parent's runtimes and models, while the parent goes on: threads of its own start
+ * when they are needed. Sessions, profiles and files, too, but those that another thread was inside a call with. What the parent's other
+ * threads were in the middle of is not finished in the child, and its memory stays taken. A child forked from inside one of nib's
+ * callbacks may only exec or exit.
  */
 #ifndef NIB_NIB_H
 #define NIB_NIB_H
@@ -79,7 +84,8 @@ typedef enum nib_status {
 /* The status in a few words; never NULL. Static storage. */
 NIB_API const char *nib_status_text(nib_status status);
 
-/* What went wrong and where. Filled only on failure; plain data, nothing to free. */
+/* What went wrong and where. Filled on failure; cleared on success (OK, "", "", -1). Plain data, nothing to free, and nothing to fill
+ * before a call. */
 typedef struct nib_error {
     nib_status status;
     char message[400]; /* one sentence, valid UTF-8, no newline */
@@ -316,7 +322,7 @@ NIB_API nib_status nib_model_choose_prompt(const nib_model *model, const char *n
 
 /* The same from token ids, as nib_tokenize gives them (special tokens included; their types are 0): text i is
  * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options only `profile` counts; there is no prompt.
- * INVALID_ARGUMENT for an id that the model does not have. */
+ * INVALID_ARGUMENT for an id that the model does not have, a negative one too; the message says which. */
 NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                  const nib_embed_options *options, float *out, nib_error *error);
 
@@ -510,7 +516,7 @@ NIB_API nib_status nib_compiled_verify(const char *path, nib_error *error);
 
 /* ---------------------------------------------------------------- tensor files */
 
-/* Files that appear under their name only when they are whole: written beside it, synced, renamed by commit. A file of that
+/* Files that appear under their name only when they are whole: written beside it, synced, renamed by commit, folder synced. A file of that
  * name that was there stays as it is until then. One thread at a time. */
 typedef struct nib_file nib_file;
 NIB_API nib_status nib_file_create(const char *path, nib_file **out, nib_error *error);

@@ -3,6 +3,7 @@
  * nib.h's comparing of tensors. In: what was got and what was wanted, of any type. Out: whether and how they differ.
  */
 #include "base/base_half.h"
+#include "base/base_number.h"
 #include "base/base_small.h"
 #include "graph/graph.h"
 #include <stdio.h>
@@ -108,8 +109,8 @@ static void compare_numbers(const nib_tensor *got, const nib_tensor *want, int64
     d->elements += (uint64_t)n;
     if (wrong && !d->wrong) {
         d->first = (uint64_t)first;
-        snprintf(d->message, sizeof d->message, "%llu of %lld elements differ: element %lld is %.9g, not %.9g", (unsigned long long)wrong,
-                 (long long)n, (long long)first, number(got, first), number(want, first));
+        base_snprintf(d->message, sizeof d->message, "%llu of %lld elements differ: element %lld is %.9g, not %.9g",
+                      (unsigned long long)wrong, (long long)n, (long long)first, number(got, first), number(want, first));
     }
     d->wrong += wrong;
 }

@@ -2,6 +2,7 @@
  *
  * nib.h's compiling of models: argument checks; src/model does the work.
  */
+#include "api.h"
 #include "model/model_nib.h"
 #include <string.h>
 
@@ -11,7 +12,7 @@ void nib_compile_defaults(nib_compile_options *o) {
     o->size = sizeof *o;
 }
 
-nib_status nib_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
+static nib_status try_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     nib_compile_options o;
     nib_model_options model;
@@ -37,7 +38,7 @@ fail:
     return status;
 }
 
-nib_status nib_compiled_verify(const char *path, nib_error *err) {
+static nib_status try_compiled_verify(const char *path, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *runtime = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was named");
@@ -47,3 +48,10 @@ fail:
     base_runtime_release(runtime);
     return status;
 }
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
+    return API_CALL(err, try_compile_file(in, out, options, err));
+}
+nib_status nib_compiled_verify(const char *path, nib_error *err) { return API_CALL(err, try_compiled_verify(path, err)); }

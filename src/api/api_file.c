@@ -3,6 +3,7 @@
  * nib.h's files: bytes and .npy. In: rows of floats. Out: a file that is whole. The header of .npy is written with room for any row
  * count first and completed at the end.
  */
+#include "api.h"
 #include "base/base_file.h"
 #include "base/base_npy.h"
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct nib_npy {
     int64_t rows, columns;
 };
 
-nib_status nib_file_create(const char *path, nib_file **out, nib_error *err) {
+static nib_status try_file_create(const char *path, nib_file **out, nib_error *err) {
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the file");
     *out = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was named");
@@ -34,12 +35,12 @@ nib_status nib_file_create(const char *path, nib_file **out, nib_error *err) {
     return status;
 }
 
-nib_status nib_file_write(nib_file *f, const void *bytes, size_t size, nib_error *err) {
+static nib_status try_file_write(nib_file *f, const void *bytes, size_t size, nib_error *err) {
     if (!f || (!bytes && size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "file and bytes must be given");
     return base_writer_write(f->writer, bytes, size, err);
 }
 
-nib_status nib_file_commit(nib_file *f, nib_error *err) {
+static nib_status try_file_commit(nib_file *f, nib_error *err) {
     if (!f) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was given");
     nib_status status = base_writer_commit(f->writer, err);
     free(f);
@@ -56,10 +57,10 @@ static nib_status write_header(nib_npy *n, nib_error *err) {
     char header[BASE_NPY_HEADER_MOST];
     size_t length;
     nib_status status = base_npy_header(NIB_DTYPE_F32, 2, (int64_t[]){n->rows, n->columns}, NPY_HEADER, header, &length, err);
-    return status == NIB_OK ? nib_file_write(n->file, header, length, err) : status;
+    return status == NIB_OK ? try_file_write(n->file, header, length, err) : status;
 }
 
-nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *err) {
+static nib_status try_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_npy *n = NULL;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the file");
@@ -68,7 +69,7 @@ nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_
     n = calloc(1, sizeof *n);
     if (!n) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     n->columns = columns;
-    NIB_TRY(nib_file_create(path, &n->file, err));
+    NIB_TRY(try_file_create(path, &n->file, err));
     NIB_TRY(write_header(n, err));
     *out = n;
     return NIB_OK;
@@ -77,18 +78,18 @@ fail:
     return status;
 }
 
-nib_status nib_npy_append(nib_npy *n, const float *rows, int64_t count, nib_error *err) {
+static nib_status try_npy_append(nib_npy *n, const float *rows, int64_t count, nib_error *err) {
     if (!n || count < 0 || (!rows && count)) return base_error_set(err, NIB_INVALID_ARGUMENT, "file and rows must be given");
     n->rows += count;
-    return nib_file_write(n->file, rows, (size_t)count * (size_t)n->columns * sizeof(float), err);
+    return try_file_write(n->file, rows, (size_t)count * (size_t)n->columns * sizeof(float), err);
 }
 
-nib_status nib_npy_commit(nib_npy *n, nib_error *err) {
+static nib_status try_npy_commit(nib_npy *n, nib_error *err) {
     nib_status status = NIB_OK;
     if (!n) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was given");
     NIB_TRY(base_writer_rewind(n->file->writer, err));
     NIB_TRY(write_header(n, err));
-    status = nib_file_commit(n->file, err);
+    status = try_file_commit(n->file, err);
     n->file = NULL;
 fail:
     nib_npy_abort(n);
@@ -100,3 +101,18 @@ void nib_npy_abort(nib_npy *n) {
     nib_file_abort(n->file);
     free(n);
 }
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_file_create(const char *path, nib_file **out, nib_error *err) { return API_CALL(err, try_file_create(path, out, err)); }
+nib_status nib_file_write(nib_file *f, const void *bytes, size_t size, nib_error *err) {
+    return API_CALL(err, try_file_write(f, bytes, size, err));
+}
+nib_status nib_file_commit(nib_file *f, nib_error *err) { return API_CALL(err, try_file_commit(f, err)); }
+nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *err) {
+    return API_CALL(err, try_npy_create(path, columns, out, err));
+}
+nib_status nib_npy_append(nib_npy *n, const float *rows, int64_t count, nib_error *err) {
+    return API_CALL(err, try_npy_append(n, rows, count, err));
+}
+nib_status nib_npy_commit(nib_npy *n, nib_error *err) { return API_CALL(err, try_npy_commit(n, err)); }

@@ -3,6 +3,7 @@
  * nib.h's runtimes, models and embeddings: arguments are checked here, everything else happens behind. An option struct of
  * an older caller is shorter: what it does not have is the default.
  */
+#include "api.h"
 #include "task/task.h"
 #include <string.h>
 
@@ -20,7 +21,7 @@ void nib_runtime_defaults(nib_runtime_options *o) {
     o->size = sizeof *o;
 }
 
-nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *err) {
+static nib_status try_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *err) {
     nib_runtime_options o;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the runtime");
     *out = NULL;
@@ -50,7 +51,7 @@ void nib_model_defaults(nib_model_options *o) {
     o->pack = -1;
 }
 
-nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+static nib_status try_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_model_options o;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the model");
     *out = NULL;
@@ -79,7 +80,7 @@ nib_status nib_model_describe(const nib_model *model, char *buffer, size_t capac
     return status;
 }
 
-nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *err) {
+static nib_status try_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *err) {
     base_str s;
     nib_status status = NIB_OK;
     const model_program *program;
@@ -112,7 +113,8 @@ static nib_status take_embed_options(const nib_model *model, nib_embed_options *
     return NIB_OK;
 }
 
-nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
+static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
+                            nib_error *err) {
     nib_embed_options o;
     nib_status status = take_embed_options(model, &o, options, err);
     if (status != NIB_OK) return status;
@@ -130,13 +132,13 @@ nib_status nib_model_prompt(const nib_model *model, size_t i, const char **name,
     return NIB_OK;
 }
 
-nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
+static nib_status try_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
     if (!model || !text) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model, or nowhere to put the prompt");
     return task_prompt(model, name, NULL, text, err);
 }
 
-nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
-                         float *out, nib_error *err) {
+static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
+                                const nib_embed_options *options, float *out, nib_error *err) {
     nib_embed_options o;
     nib_status status = take_embed_options(model, &o, options, err);
     if (status != NIB_OK) return status;
@@ -148,15 +150,15 @@ nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int6
     return task_embed_ids(model, ids, lengths, n, &o, out, err);
 }
 
-nib_status nib_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {
+static nib_status try_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {
     if (!model) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was given");
     if (max_tokens < 0 || callers < 1 || callers > 4096)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative, or callers not from 1 to 4096");
     return task_warm(model, max_tokens, callers, err);
 }
 
-nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
-                        size_t *ends, size_t capacity, size_t *count, nib_error *err) {
+static nib_status try_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
+                               size_t *ends, size_t capacity, size_t *count, nib_error *err) {
     text_encoding e;
     nib_status status;
     if (!model || !text || !count || (capacity && !ids))
@@ -175,4 +177,33 @@ nib_status nib_tokenize(const nib_model *model, const char *text, size_t length,
     }
     text_encoding_free(&e);
     return status;
+}
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *err) {
+    return API_CALL(err, try_runtime_create(options, out, err));
+}
+nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+    return API_CALL(err, try_model_open(path, options, out, err));
+}
+nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *err) {
+    return API_CALL(err, try_model_explain(model, buffer, capacity, length, err));
+}
+nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
+    return API_CALL(err, try_embed(model, texts, n, options, out, err));
+}
+nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
+    return API_CALL(err, try_model_choose_prompt(model, name, text, err));
+}
+nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
+                         float *out, nib_error *err) {
+    return API_CALL(err, try_embed_ids(model, ids, lengths, n, options, out, err));
+}
+nib_status nib_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {
+    return API_CALL(err, try_model_warm(model, max_tokens, callers, err));
+}
+nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
+                        size_t *ends, size_t capacity, size_t *count, nib_error *err) {
+    return API_CALL(err, try_tokenize(model, text, length, max_tokens, ids, begins, ends, capacity, count, err));
 }

@@ -2,6 +2,7 @@
  *
  * nib.h's optimizing of files: argument checks; src/model does the work.
  */
+#include "api.h"
 #include "model/model_optimize.h"
 #include <stdlib.h>
 
@@ -41,7 +42,8 @@ static void hand_over(nib_report *made, nib_report **report) {
     else nib_report_free(made);
 }
 
-nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report, nib_error *err) {
+static nib_status try_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report,
+                                    nib_error *err) {
     nib_optimize_options o;
     nib_runtime *runtime;
     nib_report *made = NULL;
@@ -53,7 +55,7 @@ nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize
     return status;
 }
 
-nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *err) {
+static nib_status try_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *err) {
     nib_optimize_options o;
     nib_runtime *runtime;
     nib_report *made = NULL;
@@ -65,8 +67,8 @@ nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_optio
     return status;
 }
 
-nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
-                             nib_error *err) {
+static nib_status try_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
+                                    nib_error *err) {
     nib_optimize_options o;
     nib_runtime *runtime;
     nib_report *made = NULL;
@@ -76,4 +78,17 @@ nib_status nib_graph_of_file(const char *path, const nib_optimize_options *optio
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;
+}
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report, nib_error *err) {
+    return API_CALL(err, try_optimize_file(in, out, options, report, err));
+}
+nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *err) {
+    return API_CALL(err, try_diff_files(a, b, options, report, err));
+}
+nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
+                             nib_error *err) {
+    return API_CALL(err, try_graph_of_file(path, options, format, report, err));
 }

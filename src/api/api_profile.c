@@ -2,9 +2,10 @@
  *
  * nib.h's measuring: machines and profiles.
  */
+#include "api.h"
 #include "task/task.h"
 
-nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *err) {
+static nib_status try_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *rt = runtime ? base_runtime_retain(runtime) : NULL;
     kernels k;
@@ -26,7 +27,7 @@ fail:
     return status;
 }
 
-nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *err) {
+static nib_status try_profile_create(nib_model *model, nib_profile **out, nib_error *err) {
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
     *out = NULL;
     if (!model) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was given");
@@ -78,4 +79,13 @@ nib_status nib_profile_step_get(const nib_profile *f, size_t i, const nib_machin
 void nib_profile_totals_get(const nib_profile *f, nib_profile_totals *out) {
     nib_profile *p = (nib_profile *)(uintptr_t)f;
     *out = (nib_profile_totals){atomic_load(&p->texts), atomic_load(&p->tokens), atomic_load(&p->tokenize_ns)};
+}
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *err) {
+    return API_CALL(err, try_machine_measure(runtime, out, err));
+}
+nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *err) {
+    return API_CALL(err, try_profile_create(model, out, err));
 }

@@ -2,6 +2,7 @@
  *
  * nib.h's sessions: named tensors in and out of the exact program.
  */
+#include "api.h"
 #include "task/task.h"
 #include <string.h>
 
@@ -14,7 +15,7 @@ struct nib_session {
     bool has_run;
 };
 
-nib_status nib_session_create(nib_model *model, nib_session **out, nib_error *err) {
+static nib_status try_session_create(nib_model *model, nib_session **out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_session *s = NULL;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the session");
@@ -104,7 +105,7 @@ static int find_output(const nib_session *s, const char *name, nib_error *err) {
     return -1;
 }
 
-nib_status nib_session_bind_output(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
+static nib_status try_session_bind_output(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
     if (!s || !name) return base_error_set(err, NIB_INVALID_ARGUMENT, "session and name must be given");
     int i = find_output(s, name, err);
     if (i < 0) return NIB_NOT_FOUND;
@@ -120,14 +121,14 @@ nib_status nib_session_bind_output(nib_session *s, const char *name, const nib_t
     return run_bind_output(s->run, i, tensor->data, tensor->bytes, err);
 }
 
-nib_status nib_session_output_shape(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
+static nib_status try_session_output_shape(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
     if (!s || !name || !out) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
     int i = find_output(s, name, err);
     s->has_run = false; /* sizes are about to be bound anew */
     return i < 0 ? NIB_NOT_FOUND : run_output_shape(s->run, s->inputs, i, out, err);
 }
 
-nib_status nib_session_set_input(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
+static nib_status try_session_set_input(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
     if (!s || !name || !tensor || (!tensor->data && tensor->bytes))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
     if (tensor->rank < 0 || tensor->rank > NIB_MAX_RANK)
@@ -151,7 +152,7 @@ static int64_t tokens_beyond(const nib_session *s) {
     return t && t->rank == 2 && positions > 0 && t->dims[1] > positions ? t->dims[1] : 0;
 }
 
-nib_status nib_session_run(nib_session *s, nib_error *err) {
+static nib_status try_session_run(nib_session *s, nib_error *err) {
     if (!s) return base_error_set(err, NIB_INVALID_ARGUMENT, "no session was given");
     /* A graph of nib's own looks every position up in a table of that many; another may compute them, and is asked first. */
     int64_t tokens = tokens_beyond(s);
@@ -168,7 +169,7 @@ void nib_session_cancel(nib_session *s) {
     if (s) run_cancel(s->run);
 }
 
-nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err) {
+static nib_status try_session_profile(nib_session *s, nib_profile **out, nib_error *err) {
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
     *out = NULL;
     if (!s) return base_error_set(err, NIB_INVALID_ARGUMENT, "no session was given");
@@ -177,9 +178,31 @@ nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err
     return status;
 }
 
-nib_status nib_session_get_output(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
+static nib_status try_session_get_output(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
     if (!s || !name || !out) return base_error_set(err, NIB_INVALID_ARGUMENT, "session, name and tensor must be given");
     if (!s->has_run) return base_error_set(err, NIB_INVALID_ARGUMENT, "the session has not run");
     int i = find_output(s, name, err);
     return i < 0 ? NIB_NOT_FOUND : run_output(s->run, i, out, err);
+}
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_session_create(nib_model *model, nib_session **out, nib_error *err) {
+    return API_CALL(err, try_session_create(model, out, err));
+}
+nib_status nib_session_bind_output(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
+    return API_CALL(err, try_session_bind_output(s, name, tensor, err));
+}
+nib_status nib_session_output_shape(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
+    return API_CALL(err, try_session_output_shape(s, name, out, err));
+}
+nib_status nib_session_set_input(nib_session *s, const char *name, const nib_tensor *tensor, nib_error *err) {
+    return API_CALL(err, try_session_set_input(s, name, tensor, err));
+}
+nib_status nib_session_run(nib_session *s, nib_error *err) { return API_CALL(err, try_session_run(s, err)); }
+nib_status nib_session_profile(nib_session *s, nib_profile **out, nib_error *err) {
+    return API_CALL(err, try_session_profile(s, out, err));
+}
+nib_status nib_session_get_output(nib_session *s, const char *name, nib_tensor *out, nib_error *err) {
+    return API_CALL(err, try_session_get_output(s, name, out, err));
 }

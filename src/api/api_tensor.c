@@ -2,6 +2,7 @@
  *
  * nib.h's tensor files. In: a path. Out: a tensor that owns its bytes, or a file that is whole.
  */
+#include "api.h"
 #include "base/base_file.h"
 #include "base/base_npy.h"
 #include "onnx/onnx.h"
@@ -21,7 +22,7 @@ static graph_kind kind_of(nib_dtype container) {
                                              : GRAPH_KIND_TENSOR;
 }
 
-nib_status nib_tensor_read(const char *path, nib_dtype container, nib_tensor **out, nib_error *err) {
+static nib_status try_tensor_read(const char *path, nib_dtype container, nib_tensor **out, nib_error *err) {
     nib_status status = NIB_OK;
     owned *o = NULL;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the tensor");
@@ -69,7 +70,7 @@ fail:
     return status;
 }
 
-nib_status nib_tensor_write(const char *path, const nib_tensor *t, const char *name, nib_tensor_format format, nib_error *err) {
+static nib_status try_tensor_write(const char *path, const nib_tensor *t, const char *name, nib_tensor_format format, nib_error *err) {
     nib_status status = NIB_OK;
     nib_file *file = NULL;
     if (!path || !t) return base_error_set(err, NIB_INVALID_ARGUMENT, "path and tensor must be given");
@@ -84,4 +85,13 @@ nib_status nib_tensor_write(const char *path, const nib_tensor *t, const char *n
 fail:
     nib_file_abort(file);
     return status;
+}
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_tensor_read(const char *path, nib_dtype container, nib_tensor **out, nib_error *err) {
+    return API_CALL(err, try_tensor_read(path, container, out, err));
+}
+nib_status nib_tensor_write(const char *path, const nib_tensor *t, const char *name, nib_tensor_format format, nib_error *err) {
+    return API_CALL(err, try_tensor_write(path, t, name, format, err));
 }

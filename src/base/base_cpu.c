@@ -177,10 +177,10 @@ static int cgroup_cpus(void) {
         fclose(f);
     }
     for (;;) { /* v2: cpu.max holds "quota period" or "max period" */
-        double quota = 0, period = 0;
+        long long quota = 0, period = 0;
         snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", strcmp(group, "/") == 0 ? "" : group);
-        if (read_line(path, line, sizeof line) && sscanf(line, "%lf %lf", &quota, &period) == 2) {
-            int n = quota_cpus(quota, period);
+        if (read_line(path, line, sizeof line) && sscanf(line, "%lld %lld", &quota, &period) == 2) {
+            int n = quota_cpus((double)quota, (double)period);
             if (n && (!best || n < best)) best = n;
         }
         char *slash = strrchr(group, '/');
@@ -190,7 +190,7 @@ static int cgroup_cpus(void) {
     char quota[64], period[64];
     if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota, sizeof quota) &&
         read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period, sizeof period)) {
-        int n = quota_cpus(atof(quota), atof(period));
+        int n = quota_cpus((double)atoll(quota), (double)atoll(period));
         if (n && (!best || n < best)) best = n;
     }
     return best;

@@ -4,6 +4,7 @@
  * file put into the arguments. Also the tables of statuses and element types that nib.h names.
  */
 #include "base_error.h"
+#include "base_number.h"
 #include "base_str.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,13 +38,20 @@ nib_status base_error_set(nib_error *err, nib_status code, const char *format, .
     char text[sizeof err->message * 2];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     err->status = code;
     base_clean_copy(err->message, sizeof err->message, text);
     err->node[0] = 0;
     err->offset = -1;
     return code;
+}
+
+void base_error_clear(nib_error *err) {
+    if (!err) return;
+    err->status = NIB_OK;
+    err->message[0] = err->node[0] = 0;
+    err->offset = -1;
 }
 
 void base_error_at_node(nib_error *err, const char *node) {

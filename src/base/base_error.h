@@ -32,6 +32,9 @@
 /* Fills *err (may be NULL) and returns `code`. Control characters in the message become '?', broken UTF-8 U+FFFD. */
 nib_status base_error_set(nib_error *err, nib_status code, const char *format, ...) BASE_PRINTF(3, 4);
 
+/* OK, no message, no place. NULL is accepted. */
+void base_error_clear(nib_error *err);
+
 /* Adds where it happened, if not yet known. */
 void base_error_at_node(nib_error *err, const char *node);
 void base_error_at_offset(nib_error *err, int64_t offset);

@@ -143,8 +143,24 @@ fail:
     return status;
 }
 
+/* A name lasts once its folder is on the disk. One that may not be read (-1) cannot be asked for that, and some systems sync no folders.
+ * Closes it; 0 or errno. */
+static int sync_folder(int folder) {
+    int e = folder >= 0 && fsync(folder) != 0 && errno != EINVAL ? errno : 0;
+    if (folder >= 0) close(folder);
+    return e;
+}
+
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+
 nib_status base_dir_create(const char *path, nib_error *err) {
-    if (mkdir(path, 0777) == 0 || base_path_is_dir(path)) return NIB_OK;
+    if (mkdir(path, 0777) == 0) {
+        int made = open(path, FOLDER_FLAGS);
+        int e = sync_folder(made >= 0 ? openat(made, "..", FOLDER_FLAGS) : -1);
+        if (made >= 0) close(made);
+        return e ? base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(e)) : NIB_OK;
+    }
+    if (base_path_is_dir(path)) return NIB_OK;
     return base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(errno == EEXIST ? ENOTDIR : errno));
 }
 
@@ -192,7 +208,7 @@ char *base_path_dir(base_heap *heap, const char *path) {
 
 struct base_writer {
     base_heap *heap;
-    char *path, *temp; /* temp: the name before the rename; "" while there is none in the folder */
+    char *folder, *path, *temp; /* temp: the name before the rename; "" while there is none in the folder */
     int fd;
     bool nameless; /* the file gets temp's name when it is committed */
     bool failed;   /* something was not written: commit must not show what was */
@@ -227,12 +243,9 @@ static int link_nameless(const base_writer *w) {
 static nib_status open_temp(base_writer *w, nib_error *err) {
     char name[32];
     struct stat st;
-    char *folder = base_path_dir(w->heap, w->path);
-    if (!folder) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
 #ifdef O_TMPFILE
-    w->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    w->fd = open(w->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 #endif
-    base_free(w->heap, folder);
     proc_name(w, name);
     w->nameless = w->fd >= 0 && stat(name, &st) == 0;
     if (w->nameless) return NIB_OK;
@@ -249,8 +262,9 @@ nib_status base_writer_open(base_heap *heap, const char *path, base_writer **out
     w->heap = heap;
     w->fd = -1;
     w->path = base_strndup(heap, path, strlen(path));
+    w->folder = base_path_dir(heap, path);
     w->temp = base_calloc(heap, strlen(path) + 16, 1);
-    if (!w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (!w->folder || !w->path || !w->temp) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     struct stat st;
     bool exists = stat(path, &st) == 0;
     if (exists && S_ISDIR(st.st_mode)) NIB_FAIL(err, NIB_IO, "%s: is a folder", path);
@@ -293,12 +307,15 @@ nib_status base_writer_sync(base_writer *w, nib_error *err) {
 
 nib_status base_writer_commit(base_writer *w, nib_error *err) {
     nib_status status = NIB_OK;
-    int e = w->failed ? EIO : 0;
+    int e = w->failed ? EIO : 0, folder = -1;
+    if (!e && (folder = open(w->folder, FOLDER_FLAGS)) < 0 && errno != EACCES) e = errno;
     if (!e && fsync(w->fd) != 0 && errno != EINVAL) e = errno;
     if (!e && w->nameless && with_free_name(w, link_nameless) < 0) e = errno;
     if (close(w->fd) != 0 && !e) e = errno;
     w->fd = -1;
     if (!e && rename(w->temp, w->path) != 0) e = errno;
+    int synced = sync_folder(folder);
+    if (!e) e = synced;
     if (e) status = base_error_set(err, NIB_IO, "%s: cannot be written: %s", w->path, strerror(e));
     else w->temp[0] = 0;
     base_writer_abort(w);
@@ -311,5 +328,6 @@ void base_writer_abort(base_writer *w) {
     if (w->temp && w->temp[0]) unlink(w->temp);
     base_free(w->heap, w->temp);
     base_free(w->heap, w->path);
+    base_free(w->heap, w->folder);
     base_free(w->heap, w);
 }

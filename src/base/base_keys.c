@@ -3,6 +3,7 @@
  * In: a JSON value and lists of keys. Out: a warning for each key that is not applied.
  */
 #include "base_keys.h"
+#include "base_number.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ static void show(yyjson_val *v, char *out, size_t size) {
     if (yyjson_is_str(v)) snprintf(out, size, "\"%.60s\"", yyjson_get_str(v));
     else if (yyjson_is_bool(v)) snprintf(out, size, "%s", yyjson_get_bool(v) ? "true" : "false");
     else if (yyjson_is_null(v)) snprintf(out, size, "null");
-    else if (yyjson_is_num(v)) snprintf(out, size, "%g", yyjson_get_num(v));
+    else if (yyjson_is_num(v)) base_snprintf(out, size, "%g", yyjson_get_num(v));
     else if (yyjson_is_obj(v)) snprintf(out, size, yyjson_obj_size(v) ? "{...}" : "{}");
     else snprintf(out, size, yyjson_arr_size(v) ? "[...]" : "[]");
 }

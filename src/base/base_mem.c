@@ -7,6 +7,7 @@
  * Arena: blocks of growing size, newest first; large ones on their own, in memory or in the file of base_spill.
  */
 #include "base_mem.h"
+#include "base_number.h"
 #include "base_cpu.h"
 #include <limits.h>
 #include <stdarg.h>
@@ -70,6 +71,29 @@ static bool reserve(base_heap *heap, size_t bytes) {
     return true;
 }
 
+static _Thread_local base_watch *watch;
+
+base_watch *base_watch_swap(base_watch *w) {
+    base_watch *before = watch;
+    watch = w;
+    return before;
+}
+
+void base_watch_begin(base_watch *w, const base_heap *heap) {
+    w->heap = heap;
+    atomic_init(&w->failures, 0);
+    w->outer = base_watch_swap(w);
+}
+
+void base_watch_end(base_watch *w) { base_watch_swap(w->outer); }
+
+bool base_watch_refused(const base_watch *w) { return atomic_load((_Atomic uint64_t *)(uintptr_t)&w->failures) > 0; }
+
+static void count_refusal(const base_heap *heap) {
+    for (base_watch *w = watch; w; w = w->outer)
+        if (w->heap == heap) atomic_fetch_add_explicit(&w->failures, 1, memory_order_relaxed);
+}
+
 void *base_alloc(base_heap *heap, size_t bytes) {
     if (bytes > SIZE_MAX - BASE_ALIGN * 2) return NULL;
     size_t total = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN + BASE_ALIGN;
@@ -77,7 +101,7 @@ void *base_alloc(base_heap *heap, size_t bytes) {
     char *block = granted ? heap->allocate(heap->user, total) : NULL;
     if (!block) {
         if (granted) atomic_fetch_sub(&heap->current, total);
-        atomic_fetch_add_explicit(&heap->failures, 1, memory_order_relaxed);
+        count_refusal(heap);
         return NULL;
     }
     atomic_fetch_add_explicit(&heap->allocations, 1, memory_order_relaxed);
@@ -228,10 +252,10 @@ char *base_arena_printf(base_arena *arena, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = base_vsnprintf(NULL, 0, format, args);
     va_end(args);
     char *p = n < 0 ? NULL : base_arena_alloc(arena, (size_t)n + 1);
-    if (p) vsnprintf(p, (size_t)n + 1, format, again);
+    if (p) base_vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
     return p;
 }

@@ -25,7 +25,6 @@ typedef struct base_heap {
     nib_limits limits; /* filled in: what opening may cost, for whoever works in this heap */
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
-    _Atomic uint64_t failures; /* requests that were not granted */
 } base_heap;
 
 /* options may be NULL: libc's allocator without a ceiling. */
@@ -39,6 +38,20 @@ char *base_strndup(base_heap *heap, const char *text, size_t length);
 
 /* Grows an array to at least `need` elements (doubling); false when memory runs out, the array stays as it was. */
 bool base_grow(base_heap *heap, void **array, size_t *capacity, size_t need, size_t element);
+
+/* A piece of work that must know whether a request of its own was refused, whatever others ask of the same heap meanwhile. It is on
+ * watch from begin to end, on the thread that began it and on those that help it (base_pool hands it on). Watches nest, and live on
+ * their thread's stack. */
+typedef struct base_watch {
+    const base_heap *heap;
+    _Atomic uint64_t failures; /* requests that were not granted */
+    struct base_watch *outer;
+} base_watch;
+void base_watch_begin(base_watch *watch, const base_heap *heap);
+void base_watch_end(base_watch *watch);
+bool base_watch_refused(const base_watch *watch); /* whether a request was, so far */
+/* Puts `watch` in the place of the calling thread's, which is returned; NULL: none. */
+base_watch *base_watch_swap(base_watch *watch);
 
 typedef struct base_arena {
     base_heap *heap;

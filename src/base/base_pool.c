@@ -4,6 +4,9 @@
  * joins it under the lock (which gives it a slot), takes task after task with one atomic add, and leaves. The caller takes
  * tasks too, unhooks the job, and waits until the last worker has left.
  *
+ * A child of fork() inherits locks that nobody will open and workers that are not there. Whatever is to be used by several threads
+ * knows of which process it is, and is made anew by the first thread of another that comes to it.
+ *
  * An idle worker first watches the job counter for a bounded number of pauses (about 20 microseconds: what a fork-join
  * between two layers needs; with shared cores a long spin costs others milliseconds), then sleeps on a condition.
  */
@@ -23,6 +26,38 @@ static inline void cpu_pause(void) {
 #endif
 }
 
+/* ---- processes */
+
+static _Atomic unsigned process; /* how many forks lie between the first process and this one, times two */
+
+static void in_child(void) { atomic_fetch_add(&process, 2); }
+static void register_forks(void) { pthread_atfork(NULL, NULL, in_child); }
+
+static unsigned this_process(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_forks);
+    return atomic_load_explicit(&process, memory_order_acquire);
+}
+
+/* Whether the calling thread is to make anew what `of` is the process of; it says is_made then. Other threads wait until it did. The
+ * lowest bit: being made. */
+static bool is_inherited(_Atomic unsigned *of) {
+    unsigned now = atomic_load_explicit(&process, memory_order_acquire), seen = atomic_load_explicit(of, memory_order_acquire);
+    while (seen != now) {
+        if (seen == (now | 1)) {
+            sched_yield();
+            seen = atomic_load_explicit(of, memory_order_acquire);
+        } else if (atomic_compare_exchange_weak(of, &seen, now | 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void is_made(_Atomic unsigned *of) { atomic_store_explicit(of, this_process(), memory_order_release); }
+
+/* ---- the pool */
+
 typedef struct job {
     base_task_fn fn;
     void *arg;
@@ -31,17 +66,20 @@ typedef struct job {
     int slots;           /* given so far, the caller's 0 included; guarded by the lock */
     int inside;          /* workers that joined and have not left; guarded by the lock */
     bool listed;
+    base_watch *watch; /* the caller's: who helps with its work is refused memory on its account */
     struct job *link;
 } job;
 
 struct base_pool {
     base_heap *heap;
+    _Atomic unsigned process; /* whose the next four are */
     pthread_mutex_t lock;
     pthread_cond_t wake, left;
+    int started; /* workers */
     job *jobs;
     _Atomic unsigned epoch; /* counts jobs added: what spinning workers watch */
     bool stop;
-    int threads;
+    int threads; /* slots, the caller's included */
     pthread_t *workers;
 };
 
@@ -72,7 +110,9 @@ static void *worker(void *arg) {
             j->inside++;
             if (j->slots >= p->threads) unlist(p, j); /* every slot is taken */
             pthread_mutex_unlock(&p->lock);
+            base_watch_swap(j->watch);
             take_tasks(j, slot);
+            base_watch_swap(NULL);
             pthread_mutex_lock(&p->lock);
             unlist(p, j);
             if (--j->inside == 0) pthread_cond_broadcast(&p->left);
@@ -89,42 +129,49 @@ static void *worker(void *arg) {
     return NULL;
 }
 
+/* Locks that nobody has, no jobs, and up to `wanted` workers: a machine that gives fewer threads gets a smaller pool; the work is the
+ * same, bits too. */
+static void begin_process(base_pool *p, int wanted) {
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->left, NULL);
+    p->jobs = NULL;
+    p->started = 0;
+    while (p->started < wanted && pthread_create(&p->workers[p->started], NULL, worker, p) == 0) p->started++;
+    is_made(&p->process);
+}
+
 nib_status base_pool_create(base_heap *heap, int threads, base_pool **out, nib_error *err) {
     nib_status status = NIB_OK;
     *out = NULL;
     base_pool *p = base_calloc(heap, 1, sizeof *p);
     if (!p) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the thread pool");
     p->heap = heap;
-    p->threads = 1;
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
-    pthread_cond_init(&p->left, NULL);
     p->workers = base_calloc(heap, (size_t)threads, sizeof *p->workers);
     if (!p->workers) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the thread pool");
-    while (p->threads < threads) {
-        /* A machine that gives fewer threads gets a smaller pool: the work is the same, bits too. */
-        if (pthread_create(&p->workers[p->threads - 1], NULL, worker, p) != 0) break;
-        pthread_mutex_lock(&p->lock);
-        p->threads++;
-        pthread_mutex_unlock(&p->lock);
-    }
+    begin_process(p, threads - 1);
+    pthread_mutex_lock(&p->lock);
+    p->threads = p->started + 1;
+    pthread_mutex_unlock(&p->lock);
     *out = p;
     return NIB_OK;
 fail:
-    base_pool_free(p);
+    base_free(heap, p);
     return status;
 }
 
 void base_pool_free(base_pool *p) {
     if (!p) return;
-    pthread_mutex_lock(&p->lock);
-    p->stop = true;
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i + 1 < p->threads; i++) pthread_join(p->workers[i], NULL);
-    pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->wake);
-    pthread_cond_destroy(&p->left);
+    if (!is_inherited(&p->process)) { /* else: the parent's workers, which are not here to be waited for */
+        pthread_mutex_lock(&p->lock);
+        p->stop = true;
+        pthread_cond_broadcast(&p->wake);
+        pthread_mutex_unlock(&p->lock);
+        for (int i = 0; i < p->started; i++) pthread_join(p->workers[i], NULL);
+        pthread_mutex_destroy(&p->lock);
+        pthread_cond_destroy(&p->wake);
+        pthread_cond_destroy(&p->left);
+    }
     base_free(p->heap, p->workers);
     base_free(p->heap, p);
 }
@@ -138,10 +185,13 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
         for (size_t i = 0; i < n; i++) fn(arg, i, 0);
         return;
     }
+    if (is_inherited(&p->process)) begin_process(p, p->threads - 1);
     pthread_mutex_lock(&p->lock);
     job **end = &p->jobs; /* first come, first served */
     while (*end) end = &(*end)->link;
     *end = &j;
+    j.watch = base_watch_swap(NULL);
+    base_watch_swap(j.watch);
     j.listed = true;
     atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
     if (n - 1 >= (size_t)p->threads - 1) pthread_cond_broadcast(&p->wake);
@@ -218,22 +268,31 @@ void base_team_barrier(base_team *t) {
 }
 
 struct base_mutex {
+    _Atomic unsigned process;
     pthread_mutex_t m;
 };
 
 base_mutex *base_mutex_create(base_heap *heap) {
-    base_mutex *m = base_alloc(heap, sizeof *m);
-    if (m) pthread_mutex_init(&m->m, NULL);
+    base_mutex *m = base_calloc(heap, 1, sizeof *m);
+    if (!m) return NULL;
+    pthread_mutex_init(&m->m, NULL);
+    is_made(&m->process);
     return m;
 }
 
 void base_mutex_free(base_heap *heap, base_mutex *m) {
     if (!m) return;
-    pthread_mutex_destroy(&m->m);
+    if (!is_inherited(&m->process)) pthread_mutex_destroy(&m->m);
     base_free(heap, m);
 }
 
-void base_mutex_lock(base_mutex *m) { pthread_mutex_lock(&m->m); }
+void base_mutex_lock(base_mutex *m) {
+    if (is_inherited(&m->process)) { /* open, whoever of the parent's threads had it when it forked */
+        pthread_mutex_init(&m->m, NULL);
+        is_made(&m->process);
+    }
+    pthread_mutex_lock(&m->m);
+}
 void base_mutex_unlock(base_mutex *m) { pthread_mutex_unlock(&m->m); }
 
 double base_clock(void) {

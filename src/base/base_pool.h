@@ -6,6 +6,9 @@
  * same slot, so it can index a caller's per-thread memory; the caller's own slot is 0. An idle worker spins briefly,
  * then sleeps.
  *
+ * In a child of fork() a pool goes on with workers of its own and a mutex is open: jobs and locks of threads that only the parent has
+ * are forgotten. The thread that forks is in no job and holds no lock, else its child may only exec or exit.
+ *
  * A team (`base_pool_team`) is for steps that must be split: fn(arg, member, members) runs at most once per member at
  * the same time, and members may meet at base_team_barrier. The number of members is what was free to join, at
  * least 1.

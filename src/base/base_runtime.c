@@ -4,6 +4,7 @@
  * because the heap lives in it.
  */
 #include "base_runtime.h"
+#include "base_number.h"
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,7 +74,7 @@ void base_log(const nib_runtime *rt, nib_log_level level, const char *format, ..
     char text[512], clean[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     base_clean_copy(clean, sizeof clean, text);
     rt->log(rt->log_user, level, clean);

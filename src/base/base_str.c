@@ -3,6 +3,7 @@
  * In: pieces of text. Out: one NUL-terminated buffer from a heap. And UTF-8, strictly.
  */
 #include "base_str.h"
+#include "base_number.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -42,12 +43,12 @@ void base_str_printf(base_str *s, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = base_vsnprintf(NULL, 0, format, args);
     va_end(args);
     if (n < 0) {
         s->failed = true;
     } else if (make_room(s, (size_t)n)) {
-        vsnprintf(s->data + s->length, (size_t)n + 1, format, again);
+        base_vsnprintf(s->data + s->length, (size_t)n + 1, format, again);
         s->length += (size_t)n;
     }
     va_end(again);

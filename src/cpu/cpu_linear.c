@@ -378,8 +378,11 @@ fail:
 }
 
 size_t cpu_weight_bytes(const struct device *base) {
-    size_t total = ((const cpu_device *)base)->mapped_bytes;
-    for (const cpu_weight *w = ((const cpu_device *)base)->weights; w; w = w->next) total += w->bytes;
+    const cpu_device *d = (const cpu_device *)base;
+    base_mutex_lock(d->lock); /* another thread may be packing */
+    size_t total = d->mapped_bytes;
+    for (const cpu_weight *w = d->weights; w; w = w->next) total += w->bytes;
+    base_mutex_unlock(d->lock);
     return total;
 }
 

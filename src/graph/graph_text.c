@@ -6,6 +6,7 @@
  * names cannot be quoted there: in a graph's name, other characters become '_'.
  */
 #include "graph_text.h"
+#include "base/base_number.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -99,11 +100,8 @@ static void print_real(double value, int digits, base_str *out) {
         base_str_add(out, "nan");
         return;
     }
-    snprintf(text, sizeof(text), "%.*g", digits, value);
-    if (isfinite(value) && !strpbrk(text, ".,eE")) strcat(text, ".0");
-    for (char *p = text; *p; p++) {
-        if (*p == ',') *p = '.'; /* the caller's locale is not ours to set */
-    }
+    base_snprintf(text, sizeof(text), "%.*g", digits, value);
+    if (isfinite(value) && !strpbrk(text, ".eE")) strcat(text, ".0");
     base_str_add(out, text);
 }
 

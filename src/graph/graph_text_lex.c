@@ -3,8 +3,8 @@
  * The words of ONNX's textual syntax; see graph_text_lex.h. What counts as a word is what onnx.parser takes for one.
  */
 #include "graph_text_lex.h"
+#include "base/base_number.h"
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,31 +139,22 @@ nib_status lex_uint(lexer *l, const literal *v, uint64_t *out) {
     return v->kind == LITERAL_INT && *end == 0 && errno == 0 && v->text[0] != '-' ? NIB_OK : lex_fail(l, "expected an integer of 64 bits");
 }
 
-/* strtod wants the point of the caller's locale. `text` gets a copy of the digits with it. */
-static bool localized(const literal *v, char *text, size_t size) {
-    if (v->kind == LITERAL_STRING || v->length >= size) return false;
-    memcpy(text, v->text, v->length + 1);
-    char *point = strchr(text, '.');
-    if (point) *point = localeconv()->decimal_point[0];
-    return true;
-}
-
 nib_status lex_f64(lexer *l, const literal *v, double *out) {
-    char text[400], *end = text;
-    if (localized(v, text, sizeof(text))) {
+    char *end = NULL;
+    if (v->kind != LITERAL_STRING) {
         errno = 0;
-        *out = strtod(text, &end);
-        if (errno == ERANGE && fabs(*out) > 1) end = text; /* too large; too small is zero */
+        *out = base_strtod(v->text, &end);
+        if (errno == ERANGE && fabs(*out) > 1) end = NULL; /* too large; too small is zero */
     }
-    return end != text && *end == 0 ? NIB_OK : lex_fail(l, "expected a number");
+    return end && end != v->text && *end == 0 ? NIB_OK : lex_fail(l, "expected a number");
 }
 
 nib_status lex_f32(lexer *l, const literal *v, float *out) {
-    char text[400], *end = text;
-    if (localized(v, text, sizeof(text))) {
+    char *end = NULL;
+    if (v->kind != LITERAL_STRING) {
         errno = 0;
-        *out = strtof(text, &end);
-        if (errno == ERANGE && fabsf(*out) > 1) end = text;
+        *out = base_strtof(v->text, &end);
+        if (errno == ERANGE && fabsf(*out) > 1) end = NULL;
     }
-    return end != text && *end == 0 ? NIB_OK : lex_fail(l, "expected a number");
+    return end && end != v->text && *end == 0 ? NIB_OK : lex_fail(l, "expected a number");
 }

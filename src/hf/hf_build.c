@@ -3,6 +3,7 @@
  * Words for the builders: weights, single operators, inputs and outputs; see hf_build.h. Layers are in hf_layers.c.
  */
 #include "hf_build.h"
+#include "base/base_number.h"
 #include "hf_json.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ void hf_refuse(hf_builder *b, nib_status status, const char *format, ...) {
     va_list args;
     if (b->status != NIB_OK) return;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    base_vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     b->status = base_error_set(b->err, status, "%s", text);
 }
@@ -28,7 +29,7 @@ const char *hf_path(hf_builder *b, const char *format, ...) {
     char text[300]; /* ours, and never longer: paths are made of words of the builders */
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    base_vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     const char *path = b->status == NIB_OK ? base_arena_strndup(b->g->arena, text, strlen(text)) : NULL;
     if (!path) made(b, NULL);
@@ -134,7 +135,7 @@ graph_value *hf_op2(hf_builder *b, const char *op, const char *name, graph_value
 graph_value *hf_scalar(hf_builder *b, float value) {
     char name[40];
     if (b->status != NIB_OK) return NULL;
-    snprintf(name, sizeof(name), "const.%.9g", (double)value);
+    base_snprintf(name, sizeof(name), "const.%.9g", (double)value);
     graph_value *known = graph_find_value(b->g, name);
     return known ? known : made(b, graph_const_f32(b->g, name, value));
 }

@@ -41,11 +41,12 @@ struct nib_model {
     char *no_tokenizer;             /* why */
     nib_status no_tokenizer_status; /* what calls with texts answer: NOT_FOUND, UNSUPPORTED */
     run_roles roles;
-    bool packed;          /* the task program computes no padding */
-    bool pooled;          /* by the graph itself: its output is a row for each text */
-    int dropouts;         /* that the file has set to training, and that are off in the task program */
-    bool random;          /* the task program draws random numbers */
-    bool mask_of_padding; /* the file wants a mask of 1 at padding; the task program turns what it is given */
+    bool packed;                    /* the task program computes no padding */
+    bool pooled;                    /* by the graph itself: its output is a row for each text */
+    int64_t ids_below, types_below; /* rows of the tables that these inputs look up; INT64_MAX: not known */
+    int dropouts;                   /* that the file has set to training, and that are off in the task program */
+    bool random;                    /* the task program draws random numbers */
+    bool mask_of_padding;           /* the file wants a mask of 1 at padding; the task program turns what it is given */
     nib_pooling pooling;
     bool normalize;
     int64_t dim, max_tokens, batch_tokens;
@@ -92,8 +93,8 @@ int64_t model_input_below(const nib_model *m, int i);
 /* ---- inside the room */
 /* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
-/* OUT_OF_MEMORY if a request of the model's heap was refused since heap.failures was `before`. */
-nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err);
+/* OUT_OF_MEMORY if a request of the work on watch was refused. */
+nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
 /* INVALID_ARGUMENT: more is wanted than there are positions. */
 nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */

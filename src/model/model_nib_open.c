@@ -183,7 +183,7 @@ nib_status model_nib_open(nib_model *m, base_file *file, const nib_model_options
     base_heap *heap = &m->runtime->heap;
     model_nib_section sections[MODEL_NIB_KINDS];
     model_nib_program programs[2] = {{0}};
-    uint64_t failures = atomic_load(&heap->failures);
+    base_watch watch;
     m->compiled = base_calloc(heap, 1, sizeof *m->compiled);
     if (!m->compiled) {
         base_file_close(file);
@@ -192,10 +192,12 @@ nib_status model_nib_open(nib_model *m, base_file *file, const nib_model_options
     m->compiled->file = *file;
     m->weight_bytes = file->size;
     *file = (base_file){0};
+    base_watch_begin(&watch, heap);
     NIB_TRY(model_nib_read(m->compiled->file.data, m->compiled->file.size, false, sections, err));
     NIB_TRY(open_sections(m, sections, options, programs, err));
-    NIB_TRY(model_all_granted(m, failures, err));
+    NIB_TRY(model_all_granted(m, &watch, err));
 fail:
+    base_watch_end(&watch);
     if (status != NIB_OK) base_error_in_file(err, m->path);
     model_nib_free_programs(heap, programs);
     return status;

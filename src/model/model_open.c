@@ -111,9 +111,9 @@ fail:
 }
 
 /* A pass, or shape inference, that runs out of memory may answer "not proven" and leave the graph as it is: right, but slower, and with
- * other bits than the same model has elsewhere. A model is not opened by halves: `before` is heap.failures when it began. */
-nib_status model_all_granted(nib_model *m, uint64_t before, nib_error *err) {
-    if (atomic_load(&m->runtime->heap.failures) == before) return NIB_OK;
+ * other bits than the same model has elsewhere. A model is not opened by halves. */
+nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err) {
+    if (!base_watch_refused(watch)) return NIB_OK;
     return base_error_set(err, NIB_OUT_OF_MEMORY, "memory ran out while %s was opened", m->path);
 }
 
@@ -137,11 +137,12 @@ static void note_task(nib_model *m, pass_context *ctx) {
 
 static nib_status make_program(nib_model *m, bool task, model_program *out, nib_error *err) {
     nib_status status = NIB_OK;
-    uint64_t failures = atomic_load(&m->runtime->heap.failures);
+    base_watch watch;
     pass_notes notes;
     model_program made = {0};
     int opset = graph_opset_version(m->source, "");
     bool old = opset > 0 && opset < 7; /* operators broadcast otherwise then than passes believe */
+    base_watch_begin(&watch, &m->runtime->heap);
     base_str_init(&notes.text, &m->runtime->heap);
     NIB_TRY(graph_clone(m->source, &made.g, err));
     if (task) NIB_TRY(graph_fix_presets(made.g, err)); /* texts fill the inputs that must be given, and nobody can give others */
@@ -165,14 +166,14 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
     }
     if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
-    NIB_TRY(model_all_granted(m, failures, err));
+    NIB_TRY(model_all_granted(m, &watch, err));
     NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
     made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
     if (!made.notes) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     *out = made;
-    base_str_free(&notes.text);
-    return NIB_OK;
+    made = (model_program){0};
 fail:
+    base_watch_end(&watch);
     plan_free(made.p);
     graph_free(made.g);
     base_str_free(&notes.text);
@@ -240,6 +241,53 @@ fail:
     return status;
 }
 
+/* What ids and types must be below: the rows of the table that they look up. */
+static int64_t rows_for(const nib_model *m, int input) {
+    int64_t below = input < 0 ? 0 : model_input_below(m, input);
+    return below > 0 ? below : INT64_MAX;
+}
+
+/* All that is asked for while this runs is on watch. */
+static nib_status open_into(nib_model *m, const char *path, const nib_model_options *options, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_runtime *rt = m->runtime;
+    base_file file = {0};
+    base_watch watch;
+    char why[300];
+    base_watch_begin(&watch, &rt->heap);
+    m->lock = base_mutex_create(&rt->heap);
+    m->path = base_strndup(&rt->heap, path, strlen(path));
+    if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(cpu_open(rt, &m->device, err));
+    if (base_file_begins(path, MODEL_NIB_MAGIC, 8)) {
+        NIB_TRY(base_file_open(&rt->heap, path, rt->private_reads, &file, err));
+        NIB_TRY(model_nib_open(m, &file, options, err));
+        goto fail;
+    }
+    NIB_TRY(load_source(m, path, err));
+    for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
+    op_resolve(m->source);
+    model_find_roles(m);
+    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
+    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", path, why);
+    NIB_TRY(load_small_files(m, err));
+    NIB_TRY(model_all_granted(m, &watch, err));
+    choose_pooling(m, options);
+    NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
+    NIB_TRY(make_task(m, options, err));
+    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
+        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
+    if (m->precision == NIB_PRECISION_AUTO)
+        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
+fail:
+    if (status == NIB_OK) {
+        m->ids_below = rows_for(m, m->roles.ids);
+        m->types_below = rows_for(m, m->roles.types);
+    }
+    base_watch_end(&watch);
+    return status;
+}
+
 nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *rt = NULL;
@@ -252,34 +300,7 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     if (!m) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     m->runtime = rt;
     atomic_store(&m->references, 1);
-    uint64_t failures = atomic_load(&rt->heap.failures);
-    m->lock = base_mutex_create(&rt->heap);
-    m->path = base_strndup(&rt->heap, path, strlen(path));
-    if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(cpu_open(rt, &m->device, err));
-    if (base_file_begins(path, MODEL_NIB_MAGIC, 8)) {
-        base_file file = {0};
-        NIB_TRY(base_file_open(&rt->heap, path, rt->private_reads, &file, err));
-        NIB_TRY(model_nib_open(m, &file, options, err));
-        *out = m;
-        return NIB_OK;
-    }
-    NIB_TRY(load_source(m, path, err));
-    for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
-    op_resolve(m->source);
-    model_find_roles(m);
-    char why[300];
-    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
-    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", path, why);
-    NIB_TRY(load_small_files(m, err));
-    NIB_TRY(model_all_granted(m, failures, err));
-    choose_pooling(m, options);
-    NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
-    NIB_TRY(make_task(m, options, err));
-    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
-        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
-    if (m->precision == NIB_PRECISION_AUTO)
-        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
+    NIB_TRY(open_into(m, path, options, err));
     *out = m;
     return NIB_OK;
 fail:

@@ -3,6 +3,7 @@
  * In: tensors and types of a graph. Out: their protobuf bytes, and the places of those that are external data.
  */
 #include "onnx_write.h"
+#include "base/base_number.h"
 #include "base/base_sort.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ void onnx_put_fail(onnx_out *s, nib_status code, const char *format, ...) {
     va_list args;
     if (s->w->status != NIB_OK) return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     s->w->status = base_error_set(s->w->err, code, "%s", text);
 }

@@ -5,6 +5,7 @@
  * a whole number that a narrower integer cannot hold keeps its low bits, and a string that is no number gives 0.
  */
 #include "op_local.h"
+#include "base/base_number.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,7 +39,7 @@ static double parse(graph_string s) {
     size_t n = s.length < sizeof text - 1 ? s.length : sizeof text - 1;
     if (n > 0) memcpy(text, s.data, n);
     text[n] = 0;
-    return strtod(text, NULL);
+    return base_strtod(text, NULL);
 }
 
 static bool parse_whole(graph_string s, int64_t *out) {
@@ -160,12 +161,13 @@ static int print_real(double v, bool single, char *out, size_t size) {
     if (v - v != 0) return snprintf(out, size, v > 0 ? "INF" : "-INF");
     int precision = 0;
     for (; precision < 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*e", precision, v);
-        if (single ? (float)strtod(digits, NULL) == (float)v : strtod(digits, NULL) == v) break;
+        base_snprintf(digits, sizeof digits, "%.*e", precision, v);
+        double back = base_strtod(digits, NULL);
+        if (single ? (float)back == (float)v : back == v) break;
     }
     int exponent = atoi(strchr(digits, 'e') + 1);
     if (v != 0 && (exponent < -4 || exponent >= 16)) return snprintf(out, size, "%s", digits);
-    return snprintf(out, size, "%.*f", precision > exponent ? precision - exponent : 1, v);
+    return base_snprintf(out, size, "%.*f", precision > exponent ? precision - exponent : 1, v);
 }
 
 static nib_status to_strings(op_eval *c, const graph_tensor *x, int64_t at, int64_t n, const wide *w, graph_string *y) {

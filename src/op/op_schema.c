@@ -4,6 +4,7 @@
  * part of onnx's schemas; the few words that came and went with opsets are a table of their own.
  */
 #include "op_schema.h"
+#include "base/base_number.h"
 #include "op_local.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static nib_status wrong(const checking *c, const char *format, ...) {
     char text[300];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    base_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     base_error_set(c->err, NIB_UNSUPPORTED, "%s in opset %d: %s", c->n->op, c->opset, text);
     base_error_at_node(c->err, op_name(c->n));

@@ -4,6 +4,7 @@
  * merging of inferred types with what is known of a value already.
  */
 #include "op_local.h"
+#include "base/base_number.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -18,7 +19,7 @@ int op_since(const graph_node *n) { return n->meaning ? n->meaning->since : INT_
 
 static nib_status fail(nib_error *err, const graph_node *n, nib_status code, const char *format, va_list args) {
     char text[300];
-    vsnprintf(text, sizeof text, format, args);
+    base_vsnprintf(text, sizeof text, format, args);
     base_error_set(err, code, "%s: %s", n->op, text);
     base_error_at_node(err, op_name(n));
     return code;

@@ -4,6 +4,7 @@
  * 2 fuses. The simplifying passes run until nothing changes, because each opens ways for the others.
  */
 #include "pass.h"
+#include "base/base_number.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,7 +148,7 @@ void pass_note(pass_context *ctx, const char *format, ...) {
     char line[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    base_vsnprintf(line, sizeof line, format, args);
     va_end(args);
     base_str_printf(&ctx->notes->text, "%s\n", line);
 }

@@ -15,6 +15,7 @@
  * It is no match if the subgraph reads anything but the mask and sizes.
  */
 #include "pass_formula.h"
+#include "base/base_number.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -202,8 +203,8 @@ static bool check_bias(const view *v, const pass_window *w, int kind, char *why,
                     float x = seen(v, b, h, i, j);
                     bool token = sample_mask(kind, b, j, v->S) != 0, open = token && in_window(w, i, j);
                     if (open ? x != 0 : !(x <= -1e4f)) {
-                        snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)v->S, (long long)i,
-                                 token ? "unmasked" : "masked", (long long)j, (double)x);
+                        base_snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)v->S, (long long)i,
+                                      token ? "unmasked" : "masked", (long long)j, (double)x);
                         return false;
                     }
                 }
@@ -280,9 +281,9 @@ static bool decide_range(deciding *d, int64_t least, int64_t most) {
         return true;
     }
     if (least == most) {
-        snprintf(d->why, d->capacity, "for %s key %lld tokens %s its query, it is %g%s", d->token ? "an unmasked" : "a masked",
-                 (long long)llabs(least), least > 0 ? "before" : "after", x.least,
-                 d->token && x.least == 0 ? ", beyond one that hides" : "");
+        base_snprintf(d->why, d->capacity, "for %s key %lld tokens %s its query, it is %g%s", d->token ? "an unmasked" : "a masked",
+                      (long long)llabs(least), least > 0 ? "before" : "after", x.least,
+                      d->token && x.least == 0 ? ", beyond one that hides" : "");
         return false;
     }
     int64_t middle = least + (most - least) / 2;
@@ -374,8 +375,8 @@ static bool check_causal(const view *v, char *why, size_t capacity) {
                 for (int64_t j = 0; j < v->S; j++) {
                     float x = seen(v, b, h, i, j);
                     if (j <= i ? x == 0 : x <= -1e4f) continue;
-                    snprintf(why, capacity, "at %lld tokens, query %lld and key %lld, it is %g", (long long)v->S, (long long)i,
-                             (long long)j, (double)x);
+                    base_snprintf(why, capacity, "at %lld tokens, query %lld and key %lld, it is %g", (long long)v->S, (long long)i,
+                                  (long long)j, (double)x);
                     return false;
                 }
     return true;

@@ -4,6 +4,7 @@
  * and most attempts end at its first word.
  */
 #include "pass_match.h"
+#include "base/base_number.h"
 #include "op/op.h"
 #include <ctype.h>
 #include <math.h>
@@ -27,7 +28,7 @@ static const char *blanks(const char *p) {
 }
 
 static bool match_number(const char *p, const graph_value *v) {
-    double x, want = strtod(p, NULL);
+    double x, want = base_strtod(p, NULL);
     return graph_scalar(v, &x) && fabs(x - want) <= 1e-5 * fabs(want);
 }
 

@@ -13,7 +13,7 @@
 /* As nib_embed. */
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err);
 
-/* As nib_embed_ids; lengths are checked, ids are not. */
+/* As nib_embed_ids; lengths are checked already. */
 nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
                           float *out, nib_error *err);
 

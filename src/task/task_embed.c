@@ -4,6 +4,7 @@
  * the vectors.
  */
 #include "task.h"
+#include <stdio.h>
 #include <string.h>
 
 #define WINDOW_TEXTS 4096
@@ -102,7 +103,7 @@ typedef struct window {
     embedder *e;
     const char *const *texts;
     const size_t *lengths;
-    size_t n;
+    size_t n, first; /* of these texts; the number of the first in the call */
     int64_t max_tokens;
     const char *prompt;
     size_t prompt_length;
@@ -154,6 +155,23 @@ static void tokenize_chunk(void *arg, size_t chunk, int slot) {
     if (w->profile) atomic_fetch_add(&w->profile->tokenize_ns, (uint64_t)(1e9 * (base_clock() - begun)));
 }
 
+/* Every id and type is a row of its table: ONNX would count negative ones from the table's end, and give vectors that mean nothing.
+ * `first`: number of the batch's first text in the call; `fault`: whose mistake it is. */
+static nib_status check_ids(const nib_model *m, const run_batch *b, size_t first, nib_status fault, nib_error *err) {
+    for (size_t i = 0; i < b->n; i++)
+        for (int64_t j = 0; j < b->lengths[i]; j++) {
+            int32_t id = b->ids[i][j], type = b->types && m->roles.types >= 0 ? b->types[i][j] : 0;
+            if (id >= 0 && id < m->ids_below && type >= 0 && type < m->types_below) continue;
+            bool of_id = id < 0 || id >= m->ids_below;
+            int64_t rows = of_id ? m->ids_below : m->types_below;
+            char table[48] = "negative";
+            if (rows < INT64_MAX) snprintf(table, sizeof table, "outside the table of %lld rows", (long long)rows);
+            return base_error_set(err, fault, "text %zu, token %lld: %s %d is %s", first + i, (long long)j, of_id ? "id" : "type",
+                                  (int)(of_id ? id : type), table);
+        }
+    return NIB_OK;
+}
+
 /* Runs texts whose ids are there. */
 static nib_status run_ids(nib_model *m, embedder *e, const run_batch *batch, nib_profile *profile, float *out, nib_error *err) {
     run_session_profile(e->session, profile ? profile->steps : NULL);
@@ -186,6 +204,7 @@ static nib_status run_window(window *w, float *out, nib_error *err) {
         e->lengths[i] = p->length;
     }
     run_batch batch = {.n = w->n, .ids = e->ids, .types = e->types, .lengths = e->lengths, .skip = w->skip};
+    NIB_TRY(check_ids(m, &batch, w->first, NIB_BAD_TOKENIZER, err));
     NIB_TRY(run_ids(m, e, &batch, w->profile, out, err));
 fail:
     return status;
@@ -236,6 +255,7 @@ nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const ni
                     .texts = texts + at,
                     .lengths = lengths,
                     .n = count,
+                    .first = at,
                     .max_tokens = max_tokens,
                     .prompt = prompt,
                     .prompt_length = strlen(prompt),
@@ -261,6 +281,7 @@ nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t
     NIB_TRY(take_embedder(m, &e, err));
     for (size_t at = 0; at < n; at += WINDOW_TEXTS) {
         run_batch batch = {.n = n - at < WINDOW_TEXTS ? n - at : WINDOW_TEXTS, .ids = ids + at, .lengths = lengths + at};
+        NIB_TRY(check_ids(m, &batch, at, NIB_INVALID_ARGUMENT, err));
         NIB_TRY(run_ids(m, e, &batch, options->profile, out + at * (size_t)m->dim, err));
     }
 fail:

@@ -22,6 +22,7 @@
 #define FFN 128
 #define MOST 40
 #define LONGEST 120
+#define MANY_TEXTS 5000 /* beyond a window of a call */
 
 static int32_t rows[MOST][LONGEST];
 static const int32_t *ids[MOST];
@@ -80,9 +81,20 @@ static void ids_are_checked(void **state) {
     const int32_t *one[1] = {bad}, *none[1] = {NULL};
     int64_t n = 2, zero = 0, many = nib_model_max_tokens(m) + 1;
     assert_int_equal(nib_embed_ids(m, one, &n, 1, NULL, out, &e), NIB_INVALID_ARGUMENT);
-    assert_non_null(strstr(e.message, "480"));
-    bad[1] = -481;
-    assert_int_equal(nib_embed_ids(m, one, &n, 1, NULL, out, &e), NIB_INVALID_ARGUMENT);
+    assert_string_equal(e.message, "text 0, token 1: id 480 is outside the table of 480 rows");
+    static const int32_t outside[] = {INT32_MAX, -1, -480, -481, INT32_MIN}; /* no row is counted from the table's end */
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        bad[1] = outside[i];
+        assert_int_equal(nib_embed_ids(m, one, &n, 1, NULL, out, &e), NIB_INVALID_ARGUMENT);
+        assert_non_null(strstr(e.message, "text 0, token 1: id "));
+    }
+    static const int32_t good[1] = {1}; /* and far behind, too */
+    static const int32_t *many_texts[MANY_TEXTS];
+    static int64_t ones[MANY_TEXTS];
+    static float vectors[MANY_TEXTS * DIM];
+    for (int i = 0; i < MANY_TEXTS; i++) many_texts[i] = i == MANY_TEXTS - 2 ? bad + 1 : good, ones[i] = 1;
+    assert_int_equal(nib_embed_ids(m, many_texts, ones, MANY_TEXTS, NULL, vectors, &e), NIB_INVALID_ARGUMENT);
+    assert_non_null(strstr(e.message, "text 4998, token 0: id -2147483648 "));
     assert_int_equal(nib_embed_ids(m, none, &n, 1, NULL, out, &e), NIB_INVALID_ARGUMENT);
     assert_int_equal(nib_embed_ids(m, one, &zero, 1, NULL, out, &e), NIB_INVALID_ARGUMENT);
     assert_int_equal(nib_embed_ids(m, one, &many, 1, NULL, out, &e), NIB_INVALID_ARGUMENT);
@@ -96,6 +108,33 @@ static void ids_are_checked(void **state) {
     assert_int_equal(nib_embed_ids(m, one, &n, 1, NULL, out, &e), NIB_OK);
     nib_model_free(m);
     nib_runtime_free(rt);
+}
+
+/* A tokenizer that does not belong to its model: an id, or a type, that no table has. */
+static void a_tokenizers_ids_are_checked(void **state) {
+    static const char *const edits[][2] = {
+        {"s/\"type_id\": 0/\"type_id\": 2/", "text 0, token 0: type 2 is outside the table of 2 rows"},
+        {"s/\\[SEP\\]\": 3/[SEP]\": 24/; s/\"id\": 3,/\"id\": 24,/; s/^\\( *\\)3$/\\124/",
+         "text 0, token 1: id 24 is outside the table of 24 rows"},
+    };
+    char folder[] = "/tmp/nib-outgrown-XXXXXX", command[1000];
+    const char *text = "", *as_it_is = "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}";
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        nib_model *m;
+        nib_error e;
+        float out[64];
+        snprintf(command, sizeof command, "cp %s/nib/tiny/* %s && sed -i '%s' %s/tokenizer.json && echo '%s' >%s/tokenizer_config.json",
+                 NIB_TEST_DATA, folder, edits[i][0], folder, as_it_is, folder);
+        assert_int_equal(system(command), 0);
+        if (nib_model_open(folder, NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+        assert_int_equal(nib_model_dim(m), 32);
+        assert_int_equal(nib_embed(m, &text, 1, NULL, out, &e), NIB_BAD_TOKENIZER);
+        assert_string_equal(e.message, edits[i][1]);
+        nib_model_free(m);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
 }
 
 #ifdef NIB_TEST_MODELS
@@ -325,6 +364,7 @@ static void a_machine_is_measured(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_checked),
+        cmocka_unit_test(a_tokenizers_ids_are_checked),
 #ifdef NIB_TEST_MODELS
         cmocka_unit_test(ids_give_the_bits_of_their_text),
 #endif

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static base_heap heap;
 
@@ -201,6 +202,54 @@ static void a_file_appears_on_commit_only(void **state) {
     assert_int_equal(atomic_load(&heap.current), 0);
 }
 
+/* ---- what is synced: this stands in for the C library's */
+
+static int syncs;
+static struct stat last_synced;
+static const char *awaited; /* is it there when the last sync begins? */
+static bool was_there;
+
+int fsync(int fd) {
+    syncs++;
+    was_there = awaited && access(awaited, F_OK) == 0;
+    return fstat(fd, &last_synced) == 0 ? (int)syscall(SYS_fsync, fd) : -1;
+}
+
+static void assert_folder_synced(const char *folder) {
+    struct stat st;
+    assert_int_equal(stat(folder, &st), 0);
+    assert_true(S_ISDIR(last_synced.st_mode));
+    assert_true(st.st_ino == last_synced.st_ino && st.st_dev == last_synced.st_dev);
+    assert_true(was_there);
+}
+
+/* A name is in its folder's bytes: those are synced after it is there. */
+static void folders_are_synced_after_their_names(void **state) {
+    char before[300];
+    base_writer *w;
+    nib_error err;
+    awaited = in_dir("made");
+    assert_int_equal(base_dir_create(awaited, &err), NIB_OK);
+    assert_folder_synced(test_dir);
+    syncs = 0;
+    assert_int_equal(base_dir_create(awaited, &err), NIB_OK); /* it is there already */
+    assert_int_equal(syncs, 0);
+    const char *const paths[] = {in_dir("made/file"), "file-here"};
+    assert_non_null(getcwd(before, sizeof before));
+    for (int i = 0; i < 2; i++) {
+        awaited = paths[i];
+        if (i == 1) assert_int_equal(chdir(in_dir("made")), 0);
+        assert_int_equal(base_writer_open(&heap, awaited, &w, &err), NIB_OK);
+        assert_int_equal(base_writer_write(w, "x", 1, &err), NIB_OK);
+        assert_int_equal(base_writer_commit(w, &err), NIB_OK);
+        assert_folder_synced(in_dir("made"));
+        assert_file(awaited, "x");
+    }
+    assert_int_equal(chdir(before), 0);
+    awaited = NULL;
+    assert_int_equal(atomic_load(&heap.current), 0);
+}
+
 static void abort_leaves_nothing(void **state) {
     base_writer *w;
     int before = count_files();
@@ -317,6 +366,7 @@ int main(void) {
         cmocka_unit_test(hugging_face_caches_are_read),
         cmocka_unit_test(folders_of_links_are_read),
         cmocka_unit_test(a_file_appears_on_commit_only),
+        cmocka_unit_test(folders_are_synced_after_their_names),
         cmocka_unit_test(abort_leaves_nothing),
         cmocka_unit_test(permissions_are_kept),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),

@@ -255,6 +255,33 @@ static void a_full_disk_leaves_memory(void **state) {
     base_arena_free(&arena);
 }
 
+/* Whoever is on watch sees the refusals of its own work and heap, and no others. */
+static void watches_see_their_own_refusals(void **state) {
+    nib_runtime_options options = {.size = sizeof options, .memory_limit = 4096};
+    base_heap heap, other;
+    base_watch outer, foreign, inner;
+    base_heap_init(&heap, &options);
+    base_heap_init(&other, &options);
+    assert_null(base_alloc(&heap, 5000)); /* before: nobody's */
+    base_watch_begin(&outer, &heap);
+    base_watch_begin(&foreign, &other);
+    assert_false(base_watch_refused(&outer));
+    assert_null(base_alloc(&other, 5000));
+    assert_true(base_watch_refused(&foreign));
+    assert_false(base_watch_refused(&outer));
+    base_watch_end(&foreign);
+    base_watch_begin(&inner, &heap);
+    assert_null(base_calloc(&heap, 50, 100));
+    assert_true(base_watch_refused(&inner));
+    base_watch_end(&inner);
+    assert_true(base_watch_refused(&outer)); /* what is in a piece of work is its own, too */
+    base_watch_begin(&inner, &heap);
+    assert_false(base_watch_refused(&inner));
+    base_watch_end(&inner);
+    base_watch_end(&outer);
+    assert_null(base_watch_swap(NULL));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_aligned_and_counted),   cmocka_unit_test(calloc_zeroes_and_refuses_overflow),
@@ -262,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_failed_request_changes_nothing), cmocka_unit_test(arenas_align_and_count),
         cmocka_unit_test(arenas_survive_failure),           cmocka_unit_test(overflow_is_seen),
         cmocka_unit_test(large_blocks_lie_in_a_file),       cmocka_unit_test(a_full_disk_leaves_memory),
+        cmocka_unit_test(watches_see_their_own_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 #include "base_test.h"
 #include "base/base_pool.h"
 #include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 #define THREADS 6
 #define TASKS 300
@@ -226,6 +228,90 @@ static void mutexes_exclude(void **state) {
     assert_true(a > 0 && b >= a);
 }
 
+typedef struct greedy {
+    base_heap *heap;
+    pthread_t caller;
+    _Atomic bool come; /* a worker has */
+    bool asks;
+} greedy;
+
+/* The caller waits until a worker has come and asked for more than there is. */
+static void ask_for_too_much(void *arg, size_t i, int slot) {
+    greedy *g = arg;
+    if (pthread_equal(pthread_self(), g->caller)) {
+        while (!atomic_load(&g->come)) sched_yield();
+        return;
+    }
+    if (g->asks) assert_null(base_alloc(g->heap, 5000));
+    atomic_store(&g->come, true);
+}
+
+static void a_refused_helper_is_the_callers_affair(void **state) {
+    nib_runtime_options options = {.size = sizeof options, .memory_limit = 4096};
+    base_heap tight;
+    base_pool *p = pool_of(2);
+    base_heap_init(&tight, &options);
+    for (int on_watch = 0; on_watch < 2; on_watch++) {
+        base_watch watch;
+        greedy g = {.heap = &tight, .caller = pthread_self(), .asks = true};
+        if (on_watch) base_watch_begin(&watch, &tight);
+        base_pool_run(p, 2, ask_for_too_much, &g);
+        if (!on_watch) continue;
+        assert_true(base_watch_refused(&watch));
+        base_watch_end(&watch);
+        base_watch_begin(&watch, &tight); /* another job of the same worker */
+        g = (greedy){.heap = &tight, .caller = pthread_self()};
+        base_pool_run(p, 2, ask_for_too_much, &g);
+        assert_false(base_watch_refused(&watch));
+        base_watch_end(&watch);
+    }
+    base_pool_free(p);
+}
+
+#ifndef __SANITIZE_THREAD__ /* which takes no threads after a fork */
+static _Atomic int held;    /* 1: a thread has the lock; 2: it may give it back */
+
+static void *hold(void *mutex) {
+    base_mutex_lock(mutex);
+    atomic_store(&held, 1);
+    while (atomic_load(&held) != 2) sched_yield();
+    base_mutex_unlock(mutex);
+    return NULL;
+}
+
+/* A lock that a thread has which the child has not is open there, and its pool is whole. */
+static void a_child_begins_anew(void **state) {
+    base_pool *p = pool_of(THREADS);
+    base_mutex *m = base_mutex_create(&heap);
+    pthread_t holder;
+    int status;
+    assert_int_equal(pthread_create(&holder, NULL, hold, m), 0);
+    while (atomic_load(&held) != 1) sched_yield();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60); /* instead of hanging */
+        job j = {.threads = THREADS};
+        int total = 0;
+        base_mutex_lock(m);
+        base_mutex_unlock(m);
+        base_pool_run(p, TASKS, count_task, &j);
+        for (int s = 0; s < THREADS; s++) total += j.by_slot[s];
+        base_pool_free(p);
+        base_mutex_free(&heap, m);
+        _exit(total != TASKS || j.wrong != 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    atomic_store(&held, 2);
+    pthread_join(holder, NULL);
+    assert_int_equal(status, 0);
+    job j = {.threads = THREADS};
+    base_pool_run(p, TASKS, count_task, &j);
+    check_job(&j, TASKS);
+    base_pool_free(p);
+    base_mutex_free(&heap, m);
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_index_once),
@@ -236,6 +322,10 @@ int main(void) {
         cmocka_unit_test(teams_and_jobs_mix),
         cmocka_unit_test(no_memory_no_pool),
         cmocka_unit_test(mutexes_exclude),
+        cmocka_unit_test(a_refused_helper_is_the_callers_affair),
+#ifndef __SANITIZE_THREAD__
+        cmocka_unit_test(a_child_begins_anew),
+#endif
     };
     base_heap_init(&heap, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's promise about errors: after success they are clear, after a failure complete, whatever they held before. Every call that takes
+ * one is made both ways; the header itself says which those are.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <nib/nib.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADER NIB_TEST_DATA "/../../include/nib/nib.h"
+#define TINY NIB_TEST_DATA "/nib/tiny"
+#define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
+#define MOST 64
+
+static const char *called[2][MOST]; /* [succeeded, failed] */
+static int calls[2];
+static char folder[] = "/tmp/nib-error-XXXXXX";
+static nib_error e;
+static nib_model *m;
+
+/* What a call before this one may have left, or nobody ever filled. */
+static bool stale(void) {
+    memset(&e, 0x41, sizeof e);
+    e.status = NIB_IO;
+    e.offset = 7;
+    return true;
+}
+
+static void seen(const char *name, int failed) {
+    for (int i = 0; i < calls[failed]; i++)
+        if (strcmp(called[failed][i], name) == 0) return;
+    assert_true(calls[failed] < MOST);
+    called[failed][calls[failed]++] = name;
+}
+
+static void check_ok(const char *name, nib_status status) {
+    if (status != NIB_OK) fail_msg("%s: %s", name, e.message);
+    if (e.status != NIB_OK || e.message[0] || e.node[0] || e.offset != -1)
+        fail_msg("%s succeeded and left an error: %d '%.20s' '%.20s' %lld", name, (int)e.status, e.message, e.node, (long long)e.offset);
+    seen(name, 0);
+}
+
+static void check_fails(const char *name, nib_status status) {
+    if (status == NIB_OK) fail_msg("%s did not fail", name);
+    if (e.status != status || !e.message[0] || !memchr(e.message, 0, sizeof e.message) || !memchr(e.node, 0, sizeof e.node))
+        fail_msg("%s: the error is not complete: %d for %d", name, (int)e.status, (int)status);
+    if (e.message[0] == 0x41 || e.node[0] == 0x41 || e.offset == 7) fail_msg("%s: the error is the last one's", name);
+    seen(name, 1);
+}
+
+#define OK(name, ...) (stale(), check_ok(#name, name(__VA_ARGS__, &e)))
+#define FAILS(name, ...) (stale(), check_fails(#name, name(__VA_ARGS__, &e)))
+
+static const char *in_folder(const char *name) {
+    static char path[4][100];
+    static int at;
+    at = (at + 1) % 4;
+    snprintf(path[at], sizeof path[at], "%s/%s", folder, name);
+    return path[at];
+}
+
+static int begin(void **state) {
+    if (!mkdtemp(folder)) return 1;
+    return nib_model_open(TINY, NULL, &m, &e);
+}
+
+static int end(void **state) {
+    char command[100];
+    nib_model_free(m);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static void models_and_embeddings(void **state) {
+    nib_runtime *rt;
+    nib_model *other;
+    nib_machine machine;
+    nib_profile *profile;
+    const char *prompt, *text = "a nib writes";
+    static const int32_t ids[3] = {2, 5, 3};
+    const int32_t *row = ids;
+    int64_t length = 3, none = 0;
+    int32_t got[16];
+    size_t n, count;
+    float out[32];
+    OK(nib_runtime_create, NULL, &rt);
+    FAILS(nib_runtime_create, NULL, NULL);
+    OK(nib_model_open, TINY, NULL, &other);
+    nib_model_free(other);
+    FAILS(nib_model_open, "/no/such/model", NULL, &other);
+    OK(nib_model_explain, m, NULL, 0, &n);
+    FAILS(nib_model_explain, NULL, NULL, 0, &n);
+    OK(nib_model_warm, m, 0, 1);
+    FAILS(nib_model_warm, m, 0, 0);
+    OK(nib_embed, m, &text, 1, NULL, out);
+    FAILS(nib_embed, NULL, &text, 1, NULL, out);
+    OK(nib_embed_ids, m, &row, &length, 1, NULL, out);
+    OK(nib_model_choose_prompt, m, NULL, &prompt);
+    FAILS(nib_model_choose_prompt, m, "no such prompt", &prompt);
+    FAILS(nib_embed_ids, m, &row, &none, 1, NULL, out);
+    OK(nib_tokenize, m, text, 4, 0, got, NULL, NULL, 16, &count);
+    FAILS(nib_tokenize, m, NULL, 4, 0, got, NULL, NULL, 16, &count);
+    OK(nib_machine_measure, rt, &machine);
+    FAILS(nib_machine_measure, rt, NULL);
+    OK(nib_profile_create, m, &profile);
+    nib_profile_free(profile);
+    FAILS(nib_profile_create, NULL, &profile);
+    nib_runtime_free(rt);
+}
+
+static void sessions(void **state) {
+    nib_session *s;
+    nib_profile *profile;
+    nib_tensor t, ids = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){2, 5, 3}, 24}, ones = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){1, 1, 1}, 24};
+    FAILS(nib_session_create, NULL, &s);
+    OK(nib_session_create, m, &s);
+    FAILS(nib_session_run, s);
+    for (size_t i = 0; i < nib_session_input_count(s); i++)
+        OK(nib_session_set_input, s, nib_session_input_name(s, i), i == 0 ? &ids : &ones);
+    FAILS(nib_session_set_input, s, "no such input", &ids);
+    const char *name = nib_session_output_name(s, 0);
+    FAILS(nib_session_get_output, s, name, &t);
+    OK(nib_session_bind_output, s, name, NULL);
+    FAILS(nib_session_bind_output, s, "no such output", NULL);
+    OK(nib_session_output_shape, s, name, &t);
+    FAILS(nib_session_output_shape, s, "no such output", &t);
+    OK(nib_session_profile, s, &profile);
+    OK(nib_session_run, s);
+    OK(nib_session_get_output, s, name, &t);
+    nib_session_free(s);
+    nib_profile_free(profile);
+    FAILS(nib_session_profile, NULL, &profile);
+}
+
+static void model_files(void **state) {
+    nib_report *report;
+    OK(nib_optimize_file, LINEAR, in_folder("a.onnx"), NULL, NULL);
+    FAILS(nib_optimize_file, "/no/such/model", in_folder("b.onnx"), NULL, NULL);
+    OK(nib_diff_files, LINEAR, in_folder("a.onnx"), NULL, NULL);
+    FAILS(nib_diff_files, LINEAR, "/no/such/model", NULL, NULL);
+    OK(nib_graph_of_file, LINEAR, NULL, NIB_GRAPH_TEXT, &report);
+    nib_report_free(report);
+    FAILS(nib_graph_of_file, NULL, NULL, NIB_GRAPH_TEXT, &report);
+    OK(nib_compile_file, TINY, in_folder("a.nib"), NULL);
+    FAILS(nib_compile_file, TINY, "", NULL);
+    OK(nib_compiled_verify, in_folder("a.nib"));
+    FAILS(nib_compiled_verify, LINEAR);
+}
+
+static void tensor_files(void **state) {
+    nib_file *file;
+    nib_npy *npy;
+    nib_tensor *read, t = {NIB_DTYPE_F32, 1, {2}, (float[]){1, 2}, 8};
+    FAILS(nib_file_create, folder, &file);
+    OK(nib_file_create, in_folder("f"), &file);
+    OK(nib_file_write, file, "x", 1);
+    FAILS(nib_file_write, NULL, "x", 1);
+    OK(nib_file_commit, file);
+    FAILS(nib_file_commit, NULL);
+    OK(nib_npy_create, in_folder("n.npy"), 2, &npy);
+    OK(nib_npy_append, npy, t.data, 1);
+    OK(nib_npy_commit, npy);
+    FAILS(nib_npy_create, NULL, 2, &npy);
+    FAILS(nib_npy_append, NULL, NULL, 0);
+    FAILS(nib_npy_commit, NULL);
+    OK(nib_tensor_write, in_folder("t.npy"), &t, NULL, NIB_TENSOR_FORMAT_AUTO);
+    FAILS(nib_tensor_write, folder, &t, NULL, NIB_TENSOR_FORMAT_AUTO);
+    OK(nib_tensor_read, in_folder("t.npy"), NIB_DTYPE_UNDEFINED, &read);
+    nib_tensor_free(read);
+    FAILS(nib_tensor_read, in_folder("missing"), NIB_DTYPE_UNDEFINED, &read);
+}
+
+static long left = -1; /* requests until one is refused */
+
+static void *allocate(void *user, size_t bytes) { return left >= 0 && left-- == 0 ? NULL : aligned_alloc(64, (bytes + 63) / 64 * 64); }
+static void release(void *user, void *pointer, size_t bytes) { free(pointer); }
+
+static nib_model *open_refusing(void) {
+    nib_runtime_options r;
+    nib_model_options o;
+    nib_model *made;
+    nib_runtime_defaults(&r);
+    r.threads = 4;
+    r.allocate = allocate;
+    r.release = release;
+    nib_model_defaults(&o);
+    assert_int_equal(nib_runtime_create(&r, &o.runtime, NULL), NIB_OK);
+    assert_int_equal(nib_model_open(TINY, &o, &made, NULL), NIB_OK);
+    nib_runtime_free(o.runtime);
+    return made;
+}
+
+/* A group that finds no memory is halved, and the call succeeds: of what went before, the error says nothing. */
+static void a_second_try_leaves_no_error(void **state) {
+    static const int32_t ids[8] = {2, 5, 6, 7, 8, 9, 10, 3};
+    const int32_t *const rows[] = {ids, ids, ids};
+    const int64_t lengths[] = {8, 8, 8};
+    int refused = 0, halved = 0;
+    bool all = false;
+    for (long n = 0; !all; n++) {
+        float out[3 * 32];
+        nib_model *tried = open_refusing();
+        stale();
+        left = n;
+        nib_status status = nib_embed_ids(tried, rows, lengths, 3, NULL, out, &e);
+        all = left >= 0;
+        left = -1;
+        if (status == NIB_OK) check_ok("nib_embed_ids", status), halved += !all;
+        else check_fails("nib_embed_ids", status), refused++;
+        nib_model_free(tried);
+    }
+    assert_true(refused > 0 && halved > 0);
+}
+
+/* Text that outgrows memory while it is put together. */
+static void a_failure_without_words_gets_some(void **state) {
+    nib_model *tried = open_refusing();
+    size_t n;
+    int refused = 0;
+    bool all = false;
+    OK(nib_model_explain, tried, NULL, 0, &n);
+    for (long k = 0; !all; k++) {
+        stale();
+        e.status = NIB_OUT_OF_MEMORY; /* as if this call had put the rest there */
+        left = k;
+        nib_status status = nib_model_explain(tried, NULL, 0, &n, &e);
+        all = left >= 0;
+        left = -1;
+        if (status != NIB_OK) check_fails("nib_model_explain", status), refused++;
+        else check_ok("nib_model_explain", status);
+    }
+    assert_true(refused > 0);
+    nib_model_free(tried);
+}
+
+/* The calls of nib.h that take an error, and those that were made here, are the same. */
+static void no_call_is_left_out(void **state) {
+    char *text = calloc(1, 1 << 20), *at;
+    FILE *f = fopen(HEADER, "rb");
+    int wanted = 0;
+    assert_non_null(f);
+    assert_true(fread(text, 1, (1 << 20) - 1, f) > 10000);
+    fclose(f);
+    for (at = text; (at = strstr(at, "NIB_API nib_status ")) != NULL;) {
+        char name[64];
+        at += 19;
+        char *stop = strstr(at, ");");
+        assert_non_null(stop);
+        *stop = 0;
+        bool takes = strstr(at, "nib_error *error") != NULL;
+        assert_int_equal(sscanf(at, "%63[a-z_]", name), 1);
+        at = stop + 1;
+        if (!takes) continue;
+        wanted++;
+        for (int failed = 0; failed < 2; failed++) {
+            bool made = false;
+            for (int i = 0; i < calls[failed]; i++) made |= strcmp(called[failed][i], name) == 0;
+            if (!made) fail_msg("%s is not called to %s", name, failed ? "fail" : "succeed");
+        }
+    }
+    assert_int_equal(calls[0], wanted);
+    free(text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models_and_embeddings),
+        cmocka_unit_test(sessions),
+        cmocka_unit_test(model_files),
+        cmocka_unit_test(tensor_files),
+        cmocka_unit_test(a_second_try_leaves_no_error),
+        cmocka_unit_test(a_failure_without_words_gets_some),
+        cmocka_unit_test(no_call_is_left_out),
+    };
+    return cmocka_run_group_tests_name("error", tests, begin, end);
+}
