@@ -122,12 +122,22 @@ static void note_task(nib_model *m, pass_context *ctx) {
     const bool ragged = ctx->reach == PASS_REACH_NOTHING && m->roles.mask >= 0; /* without a mask, padding would be tokens */
     m->roles.group = ctx->reach == PASS_REACH_NEIGHBOURS ? RUN_GROUP_ONE : ragged ? RUN_GROUP_ANY : RUN_GROUP_EQUAL;
     m->packed = ctx->packed;
+    if (ctx->longest && (m->settings.positions <= 0 || ctx->longest < m->settings.positions)) m->settings.positions = ctx->longest;
+    if (ctx->longest && m->max_tokens > ctx->longest) {
+        m->max_tokens = ctx->longest;
+        snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "a table of the model's mask ends there");
+    }
     m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
     m->dropouts = ctx->dropouts;
     m->random = pass_note_random(ctx);
     if (ctx->sense == PASS_SENSE_BOTH)
         snprintf(m->cannot_embed, sizeof m->cannot_embed, "input %.80s means tokens at one place of the graph and padding at another",
                  ctx->mask->name);
+    if (ctx->sense == PASS_SENSE_UNKNOWN && strstr(ctx->mask->name, "padding"))
+        snprintf(m->cannot_embed, sizeof m->cannot_embed, "what input %.80s says with a 1 is not recognised, and its name may mean padding",
+                 ctx->mask->name);
+    else if (ctx->sense == PASS_SENSE_UNKNOWN)
+        base_log(m->runtime, NIB_LOG_WARN, "what input %.80s says with a 1 is not recognised: it is given 1 for tokens", ctx->mask->name);
     if (m->dropouts)
         base_log(m->runtime, NIB_LOG_WARN, "the model was exported in training: %d of its Dropouts are set to it, and are off",
                  m->dropouts);

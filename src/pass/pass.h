@@ -38,6 +38,7 @@ typedef enum pass_sense {
     PASS_SENSE_TOKENS,
     PASS_SENSE_PADDING, /* as torch.nn.TransformerEncoder's src_key_padding_mask: the graph has been given 1 - mask */
     PASS_SENSE_BOTH,    /* one place of the graph reads it so, another so */
+    PASS_SENSE_UNKNOWN, /* it is read, and what a 1 does there is not recognised */
 } pass_sense;
 
 typedef struct pass_half_share { /* bytes of f32 weights of Linear layers, as pass_half meets them */
@@ -73,6 +74,7 @@ typedef struct pass_context {
     pass_sense sense;           /* of a task: what pass_mask_sense has found */
     pass_reach reach;           /* of a task: what pass_pack has proven */
     bool packed;                /* pass_pack has packed the graph */
+    int64_t longest;            /* tokens of a text at most, by the tables of masks that packing has read; 0: any */
     pass_half_share half;
 } pass_context;
 
@@ -156,6 +158,7 @@ nib_status pass_follow_texts(pass_context *ctx, graph_dim b, graph_dim s, const 
 /* How many keys before and after itself a query sees, in columns of the mask; -1: all. */
 typedef struct pass_window {
     int64_t left, right;
+    int64_t longest; /* tokens of a text at most: a table that says so ends there; 0: there is none */
 } pass_window;
 
 /* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j? Evaluates the

@@ -460,7 +460,7 @@ static const char *standard_refusal(rewrite *r, pass_heads h[3]) {
     if (mask->type.dtype != NIB_DTYPE_F32 && mask->type.dtype != NIB_DTYPE_BOOL) return "its mask is neither f32 nor bool";
     if (mask->type.rank < 2 || mask->type.rank > 4) return "its mask has no rank of 2 to 4";
     graph_dim keys = mask->type.dims[mask->type.rank - 1];
-    return graph_dim_is_one(keys) || keys == pass_heads_length(&h[1]) ? NULL : "its mask may be shorter than its keys";
+    return keys && keys == pass_heads_length(&h[1]) ? NULL : "its mask may be shorter than its keys";
 }
 
 /* What is added to scores: [.., S, T] of rank 4. */

@@ -49,7 +49,7 @@ fail:
 static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_node *before) {
     for (int i = 0; i < ctx->g->n_inputs; i++) {
         graph_value *mask = ctx->g->inputs[i];
-        pass_window window = {-1, -1};
+        pass_window window = {.left = -1, .right = -1};
         char why[200];
         if (mask->type.rank != 2 || !pass_is_key_padding(ctx, bias, mask, &window, why, sizeof why)) continue;
         if (window.left >= 0 || window.right >= 0) continue;

@@ -33,6 +33,7 @@ typedef struct reader {
     const graph_value *mask;
     graph_dim tokens; /* S */
     int64_t fixed;    /* S where the file fixes it; 0: free */
+    bool tokens_first;
     read_value *seen; /* [MAX_READ] */
     int n_seen, depth;
     int64_t looked_at, diagonals; /* so many elements of constants, so many diagonals of tables */
@@ -126,11 +127,31 @@ static pass_interval range_of_place(const reader *r, const int64_t at[4]) {
     return all;
 }
 
+/* Text times S, and that plus a place; -1: none. */
+static int row_of(reader *r, term_kind kind, int a, int b) {
+    int64_t p[4];
+    term t = {.kind = TERM_ROW, .in = {-1, -1, -1}};
+    if (!as_place(term_at(r, b), p)) return -1;
+    if (kind == TERM_MUL)
+        return term_at(r, a)->kind == TERM_TEXT && !p[0] && !p[1] && (p[2] == 1 ? !p[3] : !p[2] && r->fixed && p[3] == r->fixed) ? put(r, t)
+                                                                                                                                 : -1;
+    if (term_at(r, a)->kind != TERM_ROW) return -1;
+    for (int k = 0; k < 4; k++) t.at[k] = term_at(r, a)->at[k] + p[k];
+    return put(r, t);
+}
+
 static int operation(reader *r, term_kind kind, const graph_value *y, int a, int b, int c) {
     nib_dtype type = y->type.dtype;
     int64_t x[4], z[4], sum[4];
     if (a < 0) return -1;
     if (type == NIB_DTYPE_F16 || type == NIB_DTYPE_BF16) return no(r, "it computes in half precision at", y->name);
+    if (b >= 0 && (kind == TERM_MUL || kind == TERM_ADD)) {
+        const int row = row_of(r, kind, a, b), turned = row >= 0 ? row : row_of(r, kind, b, a);
+        if (turned >= 0) return turned;
+    }
+    /* Key j is before the text's end: it is a token. */
+    if (kind == TERM_LESS && b >= 0 && term_at(r, b)->kind == TERM_LENGTH && as_place(term_at(r, a), x))
+        return !x[0] && x[1] == 1 && !x[2] && !x[3] ? leaf(r, TERM_TOKEN) : no(r, "it compares lengths at", y->name);
     bool places = b >= 0 && as_place(term_at(r, a), x) && as_place(term_at(r, b), z);
     if (places && type == NIB_DTYPE_F32) places = llabs(x[3]) < PASS_LONGEST && llabs(z[3]) < PASS_LONGEST; /* f32 counts exactly */
     if (places && (kind == TERM_ADD || kind == TERM_SUB)) {
@@ -273,6 +294,15 @@ static int read_operand(reader *r, const graph_value *v, const coordinates *of) 
 static int read_view(reader *r, const graph_value *x, const graph_value *y, const coordinates *of) {
     coordinates at = {.rank = x->type.rank};
     int k = 0, zero = constant(r, 0);
+    for (int i = 0; i < of->rank; i++) { /* [B, S] laid out flat */
+        const term *row = of->at[i] < 0 ? NULL : term_at(r, of->at[i]);
+        if (!row || row->kind != TERM_ROW || !r->mask || x->type.rank != 2) continue;
+        graph_dim all = graph_dim_mul(r->g->symbols, r->mask->type.dims[0], r->tokens);
+        if (x->type.dims[0] != r->mask->type.dims[0] || x->type.dims[1] != r->tokens || !all || y->type.dims[i] != all)
+            return no(r, "it reshapes at", y->name);
+        const int64_t at_row[4] = {row->at[0], row->at[1], row->at[2], row->at[3]};
+        return read_at(r, x, &(coordinates){.rank = 2, .at = {leaf(r, TERM_TEXT), place(r, at_row)}});
+    }
     for (int i = 0; i < x->type.rank; i++) {
         at.at[i] = zero;
         if (graph_dim_is_one(x->type.dims[i])) continue;
@@ -318,9 +348,72 @@ static int read_gather(reader *r, const graph_node *n, const coordinates *of) {
     for (int k = 0; k < where.rank; k++) where.at[k] = of->at[axis + k];
     int found = read_at(r, indices, &where);
     if (found < 0) return -1;
-    if (!as_place(term_at(r, found), p) || range_of_place(r, p).least < 0) return no(r, "it looks up at", n->outputs[0]->name);
+    const bool row = term_at(r, found)->kind == TERM_ROW;
+    if (!row && (!as_place(term_at(r, found), p) || range_of_place(r, p).least < 0)) return no(r, "it looks up at", n->outputs[0]->name);
     for (int k = 0; k < x->type.rank; k++) at.at[k] = k < axis ? of->at[k] : k == axis ? found : of->at[k - 1 + where.rank];
     return read_at(r, x, &at);
+}
+
+/* Parts one after the other: a place that is a number says which. */
+static int read_concat(reader *r, const graph_node *n, const coordinates *of) {
+    const graph_value *y = n->outputs[0];
+    int64_t axis = graph_attr_int(n, "axis", 0), p[4], size;
+    axis += axis < 0 ? of->rank : 0;
+    if (axis < 0 || axis >= of->rank || !as_place(term_at(r, of->at[axis]), p) || p[0] || p[1] || p[2])
+        return no(r, "it joins parts at", y->name);
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *x = n->inputs[i].value;
+        if (!x || x->type.rank != of->rank || !graph_dim_is_const(x->type.dims[axis], &size)) break;
+        if (p[3] < size) {
+            coordinates at = *of;
+            at.at[axis] = constant(r, (double)p[3]);
+            return read_at(r, x, &at);
+        }
+        p[3] -= size;
+    }
+    return no(r, "it joins parts at", y->name);
+}
+
+/* x[i0, i1, ..] of the numbers in the last axis of the indices. */
+static int read_gather_nd(reader *r, const graph_node *n, const coordinates *of) {
+    const graph_value *x = n->inputs[0].value, *indices = n->inputs[1].value;
+    int64_t depth, p[4];
+    if (!x || !indices || graph_attr_int(n, "batch_dims", 0) || indices->type.rank < 1 ||
+        !graph_dim_is_const(indices->type.dims[indices->type.rank - 1], &depth) || depth > x->type.rank ||
+        of->rank != indices->type.rank - 1 + x->type.rank - (int)depth)
+        return no(r, "it looks up at", n->outputs[0]->name);
+    coordinates where = {.rank = indices->type.rank}, at = {.rank = x->type.rank};
+    for (int k = 0; k + 1 < where.rank; k++) where.at[k] = of->at[k];
+    for (int k = 0; k < x->type.rank; k++) {
+        at.at[k] = of->at[where.rank - 1 + k - (k < depth ? 0 : (int)depth)];
+        if (k >= depth) continue;
+        where.at[where.rank - 1] = constant(r, k);
+        at.at[k] = read_at(r, indices, &where);
+        if (at.at[k] < 0) return -1;
+        const term *found = term_at(r, at.at[k]);
+        if (found->kind == TERM_TEXT && r->mask && x->type.dims[k] == r->mask->type.dims[0]) continue;
+        if (!as_place(found, p) || range_of_place(r, p).least < 0) return no(r, "it looks up at", n->outputs[0]->name);
+        if (graph_dim_is_one(x->type.dims[k]) && (p[0] || p[1] || p[2] || p[3])) return no(r, "it looks up at", n->outputs[0]->name);
+    }
+    return read_at(r, x, &at);
+}
+
+/* How many tokens a text has: a sum of the mask along its columns. It says which they are only where they come first. */
+static int read_length(reader *r, const graph_node *n) {
+    const graph_value *x = n->inputs[0].value, *y = n->outputs[0];
+    const int64_t *listed, column[4] = {0, 1, 0, 0};
+    int64_t axis = -1;
+    const bool one = graph_attr_ints(n, "axes", &listed) == 1 ? (axis = listed[0], true) : pass_int_at(pass_input(n, 1), 0, &axis);
+    if (!r->tokens_first || !one || (axis != 1 && axis != -1) || x->type.rank != 2 || x->type.dims[1] != r->tokens)
+        return no(r, "it cannot be read at operator", n->op);
+    const int sum = read_at(r, x, &(coordinates){.rank = 2, .at = {leaf(r, TERM_TEXT), place(r, column)}});
+    if (sum < 0) return -1;
+    pass_formula part = *r->f;
+    part.root = sum;
+    const int64_t reach = r->f->longest - 1;
+    const pass_interval yes = pass_formula_range(&part, -reach, reach, true), none = pass_formula_range(&part, -reach, reach, false);
+    const bool counts = yes.least == 1 && yes.most == 1 && none.least == 0 && none.most == 0;
+    return counts ? leaf(r, TERM_LENGTH) : no(r, "it adds at", y->name);
 }
 
 static int read_transpose(reader *r, const graph_node *n, const coordinates *of) {
@@ -340,6 +433,9 @@ static int read_range(reader *r, const graph_node *n, const coordinates *of) {
     int64_t at[4], by[4];
     int from = read_at(r, n->inputs[0].value, &scalar), step = from < 0 ? -1 : read_at(r, n->inputs[2].value, &scalar);
     if (step < 0) return -1;
+    if (term_at(r, of->at[0])->kind == TERM_TEXT && term_at(r, from)->kind == TERM_CONSTANT && term_at(r, from)->value == 0 &&
+        term_at(r, step)->kind == TERM_CONSTANT && term_at(r, step)->value == 1)
+        return of->at[0]; /* text b is b */
     if (!as_place(term_at(r, of->at[0]), at) || !as_place(term_at(r, step), by) || by[0] || by[1] || by[2] || llabs(by[3]) > 1000000)
         return no(r, "it counts at", n->outputs[0]->name);
     for (int k = 0; k < 4; k++) at[k] *= by[3];
@@ -438,9 +534,13 @@ static int read_node(reader *r, const graph_node *n, const coordinates *of) {
     if (graph_is_op(n, "", "Identity")) return read_at(r, x, of);
     if (graph_is_op(n, "", "Cast")) return read_cast(r, n, of);
     if (graph_is_op(n, "", "Expand")) return read_operand(r, x, of);
-    if (graph_is_op(n, "", "Unsqueeze") || graph_is_op(n, "", "Squeeze") || graph_is_op(n, "", "Reshape")) return read_view(r, x, y, of);
+    if (graph_is_op(n, "", "Unsqueeze") || graph_is_op(n, "", "Squeeze") || graph_is_op(n, "", "Reshape") || graph_is_op(n, "", "Flatten"))
+        return read_view(r, x, y, of);
     if (graph_is_op(n, "", "Transpose")) return read_transpose(r, n, of);
     if (graph_is_op(n, "", "Gather")) return read_gather(r, n, of);
+    if (graph_is_op(n, "", "ReduceSum")) return read_length(r, n);
+    if (graph_is_op(n, "", "GatherND") && n->n_inputs == 2) return read_gather_nd(r, n, of);
+    if (graph_is_op(n, "", "Concat")) return read_concat(r, n, of);
     if (graph_is_op(n, "", "Slice") && n->n_inputs > 1) return read_slice(r, n, of);
     if (graph_is_op(n, "", "Range")) return read_range(r, n, of);
     if (graph_is_op(n, "", "Trilu")) return read_trilu(r, n, of);
@@ -498,7 +598,9 @@ static bool is_of_distance(pass_formula *f, const char **what) {
     for (int i = f->n - 1; i >= 0; i--) {
         term *t = &f->terms[i];
         if (!used[i]) continue;
-        *what = t->kind == TERM_TEXT ? "it differs from text to text" : t->kind == TERM_HEAD ? "it differs from head to head" : NULL;
+        *what = t->kind == TERM_TEXT || t->kind == TERM_ROW || t->kind == TERM_LENGTH ? "it differs from text to text"
+                : t->kind == TERM_HEAD                                                ? "it differs from head to head"
+                                                                                      : NULL;
         if (t->kind == TERM_PLACE && (t->at[0] != -t->at[1] || t->at[2]))
             *what = "it depends on where query and key stand, not only on how far apart they are";
         if (*what) return false;
@@ -508,33 +610,33 @@ static bool is_of_distance(pass_formula *f, const char **what) {
     return true;
 }
 
-pass_reading pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, const pass_formula **out,
-                               char *why, size_t capacity) {
+bool pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, bool tokens_first,
+                       const pass_formula **out, char *why, size_t capacity) {
     const graph_type *t = &bias->type;
-    reader r = {.arena = arena, .g = g, .mask = mask, .why = why, .capacity = capacity};
+    reader r = {.arena = arena, .g = g, .mask = mask, .tokens_first = tokens_first, .why = why, .capacity = capacity};
     const char *what = "";
     why[0] = 0;
-    if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return no(&r, "it is not f32 of rank 1 to 4", ""), PASS_UNREAD;
+    if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return no(&r, "it is not f32 of rank 1 to 4", ""), false;
     r.f = base_arena_calloc(arena, 1, sizeof *r.f);
     r.seen = base_arena_alloc(arena, MAX_READ * sizeof *r.seen);
-    if (!r.f || !r.seen) return no(&r, "out of memory", ""), PASS_UNREAD;
+    if (!r.f || !r.seen) return no(&r, "out of memory", ""), false;
     r.tokens = mask ? mask->type.dims[1] : t->dims[t->rank - 1];
     bool square = true;
     for (int k = 1; k <= 2 && k <= t->rank; k++) { /* queries and keys are the same tokens, or one row is for all queries */
         graph_dim d = t->dims[t->rank - k];
         square &= !d || d == r.tokens || graph_dim_is_capped(d, r.tokens, 1) || (k == 2 && graph_dim_is_one(d));
     }
-    if (!r.tokens || !square) return no(&r, "its shape is not that of the scores", ""), PASS_UNREAD;
+    if (!r.tokens || !square) return no(&r, "its shape is not that of the scores", ""), false;
     r.f->longest = PASS_LONGEST;
     if (graph_dim_is_const(r.tokens, &r.fixed)) r.f->longest = r.fixed;
     static const int64_t axes[2][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}};
     coordinates full = {.rank = 4, .at = {leaf(&r, TERM_TEXT), leaf(&r, TERM_HEAD), place(&r, axes[0]), place(&r, axes[1])}}, at;
-    if (!operand_at(bias, &full, &r, &at)) return no(&r, "its shape is not known", ""), PASS_UNREAD;
+    if (!operand_at(bias, &full, &r, &at)) return no(&r, "its shape is not known", ""), false;
     r.f->root = read_at(&r, bias, &at);
-    if (r.f->root < 0) return PASS_UNREAD;
-    if (!is_of_distance(r.f, &what)) return no(&r, what, ""), PASS_OF_PLACES;
+    if (r.f->root < 0) return false;
+    if (!is_of_distance(r.f, &what)) return no(&r, what, ""), false;
     *out = r.f;
-    return PASS_READ;
+    return true;
 }
 
 int64_t pass_formula_reach(const pass_formula *f) { return f->longest - 1; }

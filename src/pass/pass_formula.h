@@ -21,15 +21,11 @@
 
 typedef struct pass_formula pass_formula;
 
-typedef enum pass_reading {
-    PASS_READ,      /* *out is the formula, of d alone */
-    PASS_UNREAD,    /* an operator, type or constant that formulas have no term for */
-    PASS_OF_PLACES, /* it is read, and depends on where query and key stand, not only on how far apart they are */
-} pass_reading;
-
-/* mask NULL: none of the inputs' elements may be read. The formula lives in the arena. */
-pass_reading pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, const pass_formula **out,
-                               char *why, size_t capacity);
+/* False, with the reason: an operator, type or constant that formulas have no term for, or a formula of the places themselves. mask NULL:
+ * none of the inputs' elements may be read. tokens_first: padding stands behind the tokens.
+ * The formula lives in the arena. */
+bool pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, bool tokens_first,
+                       const pass_formula **out, char *why, size_t capacity);
 
 /* How far apart two tokens of a text can be at most: d is from -this to this. */
 int64_t pass_formula_reach(const pass_formula *f);

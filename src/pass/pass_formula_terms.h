@@ -13,6 +13,8 @@ typedef enum term_kind {
     TERM_TOKEN,    /* the mask's element of the key: 1 or 0 */
     TERM_TEXT,     /* which text; only an index */
     TERM_HEAD,     /* which head; only an index */
+    TERM_ROW,      /* text times S, plus a place: an index into [B, S] laid out flat */
+    TERM_LENGTH,   /* how many tokens the text has, which come first */
     TERM_TABLE,    /* table[d + at[3]], [count] */
     TERM_ADD,
     TERM_SUB,

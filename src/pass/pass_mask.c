@@ -8,9 +8,8 @@
  * at once: halving the range of distances finds where keys begin and end to be seen. A formula of the places themselves (a first token
  * that all see, blocks, a window that grows) is no window.
  *
- * Samples, where an operator cannot be read (ScatterND, ..): the subgraph is evaluated at sizes around every constant in it, with masks
- * padded on the right, on the left, and with holes, and at twice what all constants make if they are multiplied, or divided: a mask that
- * shows what it is only beyond that has more constants. Where that is too long to be sampled, nothing is claimed.
+ * Where an operator or a table cannot be read nothing is claimed, and the subgraph stays as it is. (Samples at some sizes have no place
+ * here: sqrt(|i - j|) <= 8 shows itself at 65 tokens, a table wherever it likes.)
  *
  * It is no match if the subgraph reads anything but the mask and sizes.
  */
@@ -32,70 +31,13 @@ typedef struct subgraph {
     int n_nodes;
     const graph_value *inputs[8];
     int n_inputs;
-    int64_t sizes[MAX_SIZES];
-    int n_sizes;
-    double factors[MAX_SIZES]; /* the different constants beyond 1, and what the others divide by */
-    int n_factors;
-    bool too_large; /* a constant, or a table, beyond LARGEST */
     const graph_value *mask;
-    pass_window window;
-    bool knows_window;
     const graph_value *content; /* an input other than the mask whose elements, not only whose sizes, are read */
 } subgraph;
 
-static bool add_size(subgraph *s, int64_t n) {
-    if (n < 1 || n > LARGEST) return true;
-    for (int i = 0; i < s->n_sizes; i++)
-        if (s->sizes[i] == n) return true;
-    if (s->n_sizes == MAX_SIZES) return false;
-    s->sizes[s->n_sizes++] = n;
-    return true;
-}
-
-/* A constant that distances may be compared with, multiplied or divided by. */
-static bool add_factor(subgraph *s, double c) {
-    c = fabs(c);
-    if (c == 0) return true;
-    if (c < 1) c = 1 / c;
-    if (c == 1) return true;
-    for (int i = 0; i < s->n_factors; i++)
-        if (s->factors[i] == c) return true;
-    if (s->n_factors == MAX_SIZES) return false;
-    s->factors[s->n_factors++] = c;
-    if (c > LARGEST - 2) s->too_large = true;
-    const int64_t near = c > LARGEST - 2 ? 0 : (int64_t)c;
-    for (int64_t k = near - 1; k <= near + 2 && near > 1; k++) /* + 2: of keys at most c away, the first that is hidden */
-        if (!add_size(s, k)) return false;
-    return true;
-}
-
-static bool add_constant(subgraph *s, const graph_value *v) {
-    const graph_tensor *t = v->constant;
-    double real;
-    if ((t->dtype == NIB_DTYPE_F32 || t->dtype == NIB_DTYPE_F64) && graph_scalar(v, &real))
-        return fabs(real) >= 1e4 || isnan(real) || add_factor(s, real); /* what is added for "masked" is no distance */
-    for (int k = 0; k < t->rank; k++)
-        if (t->dims[k] > LARGEST) s->too_large = true;
-    if (t->dtype != NIB_DTYPE_I64 && t->dtype != NIB_DTYPE_I32) return true;
-    for (int i = 0; i < v->data_count; i++) {
-        int64_t c;
-        if (!graph_dim_is_const(v->data[i], &c) || c <= -BEYOND || c >= BEYOND) continue;
-        if (!add_factor(s, (double)c)) return false;
-    }
-    return true;
-}
-
-/* Beyond all that the constants make together. */
-static bool add_last_size(subgraph *s) {
-    double product = 1;
-    for (int i = 0; i < s->n_factors; i++) product *= s->factors[i];
-    if (s->too_large || 2 * product + 2 > LARGEST) return false;
-    return add_size(s, (int64_t)(2 * product) + 2);
-}
-
 static bool collect(subgraph *s, const graph_value *v, int depth) {
     if (depth > 200) return false;
-    if (v->constant) return add_constant(s, v);
+    if (v->constant) return true;
     const graph_node *n = v->producer;
     if (!n) {
         for (int i = 0; i < s->n_inputs; i++)
@@ -155,63 +97,6 @@ static bool bind(const graph_value *v, const graph_value *mask, int64_t B, int64
     return v->type.rank == 2 && v->type.dims[0] == mask->type.dims[0] && v->type.dims[1] == mask->type.dims[1];
 }
 
-/* A bias [B|1, H|1, S|1, S|1] of rank <= 4 as it is seen from the scores. */
-typedef struct view {
-    const float *data;
-    int64_t dims[4], B, S;
-} view;
-
-static bool view_of(const graph_tensor *t, int64_t B, int64_t S, view *v, char *why, size_t capacity) {
-    const int64_t full[4] = {B, 0, S, S};
-    *v = (view){.data = t->data, .dims = {1, 1, 1, 1}, .B = B, .S = S};
-    if (t->dtype != NIB_DTYPE_F32 || t->rank > 4) return snprintf(why, capacity, "it is not f32 of rank 4"), false;
-    for (int i = 0; i < t->rank; i++) v->dims[4 - t->rank + i] = t->dims[i];
-    for (int i = 0; i < 4; i++)
-        if (v->dims[i] != 1 && i != 1 && v->dims[i] != full[i])
-            return snprintf(why, capacity, "its shape does not broadcast to the scores"), false;
-    return true;
-}
-
-static float seen(const view *v, int64_t b, int64_t h, int64_t i, int64_t j) {
-    const int64_t *d = v->dims, at[4] = {d[0] == 1 ? 0 : b, h, d[2] == 1 ? 0 : i, d[3] == 1 ? 0 : j};
-    return v->data[((at[0] * d[1] + at[1]) * d[2] + at[2]) * d[3] + at[3]];
-}
-
-/* The farthest keys that are seen on each side in a sample without padding; -1 where none is hidden. */
-static pass_window window_in(const view *v) {
-    pass_window w = {0, 0};
-    bool hidden[2] = {false, false};
-    for (int64_t i = 0; i < v->S; i++)
-        for (int64_t j = 0; j < v->S; j++) {
-            int64_t *most = j < i ? &w.left : &w.right, away = j < i ? i - j : j - i;
-            if (seen(v, 0, 0, i, j) != 0) hidden[j > i] = hidden[j > i] || j != i;
-            else if (away > *most) *most = away;
-        }
-    return (pass_window){hidden[0] ? w.left : -1, hidden[1] ? w.right : -1};
-}
-
-static bool in_window(const pass_window *w, int64_t i, int64_t j) {
-    return (w->left < 0 || i - j <= w->left) && (w->right < 0 || j - i <= w->right);
-}
-
-static bool check_bias(const view *v, const pass_window *w, int kind, char *why, size_t capacity) {
-    for (int64_t b = 0; b < v->B; b++)
-        for (int64_t h = 0; h < v->dims[1]; h++)
-            for (int64_t i = 0; i < v->S; i++) {
-                if (!sample_mask(kind, b, i, v->S)) continue; /* a padded query: its row is never read */
-                for (int64_t j = 0; j < v->S; j++) {
-                    float x = seen(v, b, h, i, j);
-                    bool token = sample_mask(kind, b, j, v->S) != 0, open = token && in_window(w, i, j);
-                    if (open ? x != 0 : !(x <= -1e4f)) {
-                        base_snprintf(why, capacity, "at %lld tokens, query %lld and %s key %lld, it is %g", (long long)v->S, (long long)i,
-                                      token ? "unmasked" : "masked", (long long)j, (double)x);
-                        return false;
-                    }
-                }
-            }
-    return true;
-}
-
 /* Evaluates v for a mask of that kind and size (NULL: sizes alone, of the first input); the tensor lies in the arena. */
 static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, int64_t B, int64_t S, int kind, base_arena *arena,
                          const graph_tensor **out, char *why, size_t capacity) {
@@ -231,25 +116,6 @@ static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, i
     if (!env) return false;
     if (op_env_get(env, v, out, &e) != NIB_OK) return snprintf(why, capacity, "it cannot be evaluated: %.120s", e.message), false;
     return true;
-}
-
-/* The same of a bias, as it is seen from the scores. */
-static bool view_sample(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, base_arena *arena, view *v,
-                        char *why, size_t capacity) {
-    const graph_tensor *t;
-    return sample_value(ctx, s, bias, B, S, kind, arena, &t, why, capacity) && view_of(t, B, S, v, why, capacity);
-}
-
-static bool check_sample(pass_context *ctx, subgraph *s, graph_value *bias, int64_t B, int64_t S, int kind, char *why, size_t capacity) {
-    base_arena arena;
-    view v;
-    base_arena_init(&arena, ctx->g->heap);
-    bool ok = view_sample(ctx, s, bias, B, S, kind, &arena, &v, why, capacity);
-    if (ok && !s->knows_window) s->window = window_in(&v); /* the first sample: the largest, without padding */
-    s->knows_window |= ok;
-    ok = ok && check_bias(&v, &s->window, kind, why, capacity);
-    base_arena_free(&arena);
-    return ok;
 }
 
 /* ---------------------------------------------------------------- proof */
@@ -301,117 +167,46 @@ static bool decide(const pass_formula *f, bool has_mask, bool tokens_first, pass
     /* A query that is a token is no padded key to itself; and padding stands behind it where tokens come first. */
     if (has_mask && reach > 0 && !(decide_range(&padding, -reach, -1) && (tokens_first || decide_range(&padding, 1, reach)))) return false;
     *w = (pass_window){tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
-                       -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first};
+                       -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first,
+                       reach + 1 < PASS_LONGEST ? reach + 1 : 0};
     return true;
 }
 
-/* PASS_READ: *yes says whether it is a window, by proof; otherwise nothing is decided, or it is none. */
-static pass_reading prove(pass_context *ctx, const graph_value *bias, const graph_value *mask, bool *yes, pass_window *w, char *why,
-                          size_t capacity) {
+static bool prove(pass_context *ctx, const graph_value *bias, const graph_value *mask, pass_window *w, char *why, size_t capacity) {
     base_arena arena;
     const pass_formula *f;
     base_arena_init(&arena, ctx->g->heap);
-    pass_reading reading = pass_formula_read(&arena, ctx->g, bias, mask, &f, why, capacity);
-    *yes = reading == PASS_READ && decide(f, mask != NULL, ctx->pack, w, why, capacity);
+    bool yes = pass_formula_read(&arena, ctx->g, bias, mask, ctx->pack, &f, why, capacity) && decide(f, mask != NULL, ctx->pack, w, why, capacity);
     base_arena_free(&arena);
-    return reading;
+    return yes;
 }
 
 /* ---------------------------------------------------------------- the padding of keys */
 
-/* By samples at every size of s, and kinds of masks. */
-static bool sample_all(pass_context *ctx, subgraph *s, graph_value *bias, const graph_value *mask, char *why, size_t capacity) {
-    int64_t fixed_b = 0, fixed_s = 0;
-    static const int64_t basic[] = {1, 2, 7, 16};
-    graph_dim_is_const(mask->type.dims[0], &fixed_b);
-    if (graph_dim_is_const(mask->type.dims[1], &fixed_s)) s->n_sizes = 0;
-    for (size_t i = 0; i < BASE_COUNT(basic) && !fixed_s; i++)
-        if (!add_size(s, basic[i])) return snprintf(why, capacity, "its subgraph has too many constants to sample"), false;
-    if (fixed_s && !(s->sizes[s->n_sizes++] = fixed_s)) return false;
-    if (!fixed_s && !add_last_size(s)) return snprintf(why, capacity, "a constant in its subgraph is too large to be sampled"), false;
-    for (int i = 1; i < s->n_sizes; i++)
-        if (s->sizes[i] > s->sizes[0]) {
-            int64_t larger = s->sizes[i];
-            s->sizes[i] = s->sizes[0];
-            s->sizes[0] = larger;
-        }
-    for (int i = 0; i < s->n_sizes; i++)
-        for (int kind = 0; kind < (ctx->pack ? 2 : 4); kind++) { /* where nib makes the masks, tokens come first */
-            int64_t S = s->sizes[i], B = fixed_b ? fixed_b : S > 64 ? 1 : 2;
-            if (!check_sample(ctx, s, bias, B, S, kind, why, capacity)) return false;
-        }
-    return true;
-}
-
-/* Why there is no proof, and what samples say. */
-static bool add_reason(char *why, size_t capacity, const char *sampled) {
-    size_t n = strlen(why);
-    snprintf(why + n, capacity - n, "; %s", sampled);
-    return false;
-}
-
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity) {
     subgraph s = {.mask = mask};
-    bool reads_mask = false, yes;
+    bool reads_mask = false;
     snprintf(why, capacity, "it does not depend on %s", mask->name);
     if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
     for (int i = 0; i < s.n_inputs; i++) reads_mask |= s.inputs[i] == mask;
     if (!reads_mask) return false;
-    /* No sample can tell which of all ids would matter. */
     if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
-    if (prove(ctx, bias, mask, &yes, window, why, capacity) != PASS_UNREAD) return yes;
-    char sampled[200];
-    if (!sample_all(ctx, &s, bias, mask, sampled, sizeof sampled)) return add_reason(why, capacity, sampled);
-    *window = s.window;
-    return true;
+    return prove(ctx, bias, mask, window, why, capacity);
 }
 
 /* ---------------------------------------------------------------- causal, and nothing else */
 
-static bool check_causal(const view *v, char *why, size_t capacity) {
-    for (int64_t b = 0; b < v->dims[0]; b++)
-        for (int64_t h = 0; h < v->dims[1]; h++)
-            for (int64_t i = 0; i < v->S; i++)
-                for (int64_t j = 0; j < v->S; j++) {
-                    float x = seen(v, b, h, i, j);
-                    if (j <= i ? x == 0 : x <= -1e4f) continue;
-                    base_snprintf(why, capacity, "at %lld tokens, query %lld and key %lld, it is %g", (long long)v->S, (long long)i,
-                                  (long long)j, (double)x);
-                    return false;
-                }
-    return true;
-}
-
-static bool sample_causal(pass_context *ctx, const subgraph *s, graph_value *bias, int64_t B, int64_t S, char *why, size_t capacity) {
-    base_arena arena;
-    view v;
-    base_arena_init(&arena, ctx->g->heap);
-    bool ok = view_sample(ctx, s, bias, B, S, 0, &arena, &v, why, capacity) && check_causal(&v, why, capacity);
-    base_arena_free(&arena);
-    return ok;
-}
-
 bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity) {
-    static const int64_t basic[] = {2, 1, 3, 7, 16, 33};
     subgraph s = {0};
     int64_t fixed;
     pass_window w;
-    bool yes;
     if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
     if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
     if (s.n_inputs == 0 || s.inputs[0]->type.rank != 2) return snprintf(why, capacity, "it does not depend on sizes"), false;
     if (graph_dim_is_const(s.inputs[0]->type.dims[0], &fixed) || graph_dim_is_const(s.inputs[0]->type.dims[1], &fixed))
         return snprintf(why, capacity, "sizes are fixed"), false;
-    if (prove(ctx, bias, NULL, &yes, &w, why, capacity) != PASS_UNREAD) {
-        if (yes && (w.left != -1 || w.right != 0)) snprintf(why, capacity, "it is another window");
-        return yes && w.left == -1 && w.right == 0;
-    }
-    for (size_t i = 0; i < BASE_COUNT(basic); i++)
-        if (!add_size(&s, basic[i])) return add_reason(why, capacity, "its subgraph has too many constants to sample");
-    if (!add_last_size(&s)) return add_reason(why, capacity, "a constant in its subgraph is too large to be sampled");
-    for (int i = 0; i < s.n_sizes; i++)
-        if (!sample_causal(ctx, &s, bias, s.sizes[i] > 64 ? 1 : 2, s.sizes[i], why, capacity)) return false;
-    return true;
+    if (!prove(ctx, bias, NULL, &w, why, capacity)) return false;
+    return (w.left == -1 && w.right == 0) || (snprintf(why, capacity, "it is another window"), false);
 }
 
 /* ---------------------------------------------------------------- which way round */
@@ -435,11 +230,13 @@ static void mark_makings(const graph *g, const graph_value *mask, uint8_t *made)
     }
 }
 
+#define MAX_FACTORS 32
+
 double pass_mask_reach(const graph *g) {
     static const char *const ops[] = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Min", "Max",
-                                      "Mul",  "Div",         "Mod",     "Clip",           "Sub",   "Add"};
-    subgraph s = {0};
-    double product = 1, x;
+                                      "Mul",  "Div",         "Mod",     "Clip",           "Sub",   "Add", "Pow"};
+    double factors[MAX_FACTORS], product = 1, x;
+    int count = 0;
     uint8_t *made = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
     if (!made) return 0;
     mark_makings(g, NULL, made);
@@ -447,29 +244,50 @@ double pass_mask_reach(const graph *g) {
         bool counts = false;
         for (size_t i = 0; i < BASE_COUNT(ops); i++) counts |= graph_is_op(n, "", ops[i]);
         if (!counts || !n->n_outputs || !n->outputs[0] || made[n->outputs[0]->id] != MADE_OF_SIZES) continue;
-        for (int i = 0; i < n->n_inputs; i++)
-            if (n->inputs[i].value && n->inputs[i].value->constant && graph_scalar(n->inputs[i].value, &x) && fabs(x) < 1e4)
-                add_factor(&s, x);
+        for (int i = 0; i < n->n_inputs; i++) {
+            const graph_value *v = n->inputs[i].value;
+            if (!v || !v->constant || !graph_scalar(v, &x) || x == 0 || !(fabs(x) < 1e4)) continue;
+            x = fabs(x) < 1 ? 1 / fabs(x) : fabs(x);
+            bool seen = x == 1 || count == MAX_FACTORS;
+            for (int k = 0; k < count; k++) seen |= factors[k] == x;
+            if (!seen) factors[count++] = x;
+        }
     }
-    for (int i = 0; i < s.n_factors; i++) product *= s.factors[i];
+    for (int i = 0; i < count; i++) product *= factors[i];
     base_free(g->heap, made);
-    return s.n_factors ? 2 * product + 2 : 0;
+    return count ? 2 * product + 2 : 0;
 }
 
-static bool is_masking(const graph_value *v) {
-    double x;
-    return v && graph_scalar(v, &x) && x <= -1e4;
+/* x - x m: what Mul makes of the mask is taken away. */
+static bool is_taken_away(const graph_node *n, int input) {
+    const graph_value *y = n->outputs[0], *x = n->inputs[!input].value;
+    const graph_use *u = y->use_count == 1 ? y->uses : NULL;
+    return u && graph_is_op(u->node, "", "Sub") && u->index == 1 && u->node->inputs[0].value == x;
 }
 
 /* What a number of the mask's makes does where its node reads it: 1 shows, -1 hides, 0 neither. */
 static int effect(const graph_node *n, int input, double x) {
-    if (graph_is_op(n, "nib", "Attention") || graph_is_op(n, "", "Add")) return x <= -1e4 ? -1 : x == 0;
-    if (graph_is_op(n, "", "Mul")) return x == 0 ? -1 : x == 1;
-    if (graph_is_op(n, "", "Where") && input == 0 && n->n_inputs == 3) {
-        if (is_masking(n->inputs[1].value)) return x != 0 ? -1 : 1;
-        if (is_masking(n->inputs[2].value)) return x != 0 ? 1 : -1;
+    const bool last = input == 1;
+    if (graph_is_op(n, "", "Mul")) return is_taken_away(n, input) ? (x == 1 ? -1 : x == 0) : x == 0 ? -1 : x == 1;
+    if (graph_is_op(n, "", "Div") && last) return x >= 1e2 ? -1 : x == 1;
+    if (graph_is_op(n, "", "Min") || graph_is_op(n, "", "Max"))
+        return x <= -1e2 ? (n->op[1] == 'i' ? -1 : 1) : x >= 1e2 ? (n->op[1] == 'i' ? 1 : -1) : 0;
+    /* Where it is true, one of them, and a number fills what is hidden, whichever it is. */
+    if (graph_is_op(n, "", "Where") && input == 0 && n->n_inputs == 3 && n->inputs[1].value && n->inputs[2].value) {
+        double fill;
+        const bool first = graph_scalar(n->inputs[1].value, &fill), second = graph_scalar(n->inputs[2].value, &fill);
+        if (first != second) return (x != 0) == first ? -1 : 1;
     }
     return 0;
+}
+
+/* 1: the mask's 1 shows and its 0 hides; -1: the other way round; 0: neither. with, without: what it makes of ones, of zeros. */
+static int sense_of(const graph_node *n, int input, double with, double without) {
+    const double less = without - with;
+    const bool adds = graph_is_op(n, "nib", "Attention") || graph_is_op(n, "", "Add") || (graph_is_op(n, "", "Sub") && input == 0);
+    if (adds || graph_is_op(n, "", "Sub")) return less <= -1e2 ? (adds ? 1 : -1) : less >= 1e2 ? (adds ? -1 : 1) : 0;
+    const int shows = effect(n, input, with), hides = effect(n, input, without);
+    return shows == 1 && hides == -1 ? 1 : shows == -1 && hides == 1 ? -1 : 0;
 }
 
 /* Adds to counts[0] where a 1 of the mask shows and a 0 hides, to counts[1] where it is the other way round. */
@@ -486,9 +304,9 @@ static void count_effects(pass_context *ctx, const graph_value *mask, const grap
     if (collect(&s, v, 0) && !s.content && sample_value(ctx, &s, v, B, S, 0, &arena, &ones, why, sizeof why) &&
         sample_value(ctx, &s, v, B, S, SAMPLE_NO_TOKENS, &arena, &zeros, why, sizeof why) && ones->bytes == zeros->bytes) {
         for (int64_t i = 0, count = graph_tensor_elements(ones); i < count; i++) {
-            int with = effect(n, input, op_number(ones, i)), without = effect(n, input, op_number(zeros, i));
-            if (with == 1 && without == -1) counts[0]++;
-            if (with == -1 && without == 1) counts[1]++;
+            const int sense = sense_of(n, input, op_number(ones, i), op_number(zeros, i));
+            counts[0] += sense > 0;
+            counts[1] += sense < 0;
         }
     }
     base_arena_free(&arena);
@@ -520,16 +338,19 @@ fail:
 nib_status pass_mask_sense(pass_context *ctx) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
-    int counts[2] = {0};
+    int counts[2] = {0}, readers = 0;
     uint8_t *made = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
     if (!made) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
     mark_makings(g, ctx->mask, made);
     for (const graph_node *n = g->first; n; n = n->next) {
         if (!n->n_outputs || !n->outputs[0] || made[n->outputs[0]->id] != MADE_OF_MORE || graph_is_op(n, "nib", "Pool")) continue;
         for (int i = 0; i < n->n_inputs; i++)
-            if (n->inputs[i].value && made[n->inputs[i].value->id] == MADE_OF_MASK) count_effects(ctx, ctx->mask, n, i, counts);
+            if (n->inputs[i].value && made[n->inputs[i].value->id] == MADE_OF_MASK) readers++, count_effects(ctx, ctx->mask, n, i, counts);
     }
-    ctx->sense = counts[0] && counts[1] ? PASS_SENSE_BOTH : counts[1] ? PASS_SENSE_PADDING : PASS_SENSE_TOKENS;
+    ctx->sense = counts[0] && counts[1]  ? PASS_SENSE_BOTH
+                 : counts[1]             ? PASS_SENSE_PADDING
+                 : counts[0] || !readers ? PASS_SENSE_TOKENS
+                                         : PASS_SENSE_UNKNOWN;
     if (ctx->sense == PASS_SENSE_PADDING) {
         NIB_TRY(turn_mask(ctx, ctx->mask));
         pass_note(ctx, "%s is 1 at padding, 0 at tokens: it is turned round", ctx->mask->name);

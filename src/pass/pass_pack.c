@@ -486,6 +486,10 @@ nib_status pass_pack(pass_context *ctx) {
     else note_reach(ctx, at);
     if (packs) NIB_TRY(rewrite(&p));
     ctx->packed = packs;
+    for (int i = 0; i < p.n_biases && packs; i++) {
+        const int64_t longest = p.biases[i].window.longest;
+        if (longest && (!ctx->longest || longest < ctx->longest)) ctx->longest = longest;
+    }
     if (packs) pass_note(ctx, "batches are packed: %s is the padding mask of every attention", p.mask->name);
 fail:
     base_arena_free(&arena);

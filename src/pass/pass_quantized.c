@@ -177,7 +177,7 @@ fail:
 
 static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
     graph_value *x = pass_input(n, 0), *scale = pass_input(n, 1), *zero = pass_input(n, 2), *y = n->outputs[0];
-    const graph_node *gather = made_by(x, "Gather", 0), *again = made_by(x, "QuantizeLinear", 0);
+    const graph_node *gather = made_by(x, "Gather", 0);
     int axis = (int)graph_attr_int(n, "axis", 1);
     quantized q;
     if (!y || y->type.dtype != NIB_DTYPE_F32 || graph_attr_int(n, "block_size", 0)) return NIB_OK;
@@ -194,10 +194,20 @@ static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
         graph_value *rows = pass_emit(ctx, n, "", "Gather", (graph_value *[]){real, pass_input(gather, 1)}, 2, y->name);
         return replace(ctx, y, rows);
     }
-    if (again && pass_input(again, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(pass_input(again, 1), scale) &&
-        same_constant(pass_input(again, 2), zero) && graph_attr_int(again, "axis", 1) == axis && !graph_attr_int(again, "block_size", 0))
-        return replace(ctx, y, pass_input(again, 0));
     return NIB_OK;
+}
+
+/* What was rounded for products of 8 bits is what it was: those have become products of f32. */
+static nib_status try_pair(pass_context *ctx, graph_node *n, int *pairs) {
+    graph_value *x = pass_input(n, 0), *y = n->outputs[0];
+    const graph_node *again = made_by(x, "QuantizeLinear", 0);
+    const int64_t axis = graph_attr_int(n, "axis", 1);
+    if (!again || !y || y->type.dtype != NIB_DTYPE_F32 || graph_attr_int(n, "block_size", 0) || graph_attr_int(again, "block_size", 0))
+        return NIB_OK;
+    if (pass_input(again, 0)->type.dtype != NIB_DTYPE_F32 || graph_attr_int(again, "axis", 1) != axis) return NIB_OK;
+    if (!same_constant(pass_input(again, 1), pass_input(n, 1)) || !same_constant(pass_input(again, 2), pass_input(n, 2))) return NIB_OK;
+    ++*pairs;
+    return replace(ctx, y, pass_input(again, 0));
 }
 
 nib_status pass_quantized(pass_context *ctx) {
@@ -209,7 +219,13 @@ nib_status pass_quantized(pass_context *ctx) {
         else if (graph_is_op(n, MS, "DynamicQuantizeMatMul") || graph_is_op(n, MS, "MatMulIntegerToFloat")) NIB_TRY(try_fused(ctx, n));
     }
     if (ctx->quantized) {
+        int pairs = 0; /* where no weight has 8 bits, a rounding is the model's own */
+        for (graph_node *n = ctx->g->first, *next; n; n = next) {
+            next = n->next;
+            if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n, &pairs));
+        }
         pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized);
+        if (pairs) pass_note(ctx, "%d roundings of values to 8 bits, and the ends of their ranges, are left out", pairs);
         NIB_TRY(pass_clean(ctx));
     }
 fail:

@@ -27,6 +27,8 @@ static flow flow_of_rows(const flows *f, const graph_node *n) {
     }
     if (y.padding) y.tokens = -1;
     if (y.neighbours) y.texts = -1;
+    if (op_rows_of(n) == OP_ROWS_ELEMENT) pass_flow_numbers(f, n, &y);
+    if (y.pad != PAD_NUMBER || y.number != 0) y.pad = PAD_ANY; /* packed rows are 0 there once they are back on the grid */
     return y;
 }
 
@@ -41,6 +43,7 @@ static void follow(flows *f) {
     for (int i = 0; i < f->g->n_inputs; i++) {
         flow *x = flow_at(f, f->g->inputs[i]);
         *x = (flow){.texts = f->one_text ? -1 : 0, .tokens = 1, .pad = PAD_NUMBER, .number = 0}; /* nib fills what is padded with 0 */
+        if (f->g->inputs[i] == f->mask) x->known = true, x->token = 1;
         if (f->g->inputs[i]->type.rank != 2) *x = whole;
         if (f->g->inputs[i]->type.rank != 2 && !is_of_fixed_size(f->g->inputs[i])) reach(x, NULL, !f->one_text, true);
     }
@@ -59,23 +62,30 @@ static void follow(flows *f) {
     }
 }
 
-/* Sizes of all symbols but one; NULL: memory ran out. */
-static int64_t *sizes_without(base_heap *heap, int count, graph_dim one) {
+/* Sizes of all symbols, of which only one is known: what cannot be computed with it is of others, data-dependent ones among them. NULL:
+ * memory ran out. */
+static int64_t *sizes_of(base_heap *heap, int count, graph_dim known) {
     int64_t *sizes = base_calloc(heap, (size_t)count + 1, sizeof *sizes);
-    const int index = one ? graph_symbol_index(one) : -1;
-    for (int i = 0; sizes && i < count; i++) sizes[i] = i == index ? GRAPH_UNBOUND : 7;
+    const int index = known ? graph_symbol_index(known) : -1;
+    for (int i = 0; sizes && i < count; i++) sizes[i] = i == index ? 7 : GRAPH_UNBOUND;
     return sizes;
 }
 
 nib_status pass_follow_texts(pass_context *ctx, graph_dim b, graph_dim s, const uint8_t *rows, pass_reach *out, const graph_node **at) {
     nib_status status = NIB_OK;
     base_heap *heap = ctx->g->heap;
-    flows f = {.g = ctx->g, .limit = ctx->g->value_limit, .b = b, .s = s, .rows = rows, .n_symbols = graph_symbol_count(ctx->g->symbols)};
+    flows f = {.g = ctx->g,
+               .limit = ctx->g->value_limit,
+               .b = b,
+               .s = s,
+               .rows = rows,
+               .n_symbols = graph_symbol_count(ctx->g->symbols),
+               .mask = ctx->mask};
     flow worst = whole;
     f.one_text = graph_dim_is_one(b);
     f.fixed = graph_dim_is_const(s, NULL);
     f.of = base_calloc(heap, (size_t)f.limit + 1, sizeof *f.of);
-    int64_t *without_b = sizes_without(heap, f.n_symbols, b), *without_s = sizes_without(heap, f.n_symbols, s);
+    int64_t *without_b = sizes_of(heap, f.n_symbols, s), *without_s = sizes_of(heap, f.n_symbols, b);
     f.without_b = without_b;
     f.without_s = without_s;
     if (!f.of || !without_b || !without_s) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");

@@ -17,9 +17,12 @@ typedef struct flow {
     int texts, tokens; /* axes; -1: none, the same for all texts, for all tokens */
     bool merged;       /* the axis of texts counts more beside them, texts slowest: [texts x tokens, C] */
     flow_pad pad;
-    double number;
-    bool neighbours;      /* other texts, or how many there are, reach it: `texts` says nothing then */
-    bool padding;         /* how far texts are padded, or what stands there, reaches it: `tokens` says nothing then */
+    double number; /* of PAD_HIDDEN: what was added */
+    bool known;    /* the mask and what is made of it alone: every token has `token` */
+    double token;
+    bool wild;       /* a token may have a number that is meant to hide it, or what stands where a text is padded may be no finite number */
+    bool neighbours; /* other texts, or how many there are, reach it: `texts` says nothing then */
+    bool padding;    /* how far texts are padded, or what stands there, reaches it: `tokens` says nothing then */
     const graph_node *by; /* where it was reached first */
 } flow;
 
@@ -29,7 +32,8 @@ typedef struct flows {
     int limit;
     graph_dim b, s;                       /* sizes of the inputs [B, S] */
     const uint8_t *rows;                  /* by value id: rows of tokens that packing proves; NULL: none */
-    const int64_t *without_b, *without_s; /* [n_symbols] sizes of all symbols but b, but s */
+    const graph_value *mask;              /* the input that is 1 for tokens; NULL: none is known */
+    const int64_t *without_b, *without_s; /* [n_symbols] what symbols are if only s, only b is known */
     int n_symbols;
     bool one_text; /* B is fixed to 1 */
     bool fixed;    /* S is fixed */
@@ -59,10 +63,13 @@ static inline void inherit(flow *y, const flow *x) {
     if ((x->neighbours && !y->neighbours) || (x->padding && !y->padding && !y->neighbours)) y->by = x->by;
     y->neighbours |= x->neighbours;
     y->padding |= x->padding;
+    y->wild |= x->wild;
 }
 
 /* Which sizes a value is made of, where its contents are known as expressions; `at` says so. */
 void pass_flow_sizes(const flows *f, const graph_value *v, const graph_node *at, flow *y);
+/* What stands in an element-wise node's output where a text is padded, and at its tokens. */
+void pass_flow_numbers(const flows *f, const graph_node *n, flow *y);
 /* What reaches a node's outputs (pass_texts_rules.c). */
 flow pass_flow_out(const flows *f, const graph_node *n);
 

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#define NEGLIGIBLE -1e4
+#define NEGLIGIBLE -1e4 /* added to a score: its exponential is 0 */
+#define LOWEST -1e8     /* below everything that a model computes */
 
 /* ---------------------------------------------------------------- sizes */
 
@@ -35,13 +36,20 @@ static bool pad_of(const flow *x, const graph_value *v, double *out) {
     return x->pad == PAD_NUMBER;
 }
 
-/* Of an element-wise node: the numbers that its inputs have there, if they are known. */
-static bool compute_pad(const graph_node *n, const double *x, const bool *known, double *out) {
+static bool token_of(const flow *x, const graph_value *v, double *out) {
+    if (x->tokens < 0) return v && graph_scalar(v, out);
+    *out = x->token;
+    return x->known;
+}
+
+/* Of an element-wise node: the number that it makes of its inputs' numbers, those that are known. tame [i]: input i is finite, whatever it
+ * is. */
+static bool compute(const graph_node *n, const double *x, const bool *known, const bool *tame, double *out) {
     const char *type = n->op;
-    bool both = known[0] && known[1];
-    if (strcmp(type, "Mul") == 0 && ((known[0] && x[0] == 0) || (known[1] && x[1] == 0))) return *out = 0, true;
-    if (strcmp(type, "And") == 0 && ((known[0] && x[0] == 0) || (known[1] && x[1] == 0))) return *out = 0, true;
-    if (strcmp(type, "Div") == 0 && known[0] && x[0] == 0) return *out = 0, true;
+    const bool both = known[0] && known[1], zero[2] = {known[0] && x[0] == 0, known[1] && x[1] == 0};
+    if (strcmp(type, "Mul") == 0 && !both && ((zero[0] && tame[1]) || (zero[1] && tame[0]))) return *out = 0, true;
+    if (strcmp(type, "And") == 0 && (zero[0] || zero[1])) return *out = 0, true;
+    if (strcmp(type, "Div") == 0 && !both && zero[0] && tame[1]) return *out = 0, true;
     if (strcmp(type, "Where") == 0 && known[0]) return *out = x[0] != 0 ? x[1] : x[2], x[0] != 0 ? known[1] : known[2];
     if (!known[0]) return false;
     if (strcmp(type, "Cast") == 0) return *out = graph_attr_int(n, "to", 0) == NIB_DTYPE_BOOL ? x[0] != 0 : x[0], true;
@@ -52,29 +60,75 @@ static bool compute_pad(const graph_node *n, const double *x, const bool *known,
     if (strcmp(type, "Add") == 0) return *out = x[0] + x[1], true;
     if (strcmp(type, "Sub") == 0) return *out = x[0] - x[1], true;
     if (strcmp(type, "Mul") == 0) return *out = x[0] * x[1], true;
+    if (strcmp(type, "Div") == 0) return *out = x[0] / x[1], true;
     if (strcmp(type, "Equal") == 0) return *out = x[0] == x[1], true;
     if (strcmp(type, "Greater") == 0) return *out = x[0] > x[1], true;
     if (strcmp(type, "Less") == 0) return *out = x[0] < x[1], true;
     return false;
 }
 
-static void set_element_pad(const flows *f, const graph_node *n, flow *y) {
-    double x[3] = {0}, out = 0;
-    bool known[3] = {false};
-    y->pad = PAD_ANY;
-    for (int i = 0; i < n->n_inputs && i < 3; i++) {
-        const flow in = flow_of(f, n->inputs[i].value);
-        known[i] = n->inputs[i].value && pad_of(&in, n->inputs[i].value, &x[i]);
-        /* A score with at least -1e4 added is as good as hidden. */
-        if (strcmp(n->op, "Add") == 0 && ((known[i] && x[i] <= NEGLIGIBLE) || (in.tokens >= 0 && in.pad == PAD_HIDDEN)))
-            y->pad = PAD_HIDDEN;
-    }
-    if (n->n_inputs > 3 || !compute_pad(n, x, known, &out)) return;
-    y->pad = PAD_NUMBER;
-    y->number = out;
+/* A divisor that is not 0 where a text is padded: kept away from it, or each text's own. */
+static bool is_guarded(const flow *x, const graph_value *v) {
+    double c;
+    const graph_node *n = v->producer;
+    if (x->tokens < 0) return true;
+    if (x->pad == PAD_NUMBER) return x->number != 0;
+    if (!graph_is_op(n, "", "Max") && !graph_is_op(n, "", "Clip") && !graph_is_op(n, "", "Add")) return false;
+    for (int i = 0; i < n->n_inputs && i < 2; i++)
+        if (n->inputs[i].value && graph_scalar(n->inputs[i].value, &c) && c > 0) return true;
+    return false;
 }
 
-static bool is_hidden(const flow *x) { return x->pad == PAD_HIDDEN || (x->pad == PAD_NUMBER && x->number <= NEGLIGIBLE); }
+/* Whether the node may give tokens numbers that hide, or give padding what is not finite. known: its tokens all have one number. */
+static bool makes_wild(const flows *f, const graph_node *n, bool known) {
+    static const char *const fills[] = {"Add", "Sub", "Mul", "Where"}, *const poles[] = {"Reciprocal", "Log"};
+    double c;
+    for (size_t i = 0; i < BASE_COUNT(poles); i++)
+        if (strcmp(n->op, poles[i]) == 0) return true;
+    if (strcmp(n->op, "Div") == 0 || strcmp(n->op, "Pow") == 0) {
+        const graph_value *v = pass_input(n, 1);
+        const flow x = flow_of(f, v);
+        if (!v || (strcmp(n->op, "Pow") == 0 ? !(graph_scalar(v, &c) && c >= 0) : !is_guarded(&x, v))) return true;
+    }
+    bool fills_in = false;
+    for (size_t i = 0; i < BASE_COUNT(fills); i++) fills_in |= strcmp(n->op, fills[i]) == 0;
+    if (!fills_in || known) return false;
+    const flow condition = flow_of(f, n->inputs[0].value);
+    if (strcmp(n->op, "Where") == 0 && condition.known) return false; /* by the mask: tokens get the other one */
+    for (int i = 0; i < n->n_inputs; i++)
+        if (n->inputs[i].value && graph_scalar(n->inputs[i].value, &c) && !(fabs(c) < -NEGLIGIBLE)) return true;
+    return false;
+}
+
+void pass_flow_numbers(const flows *f, const graph_node *n, flow *y) {
+    double pad[3] = {0}, token[3] = {0}, number;
+    bool padded[3] = {false}, known[3] = {false}, tame[3] = {false};
+    y->pad = PAD_ANY;
+    y->known = false;
+    if (n->n_inputs > 3) {
+        y->wild = true;
+        return;
+    }
+    for (int i = 0; i < n->n_inputs; i++) {
+        const graph_value *v = n->inputs[i].value;
+        const flow in = flow_of(f, v);
+        padded[i] = v && pad_of(&in, v, &pad[i]);
+        known[i] = v && token_of(&in, v, &token[i]);
+        tame[i] = v && !in.wild && (!v->constant || !padded[i] || isfinite(pad[i]));
+    }
+    y->known = compute(n, token, known, tame, &y->token);
+    y->wild |= makes_wild(f, n, y->known);
+    /* A score with at least -1e4 added where it is padded, and nothing at tokens, is as good as hidden. */
+    for (int i = 0; i < 2 && i < n->n_inputs && strcmp(n->op, "Add") == 0; i++)
+        if (padded[i] && pad[i] <= NEGLIGIBLE && known[i] && token[i] == 0) y->pad = PAD_HIDDEN, y->number = pad[i];
+    if (!compute(n, pad, padded, tame, &number)) return;
+    y->pad = PAD_NUMBER;
+    y->number = number;
+}
+
+static bool is_hidden(const flow *x, double most) {
+    return !x->wild && (x->pad == PAD_HIDDEN || x->pad == PAD_NUMBER) && x->number <= most && !(x->known && x->token <= most);
+}
 static bool is_zero(const flow *x) { return x->pad == PAD_NUMBER && x->number == 0; }
 
 /* ---------------------------------------------------------------- rules */
@@ -111,7 +165,7 @@ static void align(const flows *f, const graph_node *n, int first, int count, int
 
 static void rule_element(const flows *f, const graph_node *n, flow *y) {
     align(f, n, 0, n->n_inputs, 1, n->outputs[0]->type.rank, 0, y);
-    set_element_pad(f, n, y);
+    pass_flow_numbers(f, n, y);
 }
 
 /* Along the last axis of input 0; the residual of nib's Linear and Norm is aligned with it, everything else must be the same for all. */
@@ -119,7 +173,7 @@ static void rule_last(const flows *f, const graph_node *n, flow *y) {
     const int rank = n->outputs[0]->type.rank;
     flow x = flow_of(f, n->inputs[0].value);
     *y = x;
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
     const int last = n->inputs[0].value->type.rank - 1;
     if (x.texts == last || x.tokens == last || rank != last + 1) reach(y, n, x.texts == last || rank != last + 1, true);
     for (int i = 1; i < n->n_inputs; i++) {
@@ -137,7 +191,7 @@ static void rule_softmax(const flows *f, const graph_node *n, flow *y) {
     int64_t axis = graph_attr_int(n, "axis", flat ? 1 : -1);
     *y = flow_of(f, v);
     axis += axis < 0 ? rank : 0;
-    const bool hidden = is_hidden(y) && strcmp(n->op, "Softmax") == 0;
+    const bool hidden = is_hidden(y, NEGLIGIBLE) && strcmp(n->op, "Softmax") == 0;
     if (flat && axis != rank - 1) reach(y, n, y->texts >= axis, true);
     if (y->texts == axis) reach(y, n, true, false);
     if (y->tokens == axis && !hidden) reach(y, n, false, true);
@@ -168,7 +222,7 @@ static bool adds_nothing(const graph_node *n, const flow *x) {
     static const char *const sums[] = {"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"};
     for (size_t i = 0; i < BASE_COUNT(sums); i++)
         if (strcmp(n->op, sums[i]) == 0) return is_zero(x);
-    return strcmp(n->op, "ReduceMax") == 0 && is_hidden(x);
+    return strcmp(n->op, "ReduceMax") == 0 && is_hidden(x, LOWEST);
 }
 
 /* Axes that go, or stay as 1: the others move to the front. */
@@ -197,7 +251,7 @@ static void rule_reduce(const flows *f, const graph_node *n, flow *y) {
         else if (is_of_sizes(v->type.dims[k])) reach(y, n, v->type.dims[k] != f->s, !f->fixed);
     }
     drop_axes(y, gone, v->type.rank, graph_attr_int(n, "keepdims", 1) != 0);
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
 }
 
 static void rule_arg(const flows *f, const graph_node *n, flow *y) {
@@ -207,10 +261,10 @@ static void rule_arg(const flows *f, const graph_node *n, flow *y) {
     axis += axis < 0 ? v->type.rank : 0;
     *y = flow_of(f, v);
     if (axis < 0 || axis >= v->type.rank || y->texts == axis) return reach(y, n, true, true);
-    if (y->tokens == axis) reach(y, n, false, !(strcmp(n->op, "ArgMax") == 0 && is_hidden(y)));
+    if (y->tokens == axis) reach(y, n, false, !(strcmp(n->op, "ArgMax") == 0 && is_hidden(y, LOWEST)));
     gone[axis] = true;
     drop_axes(y, gone, v->type.rank, graph_attr_int(n, "keepdims", 1) != 0);
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
 }
 
 /* [.., M, K] [.., K, N] */
@@ -229,7 +283,8 @@ static void rule_matmul(const flows *f, const graph_node *n, flow *y) {
     align(f, n, 0, 2, second, rank, 2, y);
     bool k_texts = a.texts == ra - 1 || b.texts == rb - 2, both = a.tokens == ra - 1 && b.tokens == rb - 2;
     if (k_texts) reach(y, n, true, false);
-    if ((a.tokens == ra - 1 || b.tokens == rb - 2) && !(both && (is_zero(&a) || is_zero(&b)))) reach(y, n, false, true);
+    if ((a.tokens == ra - 1 || b.tokens == rb - 2) && !(both && ((is_zero(&a) && !b.wild) || (is_zero(&b) && !a.wild))))
+        reach(y, n, false, true);
     if (!both && is_of_sizes(va->type.dims[ra - 1])) reach(y, n, !k_texts && va->type.dims[ra - 1] != f->s, !f->fixed);
     if (a.texts == ra - 2)
         reach(y, n, b.texts >= 0 || y->texts >= 0, false), y->texts = y->neighbours ? -1 : rank - 2, y->merged = a.merged;
@@ -241,7 +296,7 @@ static void rule_matmul(const flows *f, const graph_node *n, flow *y) {
 static void rule_gemm(const flows *f, const graph_node *n, flow *y) {
     const flow b = flow_of(f, n->inputs[1].value);
     *y = flow_of(f, n->inputs[0].value);
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
     if (!is_free(&b) || graph_attr_int(n, "transA", 0) || y->texts == 1 || y->tokens == 1) reach(y, n, true, true);
     inherit(y, &b);
     if (n->n_inputs > 2) align(f, n, 2, 1, 1, 2, 0, y);
@@ -344,7 +399,7 @@ static void rule_filled(const flows *f, const graph_node *n, flow *y) {
     }
     y->pad = PAD_NUMBER;
     if (!value.constant) y->number = 0;
-    else if (!graph_scalar(&value, &y->number)) y->pad = PAD_ANY;
+    else if (!graph_scalar(&value, &y->number)) y->pad = PAD_ANY, y->known = false;
 }
 
 static void rule_range(const flows *f, const graph_node *n, flow *y) {
@@ -449,7 +504,7 @@ static void rule_embed(const flows *f, const graph_node *n, flow *y) {
         const flow x = flow_of(f, n->inputs[i].value);
         if (!is_free(&x)) reach(y, n, true, true);
     }
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
 }
 
 /* nib.Pool: of the tokens that its mask has. */
@@ -476,7 +531,7 @@ static void rule_attention(const flows *f, const graph_node *n, flow *y) {
 
 static void rule_rotary(const flows *f, const graph_node *n, flow *y) {
     *y = flow_of(f, n->inputs[0].value);
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
     for (int i = 1; i < n->n_inputs; i++) {
         const flow x = flow_of(f, n->inputs[i].value);
         inherit(y, &x);
@@ -507,7 +562,7 @@ static void rule_pad(const flows *f, const graph_node *n, flow *y) {
         const bool padded = !none || pads->data[k] != none || pads->data[k + rank] != none;
         if (padded) reach(y, n, k == y->texts, k == y->tokens);
     }
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
 }
 
 /* Each element reads those before it. */
@@ -515,7 +570,7 @@ static void rule_cumsum(const flows *f, const graph_node *n, flow *y) {
     int64_t axis;
     const graph_value *x = n->inputs[0].value;
     *y = flow_of(f, x);
-    y->pad = PAD_ANY;
+    y->pad = PAD_ANY, y->known = false;
     if (!pass_int_at(n->inputs[1].value, 0, &axis)) return reach(y, n, true, true);
     axis += axis < 0 ? x->type.rank : 0;
     reach(y, n, y->texts >= 0 && y->texts == axis, y->tokens >= 0 && y->tokens == axis && graph_attr_int(n, "reverse", 0));

@@ -10,7 +10,8 @@
     "zero = {0}, float lowest = {-3.4e38},"                                                                                                \
     " float ninf = {-inf}, float ten = {-10000}, float small = {-100}, int64 i0 = {0}, int64 i1 = {1}, int64 five = {5}, int64 w40 = "     \
     "{40}, int64 w3 = {3}, int64 minus3 = {-3}, float r40 = {40.5}, float quarter = {0.25}, int64 big = {5000},"                           \
-    " int64 endless = {2147483647}, int64[2] square = {9, 9}, int64[4,4] table = {1,0,0,0, 1,1,0,0, 0,1,1,0, 0,0,1,1}>"
+    " int64 endless = {2147483647}, float eight = {8}, int64[4,4] blocks = {1,1,0,0, 1,1,0,0, 0,0,1,1, 0,0,1,1}, int64[2] square = {9, "   \
+    "9}, int64[4,4] table = {1,0,0,0, 1,1,0,0, 0,1,1,0, 0,0,1,1}>"
 
 #define EAGER "u = Unsqueeze (mask, ax12) f = Cast <to = 1> (u) n = Sub (one, f) "
 #define SDPA "mb = Cast <to = 9> (mask) mu = Unsqueeze (mb, ax12) "
@@ -133,8 +134,15 @@ static void what_is_more_or_less_is_refused(void **state) {
         {AWAY "in0 = Less (a, w40) r3 = Mod (a, w40) in1 = Equal (r3, i0) in = Or (in0, in1) " BEHIND, "beyond one that hides"},
         {AWAY "in0 = Less (a, w3) in1 = Greater (a, big) in = Or (in0, in1) " BEHIND, "beyond one that hides"},
         {AWAY "x = Add (d, five) y = Abs (x) in = Less (y, w3) " BEHIND, "no query sees itself"},
+        /* what shows itself late, or where it likes: no samples are believed */
+        {AWAY "f = Cast <to = 1> (a) q = Sqrt (f) in = LessOrEqual (q, eight) " BEHIND, "cannot be read at operator Sqrt"},
+        {AWAY "f = Cast <to = 1> (a) g = Add (f, one) q = Log (g) in = LessOrEqual (q, eight) " BEHIND, "cannot be read at operator Log"},
+        {POSITIONS SDPA
+         "t = Identity (blocks) end = Unsqueeze (len, ax0) in0 = Slice (t, ax0, end, ax0) in1 = Slice (in0, ax0, end, ax1) in = Cast <to "
+         "= 9> (in1) " BEHIND,
+         "decides in the table"},
         /* what no formula has a word for, and more constants than samples can go beyond */
-        {AWAY "c = Clip (a, i0, big) in = Less (c, w3) " BEHIND, "too large to be sampled"},
+        {AWAY "c = Clip (a, i0, big) in = Less (c, w3) " BEHIND, "cannot be read at operator Clip"},
         /* a window, but weak; a window, and a padded key in it */
         {POSITIONS SDPA
          "d = Sub (i, j) a = Abs (d) in = Less (a, w3) b0 = Where (in, zero, small) b1 = Where (mu, zero, ninf) bias = Add (b0, "
@@ -151,9 +159,9 @@ static void what_is_more_or_less_is_refused(void **state) {
          "ids"}, /* reads ids */
         {"pad = Equal (ids, five) no = Not (pad) ku = Unsqueeze (no, ax12) bias = Where (ku, zero, ninf)", "does not depend on mask"},
         {"sh = Shape (mask) s = Gather (sh, ax1) bias = ConstantOfShape (s)", "masked key"},
-        {SDPA "b0 = Where (mu, zero, ninf) bias = Transpose <perm = [0,1,3,2]> (b0)", "key"},
+        {SDPA "b0 = Where (mu, zero, ninf) bias = Transpose <perm = [0,1,3,2]> (b0)", "shape is not that of the scores"},
         {SDPA "bias = Cast <to = 11> (mu)", "f32"},
-        {"u = Unsqueeze (mask, ax12) bias = nib.Nothing (u)", "cannot be evaluated"},
+        {"u = Unsqueeze (mask, ax12) bias = nib.Nothing (u)", "not f32"},
     };
     char why[200];
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
@@ -232,7 +240,7 @@ static bool says(graph *g, const pass_window *w, int64_t n, int64_t padded) {
 /* Whether any window says what is seen in a text of n tokens. */
 static bool is_a_window(graph *g, int64_t n) {
     base_arena arena;
-    pass_window w = {0, 0};
+    pass_window w = {0};
     base_arena_init(&arena, &test_runtime->heap);
     const float *bias = bias_of(g, &arena, n, 0);
     for (int64_t i = 0; i < n; i++)

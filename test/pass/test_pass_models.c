@@ -12,8 +12,7 @@ static const struct {
     int kinds;     /* of masks; 0: all. Fused by ONNX Runtime it knows only how many tokens there are: they come first */
 } models[] = {
     {"bert-tiny.ts.eager.onnx", 2, false, 0},    {"bert-tiny.ts.sdpa.onnx", 2, true, 0}, {"bert-tiny.dynamo.eager.onnx", 2, false, 0},
-    {"bert-tiny.dynamo.sdpa.onnx", 2, false, 0}, {"bert-tiny.pooled.onnx", 2, true, 0},
-    {"bert-tiny.ort.onnx", 2, false, MASK_LEFT},
+    {"bert-tiny.dynamo.sdpa.onnx", 2, false, 0}, {"bert-tiny.pooled.onnx", 2, true, 0},  {"bert-tiny.ort.onnx", 2, false, MASK_LEFT},
 };
 
 static graph *load(const char *file) {
@@ -65,10 +64,7 @@ static void exports_are_fused_and_packed(void **state) {
         assert_int_equal(packed_linears, 8);
         assert_int_equal(gelus, 2);
         assert_int_equal(residuals, 4);
-        for (mask_kind = 0; mask_kind < (models[m].kinds      ? models[m].kinds
-                                        : models[m].nan_rows ? MASK_EMPTY_ROW
-                                                             : MASK_KINDS);
-             mask_kind++)
+        for (mask_kind = 0; mask_kind < (models[m].kinds ? models[m].kinds : models[m].nan_rows ? MASK_EMPTY_ROW : MASK_KINDS); mask_kind++)
             compare_all(before, after, models[m].file, true);
         mask_kind = MASK_FULL;
         graph_free(before);

@@ -40,7 +40,9 @@ static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
          "k, scale, "
          "zero, scale, middle) y = DequantizeLinear (p, scale, middle)",
          "float z = {0}", "t = Transpose (x) y = MatMul (x, t)"},
-        {"q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) y = Relu (d)", "float z = {0}", "y = Relu (x)"},
+        {"q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) r = DequantizeLinear (w, scale, zero) y = MatMul "
+         "(d, r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
         {"e = Gather (table, ids) y = DequantizeLinear (e, scale, zero)", "float[4,2] t = {-1,-0.5,0,0.5,1,1.5,2,126.5}",
          "y = Gather (t, ids)"},
     };
@@ -65,6 +67,8 @@ static void what_only_looks_like_them_is_left(void **state) {
         DYNAMIC "p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (xs, xs) y = Mul (c, m)",
         DYNAMIC "y = com.microsoft.MatMulIntegerToFloat (xq, s8, fixed, scales, xz, zeros)",
         "q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, scale, middle) y = Relu (d)",
+        /* the model's own rounding, and the ends of its range: no weight has 8 bits */
+        "q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) y = Relu (d)",
         "q = QuantizeLinear (x, fixed, middle) y = DequantizeLinear (q, fixed)",
         "q = QuantizeLinear (x, fixed, middle) p = QLinearMatMul (q, scale, middle, w, scale, zero, scale, middle) y = DequantizeLinear "
         "(p, scale, middle)",

@@ -64,7 +64,18 @@ static const struct {
 
     {BODY("p = Pad (x, pads) q = Slice (p, v0, ns1, v1) hm = Mul (q, m3) y = ReduceSum (hm, v1)"), PASS_REACH_PADDING},
 
+    /* all scores of a text hidden; 0 / 0 where it is padded; tokens lower than what hides */
+    {BODY("seven = Constant <value_int = 3> () e = Equal (ids, seven) lo = Constant <value_float = -10000.0> () h = Where (e, zero, lo) h3 "
+          "= "
+          "Unsqueeze (h, v2) a = Softmax <axis = 1> (h3) ax = Mul (a, x) y = ReduceSum (ax, v1)"),
+     PASS_REACH_PADDING},
+    {BODY("d = Div (m3, m3) ax = Mul (d, x) am = Mul (ax, m3) y = ReduceSum (am, v1)"), PASS_REACH_PADDING},
+    {BODY("mb = Cast <to = 9> (m3) lo = Constant <value_float = -10000.0> () h = Where (mb, x, lo) y = ReduceMax <axes = [1]> (h)"),
+     PASS_REACH_PADDING},
+
     /* neighbours have */
+    {BODY("f = Gather <axis = 1> (x, i0) nz = NonZero (mask) sz = Shape <start = 1> (nz) n = Cast <to = 1> (sz) y = Div (f, n)"),
+     PASS_REACH_NEIGHBOURS},
     {BODY("mean = ReduceMean <axes = [0,1]> (x) y = Sub (x, mean)"), PASS_REACH_NEIGHBOURS},
     {BODY("f = Gather <axis = 1> (x, i0) mean = ReduceMean <axes = [0]> (f) y = Sub (f, mean)"), PASS_REACH_NEIGHBOURS},
     {BODY("f = Gather <axis = 1> (x, i0) y = Softmax <axis = 0> (f)"), PASS_REACH_NEIGHBOURS},
@@ -142,7 +153,7 @@ static void what_reaches_a_text_is_found(void **state) {
             memcpy(body + 9, "ns1 = Unsqueeze (ns, v0)    ", 28);
         }
         graph *g = parse_graph(text);
-        pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .err = &err};
+        pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .mask = g->inputs[1], .err = &err};
         const graph_type *t = &g->inputs[0]->type;
         assert_int_equal(pass_follow_texts(&ctx, t->dims[0], t->dims[1], NULL, &reach, &at), NIB_OK);
         if (reach != rows[i].reach) fail_msg("%s: %d at %s", rows[i].body, reach, at ? at->op : "nothing");
