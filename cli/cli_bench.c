@@ -283,9 +283,8 @@ static int run_bench(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {bench_options,     cli_level_option,   cli_pack_option,
-                                            cli_model_option,  cli_length_options, cli_engine_options,
-                                            cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const options[] = {bench_options,      cli_level_option, cli_pack_option,   cli_model_option,   cli_length_options,
+                                            cli_engine_options, cli_group_option, cli_thread_option, cli_safety_options, NULL};
 
 const cli_verb cli_bench = {
     .name = "bench",

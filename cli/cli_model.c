@@ -41,6 +41,9 @@ const cli_option cli_engine_options[] = {
     {"pooling", 0, CLI_NAME, CLI_AT(m.options.pooling), "P",
      "mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)", 0, 0, poolings},
     {"normalize", 0, CLI_NAME, CLI_AT(m.options.normalize), "yes|no", "vectors of length 1 (default: what the model says)", 0, 0, yes_no},
+    {0},
+};
+const cli_option cli_group_option[] = {
     {"batch-tokens", 0, CLI_WHOLE, CLI_AT(m.options.batch_tokens), "N", "tokens a thread works on at a time (default: what fits the cache)",
      1, 1 << 30, NULL},
     {0},

@@ -95,7 +95,8 @@ extern const cli_verb *const cli_verbs[]; /* ended by NULL */
 /* Tables that verbs share (cli_model.c). */
 extern const cli_option cli_model_option[];   /* --model */
 extern const cli_option cli_length_options[]; /* --max-tokens */
-extern const cli_option cli_engine_options[]; /* precision, device, output, pooling, group */
+extern const cli_option cli_engine_options[]; /* precision, device, output, pooling */
+extern const cli_option cli_group_option[];   /* --batch-tokens */
 extern const cli_option cli_thread_option[];
 extern const cli_option cli_prompt_options[];
 extern const cli_option cli_level_option[];   /* --optimize-level */

@@ -328,8 +328,8 @@ static int run_tune(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {
-    tune_options, cli_model_option, cli_length_options, cli_engine_options, cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const options[] = {tune_options,     cli_model_option,  cli_length_options, cli_engine_options,
+                                            cli_group_option, cli_thread_option, cli_safety_options, NULL};
 
 const cli_verb cli_tune = {
     .name = "tune",
