@@ -17,7 +17,8 @@ extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_compile;
 int cli_model_there(const char *path);
 /* Opens the model; on failure prints why and returns 2 (the path or an option is wrong) or 1. */
 int cli_model_open(const cli_model *m, nib_model **out);
-/* The runtime that the options describe, made at the first call; main frees it. NULL with a message and *code set on failure. */
+/* The runtime that the options describe, made at the first call; main frees it. With m NULL, the
+ * one there is, or NULL. NULL with a message and *code set on failure. */
 nib_runtime *cli_runtime(const cli_model *m, int *code);
 void cli_runtime_free(void);
 /* One of the ways to say which prompt, or none, or 2 after a message. */

@@ -109,10 +109,11 @@ static void log_line(void *user, nib_log_level level, const char *message) {
 
 nib_runtime *cli_runtime(const cli_model *m, int *code) {
     nib_error error;
+    *code = 0;
+    if (runtime || !m) return runtime;
     nib_runtime_options o = m->runtime;
     o.log = log_line;
-    *code = 0;
-    if (!runtime && nib_runtime_create(&o, &runtime, &error) != NIB_OK) *code = cli_fail(&error);
+    if (nib_runtime_create(&o, &runtime, &error) != NIB_OK) *code = cli_fail(&error);
     return runtime;
 }
 

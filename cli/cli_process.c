@@ -78,10 +78,21 @@ int cli_terminal_width(void) {
 
 int cli_no_memory(void) { return fputs("nib: out of memory\n", stderr), 1; }
 
+/* How far the ceiling was, in megabytes; the last request that was refused is the one that failed. */
+static void say_memory(void) {
+    nib_memory m = {0};
+    nib_runtime *runtime = cli_runtime(NULL, &(int){0});
+    if (runtime) nib_runtime_memory(runtime, &m);
+    if (m.limit && m.refused)
+        fprintf(stderr, " (the ceiling is %.1f MB; %.1f MB were held when %.3f MB more were asked for; --memory sets it)",
+                1e-6 * (double)m.limit, 1e-6 * (double)m.refused_at, 1e-6 * (double)m.refused);
+}
+
 int cli_fail(const nib_error *error) {
     fprintf(stderr, "nib: %s", error->message);
     if (error->node[0]) fprintf(stderr, " (node %s)", error->node);
     if (error->offset >= 0) fprintf(stderr, " (at byte %lld)", (long long)error->offset);
+    if (error->status == NIB_OUT_OF_MEMORY) say_memory();
     fputc('\n', stderr);
     switch (error->status) {
     case NIB_INVALID_ARGUMENT:

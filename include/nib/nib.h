@@ -203,6 +203,9 @@ typedef struct nib_memory {
     size_t current;       /* bytes held from the allocator now */
     size_t peak;          /* the most that were ever held */
     uint64_t allocations; /* how many blocks were ever taken */
+    size_t limit;         /* the ceiling; 0: none */
+    size_t refused;       /* bytes of the last request that was not granted; 0: there was none */
+    size_t refused_at;    /* bytes that were held then */
 } nib_memory;
 
 NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out);

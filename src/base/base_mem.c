@@ -77,6 +77,8 @@ void *base_alloc(base_heap *heap, size_t bytes) {
     char *block = granted ? heap->allocate(heap->user, total) : NULL;
     if (!block) {
         if (granted) atomic_fetch_sub(&heap->current, total);
+        atomic_store_explicit(&heap->refused, total, memory_order_relaxed);
+        atomic_store_explicit(&heap->refused_at, atomic_load_explicit(&heap->current, memory_order_relaxed), memory_order_relaxed);
         atomic_fetch_add_explicit(&heap->failures, 1, memory_order_relaxed);
         return NULL;
     }

@@ -26,6 +26,7 @@ typedef struct base_heap {
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
     _Atomic uint64_t failures; /* requests that were not granted */
+    _Atomic size_t refused, refused_at; /* the last of them: its bytes, and what was held then */
 } base_heap;
 
 /* options may be NULL: libc's allocator without a ceiling. */

@@ -42,9 +42,8 @@ nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const
         if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
     if (!base_path_is_file(onnx))
-        NIB_FAIL(err, NIB_NOT_FOUND,
-                 "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx%s", path,
-                 model_look_in(heap, path));
+        NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx%s",
+                 path, model_look_in(heap, path));
     *door = "folder with an ONNX file";
     NIB_TRY(load_onnx(runtime, onnx, out, err));
 fail:

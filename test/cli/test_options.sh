@@ -221,6 +221,42 @@ assert json.loads(out)["text"] == "\"a\\ \x07 \ufffd é", out[:80]
 PY
 expect 2 'npy has vectors only' "$nib" embed "$tiny" x --with-text --output x.npy
 
+# ---- a path that is no model is called what it looks like
+looks() { # PATTERN, and the bytes on standard input
+    cat >"$2"
+    expect 2 "$1" "$nib" inspect "$2"
+    check grep -qE 'nib takes .onnx and .nib files, and folders with config.json' out
+    check [ "$(wc -l <out)" -eq 1 ]
+}
+printf '' | looks 'looks like this: empty' empty.onnx
+echo 'just words' | looks 'looks like this: text' words.txt
+printf '\n<!DOCTYPE html><html><body>404</body></html>' | looks 'a web page or XML, as a failed download leaves' page.onnx
+printf '{"model_type": "bert"}\n' | looks 'JSON; nib opens the folder' config.json
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n' | looks 'pointer of git-lfs.*git lfs pull' lfs.onnx
+looks 'a .safetensors file; nib opens the folder' tensors.safetensors <"$tiny/model.safetensors"
+printf 'GGUF\003\0\0\0' | looks 'a .gguf file' m.gguf
+printf 'PK\003\004\0\0' | looks 'zip archive, as PyTorch' m.pt
+printf '\200\002}q\0.' | looks 'a pickle' m.bin
+printf '\211HDF\r\n\032\n' | looks 'HDF5' m.h5
+printf '\034\0\0\0TFL3' | looks 'tflite' m.tflite
+printf '\037\213\010' | looks 'gzip' m.onnx.gz
+looks 'npy' x.npy <two.npy
+mkdir -p bare weights torch
+cp "$tiny/config.json" bare/
+cp "$tiny/model.safetensors" weights/
+: >torch/pytorch_model.bin
+expect 2 'bare holds no model.*it has config.json, but the weights are missing' "$nib" inspect bare
+expect 2 'weights holds no model.*config.json .* is missing' "$nib" inspect weights
+expect 2 'torch holds no model.*a pickle, which nib does not read' "$nib" inspect torch
+head -c 20000 "$onnx" >cut.onnx # what is ONNX stays a matter of bytes
+expect 2 'byte' "$nib" inspect cut.onnx
+
+# ---- a ceiling that is met says how high it is, what was held and what was wanted
+for command in "inspect '$tiny'" "embed '$tiny' x" "explain '$tiny'" "run '$onnx' --random" "optimize '$onnx' -o d.onnx" "diff '$onnx' a.onnx" \
+    "compile '$tiny' -o t.nib" "tokenize '$tiny' x" "profile '$tiny'" "bench encode '$tiny' --input texts" "inspect '$onnx' --graph text"; do
+    eval "expect 1 'the ceiling is 0.1 MB; 0.[0-9] MB were held when [0-9.]+ MB more were asked for; --memory sets it' '$nib' $command --memory 60K"
+done
+
 # ---- tune: its command line is a cell that it measured, with everything else as it was asked for
 "$nib" tune "$tiny" --seconds 0.1 --max-tokens 9 --pooling cls --precision q8 --least-cosine 0 >out || failed=1
 check grep -qE 'nib embed --model .* --max-tokens 9 --pooling cls --threads [0-9]+ .*--precision q8$' out
