@@ -123,6 +123,17 @@ static int finish_output(tensor_run *r, size_t i) {
     return nib_tensor_write(path, &got, name, format, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
+/* What is slow about a model in half precision here, and only here. */
+static void say_halves(nib_model *model) {
+    char text[4096] = "";
+    size_t length;
+    if (nib_model_describe(model, text, sizeof text, &length) != NIB_OK) return;
+    const char *weights = strstr(text, "\nweights "), *end = weights ? strchr(weights + 1, '\n') : NULL,
+               *half = weights ? strstr(weights, "f16") : NULL;
+    if (half && (!end || half < end)) /* f16 and bf16 */
+        printf("half precision: its exact values are computed element by element; nib embed widens it and takes the time of f32\n");
+}
+
 static int finish(tensor_run *r) {
     size_t n = nib_session_output_count(r->session);
     int code = 0;
@@ -136,8 +147,10 @@ static int finish(tensor_run *r) {
     cli_catch(false); /* from here on files are written: none is left half-way */
     for (size_t i = 0; i < n && code == 0 && !cli_signal; i++) code = finish_output(r, i);
     if (r->json) printf("]}\n");
-    else if (code == 0 && r->repeat > 1)
+    else if (code == 0 && r->repeat > 1) {
         printf("%d runs, least %.3f ms, mean %.3f ms\n", r->repeat, 1e3 * r->least, 1e3 * r->total / r->repeat);
+        say_halves(r->model);
+    }
     if (cli_signal && code == 0) code = (fputs("nib: interrupted; not all outputs were written\n", stderr), 128 + cli_signal);
     return code == 0 && r->over ? 3 : code;
 }
