@@ -7,7 +7,7 @@
  * measuring, tensor files.
  *
  *     nib_model *model; nib_error error;
- *     if (nib_model_open("all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
+ *     if (nib_model_open("models/all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
  *     const char *texts[] = { "a small blade", "a nib writes" };
  *     float vectors[2 * 384];                          // 2 x nib_model_dim(model)
  *     if (nib_embed(model, texts, 2, NULL, vectors, &error)) puts(error.message);
