@@ -4,6 +4,7 @@
  * as JSON lines. A named file appears whole or not at all, also after Ctrl-C.
  */
 #include "cli_lines.h"
+#include "cli_record.h"
 #include "cli_vectors.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +14,16 @@
 #define BATCH 4096
 #define BAR 24 /* characters of the progress bar */
 
+static const cli_name formats[] = {{"lines", 0}, {"jsonl", 1}, {NULL, 0}};
+
 static const cli_option embed_options[] = {
     {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
      "lines to embed; - is standard input, answered whenever it pauses (read, too, where no text is given\nand it is a pipe or a file)", 0,
      0, NULL},
     {"output", 'o', CLI_TEXT, CLI_AT(output), "FILE|-",
      "FILE.npy (float32 [n, dim]), FILE.jsonl, or - for .npy on standard output (default: JSON lines there)", 0, 0, NULL},
+    {"input-format", 0, CLI_NAME, CLI_AT(jsonl), "F",
+     "lines (a text each; the default), or jsonl: {\"id\": .., \"text\": ..} each; the id comes out again", 0, 0, formats},
     {"with-text", 0, CLI_FLAG, CLI_AT(with_text), NULL, "JSON lines have the text, too, as \"text\"", 1, 0, NULL},
     {"warm", 0, CLI_FLAG, CLI_AT(warm), NULL,
      "take and touch all memory before the first text comes: the first answer is as fast as later ones", 1, 0, NULL},
@@ -33,6 +38,10 @@ typedef struct embed_run {
     float *vectors;
     int64_t *tokens, *full;
     cli_row *rows;
+    cli_record *records; /* [n_records] of the lines of this batch, where they are JSON */
+    const char **texts;
+    size_t *lengths, n_records;
+    long long line;
     size_t room;
     bool progress;
     double begun, shown;
@@ -66,9 +75,41 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
 static int output_batch(embed_run *r, const char *const *texts, const size_t *lengths, size_t n) {
     for (size_t i = 0; i < n; i++) {
         r->rows[i] = (cli_row){.tokens = r->tokens[i], .truncated = r->full[i] > r->tokens[i]};
+        if (r->n_records) r->rows[i].id = r->records[i].id, r->rows[i].id_length = r->records[i].id_length;
         if (r->a->with_text) r->rows[i].text = texts[i], r->rows[i].length = lengths ? lengths[i] : strlen(texts[i]);
     }
     return cli_vectors_put(&r->out, r->vectors, r->rows, n);
+}
+
+static void free_records(embed_run *r) {
+    for (size_t i = 0; i < r->n_records; i++) cli_record_free(&r->records[i]);
+    free(r->records);
+    free(r->texts);
+    free(r->lengths);
+    r->records = NULL;
+    r->texts = NULL;
+    r->lengths = NULL;
+    r->n_records = 0;
+}
+
+/* The texts of n lines of JSON, in place of the lines. */
+static int read_records(embed_run *r, const char *path, size_t n, const char *const **texts, const size_t **lengths) {
+    free_records(r);
+    r->records = calloc(n, sizeof *r->records);
+    r->texts = malloc(n * sizeof *r->texts);
+    r->lengths = malloc(n * sizeof *r->lengths);
+    if (!r->records || !r->texts || !r->lengths) return cli_no_memory();
+    for (r->n_records = 0; r->n_records < n;) {
+        size_t i = r->n_records++;
+        const char *wrong = cli_record_read(&r->records[i], (*texts)[i], (*lengths)[i]);
+        r->line++;
+        if (wrong) return fprintf(stderr, "nib: %s: line %lld %s\n", path, r->line, wrong), 2;
+        r->texts[i] = r->records[i].text;
+        r->lengths[i] = r->records[i].length;
+    }
+    *texts = r->texts;
+    *lengths = r->lengths;
+    return 0;
 }
 
 /* One line that is drawn over the last one; cut off where the terminal ends, for what wraps stays. */
@@ -103,12 +144,14 @@ static int embed_lines(embed_run *r, const char *path) {
         long n = cli_lines_next(lines, most, &texts, &lengths, &reason);
         if (n < 0) code = (fprintf(stderr, "nib: %s: %s\n", path, reason), 1);
         if (n <= 0) break;
-        code = embed_batch(r, texts, lengths, (size_t)n);
+        if (code == 0 && r->a->jsonl) code = read_records(r, path, (size_t)n, &texts, &lengths);
+        if (code == 0) code = embed_batch(r, texts, lengths, (size_t)n);
         if (code == 0) code = output_batch(r, texts, lengths, (size_t)n);
         show_progress(r, lines, false);
     }
     show_progress(r, lines, true);
     cli_lines_close(lines);
+    free_records(r);
     if (cli_signal && code == 0) code = (fputs("nib: interrupted; no file was written\n", stderr), 128 + cli_signal);
     return code;
 }
@@ -141,6 +184,8 @@ static int check_args(cli_args *a, const char **input) {
     if (!*input && !texts->count)
         return cli_usage(a->verb, "there is nothing to embed: give texts, --input, or a pipe or file on standard input");
     if (a->similarity && (*input || a->output)) return cli_usage(a->verb, "--similarity takes texts on the command line and no --output");
+    if (a->jsonl && !*input)
+        return cli_usage(a->verb, "--input-format is of --input or standard input; these texts are on the command line");
     if (a->similarity && a->with_text) return cli_usage(a->verb, "--with-text is for JSON lines, and --similarity prints none");
     size_t n = a->output ? strlen(a->output) : 0;
     if (a->with_text && n && (n < 6 || strcmp(a->output + n - 6, ".jsonl") != 0))
@@ -193,11 +238,13 @@ const cli_verb cli_embed = {
     .options = options,
     .examples = "  nib embed --model models/all-MiniLM-L6-v2 'a short text' 'another one'\n"
                 "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
+                "  nib embed --model models/all-MiniLM-L6-v2 --input texts.jsonl --input-format jsonl --output vectors.jsonl\n"
                 "  tail -f log | nib embed --model models/all-MiniLM-L6-v2\n"
                 "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n",
     .after =
         "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; `truncated` says that the text\n"
-        "had more tokens than were used. Bytes that are not UTF-8 are read as U+FFFD. An empty line is an empty text.\n",
+        "had more tokens than were used; \"id\" and \"text\" come behind \"index\". Bytes that are not UTF-8 are read as U+FFFD. An empty "
+        "line is an empty text.\n",
     .plain = -1,
     .run = run_embed,
 };

@@ -41,7 +41,7 @@ typedef struct cli_args {
     cli_list inputs, shapes, disabled, limits;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite;
     const char *prompt, *prompt_name;
-    int json, quiet, warm, similarity, with_text, verify, exact, random, check, help, no_prompt;
+    int json, quiet, warm, similarity, with_text, jsonl, verify, exact, random, check, help, no_prompt;
     int rounds, callers, repeat, level, opset, target, format, graph; /* level, graph: -1 if not given; repeat, opset: 0 */
     int64_t seed;
     double seconds, least_cosine, rtol, atol, tolerance;

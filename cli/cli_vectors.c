@@ -65,7 +65,12 @@ static int write_line(cli_vectors *o, const float *v, const cli_row *row) {
     }
     char *p = o->line;
     p += sprintf(p, "{\"index\": %lld, ", o->index);
-    if (row->id) p += sprintf(p, "\"id\": %.*s, ", (int)row->id_length, row->id);
+    if (row->id) {
+        p += sprintf(p, "\"id\": ");
+        memcpy(p, row->id, row->id_length);
+        p += row->id_length;
+        p += sprintf(p, ", ");
+    }
     if (row->text) {
         p = cli_json_quote(p + sprintf(p, "\"text\": "), row->text, row->length);
         p += sprintf(p, ", ");

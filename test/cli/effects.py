@@ -70,6 +70,7 @@ for verb in ("optimize", "simplify"):
 # ... or where the two are not of that form: without it, with it.
 pair = {
     ("embed", "input"): ("tiny --input texts", "tiny --input ids"),
+    ("embed", "input-format"): ("tiny --input records", "tiny --input records --input-format jsonl"),
     ("embed", "output"): ("tiny ink", "tiny ink --output out.npy"),
     ("embed", "similarity"): ("tiny ink pen", "tiny ink pen --similarity"),
     ("embed", "warm"): ("tiny ink --memory 700K", "tiny ink --memory 700K --warm"),

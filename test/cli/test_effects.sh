@@ -14,6 +14,7 @@ cp "$root/test/data/onnx/expected/one.input_ids.npy" ids.npy
 echo '{"prompts": {"query": "pen: "}, "default_prompt_name": "query"}' >tiny/config_sentence_transformers.json
 printf 'a pen\nink of the nib\n' >texts
 printf '2 3 4\n' >ids
+echo '{"id": 7, "text": "ink"}' >records
 for i in $(seq 3000); do echo "a pen and the ink of nib $i"; done >many
 mkdir suite big
 # 30 MB in a field that no reader knows: mapped they are no memory, read they are

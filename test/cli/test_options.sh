@@ -257,6 +257,38 @@ for command in "inspect '$tiny'" "embed '$tiny' x" "explain '$tiny'" "run '$onnx
     eval "expect 1 'the ceiling is 0.1 MB; 0.[0-9] MB were held when [0-9.]+ MB more were asked for; --memory sets it' '$nib' $command --memory 60K"
 done
 
+# ---- lines of JSON: ids come out again, whatever the text has
+cat >records <<'JSONL'
+{"id": "a\u00e9\"", "text": "a pen", "more": [1, {"x": [true, null]}, "}"]}
+{"text": "\ud83d\ude00 \ud800 ink\n\u0041", "id": -1.5e3}
+ { "text" : "" }
+JSONL
+"$nib" embed "$tiny" --input records --input-format jsonl --with-text >got || failed=1
+python3 - <<'PY' || failed=1
+import json
+got, want = ([json.loads(line) for line in open(f, encoding="utf-8")] for f in ("got", "records"))
+assert len(got) == len(want) == 3, got
+for g, w in zip(got, want):
+    assert g.get("id") == w.get("id") and g["text"] == w["text"].replace("\ud800", "\ufffd"), (g["text"], w)
+PY
+"$nib" embed "$tiny" 'a pen' | grep -o 'embedding.*' >want
+sed -n 1p got | grep -o 'embedding.*' | cmp - want || failed=1
+wrong_line() {
+    printf '{"text": "x"}\n%s\n' "$1" >records
+    expect 2 "line 2 $2" "$nib" embed "$tiny" --input records --input-format jsonl --output r.jsonl
+    check [ ! -e r.jsonl ]
+}
+for line in '' text '[]' '{"text": "x"' '{"text": "x" "id": 1}' '{"text": "\x"}' '{"text": "x", "n": 01}' '{"text": "x", "n": 1.}' \
+    '{"text": "x", "n": tru}' '{"text": "x", "n": [1,]}' '{"text": "x", "n": {"a" 1}}' '{"text": "\u12"}' '{"text": "x", "n": "'; do
+    wrong_line "$line" 'is no JSON object'
+done
+wrong_line '{"text": 1}' 'has a text that is no string'
+wrong_line '{"id": 1}' 'has no "text"'
+wrong_line '{"text": "x", "text": "y"}' 'has two texts'
+wrong_line '{"id": [1], "text": "y"}' 'has an id that is neither'
+wrong_line '{"text": "x"} {' 'has something behind'
+wrong_line "{\"n\": $(printf '%01000d' 0 | tr 0 '[')" 'is no JSON object'
+
 # ---- tune: its command line is a cell that it measured, with everything else as it was asked for
 "$nib" tune "$tiny" --seconds 0.1 --max-tokens 9 --pooling cls --precision q8 --least-cosine 0 >out || failed=1
 check grep -qE 'nib embed --model .* --max-tokens 9 --pooling cls --threads [0-9]+ .*--precision q8$' out
