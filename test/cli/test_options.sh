@@ -27,7 +27,9 @@ for verb in $verbs; do
     "$nib" help $verb | cmp - help || failed=1
     # the examples name a model that is there after `make run`
     if grep -E '^  nib ' help | grep -oE '[^ ]*MiniLM[^ ]*' | grep -qv '^models/all-MiniLM-L6-v2$\|^minilm'; then echo "FAILED: $verb --help"; failed=1; fi
-    expect 2 'no model was named: give --model PATH, or PATH' "$nib" $verb $([ $verb = bench ] && echo encode)
+    word=
+    if [ $verb = bench ]; then word=encode; fi
+    expect 2 'no model was named: give --model PATH, or PATH' "$nib" $verb $word
 done
 
 # ---- an option given twice, two of which exclude each other, unknown ones, values
