@@ -5,9 +5,9 @@
  * goes; and the share of what the machine can do, which is measured first. With --callers, that many threads call at once, each with all
  * lines.
  */
+#include "cli_json.h"
 #include "cli_steps.h"
 #include "cli_texts.h"
-#include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +19,19 @@
 #define SLOW 1.0  /* seconds of one call: models as slow need no repeats to be timed */
 #define ALONE_SECONDS 10
 
-static const char bench_help[] =
-    "usage: nib bench encode --model PATH --input FILE [options]\n\n"
-    "Measures embedding, from token ids (the engine alone) and from texts (tokenizing included): tokens and texts a second over all\n"
-    "lines of FILE; the latency of single texts; the split of the time; the share of the machine's peak, measured first.\n\n"
-    "  --input FILE         one text a line\n"
-    "  --ids FILE           instead: token ids, special ones included, one text a line; only the engine is measured\n"
-    "  --rounds N           rounds over all lines of each kind, after one that does not count (default 5)\n"
-    "  --callers N          threads that call at the same time (default 1)\n"
-    "  --warm               take and touch all memory before the first call; the first call is timed either way\n"
-    "  --json               one JSON object instead of lines\n" CLI_LEVER_HELP CLI_MODEL_HELP "\nexamples:\n"
-    "  nib bench encode --model all-MiniLM-L6-v2 --input texts.txt --precision q8 --threads 1\n"
-    "  nib bench encode --model all-MiniLM-L6-v2 --input texts.txt --no-pack --optimize-level 1\n\n"
-    "Machines differ and are shared: compare only figures of one run, alternating.\n";
+static const cli_option bench_options[] = {
+    {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
+     "one text a line; - is standard input (read, too, where no file is given and it is a pipe or a file)", 0, 0, NULL},
+    {"ids", 0, CLI_TEXT, CLI_AT(ids), "FILE|-", "instead: token ids, special ones included, one text a line; only the engine is measured",
+     0, 0, NULL},
+    {"rounds", 0, CLI_INT, CLI_AT(rounds), "N", "rounds over all lines of each kind, after one that does not count (default 5)", 1, 10000,
+     NULL},
+    {"callers", 0, CLI_INT, CLI_AT(callers), "N", "threads that call at the same time (default 1)", 1, MOST_CALLERS, NULL},
+    {"warm", 0, CLI_FLAG, CLI_AT(warm), NULL, "take and touch all memory before the first call; the first call is timed either way", 1, 0,
+     NULL},
+    {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one JSON object instead of lines", 1, 0, NULL},
+    {0},
+};
 
 typedef struct rounds {
     double *seconds, best, median;
@@ -152,11 +152,11 @@ static int measure(bench *b) {
     b->of_ids.seconds = calloc((size_t)b->count, sizeof(double));
     b->of_texts.seconds = calloc((size_t)b->count, sizeof(double));
     b->alone = calloc(ALONE, sizeof(double));
-    int code = calls && b->of_ids.seconds && b->of_texts.seconds && b->alone ? 0 : (fputs("nib: out of memory\n", stderr), 1);
+    int code = calls && b->of_ids.seconds && b->of_texts.seconds && b->alone ? 0 : cli_no_memory();
     for (int i = 0; code == 0 && i < b->callers; i++) {
         calls[i].b = b;
         calls[i].out = calloc(b->texts.n, (dim ? dim : 1) * sizeof(float)); /* touched later: the caller's memory, not nib's */
-        if (!calls[i].out) code = (fputs("nib: out of memory\n", stderr), 1);
+        if (!calls[i].out) code = cli_no_memory();
     }
     if (code == 0) code = measure_first(b, calls[0].out);
     if (code == 0) code = measure_rounds(b, calls);
@@ -234,13 +234,6 @@ static void print(bench *b) {
     cli_split_print(&s, thread_ns, 1);
 }
 
-static bool count_of(const char *text, int most, int *out) {
-    long long n;
-    bool ok = cli_whole_number(text, 1, most, &n);
-    if (ok) *out = (int)n;
-    return ok;
-}
-
 /* As many threads as will compute, but no more than there are CPUs for. */
 static int measure_machine(bench *b) {
     nib_error error;
@@ -259,10 +252,11 @@ static int measure_machine(bench *b) {
 
 static int run_all(bench *b, const char *input, const char *ids) {
     nib_error error;
-    int code = input ? cli_texts_read(&b->texts, input) : cli_texts_read_ids(&b->texts, ids);
+    int code = ids ? cli_texts_read_ids(&b->texts, ids) : cli_texts_read(&b->texts, input);
     if (code) return code;
     double begun = cli_now();
-    if ((code = cli_model_open_in(&b->m, &b->runtime, &b->model)) != 0) return code;
+    if ((code = cli_model_open(&b->m, &b->model)) != 0) return code;
+    b->runtime = cli_runtime(&b->m, &code);
     b->opened = cli_now() - begun;
     if ((code = cli_texts_tokenize(&b->texts, b->model)) != 0) return code;
     if (nib_profile_create(b->model, &b->profile, &error) != NIB_OK) return cli_fail(&error);
@@ -270,43 +264,18 @@ static int run_all(bench *b, const char *input, const char *ids) {
     if ((code = measure_machine(b)) != 0) return code;
     if ((code = measure(b)) != 0) return code;
     print(b);
-    return cli_done(0);
+    return 0;
 }
 
-static int run_bench(int argc, char **argv) {
-    static const struct option options[] = {CLI_MODEL_OPTIONS,
-                                            CLI_LEVER_OPTIONS,
-                                            {"input", required_argument, NULL, 'i'},
-                                            {"ids", required_argument, NULL, 'I'},
-                                            {"rounds", required_argument, NULL, 'r'},
-                                            {"callers", required_argument, NULL, 'c'},
-                                            {"warm", no_argument, NULL, 'w'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {NULL, 0, NULL, 0}};
-    bench b = {.count = 5, .callers = 1};
-    const char *input = NULL, *ids = NULL;
-    int c, code;
-    cli_model_defaults(&b.m);
-    while ((c = getopt_long(argc, argv, "m:i:h", options, NULL)) != -1) {
-        if (c == 'h') return fputs(bench_help, stdout), cli_done(0);
-        if (c == '?') return 2;
-        if (c == 'i') input = optarg;
-        else if (c == 'I') ids = optarg;
-        else if (c == 'j') b.json = true;
-        else if (c == 'w') b.warm = true;
-        else if (c == 'r' && !count_of(optarg, 10000, &b.count))
-            return cli_usage(&cli_bench, "--rounds %s: a number from 1 to 10000", optarg);
-        else if (c == 'c' && !count_of(optarg, MOST_CALLERS, &b.callers))
-            return cli_usage(&cli_bench, "--callers %s: a number from 1 to 256", optarg);
-        else if (c != 'r' && c != 'c' && (code = cli_model_option(&b.m, c, optarg)) != 0) return code;
-    }
-    if (optind + 1 != argc || strcmp(argv[optind], "encode") != 0) return cli_usage(&cli_bench, "say what to measure: encode");
-    if (!b.m.path || (!input && !ids)) return cli_usage(&cli_bench, "--model and --input (or --ids) are needed");
-    if (input && ids) return cli_usage(&cli_bench, "give --input or --ids, not both");
-    code = run_all(&b, input, ids);
+static int run_bench(cli_args *a) {
+    bench b = {.m = a->m, .count = a->rounds, .callers = a->callers, .json = a->json, .warm = a->warm};
+    const char *input = a->input;
+    if (input && a->ids) return cli_usage(a->verb, "give --input or --ids, not both");
+    if (!input && !a->ids && cli_stdin_waits()) input = "-";
+    if (!input && !a->ids) return cli_usage(a->verb, "texts are needed: --input, --ids, or a pipe or file on standard input");
+    int code = run_all(&b, input, a->ids);
     nib_profile_free(b.profile);
     nib_model_free(b.model);
-    nib_runtime_free(b.runtime);
     cli_texts_free(&b.texts);
     free(b.of_ids.seconds);
     free(b.of_texts.seconds);
@@ -314,4 +283,20 @@ static int run_bench(int argc, char **argv) {
     return code;
 }
 
-const cli_verb cli_bench = {"bench", "how fast: tokens a second, latency", bench_help, run_bench};
+static const cli_option *const options[] = {bench_options,      cli_level_option, cli_pack_option,   cli_model_option,   cli_length_options,
+                                            cli_engine_options, cli_group_option, cli_thread_option, cli_safety_options, NULL};
+
+const cli_verb cli_bench = {
+    .name = "bench",
+    .line = "how fast: tokens a second, latency",
+    .usage = "encode --model PATH --input FILE [options]",
+    .about =
+        "Measures embedding, from token ids (the engine alone) and from texts (tokenizing included): tokens and texts a second over all\n"
+        "lines of FILE; the latency of single texts; the split of the time; the share of the machine's peak, measured first.\n",
+    .options = options,
+    .examples = "  nib bench encode --model models/all-MiniLM-L6-v2 --input texts.txt --precision q8 --threads 1\n"
+                "  nib bench encode --model models/all-MiniLM-L6-v2 --input texts.txt --no-pack --optimize-level 1\n",
+    .after = "Machines differ and are shared: compare only figures of one run, alternating.\n",
+    .word = "encode",
+    .run = run_bench,
+};

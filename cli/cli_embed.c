@@ -3,12 +3,9 @@
  * nib embed. In: texts from the command line, or lines of a file or pipe. Out: one vector a text, in input order, as .npy or
  * as JSON lines. A named file appears whole or not at all, also after Ctrl-C.
  */
-#include "cli.h"
 #include "cli_lines.h"
-#include "cli_number.h"
-#include <errno.h>
-#include <getopt.h>
-#include <signal.h>
+#include "cli_record.h"
+#include "cli_vectors.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,117 +14,38 @@
 #define BATCH 4096
 #define BAR 24 /* characters of the progress bar */
 
-static const char embed_help[] =
-    "usage: nib embed --model PATH [options] [TEXT ...]\n\n"
-    "Turns texts into vectors: the TEXTs, or one text a line of --input.\n\n"
-    "  --input FILE|-       lines to embed; - is standard input, answered whenever it pauses\n"
-    "  --output FILE|-      FILE.npy (float32 [n, dim]), FILE.jsonl, or - for JSON lines on standard output (default)\n"
-    "  --warm               take and touch all memory before the first text comes: the first answer is as fast as later "
-    "ones\n" CLI_PROMPT_HELP "  --similarity         print how similar the texts are instead of their vectors\n" CLI_MODEL_HELP
-    "\nexamples:\n"
-    "  nib embed --model all-MiniLM-L6-v2 'a short text' 'another one'\n"
-    "  nib embed --model all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
-    "  tail -f log | nib embed --model all-MiniLM-L6-v2 --input -\n"
-    "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n\n"
-    "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; `truncated` says that the text\n"
-    "had more tokens than were used. Bytes that are not UTF-8 are read as U+FFFD. An empty line is an empty text.\n";
+static const cli_name formats[] = {{"lines", 0}, {"jsonl", 1}, {NULL, 0}};
 
-typedef struct output {
-    const char *path; /* NULL: standard output */
-    nib_npy *npy;
-    nib_file *file;
-    char *line;
-    size_t line_room;
-    long long index, truncated;
-} output;
+static const cli_option embed_options[] = {
+    {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
+     "lines to embed; - is standard input, answered whenever it pauses (read, too, where no text is given\nand it is a pipe or a file)", 0,
+     0, NULL},
+    {"output", 'o', CLI_TEXT, CLI_AT(output), "FILE|-",
+     "FILE.npy (float32 [n, dim]), FILE.jsonl, or - for .npy on standard output (default: JSON lines there)", 0, 0, NULL},
+    {"input-format", 0, CLI_NAME, CLI_AT(jsonl), "F",
+     "lines (a text each; the default), or jsonl: {\"id\": .., \"text\": ..} each; the id comes out again", 0, 0, formats},
+    {"with-text", 0, CLI_FLAG, CLI_AT(with_text), NULL, "JSON lines have the text, too, as \"text\"", 1, 0, NULL},
+    {"warm", 0, CLI_FLAG, CLI_AT(warm), NULL,
+     "take and touch all memory before the first text comes: the first answer is as fast as later ones", 1, 0, NULL},
+    {"similarity", 0, CLI_FLAG, CLI_AT(similarity), NULL, "print how similar the texts are instead of their vectors", 1, 0, NULL},
+    {0},
+};
 
 typedef struct embed_run {
+    cli_args *a;
     nib_model *model;
-    output out;
+    cli_vectors out;
     float *vectors;
     int64_t *tokens, *full;
+    cli_row *rows;
+    cli_record *records; /* [n_records] of the lines of this batch, where they are JSON */
+    const char **texts;
+    size_t *lengths, n_records;
+    long long line;
     size_t room;
-    bool similarity, progress;
-    cli_prompt prompt;
+    bool progress;
     double begun, shown;
 } embed_run;
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number) { interrupted = 1; }
-
-/* ---- output */
-
-static bool ends_with(const char *text, const char *tail) {
-    size_t n = strlen(text), k = strlen(tail);
-    return n > k && strcmp(text + n - k, tail) == 0;
-}
-
-static int output_open(output *o, const char *path, int64_t dim) {
-    nib_error error;
-    if (!path || strcmp(path, "-") == 0) return 0;
-    o->path = path;
-    if (ends_with(path, ".npy")) return nib_npy_create(path, dim, &o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
-    if (ends_with(path, ".jsonl")) return nib_file_create(path, &o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
-    return cli_usage(&cli_embed, "--output %s: a file must end in .npy or .jsonl", path);
-}
-
-/* Standard output cannot be written; a reader that has seen enough (`| head`) needs no message. */
-static int output_lost(void) {
-    if (errno != EPIPE) perror("nib: standard output");
-    return 1;
-}
-
-static int write_line(output *o, const float *v, int64_t dim, int64_t tokens, bool truncated) {
-    nib_error error;
-    size_t need = (size_t)dim * 20 + 128;
-    if (need > o->line_room) {
-        char *grown = realloc(o->line, need);
-        if (!grown) return fputs("nib: out of memory\n", stderr), 1;
-        o->line = grown;
-        o->line_room = need;
-    }
-    char *p = o->line;
-    p += sprintf(p, "{\"index\": %lld, \"tokens\": %lld, \"truncated\": %s, \"embedding\": [", o->index, (long long)tokens,
-                 truncated ? "true" : "false");
-    for (int64_t i = 0; i < dim; i++) {
-        if (i) *p++ = ',', *p++ = ' ';
-        p = cli_number_write(p, v[i]);
-    }
-    p += sprintf(p, "]}\n");
-    if (o->file) return nib_file_write(o->file, o->line, (size_t)(p - o->line), &error) == NIB_OK ? 0 : cli_fail(&error);
-    if (fwrite(o->line, 1, (size_t)(p - o->line), stdout) != (size_t)(p - o->line)) return output_lost();
-    return 0;
-}
-
-static int output_batch(embed_run *r, size_t n) {
-    nib_error error;
-    output *o = &r->out;
-    int64_t dim = nib_model_dim(r->model);
-    for (size_t i = 0; i < n; i++) o->truncated += r->full[i] > r->tokens[i];
-    if (o->npy) {
-        o->index += (long long)n;
-        return nib_npy_append(o->npy, r->vectors, (int64_t)n, &error) == NIB_OK ? 0 : cli_fail(&error);
-    }
-    for (size_t i = 0; i < n; i++, o->index++) {
-        int code = write_line(o, r->vectors + i * (size_t)dim, dim, r->tokens[i], r->full[i] > r->tokens[i]);
-        if (code) return code;
-    }
-    if (!o->file && fflush(stdout) != 0) return output_lost();
-    return 0;
-}
-
-static int output_close(output *o, int code) {
-    nib_error error;
-    if (code == 0 && o->npy) code = nib_npy_commit(o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
-    else nib_npy_abort(o->npy);
-    if (code == 0 && o->file) code = nib_file_commit(o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
-    else nib_file_abort(o->file);
-    free(o->line);
-    return code;
-}
-
-/* ---- work */
 
 static int embed_batch(embed_run *r, const char *const *texts, const size_t *lengths, size_t n) {
     nib_error error;
@@ -137,36 +55,81 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
         free(r->vectors);
         free(r->tokens);
         free(r->full);
+        free(r->rows);
         r->vectors = malloc(n * (dim ? dim : 1) * sizeof *r->vectors);
         r->tokens = malloc(n * sizeof *r->tokens);
         r->full = malloc(n * sizeof *r->full);
+        r->rows = malloc(n * sizeof *r->rows);
         r->room = n;
-        if (!r->vectors || !r->tokens || !r->full) return fputs("nib: out of memory\n", stderr), 1;
+        if (!r->vectors || !r->tokens || !r->full || !r->rows) return cli_no_memory();
     }
     nib_embed_defaults(&o);
     o.lengths = lengths;
     o.tokens = r->tokens;
     o.full_tokens = r->full;
-    o.prompt = r->prompt.text;
-    o.prompt_name = r->prompt.name;
+    o.prompt = r->a->prompt;
+    o.prompt_name = r->a->prompt_name;
     return nib_embed(r->model, texts, n, &o, r->vectors, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
+static int output_batch(embed_run *r, const char *const *texts, const size_t *lengths, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        r->rows[i] = (cli_row){.tokens = r->tokens[i], .truncated = r->full[i] > r->tokens[i]};
+        if (r->n_records) r->rows[i].id = r->records[i].id, r->rows[i].id_length = r->records[i].id_length;
+        if (r->a->with_text) r->rows[i].text = texts[i], r->rows[i].length = lengths ? lengths[i] : strlen(texts[i]);
+    }
+    return cli_vectors_put(&r->out, r->vectors, r->rows, n);
+}
+
+static void free_records(embed_run *r) {
+    for (size_t i = 0; i < r->n_records; i++) cli_record_free(&r->records[i]);
+    free(r->records);
+    free(r->texts);
+    free(r->lengths);
+    r->records = NULL;
+    r->texts = NULL;
+    r->lengths = NULL;
+    r->n_records = 0;
+}
+
+/* The texts of n lines of JSON, in place of the lines. */
+static int read_records(embed_run *r, const char *path, size_t n, const char *const **texts, const size_t **lengths) {
+    free_records(r);
+    r->records = calloc(n, sizeof *r->records);
+    r->texts = malloc(n * sizeof *r->texts);
+    r->lengths = malloc(n * sizeof *r->lengths);
+    if (!r->records || !r->texts || !r->lengths) return cli_no_memory();
+    for (r->n_records = 0; r->n_records < n;) {
+        size_t i = r->n_records++;
+        const char *wrong = cli_record_read(&r->records[i], (*texts)[i], (*lengths)[i]);
+        r->line++;
+        if (wrong) return fprintf(stderr, "nib: %s: line %lld %s\n", path, r->line, wrong), 2;
+        r->texts[i] = r->records[i].text;
+        r->lengths[i] = r->records[i].length;
+    }
+    *texts = r->texts;
+    *lengths = r->lengths;
+    return 0;
+}
+
+/* One line that is drawn over the last one; cut off where the terminal ends, for what wraps stays. */
 static void show_progress(embed_run *r, const cli_lines *lines, bool last) {
     unsigned long long done, total;
     double t = cli_now(), seconds = t - r->begun;
+    char line[200], bar[BAR + 1];
     if (!r->progress || (!last && t - r->shown < 0.2)) return;
     r->shown = t;
     cli_lines_progress(lines, &done, &total);
+    int width = cli_terminal_width() - 1, n = 0, size = width < 60 ? 0 : BAR;
     double share = total ? (double)done / (double)total : 0;
-    char bar[BAR + 1];
-    for (int i = 0; i < BAR; i++) bar[i] = (double)i < share * BAR ? '#' : '.';
-    bar[BAR] = 0;
-    fputs("\r\033[K", stderr);
-    if (total) fprintf(stderr, "[%s] %3.0f %%  ", bar, 100 * share);
-    fprintf(stderr, "%lld texts, %.0f a second", r->out.index, seconds > 0 ? (double)r->out.index / seconds : 0.0);
-    if (share > 0 && !last) fprintf(stderr, ", %.0f s left", seconds / share * (1 - share));
-    if (last) fputc('\n', stderr);
+    for (int i = 0; i < size; i++) bar[i] = (double)i < share * size ? '#' : '.';
+    bar[size] = 0;
+    if (total && size) n += snprintf(line + n, sizeof line - (size_t)n, "[%s] ", bar);
+    if (total) n += snprintf(line + n, sizeof line - (size_t)n, "%3.0f %%  ", 100 * share);
+    n += snprintf(line + n, sizeof line - (size_t)n, "%lld texts, %.0f a second", r->out.index,
+                  seconds > 0 ? (double)r->out.index / seconds : 0.0);
+    if (share > 0 && !last) snprintf(line + n, sizeof line - (size_t)n, ", %.0f s left", seconds / share * (1 - share));
+    fprintf(stderr, "\r\033[K%.*s%s", width > 0 ? width : 0, line, last ? "\n" : "");
     fflush(stderr);
 }
 
@@ -177,21 +140,23 @@ static int embed_lines(embed_run *r, const char *path) {
     int code = 0;
     cli_lines *lines = cli_lines_open(path, &reason);
     if (!lines) return fprintf(stderr, "nib: %s: %s\n", path, reason), 2;
-    for (size_t most = 64; code == 0 && !interrupted; most = BATCH) { /* a small first batch: the first answer comes early */
+    for (size_t most = 64; code == 0 && !cli_signal; most = BATCH) { /* a small first batch: the first answer comes early */
         long n = cli_lines_next(lines, most, &texts, &lengths, &reason);
         if (n < 0) code = (fprintf(stderr, "nib: %s: %s\n", path, reason), 1);
         if (n <= 0) break;
-        code = embed_batch(r, texts, lengths, (size_t)n);
-        if (code == 0) code = output_batch(r, (size_t)n);
+        if (code == 0 && r->a->jsonl) code = read_records(r, path, (size_t)n, &texts, &lengths);
+        if (code == 0) code = embed_batch(r, texts, lengths, (size_t)n);
+        if (code == 0) code = output_batch(r, texts, lengths, (size_t)n);
         show_progress(r, lines, false);
     }
     show_progress(r, lines, true);
     cli_lines_close(lines);
-    if (interrupted && code == 0) code = (fputs("nib: interrupted; no file was written\n", stderr), 130);
+    free_records(r);
+    if (cli_signal && code == 0) code = (fputs("nib: interrupted; no file was written\n", stderr), 128 + cli_signal);
     return code;
 }
 
-static void print_similarity(const embed_run *r, char **texts, size_t n) {
+static void print_similarity(const embed_run *r, const char *const *texts, size_t n) {
     int64_t dim = nib_model_dim(r->model);
     for (size_t a = 0; a < n; a++)
         for (size_t b = a + 1; b < n; b++) {
@@ -209,62 +174,77 @@ static void print_similarity(const embed_run *r, char **texts, size_t n) {
         }
 }
 
-static int run_embed(int argc, char **argv) {
-    static const struct option options[] = {CLI_MODEL_OPTIONS,
-                                            CLI_PROMPT_OPTIONS,
-                                            {"input", required_argument, NULL, 'i'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"warm", no_argument, NULL, 'w'},
-                                            {"similarity", no_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
-    cli_model m;
-    embed_run r = {0};
-    const char *input = NULL, *path = NULL;
-    bool warm = false;
+/* What is wrong with the options together; 0 and where lines come from, NULL if texts were given. */
+static int check_args(cli_args *a, const char **input) {
+    cli_list *texts = &a->plain;
+    *input = a->input;
+    if (texts->count == 1 && strcmp(texts->items[0], "-") == 0 && !a->input) *input = "-", texts->count = 0;
+    if (*input && texts->count) return cli_usage(a->verb, "give texts or --input, not both");
+    if (!*input && !texts->count && cli_stdin_waits()) *input = "-";
+    if (!*input && !texts->count)
+        return cli_usage(a->verb, "there is nothing to embed: give texts, --input, or a pipe or file on standard input");
+    if (a->similarity && (*input || a->output)) return cli_usage(a->verb, "--similarity takes texts on the command line and no --output");
+    if (a->jsonl && !*input)
+        return cli_usage(a->verb, "--input-format is of --input or standard input; these texts are on the command line");
+    if (a->similarity && a->with_text) return cli_usage(a->verb, "--with-text is for JSON lines, and --similarity prints none");
+    size_t n = a->output ? strlen(a->output) : 0;
+    if (a->with_text && n && (n < 6 || strcmp(a->output + n - 6, ".jsonl") != 0))
+        return cli_usage(a->verb, "--with-text is for JSON lines; .npy has vectors only");
+    return cli_choose_prompt(a);
+}
+
+static int run_embed(cli_args *a) {
+    embed_run r = {.a = a};
+    const char *input;
     nib_error error;
-    int c, code;
-    cli_model_defaults(&m);
-    while ((c = getopt_long(argc, argv, "m:i:o:h", options, NULL)) != -1) {
-        if (c == 'h') return fputs(embed_help, stdout), 0;
-        if (c == 'i') input = optarg;
-        else if (c == 'o') path = optarg;
-        else if (c == 'w') warm = true;
-        else if (c == 's') r.similarity = true;
-        else if (c == '?') return 2;
-        else if (cli_prompt_option(&r.prompt, c, optarg)) continue;
-        else if ((code = cli_model_option(&m, c, optarg)) != 0) return code;
-    }
-    if (!m.path) return cli_usage(&cli_embed, "--model is missing");
-    if (r.prompt.text && r.prompt.name) return cli_usage(&cli_embed, "give --prompt or --prompt-name, not both");
-    if (optind < argc && strcmp(argv[optind], "-") == 0 && optind + 1 == argc && !input) input = "-", optind++;
-    size_t n = (size_t)(argc - optind);
-    if (input && n) return cli_usage(&cli_embed, "give texts or --input, not both");
-    if (!input && !n) return cli_usage(&cli_embed, "there is nothing to embed: give texts or --input");
-    if (r.similarity && (!n || path)) return cli_usage(&cli_embed, "--similarity takes texts on the command line and no --output");
-    if ((code = cli_model_open(&m, &r.model)) != 0) return code;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL); /* no SA_RESTART: a blocked read returns, the loop ends, files are removed */
-    sigaction(SIGTERM, &action, NULL);
-    code = warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
-    if (code == 0) code = output_open(&r.out, path, nib_model_dim(r.model));
+    int code = check_args(a, &input);
+    if (code) return code;
+    if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
+    cli_catch(false);
+    code = a->warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
+    if (code == 0) code = cli_vectors_open(&r.out, a->output, nib_model_dim(r.model));
     r.begun = r.shown = cli_now();
-    r.progress = isatty(STDERR_FILENO) && input && path && strcmp(path, "-") != 0;
+    r.progress = !a->quiet && cli_terminal_width() && input && a->output;
     if (code == 0 && input) {
         code = embed_lines(&r, input);
     } else if (code == 0) {
-        code = embed_batch(&r, (const char *const *)(argv + optind), NULL, n);
-        if (code == 0 && r.similarity) print_similarity(&r, argv + optind, n);
-        else if (code == 0) code = output_batch(&r, n);
+        const char *const *texts = a->plain.items;
+        code = embed_batch(&r, texts, NULL, a->plain.count);
+        if (code == 0 && a->similarity) print_similarity(&r, texts, a->plain.count);
+        else if (code == 0) code = output_batch(&r, texts, NULL, a->plain.count);
+        if (code == 0 && cli_signal) code = 128 + cli_signal;
     }
-    code = output_close(&r.out, code);
-    if (code == 0 && r.out.truncated)
+    code = cli_vectors_close(&r.out, code);
+    if (code == 0 && r.out.truncated && !a->quiet)
         fprintf(stderr, "nib: %lld of %lld texts were longer than %lld tokens and were cut\n", r.out.truncated, r.out.index,
                 (long long)nib_model_max_tokens(r.model));
     free(r.vectors);
     free(r.tokens);
     free(r.full);
+    free(r.rows);
     nib_model_free(r.model);
     return code;
 }
 
-const cli_verb cli_embed = {"embed", "texts -> vectors", embed_help, run_embed};
+static const cli_option *const options[] = {embed_options,      cli_prompt_options, cli_model_option,
+                                            cli_length_options, cli_engine_options, cli_group_option,
+                                            cli_thread_option,  cli_safety_options, NULL};
+
+const cli_verb cli_embed = {
+    .name = "embed",
+    .line = "texts -> vectors",
+    .usage = "--model PATH [options] [TEXT ...]",
+    .about = "Turns texts into vectors: the TEXTs, or one text a line of --input.\n",
+    .options = options,
+    .examples = "  nib embed --model models/all-MiniLM-L6-v2 'a short text' 'another one'\n"
+                "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
+                "  nib embed --model models/all-MiniLM-L6-v2 --input texts.jsonl --input-format jsonl --output vectors.jsonl\n"
+                "  tail -f log | nib embed --model models/all-MiniLM-L6-v2\n"
+                "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n",
+    .after =
+        "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; `truncated` says that the text\n"
+        "had more tokens than were used; \"id\" and \"text\" come behind \"index\". Bytes that are not UTF-8 are read as U+FFFD. An empty "
+        "line is an empty text.\n",
+    .plain = -1,
+    .run = run_embed,
+};

@@ -6,6 +6,7 @@
  *       0            begin                                 end
  */
 #include "cli_lines.h"
+#include "cli.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -65,6 +66,7 @@ static int fill(cli_lines *l, bool wait, const char **reason) {
         struct pollfd p = {l->fd, POLLIN, 0};
         if (!wait && !l->regular && poll(&p, 1, PAUSE_MS) == 0) return 2;
         ssize_t n = read(l->fd, l->data + l->stop, l->capacity - l->stop);
+        if (n < 0 && errno == EINTR && cli_signal) return 0; /* asked to end: so does the input */
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return *reason = strerror(errno), -1;
         l->stop += (size_t)n;

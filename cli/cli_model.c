@@ -1,204 +1,147 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The options that every verb with a model shares. In: option letters and values. Out: an open model, or a message.
+ * The options that verbs with a model share, as tables. In: what they were set to. Out: a runtime, an open model, or a message.
  */
 #include "cli.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+/* What this build computes in: neither more nor less than is accepted here. */
+static const cli_name precisions[] = {
+    {"f32", NIB_PRECISION_F32}, {"bf16", NIB_PRECISION_BF16}, {"q8", NIB_PRECISION_Q8}, {"auto", NIB_PRECISION_AUTO}, {NULL, 0}};
+static const cli_name poolings[] = {{"mean", NIB_POOLING_MEAN},
+                                    {"cls", NIB_POOLING_CLS},
+                                    {"max", NIB_POOLING_MAX},
+                                    {"last", NIB_POOLING_LAST},
+                                    {"mean_sqrt_len", NIB_POOLING_MEAN_SQRT_LEN},
+                                    {"weighted_mean", NIB_POOLING_WEIGHTED_MEAN},
+                                    {"none", NIB_POOLING_NONE},
+                                    {NULL, 0}};
+static const cli_name yes_no[] = {{"yes", 1}, {"no", 0}, {NULL, 0}};
+
+const cli_option cli_model_option[] = {
+    {"model", 'm', CLI_TEXT, CLI_AT(m.path), "PATH",
+     "folder as on Hugging Face, .onnx file, or .nib file; the first argument if this is not given", 0, 0, NULL},
+    {0},
+};
+const cli_option cli_length_options[] = {
+    {"max-tokens", 0, CLI_WHOLE, CLI_AT(m.options.max_tokens), "N", "longest text; longer ones are cut (default: what the model says)", 1,
+     1 << 30, NULL},
+    {0},
+};
+const cli_option cli_engine_options[] = {
+    {"precision", 0, CLI_NAME, CLI_AT(m.options.precision), "P",
+     "f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)", 0, 0, precisions},
+    {"device", 0, CLI_TEXT, CLI_AT(m.options.device), "D", "cpu", 0, 0, NULL},
+    {"output-name", 0, CLI_TEXT, CLI_AT(m.options.output_name), "NAME", "graph output to use (default: nib inspect says which and why)", 0,
+     0, NULL},
+    {"pooling", 0, CLI_NAME, CLI_AT(m.options.pooling), "P",
+     "mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)", 0, 0, poolings},
+    {"normalize", 0, CLI_NAME, CLI_AT(m.options.normalize), "yes|no", "vectors of length 1 (default: what the model says)", 0, 0, yes_no},
+    {0},
+};
+const cli_option cli_group_option[] = {
+    {"batch-tokens", 0, CLI_WHOLE, CLI_AT(m.options.batch_tokens), "N", "tokens a thread works on at a time (default: what fits the cache)",
+     1, 1 << 30, NULL},
+    {0},
+};
+const cli_option cli_thread_option[] = {
+    {"threads", 0, CLI_INT, CLI_AT(m.runtime.threads), "N", "threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)", 1,
+     1024, NULL},
+    {0},
+};
+const cli_option cli_prompt_options[] = {
+    {"prompt-name", 0, CLI_TEXT, CLI_AT(prompt_name), "NAME",
+     "puts that prompt of the model's before each text (default: the model's own default, if it has one); '' is none", 0, 0, NULL},
+    {"prompt", 0, CLI_TEXT, CLI_AT(prompt), "TEXT", "puts TEXT before each text, as it is; --prefix is the same", 0, 0, NULL},
+    {"prefix", 0, CLI_TEXT, CLI_AT(prompt), "TEXT", NULL, 0, 0, NULL},
+    {"no-prompt", 0, CLI_FLAG, CLI_AT(no_prompt), NULL, "puts nothing before the texts", 1, 0, NULL},
+    {0},
+};
+const cli_option cli_level_option[] = {
+    {"optimize-level", 0, CLI_INT, CLI_AT(m.options.optimize), "L",
+     "0 the graph as it is, 1 simplified, 2 with fused operators (default 2)", 0, 2, NULL},
+    {0},
+};
+const cli_option cli_pack_option[] = {
+    {"no-pack", 0, CLI_FLAG, CLI_AT(m.options.pack), NULL, "compute the padding of batches too", 0, 0, NULL},
+    {0},
+};
+const cli_option cli_safety_options[] = {
+    {"memory", 0, CLI_SIZE, CLI_AT(m.runtime.memory_limit), "SIZE",
+     "ceiling, such as 500M or 2G; mapped files do not count (default: what the machine or the container has)", 1, 0, NULL},
+    {"private-reads", 0, CLI_FLAG, CLI_AT(m.runtime.private_reads), NULL,
+     "read files instead of mapping them: they may be cut off meanwhile", 1, 0, NULL},
+    {"limit", 0, CLI_LIST, CLI_AT(limits), "NAME=N",
+     "graph-depth, wire-nesting, json-depth, files, fold-bytes, expand-bytes: SECURITY.md says of what", 0, 0, NULL},
+    {"quiet", 0, CLI_FLAG, CLI_AT(quiet), NULL, "no warnings and no progress on standard error; errors stay", 1, 0, NULL},
+    {"help", 'h', CLI_FLAG, CLI_AT(help), NULL, "this text", 1, 0, NULL},
+    {0},
+};
+
+const char *cli_precision_name(nib_precision p) {
+    for (const cli_name *n = precisions; n->name; n++)
+        if (n->number == (int)p) return n->name;
+    return "file";
+}
+
+int cli_choose_prompt(cli_args *a) {
+    if ((a->prompt != NULL) + (a->prompt_name != NULL) + (a->no_prompt != 0) > 1)
+        return cli_usage(a->verb, "give one of --prompt, --prompt-name and --no-prompt, not both");
+    if (a->no_prompt) a->prompt_name = "";
+    return 0;
+}
+
+/* ---- the runtime: one for the process, so that whoever reports a failure can ask it about memory */
+
+static nib_runtime *runtime;
+
+/* The same warning is said once, however many runtimes and models a verb makes. */
 static void log_line(void *user, nib_log_level level, const char *message) {
-    if (level <= NIB_LOG_INFO) fprintf(stderr, "nib: %s\n", message);
+    static char last[512];
+    if (level > NIB_LOG_INFO || cli_quiet || strcmp(last, message) == 0) return;
+    snprintf(last, sizeof last, "%s", message);
+    fprintf(stderr, "nib: %s\n", message);
 }
 
-void cli_model_defaults(cli_model *m) {
-    memset(m, 0, sizeof *m);
-    nib_model_defaults(&m->options);
-    nib_runtime_defaults(&m->runtime);
-    m->runtime.log = log_line;
-    m->runtime.memory_limit = NIB_MEMORY_AUTO;
-}
-
-static int wrong(const char *option, const char *value, const char *want) {
-    fprintf(stderr, "nib: --%s %s: it takes %s\n", option, value, want);
-    return 2;
-}
-
-bool cli_whole_number(const char *text, long long least, long long most, long long *out) {
-    char *end;
-    errno = 0;
-    *out = strtoll(text, &end, 10);
-    return *text && *end == 0 && errno == 0 && *out >= least && *out <= most;
-}
-
-/* 500M, 2G, 123456 */
-static bool size_of(const char *text, size_t *out) {
-    char *end;
-    errno = 0;
-    double n = strtod(text, &end);
-    double unit = *end == 'K' || *end == 'k' ? 1024.0 : *end == 'M' ? 1048576.0 : *end == 'G' ? 1073741824.0 : 1;
-    if (unit > 1) end++;
-    if (end == text || *end || !(n > 0) || n * unit > 1e18) return false;
-    *out = (size_t)(n * unit);
-    return true;
-}
-
-/* The position of text in a list of names, -1 if it is not there. */
-static int one_of(const char *text, const char *const *names, int n) {
-    for (int i = 0; i < n; i++)
-        if (names[i] && strcmp(text, names[i]) == 0) return i;
-    return -1;
-}
-
-static const char *const precisions[] = {NULL, "auto", "f32", "bf16", "f16", "q8", "q4"};
-
-const char *cli_precision_name(nib_precision p) { return precisions[p] ? precisions[p] : "file"; }
-
-static bool take_limit(nib_limits *l, const char *text) {
-    const struct {
-        const char *name;
-        int *number;
-        size_t *bytes;
-    } rows[] = {
-        {"graph-depth", &l->graph_depth, NULL}, {"wire-nesting", &l->wire_nesting, NULL},
-        {"json-depth", &l->json_depth, NULL},   {"files", &l->files, NULL},
-        {"fold-bytes", NULL, &l->fold_bytes},   {"expand-bytes", NULL, &l->expand_bytes},
-    };
-    const char *equals = strchr(text, '=');
-    for (size_t i = 0; equals && i < sizeof rows / sizeof *rows; i++) {
-        long long n;
-        if (strlen(rows[i].name) != (size_t)(equals - text) || strncmp(rows[i].name, text, (size_t)(equals - text)) != 0) continue;
-        if (rows[i].bytes) return size_of(equals + 1, rows[i].bytes);
-        if (!cli_whole_number(equals + 1, 1, 1 << 30, &n)) return false;
-        *rows[i].number = (int)n;
-        return true;
-    }
-    return false;
-}
-
-int cli_model_option(cli_model *m, int option, const char *value) {
-    static const char *const poolings[] = {NULL, "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
-    long long n;
-    int at;
-    switch (option) {
-    case 'm': m->path = value; return 0;
-    case 'd': m->options.device = value; return 0;
-    case 'n': m->options.output_name = value; return 0;
-    case 't':
-        if (!cli_whole_number(value, 1, 1024, &n)) return wrong("threads", value, "a number from 1 to 1024");
-        m->runtime.threads = (int)n;
-        return 0;
-    case 'x':
-        if (!cli_whole_number(value, 1, 1 << 30, &n)) return wrong("max-tokens", value, "a positive number");
-        m->options.max_tokens = n;
-        return 0;
-    case 'B':
-        if (!cli_whole_number(value, 1, 1 << 30, &n)) return wrong("batch-tokens", value, "a positive number");
-        m->options.batch_tokens = n;
-        return 0;
-    case 'p':
-        if ((at = one_of(value, precisions, 7)) < 0) return wrong("precision", value, "auto, f32, bf16, f16, q8 or q4");
-        m->options.precision = (nib_precision)at;
-        return 0;
-    case 'P':
-        if ((at = one_of(value, poolings, 8)) < 0)
-            return wrong("pooling", value, "mean, cls, max, last, mean_sqrt_len, weighted_mean or none");
-        m->options.pooling = (nib_pooling)at;
-        return 0;
-    case 'N':
-        if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0) return wrong("normalize", value, "yes or no");
-        m->options.normalize = value[0] == 'y';
-        return 0;
-    case 'M':
-        if (!size_of(value, &m->runtime.memory_limit)) return wrong("memory", value, "a size such as 500M or 2G");
-        return 0;
-    case CLI_OPTIMIZE:
-        if (!cli_whole_number(value, 0, 2, &n)) return wrong("optimize-level", value, "0, 1 or 2");
-        m->options.optimize = (int)n;
-        return 0;
-    case CLI_NO_PACK: m->options.pack = 0; return 0;
-    case CLI_PRIVATE: m->runtime.private_reads = 1; return 0;
-    case CLI_LIMIT:
-        if (!take_limit(&m->runtime.limits, value)) return wrong("limit", value, "NAME=N; --help lists the names");
-        return 0;
-    default: return -1;
-    }
-}
-
-bool cli_prompt_option(cli_prompt *p, int option, const char *value) {
-    if (option == CLI_PROMPT) p->text = value;
-    if (option == CLI_PROMPT_NAME) p->name = value;
-    if (option == CLI_NO_PROMPT) p->name = "";
-    return option == CLI_PROMPT || option == CLI_PROMPT_NAME || option == CLI_NO_PROMPT;
-}
-
-double cli_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-int cli_done(int code) {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    if (errno != EPIPE) perror("nib: standard output");
-    return code ? code : 1;
-}
-
-void cli_json_string(const char *text) {
-    putchar('"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\') printf("\\%c", *p);
-        else if (*p < 0x20 || *p == 0x7f) printf("\\u%04x", *p);
-        else putchar(*p);
-    }
-    putchar('"');
-}
-
-int cli_fail(const nib_error *error) {
-    fprintf(stderr, "nib: %s", error->message);
-    if (error->node[0]) fprintf(stderr, " (node %s)", error->node);
-    if (error->offset >= 0) fprintf(stderr, " (at byte %lld)", (long long)error->offset);
-    fputc('\n', stderr);
-    switch (error->status) {
-    case NIB_INVALID_ARGUMENT:
-    case NIB_NOT_FOUND:
-    case NIB_BAD_MODEL:
-    case NIB_BAD_TOKENIZER:
-    case NIB_UNSUPPORTED: return 2;
-    default: return 1;
-    }
-}
-
-int cli_usage(const cli_verb *verb, const char *format, ...) {
-    va_list args;
-    fprintf(stderr, "nib %s: ", verb->name);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fprintf(stderr, "; nib %s --help shows how\n", verb->name);
-    return 2;
-}
-
-int cli_model_open_in(const cli_model *m, nib_runtime **runtime, nib_model **out) {
+nib_runtime *cli_runtime(const cli_model *m, int *code) {
     nib_error error;
-    nib_model_options options = m->options;
-    *out = NULL;
-    *runtime = NULL;
-    if (nib_runtime_create(&m->runtime, runtime, &error) != NIB_OK) return cli_fail(&error);
-    options.runtime = *runtime;
-    if (nib_model_open(m->path, &options, out, &error) == NIB_OK) return 0;
-    nib_runtime_free(*runtime);
-    *runtime = NULL;
-    return cli_fail(&error);
+    *code = 0;
+    if (runtime || !m) return runtime;
+    nib_runtime_options o = m->runtime;
+    o.log = log_line;
+    if (nib_runtime_create(&o, &runtime, &error) != NIB_OK) *code = cli_fail(&error);
+    return runtime;
+}
+
+void cli_runtime_free(void) {
+    nib_runtime_free(runtime);
+    runtime = NULL;
+}
+
+/* ---- the model */
+
+int cli_model_there(const char *path) {
+    char folder[4096];
+    if (access(path, F_OK) == 0) return 0;
+    const char *why = errno == ENOENT ? "No such file or folder" : strerror(errno);
+    bool absolute = path[0] == '/' || !getcwd(folder, sizeof folder);
+    fprintf(stderr,
+            "nib: %s: %s%s%s; a model is an .onnx or .nib file, or a folder with config.json and model.safetensors, with model.onnx or "
+            "with onnx/model.onnx; nib fetches none\n",
+            path, why, absolute ? "" : " in ", absolute ? "" : folder);
+    return 2;
 }
 
 int cli_model_open(const cli_model *m, nib_model **out) {
-    nib_runtime *runtime;
-    int code = cli_model_open_in(m, &runtime, out);
-    nib_runtime_free(runtime); /* the model has a reference of its own */
-    return code;
+    nib_error error;
+    nib_model_options options = m->options;
+    int code;
+    *out = NULL;
+    options.runtime = cli_runtime(m, &code);
+    if (code) return code;
+    return nib_model_open(m->path, &options, out, &error) == NIB_OK ? 0 : cli_fail(&error);
 }

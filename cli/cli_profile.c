@@ -3,26 +3,21 @@
  * nib profile. In: a model, and lines of text or a built-in sample. Out: what every step of the plan takes, beside what it would take at
  * the machine's peak, and how the time divides by what steps are for.
  */
+#include "cli_json.h"
 #include "cli_steps.h"
 #include "cli_texts.h"
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char profile_help[] =
-    "usage: nib profile MODEL [options]\n\n"
-    "Embeds texts and prints what every step takes: calls, milliseconds of thread time for all texts once, its share of the time in\n"
-    "steps, GFLOP/s, the share of the machine's peak (measured first) and of the lower bound: the least time that its operations and its\n"
-    "bytes allow. Then the same by what steps are for, and the time outside steps.\n\n"
-    "  --input FILE         one text a line (default: 64 built-in ones)\n"
-    "  --repeat N           passes over the texts, after one that does not count (default 3)\n"
-    "  --json               one JSON object instead of tables\n" CLI_LEVER_HELP CLI_MODEL_HELP "\nexamples:\n"
-    "  nib profile all-MiniLM-L6-v2 --precision q8 --threads 1\n"
-    "  nib profile model.onnx --input texts.txt --json\n";
+static const cli_option profile_options[] = {
+    {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-", "one text a line; - is standard input (default: 64 built-in ones)", 0, 0, NULL},
+    {"repeat", 0, CLI_INT, CLI_AT(repeat), "N", "passes over the texts, after one that does not count (default 3)", 1, 10000, NULL},
+    {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one JSON object instead of tables", 1, 0, NULL},
+    {0},
+};
 
 typedef struct profile_run {
     cli_model m;
-    nib_runtime *runtime;
     nib_model *model;
     nib_profile *profile;
     nib_machine machine;
@@ -37,7 +32,7 @@ static int measure(profile_run *r) {
     nib_embed_options o;
     int64_t dim = nib_model_dim(r->model);
     float *out = malloc(r->texts.n * (size_t)(dim > 0 ? dim : 1) * sizeof *out);
-    if (!out) return fputs("nib: out of memory\n", stderr), 1;
+    if (!out) return cli_no_memory();
     nib_embed_defaults(&o);
     int code = 0;
     for (int pass = 0; pass <= r->repeat && code == 0; pass++) {
@@ -81,46 +76,38 @@ static int run_all(profile_run *r, const char *input) {
     nib_error error;
     int code = input ? cli_texts_read(&r->texts, input) : cli_texts_sample(&r->texts);
     if (code) return code;
-    if ((code = cli_model_open_in(&r->m, &r->runtime, &r->model)) != 0) return code;
+    if ((code = cli_model_open(&r->m, &r->model)) != 0) return code;
     if ((code = cli_texts_tokenize(&r->texts, r->model)) != 0) return code;
     if (nib_profile_create(r->model, &r->profile, &error) != NIB_OK) return cli_fail(&error);
-    if (nib_machine_measure(r->runtime, &r->machine, &error) != NIB_OK) return cli_fail(&error);
+    if (nib_machine_measure(cli_runtime(&r->m, &code), &r->machine, &error) != NIB_OK) return cli_fail(&error);
     if ((code = measure(r)) != 0) return code;
     print(r);
-    return cli_done(0);
+    return 0;
 }
 
-static int run_profile(int argc, char **argv) {
-    static const struct option options[] = {CLI_MODEL_OPTIONS,
-                                            CLI_LEVER_OPTIONS,
-                                            {"input", required_argument, NULL, 'i'},
-                                            {"repeat", required_argument, NULL, 'r'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {NULL, 0, NULL, 0}};
-    profile_run r = {.repeat = 3};
-    const char *input = NULL;
-    long long n;
-    int c, code;
-    cli_model_defaults(&r.m);
-    while ((c = getopt_long(argc, argv, "m:i:h", options, NULL)) != -1) {
-        if (c == 'h') return fputs(profile_help, stdout), cli_done(0);
-        if (c == '?') return 2;
-        if (c == 'i') input = optarg;
-        else if (c == 'j') r.json = true;
-        else if (c == 'r') {
-            if (!cli_whole_number(optarg, 1, 10000, &n)) return cli_usage(&cli_profile, "--repeat %s: a number from 1 to 10000", optarg);
-            r.repeat = (int)n;
-        } else if ((code = cli_model_option(&r.m, c, optarg)) != 0) return code;
-    }
-    if (!r.m.path && optind < argc) r.m.path = argv[optind++];
-    if (!r.m.path) return cli_usage(&cli_profile, "no model was named");
-    if (optind < argc) return cli_usage(&cli_profile, "%s: one model at a time; texts come from --input", argv[optind]);
-    code = run_all(&r, input);
+static int run_profile(cli_args *a) {
+    profile_run r = {.m = a->m, .repeat = a->repeat ? a->repeat : 3, .json = a->json};
+    int code = run_all(&r, a->input);
     nib_profile_free(r.profile);
     nib_model_free(r.model);
-    nib_runtime_free(r.runtime);
     cli_texts_free(&r.texts);
     return code;
 }
 
-const cli_verb cli_profile = {"profile", "what every step takes, beside the machine's peak", profile_help, run_profile};
+static const cli_option *const options[] = {profile_options,    cli_level_option, cli_pack_option,   cli_model_option,   cli_length_options,
+                                            cli_engine_options, cli_group_option, cli_thread_option, cli_safety_options, NULL};
+
+const cli_verb cli_profile = {
+    .name = "profile",
+    .line = "what every step takes, beside the machine's peak",
+    .usage = "MODEL [options]",
+    .about =
+        "Embeds texts and prints what every step takes: calls, milliseconds of thread time for all texts once, its share of the time in\n"
+        "steps, GFLOP/s, the share of the machine's peak (measured first) and of the lower bound: the least time that its operations and "
+        "its\n"
+        "bytes allow. Then the same by what steps are for, and the time outside steps.\n",
+    .options = options,
+    .examples = "  nib profile models/all-MiniLM-L6-v2 --precision q8 --threads 1\n"
+                "  nib profile model.onnx --input texts.txt --json\n",
+    .run = run_profile,
+};

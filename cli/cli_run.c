@@ -3,60 +3,38 @@
  * nib run. In: a model, and a tensor file for each input (or random ones). Out: each output's type, shape and values, in files, and how
  * they differ from those that were expected.
  */
+#include "cli_json.h"
 #include "cli_tensors.h"
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char run_help[] =
-    "usage: nib run MODEL [options]\n\n"
-    "Runs the graph once on named tensors, with ONNX's exact meaning: any model, any inputs. Prints each output's name, type and shape, "
-    "and\n"
-    "with --compare or --suite the largest difference; exit code 3 if one is over the tolerance.\n\n"
-    "  --input NAME=FILE    .npy, or .pb (TensorProto, SequenceProto, OptionalProto: also strings, bf16, small types); once for each "
-    "input\n"
-    "  --random             make the inputs that no file is given for: ids below the table they look up, masks of ones, then zeros\n"
-    "                       (an input that the model holds a value for keeps that, unless it is given or has a --shape)\n"
-    "  --shape NAME=2x8     shape of a random input; dimensions of the same name elsewhere follow, and sums of them by name\n"
-    "                       (else 2 for the first axis, 8)\n"
-    "  --seed N             of the random numbers (default 0)\n"
-    "  --output-dir DIR     write each output to DIR/NAME.npy (or .pb); DIR is made if it is not there\n"
-    "  --format npy|pb      of those files (default: npy where NumPy has the type, else pb)\n"
-    "  --compare DIR        compare with DIR/NAME.npy or DIR/NAME.pb\n"
-    "  --suite DIR          inputs DIR/input_0.pb, ... and expected DIR/output_0.pb, ..., as in ONNX's backend suite\n"
-    "  --rtol X, --atol Y   |got - want| <= atol + rtol |want| (default 1e-3 and 1e-5)\n"
-    "  --repeat N           run N times and print the least and the mean time (default 1)\n"
-    "  --json               one JSON object instead of lines\n"
-    "  --threads N          threads that compute (default: NIB_NUM_THREADS, else all CPUs we may use)\n"
-    "  --optimize-level L   0 the graph as it is, 1 simplified, 2 with fused operators (default 2)\n" CLI_SAFETY_HELP "\nexamples:\n"
-    "  nib run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output-dir out\n"
-    "  nib run model.onnx --random --shape input_ids=4x32 --repeat 10\n"
-    "  nib run case/model.onnx --suite case/test_data_set_0\n";
+static const cli_name formats[] = {{"npy", NIB_TENSOR_FORMAT_NPY}, {"pb", NIB_TENSOR_FORMAT_PB}, {NULL, 0}};
 
-enum { INPUT = 2000, RANDOM, SHAPE, SEED, OUTPUT_DIR, FORMAT, COMPARE, SUITE, RTOL, ATOL, REPEAT, JSON };
-
-static const struct option run_options[] = {{"model", required_argument, NULL, 'm'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"memory", required_argument, NULL, 'M'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"optimize-level", required_argument, NULL, CLI_OPTIMIZE},
-                                            {"input", required_argument, NULL, INPUT},
-                                            {"random", no_argument, NULL, RANDOM},
-                                            {"shape", required_argument, NULL, SHAPE},
-                                            {"seed", required_argument, NULL, SEED},
-                                            {"output-dir", required_argument, NULL, OUTPUT_DIR},
-                                            {"format", required_argument, NULL, FORMAT},
-                                            {"compare", required_argument, NULL, COMPARE},
-                                            {"suite", required_argument, NULL, SUITE},
-                                            {"rtol", required_argument, NULL, RTOL},
-                                            {"atol", required_argument, NULL, ATOL},
-                                            {"repeat", required_argument, NULL, REPEAT},
-                                            {"json", no_argument, NULL, JSON},
-                                            CLI_SAFETY_OPTIONS,
-                                            {NULL, 0, NULL, 0}};
+static const cli_option run_options[] = {
+    {"input", 'i', CLI_LIST, CLI_AT(inputs), "NAME=FILE",
+     ".npy, or .pb (TensorProto, SequenceProto, OptionalProto: also strings, bf16, small types); once for each input", 0, 0, NULL},
+    {"random", 0, CLI_FLAG, CLI_AT(random), NULL,
+     "make the inputs that no file is given for: ids below the table they look up, masks of ones, then zeros\n"
+     "(an input that the model holds a value for keeps that, unless it is given or has a --shape)",
+     1, 0, NULL},
+    {"shape", 0, CLI_LIST, CLI_AT(shapes), "NAME=2x8",
+     "shape of a random input; dimensions of the same name elsewhere follow, and sums of them by name\n(else 2 for the first axis, 8)", 0,
+     0, NULL},
+    {"seed", 0, CLI_WHOLE, CLI_AT(seed), "N", "of the random numbers (default 0)", 0, 9e18, NULL},
+    {"output-dir", 'o', CLI_FILE, CLI_AT(output_dir), "DIR", "write each output to DIR/NAME.npy (or .pb); DIR is made if it is not there",
+     0, 0, NULL},
+    {"format", 0, CLI_NAME, CLI_AT(format), "npy|pb", "of those files (default: npy where NumPy has the type, else pb)", 0, 0, formats},
+    {"compare", 0, CLI_TEXT, CLI_AT(compare), "DIR", "compare with DIR/NAME.npy or DIR/NAME.pb", 0, 0, NULL},
+    {"suite", 0, CLI_TEXT, CLI_AT(suite), "DIR", "inputs DIR/input_0.pb, ... and expected DIR/output_0.pb, ..., as in ONNX's backend suite",
+     0, 0, NULL},
+    {"rtol", 0, CLI_REAL, CLI_AT(rtol), "X", "tolerance: |got - want| <= atol + rtol |want| (default 1e-3)", 0, 1e30, NULL},
+    {"atol", 0, CLI_REAL, CLI_AT(atol), "Y", "the other part of the tolerance (default 1e-5)", 0, 1e30, NULL},
+    {"repeat", 0, CLI_INT, CLI_AT(repeat), "N", "run N times and print the least and the mean time (default 1)", 1, 1000000, NULL},
+    {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one JSON object instead of lines", 1, 0, NULL},
+    {0},
+};
 
 typedef struct tensor_run {
     cli_model m;
@@ -69,45 +47,6 @@ typedef struct tensor_run {
     double rtol, atol, least, total;
     int repeat;
 } tensor_run;
-
-static volatile sig_atomic_t interrupted;
-static void on_signal(int number) { interrupted = number; }
-
-static bool tolerance(const char *text, double *out) {
-    char *end;
-    *out = strtod(text, &end);
-    return *text && *end == 0 && *out >= 0 && *out <= 1e30;
-}
-
-/* One option; 0, or 2 with a message. */
-static int take(tensor_run *r, int c, const char *value) {
-    long long n;
-    switch (c) {
-    case INPUT: return cli_tensors_add(&r->inputs.files, value) ? 0 : cli_usage(&cli_run, "--input %s: it takes NAME=FILE", value);
-    case SHAPE: return cli_tensors_add(&r->inputs.shapes, value) ? 0 : cli_usage(&cli_run, "--shape %s: it takes NAME=2x8", value);
-    case RANDOM: r->inputs.random = true; return 0;
-    case SEED:
-        if (!cli_whole_number(value, 0, INT64_MAX, &n)) return cli_usage(&cli_run, "--seed %s: it takes a number", value);
-        r->inputs.seed = (uint64_t)n;
-        return 0;
-    case OUTPUT_DIR: r->output_dir = value; return 0;
-    case FORMAT:
-        if (strcmp(value, "npy") == 0) r->format = NIB_TENSOR_FORMAT_NPY;
-        else if (strcmp(value, "pb") == 0) r->format = NIB_TENSOR_FORMAT_PB;
-        else return cli_usage(&cli_run, "--format %s: it takes npy or pb", value);
-        return 0;
-    case COMPARE: r->compare = value; return 0;
-    case SUITE: r->suite = value; return 0;
-    case RTOL: return tolerance(value, &r->rtol) ? 0 : cli_usage(&cli_run, "--rtol %s: it takes a number from 0 on", value);
-    case ATOL: return tolerance(value, &r->atol) ? 0 : cli_usage(&cli_run, "--atol %s: it takes a number from 0 on", value);
-    case REPEAT:
-        if (!cli_whole_number(value, 1, 1000000, &n)) return cli_usage(&cli_run, "--repeat %s: it takes a number from 1 to 1000000", value);
-        r->repeat = (int)n;
-        return 0;
-    case JSON: r->json = true; return 0;
-    default: return cli_model_option(&r->m, c, value);
-    }
-}
 
 static int compute(tensor_run *r) {
     nib_error error;
@@ -184,6 +123,17 @@ static int finish_output(tensor_run *r, size_t i) {
     return nib_tensor_write(path, &got, name, format, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
+/* What is slow about a model in half precision here, and only here. */
+static void say_halves(nib_model *model) {
+    char text[4096] = "";
+    size_t length;
+    if (nib_model_describe(model, text, sizeof text, &length) != NIB_OK) return;
+    const char *weights = strstr(text, "\nweights "), *end = weights ? strchr(weights + 1, '\n') : NULL,
+               *half = weights ? strstr(weights, "f16") : NULL;
+    if (half && (!end || half < end)) /* f16 and bf16 */
+        printf("half precision: its exact values are computed element by element; nib embed widens it and takes the time of f32\n");
+}
+
 static int finish(tensor_run *r) {
     size_t n = nib_session_output_count(r->session);
     int code = 0;
@@ -194,47 +144,55 @@ static int finish(tensor_run *r) {
         printf(", \"repeat\": %d, \"least_ms\": %.6f, \"mean_ms\": %.6f, \"outputs\": [", r->repeat, 1e3 * r->least,
                1e3 * r->total / r->repeat);
     }
-    struct sigaction action = {.sa_handler = on_signal}; /* from here on files are written: none is left half-way */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    for (size_t i = 0; i < n && code == 0 && !interrupted; i++) code = finish_output(r, i);
+    cli_catch(false); /* from here on files are written: none is left half-way */
+    for (size_t i = 0; i < n && code == 0 && !cli_signal; i++) code = finish_output(r, i);
     if (r->json) printf("]}\n");
-    else if (code == 0 && r->repeat > 1)
+    else if (code == 0 && r->repeat > 1) {
         printf("%d runs, least %.3f ms, mean %.3f ms\n", r->repeat, 1e3 * r->least, 1e3 * r->total / r->repeat);
-    if (interrupted && code == 0) code = (fputs("nib: interrupted; not all outputs were written\n", stderr), 130);
+        say_halves(r->model);
+    }
+    if (cli_signal && code == 0) code = (fputs("nib: interrupted; not all outputs were written\n", stderr), 128 + cli_signal);
     return code == 0 && r->over ? 3 : code;
 }
 
-static int run_run(int argc, char **argv) {
-    tensor_run r = {.rtol = 1e-3, .atol = 1e-5, .repeat = 1};
+static int run_run(cli_args *a) {
+    tensor_run r = {.m = a->m,
+                    .inputs = {.files = a->inputs, .shapes = a->shapes, .random = a->random, .seed = (uint64_t)a->seed},
+                    .output_dir = a->output_dir,
+                    .compare = a->compare,
+                    .suite = a->suite,
+                    .format = (nib_tensor_format)a->format,
+                    .json = a->json,
+                    .rtol = a->rtol,
+                    .atol = a->atol,
+                    .repeat = a->repeat ? a->repeat : 1};
     nib_error error;
-    int c, code;
-    cli_model_defaults(&r.m);
-    while ((c = getopt_long(argc, argv, "m:h", run_options, NULL)) != -1) {
-        if (c == 'h') return fputs(run_help, stdout), cli_done(0);
-        if (c == '?') return 2;
-        if ((code = take(&r, c, optarg)) != 0) goto done;
-    }
-    if (!r.m.path && optind < argc) r.m.path = argv[optind++];
-    code = 2;
-    if (!r.m.path) {
-        cli_usage(&cli_run, "no model was named");
-    } else if (optind < argc) {
-        cli_usage(&cli_run, "it takes one model, not %s too", argv[optind]);
-    } else if (r.suite && (r.compare || r.inputs.files.count || r.inputs.random)) {
-        cli_usage(&cli_run, "--suite brings inputs and expected outputs: no --input, --random or --compare beside it");
-    } else if ((code = cli_model_open(&r.m, &r.model)) == 0) {
-        code = nib_session_create(r.model, &r.session, &error) == NIB_OK ? 0 : cli_fail(&error);
-        if (code == 0) code = r.suite ? cli_tensors_suite(&r.inputs, r.session, r.suite) : cli_tensors_bind(&r.inputs, r.session);
-        if (code == 0) code = compute(&r);
-        if (code == 0) code = finish(&r);
-        code = cli_done(code);
-    }
-done:
+    if (r.suite && (r.compare || r.inputs.files.count || r.inputs.random))
+        return cli_usage(a->verb, "--suite brings inputs and expected outputs: no --input, --random or --compare beside it");
+    int code = cli_model_open(&r.m, &r.model);
+    if (code) return code;
+    code = nib_session_create(r.model, &r.session, &error) == NIB_OK ? 0 : cli_fail(&error);
+    if (code == 0) code = r.suite ? cli_tensors_suite(&r.inputs, r.session, r.suite) : cli_tensors_bind(&r.inputs, r.session);
+    if (code == 0) code = compute(&r);
+    if (code == 0) code = finish(&r);
     nib_session_free(r.session);
     nib_model_free(r.model);
     cli_tensors_free(&r.inputs);
     return code;
 }
 
-const cli_verb cli_run = {"run", "named tensors -> named tensors, of any model", run_help, run_run};
+static const cli_option *const options[] = {cli_model_option, run_options, cli_thread_option, cli_level_option, cli_safety_options, NULL};
+
+const cli_verb cli_run = {
+    .name = "run",
+    .line = "named tensors -> named tensors, of any model",
+    .usage = "MODEL [options]",
+    .about = "Runs the graph once on named tensors, with ONNX's exact meaning: any model, any inputs. Prints each output's name, type and "
+             "shape, and\n"
+             "with --compare or --suite the largest difference; exit code 3 if one is over the tolerance.\n",
+    .options = options,
+    .examples = "  nib run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output-dir out\n"
+                "  nib run model.onnx --random --shape input_ids=4x32 --repeat 10\n"
+                "  nib run case/model.onnx --suite case/test_data_set_0\n",
+    .run = run_run,
+};

@@ -3,6 +3,7 @@
  * See cli_steps.h. Shares of peak and of the bound are of thread time: 100 % is what the machine could do at most.
  */
 #include "cli_steps.h"
+#include "cli_json.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,23 +18,10 @@ static const char *value_of(const char *pair, const char *name) {
     return strncmp(pair, name, n) == 0 && pair[n] == '=' && pair[n + 1] ? pair + n + 1 : NULL;
 }
 
-static const char *find_pair(const cli_pairs *p, const char *name) {
+static const char *find_pair(const cli_list *p, const char *name) {
     for (size_t i = 0; i < p->count; i++)
         if (value_of(p->items[i], name)) return value_of(p->items[i], name);
     return NULL;
-}
-
-bool cli_tensors_add(cli_pairs *p, const char *text) {
-    const char *equals = strchr(text, '=');
-    if (!equals || !equals[1]) return false;
-    if (p->count == p->capacity) {
-        const char **more = realloc(p->items, (p->capacity * 2 + 8) * sizeof *more);
-        if (!more) return false;
-        p->items = more;
-        p->capacity = p->capacity * 2 + 8;
-    }
-    p->items[p->count++] = text;
-    return true;
 }
 
 void cli_tensors_free(cli_tensors *t) {
@@ -42,15 +29,13 @@ void cli_tensors_free(cli_tensors *t) {
     for (size_t i = 0; i < t->n_made; i++) free(t->made[i].data);
     free(t->owned);
     free(t->made);
-    free(t->files.items);
-    free(t->shapes.items);
     memset(t, 0, sizeof *t);
 }
 
 static int make_room(cli_tensors *t, size_t n) {
     t->owned = calloc(n + 1, sizeof *t->owned);
     t->made = calloc(n + 1, sizeof *t->made);
-    return t->owned && t->made ? 0 : (fputs("nib: out of memory\n", stderr), 1);
+    return t->owned && t->made ? 0 : cli_no_memory();
 }
 
 static int bind_file(cli_tensors *t, nib_session *s, size_t i, const char *path) {
@@ -251,7 +236,7 @@ static int bind_random(cli_tensors *t, nib_session *s, size_t i, const nib_value
     if (info->dtype == NIB_DTYPE_C128) parts = 2;
     tensor.bytes = width ? (size_t)(count * parts) * width : (size_t)(count * bits + 7) / 8;
     tensor.data = calloc(tensor.bytes + 16, 1);
-    if (!tensor.data) return fputs("nib: out of memory\n", stderr), 1;
+    if (!tensor.data) return cli_no_memory();
     t->made[t->n_made++] = tensor;
     if (info->dtype == NIB_DTYPE_STRING)
         for (int64_t k = 0; k < count; k++) ((nib_string *)tensor.data)[k] = words[next(state) % 4];
@@ -262,11 +247,12 @@ static int bind_random(cli_tensors *t, nib_session *s, size_t i, const nib_value
 }
 
 /* Every NAME must be an input's. */
-static int check_names(const cli_pairs *p, const nib_session *s, const char *option) {
+static int check_names(const cli_list *p, const nib_session *s, const char *option) {
     for (size_t k = 0; k < p->count; k++) {
         size_t i = 0, n = nib_session_input_count(s);
         while (i < n && !value_of(p->items[k], nib_session_input_name(s, i))) i++;
-        if (i < n) continue;
+        if (i < n && find_pair(p, nib_session_input_name(s, i)) == value_of(p->items[k], nib_session_input_name(s, i))) continue;
+        if (i < n) return fprintf(stderr, "nib: %s %s: this input was given twice\n", option, p->items[k]), 2;
         fprintf(stderr, "nib: %s %s: the model has no such input; it has", option, p->items[k]);
         for (i = 0; i < n; i++) fprintf(stderr, "%s %s", i ? "," : "", nib_session_input_name(s, i));
         fputs(n ? "\n" : " none\n", stderr);
@@ -279,7 +265,7 @@ int cli_tensors_bind(cli_tensors *t, nib_session *s) {
     size_t n = nib_session_input_count(s);
     nib_value_info *all = calloc(n + 1, sizeof *all);
     uint64_t state = t->seed;
-    int code = all ? make_room(t, n) : (fputs("nib: out of memory\n", stderr), 1);
+    int code = all ? make_room(t, n) : cli_no_memory();
     if (code == 0) code = check_names(&t->files, s, "--input");
     if (code == 0) code = check_names(&t->shapes, s, "--shape");
     for (size_t i = 0; i < n && code == 0; i++) nib_session_input_info(s, i, &all[i]);

@@ -7,13 +7,8 @@
 
 #include "cli.h"
 
-typedef struct cli_pairs { /* of NAME=VALUE, as given; borrowed */
-    const char **items;
-    size_t count, capacity;
-} cli_pairs;
-
 typedef struct cli_tensors {
-    cli_pairs files, shapes;
+    cli_list files, shapes; /* of NAME=VALUE; borrowed */
     bool random;
     uint64_t seed;
     nib_tensor **owned; /* read from files */
@@ -21,8 +16,6 @@ typedef struct cli_tensors {
     size_t n_owned, n_made;
 } cli_tensors;
 
-/* False if the text is no NAME=VALUE, or memory runs out. */
-bool cli_tensors_add(cli_pairs *pairs, const char *text);
 void cli_tensors_free(cli_tensors *t);
 
 /* Bind every input of the session. Return 0, or a code with a message said. */

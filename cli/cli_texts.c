@@ -16,8 +16,6 @@ static const char sample[] =
 #define SAMPLE_TEXTS 64
 #define SAMPLE_BYTES 1200
 
-static int no_memory(void) { return fputs("nib: out of memory\n", stderr), 1; }
-
 static bool append(cli_texts *t, char *text, int32_t *ids, int64_t length) {
     if (t->n == t->room) {
         size_t room = t->room ? t->room * 2 : 1024;
@@ -51,7 +49,7 @@ static int32_t *parse_ids(const char *line, size_t length, int64_t *count, const
         at = end;
     }
     bool whole = copy && ids && at[strspn(at, " \t")] == 0 && *count;
-    if (!copy || !ids) no_memory();
+    if (!copy || !ids) cli_no_memory();
     else if (!whole) fprintf(stderr, "nib: %s: line %zu is not token ids separated by spaces\n", path, number);
     free(copy);
     if (whole) return ids;
@@ -72,7 +70,7 @@ static int read_lines(cli_texts *t, const char *path, bool ids) {
             int32_t *row = ids ? parse_ids(texts[i], lengths[i], &count, path, t->n + 1) : NULL;
             char *text = ids ? NULL : strndup(texts[i], lengths[i]);
             if (ids && !row) code = 2;
-            else if ((!ids && !text) || !append(t, text, row, count)) code = no_memory(), free(text), free(row);
+            else if ((!ids && !text) || !append(t, text, row, count)) code = cli_no_memory(), free(text), free(row);
         }
     cli_lines_close(lines);
     if (code) return code;
@@ -92,7 +90,7 @@ int cli_texts_sample(cli_texts *t) {
         if (length > SAMPLE_BYTES) length = SAMPLE_BYTES;
         while (from > 0 && sample[from - 1] != ' ') from--;
         char *text = malloc(length + 1);
-        if (!text || !append(t, text, NULL, 0)) return free(text), no_memory();
+        if (!text || !append(t, text, NULL, 0)) return free(text), cli_no_memory();
         for (size_t k = 0; k < length; k++) text[k] = (from + k) % (all + 1) == all ? ' ' : sample[(from + k) % (all + 1)];
         text[length] = 0;
     }
@@ -115,7 +113,7 @@ static int tokenize_one(cli_texts *t, size_t i, const nib_model *model, const ch
     for (;;) {
         free(t->ids[i]);
         t->ids[i] = malloc(room * sizeof **t->ids);
-        if (!t->ids[i]) return no_memory();
+        if (!t->ids[i]) return cli_no_memory();
         if (nib_tokenize(model, text, length, nib_model_max_tokens(model), t->ids[i], NULL, NULL, room, &count, &error) != NIB_OK)
             return cli_fail(&error);
         t->lengths[i] = (int64_t)count;
@@ -133,7 +131,7 @@ int cli_texts_tokenize(cli_texts *t, const nib_model *model) {
     for (size_t i = 0; i < t->n; i++) {
         if (t->texts[i]) {
             char *text = cli_texts_prompted(prompt, t->texts[i]);
-            int code = text ? tokenize_one(t, i, model, text) : no_memory();
+            int code = text ? tokenize_one(t, i, model, text) : cli_no_memory();
             free(text);
             if (code) return code;
         } else if (t->lengths[i] > most) {

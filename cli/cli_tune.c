@@ -4,27 +4,22 @@
  * with how much of the vectors' direction each precision keeps; and the options to use. Time is bounded; Ctrl-C ends the search, and what
  * was measured until then is printed.
  */
+#include "cli_json.h"
 #include "cli_texts.h"
-#include <getopt.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char tune_help[] =
-    "usage: nib tune MODEL [options]\n\n"
-    "Finds the fastest settings on this machine: precision, threads, tokens that a thread works on at a time. Prints what each gave, how\n"
-    "close the vectors of each precision stay to those of f32, and the options to use. Each figure is that of a fraction of a second: the\n"
-    "more --seconds, the surer. Ctrl-C ends it early; what was measured is printed.\n\n"
-    "  --input FILE         one text a line, like those it will meet (default: 64 built-in ones)\n"
-    "  --seconds N          time to take (default 60)\n"
-    "  --least-cosine C     the worst that a text's vector may be (cosine to f32's) to be recommended (default 0.995)\n"
-    "  --json               one JSON object instead of tables\n" CLI_MODEL_HELP
-    "\n--precision, --threads and --batch-tokens fix what they name.\n\n"
-    "examples:\n"
-    "  nib tune all-MiniLM-L6-v2 --input texts.txt\n"
-    "  nib tune model.onnx --seconds 20 --threads 4\n";
+static const cli_option tune_options[] = {
+    {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
+     "one text a line, like those it will meet; - is standard input (default: 64 built-in ones)", 0, 0, NULL},
+    {"seconds", 0, CLI_REAL, CLI_AT(seconds), "N", "time to take (default 60)", 0.1, 86400, NULL},
+    {"least-cosine", 0, CLI_REAL, CLI_AT(least_cosine), "C",
+     "the worst that a text's vector may be (cosine to f32's) to be recommended (default 0.995)", -1, 1, NULL},
+    {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one JSON object instead of tables", 1, 0, NULL},
+    {0},
+};
 
 #define MOST_THREADS 16
 #define MOST_BATCHES 6
@@ -35,6 +30,7 @@ static const nib_precision all_precisions[] = {NIB_PRECISION_F32, NIB_PRECISION_
 #define MOST_PRECISIONS (sizeof all_precisions / sizeof *all_precisions)
 
 typedef struct tuning {
+    const cli_args *args;
     cli_model m;
     nib_runtime *runtime; /* as the command line says: how many threads there are */
     cli_texts texts;
@@ -52,10 +48,7 @@ typedef struct tuning {
     int64_t dim;
 } tuning;
 
-static volatile sig_atomic_t interrupted;
-static void on_signal(int number) { interrupted = 1; }
-
-static bool is_over(const tuning *t) { return interrupted || cli_now() - t->begun >= t->seconds; }
+static bool is_over(const tuning *t) { return cli_signal || cli_now() - t->begun >= t->seconds; }
 
 static int open_with(const tuning *t, int p, int threads, int64_t batch, nib_model **out, nib_error *error) {
     nib_runtime *runtime;
@@ -99,7 +92,7 @@ static int measure(tuning *t, nib_model *model, int threads, double until, float
     double rates[MOST];
     size_t n = 0, at = 0;
     nib_error error;
-    for (int call = 0; n < MOST && !interrupted && (n == 0 || cli_now() < until); call++) {
+    for (int call = 0; n < MOST && !cli_signal && (n == 0 || cli_now() < until); call++) {
         size_t count = 0;
         int64_t tokens = 0;
         while (at + count < t->texts.n && tokens < (int64_t)threads * CALL_TOKENS) tokens += t->texts.lengths[at + count++];
@@ -121,14 +114,14 @@ static int measure(tuning *t, nib_model *model, int threads, double until, float
 static int sweep(tuning *t) {
     int code = 0, left = t->precisions * t->threads * t->batches;
     float *out = malloc(t->texts.n * (size_t)t->dim * sizeof *out);
-    if (!out) return fputs("nib: out of memory\n", stderr), 1;
+    if (!out) return cli_no_memory();
     for (int p = 0; p < t->precisions; p++)
         for (int i = 0; i < t->threads; i++)
             for (int b = 0; b < t->batches; b++, left--) {
                 nib_model *model;
                 nib_error error;
                 double now = cli_now(), until = now + (t->begun + t->seconds - now) / left;
-                if (code || t->refused[p][0] || interrupted || ((i || b) && is_over(t)))
+                if (code || t->refused[p][0] || cli_signal || ((i || b) && is_over(t)))
                     continue; /* each precision has one figure at least */
                 if (open_with(t, p, t->thread[i], t->batch[b], &model, &error) != 0) {
                     snprintf(t->refused[p], sizeof t->refused[p], "%s", error.message);
@@ -171,10 +164,13 @@ typedef struct cell {
     double rate;
 } cell;
 
-static cell best_of(const tuning *t, int only) {
+/* The fastest of the cells that were measured, in a precision that is close enough and that was asked for. */
+static cell best_of(const tuning *t) {
+    const nib_precision asked = t->m.options.precision;
     cell best = {-1, 0, 0, 0};
     for (int p = 0; p < t->precisions; p++) {
-        if ((only >= 0 && p != only) || (only < 0 && t->worst[p] < t->least_cosine)) continue;
+        if (t->worst[p] < t->least_cosine) continue;
+        if (asked != NIB_PRECISION_FILE && asked != NIB_PRECISION_AUTO && asked != t->precision[p]) continue;
         for (int i = 0; i < t->threads; i++)
             for (int b = 0; b < t->batches; b++)
                 if (t->rate[p][i][b] > best.rate) best = (cell){p, i, b, t->rate[p][i][b]};
@@ -205,22 +201,50 @@ static void print_table(const tuning *t, int p) {
     }
 }
 
+/* As a shell reads it back. */
+static void print_word(const char *word) {
+    bool plain = *word && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/=-")] == 0;
+    if (!plain) putchar('\'');
+    for (const char *s = word; *s; s++) *s == '\'' ? (void)fputs("'\\''", stdout) : (void)putchar(*s);
+    if (!plain) putchar('\'');
+}
+
+/* The command line of a cell: what was searched, and every other option as it was given, for it was measured with that. */
 static void print_line(const tuning *t, const cell *c) {
+    static const size_t own[] = {CLI_AT(m.path),
+                                 CLI_AT(m.runtime.threads),
+                                 CLI_AT(m.options.batch_tokens),
+                                 CLI_AT(m.options.precision),
+                                 CLI_AT(input),
+                                 CLI_AT(json),
+                                 CLI_AT(seconds),
+                                 CLI_AT(least_cosine),
+                                 CLI_AT(quiet)};
     printf("nib embed --model ");
-    bool plain = t->m.path[strspn(t->m.path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-")] == 0;
-    if (plain) fputs(t->m.path, stdout);
-    else {
-        putchar('\'');
-        for (const char *s = t->m.path; *s; s++) *s == '\'' ? (void)fputs("'\\''", stdout) : (void)putchar(*s);
-        putchar('\'');
+    print_word(t->m.path);
+    for (size_t i = 0; i < t->args->n_given; i++) {
+        const cli_given *g = &t->args->given[i];
+        size_t k = 0;
+        while (k < sizeof own / sizeof *own && own[k] != g->option->at) k++;
+        if (k < sizeof own / sizeof *own) continue;
+        printf(" --%s", g->option->name);
+        if (g->value) putchar(' '), print_word(g->value);
     }
     printf(" --threads %d", t->thread[c->i]);
     if (t->batch[c->b]) printf(" --batch-tokens %lld", (long long)t->batch[c->b]);
     printf(" --precision %s\n", cli_precision_name(t->precision[c->p]));
 }
 
+static int not_measured(const tuning *t) {
+    int n = 0;
+    for (int p = 0; p < t->precisions; p++)
+        for (int i = 0; i < t->threads; i++)
+            for (int b = 0; b < t->batches; b++) n += !t->refused[p][0] && !(t->rate[p][i][b] > 0);
+    return n;
+}
+
 static void print_tables(const tuning *t) {
-    cell best = best_of(t, -1);
+    cell best = best_of(t);
     printf("texts  %zu of %lld tokens, the longest %lld; %s; %.0f s\n", t->texts.n, (long long)t->texts.tokens, (long long)t->texts.longest,
            nib_cpu_name(), cli_now() - t->begun);
     for (int p = 0; p < t->precisions; p++) print_table(t, p);
@@ -229,17 +253,19 @@ static void print_tables(const tuning *t) {
         printf("nothing was measured that keeps a cosine of %.4f\n", t->least_cosine);
         return;
     }
+    int missing = not_measured(t);
+    if (missing) printf("%d cells (-) were not measured and are not compared: more --seconds, or fewer cells, measure them\n", missing);
     printf("fastest with a worst cosine of at least %.4f (%.0f tokens/s; differences of a few percent are noise):\n", t->least_cosine,
            best.rate);
     print_line(t, &best);
 }
 
 static void print_json(const tuning *t) {
-    cell best = best_of(t, -1);
+    cell best = best_of(t);
     printf("{\"model\": ");
     cli_json_string(t->m.path);
     printf(", \"cpu\": \"%s\", \"texts\": %zu, \"tokens\": %lld, \"seconds\": %.1f, \"interrupted\": %s,\n \"precisions\": [",
-           nib_cpu_name(), t->texts.n, (long long)t->texts.tokens, cli_now() - t->begun, interrupted ? "true" : "false");
+           nib_cpu_name(), t->texts.n, (long long)t->texts.tokens, cli_now() - t->begun, cli_signal ? "true" : "false");
     for (int p = 0; p < t->precisions; p++) {
         printf("%s\n  {\"precision\": \"%s\"", p ? "," : "", cli_precision_name(t->precision[p]));
         if (t->refused[p][0]) printf(", \"refused\": "), cli_json_string(t->refused[p]);
@@ -263,16 +289,14 @@ static void print_json(const tuning *t) {
 }
 
 static int run_all(tuning *t, const char *input) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}; /* a second Ctrl-C ends it at once */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    cli_catch(true);
     nib_model *model;
     nib_error error;
     int code = input ? cli_texts_read(&t->texts, input) : cli_texts_sample(&t->texts);
     if (code) return code;
-    if (nib_runtime_create(&t->m.runtime, &t->runtime, &error) != NIB_OK) return cli_fail(&error);
+    t->runtime = cli_runtime(&t->m, &code);
+    if (code) return code;
     choose_cells(t);
-    nib_runtime_free(t->runtime);
     if (open_with(t, 0, t->thread[0], 0, &model, &error) != 0) return cli_fail(&error);
     t->dim = nib_model_dim(model);
     code = t->dim > 0 ? cli_texts_tokenize(&t->texts, model) : (fputs("nib: this model cannot embed texts\n", stderr), 2);
@@ -281,51 +305,44 @@ static int run_all(tuning *t, const char *input) {
     t->judged = t->texts.n < JUDGED ? t->texts.n : JUDGED;
     t->reference = malloc(t->judged * (size_t)t->dim * sizeof *t->reference);
     t->vectors = malloc(t->judged * (size_t)t->dim * sizeof *t->vectors);
-    if (!t->reference || !t->vectors) return fputs("nib: out of memory\n", stderr), 1;
+    if (!t->reference || !t->vectors) return cli_no_memory();
     t->begun = cli_now();
     if ((code = sweep(t)) != 0) return code;
     if (t->json) print_json(t);
     else print_tables(t);
-    if (interrupted) fputs("nib: interrupted; what was measured until then is above\n", stderr);
-    return cli_done(interrupted ? 130 : 0);
+    if (cli_signal) fputs("nib: interrupted; what was measured until then is above\n", stderr);
+    return cli_signal ? 128 + cli_signal : 0;
 }
 
-static bool real_number(const char *text, double least, double most, double *out) {
-    char *end;
-    *out = strtod(text, &end);
-    return *text && !*end && *out >= least && *out <= most;
-}
-
-static int run_tune(int argc, char **argv) {
-    static const struct option options[] = {CLI_MODEL_OPTIONS,
-                                            {"input", required_argument, NULL, 'i'},
-                                            {"seconds", required_argument, NULL, 's'},
-                                            {"least-cosine", required_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {NULL, 0, NULL, 0}};
-    static tuning t = {.seconds = 60, .least_cosine = 0.995};
-    const char *input = NULL;
-    int c, code;
-    cli_model_defaults(&t.m);
-    while ((c = getopt_long(argc, argv, "m:i:h", options, NULL)) != -1) {
-        if (c == 'h') return fputs(tune_help, stdout), cli_done(0);
-        if (c == '?') return 2;
-        if (c == 'i') input = optarg;
-        else if (c == 'j') t.json = true;
-        else if (c == 's' && !real_number(optarg, 0.1, 86400, &t.seconds))
-            return cli_usage(&cli_tune, "--seconds %s: a number from 0.1 to 86400", optarg);
-        else if (c == 'c' && !real_number(optarg, -1, 1, &t.least_cosine))
-            return cli_usage(&cli_tune, "--least-cosine %s: a number from -1 to 1", optarg);
-        else if (c != 's' && c != 'c' && (code = cli_model_option(&t.m, c, optarg)) != 0) return code;
-    }
-    if (!t.m.path && optind < argc) t.m.path = argv[optind++];
-    if (!t.m.path) return cli_usage(&cli_tune, "no model was named");
-    if (optind < argc) return cli_usage(&cli_tune, "%s: one model at a time; texts come from --input", argv[optind]);
-    code = run_all(&t, input);
+static int run_tune(cli_args *a) {
+    static tuning t;
+    t.args = a;
+    t.m = a->m;
+    t.seconds = a->seconds;
+    t.least_cosine = a->least_cosine;
+    t.json = a->json;
+    int code = run_all(&t, a->input);
     free(t.reference);
     free(t.vectors);
     cli_texts_free(&t.texts);
     return code;
 }
 
-const cli_verb cli_tune = {"tune", "the fastest settings on this machine", tune_help, run_tune};
+static const cli_option *const options[] = {tune_options,     cli_model_option,  cli_length_options, cli_engine_options,
+                                            cli_group_option, cli_thread_option, cli_safety_options, NULL};
+
+const cli_verb cli_tune = {
+    .name = "tune",
+    .line = "the fastest settings on this machine",
+    .usage = "MODEL [options]",
+    .about = "Finds the fastest settings on this machine: precision, threads, tokens that a thread works on at a time. Prints what each "
+             "gave, how\n"
+             "close the vectors of each precision stay to those of f32, and the options to use. Each figure is that of a fraction of a "
+             "second: the\n"
+             "more --seconds, the surer. Ctrl-C ends it early; what was measured is printed.\n",
+    .options = options,
+    .examples = "  nib tune models/all-MiniLM-L6-v2 --input texts.txt\n"
+                "  nib tune model.onnx --seconds 20 --threads 4\n",
+    .after = "--precision, --threads and --batch-tokens fix what they name.\n",
+    .run = run_tune,
+};

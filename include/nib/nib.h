@@ -7,7 +7,7 @@
  * measuring, tensor files.
  *
  *     nib_model *model; nib_error error;
- *     if (nib_model_open("all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
+ *     if (nib_model_open("models/all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
  *     const char *texts[] = { "a small blade", "a nib writes" };
  *     float vectors[2 * 384];                          // 2 x nib_model_dim(model)
  *     if (nib_embed(model, texts, 2, NULL, vectors, &error)) puts(error.message);
@@ -209,6 +209,9 @@ typedef struct nib_memory {
     size_t current;       /* bytes held from the allocator now */
     size_t peak;          /* the most that were ever held */
     uint64_t allocations; /* how many blocks were ever taken */
+    size_t limit;         /* the ceiling; 0: none */
+    size_t refused;       /* bytes of the last request that was not granted; 0: there was none */
+    size_t refused_at;    /* bytes that were held then */
 } nib_memory;
 
 NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out);

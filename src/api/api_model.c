@@ -41,6 +41,9 @@ void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out) {
     out->current = atomic_load((_Atomic size_t *)(uintptr_t)&h->current);
     out->peak = atomic_load((_Atomic size_t *)(uintptr_t)&h->peak);
     out->allocations = atomic_load((_Atomic uint64_t *)(uintptr_t)&h->allocations);
+    out->limit = h->limit;
+    out->refused = atomic_load((_Atomic size_t *)(uintptr_t)&h->refused);
+    out->refused_at = atomic_load((_Atomic size_t *)(uintptr_t)&h->refused_at);
 }
 
 void nib_model_defaults(nib_model_options *o) {

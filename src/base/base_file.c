@@ -164,14 +164,19 @@ nib_status base_dir_create(const char *path, nib_error *err) {
     return base_error_set(err, NIB_IO, "%s: cannot be made: %s", path, strerror(errno == EEXIST ? ENOTDIR : errno));
 }
 
-bool base_file_begins(const char *path, const void *bytes, size_t n) {
-    uint8_t begin[64];
+bool base_file_peek(const char *path, void *out, size_t room, size_t *n) {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool same = fd >= 0 && n <= sizeof begin && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && pread(fd, begin, n, 0) == (ssize_t)n &&
-                memcmp(begin, bytes, n) == 0;
+    ssize_t got = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? pread(fd, out, room, 0) : -1;
     if (fd >= 0) close(fd);
-    return same;
+    *n = got > 0 ? (size_t)got : 0;
+    return got >= 0;
+}
+
+bool base_file_begins(const char *path, const void *bytes, size_t n) {
+    uint8_t begin[64];
+    size_t got;
+    return n <= sizeof begin && base_file_peek(path, begin, n, &got) && got == n && memcmp(begin, bytes, n) == 0;
 }
 
 bool base_path_same(const char *a, const char *b) {

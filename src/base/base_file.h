@@ -30,6 +30,8 @@ nib_status base_file_open_beneath(base_heap *heap, const char *root, const char 
                                   base_file *out, nib_error *err);
 
 nib_status base_dir_create(const char *path, nib_error *err); /* no error if there is one already; its parent must exist */
+/* Up to `room` of a regular file's first bytes; false if it is none or cannot be read. */
+bool base_file_peek(const char *path, void *out, size_t room, size_t *n);
 /* Whether it is a regular file that begins with these bytes; false too if it cannot be read. */
 bool base_file_begins(const char *path, const void *bytes, size_t n);
 bool base_path_same(const char *a, const char *b); /* both exist and are one file */

@@ -102,6 +102,8 @@ void *base_alloc(base_heap *heap, size_t bytes) {
     if (!block) {
         if (granted) atomic_fetch_sub(&heap->current, total);
         count_refusal(heap);
+        atomic_store_explicit(&heap->refused, total, memory_order_relaxed);
+        atomic_store_explicit(&heap->refused_at, atomic_load_explicit(&heap->current, memory_order_relaxed), memory_order_relaxed);
         return NULL;
     }
     atomic_fetch_add_explicit(&heap->allocations, 1, memory_order_relaxed);

@@ -25,6 +25,7 @@ typedef struct base_heap {
     nib_limits limits; /* filled in: what opening may cost, for whoever works in this heap */
     _Atomic size_t current, peak;
     _Atomic uint64_t allocations;
+    _Atomic size_t refused, refused_at; /* the last of them: its bytes, and what was held then */
 } base_heap;
 
 /* options may be NULL: libc's allocator without a ceiling. */

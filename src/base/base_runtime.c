@@ -13,19 +13,22 @@
 
 #define MAX_THREADS 1024
 
-/* A positive number from the environment; OMP_NUM_THREADS may be a list: its first entry counts. 0: nothing usable. */
-static int env_threads(const char *name) {
+/* A positive number from the environment; OMP_NUM_THREADS may be a list: its first entry counts. 0: nothing usable, which is said: a
+ * value that is there was meant to have an effect. */
+static int env_threads(const nib_runtime *rt, const char *name, bool list) {
     const char *text = getenv(name);
     if (!text || !*text) return 0;
     char *end;
     long n = strtol(text, &end, 10);
-    return (*end == 0 || *end == ',') && n > 0 && n <= MAX_THREADS ? (int)n : 0;
+    if (end != text && (*end == 0 || (list && *end == ',')) && n > 0 && n <= MAX_THREADS) return (int)n;
+    base_log(rt, NIB_LOG_WARN, "%s=%s is no whole number from 1 to %d and has no effect", name, text, MAX_THREADS);
+    return 0;
 }
 
-static int choose_threads(int wanted) {
+static int choose_threads(const nib_runtime *rt, int wanted) {
     if (wanted > 0) return wanted;
-    int n = env_threads("NIB_NUM_THREADS");
-    if (!n) n = env_threads("OMP_NUM_THREADS");
+    int n = env_threads(rt, "NIB_NUM_THREADS", false);
+    if (!n) n = env_threads(rt, "OMP_NUM_THREADS", true);
     return n ? n : base_cpu_count();
 }
 
@@ -46,7 +49,7 @@ nib_status base_runtime_create(const nib_runtime_options *options, nib_runtime *
     }
     rt->isas = base_cpu_isas();
     atomic_store(&rt->references, 1);
-    NIB_TRY(base_pool_create(&rt->heap, choose_threads(options ? options->threads : 0), &rt->pool, err));
+    NIB_TRY(base_pool_create(&rt->heap, choose_threads(rt, options ? options->threads : 0), &rt->pool, err));
     const char *cap = getenv("NIB_CPU");
     int known = 1;
     base_cpu_cap(rt->isas, cap, &known);

@@ -74,8 +74,7 @@ static nib_status read_shape(const char *name, yyjson_val *shape, graph_tensor *
     if (yyjson_arr_size(shape) > GRAPH_MAX_RANK)
         NIB_FAIL(err, NIB_LIMIT, "%s is of rank %zu; the limit is %d", name, yyjson_arr_size(shape), GRAPH_MAX_RANK);
     yyjson_arr_foreach(shape, i, n, v) {
-        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT64_MAX)
-            NIB_FAIL(err, NIB_BAD_MODEL, "%s has a dimension that is no size", name);
+        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT64_MAX) NIB_FAIL(err, NIB_BAD_MODEL, "%s has a dimension that is no size", name);
         out->dims[out->rank++] = (int64_t)yyjson_get_uint(v);
     }
     int64_t elements = graph_tensor_elements(out);
@@ -99,8 +98,8 @@ static nib_status read_tensor(const char *name, yyjson_val *v, const uint8_t *da
         NIB_FAIL(err, NIB_BAD_MODEL, "%s has no data_offsets [begin, end]", name);
     uint64_t from = yyjson_get_uint(begin), to = yyjson_get_uint(end);
     if (from > to || to > size)
-        NIB_FAIL(err, NIB_BAD_MODEL, "%s lies at [%llu, %llu) of %zu bytes of data", name, (unsigned long long)from,
-                 (unsigned long long)to, size);
+        NIB_FAIL(err, NIB_BAD_MODEL, "%s lies at [%llu, %llu) of %zu bytes of data", name, (unsigned long long)from, (unsigned long long)to,
+                 size);
     if (to - from != out->tensor.bytes)
         NIB_FAIL(err, NIB_BAD_MODEL, "%s has %llu bytes; shape and type need %zu", name, (unsigned long long)(to - from),
                  out->tensor.bytes);
@@ -160,10 +159,8 @@ static nib_status add_file(hf_weights *w, base_file *file, nib_error *err) {
     const base_file *f = &w->files[shard];
     if (f->size < 8) NIB_FAIL(err, NIB_BAD_MODEL, "a file of %zu bytes", f->size);
     for (int i = 7; i >= 0; i--) header = header << 8 | f->data[i];
-    if (header > f->size - 8)
-        NIB_FAIL(err, NIB_BAD_MODEL, "a header of %llu bytes in a file of %zu", (unsigned long long)header, f->size);
-    if (header > MAX_HEADER)
-        NIB_FAIL(err, NIB_LIMIT, "a header of %llu bytes; the limit is %u", (unsigned long long)header, MAX_HEADER);
+    if (header > f->size - 8) NIB_FAIL(err, NIB_BAD_MODEL, "a header of %llu bytes in a file of %zu", (unsigned long long)header, f->size);
+    if (header > MAX_HEADER) NIB_FAIL(err, NIB_LIMIT, "a header of %llu bytes; the limit is %u", (unsigned long long)header, MAX_HEADER);
     NIB_TRY(
         base_json_parse(&w->runtime->heap, (const char *)f->data + 8, (size_t)header, "the safetensors header", NIB_BAD_MODEL, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
@@ -247,8 +244,7 @@ nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **o
     }
     base_sort(w->entries, w->count, sizeof(*w->entries), by_name);
     for (size_t i = 1; i < w->count; i++) {
-        if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0)
-            NIB_FAIL(err, NIB_BAD_MODEL, "%s is there twice", w->entries[i].name);
+        if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0) NIB_FAIL(err, NIB_BAD_MODEL, "%s is there twice", w->entries[i].name);
     }
     if (index) NIB_TRY(check_index(w, yyjson_doc_get_root(index), err));
     *out = w;

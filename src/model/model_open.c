@@ -3,9 +3,17 @@
  * Opening a model. In: a path and options. Out: a model with its task program planned and its tokenizer read, or an error that
  * names the file, the node or the byte.
  */
+#include "model_look.h"
 #include "model_nib.h"
 #include <stdio.h>
 #include <string.h>
+
+static nib_status load_onnx(nib_runtime *runtime, const char *path, graph **out, nib_error *err) {
+    nib_status status = onnx_load(runtime, path, out, err);
+    if (status == NIB_BAD_MODEL) model_look(path, err);
+    if (status != NIB_OK) base_error_in_file(err, path);
+    return status;
+}
 
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err) {
     nib_status status = NIB_OK;
@@ -16,9 +24,7 @@ nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const
         *door = "ONNX file";
         if (base_file_begins(path, MODEL_NIB_MAGIC, 8))
             NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
-        status = onnx_load(runtime, path, out, err);
-        if (status != NIB_OK) base_error_in_file(err, path);
-        return status;
+        return load_onnx(runtime, path, out, err);
     }
     config = base_path_join(heap, path, "config.json");
     weights = base_path_join(heap, path, "model.safetensors");
@@ -36,11 +42,10 @@ nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const
         if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
     if (!base_path_is_file(onnx))
-        NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx",
-                 path);
+        NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx%s",
+                 path, model_look_in(heap, path));
     *door = "folder with an ONNX file";
-    status = onnx_load(runtime, onnx, out, err);
-    if (status != NIB_OK) base_error_in_file(err, onnx);
+    NIB_TRY(load_onnx(runtime, onnx, out, err));
 fail:
     base_free(heap, config);
     base_free(heap, weights);

@@ -338,6 +338,7 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     }
     if (proof.ran) NIB_TRY(model_costs_of(runtime, z.source, z.g, &costs, err));
     NIB_TRY(write_out(&z, out, r));
+    costs.halves = o->level >= 4;
     if (proof.ran) model_report_costs(r, &costs);
     if (r->text.failed || r->json.failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
     *report = r;

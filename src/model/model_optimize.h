@@ -75,6 +75,7 @@ typedef struct model_costs {
     char why[MODEL_WHY]; /* if not */
     int64_t size;        /* of what is not a batch (that is 1); 0: all sizes are the model's own */
     int threads, rounds;
+    bool halves;                      /* the second computes in f16 */
     size_t memory[2];                 /* bytes that a session holds */
     double estimated[2], measured[2]; /* seconds; at least, by the machine's measured speed; the least of `rounds` runs */
 } model_costs;

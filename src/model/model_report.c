@@ -148,6 +148,9 @@ void model_report_costs(nib_report *r, const model_costs *c) {
     base_str_printf(&r->text, "%-34s %8.2f %8.2f\n", "  memory of a session, MB", (double)c->memory[0] / 1e6, (double)c->memory[1] / 1e6);
     base_str_printf(&r->text, "%-34s %8.3f %8.3f\n", "  estimated, ms at least", 1e3 * c->estimated[0], 1e3 * c->estimated[1]);
     base_str_printf(&r->text, "%-34s %8.3f %8.3f\n", "  measured, ms", 1e3 * c->measured[0], 1e3 * c->measured[1]);
+    if (c->halves)
+        base_str_add(&r->text,
+                     "  f16 is computed element by element here, as a file says it; nib embed widens it and takes the time of f32\n");
     while (r->json.length && r->json.data[r->json.length - 1] != '}') r->json.length--;
     if (!r->json.length) return;
     r->json.length--;

@@ -48,9 +48,9 @@ typedef struct op_eval op_eval;
 struct op_eval {
     const graph_node *node;
     int n_in;
-    const graph_tensor *const *in; /* [n_in]; NULL: left out. Data aligned for the type */
+    const graph_tensor *const *in;  /* [n_in]; NULL: left out. Data aligned for the type */
     const graph_tensor *const *raw; /* the same as they lie outside of evals; set by op_eval_node */
-    const kernels *kernels;        /* never NULL */
+    const kernels *kernels;         /* never NULL */
     /* Gives output i its type and shape and returns where to write it; NULL on failure, with *err filled: return
      * ctx->status then. An output that the node leaves out gets NULL with status OK: skip it. */
     void *(*output)(op_eval *ctx, int i, nib_dtype dtype, int rank, const int64_t *dims);
@@ -67,7 +67,7 @@ struct op_eval {
     nib_status (*spend)(op_eval *ctx, int64_t work);
     void *user; /* the context's own */
     nib_error *err;
-    nib_status status; /* why the last output() or scratch() gave NULL */
+    nib_status status;    /* why the last output() or scratch() gave NULL */
     struct op_late *late; /* op_eval_node's own: outputs to finish once eval is done */
     int n_late;
     char *text; /* op_text's own: what is left of its block */

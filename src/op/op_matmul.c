@@ -15,6 +15,7 @@ typedef struct product {
     void *y;
     int64_t M, N, K, am, ak, bk, bn, cm, cn;
     float alpha, beta;
+    float *wide; /* [K, BLOCK], for half types: the columns that are multiplied now, as f32 */
 } product;
 
 #define SUM_F(W) W
@@ -49,6 +50,32 @@ typedef struct product {
     }
 OP_NUMBERS(PRODUCT)
 
+/* The same numbers of half types: what is read from the right side M times is widened once, which changes no bit. Columns beyond the last
+ * one are zeros. */
+static inline void product_half(const product *p, float (*load)(uint16_t), uint16_t (*store)(float)) {
+    const uint16_t *a = p->a, *b = p->b, *c = p->c;
+    uint16_t *y = p->y;
+    for (int64_t n = 0; n < p->N; n += BLOCK) {
+        const int64_t width = p->N - n < BLOCK ? p->N - n : BLOCK;
+        for (int64_t k = 0; k < p->K; k++)
+            for (int64_t j = 0; j < BLOCK; j++) p->wide[k * BLOCK + j] = j < width ? load(b[k * p->bk + (n + j) * p->bn]) : 0;
+        for (int64_t m = 0; m < p->M; m++) {
+            float sum[BLOCK] = {0};
+            for (int64_t k = 0; k < p->K; k++) {
+                const float u = load(a[m * p->am + k * p->ak]), *row = p->wide + k * BLOCK;
+                for (int j = 0; j < BLOCK; j++) sum[j] += u * row[j];
+            }
+            for (int64_t j = 0; j < width; j++) {
+                float v = sum[j] * p->alpha;
+                if (c) v += load(c[m * p->cm + (n + j) * p->cn]) * p->beta;
+                y[m * p->N + n + j] = store(v);
+            }
+        }
+    }
+}
+static void product_wide_f16(const product *p) { product_half(p, base_f16_to_f32, base_f32_to_f16); }
+static void product_wide_bf16(const product *p) { product_half(p, base_bf16_to_f32, base_f32_to_bf16); }
+
 typedef void product_fn(const product *p);
 static product_fn *find_product(nib_dtype dtype) {
     switch (dtype) {
@@ -62,11 +89,12 @@ static product_fn *find_product(nib_dtype dtype) {
 
 /* ---- f32: through the kernel */
 
-/* The right side that was packed last, and room for a left side whose rows do not lie in one piece. */
+/* The right side that was packed last, or columns of it widened, and room for a left side whose rows do not lie in one piece. */
 typedef struct packed_side {
     const void *b;
     void *packed;
     float *rows;
+    float *wide; /* see product */
 } packed_side;
 
 /* a as rows of adjacent elements. */
@@ -86,10 +114,14 @@ static int64_t rows_at_once(const product *p) {
     return p->K == 0 || p->N == 0 ? p->M : p->K > most / p->N ? 1 : most / p->N / p->K;
 }
 
-static nib_status product_plain(op_eval *c, nib_dtype dtype, product_fn *run, const product *p) {
+static nib_status product_plain(op_eval *c, nib_dtype dtype, product_fn *run, packed_side *s, const product *p) {
     const int64_t step = rows_at_once(p), size = (int64_t)op_size(dtype);
+    if (base_is_half(dtype) && p->M > 1 && !s->wide)
+        OP_TRY(op_scratch(c, op_count(2, (int64_t[]){p->K, BLOCK}), sizeof *s->wide, &s->wide));
+    if (s->wide) run = dtype == NIB_DTYPE_F16 ? product_wide_f16 : product_wide_bf16;
     for (int64_t m = 0; m < p->M; m += step) {
         product part = *p;
+        part.wide = s->wide;
         part.M = p->M - m < step ? p->M - m : step;
         part.a = p->K > 0 ? (const char *)p->a + m * p->am * size : p->a;
         part.c = p->c ? (const char *)p->c + m * p->cm * size : NULL;
@@ -201,7 +233,7 @@ static nib_status eval_matmul(op_eval *c) {
         }
         p.y = y + (size_t)(i * s.M * s.N) * size;
         if (has_kernel(c, a->dtype, &p)) OP_TRY(product_kernel(c, &p, &side));
-        else OP_TRY(product_plain(c, a->dtype, run, &p));
+        else OP_TRY(product_plain(c, a->dtype, run, &side, &p));
         next_matrix(&s, at, &ia, &ib);
     }
     return NIB_OK;
@@ -261,8 +293,9 @@ static nib_status eval_gemm(op_eval *c) {
     }
     OP_TRY(op_out(c, 0, a->dtype, &y, &p.y));
     if (!p.y || p.M == 0 || p.N == 0) return NIB_OK;
-    if (has_kernel(c, a->dtype, &p)) return product_kernel(c, &p, &(packed_side){0});
-    return product_plain(c, a->dtype, run, &p);
+    packed_side side = {0};
+    if (has_kernel(c, a->dtype, &p)) return product_kernel(c, &p, &side);
+    return product_plain(c, a->dtype, run, &side, &p);
 }
 
 static nib_status infer_gemm(op_infer *c) {

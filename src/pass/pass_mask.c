@@ -166,9 +166,9 @@ static bool decide(const pass_formula *f, bool has_mask, bool tokens_first, pass
     if (tokens.first > 0 || tokens.last < 0) return snprintf(why, capacity, "no query sees itself"), false;
     /* A query that is a token is no padded key to itself; and padding stands behind it where tokens come first. */
     if (has_mask && reach > 0 && !(decide_range(&padding, -reach, -1) && (tokens_first || decide_range(&padding, 1, reach)))) return false;
-    *w = (pass_window){tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
-                       -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first,
-                       reach + 1 < PASS_LONGEST ? reach + 1 : 0};
+    *w =
+        (pass_window){tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
+                      -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first, reach + 1 < PASS_LONGEST ? reach + 1 : 0};
     return true;
 }
 
@@ -176,7 +176,8 @@ static bool prove(pass_context *ctx, const graph_value *bias, const graph_value 
     base_arena arena;
     const pass_formula *f;
     base_arena_init(&arena, ctx->g->heap);
-    bool yes = pass_formula_read(&arena, ctx->g, bias, mask, ctx->pack, &f, why, capacity) && decide(f, mask != NULL, ctx->pack, w, why, capacity);
+    bool yes =
+        pass_formula_read(&arena, ctx->g, bias, mask, ctx->pack, &f, why, capacity) && decide(f, mask != NULL, ctx->pack, w, why, capacity);
     base_arena_free(&arena);
     return yes;
 }

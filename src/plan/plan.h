@@ -82,12 +82,12 @@ struct plan {
     int n_steps;
     plan_stage *stages;
     int n_stages;
-    graph_dim rows;     /* the main row count; NULL if no value is ROWS */
-    size_t rows_bytes;  /* memory of all ROWS values per row */
-    size_t block_bytes; /* memory of all BLOCK values per row of a block, largest chain */
+    graph_dim rows;       /* the main row count; NULL if no value is ROWS */
+    size_t rows_bytes;    /* memory of all ROWS values per row */
+    size_t block_bytes;   /* memory of all BLOCK values per row of a block, largest chain */
     int64_t group_tokens; /* tokens that a group should have where the caller leaves the choice to nib */
-    int block_rows;     /* of a block */
-    int block_most;     /* so many if they are the last: a few rows of their own would fetch all weights again for little */
+    int block_rows;       /* of a block */
+    int block_most;       /* so many if they are the last: a few rows of their own would fetch all weights again for little */
     int *sized;
     int n_sized;    /* value ids */
     size_t scratch; /* largest step's */

@@ -29,7 +29,7 @@ typedef struct text_raw {
 /* What text_encoding.work points at: all that encoding needs between the text and the encoding. */
 typedef struct text_work {
     base_heap *heap;
-    uint8_t *norm; /* [norm_cap] the normalised chunk */
+    uint8_t *norm;  /* [norm_cap] the normalised chunk */
     uint32_t *from; /* [from_cap] for each of its bytes, where in the text the character begins that gave it */
     size_t norm_cap, from_cap;
     text_raw *tokens; /* [token_cap] of both texts; those of the current one from `first` on */
@@ -128,8 +128,8 @@ typedef struct text_entry {
 
 struct text_tokenizer {
     base_heap *heap;
-    base_arena arena; /* strings, the tokens by id, added tokens, templates */
-    text_entry *entries; /* [ids]; NULL: they lie in a compiled file */
+    base_arena arena;       /* strings, the tokens by id, added tokens, templates */
+    text_entry *entries;    /* [ids]; NULL: they lie in a compiled file */
     const uint32_t *starts; /* [ids + 1] of those: id i, with a NUL, is text[starts[i]] .. text[starts[i + 1]]; nothing: no such id */
     const char *text;
     size_t ids, tokens; /* largest id + 1; how many there are */

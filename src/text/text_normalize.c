@@ -65,7 +65,7 @@ static void sort_marks(output *o) {
         origin[chars++] = o->from[o->run + i];
         present[text_combining_class(cp) & 255u] = true;
     }
-    for (uint32_t class = 1; class < 256; class++) {
+    for (uint32_t class = 1; class < 256; class ++) {
         if (!present[class]) continue;
         for (size_t i = 0, k; at < o->n && i < bytes; i += k) {
             k = text_utf8(copy + i, bytes - i, &cp);
@@ -224,8 +224,8 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
 
 /* Later settings win: the composition of the passes, from the last to the first. */
 static bool build_map(text_normalizer *n, base_heap *heap) {
-    static const text_range spaces[] = {{0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f},
-                                        {0x205f, 0x205f}, {0x3000, 0x3000}};
+    static const text_range spaces[] = {{0xa0, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029},
+                                        {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
     bool ok = true;
     for (size_t i = 0; n->clean_text && i < text_removed_count; i++)
         ok = ok && text_map_set(&n->map, text_removed[i].first, text_removed[i].last, DROP);

@@ -60,8 +60,7 @@ static nib_status read_template(text_tokenizer *t, yyjson_val *list, yyjson_val 
     yyjson_arr_foreach(list, i, count, item) NIB_TRY(add_item(t, &read, item, specials, where, err));
     for (i = 0; i < read.count; i++)
         if (pieces[i].id < 0) seen[-1 - pieces[i].id]++;
-    if (seen[0] != 1 || seen[1] != (pair ? 1 : 0))
-        NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: each text must stand there once", where);
+    if (seen[0] != 1 || seen[1] != (pair ? 1 : 0)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: each text must stand there once", where);
     *out = (text_template){base_arena_alloc(&t->arena, read.count * sizeof *pieces), read.count, read.specials};
     if (!out->pieces) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
     memcpy(out->pieces, pieces, read.count * sizeof *pieces);

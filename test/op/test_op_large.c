@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Sizes beyond a block, a tile or a panel, which onnx's own cases do not have: Transpose of every permutation, GatherElements on every
- * axis, MatMul and Gemm in f32. Against the definition, element by element; and a row of a product has the same bits alone and among
- * others.
+ * axis, MatMul and Gemm in f32 and in half types. Against the definition, element by element; and a row of a product has the same bits
+ * alone and among others.
  */
 #include "../../src/op/op_local.h"
 #include "base/base_cpu.h"
@@ -134,6 +134,41 @@ static void matmul_rows_keep_their_bits(void **state) {
     stop(&r);
 }
 
+/* Half types add in float, in the order of k, and round once: the definition's bits, of one row and of many, for both sides turned. */
+static void halves_add_in_order(void **state) {
+    enum { M = 13, K = 70, N = 45 };
+    static uint16_t half[2][MOST];
+    (void)state;
+    for (int type = 0; type < 2; type++)
+        for (int v = 0; v < 8; v++) {
+            const nib_dtype dtype = type ? NIB_DTYPE_BF16 : NIB_DTYPE_F16;
+            const int ta = v & 1, tb = v >> 1 & 1, rows = v & 4 ? 1 : M;
+            char inputs[200], nodes[200];
+            run r;
+            for (int i = 0; i < 2; i++)
+                for (int k = 0; k < M * K + K * N; k++)
+                    half[i][k] = type ? base_f32_to_bf16(numbers[i][k]) : base_f32_to_f16(numbers[i][k]);
+            const char *name = type ? "bfloat16" : "float16";
+            snprintf(inputs, sizeof inputs, "%s[%d, %d] x, %s[%d, %d] w, %s[45] c", name, ta ? K : rows, ta ? rows : K, name, tb ? N : K,
+                     tb ? K : N, name);
+            snprintf(nodes, sizeof nodes, "y = Gemm<transA = %d, transB = %d, alpha = 0.5, beta = 2.0>(x, w, c)", ta, tb);
+            const graph_tensor in[3] = {view(dtype, half[0], 2, (const int64_t[]){ta ? K : rows, ta ? rows : K}),
+                                        view(dtype, half[1], 2, (const int64_t[]){tb ? N : K, tb ? K : N}),
+                                        view(dtype, half[0], 1, (const int64_t[]){N})};
+            start(&r, inputs, nodes, in);
+            float wide[3][M * K + K * N];
+            for (int i = 0; i < 3; i++) base_widen(dtype, half[i == 1], M * K + K * N, wide[i]);
+            for (int m = 0; m < rows; m++)
+                for (int n = 0; n < N; n++) {
+                    float sum = 0;
+                    for (int k = 0; k < K; k++) sum += wide[0][ta ? k * rows + m : m * K + k] * wide[1][tb ? n * K + k : k * N + n];
+                    sum = sum * 0.5f + wide[2][n] * 2.0f;
+                    assert_int_equal(((const uint16_t *)(const void *)r.y)[m * N + n], type ? base_f32_to_bf16(sum) : base_f32_to_f16(sum));
+                }
+            stop(&r);
+        }
+}
+
 static void gemm_turned_and_scaled(void **state) {
     enum { M = 13, K = 70, N = 45 };
     static const char *const c_types[] = {"float[45]", "float[13, 45]", "float[13, 1]", "float[1]"};
@@ -169,6 +204,7 @@ static void gemm_turned_and_scaled(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(transposes), cmocka_unit_test(gathers_elements),
-                                       cmocka_unit_test(matmul_rows_keep_their_bits), cmocka_unit_test(gemm_turned_and_scaled)};
+                                       cmocka_unit_test(matmul_rows_keep_their_bits), cmocka_unit_test(halves_add_in_order),
+                                       cmocka_unit_test(gemm_turned_and_scaled)};
     return cmocka_run_group_tests(tests, fill, NULL);
 }

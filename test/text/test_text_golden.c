@@ -52,8 +52,7 @@ static void compare(const char *name, size_t run, size_t text, yyjson_val *want,
     if (same) return;
     wrong++;
     print_error("%s, run %zu, text %zu: status %d, count %zu (wanted %lld), full %zu (wanted %lld)\n", name, run, text, (int)status,
-                e->count,
-                (long long)number(want, 0), e->full_count, (long long)number(want, 1));
+                e->count, (long long)number(want, 0), e->full_count, (long long)number(want, 1));
 }
 
 static size_t unhex(const char *hex, char *out) {
@@ -85,8 +84,8 @@ static void run_golden(const text_tokenizer *t, const char *name, size_t run, yy
             text = line(i, &length);
             if (pair) second = line((i + 1) % n, &second_length);
         }
-        nib_status status = text_encode(t, text, length, second, second_length, yyjson_get_sint(yyjson_obj_get(golden, "max")), !plain, e,
-                                        &err);
+        nib_status status =
+            text_encode(t, text, length, second, second_length, yyjson_get_sint(yyjson_obj_get(golden, "max")), !plain, e, &err);
         compare(name, run, i, want, status, e);
         free(own);
     }
@@ -106,7 +105,8 @@ static void pack_again(text_tokenizer **t, const char *json, size_t length, base
     if (text_tokenizer_pack(*t, json, length, &rest, vocab, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_true(rest.length < 20000);
     text_tokenizer_free(*t);
-    if (text_tokenizer_load_packed(&heap, rest.data, rest.length, vocab->data, vocab->length, &none, t, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (text_tokenizer_load_packed(&heap, rest.data, rest.length, vocab->data, vocab->length, &none, t, &err) != NIB_OK)
+        fail_msg("%s", err.message);
     base_str_free(&rest);
 }
 

@@ -13,7 +13,7 @@
 #define ONE "{\"SpecialToken\":{\"id\":\"[S]\",\"type_id\":0}}"
 #define TEXT_A "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}"
 #define TEXT_B "{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}"
-#define POST(single)                                                                               \
+#define POST(single)                                                                                                                       \
     "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" single "],\"pair\":[" ONE "," TEXT_A "," TEXT_B "]," SPECIALS "}"
 #define ADDED "\"added_tokens\":[{\"id\":5,\"content\":\"[S]\",\"special\":true},{\"id\":9,\"content\":\"<x>\",\"lstrip\":true}]"
 #define TRUNCATE(rest) "\"truncation\":{\"strategy\":\"LongestFirst\",\"direction\":\"Right\"," rest "}"
@@ -146,9 +146,10 @@ static void test_cut_files(void **state) {
 
 /* Values of every kind in the place of every value, and bytes of the file changed at random. */
 static void test_mutated_files(void **state) {
-    static const char *const values[] = {"null", "true", "-1", "0", "1e300", "99999999999999999999", "2147483647", "\"\"", "\"a\"",
-                                         "\"\\u0000\"", "[]",
-                                         "[[]]", "{}", "{\"type\":\"x\"}", "[5,5]", "\"Sequence\"", "\"B\"", "\"[S]\""};
+    static const char *const values[] = {
+        "null",  "true",        "-1", "0",    "1e300", "99999999999999999999", "2147483647", "\"\"",
+        "\"a\"", "\"\\u0000\"", "[]", "[[]]", "{}",    "{\"type\":\"x\"}",     "[5,5]",      "\"Sequence\"",
+        "\"B\"", "\"[S]\""};
     char text[4096];
     const char *whole = WHOLE;
     size_t length = strlen(whole);
@@ -223,7 +224,7 @@ static void test_random_texts(void **state) {
             uint32_t r = next_random();
             bytes[k] = (uint8_t)r;
             if (i % 3 == 1) bytes[k] |= 0x80;
-            if (i % 3 == 2) bytes[k] = (uint8_t)"[MASK] a\xcc\x81"[r % 10];
+            if (i % 3 == 2) bytes[k] = (uint8_t) "[MASK] a\xcc\x81"[r % 10];
         }
         assert_int_equal(text_encode(t, (char *)bytes, size, NULL, 0, i % 5 ? 0 : 16, true, &e, &err), NIB_OK);
         uint32_t at = 0;
@@ -241,9 +242,22 @@ static void test_random_texts(void **state) {
 
 /* A quadratic step would take minutes here; the bound is wide enough for any sanitizer. */
 static void test_long_texts(void **state) {
-    static const char *const units[] = {"a", "ab", "\xe4\xb8\xad", "\xcc\x81", "\xff", "[", "[MASK", "##", " ",
-                                        "\xe3\x80\xae\xe3\x80\xaf", ".",
-                                        "\xed\x95\x9c", "[MASK]", "\xf0\x9d\x85\xa5\xe3\x80\xaf", "\xe2\x82", "\x01"};
+    static const char *const units[] = {"a",
+                                        "ab",
+                                        "\xe4\xb8\xad",
+                                        "\xcc\x81",
+                                        "\xff",
+                                        "[",
+                                        "[MASK",
+                                        "##",
+                                        " ",
+                                        "\xe3\x80\xae\xe3\x80\xaf",
+                                        ".",
+                                        "\xed\x95\x9c",
+                                        "[MASK]",
+                                        "\xf0\x9d\x85\xa5\xe3\x80\xaf",
+                                        "\xe2\x82",
+                                        "\x01"};
     size_t length, size = 1 << 20;
     text_tokenizer *t;
     text_encoding e;
@@ -300,10 +314,9 @@ static int setup(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refusals), cmocka_unit_test(test_cut_files),
-                                       cmocka_unit_test(test_mutated_files),
-                                       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_random_texts),
-                                       cmocka_unit_test(test_long_texts), cmocka_unit_test(test_long_templates),
-                                       cmocka_unit_test(test_long_spaces)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refusals),       cmocka_unit_test(test_cut_files),
+                                       cmocka_unit_test(test_mutated_files),  cmocka_unit_test(test_out_of_memory),
+                                       cmocka_unit_test(test_random_texts),   cmocka_unit_test(test_long_texts),
+                                       cmocka_unit_test(test_long_templates), cmocka_unit_test(test_long_spaces)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

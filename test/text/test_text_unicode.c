@@ -84,9 +84,9 @@ static void test_broken_parts(void **state) {
     static const struct {
         const char *bytes;
         size_t part;
-    } cases[] = {{"\xff", 1}, {"\xc3", 1}, {"\xc3(", 1}, {"\xc0\x80", 1}, {"\xe2\x82", 2}, {"\xe2\x82x", 2}, {"\xe0\x9f\xbf", 1},
-                 {"\xed\xa0\x80", 1},
-                 {"\xf0\x9f\x98", 3}, {"\xf0\x8f\x98", 1}, {"\xf4\x90\x80", 1}, {"\xf5\x80", 1}, {"\x80\x80", 1}, {"\xf1\x80\xf1", 2}};
+    } cases[] = {{"\xff", 1},         {"\xc3", 1},         {"\xc3(", 1},        {"\xc0\x80", 1},     {"\xe2\x82", 2},
+                 {"\xe2\x82x", 2},    {"\xe0\x9f\xbf", 1}, {"\xed\xa0\x80", 1}, {"\xf0\x9f\x98", 3}, {"\xf0\x8f\x98", 1},
+                 {"\xf4\x90\x80", 1}, {"\xf5\x80", 1},     {"\x80\x80", 1},     {"\xf1\x80\xf1", 2}};
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         uint32_t cp = 0;
         assert_int_equal(text_utf8((const uint8_t *)cases[i].bytes, strlen(cases[i].bytes), &cp), cases[i].part);

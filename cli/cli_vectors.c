@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See cli_vectors.h.
+ */
+#include "cli_vectors.h"
+#include "cli_json.h"
+#include "cli_number.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool ends_with(const char *text, const char *tail) {
+    size_t n = strlen(text), k = strlen(tail);
+    return n > k && strcmp(text + n - k, tail) == 0;
+}
+
+int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim) {
+    nib_error error;
+    o->dim = dim;
+    if (!path) return 0;
+    if (strcmp(path, "-") == 0) {
+        o->to_pipe = true;
+        if (isatty(STDOUT_FILENO))
+            return cli_usage(&cli_embed, "--output - writes bytes of .npy, not for a terminal; without --output there are JSON lines");
+        return 0;
+    }
+    if (ends_with(path, ".npy")) return nib_npy_create(path, dim, &o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
+    if (ends_with(path, ".jsonl")) return nib_file_create(path, &o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
+    return cli_usage(&cli_embed, "--output %s: a file must end in .npy or .jsonl", path);
+}
+
+static int hold(cli_vectors *o, const float *vector) {
+    size_t width = (size_t)o->dim;
+    if (o->n_held == o->held_room) {
+        size_t room = o->held_room * 2 + 1024;
+        float *grown = realloc(o->held, room * (width ? width : 1) * sizeof *grown);
+        if (!grown) return cli_no_memory();
+        o->held = grown;
+        o->held_room = room;
+    }
+    memcpy(o->held + o->n_held++ * width, vector, width * sizeof *vector);
+    return 0;
+}
+
+/* A file of version 1.0: the header ends at byte 128. */
+static void write_held(const cli_vectors *o) {
+    char header[129];
+    int n = sprintf(header, "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %lld), }", 0x93, 1, 0, 118, 0,
+                    o->n_held, (long long)o->dim);
+    memset(header + n, ' ', (size_t)(127 - n));
+    header[127] = '\n';
+    fwrite(header, 1, 128, stdout);
+    if (o->n_held) fwrite(o->held, (size_t)o->dim * sizeof *o->held, o->n_held, stdout);
+}
+
+static int write_line(cli_vectors *o, const float *v, const cli_row *row) {
+    nib_error error;
+    size_t need = (size_t)o->dim * 20 + 160 + row->id_length + 6 * row->length;
+    if (need > o->line_room) {
+        char *grown = realloc(o->line, need);
+        if (!grown) return cli_no_memory();
+        o->line = grown;
+        o->line_room = need;
+    }
+    char *p = o->line;
+    p += sprintf(p, "{\"index\": %lld, ", o->index);
+    if (row->id) {
+        p += sprintf(p, "\"id\": ");
+        memcpy(p, row->id, row->id_length);
+        p += row->id_length;
+        p += sprintf(p, ", ");
+    }
+    if (row->text) {
+        p = cli_json_quote(p + sprintf(p, "\"text\": "), row->text, row->length);
+        p += sprintf(p, ", ");
+    }
+    p += sprintf(p, "\"tokens\": %lld, \"truncated\": %s, \"embedding\": [", (long long)row->tokens, row->truncated ? "true" : "false");
+    for (int64_t i = 0; i < o->dim; i++) {
+        if (i) *p++ = ',', *p++ = ' ';
+        p = cli_number_write(p, v[i]);
+    }
+    p += sprintf(p, "]}\n");
+    if (o->file) return nib_file_write(o->file, o->line, (size_t)(p - o->line), &error) == NIB_OK ? 0 : cli_fail(&error);
+    return fwrite(o->line, 1, (size_t)(p - o->line), stdout) == (size_t)(p - o->line) ? 0 : 1; /* the process's end says why */
+}
+
+int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n) {
+    nib_error error;
+    int code = 0;
+    if (o->npy && nib_npy_append(o->npy, vectors, (int64_t)n, &error) != NIB_OK) return cli_fail(&error);
+    for (size_t i = 0; i < n && code == 0; i++, o->index++) {
+        const float *vector = vectors + i * (size_t)o->dim;
+        o->truncated += rows[i].truncated;
+        if (o->to_pipe) code = hold(o, vector);
+        else if (!o->npy) code = write_line(o, vector, &rows[i]);
+    }
+    if (code || o->npy || o->file || o->to_pipe) return code;
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int cli_vectors_close(cli_vectors *o, int code) {
+    nib_error error;
+    if (code == 0 && o->npy) code = nib_npy_commit(o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
+    else nib_npy_abort(o->npy);
+    if (code == 0 && o->file) code = nib_file_commit(o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
+    else nib_file_abort(o->file);
+    if (code == 0 && o->to_pipe) write_held(o);
+    free(o->held);
+    free(o->line);
+    return code;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where vectors go: an .npy or .jsonl file that appears whole or not at all, JSON lines on standard output, or an .npy file there, which
+ * is held back until its number of rows is known.
+ */
+#ifndef CLI_VECTORS_H
+#define CLI_VECTORS_H
+
+#include "cli.h"
+
+typedef struct cli_vectors {
+    nib_npy *npy;
+    nib_file *file;
+    bool to_pipe; /* .npy on standard output */
+    float *held;  /* its rows */
+    size_t n_held, held_room;
+    char *line;
+    size_t line_room;
+    int64_t dim;
+    long long index, truncated;
+} cli_vectors;
+
+typedef struct cli_row { /* what a line says beside the vector */
+    int64_t tokens;
+    bool truncated;
+    const char *id, *text; /* id: JSON; either may be NULL */
+    size_t id_length, length;
+} cli_row;
+
+/* `path`: NULL for JSON lines on standard output, "-" for .npy there, else a file. Each returns an exit code, after a message. */
+int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim);
+int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n); /* vectors: [n, dim] */
+/* Frees; the file appears if code is 0, and the new code is returned. */
+int cli_vectors_close(cli_vectors *o, int code);
+
+#endif

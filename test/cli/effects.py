@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What test_effects.sh runs in a folder of small models. usage: effects.py NIB"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+nib = sys.argv[1]
+failures = 0
+quiet_env = {k: v for k, v in os.environ.items() if k not in ("NIB_NUM_THREADS", "OMP_NUM_THREADS")}
+warned_env = dict(quiet_env, NIB_NUM_THREADS="none")
+
+
+def made_files():
+    """What a command wrote: its files are all called out."""
+    for name in sorted(n for n in os.listdir(".") if n.startswith("out")):
+        for path in [name] if os.path.isfile(name) else sorted(f"{name}/{f}" for f in os.listdir(name)):
+            yield path, open(path, "rb").read()
+
+
+def result(verb, command, env):
+    """Exit code, both outputs and the files that were made; without figures that differ from run to run."""
+    for name in [n for n in os.listdir(".") if n.startswith("out")]:
+        shutil.rmtree(name) if os.path.isdir(name) else os.remove(name)
+    r = subprocess.run(f"'{nib}' {verb} {command}", shell=True, capture_output=True, env=env, stdin=subprocess.DEVNULL, timeout=120)
+    text = r.stdout.decode("latin1") + "|" + r.stderr.decode("latin1")
+    kinds = sorted(re.findall(r'"kind": "([^"]*)", "steps": (\d+)', text))  # they are sorted by time
+    text = re.sub(r'"kinds": \[.*?\]', str(kinds), text, flags=re.S)
+    text = re.sub(r'("calls": [0-9]+)\.', r"\1,", text)
+    text = re.sub(r"[0-9.]+ (tokens/s|GFLOP/s|ms|%|GB/s)|[0-9]+\.[0-9]+|(f32|bf16|q8) [0-9]+|[0-9]+ from memory", "#", text)
+    text = re.sub(r"(\"(peak|cache|memory)[a-z_]*\": )[^,}]*", r"\1#", text)
+    if verb in measuring and "--json" not in command:
+        text = "\n".join(sorted(re.sub(r"[0-9. #-]+", "#", text).split("\n")))
+    return r.returncode, text, list(made_files())
+
+
+measuring = ("profile", "bench", "tune")
+# A command line of each verb, and what to give each option that takes a value.
+base = {
+    "embed": "--model tiny 'a pen of ink' 'the nib' --output out.jsonl",
+    "run": "--model bert.onnx --random",
+    "inspect": "--model tiny",
+    "explain": "--model tiny",
+    "tokenize": "--model tiny 'a pen of ink' 'the nib'",
+    "profile": "--model tiny --json",
+    "bench": "encode --model tiny --input texts --json",
+    "tune": "--model tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision f32",
+    "optimize": "--model bert.onnx",
+    "simplify": "--model bert.onnx",
+    "diff": "--model bert.onnx other.onnx --no-check",
+    "compile": "--model tiny --output out.nib",
+}
+written = " --output out.onnx"
+value = {
+    "max-tokens": "3", "precision": "q8", "device": "cuda", "output-name": "nothing", "pooling": "none", "normalize": "yes", "prompt": "ink",
+    "prompt-name": "''", "optimize-level": "0", "shape": "input_ids=3x9", "seed": "3", "output-dir": "out", "compare": "golden",
+    "repeat": "2", "graph": "dot", "ids": "ids", "rounds": "2", "callers": "2", "target": "onnxruntime", "level": "2", "disable": "fold",
+    "opset": "20", "external-over": "0", "report": "out.json", "input": "ids", "batch-tokens": "1", "tolerance": "1e-30", "format": "pb",
+}
+
+
+def field(number, value):
+    """One field of a protobuf message: a number, or bytes."""
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def tensor_type(dtype, size):
+    return field(2, field(1, field(1, dtype) + field(2, field(1, field(1, size)) if size else b"")))
+
+
+# x float[2] -> Dropout (x, 0.5, true) -> y: exported in training
+with open("training.onnx", "wb") as f:
+    node = b"".join(field(1, n) for n in (b"x", b"ratio", b"train")) + field(2, b"y") + field(4, b"Dropout")
+    graph = field(1, node) + field(2, b"g")
+    graph += field(5, field(2, 1) + field(8, b"ratio") + field(9, b"\x00\x00\x00\x3f")) + field(5, field(2, 9) + field(8, b"train") + field(9, b"\x01"))
+    graph += field(11, field(1, b"x") + tensor_type(1, 2)) + field(12, field(1, b"y") + tensor_type(1, 2))
+    f.write(field(1, 8) + field(7, graph)[:1] + bytes([len(graph) & 127 | 128, len(graph) >> 7]) + graph + field(8, field(1, b"") + field(2, 17)))
+
+# Where another command line shows it: what to put behind the base (in front of the option and its value).
+behind = {
+    ("run", "seed"): " --output-dir out", ("run", "format"): " --output-dir out", ("run", "optimize-level"): " --output-dir out",
+    ("run", "rtol"): " --seed 3 --compare golden", ("run", "atol"): " --seed 3 --compare golden",
+    ("optimize", "target"): written + " -O2",
+    }
+for verb in ("optimize", "simplify"):
+    for name in ("disable", "opset", "external-over", "level", "no-check", "shape"):
+        behind[verb, name] = written
+# ... or where the two are not of that form: without it, with it.
+pair = {
+    ("embed", "input"): ("tiny --input texts", "tiny --input ids"),
+    ("embed", "input-format"): ("tiny --input records", "tiny --input records --input-format jsonl"),
+    ("embed", "output"): ("tiny ink", "tiny ink --output out.npy"),
+    ("embed", "similarity"): ("tiny ink pen", "tiny ink pen --similarity"),
+    ("embed", "warm"): ("tiny ink --memory 700K", "tiny ink --memory 700K --warm"),
+    ("embed", "batch-tokens"): ("tiny --no-prompt --input many --threads 1 --memory 2800K",
+                                "tiny --no-prompt --input many --threads 1 --memory 2800K --batch-tokens 60000"),
+    ("run", "random"): ("bert.onnx", "bert.onnx --random"),
+    ("run", "input"): ("bert.onnx --random --output-dir out", "bert.onnx --random --output-dir out --input input_ids=ids.npy"),
+    ("run", "suite"): ("bert.onnx", "bert.onnx --suite suite"),
+    ("run", "rtol"): ("bert.onnx --random --seed 3 --compare golden", "bert.onnx --random --seed 3 --compare golden --rtol 1e30"),
+    ("run", "atol"): ("bert.onnx --random --seed 3 --compare golden", "bert.onnx --random --seed 3 --compare golden --atol 99"),
+    ("inspect", "optimize-level"): ("bert.onnx --graph text", "bert.onnx --graph text --optimize-level 2"),
+    ("inspect", "verify"): ("broken.nib", "broken.nib --verify"),
+    ("profile", "json"): ("tiny", "tiny --json"),
+    ("bench", "json"): ("encode tiny --input texts", "encode tiny --input texts --json"),
+    ("bench", "warm"): ("encode tiny --input texts", "encode tiny --input texts --warm"),
+    ("bench", "input"): ("encode tiny --input texts --json", "encode tiny --input ids --json"),
+    ("bench", "ids"): ("encode tiny --input texts --json", "encode tiny --ids ids --json"),
+    ("bench", "batch-tokens"): ("encode tiny --input many --threads 1 --memory 4M --rounds 1 --json",
+                                "encode tiny --input many --threads 1 --memory 4M --rounds 1 --json --batch-tokens 20000"),
+    ("tune", "normalize"): ("tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32",
+                            "tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32 --normalize yes"),
+    ("tune", "json"): ("tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32",
+                       "tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32 --json"),
+    ("tune", "threads"): ("tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision f32",
+                          "tiny --seconds 0.1 --json --threads 2 --batch-tokens 64 --precision f32"),
+    ("tune", "batch-tokens"): ("tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision f32",
+                               "tiny --seconds 0.1 --json --threads 1 --batch-tokens 65 --precision f32"),
+    ("tune", "precision"): ("tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision f32",
+                            "tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision q8"),
+    ("tune", "least-cosine"): ("tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision q8",
+                               "tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision q8 --least-cosine 1"),
+    ("optimize", "output"): ("bert.onnx", "bert.onnx --output out.onnx"),
+    ("simplify", "output"): ("bert.onnx", "bert.onnx --output out.onnx"),
+    ("compile", "output"): ("tiny", "tiny --output out.nib"),
+    ("optimize", "keep-random"): ("training.onnx -o out.onnx", "training.onnx -o out.onnx --keep-random"),
+    ("simplify", "keep-random"): ("training.onnx out.onnx", "training.onnx out.onnx --keep-random"),
+    ("diff", "no-check"): ("bert.onnx other.onnx", "bert.onnx other.onnx --no-check"),
+    ("optimize", "tolerance"): ("bert.onnx -O4 --output out.onnx", "bert.onnx -O4 --output out.onnx --tolerance 1e-30"),
+    ("simplify", "tolerance"): ("t5.onnx out.onnx", "t5.onnx out.onnx --tolerance 1e-30"),
+    ("diff", "tolerance"): ("bert.onnx half.onnx", "bert.onnx half.onnx --tolerance 1"),
+    ("diff", "shape"): ("bert.onnx other.onnx", "bert.onnx other.onnx --shape nothing=2"),
+}
+
+
+def commands(verb, name, takes):
+    """Without the option, with it, and the environment of both."""
+    line, env = base[verb], quiet_env
+    if verb in ("optimize", "simplify"):
+        line += behind.get((verb, name), written + " --no-check")
+    else:
+        line += behind.get((verb, name), "")
+    if (verb, name) in pair:
+        return (*pair[verb, name], env)
+    if name == "model":
+        return line, re.sub(r"--model [^ ]*", "--model nowhere", line), env
+    if name == "memory":
+        return line, line + " --memory 20K", env
+    if name == "limit":
+        return line, line + (" --limit wire-nesting=1" if "bert.onnx" in line else " --limit json-depth=1"), env
+    if name == "private-reads":  # files that are read count, files that are mapped do not
+        line = line.replace("bert.onnx", "big.onnx").replace("tiny", "big") + " --memory 25M"
+        return line, line + " --private-reads", env
+    if name in ("quiet", "threads"):  # named, the environment is not asked
+        line = line.replace("--threads 1 ", "")
+        return line, f"{line} --{name}" + (" 1" if takes else ""), warned_env
+    return line, f"{line} --{name}" + (f" {value[name]}" if takes else ""), env
+
+
+def say(what):
+    global failures
+    failures += 1
+    print("FAILED:", what)
+
+
+for verb in base:
+    text = subprocess.run([nib, verb, "--help"], capture_output=True, text=True).stdout
+    listed = re.findall(r"^  (?:-., )?--([a-z-]+)( [^ \n]+)?", text, re.M)
+    if len(listed) < 8:
+        say(f"nib {verb} --help lists {len(listed)} options")
+    steady = {}
+    for name, takes in listed:
+        if (verb, name) == ("tune", "seconds"):  # how much is measured in a time depends on the machine: no matter for a test
+            continue
+        without, with_it, env = commands(verb, name, takes)
+        key = without, env is warned_env
+        if key not in steady:
+            steady[key] = result(verb, without, env)
+            if result(verb, without, env) != steady[key]:
+                say(f"nib {verb} {without}: two results")
+        if result(verb, with_it, env) == steady[key]:
+            say(f"nib {verb} --{name}: '{with_it}' gives what '{without}' gives")
+sys.exit(failures > 0)

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Every option that a verb's --help lists has an effect: the verb with it and without it give different results, and the same command gives
+# the same result twice. usage: test_effects.sh NIB SOURCE_FOLDER.
+set -uo pipefail
+[ -z "${NIB_SLOW:-}" ] || exit 77 # some four hundred starts: too many under a sanitizer
+nib=$(realpath "$1") root=$(realpath "$2")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+cp -r "$root/test/data/nib/tiny" tiny
+cp "$root/test/data/onnx/bert-tiny.ts.sdpa.onnx" bert.onnx
+cp "$root/test/data/onnx/expected/one.input_ids.npy" ids.npy
+echo '{"prompts": {"query": "pen: "}, "default_prompt_name": "query"}' >tiny/config_sentence_transformers.json
+printf 'a pen\nink of the nib\n' >texts
+printf '2 3 4\n' >ids
+echo '{"id": 7, "text": "ink"}' >records
+for i in $(seq 3000); do echo "a pen and the ink of nib $i"; done >many
+mkdir suite big
+# 30 MB in a field that no reader knows: mapped they are no memory, read they are
+{ cat bert.onnx; printf '\242\006\200\207\247\016'; head -c 30000000 /dev/zero; } >big.onnx
+cp big.onnx big/model.onnx
+cp tiny/tokenizer.json big/
+cp "$root/test/data/onnx/t5-tiny.dynamo.onnx" t5.onnx
+{
+    "$nib" run bert.onnx --random --output-dir golden
+    "$nib" simplify bert.onnx other.onnx
+    "$nib" optimize bert.onnx -o half.onnx -O4
+    "$nib" compile tiny -o broken.nib
+} >/dev/null
+printf 'x' | dd of=broken.nib bs=1 seek=$(($(stat -c %s broken.nib) - 3)) conv=notrunc 2>/dev/null
+python3 "$root/test/cli/effects.py" "$nib" && echo 'effects: ok'
