@@ -307,7 +307,7 @@ static int run_all(tuning *t, const char *input) {
     t->vectors = malloc(t->judged * (size_t)t->dim * sizeof *t->vectors);
     if (!t->reference || !t->vectors) return cli_no_memory();
     t->begun = cli_now();
-    if ((code = sweep(t)) != 0) return code;
+    if ((code = sweep(t)) != 0 && !cli_signal) return code;
     if (t->json) print_json(t);
     else print_tables(t);
     if (cli_signal) fputs("nib: interrupted; what was measured until then is above\n", stderr);

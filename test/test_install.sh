@@ -86,7 +86,7 @@ for verb in $verbs; do
     done
 done
 [ "$(complete_to nib run --rto)" = --rtol ] || fail "bash does not complete nib run --rto"
-[ "$(complete_to nib optimize -O)" = "-O0 -O1 -O2 -O3 -O4" ] || fail "bash does not complete nib optimize -O"
+[ "$(complete_to nib optimize --lev)" = --level ] || fail "bash does not complete nib optimize --lev"
 if command -v python3 >/dev/null; then
     python3 "$source/tools/make_man.py" "$nib" "$work/again"
     diff -r "$work/again/man1" "$share/man/man1" || fail "pages differ from run to run"

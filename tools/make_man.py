@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 OPTION = re.compile(r"^  (-\S.*?)(?:  +|(?<=[A-Z]) )(\S.*)$")
+ALONE = re.compile(r"^  (-\S(?:(?!  ).)*)()$")  # a long head: its words are on the next line
 FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]*)((?: [A-Z][^ ,]*| (?:[a-z]+\|)+[a-z]+)?)")
 
 
@@ -29,9 +30,9 @@ def options_of(text):
     """[(head, words)] of a verb's help: "--input FILE|-", "lines to embed; ...". Continuation lines join the option before them."""
     found = []
     for line in text.split("\nexample")[0].splitlines():
-        match = OPTION.match(line)
+        match = OPTION.match(line) or ALONE.match(line)
         if match:
-            found.append([match.group(1), match.group(2)])
+            found.append([match.group(1), match.group(2) or ""])
         elif found and line.startswith("     "):
             found[-1][1] += " " + line.strip()
     return found

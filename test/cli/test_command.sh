@@ -172,7 +172,7 @@ expect 2 'seconds' "$nib" tune "$model" --seconds soon
 expect 2 'least-cosine' "$nib" tune "$model" --least-cosine 2
 expect 2 'no model was named' "$nib" tune
 expect 2 'No such file' "$nib" tune "$model" --input missing.txt
-timeout --preserve-status -s INT 2 "$nib" tune "$model" --threads 1 >stopped.txt 2>err
+timeout --foreground --preserve-status -s INT 2 "$nib" tune "$model" --threads 1 >stopped.txt 2>err
 check [ $? -eq 130 ]
 check grep -q 'interrupted' err
 

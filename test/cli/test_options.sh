@@ -161,12 +161,12 @@ for signal in INT:130 TERM:143; do
     mkfifo pipe
     exec 4<>pipe
     echo 'a line' >&4
-    timeout --preserve-status -k 10 -s "${signal%:*}" 1 "$nib" embed "$tiny" --input pipe --output v.npy 2>err
+    timeout --foreground --preserve-status -k 10 -s "${signal%:*}" 1 "$nib" embed "$tiny" --input pipe --output v.npy 2>err
     check [ $? -eq "${signal#*:}" ]
     exec 4>&-
     rm pipe
     check [ ! -e v.npy ]
-    timeout --preserve-status -s "${signal%:*}" 0.4 "$nib" tune "$tiny" --seconds 60 >/dev/null 2>err
+    timeout --foreground --preserve-status -s "${signal%:*}" 0.4 "$nib" tune "$tiny" --seconds 60 >/dev/null 2>err
     check [ $? -eq "${signal#*:}" ]
 done
 

@@ -108,7 +108,7 @@ expect 1 'memory' "$nib" run "$model" --random --memory 200K
 
 # Ctrl-C ends a long run at once and leaves no file
 mkdir stopped
-timeout --preserve-status -s INT 1 "$nib" run "$model" --random --shape input_ids=64x64 --repeat 1000000 --threads 1 --output-dir stopped >/dev/null 2>&1
+timeout --foreground --preserve-status -s INT 1 "$nib" run "$model" --random --shape input_ids=64x64 --repeat 1000000 --threads 1 --output-dir stopped >/dev/null 2>&1
 check [ $? -eq 130 ]
 check [ -z "$(ls -A stopped)" ]
 

@@ -599,8 +599,8 @@ static const struct row {
     const char *says;
     nib_status run; /* if it opens: what running it answers; NIB_INTERNAL: not run */
 } rows[] = {
-    {"empty file", empty_file, NULL, NIB_BAD_MODEL, "no graph", NIB_INTERNAL},
-    {"100 KB of zeros", zeros, NULL, NIB_BAD_MODEL, "field", NIB_INTERNAL},
+    {"empty file", empty_file, NULL, NIB_BAD_MODEL, "looks like this: empty", NIB_INTERNAL},
+    {"100 KB of zeros", zeros, NULL, NIB_BAD_MODEL, "is no model", NIB_INTERNAL},
     {"a pointer of Git LFS", text_file, NULL, NIB_BAD_MODEL, "", NIB_INTERNAL},
     {"a folder as model.onnx", a_folder, NULL, NIB_NOT_FOUND, "holds no model", NIB_INTERNAL},
     {"a FIFO", a_fifo, NULL, NIB_IO, "is not a regular file", NIB_INTERNAL},
