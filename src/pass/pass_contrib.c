@@ -436,10 +436,23 @@ static void standard_rotary(rewrite *r) {
 
 /* ---------------------------------------------------------------- ai.onnx's Attention */
 
+/* What opsets after 24 have added is not said here. */
+static bool has_other_attributes(const graph_node *n) {
+    static const char *const known[] = {"is_causal", "kv_num_heads", "q_num_heads",      "qk_matmul_output_mode",
+                                        "scale",     "softcap",      "softmax_precision"};
+    for (int i = 0; i < n->n_attrs; i++) {
+        bool is_known = false;
+        for (size_t k = 0; k < BASE_COUNT(known); k++) is_known |= strcmp(n->attrs[i].name, known[k]) == 0;
+        if (!is_known) return true;
+    }
+    return n->n_inputs > 7;
+}
+
 static const char *standard_refusal(rewrite *r, pass_heads h[3]) {
     const graph_node *n = r->n;
     const graph_value *mask = pass_input(n, 3), *q = pass_input(n, 0);
     int64_t heads[2] = {graph_attr_int(n, "q_num_heads", 0), graph_attr_int(n, "kv_num_heads", 0)};
+    if (has_other_attributes(n)) return "it has attributes of a later opset";
     if (pass_input(n, 4) || pass_input(n, 5)) return "it has a cache";
     if (pass_input(n, 6)) return "it has lengths of keys";
     for (int i = 1; i < 4; i++)
