@@ -63,7 +63,7 @@ test-every: $(MODEL)/model.safetensors test-build build/asan/build.ninja
 
 # A copy of the tree where a path has spaces and the project's own name in it: built there, and the tests that take seconds.
 SLOW_TESTS := ^(checkkernel|test_embed|test_hostile|test_optimize|hostile_)
-test-paths: $(MODEL)/model.safetensors build/build.ninja
+test-paths: all $(MODEL)/model.safetensors
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; copy="$$work/two words/nib/nib"; mkdir -p "$$copy"; \
 	git ls-files -co --exclude-standard | tar -T - -cf - | tar -C "$$copy" -xf -; \
 	ln -s "$$PWD/.deps" "$$PWD/models" "$$copy"; cd "$$copy"; \
