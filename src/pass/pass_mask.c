@@ -22,8 +22,6 @@
 #include <string.h>
 
 #define MAX_NODES 512
-#define MAX_SIZES 32
-#define LARGEST 1100     /* tokens of a sample */
 #define BEYOND (1 << 24) /* constants from here on are "to the end" or "no limit", not sizes */
 
 typedef struct subgraph {
@@ -60,26 +58,12 @@ static bool collect(subgraph *s, const graph_value *v, int depth) {
     return true;
 }
 
-#define SAMPLE_NO_TOKENS 4
-
-/* kind 0: no padding, 1: right, 2: left, 3: holes, 4: nothing else. Deterministic. */
-static int sample_mask(int kind, int64_t b, int64_t j, int64_t S) {
-    int64_t pad = (S * (b + 1)) / 3;
-    switch (kind) {
-    case SAMPLE_NO_TOKENS: return 0;
-    case 1: return j < S - pad;
-    case 2: return j >= pad;
-    case 3: return j == 0 || (j * 7 + b * 3) % 5 != 2;
-    default: return 1;
-    }
-}
-
-static void *fill(base_arena *arena, const graph_value *v, const graph_value *mask, int64_t B, int64_t S, int kind) {
+static void *fill(base_arena *arena, const graph_value *v, const graph_value *mask, int64_t B, int64_t S, bool tokens) {
     size_t width = (size_t)nib_dtype_bits(v->type.dtype) / 8;
     char *data = base_arena_calloc(arena, (size_t)(B * S), width ? width : 1);
     for (int64_t i = 0; data && i < B * S; i++) {
         /* Only the sizes of what is not the mask are read. */
-        int64_t x = v == mask ? sample_mask(kind, i / S, i % S, S) : 0;
+        int64_t x = v == mask && tokens;
         int32_t narrow = (int32_t)x;
         float real = (float)x;
         if (v->type.dtype == NIB_DTYPE_I64) memcpy(data + (size_t)i * 8, &x, 8);
@@ -97,10 +81,10 @@ static bool bind(const graph_value *v, const graph_value *mask, int64_t B, int64
     return v->type.rank == 2 && v->type.dims[0] == mask->type.dims[0] && v->type.dims[1] == mask->type.dims[1];
 }
 
-/* Evaluates v for a mask of that kind and size (NULL: sizes alone, of the first input); the tensor lies in the arena. */
-static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, int64_t B, int64_t S, int kind, base_arena *arena,
+/* Evaluates v for a mask [B, S] of ones, or of zeros; the tensor lies in the arena. */
+static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, int64_t B, int64_t S, bool tokens, base_arena *arena,
                          const graph_tensor **out, char *why, size_t capacity) {
-    const graph_value *like = s->mask ? s->mask : s->inputs[0];
+    const graph_value *like = s->mask;
     nib_error e;
     op_env *env = op_env_create(ctx->g, arena, 64u << 20, ctx->kernels);
     snprintf(why, capacity, "out of memory");
@@ -109,7 +93,7 @@ static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, i
         graph_tensor in;
         if (!bind(s->inputs[i], like, B, S, &in))
             return snprintf(why, capacity, "it reads sizes of %s, whose shape is not that of %s", s->inputs[i]->name, like->name), false;
-        in.data = fill(arena, s->inputs[i], s->mask, B, S, kind);
+        in.data = fill(arena, s->inputs[i], s->mask, B, S, tokens);
         in.bytes = graph_type_bytes(in.dtype, (size_t)(B * S));
         if (!in.data || op_env_set(env, s->inputs[i], &in) != NIB_OK) return false;
     }
@@ -302,8 +286,8 @@ static void count_effects(pass_context *ctx, const graph_value *mask, const grap
     graph_dim_is_const(mask->type.dims[0], &B);
     graph_dim_is_const(mask->type.dims[1], &S);
     base_arena_init(&arena, ctx->g->heap);
-    if (collect(&s, v, 0) && !s.content && sample_value(ctx, &s, v, B, S, 0, &arena, &ones, why, sizeof why) &&
-        sample_value(ctx, &s, v, B, S, SAMPLE_NO_TOKENS, &arena, &zeros, why, sizeof why) && ones->bytes == zeros->bytes) {
+    if (collect(&s, v, 0) && !s.content && sample_value(ctx, &s, v, B, S, true, &arena, &ones, why, sizeof why) &&
+        sample_value(ctx, &s, v, B, S, false, &arena, &zeros, why, sizeof why) && ones->bytes == zeros->bytes) {
         for (int64_t i = 0, count = graph_tensor_elements(ones); i < count; i++) {
             const int sense = sense_of(n, input, op_number(ones, i), op_number(zeros, i));
             counts[0] += sense > 0;
