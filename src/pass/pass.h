@@ -161,8 +161,9 @@ typedef struct pass_window {
     int64_t longest; /* tokens of a text at most: a table that says so ends there; 0: there is none */
 } pass_window;
 
-/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j? Proven for every length, by
- * the formula that its subgraph is (pass_formula.h). On a "no", why[] says what stands in the way. */
+/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j?
+ * Proven for every length, by the formula that its subgraph is (pass_formula.h). On a "no", why[] says what stands
+ * in the way. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
 
 /* So many tokens that what the graph computes of positions shows what it is: twice the product of the constants that positions are compared
