@@ -44,10 +44,6 @@ typedef struct compiler {
 
 static nib_status no_memory(const compiler *c) { return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a compiled file"); }
 
-static nib_status check_stop(const compiler *c) {
-    return c->o->stop && c->o->stop(c->o->user) ? base_error_set(c->err, NIB_CANCELLED, "compiling was cancelled") : NIB_OK;
-}
-
 /* ---- blobs */
 
 static size_t slot_of(const compiler *c, const void *data) {
@@ -276,7 +272,6 @@ static nib_status put_blobs(compiler *c, compiled_entry *e) {
     base_checksum_init(&sum);
     for (size_t i = 0; i < c->n_blobs; i++) {
         const blob *b = &c->blobs[i];
-        NIB_TRY(check_stop(c));
         NIB_TRY(put_zeros(c, e->offset + b->offset, &sum));
         NIB_TRY(base_writer_write(c->out, b->data, b->bytes, c->err));
         base_checksum_add(&sum, b->data, b->bytes);
@@ -315,7 +310,7 @@ static nib_status write_file(compiler *c, uint64_t blob_bytes) {
     NIB_TRY(base_writer_rewind(c->out, c->err));
     NIB_TRY(base_writer_write(c->out, h, sizeof *h, c->err));
     NIB_TRY(base_writer_sync(c->out, c->err));
-    NIB_TRY(check_stop(c));
+    NIB_TRY(base_stop_check(c->err));
 fail:
     return status;
 }
@@ -327,7 +322,7 @@ static nib_status compile(compiler *c, const char *out) {
     size_t n_packed[2] = {0, 0};
     const model_program *exact = NULL;
     if (!m->task.p || c->o->exact) NIB_TRY(model_exact(m, &exact, c->err));
-    NIB_TRY(check_stop(c));
+    NIB_TRY(base_stop_check(c->err));
     for (int i = 0; i < 2; i++) {
         const model_program *program = i ? exact : m->task.p ? &m->task : NULL;
         if (!program) continue;

@@ -78,7 +78,7 @@ nib_status rewrite_costs_of(nib_runtime *runtime, const graph *a, const graph *b
     for (int i = 0; i < 2 && status == NIB_OK; i++) status = make_program(&p, i, &clones[i]);
     if (status != NIB_OK) { /* a report without costs is a report */
         if (!costs->why[0]) snprintf(costs->why, REWRITE_WHY, "%.250s", refused.message);
-        status = NIB_OK;
+        status = base_stop_check(err);
         goto fail;
     }
     bool open = has_open_sizes(a);
@@ -86,6 +86,7 @@ nib_status rewrite_costs_of(nib_runtime *runtime, const graph *a, const graph *b
         costs->ran = measure(&p, costs);
         costs->size = open ? p.size : 0;
     }
+    NIB_TRY(base_stop_check(err));
     if (!costs->ran) goto fail;
     NIB_TRY(cpu_measure(runtime, &((cpu_device *)p.device)->kernels, costs->threads, &speed, err));
     for (int i = 0; i < 2; i++)

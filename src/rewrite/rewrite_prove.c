@@ -381,6 +381,7 @@ nib_status rewrite_prove(nib_runtime *runtime, const graph *a, const graph *b, i
     int64_t x = largest_constant(a), y = largest_constant(b);
     proof->trials = run_trials(&p, x > y ? x : y, trial, proof, proof->sizes);
     proof->ran = proof->trials > 0;
+    NIB_TRY(base_stop_check(err)); /* it may be why there were no trials */
     report_cuts(&p.cuts, &proof->roundings);
 fail:
     for (int i = 0; i < 2; i++) rewrite_trial_end(&p, i, p.clones[i]);
@@ -497,6 +498,7 @@ nib_status rewrite_measure(nib_runtime *runtime, const graph *g, pass_range *ran
             bytes = base_add_size(bytes, guess_bytes(values[to], window + 3 > 41 ? window + 3 : 41), &more) ? more : SIZE_MAX;
         NIB_TRY(measure_some(&p, g, window, &(measuring){values + from, to - from, ranges}, &ran));
     }
+    NIB_TRY(base_stop_check(err));
     if (ran) why[0] = 0;
 fail:
     base_free(&runtime->heap, values);
