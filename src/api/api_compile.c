@@ -12,11 +12,17 @@ void nib_compile_defaults(nib_compile_options *o) {
     o->size = sizeof *o;
 }
 
+static int ask(void *options, uint64_t done, uint64_t total) {
+    const nib_compile_options *o = options;
+    return o->stop(o->user);
+}
+
 static nib_status try_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     nib_compile_options o;
     nib_model_options model;
     nib_runtime *runtime = NULL;
+    base_stop stop;
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     nib_compile_defaults(&o);
     if (options && (options->size < sizeof(size_t) || options->size > sizeof o))
@@ -32,7 +38,9 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     o.model = &model;
     if (model.runtime) runtime = base_runtime_retain(model.runtime);
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
+    base_stop_begin(&stop, o.stop ? ask : NULL, &o, 0);
     status = compiled_write(runtime, in, out, &o, err);
+    base_stop_end(&stop);
 fail:
     base_runtime_release(runtime);
     return status;

@@ -24,7 +24,7 @@ typedef struct base_stop {
     void *user;
     _Atomic uint64_t done;
     uint64_t total; /* 0: not known */
-    double asked;   /* when; base_clock */
+    double asked;   /* when; base_clock; 0: not yet, so that the first to want to know asks at once */
     _Atomic int stopped;
     struct base_stop *outer;
 } base_stop;
