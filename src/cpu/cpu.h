@@ -35,7 +35,6 @@ typedef struct cpu_weight { /* a weight packed for one kernel */
     const kernel_linear *kernel;
     const float *factor; /* as kernel_weight's; weights with equal factors are one */
     void *packed;
-    size_t bytes;
 } cpu_weight;
 
 /* Packed weights lie end to end in a few large blocks, which the system backs with large pages where it can: fewer page
@@ -48,11 +47,11 @@ typedef struct cpu_chunk {
 typedef struct cpu_device {
     struct device base;
     kernels kernels;
-    cpu_weight *weights; /* guarded by lock, as all below */
+    cpu_weight *weights; /* guarded by lock, as all below; it is held while a weight is packed */
     cpu_chunk *chunks;
     size_t chunk_bytes;
-    size_t mapped_bytes; /* of weights that lie packed in a compiled file */
     base_mutex *lock;
+    _Atomic size_t weight_bytes; /* packed here, or lying packed in a compiled file; to be read without the lock */
 } cpu_device;
 
 typedef struct cpu_compile {

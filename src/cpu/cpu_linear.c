@@ -255,9 +255,7 @@ nib_status cpu_weight_mapped(cpu_device *d, const graph_value *v, int part, int6
     if (part >= p->parts || p->bytes[part] != bytes)
         return base_error_set(err, NIB_BAD_MODEL, "weight %s has %zu bytes packed as %.32s; %s reads %zu", v->name,
                               part < p->parts ? p->bytes[part] : 0, p->layout, kernel->name, bytes);
-    base_mutex_lock(d->lock);
-    d->mapped_bytes += bytes;
-    base_mutex_unlock(d->lock);
+    atomic_fetch_add(&d->weight_bytes, bytes);
     *packed = p->data[part];
     return NIB_OK;
 }
@@ -367,8 +365,9 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
         if (p.part < kernel->tile_n) p.part = kernel->tile_n;
         base_pool_run(d->base.runtime->pool, (size_t)((N + p.part - 1) / p.part), pack_part, &p);
         base_free(heap, p.wide);
-        *at = (cpu_weight){d->weights, source, N, trans, kernel, factor, p.packed, bytes};
+        *at = (cpu_weight){d->weights, source, N, trans, kernel, factor, p.packed};
         d->weights = at;
+        atomic_fetch_add(&d->weight_bytes, bytes);
         if (first + N == w->dims[!trans]) release_pages(g, w); /* halves are packed in order */
     }
     *packed = at->packed;
@@ -378,12 +377,7 @@ fail:
 }
 
 size_t cpu_weight_bytes(const struct device *base) {
-    const cpu_device *d = (const cpu_device *)base;
-    base_mutex_lock(d->lock); /* another thread may be packing */
-    size_t total = d->mapped_bytes;
-    for (const cpu_weight *w = d->weights; w; w = w->next) total += w->bytes;
-    base_mutex_unlock(d->lock);
-    return total;
+    return atomic_load(&((cpu_device *)(uintptr_t)base)->weight_bytes);
 }
 
 void cpu_weights_free(cpu_device *d) {

@@ -6,8 +6,9 @@
  *     task     a clone with the task's suffix (Pool, Normalize), fused and packed where proven; made at open
  *     exact    a clone with ONNX's meaning, fused; made when the first named-tensor session asks
  *
- * Immutable after open but for three lazily made things behind the lock: the exact plan, the machine's speed, and the list of idle
- * sessions that the simple calls take and give back.
+ * Immutable after open but for three things: the exact plan and the machine's speed, which are made when first asked for, and
+ * the list of idle sessions that the simple calls take and give back. Making has a lock of its own, so that nobody who embeds
+ * waits for it.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -70,9 +71,12 @@ struct nib_model {
     plan_speed speed; /* of one thread, measured when first asked for */
     bool has_speed;
     char cannot_embed[300]; /* why texts cannot be embedded, or "" */
-    base_mutex *lock;
-    void *idle; /* list of task sessions, task/'s own */
+    base_mutex *making; /* held while the exact plan or the speed is made, which takes long */
+    base_mutex *lock;   /* of what follows, never for long */
+    void *idle;         /* list of task sessions, task/'s own, as the counts */
     void (*free_idle)(struct nib_model *);
+    uint64_t idle_returns; /* how often one came back */
+    int idle_count, idle_warm;
 };
 
 /* The model's tokenizer of a tokenizer.json, or of what text_tokenizer_pack made of one (vocab is not NULL), with what the settings say

@@ -280,8 +280,9 @@ nib_status model_create(const char *path, const nib_model_options *options, nib_
     m->runtime = rt;
     atomic_store(&m->references, 1);
     m->lock = base_mutex_create(&rt->heap);
+    m->making = base_mutex_create(&rt->heap);
     m->path = base_strndup(&rt->heap, path, strlen(path));
-    if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (!m->lock || !m->making || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
     *out = m;
     return NIB_OK;
@@ -364,6 +365,7 @@ void model_release(nib_model *m) {
     text_tokenizer_free(m->tokenizer);
     hf_settings_free(heap, &m->settings);
     base_mutex_free(heap, m->lock);
+    base_mutex_free(heap, m->making);
     base_free(heap, m->no_tokenizer);
     base_free(heap, m->door);
     base_free(heap, m->path);
@@ -374,11 +376,11 @@ void model_release(nib_model *m) {
 
 nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) {
     nib_status status = NIB_OK;
-    base_mutex_lock(m->lock);
+    base_mutex_lock(m->making);
     if (!m->exact.p && m->compiled)
         status = base_error_set(err, NIB_UNSUPPORTED, "%s was compiled for texts alone: named tensors need nib compile --exact", m->path);
     else if (!m->exact.p) status = make_program(m, false, &m->exact, err);
-    base_mutex_unlock(m->lock);
+    base_mutex_unlock(m->making);
     *out = status == NIB_OK ? &m->exact : NULL;
     return status;
 }
@@ -393,10 +395,10 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err) {
 
 nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err) {
     nib_status status = NIB_OK;
-    base_mutex_lock(m->lock);
+    base_mutex_lock(m->making);
     if (!m->has_speed) status = cpu_measure(m->runtime, &((cpu_device *)m->device)->kernels, 1, &m->speed, err);
     m->has_speed |= status == NIB_OK;
     *out = m->speed;
-    base_mutex_unlock(m->lock);
+    base_mutex_unlock(m->making);
     return status;
 }

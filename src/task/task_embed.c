@@ -27,6 +27,7 @@ typedef struct placed { /* where a text's ids lie */
 
 typedef struct embedder { /* everything a call needs, kept between calls */
     struct embedder *next;
+    uint64_t returned; /* nib_model.idle_returns when it was last given back */
     run_session *session;
     id_store *stores; /* [threads] */
     int threads;
@@ -82,18 +83,36 @@ static void free_idle(nib_model *m) {
 static nib_status take_embedder(nib_model *m, embedder **out, nib_error *err) {
     base_mutex_lock(m->lock);
     embedder *e = m->idle;
-    if (e) m->idle = e->next;
+    if (e) m->idle = e->next, m->idle_count--;
     m->free_idle = free_idle;
     base_mutex_unlock(m->lock);
     *out = e;
     return e ? NIB_OK : embedder_create(m, out, err);
 }
 
+/* What came back last is taken first, so that those that a burst of callers left sink to the end. One that nobody has wanted for so many
+ * calls goes, but for those that were asked for by nib_model_warm. */
+#define IDLE_RETURNS 100
+
+/* With the lock held: the last of the list, if it may go. */
+static embedder *take_unwanted(nib_model *m) {
+    embedder *last = m->idle, *before = NULL;
+    while (last && last->next) before = last, last = last->next;
+    if (!before || m->idle_count <= m->idle_warm || m->idle_returns - last->returned < IDLE_RETURNS) return NULL;
+    before->next = NULL;
+    m->idle_count--;
+    return last;
+}
+
 static void give_back(nib_model *m, embedder *e) {
     base_mutex_lock(m->lock);
     e->next = m->idle;
+    e->returned = ++m->idle_returns;
     m->idle = e;
+    m->idle_count++;
+    embedder *unwanted = take_unwanted(m);
     base_mutex_unlock(m->lock);
+    embedder_free(&m->runtime->heap, unwanted);
 }
 
 /* ---- tokenizing a window */
@@ -339,6 +358,9 @@ nib_status task_warm(nib_model *m, int64_t max_tokens, int callers, nib_error *e
         run_session_profile(e->session, NULL);
         NIB_TRY(warm_embedder(m, e, max_tokens, err));
     }
+    base_mutex_lock(m->lock);
+    if (callers > m->idle_warm) m->idle_warm = callers;
+    base_mutex_unlock(m->lock);
 fail:
     while ((e = taken) != NULL) {
         taken = e->next;
