@@ -21,6 +21,8 @@ ROOMS = {
     "cpu": BASE | {"plan", "graph", "op", "kernel"},
     "run": BASE | {"plan", "graph", "op"},
     "model": BASE | {"onnx", "hf", "text", "pass", "quant", "plan", "run", "cpu", "graph", "op", "kernel"},
+    "compiled": BASE | {"model", "onnx", "hf", "text", "pass", "quant", "plan", "run", "cpu", "graph", "op", "kernel"},
+    "rewrite": BASE | {"model", "onnx", "hf", "pass", "plan", "run", "cpu", "graph", "op", "kernel"},
     "text": BASE,
     "task": BASE | {"model", "run", "text", "hf", "graph", "op", "plan", "pass", "cpu", "onnx", "kernel"},
     "api": None,  # all

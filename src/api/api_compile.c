@@ -3,7 +3,7 @@
  * nib.h's compiling of models: argument checks; src/model does the work.
  */
 #include "api.h"
-#include "model/model_nib.h"
+#include "compiled/compiled.h"
 #include <string.h>
 
 void nib_compile_defaults(nib_compile_options *o) {
@@ -32,7 +32,7 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     o.model = &model;
     if (model.runtime) runtime = base_runtime_retain(model.runtime);
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
-    status = model_compile_file(runtime, in, out, &o, err);
+    status = compiled_write(runtime, in, out, &o, err);
 fail:
     base_runtime_release(runtime);
     return status;
@@ -43,7 +43,7 @@ static nib_status try_compiled_verify(const char *path, nib_error *err) {
     nib_runtime *runtime = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no file was named");
     NIB_TRY(base_runtime_create(NULL, &runtime, err));
-    status = model_check_file(runtime, path, err);
+    status = compiled_verify(runtime, path, err);
 fail:
     base_runtime_release(runtime);
     return status;

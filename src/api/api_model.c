@@ -4,6 +4,7 @@
  * an older caller is shorter: what it does not have is the default.
  */
 #include "api.h"
+#include "compiled/compiled.h"
 #include "task/task.h"
 #include <string.h>
 
@@ -65,7 +66,7 @@ static nib_status try_model_open(const char *path, const nib_model_options *opti
     if ((unsigned)o.pooling > NIB_POOLING_LAST || (unsigned)o.precision > NIB_PRECISION_Q4 || o.max_tokens < 0 || o.batch_tokens < 0 ||
         o.optimize > 2)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
-    return model_open(path, &o, out, err);
+    return compiled_open(path, &o, out, err);
 }
 
 nib_model *nib_model_retain(nib_model *model) { return model ? model_retain(model) : NULL; }

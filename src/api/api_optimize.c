@@ -3,7 +3,7 @@
  * nib.h's optimizing of files: argument checks; src/model does the work.
  */
 #include "api.h"
-#include "model/model_optimize.h"
+#include "rewrite/rewrite.h"
 #include <stdlib.h>
 
 void nib_optimize_defaults(nib_optimize_options *o) {
@@ -15,10 +15,7 @@ const char *nib_report_text(const nib_report *r) { return r && r->text.data ? r-
 const char *nib_report_json(const nib_report *r) { return r && r->json.data ? r->json.data : ""; }
 
 void nib_report_free(nib_report *r) {
-    if (!r) return;
-    base_str_free(&r->text);
-    base_str_free(&r->json);
-    free(r);
+    rewrite_report_free(r);
 }
 
 /* Options as given, over the defaults; a runtime that the caller of this releases. */
@@ -49,7 +46,7 @@ static nib_status try_optimize_file(const char *in, const char *out, const nib_o
     nib_report *made = NULL;
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
-    if (status == NIB_OK) status = model_optimize_file(runtime, in, out, &o, &made, err);
+    if (status == NIB_OK) status = rewrite_optimize_file(runtime, in, out, &o, &made, err);
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;
@@ -61,7 +58,7 @@ static nib_status try_diff_files(const char *a, const char *b, const nib_optimiz
     nib_report *made = NULL;
     if (!a || !*a || !b || !*b) return base_error_set(err, NIB_INVALID_ARGUMENT, "two models must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
-    if (status == NIB_OK) status = model_diff_files(runtime, a, b, &o, &made, err);
+    if (status == NIB_OK) status = rewrite_diff_files(runtime, a, b, &o, &made, err);
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;
@@ -74,7 +71,7 @@ static nib_status try_graph_of_file(const char *path, const nib_optimize_options
     nib_report *made = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_status status = begin(options, &o, &runtime, report, err);
-    if (status == NIB_OK) status = model_graph_text(runtime, path, &o, format, &made, err);
+    if (status == NIB_OK) status = rewrite_graph_text(runtime, path, &o, format, &made, err);
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;

@@ -4,6 +4,7 @@
  * base_file_open_beneath only.
  */
 #include "base_file.h"
+#include "base_stop.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -284,10 +285,14 @@ fail:
     return status;
 }
 
+#define WRITE_MOST ((size_t)8 << 20) /* at a time: a call that is stopped waits for no more */
+
 nib_status base_writer_write(base_writer *w, const void *bytes, size_t n, nib_error *err) {
     const char *p = bytes;
     while (n) {
-        ssize_t k = write(w->fd, p, n);
+        nib_status stopped = base_stop_check(err);
+        if (stopped != NIB_OK) return stopped;
+        ssize_t k = write(w->fd, p, n < WRITE_MOST ? n : WRITE_MOST);
         if (k < 0 && errno == EINTR) continue;
         if (k < 0) {
             w->failed = true;

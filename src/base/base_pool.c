@@ -11,6 +11,7 @@
  * between two layers needs; with shared cores a long spin costs others milliseconds), then sleeps on a condition.
  */
 #include "base_pool.h"
+#include "base_stop.h"
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -66,7 +67,8 @@ typedef struct job {
     int slots;           /* given so far, the caller's 0 included; guarded by the lock */
     int inside;          /* workers that joined and have not left; guarded by the lock */
     bool listed;
-    base_watch *watch; /* the caller's: who helps with its work is refused memory on its account */
+    base_watch *watch; /* the caller's: who helps with its work is refused memory on its account, */
+    base_stop *stop;   /* and ends where that is stopped */
     struct job *link;
 } job;
 
@@ -111,7 +113,9 @@ static void *worker(void *arg) {
             if (j->slots >= p->threads) unlist(p, j); /* every slot is taken */
             pthread_mutex_unlock(&p->lock);
             base_watch_swap(j->watch);
+            base_stop_lend(j->stop);
             take_tasks(j, slot);
+            base_stop_lend(NULL);
             base_watch_swap(NULL);
             pthread_mutex_lock(&p->lock);
             unlist(p, j);
@@ -178,6 +182,23 @@ void base_pool_free(base_pool *p) {
 
 int base_pool_threads(const base_pool *p) { return p->threads; }
 
+/* With the lock held. Whoever may be stopped goes on asking; nobody else would. */
+static void wait_for_helpers(base_pool *p) {
+    struct timespec until;
+    if (!base_stop_may_ask()) {
+        pthread_cond_wait(&p->left, &p->lock);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += BASE_STOP_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&p->left, &p->lock, &until);
+    pthread_mutex_unlock(&p->lock);
+    base_stop_wanted();
+    pthread_mutex_lock(&p->lock);
+}
+
 void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     job j = {.fn = fn, .arg = arg, .n = n, .slots = 1};
     if (n == 0) return;
@@ -192,6 +213,7 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     *end = &j;
     j.watch = base_watch_swap(NULL);
     base_watch_swap(j.watch);
+    j.stop = base_stop_current();
     j.listed = true;
     atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
     if (n - 1 >= (size_t)p->threads - 1) pthread_cond_broadcast(&p->wake);
@@ -201,7 +223,7 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     take_tasks(&j, 0);
     pthread_mutex_lock(&p->lock);
     unlist(p, &j);
-    while (j.inside) pthread_cond_wait(&p->left, &p->lock);
+    while (j.inside) wait_for_helpers(p);
     pthread_mutex_unlock(&p->lock);
 }
 

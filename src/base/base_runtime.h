@@ -9,6 +9,7 @@
 #include "base_cpu.h"
 #include "base_mem.h"
 #include "base_pool.h"
+#include "base_stop.h"
 
 struct nib_runtime {
     base_heap heap;

@@ -25,6 +25,7 @@ static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, cha
 static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step *step, nib_error *err) {
     nib_status status = NIB_OK;
     cpu_compile c = {.d = d, .p = p, .node = n, .step = step, .why = "", .err = err};
+    NIB_TRY(base_stop_check(err));
     for (int i = 0; i < n->n_inputs; i++)
         if (n->inputs[i].value && n->inputs[i].value->packed && !op_is_linear_weight(n, i))
             NIB_FAIL(err, NIB_BAD_MODEL, "%s reads %s, which is packed", n->op, n->inputs[i].value->name);

@@ -26,6 +26,16 @@ typedef struct model_program { /* a graph and its plan */
     char *notes; /* what the passes had to say */
 } model_program;
 
+/* What a model keeps of the compiled file that it was opened from (src/compiled). */
+typedef struct model_compiled {
+    base_file file; /* graphs, tokenizer and weights point into it */
+    char *about;    /* what `nib inspect` says of the model it was made of */
+    char *made_of;  /* its path */
+    char *library, *cpu, *precision_why;
+    int64_t *below; /* model_input_below of each input */
+    int n_below;
+} model_compiled;
+
 struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
@@ -34,7 +44,7 @@ struct nib_model {
     char *door;                      /* "ONNX file", "Hugging Face folder", ... */
     size_t weight_bytes;             /* of the mapped files */
     graph *source;                   /* of a compiled model: its program's own */
-    struct model_compiled *compiled; /* model_nib.h; NULL: opened from its source */
+    model_compiled *compiled;        /* NULL: opened from its source */
     model_program task, exact;
     hf_settings settings;
     text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
@@ -69,7 +79,10 @@ struct nib_model {
  * in its place (model_tokenizer.c). */
 nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err);
 
-/* Errors as nib_model_open. */
+/* The first bytes of a compiled file, which is no model that this room opens. */
+#define MODEL_COMPILED_MAGIC "\x89NIB\r\n\x1a\n"
+
+/* Opens a model as it is published: a file or a folder. Errors as nib_model_open. */
 nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
 nib_model *model_retain(nib_model *m);
 void model_release(nib_model *m);
@@ -90,7 +103,13 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 /* Rows of the smallest table that input i of the graph looks up (its elements are below that); 0 if there is none. */
 int64_t model_input_below(const nib_model *m, int i);
 
-/* ---- inside the room */
+/* A model that has its runtime, path, lock and device, and is not open yet: one reference, the caller's. Each door fills the rest, and
+ * ends with model_opened. */
+nib_status model_create(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
+/* What follows from the roles of its inputs. */
+void model_opened(nib_model *m);
+
+/* ---- for the doors: this room's and the compiled file's */
 /* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
 /* OUT_OF_MEMORY if a request of the work on watch was refused. */

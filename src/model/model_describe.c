@@ -2,8 +2,8 @@
  *
  * In: a model. Out: what it is, for a person: one fact a line, with where the fact comes from.
  */
-#include "model_nib.h"
-#include "model_optimize.h"
+#include "model.h"
+#include "base/base_json.h"
 #include <string.h>
 
 static void print_type(const graph_value *v, base_str *out) {
@@ -78,7 +78,7 @@ static void describe_prompts(const nib_model *m, base_str *out) {
         bool chosen = s->default_prompt == (int64_t)i;
         if (!s->prompts[i].text[0] && !chosen) continue;
         base_str_printf(out, "%s%s: ", head, s->prompts[i].name);
-        model_json_string(out, s->prompts[i].text, strlen(s->prompts[i].text));
+        base_json_quote(out, s->prompts[i].text);
         base_str_printf(out, "%s%s\n", chosen ? ", put before each text unless another is asked for" : "", pooled);
         head = "              ";
     }

@@ -4,7 +4,7 @@
  * names the file, the node or the byte.
  */
 #include "model_look.h"
-#include "model_nib.h"
+#include "model.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const
     *out = NULL;
     if (!base_path_is_dir(path)) {
         *door = "ONNX file";
-        if (base_file_begins(path, MODEL_NIB_MAGIC, 8))
+        if (base_file_begins(path, MODEL_COMPILED_MAGIC, sizeof MODEL_COMPILED_MAGIC - 1))
             NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
         return load_onnx(runtime, path, out, err);
     }
@@ -262,48 +262,12 @@ static int64_t rows_for(const nib_model *m, int input) {
     return below > 0 ? below : INT64_MAX;
 }
 
-/* All that is asked for while this runs is on watch. */
-static nib_status open_into(nib_model *m, const char *path, const nib_model_options *options, nib_error *err) {
-    nib_status status = NIB_OK;
-    nib_runtime *rt = m->runtime;
-    base_file file = {0};
-    base_watch watch;
-    char why[300];
-    base_watch_begin(&watch, &rt->heap);
-    m->lock = base_mutex_create(&rt->heap);
-    m->path = base_strndup(&rt->heap, path, strlen(path));
-    if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(cpu_open(rt, &m->device, err));
-    if (base_file_begins(path, MODEL_NIB_MAGIC, 8)) {
-        NIB_TRY(base_file_open(&rt->heap, path, rt->private_reads, &file, err));
-        NIB_TRY(model_nib_open(m, &file, options, err));
-        goto fail;
-    }
-    NIB_TRY(load_source(m, path, err));
-    for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
-    op_resolve(m->source);
-    model_find_roles(m);
-    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
-    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", path, why);
-    NIB_TRY(load_small_files(m, err));
-    NIB_TRY(model_all_granted(m, &watch, err));
-    choose_pooling(m, options);
-    NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
-    NIB_TRY(make_task(m, options, err));
-    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
-        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
-    if (m->precision == NIB_PRECISION_AUTO)
-        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
-fail:
-    if (status == NIB_OK) {
-        m->ids_below = rows_for(m, m->roles.ids);
-        m->types_below = rows_for(m, m->roles.types);
-    }
-    base_watch_end(&watch);
-    return status;
+void model_opened(nib_model *m) {
+    m->ids_below = rows_for(m, m->roles.ids);
+    m->types_below = rows_for(m, m->roles.types);
 }
 
-nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+nib_status model_create(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *rt = NULL;
     nib_model *m = NULL;
@@ -315,7 +279,10 @@ nib_status model_open(const char *path, const nib_model_options *options, nib_mo
     if (!m) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     m->runtime = rt;
     atomic_store(&m->references, 1);
-    NIB_TRY(open_into(m, path, options, err));
+    m->lock = base_mutex_create(&rt->heap);
+    m->path = base_strndup(&rt->heap, path, strlen(path));
+    if (!m->lock || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(cpu_open(rt, &m->device, err));
     *out = m;
     return NIB_OK;
 fail:
@@ -324,10 +291,59 @@ fail:
     return status;
 }
 
+/* All that is asked for while this runs is on watch. */
+static nib_status open_into(nib_model *m, const nib_model_options *options, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_runtime *rt = m->runtime;
+    base_watch watch;
+    char why[300];
+    base_watch_begin(&watch, &rt->heap);
+    NIB_TRY(load_source(m, m->path, err));
+    for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
+    op_resolve(m->source);
+    model_find_roles(m);
+    NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
+    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", m->path, why);
+    NIB_TRY(load_small_files(m, err));
+    NIB_TRY(model_all_granted(m, &watch, err));
+    choose_pooling(m, options);
+    NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
+    NIB_TRY(make_task(m, options, err));
+    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
+        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
+    if (m->precision == NIB_PRECISION_AUTO)
+        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
+    model_opened(m);
+fail:
+    base_watch_end(&watch);
+    return status;
+}
+
+nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+    nib_model *m;
+    nib_status status = model_create(path, options, &m, err);
+    if (status == NIB_OK) status = open_into(m, options, err);
+    if (status != NIB_OK) model_release(m);
+    *out = status == NIB_OK ? m : NULL;
+    return status;
+}
+
 static void free_program(base_heap *heap, model_program *p) {
     plan_free(p->p);
     graph_free(p->g);
     base_free(heap, p->notes);
+}
+
+static void free_compiled(base_heap *heap, model_compiled *c) {
+    if (!c) return;
+    base_file_close(&c->file);
+    base_free(heap, c->about);
+    base_free(heap, c->made_of);
+    base_free(heap, c->library);
+    base_free(heap, c->cpu);
+    base_free(heap, c->precision_why);
+    base_free(heap, c->below);
+    base_free(heap, c);
 }
 
 nib_model *model_retain(nib_model *m) {
@@ -344,7 +360,7 @@ void model_release(nib_model *m) {
     free_program(heap, &m->exact);
     if (m->device) m->device->table->close(m->device);
     if (!m->compiled) graph_free(m->source);
-    model_nib_free(m);
+    free_compiled(heap, m->compiled);
     text_tokenizer_free(m->tokenizer);
     hf_settings_free(heap, &m->settings);
     base_mutex_free(heap, m->lock);

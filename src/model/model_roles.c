@@ -4,7 +4,7 @@
  * `nib inspect` prints. What an input is for is read from what the graph does with it; names decide only where that leaves
  * a choice.
  */
-#include "model_nib.h"
+#include "model.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -26,7 +26,7 @@ nib_status onnx_load(nib_runtime *runtime, const char *path, graph **out, nib_er
 /* The same from memory that outlives the graph; external data is refused (there is no folder to look in). */
 nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err);
 
-/* A graph inside of a compiled file (model_nib.h): operators of nib's own domain are read, and constants lie in `blobs`, which
+/* A graph inside of a compiled file (compiled.h): operators of nib's own domain are read, and constants lie in `blobs`, which
  * outlives the graph: external data of the location ONNX_BLOBS. One of the location ONNX_PACKED has no bytes (data NULL); the caller
  * finds and checks those. Everything else as onnx_load_memory. */
 #define ONNX_BLOBS "blobs"

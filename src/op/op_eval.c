@@ -7,6 +7,7 @@
  * so that a long chain costs no stack.
  */
 #include "op_late.h"
+#include "base/base_stop.h"
 
 static nib_status check_input(op_eval *c, int i) {
     const graph_tensor *t = c->in[i];
@@ -136,6 +137,7 @@ static bool take_work(op_env *env, int64_t work) {
 }
 
 static nib_status env_spend(op_eval *c, int64_t work) {
+    if (base_stop_wanted()) return c->status = base_stop_check(c->err);
     return take_work(c->user, work) ? NIB_OK : op_bad(c, NIB_LIMIT, "is more work than may be done at build time");
 }
 

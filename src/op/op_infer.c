@@ -4,6 +4,7 @@
  * branches give. In: declared types, constants and resolved meanings; out: types and symbolic contents of every value.
  */
 #include "op_local.h"
+#include "base/base_stop.h"
 #include <stdio.h>
 
 static nib_status check_arity(const graph_node *n, nib_error *err) {
@@ -70,6 +71,7 @@ nib_status op_infer_declared(graph *g, char *why, size_t capacity, nib_error *er
 
 nib_status op_infer_graph(graph *g, nib_error *err) {
     for (graph_node *n = g->first; n; n = n->next) {
+        OP_TRY(base_stop_check(err));
         op_infer_bodies(n);
         for (graph_bodies b = {.node = n}; graph_next_body(&b);) OP_TRY(op_infer_graph(b.body, err));
         OP_TRY(op_infer_node(g, n, err));

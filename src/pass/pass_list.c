@@ -55,7 +55,8 @@ static nib_status run(pass_context *ctx, const pass_row *row) {
     if (pass_is_disabled(ctx, row->name)) return NIB_OK;
     for (size_t i = 0; ctx->file && i < BASE_COUNT(here_only); i++)
         if (strcmp(here_only[i], row->name) == 0) return NIB_OK;
-    nib_status status = row->run(ctx);
+    nib_status status = base_stop_check(ctx->err);
+    if (status == NIB_OK) status = row->run(ctx);
 #ifndef NDEBUG
     const graph *root = ctx->g;
     while (root->parent) root = root->parent;

@@ -75,6 +75,7 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
             pass_note(ctx, "Linear %s stays f32: %s", n->name, why);
             continue;
         }
+        NIB_TRY(base_stop_check(ctx->err));
         NIB_TRY(rewrite(ctx, n, q8, best && best->input == KERNEL_INPUT_BF16));
         done++;
     }

@@ -80,8 +80,9 @@ bool run_resolve(const run_worker *w, const graph_value *v, graph_tensor *t);
 /* One step, counted in w->counters. */
 nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
 
+/* By nib_session_cancel, or by the caller of the call that runs. */
 static inline bool run_is_cancelled(const run_worker *w) {
-    return w->cancelled && atomic_load_explicit((_Atomic int *)(uintptr_t)w->cancelled, memory_order_relaxed);
+    return (w->cancelled && atomic_load_explicit((_Atomic int *)(uintptr_t)w->cancelled, memory_order_relaxed)) || base_stop_wanted();
 }
 
 /* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */

@@ -138,6 +138,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     for (size_t i = span->begin; i < span->end; i++)
         memcpy(r->out + r->s->order[i] * (size_t)r->width, (const float *)y->data + (i - span->begin) * (size_t)r->width,
                (size_t)r->width * sizeof(float));
+    base_stop_advance(span->end - span->begin);
 fail:
     return status;
 }

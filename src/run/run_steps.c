@@ -77,7 +77,7 @@ static void run_member(void *arg, base_team *team, int member) {
         bool whole = p->steps[stage->first].range == PLAN_RANGE_WHOLE;
         if (status == NIB_OK && whole && member == 0) status = run_part(p, stage, 0, n, lane);
         if (status == NIB_OK && !whole) status = run_part(p, stage, n * member / size, n * (member + 1) / size, lane);
-        if (member == 0 && status == NIB_OK && run_is_cancelled(t->w))
+        if (status == NIB_OK && run_is_cancelled(t->w))
             status = base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
         team_fail(t, member, status);
         base_team_barrier(team);

@@ -148,7 +148,8 @@ static void tokenize_chunk(void *arg, size_t chunk, int slot) {
     double begun = w->profile ? base_clock() : 0;
     for (size_t i = chunk * CHUNK; i < end; i++) {
         if (atomic_load(&w->status) != NIB_OK) return;
-        nib_status status = tokenize_one(w, i, &w->e->stores[slot], slot, &e);
+        nib_status status = base_stop_check(&e);
+        if (status == NIB_OK) status = tokenize_one(w, i, &w->e->stores[slot], slot, &e);
         int none = NIB_OK;
         if (status != NIB_OK && atomic_compare_exchange_strong(&w->status, &none, status) && w->err) *w->err = e;
     }

@@ -124,7 +124,7 @@ static void a_tokenizers_ids_are_checked(void **state) {
         nib_model *m;
         nib_error e;
         float out[64];
-        snprintf(command, sizeof command, "cp %s/nib/tiny/* %s && sed -i '%s' %s/tokenizer.json && echo '%s' >%s/tokenizer_config.json",
+        snprintf(command, sizeof command, "cp '%s'/nib/tiny/* %s && sed -i '%s' %s/tokenizer.json && echo '%s' >%s/tokenizer_config.json",
                  NIB_TEST_DATA, folder, edits[i][0], folder, as_it_is, folder);
         assert_int_equal(system(command), 0);
         if (nib_model_open(folder, NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);

@@ -8,28 +8,28 @@
 /* One section is mutated, as what it is, and the others stay whole behind it: else what is found is that lengths do not fit. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed) {
-    model_nib_head h;
-    uint32_t kind = seed % 8 < 5 ? MODEL_NIB_TASK : 1 + seed / 8 % (MODEL_NIB_KINDS - 1);
+    compiled_head h;
+    uint32_t kind = seed % 8 < 5 ? COMPILED_TASK : 1 + seed / 8 % (COMPILED_KINDS - 1);
     if (size < sizeof h || seed % 16 == 15) return LLVMFuzzerMutate(data, size, max);
     memcpy(&h, data, sizeof h);
-    model_nib_entry *e = &h.table[kind];
+    compiled_entry *e = &h.table[kind];
     size_t most = max - sizeof h, room = 0, end;
     if (e->offset < sizeof h || e->offset > size || e->length > size - e->offset || !e->length) return LLVMFuzzerMutate(data, size, max);
-    uint8_t *section = malloc(2 * max), *made = calloc(1, 2 * max + MODEL_NIB_PAGE);
+    uint8_t *section = malloc(2 * max), *made = calloc(1, 2 * max + COMPILED_PAGE);
     if (!section || !made) abort();
     end = (size_t)(e->offset + e->length);
     memcpy(section, data + e->offset, (size_t)e->length);
-    bool proto = kind == MODEL_NIB_TASK || kind == MODEL_NIB_EXACT;
+    bool proto = kind == COMPILED_TASK || kind == COMPILED_EXACT;
     room = proto ? mutate_proto(section, (size_t)e->length, most, seed) : LLVMFuzzerMutate(section, (size_t)e->length, most);
     /* what follows moves by whole pages, so that nothing of it loses its place's alignment */
     size_t used = (size_t)e->offset + room, after = end;
-    while (after < used) after += MODEL_NIB_PAGE;
+    while (after < used) after += COMPILED_PAGE;
     size_t by = after - end, total = room && by + size <= 2 * max ? by + size : size;
     if (total != size || room) {
         memcpy(made, data, (size_t)e->offset);
         memcpy(made + e->offset, section, room);
         memcpy(made + after, data + end, size - end);
-        for (int k = 1; k < MODEL_NIB_KINDS; k++)
+        for (int k = 1; k < COMPILED_KINDS; k++)
             if (h.table[k].offset >= end) h.table[k].offset += by;
         e->length = room;
         memcpy(made, &h, sizeof h);

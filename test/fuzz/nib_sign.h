@@ -6,14 +6,14 @@
 #define NIB_SIGN_H
 
 #include "base/base_checksum.h"
-#include "model/model_nib.h"
+#include "compiled/compiled.h"
 
 static inline void nib_sign(uint8_t *data, size_t size) {
-    model_nib_head h;
+    compiled_head h;
     if (size < sizeof h) return;
     memcpy(&h, data, sizeof h);
-    for (int k = 1; k < MODEL_NIB_KINDS; k++) {
-        model_nib_entry *e = &h.table[k];
+    for (int k = 1; k < COMPILED_KINDS; k++) {
+        compiled_entry *e = &h.table[k];
         if (e->offset <= size && e->length <= size - e->offset) e->checksum = base_checksum_of(data + e->offset, (size_t)e->length);
     }
     h.length = size;

@@ -10,7 +10,7 @@
  * it does not travel: each part of the second graph begins with the first one's numbers and is compared by itself, the roundings within the
  * parts, on equal numbers. If every part computes the same, so does the whole, whichever values were paired.
  */
-#include "model_trial.h"
+#include "rewrite_trial.h"
 #include <string.h>
 
 static bool is_real(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F64 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
@@ -97,15 +97,15 @@ static graph_value *take_in(graph *g, graph_value *v) {
     return fresh;
 }
 
-static nib_status cut(model_cuts *cuts, graph *a, graph *b, graph_value *x, graph_value *y) {
-    model_cut c = {
+static nib_status cut(rewrite_cuts *cuts, graph *a, graph *b, graph_value *x, graph_value *y) {
+    rewrite_cut c = {
         .first = give_out(a, x), .second = give_out(b, y), .input = take_in(b, y), .found = {.name = x->name, .same_shape = true}};
     if (c.first < 0 || c.second < 0 || !c.input) return NIB_OUT_OF_MEMORY;
     cuts->items[cuts->n++] = c;
     return NIB_OK;
 }
 
-nib_status model_cut_at_roundings(base_arena *arena, graph *a, graph *b, model_cuts *cuts, nib_error *err) {
+nib_status rewrite_cut_at_roundings(base_arena *arena, graph *a, graph *b, rewrite_cuts *cuts, nib_error *err) {
     rounded *x, *y;
     cuts->roundings[0] = find_rounded(arena, a, &x);
     cuts->roundings[1] = find_rounded(arena, b, &y);
@@ -121,7 +121,7 @@ nib_status model_cut_at_roundings(base_arena *arena, graph *a, graph *b, model_c
     return NIB_OK;
 }
 
-const nib_tensor **model_cut_inputs(base_arena *arena, const model_cuts *cuts, run_session *first, const graph *b, const graph *whole,
+const nib_tensor **rewrite_cut_inputs(base_arena *arena, const rewrite_cuts *cuts, run_session *first, const graph *b, const graph *whole,
                                     const nib_tensor **given) {
     const nib_tensor **list = base_arena_calloc(arena, (size_t)b->n_inputs + 1, sizeof *list);
     nib_tensor *taken = base_arena_calloc(arena, (size_t)cuts->n + 1, sizeof *taken);

@@ -125,7 +125,7 @@ static void same_bits(nib_runtime *rt, const char *path, nib_precision precision
         const graph_value *v = compiled->task.g->constants[i];
         const base_file *f = &compiled->compiled->file;
         const uint8_t *p = v->packed ? v->packed->data[0] : v->constant->data;
-        if (v->packed || v->constant->bytes >= MODEL_NIB_ALIGN) assert_true(p >= f->data && p < f->data + f->size);
+        if (v->packed || v->constant->bytes >= COMPILED_ALIGN) assert_true(p >= f->data && p < f->data + f->size);
     }
     free(a);
     free(b);
@@ -337,8 +337,8 @@ static nib_status try_bytes(nib_runtime *rt, bytes b, nib_error *e) {
     return NIB_OK;
 }
 
-static model_nib_entry entry_of(bytes b, model_nib_kind kind) {
-    model_nib_head h;
+static compiled_entry entry_of(bytes b, compiled_kind kind) {
+    compiled_head h;
     memcpy(&h, b.data, sizeof h);
     return h.table[kind];
 }
@@ -352,7 +352,7 @@ static uint8_t *find(bytes b, const char *what) {
 }
 
 #define HEAD(member, value, sign, status, says)                                                                                            \
-    { offsetof(model_nib_head, member), sizeof(((model_nib_head *)0)->member), value, sign, status, says }
+    { offsetof(compiled_head, member), sizeof(((compiled_head *)0)->member), value, sign, status, says }
 static const struct {
     size_t offset, bytes;
     uint64_t value;
@@ -368,19 +368,19 @@ static const struct {
     HEAD(length, 1, false, NIB_BAD_MODEL, "was written with 1"),
     HEAD(checksum, 1, false, NIB_BAD_MODEL, "checksum differs"),
     HEAD(library, 1, false, NIB_BAD_MODEL, "checksum differs"),
-    HEAD(table[MODEL_NIB_SETTINGS].offset, 0, true, NIB_BAD_MODEL, "where it cannot"),
-    HEAD(table[MODEL_NIB_SETTINGS].offset, UINT64_MAX - 63, true, NIB_BAD_MODEL, "where it cannot"),
-    HEAD(table[MODEL_NIB_SETTINGS].offset, 321, true, NIB_BAD_MODEL, "where it cannot"),
-    HEAD(table[MODEL_NIB_SETTINGS].length, UINT64_MAX, true, NIB_BAD_MODEL, "where it cannot"),
-    HEAD(table[MODEL_NIB_SETTINGS].length, 0, true, NIB_BAD_MODEL, "no settings"),
-    HEAD(table[MODEL_NIB_SETTINGS].length, 9000, true, NIB_BAD_MODEL, "where it cannot"), /* over the next one */
-    HEAD(table[MODEL_NIB_TASK].offset, 320, true, NIB_BAD_MODEL, "where it cannot"),
-    HEAD(table[MODEL_NIB_TASK].length, 0, true, NIB_BAD_MODEL, "no graph"),
-    HEAD(table[MODEL_NIB_TASK].length, 70, true, NIB_BAD_MODEL, ""),
-    HEAD(table[MODEL_NIB_BLOBS].length, 0, true, NIB_BAD_MODEL, "'blobs' of 0 bytes"),
-    HEAD(table[MODEL_NIB_BLOBS].length, 64, true, NIB_BAD_MODEL, "'blobs' of 64 bytes"),
-    HEAD(table[MODEL_NIB_VOCABULARY].length, 0, true, NIB_BAD_TOKENIZER, "vocab"),
-    HEAD(table[MODEL_NIB_VOCABULARY].length, 8, true, NIB_BAD_TOKENIZER, "vocabulary has 8 bytes"),
+    HEAD(table[COMPILED_SETTINGS].offset, 0, true, NIB_BAD_MODEL, "where it cannot"),
+    HEAD(table[COMPILED_SETTINGS].offset, UINT64_MAX - 63, true, NIB_BAD_MODEL, "where it cannot"),
+    HEAD(table[COMPILED_SETTINGS].offset, 321, true, NIB_BAD_MODEL, "where it cannot"),
+    HEAD(table[COMPILED_SETTINGS].length, UINT64_MAX, true, NIB_BAD_MODEL, "where it cannot"),
+    HEAD(table[COMPILED_SETTINGS].length, 0, true, NIB_BAD_MODEL, "no settings"),
+    HEAD(table[COMPILED_SETTINGS].length, 9000, true, NIB_BAD_MODEL, "where it cannot"), /* over the next one */
+    HEAD(table[COMPILED_TASK].offset, 320, true, NIB_BAD_MODEL, "where it cannot"),
+    HEAD(table[COMPILED_TASK].length, 0, true, NIB_BAD_MODEL, "no graph"),
+    HEAD(table[COMPILED_TASK].length, 70, true, NIB_BAD_MODEL, ""),
+    HEAD(table[COMPILED_BLOBS].length, 0, true, NIB_BAD_MODEL, "'blobs' of 0 bytes"),
+    HEAD(table[COMPILED_BLOBS].length, 64, true, NIB_BAD_MODEL, "'blobs' of 64 bytes"),
+    HEAD(table[COMPILED_VOCABULARY].length, 0, true, NIB_BAD_TOKENIZER, "vocab"),
+    HEAD(table[COMPILED_VOCABULARY].length, 8, true, NIB_BAD_TOKENIZER, "vocabulary has 8 bytes"),
 };
 
 /* Texts in the file, and others of the same length. */
@@ -445,7 +445,7 @@ static void test_hostile(void **state) {
         if (status != words[i].status || !strstr(e.message, words[i].says)) fail_msg("%s: %d, %s", words[i].to, (int)status, e.message);
         free(b.data);
     }
-    model_nib_entry blobs = entry_of(good, MODEL_NIB_BLOBS); /* found by verify alone */
+    compiled_entry blobs = entry_of(good, COMPILED_BLOBS); /* found by verify alone */
     good.data[blobs.offset + blobs.length - 1] ^= 1;
     assert_int_equal(try_bytes(rt, good, &e), NIB_OK);
     assert_int_equal(nib_compiled_verify(at("hostile.nib"), &e), NIB_BAD_MODEL);
@@ -494,7 +494,7 @@ static void test_random(void **state) {
     for (int round = 0; round < 3; round++) {
         assert_int_equal(compile_in(rt, TINY, at("good.nib"), precisions[round], false, &e), NIB_OK);
         bytes good = read_bytes(at("good.nib"));
-        const uint64_t end = entry_of(good, MODEL_NIB_BLOBS).offset;
+        const uint64_t end = entry_of(good, COMPILED_BLOBS).offset;
         for (int i = 0; i < rounds; i++) {
             bytes b = copy_of(good, good.size);
             for (int k = 0; k < 1 + i % 3; k++) {

@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs of one or two graphs on the same random inputs: what the proof (model_prove.c) and the costs (model_costs.c) share.
+ * Runs of one or two graphs on the same random inputs: what the proof (rewrite_prove.c) and the costs (rewrite_costs.c) share.
  */
-#ifndef MODEL_TRIAL_H
-#define MODEL_TRIAL_H
+#ifndef REWRITE_TRIAL_H
+#define REWRITE_TRIAL_H
 
-#include "model_optimize.h"
+#include "rewrite.h"
 
-#define MODEL_SEED 0x9e3779b97f4a7c15ull
+#define REWRITE_SEED 0x9e3779b97f4a7c15ull
 
-typedef struct model_cut {
+typedef struct rewrite_cut {
     int first, second;  /* the value before it is rounded: which output of either graph it is */
     graph_value *input; /* of the second: what it rounds instead */
-    model_difference found;
-} model_cut;
+    rewrite_difference found;
+} rewrite_cut;
 
-typedef struct model_cuts {
-    model_cut *items;
+typedef struct rewrite_cuts {
+    rewrite_cut *items;
     int n, roundings[2];
-} model_cuts;
+} rewrite_cuts;
 
 /* Cuts b, and makes both give what they round; both are clones. None may be found: n is 0. */
-nib_status model_cut_at_roundings(base_arena *arena, graph *a, graph *b, model_cuts *cuts, nib_error *err);
+nib_status rewrite_cut_at_roundings(base_arena *arena, graph *a, graph *b, rewrite_cuts *cuts, nib_error *err);
 /* b's inputs: those of `whole`, which it is a clone of, and what the first graph has just given. NULL when memory runs out. */
-const nib_tensor **model_cut_inputs(base_arena *arena, const model_cuts *cuts, run_session *first, const graph *b, const graph *whole,
+const nib_tensor **rewrite_cut_inputs(base_arena *arena, const rewrite_cuts *cuts, run_session *first, const graph *b, const graph *whole,
                                     const nib_tensor **given);
 
-typedef struct model_prover {
+typedef struct rewrite_prover {
     nib_runtime *runtime;
     base_arena arena; /* inputs of one trial */
     const graph *g[2];
@@ -37,20 +37,20 @@ typedef struct model_prover {
     uint64_t seed;
     int64_t size, batch;
     bool tokens_only;
-    model_cuts cuts;
+    rewrite_cuts cuts;
     graph *clones[2];
     const nib_tensor *mask; /* the trial's, [B, S], or NULL */
-    char *why;              /* [MODEL_WHY] what stood in the way of the last trial */
+    char *why;              /* [REWRITE_WHY] what stood in the way of the last trial */
     nib_error *err;
-} model_prover;
+} rewrite_prover;
 
 /* Random inputs of p->g[0] in p->arena, which this opens and the caller frees, whatever it answers; given[1]: the same by name for p->g[1].
  * False with why[]. */
-bool model_trial_inputs(model_prover *p, const nib_tensor **given[2]);
+bool rewrite_trial_inputs(rewrite_prover *p, const nib_tensor **given[2]);
 /* Runs p->sessions[0]; false with why[]. */
-bool model_trial_first(model_prover *p, const nib_tensor **given);
+bool rewrite_trial_first(rewrite_prover *p, const nib_tensor **given);
 /* A plan and a session for `clone`, of graph i; false with why[]. */
-bool model_trial_ready(model_prover *p, int i, graph *clone);
-void model_trial_end(model_prover *p, int i, graph *clone);
+bool rewrite_trial_ready(rewrite_prover *p, int i, graph *clone);
+void rewrite_trial_end(rewrite_prover *p, int i, graph *clone);
 
 #endif

@@ -4,7 +4,7 @@
  * itself. In: two folders. Out: those files in the second, too. What the first one has but as a link that leads out of it is no file
  * of the model, and is not published: it is refused.
  */
-#include "model_optimize.h"
+#include "rewrite.h"
 #include <string.h>
 
 #define SMALL_FILE (256u << 20) /* bytes; a tokenizer.json has up to 30 MB */
@@ -124,7 +124,7 @@ fail:
     return status;
 }
 
-nib_status model_copy_small_files(nib_runtime *runtime, const char *from, const char *to, nib_error *err) {
+nib_status rewrite_copy_small_files(nib_runtime *runtime, const char *from, const char *to, nib_error *err) {
     nib_status status = NIB_OK;
     copying c = {runtime, from, to, base_path_join(&runtime->heap, from, "config.json"), err};
     if (!c.config) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");

@@ -5,7 +5,7 @@
  *
  * They run in turns, and the least time of each counts: what else the machine does passes over both.
  */
-#include "model_trial.h"
+#include "rewrite_trial.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 #define PATIENCE 0.06              /* seconds in all, but once each */
 #define LARGEST_WEIGHTS (1u << 30) /* beyond, packing them twice more is no report's business */
 
-static nib_status make_program(model_prover *p, int i, graph **clone) {
+static nib_status make_program(rewrite_prover *p, int i, graph **clone) {
     nib_status status = NIB_OK;
     NIB_TRY(graph_clone(p->g[i], clone, p->err));
     int opset = graph_opset_version(*clone, "");
@@ -24,23 +24,23 @@ static nib_status make_program(model_prover *p, int i, graph **clone) {
                         .level = opset > 0 && opset < 7 ? 0 : 2,
                         .err = p->err};
     NIB_TRY(pass_run_all(&ctx));
-    if (!model_trial_ready(p, i, *clone)) status = NIB_UNSUPPORTED;
+    if (!rewrite_trial_ready(p, i, *clone)) status = NIB_UNSUPPORTED;
 fail:
     return status;
 }
 
 /* Runs session i once; what it took, or -1. */
-static double time_of(model_prover *p, int i, const nib_tensor **given) {
+static double time_of(rewrite_prover *p, int i, const nib_tensor **given) {
     nib_error err = {0};
     double begun = base_clock();
     if (run_tensors(p->sessions[i], given, &err) == NIB_OK) return base_clock() - begun;
-    snprintf(p->why, MODEL_WHY, "it does not run at size %lld: %.160s", (long long)p->size, err.message);
+    snprintf(p->why, REWRITE_WHY, "it does not run at size %lld: %.160s", (long long)p->size, err.message);
     return -1;
 }
 
-static bool measure(model_prover *p, model_costs *c) {
+static bool measure(rewrite_prover *p, rewrite_costs *c) {
     const nib_tensor **given[2];
-    bool ran = model_trial_inputs(p, given);
+    bool ran = rewrite_trial_inputs(p, given);
     for (int i = 0; i < 2 && ran; i++) { /* the first run finds its memory */
         ran = time_of(p, i, given[i]) >= 0;
         c->memory[i] = ran ? run_session_bytes(p->sessions[i]) : 0;
@@ -64,21 +64,21 @@ static bool has_open_sizes(const graph *g) {
     return false;
 }
 
-nib_status model_costs_of(nib_runtime *runtime, const graph *a, const graph *b, model_costs *costs, nib_error *err) {
+nib_status rewrite_costs_of(nib_runtime *runtime, const graph *a, const graph *b, rewrite_costs *costs, nib_error *err) {
     nib_status status = NIB_OK;
     nib_error refused = {0};
-    model_prover p = {.runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .batch = 1, .why = costs->why, .err = &refused};
+    rewrite_prover p = {.runtime = runtime, .g = {a, b}, .seed = REWRITE_SEED, .batch = 1, .why = costs->why, .err = &refused};
     graph *clones[2] = {NULL, NULL};
     uint64_t weights = 0;
     plan_speed speed;
-    *costs = (model_costs){.threads = base_pool_threads(runtime->pool)};
+    *costs = (rewrite_costs){.threads = base_pool_threads(runtime->pool)};
     for (int i = 0; i < a->n_constants; i++) weights += a->constants[i]->constant->bytes;
-    if (weights > LARGEST_WEIGHTS) return snprintf(costs->why, MODEL_WHY, "its weights are more than 1 GiB"), NIB_OK;
+    if (weights > LARGEST_WEIGHTS) return snprintf(costs->why, REWRITE_WHY, "its weights are more than 1 GiB"), NIB_OK;
     NIB_TRY(cpu_open(runtime, &p.device, err));
     for (int i = 0; i < 2 && status == NIB_OK; i++) status = make_program(&p, i, &clones[i]);
     if (status != NIB_OK) { /* a report without costs is a report */
-        if (!costs->why[0]) snprintf(costs->why, MODEL_WHY, "%.250s", refused.message);
-        status = NIB_OK;
+        if (!costs->why[0]) snprintf(costs->why, REWRITE_WHY, "%.250s", refused.message);
+        status = base_stop_check(err);
         goto fail;
     }
     bool open = has_open_sizes(a);
@@ -86,13 +86,14 @@ nib_status model_costs_of(nib_runtime *runtime, const graph *a, const graph *b, 
         costs->ran = measure(&p, costs);
         costs->size = open ? p.size : 0;
     }
+    NIB_TRY(base_stop_check(err));
     if (!costs->ran) goto fail;
     NIB_TRY(cpu_measure(runtime, &((cpu_device *)p.device)->kernels, costs->threads, &speed, err));
     for (int i = 0; i < 2; i++)
         if (plan_estimate(p.plans[i], &speed, open ? costs->size : 1, &costs->estimated[i]) != NIB_OK)
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an estimate");
 fail:
-    for (int i = 0; i < 2; i++) model_trial_end(&p, i, clones[i]);
+    for (int i = 0; i < 2; i++) rewrite_trial_end(&p, i, clones[i]);
     if (p.device) p.device->table->close(p.device);
     return status;
 }

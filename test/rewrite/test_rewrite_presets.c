@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "model/model_optimize.h"
+#include "rewrite/rewrite.h"
 
 static nib_runtime *runtime;
 static char source[300], result[300];
@@ -157,7 +157,7 @@ static void they_are_constants_before_ir_4(void **state) {
 /* What a caller may give is no constant: a proof that never gives another value would not see that it has become one. */
 static void the_proof_gives_other_values(void **state) {
     nib_error err = {0};
-    model_proof proof;
+    rewrite_proof proof;
     static const char folded[] = "<ir_version: 8, opset_import: [\"\" : 17]> g (float[4] scale = {1, 2, 3, 4}, float[n,4] x) => "
                                  "(float[n,4] y) <float[4] s = {2, 4, 6, 8}> { y = Mul (x, s) }";
     graph *g[2];
@@ -168,8 +168,8 @@ static void the_proof_gives_other_values(void **state) {
         op_resolve(g[i]);
         if (op_infer_graph(g[i], &err) != NIB_OK) fail_msg("%s", err.message);
     }
-    if (model_prove(runtime, g[0], g[1], MODEL_PROVE_WHOLE, &proof, &err) != NIB_OK) fail_msg("%s", err.message);
-    assert_true(proof.ran && model_proof_worst(&proof) > 0.01);
+    if (rewrite_prove(runtime, g[0], g[1], REWRITE_PROVE_WHOLE, &proof, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_true(proof.ran && rewrite_proof_worst(&proof) > 0.01);
     graph_free(g[0]);
     graph_free(g[1]);
 }

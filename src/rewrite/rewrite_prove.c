@@ -7,7 +7,7 @@
  * of rank 1 and more are masks of padded texts. Sizes straddle what a graph may compare them with: beyond a window of 16, or
  * buckets of 32, another part of the graph decides.
  */
-#include "model_trial.h"
+#include "rewrite_trial.h"
 #include "base/base_half.h"
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #define LARGEST_SIZE 1100 /* of a text; constants beyond are no windows */
 
-typedef model_prover prover;
+typedef rewrite_prover prover;
 
 static uint64_t next_random(prover *p) { /* xorshift64* */
     p->seed ^= p->seed >> 12, p->seed ^= p->seed << 25, p->seed ^= p->seed >> 27;
@@ -200,7 +200,7 @@ static int64_t elements_of_token(const nib_tensor *t, const nib_tensor *mask) {
 }
 
 /* mask: NULL, or [B, S] whose zeros say which rows of [B, S, ..] are not compared. */
-static void compare(const nib_tensor *a, const nib_tensor *b, const nib_tensor *mask, model_difference *d) {
+static void compare(const nib_tensor *a, const nib_tensor *b, const nib_tensor *mask, rewrite_difference *d) {
     bool same =
         a->dtype == b->dtype && a->rank == b->rank && (a->rank == 0 || memcmp(a->dims, b->dims, sizeof *a->dims * (size_t)a->rank) == 0);
     d->same_shape &= same;
@@ -230,7 +230,7 @@ static const nib_tensor **make_inputs(prover *p) {
     nib_tensor *inputs = base_arena_calloc(&p->arena, (size_t)g->n_inputs + 1, sizeof *inputs);
     const nib_tensor **list = base_arena_calloc(&p->arena, (size_t)g->n_inputs + 1, sizeof *list);
     p->symbols = base_arena_alloc(&p->arena, ((size_t)symbols + 1) * sizeof *p->symbols);
-    if (!inputs || !list || !p->symbols) return snprintf(p->why, MODEL_WHY, "out of memory"), NULL;
+    if (!inputs || !list || !p->symbols) return snprintf(p->why, REWRITE_WHY, "out of memory"), NULL;
     for (int i = 0; i < symbols; i++) p->symbols[i] = GRAPH_UNBOUND;
     for (int i = 0; i < g->n_inputs; i++) { /* what stands first is the batch */
         int s = g->inputs[i]->type.rank > 0 ? graph_symbol_index(g->inputs[i]->type.dims[0]) : -1;
@@ -238,34 +238,34 @@ static const nib_tensor **make_inputs(prover *p) {
     }
     for (int i = 0; i < g->n_inputs; i++) {
         if (!make_input(p, g->inputs[i], &inputs[i]))
-            return snprintf(p->why, MODEL_WHY, "no random value for input %.80s can be made", g->inputs[i]->name), NULL;
+            return snprintf(p->why, REWRITE_WHY, "no random value for input %.80s can be made", g->inputs[i]->name), NULL;
         list[i] = &inputs[i];
     }
     return list;
 }
 
-bool model_trial_inputs(prover *p, const nib_tensor **given[2]) {
+bool rewrite_trial_inputs(prover *p, const nib_tensor **given[2]) {
     const graph *a = p->g[0], *b = p->g[1];
     given[0] = make_inputs(p);
     if (!given[0]) return false;
     given[1] = base_arena_calloc(&p->arena, (size_t)b->n_inputs + 1, sizeof **given);
-    if (!given[1]) return snprintf(p->why, MODEL_WHY, "out of memory"), false;
+    if (!given[1]) return snprintf(p->why, REWRITE_WHY, "out of memory"), false;
     for (int i = 0; i < b->n_inputs; i++) {
         int other = find_named(a->inputs, a->n_inputs, b->inputs[i]->name);
-        if (other < 0) return snprintf(p->why, MODEL_WHY, "only one of the models has an input %.80s", b->inputs[i]->name), false;
+        if (other < 0) return snprintf(p->why, REWRITE_WHY, "only one of the models has an input %.80s", b->inputs[i]->name), false;
         given[1][i] = given[0][other];
     }
     return true;
 }
 
-bool model_trial_first(prover *p, const nib_tensor **given) {
+bool rewrite_trial_first(prover *p, const nib_tensor **given) {
     nib_error err = {0};
     if (run_tensors(p->sessions[0], given, &err) == NIB_OK) return true;
-    return snprintf(p->why, MODEL_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
+    return snprintf(p->why, REWRITE_WHY, "the model does not run at size %lld: %.160s", (long long)p->size, err.message), false;
 }
 
 /* Of the values where the graphs are cut. */
-static void compare_cut(prover *p, model_cut *c, bool second) {
+static void compare_cut(prover *p, rewrite_cut *c, bool second) {
     nib_tensor x, y;
     nib_error err;
     if (!second || run_output(p->sessions[0], c->first, &x, &err) != NIB_OK || run_output(p->sessions[1], c->second, &y, &err) != NIB_OK)
@@ -275,15 +275,15 @@ static void compare_cut(prover *p, model_cut *c, bool second) {
 
 /* One run of each; false with why[] if the first graph itself cannot be run at this size. */
 static bool trial(prover *p, void *user) {
-    model_proof *proof = user;
+    rewrite_proof *proof = user;
     const graph *b = p->g[1];
     const nib_tensor **given[2];
     nib_error err = {0};
     bool done = false;
-    if (!model_trial_inputs(p, given)) goto fail;
-    if (!model_trial_first(p, given[0])) goto fail;
-    if (p->cuts.n) given[1] = model_cut_inputs(&p->arena, &p->cuts, p->sessions[0], p->clones[1], b, given[1]);
-    if (!given[1]) snprintf(p->why, MODEL_WHY, "out of memory");
+    if (!rewrite_trial_inputs(p, given)) goto fail;
+    if (!rewrite_trial_first(p, given[0])) goto fail;
+    if (p->cuts.n) given[1] = rewrite_cut_inputs(&p->arena, &p->cuts, p->sessions[0], p->clones[1], b, given[1]);
+    if (!given[1]) snprintf(p->why, REWRITE_WHY, "out of memory");
     if (!given[1]) goto fail;
     bool second = run_tensors(p->sessions[1], given[1], &err) == NIB_OK;
     for (int i = 0; i < p->cuts.n; i++) compare_cut(p, &p->cuts.items[i], second);
@@ -295,7 +295,7 @@ static bool trial(prover *p, void *user) {
             proof->outputs[i].same_shape = false;
         else compare(&x, &y, p->tokens_only ? p->mask : NULL, &proof->outputs[i]);
     }
-    if (!second) snprintf(p->why, MODEL_WHY, "the second graph fails: %.200s", err.message);
+    if (!second) snprintf(p->why, REWRITE_WHY, "the second graph fails: %.200s", err.message);
     done = true;
 fail:
     base_arena_free(&p->arena);
@@ -303,11 +303,11 @@ fail:
 }
 
 /* Runs `one` at each size, of which it may refuse some; how many it took. */
-static int run_trials(prover *p, int64_t window, bool (*one)(prover *, void *), void *user, int64_t sizes_run[MODEL_PROOF_TRIALS]) {
-    const int64_t sizes[MODEL_PROOF_TRIALS] = {7, 33, window + 3 > 41 ? window + 3 : 41, 1};
+static int run_trials(prover *p, int64_t window, bool (*one)(prover *, void *), void *user, int64_t sizes_run[REWRITE_PROOF_TRIALS]) {
+    const int64_t sizes[REWRITE_PROOF_TRIALS] = {7, 33, window + 3 > 41 ? window + 3 : 41, 1};
     int trials = 0;
     for (size_t i = 0; i < BASE_COUNT(sizes); i++) {
-        char first[MODEL_WHY] = "";
+        char first[REWRITE_WHY] = "";
         p->batch = i == 3 ? 1 : 3;
         for (p->size = sizes[i]; p->size > 0; p->size = p->size > 41 ? p->size / 2 : 0) { /* a table of positions may end before */
             if (one(p, user)) break;
@@ -319,15 +319,15 @@ static int run_trials(prover *p, int64_t window, bool (*one)(prover *, void *), 
     return trials;
 }
 
-bool model_trial_ready(prover *p, int i, graph *clone) {
+bool rewrite_trial_ready(prover *p, int i, graph *clone) {
     nib_error err = {0};
     if (plan_build(p->runtime, clone, &p->device, 1, NULL, &p->plans[i], &err) == NIB_OK &&
         run_session_create(p->plans[i], &p->sessions[i], &err) == NIB_OK)
         return true;
-    return snprintf(p->why, MODEL_WHY, "no plan can be made: %.200s", err.message), false;
+    return snprintf(p->why, REWRITE_WHY, "no plan can be made: %.200s", err.message), false;
 }
 
-void model_trial_end(prover *p, int i, graph *clone) {
+void rewrite_trial_end(prover *p, int i, graph *clone) {
     run_session_free(p->sessions[i]);
     plan_free(p->plans[i]);
     graph_free(clone);
@@ -335,11 +335,11 @@ void model_trial_end(prover *p, int i, graph *clone) {
     p->plans[i] = NULL;
 }
 
-static double relative(const model_difference *d) {
+static double relative(const rewrite_difference *d) {
     return !d->same_shape ? INFINITY : d->largest > 0 ? d->largest / (d->magnitude > 0 ? d->magnitude : 1) : 0;
 }
 
-static void report_cuts(const model_cuts *cuts, model_at_roundings *r) {
+static void report_cuts(const rewrite_cuts *cuts, rewrite_at_roundings *r) {
     memcpy(r->count, cuts->roundings, sizeof r->count);
     r->cuts = cuts->n;
     for (int i = 0; i < cuts->n; i++) {
@@ -350,19 +350,23 @@ static void report_cuts(const model_cuts *cuts, model_at_roundings *r) {
     }
 }
 
-nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, int how, model_proof *proof, nib_error *err) {
+nib_status rewrite_prove(nib_runtime *runtime, const graph *a, const graph *b, int how, rewrite_proof *proof, nib_error *err) {
     nib_status status = NIB_OK;
-    prover p = {
-        .runtime = runtime, .g = {a, b}, .seed = MODEL_SEED, .tokens_only = (how & MODEL_PROVE_TOKENS) != 0, .why = proof->why, .err = err};
+    prover p = {.runtime = runtime,
+                .g = {a, b},
+                .seed = REWRITE_SEED,
+                .tokens_only = (how & REWRITE_PROVE_TOKENS) != 0,
+                .why = proof->why,
+                .err = err};
     base_arena lists;
     base_arena_init(&lists, &runtime->heap);
-    *proof = (model_proof){0};
-    if (a->n_outputs > MODEL_PROOF_OUTPUTS) {
+    *proof = (rewrite_proof){0};
+    if (a->n_outputs > REWRITE_PROOF_OUTPUTS) {
         snprintf(proof->why, sizeof proof->why, "%d outputs are more than are compared here", a->n_outputs);
         return NIB_OK;
     }
     for (int i = 0; i < a->n_outputs; i++)
-        proof->outputs[proof->n_outputs++] = (model_difference){.name = a->outputs[i]->name, .same_shape = true};
+        proof->outputs[proof->n_outputs++] = (rewrite_difference){.name = a->outputs[i]->name, .same_shape = true};
     for (int i = 0; i < 2; i++) {
         const char *unknown = first_unknown(p.g[i]);
         if (!unknown) continue;
@@ -371,21 +375,22 @@ nib_status model_prove(nib_runtime *runtime, const graph *a, const graph *b, int
     }
     NIB_TRY(cpu_open(runtime, &p.device, err));
     for (int i = 0; i < 2; i++) NIB_TRY(graph_clone(p.g[i], &p.clones[i], err));
-    if (how & MODEL_PROVE_PARTS) NIB_TRY(model_cut_at_roundings(&lists, p.clones[0], p.clones[1], &p.cuts, err));
+    if (how & REWRITE_PROVE_PARTS) NIB_TRY(rewrite_cut_at_roundings(&lists, p.clones[0], p.clones[1], &p.cuts, err));
     for (int i = 0; i < 2; i++)
-        if (!model_trial_ready(&p, i, p.clones[i])) goto fail;
+        if (!rewrite_trial_ready(&p, i, p.clones[i])) goto fail;
     int64_t x = largest_constant(a), y = largest_constant(b);
     proof->trials = run_trials(&p, x > y ? x : y, trial, proof, proof->sizes);
     proof->ran = proof->trials > 0;
+    NIB_TRY(base_stop_check(err)); /* it may be why there were no trials */
     report_cuts(&p.cuts, &proof->roundings);
 fail:
-    for (int i = 0; i < 2; i++) model_trial_end(&p, i, p.clones[i]);
+    for (int i = 0; i < 2; i++) rewrite_trial_end(&p, i, p.clones[i]);
     base_arena_free(&lists);
     if (p.device) p.device->table->close(p.device);
     return status;
 }
 
-static double worst_of(const model_proof *proof, const char **name) {
+static double worst_of(const rewrite_proof *proof, const char **name) {
     double worst = proof->roundings.largest;
     *name = proof->roundings.name;
     for (int i = 0; i < proof->n_outputs; i++) {
@@ -395,12 +400,12 @@ static double worst_of(const model_proof *proof, const char **name) {
     return worst;
 }
 
-double model_proof_worst(const model_proof *proof) {
+double rewrite_proof_worst(const rewrite_proof *proof) {
     const char *name;
     return worst_of(proof, &name);
 }
 
-const char *model_proof_worst_name(const model_proof *proof) {
+const char *rewrite_proof_worst_name(const rewrite_proof *proof) {
     const char *name;
     worst_of(proof, &name);
     return name;
@@ -419,7 +424,7 @@ typedef struct measuring {
 static bool measure_trial(prover *p, void *user) {
     measuring *m = user;
     const nib_tensor **given = make_inputs(p);
-    bool ran = given && model_trial_first(p, given);
+    bool ran = given && rewrite_trial_first(p, given);
     for (int i = 0; ran && i < m->n; i++) {
         nib_tensor t;
         nib_error err;
@@ -447,7 +452,7 @@ static size_t guess_bytes(const graph_value *v, int64_t size) {
 static nib_status measure_some(prover *p, const graph *g, int64_t window, measuring *m, bool *ran) {
     nib_status status = NIB_OK;
     graph *clone = NULL;
-    int64_t sizes[MODEL_PROOF_TRIALS];
+    int64_t sizes[REWRITE_PROOF_TRIALS];
     NIB_TRY(graph_clone(g, &clone, p->err));
     for (int i = 0; i < clone->n_outputs; i++) clone->outputs[i]->is_output = false;
     clone->n_outputs = 0;
@@ -456,14 +461,14 @@ static nib_status measure_some(prover *p, const graph *g, int64_t window, measur
         if (!v || graph_add_output(clone, v) != NIB_OK) NIB_FAIL(p->err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
     }
     p->g[0] = clone;
-    p->seed = MODEL_SEED;
-    *ran = model_trial_ready(p, 0, clone) && run_trials(p, window, measure_trial, m, sizes) > 0;
+    p->seed = REWRITE_SEED;
+    *ran = rewrite_trial_ready(p, 0, clone) && run_trials(p, window, measure_trial, m, sizes) > 0;
 fail:
-    model_trial_end(p, 0, clone);
+    rewrite_trial_end(p, 0, clone);
     return status;
 }
 
-nib_status model_measure(nib_runtime *runtime, const graph *g, pass_range *ranges, char why[MODEL_WHY], nib_error *err) {
+nib_status rewrite_measure(nib_runtime *runtime, const graph *g, pass_range *ranges, char why[REWRITE_WHY], nib_error *err) {
     nib_status status = NIB_OK;
     prover p = {.runtime = runtime, .why = why, .err = err};
     const char *unknown = first_unknown(g);
@@ -481,7 +486,7 @@ nib_status model_measure(nib_runtime *runtime, const graph *g, pass_range *range
             if (v && (v->uses || v->is_output) && v->type.kind == GRAPH_KIND_TENSOR && v->type.dtype == NIB_DTYPE_F32) values[n++] = v;
         }
     if (unknown) {
-        snprintf(why, MODEL_WHY, "operator %.80s has no evaluation here", unknown);
+        snprintf(why, REWRITE_WHY, "operator %.80s has no evaluation here", unknown);
         goto fail;
     }
     NIB_TRY(cpu_open(runtime, &p.device, err));
@@ -493,6 +498,7 @@ nib_status model_measure(nib_runtime *runtime, const graph *g, pass_range *range
             bytes = base_add_size(bytes, guess_bytes(values[to], window + 3 > 41 ? window + 3 : 41), &more) ? more : SIZE_MAX;
         NIB_TRY(measure_some(&p, g, window, &(measuring){values + from, to - from, ranges}, &ran));
     }
+    NIB_TRY(base_stop_check(err));
     if (ran) why[0] = 0;
 fail:
     base_free(&runtime->heap, values);

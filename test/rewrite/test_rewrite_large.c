@@ -14,7 +14,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
-#include "model/model_optimize.h"
+#include "rewrite/rewrite.h"
 
 #define LAYERS 12
 #define NARROW 512

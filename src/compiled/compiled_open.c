@@ -9,7 +9,7 @@
  *       what its type says;
  *     - the roles that texts are bound by cover the inputs, and fit them.
  */
-#include "model_nib.h"
+#include "compiled.h"
 #include "op/op_nib.h"
 #include <stdio.h>
 #include <string.h>
@@ -21,21 +21,21 @@ static nib_status check_uses(const graph_value *v, nib_error *err) {
 }
 
 /* Gives the constants without bytes their packed forms, in their order. */
-static nib_status attach_weights(graph *g, const model_nib_program *p, onnx_blobs blobs, nib_error *err) {
+static nib_status attach_weights(graph *g, const compiled_program *p, onnx_blobs blobs, nib_error *err) {
     nib_status status = NIB_OK;
     size_t at = 0;
     for (int i = 0; i < g->n_constants; i++) {
         graph_value *v = g->constants[i];
         if (v->constant->bytes || v->constant->data || graph_tensor_elements(v->constant) == 0) continue;
         if (at == p->count) NIB_FAIL(err, NIB_BAD_MODEL, "constant %s has no values", v->name);
-        const model_nib_weight *w = &p->weights[at++];
+        const compiled_weight *w = &p->weights[at++];
         graph_packed *packed = base_arena_calloc(g->arena, 1, sizeof *packed);
         char *layout = base_arena_strndup(g->arena, w->layout, strlen(w->layout));
         NIB_TRY(check_uses(v, err));
         if (!packed || !layout) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the weights");
         *packed = (graph_packed){.layout = layout, .parts = w->parts};
         for (int k = 0; k < w->parts; k++) {
-            if (w->offset[k] > blobs.size || w->bytes[k] > blobs.size - w->offset[k] || w->offset[k] % MODEL_NIB_ALIGN)
+            if (w->offset[k] > blobs.size || w->bytes[k] > blobs.size - w->offset[k] || w->offset[k] % COMPILED_ALIGN)
                 NIB_FAIL(err, NIB_BAD_MODEL, "weight %s lies at %llu, %llu bytes long; the file has %zu", v->name,
                          (unsigned long long)w->offset[k], (unsigned long long)w->bytes[k], blobs.size);
             packed->data[k] = blobs.data + w->offset[k];
@@ -48,7 +48,7 @@ fail:
     return status;
 }
 
-static nib_status open_program(nib_model *m, model_nib_section section, onnx_blobs blobs, model_nib_program *settings, model_program *out,
+static nib_status open_program(nib_model *m, compiled_section section, onnx_blobs blobs, compiled_program *settings, model_program *out,
                                nib_error *err) {
     nib_status status = NIB_OK;
     model_program made = {0};
@@ -108,10 +108,10 @@ static nib_status check_output(nib_model *m, const graph *g, nib_error *err) {
     return NIB_OK;
 }
 
-static nib_status open_tokenizer(nib_model *m, const model_nib_section *s, nib_error *err) {
+static nib_status open_tokenizer(nib_model *m, const compiled_section *s, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
-    const model_nib_section json = s[MODEL_NIB_TOKENIZER], vocab = s[MODEL_NIB_VOCABULARY];
+    const compiled_section json = s[COMPILED_TOKENIZER], vocab = s[COMPILED_VOCABULARY];
     if (!json.data) {
         if (m->no_tokenizer_status != NIB_UNSUPPORTED) m->no_tokenizer_status = NIB_NOT_FOUND;
         return NIB_OK;
@@ -148,23 +148,23 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
     return NIB_OK;
 }
 
-static nib_status open_sections(nib_model *m, const model_nib_section *s, const nib_model_options *o, model_nib_program *programs,
+static nib_status open_sections(nib_model *m, const compiled_section *s, const nib_model_options *o, compiled_program *programs,
                                 nib_error *err) {
     nib_status status = NIB_OK;
-    const onnx_blobs blobs = {s[MODEL_NIB_BLOBS].data ? s[MODEL_NIB_BLOBS].data : m->compiled->file.data, s[MODEL_NIB_BLOBS].size};
-    if (!s[MODEL_NIB_SETTINGS].data) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no settings");
-    NIB_TRY(model_nib_get_settings(m, (const char *)s[MODEL_NIB_SETTINGS].data, s[MODEL_NIB_SETTINGS].size, programs, err));
+    const onnx_blobs blobs = {s[COMPILED_BLOBS].data ? s[COMPILED_BLOBS].data : m->compiled->file.data, s[COMPILED_BLOBS].size};
+    if (!s[COMPILED_SETTINGS].data) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no settings");
+    NIB_TRY(compiled_get_settings(m, (const char *)s[COMPILED_SETTINGS].data, s[COMPILED_SETTINGS].size, programs, err));
     NIB_TRY(check_options(m, o, err));
     NIB_TRY(open_tokenizer(m, s, err));
-    if (s[MODEL_NIB_TASK].data) {
-        NIB_TRY(open_program(m, s[MODEL_NIB_TASK], blobs, &programs[0], &m->task, err));
+    if (s[COMPILED_TASK].data) {
+        NIB_TRY(open_program(m, s[COMPILED_TASK], blobs, &programs[0], &m->task, err));
         NIB_TRY(check_roles(m, m->task.g, err));
         NIB_TRY(check_output(m, m->task.g, err));
         m->cannot_embed[0] = 0;
     } else if (!m->cannot_embed[0]) {
         snprintf(m->cannot_embed, sizeof m->cannot_embed, "the model was compiled without its task");
     }
-    if (s[MODEL_NIB_EXACT].data) NIB_TRY(open_program(m, s[MODEL_NIB_EXACT], blobs, &programs[1], &m->exact, err));
+    if (s[COMPILED_EXACT].data) NIB_TRY(open_program(m, s[COMPILED_EXACT], blobs, &programs[1], &m->exact, err));
     m->source = m->task.g ? m->task.g : m->exact.g;
     if (!m->source) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no graph");
     if (!m->task.g) m->roles.skip = -1;
@@ -178,42 +178,36 @@ fail:
     return status;
 }
 
-nib_status model_nib_open(nib_model *m, base_file *file, const nib_model_options *options, nib_error *err) {
+/* All that is asked for while this runs is on watch. */
+static nib_status open_into(nib_model *m, const nib_model_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
-    model_nib_section sections[MODEL_NIB_KINDS];
-    model_nib_program programs[2] = {{0}};
+    compiled_section sections[COMPILED_KINDS];
+    compiled_program programs[2] = {{0}};
     base_watch watch;
-    m->compiled = base_calloc(heap, 1, sizeof *m->compiled);
-    if (!m->compiled) {
-        base_file_close(file);
-        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
-    }
-    m->compiled->file = *file;
-    m->weight_bytes = file->size;
-    *file = (base_file){0};
     base_watch_begin(&watch, heap);
-    NIB_TRY(model_nib_read(m->compiled->file.data, m->compiled->file.size, false, sections, err));
+    m->compiled = base_calloc(heap, 1, sizeof *m->compiled);
+    if (!m->compiled) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    base_file *file = &m->compiled->file;
+    NIB_TRY(base_file_open(heap, m->path, m->runtime->private_reads, file, err));
+    m->weight_bytes = file->size;
+    NIB_TRY(compiled_read(file->data, file->size, false, sections, err));
     NIB_TRY(open_sections(m, sections, options, programs, err));
     NIB_TRY(model_all_granted(m, &watch, err));
+    model_opened(m);
 fail:
     base_watch_end(&watch);
     if (status != NIB_OK) base_error_in_file(err, m->path);
-    model_nib_free_programs(heap, programs);
+    compiled_free_programs(heap, programs);
     return status;
 }
 
-void model_nib_free(nib_model *m) {
-    model_compiled *c = m->compiled;
-    base_heap *heap = &m->runtime->heap;
-    if (!c) return;
-    base_file_close(&c->file);
-    base_free(heap, c->about);
-    base_free(heap, c->made_of);
-    base_free(heap, c->library);
-    base_free(heap, c->cpu);
-    base_free(heap, c->precision_why);
-    base_free(heap, c->below);
-    base_free(heap, c);
-    m->compiled = NULL;
+nib_status compiled_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+    nib_model *m;
+    if (!base_file_begins(path, MODEL_COMPILED_MAGIC, sizeof MODEL_COMPILED_MAGIC - 1)) return model_open(path, options, out, err);
+    nib_status status = model_create(path, options, &m, err);
+    if (status == NIB_OK) status = open_into(m, options, err);
+    if (status != NIB_OK) model_release(m);
+    *out = status == NIB_OK ? m : NULL;
+    return status;
 }

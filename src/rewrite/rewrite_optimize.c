@@ -3,7 +3,7 @@
  * Files in, files out. In: a model's path and options. Out: the same model with fewer nodes, proven to compute the same before
  * its file takes the name it was asked for.
  */
-#include "model_optimize.h"
+#include "rewrite.h"
 #include "base/base_pool.h"
 #include "op/op_schema.h"
 #include <math.h>
@@ -85,7 +85,7 @@ static nib_status load(optimizing *z, const char *path) {
     nib_status status = NIB_OK;
     base_str_init(&z->notes.text, &z->runtime->heap);
     const char *door;
-    char why[MODEL_WHY];
+    char why[REWRITE_WHY];
     NIB_TRY(model_load(z->runtime, path, &z->source, &door, z->err));
     if (base_path_is_dir(path) && !(z->folder = base_strndup(&z->runtime->heap, path, strlen(path))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
@@ -144,12 +144,12 @@ static void note_presets(pass_context *ctx) {
 /* Level 4: what is measured in runs on random inputs says what fits into f16. */
 static nib_status halve(optimizing *z, pass_context *ctx) {
     nib_status status = NIB_OK;
-    char why[MODEL_WHY];
+    char why[REWRITE_WHY];
     size_t n = (size_t)z->g->value_limit + 1;
     pass_range *ranges = base_calloc(&z->runtime->heap, n, sizeof *ranges);
     if (!ranges) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
     NIB_TRY(op_infer_graph(z->g, z->err));
-    NIB_TRY(model_measure(z->runtime, z->g, ranges, why, z->err));
+    NIB_TRY(rewrite_measure(z->runtime, z->g, ranges, why, z->err));
     if (why[0]) pass_note(ctx, "half: only weights were looked at for what leaves f16's range: %s", why);
     NIB_TRY(pass_half(ctx, ranges, n));
     z->half = ctx->half;
@@ -285,7 +285,7 @@ static nib_status write_out(optimizing *z, const char *out, const nib_report *re
     NIB_TRY(base_dir_create(out, z->err));
     path = base_path_join(heap, out, "model.onnx");
     if (!path) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(model_copy_small_files(z->runtime, z->folder, out, z->err));
+    NIB_TRY(rewrite_copy_small_files(z->runtime, z->folder, out, z->err));
     NIB_TRY(write_text(z->runtime, out, "nib.json", &report->json, z->err));
     NIB_TRY(onnx_save(z->runtime, z->g, path, &save, z->err));
 fail:
@@ -293,14 +293,14 @@ fail:
     return status;
 }
 
-nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
+nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
                                nib_error *err) {
     nib_status status = NIB_OK;
     optimizing z = {.runtime = runtime, .o = o, .out = out, .err = err};
     nib_report *r = NULL;
-    model_counts counts = {0};
-    model_proof proof = {0};
-    model_costs costs = {0};
+    rewrite_counts counts = {0};
+    rewrite_proof proof = {0};
+    rewrite_costs costs = {0};
     *report = NULL;
     NIB_TRY(check_options(o, err));
     double begun = base_clock();
@@ -309,22 +309,24 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
     NIB_TRY(optimize(&z));
     NIB_TRY(op_schema_check(z.g, o->target == NIB_TARGET_ONNXRUNTIME, err));
     double optimized = base_clock();
-    int how = MODEL_PROVE_PARTS | (o->level >= 4 ? MODEL_PROVE_TOKENS : MODEL_PROVE_WHOLE);
-    if (o->check) NIB_TRY(model_prove(runtime, z.source, z.g, how, &proof, err));
+    int how = REWRITE_PROVE_PARTS | (o->level >= 4 ? REWRITE_PROVE_TOKENS : REWRITE_PROVE_WHOLE);
+    if (o->check) NIB_TRY(rewrite_prove(runtime, z.source, z.g, how, &proof, err));
     double proven = base_clock();
-    NIB_TRY(model_report_create(&r, err));
-    base_str_printf(&r->json, "{\"nib\": \"%s\", \"level\": %d, \"target\": \"%s\", \"opset\": %d, ", NIB_VERSION, o->level,
-                    o->target == NIB_TARGET_ONNXRUNTIME ? "onnxruntime" : "standard", graph_opset_version(z.g, ""));
-    NIB_TRY(model_count_into(&runtime->heap, z.source, 0, &counts, err));
-    NIB_TRY(model_count_into(&runtime->heap, z.g, 1, &counts, err));
-    model_report_counts(r, &counts);
-    model_report_notes(r, z.notes.text.data);
-    if (o->check) model_report_proof(r, &proof, tolerance_of(o));
-    bool differs = proof.ran && !(model_proof_worst(&proof) <= tolerance_of(o));
+    NIB_TRY(rewrite_report_create(&r, err));
+    base_json_put_text(&r->draft, r->draft.root, "nib", NIB_VERSION);
+    yyjson_mut_obj_add_int(r->draft.doc, r->draft.root, "level", o->level);
+    base_json_put_text(&r->draft, r->draft.root, "target", o->target == NIB_TARGET_ONNXRUNTIME ? "onnxruntime" : "standard");
+    yyjson_mut_obj_add_int(r->draft.doc, r->draft.root, "opset", graph_opset_version(z.g, ""));
+    NIB_TRY(rewrite_count_into(&runtime->heap, z.source, 0, &counts, err));
+    NIB_TRY(rewrite_count_into(&runtime->heap, z.g, 1, &counts, err));
+    rewrite_report_counts(r, &counts);
+    rewrite_report_notes(r, z.notes.text.data);
+    if (o->check) rewrite_report_proof(r, &proof, tolerance_of(o));
+    bool differs = proof.ran && !(rewrite_proof_worst(&proof) <= tolerance_of(o));
     base_str_printf(&r->text, "optimized in %.1f ms", 1e3 * (optimized - begun));
     if (o->check) base_str_printf(&r->text, ", compared in %.1f ms", 1e3 * (proven - optimized));
     base_str_add(&r->text, "\n");
-    base_str_add(&r->json, "}\n"); /* no times yet: the same model gives the same nib.json */
+    NIB_TRY(rewrite_report_write(r, err)); /* no times yet: the same model gives the same nib.json */
     double missing = z.half.all ? 1 - (double)(z.half.half + z.half.guarded) / (double)z.half.all : 0;
     if (missing > MOST_LEFT_FULL || differs) {
         *report = r;
@@ -334,17 +336,17 @@ nib_status model_optimize_file(nib_runtime *runtime, const char *in, const char 
                      "%.0f %% of the Linear layers' weights would stay f32, and no value's range is the reason; nothing was written",
                      100 * missing);
         NIB_FAIL(err, NIB_DIFFERENT, "%s: the optimized model computes something else; nothing was written",
-                 model_proof_worst_name(&proof));
+                 rewrite_proof_worst_name(&proof));
     }
-    if (proof.ran) NIB_TRY(model_costs_of(runtime, z.source, z.g, &costs, err));
+    if (proof.ran) NIB_TRY(rewrite_costs_of(runtime, z.source, z.g, &costs, err));
     NIB_TRY(write_out(&z, out, r));
     costs.halves = o->level >= 4;
-    if (proof.ran) model_report_costs(r, &costs);
-    if (r->text.failed || r->json.failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
+    if (proof.ran) rewrite_report_costs(r, &costs);
+    NIB_TRY(rewrite_report_write(r, err));
     *report = r;
     r = NULL;
 fail:
-    nib_report_free(r);
+    rewrite_report_free(r);
     base_free(&runtime->heap, counts.items);
     done(&z);
     return status;
@@ -404,36 +406,35 @@ static void note_constants(base_str *notes, const graph *a, const graph *b) {
     base_str_printf(notes, "constants: %d only in the first, %d only in the second\n", gone, fresh);
 }
 
-nib_status model_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
+nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
                             nib_error *err) {
     nib_status status = NIB_OK;
     nib_optimize_options both = *o;
     optimizing x = {.runtime = runtime, .o = &both, .err = err}, y = x;
     nib_report *r = NULL;
-    model_counts counts = {0};
-    model_proof proof = {0};
+    rewrite_counts counts = {0};
+    rewrite_proof proof = {0};
     base_str notes;
     base_str_init(&notes, &runtime->heap);
     *report = NULL;
     NIB_TRY(load(&x, a));
     NIB_TRY(load(&y, b));
-    if (o->check) NIB_TRY(model_prove(runtime, x.source, y.source, MODEL_PROVE_WHOLE, &proof, err));
-    NIB_TRY(model_report_create(&r, err));
-    base_str_add(&r->json, "{");
-    NIB_TRY(model_count_into(&runtime->heap, x.source, 0, &counts, err));
-    NIB_TRY(model_count_into(&runtime->heap, y.source, 1, &counts, err));
-    model_report_counts(r, &counts);
+    if (o->check) NIB_TRY(rewrite_prove(runtime, x.source, y.source, REWRITE_PROVE_WHOLE, &proof, err));
+    NIB_TRY(rewrite_report_create(&r, err));
+    NIB_TRY(rewrite_count_into(&runtime->heap, x.source, 0, &counts, err));
+    NIB_TRY(rewrite_count_into(&runtime->heap, y.source, 1, &counts, err));
+    rewrite_report_counts(r, &counts);
     note_types(&notes, "input", x.source->inputs, x.source->n_inputs, y.source->inputs, y.source->n_inputs);
     note_types(&notes, "output", x.source->outputs, x.source->n_outputs, y.source->outputs, y.source->n_outputs);
     note_constants(&notes, x.source, y.source);
-    model_report_notes(r, notes.data);
-    if (o->check) model_report_proof(r, &proof, tolerance_of(o));
-    base_str_add(&r->json, "}\n");
+    rewrite_report_notes(r, notes.data);
+    if (o->check) rewrite_report_proof(r, &proof, tolerance_of(o));
+    NIB_TRY(rewrite_report_write(r, err));
     *report = r;
     r = NULL;
-    if (proof.ran && !(model_proof_worst(&proof) <= tolerance_of(o))) NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
+    if (proof.ran && !(rewrite_proof_worst(&proof) <= tolerance_of(o))) NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
 fail:
-    nib_report_free(r);
+    rewrite_report_free(r);
     base_str_free(&notes);
     base_free(&runtime->heap, counts.items);
     done(&x);
@@ -480,7 +481,7 @@ static void print_dot(const graph *g, base_str *out) {
     base_str_add(out, "}\n");
 }
 
-nib_status model_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o, nib_graph_format format,
+nib_status rewrite_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o, nib_graph_format format,
                             nib_report **report, nib_error *err) {
     nib_status status = NIB_OK;
     optimizing z = {.runtime = runtime, .o = o, .err = err};
@@ -489,14 +490,14 @@ nib_status model_graph_text(nib_runtime *runtime, const char *path, const nib_op
     NIB_TRY(check_options(o, err));
     NIB_TRY(load(&z, path));
     NIB_TRY(optimize(&z));
-    NIB_TRY(model_report_create(&r, err));
+    NIB_TRY(rewrite_report_create(&r, err));
     if (format == NIB_GRAPH_DOT) print_dot(z.g, &r->text);
     else NIB_TRY(graph_print(z.g, 8, &r->text));
     if (r->text.failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a graph's text");
     *report = r;
     r = NULL;
 fail:
-    nib_report_free(r);
+    rewrite_report_free(r);
     done(&z);
     return status;
 }

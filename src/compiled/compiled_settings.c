@@ -3,7 +3,7 @@
  * The settings of a compiled file: JSON. In: a model and where its packed weights lie; or such JSON. Out: the other. What has one value
  * is a row of a table; names and texts from elsewhere are made UTF-8.
  */
-#include "model_nib.h"
+#include "compiled.h"
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -69,83 +69,62 @@ static const field fields[] = {
 
 /* ---- writing */
 
-static void put_text(base_str *out, const char *text) {
-    base_str_add(out, "\"");
-    for (size_t i = 0, n = strlen(text), k; i < n; i += k) {
-        uint32_t cp;
-        unsigned char c = (unsigned char)text[i];
-        k = (size_t)base_utf8_decode(text + i, n - i, &cp);
-        if (!k) base_str_add(out, "\xef\xbf\xbd"), k = 1;
-        else if (c == '"' || c == '\\') base_str_printf(out, "\\%c", c);
-        else if (c < 0x20) base_str_printf(out, "\\u%04x", c);
-        else base_str_add_bytes(out, text + i, k);
-    }
-    base_str_add(out, "\"");
-}
-
-static void put_named(base_str *out, const char *name, const char *text) {
-    base_str_printf(out, ",\n\"%s\": ", name);
-    put_text(out, text ? text : "");
-}
-
-static void put_field(base_str *out, const field *f, const nib_model *m) {
+static void put_field(base_json_draft *d, const field *f, const nib_model *m) {
     const char *at = (const char *)m + f->offset;
     int number;
     int64_t wide;
     switch (f->kind) {
-    case TEXT: put_named(out, f->name, at); return;
-    case BOOL: base_str_printf(out, ",\n\"%s\": %d", f->name, *(const bool *)at ? 1 : 0); return;
+    case TEXT: base_json_put_text(d, d->root, f->name, at); return;
+    case BOOL: wide = *(const bool *)at; break;
     case INT: memcpy(&number, at, sizeof number), wide = number; break;
     default: memcpy(&wide, at, sizeof wide); break;
     }
-    base_str_printf(out, ",\n\"%s\": %lld", f->name, (long long)wide);
+    yyjson_mut_obj_add_int(d->doc, d->root, f->name, wide);
 }
 
-static void put_program(base_str *out, const char *name, const model_nib_program *p) {
-    base_str_printf(out, ",\n\"%s\": {\"notes\": ", name);
-    put_text(out, p->notes ? p->notes : "");
-    base_str_add(out, ", \"weights\": [");
+static void put_program(base_json_draft *d, const char *name, const compiled_program *p) {
+    yyjson_mut_val *o = base_json_put_object(d, d->root, name);
+    base_json_put_text(d, o, "notes", p->notes);
+    yyjson_mut_val *weights = base_json_put_array(d, o, "weights");
     for (size_t i = 0; i < p->count; i++) {
-        const model_nib_weight *w = &p->weights[i];
-        base_str_printf(out, "%s[\"%s\"", i ? ",\n" : "", w->layout);
-        for (int k = 0; k < w->parts; k++)
-            base_str_printf(out, ", %llu, %llu", (unsigned long long)w->offset[k], (unsigned long long)w->bytes[k]);
-        base_str_add(out, "]");
+        const compiled_weight *w = &p->weights[i];
+        yyjson_mut_val *one = yyjson_mut_arr_add_arr(d->doc, weights);
+        yyjson_mut_arr_append(one, base_json_text(d, w->layout));
+        for (int k = 0; k < w->parts; k++) {
+            yyjson_mut_arr_add_uint(d->doc, one, w->offset[k]);
+            yyjson_mut_arr_add_uint(d->doc, one, w->bytes[k]);
+        }
     }
-    base_str_add(out, "]}");
 }
 
-nib_status model_nib_put_settings(const nib_model *m, const model_nib_program programs[2], base_str *out, nib_error *err) {
+nib_status compiled_put_settings(const nib_model *m, const compiled_program programs[2], base_str *out, nib_error *err) {
+    base_json_draft d;
     base_str about;
+    base_json_draft_init(&d, &m->runtime->heap);
     base_str_init(&about, &m->runtime->heap);
     model_describe_source(m, &about);
-    base_str_printf(out, "{\"nib\": \"%s\"", NIB_VERSION);
-    put_named(out, "cpu", nib_cpu_name());
-    put_named(out, "made_of", m->path);
-    put_named(out, "door", m->door);
-    put_named(out, "about", about.data);
-    put_named(out, "precision_why", m->precision_why);
-    put_named(out, "no_tokenizer", m->no_tokenizer);
-    for (size_t i = 0; i < BASE_COUNT(fields); i++) put_field(out, &fields[i], m);
-    base_str_add(out, ",\n\"below\": [");
-    for (int i = 0, n = graph_required_inputs(m->source); i < n; i++)
-        base_str_printf(out, "%s%lld", i ? ", " : "", (long long)model_input_below(m, i));
-    base_str_add(out, "]");
-    base_str_add(out, ",\n\"prompts\": [");
+    d.failed |= about.failed;
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"nib", NIB_VERSION}, {"cpu", nib_cpu_name()},  {"made_of", m->path},
+                 {"door", m->door},    {"about", about.data},    {"precision_why", m->precision_why},
+                 {"no_tokenizer", m->no_tokenizer}};
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) base_json_put_text(&d, d.root, texts[i].key, texts[i].text);
+    for (size_t i = 0; i < BASE_COUNT(fields); i++) put_field(&d, &fields[i], m);
+    yyjson_mut_val *below = base_json_put_array(&d, d.root, "below");
+    for (int i = 0, n = graph_required_inputs(m->source); i < n; i++) yyjson_mut_arr_add_int(d.doc, below, model_input_below(m, i));
+    yyjson_mut_val *prompts = base_json_put_array(&d, d.root, "prompts");
     for (size_t i = 0; i < m->settings.prompt_count; i++) {
-        base_str_add(out, i ? ", [" : "[");
-        put_text(out, m->settings.prompts[i].name);
-        base_str_add(out, ", ");
-        put_text(out, m->settings.prompts[i].text);
-        base_str_add(out, "]");
+        yyjson_mut_val *pair = yyjson_mut_arr_add_arr(d.doc, prompts);
+        yyjson_mut_arr_append(pair, base_json_text(&d, m->settings.prompts[i].name));
+        yyjson_mut_arr_append(pair, base_json_text(&d, m->settings.prompts[i].text));
     }
-    base_str_add(out, "]");
-    put_program(out, "task", &programs[0]);
-    put_program(out, "exact", &programs[1]);
-    base_str_add(out, "}\n");
-    bool failed = out->failed || about.failed;
+    put_program(&d, "task", &programs[0]);
+    put_program(&d, "exact", &programs[1]);
+    nib_status status = base_json_write(&d, out, err);
     base_str_free(&about);
-    return failed ? base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the settings") : NIB_OK;
+    base_json_drop(&d);
+    return status;
 }
 
 /* ---- reading */
@@ -180,7 +159,7 @@ static nib_status get_text(nib_model *m, yyjson_val *root, const char *name, cha
     return *out ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
 }
 
-static nib_status get_weight(yyjson_val *v, model_nib_weight *w, nib_error *err) {
+static nib_status get_weight(yyjson_val *v, compiled_weight *w, nib_error *err) {
     const char *layout = yyjson_get_str(yyjson_arr_get(v, 0));
     size_t n = yyjson_arr_size(v);
     memset(w, 0, sizeof *w);
@@ -196,11 +175,11 @@ static nib_status get_weight(yyjson_val *v, model_nib_weight *w, nib_error *err)
     return NIB_OK;
 }
 
-static nib_status get_program(nib_model *m, yyjson_val *root, const char *name, model_nib_program *p, nib_error *err) {
+static nib_status get_program(nib_model *m, yyjson_val *root, const char *name, compiled_program *p, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_val *v = yyjson_obj_get(root, name), *list = yyjson_obj_get(v, "weights"), *item;
     size_t i, n;
-    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > MODEL_NIB_PACKED) NIB_TRY(wrong(err, name));
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) > COMPILED_PACKED) NIB_TRY(wrong(err, name));
     NIB_TRY(get_text(m, v, "notes", &p->notes, err));
     p->weights = base_calloc(&m->runtime->heap, yyjson_arr_size(list) + 1, sizeof *p->weights);
     if (!p->weights) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
@@ -237,7 +216,7 @@ fail:
     return status;
 }
 
-nib_status model_nib_get_settings(nib_model *m, const char *json, size_t length, model_nib_program programs[2], nib_error *err) {
+nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, compiled_program programs[2], nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     model_compiled *c = m->compiled;
@@ -265,7 +244,7 @@ fail:
     return status;
 }
 
-void model_nib_free_programs(base_heap *heap, model_nib_program programs[2]) {
+void compiled_free_programs(base_heap *heap, compiled_program programs[2]) {
     for (int i = 0; i < 2; i++) {
         base_free(heap, programs[i].weights);
         base_free(heap, programs[i].notes);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "model/model_optimize.h"
+#include "rewrite/rewrite.h"
 
 static nib_runtime *runtime;
 
@@ -38,11 +38,11 @@ static graph *parse(const char *text) {
 
 static int how;
 
-static double worst(const char *a, const char *b, model_proof *proof) {
+static double worst(const char *a, const char *b, rewrite_proof *proof) {
     nib_error err = {0};
     graph *x = parse(a), *y = parse(b);
-    if (model_prove(runtime, x, y, how, proof, &err) != NIB_OK) fail_msg("%s", err.message);
-    double off = model_proof_worst(proof);
+    if (rewrite_prove(runtime, x, y, how, proof, &err) != NIB_OK) fail_msg("%s", err.message);
+    double off = rewrite_proof_worst(proof);
     graph_free(x);
     graph_free(y);
     return off;
@@ -60,7 +60,7 @@ static double worst(const char *a, const char *b, model_proof *proof) {
          " y = Neg (w) }"
 
 static void chains_over_other_rows(void **state) {
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
     for (int i = 0; i < 3; i++) /* what lies in fresh memory differs */
         assert_true(worst(ROWS("k", "m = Mul (x, d)", "w = Mul (o, u)"), ROWS("k", "n = Mul (x, d) m = Mul (k, n)", "w = Mul (o, u)"),
@@ -75,20 +75,20 @@ static void rows_of_padding_may_be_left_out(void **state) {
          "{1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9}, "                                                                       \
          "float pad = {" pad "}, int64[1] last = {-1}> { e = Gather (table, ids) c = Cast <to = 9> (mask) open = Unsqueeze (c, last) "     \
          "y = Where (open, e, pad) }"
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
     assert_true(worst(MASKED("0"), MASKED("7"), &proof) > 0.5);
-    how = MODEL_PROVE_TOKENS;
+    how = REWRITE_PROVE_TOKENS;
     assert_true(worst(MASKED("0"), MASKED("7"), &proof) == 0);
     assert_true(worst(MASKED("0"),
                       HEAD "g (int64[b,s] ids, int64[b,s] mask) => (float[b,s,3] y) <float[9,3] table = {0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
                            "0,0,0,0,0,0,0,0,0,0,0}> { y = Gather (table, ids) }",
                       &proof) > 0.5);
-    how = MODEL_PROVE_WHOLE;
+    how = REWRITE_PROVE_WHOLE;
 }
 
 static void what_differs_is_seen(void **state) {
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
     assert_true(worst(HEAD "g (float[n,4] x) => (float[n,4] y) { y = Abs (x) }", HEAD "g (float[n,4] x) => (float[n,4] y) { y = Relu (x) }",
                       &proof) > 0.1);
@@ -122,14 +122,14 @@ static void what_differs_is_seen(void **state) {
 static void noise_does_not_travel_through_roundings(void **state) {
     static const char same[] = QUANTIZED(AS_IT_IS, WEIGHTS, "0.175", "128", "lo, hi");
     static const char noisy[] = QUANTIZED(WITH_NOISE, WEIGHTS, "0.175", "128", "lo, hi");
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
-    how = MODEL_PROVE_WHOLE;
+    how = REWRITE_PROVE_WHOLE;
     assert_true(worst(same, noisy, &proof) > 0.01); /* a step, where one lies between two */
-    how = MODEL_PROVE_PARTS;
+    how = REWRITE_PROVE_PARTS;
     assert_true(worst(same, noisy, &proof) < 1e-6);
     assert_int_equal(proof.roundings.cuts, 3);
-    how = MODEL_PROVE_WHOLE;
+    how = REWRITE_PROVE_WHOLE;
 }
 
 static void faults_of_quantized_graphs_are_seen(void **state) {
@@ -143,15 +143,15 @@ static void faults_of_quantized_graphs_are_seen(void **state) {
         {"one zero point off by one", QUANTIZED(WITH_NOISE, WEIGHTS, "0.175", "129", "lo, hi")},
         {"another constant in front", QUANTIZED("n = Mul (v, eighth)", WEIGHTS, "0.175", "128", "lo, hi")},
     };
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
-    how = MODEL_PROVE_PARTS;
+    how = REWRITE_PROVE_PARTS;
     for (size_t i = 0; i < BASE_COUNT(faults); i++) {
         double off = worst(same, faults[i].text, &proof);
         if (!proof.ran || proof.roundings.cuts != 3 || !(off > 1e-3))
             fail_msg("%s: %g, %d cuts", faults[i].what, off, proof.roundings.cuts);
     }
-    how = MODEL_PROVE_WHOLE;
+    how = REWRITE_PROVE_WHOLE;
 }
 
 /* Where the counts differ, names pair what they can; where nothing can be paired both are compared as a whole, and the proof says so. */
@@ -161,20 +161,20 @@ static void roundings_that_have_no_pair(void **state) {
     static const char one[] =
         HEAD "g (float[b,4] x) => (float[b,4] y) <float k = {3}> { a = Mul (x, k) r = Round (a) c = Mul (r, k) y = Neg (c) }";
     static const char none[] = HEAD "g (float[b,4] x) => (float[b,4] y) <float k = {3}> { a = Mul (x, k) y = Neg (a) }";
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
-    how = MODEL_PROVE_PARTS;
+    how = REWRITE_PROVE_PARTS;
     assert_true(worst(two, one, &proof) < 1e-6); /* threefold integers are integers */
     assert_int_equal(proof.roundings.cuts, 1);
     assert_true(worst(two, none, &proof) > 0.01);
     assert_int_equal(proof.roundings.cuts, 0);
     assert_int_equal(proof.roundings.count[0], 2);
-    how = MODEL_PROVE_WHOLE;
+    how = REWRITE_PROVE_WHOLE;
 }
 
 /* Sums of sizes, by their names: with another size these do not run. */
 static void sums_of_sizes_are_read(void **state) {
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
     static const char text[] =
         HEAD "g (float[b,\"past + seq\"] m, float[b,seq] x, float[b,past] p, float[b,\"past + 1\"] l, float[b,1] o) => "
@@ -199,7 +199,7 @@ static void masks_that_show_late_are_missed(void **state) {
         "bi = Div (i, c64) bj = Div (j, c64) e = Sub (bi, bj) ea = Abs (e) seen = LessOrEqual (ea, c1)",
         "f = Cast <to = 1> (d) g = Mul (f, quarter) seen = LessOrEqual (g, ten)",
     };
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
         char with[3000];
@@ -213,7 +213,7 @@ static void masks_that_show_late_are_missed(void **state) {
 }
 
 static void what_cannot_be_run_is_said(void **state) {
-    model_proof proof;
+    rewrite_proof proof;
     (void)state;
     static const char odd[] = HEAD "g (float[n] x) => (float[n] y) { y = other.Odd (x) }";
     worst(odd, odd, &proof);
@@ -226,19 +226,19 @@ static void what_cannot_be_run_is_said(void **state) {
 }
 
 /* The range of a value over the proof's inputs; -1: unknown. */
-static pass_range range_of(const char *text, const char *name, char why[MODEL_WHY]) {
+static pass_range range_of(const char *text, const char *name, char why[REWRITE_WHY]) {
     static pass_range ranges[100];
     nib_error err = {0};
     graph *g = parse(text);
     assert_in_range(g->value_limit, 0, 98);
-    if (model_measure(runtime, g, ranges, why, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (rewrite_measure(runtime, g, ranges, why, &err) != NIB_OK) fail_msg("%s", err.message);
     pass_range r = ranges[graph_find_value(g, name)->id];
     graph_free(g);
     return r;
 }
 
 static void ranges_are_measured(void **state) {
-    char why[MODEL_WHY];
+    char why[REWRITE_WHY];
     (void)state;
     static const char text[] = HEAD
         "g (float[b,s,4] x, int64[b,s] mask) => (float[b,s,4] y) <float k = {4000}, float low = {-1e9}, float one = {1}, int64[1] ax = "
@@ -270,5 +270,5 @@ int main(void) {
         cmocka_unit_test(roundings_that_have_no_pair),
         cmocka_unit_test(ranges_are_measured),
     };
-    return cmocka_run_group_tests_name("model_prove", tests, setup, teardown);
+    return cmocka_run_group_tests_name("rewrite_prove", tests, setup, teardown);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a model. Out: one file that opens at once (model_nib.h). Programs are written as the passes left them; a weight that a kernel has
+ * In: a model. Out: one file that opens at once (compiled.h). Programs are written as the passes left them; a weight that a kernel has
  * packed is written as packed, once, however many Linears and programs read it; every other constant as it is.
  */
-#include "model_nib.h"
+#include "compiled.h"
 #include "base/base_sort.h"
 #include "base/base_checksum.h"
 #include "op/op_nib.h"
@@ -26,7 +26,7 @@ typedef struct compiler {
     base_heap *heap;
     const nib_compile_options *o;
     graph *graphs[2]; /* task, exact: clones to write; NULL: there is none */
-    model_nib_program programs[2];
+    compiled_program programs[2];
     packed_constant *packed;
     size_t n_packed, cap_packed;
     blob *blobs;
@@ -35,18 +35,14 @@ typedef struct compiler {
     size_t n_slots;
     onnx_place_of *places;
     size_t n_places, cap_places;
-    base_str sections[MODEL_NIB_KINDS]; /* all but the blobs */
-    model_nib_head head;
+    base_str sections[COMPILED_KINDS]; /* all but the blobs */
+    compiled_head head;
     base_writer *out;
     uint64_t at; /* bytes written */
     nib_error *err;
 } compiler;
 
 static nib_status no_memory(const compiler *c) { return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a compiled file"); }
-
-static nib_status check_stop(const compiler *c) {
-    return c->o->stop && c->o->stop(c->o->user) ? base_error_set(c->err, NIB_CANCELLED, "compiling was cancelled") : NIB_OK;
-}
 
 /* ---- blobs */
 
@@ -91,7 +87,7 @@ static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * t
 static uint64_t place_blobs(compiler *c) {
     uint64_t at = 0;
     for (size_t i = 0; i < c->n_blobs; i++) {
-        at = round_up(at, c->blobs[i].bytes >= MODEL_NIB_PAGE ? MODEL_NIB_PAGE : MODEL_NIB_ALIGN);
+        at = round_up(at, c->blobs[i].bytes >= COMPILED_PAGE ? COMPILED_PAGE : COMPILED_ALIGN);
         c->blobs[i].offset = at;
         at += c->blobs[i].bytes;
     }
@@ -101,10 +97,10 @@ static uint64_t place_blobs(compiler *c) {
 /* ---- programs */
 
 /* A constant that stands for the packed form; the same one for all Linears of the program that read it. */
-static nib_status packed_value(compiler *c, int which, const graph_value *weight, const packed_constant *key, const model_nib_weight *w,
+static nib_status packed_value(compiler *c, int which, const graph_value *weight, const packed_constant *key, const compiled_weight *w,
                                graph_value **out) {
     nib_status status = NIB_OK;
-    model_nib_program *p = &c->programs[which];
+    compiled_program *p = &c->programs[which];
     for (size_t i = 0; i < c->n_packed; i++)
         if (memcmp(c->packed[i].data, key->data, sizeof key->data) == 0) {
             *out = c->packed[i].v;
@@ -135,7 +131,7 @@ static nib_status pack_inputs(compiler *c, int which, const plan_step *step, gra
     if (!n) return NIB_OK;
     for (int i = 0; i < op_linear_weights(step->node); i++) {
         packed_constant key = {0};
-        model_nib_weight w = {0};
+        compiled_weight w = {0};
         for (int k = 0; k < n; k++) {
             if (parts[k].weight != i) continue;
             key.data[parts[k].half] = parts[k].data;
@@ -159,7 +155,7 @@ static nib_status add_constants(compiler *c, graph *g) {
         const graph_tensor *t = v->constant;
         if (!v->use_count && !v->is_output) continue;
         g->constants[kept++] = v;
-        if (t->dtype == NIB_DTYPE_STRING || t->dtype > NIB_DTYPE_I2 || t->bytes < MODEL_NIB_ALIGN) continue;
+        if (t->dtype == NIB_DTYPE_STRING || t->dtype > NIB_DTYPE_I2 || t->bytes < COMPILED_ALIGN) continue;
         NIB_TRY(add_blob(c, t->data, t->bytes));
     }
     g->n_constants = kept;
@@ -203,7 +199,7 @@ static nib_status into_text(void *text, const void *bytes, size_t n, nib_error *
 static nib_status put_graph(compiler *c, int which) {
     nib_status status = NIB_OK;
     const graph *g = c->graphs[which];
-    model_nib_program *p = &c->programs[which];
+    compiled_program *p = &c->programs[which];
     size_t at = 0;
     c->n_places = 0;
     if (!g) return NIB_OK;
@@ -220,14 +216,14 @@ static nib_status put_graph(compiler *c, int which) {
         place->location = ONNX_PACKED;
         at++;
     }
-    NIB_TRY(onnx_write_compiled(c->m->runtime, g, c->places, c->n_places, into_text, &c->sections[which ? MODEL_NIB_EXACT : MODEL_NIB_TASK],
+    NIB_TRY(onnx_write_compiled(c->m->runtime, g, c->places, c->n_places, into_text, &c->sections[which ? COMPILED_EXACT : COMPILED_TASK],
                                 c->err));
 fail:
     return status;
 }
 
 /* Blobs have their places once all programs are gathered. */
-static void fill_offsets(compiler *c, model_nib_program *p, const packed_constant *packed, size_t n) {
+static void fill_offsets(compiler *c, compiled_program *p, const packed_constant *packed, size_t n) {
     for (size_t i = 0; i < n && i < p->count; i++)
         for (int k = 0; k < p->weights[i].parts; k++) p->weights[i].offset[k] = offset_of(c, packed[i].data[k]);
 }
@@ -236,7 +232,7 @@ static nib_status put_tokenizer(compiler *c) {
     nib_status status = NIB_OK;
     base_file file = {0};
     nib_error why;
-    base_str *json = &c->sections[MODEL_NIB_TOKENIZER], *vocab = &c->sections[MODEL_NIB_VOCABULARY];
+    base_str *json = &c->sections[COMPILED_TOKENIZER], *vocab = &c->sections[COMPILED_VOCABULARY];
     char *path = c->m->tokenizer ? base_path_join(c->heap, c->m->folder, "tokenizer.json") : NULL;
     if (!c->m->tokenizer) return NIB_OK;
     if (!path) NIB_TRY(no_memory(c));
@@ -258,7 +254,7 @@ fail:
 /* ---- the file */
 
 static nib_status put_zeros(compiler *c, uint64_t until, base_checksum *sum) {
-    static const uint8_t zeros[MODEL_NIB_PAGE];
+    static const uint8_t zeros[COMPILED_PAGE];
     nib_status status = NIB_OK;
     while (c->at < until) {
         size_t n = until - c->at < sizeof zeros ? (size_t)(until - c->at) : sizeof zeros;
@@ -270,13 +266,12 @@ fail:
     return status;
 }
 
-static nib_status put_blobs(compiler *c, model_nib_entry *e) {
+static nib_status put_blobs(compiler *c, compiled_entry *e) {
     nib_status status = NIB_OK;
     base_checksum sum;
     base_checksum_init(&sum);
     for (size_t i = 0; i < c->n_blobs; i++) {
         const blob *b = &c->blobs[i];
-        NIB_TRY(check_stop(c));
         NIB_TRY(put_zeros(c, e->offset + b->offset, &sum));
         NIB_TRY(base_writer_write(c->out, b->data, b->bytes, c->err));
         base_checksum_add(&sum, b->data, b->bytes);
@@ -289,33 +284,33 @@ fail:
 
 static nib_status write_file(compiler *c, uint64_t blob_bytes) {
     nib_status status = NIB_OK;
-    model_nib_head *h = &c->head;
-    memcpy(h->magic, MODEL_NIB_MAGIC, sizeof h->magic);
-    h->order = MODEL_NIB_ORDER;
-    h->version = MODEL_NIB_VERSION;
+    compiled_head *h = &c->head;
+    memcpy(h->magic, MODEL_COMPILED_MAGIC, sizeof h->magic);
+    h->order = COMPILED_ORDER;
+    h->version = COMPILED_VERSION;
     snprintf(h->library, sizeof h->library, "%s", NIB_VERSION);
     snprintf(h->cpu, sizeof h->cpu, "%s", nib_cpu_name());
     NIB_TRY(base_writer_write(c->out, h, sizeof *h, c->err));
     c->at = sizeof *h;
-    for (int k = 1; k < MODEL_NIB_BLOBS; k++) {
+    for (int k = 1; k < COMPILED_BLOBS; k++) {
         const base_str *s = &c->sections[k];
         if (!s->length) continue;
-        NIB_TRY(put_zeros(c, round_up(c->at, MODEL_NIB_ALIGN), NULL));
-        h->table[k] = (model_nib_entry){c->at, s->length, base_checksum_of(s->data, s->length)};
+        NIB_TRY(put_zeros(c, round_up(c->at, COMPILED_ALIGN), NULL));
+        h->table[k] = (compiled_entry){c->at, s->length, base_checksum_of(s->data, s->length)};
         NIB_TRY(base_writer_write(c->out, s->data, s->length, c->err));
         c->at += s->length;
     }
     if (blob_bytes) {
-        NIB_TRY(put_zeros(c, round_up(c->at, MODEL_NIB_PAGE), NULL));
-        h->table[MODEL_NIB_BLOBS] = (model_nib_entry){c->at, blob_bytes, 0};
-        NIB_TRY(put_blobs(c, &h->table[MODEL_NIB_BLOBS]));
+        NIB_TRY(put_zeros(c, round_up(c->at, COMPILED_PAGE), NULL));
+        h->table[COMPILED_BLOBS] = (compiled_entry){c->at, blob_bytes, 0};
+        NIB_TRY(put_blobs(c, &h->table[COMPILED_BLOBS]));
     }
     h->length = c->at;
     h->checksum = base_checksum_of(h, sizeof *h);
     NIB_TRY(base_writer_rewind(c->out, c->err));
     NIB_TRY(base_writer_write(c->out, h, sizeof *h, c->err));
     NIB_TRY(base_writer_sync(c->out, c->err));
-    NIB_TRY(check_stop(c));
+    NIB_TRY(base_stop_check(c->err));
 fail:
     return status;
 }
@@ -327,7 +322,7 @@ static nib_status compile(compiler *c, const char *out) {
     size_t n_packed[2] = {0, 0};
     const model_program *exact = NULL;
     if (!m->task.p || c->o->exact) NIB_TRY(model_exact(m, &exact, c->err));
-    NIB_TRY(check_stop(c));
+    NIB_TRY(base_stop_check(c->err));
     for (int i = 0; i < 2; i++) {
         const model_program *program = i ? exact : m->task.p ? &m->task : NULL;
         if (!program) continue;
@@ -343,7 +338,7 @@ static nib_status compile(compiler *c, const char *out) {
         NIB_TRY(put_graph(c, i));
     }
     NIB_TRY(put_tokenizer(c));
-    NIB_TRY(model_nib_put_settings(m, c->programs, &c->sections[MODEL_NIB_SETTINGS], c->err));
+    NIB_TRY(compiled_put_settings(m, c->programs, &c->sections[COMPILED_SETTINGS], c->err));
     NIB_TRY(base_writer_open(c->heap, out, &c->out, c->err));
     NIB_TRY(write_file(c, blob_bytes));
     base_writer *whole = c->out;
@@ -354,23 +349,23 @@ fail:
     return status;
 }
 
-nib_status model_compile_file(nib_runtime *runtime, const char *in, const char *out, const nib_compile_options *o, nib_error *err) {
+nib_status compiled_write(nib_runtime *runtime, const char *in, const char *out, const nib_compile_options *o, nib_error *err) {
     nib_status status = NIB_OK;
     compiler c = {.heap = &runtime->heap, .o = o, .err = err};
     nib_model_options options = *o->model;
     options.runtime = runtime;
-    for (int k = 0; k < MODEL_NIB_KINDS; k++) base_str_init(&c.sections[k], c.heap);
+    for (int k = 0; k < COMPILED_KINDS; k++) base_str_init(&c.sections[k], c.heap);
     if (base_path_same(in, out))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is the model itself: the compiled one needs a name of its own", out);
-    NIB_TRY(model_open(in, &options, &c.m, err));
+    NIB_TRY(compiled_open(in, &options, &c.m, err));
     if (c.m->compiled)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is compiled already: compile what it was made of, %s", in, c.m->compiled->made_of);
     NIB_TRY(compile(&c, out));
 fail:
     base_writer_abort(c.out);
     for (int i = 0; i < 2; i++) graph_free(c.graphs[i]);
-    for (int k = 0; k < MODEL_NIB_KINDS; k++) base_str_free(&c.sections[k]);
-    model_nib_free_programs(c.heap, c.programs);
+    for (int k = 0; k < COMPILED_KINDS; k++) base_str_free(&c.sections[k]);
+    compiled_free_programs(c.heap, c.programs);
     base_free(c.heap, c.packed);
     base_free(c.heap, c.blobs);
     base_free(c.heap, c.slots);
