@@ -123,7 +123,7 @@ cov: coverage ## line coverage of the unit tests
 	@python3 -m gcovr --version >/dev/null 2>&1 || { echo "gcovr is needed: pip install gcovr"; exit 1; }
 	python3 -m gcovr --root . --filter src/ build/coverage
 
-lint: ## the include table, headers on their own, warnings as errors with gcc and clang, formatting of scripts
+lint: ## the include table, headers on their own, warnings as errors with gcc and clang, scripts, links and columns of documents
 	@tools/setup test
 	@tools/setup lint
 	tools/lint

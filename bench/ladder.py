@@ -12,10 +12,12 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 from engines import machine
 from texts import mixed, words_beside
@@ -54,12 +56,19 @@ def measure(args, rung, files):
     return json.loads(done.stdout)
 
 
+def paragraph(*parts):
+    """Lines of at most 120 columns; what stands in backquotes stays on one."""
+    text = re.sub("`[^`]*`", lambda m: m[0].replace(" ", "\0"), " ".join(parts))
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+
+
 def page(args, rows, version):
     command = f"bench/ladder.py --threads {args.threads} --texts {args.texts} --turns {args.turns}"
     lines = ["# What each lever gives", "",
-             f"{args.model.name} on {machine()}, {args.threads} thread{'s' if args.threads > 1 else ''}, {version}; `{command}` (`make bench-ladder`)",
-             "printed it, on mixed English lines (plain C: some of them, cut to 64 tokens). Machines differ and are shared: the ratios",
-             "count. *Heap* is all that nib takes from the allocator (packed weights, arenas), mapped files not counted; *peak* is the share of what the machine's own kernels reach on operands in L1.", ""]
+             paragraph(f"{args.model.name} on {machine()}, {args.threads} thread{'s' if args.threads > 1 else ''}, {version}; `{command}` (`make bench-ladder`)",
+                       "printed it, on mixed English lines (plain C: some of them, cut to 64 tokens). Machines differ and are shared: the ratios",
+                       "count. *Heap* is all that nib takes from the allocator (packed weights, arenas), mapped files not counted; *peak* is the",
+                       "share of what the machine's own kernels reach on operands in L1."), ""]
     for title, part in (("Each line adds a lever to the one above", rows[: len(RUNGS)]), ("Levers in other company", rows[len(RUNGS) :])):
         lines += [f"## {title}", "", "| | tokens/s | to the first | to the line above | one text, ms (median) | heap, MB | peak |", "|---|---|---|---|---|---|---|"]
         before = None
@@ -75,8 +84,8 @@ def page(args, rows, version):
                          f"{f'{100 * share:.0f} %' if share else ''} |")
             before = rate
         lines.append("")
-    lines += ["Levels and packing are switches of `nib bench` and `nib profile` (`--optimize-level`, `--no-pack`), the kernels' rungs are capped by",
-              "`NIB_CPU`; `nib profile` shows where the time of any of these lines goes.", ""]
+    lines += [paragraph("Levels and packing are switches of `nib bench` and `nib profile` (`--optimize-level`, `--no-pack`), the kernels' rungs are",
+                        "capped by `NIB_CPU`; `nib profile` shows where the time of any of these lines goes."), ""]
     return "\n".join(lines)
 
 

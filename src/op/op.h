@@ -108,7 +108,7 @@ op_rows op_rows_of(const graph_node *n);
 /* Runs a node's eval and reports what it gave. BAD_MODEL if the node has no eval. Checks n_in against the table first. */
 nib_status op_eval_node(op_eval *ctx);
 
-/* ---- evaluating whole subgraphs at build time: folding, samples for recognition. Values are stored in an arena. */
+/* ---- evaluating whole subgraphs at build time: folding. Values are stored in an arena. */
 typedef struct op_env op_env; /* value -> tensor, for one graph */
 op_env *op_env_create(const graph *g, base_arena *arena, size_t byte_limit, const kernels *kernels);
 /* Counts work in *spent, which other environments share, up to limit; without this in one of its own, up to OP_ENV_WORK. */
