@@ -44,7 +44,7 @@ test: $(MODEL)/model.safetensors test-build ## install what tests need, and run 
 
 test-all: test-wide test-isa test-paths asan tsan aarch64 ## and on each instruction set below this one, under sanitizers, for aarch64, ONNX's cases
 
-test-nightly: test-every ubsan coverage fuzz ## and what takes hours: SECONDS= of fuzzing for each door
+test-nightly: test-every ubsan cov fuzz ## and what takes hours: SECONDS= of fuzzing for each door
 
 test-wide: $(MODEL)/model.safetensors test-build test-onnx
 	ctest --preset release -j$(JOBS) -L wide
@@ -119,9 +119,10 @@ bench-long: all ## long texts and large batches, time and memory, nib and ONNX R
 bench-ladder: all $(MODEL)/model.safetensors ## what each lever gives, into doc/levers.md
 	python3 bench/ladder.py --output doc/levers.md
 
-cov: coverage ## line coverage of the unit tests
-	@python3 -m gcovr --version >/dev/null 2>&1 || { echo "gcovr is needed: pip install gcovr"; exit 1; }
-	python3 -m gcovr --root . --filter src/ build/coverage
+cov: coverage ## line coverage of the quick tests, by room
+	@tools/setup cov
+	gcovr --root . --filter src/ --json-summary build/coverage/summary.json build/coverage >/dev/null
+	python3 tools/coverage_rooms.py build/coverage/summary.json
 
 lint: ## the include table, headers on their own, warnings as errors with gcc and clang, scripts, links and columns of documents
 	@tools/setup test
