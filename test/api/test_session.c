@@ -26,10 +26,10 @@ static void open_on(bench *b, const char *path, int threads) {
     nib_runtime_options r;
     nib_model_options o;
     memset(b, 0, sizeof *b);
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     assert_int_equal(nib_runtime_create(&r, &b->runtime, &b->err), NIB_OK);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = b->runtime;
     if (nib_model_open(path, &o, &b->model, &b->err) != NIB_OK || nib_session_create(b->model, &b->session, &b->err) != NIB_OK)
         fail_msg("%s", b->err.message);
@@ -43,7 +43,7 @@ static void close_bench(bench *b) {
 
 static uint64_t allocations(const bench *b) {
     nib_memory m;
-    nib_runtime_memory(b->runtime, &m);
+    nib_runtime_memory(b->runtime, &m, sizeof m);
     return m.allocations;
 }
 
@@ -315,11 +315,11 @@ static void strings_go_in_and_out(void **state) {
     assert_int_equal(nib_session_run(b.session, &b.err), NIB_INVALID_ARGUMENT);
     left[1] = (nib_string){"x", 1};
     OK(nib_session_run(b.session, &b.err));
-    assert_int_equal(nib_session_input_info(b.session, 0, &info), NIB_OK);
+    assert_int_equal(nib_session_input_info(b.session, 0, &info, sizeof info), NIB_OK);
     assert_int_equal(info.dtype, NIB_DTYPE_STRING);
     assert_string_equal(info.symbols[0], "n");
-    assert_int_equal(nib_session_input_info(b.session, 2, &info), NIB_INVALID_ARGUMENT);
-    assert_int_equal(nib_session_output_info(b.session, 0, &info), NIB_OK);
+    assert_int_equal(nib_session_input_info(b.session, 2, &info, sizeof info), NIB_INVALID_ARGUMENT);
+    assert_int_equal(nib_session_output_info(b.session, 0, &info, sizeof info), NIB_OK);
     close_bench(&b);
 }
 
@@ -330,13 +330,13 @@ static void inputs_say_what_they_are_for(void **state) {
     open_on(&b, MODEL, 1);
     assert_int_equal(nib_session_input_count(b.session), 3);
     for (size_t i = 0; i < 3; i++) {
-        OK(nib_session_input_info(b.session, i, &info));
+        OK(nib_session_input_info(b.session, i, &info, sizeof info));
         assert_int_equal(info.role, roles[i]);
         assert_int_equal(info.rank, 2);
         assert_int_equal(info.dims[1], -1);
         assert_string_equal(info.symbols[1], "seq");
     }
-    OK(nib_session_input_info(b.session, 0, &info));
+    OK(nib_session_input_info(b.session, 0, &info, sizeof info));
     assert_true(info.below > 90);
     close_bench(&b);
 }
