@@ -12,15 +12,10 @@ class Error(c.Structure):
     _fields_ = [("status", c.c_int), ("message", c.c_char * 400), ("node", c.c_char * 120), ("offset", c.c_int64)]
 
 
-class Limits(c.Structure):
-    _fields_ = [("graph_depth", c.c_int), ("wire_nesting", c.c_int), ("json_depth", c.c_int), ("files", c.c_int), ("fold_bytes", c.c_size_t),
-                ("expand_bytes", c.c_size_t)]
-
-
 class RuntimeOptions(c.Structure):
     _fields_ = [("size", c.c_size_t), ("threads", c.c_int), ("memory_limit", c.c_size_t), ("log", c.c_void_p), ("log_user", c.c_void_p),
                 ("allocate", c.c_void_p), ("release", c.c_void_p), ("alloc_user", c.c_void_p), ("private_reads", c.c_int),
-                ("limits", Limits)]
+                ("limits", c.c_void_p)]
 
 
 class ModelOptions(c.Structure):
@@ -46,10 +41,12 @@ class Model:
         lib.nib_embed.argtypes = [c.c_void_p, c.c_void_p, c.c_size_t, c.c_void_p, c.c_void_p, c.c_void_p]
         self.error = Error()
         runtime_options, options, self.runtime, self.model = RuntimeOptions(), ModelOptions(), c.c_void_p(), c.c_void_p()
-        lib.nib_runtime_defaults(c.byref(runtime_options))
-        lib.nib_model_defaults(c.byref(options))
-        if runtime_options.size != c.sizeof(RuntimeOptions) or options.size != c.sizeof(ModelOptions):
-            raise RuntimeError("bench/nibc.py and libnib.so do not know the same options: build again")
+        if lib.nib_abi_version() != 1:
+            raise RuntimeError("bench/nibc.py knows another binary interface than libnib.so")
+        for defaults in (lib.nib_runtime_defaults, lib.nib_model_defaults, lib.nib_embed_defaults):
+            defaults.restype, defaults.argtypes = None, [c.c_void_p, c.c_size_t]
+        lib.nib_runtime_defaults(c.byref(runtime_options), c.sizeof(runtime_options))
+        lib.nib_model_defaults(c.byref(options), c.sizeof(options))
         runtime_options.threads = threads
         self.check(lib.nib_runtime_create(c.byref(runtime_options), c.byref(self.runtime), c.byref(self.error)))
         options.runtime, options.precision, options.max_tokens = self.runtime, PRECISIONS[precision], max_tokens
@@ -74,7 +71,7 @@ class Model:
 
     def embed(self, texts, max_tokens=0):
         options = EmbedOptions()
-        self.lib.nib_embed_defaults(c.byref(options))
+        self.lib.nib_embed_defaults(c.byref(options), c.sizeof(options))
         options.max_tokens = max_tokens
         out = (c.c_float * (len(texts) * self.dim))()
         pointers = (c.c_char_p * len(texts))(*[t.encode() for t in texts])

@@ -67,7 +67,7 @@ static void *embed_all(void *arg) {
     call *c = arg;
     const cli_texts *t = &c->b->texts;
     nib_embed_options o;
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.profile = c->profile;
     if (c->ids) c->status = nib_embed_ids(c->b->model, (const int32_t *const *)t->ids, t->lengths, t->n, &o, c->out, &c->error);
     else c->status = nib_embed(c->b->model, (const char *const *)t->texts, t->n, &o, c->out, &c->error);
@@ -161,7 +161,7 @@ static int measure(bench *b) {
     if (code == 0) code = measure_first(b, calls[0].out);
     if (code == 0) code = measure_rounds(b, calls);
     if (code == 0) code = measure_alone(b, calls[0].out);
-    if (code == 0) nib_runtime_memory(b->runtime, &b->memory);
+    if (code == 0) nib_runtime_memory(b->runtime, &b->memory, sizeof b->memory);
     for (int i = 0; calls && i < b->callers; i++) free(calls[i].out);
     free(calls);
     return code;
@@ -243,7 +243,8 @@ static int measure_machine(bench *b) {
     if (nib_runtime_create(NULL, &all, &error) != NIB_OK) return cli_fail(&error);
     int most = nib_runtime_threads(all) > nib_runtime_threads(b->runtime) ? nib_runtime_threads(all) : nib_runtime_threads(b->runtime);
     o.threads = b->threads < most ? b->threads : most;
-    if (nib_runtime_create(&o, &used, &error) != NIB_OK || nib_machine_measure(used, &b->machine, &error) != NIB_OK)
+    if (nib_runtime_create(&o, &used, &error) != NIB_OK ||
+        nib_machine_measure(used, &b->machine, sizeof b->machine, &error) != NIB_OK)
         code = cli_fail(&error);
     nib_runtime_free(used);
     nib_runtime_free(all);

@@ -19,7 +19,7 @@ static int run_compile(cli_args *a) {
     int code;
     if (!a->output) return cli_usage(a->verb, "-o is missing: where to write it");
     cli_catch(false);
-    nib_compile_defaults(&o);
+    nib_compile_defaults(&o, sizeof o);
     a->m.options.runtime = cli_runtime(&a->m, &code);
     if (code) return code;
     o.model = &a->m.options;

@@ -63,7 +63,7 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
         r->room = n;
         if (!r->vectors || !r->tokens || !r->full || !r->rows) return cli_no_memory();
     }
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.lengths = lengths;
     o.tokens = r->tokens;
     o.full_tokens = r->full;

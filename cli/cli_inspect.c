@@ -93,7 +93,7 @@ static int json_explain(const cli_model *m, nib_model *model, char *text) {
     cli_json_open(&j, NULL, '{');
     cli_json_text(&j, "model", m->path);
     cli_json_open(&j, "steps", '[');
-    for (size_t i = 0; nib_profile_step_get(profile, i, NULL, &s) == NIB_OK; i++) {
+    for (size_t i = 0; nib_profile_step_get(profile, i, NULL, 0, &s, sizeof s) == NIB_OK; i++) {
         cli_json_open(&j, NULL, '{');
         cli_json_text(&j, "operator", s.op);
         cli_json_text(&j, "output", s.name);

@@ -53,7 +53,7 @@ static int fill_options(const cli_args *a, nib_optimize_options *o) {
     int code;
     const char *twice = cli_list_twice(&a->shapes);
     if (twice) return cli_usage(a->verb, "--shape %s: this input was given twice", twice);
-    nib_optimize_defaults(o);
+    nib_optimize_defaults(o, sizeof *o);
     if (a->level >= 0) o->level = a->level;
     o->target = (nib_target)a->target;
     o->opset = a->opset;
@@ -131,7 +131,7 @@ int cli_print_graph(const cli_model *m, nib_graph_format format, int level) {
     nib_error error = {.offset = -1};
     nib_report *report = NULL;
     int code;
-    nib_optimize_defaults(&o);
+    nib_optimize_defaults(&o, sizeof o);
     o.level = level;
     o.runtime = cli_runtime(m, &code);
     if (code) return code;

@@ -212,7 +212,7 @@ static int take_option(cli_args *a, int argc, char **argv, int *at) {
 /* ---- limits, and which plain argument is the model */
 
 static int take_limits(cli_args *a) {
-    nib_limits *l = &a->m.runtime.limits;
+    nib_limits *l = &a->m.limits;
     const struct {
         const char *name;
         int *number;
@@ -282,9 +282,11 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
                     .rtol = 1e-3,
                     .atol = 1e-5,
                     .external_over = SIZE_MAX};
-    nib_model_defaults(&a->m.options);
-    nib_runtime_defaults(&a->m.runtime);
+    nib_model_defaults(&a->m.options, sizeof a->m.options);
+    nib_runtime_defaults(&a->m.runtime, sizeof a->m.runtime);
+    nib_limits_defaults(&a->m.limits, sizeof a->m.limits);
     a->m.runtime.memory_limit = NIB_MEMORY_AUTO;
+    a->m.runtime.limits = &a->m.limits; /* copies of the model's options share it: `a` outlives them */
     bool options = true;
     for (int i = 1; i < argc; i++) {
         int code = 0;

@@ -14,7 +14,8 @@
 typedef struct cli_model {
     const char *path;
     nib_model_options options;
-    nib_runtime_options runtime;
+    nib_runtime_options runtime; /* its limits are these: */
+    nib_limits limits;
 } cli_model;
 
 typedef struct cli_list { /* of values, as given; borrowed */

@@ -82,7 +82,7 @@ int cli_no_memory(void) { return fputs("nib: out of memory\n", stderr), 1; }
 static void say_memory(void) {
     nib_memory m = {0};
     nib_runtime *runtime = cli_runtime(NULL, &(int){0});
-    if (runtime) nib_runtime_memory(runtime, &m);
+    if (runtime) nib_runtime_memory(runtime, &m, sizeof m);
     if (m.limit && m.refused)
         fprintf(stderr, " (the ceiling is %.1f MB; %.1f MB were held when %.3f MB more were asked for; --memory sets it)",
                 1e-6 * (double)m.limit, 1e-6 * (double)m.refused_at, 1e-6 * (double)m.refused);

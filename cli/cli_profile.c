@@ -33,7 +33,7 @@ static int measure(profile_run *r) {
     int64_t dim = nib_model_dim(r->model);
     float *out = malloc(r->texts.n * (size_t)(dim > 0 ? dim : 1) * sizeof *out);
     if (!out) return cli_no_memory();
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     int code = 0;
     for (int pass = 0; pass <= r->repeat && code == 0; pass++) {
         double begun = cli_now();
@@ -79,7 +79,8 @@ static int run_all(profile_run *r, const char *input) {
     if ((code = cli_model_open(&r->m, &r->model)) != 0) return code;
     if ((code = cli_texts_tokenize(&r->texts, r->model)) != 0) return code;
     if (nib_profile_create(r->model, &r->profile, &error) != NIB_OK) return cli_fail(&error);
-    if (nib_machine_measure(cli_runtime(&r->m, &code), &r->machine, &error) != NIB_OK) return cli_fail(&error);
+    if (nib_machine_measure(cli_runtime(&r->m, &code), &r->machine, sizeof r->machine, &error) != NIB_OK)
+        return cli_fail(&error);
     if ((code = measure(r)) != 0) return code;
     print(r);
     return 0;

@@ -112,7 +112,7 @@ static int finish_output(tensor_run *r, size_t i) {
     if (known < 0) return 2;
     if (!known && r->compare) return fprintf(stderr, "nib: %s has neither %s.npy nor %s.pb to compare with\n", r->compare, name, name), 2;
     if (known) {
-        nib_tensor_compare(&got, want, r->rtol, r->atol, &d);
+        nib_tensor_compare(&got, want, r->rtol, r->atol, &d, sizeof d);
         nib_tensor_free(want);
         if (!d.same) r->over = true;
     }
@@ -172,12 +172,11 @@ static int run_run(cli_args *a) {
     int code = cli_model_open(&r.m, &r.model);
     if (code) return code;
     code = nib_session_create(r.model, &r.session, &error) == NIB_OK ? 0 : cli_fail(&error);
-    if (code == 0) code = r.suite ? cli_tensors_suite(&r.inputs, r.session, r.suite) : cli_tensors_bind(&r.inputs, r.session);
+    if (code == 0) code = r.suite ? cli_tensors_suite(r.session, r.suite) : cli_tensors_bind(&r.inputs, r.session);
     if (code == 0) code = compute(&r);
     if (code == 0) code = finish(&r);
     nib_session_free(r.session);
     nib_model_free(r.model);
-    cli_tensors_free(&r.inputs);
     return code;
 }
 

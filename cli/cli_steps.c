@@ -30,7 +30,7 @@ void cli_split_of(const nib_profile *profile, const nib_machine *machine, cli_sp
     out->all.kind = "all steps";
     for (size_t i = 0; i < nib_profile_step_count(profile); i++) {
         nib_profile_step s;
-        if (nib_profile_step_get(profile, i, machine, &s) != NIB_OK) continue;
+        if (nib_profile_step_get(profile, i, machine, sizeof *machine, &s, sizeof s) != NIB_OK) continue;
         int k = 0;
         while (k < out->n && strcmp(out->kinds[k].kind, s.kind) != 0) k++;
         if (k == CLI_KINDS) k--; /* more kinds than there are: the last one takes the rest */
@@ -39,7 +39,7 @@ void cli_split_of(const nib_profile *profile, const nib_machine *machine, cli_sp
         add_step(&out->all, &s);
     }
     qsort(out->kinds, (size_t)out->n, sizeof *out->kinds, by_time);
-    nib_profile_totals_get(profile, &totals);
+    nib_profile_totals_get(profile, &totals, sizeof totals);
     out->tokenize_ns = (double)totals.tokenize_nanoseconds;
 }
 
@@ -55,7 +55,7 @@ void cli_steps_print(const nib_profile *profile, const nib_machine *machine, int
     printf("step operator     kernel                                     calls        ms    share  GFLOP/s  of peak of bound  output\n");
     for (size_t i = 0; i < nib_profile_step_count(profile); i++) {
         nib_profile_step s;
-        if (nib_profile_step_get(profile, i, machine, &s) != NIB_OK) continue;
+        if (nib_profile_step_get(profile, i, machine, sizeof *machine, &s, sizeof s) != NIB_OK) continue;
         double ns = (double)s.nanoseconds;
         printf("%4zu %-12.12s %-40.40s %7.0f %9.3f %6.1f %%", i, s.op, s.kernel, (double)s.calls / passes, 1e-6 * ns / passes,
                percent(ns, split.all.ns));
@@ -98,7 +98,7 @@ void cli_steps_json(const nib_profile *profile, const nib_machine *machine, int 
     printf("\"steps\": [");
     for (size_t i = 0; i < nib_profile_step_count(profile); i++) {
         nib_profile_step s;
-        if (nib_profile_step_get(profile, i, machine, &s) != NIB_OK) continue;
+        if (nib_profile_step_get(profile, i, machine, sizeof *machine, &s, sizeof s) != NIB_OK) continue;
         double ns = (double)s.nanoseconds;
         printf("%s\n  {\"step\": %zu, \"operator\": ", i ? "," : "", i);
         cli_json_string(s.op);

@@ -24,28 +24,26 @@ static const char *find_pair(const cli_list *p, const char *name) {
     return NULL;
 }
 
-void cli_tensors_free(cli_tensors *t) {
-    for (size_t i = 0; i < t->n_owned; i++) nib_tensor_free(t->owned[i]);
-    for (size_t i = 0; i < t->n_made; i++) free(t->made[i].data);
-    free(t->owned);
-    free(t->made);
-    memset(t, 0, sizeof *t);
-}
-
-static int make_room(cli_tensors *t, size_t n) {
-    t->owned = calloc(n + 1, sizeof *t->owned);
-    t->made = calloc(n + 1, sizeof *t->made);
-    return t->owned && t->made ? 0 : cli_no_memory();
-}
-
-static int bind_file(cli_tensors *t, nib_session *s, size_t i, const char *path) {
+/* Gives a tensor away: the session frees it, or this does. */
+static int bind(nib_session *s, size_t i, nib_tensor *tensor, void (*release)(void *owner), void *owner) {
     nib_error error;
-    nib_value_info info;
+    tensor->release = release;
+    tensor->owner = owner;
+    if (nib_session_set_input(s, nib_session_input_name(s, i), tensor, &error) == NIB_OK) return 0;
+    release(owner);
+    return cli_fail(&error);
+}
+
+static void free_read(void *tensor) { nib_tensor_free(tensor); }
+
+/* info gets the sizes that the file has. */
+static int bind_file(nib_session *s, size_t i, const char *path, nib_value_info *info) {
+    nib_error error;
     nib_tensor *tensor;
-    nib_session_input_info(s, i, &info);
-    if (nib_tensor_read(path, info.dtype, &tensor, &error) != NIB_OK) return cli_fail(&error), error.status == NIB_OUT_OF_MEMORY ? 1 : 2;
-    t->owned[t->n_owned++] = tensor;
-    return nib_session_set_input(s, nib_session_input_name(s, i), tensor, &error) == NIB_OK ? 0 : cli_fail(&error);
+    if (nib_tensor_read(path, info->dtype, &tensor, &error) != NIB_OK)
+        return cli_fail(&error), error.status == NIB_OUT_OF_MEMORY ? 1 : 2;
+    for (int k = 0; k < info->rank && k < tensor->rank; k++) info->dims[k] = tensor->dims[k];
+    return bind(s, i, tensor, free_read, tensor);
 }
 
 /* ---- shapes of random inputs */
@@ -214,9 +212,8 @@ static void fill(const nib_value_info *info, nib_tensor *t, size_t width, int64_
     }
 }
 
-static int bind_random(cli_tensors *t, nib_session *s, size_t i, const nib_value_info *info, uint64_t *state) {
+static int bind_random(nib_session *s, size_t i, const nib_value_info *info, uint64_t *state) {
     static const nib_string words[] = {{"", 0}, {"a", 1}, {"nib", 3}, {"writes", 6}};
-    nib_error error;
     const char *name = nib_session_input_name(s, i);
     int bits = nib_dtype_bits(info->dtype);
     size_t width = info->dtype == NIB_DTYPE_STRING ? sizeof(nib_string) : (size_t)(bits == 128 || bits == 64 ? 8 : bits / 8);
@@ -237,13 +234,12 @@ static int bind_random(cli_tensors *t, nib_session *s, size_t i, const nib_value
     tensor.bytes = width ? (size_t)(count * parts) * width : (size_t)(count * bits + 7) / 8;
     tensor.data = calloc(tensor.bytes + 16, 1);
     if (!tensor.data) return cli_no_memory();
-    t->made[t->n_made++] = tensor;
     if (info->dtype == NIB_DTYPE_STRING)
         for (int64_t k = 0; k < count; k++) ((nib_string *)tensor.data)[k] = words[next(state) % 4];
     else if (width) fill(info, &tensor, width, count * parts, state);
     else
         for (size_t k = 0; k < tensor.bytes; k++) ((unsigned char *)tensor.data)[k] = (unsigned char)next(state);
-    return nib_session_set_input(s, name, &tensor, &error) == NIB_OK ? 0 : cli_fail(&error);
+    return bind(s, i, &tensor, free, tensor.data);
 }
 
 /* Every NAME must be an input's. */
@@ -261,43 +257,40 @@ static int check_names(const cli_list *p, const nib_session *s, const char *opti
     return 0;
 }
 
-int cli_tensors_bind(cli_tensors *t, nib_session *s) {
+int cli_tensors_bind(const cli_tensors *t, nib_session *s) {
     size_t n = nib_session_input_count(s);
     nib_value_info *all = calloc(n + 1, sizeof *all);
     uint64_t state = t->seed;
-    int code = all ? make_room(t, n) : cli_no_memory();
+    int code = all ? 0 : cli_no_memory();
     if (code == 0) code = check_names(&t->files, s, "--input");
     if (code == 0) code = check_names(&t->shapes, s, "--shape");
-    for (size_t i = 0; i < n && code == 0; i++) nib_session_input_info(s, i, &all[i]);
+    for (size_t i = 0; i < n && code == 0; i++) nib_session_input_info(s, i, &all[i], sizeof all[i]);
     for (size_t i = 0; i < n && code == 0; i++) { /* shapes of files are known before any are made up */
         const char *file = find_pair(&t->files, nib_session_input_name(s, i));
-        if (!file) continue;
-        code = bind_file(t, s, i, file);
-        const nib_tensor *read = code == 0 ? t->owned[t->n_owned - 1] : NULL;
-        for (int k = 0; read && k < all[i].rank && k < read->rank; k++) all[i].dims[k] = read->dims[k];
+        if (file) code = bind_file(s, i, file, &all[i]);
     }
     if (code == 0) code = find_shapes(t, s, all, n);
     for (size_t i = 0; i < n && code == 0; i++) {
         const char *name = nib_session_input_name(s, i);
         if (find_pair(&t->files, name) || (all[i].optional && !find_pair(&t->shapes, name))) continue;
         if (!t->random) code = cli_usage(&cli_run, "input %s is missing: --input %s=FILE, or --random", name, name);
-        else code = bind_random(t, s, i, &all[i], &state);
+        else code = bind_random(s, i, &all[i], &state);
     }
     free(all);
     return code;
 }
 
-int cli_tensors_suite(cli_tensors *t, nib_session *s, const char *folder) {
+int cli_tensors_suite(nib_session *s, const char *folder) {
     char path[4300];
     nib_value_info info;
     size_t n = nib_session_input_count(s);
-    int code = make_room(t, n);
+    int code = 0;
     for (size_t i = 0; i < n && code == 0; i++) {
         snprintf(path, sizeof path, "%s/input_%zu.npy", folder, i);
         if (access(path, F_OK) != 0) snprintf(path, sizeof path, "%s/input_%zu.pb", folder, i);
-        nib_session_input_info(s, i, &info);
+        nib_session_input_info(s, i, &info, sizeof info);
         if (info.optional && access(path, F_OK) != 0) continue;
-        code = bind_file(t, s, i, path);
+        code = bind_file(s, i, path, &info);
     }
     return code;
 }

@@ -11,16 +11,12 @@ typedef struct cli_tensors {
     cli_list files, shapes; /* of NAME=VALUE; borrowed */
     bool random;
     uint64_t seed;
-    nib_tensor **owned; /* read from files */
-    nib_tensor *made;   /* at random; data is malloc's */
-    size_t n_owned, n_made;
 } cli_tensors;
 
-void cli_tensors_free(cli_tensors *t);
-
-/* Bind every input of the session. Return 0, or a code with a message said. */
-int cli_tensors_bind(cli_tensors *t, nib_session *session);
-int cli_tensors_suite(cli_tensors *t, nib_session *session, const char *folder);
+/* Bind every input of the session, which has and frees what was read or made. Return 0, or a code with a message said.
+ */
+int cli_tensors_bind(const cli_tensors *t, nib_session *session);
+int cli_tensors_suite(nib_session *session, const char *folder);
 
 /* FOLDER/NAME.KIND, the name of an output with whatever is no letter, digit, '-', '.' or '_' as '_', and its number behind if an earlier
  * one has the same; false, with a message, if it is too long. */

@@ -42,6 +42,9 @@ for how in "" --define-prefix; do # as it lies, and as pkg-config itself moves p
 done
 gcc "$work/try.c" -o "$work/static" $(pkg-config --cflags nib) "$libdir/libnib.a" -lm -pthread
 "$work/static"
+abi=$(sed -n 's/^#define NIB_ABI_VERSION //p' "$work/usr/include/nib/nib.h")
+readelf -d "$work/shared" | grep -qF "[libnib.so.$abi]" || fail "a program does not ask for libnib.so.$abi"
+[ -e "$libdir/libnib.so.$abi" ] || fail "libnib.so.$abi is not there"
 mkdir "$work/project"
 cat >"$work/project/CMakeLists.txt" <<'CMAKE'
 cmake_minimum_required(VERSION 3.25)

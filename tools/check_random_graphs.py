@@ -34,7 +34,8 @@ FLOATS, INTS = (F, D), (I32, I64)
 
 
 class Tensor(C.Structure):
-    _fields_ = [("dtype", C.c_int), ("rank", C.c_int), ("dims", C.c_int64 * 16), ("data", C.c_void_p), ("bytes", C.c_size_t)]
+    _fields_ = [("dtype", C.c_int), ("rank", C.c_int), ("dims", C.c_int64 * 16), ("data", C.c_void_p), ("bytes", C.c_size_t),
+                ("place", C.c_int32 * 2), ("release", C.c_void_p), ("owner", C.c_void_p)]
 
 
 class Error(C.Structure):
@@ -62,7 +63,7 @@ class Nib:
     def run(self, path, feeds, names, level):
         options, error = ModelOptions(), Error()
         model, session = C.c_void_p(), C.c_void_p()
-        self.lib.nib_model_defaults(C.byref(options))
+        self.lib.nib_model_defaults(C.byref(options), C.c_size_t(C.sizeof(options)))
         options.optimize = level
         self.check(self.lib.nib_model_open(str(path).encode(), C.byref(options), C.byref(model), C.byref(error)), error)
         try:

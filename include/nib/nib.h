@@ -15,16 +15,27 @@
  *
  * Conventions. Fallible calls return nib_status: NIB_OK (0) or a negative code. Their result goes to the
  * last out-parameter, which is NULL (or untouched memory, for caller's buffers) on failure. `nib_error *` may
- * be NULL. Option structs are filled by nib_*_defaults() and begin with their size, so that they can grow;
- * NULL means the defaults. Strings are UTF-8; numbers in them have a point in every locale. The library never prints, exits or aborts.
+ * be NULL. Options may be NULL, which means the defaults. Strings are UTF-8; numbers in them have a point in every
+ * locale. The library never prints, exits or aborts.
+ *
+ * Structs of any age. A program may have been built against an older or a newer header than the library's.
+ *   Options: these structs begin with `size_t size` and may grow. nib_*_defaults(&options, sizeof options) fills one:
+ *     the size that it is given, every default, and not a byte beyond that size (nothing at all if it is less than
+ *     sizeof(size_t), or options is NULL). In a call, what a shorter struct does not have is the default. In a longer
+ *     one, what this library does not know must be 0: else the caller asks for something that this library cannot do,
+ *     and the call answers INVALID_ARGUMENT. So it does if `size` is less than sizeof(size_t).
+ *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info,
+ *     nib_difference) may grow. Each such call takes the size of the caller's: as much is written, and what this
+ *     library does not know is 0.
+ *   Frozen: nib_error, nib_string, nib_device and nib_tensor stay as they are as long as NIB_ABI_VERSION does.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
  *
- * Processes. After fork() the child may use and free its parent's runtimes and models, while the parent goes on: threads of its own start
- * when they are needed. Sessions, profiles and files, too, but those that another thread was inside a call with. What the parent's other
- * threads were in the middle of is not finished in the child, and its memory stays taken. A child forked from inside one of nib's
- * callbacks may only exec or exit.
+ * Processes. After fork() the child may use and free its parent's runtimes and models, while the parent goes on:
+ * threads of its own start when they are needed. Sessions, profiles and files, too, but those that another thread was
+ * inside a call with. What the parent's other threads were in the middle of is not finished in the child, and its
+ * memory stays taken. A child forked from inside one of nib's callbacks may only exec or exit.
  */
 #ifndef NIB_NIB_H
 #define NIB_NIB_H
@@ -56,6 +67,15 @@ extern "C" {
 /* The version of the library that is linked, e.g. "0.1.0". Static storage. */
 NIB_API const char *nib_version(void);
 
+/* The version of the binary interface, which the library's soname ends with. Whatever was built against a header with
+ * the same number runs with this library. It changes when a call is taken away, or its arguments or meaning change;
+ * when a frozen struct changes, a member of another moves, or a number gets another meaning. It stays when calls,
+ * numbers, and members at the end of other structs are added. */
+#define NIB_ABI_VERSION 1
+
+/* NIB_ABI_VERSION of the library that is linked. */
+NIB_API int nib_abi_version(void);
+
 /* ---------------------------------------------------------------- status and error */
 
 #define NIB_STATUS_MAP(X)                                                                                                                  \
@@ -85,7 +105,7 @@ typedef enum nib_status {
 NIB_API const char *nib_status_text(nib_status status);
 
 /* What went wrong and where. Filled on failure; cleared on success (OK, "", "", -1). Plain data, nothing to free, and nothing to fill
- * before a call. */
+ * before a call. Frozen. */
 typedef struct nib_error {
     nib_status status;
     char message[400]; /* one sentence, valid UTF-8, no newline */
@@ -130,7 +150,7 @@ typedef enum nib_dtype {
     NIB_DTYPE_OPTIONAL = 257
 } nib_dtype;
 
-/* An element of a tensor of strings: `data` of such a tensor is an array of these. */
+/* An element of a tensor of strings: `data` of such a tensor is an array of these. Frozen. */
 typedef struct nib_string {
     const char *data; /* UTF-8, not NUL-terminated */
     size_t length;    /* bytes */
@@ -145,13 +165,63 @@ NIB_API int nib_dtype_bits(nib_dtype dtype);
 
 #define NIB_MAX_RANK 16
 
-/* A dense row-major tensor. Says nothing about who owns `data`: each call that uses it does. */
+/* Where memory is: the kinds and numbers of DLPack's DLDevice. */
+#define NIB_DEVICE_MAP(X)                                                                                              \
+    X(CPU, 1, "cpu") /* 0, which is what a tensor has that says nothing, means the same */                             \
+    X(CUDA, 2, "cuda")                                                                                                 \
+    X(CUDA_HOST, 3, "cuda_host")                                                                                       \
+    X(OPENCL, 4, "opencl")                                                                                             \
+    X(VULKAN, 7, "vulkan")                                                                                             \
+    X(METAL, 8, "metal")                                                                                               \
+    X(VPI, 9, "vpi")                                                                                                   \
+    X(ROCM, 10, "rocm")                                                                                                \
+    X(ROCM_HOST, 11, "rocm_host")                                                                                      \
+    X(EXTENSION, 12, "extension")                                                                                      \
+    X(CUDA_MANAGED, 13, "cuda_managed")                                                                                \
+    X(ONEAPI, 14, "oneapi")                                                                                            \
+    X(WEBGPU, 15, "webgpu")                                                                                            \
+    X(HEXAGON, 16, "hexagon")                                                                                          \
+    X(MAIA, 17, "maia")                                                                                                \
+    X(TRAINIUM, 18, "trainium")
+
+typedef enum nib_device_kind {
+#define NIB_DEVICE_ENUM(name, number, text) NIB_DEVICE_##name = number,
+    NIB_DEVICE_MAP(NIB_DEVICE_ENUM)
+#undef NIB_DEVICE_ENUM
+} nib_device_kind;
+
+/* Frozen. */
+typedef struct nib_device {
+    int32_t kind;  /* nib_device_kind */
+    int32_t index; /* which one of that kind */
+} nib_device;
+
+/* "cpu", "cuda", ...; "?" for an unknown number. Static storage. */
+NIB_API const char *nib_device_name(nib_device_kind kind);
+
+/* A dense row-major tensor. Frozen. Zeros in the last three members (as `nib_tensor t = {0}` has them) say: memory of
+ * the CPU, borrowed. Tensors that nib gives out say the same, with NIB_DEVICE_CPU; each call says how long their data
+ * lives.
+ *
+ * A tensor with a `release` is given away. A call that takes it (nib_session_set_input, nib_session_bind_output) has it
+ * from success on, and calls release(owner) once, when it needs the memory no more; on failure it stays the caller's.
+ * Other calls only read, and ignore `release`. Of a container the container's own release counts; its elements have
+ * none. Memory elsewhere than on the CPU is UNSUPPORTED.
+ *
+ * That is DLPack's protocol (dlpack.h, version 1: DLDevice, DLTensor, DLManagedTensor): of a DLManagedTensor *m whose
+ * strides are row-major, data = (char *)m->dl_tensor.data + m->dl_tensor.byte_offset, place = m->dl_tensor.device,
+ * owner = m, and release a function that calls m->deleter(m) if there is one. Another runtime's buffer (Java's
+ * ByteBuffer, Python's memoryview, malloc's) is the same with that runtime's handle as owner. The other way, a DLTensor
+ * of an output has its data, dims and place, and its deleter drops the caller's hold on the session. */
 typedef struct nib_tensor {
     nib_dtype dtype;
     int rank;
     int64_t dims[NIB_MAX_RANK];
     void *data;
     size_t bytes; /* size of `data` */
+    nib_device place;
+    void (*release)(void *owner); /* NULL: the memory is borrowed */
+    void *owner;                  /* what `release` is given */
 } nib_tensor;
 
 typedef struct nib_runtime nib_runtime;
@@ -160,12 +230,27 @@ typedef struct nib_session nib_session;
 
 /* ---------------------------------------------------------------- runtime (optional) */
 
-typedef enum nib_log_level { NIB_LOG_ERROR, NIB_LOG_WARN, NIB_LOG_INFO, NIB_LOG_DEBUG } nib_log_level;
+#define NIB_LOG_MAP(X)                                                                                                 \
+    X(ERROR, 0, "error")                                                                                               \
+    X(WARN, 1, "warn")                                                                                                 \
+    X(INFO, 2, "info")                                                                                                 \
+    X(DEBUG, 3, "debug")
+
+typedef enum nib_log_level {
+#define NIB_LOG_ENUM(name, number, text) NIB_LOG_##name = number,
+    NIB_LOG_MAP(NIB_LOG_ENUM)
+#undef NIB_LOG_ENUM
+} nib_log_level;
+
+/* "error", ...; "?" for an unknown number, as with all names in this file. Static storage. */
+NIB_API const char *nib_log_level_name(nib_log_level level);
+
 typedef void (*nib_log_fn)(void *user, nib_log_level level, const char *message);
 
 /* What opening a model may cost, whatever its files say (SECURITY.md). 0: the default; beyond `at most`, that. What goes beyond is
  * answered with LIMIT, but for folding: the value is then computed when the model runs. */
 typedef struct nib_limits {
+    size_t size;         /* sizeof(nib_limits) */
     int graph_depth;     /* bodies of If, Loop and Scan in one another: 32, at most 100 */
     int wire_nesting;    /* messages of an ONNX file in one another, and functions and bodies that call each other: 100, at most 200 */
     int json_depth;      /* arrays and objects of a JSON file in one another: 64, at most 1000 */
@@ -173,6 +258,8 @@ typedef struct nib_limits {
     size_t fold_bytes;   /* of one value that is computed when the model is opened: 64 MiB; of all, that and eight times the constants */
     size_t expand_bytes; /* of a sparse tensor made dense, and of the bodies of local functions where they are called: 64 MiB */
 } nib_limits;
+
+NIB_API void nib_limits_defaults(nib_limits *limits, size_t size);
 
 /* memory_limit: what the control group or the machine has, whichever is less. */
 #define NIB_MEMORY_AUTO ((size_t)-1)
@@ -191,10 +278,10 @@ typedef struct nib_runtime_options {
     void *alloc_user;
     int private_reads; /* 1: read files into memory instead of mapping them, so that a file truncated by
                           someone else while in use cannot raise SIGBUS */
-    nib_limits limits;
+    const nib_limits *limits; /* copied; NULL: the defaults */
 } nib_runtime_options;
 
-NIB_API void nib_runtime_defaults(nib_runtime_options *options);
+NIB_API void nib_runtime_defaults(nib_runtime_options *options, size_t size);
 
 /* Makes a runtime; the caller owns one reference. Models keep their own reference to it. */
 NIB_API nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *error);
@@ -214,30 +301,47 @@ typedef struct nib_memory {
     size_t refused_at;    /* bytes that were held then */
 } nib_memory;
 
-NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out);
+NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, size_t size);
 
 /* ---------------------------------------------------------------- model */
 
+#define NIB_PRECISION_MAP(X)                                                                                           \
+    X(FILE, 0, "file") /* as the weights are stored; the default */                                                    \
+    X(AUTO, 1, "auto") /* nib chooses; nib_model_describe says what it chose */                                        \
+    X(F32, 2, "f32")                                                                                                   \
+    X(BF16, 3, "bf16")                                                                                                 \
+    X(F16, 4, "f16")                                                                                                   \
+    X(Q8, 5, "q8")                                                                                                     \
+    X(Q4, 6, "q4")
+
 typedef enum nib_precision {
-    NIB_PRECISION_FILE = 0, /* as the weights are stored; the default */
-    NIB_PRECISION_AUTO,     /* nib chooses; nib_model_describe says what it chose */
-    NIB_PRECISION_F32,
-    NIB_PRECISION_BF16,
-    NIB_PRECISION_F16,
-    NIB_PRECISION_Q8,
-    NIB_PRECISION_Q4
+#define NIB_PRECISION_ENUM(name, number, text) NIB_PRECISION_##name = number,
+    NIB_PRECISION_MAP(NIB_PRECISION_ENUM)
+#undef NIB_PRECISION_ENUM
 } nib_precision;
 
+NIB_API const char *nib_precision_name(nib_precision precision);
+/* The other way. NOT_FOUND, and *out as it was: there is none of that name. */
+NIB_API nib_status nib_precision_from_name(const char *name, nib_precision *out);
+
+#define NIB_POOLING_MAP(X)                                                                                             \
+    X(MODEL, 0, "model") /* what the model's folder says; mean where it says nothing */                                \
+    X(NONE, 1, "none")   /* the model's output is used as it is */                                                     \
+    X(MEAN, 2, "mean")                                                                                                 \
+    X(CLS, 3, "cls")                                                                                                   \
+    X(MAX, 4, "max")                                                                                                   \
+    X(MEAN_SQRT_LEN, 5, "mean_sqrt_len")                                                                               \
+    X(WEIGHTED_MEAN, 6, "weighted_mean")                                                                               \
+    X(LAST, 7, "last")
+
 typedef enum nib_pooling {
-    NIB_POOLING_MODEL = 0, /* what the model's folder says; mean where it says nothing */
-    NIB_POOLING_NONE,      /* the model's output is used as it is */
-    NIB_POOLING_MEAN,
-    NIB_POOLING_CLS,
-    NIB_POOLING_MAX,
-    NIB_POOLING_MEAN_SQRT_LEN,
-    NIB_POOLING_WEIGHTED_MEAN,
-    NIB_POOLING_LAST
+#define NIB_POOLING_ENUM(name, number, text) NIB_POOLING_##name = number,
+    NIB_POOLING_MAP(NIB_POOLING_ENUM)
+#undef NIB_POOLING_ENUM
 } nib_pooling;
+
+NIB_API const char *nib_pooling_name(nib_pooling pooling);
+NIB_API nib_status nib_pooling_from_name(const char *name, nib_pooling *out); /* as nib_precision_from_name */
 
 typedef struct nib_model_options {
     size_t size;
@@ -254,7 +358,7 @@ typedef struct nib_model_options {
     int pack;             /* for measuring: 0 computes the padding of batches; -1 (default): none of it, where nib can prove that */
 } nib_model_options;
 
-NIB_API void nib_model_defaults(nib_model_options *options);
+NIB_API void nib_model_defaults(nib_model_options *options, size_t size);
 
 /* Opens an .onnx file or a folder as Hugging Face lays it out (config.json + model.safetensors, or model.onnx;
  * tokenizer.json, tokenizer_config.json; modules.json, 1_Pooling/config.json, sentence_bert_config.json,
@@ -305,7 +409,7 @@ typedef struct nib_embed_options {
     const char *prompt;      /* this text, put before each of the texts as it is, in place of a prompt by name; NULL: see prompt_name */
 } nib_embed_options;
 
-NIB_API void nib_embed_defaults(nib_embed_options *options);
+NIB_API void nib_embed_defaults(nib_embed_options *options, size_t size);
 
 /* Embeds n texts. `out` is [n, nib_model_dim(model)], in the order of `texts`; a vector's bits depend only on its
  * text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD.
@@ -349,33 +453,51 @@ NIB_API size_t nib_session_output_count(const nib_session *session);
 NIB_API const char *nib_session_input_name(const nib_session *session, size_t i);
 NIB_API const char *nib_session_output_name(const nib_session *session, size_t i);
 
+/* What an encoder of texts uses an input for. */
+#define NIB_ROLE_MAP(X)                                                                                                \
+    X(NONE, 0, "none")                                                                                                 \
+    X(IDS, 1, "ids")                                                                                                   \
+    X(MASK, 2, "mask")                                                                                                 \
+    X(TYPES, 3, "types")                                                                                               \
+    X(POSITIONS, 4, "positions")
+
+typedef enum nib_role {
+#define NIB_ROLE_ENUM(name, number, text) NIB_ROLE_##name = number,
+    NIB_ROLE_MAP(NIB_ROLE_ENUM)
+#undef NIB_ROLE_ENUM
+} nib_role;
+
+NIB_API const char *nib_role_name(nib_role role);
+
 /* What the graph says of an input or an output. Strings live as long as the model. */
-typedef enum nib_role { NIB_ROLE_NONE = 0, NIB_ROLE_IDS, NIB_ROLE_MASK, NIB_ROLE_TYPES, NIB_ROLE_POSITIONS } nib_role;
 typedef struct nib_value_info {
     nib_dtype dtype;                   /* NIB_DTYPE_SEQUENCE, NIB_DTYPE_OPTIONAL: a container; UNDEFINED: not known before a run */
     nib_dtype element;                 /* a container's elements', else dtype */
     int rank;                          /* -1: not known before a run, or a container */
     int64_t dims[NIB_MAX_RANK];        /* -1: any */
     const char *symbols[NIB_MAX_RANK]; /* the name of a dimension that is not fixed: equal names, equal sizes; NULL: none */
-    nib_role role;                     /* of an input: what an encoder of texts uses it for */
+    nib_role role;                     /* of an input */
     int64_t below;                     /* of an input of integers that looks rows up in a table: how many rows there are; else 0 */
     int optional;                      /* of an input: not 0, if the model holds a value for it, which counts where none is set */
 } nib_value_info;
 /* INVALID_ARGUMENT if i is out of range. */
-NIB_API nib_status nib_session_input_info(const nib_session *session, size_t i, nib_value_info *out);
-NIB_API nib_status nib_session_output_info(const nib_session *session, size_t i, nib_value_info *out);
+NIB_API nib_status nib_session_input_info(const nib_session *session, size_t i, nib_value_info *out, size_t size);
+NIB_API nib_status nib_session_output_info(const nib_session *session, size_t i, nib_value_info *out, size_t size);
 
-/* Binds an input for the next runs: any type, containers too, whose dtype, shape and bytes agree. The session borrows tensor->data, and
- * what strings and elements point to, until another is bound or the session is freed; the tensor itself is copied. `data` is aligned
- * for its type. The bytes may be changed between runs. A packed type (i4, ...) has its first element in the low bits.
- * Type and shape are checked against the graph when it runs. */
+/* Binds an input for the next runs: any type, containers too, whose dtype, shape and bytes agree; NULL: none is bound
+ * any more. The session has tensor->data, and what strings and elements point to, until another tensor or NULL is bound
+ * or the session is freed; then, on the thread that does that, it releases what was given away (see nib_tensor). The
+ * tensor itself is copied. `data` is aligned for its type. The bytes may be changed between runs. A packed type (i4,
+ * ...) has its first element in the low bits. Type and shape are checked against the graph when it runs. Once memory is
+ * released, the last run's outputs are gone. */
 NIB_API nib_status nib_session_set_input(nib_session *session, const char *name, const nib_tensor *tensor, nib_error *error);
 
-/* Binds memory of the caller's to an output: the next runs write it there, without a copy wherever a step of the plan makes it (an
- * output that is an input or a constant of the model, or that two names share, is copied). Of `tensor`, data and bytes count, and
- * dtype unless it is UNDEFINED; bytes may be more than the output needs. The session borrows data until another tensor is bound, or
- * NULL (the session's own memory again), or it is freed. It must be aligned for its type and overlap no input's and no other output's.
- * A run that needs more answers BUFFER_TOO_SMALL and says how much; before it computes anything where the size follows from the inputs'.
+/* Binds memory of the caller's to an output: the next runs write it there, without a copy wherever a step of the plan
+ * makes it (an output that is an input or a constant of the model, or that two names share, is copied). Of `tensor`,
+ * data and bytes count, and dtype unless it is UNDEFINED; bytes may be more than the output needs. The session has
+ * data, and releases it, as an input's; NULL binds the session's own memory again. The last run's outputs are gone then.
+ * It must be aligned for its type and overlap no input's and no other output's. A run that needs more answers
+ * BUFFER_TOO_SMALL and says how much; before it computes anything where the size follows from the inputs'.
  * TYPE: strings and containers cannot be bound. */
 NIB_API nib_status nib_session_bind_output(nib_session *session, const char *name, const nib_tensor *tensor, nib_error *error);
 
@@ -412,7 +534,7 @@ typedef struct nib_machine {
 } nib_machine;
 
 /* Measures on all threads of the runtime, in about 100 ms; others at work on the machine make it look slower. NULL: a default runtime. */
-NIB_API nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *error);
+NIB_API nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, size_t size, nib_error *error);
 
 /* A profile counts, step by step, what runs that it is given to take (nib_embed_options.profile, nib_session_profile). Any number of
  * calls and threads may count in one profile at once; read or reset it when none does. The caller owns it; it keeps a reference to
@@ -434,22 +556,32 @@ typedef struct nib_profile_step {
 } nib_profile_step;
 
 NIB_API size_t nib_profile_step_count(const nib_profile *profile);
-/* Step i of the plan; `machine` may be NULL: then peak and bound are 0. */
-NIB_API nib_status nib_profile_step_get(const nib_profile *profile, size_t i, const nib_machine *machine, nib_profile_step *out);
+/* Step i of the plan. `machine` is what nib_machine_measure filled, of the size that it was given; NULL: peak and bound
+ * are 0. */
+NIB_API nib_status nib_profile_step_get(const nib_profile *profile, size_t i, const nib_machine *machine,
+                                        size_t machine_size, nib_profile_step *out, size_t size);
 
 typedef struct nib_profile_totals {
     uint64_t texts, tokens;
     uint64_t tokenize_nanoseconds; /* of thread time, outside the steps */
 } nib_profile_totals;
-NIB_API void nib_profile_totals_get(const nib_profile *profile, nib_profile_totals *out);
+NIB_API void nib_profile_totals_get(const nib_profile *profile, nib_profile_totals *out, size_t size);
 
 /* ---------------------------------------------------------------- optimizing files */
 
 /* Which operators a written file may have. */
+#define NIB_TARGET_MAP(X)                                                                                              \
+    X(STANDARD, 0, "standard")       /* ai.onnx only, of the file's opset */                                           \
+    X(ONNXRUNTIME, 1, "onnxruntime") /* com.microsoft's fused ones, too, as ONNX Runtime's own optimizer writes them */
+
 typedef enum nib_target {
-    NIB_TARGET_STANDARD = 0, /* ai.onnx only, of the file's opset */
-    NIB_TARGET_ONNXRUNTIME   /* com.microsoft's fused ones, too, as ONNX Runtime's own optimizer writes them */
+#define NIB_TARGET_ENUM(name, number, text) NIB_TARGET_##name = number,
+    NIB_TARGET_MAP(NIB_TARGET_ENUM)
+#undef NIB_TARGET_ENUM
 } nib_target;
+
+NIB_API const char *nib_target_name(nib_target target);
+NIB_API nib_status nib_target_from_name(const char *name, nib_target *out); /* as nib_precision_from_name */
 
 typedef struct nib_optimize_options {
     size_t size;
@@ -469,7 +601,7 @@ typedef struct nib_optimize_options {
     int keep_random; /* 0 (the default): Dropouts that are set to training are off, and so gone, and the report names each; 1: they stay */
 } nib_optimize_options;
 
-NIB_API void nib_optimize_defaults(nib_optimize_options *options);
+NIB_API void nib_optimize_defaults(nib_optimize_options *options, size_t size);
 
 /* What was done, or found out, as text for a person and as JSON. The strings live as long as the report. */
 typedef struct nib_report nib_report;
@@ -501,13 +633,14 @@ NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_option
 
 typedef struct nib_compile_options {
     size_t size;
-    const nib_model_options *model; /* how it is to run: what these say is settled by compiling; and the runtime. NULL: defaults */
-    int exact;                      /* 1: for sessions (named tensors), too; a model that embeds no texts is always compiled for them */
-    int (*stop)(void *user);        /* asked now and then, may be NULL: what is not 0 ends with CANCELLED, and nothing is written */
+    /* How it is to run, which is settled by compiling, and the runtime; of its own size. NULL: the defaults. */
+    const nib_model_options *model;
+    int exact;               /* 1: for sessions (named tensors), too; a model that embeds no texts always is */
+    int (*stop)(void *user); /* asked now and then; may be NULL. What is not 0 ends with CANCELLED: nothing is written */
     void *user;
 } nib_compile_options;
 
-NIB_API void nib_compile_defaults(nib_compile_options *options);
+NIB_API void nib_compile_defaults(nib_compile_options *options, size_t size);
 
 /* Writes the model `in` (as nib_model_open takes it) as one file that opens at once: the optimized graph, weights as the kernels of this
  * machine read them, tokenizer, settings; doc/nib-file.md says how. nib_model_open takes the file; its vectors are the same bits.
@@ -564,7 +697,8 @@ typedef struct nib_difference {
 
 /* An element is equal if |got - want| <= absolute + relative |want|, NaN to NaN, an infinity to itself; strings if their bytes are.
  * bf16 is granted a relative 2^-6 at least: two roundings. Containers are compared element by element. */
-NIB_API nib_status nib_tensor_compare(const nib_tensor *got, const nib_tensor *want, double relative, double absolute, nib_difference *out);
+NIB_API nib_status nib_tensor_compare(const nib_tensor *got, const nib_tensor *want, double relative, double absolute,
+                                      nib_difference *out, size_t size);
 
 /* ---------------------------------------------------------------- CPU */
 

@@ -17,4 +17,8 @@ static inline nib_status api_end(nib_error *err, nib_status status) {
 
 #define API_CALL(err, call) (base_error_clear(err), api_end((err), (call)))
 
+/* Whether a tensor of the caller's, and each element of a container, is memory of the CPU; UNSUPPORTED says where else:
+ * "input x is on device cuda 0". */
+nib_status api_check_place(const nib_tensor *t, const char *kind, const char *name, nib_error *err);
+
 #endif

@@ -2,6 +2,7 @@
  *
  * nib.h's comparing of tensors. In: what was got and what was wanted, of any type. Out: whether and how they differ.
  */
+#include "api_options.h"
 #include "base/base_half.h"
 #include "base/base_number.h"
 #include "base/base_small.h"
@@ -139,14 +140,18 @@ static void compare(const nib_tensor *got, const nib_tensor *want, double relati
     else compare_numbers(got, want, n, relative, absolute, d);
 }
 
-nib_status nib_tensor_compare(const nib_tensor *got, const nib_tensor *want, double relative, double absolute, nib_difference *out) {
+nib_status nib_tensor_compare(const nib_tensor *got, const nib_tensor *want, double relative, double absolute,
+                              nib_difference *out, size_t size) {
+    nib_difference d = {.same = 1};
     if (!got || !want || !out || got->rank < 0 || got->rank > NIB_MAX_RANK || want->rank < 0 || want->rank > NIB_MAX_RANK)
         return NIB_INVALID_ARGUMENT;
-    memset(out, 0, sizeof *out);
-    out->same = 1;
-    compare(got, want, relative, absolute, 0, out);
-    if (out->wrong) out->same = 0;
-    for (char *p = out->message; *p; p++) /* strings are the model's: nothing that a terminal obeys */
+    nib_status status = api_check_place(got, "the", "tensor", NULL);
+    if (status == NIB_OK) status = api_check_place(want, "the", "tensor", NULL);
+    if (status != NIB_OK) return status;
+    compare(got, want, relative, absolute, 0, &d);
+    if (d.wrong) d.same = 0;
+    for (char *p = d.message; *p; p++) /* strings are the model's: nothing that a terminal obeys */
         if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = '?';
+    api_fill(out, size, &d, sizeof d);
     return NIB_OK;
 }

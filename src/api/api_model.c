@@ -1,58 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib.h's runtimes, models and embeddings: arguments are checked here, everything else happens behind. An option struct of
- * an older caller is shorter: what it does not have is the default.
+ * nib.h's runtimes, models and embeddings: arguments are checked here, everything else happens behind.
  */
-#include "api.h"
+#include "api_options.h"
 #include "compiled/compiled.h"
 #include "task/task.h"
-#include <string.h>
 
 #define EXPLAINED_TOKENS 128 /* of the text whose time explain shares out */
 
-/* Copies what the caller's struct has over the defaults; false if `size` makes no sense. */
-static bool take_options(void *into, size_t full, const void *from, size_t size) {
-    if (size < sizeof(size_t) || size > full) return false;
-    memcpy(into, from, size);
-    return true;
-}
-
-void nib_runtime_defaults(nib_runtime_options *o) {
-    memset(o, 0, sizeof *o);
-    o->size = sizeof *o;
-}
-
 static nib_status try_runtime_create(const nib_runtime_options *options, nib_runtime **out, nib_error *err) {
+    nib_status status = NIB_OK;
     nib_runtime_options o;
+    nib_limits limits;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the runtime");
     *out = NULL;
-    nib_runtime_defaults(&o);
-    if (options && !take_options(&o, sizeof o, options, options->size))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
-    if (o.threads < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "threads is negative");
-    return base_runtime_create(&o, out, err);
+    NIB_TRY(api_options_take(API_RUNTIME_OPTIONS, &o, options, err));
+    NIB_TRY(api_options_take(API_LIMITS, &limits, o.limits, err));
+    o.limits = &limits;
+    if (o.threads < 0) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "threads is negative");
+    status = base_runtime_create(&o, out, err);
+fail:
+    return status;
 }
 
 void nib_runtime_free(nib_runtime *runtime) { base_runtime_release(runtime); }
 
 int nib_runtime_threads(const nib_runtime *runtime) { return base_pool_threads(runtime->pool); }
 
-void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out) {
+void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, size_t size) {
     const base_heap *h = &runtime->heap;
-    out->current = atomic_load((_Atomic size_t *)(uintptr_t)&h->current);
-    out->peak = atomic_load((_Atomic size_t *)(uintptr_t)&h->peak);
-    out->allocations = atomic_load((_Atomic uint64_t *)(uintptr_t)&h->allocations);
-    out->limit = h->limit;
-    out->refused = atomic_load((_Atomic size_t *)(uintptr_t)&h->refused);
-    out->refused_at = atomic_load((_Atomic size_t *)(uintptr_t)&h->refused_at);
+    const nib_memory m = {
+        .current = atomic_load((_Atomic size_t *)(uintptr_t)&h->current),
+        .peak = atomic_load((_Atomic size_t *)(uintptr_t)&h->peak),
+        .allocations = atomic_load((_Atomic uint64_t *)(uintptr_t)&h->allocations),
+        .limit = h->limit,
+        .refused = atomic_load((_Atomic size_t *)(uintptr_t)&h->refused),
+        .refused_at = atomic_load((_Atomic size_t *)(uintptr_t)&h->refused_at),
+    };
+    api_fill(out, size, &m, sizeof m);
 }
 
-void nib_model_defaults(nib_model_options *o) {
-    memset(o, 0, sizeof *o);
-    o->size = sizeof *o;
-    o->normalize = -1;
-    o->optimize = -1;
-    o->pack = -1;
+nib_status api_model_options_take(nib_model_options *o, const nib_model_options *given, nib_error *err) {
+    nib_status status = api_options_take(API_MODEL_OPTIONS, o, given, err);
+    if (status != NIB_OK) return status;
+    if ((unsigned)o->pooling > NIB_POOLING_LAST || (unsigned)o->precision > NIB_PRECISION_Q4 || o->max_tokens < 0 ||
+        o->batch_tokens < 0 || o->optimize > 2)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    return NIB_OK;
 }
 
 static nib_status try_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
@@ -60,13 +54,8 @@ static nib_status try_model_open(const char *path, const nib_model_options *opti
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the model");
     *out = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
-    nib_model_defaults(&o);
-    if (options && !take_options(&o, sizeof o, options, options->size))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
-    if ((unsigned)o.pooling > NIB_POOLING_LAST || (unsigned)o.precision > NIB_PRECISION_Q4 || o.max_tokens < 0 || o.batch_tokens < 0 ||
-        o.optimize > 2)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
-    return compiled_open(path, &o, out, err);
+    nib_status status = api_model_options_take(&o, options, err);
+    return status == NIB_OK ? compiled_open(path, &o, out, err) : status;
 }
 
 nib_model *nib_model_retain(nib_model *model) { return model ? model_retain(model) : NULL; }
@@ -103,14 +92,9 @@ fail:
     return status;
 }
 
-void nib_embed_defaults(nib_embed_options *o) {
-    memset(o, 0, sizeof *o);
-    o->size = sizeof *o;
-}
-
 static nib_status take_embed_options(const nib_model *model, nib_embed_options *o, const nib_embed_options *from, nib_error *err) {
-    nib_embed_defaults(o);
-    if (from && !take_options(o, sizeof *o, from, from->size)) return base_error_set(err, NIB_INVALID_ARGUMENT, "options.size is not set");
+    nib_status status = api_options_take(API_EMBED_OPTIONS, o, from, err);
+    if (status != NIB_OK) return status;
     if (o->max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     if (o->profile && (!model || o->profile->p != model->task.p))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "the profile is another model's, or a session's");

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib.h's optimizing of files: argument checks; src/model does the work.
+ * nib.h's optimizing of files: argument checks; src/rewrite does the work.
  */
-#include "api.h"
+#include "api_options.h"
 #include "rewrite/rewrite.h"
 #include <stdlib.h>
-
-void nib_optimize_defaults(nib_optimize_options *o) {
-    if (!o) return;
-    *o = (nib_optimize_options){.size = sizeof *o, .level = 1, .check = 1, .external_over = -1};
-}
 
 const char *nib_report_text(const nib_report *r) { return r && r->text.data ? r->text.data : ""; }
 const char *nib_report_json(const nib_report *r) { return r && r->json.data ? r->json.data : ""; }
@@ -23,10 +18,8 @@ static nib_status begin(const nib_optimize_options *given, nib_optimize_options 
                         nib_error *err) {
     *runtime = NULL;
     if (report) *report = NULL;
-    nib_optimize_defaults(o);
-    if (given && given->size != sizeof *o)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "the options were not filled by nib_optimize_defaults");
-    if (given) *o = *given;
+    nib_status status = api_options_take(API_OPTIMIZE_OPTIONS, o, given, err);
+    if (status != NIB_OK) return status;
     if ((o->shape_count && !o->shapes) || (o->disabled_count && !o->disabled))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "a count without a list");
     if (o->runtime) *runtime = base_runtime_retain(o->runtime);

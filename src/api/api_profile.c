@@ -2,26 +2,29 @@
  *
  * nib.h's measuring: machines and profiles.
  */
-#include "api.h"
+#include "api_options.h"
 #include "task/task.h"
+#include <string.h>
 
-static nib_status try_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *err) {
+static nib_status try_machine_measure(nib_runtime *runtime, nib_machine *out, size_t size, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *rt = runtime ? base_runtime_retain(runtime) : NULL;
+    nib_machine m = {0};
     kernels k;
     plan_speed sum;
     if (!out) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "nowhere to put the figures");
-    *out = (nib_machine){0};
+    api_fill(out, size, &m, sizeof m);
     if (!rt) NIB_TRY(base_runtime_create(NULL, &rt, err));
     kernel_table_init(&k, rt->isas);
     NIB_TRY(cpu_measure(rt, &k, base_pool_threads(rt->pool), &sum, err));
-    out->threads = base_pool_threads(rt->pool);
-    out->f32 = sum.operations[KERNEL_INPUT_F32];
-    out->bf16 = sum.operations[KERNEL_INPUT_BF16];
-    out->q8 = sum.operations[KERNEL_INPUT_U8];
-    out->cache_bytes = sum.cache_bytes;
-    out->memory_bytes = sum.memory_bytes;
-    out->cache_size = sum.cache_size;
+    m = (nib_machine){.threads = base_pool_threads(rt->pool),
+                      .f32 = sum.operations[KERNEL_INPUT_F32],
+                      .bf16 = sum.operations[KERNEL_INPUT_BF16],
+                      .q8 = sum.operations[KERNEL_INPUT_U8],
+                      .cache_bytes = sum.cache_bytes,
+                      .memory_bytes = sum.memory_bytes,
+                      .cache_size = sum.cache_size};
+    api_fill(out, size, &m, sizeof m);
 fail:
     base_runtime_release(rt);
     return status;
@@ -46,13 +49,31 @@ void nib_profile_reset(nib_profile *f) {
 
 size_t nib_profile_step_count(const nib_profile *f) { return (size_t)f->p->n_steps; }
 
-nib_status nib_profile_step_get(const nib_profile *f, size_t i, const nib_machine *machine, nib_profile_step *out) {
+/* The least time that the work of a step takes on that machine, and what it computes at most, for one thread. */
+static void add_bound(const nib_profile *f, const run_counts *c, kernel_input input, const nib_machine *machine,
+                      nib_profile_step *s) {
+    double n = machine->threads;
+    plan_speed one = {.operations = {[KERNEL_INPUT_F32] = machine->f32 / n,
+                                     [KERNEL_INPUT_BF16] = machine->bf16 / n,
+                                     [KERNEL_INPUT_U8] = machine->q8 / n},
+                      .cache_bytes = machine->cache_bytes / n,
+                      .memory_bytes = machine->memory_bytes / n,
+                      .cache_size = (size_t)machine->cache_size};
+    plan_work work = {(double)c->operations, (double)c->weight_bytes, (double)c->value_bytes, input};
+    s->peak = one.operations[input];
+    s->bound_nanoseconds = 1e9 * plan_bound(&one, &work, plan_weight_bytes(f->p));
+}
+
+nib_status nib_profile_step_get(const nib_profile *f, size_t i, const nib_machine *machine, size_t machine_size,
+                                nib_profile_step *out, size_t size) {
     run_counts c;
+    nib_machine m = {0};
     if (!f || !out || i >= (size_t)f->p->n_steps) return NIB_INVALID_ARGUMENT;
+    if (machine) memcpy(&m, machine, machine_size < sizeof m ? machine_size : sizeof m);
     const plan_step *s = &f->p->steps[i];
     kernel_input input = plan_step_input(s);
     run_profile_sum(f->steps, (int)i, &c);
-    *out = (nib_profile_step){
+    nib_profile_step made = {
         .op = s->node->op,
         .name = s->node->n_outputs && s->node->outputs[0] ? s->node->outputs[0]->name : "",
         .kernel = s->kernel,
@@ -63,28 +84,21 @@ nib_status nib_profile_step_get(const nib_profile *f, size_t i, const nib_machin
         .operations = (double)c.operations,
         .bytes = (double)c.weight_bytes + (double)c.value_bytes,
     };
-    if (!machine || machine->threads < 1) return NIB_OK;
-    double n = machine->threads;
-    plan_speed one = {
-        .operations = {[KERNEL_INPUT_F32] = machine->f32 / n, [KERNEL_INPUT_BF16] = machine->bf16 / n, [KERNEL_INPUT_U8] = machine->q8 / n},
-        .cache_bytes = machine->cache_bytes / n,
-        .memory_bytes = machine->memory_bytes / n,
-        .cache_size = (size_t)machine->cache_size};
-    plan_work work = {(double)c.operations, (double)c.weight_bytes, (double)c.value_bytes, input};
-    out->peak = one.operations[input];
-    out->bound_nanoseconds = 1e9 * plan_bound(&one, &work, plan_weight_bytes(f->p));
+    if (m.threads > 0) add_bound(f, &c, input, &m, &made);
+    api_fill(out, size, &made, sizeof made);
     return NIB_OK;
 }
 
-void nib_profile_totals_get(const nib_profile *f, nib_profile_totals *out) {
+void nib_profile_totals_get(const nib_profile *f, nib_profile_totals *out, size_t size) {
     nib_profile *p = (nib_profile *)(uintptr_t)f;
-    *out = (nib_profile_totals){atomic_load(&p->texts), atomic_load(&p->tokens), atomic_load(&p->tokenize_ns)};
+    const nib_profile_totals made = {atomic_load(&p->texts), atomic_load(&p->tokens), atomic_load(&p->tokenize_ns)};
+    api_fill(out, size, &made, sizeof made);
 }
 
 /* ---- the calls, as nib.h has them */
 
-nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, nib_error *err) {
-    return API_CALL(err, try_machine_measure(runtime, out, err));
+nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, size_t size, nib_error *err) {
+    return API_CALL(err, try_machine_measure(runtime, out, size, err));
 }
 nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *err) {
     return API_CALL(err, try_profile_create(model, out, err));

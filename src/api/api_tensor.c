@@ -39,6 +39,7 @@ static nib_status try_tensor_read(const char *path, nib_dtype container, nib_ten
     if (status != NIB_OK) base_error_in_file(err, path);
     NIB_TRY(status);
     if (!o->t.data) o->t.data = (void *)(uintptr_t) "";
+    o->t.place.kind = NIB_DEVICE_CPU;
     *out = &o->t;
     return NIB_OK;
 fail:
@@ -52,6 +53,25 @@ void nib_tensor_free(nib_tensor *tensor) {
     base_arena_free(&o->arena);
     base_file_close(&o->file);
     free(o);
+}
+
+/* The data is looked at only once it is known to be the CPU's; elements that cannot be there are others' to refuse. */
+static const nib_tensor *elsewhere(const nib_tensor *t, int depth) {
+    if (t->place.kind != 0 && t->place.kind != NIB_DEVICE_CPU) return t;
+    bool container = t->dtype == NIB_DTYPE_SEQUENCE || t->dtype == NIB_DTYPE_OPTIONAL;
+    bool readable = container && depth < 16 && t->rank == 1 && (uintptr_t)t->data % _Alignof(nib_tensor) == 0;
+    const nib_tensor *items = readable ? t->data : NULL, *found = NULL;
+    int64_t count = items ? (int64_t)(t->bytes / sizeof *items) : 0;
+    for (int64_t i = 0; !found && i < count && i < t->dims[0]; i++) found = elsewhere(&items[i], depth + 1);
+    return found;
+}
+
+nib_status api_check_place(const nib_tensor *t, const char *kind, const char *name, nib_error *err) {
+    const nib_tensor *found = elsewhere(t, 0);
+    if (!found) return NIB_OK;
+    return base_error_set(
+        err, NIB_UNSUPPORTED, "%s %s is on device %s %d (kind %d); nib reads and writes memory of the CPU", kind, name,
+        nib_device_name((nib_device_kind)found->place.kind), (int)found->place.index, (int)found->place.kind);
 }
 
 static nib_status write_part(void *user, const void *bytes, size_t size, nib_error *err) { return nib_file_write(user, bytes, size, err); }
@@ -74,6 +94,7 @@ static nib_status try_tensor_write(const char *path, const nib_tensor *t, const 
     nib_status status = NIB_OK;
     nib_file *file = NULL;
     if (!path || !t) return base_error_set(err, NIB_INVALID_ARGUMENT, "path and tensor must be given");
+    NIB_TRY(api_check_place(t, "the", "tensor", err));
     size_t n = strlen(path);
     if (format == NIB_TENSOR_FORMAT_AUTO)
         format = n > 4 && strcmp(path + n - 4, ".npy") == 0 ? NIB_TENSOR_FORMAT_NPY : NIB_TENSOR_FORMAT_PB;

@@ -95,4 +95,3 @@ const char *nib_dtype_name(nib_dtype dtype) {
     return (unsigned)dtype < BASE_COUNT(dtypes) ? dtypes[dtype].name : "?";
 }
 int nib_dtype_bits(nib_dtype dtype) { return (unsigned)dtype < BASE_COUNT(dtypes) ? dtypes[dtype].bits : 0; }
-const char *nib_version(void) { return NIB_VERSION; }

@@ -34,6 +34,7 @@ static int within(int wanted, int otherwise, int most) { return wanted <= 0 ? ot
 
 static void take_limits(nib_limits *to, const nib_limits *wanted) {
     nib_limits none = {0}, l = wanted ? *wanted : none;
+    to->size = sizeof *to;
     to->graph_depth = within(l.graph_depth, 32, 100);
     to->wire_nesting = within(l.wire_nesting, 100, 200);
     to->json_depth = within(l.json_depth, 64, 1000);
@@ -44,7 +45,7 @@ static void take_limits(nib_limits *to, const nib_limits *wanted) {
 
 void base_heap_init(base_heap *heap, const nib_runtime_options *options) {
     memset(heap, 0, sizeof *heap);
-    take_limits(&heap->limits, options ? &options->limits : NULL);
+    take_limits(&heap->limits, options ? options->limits : NULL);
     heap->allocate = libc_allocate;
     heap->release = libc_release;
     if (options) {

@@ -92,9 +92,11 @@ void run_unbind(run_worker *w) {
     for (int i = 0; i < w->group.p->n_symbols; i++) w->group.symbols[i] = GRAPH_UNBOUND;
 }
 
-/* What a caller says of a tensor, and of those inside it, must hold. */
+/* What a caller says of a tensor, and of those inside it, must hold; inside, memory is the CPU's and somebody else's.
+ */
 static bool is_sound(const nib_tensor *t, int depth) {
-    if (t->rank < 0 || t->rank > NIB_MAX_RANK || depth > 4) return false;
+    if (t->rank < 0 || t->rank > NIB_MAX_RANK || depth > 4 || t->release) return false;
+    if (t->place.kind != 0 && t->place.kind != NIB_DEVICE_CPU) return false;
     int64_t count = graph_tensor_elements(t);
     if (count < 0 || graph_type_bytes(t->dtype, (size_t)count) > t->bytes || (t->bytes && !t->data)) return false;
     bool container = t->dtype == NIB_DTYPE_SEQUENCE || t->dtype == NIB_DTYPE_OPTIONAL;
@@ -118,7 +120,9 @@ static nib_status bind_container(run_worker *w, const graph_value *v, const nib_
         return base_error_set(err, NIB_TYPE, "input %s is %s, the model wants %s", v->name, nib_dtype_name(t->dtype),
                               known ? nib_dtype_name(wanted) : "another type");
     if (!is_sound(t, 0))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "input %s: an element has fewer bytes than its shape needs", v->name);
+        return base_error_set(
+            err, NIB_INVALID_ARGUMENT,
+            "input %s: an element has fewer bytes than its shape needs, is not the CPU's, or has a release", v->name);
     w->group.slots[v->id].t = *t;
     return NIB_OK;
 }

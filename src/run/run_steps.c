@@ -53,14 +53,16 @@ fail:
 typedef struct team_run {
     run_session *s;
     run_worker *w;
-    _Atomic int status;          /* the first failure */
+    _Atomic int failed_stage; /* of the first failure; n_stages: there is none */
     nib_error errors[TEAM_MOST]; /* by member */
-    _Atomic int failed_member;
+    _Atomic int status, failed_member;
 } team_run;
 
-static void team_fail(team_run *t, int member, nib_status status) {
-    int none = NIB_OK;
-    if (status != NIB_OK && atomic_compare_exchange_strong(&t->status, &none, status)) atomic_store(&t->failed_member, member);
+static void team_fail(team_run *t, int stage, int member, nib_status status) {
+    int none = t->s->p->n_stages;
+    if (status == NIB_OK || !atomic_compare_exchange_strong(&t->failed_stage, &none, stage)) return;
+    atomic_store(&t->status, status);
+    atomic_store(&t->failed_member, member);
 }
 
 static void run_member(void *arg, base_team *team, int member) {
@@ -79,9 +81,11 @@ static void run_member(void *arg, base_team *team, int member) {
         if (status == NIB_OK && !whole) status = run_part(p, stage, n * member / size, n * (member + 1) / size, lane);
         if (status == NIB_OK && run_is_cancelled(t->w))
             status = base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
-        team_fail(t, member, status);
+        team_fail(t, i, member, status);
         base_team_barrier(team);
-        if (atomic_load(&t->status) != NIB_OK) break; /* all members see the same */
+        /* What failed up to here all members see alike. Another may be in the next stage already and have failed there:
+         * it waits for this one at that stage's barrier. */
+        if (atomic_load(&t->failed_stage) <= i) break;
     }
     lane->group = &t->s->workers[member].group;
 }
@@ -91,7 +95,7 @@ nib_status run_team(run_session *s, run_worker *w, int threads, nib_error *err) 
     if (threads > TEAM_MOST) threads = TEAM_MOST;
     if (threads <= 1) return run_alone(w, err);
     for (int i = 0; i < threads; i++) NIB_TRY(run_worker_ready(s, &s->workers[i], err));
-    team_run t = {.s = s, .w = w};
+    team_run t = {.s = s, .w = w, .failed_stage = s->p->n_stages};
     base_pool_team(s->p->runtime->pool, threads, run_member, &t);
     status = (nib_status)atomic_load(&t.status);
     if (status != NIB_OK && err) *err = t.errors[atomic_load(&t.failed_member)];

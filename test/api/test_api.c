@@ -52,17 +52,17 @@ static void wrong_arguments_are_told(void **state) {
     assert_null(m);
     assert_int_equal(nib_model_open("x", NULL, NULL, &e), NIB_INVALID_ARGUMENT);
     assert_int_equal(nib_model_open("/no/such/model", NULL, &m, NULL), NIB_NOT_FOUND);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.size = 3;
     assert_int_equal(nib_model_open("x", &o, &m, &e), NIB_INVALID_ARGUMENT);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.pooling = (nib_pooling)77;
     assert_int_equal(nib_model_open("x", &o, &m, &e), NIB_INVALID_ARGUMENT);
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = -2;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_INVALID_ARGUMENT);
     assert_null(rt);
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 1 << 20;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_INVALID_ARGUMENT);
     nib_model_free(NULL);
@@ -77,7 +77,7 @@ static void older_options_are_taken(void **state) {
     nib_error e;
     nib_runtime *rt;
     nib_runtime_options r;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 1;
     r.size = offsetof(nib_runtime_options, memory_limit);
     r.memory_limit = 1; /* not seen */

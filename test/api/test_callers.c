@@ -36,12 +36,12 @@ static void open_tiny(nib_runtime **runtime, nib_model **model) {
     nib_runtime_options r;
     nib_model_options o;
     nib_error e;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 1;
     r.allocate = allocate;
     r.release = release;
     assert_int_equal(nib_runtime_create(&r, runtime, &e), NIB_OK);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = *runtime;
     if (nib_model_open(NIB_TEST_DATA "/nib/tiny", &o, model, &e) != NIB_OK) fail_msg("%s", e.message);
 }
@@ -71,7 +71,7 @@ static void *call_once(void *model) {
 
 static nib_memory memory_of(const nib_runtime *runtime) {
     nib_memory m;
-    nib_runtime_memory(runtime, &m);
+    nib_runtime_memory(runtime, &m, sizeof m);
     return m;
 }
 

@@ -50,7 +50,7 @@ typedef struct unlucky {
 static void *open_in_vain(void *arg) {
     unlucky *u = arg;
     nib_model_options o;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = u->runtime;
     refuse = true;
     while (!atomic_load(&u->stop)) {
@@ -65,7 +65,7 @@ static void *open_in_vain(void *arg) {
 static nib_runtime *runtime_that_refuses(int threads) {
     nib_runtime_options r;
     nib_runtime *rt;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     r.allocate = allocate;
     r.release = release;
@@ -76,7 +76,7 @@ static nib_runtime *runtime_that_refuses(int threads) {
 static void compile_to(const char *path, const char *out) {
     nib_compile_options o;
     nib_error e;
-    nib_compile_defaults(&o);
+    nib_compile_defaults(&o, sizeof o);
     o.exact = 1;
     if (nib_compile_file(path, out, &o, &e) != NIB_OK) fail_msg("%s", e.message);
 }
@@ -98,7 +98,7 @@ static void others_refusals_are_no_ones_else(void **state) {
             nib_model *m;
             nib_session *s;
             nib_model_options o;
-            nib_model_defaults(&o);
+            nib_model_defaults(&o, sizeof o);
             o.runtime = u.runtime;
             wait_once = true;
             if (nib_model_open(paths[i], &o, &m, &e) != NIB_OK) fail_msg("%s: %s", paths[i], e.message);
@@ -146,10 +146,10 @@ static nib_status do_profile(caller *c) {
     nib_profile_totals totals;
     nib_status status = nib_profile_create(c->model, &f, NULL);
     if (status != NIB_OK) return status;
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.profile = f;
     status = nib_embed(c->model, texts, 4, &o, got, NULL);
-    nib_profile_totals_get(f, &totals);
+    nib_profile_totals_get(f, &totals, sizeof totals);
     if (status == NIB_OK && totals.texts != 4) atomic_fetch_add(&c->wrong, 1);
     nib_profile_free(f);
     return status;
@@ -158,11 +158,12 @@ static nib_status do_profile(caller *c) {
 static nib_status do_session(caller *c) {
     nib_session *s;
     nib_value_info info;
-    nib_tensor ids = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){2, 5, 3}, 24}, ones = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){1, 1, 1}, 24};
+    nib_tensor ids = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = (int64_t[]){2, 5, 3}, .bytes = 24};
+    nib_tensor ones = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = (int64_t[]){1, 1, 1}, .bytes = 24};
     nib_status status = nib_session_create(c->model, &s, NULL);
     if (status != NIB_OK) return status;
     for (size_t i = 0; i < nib_session_input_count(s); i++) {
-        nib_session_input_info(s, i, &info);
+        nib_session_input_info(s, i, &info, sizeof info);
         nib_session_set_input(s, nib_session_input_name(s, i), info.role == NIB_ROLE_IDS ? &ids : &ones, NULL);
     }
     status = nib_session_run(s, NULL);
@@ -175,7 +176,7 @@ static nib_status do_describe(caller *c) {
     size_t n;
     nib_memory memory;
     nib_status status = nib_model_describe(c->model, text, sizeof text, &n);
-    nib_runtime_memory(c->runtime, &memory);
+    nib_runtime_memory(c->runtime, &memory, sizeof memory);
     if (memory.current > memory.peak) atomic_fetch_add(&c->wrong, 1);
     return status;
 }
@@ -189,7 +190,7 @@ static nib_status do_explain(caller *c) {
 static nib_status do_open(caller *c) {
     nib_model_options o;
     nib_model *m;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = c->runtime;
     o.precision = c->number % 2 ? NIB_PRECISION_Q8 : NIB_PRECISION_FILE;
     nib_status status = nib_model_open(TINY, &o, &m, NULL);
@@ -228,11 +229,11 @@ static void all_at_once(size_t limit) {
     for (int r = 0; r < 2; r++) {
         nib_runtime_options ro;
         nib_model_options o;
-        nib_runtime_defaults(&ro);
+        nib_runtime_defaults(&ro, sizeof ro);
         ro.threads = 2 + r;
         ro.memory_limit = limit;
         assert_int_equal(nib_runtime_create(&ro, &runtimes[r], NULL), NIB_OK);
-        nib_model_defaults(&o);
+        nib_model_defaults(&o, sizeof o);
         o.runtime = runtimes[r];
         assert_int_equal(nib_model_open(TINY, &o, &models[r], NULL), NIB_OK);
     }
@@ -248,7 +249,7 @@ static void all_at_once(size_t limit) {
     }
     for (int r = 0; r < 2; r++) {
         nib_model_free(models[r]);
-        nib_runtime_memory(runtimes[r], &memory);
+        nib_runtime_memory(runtimes[r], &memory, sizeof memory);
         if (limit) assert_true(memory.peak <= limit);
         nib_runtime_free(runtimes[r]);
     }
@@ -259,13 +260,13 @@ static void every_call_at_once(void **state) {
     nib_model_options o;
     nib_memory memory;
     nib_model *m;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 3;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     assert_int_equal(nib_runtime_create(&r, &o.runtime, NULL), NIB_OK);
     assert_int_equal(nib_model_open(TINY, &o, &m, NULL), NIB_OK);
     assert_int_equal(nib_embed(m, texts, 4, NULL, vectors, NULL), NIB_OK);
-    nib_runtime_memory(o.runtime, &memory);
+    nib_runtime_memory(o.runtime, &memory, sizeof memory);
     nib_model_free(m);
     nib_runtime_free(o.runtime);
     all_at_once(0);

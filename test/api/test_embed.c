@@ -58,11 +58,11 @@ static nib_model *open_with(int threads, size_t limit, nib_runtime **runtime) {
     nib_runtime *rt;
     nib_model *m;
     nib_error e;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     r.memory_limit = limit;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     if (nib_model_open(MODEL, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
     if (runtime) *runtime = rt;
@@ -74,7 +74,7 @@ static nib_model *open_precision(nib_precision precision) {
     nib_model_options o;
     nib_model *m;
     nib_error e;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.precision = precision;
     if (nib_model_open(MODEL, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
     return m;
@@ -192,9 +192,9 @@ static void a_second_call_allocates_nothing(void **state) {
     /* Which thread gets which text is chance: a few calls bring every thread's buffers to the size of the largest share. */
     long long grown = -1;
     for (int i = 0; i < (slow ? 20 : 60) && grown != 0; i++) {
-        nib_runtime_memory(rt, &before);
+        nib_runtime_memory(rt, &before, sizeof before);
         free(embed(m, shorts, short_count < 40 ? short_count : 40));
-        nib_runtime_memory(rt, &after);
+        nib_runtime_memory(rt, &after, sizeof after);
         grown = (long long)(after.allocations - before.allocations);
     }
     assert_int_equal(grown, 0);
@@ -202,9 +202,9 @@ static void a_second_call_allocates_nothing(void **state) {
     nib_runtime_free(rt);
     m = open_with(1, 0, &rt); /* one thread: no chance, the second call already */
     free(embed(m, shorts, short_count));
-    nib_runtime_memory(rt, &before);
+    nib_runtime_memory(rt, &before, sizeof before);
     free(embed(m, shorts, short_count));
-    nib_runtime_memory(rt, &after);
+    nib_runtime_memory(rt, &after, sizeof after);
     assert_int_equal(after.allocations, before.allocations);
     assert_true(after.peak <= (size_t)(1.3 * 90.9e6)); /* the weights' file has 90.9 MB */
     nib_model_free(m);
@@ -254,7 +254,7 @@ static void a_ceiling_shrinks_groups_or_fails_cleanly(void **state) {
     nib_memory memory;
     nib_model *m = open_with(1, 0, &rt);
     float *want = embed(m, shorts, short_count);
-    nib_runtime_memory(rt, &memory);
+    nib_runtime_memory(rt, &memory, sizeof memory);
     size_t opened = memory.peak;
     nib_model_free(m);
     nib_runtime_free(rt);
@@ -262,8 +262,8 @@ static void a_ceiling_shrinks_groups_or_fails_cleanly(void **state) {
     for (size_t limit = opened; limit > opened - 8000000; limit -= slow ? 2000000 : 500000) {
         nib_runtime_options r;
         nib_model_options o;
-        nib_runtime_defaults(&r);
-        nib_model_defaults(&o);
+        nib_runtime_defaults(&r, sizeof r);
+        nib_model_defaults(&o, sizeof o);
         r.threads = 1;
         r.memory_limit = limit;
         assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
@@ -271,7 +271,7 @@ static void a_ceiling_shrinks_groups_or_fails_cleanly(void **state) {
         float *got = malloc(sizeof(float) * COUNT * DIM);
         nib_status status = nib_model_open(MODEL, &o, &m, &e);
         if (status == NIB_OK) status = nib_embed(m, (const char *const *)shorts, (size_t)short_count, NULL, got, &e);
-        nib_runtime_memory(rt, &memory);
+        nib_runtime_memory(rt, &memory, sizeof memory);
         assert_true(memory.peak <= limit);
         if (status == NIB_OK) {
             assert_memory_equal(got, want, sizeof(float) * (size_t)short_count * DIM);
@@ -302,7 +302,7 @@ static void texts_of_every_kind(void **state) {
     size_t lengths[] = {0, big, big, strlen(t[3]), strlen(t[4]), 3};
     int64_t tokens[6], full[6];
     float out[6][DIM];
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.lengths = lengths;
     o.tokens = tokens;
     o.full_tokens = full;

@@ -107,8 +107,8 @@ static void models_and_embeddings(void **state) {
     FAILS(nib_embed_ids, m, &row, &none, 1, NULL, out);
     OK(nib_tokenize, m, text, 4, 0, got, NULL, NULL, 16, &count);
     FAILS(nib_tokenize, m, NULL, 4, 0, got, NULL, NULL, 16, &count);
-    OK(nib_machine_measure, rt, &machine);
-    FAILS(nib_machine_measure, rt, NULL);
+    OK(nib_machine_measure, rt, &machine, sizeof machine);
+    FAILS(nib_machine_measure, rt, NULL, 0);
     OK(nib_profile_create, m, &profile);
     nib_profile_free(profile);
     FAILS(nib_profile_create, NULL, &profile);
@@ -118,7 +118,8 @@ static void models_and_embeddings(void **state) {
 static void sessions(void **state) {
     nib_session *s;
     nib_profile *profile;
-    nib_tensor t, ids = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){2, 5, 3}, 24}, ones = {NIB_DTYPE_I64, 2, {1, 3}, (int64_t[]){1, 1, 1}, 24};
+    nib_tensor t, ids = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = (int64_t[]){2, 5, 3}, .bytes = 24};
+    nib_tensor ones = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = (int64_t[]){1, 1, 1}, .bytes = 24};
     FAILS(nib_session_create, NULL, &s);
     OK(nib_session_create, m, &s);
     FAILS(nib_session_run, s);
@@ -157,7 +158,7 @@ static void model_files(void **state) {
 static void tensor_files(void **state) {
     nib_file *file;
     nib_npy *npy;
-    nib_tensor *read, t = {NIB_DTYPE_F32, 1, {2}, (float[]){1, 2}, 8};
+    nib_tensor *read, t = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {2}, .data = (float[]){1, 2}, .bytes = 8};
     FAILS(nib_file_create, folder, &file);
     OK(nib_file_create, in_folder("f"), &file);
     OK(nib_file_write, file, "x", 1);
@@ -186,11 +187,11 @@ static nib_model *open_refusing(void) {
     nib_runtime_options r;
     nib_model_options o;
     nib_model *made;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 4;
     r.allocate = allocate;
     r.release = release;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     assert_int_equal(nib_runtime_create(&r, &o.runtime, NULL), NIB_OK);
     assert_int_equal(nib_model_open(TINY, &o, &made, NULL), NIB_OK);
     nib_runtime_free(o.runtime);

@@ -30,7 +30,8 @@ static float want[TEXTS * DIM];
 
 static void run(nib_session *s) {
     static int64_t some[3] = {2, 5, 3}, one[3] = {1, 1, 1}; /* borrowed by the session for later runs */
-    nib_tensor ids = {NIB_DTYPE_I64, 2, {1, 3}, some, 24}, ones = {NIB_DTYPE_I64, 2, {1, 3}, one, 24};
+    nib_tensor ids = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = some, .bytes = 24};
+    nib_tensor ones = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = one, .bytes = 24};
     for (size_t i = 0; i < nib_session_input_count(s); i++)
         assert_int_equal(nib_session_set_input(s, nib_session_input_name(s, i), i == 0 ? &ids : &ones, NULL), NIB_OK);
     assert_int_equal(nib_session_run(s, NULL), NIB_OK);
@@ -41,9 +42,9 @@ static int begin(void **state) {
     nib_runtime_options r;
     nib_model_options o;
     for (int i = 0; i < TEXTS; i++) texts[i] = some[i % 4];
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 3;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     if (nib_runtime_create(&r, &runtime, NULL)) return 1;
     o.runtime = runtime;
     o.batch_tokens = 8;

@@ -83,7 +83,7 @@ static char *graph_of(const char *path, int level) {
     nib_optimize_options o;
     nib_report *r;
     nib_error e;
-    nib_optimize_defaults(&o);
+    nib_optimize_defaults(&o, sizeof o);
     o.level = level;
     if (nib_graph_of_file(path, &o, NIB_GRAPH_TEXT, &r, &e) != NIB_OK) fail_msg("%s: %s", path, e.message);
     char *text = strdup(nib_report_text(r));

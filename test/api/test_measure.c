@@ -52,13 +52,13 @@ static nib_model *open_counted(const char *path, int threads, nib_runtime **runt
     nib_model_options o;
     nib_model *m;
     nib_error e;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     r.allocate = count_alloc;
     r.release = count_free;
     assert_int_equal(nib_runtime_create(&r, runtime, &e), NIB_OK);
     assert_int_equal(nib_runtime_threads(*runtime), threads);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = *runtime;
     if (nib_model_open(path, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
     return m;
@@ -67,7 +67,7 @@ static nib_model *open_counted(const char *path, int threads, nib_runtime **runt
 static void embed(nib_model *m, int from, int n, nib_profile *profile, float *out) {
     nib_embed_options o;
     nib_error e;
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.profile = profile;
     if (nib_embed_ids(m, ids + from, lengths + from, (size_t)n, &o, out, &e) != NIB_OK) fail_msg("%s", e.message);
 }
@@ -204,7 +204,7 @@ static sums sum_of(const nib_profile *f, const nib_machine *machine) {
     sums s = {0};
     for (size_t i = 0; i < nib_profile_step_count(f); i++) {
         nib_profile_step step;
-        assert_int_equal(nib_profile_step_get(f, i, machine, &step), NIB_OK);
+        assert_int_equal(nib_profile_step_get(f, i, machine, sizeof *machine, &step, sizeof step), NIB_OK);
         assert_non_null(step.op);
         assert_non_null(step.kernel);
         assert_non_null(step.kind);
@@ -252,7 +252,7 @@ static void a_profile_counts_the_work_that_there_is(void **state) {
         assert_true(s.ns > 0 && s.ns <= 1e9 * seconds * threads);
         assert_true(s.bound >= s.operations); /* 1 GFLOP/s: a nanosecond an operation */
         assert_true(sum_of(f, NULL).bound == 0);
-        nib_profile_totals_get(f, &totals);
+        nib_profile_totals_get(f, &totals, sizeof totals);
         assert_int_equal(totals.texts, 2 * MOST);
         assert_int_equal(totals.tokens, 2 * (uint64_t)tokens);
         embed(m, 0, MOST, NULL, out); /* nothing is counted any more */
@@ -283,10 +283,11 @@ static void a_profile_is_of_one_model(void **state) {
     assert_int_equal(nib_profile_create(NULL, &f, &e), NIB_INVALID_ARGUMENT);
     assert_null(f);
     assert_int_equal(nib_profile_create(m, &f, &e), NIB_OK);
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.profile = f;
     assert_int_equal(nib_embed_ids(other, ids, lengths, 1, &o, out, &e), NIB_INVALID_ARGUMENT);
-    assert_int_equal(nib_profile_step_get(f, nib_profile_step_count(f), NULL, &step), NIB_INVALID_ARGUMENT);
+    assert_int_equal(nib_profile_step_get(f, nib_profile_step_count(f), NULL, 0, &step, sizeof step),
+                     NIB_INVALID_ARGUMENT);
     assert_int_equal(nib_session_create(m, &s, &e), NIB_OK);
     assert_int_equal(nib_session_profile(s, &of_session, &e), NIB_OK);
     o.profile = of_session;
@@ -320,7 +321,7 @@ static void levers_change_the_plan_not_the_vectors(void **state) {
         nib_model *m;
         nib_error e;
         nib_profile *f;
-        nib_model_defaults(&o);
+        nib_model_defaults(&o, sizeof o);
         o.optimize = levels[i];
         o.pack = packs[i];
         assert_int_equal(nib_model_open(TINY, &o, &m, &e), NIB_OK);
@@ -343,20 +344,20 @@ static void a_machine_is_measured(void **state) {
     nib_error e;
     nib_machine one, two;
     nib_memory memory;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 2;
-    assert_int_equal(nib_machine_measure(NULL, NULL, &e), NIB_INVALID_ARGUMENT);
+    assert_int_equal(nib_machine_measure(NULL, NULL, 0, &e), NIB_INVALID_ARGUMENT);
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
-    assert_int_equal(nib_machine_measure(rt, &two, &e), NIB_OK);
+    assert_int_equal(nib_machine_measure(rt, &two, sizeof two, &e), NIB_OK);
     assert_int_equal(two.threads, 2);
     assert_true(two.f32 > 1e6 && two.q8 > 1e6 && two.cache_bytes > 1e6 && two.memory_bytes > 1e6);
-    nib_runtime_memory(rt, &memory);
+    nib_runtime_memory(rt, &memory, sizeof memory);
     assert_true(memory.peak > (32u << 20)); /* what it read from */
     nib_runtime_free(rt);
     r.threads = 1;
     r.memory_limit = 16 << 20; /* no room for what memory is read from: the rest is measured */
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
-    assert_int_equal(nib_machine_measure(rt, &one, &e), NIB_OK);
+    assert_int_equal(nib_machine_measure(rt, &one, sizeof one, &e), NIB_OK);
     assert_true(one.f32 > 1e6 && one.memory_bytes == 0);
     nib_runtime_free(rt);
 }

@@ -117,7 +117,7 @@ static outcome embed(yyjson_val *texts) {
     size_t i, n;
     yyjson_val *text;
     said[0] = 0;
-    nib_model_defaults(&options);
+    nib_model_defaults(&options, sizeof options);
     options.runtime = runtime;
     if (nib_model_open(folder, &options, &m, &err) != NIB_OK) {
         snprintf(said, sizeof said, "%s", err.message);
@@ -200,7 +200,7 @@ static nib_model *open_path(const char *path, int pack) {
     nib_model_options o;
     nib_model *m;
     nib_error err;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
     o.pack = pack;
     if (nib_model_open(path, &o, &m, &err) != NIB_OK) fail_msg("%s", err.message);
@@ -215,7 +215,7 @@ static float *embed_behind(nib_model *m, yyjson_val *texts, const char *name, co
     nib_embed_options o;
     nib_error err;
     float *out = calloc(MOST_TEXTS, (size_t)nib_model_dim(m) * sizeof *out);
-    nib_embed_defaults(&o);
+    nib_embed_defaults(&o, sizeof o);
     o.prompt_name = name;
     o.prompt = prompt;
     o.tokens = tokens;
@@ -264,7 +264,7 @@ static void prompts(void **state) {
         assert_int_equal(nib_model_describe(m[k], text, sizeof text, NULL), NIB_OK);
         assert_non_null(strstr(text, "query: \"Query: w1 \", put before each text unless another is asked for, not pooled"));
         nib_embed_options o;
-        nib_embed_defaults(&o);
+        nib_embed_defaults(&o, sizeof o);
         o.prompt = o.prompt_name = "query";
         assert_int_equal(nib_embed(m[k], &name, 1, &o, (float[64]){0}, &err), NIB_INVALID_ARGUMENT);
         nib_model_free(m[k]);
@@ -281,9 +281,9 @@ static void warm(void **state) {
     write_folder(yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(golden), "folders"), 2));
     nib_model *m = open_path(folder, -1);
     assert_int_equal(nib_model_warm(m, 0, 1, &err), NIB_OK);
-    nib_runtime_memory(runtime, &before);
+    nib_runtime_memory(runtime, &before, sizeof before);
     assert_int_equal(nib_embed(m, &text, 1, NULL, out, &err), NIB_OK);
-    nib_runtime_memory(runtime, &after);
+    nib_runtime_memory(runtime, &after, sizeof after);
     assert_int_equal(before.allocations, after.allocations);
     nib_model_free(m);
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
@@ -314,7 +314,7 @@ static void too_long(void **state) {
     int64_t positions = yyjson_get_sint(yyjson_ptr_get(f, "/files/config.json/max_position_embeddings"));
     write_folder(f);
     for (int more = 0; more < 2; more++) {
-        nib_model_defaults(&o);
+        nib_model_defaults(&o, sizeof o);
         o.runtime = runtime;
         o.max_tokens = positions + more;
         assert_int_equal(nib_model_open(folder, &o, &m, &err), more ? NIB_INVALID_ARGUMENT : NIB_OK);
@@ -326,7 +326,7 @@ static void too_long(void **state) {
         nib_session *s;
         int64_t ids[200] = {0};
         nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, positions + 1}, .data = ids, .bytes = (size_t)(positions + 1) * 8};
-        nib_model_defaults(&o);
+        nib_model_defaults(&o, sizeof o);
         o.runtime = runtime;
         o.optimize = level;
         if (nib_model_open(folder, &o, &m, &err) != NIB_OK || nib_session_create(m, &s, &err) != NIB_OK) fail_msg("%s", err.message);
@@ -351,7 +351,7 @@ static int setup(void **state) {
     nib_runtime_options o;
     golden = yyjson_read(text, n, YYJSON_READ_ALLOW_INF_AND_NAN);
     free(text);
-    nib_runtime_defaults(&o);
+    nib_runtime_defaults(&o, sizeof o);
     o.threads = 1;
     o.log = note;
     return golden && nib_runtime_create(&o, &runtime, NULL) == NIB_OK ? 0 : -1;

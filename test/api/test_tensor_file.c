@@ -73,7 +73,7 @@ static void each_type_round_trips(void **state) {
                 }
                 if (status != NIB_OK) fail_msg("%s: %s", nib_dtype_name(t.dtype), err.message);
                 if (nib_tensor_read(path, NIB_DTYPE_UNDEFINED, &got, &err) != NIB_OK) fail_msg("%s", err.message);
-                assert_int_equal(nib_tensor_compare(got, &t, 0, 0, &d), NIB_OK);
+                assert_int_equal(nib_tensor_compare(got, &t, 0, 0, &d, sizeof d), NIB_OK);
                 if (!d.same) fail_msg("%s of rank %d: %s", nib_dtype_name(t.dtype), t.rank, d.message);
                 if (rank != 2) assert_memory_equal(got->data, bytes, got->bytes - (nib_dtype_bits(t.dtype) < 8));
                 nib_tensor_free(got);
@@ -99,7 +99,7 @@ static void containers_and_strings_round_trip(void **state) {
         nib_tensor *got;
         if (nib_tensor_write(path, all[i], NULL, NIB_TENSOR_FORMAT_AUTO, &err) != NIB_OK) fail_msg("%s", err.message);
         if (nib_tensor_read(path, all[i]->dtype, &got, &err) != NIB_OK) fail_msg("%d: %s", i, err.message);
-        assert_int_equal(nib_tensor_compare(got, all[i], 0, 0, &d), NIB_OK);
+        assert_int_equal(nib_tensor_compare(got, all[i], 0, 0, &d, sizeof d), NIB_OK);
         if (!d.same) fail_msg("%d: %s", i, d.message);
         nib_tensor_free(got);
     }
@@ -192,15 +192,15 @@ static void differences_are_told(void **state) {
     nib_tensor u = {.dtype = NIB_DTYPE_I64, .rank = 1, .dims = {1}, .data = large, .bytes = 8}, v = u;
     nib_difference d;
     y.data = b;
-    assert_int_equal(nib_tensor_compare(&x, &y, 0, 0.1, &d), NIB_OK);
+    assert_int_equal(nib_tensor_compare(&x, &y, 0, 0.1, &d, sizeof d), NIB_OK);
     assert_true(!d.same && d.wrong == 1 && d.first == 1 && d.elements == 3 && d.largest == 0.5);
     assert_non_null(strstr(d.message, "element 1 is 2, not 2.5"));
-    assert_int_equal(nib_tensor_compare(&x, &y, 0.2, 0, &d), NIB_OK);
+    assert_int_equal(nib_tensor_compare(&x, &y, 0.2, 0, &d, sizeof d), NIB_OK);
     assert_true(d.same && d.largest_relative == 0.2);
     v.data = other;
-    assert_int_equal(nib_tensor_compare(&u, &v, 0, 0, &d), NIB_OK);
+    assert_int_equal(nib_tensor_compare(&u, &v, 0, 0, &d, sizeof d), NIB_OK);
     assert_false(d.same); /* equal as doubles */
-    assert_int_equal(nib_tensor_compare(&x, &u, 1, 1, &d), NIB_OK);
+    assert_int_equal(nib_tensor_compare(&x, &u, 1, 1, &d, sizeof d), NIB_OK);
     assert_true(!d.same && d.wrong == 0 && strstr(d.message, "is f32[3], not i64[1]"));
 }
 

@@ -32,7 +32,7 @@ static nib_runtime *runtime_of(base_isa cap, bool private_reads) {
     nib_runtime *rt;
     nib_error e;
     int known;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 2;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
     rt->isas = base_cpu_cap(base_cpu_detect(), base_isa_name(cap), &known);
@@ -42,7 +42,7 @@ static nib_runtime *runtime_of(base_isa cap, bool private_reads) {
 
 static nib_status open_in(nib_runtime *rt, const char *path, nib_precision precision, nib_model **m, nib_error *e) {
     nib_model_options o;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     o.precision = precision;
     memset(e, 0, sizeof *e);
@@ -52,8 +52,8 @@ static nib_status open_in(nib_runtime *rt, const char *path, nib_precision preci
 static nib_status compile_in(nib_runtime *rt, const char *in, const char *out, nib_precision precision, bool exact, nib_error *e) {
     nib_model_options o;
     nib_compile_options c;
-    nib_model_defaults(&o);
-    nib_compile_defaults(&c);
+    nib_model_defaults(&o, sizeof o);
+    nib_compile_defaults(&c, sizeof c);
     o.runtime = rt;
     o.precision = precision;
     c.model = &o;
@@ -243,7 +243,7 @@ static void test_options(void **state) {
     assert_int_equal(nib_session_create(m, &s, &e), NIB_UNSUPPORTED);
     assert_non_null(strstr(e.message, "--exact"));
     nib_model_free(m);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     o.pooling = NIB_POOLING_CLS;
     assert_int_equal(nib_model_open(at("o.nib"), &o, &m, &e), NIB_UNSUPPORTED);
@@ -277,8 +277,8 @@ static void test_exact(void **state) {
             assert_int_equal(nib_session_create(m[k], &s[k], &e), NIB_OK);
             for (size_t j = 0; j < nib_session_input_count(s[k]); j++) {
                 nib_value_info info, first;
-                assert_int_equal(nib_session_input_info(s[k], j, &info), NIB_OK);
-                assert_int_equal(nib_session_input_info(s[0], j, &first), NIB_OK);
+                assert_int_equal(nib_session_input_info(s[k], j, &info, sizeof info), NIB_OK);
+                assert_int_equal(nib_session_input_info(s[0], j, &first, sizeof first), NIB_OK);
                 assert_int_equal(info.below, first.below);
                 assert_int_equal(info.role, first.role);
                 nib_tensor t = {.dtype = info.dtype, .rank = info.rank, .data = data, .bytes = sizeof data};

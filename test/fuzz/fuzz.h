@@ -29,10 +29,11 @@ static inline nib_runtime *fuzz_runtime(void) {
     if (runtime) return runtime;
     nib_runtime_options o;
     nib_error err;
-    nib_runtime_defaults(&o);
+    const nib_limits limits = {.size = sizeof limits, .fold_bytes = 1 << 20};
+    nib_runtime_defaults(&o, sizeof o);
     o.threads = 1;
     o.memory_limit = FUZZ_MEMORY;
-    o.limits.fold_bytes = 1 << 20;
+    o.limits = &limits;
     if (base_runtime_create(&o, &runtime, &err) != NIB_OK) abort();
     return runtime;
 }

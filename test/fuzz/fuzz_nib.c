@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!copy) abort();
     if (size) memcpy(copy, data, size);
     nib_sign(copy, size);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     rt->private_reads = true; /* so that a sanitizer sees what is read beyond the file */
     if (nib_model_open(fuzz_file("model.nib", copy, size), &o, &m, &err) == NIB_OK) {

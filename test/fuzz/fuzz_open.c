@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     nib_model *m;
     nib_session *s;
     nib_model_options o;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     if (nib_model_open(fuzz_file("model.onnx", data, size), &o, &m, &err) == NIB_OK) {
         if (nib_session_create(m, &s, &err) == NIB_OK) nib_session_free(s);

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         status = size ? onnx_load_value(&arena, (graph_kind)(data[0] % 3), data + 1, size - 1, &t, &err) : NIB_IO;
     }
     if (status == NIB_OK) {
-        if (nib_tensor_compare(&t, &t, 0, 0, &d) != NIB_OK || (!d.same && d.message[0] == 0)) abort();
+        if (nib_tensor_compare(&t, &t, 0, 0, &d, sizeof d) != NIB_OK || (!d.same && d.message[0] == 0)) abort();
         onnx_write_value(&t, "t", discard, &written, &err);
     }
     base_arena_free(&arena);

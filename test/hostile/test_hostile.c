@@ -168,7 +168,7 @@ static nib_status open_in(nib_runtime *rt, const char *path, bool run, nib_error
     nib_model *m = NULL;
     nib_session *s = NULL;
     memset(err, 0, sizeof *err);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     alarm(SECONDS);
     nib_status status = nib_model_open(path, &o, &m, err);
@@ -188,7 +188,7 @@ static nib_status open_in(nib_runtime *rt, const char *path, bool run, nib_error
 static nib_runtime *new_runtime(size_t memory, int private_reads) {
     nib_runtime_options o;
     nib_runtime *rt;
-    nib_runtime_defaults(&o);
+    nib_runtime_defaults(&o, sizeof o);
     o.threads = 1;
     o.memory_limit = memory;
     o.private_reads = private_reads;
@@ -239,7 +239,7 @@ static void a_file_cut_off_while_open_is_harmless_when_read_privately(void **sta
     nib_session *s;
     float x[4] = {0};
     nib_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {4}, .data = x, .bytes = 16}, y;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     furnish();
     external_in(INITIALIZER, external("w.bin", NULL, NULL));
@@ -669,7 +669,7 @@ static void each_answers_what_it_must(void **state) {
     for (int private_reads = 0; private_reads < 2; private_reads++) {
         nib_runtime *rt = new_runtime((size_t)1 << 30, private_reads);
         nib_memory before, after;
-        nib_runtime_memory(rt, &before);
+        nib_runtime_memory(rt, &before, sizeof before);
         for (size_t i = 0; i < BASE_COUNT(rows); i++) {
             const struct row *r = &rows[i];
             nib_error err;
@@ -683,7 +683,7 @@ static void each_answers_what_it_must(void **state) {
             if (!good) wrong++, print_message("%s: %s, \"%s\"\n", r->name, nib_status_text(status), status == NIB_OK ? "" : err.message);
             remove_tree();
         }
-        nib_runtime_memory(rt, &after);
+        nib_runtime_memory(rt, &after, sizeof after);
         assert_int_equal(after.current, before.current);
         nib_runtime_free(rt);
     }
@@ -715,9 +715,11 @@ static void limits_are_options(void **state) {
         nib_runtime_options o;
         nib_runtime *rt;
         nib_error err;
-        nib_runtime_defaults(&o);
+        nib_runtime_defaults(&o, sizeof o);
         o.threads = 1;
-        o.limits = cases[i].limits;
+        nib_limits limits = cases[i].limits;
+        limits.size = sizeof limits;
+        o.limits = &limits;
         assert_int_equal(nib_runtime_create(&o, &rt, NULL), NIB_OK);
         furnish();
         cases[i].make();
@@ -738,17 +740,17 @@ static void folding_has_one_budget(void **state) {
     nib_model *m;
     nib_session *s;
     nib_memory memory;
-    nib_runtime_defaults(&o);
+    nib_runtime_defaults(&o, sizeof o);
     o.threads = 1;
-    o.limits.fold_bytes = 1 << 20;
+    o.limits = &(nib_limits){.size = sizeof(nib_limits), .fold_bytes = 1 << 20};
     assert_int_equal(nib_runtime_create(&o, &rt, NULL), NIB_OK);
     furnish();
     many_large_constants();
-    nib_model_defaults(&how);
+    nib_model_defaults(&how, sizeof how);
     how.runtime = rt;
     assert_int_equal(nib_model_open(at("m/model.onnx"), &how, &m, &err), NIB_OK);
     assert_int_equal(nib_session_create(m, &s, &err), NIB_OK);
-    nib_runtime_memory(rt, &memory);
+    nib_runtime_memory(rt, &memory, sizeof memory);
     if (memory.current > (size_t)8 << 20) fail_msg("%zu bytes are held", memory.current);
     nib_session_free(s);
     nib_model_free(m);

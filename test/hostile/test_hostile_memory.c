@@ -90,7 +90,7 @@ static nib_status run_session(nib_model *m, float *out, nib_error *err) {
     if (status != NIB_OK) return status;
     for (size_t i = 0; i < nib_session_input_count(s) && status == NIB_OK; i++) {
         nib_value_info info;
-        nib_session_input_info(s, i, &info);
+        nib_session_input_info(s, i, &info, sizeof info);
         nib_tensor t = {.dtype = info.dtype, .rank = info.rank < 0 ? 0 : info.rank};
         for (int k = 0; k < t.rank; k++) t.dims[k] = info.dims[k] < 0 ? 2 : info.dims[k];
         t.data = info.dtype == NIB_DTYPE_STRING ? (void *)words : info.dtype == NIB_DTYPE_F32 ? (void *)reals : (void *)numbers;
@@ -109,7 +109,7 @@ static char compiled[] = "/tmp/nib-compiled-XXXXXX";
 /* The file is there when this succeeds, and only then. */
 static nib_status compile(const char *path, const nib_model_options *model, nib_error *err) {
     nib_compile_options o;
-    nib_compile_defaults(&o);
+    nib_compile_defaults(&o, sizeof o);
     o.model = model;
     o.exact = 1;
     remove(compiled);
@@ -125,7 +125,7 @@ static nib_status once(const door *d, failing *f, float *out, nib_error *err) {
     nib_model_options o;
     nib_runtime *rt = NULL;
     nib_model *m = NULL;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 1;
     r.allocate = failing_allocate;
     r.release = failing_release;
@@ -133,7 +133,7 @@ static nib_status once(const door *d, failing *f, float *out, nib_error *err) {
     f->seen = 0;
     memset(out, 0, 256 * sizeof *out);
     nib_status status = nib_runtime_create(&r, &rt, err);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     o.precision = d->precision;
     if (status == NIB_OK && d->compiles) status = checked(compile(d->path, &o, err), err);

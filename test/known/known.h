@@ -25,12 +25,12 @@ static inline void known_release(void *user, void *pointer, size_t bytes) { free
 static inline nib_status known_open(void *(*allocate)(void *, size_t), nib_runtime **runtime, nib_model **model) {
     nib_runtime_options r;
     nib_model_options o;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 1;
     r.allocate = allocate;
     r.release = known_release;
     nib_status status = nib_runtime_create(&r, runtime, NULL);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = *runtime;
     return status == NIB_OK ? nib_model_open(NIB_TEST_DATA "/nib/tiny", &o, model, NULL) : status;
 }

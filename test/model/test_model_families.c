@@ -36,10 +36,10 @@ static nib_model *open_model(const char *name, nib_precision precision, int thre
     nib_model *m;
     nib_error e;
     snprintf(path, sizeof path, NIB_TEST_DATA "/%s", name);
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     o.precision = precision;
     if (nib_model_open(path, &o, &m, &e) != NIB_OK) fail_msg("%s: %s (%s)", path, e.message, e.node);
@@ -183,7 +183,8 @@ static void other_tokenizers_leave_token_ids(void **state) {
     float vector[WIDTH];
     const char *text = "some words";
     int64_t ids[3] = {2, 5, 3}, mask[3] = {1, 1, 1};
-    nib_tensor t = {NIB_DTYPE_I64, 2, {1, 3}, ids, sizeof ids}, k = {NIB_DTYPE_I64, 2, {1, 3}, mask, sizeof mask};
+    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = ids, .bytes = sizeof ids};
+    nib_tensor k = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 3}, .data = mask, .bytes = sizeof mask};
     if (nib_model_open(folder, NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
     assert_int_equal(nib_embed(m, &text, 1, NULL, vector, &e), NIB_UNSUPPORTED);
     if (!strstr(e.message, "tokenizer.json") || !strstr(e.message, "token ids")) fail_msg("%s", e.message);

@@ -36,10 +36,10 @@ static nib_model *open_model(const char *path, int threads) {
     nib_runtime *rt;
     nib_model *m;
     nib_error e;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     if (nib_model_open(path, &o, &m, &e) != NIB_OK) fail_msg("%s: %s (%s)", path, e.message, e.node);
     nib_runtime_free(rt);
@@ -208,7 +208,8 @@ static void wrong_inputs_are_told(void **state) {
     nib_session *s;
     nib_model *m = open_model(models[0].path, 1);
     int64_t ids[8] = {2, 5, 7, 3, 2, 5, 500000, 3}, mask[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-    nib_tensor t = {NIB_DTYPE_I64, 2, {2, 4}, ids, sizeof ids}, k = {NIB_DTYPE_I64, 2, {2, 4}, mask, sizeof mask}, bad;
+    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {2, 4}, .data = ids, .bytes = sizeof ids};
+    nib_tensor k = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {2, 4}, .data = mask, .bytes = sizeof mask}, bad;
     assert_int_equal(nib_session_create(m, &s, &e), NIB_OK);
     assert_int_equal(nib_session_run(s, &e), NIB_INVALID_ARGUMENT); /* nothing is bound */
     assert_int_equal(nib_session_set_input(s, "nothing", &t, &e), NIB_NOT_FOUND);
@@ -250,7 +251,7 @@ static void outputs_are_chosen(void **state) {
     assert_int_equal(nib_model_dim(m), 64);
     for (graph_node *n = m->task.g->first; n; n = n->next) assert_false(graph_is_op(n, "nib", "Pool"));
     nib_model_free(m);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.output_name = "last_hidden_state";
     assert_int_equal(nib_model_open(models[POOLED].path, &o, &m, &e), NIB_OK);
     assert_string_equal(m->output_name, "last_hidden_state");
@@ -265,10 +266,10 @@ static void what_is_named_is_obeyed_or_refused(void **state) {
     nib_model_options o;
     nib_model *m;
     nib_error e;
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.device = "cuda";
     assert_int_equal(nib_model_open(models[0].path, &o, &m, &e), NIB_UNSUPPORTED);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.precision = NIB_PRECISION_F16;
     assert_int_equal(nib_model_open(models[0].path, &o, &m, &e), NIB_UNSUPPORTED);
     o.precision = NIB_PRECISION_F32;
@@ -304,17 +305,18 @@ static nib_status try_everything(failing *f, const char *path) {
     run_session *texts = NULL;
     nib_error e;
     int64_t ids[4] = {2, 5, 7, 3}, mask[4] = {1, 1, 1, 1};
-    nib_tensor t = {NIB_DTYPE_I64, 2, {1, 4}, ids, sizeof ids}, k = {NIB_DTYPE_I64, 2, {1, 4}, mask, sizeof mask};
+    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 4}, .data = ids, .bytes = sizeof ids};
+    nib_tensor k = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, 4}, .data = mask, .bytes = sizeof mask};
     const int32_t row[4] = {2, 5, 7, 3}, *rows[] = {row};
     int64_t length = 4;
     float out[64];
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = 1;
     r.allocate = failing_allocate;
     r.release = failing_release;
     r.alloc_user = f;
     NIB_TRY(nib_runtime_create(&r, &rt, &e));
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     NIB_TRY(nib_model_open(path, &o, &m, &e));
     NIB_TRY(nib_session_create(m, &s, &e));
@@ -358,9 +360,9 @@ static void sessions_allocate_nothing_again(void **state) {
     nib_model *m = open_model(models[1].path, 2);
     assert_int_equal(nib_session_create(m, &s, &e), NIB_OK);
     for (size_t b = 0; b < BASE_COUNT(batches); b++) check_session(s, &models[1], batches[b]);
-    nib_runtime_memory(m->runtime, &before);
+    nib_runtime_memory(m->runtime, &before, sizeof before);
     for (size_t b = 0; b < BASE_COUNT(batches); b++) check_session(s, &models[1], batches[b]);
-    nib_runtime_memory(m->runtime, &after);
+    nib_runtime_memory(m->runtime, &after, sizeof after);
     assert_int_equal(after.allocations, before.allocations);
     nib_session_free(s);
     nib_model_free(m);

@@ -121,7 +121,7 @@ static nib_model *open_text(const char *text, const char *path) {
     base_free(&test_runtime->heap, full);
     if (onnx_save(test_runtime, g, path, NULL, &err) != NIB_OK) fail_msg("%s", err.message);
     graph_free(g);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = test_runtime;
     if (nib_model_open(path, &o, &m, &err) != NIB_OK) fail_msg("%s", err.message);
     return m;
@@ -200,7 +200,7 @@ static void a_dropout_in_training_goes(void **state) {
         nib_report *report;
         nib_error err;
         graph *g;
-        nib_optimize_defaults(&o);
+        nib_optimize_defaults(&o, sizeof o);
         o.runtime = test_runtime;
         o.keep_random = keep;
         o.check = !keep; /* the output's name, by which it draws, is another */

@@ -69,7 +69,8 @@ static bool has_name(const names *n, const char *text) {
 
 static bool same_value(const nib_tensor *got, const nib_tensor *want, const rules *r, char *reason) {
     nib_difference d;
-    if (nib_tensor_compare(got, want, r->rtol, r->atol, &d) != NIB_OK) return snprintf(reason, REASON, "cannot be compared"), false;
+    if (nib_tensor_compare(got, want, r->rtol, r->atol, &d, sizeof d) != NIB_OK)
+        return snprintf(reason, REASON, "cannot be compared"), false;
     if (d.same || (r->any && d.wrong)) return true; /* `wrong` counts elements: type and shape were equal */
     return snprintf(reason, REASON, "%s", d.message), false;
 }
@@ -151,11 +152,11 @@ static void run_one(const char *folder, verdict *v) {
     v->what = PASSED;
     read_rules(folder, &c.r);
     v->any = c.r.any;
-    nib_runtime_defaults(&options);
+    nib_runtime_defaults(&options, sizeof options);
     options.threads = 1;
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     nib_model_options how;
-    nib_model_defaults(&how);
+    nib_model_defaults(&how, sizeof how);
     if (nib_runtime_create(&options, &c.runtime, &c.err) != NIB_OK || onnx_load(c.runtime, path, &c.g, &c.err) != NIB_OK) {
         failed(v, "load", "", &c);
         goto done;

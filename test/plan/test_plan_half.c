@@ -89,8 +89,13 @@ static void pack_both(cpu_device *d, const kernel_linear *kernel, nib_dtype type
         wide[i] = type == NIB_DTYPE_F16 ? base_f16_to_f32(half[i + 1]) : base_bf16_to_f32(half[i + 1]);
     }
     graph g = {0};
-    graph_tensor h = {type, 2, {trans ? N : K, trans ? K : N}, half + 1, sizeof half - sizeof half[0]};
-    graph_tensor w = {NIB_DTYPE_F32, 2, {trans ? N : K, trans ? K : N}, wide, sizeof wide};
+    graph_tensor h = {.dtype = type,
+                      .rank = 2,
+                      .dims = {trans ? N : K, trans ? K : N},
+                      .data = half + 1,
+                      .bytes = sizeof half - sizeof half[0]};
+    graph_tensor w = {
+        .dtype = NIB_DTYPE_F32, .rank = 2, .dims = {trans ? N : K, trans ? K : N}, .data = wide, .bytes = sizeof wide};
     assert_int_equal(cpu_weight_get(d, &g, &h, trans, first, N - first, factor, kernel, &a, &err), NIB_OK);
     assert_int_equal(cpu_weight_get(d, &g, &w, trans, first, N - first, factor, kernel, &b, &err), NIB_OK);
     assert_ptr_not_equal(a, b);

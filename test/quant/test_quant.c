@@ -36,10 +36,10 @@ static nib_model *open_as(nib_precision precision, int threads) {
     nib_runtime *rt;
     nib_model *m;
     nib_error e;
-    nib_runtime_defaults(&r);
+    nib_runtime_defaults(&r, sizeof r);
     r.threads = threads;
     assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = rt;
     o.precision = precision;
     if (nib_model_open(model_path, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
@@ -151,7 +151,9 @@ static void eval_agrees_with_kernels(void **state) {
         uint8_t *x8 = base_arena_alloc(&arena, (size_t)(5 * K));
         for (int64_t i = 0; i < 5 * K; i++) x[i] = (float)((i * 37) % 101) / 25 - 1.5f;
         k->quantize_rows_u8(x, K, NULL, 5, K, x8, K, params, 2);
-        graph_tensor rows8 = {NIB_DTYPE_U8, 2, {5, K}, x8, (size_t)(5 * K)}, scales = {NIB_DTYPE_F32, 2, {5, 2}, params, sizeof params};
+        graph_tensor rows8 = {.dtype = NIB_DTYPE_U8, .rank = 2, .dims = {5, K}, .data = x8, .bytes = (size_t)(5 * K)};
+        graph_tensor scales = {
+            .dtype = NIB_DTYPE_F32, .rank = 2, .dims = {5, 2}, .data = params, .bytes = sizeof params};
         const graph_tensor *y;
         op_env *env = op_env_create(g, &arena, 1 << 26, k);
         op_env_set(env, n->inputs[0].value, &rows8);

@@ -92,12 +92,12 @@ static void optimize(const char *out, int level, size_t ceiling) {
     nib_memory memory;
     nib_report *report = NULL;
     nib_optimize_options o;
-    nib_optimize_defaults(&o);
+    nib_optimize_defaults(&o, sizeof o);
     o.runtime = runtime;
     o.level = level;
     if (nib_optimize_file(model, out, &o, &report, &err) != NIB_OK) fail_msg("level %d: %s", level, err.message);
     if (!strstr(nib_report_text(report), "differs by at most")) fail_msg("%s", nib_report_text(report)); /* both ran below it, too */
-    nib_runtime_memory(runtime, &memory);
+    nib_runtime_memory(runtime, &memory, sizeof memory);
     if (ceiling) assert_true(memory.peak <= ceiling);
     else assert_true(memory.peak > CEILING);
     nib_report_free(report);

@@ -57,12 +57,12 @@ static void check_run(const char *path, bool given, float first, float last) {
     nib_error err = {0};
     nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {1, 4}, .data = x, .bytes = sizeof x}, y;
     nib_tensor other = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {4}, .data = scale, .bytes = sizeof scale};
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
     if (nib_model_open(path, &o, &model, &err) != NIB_OK || nib_session_create(model, &s, &err) != NIB_OK) fail_msg("%s", err.message);
     for (size_t i = 0; i < nib_session_input_count(s); i++) {
         nib_value_info info;
-        assert_int_equal(nib_session_input_info(s, i, &info), NIB_OK);
+        assert_int_equal(nib_session_input_info(s, i, &info, sizeof info), NIB_OK);
         assert_int_equal(info.optional, strcmp(nib_session_input_name(s, i), "scale") == 0);
     }
     assert_int_equal(nib_session_set_input(s, "x", &in, &err), NIB_OK);
@@ -87,7 +87,7 @@ static void a_written_file_has_them(void **state) {
         nib_optimize_options o;
         graph *g;
         write_source(MODEL(8));
-        nib_optimize_defaults(&o);
+        nib_optimize_defaults(&o, sizeof o);
         o.runtime = runtime;
         o.level = level;
         o.external_over = level == 2 ? 0 : -1;
@@ -112,7 +112,7 @@ static void a_shape_must_fit_them(void **state) {
     g->inputs[0]->type.dims[1] = g->inputs[1]->type.dims[0] = graph_dim_symbol(g->symbols, graph_intern(g, "k", 1));
     if (onnx_save(runtime, g, source, NULL, &err) != NIB_OK) fail_msg("%s", err.message);
     graph_free(g);
-    nib_optimize_defaults(&o);
+    nib_optimize_defaults(&o, sizeof o);
     o.runtime = runtime;
     o.shapes = &shape;
     o.shape_count = 1;
@@ -126,8 +126,8 @@ static void a_compiled_file_has_them(void **state) {
     nib_error err = {0};
     (void)state;
     write_source(MODEL(8));
-    nib_compile_defaults(&o);
-    nib_model_defaults(&m);
+    nib_compile_defaults(&o, sizeof o);
+    nib_model_defaults(&m, sizeof m);
     m.runtime = runtime;
     o.model = &m;
     o.exact = 1;
@@ -184,7 +184,7 @@ static void tasks_take_them_as_constants(void **state) {
         "<float[3,2] table = {1,2,3,4,5,6}, float two = {2}> { e = Gather (table, ids) t = Mul (scale, two) y = Mul (e, t) }";
     (void)state;
     write_source(text);
-    nib_model_defaults(&o);
+    nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
     if (nib_model_open(source, &o, &m, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_string_equal(m->cannot_embed, "");

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See api_options.h. In: a caller's option struct, which begins with its size. Out: the same as this library knows it.
+ * The table has a row for each kind: its defaults, and where its members end, so that a size which cuts one in two
+ * leaves it out.
+ *
+ * A member that is added to a struct begins where the struct ended before (its old sizeof, padding included), and its
+ * default is what the library did without it.
+ */
+#include "api_options.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define OPTIONS_MOST 4096 /* bytes of a struct: more is no size but a stray number */
+
+static const nib_runtime_options runtime_options = {.size = sizeof runtime_options};
+static const nib_limits limits = {.size = sizeof limits};
+static const nib_model_options model_options = {
+    .size = sizeof model_options, .normalize = -1, .optimize = -1, .pack = -1};
+static const nib_embed_options embed_options = {.size = sizeof embed_options};
+static const nib_optimize_options optimize_options = {
+    .size = sizeof optimize_options, .level = 1, .check = 1, .external_over = -1};
+static const nib_compile_options compile_options = {.size = sizeof compile_options};
+
+#define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
+
+static const uint16_t runtime_ends[] = {
+#define RUNTIME(member) END(nib_runtime_options, member)
+    RUNTIME(size),     RUNTIME(threads), RUNTIME(memory_limit), RUNTIME(log),           RUNTIME(log_user),
+    RUNTIME(allocate), RUNTIME(release), RUNTIME(alloc_user),   RUNTIME(private_reads), RUNTIME(limits),
+};
+static const uint16_t limits_ends[] = {
+#define LIMIT(member) END(nib_limits, member)
+    LIMIT(size),  LIMIT(graph_depth), LIMIT(wire_nesting), LIMIT(json_depth),
+    LIMIT(files), LIMIT(fold_bytes),  LIMIT(expand_bytes),
+};
+static const uint16_t model_ends[] = {
+#define MODEL(member) END(nib_model_options, member)
+    MODEL(size),      MODEL(runtime),    MODEL(precision),    MODEL(device),   MODEL(output_name), MODEL(pooling),
+    MODEL(normalize), MODEL(max_tokens), MODEL(batch_tokens), MODEL(optimize), MODEL(pack),
+};
+static const uint16_t embed_ends[] = {
+#define EMBED(member) END(nib_embed_options, member)
+    EMBED(size),        EMBED(max_tokens), EMBED(lengths),     EMBED(tokens),
+    EMBED(full_tokens), EMBED(profile),    EMBED(prompt_name), EMBED(prompt),
+};
+static const uint16_t optimize_ends[] = {
+#define OPTIMIZE(member) END(nib_optimize_options, member)
+    OPTIMIZE(size),      OPTIMIZE(runtime),       OPTIMIZE(level),       OPTIMIZE(target),   OPTIMIZE(opset),
+    OPTIMIZE(shapes),    OPTIMIZE(shape_count),   OPTIMIZE(disabled),    OPTIMIZE(disabled_count),
+    OPTIMIZE(check),     OPTIMIZE(tolerance),     OPTIMIZE(external_over), OPTIMIZE(keep_random),
+};
+static const uint16_t compile_ends[] = {
+#define COMPILE(member) END(nib_compile_options, member)
+    COMPILE(size), COMPILE(model), COMPILE(exact), COMPILE(stop), COMPILE(user),
+};
+
+typedef struct kind {
+    const char *name, *filled_by;
+    const void *defaults;
+    size_t size;
+    const uint16_t *ends; /* rising; the last is within the struct's padding of its size */
+    size_t n_ends;
+} kind;
+
+#define KIND(type, filled_by, defaults, ends) {#type, filled_by, &(defaults), sizeof(type), ends, BASE_COUNT(ends)}
+
+static const kind kinds[] = {
+    [API_RUNTIME_OPTIONS] = KIND(nib_runtime_options, "nib_runtime_defaults", runtime_options, runtime_ends),
+    [API_LIMITS] = KIND(nib_limits, "nib_limits_defaults", limits, limits_ends),
+    [API_MODEL_OPTIONS] = KIND(nib_model_options, "nib_model_defaults", model_options, model_ends),
+    [API_EMBED_OPTIONS] = KIND(nib_embed_options, "nib_embed_defaults", embed_options, embed_ends),
+    [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
+    [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
+};
+
+/* Where the last member that is whole in a struct of `size` bytes ends. */
+static size_t whole_members(const kind *k, size_t size) {
+    size_t end = 0;
+    for (size_t i = 0; i < k->n_ends && k->ends[i] <= size; i++) end = k->ends[i];
+    return end;
+}
+
+nib_status api_options_take(api_options which, void *into, const void *given, nib_error *err) {
+    const kind *k = &kinds[which];
+    size_t size;
+    memcpy(into, k->defaults, k->size);
+    if (!given) return NIB_OK;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof size || size > OPTIONS_MOST)
+        return base_error_set(err, NIB_INVALID_ARGUMENT,
+                              "%s.size is %zu, which is no size: fill the struct with %s(&options, sizeof options)",
+                              k->name, size, k->filled_by);
+    for (size_t i = k->size; i < size; i++)
+        if (((const char *)given)[i])
+            return base_error_set(err, NIB_INVALID_ARGUMENT,
+                                  "%s asks for something that this library (nib %s) does not know: byte %zu of %zu is "
+                                  "set, and it knows %zu",
+                                  k->name, NIB_VERSION, i, size, k->size);
+    memcpy(into, given, whole_members(k, size));
+    memcpy(into, &k->size, sizeof k->size);
+    return NIB_OK;
+}
+
+void api_fill(void *out, size_t size, const void *made, size_t known) {
+    size_t both = size < known ? size : known;
+    if (!out || !size) return;
+    memcpy(out, made, both);
+    memset((char *)out + both, 0, size - both);
+}
+
+/* The caller's `size` bytes: the defaults of what they have room for, and their size in front. */
+static void fill_defaults(api_options which, void *options, size_t size) {
+    if (!options || size < sizeof size) return;
+    api_fill(options, size, kinds[which].defaults, kinds[which].size);
+    memcpy(options, &size, sizeof size);
+}
+
+void nib_runtime_defaults(nib_runtime_options *o, size_t size) { fill_defaults(API_RUNTIME_OPTIONS, o, size); }
+void nib_limits_defaults(nib_limits *o, size_t size) { fill_defaults(API_LIMITS, o, size); }
+void nib_model_defaults(nib_model_options *o, size_t size) { fill_defaults(API_MODEL_OPTIONS, o, size); }
+void nib_embed_defaults(nib_embed_options *o, size_t size) { fill_defaults(API_EMBED_OPTIONS, o, size); }
+void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
+void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }

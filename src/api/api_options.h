@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Structs of a caller who may have been built against another nib.h than this library. Option structs go in, older
+ * (shorter) and newer (longer) ones; structs that calls fill go out, as long as the caller's are. Nothing beyond the
+ * caller's size is read or written.
+ *
+ *     nib_model_options o;
+ *     NIB_TRY(api_options_take(API_MODEL_OPTIONS, &o, given, err));     // whatever `given` is, o is complete
+ *     ...
+ *     return api_fill(out, size, &made, sizeof made);
+ */
+#ifndef API_OPTIONS_H
+#define API_OPTIONS_H
+
+#include "api.h"
+
+typedef enum api_options {
+    API_RUNTIME_OPTIONS,
+    API_LIMITS,
+    API_MODEL_OPTIONS,
+    API_EMBED_OPTIONS,
+    API_OPTIMIZE_OPTIONS,
+    API_COMPILE_OPTIONS
+} api_options;
+
+/* Fills `into`, a struct of that kind as this library knows it, size included: the caller's members over the defaults.
+ * `given` may be NULL. A member that is cut off by given->size is missing. INVALID_ARGUMENT: the size cannot be one, or
+ * what lies beyond the members that are known is not 0. */
+nib_status api_options_take(api_options kind, void *into, const void *given, nib_error *err);
+
+/* The same of a model's options, and each within its range: how a model is opened, or compiled. */
+nib_status api_model_options_take(nib_model_options *into, const nib_model_options *given, nib_error *err);
+
+/* Copies what the caller has room for of a result, and zeroes the rest of that room. `out` may be NULL. */
+void api_fill(void *out, size_t size, const void *made, size_t known);
+
+#endif
