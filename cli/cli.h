@@ -37,6 +37,8 @@ int cli_done(int code);
 /* From here on Ctrl-C and SIGTERM are noted: the number of the signal is in cli_signal. `once`: a second one ends the process. */
 void cli_catch(bool once);
 extern volatile sig_atomic_t cli_signal;
+/* For nib's options: calls end once a signal was noted. */
+int cli_stop(void *user, uint64_t done, uint64_t total);
 /* Standard input is a pipe, a socket or a file: something that texts can come from when none are named. */
 bool cli_stdin_waits(void);
 /* Seconds on a clock that never goes back. */

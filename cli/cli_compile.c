@@ -11,8 +11,6 @@ static const cli_option compile_options[] = {
     {0},
 };
 
-static int stop(void *user) { return cli_signal != 0; }
-
 static int run_compile(cli_args *a) {
     nib_compile_options o;
     nib_error error = {.offset = -1};
@@ -24,9 +22,8 @@ static int run_compile(cli_args *a) {
     if (code) return code;
     o.model = &a->m.options;
     o.exact = a->exact;
-    o.stop = stop;
+    o.stop = cli_stop;
     nib_status status = nib_compile_file(a->m.path, a->output, &o, &error);
-    if (cli_signal) return 128 + cli_signal;
     return status == NIB_OK ? 0 : cli_fail(&error);
 }
 

@@ -69,6 +69,7 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     o.full_tokens = r->full;
     o.prompt = r->a->prompt;
     o.prompt_name = r->a->prompt_name;
+    o.stop = cli_stop;
     return nib_embed(r->model, texts, n, &o, r->vectors, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
@@ -152,7 +153,7 @@ static int embed_lines(embed_run *r, const char *path) {
     show_progress(r, lines, true);
     cli_lines_close(lines);
     free_records(r);
-    if (cli_signal && code == 0) code = (fputs("nib: interrupted; no file was written\n", stderr), 128 + cli_signal);
+    if (cli_signal && code == 0) code = (fputs("nib: interrupted\n", stderr), 128 + cli_signal);
     return code;
 }
 
@@ -199,8 +200,8 @@ static int run_embed(cli_args *a) {
     nib_error error;
     int code = check_args(a, &input);
     if (code) return code;
-    if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
     cli_catch(false);
+    if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
     code = a->warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
     if (code == 0) code = cli_vectors_open(&r.out, a->output, nib_model_dim(r.model));
     r.begun = r.shown = cli_now();

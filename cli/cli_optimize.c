@@ -66,6 +66,8 @@ static int fill_options(const cli_args *a, nib_optimize_options *o) {
     o->disabled = a->disabled.items;
     o->disabled_count = a->disabled.count;
     o->runtime = cli_runtime(&a->m, &code);
+    o->stop = cli_stop;
+    cli_catch(true);
     return code;
 }
 

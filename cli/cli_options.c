@@ -283,6 +283,7 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
                     .atol = 1e-5,
                     .external_over = SIZE_MAX};
     nib_model_defaults(&a->m.options, sizeof a->m.options);
+    a->m.options.stop = cli_stop;
     nib_runtime_defaults(&a->m.runtime, sizeof a->m.runtime);
     nib_limits_defaults(&a->m.limits, sizeof a->m.limits);
     a->m.runtime.memory_limit = NIB_MEMORY_AUTO;

@@ -19,6 +19,8 @@ bool cli_quiet;
 
 static void on_signal(int number) { cli_signal = number; }
 
+int cli_stop(void *user, uint64_t done, uint64_t total) { return cli_signal != 0; }
+
 /* Models are mapped: a file that somebody truncates while we read it raises SIGBUS. Say so instead of a bare crash. */
 static void on_bus_error(int number) {
     static const char message[] = "nib: a mapped file became shorter while it was in use\n";
@@ -89,6 +91,7 @@ static void say_memory(void) {
 }
 
 int cli_fail(const nib_error *error) {
+    if (error->status == NIB_CANCELLED && cli_signal) return fputs("nib: interrupted\n", stderr), 128 + cli_signal;
     fprintf(stderr, "nib: %s", error->message);
     if (error->node[0]) fprintf(stderr, " (node %s)", error->node);
     if (error->offset >= 0) fprintf(stderr, " (at byte %lld)", (long long)error->offset);

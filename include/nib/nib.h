@@ -224,6 +224,13 @@ typedef struct nib_tensor {
     void *owner;                  /* what `release` is given */
 } nib_tensor;
 
+/* How a call that takes long is stopped, and how far it is. It is asked now and then, at most every few milliseconds, and
+ * what is not 0 ends the call with CANCELLED: nothing is written then, and models, sessions and runtimes stay usable. `done`
+ * of `total` is counted in what the call says; both only grow, and 0 of 0 is "not known".
+ * Thread: the one that made the call, which waits meanwhile; no other ever calls it. It may call all of nib but what frees
+ * or cancels what the call uses; it must not leave by longjmp or an exception. */
+typedef int (*nib_stop_fn)(void *user, uint64_t done, uint64_t total);
+
 typedef struct nib_runtime nib_runtime;
 typedef struct nib_model nib_model;
 typedef struct nib_session nib_session;
@@ -356,6 +363,8 @@ typedef struct nib_model_options {
     int64_t batch_tokens; /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
     int optimize;         /* for measuring: 0 runs the graph as it is, 1 simplified, 2 with fused operators; -1 (default): all, as 2 */
     int pack;             /* for measuring: 0 computes the padding of batches; -1 (default): none of it, where nib can prove that */
+    nib_stop_fn stop;     /* of opening, in stages; NULL: it goes on to its end */
+    void *stop_user;
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options, size_t size);
@@ -407,6 +416,8 @@ typedef struct nib_embed_options {
     nib_profile *profile;    /* counts what this call's steps take; of this model; NULL: nothing is timed */
     const char *prompt_name; /* one of the model's prompts, "" for none; NULL: the model's default, if it has one */
     const char *prompt;      /* this text, put before each of the texts as it is, in place of a prompt by name; NULL: see prompt_name */
+    nib_stop_fn stop;        /* of this call, in texts; NULL: it goes on to its end. Vectors of a stopped call are of no use */
+    void *stop_user;
 } nib_embed_options;
 
 NIB_API void nib_embed_defaults(nib_embed_options *options, size_t size);
@@ -513,6 +524,9 @@ NIB_API nib_status nib_session_run(nib_session *session, nib_error *error);
  * one, the next run. May be called from any thread and from a signal's handler, while the session exists. */
 NIB_API void nib_session_cancel(nib_session *session);
 
+/* Has the session's next runs ask `stop` (NULL: nobody), with 0 of 0. */
+NIB_API void nib_session_stop(nib_session *session, nib_stop_fn stop, void *user);
+
 /* Makes a profile of the session's plan (not of nib_embed's) and counts the session's next runs in it; the caller owns it, and frees it
  * after the session. See "measuring". */
 NIB_API nib_status nib_session_profile(nib_session *session, nib_profile **out, nib_error *error);
@@ -599,6 +613,8 @@ typedef struct nib_optimize_options {
     double tolerance; /* largest difference of an output, relative to its largest number; 0: 1e-5; at level 2 1e-4, at 3 1e-2, at 4 3e-2 */
     int64_t external_over; /* weights go to a file OUT.data if the model's own would have more bytes; -1 (the default): 2 GiB - 1 */
     int keep_random; /* 0 (the default): Dropouts that are set to training are off, and so gone, and the report names each; 1: they stay */
+    nib_stop_fn stop; /* in stages; NULL: it goes on to its end */
+    void *stop_user;
 } nib_optimize_options;
 
 NIB_API void nib_optimize_defaults(nib_optimize_options *options, size_t size);
@@ -635,9 +651,9 @@ typedef struct nib_compile_options {
     size_t size;
     /* How it is to run, which is settled by compiling, and the runtime; of its own size. NULL: the defaults. */
     const nib_model_options *model;
-    int exact;               /* 1: for sessions (named tensors), too; a model that embeds no texts always is */
-    int (*stop)(void *user); /* asked now and then; may be NULL. What is not 0 ends with CANCELLED: nothing is written */
-    void *user;
+    int exact;        /* 1: for sessions (named tensors), too; a model that embeds no texts always is */
+    nib_stop_fn stop; /* in stages; NULL: it goes on to its end. The model's own options' stop is not asked */
+    void *stop_user;
 } nib_compile_options;
 
 NIB_API void nib_compile_defaults(nib_compile_options *options, size_t size);

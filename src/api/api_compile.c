@@ -5,11 +5,6 @@
 #include "api_options.h"
 #include "compiled/compiled.h"
 
-static int ask(void *options, uint64_t done, uint64_t total) {
-    const nib_compile_options *o = options;
-    return o->stop(o->user);
-}
-
 static nib_status try_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     nib_compile_options o;
@@ -22,7 +17,7 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     o.model = &model;
     if (model.runtime) runtime = base_runtime_retain(model.runtime);
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
-    base_stop_begin(&stop, o.stop ? ask : NULL, &o, 0);
+    base_stop_begin(&stop, o.stop, o.stop_user, COMPILED_STAGES);
     status = compiled_write(runtime, in, out, &o, err);
     base_stop_end(&stop);
 fail:

@@ -51,11 +51,16 @@ nib_status api_model_options_take(nib_model_options *o, const nib_model_options 
 
 static nib_status try_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_model_options o;
+    base_stop stop;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the model");
     *out = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_status status = api_model_options_take(&o, options, err);
-    return status == NIB_OK ? compiled_open(path, &o, out, err) : status;
+    if (status != NIB_OK) return status;
+    base_stop_begin(&stop, o.stop, o.stop_user, MODEL_STAGES);
+    status = compiled_open(path, &o, out, err);
+    base_stop_end(&stop);
+    return status;
 }
 
 nib_model *nib_model_retain(nib_model *model) { return model ? model_retain(model) : NULL; }
@@ -104,12 +109,16 @@ static nib_status take_embed_options(const nib_model *model, nib_embed_options *
 static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
                             nib_error *err) {
     nib_embed_options o;
+    base_stop stop;
     nib_status status = take_embed_options(model, &o, options, err);
     if (status != NIB_OK) return status;
     if (!model || (n && (!texts || !out))) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
     for (size_t i = 0; i < n; i++)
         if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu is NULL", i);
-    return task_embed(model, texts, n, &o, out, err);
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = task_embed(model, texts, n, &o, out, err);
+    base_stop_end(&stop);
+    return status;
 }
 
 nib_status nib_model_prompt(const nib_model *model, size_t i, const char **name, const char **text) {
@@ -128,6 +137,7 @@ static nib_status try_model_choose_prompt(const nib_model *model, const char *na
 static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                 const nib_embed_options *options, float *out, nib_error *err) {
     nib_embed_options o;
+    base_stop stop;
     nib_status status = take_embed_options(model, &o, options, err);
     if (status != NIB_OK) return status;
     if (!model || (n && (!ids || !lengths || !out)))
@@ -135,7 +145,10 @@ static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, con
     for (size_t i = 0; i < n; i++)
         if (!ids[i] || lengths[i] < 1 || lengths[i] > model->max_tokens)
             return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu: from 1 to %lld ids are needed", i, (long long)model->max_tokens);
-    return task_embed_ids(model, ids, lengths, n, &o, out, err);
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = task_embed_ids(model, ids, lengths, n, &o, out, err);
+    base_stop_end(&stop);
+    return status;
 }
 
 static nib_status try_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {

@@ -35,11 +35,14 @@ static void hand_over(nib_report *made, nib_report **report) {
 static nib_status try_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report,
                                     nib_error *err) {
     nib_optimize_options o;
+    base_stop stop;
     nib_runtime *runtime;
     nib_report *made = NULL;
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
+    base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
     if (status == NIB_OK) status = rewrite_optimize_file(runtime, in, out, &o, &made, err);
+    base_stop_end(&stop);
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;
@@ -47,11 +50,14 @@ static nib_status try_optimize_file(const char *in, const char *out, const nib_o
 
 static nib_status try_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *err) {
     nib_optimize_options o;
+    base_stop stop;
     nib_runtime *runtime;
     nib_report *made = NULL;
     if (!a || !*a || !b || !*b) return base_error_set(err, NIB_INVALID_ARGUMENT, "two models must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
+    base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
     if (status == NIB_OK) status = rewrite_diff_files(runtime, a, b, &o, &made, err);
+    base_stop_end(&stop);
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;
@@ -60,11 +66,14 @@ static nib_status try_diff_files(const char *a, const char *b, const nib_optimiz
 static nib_status try_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
                                     nib_error *err) {
     nib_optimize_options o;
+    base_stop stop;
     nib_runtime *runtime;
     nib_report *made = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_status status = begin(options, &o, &runtime, report, err);
+    base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
     if (status == NIB_OK) status = rewrite_graph_text(runtime, path, &o, format, &made, err);
+    base_stop_end(&stop);
     hand_over(made, report);
     base_runtime_release(runtime);
     return status;

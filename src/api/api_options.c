@@ -39,21 +39,24 @@ static const uint16_t model_ends[] = {
 #define MODEL(member) END(nib_model_options, member)
     MODEL(size),      MODEL(runtime),    MODEL(precision),    MODEL(device),   MODEL(output_name), MODEL(pooling),
     MODEL(normalize), MODEL(max_tokens), MODEL(batch_tokens), MODEL(optimize), MODEL(pack),
+    MODEL(stop),      MODEL(stop_user),
 };
 static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)
     EMBED(size),        EMBED(max_tokens), EMBED(lengths),     EMBED(tokens),
     EMBED(full_tokens), EMBED(profile),    EMBED(prompt_name), EMBED(prompt),
+    EMBED(stop),        EMBED(stop_user),
 };
 static const uint16_t optimize_ends[] = {
 #define OPTIMIZE(member) END(nib_optimize_options, member)
     OPTIMIZE(size),      OPTIMIZE(runtime),       OPTIMIZE(level),       OPTIMIZE(target),   OPTIMIZE(opset),
     OPTIMIZE(shapes),    OPTIMIZE(shape_count),   OPTIMIZE(disabled),    OPTIMIZE(disabled_count),
     OPTIMIZE(check),     OPTIMIZE(tolerance),     OPTIMIZE(external_over), OPTIMIZE(keep_random),
+    OPTIMIZE(stop),      OPTIMIZE(stop_user),
 };
 static const uint16_t compile_ends[] = {
 #define COMPILE(member) END(nib_compile_options, member)
-    COMPILE(size), COMPILE(model), COMPILE(exact), COMPILE(stop), COMPILE(user),
+    COMPILE(size), COMPILE(model), COMPILE(exact), COMPILE(stop), COMPILE(stop_user),
 };
 
 typedef struct kind {

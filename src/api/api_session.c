@@ -21,6 +21,8 @@ struct nib_session {
     const nib_tensor **inputs; /* [n_inputs] NULL: not bound */
     given *given;              /* [n_inputs + n_outputs]: memory that is the session's */
     bool has_run;              /* and what it gave is there */
+    nib_stop_fn stop;
+    void *stop_user;
 };
 
 static size_t count_given(const nib_session *s) {
@@ -226,7 +228,10 @@ static nib_status try_session_run(nib_session *s, nib_error *err) {
     /* A graph of nib's own looks every position up in a table of that many; another may compute them, and is asked first. */
     int64_t tokens = tokens_beyond(s);
     bool own = strcmp(s->model->door, "Hugging Face folder") == 0;
+    base_stop stop;
+    base_stop_begin(&stop, s->stop, s->stop_user, 0);
     nib_status status = tokens && own ? NIB_SHAPE : run_tensors(s->run, s->inputs, err);
+    base_stop_end(&stop);
     if (tokens && status != NIB_OK && status != NIB_CANCELLED && status != NIB_OUT_OF_MEMORY)
         base_error_set(err, status, "%lld tokens a text; the model has %lld positions (max_position_embeddings of config.json)",
                        (long long)tokens, (long long)s->model->settings.positions);
@@ -236,6 +241,12 @@ static nib_status try_session_run(nib_session *s, nib_error *err) {
 
 void nib_session_cancel(nib_session *s) {
     if (s) run_cancel(s->run);
+}
+
+void nib_session_stop(nib_session *s, nib_stop_fn stop, void *user) {
+    if (!s) return;
+    s->stop = stop;
+    s->stop_user = user;
 }
 
 static nib_status try_session_profile(nib_session *s, nib_profile **out, nib_error *err) {

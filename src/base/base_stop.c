@@ -9,7 +9,7 @@
 static _Thread_local base_stop *current;
 static _Thread_local bool lent;
 
-void base_stop_begin(base_stop *s, base_stop_fn ask, void *user, uint64_t total) {
+void base_stop_begin(base_stop *s, nib_stop_fn ask, void *user, uint64_t total) {
     *s = (base_stop){.ask = ask, .user = user, .total = total, .outer = current};
     current = s;
 }

@@ -16,11 +16,8 @@
 
 #define BASE_STOP_MS 5
 
-/* As nib_stop_fn of nib.h. */
-typedef int (*base_stop_fn)(void *user, uint64_t done, uint64_t total);
-
 typedef struct base_stop {
-    base_stop_fn ask; /* NULL: nobody can stop it */
+    nib_stop_fn ask; /* NULL: nobody can stop it */
     void *user;
     _Atomic uint64_t done;
     uint64_t total; /* 0: not known */
@@ -30,7 +27,7 @@ typedef struct base_stop {
 } base_stop;
 
 /* From begin to end the calling thread is in this call. Calls nest (one may stop, all outer ones may); `stop` lies on the stack. */
-void base_stop_begin(base_stop *stop, base_stop_fn ask, void *user, uint64_t total);
+void base_stop_begin(base_stop *stop, nib_stop_fn ask, void *user, uint64_t total);
 void base_stop_end(base_stop *stop);
 
 /* Whether the call at hand is to end; false outside of any. Some 20 ns. */

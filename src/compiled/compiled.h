@@ -82,6 +82,7 @@ nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, 
 void compiled_free_programs(base_heap *heap, compiled_program programs[2]);
 
 /* ---- the verbs (api/) */
+#define COMPILED_STAGES (MODEL_STAGES + 2) /* that compiling advances by: opening, what is written, the file */
 nib_status compiled_write(nib_runtime *runtime, const char *in, const char *out, const nib_compile_options *o, nib_error *err);
 nib_status compiled_verify(nib_runtime *runtime, const char *path, nib_error *err); /* all checksums */
 

@@ -195,6 +195,7 @@ static nib_status open_into(nib_model *m, const nib_model_options *options, nib_
     NIB_TRY(open_sections(m, sections, options, programs, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     model_opened(m);
+    base_stop_advance(MODEL_STAGES);
 fail:
     base_watch_end(&watch);
     if (status != NIB_OK) base_error_in_file(err, m->path);

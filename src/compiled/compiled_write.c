@@ -339,10 +339,12 @@ static nib_status compile(compiler *c, const char *out) {
     }
     NIB_TRY(put_tokenizer(c));
     NIB_TRY(compiled_put_settings(m, c->programs, &c->sections[COMPILED_SETTINGS], c->err));
+    base_stop_advance(1);
     NIB_TRY(base_writer_open(c->heap, out, &c->out, c->err));
     NIB_TRY(write_file(c, blob_bytes));
     base_writer *whole = c->out;
     c->out = NULL;
+    base_stop_advance(1);
     status = base_writer_commit(whole, c->err);
 fail:
     for (int i = 0; i < 2; i++) base_free(c->heap, packed[i]);

@@ -86,6 +86,8 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
 /* The first bytes of a compiled file, which is no model that this room opens. */
 #define MODEL_COMPILED_MAGIC "\x89NIB\r\n\x1a\n"
 
+#define MODEL_STAGES 4 /* that opening advances by (base_stop): read, tokenizer and settings, passes, plan */
+
 /* Opens a model as it is published: a file or a folder. Errors as nib_model_open. */
 nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
 nib_model *model_retain(nib_model *m);

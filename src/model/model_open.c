@@ -300,6 +300,7 @@ static nib_status open_into(nib_model *m, const nib_model_options *options, nib_
     char why[300];
     base_watch_begin(&watch, &rt->heap);
     NIB_TRY(load_source(m, m->path, err));
+    base_stop_advance(1);
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
@@ -307,9 +308,11 @@ static nib_status open_into(nib_model *m, const nib_model_options *options, nib_
     if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", m->path, why);
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, &watch, err));
+    base_stop_advance(1);
     choose_pooling(m, options);
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
     NIB_TRY(make_task(m, options, err));
+    base_stop_advance(2);
     if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
         base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)

@@ -113,7 +113,9 @@ nib_status rewrite_report_write(nib_report *r, nib_error *err);
 /* Copies what a model folder needs beside its model (tokenizer, settings) from one folder to the other. */
 nib_status rewrite_copy_small_files(nib_runtime *runtime, const char *from, const char *to, nib_error *err);
 
-/* ---- the verbs (api/) */
+/* ---- the verbs (api/). Each advances (base_stop) by so much: read, rewritten, compared, costs, written; a verb that leaves one out
+ * advances by it at its end. */
+#define REWRITE_STAGES 5
 nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
                                nib_error *err);
 nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,

@@ -305,13 +305,16 @@ nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const cha
     NIB_TRY(check_options(o, err));
     double begun = base_clock();
     NIB_TRY(load(&z, in));
+    base_stop_advance(1);
     NIB_TRY(check_folder(&z, out));
     NIB_TRY(optimize(&z));
     NIB_TRY(op_schema_check(z.g, o->target == NIB_TARGET_ONNXRUNTIME, err));
     double optimized = base_clock();
+    base_stop_advance(1);
     int how = REWRITE_PROVE_PARTS | (o->level >= 4 ? REWRITE_PROVE_TOKENS : REWRITE_PROVE_WHOLE);
     if (o->check) NIB_TRY(rewrite_prove(runtime, z.source, z.g, how, &proof, err));
     double proven = base_clock();
+    base_stop_advance(1);
     NIB_TRY(rewrite_report_create(&r, err));
     base_json_put_text(&r->draft, r->draft.root, "nib", NIB_VERSION);
     yyjson_mut_obj_add_int(r->draft.doc, r->draft.root, "level", o->level);
@@ -339,7 +342,9 @@ nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const cha
                  rewrite_proof_worst_name(&proof));
     }
     if (proof.ran) NIB_TRY(rewrite_costs_of(runtime, z.source, z.g, &costs, err));
+    base_stop_advance(1);
     NIB_TRY(write_out(&z, out, r));
+    base_stop_advance(1);
     costs.halves = o->level >= 4;
     if (proof.ran) rewrite_report_costs(r, &costs);
     NIB_TRY(rewrite_report_write(r, err));
@@ -418,8 +423,11 @@ nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b
     base_str_init(&notes, &runtime->heap);
     *report = NULL;
     NIB_TRY(load(&x, a));
+    base_stop_advance(1);
     NIB_TRY(load(&y, b));
+    base_stop_advance(1);
     if (o->check) NIB_TRY(rewrite_prove(runtime, x.source, y.source, REWRITE_PROVE_WHOLE, &proof, err));
+    base_stop_advance(REWRITE_STAGES - 2);
     NIB_TRY(rewrite_report_create(&r, err));
     NIB_TRY(rewrite_count_into(&runtime->heap, x.source, 0, &counts, err));
     NIB_TRY(rewrite_count_into(&runtime->heap, y.source, 1, &counts, err));
