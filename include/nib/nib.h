@@ -378,6 +378,13 @@ NIB_API void nib_model_defaults(nib_model_options *options, size_t size);
  * UNSUPPORTED. The caller owns one reference. Errors: NOT_FOUND, IO, BAD_MODEL, BAD_TOKENIZER, UNSUPPORTED, LIMIT, OUT_OF_MEMORY. */
 NIB_API nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *error);
 
+/* Opens a model that is in memory: the bytes of an .onnx file, or of a compiled one. They are borrowed, and stay as they are, until
+ * the last reference to the model is gone; those of a compiled model that do not begin at a multiple of 64 are copied.
+ * `folder`: where an .onnx model's external data, tokenizer and settings lie; NULL: nowhere, so that the model runs on token ids, with
+ * mean pooling unless the options say otherwise. Errors as nib_model_open; messages call the model "memory". */
+NIB_API nib_status nib_model_open_memory(const void *bytes, size_t size, const char *folder, const nib_model_options *options,
+                                         nib_model **out, nib_error *error);
+
 /* Takes one more reference and returns the model. */
 NIB_API nib_model *nib_model_retain(nib_model *model);
 

@@ -49,16 +49,16 @@ nib_status api_model_options_take(nib_model_options *o, const nib_model_options 
     return NIB_OK;
 }
 
-static nib_status try_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+static nib_status try_model_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_model_options o;
     base_stop stop;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the model");
     *out = NULL;
-    if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
+    if (!source->bytes && (!source->path || !*source->path)) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_status status = api_model_options_take(&o, options, err);
     if (status != NIB_OK) return status;
     base_stop_begin(&stop, o.stop, o.stop_user, MODEL_STAGES);
-    status = compiled_open(path, &o, out, err);
+    status = compiled_open(source, &o, out, err);
     base_stop_end(&stop);
     return status;
 }
@@ -186,7 +186,13 @@ nib_status nib_runtime_create(const nib_runtime_options *options, nib_runtime **
     return API_CALL(err, try_runtime_create(options, out, err));
 }
 nib_status nib_model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
-    return API_CALL(err, try_model_open(path, options, out, err));
+    return API_CALL(err, try_model_open(&(model_source){.path = path}, options, out, err));
+}
+nib_status nib_model_open_memory(const void *bytes, size_t size, const char *folder, const nib_model_options *options, nib_model **out,
+                                 nib_error *err) {
+    /* No bytes: no path either, or the folder would be the model. */
+    const model_source source = {.path = bytes && folder && *folder ? folder : NULL, .bytes = bytes, .size = size};
+    return API_CALL(err, try_model_open(&source, options, out, err));
 }
 nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *err) {
     return API_CALL(err, try_model_explain(model, buffer, capacity, length, err));

@@ -59,7 +59,7 @@ bool compiled_is(const void *bytes, size_t size);
 nib_status compiled_read(const void *bytes, size_t size, bool all, compiled_section *sections, nib_error *err);
 
 /* Opens a model by what its first bytes are: a compiled file here, anything else by model_open. Errors as nib_model_open. */
-nib_status compiled_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
+nib_status compiled_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err);
 
 /* ---- settings */
 #define COMPILED_PACKED 65536 /* packed weights of one program, at most */

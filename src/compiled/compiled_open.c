@@ -151,7 +151,7 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
 static nib_status open_sections(nib_model *m, const compiled_section *s, const nib_model_options *o, compiled_program *programs,
                                 nib_error *err) {
     nib_status status = NIB_OK;
-    const onnx_blobs blobs = {s[COMPILED_BLOBS].data ? s[COMPILED_BLOBS].data : m->compiled->file.data, s[COMPILED_BLOBS].size};
+    const onnx_blobs blobs = {s[COMPILED_BLOBS].data ? s[COMPILED_BLOBS].data : m->compiled->data, s[COMPILED_BLOBS].size};
     if (!s[COMPILED_SETTINGS].data) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no settings");
     NIB_TRY(compiled_get_settings(m, (const char *)s[COMPILED_SETTINGS].data, s[COMPILED_SETTINGS].size, programs, err));
     NIB_TRY(check_options(m, o, err));
@@ -178,8 +178,29 @@ fail:
     return status;
 }
 
+/* The file's bytes, at an address that kernels can read weights from: the caller's own if they are, else a copy. */
+static nib_status find_bytes(nib_model *m, const model_source *source, nib_error *err) {
+    base_heap *heap = &m->runtime->heap;
+    model_compiled *c = m->compiled;
+    c->data = source->bytes;
+    c->size = source->size;
+    if (source->bytes && (uintptr_t)source->bytes % COMPILED_ALIGN == 0) return NIB_OK;
+    if (source->bytes) {
+        void *copy = base_alloc(heap, source->size);
+        if (!copy) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a copy of the compiled model, whose bytes are not aligned");
+        memcpy(copy, source->bytes, source->size);
+        c->file = (base_file){.data = copy, .size = source->size, .heap = heap};
+    } else {
+        nib_status status = base_file_open(heap, source->path, m->runtime->private_reads, &c->file, err);
+        if (status != NIB_OK) return status;
+    }
+    c->data = c->file.data;
+    c->size = c->file.size;
+    return NIB_OK;
+}
+
 /* All that is asked for while this runs is on watch. */
-static nib_status open_into(nib_model *m, const nib_model_options *options, nib_error *err) {
+static nib_status open_into(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
     compiled_section sections[COMPILED_KINDS];
@@ -188,10 +209,9 @@ static nib_status open_into(nib_model *m, const nib_model_options *options, nib_
     base_watch_begin(&watch, heap);
     m->compiled = base_calloc(heap, 1, sizeof *m->compiled);
     if (!m->compiled) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    base_file *file = &m->compiled->file;
-    NIB_TRY(base_file_open(heap, m->path, m->runtime->private_reads, file, err));
-    m->weight_bytes = file->size;
-    NIB_TRY(compiled_read(file->data, file->size, false, sections, err));
+    NIB_TRY(find_bytes(m, source, err));
+    m->weight_bytes = m->compiled->size;
+    NIB_TRY(compiled_read(m->compiled->data, m->compiled->size, false, sections, err));
     NIB_TRY(open_sections(m, sections, options, programs, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     model_opened(m);
@@ -203,11 +223,13 @@ fail:
     return status;
 }
 
-nib_status compiled_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+nib_status compiled_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_model *m;
-    if (!base_file_begins(path, MODEL_COMPILED_MAGIC, sizeof MODEL_COMPILED_MAGIC - 1)) return model_open(path, options, out, err);
-    nib_status status = model_create(path, options, &m, err);
-    if (status == NIB_OK) status = open_into(m, options, err);
+    bool compiled = source->bytes ? compiled_is(source->bytes, source->size)
+                                  : base_file_begins(source->path, MODEL_COMPILED_MAGIC, sizeof MODEL_COMPILED_MAGIC - 1);
+    if (!compiled) return model_open(source, options, out, err);
+    nib_status status = model_create(source, options, &m, err);
+    if (status == NIB_OK) status = open_into(m, source, options, err);
     if (status != NIB_OK) model_release(m);
     *out = status == NIB_OK ? m : NULL;
     return status;

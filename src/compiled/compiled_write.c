@@ -359,7 +359,7 @@ nib_status compiled_write(nib_runtime *runtime, const char *in, const char *out,
     for (int k = 0; k < COMPILED_KINDS; k++) base_str_init(&c.sections[k], c.heap);
     if (base_path_same(in, out))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is the model itself: the compiled one needs a name of its own", out);
-    NIB_TRY(compiled_open(in, &options, &c.m, err));
+    NIB_TRY(compiled_open(&(model_source){.path = in}, &options, &c.m, err));
     if (c.m->compiled)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is compiled already: compile what it was made of, %s", in, c.m->compiled->made_of);
     NIB_TRY(compile(&c, out));

@@ -93,7 +93,8 @@ typedef struct hf_settings {
     int64_t default_prompt; /* of these; -1: none */
 } hf_settings;
 
-/* Missing files are no error; malformed ones are (BAD_MODEL, naming the file). The caller frees what it gets. */
+/* Missing files are no error (dir NULL: all are missing); malformed ones are (BAD_MODEL, naming the file). The caller frees what it
+ * gets. */
 nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *out, nib_error *err);
 void hf_settings_free(base_heap *heap, hf_settings *s); /* what was half read, too */
 /* Adds a prompt; OUT_OF_MEMORY. */

@@ -29,7 +29,9 @@ typedef struct model_program { /* a graph and its plan */
 
 /* What a model keeps of the compiled file that it was opened from (src/compiled). */
 typedef struct model_compiled {
-    base_file file; /* graphs, tokenizer and weights point into it */
+    base_file file;      /* zeroed: it lies in the caller's memory, */
+    const uint8_t *data; /* and is this, which graphs, tokenizer and weights point into */
+    size_t size;
     char *about;    /* what `nib inspect` says of the model it was made of */
     char *made_of;  /* its path */
     char *library, *cpu, *precision_why;
@@ -41,7 +43,7 @@ struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
     struct device *device;
-    char *path, *folder;             /* as given; where the small files are */
+    char *path, *folder;             /* as given, or "memory"; where the small files are, NULL: nowhere */
     char *door;                      /* "ONNX file", "Hugging Face folder", ... */
     size_t weight_bytes;             /* of the mapped files */
     graph *source;                   /* of a compiled model: its program's own */
@@ -86,10 +88,17 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
 /* The first bytes of a compiled file, which is no model that this room opens. */
 #define MODEL_COMPILED_MAGIC "\x89NIB\r\n\x1a\n"
 
+/* What is opened: a path; or bytes that outlive the model, with the folder of its small files and of external data, which may be NULL. */
+typedef struct model_source {
+    const char *path;
+    const void *bytes; /* NULL: the path is all */
+    size_t size;
+} model_source;
+
 #define MODEL_STAGES 4 /* that opening advances by (base_stop): read, tokenizer and settings, passes, plan */
 
 /* Opens a model as it is published: a file or a folder. Errors as nib_model_open. */
-nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
+nib_status model_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err);
 nib_model *model_retain(nib_model *m);
 void model_release(nib_model *m);
 
@@ -111,7 +120,7 @@ int64_t model_input_below(const nib_model *m, int i);
 
 /* A model that has its runtime, path, lock and device, and is not open yet: one reference, the caller's. Each door fills the rest, and
  * ends with model_opened. */
-nib_status model_create(const char *path, const nib_model_options *options, nib_model **out, nib_error *err);
+nib_status model_create(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err);
 /* What follows from the roles of its inputs. */
 void model_opened(nib_model *m);
 

@@ -54,13 +54,18 @@ fail:
     return status;
 }
 
-static nib_status load_source(nib_model *m, const char *path, nib_error *err) {
+static nib_status load_source(nib_model *m, const model_source *from, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
-    const char *door = "";
-    m->folder = base_path_is_dir(path) ? base_strndup(heap, path, strlen(path)) : base_path_dir(heap, path);
-    if (!m->folder) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(model_load(m->runtime, path, &m->source, &door, err));
+    const char *door = "ONNX file in memory", *path = from->path;
+    if (path) {
+        bool is_folder = from->bytes || base_path_is_dir(path);
+        m->folder = is_folder ? base_strndup(heap, path, strlen(path)) : base_path_dir(heap, path);
+        if (!m->folder) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    }
+    if (from->bytes) NIB_TRY(onnx_load_memory(m->runtime, from->bytes, from->size, m->folder, &m->source, err));
+    else NIB_TRY(model_load(m->runtime, path, &m->source, &door, err));
+    m->weight_bytes = from->size;
     m->door = base_strndup(heap, door, strlen(door));
     if (!m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
 fail:
@@ -72,7 +77,16 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
     base_file file = {0};
-    char *path = base_path_join(heap, m->folder, "tokenizer.json");
+    char *path = NULL;
+    NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+    if (!m->folder) {
+        static const char why[] = "it came from memory, without a folder that has a tokenizer.json";
+        m->no_tokenizer_status = NIB_NOT_FOUND;
+        m->no_tokenizer = base_strndup(heap, why, sizeof why - 1);
+        if (!m->no_tokenizer) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        return NIB_OK;
+    }
+    path = base_path_join(heap, m->folder, "tokenizer.json");
     if (path && !base_path_is_file(path)) {
         char *up = base_path_join(heap, m->folder, "..");
         char *above = up ? base_path_join(heap, up, "tokenizer.json") : NULL;
@@ -90,7 +104,6 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
         base_free(heap, above);
     }
     if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
     if (!base_path_is_file(path)) {
         m->no_tokenizer_status = NIB_NOT_FOUND;
         m->no_tokenizer = base_strndup(heap, "there is no tokenizer.json beside the model", 43);
@@ -267,7 +280,7 @@ void model_opened(nib_model *m) {
     m->types_below = rows_for(m, m->roles.types);
 }
 
-nib_status model_create(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+nib_status model_create(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *rt = NULL;
     nib_model *m = NULL;
@@ -281,6 +294,7 @@ nib_status model_create(const char *path, const nib_model_options *options, nib_
     atomic_store(&m->references, 1);
     m->lock = base_mutex_create(&rt->heap);
     m->making = base_mutex_create(&rt->heap);
+    const char *path = source->bytes ? "memory" : source->path;
     m->path = base_strndup(&rt->heap, path, strlen(path));
     if (!m->lock || !m->making || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
@@ -293,13 +307,13 @@ fail:
 }
 
 /* All that is asked for while this runs is on watch. */
-static nib_status open_into(nib_model *m, const nib_model_options *options, nib_error *err) {
+static nib_status open_into(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     nib_runtime *rt = m->runtime;
     base_watch watch;
     char why[300];
     base_watch_begin(&watch, &rt->heap);
-    NIB_TRY(load_source(m, m->path, err));
+    NIB_TRY(load_source(m, source, err));
     base_stop_advance(1);
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
@@ -323,10 +337,10 @@ fail:
     return status;
 }
 
-nib_status model_open(const char *path, const nib_model_options *options, nib_model **out, nib_error *err) {
+nib_status model_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_model *m;
-    nib_status status = model_create(path, options, &m, err);
-    if (status == NIB_OK) status = open_into(m, options, err);
+    nib_status status = model_create(source, options, &m, err);
+    if (status == NIB_OK) status = open_into(m, source, options, err);
     if (status != NIB_OK) model_release(m);
     *out = status == NIB_OK ? m : NULL;
     return status;

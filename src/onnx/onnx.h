@@ -23,8 +23,8 @@
  * Errors: NOT_FOUND, IO, BAD_MODEL (with node and byte offset), LIMIT, UNSUPPORTED, OUT_OF_MEMORY. */
 nib_status onnx_load(nib_runtime *runtime, const char *path, graph **out, nib_error *err);
 
-/* The same from memory that outlives the graph; external data is refused (there is no folder to look in). */
-nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err);
+/* The same from memory that outlives the graph; external data lies in `folder`, or is refused where that is NULL. */
+nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, const char *folder, graph **out, nib_error *err);
 
 /* A graph inside of a compiled file (compiled.h): operators of nib's own domain are read, and constants lie in `blobs`, which
  * outlives the graph: external data of the location ONNX_BLOBS. One of the location ONNX_PACKED has no bytes (data NULL); the caller

@@ -269,8 +269,8 @@ fail:
     return status;
 }
 
-nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, graph **out, nib_error *err) {
-    return load_memory(&(onnx_loader){.runtime = runtime, .err = err}, bytes, size, out);
+nib_status onnx_load_memory(nib_runtime *runtime, const void *bytes, size_t size, const char *folder, graph **out, nib_error *err) {
+    return load_memory(&(onnx_loader){.runtime = runtime, .dir = folder, .err = err}, bytes, size, out);
 }
 
 nib_status onnx_load_compiled(nib_runtime *runtime, const void *bytes, size_t size, onnx_blobs blobs, graph **out, nib_error *err) {

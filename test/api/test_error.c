@@ -95,6 +95,15 @@ static void models_and_embeddings(void **state) {
     OK(nib_model_open, TINY, NULL, &other);
     nib_model_free(other);
     FAILS(nib_model_open, "/no/such/model", NULL, &other);
+    FILE *f = fopen(LINEAR, "rb");
+    assert_non_null(f);
+    char *bytes = aligned_alloc(64, 65536);
+    const size_t size = fread(bytes, 1, 65536, f);
+    fclose(f);
+    OK(nib_model_open_memory, bytes, size, NULL, NULL, &other);
+    nib_model_free(other);
+    FAILS(nib_model_open_memory, bytes, 3, NULL, NULL, &other);
+    free(bytes);
     OK(nib_model_explain, m, NULL, 0, &n);
     FAILS(nib_model_explain, NULL, NULL, 0, &n);
     OK(nib_model_warm, m, 0, 1);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     nib_error err;
     for (int level = 0; level <= 2; level += 2) {
         graph *g;
-        if (onnx_load_memory(rt, data, size, &g, &err) != NIB_OK) break;
+        if (onnx_load_memory(rt, data, size, NULL, &g, &err) != NIB_OK) break;
         fuzz_graph(g, level, true);
         graph_free(g);
     }

@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t before = atomic_load(&rt->heap.current);
     nib_error err;
     graph *g;
-    if (onnx_load_memory(rt, data, size, &g, &err) == NIB_OK) {
+    if (onnx_load_memory(rt, data, size, NULL, &g, &err) == NIB_OK) {
         if (graph_verify(g, &err) != NIB_OK) abort();
         graph_free(g);
     }

@@ -16,7 +16,7 @@ static nib_status load_bytes(nib_runtime *r, wire_msg m) {
     size_t before = r->heap.current;
     if (m.size > 0) memcpy(exact, m.data, m.size);
     memset(&last, 0, sizeof last);
-    nib_status status = onnx_load_memory(r, exact, m.size, &g, &last);
+    nib_status status = onnx_load_memory(r, exact, m.size, NULL, &g, &last);
     assert_true((status == NIB_OK) == (g != NULL));
     if (status != NIB_OK) {
         assert_int_equal(last.status, status);
@@ -373,7 +373,7 @@ static void attributes_of_functions(void **state) {
     wm_add(&m, 8, opset);
     wm_add(&m, 25, f);
     graph *made;
-    if (onnx_load_memory(*state, m.data, m.size, &made, &last) != NIB_OK) fail_msg("%s", last.message);
+    if (onnx_load_memory(*state, m.data, m.size, NULL, &made, &last) != NIB_OK) fail_msg("%s", last.message);
     const graph_node *n = made->first;
     assert_int_equal(graph_attr_int(n, "start", -1), 3);
     assert_int_equal(graph_attr_int(n, "end", -1), 7);
@@ -402,7 +402,7 @@ static void attributes_are_aligned(void **state) {
         wm_add(&g, 1, node);
         wire_msg m = wm_model(g, 17);
         graph *made;
-        if (onnx_load_memory(*state, m.data, m.size, &made, &last) != NIB_OK) fail_msg("%s", last.message);
+        if (onnx_load_memory(*state, m.data, m.size, NULL, &made, &last) != NIB_OK) fail_msg("%s", last.message);
         const graph_tensor *got = graph_find_attr(made->first->next, "value")->u.tensor;
         assert_int_equal((uintptr_t)got->data % sizeof value, 0);
         assert_int_equal(*(const int64_t *)got->data, 77);

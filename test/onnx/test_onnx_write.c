@@ -226,7 +226,7 @@ static void test_words(void **state) {
     wm_add(&m, 14, wm_entry("key of a model", "value of a model"));
     wm_add(&m, 14, wm_entry("empty", ""));
     graph *loaded, *copy, *again;
-    if (onnx_load_memory(rt, m.data, m.size, &loaded, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (onnx_load_memory(rt, m.data, m.size, NULL, &loaded, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_int_equal(graph_clone(loaded, &copy, &err), NIB_OK);
     const char *path = temp("words.onnx");
     assert_saves(rt, copy, path, NULL);
