@@ -132,6 +132,12 @@ static void note_task(nib_model *m, pass_context *ctx) {
         m->max_tokens = ctx->longest;
         snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "a table of the model's mask ends there");
     }
+    if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
+        base_log(
+            m->runtime, NIB_LOG_WARN,
+            "the file fixes a batch of %lld texts, and they may reach one another: each text is run beside copies of itself. What it gives "
+            "for different ones, nib run shows",
+            (long long)m->roles.fixed_batch);
     m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
     m->dropouts = ctx->dropouts;
     m->random = pass_note_random(ctx);

@@ -46,6 +46,15 @@ static const encoder encoders[] = {
     {"a = Identity (m)", "y = Add (h, table)", "1,12", "packed", false, false, NULL},
     {"a = Identity (m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "b,12", "padding to the fixed length reaches", false, true, NULL},
     {"a = Sub (one, m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "2,12", "padding to the fixed length reaches", true, true, NULL},
+    /* a fixed batch whose texts reach one another: each is run beside copies of itself */
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,12", "beside copies of itself: the file fixes a batch of 3",
+     false, false, NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,s", "beside copies of itself: the file fixes a batch of 3",
+     false, false, NULL},
+    {"a = Identity (m)", "q, r, z = DynamicQuantizeLinear (h) y = DequantizeLinear (q, r, z)", "2,s", "beside copies of itself", false,
+     false, NULL},
+    {"a = Identity (m)", "c = ReduceSum (h, first) y = Sub (h, c)", "4,s", "beside copies of itself", false, false, NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "1,s", "with others of the same length", false, false, NULL},
 };
 
 static char *write_text(const encoder *e) {
@@ -56,7 +65,8 @@ static char *write_text(const encoder *e) {
         "{@}, "
         "float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8] gamma = {@}, float[8] beta = {@}, "
         "int64 one = {1}, float fone = {1}, float lowest = {-3.4e38}, float two = {2}, int64[2] v12 = {1,2}, int64[4] split = {0,0,2,4}, "
-        "int64[3] merge = {0,0,8}, int64[1] last = {-1}, int64[1] end = {-9223372036854775807}, int64[1] v1 = {1}, int64 i0 = {0}, "
+        "int64[3] merge = {0,0,8}, int64[1] last = {-1}, int64[1] end = {-9223372036854775807}, int64[1] v1 = {1}, int64[1] first = {0}, "
+        "int64 i0 = {0}, "
         "int64 ilast = {-1}, float[1,12,8] table = {@}> { %s u = Unsqueeze (a, v12) f0 = Cast <to = 1> (u) n0 = Sub (fone, f0) bias = "
         "Mul (n0, lowest) x = Gather (words, ids) q0 = MatMul (x, wq) k0 = MatMul (x, wk) v0 = MatMul (x, wv) q4 = Reshape (q0, split) "
         "qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k0, split) kh = Transpose <perm = [0,2,3,1]> (k4) v4 = Reshape (v0, split) "
