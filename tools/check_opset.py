@@ -28,10 +28,10 @@ except ImportError:
     ort = None
 
 
-def tensors(folder):
+def tensors(folder, what="input"):
     found = []
     for i in range(32):
-        path = folder / f"input_{i}.pb"
+        path = folder / f"{what}_{i}.pb"
         if not path.exists():
             return found
         found.append(numpy_helper.to_array(onnx.load_tensor(str(path))))
@@ -95,6 +95,9 @@ def main():
                 try:
                     inputs = tensors(path.parent / "test_data_set_0")
                     want = run(path, inputs)
+                    if not same(want, tensors(path.parent / "test_data_set_0", "output")):
+                        counts["otherwise"] += 1  # than ONNX has it: what ONNX Runtime makes of the operator may differ from opset to opset
+                        continue
                 except Exception:  # pylint: disable=broad-except
                     continue
                 try:
@@ -110,7 +113,8 @@ def main():
         print(line)
     for reason, n in sorted(reasons.items()) if "--refused" in sys.argv else ():
         print(f"refused {n:3d}  {reason}")
-    print(f"{counts['not valid themselves']} cases are not valid themselves; {counts['valid']} valid, {counts['refused']} refused, {counts['run']} compared in ONNX Runtime, {len(bad)} wrong")
+    print(f"{counts['not valid themselves']} cases are not valid themselves; {counts['valid']} valid, {counts['refused']} refused, {counts['run']} compared in ONNX Runtime, "
+          f"{counts['otherwise']} of which it has other numbers than ONNX, {len(bad)} wrong")
     return 1 if bad else 0
 
 

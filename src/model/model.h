@@ -41,11 +41,11 @@ struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
     struct device *device;
-    char *path, *folder;             /* as given; where the small files are */
-    char *door;                      /* "ONNX file", "Hugging Face folder", ... */
-    size_t weight_bytes;             /* of the mapped files */
-    graph *source;                   /* of a compiled model: its program's own */
-    model_compiled *compiled;        /* NULL: opened from its source */
+    char *path, *folder;      /* as given; where the small files are */
+    char *door;               /* "ONNX file", "Hugging Face folder", ... */
+    size_t weight_bytes;      /* of the mapped files */
+    graph *source;            /* of a compiled model: its program's own */
+    model_compiled *compiled; /* NULL: opened from its source */
     model_program task, exact;
     hf_settings settings;
     text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
@@ -59,7 +59,8 @@ struct nib_model {
     bool random;                    /* the task program draws random numbers */
     bool mask_of_padding;           /* the file wants a mask of 1 at padding; the task program turns what it is given */
     nib_pooling pooling;
-    bool normalize;
+    bool normalize;       /* vectors have length 1 */
+    bool normalize_first; /* or had it, before truncate_dim of the settings cut them: as sentence-transformers does it */
     int64_t dim, max_tokens, batch_tokens;
     nib_precision precision, computes; /* as asked for; as the task's Linear layers compute (FILE: f32) */
     const char *precision_why;

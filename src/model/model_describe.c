@@ -108,7 +108,11 @@ void model_describe(const nib_model *m, base_str *out) {
     else
         base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling),
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
-    base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
+    base_str_printf(out, ", %s", m->normalize || m->normalize_first ? "normalized" : "not normalized");
+    if (m->settings.truncate_dim > 0)
+        base_str_printf(out, ", %scut to the first %lld (truncate_dim of config_sentence_transformers.json)",
+                        m->normalize_first ? "and then " : "", (long long)m->settings.truncate_dim);
+    base_str_add(out, "\n");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
     describe_prompts(m, out);
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};

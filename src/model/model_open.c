@@ -236,6 +236,7 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
                  : m->settings.pooling != NIB_POOLING_MODEL ? m->settings.pooling
                                                             : NIB_POOLING_MEAN;
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
+    if (m->settings.truncate_dim > 0 && o->normalize < 0) m->normalize_first = m->normalize, m->normalize = false;
     m->batch_tokens = o->batch_tokens;
     m->optimize = o->optimize < 0 ? 2 : o->optimize;
     m->pack = o->pack != 0;

@@ -272,6 +272,26 @@ static graph_value *skip_input(nib_model *m, graph *g) {
     return v;
 }
 
+static graph_value *normalized(graph *g, graph_value *v) {
+    v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");
+    return v && graph_set_int(v->producer, "axis", -1) == NIB_OK && graph_set_int(v->producer, "p", 2) == NIB_OK ? v : NULL;
+}
+
+/* As many as there are, up to so many. */
+static graph_value *first_columns(graph *g, graph_value *v, int64_t columns) {
+    const int64_t zero = 0, one = 1;
+    if (graph_opset_version(g, "") < 10) { /* lists were attributes */
+        v = graph_emit(g, NULL, "", "Slice", &v, 1, "cut");
+        return v && graph_set_ints(v->producer, "starts", &zero, 1) == NIB_OK &&
+                       graph_set_ints(v->producer, "ends", &columns, 1) == NIB_OK && graph_set_ints(v->producer, "axes", &one, 1) == NIB_OK
+                   ? v
+                   : NULL;
+    }
+    graph_value *in[4] = {v, graph_const_i64(g, "starts", &zero, 1), graph_const_i64(g, "ends", &columns, 1),
+                          graph_const_i64(g, "axes", &one, 1)};
+    return in[1] && in[2] && in[3] ? graph_emit(g, NULL, "", "Slice", in, 4, "cut") : NULL;
+}
+
 nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
     nib_status status = NIB_OK;
     graph_value *v = named_output(g, m->output_name);
@@ -284,11 +304,11 @@ nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
         if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK)
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
-    if (m->normalize) {
-        v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");
-        if (!v || graph_set_int(v->producer, "axis", -1) != NIB_OK || graph_set_int(v->producer, "p", 2) != NIB_OK)
-            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    }
+    /* A module of the folder normalizes before the cut, whoever calls encode with normalize_embeddings behind it. */
+    if (m->normalize_first) v = normalized(g, v);
+    if (v && m->settings.truncate_dim > 0 && m->pooling != NIB_POOLING_NONE) v = first_columns(g, v, m->settings.truncate_dim);
+    if (v && m->normalize) v = normalized(g, v);
+    if (!v) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     for (int i = 0; i < g->n_outputs; i++) g->outputs[i]->is_output = false;
     g->n_outputs = 0;
     NIB_TRY(graph_add_output(g, v));
