@@ -67,7 +67,8 @@ struct nib_model {
     char output_name[128];
     char output_why[256];
     char max_tokens_why[128];
-    int optimize; /* pass level */
+    const char *positions_why; /* which says settings.positions; NULL: config.json */
+    int optimize;              /* pass level */
     bool pack;
     plan_speed speed; /* of one thread, measured when first asked for */
     bool has_speed;
@@ -121,6 +122,8 @@ void model_opened(nib_model *m);
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
 /* OUT_OF_MEMORY if a request of the work on watch was refused. */
 nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
+/* In words, where settings.positions comes from. */
+const char *model_positions_why(const nib_model *m);
 /* INVALID_ARGUMENT: more is wanted than there are positions. */
 nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */

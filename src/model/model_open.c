@@ -127,10 +127,9 @@ static void note_task(nib_model *m, pass_context *ctx) {
     const bool ragged = ctx->reach == PASS_REACH_NOTHING && m->roles.mask >= 0; /* without a mask, padding would be tokens */
     m->roles.group = ctx->reach == PASS_REACH_NEIGHBOURS ? RUN_GROUP_ONE : ragged ? RUN_GROUP_ANY : RUN_GROUP_EQUAL;
     m->packed = ctx->packed;
-    if (ctx->longest && (m->settings.positions <= 0 || ctx->longest < m->settings.positions)) m->settings.positions = ctx->longest;
-    if (ctx->longest && m->max_tokens > ctx->longest) {
-        m->max_tokens = ctx->longest;
-        snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "a table of the model's mask ends there");
+    if (ctx->longest && (m->settings.positions <= 0 || ctx->longest < m->settings.positions)) {
+        m->settings.positions = ctx->longest;
+        m->positions_why = "a table of the model's mask ends there";
     }
     if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
         base_log(
@@ -214,6 +213,10 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
     }
 }
 
+const char *model_positions_why(const nib_model *m) {
+    return m->positions_why ? m->positions_why : "max_position_embeddings of config.json";
+}
+
 /* The limit on a text's tokens: what was asked for, else what the folder says, never beyond what the graph's shape allows. */
 nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err) {
     int64_t n = wanted;
@@ -221,7 +224,7 @@ nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err)
     if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
     if (n <= 0 && m->tokenizer) n = text_max_tokens(m->tokenizer), why = "tokenizer.json";
     if (n <= 0) n = 512, why = "nothing was said";
-    if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = "max_position_embeddings of config.json";
+    if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = model_positions_why(m);
     if (m->roles.fixed_seq > 0 && n > m->roles.fixed_seq) n = m->roles.fixed_seq, why = "the graph's fixed shape";
     if (wanted > n)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "texts of %lld tokens were asked for; the model has %lld positions (%s)",
@@ -320,6 +323,7 @@ static nib_status open_into(nib_model *m, const nib_model_options *options, nib_
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
     NIB_TRY(make_task(m, options, err));
     base_stop_advance(2);
+    if (m->positions_why) NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err)); /* a mask has fewer */
     if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
         base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)

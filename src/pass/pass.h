@@ -75,7 +75,7 @@ typedef struct pass_context {
     pass_sense sense;           /* of a task: what pass_mask_sense has found */
     pass_reach reach;           /* of a task: what pass_pack has proven */
     bool packed;                /* pass_pack has packed the graph */
-    int64_t longest;            /* tokens of a text at most, by the tables of masks that packing has read; 0: any */
+    int64_t longest;            /* tokens of a text at most, by the tables of masks that were read; 0: any */
     pass_half_share half;
 } pass_context;
 

@@ -486,7 +486,7 @@ nib_status pass_pack(pass_context *ctx) {
     else note_reach(ctx, at);
     if (packs) NIB_TRY(rewrite(&p));
     ctx->packed = packs;
-    for (int i = 0; i < p.n_biases && packs; i++) {
+    for (int i = 0; i < p.n_biases && p.mask; i++) { /* beyond its table the model fails, packed or not */
         const int64_t longest = p.biases[i].window.longest;
         if (longest && (!ctx->longest || longest < ctx->longest)) ctx->longest = longest;
     }

@@ -178,6 +178,91 @@ static void every_text_has_its_own_vector(void **state) {
     remove(path);
 }
 
+enum { LONGEST = 9 };
+
+/* The encoder with a second bias, cut from a table of nine places: three keys to either side are seen. `rows`: what attention reads of x.
+ */
+static void write_banded(const char *rows, char text[4200]) {
+    const encoder e = {"a = Identity (m)", "y = Identity (h)", "b,s", "", false, false, NULL};
+    const char *body = write_text(&e), *end = strstr(body, "x = Gather"), *rest = strstr(body, "q0 = MatMul"),
+               *open = strstr(body, "float[1,12,8]");
+    int n = snprintf(text, 4200, "%.*sfloat[9,9] band = {", (int)(open - body), body);
+    for (int k = 0; k < LONGEST * LONGEST; k++)
+        n += snprintf(text + n, 4200 - (size_t)n, "%s%s", k ? "," : "", abs(k / LONGEST - k % LONGEST) <= 3 ? "0" : "-10000");
+    n += snprintf(text + n, 4200 - (size_t)n, "}, int64[1] z0 = {0}, int64[1] o1 = {1}, %.*s", (int)(end - open), open);
+    n += snprintf(
+        text + n, 4200 - (size_t)n,
+        "sh = Shape (ids) len = Gather (sh, o1) t0 = Slice (band, z0, len, z0) t1 = Slice (t0, z0, len, o1) x0 = Gather (words, ids) "
+        "x = Identity (x0) %s ",
+        rows);
+    static const char *const instead[][2] = {{"sb = Add (sc, bias)", "both = Add (bias, t1) sb = Add (sc, both)"},
+                                             {"MatMul (x,", "MatMul (h0,"}};
+    for (const char *at = rest; *at;) {
+        size_t k = 0;
+        while (k < BASE_COUNT(instead) && strncmp(at, instead[k][0], strlen(instead[k][0])) != 0) k++;
+        if (k == BASE_COUNT(instead)) {
+            text[n++] = *at++;
+        } else {
+            n += snprintf(text + n, 4200 - (size_t)n, "%s", instead[k][1]);
+            at += strlen(instead[k][0]);
+        }
+    }
+    text[n] = 0;
+}
+
+/* By ids, and by named tensors, where the graph's own nodes fail and the message says why. */
+static void check_longest(nib_model *m) {
+    int32_t ids[LONGEST + 1] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2};
+    int64_t numbers[LONGEST + 1] = {0}, ones[LONGEST + 1] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const int32_t *row = ids;
+    float v[WIDTH];
+    nib_error err = {0};
+    nib_session *s;
+    assert_int_equal(nib_model_max_tokens(m), LONGEST);
+    for (int64_t length = LONGEST; length <= LONGEST + 1; length++)
+        assert_int_equal(nib_embed_ids(m, &row, &length, 1, NULL, v, &err), length > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
+    assert_int_equal(nib_session_create(m, &s, &err), NIB_OK);
+    for (int64_t length = LONGEST; length <= LONGEST + 1; length++) {
+        nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, length}, .data = numbers, .bytes = (size_t)length * 8}, mask = t;
+        mask.data = ones;
+        assert_int_equal(nib_session_set_input(s, "ids", &t, &err), NIB_OK);
+        assert_int_equal(nib_session_set_input(s, "m", &mask, &err), NIB_OK);
+        assert_int_equal(nib_session_run(s, &err), length > LONGEST ? NIB_SHAPE : NIB_OK);
+    }
+    if (!strstr(err.message, "10 tokens a text; the model has 9 positions (a table of the model's mask ends there)"))
+        fail_msg("%s", err.message);
+    nib_session_free(s);
+}
+
+/* Texts end where a table of the mask does, packed or not, and whoever asks for more. */
+static void texts_end_where_a_table_does(void **state) {
+    static const struct {
+        const char *rows;
+        bool packed;
+    } cases[] = {{"h0 = Identity (x)", true}, {"h0 = Slice (x, last, end, v1, last)", false}};
+    char path[] = "/tmp/nib-texts-XXXXXX", said[8000], text[4200];
+    assert_true(mkstemp(path) >= 0);
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        nib_model_options o;
+        nib_error err = {0};
+        write_banded(cases[i].rows, text);
+        nib_model *m = open_text(text, path);
+        assert_int_equal(nib_model_describe(m, said, sizeof said, NULL), NIB_OK);
+        if (!strstr(said, cases[i].packed ? "batches       packed" : "batches       padded")) fail_msg("%s", said);
+        if (!strstr(said, "longest text  9 tokens (a table of the model's mask ends there)")) fail_msg("%s", said);
+        check_longest(m);
+        nib_model_free(m);
+        nib_model_defaults(&o);
+        o.runtime = test_runtime;
+        for (o.max_tokens = LONGEST; o.max_tokens <= LONGEST + 1; o.max_tokens++) {
+            assert_int_equal(nib_model_open(path, &o, &m, &err), o.max_tokens > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
+            if (o.max_tokens == LONGEST) nib_model_free(m);
+        }
+        assert_non_null(strstr(err.message, "texts of 10 tokens were asked for; the model has 9 positions (a table of the model's mask"));
+    }
+    remove(path);
+}
+
 /* One layer masks where m is 0, another where it is 1. */
 static void a_mask_in_two_senses_is_refused(void **state) {
     const encoder e = {
@@ -229,7 +314,7 @@ static void a_dropout_in_training_goes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(a_mask_in_two_senses_is_refused),
-                                       cmocka_unit_test(a_dropout_in_training_goes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(texts_end_where_a_table_does),
+                                       cmocka_unit_test(a_mask_in_two_senses_is_refused), cmocka_unit_test(a_dropout_in_training_goes)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

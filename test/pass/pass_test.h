@@ -226,6 +226,14 @@ static inline graph *pass_check_same(const char *text, const pass_fn *passes) {
     return after;
 }
 
+/* Two graphs of the same inputs and outputs compute the same. */
+static inline void pass_check_equal_graphs(const char *one, const char *other) {
+    graph *a = parse_graph(one), *b = parse_graph(other);
+    check_equal(a, b, false);
+    graph_free(a);
+    graph_free(b);
+}
+
 static inline void done(graph *g) { graph_free(g); }
 
 /* The same passes once more leave the same operators. */
