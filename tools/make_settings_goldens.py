@@ -7,8 +7,7 @@
 Needs torch, transformers, sentence-transformers, tokenizers, safetensors. Five folders with tiny random models: as the current versions
 write them, as older ones did, with prompts, with a tokenizer of no class of its own, and a ModernBERT. Each key is changed, taken away,
 and keys that such a file may have are added; a change is a JSON patch (RFC 6902). Of each: whether the vectors moved, and if so to where;
-or that the reference refuses. Every text is embedded alone. Left out are the types of weights (dtype): the reference then rounds where
-nib does not, and model_type, which says which model it is.
+or that the reference refuses. Every text is embedded alone. Left out is model_type, which says which model it is.
 """
 import copy
 import json
@@ -49,12 +48,14 @@ TEXTS = [
     "",
     " ".join(f"w{i * 7 % 40}" for i in range(60)),
 ]
-NO_CHANGE = {"dtype", "torch_dtype", "model_type", "transformers_version", "__version__"}
+NO_CHANGE = {"model_type", "transformers_version", "__version__"}
 # Another plausible value of a string, or of anything whose flipped or counted-up value would be none.
 OTHER = {
+    "dtype": ["float16", "bfloat16", "float64"],
     "hidden_act": ["relu", "gelu_new"],
     "hidden_activation": ["relu"],
-    "tokenizer_class": ["BertTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "DistilBertTokenizer"],
+    "tokenizer_class": ["BertTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "DistilBertTokenizer", "RobertaTokenizer", "MPNetTokenizer",
+                        "CanineTokenizer", "GPT2TokenizerFast", "NoSuchTokenizer"],
     "truncation_side": ["left", "right"],
     "padding_side": ["left", "right"],
     "cls_token": ["[MASK]", "w9"],
@@ -87,7 +88,7 @@ ADDED = {
         "chunk_size_feed_forward": 2, "position_embedding_type": "relative_key", "output_hidden_states": True, "output_attentions": True,
         "return_dict": False, "tokenizer_class": "PreTrainedTokenizerFast", "num_labels": 5, "quantization_config": {"bits": 4},
         "_attn_implementation": "eager", "sliding_window": 3, "head_dim": 2, "hidden_act": "relu", "is_causal": True,
-        "use_bidirectional_attention": False, "unheard_of": 1, "initializer_range": float("nan"),
+        "use_bidirectional_attention": False, "unheard_of": 1, "initializer_range": float("nan"), "torch_dtype": "float16",
     },
     "tokenizer_config.json": {
         "do_lower_case": False, "strip_accents": False, "tokenize_chinese_chars": False, "clean_text": False, "truncation_side": "left",

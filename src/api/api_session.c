@@ -215,7 +215,7 @@ fail:
     return status;
 }
 
-/* Tokens a text that are bound, where they are more than config.json has positions for; else 0. */
+/* Tokens a text that are bound, where they are more than the model has positions for; else 0. */
 static int64_t tokens_beyond(const nib_session *s) {
     const int ids = s->model->roles.ids;
     const nib_tensor *t = ids >= 0 && ids < s->program->g->n_inputs ? s->inputs[ids] : NULL;
@@ -233,8 +233,8 @@ static nib_status try_session_run(nib_session *s, nib_error *err) {
     nib_status status = tokens && own ? NIB_SHAPE : run_tensors(s->run, s->inputs, err);
     base_stop_end(&stop);
     if (tokens && status != NIB_OK && status != NIB_CANCELLED && status != NIB_OUT_OF_MEMORY)
-        base_error_set(err, status, "%lld tokens a text; the model has %lld positions (max_position_embeddings of config.json)",
-                       (long long)tokens, (long long)s->model->settings.positions);
+        base_error_set(err, status, "%lld tokens a text; the model has %lld positions (%s)", (long long)tokens,
+                       (long long)s->model->settings.positions, model_positions_why(s->model));
     s->has_run = status == NIB_OK;
     return status;
 }

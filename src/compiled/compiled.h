@@ -17,7 +17,7 @@
 
 #include "model/model.h"
 
-#define COMPILED_VERSION 2
+#define COMPILED_VERSION 3
 #define COMPILED_ORDER 0x01020304u
 #define COMPILED_PAGE 4096 /* where the blobs begin; those of a page or more each begin at a multiple, too */
 #define COMPILED_ALIGN 64  /* of any other section and blob */

@@ -24,6 +24,8 @@ typedef struct field {
 static const field fields[] = {
     FIELD("pooling", INT, pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),
     FIELD("normalize", BOOL, normalize, 0, 1),
+    FIELD("normalize_first", BOOL, normalize_first, 0, 1),
+    FIELD("truncate_dim", INT64, settings.truncate_dim, 0, INT64_MAX),
     FIELD("max_tokens", INT64, max_tokens, 1, INT32_MAX),
     FIELD("max_tokens_why", TEXT, max_tokens_why, 0, 0),
     FIELD("precision", INT, precision, NIB_PRECISION_FILE, NIB_PRECISION_Q4),

@@ -4,6 +4,7 @@
  * additive bias. Out: rows like q. One part of the range is one head of one text.
  */
 #include "cpu.h"
+#include <math.h>
 #include <string.h>
 
 typedef void attention_fn(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
@@ -14,6 +15,7 @@ typedef struct attention {
     kernel_attention_args args;
     int q, key, value, y, bias, offsets, positions; /* value ids or -1 */
     int64_t key_column, value_column;               /* where in its rows the first head's begins */
+    bool masked_nan;                                /* rows whose every key the bias hides are NaN */
 } attention;
 
 /* A bias [B|1, H|1, S|1, S] of rank <= 4. */
@@ -66,6 +68,18 @@ static nib_status bias_of_text(bias_view *v, const int32_t *columns, int64_t n, 
     return NIB_OK;
 }
 
+/* The kernel gives zeros where the bias puts all keys that a query of text b may see at -infinity: ONNX's Softmax gives NaN. */
+static void put_nan(const kernel_attention_args *a, int64_t b, int head, int64_t first, int64_t n) {
+    const float *bias = a->bias + b * a->bias_text_stride + head * a->bias_head_stride;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t j = a->window_left >= 0 && i > a->window_left ? i - a->window_left : 0, end = a->causal ? i + 1 : n;
+        if (a->window_right >= 0 && a->window_right < end - 1 - i) end = i + 1 + a->window_right;
+        while (j < end && bias[i * a->bias_row_stride + j] == -INFINITY) j++;
+        float *y = a->y + (first + i) * a->y_stride + (int64_t)head * a->head_dim;
+        for (int d = 0; j == end && d < a->head_dim; d++) y[d] = NAN;
+    }
+}
+
 static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const attention *s = step->state;
     const plan_slot *slots = lane->group->slots;
@@ -94,6 +108,7 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
         nib_status status = bias.data && offsets ? bias_of_text(&bias, a.positions + first, n, b, (int)(part % a.heads), lane, &a) : NIB_OK;
         if (status != NIB_OK) return status;
         s->run(&a, b, first, n, 0, (int)(part % a.heads), first, first + n, lane->scratch);
+        if (s->masked_nan) put_nan(&a, b, (int)(part % a.heads), first, n);
     }
     return NIB_OK;
 }
@@ -198,6 +213,7 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (no_q8 && *no_q8) c->why = no_q8;
     s->y = n->outputs[0]->id;
     s->bias = in[3] ? in[3]->id : -1;
+    s->masked_nan = in[3] && !in[4] && graph_attr_int(n, "masked_nan", 0) != 0;
     s->offsets = in[4] ? in[4]->id : -1;
     s->positions = in[5] ? in[5]->id : -1;
     graph_symtab *t = c->p->g->symbols;

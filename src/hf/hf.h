@@ -66,6 +66,8 @@ typedef struct hf_token {
 /* What a tokenizer's class builds from tokenizer_config.json in place of what tokenizer.json holds. */
 typedef struct hf_tokenizer {
     bool rebuilt;                       /* BertTokenizer or a class like it: all below but truncation_side is obeyed */
+    char own_class[64];                 /* one that builds its normalizer of the same three flags, and is not followed; or "" */
+    char other_class[64];               /* one that builds another kind of tokenizer; or "" */
     bool lowercase, chinese;            /* do_lower_case, tokenize_chinese_chars */
     int strip_accents;                  /* 1 yes, 0 no, -1: as lowercase */
     int truncation_left;                /* truncation_side: 1 left, 0 right, -1: nothing was said */
@@ -88,6 +90,7 @@ typedef struct hf_settings {
     char unsupported[160];                      /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
     hf_tokenizer tokenizer;
     bool excludes_prompt; /* include_prompt of the Pooling is false: rows of the prompt are not pooled */
+    int64_t truncate_dim; /* only so many numbers of a vector, from the first on, behind all modules; 0: all */
     hf_prompt *prompts;   /* [prompt_count] of config_sentence_transformers.json */
     size_t prompt_count, prompt_cap;
     int64_t default_prompt; /* of these; -1: none */

@@ -11,6 +11,8 @@
 #define HARMLESS(path, values, why) BASE_KEY_HARMLESS(path, values, why)
 #define END BASE_KEYS_END
 
+#define DTYPES "\"float32\"|\"float16\"|\"bfloat16\"|\"auto\"|null"
+
 /* config.json, of every family */
 static const base_key common_keys[] = {
     OBEYED("model_type"),
@@ -27,9 +29,9 @@ static const base_key common_keys[] = {
     HARMLESS("_commit_hash", "*", "a name"),
     HARMLESS("transformers_version", "*", "who wrote the file"),
     HARMLESS("auto_map", "*", "code of the folder's own is never run; model_type says what is computed"),
-    HARMLESS("torch_dtype", "*", "sums are f32 whatever type the weights have: no less exact"),
-    HARMLESS("dtype", "*", "sums are f32 whatever type the weights have: no less exact"),
-    HARMLESS("use_bfloat16", "*", "sums are f32 whatever type the weights have: no less exact"),
+    HARMLESS("torch_dtype", DTYPES, "sums are f32; hf_load.c says where transformers would round the weights first"),
+    HARMLESS("dtype", DTYPES, "sums are f32; hf_load.c says where transformers would round the weights first"),
+    HARMLESS("use_bfloat16", "*", "of TensorFlow on TPUs"),
     HARMLESS("attention_probs_dropout_prob", "*", "only in training"),
     HARMLESS("hidden_dropout_prob", "*", "only in training"),
     HARMLESS("attention_dropout", "*", "only in training"),
@@ -286,6 +288,7 @@ static const base_key dropout_keys[] = {
 static const base_key folder_keys[] = {
     OBEYED("prompts"),
     OBEYED("default_prompt_name"),
+    OBEYED("truncate_dim"),
     HARMLESS("__version__", "*", "who wrote the file"),
     HARMLESS("similarity_fn_name", "*", "how vectors are compared, not what they are"),
     HARMLESS("model_type", "\"SentenceTransformer\"|null", "dense vectors are what nib gives"),

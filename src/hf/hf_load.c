@@ -53,6 +53,26 @@ fail:
     return status;
 }
 
+/* transformers computes in the type that config.json names, if it names one: it rounds weights of another first. nib sums in f32, in which
+ * weights of 16 bits are what they were; others it does not round. */
+static void note_type(nib_runtime *runtime, const hf_builder *b, const hf_family *f) {
+    static const struct {
+        const char *name;
+        nib_dtype dtype;
+    } halves[] = {{"float16", NIB_DTYPE_F16}, {"bfloat16", NIB_DTYPE_BF16}};
+    char name[200];
+    const char *said = hf_json_string(b->config, "dtype", hf_json_string(b->config, "torch_dtype", ""));
+    snprintf(name, sizeof name, "%s%s", b->prefix, f->probe);
+    const graph_tensor *t = hf_weights_find(b->weights, name);
+    for (size_t i = 0; t && i < BASE_COUNT(halves); i++)
+        if (strcmp(said, halves[i].name) == 0 && t->dtype != halves[i].dtype)
+            base_log(
+                runtime, NIB_LOG_WARN,
+                "config.json: the weights are %s, and dtype %s, to which transformers rounds them, is not applied: sums are f32 of the "
+                "weights as they are",
+                nib_dtype_name(t->dtype), said);
+}
+
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
     hf_builder b = {.err = err};
@@ -73,6 +93,7 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
     NIB_TRY(hf_weights_open(runtime, dir, &b.weights, err));
     NIB_TRY(graph_create(&runtime->heap, &b.g, err));
     NIB_TRY(build(&b, f));
+    note_type(runtime, &b, f);
     NIB_TRY(hf_weights_give_files(b.weights, b.g, err));
     *out = b.g;
     b.g = NULL;

@@ -48,6 +48,11 @@ nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s
     if (!doc) return NIB_OK;
     yyjson_val *root = yyjson_doc_get_root(doc), *prompts = yyjson_obj_get(root, "prompts"), *chosen;
     hf_keys_check(runtime, FILE_NAME, FILE_NAME, root);
+    if ((v = yyjson_obj_get(root, "truncate_dim")) != NULL && !yyjson_is_null(v)) {
+        if (!yyjson_is_int(v) || yyjson_get_sint(v) < 1 || yyjson_get_sint(v) > INT32_MAX)
+            NIB_FAIL(err, NIB_BAD_MODEL, FILE_NAME ": truncate_dim is no number of columns");
+        s->truncate_dim = yyjson_get_sint(v);
+    }
     if (prompts && !yyjson_is_obj(prompts)) NIB_FAIL(err, NIB_BAD_MODEL, FILE_NAME ": prompts is no object");
     if (yyjson_obj_size(prompts) > MOST_PROMPTS) NIB_FAIL(err, NIB_LIMIT, FILE_NAME ": more than %d prompts", MOST_PROMPTS);
     yyjson_obj_foreach(prompts, i, n, key, v) NIB_TRY(read_prompt(runtime, s, key, v, err));

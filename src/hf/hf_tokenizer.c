@@ -6,8 +6,9 @@
  * Of transformers 5, BertTokenizer and the classes that are or derive from it take the vocabulary and added tokens from tokenizer.json and
  * build the rest anew from the arguments of their constructor, which tokenizer_config.json gives: an argument that it does not give has
  * its default there (lower case, Chinese characters apart, accents stripped as case is). In transformers 4, BertTokenizerFast put the same
- * three into the normalizer. Every other class that nib's kinds of tokenizer.json come with takes the file as it is; that of ModernBERT
- * does whatever class is named.
+ * three into the normalizer. Others that build a WordPiece of their own, MPNetTokenizer among them, and those that build another kind of
+ * tokenizer are not followed, and said where that may matter. Every other class, one that transformers does not know, too, takes the file
+ * as it is; that of ModernBERT does whatever class is named.
  */
 #include "hf_json.h"
 #include "hf_keys.h"
@@ -26,6 +27,81 @@ static const char *const rebuilt_models[] = {
     "nezha", "squeezebert", "qdqbert", "layoutlm", "retribert", "lxmert",     "dpr",
 };
 
+/* Classes that build a WordPiece and BertNormalizer of the same arguments with templates of their own. */
+static const char *const own_classes[] = {"MPNetTokenizer", "FunnelTokenizer", "SplinterTokenizer", "LayoutLMv2Tokenizer"};
+static const char *const own_models[][2] = {
+    {"mpnet", "MPNetTokenizer"}, {"funnel", "FunnelTokenizer"}, {"splinter", "SplinterTokenizer"}, {"layoutlmv2", "LayoutLMv2Tokenizer"}};
+
+/* Classes of transformers 5, without "Tokenizer", that build another kind of tokenizer, whatever stands in tokenizer.json. */
+static const char *const other_classes[] = {
+    "Albert",       "Barthez",
+    "Bartpho",      "BertGeneration",
+    "BertJapanese", "Bertweet",
+    "BigBird",      "BioGpt",
+    "Blenderbot",   "BlenderbotSmall",
+    "ByT5",         "CLIP",
+    "CTRL",         "Camembert",
+    "Canine",       "Clvp",
+    "CodeGen",      "CodeLlama",
+    "Cohere",       "CpmAnt",
+    "Deberta",      "DebertaV2",
+    "Dia",          "Esm",
+    "Esmc",         "FNet",
+    "FSMT",         "FastSpeech2Conformer",
+    "Flaubert",     "GPT2",
+    "GPTNeoX",      "GPTNeoXJapanese",
+    "GPTSw3",       "Gemma",
+    "Herbert",      "Lasr",
+    "LayoutLMv3",   "LayoutXLM",
+    "Llama",        "Luke",
+    "MBart",        "MBart50",
+    "MLuke",        "MarkupLM",
+    "Mgpstr",       "MyT5",
+    "Nllb",         "Nougat",
+    "OpenAIGPT",    "PLBart",
+    "Parakeet",     "Pegasus",
+    "Perceiver",    "Phobert",
+    "ProphetNet",   "Qwen2",
+    "Qwen3_5",      "Rag",
+    "Reformer",     "RemBert",
+    "RoCBert",      "RoFormer",
+    "Roberta",      "SeamlessM4T",
+    "Siglip2",      "SpeechT5",
+    "T5",           "Tapas",
+    "Tipsv2",       "Udop",
+    "VideoPrism",   "Vits",
+    "Wav2Vec2CTC",  "Wav2Vec2PhonemeCTC",
+    "Whisper",      "XGLM",
+    "XLM",          "XLMRoberta",
+    "XLNet",
+};
+
+/* Encoders whose class is one of these where none is named. */
+static const char *const other_models[][2] = {
+    {"albert", "Albert"},
+    {"big_bird", "BigBird"},
+    {"camembert", "Camembert"},
+    {"canine", "Canine"},
+    {"data2vec-text", "Roberta"},
+    {"deberta", "Deberta"},
+    {"deberta-v2", "DebertaV2"},
+    {"esm", "Esm"},
+    {"flaubert", "Flaubert"},
+    {"fnet", "FNet"},
+    {"ibert", "Roberta"},
+    {"longformer", "Roberta"},
+    {"luke", "Luke"},
+    {"rembert", "RemBert"},
+    {"roberta", "Roberta"},
+    {"roberta-prelayernorm", "Roberta"},
+    {"roc_bert", "RoCBert"},
+    {"roformer", "RoFormer"},
+    {"t5", "T5"},
+    {"xlm", "XLM"},
+    {"xlm-roberta", "XLMRoberta"},
+    {"xlnet", "XLNet"},
+};
+
 /* Models whose named class transformers does not believe. */
 static const char *const as_it_is[] = {"modernbert", "modernbert-decoder"};
 
@@ -35,14 +111,31 @@ static bool is_one_of(const char *const *names, size_t n, const char *name) {
     return false;
 }
 
-static bool is_rebuilt(const hf_settings *s, const char *class_name) {
+static void cut_end(char *name, const char *end) {
+    size_t n = strlen(name), m = strlen(end);
+    if (n > m && strcmp(name + n - m, end) == 0) name[n - m] = 0;
+}
+
+static const char *class_of(const char *const (*models)[2], size_t n, const char *model_type) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(models[i][0], model_type) == 0) return models[i][1];
+    return NULL;
+}
+
+/* Fills rebuilt, own_class and other_class: what transformers makes of the class that is named, or of the model where none is. */
+static void read_class(const hf_settings *s, const char *class_name, hf_tokenizer *t) {
     char name[64];
     snprintf(name, sizeof name, "%s", class_name);
-    size_t n = strlen(name);
-    if (n > 4 && strcmp(name + n - 4, "Fast") == 0) name[n - 4] = 0;
-    if (is_one_of(as_it_is, BASE_COUNT(as_it_is), s->model_type)) return false;
-    return name[0] ? is_one_of(rebuilt_classes, BASE_COUNT(rebuilt_classes), name)
-                   : is_one_of(rebuilt_models, BASE_COUNT(rebuilt_models), s->model_type);
+    cut_end(name, "Fast");
+    if (is_one_of(as_it_is, BASE_COUNT(as_it_is), s->model_type)) return;
+    const char *own = name[0] ? name : class_of(own_models, BASE_COUNT(own_models), s->model_type);
+    t->rebuilt = name[0] ? is_one_of(rebuilt_classes, BASE_COUNT(rebuilt_classes), name)
+                         : is_one_of(rebuilt_models, BASE_COUNT(rebuilt_models), s->model_type);
+    if (own && is_one_of(own_classes, BASE_COUNT(own_classes), own)) snprintf(t->own_class, sizeof t->own_class, "%s", own);
+    cut_end(name, "Tokenizer");
+    const char *other = name[0] ? name : class_of(other_models, BASE_COUNT(other_models), s->model_type);
+    if (other && is_one_of(other_classes, BASE_COUNT(other_classes), other))
+        snprintf(t->other_class, sizeof t->other_class, "%.40sTokenizer", other);
 }
 
 /* ---------------------------------------------------------------- keys */
@@ -149,15 +242,15 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (root) hf_keys_check(runtime, "tokenizer_config.json", "tokenizer_config.json", root);
-    t->rebuilt = is_rebuilt(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class));
+    read_class(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class), t);
     NIB_TRY(read_side(root, t, err));
     NIB_TRY(note_tokens(&runtime->heap, t, "tokenizer_config.json", root, err));
-    if (t->rebuilt) {
+    if (t->rebuilt || t->own_class[0]) {
         NIB_TRY(read_flag(root, "do_lower_case", false, &lowercase, err));
         NIB_TRY(read_flag(root, "tokenize_chinese_chars", false, &chinese, err));
         NIB_TRY(read_flag(root, "strip_accents", true, &t->strip_accents, err));
-        NIB_TRY(read_tokens(root, "tokenizer_config.json", t, err));
     }
+    if (t->rebuilt) NIB_TRY(read_tokens(root, "tokenizer_config.json", t, err));
     t->lowercase = lowercase;
     t->chinese = chinese;
     if (!yyjson_obj_get(root, "added_tokens_decoder")) { /* of older versions; where there are both, transformers reads this one alone */

@@ -43,11 +43,11 @@ struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
     struct device *device;
-    char *path, *folder;             /* as given, or "memory"; where the small files are, NULL: nowhere */
-    char *door;                      /* "ONNX file", "Hugging Face folder", ... */
-    size_t weight_bytes;             /* of the mapped files */
-    graph *source;                   /* of a compiled model: its program's own */
-    model_compiled *compiled;        /* NULL: opened from its source */
+    char *path, *folder;      /* as given, or "memory"; where the small files are, NULL: nowhere */
+    char *door;               /* "ONNX file", "Hugging Face folder", ... */
+    size_t weight_bytes;      /* of the mapped files */
+    graph *source;            /* of a compiled model: its program's own */
+    model_compiled *compiled; /* NULL: opened from its source */
     model_program task, exact;
     hf_settings settings;
     text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
@@ -61,14 +61,16 @@ struct nib_model {
     bool random;                    /* the task program draws random numbers */
     bool mask_of_padding;           /* the file wants a mask of 1 at padding; the task program turns what it is given */
     nib_pooling pooling;
-    bool normalize;
+    bool normalize;       /* vectors have length 1 */
+    bool normalize_first; /* or had it, before truncate_dim of the settings cut them: as sentence-transformers does it */
     int64_t dim, max_tokens, batch_tokens;
     nib_precision precision, computes; /* as asked for; as the task's Linear layers compute (FILE: f32) */
     const char *precision_why;
     char output_name[128];
     char output_why[256];
     char max_tokens_why[128];
-    int optimize; /* pass level */
+    const char *positions_why; /* which says settings.positions; NULL: config.json */
+    int optimize;              /* pass level */
     bool pack;
     plan_speed speed; /* of one thread, measured when first asked for */
     bool has_speed;
@@ -129,6 +131,8 @@ void model_opened(nib_model *m);
 nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
 /* OUT_OF_MEMORY if a request of the work on watch was refused. */
 nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
+/* In words, where settings.positions comes from. */
+const char *model_positions_why(const nib_model *m);
 /* INVALID_ARGUMENT: more is wanted than there are positions. */
 nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */

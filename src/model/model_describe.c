@@ -108,7 +108,11 @@ void model_describe(const nib_model *m, base_str *out) {
     else
         base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling),
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
-    base_str_printf(out, ", %s\n", m->normalize ? "normalized" : "not normalized");
+    base_str_printf(out, ", %s", m->normalize || m->normalize_first ? "normalized" : "not normalized");
+    if (m->settings.truncate_dim > 0)
+        base_str_printf(out, ", %scut to the first %lld (truncate_dim of config_sentence_transformers.json)",
+                        m->normalize_first ? "and then " : "", (long long)m->settings.truncate_dim);
+    base_str_add(out, "\n");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
     describe_prompts(m, out);
     static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
@@ -125,6 +129,10 @@ void model_describe(const nib_model *m, base_str *out) {
     base_str_printf(out, "batches       %s\n", m->packed ? "packed: no padding is computed" : "padded");
     static const char *const groups[] = {
         [RUN_GROUP_ONE] = "one at a time", [RUN_GROUP_EQUAL] = "with others of the same length", [RUN_GROUP_ANY] = "with any others"};
-    base_str_printf(out, "texts run     %s\n", groups[m->roles.group]);
+    base_str_printf(out, "texts run     %s", groups[m->roles.group]);
+    if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
+        base_str_printf(out, ", beside copies of itself: the file fixes a batch of %lld, whose texts may reach one another",
+                        (long long)m->roles.fixed_batch);
+    base_str_add(out, "\n");
     if (m->task.notes && (!m->packed || m->roles.group != RUN_GROUP_ANY)) base_str_add(out, m->task.notes);
 }

@@ -140,11 +140,16 @@ static void note_task(nib_model *m, pass_context *ctx) {
     const bool ragged = ctx->reach == PASS_REACH_NOTHING && m->roles.mask >= 0; /* without a mask, padding would be tokens */
     m->roles.group = ctx->reach == PASS_REACH_NEIGHBOURS ? RUN_GROUP_ONE : ragged ? RUN_GROUP_ANY : RUN_GROUP_EQUAL;
     m->packed = ctx->packed;
-    if (ctx->longest && (m->settings.positions <= 0 || ctx->longest < m->settings.positions)) m->settings.positions = ctx->longest;
-    if (ctx->longest && m->max_tokens > ctx->longest) {
-        m->max_tokens = ctx->longest;
-        snprintf(m->max_tokens_why, sizeof m->max_tokens_why, "a table of the model's mask ends there");
+    if (ctx->longest && (m->settings.positions <= 0 || ctx->longest < m->settings.positions)) {
+        m->settings.positions = ctx->longest;
+        m->positions_why = "a table of the model's mask ends there";
     }
+    if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
+        base_log(
+            m->runtime, NIB_LOG_WARN,
+            "the file fixes a batch of %lld texts, and they may reach one another: each text is run beside copies of itself. What it gives "
+            "for different ones, nib run shows",
+            (long long)m->roles.fixed_batch);
     m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
     m->dropouts = ctx->dropouts;
     m->random = pass_note_random(ctx);
@@ -221,6 +226,10 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
     }
 }
 
+const char *model_positions_why(const nib_model *m) {
+    return m->positions_why ? m->positions_why : "max_position_embeddings of config.json";
+}
+
 /* The limit on a text's tokens: what was asked for, else what the folder says, never beyond what the graph's shape allows. */
 nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err) {
     int64_t n = wanted;
@@ -228,7 +237,7 @@ nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err)
     if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
     if (n <= 0 && m->tokenizer) n = text_max_tokens(m->tokenizer), why = "tokenizer.json";
     if (n <= 0) n = 512, why = "nothing was said";
-    if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = "max_position_embeddings of config.json";
+    if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = model_positions_why(m);
     if (m->roles.fixed_seq > 0 && n > m->roles.fixed_seq) n = m->roles.fixed_seq, why = "the graph's fixed shape";
     if (wanted > n)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "texts of %lld tokens were asked for; the model has %lld positions (%s)",
@@ -243,6 +252,7 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
                  : m->settings.pooling != NIB_POOLING_MODEL ? m->settings.pooling
                                                             : NIB_POOLING_MEAN;
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
+    if (m->settings.truncate_dim > 0 && o->normalize < 0) m->normalize_first = m->normalize, m->normalize = false;
     m->batch_tokens = o->batch_tokens;
     m->optimize = o->optimize < 0 ? 2 : o->optimize;
     m->pack = o->pack != 0;
@@ -327,6 +337,7 @@ static nib_status open_into(nib_model *m, const model_source *source, const nib_
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
     NIB_TRY(make_task(m, options, err));
     base_stop_advance(2);
+    if (m->positions_why) NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err)); /* a mask has fewer */
     if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
         base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)

@@ -34,9 +34,11 @@ static int64_t looked_up(const graph_node *n, int index) {
     return 0;
 }
 
-/* Rows of the smallest and largest constant table that this value indexes, looking through Cast and shape-only operators. */
+/* Operators that hand indices on. */
+static const char *const through[] = {"Cast", "Identity", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Expand"};
+
+/* Rows of the smallest and largest constant table that this value indexes, looking through those. */
 static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *most) {
-    static const char *const through[] = {"Cast", "Identity", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Expand"};
     for (const graph_use *u = v->uses; u && depth < 6; u = u->next) {
         const graph_node *n = u->node;
         int64_t rows = looked_up(n, u->index);
@@ -45,6 +47,15 @@ static void tables_of(const graph_value *v, int depth, int64_t *least, int64_t *
         for (size_t i = 0; i < BASE_COUNT(through); i++)
             if (u->index == 0 && graph_is_op(n, "", through[i]) && n->outputs[0]) tables_of(n->outputs[0], depth + 1, least, most);
     }
+}
+
+/* Whether `index` is v, seen through the same operators. */
+static bool indexes(const graph_value *v, const graph_value *index, int depth) {
+    const graph_node *n = index->producer;
+    if (v == index) return true;
+    for (size_t i = 0; n && depth < 6 && i < BASE_COUNT(through); i++)
+        if (graph_is_op(n, "", through[i]) && n->inputs[0].value && indexes(v, n->inputs[0].value, depth + 1)) return true;
+    return false;
 }
 
 int64_t model_input_below(const nib_model *m, int i) {
@@ -61,6 +72,48 @@ void model_tables_of(const graph_value *v, int64_t *least, int64_t *most) {
 }
 
 static bool has(const char *name, const char *part) { return strstr(name, part) != NULL; }
+
+/* ---------------------------------------------------------------- what a looked-up row is for */
+
+enum { MARK_IDS = 1, MARK_OTHER = 2 };
+
+/* Marks what a value looks up, through the operators that tables_of looks through. */
+static void mark_lookups(const graph_value *v, uint8_t mark, uint8_t *marks) {
+    for (const graph_node *n = v->owner->first; n; n = n->next)
+        for (int i = 0; i < n->n_inputs; i++) {
+            const graph_value *in = n->inputs[i].value;
+            if (in && looked_up(n, i) > 0 && n->n_outputs > 0 && n->outputs[0] && indexes(v, in, 0)) marks[n->outputs[0]->id] |= mark;
+        }
+}
+
+/* Whether rows that `other` looks up are added to those of the ids: then they say something of each token. */
+static bool is_added_to_rows(const graph *g, const graph_value *ids, const graph_value *other) {
+    static const char *const adding[] = {"Add",       "Sum",     "Identity", "Cast",           "Dropout",         "Mul", "Div", "Reshape",
+                                         "Unsqueeze", "Squeeze", "Expand",   "QuantizeLinear", "DequantizeLinear"};
+    uint8_t *marks = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
+    bool both = false;
+    if (!marks) return false;
+    mark_lookups(ids, MARK_IDS, marks);
+    mark_lookups(other, MARK_OTHER, marks);
+    for (const graph_node *n = g->first; n && !both; n = n->next) {
+        uint8_t *to = n->n_outputs > 0 && n->outputs[0] ? &marks[n->outputs[0]->id] : NULL;
+        bool adds = graph_is_op(n, "com.microsoft", "SkipLayerNormalization");
+        for (size_t i = 0; i < BASE_COUNT(adding); i++) adds |= graph_is_op(n, "", adding[i]);
+        for (int i = 0; to && adds && i < n->n_inputs; i++)
+            if (n->inputs[i].value && n->inputs[i].value->owner == g) *to |= marks[n->inputs[i].value->id];
+        both = to && *to == (MARK_IDS | MARK_OTHER);
+    }
+    base_free(g->heap, marks);
+    return both;
+}
+
+/* Known by name: what is left of a name without a prefix, as in "input.position_ids". */
+static bool is_named(const char *name, const char *const *names, size_t n) {
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(dot ? dot + 1 : name, names[i]) == 0) return true;
+    return false;
+}
 
 /* One pair of symbols for all [batch, seq] inputs: exporters name them apart, but no encoder means them to differ. */
 static void unify_shapes(graph *g, const graph_value *ids) {
@@ -90,6 +143,16 @@ static int find_ids(const graph *g) {
     return best;
 }
 
+/* Which role an input has, by use or by a known name; NULL: none. most: rows of the largest table that it looks up. */
+static int *role_of(run_roles *r, const graph *g, const graph_value *ids, const graph_value *v, int64_t most) {
+    static const char *const positions[] = {"position_ids", "position_id", "positions", "position", "pos_ids", "pos"};
+    if (has(v->name, "type") || has(v->name, "segment")) return &r->types;
+    if (is_named(v->name, positions, BASE_COUNT(positions))) return &r->positions;
+    if (most == 0) return &r->mask;
+    if (!is_added_to_rows(g, ids, v)) return NULL;
+    return most > 4 ? &r->positions : &r->types; /* a table of 512 places, or of 2 segments */
+}
+
 void model_find_roles(nib_model *m) {
     graph *g = m->source;
     run_roles *r = &m->roles;
@@ -114,13 +177,14 @@ void model_find_roles(nib_model *m) {
             return;
         }
         tables_of(v, 0, &least, &most);
-        int *role = NULL;
-        if (most > 0)
-            role = has(v->name, "pos") || (most > 4 && !has(v->name, "type")) ? &r->positions
-                                                                              : &r->types; /* a table of 2 segments, or of 512 places */
-        else if (has(v->name, "type") || has(v->name, "segment")) role = &r->types;
-        else if (has(v->name, "position")) role = &r->positions;
-        else role = &r->mask;
+        int *role = role_of(r, g, ids, v, most);
+        if (!role) {
+            snprintf(m->cannot_embed, sizeof m->cannot_embed,
+                     "input %.80s is for nothing that nib knows: rows that it looks up are not added to those of %.80s, nor is it named as "
+                     "positions or segments",
+                     v->name, ids->name);
+            return;
+        }
         if (*role >= 0) {
             snprintf(m->cannot_embed, sizeof m->cannot_embed, "inputs %.80s and %.80s seem to be for the same", g->inputs[*role]->name,
                      v->name);
@@ -208,6 +272,26 @@ static graph_value *skip_input(nib_model *m, graph *g) {
     return v;
 }
 
+static graph_value *normalized(graph *g, graph_value *v) {
+    v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");
+    return v && graph_set_int(v->producer, "axis", -1) == NIB_OK && graph_set_int(v->producer, "p", 2) == NIB_OK ? v : NULL;
+}
+
+/* As many as there are, up to so many. */
+static graph_value *first_columns(graph *g, graph_value *v, int64_t columns) {
+    const int64_t zero = 0, one = 1;
+    if (graph_opset_version(g, "") < 10) { /* lists were attributes */
+        v = graph_emit(g, NULL, "", "Slice", &v, 1, "cut");
+        return v && graph_set_ints(v->producer, "starts", &zero, 1) == NIB_OK &&
+                       graph_set_ints(v->producer, "ends", &columns, 1) == NIB_OK && graph_set_ints(v->producer, "axes", &one, 1) == NIB_OK
+                   ? v
+                   : NULL;
+    }
+    graph_value *in[4] = {v, graph_const_i64(g, "starts", &zero, 1), graph_const_i64(g, "ends", &columns, 1),
+                          graph_const_i64(g, "axes", &one, 1)};
+    return in[1] && in[2] && in[3] ? graph_emit(g, NULL, "", "Slice", in, 4, "cut") : NULL;
+}
+
 nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
     nib_status status = NIB_OK;
     graph_value *v = named_output(g, m->output_name);
@@ -220,11 +304,11 @@ nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
         if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK)
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
-    if (m->normalize) {
-        v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");
-        if (!v || graph_set_int(v->producer, "axis", -1) != NIB_OK || graph_set_int(v->producer, "p", 2) != NIB_OK)
-            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    }
+    /* A module of the folder normalizes before the cut, whoever calls encode with normalize_embeddings behind it. */
+    if (m->normalize_first) v = normalized(g, v);
+    if (v && m->settings.truncate_dim > 0 && m->pooling != NIB_POOLING_NONE) v = first_columns(g, v, m->settings.truncate_dim);
+    if (v && m->normalize) v = normalized(g, v);
+    if (!v) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     for (int i = 0; i < g->n_outputs; i++) g->outputs[i]->is_output = false;
     g->n_outputs = 0;
     NIB_TRY(graph_add_output(g, v));

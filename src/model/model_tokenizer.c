@@ -57,6 +57,19 @@ static void check_tokens(const nib_model *m) {
     if (wrong > 3) base_log(m->runtime, NIB_LOG_WARN, "tokenizer_config.json: more tokens are not applied");
 }
 
+/* A class whose constructor transformers follows, and nib does not. */
+static void check_class(const nib_model *m) {
+    const hf_tokenizer *t = &m->settings.tokenizer;
+    if (t->other_class[0])
+        base_log(m->runtime, NIB_LOG_WARN,
+                 "%s: transformers builds another kind of tokenizer by that class; tokenizer.json is taken as it is", t->other_class);
+    if (t->own_class[0] && !text_normalizes_as(m->tokenizer, t->lowercase || m->settings.lower_case, t->chinese, t->strip_accents))
+        base_log(m->runtime, NIB_LOG_WARN,
+                 "tokenizer_config.json: %s makes its normalizer of do_lower_case, tokenize_chinese_chars and strip_accents, and "
+                 "tokenizer.json has another one, which is taken",
+                 t->own_class);
+}
+
 nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err) {
     nib_status status = NIB_OK;
     const text_settings settings = settings_of(m);
@@ -64,6 +77,7 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
     NIB_TRY(vocab ? text_tokenizer_load_packed(heap, json, length, vocab, size, &settings, &m->tokenizer, err)
                   : text_tokenizer_load_with(heap, json, length, &settings, &m->tokenizer, err));
     check_tokens(m);
+    if (!m->compiled) check_class(m);
 fail:
     return status;
 }

@@ -110,6 +110,11 @@ static double bias_of(const attention *a, int64_t b, int64_t h, int64_t i, int64
     return a->mask->dtype != NIB_DTYPE_BOOL ? m : m != 0 ? 0 : -INFINITY;
 }
 
+/* A score and its bias, added as in the type of the queries: beside a bias of -1e4, where all keys have it, the rounding decides. */
+static double biased(nib_dtype dtype, double s, double bias) {
+    return dtype == NIB_DTYPE_F32 ? (double)((float)s + (float)bias) : s + bias;
+}
+
 /* One query's probabilities into p [total]; qk (may be NULL) gets what the mode asks for, from element `at` on. */
 static void score_row(const attention *a, int64_t b, int64_t h, int64_t i, double *p, void *qk, int64_t at) {
     int64_t kv = h / (a->q.H / a->k.H);
@@ -125,7 +130,7 @@ static void score_row(const attention *a, int64_t b, int64_t h, int64_t i, doubl
         if (qk && a->mode == 1) op_put(dtype, qk, at + j, s);
         if (qk && a->mode == 2) op_put(dtype, qk, at + j, s + bias);
         open = open || bias > -INFINITY;
-        p[j] = bias > -INFINITY ? s + bias : -INFINITY;
+        p[j] = bias > -INFINITY ? biased(dtype, s, bias) : -INFINITY;
         if (p[j] > most) most = p[j];
     }
     for (int64_t j = 0; j < a->total; j++) {

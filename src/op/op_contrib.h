@@ -27,8 +27,9 @@ typedef struct op_scores {
     const double *sinks;                                                          /* [H], or NULL: one more logit in the sum */
     double (*bias)(const void *user, int64_t b, int64_t h, int64_t i, int64_t j); /* -INFINITY: may not be looked at */
     const void *user;
+    bool masked_nan; /* a query that may look at no key gives NaN, as Softmax does; else zeros */
 } op_scores;
-/* y [B, S, H, Dv] of dtype. A query that may look at no key gives zeros. */
+/* y [B, S, H, Dv] of dtype. */
 nib_status op_attend(op_eval *c, const op_scores *s, nib_dtype dtype, void *y);
 
 #endif

@@ -7,8 +7,9 @@
 
 /* ---- softmax(scale q k + bias) v */
 
-/* Probabilities of one query into p [T]. */
-static void score_row(const op_scores *s, int64_t b, int64_t h, int64_t i, double *p) {
+/* Probabilities of one query into p [T]. narrow: a score and its bias are added in f32, as ONNX Runtime adds them: beside a bias of -1e4,
+ * where all keys have it, the rounding decides. */
+static void score_row(const op_scores *s, int64_t b, int64_t h, int64_t i, bool narrow, double *p) {
     const double *q = s->q + ((b * s->H + h) * s->S + i) * s->D, *k = s->k + (b * s->K + h / (s->H / s->K)) * s->T * s->D;
     double most = s->sinks ? s->sinks[h] : -INFINITY, sum = 0;
     for (int64_t j = 0; j < s->T; j++) {
@@ -18,7 +19,7 @@ static void score_row(const op_scores *s, int64_t b, int64_t h, int64_t i, doubl
         for (int64_t d = 0; d < s->D; d++) v += q[d] * k[j * s->D + d];
         v *= s->scale;
         if (s->softcap > 0) v = s->softcap * tanh(v / s->softcap);
-        p[j] = v + bias;
+        p[j] = narrow ? (double)((float)v + (float)bias) : v + bias;
         if (p[j] > most) most = p[j];
     }
     for (int64_t j = 0; j < s->T; j++) {
@@ -26,7 +27,7 @@ static void score_row(const op_scores *s, int64_t b, int64_t h, int64_t i, doubl
         sum += p[j];
     }
     if (s->sinks) sum += exp(s->sinks[h] - most);
-    for (int64_t j = 0; j < s->T && sum != 0; j++) p[j] /= sum;
+    for (int64_t j = 0; j < s->T && (sum != 0 || s->masked_nan); j++) p[j] /= sum; /* 0 / 0 where all keys are at -infinity */
 }
 
 nib_status op_attend(op_eval *c, const op_scores *s, nib_dtype dtype, void *y) {
@@ -38,7 +39,7 @@ nib_status op_attend(op_eval *c, const op_scores *s, nib_dtype dtype, void *y) {
             for (int64_t i = 0; i < s->S; i++) {
                 const double *v = s->v + (b * s->K + h / (s->H / s->K)) * s->T * s->Dv;
                 OP_TRY(op_spend(c, s->T, s->D + s->Dv));
-                score_row(s, b, h, i, p);
+                score_row(s, b, h, i, dtype == NIB_DTYPE_F32, p);
                 memset(row, 0, sizeof *row * (size_t)s->Dv);
                 for (int64_t j = 0; j < s->T; j++)
                     for (int64_t d = 0; p[j] != 0 && d < s->Dv; d++) row[d] += p[j] * v[j * s->Dv + d];
@@ -219,7 +220,8 @@ static nib_status eval_multi(op_eval *c) {
                    .v = vs,
                    .scale = scale != 0 ? (double)scale : 1 / sqrt((double)m.D),
                    .bias = op_mask_bias,
-                   .user = &mask};
+                   .user = &mask,
+                   .masked_nan = true};
     OP_TRY(op_out(c, 0, q->dtype, &(op_dims){3, {m.B, m.S, width}}, &y));
     OP_TRY(put_present(c, 1, q->dtype, &(op_dims){4, {m.B, m.H, s.T, m.D}}, ks));
     OP_TRY(put_present(c, 2, q->dtype, &(op_dims){4, {m.B, m.H, s.T, m.Dv}}, vs));

@@ -73,7 +73,8 @@ static nib_status packed_attend(op_eval *c, const packed *p, const double *z, in
                    .v = v,
                    .scale = scale != 0 ? (double)scale : 1 / sqrt((double)p->D),
                    .bias = op_mask_bias,
-                   .user = &mask};
+                   .user = &mask,
+                   .masked_nan = true};
     OP_TRY(op_out(c, 0, p->dtype, &(op_dims){3, {p->B, p->S, p->H * p->Dv}}, &y));
     if (c->node->n_outputs > 1 && c->node->outputs[1]) {
         if (p->D != p->Dv) return op_bad(c, NIB_UNSUPPORTED, "a present of two sizes");

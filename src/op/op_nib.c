@@ -10,12 +10,13 @@
  *   Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
  *       the sum of the tables' rows; ids are broadcast to one shape.
  *   Attention(q, k?, v?, bias?, offsets?, positions?) -> rows as wide as the queries
- *       heads, kv_heads, scale, causal, window_left, window_right, softcap.
+ *       heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
  *       Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the scores.
  *       Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1, heads|1, S|1, S] only with
  *       positions: of query i and key j of a text it is the element at their positions, which are below S.
  *       Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
  *       causal and the window count in positions (one for each row); without them, in rows from the text's first.
+ *       A query whose every key is at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does.
  *   Pool(x, mask or offsets, skip?) -> [B, C]
  *       mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C], offsets [B + 1].
  *       skip, i64 [1]: so many of each text's tokens, from the first on, are left out; weights still count from the first.
@@ -274,7 +275,7 @@ typedef struct attention_shape {
     int64_t B, S, Skv, D;
     int heads, kv_heads;
     float scale, softcap;
-    bool causal, packed;
+    bool causal, packed, masked_nan;
     int64_t left, right;
     const int32_t *positions; /* of the text's rows, or NULL: 0, 1, 2, ... */
 } attention_shape;
@@ -305,7 +306,7 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
             for (int64_t d = 0; d < s->D; d++) acc[d] += p * (double)v[j * stride + d];
         }
     }
-    for (int64_t d = 0; d < s->D; d++) y[d] = total != 0 ? (float)(acc[d] / total) : 0;
+    for (int64_t d = 0; d < s->D; d++) y[d] = total != 0 ? (float)(acc[d] / total) : s->masked_nan && bias ? NAN : 0;
 }
 
 /* Rows of queries, keys and values: of three tensors, or column ranges of one. */
@@ -364,6 +365,7 @@ static nib_status eval_attention(op_eval *c) {
     s.scale = graph_attr_float(c->node, "scale", 1);
     s.softcap = graph_attr_float(c->node, "softcap", 0);
     s.causal = graph_attr_int(c->node, "causal", 0) != 0;
+    s.masked_nan = graph_attr_int(c->node, "masked_nan", 0) != 0;
     s.left = graph_attr_int(c->node, "window_left", -1);
     s.right = graph_attr_int(c->node, "window_right", -1);
     if (s.left > INT32_MAX) s.left = -1; /* further than any text reaches */

@@ -329,7 +329,8 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
     bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
-    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
+    const bool masked_nan = graph_attr_int(n, "masked_nan", 0) != 0; /* ai.onnx's Attention gives zeros */
+    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && !masked_nan && is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
         return expand_to_operator(&e);
     const char *why = attention_refusal(n);
     if (why) return refuse(&e, why);
@@ -349,7 +350,7 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     if (softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, softcap))), number(&e, softcap));
     if (in(&e, 3)) s = emit2(&e, "Add", s, in(&e, 3));
     graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", e.opset < 13 ? 3 : -1);
-    if (in(&e, 3) && e.opset >= 9)
+    if (in(&e, 3) && e.opset >= 9 && !masked_nan)
         p = emit3(&e, "Where", emit1(&e, "IsNaN", p), number(&e, 0), p); /* rows whose keys are all at -infinity */
     graph_value *y = transpose(&e, emit2(&e, "MatMul", p, v), heads_first, 4);
     return finish1(&e, emit2(&e, "Reshape", y, ints(&e, (int64_t[]){0, 0, width}, 3)));

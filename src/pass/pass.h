@@ -64,6 +64,7 @@ typedef struct pass_context {
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
+    int kept_nan;               /* attentions of these, whatever the opset: some query may have no key, and is NaN, not 0 */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
@@ -74,7 +75,7 @@ typedef struct pass_context {
     pass_sense sense;           /* of a task: what pass_mask_sense has found */
     pass_reach reach;           /* of a task: what pass_pack has proven */
     bool packed;                /* pass_pack has packed the graph */
-    int64_t longest;            /* tokens of a text at most, by the tables of masks that packing has read; 0: any */
+    int64_t longest;            /* tokens of a text at most, by the tables of masks that were read; 0: any */
     pass_half_share half;
 } pass_context;
 
@@ -159,12 +160,20 @@ nib_status pass_follow_texts(pass_context *ctx, graph_dim b, graph_dim s, const 
 typedef struct pass_window {
     int64_t left, right;
     int64_t longest; /* tokens of a text at most: a table that says so ends there; 0: there is none */
+    double hidden;   /* what is added to the scores of keys that are not seen, where that is one number; NaN: it is several; -1: none is */
 } pass_window;
 
-/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j?
+/* Of which queries something must hold. */
+typedef enum pass_queries {
+    PASS_QUERIES_TOKENS, /* rows of padding are shown to nobody: a task */
+    PASS_QUERIES_ALL,    /* a file's outputs may show them */
+} pass_queries;
+
+/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j, for those queries?
  * Proven for every length, by the formula that its subgraph is (pass_formula.h). On a "no", why[] says what stands
  * in the way. */
-bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity);
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries, pass_window *window, char *why,
+                         size_t capacity);
 
 /* So many tokens that what the graph computes of positions shows what it is: twice the product of the constants that positions are compared
  * with, multiplied or divided by; 0: there are none. */
@@ -173,7 +182,8 @@ double pass_mask_reach(const graph *g);
 /* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query.
  */
 bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);
-/* Can an element of v be -infinity? False only if no constant that it is computed from has one. */
+/* Can an element of v be -infinity? False only if no constant that it is computed from has one, no two of the lowest numbers add up, and
+ * no number of a caller's is handed on. */
 bool pass_may_be_infinite(const graph_value *v);
 bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
 

@@ -10,7 +10,8 @@
  * by whatever computed them before.
  *
  * Whatever is not exactly that stays as it is: a note says at which step recognition ended. In a file whose operators cannot say
- * it (ai.onnx has Attention since opset 23) what is new in this form is counted as found and left in its long form.
+ * it (ai.onnx has Attention since opset 23) what is new in this form is counted as found and left in its long form. So is what ai.onnx's
+ * Attention would say otherwise: a query whose keys are all at -infinity gives zeros there, and NaN where no Where follows the softmax.
  */
 #include "pass_heads.h"
 #include "pass_match.h"
@@ -212,6 +213,7 @@ static graph_value *all_biases(pass_context *ctx, graph_node *before, const scor
 typedef struct block {
     scores s;
     pass_heads v;
+    bool guarded;       /* rows of NaN, whose keys are all at -infinity, are made 0 */
     graph_value *heads; /* [B, H, S, D]: what the values' product is, perhaps behind a view */
     graph_value *split; /* [B, S, H, D], or NULL: nobody turns the heads back */
     graph_value *rows;  /* [B, S, H D], or NULL: nobody merges them */
@@ -264,20 +266,24 @@ static bool is_plain(const block *b) {
     return b->s.plain && b->s.q.plain && b->s.k.plain && b->v.plain && b->rows && b->s.softcap <= 0 && b->s.q.count == b->s.k.count;
 }
 
-static nib_status make_attention(pass_context *ctx, const block *b) {
+/* In front of which the attention is made. */
+static graph_value *root_of(const block *b) { return b->rows ? b->rows : b->split ? b->split : b->heads; }
+
+static nib_status make_attention(pass_context *ctx, const block *b, graph_value *bias) {
     nib_status status = NIB_OK;
     const scores *s = &b->s;
-    graph_value *root = b->rows ? b->rows : b->split ? b->split : b->heads;
+    graph_value *root = root_of(b);
     graph_node *before = root->producer;
     graph_value *in[4] = {pass_rows_of_heads(ctx, before, &s->q), pass_rows_of_heads(ctx, before, &s->k),
-                          pass_rows_of_heads(ctx, before, &b->v), all_biases(ctx, before, s)};
-    if (!in[0] || !in[1] || !in[2] || (s->n_biases && !in[3])) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+                          pass_rows_of_heads(ctx, before, &b->v), bias};
+    if (!in[0] || !in[1] || !in[2]) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     graph_value *y = pass_emit(ctx, before, "nib", "Attention", in, in[3] ? 4 : 3, root->name);
     if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(graph_set_int(y->producer, "heads", s->q.count));
     NIB_TRY(graph_set_int(y->producer, "kv_heads", s->k.count));
     NIB_TRY(graph_set_float(y->producer, "scale", (float)s->scale));
     if (s->softcap > 0) NIB_TRY(graph_set_float(y->producer, "softcap", (float)s->softcap));
+    if (bias && !b->guarded && !ctx->task) NIB_TRY(graph_set_int(y->producer, "masked_nan", 1));
     NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
     if (!b->rows) y = pass_split_rows(ctx, before, y, s->q.count, s->q.size, !b->split);
     NIB_TRY(pass_replace(ctx, root, y));
@@ -285,10 +291,15 @@ fail:
     return status;
 }
 
+/* Whether some row may be NaN, which ai.onnx's Attention cannot say. */
+static bool may_be_nan(pass_context *ctx, const block *b, graph_value *bias) {
+    char why[200];
+    return bias && !b->guarded && pass_may_be_infinite(bias) && !pass_is_causal(ctx, bias, why, sizeof why);
+}
+
 static nib_status try_at(pass_context *ctx, graph_node *mm) {
-    bool guarded;
-    block b;
-    graph_node *softmax = softmax_of(mm->inputs[0].value, &guarded);
+    block b = {0};
+    graph_node *softmax = softmax_of(mm->inputs[0].value, &b.guarded);
     if (!softmax) return NIB_OK;
     const char *name = softmax->name[0] ? softmax->name : softmax->outputs[0]->name, *why = refusal(ctx, mm, softmax, &b);
     if (why) {
@@ -296,11 +307,19 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
         return NIB_OK;
     }
     /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
-    bool as_good = is_plain(&b) && (guarded || !b.s.n_biases || ctx->keep_contrib);
+    bool as_good = is_plain(&b) && (b.guarded || !b.s.n_biases || ctx->keep_contrib);
     bool no_form = ctx->file && b.s.softcap > 0 && graph_opset_version(ctx->g, "") < 23; /* nor has com.microsoft one that caps scores */
-    if (!no_form && (as_good || pass_can_say(ctx, "Attention"))) return make_attention(ctx, &b);
     ctx->kept[PASS_FOUND_ATTENTION]++;
-    return NIB_OK;
+    if (no_form || !(as_good || pass_can_say(ctx, "Attention"))) return NIB_OK;
+    graph_value *bias = all_biases(ctx, root_of(&b)->producer, &b.s);
+    if (b.s.n_biases && !bias) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (ctx->file && !ctx->keep_contrib && may_be_nan(ctx, &b, bias)) {
+        ctx->kept_nan++;
+        pass_note(ctx, "attention at %s keeps its long form: a query without keys is NaN in it, and 0 in ONNX's Attention", name);
+        return NIB_OK;
+    }
+    ctx->kept[PASS_FOUND_ATTENTION]--;
+    return make_attention(ctx, &b, bias);
 }
 
 nib_status pass_attention(pass_context *ctx) {

@@ -211,9 +211,9 @@ static graph_value *mask_bias(rewrite *r, graph_value *mask, graph_value *keys) 
     } else {
         open = emit2(r, "Greater", cast(r, mask, NIB_DTYPE_I64), ints(r, &zero, -1));
     }
-    graph_value *closed = emit2(r, "Sub", number(r, 1), cast(r, open, NIB_DTYPE_F32));
-    closed = emit2(r, "Mul", closed, number(r, graph_attr_float(r->n, "mask_filter_value", -10000.0f)));
-    return emit2(r, "Unsqueeze", closed, ints(r, (int64_t[]){1, 2}, 2));
+    graph_value *parts[3] = {open, number(r, 0), number(r, graph_attr_float(r->n, "mask_filter_value", -10000.0f))};
+    graph_value *closed = open && parts[1] && parts[2] ? emit(r, "", "Where", 3, parts) : NULL; /* not a product: 0 times infinity is NaN */
+    return closed ? emit2(r, "Unsqueeze", closed, ints(r, (int64_t[]){1, 2}, 2)) : NULL;
 }
 
 /* A mask that mask_bias can say; NULL with *why where not. */
@@ -244,17 +244,26 @@ static void attend(rewrite *r, graph_value *const qkv[3], int64_t kv_heads, int6
     if (graph_set_int(y->producer, "kv_heads", kv_heads) != NIB_OK) return;
     if (graph_attr_int(r->n, "unidirectional", 0) && graph_set_int(y->producer, "causal", 1) != NIB_OK) return;
     if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)size)) != NIB_OK) return;
-    r->results[0] = inferred(r, y);
     r->guarded = guard_of(r->n->outputs[0]);
+    if (in[3] && !r->guarded && !r->ctx->task && graph_set_int(y->producer, "masked_nan", 1) != NIB_OK) return;
+    r->results[0] = inferred(r, y);
 }
 
-static const char *attention_refusal(const rewrite *r, int past, int n_past) {
+/* Whether a query may have no key at all, and so NaN: with a mask or an attention bias that has -infinity, and no guard behind it. */
+static bool may_be_nan(const rewrite *r, const graph_value *mask, const graph_value *bias) {
+    const bool hidden = mask && graph_attr_float(r->n, "mask_filter_value", -10000.0f) == -INFINITY;
+    return (hidden || (bias && pass_may_be_infinite(bias))) && !guard_of(r->n->outputs[0]);
+}
+
+static const char *attention_refusal(const rewrite *r, int past, int n_past, int mask) {
     const graph_node *n = r->n;
     for (int i = 0; i < n_past; i++)
         if (pass_input(n, past + i)) return "it has a cache";
     for (int i = 1; i < 4; i++)
         if (reads_output(n, i)) return "its keys and values are read";
     if (graph_attr_int(n, "unidirectional", 0) && !pass_can_say(r->ctx, "Attention")) return "the file cannot say that it is causal";
+    if (graph_attr_int(n, "unidirectional", 0) && r->ctx->file && may_be_nan(r, pass_input(n, mask), pass_input(n, 5)))
+        return "the file cannot say that it is causal, and NaN where a query has no key";
     return graph_attr_int(n, "num_heads", 0) < 1 ? "it has no heads" : NULL;
 }
 
@@ -295,9 +304,11 @@ static void multi_head(rewrite *r) {
     const graph_node *n = r->n;
     pass_heads h[3];
     graph_value *qkv[3], *bias = pass_input(n, 3);
-    r->why = attention_refusal(r, 6, 4);
+    r->why = attention_refusal(r, 6, 4, 4);
     if (!r->why) r->why = heads_refusal(r, h);
-    if (!r->why && h[1].count != h[0].count && !pass_can_say(r->ctx, "Attention")) r->why = "the file cannot say that its keys are shared";
+    if (!r->why && h[1].count != h[0].count &&
+        (!pass_can_say(r->ctx, "Attention") || (r->ctx->file && may_be_nan(r, pass_input(n, 4), pass_input(n, 5)))))
+        r->why = "the file cannot say that its keys are shared";
     if (r->why) return;
     int64_t width = h[0].count * h[0].size;
     for (int i = 0; i < 3; i++) {
@@ -323,7 +334,7 @@ static void attention(rewrite *r) {
     graph_value *x = pass_input(n, 0), *w = pass_input(n, 1), *bias = pass_input(n, 2), *mask = pass_input(n, 3), *qkv[3] = {NULL};
     int64_t heads = graph_attr_int(n, "num_heads", 1), width = width_of(w) / 3;
     const int64_t *sizes = NULL;
-    r->why = attention_refusal(r, 4, 1);
+    r->why = attention_refusal(r, 4, 1, 3);
     if (!r->why && pass_input(n, 6)) r->why = "it has a cache";
     if (!r->why && graph_attr_int(n, "do_rotary", 0)) r->why = "it turns its queries and keys";
     if (!r->why && (graph_attr_ints(n, "qkv_hidden_sizes", &sizes) == 3 && (sizes[0] != width || sizes[1] != width || sizes[2] != width)))

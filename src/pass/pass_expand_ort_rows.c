@@ -4,7 +4,8 @@
  * RotaryEmbedding. In: rows. Out, of MultiHeadAttention: queries as rows, and
  *
  *     keys and values   as rows; where queries share their heads, as heads [B, H, T, D], repeated
- *     bias              nothing but key padding: the mask itself; nothing but causal: unidirectional; else attention_bias, whole
+ *     bias              nothing but key padding, for padded queries, too: the mask itself; nothing but causal: unidirectional; else
+ *                       attention_bias, whole
  *
  * ONNX Runtime 1.31, one thread, against three products and MultiHeadAttention (six layers of MiniLM's size, four of BERT's, 1 x 16, 1 x
  * 128, 8 x 128): Attention 1.00 to 1.08 times as fast; one product, Split and MultiHeadAttention 0.96 to 1.08, slower for longer texts,
@@ -14,10 +15,13 @@
  * none; with causal = 0 and the bias it gives the same bits as the repeated heads, but ONNX Runtime 1.27 does not know that attribute and
  * refuses the file, for 0.95 to 1.05 of the speed (Qwen2, 4 layers of 256).
  *
- * ONNX Runtime's softmax gives NaN where all keys are at -infinity, nib.Attention 0: where that can be, a Where follows.
+ * ONNX Runtime's softmax gives NaN where all keys are at -infinity. nib.Attention gives that with masked_nan, else 0: there, where it can
+ * be, a Where follows. (Not behind a mask, whose hidden keys get the lowest f32: only a text without a token has all keys hidden.)
  */
 #include "pass_forms.h"
 #include "pass_heads.h"
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 static nib_status no_memory(pass_context *ctx) {
@@ -45,14 +49,15 @@ fail:
 
 /* ---------------------------------------------------------------- attention */
 
-/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input; NULL if not. */
-static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_node *before) {
+/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input; NULL if not. *hidden: what the bias adds to others. */
+static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_node *before, double *hidden) {
     for (int i = 0; i < ctx->g->n_inputs; i++) {
         graph_value *mask = ctx->g->inputs[i];
         pass_window window = {.left = -1, .right = -1};
         char why[200];
-        if (mask->type.rank != 2 || !pass_is_key_padding(ctx, bias, mask, &window, why, sizeof why)) continue;
+        if (mask->type.rank != 2 || !pass_is_key_padding(ctx, bias, mask, PASS_QUERIES_ALL, &window, why, sizeof why)) continue;
         if (window.left >= 0 || window.right >= 0) continue;
+        *hidden = window.hidden;
         if (mask->type.dtype == NIB_DTYPE_I32) return mask;
         for (graph_use *u = mask->uses; u; u = u->next) /* the cast of the layer before */
             if (graph_is_op(u->node, "", "Cast") && graph_attr_int(u->node, "to", 0) == NIB_DTYPE_I32) return u->node->outputs[0];
@@ -79,6 +84,12 @@ static graph_value *without_nan(pass_context *ctx, graph_node *before, graph_val
     return nan && zero ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){nan, zero, y}, 3, y->name) : NULL;
 }
 
+/* What a mask's hidden keys get: the model's own number, where it is one. */
+static float filter_of(double hidden, bool masked_nan) {
+    const float x = (float)hidden;
+    return isfinite(x) || (masked_nan && x == -INFINITY) ? x : -FLT_MAX;
+}
+
 nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     char why[200];
@@ -88,9 +99,11 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     if (!k || !v || n->n_inputs > 4 || graph_attr_float(n, "softcap", 0) > 0 || kv_heads < 1 || heads % kv_heads) return NIB_OK;
     if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return NIB_OK;
     if (q->type.rank != 3 || !graph_dim_is_const(q->type.dims[2], &width)) return NIB_OK;
-    bool dead = bias && pass_may_be_infinite(bias), causal = graph_attr_int(n, "causal", 0) != 0;
+    double hidden = 0;
+    const bool masked_nan = graph_attr_int(n, "masked_nan", 0) != 0;
+    bool dead = bias && !masked_nan && pass_may_be_infinite(bias), causal = graph_attr_int(n, "causal", 0) != 0;
     if (bias && pass_is_causal(ctx, bias, why, sizeof why)) causal = true, dead = false, bias = NULL;
-    if (bias && (mask = padding_mask(ctx, bias, n))) bias = NULL;
+    if (bias && (mask = padding_mask(ctx, bias, n, &hidden))) bias = NULL;
     if (bias && !(bias = pass_full_bias(ctx, n, bias, q, k))) return no_memory(ctx);
     if (kv_heads != heads) {
         k = repeated(ctx, n, k, kv_heads, width / heads, heads / kv_heads);
@@ -106,7 +119,7 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     if (!made) return no_memory(ctx);
     NIB_TRY(graph_set_int(made, "num_heads", heads));
     NIB_TRY(graph_set_float(made, "scale", graph_attr_float(n, "scale", 1)));
-    if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", -3.4028234663852886e38f));
+    if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", filter_of(hidden, masked_nan)));
     if (causal) NIB_TRY(graph_set_int(made, "unidirectional", 1));
     graph_value *y = bias && dead ? without_nan(ctx, n, made->outputs[0]) : made->outputs[0];
     NIB_TRY(pass_replace(ctx, n->outputs[0], y));

@@ -162,13 +162,19 @@ static nib_status attention(pass_context *ctx, graph_node *n) {
     if (!bias || !k || (n->n_inputs > 4 && n->inputs[4].value)) return NIB_OK;
     if (pass_is_causal(ctx, bias, why, sizeof why)) {
         graph_set_input(n, 3, NULL);
+        NIB_TRY(graph_set_int(n, "masked_nan", 0));
         return graph_set_int(n, "causal", 1);
+    }
+    if (graph_attr_int(n, "masked_nan", 0)) { /* which the operator cannot say */
+        if (pass_may_be_infinite(bias)) return NIB_OK;
+        NIB_TRY(graph_set_int(n, "masked_nan", 0));
     }
     graph_value *finite = pass_finite_bias(ctx, n, bias);
     graph_value *whole = finite ? pass_full_bias(ctx, n, finite, n->inputs[0].value, k) : NULL;
     if (!whole) return no_memory(ctx);
     if (whole != finite) whole->type.dims[2] = n->inputs[0].value->type.dims[1], whole->type.dims[3] = k->type.dims[1];
     graph_set_input(n, 3, whole);
+fail:
     return status;
 }
 

@@ -34,6 +34,7 @@ typedef struct reader {
     graph_dim tokens; /* S */
     int64_t fixed;    /* S where the file fixes it; 0: free */
     bool tokens_first;
+    pass_queries queries;
     read_value *seen; /* [MAX_READ] */
     int n_seen, depth;
     int64_t looked_at, diagonals; /* so many elements of constants, so many diagonals of tables */
@@ -76,7 +77,7 @@ static void fold(const reader *r, term *t) {
         of[i] = (pass_interval){term_at(r, t->in[i])->value, term_at(r, t->in[i])->value};
         local.in[i] = i;
     }
-    pass_interval x = term_range(&local, of, 0, 0, true);
+    pass_interval x = term_range(&local, of, 0, 0, (pass_pair){true, true});
     if (x.least == x.most) *t = (term){.kind = TERM_CONSTANT, .in = {-1, -1, -1}, .value = x.least};
 }
 
@@ -411,7 +412,8 @@ static int read_length(reader *r, const graph_node *n) {
     pass_formula part = *r->f;
     part.root = sum;
     const int64_t reach = r->f->longest - 1;
-    const pass_interval yes = pass_formula_range(&part, -reach, reach, true), none = pass_formula_range(&part, -reach, reach, false);
+    const pass_interval yes = pass_formula_range(&part, -reach, reach, (pass_pair){true, true}),
+                        none = pass_formula_range(&part, -reach, reach, (pass_pair){true, false});
     const bool counts = yes.least == 1 && yes.most == 1 && none.least == 0 && none.most == 0;
     return counts ? leaf(r, TERM_LENGTH) : no(r, "it adds at", y->name);
 }
@@ -561,7 +563,7 @@ static int read_mask(reader *r, const coordinates *at) {
     bool own = text->kind == TERM_TEXT || graph_dim_is_one(r->mask->type.dims[0]);
     if (!own || !as_place(term_at(r, at->at[1]), p) || p[2] || p[3]) return no(r, "it looks elsewhere in", r->mask->name);
     if (p[0] == 0 && p[1] == 1) return leaf(r, TERM_TOKEN);
-    if (p[0] == 1 && p[1] == 0) return constant(r, 1); /* a padded query: its row is never read */
+    if (p[0] == 1 && p[1] == 0) return r->queries == PASS_QUERIES_ALL ? leaf(r, TERM_QUERY) : constant(r, 1);
     return no(r, "it looks elsewhere in", r->mask->name);
 }
 
@@ -610,11 +612,13 @@ static bool is_of_distance(pass_formula *f, const char **what) {
     return true;
 }
 
-bool pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, bool tokens_first,
-                       const pass_formula **out, char *why, size_t capacity) {
+bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why, size_t capacity) {
+    const graph_value *bias = of->bias, *mask = of->mask;
     const graph_type *t = &bias->type;
-    reader r = {.arena = arena, .g = g, .mask = mask, .tokens_first = tokens_first, .why = why, .capacity = capacity};
+    reader r = {.arena = arena, .g = g, .mask = mask, .tokens_first = of->tokens_first, .queries = of->queries};
     const char *what = "";
+    r.why = why;
+    r.capacity = capacity;
     why[0] = 0;
     if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return no(&r, "it is not f32 of rank 1 to 4", ""), false;
     r.f = base_arena_calloc(arena, 1, sizeof *r.f);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a mask computes, as a formula. In: the value that is added to attention scores [B|1, H|1, S|1, S|1], and the [B, S] input that may
- * be the padding mask. Out: the same number for one query i and one key j of one text, as terms over i, j, S and "is key j a token".
+ * be the padding mask. Out: the same number for one query i and one key j of one text, as terms over i, j, S, "is key j a token" and,
+ * where padded queries are asked about, "is query i a token".
  *
  *     Where(And(mask[b, j] != 0, |j - i| <= 64), 0, -3.4e38)
  *
@@ -21,11 +22,15 @@
 
 typedef struct pass_formula pass_formula;
 
-/* False, with the reason: an operator, type or constant that formulas have no term for, or a formula of the places themselves. mask NULL:
- * none of the inputs' elements may be read. tokens_first: padding stands behind the tokens.
+typedef struct pass_formula_of {
+    const graph_value *bias, *mask; /* mask NULL: none of the inputs' elements may be read */
+    bool tokens_first;              /* padding stands behind the tokens */
+    pass_queries queries;           /* TOKENS: each query is one */
+} pass_formula_of;
+
+/* False, with the reason: an operator, type or constant that formulas have no term for, or a formula of the places themselves.
  * The formula lives in the arena. */
-bool pass_formula_read(base_arena *arena, graph *g, const graph_value *bias, const graph_value *mask, bool tokens_first,
-                       const pass_formula **out, char *why, size_t capacity);
+bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why, size_t capacity);
 
 /* How far apart two tokens of a text can be at most: d is from -this to this. */
 int64_t pass_formula_reach(const pass_formula *f);
@@ -34,8 +39,11 @@ typedef struct pass_interval {
     double least, most; /* NaN: cannot be said */
 } pass_interval;
 
-/* Bounds of the values for all d in [least, most], with a key that is a token or one that is padding. Exact where least == most. The
- * query is a token. */
-pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t most, bool token);
+typedef struct pass_pair { /* of a query and a key: which is a token, not padding */
+    bool query, key;
+} pass_pair;
+
+/* Bounds of the values for all d in [least, most] of such pairs. Exact where least == most. */
+pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t most, pass_pair tokens);
 
 #endif

@@ -11,6 +11,7 @@ typedef enum term_kind {
     TERM_CONSTANT, /* value */
     TERM_PLACE,    /* at[0] i + at[1] j + at[2] S + at[3] */
     TERM_TOKEN,    /* the mask's element of the key: 1 or 0 */
+    TERM_QUERY,    /* that of the query */
     TERM_TEXT,     /* which text; only an index */
     TERM_HEAD,     /* which head; only an index */
     TERM_ROW,      /* text times S, plus a place: an index into [B, S] laid out flat */
@@ -57,6 +58,6 @@ struct pass_formula {
 };
 
 /* Bounds of a term, whose inputs have the bounds of[in[..]], for d in [least, most]. */
-pass_interval term_range(const term *t, const pass_interval *of, int64_t least, int64_t most, bool token);
+pass_interval term_range(const term *t, const pass_interval *of, int64_t least, int64_t most, pass_pair tokens);
 
 #endif

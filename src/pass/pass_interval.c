@@ -92,10 +92,11 @@ static pass_interval range_of_operator(const term *t, pass_interval a, pass_inte
     }
 }
 
-static pass_interval range_of(const term *t, const pass_interval *of, int64_t least, int64_t most, bool token) {
+static pass_interval range_of(const term *t, const pass_interval *of, int64_t least, int64_t most, pass_pair tokens) {
     switch (t->kind) {
     case TERM_CONSTANT: return (pass_interval){t->value, t->value};
-    case TERM_TOKEN: return (pass_interval){token, token};
+    case TERM_TOKEN: return (pass_interval){tokens.key, tokens.key};
+    case TERM_QUERY: return (pass_interval){tokens.query, tokens.query};
     case TERM_TABLE: return range_of_table(t, least, most);
     case TERM_PLACE: { /* at[0] (i - j) + at[3] */
         double x = (double)t->at[0] * (double)least, y = (double)t->at[0] * (double)most, c = (double)t->at[3];
@@ -108,14 +109,14 @@ static pass_interval range_of(const term *t, const pass_interval *of, int64_t le
     return unknown(a) || unknown(b) ? nothing : range_of_operator(t, a, b);
 }
 
-pass_interval term_range(const term *t, const pass_interval *of, int64_t least, int64_t most, bool token) {
-    pass_interval r = range_of(t, of, least, most, token);
+pass_interval term_range(const term *t, const pass_interval *of, int64_t least, int64_t most, pass_pair tokens) {
+    pass_interval r = range_of(t, of, least, most, tokens);
     if (t->f32) r = (pass_interval){to_f32(r.least), to_f32(r.most)};
     return unknown(r) ? nothing : r;
 }
 
-pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t most, bool token) {
+pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t most, pass_pair tokens) {
     pass_interval of[MAX_TERMS];
-    for (int i = 0; i < f->n; i++) of[i] = term_range(&f->terms[i], of, least, most, token);
+    for (int i = 0; i < f->n; i++) of[i] = term_range(&f->terms[i], of, least, most, tokens);
     return of[f->root];
 }

@@ -2,7 +2,8 @@
  *
  * Recognising a mask by what it computes. In: the value that is added to attention scores, and the [B, S] input that may be the
  * padding mask. Out: yes, if the bias is 0 where query and key are tokens and the key lies in one window around the query, and lets no
- * other key through (at most -1e4, whose exponential is 0 in f32) for any query that is a token.
+ * other key through (at most -1e4, whose exponential is 0 in f32) for any query that is a token; in files, whose padded rows show, for any
+ * query at all.
  *
  * Proof. Most masks can be read as a formula of how far query and key stand apart (pass_formula.c), whose ranges decide for every length
  * at once: halving the range of distances finds where keys begin and end to be seen. A formula of the places themselves (a first token
@@ -108,67 +109,85 @@ static bool sample_value(pass_context *ctx, const subgraph *s, graph_value *v, i
 
 typedef struct deciding {
     const pass_formula *f;
-    bool token; /* the key is one */
+    pass_pair tokens;
     int ranges;
     bool sees, ended;    /* a distance that is seen has come; and one after it that is not */
     int64_t first, last; /* that are seen */
+    double *hidden;      /* what hidden keys have: -1, none was met; NaN, several numbers */
     char *why;
     size_t capacity;
 } deciding;
 
 /* What the keys at distances [least, most] have: all seen, all hidden, or, at one distance, neither, which is a no. */
 static bool decide_range(deciding *d, int64_t least, int64_t most) {
-    const pass_interval x = pass_formula_range(d->f, least, most, d->token);
+    const pass_interval x = pass_formula_range(d->f, least, most, d->tokens);
     if (d->ranges++ == MAX_RANGES) return snprintf(d->why, d->capacity, "what it does is too involved to be proven"), false;
     if (x.most <= -1e4) {
         d->ended |= d->sees;
+        *d->hidden = x.least == x.most && (*d->hidden == -1 || *d->hidden == x.most) ? x.most : NAN;
         return true;
     }
-    if (d->token && x.least == 0 && x.most == 0 && !d->ended) {
+    if (d->tokens.key && x.least == 0 && x.most == 0 && !d->ended) {
         if (!d->sees) d->first = least;
         d->sees = true;
         d->last = most;
         return true;
     }
     if (least == most) {
-        base_snprintf(d->why, d->capacity, "for %s key %lld tokens %s its query, it is %g%s", d->token ? "an unmasked" : "a masked",
-                      (long long)llabs(least), least > 0 ? "before" : "after", x.least,
-                      d->token && x.least == 0 ? ", beyond one that hides" : "");
+        base_snprintf(d->why, d->capacity, "for %s key %lld tokens %s its %squery, it is %g%s", d->tokens.key ? "an unmasked" : "a masked",
+                      (long long)llabs(least), least > 0 ? "before" : "after", d->tokens.query ? "" : "masked ", x.least,
+                      d->tokens.key && x.least == 0 ? ", beyond one that hides" : "");
         return false;
     }
     int64_t middle = least + (most - least) / 2;
     return decide_range(d, least, middle) && decide_range(d, middle + 1, most);
 }
 
-/* For every distance: hidden where the key is padding; else one window, which holds the query itself. tokens_first: nib makes the masks. */
-static bool decide(const pass_formula *f, bool has_mask, bool tokens_first, pass_window *w, char *why, size_t capacity) {
+/* What padded queries see: what tokens see at the same distances. */
+static bool decide_padded(deciding tokens, int64_t reach) {
+    deciding d = tokens;
+    d.tokens.query = d.sees = d.ended = false;
+    if (!decide_range(&d, -reach, reach)) return false;
+    if (!d.sees || d.first != tokens.first || d.last != tokens.last)
+        return snprintf(d.why, d.capacity, "queries that are padding do not see what tokens see"), false;
+    d.tokens.key = false;
+    return decide_range(&d, -reach, reach);
+}
+
+/* For every distance: hidden where the key is padding; else one window, which holds the query itself. */
+static bool decide(const pass_formula *f, const pass_formula_of *of, pass_window *w, char *why, size_t capacity) {
     const int64_t reach = pass_formula_reach(f);
-    deciding tokens = {.f = f, .token = true, .why = why, .capacity = capacity}, padding = tokens;
-    padding.token = false;
+    double hidden = -1;
+    deciding tokens = {.f = f, .tokens = {true, true}, .hidden = &hidden, .why = why, .capacity = capacity}, padding = tokens;
+    padding.tokens.key = false;
     if (!decide_range(&tokens, -reach, reach)) return false;
     if (!tokens.sees) return snprintf(why, capacity, "it hides every unmasked key"), false;
     if (tokens.first > 0 || tokens.last < 0) return snprintf(why, capacity, "no query sees itself"), false;
     /* A query that is a token is no padded key to itself; and padding stands behind it where tokens come first. */
-    if (has_mask && reach > 0 && !(decide_range(&padding, -reach, -1) && (tokens_first || decide_range(&padding, 1, reach)))) return false;
-    *w =
-        (pass_window){tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
-                      -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first, reach + 1 < PASS_LONGEST ? reach + 1 : 0};
+    if (of->mask && reach > 0 && !(decide_range(&padding, -reach, -1) && (of->tokens_first || decide_range(&padding, 1, reach))))
+        return false;
+    if (of->mask && of->queries == PASS_QUERIES_ALL && !decide_padded(tokens, reach)) return false;
+    *w = (pass_window){.left = tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
+                       .right = -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first,
+                       .longest = reach + 1 < PASS_LONGEST ? reach + 1 : 0,
+                       .hidden = hidden};
     return true;
 }
 
-static bool prove(pass_context *ctx, const graph_value *bias, const graph_value *mask, pass_window *w, char *why, size_t capacity) {
+static bool prove(pass_context *ctx, const pass_formula_of *of, pass_window *w, char *why, size_t capacity) {
     base_arena arena;
     const pass_formula *f;
     base_arena_init(&arena, ctx->g->heap);
-    bool yes =
-        pass_formula_read(&arena, ctx->g, bias, mask, ctx->pack, &f, why, capacity) && decide(f, mask != NULL, ctx->pack, w, why, capacity);
+    bool yes = pass_formula_read(&arena, ctx->g, of, &f, why, capacity) && decide(f, of, w, why, capacity);
     base_arena_free(&arena);
     return yes;
 }
 
 /* ---------------------------------------------------------------- the padding of keys */
 
-bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_window *window, char *why, size_t capacity) {
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries, pass_window *window, char *why,
+                         size_t capacity) {
+    const pass_formula_of of = {.bias = bias, .mask = mask, .tokens_first = ctx->pack, .queries = queries};
     subgraph s = {.mask = mask};
     bool reads_mask = false;
     snprintf(why, capacity, "it does not depend on %s", mask->name);
@@ -176,7 +195,7 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     for (int i = 0; i < s.n_inputs; i++) reads_mask |= s.inputs[i] == mask;
     if (!reads_mask) return false;
     if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
-    return prove(ctx, bias, mask, window, why, capacity);
+    return prove(ctx, &of, window, why, capacity);
 }
 
 /* ---------------------------------------------------------------- causal, and nothing else */
@@ -190,7 +209,7 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
     if (s.n_inputs == 0 || s.inputs[0]->type.rank != 2) return snprintf(why, capacity, "it does not depend on sizes"), false;
     if (graph_dim_is_const(s.inputs[0]->type.dims[0], &fixed) || graph_dim_is_const(s.inputs[0]->type.dims[1], &fixed))
         return snprintf(why, capacity, "sizes are fixed"), false;
-    if (!prove(ctx, bias, NULL, &w, why, capacity)) return false;
+    if (!prove(ctx, &(pass_formula_of){.bias = bias, .tokens_first = ctx->pack}, &w, why, capacity)) return false;
     return (w.left == -1 && w.right == 0) || (snprintf(why, capacity, "it is another window"), false);
 }
 
@@ -345,30 +364,84 @@ fail:
     return status;
 }
 
-/* What counts as -infinity: anything beyond the lowest f32, or that, too, if `lowest`. Of other types anything may. */
-static bool holds(const graph_tensor *t, bool lowest) {
+typedef struct low_numbers { /* from least on, below the other */
+    float least, below;
+} low_numbers;
+
+static const low_numbers infinite = {-INFINITY, -FLT_MAX}, lowest = {-FLT_MAX, -3.4e38f}, half_of_lowest = {-INFINITY, -FLT_MAX / 2};
+
+/* Whether one of the tensor's is such a number. Of types other than f32 anything may be. */
+static bool holds(const graph_tensor *t, low_numbers low) {
     if (t->dtype != NIB_DTYPE_F32) return t->dtype == NIB_DTYPE_F16 || t->dtype == NIB_DTYPE_BF16 || t->dtype == NIB_DTYPE_F64;
     for (size_t i = 0; t->data && i < t->bytes / sizeof(float); i++) {
         float x;
         memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
-        if (lowest ? x < -3.4e38f && x >= -FLT_MAX : x < -FLT_MAX) return true;
+        if (x >= low.least && x < low.below) return true;
     }
     return false;
 }
 
-static bool any_holds(const graph_value *v, bool lowest) {
+static bool any_holds(const graph_value *v, low_numbers low) {
     subgraph s = {0};
-    if (v->constant) return holds(v->constant, lowest);
+    if (v->constant) return holds(v->constant, low);
     if (!collect(&s, v, 0)) return true;
     for (int i = 0; i < s.n_nodes; i++) {
         const graph_node *n = s.nodes[i];
         for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, lowest)) return true;
+            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, low)) return true;
         for (int k = 0; k < n->n_attrs; k++)
-            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds(n->attrs[k].u.tensor, lowest)) return true;
+            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds(n->attrs[k].u.tensor, low)) return true;
     }
     return false;
 }
 
-bool pass_may_be_infinite(const graph_value *v) { return any_holds(v, false); }
-bool pass_may_be_lowest(const graph_value *v) { return any_holds(v, true); }
+/* Whether two masks, of the lowest f32 each, are added to one. */
+static bool adds_masks(const graph_value *v) {
+    subgraph s = {0};
+    if (v->constant || !collect(&s, v, 0)) return false;
+    for (int i = 0; i < s.n_nodes; i++) {
+        const graph_node *n = s.nodes[i];
+        if (graph_is_op(n, "", "Add") && any_holds(n->inputs[0].value, half_of_lowest) && any_holds(n->inputs[1].value, half_of_lowest))
+            return true;
+    }
+    return false;
+}
+
+/* Which of a node's inputs hand their numbers on as they are, or added: [*first, *last]. */
+static void handed_on(const graph_node *n, int *first, int *last) {
+    static const struct {
+        const char *op;
+        int first, last;
+    } table[] = {
+        {"Identity", 0, 0}, {"Cast", 0, 0},      {"Unsqueeze", 0, 0}, {"Squeeze", 0, 0}, {"Reshape", 0, 0}, {"Expand", 0, 0},
+        {"Slice", 0, 0},    {"Transpose", 0, 0}, {"Gather", 0, 0},    {"Add", 0, 1},     {"Where", 1, 2},   {"Concat", 0, MAX_NODES},
+    };
+    *first = 0, *last = -1;
+    for (size_t i = 0; i < BASE_COUNT(table); i++)
+        if (graph_is_op(n, "", table[i].op)) *first = table[i].first, *last = table[i].last;
+}
+
+/* Whether numbers of an input reach v so: a caller's mask has what the caller likes. */
+static bool hands_on_input(const graph_value *v) {
+    const graph_value *reached[MAX_NODES] = {v};
+    int count = 1;
+    for (int at = 0; at < count; at++) {
+        const graph_value *x = reached[at];
+        int first, last;
+        if (x->is_input && (x->type.dtype == NIB_DTYPE_F32 || x->type.dtype == NIB_DTYPE_F64 || x->type.dtype == NIB_DTYPE_F16 ||
+                            x->type.dtype == NIB_DTYPE_BF16))
+            return true;
+        handed_on(x->producer, &first, &last);
+        for (int k = first; k <= last && k < x->producer->n_inputs; k++) {
+            const graph_value *in = x->producer->inputs[k].value;
+            bool seen = !in || in->constant;
+            for (int i = 0; i < count && !seen; i++) seen = reached[i] == in;
+            if (!seen && count == MAX_NODES) return true;
+            if (!seen) reached[count++] = in;
+        }
+    }
+    return false;
+}
+
+bool pass_may_be_infinite(const graph_value *v) { return any_holds(v, infinite) || adds_masks(v) || hands_on_input(v); }
+bool pass_may_be_lowest(const graph_value *v) { return any_holds(v, lowest); }

@@ -175,12 +175,12 @@ static bool read_bias(const packing *p, graph_value *bias, graph_value *mask, se
     graph_value *padding, *rest;
     char other[200];
     *seen = (seen_bias){.bias = bias};
-    if (pass_is_key_padding(p->ctx, bias, mask, &seen->window, why, capacity)) return true;
+    if (pass_is_key_padding(p->ctx, bias, mask, PASS_QUERIES_TOKENS, &seen->window, why, capacity)) return true;
     for (int way = 0; way < 3; way++) {
         if (!take_apart(p, bias, way, &padding, &rest) || !is_of_pairs(rest, mask)) continue;
         while (graph_is_op(rest->producer, "", "Expand") && is_of_pairs(rest->producer->inputs[0].value, mask))
             rest = rest->producer->inputs[0].value; /* once, and not for every text */
-        if (!pass_is_key_padding(p->ctx, padding, mask, &seen->window, other, sizeof other)) continue;
+        if (!pass_is_key_padding(p->ctx, padding, mask, PASS_QUERIES_TOKENS, &seen->window, other, sizeof other)) continue;
         seen->rest = rest;
         return true;
     }
@@ -486,7 +486,7 @@ nib_status pass_pack(pass_context *ctx) {
     else note_reach(ctx, at);
     if (packs) NIB_TRY(rewrite(&p));
     ctx->packed = packs;
-    for (int i = 0; i < p.n_biases && packs; i++) {
+    for (int i = 0; i < p.n_biases && p.mask; i++) { /* beyond its table the model fails, packed or not */
         const int64_t longest = p.biases[i].window.longest;
         if (longest && (!ctx->longest || longest < ctx->longest)) ctx->longest = longest;
     }

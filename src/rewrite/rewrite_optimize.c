@@ -411,6 +411,24 @@ static void note_constants(base_str *notes, const graph *a, const graph *b) {
     base_str_printf(notes, "constants: %d only in the first, %d only in the second\n", gone, fresh);
 }
 
+static bool has_named(graph_value *const *values, int n, const char *name) {
+    bool found = false;
+    for (int i = 0; i < n; i++) found |= strcmp(values[i]->name, name) == 0;
+    return found;
+}
+
+/* Whether the second model wants what nobody gives the first, or they have no output of one name: then they compute different things,
+ * whatever each does. why [300]. */
+static bool have_other_faces(const graph *a, const graph *b, char why[REWRITE_WHY]) {
+    int common = 0;
+    for (int i = 0; i < graph_required_inputs(b); i++)
+        if (!has_named(a->inputs, a->n_inputs, b->inputs[i]->name))
+            return snprintf(why, REWRITE_WHY, "input %.200s is only in the second", b->inputs[i]->name), true;
+    for (int i = 0; i < a->n_outputs; i++) common += has_named(b->outputs, b->n_outputs, a->outputs[i]->name);
+    if (common == 0 && a->n_outputs + b->n_outputs > 0) return snprintf(why, REWRITE_WHY, "they have no output of the same name"), true;
+    return false;
+}
+
 nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
                             nib_error *err) {
     nib_status status = NIB_OK;
@@ -419,6 +437,7 @@ nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b
     nib_report *r = NULL;
     rewrite_counts counts = {0};
     rewrite_proof proof = {0};
+    char why[REWRITE_WHY];
     base_str notes;
     base_str_init(&notes, &runtime->heap);
     *report = NULL;
@@ -440,6 +459,7 @@ nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b
     NIB_TRY(rewrite_report_write(r, err));
     *report = r;
     r = NULL;
+    if (have_other_faces(x.source, y.source, why)) NIB_FAIL(err, NIB_DIFFERENT, "the models cannot compute the same: %s", why);
     if (proof.ran && !(rewrite_proof_worst(&proof) <= tolerance_of(o))) NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
 fail:
     rewrite_report_free(r);

@@ -252,8 +252,9 @@ bool rewrite_trial_inputs(prover *p, const nib_tensor **given[2]) {
     if (!given[1]) return snprintf(p->why, REWRITE_WHY, "out of memory"), false;
     for (int i = 0; i < b->n_inputs; i++) {
         int other = find_named(a->inputs, a->n_inputs, b->inputs[i]->name);
-        if (other < 0) return snprintf(p->why, REWRITE_WHY, "only one of the models has an input %.80s", b->inputs[i]->name), false;
-        given[1][i] = given[0][other];
+        if (other < 0 && !b->inputs[i]->preset)
+            return snprintf(p->why, REWRITE_WHY, "only one of the models has an input %.80s", b->inputs[i]->name), false;
+        given[1][i] = other < 0 ? NULL : given[0][other];
     }
     return true;
 }

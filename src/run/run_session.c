@@ -74,6 +74,13 @@ typedef struct text_run {
 
 static int64_t length_of(const run_batch *b, size_t i) { return b->lengths[i]; }
 
+/* How often each text of a group is there: where texts reach one another and the file fixes how many there are, the one that is run is all
+ * of them. What its neighbours are decides its vector; others would be anyone's, and none would be a text without tokens, which no file is
+ * made for. A mean over the batch, or a range of its numbers, is then what it is for the text alone. */
+static int64_t copies_of(const run_roles *roles) {
+    return roles->group == RUN_GROUP_ONE && roles->fixed_batch > 1 ? roles->fixed_batch : 1;
+}
+
 /* One [B, S] input of the group, in the type the graph wants. kind 0 ids, 1 mask, 2 types, 3 positions. */
 static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, int kind, int index, int64_t B, int64_t S, nib_error *err) {
     const graph_value *v = w->group.p->g->inputs[index];
@@ -83,10 +90,11 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
         return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the ids of a batch");
     t.data = w->inputs[kind].data;
     memset(t.data, 0, t.bytes);
-    for (size_t i = span->begin; i < span->end; i++) {
-        size_t text = r->s->order[i];
+    const size_t copies = (size_t)copies_of(r->roles);
+    for (size_t i = 0; i < (span->end - span->begin) * copies; i++) {
+        size_t text = r->s->order[span->begin + i / copies];
         int64_t n = length_of(r->batch, text);
-        char *row = (char *)t.data + (i - span->begin) * (size_t)S * width;
+        char *row = (char *)t.data + i * (size_t)S * width;
         for (int64_t j = 0; j < n; j++) {
             int32_t x = kind == 0   ? r->batch->ids[text][j]
                         : kind == 1 ? 1
@@ -120,7 +128,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     for (size_t i = span->begin; i < span->end; i++) {
         int64_t n = length_of(r->batch, r->s->order[i]);
         if (n > S) S = n;
-        T += n;
+        T += n * copies_of(r->roles);
     }
     if (r->roles->fixed_batch > 0) B = r->roles->fixed_batch;
     if (r->roles->fixed_seq > 0) S = r->roles->fixed_seq;

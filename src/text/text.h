@@ -29,6 +29,9 @@ typedef struct text_settings {
 } text_settings;
 void text_settings_init(text_settings *s); /* nothing is said */
 
+/* Whether t normalizes as a BertNormalizer with these flags; strip_accents -1: as lowercase. */
+bool text_normalizes_as(const text_tokenizer *t, bool lowercase, bool chinese, int strip_accents);
+
 /* Reads a tokenizer.json. Any component that nib does not implement is refused by its name (UNSUPPORTED); anything
  * malformed is BAD_TOKENIZER. The bytes are not needed afterwards. */
 nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length, text_tokenizer **out, nib_error *err);

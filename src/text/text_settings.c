@@ -36,3 +36,9 @@ nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_er
 fail:
     return status;
 }
+
+bool text_normalizes_as(const text_tokenizer *t, bool lowercase, bool chinese, int strip_accents) {
+    const text_normalizer *n = &t->normalizer;
+    return n->clean_text && n->lowercase == lowercase && n->chinese == chinese &&
+           n->strip_accents == (strip_accents < 0 ? lowercase : strip_accents != 0);
+}

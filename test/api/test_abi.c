@@ -304,7 +304,9 @@ static void results_fit_callers_of_every_size(void **state) {
     for (size_t r = 0; r < COUNT(results); r++) {
         unsigned char *whole = calloc(results[r].size, 1);
         results[r].fill(whole, results[r].size);
-        assert_true(whole[0] || results[r].fill == fill_difference);
+        bool filled = false; /* with more than zeros, or what follows would show nothing */
+        for (size_t i = 0; i < results[r].size; i++) filled |= whole[i] != 0;
+        assert_true(filled);
         for (size_t n = 0; n <= results[r].size + GUARD; n++) {
             unsigned char *out = block(n + GUARD);
             size_t both = n < results[r].size ? n : results[r].size;

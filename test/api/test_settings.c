@@ -345,6 +345,61 @@ static void too_long(void **state) {
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* ---- truncate_dim */
+
+#define WIDTH 16
+#define CUT 4
+
+/* The text's vector; its width. */
+static int64_t vector_of(const char *path, int normalize, float v[WIDTH], const char *describes) {
+    const char *text = "w1 w2 w3";
+    nib_model_options o;
+    nib_model *m;
+    nib_error err;
+    nib_model_defaults(&o, sizeof o);
+    o.runtime = runtime;
+    o.normalize = normalize;
+    if (nib_model_open(path, &o, &m, &err) != NIB_OK || nib_embed(m, &text, 1, NULL, v, &err) != NIB_OK) fail_msg("%s", err.message);
+    const int64_t dim = nib_model_dim(m);
+    assert_int_equal(nib_model_describe(m, said, sizeof said, NULL), NIB_OK);
+    if (!strstr(said, describes)) fail_msg("\"%s\" is not in\n%s", describes, said);
+    nib_model_free(m);
+    return dim;
+}
+
+static double length_of(const float *v, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)v[i] * (double)v[i];
+    return sqrt(sum);
+}
+
+/* A module of the folder normalizes before the cut, the caller's wish behind it: as sentence-transformers' modules and its encode. */
+static void a_cut(void **state) {
+    float whole[WIDTH], raw[WIDTH], cut[WIDTH], raw_cut[WIDTH], again[WIDTH], wanted[WIDTH];
+    char compiled[100];
+    nib_error err;
+    yyjson_val *f = yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(golden), "folders"), 2);
+    write_folder(f);
+    assert_int_equal(vector_of(folder, -1, whole, "16 numbers, pooling mean (1_Pooling/config.json), normalized\n"), WIDTH);
+    assert_int_equal(vector_of(folder, 0, raw, "not normalized"), WIDTH);
+    static const char cut_to_4[] = "{\"truncate_dim\":4,\"prompts\":{\"query\":\"Query: w1 \"},\"default_prompt_name\":\"query\"}";
+    write_file("config_sentence_transformers.json", cut_to_4, sizeof cut_to_4 - 1);
+    assert_int_equal(vector_of(folder, -1, cut, "normalized, and then cut to the first 4"), CUT);
+    assert_int_equal(vector_of(folder, 0, raw_cut, "not normalized, cut to the first 4"), CUT);
+    assert_int_equal(vector_of(folder, 1, wanted, "normalized, cut to the first 4"), CUT);
+    for (int i = 0; i < CUT; i++) {
+        assert_true(fabsf(cut[i] - whole[i]) < 1e-6f);
+        assert_true(fabsf(raw_cut[i] - raw[i]) < 1e-6f);
+        assert_true(fabs((double)wanted[i] - (double)raw[i] / length_of(raw, CUT)) < 1e-6);
+    }
+    assert_true(length_of(cut, CUT) < 0.99);
+    snprintf(compiled, sizeof compiled, "%s/model.nib", folder);
+    if (nib_compile_file(folder, compiled, NULL, &err) != NIB_OK) fail_msg("%s", err.message);
+    assert_int_equal(vector_of(compiled, -1, again, "4 numbers"), CUT);
+    assert_memory_equal(again, cut, CUT * sizeof *cut);
+    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 static int setup(void **state) {
     size_t n;
     char *text = read_file("cases.json", &n);
@@ -365,6 +420,6 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(warm),
-                                       cmocka_unit_test(too_long), cmocka_unit_test(pooled_by_the_graph)};
+                                       cmocka_unit_test(too_long),  cmocka_unit_test(a_cut),   cmocka_unit_test(pooled_by_the_graph)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

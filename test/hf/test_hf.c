@@ -107,6 +107,40 @@ static void prefixes_and_old_names(void **state) {
     }
 }
 
+static char said[1000];
+static void note(void *user, nib_log_level level, const char *message) {
+    if (level <= NIB_LOG_WARN) snprintf(said, sizeof said, "%s", message);
+}
+
+/* transformers rounds weights to the type that config.json names; where that changes them it is said. */
+static void types(void **state) {
+    static const struct {
+        const char *key, *says, *weights;
+    } cases[] = {
+        {"torch_dtype\":\"float16", "the weights are f32, and dtype float16", "F32"},
+        {"dtype\":\"bfloat16", "the weights are f16, and dtype bfloat16", "F16"},
+        {"dtype\":\"float32", "", "F16"},
+        {"dtype\":\"float16", "", "F16"},
+        {"torch_dtype\":\"float32", "", "F32"},
+        {"dtype\":\"auto", "", "F32"},
+        {"dtype\":\"float64", "dtype \"float64\" is not applied", "F32"},
+    };
+    nib_runtime *r = *state;
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        char config[400];
+        graph *g;
+        nib_error err;
+        snprintf(config, sizeof config, "{\"%s\",%s", cases[i].key, config_tiny + 1);
+        const tiny m = {config, "", "weight", "bias", cases[i].weights, NULL};
+        said[0] = 0;
+        r->log = note;
+        if (load_tiny(state, &m, &g, &err) != NIB_OK) fail_msg("%s", err.message);
+        r->log = NULL;
+        if (cases[i].says[0] ? !strstr(said, cases[i].says) : said[0]) fail_msg("%s: %s", cases[i].key, said);
+        graph_free(g);
+    }
+}
+
 static void activations(void **state) {
     static const struct {
         const char *name;
@@ -311,8 +345,10 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_bert), cmocka_unit_test(prefixes_and_old_names), cmocka_unit_test(activations),
-        cmocka_unit_test(refuses),     cmocka_unit_test(modernbert_configs),     cmocka_unit_test(two_prefixes),
+        cmocka_unit_test(builds_bert),  cmocka_unit_test(prefixes_and_old_names),
+        cmocka_unit_test(types),        cmocka_unit_test(activations),
+        cmocka_unit_test(refuses),      cmocka_unit_test(modernbert_configs),
+        cmocka_unit_test(two_prefixes),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, teardown);
 }

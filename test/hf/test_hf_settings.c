@@ -139,6 +139,54 @@ static void python_numbers(void **state) {
     assert_int_equal(load(state).positions, 31);
 }
 
+/* Classes that transformers follows and nib does not, by name or by model. */
+static void other_tokenizers(void **state) {
+    static const struct {
+        const char *config, *tokenizer, *own, *other;
+    } cases[] = {
+        {"{\"model_type\":\"bert\"}", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "", "RobertaTokenizer"},
+        {"{\"model_type\":\"bert\"}", "{\"tokenizer_class\":\"XLMRobertaTokenizerFast\"}", "", "XLMRobertaTokenizer"},
+        {"{\"model_type\":\"bert\",\"tokenizer_class\":\"T5Tokenizer\"}", "{}", "", "T5Tokenizer"},
+        {"{\"model_type\":\"roberta\"}", "{}", "", "RobertaTokenizer"},
+        {"{\"model_type\":\"roberta\"}", "{\"tokenizer_class\":\"BertTokenizer\"}", "", ""},
+        {"{\"model_type\":\"mpnet\"}", "{}", "MPNetTokenizer", ""},
+        {"{\"model_type\":\"bert\"}", "{\"tokenizer_class\":\"MPNetTokenizerFast\"}", "MPNetTokenizer", ""},
+        {"{\"model_type\":\"bert\"}", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "", ""},
+        {"{\"model_type\":\"bert\"}", "{\"tokenizer_class\":\"NoSuchTokenizer\"}", "", ""}, /* the file as it is */
+        {"{\"model_type\":\"modernbert\"}", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "", ""},
+        {"{}", "{}", "", ""},
+    };
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        hf_fresh();
+        hf_text("config.json", cases[i].config);
+        hf_text("tokenizer_config.json", cases[i].tokenizer);
+        hf_tokenizer t = load(state).tokenizer;
+        if (strcmp(t.own_class, cases[i].own) != 0 || strcmp(t.other_class, cases[i].other) != 0)
+            fail_msg("case %zu: \"%s\", \"%s\"", i, t.own_class, t.other_class);
+    }
+}
+
+static void a_cut(void **state) {
+    static const struct {
+        const char *json;
+        int64_t columns; /* -1: refused */
+    } cases[] = {{"{\"truncate_dim\":4}", 4},   {"{\"truncate_dim\":null}", 0}, {"{}", 0},
+                 {"{\"truncate_dim\":0}", -1},  {"{\"truncate_dim\":-3}", -1},  {"{\"truncate_dim\":\"4\"}", -1},
+                 {"{\"truncate_dim\":4.5}", -1}};
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        hf_settings s;
+        nib_error err = {0};
+        hf_fresh();
+        hf_text("config_sentence_transformers.json", cases[i].json);
+        nib_status status = hf_settings_load(*state, hf_dir, &s, &err);
+        assert_int_equal(status, cases[i].columns < 0 ? NIB_BAD_MODEL : NIB_OK);
+        if (status == NIB_OK) assert_int_equal(s.truncate_dim, cases[i].columns);
+        else assert_non_null(strstr(err.message, "truncate_dim"));
+        nib_runtime *r = *state;
+        if (status == NIB_OK) hf_settings_free(&r->heap, &s);
+    }
+}
+
 static void tokenizers(void **state) {
     static const struct {
         const char *config, *tokenizer;
@@ -267,9 +315,11 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_said),   cmocka_unit_test(old_schema), cmocka_unit_test(poolings),       cmocka_unit_test(other_modules),
-        cmocka_unit_test(lengths),        cmocka_unit_test(malformed),  cmocka_unit_test(sentence_files), cmocka_unit_test(missing_pooling),
-        cmocka_unit_test(python_numbers), cmocka_unit_test(tokenizers), cmocka_unit_test(tokens),         cmocka_unit_test(prompts),
+        cmocka_unit_test(other_tokenizers), cmocka_unit_test(a_cut),          cmocka_unit_test(nothing_said),
+        cmocka_unit_test(old_schema),       cmocka_unit_test(poolings),       cmocka_unit_test(other_modules),
+        cmocka_unit_test(lengths),          cmocka_unit_test(malformed),      cmocka_unit_test(sentence_files),
+        cmocka_unit_test(missing_pooling),  cmocka_unit_test(python_numbers), cmocka_unit_test(tokenizers),
+        cmocka_unit_test(tokens),           cmocka_unit_test(prompts),
     };
     return cmocka_run_group_tests(tests, test_runtime_setup, teardown);
 }

@@ -100,6 +100,45 @@ static void inputs_that_cannot_be_given(void **state) {
     graph_free(m.source);
 }
 
+/* By use, rows that are added to the tokens'; by name, what nib knows; and nothing by being left. */
+static void positions_by_use_or_by_name(void **state) {
+    static const struct {
+        const char *inputs, *body, *why; /* why: NULL if `d` is positions */
+    } rows[] = {
+        {"int64[n, k] d", "x0 = Gather(places, d) x1 = Gather(words, a) y = Add(x1, x0)", NULL},
+        {"int64[n, k] d",
+         "u = Cast<to = 6>(d) x0 = Gather(places, u) z = Identity(x0) x1 = Gather(words, a) x2 = Gather(kinds, a) "
+         "x3 = Add(x1, x2) y = Add(x3, z)",
+         NULL},
+        {"int64[n, k] position_ids", "x0 = Gather(places, position_ids) x1 = Gather(words, a) y = Mul(x1, x0)", NULL},
+        {"int64[n, k] positions",
+         "c = Cast<to = 1>(positions) one = Constant<value_ints = [2]>() e = Unsqueeze(c, one) "
+         "x1 = Gather(words, a) y = Mul(x1, e)",
+         NULL},
+        {"int64[n, k] decoder_input_ids", "x0 = Gather(words, decoder_input_ids) r = Relu(x0) x1 = Gather(words, a) y = Add(x1, r)",
+         "input decoder_input_ids is for nothing that nib knows"},
+        {"int64[n, k] decoder_input_ids", "x0 = Gather(places, decoder_input_ids) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)",
+         "is for nothing"},
+        {"int64[n, k] pos_tags", "x0 = Gather(places, pos_tags) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)", "is for nothing"},
+        {"int64[n, k] d", "x0 = Gather(kinds, d) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)", "is for nothing"},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char text[1500];
+        nib_model m;
+        snprintf(text, sizeof text, HEAD "(int64[n, k] a, %s) => (float[n, k, w] y) " SIZES " {" TABLES "%s }", rows[i].inputs,
+                 rows[i].body);
+        look(&m, text);
+        if (strcmp(m.source->inputs[1]->name, "positions") == 0) { /* as some exporters call it */
+            m.source->inputs[1]->name = "model.positions";
+            m.cannot_embed[0] = 0;
+            model_find_roles(&m);
+        }
+        if (rows[i].why ? !strstr(m.cannot_embed, rows[i].why) : m.cannot_embed[0] || m.roles.positions != 1)
+            fail_msg("%s: %d, %s", rows[i].body, m.roles.positions, m.cannot_embed);
+        graph_free(m.source);
+    }
+}
+
 static const char *chosen(const char *outputs, const char *body, const char *wanted, nib_status *status) {
     static nib_model m;
     static char text[4000];
@@ -132,6 +171,7 @@ static void outputs_by_name_then_shape(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_by_use),
+        cmocka_unit_test(positions_by_use_or_by_name),
         cmocka_unit_test(a_table_in_half_precision_is_one),
         cmocka_unit_test(a_table_in_8_bits_is_one),
         cmocka_unit_test(fixed_shapes_are_seen),

@@ -46,6 +46,15 @@ static const encoder encoders[] = {
     {"a = Identity (m)", "y = Add (h, table)", "1,12", "packed", false, false, NULL},
     {"a = Identity (m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "b,12", "padding to the fixed length reaches", false, true, NULL},
     {"a = Sub (one, m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "2,12", "padding to the fixed length reaches", true, true, NULL},
+    /* a fixed batch whose texts reach one another: each is run beside copies of itself */
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,12", "beside copies of itself: the file fixes a batch of 3",
+     false, false, NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,s", "beside copies of itself: the file fixes a batch of 3",
+     false, false, NULL},
+    {"a = Identity (m)", "q, r, z = DynamicQuantizeLinear (h) y = DequantizeLinear (q, r, z)", "2,s", "beside copies of itself", false,
+     false, NULL},
+    {"a = Identity (m)", "c = ReduceSum (h, first) y = Sub (h, c)", "4,s", "beside copies of itself", false, false, NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "1,s", "with others of the same length", false, false, NULL},
 };
 
 static char *write_text(const encoder *e) {
@@ -56,7 +65,8 @@ static char *write_text(const encoder *e) {
         "{@}, "
         "float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8] gamma = {@}, float[8] beta = {@}, "
         "int64 one = {1}, float fone = {1}, float lowest = {-3.4e38}, float two = {2}, int64[2] v12 = {1,2}, int64[4] split = {0,0,2,4}, "
-        "int64[3] merge = {0,0,8}, int64[1] last = {-1}, int64[1] end = {-9223372036854775807}, int64[1] v1 = {1}, int64 i0 = {0}, "
+        "int64[3] merge = {0,0,8}, int64[1] last = {-1}, int64[1] end = {-9223372036854775807}, int64[1] v1 = {1}, int64[1] first = {0}, "
+        "int64 i0 = {0}, "
         "int64 ilast = {-1}, float[1,12,8] table = {@}> { %s u = Unsqueeze (a, v12) f0 = Cast <to = 1> (u) n0 = Sub (fone, f0) bias = "
         "Mul (n0, lowest) x = Gather (words, ids) q0 = MatMul (x, wq) k0 = MatMul (x, wk) v0 = MatMul (x, wv) q4 = Reshape (q0, split) "
         "qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k0, split) kh = Transpose <perm = [0,2,3,1]> (k4) v4 = Reshape (v0, split) "
@@ -168,6 +178,91 @@ static void every_text_has_its_own_vector(void **state) {
     remove(path);
 }
 
+enum { LONGEST = 9 };
+
+/* The encoder with a second bias, cut from a table of nine places: three keys to either side are seen. `rows`: what attention reads of x.
+ */
+static void write_banded(const char *rows, char text[4200]) {
+    const encoder e = {"a = Identity (m)", "y = Identity (h)", "b,s", "", false, false, NULL};
+    const char *body = write_text(&e), *end = strstr(body, "x = Gather"), *rest = strstr(body, "q0 = MatMul"),
+               *open = strstr(body, "float[1,12,8]");
+    int n = snprintf(text, 4200, "%.*sfloat[9,9] band = {", (int)(open - body), body);
+    for (int k = 0; k < LONGEST * LONGEST; k++)
+        n += snprintf(text + n, 4200 - (size_t)n, "%s%s", k ? "," : "", abs(k / LONGEST - k % LONGEST) <= 3 ? "0" : "-10000");
+    n += snprintf(text + n, 4200 - (size_t)n, "}, int64[1] z0 = {0}, int64[1] o1 = {1}, %.*s", (int)(end - open), open);
+    n += snprintf(
+        text + n, 4200 - (size_t)n,
+        "sh = Shape (ids) len = Gather (sh, o1) t0 = Slice (band, z0, len, z0) t1 = Slice (t0, z0, len, o1) x0 = Gather (words, ids) "
+        "x = Identity (x0) %s ",
+        rows);
+    static const char *const instead[][2] = {{"sb = Add (sc, bias)", "both = Add (bias, t1) sb = Add (sc, both)"},
+                                             {"MatMul (x,", "MatMul (h0,"}};
+    for (const char *at = rest; *at;) {
+        size_t k = 0;
+        while (k < BASE_COUNT(instead) && strncmp(at, instead[k][0], strlen(instead[k][0])) != 0) k++;
+        if (k == BASE_COUNT(instead)) {
+            text[n++] = *at++;
+        } else {
+            n += snprintf(text + n, 4200 - (size_t)n, "%s", instead[k][1]);
+            at += strlen(instead[k][0]);
+        }
+    }
+    text[n] = 0;
+}
+
+/* By ids, and by named tensors, where the graph's own nodes fail and the message says why. */
+static void check_longest(nib_model *m) {
+    int32_t ids[LONGEST + 1] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2};
+    int64_t numbers[LONGEST + 1] = {0}, ones[LONGEST + 1] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const int32_t *row = ids;
+    float v[WIDTH];
+    nib_error err = {0};
+    nib_session *s;
+    assert_int_equal(nib_model_max_tokens(m), LONGEST);
+    for (int64_t length = LONGEST; length <= LONGEST + 1; length++)
+        assert_int_equal(nib_embed_ids(m, &row, &length, 1, NULL, v, &err), length > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
+    assert_int_equal(nib_session_create(m, &s, &err), NIB_OK);
+    for (int64_t length = LONGEST; length <= LONGEST + 1; length++) {
+        nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, length}, .data = numbers, .bytes = (size_t)length * 8}, mask = t;
+        mask.data = ones;
+        assert_int_equal(nib_session_set_input(s, "ids", &t, &err), NIB_OK);
+        assert_int_equal(nib_session_set_input(s, "m", &mask, &err), NIB_OK);
+        assert_int_equal(nib_session_run(s, &err), length > LONGEST ? NIB_SHAPE : NIB_OK);
+    }
+    if (!strstr(err.message, "10 tokens a text; the model has 9 positions (a table of the model's mask ends there)"))
+        fail_msg("%s", err.message);
+    nib_session_free(s);
+}
+
+/* Texts end where a table of the mask does, packed or not, and whoever asks for more. */
+static void texts_end_where_a_table_does(void **state) {
+    static const struct {
+        const char *rows;
+        bool packed;
+    } cases[] = {{"h0 = Identity (x)", true}, {"h0 = Slice (x, last, end, v1, last)", false}};
+    char path[] = "/tmp/nib-texts-XXXXXX", said[8000], text[4200];
+    assert_true(mkstemp(path) >= 0);
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        nib_model_options o;
+        nib_error err = {0};
+        write_banded(cases[i].rows, text);
+        nib_model *m = open_text(text, path);
+        assert_int_equal(nib_model_describe(m, said, sizeof said, NULL), NIB_OK);
+        if (!strstr(said, cases[i].packed ? "batches       packed" : "batches       padded")) fail_msg("%s", said);
+        if (!strstr(said, "longest text  9 tokens (a table of the model's mask ends there)")) fail_msg("%s", said);
+        check_longest(m);
+        nib_model_free(m);
+        nib_model_defaults(&o, sizeof o);
+        o.runtime = test_runtime;
+        for (o.max_tokens = LONGEST; o.max_tokens <= LONGEST + 1; o.max_tokens++) {
+            assert_int_equal(nib_model_open(path, &o, &m, &err), o.max_tokens > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
+            if (o.max_tokens == LONGEST) nib_model_free(m);
+        }
+        assert_non_null(strstr(err.message, "texts of 10 tokens were asked for; the model has 9 positions (a table of the model's mask"));
+    }
+    remove(path);
+}
+
 /* One layer masks where m is 0, another where it is 1. */
 static void a_mask_in_two_senses_is_refused(void **state) {
     const encoder e = {
@@ -219,7 +314,7 @@ static void a_dropout_in_training_goes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(a_mask_in_two_senses_is_refused),
-                                       cmocka_unit_test(a_dropout_in_training_goes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(texts_end_where_a_table_does),
+                                       cmocka_unit_test(a_mask_in_two_senses_is_refused), cmocka_unit_test(a_dropout_in_training_goes)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -5,7 +5,7 @@
  */
 #include "pass/pass_test.h"
 
-static const int opsets[] = {9, 10, 12, 13, 17, 18, 20};
+static const int opsets[] = {9, 10, 12, 13, 17, 18, 20, 23};
 
 static void expand_all(graph *g) {
     nib_error err = {0};
@@ -159,10 +159,15 @@ static void attention(void **state) {
     check("g (float[b,s,24] qkv, float[s,s] bias) => (float[b,s,8] y) { y = nib.Attention <heads = 4, scale = 0.5> (qkv, \"\", \"\", bias) "
           "}");
     check("g (float[b,s,24] qkv) => (float[b,s,8] y) { y = nib.Attention <heads = 2> (qkv) }");
-    check_masks("g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = "
-                "{-inf}, int64[2] ax = {1,2}> {"
-                " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention <heads = 2, scale = 0.5> "
-                "(q, k, v, bias) }");
+    for (int masked_nan = 0; masked_nan < 2; masked_nan++) {
+        snprintf(text, sizeof text,
+                 "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = "
+                 "{-inf}, int64[2] ax = {1,2}> {"
+                 " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention <heads = 2, scale = 0.5, "
+                 "masked_nan = %d> (q, k, v, bias) }",
+                 masked_nan);
+        check_masks(text);
+    }
 }
 
 static void pool(void **state) {

@@ -25,6 +25,13 @@ static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), N
 #define SOFTMAX "p = Softmax <axis = -1> (sb) "
 #define GUARDED "pp = Softmax <axis = -1> (sb) isn = IsNaN (pp) p = Where (isn, zero, pp) "
 
+/* What pairs of tokens see: a padded query sees nothing. */
+#define PAIRS(low)                                                                                                                         \
+    "col = Unsqueeze (r, v1) v13 = Constant <value_ints = [1, 3]> () m4 = Unsqueeze (mask, v12) q4m = Unsqueeze (mask, v13) "              \
+    "pair = Mul (m4, q4m) open = Cast <to = 9> (pair) once = Where (open, zero, " low ") "
+#define ONCE "bias = Identity (once) "
+#define TWICE "bias = Add (once, once) " /* beyond the lowest f32 */
+
 static bool fixed_length; /* of texts: five tokens */
 
 /* Four heads of queries on two of keys and values, each of size 4, turned by computed angles. */
@@ -33,13 +40,15 @@ static graph *decoder(int opset, const char *mask, const char *softmax) {
     snprintf(
         text, sizeof text,
         "<ir_version: 8, opset_import: [\"\" : %d, \"com.microsoft\" : 1]> "
-        "g (float[b,s,8] x, int64[b,s] ids, int64[b,s] mask) => (float[b,s,16] y) <float[8,16] wq = {@}, float[8,8] wk = {@}, float[8,8] "
+        "g (float[b,s,8] x, int64[b,s] ids, int64[b,s] mask, float[b,1,s,s] given) => (float[b,s,16] y) <float[8,16] wq = {@}, float[8,8] "
+        "wk = {@}, float[8,8] "
         "wv = "
         "{@},"
         " int64[4] four = {0,0,4,4}, int64[4] two = {0,0,2,4}, int64[5] times = {1,1,2,1,1}, int64[4] all = {0,4,-1,4}, int64[3] merge = "
         "{0,0,16},"
         " float[1,1,2] inverse = {1.0, 0.01}, float half = {0.5}, float zero = {0}, float one = {1}, float lowest = "
-        "{-3.40282346638528859e38}, float infinite = {-inf}, int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}, int64[1] v1 = {1}, "
+        "{-3.40282346638528859e38}, float ten = {-10000}, float infinite = {-inf}, int64 i0 = {0}, int64 i1 = {1}, int64[1] v0 = {0}, "
+        "int64[1] v1 = {1}, "
         "int64[1] v2 = "
         "{2}, int64[2] v12 = {1,2}, int64[1] v3 = {3}, int64[1] end = {9223372036854775807}> {"
         " sh = Shape (ids) len = Gather (sh, i1) r = Range (i0, len, i1) pos = Unsqueeze (r, v0) %s"
@@ -120,6 +129,66 @@ static void com_microsoft_says_all(void **state) {
     assert_int_equal(n->n_inputs, 5); /* the mask itself */
     assert_int_equal(n->inputs[4].value->type.dtype, NIB_DTYPE_I32);
     done(g);
+}
+
+/* A query whose keys are all hidden shows in a file: it is what the model made of it, in the forms that can say so. */
+static void a_query_without_keys(void **state) {
+    static const struct {
+        int opset;
+        const char *mask, *softmax;
+        bool onnxruntime;
+        int fused, guards; /* attentions; IsNaN */
+    } rows[] = {
+        {23, PAIRS("infinite") ONCE, SOFTMAX, false, 0, 0},
+        {23, PAIRS("infinite") ONCE, GUARDED, false, 1, 0},
+        {23, CAUSAL_INFINITE, SOFTMAX, false, 0, 0},
+        {23, CAUSAL_INFINITE, GUARDED, false, 1, 0},
+        {23, PAIRS("lowest") ONCE, SOFTMAX, false, 1, 0},
+        {23, PAIRS("ten") ONCE, SOFTMAX, false, 1, 0},
+        {17, PAIRS("infinite") ONCE, SOFTMAX, true, 1, 0},
+        {17, PAIRS("infinite") ONCE, GUARDED, true, 1, 1},
+        {17, CAUSAL_INFINITE, SOFTMAX, true, 1, 0},
+        {17, PAIRS("lowest") ONCE, SOFTMAX, true, 1, 0},
+        {17, PAIRS("ten") ONCE, GUARDED, true, 1, 0},
+        {17, PAIRS("ten") ONCE, SOFTMAX, true, 1, 0},
+        {23, PAIRS("lowest") TWICE, SOFTMAX, false, 0, 0},
+        {17, PAIRS("lowest") TWICE, GUARDED, true, 1, 1},
+        {23, "bias = Cast <to = 1> (given) ", SOFTMAX, false, 0, 0},
+        {17, "bias = Cast <to = 1> (given) ", GUARDED, true, 1, 1},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = written(rows[i].opset, rows[i].mask, rows[i].softmax, rows[i].onnxruntime);
+        const int fused = rows[i].onnxruntime ? count_op(g, "com.microsoft", "MultiHeadAttention") : count_op(g, "", "Attention");
+        if (fused != rows[i].fused || count_op(g, "", "IsNaN") != rows[i].guards)
+            fail_msg("opset %d, %s, %s: %s", rows[i].opset, rows[i].mask, rows[i].softmax, ops(g));
+        assert_int_equal(strstr(notes, "keeps its long form: a query without keys is NaN") != NULL, !rows[i].fused);
+        assert_null(strstr(notes, "it cannot say what is in its long form"));                                      /* no opset can */
+        if (rows[i].onnxruntime) assert_int_equal(find_op(g, "com.microsoft", "MultiHeadAttention")->n_inputs, 6); /* no mask of keys */
+        done(g);
+    }
+}
+
+/* The number that hides a key is the model's own: it decides what a text without a token gets. */
+static void a_mask_hides_as_the_model_does(void **state) {
+    static const struct {
+        const char *mask;
+        float filter;
+    } rows[] = {{PADDED, -3.40282346638528859e38f},
+                {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, ten) ", -10000},
+                {"m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, infinite) ", -INFINITY}};
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = written(17, rows[i].mask, SOFTMAX, true);
+        const graph_node *n = find_op(g, "com.microsoft", "MultiHeadAttention");
+        assert_int_equal(n->n_inputs, 5);
+        assert_true(graph_attr_float(n, "mask_filter_value", 0) == rows[i].filter);
+        run_passes(g, PASSES(pass_contrib)); /* and back */
+        assert_int_equal(graph_attr_int(find_op(g, "nib", "Attention"), "masked_nan", 0), 1);
+        graph *before = decoder(17, rows[i].mask, SOFTMAX);
+        for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, g, false);
+        mask_kind = MASK_FULL;
+        graph_free(before);
+        done(g);
+    }
 }
 
 /* Angles and positions are constants then. */
@@ -288,6 +357,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opset_23_says_all),
         cmocka_unit_test(com_microsoft_says_all),
+        cmocka_unit_test(a_query_without_keys),
+        cmocka_unit_test(a_mask_hides_as_the_model_does),
         cmocka_unit_test(a_fixed_length_is_said_alike),
         cmocka_unit_test(a_low_opset_keeps_the_long_form),
         cmocka_unit_test(causal_is_what_it_computes),

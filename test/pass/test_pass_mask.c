@@ -18,7 +18,8 @@
 /* i and j as [1, 1, s, 1] and [1, 1, 1, s] */
 #define POSITIONS "sh = Shape (mask) len = Gather (sh, i1) r = Range (i0, len, i1) i = Unsqueeze (r, ax_i) j = Unsqueeze (r, ax_j) "
 
-static pass_window window; /* of the last yes */
+static pass_window window;   /* of the last yes */
+static pass_queries queries; /* that are asked about */
 
 static graph *mask_graph(const char *dims, const char *type, const char *body) {
     char text[4000];
@@ -40,7 +41,7 @@ static bool is_padding(const char *dims, const char *type, const char *body, cha
     nib_error err;
     graph *g = mask_graph(dims, type, body);
     pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .err = &err};
-    bool yes = pass_is_key_padding(&ctx, g->outputs[0], g->inputs[0], &window, why, 200);
+    bool yes = pass_is_key_padding(&ctx, g->outputs[0], g->inputs[0], queries, &window, why, 200);
     graph_free(g);
     return yes;
 }
@@ -173,7 +174,7 @@ static void what_is_more_or_less_is_refused(void **state) {
 
 /* ---- whatever is written: what is called a window is one, at every length, and what is one is seldom refused */
 
-/* A condition on i, j, d = i - j and a = |d|, of random operators and constants. */
+/* A condition on i, j, d = i - j and a = |d|, of random operators and constants; some hide all from padded queries, or show them all. */
 static void random_condition(uint32_t *seed, char *out, size_t capacity) {
     static const char *const binary[] = {"Add", "Sub", "Min", "Max"}, *const by_constant[] = {"Add", "Sub", "Mul", "Div", "Mod"};
     static const char *const compare[] = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"}, *const both[] = {"And", "Or",
@@ -200,7 +201,11 @@ static void random_condition(uint32_t *seed, char *out, size_t capacity) {
             snprintf(conditions[n_conditions - 1], sizeof conditions[0], "b%d", k);
         }
     }
-    snprintf(out + at, capacity - at, "in = Identity (%s) k = And (in, mu) bias = Where (k, zero, ninf)", conditions[n_conditions - 1]);
+    static const char *const ends[] = {"k = And (in, mu)", "kk = And (in, mu) k = And (kk, mq)",
+                                       "kk = And (in, mu) no = Not (mq) k = Or (kk, no)"};
+    snprintf(out + at, capacity - at,
+             "in = Identity (%s) ax_q = Constant <value_ints = [1, 3]> () mq = Unsqueeze (mb, ax_q) %s bias = Where (k, zero, ninf)",
+             conditions[n_conditions - 1], ends[next_random(seed) % 3]);
 }
 
 /* The bias of one text of n tokens of which the last `padded` are padding; in the arena, [n][n]. */
@@ -222,13 +227,13 @@ static const float *bias_of(graph *g, base_arena *arena, int64_t n, int64_t padd
     return whole;
 }
 
-/* Whether w says which keys are seen in a text of n tokens of which some are padding. */
+/* Whether w says which keys are seen in a text of n tokens of which some are padding, by the queries that are asked about. */
 static bool says(graph *g, const pass_window *w, int64_t n, int64_t padded) {
     base_arena arena;
     base_arena_init(&arena, &test_runtime->heap);
     const float *bias = bias_of(g, &arena, n, padded);
     bool right = true;
-    for (int64_t i = 0; i < n - padded && right; i++)
+    for (int64_t i = 0; i < (queries == PASS_QUERIES_ALL ? n : n - padded) && right; i++)
         for (int64_t j = 0; j < n && right; j++) {
             bool inside = j < n - padded && (w->left < 0 || i - j <= w->left) && (w->right < 0 || j - i <= w->right);
             right = inside ? bias[i * n + j] == 0 : bias[i * n + j] <= -1e4f;
@@ -254,34 +259,65 @@ static bool is_a_window(graph *g, int64_t n) {
 
 static void random_conditions_are_decided_right(void **state) {
     uint32_t seed = 20;
-    int yes = 0, missed = 0, windows = 0;
-    for (int k = 0; k < 300; k++) {
+    int yes[2] = {0}, missed = 0, windows = 0;
+    for (int k = 0; k < 400; k++) {
         char body[3000], why[200];
         nib_error err;
         random_condition(&seed, body, sizeof body);
         graph *g = mask_graph("b,s", "int64", body);
         pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .err = &err};
-        bool taken = pass_is_key_padding(&ctx, g->outputs[0], g->inputs[0], &window, why, sizeof why);
-        if (taken) {
-            yes++;
-            for (int64_t n = 1; n < 200; n = n * 3 / 2 + 1)
+        for (queries = PASS_QUERIES_ALL;; queries = PASS_QUERIES_TOKENS) {
+            bool taken = pass_is_key_padding(&ctx, g->outputs[0], g->inputs[0], queries, &window, why, sizeof why);
+            yes[queries] += taken;
+            for (int64_t n = 1; taken && n < 200; n = n * 3 / 2 + 1)
                 if (!says(g, &window, n, n / 3))
-                    fail_msg("%s: left %lld, right %lld is wrong at %lld tokens", body, (long long)window.left, (long long)window.right,
-                             (long long)n);
+                    fail_msg("%s: left %lld, right %lld is wrong at %lld tokens%s", body, (long long)window.left, (long long)window.right,
+                             (long long)n, queries == PASS_QUERIES_ALL ? ", of all queries" : "");
+            if (queries == PASS_QUERIES_ALL) continue;
+            bool is_one = is_a_window(g, 150);
+            windows += is_one;
+            missed += is_one && !taken;
+            break;
         }
-        bool is_one = is_a_window(g, 150);
-        windows += is_one;
-        missed += is_one && !taken;
         graph_free(g);
     }
-    print_message("%d windows, %d found, %d missed\n", windows, yes, missed);
-    assert_true(yes > 50);
+    print_message("%d windows, %d found, %d of them for padded queries, %d missed\n", windows, yes[0], yes[1], missed);
+    assert_true(yes[PASS_QUERIES_TOKENS] > 60 && yes[PASS_QUERIES_ALL] > 20);
     assert_true(missed * 4 < windows); /* of places, but the same as a window: i + |j - i| >= -3 */
+}
+
+/* In a file what padded queries see shows, too; and the number that hides is the file's own. */
+static void padded_queries_are_asked_about(void **state) {
+#define QUERY "ax_q = Constant <value_ints = [1, 3]> () mq = Unsqueeze (mb, ax_q) "
+    static const struct {
+        const char *body, *why; /* NULL: yes */
+        double hidden;
+    } rows[] = {
+        {EAGER "bias = Mul (n, ten)", NULL, -10000},
+        {SDPA "bias = Where (mu, zero, ninf)", NULL, -INFINITY},
+        {EAGER "m1 = Mul (n, ten) m2 = Mul (n, ten) bias = Add (m1, m2)", NULL, -20000},
+        {POSITIONS SDPA "late = Greater (j, i) in = Not (late) k = And (in, mu) bias = Where (k, zero, ninf)", NULL, -INFINITY},
+        {POSITIONS SDPA "late = Greater (j, i) b0 = Where (late, ten, zero) b1 = Where (mu, zero, ninf) bias = Add (b0, b1)", NULL, NAN},
+        {SDPA QUERY "both = And (mu, mq) bias = Where (both, zero, ninf)", "do not see what tokens see", 0},
+        {SDPA QUERY "no = Not (mq) k = Or (mu, no) bias = Where (k, zero, ninf)", "its masked query, it is 0", 0},
+        {SDPA QUERY "b0 = Where (mu, zero, ninf) b1 = Where (mq, zero, ten) bias = Add (b0, b1)", "do not see what tokens see", 0},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char why[200] = "";
+        queries = PASS_QUERIES_TOKENS;
+        if (!is_padding("b,s", "int64", rows[i].body, why)) fail_msg("%s is refused: %s", rows[i].body, why);
+        queries = PASS_QUERIES_ALL;
+        bool yes = is_padding("b,s", "int64", rows[i].body, why);
+        queries = PASS_QUERIES_TOKENS;
+        if (yes != !rows[i].why || (!yes && !strstr(why, rows[i].why))) fail_msg("%s: %d, %s", rows[i].body, yes, why);
+        bool same = isnan(rows[i].hidden) ? isnan(window.hidden) : window.hidden == rows[i].hidden;
+        if (yes && !same) fail_msg("%s: %g hides", rows[i].body, window.hidden);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(padding_is_recognised), cmocka_unit_test(windows_are_recognised),
-                                       cmocka_unit_test(what_is_more_or_less_is_refused),
+                                       cmocka_unit_test(what_is_more_or_less_is_refused), cmocka_unit_test(padded_queries_are_asked_about),
                                        cmocka_unit_test(random_conditions_are_decided_right)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -54,6 +54,24 @@ static void the_file_alone(void **state) {
     check(&s, 0, "aaaaa \u4e2da", "3 2 2 4"); /* longer than 4; Chinese characters are no words of their own */
 }
 
+/* Each flag tells two normalizers apart; the file's cleans nothing. */
+static void what_it_normalizes_as(void **state) {
+    static const struct {
+        bool lowercase, chinese;
+        int strip;
+    } rows[] = {{true, true, -1}, {false, true, -1}, {true, false, -1}, {true, true, 0}, {false, false, 1}};
+    for (size_t i = 0; i <= BASE_COUNT(rows); i++) {
+        text_settings s = i < BASE_COUNT(rows) ? rebuilt(rows[i].lowercase, rows[i].chinese, rows[i].strip) : nothing();
+        text_tokenizer *t;
+        nib_error err;
+        if (text_tokenizer_load_with(&heap, json, sizeof json - 1, &s, &t, &err) != NIB_OK) fail_msg("%s", err.message);
+        for (size_t k = 0; k < BASE_COUNT(rows); k++)
+            assert_int_equal(text_normalizes_as(t, rows[k].lowercase, rows[k].chinese, rows[k].strip), i == k);
+        assert_int_equal(text_normalizes_as(t, true, true, 1), i == 0); /* as case is */
+        text_tokenizer_free(t);
+    }
+}
+
 static void lower_case_first(void **state) {
     text_settings s = nothing();
     s.lower_first = true;
@@ -165,6 +183,7 @@ static int setup(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file_alone),
+        cmocka_unit_test(what_it_normalizes_as),
         cmocka_unit_test(lower_case_first),
         cmocka_unit_test(built_anew),
         cmocka_unit_test(sides),

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attention in a plan against the operator's own eval, where a query has no key: zeros, or NaN if the operator says so. In: graphs. Out:
+ * the same numbers and the same NaNs from the kernel's step.
+ */
+#include "../pass/pass_test.h"
+#include "cpu/cpu.h"
+#include "plan/plan.h"
+#include "run/run.h"
+
+/* Keys are hidden by a mask, in rows of a text's own or in one for all queries. */
+static const char *const biases[] = {
+    "mk = Unsqueeze (mb, v12) bias = Where (mk, zero, ninf)",
+    "mk = Unsqueeze (mb, v12) mq = Unsqueeze (mb, v13) both = And (mk, mq) bias = Where (both, zero, ninf)",
+};
+static const char *const attributes[] = {"", ", causal = 1", ", window_left = 1", ", window_left = 2, window_right = 1"};
+
+static int nans(const nib_tensor *t) {
+    int count = 0;
+    for (size_t i = 0; i < t->bytes / sizeof(float); i++) count += isnan(((const float *)t->data)[i]) != 0;
+    return count;
+}
+
+/* How many NaN there are. */
+static int check(const char *text) {
+    enum { B = 3, S = 6, C = 8 };
+    nib_error err = {0};
+    struct device *cpu;
+    plan *p;
+    run_session *s;
+    nib_tensor got, inputs[2];
+    const nib_tensor *list[] = {&inputs[0], &inputs[1]};
+    graph *g = parse_graph(text);
+    base_arena arena;
+    base_arena_init(&arena, &test_runtime->heap);
+    const int64_t sizes[2] = {B, S};
+    uint32_t seed = 99;
+    for (int i = 0; i < 2; i++) fill_input(&arena, g->inputs[i], sizes, 2, &seed, &inputs[i]);
+    assert_int_equal(cpu_open(test_runtime, &cpu, &err), NIB_OK);
+    if (plan_build(test_runtime, g, &cpu, 1, NULL, &p, &err) != NIB_OK) fail_msg("%s", err.message);
+    for (int i = 0; i < p->n_steps; i++)
+        if (strcmp(p->steps[i].node->op, "Attention") == 0) assert_string_equal(p->steps[i].kernel, "attention_f32");
+    assert_int_equal(run_session_create(p, &s, &err), NIB_OK);
+    if (run_tensors(s, list, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
+    assert_int_equal(run_output(s, 0, &got, &err), NIB_OK);
+    compare(run_graph(g, &arena, sizes, 2, 0), &got, "y", false, 1e-5);
+    int count = nans(&got);
+    run_session_free(s);
+    plan_free(p);
+    cpu->table->close(cpu);
+    base_arena_free(&arena);
+    graph_free(g);
+    return count;
+}
+
+static void queries_without_keys(void **state) {
+    char text[1000];
+    int found[2] = {0};
+    for (size_t b = 0; b < BASE_COUNT(biases); b++)
+        for (size_t a = 0; a < BASE_COUNT(attributes); a++)
+            for (int masked_nan = 0; masked_nan < 2; masked_nan++)
+                for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) {
+                    snprintf(text, sizeof text,
+                             HEAD "g (float[b,s,8] q, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = {-inf}, "
+                                  "int64[2] v12 = {1,2}, int64[2] v13 = {1,3}> { k = Neg (q) v = Relu (q) mb = Cast <to = 9> (mask) %s "
+                                  "y = nib.Attention <heads = 2, scale = 0.5, masked_nan = %d%s> (q, k, v, bias) }",
+                             biases[b], masked_nan, attributes[a]);
+                    found[masked_nan] += check(text);
+                }
+    mask_kind = MASK_FULL;
+    assert_int_equal(found[0], 0);
+    assert_true(found[1] > 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys)};
+    return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
+}
