@@ -224,9 +224,10 @@ typedef struct nib_tensor {
     void *owner;                  /* what `release` is given */
 } nib_tensor;
 
-/* How a call that takes long is stopped, and how far it is. It is asked now and then, at most every few milliseconds, and
- * what is not 0 ends the call with CANCELLED: nothing is written then, and models, sessions and runtimes stay usable. `done`
- * of `total` is counted in what the call says; both only grow, and 0 of 0 is "not known".
+/* How a call that takes long is stopped, and how far it is. It is asked before anything is done and then now and again,
+ * at most every few milliseconds; what is not 0 ends the call with CANCELLED, unless all was done by then: nothing is
+ * written, and models, sessions and runtimes stay usable. `done` of `total` is counted in what the call says; both only
+ * grow, and 0 of 0 is "not known".
  * Thread: the one that made the call, which waits meanwhile; no other ever calls it. It may call all of nib but what frees
  * or cancels what the call uses; it must not leave by longjmp or an exception. */
 typedef int (*nib_stop_fn)(void *user, uint64_t done, uint64_t total);

@@ -5,7 +5,7 @@
 #include "api_options.h"
 #include "base/base_half.h"
 #include "base/base_number.h"
-#include "base/base_small.h"
+#include "base/base_minifloat.h"
 #include "graph/graph.h"
 #include <stdio.h>
 #include <string.h>
@@ -52,12 +52,12 @@ static double number(const nib_tensor *t, int64_t i) {
     case NIB_DTYPE_I8: return (int8_t)code;
     case NIB_DTYPE_U8: return code;
     case NIB_DTYPE_BOOL: return code != 0;
-    case NIB_DTYPE_F8E4M3FN: return base_small_decode(BASE_E4M3FN, code);
-    case NIB_DTYPE_F8E4M3FNUZ: return base_small_decode(BASE_E4M3FNUZ, code);
-    case NIB_DTYPE_F8E5M2: return base_small_decode(BASE_E5M2, code);
-    case NIB_DTYPE_F8E5M2FNUZ: return base_small_decode(BASE_E5M2FNUZ, code);
+    case NIB_DTYPE_F8E4M3FN: return base_minifloat_decode(BASE_E4M3FN, code);
+    case NIB_DTYPE_F8E4M3FNUZ: return base_minifloat_decode(BASE_E4M3FNUZ, code);
+    case NIB_DTYPE_F8E5M2: return base_minifloat_decode(BASE_E5M2, code);
+    case NIB_DTYPE_F8E5M2FNUZ: return base_minifloat_decode(BASE_E5M2FNUZ, code);
     case NIB_DTYPE_F8E8M0: return base_e8m0_decode(code);
-    case NIB_DTYPE_F4E2M1: return base_small_decode(BASE_E2M1, (uint8_t)packed(t, i, 4));
+    case NIB_DTYPE_F4E2M1: return base_minifloat_decode(BASE_E2M1, (uint8_t)packed(t, i, 4));
     case NIB_DTYPE_U4: return packed(t, i, 4);
     case NIB_DTYPE_I4: return (int)(packed(t, i, 4) ^ 8) - 8;
     case NIB_DTYPE_U2: return packed(t, i, 2);

@@ -18,7 +18,8 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     if (model.runtime) runtime = base_runtime_retain(model.runtime);
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
     base_stop_begin(&stop, o.stop, o.stop_user, COMPILED_STAGES);
-    status = compiled_write(runtime, in, out, &o, err);
+    if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = compiled_write(runtime, in, out, &o, err);
     base_stop_end(&stop);
 fail:
     base_runtime_release(runtime);

@@ -58,7 +58,8 @@ static nib_status try_model_open(const model_source *source, const nib_model_opt
     nib_status status = api_model_options_take(&o, options, err);
     if (status != NIB_OK) return status;
     base_stop_begin(&stop, o.stop, o.stop_user, MODEL_STAGES);
-    status = compiled_open(source, &o, out, err);
+    if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = compiled_open(source, &o, out, err);
     base_stop_end(&stop);
     return status;
 }
@@ -116,7 +117,8 @@ static nib_status try_embed(nib_model *model, const char *const *texts, size_t n
     for (size_t i = 0; i < n; i++)
         if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu is NULL", i);
     base_stop_begin(&stop, o.stop, o.stop_user, n);
-    status = task_embed(model, texts, n, &o, out, err);
+    if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = task_embed(model, texts, n, &o, out, err);
     base_stop_end(&stop);
     return status;
 }
@@ -146,7 +148,8 @@ static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, con
         if (!ids[i] || lengths[i] < 1 || lengths[i] > model->max_tokens)
             return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu: from 1 to %lld ids are needed", i, (long long)model->max_tokens);
     base_stop_begin(&stop, o.stop, o.stop_user, n);
-    status = task_embed_ids(model, ids, lengths, n, &o, out, err);
+    if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = task_embed_ids(model, ids, lengths, n, &o, out, err);
     base_stop_end(&stop);
     return status;
 }

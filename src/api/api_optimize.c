@@ -41,6 +41,7 @@ static nib_status try_optimize_file(const char *in, const char *out, const nib_o
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
+    if (status == NIB_OK) status = base_stop_check(err);
     if (status == NIB_OK) status = rewrite_optimize_file(runtime, in, out, &o, &made, err);
     base_stop_end(&stop);
     hand_over(made, report);
@@ -56,6 +57,7 @@ static nib_status try_diff_files(const char *a, const char *b, const nib_optimiz
     if (!a || !*a || !b || !*b) return base_error_set(err, NIB_INVALID_ARGUMENT, "two models must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
+    if (status == NIB_OK) status = base_stop_check(err);
     if (status == NIB_OK) status = rewrite_diff_files(runtime, a, b, &o, &made, err);
     base_stop_end(&stop);
     hand_over(made, report);
@@ -72,6 +74,7 @@ static nib_status try_graph_of_file(const char *path, const nib_optimize_options
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_status status = begin(options, &o, &runtime, report, err);
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
+    if (status == NIB_OK) status = base_stop_check(err);
     if (status == NIB_OK) status = rewrite_graph_text(runtime, path, &o, format, &made, err);
     base_stop_end(&stop);
     hand_over(made, report);

@@ -230,7 +230,8 @@ static nib_status try_session_run(nib_session *s, nib_error *err) {
     bool own = strcmp(s->model->door, "Hugging Face folder") == 0;
     base_stop stop;
     base_stop_begin(&stop, s->stop, s->stop_user, 0);
-    nib_status status = tokens && own ? NIB_SHAPE : run_tensors(s->run, s->inputs, err);
+    nib_status status = base_stop_check(err);
+    if (status == NIB_OK) status = tokens && own ? NIB_SHAPE : run_tensors(s->run, s->inputs, err);
     base_stop_end(&stop);
     if (tokens && status != NIB_OK && status != NIB_CANCELLED && status != NIB_OUT_OF_MEMORY)
         base_error_set(err, status, "%lld tokens a text; the model has %lld positions (%s)", (long long)tokens,

@@ -57,7 +57,7 @@ static nib_status bias_of_text(bias_view *v, const int32_t *columns, int64_t n, 
         return NIB_OK;
     }
     if (v->room < n * n) {
-        v->copy = lane->spare(lane, (size_t)(n * n) * sizeof *v->copy); /* no more than the bias has */
+        v->copy = lane->eval_scratch(lane, (size_t)(n * n) * sizeof *v->copy); /* no more than the bias has */
         if (!v->copy) return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for an attention's bias");
         v->room = n * n;
     }

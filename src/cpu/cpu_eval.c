@@ -50,7 +50,7 @@ static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int
         return NULL;
     }
     plan_slot *slot = &group->slots[id];
-    if (pv->trusted && !has_type(group, pv->v, &t))
+    if (pv->must_fit_type && !has_type(group, pv->v, &t))
         return c->status = base_error_set(c->err, NIB_SHAPE, "%s gave %s another shape than it was planned with", c->node->op, pv->v->name),
                NULL;
     bool planned = (pv->storage == PLAN_SIZED || pv->storage == PLAN_ROWS) && slot->t.data && slot->t.bytes == t.bytes;
@@ -63,7 +63,7 @@ static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int
 
 static void *eval_scratch(op_eval *c, size_t bytes) {
     eval_context *x = c->user;
-    void *p = x->lane->spare(x->lane, bytes);
+    void *p = x->lane->eval_scratch(x->lane, bytes);
     c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of scratch", bytes);
     return p;
 }
@@ -93,7 +93,7 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
     graph_tensor views[MAX_IN];
     const graph_tensor *few[MAX_IN], **in = few;
     eval_context x = {.lane = lane, .step = step, .lo = lo, .hi = hi, .rows = s->rows};
-    if (n->n_inputs > MAX_IN && !(in = lane->spare(lane, sizeof *in * (size_t)n->n_inputs)))
+    if (n->n_inputs > MAX_IN && !(in = lane->eval_scratch(lane, sizeof *in * (size_t)n->n_inputs)))
         return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for %s", n->op);
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_value *v = n->inputs[i].value;

@@ -113,11 +113,11 @@ typedef struct graph_attr {
 
 /* What people and tools wrote beside a graph, a node, a model: nib reads none of it, and writes it again. Bytes are borrowed from the
  * file, as those of constants. */
-typedef struct graph_words {
+typedef struct graph_metadata {
     graph_string doc;
     const graph_string (*props)[2]; /* [n_props] key, value */
     size_t n_props;
-} graph_words;
+} graph_metadata;
 
 struct op; /* op/op.h: what the node means */
 
@@ -130,7 +130,7 @@ struct graph_node {
     graph_use *inputs;     /* [n_inputs] */
     graph_value **outputs; /* [n_outputs], NULL: an optional output left out */
     graph_attr *attrs;
-    const graph_words *words; /* NULL: none */
+    const graph_metadata *metadata; /* NULL: none */
     graph *owner;
     graph_node *next, *prev;
     int id; /* unique in the graph, < graph_node_limit; ids do not follow the order */
@@ -165,7 +165,7 @@ struct graph {
     bool resolved; /* op_resolve gave its nodes their meanings */
     int64_t ir_version;
     const char *producer;                   /* "pytorch 2.15", or "" */
-    const graph_words *words, *model_words; /* NULL: none; the model's belong to the root graph, as what follows */
+    const graph_metadata *metadata, *model_metadata; /* NULL: none; the model's belong to the root graph, as what follows */
     graph_string producer_name, producer_version, model_domain;
     int64_t model_version; /* 0: not said */
     /* Files that constants point into; closed by graph_free. */

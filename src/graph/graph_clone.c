@@ -70,7 +70,7 @@ static nib_status copy_node(const graph_node *n, graph *to, nib_error *err) {
     graph_node *copy = graph_add_node(to, NULL, n->domain, n->op, n->name, in, n->n_inputs, out, n->n_outputs);
     if (!copy) return no_memory(err);
     copy->meaning = n->meaning;
-    copy->words = n->words;
+    copy->metadata = n->metadata;
     return copy_attrs(n, copy, err);
 }
 
@@ -79,8 +79,8 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
     to->name = graph_intern(to, g->name, strlen(g->name));
     to->producer = graph_intern(to, g->producer, strlen(g->producer));
     to->ir_version = g->ir_version;
-    to->words = g->words;
-    to->model_words = g->model_words;
+    to->metadata = g->metadata;
+    to->model_metadata = g->model_metadata;
     to->producer_name = g->producer_name;
     to->producer_version = g->producer_version;
     to->model_domain = g->model_domain;

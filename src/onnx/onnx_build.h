@@ -103,7 +103,7 @@ nib_status onnx_define_constant(onnx_loader *l, onnx_scope *s, onnx_bytes name, 
 /* Gives a value that exists a name in the scope; NULL: an input that a call leaves out. BAD_MODEL if the name is taken. */
 nib_status onnx_bind(onnx_loader *l, onnx_scope *s, onnx_bytes name, graph_value *v);
 /* *out NULL: there is nothing. */
-nib_status onnx_build_words(onnx_loader *l, onnx_bytes doc, const onnx_entry_list *metadata, const graph_words **out);
+nib_status onnx_build_metadata(onnx_loader *l, onnx_bytes doc, const onnx_entry_list *metadata, const graph_metadata **out);
 nib_status onnx_build_nodes(onnx_loader *l, onnx_scope *s, const onnx_node_list *nodes);
 /* Fills s->g from the record: inputs, initializers, nodes, outputs, types. */
 nib_status onnx_build_graph(onnx_loader *l, onnx_scope *s, const onnx_graph *record);

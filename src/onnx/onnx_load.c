@@ -140,7 +140,7 @@ nib_status onnx_build_graph(onnx_loader *l, onnx_scope *s, const onnx_graph *r) 
     s->declared = &declared;
     s->g->name = onnx_intern(l, r->name, &status);
     if (!s->g->name) goto fail;
-    NIB_TRY(onnx_build_words(l, r->doc_string, &r->metadata, &s->g->words));
+    NIB_TRY(onnx_build_metadata(l, r->doc_string, &r->metadata, &s->g->metadata));
     NIB_TRY(declare_outputs(l, &r->node, &declared));
     NIB_TRY(build_initializers(l, s, r));
     NIB_TRY(build_inputs(l, s, r));
@@ -209,7 +209,7 @@ static nib_status build_model(onnx_loader *l, const onnx_model *m) {
     l->g->producer_version = as_string(m->producer_version);
     l->g->model_domain = as_string(m->domain);
     l->g->model_version = m->model_version;
-    NIB_TRY(onnx_build_words(l, m->doc_string, &m->metadata, &l->g->model_words));
+    NIB_TRY(onnx_build_metadata(l, m->doc_string, &m->metadata, &l->g->model_metadata));
     NIB_TRY(build_opsets(l));
     NIB_TRY(onnx_function_index(l));
     NIB_TRY(onnx_build_graph(l, &scope, m->graph));

@@ -294,10 +294,10 @@ fail:
     return status;
 }
 
-nib_status onnx_build_words(onnx_loader *l, onnx_bytes doc, const onnx_entry_list *metadata, const graph_words **out) {
+nib_status onnx_build_metadata(onnx_loader *l, onnx_bytes doc, const onnx_entry_list *metadata, const graph_metadata **out) {
     *out = NULL;
     if (!doc.size && !metadata->count) return NIB_OK;
-    graph_words *w = base_arena_calloc(l->g->arena, 1, sizeof *w);
+    graph_metadata *w = base_arena_calloc(l->g->arena, 1, sizeof *w);
     graph_string(*props)[2] = base_arena_calloc(l->g->arena, metadata->count + 1, sizeof *props);
     if (!w || !props) return base_error_set(l->err, NIB_OUT_OF_MEMORY, "no memory for metadata");
     for (size_t i = 0; i < metadata->count; i++) {
@@ -328,7 +328,7 @@ static nib_status build_ordinary(onnx_loader *l, onnx_scope *s, const onnx_node 
     }
     graph_node *made = graph_add_node(s->g, NULL, domain, op, name, inputs, (int)n_in, outputs, (int)n_out);
     if (!made) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for a node");
-    NIB_TRY(onnx_build_words(l, node->doc_string, &node->metadata, &made->words));
+    NIB_TRY(onnx_build_metadata(l, node->doc_string, &node->metadata, &made->metadata));
     for (size_t i = 0; i < n_attrs; i++) {
         if (graph_set_attr(made, &attrs[i]) != NIB_OK) NIB_FAIL(l->err, NIB_OUT_OF_MEMORY, "no memory for an attribute");
     }

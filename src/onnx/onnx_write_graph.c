@@ -52,11 +52,11 @@ static void put_prop(onnx_out *s, const void *record) {
     onnx_put_field(s, 2, pair[1].data, pair[1].length);
 }
 
-static void put_doc(onnx_out *s, uint32_t field, const graph_words *w) {
+static void put_doc(onnx_out *s, uint32_t field, const graph_metadata *w) {
     if (w) put_string(s, field, w->doc);
 }
 
-static void put_props(onnx_out *s, uint32_t field, const graph_words *w) {
+static void put_props(onnx_out *s, uint32_t field, const graph_metadata *w) {
     for (size_t i = 0; w && i < w->n_props; i++) onnx_put_message(s, field, put_prop, w->props[i]);
 }
 
@@ -73,9 +73,9 @@ static void put_node(onnx_out *s, const void *record) {
     onnx_put_text(s, 3, n->name);
     onnx_put_text(s, 4, n->op);
     for (int i = 0; i < n->n_attrs; i++) onnx_put_message(s, 5, put_attribute, &n->attrs[i]);
-    put_doc(s, 6, n->words);
+    put_doc(s, 6, n->metadata);
     onnx_put_text(s, 7, n->domain);
-    put_props(s, 9, n->words);
+    put_props(s, 9, n->metadata);
 }
 
 /* ---------------------------------------------------------------- graphs */
@@ -107,11 +107,11 @@ static void put_graph(onnx_out *s, const void *record) {
     onnx_put_text(s, 2, name);
     for (int i = 0; i < g->n_constants; i++) onnx_put_message(s, 5, put_constant, g->constants[i]);
     for (int i = graph_required_inputs(g); i < g->n_inputs; i++) onnx_put_message(s, 5, put_constant, g->inputs[i]);
-    put_doc(s, 10, g->words);
+    put_doc(s, 10, g->metadata);
     for (int i = 0; i < g->n_inputs; i++) onnx_put_message(s, 11, put_value_info, g->inputs[i]);
     for (int i = 0; i < g->n_outputs; i++) onnx_put_message(s, 12, put_value_info, g->outputs[i]);
     if (s->w->types) put_types(s, g);
-    put_props(s, 16, g->words);
+    put_props(s, 16, g->metadata);
 }
 
 /* ---------------------------------------------------------------- the model */
@@ -165,10 +165,10 @@ void onnx_put_model(onnx_out *s, const void *record) {
     }
     put_string(s, 4, g->model_domain);
     if (g->model_version) onnx_put_int(s, 5, g->model_version);
-    put_doc(s, 6, g->model_words);
+    put_doc(s, 6, g->model_metadata);
     onnx_put_message(s, 7, put_graph, g);
     for (int i = 0; i < g->n_opsets; i++) onnx_put_message(s, 8, put_opset, &g->opsets[i]);
-    put_props(s, 14, g->model_words);
+    put_props(s, 14, g->model_metadata);
 }
 
 /* ---------------------------------------------------------------- files */

@@ -68,8 +68,8 @@ struct op_eval {
     void *user; /* the context's own */
     nib_error *err;
     nib_status status;    /* why the last output() or scratch() gave NULL */
-    struct op_late *late; /* op_eval_node's own: outputs to finish once eval is done */
-    int n_late;
+    struct op_pending *pending; /* op_eval_node's own: outputs to finish once eval is done */
+    int n_pending;
     char *text; /* op_text's own: what is left of its block */
     size_t text_left;
 };

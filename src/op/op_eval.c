@@ -6,7 +6,7 @@
  * graph; to compute a value it first marks, going backwards, the nodes that the value needs, then runs those in list order,
  * so that a long chain costs no stack.
  */
-#include "op_late.h"
+#include "op_wrap.h"
 #include "base/base_stop.h"
 
 static nib_status check_input(op_eval *c, int i) {
@@ -31,8 +31,8 @@ nib_status op_eval_node(op_eval *c) {
         return op_bad(c, NIB_BAD_MODEL, "%d outputs", c->node->n_outputs);
     for (int i = 0; i < c->n_in; i++) OP_TRY(check_input(c, i));
     c->raw = c->in;
-    c->late = NULL;
-    c->n_late = 0;
+    c->pending = NULL;
+    c->n_pending = 0;
     c->text_left = 0;
     OP_TRY(op_unpack_inputs(c));
     OP_TRY(o->eval(c));

@@ -11,7 +11,7 @@
 
 #include "op.h"
 #include "base/base_half.h"
-#include "base/base_small.h"
+#include "base/base_minifloat.h"
 #include <limits.h>
 #include <math.h>
 #include <string.h>

@@ -69,7 +69,7 @@ bool op_is_small(nib_dtype d) {
 double op_small_load(nib_dtype dtype, uint8_t code) {
     switch (dtype) {
 #define CASE(N, FORMAT)                                                                                                                    \
-    case NIB_DTYPE_##N: return base_small_decode(FORMAT, code);
+    case NIB_DTYPE_##N: return base_minifloat_decode(FORMAT, code);
         OP_SMALLS(CASE)
 #undef CASE
     default: return base_e8m0_decode(code);
@@ -79,7 +79,7 @@ double op_small_load(nib_dtype dtype, uint8_t code) {
 uint8_t op_small_store(nib_dtype dtype, double x, bool saturate, char mode) {
     switch (dtype) {
 #define CASE(N, FORMAT)                                                                                                                    \
-    case NIB_DTYPE_##N: return base_small_encode(FORMAT, x, saturate);
+    case NIB_DTYPE_##N: return base_minifloat_encode(FORMAT, x, saturate);
         OP_SMALLS(CASE)
 #undef CASE
     default: return base_e8m0_encode(x, mode, saturate);

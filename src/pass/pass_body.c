@@ -90,7 +90,7 @@ static nib_status move_node(pass_context *ctx, graph_node *m, graph_node *before
     graph_node *fresh = graph_add_node(g, before, m->domain, m->op, m->name, in, m->n_inputs, out, m->n_outputs);
     if (!fresh) return no_memory(ctx);
     fresh->meaning = m->meaning;
-    fresh->words = m->words;
+    fresh->metadata = m->metadata;
     fresh->attrs = m->attrs;
     fresh->n_attrs = m->n_attrs;
     m->n_attrs = 0;

@@ -49,7 +49,7 @@ typedef struct plan_value { /* indexed by graph value id */
     int first, last;      /* steps: written, last read; outputs of the plan are read at n_steps */
     size_t row_bytes;     /* ROWS, BLOCK: bytes of one row, dense */
     size_t offset;        /* ROWS: bytes per row; BLOCK: bytes per row of the block */
-    bool trusted;         /* read by a step that asks for no more than the type, so at run time the shape must be the type's */
+    bool must_fit_type;         /* read by a step that asks for no more than the type, so at run time the shape must be the type's */
     const void *constant; /* CONSTANT: as steps read it; may be misaligned if only packed. INPUT: its preset, or NULL */
 } plan_value;
 
@@ -143,7 +143,7 @@ struct plan_lane {
     char *block;                                   /* plan->block_bytes x block_most */
     int64_t block_first;                           /* row that the block begins with */
     char *scratch;                                 /* plan->scratch bytes, 64-aligned */
-    void *(*spare)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
+    void *(*eval_scratch)(plan_lane *lane, size_t bytes); /* eval's scratch: until the step ends */
     /* Runs the plan of a body, as op_eval.body. */
     nib_status (*body)(plan_lane *lane, const graph *g, const graph_tensor *const *inputs, graph_tensor *outputs);
     bool (*stopped)(const plan_lane *lane); /* the run was cancelled: a step that takes long asks */

@@ -190,7 +190,7 @@ static void find_lifetimes(plan *p) {
         for (int k = 0; k < n->n_inputs; k++) {
             graph_value *v = n->inputs[k].value;
             if (v) read_capture(&(reading){p, i}, v);
-            if (v && v->owner == g) p->values[v->id].trusted |= trusts;
+            if (v && v->owner == g) p->values[v->id].must_fit_type |= trusts;
         }
         graph_each_capture(n, read_capture, &(reading){p, i});
     }

@@ -28,10 +28,10 @@ typedef struct run_worker {
     base_heap *heap;
     run_buffer arena; /* ROWS, then SIZED values */
     run_buffer block, scratch;
-    run_buffer *spare; /* [spare_cap] eval's scratch of one step */
-    size_t spare_cap;
-    size_t spares;
-    run_buffer *grown, *held; /* [value_limit] */
+    run_buffer *eval_scratch; /* [eval_scratch_cap] eval's scratch of one step */
+    size_t eval_scratch_cap;
+    size_t eval_scratch_used;
+    run_buffer *dynamic, *elements; /* [value_limit] */
     const run_buffer *bound;  /* [value_limit] the caller's memory for outputs; NULL: none was ever bound */
     run_buffer inputs[5];     /* ids, mask, types, positions, skip of a text group */
     int64_t *laid_out;        /* [n_symbols] the sizes the memory is laid out for */

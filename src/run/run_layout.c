@@ -24,24 +24,25 @@ bool run_buffer_grow(base_heap *heap, run_buffer *b, size_t bytes) {
 static void *grow_value(plan_group *group, int id, size_t bytes) {
     run_worker *w = (run_worker *)group;
     if (w->bound && w->bound[id].data && bytes <= w->bound[id].size) return w->bound[id].data; /* larger: told after the run */
-    return run_buffer_grow(w->heap, &w->grown[id], bytes) ? w->grown[id].data : NULL;
+    return run_buffer_grow(w->heap, &w->dynamic[id], bytes) ? w->dynamic[id].data : NULL;
 }
 
 static void *hold_value(plan_group *group, int id, size_t bytes) {
     run_worker *w = (run_worker *)group;
-    return run_buffer_grow(w->heap, &w->held[id], bytes) ? w->held[id].data : NULL;
+    return run_buffer_grow(w->heap, &w->elements[id], bytes) ? w->elements[id].data : NULL;
 }
 
-static void *spare(plan_lane *lane, size_t bytes) {
+static void *eval_scratch(plan_lane *lane, size_t bytes) {
     run_worker *w = (run_worker *)(void *)((char *)lane - offsetof(run_worker, lane));
-    if (w->spares == w->spare_cap) {
-        size_t before = w->spare_cap;
-        if (!base_grow(w->heap, (void **)&w->spare, &w->spare_cap, w->spares < 8 ? 8 : w->spares + 1, sizeof *w->spare)) return NULL;
-        memset(w->spare + before, 0, (w->spare_cap - before) * sizeof *w->spare);
+    if (w->eval_scratch_used == w->eval_scratch_cap) {
+        size_t before = w->eval_scratch_cap;
+        size_t need = before < 8 ? 8 : before + 1;
+        if (!base_grow(w->heap, (void **)&w->eval_scratch, &w->eval_scratch_cap, need, sizeof *w->eval_scratch)) return NULL;
+        memset(w->eval_scratch + before, 0, (w->eval_scratch_cap - before) * sizeof *w->eval_scratch);
     }
-    run_buffer *b = &w->spare[w->spares];
+    run_buffer *b = &w->eval_scratch[w->eval_scratch_used];
     if (!run_buffer_grow(w->heap, b, bytes ? bytes : 1)) return NULL;
-    w->spares++;
+    w->eval_scratch_used++;
     return b->data;
 }
 
@@ -61,7 +62,7 @@ nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_er
     w->group.grow = grow_value;
     w->group.hold = hold_value;
     w->lane.group = &w->group;
-    w->lane.spare = spare;
+    w->lane.eval_scratch = eval_scratch;
     w->lane.body = run_body;
     w->lane.stopped = stopped;
     size_t values = (size_t)p->g->value_limit + 1, symbols = (size_t)p->n_symbols + 1;
@@ -69,10 +70,10 @@ nib_status run_worker_make(const plan *p, base_heap *heap, run_worker *w, nib_er
     if (!w->group.slots) w->group.slots = base_calloc(heap, values, sizeof *w->group.slots);
     if (!w->group.symbols) w->group.symbols = base_calloc(heap, symbols, sizeof *w->group.symbols);
     if (!w->laid_out) w->laid_out = base_calloc(heap, symbols, sizeof *w->laid_out);
-    if (!w->grown) w->grown = base_calloc(heap, values, sizeof *w->grown);
-    if (!w->held) w->held = base_calloc(heap, values, sizeof *w->held);
+    if (!w->dynamic) w->dynamic = base_calloc(heap, values, sizeof *w->dynamic);
+    if (!w->elements) w->elements = base_calloc(heap, values, sizeof *w->elements);
     if (!w->items) w->items = base_calloc(heap, (size_t)p->n_sized + 1, sizeof *w->items);
-    bool ok = w->group.slots && w->group.symbols && w->laid_out && w->grown && w->held && w->items;
+    bool ok = w->group.slots && w->group.symbols && w->laid_out && w->dynamic && w->elements && w->items;
     ok = ok && run_buffer_grow(heap, &w->block, p->block_bytes * (size_t)p->block_most + 64) &&
          run_buffer_grow(heap, &w->scratch, p->scratch + 64);
     if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a session");

@@ -26,11 +26,11 @@ void run_worker_free(base_heap *heap, run_worker *w) {
     int values = w->group.p->g->value_limit;
     for (int i = 0; w->bodies && i < w->group.p->n_bodies; i++) run_worker_free(heap, &w->bodies[i]);
     base_free(heap, w->bodies);
-    for (int i = 0; w->grown && i < values; i++) base_free(heap, w->grown[i].data);
-    for (int i = 0; w->held && i < values; i++) base_free(heap, w->held[i].data);
-    for (size_t i = 0; i < w->spare_cap; i++) base_free(heap, w->spare[i].data);
-    base_free(heap, w->spare);
-    base_free(heap, w->held);
+    for (int i = 0; w->dynamic && i < values; i++) base_free(heap, w->dynamic[i].data);
+    for (int i = 0; w->elements && i < values; i++) base_free(heap, w->elements[i].data);
+    for (size_t i = 0; i < w->eval_scratch_cap; i++) base_free(heap, w->eval_scratch[i].data);
+    base_free(heap, w->eval_scratch);
+    base_free(heap, w->elements);
     for (size_t i = 0; i < BASE_COUNT(w->inputs); i++) base_free(heap, w->inputs[i].data);
     base_free(heap, w->arena.data);
     base_free(heap, w->block.data);
@@ -38,7 +38,7 @@ void run_worker_free(base_heap *heap, run_worker *w) {
     base_free(heap, w->group.slots);
     base_free(heap, w->group.symbols);
     base_free(heap, w->laid_out);
-    base_free(heap, w->grown);
+    base_free(heap, w->dynamic);
     base_free(heap, w->items);
 }
 
@@ -327,7 +327,7 @@ static size_t worker_bytes(const run_worker *w) {
     if (!p) return 0; /* never asked for */
     size_t values = (size_t)p->g->value_limit,
            sum = w->arena.size + w->block.size + w->scratch.size + sum_of(w->inputs, BASE_COUNT(w->inputs));
-    sum += sum_of(w->spare, w->spare_cap) + sum_of(w->grown, values) + sum_of(w->held, values);
+    sum += sum_of(w->eval_scratch, w->eval_scratch_cap) + sum_of(w->dynamic, values) + sum_of(w->elements, values);
     for (int i = 0; w->bodies && i < p->n_bodies; i++) sum += worker_bytes(&w->bodies[i]);
     return sum;
 }

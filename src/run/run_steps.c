@@ -7,7 +7,7 @@
 
 static nib_status run_step(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     run_worker *w = (run_worker *)(void *)((char *)lane - offsetof(run_worker, lane));
-    w->spares = 0;
+    w->eval_scratch_used = 0;
     if (w->counters && lo < hi) return run_step_timed(w, step, lo, hi, lane);
     return lo < hi ? step->run(step, lo, hi, lane) : NIB_OK;
 }

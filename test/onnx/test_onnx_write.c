@@ -231,7 +231,7 @@ static void test_words(void **state) {
     const char *path = temp("words.onnx");
     assert_saves(rt, copy, path, NULL);
     assert_loads(rt, path, &again);
-    const graph_words *all[] = {again->model_words, again->words, again->first->words};
+    const graph_metadata *all[] = {again->model_metadata, again->metadata, again->first->metadata};
     static const char *const of[] = {"model", "graph", "node"};
     for (size_t i = 0; i < BASE_COUNT(of); i++) {
         char want[100];

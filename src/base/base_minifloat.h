@@ -12,29 +12,29 @@
  *     e2m1        1      2        1        1       6      no       none
  *     e8m0        0      8        0      127   2^127      no       255
  */
-#ifndef BASE_SMALL_H
-#define BASE_SMALL_H
+#ifndef BASE_MINIFLOAT_H
+#define BASE_MINIFLOAT_H
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct base_small {
+typedef struct base_minifloat {
     int mantissa, bias;
     int largest;  /* code of the largest finite number */
     int overflow; /* code where a number too large goes that must not saturate; < 0: there is none, it saturates */
     int nan;      /* code of NaN; < 0: none */
     bool unsigned_zero;
     int sign; /* bit of the sign */
-} base_small;
+} base_minifloat;
 
-#define BASE_E4M3FN ((base_small){3, 7, 0x7e, 0x7f, 0x7f, false, 0x80})
-#define BASE_E4M3FNUZ ((base_small){3, 8, 0x7f, 0x80, 0x80, true, 0x80})
-#define BASE_E5M2 ((base_small){2, 15, 0x7b, 0x7c, 0x7f, false, 0x80})
-#define BASE_E5M2FNUZ ((base_small){2, 16, 0x7f, 0x80, 0x80, true, 0x80})
-#define BASE_E2M1 ((base_small){1, 1, 0x7, -1, -1, false, 0x8})
+#define BASE_E4M3FN ((base_minifloat){3, 7, 0x7e, 0x7f, 0x7f, false, 0x80})
+#define BASE_E4M3FNUZ ((base_minifloat){3, 8, 0x7f, 0x80, 0x80, true, 0x80})
+#define BASE_E5M2 ((base_minifloat){2, 15, 0x7b, 0x7c, 0x7f, false, 0x80})
+#define BASE_E5M2FNUZ ((base_minifloat){2, 16, 0x7f, 0x80, 0x80, true, 0x80})
+#define BASE_E2M1 ((base_minifloat){1, 1, 0x7, -1, -1, false, 0x8})
 
-static inline double base_small_decode(base_small f, uint8_t code) {
+static inline double base_minifloat_decode(base_minifloat f, uint8_t code) {
     int magnitude = code & (f.sign - 1), exponent = magnitude >> f.mantissa, fraction = magnitude & ((1 << f.mantissa) - 1);
     if (f.unsigned_zero && code == f.nan) return NAN;
     if (!f.unsigned_zero && magnitude > f.largest)
@@ -44,7 +44,7 @@ static inline double base_small_decode(base_small f, uint8_t code) {
     return code & f.sign ? -v : v;
 }
 
-static inline uint8_t base_small_encode(base_small f, double x, bool saturate) {
+static inline uint8_t base_minifloat_encode(base_minifloat f, double x, bool saturate) {
     int sign = signbit(x) ? f.sign : 0;
     if (x != x) return (uint8_t)(f.nan < 0 ? 0 : f.unsigned_zero ? f.nan : sign | f.nan);
     double a = fabs(x);

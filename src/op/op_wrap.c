@@ -4,7 +4,7 @@
  * (strings, sequences, optionals). Out: the same unpacked to bytes before an eval, and after it packed, or moved with all
  * that they point to into memory that lives as long as the output. Evals need not know of any of it.
  */
-#include "op_late.h"
+#include "op_wrap.h"
 
 /* ---- below a byte */
 
@@ -135,8 +135,8 @@ nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, 
     if (op_is_container(dtype) && (!(c->node->meaning->rows & OP_GIVES_LISTS) || dims->rank != 1))
         return op_bad(c, NIB_TYPE, "output %d is of type %s and rank %d", i, nib_dtype_name(dtype), dims->rank);
     if (small || points(dtype)) {
-        if (!c->late) OP_TRY(op_scratch(c, c->node->n_outputs, sizeof *c->late, &c->late));
-        if (c->n_late == c->node->n_outputs) return op_bad(c, NIB_INTERNAL, "output %d is asked for twice", i);
+        if (!c->pending) OP_TRY(op_scratch(c, c->node->n_outputs, sizeof *c->pending, &c->pending));
+        if (c->n_pending == c->node->n_outputs) return op_bad(c, NIB_INTERNAL, "output %d is asked for twice", i);
     }
     if (small) {
         OP_TRY(op_scratch(c, (int64_t)bytes, 1, out));
@@ -147,7 +147,7 @@ nib_status op_out_late(op_eval *c, int i, nib_dtype dtype, const op_dims *dims, 
         if (!*out) return c->status;
         if (points(dtype) && bytes > 0) memset(*out, 0, bytes); /* an eval that stops half-way leaves nothing wild behind */
     }
-    if (small || points(dtype)) c->late[c->n_late++] = (op_late){i, dtype, *dims, *out};
+    if (small || points(dtype)) c->pending[c->n_pending++] = (op_pending){i, dtype, *dims, *out};
     return NIB_OK;
 }
 
@@ -168,7 +168,7 @@ nib_status op_give(op_eval *c, int i, const graph_tensor *t) {
 }
 
 /* A sequence holds tensors of one type, an optional one tensor or sequence or nothing: what goes through a container goes no deeper. */
-static nib_status check_list(op_eval *c, const op_late *l, int64_t n) {
+static nib_status check_list(op_eval *c, const op_pending *l, int64_t n) {
     const graph_tensor *items = l->data;
     bool optional = l->dtype == NIB_DTYPE_OPTIONAL, fits = !optional || n <= 1;
     for (int64_t i = 0; i < n && fits; i++)
@@ -176,7 +176,7 @@ static nib_status check_list(op_eval *c, const op_late *l, int64_t n) {
     return fits ? NIB_OK : op_bad(c, NIB_TYPE, "output %d holds what no %s may", l->output, nib_dtype_name(l->dtype));
 }
 
-static nib_status finish(op_eval *c, const op_late *l) {
+static nib_status finish(op_eval *c, const op_pending *l) {
     int64_t n = op_count(l->dims.rank, l->dims.d);
     if (op_is_container(l->dtype)) OP_TRY(check_list(c, l, n));
     c->status = NIB_OK;
@@ -196,6 +196,6 @@ static nib_status finish(op_eval *c, const op_late *l) {
 }
 
 nib_status op_finish_outputs(op_eval *c) {
-    for (int i = 0; i < c->n_late; i++) OP_TRY(finish(c, &c->late[i]));
+    for (int i = 0; i < c->n_pending; i++) OP_TRY(finish(c, &c->pending[i]));
     return NIB_OK;
 }
