@@ -4,7 +4,6 @@ include/nib/nib.h; nib_*_defaults fills them, so that only what is set here must
 import ctypes as c
 import pathlib
 
-PRECISIONS = {"file": 0, "auto": 1, "f32": 2, "bf16": 3, "q8": 5}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -49,7 +48,10 @@ class Model:
         lib.nib_model_defaults(c.byref(options), c.sizeof(options))
         runtime_options.threads = threads
         self.check(lib.nib_runtime_create(c.byref(runtime_options), c.byref(self.runtime), c.byref(self.error)))
-        options.runtime, options.precision, options.max_tokens = self.runtime, PRECISIONS[precision], max_tokens
+        number = c.c_int()
+        if lib.nib_precision_from_name(precision.encode(), c.byref(number)):
+            raise ValueError(f"no precision is called {precision}")
+        options.runtime, options.precision, options.max_tokens = self.runtime, number, max_tokens
         self.check(lib.nib_model_open(str(path).encode(), c.byref(options), c.byref(self.model), c.byref(self.error)))
         self.dim = lib.nib_model_dim(self.model)
         self.version = f"{lib.nib_version().decode()} ({lib.nib_cpu_name().decode()})"

@@ -23,7 +23,6 @@ nib_runtime *cli_runtime(const cli_model *m, int *code);
 void cli_runtime_free(void);
 /* One of the ways to say which prompt, or none, or 2 after a message. */
 int cli_choose_prompt(cli_args *args);
-const char *cli_precision_name(nib_precision p);
 
 /* Prints the graph of m->path, "text" or "dot", after passes of that level; returns the exit code. */
 int cli_print_graph(const cli_model *m, nib_graph_format format, int level);

@@ -192,10 +192,11 @@ static void json_rate(const bench *b, const char *name, const rounds *r, const c
 static void print_json(bench *b, const cli_split *s, double thread_ns) {
     printf("{\"model\": ");
     cli_json_string(b->m.path);
-    printf(", \"precision_asked\": \"%s\", \"callers\": %d, \"texts\": %zu, \"tokens\": %lld, \"longest\": %lld, \"rounds\": %d,\n "
+    printf(", \"precision_asked\": \"%s\", \"callers\": %d, \"texts\": %zu, \"tokens\": %lld, \"longest\": %lld, "
+           "\"rounds\": %d,\n "
            "\"machine\": ",
-           cli_precision_name(b->m.options.precision), b->callers, b->texts.n, (long long)b->texts.tokens, (long long)b->texts.longest,
-           b->count);
+           nib_precision_name(b->m.options.precision), b->callers, b->texts.n, (long long)b->texts.tokens,
+           (long long)b->texts.longest, b->count);
     cli_machine_json(&b->machine);
     printf(",\n");
     json_rate(b, "ids", &b->of_ids, s);
@@ -218,8 +219,8 @@ static void print(bench *b) {
         return;
     }
     printf("texts       %zu of %lld tokens, the longest %lld; precision asked for: %s; %d caller%s\n", b->texts.n,
-           (long long)b->texts.tokens, (long long)b->texts.longest, cli_precision_name(b->m.options.precision), b->callers,
-           b->callers > 1 ? "s" : "");
+           (long long)b->texts.tokens, (long long)b->texts.longest, nib_precision_name(b->m.options.precision),
+           b->callers, b->callers > 1 ? "s" : "");
     if (b->texts.cut) printf("cut         %lld rows of ids were longer than the model takes\n", (long long)b->texts.cut);
     cli_machine_print(&b->machine);
     print_rate(b, "throughput", &b->of_ids, &s);

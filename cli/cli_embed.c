@@ -14,7 +14,7 @@
 #define BATCH 4096
 #define BAR 24 /* characters of the progress bar */
 
-static const cli_name formats[] = {{"lines", 0}, {"jsonl", 1}, {NULL, 0}};
+static const cli_names formats = {(const char *const[]){"lines", "jsonl"}, (const int[]){0, 1, -1}};
 
 static const cli_option embed_options[] = {
     {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
@@ -23,7 +23,7 @@ static const cli_option embed_options[] = {
     {"output", 'o', CLI_TEXT, CLI_AT(output), "FILE|-",
      "FILE.npy (float32 [n, dim]), FILE.jsonl, or - for .npy on standard output (default: JSON lines there)", 0, 0, NULL},
     {"input-format", 0, CLI_NAME, CLI_AT(jsonl), "F",
-     "lines (a text each; the default), or jsonl: {\"id\": .., \"text\": ..} each; the id comes out again", 0, 0, formats},
+     "%s: a text each (the default), or {\"id\": .., \"text\": ..} each, whose id comes out again", 0, 0, &formats},
     {"with-text", 0, CLI_FLAG, CLI_AT(with_text), NULL, "JSON lines have the text, too, as \"text\"", 1, 0, NULL},
     {"warm", 0, CLI_FLAG, CLI_AT(warm), NULL,
      "take and touch all memory before the first text comes: the first answer is as fast as later ones", 1, 0, NULL},

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cli_name formats[] = {{"text", NIB_GRAPH_TEXT}, {"dot", NIB_GRAPH_DOT}, {NULL, 0}};
+static const cli_names formats = {(const char *const[]){[NIB_GRAPH_TEXT] = "text", [NIB_GRAPH_DOT] = "dot"},
+                                  (const int[]){NIB_GRAPH_TEXT, NIB_GRAPH_DOT, -1}};
 
 static const cli_option inspect_options[] = {
     {"verify", 0, CLI_FLAG, CLI_AT(verify), NULL, "of a compiled file: reads all of it and compares every checksum first", 1, 0, NULL},
     {"graph", 0, CLI_NAME, CLI_AT(graph), "text|dot", "prints the graph instead: ONNX's textual syntax, or a drawing for Graphviz", 0, 0,
-     formats},
+     &formats},
     {"optimize-level", 0, CLI_INT, CLI_AT(m.options.optimize), "L", "of --graph: after passes of that level (default 0)", 0, 2, NULL},
     {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one JSON object instead of lines", 1, 0, NULL},
     {0},

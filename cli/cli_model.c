@@ -10,17 +10,14 @@
 #include <unistd.h>
 
 /* What this build computes in: neither more nor less than is accepted here. */
-static const cli_name precisions[] = {
-    {"f32", NIB_PRECISION_F32}, {"bf16", NIB_PRECISION_BF16}, {"q8", NIB_PRECISION_Q8}, {"auto", NIB_PRECISION_AUTO}, {NULL, 0}};
-static const cli_name poolings[] = {{"mean", NIB_POOLING_MEAN},
-                                    {"cls", NIB_POOLING_CLS},
-                                    {"max", NIB_POOLING_MAX},
-                                    {"last", NIB_POOLING_LAST},
-                                    {"mean_sqrt_len", NIB_POOLING_MEAN_SQRT_LEN},
-                                    {"weighted_mean", NIB_POOLING_WEIGHTED_MEAN},
-                                    {"none", NIB_POOLING_NONE},
-                                    {NULL, 0}};
-static const cli_name yes_no[] = {{"yes", 1}, {"no", 0}, {NULL, 0}};
+static const cli_names precisions = {
+    (const char *const[]){NIB_PRECISION_MAP(CLI_NAME_TEXT)},
+    (const int[]){NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8, NIB_PRECISION_AUTO, -1}};
+static const cli_names poolings = {
+    (const char *const[]){NIB_POOLING_MAP(CLI_NAME_TEXT)},
+    (const int[]){NIB_POOLING_MEAN, NIB_POOLING_CLS, NIB_POOLING_MAX, NIB_POOLING_LAST, NIB_POOLING_MEAN_SQRT_LEN,
+                  NIB_POOLING_WEIGHTED_MEAN, NIB_POOLING_NONE, -1}};
+static const cli_names yes_no = {(const char *const[]){"no", "yes"}, (const int[]){1, 0, -1}};
 
 const cli_option cli_model_option[] = {
     {"model", 'm', CLI_TEXT, CLI_AT(m.path), "PATH",
@@ -34,13 +31,13 @@ const cli_option cli_length_options[] = {
 };
 const cli_option cli_engine_options[] = {
     {"precision", 0, CLI_NAME, CLI_AT(m.options.precision), "P",
-     "f32, bf16, q8 or auto (default: the file's own; a named one is obeyed or refused)", 0, 0, precisions},
+     "%s (default: the file's own; a named one is obeyed or refused)", 0, 0, &precisions},
     {"device", 0, CLI_TEXT, CLI_AT(m.options.device), "D", "cpu", 0, 0, NULL},
-    {"output-name", 0, CLI_TEXT, CLI_AT(m.options.output_name), "NAME", "graph output to use (default: nib inspect says which and why)", 0,
-     0, NULL},
-    {"pooling", 0, CLI_NAME, CLI_AT(m.options.pooling), "P",
-     "mean, cls, max, last, mean_sqrt_len, weighted_mean, none (default: the model's)", 0, 0, poolings},
-    {"normalize", 0, CLI_NAME, CLI_AT(m.options.normalize), "yes|no", "vectors of length 1 (default: what the model says)", 0, 0, yes_no},
+    {"output-name", 0, CLI_TEXT, CLI_AT(m.options.output_name), "NAME",
+     "graph output to use (default: nib inspect says which and why)", 0, 0, NULL},
+    {"pooling", 0, CLI_NAME, CLI_AT(m.options.pooling), "P", "%s (default: the model's)", 0, 0, &poolings},
+    {"normalize", 0, CLI_NAME, CLI_AT(m.options.normalize), "yes|no",
+     "vectors of length 1 (default: what the model says)", 0, 0, &yes_no},
     {0},
 };
 const cli_option cli_group_option[] = {
@@ -81,12 +78,6 @@ const cli_option cli_safety_options[] = {
     {"help", 'h', CLI_FLAG, CLI_AT(help), NULL, "this text", 1, 0, NULL},
     {0},
 };
-
-const char *cli_precision_name(nib_precision p) {
-    for (const cli_name *n = precisions; n->name; n++)
-        if (n->number == (int)p) return n->name;
-    return "file";
-}
 
 int cli_choose_prompt(cli_args *a) {
     if ((a->prompt != NULL) + (a->prompt_name != NULL) + (a->no_prompt != 0) > 1)

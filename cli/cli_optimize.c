@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cli_name targets[] = {{"standard", NIB_TARGET_STANDARD}, {"onnxruntime", NIB_TARGET_ONNXRUNTIME}, {NULL, 0}};
+static const cli_names targets = {(const char *const[]){NIB_TARGET_MAP(CLI_NAME_TEXT)},
+                                  (const int[]){NIB_TARGET_STANDARD, NIB_TARGET_ONNXRUNTIME, -1}};
 
 static const cli_option where_options[] = {
     {"output", 'o', CLI_FILE, CLI_AT(output), "OUT", "where to write it", 0, 0, NULL},
@@ -19,12 +20,14 @@ static const cli_option level_options[] = {
      "-O1 simplified: standard operators only (the default)\n"
      "-O2 and fused: norms, GELU, attention\n"
      "-O3 and GELU by its approximation with tanh\n"
-     "-O4 and weights and values in float16, but for what would leave its range or lose digits there: the report names\n"
+     "-O4 and weights and values in float16, but for what would leave its range or lose digits there: the report "
+     "names\n"
      "each; the file's inputs and outputs keep their types. Exit 3 where nothing of that is the reason, and less\n"
      "than 90 % of the Linear layers' weights become float16",
      0, 4, NULL},
     {"target", 0, CLI_NAME, CLI_AT(target), "T",
-     "what -O2 may write: standard (ai.onnx only; the default), or onnxruntime (com.microsoft, too)", 0, 0, targets},
+     "what -O2 may write: %s (ai.onnx alone, which is the default, or com.microsoft, too)", 0, 0,
+     &targets},
     {0},
 };
 static const cli_option writing_options[] = {

@@ -126,14 +126,22 @@ const char *cli_list_twice(const cli_list *list) {
     return NULL;
 }
 
+/* "a, b or c" */
+static void say_names(const cli_names *names, char *out, size_t room) {
+    size_t at = 0;
+    for (const int *n = names->accepted; *n >= 0 && at < room; n++)
+        at += (size_t)snprintf(out + at, room - at, "%s%s",
+                               n == names->accepted ? ""
+                               : n[1] >= 0          ? ", "
+                                                    : " or ",
+                               names->texts[*n]);
+}
+
 /* What a number or a name may be, for a message. */
 static void say_wanted(const cli_option *o, char *out, size_t room) {
-    size_t at = 0;
     if (o->kind == CLI_SIZE) snprintf(out, room, "a size such as 500M or 2G");
     else if (o->kind == CLI_LIST) snprintf(out, room, "%s", o->value);
-    else if (o->kind == CLI_NAME)
-        for (const cli_name *n = o->names; n->name; n++)
-            at += (size_t)snprintf(out + at, room - at, "%s%s", n == o->names ? "" : n[1].name ? ", " : " or ", n->name);
+    else if (o->kind == CLI_NAME) say_names(o->names, out, room);
     else if (o->most > 1e15) snprintf(out, room, "%snumber from %.9g on", o->kind == CLI_REAL ? "a " : "a whole ", o->least);
     else snprintf(out, room, "%snumber from %.9g to %.9g", o->kind == CLI_REAL ? "a " : "a whole ", o->least, o->most);
 }
@@ -145,8 +153,8 @@ static int wrong(const cli_args *a, const cli_option *o, const char *value) {
 }
 
 static int take_name(cli_args *a, const cli_option *o, const char *value, int *to) {
-    for (const cli_name *n = o->names; n->name; n++)
-        if (strcmp(n->name, value) == 0) return *to = n->number, 0;
+    for (const int *n = o->names->accepted; *n >= 0; n++)
+        if (strcmp(o->names->texts[*n], value) == 0) return *to = *n, 0;
     return wrong(a, o, value);
 }
 
@@ -310,13 +318,17 @@ void cli_args_free(cli_args *a) {
 /* ---- help: "usage:", options as "  --name VALUE  text", "examples:" */
 
 static void print_option(const cli_option *o) {
-    char left[80];
+    char left[80], help[600], names[200] = "";
+    const char *at = o->kind == CLI_NAME ? strstr(o->help, "%s") : NULL;
+    if (at) say_names(o->names, names, sizeof names);
+    snprintf(help, sizeof help, "%.*s%s%s", (int)(at ? at - o->help : (ptrdiff_t)strlen(o->help)), o->help, names,
+             at ? at + 2 : "");
     int n = snprintf(left, sizeof left, "  ");
     if (o->letter) n += snprintf(left + n, sizeof left - (size_t)n, "-%c, ", o->letter);
     n += snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
     if (n > HELP_COLUMN - 2) printf("%s\n%*s", left, HELP_COLUMN, "");
     else printf("%-*s", HELP_COLUMN, left);
-    for (const char *p = o->help; *p; p++) {
+    for (const char *p = help; *p; p++) {
         putchar(*p);
         if (*p == '\n') printf("%*s", HELP_COLUMN, "");
     }

@@ -57,14 +57,15 @@ typedef enum cli_kind {
     CLI_WHOLE, /* int64_t */
     CLI_REAL,  /* double */
     CLI_SIZE,  /* size_t: 500M, 2G */
-    CLI_NAME,  /* int: one of `names` */
+    CLI_NAME,  /* int: one of `names`, which its help says where it has %s */
     CLI_LIST   /* cli_list: may be given several times; NAME=VALUE each if `value` says so */
 } cli_kind;
 
-typedef struct cli_name { /* ended by one without a name */
-    const char *name;
-    int number;
-} cli_name;
+typedef struct cli_names {
+    const char *const *texts; /* [number] */
+    const int *accepted;      /* numbers, in the order in which they are said; ended by -1 */
+} cli_names;
+#define CLI_NAME_TEXT(name, number, text) [number] = text, /* of nib.h's lists of names */
 
 struct cli_option {   /* a table ends with a row without a name */
     const char *name; /* "threads" */
@@ -74,7 +75,7 @@ struct cli_option {   /* a table ends with a row without a name */
     const char *value;  /* what --help calls its value */
     const char *help;   /* one line or several */
     double least, most; /* of numbers */
-    const cli_name *names;
+    const cli_names *names;
 };
 
 #define CLI_AT(member) offsetof(cli_args, member)

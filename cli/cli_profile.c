@@ -52,8 +52,10 @@ static void print(const profile_run *r) {
     if (r->json) {
         printf("{\"model\": ");
         cli_json_string(r->m.path);
-        printf(", \"precision_asked\": \"%s\", \"texts\": %zu, \"tokens\": %lld, \"repeat\": %d, \"wall_ms\": %.6f,\n \"machine\": ",
-               cli_precision_name(r->m.options.precision), r->texts.n, (long long)r->texts.tokens, r->repeat, 1e3 * r->seconds / r->repeat);
+        printf(", \"precision_asked\": \"%s\", \"texts\": %zu, \"tokens\": %lld, \"repeat\": %d, \"wall_ms\": %.6f,\n "
+               "\"machine\": ",
+               nib_precision_name(r->m.options.precision), r->texts.n, (long long)r->texts.tokens, r->repeat,
+               1e3 * r->seconds / r->repeat);
         cli_machine_json(&r->machine);
         printf(",\n ");
         cli_split_json(&split, thread_ns, r->repeat);
@@ -62,9 +64,10 @@ static void print(const profile_run *r) {
         printf("}\n");
         return;
     }
-    printf("texts       %zu of %lld tokens, the longest %lld; precision asked for: %s; mean of %d passes, %.3f ms each\n", r->texts.n,
-           (long long)r->texts.tokens, (long long)r->texts.longest, cli_precision_name(r->m.options.precision), r->repeat,
-           1e3 * r->seconds / r->repeat);
+    printf(
+        "texts       %zu of %lld tokens, the longest %lld; precision asked for: %s; mean of %d passes, %.3f ms each\n",
+        r->texts.n, (long long)r->texts.tokens, (long long)r->texts.longest, nib_precision_name(r->m.options.precision),
+        r->repeat, 1e3 * r->seconds / r->repeat);
     cli_machine_print(&r->machine);
     printf("\n");
     cli_steps_print(r->profile, &r->machine, r->repeat);

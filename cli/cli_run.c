@@ -10,28 +10,34 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_name formats[] = {{"npy", NIB_TENSOR_FORMAT_NPY}, {"pb", NIB_TENSOR_FORMAT_PB}, {NULL, 0}};
+static const cli_names formats = {(const char *const[]){[NIB_TENSOR_FORMAT_NPY] = "npy", [NIB_TENSOR_FORMAT_PB] = "pb"},
+                                  (const int[]){NIB_TENSOR_FORMAT_NPY, NIB_TENSOR_FORMAT_PB, -1}};
 
 static const cli_option run_options[] = {
     {"input", 'i', CLI_LIST, CLI_AT(inputs), "NAME=FILE",
-     ".npy, or .pb (TensorProto, SequenceProto, OptionalProto: also strings, bf16, small types); once for each input", 0, 0, NULL},
+     ".npy, or .pb (TensorProto, SequenceProto, OptionalProto: also strings, bf16, small types); once for each input",
+     0, 0, NULL},
     {"random", 0, CLI_FLAG, CLI_AT(random), NULL,
      "make the inputs that no file is given for: ids below the table they look up, masks of ones, then zeros\n"
      "(an input that the model holds a value for keeps that, unless it is given or has a --shape)",
      1, 0, NULL},
     {"shape", 0, CLI_LIST, CLI_AT(shapes), "NAME=2x8",
-     "shape of a random input; dimensions of the same name elsewhere follow, and sums of them by name\n(else 2 for the first axis, 8)", 0,
-     0, NULL},
+     "shape of a random input; dimensions of the same name elsewhere follow, and sums of them by name\n(else 2 for the "
+     "first axis, 8)",
+     0, 0, NULL},
     {"seed", 0, CLI_WHOLE, CLI_AT(seed), "N", "of the random numbers (default 0)", 0, 9e18, NULL},
-    {"output-dir", 'o', CLI_FILE, CLI_AT(output_dir), "DIR", "write each output to DIR/NAME.npy (or .pb); DIR is made if it is not there",
-     0, 0, NULL},
-    {"format", 0, CLI_NAME, CLI_AT(format), "npy|pb", "of those files (default: npy where NumPy has the type, else pb)", 0, 0, formats},
+    {"output-dir", 'o', CLI_FILE, CLI_AT(output_dir), "DIR",
+     "write each output to DIR/NAME.npy (or .pb); DIR is made if it is not there", 0, 0, NULL},
+    {"format", 0, CLI_NAME, CLI_AT(format), "npy|pb", "of those files (default: npy where NumPy has the type, else pb)",
+     0, 0, &formats},
     {"compare", 0, CLI_TEXT, CLI_AT(compare), "DIR", "compare with DIR/NAME.npy or DIR/NAME.pb", 0, 0, NULL},
-    {"suite", 0, CLI_TEXT, CLI_AT(suite), "DIR", "inputs DIR/input_0.pb, ... and expected DIR/output_0.pb, ..., as in ONNX's backend suite",
-     0, 0, NULL},
-    {"rtol", 0, CLI_REAL, CLI_AT(rtol), "X", "tolerance: |got - want| <= atol + rtol |want| (default 1e-3)", 0, 1e30, NULL},
+    {"suite", 0, CLI_TEXT, CLI_AT(suite), "DIR",
+     "inputs DIR/input_0.pb, ... and expected DIR/output_0.pb, ..., as in ONNX's backend suite", 0, 0, NULL},
+    {"rtol", 0, CLI_REAL, CLI_AT(rtol), "X", "tolerance: |got - want| <= atol + rtol |want| (default 1e-3)", 0, 1e30,
+     NULL},
     {"atol", 0, CLI_REAL, CLI_AT(atol), "Y", "the other part of the tolerance (default 1e-5)", 0, 1e30, NULL},
-    {"repeat", 0, CLI_INT, CLI_AT(repeat), "N", "run N times and print the least and the mean time (default 1)", 1, 1000000, NULL},
+    {"repeat", 0, CLI_INT, CLI_AT(repeat), "N", "run N times and print the least and the mean time (default 1)", 1,
+     1000000, NULL},
     {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one JSON object instead of lines", 1, 0, NULL},
     {0},
 };

@@ -179,7 +179,7 @@ static cell best_of(const tuning *t) {
 }
 
 static void print_table(const tuning *t, int p) {
-    printf("\n%s", cli_precision_name(t->precision[p]));
+    printf("\n%s", nib_precision_name(t->precision[p]));
     if (t->refused[p][0]) {
         printf("  refused: %s\n", t->refused[p]);
         return;
@@ -232,7 +232,7 @@ static void print_line(const tuning *t, const cell *c) {
     }
     printf(" --threads %d", t->thread[c->i]);
     if (t->batch[c->b]) printf(" --batch-tokens %lld", (long long)t->batch[c->b]);
-    printf(" --precision %s\n", cli_precision_name(t->precision[c->p]));
+    printf(" --precision %s\n", nib_precision_name(t->precision[c->p]));
 }
 
 static int not_measured(const tuning *t) {
@@ -267,7 +267,7 @@ static void print_json(const tuning *t) {
     printf(", \"cpu\": \"%s\", \"texts\": %zu, \"tokens\": %lld, \"seconds\": %.1f, \"interrupted\": %s,\n \"precisions\": [",
            nib_cpu_name(), t->texts.n, (long long)t->texts.tokens, cli_now() - t->begun, cli_signal ? "true" : "false");
     for (int p = 0; p < t->precisions; p++) {
-        printf("%s\n  {\"precision\": \"%s\"", p ? "," : "", cli_precision_name(t->precision[p]));
+        printf("%s\n  {\"precision\": \"%s\"", p ? "," : "", nib_precision_name(t->precision[p]));
         if (t->refused[p][0]) printf(", \"refused\": "), cli_json_string(t->refused[p]);
         if (t->mean[p] >= -1) printf(", \"cosine_mean\": %.6f, \"cosine_worst\": %.6f", t->mean[p], t->worst[p]);
         printf(", \"cells\": [");
@@ -285,7 +285,7 @@ static void print_json(const tuning *t) {
     if (best.p < 0) printf("null}\n");
     else
         printf("{\"precision\": \"%s\", \"threads\": %d, \"batch_tokens\": %lld, \"tokens_per_second\": %.1f}}\n",
-               cli_precision_name(t->precision[best.p]), t->thread[best.i], (long long)t->batch[best.b], best.rate);
+               nib_precision_name(t->precision[best.p]), t->thread[best.i], (long long)t->batch[best.b], best.rate);
 }
 
 static int run_all(tuning *t, const char *input) {

@@ -123,8 +123,6 @@ fail:
     return status;
 }
 
-static const char *const precision_names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
-
 /* What the file has decided cannot be asked for otherwise. */
 static nib_status check_options(const nib_model *m, const nib_model_options *o, nib_error *err) {
     const struct {
@@ -132,7 +130,7 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
         const char *what;
     } rows[] = {
         {o->precision != NIB_PRECISION_FILE && o->precision != NIB_PRECISION_AUTO &&
-             strcmp(precision_names[o->precision], precision_names[m->computes]) != 0,
+             model_arithmetic(o->precision) != model_arithmetic(m->computes),
          "precision"},
         {o->pooling != NIB_POOLING_MODEL && o->pooling != m->pooling, "pooling"},
         {o->normalize >= 0 && (o->normalize != 0) != m->normalize, "normalize"},
@@ -143,8 +141,10 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
     for (size_t i = 0; i < BASE_COUNT(rows); i++)
         if (rows[i].differs)
             return base_error_set(err, NIB_UNSUPPORTED,
-                                  "the model was compiled with another %s (precision %s, pooling %s): compile %s again with the one wanted",
-                                  rows[i].what, precision_names[m->computes], op_pooling_name(m->pooling), m->compiled->made_of);
+                                  "the model was compiled with another %s (precision %s, pooling %s): compile %s again "
+                                  "with the one wanted",
+                                  rows[i].what, nib_precision_name(model_arithmetic(m->computes)),
+                                  nib_pooling_name(m->pooling), m->compiled->made_of);
     return NIB_OK;
 }
 

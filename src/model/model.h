@@ -90,6 +90,11 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
 /* The first bytes of a compiled file, which is no model that this room opens. */
 #define MODEL_COMPILED_MAGIC "\x89NIB\r\n\x1a\n"
 
+/* What is computed in, where a precision says no more than "as the file has it". */
+static inline nib_precision model_arithmetic(nib_precision p) {
+    return p == NIB_PRECISION_FILE || p == NIB_PRECISION_AUTO ? NIB_PRECISION_F32 : p;
+}
+
 /* What is opened: a path; or bytes that outlive the model, with the folder of its small files and of external data, which may be NULL. */
 typedef struct model_source {
     const char *path;

@@ -106,7 +106,7 @@ void model_describe(const nib_model *m, base_str *out) {
     base_str_printf(out, "embeddings    %lld numbers", (long long)m->dim);
     if (m->pooled) base_str_add(out, ", pooled by the graph itself");
     else
-        base_str_printf(out, ", pooling %s (%s)", op_pooling_name(m->pooling),
+        base_str_printf(out, ", pooling %s (%s)", nib_pooling_name(m->pooling),
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
     base_str_printf(out, ", %s", m->normalize || m->normalize_first ? "normalized" : "not normalized");
     if (m->settings.truncate_dim > 0)
@@ -115,9 +115,9 @@ void model_describe(const nib_model *m, base_str *out) {
     base_str_add(out, "\n");
     base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
     describe_prompts(m, out);
-    static const char *const names[] = {"f32", "f32", "f32", "bf16", "f16", "q8", "q4"};
-    base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(), base_pool_threads(m->runtime->pool),
-                    names[m->computes], m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
+    base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(),
+                    base_pool_threads(m->runtime->pool), nib_precision_name(model_arithmetic(m->computes)),
+                    m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
                     m->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(g)
                         ? "f32 arithmetic on the file's half-precision weights"
                         : m->precision_why);

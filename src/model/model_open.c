@@ -341,7 +341,8 @@ static nib_status open_into(nib_model *m, const model_source *source, const nib_
     if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
         base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)
-        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", m->computes == NIB_PRECISION_Q8 ? "q8" : "f32", m->precision_why);
+        base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", nib_precision_name(model_arithmetic(m->computes)),
+                 m->precision_why);
     model_opened(m);
 fail:
     base_watch_end(&watch);

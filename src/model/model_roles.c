@@ -301,7 +301,7 @@ nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
         graph_value *skip = m->settings.excludes_prompt ? skip_input(m, g) : NULL;
         if (m->settings.excludes_prompt && !skip) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
         v = mask ? graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask, skip}, skip ? 3 : 2, "pooled") : NULL;
-        if (!v || graph_set_string(v->producer, "mode", op_pooling_name(m->pooling)) != NIB_OK)
+        if (!v || graph_set_string(v->producer, "mode", nib_pooling_name(m->pooling)) != NIB_OK)
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
     /* A module of the folder normalizes before the cut, whoever calls encode with normalize_embeddings behind it. */

@@ -31,15 +31,11 @@
 
 /* ---------------------------------------------------------------- attributes */
 
-static const char *const pooling_names[] = {"", "none", "mean", "cls", "max", "mean_sqrt_len", "weighted_mean", "last"};
-
 int op_pooling(const graph_node *n) {
-    const char *name = graph_attr_string(n, "mode", "mean");
-    for (size_t i = NIB_POOLING_MEAN; i < BASE_COUNT(pooling_names); i++)
-        if (strcmp(name, pooling_names[i]) == 0) return (int)i;
-    return -1;
+    nib_pooling p;
+    const char *name = graph_attr_string(n, "mode", nib_pooling_name(NIB_POOLING_MEAN));
+    return nib_pooling_from_name(name, &p) == NIB_OK && p >= NIB_POOLING_MEAN ? (int)p : -1;
 }
-const char *op_pooling_name(nib_pooling p) { return pooling_names[p]; }
 
 int64_t op_norm_groups(const graph_node *n, int64_t C) {
     int64_t groups = graph_attr_int(n, "groups", 1);

@@ -35,7 +35,6 @@ typedef struct op_rotary {
 nib_status op_rotary_read(const graph_node *rotary, int64_t width, int64_t table, op_rotary *out);
 int64_t op_norm_groups(const graph_node *norm, int64_t columns); /* 0: they do not divide the columns */
 int op_pooling(const graph_node *pool);                          /* nib_pooling, -1 if unknown */
-const char *op_pooling_name(nib_pooling p);
 
 /* Element i of an index, mask or offset tensor as an integer (floats: 0 or 1). */
 int64_t op_index_at(const graph_tensor *t, int64_t i);

@@ -318,7 +318,7 @@ nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const cha
     NIB_TRY(rewrite_report_create(&r, err));
     base_json_put_text(&r->draft, r->draft.root, "nib", NIB_VERSION);
     yyjson_mut_obj_add_int(r->draft.doc, r->draft.root, "level", o->level);
-    base_json_put_text(&r->draft, r->draft.root, "target", o->target == NIB_TARGET_ONNXRUNTIME ? "onnxruntime" : "standard");
+    base_json_put_text(&r->draft, r->draft.root, "target", nib_target_name(o->target));
     yyjson_mut_obj_add_int(r->draft.doc, r->draft.root, "opset", graph_opset_version(z.g, ""));
     NIB_TRY(rewrite_count_into(&runtime->heap, z.source, 0, &counts, err));
     NIB_TRY(rewrite_count_into(&runtime->heap, z.g, 1, &counts, err));
