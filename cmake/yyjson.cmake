@@ -13,5 +13,6 @@ else()
   endif()
   add_library(nib_yyjson_objects OBJECT ${NIB_YYJSON_DIR}/yyjson.c)
   target_compile_definitions(nib_yyjson_objects PRIVATE yyjson_api=) # libnib exports nib_* only
+  target_compile_options(nib_yyjson_objects PRIVATE -ffunction-sections -fdata-sections)
   target_include_directories(nib_yyjson SYSTEM INTERFACE ${NIB_YYJSON_DIR})
 endif()

@@ -42,6 +42,29 @@ for how in "" --define-prefix; do # as it lies, and as pkg-config itself moves p
 done
 gcc "$work/try.c" -o "$work/static" $(pkg-config --cflags nib) "$libdir/libnib.a" -lm -pthread
 "$work/static"
+# Names that nib has inside are a program's own to use; and a program takes from libnib.a what it calls.
+foreign=$(nm -g --defined-only "$libdir/libnib.a" | awk 'NF == 3 && $3 !~ /^nib_/ { print $3 }')
+[ -z "$foreign" ] || fail "libnib.a defines $foreign"
+cat >"$work/own.c" <<'C'
+#include <nib/nib.h>
+#include <string.h>
+int base_alloc(int x) { return x + 1; }
+int graph_create = 2, op_infer_node;
+char yyjson_read[] = "mine";
+int main(void) {
+    nib_model *model;
+    if (nib_model_open("no-such-model", NULL, &model, NULL) != NIB_NOT_FOUND) return 1;
+    return base_alloc(graph_create) != 3 || op_infer_node || strcmp(yyjson_read, "mine") != 0;
+}
+C
+gcc "$work/own.c" -o "$work/own" -I"$work/usr/include" "$libdir/libnib.a" -lm -pthread
+"$work/own" || fail "a program with names of its own fails"
+printf '#include <nib/nib.h>\nint main(void) { return nib_abi_version() != NIB_ABI_VERSION; }\n' >"$work/small.c"
+gcc "$work/small.c" -o "$work/small" $(pkg-config --cflags nib) "$libdir/libnib.a" \
+    $(pkg-config --static --libs-only-other nib)
+"$work/small" || fail "the library is of another ABI than its header"
+strip "$work/small"
+[ "$(stat -c %s "$work/small")" -lt 200000 ] || fail "a program that asks for a version has all of the library"
 abi=$(sed -n 's/^#define NIB_ABI_VERSION //p' "$work/usr/include/nib/nib.h")
 readelf -d "$work/shared" | grep -qF "[libnib.so.$abi]" || fail "a program does not ask for libnib.so.$abi"
 [ -e "$libdir/libnib.so.$abi" ] || fail "libnib.so.$abi is not there"

@@ -3,7 +3,7 @@
 # test-isa runs it capped at each.
 file(GLOB checkkernel_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/checkkernel*.c)
 add_executable(checkkernel ${checkkernel_sources})
-target_link_libraries(checkkernel PRIVATE nib_flags nib_static m)
+target_link_libraries(checkkernel PRIVATE nib_flags nib_internal m)
 set_target_properties(checkkernel PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
 nib_test(checkkernel quick checkkernel)
 nib_test(checkkernel_generic nightly checkkernel)
