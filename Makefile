@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 fuzz
+.PHONY: all help run bench bench-long bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
 
 # Their output is shown as it comes: ninja's counts what is done, and what a compiler says must not be lost.
 ninja = ninja -C $(1) -j$(JOBS)
@@ -44,7 +44,7 @@ test: $(MODEL)/model.safetensors test-build ## install what tests need, and run 
 
 test-all: test-wide test-isa test-paths asan tsan aarch64 ## and on each instruction set below this one, under sanitizers, for aarch64, ONNX's cases
 
-test-nightly: test-every ubsan cov fuzz ## and what takes hours: SECONDS= of fuzzing for each door
+test-nightly: test-every ubsan cov zig fuzz ## and what takes hours: SECONDS= of fuzzing for each door
 
 test-wide: $(MODEL)/model.safetensors test-build test-onnx
 	ctest --preset release -j$(JOBS) -L wide
@@ -99,6 +99,16 @@ NOT_EMULATED := ^test_(fork|base_pool|settings|measure|concurrency|known|op_work
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
 	@$(call ninja,build/aarch64)
 	ctest --preset aarch64 -j$(JOBS) -L quick -E '$(NOT_EMULATED)'
+
+# What runs on other machines than this one: for an older glibc, which zig brings.
+build/zig/build.ninja: CMakeLists.txt CMakePresets.json cmake/zig.cmake
+	@tools/setup zig
+	@$(call configure,zig)
+
+zig: all $(MODEL)/model.safetensors build/zig/build.ninja ## build into build/zig for any Linux since glibc 2.17 (installs PyPI's ziglang), and compare it with this build
+	@tools/setup zig
+	@$(call ninja,build/zig)
+	python3 tools/check_portable.py build/zig build/nib $(MODEL)
 
 SECONDS_EACH = $(or $(SECONDS),60)
 fuzz: build/fuzz/build.ninja ## fuzz every door with libFuzzer (clang) for SECONDS=60 each; fails on a finding and keeps its input

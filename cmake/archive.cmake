@@ -18,7 +18,7 @@ function(nib_static_object)
   string(REPLACE ";" "\n" names "${names}")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/nib.map)
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/nib.symbols CONTENT "${names}\n")
-  separate_arguments(flags UNIX_COMMAND "${CMAKE_C_FLAGS}")
+  separate_arguments(flags UNIX_COMMAND "${CMAKE_C_COMPILER_ARG1} ${CMAKE_C_FLAGS}")
   set(object ${PROJECT_BINARY_DIR}/nib${CMAKE_C_OUTPUT_EXTENSION})
   add_custom_command(OUTPUT ${object}
     COMMAND ${CMAKE_C_COMPILER} ${flags} -r -nostdlib -o ${object}.whole ${ARGN}

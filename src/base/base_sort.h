@@ -6,6 +6,7 @@
 #ifndef BASE_SORT_H
 #define BASE_SORT_H
 
+#include <stdint.h>
 #include <stdlib.h>
 
 typedef int (*base_compare)(const void *a, const void *b);
@@ -15,7 +16,7 @@ static inline void base_sort(void *items, size_t count, size_t size, base_compar
 }
 
 static inline void *base_find(const void *key, const void *items, size_t count, size_t size, base_compare compare) {
-    return count ? bsearch(key, items, count, size, compare) : NULL;
+    return count ? (void *)(uintptr_t)bsearch(key, items, count, size, compare) : NULL; /* C23's is as const as items */
 }
 
 #endif
