@@ -182,8 +182,10 @@ const cli_verb cli_diff = {
     .name = "diff",
     .line = "what two models have and compute differently",
     .usage = "A B [options]",
-    .about = "Compares two models: counts of operators, inputs, outputs and constants, and their outputs on the same random inputs.\n"
-             "Exit 3 if the outputs differ, if the second wants an input that the first does not have, or if no output has the same name.\n",
+    .about = "Compares two models: counts of operators, inputs, outputs and constants, and their outputs on the same "
+             "random inputs.\n"
+             "Exit 3 if the outputs differ, if the second wants an input that the first does not have, or if no output "
+             "has the same name.\n",
     .options = of_diff,
     .examples = "  nib diff model.onnx small.onnx\n",
     .plain = 1,

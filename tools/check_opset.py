@@ -3,7 +3,8 @@
 """Converts every node case of ONNX's backend suite to other opsets, and has onnx's checker look at what `nib optimize --opset` wrote.
 
 A file is valid, or the exit code is not 0. Needs onnx; with onnxruntime, what ONNX Runtime computes from both files is compared, too,
-where it takes both. usage: check_opset.py [--refused] NIB CASES [OPSET ...]; --refused lists what is refused, and how often
+where it takes both. usage: check_opset.py [--refused] NIB CASES [OPSET ...]
+--refused lists what is refused, and how often.
 """
 import collections
 import pathlib
@@ -82,7 +83,8 @@ def main():
                                    capture_output=True, text=True, check=False)
                 if p.returncode:
                     counts["refused"] += 1
-                    reasons[f"{before} -> {opset}: " + re.sub(r"^.*?error: | \(.*", "", p.stderr.strip().splitlines()[0] if p.stderr else "")] += 1
+                    said = p.stderr.strip().splitlines() or [""]
+                    reasons[f"{before} -> {opset}: " + re.sub(r"^nib: | \(.*", "", said[0])] += 1
                     continue
                 name = f"{path.parent.name} {before} -> {opset}"
                 why = refusal(str(out))
@@ -96,7 +98,7 @@ def main():
                     inputs = tensors(path.parent / "test_data_set_0")
                     want = run(path, inputs)
                     if not same(want, tensors(path.parent / "test_data_set_0", "output")):
-                        counts["otherwise"] += 1  # than ONNX has it: what ONNX Runtime makes of the operator may differ from opset to opset
+                        counts["otherwise"] += 1  # than ONNX: what ONNX Runtime does may differ from opset to opset
                         continue
                 except Exception:  # pylint: disable=broad-except
                     continue
@@ -113,8 +115,9 @@ def main():
         print(line)
     for reason, n in sorted(reasons.items()) if "--refused" in sys.argv else ():
         print(f"refused {n:3d}  {reason}")
-    print(f"{counts['not valid themselves']} cases are not valid themselves; {counts['valid']} valid, {counts['refused']} refused, {counts['run']} compared in ONNX Runtime, "
-          f"{counts['otherwise']} of which it has other numbers than ONNX, {len(bad)} wrong")
+    print(f"{counts['not valid themselves']} cases are not valid themselves; {counts['valid']} valid, "
+          f"{counts['refused']} refused, {counts['run']} compared in ONNX Runtime, {counts['otherwise']} of which it has "
+          f"other numbers than ONNX, {len(bad)} wrong")
     return 1 if bad else 0
 
 

@@ -68,7 +68,8 @@ static nib_status bias_of_text(bias_view *v, const int32_t *columns, int64_t n, 
     return NIB_OK;
 }
 
-/* The kernel gives zeros where the bias puts all keys that a query of text b may see at -infinity: ONNX's Softmax gives NaN. */
+/* The kernel gives zeros where the bias puts all keys that a query of text b may see at -infinity: ONNX's Softmax gives
+ * NaN. */
 static void put_nan(const kernel_attention_args *a, int64_t b, int head, int64_t first, int64_t n) {
     const float *bias = a->bias + b * a->bias_text_stride + head * a->bias_head_stride;
     for (int64_t i = 0; i < n; i++) {

@@ -66,8 +66,8 @@ typedef struct hf_token {
 /* What a tokenizer's class builds from tokenizer_config.json in place of what tokenizer.json holds. */
 typedef struct hf_tokenizer {
     bool rebuilt;                       /* BertTokenizer or a class like it: all below but truncation_side is obeyed */
-    char own_class[64];                 /* one that builds its normalizer of the same three flags, and is not followed; or "" */
-    char other_class[64];               /* one that builds another kind of tokenizer; or "" */
+    char own_class[64];   /* one that builds its normalizer of the same three flags, and is not followed; or "" */
+    char other_class[64]; /* one that builds another kind of tokenizer; or "" */
     bool lowercase, chinese;            /* do_lower_case, tokenize_chinese_chars */
     int strip_accents;                  /* 1 yes, 0 no, -1: as lowercase */
     int truncation_left;                /* truncation_side: 1 left, 0 right, -1: nothing was said */

@@ -53,8 +53,8 @@ fail:
     return status;
 }
 
-/* transformers computes in the type that config.json names, if it names one: it rounds weights of another first. nib sums in f32, in which
- * weights of 16 bits are what they were; others it does not round. */
+/* transformers computes in the type that config.json names, if it names one: it rounds weights of another first. nib
+ * sums in f32, in which weights of 16 bits are what they were; others it does not round. */
 static void note_type(nib_runtime *runtime, const hf_builder *b, const hf_family *f) {
     static const struct {
         const char *name;
@@ -66,11 +66,11 @@ static void note_type(nib_runtime *runtime, const hf_builder *b, const hf_family
     const graph_tensor *t = hf_weights_find(b->weights, name);
     for (size_t i = 0; t && i < BASE_COUNT(halves); i++)
         if (strcmp(said, halves[i].name) == 0 && t->dtype != halves[i].dtype)
-            base_log(
-                runtime, NIB_LOG_WARN,
-                "config.json: the weights are %s, and dtype %s, to which transformers rounds them, is not applied: sums are f32 of the "
-                "weights as they are",
-                nib_dtype_name(t->dtype), said);
+            base_log(runtime, NIB_LOG_WARN,
+                     "config.json: the weights are %s, and dtype %s, to which transformers rounds them, is not "
+                     "applied: sums are f32 of the "
+                     "weights as they are",
+                     nib_dtype_name(t->dtype), said);
 }
 
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err) {

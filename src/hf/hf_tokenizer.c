@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: tokenizer_config.json, special_tokens_map.json and what config.json calls the model. Out: what the tokenizer's class builds in place
- * of what tokenizer.json holds.
+ * In: tokenizer_config.json, special_tokens_map.json and what config.json calls the model. Out: what the tokenizer's
+ * class builds in place of what tokenizer.json holds.
  *
- * Of transformers 5, BertTokenizer and the classes that are or derive from it take the vocabulary and added tokens from tokenizer.json and
- * build the rest anew from the arguments of their constructor, which tokenizer_config.json gives: an argument that it does not give has
- * its default there (lower case, Chinese characters apart, accents stripped as case is). In transformers 4, BertTokenizerFast put the same
- * three into the normalizer. Others that build a WordPiece of their own, MPNetTokenizer among them, and those that build another kind of
- * tokenizer are not followed, and said where that may matter. Every other class, one that transformers does not know, too, takes the file
- * as it is; that of ModernBERT does whatever class is named.
+ * Of transformers 5, BertTokenizer and the classes that are or derive from it take the vocabulary and added tokens from
+ * tokenizer.json and build the rest anew from the arguments of their constructor, which tokenizer_config.json gives: an
+ * argument that it does not give has its default there (lower case, Chinese characters apart, accents stripped as case
+ * is). In transformers 4, BertTokenizerFast put the same three into the normalizer. Others that build a WordPiece of
+ * their own, MPNetTokenizer among them, and those that build another kind of tokenizer are not followed, and said where
+ * that may matter. Every other class, one that transformers does not know, too, takes the file as it is; that of
+ * ModernBERT does whatever class is named.
  */
 #include "hf_json.h"
 #include "hf_keys.h"
@@ -28,11 +29,15 @@ static const char *const rebuilt_models[] = {
 };
 
 /* Classes that build a WordPiece and BertNormalizer of the same arguments with templates of their own. */
-static const char *const own_classes[] = {"MPNetTokenizer", "FunnelTokenizer", "SplinterTokenizer", "LayoutLMv2Tokenizer"};
-static const char *const own_models[][2] = {
-    {"mpnet", "MPNetTokenizer"}, {"funnel", "FunnelTokenizer"}, {"splinter", "SplinterTokenizer"}, {"layoutlmv2", "LayoutLMv2Tokenizer"}};
+static const char *const own_classes[] = {"MPNetTokenizer", "FunnelTokenizer", "SplinterTokenizer",
+                                          "LayoutLMv2Tokenizer"};
+static const char *const own_models[][2] = {{"mpnet", "MPNetTokenizer"},
+                                            {"funnel", "FunnelTokenizer"},
+                                            {"splinter", "SplinterTokenizer"},
+                                            {"layoutlmv2", "LayoutLMv2Tokenizer"}};
 
-/* Classes of transformers 5, without "Tokenizer", that build another kind of tokenizer, whatever stands in tokenizer.json. */
+/* Classes of transformers 5, without "Tokenizer", that build another kind of tokenizer, whatever stands in
+ * tokenizer.json. */
 static const char *const other_classes[] = {
     "Albert",       "Barthez",
     "Bartpho",      "BertGeneration",
@@ -122,7 +127,8 @@ static const char *class_of(const char *const (*models)[2], size_t n, const char
     return NULL;
 }
 
-/* Fills rebuilt, own_class and other_class: what transformers makes of the class that is named, or of the model where none is. */
+/* Fills rebuilt, own_class and other_class: what transformers makes of the class that is named, or of the model where
+ * none is. */
 static void read_class(const hf_settings *s, const char *class_name, hf_tokenizer *t) {
     char name[64];
     snprintf(name, sizeof name, "%s", class_name);
@@ -131,7 +137,8 @@ static void read_class(const hf_settings *s, const char *class_name, hf_tokenize
     const char *own = name[0] ? name : class_of(own_models, BASE_COUNT(own_models), s->model_type);
     t->rebuilt = name[0] ? is_one_of(rebuilt_classes, BASE_COUNT(rebuilt_classes), name)
                          : is_one_of(rebuilt_models, BASE_COUNT(rebuilt_models), s->model_type);
-    if (own && is_one_of(own_classes, BASE_COUNT(own_classes), own)) snprintf(t->own_class, sizeof t->own_class, "%s", own);
+    if (own && is_one_of(own_classes, BASE_COUNT(own_classes), own))
+        snprintf(t->own_class, sizeof t->own_class, "%s", own);
     cut_end(name, "Tokenizer");
     const char *other = name[0] ? name : class_of(other_models, BASE_COUNT(other_models), s->model_type);
     if (other && is_one_of(other_classes, BASE_COUNT(other_classes), other))

@@ -61,8 +61,9 @@ struct nib_model {
     bool random;                    /* the task program draws random numbers */
     bool mask_of_padding;           /* the file wants a mask of 1 at padding; the task program turns what it is given */
     nib_pooling pooling;
-    bool normalize;       /* vectors have length 1 */
-    bool normalize_first; /* or had it, before truncate_dim of the settings cut them: as sentence-transformers does it */
+    bool normalize; /* vectors have length 1 */
+    bool
+        normalize_first; /* or had it, before truncate_dim of the settings cut them: as sentence-transformers does it */
     int64_t dim, max_tokens, batch_tokens;
     nib_precision precision, computes; /* as asked for; as the task's Linear layers compute (FILE: f32) */
     const char *precision_why;

@@ -131,7 +131,8 @@ void model_describe(const nib_model *m, base_str *out) {
         [RUN_GROUP_ONE] = "one at a time", [RUN_GROUP_EQUAL] = "with others of the same length", [RUN_GROUP_ANY] = "with any others"};
     base_str_printf(out, "texts run     %s", groups[m->roles.group]);
     if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
-        base_str_printf(out, ", beside copies of itself: the file fixes a batch of %lld, whose texts may reach one another",
+        base_str_printf(out,
+                        ", beside copies of itself: the file fixes a batch of %lld, whose texts may reach one another",
                         (long long)m->roles.fixed_batch);
     base_str_add(out, "\n");
     if (m->task.notes && (!m->packed || m->roles.group != RUN_GROUP_ANY)) base_str_add(out, m->task.notes);

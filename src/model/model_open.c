@@ -145,11 +145,11 @@ static void note_task(nib_model *m, pass_context *ctx) {
         m->positions_why = "a table of the model's mask ends there";
     }
     if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
-        base_log(
-            m->runtime, NIB_LOG_WARN,
-            "the file fixes a batch of %lld texts, and they may reach one another: each text is run beside copies of itself. What it gives "
-            "for different ones, nib run shows",
-            (long long)m->roles.fixed_batch);
+        base_log(m->runtime, NIB_LOG_WARN,
+                 "the file fixes a batch of %lld texts, and they may reach one another: each text is run beside copies "
+                 "of itself. What it gives "
+                 "for different ones, nib run shows",
+                 (long long)m->roles.fixed_batch);
     m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
     m->dropouts = ctx->dropouts;
     m->random = pass_note_random(ctx);
@@ -184,8 +184,9 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
                         .runtime = m->runtime,
                         .kernels = &((cpu_device *)m->device)->kernels,
                         .level = old ? 0 : m->optimize,
-                        .task = task && !old,
-                        .pack = task && m->pack && !old,
+                        .mode = !task || old ? PASS_MODE_EXACT
+                                : m->pack    ? PASS_MODE_TASK
+                                             : PASS_MODE_TASK_PADDED,
                         .mask = task && !old && m->roles.mask >= 0 ? made.g->inputs[m->roles.mask] : NULL,
                         .notes = &notes,
                         .err = err};

@@ -54,7 +54,8 @@ static bool indexes(const graph_value *v, const graph_value *index, int depth) {
     const graph_node *n = index->producer;
     if (v == index) return true;
     for (size_t i = 0; n && depth < 6 && i < BASE_COUNT(through); i++)
-        if (graph_is_op(n, "", through[i]) && n->inputs[0].value && indexes(v, n->inputs[0].value, depth + 1)) return true;
+        if (graph_is_op(n, "", through[i]) && n->inputs[0].value && indexes(v, n->inputs[0].value, depth + 1))
+            return true;
     return false;
 }
 
@@ -82,14 +83,16 @@ static void mark_lookups(const graph_value *v, uint8_t mark, uint8_t *marks) {
     for (const graph_node *n = v->owner->first; n; n = n->next)
         for (int i = 0; i < n->n_inputs; i++) {
             const graph_value *in = n->inputs[i].value;
-            if (in && looked_up(n, i) > 0 && n->n_outputs > 0 && n->outputs[0] && indexes(v, in, 0)) marks[n->outputs[0]->id] |= mark;
+            if (in && looked_up(n, i) > 0 && n->n_outputs > 0 && n->outputs[0] && indexes(v, in, 0))
+                marks[n->outputs[0]->id] |= mark;
         }
 }
 
 /* Whether rows that `other` looks up are added to those of the ids: then they say something of each token. */
 static bool is_added_to_rows(const graph *g, const graph_value *ids, const graph_value *other) {
-    static const char *const adding[] = {"Add",       "Sum",     "Identity", "Cast",           "Dropout",         "Mul", "Div", "Reshape",
-                                         "Unsqueeze", "Squeeze", "Expand",   "QuantizeLinear", "DequantizeLinear"};
+    static const char *const adding[] = {
+        "Add",       "Sum",     "Identity", "Cast",           "Dropout",         "Mul", "Div", "Reshape",
+        "Unsqueeze", "Squeeze", "Expand",   "QuantizeLinear", "DequantizeLinear"};
     uint8_t *marks = base_calloc(g->heap, (size_t)g->value_limit + 1, 1);
     bool both = false;
     if (!marks) return false;
@@ -180,7 +183,8 @@ void model_find_roles(nib_model *m) {
         int *role = role_of(r, g, ids, v, most);
         if (!role) {
             snprintf(m->cannot_embed, sizeof m->cannot_embed,
-                     "input %.80s is for nothing that nib knows: rows that it looks up are not added to those of %.80s, nor is it named as "
+                     "input %.80s is for nothing that nib knows: rows that it looks up are not added to those of "
+                     "%.80s, nor is it named as "
                      "positions or segments",
                      v->name, ids->name);
             return;
@@ -274,7 +278,8 @@ static graph_value *skip_input(nib_model *m, graph *g) {
 
 static graph_value *normalized(graph *g, graph_value *v) {
     v = graph_emit(g, NULL, "", "LpNormalization", &v, 1, "embedding");
-    return v && graph_set_int(v->producer, "axis", -1) == NIB_OK && graph_set_int(v->producer, "p", 2) == NIB_OK ? v : NULL;
+    return v && graph_set_int(v->producer, "axis", -1) == NIB_OK && graph_set_int(v->producer, "p", 2) == NIB_OK ? v
+                                                                                                                 : NULL;
 }
 
 /* As many as there are, up to so many. */
@@ -283,7 +288,8 @@ static graph_value *first_columns(graph *g, graph_value *v, int64_t columns) {
     if (graph_opset_version(g, "") < 10) { /* lists were attributes */
         v = graph_emit(g, NULL, "", "Slice", &v, 1, "cut");
         return v && graph_set_ints(v->producer, "starts", &zero, 1) == NIB_OK &&
-                       graph_set_ints(v->producer, "ends", &columns, 1) == NIB_OK && graph_set_ints(v->producer, "axes", &one, 1) == NIB_OK
+                       graph_set_ints(v->producer, "ends", &columns, 1) == NIB_OK &&
+                       graph_set_ints(v->producer, "axes", &one, 1) == NIB_OK
                    ? v
                    : NULL;
     }
@@ -306,7 +312,8 @@ nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err) {
     }
     /* A module of the folder normalizes before the cut, whoever calls encode with normalize_embeddings behind it. */
     if (m->normalize_first) v = normalized(g, v);
-    if (v && m->settings.truncate_dim > 0 && m->pooling != NIB_POOLING_NONE) v = first_columns(g, v, m->settings.truncate_dim);
+    if (v && m->settings.truncate_dim > 0 && m->pooling != NIB_POOLING_NONE)
+        v = first_columns(g, v, m->settings.truncate_dim);
     if (v && m->normalize) v = normalized(g, v);
     if (!v) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     for (int i = 0; i < g->n_outputs; i++) g->outputs[i]->is_output = false;

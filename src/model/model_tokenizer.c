@@ -62,10 +62,13 @@ static void check_class(const nib_model *m) {
     const hf_tokenizer *t = &m->settings.tokenizer;
     if (t->other_class[0])
         base_log(m->runtime, NIB_LOG_WARN,
-                 "%s: transformers builds another kind of tokenizer by that class; tokenizer.json is taken as it is", t->other_class);
-    if (t->own_class[0] && !text_normalizes_as(m->tokenizer, t->lowercase || m->settings.lower_case, t->chinese, t->strip_accents))
+                 "%s: transformers builds another kind of tokenizer by that class; tokenizer.json is taken as it is",
+                 t->other_class);
+    if (t->own_class[0] &&
+        !text_normalizes_as(m->tokenizer, t->lowercase || m->settings.lower_case, t->chinese, t->strip_accents))
         base_log(m->runtime, NIB_LOG_WARN,
-                 "tokenizer_config.json: %s makes its normalizer of do_lower_case, tokenize_chinese_chars and strip_accents, and "
+                 "tokenizer_config.json: %s makes its normalizer of do_lower_case, tokenize_chinese_chars and "
+                 "strip_accents, and "
                  "tokenizer.json has another one, which is taken",
                  t->own_class);
 }

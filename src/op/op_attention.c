@@ -110,7 +110,8 @@ static double bias_of(const attention *a, int64_t b, int64_t h, int64_t i, int64
     return a->mask->dtype != NIB_DTYPE_BOOL ? m : m != 0 ? 0 : -INFINITY;
 }
 
-/* A score and its bias, added as in the type of the queries: beside a bias of -1e4, where all keys have it, the rounding decides. */
+/* A score and its bias, added as in the type of the queries: beside a bias of -1e4, where all keys have it, the
+ * rounding decides. */
 static double biased(nib_dtype dtype, double s, double bias) {
     return dtype == NIB_DTYPE_F32 ? (double)((float)s + (float)bias) : s + bias;
 }

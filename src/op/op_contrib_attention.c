@@ -7,8 +7,8 @@
 
 /* ---- softmax(scale q k + bias) v */
 
-/* Probabilities of one query into p [T]. narrow: a score and its bias are added in f32, as ONNX Runtime adds them: beside a bias of -1e4,
- * where all keys have it, the rounding decides. */
+/* Probabilities of one query into p [T]. narrow: a score and its bias are added in f32, as ONNX Runtime adds them:
+ * beside a bias of -1e4, where all keys have it, the rounding decides. */
 static void score_row(const op_scores *s, int64_t b, int64_t h, int64_t i, bool narrow, double *p) {
     const double *q = s->q + ((b * s->H + h) * s->S + i) * s->D, *k = s->k + (b * s->K + h / (s->H / s->K)) * s->T * s->D;
     double most = s->sinks ? s->sinks[h] : -INFINITY, sum = 0;
@@ -27,7 +27,8 @@ static void score_row(const op_scores *s, int64_t b, int64_t h, int64_t i, bool 
         sum += p[j];
     }
     if (s->sinks) sum += exp(s->sinks[h] - most);
-    for (int64_t j = 0; j < s->T && (sum != 0 || s->masked_nan); j++) p[j] /= sum; /* 0 / 0 where all keys are at -infinity */
+    for (int64_t j = 0; j < s->T && (sum != 0 || s->masked_nan); j++)
+        p[j] /= sum; /* 0 / 0 where all keys are at -infinity */
 }
 
 nib_status op_attend(op_eval *c, const op_scores *s, nib_dtype dtype, void *y) {

@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The operators of domain "nib": what the passes fuse into and what devices are best at. doc/operators.md describes them
- * for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel. Linear is in
- * op_nib_linear.c, Rotary in op_nib_rotary.c, quantized rows in op_nib_quant.c.
+ * The operators of domain "nib": what the passes fuse into and what devices are best at. doc/operators.md describes
+ * them for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel. Linear
+ * is in op_nib_linear.c, Rotary in op_nib_rotary.c, quantized rows in op_nib_quant.c.
  *
  *   Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
- *       kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of the groups of columns
- *       is normed by itself: the heads of queries and keys.
- *   Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
- *       the sum of the tables' rows; ids are broadcast to one shape.
- *   Attention(q, k?, v?, bias?, offsets?, positions?) -> rows as wide as the queries
- *       heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
- *       Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the scores.
- *       Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1, heads|1, S|1, S] only with
- *       positions: of query i and key j of a text it is the element at their positions, which are below S.
- *       Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
- *       causal and the window count in positions (one for each row); without them, in rows from the text's first.
- *       A query whose every key is at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does.
- *   Pool(x, mask or offsets, skip?) -> [B, C]
- *       mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C], offsets [B + 1].
- *       skip, i64 [1]: so many of each text's tokens, from the first on, are left out; weights still count from the first.
- *       A text without tokens gives a zero row, and cls the first of those left out.
- *   Offsets(mask [B, S]) -> i64 [B + 1]: how many tokens lie before each text
- *   Pack(x [B, S, ..], mask [B, S]) -> [T, ..]: the rows whose mask is not 0, in order
- *   Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
+ *       kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of
+ * the groups of columns is normed by itself: the heads of queries and keys. Embed(ids_0, table_0 [V0, C], ids_1,
+ * table_1, ...) -> [.., C] the sum of the tables' rows; ids are broadcast to one shape. Attention(q, k?, v?, bias?,
+ * offsets?, positions?) -> rows as wide as the queries heads, kv_heads, scale, causal, window_left, window_right,
+ * softcap, masked_nan. Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S,
+ * Skv], added to the scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1];
+ * bias [B|1, heads|1, S|1, S] only with positions: of query i and key j of a text it is the element at their positions,
+ * which are below S. Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D]. causal and the
+ * window count in positions (one for each row); without them, in rows from the text's first. A query whose every key is
+ * at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does. Pool(x, mask or offsets, skip?) ->
+ * [B, C] mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C],
+ * offsets [B + 1]. skip, i64 [1]: so many of each text's tokens, from the first on, are left out; weights still count
+ * from the first. A text without tokens gives a zero row, and cls the first of those left out. Offsets(mask [B, S]) ->
+ * i64 [B + 1]: how many tokens lie before each text Pack(x [B, S, ..], mask [B, S]) -> [T, ..]: the rows whose mask is
+ * not 0, in order Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
  */
 #include "op_nib.h"
 #include "base/base_half.h"

@@ -330,7 +330,8 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     if (status != NIB_OK) return status;
     bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
     const bool masked_nan = graph_attr_int(n, "masked_nan", 0) != 0; /* ai.onnx's Attention gives zeros */
-    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && !masked_nan && is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
+    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && !masked_nan &&
+        is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
         return expand_to_operator(&e);
     const char *why = attention_refusal(n);
     if (why) return refuse(&e, why);

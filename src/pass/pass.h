@@ -45,16 +45,45 @@ typedef struct pass_half_share { /* bytes of f32 weights of Linear layers, as pa
     uint64_t all, half, guarded; /* became f16; stay f32 because a value leaves f16's range */
 } pass_half_share;
 
+/* Of which queries something must hold. */
+typedef enum pass_queries {
+    PASS_QUERIES_TOKENS, /* rows of padding are shown to nobody: a task */
+    PASS_QUERIES_ALL,    /* outputs may show them */
+} pass_queries;
+
+/* What a graph is rewritten for. */
+typedef enum pass_mode {
+    PASS_MODE_EXACT, /* named tensors: ONNX's values everywhere */
+    PASS_MODE_TASK,  /* texts, which nib fills in and of which only vectors are shown; packed where that is proven */
+    PASS_MODE_TASK_PADDED,      /* the same, never packed */
+    PASS_MODE_FILE,             /* to be written, for every reader of ONNX */
+    PASS_MODE_FILE_ONNXRUNTIME, /* to be written, for ONNX Runtime */
+    PASS_MODES,
+} pass_mode;
+
+/* What each decides; pass_mode.c has the rows.
+ *
+ * A graph that nib runs may hold its own operators, which say anything, and weights that folding has made
+ * larger. One that is written holds only what its opset's operators can say; a weight may be moved, but must
+ * not become larger; a size that is not known may be taken for what it must be, since the file is proven; and
+ * bodies are fused, too. */
+typedef struct pass_mode_row {
+    const char *name;
+    bool runs;            /* nib runs the graph; else it is written */
+    bool texts;           /* `task` meaning: what has fewer bits is computed in f32, and tokens come first in a text */
+    bool packs;           /* padded rows may be left out, where that is proven */
+    bool contrib;         /* com.microsoft's operators may be in it: those that are there stay, and more are made */
+    int since;            /* of what is written: the first opset that can say all that is fused */
+    pass_queries queries; /* whose rows outputs may show */
+} pass_mode_row;
+extern const pass_mode_row pass_modes[PASS_MODES];
+
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
     const kernels *kernels;
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
-    bool file;                   /* the graph is to be written: a weight may be moved at build time, but must not become larger */
-    bool task;                   /* `task` meaning: what has fewer bits may be computed in f32 */
-    bool keep_random;            /* Dropouts that are set to training stay so in files */
-    bool keep_contrib;           /* the file may hold com.microsoft's operators: those that are there stay */
-    bool pack;                   /* run pass_pack: the caller wants `task` meaning */
+    pass_mode mode;              /* what the graph is for */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
     size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
     int64_t work_spent;          /* by folding and sampling, which share OP_ENV_WORK and the bytes of the constants */
@@ -64,7 +93,7 @@ typedef struct pass_context {
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
-    int kept_nan;               /* attentions of these, whatever the opset: some query may have no key, and is NaN, not 0 */
+    int kept_nan; /* attentions of these, whatever the opset: some query may have no key, and is NaN, not 0 */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
@@ -78,6 +107,8 @@ typedef struct pass_context {
     int64_t longest;            /* tokens of a text at most, by the tables of masks that were read; 0: any */
     pass_half_share half;
 } pass_context;
+
+static inline const pass_mode_row *pass_mode_of(const pass_context *ctx) { return &pass_modes[ctx->mode]; }
 
 #define PASS_FOLD_LIMIT (64u << 20)
 /* Bytes that all folded values may have together: many small nodes must not make of a small file more than one large value and what
@@ -142,8 +173,9 @@ nib_status pass_half(pass_context *ctx, const pass_range *ranges, size_t n_range
 /* ---- for files */
 nib_status pass_gemm(pass_context *ctx);             /* MatMul of rank 2 and a constant vector -> Gemm; "gemm" may be disabled */
 nib_status pass_opset(pass_context *ctx, int opset); /* the same graph in another opset of ai.onnx; UNSUPPORTED names the node */
-/* nib's operators -> operators that others know: ai.onnx's of the graph's opset; with `onnxruntime` also com.microsoft's. */
-nib_status pass_expand(pass_context *ctx, bool onnxruntime);
+/* nib's operators -> operators that others know: ai.onnx's of the graph's opset; where the mode has them also
+ * com.microsoft's. */
+nib_status pass_expand(pass_context *ctx);
 /* Whether the graph may have nib.`what`: one that is to be written only if its operators have a form for it. */
 bool pass_can_say(const pass_context *ctx, const char *what);
 /* A note: how many there are of each pass_found, in the graph as the fusing passes leave it. */
@@ -160,20 +192,15 @@ nib_status pass_follow_texts(pass_context *ctx, graph_dim b, graph_dim s, const 
 typedef struct pass_window {
     int64_t left, right;
     int64_t longest; /* tokens of a text at most: a table that says so ends there; 0: there is none */
-    double hidden;   /* what is added to the scores of keys that are not seen, where that is one number; NaN: it is several; -1: none is */
+    double hidden;   /* what is added to the scores of keys that are not seen, where that is one number; NaN: it is
+                        several; -1: none is */
 } pass_window;
 
-/* Of which queries something must hold. */
-typedef enum pass_queries {
-    PASS_QUERIES_TOKENS, /* rows of padding are shown to nobody: a task */
-    PASS_QUERIES_ALL,    /* a file's outputs may show them */
-} pass_queries;
-
-/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j, for those queries?
- * Proven for every length, by the formula that its subgraph is (pass_formula.h). On a "no", why[] says what stands
- * in the way. */
-bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries, pass_window *window, char *why,
-                         size_t capacity);
+/* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j, for
+ * those queries? Proven for every length, by the formula that its subgraph is (pass_formula.h). On a "no", why[] says
+ * what stands in the way. */
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries,
+                         pass_window *window, char *why, size_t capacity);
 
 /* So many tokens that what the graph computes of positions shows what it is: twice the product of the constants that positions are compared
  * with, multiplied or divided by; 0: there are none. */
@@ -182,17 +209,24 @@ double pass_mask_reach(const graph *g);
 /* Is `bias` [.., S, S] 0 up to each query's own key and nothing but "masked" behind it, whatever the inputs' sizes? Exact for every query.
  */
 bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capacity);
-/* Can an element of v be -infinity? False only if no constant that it is computed from has one, no two of the lowest numbers add up, and
- * no number of a caller's is handed on. */
+/* Can an element of v be -infinity? False only if no constant that it is computed from has one, no two of the lowest
+ * numbers add up, and no number of a caller's is handed on. */
 bool pass_may_be_infinite(const graph_value *v);
 bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
 
-/* ---- helpers shared by passes (pass_util.c) */
+/* ---- what passes do (pass_edit.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */
 nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with);
 /* Adds node domain.op before `before`, with one output, inferred. */
 graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
                        const char *hint);
+/* The same in domain "", inferred; NULL: out of memory. */
+graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in,
+                                int n_in, const char *hint);
+graph_value *pass_emit_transpose(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *perm);
+graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *shape, int rank);
+
+/* ---- what passes ask (pass_values.c) */
 /* Element i of a constant list of integers; false if v is none. */
 bool pass_int_at(const graph_value *v, int i, int64_t *out);
 /* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value, or NULL. */

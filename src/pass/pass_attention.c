@@ -4,14 +4,15 @@
  *
  *     MatMul(Softmax(scores), V),  scores = scale * MatMul(Q, K^T) + biases
  *
- * where Q, K^T and V are heads (pass_heads.h); a scale may sit on Q, on K, on the product or on the sum; a bias may be added, or
- * be a Where that puts a huge negative number in place of scores; scores may be capped (c tanh(s / c)); heads may lie in an axis of
- * their own or in that of the batch; NaN rows may be replaced by 0. Out: nib.Attention on the rows, its bias the sum of all, computed
- * by whatever computed them before.
+ * where Q, K^T and V are heads (pass_heads.h); a scale may sit on Q, on K, on the product or on the sum; a bias may be
+ * added, or be a Where that puts a huge negative number in place of scores; scores may be capped (c tanh(s / c)); heads
+ * may lie in an axis of their own or in that of the batch; NaN rows may be replaced by 0. Out: nib.Attention on the
+ * rows, its bias the sum of all, computed by whatever computed them before.
  *
- * Whatever is not exactly that stays as it is: a note says at which step recognition ended. In a file whose operators cannot say
- * it (ai.onnx has Attention since opset 23) what is new in this form is counted as found and left in its long form. So is what ai.onnx's
- * Attention would say otherwise: a query whose keys are all at -infinity gives zeros there, and NaN where no Where follows the softmax.
+ * Whatever is not exactly that stays as it is: a note says at which step recognition ended. In a file whose operators
+ * cannot say it (ai.onnx has Attention since opset 23) what is new in this form is counted as found and left in its
+ * long form. So is what ai.onnx's Attention would say otherwise: a query whose keys are all at -infinity gives zeros
+ * there, and NaN where no Where follows the softmax.
  */
 #include "pass_heads.h"
 #include "pass_match.h"
@@ -126,7 +127,7 @@ static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
 static bool axis_fits(const pass_context *ctx, graph_dim dim, graph_dim want) {
     int64_t one = 0;
     if (dim && (graph_dim_is_const(dim, &one) || graph_dim_is_symbol(dim))) return dim == want || one == 1;
-    return ctx->file || (dim && dim == want) || graph_dim_is_capped(dim, want, 2);
+    return !pass_mode_of(ctx)->runs || (dim && dim == want) || graph_dim_is_capped(dim, want, 2);
 }
 
 static bool bias_fits(pass_context *ctx, const graph_value *v, const scores *s) {
@@ -145,10 +146,11 @@ static bool joined_bias_fits(pass_context *ctx, const graph_value *v, const scor
     if (v->type.rank != 3) return false;
     const graph_dim want[3] = {graph_dim_mul(t, pass_heads_batch(&s->q), graph_dim_const(t, s->q.count)), pass_heads_length(&s->q),
                                pass_heads_length(&s->k)};
+    const bool runs = pass_mode_of(ctx)->runs;
     for (int i = 0; i < 3; i++) {
         const graph_dim d = v->type.dims[i];
-        bool known = d && want[i] && (!ctx->file || graph_dim_is_const(d, &size));
-        if (known ? d != want[i] && !(i == 1 && graph_dim_is_one(d)) : !ctx->file) return false;
+        bool known = d && want[i] && (runs || graph_dim_is_const(d, &size));
+        if (known ? d != want[i] && !(i == 1 && graph_dim_is_one(d)) : runs) return false;
     }
     return true;
 }
@@ -283,7 +285,8 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
     NIB_TRY(graph_set_int(y->producer, "kv_heads", s->k.count));
     NIB_TRY(graph_set_float(y->producer, "scale", (float)s->scale));
     if (s->softcap > 0) NIB_TRY(graph_set_float(y->producer, "softcap", (float)s->softcap));
-    if (bias && !b->guarded && !ctx->task) NIB_TRY(graph_set_int(y->producer, "masked_nan", 1));
+    if (bias && !b->guarded && pass_mode_of(ctx)->queries == PASS_QUERIES_ALL)
+        NIB_TRY(graph_set_int(y->producer, "masked_nan", 1));
     NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
     if (!b->rows) y = pass_split_rows(ctx, before, y, s->q.count, s->q.size, !b->split);
     NIB_TRY(pass_replace(ctx, root, y));
@@ -298,6 +301,7 @@ static bool may_be_nan(pass_context *ctx, const block *b, graph_value *bias) {
 }
 
 static nib_status try_at(pass_context *ctx, graph_node *mm) {
+    const pass_mode_row *mode = pass_mode_of(ctx);
     block b = {0};
     graph_node *softmax = softmax_of(mm->inputs[0].value, &b.guarded);
     if (!softmax) return NIB_OK;
@@ -307,15 +311,18 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
         return NIB_OK;
     }
     /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
-    bool as_good = is_plain(&b) && (b.guarded || !b.s.n_biases || ctx->keep_contrib);
-    bool no_form = ctx->file && b.s.softcap > 0 && graph_opset_version(ctx->g, "") < 23; /* nor has com.microsoft one that caps scores */
+    bool as_good = is_plain(&b) && (b.guarded || !b.s.n_biases || mode->contrib);
+    bool no_form = !mode->runs && b.s.softcap > 0 &&
+                   graph_opset_version(ctx->g, "") < 23; /* nor has com.microsoft one that caps scores */
     ctx->kept[PASS_FOUND_ATTENTION]++;
     if (no_form || !(as_good || pass_can_say(ctx, "Attention"))) return NIB_OK;
     graph_value *bias = all_biases(ctx, root_of(&b)->producer, &b.s);
     if (b.s.n_biases && !bias) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    if (ctx->file && !ctx->keep_contrib && may_be_nan(ctx, &b, bias)) {
+    if (!mode->runs && !mode->contrib && may_be_nan(ctx, &b, bias)) {
         ctx->kept_nan++;
-        pass_note(ctx, "attention at %s keeps its long form: a query without keys is NaN in it, and 0 in ONNX's Attention", name);
+        pass_note(ctx,
+                  "attention at %s keeps its long form: a query without keys is NaN in it, and 0 in ONNX's Attention",
+                  name);
         return NIB_OK;
     }
     ctx->kept[PASS_FOUND_ATTENTION]--;

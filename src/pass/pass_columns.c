@@ -9,30 +9,6 @@
  */
 #include "pass.h"
 
-bool pass_int_at(const graph_value *v, int i, int64_t *out) {
-    return v && v->data && v->data_count > i && v->data[i] && graph_dim_is_const(v->data[i], out);
-}
-
-graph_value *pass_columns_of(const graph_value *v, int64_t *first) {
-    const graph_node *n = v->producer;
-    int64_t axis, width, step = 1;
-    *first = 0;
-    if (graph_is_op(n, "", "Split") && pass_is_last_axis(n->inputs[0].value, graph_attr_int(n, "axis", 0))) {
-        for (int i = 0; i < v->producer_index; i++) {
-            if (!n->outputs[i] || !pass_width(n->outputs[i], &width)) return NULL;
-            *first += width;
-        }
-        return n->inputs[0].value;
-    }
-    if (!graph_is_op(n, "", "Slice") || n->n_inputs < 4 || (n->inputs[1].value && n->inputs[1].value->data_count != 1)) return NULL;
-    if (n->n_inputs > 4 && n->inputs[4].value && (!pass_int_at(n->inputs[4].value, 0, &step) || step != 1)) return NULL;
-    if (!pass_int_at(n->inputs[1].value, 0, first) || !pass_int_at(n->inputs[3].value, 0, &axis) ||
-        !pass_is_last_axis(n->inputs[0].value, axis))
-        return NULL;
-    if (*first < 0 && pass_width(n->inputs[0].value, &width)) *first += width;
-    return n->inputs[0].value;
-}
-
 typedef struct part {
     graph_node *fold; /* the Reshape */
     int64_t index, count, heads, size;

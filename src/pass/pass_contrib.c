@@ -212,7 +212,8 @@ static graph_value *mask_bias(rewrite *r, graph_value *mask, graph_value *keys) 
         open = emit2(r, "Greater", cast(r, mask, NIB_DTYPE_I64), ints(r, &zero, -1));
     }
     graph_value *parts[3] = {open, number(r, 0), number(r, graph_attr_float(r->n, "mask_filter_value", -10000.0f))};
-    graph_value *closed = open && parts[1] && parts[2] ? emit(r, "", "Where", 3, parts) : NULL; /* not a product: 0 times infinity is NaN */
+    graph_value *closed = open && parts[1] && parts[2] ? emit(r, "", "Where", 3, parts)
+                                                       : NULL; /* not a product: 0 times infinity is NaN */
     return closed ? emit2(r, "Unsqueeze", closed, ints(r, (int64_t[]){1, 2}, 2)) : NULL;
 }
 
@@ -245,11 +246,14 @@ static void attend(rewrite *r, graph_value *const qkv[3], int64_t kv_heads, int6
     if (graph_attr_int(r->n, "unidirectional", 0) && graph_set_int(y->producer, "causal", 1) != NIB_OK) return;
     if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)size)) != NIB_OK) return;
     r->guarded = guard_of(r->n->outputs[0]);
-    if (in[3] && !r->guarded && !r->ctx->task && graph_set_int(y->producer, "masked_nan", 1) != NIB_OK) return;
+    if (in[3] && !r->guarded && pass_mode_of(r->ctx)->queries == PASS_QUERIES_ALL &&
+        graph_set_int(y->producer, "masked_nan", 1) != NIB_OK)
+        return;
     r->results[0] = inferred(r, y);
 }
 
-/* Whether a query may have no key at all, and so NaN: with a mask or an attention bias that has -infinity, and no guard behind it. */
+/* Whether a query may have no key at all, and so NaN: with a mask or an attention bias that has -infinity, and no guard
+ * behind it. */
 static bool may_be_nan(const rewrite *r, const graph_value *mask, const graph_value *bias) {
     const bool hidden = mask && graph_attr_float(r->n, "mask_filter_value", -10000.0f) == -INFINITY;
     return (hidden || (bias && pass_may_be_infinite(bias))) && !guard_of(r->n->outputs[0]);
@@ -262,7 +266,8 @@ static const char *attention_refusal(const rewrite *r, int past, int n_past, int
     for (int i = 1; i < 4; i++)
         if (reads_output(n, i)) return "its keys and values are read";
     if (graph_attr_int(n, "unidirectional", 0) && !pass_can_say(r->ctx, "Attention")) return "the file cannot say that it is causal";
-    if (graph_attr_int(n, "unidirectional", 0) && r->ctx->file && may_be_nan(r, pass_input(n, mask), pass_input(n, 5)))
+    if (graph_attr_int(n, "unidirectional", 0) && !pass_mode_of(r->ctx)->runs &&
+        may_be_nan(r, pass_input(n, mask), pass_input(n, 5)))
         return "the file cannot say that it is causal, and NaN where a query has no key";
     return graph_attr_int(n, "num_heads", 0) < 1 ? "it has no heads" : NULL;
 }
@@ -307,7 +312,8 @@ static void multi_head(rewrite *r) {
     r->why = attention_refusal(r, 6, 4, 4);
     if (!r->why) r->why = heads_refusal(r, h);
     if (!r->why && h[1].count != h[0].count &&
-        (!pass_can_say(r->ctx, "Attention") || (r->ctx->file && may_be_nan(r, pass_input(n, 4), pass_input(n, 5)))))
+        (!pass_can_say(r->ctx, "Attention") ||
+         (!pass_mode_of(r->ctx)->runs && may_be_nan(r, pass_input(n, 4), pass_input(n, 5)))))
         r->why = "the file cannot say that its keys are shared";
     if (r->why) return;
     int64_t width = h[0].count * h[0].size;
@@ -379,7 +385,8 @@ static const char *rotary_refusal(const rewrite *r, const rotary_inputs *in, pas
     int64_t heads = graph_attr_int(r->n, "num_heads", 0), half = width_of(cos), width = width_of(x), one;
     *turned = graph_attr_int(r->n, "rotary_embedding_dim", 0);
     if (graph_attr_int(r->n, "is_packed_batching", 0)) return "its batch is packed";
-    if (graph_attr_int(r->n, "interleaved", 0) && r->ctx->file) return "the file cannot say that its pairs are interleaved";
+    if (graph_attr_int(r->n, "interleaved", 0) && !pass_mode_of(r->ctx)->runs)
+        return "the file cannot say that its pairs are interleaved";
     if (cos->type.rank != 2 || sin->type.rank != 2 || half < 1 || width_of(sin) != half) return "its tables are not of one width";
     if (x->type.rank == 3 && heads == 0 && *turned == 0 && width > 0) heads = width / (2 * half);
     if (x->type.rank == 4 && !graph_dim_is_const(x->type.dims[1], &heads)) return "its heads are not known";
@@ -578,7 +585,7 @@ fail:
 
 /* In a file, a Sum of ai.onnx only in front of a norm, which becomes what it was, and what opset 23 says as it stands. */
 static bool takes(const pass_context *ctx, const graph_node *n) {
-    if (n->domain[0] || !ctx->file || strcmp(n->op, "SimplifiedLayerNormalization") == 0) return true;
+    if (n->domain[0] || pass_mode_of(ctx)->runs || strcmp(n->op, "SimplifiedLayerNormalization") == 0) return true;
     if (!graph_is_op(n, "", "Sum")) return false;
     for (const graph_use *u = n->outputs[0]->uses; u; u = u->next)
         if (graph_is_op(u->node, "", "LayerNormalization")) return true;

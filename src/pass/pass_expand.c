@@ -6,13 +6,11 @@
 #include "pass_forms.h"
 #include <string.h>
 
-static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
-static nib_status expand_onnxruntime(pass_context *ctx) { return pass_expand(ctx, true); }
-
-nib_status pass_expand(pass_context *ctx, bool onnxruntime) {
+nib_status pass_expand(pass_context *ctx) {
     nib_status status = NIB_OK;
+    const bool onnxruntime = pass_mode_of(ctx)->contrib;
     NIB_TRY(pass_fold(ctx)); /* tables of angles of a fixed length */
-    NIB_TRY(pass_each_body_alone(ctx, onnxruntime ? expand_onnxruntime : expand_standard));
+    NIB_TRY(pass_each_body_alone(ctx, pass_expand));
     if (onnxruntime) NIB_TRY(pass_expand_ort(ctx));
     NIB_TRY(pass_expand_rows(ctx)); /* what is left of them */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib.Attention and nib.Rotary as com.microsoft's Attention, where its rows are the thirds of one product, else MultiHeadAttention, and
- * RotaryEmbedding. In: rows. Out, of MultiHeadAttention: queries as rows, and
+ * nib.Attention and nib.Rotary as com.microsoft's Attention, where its rows are the thirds of one product, else
+ * MultiHeadAttention, and RotaryEmbedding. In: rows. Out, of MultiHeadAttention: queries as rows, and
  *
  *     keys and values   as rows; where queries share their heads, as heads [B, H, T, D], repeated
- *     bias              nothing but key padding, for padded queries, too: the mask itself; nothing but causal: unidirectional; else
- *                       attention_bias, whole
+ *     bias              nothing but key padding, for padded queries, too: the mask itself; nothing but causal:
+ * unidirectional; else attention_bias, whole
  *
- * ONNX Runtime 1.31, one thread, against three products and MultiHeadAttention (six layers of MiniLM's size, four of BERT's, 1 x 16, 1 x
- * 128, 8 x 128): Attention 1.00 to 1.08 times as fast; one product, Split and MultiHeadAttention 0.96 to 1.08, slower for longer texts,
- * which is why what Attention cannot say (rotary positions, shared heads) keeps its three products, as does --target standard.
+ * ONNX Runtime 1.31, one thread, against three products and MultiHeadAttention (six layers of MiniLM's size, four of
+ * BERT's, 1 x 16, 1 x 128, 8 x 128): Attention 1.00 to 1.08 times as fast; one product, Split and MultiHeadAttention
+ * 0.96 to 1.08, slower for longer texts, which is why what Attention cannot say (rotary positions, shared heads) keeps
+ * its three products, as does --target standard.
  *
- * GroupQueryAttention would read shared heads as they are. It is causal, and looks at other keys than the model where a padded query sees
- * none; with causal = 0 and the bias it gives the same bits as the repeated heads, but ONNX Runtime 1.27 does not know that attribute and
- * refuses the file, for 0.95 to 1.05 of the speed (Qwen2, 4 layers of 256).
+ * GroupQueryAttention would read shared heads as they are. It is causal, and looks at other keys than the model where a
+ * padded query sees none; with causal = 0 and the bias it gives the same bits as the repeated heads, but ONNX
+ * Runtime 1.27 does not know that attribute and refuses the file, for 0.95 to 1.05 of the speed (Qwen2, 4 layers of
+ * 256).
  *
- * ONNX Runtime's softmax gives NaN where all keys are at -infinity. nib.Attention gives that with masked_nan, else 0: there, where it can
- * be, a Where follows. (Not behind a mask, whose hidden keys get the lowest f32: only a text without a token has all keys hidden.)
+ * ONNX Runtime's softmax gives NaN where all keys are at -infinity. nib.Attention gives that with masked_nan, else 0:
+ * there, where it can be, a Where follows. (Not behind a mask, whose hidden keys get the lowest f32: only a text
+ * without a token has all keys hidden.)
  */
 #include "pass_forms.h"
 #include "pass_heads.h"
@@ -49,13 +52,16 @@ fail:
 
 /* ---------------------------------------------------------------- attention */
 
-/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input; NULL if not. *hidden: what the bias adds to others. */
+/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input; NULL if not. *hidden: what the bias
+ * adds to others. */
 static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_node *before, double *hidden) {
     for (int i = 0; i < ctx->g->n_inputs; i++) {
         graph_value *mask = ctx->g->inputs[i];
         pass_window window = {.left = -1, .right = -1};
         char why[200];
-        if (mask->type.rank != 2 || !pass_is_key_padding(ctx, bias, mask, PASS_QUERIES_ALL, &window, why, sizeof why)) continue;
+        if (mask->type.rank != 2 ||
+            !pass_is_key_padding(ctx, bias, mask, pass_mode_of(ctx)->queries, &window, why, sizeof why))
+            continue;
         if (window.left >= 0 || window.right >= 0) continue;
         *hidden = window.hidden;
         if (mask->type.dtype == NIB_DTYPE_I32) return mask;

@@ -84,13 +84,14 @@ static nib_status fold_node(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     size_t bytes = result_bytes(n), limit = ctx->fold_limit;
     bool moves = moves_data(n);
-    if (ctx->file) { /* a weight that is moved takes the place of what it was; one that grows would make the file longer */
+    if (!pass_mode_of(ctx)->runs) { /* a weight that is moved takes the place of what it was; one that grows would make
+                                       the file longer */
         size_t had = own_bytes(n);
         if (bytes != SIZE_MAX && bytes > MOVED_LIMIT && bytes > had) return NIB_OK;
         moves = moves && bytes > had;
     }
     /* A Cast is at most eight times the bytes of the file; a half-precision weight must become f32 once, not in every run. */
-    if (graph_is_op(n, "", "Cast") && !ctx->file) limit = SIZE_MAX;
+    if (graph_is_op(n, "", "Cast") && pass_mode_of(ctx)->runs) limit = SIZE_MAX;
     if (limit > ctx->fold_left) limit = ctx->fold_left;
     if (bytes != SIZE_MAX && (bytes > limit || (moves && bytes > MOVED_LIMIT))) return NIB_OK;
     base_arena arena;

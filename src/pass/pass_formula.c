@@ -612,7 +612,8 @@ static bool is_of_distance(pass_formula *f, const char **what) {
     return true;
 }
 
-bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why, size_t capacity) {
+bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why,
+                       size_t capacity) {
     const graph_value *bias = of->bias, *mask = of->mask;
     const graph_type *t = &bias->type;
     reader r = {.arena = arena, .g = g, .mask = mask, .tokens_first = of->tokens_first, .queries = of->queries};

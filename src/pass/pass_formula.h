@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a mask computes, as a formula. In: the value that is added to attention scores [B|1, H|1, S|1, S|1], and the [B, S] input that may
- * be the padding mask. Out: the same number for one query i and one key j of one text, as terms over i, j, S, "is key j a token" and,
- * where padded queries are asked about, "is query i a token".
+ * What a mask computes, as a formula. In: the value that is added to attention scores [B|1, H|1, S|1, S|1], and the [B,
+ * S] input that may be the padding mask. Out: the same number for one query i and one key j of one text, as terms over
+ * i, j, S, "is key j a token" and, where padded queries are asked about, "is query i a token".
  *
  *     Where(And(mask[b, j] != 0, |j - i| <= 64), 0, -3.4e38)
  *
- * Index operators (Unsqueeze, Expand, Slice, Gather, Transpose, ..) only say which element is meant, so they leave no term. Whatever is
- * linear in i, j and S is one term, so that i - j is found however it is written, and comparisons that hold for every text (j < S) become
- * constants. A table is one term where its element depends on i - j alone.
+ * Index operators (Unsqueeze, Expand, Slice, Gather, Transpose, ..) only say which element is meant, so they leave no
+ * term. Whatever is linear in i, j and S is one term, so that i - j is found however it is written, and comparisons
+ * that hold for every text (j < S) become constants. A table is one term where its element depends on i - j alone.
  *
- * If nothing but d = i - j is left, the formula has a range of values for every range of distances (interval arithmetic), which decides
- * what a mask does at every length: pass_mask.c. Sizes of texts are below PASS_LONGEST.
+ * If nothing but d = i - j is left, the formula has a range of values for every range of distances (interval
+ * arithmetic), which decides what a mask does at every length: pass_mask.c. Sizes of texts are below PASS_LONGEST.
  */
 #ifndef PASS_FORMULA_H
 #define PASS_FORMULA_H
@@ -28,9 +28,10 @@ typedef struct pass_formula_of {
     pass_queries queries;           /* TOKENS: each query is one */
 } pass_formula_of;
 
-/* False, with the reason: an operator, type or constant that formulas have no term for, or a formula of the places themselves.
- * The formula lives in the arena. */
-bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why, size_t capacity);
+/* False, with the reason: an operator, type or constant that formulas have no term for, or a formula of the places
+ * themselves. The formula lives in the arena. */
+bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why,
+                       size_t capacity);
 
 /* How far apart two tokens of a text can be at most: d is from -this to this. */
 int64_t pass_formula_reach(const pass_formula *f);

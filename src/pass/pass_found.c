@@ -7,14 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first opset in which a file can say all that is fused; the nodes around com.microsoft's are those of opset 13 and later. */
-static int first_opset(const pass_context *ctx) { return ctx->keep_contrib ? 13 : 23; }
-
 bool pass_can_say(const pass_context *ctx, const char *what) {
     static const char *const since_23[] = {"Attention", "Rotary"};
-    if (!ctx->file) return true;
+    if (pass_mode_of(ctx)->runs) return true;
     for (size_t i = 0; i < BASE_COUNT(since_23); i++)
-        if (strcmp(what, since_23[i]) == 0) return graph_opset_version(ctx->g, "") >= first_opset(ctx);
+        if (strcmp(what, since_23[i]) == 0) return graph_opset_version(ctx->g, "") >= pass_mode_of(ctx)->since;
     return true;
 }
 
@@ -96,7 +93,7 @@ void pass_note_found(pass_context *ctx) {
     }
     if (used) pass_note(ctx, "found: %s", line);
     for (int i = 0; i < PASS_FOUND_KINDS; i++) all_kept += ctx->kept[i];
-    if (all_kept > ctx->kept_nan && ctx->file)
-        pass_note(ctx, "opset %d is kept: it cannot say what is in its long form, opset %d can", graph_opset_version(ctx->g, ""),
-                  first_opset(ctx));
+    if (all_kept > ctx->kept_nan && !pass_mode_of(ctx)->runs)
+        pass_note(ctx, "opset %d is kept: it cannot say what is in its long form, opset %d can",
+                  graph_opset_version(ctx->g, ""), pass_mode_of(ctx)->since);
 }

@@ -128,23 +128,6 @@ bool pass_heads_of_split(graph_value *v, pass_heads *h) {
 graph_dim pass_heads_batch(const pass_heads *h) { return h->value->type.dims[0]; }
 graph_dim pass_heads_length(const pass_heads *h) { return h->value->type.dims[h->form == PASS_HEADS_FIRST ? 2 : 1]; }
 
-graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,
-                                const char *hint) {
-    graph_value *v = pass_emit(ctx, before, "", type, in, n_in, hint);
-    return v && op_infer_node(ctx->g, v->producer, ctx->err) == NIB_OK ? v : NULL;
-}
-
-graph_value *pass_emit_transpose(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *perm) {
-    graph_value *t = pass_emit(ctx, before, "", "Transpose", &v, 1, v->name);
-    if (!t || graph_set_ints(t->producer, "perm", perm, (size_t)v->type.rank) != NIB_OK) return NULL;
-    return op_infer_node(ctx->g, t->producer, ctx->err) == NIB_OK ? t : NULL;
-}
-
-graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *shape, int rank) {
-    graph_value *to = graph_const_i64(ctx->g, "shape", shape, rank);
-    return to ? pass_emit_inferred(ctx, before, "Reshape", (graph_value *[]){v, to}, 2, v->name) : NULL;
-}
-
 static const int64_t swap_middle[] = {0, 2, 1, 3};
 
 graph_value *pass_rows_of_heads(pass_context *ctx, graph_node *before, const pass_heads *h) {

@@ -36,10 +36,5 @@ graph_dim pass_heads_length(const pass_heads *h); /* S */
 graph_value *pass_rows_of_heads(pass_context *ctx, graph_node *before, const pass_heads *h);
 /* v [B, S, count * size] as heads, [B, count, S, size] if `first`, else [B, S, count, size]; NULL: out of memory. */
 graph_value *pass_split_rows(pass_context *ctx, graph_node *before, graph_value *rows, int64_t count, int64_t size, bool first);
-/* A node with one output, inferred; NULL: out of memory. */
-graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,
-                                const char *hint);
-graph_value *pass_emit_transpose(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *perm);
-graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *shape, int rank);
 
 #endif

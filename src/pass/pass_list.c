@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The order of the passes, and what they share. Levels mean what Optimum's mean: 1 simplifies with standard operators only,
- * 2 fuses. The simplifying passes run until nothing changes, because each opens ways for the others.
+ * The order of the passes. Levels mean what Optimum's mean: 1 simplifies with standard operators only, 2 fuses. The
+ * simplifying passes run until nothing changes, because each opens ways for the others. What a mode leaves out or adds
+ * is said by its row (pass_mode.c).
  */
 #include "pass.h"
-#include "base/base_number.h"
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef struct pass_row {
@@ -53,7 +51,7 @@ bool pass_is_disabled(const pass_context *ctx, const char *name) {
 
 static nib_status run(pass_context *ctx, const pass_row *row) {
     if (pass_is_disabled(ctx, row->name)) return NIB_OK;
-    for (size_t i = 0; ctx->file && i < BASE_COUNT(here_only); i++)
+    for (size_t i = 0; !pass_mode_of(ctx)->runs && i < BASE_COUNT(here_only); i++)
         if (strcmp(here_only[i], row->name) == 0) return NIB_OK;
     nib_status status = base_stop_check(ctx->err);
     if (status == NIB_OK) status = row->run(ctx);
@@ -93,7 +91,7 @@ fail:
  * operators are the slower ones (BERT of 4 layers of 256 in a Loop, 2 x 64: 1130 ms fused, 190 ms as it is). */
 static nib_status in_bodies(pass_context *ctx, nib_status (*fn)(pass_context *)) {
     bool cut = ctx->cut;
-    if (!ctx->file || pass_is_disabled(ctx, "bodies")) return NIB_OK;
+    if (pass_mode_of(ctx)->runs || pass_is_disabled(ctx, "bodies")) return NIB_OK;
     ctx->cut = true;
     nib_status status = pass_each_body_alone(ctx, fn);
     ctx->cut = cut;
@@ -121,98 +119,25 @@ fail:
 
 nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
+    const pass_mode_row *mode = pass_mode_of(ctx);
     if (!ctx->fold_limit) ctx->fold_limit = ctx->g->heap->limits.fold_bytes;
-    if (ctx->file && !ctx->keep_random) NIB_TRY(pass_dropout(ctx));
     size_t budget = pass_fold_budget(ctx);
     if (!ctx->fold_left) ctx->fold_left = budget;
     if (!ctx->work_limit) ctx->work_limit = OP_ENV_WORK + (int64_t)(budget < (size_t)OP_ENV_WORK << 8 ? budget : (size_t)OP_ENV_WORK << 8);
-    if (ctx->task && ctx->level >= 2) {
+    if (mode->texts && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"quantized", pass_quantized, 2}));
         NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));
     }
-    if (ctx->level >= first.level && !ctx->keep_contrib) NIB_TRY(read_contrib(ctx));
+    if (ctx->level >= first.level && !mode->contrib) NIB_TRY(read_contrib(ctx));
     NIB_TRY(simplify_all(ctx));
     NIB_TRY(fuse_all(ctx));
     NIB_TRY(pass_widen_rest(ctx));
     ctx->fused = true;
-    if (ctx->task && ctx->mask) NIB_TRY(run(ctx, &(pass_row){"sense", pass_mask_sense, 0}));
-    if (ctx->pack || ctx->task) {
+    if (mode->texts && ctx->mask) NIB_TRY(run(ctx, &(pass_row){"sense", pass_mask_sense, 0}));
+    if (mode->texts) {
         NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 0}));
         if (ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"clean", pass_clean, 2}));
     }
 fail:
     return status;
-}
-
-void pass_note(pass_context *ctx, const char *format, ...) {
-    if (!ctx->notes) return;
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    base_vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    base_str_printf(&ctx->notes->text, "%s\n", line);
-}
-
-nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with) {
-    if (!with) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
-    if (with->type.rank < 0) with->type = root->type;
-    if (!with->data && root->data) {
-        with->data = root->data;
-        with->data_count = root->data_count;
-    }
-    graph_take_over(ctx->g, root, with);
-    ctx->changes++;
-    return NIB_OK;
-}
-
-graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
-                       const char *hint) {
-    graph_value *v = graph_emit(ctx->g, before, domain, type, in, n_in, hint);
-    if (!v) return NULL;
-    v->producer->meaning = op_find(domain, type, graph_opset_version(ctx->g, domain));
-    return v;
-}
-
-bool pass_same_dims(const graph_type *a, const graph_type *b) {
-    if (a->rank < 0 || a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (!a->dims[i] || a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
-bool pass_same_shape(const graph_value *a, const graph_value *b) { return pass_same_dims(&a->type, &b->type); }
-
-typedef struct marking {
-    const graph *g;
-    const uint8_t *marked;
-    bool reads;
-} marking;
-
-static void note_marked(void *user, graph_value *v) {
-    marking *m = user;
-    if (v->owner == m->g && m->marked[v->id]) m->reads = true;
-}
-
-void pass_mark_computed(const graph *g, uint8_t *marked, const graph_value *until) {
-    for (const graph_node *n = g->first; n && !(until && marked[until->id]); n = n->next) {
-        marking m = {g, marked, false};
-        for (int i = 0; i < n->n_inputs && !m.reads; i++) m.reads = n->inputs[i].value && marked[n->inputs[i].value->id];
-        graph_each_capture(n, note_marked, &m);
-        for (int i = 0; i < n->n_outputs; i++)
-            if (m.reads && n->outputs[i]) marked[n->outputs[i]->id] = 1;
-    }
-}
-
-bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) {
-    const graph *g = ctx->g;
-    if (v == of) return true;
-    if (!v->producer) return false;
-    uint8_t *reached = base_calloc(g->heap, (size_t)g->value_limit + 1, 1); /* by value id, in the order of the nodes */
-    if (!reached) return true;                                              /* the answer that changes nothing */
-    reached[of->id] = 1;
-    pass_mark_computed(g, reached, v);
-    bool found = reached[v->id] != 0;
-    base_free(g->heap, reached);
-    return found;
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Recognising a mask by what it computes. In: the value that is added to attention scores, and the [B, S] input that may be the
- * padding mask. Out: yes, if the bias is 0 where query and key are tokens and the key lies in one window around the query, and lets no
- * other key through (at most -1e4, whose exponential is 0 in f32) for any query that is a token; in files, whose padded rows show, for any
- * query at all.
+ * Recognising a mask by what it computes. In: the value that is added to attention scores, and the [B, S] input that
+ * may be the padding mask. Out: yes, if the bias is 0 where query and key are tokens and the key lies in one window
+ * around the query, and lets no other key through (at most -1e4, whose exponential is 0 in f32) for any query that is a
+ * token; in files, whose padded rows show, for any query at all.
  *
- * Proof. Most masks can be read as a formula of how far query and key stand apart (pass_formula.c), whose ranges decide for every length
- * at once: halving the range of distances finds where keys begin and end to be seen. A formula of the places themselves (a first token
- * that all see, blocks, a window that grows) is no window.
+ * Proof. Most masks can be read as a formula of how far query and key stand apart (pass_formula.c), whose ranges decide
+ * for every length at once: halving the range of distances finds where keys begin and end to be seen. A formula of the
+ * places themselves (a first token that all see, blocks, a window that grows) is no window.
  *
- * Where an operator or a table cannot be read nothing is claimed, and the subgraph stays as it is. (Samples at some sizes have no place
- * here: sqrt(|i - j|) <= 8 shows itself at 65 tokens, a table wherever it likes.)
+ * Where an operator or a table cannot be read nothing is claimed, and the subgraph stays as it is. (Samples at some
+ * sizes have no place here: sqrt(|i - j|) <= 8 shows itself at 65 tokens, a table wherever it likes.)
  *
  * It is no match if the subgraph reads anything but the mask and sizes.
  */
@@ -134,8 +134,9 @@ static bool decide_range(deciding *d, int64_t least, int64_t most) {
         return true;
     }
     if (least == most) {
-        base_snprintf(d->why, d->capacity, "for %s key %lld tokens %s its %squery, it is %g%s", d->tokens.key ? "an unmasked" : "a masked",
-                      (long long)llabs(least), least > 0 ? "before" : "after", d->tokens.query ? "" : "masked ", x.least,
+        base_snprintf(d->why, d->capacity, "for %s key %lld tokens %s its %squery, it is %g%s",
+                      d->tokens.key ? "an unmasked" : "a masked", (long long)llabs(least),
+                      least > 0 ? "before" : "after", d->tokens.query ? "" : "masked ", x.least,
                       d->tokens.key && x.least == 0 ? ", beyond one that hides" : "");
         return false;
     }
@@ -158,13 +159,15 @@ static bool decide_padded(deciding tokens, int64_t reach) {
 static bool decide(const pass_formula *f, const pass_formula_of *of, pass_window *w, char *why, size_t capacity) {
     const int64_t reach = pass_formula_reach(f);
     double hidden = -1;
-    deciding tokens = {.f = f, .tokens = {true, true}, .hidden = &hidden, .why = why, .capacity = capacity}, padding = tokens;
+    deciding tokens = {.f = f, .tokens = {true, true}, .hidden = &hidden, .why = why, .capacity = capacity},
+             padding = tokens;
     padding.tokens.key = false;
     if (!decide_range(&tokens, -reach, reach)) return false;
     if (!tokens.sees) return snprintf(why, capacity, "it hides every unmasked key"), false;
     if (tokens.first > 0 || tokens.last < 0) return snprintf(why, capacity, "no query sees itself"), false;
     /* A query that is a token is no padded key to itself; and padding stands behind it where tokens come first. */
-    if (of->mask && reach > 0 && !(decide_range(&padding, -reach, -1) && (of->tokens_first || decide_range(&padding, 1, reach))))
+    if (of->mask && reach > 0 &&
+        !(decide_range(&padding, -reach, -1) && (of->tokens_first || decide_range(&padding, 1, reach))))
         return false;
     if (of->mask && of->queries == PASS_QUERIES_ALL && !decide_padded(tokens, reach)) return false;
     *w = (pass_window){.left = tokens.last >= reach || tokens.last >= BEYOND - 2 ? -1 : tokens.last,
@@ -185,9 +188,10 @@ static bool prove(pass_context *ctx, const pass_formula_of *of, pass_window *w, 
 
 /* ---------------------------------------------------------------- the padding of keys */
 
-bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries, pass_window *window, char *why,
-                         size_t capacity) {
-    const pass_formula_of of = {.bias = bias, .mask = mask, .tokens_first = ctx->pack, .queries = queries};
+bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries,
+                         pass_window *window, char *why, size_t capacity) {
+    const pass_formula_of of = {
+        .bias = bias, .mask = mask, .tokens_first = pass_mode_of(ctx)->texts, .queries = queries};
     subgraph s = {.mask = mask};
     bool reads_mask = false;
     snprintf(why, capacity, "it does not depend on %s", mask->name);
@@ -209,7 +213,8 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
     if (s.n_inputs == 0 || s.inputs[0]->type.rank != 2) return snprintf(why, capacity, "it does not depend on sizes"), false;
     if (graph_dim_is_const(s.inputs[0]->type.dims[0], &fixed) || graph_dim_is_const(s.inputs[0]->type.dims[1], &fixed))
         return snprintf(why, capacity, "sizes are fixed"), false;
-    if (!prove(ctx, &(pass_formula_of){.bias = bias, .tokens_first = ctx->pack}, &w, why, capacity)) return false;
+    if (!prove(ctx, &(pass_formula_of){.bias = bias, .tokens_first = pass_mode_of(ctx)->texts}, &w, why, capacity))
+        return false;
     return (w.left == -1 && w.right == 0) || (snprintf(why, capacity, "it is another window"), false);
 }
 
@@ -368,7 +373,8 @@ typedef struct low_numbers { /* from least on, below the other */
     float least, below;
 } low_numbers;
 
-static const low_numbers infinite = {-INFINITY, -FLT_MAX}, lowest = {-FLT_MAX, -3.4e38f}, half_of_lowest = {-INFINITY, -FLT_MAX / 2};
+static const low_numbers infinite = {-INFINITY, -FLT_MAX}, lowest = {-FLT_MAX, -3.4e38f},
+                         half_of_lowest = {-INFINITY, -FLT_MAX / 2};
 
 /* Whether one of the tensor's is such a number. Of types other than f32 anything may be. */
 static bool holds(const graph_tensor *t, low_numbers low) {
@@ -388,7 +394,8 @@ static bool any_holds(const graph_value *v, low_numbers low) {
     for (int i = 0; i < s.n_nodes; i++) {
         const graph_node *n = s.nodes[i];
         for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, low)) return true;
+            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, low))
+                return true;
         for (int k = 0; k < n->n_attrs; k++)
             if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds(n->attrs[k].u.tensor, low)) return true;
     }
@@ -401,7 +408,8 @@ static bool adds_masks(const graph_value *v) {
     if (v->constant || !collect(&s, v, 0)) return false;
     for (int i = 0; i < s.n_nodes; i++) {
         const graph_node *n = s.nodes[i];
-        if (graph_is_op(n, "", "Add") && any_holds(n->inputs[0].value, half_of_lowest) && any_holds(n->inputs[1].value, half_of_lowest))
+        if (graph_is_op(n, "", "Add") && any_holds(n->inputs[0].value, half_of_lowest) &&
+            any_holds(n->inputs[1].value, half_of_lowest))
             return true;
     }
     return false;
@@ -413,8 +421,9 @@ static void handed_on(const graph_node *n, int *first, int *last) {
         const char *op;
         int first, last;
     } table[] = {
-        {"Identity", 0, 0}, {"Cast", 0, 0},      {"Unsqueeze", 0, 0}, {"Squeeze", 0, 0}, {"Reshape", 0, 0}, {"Expand", 0, 0},
-        {"Slice", 0, 0},    {"Transpose", 0, 0}, {"Gather", 0, 0},    {"Add", 0, 1},     {"Where", 1, 2},   {"Concat", 0, MAX_NODES},
+        {"Identity", 0, 0}, {"Cast", 0, 0},   {"Unsqueeze", 0, 0}, {"Squeeze", 0, 0},
+        {"Reshape", 0, 0},  {"Expand", 0, 0}, {"Slice", 0, 0},     {"Transpose", 0, 0},
+        {"Gather", 0, 0},   {"Add", 0, 1},    {"Where", 1, 2},     {"Concat", 0, MAX_NODES},
     };
     *first = 0, *last = -1;
     for (size_t i = 0; i < BASE_COUNT(table); i++)
@@ -428,8 +437,8 @@ static bool hands_on_input(const graph_value *v) {
     for (int at = 0; at < count; at++) {
         const graph_value *x = reached[at];
         int first, last;
-        if (x->is_input && (x->type.dtype == NIB_DTYPE_F32 || x->type.dtype == NIB_DTYPE_F64 || x->type.dtype == NIB_DTYPE_F16 ||
-                            x->type.dtype == NIB_DTYPE_BF16))
+        if (x->is_input && (x->type.dtype == NIB_DTYPE_F32 || x->type.dtype == NIB_DTYPE_F64 ||
+                            x->type.dtype == NIB_DTYPE_F16 || x->type.dtype == NIB_DTYPE_BF16))
             return true;
         handed_on(x->producer, &first, &last);
         for (int k = first; k <= last && k < x->producer->n_inputs; k++) {

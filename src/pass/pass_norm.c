@@ -172,7 +172,8 @@ nib_status pass_norm(pass_context *ctx) {
         if (graph_is_op(n, "", "Mul")) NIB_TRY(from_rms_form(ctx, n, rms_forms, BASE_COUNT(rms_forms)));
     }
     NIB_TRY(pass_clean(ctx));
-    if (ctx->file) return NIB_OK; /* its operators would have a scale that does nothing, or the same nodes in another order */
+    if (!pass_mode_of(ctx)->runs)
+        return NIB_OK; /* its operators would have a scale that does nothing, or the same nodes in another order */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (graph_is_op(n, "", "Mul") || graph_is_op(n, "", "Div")) NIB_TRY(from_rms_form(ctx, n, bare_forms, BASE_COUNT(bare_forms)));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From one opset of ai.onnx to another. In: a graph and the opset that it is to import. Out: the same graph, its nodes in that
- * opset's words. A node goes from opset to opset. Where its operator has a rule (pass_opset_rules.c) it is rewritten; where it has none and
- * its row of the operator table is another one, it is refused, with its name; everywhere else it means the same. An attribute that says no
- * more than its absence goes. What is left in words that the opset does not have is refused where the file is checked (op_schema.h).
+ * From one opset of ai.onnx to another. In: a graph and the opset that it is to import. Out: the same graph, its nodes
+ * in that opset's words. A node goes from opset to opset. Where its operator has a rule (pass_opset_rules.c) it is
+ * rewritten; where it has none and its row of the operator table is another one, it is refused, with its name;
+ * everywhere else it means the same. An attribute that says no more than its absence goes. What is left in words that
+ * the opset does not have is refused where the file is checked (op_schema.h).
  */
 #include "op/op_schema.h"
 #include "pass_opset.h"
@@ -63,7 +64,8 @@ static bool has_no_form(const graph_node *n, int from, int to) {
 static void drop_defaults(graph_node *n, const char *type, int from, int to) {
     const op_schema *old = op_schema_find(type, from), *fresh = op_schema_find(n->op, to);
     for (int i = n->n_attrs - 1; i >= 0 && old && fresh; i--)
-        if (!op_schema_attr(fresh, n->attrs[i].name) && op_schema_is_default(old, &n->attrs[i])) pass_drop_attr(n, n->attrs[i].name);
+        if (!op_schema_attr(fresh, n->attrs[i].name) && op_schema_is_default(old, &n->attrs[i]))
+            pass_drop_attr(n, n->attrs[i].name);
 }
 
 /* Over all borders between two opsets. *why: which one it does not cross, and what stands in the way; "" if none. */
@@ -97,7 +99,8 @@ static nib_status convert(pass_context *ctx, graph *g, int from, int to) {
         if (!why[0]) drop_defaults(n, old, from, to);
         if (!why[0] && has_no_form(n, from, to)) snprintf(why, sizeof why, "what it says has no form there");
         if (why[0]) {
-            status = base_error_set(ctx->err, NIB_UNSUPPORTED, "%s of opset %d cannot be written in opset %d: %s", old, from, to, why);
+            status = base_error_set(ctx->err, NIB_UNSUPPORTED, "%s of opset %d cannot be written in opset %d: %s", old,
+                                    from, to, why);
             base_error_at_node(ctx->err, name);
             return status;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Arguments that were an attribute up to some opset and are an input since. In: a node at that border. Out: the same node in the words of
- * the other side. An input can become an attribute only where it is a constant.
+ * Arguments that were an attribute up to some opset and are an input since. In: a node at that border. Out: the same
+ * node in the words of the other side. An input can become an attribute only where it is a constant.
  */
 #include "pass_opset.h"
 #include "base/base_half.h"
@@ -54,7 +54,9 @@ void pass_drop_attr(graph_node *n, const char *name) {
     n->n_attrs = kept;
 }
 
-nib_status pass_border_no_memory(pass_border *b) { return base_error_set(b->ctx->err, NIB_OUT_OF_MEMORY, "out of memory"); }
+nib_status pass_border_no_memory(pass_border *b) {
+    return base_error_set(b->ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+}
 
 nib_status pass_put_input(pass_border *b, int i, graph_value *v) {
     nib_status status = NIB_OK;
@@ -94,8 +96,8 @@ static nib_status to_input(pass_border *b, const struct moved *m) {
         if (count < 0) return NIB_OK; /* of another kind: the file's check says so */
         v = graph_const_i64(g, m->attr, values, count);
     } else if (m->form == FORM_NUMBER) {
-        v = pass_const_number(g, m->attr, pass_input(b->n, 0) ? pass_input(b->n, 0)->type.dtype : NIB_DTYPE_UNDEFINED, 0,
-                              graph_attr_float(b->n, m->attr, 0));
+        v = pass_const_number(g, m->attr, pass_input(b->n, 0) ? pass_input(b->n, 0)->type.dtype : NIB_DTYPE_UNDEFINED,
+                              0, graph_attr_float(b->n, m->attr, 0));
     } else {
         int64_t value = graph_attr_int(b->n, m->attr, m->absent[0]);
         v = graph_const_i64(g, m->attr, &value, m->form == FORM_ONE ? 1 : -1);
@@ -118,11 +120,14 @@ static nib_status list_to_attr(pass_border *b, const struct moved *m, const grap
     for (int i = 0; i < count; i++)
         if (!pass_int_at(v, i, &values[i])) return b->crossed = false, NIB_OK;
     if (count == 0 && graph_tensor_elements(v->constant) != 0) return b->crossed = false, NIB_OK;
-    /* An empty list of axes: all of them, or none, as another attribute says. To Squeeze and Unsqueeze opsets say different things. */
+    /* An empty list of axes: all of them, or none, as another attribute says. To Squeeze and Unsqueeze opsets say
+     * different things. */
     b->why = "its list of axes is empty";
     if (count == 0 && axes && (strncmp(b->n->op, "Reduce", 6) != 0 || graph_attr_int(b->n, "noop_with_empty_axes", 0)))
         return b->crossed = false, NIB_OK;
-    return (count == 0 && axes) || graph_set_ints(b->n, m->attr, values, (size_t)count) == NIB_OK ? NIB_OK : pass_border_no_memory(b);
+    return (count == 0 && axes) || graph_set_ints(b->n, m->attr, values, (size_t)count) == NIB_OK
+               ? NIB_OK
+               : pass_border_no_memory(b);
 }
 
 static nib_status to_attr(pass_border *b, const struct moved *m) {

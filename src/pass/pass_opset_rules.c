@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What became of operators at the borders of opsets, but for arguments that only moved (pass_opset_moves.c). In: a node at a border. Out:
- * one that means on the other side what it meant on this one, or why there is none. onnx's changelog is the source: a rule stands where
- * the words or the meaning changed, not where types were added.
+ * What became of operators at the borders of opsets, but for arguments that only moved (pass_opset_moves.c). In: a node
+ * at a border. Out: one that means on the other side what it meant on this one, or why there is none. onnx's changelog
+ * is the source: a rule stands where the words or the meaning changed, not where types were added.
  */
 #include "pass_opset.h"
 #include <string.h>
@@ -53,11 +53,13 @@ static nib_status broadcast(pass_border *b) {
     b->crossed = !given || whole || (x->type.rank >= 0 && y->type.rank >= 0 && axis + y->type.rank == x->type.rank);
     if (b->crossed) return NIB_OK;
     axis += axis < 0 ? x->type.rank : 0;
-    if (x->type.rank < 0 || y->type.rank < 0 || axis < 0 || axis + y->type.rank > x->type.rank) return refuse(b, "its sizes are not known");
+    if (x->type.rank < 0 || y->type.rank < 0 || axis < 0 || axis + y->type.rank > x->type.rank)
+        return refuse(b, "its sizes are not known");
     const int rank = x->type.rank - (int)axis;
     for (int i = 0; i < rank; i++) {
         dims[i] = 1;
-        if (i < y->type.rank && !graph_dim_is_const(y->type.dims[i], &dims[i])) return refuse(b, "its sizes are not known");
+        if (i < y->type.rank && !graph_dim_is_const(y->type.dims[i], &dims[i]))
+            return refuse(b, "its sizes are not known");
     }
     graph_value *shape = graph_const_i64(n->owner, "shape", dims, rank);
     graph_value *laid = shape ? graph_emit(n->owner, n, "", "Reshape", (graph_value *[]){y, shape}, 2, y->name) : NULL;
@@ -75,7 +77,8 @@ static nib_status slopes(pass_border *b) {
     bool one = true;
     for (int i = 0; i < slope->type.rank; i++) one &= graph_dim_is_one(slope->type.dims[i]);
     if (one || !b->up) return b->crossed = one, NIB_OK;
-    if (graph_set_int(n, "broadcast", 1) != NIB_OK || graph_set_int(n, "axis", 1) != NIB_OK) return pass_border_no_memory(b);
+    if (graph_set_int(n, "broadcast", 1) != NIB_OK || graph_set_int(n, "axis", 1) != NIB_OK)
+        return pass_border_no_memory(b);
     return broadcast(b);
 }
 
@@ -119,7 +122,8 @@ static nib_status one_output(pass_border *b) {
 /* The mask was of the input's type. */
 static nib_status dropout_10(pass_border *b) {
     if (is_read(b->n, 1)) return refuse(b, "its mask is read, which has another type there");
-    if (b->n->n_outputs > 1 && b->n->outputs[1]) b->n->outputs[1]->type.dtype = b->up ? NIB_DTYPE_BOOL : b->n->outputs[0]->type.dtype;
+    if (b->n->n_outputs > 1 && b->n->outputs[1])
+        b->n->outputs[1]->type.dtype = b->up ? NIB_DTYPE_BOOL : b->n->outputs[0]->type.dtype;
     return same(b);
 }
 
@@ -141,7 +145,9 @@ fail:
 static nib_status rois(pass_border *b) {
     static const char *const mode = "output_half_pixel";
     if (b->up && graph_find_attr(b->n, "coordinate_transformation_mode")) return same(b);
-    if (b->up) return graph_set_string(b->n, "coordinate_transformation_mode", mode) == NIB_OK ? same(b) : pass_border_no_memory(b);
+    if (b->up)
+        return graph_set_string(b->n, "coordinate_transformation_mode", mode) == NIB_OK ? same(b)
+                                                                                        : pass_border_no_memory(b);
     if (strcmp(graph_attr_string(b->n, "coordinate_transformation_mode", "half_pixel"), mode) != 0)
         return refuse(b, "its regions are half a pixel off");
     pass_drop_attr(b->n, "coordinate_transformation_mode");
@@ -151,7 +157,8 @@ static nib_status rois(pass_border *b) {
 static nib_status grid_modes(pass_border *b) {
     static const char *const modes[][2] = {{"bilinear", "linear"}, {"bicubic", "cubic"}};
     for (size_t i = 0; i < BASE_COUNT(modes); i++)
-        if (strcmp(graph_attr_string(b->n, "mode", ""), modes[i][!b->up]) == 0 && graph_set_string(b->n, "mode", modes[i][b->up]) != NIB_OK)
+        if (strcmp(graph_attr_string(b->n, "mode", ""), modes[i][!b->up]) == 0 &&
+            graph_set_string(b->n, "mode", modes[i][b->up]) != NIB_OK)
             return pass_border_no_memory(b);
     return same(b);
 }
@@ -159,7 +166,8 @@ static nib_status grid_modes(pass_border *b) {
 /* Its axes are said: onnx makes a function of it since 13, and its checker knows no default there. */
 static nib_status say_axes(pass_border *b) {
     static const int64_t axes[] = {0, 2, 3};
-    if (b->up && !graph_find_attr(b->n, "axes") && graph_set_ints(b->n, "axes", axes, 3) != NIB_OK) return pass_border_no_memory(b);
+    if (b->up && !graph_find_attr(b->n, "axes") && graph_set_ints(b->n, "axes", axes, 3) != NIB_OK)
+        return pass_border_no_memory(b);
     return same(b);
 }
 
@@ -208,7 +216,8 @@ static nib_status pad_18(pass_border *b) {
     for (int i = 0; i < count; i++) {
         if (!pass_int_at(axes, i, &axis)) return refuse(b, "its axes, or their number, are not known");
         axis += axis < 0 ? rank : 0;
-        if (axis < 0 || axis >= rank || !pass_int_at(pads, i, &all[axis]) || !pass_int_at(pads, count + i, &all[rank + axis]))
+        if (axis < 0 || axis >= rank || !pass_int_at(pads, i, &all[axis]) ||
+            !pass_int_at(pads, count + i, &all[rank + axis]))
             return refuse(b, "its axes, or their number, are not known");
     }
     graph_value *whole = graph_const_i64(b->n->owner, "pads", all, 2 * rank);
@@ -234,7 +243,8 @@ static nib_status split_18(pass_border *b) {
 static nib_status over_flat(pass_border *b, int64_t axis) {
     graph_node *n = b->n, *m;
     graph *g = n->owner;
-    graph_value *shape = shape_of(g, n, n->inputs[0].value), *flat = graph_emit(g, n, "", "Flatten", &n->inputs[0].value, 1, "rows");
+    graph_value *shape = shape_of(g, n, n->inputs[0].value),
+                *flat = graph_emit(g, n, "", "Flatten", &n->inputs[0].value, 1, "rows");
     if (!shape || !flat || graph_set_int(flat->producer, "axis", axis) != NIB_OK) return pass_border_no_memory(b);
     graph_value *y = graph_emit(g, n, "", n->op, &flat, 1, n->outputs[0]->name);
     graph_value *z = y ? graph_emit(g, n, "", "Reshape", (graph_value *[]){y, shape}, 2, n->outputs[0]->name) : NULL;
@@ -257,7 +267,8 @@ static nib_status over_turned(pass_border *b, int64_t axis, int rank) {
     graph_value *y = x ? graph_emit(g, n, "", n->op, &x, 1, n->outputs[0]->name) : NULL;
     graph_value *z = y ? graph_emit(g, n, "", "Transpose", &y, 1, n->outputs[0]->name) : NULL;
     if (!z || graph_set_ints(x->producer, "perm", perm, (size_t)rank) != NIB_OK ||
-        graph_set_ints(z->producer, "perm", perm, (size_t)rank) != NIB_OK || graph_set_int(y->producer, "axis", rank - 1) != NIB_OK)
+        graph_set_ints(z->producer, "perm", perm, (size_t)rank) != NIB_OK ||
+        graph_set_int(y->producer, "axis", rank - 1) != NIB_OK)
         return pass_border_no_memory(b);
     x->type = y->type = (graph_type){.dtype = n->outputs[0]->type.dtype, .rank = rank};
     stand_in(b, y->producer, z);
@@ -284,7 +295,8 @@ static nib_status upsample_9(pass_border *b) {
     const graph_value *given = pass_input(n, 1);
     if (b->up) {
         if (!a || a->kind != GRAPH_ATTR_FLOATS) return same(b);
-        graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {(int64_t)a->count}, .bytes = a->count * sizeof(float)};
+        graph_tensor t = {
+            .dtype = NIB_DTYPE_F32, .rank = 1, .dims = {(int64_t)a->count}, .bytes = a->count * sizeof(float)};
         t.data = (void *)(uintptr_t)a->u.floats;
         graph_value *scales = graph_add_constant(n->owner, "scales", &t, true);
         pass_drop_attr(n, "scales");
@@ -292,9 +304,11 @@ static nib_status upsample_9(pass_border *b) {
         return scales ? pass_put_input(b, 1, scales) : pass_border_no_memory(b);
     }
     const graph_tensor *t = given ? given->constant : NULL;
-    const float *scales = t && t->dtype == NIB_DTYPE_F32 && t->rank == 1 ? graph_tensor_aligned(n->owner->arena, t) : NULL;
+    const float *scales =
+        t && t->dtype == NIB_DTYPE_F32 && t->rank == 1 ? graph_tensor_aligned(n->owner->arena, t) : NULL;
     if (!scales) return refuse(b, "its scales are computed");
-    const graph_attr attr = {.name = "scales", .kind = GRAPH_ATTR_FLOATS, .count = (size_t)t->dims[0], .u.floats = scales};
+    const graph_attr attr = {
+        .name = "scales", .kind = GRAPH_ATTR_FLOATS, .count = (size_t)t->dims[0], .u.floats = scales};
     if (graph_set_attr(n, &attr) != NIB_OK) return pass_border_no_memory(b);
     b->crossed = true;
     return pass_put_input(b, 1, NULL);
@@ -336,9 +350,11 @@ static nib_status resize_13(pass_border *b) {
         }
         return same(b);
     }
-    if (region && region->constant && graph_tensor_elements(region->constant) == 0 && n->n_inputs > 2) graph_set_input(n, 1, NULL);
+    if (region && region->constant && graph_tensor_elements(region->constant) == 0 && n->n_inputs > 2)
+        graph_set_input(n, 1, NULL);
     if (strcmp(graph_attr_string(n, "coordinate_transformation_mode", ""), "tf_half_pixel_for_nn") != 0 ||
-        strcmp(graph_attr_string(n, "nearest_mode", ""), "floor") != 0 || strcmp(graph_attr_string(n, "mode", "nearest"), "nearest") != 0)
+        strcmp(graph_attr_string(n, "nearest_mode", ""), "floor") != 0 ||
+        strcmp(graph_attr_string(n, "mode", "nearest"), "nearest") != 0)
         return same(b);
     if (graph_set_string(n, "coordinate_transformation_mode", "half_pixel") != NIB_OK ||
         graph_set_string(n, "nearest_mode", "round_prefer_ceil") != NIB_OK)
@@ -366,7 +382,8 @@ static graph_value *for_channels(graph *g, graph_node *before, graph_value *v, i
 static graph_value *repeated(graph *g, const graph_value *v, int64_t groups, int64_t channels) {
     const graph_tensor *t = v->constant;
     const size_t element = t ? (size_t)nib_dtype_bits(t->dtype) / 8 : 0;
-    if (!t || !t->data || t->rank != 1 || t->dims[0] != groups || t->bytes != (size_t)groups * element || v->packed) return NULL;
+    if (!t || !t->data || t->rank != 1 || t->dims[0] != groups || t->bytes != (size_t)groups * element || v->packed)
+        return NULL;
     graph_tensor wide = {.dtype = t->dtype, .rank = 1, .dims = {channels}, .bytes = (size_t)channels * element};
     char *to = wide.data = base_arena_alloc(g->arena, wide.bytes + 1);
     for (int64_t i = 0; to && i < channels; i++)
@@ -380,7 +397,8 @@ static nib_status group_norm(pass_border *b) {
     const graph_value *x = pass_input(n, 0);
     int64_t groups = graph_attr_int(n, "num_groups", 0), channels;
     if (!b->up) return refuse(b, "there it has a scale for each group, and is deprecated");
-    if (!x || x->type.rank < 2 || !graph_dim_is_const(x->type.dims[1], &channels) || groups < 1 || channels < groups || channels % groups)
+    if (!x || x->type.rank < 2 || !graph_dim_is_const(x->type.dims[1], &channels) || groups < 1 || channels < groups ||
+        channels % groups)
         return refuse(b, "its channels' number is not known");
     for (int i = 1; i < 3; i++) {
         graph_value *v = pass_input(n, i), *wide = v ? repeated(n->owner, v, groups, channels) : NULL;
@@ -415,7 +433,8 @@ static int depth_of(const graph *g) {
 static graph_node *scan_of_one(graph *around, graph *body, int states, int scanned) {
     graph_value *in[64], *out[64];
     for (int i = 0; i < states + scanned; i++) {
-        if (!(in[i] = graph_add_value(around, body->inputs[i]->name)) || graph_add_input(around, in[i]) != NIB_OK) return NULL;
+        if (!(in[i] = graph_add_value(around, body->inputs[i]->name)) || graph_add_input(around, in[i]) != NIB_OK)
+            return NULL;
         graph_type *t = &in[i]->type;
         *t = body->inputs[i]->type;
         if (i < states || t->rank < 0) continue;
@@ -444,8 +463,8 @@ static nib_status scan_9(pass_border *b) {
     if (!b->up || !body || body->kind != GRAPH_ATTR_GRAPH) return NIB_OK;
     graph *inner = body->u.graph;
     if (pass_input(n, 0)) return refuse(b, "its texts have lengths of their own");
-    if (scanned < 1 || all < scanned || all > 64 || inner->n_inputs != all || inner->n_outputs > 64 || inner->n_outputs != n->n_outputs ||
-        inner->depth + depth_of(inner) > most)
+    if (scanned < 1 || all < scanned || all > 64 || inner->n_inputs != all || inner->n_outputs > 64 ||
+        inner->n_outputs != n->n_outputs || inner->depth + depth_of(inner) > most)
         return refuse(b, "its body does not fit");
     for (int i = 0; i < all; i++)
         if (inner->inputs[i]->type.rank >= GRAPH_MAX_RANK) return refuse(b, "its body does not fit");
@@ -453,7 +472,8 @@ static nib_status scan_9(pass_border *b) {
     graph_node *one = scan_of_one(around, inner, all - (int)scanned, (int)scanned);
     graph_attr of_one = *body, of_all = *body;
     of_all.u.graph = around;
-    if (!one || graph_set_attr(one, &of_one) != NIB_OK || graph_set_attr(n, &of_all) != NIB_OK) return pass_border_no_memory(b);
+    if (!one || graph_set_attr(one, &of_one) != NIB_OK || graph_set_attr(n, &of_all) != NIB_OK)
+        return pass_border_no_memory(b);
     if (directions && directions->kind == GRAPH_ATTR_INTS &&
         graph_set_ints(one, "scan_input_directions", directions->u.ints, directions->count) != NIB_OK)
         return pass_border_no_memory(b);

@@ -175,12 +175,15 @@ static bool read_bias(const packing *p, graph_value *bias, graph_value *mask, se
     graph_value *padding, *rest;
     char other[200];
     *seen = (seen_bias){.bias = bias};
-    if (pass_is_key_padding(p->ctx, bias, mask, PASS_QUERIES_TOKENS, &seen->window, why, capacity)) return true;
+    if (pass_is_key_padding(p->ctx, bias, mask, pass_mode_of(p->ctx)->queries, &seen->window, why, capacity))
+        return true;
     for (int way = 0; way < 3; way++) {
         if (!take_apart(p, bias, way, &padding, &rest) || !is_of_pairs(rest, mask)) continue;
         while (graph_is_op(rest->producer, "", "Expand") && is_of_pairs(rest->producer->inputs[0].value, mask))
             rest = rest->producer->inputs[0].value; /* once, and not for every text */
-        if (!pass_is_key_padding(p->ctx, padding, mask, PASS_QUERIES_TOKENS, &seen->window, other, sizeof other)) continue;
+        if (!pass_is_key_padding(p->ctx, padding, mask, pass_mode_of(p->ctx)->queries, &seen->window, other,
+                                 sizeof other))
+            continue;
         seen->rest = rest;
         return true;
     }
@@ -474,7 +477,7 @@ nib_status pass_pack(pass_context *ctx) {
     bool rows = false;
     base_arena arena;
     base_arena_init(&arena, ctx->g->heap);
-    if (ctx->pack && ctx->level >= 2) NIB_TRY(prove(&p, &arena, &rows));
+    if (pass_mode_of(ctx)->packs && ctx->level >= 2) NIB_TRY(prove(&p, &arena, &rows));
     find_sizes(&p);
     NIB_TRY(pass_follow_texts(ctx, p.b, p.s, rows ? p.packed : NULL, &ctx->reach, &at));
     /* A text that the file pads to a fixed length has that padding in its values: rows without it have others. */

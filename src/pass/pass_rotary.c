@@ -169,7 +169,8 @@ static bool recognise(const pass_context *ctx, graph_value *root, turned *t, con
     *why = "its angles are neither rows of a table nor the same for all texts";
     t->root = root;
     t->columns = size;
-    if (!find_turned(ctx, ctx->file ? x : whole_heads(x, t), x, cos, pass_matched(&m, "sin"), t)) return false;
+    if (!find_turned(ctx, pass_mode_of(ctx)->runs ? whole_heads(x, t) : x, x, cos, pass_matched(&m, "sin"), t))
+        return false;
     if (t->cos.positions != t->sin.positions || t->cos.values->type.rank != t->sin.values->type.rank) return false;
     int64_t c_width, s_width;
     return pass_width(t->cos.values, &c_width) && pass_width(t->sin.values, &s_width) && c_width == s_width;

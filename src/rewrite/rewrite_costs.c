@@ -21,6 +21,7 @@ static nib_status make_program(rewrite_prover *p, int i, graph **clone) {
     pass_context ctx = {.g = *clone,
                         .runtime = p->runtime,
                         .kernels = &((cpu_device *)p->device)->kernels,
+                        .mode = PASS_MODE_EXACT,
                         .level = opset > 0 && opset < 7 ? 0 : 2,
                         .err = p->err};
     NIB_TRY(pass_run_all(&ctx));

@@ -192,9 +192,7 @@ static nib_status optimize(optimizing *z) {
                         .runtime = z->runtime,
                         .kernels = &ks,
                         .level = graph_opset_version(z->g, "") < 7 ? 0 : z->o->level,
-                        .file = true,
-                        .keep_random = z->o->keep_random != 0,
-                        .keep_contrib = z->o->target == NIB_TARGET_ONNXRUNTIME,
+                        .mode = z->o->target == NIB_TARGET_ONNXRUNTIME ? PASS_MODE_FILE_ONNXRUNTIME : PASS_MODE_FILE,
                         .disabled = z->o->disabled,
                         .n_disabled = z->o->disabled_count,
                         .notes = &z->notes,
@@ -208,7 +206,7 @@ static nib_status optimize(optimizing *z) {
     if (ctx.level >= 3) NIB_TRY(approximate_gelu(z->g, z->err));
     if (ctx.level >= 2) pass_note_found(&ctx);
     pass_note_random(&ctx);
-    if (ctx.level >= 2) NIB_TRY(pass_expand(&ctx, z->o->target == NIB_TARGET_ONNXRUNTIME));
+    if (ctx.level >= 2) NIB_TRY(pass_expand(&ctx));
     if (ctx.level >= 1) NIB_TRY(pass_gemm(&ctx));
     if (ctx.level >= 4) NIB_TRY(halve(z, &ctx));
     if (ctx.level >= 2) NIB_TRY(pass_names(&ctx));
@@ -293,8 +291,8 @@ fail:
     return status;
 }
 
-nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o, nib_report **report,
-                               nib_error *err) {
+nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o,
+                                 nib_report **report, nib_error *err) {
     nib_status status = NIB_OK;
     optimizing z = {.runtime = runtime, .o = o, .out = out, .err = err};
     nib_report *r = NULL;
@@ -417,20 +415,21 @@ static bool has_named(graph_value *const *values, int n, const char *name) {
     return found;
 }
 
-/* Whether the second model wants what nobody gives the first, or they have no output of one name: then they compute different things,
- * whatever each does. why [300]. */
+/* Whether the second model wants what nobody gives the first, or they have no output of one name: then they compute
+ * different things, whatever each does. why [300]. */
 static bool have_other_faces(const graph *a, const graph *b, char why[REWRITE_WHY]) {
     int common = 0;
     for (int i = 0; i < graph_required_inputs(b); i++)
         if (!has_named(a->inputs, a->n_inputs, b->inputs[i]->name))
             return snprintf(why, REWRITE_WHY, "input %.200s is only in the second", b->inputs[i]->name), true;
     for (int i = 0; i < a->n_outputs; i++) common += has_named(b->outputs, b->n_outputs, a->outputs[i]->name);
-    if (common == 0 && a->n_outputs + b->n_outputs > 0) return snprintf(why, REWRITE_WHY, "they have no output of the same name"), true;
+    if (common == 0 && a->n_outputs + b->n_outputs > 0)
+        return snprintf(why, REWRITE_WHY, "they have no output of the same name"), true;
     return false;
 }
 
-nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
-                            nib_error *err) {
+nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o,
+                              nib_report **report, nib_error *err) {
     nib_status status = NIB_OK;
     nib_optimize_options both = *o;
     optimizing x = {.runtime = runtime, .o = &both, .err = err}, y = x;
@@ -459,8 +458,10 @@ nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b
     NIB_TRY(rewrite_report_write(r, err));
     *report = r;
     r = NULL;
-    if (have_other_faces(x.source, y.source, why)) NIB_FAIL(err, NIB_DIFFERENT, "the models cannot compute the same: %s", why);
-    if (proof.ran && !(rewrite_proof_worst(&proof) <= tolerance_of(o))) NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
+    if (have_other_faces(x.source, y.source, why))
+        NIB_FAIL(err, NIB_DIFFERENT, "the models cannot compute the same: %s", why);
+    if (proof.ran && !(rewrite_proof_worst(&proof) <= tolerance_of(o)))
+        NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
 fail:
     rewrite_report_free(r);
     base_str_free(&notes);
@@ -509,8 +510,8 @@ static void print_dot(const graph *g, base_str *out) {
     base_str_add(out, "}\n");
 }
 
-nib_status rewrite_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o, nib_graph_format format,
-                            nib_report **report, nib_error *err) {
+nib_status rewrite_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o,
+                              nib_graph_format format, nib_report **report, nib_error *err) {
     nib_status status = NIB_OK;
     optimizing z = {.runtime = runtime, .o = o, .err = err};
     nib_report *r = NULL;

@@ -253,7 +253,8 @@ bool rewrite_trial_inputs(prover *p, const nib_tensor **given[2]) {
     for (int i = 0; i < b->n_inputs; i++) {
         int other = find_named(a->inputs, a->n_inputs, b->inputs[i]->name);
         if (other < 0 && !b->inputs[i]->preset)
-            return snprintf(p->why, REWRITE_WHY, "only one of the models has an input %.80s", b->inputs[i]->name), false;
+            return snprintf(p->why, REWRITE_WHY, "only one of the models has an input %.80s", b->inputs[i]->name),
+                   false;
         given[1][i] = other < 0 ? NULL : given[0][other];
     }
     return true;

@@ -35,8 +35,8 @@ typedef struct run_roles {
     int ids, mask, types, positions;
     run_grouping group;
     int skip;                       /* [1]: how many rows of each text, from the first on, are not pooled */
-    int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it; RUN_GROUP_ONE: a batch is so
-                                       many copies of its text */
+    int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it;
+                                       RUN_GROUP_ONE: a batch is so many copies of its text */
 } run_roles;
 
 typedef struct run_batch {

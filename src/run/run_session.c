@@ -74,9 +74,10 @@ typedef struct text_run {
 
 static int64_t length_of(const run_batch *b, size_t i) { return b->lengths[i]; }
 
-/* How often each text of a group is there: where texts reach one another and the file fixes how many there are, the one that is run is all
- * of them. What its neighbours are decides its vector; others would be anyone's, and none would be a text without tokens, which no file is
- * made for. A mean over the batch, or a range of its numbers, is then what it is for the text alone. */
+/* How often each text of a group is there: where texts reach one another and the file fixes how many there are, the one
+ * that is run is all of them. What its neighbours are decides its vector; others would be anyone's, and none would be a
+ * text without tokens, which no file is made for. A mean over the batch, or a range of its numbers, is then what it is
+ * for the text alone. */
 static int64_t copies_of(const run_roles *roles) {
     return roles->group == RUN_GROUP_ONE && roles->fixed_batch > 1 ? roles->fixed_batch : 1;
 }

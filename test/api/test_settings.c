@@ -359,7 +359,8 @@ static int64_t vector_of(const char *path, int normalize, float v[WIDTH], const 
     nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
     o.normalize = normalize;
-    if (nib_model_open(path, &o, &m, &err) != NIB_OK || nib_embed(m, &text, 1, NULL, v, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (nib_model_open(path, &o, &m, &err) != NIB_OK || nib_embed(m, &text, 1, NULL, v, &err) != NIB_OK)
+        fail_msg("%s", err.message);
     const int64_t dim = nib_model_dim(m);
     assert_int_equal(nib_model_describe(m, said, sizeof said, NULL), NIB_OK);
     if (!strstr(said, describes)) fail_msg("\"%s\" is not in\n%s", describes, said);
@@ -373,16 +374,19 @@ static double length_of(const float *v, int n) {
     return sqrt(sum);
 }
 
-/* A module of the folder normalizes before the cut, the caller's wish behind it: as sentence-transformers' modules and its encode. */
+/* A module of the folder normalizes before the cut, the caller's wish behind it: as sentence-transformers' modules and
+ * its encode. */
 static void a_cut(void **state) {
     float whole[WIDTH], raw[WIDTH], cut[WIDTH], raw_cut[WIDTH], again[WIDTH], wanted[WIDTH];
     char compiled[100];
     nib_error err;
     yyjson_val *f = yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(golden), "folders"), 2);
     write_folder(f);
-    assert_int_equal(vector_of(folder, -1, whole, "16 numbers, pooling mean (1_Pooling/config.json), normalized\n"), WIDTH);
+    assert_int_equal(vector_of(folder, -1, whole, "16 numbers, pooling mean (1_Pooling/config.json), normalized\n"),
+                     WIDTH);
     assert_int_equal(vector_of(folder, 0, raw, "not normalized"), WIDTH);
-    static const char cut_to_4[] = "{\"truncate_dim\":4,\"prompts\":{\"query\":\"Query: w1 \"},\"default_prompt_name\":\"query\"}";
+    static const char cut_to_4[] =
+        "{\"truncate_dim\":4,\"prompts\":{\"query\":\"Query: w1 \"},\"default_prompt_name\":\"query\"}";
     write_file("config_sentence_transformers.json", cut_to_4, sizeof cut_to_4 - 1);
     assert_int_equal(vector_of(folder, -1, cut, "normalized, and then cut to the first 4"), CUT);
     assert_int_equal(vector_of(folder, 0, raw_cut, "not normalized, cut to the first 4"), CUT);
@@ -419,7 +423,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts), cmocka_unit_test(warm),
-                                       cmocka_unit_test(too_long),  cmocka_unit_test(a_cut),   cmocka_unit_test(pooled_by_the_graph)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_key), cmocka_unit_test(prompts),
+                                       cmocka_unit_test(warm),      cmocka_unit_test(too_long),
+                                       cmocka_unit_test(a_cut),     cmocka_unit_test(pooled_by_the_graph)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -115,18 +115,20 @@ static void positions_by_use_or_by_name(void **state) {
          "c = Cast<to = 1>(positions) one = Constant<value_ints = [2]>() e = Unsqueeze(c, one) "
          "x1 = Gather(words, a) y = Mul(x1, e)",
          NULL},
-        {"int64[n, k] decoder_input_ids", "x0 = Gather(words, decoder_input_ids) r = Relu(x0) x1 = Gather(words, a) y = Add(x1, r)",
+        {"int64[n, k] decoder_input_ids",
+         "x0 = Gather(words, decoder_input_ids) r = Relu(x0) x1 = Gather(words, a) y = Add(x1, r)",
          "input decoder_input_ids is for nothing that nib knows"},
-        {"int64[n, k] decoder_input_ids", "x0 = Gather(places, decoder_input_ids) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)",
+        {"int64[n, k] decoder_input_ids",
+         "x0 = Gather(places, decoder_input_ids) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)", "is for nothing"},
+        {"int64[n, k] pos_tags", "x0 = Gather(places, pos_tags) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)",
          "is for nothing"},
-        {"int64[n, k] pos_tags", "x0 = Gather(places, pos_tags) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)", "is for nothing"},
         {"int64[n, k] d", "x0 = Gather(kinds, d) r = Relu(x0) x1 = Gather(words, a) y = Mul(x1, r)", "is for nothing"},
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         char text[1500];
         nib_model m;
-        snprintf(text, sizeof text, HEAD "(int64[n, k] a, %s) => (float[n, k, w] y) " SIZES " {" TABLES "%s }", rows[i].inputs,
-                 rows[i].body);
+        snprintf(text, sizeof text, HEAD "(int64[n, k] a, %s) => (float[n, k, w] y) " SIZES " {" TABLES "%s }",
+                 rows[i].inputs, rows[i].body);
         look(&m, text);
         if (strcmp(m.source->inputs[1]->name, "positions") == 0) { /* as some exporters call it */
             m.source->inputs[1]->name = "model.positions";

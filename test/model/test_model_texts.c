@@ -21,59 +21,81 @@ typedef struct encoder {
 
 static const encoder encoders[] = {
     {"a = Identity (m)", "y = Identity (h)", "b,s", "texts run     with any others", false, false, NULL},
-    {"a = Identity (m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "b,s", "padding reaches the output at ReduceMean", false, true,
-     NULL},
-    {"a = Identity (m)", "y = ReduceMax <axes = [1], keepdims = 0> (h)", "b,s", "with others of the same length", false, true, NULL},
-    {"a = Identity (m)", "c = ReduceMean <axes = [1]> (h) y = Add (h, c)", "b,s", "with others of the same length", false, false, NULL},
-    {"a = Identity (m)", "f = Slice (h, last, end, v1, last) y = Add (h, f)", "b,s", "with others of the same length", false, false, NULL},
+    {"a = Identity (m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "b,s",
+     "padding reaches the output at ReduceMean", false, true, NULL},
+    {"a = Identity (m)", "y = ReduceMax <axes = [1], keepdims = 0> (h)", "b,s", "with others of the same length", false,
+     true, NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [1]> (h) y = Add (h, c)", "b,s", "with others of the same length",
+     false, false, NULL},
+    {"a = Identity (m)", "f = Slice (h, last, end, v1, last) y = Add (h, f)", "b,s", "with others of the same length",
+     false, false, NULL},
     {"a = Identity (m)", "y = Gather <axis = 1> (h, i0)", "b,s", "texts run     with any others", false, true, NULL},
-    {"a = Identity (m)", "y = Gather <axis = 1> (h, ilast)", "b,s", "with others of the same length", false, true, NULL},
-    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "b,s", "one at a time", false, false, NULL},
-    {"a = Identity (m)", "q, r, z = DynamicQuantizeLinear (h) y = DequantizeLinear (q, r, z)", "b,s", "one at a time", false, false, NULL},
-    {"a = Identity (m)", "half = Constant <value_float = 0.5> () yes = Constant <value = bool {1}> () y = Dropout (h, half, yes)", "b,s",
+    {"a = Identity (m)", "y = Gather <axis = 1> (h, ilast)", "b,s", "with others of the same length", false, true,
+     NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "b,s", "one at a time", false, false,
+     NULL},
+    {"a = Identity (m)", "q, r, z = DynamicQuantizeLinear (h) y = DequantizeLinear (q, r, z)", "b,s", "one at a time",
+     false, false, NULL},
+    {"a = Identity (m)",
+     "half = Constant <value_float = 0.5> () yes = Constant <value = bool {1}> () y = Dropout (h, half, yes)", "b,s",
      "1 nodes are set to training, and are off", false, false, NULL},
     /* a mask that nothing reads: there is no proof that padding is harmless, and nib feeds none */
-    {"sh = Shape (ids) a = ConstantOfShape <value = int64[1] {1}> (sh)", "y = Identity (h)", "b,s", "with others of the same length", false,
-     false, NULL},
+    {"sh = Shape (ids) a = ConstantOfShape <value = int64[1] {1}> (sh)", "y = Identity (h)", "b,s",
+     "with others of the same length", false, false, NULL},
     /* 1 at padding */
     {"a = Sub (one, m)", "y = Identity (h)", "b,s", "0 for tokens, 1 for padding", true, false, NULL},
-    {"n = Not (m) a = Cast <to = 7> (n)", "y = Identity (h)", "b,s", "0 for tokens, 1 for padding", true, false, "bool"},
-    {"n = Sub (fone, m) a = Cast <to = 7> (n)", "y = Identity (h)", "b,s", "0 for tokens, 1 for padding", true, false, "float"},
-    {"c = Cast <to = 7> (m) a = Identity (c)", "y = Identity (h)", "b,s", "1 for tokens, 0 for padding", false, false, "float"},
+    {"n = Not (m) a = Cast <to = 7> (n)", "y = Identity (h)", "b,s", "0 for tokens, 1 for padding", true, false,
+     "bool"},
+    {"n = Sub (fone, m) a = Cast <to = 7> (n)", "y = Identity (h)", "b,s", "0 for tokens, 1 for padding", true, false,
+     "float"},
+    {"c = Cast <to = 7> (m) a = Identity (c)", "y = Identity (h)", "b,s", "1 for tokens, 0 for padding", false, false,
+     "float"},
     /* fixed sizes: a text is padded as the file wants it */
     {"a = Identity (m)", "y = Add (h, table)", "b,12", "packed", false, false, NULL},
     {"a = Identity (m)", "y = Add (h, table)", "2,12", "packed", false, false, NULL},
     {"a = Identity (m)", "y = Add (h, table)", "1,12", "packed", false, false, NULL},
-    {"a = Identity (m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "b,12", "padding to the fixed length reaches", false, true, NULL},
-    {"a = Sub (one, m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "2,12", "padding to the fixed length reaches", true, true, NULL},
+    {"a = Identity (m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "b,12", "padding to the fixed length reaches",
+     false, true, NULL},
+    {"a = Sub (one, m)", "y = ReduceMean <axes = [1], keepdims = 0> (h)", "2,12", "padding to the fixed length reaches",
+     true, true, NULL},
     /* a fixed batch whose texts reach one another: each is run beside copies of itself */
-    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,12", "beside copies of itself: the file fixes a batch of 3",
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,12",
+     "beside copies of itself: the file fixes a batch of 3", false, false, NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,s",
+     "beside copies of itself: the file fixes a batch of 3", false, false, NULL},
+    {"a = Identity (m)", "q, r, z = DynamicQuantizeLinear (h) y = DequantizeLinear (q, r, z)", "2,s",
+     "beside copies of itself", false, false, NULL},
+    {"a = Identity (m)", "c = ReduceSum (h, first) y = Sub (h, c)", "4,s", "beside copies of itself", false, false,
+     NULL},
+    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "1,s", "with others of the same length",
      false, false, NULL},
-    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "3,s", "beside copies of itself: the file fixes a batch of 3",
-     false, false, NULL},
-    {"a = Identity (m)", "q, r, z = DynamicQuantizeLinear (h) y = DequantizeLinear (q, r, z)", "2,s", "beside copies of itself", false,
-     false, NULL},
-    {"a = Identity (m)", "c = ReduceSum (h, first) y = Sub (h, c)", "4,s", "beside copies of itself", false, false, NULL},
-    {"a = Identity (m)", "c = ReduceMean <axes = [0,1]> (h) y = Add (h, c)", "1,s", "with others of the same length", false, false, NULL},
 };
 
 static char *write_text(const encoder *e) {
     static char text[4000], sized[4000];
-    snprintf(
-        text, sizeof text,
-        "<ir_version: 8, opset_import: [\"\" : 17]> g (int64[b,s] ids, %s[b,s] m) => (float[%s] last_hidden_state) <float[9,8] words = "
-        "{@}, "
-        "float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8] gamma = {@}, float[8] beta = {@}, "
-        "int64 one = {1}, float fone = {1}, float lowest = {-3.4e38}, float two = {2}, int64[2] v12 = {1,2}, int64[4] split = {0,0,2,4}, "
-        "int64[3] merge = {0,0,8}, int64[1] last = {-1}, int64[1] end = {-9223372036854775807}, int64[1] v1 = {1}, int64[1] first = {0}, "
-        "int64 i0 = {0}, "
-        "int64 ilast = {-1}, float[1,12,8] table = {@}> { %s u = Unsqueeze (a, v12) f0 = Cast <to = 1> (u) n0 = Sub (fone, f0) bias = "
-        "Mul (n0, lowest) x = Gather (words, ids) q0 = MatMul (x, wq) k0 = MatMul (x, wk) v0 = MatMul (x, wv) q4 = Reshape (q0, split) "
-        "qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k0, split) kh = Transpose <perm = [0,2,3,1]> (k4) v4 = Reshape (v0, split) "
-        "vh = Transpose <perm = [0,2,1,3]> (v4) qk = MatMul (qh, kh) sc = Div (qk, two) sb = Add (sc, bias) p = Softmax <axis = -1> (sb) "
-        "c0 = MatMul (p, vh) ct = Transpose <perm = [0,2,1,3]> (c0) r0 = Reshape (ct, merge) o = MatMul (r0, wo) xo = Add (o, x) h = "
-        "LayerNormalization <axis = -1> (xo, gamma, beta) %s last_hidden_state = Identity (y) }",
-        e->type ? e->type : "int64", e->pooled ? "b,8" : "b,s,8", e->mask, e->tail);
+    snprintf(text, sizeof text,
+             "<ir_version: 8, opset_import: [\"\" : 17]> g (int64[b,s] ids, %s[b,s] m) => (float[%s] "
+             "last_hidden_state) <float[9,8] words = "
+             "{@}, "
+             "float[8,8] wq = {@}, float[8,8] wk = {@}, float[8,8] wv = {@}, float[8,8] wo = {@}, float[8] gamma = "
+             "{@}, float[8] beta = {@}, "
+             "int64 one = {1}, float fone = {1}, float lowest = {-3.4e38}, float two = {2}, int64[2] v12 = {1,2}, "
+             "int64[4] split = {0,0,2,4}, "
+             "int64[3] merge = {0,0,8}, int64[1] last = {-1}, int64[1] end = {-9223372036854775807}, int64[1] v1 = "
+             "{1}, int64[1] first = {0}, "
+             "int64 i0 = {0}, "
+             "int64 ilast = {-1}, float[1,12,8] table = {@}> { %s u = Unsqueeze (a, v12) f0 = Cast <to = 1> (u) n0 = "
+             "Sub (fone, f0) bias = "
+             "Mul (n0, lowest) x = Gather (words, ids) q0 = MatMul (x, wq) k0 = MatMul (x, wk) v0 = MatMul (x, wv) q4 "
+             "= Reshape (q0, split) "
+             "qh = Transpose <perm = [0,2,1,3]> (q4) k4 = Reshape (k0, split) kh = Transpose <perm = [0,2,3,1]> (k4) "
+             "v4 = Reshape (v0, split) "
+             "vh = Transpose <perm = [0,2,1,3]> (v4) qk = MatMul (qh, kh) sc = Div (qk, two) sb = Add (sc, bias) p = "
+             "Softmax <axis = -1> (sb) "
+             "c0 = MatMul (p, vh) ct = Transpose <perm = [0,2,1,3]> (c0) r0 = Reshape (ct, merge) o = MatMul (r0, wo) "
+             "xo = Add (o, x) h = "
+             "LayerNormalization <axis = -1> (xo, gamma, beta) %s last_hidden_state = Identity (y) }",
+             e->type ? e->type : "int64", e->pooled ? "b,8" : "b,s,8", e->mask, e->tail);
     char *to = sized;
     for (const char *p = text; *p; p++) {
         if (strncmp(p, "[b,s", 4) == 0) to += sprintf(to, "[%s", e->sizes), p += 3;
@@ -180,7 +202,8 @@ static void every_text_has_its_own_vector(void **state) {
 
 enum { LONGEST = 9 };
 
-/* The encoder with a second bias, cut from a table of nine places: three keys to either side are seen. `rows`: what attention reads of x.
+/* The encoder with a second bias, cut from a table of nine places: three keys to either side are seen. `rows`: what
+ * attention reads of x.
  */
 static void write_banded(const char *rows, char text[4200]) {
     const encoder e = {"a = Identity (m)", "y = Identity (h)", "b,s", "", false, false, NULL};
@@ -188,13 +211,14 @@ static void write_banded(const char *rows, char text[4200]) {
                *open = strstr(body, "float[1,12,8]");
     int n = snprintf(text, 4200, "%.*sfloat[9,9] band = {", (int)(open - body), body);
     for (int k = 0; k < LONGEST * LONGEST; k++)
-        n += snprintf(text + n, 4200 - (size_t)n, "%s%s", k ? "," : "", abs(k / LONGEST - k % LONGEST) <= 3 ? "0" : "-10000");
+        n += snprintf(text + n, 4200 - (size_t)n, "%s%s", k ? "," : "",
+                      abs(k / LONGEST - k % LONGEST) <= 3 ? "0" : "-10000");
     n += snprintf(text + n, 4200 - (size_t)n, "}, int64[1] z0 = {0}, int64[1] o1 = {1}, %.*s", (int)(end - open), open);
-    n += snprintf(
-        text + n, 4200 - (size_t)n,
-        "sh = Shape (ids) len = Gather (sh, o1) t0 = Slice (band, z0, len, z0) t1 = Slice (t0, z0, len, o1) x0 = Gather (words, ids) "
-        "x = Identity (x0) %s ",
-        rows);
+    n += snprintf(text + n, 4200 - (size_t)n,
+                  "sh = Shape (ids) len = Gather (sh, o1) t0 = Slice (band, z0, len, z0) t1 = Slice (t0, z0, len, o1) "
+                  "x0 = Gather (words, ids) "
+                  "x = Identity (x0) %s ",
+                  rows);
     static const char *const instead[][2] = {{"sb = Add (sc, bias)", "both = Add (bias, t1) sb = Add (sc, both)"},
                                              {"MatMul (x,", "MatMul (h0,"}};
     for (const char *at = rest; *at;) {
@@ -220,10 +244,16 @@ static void check_longest(nib_model *m) {
     nib_session *s;
     assert_int_equal(nib_model_max_tokens(m), LONGEST);
     for (int64_t length = LONGEST; length <= LONGEST + 1; length++)
-        assert_int_equal(nib_embed_ids(m, &row, &length, 1, NULL, v, &err), length > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
+        assert_int_equal(nib_embed_ids(m, &row, &length, 1, NULL, v, &err),
+                         length > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
     assert_int_equal(nib_session_create(m, &s, &err), NIB_OK);
     for (int64_t length = LONGEST; length <= LONGEST + 1; length++) {
-        nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, length}, .data = numbers, .bytes = (size_t)length * 8}, mask = t;
+        nib_tensor t = {.dtype = NIB_DTYPE_I64,
+                        .rank = 2,
+                        .dims = {1, length},
+                        .data = numbers,
+                        .bytes = (size_t)length * 8},
+                   mask = t;
         mask.data = ones;
         assert_int_equal(nib_session_set_input(s, "ids", &t, &err), NIB_OK);
         assert_int_equal(nib_session_set_input(s, "m", &mask, &err), NIB_OK);
@@ -255,10 +285,12 @@ static void texts_end_where_a_table_does(void **state) {
         nib_model_defaults(&o, sizeof o);
         o.runtime = test_runtime;
         for (o.max_tokens = LONGEST; o.max_tokens <= LONGEST + 1; o.max_tokens++) {
-            assert_int_equal(nib_model_open(path, &o, &m, &err), o.max_tokens > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
+            assert_int_equal(nib_model_open(path, &o, &m, &err),
+                             o.max_tokens > LONGEST ? NIB_INVALID_ARGUMENT : NIB_OK);
             if (o.max_tokens == LONGEST) nib_model_free(m);
         }
-        assert_non_null(strstr(err.message, "texts of 10 tokens were asked for; the model has 9 positions (a table of the model's mask"));
+        assert_non_null(strstr(
+            err.message, "texts of 10 tokens were asked for; the model has 9 positions (a table of the model's mask"));
     }
     remove(path);
 }
@@ -314,7 +346,8 @@ static void a_dropout_in_training_goes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(texts_end_where_a_table_does),
-                                       cmocka_unit_test(a_mask_in_two_senses_is_refused), cmocka_unit_test(a_dropout_in_training_goes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(texts_end_where_a_table_does),
+        cmocka_unit_test(a_mask_in_two_senses_is_refused), cmocka_unit_test(a_dropout_in_training_goes)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

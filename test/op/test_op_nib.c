@@ -161,9 +161,11 @@ static void attention(void **state) {
     check("g (float[b,s,24] qkv) => (float[b,s,8] y) { y = nib.Attention <heads = 2> (qkv) }");
     for (int masked_nan = 0; masked_nan < 2; masked_nan++) {
         snprintf(text, sizeof text,
-                 "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = "
+                 "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero "
+                 "= {0}, float ninf = "
                  "{-inf}, int64[2] ax = {1,2}> {"
-                 " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention <heads = 2, scale = 0.5, "
+                 " m = Cast <to = 9> (mask) u = Unsqueeze (m, ax) bias = Where (u, zero, ninf) y = nib.Attention "
+                 "<heads = 2, scale = 0.5, "
                  "masked_nan = %d> (q, k, v, bias) }",
                  masked_nan);
         check_masks(text);

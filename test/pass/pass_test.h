@@ -116,7 +116,7 @@ static inline void run_context(graph *g, pass_context *ctx, const pass_fn *passe
                           .runtime = test_runtime,
                           .kernels = &test_kernels,
                           .level = 2,
-                          .pack = true,
+                          .mode = PASS_MODE_TASK,
                           .fold_limit = PASS_FOLD_LIMIT,
                           .fold_left = PASS_FOLD_LIMIT,
                           .notes = &n,

@@ -5,16 +5,16 @@
  */
 #include "pass_test.h"
 
-static nib_status for_file(pass_context *ctx) { return ctx->file = true, ctx->pack = false, NIB_OK; }
-static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->keep_contrib = true, ctx->pack = false, NIB_OK; }
-static nib_status no_pack(pass_context *ctx) { return ctx->pack = false, NIB_OK; }
+static nib_status for_file(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE, NIB_OK; }
+static nib_status for_ort(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE_ONNXRUNTIME, NIB_OK; }
+static nib_status no_pack(pass_context *ctx) { return ctx->mode = PASS_MODE_EXACT, NIB_OK; }
 static nib_status without_bodies(pass_context *ctx) {
     static const char *const names[] = {"bodies"};
     return ctx->disabled = names, ctx->n_disabled = 1, NIB_OK;
 }
 static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), NIB_OK; }
-static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
-static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
+static nib_status expand_ort(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE_ONNXRUNTIME, pass_expand(ctx); }
+static nib_status expand_standard(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE, pass_expand(ctx); }
 
 static const pass_fn ort[] = {for_ort, pass_run_all, note_found, expand_ort, pass_names, pass_body_names, NULL};
 static const pass_fn standard[] = {for_file, pass_run_all, note_found, expand_standard, pass_names, pass_body_names, NULL};

@@ -171,17 +171,22 @@ static void attention_of_opset_23_is_fused(void **state) {
     }
 }
 
-/* Since opset 24 a mask of fewer keys than there are hides the others: nib.Attention knows no such bias, so it stays what it is. */
+/* Since opset 24 a mask of fewer keys than there are hides the others: nib.Attention knows no such bias, so it stays
+ * what it is. */
 static void a_short_mask_stays(void **state) {
     static const struct {
         const char *mask;
         bool fused;
-    } rows[] = {
-        {"float[3,5] m", true}, {"float[3,4] m", false}, {"bool[2,1,3,2] m", false}, {"float[1,2,1,1] m", false}, {"float[3,t] m", false}};
+    } rows[] = {{"float[3,5] m", true},
+                {"float[3,4] m", false},
+                {"bool[2,1,3,2] m", false},
+                {"float[1,2,1,1] m", false},
+                {"float[3,t] m", false}};
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         char text[700];
         snprintf(text, sizeof text,
-                 "<ir_version: 10, opset_import: [\"\" : 24]> g (float[2,3,8] q, float[2,5,8] k, %s) => (float[2,3,8] y) { y = Attention "
+                 "<ir_version: 10, opset_import: [\"\" : 24]> g (float[2,3,8] q, float[2,5,8] k, %s) => (float[2,3,8] "
+                 "y) { y = Attention "
                  "<q_num_heads = 2, kv_num_heads = 2> (q, k, k, m) }",
                  rows[i].mask);
         graph *g = pass_check_same(text, PASSES(pass_standard));
@@ -191,9 +196,11 @@ static void a_short_mask_stays(void **state) {
     }
     /* And what it is: the keys that the mask does not have are at -infinity. */
     pass_check_equal_graphs(
-        "<ir_version: 10, opset_import: [\"\" : 24]> g (float[2,3,8] q, float[2,5,8] k, float[3,4] m) => (float[2,3,8] y) { y = "
+        "<ir_version: 10, opset_import: [\"\" : 24]> g (float[2,3,8] q, float[2,5,8] k, float[3,4] m) => (float[2,3,8] "
+        "y) { y = "
         "Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, k, m) }",
-        "<ir_version: 10, opset_import: [\"\" : 24]> g (float[2,3,8] q, float[2,5,8] k, float[3,4] m) => (float[2,3,8] y) "
+        "<ir_version: 10, opset_import: [\"\" : 24]> g (float[2,3,8] q, float[2,5,8] k, float[3,4] m) => (float[2,3,8] "
+        "y) "
         "<float[3,1] never = {-inf,-inf,-inf}> { w = Concat <axis = 1> (m, never) y = Attention <q_num_heads = 2, "
         "kv_num_heads = 2> (q, k, k, w) }");
 }

@@ -5,7 +5,7 @@
  */
 #include "pass_test.h"
 
-static nib_status only_simplify(pass_context *ctx) { return ctx->level = 1, ctx->pack = false, ctx->file = true, NIB_OK; }
+static nib_status only_simplify(pass_context *ctx) { return ctx->level = 1, ctx->mode = PASS_MODE_FILE, NIB_OK; }
 #define ALL PASSES(only_simplify, pass_run_all)
 #define CONV(c)                                                                                                                            \
     HEAD "g (float[b,4,7,9] x) => (float[b," c ",s2,h2] y) <float[6,4,3,3] w = {@}, float[6] c0 = {@}, float[6] g6 = {@},"                 \

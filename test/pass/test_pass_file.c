@@ -5,10 +5,10 @@
  */
 #include "pass_test.h"
 
-static nib_status expand_standard(pass_context *ctx) { return pass_expand(ctx, false); }
-static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
+static nib_status expand_standard(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE, pass_expand(ctx); }
+static nib_status expand_ort(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE_ONNXRUNTIME, pass_expand(ctx); }
 static nib_status only_simplify(pass_context *ctx) { return ctx->level = 1, NIB_OK; }
-static nib_status for_file(pass_context *ctx) { return ctx->file = true, ctx->pack = false, NIB_OK; }
+static nib_status for_file(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE, NIB_OK; }
 static nib_status note_random(pass_context *ctx) { return pass_note_random(ctx), NIB_OK; }
 static nib_status to_18(pass_context *ctx) { return pass_opset(ctx, 18); }
 static nib_status to_23(pass_context *ctx) { return pass_opset(ctx, 23); }
@@ -152,11 +152,6 @@ static void old_opsets_are_fused_and_kept(void **state) {
         }
 }
 
-static nib_status keep_random(pass_context *ctx) {
-    ctx->keep_random = true;
-    return NIB_OK;
-}
-
 /* A file is for use: its Dropouts are off, whatever they were set to, and gone; in bodies, and where opset 6 says so with an attribute. */
 static void dropouts_are_off_in_files(void **state) {
     static const char *const texts[] = {
@@ -172,7 +167,7 @@ static void dropouts_are_off_in_files(void **state) {
     for (size_t i = 0; i < BASE_COUNT(texts); i++) {
         graph *g = parse_graph(texts[i]);
         pass_context ctx;
-        run_context(g, &ctx, PASSES(for_file, pass_run_all));
+        run_context(g, &ctx, PASSES(for_file, pass_dropout, pass_run_all));
         assert_int_equal(ctx.dropouts, off[i]);
         if (!strstr(notes, "Dropout at d is set to training: it is off")) fail_msg("it says: %s", notes);
         assert_int_equal(count_op(g, "", "Dropout"), 0);
@@ -188,7 +183,7 @@ static void random_nodes_keep_their_numbers(void **state) {
         " a_7 = MatMul (x, w) d_3_1 = Dropout (a_7, ratio, train) d_3_2 = Dropout (a_7, ratio, train) n_4 = RandomNormalLike (x)"
         " k_9 = Dropout (ones, ratio, train) s_1 = Add (d_3_1, d_3_2) s_2 = Add (s_1, n_4) y = Mul (s_2, k_9) }";
     graph *before = parse_graph(text), *g = clone_graph(before);
-    run_passes(g, PASSES(for_file, keep_random, pass_run_all, expand_standard, note_random, pass_names));
+    run_passes(g, PASSES(for_file, pass_run_all, expand_standard, note_random, pass_names));
     if (!strstr(notes, "draws random numbers when it runs: Dropout at d_3_1 and 3 more")) fail_msg("it says: %s", notes);
     assert_int_equal(count_op(g, "", "Dropout"), 3);
     assert_null(graph_find_value(g, "a_7")); /* others are renamed */

@@ -174,7 +174,8 @@ static void what_is_more_or_less_is_refused(void **state) {
 
 /* ---- whatever is written: what is called a window is one, at every length, and what is one is seldom refused */
 
-/* A condition on i, j, d = i - j and a = |d|, of random operators and constants; some hide all from padded queries, or show them all. */
+/* A condition on i, j, d = i - j and a = |d|, of random operators and constants; some hide all from padded queries, or
+ * show them all. */
 static void random_condition(uint32_t *seed, char *out, size_t capacity) {
     static const char *const binary[] = {"Add", "Sub", "Min", "Max"}, *const by_constant[] = {"Add", "Sub", "Mul", "Div", "Mod"};
     static const char *const compare[] = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"}, *const both[] = {"And", "Or",
@@ -204,7 +205,8 @@ static void random_condition(uint32_t *seed, char *out, size_t capacity) {
     static const char *const ends[] = {"k = And (in, mu)", "kk = And (in, mu) k = And (kk, mq)",
                                        "kk = And (in, mu) no = Not (mq) k = Or (kk, no)"};
     snprintf(out + at, capacity - at,
-             "in = Identity (%s) ax_q = Constant <value_ints = [1, 3]> () mq = Unsqueeze (mb, ax_q) %s bias = Where (k, zero, ninf)",
+             "in = Identity (%s) ax_q = Constant <value_ints = [1, 3]> () mq = Unsqueeze (mb, ax_q) %s bias = Where "
+             "(k, zero, ninf)",
              conditions[n_conditions - 1], ends[next_random(seed) % 3]);
 }
 
@@ -227,7 +229,8 @@ static const float *bias_of(graph *g, base_arena *arena, int64_t n, int64_t padd
     return whole;
 }
 
-/* Whether w says which keys are seen in a text of n tokens of which some are padding, by the queries that are asked about. */
+/* Whether w says which keys are seen in a text of n tokens of which some are padding, by the queries that are asked
+ * about. */
 static bool says(graph *g, const pass_window *w, int64_t n, int64_t padded) {
     base_arena arena;
     base_arena_init(&arena, &test_runtime->heap);
@@ -271,8 +274,9 @@ static void random_conditions_are_decided_right(void **state) {
             yes[queries] += taken;
             for (int64_t n = 1; taken && n < 200; n = n * 3 / 2 + 1)
                 if (!says(g, &window, n, n / 3))
-                    fail_msg("%s: left %lld, right %lld is wrong at %lld tokens%s", body, (long long)window.left, (long long)window.right,
-                             (long long)n, queries == PASS_QUERIES_ALL ? ", of all queries" : "");
+                    fail_msg("%s: left %lld, right %lld is wrong at %lld tokens%s", body, (long long)window.left,
+                             (long long)window.right, (long long)n,
+                             queries == PASS_QUERIES_ALL ? ", of all queries" : "");
             if (queries == PASS_QUERIES_ALL) continue;
             bool is_one = is_a_window(g, 150);
             windows += is_one;
@@ -296,11 +300,15 @@ static void padded_queries_are_asked_about(void **state) {
         {EAGER "bias = Mul (n, ten)", NULL, -10000},
         {SDPA "bias = Where (mu, zero, ninf)", NULL, -INFINITY},
         {EAGER "m1 = Mul (n, ten) m2 = Mul (n, ten) bias = Add (m1, m2)", NULL, -20000},
-        {POSITIONS SDPA "late = Greater (j, i) in = Not (late) k = And (in, mu) bias = Where (k, zero, ninf)", NULL, -INFINITY},
-        {POSITIONS SDPA "late = Greater (j, i) b0 = Where (late, ten, zero) b1 = Where (mu, zero, ninf) bias = Add (b0, b1)", NULL, NAN},
+        {POSITIONS SDPA "late = Greater (j, i) in = Not (late) k = And (in, mu) bias = Where (k, zero, ninf)", NULL,
+         -INFINITY},
+        {POSITIONS SDPA
+         "late = Greater (j, i) b0 = Where (late, ten, zero) b1 = Where (mu, zero, ninf) bias = Add (b0, b1)",
+         NULL, NAN},
         {SDPA QUERY "both = And (mu, mq) bias = Where (both, zero, ninf)", "do not see what tokens see", 0},
         {SDPA QUERY "no = Not (mq) k = Or (mu, no) bias = Where (k, zero, ninf)", "its masked query, it is 0", 0},
-        {SDPA QUERY "b0 = Where (mu, zero, ninf) b1 = Where (mq, zero, ten) bias = Add (b0, b1)", "do not see what tokens see", 0},
+        {SDPA QUERY "b0 = Where (mu, zero, ninf) b1 = Where (mq, zero, ten) bias = Add (b0, b1)",
+         "do not see what tokens see", 0},
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         char why[200] = "";
@@ -316,8 +324,9 @@ static void padded_queries_are_asked_about(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(padding_is_recognised), cmocka_unit_test(windows_are_recognised),
-                                       cmocka_unit_test(what_is_more_or_less_is_refused), cmocka_unit_test(padded_queries_are_asked_about),
-                                       cmocka_unit_test(random_conditions_are_decided_right)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(padding_is_recognised), cmocka_unit_test(windows_are_recognised),
+        cmocka_unit_test(what_is_more_or_less_is_refused), cmocka_unit_test(padded_queries_are_asked_about),
+        cmocka_unit_test(random_conditions_are_decided_right)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

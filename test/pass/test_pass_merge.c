@@ -5,9 +5,9 @@
  */
 #include "pass_test.h"
 
-static nib_status for_ort(pass_context *ctx) { return ctx->file = ctx->keep_contrib = true, ctx->pack = false, NIB_OK; }
-static nib_status expand_ort(pass_context *ctx) { return pass_expand(ctx, true); }
-static nib_status no_pack(pass_context *ctx) { return ctx->pack = false, NIB_OK; }
+static nib_status for_ort(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE_ONNXRUNTIME, NIB_OK; }
+static nib_status expand_ort(pass_context *ctx) { return ctx->mode = PASS_MODE_FILE_ONNXRUNTIME, pass_expand(ctx); }
+static nib_status no_pack(pass_context *ctx) { return ctx->mode = PASS_MODE_EXACT, NIB_OK; }
 static nib_status without_qkv(pass_context *ctx) {
     static const char *const names[] = {"qkv"};
     return ctx->disabled = names, ctx->n_disabled = 1, NIB_OK;

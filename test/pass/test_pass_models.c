@@ -119,7 +119,8 @@ static void memory_may_run_out(void **state) {
             status = op_infer_graph(g, &err);
         }
         if (status == NIB_OK) {
-            pass_context ctx = {.g = g, .runtime = runtime, .kernels = &test_kernels, .level = 2, .pack = true, .err = &err};
+            pass_context ctx = {
+                .g = g, .runtime = runtime, .kernels = &test_kernels, .level = 2, .mode = PASS_MODE_TASK, .err = &err};
             status = pass_run_all(&ctx);
         }
         finished = requests_left > 0;

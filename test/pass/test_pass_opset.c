@@ -42,17 +42,20 @@ static const conversion rows[] = {
      "Softmax ReduceSum Squeeze Unsqueeze"},
     {18, 17, X2 "<int64[1] one = {1}> { y = ReduceMean <noop_with_empty_axes = 0> (x, one) }", "ReduceMean"},
     {18, 17, "g (float[2,4] x) => (y) { a, b = Split <axis = 1, num_outputs = 2> (x) y = Sub (a, b) }", "Split Sub"},
-    {18, 11, "g (float[2,4] x) => (y) <int64[2] s = {1,3}> { a, b = Split <axis = 1> (x, s) y = Mul (a, b) }", "Split Mul"},
+    {18, 11, "g (float[2,4] x) => (y) <int64[2] s = {1,3}> { a, b = Split <axis = 1> (x, s) y = Mul (a, b) }",
+     "Split Mul"},
     {13, 9, X2 "{ y = Flatten <axis = -1> (x) }", "Flatten"},
     {9, 13, X4 "{ y = MeanVarianceNormalization (x) }", "MeanVarianceNormalization"},
     {17, 9, X4 "{ y = AveragePool <kernel_shape = [3,3], strides = [2,2], ceil_mode = 0> (x) }", "AveragePool"},
-    {18, 13, "g (float[4] x) => (y) <int64[1,1] i = {1}, float[1] u = {9}> { y = ScatterND <reduction = \"none\"> (x, i, u) }",
+    {18, 13,
+     "g (float[4] x) => (y) <int64[1,1] i = {1}, float[1] u = {9}> { y = ScatterND <reduction = \"none\"> (x, i, u) }",
      "ScatterND"},
     /* arguments that moved */
     {9, 13, X2 "{ y = Slice <starts = [0,1], ends = [2,3], axes = [0,1]> (x) }", "Slice"},
     {9, 10, X2 "{ y = Slice <starts = [1], ends = [100]> (x) }", "Slice"},
     {13, 9, X2 "<int64[1] one = {1}, int64[1] end = {3}> { y = Slice (x, one, end, one, one) }", "Slice"},
-    {13, 9, X2 "<int32[1] one = {1}, int32[1] end = {3}, int32[1] last = {-1}> { y = Slice (x, one, end, last) }", "Slice"},
+    {13, 9, X2 "<int32[1] one = {1}, int32[1] end = {3}, int32[1] last = {-1}> { y = Slice (x, one, end, last) }",
+     "Slice"},
     {9, 18, X2 "{ y = Pad <pads = [0,1,0,2], value = 2.5> (x) }", "Pad"},
     {9, 23, X2 "{ y = Pad <mode = \"reflect\", pads = [0,1,0,2]> (x) }", "Pad"},
     {17, 23, X2 "<int64[4] p = {0,1,0,2}, float c = {3}> { y = Pad (x, p, c) }", "Pad"},
@@ -79,46 +82,60 @@ static const conversion rows[] = {
     {9, 13, "g (float[2,3,4] x) => (y) { y = Hardmax <axis = 0> (x) }", "Flatten Hardmax Reshape"},
     {13, 9, "g (float[2,3,4] x) => (y) { y = Softmax <axis = 0> (x) }", "Transpose Softmax Transpose"},
     {17, 11, "g (float[b,3,4] x) => (y) { y = LogSoftmax <axis = -2> (x) }", "Transpose LogSoftmax Transpose"},
-    {18, 21, "g (float[1,4,5,6] x) => (y) <float[2] s = {1,2}, float[2] c = {3,4}> { y = GroupNormalization <num_groups = 2> (x, s, c) }",
+    {18, 21,
+     "g (float[1,4,5,6] x) => (y) <float[2] s = {1,2}, float[2] c = {3,4}> { y = GroupNormalization <num_groups = 2> "
+     "(x, s, c) }",
      "GroupNormalization"},
-    {18, 22, "g (float[1,4,5] x, float[2] s) => (y) <float[2] c = {3,4}> { y = GroupNormalization <num_groups = 2> (x, s, c) }",
+    {18, 22,
+     "g (float[1,4,5] x, float[2] s) => (y) <float[2] c = {3,4}> { y = GroupNormalization <num_groups = 2> (x, s, c) }",
      "Reshape Expand Reshape GroupNormalization"},
     {8, 9,
-     "g (float[3,2] s0, float[3,5,2] x) => (y, z) { y, z = Scan <num_scan_inputs = 1, directions = [1], body = step (float[2] a, float[2] "
+     "g (float[3,2] s0, float[3,5,2] x) => (y, z) { y, z = Scan <num_scan_inputs = 1, directions = [1], body = step "
+     "(float[2] a, float[2] "
      "v) "
      "=> (float[2] c, float[2] d) { c = Add (a, v) d = Mul (c, v) }> (\"\", s0, x) }",
      "Scan"},
     {8, 19,
-     "g (float[3,2] s0, float[3,5,2] x, float[3,5] w, float[1] k) => (y, z) { y, z = Scan <num_scan_inputs = 2, body = step (float[2] a, "
-     "float[2] v, float u) => (float[2] c, float[2] d) { q = Mul (v, u) c = Add (a, q) e = Squeeze <axes = [0]> (k) d = Mul (c, e) }> "
+     "g (float[3,2] s0, float[3,5,2] x, float[3,5] w, float[1] k) => (y, z) { y, z = Scan <num_scan_inputs = 2, body = "
+     "step (float[2] a, "
+     "float[2] v, float u) => (float[2] c, float[2] d) { q = Mul (v, u) c = Add (a, q) e = Squeeze <axes = [0]> (k) d "
+     "= Mul (c, e) }> "
      "(\"\", "
      "s0, x, w) }",
      "Scan"},
-    {24, 23, "g (float[1,3,4] x, float[3,3] m) => (y, q) { y, p0, p1, q = Attention <q_num_heads = 2, kv_num_heads = 2> (x, x, x, m) }",
+    {24, 23,
+     "g (float[1,3,4] x, float[3,3] m) => (y, q) { y, p0, p1, q = Attention <q_num_heads = 2, kv_num_heads = 2> (x, x, "
+     "x, m) }",
      "Attention"},
     {23, 24,
-     "g (float[1,3,4] x, float[3,3] m) => (y, q) { y, p0, p1, q = Attention <q_num_heads = 2, kv_num_heads = 2, qk_matmul_output_mode = 2> "
+     "g (float[1,3,4] x, float[3,3] m) => (y, q) { y, p0, p1, q = Attention <q_num_heads = 2, kv_num_heads = 2, "
+     "qk_matmul_output_mode = 2> "
      "(x, x, x, m) }",
      "Attention"},
-    {24, 23, "g (float[1,2,3,4] x, float[1,2,5,4] o, float[3,8] m) => (y) { y, p0, p1 = Attention (x, x, x, m, o, o) }", "Attention"},
+    {24, 23, "g (float[1,2,3,4] x, float[1,2,5,4] o, float[3,8] m) => (y) { y, p0, p1 = Attention (x, x, x, m, o, o) }",
+     "Attention"},
     /* defaults, types and words */
     {9, 15, X4 "<float[2] a = {1,2}> { y = BatchNormalization (x, a, a, a, a) }", "BatchNormalization"},
-    {15, 9, X4 "<float[2] a = {1,2}> { y = BatchNormalization <training_mode = 0> (x, a, a, a, a) }", "BatchNormalization"},
+    {15, 9, X4 "<float[2] a = {1,2}> { y = BatchNormalization <training_mode = 0> (x, a, a, a, a) }",
+     "BatchNormalization"},
     {9, 13, X2 "<float[3,2] w = {@}, float[2] c = {@}> { y = Gemm (x, w, c) }", "Gemm"},
     {13, 9, X2 "<float[3,2] w = {@}> { y = Gemm (x, w) }", "Gemm"},
-    {10, 16, X4 "<float[1,4] r = {0,0,4,4}, int64[1] i = {0}> { y = RoiAlign <output_height = 2, output_width = 2> (x, r, i) }",
+    {10, 16,
+     X4 "<float[1,4] r = {0,0,4,4}, int64[1] i = {0}> { y = RoiAlign <output_height = 2, output_width = 2> (x, r, i) }",
      "RoiAlign"},
     {16, 10,
-     X4
-     "<float[1,4] r = {0,0,4,4}, int64[1] i = {0}> { y = RoiAlign <output_height = 2, output_width = 2, coordinate_transformation_mode = "
-     "\"output_half_pixel\"> (x, r, i) }",
+     X4 "<float[1,4] r = {0,0,4,4}, int64[1] i = {0}> { y = RoiAlign <output_height = 2, output_width = 2, "
+        "coordinate_transformation_mode = "
+        "\"output_half_pixel\"> (x, r, i) }",
      "RoiAlign"},
     {13, 11, X4 "<float[4] s = {1,1,2,2}> { y = Resize <mode = \"linear\"> (x, \"\", s) }", "Resize"},
     {18, 11, X4 "<int64[4] s = {1,2,7,7}> { y = Resize (x, \"\", \"\", s) }", "Resize"},
     {9, 7, X4 "<float[4] s = {1,1,2,2}> { y = Upsample (x, s) }", "Upsample"},
     /* before 7 an axis said where the second one lies */
     {6, 9, "g (float[2,3,4] x) => (y) <float[3] c = {@}> { y = Add <broadcast = 1, axis = 1> (x, c) }", "Reshape Add"},
-    {6, 13, "g (float[2,3,4] x) => (y) <float[3,4] c = {@}> { a = Mul <broadcast = 1, axis = 1> (x, c) y = Sub <broadcast = 1> (a, c) }",
+    {6, 13,
+     "g (float[2,3,4] x) => (y) <float[3,4] c = {@}> { a = Mul <broadcast = 1, axis = 1> (x, c) y = Sub <broadcast = "
+     "1> (a, c) }",
      "Mul Sub"},
     {6, 8, X2 "{ y = Add (x, x) }", "Add"},
     {6, 9, X4 "<float[2] s = {0.5,0.25}> { y = PRelu (x, s) }", "Reshape PRelu"},
@@ -128,11 +145,14 @@ static const conversion rows[] = {
     /* what the other opset does not have */
     {6, 9, X2 "{ y = Dropout (x) }", "!it is in training"},
     {9, 15, X4 "<float[2] a = {1,2}> { y, m, v, sm, sv = BatchNormalization (x, a, a, a, a) }", "!it is in training"},
-    {15, 9, X4 "<float[2] a = {1,2}> { y, m, v = BatchNormalization <training_mode = 1> (x, a, a, a, a) }", "!it is in training"},
+    {15, 9, X4 "<float[2] a = {1,2}> { y, m, v = BatchNormalization <training_mode = 1> (x, a, a, a, a) }",
+     "!it is in training"},
     {13, 9, X2 "<float r = {0.25}, bool yes = {1}> { y = Dropout (x, r, yes) }", "!it is in training"},
     {9, 13, "g (float[2,3] x) => (y, m) { y, m = Dropout (x) }", "!its mask is read"},
-    {13, 9, X2 "<int64[1] one = {0}, int64[1] end = {3}, int64[1] two = {2}> { y = Slice (x, one, end, one, two) }", "!it has steps"},
-    {13, 9, "g (float[2,3] x, int64[1] e) => (y) <int64[1] one = {1}> { y = Slice (x, one, e) }", "!a list that is computed"},
+    {13, 9, X2 "<int64[1] one = {0}, int64[1] end = {3}, int64[1] two = {2}> { y = Slice (x, one, end, one, two) }",
+     "!it has steps"},
+    {13, 9, "g (float[2,3] x, int64[1] e) => (y) <int64[1] one = {1}> { y = Slice (x, one, e) }",
+     "!a list that is computed"},
     {18, 13, "g (float[2,3] x, int64[1] a) => (y) <int64[2] p = {1,2}> { y = Pad (x, p, \"\", a) }", "!its axes"},
     {13, 9, "g (float[2,3] x, float low) => (y) { y = Clip (x, low) }", "!a computed number"},
     {16, 10, X4 "<float[1,4] r = {0,0,4,4}, int64[1] i = {0}> { y = RoiAlign (x, r, i) }", "!half a pixel off"},
@@ -140,32 +160,44 @@ static const conversion rows[] = {
      "!a scale for each group"},
     {18, 21, "g (float[1,c,5] x) => (y) <float[2] s = {1,2}> { y = GroupNormalization <num_groups = 2> (x, s, s) }",
      "!its channels' number is not known"},
-    {24, 23, "g (float[1,3,4] x, float[3,2] m) => (y) { y = Attention <q_num_heads = 2, kv_num_heads = 2> (x, x, x, m) }",
+    {24, 23,
+     "g (float[1,3,4] x, float[3,2] m) => (y) { y = Attention <q_num_heads = 2, kv_num_heads = 2> (x, x, x, m) }",
      "!its mask may be shorter than its keys"},
-    {24, 23, "g (float[1,3,4] x, int64[1] n) => (y) { y = Attention <q_num_heads = 2, kv_num_heads = 2> (x, x, x, \"\", \"\", \"\", n) }",
+    {24, 23,
+     "g (float[1,3,4] x, int64[1] n) => (y) { y = Attention <q_num_heads = 2, kv_num_heads = 2> (x, x, x, \"\", \"\", "
+     "\"\", n) }",
      "!it has lengths of keys"},
     {9, 8,
-     "g (float[2] s0, float[5,2] x) => (y) { y, z = Scan <num_scan_inputs = 1, body = step (float[2] a, float[2] v) => (float[2] c, "
+     "g (float[2] s0, float[5,2] x) => (y) { y, z = Scan <num_scan_inputs = 1, body = step (float[2] a, float[2] v) => "
+     "(float[2] c, "
      "float[2] "
      "d) { c = Add (a, v) d = Mul (c, v) }> (s0, x) }",
      "!cannot be written in opset 8"},
     {8, 9,
-     "g (int64[3] n, float[3,2] s0, float[3,5,2] x) => (y) { y, z = Scan <num_scan_inputs = 1, body = step (float[2] a, float[2] v) => "
+     "g (int64[3] n, float[3,2] s0, float[3,5,2] x) => (y) { y, z = Scan <num_scan_inputs = 1, body = step (float[2] "
+     "a, float[2] v) => "
      "(float[2] c, float[2] d) { c = Add (a, v) d = Mul (c, v) }> (n, s0, x) }",
      "!lengths of their own"},
-    {18, 19, "g (float[1,4,5,6] x) => (y) <float[2] s = {1,2}> { y = GroupNormalization <num_groups = 2> (x, s, s) }", "!it is deprecated"},
-    {17, 9, X4 "{ y = AveragePool <kernel_shape = [3,3], strides = [2,2], ceil_mode = 1> (x) }", "!no attribute ceil_mode"},
+    {18, 19, "g (float[1,4,5,6] x) => (y) <float[2] s = {1,2}> { y = GroupNormalization <num_groups = 2> (x, s, s) }",
+     "!it is deprecated"},
+    {17, 9, X4 "{ y = AveragePool <kernel_shape = [3,3], strides = [2,2], ceil_mode = 1> (x) }",
+     "!no attribute ceil_mode"},
     {19, 17, X4 "{ y = AveragePool <kernel_shape = [2,2], dilations = [2,2]> (x) }", "!no attribute dilations"},
-    {13, 11, "g (uint8[2,3] x) => (y) <float[3] s = {1,2,3}, uint8[3] z = {0,0,0}> { y = DequantizeLinear <axis = 1> (x, s, z) }",
+    {13, 11,
+     "g (uint8[2,3] x) => (y) <float[3] s = {1,2,3}, uint8[3] z = {0,0,0}> { y = DequantizeLinear <axis = 1> (x, s, z) "
+     "}",
      "!cannot be written in opset 11"},
-    {18, 13, "g (float[4] x) => (y) <int64[1,1] i = {1}, float[1] u = {9}> { y = ScatterND <reduction = \"mul\"> (x, i, u) }",
+    {18, 13,
+     "g (float[4] x) => (y) <int64[1,1] i = {1}, float[1] u = {9}> { y = ScatterND <reduction = \"mul\"> (x, i, u) }",
      "!no attribute reduction"},
-    {18, 16, "g (float[4] x) => (y) <int64[1,1] i = {1}, float[1] u = {9}> { y = ScatterND <reduction = \"max\"> (x, i, u) }",
+    {18, 16,
+     "g (float[4] x) => (y) <int64[1,1] i = {1}, float[1] u = {9}> { y = ScatterND <reduction = \"max\"> (x, i, u) }",
      "!may be none add mul, and is max"},
     {13, 11, X2 "{ y = ArgMax <axis = 1, select_last_index = 1> (x) }", "!no attribute select_last_index"},
     {13, 11, X2 "<int64[2,1] i = {1,2}> { y = GatherND <batch_dims = 1> (x, i) }", "!no attribute batch_dims"},
     {13, 11, "g (int64[3] x) => (y) <int64 k = {2}> { y = Pow (x, k) }", "!input 0 may not be i64"},
-    {18, 17, "g (float[2,5] x) => (y) { a, y = Split <axis = 1, num_outputs = 2> (x) }", "!cannot be written in opset 17"},
+    {18, 17, "g (float[2,5] x) => (y) { a, y = Split <axis = 1, num_outputs = 2> (x) }",
+     "!cannot be written in opset 17"},
     {17, 12, X2 "<float[3] s = {@}> { y = LayerNormalization (x, s) }", "!cannot be written in opset 12"},
 };
 

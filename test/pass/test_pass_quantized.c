@@ -90,7 +90,13 @@ static void what_is_made_has_a_limit(void **state) {
     graph *g =
         graph_of(WEIGHTS, "a = DequantizeLinear (w, scale, zero) b = DequantizeLinear (w, fixed, zero) s = Add (a, b) y = MatMul (x, s)");
     nib_error err = {0};
-    pass_context ctx = {.g = g, .runtime = test_runtime, .kernels = &test_kernels, .level = 2, .task = true, .fold_left = 24, .err = &err};
+    pass_context ctx = {.g = g,
+                        .runtime = test_runtime,
+                        .kernels = &test_kernels,
+                        .level = 2,
+                        .mode = PASS_MODE_TASK,
+                        .fold_left = 24,
+                        .err = &err};
     assert_int_equal(pass_quantized(&ctx), NIB_OK);
     assert_int_equal(count_op(g, "", "DequantizeLinear"), 1);
     assert_int_equal(ctx.fold_left, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention in a plan against the operator's own eval, where a query has no key: zeros, or NaN if the operator says so. In: graphs. Out:
- * the same numbers and the same NaNs from the kernel's step.
+ * Attention in a plan against the operator's own eval, where a query has no key: zeros, or NaN if the operator says so.
+ * In: graphs. Out: the same numbers and the same NaNs from the kernel's step.
  */
 #include "../pass/pass_test.h"
 #include "cpu/cpu.h"
@@ -13,7 +13,8 @@ static const char *const biases[] = {
     "mk = Unsqueeze (mb, v12) bias = Where (mk, zero, ninf)",
     "mk = Unsqueeze (mb, v12) mq = Unsqueeze (mb, v13) both = And (mk, mq) bias = Where (both, zero, ninf)",
 };
-static const char *const attributes[] = {"", ", causal = 1", ", window_left = 1", ", window_left = 2, window_right = 1"};
+static const char *const attributes[] = {"", ", causal = 1", ", window_left = 1",
+                                         ", window_left = 2, window_right = 1"};
 
 static int nans(const nib_tensor *t) {
     int count = 0;
@@ -61,8 +62,10 @@ static void queries_without_keys(void **state) {
             for (int masked_nan = 0; masked_nan < 2; masked_nan++)
                 for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) {
                     snprintf(text, sizeof text,
-                             HEAD "g (float[b,s,8] q, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float ninf = {-inf}, "
-                                  "int64[2] v12 = {1,2}, int64[2] v13 = {1,3}> { k = Neg (q) v = Relu (q) mb = Cast <to = 9> (mask) %s "
+                             HEAD "g (float[b,s,8] q, int64[b,s] mask) => (float[b,s,8] y) <float zero = {0}, float "
+                                  "ninf = {-inf}, "
+                                  "int64[2] v12 = {1,2}, int64[2] v13 = {1,3}> { k = Neg (q) v = Relu (q) mb = Cast "
+                                  "<to = 9> (mask) %s "
                                   "y = nib.Attention <heads = 2, scale = 0.5, masked_nan = %d%s> (q, k, v, bias) }",
                              biases[b], masked_nan, attributes[a]);
                     found[masked_nan] += check(text);

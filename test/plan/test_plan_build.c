@@ -108,8 +108,12 @@ static void plans_of_models_hold(void **state) {
             assert_loads(test_runtime, test_path(files[m]), &g);
             op_resolve(g);
             assert_int_equal(op_infer_graph(g, &err), NIB_OK);
-            pass_context ctx = {
-                .g = g, .runtime = test_runtime, .kernels = &test_kernels, .level = kind ? 2 : 0, .pack = kind == 2, .err = &err};
+            pass_context ctx = {.g = g,
+                                .runtime = test_runtime,
+                                .kernels = &test_kernels,
+                                .level = kind ? 2 : 0,
+                                .mode = kind == 2 ? PASS_MODE_TASK : PASS_MODE_EXACT,
+                                .err = &err};
             assert_int_equal(pass_run_all(&ctx), NIB_OK);
             for (size_t l2 = 0; l2 <= 4u << 20; l2 += 1u << 20) { /* 0: this machine's */
                 plan *p = plan_of(g, l2);

@@ -27,12 +27,22 @@ typedef struct made {
 static made run_graph_of(const char *text, bool task, nib_tensor *ids, nib_tensor *out) {
     nib_error err = {0};
     made m = {.source = parse_graph(text)};
-    pass_context halve = {.g = m.source, .runtime = test_runtime, .kernels = &test_kernels, .level = 1, .file = true, .err = &err};
+    pass_context halve = {.g = m.source,
+                          .runtime = test_runtime,
+                          .kernels = &test_kernels,
+                          .level = 1,
+                          .mode = PASS_MODE_FILE,
+                          .err = &err};
     halve.fold_limit = halve.fold_left = 1u << 24;
     assert_int_equal(pass_fold(&halve), NIB_OK); /* constants become halves; back to f32 they would be larger */
     assert_int_equal(pass_clean(&halve), NIB_OK);
     m.g = clone_graph(m.source);
-    pass_context ctx = {.g = m.g, .runtime = test_runtime, .kernels = &test_kernels, .level = 2, .task = task, .err = &err};
+    pass_context ctx = {.g = m.g,
+                        .runtime = test_runtime,
+                        .kernels = &test_kernels,
+                        .level = 2,
+                        .mode = task ? PASS_MODE_TASK_PADDED : PASS_MODE_EXACT,
+                        .err = &err};
     assert_int_equal(pass_run_all(&ctx), NIB_OK);
     assert_int_equal(cpu_open(test_runtime, &m.cpu, &err), NIB_OK);
     if (plan_build(test_runtime, m.g, &m.cpu, 1, NULL, &m.p, &err) != NIB_OK) fail_msg("%s", err.message);

@@ -276,7 +276,8 @@ static void models_of_other_faces(void **state) {
         {HEAD "g (float[n,4] x) => (float[n,4] y, float[n,4] z) { y = Abs (x) z = Neg (x) }", NULL},
         {HEAD "g (float[n,4] x, float[4] w = {1,1,1,1}) => (float[n,4] y) { t = Mul (x, w) y = Abs (t) }", NULL},
         {HEAD "g (float[n,4] a) => (float[n,4] b) { b = Abs (a) }", "input a is only in the second"},
-        {HEAD "g (float[n,4] x, float[4] w) => (float[n,4] y) { y = Abs (x) z = Neg (w) }", "input w is only in the second"},
+        {HEAD "g (float[n,4] x, float[4] w) => (float[n,4] y) { y = Abs (x) z = Neg (w) }",
+         "input w is only in the second"},
         {HEAD "g (float[n,4] x) => (float[n,4] z) { z = Abs (x) }", "no output of the same name"},
         {HEAD "g (float[n,4] x) => (float[n,4] y) { y = Neg (x) }", "compute different outputs"},
     };

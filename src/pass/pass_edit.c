@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What passes do to a graph: make nodes, replace values, and say so.
+ */
+#include "pass.h"
+#include "base/base_number.h"
+#include <stdarg.h>
+
+void pass_note(pass_context *ctx, const char *format, ...) {
+    if (!ctx->notes) return;
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    base_vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    base_str_printf(&ctx->notes->text, "%s\n", line);
+}
+
+nib_status pass_replace(pass_context *ctx, graph_value *root, graph_value *with) {
+    if (!with) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    if (with->type.rank < 0) with->type = root->type;
+    if (!with->data && root->data) {
+        with->data = root->data;
+        with->data_count = root->data_count;
+    }
+    graph_take_over(ctx->g, root, with);
+    ctx->changes++;
+    return NIB_OK;
+}
+
+graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain, const char *type, graph_value *const *in, int n_in,
+                       const char *hint) {
+    graph_value *v = graph_emit(ctx->g, before, domain, type, in, n_in, hint);
+    if (!v) return NULL;
+    v->producer->meaning = op_find(domain, type, graph_opset_version(ctx->g, domain));
+    return v;
+}
+
+graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,
+                                const char *hint) {
+    graph_value *v = pass_emit(ctx, before, "", type, in, n_in, hint);
+    return v && op_infer_node(ctx->g, v->producer, ctx->err) == NIB_OK ? v : NULL;
+}
+
+graph_value *pass_emit_transpose(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *perm) {
+    graph_value *t = pass_emit(ctx, before, "", "Transpose", &v, 1, v->name);
+    if (!t || graph_set_ints(t->producer, "perm", perm, (size_t)v->type.rank) != NIB_OK) return NULL;
+    return op_infer_node(ctx->g, t->producer, ctx->err) == NIB_OK ? t : NULL;
+}
+
+graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *shape, int rank) {
+    graph_value *to = graph_const_i64(ctx->g, "shape", shape, rank);
+    return to ? pass_emit_inferred(ctx, before, "Reshape", (graph_value *[]){v, to}, 2, v->name) : NULL;
+}
