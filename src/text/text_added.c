@@ -98,14 +98,14 @@ static bool word_at(const uint8_t *s, size_t n, size_t at) {
     uint32_t cp;
     if (at >= n) return false;
     text_utf8(s + at, n - at, &cp);
-    return text_is_word(cp);
+    return base_is_word(cp);
 }
 
 static bool word_before(const uint8_t *s, size_t at) {
     uint32_t cp;
     if (at == 0) return false;
     back(s, at, &cp);
-    return text_is_word(cp);
+    return base_is_word(cp);
 }
 
 /* Takes in the white space before a match, but for what the last one has, and behind it. */
@@ -114,7 +114,7 @@ static void strip(const text_added_token *a, const uint8_t *s, size_t n, text_sc
     if (a->lstrip) {
         for (size_t b; *begin > scan->taken; *begin = b) {
             b = back(s, *begin, &cp);
-            if (!text_is_space(cp) || b < scan->taken) break;
+            if (!base_is_space(cp) || b < scan->taken) break;
         }
         if (*begin < scan->taken) *begin = scan->taken;
     }
@@ -122,7 +122,7 @@ static void strip(const text_added_token *a, const uint8_t *s, size_t n, text_sc
     if (*end < scan->white) *end = scan->white;
     for (size_t k; *end < n; *end += k) {
         k = text_utf8(s + *end, n - *end, &cp);
-        if (!text_is_space(cp)) break;
+        if (!base_is_space(cp)) break;
     }
     scan->white = *end;
 }

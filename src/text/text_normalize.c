@@ -25,10 +25,10 @@ enum {
 #define NOWHERE SIZE_MAX
 
 /* What the library takes for a Chinese character. */
-static const text_range chinese[] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},  {0x20000, 0x2a6df},
+static const base_range chinese[] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},  {0x20000, 0x2a6df},
                                      {0x2a700, 0x2b81f}, {0x2b920, 0x2ceaf}, {0x2f800, 0x2fa1f}};
 
-static bool is_mark(uint32_t cp) { return text_in_ranges(text_mark, text_mark_count, cp); }
+static bool is_mark(uint32_t cp) { return base_in_ranges(text_mark, text_mark_count, cp); }
 
 /* Text under way: n bytes are out; the marks from `run` on may yet change places. */
 typedef struct output {
@@ -199,7 +199,7 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
     uint32_t self;
     const uint32_t *parts = &self;
     size_t count = 1;
-    bool wrap = n->chinese && text_in_ranges(chinese, BASE_COUNT(chinese), cp);
+    bool wrap = n->chinese && base_in_ranges(chinese, BASE_COUNT(chinese), cp);
     self = cp;
     if (n->strip_accents) count = text_decompose(cp, &parts, &self);
     if (wrap) bytes[length++] = ' ';
@@ -224,7 +224,7 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
 
 /* Later settings win: the composition of the passes, from the last to the first. */
 static bool build_map(text_normalizer *n, base_heap *heap) {
-    static const text_range spaces[] = {{0xa0, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029},
+    static const base_range spaces[] = {{0xa0, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029},
                                         {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
     bool ok = true;
     for (size_t i = 0; n->clean_text && i < text_removed_count; i++)

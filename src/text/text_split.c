@@ -44,7 +44,7 @@ nib_status text_splitter_bert(text_tokenizer *t, nib_error *err) {
     bool ok = text_map_init(&p->map, t->heap);
     for (size_t i = 0; i < text_punct_count; i++) ok = ok && text_map_set(&p->map, text_punct[i].first, text_punct[i].last, PUNCT);
     for (uint32_t cp = 0; cp <= 0x3000; cp++)
-        if (text_is_space(cp)) ok = ok && text_map_set(&p->map, cp, cp, BLANK);
+        if (base_is_space(cp)) ok = ok && text_map_set(&p->map, cp, cp, BLANK);
     if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the pre-tokenizer");
     for (uint32_t c = 0; c < 128; c++) p->ascii[c] = (uint8_t)text_map_get(&p->map, c);
     return NIB_OK;
