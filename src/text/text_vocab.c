@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: model.vocab and added_tokens. Out: the tokens by id, and the trie of the vocabulary.
+ * In: model.vocab and added_tokens. Out: the tokens by id, and the trie or the index of the vocabulary.
+ *
+ * The index is a table of hashes with a seed that the file cannot know, so that no file makes loading slow.
  */
 #include "text_internal.h"
 #include <stdio.h>
@@ -49,7 +51,7 @@ static nib_status add_more(text_tokenizer *t, yyjson_val *added, size_t most, ni
         NIB_TRY(text_json_id(yyjson_obj_get(item, "id"), where, most, &id, err));
         const text_entry *e = &t->entries[id];
         if (e->bytes && e->length == length && memcmp(e->bytes, content, length) == 0) continue;
-        int32_t known = text_trie_find(&t->model.trie, content, length);
+        int32_t known = text_vocab_find(t, content, length);
         if (known >= 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"%s\" has id %d here and %d in the vocabulary", where, content, id, known);
         NIB_TRY(add_entry(t, content, length, id, where, err));
     }
@@ -57,30 +59,103 @@ fail:
     return status;
 }
 
-nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, yyjson_val *added, nib_error *err) {
+/* ---- the index */
+
+static uint64_t mix(uint64_t h, uint64_t v) {
+    h = (h ^ v) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+
+static uint32_t hash_of(const text_index *x, const char *s, size_t n) {
+    uint64_t h = mix(x->seed, n), v;
+    for (; n >= 8; s += 8, n -= 8) {
+        memcpy(&v, s, 8);
+        h = mix(h, v);
+    }
+    v = 0;
+    if (n) memcpy(&v, s, n);
+    h = mix(mix(h, v), x->seed);
+    return (uint32_t)(h >> 32);
+}
+
+int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n) {
+    const text_index *x = &t->index;
+    if (!x->slots) return t->trie.units ? text_trie_find(&t->trie, s, n) : -1;
+    const uint32_t hash = hash_of(x, s, n);
+    for (size_t i = hash & x->mask;; i = (i + 1) & x->mask) {
+        if (x->slots[i].id < 0) return -1;
+        if (x->slots[i].hash != hash) continue;
+        const text_entry *e = &t->entries[x->slots[i].id];
+        if (e->length == n && (n == 0 || memcmp(e->bytes, s, n) == 0)) return x->slots[i].id;
+    }
+}
+
+/* Room for so many strings, at most half full. */
+static nib_status make_index(text_tokenizer *t, size_t count, nib_error *err) {
+    text_index *x = &t->index;
+    size_t slots = 16;
+    while (slots < count * 2) slots *= 2;
+    x->slots = base_arena_alloc(&t->arena, slots * sizeof *x->slots);
+    if (!x->slots) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vocabulary");
+    memset(x->slots, 0xff, slots * sizeof *x->slots);
+    x->mask = slots - 1;
+    x->seed = (uintptr_t)t * 0xd6e8feb86659fd93u ^ (uintptr_t)x->slots;
+    return NIB_OK;
+}
+
+static void index_add(text_tokenizer *t, int32_t id) {
+    text_index *x = &t->index;
+    const uint32_t hash = hash_of(x, t->entries[id].bytes, t->entries[id].length);
+    size_t i = hash & x->mask;
+    while (x->slots[i].id >= 0) i = (i + 1) & x->mask;
+    x->digest = mix(x->digest, (uint64_t)hash << 32 | (uint32_t)id);
+    x->slots[i].hash = hash;
+    x->slots[i].id = id;
+}
+
+/* ---- the whole */
+
+/* The trie of keys[0..n). */
+static nib_status build_trie(text_tokenizer *t, text_key *keys, size_t n, nib_error *err) {
+    nib_status status = NIB_OK;
+    const text_key *twice;
+    NIB_TRY(text_trie_build(t->heap, keys, n, &t->trie, &twice, err));
+    if (twice) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.vocab: \"%s\" stands there twice", twice->bytes);
+fail:
+    return status;
+}
+
+nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, nib_error *err) {
     nib_status status = NIB_OK;
     text_key *keys = NULL;
-    const text_key *twice;
+    yyjson_val *added = t->added_json;
     yyjson_obj_iter iter;
     yyjson_val *name;
     size_t n = 0;
+    if (t->packed && indexed) NIB_FAIL(err, NIB_UNSUPPORTED, "model: a packed vocabulary of this kind");
+    if (t->packed) return text_vocab_map(t, t->packed->bytes, t->packed->size, added, err);
     if (!yyjson_is_obj(vocab)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
     if (added && !yyjson_is_null(added) && !yyjson_is_arr(added)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "added_tokens: not an array");
     size_t most = id_limit(yyjson_obj_size(vocab) + yyjson_arr_size(added));
-    keys = base_calloc(t->heap, yyjson_obj_size(vocab) + 1, sizeof *keys);
+    keys = indexed ? NULL : base_calloc(t->heap, yyjson_obj_size(vocab) + 1, sizeof *keys);
     t->entries = base_arena_calloc(&t->arena, count_ids(vocab, added, most) + 1, sizeof *t->entries);
-    if (!keys || !t->entries) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vocabulary");
+    if ((!indexed && !keys) || !t->entries) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vocabulary");
+    if (indexed) NIB_TRY(make_index(t, yyjson_obj_size(vocab), err));
     yyjson_obj_iter_init(vocab, &iter);
     while ((name = yyjson_obj_iter_next(&iter)) != NULL) {
+        const char *bytes = yyjson_get_str(name);
+        const size_t length = yyjson_get_len(name);
         int32_t id;
         NIB_TRY(text_json_id(yyjson_obj_iter_get_val(name), "model.vocab", most, &id, err));
-        if (yyjson_get_len(name) > TEXT_TRIE_KEY_MAX)
-            NIB_FAIL(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", yyjson_get_len(name), TEXT_TRIE_KEY_MAX);
-        NIB_TRY(add_entry(t, yyjson_get_str(name), yyjson_get_len(name), id, "model.vocab", err));
-        keys[n++] = (text_key){yyjson_get_str(name), (uint32_t)yyjson_get_len(name), id};
+        if (length > TEXT_TRIE_KEY_MAX)
+            NIB_FAIL(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", length, TEXT_TRIE_KEY_MAX);
+        if (indexed && text_vocab_find(t, bytes, length) >= 0)
+            NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.vocab: \"%s\" stands there twice", bytes);
+        NIB_TRY(add_entry(t, bytes, length, id, "model.vocab", err));
+        if (indexed) index_add(t, id);
+        else keys[n++] = (text_key){bytes, (uint32_t)length, id};
     }
-    NIB_TRY(text_trie_build(t->heap, keys, n, &t->model.trie, &twice, err));
-    if (twice) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.vocab: \"%s\" stands there twice", twice->bytes);
+    if (!indexed) NIB_TRY(build_trie(t, keys, n, err));
     NIB_TRY(add_more(t, added, most, err));
 fail:
     base_free(t->heap, keys);

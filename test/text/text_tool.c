@@ -4,6 +4,7 @@
  *
  *     text_tool encode TOKENIZER.JSON [MAX_TOKENS] [pair] [plain] < records > encodings
  *     text_tool words TOKENIZER.JSON < records > words
+ *     text_tool decode TOKENIZER.JSON [skip] < records of ids > records
  *     text_tool bench TOKENIZER.JSON TEXT [SECONDS]
  *
  * A record is its length (4 bytes, in the machine's order) and its bytes; with "pair" two of them are one input. Out come
@@ -78,18 +79,7 @@ static int encode(const text_tokenizer *t, base_heap *heap, int argc, char **arg
     return 0;
 }
 
-static void put_words(const text_tokenizer *t, text_work *w) {
-    size_t n = t->normalizer.run(&t->normalizer, w->text, 0, w->length, w->norm, w->from), from, to;
-    int32_t count = 0;
-    for (size_t at = 0; t->splitter.next(&t->splitter, w->norm, n, at, &from, &to); at = to) count++;
-    fwrite(&count, 4, 1, stdout);
-    for (size_t at = 0; t->splitter.next(&t->splitter, w->norm, n, at, &from, &to); at = to) {
-        int32_t row[3] = {(int32_t)w->from[from], (int32_t)text_work_end(w, w->from[to - 1]), (int32_t)(to - from)};
-        fwrite(row, 4, 3, stdout);
-        fwrite(w->norm + from, 1, to - from, stdout);
-    }
-}
-
+/* Stage by stage, also where texts would go the fused way. */
 static int words(const text_tokenizer *t, base_heap *heap) {
     size_t length;
     char *data = read_all(stdin, &length);
@@ -99,11 +89,44 @@ static int words(const text_tokenizer *t, base_heap *heap) {
         memcpy(&n, data + at, 4);
         w.text = (const uint8_t *)data + at + 4;
         w.length = n;
-        if (!text_work_reserve(&w, n)) return 1;
-        put_words(t, &w);
+        w.parts.count = 0;
+        if (n) text_prepare(t, &w, 0, n);
+        if (w.status != NIB_OK) return 1;
+        int32_t count = (int32_t)w.parts.count;
+        fwrite(&count, 4, 1, stdout);
+        for (size_t i = 0; i < w.parts.count; i++) {
+            const text_part *p = &w.parts.items[i];
+            int32_t row[3] = {(int32_t)text_part_place(&w, p->begin), (int32_t)text_work_end(&w, w.buf.from[p->end - 1]),
+                              (int32_t)(p->end - p->begin)};
+            fwrite(row, 4, 3, stdout);
+            fwrite(w.buf.bytes + p->begin, 1, p->end - p->begin, stdout);
+        }
     }
-    base_free(heap, w.norm);
-    base_free(heap, w.from);
+    text_work_free(&w);
+    free(data);
+    return 0;
+}
+
+/* Records of 32-bit ids in, records of text out. */
+static int decode(const text_tokenizer *t, base_heap *heap, bool skip) {
+    size_t length;
+    char *data = read_all(stdin, &length);
+    base_str out;
+    uint32_t n;
+    base_str_init(&out, heap);
+    for (size_t at = 0; data && at + 4 <= length; at += 4 + n) {
+        memcpy(&n, data + at, 4);
+        int32_t *ids = malloc(n + 1);
+        nib_error err;
+        memcpy(ids, data + at + 4, n);
+        base_str_clear(&out);
+        if (text_decode(t, ids, n / 4, skip, &out, &err) != NIB_OK) fprintf(stderr, "%s\n", err.message);
+        uint32_t bytes = (uint32_t)out.length;
+        fwrite(&bytes, 4, 1, stdout);
+        fwrite(out.data, 1, out.length, stdout);
+        free(ids);
+    }
+    base_str_free(&out);
     free(data);
     return 0;
 }
@@ -163,6 +186,7 @@ int main(int argc, char **argv) {
     int rc = 2;
     if (strcmp(argv[1], "bench") == 0 && argc > 3) rc = bench(t, &heap, argc, argv);
     if (strcmp(argv[1], "words") == 0) rc = words(t, &heap);
+    if (strcmp(argv[1], "decode") == 0) rc = decode(t, &heap, argc > 3);
     if (strcmp(argv[1], "encode") == 0) rc = encode(t, &heap, argc, argv);
     text_tokenizer_free(t);
     free(json);
