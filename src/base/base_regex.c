@@ -163,13 +163,21 @@ static nib_status add_categories(base_regex *r, uint32_t mask) {
     return NIB_OK;
 }
 
+/* Word characters to Oniguruma alone; the joiners are none to it. */
+static const span onig_words[] = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0xbc, 0xbe}};
+
+static bool is_joiner(uint32_t u) { return u == 0x200c || u == 0x200d; }
+
+static bool is_onig_word(uint32_t u) {
+    return base_in_ranges(onig_words, BASE_COUNT(onig_words), u) || (base_is_word(u) && !is_joiner(u));
+}
+
 /* \d \w \s (lower case: the set, upper case: the rest). */
 static nib_status add_perl(base_regex *r, char which) {
     static const span digits[] = {{'0', '9'}}, words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
                       spaces[] = {{9, 10}, {12, 13}, {32, 32}},
                       unicode_spaces[] = {{9, 13},           {32, 32},         {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
-                                          {0x2000, 0x200a},  {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}},
-                      onig_words[] = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0xbc, 0xbe}}; /* word characters to Oniguruma alone */
+                                          {0x2000, 0x200a},  {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
     const char low = (char)(which | 32);
     const bool negated = which != low;
     if (r->syntax == BASE_REGEX_RE2) {
@@ -180,10 +188,8 @@ static nib_status add_perl(base_regex *r, char which) {
     if (low == 'd') return add_categories(r, negated ? ~(1u << BASE_ND) : 1u << BASE_ND);
     if (negated) return refuse(r, "\\W"); /* no tokenizer asks for it */
     TRY(add_ranges(r, onig_words, BASE_COUNT(onig_words), false));
-    for (size_t i = 0; i < base_word_count; i++) { /* but not the joiners */
-        const span *w = &base_word[i];
-        if (w->first > 0x200d || w->last < 0x200c) TRY(add_one(r, w->first, w->last));
-    }
+    for (size_t i = 0; i < base_word_count; i++) /* the joiners are a range of their own */
+        if (!is_joiner(base_word[i].first)) TRY(add_one(r, base_word[i].first, base_word[i].last));
     return NIB_OK;
 }
 
@@ -599,7 +605,7 @@ static bool in_class(const base_regex *r, const tree *t, uint32_t u) {
 static bool word_at(const machine *m, const char *p) {
     if (p >= m->end) return false;
     uint32_t u = take(&p, m->end);
-    if (m->r->syntax == BASE_REGEX_ONIG) return base_is_word(u);
+    if (m->r->syntax == BASE_REGEX_ONIG) return is_onig_word(u);
     return u == '_' || (u >= '0' && u <= '9') || (u < 128 && (u | 32) >= 'a' && (u | 32) <= 'z');
 }
 
