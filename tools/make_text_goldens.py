@@ -11,6 +11,11 @@ top-level members) and each run (limit, pairs, without specials), one entry per 
 Spans are in bytes of the text as given. Texts are the lines of multilingual.txt (with "pair": each line and the next) or
 the run's own, in hexadecimal, which need not be UTF-8.
 
+kinds.json has small tokenizers of many kinds (`families`): vocabularies and merges once, and for each tokenizer the rest of its file,
+then for each line two CRC-32: one over count, full count, id, type, begin, end, .. (32 bits, little-endian) of the line and then of its
+pair with the line before; one over the decoded ids, a zero, and the same without special tokens. The vocabularies are trained when the
+script runs, and not the same each time.
+
 unicode.json has, for three settings of BertNormalizer, a CRC-32 for each 4,096 code points: over the words of "a?b " for
 each, begin, end (32 bits, little-endian) and normalised bytes. tools/check_unicode.py finds out more.
 
@@ -19,6 +24,7 @@ each, begin, end (32 bits, little-endian) and normalised bytes. tools/check_unic
 import codecs
 import json
 import os
+import random
 import struct
 import zlib
 
@@ -238,7 +244,6 @@ def sample_lines(rng, count):
 
 
 def corpus(seed=7):
-    import random
     rng = random.Random(seed)
     lines = [decode(line)[0] for line in sample_lines(rng, 600)]
     return [line.replace("\x00", "") for line in lines for _ in range(3)]
@@ -254,7 +259,7 @@ def train(model, trainer, normalizer, pre_tokenizer):
     return json.loads(tokenizer.to_str())
 
 
-def bytes_model(pattern, size=700, **options):
+def bytes_model(pattern, size=420, **options):
     """A byte-level BPE trained behind a pattern (None: ByteLevel's own)."""
     split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
     if pattern:
@@ -323,7 +328,7 @@ def byte_families():
 
 def char_families():
     spm = train(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True),
-                trainers.BpeTrainer(vocab_size=900, show_progress=False, limit_alphabet=120,
+                trainers.BpeTrainer(vocab_size=480, show_progress=False, limit_alphabet=100,
                                     special_tokens=["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)]),
                 normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]), None)
     meta = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
@@ -336,14 +341,14 @@ def char_families():
                          model={"byte_fallback": scheme == "always", "fuse_unk": scheme == "first"})
     clip_split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(CLIP), "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     clip = train(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"),
-                 trainers.BpeTrainer(vocab_size=900, show_progress=False, end_of_word_suffix="</w>", special_tokens=["<|endoftext|>", "<s>", "</s>"],
+                 trainers.BpeTrainer(vocab_size=620, show_progress=False, end_of_word_suffix="</w>", special_tokens=["<|endoftext|>", "<s>", "</s>"],
                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
                  normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]), clip_split)
     clip["decoder"] = {"type": "BPEDecoder", "suffix": "</w>"}
     yield with_parts(clip, "clip", post_processor={"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1], "trim_offsets": False,
                                                    "add_prefix_space": False})
     prefixed = train(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"),
-                     trainers.BpeTrainer(vocab_size=700, show_progress=False, continuing_subword_prefix="##", special_tokens=["[UNK]", "[CLS]", "[SEP]"]),
+                     trainers.BpeTrainer(vocab_size=400, limit_alphabet=120, show_progress=False, continuing_subword_prefix="##", special_tokens=["[UNK]", "[CLS]", "[SEP]"]),
                      normalizers.NFKD(), pre_tokenizers.Whitespace())
     prefixed["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
     yield with_parts(prefixed, "bpe with a prefix", post_processor={"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]})
@@ -376,11 +381,34 @@ for _behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
 
 def piece_families():
     bert = train(models.WordPiece(unk_token="[UNK]"),
-                 trainers.WordPieceTrainer(vocab_size=700, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]),
+                 trainers.WordPieceTrainer(vocab_size=400, limit_alphabet=120, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]),
                  normalizers.BertNormalizer(lowercase=False), pre_tokenizers.BertPreTokenizer())
     bert["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
     for name, (normalizer, pre) in BERTS.items():
         yield with_parts(bert, name, normalizer=normalizer, pre_tokenizer=pre, post_processor=special_template("[CLS]", "[SEP]", (2, 3)))
+
+
+def kinds_goldens():
+    rng, words, out = random.Random(11), [], []
+    lines = sample_lines(rng, 30) + BROKEN[:4] + [b"", b" ", b"  lead and trail  ", "e\u0301\u0323x \u1e9b\u0323 \ufb01 \uac01\u11a8".encode()]
+    for name, text in families():
+        rest = json.loads(text)
+        own = {k: rest["model"].pop(k) for k in ("vocab", "merges") if k in rest["model"]}
+        if own not in words:
+            words.append(own)
+        tokenizer, rows = Tokenizer.from_str(text), []
+        for i, line in enumerate(lines):
+            single = expect(tokenizer, tokenizer, line, None, False, True)
+            pair = expect(tokenizer, tokenizer, line, lines[i - 1], False, True)
+            ids = tokenizer.encode(decode(line)[0]).ids
+            texts = [tokenizer.decode(ids, skip_special_tokens=skip).encode() if ids else b"" for skip in (False, True)]
+            rows.append([zlib.crc32(struct.pack("<%di" % (len(single) + len(pair)), *single, *pair)), zlib.crc32(b"\0".join(texts))])
+        for key in ("version", "truncation", "padding"):
+            del rest[key]
+        out.append({"name": name, "words": words.index(own), "rest": rest, "rows": rows})
+    with open(os.path.join(DATA, "kinds.json"), "w") as f:
+        json.dump({"lines": [line.hex() for line in lines], "words": words, "tokenizers": out}, f, separators=(",", ":"), ensure_ascii=False)
+        f.write("\n")
 
 
 def families():
@@ -393,3 +421,4 @@ def families():
 if __name__ == "__main__":
     main()
     unicode_goldens()
+    kinds_goldens()

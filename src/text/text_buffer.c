@@ -25,6 +25,12 @@ bool text_buffer_reserve(text_work *w, text_buffer *b, size_t n) {
     return false;
 }
 
+/* Buffers that change places grow together, so that it does not matter to later texts which of them is which. */
+bool text_next_reserve(text_work *w, size_t n) {
+    if (n <= w->next.bytes_cap && n <= w->next.from_cap) return true;
+    return text_buffer_reserve(w, &w->next, n) && text_buffer_reserve(w, &w->buf, w->next.bytes_cap);
+}
+
 void text_work_swap(text_work *w) {
     text_buffer b = w->buf;
     w->buf = w->next;
@@ -32,7 +38,9 @@ void text_work_swap(text_work *w) {
 }
 
 bool text_part_push(text_work *w, text_parts *list, size_t begin, size_t end, int32_t id) {
-    if (list->count == list->cap && !base_grow(w->heap, (void **)&list->items, &list->cap, list->count + 1, sizeof *list->items)) {
+    text_parts *other = list == &w->parts ? &w->more : &w->parts;
+    if (list->count == list->cap && (!base_grow(w->heap, (void **)&list->items, &list->cap, list->count + 1, sizeof *list->items) ||
+                                     !base_grow(w->heap, (void **)&other->items, &other->cap, list->cap, sizeof *other->items))) {
         text_fail(w, NIB_OUT_OF_MEMORY, NULL);
         return false;
     }
@@ -55,7 +63,7 @@ void *text_work_scratch(text_work *w, size_t bytes) {
 
 bool text_put(text_work *w, const uint8_t *bytes, size_t n, uint32_t from) {
     text_buffer *b = &w->next;
-    if (!text_buffer_reserve(w, b, b->n + n)) return false;
+    if (!text_next_reserve(w, b->n + n)) return false;
     for (size_t i = 0; i < n; i++) {
         b->bytes[b->n + i] = bytes[i];
         b->from[b->n + i] = from;
@@ -71,7 +79,7 @@ bool text_put_point(text_work *w, uint32_t cp, uint32_t from) {
 
 bool text_put_range(text_work *w, size_t begin, size_t end) {
     text_buffer *b = &w->next;
-    if (!text_buffer_reserve(w, b, b->n + (end - begin))) return false;
+    if (!text_next_reserve(w, b->n + (end - begin))) return false;
     if (begin == end) return true;
     memcpy(b->bytes + b->n, w->buf.bytes + begin, end - begin);
     memcpy(b->from + b->n, w->buf.from + begin, (end - begin) * sizeof *b->from);

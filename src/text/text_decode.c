@@ -30,11 +30,11 @@ static void decoding_swap(text_decoding *a, text_decoding *b) {
 /* The string that an id has when it is decoded: of an added token that is normalised, the normalised form. */
 static text_entry decoded_entry(const text_tokenizer *t, int32_t id, bool *special) {
     *special = false;
-    if (id < 0 || (size_t)id >= t->ids) return (text_entry){NULL, 0};
+    if (id < 0 || (size_t)id >= t->ids) return (text_entry){0};
     text_entry e = text_entry_of(t, id);
     if (!t->added_at[id]) return e;
     const text_added_token *a = &t->added[t->added_at[id] - 1];
-    if (a->normalized) e = (text_entry){a->form, (uint32_t)a->form_length};
+    if (a->normalized) e = (text_entry){.bytes = a->form, .length = (uint32_t)a->form_length};
     *special = a->special && e.length == a->length && memcmp(e.bytes, a->content, a->length) == 0;
     return e;
 }

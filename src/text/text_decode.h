@@ -21,7 +21,7 @@ bool text_decoding_end(text_decoding *d);
 
 static inline text_entry text_decoding_at(const text_decoding *d, size_t i) {
     const size_t begin = i ? d->ends[i - 1] : 0;
-    return (text_entry){d->bytes.data ? d->bytes.data + begin : "", (uint32_t)(d->ends[i] - begin)};
+    return (text_entry){.bytes = d->bytes.data ? d->bytes.data + begin : "", .length = (uint32_t)(d->ends[i] - begin)};
 }
 
 #endif

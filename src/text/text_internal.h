@@ -79,6 +79,7 @@ void text_fail(text_work *w, nib_status status, const char *why);
 
 /* Room for n bytes in all; false: memory ran out, and w has failed. */
 bool text_buffer_reserve(text_work *w, text_buffer *b, size_t n);
+bool text_next_reserve(text_work *w, size_t n); /* the same for w->next */
 void text_work_swap(text_work *w); /* `next` becomes the buffer */
 bool text_part_push(text_work *w, text_parts *list, size_t begin, size_t end, int32_t id);
 
@@ -300,6 +301,7 @@ typedef struct text_truncation {
 typedef struct text_entry {
     const char *bytes; /* NULL: no such id */
     uint32_t length;
+    bool extra; /* an added token that the model's vocabulary does not have */
 } text_entry;
 
 /* Finds the id of a string by a hash of it; for models that look up whole strings (text_vocab.c). */
@@ -354,6 +356,19 @@ bool text_json_is(yyjson_val *v, const char *text);
  * trie. UNSUPPORTED if the vocabulary is packed and `indexed`. */
 nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, nib_error *err);
 int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n); /* of the model's vocabulary; -1: it has none */
+/* Many at once, of an indexed vocabulary: memory is asked for all of them before it is waited for. */
+typedef struct text_lookup {
+    const char *bytes;
+    size_t length;
+    uint32_t hash;
+    int32_t id; /* what was found, or -1 */
+} text_lookup;
+void text_vocab_find_many(const text_tokenizer *t, text_lookup *looked, size_t n);
+#if defined(__GNUC__)
+#define TEXT_FETCH(p) __builtin_prefetch(p)
+#else
+#define TEXT_FETCH(p) ((void)(p))
+#endif
 nib_status text_added_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 /* The templates [cls] A [sep], B [sep] with types 0 and 1. */
 nib_status text_template_bert(text_tokenizer *t, int32_t cls, int32_t sep, nib_error *err);
@@ -369,7 +384,7 @@ nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_er
 static inline text_entry text_entry_of(const text_tokenizer *t, int32_t id) {
     if (t->entries) return t->entries[id];
     uint32_t begin = t->starts[id], end = t->starts[id + 1];
-    return begin == end ? (text_entry){NULL, 0} : (text_entry){t->text + begin, end - begin - 1};
+    return begin == end ? (text_entry){NULL, 0, false} : (text_entry){t->text + begin, end - begin - 1, false};
 }
 
 /* A vocabulary that lies ready in a compiled file (text_packed.c). */

@@ -327,57 +327,63 @@ static void note_bytes(bpe *b, const char *s, size_t n) {
 }
 
 /* "a b", or ["a", "b"]. */
-static nib_status read_pair(yyjson_val *v, size_t i, const char *text[2], size_t length[2], nib_error *err) {
-    yyjson_val *a = yyjson_arr_get_first(v), *b = yyjson_arr_get(v, 1);
+static nib_status read_pair(yyjson_val *v, size_t i, text_lookup pair[2], nib_error *err) {
     if (yyjson_is_str(v)) {
-        const char *space = memchr(yyjson_get_str(v), ' ', yyjson_get_len(v));
-        text[0] = yyjson_get_str(v);
+        const char *text = yyjson_get_str(v), *space = memchr(text, ' ', yyjson_get_len(v));
         if (space) {
-            length[0] = (size_t)(space - text[0]);
-            text[1] = space + 1;
-            length[1] = yyjson_get_len(v) - length[0] - 1;
-            if (!memchr(text[1], ' ', length[1])) return NIB_OK;
+            pair[0] = (text_lookup){.bytes = text, .length = (size_t)(space - text)};
+            pair[1] = (text_lookup){.bytes = space + 1, .length = yyjson_get_len(v) - pair[0].length - 1};
+            if (!memchr(pair[1].bytes, ' ', pair[1].length)) return NIB_OK;
         }
-    } else if (yyjson_is_arr(v) && yyjson_arr_size(v) == 2 && yyjson_is_str(a) && yyjson_is_str(b)) {
-        text[0] = yyjson_get_str(a);
-        text[1] = yyjson_get_str(b);
-        length[0] = yyjson_get_len(a);
-        length[1] = yyjson_get_len(b);
-        return NIB_OK;
+    } else if (yyjson_is_arr(v) && yyjson_arr_size(v) == 2) {
+        yyjson_val *a = yyjson_arr_get_first(v), *b = yyjson_arr_get(v, 1);
+        pair[0] = (text_lookup){.bytes = yyjson_get_str(a), .length = yyjson_get_len(a)};
+        pair[1] = (text_lookup){.bytes = yyjson_get_str(b), .length = yyjson_get_len(b)};
+        if (yyjson_is_str(a) && yyjson_is_str(b)) return NIB_OK;
     }
     return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: not two tokens", i);
 }
 
-static nib_status add_merge(bpe *b, yyjson_val *v, size_t at, uint32_t rank, nib_error *err) {
-    nib_status status = NIB_OK;
+/* The token that two become. Most files have it right behind that of the merge before. */
+static int32_t find_both(const bpe *b, const text_lookup pair[2], int32_t guess) {
     char both[2 * TEXT_TRIE_KEY_MAX];
-    const char *text[2];
-    size_t length[2];
-    int32_t ids[3];
-    NIB_TRY(read_pair(v, at, text, length, err));
-    for (int k = 0; k < 2; k++) {
-        ids[k] = length[k] <= TEXT_TRIE_KEY_MAX ? text_vocab_find(b->t, text[k], length[k]) : -1;
-        if (ids[k] < 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: \"%.*s\" is not in the vocabulary", at, (int)(length[k] & 255), text[k]);
+    const size_t more = pair[1].length - b->prefix_length, n = pair[0].length + more;
+    memcpy(both, pair[0].bytes, pair[0].length);
+    memcpy(both + pair[0].length, pair[1].bytes + b->prefix_length, more);
+    if (guess >= 0 && (size_t)guess < b->t->ids) {
+        const text_entry e = text_entry_of(b->t, guess);
+        if (e.bytes && e.length == n && memcmp(e.bytes, both, n) == 0 && !e.extra) return guess;
     }
-    if (length[1] < b->prefix_length) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: the second token is shorter than the prefix", at);
-    const size_t more = length[1] - b->prefix_length;
-    memcpy(both, text[0], length[0]);
-    memcpy(both + length[0], text[1] + b->prefix_length, more);
-    ids[2] = text_vocab_find(b->t, both, length[0] + more);
-    if (ids[2] < 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: what comes of it is not in the vocabulary", at);
-    size_t i = pair_hash(b, ids[0], ids[1]) & b->mask;
-    while (b->merges[i].left >= 0 && (b->merges[i].left != ids[0] || b->merges[i].right != ids[1])) i = (i + 1) & b->mask;
-    b->merges[i] = (merge){ids[0], ids[1], rank, ids[2]}; /* of the same pair twice the last one counts */
-    for (int k = 0; k < 3; k++) note(b, (uint32_t)ids[k]);
-fail:
-    return status;
+    return text_vocab_find(b->t, both, n);
 }
+
+static nib_status add_merge(bpe *b, const text_lookup pair[2], size_t at, uint32_t rank, int32_t *last, nib_error *err) {
+    for (int k = 0; k < 2; k++)
+        if (pair[k].id < 0)
+            return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: \"%.*s\" is not in the vocabulary", at,
+                                  (int)(pair[k].length & 255), pair[k].bytes);
+    if (pair[1].length < b->prefix_length)
+        return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: the second token is shorter than the prefix", at);
+    const int32_t id = find_both(b, pair, *last + 1), left = pair[0].id, right = pair[1].id;
+    if (id < 0) return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: what comes of it is not in the vocabulary", at);
+    *last = id;
+    size_t i = pair_hash(b, left, right) & b->mask;
+    while (b->merges[i].left >= 0 && (b->merges[i].left != left || b->merges[i].right != right)) i = (i + 1) & b->mask;
+    b->merges[i] = (merge){left, right, rank, id}; /* of the same pair twice the last one counts */
+    note(b, (uint64_t)(uint32_t)left << 32 | (uint32_t)right);
+    note(b, (uint32_t)id);
+    return NIB_OK;
+}
+
+#define AT_ONCE 64
 
 static nib_status read_merges(text_tokenizer *t, bpe *b, yyjson_val *list, nib_error *err) {
     nib_status status = NIB_OK;
-    size_t i, n, slots = 16;
+    text_lookup pairs[AT_ONCE][2];
+    size_t slots = 16, at = 0, n, k;
     uint32_t rank = 0;
-    yyjson_val *v;
+    int32_t last = -1;
+    yyjson_arr_iter iter;
     if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"merges\" is not an array");
     if (yyjson_arr_size(list) >= INT32_MAX) NIB_FAIL(err, NIB_LIMIT, "model: 2^31 merges or more");
     while (slots < yyjson_arr_size(list) * 2) slots *= 2;
@@ -385,10 +391,22 @@ static nib_status read_merges(text_tokenizer *t, bpe *b, yyjson_val *list, nib_e
     if (!b->merges) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for merges");
     memset(b->merges, 0xff, slots * sizeof *b->merges);
     b->mask = slots - 1;
-    yyjson_arr_foreach(list, i, n, v) {
-        if (yyjson_is_str(v) && strncmp(yyjson_get_str(v), "#version", 8) == 0) continue;
-        NIB_TRY(add_merge(b, v, i, rank++, err));
-    }
+    yyjson_arr_iter_init(list, &iter);
+    do {
+        for (n = 0; n < AT_ONCE && yyjson_arr_iter_has_next(&iter);) {
+            yyjson_val *v = yyjson_arr_iter_next(&iter);
+            if (yyjson_is_str(v) && strncmp(yyjson_get_str(v), "#version", 8) == 0) continue;
+            NIB_TRY(read_pair(v, at + n, pairs[n], err));
+            if (pairs[n][0].length > TEXT_TRIE_KEY_MAX || pairs[n][1].length > TEXT_TRIE_KEY_MAX)
+                NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: a token longer than any of the vocabulary", at + n);
+            n++;
+        }
+        text_vocab_find_many(t, pairs[0], 2 * n);
+        for (k = 0; k < n; k++)
+            TEXT_FETCH(&b->merges[pair_hash(b, pairs[k][0].id, pairs[k][1].id) & b->mask]);
+        for (k = 0; k < n; k++) NIB_TRY(add_merge(b, pairs[k], at + k, rank++, &last, err));
+        at += n;
+    } while (n == AT_ONCE);
 fail:
     return status;
 }

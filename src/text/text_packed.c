@@ -60,7 +60,7 @@ nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_js
     }
     base_str_add_bytes(vocab, &h, sizeof h);
     for (size_t i = 0; i <= t->ids; i++) {
-        text_entry e = i < t->ids ? text_entry_of(t, (int32_t)i) : (text_entry){NULL, 0};
+        text_entry e = i < t->ids ? text_entry_of(t, (int32_t)i) : (text_entry){0};
         base_str_add_bytes(vocab, &at, sizeof at);
         if (e.bytes) at += e.length + 1;
     }

@@ -54,6 +54,7 @@ static nib_status add_more(text_tokenizer *t, yyjson_val *added, size_t most, ni
         int32_t known = text_vocab_find(t, content, length);
         if (known >= 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"%s\" has id %d here and %d in the vocabulary", where, content, id, known);
         NIB_TRY(add_entry(t, content, length, id, where, err));
+        t->entries[id].extra = true;
     }
 fail:
     return status;
@@ -78,16 +79,38 @@ static uint32_t hash_of(const text_index *x, const char *s, size_t n) {
     return (uint32_t)(h >> 32);
 }
 
-int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n) {
+/* The slot of a string with this hash, or the free one where it would be. */
+static struct text_slot *find_slot(const text_tokenizer *t, const char *s, size_t n, uint32_t hash) {
     const text_index *x = &t->index;
-    if (!x->slots) return t->trie.units ? text_trie_find(&t->trie, s, n) : -1;
-    const uint32_t hash = hash_of(x, s, n);
     for (size_t i = hash & x->mask;; i = (i + 1) & x->mask) {
-        if (x->slots[i].id < 0) return -1;
-        if (x->slots[i].hash != hash) continue;
-        const text_entry *e = &t->entries[x->slots[i].id];
-        if (e->length == n && (n == 0 || memcmp(e->bytes, s, n) == 0)) return x->slots[i].id;
+        struct text_slot *slot = &x->slots[i];
+        if (slot->id < 0) return slot;
+        if (slot->hash != hash) continue;
+        const text_entry *e = &t->entries[slot->id];
+        if (e->length == n && (n == 0 || memcmp(e->bytes, s, n) == 0)) return slot;
     }
+}
+
+int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n) {
+    if (!t->index.slots) return t->trie.units ? text_trie_find(&t->trie, s, n) : -1;
+    return find_slot(t, s, n, hash_of(&t->index, s, n))->id;
+}
+
+void text_vocab_find_many(const text_tokenizer *t, text_lookup *looked, size_t n) {
+    const text_index *x = &t->index;
+    for (size_t i = 0; i < n; i++) {
+        looked[i].hash = hash_of(x, looked[i].bytes, looked[i].length);
+        TEXT_FETCH(&x->slots[looked[i].hash & x->mask]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int32_t id = x->slots[looked[i].hash & x->mask].id;
+        if (id >= 0) TEXT_FETCH(&t->entries[id]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int32_t id = x->slots[looked[i].hash & x->mask].id;
+        if (id >= 0) TEXT_FETCH(t->entries[id].bytes);
+    }
+    for (size_t i = 0; i < n; i++) looked[i].id = find_slot(t, looked[i].bytes, looked[i].length, looked[i].hash)->id;
 }
 
 /* Room for so many strings, at most half full. */
@@ -103,14 +126,16 @@ static nib_status make_index(text_tokenizer *t, size_t count, nib_error *err) {
     return NIB_OK;
 }
 
-static void index_add(text_tokenizer *t, int32_t id) {
+/* A string of the vocabulary: an entry, and in the index. */
+static nib_status index_add(text_tokenizer *t, const char *bytes, size_t length, int32_t id, nib_error *err) {
     text_index *x = &t->index;
-    const uint32_t hash = hash_of(x, t->entries[id].bytes, t->entries[id].length);
-    size_t i = hash & x->mask;
-    while (x->slots[i].id >= 0) i = (i + 1) & x->mask;
+    const uint32_t hash = hash_of(x, bytes, length);
+    struct text_slot *slot = find_slot(t, bytes, length, hash);
+    if (slot->id >= 0) return base_error_set(err, NIB_BAD_TOKENIZER, "model.vocab: \"%s\" stands there twice", bytes);
+    nib_status status = add_entry(t, bytes, length, id, "model.vocab", err);
     x->digest = mix(x->digest, (uint64_t)hash << 32 | (uint32_t)id);
-    x->slots[i].hash = hash;
-    x->slots[i].id = id;
+    *slot = (struct text_slot){hash, id};
+    return status;
 }
 
 /* ---- the whole */
@@ -149,11 +174,8 @@ nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, n
         NIB_TRY(text_json_id(yyjson_obj_iter_get_val(name), "model.vocab", most, &id, err));
         if (length > TEXT_TRIE_KEY_MAX)
             NIB_FAIL(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", length, TEXT_TRIE_KEY_MAX);
-        if (indexed && text_vocab_find(t, bytes, length) >= 0)
-            NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.vocab: \"%s\" stands there twice", bytes);
-        NIB_TRY(add_entry(t, bytes, length, id, "model.vocab", err));
-        if (indexed) index_add(t, id);
-        else keys[n++] = (text_key){bytes, (uint32_t)length, id};
+        NIB_TRY(indexed ? index_add(t, bytes, length, id, err) : add_entry(t, bytes, length, id, "model.vocab", err));
+        if (!indexed) keys[n++] = (text_key){bytes, (uint32_t)length, id};
     }
     if (!indexed) NIB_TRY(build_trie(t, keys, n, err));
     NIB_TRY(add_more(t, added, most, err));
