@@ -283,7 +283,7 @@ static nib_status parse_class(base_regex *r, int *out) {
     for (bool first = true;; first = false) {
         uint32_t lo, hi;
         if (r->p >= r->end) return bad(r, "a class without end");
-        if (*r->p == ']' && !(first && !onig)) break;
+        if (*r->p == ']' && !first) break;
         if (*r->p == '[' && (onig || (r->p + 1 < r->end && r->p[1] == ':'))) return refuse(r, "named classes, or classes in classes");
         if (onig && r->p + 1 < r->end && r->p[0] == '&' && r->p[1] == '&') return refuse(r, "intersections of classes");
         TRY(take_class_escape(r, &done));
@@ -297,7 +297,6 @@ static nib_status parse_class(base_regex *r, int *out) {
         }
         TRY(add_span(r, lo, hi));
     }
-    if (onig && begin == r->n_spans) return bad(r, "an empty class");
     r->p++;
     return class_of(r, begin, negated, out);
 }

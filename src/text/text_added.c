@@ -97,7 +97,7 @@ fail:
 size_t text_back(const uint8_t *s, size_t at, uint32_t *cp) {
     size_t from = at - 1;
     while (from > 0 && at - from < 4 && (s[from] & 0xc0) == 0x80) from--;
-    if (text_utf8(s + from, at - from, cp) == at - from && *cp != 0xfffd) return from;
+    if (text_utf8(s + from, at - from, cp) == at - from) return from;
     *cp = 0xfffd;
     return at - 1;
 }

@@ -413,7 +413,7 @@ typedef struct text_scan {
 
 /* The next match in s[0..n); its begin may lie before the last one's end: nothing stands between them then. */
 bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, text_scan *scan, text_match *match);
-/* The character that ends at s[at), at > 0; returns where it begins. */
+/* The character that ends at s[at), at > 0; returns where it begins, of broken bytes where their ill-formed part does. */
 size_t text_back(const uint8_t *s, size_t at, uint32_t *cp);
 
 #endif

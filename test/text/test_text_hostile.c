@@ -19,6 +19,30 @@
 #define TRUNCATE(rest) "\"truncation\":{\"strategy\":\"LongestFirst\",\"direction\":\"Right\"," rest "}"
 #define WHOLE HEAD MODEL(SMALL) "," ADDED "," POST(ONE "," TEXT_A) "," TRUNCATE("\"max_length\":8,\"stride\":0") "}"
 
+/* Smaller ones that have the other kinds between them. */
+#define BPE(options)                                                                                                                       \
+    "\"model\":{\"type\":\"BPE\",\"vocab\":{\"u\":0,\"a\":1,\"b\":2,\"ab\":3,\"\xc4\xa0\":4,\"[S]\":5,\"<0xC3>\":6,\"<0xA9>\":7,\"\xc4\xa0\x61\":8},"     \
+    "\"merges\":[\"a b\",[\"\xc4\xa0\",\"a\"]],\"unk_token\":\"u\"" options "}"
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+| ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define SPLIT(pattern, behavior) "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"" behavior "\",\"invert\":false}"
+#define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true}"
+
+static const char *const wholes[] = {
+    WHOLE,
+    "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":" BYTES ",\"decoder\":" BYTES "," ADDED
+    ",\"post_processor\":{\"type\":\"RobertaProcessing\",\"cls\":[\"[S]\",5],\"sep\":[\"u\",0],\"trim_offsets\":true,\"add_prefix_space\":true},"
+    BPE(",\"ignore_merges\":true") "}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"_\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"l+?|e*\"},"
+    "\"content\":\"ab\"},{\"type\":\"NFKD\"},{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}]},\"pre_tokenizer\":{\"type\":\"Sequence\","
+    "\"pretokenizers\":[" SPLIT(GPT2, "Isolated") "," SPLIT("(?i:b)[^a]?(?=[ x])", "MergedWithNext") ",{\"type\":\"Digits\",\"individual_digits\":true}]},"
+    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\"u\",\"start\":1,\"stop\":1}]},"
+    BPE(",\"byte_fallback\":true,\"fuse_unk\":true") "}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},{\"type\":\"StripAccents\"},{\"type\":\"Nmt\"},{\"type\":\"Lowercase\"}]},"
+    "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"first\",\"split\":true},"
+    "\"decoder\":{\"type\":\"BPEDecoder\",\"suffix\":\"b\"},\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" BYTES "]},"
+    BPE(",\"continuing_subword_prefix\":\"\",\"end_of_word_suffix\":\"b\"") "}",
+};
+
 static base_heap heap;
 static uint64_t seed = 0x9e3779b97f4a7c15u;
 
@@ -37,6 +61,13 @@ static void refused(const char *json, nib_status want, const char *says) {
         fail_msg("%s\ngave %d \"%s\", not %d \"%s\"", json, (int)status, err.message, (int)want, says);
     assert_null(t);
     assert_int_equal(heap.current, 0);
+}
+
+/* With a part in the place of %s. */
+static void refused_part(const char *whole, const char *part, nib_status want, const char *says) {
+    char json[2048];
+    snprintf(json, sizeof json, whole, part);
+    refused(json, want, says);
 }
 
 static void test_refusals(void **state) {
@@ -86,6 +117,34 @@ static void test_refusals(void **state) {
     refused(HEAD MODEL(SMALL) "," TRUNCATE("\"max_length\":4,\"stride\":4") "}", bad, "stride 4");
     refused(HEAD MODEL(SMALL) "," POST(ONE "," ONE "," TEXT_A) "," TRUNCATE("\"max_length\":1") "}", bad, "2 special tokens");
     refused(HEAD MODEL(SMALL) ",\"truncation\":{\"max_length\":4,\"strategy\":\"x\"}}", bad, "strategy");
+    const char *const norm = "{\"normalizer\":%s," MODEL(SMALL) "}", *const pre = "{\"pre_tokenizer\":%s," MODEL(SMALL) "}";
+    refused_part(norm, "{\"type\":\"Replace\",\"content\":\"\"}", bad, "pattern");
+    refused_part(norm, "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}", bad, "a group without end");
+    refused_part(norm, "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a\"}}", bad, "content");
+    refused_part(norm, "{\"type\":\"Prepend\"}", bad, "prepend");
+    refused_part(pre, SPLIT("a++", "Isolated"), no, "possessive");
+    refused_part(pre, SPLIT("(?<=a)b", "Isolated"), no, "look behind");
+    refused_part(pre, SPLIT("(?!ab)", "Isolated"), no, "more than one class");
+    refused_part(pre, SPLIT("\\\\p{Han}", "Isolated"), no, "\\p{Han}");
+    refused_part(pre, SPLIT("(?i:\xc3\xa9)", "Isolated"), no, "beyond ASCII");
+    refused_part(pre, SPLIT("(a{1000}){1000}", "Isolated"), NIB_LIMIT, "too large");
+    refused_part(pre, SPLIT("a", "Apart"), bad, "behavior");
+    refused_part(pre, "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", bad, "one character");
+    refused_part(pre, "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}", bad, "prepend_scheme");
+    refused_part(pre, "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false}", bad, "differ");
+    refused("{" BPE(",\"dropout\":0.1") "}", no, "dropout");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}}}", bad, "merges");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"aa\"]}}", bad, "merges[0]: not two");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",1]]}}", bad, "merges[0]: not two");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", bad, "what comes of it");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", bad, "\"b\" is not in");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]}}", bad, "twice");
+    refused("{\"added_tokens\":[{\"id\":1,\"content\":\"aa\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", bad,
+            "what comes of it");
+    refused("{\"decoder\":7," MODEL(SMALL) "}", bad, "decoder");
+    refused("{\"decoder\":{\"type\":\"Strip\",\"content\":\"\"}," MODEL(SMALL) "}", bad, "one character");
+    refused(HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\",\"cls\":[\"x\",1],\"sep\":[\"x\",1]},"
+            "{\"type\":\"BertProcessing\",\"cls\":[\"x\",1],\"sep\":[\"x\",1]}]}}", no, "two templates");
     char deep[2048];
     memset(deep, '[', sizeof deep - 1);
     deep[sizeof deep - 1] = 0;
@@ -124,6 +183,10 @@ static void try_file(const char *json, size_t length) {
         text_encoding e;
         text_encoding_init(&e, &heap);
         text_encode(t, text, sizeof text - 1, text, 3, -1, true, &e, &err);
+        base_str out;
+        base_str_init(&out, &heap);
+        text_decode(t, e.ids, e.count, true, &out, &err);
+        base_str_free(&out);
         for (size_t i = 0; i < e.count; i++) {
             size_t n;
             assert_non_null(text_token(t, e.ids[i], &n));
@@ -137,20 +200,25 @@ static void try_file(const char *json, size_t length) {
 
 static void test_cut_files(void **state) {
     size_t length;
-    for (size_t n = 0; n <= strlen(WHOLE); n++) try_file(WHOLE, n);
+    for (size_t i = 0; i < BASE_COUNT(wholes); i++) {
+        text_tokenizer *t;
+        nib_error err;
+        if (text_tokenizer_load(&heap, wholes[i], strlen(wholes[i]), &t, &err) != NIB_OK) fail_msg("whole %zu: %s", i, err.message);
+        text_tokenizer_free(t);
+        for (size_t n = 0; n <= strlen(wholes[i]); n++) try_file(wholes[i], n);
+    }
     char *real = read_file(DATA "minilm-tokenizer.json", &length);
     for (size_t n = 0; n < length; n += n < 4096 ? 61 : 20011) try_file(real, n);
     free(real);
 }
 
 /* Values of every kind in the place of every value, and bytes of the file changed at random. */
-static void test_mutated_files(void **state) {
+static void mutate(const char *whole) {
     static const char *const values[] = {
         "null",  "true",        "-1", "0",    "1e300", "99999999999999999999", "2147483647", "\"\"",
         "\"a\"", "\"\\u0000\"", "[]", "[[]]", "{}",    "{\"type\":\"x\"}",     "[5,5]",      "\"Sequence\"",
         "\"B\"", "\"[S]\""};
     char text[4096];
-    const char *whole = WHOLE;
     size_t length = strlen(whole);
     for (size_t at = 1; at < length; at++) {
         if (whole[at - 1] != ':' && whole[at - 1] != '[' && whole[at - 1] != ',') continue;
@@ -178,6 +246,10 @@ static void test_mutated_files(void **state) {
         }
         try_file(text, length);
     }
+}
+
+static void test_mutated_files(void **state) {
+    for (size_t i = 0; i < BASE_COUNT(wholes); i++) mutate(wholes[i]);
 }
 
 static void test_out_of_memory(void **state) {
