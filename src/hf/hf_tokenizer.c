@@ -26,6 +26,11 @@ static const char *const rebuilt_models[] = {
     "nezha", "squeezebert", "qdqbert", "layoutlm", "retribert", "lxmert",     "dpr",
 };
 
+/* Classes that build a ByteLevel anew, with add_prefix_space of tokenizer_config.json (false if it is not there). */
+static const char *const byte_level_classes[] = {
+    "GPT2Tokenizer", "RobertaTokenizer", "BartTokenizer", "LongformerTokenizer", "DebertaTokenizer", "LukeTokenizer", "BlenderbotTokenizer", "CodeGenTokenizer",
+};
+
 /* Models whose named class transformers does not believe. */
 static const char *const as_it_is[] = {"modernbert", "modernbert-decoder"};
 
@@ -35,11 +40,22 @@ static bool is_one_of(const char *const *names, size_t n, const char *name) {
     return false;
 }
 
-static bool is_rebuilt(const hf_settings *s, const char *class_name) {
-    char name[64];
-    snprintf(name, sizeof name, "%s", class_name);
+/* The class without "Fast", which says nothing any more. */
+static void plain_class(const char *class_name, char name[64]) {
+    snprintf(name, 64, "%s", class_name);
     size_t n = strlen(name);
     if (n > 4 && strcmp(name + n - 4, "Fast") == 0) name[n - 4] = 0;
+}
+
+static bool is_byte_level(const hf_settings *s, const char *class_name) {
+    char name[64];
+    plain_class(class_name, name);
+    return !is_one_of(as_it_is, BASE_COUNT(as_it_is), s->model_type) && is_one_of(byte_level_classes, BASE_COUNT(byte_level_classes), name);
+}
+
+static bool is_rebuilt(const hf_settings *s, const char *class_name) {
+    char name[64];
+    plain_class(class_name, name);
     if (is_one_of(as_it_is, BASE_COUNT(as_it_is), s->model_type)) return false;
     return name[0] ? is_one_of(rebuilt_classes, BASE_COUNT(rebuilt_classes), name)
                    : is_one_of(rebuilt_models, BASE_COUNT(rebuilt_models), s->model_type);
@@ -145,11 +161,13 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
     yyjson_doc *doc = NULL, *special = NULL;
     hf_tokenizer *t = &s->tokenizer;
     int lowercase = 1, chinese = 1;
-    t->strip_accents = t->truncation_left = -1;
+    t->strip_accents = t->truncation_left = t->prefix_space = -1;
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (root) hf_keys_check(runtime, "tokenizer_config.json", "tokenizer_config.json", root);
     t->rebuilt = is_rebuilt(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class));
+    if (is_byte_level(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class)))
+        t->prefix_space = yyjson_is_true(yyjson_obj_get(root, "add_prefix_space"));
     NIB_TRY(read_side(root, t, err));
     NIB_TRY(note_tokens(&runtime->heap, t, "tokenizer_config.json", root, err));
     if (t->rebuilt) {

@@ -57,6 +57,15 @@ static void check_tokens(const nib_model *m) {
     if (wrong > 3) base_log(m->runtime, NIB_LOG_WARN, "tokenizer_config.json: more tokens are not applied");
 }
 
+/* The one setting that a class of byte-level tokenizers builds in and that changes ids. */
+static void check_prefix(const nib_model *m) {
+    const int named = m->settings.tokenizer.prefix_space, has = text_prefix_space(m->tokenizer);
+    if (m->compiled || named < 0 || has < 0 || named == has) return;
+    base_log(m->runtime, NIB_LOG_WARN,
+             "tokenizer_config.json: its class takes add_prefix_space as %s, tokenizer.json has %s, and that is what is applied",
+             named ? "true" : "false", has ? "true" : "false");
+}
+
 nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err) {
     nib_status status = NIB_OK;
     const text_settings settings = settings_of(m);
@@ -64,6 +73,7 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
     NIB_TRY(vocab ? text_tokenizer_load_packed(heap, json, length, vocab, size, &settings, &m->tokenizer, err)
                   : text_tokenizer_load_with(heap, json, length, &settings, &m->tokenizer, err));
     check_tokens(m);
+    check_prefix(m);
 fail:
     return status;
 }

@@ -94,6 +94,8 @@ typedef struct text_added {
 } text_added;
 bool text_added_at(const text_tokenizer *t, size_t i, text_added *out);
 bool text_is_special(const text_tokenizer *t, int32_t id); /* an added token that is special */
+/* Whether ByteLevel puts a space before texts: 1, 0; -1: there is no ByteLevel. */
+int text_prefix_space(const text_tokenizer *t);
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity);
 
 #endif

@@ -115,6 +115,19 @@ static void unknown_parts(void **state) {
     text_tokenizer_free(t);
 }
 
+static void prefix_space(void **state) {
+    static const char *const parts[] = {"null", "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}",
+                                        "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},{\"type\":\"ByteLevel\"}]}"};
+    for (int i = 0; i < 3; i++) {
+        text_tokenizer *t;
+        char file[400];
+        snprintf(file, sizeof file, "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}", parts[i]);
+        assert_int_equal(text_tokenizer_load(&heap, file, strlen(file), &t, NULL), NIB_OK);
+        assert_int_equal(text_prefix_space(t), i - 1);
+        text_tokenizer_free(t);
+    }
+}
+
 static void special_tokens(void **state) {
     text_tokenizer *t;
     text_added a;
@@ -171,6 +184,7 @@ int main(void) {
         cmocka_unit_test(a_token_that_is_not_there),
         cmocka_unit_test(special_tokens),
         cmocka_unit_test(unknown_parts),
+        cmocka_unit_test(prefix_space),
         cmocka_unit_test(unknown_keys),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

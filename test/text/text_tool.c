@@ -5,12 +5,13 @@
  *     text_tool encode TOKENIZER.JSON [MAX_TOKENS] [pair] [plain] < records > encodings
  *     text_tool words TOKENIZER.JSON < records > words
  *     text_tool decode TOKENIZER.JSON [skip] < records of ids > records
- *     text_tool bench TOKENIZER.JSON TEXT [SECONDS]
+ *     text_tool bench TOKENIZER.JSON [TEXT [SECONDS]]
  *
  * A record is its length (4 bytes, in the machine's order) and its bytes; with "pair" two of them are one input. Out come
  * 32-bit numbers. "encode": for each input count, full count, then id, type, begin and end of every token. "words": for
  * each record the number of words before the model sees them, and for each begin and end in the record, the bytes of its
- * normalised form, and these. "bench" prints MB/s, line by line and as one text.
+ * normalised form, and these. "bench" prints MB/s, line by line and as one text; without a text,
+ * the time that texts take which make a careless step quadratic.
  */
 #include "text/text_internal.h"
 #include <stdio.h>
@@ -161,6 +162,30 @@ static int bench(const text_tokenizer *t, base_heap *heap, int argc, char **argv
     return 0;
 }
 
+/* Texts that make a careless step quadratic, once and twice as long. */
+static int bench_extremes(const text_tokenizer *t, base_heap *heap) {
+    static const struct {
+        const char *name, *unit;
+        size_t units;
+    } cases[] = {{"dots", ".", 1000000}, {"spaces", " ", 1000000}, {"one word", "ab", 5000000}, {"marks", "\xcc\x81\xcc\xa3", 500000}};
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        for (int k = 1; k <= 2; k++) {
+            text_encoding e;
+            const size_t unit = strlen(cases[i].unit), n = unit * cases[i].units * (size_t)k;
+            char *text = malloc(n);
+            if (!text) return 1;
+            for (size_t b = 0; b < n; b++) text[b] = cases[i].unit[b % unit];
+            text_encoding_init(&e, heap);
+            const double start = now();
+            if (text_encode(t, text, n, NULL, 0, 0, true, &e, NULL) != NIB_OK) return 1;
+            printf("%-12s %9zu bytes %8.3f s  %zu tokens\n", cases[i].name, n, now() - start, e.count);
+            text_encoding_free(&e);
+            free(text);
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     base_heap heap;
     text_tokenizer *t;
@@ -185,6 +210,7 @@ int main(int argc, char **argv) {
         printf("loaded in %.2f ms, %zu bytes, %zu at the peak\n", took * 1e3, (size_t)heap.current, (size_t)heap.peak);
     int rc = 2;
     if (strcmp(argv[1], "bench") == 0 && argc > 3) rc = bench(t, &heap, argc, argv);
+    if (strcmp(argv[1], "bench") == 0 && argc == 3) rc = bench_extremes(t, &heap);
     if (strcmp(argv[1], "words") == 0) rc = words(t, &heap);
     if (strcmp(argv[1], "decode") == 0) rc = decode(t, &heap, argc > 3);
     if (strcmp(argv[1], "encode") == 0) rc = encode(t, &heap, argc, argv);
