@@ -23,7 +23,7 @@ void text_encoding_free(text_encoding *e) {
 
 void text_work_free(text_work *w) {
     void *const blocks[] = {w->buf.bytes, w->buf.from,   w->next.bytes, w->next.from, w->parts.items,
-                            w->more.items, w->tokens,    w->scratch,    w->marks};
+                            w->more.items, w->tokens,    w->scratch,    w->marks,     w->ways};
     for (size_t i = 0; i < BASE_COUNT(blocks); i++) base_free(w->heap, blocks[i]);
     text_bpe_work_free(w);
     *w = (text_work){.heap = w->heap};

@@ -68,6 +68,8 @@ typedef struct text_work {
     int64_t steps; /* of patterns, in the stage that runs */
     void *marks; /* [2 * marks_cap] combining marks that wait for their order (text_norm_unicode.c) */
     size_t marks_cap;
+    void *ways; /* [ways_cap] to the places of a part (text_model_unigram.c) */
+    size_t ways_cap;
     struct text_bpe_work *bpe; /* what BPE needs for a word, and remembers of words (text_model_bpe.c) */
     nib_status status; /* the first failure: OUT_OF_MEMORY, LIMIT; later work does nothing that matters */
     const char *why;   /* its message, or NULL */
@@ -158,7 +160,7 @@ text_stage_load text_norm_bert_load, text_norm_nfc_load, text_norm_nfd_load, tex
     text_norm_nmt_load, text_norm_bytes_load;
 text_stage_load text_split_bert_load, text_split_bytes_load, text_split_pattern_load, text_split_whitespace_load, text_split_spaces_load,
     text_split_punctuation_load, text_split_digits_load, text_split_metaspace_load;
-text_stage_load text_model_wordpiece_load, text_model_bpe_load;
+text_stage_load text_model_wordpiece_load, text_model_bpe_load, text_model_unigram_load, text_model_words_load;
 text_stage_load text_post_template_load, text_post_bert_load, text_post_roberta_load, text_post_bytes_load;
 text_stage_load text_decode_bytes_load, text_decode_wordpiece_load, text_decode_bpe_load, text_decode_fallback_load, text_decode_fuse_load,
     text_decode_replace_load, text_decode_strip_load, text_decode_metaspace_load;
@@ -352,10 +354,11 @@ nib_status text_json_point(yyjson_val *object, const char *where, const char *ke
 nib_status text_json_id(yyjson_val *v, const char *where, size_t most, int32_t *out, nib_error *err);
 bool text_json_is(yyjson_val *v, const char *text);
 
-/* The tokens by id from the model's "vocab" (or the packed one) and added_tokens, and with `indexed` an index of the first, else their
+/* The tokens by id from the model's "vocab", an object or a list with scores (or the packed one), and added_tokens, and with `indexed` an index of the first, else their
  * trie. UNSUPPORTED if the vocabulary is packed and `indexed`. */
 nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, nib_error *err);
 int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n); /* of the model's vocabulary; -1: it has none */
+int32_t text_vocab_find_byte(const text_tokenizer *t, uint8_t byte);       /* <0x0A>: the token that stands for a byte */
 /* Many at once, of an indexed vocabulary: memory is asked for all of them before it is waited for. */
 typedef struct text_lookup {
     const char *bytes;

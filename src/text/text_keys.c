@@ -18,6 +18,7 @@ static const base_key keys[] = {
     OBEYED("model.type"),
     OBEYED("model.vocab"),
     OBEYED("model.merges"),
+    OBEYED("model.unk_id"),
     OBEYED("model.unk_token"),
     OBEYED("model.continuing_subword_prefix"),
     OBEYED("model.end_of_word_suffix"),

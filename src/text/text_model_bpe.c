@@ -444,11 +444,7 @@ static nib_status read_options(text_tokenizer *t, bpe *b, yyjson_val *v, nib_err
         b->unknown = text_vocab_find(t, name, length);
         if (b->unknown < 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: unk_token \"%s\" is not in the vocabulary", name);
     }
-    for (int c = 0; c < 256; c++) {
-        static const char digits[] = "0123456789ABCDEF";
-        const char code[] = {'<', '0', 'x', digits[c >> 4], digits[c & 15], '>'};
-        b->fallback[c] = text_vocab_find(t, code, sizeof code);
-    }
+    for (int c = 0; c < 256; c++) b->fallback[c] = text_vocab_find_byte(t, (uint8_t)c);
 fail:
     return status;
 }
@@ -470,6 +466,7 @@ static void keep_bytes(text_tokenizer *t, bpe *b) {
 nib_status text_model_bpe_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     bpe *b;
+    if (yyjson_is_arr(yyjson_obj_get(v, "vocab"))) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
     NIB_TRY(text_vocab_load(t, yyjson_obj_get(v, "vocab"), true, err));
     NIB_TRY(text_stage_data(t, s, sizeof *b, &b, err));
     b->t = t;

@@ -47,6 +47,7 @@ nib_status text_model_wordpiece_load(text_tokenizer *t, yyjson_val *v, text_stag
     text_wordpiece *m;
     const char *unknown, *prefix;
     size_t unknown_length, prefix_length;
+    if (!t->packed && yyjson_is_arr(yyjson_obj_get(v, "vocab"))) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
     NIB_TRY(text_vocab_load(t, yyjson_obj_get(v, "vocab"), false, err));
     NIB_TRY(text_stage_data(t, s, sizeof *m, &m, err));
     s->run.word = wordpiece_word;

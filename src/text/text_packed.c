@@ -51,7 +51,7 @@ nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_js
     nib_status status = NIB_OK;
     head h = {.ids = (uint32_t)t->ids, .tokens = (uint32_t)t->tokens, .units = (uint32_t)t->trie.count};
     uint32_t at = 0;
-    if (!t->trie.units) NIB_FAIL(err, NIB_UNSUPPORTED, "a vocabulary of this kind is kept as JSON");
+    if (strcmp(t->stages[TEXT_MODEL].items[0].name, "WordPiece") != 0) NIB_FAIL(err, NIB_UNSUPPORTED, "a vocabulary of this kind is kept as JSON");
     NIB_TRY(strip_vocab(t->heap, tokenizer_json, length, json, err));
     for (size_t i = 0; i < t->ids; i++) {
         text_entry e = text_entry_of(t, (int32_t)i);

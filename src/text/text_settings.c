@@ -20,7 +20,7 @@ nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_er
     nib_status status = NIB_OK;
     int32_t cls, sep, unknown;
     if (!s->rebuilt) return NIB_OK;
-    if (!t->trie.units)
+    if (strcmp(t->stages[TEXT_MODEL].items[0].name, "WordPiece") != 0)
         NIB_FAIL(err, NIB_UNSUPPORTED, "model: %s in a tokenizer that is built anew with WordPiece", t->stages[TEXT_MODEL].items[0].name);
     NIB_TRY(find_token(t, s->cls, "[CLS]", &cls, err));
     NIB_TRY(find_token(t, s->sep, "[SEP]", &sep, err));

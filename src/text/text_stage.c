@@ -28,6 +28,8 @@ static const text_kind kinds[] = {
     {TEXT_PRE_TOKENIZER, "Metaspace", text_split_metaspace_load},
     {TEXT_MODEL, "WordPiece", text_model_wordpiece_load},
     {TEXT_MODEL, "BPE", text_model_bpe_load},
+    {TEXT_MODEL, "Unigram", text_model_unigram_load},
+    {TEXT_MODEL, "WordLevel", text_model_words_load},
     {TEXT_POST_PROCESSOR, "TemplateProcessing", text_post_template_load},
     {TEXT_POST_PROCESSOR, "BertProcessing", text_post_bert_load},
     {TEXT_POST_PROCESSOR, "RobertaProcessing", text_post_roberta_load},

@@ -24,7 +24,7 @@ static nib_status add_entry(text_tokenizer *t, const char *bytes, size_t length,
 
 /* The largest id + 1 that any value below `most` names; what is no id is found when it is read. */
 static size_t count_ids(yyjson_val *vocab, yyjson_val *added, size_t most) {
-    size_t ids = 0, i, n;
+    size_t ids = yyjson_arr_size(vocab), i, n;
     yyjson_val *key, *v;
     yyjson_obj_foreach(vocab, i, n, key, v)
         if (yyjson_is_uint(v) && yyjson_get_uint(v) < most && yyjson_get_uint(v) >= ids) ids = (size_t)yyjson_get_uint(v) + 1;
@@ -96,6 +96,12 @@ int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n) {
     return find_slot(t, s, n, hash_of(&t->index, s, n))->id;
 }
 
+int32_t text_vocab_find_byte(const text_tokenizer *t, uint8_t byte) {
+    static const char digits[] = "0123456789ABCDEF";
+    const char code[] = {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
+    return text_vocab_find(t, code, sizeof code);
+}
+
 void text_vocab_find_many(const text_tokenizer *t, text_lookup *looked, size_t n) {
     const text_index *x = &t->index;
     for (size_t i = 0; i < n; i++) {
@@ -150,33 +156,63 @@ fail:
     return status;
 }
 
+/* One token of the vocabulary; keys (NULL: there is an index) get it as well. */
+static nib_status add_token(text_tokenizer *t, yyjson_val *name, int32_t id, text_key *keys, size_t *n, nib_error *err) {
+    const char *bytes = yyjson_get_str(name);
+    const size_t length = yyjson_get_len(name);
+    if (length > TEXT_TRIE_KEY_MAX)
+        return base_error_set(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", length, TEXT_TRIE_KEY_MAX);
+    if (!keys) return index_add(t, bytes, length, id, err);
+    keys[(*n)++] = (text_key){bytes, (uint32_t)length, id};
+    return add_entry(t, bytes, length, id, "model.vocab", err);
+}
+
+/* {"token": id, ..} */
+static nib_status add_object(text_tokenizer *t, yyjson_val *vocab, size_t most, text_key *keys, size_t *n, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_obj_iter iter;
+    yyjson_val *name;
+    int32_t id;
+    yyjson_obj_iter_init(vocab, &iter);
+    while ((name = yyjson_obj_iter_next(&iter)) != NULL) {
+        NIB_TRY(text_json_id(yyjson_obj_iter_get_val(name), "model.vocab", most, &id, err));
+        NIB_TRY(add_token(t, name, id, keys, n, err));
+    }
+fail:
+    return status;
+}
+
+/* [["token", score], ..] */
+static nib_status add_list(text_tokenizer *t, yyjson_val *vocab, text_key *keys, size_t *n, nib_error *err) {
+    nib_status status = NIB_OK;
+    size_t i, count;
+    yyjson_val *one;
+    yyjson_arr_foreach(vocab, i, count, one) {
+        yyjson_val *name = yyjson_arr_get_first(one);
+        if (!yyjson_is_str(name)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.vocab[%zu]: not a token and its score", i);
+        NIB_TRY(add_token(t, name, (int32_t)i, keys, n, err));
+    }
+fail:
+    return status;
+}
+
 nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, nib_error *err) {
     nib_status status = NIB_OK;
     text_key *keys = NULL;
     yyjson_val *added = t->added_json;
-    yyjson_obj_iter iter;
-    yyjson_val *name;
+    const size_t size = yyjson_obj_size(vocab) + yyjson_arr_size(vocab);
     size_t n = 0;
     if (t->packed && indexed) NIB_FAIL(err, NIB_UNSUPPORTED, "model: a packed vocabulary of this kind");
     if (t->packed) return text_vocab_map(t, t->packed->bytes, t->packed->size, added, err);
-    if (!yyjson_is_obj(vocab)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
+    if (!yyjson_is_obj(vocab) && !yyjson_is_arr(vocab)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
     if (added && !yyjson_is_null(added) && !yyjson_is_arr(added)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "added_tokens: not an array");
-    size_t most = id_limit(yyjson_obj_size(vocab) + yyjson_arr_size(added));
-    keys = indexed ? NULL : base_calloc(t->heap, yyjson_obj_size(vocab) + 1, sizeof *keys);
+    if (size >= INT32_MAX / 8) NIB_FAIL(err, NIB_LIMIT, "model.vocab: %zu tokens", size);
+    size_t most = id_limit(size + yyjson_arr_size(added));
+    keys = indexed ? NULL : base_calloc(t->heap, size + 1, sizeof *keys);
     t->entries = base_arena_calloc(&t->arena, count_ids(vocab, added, most) + 1, sizeof *t->entries);
     if ((!indexed && !keys) || !t->entries) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vocabulary");
-    if (indexed) NIB_TRY(make_index(t, yyjson_obj_size(vocab), err));
-    yyjson_obj_iter_init(vocab, &iter);
-    while ((name = yyjson_obj_iter_next(&iter)) != NULL) {
-        const char *bytes = yyjson_get_str(name);
-        const size_t length = yyjson_get_len(name);
-        int32_t id;
-        NIB_TRY(text_json_id(yyjson_obj_iter_get_val(name), "model.vocab", most, &id, err));
-        if (length > TEXT_TRIE_KEY_MAX)
-            NIB_FAIL(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", length, TEXT_TRIE_KEY_MAX);
-        NIB_TRY(indexed ? index_add(t, bytes, length, id, err) : add_entry(t, bytes, length, id, "model.vocab", err));
-        if (!indexed) keys[n++] = (text_key){bytes, (uint32_t)length, id};
-    }
+    if (indexed) NIB_TRY(make_index(t, size, err));
+    NIB_TRY(yyjson_is_obj(vocab) ? add_object(t, vocab, most, keys, &n, err) : add_list(t, vocab, keys, &n, err));
     if (!indexed) NIB_TRY(build_trie(t, keys, n, err));
     NIB_TRY(add_more(t, added, most, err));
 fail:

@@ -41,6 +41,9 @@ static const char *const wholes[] = {
     "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"first\",\"split\":true},"
     "\"decoder\":{\"type\":\"BPEDecoder\",\"suffix\":\"b\"},\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" BYTES "]},"
     BPE(",\"continuing_subword_prefix\":\"\",\"end_of_word_suffix\":\"b\"") "}",
+    "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"u\",0],[\"a\",-1.5],[\"ab\",-2],[\"<0xC3>\",0],[\"<0xA9>\",0],[\"l\",-3],[\"lo\",-1e2]],\"unk_id\":0,"
+    "\"byte_fallback\":true}}",
+    "{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"Hello\":0,\"u\":1},\"unk_token\":\"u\"}}",
 };
 
 static base_heap heap;
@@ -86,7 +89,14 @@ static void test_refusals(void **state) {
     refused("{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}," MODEL(SMALL) "}", bad, "lowercase");
     refused("{\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\"}," MODEL(SMALL) "}", no, "pre_tokenizer: CharDelimiterSplit");
     refused("{\"pre_tokenizer\":{}," MODEL(SMALL) "}", bad, "type");
-    refused("{\"model\":{\"type\":\"Unigram\"}}", no, "model: Unigram");
+    refused("{\"model\":{\"type\":\"Trigram\"}}", no, "model: Trigram");
+    refused("{\"model\":{\"type\":\"Unigram\"}}", bad, "vocab");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", bad, "model.vocab[0]: no score");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[1,0]]}}", bad, "model.vocab[1]: not a token");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"a\",0]]}}", bad, "twice");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}}", bad, "unk_id");
+    refused("{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}", bad, "unk_token");
+    refused("{\"model\":{\"type\":\"WordLevel\",\"vocab\":[[\"a\",0]]}}", bad, "not an object");
     refused("{\"model\":{\"type\":4}}", bad, "type");
     refused(HEAD MODEL("[]") "}", bad, "vocab");
     refused(HEAD MODEL("{\"a\":1}") "}", bad, "unk_token \"u\"");
