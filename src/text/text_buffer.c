@@ -25,16 +25,22 @@ bool text_buffer_reserve(text_work *w, text_buffer *b, size_t n) {
     return false;
 }
 
-/* Buffers that change places grow together, so that it does not matter to later texts which of them is which. */
-bool text_next_reserve(text_work *w, size_t n) {
-    if (n <= w->next.bytes_cap && n <= w->next.from_cap) return true;
-    return text_buffer_reserve(w, &w->next, n) && text_buffer_reserve(w, &w->buf, w->next.bytes_cap);
+static bool match_array(text_work *w, void **array, size_t *cap, size_t want, size_t size) {
+    void *fresh = *cap < want ? base_realloc(w->heap, *array, want * size) : *array;
+    if (!fresh) return *cap >= want;
+    *array = fresh;
+    if (*cap < want) *cap = want;
+    return true;
 }
 
+/* Buffers that change places are of one size, so that it does not matter to later texts which of them is which. */
 void text_work_swap(text_work *w) {
-    text_buffer b = w->buf;
+    text_buffer b = w->buf, *n = &w->next;
     w->buf = w->next;
     w->next = b;
+    if (!match_array(w, (void **)&n->bytes, &n->bytes_cap, w->buf.bytes_cap, 1) ||
+        !match_array(w, (void **)&n->from, &n->from_cap, w->buf.from_cap, sizeof *n->from))
+        text_fail(w, NIB_OUT_OF_MEMORY, NULL);
 }
 
 bool text_part_push(text_work *w, text_parts *list, size_t begin, size_t end, int32_t id) {
@@ -63,7 +69,7 @@ void *text_work_scratch(text_work *w, size_t bytes) {
 
 bool text_put(text_work *w, const uint8_t *bytes, size_t n, uint32_t from) {
     text_buffer *b = &w->next;
-    if (!text_next_reserve(w, b->n + n)) return false;
+    if (!text_buffer_reserve(w, b, b->n + n)) return false;
     for (size_t i = 0; i < n; i++) {
         b->bytes[b->n + i] = bytes[i];
         b->from[b->n + i] = from;
@@ -79,7 +85,7 @@ bool text_put_point(text_work *w, uint32_t cp, uint32_t from) {
 
 bool text_put_range(text_work *w, size_t begin, size_t end) {
     text_buffer *b = &w->next;
-    if (!text_next_reserve(w, b->n + (end - begin))) return false;
+    if (!text_buffer_reserve(w, b, b->n + (end - begin))) return false;
     if (begin == end) return true;
     memcpy(b->bytes + b->n, w->buf.bytes + begin, end - begin);
     memcpy(b->from + b->n, w->buf.from + begin, (end - begin) * sizeof *b->from);

@@ -49,7 +49,7 @@ void text_normalize(const text_tokenizer *t, text_work *w, size_t begin, size_t 
     w->next.n = 0;
     for (size_t at = begin, k; at < end && w->status == NIB_OK; at = k) {
         for (k = at; k < end && w->text[k] < 0x80;) k++;
-        if (!text_next_reserve(w, w->next.n + (k - at) + 4)) return;
+        if (!text_buffer_reserve(w, &w->next, w->next.n + (k - at) + 4)) return;
         memcpy(w->next.bytes + w->next.n, w->text + at, k - at);
         for (size_t i = at; i < k; i++) w->next.from[w->next.n + (i - at)] = (uint32_t)i;
         w->next.n += k - at;

@@ -81,8 +81,7 @@ void text_fail(text_work *w, nib_status status, const char *why);
 
 /* Room for n bytes in all; false: memory ran out, and w has failed. */
 bool text_buffer_reserve(text_work *w, text_buffer *b, size_t n);
-bool text_next_reserve(text_work *w, size_t n); /* the same for w->next */
-void text_work_swap(text_work *w); /* `next` becomes the buffer */
+void text_work_swap(text_work *w); /* `next` becomes the buffer; pointers into both end here */
 bool text_part_push(text_work *w, text_parts *list, size_t begin, size_t end, int32_t id);
 
 /* Zeroed scratch of so many bytes for one user at a time; NULL: memory ran out. */
@@ -157,7 +156,7 @@ typedef struct text_kind {
 
 text_stage_load text_norm_bert_load, text_norm_nfc_load, text_norm_nfd_load, text_norm_nfkc_load, text_norm_nfkd_load,
     text_norm_lowercase_load, text_norm_strip_accents_load, text_norm_strip_load, text_norm_replace_load, text_norm_prepend_load,
-    text_norm_nmt_load, text_norm_bytes_load;
+    text_norm_nmt_load, text_norm_bytes_load, text_norm_precompiled_load;
 text_stage_load text_split_bert_load, text_split_bytes_load, text_split_pattern_load, text_split_whitespace_load, text_split_spaces_load,
     text_split_punctuation_load, text_split_digits_load, text_split_metaspace_load;
 text_stage_load text_model_wordpiece_load, text_model_bpe_load, text_model_unigram_load, text_model_words_load;

@@ -39,6 +39,7 @@ static const base_key keys[] = {
     OBEYED("normalizer.pattern"),
     OBEYED("normalizer.content"),
     OBEYED("normalizer.prepend"),
+    OBEYED("normalizer.precompiled_charsmap"),
     HARMLESS("pre_tokenizer", "null", "there is none"),
     OBEYED("pre_tokenizer.type"),
     OBEYED("pre_tokenizer.pretokenizers"),

@@ -260,7 +260,7 @@ static void build_ascii(text_normalizer *n) {
 static void bert_normalize(const text_stage *s, text_work *w) {
     const text_normalizer *n = s->data;
     size_t room;
-    if (!base_mul_size(w->buf.n + 16, TEXT_GROWTH, &room) || !text_next_reserve(w, room)) return;
+    if (!base_mul_size(w->buf.n + 16, TEXT_GROWTH, &room) || !text_buffer_reserve(w, &w->next, room)) return;
     w->next.n = n->run(n, w->buf.bytes, 0, w->buf.n, w->next.bytes, w->next.from);
     for (size_t i = 0; i < w->next.n; i++) w->next.from[i] = w->buf.from[w->next.from[i]];
     text_work_swap(w);

@@ -18,6 +18,7 @@ static const text_kind kinds[] = {
     {TEXT_NORMALIZER, "Prepend", text_norm_prepend_load},
     {TEXT_NORMALIZER, "Nmt", text_norm_nmt_load},
     {TEXT_NORMALIZER, "ByteLevel", text_norm_bytes_load},
+    {TEXT_NORMALIZER, "Precompiled", text_norm_precompiled_load},
     {TEXT_PRE_TOKENIZER, "BertPreTokenizer", text_split_bert_load},
     {TEXT_PRE_TOKENIZER, "ByteLevel", text_split_bytes_load},
     {TEXT_PRE_TOKENIZER, "Split", text_split_pattern_load},

@@ -29,6 +29,12 @@ extern const base_range text_combining[]; /* M, which StripAccents drops */
 extern const size_t text_combining_count;
 extern const base_range text_numeric[]; /* N, which Digits cuts */
 extern const size_t text_numeric_count;
+extern const base_range text_extend[]; /* goes on with a grapheme cluster (not Hangul, flags, emoji) */
+extern const size_t text_extend_count;
+extern const base_range text_prepend[]; /* takes the next character into its cluster */
+extern const size_t text_prepend_count;
+extern const base_range text_control[]; /* a cluster by itself */
+extern const size_t text_control_count;
 extern const text_lower_run text_lower[];
 extern const size_t text_lower_count;
 extern const text_class_run text_class[];

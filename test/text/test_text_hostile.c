@@ -81,7 +81,7 @@ static void test_refusals(void **state) {
     refused("", bad, "empty");
     refused("[]", bad, "not an object");
     refused("{}", bad, "model");
-    refused("{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL(SMALL) "}", no, "normalizer: Precompiled");
+    refused("{\"normalizer\":{\"type\":\"Other\"}," MODEL(SMALL) "}", no, "normalizer: Other");
     refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"},{\"type\":\"XYZ\"}]}," MODEL(SMALL) "}", no, "XYZ");
     refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[null]}," MODEL(SMALL) "}", bad, "null");
     refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":3}," MODEL(SMALL) "}", bad, "normalizers");
@@ -132,6 +132,10 @@ static void test_refusals(void **state) {
     refused_part(norm, "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}", bad, "a group without end");
     refused_part(norm, "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a\"}}", bad, "content");
     refused_part(norm, "{\"type\":\"Prepend\"}", bad, "prepend");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAA\"}", bad, "base64");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAAAA==\"}", bad, "a trie of 0 bytes");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAAAAD/\"}", bad, "not UTF-8");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////wAAAAA=\"}", bad, "a trie of 4294967295 bytes");
     refused_part(pre, SPLIT("a++", "Isolated"), no, "possessive");
     refused_part(pre, SPLIT("(?<=a)b", "Isolated"), no, "look behind");
     refused_part(pre, SPLIT("(?!ab)", "Isolated"), no, "more than one class");

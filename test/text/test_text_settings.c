@@ -103,7 +103,7 @@ static void a_token_that_is_not_there(void **state) {
 /* Parts that are built anew need not be of a kind that nib knows. */
 static void unknown_parts(void **state) {
     static const char parts[] =
-        "{\"normalizer\":{\"type\":\"Precompiled\"},\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"},\"post_processor\":{\"type\":\"RobertaProcessing\"},"
+        "{\"normalizer\":{\"type\":\"Other\"},\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"},\"post_processor\":{\"type\":\"RobertaProcessing\"},"
         "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"[CLS]\":0,"
         "\"[SEP]\":1,\"[UNK]\":2,\"a\":3}}}";
     text_settings s = nothing();
