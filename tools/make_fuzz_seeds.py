@@ -193,6 +193,41 @@ def others():
                  "cleanup": True}, "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
                  "max_input_chars_per_word": 100, "vocab": vocab}}
     put("tokenizer", "wordpiece", json.dumps(tokenizer) + "\nunaffable nibs, [MASK]")
+    for name, parts in tokenizer_kinds().items():
+        put("tokenizer", name, json.dumps(dict(tokenizer, truncation=None, **parts), ensure_ascii=False) + "\na nib's  \u00e9te\u0301 12 \u4e2d")
+
+
+def tokenizer_kinds():
+    """What of a tokenizer.json differs, by name: together they have every kind of part."""
+    def stage(kind, **settings):
+        return dict({"type": kind}, **settings)
+    ends = {"sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "n", "i", "b", "\u0120", "ni", "nib", "\u0120a", "</w>", "b</w>", "\u2581", "##b", "<0xC3>", "<0xA9>"]
+    bpe = stage("BPE", vocab={t: i for i, t in enumerate(names)}, merges=[["n", "i"], ["ni", "b"], ["\u0120", "a"]], unk_token="[UNK]", fuse_unk=True,
+                byte_fallback=True, ignore_merges=True, dropout=None, continuing_subword_prefix=None, end_of_word_suffix=None)
+    gpt2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    split = [stage("Split", pattern={"Regex": p}, behavior=b, invert=i) for p, b, i in (
+        (gpt2, "Isolated", False), (r"(?i:a|n)+?(?=[ib])|\d{1,2}|^\w+$", "MergedWithNext", True), (r"\p{Lu}\P{Nd}*", "MergedWithPrevious", False))]
+    replace = [stage("Replace", pattern={"String": " "}, content="\u2581"), stage("Replace", pattern={"Regex": r"\s*"}, content="_")]
+    byte_level = stage("ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True)
+    return {
+        "bytes": {"model": dict(bpe, byte_fallback=False), "normalizer": stage("NFC"), "pre_tokenizer": byte_level, "decoder": byte_level,
+                  "post_processor": stage("RobertaProcessing", trim_offsets=True, add_prefix_space=True, **ends)},
+        "characters": {"model": bpe, "normalizer": stage("Sequence", normalizers=[stage("Prepend", prepend="\u2581"), replace[0]]), "pre_tokenizer": None,
+                       "decoder": stage("Sequence", decoders=[stage("Replace", pattern={"String": "\u2581"}, content=" "), stage("ByteFallback"),
+                                                              stage("Fuse"), stage("Strip", content=" ", start=1, stop=0)]),
+                       "post_processor": stage("BertProcessing", **ends)},
+        "affixes": {"model": dict(bpe, merges=["n i", "ni ##b"], end_of_word_suffix="</w>", continuing_subword_prefix="##", ignore_merges=False),
+                    "normalizer": stage("Sequence", normalizers=[stage("NFKC"), stage("Lowercase"), replace[1], stage("ByteLevel")]),
+                    "pre_tokenizer": stage("Sequence", pretokenizers=[split[1], split[2], stage("Whitespace")]),
+                    "decoder": stage("BPEDecoder", suffix="</w>"), "post_processor": stage("Sequence", processors=[byte_level])},
+        "normalizers": {"normalizer": stage("Sequence", normalizers=[stage("NFKD"), stage("StripAccents"), stage("Nmt"), stage("NFD"),
+                                                                     stage("Strip", strip_left=True, strip_right=True)]),
+                        "pre_tokenizer": stage("Sequence", pretokenizers=[split[0], stage("WhitespaceSplit"), stage("Digits", individual_digits=True),
+                                                                          stage("Punctuation", behavior="Contiguous")])},
+        "metaspace": {"model": bpe, "normalizer": None, "pre_tokenizer": stage("Metaspace", replacement="\u2581", prepend_scheme="first", split=True),
+                      "decoder": stage("Metaspace", replacement="\u2581", prepend_scheme="first", split=True)},
+    }
 
 
 if __name__ == "__main__":

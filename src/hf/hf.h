@@ -68,12 +68,14 @@ typedef struct hf_tokenizer {
     bool rebuilt;                       /* BertTokenizer or a class like it: all below but truncation_side is obeyed */
     char own_class[64];   /* one that builds its normalizer of the same three flags, and is not followed; or "" */
     char other_class[64]; /* one that builds another kind of tokenizer; or "" */
+    bool byte_level;      /* one that builds a ByteLevel anew */
     bool lowercase, chinese;            /* do_lower_case, tokenize_chinese_chars */
     int strip_accents;                  /* 1 yes, 0 no, -1: as lowercase */
     int truncation_left;                /* truncation_side: 1 left, 0 right, -1: nothing was said */
     char cls[64], sep[64], unknown[64]; /* as named; "": the class's own */
     hf_token *tokens;                   /* [count] that the files name */
     size_t count, cap;
+    int prefix_space; /* add_prefix_space, of a class that puts it into its ByteLevel: 1, 0; -1: it is no such class */
     bool has_decoder; /* added_tokens_decoder is there: of a rebuilt class it has all added tokens */
 } hf_tokenizer;
 

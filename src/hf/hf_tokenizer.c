@@ -107,6 +107,12 @@ static const char *const other_models[][2] = {
     {"xlnet", "XLNet"},
 };
 
+/* Classes that build a ByteLevel anew, with add_prefix_space of tokenizer_config.json (false if it is not there). */
+static const char *const byte_level_classes[] = {
+    "GPT2Tokenizer",     "RobertaTokenizer", "BartTokenizer",       "LongformerTokenizer",
+    "DebertaTokenizer",  "LukeTokenizer",    "BlenderbotTokenizer", "CodeGenTokenizer",
+};
+
 /* Models whose named class transformers does not believe. */
 static const char *const as_it_is[] = {"modernbert", "modernbert-decoder"};
 
@@ -134,6 +140,7 @@ static void read_class(const hf_settings *s, const char *class_name, hf_tokenize
     snprintf(name, sizeof name, "%s", class_name);
     cut_end(name, "Fast");
     if (is_one_of(as_it_is, BASE_COUNT(as_it_is), s->model_type)) return;
+    if (is_one_of(byte_level_classes, BASE_COUNT(byte_level_classes), name)) t->byte_level = true;
     const char *own = name[0] ? name : class_of(own_models, BASE_COUNT(own_models), s->model_type);
     t->rebuilt = name[0] ? is_one_of(rebuilt_classes, BASE_COUNT(rebuilt_classes), name)
                          : is_one_of(rebuilt_models, BASE_COUNT(rebuilt_models), s->model_type);
@@ -245,11 +252,12 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
     yyjson_doc *doc = NULL, *special = NULL;
     hf_tokenizer *t = &s->tokenizer;
     int lowercase = 1, chinese = 1;
-    t->strip_accents = t->truncation_left = -1;
+    t->strip_accents = t->truncation_left = t->prefix_space = -1;
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (root) hf_keys_check(runtime, "tokenizer_config.json", "tokenizer_config.json", root);
     read_class(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class), t);
+    if (t->byte_level) t->prefix_space = yyjson_is_true(yyjson_obj_get(root, "add_prefix_space"));
     NIB_TRY(read_side(root, t, err));
     NIB_TRY(note_tokens(&runtime->heap, t, "tokenizer_config.json", root, err));
     if (t->rebuilt || t->own_class[0]) {

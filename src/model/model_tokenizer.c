@@ -60,7 +60,7 @@ static void check_tokens(const nib_model *m) {
 /* A class whose constructor transformers follows, and nib does not. */
 static void check_class(const nib_model *m) {
     const hf_tokenizer *t = &m->settings.tokenizer;
-    if (t->other_class[0])
+    if (t->other_class[0] && text_is_wordpiece(m->tokenizer))
         base_log(m->runtime, NIB_LOG_WARN,
                  "%s: transformers builds another kind of tokenizer by that class; tokenizer.json is taken as it is",
                  t->other_class);
@@ -73,6 +73,15 @@ static void check_class(const nib_model *m) {
                  t->own_class);
 }
 
+/* The one setting that a class of byte-level tokenizers builds in and that changes ids. */
+static void check_prefix(const nib_model *m) {
+    const int named = m->settings.tokenizer.prefix_space, has = text_prefix_space(m->tokenizer);
+    if (m->compiled || named < 0 || has < 0 || named == has) return;
+    base_log(m->runtime, NIB_LOG_WARN,
+             "tokenizer_config.json: its class takes add_prefix_space as %s, tokenizer.json has %s, and that is what is applied",
+             named ? "true" : "false", has ? "true" : "false");
+}
+
 nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err) {
     nib_status status = NIB_OK;
     const text_settings settings = settings_of(m);
@@ -81,6 +90,7 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
                   : text_tokenizer_load_with(heap, json, length, &settings, &m->tokenizer, err));
     check_tokens(m);
     if (!m->compiled) check_class(m);
+    check_prefix(m);
 fail:
     return status;
 }

@@ -4,7 +4,8 @@
  * ai.onnx.ml's LabelEncoder. Strings are bytes of UTF-8 with a length. Outputs may point to inputs and scratch: op_eval_node
  * copies the bytes.
  */
-#include "op_regex.h"
+#include "op_local.h"
+#include "base/base_regex.h"
 
 static nib_status strings_in(op_eval *c, int i, const graph_string **out) {
     const graph_tensor *x = op_arg(c, i);
@@ -203,21 +204,37 @@ static nib_status infer_normalizer(op_infer *c) { return op_set(c, 0, NIB_DTYPE_
 
 /* ---- RegexFullMatch */
 
+static nib_status regex_take(void *user, size_t bytes, void **out) { return op_scratch(user, (int64_t)bytes, 1, out); }
+
+static nib_status regex_spend(void *user, int64_t steps) { return op_spend(user, steps, 16); }
+
+/* A pattern in the eval's scratch; what op_scratch refuses has its message already. */
+static nib_status make_regex(op_eval *c, const base_regex_host *host, graph_string pattern, base_regex **out, void **scratch) {
+    nib_error err = {0};
+    nib_status status = base_regex_make(host, BASE_REGEX_RE2, pattern.data, pattern.length, out, &err);
+    if (status != NIB_OK) return err.message[0] ? op_bad(c, status, "%s", err.message) : status;
+    OP_TRY(op_scratch(c, (int64_t)base_regex_scratch(*out), 1, scratch));
+    memset(*scratch, 0, base_regex_scratch(*out));
+    return NIB_OK;
+}
+
 static nib_status eval_regex(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0);
     const graph_attr *pattern = graph_find_attr(c->node, "pattern");
     const graph_string *in;
     op_dims dims = op_dims_of(x);
-    op_regex *regex;
+    const base_regex_host host = {c, regex_take, regex_spend};
+    base_regex *regex;
+    void *scratch;
     uint8_t *y;
     OP_TRY(strings_in(c, 0, &in));
     if (!pattern || pattern->kind != GRAPH_ATTR_STRING) return op_bad(c, NIB_BAD_MODEL, "attribute `pattern` is missing");
-    OP_TRY(op_regex_make(c, pattern->u.s, &regex));
+    OP_TRY(make_regex(c, &host, pattern->u.s, &regex, &scratch));
     OP_TRY(op_out(c, 0, NIB_DTYPE_BOOL, &dims, &y));
     int64_t n = op_count(x->rank, x->dims);
     for (int64_t i = 0; y && i < n; i++) {
         bool matched;
-        OP_TRY(op_regex_full_match(regex, in[i], &matched));
+        OP_TRY(base_regex_full_match(regex, scratch, &host, in[i].data, in[i].length, &matched));
         y[i] = matched;
     }
     return NIB_OK;

@@ -76,6 +76,11 @@ void text_encoding_free(text_encoding *e);
 nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length, int64_t max_tokens,
                        bool add_special, text_encoding *out, nib_error *err);
 
+/* Appends the text that n ids stand for, as the file's decoder puts it together (none: tokens with a space between them); ids without
+ * a token are left out, special tokens too if `skip_special`. Where tokens are parts of characters that do not fit, U+FFFD. UNSUPPORTED
+ * for a decoder that nib lacks. */
+nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, base_str *out, nib_error *err);
+
 /* The largest id + 1, added tokens included; between them there may be ids without a token. */
 size_t text_vocab_size(const text_tokenizer *t);
 /* The token's string; *length its bytes; NULL if there is no such id. */
@@ -92,6 +97,9 @@ typedef struct text_added {
 } text_added;
 bool text_added_at(const text_tokenizer *t, size_t i, text_added *out);
 bool text_is_special(const text_tokenizer *t, int32_t id); /* an added token that is special */
+/* Whether ByteLevel puts a space before texts: 1, 0; -1: there is no ByteLevel. */
+int text_prefix_space(const text_tokenizer *t);
+bool text_is_wordpiece(const text_tokenizer *t);
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity);
 
 #endif

@@ -31,17 +31,33 @@ static nib_status read_tokens(text_tokenizer *t, yyjson_val *list, nib_error *er
             NIB_TRY(text_json_bool(item, where, "normalized", !a.special, &a.normalized, err));
             NIB_TRY(text_json_id(yyjson_obj_get(item, "id"), where, t->ids, &a.id, err));
             const text_entry e = text_entry_of(t, a.id);
-            a.content = e.bytes;
-            a.length = e.length;
+            a.content = a.form = e.bytes;
+            a.length = a.form_length = e.length;
             if (a.length > TEXT_TRIE_KEY_MAX) NIB_FAIL(err, NIB_LIMIT, "%s: %zu bytes; nib takes %u", where, a.length, TEXT_TRIE_KEY_MAX);
-            if (a.length) t->added[t->added_count++] = a; /* an empty one is never found */
+            if (!a.length) continue; /* an empty one is never found */
+            t->added[t->added_count++] = a;
+            if (!t->added_at[a.id]) t->added_at[a.id] = (uint32_t)t->added_count;
         }
     }
 fail:
     return status;
 }
 
-/* Builds the trie of the tokens with normalized == `normalized`; `forms` are the bytes to look for. */
+/* What is looked for in normalised text. */
+static nib_status normalize_token(text_tokenizer *t, text_work *w, text_added_token *a, nib_error *err) {
+    w->text = (const uint8_t *)a->content;
+    w->length = a->length;
+    text_normalize(t, w, 0, a->length);
+    if (w->status != NIB_OK) return base_error_set(err, w->status, "%s", w->why ? w->why : "out of memory for added tokens");
+    a->form_length = w->buf.n;
+    if (!w->buf.n) return base_error_set(err, NIB_UNSUPPORTED, "added token \"%s\": nothing is left of it once normalized", a->content);
+    if (w->buf.n > TEXT_TRIE_KEY_MAX)
+        return base_error_set(err, NIB_LIMIT, "added token \"%s\": %zu bytes once normalized", a->content, w->buf.n);
+    a->form = base_arena_strndup(&t->arena, (const char *)w->buf.bytes, w->buf.n);
+    return a->form ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for added tokens");
+}
+
+/* Builds the trie of the tokens with normalized == `normalized`. */
 static nib_status build_set(text_tokenizer *t, bool normalized, text_added_set *set, nib_error *err) {
     nib_status status = NIB_OK;
     text_work w = {.heap = t->heap};
@@ -49,18 +65,10 @@ static nib_status build_set(text_tokenizer *t, bool normalized, text_added_set *
     if (!keys) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for added tokens");
     set->tokens = t->added;
     for (size_t i = 0; i < t->added_count; i++) {
-        const text_added_token *a = &t->added[i];
+        text_added_token *a = &t->added[i];
         if (a->normalized != normalized) continue;
-        const char *form = a->content;
-        size_t length = a->length;
-        if (normalized) {
-            if (!text_work_reserve(&w, length)) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for added tokens");
-            length = t->normalizer.run(&t->normalizer, (const uint8_t *)a->content, 0, length, w.norm, w.from);
-            form = base_arena_strndup(&t->arena, (const char *)w.norm, length);
-            if (!form) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for added tokens");
-            if (!length) NIB_FAIL(err, NIB_UNSUPPORTED, "added token \"%s\": nothing is left of it once normalized", a->content);
-        }
-        keys[set->count++] = (text_key){form, (uint32_t)length, (int32_t)i};
+        if (normalized) NIB_TRY(normalize_token(t, &w, a, err));
+        keys[set->count++] = (text_key){a->form, (uint32_t)a->form_length, (int32_t)i};
     }
     NIB_TRY(text_trie_build(t->heap, keys, set->count, &set->trie, NULL, err));
     set->only_first = -1;
@@ -71,13 +79,14 @@ static nib_status build_set(text_tokenizer *t, bool normalized, text_added_set *
     if (firsts != 1) set->only_first = -1;
 fail:
     base_free(t->heap, keys);
-    base_free(t->heap, w.norm);
-    base_free(t->heap, w.from);
+    text_work_free(&w);
     return status;
 }
 
 nib_status text_added_load(text_tokenizer *t, yyjson_val *v, nib_error *err) {
     nib_status status = NIB_OK;
+    t->added_at = base_arena_calloc(&t->arena, t->ids + 1, sizeof *t->added_at);
+    if (!t->added_at) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for added tokens");
     if (v) NIB_TRY(read_tokens(t, v, err));
     NIB_TRY(build_set(t, false, &t->raw, err));
     NIB_TRY(build_set(t, true, &t->normal, err));
@@ -85,11 +94,10 @@ fail:
     return status;
 }
 
-/* The character that ends at s[at), at > 0; returns where it begins. */
-static size_t back(const uint8_t *s, size_t at, uint32_t *cp) {
+size_t text_back(const uint8_t *s, size_t at, uint32_t *cp) {
     size_t from = at - 1;
     while (from > 0 && at - from < 4 && (s[from] & 0xc0) == 0x80) from--;
-    if (text_utf8(s + from, at - from, cp) == at - from && *cp != 0xfffd) return from;
+    if (text_utf8(s + from, at - from, cp) == at - from) return from;
     *cp = 0xfffd;
     return at - 1;
 }
@@ -98,14 +106,14 @@ static bool word_at(const uint8_t *s, size_t n, size_t at) {
     uint32_t cp;
     if (at >= n) return false;
     text_utf8(s + at, n - at, &cp);
-    return text_is_word(cp);
+    return base_is_word(cp);
 }
 
 static bool word_before(const uint8_t *s, size_t at) {
     uint32_t cp;
     if (at == 0) return false;
-    back(s, at, &cp);
-    return text_is_word(cp);
+    text_back(s, at, &cp);
+    return base_is_word(cp);
 }
 
 /* Takes in the white space before a match, but for what the last one has, and behind it. */
@@ -113,8 +121,8 @@ static void strip(const text_added_token *a, const uint8_t *s, size_t n, text_sc
     uint32_t cp;
     if (a->lstrip) {
         for (size_t b; *begin > scan->taken; *begin = b) {
-            b = back(s, *begin, &cp);
-            if (!text_is_space(cp) || b < scan->taken) break;
+            b = text_back(s, *begin, &cp);
+            if (!base_is_space(cp) || b < scan->taken) break;
         }
         if (*begin < scan->taken) *begin = scan->taken;
     }
@@ -122,7 +130,7 @@ static void strip(const text_added_token *a, const uint8_t *s, size_t n, text_sc
     if (*end < scan->white) *end = scan->white;
     for (size_t k; *end < n; *end += k) {
         k = text_utf8(s + *end, n - *end, &cp);
-        if (!text_is_space(cp)) break;
+        if (!base_is_space(cp)) break;
     }
     scan->white = *end;
 }

@@ -11,31 +11,28 @@ void text_encoding_init(text_encoding *e, base_heap *heap) {
 }
 
 void text_encoding_free(text_encoding *e) {
-    text_work *w = e->work;
     if (!e->heap) return;
     base_free(e->heap, e->ids);
     base_free(e->heap, e->type_ids);
     base_free(e->heap, e->spans);
     base_free(e->heap, e->special);
-    if (w) {
-        base_free(e->heap, w->norm);
-        base_free(e->heap, w->from);
-        base_free(e->heap, w->tokens);
-    }
-    base_free(e->heap, w);
+    if (e->work) text_work_free(e->work);
+    base_free(e->heap, e->work);
     text_encoding_init(e, e->heap);
 }
 
-bool text_work_reserve(text_work *w, size_t bytes) {
-    size_t need;
-    return base_mul_size(bytes + 16, TEXT_GROWTH, &need) && base_grow(w->heap, (void **)&w->norm, &w->norm_cap, need, 1) &&
-           base_grow(w->heap, (void **)&w->from, &w->from_cap, need, sizeof *w->from);
+void text_work_free(text_work *w) {
+    void *const blocks[] = {w->buf.bytes, w->buf.from,   w->next.bytes, w->next.from, w->parts.items,
+                            w->more.items, w->tokens,    w->scratch,    w->marks,     w->ways};
+    for (size_t i = 0; i < BASE_COUNT(blocks); i++) base_free(w->heap, blocks[i]);
+    text_bpe_work_free(w);
+    *w = (text_work){.heap = w->heap};
 }
 
 void text_work_push_source(text_work *w, int32_t id, uint32_t begin, uint32_t end) {
     if (w->count < w->keep) {
         if (!base_grow(w->heap, (void **)&w->tokens, &w->token_cap, w->first + w->count + 1, sizeof *w->tokens)) {
-            w->failed = true;
+            text_fail(w, NIB_OUT_OF_MEMORY, NULL);
             w->keep = w->count;
         } else {
             w->tokens[w->first + w->count] = (text_raw){id, begin, end};
@@ -44,17 +41,77 @@ void text_work_push_source(text_work *w, int32_t id, uint32_t begin, uint32_t en
     w->count++;
 }
 
+/* ---- stage by stage */
+
+void text_normalize(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    const text_stages *list = &t->stages[TEXT_NORMALIZER];
+    uint32_t cp;
+    w->next.n = 0;
+    for (size_t at = begin, k; at < end && w->status == NIB_OK; at = k) {
+        for (k = at; k < end && w->text[k] < 0x80;) k++;
+        if (!text_buffer_reserve(w, &w->next, w->next.n + (k - at) + 4)) return;
+        memcpy(w->next.bytes + w->next.n, w->text + at, k - at);
+        for (size_t i = at; i < k; i++) w->next.from[w->next.n + (i - at)] = (uint32_t)i;
+        w->next.n += k - at;
+        if (k == end) break;
+        at = k;
+        k += text_utf8(w->text + at, end - at, &cp);
+        if (cp == 0xfffd) text_put_point(w, cp, (uint32_t)at); /* the bytes may be broken ones */
+        else text_put(w, w->text + at, k - at, (uint32_t)at);
+    }
+    text_work_swap(w);
+    for (size_t i = 0; i < list->count && w->status == NIB_OK; i++) {
+        w->next.n = 0;
+        w->steps = 0;
+        list->items[i].run.normalize(&list->items[i], w);
+    }
+}
+
+void text_prepare(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    const text_stages *list = &t->stages[TEXT_PRE_TOKENIZER];
+    text_scan scan = {0};
+    text_match m;
+    size_t done = 0;
+    w->parts.count = w->more.count = 0;
+    text_normalize(t, w, begin, end);
+    while (w->status == NIB_OK && text_added_next(&t->normal, w->buf.bytes, w->buf.n, &scan, &m)) {
+        if (done < m.begin) text_part_push(w, &w->parts, done, m.begin, TEXT_WORD);
+        text_part_push(w, &w->parts, m.begin, m.end, m.token->id);
+        done = m.end;
+    }
+    if (done < w->buf.n) text_part_push(w, &w->parts, done, w->buf.n, TEXT_WORD);
+    for (size_t i = 0; i < list->count && w->status == NIB_OK; i++) {
+        w->next.n = 0;
+        w->steps = 0;
+        if (list->items[i].run.split) list->items[i].run.split(&list->items[i], w);
+    }
+}
+
+static void encode_segment(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    const text_stage *model = &t->stages[TEXT_MODEL].items[0];
+    if (begin >= end) return;
+    text_prepare(t, w, begin, end);
+    for (size_t i = 0; i < w->parts.count && w->status == NIB_OK; i++) {
+        const text_part *p = &w->parts.items[i];
+        if (p->id >= 0) text_work_push(w, p->id, p->begin, p->end);
+        else model->run.word(model, w, p->begin, p->end);
+    }
+}
+
+/* ---- the fused way */
+
 static void encode_words(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    const text_splitter *split = t->fused.split;
     size_t from, to;
-    while (t->splitter.next(&t->splitter, w->norm, end, begin, &from, &to)) {
-        t->model.word(t, w, from, to);
+    while (split->next(split, w->buf.bytes, end, begin, &from, &to)) {
+        t->fused.model->run.word(t->fused.model, w, from, to);
         begin = to;
     }
 }
 
 /* Where a chunk that begins at `at` may end: behind the last space that fits, or else behind the first one after that. */
 static size_t chunk_end(const text_tokenizer *t, const uint8_t *text, size_t at, size_t end) {
-    if (!t->splitter.cuts_at_space || end - at <= TEXT_CHUNK) return end;
+    if (!t->fused.split->cuts_at_space || end - at <= TEXT_CHUNK) return end;
     for (size_t i = at + TEXT_CHUNK; i > at; i--)
         if (text[i - 1] == ' ' || text[i - 1] == '\n') return i;
     for (size_t i = at + TEXT_CHUNK; i < end; i++)
@@ -62,30 +119,41 @@ static size_t chunk_end(const text_tokenizer *t, const uint8_t *text, size_t at,
     return end;
 }
 
+/* text[begin..end) in the buffer; how many bytes there are. */
+static bool fused_normalize(const text_tokenizer *t, text_work *w, size_t begin, size_t end, size_t *n) {
+    size_t room;
+    if (!base_mul_size(end - begin + 16, TEXT_GROWTH, &room)) return text_fail(w, NIB_OUT_OF_MEMORY, NULL), false;
+    if (!text_buffer_reserve(w, &w->buf, room)) return false;
+    *n = t->fused.norm->run(t->fused.norm, w->text, begin, end, w->buf.bytes, w->buf.from);
+    return true;
+}
+
 /* With added tokens that are looked for in the normalised text, no chunks: one may hold spaces. */
-static bool encode_normal(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
-    if (!text_work_reserve(w, end - begin)) return false;
-    size_t n = t->normalizer.run(&t->normalizer, w->text, begin, end, w->norm, w->from), done = 0;
+static void fused_normal(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    size_t n, done = 0;
     text_scan scan = {0};
     text_match m;
-    while (text_added_next(&t->normal, w->norm, n, &scan, &m)) {
+    if (!fused_normalize(t, w, begin, end, &n)) return;
+    while (text_added_next(&t->normal, w->buf.bytes, n, &scan, &m)) {
         encode_words(t, w, done, m.begin);
         text_work_push(w, m.token->id, m.begin, m.end);
         done = m.end;
     }
     encode_words(t, w, done, n);
-    return true;
 }
 
-static bool encode_segment(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
-    if (t->normal.count) return begin >= end || encode_normal(t, w, begin, end);
-    for (size_t next; begin < end; begin = next) {
-        next = chunk_end(t, w->text, begin, end);
-        if (!text_work_reserve(w, next - begin)) return false;
-        encode_words(t, w, 0, t->normalizer.run(&t->normalizer, w->text, begin, next, w->norm, w->from));
+static void fused_segment(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
+    if (t->normal.count) {
+        if (begin < end) fused_normal(t, w, begin, end);
+        return;
     }
-    return true;
+    for (size_t next, n; begin < end && w->status == NIB_OK; begin = next) {
+        next = chunk_end(t, w->text, begin, end);
+        if (fused_normalize(t, w, begin, next, &n)) encode_words(t, w, 0, n);
+    }
 }
+
+/* ---- */
 
 /* All of one text; `stored` gets how many of its tokens lie from w->first on. */
 static nib_status encode_text(const text_tokenizer *t, text_work *w, const char *text, size_t length, size_t *stored, nib_error *err) {
@@ -95,15 +163,17 @@ static nib_status encode_text(const text_tokenizer *t, text_work *w, const char 
     w->text = (const uint8_t *)text;
     w->length = length;
     w->count = 0;
-    w->failed = false;
-    bool ok = true;
-    while (ok && text_added_next(&t->raw, w->text, length, &scan, &m)) {
-        ok = encode_segment(t, w, done, m.begin);
+    w->status = NIB_OK;
+    w->why = NULL;
+    void (*const segment)(const text_tokenizer *, text_work *, size_t, size_t) = t->fused.norm ? fused_segment : encode_segment;
+    while (w->status == NIB_OK && text_added_next(&t->raw, w->text, length, &scan, &m)) {
+        segment(t, w, done, m.begin);
         text_work_push_source(w, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
         done = m.end;
     }
-    ok = ok && encode_segment(t, w, done, length);
-    if (!ok || w->failed) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
+    if (w->status == NIB_OK) segment(t, w, done, length);
+    if (w->status == NIB_OUT_OF_MEMORY) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
+    if (w->status != NIB_OK) return base_error_set(err, w->status, "%s", w->why ? w->why : "the text cannot be cut");
     *stored = w->count < w->keep ? w->count : w->keep;
     return NIB_OK;
 }
@@ -145,6 +215,13 @@ static bool reserve_tokens(text_encoding *e, size_t need) {
     return true;
 }
 
+/* What the post-processors do to the spans of one text. */
+static void trim(const text_tokenizer *t, const char *text, size_t length, text_raw *tokens, size_t n) {
+    const text_stages *list = &t->stages[TEXT_POST_PROCESSOR];
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].run.trim) list->items[i].run.trim(&list->items[i], t, (const uint8_t *)text, length, tokens, n);
+}
+
 static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special) {
     e->ids[e->count] = id;
     e->type_ids[e->count] = type_id;
@@ -156,7 +233,7 @@ static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int3
     for (size_t i = 0; i < n; i++) append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false);
 }
 
-static void assemble(const text_template *tp, bool pair, bool add_special, const text_raw *const tokens[2], const size_t n[2],
+static void assemble(const text_template *tp, bool pair, bool add_special, text_raw *const tokens[2], const size_t n[2],
                      text_encoding *out) {
     if (!tp->pieces) {
         append_text(out, tokens[0], n[0], 0);
@@ -198,9 +275,11 @@ nib_status text_encode(const text_tokenizer *t, const char *text, size_t length,
     NIB_TRY(share_room(&u, pair != NULL, room, n, kept, err));
     if (!reserve_tokens(out, specials + kept[0] + kept[1])) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
     out->full_count = specials + n[0] + n[1];
-    const text_raw *tokens[2] = {w->tokens, w->tokens ? w->tokens + stored[0] : NULL};
-    for (int k = 0; k < 2; k++)
+    text_raw *tokens[2] = {w->tokens, w->tokens ? w->tokens + stored[0] : NULL};
+    for (int k = 0; k < 2; k++) {
         if (u.left && n[k] > kept[k]) tokens[k] += n[k] - kept[k];
+        trim(t, k ? pair : text, k ? pair_length : length, tokens[k], kept[k]);
+    }
     assemble(tp, pair != NULL, add_special, tokens, kept, out);
 fail:
     return status;

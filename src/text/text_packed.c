@@ -49,9 +49,9 @@ nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_js
                                nib_error *err) {
     static const char zeros[8];
     nib_status status = NIB_OK;
-    head h = {.ids = (uint32_t)t->ids, .tokens = (uint32_t)t->tokens, .units = (uint32_t)t->model.trie.count};
+    head h = {.ids = (uint32_t)t->ids, .tokens = (uint32_t)t->tokens, .units = (uint32_t)t->trie.count};
     uint32_t at = 0;
-    if (strcmp(t->model.name, "WordPiece") != 0) NIB_FAIL(err, NIB_UNSUPPORTED, "a vocabulary of this kind is kept as JSON");
+    if (strcmp(t->stages[TEXT_MODEL].items[0].name, "WordPiece") != 0) NIB_FAIL(err, NIB_UNSUPPORTED, "a vocabulary of this kind is kept as JSON");
     NIB_TRY(strip_vocab(t->heap, tokenizer_json, length, json, err));
     for (size_t i = 0; i < t->ids; i++) {
         text_entry e = text_entry_of(t, (int32_t)i);
@@ -60,12 +60,12 @@ nib_status text_tokenizer_pack(const text_tokenizer *t, const char *tokenizer_js
     }
     base_str_add_bytes(vocab, &h, sizeof h);
     for (size_t i = 0; i <= t->ids; i++) {
-        text_entry e = i < t->ids ? text_entry_of(t, (int32_t)i) : (text_entry){NULL, 0};
+        text_entry e = i < t->ids ? text_entry_of(t, (int32_t)i) : (text_entry){0};
         base_str_add_bytes(vocab, &at, sizeof at);
         if (e.bytes) at += e.length + 1;
     }
     base_str_add_bytes(vocab, zeros, units_at(t->ids) - (sizeof h + (t->ids + 1) * sizeof at));
-    base_str_add_bytes(vocab, t->model.trie.units, t->model.trie.count * sizeof *t->model.trie.units);
+    base_str_add_bytes(vocab, t->trie.units, t->trie.count * sizeof *t->trie.units);
     for (size_t i = 0; i < t->ids; i++) {
         text_entry e = text_entry_of(t, (int32_t)i);
         if (e.bytes) base_str_add_bytes(vocab, e.bytes, e.length);
@@ -111,7 +111,7 @@ nib_status text_vocab_map(text_tokenizer *t, const void *bytes, size_t size, yyj
     t->text = (const char *)(units + h.units);
     if (!starts_fit(t, &h)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "the vocabulary's tokens do not lie one after the other");
     if (!units_fit(units, h.units, h.ids)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "the vocabulary's trie leads out of itself");
-    t->model.trie = (text_trie){.heap = NULL, .units = (text_unit *)(uintptr_t)units, .count = h.units}; /* never freed */
+    t->trie = (text_trie){.heap = NULL, .units = (text_unit *)(uintptr_t)units, .count = h.units}; /* never freed */
     if (added && !yyjson_is_null(added) && !yyjson_is_arr(added)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "added_tokens: not an array");
     yyjson_arr_foreach(added, i, count, item) {
         const char *content;

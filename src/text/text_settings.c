@@ -20,25 +20,26 @@ nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_er
     nib_status status = NIB_OK;
     int32_t cls, sep, unknown;
     if (!s->rebuilt) return NIB_OK;
+    if (!text_is_wordpiece(t))
+        NIB_FAIL(err, NIB_UNSUPPORTED, "model: %s in a tokenizer that is built anew with WordPiece", t->stages[TEXT_MODEL].items[0].name);
     NIB_TRY(find_token(t, s->cls, "[CLS]", &cls, err));
     NIB_TRY(find_token(t, s->sep, "[SEP]", &sep, err));
     NIB_TRY(find_token(t, s->unknown, "[UNK]", &unknown, err));
-    if (unknown >= 0) t->model.unknown = unknown;
-    t->model.continued = text_trie_node(&t->model.trie, "##", 2);
-    t->model.max_chars = 100;
-    if (cls < 0 || sep < 0) return NIB_OK;
-    const text_piece pieces[] = {{cls, 0}, {-1, 0}, {sep, 0}, {-2, 1}, {sep, 1}};
-    text_piece *copy = base_arena_alloc(&t->arena, sizeof pieces);
-    if (!copy) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
-    memcpy(copy, pieces, sizeof pieces);
-    t->single = (text_template){copy, 3, 2};
-    t->pair = (text_template){copy, 5, 3};
+    text_wordpiece *m = t->stages[TEXT_MODEL].items[0].data;
+    if (unknown >= 0) m->unknown = unknown;
+    m->continued = text_trie_node(&t->trie, "##", 2);
+    m->max_chars = 100;
+    if (cls >= 0 && sep >= 0) NIB_TRY(text_template_bert(t, cls, sep, err));
 fail:
     return status;
 }
 
+bool text_is_wordpiece(const text_tokenizer *t) { return strcmp(t->stages[TEXT_MODEL].items[0].name, "WordPiece") == 0; }
+
 bool text_normalizes_as(const text_tokenizer *t, bool lowercase, bool chinese, int strip_accents) {
-    const text_normalizer *n = &t->normalizer;
+    const text_stages *list = &t->stages[TEXT_NORMALIZER];
+    if (list->count != 1 || strcmp(list->items[0].name, "BertNormalizer") != 0) return false;
+    const text_normalizer *n = list->items[0].data;
     return n->clean_text && n->lowercase == lowercase && n->chinese == chinese &&
            n->strip_accents == (strip_accents < 0 ? lowercase : strip_accents != 0);
 }

@@ -68,16 +68,6 @@ bool text_map_set(text_map *m, uint32_t first, uint32_t last, uint16_t value) {
     return true;
 }
 
-bool text_in_ranges(const text_range *ranges, size_t count, uint32_t cp) {
-    size_t lo = 0, hi = count;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (cp > ranges[mid].last) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo < count && cp >= ranges[lo].first;
-}
-
 uint32_t text_combining_class(uint32_t cp) {
     size_t lo = 0, hi = text_class_count;
     while (lo < hi) {
@@ -88,28 +78,47 @@ uint32_t text_combining_class(uint32_t cp) {
     return lo < text_class_count && cp >= text_class[lo].first ? text_class[lo].value : 0;
 }
 
-bool text_is_space(uint32_t cp) {
-    if (cp < 0x80) return cp == ' ' || (cp >= 9 && cp <= 13);
-    return cp == 0x85 || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f ||
-           cp == 0x205f || cp == 0x3000;
-}
-
-bool text_is_word(uint32_t cp) { return text_in_ranges(text_word, text_word_count, cp); }
-
-size_t text_decompose(uint32_t cp, const uint32_t **out, uint32_t *self) {
-    size_t lo = 0, hi = text_nfd_count;
+/* The place of cp among sorted points, or `count`. */
+static size_t find_point(const uint32_t *points, size_t count, uint32_t cp) {
+    size_t lo = 0, hi = count;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (cp > text_nfd_point[mid]) lo = mid + 1;
+        if (cp > points[mid]) lo = mid + 1;
         else hi = mid;
     }
-    if (lo < text_nfd_count && text_nfd_point[lo] == cp) {
-        *out = text_nfd_pool + text_nfd_at[lo];
-        return (size_t)(text_nfd_at[lo + 1] - text_nfd_at[lo]);
-    }
+    return lo < count && points[lo] == cp ? lo : count;
+}
+
+size_t text_decompose(uint32_t cp, const uint32_t **out, uint32_t *self) {
+    size_t at = find_point(text_nfd_point, text_nfd_count, cp);
     *self = cp;
     *out = self;
-    return 1;
+    if (at == text_nfd_count) return 1;
+    *out = text_nfd_pool + text_nfd_at[at];
+    return (size_t)(text_nfd_at[at + 1] - text_nfd_at[at]);
+}
+
+size_t text_decompose_more(uint32_t cp, const uint32_t **out, uint32_t *self) {
+    size_t at = find_point(text_nfkd_point, text_nfkd_count, cp);
+    if (at == text_nfkd_count) return text_decompose(cp, out, self);
+    *out = text_nfkd_pool + text_nfkd_at[at];
+    return (size_t)(text_nfkd_at[at + 1] - text_nfkd_at[at]);
+}
+
+uint32_t text_compose(uint32_t first, uint32_t second) {
+    if (first >= 0x1100 && first < 0x1113 && second >= 0x1161 && second < 0x1176)
+        return 0xac00 + ((first - 0x1100) * 21 + (second - 0x1161)) * 28;
+    if (first >= 0xac00 && first < 0xd7a4 && (first - 0xac00) % 28 == 0 && second > 0x11a7 && second < 0x11c3)
+        return first + (second - 0x11a7);
+    size_t lo = 0, hi = text_pairs_count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        const text_pair *p = &text_pairs[mid];
+        if (p->first < first || (p->first == first && p->second < second)) lo = mid + 1;
+        else hi = mid;
+    }
+    const text_pair *p = &text_pairs[lo];
+    return lo < text_pairs_count && p->first == first && p->second == second ? p->composed : 0;
 }
 
 uint32_t text_to_lower(uint32_t cp) {

@@ -32,12 +32,13 @@ static inline uint16_t text_map_get(const text_map *m, uint32_t cp) {
     return m->cells[m->index[cp / TEXT_BLOCK] * (size_t)TEXT_BLOCK + cp % TEXT_BLOCK];
 }
 
-bool text_in_ranges(const text_range *ranges, size_t count, uint32_t cp);
 uint32_t text_combining_class(uint32_t cp);
-bool text_is_space(uint32_t cp); /* White_Space */
-bool text_is_word(uint32_t cp);  /* \w */
 /* The canonical decomposition of cp (cp itself if it has none), not for Hangul syllables; returns its length. */
 size_t text_decompose(uint32_t cp, const uint32_t **out, uint32_t *self);
+/* The same with the compatibility decomposition. */
+size_t text_decompose_more(uint32_t cp, const uint32_t **out, uint32_t *self);
+/* What the two become together under NFC, Hangul included; 0: they stay apart. */
+uint32_t text_compose(uint32_t first, uint32_t second);
 uint32_t text_to_lower(uint32_t cp); /* U+0130 gives 'i'; the caller adds U+0307 */
 
 /* The character at p, n > 0: its bytes are returned. Where the bytes are not UTF-8, *cp is U+FFFD and the bytes are those

@@ -6,12 +6,7 @@
 #ifndef TEXT_UNICODE_TABLES_H
 #define TEXT_UNICODE_TABLES_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-typedef struct text_range {
-    uint32_t first, last;
-} text_range;
+#include "base/base_unicode.h"
 
 typedef struct text_lower_run {
     uint32_t first, last; /* and every step-th one between them */
@@ -24,14 +19,22 @@ typedef struct text_class_run {
     uint32_t value; /* canonical combining class, not 0 */
 } text_class_run;
 
-extern const text_range text_removed[]; /* what clean_text removes: Cc, Cf, Co and U+FFFD, but not tab, LF, CR */
+extern const base_range text_removed[]; /* what clean_text removes: Cc, Cf, Co and U+FFFD, but not tab, LF, CR */
 extern const size_t text_removed_count;
-extern const text_range text_mark[]; /* Mn */
+extern const base_range text_mark[]; /* Mn */
 extern const size_t text_mark_count;
-extern const text_range text_punct[]; /* punctuation as BERT has it */
+extern const base_range text_punct[]; /* punctuation as BERT has it */
 extern const size_t text_punct_count;
-extern const text_range text_word[]; /* \w */
-extern const size_t text_word_count;
+extern const base_range text_combining[]; /* M, which StripAccents drops */
+extern const size_t text_combining_count;
+extern const base_range text_numeric[]; /* N, which Digits cuts */
+extern const size_t text_numeric_count;
+extern const base_range text_extend[]; /* goes on with a grapheme cluster (not Hangul, flags, emoji) */
+extern const size_t text_extend_count;
+extern const base_range text_prepend[]; /* takes the next character into its cluster */
+extern const size_t text_prepend_count;
+extern const base_range text_control[]; /* a cluster by itself */
+extern const size_t text_control_count;
 extern const text_lower_run text_lower[];
 extern const size_t text_lower_count;
 extern const text_class_run text_class[];
@@ -43,5 +46,17 @@ extern const uint32_t text_nfd_point[];
 extern const size_t text_nfd_count;
 extern const uint16_t text_nfd_at[];
 extern const uint32_t text_nfd_pool[];
+/* The same for the points whose full compatibility decomposition is another one. */
+extern const uint32_t text_nfkd_point[];
+extern const size_t text_nfkd_count;
+extern const uint16_t text_nfkd_at[];
+extern const uint32_t text_nfkd_pool[];
+
+/* What NFC puts together, sorted; not Hangul syllables. */
+typedef struct text_pair {
+    uint32_t first, second, composed;
+} text_pair;
+extern const text_pair text_pairs[];
+extern const size_t text_pairs_count;
 
 #endif

@@ -172,8 +172,8 @@ static void other_tokenizers_leave_token_ids(void **state) {
     snprintf(to, sizeof to, "%s/tokenizer.json", folder);
     FILE *f = fopen(to, "w");
     assert_non_null(f);
-    fputs("{\"normalizer\": {\"type\": \"NFC\"}, \"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": "
-          "{}}}",
+    fputs("{\"normalizer\": {\"type\": \"NFC\"}, \"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"dropout\": "
+          "0.1, \"vocab\": {}, \"merges\": []}}",
           f);
     fclose(f);
     nib_model *m;

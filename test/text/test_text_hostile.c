@@ -19,6 +19,33 @@
 #define TRUNCATE(rest) "\"truncation\":{\"strategy\":\"LongestFirst\",\"direction\":\"Right\"," rest "}"
 #define WHOLE HEAD MODEL(SMALL) "," ADDED "," POST(ONE "," TEXT_A) "," TRUNCATE("\"max_length\":8,\"stride\":0") "}"
 
+/* Smaller ones that have the other kinds between them. */
+#define BPE(options)                                                                                                                       \
+    "\"model\":{\"type\":\"BPE\",\"vocab\":{\"u\":0,\"a\":1,\"b\":2,\"ab\":3,\"\xc4\xa0\":4,\"[S]\":5,\"<0xC3>\":6,\"<0xA9>\":7,\"\xc4\xa0\x61\":8},"     \
+    "\"merges\":[\"a b\",[\"\xc4\xa0\",\"a\"]],\"unk_token\":\"u\"" options "}"
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+| ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define SPLIT(pattern, behavior) "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"" behavior "\",\"invert\":false}"
+#define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true}"
+
+static const char *const wholes[] = {
+    WHOLE,
+    "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":" BYTES ",\"decoder\":" BYTES "," ADDED
+    ",\"post_processor\":{\"type\":\"RobertaProcessing\",\"cls\":[\"[S]\",5],\"sep\":[\"u\",0],\"trim_offsets\":true,\"add_prefix_space\":true},"
+    BPE(",\"ignore_merges\":true") "}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"_\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"l+?|e*\"},"
+    "\"content\":\"ab\"},{\"type\":\"NFKD\"},{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}]},\"pre_tokenizer\":{\"type\":\"Sequence\","
+    "\"pretokenizers\":[" SPLIT(GPT2, "Isolated") "," SPLIT("(?i:b)[^a]?(?=[ x])", "MergedWithNext") ",{\"type\":\"Digits\",\"individual_digits\":true}]},"
+    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\"u\",\"start\":1,\"stop\":1}]},"
+    BPE(",\"byte_fallback\":true,\"fuse_unk\":true") "}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},{\"type\":\"StripAccents\"},{\"type\":\"Nmt\"},{\"type\":\"Lowercase\"}]},"
+    "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"first\",\"split\":true},"
+    "\"decoder\":{\"type\":\"BPEDecoder\",\"suffix\":\"b\"},\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" BYTES "]},"
+    BPE(",\"continuing_subword_prefix\":\"\",\"end_of_word_suffix\":\"b\"") "}",
+    "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"u\",0],[\"a\",-1.5],[\"ab\",-2],[\"<0xC3>\",0],[\"<0xA9>\",0],[\"l\",-3],[\"lo\",-1e2]],\"unk_id\":0,"
+    "\"byte_fallback\":true}}",
+    "{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"Hello\":0,\"u\":1},\"unk_token\":\"u\"}}",
+};
+
 static base_heap heap;
 static uint64_t seed = 0x9e3779b97f4a7c15u;
 
@@ -39,6 +66,13 @@ static void refused(const char *json, nib_status want, const char *says) {
     assert_int_equal(heap.current, 0);
 }
 
+/* With a part in the place of %s. */
+static void refused_part(const char *whole, const char *part, nib_status want, const char *says) {
+    char json[2048];
+    snprintf(json, sizeof json, whole, part);
+    refused(json, want, says);
+}
+
 static void test_refusals(void **state) {
     const nib_status bad = NIB_BAD_TOKENIZER, no = NIB_UNSUPPORTED;
     text_tokenizer *t;
@@ -47,16 +81,22 @@ static void test_refusals(void **state) {
     refused("", bad, "empty");
     refused("[]", bad, "not an object");
     refused("{}", bad, "model");
-    refused("{\"normalizer\":{\"type\":\"NFKC\"}," MODEL(SMALL) "}", no, "normalizer: NFKC");
-    refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"}]}," MODEL(SMALL) "}", no, "NFD");
-    refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"},{\"type\":\"NFC\"}]}," MODEL(SMALL) "}", no,
-            "Sequence of 2");
+    refused("{\"normalizer\":{\"type\":\"Other\"}," MODEL(SMALL) "}", no, "normalizer: Other");
+    refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"},{\"type\":\"XYZ\"}]}," MODEL(SMALL) "}", no, "XYZ");
+    refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[null]}," MODEL(SMALL) "}", bad, "null");
     refused("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":3}," MODEL(SMALL) "}", bad, "normalizers");
     refused("{\"normalizer\":7," MODEL(SMALL) "}", bad, "normalizer");
     refused("{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":1}," MODEL(SMALL) "}", bad, "lowercase");
-    refused("{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," MODEL(SMALL) "}", no, "pre_tokenizer: ByteLevel");
+    refused("{\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\"}," MODEL(SMALL) "}", no, "pre_tokenizer: CharDelimiterSplit");
     refused("{\"pre_tokenizer\":{}," MODEL(SMALL) "}", bad, "type");
-    refused("{\"model\":{\"type\":\"BPE\"}}", no, "model: BPE");
+    refused("{\"model\":{\"type\":\"Trigram\"}}", no, "model: Trigram");
+    refused("{\"model\":{\"type\":\"Unigram\"}}", bad, "vocab");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", bad, "model.vocab[0]: no score");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[1,0]]}}", bad, "model.vocab[1]: not a token");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"a\",0]]}}", bad, "twice");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}}", bad, "unk_id");
+    refused("{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}", bad, "unk_token");
+    refused("{\"model\":{\"type\":\"WordLevel\",\"vocab\":[[\"a\",0]]}}", bad, "not an object");
     refused("{\"model\":{\"type\":4}}", bad, "type");
     refused(HEAD MODEL("[]") "}", bad, "vocab");
     refused(HEAD MODEL("{\"a\":1}") "}", bad, "unk_token \"u\"");
@@ -79,7 +119,7 @@ static void test_refusals(void **state) {
     refused(HEAD MODEL(SMALL) "," POST(ONE) "}", bad, "once");
     refused(HEAD MODEL(SMALL) "," POST(TEXT_A "," TEXT_A) "}", bad, "once");
     refused(HEAD MODEL(SMALL) "," POST(TEXT_A ",{\"Sequence\":{\"id\":\"C\",\"type_id\":0}}") "}", bad, "\"C\"");
-    refused(HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"RobertaProcessing\"}}", no, "RobertaProcessing");
+    refused(HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"RobertaProcessing\"}}", bad, "cls");
     refused(HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"x\",99],\"sep\":[\"x\",1]}}", bad, "id");
     refused(HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":5}}", bad, "cls");
     refused(HEAD MODEL(SMALL) "," TRUNCATE("\"max_length\":0,\"stride\":0") "}", bad, "max_length 0");
@@ -87,6 +127,38 @@ static void test_refusals(void **state) {
     refused(HEAD MODEL(SMALL) "," TRUNCATE("\"max_length\":4,\"stride\":4") "}", bad, "stride 4");
     refused(HEAD MODEL(SMALL) "," POST(ONE "," ONE "," TEXT_A) "," TRUNCATE("\"max_length\":1") "}", bad, "2 special tokens");
     refused(HEAD MODEL(SMALL) ",\"truncation\":{\"max_length\":4,\"strategy\":\"x\"}}", bad, "strategy");
+    const char *const norm = "{\"normalizer\":%s," MODEL(SMALL) "}", *const pre = "{\"pre_tokenizer\":%s," MODEL(SMALL) "}";
+    refused_part(norm, "{\"type\":\"Replace\",\"content\":\"\"}", bad, "pattern");
+    refused_part(norm, "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}", bad, "a group without end");
+    refused_part(norm, "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a\"}}", bad, "content");
+    refused_part(norm, "{\"type\":\"Prepend\"}", bad, "prepend");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAA\"}", bad, "base64");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAAAA==\"}", bad, "a trie of 0 bytes");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAAAAD/\"}", bad, "not UTF-8");
+    refused_part(norm, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////wAAAAA=\"}", bad, "a trie of 4294967295 bytes");
+    refused_part(pre, SPLIT("a++", "Isolated"), no, "possessive");
+    refused_part(pre, SPLIT("(?<=a)b", "Isolated"), no, "look behind");
+    refused_part(pre, SPLIT("(?!ab)", "Isolated"), no, "more than one class");
+    refused_part(pre, SPLIT("\\\\p{Han}", "Isolated"), no, "\\p{Han}");
+    refused_part(pre, SPLIT("(?i:\xc3\xa9)", "Isolated"), no, "beyond ASCII");
+    refused_part(pre, SPLIT("(a{1000}){1000}", "Isolated"), NIB_LIMIT, "too large");
+    refused_part(pre, SPLIT("a", "Apart"), bad, "behavior");
+    refused_part(pre, "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", bad, "one character");
+    refused_part(pre, "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}", bad, "prepend_scheme");
+    refused_part(pre, "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false}", bad, "differ");
+    refused("{" BPE(",\"dropout\":0.1") "}", no, "dropout");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}}}", bad, "merges");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"aa\"]}}", bad, "merges[0]: not two");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",1]]}}", bad, "merges[0]: not two");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", bad, "what comes of it");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", bad, "\"b\" is not in");
+    refused("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]}}", bad, "twice");
+    refused("{\"added_tokens\":[{\"id\":1,\"content\":\"aa\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", bad,
+            "what comes of it");
+    refused("{\"decoder\":7," MODEL(SMALL) "}", bad, "decoder");
+    refused("{\"decoder\":{\"type\":\"Strip\",\"content\":\"\"}," MODEL(SMALL) "}", bad, "one character");
+    refused(HEAD MODEL(SMALL) ",\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\",\"cls\":[\"x\",1],\"sep\":[\"x\",1]},"
+            "{\"type\":\"BertProcessing\",\"cls\":[\"x\",1],\"sep\":[\"x\",1]}]}}", no, "two templates");
     char deep[2048];
     memset(deep, '[', sizeof deep - 1);
     deep[sizeof deep - 1] = 0;
@@ -125,6 +197,10 @@ static void try_file(const char *json, size_t length) {
         text_encoding e;
         text_encoding_init(&e, &heap);
         text_encode(t, text, sizeof text - 1, text, 3, -1, true, &e, &err);
+        base_str out;
+        base_str_init(&out, &heap);
+        text_decode(t, e.ids, e.count, true, &out, &err);
+        base_str_free(&out);
         for (size_t i = 0; i < e.count; i++) {
             size_t n;
             assert_non_null(text_token(t, e.ids[i], &n));
@@ -138,20 +214,25 @@ static void try_file(const char *json, size_t length) {
 
 static void test_cut_files(void **state) {
     size_t length;
-    for (size_t n = 0; n <= strlen(WHOLE); n++) try_file(WHOLE, n);
+    for (size_t i = 0; i < BASE_COUNT(wholes); i++) {
+        text_tokenizer *t;
+        nib_error err;
+        if (text_tokenizer_load(&heap, wholes[i], strlen(wholes[i]), &t, &err) != NIB_OK) fail_msg("whole %zu: %s", i, err.message);
+        text_tokenizer_free(t);
+        for (size_t n = 0; n <= strlen(wholes[i]); n++) try_file(wholes[i], n);
+    }
     char *real = read_file(DATA "minilm-tokenizer.json", &length);
     for (size_t n = 0; n < length; n += n < 4096 ? 61 : 20011) try_file(real, n);
     free(real);
 }
 
 /* Values of every kind in the place of every value, and bytes of the file changed at random. */
-static void test_mutated_files(void **state) {
+static void mutate(const char *whole) {
     static const char *const values[] = {
         "null",  "true",        "-1", "0",    "1e300", "99999999999999999999", "2147483647", "\"\"",
         "\"a\"", "\"\\u0000\"", "[]", "[[]]", "{}",    "{\"type\":\"x\"}",     "[5,5]",      "\"Sequence\"",
         "\"B\"", "\"[S]\""};
     char text[4096];
-    const char *whole = WHOLE;
     size_t length = strlen(whole);
     for (size_t at = 1; at < length; at++) {
         if (whole[at - 1] != ':' && whole[at - 1] != '[' && whole[at - 1] != ',') continue;
@@ -179,6 +260,10 @@ static void test_mutated_files(void **state) {
         }
         try_file(text, length);
     }
+}
+
+static void test_mutated_files(void **state) {
+    for (size_t i = 0; i < BASE_COUNT(wholes); i++) mutate(wholes[i]);
 }
 
 static void test_out_of_memory(void **state) {

@@ -121,7 +121,7 @@ static void a_token_that_is_not_there(void **state) {
 /* Parts that are built anew need not be of a kind that nib knows. */
 static void unknown_parts(void **state) {
     static const char parts[] =
-        "{\"normalizer\":{\"type\":\"Nmt\"},\"pre_tokenizer\":{\"type\":\"Digits\"},\"post_processor\":{\"type\":\"RobertaProcessing\"},"
+        "{\"normalizer\":{\"type\":\"Other\"},\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"},\"post_processor\":{\"type\":\"RobertaProcessing\"},"
         "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"[CLS]\":0,"
         "\"[SEP]\":1,\"[UNK]\":2,\"a\":3}}}";
     text_settings s = nothing();
@@ -131,6 +131,19 @@ static void unknown_parts(void **state) {
     s = rebuilt(true, true, -1);
     if (text_tokenizer_load_with(&heap, parts, sizeof parts - 1, &s, &t, &err) != NIB_OK) fail_msg("%s", err.message);
     text_tokenizer_free(t);
+}
+
+static void prefix_space(void **state) {
+    static const char *const parts[] = {"null", "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}",
+                                        "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},{\"type\":\"ByteLevel\"}]}"};
+    for (int i = 0; i < 3; i++) {
+        text_tokenizer *t;
+        char file[400];
+        snprintf(file, sizeof file, "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}", parts[i]);
+        assert_int_equal(text_tokenizer_load(&heap, file, strlen(file), &t, NULL), NIB_OK);
+        assert_int_equal(text_prefix_space(t), i - 1);
+        text_tokenizer_free(t);
+    }
 }
 
 static void special_tokens(void **state) {
@@ -190,6 +203,7 @@ int main(void) {
         cmocka_unit_test(a_token_that_is_not_there),
         cmocka_unit_test(special_tokens),
         cmocka_unit_test(unknown_parts),
+        cmocka_unit_test(prefix_space),
         cmocka_unit_test(unknown_keys),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

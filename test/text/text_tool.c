@@ -4,12 +4,14 @@
  *
  *     text_tool encode TOKENIZER.JSON [MAX_TOKENS] [pair] [plain] < records > encodings
  *     text_tool words TOKENIZER.JSON < records > words
- *     text_tool bench TOKENIZER.JSON TEXT [SECONDS]
+ *     text_tool decode TOKENIZER.JSON [skip] < records of ids > records
+ *     text_tool bench TOKENIZER.JSON [TEXT [SECONDS]]
  *
  * A record is its length (4 bytes, in the machine's order) and its bytes; with "pair" two of them are one input. Out come
  * 32-bit numbers. "encode": for each input count, full count, then id, type, begin and end of every token. "words": for
  * each record the number of words before the model sees them, and for each begin and end in the record, the bytes of its
- * normalised form, and these. "bench" prints MB/s, line by line and as one text.
+ * normalised form, and these. "bench" prints MB/s, line by line and as one text; without a text,
+ * the time that texts take which make a careless step quadratic.
  */
 #include "text/text_internal.h"
 #include <stdio.h>
@@ -78,18 +80,7 @@ static int encode(const text_tokenizer *t, base_heap *heap, int argc, char **arg
     return 0;
 }
 
-static void put_words(const text_tokenizer *t, text_work *w) {
-    size_t n = t->normalizer.run(&t->normalizer, w->text, 0, w->length, w->norm, w->from), from, to;
-    int32_t count = 0;
-    for (size_t at = 0; t->splitter.next(&t->splitter, w->norm, n, at, &from, &to); at = to) count++;
-    fwrite(&count, 4, 1, stdout);
-    for (size_t at = 0; t->splitter.next(&t->splitter, w->norm, n, at, &from, &to); at = to) {
-        int32_t row[3] = {(int32_t)w->from[from], (int32_t)text_work_end(w, w->from[to - 1]), (int32_t)(to - from)};
-        fwrite(row, 4, 3, stdout);
-        fwrite(w->norm + from, 1, to - from, stdout);
-    }
-}
-
+/* Stage by stage, also where texts would go the fused way. */
 static int words(const text_tokenizer *t, base_heap *heap) {
     size_t length;
     char *data = read_all(stdin, &length);
@@ -99,11 +90,44 @@ static int words(const text_tokenizer *t, base_heap *heap) {
         memcpy(&n, data + at, 4);
         w.text = (const uint8_t *)data + at + 4;
         w.length = n;
-        if (!text_work_reserve(&w, n)) return 1;
-        put_words(t, &w);
+        w.parts.count = 0;
+        if (n) text_prepare(t, &w, 0, n);
+        if (w.status != NIB_OK) return 1;
+        int32_t count = (int32_t)w.parts.count;
+        fwrite(&count, 4, 1, stdout);
+        for (size_t i = 0; i < w.parts.count; i++) {
+            const text_part *p = &w.parts.items[i];
+            int32_t row[3] = {(int32_t)text_part_place(&w, p->begin), (int32_t)text_work_end(&w, w.buf.from[p->end - 1]),
+                              (int32_t)(p->end - p->begin)};
+            fwrite(row, 4, 3, stdout);
+            fwrite(w.buf.bytes + p->begin, 1, p->end - p->begin, stdout);
+        }
     }
-    base_free(heap, w.norm);
-    base_free(heap, w.from);
+    text_work_free(&w);
+    free(data);
+    return 0;
+}
+
+/* Records of 32-bit ids in, records of text out. */
+static int decode(const text_tokenizer *t, base_heap *heap, bool skip) {
+    size_t length;
+    char *data = read_all(stdin, &length);
+    base_str out;
+    uint32_t n;
+    base_str_init(&out, heap);
+    for (size_t at = 0; data && at + 4 <= length; at += 4 + n) {
+        memcpy(&n, data + at, 4);
+        int32_t *ids = malloc(n + 1);
+        nib_error err;
+        memcpy(ids, data + at + 4, n);
+        base_str_clear(&out);
+        if (text_decode(t, ids, n / 4, skip, &out, &err) != NIB_OK) fprintf(stderr, "%s\n", err.message);
+        uint32_t bytes = (uint32_t)out.length;
+        fwrite(&bytes, 4, 1, stdout);
+        fwrite(out.data, 1, out.length, stdout);
+        free(ids);
+    }
+    base_str_free(&out);
     free(data);
     return 0;
 }
@@ -138,6 +162,30 @@ static int bench(const text_tokenizer *t, base_heap *heap, int argc, char **argv
     return 0;
 }
 
+/* Texts that make a careless step quadratic, once and twice as long. */
+static int bench_extremes(const text_tokenizer *t, base_heap *heap) {
+    static const struct {
+        const char *name, *unit;
+        size_t units;
+    } cases[] = {{"dots", ".", 1000000}, {"spaces", " ", 1000000}, {"one word", "ab", 5000000}, {"marks", "\xcc\x81\xcc\xa3", 500000}};
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        for (int k = 1; k <= 2; k++) {
+            text_encoding e;
+            const size_t unit = strlen(cases[i].unit), n = unit * cases[i].units * (size_t)k;
+            char *text = malloc(n);
+            if (!text) return 1;
+            for (size_t b = 0; b < n; b++) text[b] = cases[i].unit[b % unit];
+            text_encoding_init(&e, heap);
+            const double start = now();
+            if (text_encode(t, text, n, NULL, 0, 0, true, &e, NULL) != NIB_OK) return 1;
+            printf("%-12s %9zu bytes %8.3f s  %zu tokens\n", cases[i].name, n, now() - start, e.count);
+            text_encoding_free(&e);
+            free(text);
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     base_heap heap;
     text_tokenizer *t;
@@ -162,7 +210,9 @@ int main(int argc, char **argv) {
         printf("loaded in %.2f ms, %zu bytes, %zu at the peak\n", took * 1e3, (size_t)heap.current, (size_t)heap.peak);
     int rc = 2;
     if (strcmp(argv[1], "bench") == 0 && argc > 3) rc = bench(t, &heap, argc, argv);
+    if (strcmp(argv[1], "bench") == 0 && argc == 3) rc = bench_extremes(t, &heap);
     if (strcmp(argv[1], "words") == 0) rc = words(t, &heap);
+    if (strcmp(argv[1], "decode") == 0) rc = decode(t, &heap, argc > 3);
     if (strcmp(argv[1], "encode") == 0) rc = encode(t, &heap, argc, argv);
     text_tokenizer_free(t);
     free(json);

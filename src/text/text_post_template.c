@@ -3,7 +3,6 @@
  * In: post_processor and truncation. Out: templates, as lists of tokens and texts, and how long an encoding may be.
  */
 #include "text_internal.h"
-#include <stdio.h>
 #include <string.h>
 
 #define MOST_PIECES 1024
@@ -68,35 +67,61 @@ fail:
     return status;
 }
 
-/* BertProcessing: [CLS] A [SEP], and B [SEP] with type 1. */
-static nib_status bert_templates(text_tokenizer *t, yyjson_val *v, nib_error *err) {
+/* Two templates of one list: all of it for pairs, its first `single` pieces for one text. */
+static nib_status set_templates(text_tokenizer *t, const text_piece *pieces, size_t pair, size_t single, nib_error *err) {
+    text_piece *copy = base_arena_alloc(&t->arena, pair * sizeof *pieces);
+    if (t->single.pieces) return base_error_set(err, NIB_UNSUPPORTED, "post_processor: two templates");
+    if (!copy) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
+    memcpy(copy, pieces, pair * sizeof *pieces);
+    t->single = (text_template){copy, single, single - 1};
+    t->pair = (text_template){copy, pair, pair - 2};
+    return NIB_OK;
+}
+
+nib_status text_template_bert(text_tokenizer *t, int32_t cls, int32_t sep, nib_error *err) {
+    const text_piece pieces[] = {{cls, 0}, {-1, 0}, {sep, 0}, {-2, 1}, {sep, 1}};
+    return set_templates(t, pieces, 5, 3, err);
+}
+
+/* "cls" and "sep": [token, id]. */
+static nib_status read_ends(text_tokenizer *t, yyjson_val *v, int32_t *cls, int32_t *sep, nib_error *err) {
     nib_status status = NIB_OK;
     static const char *const names[2] = {"cls", "sep"};
-    int32_t ids[2];
     for (int k = 0; k < 2; k++) {
         yyjson_val *pair = yyjson_obj_get(v, names[k]);
         if (!yyjson_is_arr(pair) || yyjson_arr_size(pair) != 2)
             NIB_FAIL(err, NIB_BAD_TOKENIZER, "post_processor: \"%s\" is not [token, id]", names[k]);
-        NIB_TRY(text_json_id(yyjson_arr_get(pair, 1), "post_processor", t->ids, &ids[k], err));
+        NIB_TRY(text_json_id(yyjson_arr_get(pair, 1), "post_processor", t->ids, k ? sep : cls, err));
     }
-    const text_piece pieces[] = {{ids[0], 0}, {-1, 0}, {ids[1], 0}, {-2, 1}, {ids[1], 1}};
-    text_piece *copy = base_arena_alloc(&t->arena, sizeof pieces);
-    if (!copy) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
-    memcpy(copy, pieces, sizeof pieces);
-    t->single = (text_template){copy, 3, 2};
-    t->pair = (text_template){copy, 5, 3};
 fail:
     return status;
 }
 
-nib_status text_template_load(text_tokenizer *t, yyjson_val *v, nib_error *err) {
+nib_status text_post_bert_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
-    if (!v || yyjson_is_null(v)) return NIB_OK;
-    if (!yyjson_is_obj(v)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "post_processor: not an object");
-    yyjson_val *type = yyjson_obj_get(v, "type"), *specials = yyjson_obj_get(v, "special_tokens");
-    if (!yyjson_is_str(type)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "post_processor: no \"type\"");
-    if (text_json_is(type, "BertProcessing")) return bert_templates(t, v, err);
-    if (!text_json_is(type, "TemplateProcessing")) NIB_FAIL(err, NIB_UNSUPPORTED, "post_processor: %s", yyjson_get_str(type));
+    int32_t cls, sep;
+    NIB_TRY(read_ends(t, v, &cls, &sep, err));
+    NIB_TRY(text_template_bert(t, cls, sep, err));
+fail:
+    return status;
+}
+
+/* [CLS] A [SEP], and [SEP] B [SEP], all of type 0; and ByteLevel's work on spans. */
+nib_status text_post_roberta_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    int32_t cls, sep;
+    NIB_TRY(read_ends(t, v, &cls, &sep, err));
+    const text_piece pieces[] = {{cls, 0}, {-1, 0}, {sep, 0}, {sep, 0}, {-2, 0}, {sep, 0}};
+    NIB_TRY(set_templates(t, pieces, 6, 3, err));
+    NIB_TRY(text_post_bytes_load(t, v, s, err));
+fail:
+    return status;
+}
+
+nib_status text_post_template_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_val *specials = yyjson_obj_get(v, "special_tokens");
+    if (t->single.pieces) NIB_FAIL(err, NIB_UNSUPPORTED, "post_processor: two templates");
     if (!yyjson_is_obj(specials)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "post_processor: \"special_tokens\" is not an object");
     if (yyjson_obj_size(specials) > MOST_PIECES) /* each item of a template is looked up among them */
         NIB_FAIL(err, NIB_LIMIT, "post_processor: more than %d special tokens", MOST_PIECES);

@@ -12,9 +12,9 @@ static bool too_long(const uint8_t *s, size_t n, size_t max_chars) {
     return chars > max_chars;
 }
 
-static void wordpiece_word(const text_tokenizer *t, text_work *w, size_t begin, size_t end) {
-    const text_model *m = &t->model;
-    const uint8_t *s = w->norm;
+static void wordpiece_word(const text_stage *stage, text_work *w, size_t begin, size_t end) {
+    const text_wordpiece *m = stage->data;
+    const uint8_t *s = w->buf.bytes;
     size_t mark = w->count, at = begin;
     uint32_t start = TEXT_TRIE_ROOT;
     if (too_long(s + begin, end - begin, m->max_chars)) {
@@ -26,7 +26,7 @@ static void wordpiece_word(const text_tokenizer *t, text_work *w, size_t begin, 
         const size_t most = end - at < TEXT_TRIE_KEY_MAX ? end : at + TEXT_TRIE_KEY_MAX; /* no key is longer */
         size_t best_end = at;
         int32_t best = -1, value;
-        for (size_t i = at; i < most && text_trie_step(&m->trie, &base, s[i], &value); i++) {
+        for (size_t i = at; i < most && text_trie_step(m->trie, &base, s[i], &value); i++) {
             if (value < 0) continue;
             best = value;
             best_end = i + 1;
@@ -42,18 +42,21 @@ static void wordpiece_word(const text_tokenizer *t, text_work *w, size_t begin, 
     }
 }
 
-nib_status text_wordpiece_load(text_tokenizer *t, yyjson_val *v, nib_error *err) {
+nib_status text_model_wordpiece_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
-    text_model *m = &t->model;
+    text_wordpiece *m;
     const char *unknown, *prefix;
     size_t unknown_length, prefix_length;
-    m->name = "WordPiece";
-    m->word = wordpiece_word;
+    if (!t->packed && yyjson_is_arr(yyjson_obj_get(v, "vocab"))) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
+    NIB_TRY(text_vocab_load(t, yyjson_obj_get(v, "vocab"), false, err));
+    NIB_TRY(text_stage_data(t, s, sizeof *m, &m, err));
+    s->run.word = wordpiece_word;
+    m->trie = &t->trie;
     NIB_TRY(text_json_string(v, "model", "unk_token", &unknown, &unknown_length, err));
     NIB_TRY(text_json_string(v, "model", "continuing_subword_prefix", &prefix, &prefix_length, err));
     NIB_TRY(text_json_size(v, "model", "max_input_chars_per_word", 100, UINT32_MAX, &m->max_chars, err));
-    m->continued = text_trie_node(&m->trie, prefix, prefix_length);
-    m->unknown = text_trie_find(&m->trie, unknown, unknown_length);
+    m->continued = text_trie_node(m->trie, prefix, prefix_length);
+    m->unknown = text_trie_find(m->trie, unknown, unknown_length);
     if (m->unknown < 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: unk_token \"%s\" is not in the vocabulary", unknown);
 fail:
     return status;

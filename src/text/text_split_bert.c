@@ -36,39 +36,45 @@ static bool whole_next(const text_splitter *p, const uint8_t *s, size_t n, size_
     return at < n;
 }
 
-nib_status text_splitter_bert(text_tokenizer *t, nib_error *err) {
-    text_splitter *p = &t->splitter;
-    p->name = "BertPreTokenizer";
+static void splitter_split(const text_stage *s, text_work *w) {
+    const text_splitter *p = s->data;
+    for (size_t i = 0; i < w->parts.count; i++) {
+        const text_part part = w->parts.items[i];
+        size_t begin, end;
+        if (part.id >= 0) text_part_push(w, &w->more, part.begin, part.end, part.id);
+        for (size_t at = part.begin; part.id < 0 && p->next(p, w->buf.bytes, part.end, at, &begin, &end); at = end)
+            text_part_push(w, &w->more, begin, end, TEXT_WORD);
+    }
+    text_parts_swap(w);
+}
+
+static void splitter_free(base_heap *heap, void *data) { text_map_free(&((text_splitter *)data)->map); }
+
+nib_status text_split_none_make(text_tokenizer *t, text_stage *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    text_splitter *p;
+    NIB_TRY(text_stage_data(t, s, sizeof *p, &p, err));
+    p->next = whole_next;
+fail:
+    return status;
+}
+
+nib_status text_split_bert_make(text_tokenizer *t, text_stage *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    text_splitter *p;
+    NIB_TRY(text_stage_data(t, s, sizeof *p, &p, err));
+    s->run.split = splitter_split;
+    s->free = splitter_free;
     p->next = bert_next;
     p->cuts_at_space = true;
     bool ok = text_map_init(&p->map, t->heap);
     for (size_t i = 0; i < text_punct_count; i++) ok = ok && text_map_set(&p->map, text_punct[i].first, text_punct[i].last, PUNCT);
     for (uint32_t cp = 0; cp <= 0x3000; cp++)
-        if (text_is_space(cp)) ok = ok && text_map_set(&p->map, cp, cp, BLANK);
-    if (!ok) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the pre-tokenizer");
+        if (base_is_space(cp)) ok = ok && text_map_set(&p->map, cp, cp, BLANK);
+    if (!ok) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the pre-tokenizer");
     for (uint32_t c = 0; c < 128; c++) p->ascii[c] = (uint8_t)text_map_get(&p->map, c);
-    return NIB_OK;
-}
-
-nib_status text_splitter_load(text_tokenizer *t, yyjson_val *v, nib_error *err) {
-    nib_status status = NIB_OK;
-    text_splitter *p = &t->splitter;
-    p->name = "no pre-tokenizer";
-    p->next = whole_next;
-    if (!v || yyjson_is_null(v)) return NIB_OK;
-    if (!yyjson_is_obj(v)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "pre_tokenizer: not an object");
-    yyjson_val *type = yyjson_obj_get(v, "type");
-    if (!yyjson_is_str(type)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "pre_tokenizer: no \"type\"");
-    if (text_json_is(type, "Sequence")) {
-        yyjson_val *list = yyjson_obj_get(v, "pretokenizers");
-        if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "pre_tokenizer: Sequence without an array \"pretokenizers\"");
-        if (yyjson_arr_size(list) > 1) NIB_FAIL(err, NIB_UNSUPPORTED, "pre_tokenizer: Sequence of %zu", yyjson_arr_size(list));
-        return text_splitter_load(t, yyjson_arr_get_first(list), err);
-    }
-    if (!text_json_is(type, "BertPreTokenizer")) NIB_FAIL(err, NIB_UNSUPPORTED, "pre_tokenizer: %s", yyjson_get_str(type));
-    NIB_TRY(text_splitter_bert(t, err));
 fail:
     return status;
 }
 
-void text_splitter_free(text_splitter *p) { text_map_free(&p->map); }
+nib_status text_split_bert_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) { return text_split_bert_make(t, s, err); }

@@ -25,10 +25,10 @@ enum {
 #define NOWHERE SIZE_MAX
 
 /* What the library takes for a Chinese character. */
-static const text_range chinese[] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},  {0x20000, 0x2a6df},
+static const base_range chinese_ranges[] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},  {0x20000, 0x2a6df},
                                      {0x2a700, 0x2b81f}, {0x2b920, 0x2ceaf}, {0x2f800, 0x2fa1f}};
 
-static bool is_mark(uint32_t cp) { return text_in_ranges(text_mark, text_mark_count, cp); }
+static bool is_mark(uint32_t cp) { return base_in_ranges(text_mark, text_mark_count, cp); }
 
 /* Text under way: n bytes are out; the marks from `run` on may yet change places. */
 typedef struct output {
@@ -199,7 +199,7 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
     uint32_t self;
     const uint32_t *parts = &self;
     size_t count = 1;
-    bool wrap = n->chinese && text_in_ranges(chinese, BASE_COUNT(chinese), cp);
+    bool wrap = n->chinese && base_in_ranges(chinese_ranges, BASE_COUNT(chinese_ranges), cp);
     self = cp;
     if (n->strip_accents) count = text_decompose(cp, &parts, &self);
     if (wrap) bytes[length++] = ' ';
@@ -224,13 +224,13 @@ static bool set_point(text_normalizer *n, base_heap *heap, uint32_t cp) {
 
 /* Later settings win: the composition of the passes, from the last to the first. */
 static bool build_map(text_normalizer *n, base_heap *heap) {
-    static const text_range spaces[] = {{0xa0, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029},
+    static const base_range spaces[] = {{0xa0, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029},
                                         {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
     bool ok = true;
     for (size_t i = 0; n->clean_text && i < text_removed_count; i++)
         ok = ok && text_map_set(&n->map, text_removed[i].first, text_removed[i].last, DROP);
-    for (size_t i = 0; n->chinese && i < BASE_COUNT(chinese); i++)
-        ok = ok && text_map_set(&n->map, chinese[i].first, chinese[i].last, WRAP);
+    for (size_t i = 0; n->chinese && i < BASE_COUNT(chinese_ranges); i++)
+        ok = ok && text_map_set(&n->map, chinese_ranges[i].first, chinese_ranges[i].last, WRAP);
     if (n->strip_accents) {
         ok = ok && text_map_set(&n->map, 0xac00, 0xd7a3, HANGUL);
         for (size_t i = 0; i < text_mark_count; i++) ok = ok && text_map_set(&n->map, text_mark[i].first, text_mark[i].last, DROP_START);
@@ -256,45 +256,35 @@ static void build_ascii(text_normalizer *n) {
     }
 }
 
-static nib_status read_normalizer(text_normalizer *n, yyjson_val *v, nib_error *err) {
-    nib_status status = NIB_OK;
-    if (!v || yyjson_is_null(v)) return NIB_OK;
-    if (!yyjson_is_obj(v)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: not an object");
-    yyjson_val *type = yyjson_obj_get(v, "type");
-    if (!yyjson_is_str(type)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: no \"type\"");
-    if (text_json_is(type, "Sequence")) {
-        yyjson_val *list = yyjson_obj_get(v, "normalizers");
-        if (!yyjson_is_arr(list)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "normalizer: Sequence without an array \"normalizers\"");
-        /* One part is that part; none is none. Several are not composed. */
-        if (yyjson_arr_size(list) > 1) NIB_FAIL(err, NIB_UNSUPPORTED, "normalizer: Sequence of %zu", yyjson_arr_size(list));
-        return read_normalizer(n, yyjson_arr_get_first(list), err);
-    }
-    if (!text_json_is(type, "BertNormalizer")) NIB_FAIL(err, NIB_UNSUPPORTED, "normalizer: %s", yyjson_get_str(type));
-    NIB_TRY(text_json_bool(v, "normalizer", "clean_text", true, &n->clean_text, err));
-    NIB_TRY(text_json_bool(v, "normalizer", "handle_chinese_chars", true, &n->chinese, err));
-    NIB_TRY(text_json_bool(v, "normalizer", "lowercase", true, &n->lowercase, err));
-    NIB_TRY(text_json_bool(v, "normalizer", "strip_accents", n->lowercase, &n->strip_accents, err));
-    n->name = "BertNormalizer";
-fail:
-    return status;
+/* As a stage among others: what comes in is the buffer. */
+static void bert_normalize(const text_stage *s, text_work *w) {
+    const text_normalizer *n = s->data;
+    size_t room;
+    if (!base_mul_size(w->buf.n + 16, TEXT_GROWTH, &room) || !text_buffer_reserve(w, &w->next, room)) return;
+    w->next.n = n->run(n, w->buf.bytes, 0, w->buf.n, w->next.bytes, w->next.from);
+    for (size_t i = 0; i < w->next.n; i++) w->next.from[i] = w->buf.from[w->next.from[i]];
+    text_work_swap(w);
 }
 
-nib_status text_normalizer_load(text_tokenizer *t, yyjson_val *v, const text_settings *s, nib_error *err) {
+static void bert_free(base_heap *heap, void *data) {
+    text_normalizer *n = data;
+    base_free(heap, n->pieces);
+    base_free(heap, n->bytes);
+    text_map_free(&n->map);
+}
+
+nib_status text_norm_bert_make(text_tokenizer *t, text_stage *s, bool clean_text, bool chinese, bool lowercase, bool strip_accents,
+                               nib_error *err) {
     nib_status status = NIB_OK;
-    text_normalizer *n = &t->normalizer;
-    n->name = "no normalizer";
-    if (s->rebuilt) {
-        n->name = "BertNormalizer";
-        n->clean_text = true;
-        n->chinese = s->chinese;
-        n->lowercase = s->lowercase;
-        n->strip_accents = s->strip_accents < 0 ? s->lowercase : s->strip_accents != 0;
-    } else {
-        NIB_TRY(read_normalizer(n, v, err));
-    }
-    /* Lower case comes before or after the rest with the same result: no character loses its case by being decomposed. */
-    n->lowercase = n->lowercase || s->lower_first;
-    n->run = n->clean_text || n->chinese || n->lowercase || n->strip_accents ? bert_run : plain_run;
+    text_normalizer *n;
+    NIB_TRY(text_stage_data(t, s, sizeof *n, &n, err));
+    s->run.normalize = bert_normalize;
+    s->free = bert_free;
+    n->clean_text = clean_text;
+    n->chinese = chinese;
+    n->lowercase = lowercase;
+    n->strip_accents = strip_accents;
+    n->run = clean_text || chinese || lowercase || strip_accents ? bert_run : plain_run;
     if (n->run == bert_run && (!text_map_init(&n->map, t->heap) || !build_map(n, t->heap)))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
     build_ascii(n);
@@ -302,10 +292,14 @@ fail:
     return status;
 }
 
-void text_normalizer_free(text_normalizer *n) {
-    if (n->map.heap) {
-        base_free(n->map.heap, n->pieces);
-        base_free(n->map.heap, n->bytes);
-    }
-    text_map_free(&n->map);
+nib_status text_norm_bert_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    bool clean_text, chinese, lowercase, strip_accents;
+    NIB_TRY(text_json_bool(v, "normalizer", "clean_text", true, &clean_text, err));
+    NIB_TRY(text_json_bool(v, "normalizer", "handle_chinese_chars", true, &chinese, err));
+    NIB_TRY(text_json_bool(v, "normalizer", "lowercase", true, &lowercase, err));
+    NIB_TRY(text_json_bool(v, "normalizer", "strip_accents", lowercase, &strip_accents, err));
+    NIB_TRY(text_norm_bert_make(t, s, clean_text, chinese, lowercase, strip_accents, err));
+fail:
+    return status;
 }
