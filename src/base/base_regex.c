@@ -5,11 +5,12 @@
  *
  *     pattern -> parse: a tree -> emit: SET class | SPLIT a b | JUMP a | CHECK assertion | MATCH
  *
- * Places are kept in the order in which backtracking would try them (R. Cox, Regular Expression Matching: the Virtual Machine Approach,
- * 2009), so the match that it would find is the one found.
+ * Places are kept in the order in which backtracking would try them (R. Cox, Regular Expression Matching: the Virtual
+ * Machine Approach, 2009), so the match that it would find is the one found.
  *
- * A counted repetition is written out, so the program is limited to MAX_PROGRAM places, and the walks over the tree that write it
- * to MAX_STEPS. What matches nothing but the empty string, and so writes nothing, is written out once however often it is repeated.
+ * A counted repetition is written out, so the program is limited to MAX_PROGRAM places, and the walks over the tree
+ * that write it to MAX_STEPS. What matches nothing but the empty string, and so writes nothing, is written out once
+ * however often it is repeated.
  */
 #include "base_regex.h"
 #include "base_sort.h"
@@ -61,10 +62,10 @@ struct base_regex {
     int n_program, cap_program;
 };
 
-#define TRY(call)                                                                                                                          \
-    do {                                                                                                                                   \
-        nib_status try_status = (call);                                                                                                    \
-        if (try_status != NIB_OK) return try_status;                                                                                       \
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        nib_status try_status = (call);                                                                                \
+        if (try_status != NIB_OK) return try_status;                                                                   \
     } while (0)
 
 static nib_status take_array(base_regex *r, int count, size_t size, void *out) {
@@ -176,8 +177,9 @@ static bool is_onig_word(uint32_t u) {
 static nib_status add_perl(base_regex *r, char which) {
     static const span digits[] = {{'0', '9'}}, words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
                       spaces[] = {{9, 10}, {12, 13}, {32, 32}},
-                      unicode_spaces[] = {{9, 13},           {32, 32},         {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
-                                          {0x2000, 0x200a},  {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
+                      unicode_spaces[] = {{9, 13},          {32, 32},         {0x85, 0x85},     {0xa0, 0xa0},
+                                          {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f},
+                                          {0x205f, 0x205f}, {0x3000, 0x3000}};
     const char low = (char)(which | 32);
     const bool negated = which != low;
     if (r->syntax == BASE_REGEX_RE2) {
@@ -200,12 +202,16 @@ static nib_status add_property(base_regex *r, bool negated) {
     name = r->p + 1;
     if (name < close && *name == '^') negated = !negated, name++;
     uint32_t mask = base_category_mask(name, (size_t)(close - name));
-    if (!mask) return base_error_set(r->err, NIB_UNSUPPORTED, "pattern: \\p{%.*s}", (int)(close - name < 40 ? close - name : 40), name);
+    if (!mask)
+        return base_error_set(r->err, NIB_UNSUPPORTED, "pattern: \\p{%.*s}",
+                              (int)(close - name < 40 ? close - name : 40), name);
     r->p = close + 1;
     return add_categories(r, negated ? ~mask : mask);
 }
 
-static int hex(char ch) { return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1; }
+static int hex(char ch) {
+    return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
+}
 
 /* The character that an escape stands for, the backslash taken. */
 static nib_status escaped(base_regex *r, uint32_t *out) {
@@ -221,10 +227,12 @@ static nib_status escaped(base_regex *r, uint32_t *out) {
         int n = 0;
         r->p += braces;
         for (; r->p < r->end && hex(*r->p) >= 0 && n < most; n++) u = u * 16 + (uint32_t)hex(*r->p++);
-        if (n == 0 || (ch == 'u' && n < 4) || u > LAST || (braces && (r->p >= r->end || *r->p++ != '}'))) return bad(r, "a bad \\x");
+        if (n == 0 || (ch == 'u' && n < 4) || u > LAST || (braces && (r->p >= r->end || *r->p++ != '}')))
+            return bad(r, "a bad \\x");
         return *out = u, NIB_OK;
     }
-    if ((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')) return bad(r, "an escape that is not known");
+    if ((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z'))
+        return bad(r, "an escape that is not known");
     r->p--;
     *out = take(&r->p, r->end);
     return NIB_OK;
@@ -284,7 +292,8 @@ static nib_status parse_class(base_regex *r, int *out) {
         uint32_t lo, hi;
         if (r->p >= r->end) return bad(r, "a class without end");
         if (*r->p == ']' && !first) break;
-        if (*r->p == '[' && (onig || (r->p + 1 < r->end && r->p[1] == ':'))) return refuse(r, "named classes, or classes in classes");
+        if (*r->p == '[' && (onig || (r->p + 1 < r->end && r->p[1] == ':')))
+            return refuse(r, "named classes, or classes in classes");
         if (onig && r->p + 1 < r->end && r->p[0] == '&' && r->p[1] == '&') return refuse(r, "intersections of classes");
         TRY(take_class_escape(r, &done));
         if (done) continue;
@@ -370,7 +379,13 @@ static nib_status parse_atom(base_regex *r, int *out) {
     if (is_escape(r, "bBAz")) {
         r->p += 2;
         char which = r->p[-1];
-        return node(r, (tree){.kind = ASSERT, .a = which == 'A' ? TEXT_BEGIN : which == 'z' ? TEXT_END : which == 'b' ? EDGE : NO_EDGE}, out);
+        return node(r,
+                    (tree){.kind = ASSERT,
+                           .a = which == 'A'   ? TEXT_BEGIN
+                                : which == 'z' ? TEXT_END
+                                : which == 'b' ? EDGE
+                                               : NO_EDGE},
+                    out);
     }
     TRY(take_class_escape(r, &done));
     if (done) return class_of(r, begin, false, out);
@@ -524,22 +539,26 @@ static nib_status compile_node(base_regex *r, int at) {
     return NIB_OK;
 }
 
-static nib_status compile(base_regex *r, int at) { /* recursion: repetitions of repetitions and alternatives, as many as are counted here */
+static nib_status
+compile(base_regex *r,
+        int at) { /* recursion: repetitions of repetitions and alternatives, as many as are counted here */
     if (++r->steps > MAX_STEPS) return base_error_set(r->err, NIB_LIMIT, "the pattern is too large");
-    if (++r->depth > MAX_DEPTH * 10) return base_error_set(r->err, NIB_LIMIT, "a pattern with too many alternatives or repetitions in each other");
+    if (++r->depth > MAX_DEPTH * 10)
+        return base_error_set(r->err, NIB_LIMIT, "a pattern with too many alternatives or repetitions in each other");
     nib_status status = compile_node(r, at);
     r->depth--;
     return status;
 }
 
-nib_status base_regex_make(const base_regex_host *host, base_regex_syntax syntax, const char *pattern, size_t length, base_regex **out,
-                           nib_error *err) {
+nib_status base_regex_make(const base_regex_host *host, base_regex_syntax syntax, const char *pattern, size_t length,
+                           base_regex **out, nib_error *err) {
     base_regex *r;
     int root;
     *out = NULL;
     base_error_clear(err);
     TRY(host->take(host->user, sizeof *r, (void **)&r));
-    *r = (base_regex){.host = host, .err = err, .syntax = syntax, .p = pattern, .begin = pattern, .end = pattern + length};
+    *r = (base_regex){
+        .host = host, .err = err, .syntax = syntax, .p = pattern, .begin = pattern, .end = pattern + length};
     while (r->end - r->p >= 4 && memcmp(r->p, "(?", 2) == 0 && r->p[3] == ')' &&
            (r->p[2] == 'i' || (r->p[2] == 's' && syntax == BASE_REGEX_RE2))) {
         if (r->p[2] == 'i') r->fold = true;
@@ -653,8 +672,9 @@ static void add_place(machine *m, int first, size_t begin, const char *p, thread
     }
 }
 
-/* All threads of m->now over the character at *p, which is left behind: those that go on are in m->now then. A match that begins and
- * ends is kept in *begin and *end (NULL: matches are not looked for), and threads that are less preferred end. */
+/* All threads of m->now over the character at *p, which is left behind: those that go on are in m->now then. A match
+ * that begins and ends is kept in *begin and *end (NULL: matches are not looked for), and threads that are less
+ * preferred end. */
 static int step(machine *m, int count, const char **p, size_t *begin, size_t *end, bool *found) {
     const size_t at = (size_t)(*p - m->s);
     const bool last = *p >= m->end;
@@ -679,7 +699,8 @@ static int step(machine *m, int count, const char **p, size_t *begin, size_t *en
     return n;
 }
 
-nib_status base_regex_full_match(const base_regex *r, void *scratch, const base_regex_host *host, const char *s, size_t n, bool *out) {
+nib_status base_regex_full_match(const base_regex *r, void *scratch, const base_regex_host *host, const char *s,
+                                 size_t n, bool *out) {
     machine *m = prepare(r, scratch, n ? s : "", n);
     const char *p = m->s;
     int count = 0;
@@ -694,8 +715,8 @@ nib_status base_regex_full_match(const base_regex *r, void *scratch, const base_
     return NIB_OK;
 }
 
-nib_status base_regex_find(const base_regex *r, void *scratch, const base_regex_host *host, const char *s, size_t n, size_t from,
-                           bool *found, size_t *begin, size_t *end) {
+nib_status base_regex_find(const base_regex *r, void *scratch, const base_regex_host *host, const char *s, size_t n,
+                           size_t from, bool *found, size_t *begin, size_t *end) {
     machine *m = prepare(r, scratch, n ? s : "", n);
     const char *p = m->s + from;
     int count = 0;

@@ -2,15 +2,17 @@
  *
  * Regular expressions over UTF-8, in two dialects:
  *
- *     BASE_REGEX_RE2   as much of RE2's syntax (https://github.com/google/re2/wiki/Syntax) as ONNX's RegexFullMatch needs: literals, .
- *                      [classes] with ranges, \d \w \s \b and their opposites (of ASCII), groups (captured or not), |, * + ? {m,n} with
- *                      or without `?` behind, ^ $ \A \z (ends of the text), \x{10FFFF}, (?i) (?s) at the beginning
- *     BASE_REGEX_ONIG  as much of Oniguruma's as tokenizer.json needs: the same, but \d \w \s \b are Unicode's, ^ $ are ends of lines,
- *                      and there are \p{..} \P{..} \p{^..} of general categories, (?i:..), \uFFFF, and (?=x) (?!x) where x is one class
+ *     BASE_REGEX_RE2   as much of RE2's syntax (https://github.com/google/re2/wiki/Syntax) as ONNX's RegexFullMatch
+ * needs: literals, . [classes] with ranges, \d \w \s \b and their opposites (of ASCII), groups (captured or not), |, *
+ * + ? {m,n} with or without `?` behind, ^ $ \A \z (ends of the text), \x{10FFFF}, (?i) (?s) at the beginning
+ *     BASE_REGEX_ONIG  as much of Oniguruma's as tokenizer.json needs: the same, but \d \w \s \b are Unicode's, ^ $ are
+ * ends of lines, and there are \p{..} \P{..} \p{^..} of general categories, (?i:..), \uFFFF, and (?=x) (?!x) where x is
+ * one class
  *
- * Of alternatives the first that leads to a match is preferred, of repetitions more (with `?` behind: fewer), as backtracking does.
- * Matching walks all states at once, and takes no more than length of text x size of program, whatever the text is. (?i) folds ASCII
- * letters, in Oniguruma's dialect with their two look-alikes (U+017F, U+212A); another letter under it is refused there.
+ * Of alternatives the first that leads to a match is preferred, of repetitions more (with `?` behind: fewer), as
+ * backtracking does. Matching walks all states at once, and takes no more than length of text x size of program,
+ * whatever the text is. (?i) folds ASCII letters, in Oniguruma's dialect with their two look-alikes (U+017F, U+212A);
+ * another letter under it is refused there.
  *
  * A pattern is immutable once made and may be used by any thread; what matching writes is the caller's scratch.
  */
@@ -35,17 +37,20 @@ typedef struct base_regex_host {
     nib_status (*spend)(void *user, int64_t steps);
 } base_regex_host;
 
-/* BAD_MODEL with the place in the pattern; UNSUPPORTED, which names what is not taken; LIMIT (counted repetitions or groups that grow too
- * large). The pattern's bytes are not needed afterwards. */
-nib_status base_regex_make(const base_regex_host *host, base_regex_syntax syntax, const char *pattern, size_t length, base_regex **out,
-                           nib_error *err);
+/* BAD_MODEL with the place in the pattern; UNSUPPORTED, which names what is not taken; LIMIT (counted repetitions or
+ * groups that grow too large). The pattern's bytes are not needed afterwards. */
+nib_status base_regex_make(const base_regex_host *host, base_regex_syntax syntax, const char *pattern, size_t length,
+                           base_regex **out, nib_error *err);
 size_t base_regex_size(const base_regex *r); /* of the program, in places */
-/* Bytes of scratch, aligned to 8 and zero before it is used first; afterwards it may go from one pattern to another that needs no more. */
+/* Bytes of scratch, aligned to 8 and zero before it is used first; afterwards it may go from one pattern to another
+ * that needs no more. */
 size_t base_regex_scratch(const base_regex *r);
 /* Whether s[0..n) as a whole matches. */
-nib_status base_regex_full_match(const base_regex *r, void *scratch, const base_regex_host *host, const char *s, size_t n, bool *out);
-/* The leftmost match that begins at `from` or later, in s[0..n); it may be empty. Assertions see what lies before `from`. */
-nib_status base_regex_find(const base_regex *r, void *scratch, const base_regex_host *host, const char *s, size_t n, size_t from,
-                           bool *found, size_t *begin, size_t *end);
+nib_status base_regex_full_match(const base_regex *r, void *scratch, const base_regex_host *host, const char *s,
+                                 size_t n, bool *out);
+/* The leftmost match that begins at `from` or later, in s[0..n); it may be empty. Assertions see what lies before
+ * `from`. */
+nib_status base_regex_find(const base_regex *r, void *scratch, const base_regex_host *host, const char *s, size_t n,
+                           size_t from, bool *found, size_t *begin, size_t *end);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A text under way: buffers that grow as they are written, the parts of one, and the writer of changed characters that keeps the
- * places of origin as the library's NormalizedString does.
+ * A text under way: buffers that grow as they are written, the parts of one, and the writer of changed characters that
+ * keeps the places of origin as the library's NormalizedString does.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -45,8 +45,9 @@ void text_work_swap(text_work *w) {
 
 bool text_part_push(text_work *w, text_parts *list, size_t begin, size_t end, int32_t id) {
     text_parts *other = list == &w->parts ? &w->more : &w->parts;
-    if (list->count == list->cap && (!base_grow(w->heap, (void **)&list->items, &list->cap, list->count + 1, sizeof *list->items) ||
-                                     !base_grow(w->heap, (void **)&other->items, &other->cap, list->cap, sizeof *other->items))) {
+    if (list->count == list->cap &&
+        (!base_grow(w->heap, (void **)&list->items, &list->cap, list->count + 1, sizeof *list->items) ||
+         !base_grow(w->heap, (void **)&other->items, &other->cap, list->cap, sizeof *other->items))) {
         text_fail(w, NIB_OUT_OF_MEMORY, NULL);
         return false;
     }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: ids. Out: text. The strings of the tokens go through the decoders one after the other, each of which makes a list of strings from
- * one, and are joined.
+ * In: ids. Out: text. The strings of the tokens go through the decoders one after the other, each of which makes a list
+ * of strings from one, and are joined.
  */
 #include "text_decode.h"
 #include <string.h>
 
 bool text_decoding_end(text_decoding *d) {
-    if (d->count == d->cap && !base_grow(d->heap, (void **)&d->ends, &d->cap, d->count + 1, sizeof *d->ends)) d->bytes.failed = true;
+    if (d->count == d->cap && !base_grow(d->heap, (void **)&d->ends, &d->cap, d->count + 1, sizeof *d->ends))
+        d->bytes.failed = true;
     if (d->bytes.failed) return false;
     d->ends[d->count++] = d->bytes.length;
     return true;
@@ -39,7 +40,8 @@ static text_entry decoded_entry(const text_tokenizer *t, int32_t id, bool *speci
     return e;
 }
 
-nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, base_str *out, nib_error *err) {
+nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, base_str *out,
+                       nib_error *err) {
     nib_status status = NIB_OK;
     const text_stages *list = &t->stages[TEXT_DECODER];
     text_decoding d = {.heap = out->heap, .t = t}, next = d;
@@ -67,7 +69,8 @@ nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bo
         text_entry e = text_decoding_at(&d, i);
         base_str_add_bytes(out, e.bytes, e.length);
     }
-    if (d.bytes.failed || next.bytes.failed || out->failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu tokens", n);
+    if (d.bytes.failed || next.bytes.failed || out->failed)
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu tokens", n);
 fail:
     decoding_free(&d);
     decoding_free(&next);

@@ -26,7 +26,8 @@ static void put_lossy(text_decoding *d, const char *bytes, size_t n) {
     }
 }
 
-/* ---- ByteLevel: all strings become one; each is the bytes of its characters, or itself if one is no character of the alphabet */
+/* ---- ByteLevel: all strings become one; each is the bytes of its characters, or itself if one is no character of the
+ * alphabet */
 
 static void decode_bytes(const text_stage *s, text_decoding *d) {
     base_str all;
@@ -85,8 +86,9 @@ static void put_replaced(base_str *out, const char *s, size_t n, const char *fro
 
 /* What the library calls cleaning up: spaces before punctuation and English endings. */
 static void clean_up(base_str *a, base_str *b) {
-    static const char *const changes[][2] = {{" .", "."},     {" ?", "?"},      {" !", "!"},          {" ,", ","},     {" ' ", "'"},  {" n't", "n't"},
-                                             {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    static const char *const changes[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                             {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                             {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (size_t i = 0; i < BASE_COUNT(changes) && a->length; i++) {
         base_str c = *a;
         base_str_clear(b);
@@ -104,7 +106,8 @@ static void decode_wordpiece(const text_stage *s, text_decoding *d) {
     for (size_t i = 0; i < d->count; i++) {
         text_entry e = text_decoding_at(d, i);
         base_str_clear(&one);
-        if (i && e.length >= w->length && memcmp(e.bytes, w->prefix, w->length) == 0) base_str_add_bytes(&one, e.bytes + w->length, e.length - w->length);
+        if (i && e.length >= w->length && memcmp(e.bytes, w->prefix, w->length) == 0)
+            base_str_add_bytes(&one, e.bytes + w->length, e.length - w->length);
         else {
             if (i) base_str_add_bytes(&one, " ", 1);
             base_str_add_bytes(&one, e.bytes, e.length);
@@ -118,8 +121,8 @@ static void decode_wordpiece(const text_stage *s, text_decoding *d) {
 }
 
 /* A string of the file in the arena. */
-static nib_status keep_string(text_tokenizer *t, yyjson_val *v, const char *where, const char *key, const char **out, size_t *length,
-                              nib_error *err) {
+static nib_status keep_string(text_tokenizer *t, yyjson_val *v, const char *where, const char *key, const char **out,
+                              size_t *length, nib_error *err) {
     nib_status status = text_json_string(v, where, key, out, length, err);
     if (status != NIB_OK) return status;
     *out = base_arena_strndup(&t->arena, *out, *length);
@@ -175,7 +178,9 @@ static int fallback_byte(text_entry e) {
     }
     for (int i = 3; i < 5; i++) {
         const char c = e.bytes[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'                 ? c - '0'
+                          : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                               : -1;
         if (digit < 0) return -1;
         v = v * 16 + digit;
     }
@@ -186,7 +191,8 @@ static void put_fallback(text_decoding *d, const base_str *bytes) {
     size_t good = 0, k = 1;
     uint32_t cp;
     if (!bytes->length) return;
-    for (; good < bytes->length && k; good += k) k = (size_t)base_utf8_decode(bytes->data + good, bytes->length - good, &cp);
+    for (; good < bytes->length && k; good += k)
+        k = (size_t)base_utf8_decode(bytes->data + good, bytes->length - good, &cp);
     if (k) {
         put_string(d, bytes->data, bytes->length);
         return;
@@ -221,7 +227,9 @@ nib_status text_decode_fallback_load(text_tokenizer *t, yyjson_val *v, text_stag
 
 /* ---- Fuse: one string of all */
 
-static void decode_fuse(const text_stage *s, text_decoding *d) { put_string(d, d->bytes.data ? d->bytes.data : "", d->count ? d->ends[d->count - 1] : 0); }
+static void decode_fuse(const text_stage *s, text_decoding *d) {
+    put_string(d, d->bytes.data ? d->bytes.data : "", d->count ? d->ends[d->count - 1] : 0);
+}
 
 nib_status text_decode_fuse_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     s->run.decode = decode_fuse;
@@ -281,8 +289,12 @@ static void decode_strip(const text_stage *s, text_decoding *d) {
     for (size_t i = 0; i < d->count; i++) {
         const text_entry e = text_decoding_at(d, i);
         size_t begin = 0, end = e.length;
-        for (size_t k = 0; k < p->start && end - begin >= p->length && memcmp(e.bytes + begin, p->bytes, p->length) == 0; k++) begin += p->length;
-        for (size_t k = 0; k < p->stop && end - begin >= p->length && memcmp(e.bytes + end - p->length, p->bytes, p->length) == 0; k++)
+        for (size_t k = 0;
+             k < p->start && end - begin >= p->length && memcmp(e.bytes + begin, p->bytes, p->length) == 0; k++)
+            begin += p->length;
+        for (size_t k = 0;
+             k < p->stop && end - begin >= p->length && memcmp(e.bytes + end - p->length, p->bytes, p->length) == 0;
+             k++)
             end -= p->length;
         put_string(d, e.bytes + begin, end - begin);
     }

@@ -22,8 +22,8 @@ void text_encoding_free(text_encoding *e) {
 }
 
 void text_work_free(text_work *w) {
-    void *const blocks[] = {w->buf.bytes, w->buf.from,   w->next.bytes, w->next.from, w->parts.items,
-                            w->more.items, w->tokens,    w->scratch,    w->marks,     w->ways};
+    void *const blocks[] = {w->buf.bytes,  w->buf.from, w->next.bytes, w->next.from, w->parts.items,
+                            w->more.items, w->tokens,   w->scratch,    w->marks,     w->ways};
     for (size_t i = 0; i < BASE_COUNT(blocks); i++) base_free(w->heap, blocks[i]);
     text_bpe_work_free(w);
     *w = (text_work){.heap = w->heap};
@@ -109,7 +109,8 @@ static void encode_words(const text_tokenizer *t, text_work *w, size_t begin, si
     }
 }
 
-/* Where a chunk that begins at `at` may end: behind the last space that fits, or else behind the first one after that. */
+/* Where a chunk that begins at `at` may end: behind the last space that fits, or else behind the first one after that.
+ */
 static size_t chunk_end(const text_tokenizer *t, const uint8_t *text, size_t at, size_t end) {
     if (!t->fused.split->cuts_at_space || end - at <= TEXT_CHUNK) return end;
     for (size_t i = at + TEXT_CHUNK; i > at; i--)
@@ -156,7 +157,8 @@ static void fused_segment(const text_tokenizer *t, text_work *w, size_t begin, s
 /* ---- */
 
 /* All of one text; `stored` gets how many of its tokens lie from w->first on. */
-static nib_status encode_text(const text_tokenizer *t, text_work *w, const char *text, size_t length, size_t *stored, nib_error *err) {
+static nib_status encode_text(const text_tokenizer *t, text_work *w, const char *text, size_t length, size_t *stored,
+                              nib_error *err) {
     size_t done = 0;
     text_scan scan = {0};
     text_match m;
@@ -165,21 +167,24 @@ static nib_status encode_text(const text_tokenizer *t, text_work *w, const char 
     w->count = 0;
     w->status = NIB_OK;
     w->why = NULL;
-    void (*const segment)(const text_tokenizer *, text_work *, size_t, size_t) = t->fused.norm ? fused_segment : encode_segment;
+    void (*const segment)(const text_tokenizer *, text_work *, size_t, size_t) =
+        t->fused.norm ? fused_segment : encode_segment;
     while (w->status == NIB_OK && text_added_next(&t->raw, w->text, length, &scan, &m)) {
         segment(t, w, done, m.begin);
         text_work_push_source(w, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
         done = m.end;
     }
     if (w->status == NIB_OK) segment(t, w, done, length);
-    if (w->status == NIB_OUT_OF_MEMORY) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
+    if (w->status == NIB_OUT_OF_MEMORY)
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
     if (w->status != NIB_OK) return base_error_set(err, w->status, "%s", w->why ? w->why : "the text cannot be cut");
     *stored = w->count < w->keep ? w->count : w->keep;
     return NIB_OK;
 }
 
 /* How many of n[0] and n[1] tokens stay when `room` do. */
-static nib_status share_room(const text_truncation *u, bool pair, size_t room, const size_t n[2], size_t kept[2], nib_error *err) {
+static nib_status share_room(const text_truncation *u, bool pair, size_t room, const size_t n[2], size_t kept[2],
+                             nib_error *err) {
     kept[0] = n[0];
     kept[1] = n[1];
     if (n[0] + n[1] <= room) return NIB_OK;
@@ -197,8 +202,10 @@ static nib_status share_room(const text_truncation *u, bool pair, size_t room, c
         return NIB_OK;
     }
     int which = u->strategy == TEXT_ONLY_SECOND;
-    if (which && !pair) return base_error_set(err, NIB_INVALID_ARGUMENT, "truncation: OnlySecond, but there is no second text");
-    if (n[which] <= over) return base_error_set(err, NIB_INVALID_ARGUMENT, "truncation: the text to cut is too short for the limit");
+    if (which && !pair)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "truncation: OnlySecond, but there is no second text");
+    if (n[which] <= over)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "truncation: the text to cut is too short for the limit");
     kept[which] = n[which] - over;
     return NIB_OK;
 }
@@ -219,7 +226,8 @@ static bool reserve_tokens(text_encoding *e, size_t need) {
 static void trim(const text_tokenizer *t, const char *text, size_t length, text_raw *tokens, size_t n) {
     const text_stages *list = &t->stages[TEXT_POST_PROCESSOR];
     for (size_t i = 0; i < list->count; i++)
-        if (list->items[i].run.trim) list->items[i].run.trim(&list->items[i], t, (const uint8_t *)text, length, tokens, n);
+        if (list->items[i].run.trim)
+            list->items[i].run.trim(&list->items[i], t, (const uint8_t *)text, length, tokens, n);
 }
 
 static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special) {
@@ -246,17 +254,19 @@ static void assemble(const text_template *tp, bool pair, bool add_special, text_
     }
 }
 
-nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length, int64_t max_tokens,
-                       bool add_special, text_encoding *out, nib_error *err) {
+nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length,
+                       int64_t max_tokens, bool add_special, text_encoding *out, nib_error *err) {
     nib_status status = NIB_OK;
     const text_template *tp = pair ? &t->pair : &t->single;
     size_t specials = add_special ? tp->specials : 0, stored[2] = {0, 0}, n[2] = {0, 0}, kept[2];
     text_truncation u = t->truncation;
     out->count = out->full_count = 0;
     if (max_tokens >= 0) u = (text_truncation){max_tokens, TEXT_LONGEST_FIRST, t->truncation.left};
-    if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31)) NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
+    if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31))
+        NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
     if (u.max_tokens && (uint64_t)u.max_tokens < specials)
-        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u.max_tokens, specials);
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u.max_tokens,
+                 specials);
     if (!out->work) {
         text_work *fresh = base_calloc(out->heap, 1, sizeof *fresh);
         if (!fresh) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
@@ -273,7 +283,8 @@ nib_status text_encode(const text_tokenizer *t, const char *text, size_t length,
         n[k] = w->count;
     }
     NIB_TRY(share_room(&u, pair != NULL, room, n, kept, err));
-    if (!reserve_tokens(out, specials + kept[0] + kept[1])) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+    if (!reserve_tokens(out, specials + kept[0] + kept[1]))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
     out->full_count = specials + n[0] + n[1];
     text_raw *tokens[2] = {w->tokens, w->tokens ? w->tokens + stored[0] : NULL};
     for (int k = 0; k < 2; k++) {

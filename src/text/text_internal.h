@@ -9,8 +9,9 @@
  *     tokens of one or two texts --(post-processors, truncation)--> the encoding
  *     ids --(decoders)--> text
  *
- * Each arrow is a list of stages. A stage is a kind with its data and one function; text_stage.c has the table of all kinds and the
- * one reader of Sequences. BertNormalizer, BertPreTokenizer and WordPiece (or none of the first two) are run as one stage in chunks
+ * Each arrow is a list of stages. A stage is a kind with its data and one function; text_stage.c has the table of all
+ * kinds and the one reader of Sequences. BertNormalizer, BertPreTokenizer and WordPiece (or none of the first two) are
+ * run as one stage in chunks
  * (`fused`), which gives the same; whether they are is decided when the tokenizer is loaded.
  */
 #ifndef TEXT_INTERNAL_H
@@ -20,9 +21,11 @@
 #include "text_trie.h"
 #include "text_unicode.h"
 
-/* Bytes of a text that are normalised at once where it can be cut at a space; the buffers stay in the second-level cache. */
+/* Bytes of a text that are normalised at once where it can be cut at a space; the buffers stay in the second-level
+ * cache. */
 #define TEXT_CHUNK 8192u
-/* BertNormalizer: a character of n bytes becomes at most 3 n (Hangul syllables, broken bytes); the rest is room to sort marks in. */
+/* BertNormalizer: a character of n bytes becomes at most 3 n (Hangul syllables, broken bytes); the rest is room to sort
+ * marks in. */
 #define TEXT_GROWTH 6u
 
 typedef struct text_raw {
@@ -66,13 +69,13 @@ typedef struct text_work {
     void *scratch; /* [scratch_cap] a pattern's; zero where nothing was written yet */
     size_t scratch_cap;
     int64_t steps; /* of patterns, in the stage that runs */
-    void *marks; /* [2 * marks_cap] combining marks that wait for their order (text_norm_unicode.c) */
+    void *marks;   /* [2 * marks_cap] combining marks that wait for their order (text_norm_unicode.c) */
     size_t marks_cap;
     void *ways; /* [ways_cap] to the places of a part (text_model_unigram.c) */
     size_t ways_cap;
     struct text_bpe_work *bpe; /* what BPE needs for a word, and remembers of words (text_model_bpe.c) */
-    nib_status status; /* the first failure: OUT_OF_MEMORY, LIMIT; later work does nothing that matters */
-    const char *why;   /* its message, or NULL */
+    nib_status status;         /* the first failure: OUT_OF_MEMORY, LIMIT; later work does nothing that matters */
+    const char *why;           /* its message, or NULL */
 } text_work;
 
 void text_bpe_work_free(text_work *w);
@@ -92,9 +95,9 @@ bool text_put(text_work *w, const uint8_t *bytes, size_t n, uint32_t from);
 bool text_put_point(text_work *w, uint32_t cp, uint32_t from);
 bool text_put_range(text_work *w, size_t begin, size_t end); /* w->buf[begin..end) as it is */
 
-/* Writes a changed form of w->buf[begin..end) behind w->next, as the library's NormalizedString::transform does: characters go out one by
- * one with a change: 0 takes the place of the next character, -k does that and k characters behind it are dropped, 1 is a new one and
- * comes from where the one before it came. */
+/* Writes a changed form of w->buf[begin..end) behind w->next, as the library's NormalizedString::transform does:
+ * characters go out one by one with a change: 0 takes the place of the next character, -k does that and k characters
+ * behind it are dropped, 1 is a new one and comes from where the one before it came. */
 typedef struct text_change {
     text_work *w;
     size_t begin, at, end; /* the next character to be replaced */
@@ -121,7 +124,14 @@ static inline void text_work_push(text_work *w, int32_t id, size_t begin, size_t
 
 /* ---------------------------------------------------------------- stages */
 
-typedef enum text_section { TEXT_NORMALIZER, TEXT_PRE_TOKENIZER, TEXT_MODEL, TEXT_POST_PROCESSOR, TEXT_DECODER, TEXT_SECTIONS } text_section;
+typedef enum text_section {
+    TEXT_NORMALIZER,
+    TEXT_PRE_TOKENIZER,
+    TEXT_MODEL,
+    TEXT_POST_PROCESSOR,
+    TEXT_DECODER,
+    TEXT_SECTIONS
+} text_section;
 
 typedef struct text_stage text_stage;
 typedef struct text_decoding text_decoding;
@@ -131,13 +141,15 @@ struct text_stage {
     union {
         void (*normalize)(const text_stage *s, text_work *w); /* rewrites w->buf */
         void (*split)(const text_stage *s, text_work *w);     /* cuts w->parts that are TEXT_WORD, may rewrite w->buf */
-        void (*word)(const text_stage *s, text_work *w, size_t begin, size_t end); /* pushes the tokens of w->buf[begin..end), not empty */
+        void (*word)(const text_stage *s, text_work *w, size_t begin,
+                     size_t end); /* pushes the tokens of w->buf[begin..end), not empty */
         /* Changes the spans of the n tokens of one text, which is text[0..length). */
-        void (*trim)(const text_stage *s, const struct text_tokenizer *t, const uint8_t *text, size_t length, text_raw *tokens, size_t n);
+        void (*trim)(const text_stage *s, const struct text_tokenizer *t, const uint8_t *text, size_t length,
+                     text_raw *tokens, size_t n);
         void (*decode)(const text_stage *s, text_decoding *d);
-    } run; /* NULL: the stage did its work when it was loaded */
-    void *data;                                 /* in the tokenizer's arena */
-    void (*free)(base_heap *heap, void *data);  /* of what the data hold of the heap; may be NULL */
+    } run;                                     /* NULL: the stage did its work when it was loaded */
+    void *data;                                /* in the tokenizer's arena */
+    void (*free)(base_heap *heap, void *data); /* of what the data hold of the heap; may be NULL */
 };
 
 typedef struct text_stages {
@@ -155,19 +167,21 @@ typedef struct text_kind {
 } text_kind;
 
 text_stage_load text_norm_bert_load, text_norm_nfc_load, text_norm_nfd_load, text_norm_nfkc_load, text_norm_nfkd_load,
-    text_norm_lowercase_load, text_norm_strip_accents_load, text_norm_strip_load, text_norm_replace_load, text_norm_prepend_load,
-    text_norm_nmt_load, text_norm_bytes_load, text_norm_precompiled_load;
-text_stage_load text_split_bert_load, text_split_bytes_load, text_split_pattern_load, text_split_whitespace_load, text_split_spaces_load,
-    text_split_punctuation_load, text_split_digits_load, text_split_metaspace_load;
+    text_norm_lowercase_load, text_norm_strip_accents_load, text_norm_strip_load, text_norm_replace_load,
+    text_norm_prepend_load, text_norm_nmt_load, text_norm_bytes_load, text_norm_precompiled_load;
+text_stage_load text_split_bert_load, text_split_bytes_load, text_split_pattern_load, text_split_whitespace_load,
+    text_split_spaces_load, text_split_punctuation_load, text_split_digits_load, text_split_metaspace_load;
 text_stage_load text_model_wordpiece_load, text_model_bpe_load, text_model_unigram_load, text_model_words_load;
 text_stage_load text_post_template_load, text_post_bert_load, text_post_roberta_load, text_post_bytes_load;
-text_stage_load text_decode_bytes_load, text_decode_wordpiece_load, text_decode_bpe_load, text_decode_fallback_load, text_decode_fuse_load,
-    text_decode_replace_load, text_decode_strip_load, text_decode_metaspace_load;
+text_stage_load text_decode_bytes_load, text_decode_wordpiece_load, text_decode_bpe_load, text_decode_fallback_load,
+    text_decode_fuse_load, text_decode_replace_load, text_decode_strip_load, text_decode_metaspace_load;
 
-/* Reads a section; a Sequence becomes its stages, in place. Absent or null: no stage. UNSUPPORTED names a kind that nib lacks. */
+/* Reads a section; a Sequence becomes its stages, in place. Absent or null: no stage. UNSUPPORTED names a kind that nib
+ * lacks. */
 nib_status text_stages_load(struct text_tokenizer *t, text_section section, yyjson_val *v, nib_error *err);
 /* A stage more in t's list of that section, named and otherwise empty. */
-nib_status text_stage_add(struct text_tokenizer *t, text_section section, const char *name, text_stage **out, nib_error *err);
+nib_status text_stage_add(struct text_tokenizer *t, text_section section, const char *name, text_stage **out,
+                          nib_error *err);
 void text_stages_free(base_heap *heap, text_stages *list);
 /* Zeroed data for a stage, in the tokenizer's arena. */
 nib_status text_stage_data(struct text_tokenizer *t, text_stage *s, size_t size, void *out, nib_error *err);
@@ -175,9 +189,10 @@ nib_status text_stage_data(struct text_tokenizer *t, text_stage *s, size_t size,
 /* ---------------------------------------------------------------- what several stages use */
 
 typedef struct text_normalizer { /* BertNormalizer's data */
-    /* Normalises text[begin..end) into bytes and from, which have room for TEXT_GROWTH times as many; returns the bytes.
-     * Cutting a text at an ASCII space and normalising the parts gives the same. */
-    size_t (*run)(const struct text_normalizer *n, const uint8_t *text, size_t begin, size_t end, uint8_t *norm, uint32_t *from);
+    /* Normalises text[begin..end) into bytes and from, which have room for TEXT_GROWTH times as many; returns the
+     * bytes. Cutting a text at an ASCII space and normalising the parts gives the same. */
+    size_t (*run)(const struct text_normalizer *n, const uint8_t *text, size_t begin, size_t end, uint8_t *norm,
+                  uint32_t *from);
     bool clean_text, chinese, strip_accents, lowercase;
     uint8_t ascii[128]; /* what each becomes; 0xff: nothing */
     text_map map;       /* what each other character becomes: see text_norm_bert.c */
@@ -187,8 +202,8 @@ typedef struct text_normalizer { /* BertNormalizer's data */
 } text_normalizer;
 
 /* A BertNormalizer of these flags; none set: it only reads broken bytes as U+FFFD. */
-nib_status text_norm_bert_make(struct text_tokenizer *t, text_stage *s, bool clean_text, bool chinese, bool lowercase, bool strip_accents,
-                               nib_error *err);
+nib_status text_norm_bert_make(struct text_tokenizer *t, text_stage *s, bool clean_text, bool chinese, bool lowercase,
+                               bool strip_accents, nib_error *err);
 
 typedef struct text_splitter { /* BertPreTokenizer's data */
     /* The next word of s[at..n): false if there is none; *end is where to go on. */
@@ -199,7 +214,8 @@ typedef struct text_splitter { /* BertPreTokenizer's data */
 } text_splitter;
 
 nib_status text_split_bert_make(struct text_tokenizer *t, text_stage *s, nib_error *err);
-nib_status text_split_none_make(struct text_tokenizer *t, text_stage *s, nib_error *err); /* all of the text is one word */
+nib_status text_split_none_make(struct text_tokenizer *t, text_stage *s,
+                                nib_error *err); /* all of the text is one word */
 
 typedef struct text_wordpiece { /* WordPiece's data; the vocabulary is t->trie */
     const text_trie *trie;
@@ -210,14 +226,16 @@ typedef struct text_wordpiece { /* WordPiece's data; the vocabulary is t->trie *
 
 /* What finds matches in a part: a string, a regular expression, or a known one that is scanned by hand. */
 typedef struct text_pattern text_pattern;
-nib_status text_pattern_load(struct text_tokenizer *t, yyjson_val *v, const char *where, text_pattern **out, nib_error *err);
+nib_status text_pattern_load(struct text_tokenizer *t, yyjson_val *v, const char *where, text_pattern **out,
+                             nib_error *err);
 /* GPT-2's, which ByteLevel has of its own. */
 nib_status text_pattern_gpt2(struct text_tokenizer *t, text_pattern **out, nib_error *err);
 /* A regular expression as such, even if it is a known one. */
-nib_status text_pattern_regex(struct text_tokenizer *t, const char *regex, size_t length, text_pattern **out, nib_error *err);
+nib_status text_pattern_regex(struct text_tokenizer *t, const char *regex, size_t length, text_pattern **out,
+                              nib_error *err);
 void text_pattern_free(base_heap *heap, text_pattern *p); /* NULL is accepted */
-/* The next match in s[0..n) from scan->at on, false: there is none, or w has failed. An empty match is never given where the last one
- * ended. Set the scan to zero first. */
+/* The next match in s[0..n) from scan->at on, false: there is none, or w has failed. An empty match is never given
+ * where the last one ended. Set the scan to zero first. */
 typedef struct text_find {
     size_t at;
     bool matched; /* a match ended at `last` */
@@ -225,10 +243,11 @@ typedef struct text_find {
 } text_find;
 bool text_pattern_next(const text_pattern *p, text_work *w, const uint8_t *s, size_t n, text_find *scan);
 
-/* Known patterns (text_split_known.c): where the match ends that begins at s[at], at < n; every place of a text lies in one. */
+/* Known patterns (text_split_known.c): where the match ends that begins at s[at], at < n; every place of a text lies in
+ * one. */
 typedef struct text_known text_known;
 const text_known *text_known_find(const char *regex, size_t length); /* NULL: it is none of them */
-bool text_known_classes(text_map *map);                              /* the classes that all of them ask; false: out of memory */
+bool text_known_classes(text_map *map); /* the classes that all of them ask; false: out of memory */
 size_t text_known_next(const text_known *k, const text_map *map, const uint8_t *s, size_t n, size_t at);
 
 /* What becomes of the parts that a split makes. */
@@ -254,8 +273,8 @@ void text_cut_end(text_cutter *c);
 void text_parts_swap(text_work *w); /* w->more, without its empty parts, becomes w->parts */
 
 /* The alphabet in which byte-level vocabularies are written. */
-uint32_t text_byte_point(uint8_t byte);    /* the character of a byte */
-int text_point_byte(uint32_t cp);          /* the byte of a character, or -1 */
+uint32_t text_byte_point(uint8_t byte);                        /* the character of a byte */
+int text_point_byte(uint32_t cp);                              /* the byte of a character, or -1 */
 bool text_put_byte(text_work *w, uint8_t byte, uint32_t from); /* its character */
 
 /* ByteLevel as a pre-tokenizer: whether its bytes may stay what they are, because the model behind it takes bytes. */
@@ -310,7 +329,7 @@ typedef struct text_index {
     struct text_slot {
         uint32_t hash;
         int32_t id; /* -1: free */
-    } *slots; /* [mask + 1] in the arena; NULL: the vocabulary is in the trie */
+    } * slots;      /* [mask + 1] in the arena; NULL: the vocabulary is in the trie */
     size_t mask;
     uint64_t seed, digest; /* of all strings and their ids */
 } text_index;
@@ -319,7 +338,8 @@ struct text_tokenizer {
     base_heap *heap;
     base_arena arena;       /* strings, the tokens by id, added tokens, templates, the data of stages */
     text_entry *entries;    /* [ids]; NULL: they lie in a compiled file */
-    const uint32_t *starts; /* [ids + 1] of those: id i, with a NUL, is text[starts[i]] .. text[starts[i + 1]]; nothing: no such id */
+    const uint32_t *starts; /* [ids + 1] of those: id i, with a NUL, is text[starts[i]] .. text[starts[i + 1]]; nothing:
+                               no such id */
     const char *text;
     size_t ids, tokens; /* largest id + 1; how many there are */
     text_trie trie;     /* the whole vocabulary, without added tokens; empty if there is an index */
@@ -343,21 +363,24 @@ struct text_tokenizer {
 };
 
 /* JSON helpers; `where` is the path of the object for messages. Absent and null give `fallback`. */
-nib_status text_json_bool(yyjson_val *object, const char *where, const char *key, bool fallback, bool *out, nib_error *err);
-nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most, size_t *out,
+nib_status text_json_bool(yyjson_val *object, const char *where, const char *key, bool fallback, bool *out,
                           nib_error *err);
+nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most,
+                          size_t *out, nib_error *err);
 /* A string that must be there. */
-nib_status text_json_string(yyjson_val *object, const char *where, const char *key, const char **out, size_t *length, nib_error *err);
+nib_status text_json_string(yyjson_val *object, const char *where, const char *key, const char **out, size_t *length,
+                            nib_error *err);
 /* A string of one character. */
 nib_status text_json_point(yyjson_val *object, const char *where, const char *key, uint32_t *out, nib_error *err);
 nib_status text_json_id(yyjson_val *v, const char *where, size_t most, int32_t *out, nib_error *err);
 bool text_json_is(yyjson_val *v, const char *text);
 
-/* The tokens by id from the model's "vocab", an object or a list with scores (or the packed one), and added_tokens, and with `indexed` an index of the first, else their
- * trie. UNSUPPORTED if the vocabulary is packed and `indexed`. */
+/* The tokens by id from the model's "vocab", an object or a list with scores (or the packed one), and added_tokens, and
+ * with `indexed` an index of the first, else their trie. UNSUPPORTED if the vocabulary is packed and `indexed`. */
 nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, nib_error *err);
-int32_t text_vocab_find(const text_tokenizer *t, const char *s, size_t n); /* of the model's vocabulary; -1: it has none */
-int32_t text_vocab_find_byte(const text_tokenizer *t, uint8_t byte);       /* <0x0A>: the token that stands for a byte */
+int32_t text_vocab_find(const text_tokenizer *t, const char *s,
+                        size_t n);                                   /* of the model's vocabulary; -1: it has none */
+int32_t text_vocab_find_byte(const text_tokenizer *t, uint8_t byte); /* <0x0A>: the token that stands for a byte */
 /* Many at once, of an indexed vocabulary: memory is asked for all of them before it is waited for. */
 typedef struct text_lookup {
     const char *bytes;
@@ -406,7 +429,8 @@ typedef struct text_match {
     size_t begin, end; /* with the spaces it takes in */
 } text_match;
 
-/* How far a text has been searched. Matches may end beyond where the next one begins: what rstrip takes in is searched, too. */
+/* How far a text has been searched. Matches may end beyond where the next one begins: what rstrip takes in is searched,
+ * too. */
 typedef struct text_scan {
     size_t at;    /* where to go on looking */
     size_t taken; /* where the last match ended */
@@ -415,7 +439,8 @@ typedef struct text_scan {
 
 /* The next match in s[0..n); its begin may lie before the last one's end: nothing stands between them then. */
 bool text_added_next(const text_added_set *set, const uint8_t *s, size_t n, text_scan *scan, text_match *match);
-/* The character that ends at s[at), at > 0; returns where it begins, of broken bytes where their ill-formed part does. */
+/* The character that ends at s[at), at > 0; returns where it begins, of broken bytes where their ill-formed part does.
+ */
 size_t text_back(const uint8_t *s, size_t at, uint32_t *cp);
 
 #endif

@@ -6,17 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-nib_status text_json_bool(yyjson_val *object, const char *where, const char *key, bool fallback, bool *out, nib_error *err) {
+nib_status text_json_bool(yyjson_val *object, const char *where, const char *key, bool fallback, bool *out,
+                          nib_error *err) {
     yyjson_val *v = yyjson_obj_get(object, key);
     *out = fallback;
     if (!v || yyjson_is_null(v)) return NIB_OK;
-    if (!yyjson_is_bool(v)) return base_error_set(err, NIB_BAD_TOKENIZER, "%s: \"%s\" is neither true nor false", where, key);
+    if (!yyjson_is_bool(v))
+        return base_error_set(err, NIB_BAD_TOKENIZER, "%s: \"%s\" is neither true nor false", where, key);
     *out = yyjson_get_bool(v);
     return NIB_OK;
 }
 
-nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most, size_t *out,
-                          nib_error *err) {
+nib_status text_json_size(yyjson_val *object, const char *where, const char *key, size_t fallback, size_t most,
+                          size_t *out, nib_error *err) {
     yyjson_val *v = yyjson_obj_get(object, key);
     *out = fallback;
     if (!v || yyjson_is_null(v)) return NIB_OK;
@@ -26,7 +28,8 @@ nib_status text_json_size(yyjson_val *object, const char *where, const char *key
     return NIB_OK;
 }
 
-nib_status text_json_string(yyjson_val *object, const char *where, const char *key, const char **out, size_t *length, nib_error *err) {
+nib_status text_json_string(yyjson_val *object, const char *where, const char *key, const char **out, size_t *length,
+                            nib_error *err) {
     yyjson_val *v = yyjson_obj_get(object, key);
     if (!yyjson_is_str(v)) return base_error_set(err, NIB_BAD_TOKENIZER, "%s: \"%s\" is not a string", where, key);
     *out = yyjson_get_str(v);
@@ -74,13 +77,15 @@ fail:
     return status;
 }
 
-/* Files of old versions have no type: of the models with a length limit only WordPiece has a prefix, and only BPE has merges. */
+/* Files of old versions have no type: of the models with a length limit only WordPiece has a prefix, and only BPE has
+ * merges. */
 static nib_status load_model(text_tokenizer *t, yyjson_val *model, nib_error *err) {
     nib_status status = NIB_OK;
     text_stage *s;
     if (!yyjson_is_obj(model)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: not an object");
     if (yyjson_obj_get(model, "type")) return text_stages_load(t, TEXT_MODEL, model, err);
-    const bool wordpiece = yyjson_obj_get(model, "max_input_chars_per_word") != NULL, bpe = yyjson_obj_get(model, "merges") != NULL;
+    const bool wordpiece = yyjson_obj_get(model, "max_input_chars_per_word") != NULL,
+               bpe = yyjson_obj_get(model, "merges") != NULL;
     if (!wordpiece && !bpe) NIB_FAIL(err, NIB_UNSUPPORTED, "model: without a type");
     NIB_TRY(text_stage_add(t, TEXT_MODEL, bpe ? "BPE" : "WordPiece", &s, err));
     NIB_TRY(bpe ? text_model_bpe_load(t, model, s, err) : text_model_wordpiece_load(t, model, s, err));
@@ -88,12 +93,15 @@ fail:
     return status;
 }
 
-/* Whether the texts go the fused way: Lowercase and BertNormalizer or one of them or none, at most one BertPreTokenizer, and WordPiece. */
+/* Whether the texts go the fused way: Lowercase and BertNormalizer or one of them or none, at most one
+ * BertPreTokenizer, and WordPiece. */
 static nib_status fuse(text_tokenizer *t, nib_error *err) {
     nib_status status = NIB_OK;
     const text_stages *norm = &t->stages[TEXT_NORMALIZER], *split = &t->stages[TEXT_PRE_TOKENIZER];
     const text_stage *model = &t->stages[TEXT_MODEL].items[0];
-    const text_normalizer *bert = NULL, *n; /* lower case before it or behind it is the same: no character loses its case by being decomposed */
+    const text_normalizer
+        *bert = NULL,
+        *n; /* lower case before it or behind it is the same: no character loses its case by being decomposed */
     size_t at = norm->count && strcmp(norm->items[0].name, "Lowercase") == 0;
     const bool lower = at > 0;
     if (at < norm->count && strcmp(norm->items[at].name, "BertNormalizer") == 0) bert = norm->items[at++].data;
@@ -101,7 +109,8 @@ static nib_status fuse(text_tokenizer *t, nib_error *err) {
     if (split->count && strcmp(split->items[0].name, "BertPreTokenizer") != 0) return NIB_OK;
     n = bert;
     if (!bert || (lower && !bert->lowercase)) {
-        NIB_TRY(text_norm_bert_make(t, &t->own_norm, bert && bert->clean_text, bert && bert->chinese, lower, bert && bert->strip_accents, err));
+        NIB_TRY(text_norm_bert_make(t, &t->own_norm, bert && bert->clean_text, bert && bert->chinese, lower,
+                                    bert && bert->strip_accents, err));
         n = t->own_norm.data;
     }
     if (!split->count) NIB_TRY(text_split_none_make(t, &t->own_split, err));
@@ -112,7 +121,8 @@ fail:
     return status;
 }
 
-/* A decoder that nib lacks is no reason to refuse a file whose texts it can read: text_decode says so when it is asked. */
+/* A decoder that nib lacks is no reason to refuse a file whose texts it can read: text_decode says so when it is asked.
+ */
 static nib_status load_decoders(text_tokenizer *t, yyjson_val *v, nib_error *err) {
     nib_error why = {0};
     nib_status status = text_stages_load(t, TEXT_DECODER, v, &why);
@@ -122,8 +132,8 @@ static nib_status load_decoders(text_tokenizer *t, yyjson_val *v, nib_error *err
     return t->no_decoder ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the tokenizer");
 }
 
-static nib_status load(base_heap *heap, const char *json, size_t length, const packed_vocab *packed, const text_settings *settings,
-                       text_tokenizer **out, nib_error *err) {
+static nib_status load(base_heap *heap, const char *json, size_t length, const packed_vocab *packed,
+                       const text_settings *settings, text_tokenizer **out, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     text_tokenizer *t = NULL;
@@ -149,7 +159,8 @@ static nib_status load(base_heap *heap, const char *json, size_t length, const p
     NIB_TRY(load_model(t, yyjson_obj_get(root, "model"), err));
     NIB_TRY(text_added_load(t, t->added_json, err));
     NIB_TRY(text_settings_apply(t, settings, err));
-    if (!t->single.pieces) NIB_TRY(text_stages_load(t, TEXT_POST_PROCESSOR, yyjson_obj_get(root, "post_processor"), err));
+    if (!t->single.pieces)
+        NIB_TRY(text_stages_load(t, TEXT_POST_PROCESSOR, yyjson_obj_get(root, "post_processor"), err));
     NIB_TRY(load_decoders(t, yyjson_obj_get(root, "decoder"), err));
     NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
     NIB_TRY(fuse(t, err));
@@ -171,8 +182,8 @@ nib_status text_tokenizer_load(base_heap *heap, const char *json, size_t length,
     return load(heap, json, length, NULL, &none, out, err);
 }
 
-nib_status text_tokenizer_load_with(base_heap *heap, const char *json, size_t length, const text_settings *settings, text_tokenizer **out,
-                                    nib_error *err) {
+nib_status text_tokenizer_load_with(base_heap *heap, const char *json, size_t length, const text_settings *settings,
+                                    text_tokenizer **out, nib_error *err) {
     return load(heap, json, length, NULL, settings, out, err);
 }
 
@@ -232,10 +243,12 @@ static void describe_stages(const text_stages *list, const char *none, char *out
 
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity) {
     char limit[64] = "no truncation", norm[128], split[128];
-    if (t->truncation.max_tokens) snprintf(limit, sizeof limit, "truncation to %lld", (long long)t->truncation.max_tokens);
+    if (t->truncation.max_tokens)
+        snprintf(limit, sizeof limit, "truncation to %lld", (long long)t->truncation.max_tokens);
     if (t->truncation.left) strcat(limit, ", cut at the front");
     if (capacity == 0) return;
     describe_stages(&t->stages[TEXT_NORMALIZER], "normalizer", norm, sizeof norm);
     describe_stages(&t->stages[TEXT_PRE_TOKENIZER], "pre-tokenizer", split, sizeof split);
-    snprintf(buffer, capacity, "%s, %zu tokens, %s, %s, %s", t->stages[TEXT_MODEL].items[0].name, t->tokens, norm, split, limit);
+    snprintf(buffer, capacity, "%s, %zu tokens, %s, %s, %s", t->stages[TEXT_MODEL].items[0].name, t->tokens, norm,
+             split, limit);
 }

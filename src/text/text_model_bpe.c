@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Byte pair encoding. In: a word. Out: its characters (or bytes), of which neighbours are put together as long as the table of merges has
- * them: always the pair of the lowest rank, of equal ones the first.
+ * Byte pair encoding. In: a word. Out: its characters (or bytes), of which neighbours are put together as long as the
+ * table of merges has them: always the pair of the lowest rank, of equal ones the first.
  *
- * Short words look through all pairs for each merge; long ones keep a heap of them, so that a word of n bytes takes n log n. Words
- * that were seen before are found in a table of fixed size that each encoding has for itself.
+ * Short words look through all pairs for each merge; long ones keep a heap of them, so that a word of n bytes takes n
+ * log n. Words that were seen before are found in a table of fixed size that each encoding has for itself.
  *
- * Behind ByteLevel a vocabulary is written in an alphabet of characters for bytes. Where every byte has its token the words stay bytes:
- * a byte is its token at once, and nothing is rewritten.
+ * Behind ByteLevel a vocabulary is written in an alphabet of characters for bytes. Where every byte has its token the
+ * words stay bytes: a byte is its token at once, and nothing is rewritten.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -19,7 +19,7 @@
 #define MEMORY_TOKENS 8    /* of it */
 #define NO_RANK UINT32_MAX /* the pair is not merged */
 
-typedef struct merge { /* of a slot of the table */
+typedef struct merge {   /* of a slot of the table */
     int32_t left, right; /* left < 0: free */
     uint32_t rank;
     int32_t id;
@@ -29,8 +29,8 @@ typedef struct bpe {
     const text_tokenizer *t;
     merge *merges; /* [mask + 1] */
     size_t mask;
-    uint64_t digest; /* of the merges and all that changes what a word becomes */
-    int32_t bytes[256]; /* words are bytes: the token of each */
+    uint64_t digest;       /* of the merges and all that changes what a word becomes */
+    int32_t bytes[256];    /* words are bytes: the token of each */
     int32_t fallback[256]; /* <0x00>, ..: -1: there is none */
     const char *prefix, *suffix;
     size_t prefix_length, suffix_length;
@@ -73,7 +73,8 @@ void text_bpe_work_free(text_work *w) {
 }
 
 static bpe_work *work_of(const bpe *b, text_work *w) {
-    if (!w->bpe && !(w->bpe = base_calloc(w->heap, 1, sizeof *w->bpe))) return text_fail(w, NIB_OUT_OF_MEMORY, NULL), NULL;
+    if (!w->bpe && !(w->bpe = base_calloc(w->heap, 1, sizeof *w->bpe)))
+        return text_fail(w, NIB_OUT_OF_MEMORY, NULL), NULL;
     if (w->bpe->digest != b->digest) {
         memset(w->bpe->memory, 0, sizeof w->bpe->memory);
         w->bpe->digest = b->digest;
@@ -102,7 +103,8 @@ static inline const merge *find_merge(const bpe *b, int32_t left, int32_t right)
 
 static bool add_symbol(text_work *w, int32_t id, size_t length) {
     bpe_work *k = w->bpe;
-    if (k->count == k->symbol_cap && !base_grow(w->heap, (void **)&k->symbols, &k->symbol_cap, k->count + 1, sizeof *k->symbols)) {
+    if (k->count == k->symbol_cap &&
+        !base_grow(w->heap, (void **)&k->symbols, &k->symbol_cap, k->count + 1, sizeof *k->symbols)) {
         text_fail(w, NIB_OUT_OF_MEMORY, NULL);
         return false;
     }
@@ -127,7 +129,9 @@ static bool add_fallback(const bpe *b, text_work *w, const uint8_t *s, size_t le
     const struct {
         const uint8_t *bytes;
         size_t length;
-    } parts[] = {{(const uint8_t *)b->prefix, first ? 0 : b->prefix_length}, {s, length}, {(const uint8_t *)b->suffix, last ? b->suffix_length : 0}};
+    } parts[] = {{(const uint8_t *)b->prefix, first ? 0 : b->prefix_length},
+                 {s, length},
+                 {(const uint8_t *)b->suffix, last ? b->suffix_length : 0}};
     for (int pass = 0; pass < 2; pass++)
         for (size_t p = 0; p < BASE_COUNT(parts); p++)
             for (size_t i = 0; i < parts[p].length; i++) {
@@ -190,7 +194,8 @@ static void push_pair(const bpe *b, text_work *w, uint32_t left, uint32_t right)
     bpe_work *k = w->bpe;
     const merge *m = find_merge(b, k->symbols[left].id, k->symbols[right].id);
     if (!m) return;
-    if (k->heap_count == k->heap_cap && !base_grow(w->heap, (void **)&k->heap, &k->heap_cap, k->heap_count + 1, sizeof *k->heap)) {
+    if (k->heap_count == k->heap_cap &&
+        !base_grow(w->heap, (void **)&k->heap, &k->heap_cap, k->heap_count + 1, sizeof *k->heap)) {
         text_fail(w, NIB_OUT_OF_MEMORY, NULL);
         return;
     }
@@ -252,7 +257,8 @@ static int32_t whole_word(const bpe *b, const uint8_t *s, size_t n) {
 
 static void push_symbols(text_work *w, size_t begin, size_t end) {
     const bpe_work *k = w->bpe;
-    for (size_t i = 0; i < k->count; i++) { /* where something was dropped, or a prefix counts as bytes, they need not add up */
+    for (size_t i = 0; i < k->count;
+         i++) { /* where something was dropped, or a prefix counts as bytes, they need not add up */
         const size_t from = begin < end ? begin : end - 1, to = begin + k->symbols[i].length;
         text_work_push(w, k->symbols[i].id, from, to < end ? to : end);
         begin = to;
@@ -295,7 +301,8 @@ static void bpe_word(const text_stage *stage, text_work *w, size_t begin, size_t
     if (n <= MEMORY_BYTES) {
         r = place_of(b, k, s, n);
         if (r->length == n && memcmp(r->bytes, s, n) == 0) {
-            for (size_t i = 0, at = 0; i < r->count; at = r->ends[i++]) text_work_push(w, r->ids[i], begin + at, begin + r->ends[i]);
+            for (size_t i = 0, at = 0; i < r->count; at = r->ends[i++])
+                text_work_push(w, r->ids[i], begin + at, begin + r->ends[i]);
             return;
         }
     }
@@ -303,7 +310,8 @@ static void bpe_word(const text_stage *stage, text_work *w, size_t begin, size_t
     const int32_t whole = b->ignore_merges ? whole_word(b, s, n) : -1;
     if (whole >= 0) add_symbol(w, whole, n);
     else if (b->is_bytes)
-        for (size_t i = 0; i < n && add_symbol(w, b->bytes[s[i]], 1); i++) {}
+        for (size_t i = 0; i < n && add_symbol(w, b->bytes[s[i]], 1); i++) {
+        }
     else add_chars(b, w, s, n);
     if (w->status != NIB_OK) return;
     if (k->count <= SHORT) merge_short(b, k);
@@ -357,15 +365,19 @@ static int32_t find_both(const bpe *b, const text_lookup pair[2], int32_t guess)
     return text_vocab_find(b->t, both, n);
 }
 
-static nib_status add_merge(bpe *b, const text_lookup pair[2], size_t at, uint32_t rank, int32_t *last, nib_error *err) {
+static nib_status add_merge(bpe *b, const text_lookup pair[2], size_t at, uint32_t rank, int32_t *last,
+                            nib_error *err) {
     for (int k = 0; k < 2; k++)
         if (pair[k].id < 0)
             return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: \"%.*s\" is not in the vocabulary", at,
                                   (int)(pair[k].length & 255), pair[k].bytes);
     if (pair[1].length < b->prefix_length)
-        return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: the second token is shorter than the prefix", at);
+        return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: the second token is shorter than the prefix",
+                              at);
     const int32_t id = find_both(b, pair, *last + 1), left = pair[0].id, right = pair[1].id;
-    if (id < 0) return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: what comes of it is not in the vocabulary", at);
+    if (id < 0)
+        return base_error_set(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: what comes of it is not in the vocabulary",
+                              at);
     *last = id;
     size_t i = pair_hash(b, left, right) & b->mask;
     while (b->merges[i].left >= 0 && (b->merges[i].left != left || b->merges[i].right != right)) i = (i + 1) & b->mask;
@@ -398,12 +410,12 @@ static nib_status read_merges(text_tokenizer *t, bpe *b, yyjson_val *list, nib_e
             if (yyjson_is_str(v) && strncmp(yyjson_get_str(v), "#version", 8) == 0) continue;
             NIB_TRY(read_pair(v, at + n, pairs[n], err));
             if (pairs[n][0].length > TEXT_TRIE_KEY_MAX || pairs[n][1].length > TEXT_TRIE_KEY_MAX)
-                NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: a token longer than any of the vocabulary", at + n);
+                NIB_FAIL(err, NIB_BAD_TOKENIZER, "model.merges[%zu]: a token longer than any of the vocabulary",
+                         at + n);
             n++;
         }
         text_vocab_find_many(t, pairs[0], 2 * n);
-        for (k = 0; k < n; k++)
-            TEXT_FETCH(&b->merges[pair_hash(b, pairs[k][0].id, pairs[k][1].id) & b->mask]);
+        for (k = 0; k < n; k++) TEXT_FETCH(&b->merges[pair_hash(b, pairs[k][0].id, pairs[k][1].id) & b->mask]);
         for (k = 0; k < n; k++) NIB_TRY(add_merge(b, pairs[k], at + k, rank++, &last, err));
         at += n;
     } while (n == AT_ONCE);
@@ -412,14 +424,16 @@ fail:
 }
 
 /* A prefix or suffix: absent and null are none. */
-static nib_status read_affix(text_tokenizer *t, yyjson_val *v, const char *key, const char **out, size_t *length, nib_error *err) {
+static nib_status read_affix(text_tokenizer *t, yyjson_val *v, const char *key, const char **out, size_t *length,
+                             nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_val *affix = yyjson_obj_get(v, key);
     *out = "";
     *length = 0;
     if (!affix || yyjson_is_null(affix)) return NIB_OK;
     NIB_TRY(text_json_string(v, "model", key, out, length, err));
-    if (*length > AFFIX_MAX) NIB_FAIL(err, NIB_LIMIT, "model: \"%s\" has %zu bytes; nib takes %d", key, *length, AFFIX_MAX);
+    if (*length > AFFIX_MAX)
+        NIB_FAIL(err, NIB_LIMIT, "model: \"%s\" has %zu bytes; nib takes %d", key, *length, AFFIX_MAX);
     *out = base_arena_strndup(&t->arena, *out, *length);
     if (!*out) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the model");
 fail:
@@ -466,7 +480,8 @@ static void keep_bytes(text_tokenizer *t, bpe *b) {
 nib_status text_model_bpe_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     bpe *b;
-    if (yyjson_is_arr(yyjson_obj_get(v, "vocab"))) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
+    if (yyjson_is_arr(yyjson_obj_get(v, "vocab")))
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
     NIB_TRY(text_vocab_load(t, yyjson_obj_get(v, "vocab"), true, err));
     NIB_TRY(text_stage_data(t, s, sizeof *b, &b, err));
     b->t = t;
@@ -475,7 +490,8 @@ nib_status text_model_bpe_load(text_tokenizer *t, yyjson_val *v, text_stage *s, 
     NIB_TRY(read_merges(t, b, yyjson_obj_get(v, "merges"), err));
     s->run.word = bpe_word;
     keep_bytes(t, b);
-    note(b, (uint64_t)b->is_bytes | (uint64_t)b->fuse_unknown << 1 | (uint64_t)b->byte_fallback << 2 | (uint64_t)b->ignore_merges << 3);
+    note(b, (uint64_t)b->is_bytes | (uint64_t)b->fuse_unknown << 1 | (uint64_t)b->byte_fallback << 2 |
+                (uint64_t)b->ignore_merges << 3);
     note(b, (uint32_t)b->unknown);
     note_bytes(b, b->prefix, b->prefix_length);
     note_bytes(b, b->suffix, b->suffix_length);

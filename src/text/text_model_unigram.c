@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Unigram (T. Kudo, Subword Regularization, 2018). In: a part. Out: of all ways to cut it into tokens the one whose scores add up to the
- * most, found from left to right: for each place, the best way to it. Unknown characters next to each other are one token, or the tokens
- * of their bytes.
+ * Unigram (T. Kudo, Subword Regularization, 2018). In: a part. Out: of all ways to cut it into tokens the one whose
+ * scores add up to the most, found from left to right: for each place, the best way to it. Unknown characters next to
+ * each other are one token, or the tokens of their bytes.
  */
 #include "text_internal.h"
 #include <math.h> /* INFINITY */
@@ -55,7 +55,8 @@ static bool find_ways(const unigram *m, const uint8_t *s, size_t n, way *ways) {
 static void push_unknown(const unigram *m, text_work *w, size_t begin, size_t end) {
     const uint8_t *s = w->buf.bytes;
     bool bytes = m->byte_fallback;
-    const int32_t id = text_vocab_find(m->t, (const char *)s + begin, end - begin); /* together they may be one after all */
+    const int32_t id =
+        text_vocab_find(m->t, (const char *)s + begin, end - begin); /* together they may be one after all */
     for (size_t i = begin; bytes && i < end; i++) bytes = m->fallback[s[i]] >= 0;
     if (id >= 0 || !bytes) text_work_push(w, id >= 0 ? id : m->unknown, begin, end);
     for (size_t i = begin; id < 0 && bytes && i < end; i++) text_work_push(w, m->fallback[s[i]], begin, end);
@@ -70,7 +71,8 @@ static void unigram_word(const text_stage *stage, text_work *w, size_t begin, si
     }
     way *ways = w->ways;
     if (!find_ways(m, w->buf.bytes + begin, n, ways)) {
-        text_fail(w, NIB_UNSUPPORTED, "a character that the vocabulary does not have, and it has no unknown token either");
+        text_fail(w, NIB_UNSUPPORTED,
+                  "a character that the vocabulary does not have, and it has no unknown token either");
         return;
     }
     /* Back from the end, each place is told where the next token ends; then forward. */
@@ -113,7 +115,8 @@ nib_status text_model_unigram_load(text_tokenizer *t, yyjson_val *v, text_stage 
     m->scores = scores;
     m->unknown_score = least - UNKNOWN_PENALTY;
     m->unknown = -1;
-    if (unknown && !yyjson_is_null(unknown)) NIB_TRY(text_json_id(unknown, "model.unk_id", yyjson_arr_size(vocab), &m->unknown, err));
+    if (unknown && !yyjson_is_null(unknown))
+        NIB_TRY(text_json_id(unknown, "model.unk_id", yyjson_arr_size(vocab), &m->unknown, err));
     NIB_TRY(text_json_bool(v, "model", "byte_fallback", false, &m->byte_fallback, err));
     for (int c = 0; c < 256; c++) m->fallback[c] = text_vocab_find_byte(t, (uint8_t)c);
     s->run.word = unigram_word;

@@ -22,7 +22,8 @@ nib_status text_model_words_load(text_tokenizer *t, yyjson_val *v, text_stage *s
     word_level *m;
     const char *unknown;
     size_t length;
-    if (yyjson_is_arr(yyjson_obj_get(v, "vocab"))) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
+    if (yyjson_is_arr(yyjson_obj_get(v, "vocab")))
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
     NIB_TRY(text_vocab_load(t, yyjson_obj_get(v, "vocab"), true, err));
     NIB_TRY(text_stage_data(t, s, sizeof *m, &m, err));
     NIB_TRY(text_json_string(v, "model", "unk_token", &unknown, &length, err));

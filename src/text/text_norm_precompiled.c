@@ -4,9 +4,10 @@
  *
  *     u32 bytes of the trie | its units, u32 each, little-endian | strings, a NUL behind each
  *
- * Out: texts in which each grapheme cluster of less than six bytes, and else each character, that begins with a key of the trie becomes
- * the key's string: the shortest key's, and whatever the cluster holds behind it is gone, as in the library. The trie is a double array of
- * github.com/s-yata/darts-clone. The bytes may be hostile: every step is checked.
+ * Out: texts in which each grapheme cluster of less than six bytes, and else each character, that begins with a key of
+ * the trie becomes the key's string: the shortest key's, and whatever the cluster holds behind it is gone, as in the
+ * library. The trie is a double array of github.com/s-yata/darts-clone. The bytes may be hostile: every step is
+ * checked.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -44,7 +45,9 @@ static bool look_up(const precompiled *d, const uint8_t *s, size_t n, const char
 /* ---- clusters */
 
 static bool extends(uint32_t cp) { return cp >= 0x300 && base_in_ranges(text_extend, text_extend_count, cp); }
-static bool is_control(uint32_t cp) { return cp < 0x80 ? cp < 0x20 || cp == 0x7f : base_in_ranges(text_control, text_control_count, cp); }
+static bool is_control(uint32_t cp) {
+    return cp < 0x80 ? cp < 0x20 || cp == 0x7f : base_in_ranges(text_control, text_control_count, cp);
+}
 static bool takes_next(uint32_t cp) { return cp >= 0x600 && base_in_ranges(text_prepend, text_prepend_count, cp); }
 
 /* Where the cluster ends that begins at s[0], n > 0. */
@@ -157,10 +160,12 @@ nib_status text_norm_precompiled_load(text_tokenizer *t, yyjson_val *v, text_sta
     uint8_t *bytes = base_arena_alloc(&t->arena, length / 4 * 3 + 8);
     if (!bytes) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
     const size_t n = base64_decode(map, length, bytes);
-    if (n == SIZE_MAX || n < 4) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"precompiled_charsmap\" is not base64 of a map", where);
+    if (n == SIZE_MAX || n < 4)
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"precompiled_charsmap\" is not base64 of a map", where);
     const size_t trie = (size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 24;
     d->unit_count = trie / 4;
-    if (d->unit_count == 0 || d->unit_count * 4 > n - 4) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: a trie of %zu bytes in %zu", where, trie, n);
+    if (d->unit_count == 0 || d->unit_count * 4 > n - 4)
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: a trie of %zu bytes in %zu", where, trie, n);
     uint32_t *units = base_arena_alloc(&t->arena, d->unit_count * sizeof *units);
     if (!units) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the normalizer");
     for (size_t i = 0; i < d->unit_count; i++) {
@@ -171,7 +176,8 @@ nib_status text_norm_precompiled_load(text_tokenizer *t, yyjson_val *v, text_sta
     d->strings = (const char *)bytes + 4 + 4 * d->unit_count;
     d->string_bytes = n - 4 - 4 * d->unit_count;
     bytes[n] = 0;
-    if (!is_text(d->strings, d->string_bytes)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: strings that are not UTF-8", where);
+    if (!is_text(d->strings, d->string_bytes))
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: strings that are not UTF-8", where);
     s->run.normalize = normalize;
 fail:
     return status;

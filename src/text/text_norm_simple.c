@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a text under way. Out: the same, changed character by character: Lowercase, StripAccents, Strip, Nmt, Prepend, Replace, ByteLevel.
+ * In: a text under way. Out: the same, changed character by character: Lowercase, StripAccents, Strip, Nmt, Prepend,
+ * Replace, ByteLevel.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -57,8 +58,8 @@ static bool nmt_keeps(uint32_t cp) {
 }
 
 static bool nmt_space(uint32_t cp) {
-    return cp == 9 || cp == 10 || cp == 12 || cp == 13 || cp == 0x1680 || (cp >= 0x200b && cp <= 0x200f) || cp == 0x2028 || cp == 0x2029 ||
-           cp == 0x2581 || cp == 0xfeff || cp == 0xfffd;
+    return cp == 9 || cp == 10 || cp == 12 || cp == 13 || cp == 0x1680 || (cp >= 0x200b && cp <= 0x200f) ||
+           cp == 0x2028 || cp == 0x2029 || cp == 0x2581 || cp == 0xfeff || cp == 0xfffd;
 }
 
 static void nmt(const text_stage *s, text_work *w) {
@@ -147,7 +148,8 @@ typedef struct replace_data {
     size_t length;
 } replace_data;
 
-/* What is put in comes from where the last byte comes from that it replaces; nothing replaced: from where the byte before it does. */
+/* What is put in comes from where the last byte comes from that it replaces; nothing replaced: from where the byte
+ * before it does. */
 static void replace(const text_stage *s, text_work *w) {
     const replace_data *d = s->data;
     text_find f = {0};
@@ -155,7 +157,8 @@ static void replace(const text_stage *s, text_work *w) {
     if (!w->buf.n) return;
     while (w->status == NIB_OK && text_pattern_next(d->pattern, w, w->buf.bytes, w->buf.n, &f)) {
         text_put_range(w, done, f.begin);
-        text_put(w, (const uint8_t *)d->bytes, d->length, f.end ? w->buf.from[f.end - 1] : w->buf.from[0] | TEXT_INSERTED);
+        text_put(w, (const uint8_t *)d->bytes, d->length,
+                 f.end ? w->buf.from[f.end - 1] : w->buf.from[0] | TEXT_INSERTED);
         done = f.end;
     }
     text_put_range(w, done, w->buf.n);

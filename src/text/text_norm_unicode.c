@@ -2,9 +2,9 @@
  *
  * In: a text under way. Out: its Unicode normal form (https://unicode.org/reports/tr15/), NFD, NFC, NFKD or NFKC.
  *
- * Characters go out with the changes that the library's iterators give them (text_change): of a decomposition the first replaces and the
- * others are new; marks that change places keep theirs; of a composition, the parts from other characters are dropped behind it. Marks
- * wait until a character of class 0 comes.
+ * Characters go out with the changes that the library's iterators give them (text_change): of a decomposition the first
+ * replaces and the others are new; marks that change places keep theirs; of a composition, the parts from other
+ * characters are dropped behind it. Marks wait until a character of class 0 comes.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -153,7 +153,15 @@ static nib_status load(text_tokenizer *t, text_stage *s, bool compose, bool comp
     return NIB_OK;
 }
 
-nib_status text_norm_nfd_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) { return load(t, s, false, false, err); }
-nib_status text_norm_nfc_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) { return load(t, s, true, false, err); }
-nib_status text_norm_nfkd_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) { return load(t, s, false, true, err); }
-nib_status text_norm_nfkc_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) { return load(t, s, true, true, err); }
+nib_status text_norm_nfd_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    return load(t, s, false, false, err);
+}
+nib_status text_norm_nfc_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    return load(t, s, true, false, err);
+}
+nib_status text_norm_nfkd_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    return load(t, s, false, true, err);
+}
+nib_status text_norm_nfkc_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
+    return load(t, s, true, true, err);
+}

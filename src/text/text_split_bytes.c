@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ByteLevel: in: a text under way. Out: its parts with a space in front, cut by GPT-2's pattern, and each byte as its character of an
- * alphabet of 256 (github.com/openai/gpt-2, src/encoder.py). A model that takes bytes gets them as they are: nothing is rewritten then.
- * As a post-processor, it takes the spaces off the tokens' spans.
+ * ByteLevel: in: a text under way. Out: its parts with a space in front, cut by GPT-2's pattern, and each byte as its
+ * character of an alphabet of 256 (github.com/openai/gpt-2, src/encoder.py). A model that takes bytes gets them as they
+ * are: nothing is rewritten then. As a post-processor, it takes the spaces off the tokens' spans.
  */
 #include "text_internal.h"
 #include <string.h>
 
 /* ---- the alphabet: bytes that are printable in Latin-1 are themselves, the others are U+0100 and on, in order */
 
-static bool is_itself(uint32_t b) { return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff); }
+static bool is_itself(uint32_t b) {
+    return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff);
+}
 
 uint32_t text_byte_point(uint8_t byte) {
     if (is_itself(byte)) return byte;
@@ -143,7 +145,8 @@ static uint32_t backward(const uint8_t *text, uint32_t begin, uint32_t end, size
     return at > begin ? (uint32_t)at : begin;
 }
 
-static void trim(const text_stage *s, const text_tokenizer *t, const uint8_t *text, size_t length, text_raw *tokens, size_t n) {
+static void trim(const text_stage *s, const text_tokenizer *t, const uint8_t *text, size_t length, text_raw *tokens,
+                 size_t n) {
     const trim_data *d = s->data;
     for (size_t i = 0; i < n; i++) {
         text_raw *r = &tokens[i];

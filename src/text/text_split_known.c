@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a text, and one of the expressions by which byte-level tokenizers cut it. Out: where the next match ends. All of them are the same
- * list of alternatives with differences that the table says; each is tested to give what base_regex gives for its expression:
+ * In: a text, and one of the expressions by which byte-level tokenizers cut it. Out: where the next match ends. All of
+ * them are the same list of alternatives with differences that the table says; each is tested to give what base_regex
+ * gives for its expression:
  *
  *     's 't 're 've 'm 'll 'd                    alone or behind a word, of any case or not
  *     one character, letters                     a space, or any but a newline, a letter and a number
@@ -36,7 +37,8 @@ struct text_known {
 #define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 static const text_known known[] = {
-    {.regex = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", .shortened_first = true},
+    {.regex = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+     .shortened_first = true},
     {.regex = SHORTENED "|" BEFORE "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
      .shortened_first = true,
      .any_case = true,
@@ -69,7 +71,8 @@ const text_known *text_known_find(const char *regex, size_t length) {
 }
 
 static uint16_t classes_of(base_category c) {
-    const uint32_t bit = 1u << c, marks = 1u << BASE_MN | 1u << BASE_MC | 1u << BASE_ME, both = 1u << BASE_LM | 1u << BASE_LO | marks;
+    const uint32_t bit = 1u << c, marks = 1u << BASE_MN | 1u << BASE_MC | 1u << BASE_ME,
+                   both = 1u << BASE_LM | 1u << BASE_LO | marks;
     uint16_t classes = 0;
     if (bit & base_category_mask("L", 1)) classes |= LETTER;
     if (bit & base_category_mask("N", 1)) classes |= NUMBER;
@@ -87,7 +90,8 @@ bool text_known_classes(text_map *map) {
         if (classes) ok = text_map_set(map, first, last, classes);
     }
     for (uint32_t cp = 0; ok && cp <= 0x3000; cp++)
-        if (base_is_space(cp)) ok = text_map_set(map, cp, cp, (uint16_t)(cp == '\n' || cp == '\r' ? BLANK | NEWLINE : BLANK));
+        if (base_is_space(cp))
+            ok = text_map_set(map, cp, cp, (uint16_t)(cp == '\n' || cp == '\r' ? BLANK | NEWLINE : BLANK));
     return ok && text_map_set(map, '/', '/', SLASH);
 }
 
@@ -124,8 +128,8 @@ static size_t shortened(const scanner *c, size_t at, bool any_case) {
     return any_case && c->n - at > 2 && s[1] == 0xc5 && s[2] == 0xbf ? at + 3 : at; /* U+017F is an s */
 }
 
-/* A word by case that begins at `at`: capitals and then at least one small letter. What is both goes to the capitals as far as a small
- * one is left. Or `at`. */
+/* A word by case that begins at `at`: capitals and then at least one small letter. What is both goes to the capitals as
+ * far as a small one is left. Or `at`. */
 static size_t small_word(const scanner *c, size_t at) {
     size_t next, last = at; /* behind the last one of the capitals that is small as well */
     for (uint16_t k; (k = class_at(c, at, &next)) & CAPITAL; at = next)

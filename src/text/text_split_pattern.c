@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: {"String": s} or {"Regex": r}. Out: a pattern, and its matches in a part: by comparison, by the scanner of a known expression
- * (text_split_known.c), or by base_regex. And Split, which cuts parts at them.
+ * In: {"String": s} or {"Regex": r}. Out: a pattern, and its matches in a part: by comparison, by the scanner of a
+ * known expression (text_split_known.c), or by base_regex. And Split, which cuts parts at them.
  */
 #include "text_internal.h"
 #include "base/base_regex.h"
@@ -27,7 +27,8 @@ static nib_status new_pattern(text_tokenizer *t, text_pattern **out, nib_error *
     return *out ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a pattern");
 }
 
-static nib_status make_regex(text_tokenizer *t, const char *regex, size_t length, const char *where, text_pattern *p, nib_error *err) {
+static nib_status make_regex(text_tokenizer *t, const char *regex, size_t length, const char *where, text_pattern *p,
+                             nib_error *err) {
     const base_regex_host host = {&t->arena, take_arena, NULL};
     nib_error why = {0};
     nib_status status = base_regex_make(&host, BASE_REGEX_ONIG, regex, length, &p->regex, &why);
@@ -55,7 +56,8 @@ nib_status text_pattern_regex(text_tokenizer *t, const char *regex, size_t lengt
 
 nib_status text_pattern_load(text_tokenizer *t, yyjson_val *v, const char *where, text_pattern **out, nib_error *err) {
     nib_status status = NIB_OK;
-    yyjson_val *pattern = yyjson_obj_get(v, "pattern"), *string = yyjson_obj_get(pattern, "String"), *regex = yyjson_obj_get(pattern, "Regex");
+    yyjson_val *pattern = yyjson_obj_get(v, "pattern"), *string = yyjson_obj_get(pattern, "String"),
+               *regex = yyjson_obj_get(pattern, "Regex");
     if (yyjson_is_str(pattern)) string = pattern; /* of old versions */
     NIB_TRY(new_pattern(t, out, err));
     if (yyjson_is_str(string) && yyjson_get_len(string) > 0) {
@@ -66,7 +68,8 @@ nib_status text_pattern_load(text_tokenizer *t, yyjson_val *v, const char *where
         NIB_TRY(make_regex(t, "", 0, where, *out, err)); /* it matches between all characters */
     } else if (yyjson_is_str(regex)) {
         const text_known *known = text_known_find(yyjson_get_str(regex), yyjson_get_len(regex));
-        NIB_TRY(known ? make_known(t, known, *out, err) : make_regex(t, yyjson_get_str(regex), yyjson_get_len(regex), where, *out, err));
+        NIB_TRY(known ? make_known(t, known, *out, err)
+                      : make_regex(t, yyjson_get_str(regex), yyjson_get_len(regex), where, *out, err));
     } else {
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"pattern\" is neither a String nor a Regex", where);
     }

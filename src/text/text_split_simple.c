@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a text under way. Out: its parts cut by the class of each character: WhitespaceSplit, Whitespace, Punctuation, Digits; and
- * Metaspace, which writes another character for spaces and cuts before it.
+ * In: a text under way. Out: its parts cut by the class of each character: WhitespaceSplit, Whitespace, Punctuation,
+ * Digits; and Metaspace, which writes another character for spaces and cuts before it.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -51,7 +51,8 @@ static void run_part(const class_data *d, text_work *w, text_part part) {
     if (last != SPACE) text_part_push(w, &w->more, begin, part.end, TEXT_WORD);
 }
 
-static void for_parts(const class_data *d, text_work *w, void (*part)(const class_data *d, text_work *w, text_part part)) {
+static void for_parts(const class_data *d, text_work *w,
+                      void (*part)(const class_data *d, text_work *w, text_part part)) {
     for (size_t i = 0; i < w->parts.count && w->status == NIB_OK; i++) {
         const text_part p = w->parts.items[i];
         if (p.id >= 0) text_part_push(w, &w->more, p.begin, p.end, p.id);
@@ -66,7 +67,8 @@ static void cut_runs(const text_stage *s, text_work *w) { for_parts(s->data, w, 
 static void class_free(base_heap *heap, void *data) { text_map_free(&((class_data *)data)->map); }
 
 /* Data with the ranges in the map, as MATCH. */
-static nib_status class_make(text_tokenizer *t, text_stage *s, const base_range *ranges, size_t n, class_data **out, nib_error *err) {
+static nib_status class_make(text_tokenizer *t, text_stage *s, const base_range *ranges, size_t n, class_data **out,
+                             nib_error *err) {
     class_data *d;
     nib_status status = text_stage_data(t, s, sizeof *d, &d, err);
     *out = d;
@@ -195,7 +197,8 @@ nib_status text_split_metaspace_load(text_tokenizer *t, yyjson_val *v, text_stag
     for (int i = 0; i < 3; i++)
         if (text_json_is(name, names[i])) which = i;
     if (which < 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"prepend_scheme\" is none that there is", where);
-    if (!prefix && which != NEVER) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"add_prefix_space\" and \"prepend_scheme\" differ", where);
+    if (!prefix && which != NEVER)
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"add_prefix_space\" and \"prepend_scheme\" differ", where);
     d->scheme = (scheme)which;
     d->length = (size_t)base_utf8_encode(cp, d->bytes);
     s->run.split = metaspace;

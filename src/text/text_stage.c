@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a section of tokenizer.json. Out: its stages. The table of kinds is here: a kind is a row and the file that its function is in.
+ * In: a section of tokenizer.json. Out: its stages. The table of kinds is here: a kind is a row and the file that its
+ * function is in.
  */
 #include "text_internal.h"
 #include <string.h>
@@ -48,8 +49,11 @@ static const text_kind kinds[] = {
 /* By text_section: its key in the file, and that of a Sequence's list. */
 static const struct {
     const char *name, *list;
-} sections[TEXT_SECTIONS] = {
-    {"normalizer", "normalizers"}, {"pre_tokenizer", "pretokenizers"}, {"model", NULL}, {"post_processor", "processors"}, {"decoder", "decoders"}};
+} sections[TEXT_SECTIONS] = {{"normalizer", "normalizers"},
+                             {"pre_tokenizer", "pretokenizers"},
+                             {"model", NULL},
+                             {"post_processor", "processors"},
+                             {"decoder", "decoders"}};
 
 #define MOST_STAGES 64
 

@@ -11,9 +11,12 @@
 /* Ids index a table: it may have gaps, but not be made of them. */
 static size_t id_limit(size_t tokens) { return tokens * 4 + 65536; }
 
-static nib_status add_entry(text_tokenizer *t, const char *bytes, size_t length, int32_t id, const char *where, nib_error *err) {
+static nib_status add_entry(text_tokenizer *t, const char *bytes, size_t length, int32_t id, const char *where,
+                            nib_error *err) {
     text_entry *e = &t->entries[id];
-    if (e->bytes) return base_error_set(err, NIB_BAD_TOKENIZER, "%s: \"%s\" and \"%s\" have the same id %d", where, e->bytes, bytes, id);
+    if (e->bytes)
+        return base_error_set(err, NIB_BAD_TOKENIZER, "%s: \"%s\" and \"%s\" have the same id %d", where, e->bytes,
+                              bytes, id);
     e->bytes = base_arena_strndup(&t->arena, bytes, length);
     if (!e->bytes) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vocabulary");
     e->length = (uint32_t)length;
@@ -26,11 +29,12 @@ static nib_status add_entry(text_tokenizer *t, const char *bytes, size_t length,
 static size_t count_ids(yyjson_val *vocab, yyjson_val *added, size_t most) {
     size_t ids = yyjson_arr_size(vocab), i, n;
     yyjson_val *key, *v;
-    yyjson_obj_foreach(vocab, i, n, key, v)
-        if (yyjson_is_uint(v) && yyjson_get_uint(v) < most && yyjson_get_uint(v) >= ids) ids = (size_t)yyjson_get_uint(v) + 1;
+    yyjson_obj_foreach(vocab, i, n, key, v) if (yyjson_is_uint(v) && yyjson_get_uint(v) < most &&
+                                                yyjson_get_uint(v) >= ids) ids = (size_t)yyjson_get_uint(v) + 1;
     yyjson_arr_foreach(added, i, n, v) {
         yyjson_val *id = yyjson_obj_get(v, "id");
-        if (yyjson_is_uint(id) && yyjson_get_uint(id) < most && yyjson_get_uint(id) >= ids) ids = (size_t)yyjson_get_uint(id) + 1;
+        if (yyjson_is_uint(id) && yyjson_get_uint(id) < most && yyjson_get_uint(id) >= ids)
+            ids = (size_t)yyjson_get_uint(id) + 1;
     }
     return ids;
 }
@@ -52,7 +56,9 @@ static nib_status add_more(text_tokenizer *t, yyjson_val *added, size_t most, ni
         const text_entry *e = &t->entries[id];
         if (e->bytes && e->length == length && memcmp(e->bytes, content, length) == 0) continue;
         int32_t known = text_vocab_find(t, content, length);
-        if (known >= 0) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"%s\" has id %d here and %d in the vocabulary", where, content, id, known);
+        if (known >= 0)
+            NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"%s\" has id %d here and %d in the vocabulary", where, content, id,
+                     known);
         NIB_TRY(add_entry(t, content, length, id, where, err));
         t->entries[id].extra = true;
     }
@@ -157,18 +163,21 @@ fail:
 }
 
 /* One token of the vocabulary; keys (NULL: there is an index) get it as well. */
-static nib_status add_token(text_tokenizer *t, yyjson_val *name, int32_t id, text_key *keys, size_t *n, nib_error *err) {
+static nib_status add_token(text_tokenizer *t, yyjson_val *name, int32_t id, text_key *keys, size_t *n,
+                            nib_error *err) {
     const char *bytes = yyjson_get_str(name);
     const size_t length = yyjson_get_len(name);
     if (length > TEXT_TRIE_KEY_MAX)
-        return base_error_set(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", length, TEXT_TRIE_KEY_MAX);
+        return base_error_set(err, NIB_LIMIT, "model.vocab: a token of %zu bytes; nib takes %u", length,
+                              TEXT_TRIE_KEY_MAX);
     if (!keys) return index_add(t, bytes, length, id, err);
     keys[(*n)++] = (text_key){bytes, (uint32_t)length, id};
     return add_entry(t, bytes, length, id, "model.vocab", err);
 }
 
 /* {"token": id, ..} */
-static nib_status add_object(text_tokenizer *t, yyjson_val *vocab, size_t most, text_key *keys, size_t *n, nib_error *err) {
+static nib_status add_object(text_tokenizer *t, yyjson_val *vocab, size_t most, text_key *keys, size_t *n,
+                             nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_obj_iter iter;
     yyjson_val *name;
@@ -204,8 +213,10 @@ nib_status text_vocab_load(text_tokenizer *t, yyjson_val *vocab, bool indexed, n
     size_t n = 0;
     if (t->packed && indexed) NIB_FAIL(err, NIB_UNSUPPORTED, "model: a packed vocabulary of this kind");
     if (t->packed) return text_vocab_map(t, t->packed->bytes, t->packed->size, added, err);
-    if (!yyjson_is_obj(vocab) && !yyjson_is_arr(vocab)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
-    if (added && !yyjson_is_null(added) && !yyjson_is_arr(added)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "added_tokens: not an array");
+    if (!yyjson_is_obj(vocab) && !yyjson_is_arr(vocab))
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "model: \"vocab\" is not an object");
+    if (added && !yyjson_is_null(added) && !yyjson_is_arr(added))
+        NIB_FAIL(err, NIB_BAD_TOKENIZER, "added_tokens: not an array");
     if (size >= INT32_MAX / 8) NIB_FAIL(err, NIB_LIMIT, "model.vocab: %zu tokens", size);
     size_t most = id_limit(size + yyjson_arr_size(added));
     keys = indexed ? NULL : base_calloc(t->heap, size + 1, sizeof *keys);

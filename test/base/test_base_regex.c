@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Oniguruma's dialect: which match is found, as Oniguruma has it (the expected values are its own); that assertions see what lies before;
- * what is refused; and that no text makes matching slow. RE2's dialect is tested by test_op_regex.c.
+ * Oniguruma's dialect: which match is found, as Oniguruma has it (the expected values are its own); that assertions see
+ * what lies before; what is refused; and that no text makes matching slow. RE2's dialect is tested by test_op_regex.c.
  */
 #include "base_test.h"
 #include "base/base_mem.h"
@@ -77,7 +77,8 @@ static void test_matches(void **state) {
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         char out[200];
         find_all(cases[i].pattern, cases[i].text, out, sizeof out);
-        if (strcmp(out, cases[i].want) != 0) fail_msg("%s in \"%s\": %s, not %s", cases[i].pattern, cases[i].text, out, cases[i].want);
+        if (strcmp(out, cases[i].want) != 0)
+            fail_msg("%s in \"%s\": %s, not %s", cases[i].pattern, cases[i].text, out, cases[i].want);
     }
     assert_int_equal(heap.current, 0);
 }
@@ -85,23 +86,30 @@ static void test_matches(void **state) {
 static void test_refusals(void **state) {
     static const struct {
         const char *pattern, *says;
-    } cases[] = {{"a++", "possessive"},        {"a*+", "possessive"},     {"(?>a)", "atomic"},       {"(?<=a)b", "look behind"},
-                 {"(?=ab)", "more than one"},  {"(?=)", "more than one"}, {"(?m)a", "flags"},        {"\\p{Greek}", "\\p{Greek}"},
-                 {"[a&&b]", "intersections"},  {"[[:alpha:]]", "classes"}, {"(?i:\xc3\xa9)", "ASCII"}, {"\\W", "\\W"},
-                 {"(", "without end"},         {"a)", "nothing opens"},   {"*", "nothing to repeat"}, {"[b-a]", "before it begins"},
-                 {"\\", "backslash"},          {"\\q", "not known"},      {"\\p{L", "without"},      {"[a", "without end"},
+    } cases[] = {{"a++", "possessive"},        {"a*+", "possessive"},
+                 {"(?>a)", "atomic"},          {"(?<=a)b", "look behind"},
+                 {"(?=ab)", "more than one"},  {"(?=)", "more than one"},
+                 {"(?m)a", "flags"},           {"\\p{Greek}", "\\p{Greek}"},
+                 {"[a&&b]", "intersections"},  {"[[:alpha:]]", "classes"},
+                 {"(?i:\xc3\xa9)", "ASCII"},   {"\\W", "\\W"},
+                 {"(", "without end"},         {"a)", "nothing opens"},
+                 {"*", "nothing to repeat"},   {"[b-a]", "before it begins"},
+                 {"\\", "backslash"},          {"\\q", "not known"},
+                 {"\\p{L", "without"},         {"[a", "without end"},
                  {"(a{1000}){1000}", "large"}, {"\\u12", "bad"}};
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         char out[400];
         find_all(cases[i].pattern, "a", out, sizeof out);
-        if (!strstr(out, cases[i].says)) fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].pattern, out, cases[i].says);
+        if (!strstr(out, cases[i].says))
+            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].pattern, out, cases[i].says);
     }
     assert_int_equal(heap.current, 0);
 }
 
 /* What makes backtracking take forever takes steps in proportion to the text. */
 static void test_steps(void **state) {
-    static const char *const patterns[] = {"(a*)*b", "(a|a)*b", "(a|aa)+$", "a?a?a?a?a?a?a?a?aaaaaaaab", "\\s*[\\r\\n]+|(a+)+b"};
+    static const char *const patterns[] = {"(a*)*b", "(a|a)*b", "(a|aa)+$", "a?a?a?a?a?a?a?a?aaaaaaaab",
+                                           "\\s*[\\r\\n]+|(a+)+b"};
     for (size_t i = 0; i < BASE_COUNT(patterns); i++) {
         int64_t taken[2];
         for (int k = 0; k < 2; k++) {
@@ -113,7 +121,8 @@ static void test_steps(void **state) {
             char *text = malloc(n);
             memset(text, 'a', n);
             base_arena_init(&arena, &heap);
-            assert_int_equal(base_regex_make(&host, BASE_REGEX_ONIG, patterns[i], strlen(patterns[i]), &r, NULL), NIB_OK);
+            assert_int_equal(base_regex_make(&host, BASE_REGEX_ONIG, patterns[i], strlen(patterns[i]), &r, NULL),
+                             NIB_OK);
             void *scratch = calloc(1, base_regex_scratch(r));
             steps = 0;
             assert_int_equal(base_regex_find(r, scratch, &host, text, n, 0, &found, &begin, &end), NIB_OK);
@@ -133,6 +142,7 @@ static int setup(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matches), cmocka_unit_test(test_refusals), cmocka_unit_test(test_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_matches), cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_steps)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tokenizers of many kinds against what the tokenizers library made of the same texts (tools/make_text_goldens.py, kinds.json): ids,
- * types, spans, decoded text. And what holds for all of them: warm encoding allocates nothing, memory may run out at any point, no text
- * takes more than linear time.
+ * Tokenizers of many kinds against what the tokenizers library made of the same texts (tools/make_text_goldens.py,
+ * kinds.json): ids, types, spans, decoded text. And what holds for all of them: warm encoding allocates nothing, memory
+ * may run out at any point, no text takes more than linear time.
  */
 #include "text_test.h"
 #include "text/text_internal.h"
@@ -36,7 +36,8 @@ static uint32_t crc_encoding(uint32_t crc, const text_encoding *e) {
 
 /* The whole tokenizer.json: the rest with the words in its model. */
 static char *whole_json(yyjson_val *tokenizer, size_t *length) {
-    yyjson_val *words = yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(doc), "words"), yyjson_get_uint(yyjson_obj_get(tokenizer, "words")));
+    yyjson_val *words = yyjson_arr_get(yyjson_obj_get(yyjson_doc_get_root(doc), "words"),
+                                       yyjson_get_uint(yyjson_obj_get(tokenizer, "words")));
     yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_val_mut_copy(d, yyjson_obj_get(tokenizer, "rest"));
     size_t i, n;
@@ -77,7 +78,8 @@ static void read_lines(void) {
 
 static int wrong;
 
-static void check_line(const text_tokenizer *t, const char *name, size_t i, yyjson_val *want, text_encoding *e, base_str *out) {
+static void check_line(const text_tokenizer *t, const char *name, size_t i, yyjson_val *want, text_encoding *e,
+                       base_str *out) {
     nib_error err;
     const line *a = &lines[i], *b = &lines[i ? i - 1 : line_count - 1];
     uint32_t crc = 0, decoded = 0;
@@ -85,14 +87,17 @@ static void check_line(const text_tokenizer *t, const char *name, size_t i, yyjs
     crc = crc_encoding(crc, e);
     for (int skip = 0; skip < 2; skip++) {
         base_str_clear(out);
-        if (e->count && text_decode(t, e->ids, e->count, skip, out, &err) != NIB_OK) fail_msg("%s: %s", name, err.message);
+        if (e->count && text_decode(t, e->ids, e->count, skip, out, &err) != NIB_OK)
+            fail_msg("%s: %s", name, err.message);
         decoded = crc32_more(decoded, (const uint8_t *)out->data, out->length);
         if (!skip) decoded = crc32_more(decoded, (const uint8_t *)"", 1);
     }
-    if (text_encode(t, a->bytes, a->length, b->bytes, b->length, 0, true, e, &err) != NIB_OK) fail_msg("%s: %s", name, err.message);
+    if (text_encode(t, a->bytes, a->length, b->bytes, b->length, 0, true, e, &err) != NIB_OK)
+        fail_msg("%s: %s", name, err.message);
     crc = crc_encoding(crc, e);
     if (crc == yyjson_get_uint(yyjson_arr_get(want, 0)) && decoded == yyjson_get_uint(yyjson_arr_get(want, 1))) return;
-    print_error("%s, line %zu: %s\n", name, i, crc == yyjson_get_uint(yyjson_arr_get(want, 0)) ? "decoded otherwise" : "encoded otherwise");
+    print_error("%s, line %zu: %s\n", name, i,
+                crc == yyjson_get_uint(yyjson_arr_get(want, 0)) ? "decoded otherwise" : "encoded otherwise");
     wrong++;
 }
 
@@ -135,7 +140,8 @@ static void encode_all(const text_tokenizer *t, text_encoding *e) {
     for (size_t i = 0; i < line_count; i++) {
         nib_error err;
         const line *b = &lines[i / 2];
-        assert_int_equal(text_encode(t, lines[i].bytes, lines[i].length, b->bytes, b->length, i % 3 ? 0 : 9, true, e, &err), NIB_OK);
+        assert_int_equal(
+            text_encode(t, lines[i].bytes, lines[i].length, b->bytes, b->length, i % 3 ? 0 : 9, true, e, &err), NIB_OK);
         for (size_t k = 0; k < e->count; k++) assert_true(e->spans[k].begin <= e->spans[k].end);
     }
 }
@@ -159,7 +165,8 @@ static void test_warm(void **state) {
 
 /* Every request is refused at some ceiling: of loading, of encoding, of decoding. */
 static void test_out_of_memory(void **state) {
-    static const char text[] = "the HTTPServer's \xc3\xa9t\xc3\xa9  e\xcc\x81\xcc\xa3 12345 \xe4\xbd\xa0\xe5\xa5\xbd <mask> Ab";
+    static const char text[] =
+        "the HTTPServer's \xc3\xa9t\xc3\xa9  e\xcc\x81\xcc\xa3 12345 \xe4\xbd\xa0\xe5\xa5\xbd <mask> Ab";
     size_t i, n;
     yyjson_val *tokenizer;
     yyjson_arr_foreach(all(), i, n, tokenizer) {
@@ -203,7 +210,9 @@ static void test_out_of_memory(void **state) {
 
 /* A quadratic step would take minutes here; the bound is wide enough for any sanitizer. */
 static void test_long_texts(void **state) {
-    static const char *const units[] = {".", " ", "a", "ab", "A", "\n", " \n", "1", "\xe4\xbd\xa0", "\xcc\x81", "\xcc\xa3\xcc\x81", "\xff", "'s", "<mask", "\xef\xb7\xba"};
+    static const char *const units[] = {
+        ".",    " ",  "a",     "ab",          "A", "\n", " \n", "1", "\xe4\xbd\xa0", "\xcc\x81", "\xcc\xa3\xcc\x81",
+        "\xff", "'s", "<mask", "\xef\xb7\xba"};
     enum { SIZE = 1 << 17 };
     char *text = malloc(SIZE);
     size_t i, n;
@@ -242,9 +251,41 @@ static uint32_t next_random(void) {
 }
 
 static size_t random_text(uint8_t *out, size_t most) {
-    static const char *const some[] = {"a", "b", "S", "s", "'", "'", "t", "re", "LL", "d", "D", "1", "2", " ", " ", "  ", "\n", "\r", "\t", "/", "-", "\xc5\xbf",
-                                       "\xc3\xa9", "\xc3\x89", "\xc7\x85", "\xca\xb0", "\xe4\xbd\xa0", "\xcc\x81", "\xc2\xbd", "\xc2\xa0", "\xe3\x80\x80", "\xf0\x9f\x98\x80",
-                                       "\xe2\x80\x8d", "\xc2\x85", "\xe0\xa4\xbf"};
+    static const char *const some[] = {"a",
+                                       "b",
+                                       "S",
+                                       "s",
+                                       "'",
+                                       "'",
+                                       "t",
+                                       "re",
+                                       "LL",
+                                       "d",
+                                       "D",
+                                       "1",
+                                       "2",
+                                       " ",
+                                       " ",
+                                       "  ",
+                                       "\n",
+                                       "\r",
+                                       "\t",
+                                       "/",
+                                       "-",
+                                       "\xc5\xbf",
+                                       "\xc3\xa9",
+                                       "\xc3\x89",
+                                       "\xc7\x85",
+                                       "\xca\xb0",
+                                       "\xe4\xbd\xa0",
+                                       "\xcc\x81",
+                                       "\xc2\xbd",
+                                       "\xc2\xa0",
+                                       "\xe3\x80\x80",
+                                       "\xf0\x9f\x98\x80",
+                                       "\xe2\x80\x8d",
+                                       "\xc2\x85",
+                                       "\xe0\xa4\xbf"};
     size_t n = 0, parts = next_random() % 24;
     for (size_t i = 0; i < parts && n + 4 < most; i++) {
         if (next_random() % 8 == 0) {
@@ -269,7 +310,8 @@ static void test_known_patterns(void **state) {
         "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
         CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
         CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
-        UPPER "*" LOWER "+" CONTRACTIONS "?|" UPPER "+" LOWER "*" CONTRACTIONS "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES};
+        UPPER "*" LOWER "+" CONTRACTIONS "?|" UPPER "+" LOWER "*" CONTRACTIONS
+              "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES};
     text_tokenizer t = {.heap = &heap};
     text_work w = {.heap = &heap};
     text_map map;
@@ -280,7 +322,8 @@ static void test_known_patterns(void **state) {
         text_pattern *regex;
         nib_error err;
         assert_non_null(known);
-        if (text_pattern_regex(&t, patterns[p], strlen(patterns[p]), &regex, &err) != NIB_OK) fail_msg("%s", err.message);
+        if (text_pattern_regex(&t, patterns[p], strlen(patterns[p]), &regex, &err) != NIB_OK)
+            fail_msg("%s", err.message);
         for (int i = 0; i < 20000; i++) {
             uint8_t text[200];
             const size_t n = random_text(text, sizeof text);
@@ -291,8 +334,8 @@ static void test_known_patterns(void **state) {
                 assert_true(text_pattern_next(regex, &w, text, n, &f));
                 const size_t end = text_known_next(known, &map, text, n, at);
                 if (f.begin != at || f.end != end)
-                    fail_msg("pattern %zu, \"%.*s\", at %zu: %zu..%zu by the expression, %zu by the scanner", p, (int)n, (const char *)text, at,
-                             f.begin, f.end, end);
+                    fail_msg("pattern %zu, \"%.*s\", at %zu: %zu..%zu by the expression, %zu by the scanner", p, (int)n,
+                             (const char *)text, at, f.begin, f.end, end);
             }
         }
     }
@@ -320,7 +363,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),    cmocka_unit_test(test_warm),          cmocka_unit_test(test_out_of_memory),
-                                       cmocka_unit_test(test_long_texts), cmocka_unit_test(test_known_patterns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_warm),
+                                       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_long_texts),
+                                       cmocka_unit_test(test_known_patterns)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
