@@ -268,6 +268,11 @@ static nib_status make_task(nib_model *m, const nib_model_options *o, nib_error 
     if (!m->cannot_embed[0]) NIB_TRY(model_choose_output(m, o->output_name, err));
     if (!m->cannot_embed[0] && m->settings.unsupported[0] && o->pooling == NIB_POOLING_MODEL)
         snprintf(m->cannot_embed, sizeof m->cannot_embed, "modules.json lists a module nib cannot run: %s", m->settings.unsupported);
+    if (!m->pooled && m->roles.fixed_seq > 0 && m->roles.mask < 0 && m->pooling != NIB_POOLING_NONE && m->pooling != NIB_POOLING_CLS)
+        snprintf(m->cannot_embed, sizeof m->cannot_embed,
+                 "it fixes %lld tokens a text and has no mask input, so that the padding of shorter texts would be pooled: a file with a free "
+                 "length, or one with a mask, is needed",
+                 (long long)m->roles.fixed_seq);
     if (m->cannot_embed[0]) return NIB_OK;
     NIB_TRY(make_program(m, true, &m->task, err));
     if (m->cannot_embed[0]) return NIB_OK;

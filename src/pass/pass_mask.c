@@ -188,6 +188,19 @@ static bool prove(pass_context *ctx, const pass_formula_of *of, pass_window *w, 
 
 /* ---------------------------------------------------------------- the padding of keys */
 
+/* Whether rows of a table are looked up by it: then it says which tokens there are, and a mask that the model makes of it may tell any
+ * token from any other, where the proof only tells tokens from padding. */
+static bool is_looked_up(const graph_value *v, int depth) {
+    for (const graph_use *u = v->uses; u && depth < 6; u = u->next) {
+        const graph_node *n = u->node;
+        static const char *const through[] = {"Cast", "Identity", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Expand"};
+        if (graph_is_op(n, "nib", "Embed") || (graph_is_op(n, "", "Gather") && u->index == 1 && n->inputs[0].value->constant)) return true;
+        for (size_t i = 0; i < BASE_COUNT(through); i++)
+            if (graph_is_op(n, "", through[i]) && u->index == 0 && is_looked_up(n->outputs[0], depth + 1)) return true;
+    }
+    return false;
+}
+
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries,
                          pass_window *window, char *why, size_t capacity) {
     const pass_formula_of of = {
@@ -198,6 +211,7 @@ bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask
     if (!collect(&s, bias, 0)) return snprintf(why, capacity, "its subgraph is too large"), false;
     for (int i = 0; i < s.n_inputs; i++) reads_mask |= s.inputs[i] == mask;
     if (!reads_mask) return false;
+    if (is_looked_up(mask, 0)) return snprintf(why, capacity, "%s says which tokens there are, not only where", mask->name), false;
     if (s.content) return snprintf(why, capacity, "it reads the contents of %s", s.content->name), false;
     return prove(ctx, &of, window, why, capacity);
 }

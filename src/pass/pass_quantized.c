@@ -147,14 +147,51 @@ static bool same_constant(const graph_value *a, const graph_value *b) {
            (x->bytes == 0 || memcmp(x->data, y->data, x->bytes) == 0);
 }
 
+/* The integers of a type that QuantizeLinear writes; false for others. */
+static bool ends_of(nib_dtype t, double *least, double *most) {
+    const int bits = t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8 ? 8 : t == NIB_DTYPE_U16 || t == NIB_DTYPE_I16 ? 16 : 0;
+    const double all = (double)(1 << bits);
+    *least = t == NIB_DTYPE_I8 || t == NIB_DTYPE_I16 ? -all / 2 : 0;
+    *most = *least + all - 1;
+    return bits != 0;
+}
+
+static bool is_never_negative(const graph_value *v) {
+    static const char *const ops[] = {"Relu", "Softmax", "Sigmoid", "HardSigmoid", "Abs", "Exp", "Sqrt", "Softplus"};
+    for (size_t i = 0; v->producer && i < BASE_COUNT(ops); i++)
+        if (graph_is_op(v->producer, "", ops[i])) return true;
+    return false;
+}
+
+/* What QuantizeLinear reads, which stands for its result. The ends of its range are an activation of the model's where one of them is 0:
+ * quantizers take a Relu or a Clip away where the range that follows does the same. Elsewhere they are what was met in calibration.
+ * NULL when memory runs out. */
+static graph_value *within_range(pass_context *ctx, graph_node *before, const graph_node *q) {
+    graph_value *x = pass_input(q, 0), *v = x, *zero = pass_input(q, 2);
+    const nib_dtype type = zero ? zero->type.dtype : (nib_dtype)graph_attr_int(q, "output_dtype", NIB_DTYPE_U8);
+    double scale, least, most, z = 0;
+    if (!graph_scalar(pass_input(q, 1), &scale) || (zero && !graph_scalar(zero, &z)) || !ends_of(type, &least, &most)) return x;
+    const float low = (float)((least - z) * scale), high = (float)((most - z) * scale);
+    if ((low != 0 && high != 0) || (low == 0 && is_never_negative(x))) return x;
+    graph_value *ends[2] = {graph_const_f32(ctx->g, "least", low), graph_const_f32(ctx->g, "most", high)};
+    if (!ends[0] || !ends[1]) return NULL;
+    v = low == 0 ? pass_emit(ctx, before, "", "Relu", &v, 1, x->name)
+                 : pass_emit(ctx, before, "", "Max", (graph_value *[]){v, ends[0]}, 2, x->name);
+    if (v) v->type = x->type;
+    v = v ? pass_emit(ctx, before, "", "Min", (graph_value *[]){v, ends[1]}, 2, x->name) : NULL;
+    if (v) v->type = x->type;
+    return v;
+}
+
 /* What a value of 8 bits was quantized from, with these very scales: a constant, or what QuantizeLinear reads. NULL: not known. */
-static nib_status before_quantizing(pass_context *ctx, graph_value *v, graph_value *scale, graph_value *zero, graph_value **out) {
+static nib_status before_quantizing(pass_context *ctx, graph_node *before, graph_value *v, graph_value *scale, graph_value *zero,
+                                    graph_value **out) {
     const graph_node *from = made_by(v, "QuantizeLinear", 0);
     quantized q;
     *out = NULL;
     if (from && pass_input(from, 0)->type.dtype == NIB_DTYPE_F32 && same_constant(pass_input(from, 1), scale) &&
         same_constant(pass_input(from, 2), zero))
-        return *out = pass_input(from, 0), NIB_OK;
+        return (*out = within_range(ctx, before, from)) ? NIB_OK : no_memory(ctx);
     if (!v || !v->constant || v->constant->rank != 2 || !quantized_of(ctx, v, scale, zero, 1, &q)) return NIB_OK;
     ctx->quantized++;
     *out = real_of(ctx, v, &q);
@@ -167,9 +204,9 @@ static nib_status try_qlinear(pass_context *ctx, graph_node *n, const graph_node
     graph_value *a, *b;
     if (mm->n_inputs < 8 || !same_constant(pass_input(mm, 6), pass_input(n, 1)) || !same_constant(pass_input(mm, 7), pass_input(n, 2)))
         return NIB_OK;
-    NIB_TRY(before_quantizing(ctx, pass_input(mm, 0), pass_input(mm, 1), pass_input(mm, 2), &a));
+    NIB_TRY(before_quantizing(ctx, n, pass_input(mm, 0), pass_input(mm, 1), pass_input(mm, 2), &a));
     if (!a) return NIB_OK;
-    NIB_TRY(before_quantizing(ctx, pass_input(mm, 3), pass_input(mm, 4), pass_input(mm, 5), &b));
+    NIB_TRY(before_quantizing(ctx, n, pass_input(mm, 3), pass_input(mm, 4), pass_input(mm, 5), &b));
     if (b) NIB_TRY(replace(ctx, n->outputs[0], pass_emit(ctx, n, "", "MatMul", (graph_value *[]){a, b}, 2, n->outputs[0]->name)));
 fail:
     return status;
@@ -207,7 +244,8 @@ static nib_status try_pair(pass_context *ctx, graph_node *n, int *pairs) {
     if (pass_input(again, 0)->type.dtype != NIB_DTYPE_F32 || graph_attr_int(again, "axis", 1) != axis) return NIB_OK;
     if (!same_constant(pass_input(again, 1), pass_input(n, 1)) || !same_constant(pass_input(again, 2), pass_input(n, 2))) return NIB_OK;
     ++*pairs;
-    return replace(ctx, y, pass_input(again, 0));
+    graph_value *x_in_range = within_range(ctx, n, again);
+    return x_in_range ? replace(ctx, y, x_in_range) : no_memory(ctx);
 }
 
 nib_status pass_quantized(pass_context *ctx) {
@@ -225,7 +263,7 @@ nib_status pass_quantized(pass_context *ctx) {
             if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n, &pairs));
         }
         pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized);
-        if (pairs) pass_note(ctx, "%d roundings of values to 8 bits, and the ends of their ranges, are left out", pairs);
+        if (pairs) pass_note(ctx, "%d roundings of values to 8 bits, and the ends of their ranges that are not 0, are left out", pairs);
         NIB_TRY(pass_clean(ctx));
     }
 fail:
