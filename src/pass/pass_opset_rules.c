@@ -50,11 +50,11 @@ static nib_status broadcast(pass_border *b) {
     int64_t axis = graph_attr_int(n, "axis", 0), dims[GRAPH_MAX_RANK];
     pass_drop_attr(n, "broadcast");
     pass_drop_attr(n, "axis");
-    b->crossed = !given || whole || (x->type.rank >= 0 && y->type.rank >= 0 && axis + y->type.rank == x->type.rank);
-    if (b->crossed) return NIB_OK;
+    if (!given || whole) return same(b);
     axis += axis < 0 ? x->type.rank : 0;
-    if (x->type.rank < 0 || y->type.rank < 0 || axis < 0 || axis + y->type.rank > x->type.rank)
+    if (x->type.rank < 0 || y->type.rank < 0 || axis < 0 || axis > x->type.rank || axis + y->type.rank > x->type.rank)
         return refuse(b, "its sizes are not known");
+    if (axis + y->type.rank == x->type.rank) return same(b);
     const int rank = x->type.rank - (int)axis;
     for (int i = 0; i < rank; i++) {
         dims[i] = 1;
@@ -122,7 +122,7 @@ static nib_status one_output(pass_border *b) {
 /* The mask was of the input's type. */
 static nib_status dropout_10(pass_border *b) {
     if (is_read(b->n, 1)) return refuse(b, "its mask is read, which has another type there");
-    if (b->n->n_outputs > 1 && b->n->outputs[1])
+    if (b->n->n_outputs > 1 && b->n->outputs[1] && b->n->outputs[0])
         b->n->outputs[1]->type.dtype = b->up ? NIB_DTYPE_BOOL : b->n->outputs[0]->type.dtype;
     return same(b);
 }
@@ -277,7 +277,7 @@ static nib_status over_turned(pass_border *b, int64_t axis, int rank) {
 
 /* Over all axes from one on before 13, over one since: the last one is both. */
 static nib_status over_axis(pass_border *b) {
-    const int rank = b->n->inputs[0].value ? b->n->inputs[0].value->type.rank : -1;
+    const int rank = pass_input(b->n, 0) && b->n->outputs[0] ? pass_input(b->n, 0)->type.rank : -1;
     int64_t axis = graph_attr_int(b->n, "axis", b->up ? 1 : -1);
     if (rank < 1) return refuse(b, "its rank is not known");
     axis += axis < 0 ? rank : 0;
@@ -378,11 +378,14 @@ static graph_value *for_channels(graph *g, graph_node *before, graph_value *v, i
     return z;
 }
 
-/* The same of a constant's bytes; NULL if it has none in memory, or they are not so many. */
+#define MOST_REPEATED (1 << 20) /* channels; what has more is repeated when it runs */
+
+/* The same of a constant's bytes; NULL if it has none in memory, or they are not so many, or would be too many. */
 static graph_value *repeated(graph *g, const graph_value *v, int64_t groups, int64_t channels) {
     const graph_tensor *t = v->constant;
     const size_t element = t ? (size_t)nib_dtype_bits(t->dtype) / 8 : 0;
-    if (!t || !t->data || t->rank != 1 || t->dims[0] != groups || t->bytes != (size_t)groups * element || v->packed)
+    if (!t || !t->data || channels > MOST_REPEATED || t->rank != 1 || t->dims[0] != groups ||
+        t->bytes != (size_t)groups * element || v->packed)
         return NULL;
     graph_tensor wide = {.dtype = t->dtype, .rank = 1, .dims = {channels}, .bytes = (size_t)channels * element};
     char *to = wide.data = base_arena_alloc(g->arena, wide.bytes + 1);

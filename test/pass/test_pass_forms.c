@@ -186,17 +186,19 @@ static void a_mask_hides_as_the_model_does(void **state) {
                 {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, ten) ", -10000},
                 {"m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, infinite) ", -INFINITY}};
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
-        graph *g = written(17, rows[i].mask, SOFTMAX, true);
+        graph *before = decoder(17, rows[i].mask, SOFTMAX), *g = clone_graph(before); /* which reads its constants */
+        run_passes(g, PASSES(for_ort, pass_run_all, expand_ort, pass_names));
         const graph_node *n = find_op(g, "com.microsoft", "MultiHeadAttention");
         assert_int_equal(n->n_inputs, 5);
         assert_true(graph_attr_float(n, "mask_filter_value", 0) == rows[i].filter);
-        run_passes(g, PASSES(for_exact, pass_contrib)); /* and back */
+        for (int back = 0; back < 2; back++) {
+            for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, g, false);
+            mask_kind = MASK_FULL;
+            if (!back) run_passes(g, PASSES(for_exact, pass_contrib));
+        }
         assert_int_equal(graph_attr_int(find_op(g, "nib", "Attention"), "masked_nan", 0), 1);
-        graph *before = decoder(17, rows[i].mask, SOFTMAX);
-        for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, g, false);
-        mask_kind = MASK_FULL;
-        graph_free(before);
         done(g);
+        graph_free(before);
     }
 }
 
