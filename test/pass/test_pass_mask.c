@@ -120,6 +120,10 @@ static void what_is_more_or_less_is_refused(void **state) {
         {EAGER "bias = Mul (n, small)", "masked key"},                /* too weak */
         {EAGER "bias = Add (n, lowest)", "unmasked key"},
         {EAGER "m = Mul (n, lowest) bias = Add (m, one)", "its query, it is 1"},
+        /* ids: what is made of them may tell any token from any other */
+        {SDPA "rows = Gather (table, mask) bias = Where (mu, zero, ninf)", "which tokens there are"},
+        {SDPA "c = Cast <to = 7> (mask) u = Unsqueeze (c, ax0) rows = Gather (table, u) bias = Where (mu, zero, ninf)",
+         "which tokens there are"},
         /* dilated; in blocks; of the first five */
         {POSITIONS SDPA "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)",
          "unmasked key"},

@@ -7,7 +7,7 @@
 
 #define WEIGHTS                                                                                                                            \
     "uint8[2,3] w = {1,2,3,4,5,255}, float scale = {0.5}, uint8 zero = {2}, int8[2,3] s8 = {-1,2,-3,4,-5,127}, float[3] scales = "         \
-    "{0.5,1,2}, int8[3] zeros = {0,1,-1}, uint8[4,2] table = {0,1,2,3,4,5,6,255}, float fixed = {0.1}, uint8 middle = {128}"
+    "{0.5,1,2}, int8[3] zeros = {0,1,-1}, uint8[4,2] table = {0,1,2,3,4,5,6,255}, float fixed = {0.1}, uint8 middle = {128}, uint8 low = {0}"
 #define DYNAMIC "xq, xs, xz = DynamicQuantizeLinear (x) "
 
 static graph *graph_of(const char *weights, const char *body) {
@@ -43,6 +43,12 @@ static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
         {"q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) r = DequantizeLinear (w, scale, zero) y = MatMul "
          "(d, r)",
          "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
+        /* a range that ends at 0 is an activation that the quantizer took away, unless the model has it still */
+        {"q = QuantizeLinear (x, fixed, low) d = DequantizeLinear (q, fixed, low) r = DequantizeLinear (w, scale, zero) y = MatMul (d, r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float most = {25.5}", "a = Relu (x) d = Min (a, most) y = MatMul (d, r)"},
+        {"a = Sigmoid (x) q = QuantizeLinear (a, fixed, low) d = DequantizeLinear (q, fixed, low) r = DequantizeLinear (w, scale, zero) y = "
+         "MatMul (d, r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "a = Sigmoid (x) y = MatMul (a, r)"},
         {"e = Gather (table, ids) y = DequantizeLinear (e, scale, zero)", "float[4,2] t = {-1,-0.5,0,0.5,1,1.5,2,126.5}",
          "y = Gather (t, ids)"},
     };
