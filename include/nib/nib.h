@@ -278,9 +278,10 @@ typedef struct nib_runtime_options {
                             else the CPUs that affinity and the cgroup's quota grant */
     size_t memory_limit; /* ceiling, in bytes, on all that is taken from the allocator; 0: none; or NIB_MEMORY_AUTO. Mapped files do not
                             count */
-    nib_log_fn log;      /* called from any thread; NULL: silent */
+    nib_log_fn log;      /* called from any thread, in the middle of calls: it may call no function of nib; NULL: silent */
     void *log_user;
-    /* Both or none. `allocate` returns memory aligned to 64 bytes or NULL; called from any thread. */
+    /* Both or none. `allocate` returns memory aligned to 64 bytes or NULL. Called from any thread, also at once, in the
+     * middle of calls: they may call no function of nib. */
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer, size_t bytes);
     void *alloc_user;
