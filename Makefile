@@ -62,7 +62,7 @@ test-every: $(MODEL)/model.safetensors test-build build/asan/build.ninja
 	NIB_EVERY=1 build/asan/test/test_hostile_memory
 
 # A copy of the tree where a path has spaces and the project's own name in it: built there, and the tests that take seconds.
-SLOW_TESTS := ^(checkkernel|test_embed|test_hostile|test_optimize|hostile_)
+SLOW_TESTS := ^(checkkernel|test_embed|test_hostile|test_optimize|test_abi|test_op_work|test_text_kinds|hostile_)
 test-paths: all $(MODEL)/model.safetensors
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; copy="$$work/two words/nib/nib"; mkdir -p "$$copy"; \
 	git ls-files -co --exclude-standard | tar -T - -cf - | tar -C "$$copy" -xf -; \
@@ -95,7 +95,7 @@ tsan: $(MODEL)/model.safetensors build/tsan/build.ninja ## the rooms where threa
 	ctest --preset tsan -j$(JOBS) -R '^test_(base_|run_|session|concurrency|error|locale|api|model_texts)'
 
 # An emulator does not fork with threads, and times nothing; what is minutes of arithmetic or of texts runs natively.
-NOT_EMULATED := ^test_(fork|base_pool|settings|measure|concurrency|known|op_work|hf_config)
+NOT_EMULATED := ^test_(fork|base_pool|settings|measure|concurrency|abi|callers|text_kinds|op_work|hf_config)
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
 	@$(call ninja,build/aarch64)
 	ctest --preset aarch64 -j$(JOBS) -L quick -E '$(NOT_EMULATED)'

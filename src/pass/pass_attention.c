@@ -177,13 +177,29 @@ static bool biases_fit(pass_context *ctx, const scores *s) {
     return true;
 }
 
+/* What a Where puts in, and `else_` where it does not. */
+static graph_value *choose(pass_context *ctx, graph_node *before, const bias_part *p, graph_value *else_) {
+    graph_value *masked = graph_const_f32(ctx->g, "masked", (float)p->masked);
+    if (!masked || !else_) return NULL;
+    return pass_emit_inferred(ctx, before, "Where", (graph_value *[]){p->where, p->when ? masked : else_, p->when ? else_ : masked}, 3,
+                              p->where->name);
+}
+
+/* Whether a bias may be as low as what a Where puts in: two such numbers are -infinity together, and in a row that has nothing else each
+ * of them counts alike, but an infinity does not. Only so many values are looked at. */
+static bool may_be_huge(const graph_value *v, int *looks) {
+    double x;
+    if (--*looks < 0) return false;
+    if (graph_scalar(v, &x)) return x <= HUGE_BIAS || x >= -HUGE_BIAS;
+    for (int i = 0; v->producer && i < v->producer->n_inputs; i++)
+        if (v->producer->inputs[i].value && may_be_huge(v->producer->inputs[i].value, looks)) return true;
+    return false;
+}
+
 static graph_value *one_bias(pass_context *ctx, graph_node *before, const bias_part *p) {
     graph_value *v = p->value;
     if (p->where) {
-        graph_value *masked = graph_const_f32(ctx->g, "masked", (float)p->masked), *zero = graph_const_f32(ctx->g, "zero", 0);
-        if (!masked || !zero) return NULL;
-        v = pass_emit_inferred(ctx, before, "Where", (graph_value *[]){p->where, p->when ? masked : zero, p->when ? zero : masked}, 3,
-                               p->where->name);
+        v = choose(ctx, before, p, graph_const_f32(ctx->g, "zero", 0));
     } else if (p->scale != 1) {
         graph_value *scale = graph_const_f32(ctx->g, "scale", (float)p->scale);
         v = scale ? pass_emit_inferred(ctx, before, "Mul", (graph_value *[]){v, scale}, 2, v->name) : NULL;
@@ -202,7 +218,13 @@ static bool has_heads(const graph_value *v, const pass_heads *q, graph_dim size)
 static graph_value *all_biases(pass_context *ctx, graph_node *before, const scores *s) {
     graph_value *sum = NULL;
     for (int i = s->n_biases - 1; i >= 0; i--) {
-        graph_value *v = one_bias(ctx, before, &s->biases[i]);
+        const bias_part *p = &s->biases[i];
+        int looks = 400;
+        if (sum && p->where && !p->shape && may_be_huge(sum, &looks)) { /* in place of the sum so far, as in the model */
+            if (!(sum = choose(ctx, before, p, sum))) return NULL;
+            continue;
+        }
+        graph_value *v = one_bias(ctx, before, p);
         if (v && sum) v = pass_emit_inferred(ctx, before, "Add", (graph_value *[]){sum, v}, 2, v->name);
         if (!v) return NULL;
         sum = v;

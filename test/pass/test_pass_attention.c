@@ -148,6 +148,11 @@ static void biases_are_summed(void **state) {
          0},
         {"m = MatMul (qh, kh) cc = Greater (bias, zero) w = Where (cc, m, lowest) s = Add (w, rel)", "Greater Where Add nib.Attention", 1,
          0},
+        {"m = MatMul (qh, kh) cc = Greater (bias, zero) n = Add (m, rel) s = Where (cc, n, lowest)", "Greater Where Add nib.Attention", 1,
+         0},
+        /* two numbers that low would be -infinity together */
+        {"m = MatMul (qh, kh) cc = Greater (bias, zero) pad = Mul (rel, lowest) n = Add (m, pad) s = Where (cc, n, lowest)",
+         "Greater Mul Where nib.Attention", 1, 0},
         {"m = MatMul (qh, kh) t = Tanh (m) s = Mul (t, two)", "nib.Attention", 2, 2},
         {"m = MatMul (qh, kh) n = Mul (m, half) d = Div (n, two) t = Tanh (d) u = Mul (t, two) s = Add (u, bias)", "nib.Attention", 0.5f,
          2},
