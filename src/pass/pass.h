@@ -86,8 +86,8 @@ typedef struct pass_context {
     pass_mode mode;              /* what the graph is for */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */
     size_t fold_left;            /* bytes that all values still to be folded may have; pass_run_all sets it */
-    int64_t work_spent;          /* by folding and sampling, which share OP_ENV_WORK and the bytes of the constants */
-    int64_t work_limit;          /* that; 0: OP_ENV_WORK; pass_run_all sets it */
+    int64_t work_spent;          /* by folding */
+    int64_t work_limit;          /* of it at most; 0: OP_ENV_WORK; pass_run_all adds the bytes of the constants */
     const char *const *disabled; /* [n_disabled] names of passes that are not run */
     size_t n_disabled;
     pass_notes *notes; /* may be NULL */

@@ -194,7 +194,7 @@ static bool is_looked_up(const graph_value *v, int depth) {
     for (const graph_use *u = v->uses; u && depth < 6; u = u->next) {
         const graph_node *n = u->node;
         static const char *const through[] = {"Cast", "Identity", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Expand"};
-        if (graph_is_op(n, "nib", "Embed") || (graph_is_op(n, "", "Gather") && u->index == 1 && n->inputs[0].value->constant)) return true;
+        if (graph_is_op(n, "nib", "Embed") || (graph_is_op(n, "", "Gather") && u->index == 1)) return true;
         for (size_t i = 0; i < BASE_COUNT(through); i++)
             if (graph_is_op(n, "", through[i]) && u->index == 0 && is_looked_up(n->outputs[0], depth + 1)) return true;
     }

@@ -124,6 +124,7 @@ static void what_is_more_or_less_is_refused(void **state) {
         {SDPA "rows = Gather (table, mask) bias = Where (mu, zero, ninf)", "which tokens there are"},
         {SDPA "c = Cast <to = 7> (mask) u = Unsqueeze (c, ax0) rows = Gather (table, u) bias = Where (mu, zero, ninf)",
          "which tokens there are"},
+        {SDPA "computed = Identity (table) rows = Gather (computed, mask) bias = Where (mu, zero, ninf)", "which tokens there are"},
         /* dilated; in blocks; of the first five */
         {POSITIONS SDPA "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)",
          "unmasked key"},
