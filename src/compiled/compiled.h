@@ -17,7 +17,7 @@
 
 #include "model/model.h"
 
-#define COMPILED_VERSION 3
+#define COMPILED_VERSION 4
 #define COMPILED_ORDER 0x01020304u
 #define COMPILED_PAGE 4096 /* where the blobs begin; those of a page or more each begin at a multiple, too */
 #define COMPILED_ALIGN 64  /* of any other section and blob */
@@ -70,9 +70,17 @@ typedef struct compiled_weight { /* of a program's packed constants, in their or
     uint64_t offset[GRAPH_PACKED_PARTS], bytes[GRAPH_PACKED_PARTS]; /* in the blobs */
 } compiled_weight;
 
+typedef struct compiled_type { /* a constant whose numbers are to be rounded when it is packed */
+    char *name;
+    kernel_weight_format format;
+    int axis;
+} compiled_type;
+
 typedef struct compiled_program {
     compiled_weight *weights; /* [count] */
     size_t count, capacity;
+    compiled_type *types; /* [n_types] */
+    size_t n_types;
     char *notes;
 } compiled_program;
 

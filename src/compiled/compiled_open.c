@@ -20,7 +20,7 @@ static nib_status check_uses(const graph_value *v, nib_error *err) {
     return fits ? NIB_OK : base_error_set(err, NIB_BAD_MODEL, "constant %s is packed, and is not the weight of a Linear alone", v->name);
 }
 
-/* Gives the constants without bytes their packed forms, in their order. */
+/* Gives the constants without bytes their packed forms, in their order, and all weights their types. */
 static nib_status attach_weights(graph *g, const compiled_program *p, onnx_blobs blobs, nib_error *err) {
     nib_status status = NIB_OK;
     size_t at = 0;
@@ -42,6 +42,15 @@ static nib_status attach_weights(graph *g, const compiled_program *p, onnx_blobs
             packed->bytes[k] = (size_t)w->bytes[k];
         }
         v->packed = packed;
+        const int format = kernel_layout_format(layout);
+        if (format < 0) NIB_FAIL(err, NIB_UNSUPPORTED, "weight %s is packed as %.32s, which no kernel reads", v->name, layout);
+        v->type.quant = kernel_weight_formats[format].type;
+    }
+    for (size_t i = 0; i < p->n_types; i++) {
+        graph_value *v = graph_find_value(g, p->types[i].name);
+        if (!v || !v->constant || v->packed) NIB_FAIL(err, NIB_BAD_MODEL, "the file has a type for %.200s, which is no weight", p->types[i].name);
+        v->type.quant = kernel_weight_formats[p->types[i].format].type;
+        v->type.quant.axis = p->types[i].axis;
     }
     if (at != p->count) NIB_FAIL(err, NIB_BAD_MODEL, "the file has %zu packed weights, and its graph %zu", p->count, at);
 fail:

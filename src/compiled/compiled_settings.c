@@ -97,6 +97,13 @@ static void put_program(base_json_draft *d, const char *name, const compiled_pro
             yyjson_mut_arr_add_uint(d->doc, one, w->bytes[k]);
         }
     }
+    yyjson_mut_val *types = base_json_put_array(d, o, "types");
+    for (size_t i = 0; i < p->n_types; i++) {
+        yyjson_mut_val *one = yyjson_mut_arr_add_arr(d->doc, types);
+        yyjson_mut_arr_append(one, base_json_text(d, p->types[i].name));
+        yyjson_mut_arr_append(one, base_json_text(d, kernel_weight_formats[p->types[i].format].name));
+        yyjson_mut_arr_add_int(d->doc, one, p->types[i].axis);
+    }
 }
 
 nib_status compiled_put_settings(const nib_model *m, const compiled_program programs[2], base_str *out, nib_error *err) {
@@ -177,15 +184,28 @@ static nib_status get_weight(yyjson_val *v, compiled_weight *w, nib_error *err) 
     return NIB_OK;
 }
 
+static nib_status get_type(nib_model *m, yyjson_val *v, compiled_type *t, nib_error *err) {
+    const char *name = yyjson_get_str(yyjson_arr_get(v, 0)), *format = yyjson_get_str(yyjson_arr_get(v, 1));
+    int axis = yyjson_get_int(yyjson_arr_get(v, 2)), i = 0;
+    while (format && i < KERNEL_WEIGHTS && strcmp(kernel_weight_formats[i].name, format) != 0) i++;
+    if (!name || !format || i == KERNEL_WEIGHTS || axis < 0 || axis > 1) return wrong(err, "types");
+    *t = (compiled_type){base_strndup(&m->runtime->heap, name, strlen(name)), (kernel_weight_format)i, axis};
+    return t->name ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
+}
+
 static nib_status get_program(nib_model *m, yyjson_val *root, const char *name, compiled_program *p, nib_error *err) {
     nib_status status = NIB_OK;
-    yyjson_val *v = yyjson_obj_get(root, name), *list = yyjson_obj_get(v, "weights"), *item;
+    yyjson_val *v = yyjson_obj_get(root, name), *item;
+    yyjson_val *list = yyjson_obj_get(v, "weights"), *types = yyjson_obj_get(v, "types");
     size_t i, n;
+    if (!yyjson_is_arr(types) || yyjson_arr_size(types) > COMPILED_PACKED) NIB_TRY(wrong(err, name));
     if (!yyjson_is_arr(list) || yyjson_arr_size(list) > COMPILED_PACKED) NIB_TRY(wrong(err, name));
     NIB_TRY(get_text(m, v, "notes", &p->notes, err));
     p->weights = base_calloc(&m->runtime->heap, yyjson_arr_size(list) + 1, sizeof *p->weights);
-    if (!p->weights) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
+    p->types = base_calloc(&m->runtime->heap, yyjson_arr_size(types) + 1, sizeof *p->types);
+    if (!p->weights || !p->types) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the settings");
     yyjson_arr_foreach(list, i, n, item) NIB_TRY(get_weight(item, &p->weights[p->count++], err));
+    yyjson_arr_foreach(types, i, n, item) NIB_TRY(get_type(m, item, &p->types[p->n_types++], err));
 fail:
     return status;
 }
@@ -249,6 +269,8 @@ fail:
 void compiled_free_programs(base_heap *heap, compiled_program programs[2]) {
     for (int i = 0; i < 2; i++) {
         base_free(heap, programs[i].weights);
+        for (size_t k = 0; k < programs[i].n_types; k++) base_free(heap, programs[i].types[k].name);
+        base_free(heap, programs[i].types);
         base_free(heap, programs[i].notes);
     }
 }

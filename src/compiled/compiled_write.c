@@ -111,6 +111,7 @@ static nib_status packed_value(compiler *c, int which, const graph_value *weight
     t.bytes = 0;
     t.dtype = NIB_DTYPE_F32; /* what was packed, whatever the file had */
     *out = graph_add_constant(c->graphs[which], NULL, &t, false);
+    if (*out) (*out)->type.quant = weight->type.quant;
     if (!*out || !base_grow(c->heap, (void **)&c->packed, &c->cap_packed, c->n_packed + 1, sizeof *c->packed) ||
         !base_grow(c->heap, (void **)&p->weights, &p->capacity, p->count + 1, sizeof *p->weights))
         return no_memory(c);
@@ -126,10 +127,11 @@ fail:
 static nib_status pack_inputs(compiler *c, int which, const plan_step *step, graph_node *copy) {
     nib_status status = NIB_OK;
     cpu_packed parts[OP_LINEAR_WEIGHTS];
+    op_linear l;
     int n;
     cpu_packed_parts(step, parts, &n);
-    if (!n) return NIB_OK;
-    for (int i = 0; i < op_linear_weights(step->node); i++) {
+    if (!n || !op_linear_get(copy, &l)) return NIB_OK;
+    for (int i = 0; i < l.n_weights; i++) {
         packed_constant key = {0};
         compiled_weight w = {0};
         for (int k = 0; k < n; k++) {
@@ -139,10 +141,9 @@ static nib_status pack_inputs(compiler *c, int which, const plan_step *step, gra
             w.parts++;
             kernel_layout_name(parts[k].kernel, w.layout);
         }
-        graph_value *v;
-        NIB_TRY(packed_value(c, which, step->node->inputs[op_linear_weight(i)].value, &key, &w, &v));
-        graph_set_input(copy, op_linear_weight(i), v);
+        NIB_TRY(packed_value(c, which, l.weights[i], &key, &w, &l.weights[i]));
     }
+    NIB_TRY(op_linear_set(copy, &l, c->err));
 fail:
     return status;
 }
@@ -165,6 +166,24 @@ fail:
     return status;
 }
 
+/* Types that a reader of ONNX's messages cannot know: of weights whose numbers are in the file as they were. (Packed, the layout says.) */
+static nib_status add_types(compiler *c, int which) {
+    const graph *g = c->graphs[which];
+    compiled_program *p = &c->programs[which];
+    size_t capacity = 0;
+    for (int i = 0; i < g->n_constants; i++) {
+        const graph_value *v = g->constants[i];
+        if (!v->constant->bytes || !base_is_quantized(&v->type.quant)) continue;
+        if (!base_grow(c->heap, (void **)&p->types, &capacity, p->n_types + 1, sizeof *p->types)) return no_memory(c);
+        const int format = op_weight_format(&v->type);
+        if (format < 0) return base_error_set(c->err, NIB_UNSUPPORTED, "constant %s is of a type that no kernel reads", v->name);
+        compiled_type *t = &p->types[p->n_types++];
+        *t = (compiled_type){base_strndup(c->heap, v->name, strlen(v->name)), (kernel_weight_format)format, v->type.quant.axis};
+        if (!t->name) return no_memory(c);
+    }
+    return NIB_OK;
+}
+
 static nib_status add_program(compiler *c, int which, const model_program *program) {
     nib_status status = NIB_OK;
     const plan *p = program->p;
@@ -176,6 +195,7 @@ static nib_status add_program(compiler *c, int which, const model_program *progr
         if (step < p->n_steps && p->steps[step].node == n) NIB_TRY(pack_inputs(c, which, &p->steps[step++], copy));
     if (step != p->n_steps) NIB_FAIL(c->err, NIB_INTERNAL, "a step has no node of its own");
     NIB_TRY(add_constants(c, c->graphs[which]));
+    NIB_TRY(add_types(c, which));
     c->programs[which].notes = base_strndup(c->heap, program->notes, strlen(program->notes));
     if (!c->programs[which].notes) NIB_TRY(no_memory(c));
 fail:

@@ -21,7 +21,7 @@ nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_spee
 typedef struct cpu_packed {
     const void *data;
     size_t bytes;
-    int weight, half; /* op_linear_weight(weight) is the input */
+    int weight, half; /* which of op_linear's weights */
     const kernel_linear *kernel;
 } cpu_packed;
 void cpu_packed_parts(const plan_step *step, cpu_packed parts[OP_LINEAR_WEIGHTS], int *n);

@@ -134,19 +134,20 @@ static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t hea
 }
 
 /* Why not the kernel with integer products; "" if the graph does not ask for it, NULL if it is right. */
-static const char *refuses_q8(const graph_node *n, const kernel_attention_args *a, const graph_value *bias) {
-    if (strcmp(graph_attr_string(n, "precision", "f32"), "q8") != 0) return "";
+static const char *refuses_q8(const op_attention *n, const kernel_attention_args *a) {
+    if (n->products != OP_PRODUCTS_Q8) return "";
     if (a->head_dim % 16) return "not in q8: heads are no multiple of 16 wide";
-    if (a->causal) return "not in q8: a later key must not change what was said before";
-    if (a->softcap > 0 || bias) return "not in q8: scores have a bias or a cap";
+    if (n->causal) return "not in q8: a later key must not change what was said before";
+    if (n->softcap > 0 || n->bias) return "not in q8: scores have a bias or a cap";
     return NULL;
 }
 
 /* Heads and strides of q, k and v, which are rows of their own or columns of one; a reason if they do not fit. */
-static const char *read_rows(const graph_node *n, const graph_value *const *in, int rank, attention *s) {
+static const char *read_rows(const op_attention *n, int rank, attention *s) {
     kernel_attention_args *a = &s->args;
-    int64_t width, kv_width, heads = graph_attr_int(n, "heads", 1), kv_heads = graph_attr_int(n, "kv_heads", heads);
-    bool joined = !in[1];
+    const graph_value *in[3] = {n->q, n->k, n->v};
+    int64_t width, kv_width, heads = n->heads, kv_heads = n->kv_heads;
+    bool joined = !n->k;
     for (int i = 0; i < (joined ? 1 : 3); i++)
         if (in[i]->type.rank != rank || in[i]->type.dtype != NIB_DTYPE_F32 || in[i]->constant)
             return "queries, keys or values are not rows of f32";
@@ -184,41 +185,46 @@ static graph_dim elements(const graph_value *v, graph_symtab *t) {
     return d;
 }
 
+/* Why the kernels cannot compute it; NULL: they can. */
+static const char *refusal(const op_attention *n, attention *s, graph_symtab *t) {
+    if (!n->k != !n->v) return "keys without values, or values without keys";
+    const char *why = read_rows(n, n->offsets ? 2 : 3, s);
+    if (why) return why;
+    if (n->products < 0) return "its products are of a type that no kernel has";
+    if (n->bias && n->offsets && !n->positions) return "packed rows have a bias and no positions";
+    if (n->bias && !bias_fits(n->bias, n->q, s->args.heads, n->offsets != NULL))
+        return "the bias is not [batch|1, heads|1, seq|1, seq] of f32";
+    if (n->offsets && n->offsets->type.dtype != NIB_DTYPE_I64) return "offsets are not i64";
+    if (n->positions && (n->positions->type.dtype != NIB_DTYPE_I32 || elements(n->positions, t) != cpu_rows(n->q, t)))
+        return "positions are not one i32 for each row";
+    if (n->offsets && n->offsets->type.rank != 1) return "offsets are not of rank 1";
+    return NULL;
+}
+
 nib_status cpu_compile_attention(cpu_compile *c) {
-    const graph_node *n = c->node;
-    const graph_value *in[6] = {NULL};
-    for (int i = 0; i < n->n_inputs && i < 6; i++) in[i] = n->inputs[i].value;
+    op_attention n;
+    graph_symtab *t = c->p->g->symbols;
     attention *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    if (!in[1] != !in[2]) return c->why = "keys without values, or values without keys", NIB_OK;
-    const char *why = read_rows(n, in, in[4] ? 2 : 3, s);
+    op_attention_get(c->node, &n);
+    const char *why = refusal(&n, s, t);
     if (why) return c->why = why, NIB_OK;
-    if (in[3] && in[4] && !in[5]) return c->why = "packed rows have a bias and no positions", NIB_OK;
-    if (in[3] && !bias_fits(in[3], in[0], s->args.heads, in[4] != NULL))
-        return c->why = "the bias is not [batch|1, heads|1, seq|1, seq] of f32", NIB_OK;
-    if (in[4] && in[4]->type.dtype != NIB_DTYPE_I64) return c->why = "offsets are not i64", NIB_OK;
-    if (in[5] && (in[5]->type.dtype != NIB_DTYPE_I32 || elements(in[5], c->p->g->symbols) != cpu_rows(in[0], c->p->g->symbols)))
-        return c->why = "positions are not one i32 for each row", NIB_OK;
-    if (in[4] && in[4]->type.rank != 1) return c->why = "offsets are not of rank 1", NIB_OK;
     kernel_attention_args *a = &s->args;
-    a->scale = graph_attr_float(n, "scale", 1);
-    a->softcap = graph_attr_float(n, "softcap", 0);
-    a->causal = graph_attr_int(n, "causal", 0) != 0;
-    a->window_left = graph_attr_int(n, "window_left", -1);
-    a->window_right = graph_attr_int(n, "window_right", -1);
-    if (a->window_left > INT32_MAX) a->window_left = -1; /* further than any text reaches */
-    if (a->window_right > INT32_MAX) a->window_right = -1;
+    a->scale = n.scale;
+    a->softcap = n.softcap;
+    a->causal = n.causal;
+    a->window_left = n.left;
+    a->window_right = n.right;
     const kernels *table = &c->d->kernels;
-    const char *no_q8 = refuses_q8(n, a, in[3]);
+    const char *no_q8 = refuses_q8(&n, a);
     s->run = no_q8 ? table->attention_f32 : table->attention_q8;
     if (no_q8 && *no_q8) c->why = no_q8;
-    s->y = n->outputs[0]->id;
-    s->bias = in[3] ? in[3]->id : -1;
-    s->masked_nan = in[3] && !in[4] && graph_attr_int(n, "masked_nan", 0) != 0;
-    s->offsets = in[4] ? in[4]->id : -1;
-    s->positions = in[5] ? in[5]->id : -1;
-    graph_symtab *t = c->p->g->symbols;
-    c->step->extent = in[4] ? graph_dim_sub(t, in[4]->type.dims[0], graph_dim_const(t, 1)) : in[0]->type.dims[0];
+    s->y = c->node->outputs[0]->id;
+    s->bias = n.bias ? n.bias->id : -1;
+    s->masked_nan = n.bias && !n.offsets && n.masked_nan;
+    s->offsets = n.offsets ? n.offsets->id : -1;
+    s->positions = n.positions ? n.positions->id : -1;
+    c->step->extent = n.offsets ? graph_dim_sub(t, n.offsets->type.dims[0], graph_dim_const(t, 1)) : n.q->type.dims[0];
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->heads = a->heads;
     c->step->scratch = no_q8 ? table->attention_scratch(a->head_dim) : table->attention_q8_scratch(a->head_dim);

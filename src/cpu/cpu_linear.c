@@ -74,6 +74,7 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
         a.x_params = (const float *)plan_row(lane, l->params, lo);
         a.x_params_stride = 2;
         break;
+    case KERNEL_INPUTS: break;
     }
     if (l->gated) {
         run_gated(l, &a, y);
@@ -87,26 +88,10 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
     return NIB_OK;
 }
 
-/* The best kernel for the precision that the graph asks for, the rows it brings and the layout in which its weights are packed (NULL: they
- * are not); NULL if there is none. */
-static const kernel_linear *choose_kernel(const kernels *k, const char *weight, nib_dtype rows, const char *layout) {
-    const kernel_linear *const *list = strcmp(weight, "q8") == 0     ? k->linear_q8
-                                       : strcmp(weight, "bf16") == 0 ? k->linear_bf16
-                                                                     : k->linear_f32;
-    kernel_input want = rows == NIB_DTYPE_U8 ? KERNEL_INPUT_U8 : rows == NIB_DTYPE_BF16 ? KERNEL_INPUT_BF16 : KERNEL_INPUT_F32;
-    if (want == KERNEL_INPUT_F32 && rows != NIB_DTYPE_F32) return NULL;
-    for (int i = 0; i < KERNEL_LINEAR_MOST && list[i]; i++) {
-        char name[KERNEL_LAYOUT_NAME];
-        kernel_layout_name(list[i], name);
-        if (list[i]->input == want && (!layout || strcmp(name, layout) == 0)) return list[i];
-    }
-    return NULL;
-}
-
 /* Packed weights can only be read by a kernel that packs alike: says which the file has and which this processor would take. */
-static nib_status no_kernel(cpu_compile *c, const char *weight, nib_dtype rows, const char *layout) {
+static nib_status no_kernel(cpu_compile *c, kernel_input rows, kernel_weight_format weight, const char *layout) {
     char name[KERNEL_LAYOUT_NAME] = "none";
-    const kernel_linear *best = choose_kernel(&c->d->kernels, weight, rows, NULL);
+    const kernel_linear *best = kernel_linear_find(&c->d->kernels, rows, weight, NULL);
     if (best) kernel_layout_name(best, name);
     return base_error_set(c->err, NIB_UNSUPPORTED,
                           "the file's weights are packed as %.32s, and no kernel for %s reads that (it has %s): compile the model again "
@@ -115,62 +100,60 @@ static nib_status no_kernel(cpu_compile *c, const char *weight, nib_dtype rows, 
 }
 
 /* Packs columns [half N, half N + N) of weight i as the next part, whose columns of y begin at `column`. */
-static nib_status add_part(cpu_compile *c, linear *l, int i, bool trans, int half, int64_t N, int64_t column, const float *bias) {
+static nib_status add_part(cpu_compile *c, linear *l, const op_linear *n, int i, int half, int64_t N, int64_t column, const float *bias) {
     linear_part *p = &l->parts[l->n_parts++];
-    const graph_value *w = c->node->inputs[op_linear_weight(i)].value;
+    const graph_value *w = n->weights[i];
     *p = (linear_part){.bias = bias, .N = N, .column = column, .weight = i, .half = half};
     if (w->packed) return cpu_weight_mapped(c->d, w, half, N, l->K, l->kernel, &p->packed, c->err);
-    return cpu_weight_get(c->d, c->p->g, w->constant, trans, half * N, N, l->factor, l->kernel, &p->packed, c->err);
+    return cpu_weight_get(c->d, c->p->g, w->constant, n->trans, half * N, N, l->factor, l->kernel, &p->packed, c->err);
 }
 
-static nib_status make_parts(cpu_compile *c, linear *l, bool trans, const float *bias) {
+static nib_status make_parts(cpu_compile *c, linear *l, const op_linear *n) {
     nib_status status = NIB_OK;
-    const graph_node *n = c->node;
-    int gate = op_gate_of(n), weights = op_linear_weights(n);
-    if (gate && weights == 1) {
-        NIB_TRY(add_part(c, l, 0, trans, 0, l->N, 0, bias));
-        NIB_TRY(add_part(c, l, 0, trans, 1, l->N, 0, bias ? bias + l->N : NULL));
+    const float *bias = n->bias ? n->bias->constant->data : NULL;
+    if (n->gate && n->n_weights == 1) {
+        NIB_TRY(add_part(c, l, n, 0, 0, l->N, 0, bias));
+        NIB_TRY(add_part(c, l, n, 0, 1, l->N, 0, bias ? bias + l->N : NULL));
     } else {
-        for (int64_t i = 0, column = 0; i < weights; i++) {
-            const graph_tensor *w = n->inputs[op_linear_weight((int)i)].value->constant;
-            int64_t columns = w->dims[!trans];
-            NIB_TRY(add_part(c, l, (int)i, trans, 0, columns, gate ? 0 : column, bias ? bias + column : NULL));
+        for (int64_t i = 0, column = 0; i < n->n_weights; i++) {
+            int64_t columns = n->weights[i]->constant->dims[!n->trans];
+            NIB_TRY(add_part(c, l, n, (int)i, 0, columns, n->gate ? 0 : column, bias ? bias + column : NULL));
             column += columns;
         }
     }
-    if (gate == OP_GATE_SECOND) {
+    if (n->gate == OP_GATE_SECOND) {
         linear_part first = l->parts[0];
         l->parts[0] = l->parts[1];
         l->parts[1] = first;
     }
-    l->gated = gate != OP_GATE_NONE;
+    l->gated = n->gate != OP_GATE_NONE;
 fail:
     return status;
 }
 
 /* All weights matrices of f32 or half precision, constant, of K rows; *columns: of all of them. */
-static bool weights_fit(const graph_node *n, bool trans, int64_t *columns) {
+static bool weights_fit(const op_linear *n, int64_t *columns) {
     *columns = 0;
-    for (int i = 0; i < op_linear_weights(n); i++) {
-        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant, *first = n->inputs[1].value->constant;
-        if (!w || !op_is_weight_type(w->dtype) || w->rank != 2 || w->dims[trans] != first->dims[trans]) return false;
-        if (w->dims[!trans] > INT32_MAX || w->dims[trans] > INT32_MAX) return false; /* sums of columns stay small */
-        *columns += w->dims[!trans];
+    for (int i = 0; i < n->n_weights; i++) {
+        const graph_tensor *w = n->weights[i]->constant, *first = n->weights[0]->constant;
+        if (!w || !op_is_weight_type(w->dtype) || w->rank != 2 || w->dims[n->trans] != first->dims[n->trans]) return false;
+        if (w->dims[!n->trans] > INT32_MAX || w->dims[n->trans] > INT32_MAX) return false; /* sums of columns stay small */
+        *columns += w->dims[!n->trans];
     }
-    return true;
+    return n->n_weights > 0;
 }
 
 /* The layout that all weights are packed in; NULL if they are not, "" if they are not alike. */
-static const char *layout_of(const graph_node *n) {
-    const graph_packed *first = n->inputs[1].value->packed;
-    for (int i = 1; i < op_linear_weights(n); i++) {
-        const graph_packed *p = n->inputs[op_linear_weight(i)].value->packed;
+static const char *layout_of(const op_linear *n) {
+    const graph_packed *first = n->weights[0]->packed;
+    for (int i = 1; i < n->n_weights; i++) {
+        const graph_packed *p = n->weights[i]->packed;
         if (!p != !first || (p && strcmp(p->layout, first->layout) != 0)) return "";
     }
     return first ? first->layout : NULL;
 }
 
-/* The scales and zero points of u8 rows: two numbers for each. */
+/* The scales and zero points of quantized rows: two numbers for each. */
 static bool params_fit(const graph_value *params, const graph_value *x) {
     graph_type want = x->type;
     int64_t two;
@@ -179,55 +162,64 @@ static bool params_fit(const graph_value *params, const graph_value *x) {
         if (params->type.dims[k] != want.dims[k]) return false;
     return graph_dim_is_const(params->type.dims[want.rank - 1], &two) && two == 2;
 }
+
+static bool is_vector_of_f32(const graph_value *v) { return !v || (v->constant && v->constant->dtype == NIB_DTYPE_F32); }
+
+/* Why the kernel cannot compute it; NULL: it can. What the kernel reads, and does not ask for, is looked at here. */
+static const char *refusal(const op_linear *n, const graph_value *y, const kernel_linear *kernel, int64_t columns) {
+    const graph_value *x = n->x;
+    const kernel_format *rows = kernel ? &kernel_input_formats[kernel->input] : NULL;
+    int64_t width; /* rows are found by their bytes, and the kernel reads K of each: what the type leaves open, only eval checks */
+    if (n->gate < 0 || (n->gate && (n->residual || (n->n_weights > 1 &&
+                                                    (n->n_weights != 2 || n->weights[0]->constant->dims[!n->trans] * 2 != columns)))))
+        return "the gate is not two halves of the columns";
+    if (!kernel || n->activation < 0 || x->constant) return "no kernel reads such rows";
+    if (x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &width) ||
+        width != n->weights[0]->constant->dims[n->trans])
+        return "the width of the rows is not known before the run";
+    if (rows->type.scale != NIB_DTYPE_UNDEFINED && !params_fit(n->params, x)) return "quantized rows without scale and zero point";
+    if (width % rows->multiple) return "rows in few bits of an odd width";
+    if (!is_vector_of_f32(n->bias)) return "the bias is not a constant of f32";
+    if (!is_vector_of_f32(n->factor)) return "the factors are not a constant of f32";
+    if (n->residual && n->residual->constant) return "the residual is a constant";
+    if (n->residual && !cpu_same_rows(n->residual, y)) return "the residual is not as large as the result";
+    return NULL;
+}
+
 nib_status cpu_compile_linear(cpu_compile *c) {
     nib_status status = NIB_OK;
-    const graph_node *n = c->node;
-    const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-    const graph_value *residual = n->n_inputs > 3 ? n->inputs[3].value : NULL,
-                      *factor = n->n_inputs > OP_LINEAR_FACTOR ? n->inputs[OP_LINEAR_FACTOR].value : NULL;
-    bool trans = graph_attr_int(n, "trans_w", 0) != 0;
-    int act = op_activation(n), gate = op_gate_of(n);
+    op_linear n;
+    const graph_value *y = c->node->outputs[0];
     int64_t columns;
-    if (!weights_fit(n, trans, &columns)) return c->why = "the weight is not a constant of floats", NIB_OK;
-    if (gate < 0 ||
-        (gate && (residual || (op_linear_weights(n) > 1 && (op_linear_weights(n) != 2 || w->constant->dims[!trans] * 2 != columns)))))
-        return c->why = "the gate is not two halves of the columns", NIB_OK;
-    const char *weight = graph_attr_string(n, "weight", "f32");
-    const char *layout = layout_of(n);
-    const kernel_linear *kernel = choose_kernel(&c->d->kernels, weight, x->type.dtype, layout);
+    op_linear_get(c->node, &n);
+    if (!weights_fit(&n, &columns)) return c->why = "the weight is not a constant of floats", NIB_OK;
+    const char *layout = layout_of(&n);
+    const int rows = op_rows_input(&n.x->type);
     if (layout && !*layout) return base_error_set(c->err, NIB_BAD_MODEL, "the weights of one Linear are not packed alike");
-    if (!kernel && layout) return no_kernel(c, weight, x->type.dtype, layout);
-    if (!kernel || act < 0 || x->constant) return c->why = "no kernel reads such rows", NIB_OK;
-    int64_t width; /* rows are found by their bytes, and the kernel reads K of each: what the type leaves open, only eval checks */
-    if (x->type.rank < 1 || !graph_dim_is_const(x->type.dims[x->type.rank - 1], &width) || width != w->constant->dims[trans])
-        return c->why = "the width of the rows is not known before the run", NIB_OK;
-    if (kernel->input == KERNEL_INPUT_U8 && (n->n_inputs < 5 || !params_fit(n->inputs[4].value, x)))
-        return c->why = "rows of u8 without scale and zero point", NIB_OK;
-    if (width % (kernel->input == KERNEL_INPUT_U8 ? 4 : kernel->input == KERNEL_INPUT_BF16 ? 2 : 1))
-        return c->why = "rows in few bits of an odd width", NIB_OK;
-    if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32)) return c->why = "the bias is not a constant of f32", NIB_OK;
-    if (factor && (!factor->constant || factor->constant->dtype != NIB_DTYPE_F32))
-        return c->why = "the factors are not a constant of f32", NIB_OK;
-    if (residual && residual->constant) return c->why = "the residual is a constant", NIB_OK;
-    if (residual && !cpu_same_rows(residual, n->outputs[0])) return c->why = "the residual is not as large as the result", NIB_OK;
-    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (rows < 0 || n.weight_format < 0) return c->why = "rows or weights are of a type that no kernel reads", NIB_OK;
+    const kernel_linear *kernel =
+        kernel_linear_find(&c->d->kernels, (kernel_input)rows, (kernel_weight_format)n.weight_format, layout);
+    if (!kernel && layout) return no_kernel(c, (kernel_input)rows, (kernel_weight_format)n.weight_format, layout);
+    const char *why = refusal(&n, y, kernel, columns);
+    if (why) return c->why = why, NIB_OK;
+    c->step->extent = cpu_rows(y, c->p->g->symbols);
     if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
     linear *l = base_arena_calloc(&c->p->arena, 1, sizeof *l);
     if (!l) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     l->kernel = kernel;
-    l->params = kernel->input == KERNEL_INPUT_U8 ? n->inputs[4].value->id : -1;
-    l->K = w->constant->dims[trans];
-    l->N = gate ? columns / 2 : columns;
-    if (bias && graph_tensor_elements(bias->constant) != columns)
+    l->params = n.params && kernel->input == KERNEL_INPUT_U8 ? n.params->id : -1;
+    l->K = n.weights[0]->constant->dims[n.trans];
+    l->N = n.gate ? columns / 2 : columns;
+    if (n.bias && graph_tensor_elements(n.bias->constant) != columns)
         NIB_FAIL(c->err, NIB_SHAPE, "the bias does not have %lld elements", (long long)columns);
-    if (factor && graph_tensor_elements(factor->constant) != l->K)
+    if (n.factor && graph_tensor_elements(n.factor->constant) != l->K)
         NIB_FAIL(c->err, NIB_SHAPE, "the factors do not have %lld elements", (long long)l->K);
-    l->factor = factor ? factor->constant->data : NULL;
-    l->activation = (kernel_activation)act;
-    l->x = x->id;
-    l->y = n->outputs[0]->id;
-    l->residual = residual ? residual->id : -1;
-    NIB_TRY(make_parts(c, l, trans, bias ? bias->constant->data : NULL));
+    l->factor = n.factor ? n.factor->constant->data : NULL;
+    l->activation = (kernel_activation)n.activation;
+    l->x = n.x->id;
+    l->y = y->id;
+    l->residual = n.residual ? n.residual->id : -1;
+    NIB_TRY(make_parts(c, l, &n));
     c->step->state = l;
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = l->kernel->name;

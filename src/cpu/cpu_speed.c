@@ -34,7 +34,7 @@ typedef struct tile {
     void *memory;
 } tile;
 
-static int group_of(const kernel_linear *k) { return k->input == KERNEL_INPUT_U8 ? 4 : k->input == KERNEL_INPUT_BF16 ? 2 : 1; }
+static int group_of(const kernel_linear *k) { return kernel_input_formats[k->input].multiple; }
 
 /* | packed | weight, then x | params, bias | y | */
 static bool tile_create(base_heap *heap, const kernel_linear *k, int64_t depth, tile *out) {
@@ -133,14 +133,13 @@ static void meet(speed_job *j) {
 static void measure_member(void *arg, size_t member, int slot) {
     speed_job *j = arg;
     plan_speed *s = &j->members[member];
-    const kernel_linear *const *lists[3] = {j->k->linear_f32, j->k->linear_bf16, j->k->linear_q8};
     meet(j);
-    for (int i = 0; i < 3; i++) {
-        const kernel_linear *k = lists[i][0];
+    for (int i = 0; i < KERNEL_WEIGHTS; i++) {
+        const kernel_linear *k = kernel_linear_find(j->k, KERNEL_INPUTS, (kernel_weight_format)i, NULL);
         double rate = 0;
-        if (k && !measure_linear(j->heap, k, &rate)) atomic_store(&j->status, NIB_OUT_OF_MEMORY);
-        /* bf16 weights may be computed on f32 rows: then they are f32's business */
-        if (k && (i != 1 || k->input == KERNEL_INPUT_BF16)) s->operations[k->input] = rate;
+        if (!measure_linear(j->heap, k, &rate)) atomic_store(&j->status, NIB_OUT_OF_MEMORY);
+        /* weights in fewer bits may be computed on f32 rows: then they are f32's business */
+        if (i == KERNEL_WEIGHT_F32 || k->input != KERNEL_INPUT_F32) s->operations[k->input] = rate;
     }
     uint64_t *cache = base_calloc(j->heap, 1, j->cache_bytes);
     if (cache) s->cache_bytes = measure_read(cache, j->cache_bytes);

@@ -18,6 +18,7 @@
 
 #include "graph_sym.h"
 #include "base/base_file.h"
+#include "base/base_quant.h"
 
 #define GRAPH_MAX_RANK NIB_MAX_RANK
 
@@ -39,6 +40,9 @@ typedef struct graph_type {
     nib_dtype dtype;                /* NIB_DTYPE_UNDEFINED: unknown */
     int rank;                       /* -1: unknown */
     graph_dim dims[GRAPH_MAX_RANK]; /* NULL: unknown */
+    /* Where dtype is its element, elements lie so, beside their scales. Where dtype is floating point, the numbers are to be rounded to it
+     * by whoever packs them: a weight says so of itself, and holds what the file has. */
+    base_quant quant;
 } graph_type;
 
 /* A weight whose values exist only as kernels read them, in a compiled file: the constant says type and shape, and has no bytes. */

@@ -99,6 +99,7 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
         graph_tensor *t = copy_tensor(to, g->constants[i]->constant);
         if (!v || !t || graph_make_constant(to, v, t) != NIB_OK) NIB_TRY(no_memory(err));
         v->packed = g->constants[i]->packed;
+        v->type.quant = g->constants[i]->type.quant;
     }
     for (const graph_node *n = g->first; n; n = n->next) NIB_TRY(copy_node(n, to, err));
     for (int i = 0; i < g->n_outputs; i++) {

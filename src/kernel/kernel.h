@@ -22,7 +22,7 @@
 #define KERNEL_H
 
 #include "base/base_cpu.h"
-#include <stdbool.h>
+#include "base/base_quant.h"
 
 typedef enum kernel_activation {
     KERNEL_ACT_NONE,
@@ -39,8 +39,30 @@ typedef enum kernel_activation {
 typedef enum kernel_input {
     KERNEL_INPUT_F32,  /* args.x */
     KERNEL_INPUT_BF16, /* args.x16: rows made by round_rows_bf16, K rounded up to a multiple of 2, padded with 0 */
-    KERNEL_INPUT_U8    /* args.x8: rows made by quantize_rows_u8, K rounded up to a multiple of 4, padded with the row's zero point */
+    KERNEL_INPUT_U8,   /* args.x8: rows made by quantize_rows_u8, K rounded up to a multiple of 4, padded with the row's zero point */
+    KERNEL_INPUTS
 } kernel_input;
+
+/* What a Linear kernel multiplies them with; each a row of kernel_weight_formats. */
+typedef enum kernel_weight_format {
+    KERNEL_WEIGHT_F32,
+    KERNEL_WEIGHT_BF16,
+    /* symmetric s8: one scale a column, max |w| / 127 (1 if that is 0), clamp(round(w / scale), -127, 127), half to even, NaN counting
+     * as 0 */
+    KERNEL_WEIGHT_Q8,
+    KERNEL_WEIGHTS
+} kernel_weight_format;
+
+/* A format of rows or of weights. `axis` of its type counts for nothing: it is K. */
+typedef struct kernel_format {
+    const char *name; /* "q8" */
+    base_quant type;  /* of f32: not quantized */
+    int multiple;     /* K is a multiple of it where a graph asks for such rows or weights */
+    int64_t most_k;   /* and at most this */
+} kernel_format;
+extern const kernel_format kernel_input_formats[KERNEL_INPUTS], kernel_weight_formats[KERNEL_WEIGHTS];
+/* The row of `formats` [count] that is of this type; -1: there is none, and no kernel reads or packs it. */
+int kernel_format_of(const kernel_format *formats, int count, const base_quant *type);
 
 typedef struct kernel_linear_args {
     const float *x; /* [M, K], rows x_stride elements apart */
@@ -74,6 +96,7 @@ typedef struct kernel_linear {
     const char *name; /* nk_gemm_f32_f32_f32__12x32_avx512 */
     base_isa isa;
     kernel_input input;
+    kernel_weight_format weight;
     int tile_m, tile_n;
     /* How much `pack` writes: panels of tile_n columns, one after the other, the last one padded with zeros. SIZE_MAX if it does not fit;
      * in q8 also if K > KERNEL_Q8_MOST_K, where a sum might not fit 32 bits. */
@@ -82,9 +105,9 @@ typedef struct kernel_linear {
     void (*pack)(const struct kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed);
     /* Rows [m_lo, m_hi), columns [n_lo, n_hi) of y; n_lo is a multiple of tile_n. Blocks itself for the caches. */
     void (*run)(const struct kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi);
-    /* How a panel is laid out, "q8": with tile_n the whole of what `pack` writes. Files hold packed weights by this name, so a panel that
-     * is laid out otherwise gets another one. */
-    const char *format;
+    /* How a panel is laid out, "bf16_pairs": with tile_n the whole of what `pack` writes. Files hold packed weights by this name, so a
+     * panel that is laid out otherwise gets another one. */
+    const char *layout;
 } kernel_linear;
 
 #define KERNEL_LAYOUT_NAME 32
@@ -120,20 +143,28 @@ typedef struct kernel_attention_args {
     int64_t page, page_stride, cache_key_stride;
 } kernel_attention_args;
 
-#define KERNEL_LINEAR_MOST 6 /* candidates of one format, with the NULL after them */
+/* As many Linear kernels as kernels.def has for any processor. */
+enum {
+    KERNEL_LINEARS = 0
+#define KERNEL_EVERY_RUNG
+#define LINEAR(weight, name, tile, isa, ISA) +1
+#define KERNEL(member, name, tile, isa, ISA)
+#include "kernels.def"
+#undef LINEAR
+#undef KERNEL
+#undef KERNEL_EVERY_RUNG
+};
 
 /* Ready-made instances of every task for one CPU. Row tasks work on rows [0, rows), row r at base + r * stride. */
 typedef struct kernels {
     uint32_t isas;                                       /* what it was made for */
-    const kernel_linear *linear_f32[KERNEL_LINEAR_MOST]; /* best first, reference last, NULL after the last */
-    /* bf16 weights: with AVX512_BF16 (or the like) on bf16 rows, elsewhere f32 arithmetic on f32 rows; `input` says which. */
-    const kernel_linear *linear_bf16[KERNEL_LINEAR_MOST];
-    /* q8: asymmetric u8 rows (one scale and zero point a row) x symmetric s8 weights: one scale a column, max |w| / 127 (1 if
-     * that is 0), clamp(round(w / scale), -127, 127), half to even, NaN counting as 0. The s32 sums are the same integers on every
+    /* Of all formats, the best of each first, its reference last, NULL after the last: kernel_linear_find chooses.
+     * bf16 weights: with AVX512_BF16 (or the like) on bf16 rows, elsewhere f32 arithmetic on f32 rows; `input` says which.
+     * q8: asymmetric u8 rows (one scale and zero point a row) x symmetric s8 weights. The s32 sums are the same integers on every
      * CPU, the rest is one multiply-add with the product of the scales, fused from avx2 and neon upwards. y = activation((sum - zero *
      * column_sum) * (row scale * column scale) + bias)
      * + residual, in this order. */
-    const kernel_linear *linear_q8[KERNEL_LINEAR_MOST];
+    const kernel_linear *linear[KERNEL_LINEARS + 1];
     /* u8 rows of f32 rows, each number first times factor[column] if factor [columns] is not NULL: lo = min(row, 0), hi = max(row, 0),
      * scale = (hi - lo) / 255 (1 if that is below FLT_MIN), zero = round(-lo * (1 / scale)),
      * y = clamp(round(x * (1 / scale) + zero), 0, 255): product and sum are one operation, rounded once, half to even. params
@@ -193,5 +224,10 @@ typedef struct kernels {
 
 /* The best table for these instruction sets (bits 1u << base_isa). Deterministic; cheap enough to call per model. */
 void kernel_table_init(kernels *table, uint32_t isas);
+/* The best that multiplies `input` rows (KERNEL_INPUTS: any) with such weights, packed as `layout` (kernel_layout_name; NULL: anyhow).
+ * NULL if there is none; never where both are left open, since each format has its reference. */
+const kernel_linear *kernel_linear_find(const kernels *table, kernel_input input, kernel_weight_format weight, const char *layout);
+/* The format of the weights that some kernel of this build packs so; -1: none does. */
+int kernel_layout_format(const char *layout);
 
 #endif

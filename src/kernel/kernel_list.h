@@ -35,7 +35,7 @@ typedef void kernel_fn_round_rows_bf16(const float *x, int64_t x_stride, int64_t
 
 /* Prototypes of all rungs, also of those that this build does not compile. */
 #define KERNEL_EVERY_RUNG
-#define LINEAR(member, name, tile, isa, ISA) extern const kernel_linear nk_##name##__##tile##_##isa;
+#define LINEAR(weight, name, tile, isa, ISA) extern const kernel_linear nk_##name##__##tile##_##isa;
 #define KERNEL(member, name, tile, isa, ISA) kernel_fn_##member nk_##name##__##tile##_##isa;
 #include "kernels.def"
 #undef LINEAR
@@ -43,7 +43,7 @@ typedef void kernel_fn_round_rows_bf16(const float *x, int64_t x_stride, int64_t
 #undef KERNEL_EVERY_RUNG
 
 typedef struct kernel_entry {
-    const char *task; /* the member of `kernels` that it fills */
+    const char *task; /* the member of `kernels` that it fills; of a linear kernel "linear_" and the format of its weights */
     const char *name;
     base_isa isa;
     void (*function)(void);      /* of type kernel_fn_<task>; NULL for a linear kernel */

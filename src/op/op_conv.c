@@ -53,7 +53,7 @@ static void lay_row(const conv *v, const float *x, const int64_t *position, floa
 }
 
 static nib_status conv_rows(op_eval *c, const conv *v, const float *x, const float *weight, const float *bias, float *y) {
-    const kernel_linear *k = c->kernels->linear_f32[0];
+    const kernel_linear *k = kernel_linear_find(c->kernels, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
     const int64_t K = v->Cg * v->taps;
     int64_t rows = (int64_t)(ROWS_BYTES / sizeof(float)) / K;
     rows = rows < 1 ? 1 : rows > v->cells_out ? v->cells_out : rows;
@@ -161,7 +161,8 @@ static nib_status convolve(op_eval *c, conv *v, void **y) {
     OP_TRY(op_out(c, 0, x->dtype, &v->y, y));
     if (op_count(v->y.rank, v->y.d) == 0) *y = NULL;
     if (!*y) return NIB_OK;
-    if (x->dtype == NIB_DTYPE_F32 && v->Mg >= FEW && v->Cg > 0 && c->kernels->linear_f32[0])
+    if (x->dtype == NIB_DTYPE_F32 && v->Mg >= FEW && v->Cg > 0 &&
+        kernel_linear_find(c->kernels, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL))
         return conv_rows(c, v, x->data, w->data, bias ? bias->data : NULL, *y);
     plain p = {.done = put_sum, .dtype = x->dtype, .y = *y};
     OP_TRY(reals_or_null(c, x, &p.x));

@@ -133,7 +133,7 @@ static nib_status product_plain(op_eval *c, nib_dtype dtype, product_fn *run, pa
 }
 
 static nib_status product_kernel(op_eval *c, const product *p, packed_side *s) {
-    const kernel_linear *kernel = c->kernels->linear_f32[0];
+    const kernel_linear *kernel = kernel_linear_find(c->kernels, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
     const kernel_weight w = {.w = p->b, .k_stride = p->bk, .n_stride = p->bn, .N = p->N, .K = p->K};
     const float *a, *bias = p->c;
     float *y = p->y;
@@ -159,7 +159,7 @@ static nib_status product_kernel(op_eval *c, const product *p, packed_side *s) {
 }
 
 static bool has_kernel(const op_eval *c, nib_dtype dtype, const product *p) {
-    return dtype == NIB_DTYPE_F32 && p->K > 0 && c->kernels->linear_f32[0];
+    return dtype == NIB_DTYPE_F32 && p->K > 0 && kernel_linear_find(c->kernels, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
 }
 
 /* ---- MatMul, MatMulInteger: the last two axes multiply, those before broadcast; a rank of 1 is a row or a column */

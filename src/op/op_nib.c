@@ -24,6 +24,7 @@
 #include "op_nib.h"
 #include "base/base_half.h"
 #include "op_local.h"
+#include "op_nib_operands.h"
 
 /* ---------------------------------------------------------------- attributes */
 
@@ -72,13 +73,16 @@ static nib_status infer_embed(op_infer *c) {
 
 /* Like q, or as wide as the queries among the columns of q, k and v. */
 static nib_status infer_attention(op_infer *c) {
-    graph_type y = *op_in_type(c, 0);
-    int64_t width, heads = graph_attr_int(c->node, "heads", 1), kv_heads = graph_attr_int(c->node, "kv_heads", heads);
-    if (y.rank > 0 && !op_in(c, 1)) {
+    op_attention a;
+    op_attention_get(c->node, &a);
+    graph_type y = *op_in_type(c, OP_ATTENTION_Q);
+    int64_t width;
+    if (a.products < 0) return op_fail(c, NIB_BAD_MODEL, "unknown precision");
+    if (y.rank > 0 && !a.k) {
         bool known = graph_dim_is_const(y.dims[y.rank - 1], &width);
-        if (heads < 1 || kv_heads < 1 || heads > INT32_MAX || kv_heads > INT32_MAX || (known && width % (heads + 2 * kv_heads)))
+        if (a.heads < 1 || a.kv_heads < 1 || a.heads > INT32_MAX || a.kv_heads > INT32_MAX || (known && width % (a.heads + 2 * a.kv_heads)))
             return op_fail(c, NIB_SHAPE, "heads do not divide the columns of queries, keys and values");
-        y.dims[y.rank - 1] = known ? op_const(c, width / (heads + 2 * kv_heads) * heads) : NULL;
+        y.dims[y.rank - 1] = known ? op_const(c, width / (a.heads + 2 * a.kv_heads) * a.heads) : NULL;
     }
     return op_set_like(c, 0, y.dtype, &y);
 }
@@ -319,7 +323,8 @@ static bool bias_fits(const graph_tensor *bias, const attention_shape *s, int64_
 }
 
 static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_rows *r) {
-    const graph_tensor *q = c->in[0], *k = input(c, 1), *v = input(c, 2), *offsets = input(c, 4), *positions = input(c, 5);
+    const graph_tensor *q = c->in[OP_ATTENTION_Q], *k = input(c, OP_ATTENTION_K), *v = input(c, OP_ATTENTION_V);
+    const graph_tensor *offsets = input(c, OP_ATTENTION_OFFSETS), *positions = input(c, OP_ATTENTION_POSITIONS);
     int want = offsets ? 2 : 3, rows_axis = want - 2;
     bool joined = !k && !v;
     if (s->heads < 1 || s->kv_heads < 1 || s->heads % s->kv_heads || q->rank != want || (!joined && (!k || !v)))
@@ -349,19 +354,21 @@ static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_row
 }
 
 static nib_status eval_attention(op_eval *c) {
-    const graph_tensor *q = c->in[0], *bias = input(c, 3), *offsets = input(c, 4), *positions = input(c, 5);
+    const graph_tensor *q = c->in[OP_ATTENTION_Q], *bias = input(c, OP_ATTENTION_BIAS);
+    const graph_tensor *offsets = input(c, OP_ATTENTION_OFFSETS), *positions = input(c, OP_ATTENTION_POSITIONS);
     attention_rows r = {0};
-    if (want_f32(c, 4) != NIB_OK) return NIB_TYPE;
-    attention_shape s = {.heads = (int)graph_attr_int(c->node, "heads", 1)};
-    s.kv_heads = (int)graph_attr_int(c->node, "kv_heads", s.heads);
-    s.scale = graph_attr_float(c->node, "scale", 1);
-    s.softcap = graph_attr_float(c->node, "softcap", 0);
-    s.causal = graph_attr_int(c->node, "causal", 0) != 0;
-    s.masked_nan = graph_attr_int(c->node, "masked_nan", 0) != 0;
-    s.left = graph_attr_int(c->node, "window_left", -1);
-    s.right = graph_attr_int(c->node, "window_right", -1);
-    if (s.left > INT32_MAX) s.left = -1; /* further than any text reaches */
-    if (s.right > INT32_MAX) s.right = -1;
+    op_attention a;
+    if (want_f32(c, OP_ATTENTION_OFFSETS) != NIB_OK) return NIB_TYPE;
+    op_attention_get(c->node, &a);
+    if (a.heads > INT32_MAX || a.kv_heads > INT32_MAX) return op_bad(c, NIB_SHAPE, "queries, keys and values do not fit");
+    attention_shape s = {.heads = (int)a.heads,
+                         .kv_heads = (int)a.kv_heads,
+                         .scale = a.scale,
+                         .softcap = a.softcap,
+                         .causal = a.causal,
+                         .masked_nan = a.masked_nan,
+                         .left = a.left,
+                         .right = a.right};
     OP_TRY(attention_inputs(c, &s, &r));
     if (bias && (bias->rank > 4 || (offsets && !positions))) return op_bad(c, NIB_SHAPE, "the bias does not fit");
     s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
@@ -500,7 +507,7 @@ static nib_status eval_unpack(op_eval *c) {
 const op op_family_nib[] = {
     {"Norm", "nib", 1, 2, 4, 2, OP_ROWS_LAST, infer_norm, eval_norm, op_expand_norm},
     {"Embed", "nib", 1, 2, 2 * OP_EMBED_MAX, 1, OP_ROWS_GATHER, infer_embed, eval_embed, op_expand_embed},
-    {"Attention", "nib", 1, 1, 6, 1, OP_ROWS_MIXED, infer_attention, eval_attention, op_expand_attention},
+    {"Attention", "nib", 1, 1, OP_ATTENTION_INPUTS, 1, OP_ROWS_MIXED, infer_attention, eval_attention, op_expand_attention},
     {"Pool", "nib", 1, 2, 3, 1, OP_ROWS_MIXED, infer_pool, eval_pool, op_expand_pool},
     {"Offsets", "nib", 1, 1, 1, 1, OP_ROWS_MIXED, infer_offsets, eval_offsets, op_expand_offsets},
     {"Pack", "nib", 1, 2, 2, 1, OP_ROWS_MIXED, infer_pack, eval_pack, op_expand_pack},

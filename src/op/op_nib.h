@@ -11,19 +11,60 @@
 #define OP_EMBED_MAX 8      /* tables of one Embed */
 #define OP_HEAD_MAX 512     /* largest head size */
 #define OP_LINEAR_WEIGHTS 3 /* weights of one Linear */
-#define OP_LINEAR_FACTOR 7  /* input: factors [K] of the columns of x, see op_nib_quant.c */
 
 extern const op op_family_nib[], op_family_nib_linear[], op_family_nib_rotary[], op_family_nib_quant[];
 
-int op_activation(const graph_node *linear); /* kernel_activation, -1 if unknown */
 const char *op_activation_name(kernel_activation a);
 typedef enum op_gate { OP_GATE_NONE, OP_GATE_FIRST, OP_GATE_SECOND } op_gate;
-int op_gate_of(const graph_node *linear); /* op_gate, -1 if unknown */
-const char *op_gate_name(op_gate g);
-/* Weight i of a Linear is this input; how many there are. */
-static inline int op_linear_weight(int i) { return i == 0 ? 1 : 4 + i; }
-int op_linear_weights(const graph_node *linear);
-bool op_is_linear_weight(const graph_node *n, int input); /* false for any other node */
+
+/* ---- views (op_nib_view.c). What nib.Linear and nib.Attention read and say, by name: nobody else knows the order of their operands. */
+
+typedef struct op_linear {
+    graph_value *x, *bias, *residual;        /* rows [.., K]; NULL: none */
+    graph_value *weights[OP_LINEAR_WEIGHTS]; /* [n_weights] of the same rows */
+    graph_value *params;                     /* of rows in u8: scale and zero point of each [.., 2] */
+    graph_value *factor;                     /* [K] that x was multiplied by, so the weights are divided by it */
+    int n_weights;
+    bool trans;          /* weights are [N, K] */
+    int activation;      /* kernel_activation; -1: the node names one that nobody knows */
+    int gate;            /* op_gate; -1: the same */
+    int weight_format;   /* kernel_weight_format of all weights; -1: they differ, or no kernel has it. op_linear_set leaves it */
+} op_linear;
+/* False if n is NULL or no Linear; *out is left as it is then. */
+bool op_linear_get(const graph_node *n, op_linear *out);
+/* Gives the node, a Linear, these operands and attributes. */
+nib_status op_linear_set(graph_node *n, const op_linear *l, nib_error *err);
+/* The operands in the node's order; how many up to the last that is there. */
+#define OP_LINEAR_INPUTS (5 + OP_LINEAR_WEIGHTS)
+int op_linear_operands(const op_linear *l, graph_value *in[OP_LINEAR_INPUTS]);
+/* A Linear's operand that its step has packed: it is not read as its type. False for any other node. */
+bool op_is_linear_weight(const graph_node *n, int input);
+bool op_is_linear_constant(const graph_node *n, int input); /* weights and factors: never read as they lie */
+/* Nothing but x w + bias with f32 rows, of any number of weights: no activation, gate, residual, quantized type. */
+bool op_linear_is_plain(const op_linear *l);
+
+/* What an attention's products are computed in. */
+typedef enum op_products { OP_PRODUCTS_F32, OP_PRODUCTS_Q8 } op_products;
+typedef struct op_attention {
+    graph_value *q, *k, *v; /* k, v NULL: q has the columns of all three */
+    graph_value *bias, *offsets, *positions;
+    int64_t heads, kv_heads;
+    int64_t left, right; /* window; -1: none */
+    float scale, softcap;
+    bool causal, masked_nan;
+    int products; /* op_products; -1: the node names one that nobody knows */
+} op_attention;
+#define OP_ATTENTION_INPUTS 6
+/* As those of Linear. */
+bool op_attention_get(const graph_node *n, op_attention *out);
+nib_status op_attention_set(graph_node *n, const op_attention *a, nib_error *err);
+int op_attention_operands(const op_attention *a, graph_value *in[OP_ATTENTION_INPUTS]);
+
+/* What kernels call rows of this type; -1: there is no name for them. */
+int op_rows_input(const graph_type *x);
+/* The same of a weight. Not quantized, it is f32, or half precision that stands for f32. */
+int op_weight_format(const graph_type *w);
+
 /* What a weight of a Linear and a table of an Embed may be: f16 and bf16 stand for the f32 that they widen to. */
 static inline bool op_is_weight_type(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
 

@@ -169,29 +169,28 @@ nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err) {
     expansion e;
     nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
-    int activation = op_activation(n);
-    if (activation < 0) return refuse(&e, "its activation is unknown");
-    if (strcmp(graph_attr_string(n, "weight", "f32"), "f32") != 0) return refuse(&e, "its weight is quantized");
-    int gate = op_gate_of(n), weights = op_linear_weights(n);
+    op_linear l;
+    if (!op_linear_get(n, &l) || l.activation < 0) return refuse(&e, "its activation is unknown");
+    if (l.weight_format != KERNEL_WEIGHT_F32) return refuse(&e, "its weight is quantized");
     graph_value *parts[OP_LINEAR_WEIGHTS] = {NULL};
-    for (int i = 0; i < weights; i++) {
-        graph_value *w = as_f32(&e, in(&e, op_linear_weight(i)));
-        if (graph_attr_int(n, "trans_w", 0)) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
-        parts[i] = emit2(&e, "MatMul", in(&e, 0), w);
+    for (int i = 0; i < l.n_weights; i++) {
+        graph_value *w = as_f32(&e, l.weights[i]);
+        if (l.trans) w = transpose(&e, w, (int64_t[]){1, 0}, 2);
+        parts[i] = emit2(&e, "MatMul", l.x, w);
     }
-    graph_value *y = weights > 1 ? with_int(emit(&e, "Concat", weights, parts), "axis", last_axis(&e, in(&e, 0))) : parts[0];
-    if (in(&e, 2)) y = emit2(&e, "Add", y, in(&e, 2));
-    if (gate > OP_GATE_NONE) {
+    graph_value *y = l.n_weights > 1 ? with_int(emit(&e, "Concat", l.n_weights, parts), "axis", last_axis(&e, l.x)) : parts[0];
+    if (l.bias) y = emit2(&e, "Add", y, l.bias);
+    if (l.gate > OP_GATE_NONE) {
         int64_t width;
         const graph_type *t = &n->outputs[0]->type;
         if (t->rank < 1 || !graph_dim_is_const(t->dims[t->rank - 1], &width)) return refuse(&e, "the width of its gate is unknown");
         graph_value *halves[2] = {NULL};
         if (!halves_of(&e, y, width, halves)) halves[0] = halves[1] = NULL;
-        y = emit2(&e, "Mul", activate(&e, halves[gate == OP_GATE_SECOND], activation), halves[gate == OP_GATE_FIRST]);
+        y = emit2(&e, "Mul", activate(&e, halves[l.gate == OP_GATE_SECOND], l.activation), halves[l.gate == OP_GATE_FIRST]);
     } else {
-        y = activate(&e, y, activation);
+        y = activate(&e, y, l.activation);
     }
-    if (in(&e, 3)) y = emit2(&e, "Add", y, in(&e, 3));
+    if (l.residual) y = emit2(&e, "Add", y, l.residual);
     return finish1(&e, y);
 }
 
@@ -286,12 +285,11 @@ nib_status op_expand_rotary(graph *g, graph_node *n, nib_error *err) {
 
 /* ---------------------------------------------------------------- Attention */
 
-static const char *attention_refusal(const graph_node *n) {
-    int64_t heads = graph_attr_int(n, "heads", 1);
-    if (n->n_inputs > 4 && n->inputs[4].value) return "the batch is packed";
-    if (heads < 1 || graph_attr_int(n, "kv_heads", heads) != heads) return "key heads are shared";
-    if (graph_attr_int(n, "causal", 0)) return "it is causal";
-    if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return "it has a window";
+static const char *attention_refusal(const op_attention *a) {
+    if (a->offsets) return "the batch is packed";
+    if (a->heads < 1 || a->kv_heads != a->heads) return "key heads are shared";
+    if (a->causal) return "it is causal";
+    if (a->left >= 0 || a->right >= 0) return "it has a window";
     return NULL;
 }
 
@@ -310,16 +308,13 @@ static bool is_mask(const graph_value *bias, const graph_value *q, const graph_v
 }
 
 /* ai.onnx has an Attention on rows since 23. */
-static nib_status expand_to_operator(expansion *e) {
-    const graph_node *n = e->node;
-    int64_t heads = graph_attr_int(n, "heads", 1);
-    graph_value *args[4] = {in(e, 0), in(e, 1), in(e, 2), in(e, 3)};
+static nib_status expand_to_operator(expansion *e, const op_attention *a) {
+    graph_value *args[4] = {a->q, a->k, a->v, a->bias};
     graph_value *y = emit(e, "Attention", args[3] ? 4 : 3, args);
-    if (!with_int(with_int(y, "q_num_heads", heads), "kv_num_heads", graph_attr_int(n, "kv_heads", heads))) return finish1(e, NULL);
-    float softcap = graph_attr_float(n, "softcap", 0);
-    if (graph_set_float(y->producer, "scale", graph_attr_float(n, "scale", 1)) != NIB_OK) return finish1(e, NULL);
-    if (graph_attr_int(n, "causal", 0) && !with_int(y, "is_causal", 1)) return finish1(e, NULL);
-    if (softcap > 0 && graph_set_float(y->producer, "softcap", softcap) != NIB_OK) return finish1(e, NULL);
+    if (!with_int(with_int(y, "q_num_heads", a->heads), "kv_num_heads", a->kv_heads)) return finish1(e, NULL);
+    if (graph_set_float(y->producer, "scale", a->scale) != NIB_OK) return finish1(e, NULL);
+    if (a->causal && !with_int(y, "is_causal", 1)) return finish1(e, NULL);
+    if (a->softcap > 0 && graph_set_float(y->producer, "softcap", a->softcap) != NIB_OK) return finish1(e, NULL);
     return finish1(e, y);
 }
 
@@ -328,30 +323,28 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     expansion e;
     nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
-    bool window = graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
-    const bool masked_nan = graph_attr_int(n, "masked_nan", 0) != 0; /* ai.onnx's Attention gives zeros */
-    if (e.opset >= 23 && in(&e, 1) && in(&e, 2) && !in(&e, 4) && !window && !masked_nan &&
-        is_mask(in(&e, 3), in(&e, 0), in(&e, 1)))
-        return expand_to_operator(&e);
-    const char *why = attention_refusal(n);
+    op_attention a;
+    op_attention_get(n, &a);
+    /* ai.onnx's Attention gives zeros where masked_nan wants NaN. */
+    if (e.opset >= 23 && a.k && a.v && !a.offsets && a.left < 0 && a.right < 0 && !a.masked_nan && is_mask(a.bias, a.q, a.k))
+        return expand_to_operator(&e, &a);
+    const char *why = attention_refusal(&a);
     if (why) return refuse(&e, why);
-    int64_t heads = graph_attr_int(n, "heads", 1), width = -1;
-    float softcap = graph_attr_float(n, "softcap", 0);
-    graph_value *parts[3] = {in(&e, 0), in(&e, 1), in(&e, 2)};
-    const graph_type *t = &parts[0]->type;
-    if (t->rank == 3) graph_dim_is_const(t->dims[2], &width);
-    if (!parts[1]) {
+    int64_t width = -1;
+    graph_value *parts[3] = {a.q, a.k, a.v};
+    if (a.q->type.rank == 3) graph_dim_is_const(a.q->type.dims[2], &width);
+    if (!a.k) {
         if (width < 0) return refuse(&e, "the width of its rows is unknown");
         width /= 3; /* no key heads are shared */
-        for (int i = 2; i >= 0; i--) parts[i] = columns(&e, in(&e, 0), i * width, (i + 1) * width);
+        for (int i = 2; i >= 0; i--) parts[i] = columns(&e, a.q, i * width, (i + 1) * width);
     }
-    graph_value *q = split_heads(&e, parts[0], heads, width, heads_first), *k = split_heads(&e, parts[1], heads, width, keys_last),
-                *v = split_heads(&e, parts[2], heads, width, heads_first);
-    graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, graph_attr_float(n, "scale", 1)));
-    if (softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, softcap))), number(&e, softcap));
-    if (in(&e, 3)) s = emit2(&e, "Add", s, in(&e, 3));
+    graph_value *q = split_heads(&e, parts[0], a.heads, width, heads_first), *k = split_heads(&e, parts[1], a.heads, width, keys_last),
+                *v = split_heads(&e, parts[2], a.heads, width, heads_first);
+    graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, a.scale));
+    if (a.softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, a.softcap))), number(&e, a.softcap));
+    if (a.bias) s = emit2(&e, "Add", s, a.bias);
     graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", e.opset < 13 ? 3 : -1);
-    if (in(&e, 3) && e.opset >= 9 && !masked_nan)
+    if (a.bias && e.opset >= 9 && !a.masked_nan)
         p = emit3(&e, "Where", emit1(&e, "IsNaN", p), number(&e, 0), p); /* rows whose keys are all at -infinity */
     graph_value *y = transpose(&e, emit2(&e, "MatMul", p, v), heads_first, 4);
     return finish1(&e, emit2(&e, "Reshape", y, ints(&e, (int64_t[]){0, 0, width}, 3)));

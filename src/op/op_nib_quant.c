@@ -6,13 +6,15 @@
  *       each column is first multiplied by its factor, a power of two; then one asymmetric scale and zero point for each row:
  *       x factor ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
  *       kernels.quantize_rows_u8.
- *   Linear with attribute weight = "q8" reads x as QuantizeRows made it, with params as its fifth input and factor, if there is one, as its
- *       eighth; its weight, each row divided by its factor, is rounded to s8 with one scale a column (max |w| / 127), its sums are exact
- * integers. Linear with attribute weight = "bf16" reads x as bf16 (Cast) or f32; its weight is rounded to bfloat16.
+ *       The type of y says so: u8 elements, f32 scales and zero points along the last axis.
+ *   Linear whose weights are of type {s8, f32 scales along K} reads x as QuantizeRows made it, with params and, if there is one, factor;
+ *       its weights, each row divided by its factor, are rounded to s8 with one scale a column (max |w| / 127), its sums are exact
+ *       integers. Linear whose weights are of type {bf16} reads x as bf16 (Cast) or f32; its weights are rounded to bfloat16.
  *
- * The weight stays the file's constant in the graph; the plan packs it in the form the attribute names.
+ * The weight stays the file's constant in the graph; the plan packs it in the form that its type names.
  */
 #include "op_nib.h"
+#include "op_nib_operands.h"
 #include "base/base_half.h"
 #include <math.h>
 #include <string.h>
@@ -27,6 +29,8 @@ static nib_status infer_quantize(op_infer *c) {
         return op_fail(c, NIB_TYPE, "the input is %s, not f32", nib_dtype_name(x->dtype));
     if (x->rank == 0) return op_fail(c, NIB_SHAPE, "the input is a scalar");
     nib_status status = op_set_like(c, 0, NIB_DTYPE_U8, x);
+    c->node->outputs[0]->type.quant = kernel_input_formats[KERNEL_INPUT_U8].type;
+    c->node->outputs[0]->type.quant.axis = x->rank - 1;
     graph_type params = *x;
     if (params.rank > 0) params.dims[params.rank - 1] = graph_dim_const(c->g->symbols, 2);
     return status == NIB_OK ? op_set_like(c, 1, NIB_DTYPE_F32, &params) : status;
@@ -71,7 +75,7 @@ static float round_column(const float *w, const float *factor, int64_t K, int64_
 }
 
 nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
-    const graph_tensor *x = c->in[0], *w = s->w, *params = c->n_in > 4 ? c->in[4] : NULL;
+    const graph_tensor *x = c->in[0], *w = s->w, *params = c->n_in > OP_LINEAR_PARAMS ? c->in[OP_LINEAR_PARAMS] : NULL;
     if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
         return op_bad(c, NIB_SHAPE, "a q8 Linear reads rows of u8 and their scale and zero point");
     const graph_tensor *factor = c->n_in > OP_LINEAR_FACTOR ? c->in[OP_LINEAR_FACTOR] : NULL;

@@ -223,6 +223,9 @@ graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain
 /* The same in domain "", inferred; NULL: out of memory. */
 graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in,
                                 int n_in, const char *hint);
+/* The node that a view describes, inferred: *out is its result. */
+nib_status pass_emit_linear(pass_context *ctx, graph_node *before, const op_linear *l, const char *hint, graph_value **out);
+nib_status pass_emit_attention(pass_context *ctx, graph_node *before, const op_attention *a, const char *hint, graph_value **out);
 graph_value *pass_emit_transpose(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *perm);
 graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *shape, int rank);
 

@@ -39,12 +39,10 @@ static const form forms[] = {
     {"Sigmoid(x)", KERNEL_ACT_SIGMOID},
 };
 
-/* A Linear that may still get an activation or a residual. */
-static graph_node *open_linear(const graph_value *v) {
-    graph_node *l = v ? v->producer : NULL;
-    return graph_is_op(l, "nib", "Linear") && !v->is_output && (l->n_inputs < 4 || !l->inputs[3].value) && op_gate_of(l) == OP_GATE_NONE
-               ? l
-               : NULL;
+/* A Linear that may still get an activation or a residual; NULL if v is none. */
+static graph_node *open_linear(const graph_value *v, op_linear *l) {
+    if (!v || v->is_output || !op_linear_get(v->producer, l) || l->residual || l->gate != OP_GATE_NONE) return NULL;
+    return v->producer;
 }
 
 #define PATTERN_DEPTH 16 /* no form above is deeper */
@@ -74,10 +72,12 @@ static kernel_activation activation_of(graph_value *root, graph_value **x) {
 static nib_status take_activation(pass_context *ctx, graph_value *root) {
     graph_value *x = NULL;
     kernel_activation act = activation_of(root, &x);
-    graph_node *l = act ? open_linear(x) : NULL;
-    if (!l || op_activation(l) != KERNEL_ACT_NONE || !only_used_within(x, root, 0)) return NIB_OK;
-    if (graph_set_string(l, "activation", op_activation_name(act)) != NIB_OK)
-        return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    op_linear l;
+    graph_node *n = act ? open_linear(x, &l) : NULL;
+    if (!n || l.activation != KERNEL_ACT_NONE || !only_used_within(x, root, 0)) return NIB_OK;
+    l.activation = act;
+    nib_status status = op_linear_set(n, &l, ctx->err);
+    if (status != NIB_OK) return status;
     return pass_replace(ctx, root, x); /* the pattern's own uses of x are dead now: pass_clean takes them away */
 }
 
@@ -85,27 +85,26 @@ static nib_status take_activation(pass_context *ctx, graph_value *root) {
 static void note_left(pass_context *ctx, graph_value *root) {
     graph_value *x = NULL;
     kernel_activation act = activation_of(root, &x);
-    if (!act || !graph_is_op(x->producer, "nib", "Linear")) return;
-    const graph_node *l = x->producer;
-    const char *why = op_activation(l) != KERNEL_ACT_NONE || op_gate_of(l) != OP_GATE_NONE ? "the Linear in front of it has one"
-                      : l->n_inputs > 3 && l->inputs[3].value                              ? "something was added in between"
-                      : x->is_output                                                       ? "what it reads is an output"
-                                                                                           : "what it reads is read elsewhere, too";
+    op_linear l;
+    if (!act || !op_linear_get(x->producer, &l)) return;
+    const char *why = l.activation != KERNEL_ACT_NONE || l.gate != OP_GATE_NONE ? "the Linear in front of it has one"
+                      : l.residual                                              ? "something was added in between"
+                      : x->is_output                                            ? "what it reads is an output"
+                                                                                : "what it reads is read elsewhere, too";
     pass_note(ctx, "activation %s at %s is not fused: %s", op_activation_name(act), root->name, why);
 }
 
-/* a and b are the two halves of the columns of one Linear with nothing behind it: that Linear. */
-static graph_node *halves_of(const graph_value *a, const graph_value *b, int64_t *first) {
+/* a and b are the two halves of the columns of one Linear with nothing behind it: its view. */
+static bool halves_of(const graph_value *a, const graph_value *b, int64_t *first, op_linear *l) {
     int64_t other, half;
     const graph_value *v = pass_columns_of(a, first);
-    if (!v || pass_columns_of(b, &other) != v || !pass_same_shape(a, b) || a->type.rank < 1) return NULL;
-    if (!graph_dim_is_const(a->type.dims[a->type.rank - 1], &half) || *first + other != half || (*first && other)) return NULL;
-    graph_node *l = open_linear(v);
+    if (!v || pass_columns_of(b, &other) != v || !pass_same_shape(a, b) || a->type.rank < 1) return false;
+    if (!graph_dim_is_const(a->type.dims[a->type.rank - 1], &half) || *first + other != half || (*first && other)) return false;
     int64_t width;
-    if (!l || !graph_dim_is_const(v->type.dims[v->type.rank - 1], &width) || width != 2 * half) return NULL;
+    if (!open_linear(v, l) || !graph_dim_is_const(v->type.dims[v->type.rank - 1], &width) || width != 2 * half) return false;
     for (const graph_use *u = v->uses; u; u = u->next)
-        if (u->node != a->producer && u->node != b->producer) return NULL;
-    return op_activation(l) == KERNEL_ACT_NONE && op_linear_weights(l) == 1 ? l : NULL;
+        if (u->node != a->producer && u->node != b->producer) return false;
+    return l->activation == KERNEL_ACT_NONE && l->n_weights == 1;
 }
 
 /* activation(one half) * other half. */
@@ -115,15 +114,13 @@ static nib_status take_gate(pass_context *ctx, graph_node *n) {
         graph_value *x = NULL, *other = n->inputs[1 - side].value;
         kernel_activation act = activation_of(n->inputs[side].value, &x);
         int64_t first = 0;
-        graph_node *l = act ? halves_of(x, other, &first) : NULL;
-        if (!l || !only_used_within(x, n->outputs[0], 0) || !only_used_within(other, n->outputs[0], 0)) continue;
-        graph_value *in[3] = {l->inputs[0].value, l->inputs[1].value, l->n_inputs > 2 ? l->inputs[2].value : NULL};
-        graph_value *y = pass_emit(ctx, n, "nib", "Linear", in, in[2] ? 3 : 2, n->outputs[0]->name);
-        if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-        for (int i = 0; i < l->n_attrs; i++) NIB_TRY(graph_set_attr(y->producer, &l->attrs[i]));
-        NIB_TRY(graph_set_string(y->producer, "activation", op_activation_name(act)));
-        NIB_TRY(graph_set_string(y->producer, "gate", op_gate_name(first == 0 ? OP_GATE_FIRST : OP_GATE_SECOND)));
-        NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+        op_linear l;
+        if (!act || !halves_of(x, other, &first, &l)) continue;
+        if (!only_used_within(x, n->outputs[0], 0) || !only_used_within(other, n->outputs[0], 0)) continue;
+        l.activation = act;
+        l.gate = first == 0 ? OP_GATE_FIRST : OP_GATE_SECOND;
+        graph_value *y;
+        NIB_TRY(pass_emit_linear(ctx, n, &l, n->outputs[0]->name, &y));
         return pass_replace(ctx, n->outputs[0], y);
     }
 fail:
@@ -134,11 +131,12 @@ static nib_status take_residual(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     for (int side = 0; side < 2; side++) {
         graph_value *v = n->inputs[side].value, *r = n->inputs[1 - side].value;
-        graph_node *l = open_linear(v);
-        if (!l || v == r || v->use_count != 1 || r->constant || !pass_same_shape(v, r) || pass_needs(ctx, r, v)) continue;
-        graph_move_before(l, n);
-        if (l->n_inputs < 3) NIB_TRY(graph_append_input(l, NULL, ctx->err));
-        NIB_TRY(graph_append_input(l, r, ctx->err));
+        op_linear l;
+        graph_node *linear = open_linear(v, &l);
+        if (!linear || v == r || v->use_count != 1 || r->constant || !pass_same_shape(v, r) || pass_needs(ctx, r, v)) continue;
+        graph_move_before(linear, n);
+        l.residual = r;
+        NIB_TRY(op_linear_set(linear, &l, ctx->err));
         return pass_replace(ctx, n->outputs[0], v);
     }
 fail:

@@ -298,18 +298,20 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
     const scores *s = &b->s;
     graph_value *root = root_of(b);
     graph_node *before = root->producer;
-    graph_value *in[4] = {pass_rows_of_heads(ctx, before, &s->q), pass_rows_of_heads(ctx, before, &s->k),
-                          pass_rows_of_heads(ctx, before, &b->v), bias};
-    if (!in[0] || !in[1] || !in[2]) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    graph_value *y = pass_emit(ctx, before, "nib", "Attention", in, in[3] ? 4 : 3, root->name);
-    if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(graph_set_int(y->producer, "heads", s->q.count));
-    NIB_TRY(graph_set_int(y->producer, "kv_heads", s->k.count));
-    NIB_TRY(graph_set_float(y->producer, "scale", (float)s->scale));
-    if (s->softcap > 0) NIB_TRY(graph_set_float(y->producer, "softcap", (float)s->softcap));
-    if (bias && !b->guarded && pass_mode_of(ctx)->queries == PASS_QUERIES_ALL)
-        NIB_TRY(graph_set_int(y->producer, "masked_nan", 1));
-    NIB_TRY(op_infer_node(ctx->g, y->producer, ctx->err));
+    const op_attention a = {.q = pass_rows_of_heads(ctx, before, &s->q),
+                            .k = pass_rows_of_heads(ctx, before, &s->k),
+                            .v = pass_rows_of_heads(ctx, before, &b->v),
+                            .bias = bias,
+                            .heads = s->q.count,
+                            .kv_heads = s->k.count,
+                            .left = -1,
+                            .right = -1,
+                            .scale = (float)s->scale,
+                            .softcap = s->softcap > 0 ? (float)s->softcap : 0,
+                            .masked_nan = bias && !b->guarded && pass_mode_of(ctx)->queries == PASS_QUERIES_ALL};
+    graph_value *y;
+    if (!a.q || !a.k || !a.v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(pass_emit_attention(ctx, before, &a, root->name, &y));
     if (!b->rows) y = pass_split_rows(ctx, before, y, s->q.count, s->q.size, !b->split);
     NIB_TRY(pass_replace(ctx, root, y));
 fail:

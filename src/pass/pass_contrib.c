@@ -33,6 +33,12 @@ static graph_value *inferred(rewrite *r, graph_value *v) {
     return r->status == NIB_OK ? v : NULL;
 }
 
+static graph_value *emit_attention(rewrite *r, const op_attention *a) {
+    graph_value *y;
+    if (r->status == NIB_OK) r->status = pass_emit_attention(r->ctx, r->n, a, r->n->outputs[0]->name, &y);
+    return r->status == NIB_OK ? y : NULL;
+}
+
 static graph_value *emit(rewrite *r, const char *domain, const char *type, int n, graph_value *const *in) {
     graph_value *v = pass_emit(r->ctx, r->n, domain, type, in, n, r->n->outputs[0] ? r->n->outputs[0]->name : type);
     return inferred(r, v);
@@ -236,20 +242,23 @@ static graph_value *guard_of(const graph_value *y) {
 }
 
 static void attend(rewrite *r, graph_value *const qkv[3], int64_t kv_heads, int64_t size, graph_value *mask, graph_value *bias) {
-    float scale = graph_attr_float(r->n, "scale", 0);
-    graph_value *in[4] = {qkv[0], qkv[1], qkv[2], mask ? mask_bias(r, mask, qkv[1]) : bias};
-    if (!in[0] || !in[1] || !in[2] || (mask && !in[3])) return;
-    if (mask && bias) in[3] = emit2(r, "Add", bias, in[3]);
-    graph_value *y = pass_emit(r->ctx, r->n, "nib", "Attention", in, in[3] ? 4 : 3, r->n->outputs[0]->name);
-    if (!y || graph_set_int(y->producer, "heads", graph_attr_int(r->n, "num_heads", 1)) != NIB_OK) return;
-    if (graph_set_int(y->producer, "kv_heads", kv_heads) != NIB_OK) return;
-    if (graph_attr_int(r->n, "unidirectional", 0) && graph_set_int(y->producer, "causal", 1) != NIB_OK) return;
-    if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)size)) != NIB_OK) return;
+    const float scale = graph_attr_float(r->n, "scale", 0);
+    graph_value *added = mask ? mask_bias(r, mask, qkv[1]) : bias;
+    if (!qkv[0] || !qkv[1] || !qkv[2] || (mask && !added)) return;
+    if (mask && bias && !(added = emit2(r, "Add", bias, added))) return;
     r->guarded = guard_of(r->n->outputs[0]);
-    if (in[3] && !r->guarded && pass_mode_of(r->ctx)->queries == PASS_QUERIES_ALL &&
-        graph_set_int(y->producer, "masked_nan", 1) != NIB_OK)
-        return;
-    r->results[0] = inferred(r, y);
+    const op_attention a = {.q = qkv[0],
+                            .k = qkv[1],
+                            .v = qkv[2],
+                            .bias = added,
+                            .heads = graph_attr_int(r->n, "num_heads", 1),
+                            .kv_heads = kv_heads,
+                            .left = -1,
+                            .right = -1,
+                            .scale = scale != 0 ? scale : 1 / sqrtf((float)size),
+                            .causal = graph_attr_int(r->n, "unidirectional", 0) != 0,
+                            .masked_nan = added && !r->guarded && pass_mode_of(r->ctx)->queries == PASS_QUERIES_ALL};
+    r->results[0] = emit_attention(r, &a);
 }
 
 /* Whether a query may have no key at all, and so NaN: with a mask or an attention bias that has -infinity, and no guard
@@ -512,13 +521,18 @@ static void standard_attention(rewrite *r) {
     for (int i = 0; i < 3; i++)
         if (!(in[i] = pass_rows_of_heads(r->ctx, r->n, &h[i]))) return;
     if (mask && !(in[3] = standard_bias(r, mask))) return;
-    graph_value *y = pass_emit(r->ctx, r->n, "nib", "Attention", in, mask ? 4 : 3, n->outputs[0]->name);
-    if (!y || graph_set_int(y->producer, "heads", h[0].count) != NIB_OK || graph_set_int(y->producer, "kv_heads", h[1].count) != NIB_OK)
-        return;
-    if (graph_attr_int(n, "is_causal", 0) && graph_set_int(y->producer, "causal", 1) != NIB_OK) return;
-    if (cap > 0 && graph_set_float(y->producer, "softcap", cap) != NIB_OK) return;
-    if (graph_set_float(y->producer, "scale", scale != 0 ? scale : 1 / sqrtf((float)h[0].size)) != NIB_OK) return;
-    y = inferred(r, y);
+    const op_attention a = {.q = in[0],
+                            .k = in[1],
+                            .v = in[2],
+                            .bias = in[3],
+                            .heads = h[0].count,
+                            .kv_heads = h[1].count,
+                            .left = -1,
+                            .right = -1,
+                            .scale = scale != 0 ? scale : 1 / sqrtf((float)h[0].size),
+                            .softcap = cap > 0 ? cap : 0,
+                            .causal = graph_attr_int(n, "is_causal", 0) != 0};
+    graph_value *y = emit_attention(r, &a);
     r->results[0] = y && first ? pass_split_rows(r->ctx, r->n, y, h[0].count, h[0].size, true) : y;
     if (!first) r->guarded = guard_of(n->outputs[0]);
 }

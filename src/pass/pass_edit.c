@@ -42,6 +42,28 @@ graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const cha
     return v && op_infer_node(ctx->g, v->producer, ctx->err) == NIB_OK ? v : NULL;
 }
 
+nib_status pass_emit_linear(pass_context *ctx, graph_node *before, const op_linear *l, const char *hint, graph_value **out) {
+    nib_status status = NIB_OK;
+    graph_value *in[OP_LINEAR_INPUTS];
+    *out = pass_emit(ctx, before, "nib", "Linear", in, op_linear_operands(l, in), hint);
+    if (!*out) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory for a Linear");
+    NIB_TRY(op_linear_set((*out)->producer, l, ctx->err));
+    NIB_TRY(op_infer_node(ctx->g, (*out)->producer, ctx->err));
+fail:
+    return status;
+}
+
+nib_status pass_emit_attention(pass_context *ctx, graph_node *before, const op_attention *a, const char *hint, graph_value **out) {
+    nib_status status = NIB_OK;
+    graph_value *in[OP_ATTENTION_INPUTS];
+    *out = pass_emit(ctx, before, "nib", "Attention", in, op_attention_operands(a, in), hint);
+    if (!*out) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory for an Attention");
+    NIB_TRY(op_attention_set((*out)->producer, a, ctx->err));
+    NIB_TRY(op_infer_node(ctx->g, (*out)->producer, ctx->err));
+fail:
+    return status;
+}
+
 graph_value *pass_emit_transpose(pass_context *ctx, graph_node *before, graph_value *v, const int64_t *perm) {
     graph_value *t = pass_emit(ctx, before, "", "Transpose", &v, 1, v->name);
     if (!t || graph_set_ints(t->producer, "perm", perm, (size_t)v->type.rank) != NIB_OK) return NULL;

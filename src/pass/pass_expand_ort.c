@@ -37,20 +37,14 @@ static nib_status no_memory(pass_context *ctx) {
     return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while writing operators");
 }
 
-static bool is_plain_linear(const graph_node *n) {
-    return graph_is_op(n, "nib", "Linear") && op_linear_weights(n) == 1 && op_gate_of(n) == OP_GATE_NONE &&
-           strcmp(graph_attr_string(n, "weight", "f32"), "f32") == 0;
+static bool is_one_product(const graph_node *n, op_linear *l) {
+    return op_linear_get(n, l) && l->n_weights == 1 && l->gate == OP_GATE_NONE && l->weight_format == KERNEL_WEIGHT_F32;
 }
 
 /* x w of a Linear, before `before`. */
-static graph_value *product(pass_context *ctx, graph_node *linear, graph_node *before) {
-    graph_value *w = pass_input(linear, 1);
-    if (graph_attr_int(linear, "trans_w", 0)) {
-        w = pass_emit(ctx, before, "", "Transpose", &w, 1, w->name);
-        if (!w || graph_set_ints(w->producer, "perm", (int64_t[]){1, 0}, 2) != NIB_OK) return NULL;
-        if (op_infer_node(ctx->g, w->producer, ctx->err) != NIB_OK) return NULL;
-    }
-    graph_value *y = pass_emit(ctx, before, "", "MatMul", (graph_value *[]){pass_input(linear, 0), w}, 2, linear->outputs[0]->name);
+static graph_value *product(pass_context *ctx, const graph_node *linear, const op_linear *l, graph_node *before) {
+    graph_value *w = l->trans ? pass_emit_transpose(ctx, before, l->weights[0], (int64_t[]){1, 0}) : l->weights[0];
+    graph_value *y = w ? pass_emit(ctx, before, "", "MatMul", (graph_value *[]){l->x, w}, 2, linear->outputs[0]->name) : NULL;
     if (y) y->type = linear->outputs[0]->type;
     return y;
 }
@@ -82,17 +76,18 @@ static nib_status skip_norm(pass_context *ctx, graph_node *n) {
     graph_value *x = pass_input(n, 0), *residual = pass_input(n, 3), *sum = n->n_outputs > 1 ? n->outputs[1] : NULL, *bias = NULL;
     graph_node *linear = NULL;
     bool rms = strcmp(graph_attr_string(n, "kind", "layer"), "rms") == 0;
-    if (!residual && is_plain_linear(x->producer) && pass_input(x->producer, 3) && op_activation(x->producer) == KERNEL_ACT_NONE && !sum) {
+    op_linear l;
+    if (!residual && !sum && is_one_product(x->producer, &l) && l.residual && l.activation == KERNEL_ACT_NONE) {
         linear = x->producer;
-        residual = pass_input(linear, 3);
-        bias = pass_input(linear, 2);
+        residual = l.residual;
+        bias = l.bias;
     }
     if (!residual || !pass_same_shape(residual, x) || x->type.rank != 3) return NIB_OK;
     /* In front of whoever reads the sum: just behind the Linear; what else the norm reads is constant. */
     graph_node *at = linear ? linear->next : n;
     if (!pass_input(n, 1)->constant || (pass_input(n, 2) && !pass_input(n, 2)->constant)) return NIB_OK;
     bool reads_sum = linear ? x->use_count > 1 || x->is_output : sum && (sum->uses || sum->is_output);
-    graph_value *first = linear ? product(ctx, linear, at) : x;
+    graph_value *first = linear ? product(ctx, linear, &l, at) : x;
     if (!first) return no_memory(ctx);
     if (!rms && graph_opset_version(ctx->g, "") >= 17) return sum_in_front(ctx, n, linear, first, bias, residual, at);
     const graph_value *like[4] = {n->outputs[0], NULL, NULL, reads_sum ? x : NULL};
@@ -131,12 +126,13 @@ fail:
 
 static nib_status gelu(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
-    int activation = op_activation(n);
-    graph_value *y = n->outputs[0], *bias = pass_input(n, 2), *residual = pass_input(n, 3);
-    bool erf = activation == KERNEL_ACT_GELU_ERF, silu = activation == KERNEL_ACT_SILU;
-    if ((!erf && !silu && activation != KERNEL_ACT_GELU_TANH) || !is_plain_linear(n)) return NIB_OK;
+    op_linear l;
+    if (!is_one_product(n, &l)) return NIB_OK;
+    graph_value *y = n->outputs[0], *bias = l.bias, *residual = l.residual;
+    bool erf = l.activation == KERNEL_ACT_GELU_ERF, silu = l.activation == KERNEL_ACT_SILU;
+    if (!erf && !silu && l.activation != KERNEL_ACT_GELU_TANH) return NIB_OK;
     if (bias && (bias->type.rank != 1 || !bias->constant)) return NIB_OK;
-    graph_value *x = product(ctx, n, n);
+    graph_value *x = product(ctx, n, &l, n);
     if (x && silu && bias) {
         x = pass_emit(ctx, n, "", "Add", (graph_value *[]){x, bias}, 2, y->name);
         if (x) x->type = y->type;

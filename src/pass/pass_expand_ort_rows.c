@@ -99,15 +99,17 @@ static float filter_of(double hidden, bool masked_nan) {
 nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     char why[200];
-    int64_t heads = graph_attr_int(n, "heads", 1), kv_heads = graph_attr_int(n, "kv_heads", heads), width;
-    graph_value *q = pass_input(n, 0), *k = pass_input(n, 1), *v = pass_input(n, 2), *bias = pass_input(n, 3), *mask = NULL;
+    op_attention a;
+    op_attention_get(n, &a);
+    const int64_t heads = a.heads, kv_heads = a.kv_heads;
+    int64_t width;
+    graph_value *q = a.q, *k = a.k, *v = a.v, *bias = a.bias, *mask = NULL;
     pass_product p = {0};
-    if (!k || !v || n->n_inputs > 4 || graph_attr_float(n, "softcap", 0) > 0 || kv_heads < 1 || heads % kv_heads) return NIB_OK;
-    if (graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0) return NIB_OK;
+    if (!k || !v || a.offsets || a.positions || a.softcap > 0 || kv_heads < 1 || heads % kv_heads) return NIB_OK;
+    if (a.left >= 0 || a.right >= 0) return NIB_OK;
     if (q->type.rank != 3 || !graph_dim_is_const(q->type.dims[2], &width)) return NIB_OK;
     double hidden = 0;
-    const bool masked_nan = graph_attr_int(n, "masked_nan", 0) != 0;
-    bool dead = bias && !masked_nan && pass_may_be_infinite(bias), causal = graph_attr_int(n, "causal", 0) != 0;
+    bool dead = bias && !a.masked_nan && pass_may_be_infinite(bias), causal = a.causal;
     if (bias && pass_is_causal(ctx, bias, why, sizeof why)) causal = true, dead = false, bias = NULL;
     if (bias && (mask = padding_mask(ctx, bias, n, &hidden))) bias = NULL;
     if (bias && !(bias = pass_full_bias(ctx, n, bias, q, k))) return no_memory(ctx);
@@ -124,8 +126,8 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
                                    (const graph_value *const[]){n->outputs[0]}, 1);
     if (!made) return no_memory(ctx);
     NIB_TRY(graph_set_int(made, "num_heads", heads));
-    NIB_TRY(graph_set_float(made, "scale", graph_attr_float(n, "scale", 1)));
-    if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", filter_of(hidden, masked_nan)));
+    NIB_TRY(graph_set_float(made, "scale", a.scale));
+    if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", filter_of(hidden, a.masked_nan)));
     if (causal) NIB_TRY(graph_set_int(made, "unidirectional", 1));
     graph_value *y = bias && dead ? without_nan(ctx, n, made->outputs[0]) : made->outputs[0];
     NIB_TRY(pass_replace(ctx, n->outputs[0], y));

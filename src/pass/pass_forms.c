@@ -158,22 +158,23 @@ fail:
 static nib_status attention(pass_context *ctx, graph_node *n) {
     nib_status status = NIB_OK;
     char why[200];
-    graph_value *bias = n->n_inputs > 3 ? n->inputs[3].value : NULL, *k = n->inputs[1].value;
-    if (!bias || !k || (n->n_inputs > 4 && n->inputs[4].value)) return NIB_OK;
-    if (pass_is_causal(ctx, bias, why, sizeof why)) {
-        graph_set_input(n, 3, NULL);
-        NIB_TRY(graph_set_int(n, "masked_nan", 0));
-        return graph_set_int(n, "causal", 1);
+    op_attention a;
+    op_attention_get(n, &a);
+    if (!a.bias || !a.k || a.offsets) return NIB_OK;
+    if (pass_is_causal(ctx, a.bias, why, sizeof why)) {
+        a.bias = NULL;
+        a.masked_nan = false;
+        a.causal = true;
+        return op_attention_set(n, &a, ctx->err);
     }
-    if (graph_attr_int(n, "masked_nan", 0)) { /* which the operator cannot say */
-        if (pass_may_be_infinite(bias)) return NIB_OK;
-        NIB_TRY(graph_set_int(n, "masked_nan", 0));
-    }
-    graph_value *finite = pass_finite_bias(ctx, n, bias);
-    graph_value *whole = finite ? pass_full_bias(ctx, n, finite, n->inputs[0].value, k) : NULL;
+    if (a.masked_nan && pass_may_be_infinite(a.bias)) return NIB_OK; /* which the operator cannot say */
+    a.masked_nan = false;
+    graph_value *finite = pass_finite_bias(ctx, n, a.bias);
+    graph_value *whole = finite ? pass_full_bias(ctx, n, finite, a.q, a.k) : NULL;
     if (!whole) return no_memory(ctx);
-    if (whole != finite) whole->type.dims[2] = n->inputs[0].value->type.dims[1], whole->type.dims[3] = k->type.dims[1];
-    graph_set_input(n, 3, whole);
+    if (whole != finite) whole->type.dims[2] = a.q->type.dims[1], whole->type.dims[3] = a.k->type.dims[1];
+    a.bias = whole;
+    NIB_TRY(op_attention_set(n, &a, ctx->err));
 fail:
     return status;
 }

@@ -54,13 +54,15 @@ static const graph_node *product_behind(const graph_value *v) {
 
 static bool is_activated(const graph_value *v) {
     const graph_node *n = v->producer;
-    if (graph_is_op(n, "nib", "Linear")) return op_activation(n) != KERNEL_ACT_NONE;
+    op_linear l;
+    if (op_linear_get(n, &l)) return l.activation != KERNEL_ACT_NONE;
     return n && strcmp(n->domain, "com.microsoft") == 0 && strstr(n->op, "Gelu") != NULL;
 }
 
 /* activation(x W1) * (x W2), or a Linear that says so itself. */
 static bool is_gate(const graph_node *n) {
-    if (graph_is_op(n, "nib", "Linear")) return op_gate_of(n) > OP_GATE_NONE;
+    op_linear l;
+    if (op_linear_get(n, &l)) return l.gate > OP_GATE_NONE;
     if (!graph_is_op(n, "", "Mul")) return false;
     for (int side = 0; side < 2; side++) {
         const graph_value *a = n->inputs[side].value, *b = n->inputs[1 - side].value;

@@ -8,14 +8,14 @@
 #include <string.h>
 
 /* A constant matrix, perhaps behind a Transpose, perhaps in half precision that is kept: fills *w and *trans. */
-static bool weight_of(const pass_context *ctx, graph_value *v, graph_value **w, int64_t *trans) {
+static bool weight_of(const pass_context *ctx, graph_value *v, graph_value **w, bool *trans) {
     const int64_t *perm;
-    *trans = 0;
+    *trans = false;
     v = pass_behind_widening(ctx, v);
     if (v && graph_is_op(v->producer, "", "Transpose") && v->type.rank == 2) {
         if (graph_attr_ints(v->producer, "perm", &perm) == 2 && perm[0] == 0) return false;
         v = pass_behind_widening(ctx, v->producer->inputs[0].value);
-        *trans = 1;
+        *trans = true;
     }
     *w = v;
     return v && v->constant && v->constant->rank == 2 && op_is_weight_type(v->constant->dtype);
@@ -36,18 +36,17 @@ static graph_value *as_vector(graph *g, graph_value *v) {
     return graph_add_constant(g, v->name, &t, false);
 }
 
-static nib_status make_linear(pass_context *ctx, graph_value *root, graph_value *x, graph_value *w, int64_t trans, graph_value *bias) {
-    graph_value *in[3] = {x, w, as_vector(ctx->g, bias)};
-    graph_value *y = pass_emit(ctx, root->producer, "nib", "Linear", in, bias ? 3 : 2, root->name);
-    if (!y || (bias && !in[2]) || graph_set_int(y->producer, "trans_w", trans) != NIB_OK)
-        return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
-    nib_status status = op_infer_node(ctx->g, y->producer, ctx->err);
+static nib_status make_linear(pass_context *ctx, graph_value *root, graph_value *x, graph_value *w, bool trans, graph_value *bias) {
+    const op_linear l = {.x = x, .weights = {w}, .n_weights = 1, .bias = as_vector(ctx->g, bias), .trans = trans};
+    graph_value *y;
+    if (bias && !l.bias) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
+    nib_status status = pass_emit_linear(ctx, root->producer, &l, root->name, &y);
     return status == NIB_OK ? pass_replace(ctx, root, y) : status;
 }
 
 static nib_status from_matmul(pass_context *ctx, graph_node *n) {
     graph_value *w;
-    int64_t trans;
+    bool trans;
     graph_value *x = n->inputs[0].value;
     if (x->type.rank < 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(ctx, n->inputs[1].value, &w, &trans)) return NIB_OK;
     return make_linear(ctx, n->outputs[0], x, w, trans, NULL);
@@ -55,7 +54,7 @@ static nib_status from_matmul(pass_context *ctx, graph_node *n) {
 
 static nib_status from_gemm(pass_context *ctx, graph_node *n) {
     graph_value *w, *x = n->inputs[0].value, *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
-    int64_t trans;
+    bool trans;
     if (graph_attr_int(n, "transA", 0) || graph_attr_float(n, "alpha", 1) != 1 || graph_attr_float(n, "beta", 1) != 1) return NIB_OK;
     if (x->type.rank != 2 || x->type.dtype != NIB_DTYPE_F32 || x->constant || !weight_of(ctx, n->inputs[1].value, &w, &trans))
         return NIB_OK;
@@ -68,13 +67,12 @@ static nib_status from_gemm(pass_context *ctx, graph_node *n) {
 static nib_status add_bias(pass_context *ctx, graph_node *n) {
     for (int side = 0; side < 2; side++) {
         graph_value *v = n->inputs[side].value, *bias = n->inputs[1 - side].value;
-        graph_node *l = v ? v->producer : NULL;
-        if (!graph_is_op(l, "nib", "Linear") || l->n_inputs != 2 || op_activation(l) != KERNEL_ACT_NONE || v->use_count != 1 ||
-            v->is_output)
+        op_linear l;
+        if (!v || v->use_count != 1 || v->is_output || !op_linear_get(v->producer, &l) || !op_linear_is_plain(&l) || l.bias ||
+            l.n_weights != 1)
             continue;
-        if (!is_vector(bias, l->inputs[1].value->constant->dims[!graph_attr_int(l, "trans_w", 0)]) || v->type.rank < bias->constant->rank)
-            continue;
-        return make_linear(ctx, n->outputs[0], l->inputs[0].value, l->inputs[1].value, graph_attr_int(l, "trans_w", 0), bias);
+        if (!is_vector(bias, l.weights[0]->constant->dims[!l.trans]) || v->type.rank < bias->constant->rank) continue;
+        return make_linear(ctx, n->outputs[0], l.x, l.weights[0], l.trans, bias);
     }
     return NIB_OK;
 }

@@ -8,14 +8,13 @@
 #include "pass_heads.h"
 #include <string.h>
 
-/* v [B, S, N] is a Linear of one constant f32 weight with nothing behind it, read once; NULL if not. */
-static graph_node *plain_product(const graph_value *v) {
-    graph_node *n = v->producer;
-    if (!graph_is_op(n, "nib", "Linear") || n->n_inputs > 3 || v->use_count != 1 || v->is_output || v->type.rank != 3) return NULL;
-    const graph_value *w = pass_input(n, 1), *bias = pass_input(n, 2);
-    if (!w->constant || w->constant->dtype != NIB_DTYPE_F32 || w->constant->rank != 2 || !w->constant->data) return NULL;
-    if (bias && (!bias->constant || bias->constant->dtype != NIB_DTYPE_F32 || bias->constant->rank != 1)) return NULL;
-    return op_activation(n) == KERNEL_ACT_NONE && op_gate_of(n) == OP_GATE_NONE && !graph_find_attr(n, "weight") ? n : NULL;
+/* v [B, S, N] is a Linear of one constant f32 weight with nothing behind it, read once; false if not. */
+static bool plain_product(const graph_value *v, op_linear *l) {
+    if (v->use_count != 1 || v->is_output || v->type.rank != 3 || !op_linear_get(v->producer, l)) return false;
+    if (!op_linear_is_plain(l) || l->n_weights != 1) return false;
+    const graph_tensor *w = l->weights[0]->constant, *bias = l->bias ? l->bias->constant : NULL;
+    if (!w || w->dtype != NIB_DTYPE_F32 || w->rank != 2 || !w->data) return false;
+    return !l->bias || (bias && bias->dtype == NIB_DTYPE_F32 && bias->rank == 1);
 }
 
 /* Nobody but products of graph g reads it: it will not be in the file beside the joined one. */
@@ -25,47 +24,51 @@ static bool is_of_products(const graph_value *w, const graph *g) {
     return !w->is_output;
 }
 
-static graph_node *split_product(const graph_node *attention) {
-    const graph_node *s = pass_input(attention, 0)->producer;
+static bool split_product(const op_attention *a, op_linear *l) {
+    const graph_node *s = a->q->producer;
+    const graph_value *const parts[3] = {a->q, a->k, a->v};
     int64_t width, first;
-    if (!graph_is_op(s, "", "Split") || s->n_outputs != 3 || !pass_columns_of(s->outputs[0], &first)) return NULL;
+    if (!graph_is_op(s, "", "Split") || s->n_outputs != 3 || !pass_columns_of(s->outputs[0], &first)) return false;
     for (int i = 0; i < 3; i++) {
         const graph_value *v = s->outputs[i];
-        if (v != pass_input(attention, i) || v->use_count != 1 || v->is_output || v->type.rank != 3) return NULL;
-        if (v->type.dims[2] != s->outputs[0]->type.dims[2]) return NULL;
+        if (v != parts[i] || v->use_count != 1 || v->is_output || v->type.rank != 3) return false;
+        if (v->type.dims[2] != s->outputs[0]->type.dims[2]) return false;
     }
-    return graph_dim_is_const(s->outputs[0]->type.dims[2], &width) ? plain_product(s->inputs[0].value) : NULL;
+    return graph_dim_is_const(s->outputs[0]->type.dims[2], &width) && plain_product(s->inputs[0].value, l);
 }
 
 typedef struct three {
-    const graph_node *linears[3];
+    op_linear of[3];
     int64_t rows, width; /* of each weight: K, N */
-    bool trans[3];       /* [N, K] */
 } three;
 
 /* `whole`: of the same rows, and their weights can be joined; else it is only about their biases. */
-static bool find_three(const graph_node *attention, three *t, bool whole) {
+static bool find_three(const graph_node *attention, const op_attention *a, three *t, bool whole) {
+    const graph_value *const parts[3] = {a->q, a->k, a->v};
     for (int i = 0; i < 3; i++) {
-        const graph_node *n = t->linears[i] = plain_product(pass_input(attention, i));
-        if (!n || n->owner != attention->owner) return false;
-        if (whole && (!is_of_products(pass_input(n, 1), attention->owner) || pass_input(n, 0) != pass_input(t->linears[0], 0)))
-            return false;
-        const graph_tensor *w = pass_input(n, 1)->constant;
-        t->trans[i] = graph_attr_int(n, "trans_w", 0) != 0;
-        if (i == 0) t->rows = w->dims[t->trans[0]], t->width = w->dims[!t->trans[0]];
-        if ((whole && w->dims[t->trans[i]] != t->rows) || w->dims[!t->trans[i]] != t->width) return false;
-        if (!pass_input(n, 2) != !pass_input(t->linears[0], 2)) return false;
-        if (pass_input(n, 2) && graph_tensor_elements(pass_input(n, 2)->constant) != t->width) return false;
+        op_linear *l = &t->of[i];
+        if (!plain_product(parts[i], l) || parts[i]->producer->owner != attention->owner) return false;
+        if (whole && (!is_of_products(l->weights[0], attention->owner) || l->x != t->of[0].x)) return false;
+        const graph_tensor *w = l->weights[0]->constant;
+        if (i == 0) t->rows = w->dims[l->trans], t->width = w->dims[!l->trans];
+        if ((whole && w->dims[l->trans] != t->rows) || w->dims[!l->trans] != t->width) return false;
+        if (!l->bias != !t->of[0].bias) return false;
+        if (l->bias && graph_tensor_elements(l->bias->constant) != t->width) return false;
     }
     return true;
 }
 
-/* Row k of input `index` of the three, side by side, into row [3 N]. */
-static void row_of(const three *t, int index, int64_t k, float *row) {
+/* What is laid side by side. */
+typedef enum joint { WEIGHTS, BIASES } joint;
+
+static const graph_value *one_of(const three *t, joint what, int i) { return what == WEIGHTS ? t->of[i].weights[0] : t->of[i].bias; }
+
+/* Row k of the three, side by side, into row [3 N]. */
+static void row_of(const three *t, joint what, int64_t k, float *row) {
     const size_t n = (size_t)t->width, of_n = n * sizeof(float);
     for (int i = 0; i < 3; i++, row += n) {
-        const char *data = pass_input(t->linears[i], index)->constant->data;
-        if (index == 1 && t->trans[i]) {
+        const char *data = one_of(t, what, i)->constant->data;
+        if (what == WEIGHTS && t->of[i].trans) {
             for (size_t c = 0; c < n; c++) memcpy(row + c, data + (c * (size_t)t->rows + (size_t)k) * sizeof(float), sizeof(float));
         } else {
             memcpy(row, data + (size_t)k * of_n, of_n);
@@ -74,35 +77,35 @@ static void row_of(const three *t, int index, int64_t k, float *row) {
 }
 
 /* The same weight is in the file already: layers that share theirs have but one. `row` is for use here. */
-static graph_value *made_before(const three *t, int index, int64_t rows, const graph_node *attention, float *row) {
+static graph_value *made_before(const three *t, joint what, int64_t rows, const graph_node *attention, float *row) {
     const graph_node *n = attention->prev;
     while (n && !graph_is_op(n, PASS_MS, "Attention")) n = n->prev;
-    graph_value *v = n ? pass_input(n, index) : NULL;
+    graph_value *v = n ? pass_input(n, what == WEIGHTS ? 1 : 2) : NULL;
     const size_t bytes = (size_t)(3 * t->width) * sizeof(float);
     if (!v || !v->constant || v->constant->bytes != (size_t)rows * bytes || !v->constant->data) return NULL;
     for (int64_t k = 0; k < rows; k++) {
-        row_of(t, index, k, row);
+        row_of(t, what, k, row);
         if (memcmp(row, (const char *)v->constant->data + (size_t)k * bytes, bytes) != 0) return NULL;
     }
     return v;
 }
 
 /* NULL: out of memory. */
-static graph_value *side_by_side(pass_context *ctx, const three *t, int index, const graph_node *attention) {
-    int64_t rows = index == 1 ? t->rows : 1, width;
-    graph_tensor w = {.dtype = NIB_DTYPE_F32, .rank = index == 1 ? 2 : 1};
+static graph_value *side_by_side(pass_context *ctx, const three *t, joint what, const graph_node *attention) {
+    int64_t rows = what == WEIGHTS ? t->rows : 1, width;
+    graph_tensor w = {.dtype = NIB_DTYPE_F32, .rank = what == WEIGHTS ? 2 : 1};
     size_t all;
     if (!base_mul_i64(t->width, 3, &width) || !base_mul_size((size_t)width, sizeof(float), &all) ||
         !base_mul_size((size_t)rows, all, &w.bytes))
         return NULL;
-    if (index == 1) w.dims[0] = rows;
+    if (what == WEIGHTS) w.dims[0] = rows;
     w.dims[w.rank - 1] = width;
     float *row = base_arena_alloc(ctx->g->arena, all);
-    graph_value *before = row ? made_before(t, index, rows, attention, row) : NULL;
+    graph_value *before = row ? made_before(t, what, rows, attention, row) : NULL;
     if (before || !row) return before;
     if (!(w.data = base_arena_alloc(ctx->g->arena, w.bytes))) return NULL;
-    for (int64_t k = 0; k < rows; k++) row_of(t, index, k, (float *)w.data + k * width);
-    return graph_add_constant(ctx->g, pass_input(t->linears[0], index)->name, &w, false);
+    for (int64_t k = 0; k < rows; k++) row_of(t, what, k, (float *)w.data + k * width);
+    return graph_add_constant(ctx->g, one_of(t, what, 0)->name, &w, false);
 }
 
 static graph_value *no_bias(pass_context *ctx, const graph_value *w) {
@@ -113,17 +116,18 @@ static graph_value *no_bias(pass_context *ctx, const graph_value *w) {
 }
 
 bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *out, bool *ok) {
+    op_attention a;
+    op_linear one;
     three t;
-    const graph_node *one = split_product(attention);
     *ok = true;
-    if (pass_is_disabled(ctx, "qkv")) return false;
-    if (one) {
-        *out = (pass_product){pass_input(one, 0), pass_input(one, 1), pass_input(one, 2)};
-        if (graph_attr_int(one, "trans_w", 0)) out->w = pass_emit_transpose(ctx, attention, out->w, (int64_t[]){1, 0});
+    if (pass_is_disabled(ctx, "qkv") || !op_attention_get(attention, &a) || !a.k || !a.v) return false;
+    if (split_product(&a, &one)) {
+        *out = (pass_product){one.x, one.weights[0], one.bias};
+        if (one.trans) out->w = pass_emit_transpose(ctx, attention, out->w, (int64_t[]){1, 0});
     } else {
-        if (!find_three(attention, &t, true)) return false;
-        *out = (pass_product){.x = pass_input(t.linears[0], 0), .w = side_by_side(ctx, &t, 1, attention)};
-        if (out->w && pass_input(t.linears[0], 2) && !(out->bias = side_by_side(ctx, &t, 2, attention))) out->w = NULL;
+        if (!find_three(attention, &a, &t, true)) return false;
+        *out = (pass_product){.x = t.of[0].x, .w = side_by_side(ctx, &t, WEIGHTS, attention)};
+        if (out->w && t.of[0].bias && !(out->bias = side_by_side(ctx, &t, BIASES, attention))) out->w = NULL;
     }
     if (out->w && !out->bias) out->bias = no_bias(ctx, out->w);
     *ok = out->w && out->bias;
@@ -131,11 +135,17 @@ bool pass_find_product(pass_context *ctx, graph_node *attention, pass_product *o
 }
 
 graph_value *pass_take_biases(pass_context *ctx, graph_node *attention, bool *ok) {
+    op_attention a;
     three t;
     *ok = true;
-    if (pass_is_disabled(ctx, "qkv") || !find_three(attention, &t, false) || !pass_input(t.linears[0], 2)) return NULL;
-    graph_value *bias = side_by_side(ctx, &t, 2, attention);
+    if (pass_is_disabled(ctx, "qkv") || !op_attention_get(attention, &a) || !a.k || !a.v) return NULL;
+    if (!find_three(attention, &a, &t, false) || !t.of[0].bias) return NULL;
+    graph_value *bias = side_by_side(ctx, &t, BIASES, attention);
+    graph_node *const nodes[3] = {a.q->producer, a.k->producer, a.v->producer};
     *ok = bias != NULL;
-    for (int i = 0; bias && i < 3; i++) graph_set_input(pass_input(attention, i)->producer, 2, NULL);
+    for (int i = 0; bias && i < 3; i++) {
+        t.of[i].bias = NULL;
+        *ok &= op_linear_set(nodes[i], &t.of[i], ctx->err) == NIB_OK;
+    }
     return bias;
 }

@@ -85,7 +85,9 @@ static operand operand_of(const packing *p, const graph_node *n, int i, op_rows 
     const graph_value *v = n->inputs[i].value;
     if (is_packed(p, v)) return OPERAND_PACKED;
     /* Input 0 and the residual of Linear and Norm are rows; what else a node on the last axis reads are parameters. */
-    bool is_row = rows != OP_ROWS_LAST || i == 0 || (i == 3 && n->domain[0]);
+    op_linear l;
+    const graph_value *residual = op_linear_get(n, &l) ? l.residual : graph_is_op(n, "nib", "Norm") ? pass_input(n, 3) : NULL;
+    bool is_row = rows != OP_ROWS_LAST || i == 0 || v == residual;
     if (!is_row) return v->constant ? OPERAND_PARAMETER : OPERAND_NONE;
     if (rows == OP_ROWS_ELEMENT && is_row_parameter(v)) return OPERAND_PARAMETER;
     return can_be_packed(p, v) ? OPERAND_GRID : OPERAND_NONE;
@@ -109,11 +111,10 @@ static bool packs(const packing *p, const graph_node *n) {
     for (int i = 1; i < n->n_outputs; i++)
         if (n->outputs[i]) return false;
     if (graph_is_op(n, "nib", "Embed")) return packs_embed(p, n);
-    if (graph_is_op(n, "nib", "Attention")) {
-        for (int i = 0; i < 3 && i < n->n_inputs; i++)
-            if (n->inputs[i].value && !is_packed(p, n->inputs[i].value)) return false;
-        return n->n_inputs < 6 && n->outputs[0]->type.rank == 3;
-    }
+    op_attention a;
+    if (op_attention_get(n, &a))
+        return is_packed(p, a.q) && (!a.k || is_packed(p, a.k)) && (!a.v || is_packed(p, a.v)) && !a.offsets && !a.positions &&
+               n->outputs[0]->type.rank == 3;
     if (graph_is_op(n, "nib", "Rotary"))
         return is_packed(p, n->inputs[0].value) && !is_packed(p, n->inputs[1].value) && !is_packed(p, n->inputs[2].value) &&
                are_positions(p, n->inputs[3].value) && on_grid(p, n->outputs[0]);
@@ -193,9 +194,10 @@ static bool read_bias(const packing *p, graph_value *bias, graph_value *mask, se
 static bool is_mask_of(packing *p, graph_value *mask, char *why, size_t capacity) {
     p->n_biases = 0;
     for (graph_node *n = p->g->first; n; n = n->next) {
-        if (!graph_is_op(n, "nib", "Attention")) continue;
-        graph_value *bias = n->n_inputs > 3 ? n->inputs[3].value : NULL;
-        if (!bias && graph_attr_int(n, "causal", 0)) continue; /* tokens come first: none sees what pads */
+        op_attention a;
+        if (!op_attention_get(n, &a)) continue;
+        graph_value *bias = a.bias;
+        if (!bias && a.causal) continue; /* tokens come first: none sees what pads */
         if (!bias) return snprintf(why, capacity, "attention at %s masks no keys", n->name), false;
         if (find_bias(p, bias)) continue;
         if (p->n_biases == BIASES) return snprintf(why, capacity, "attentions have more than %d different biases", BIASES), false;
@@ -218,8 +220,10 @@ static graph_value *find_mask(packing *p, char *why, size_t capacity) {
         graph_value *v = ctx->g->inputs[i];
         if (!is_candidate(v)) continue;
         bool read = false;
-        for (graph_node *n = ctx->g->first; n && !read; n = n->next)
-            read = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 && n->inputs[3].value && pass_needs(ctx, n->inputs[3].value, v);
+        for (graph_node *n = ctx->g->first; n && !read; n = n->next) {
+            op_attention a;
+            read = op_attention_get(n, &a) && a.bias && pass_needs(ctx, a.bias, v);
+        }
         if (read && is_mask_of(p, v, reason, sizeof reason)) {
             if (ctx->notes) ctx->notes->text.length = noted; /* why others are not it matters only where none is */
             return v;
@@ -307,23 +311,23 @@ static graph_value *columns_of_rows(packing *p) {
     return p->columns = rows_of(p, before, narrow, NULL);
 }
 
-/* Whatever counts in i - j counts in columns of the mask: rows stand closer where the mask has holes. */
-static nib_status pack_attention(packing *p, graph_node *n, graph_value **in, const pass_window **window) {
-    const seen_bias *seen = n->n_inputs > 3 ? find_bias(p, n->inputs[3].value) : NULL; /* is_mask_of has seen all */
-    *window = seen ? &seen->window : NULL;
-    bool limited = (seen && seen->rest) || (*window && ((*window)->left >= 0 || (*window)->right >= 0)) || graph_attr_int(n, "causal", 0) ||
-                   graph_attr_int(n, "window_left", -1) >= 0 || graph_attr_int(n, "window_right", -1) >= 0;
-    in[3] = seen ? seen->rest : NULL;
-    in[4] = p->offsets;
-    in[5] = limited ? columns_of_rows(p) : NULL;
-    return limited && !in[5] ? base_error_set(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing") : NIB_OK;
-}
-
 /* Both windows hold: the bias's and what the attention had of its own. */
-static nib_status set_window(graph_node *n, const char *name, int64_t limit) {
-    int64_t own = graph_attr_int(n, name, -1);
-    if (limit < 0 || (own >= 0 && own <= limit)) return NIB_OK;
-    return graph_set_int(n, name, limit);
+static int64_t narrower(int64_t own, int64_t other) { return own < 0 || (other >= 0 && other < own) ? other : own; }
+
+/* Whatever counts in i - j counts in columns of the mask: rows stand closer where the mask has holes. */
+static nib_status pack_attention(packing *p, graph_node *n, op_attention *a, graph_value **y) {
+    const seen_bias *seen = a->bias ? find_bias(p, a->bias) : NULL; /* is_mask_of has seen all */
+    graph_value **const rows[] = {&a->q, &a->k, &a->v};
+    for (size_t i = 0; i < BASE_COUNT(rows); i++)
+        if (*rows[i]) *rows[i] = p->as_rows[(*rows[i])->id];
+    if (seen) a->left = narrower(a->left, seen->window.left);
+    if (seen) a->right = narrower(a->right, seen->window.right);
+    bool limited = (seen && seen->rest) || a->left >= 0 || a->right >= 0 || a->causal;
+    a->bias = seen ? seen->rest : NULL;
+    a->offsets = p->offsets;
+    a->positions = limited ? columns_of_rows(p) : NULL;
+    if (limited && !a->positions) return base_error_set(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    return pass_emit_attention(p->ctx, n, a, n->outputs[0]->name, y);
 }
 
 static graph_value *packed_operand(packing *p, graph_node *n, int i) {
@@ -336,35 +340,35 @@ static graph_value *packed_operand(packing *p, graph_node *n, int i) {
     }
 }
 
-static nib_status pack_node(packing *p, graph_node *n) {
+static nib_status pack_rows(packing *p, graph_node *n, graph_value **y) {
     nib_status status = NIB_OK;
     graph_value *in[2 * OP_EMBED_MAX] = {NULL};
-    int n_in = n->n_inputs;
-    bool embed = graph_is_op(n, "nib", "Embed"), attention = graph_is_op(n, "nib", "Attention"), rotary = graph_is_op(n, "nib", "Rotary");
-    const pass_window *window = NULL;
-    for (int i = 0; i < n_in; i++) {
+    bool embed = graph_is_op(n, "nib", "Embed"), rotary = graph_is_op(n, "nib", "Rotary");
+    for (int i = 0; i < n->n_inputs; i++) {
         graph_value *v = n->inputs[i].value;
-        if (!v || (attention && i == 3)) continue;
+        if (!v) continue;
         if ((embed && i % 2) || (rotary && (i == 1 || i == 2))) in[i] = v;
         else if (embed || (rotary && i == 3)) in[i] = rows_of(p, n, v, NULL);
-        else if (attention || rotary) in[i] = is_packed(p, v) ? p->as_rows[v->id] : NULL;
+        else if (rotary) in[i] = is_packed(p, v) ? p->as_rows[v->id] : NULL;
         else in[i] = packed_operand(p, n, i);
-        if (!in[i] && !attention) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+        if (!in[i]) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
     }
-    if (attention) {
-        NIB_TRY(pack_attention(p, n, in, &window));
-        n_in = in[5] ? 6 : 5;
-    }
-    graph_value *y = pass_emit(p->ctx, n, n->domain, n->op, in, n_in, n->outputs[0]->name);
-    if (!y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
-    NIB_TRY(copy_attrs(p, y->producer, n));
-    if (window) NIB_TRY(set_window(y->producer, "window_left", window->left));
-    if (window) NIB_TRY(set_window(y->producer, "window_right", window->right));
-    NIB_TRY(op_infer_node(p->g, y->producer, p->ctx->err));
-    p->as_rows[n->outputs[0]->id] = y;
-    p->ctx->changes++;
+    *y = pass_emit(p->ctx, n, n->domain, n->op, in, n->n_inputs, n->outputs[0]->name);
+    if (!*y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+    NIB_TRY(copy_attrs(p, (*y)->producer, n));
+    NIB_TRY(op_infer_node(p->g, (*y)->producer, p->ctx->err));
 fail:
     return status;
+}
+
+static nib_status pack_node(packing *p, graph_node *n) {
+    op_attention a;
+    graph_value *y = NULL;
+    nib_status status = op_attention_get(n, &a) ? pack_attention(p, n, &a, &y) : pack_rows(p, n, &y);
+    if (status != NIB_OK) return status;
+    p->as_rows[n->outputs[0]->id] = y;
+    p->ctx->changes++;
+    return NIB_OK;
 }
 
 /* A node that stays on the grid, or an output, reads a packed value through Unpack. */

@@ -39,8 +39,9 @@ static bool unfold_inputs(const graph_node *n, graph_value **in) {
     const graph_value *first = NULL;
     if (n->n_outputs != 1 || n->n_inputs > ROWS_INPUTS || !n->n_inputs || pass_is_random(n)) return false;
     bool element = op_rows_of(n) == OP_ROWS_ELEMENT && n->outputs[0]->type.dtype == NIB_DTYPE_F32;
-    if (!element && !(graph_is_op(n, "nib", "Norm") && n->n_inputs <= 3) && !(graph_is_op(n, "nib", "Linear") && n->n_inputs <= 3))
-        return false;
+    op_linear l;
+    const bool linear = op_linear_get(n, &l) && !l.residual && !l.params && !l.factor && l.n_weights == 1;
+    if (!element && !(graph_is_op(n, "nib", "Norm") && n->n_inputs <= 3) && !linear) return false;
     for (int i = 0; i < n->n_inputs; i++) {
         graph_value *v = n->inputs[i].value, *rows = v && !v->constant ? unfolded(v) : NULL;
         in[i] = rows ? rows : v;
@@ -54,9 +55,10 @@ static bool unfold_inputs(const graph_node *n, graph_value **in) {
 nib_status pass_rows(pass_context *ctx) {
     nib_status status = NIB_OK;
     bool any = false;
-    for (const graph_node *n = ctx->g->first; n && !any; n = n->next)
-        any = graph_is_op(n, "nib", "Linear") && n->inputs[0].value->type.rank == 2 &&
-              graph_is_op(n->inputs[0].value->producer, "", "Reshape");
+    for (const graph_node *n = ctx->g->first; n && !any; n = n->next) {
+        op_linear l;
+        any = op_linear_get(n, &l) && l.x->type.rank == 2 && graph_is_op(l.x->producer, "", "Reshape");
+    }
     if (!any) return NIB_OK;
     NIB_TRY(pass_reshape(ctx)); /* the fold of a merge of heads is one of the rows */
     for (graph_node *n = ctx->g->first, *next; n; n = next) {

@@ -20,8 +20,10 @@
  * text sees padding through them, and that they are not made of rows.) */
 static flow flow_of_rows(const flows *f, const graph_node *n) {
     flow y = {.texts = f->one_text ? -1 : 0, .tokens = 1};
-    const int count = graph_is_op(n, "nib", "Attention") && n->n_inputs > 3 ? 3 : n->n_inputs;
-    for (int i = 0; i < count; i++) {
+    op_attention a;
+    const graph_value *bias = op_attention_get(n, &a) ? a.bias : NULL;
+    for (int i = 0; i < n->n_inputs; i++) {
+        if (bias && n->inputs[i].value == bias) continue;
         const flow x = flow_of(f, n->inputs[i].value);
         inherit(&y, &x);
     }

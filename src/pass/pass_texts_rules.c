@@ -519,11 +519,12 @@ static void rule_pool(const flows *f, const graph_node *n, flow *y) {
 
 /* Left where packing has not proven it: texts do not see each other, but padding may be seen. */
 static void rule_attention(const flows *f, const graph_node *n, flow *y) {
-    bool texts = true;
+    op_attention a;
+    bool texts = op_attention_get(n, &a) && !a.offsets && !a.positions;
     for (int i = 0; i < n->n_inputs; i++) {
         const flow x = flow_of(f, n->inputs[i].value);
         inherit(y, &x);
-        if (n->inputs[i].value) texts &= i < 3 ? x.texts == 0 && !x.merged : i == 3 ? x.texts <= 0 && !x.merged : false;
+        if (n->inputs[i].value) texts &= n->inputs[i].value == a.bias ? x.texts <= 0 && !x.merged : x.texts == 0 && !x.merged;
     }
     if (texts && !y->neighbours) y->texts = 0;
     reach(y, n, !texts, true);

@@ -183,7 +183,7 @@ const char *plan_step_kind(const plan_step *step);
 
 /* How fast a machine computes and reads, one thread; all 0 where it is not known. */
 typedef struct plan_speed {
-    double operations[3];             /* a second, by kernel_input */
+    double operations[KERNEL_INPUTS]; /* a second, by what is multiplied */
     double cache_bytes, memory_bytes; /* read a second, from L2 and from memory */
     size_t cache_size;                /* constants that are more than this together come from memory */
 } plan_speed;

@@ -366,7 +366,7 @@ static nib_status align_constants(plan *p) {
         if (pv->v->packed) continue;
         bool typed = evaluated[pv->v->id];
         for (const graph_use *u = pv->v->uses; u; u = u->next)
-            typed |= !(graph_is_op(u->node, "nib", "Linear") && (u->index == 1 || u->index > 4)) &&
+            typed |= !op_is_linear_constant(u->node, u->index) &&
                      !(graph_is_op(u->node, "nib", "Embed") && u->index % 2);
         pv->constant = typed ? graph_tensor_aligned(&p->arena, t) : t->data;
         if (!pv->constant) return NIB_OUT_OF_MEMORY;

@@ -28,9 +28,9 @@ static double whole_bytes(const graph_value *v, const plan_group *group) {
 /* Rows of text b: of a packed batch from its offsets, of a padded one all. */
 static int64_t text_rows(const plan_step *step, const plan_group *group, int64_t b) {
     const graph_node *n = step->node;
-    bool attention = step->range == PLAN_RANGE_TEXT_HEADS;
-    int at = attention ? 4 : 1;
-    const graph_value *offsets = n->n_inputs > at ? n->inputs[at].value : NULL, *x = n->inputs[0].value;
+    op_attention a;
+    const graph_value *offsets = op_attention_get(n, &a) ? a.offsets : n->n_inputs > 1 ? n->inputs[1].value : NULL;
+    const graph_value *x = n->inputs[0].value;
     const int64_t *o = offsets ? group->slots[offsets->id].t.data : NULL;
     int64_t rows = 0;
     if (o) return o[b + 1] - o[b];
@@ -39,42 +39,46 @@ static int64_t text_rows(const plan_step *step, const plan_group *group, int64_t
 }
 
 /* Pairs of a query and a key that it may look at. */
-static double pairs(const graph_node *n, int64_t rows) {
-    int64_t left = graph_attr_int(n, "window_left", -1), right = graph_attr_int(n, "window_right", -1);
+static double pairs(const op_attention *a, int64_t rows) {
+    int64_t right = a->causal ? 0 : a->right;
     double sum = 0;
-    if (graph_attr_int(n, "causal", 0)) right = right < 0 || right > 0 ? 0 : right;
-    if (left < 0 && right < 0) return (double)rows * (double)rows;
+    if (a->left < 0 && right < 0) return (double)rows * (double)rows;
     for (int64_t i = 0; i < rows; i++) {
-        int64_t first = left < 0 || i < left ? 0 : i - left, last = right < 0 || i + right >= rows ? rows - 1 : i + right;
+        int64_t first = a->left < 0 || i < a->left ? 0 : i - a->left, last = right < 0 || i + right >= rows ? rows - 1 : i + right;
         sum += (double)(last - first + 1);
     }
     return sum;
 }
 
 static void attention_work(const plan_step *step, const plan_group *group, int64_t lo, int64_t hi, plan_work *w) {
-    const graph_node *n = step->node;
+    op_attention a;
+    if (!op_attention_get(step->node, &a)) return;
     int heads = step->heads > 0 ? step->heads : 1;
-    int64_t kv_heads = graph_attr_int(n, "kv_heads", heads);
-    double q = (double)last_dim(n->outputs[0]) / heads, kv = q;
-    if (n->n_inputs > 1 && n->inputs[1].value) kv = (double)last_dim(n->inputs[1].value) / (double)(kv_heads > 0 ? kv_heads : 1);
-    double share = (double)(kv_heads > 0 ? kv_heads : heads) / heads; /* a head of keys serves several of queries */
+    int64_t kv_heads = a.kv_heads > 0 ? a.kv_heads : heads;
+    double q = (double)last_dim(step->node->outputs[0]) / heads, kv = a.k ? (double)last_dim(a.k) / (double)kv_heads : q;
+    double share = (double)kv_heads / heads; /* a head of keys serves several of queries */
     for (int64_t part = lo; part < hi; part++) {
         int64_t rows = text_rows(step, group, part / heads);
-        w->operations += 2.0 * (q + kv) * pairs(n, rows);
+        w->operations += 2.0 * (q + kv) * pairs(&a, rows);
         w->value_bytes += (double)rows * sizeof(float) * (2 * q + 2 * kv * share);
     }
 }
 
-static void linear_work(const plan_step *step, int64_t lo, int64_t hi, plan_work *w) {
-    const graph_node *n = step->node;
-    const char *kind = graph_attr_string(n, "weight", "f32");
-    double each = strcmp(kind, "q8") == 0 ? 1 : strcmp(kind, "bf16") == 0 ? 2 : 4, elements = 0;
-    for (int i = 0; i < op_linear_weights(n); i++) {
-        const graph_tensor *weight = n->inputs[op_linear_weight(i)].value->constant;
-        if (weight && weight->rank == 2) elements += (double)weight->dims[0] * (double)weight->dims[1];
+/* An element's bytes as kernels hold it: not quantized, a weight is packed as f32. */
+static double weight_bytes(const graph_value *w, int64_t K) {
+    return base_is_quantized(&w->type.quant) ? base_quant_bytes(&w->type.quant, K) : sizeof(float);
+}
+
+static void linear_work(const op_linear *l, int64_t lo, int64_t hi, plan_work *w) {
+    double elements = 0, bytes = 0;
+    for (int i = 0; i < l->n_weights; i++) {
+        const graph_tensor *t = l->weights[i]->constant;
+        if (!t || t->rank != 2) continue;
+        elements += (double)t->dims[0] * (double)t->dims[1];
+        bytes += (double)t->dims[0] * (double)t->dims[1] * weight_bytes(l->weights[i], t->dims[l->trans]);
     }
     w->operations = 2.0 * (double)(hi - lo) * elements;
-    if (lo == 0) w->weight_bytes = elements * each;
+    if (lo == 0) w->weight_bytes = bytes;
 }
 
 /* A product that no pass made a Linear of. */
@@ -96,8 +100,9 @@ void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, 
     const plan *p = group->p;
     *w = (plan_work){.input = plan_step_input(step)};
     if (hi <= lo) return;
-    bool linear = graph_is_op(n, "nib", "Linear"), embed = graph_is_op(n, "nib", "Embed");
-    if (linear) linear_work(step, lo, hi, w);
+    op_linear l;
+    bool embed = graph_is_op(n, "nib", "Embed");
+    if (op_linear_get(n, &l)) linear_work(&l, lo, hi, w);
     if (graph_is_op(n, "", "MatMul")) w->operations = matmul_operations(step, group, lo, hi);
     if (step->range == PLAN_RANGE_TEXT_HEADS) {
         attention_work(step, group, lo, hi, w);
@@ -105,7 +110,7 @@ void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, 
     }
     for (int i = 0; i < n->n_inputs; i++) {
         const graph_value *v = n->inputs[i].value;
-        if (!v || (linear && (i == 1 || (i > 4 && i < OP_LINEAR_FACTOR)))) continue;
+        if (!v || op_is_linear_weight(n, i)) continue;
         if (v->constant && embed) w->value_bytes += (double)(hi - lo) * (double)last_dim(v) * sizeof(float); /* the rows looked up */
         else if (v->constant) w->weight_bytes += lo == 0 ? (double)v->constant->bytes : 0;
         else if (step->range == PLAN_RANGE_ROWS) w->value_bytes += (double)(hi - lo) * (double)p->values[v->id].row_bytes;
@@ -123,9 +128,9 @@ void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, 
 
 kernel_input plan_step_input(const plan_step *step) {
     const graph_node *n = step->node;
-    nib_dtype x = n->n_inputs && n->inputs[0].value ? n->inputs[0].value->type.dtype : NIB_DTYPE_UNDEFINED;
-    if (!graph_is_op(n, "nib", "Linear") && !graph_is_op(n, "nib", "Attention")) return KERNEL_INPUT_F32;
-    return x == NIB_DTYPE_U8 ? KERNEL_INPUT_U8 : x == NIB_DTYPE_BF16 ? KERNEL_INPUT_BF16 : KERNEL_INPUT_F32;
+    op_linear l;
+    int input = op_linear_get(n, &l) && l.x ? op_rows_input(&l.x->type) : -1;
+    return input < 0 ? KERNEL_INPUT_F32 : (kernel_input)input;
 }
 
 /* ---- what a step is for */
@@ -155,6 +160,11 @@ static const graph_node *source_of(const graph_node *n) {
     return at;
 }
 
+static bool is_activated(const graph_node *n) {
+    op_linear l;
+    return op_linear_get(n, &l) && l.activation > KERNEL_ACT_NONE;
+}
+
 const char *plan_step_kind(const plan_step *step) {
     static const struct {
         const char *op, *kind;
@@ -166,8 +176,8 @@ const char *plan_step_kind(const plan_step *step) {
         const graph_node *from = source_of(n);
         if (feeds_attention(n, 3)) return "linear qkv";
         if (from && strcmp(from->op, "Attention") == 0) return "linear out";
-        if (op_activation(n) > KERNEL_ACT_NONE) return "linear ffn up";
-        if (from && strcmp(from->op, "Linear") == 0 && op_activation(from) > KERNEL_ACT_NONE) return "linear ffn down";
+        if (is_activated(n)) return "linear ffn up";
+        if (is_activated(from)) return "linear ffn down";
         return "linear";
     }
     if (strcmp(n->op, "Cast") == 0 && graph_attr_int(n, "to", 0) == NIB_DTYPE_BF16) return "quantize";

@@ -11,52 +11,92 @@ nib_precision quant_auto(uint32_t isas, const char **why) {
     return *why = "this CPU has no instructions for 8-bit integers", NIB_PRECISION_F32;
 }
 
-/* The QuantizeRows (or Cast to bf16) of v, made once, right behind v's producer. */
-static graph_value *rounded(pass_context *ctx, graph_value *v, bool q8, graph_value **params, graph_value **factor) {
-    graph *g = ctx->g;
+/* Rows of one format made of v, once, right behind v's producer. */
+typedef struct made_rows {
+    graph_value *rows, *params, *factor; /* NULL: the format has none */
+} made_rows;
+
+/* What is there already. */
+static bool find_rows(const graph_value *v, kernel_input input, made_rows *out) {
     for (graph_use *u = v->uses; u; u = u->next) {
-        if (q8 && graph_is_op(u->node, "nib", "QuantizeRows")) {
-            *params = u->node->outputs[1];
-            *factor = u->node->n_inputs > 1 ? u->node->inputs[1].value : NULL;
-            return u->node->outputs[0];
+        graph_node *n = u->node;
+        if (input == KERNEL_INPUT_U8 && graph_is_op(n, "nib", "QuantizeRows")) {
+            *out = (made_rows){n->outputs[0], n->outputs[1], n->n_inputs > 1 ? n->inputs[1].value : NULL};
+            return true;
         }
-        if (!q8 && graph_is_op(u->node, "", "Cast") && graph_attr_int(u->node, "to", 0) == NIB_DTYPE_BF16) return u->node->outputs[0];
+        if (input == KERNEL_INPUT_BF16 && graph_is_op(n, "", "Cast") && graph_attr_int(n, "to", 0) == NIB_DTYPE_BF16) {
+            *out = (made_rows){.rows = n->outputs[0]};
+            return true;
+        }
     }
-    graph_node *before = v->producer ? v->producer->next : g->first;
-    graph_value *out[2] = {graph_add_value(g, v->name), q8 ? graph_add_value(g, v->name) : NULL};
-    if (!out[0] || (q8 && !out[1])) return NULL;
-    if (q8 && quant_smooth(ctx, v, factor) != NIB_OK) return NULL;
-    graph_value *in[2] = {v, *factor};
-    graph_node *n =
-        graph_add_node(g, before, q8 ? "nib" : "", q8 ? "QuantizeRows" : "Cast", out[0]->name, in, *factor ? 2 : 1, out, q8 ? 2 : 1);
-    if (!n || (!q8 && graph_set_int(n, "to", NIB_DTYPE_BF16) != NIB_OK)) return NULL;
-    n->meaning = op_find(n->domain, n->op, graph_opset_version(g, n->domain));
-    if (op_infer_node(g, n, ctx->err) != NIB_OK) return NULL;
-    *params = out[1];
-    return out[0];
+    return false;
 }
 
-static const char *refusal(const graph_node *n, bool q8) {
-    const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value;
-    int64_t K;
-    if (!w->constant || !op_is_weight_type(w->constant->dtype)) return "the weight is not a constant of floats";
-    K = w->constant->dims[graph_attr_int(n, "trans_w", 0) != 0];
-    if (K % (q8 ? 4 : 2)) return q8 ? "its rows are no multiple of 4" : "its rows are no multiple of 2";
-    if (q8 && K > 65536) return "its rows are longer than 65536";
-    if (x->constant || x->type.dtype != NIB_DTYPE_F32) return "the input is not rows of f32";
+static nib_status make_rows(pass_context *ctx, graph_value *v, kernel_input input, made_rows *out) {
+    nib_status status = NIB_OK;
+    graph *g = ctx->g;
+    const bool u8 = input == KERNEL_INPUT_U8;
+    *out = (made_rows){.rows = v};
+    if (input == KERNEL_INPUT_F32 || find_rows(v, input, out)) return NIB_OK;
+    graph_node *before = v->producer ? v->producer->next : g->first;
+    graph_value *y[2] = {graph_add_value(g, v->name), u8 ? graph_add_value(g, v->name) : NULL}, *factor = NULL;
+    if (!y[0] || (u8 && !y[1])) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+    if (u8) NIB_TRY(quant_smooth(ctx, v, &factor));
+    graph_value *in[2] = {v, factor};
+    graph_node *n =
+        graph_add_node(g, before, u8 ? "nib" : "", u8 ? "QuantizeRows" : "Cast", y[0]->name, in, factor ? 2 : 1, y, u8 ? 2 : 1);
+    if (!n || (!u8 && graph_set_int(n, "to", NIB_DTYPE_BF16) != NIB_OK))
+        NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+    n->meaning = op_find(n->domain, n->op, graph_opset_version(g, n->domain));
+    NIB_TRY(op_infer_node(g, n, ctx->err));
+    *out = (made_rows){y[0], y[1], factor};
+fail:
+    return status;
+}
+
+/* The weight as a value of that type. Its bytes are the same; a value of its own, because others may read the numbers as they are. One
+ * for all Linears that read it, so that a program has its packed form once. */
+static graph_value *typed_weight(pass_context *ctx, graph_value *w, bool trans, const base_quant *type) {
+    graph *g = ctx->g;
+    base_quant quant = *type;
+    quant.axis = trans;
+    for (int i = 0; i < g->n_constants; i++) {
+        graph_value *v = g->constants[i];
+        if (v->constant->data == w->constant->data && v->constant->dtype == w->constant->dtype &&
+            memcmp(v->constant->dims, w->constant->dims, 2 * sizeof *v->constant->dims) == 0 && base_same_quant(&v->type.quant, &quant) &&
+            v->type.quant.axis == quant.axis && v->constant->rank == 2)
+            return v;
+    }
+    graph_value *v = graph_add_constant(g, w->name, w->constant, false);
+    if (v) v->type.quant = quant;
+    return v;
+}
+
+static const char *refusal(const op_linear *l, const kernel_format *weight, const kernel_format *rows) {
+    static const char *const multiples[] = {[2] = "its rows are no multiple of 2", [4] = "its rows are no multiple of 4"};
+    const int multiple = weight->multiple > rows->multiple ? weight->multiple : rows->multiple;
+    for (int i = 0; i < l->n_weights; i++) {
+        const graph_tensor *w = l->weights[i]->constant;
+        if (!w || !op_is_weight_type(w->dtype) || w->rank != 2) return "the weight is not a constant of floats";
+    }
+    const int64_t K = l->weights[0]->constant->dims[l->trans];
+    if (K % multiple) return (size_t)multiple < BASE_COUNT(multiples) ? multiples[multiple] : "its rows are of a length that does not do";
+    if (K > weight->most_k || K > rows->most_k) return "its rows are longer than 65536";
+    if (!l->x || l->x->constant || l->x->type.dtype != NIB_DTYPE_F32) return "the input is not rows of f32";
     return NULL;
 }
 
-static nib_status rewrite(pass_context *ctx, graph_node *n, bool q8, bool half_rows) {
+static nib_status rewrite(pass_context *ctx, graph_node *n, op_linear *l, const kernel_format *weight, kernel_input input) {
     nib_status status = NIB_OK;
-    graph_value *params = NULL, *factor = NULL, *x = n->inputs[0].value;
-    if (q8 || half_rows) x = rounded(ctx, x, q8, &params, &factor);
-    if (!x) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
-    graph_set_input(n, 0, x);
-    while (q8 && n->n_inputs <= (factor ? OP_LINEAR_FACTOR : 4)) NIB_TRY(graph_append_input(n, NULL, ctx->err));
-    if (q8) graph_set_input(n, 4, params);
-    if (factor) graph_set_input(n, OP_LINEAR_FACTOR, factor);
-    NIB_TRY(graph_set_string(n, "weight", q8 ? "q8" : "bf16"));
+    made_rows made;
+    NIB_TRY(make_rows(ctx, l->x, input, &made));
+    l->x = made.rows;
+    l->params = made.params;
+    l->factor = made.factor;
+    for (int i = 0; i < l->n_weights; i++)
+        if (!(l->weights[i] = typed_weight(ctx, l->weights[i], l->trans, &weight->type)))
+            NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+    NIB_TRY(op_linear_set(n, l, ctx->err));
     ctx->changes++;
 fail:
     return status;
@@ -64,23 +104,36 @@ fail:
 
 nib_status quant_apply(pass_context *ctx, nib_precision precision) {
     nib_status status = NIB_OK;
-    bool q8 = precision == NIB_PRECISION_Q8;
-    const kernel_linear *best = q8 ? ctx->kernels->linear_q8[0] : ctx->kernels->linear_bf16[0];
+    static const struct {
+        kernel_weight_format weight;
+        const char *said;
+    } of[] = {
+        [NIB_PRECISION_BF16] = {KERNEL_WEIGHT_BF16, "bf16"},
+        [NIB_PRECISION_Q8] = {KERNEL_WEIGHT_Q8, "q8: u8 rows with a scale and zero point each, s8 weights with a scale a column"},
+    };
+    if ((size_t)precision >= BASE_COUNT(of) || !of[precision].said)
+        return base_error_set(ctx->err, NIB_UNSUPPORTED, "nothing computes in %s", nib_precision_name(precision));
+    const kernel_format *weight = &kernel_weight_formats[of[precision].weight];
+    const kernel_input input = kernel_linear_find(ctx->kernels, KERNEL_INPUTS, of[precision].weight, NULL)->input;
     int done = 0;
     for (graph_node *n = ctx->g->first; n; n = n->next) {
-        if (graph_is_op(n, "nib", "Attention")) NIB_TRY(graph_set_string(n, "precision", "q8"));
-        if (!graph_is_op(n, "nib", "Linear") || graph_find_attr(n, "weight")) continue;
-        const char *why = refusal(n, q8);
+        op_attention a;
+        op_linear l;
+        if (op_attention_get(n, &a) && a.products == OP_PRODUCTS_F32) {
+            a.products = OP_PRODUCTS_Q8;
+            NIB_TRY(op_attention_set(n, &a, ctx->err));
+        }
+        if (!op_linear_get(n, &l) || l.weight_format != KERNEL_WEIGHT_F32) continue;
+        const char *why = refusal(&l, weight, &kernel_input_formats[input]);
         if (why) {
             pass_note(ctx, "Linear %s stays f32: %s", n->name, why);
             continue;
         }
         NIB_TRY(base_stop_check(ctx->err));
-        NIB_TRY(rewrite(ctx, n, q8, best && best->input == KERNEL_INPUT_BF16));
+        NIB_TRY(rewrite(ctx, n, &l, weight, input));
         done++;
     }
-    pass_note(ctx, "%d Linear layers compute in %s", done,
-              q8 ? "q8: u8 rows with a scale and zero point each, s8 weights with a scale a column" : "bf16");
+    pass_note(ctx, "%d Linear layers compute in %s", done, of[precision].said);
 fail:
     return status;
 }

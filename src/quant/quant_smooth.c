@@ -22,13 +22,13 @@
 /* The first of a Linear's columns that are carried on; those before it, of N, are an attention's queries and keys. */
 static int64_t first_carried(const graph_node *n, int64_t N) {
     const graph_value *y = n->outputs[0];
+    op_attention a;
     if (y->use_count == 1 && graph_is_op(y->uses->node, "nib", "Rotary")) y = y->uses->node->outputs[0];
     for (const graph_use *u = y->uses; u; u = u->next) {
-        if (!graph_is_op(u->node, "nib", "Attention")) continue;
-        bool joined = u->node->n_inputs < 2 || !u->node->inputs[1].value;
-        int64_t heads = graph_attr_int(u->node, "heads", 1), kv_heads = graph_attr_int(u->node, "kv_heads", heads);
-        if (!joined) return u->index == 2 ? 0 : N;
-        if (heads > 0 && kv_heads > 0 && N % (heads + 2 * kv_heads) == 0) return N / (heads + 2 * kv_heads) * (heads + kv_heads);
+        if (!op_attention_get(u->node, &a)) continue;
+        if (a.k) return a.v == y ? 0 : N;
+        if (a.heads > 0 && a.kv_heads > 0 && N % (a.heads + 2 * a.kv_heads) == 0)
+            return N / (a.heads + 2 * a.kv_heads) * (a.heads + a.kv_heads);
     }
     return 0;
 }
@@ -47,19 +47,18 @@ static int64_t add_squares(const graph_tensor *w, bool trans, int64_t lo, int64_
 }
 
 /* The same over all weights of a Linear [K, ..]. */
-static int64_t add_linear(const graph_node *n, int64_t K, double *squares) {
-    const bool trans = graph_attr_int(n, "trans_w", 0) != 0;
-    int64_t N = 0, seen = 0;
-    for (int i = 0; i < op_linear_weights(n); i++) {
-        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
-        if (!w || !op_is_weight_type(w->dtype) || w->dims[trans] != K) return 0;
-        N += w->dims[!trans];
+static int64_t add_linear(const graph_node *n, const op_linear *l, int64_t K, double *squares) {
+    int64_t N = 0, seen = 0, column = 0;
+    for (int i = 0; i < l->n_weights; i++) {
+        const graph_tensor *w = l->weights[i]->constant;
+        if (!w || !op_is_weight_type(w->dtype) || w->dims[l->trans] != K) return 0;
+        N += w->dims[!l->trans];
     }
-    int64_t first = first_carried(n, N), column = 0;
-    for (int i = 0; i < op_linear_weights(n); i++) {
-        const graph_tensor *w = n->inputs[op_linear_weight(i)].value->constant;
-        int64_t columns = w->dims[!trans], lo = first > column ? first - column : 0;
-        if (lo < columns) seen += add_squares(w, trans, lo, columns, squares);
+    const int64_t first = first_carried(n, N);
+    for (int i = 0; i < l->n_weights; i++) {
+        const graph_tensor *w = l->weights[i]->constant;
+        int64_t columns = w->dims[!l->trans], lo = first > column ? first - column : 0;
+        if (lo < columns) seen += add_squares(w, l->trans, lo, columns, squares);
         column += columns;
     }
     return seen;
@@ -104,8 +103,10 @@ nib_status quant_smooth(pass_context *ctx, const graph_value *x, graph_value **f
     squares = base_calloc(g->heap, (size_t)K * 2, sizeof *squares);
     float *out = base_arena_calloc(g->arena, (size_t)K, sizeof *out);
     if (!squares || !out) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
-    for (const graph_use *u = x->uses; u; u = u->next)
-        if (graph_is_op(u->node, "nib", "Linear") && u->index == 0) seen += add_linear(u->node, K, squares);
+    for (const graph_use *u = x->uses; u; u = u->next) {
+        op_linear l;
+        if (op_linear_get(u->node, &l) && l.x == x) seen += add_linear(u->node, &l, K, squares);
+    }
     if (seen > 0) {
         balance(norm, squares, K, squares + K);
         for (int64_t k = 0; k < K; k++) {

@@ -103,11 +103,14 @@ fail:
 
 /* Level 3: GELU by its approximation with tanh. */
 static nib_status approximate_gelu(graph *g, nib_error *err) {
-    for (graph_node *n = g->first; n; n = n->next)
-        if (graph_is_op(n, "nib", "Linear") && op_activation(n) == KERNEL_ACT_GELU_ERF &&
-            graph_set_string(n, "activation", op_activation_name(KERNEL_ACT_GELU_TANH)) != NIB_OK)
-            return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
-    return NIB_OK;
+    nib_status status = NIB_OK;
+    for (graph_node *n = g->first; n && status == NIB_OK; n = n->next) {
+        op_linear l;
+        if (!op_linear_get(n, &l) || l.activation != KERNEL_ACT_GELU_ERF) continue;
+        l.activation = KERNEL_ACT_GELU_TANH;
+        status = op_linear_set(n, &l, err);
+    }
+    return status;
 }
 
 /* What passes have imported and no node needs goes; what the file imported stays. */

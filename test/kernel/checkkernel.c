@@ -212,15 +212,37 @@ check_task check_find(const char *task) {
     return found;
 }
 
-static void check_ladder(const char *task, const kernel_linear *const *all, const kernel_linear *const *lowest) {
-    if (lowest[0] == NULL || lowest[0]->isa != BASE_ISA_GENERIC || lowest[1] != NULL) check_fail("%s has no reference", task);
-    check_task linear = check_find(task);
-    if (linear.count >= KERNEL_LINEAR_MOST || all[linear.count] != NULL) check_fail("%s has no NULL after the last", task);
-    for (int i = 0; i < linear.count; i++) {
-        const kernel_linear *want = linear.entry[linear.count - 1 - i]->linear;
-        if (all[i] != want) check_fail("place %d is %s, not %s", i, all[i] ? all[i]->name : "empty", want->name);
-        if (strcmp(want->name, linear.entry[linear.count - 1 - i]->name) != 0) check_fail("is named %s", want->name);
+/* All kernels that the processor has, in the list's order turned round; and whatever is asked for has an answer, the best and at the least
+ * the reference. */
+static void check_linears(const kernels *all, const kernels *lowest) {
+    size_t count;
+    const kernel_entry *list = kernel_entries(&count);
+    int last = 0;
+    while (all->linear[last]) last++;
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].linear || !(isas >> list[i].isa & 1u)) continue;
+        if (last == 0 || all->linear[--last] != list[i].linear) check_fail("%s is not in its place", list[i].name);
+        if (strcmp(list[i].linear->name, list[i].name) != 0) check_fail("%s is named %s", list[i].name, list[i].linear->name);
+        char task[32];
+        snprintf(task, sizeof task, "linear_%s", kernel_weight_formats[list[i].linear->weight].name);
+        if (strcmp(task, list[i].task) != 0) check_fail("%s multiplies %s", list[i].name, task);
     }
+    if (last) check_fail("%s is not in kernels.def", all->linear[0]->name);
+    for (int weight = 0; weight < KERNEL_WEIGHTS; weight++) {
+        const kernel_linear *k = kernel_linear_find(lowest, KERNEL_INPUTS, (kernel_weight_format)weight, NULL);
+        if (!k || k->isa != BASE_ISA_GENERIC) check_fail("%s has no reference", kernel_weight_formats[weight].name);
+        const kernel_linear *best = kernel_linear_find(all, KERNEL_INPUTS, (kernel_weight_format)weight, NULL);
+        for (const kernel_linear *const *at = all->linear; *at && *at != best; at++)
+            if ((*at)->weight == (kernel_weight_format)weight) check_fail("%s is better than %s", (*at)->name, best->name);
+        char layout[KERNEL_LAYOUT_NAME];
+        kernel_layout_name(best, layout);
+        if (kernel_linear_find(all, best->input, (kernel_weight_format)weight, layout) != best || kernel_layout_format(layout) != weight)
+            check_fail("%s is not found by its layout", best->name);
+        if (kernel_format_of(kernel_weight_formats, KERNEL_WEIGHTS, &kernel_weight_formats[weight].type) != weight)
+            check_fail("two formats are of one type");
+    }
+    if (kernel_linear_find(all, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, "q8_n16") || kernel_layout_format("none_n1") >= 0)
+        check_fail("a layout that nobody has is found");
 }
 
 /* The ladder gives every task to its best candidate, and to the reference where nothing else may be used. */
@@ -229,10 +251,7 @@ static void check_tables(void) {
     kernel_table_init(&all, isas);
     kernel_table_init(&lowest, 0);
     check_begin("kernel_table_init", "the ladder");
-#define CHECK_LINEAR(member) check_ladder(#member, all.member, lowest.member)
-    CHECK_LINEAR(linear_f32);
-    CHECK_LINEAR(linear_bf16);
-    CHECK_LINEAR(linear_q8);
+    check_linears(&all, &lowest);
 #define CHECK_MEMBER(member)                                                                                                               \
     do {                                                                                                                                   \
         check_task t = check_find(#member);                                                                                                \

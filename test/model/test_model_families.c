@@ -221,8 +221,10 @@ static void layers_are_fused(void **state) {
             while (n && (strcmp(n->domain, "nib") != 0 || graph_is_op(n, "nib", "Pack"))) n = n->next; /* integers of positions */
             if (!n || strcmp(n->op, layer[k % 8]) != 0)
                 fail_msg("%s, node %d is %s, not %s\n%s", models[i].path, k, n ? n->op : "none", layer[k % 8], m->task.notes);
-            if (k % 8 == 5 && !op_gate_of(n)) fail_msg("node %d is not gated", k);
-            if ((k % 8 == 3 || k % 8 == 6) && (n->n_inputs < 4 || !n->inputs[3].value)) fail_msg("node %d has no residual", k);
+            op_linear l = {0};
+            op_linear_get(n, &l);
+            if (k % 8 == 5 && !l.gate) fail_msg("node %d is not gated", k);
+            if ((k % 8 == 3 || k % 8 == 6) && !l.residual) fail_msg("node %d has no residual", k);
             if (k % 8 == 2) assert_int_equal(graph_attr_int(n, "window_left", -1), k < 8 ? -1 : 8);
             if (k % 8 == 2) assert_int_equal(graph_attr_int(n, "window_right", -1), k < 8 ? -1 : 8);
         }

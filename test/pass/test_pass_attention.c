@@ -42,7 +42,8 @@ static void assert_taken(parts p, float scale, int inputs) {
     if (strcmp(ops(g), "nib.Attention") != 0) fail_msg("%s / %s leaves %s: %s", p.scores, p.probabilities, ops(g), notes);
     assert_int_equal(g->first->n_inputs, inputs);
     assert_int_equal(graph_attr_int(g->first, "heads", 0), 2);
-    assert_true(fabs((double)(graph_attr_float(g->first, "scale", 0) - scale)) < 1e-6);
+    op_attention a;
+    assert_true(op_attention_get(g->first, &a) && fabs((double)(a.scale - scale)) < 1e-6);
     done(g);
 }
 
@@ -163,8 +164,9 @@ static void biases_are_summed(void **state) {
         graph *g = attention(p);
         if (strcmp(ops(g), rows[i].ops) != 0) fail_msg("%s leaves %s: %s", p.scores, ops(g), notes);
         const graph_node *n = find_op(g, "nib", "Attention");
-        assert_true(fabs((double)(graph_attr_float(n, "scale", 0) - rows[i].scale)) < 1e-6);
-        assert_true(fabs((double)(graph_attr_float(n, "softcap", 0) - rows[i].softcap)) < 1e-6);
+        op_attention a;
+        assert_true(op_attention_get(n, &a) && fabs((double)(a.scale - rows[i].scale)) < 1e-6);
+        assert_true(fabs((double)(a.softcap - rows[i].softcap)) < 1e-6);
         done(g);
     }
 }
@@ -302,7 +304,8 @@ static void heads_in_the_batch(void **state) {
     for (int file = 0; file < 2; file++) {
         graph *g = pass_check_same(text, file ? PASSES(for_ort, pass_attention) : PASSES(pass_attention));
         const graph_node *n = find_op(g, "nib", "Attention");
-        assert_true(fabs((double)graph_attr_float(n, "scale", 0) - 1.0 / 3) < 1e-6);
+        op_attention a;
+        assert_true(op_attention_get(n, &a) && fabs((double)a.scale - 1.0 / 3) < 1e-6);
         assert_int_equal(count_op(g, "", "Softmax"), 0);
         done(g);
     }

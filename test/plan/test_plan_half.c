@@ -121,10 +121,8 @@ static void every_kernel_packs_halves_alike(void **state) {
         struct device *cpu; /* a new one each time: it knows a weight again by its place */
         assert_int_equal(cpu_open(test_runtime, &cpu, &err), NIB_OK);
         cpu_device *d = (cpu_device *)cpu;
-        const kernel_linear *const *lists[] = {d->kernels.linear_f32, d->kernels.linear_bf16, d->kernels.linear_q8};
-        for (size_t i = 0; i < BASE_COUNT(lists); i++)
-            for (int k = 0; k < KERNEL_LINEAR_MOST && lists[i][k]; k++, packed++)
-                pack_both(d, lists[i][k], way & 1 ? NIB_DTYPE_F16 : NIB_DTYPE_BF16, (way & 2) != 0, way & 4 ? factor : NULL);
+        for (const kernel_linear *const *k = d->kernels.linear; *k; k++, packed++)
+            pack_both(d, *k, way & 1 ? NIB_DTYPE_F16 : NIB_DTYPE_BF16, (way & 2) != 0, way & 4 ? factor : NULL);
         cpu->table->close(cpu);
     }
     assert_true(packed >= 24);

@@ -65,8 +65,9 @@ static void check_precision(nib_precision precision, const char *weight, double 
         m = open_as(precision, threads);
         int linears = 0;
         for (const graph_node *n = m->task.g->first; n; n = n->next) {
-            if (!graph_is_op(n, "nib", "Linear")) continue;
-            assert_string_equal(graph_attr_string(n, "weight", "f32"), weight);
+            op_linear l;
+            if (!op_linear_get(n, &l)) continue;
+            assert_string_equal(kernel_weight_formats[l.weight_format].name, weight);
             linears++;
         }
         assert_int_equal(linears, 8); /* two layers of four: queries, keys and values are one */
@@ -123,7 +124,8 @@ static void files_of_8_bits_run_as_any(void **state) {
         for (const graph_node *n = m->task.g->first; n; n = n->next) {
             if (graph_is_op(n, "", "MatMulInteger") || graph_is_op(n, "", "DequantizeLinear") || graph_is_op(n, "", "MatMul"))
                 fail_msg("%s is left", n->op);
-            if (graph_is_op(n, "nib", "Linear")) assert_string_equal(graph_attr_string(n, "weight", "f32"), q8 ? "q8" : "f32");
+            op_linear l;
+            if (op_linear_get(n, &l)) assert_int_equal(l.weight_format, q8 ? KERNEL_WEIGHT_Q8 : KERNEL_WEIGHT_F32);
         }
         run(m, 0, TEXTS, 0, got[0]);
         for (int i = 0; i < TEXTS; i++) {
@@ -142,10 +144,11 @@ static void eval_agrees_with_kernels(void **state) {
     const kernels *k = &((cpu_device *)m->device)->kernels;
     int checked = 0;
     for (graph_node *n = g->first; n; n = n->next) {
-        if (!graph_is_op(n, "nib", "Linear") || n->inputs[3].value) continue;
+        op_linear l;
+        if (!op_linear_get(n, &l) || l.residual) continue;
         base_arena arena;
         base_arena_init(&arena, g->heap);
-        int64_t trans = graph_attr_int(n, "trans_w", 0), K = n->inputs[1].value->constant->dims[trans], total, first = 0;
+        int64_t trans = l.trans, K = l.weights[0]->constant->dims[trans], total, first = 0;
         assert_true(graph_dim_is_const(n->outputs[0]->type.dims[n->outputs[0]->type.rank - 1], &total));
         float *x = base_arena_alloc(&arena, sizeof(float) * (size_t)(5 * K)), params[10];
         uint8_t *x8 = base_arena_alloc(&arena, (size_t)(5 * K));
@@ -156,15 +159,14 @@ static void eval_agrees_with_kernels(void **state) {
             .dtype = NIB_DTYPE_F32, .rank = 2, .dims = {5, 2}, .data = params, .bytes = sizeof params};
         const graph_tensor *y;
         op_env *env = op_env_create(g, &arena, 1 << 26, k);
-        op_env_set(env, n->inputs[0].value, &rows8);
-        op_env_set(env, n->inputs[4].value, &scales);
+        op_env_set(env, l.x, &rows8);
+        op_env_set(env, l.params, &scales);
         if (op_env_get(env, n->outputs[0], &y, &e) != NIB_OK) fail_msg("%s", e.message);
-        const kernel_linear *kernel = k->linear_q8[0];
-        const float *factor =
-            n->n_inputs > OP_LINEAR_FACTOR && n->inputs[OP_LINEAR_FACTOR].value ? n->inputs[OP_LINEAR_FACTOR].value->constant->data : NULL;
+        const kernel_linear *kernel = kernel_linear_find(k, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q8, NULL);
+        const float *factor = l.factor ? l.factor->constant->data : NULL;
         float *got = base_arena_alloc(&arena, sizeof(float) * (size_t)(5 * total));
-        for (int i = 0; i < op_linear_weights(n); i++, checked++) {
-            const graph_tensor *t = n->inputs[op_linear_weight(i)].value->constant;
+        for (int i = 0; i < l.n_weights; i++, checked++) {
+            const graph_tensor *t = l.weights[i]->constant;
             int64_t N = t->dims[!trans];
             void *packed = base_arena_alloc(&arena, kernel->packed_bytes(N, K));
             kernel->pack(&(kernel_weight){graph_tensor_aligned(&arena, t), trans ? 1 : N, trans ? K : 1, N, K, factor}, 0, N, packed);
@@ -178,13 +180,13 @@ static void eval_agrees_with_kernels(void **state) {
                                     .M = 5,
                                     .N = N,
                                     .K = K};
-            a.bias = n->inputs[2].value ? (const float *)n->inputs[2].value->constant->data + first : NULL;
-            a.activation = (kernel_activation)op_activation(n);
+            a.bias = l.bias ? (const float *)l.bias->constant->data + first : NULL;
+            a.activation = (kernel_activation)l.activation;
             kernel->run(&a, 0, 5, 0, N);
             first += N;
         }
         assert_int_equal(first, total);
-        assert_true(test_difference(got, y->data, (size_t)(5 * total)) <= (op_activation(n) == KERNEL_ACT_GELU_ERF ? 5.5e-5 : 2e-6));
+        assert_true(test_difference(got, y->data, (size_t)(5 * total)) <= (l.activation == KERNEL_ACT_GELU_ERF ? 5.5e-5 : 2e-6));
         base_arena_free(&arena);
     }
     assert_true(checked >= 8);

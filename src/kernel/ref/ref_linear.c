@@ -28,4 +28,4 @@ static void ref_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, 
 }
 
 const kernel_linear nk_gemm_f32_f32_f32__1x8_generic = {
-    "nk_gemm_f32_f32_f32__1x8_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, 1, TILE_N, ref_packed_bytes, ref_pack, ref_run, "f32"};
+    "nk_gemm_f32_f32_f32__1x8_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, 1, TILE_N, ref_packed_bytes, ref_pack, ref_run, "f32"};

@@ -104,7 +104,7 @@ static void bf16_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi,
 }
 
 const kernel_linear nk_gemm_f32_bf16_f32__1x1_generic = {
-    "nk_gemm_f32_bf16_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, 1, 1, bf16_packed_bytes, bf16_pack, bf16_run, "bf16_columns"};
+    "nk_gemm_f32_bf16_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, KERNEL_WEIGHT_BF16, 1, 1, bf16_packed_bytes, bf16_pack, bf16_run, "bf16_columns"};
 
 /* ---- q8 weights ---- */
 
@@ -156,4 +156,4 @@ static void q8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, i
 }
 
 const kernel_linear nk_gemm_q8_q8_f32__1x1_generic = {
-    "nk_gemm_q8_q8_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, 1, 1, q8_packed_bytes, q8_pack, q8_run, "q8_columns"};
+    "nk_gemm_q8_q8_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q8, 1, 1, q8_packed_bytes, q8_pack, q8_run, "q8_columns"};

@@ -19,7 +19,8 @@ VEC_INLINE vec gemm_madd(vec c, vec w, vec x) { return vec_fma(x, w, c); }
 #define GEMM_OP nk_gemm_f32_bf16_f32
 #define GEMM_INPUT KERNEL_INPUT_F32
 #define GEMM_PACK KERNEL_PACK_BF16
-#define GEMM_FORMAT "bf16"
+#define GEMM_WEIGHT KERNEL_WEIGHT_BF16
+#define GEMM_LAYOUT "bf16"
 #define GEMM_GELU_ERF vec_gelu_erf_short
 #include "gemm_ends_float.h"
 

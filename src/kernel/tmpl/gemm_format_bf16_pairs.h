@@ -25,7 +25,8 @@ VEC_INLINE vec gemm_madd(vec c, gemm_w w, gemm_x x) { return _mm512_dpbf16_ps(c,
 #define GEMM_OP nk_gemm_bf16_bf16_f32
 #define GEMM_INPUT KERNEL_INPUT_BF16
 #define GEMM_PACK KERNEL_PACK_BF16_PAIRS
-#define GEMM_FORMAT "bf16_pairs"
+#define GEMM_WEIGHT KERNEL_WEIGHT_BF16
+#define GEMM_LAYOUT "bf16_pairs"
 #define GEMM_GELU_ERF vec_gelu_erf_short
 #include "gemm_ends_float.h"
 

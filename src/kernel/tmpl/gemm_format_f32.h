@@ -8,7 +8,8 @@
  *
  * and gemm_linear.h, for the ends of a Linear:
  *
- *     GEMM_OP, GEMM_INPUT, GEMM_PACK   the kernel's name, what it reads, how its panels are packed
+ *     GEMM_OP, GEMM_INPUT, GEMM_WEIGHT, GEMM_PACK, GEMM_LAYOUT   the kernel's name, what it reads, how its panels are packed, and
+ *                                      the name of that in files
  *     gemm_rows                        where row m begins, and the bytes from row to row
  *     gemm_column, gemm_column_at      what the epilogue knows about 16 columns
  *     gemm_row, gemm_row_at            and about a row
@@ -32,7 +33,8 @@ VEC_INLINE vec gemm_madd(vec c, vec w, vec x) { return vec_fma(x, w, c); }
 #define GEMM_OP nk_gemm_f32_f32_f32
 #define GEMM_INPUT KERNEL_INPUT_F32
 #define GEMM_PACK KERNEL_PACK_F32
-#define GEMM_FORMAT "f32"
+#define GEMM_WEIGHT KERNEL_WEIGHT_F32
+#define GEMM_LAYOUT "f32"
 #define GEMM_GELU_ERF vec_gelu_erf
 #include "gemm_ends_float.h"
 

@@ -21,7 +21,8 @@ typedef dot_x gemm_x;
 #define GEMM_OP nk_gemm_q8_q8_f32
 #define GEMM_INPUT KERNEL_INPUT_U8
 #define GEMM_PACK KERNEL_PACK_Q8
-#define GEMM_FORMAT "q8"
+#define GEMM_WEIGHT KERNEL_WEIGHT_Q8
+#define GEMM_LAYOUT "q8"
 #define GEMM_GELU_ERF vec_gelu_erf_short
 
 typedef struct gemm_column {

@@ -263,7 +263,7 @@ static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_byt
 #define GEMM_TEXT_(x) #x
 #define GEMM_TEXT(x) GEMM_TEXT_(x)
 #define GEMM_SYMBOL VEC_PASTE(VEC_PASTE(GEMM_OP, GEMM_TILE), KERNEL_ISA)
-const kernel_linear GEMM_SYMBOL = {GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, GEMM_INPUT, GEMM_MR,    GEMM_NR,
-                                   gemm_packed_bytes,      gemm_pack, gemm_run,   GEMM_FORMAT};
+const kernel_linear GEMM_SYMBOL = {
+    GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, GEMM_INPUT, GEMM_WEIGHT, GEMM_MR, GEMM_NR, gemm_packed_bytes, gemm_pack, gemm_run, GEMM_LAYOUT};
 
 #endif
