@@ -4,7 +4,7 @@
  * planned. What makes a hostile file harmless:
  *
  *     - the graph comes through ONNX's reader; types of values inside are inferred, never read;
- *     - packed weights are the weights of nib.Linear and nothing else, lie in the blobs, and have the size that the kernel reads;
+ *     - packed weights are the weights of nib.Linear and tables of nib.Embed, and nothing else, lie in the blobs, and have the size that the kernel reads;
  *     - whatever a step reads without asking, its compiler has compared with the types (src/cpu), and a value that an eval gives must be
  *       what its type says;
  *     - the roles that texts are bound by cover the inputs, and fit them.
@@ -16,8 +16,8 @@
 
 static nib_status check_uses(const graph_value *v, nib_error *err) {
     bool fits = !v->is_output && v->constant->dtype == NIB_DTYPE_F32 && v->constant->rank == 2;
-    for (const graph_use *u = v->uses; u && fits; u = u->next) fits = op_is_linear_weight(u->node, u->index);
-    return fits ? NIB_OK : base_error_set(err, NIB_BAD_MODEL, "constant %s is packed, and is not the weight of a Linear alone", v->name);
+    for (const graph_use *u = v->uses; u && fits; u = u->next) fits = op_reads_packed(u->node, u->index);
+    return fits ? NIB_OK : base_error_set(err, NIB_BAD_MODEL, "constant %s is packed, and is not a weight of Linears or a table alone", v->name);
 }
 
 /* Gives the constants without bytes their packed forms, in their order, and all weights their types. */

@@ -123,27 +123,28 @@ fail:
     return status;
 }
 
-/* Has the Linear read packed constants instead of the weights that its step has packed. */
+/* Has the copy of a step's node read packed constants instead of what the step has packed. */
 static nib_status pack_inputs(compiler *c, int which, const plan_step *step, graph_node *copy) {
     nib_status status = NIB_OK;
-    cpu_packed parts[OP_LINEAR_WEIGHTS];
-    op_linear l;
+    cpu_packed parts[CPU_PACKED_MOST];
     int n;
     cpu_packed_parts(step, parts, &n);
-    if (!n || !op_linear_get(copy, &l)) return NIB_OK;
-    for (int i = 0; i < l.n_weights; i++) {
+    for (int i = 0; n && i < step->node->n_inputs; i++) {
+        const graph_value *weight = step->node->inputs[i].value;
         packed_constant key = {0};
         compiled_weight w = {0};
         for (int k = 0; k < n; k++) {
-            if (parts[k].weight != i) continue;
+            if (parts[k].weight != weight) continue;
             key.data[parts[k].half] = parts[k].data;
             w.bytes[parts[k].half] = parts[k].bytes;
-            w.parts++;
+            w.parts = w.parts > parts[k].half ? w.parts : parts[k].half + 1;
             kernel_layout_name(parts[k].kernel, w.layout);
         }
-        NIB_TRY(packed_value(c, which, l.weights[i], &key, &w, &l.weights[i]));
+        graph_value *v;
+        if (!w.parts) continue;
+        NIB_TRY(packed_value(c, which, weight, &key, &w, &v));
+        graph_set_input(copy, i, v);
     }
-    NIB_TRY(op_linear_set(copy, &l, c->err));
 fail:
     return status;
 }

@@ -16,15 +16,17 @@ nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err);
  * About 100 ms; reads up to 256 MiB (less under a memory ceiling: memory_bytes is then 0). */
 nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_speed *out, nib_error *err);
 
-/* What a step has packed of weight i of its nib.Linear: one part, or the halves of a gated pair, as a compiled file keeps them.
- * *n is 0 for any other step. */
+/* What a step has packed of a weight or a table: all of it, or half of a gated pair, as a compiled file keeps it. *n is 0 for a step that
+ * has packed nothing. */
+#define CPU_PACKED_MOST OP_EMBED_MAX
 typedef struct cpu_packed {
     const void *data;
     size_t bytes;
-    int weight, half; /* which of op_linear's weights */
+    const graph_value *weight;
+    int half;
     const kernel_linear *kernel;
 } cpu_packed;
-void cpu_packed_parts(const plan_step *step, cpu_packed parts[OP_LINEAR_WEIGHTS], int *n);
+void cpu_packed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);
 
 /* ---- inside the room */
 typedef struct cpu_weight { /* a weight packed for one kernel */
@@ -73,6 +75,10 @@ nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
+
+/* Parts of cpu_packed_parts. */
+void cpu_linear_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);
+void cpu_embed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);
 
 /* The packed form of columns [first, first + N) of weight w [K, ..] (trans: [.., K]), rows divided by factor [K] (NULL: 1), which must
  * live as long as the device; made once per device and kernel, on all threads. */

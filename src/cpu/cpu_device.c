@@ -16,6 +16,12 @@ static const struct {
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
 };
 
+void cpu_packed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n) {
+    *n = 0;
+    cpu_linear_parts(step, parts, n);
+    cpu_embed_parts(step, parts, n);
+}
+
 static bool cpu_claim(struct device *d, const graph *g, const graph_node *n, char *why, size_t capacity) {
     if (n->meaning && n->meaning->eval) return true;
     snprintf(why, capacity, "%s%s%s is not an operator nib knows", n->domain, n->domain[0] ? "." : "", n->op);
@@ -27,7 +33,7 @@ static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step 
     cpu_compile c = {.d = d, .p = p, .node = n, .step = step, .why = "", .err = err};
     NIB_TRY(base_stop_check(err));
     for (int i = 0; i < n->n_inputs; i++)
-        if (n->inputs[i].value && n->inputs[i].value->packed && !op_is_linear_weight(n, i))
+        if (n->inputs[i].value && n->inputs[i].value->packed && !op_reads_packed(n, i))
             NIB_FAIL(err, NIB_BAD_MODEL, "%s reads %s, which is packed", n->op, n->inputs[i].value->name);
     const bool eval_only = p->is_body || !n->outputs[0];
     if (eval_only) c.why = p->is_body ? "inside a body" : "nobody reads it";

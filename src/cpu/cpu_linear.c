@@ -14,7 +14,8 @@ typedef struct linear_part { /* one weight, or half of one: its columns of y */
     const void *packed;
     const float *bias;
     int64_t N, column;
-    int weight, half; /* of which input it is made */
+    const graph_value *weight;
+    int half; /* of the weight's columns */
 } linear_part;
 
 typedef struct linear {
@@ -103,7 +104,7 @@ static nib_status no_kernel(cpu_compile *c, kernel_input rows, kernel_weight_for
 static nib_status add_part(cpu_compile *c, linear *l, const op_linear *n, int i, int half, int64_t N, int64_t column, const float *bias) {
     linear_part *p = &l->parts[l->n_parts++];
     const graph_value *w = n->weights[i];
-    *p = (linear_part){.bias = bias, .N = N, .column = column, .weight = i, .half = half};
+    *p = (linear_part){.bias = bias, .N = N, .column = column, .weight = w, .half = half};
     if (w->packed) return cpu_weight_mapped(c->d, w, half, N, l->K, l->kernel, &p->packed, c->err);
     return cpu_weight_get(c->d, c->p->g, w->constant, n->trans, half * N, N, l->factor, l->kernel, &p->packed, c->err);
 }
@@ -228,11 +229,9 @@ fail:
     return status;
 }
 
-void cpu_packed_parts(const plan_step *step, cpu_packed parts[OP_LINEAR_WEIGHTS], int *n) {
+void cpu_linear_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n) {
     const linear *l = step->state;
-    *n = 0;
-    if (step->run != run_linear) return;
-    for (int i = 0; i < l->n_parts; i++) {
+    for (int i = 0; step->run == run_linear && i < l->n_parts; i++) {
         const linear_part *p = &l->parts[i];
         parts[(*n)++] = (cpu_packed){p->packed, l->kernel->packed_bytes(p->N, l->K), p->weight, p->half, l->kernel};
     }

@@ -103,6 +103,8 @@ typedef struct kernel_linear {
     size_t (*packed_bytes)(int64_t N, int64_t K);
     /* Packs columns [n_lo, n_hi) of the weight; n_lo is a multiple of tile_n. Other column ranges may be packed by other threads. */
     void (*pack)(const struct kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed);
+    /* The K numbers of column n, as products have them: what a table that is also a weight is looked up by. */
+    void (*column)(const void *packed, int64_t K, int64_t n, float *to);
     /* Rows [m_lo, m_hi), columns [n_lo, n_hi) of y; n_lo is a multiple of tile_n. Blocks itself for the caches. */
     void (*run)(const struct kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi);
     /* How a panel is laid out, "bf16_pairs": with tile_n the whole of what `pack` writes. Files hold packed weights by this name, so a
@@ -227,6 +229,8 @@ void kernel_table_init(kernels *table, uint32_t isas);
 /* The best that multiplies `input` rows (KERNEL_INPUTS: any) with such weights, packed as `layout` (kernel_layout_name; NULL: anyhow).
  * NULL if there is none; never where both are left open, since each format has its reference. */
 const kernel_linear *kernel_linear_find(const kernels *table, kernel_input input, kernel_weight_format weight, const char *layout);
+/* The plainest one of a format, whose packed columns lie one after the other where they are looked up. */
+const kernel_linear *kernel_linear_reference(const kernels *table, kernel_weight_format weight);
 /* The format of the weights that some kernel of this build packs so; -1: none does. */
 int kernel_layout_format(const char *layout);
 

@@ -149,3 +149,24 @@ void kernel_pack_panels(kernel_pack_format format, const kernel_weight *w, int64
         pack_panel(format, &s, (char *)packed + (size_t)(n / tile_n) * panel_bytes);
     }
 }
+
+static float from_bf16(uint16_t half) {
+    uint32_t u = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &u, sizeof(x));
+    return x;
+}
+
+void kernel_panel_column(kernel_pack_format format, const void *packed, int64_t K, int tile_n, int64_t n, float *to) {
+    const int group = formats[format].group, at = (int)(n % tile_n);
+    const char *panel = (const char *)packed + (size_t)(n / tile_n) * kernel_panel_bytes(format, K, tile_n);
+    const char *first = panel + formats[format].head_bytes * tile_n + at * formats[format].column_bytes;
+    float scale = 1.0f;
+    if (format == KERNEL_PACK_Q8) memcpy(&scale, panel + (size_t)at * sizeof(float), sizeof(scale));
+    for (int64_t k = 0; k < K; k++) {
+        const char *step = first + k / group * formats[format].column_bytes * tile_n;
+        if (format == KERNEL_PACK_F32) memcpy(&to[k], step, sizeof(to[k]));
+        else if (format == KERNEL_PACK_Q8) to[k] = scale * (float)((const int8_t *)step)[k % group];
+        else to[k] = from_bf16(((const uint16_t *)(const void *)step)[k % group]);
+    }
+}

@@ -22,5 +22,7 @@ size_t kernel_packed_bytes(kernel_pack_format format, int64_t N, int64_t K, int 
 
 /* As kernel_linear's pack; each panel that begins in [n_lo, n_hi) is written whole. tile_n is at most 32. */
 void kernel_pack_panels(kernel_pack_format format, const kernel_weight *w, int64_t n_lo, int64_t n_hi, int tile_n, void *packed);
+/* As kernel_linear's column. */
+void kernel_panel_column(kernel_pack_format format, const void *packed, int64_t K, int tile_n, int64_t n, float *to);
 
 #endif

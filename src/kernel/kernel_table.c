@@ -69,6 +69,13 @@ const kernel_linear *kernel_linear_find(const kernels *table, kernel_input input
     return NULL;
 }
 
+const kernel_linear *kernel_linear_reference(const kernels *table, kernel_weight_format weight) {
+    const kernel_linear *last = NULL;
+    for (const kernel_linear *const *k = table->linear; *k; k++)
+        if ((*k)->weight == weight) last = *k;
+    return last;
+}
+
 int kernel_layout_format(const char *layout) {
     size_t count;
     const kernel_entry *all = kernel_entries(&count);

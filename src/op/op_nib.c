@@ -7,7 +7,7 @@
  *   Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
  *       kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of
  * the groups of columns is normed by itself: the heads of queries and keys. Embed(ids_0, table_0 [V0, C], ids_1,
- * table_1, ...) -> [.., C] the sum of the tables' rows; ids are broadcast to one shape. Attention(q, k?, v?, bias?,
+ * table_1, ...) -> [.., C] the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one shape. Attention(q, k?, v?, bias?,
  * offsets?, positions?) -> rows as wide as the queries heads, kv_heads, scale, causal, window_left, window_right,
  * softcap, masked_nan. Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S,
  * Skv], added to the scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1];
@@ -230,8 +230,15 @@ static nib_status eval_embed(op_eval *c) {
     float *y = give(c, 0, NIB_DTYPE_F32, rank + 1, dims);
     if (!y) return c->status;
     float *wide = NULL; /* [pairs, C] */
-    for (int p = 0; p < pairs && !wide; p++)
-        if (base_is_half(c->in[2 * p + 1]->dtype)) OP_TRY(op_scratch(c, op_count(2, (int64_t[]){pairs, C}), sizeof *wide, &wide));
+    int8_t *rounded = NULL; /* [C] */
+    int formats[OP_EMBED_MAX];
+    for (int p = 0; p < pairs; p++) {
+        formats[p] = op_weight_format(&c->node->inputs[2 * p + 1].value->type);
+        if (formats[p] < 0) return op_bad(c, NIB_TYPE, "a table is of a type that nothing looks up");
+        if (wide || (formats[p] == KERNEL_WEIGHT_F32 && !base_is_half(c->in[2 * p + 1]->dtype))) continue;
+        OP_TRY(op_scratch(c, op_count(2, (int64_t[]){pairs, C}), sizeof *wide, &wide));
+        OP_TRY(op_scratch(c, C, sizeof *rounded, &rounded));
+    }
     for (int64_t r = 0; r < (C ? n : 0); r++) {
         const void *rows[OP_EMBED_MAX];
         for (int p = 0; p < pairs; p++) {
@@ -252,7 +259,9 @@ static nib_status eval_embed(op_eval *c) {
                               (long long)table->dims[0]);
             rows[p] = (const uint8_t *)table->data + graph_type_bytes(table->dtype, (size_t)(id * C));
             if (!wide) continue;
-            base_widen(table->dtype, rows[p], (size_t)C, wide + p * C);
+            if (base_is_half(table->dtype)) base_widen(table->dtype, rows[p], (size_t)C, wide + p * C);
+            else memcpy(wide + p * C, rows[p], (size_t)C * sizeof *wide);
+            op_round_row(formats[p], wide + p * C, C, rounded);
             rows[p] = wide + p * C;
         }
         c->kernels->gather_sum_f32(rows, pairs, C, y + r * C);

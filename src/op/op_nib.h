@@ -40,6 +40,8 @@ int op_linear_operands(const op_linear *l, graph_value *in[OP_LINEAR_INPUTS]);
 /* A Linear's operand that its step has packed: it is not read as its type. False for any other node. */
 bool op_is_linear_weight(const graph_node *n, int input);
 bool op_is_linear_constant(const graph_node *n, int input); /* weights and factors: never read as they lie */
+/* Inputs that may be packed as kernels read them: weights of Linear, tables of Embed. */
+bool op_reads_packed(const graph_node *n, int input);
 /* Nothing but x w + bias with f32 rows, of any number of weights: no activation, gate, residual, quantized type. */
 bool op_linear_is_plain(const op_linear *l);
 
@@ -89,6 +91,9 @@ typedef struct op_linear_shape {
 } op_linear_shape;
 nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y); /* op_nib_quant.c */
 nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y);
+
+/* A row of a table [K] as the kernel_weight_format holds it; scratch [K]. False: there is no such format. */
+bool op_round_row(int format, float *row, int64_t K, int8_t *scratch);
 
 /* Pools n rows of one text, but for the first `skip`, into y [C]. Without any row it gives zeros, and cls the first of all. */
 void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t skip, int64_t C, float *y);

@@ -114,3 +114,19 @@ nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
         }
     return NIB_OK;
 }
+
+bool op_round_row(int format, float *row, int64_t K, int8_t *scratch) {
+    int32_t sum;
+    switch (format) {
+    case KERNEL_WEIGHT_F32: return true;
+    case KERNEL_WEIGHT_BF16:
+        for (int64_t k = 0; k < K; k++) row[k] = base_bf16_to_f32(base_f32_to_bf16(row[k]));
+        return true;
+    case KERNEL_WEIGHT_Q8: {
+        const float scale = round_column(row, NULL, K, 1, scratch, &sum);
+        for (int64_t k = 0; k < K; k++) row[k] = scale * (float)scratch[k];
+        return true;
+    }
+    default: return false;
+    }
+}

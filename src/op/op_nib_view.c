@@ -119,6 +119,10 @@ bool op_is_linear_constant(const graph_node *n, int input) {
     return op_is_linear_weight(n, input) || (input == OP_LINEAR_FACTOR && graph_is_op(n, "nib", "Linear"));
 }
 
+bool op_reads_packed(const graph_node *n, int input) {
+    return op_is_linear_weight(n, input) || (input % 2 == 1 && graph_is_op(n, "nib", "Embed"));
+}
+
 bool op_linear_is_plain(const op_linear *l) {
     return l->activation == KERNEL_ACT_NONE && l->gate == OP_GATE_NONE && !l->residual && !l->params && !l->factor &&
            l->weight_format == KERNEL_WEIGHT_F32;

@@ -62,6 +62,19 @@ static void pack_spread(const linear_case *c, const kernel_linear *kernel, const
     if (memcmp(again, packed, bytes) != 0) check_fail("other strides are packed to other bytes");
 }
 
+/* A column comes back as the reference of its format has it. */
+static void check_columns(const linear_case *c, const kernel_linear *kernel, const void *packed, const kernel_linear *ref,
+                          const void *by_ref) {
+    float *got = check_floats((size_t)c->K + 1), *want = check_floats((size_t)c->K + 1);
+    for (int64_t n = 0; n < c->N; n++) {
+        CHECK_CALL(kernel->column(packed, c->K, n, got));
+        CHECK_CALL(ref->column(by_ref, c->K, n, want));
+        for (int64_t k = 0; k < c->K; k++)
+            if (memcmp(&got[k], &want[k], sizeof got[k]) != 0 && got[k] == got[k])
+                check_fail("number %d of column %d is %g, not %g", (int)k, (int)n, (double)got[k], (double)want[k]);
+    }
+}
+
 /* Runs a kernel over the case in pieces of at most `rows` x `columns`. */
 static float *run(const linear_case *c, const kernel_linear *kernel, const void *packed, int64_t rows, int64_t columns, bool rounded) {
     kernel_linear_args args = c->args;
@@ -269,6 +282,7 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
     linear_case c;
     make_case(&c, f, large, K);
     const float *want = NULL, *fused = NULL, *want_rounded = NULL;
+    const void *first = NULL; /* packed by the reference */
     for (int i = 0; i < task->count; i++) {
         const kernel_linear *kernel = task->entry[i]->linear;
         check_begin(kernel->name, "M %d N %d K %d x_stride %d y_stride %d activation %d%s%s%s%s", (int)c.M, (int)c.N, (int)c.K,
@@ -279,6 +293,8 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
                     c.args.residual_multiplies ? " times" : "", c.exact ? " exact" : "");
         const void *packed = pack(&c, kernel);
         if (!large && check_chance(40)) pack_spread(&c, kernel, packed);
+        if (i == 0) first = packed;
+        if (!large) check_columns(&c, kernel, packed, task->entry[0]->linear, first);
         float *y = run(&c, kernel, packed, c.M, c.N, false);
         if (i == 0) {
             want = y;

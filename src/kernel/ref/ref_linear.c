@@ -15,6 +15,10 @@ static void ref_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *p
     kernel_pack_panels(KERNEL_PACK_F32, w, n_lo, n_hi, TILE_N, packed);
 }
 
+static void ref_column(const void *packed, int64_t K, int64_t n, float *to) {
+    kernel_panel_column(KERNEL_PACK_F32, packed, K, TILE_N, n, to);
+}
+
 static void ref_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
     const float *w = args->w;
     for (int64_t m = m_lo; m < m_hi; m++) {
@@ -28,4 +32,5 @@ static void ref_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, 
 }
 
 const kernel_linear nk_gemm_f32_f32_f32__1x8_generic = {
-    "nk_gemm_f32_f32_f32__1x8_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, 1, TILE_N, ref_packed_bytes, ref_pack, ref_run, "f32"};
+    "nk_gemm_f32_f32_f32__1x8_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, 1, TILE_N, ref_packed_bytes, ref_pack,
+    ref_column,                         ref_run,          "f32"};

@@ -92,6 +92,10 @@ static void bf16_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *
     }
 }
 
+static void bf16_column(const void *packed, int64_t K, int64_t n, float *to) {
+    for (int64_t k = 0; k < K; k++) to[k] = (float)from_bf16(((const uint16_t *)packed)[n * K + k]);
+}
+
 static void bf16_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
     for (int64_t m = m_lo; m < m_hi; m++) {
         for (int64_t n = n_lo; n < n_hi; n++) {
@@ -104,7 +108,8 @@ static void bf16_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi,
 }
 
 const kernel_linear nk_gemm_f32_bf16_f32__1x1_generic = {
-    "nk_gemm_f32_bf16_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, KERNEL_WEIGHT_BF16, 1, 1, bf16_packed_bytes, bf16_pack, bf16_run, "bf16_columns"};
+    "nk_gemm_f32_bf16_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_F32, KERNEL_WEIGHT_BF16, 1, 1, bf16_packed_bytes, bf16_pack,
+    bf16_column,                         bf16_run,         "bf16_columns"};
 
 /* ---- q8 weights ---- */
 
@@ -140,6 +145,11 @@ static void q8_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *pa
     }
 }
 
+static void q8_one_column(const void *packed, int64_t K, int64_t n, float *to) {
+    const q8_column *column = (const q8_column *)(const void *)((const char *)packed + n * q8_column_bytes(K));
+    for (int64_t k = 0; k < K; k++) to[k] = column->scale * (float)((const int8_t *)(column + 1))[k];
+}
+
 static void q8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
     for (int64_t m = m_lo; m < m_hi; m++) {
         const uint8_t *x = args->x8 + m * args->x_stride;
@@ -156,4 +166,5 @@ static void q8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, i
 }
 
 const kernel_linear nk_gemm_q8_q8_f32__1x1_generic = {
-    "nk_gemm_q8_q8_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q8, 1, 1, q8_packed_bytes, q8_pack, q8_run, "q8_columns"};
+    "nk_gemm_q8_q8_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q8, 1, 1, q8_packed_bytes, q8_pack,
+    q8_one_column,                    q8_run,           "q8_columns"};

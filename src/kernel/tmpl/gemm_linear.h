@@ -258,12 +258,16 @@ static void gemm_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi,
     }
 }
 
+static void gemm_one_column(const void *packed, int64_t K, int64_t n, float *to) {
+    kernel_panel_column(GEMM_PACK, packed, K, GEMM_NR, n, to);
+}
+
 static size_t gemm_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(GEMM_PACK, N, K, GEMM_NR); }
 
 #define GEMM_TEXT_(x) #x
 #define GEMM_TEXT(x) GEMM_TEXT_(x)
 #define GEMM_SYMBOL VEC_PASTE(VEC_PASTE(GEMM_OP, GEMM_TILE), KERNEL_ISA)
-const kernel_linear GEMM_SYMBOL = {
-    GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG, GEMM_INPUT, GEMM_WEIGHT, GEMM_MR, GEMM_NR, gemm_packed_bytes, gemm_pack, gemm_run, GEMM_LAYOUT};
+const kernel_linear GEMM_SYMBOL = {GEMM_TEXT(GEMM_SYMBOL), GEMM_RUNG,       GEMM_INPUT, GEMM_WEIGHT, GEMM_MR,    GEMM_NR,
+                                   gemm_packed_bytes,      gemm_pack,       gemm_one_column,         gemm_run,   GEMM_LAYOUT};
 
 #endif
