@@ -4,7 +4,8 @@
  * planned. What makes a hostile file harmless:
  *
  *     - the graph comes through ONNX's reader; types of values inside are inferred, never read;
- *     - packed weights are the weights of nib.Linear and tables of nib.Embed, and nothing else, lie in the blobs, and have the size that the kernel reads;
+ *     - packed weights are the weights of nib.Linear and tables of nib.Embed, and nothing else, lie in the blobs, and have the size that
+ *       the kernel reads;
  *     - whatever a step reads without asking, its compiler has compared with the types (src/cpu), and a value that an eval gives must be
  *       what its type says;
  *     - the roles that texts are bound by cover the inputs, and fit them.

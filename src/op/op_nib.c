@@ -7,7 +7,8 @@
  *   Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
  *       kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of
  * the groups of columns is normed by itself: the heads of queries and keys. Embed(ids_0, table_0 [V0, C], ids_1,
- * table_1, ...) -> [.., C] the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one shape. Attention(q, k?, v?, bias?,
+ * table_1, ...) -> [.., C] the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one
+ * shape. Attention(q, k?, v?, bias?,
  * offsets?, positions?) -> rows as wide as the queries heads, kv_heads, scale, causal, window_left, window_right,
  * softcap, masked_nan. Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S,
  * Skv], added to the scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1];
