@@ -50,6 +50,8 @@ typedef enum kernel_weight_format {
     /* symmetric s8: one scale a column, max |w| / 127 (1 if that is 0), clamp(round(w / scale), -127, 127), half to even, NaN counting
      * as 0 */
     KERNEL_WEIGHT_Q8,
+    /* symmetric s4 in blocks of 32 along K, a scale of f16 each: kernel_round_q4 (kernel_pack.h) */
+    KERNEL_WEIGHT_Q4,
     KERNEL_WEIGHTS
 } kernel_weight_format;
 
@@ -165,7 +167,9 @@ typedef struct kernels {
      * q8: asymmetric u8 rows (one scale and zero point a row) x symmetric s8 weights. The s32 sums are the same integers on every
      * CPU, the rest is one multiply-add with the product of the scales, fused from avx2 and neon upwards. y = activation((sum - zero *
      * column_sum) * (row scale * column scale) + bias)
-     * + residual, in this order. */
+     * + residual, in this order.
+     * q4: the same rows x s4 weights in blocks. A block's sum is an integer; sums = fma(block's sum, block's scale, sums), block after
+     * block; y = activation(fma(sums - zero * sum of the column's weights, row scale, bias)) + residual. */
     const kernel_linear *linear[KERNEL_LINEARS + 1];
     /* u8 rows of f32 rows, each number first times factor[column] if factor [columns] is not NULL: lo = min(row, 0), hi = max(row, 0),
      * scale = (hi - lo) / 255 (1 if that is below FLT_MIN), zero = round(-lo * (1 / scale)),

@@ -3,6 +3,8 @@
  * Packs f32 weights of any strides and any alignment into zero-padded panels of tile_n columns, rounded or quantized on the way.
  */
 #include "kernel_pack.h"
+#include "base/base_half.h"
+#include <math.h>
 #include <string.h>
 
 #define LINE 16 /* floats in a cache line: along a column at most so many are fetched before the next column's turn */
@@ -11,10 +13,10 @@
 /* How a step is laid out: see kernel_pack.h. */
 static const struct {
     int group;        /* numbers of a column in a step */
-    int column_bytes; /* of a step */
+    int column_bytes; /* of a step; in Q4 of a block */
     int head_bytes;   /* for each column, before the steps */
     int64_t most_k;
-} formats[] = {{1, 4, 0, INT64_MAX}, {1, 2, 0, INT64_MAX}, {2, 4, 0, INT64_MAX}, {4, 4, 8, KERNEL_Q8_MOST_K}};
+} formats[] = {{1, 4, 0, INT64_MAX}, {1, 2, 0, INT64_MAX}, {2, 4, 0, INT64_MAX}, {4, 4, 8, KERNEL_Q8_MOST_K}, {KERNEL_Q4_BLOCK, 18, 4, INT64_MAX}};
 
 size_t kernel_panel_bytes(kernel_pack_format format, int64_t K, int tile_n) {
     if (K < 0 || K > formats[format].most_k) return SIZE_MAX;
@@ -93,6 +95,58 @@ static void pack_q8(const float *block, int rows, int tile_n, const float *scale
     }
 }
 
+static float round_to_q4(const float *x, float inverse, int8_t *q, float *gain) {
+    float xq = 0.0f, qq = 0.0f;
+    for (int i = 0; i < KERNEL_Q4_BLOCK; i++) {
+        float r = x[i] * inverse;
+        r = r < -8.0f ? -8.0f : r > 7.0f ? 7.0f : r;
+        q[i] = (int8_t)(int32_t)(r + 12582920.0f - 12582912.0f) - 8; /* half to even */
+        xq += x[i] * (float)q[i];
+        qq += (float)(q[i] * q[i]);
+    }
+    *gain = qq > 0.0f ? xq * xq / qq : 0.0f;
+    return qq > 0.0f ? xq / qq : 0.0f;
+}
+
+void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], float *scale) {
+    float x[KERNEL_Q4_BLOCK], largest = 0.0f, best = 0.0f;
+    for (int i = 0; i < KERNEL_Q4_BLOCK; i++) {
+        x[i] = isfinite(w[i * stride]) ? w[i * stride] : 0.0f;
+        if (fabsf(x[i]) > fabsf(largest)) largest = x[i];
+    }
+    *scale = 0.0f;
+    memset(q, 0, KERNEL_Q4_BLOCK);
+    for (int i = -9; i <= 9 && largest != 0.0f; i += 3) {
+        int8_t tried[KERNEL_Q4_BLOCK];
+        float gain, d = round_to_q4(x, -(8.0f + 0.1f * (float)i) / largest, tried, &gain);
+        if (!(gain > best)) continue;
+        best = gain;
+        *scale = d;
+        memcpy(q, tried, sizeof(tried));
+    }
+    if (fabsf(*scale) > 65504.0f) *scale = copysignf(65504.0f, *scale);
+    *scale = base_f16_to_f32(base_f32_to_f16(*scale));
+}
+
+/* A block of all columns; sum [tile_n] grows by sixteen times their numbers, in the order that kernels fold blocks. */
+static void pack_q4(const float *block, int tile_n, float *sum, char *to) {
+    for (int n = 0; n < tile_n; n++) {
+        int8_t q[KERNEL_Q4_BLOCK];
+        float scale;
+        int whole = 0;
+        kernel_round_q4(block + n, tile_n, q, &scale);
+        const uint16_t half = base_f32_to_f16(scale);
+        memcpy(to + 2 * n, &half, sizeof(half));
+        uint8_t *halves = (uint8_t *)to + 2 * tile_n + 4 * n;
+        for (int k = 0; k < KERNEL_Q4_BLOCK; k++) {
+            uint8_t *byte = halves + k / 8 * 4 * tile_n + k % 4;
+            *byte = (uint8_t)(k / 4 % 2 ? (*byte & 0x0f) | (uint8_t)(q[k] << 4) : (uint8_t)(q[k] & 0x0f));
+            whole += 16 * q[k];
+        }
+        sum[n] = fmaf((float)whole, scale, sum[n]);
+    }
+}
+
 static void find_scales(const source *s, float *scale) {
     float block[LINE * MOST_N], largest[MOST_N] = {0.0f};
     for (int64_t k = 0; k < s->K; k += LINE) {
@@ -113,10 +167,20 @@ static void find_scales(const source *s, float *scale) {
 
 static void pack_panel(kernel_pack_format format, const source *s, char *panel) {
     const int group = formats[format].group, tile_n = s->tile_n;
-    float block[LINE * MOST_N], scale[MOST_N];
+    float block[KERNEL_Q4_BLOCK * MOST_N], scale[MOST_N], weights[MOST_N] = {0.0f};
     int32_t sum[MOST_N] = {0};
     char *to = panel + formats[format].head_bytes * tile_n;
     if (format == KERNEL_PACK_Q8) find_scales(s, scale);
+    for (int64_t k = 0; format == KERNEL_PACK_Q4 && k < s->K; k += KERNEL_Q4_BLOCK, to += formats[format].column_bytes * tile_n) {
+        int rows = s->K - k < KERNEL_Q4_BLOCK ? (int)(s->K - k) : KERNEL_Q4_BLOCK;
+        memset(block, 0, sizeof(block));
+        read_rows(s, k, rows, block);
+        pack_q4(block, tile_n, weights, to);
+    }
+    if (format == KERNEL_PACK_Q4) {
+        memcpy(panel, weights, (size_t)tile_n * sizeof(float));
+        return;
+    }
     for (int64_t k = 0; k < s->K; k += LINE) {
         int rows = s->K - k < LINE ? (int)(s->K - k) : LINE;
         if (format == KERNEL_PACK_F32) {
@@ -163,6 +227,15 @@ void kernel_panel_column(kernel_pack_format format, const void *packed, int64_t 
     const char *first = panel + formats[format].head_bytes * tile_n + at * formats[format].column_bytes;
     float scale = 1.0f;
     if (format == KERNEL_PACK_Q8) memcpy(&scale, panel + (size_t)at * sizeof(float), sizeof(scale));
+    for (int64_t k = 0; format == KERNEL_PACK_Q4 && k < K; k++) {
+        const char *block = panel + 4 * tile_n + k / KERNEL_Q4_BLOCK * 18 * tile_n;
+        const uint8_t byte = ((const uint8_t *)block)[2 * tile_n + 4 * at + k % KERNEL_Q4_BLOCK / 8 * 4 * tile_n + k % 4];
+        uint16_t half;
+        memcpy(&half, block + 2 * at, sizeof(half));
+        const int q = k / 4 % 2 ? byte >> 4 : byte & 0x0f;
+        to[k] = base_f16_to_f32(half) * (float)(q < 8 ? q : q - 16);
+    }
+    if (format == KERNEL_PACK_Q4) return;
     for (int64_t k = 0; k < K; k++) {
         const char *step = first + k / group * formats[format].column_bytes * tile_n;
         if (format == KERNEL_PACK_F32) memcpy(&to[k], step, sizeof(to[k]));

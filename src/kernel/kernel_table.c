@@ -49,6 +49,7 @@ const kernel_format kernel_weight_formats[] = {
     [KERNEL_WEIGHT_F32] = {"f32", {.element = NIB_DTYPE_UNDEFINED}, 1, INT64_MAX},
     [KERNEL_WEIGHT_BF16] = {"bf16", {.element = NIB_DTYPE_BF16}, 2, INT64_MAX},
     [KERNEL_WEIGHT_Q8] = {"q8", {.element = NIB_DTYPE_I8, .scale = NIB_DTYPE_F32}, 4, KERNEL_Q8_MOST_K},
+    [KERNEL_WEIGHT_Q4] = {"q4", {.element = NIB_DTYPE_I4, .scale = NIB_DTYPE_F16, .block = 32}, 32, INT64_MAX},
 };
 
 int kernel_format_of(const kernel_format *formats, int count, const base_quant *type) {

@@ -198,7 +198,7 @@ static nib_status make_program(nib_model *m, bool task, model_program *out, nib_
         m->computes = q8 ? NIB_PRECISION_Q8 : NIB_PRECISION_FILE;
         m->precision_why = q8 ? "the file's own: its weights have 8 bits" : "the file's weights have 8 bits; f32 is faster here";
     }
-    if (task && (m->computes == NIB_PRECISION_Q8 || m->computes == NIB_PRECISION_BF16)) NIB_TRY(quant_apply(&ctx, m->computes));
+    if (task && model_arithmetic(m->computes) != NIB_PRECISION_F32) NIB_TRY(quant_apply(&ctx, m->computes));
     NIB_TRY(graph_verify(made.g, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
@@ -222,8 +222,9 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
     case NIB_PRECISION_AUTO:
     case NIB_PRECISION_F32:
     case NIB_PRECISION_BF16:
-    case NIB_PRECISION_Q8: return NIB_OK;
-    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32, bf16, q8");
+    case NIB_PRECISION_Q8:
+    case NIB_PRECISION_Q4: return NIB_OK;
+    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32, bf16, q8, q4");
     }
 }
 

@@ -90,9 +90,10 @@ typedef struct op_linear_shape {
     const float *bias;
 } op_linear_shape;
 nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y); /* op_nib_quant.c */
+nib_status op_eval_linear_q4(op_eval *c, const op_linear_shape *s, float *y);
 nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y);
 
-/* A row of a table [K] as the kernel_weight_format holds it; scratch [K]. False: there is no such format. */
+/* A row of a table [K] as the kernel_weight_format holds it; scratch [K], of q8. False: there is no such format. */
 bool op_round_row(int format, float *row, int64_t K, int8_t *scratch);
 
 /* Pools n rows of one text, but for the first `skip`, into y [C]. Without any row it gives zeros, and cls the first of all. */

@@ -72,6 +72,7 @@ static nib_status product(op_eval *c, op_linear_shape *s, int format, float *y) 
     case KERNEL_WEIGHT_F32: plain_linear(s, c->in[OP_LINEAR_X]->data, y); return NIB_OK;
     case KERNEL_WEIGHT_BF16: return op_eval_linear_bf16(c, s, y);
     case KERNEL_WEIGHT_Q8: return op_eval_linear_q8(c, s, y);
+    case KERNEL_WEIGHT_Q4: return op_eval_linear_q4(c, s, y);
     default: return op_bad(c, NIB_TYPE, "its weights are of a type that nothing multiplies with");
     }
 }

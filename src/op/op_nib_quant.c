@@ -9,13 +9,15 @@
  *       The type of y says so: u8 elements, f32 scales and zero points along the last axis.
  *   Linear whose weights are of type {s8, f32 scales along K} reads x as QuantizeRows made it, with params and, if there is one, factor;
  *       its weights, each row divided by its factor, are rounded to s8 with one scale a column (max |w| / 127), its sums are exact
- *       integers. Linear whose weights are of type {bf16} reads x as bf16 (Cast) or f32; its weights are rounded to bfloat16.
+ *       integers. {s4, f16 scales, blocks of 32 along K}: the same rows; weights are rounded as kernel_round_q4 does.
+ *       Linear whose weights are of type {bf16} reads x as bf16 (Cast) or f32; its weights are rounded to bfloat16.
  *
  * The weight stays the file's constant in the graph; the plan packs it in the form that its type names.
  */
 #include "op_nib.h"
 #include "op_nib_operands.h"
 #include "base/base_half.h"
+#include "kernel/kernel_pack.h"
 #include <math.h>
 #include <string.h>
 
@@ -74,13 +76,21 @@ static float round_column(const float *w, const float *factor, int64_t K, int64_
     return scale;
 }
 
-nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
-    const graph_tensor *x = c->in[0], *w = s->w, *params = c->n_in > OP_LINEAR_PARAMS ? c->in[OP_LINEAR_PARAMS] : NULL;
-    if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
-        return op_bad(c, NIB_SHAPE, "a q8 Linear reads rows of u8 and their scale and zero point");
+/* x of u8 rows, with their scales and zero points; NULL, and c->status, if the Linear's rows are none. */
+static const float *params_of(op_eval *c, const op_linear_shape *s) {
+    const graph_tensor *x = c->in[OP_LINEAR_X], *params = c->n_in > OP_LINEAR_PARAMS ? c->in[OP_LINEAR_PARAMS] : NULL;
     const graph_tensor *factor = c->n_in > OP_LINEAR_FACTOR ? c->in[OP_LINEAR_FACTOR] : NULL;
+    if (x->dtype != NIB_DTYPE_U8 || !params || params->dtype != NIB_DTYPE_F32 || graph_tensor_elements(params) != 2 * s->M)
+        return op_bad(c, NIB_SHAPE, "a Linear of weights in few bits reads rows of u8 and their scale and zero point"), NULL;
     if (factor && (factor->dtype != NIB_DTYPE_F32 || graph_tensor_elements(factor) != s->K))
-        return op_bad(c, NIB_SHAPE, "the factors are not %lld numbers of f32", (long long)s->K);
+        return op_bad(c, NIB_SHAPE, "the factors are not %lld numbers of f32", (long long)s->K), NULL;
+    return params->data;
+}
+
+nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
+    const graph_tensor *x = c->in[OP_LINEAR_X], *w = s->w, *factor = c->n_in > OP_LINEAR_FACTOR ? c->in[OP_LINEAR_FACTOR] : NULL;
+    const float *params = params_of(c, s);
+    if (!params) return c->status;
     int8_t *column = c->scratch(c, (size_t)s->K + 1);
     if (!column) return c->status;
     for (int64_t n = 0; n < s->N; n++) {
@@ -89,7 +99,7 @@ nib_status op_eval_linear_q8(op_eval *c, const op_linear_shape *s, float *y) {
         float column_scale = round_column(from, factor ? factor->data : NULL, s->K, s->trans ? 1 : s->N, column, &column_sum);
         for (int64_t m = 0; m < s->M; m++) {
             const uint8_t *row = (const uint8_t *)x->data + m * s->K;
-            const float *p = (const float *)params->data + 2 * m;
+            const float *p = params + 2 * m;
             int64_t sum = 0;
             for (int64_t k = 0; k < s->K; k++) sum += (int64_t)row[k] * column[k];
             y[m * s->y_stride + n] = (float)((double)sum - (double)p[1] * column_sum) * (p[0] * column_scale) + (s->bias ? s->bias[n] : 0);
@@ -115,6 +125,28 @@ nib_status op_eval_linear_bf16(op_eval *c, const op_linear_shape *s, float *y) {
     return NIB_OK;
 }
 
+nib_status op_eval_linear_q4(op_eval *c, const op_linear_shape *s, float *y) {
+    const float *params = params_of(c, s);
+    if (!params) return c->status;
+    if (s->K % KERNEL_Q4_BLOCK) return op_bad(c, NIB_SHAPE, "rows of %lld numbers are no whole blocks of 32", (long long)s->K);
+    const graph_tensor *factor = c->n_in > OP_LINEAR_FACTOR ? c->in[OP_LINEAR_FACTOR] : NULL;
+    float *column;
+    if (!(column = c->scratch(c, (size_t)(s->K + 1) * sizeof *column))) return c->status;
+    for (int64_t n = 0; n < s->N; n++) {
+        const float *from = (const float *)s->w->data + (s->trans ? n * s->K : n);
+        for (int64_t k = 0; k < s->K; k++)
+            column[k] = from[k * (s->trans ? 1 : s->N)] * (factor ? 1 / ((const float *)factor->data)[k] : 1);
+        op_round_row(KERNEL_WEIGHT_Q4, column, s->K, NULL);
+        for (int64_t m = 0; m < s->M; m++) {
+            const uint8_t *row = (const uint8_t *)c->in[OP_LINEAR_X]->data + m * s->K;
+            double sum = 0;
+            for (int64_t k = 0; k < s->K; k++) sum += ((double)row[k] - (double)params[2 * m + 1]) * (double)column[k];
+            y[m * s->y_stride + n] = (float)(sum * (double)params[2 * m] + (s->bias ? (double)s->bias[n] : 0));
+        }
+    }
+    return NIB_OK;
+}
+
 bool op_round_row(int format, float *row, int64_t K, int8_t *scratch) {
     int32_t sum;
     switch (format) {
@@ -127,6 +159,16 @@ bool op_round_row(int format, float *row, int64_t K, int8_t *scratch) {
         for (int64_t k = 0; k < K; k++) row[k] = scale * (float)scratch[k];
         return true;
     }
+    case KERNEL_WEIGHT_Q4:
+        for (int64_t k = 0; k < K; k += KERNEL_Q4_BLOCK) {
+            float block[KERNEL_Q4_BLOCK] = {0}, scale;
+            int8_t q[KERNEL_Q4_BLOCK];
+            const int64_t n = K - k < KERNEL_Q4_BLOCK ? K - k : KERNEL_Q4_BLOCK;
+            memcpy(block, row + k, (size_t)n * sizeof *row);
+            kernel_round_q4(block, 1, q, &scale);
+            for (int64_t i = 0; i < n; i++) row[k + i] = scale * (float)q[i];
+        }
+        return true;
     default: return false;
     }
 }

@@ -2,16 +2,17 @@
  *
  * Graph -> graph: weights to fewer bits. Precision is a property of the graph: what this room writes into it, the plan only packs.
  *
- * quant_apply works on a fused graph. The weights of each nib.Linear become values of the quantized type, with the same bytes, and it reads
- * the rows that the best kernel for such weights wants: of q8, what one nib.QuantizeRows per value makes (asymmetric u8, a scale and zero
- * point a row); of bf16, rows of bf16 where the CPU multiplies those. A Linear that cannot be rewritten stays f32, with a note.
+ * quant_apply works on a fused graph. The weights of each nib.Linear become values of the quantized type, with the same bytes, and it
+ * reads the rows that the best kernel for such weights wants: of q8 and q4, what one nib.QuantizeRows per value makes (asymmetric u8, a
+ * scale and zero point a row); of bf16, rows of bf16 where the CPU multiplies those. q4 makes large tables q8, too. A Linear that cannot
+ * be rewritten stays f32, with a note.
  */
 #ifndef QUANT_H
 #define QUANT_H
 
 #include "pass/pass.h"
 
-/* precision: NIB_PRECISION_Q8 or NIB_PRECISION_BF16; UNSUPPORTED for any other. */
+/* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4 or NIB_PRECISION_BF16; UNSUPPORTED for any other. */
 nib_status quant_apply(pass_context *ctx, nib_precision precision);
 
 /* The factors [K] that a QuantizeRows of x should multiply its columns by, as a constant of the graph; *factor NULL if nothing is known

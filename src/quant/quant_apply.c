@@ -73,14 +73,15 @@ static graph_value *typed_weight(pass_context *ctx, graph_value *w, bool trans, 
 }
 
 static const char *refusal(const op_linear *l, const kernel_format *weight, const kernel_format *rows) {
-    static const char *const multiples[] = {[2] = "its rows are no multiple of 2", [4] = "its rows are no multiple of 4"};
+    static const char *const multiples[] = {
+        [2] = "its rows are no multiple of 2", [4] = "its rows are no multiple of 4", [32] = "its rows are no multiple of 32"};
     const int multiple = weight->multiple > rows->multiple ? weight->multiple : rows->multiple;
     for (int i = 0; i < l->n_weights; i++) {
         const graph_tensor *w = l->weights[i]->constant;
         if (!w || !op_is_weight_type(w->dtype) || w->rank != 2) return "the weight is not a constant of floats";
     }
     const int64_t K = l->weights[0]->constant->dims[l->trans];
-    if (K % multiple) return (size_t)multiple < BASE_COUNT(multiples) ? multiples[multiple] : "its rows are of a length that does not do";
+    if (K % multiple) return multiples[multiple];
     if (K > weight->most_k || K > rows->most_k) return "its rows are longer than 65536";
     if (!l->x || l->x->constant || l->x->type.dtype != NIB_DTYPE_F32) return "the input is not rows of f32";
     return NULL;
@@ -102,20 +103,43 @@ fail:
     return status;
 }
 
+#define TABLE_ROWS 1024 /* below, a table is small beside the rest */
+
+static nib_status quantize_tables(pass_context *ctx, const kernel_format *format) {
+    for (graph_node *n = ctx->g->first; n; n = n->next) {
+        for (int i = 1; graph_is_op(n, "nib", "Embed") && i < n->n_inputs; i += 2) {
+            graph_value *v = n->inputs[i].value;
+            if (!v->constant || !op_is_weight_type(v->constant->dtype) || v->constant->rank != 2 || base_is_quantized(&v->type.quant) ||
+                v->constant->dims[0] < TABLE_ROWS || v->constant->dims[1] % format->multiple || v->constant->dims[1] > format->most_k)
+                continue;
+            if (!(v = typed_weight(ctx, v, true, &format->type)))
+                return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+            graph_set_input(n, i, v);
+            ctx->changes++;
+        }
+    }
+    return NIB_OK;
+}
+
 nib_status quant_apply(pass_context *ctx, nib_precision precision) {
     nib_status status = NIB_OK;
     static const struct {
-        kernel_weight_format weight;
+        kernel_weight_format weight, table;
         const char *said;
     } of[] = {
-        [NIB_PRECISION_BF16] = {KERNEL_WEIGHT_BF16, "bf16"},
-        [NIB_PRECISION_Q8] = {KERNEL_WEIGHT_Q8, "q8: u8 rows with a scale and zero point each, s8 weights with a scale a column"},
+        [NIB_PRECISION_BF16] = {KERNEL_WEIGHT_BF16, KERNEL_WEIGHT_F32, "bf16"},
+        [NIB_PRECISION_Q8] = {KERNEL_WEIGHT_Q8, KERNEL_WEIGHT_F32,
+                              "q8: u8 rows with a scale and zero point each, s8 weights with a scale a column"},
+        [NIB_PRECISION_Q4] = {KERNEL_WEIGHT_Q4, KERNEL_WEIGHT_Q8,
+                              "q4: u8 rows with a scale and zero point each, s4 weights in blocks of 32 with a scale each; large tables "
+                              "in s8 with a scale a row"},
     };
     if ((size_t)precision >= BASE_COUNT(of) || !of[precision].said)
         return base_error_set(ctx->err, NIB_UNSUPPORTED, "nothing computes in %s", nib_precision_name(precision));
     const kernel_format *weight = &kernel_weight_formats[of[precision].weight];
     const kernel_input input = kernel_linear_find(ctx->kernels, KERNEL_INPUTS, of[precision].weight, NULL)->input;
     int done = 0;
+    if (of[precision].table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[of[precision].table]));
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
         op_linear l;

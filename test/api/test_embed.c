@@ -132,8 +132,8 @@ static void fewer_bits_stay_close(void **state) {
     static const struct {
         nib_precision precision;
         double mean, worst;
-    } cases[] = {{NIB_PRECISION_BF16, 0.9999, 0.9999}, {NIB_PRECISION_Q8, 0.9985, 0.997}};
-    for (int c = 0; c < 2; c++) {
+    } cases[] = {{NIB_PRECISION_BF16, 0.9999, 0.9999}, {NIB_PRECISION_Q8, 0.9985, 0.997}, {NIB_PRECISION_Q4, 0.97, 0.93}};
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         nib_model *m = open_precision(cases[c].precision);
         float *got = embed(m, texts, embedded);
         double sum = 0, worst = 1;

@@ -98,7 +98,7 @@ static const struct {
     {NIB_TEST_DATA "/onnx/modernbert-tiny.dynamo.onnx", true},
     {NIB_TEST_DATA "/onnx/modernbert-tiny.ts.onnx", true},
 };
-static const nib_precision precisions[] = {NIB_PRECISION_FILE, NIB_PRECISION_BF16, NIB_PRECISION_Q8};
+static const nib_precision precisions[] = {NIB_PRECISION_FILE, NIB_PRECISION_BF16, NIB_PRECISION_Q8, NIB_PRECISION_Q4};
 
 /* Steps and kernels of the plan, too: what inference lost, a step would show. */
 static void same_steps(const model_program *a, const model_program *b, const char *path) {

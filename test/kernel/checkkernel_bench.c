@@ -301,7 +301,7 @@ int check_bench(const char *filter, const char *path, double seconds) {
         shapes = read;
         count = read_shapes(path, read, BASE_COUNT(read));
     }
-    static const char *const linears[] = {"linear_f32", "linear_bf16", "linear_q8"};
+    static const char *const linears[] = {"linear_f32", "linear_bf16", "linear_q8", "linear_q4"};
     for (size_t i = 0; i < BASE_COUNT(linears); i++) {
         if (!filter || strstr(linears[i], filter)) bench_linear(linears[i], shapes, count);
     }

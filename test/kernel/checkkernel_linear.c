@@ -8,8 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-typedef enum format { F32, BF16, Q8 } format;
-static const char *const task_names[] = {"linear_f32", "linear_bf16", "linear_q8"};
+typedef enum format { F32, BF16, Q8, Q4 } format;
+static const char *const task_names[] = {"linear_f32", "linear_bf16", "linear_q8", "linear_q4"};
 
 typedef struct linear_case {
     format format;
@@ -104,14 +104,15 @@ static float *run(const linear_case *c, const kernel_linear *kernel, const void 
 static double product_size(const linear_case *c, int64_t m, int64_t n) {
     double size = 0.0, largest = 0.0;
     const float *params = c->args.x_params + m * c->args.x_params_stride;
-    if (c->format != Q8) {
+    if (c->format < Q8) {
         for (int64_t k = 0; k < c->K; k++) size += fabs((double)c->args.x[m * c->x_stride + k] * (double)weight_at(c, k, n));
         return size;
     }
     for (int64_t k = 0; k < c->K; k++) largest = fmax(largest, fabs((double)weight_at(c, k, n)));
     for (int64_t k = 0; k < c->K; k++) {
         double x = ((double)c->args.x8[m * c->x8_stride + k] - (double)params[1]) * (double)params[0];
-        size += fabs(x) * (fabs((double)weight_at(c, k, n)) + largest / 127.0);
+        size += fabs(x) * (fabs((double)weight_at(c, k, n)) + (c->format == Q4 ? largest / 4.0 : largest / 127.0));
+        if (c->format == Q4) size += fabs((double)params[1] * (double)params[0]) * 1.25 * largest; /* the zero point is taken off last */
     }
     return size;
 }
@@ -119,7 +120,7 @@ static double product_size(const linear_case *c, int64_t m, int64_t n) {
 /* Error of one chain of K roundings (of q8: of the multiply-add of an integer), of the rest, and of the activation: its slope is
  * below 1.2, its own error 1e-6 (of GELU on fewer bits 2.8e-5). */
 static void fill_bound(linear_case *c) {
-    const double roundings = c->format == Q8 ? 8.0 : (double)(c->K + 6);
+    const double roundings = c->format == Q8 ? 8.0 : c->format == Q4 ? (double)(c->K / 32 + 8) : (double)(c->K + 6);
     const bool short_gelu = c->args.activation == KERNEL_ACT_GELU_ERF && c->format != F32;
     const double of_activation = c->args.activation == KERNEL_ACT_NONE ? 0.0 : short_gelu ? 2.8e-5 : 1e-6;
     for (int64_t m = 0; m < c->M; m++) {
@@ -208,7 +209,7 @@ static void make_weight(linear_case *c, bool exact) {
         memcpy(w + i, &u, sizeof(u));
     }
     c->w = (const float *)(const void *)w;
-    if (c->format == Q8 && !exact && check_chance(30)) {
+    if (c->format >= Q8 && !exact && check_chance(30)) {
         float *factor = check_floats((size_t)c->K);
         for (int64_t k = 0; k < c->K; k++) factor[k] = ldexpf(1.0f, (int)check_pick(-3, 3));
         c->factor = factor;
@@ -238,7 +239,7 @@ static void make_end(linear_case *c) { /* what is done to the sums */
 
 /* After the bound, which is for finite numbers. */
 static void spoil_x(linear_case *c) {
-    if (c->format == Q8 && !c->exact) {
+    if (c->format >= Q8 && !c->exact) {
         float *params = (float *)(uintptr_t)c->args.x_params;
         params[check_pick(0, c->M - 1) * c->args.x_params_stride] = check_chance(50) ? INFINITY : NAN;
         const float bad = check_chance(50) ? INFINITY : NAN;
@@ -262,12 +263,13 @@ static void make_case(linear_case *c, format f, bool large, int64_t K) {
         c->N = check_pick(1, 34);
         c->K = K;
     }
+    if (f == Q4) c->K = (c->K + 31) / 32 * 32;
     c->x_stride = c->K + (check_chance(50) ? 0 : check_pick(1, 9));
     c->y_stride = c->N + (check_chance(50) ? 0 : check_pick(1, 9));
     c->residual_stride = c->N + (check_chance(50) ? 0 : check_pick(1, 9));
     c->args = (kernel_linear_args){.y_stride = c->y_stride, .M = c->M, .N = c->N, .K = c->K};
     bool exact = f == Q8 && c->K > 0 && (K > 0 || check_chance(50));
-    if (f == Q8) make_x8(c, exact);
+    if (f >= Q8) make_x8(c, exact);
     else make_x(c);
     make_weight(c, exact);
     if (exact) make_exact(c);
@@ -316,7 +318,7 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
 }
 
 void check_linear(void) {
-    for (format f = F32; f <= Q8; f++) {
+    for (format f = F32; f <= Q4; f++) {
         check_task task = check_find(task_names[f]);
         for (int i = 0; i < 406; i++) {
             check_case(f == F32 ? "linear" : task_names[f], (uint64_t)i);

@@ -76,7 +76,7 @@ static void quantized_tables(void **state) {
         assert_memory_equal(plan_gives, eval_gives->data, sizeof plan_gives);
         if (format == KERNEL_WEIGHT_F32) memcpy(exact, plan_gives, sizeof exact);
         double off = test_difference(plan_gives, exact, TOKENS * C);
-        assert_true(format == KERNEL_WEIGHT_F32 ? off == 0 : off > 0 && off < 0.05);
+        assert_true(format == KERNEL_WEIGHT_F32 ? off == 0 : off > 0 && off < (format == KERNEL_WEIGHT_Q4 ? 0.4 : 0.05));
         base_arena_free(&arena);
         graph_free(g);
     }

@@ -93,6 +93,7 @@ static void check_precision(nib_precision precision, const char *weight, double 
 }
 
 static void q8(void **state) { check_precision(NIB_PRECISION_Q8, "q8", 0.995); }
+static void q4(void **state) { check_precision(NIB_PRECISION_Q4, "q4", 0.95); }
 static void bf16(void **state) { check_precision(NIB_PRECISION_BF16, "bf16", 0.9999); }
 
 static void auto_says_what_it_took(void **state) {
@@ -195,7 +196,7 @@ static void eval_agrees_with_kernels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(q8),
+        cmocka_unit_test(q8), cmocka_unit_test(q4),
         cmocka_unit_test(bf16),
         cmocka_unit_test(auto_says_what_it_took),
         cmocka_unit_test(files_of_8_bits_run_as_any),

@@ -4,6 +4,7 @@
  * numbers; in q8 its scale, the sum of its numbers, and the numbers, in whole words.
  */
 #include "kernel/kernel_list.h"
+#include "kernel/kernel_pack.h"
 #include "ref_math.h"
 #include <float.h>
 #include <string.h>
@@ -168,3 +169,46 @@ static void q8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, i
 const kernel_linear nk_gemm_q8_q8_f32__1x1_generic = {
     "nk_gemm_q8_q8_f32__1x1_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q8, 1, 1, q8_packed_bytes, q8_pack,
     q8_one_column,                    q8_run,           "q8_columns"};
+
+/* ---- q4 weights: panels of 16 columns, as the tuned kernels pack theirs ---- */
+
+#define Q4_N 16
+
+static size_t q4_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(KERNEL_PACK_Q4, N, K, Q4_N); }
+
+static void q4_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
+    kernel_pack_panels(KERNEL_PACK_Q4, w, n_lo, n_hi, Q4_N, packed);
+}
+
+static void q4_one_column(const void *packed, int64_t K, int64_t n, float *to) {
+    kernel_panel_column(KERNEL_PACK_Q4, packed, K, Q4_N, n, to);
+}
+
+/* Rows [m_lo, m_hi), at most Q4_ROWS, of column n: a block's numbers serve all of them. */
+#define Q4_ROWS 64
+static void q4_column(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n) {
+    const char *panel = (const char *)args->w + (size_t)(n / Q4_N) * kernel_panel_bytes(KERNEL_PACK_Q4, args->K, Q4_N);
+    double sums[Q4_ROWS] = {0.0};
+    float w[KERNEL_Q4_BLOCK];
+    for (int64_t k = 0; k < args->K; k += KERNEL_Q4_BLOCK) {
+        const int64_t rest = args->K - k < KERNEL_Q4_BLOCK ? args->K - k : KERNEL_Q4_BLOCK;
+        /* a block of a panel with the head that a panel begins with in front of it */
+        kernel_panel_column(KERNEL_PACK_Q4, panel + k / KERNEL_Q4_BLOCK * 18 * Q4_N, rest, Q4_N, n % Q4_N, w);
+        for (int64_t m = m_lo; m < m_hi; m++) {
+            const uint8_t *x = args->x8 + m * args->x_stride + k;
+            const double zero = (double)args->x_params[m * args->x_params_stride + 1];
+            for (int64_t i = 0; i < rest; i++) sums[m - m_lo] += ((double)x[i] - zero) * (double)w[i];
+        }
+    }
+    for (int64_t m = m_lo; m < m_hi; m++)
+        ref_finish(args, m, n, sums[m - m_lo] * (double)args->x_params[m * args->x_params_stride]);
+}
+
+static void q4_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
+    for (int64_t m = m_lo; m < m_hi; m += Q4_ROWS)
+        for (int64_t n = n_lo; n < n_hi; n++) q4_column(args, m, m_hi - m < Q4_ROWS ? m_hi : m + Q4_ROWS, n);
+}
+
+const kernel_linear nk_gemm_q8_q4_f32__1x16_generic = {
+    "nk_gemm_q8_q4_f32__1x16_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q4, 1, Q4_N, q4_packed_bytes, q4_pack,
+    q4_one_column,                     q4_run,           "q4"};

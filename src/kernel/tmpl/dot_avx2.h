@@ -17,16 +17,22 @@ typedef struct dot_x {
 } dot_x;
 #define DOT_SHIFT 0
 
-VEC_INLINE dot_w dot_load_w(const char *p) {
+VEC_INLINE dot_w dot_widened(__m256i first, __m256i second) {
+    const __m256i b[2] = {first, second};
     dot_w w;
     VEC_UNROLL
     for (int i = 0; i < 2; i++) {
-        __m256i b = _mm256_loadu_si256((const __m256i_u *)(const void *)p + i);
-        w.even[i] = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8);
-        w.odd[i] = _mm256_srai_epi16(b, 8);
+        w.even[i] = _mm256_srai_epi16(_mm256_slli_epi16(b[i], 8), 8);
+        w.odd[i] = _mm256_srai_epi16(b[i], 8);
     }
     return w;
 }
+VEC_INLINE dot_w dot_load_w(const char *p) {
+    const __m256i_u *b = (const __m256i_u *)(const void *)p;
+    return dot_widened(_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1));
+}
+VEC_INLINE dot_w dot_load_high(const char *p) { return dot_widened(dot_high_halves(p), dot_high_halves(p + 32)); }
+VEC_INLINE dot_w dot_load_low(const char *p) { return dot_widened(dot_low_halves(p), dot_low_halves(p + 32)); }
 VEC_INLINE dot_x dot_load_x(const char *p) {
     int32_t four;
     memcpy(&four, p, sizeof(four));

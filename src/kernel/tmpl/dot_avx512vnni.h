@@ -4,6 +4,7 @@
  * names:
  *
  *     dot_acc, dot_w, dot_x     16 sums; four weights of each of 16 columns; four numbers of a row, 16 times over
+ *     dot_load_low, dot_load_high   the same of 4-bit weights, times 16: those in the low and in the high halves of 64 bytes
  *     dot_madd                  c + the sum of the four products in each lane, exact
  *     dot_times                 16 sums from memory, times whole numbers
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
@@ -30,6 +31,10 @@ typedef __m512i dot_x;
 
 VEC_INLINE dot_acc dot_zero(void) { return _mm512_setzero_si512(); }
 VEC_INLINE dot_w dot_load_w(const char *p) { return _mm512_loadu_si512(p); }
+VEC_INLINE dot_w dot_load_high(const char *p) { return _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8((char)0xf0)); }
+VEC_INLINE dot_w dot_load_low(const char *p) {
+    return _mm512_and_si512(_mm512_slli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8((char)0xf0));
+}
 VEC_INLINE dot_x dot_load_x(const char *p) {
     int32_t four;
     memcpy(&four, p, sizeof(four));

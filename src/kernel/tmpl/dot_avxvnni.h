@@ -15,6 +15,8 @@ VEC_INLINE dot_w dot_load_w(const char *p) {
     const __m256i_u *b = (const __m256i_u *)(const void *)p;
     return (dot_w){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
 }
+VEC_INLINE dot_w dot_load_high(const char *p) { return (dot_w){dot_high_halves(p), dot_high_halves(p + 32)}; }
+VEC_INLINE dot_w dot_load_low(const char *p) { return (dot_w){dot_low_halves(p), dot_low_halves(p + 32)}; }
 VEC_INLINE dot_x dot_load_x(const char *p) {
     int32_t four;
     memcpy(&four, p, sizeof(four));

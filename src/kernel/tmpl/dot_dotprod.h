@@ -16,6 +16,12 @@ VEC_INLINE dot_w dot_load_w(const char *p) {
     const int8_t *b = (const int8_t *)p;
     return (dot_w){{vld1q_s8(b), vld1q_s8(b + 16), vld1q_s8(b + 32), vld1q_s8(b + 48)}};
 }
+VEC_INLINE dot_w dot_load_high(const char *p) {
+    return (dot_w){{dot_high_halves(p), dot_high_halves(p + 16), dot_high_halves(p + 32), dot_high_halves(p + 48)}};
+}
+VEC_INLINE dot_w dot_load_low(const char *p) {
+    return (dot_w){{dot_low_halves(p), dot_low_halves(p + 16), dot_low_halves(p + 32), dot_low_halves(p + 48)}};
+}
 VEC_INLINE dot_x dot_load_x(const char *p) {
     uint32_t four;
     memcpy(&four, p, sizeof(four));

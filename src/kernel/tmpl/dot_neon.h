@@ -17,16 +17,25 @@ typedef struct dot_x {
 } dot_x;
 #define DOT_SHIFT 128
 
-VEC_INLINE dot_w dot_load_w(const char *p) {
+VEC_INLINE dot_w dot_parted(const int8x16_t b[4]) {
     dot_w w;
     VEC_UNROLL
     for (int i = 0; i < 2; i++) {
-        int16x8_t a = vreinterpretq_s16_u8(vld1q_u8((const uint8_t *)p + 32 * i));
-        int16x8_t b = vreinterpretq_s16_u8(vld1q_u8((const uint8_t *)p + 32 * i + 16));
-        w.first[i] = vreinterpretq_s8_s16(vuzp1q_s16(a, b));
-        w.second[i] = vreinterpretq_s8_s16(vuzp2q_s16(a, b));
+        w.first[i] = vreinterpretq_s8_s16(vuzp1q_s16(vreinterpretq_s16_s8(b[2 * i]), vreinterpretq_s16_s8(b[2 * i + 1])));
+        w.second[i] = vreinterpretq_s8_s16(vuzp2q_s16(vreinterpretq_s16_s8(b[2 * i]), vreinterpretq_s16_s8(b[2 * i + 1])));
     }
     return w;
+}
+VEC_INLINE dot_w dot_load_w(const char *p) {
+    const int8_t *b = (const int8_t *)p;
+    return dot_parted((const int8x16_t[4]){vld1q_s8(b), vld1q_s8(b + 16), vld1q_s8(b + 32), vld1q_s8(b + 48)});
+}
+VEC_INLINE dot_w dot_load_high(const char *p) {
+    return dot_parted(
+        (const int8x16_t[4]){dot_high_halves(p), dot_high_halves(p + 16), dot_high_halves(p + 32), dot_high_halves(p + 48)});
+}
+VEC_INLINE dot_w dot_load_low(const char *p) {
+    return dot_parted((const int8x16_t[4]){dot_low_halves(p), dot_low_halves(p + 16), dot_low_halves(p + 32), dot_low_halves(p + 48)});
 }
 VEC_INLINE dot_x dot_load_x(const char *p) {
     uint32_t four;

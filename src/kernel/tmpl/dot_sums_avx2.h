@@ -18,6 +18,13 @@ VEC_INLINE dot_acc dot_from(const int32_t *p) {
     const __m256i_u *b = (const __m256i_u *)p;
     return (dot_acc){_mm256_loadu_si256(b), _mm256_loadu_si256(b + 1)};
 }
+/* 32 bytes: sixteen times the 4-bit numbers in their high, in their low halves. */
+VEC_INLINE __m256i dot_high_halves(const char *p) {
+    return _mm256_and_si256(_mm256_loadu_si256((const __m256i_u *)(const void *)p), _mm256_set1_epi8((char)0xf0));
+}
+VEC_INLINE __m256i dot_low_halves(const char *p) {
+    return _mm256_and_si256(_mm256_slli_epi16(_mm256_loadu_si256((const __m256i_u *)(const void *)p), 4), _mm256_set1_epi8((char)0xf0));
+}
 VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+x"(c->lo), "+x"(c->hi)); }
 VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) {
     const __m256i zero = _mm256_setzero_si256();

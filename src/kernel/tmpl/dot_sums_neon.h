@@ -22,6 +22,14 @@ VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) {
     for (int i = 0; i < 4; i++) c.val[i] = vmulq_s32(c.val[i], vcvtq_s32_f32(n.val[i]));
     return c;
 }
+/* 16 bytes: sixteen times the 4-bit numbers in their high, in their low halves. */
+VEC_INLINE int8x16_t dot_high_halves(const char *p) { return vandq_s8(vld1q_s8((const int8_t *)p), vdupq_n_s8((int8_t)0xf0)); }
+VEC_INLINE int8x16_t dot_low_halves(const char *p) { return vshlq_n_s8(vld1q_s8((const int8_t *)p), 4); }
+VEC_INLINE dot_acc dot_add(dot_acc a, dot_acc b) {
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) a.val[i] = vaddq_s32(a.val[i], b.val[i]);
+    return a;
+}
 VEC_INLINE vec dot_float(dot_acc c) {
     return (vec){{vcvtq_f32_s32(c.val[0]), vcvtq_f32_s32(c.val[1]), vcvtq_f32_s32(c.val[2]), vcvtq_f32_s32(c.val[3])}};
 }

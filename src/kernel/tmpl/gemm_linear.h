@@ -19,6 +19,11 @@
 #define GEMM_LINEAR_H
 
 #define GEMM_NR (16 * GEMM_NV)
+#ifdef GEMM_FOLD
+#define GEMM_STEP_BYTES (GEMM_NV * (GEMM_SCALES + GEMM_FOLD / 2 * GEMM_TWO_STEPS)) /* of a block of a panel */
+#else
+#define GEMM_STEP_BYTES (GEMM_NV * GEMM_STEP_W) /* of a step of a panel */
+#endif
 #include "gemm_pack.h"
 #define GEMM_BLOCK_BYTES (192 * 1024) /* of x, beside a panel and the rows of y being written, in an L2 of 1 MiB */
 /* Bytes of the panel that are fetched ahead. The processor's own prefetcher starts anew on every page; on Zen 4 this takes
@@ -33,7 +38,7 @@ typedef struct gemm_tile {
     gemm_end end;
     const char *b;       /* the panel of the first column */
     int64_t panel_bytes; /* from panel to panel */
-    int64_t steps;       /* along K */
+    int64_t steps;       /* along K: as GEMM_STEP_W counts them, or blocks */
     int64_t m, n, n_hi;  /* first row, first column, end of the columns */
     const char *next;    /* part of the next panel */
     int64_t next_step;
@@ -138,9 +143,7 @@ VEC_INLINE void gemm_end_tile(const gemm_tile *t, const gemm_acc *c, const int m
 }
 
 /* A panel's first step; what the format keeps before it is a whole number of its columns. */
-VEC_INLINE const char *gemm_first(const gemm_tile *t, const char *panel) {
-    return panel + t->panel_bytes - t->steps * (GEMM_STEP_W * GEMM_NV);
-}
+VEC_INLINE const char *gemm_first(const gemm_tile *t, const char *panel) { return panel + t->panel_bytes - t->steps * GEMM_STEP_BYTES; }
 
 VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
     gemm_acc c[GEMM_MR * GEMM_NV];
@@ -151,7 +154,11 @@ VEC_INLINE void gemm_tile_body(const gemm_tile *t, const int mr) {
         VEC_UNROLL
         for (int v = 0; v < GEMM_NV; v++) c[i * GEMM_NV + v] = gemm_begin(t->args, t->m + i, t->b, v, GEMM_NR);
     }
-    gemm_chain(c, mr, GEMM_NV, t->steps, x, row_bytes, 4, gemm_first(t, t->b), GEMM_STEP_W * GEMM_NV, GEMM_AHEAD, t->next, t->next_step);
+#ifdef GEMM_FOLD
+    gemm_blocks(c, mr, GEMM_NV, GEMM_NV, t->steps, x, row_bytes, gemm_first(t, t->b), t->panel_bytes);
+#else
+    gemm_chain(c, mr, GEMM_NV, t->steps, x, row_bytes, 4, gemm_first(t, t->b), GEMM_STEP_BYTES, GEMM_AHEAD, t->next, t->next_step);
+#endif
     gemm_end_tile(t, c, mr, GEMM_NV);
 }
 
@@ -166,6 +173,9 @@ VEC_INLINE void gemm_wide_body(const gemm_tile *t, const int mr, const int panel
         for (int v = 0; v < panels * GEMM_NV; v++)
             c[i * panels * GEMM_NV + v] = gemm_begin(t->args, t->m + i, t->b + v / GEMM_NV * t->panel_bytes, v % GEMM_NV, GEMM_NR);
     }
+#ifdef GEMM_FOLD
+    gemm_blocks(c, mr, panels * GEMM_NV, GEMM_NV, t->steps, x, row_bytes, first, t->panel_bytes);
+#else
     for (int64_t step = 0; step < t->steps; step++) {
         gemm_x s[3];
         VEC_UNROLL
@@ -177,6 +187,7 @@ VEC_INLINE void gemm_wide_body(const gemm_tile *t, const int mr, const int panel
             for (int i = 0; i < mr; i++) c[i * panels * GEMM_NV + v] = gemm_madd(c[i * panels * GEMM_NV + v], b, s[i]);
         }
     }
+#endif
     gemm_end_tile(t, c, mr, panels * GEMM_NV);
 }
 
@@ -240,7 +251,11 @@ static void gemm_few_rows(gemm_tile *t, int64_t rows) {
 
 static void gemm_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
     if (m_hi <= m_lo || n_hi <= n_lo) return;
-    const int64_t group = GEMM_INPUT == KERNEL_INPUT_U8 ? 4 : GEMM_INPUT == KERNEL_INPUT_BF16 ? 2 : 1; /* a row's numbers in a step */
+#ifdef GEMM_FOLD
+    const int64_t group = 4 * GEMM_FOLD; /* a row's numbers in a block */
+#else
+    const int64_t group = GEMM_INPUT == KERNEL_INPUT_U8 ? 4 : GEMM_INPUT == KERNEL_INPUT_BF16 ? 2 : 1; /* and in a step */
+#endif
     gemm_tile t = {.args = args, .end = gemm_end_of(args), .m = m_lo, .n = n_lo, .n_hi = n_hi};
     t.panel_bytes = (int64_t)kernel_panel_bytes(GEMM_PACK, args->K, GEMM_NR);
     t.steps = (args->K + group - 1) / group;
@@ -250,7 +265,12 @@ static void gemm_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi,
         return;
     }
     const char *first = t.b;
-    int64_t block = GEMM_BLOCK_BYTES / 4 / (t.steps > 0 ? t.steps : 1) / GEMM_MR * GEMM_MR;
+#ifdef GEMM_FOLD
+    const int64_t words = GEMM_FOLD * t.steps; /* of four bytes in a row */
+#else
+    const int64_t words = t.steps;
+#endif
+    int64_t block = GEMM_BLOCK_BYTES / 4 / (words > 0 ? words : 1) / GEMM_MR * GEMM_MR;
     if (block < 2 * GEMM_MR) block = 2 * GEMM_MR;
     for (int64_t m = m_lo; m < m_hi; m += block) {
         int64_t m_end = m_hi - m < block ? m_hi : m + block;

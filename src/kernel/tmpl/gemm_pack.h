@@ -88,7 +88,7 @@ static void pack_plain(const pack_strip *s) {
 
 static void gemm_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
     const int64_t unit = (int64_t)sizeof(float), panel_bytes = (int64_t)kernel_panel_bytes(GEMM_PACK, w->K, GEMM_NR);
-    if (w->k_stride != 1 && w->n_stride != 1) {
+    if (GEMM_PACK == KERNEL_PACK_Q4 || (w->k_stride != 1 && w->n_stride != 1)) {
         kernel_pack_panels(GEMM_PACK, w, n_lo, n_hi, GEMM_NR, packed);
         return;
     }
@@ -99,7 +99,7 @@ static void gemm_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *
             pack_strip s = {.k_bytes = w->k_stride * unit, .n_bytes = w->n_stride * unit, .K = w->K, .factor = w->factor};
             s.columns = left > 16 ? 16 : left > 0 ? (int)left : 0;
             s.w = (const char *)w->w + (s.columns > 0 ? n + 16 * v : 0) * s.n_bytes;
-            s.to = panel + (GEMM_PACK == KERNEL_PACK_Q8 ? 8 * GEMM_NR : 0) + GEMM_STEP_W * v;
+            s.to = panel + (GEMM_PACK == KERNEL_PACK_Q8 ? 8 * GEMM_NR : 0) + GEMM_STEP_BYTES / GEMM_NV * v;
             if (GEMM_PACK == KERNEL_PACK_Q8) pack_q8(&s, panel + 64 * v, panel + 4 * GEMM_NR + 64 * v);
             else pack_plain(&s);
         }

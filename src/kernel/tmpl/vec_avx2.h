@@ -97,6 +97,10 @@ VEC_INLINE vec vec_load_bf16(const void *p) {
     const __m128i_u *u = (const __m128i_u *)p;
     return vec_pair(vec_widen_half(_mm_loadu_si128(u)), vec_widen_half(_mm_loadu_si128(u + 1)));
 }
+VEC_INLINE vec vec_load_f16(const void *p) {
+    const __m128i_u *h = (const __m128i_u *)p;
+    return vec_pair(_mm256_cvtph_ps(_mm_loadu_si128(h)), _mm256_cvtph_ps(_mm_loadu_si128(h + 1)));
+}
 VEC_INLINE __m256i vec_bf16_half(__m256 v) {
     __m256i u = _mm256_castps_si256(v), upper = _mm256_srli_epi32(u, 16);
     __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));

@@ -72,6 +72,7 @@ VEC_INLINE vec vec_load_bf16(const void *p) {
     __m512i u = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
 }
+VEC_INLINE vec vec_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)p)); }
 /* The nearest bfloat16, half to even, NaN made quiet: 16 of 2 bytes. */
 VEC_INLINE void vec_store_bf16(void *p, vec v) {
     __m512i u = _mm512_castps_si512(v), upper = _mm512_srli_epi32(u, 16);

@@ -91,6 +91,11 @@ VEC_INLINE vec vec_load_bf16(const void *p) {
     return VEC_FOUR(vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(a), 16)), vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(a), 16)),
                     vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(b), 16)), vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(b), 16)));
 }
+VEC_INLINE vec vec_load_f16(const void *p) {
+    float16x8_t a = vreinterpretq_f16_u8(vld1q_u8(p)), b = vreinterpretq_f16_u8(vld1q_u8((const uint8_t *)p + 16));
+    return VEC_FOUR(vcvt_f32_f16(vget_low_f16(a)), vcvt_f32_f16(vget_high_f16(a)), vcvt_f32_f16(vget_low_f16(b)),
+                    vcvt_f32_f16(vget_high_f16(b)));
+}
 VEC_INLINE uint16x4_t vec_bf16_4(float32x4_t v) {
     uint32x4_t u = vreinterpretq_u32_f32(v), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
     uint32x4_t r = vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7fff)), odd);
