@@ -16,7 +16,11 @@ static const struct {
     int column_bytes; /* of a step; in Q4 of a block */
     int head_bytes;   /* for each column, before the steps */
     int64_t most_k;
-} formats[] = {{1, 4, 0, INT64_MAX}, {1, 2, 0, INT64_MAX}, {2, 4, 0, INT64_MAX}, {4, 4, 8, KERNEL_Q8_MOST_K}, {KERNEL_Q4_BLOCK, 18, 4, INT64_MAX}};
+} formats[] = {{1, 4, 0, INT64_MAX},
+               {1, 2, 0, INT64_MAX},
+               {2, 4, 0, INT64_MAX},
+               {4, 4, 8, KERNEL_Q8_MOST_K},
+               {KERNEL_Q4_BLOCK, 18, 4, INT64_MAX}};
 
 size_t kernel_panel_bytes(kernel_pack_format format, int64_t K, int tile_n) {
     if (K < 0 || K > formats[format].most_k) return SIZE_MAX;
