@@ -194,6 +194,9 @@ typedef struct pass_window {
     int64_t longest; /* tokens of a text at most: a table that says so ends there; 0: there is none */
     double hidden;   /* what is added to the scores of keys that are not seen, where that is one number; NaN: it is
                         several; -1: none is */
+    const graph_value *test; /* the bool that is all it makes of the mask's numbers, whatever they are; NULL: it computes
+                                with them */
+    bool test_hides;         /* which is false for a token */
 } pass_window;
 
 /* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j, for
@@ -201,6 +204,10 @@ typedef struct pass_window {
  * what stands in the way. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries,
                          pass_window *window, char *why, size_t capacity);
+
+/* i32 [B, S], 1 for keys that count, by the model's own test of the mask's numbers; NULL: there is none, or memory ran
+ * out. window: what pass_is_key_padding has found. */
+graph_value *pass_mask_test(pass_context *ctx, graph_value *mask, const pass_window *window, graph_node *before);
 
 /* So many tokens that what the graph computes of positions shows what it is: twice the product of the constants that positions are compared
  * with, multiplied or divided by; 0: there are none. */

@@ -174,6 +174,7 @@ static bool decide(const pass_formula *f, const pass_formula_of *of, pass_window
                        .right = -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first,
                        .longest = reach + 1 < PASS_LONGEST ? reach + 1 : 0,
                        .hidden = hidden};
+    w->test = pass_formula_test(f, &w->test_hides);
     return true;
 }
 

@@ -21,6 +21,7 @@ static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), N
 #define CAUSAL_INFINITE                                                                                                                    \
     "col = Unsqueeze (r, v1) le = LessOrEqual (r, col) m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) open = And (mb, le) "            \
     "bias = Where (open, zero, infinite) "
+#define TESTED "mb = Cast <to = 9> (mask) m4 = Unsqueeze (mb, v12) bias = Where (m4, zero, lowest) "
 #define PADDED "m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, lowest) "
 
 #define SOFTMAX "p = Softmax <axis = -1> (sb) "
@@ -50,7 +51,7 @@ static graph *decoder(int opset, const char *mask, const char *softmax) {
         " int64[4] four = {0,0,4,4}, int64[4] two = {0,0,2,4}, int64[5] times = {1,1,2,1,1}, int64[4] all = "
         "{0,4,-1,4}, int64[3] merge = "
         "{0,0,16},"
-        " float[1,1,2] inverse = {1.0, 0.01}, float half = {0.5}, float zero = {0}, float one = {1}, float lowest = "
+        " float[1,1,2] inverse = {1.0, 0.01}, float half = {0.5}, float zero = {0}, float one = {1}, float one5 = {1.5}, float lowest = "
         "{-3.40282346638528859e38}, float ten = {-10000}, float infinite = {-inf}, int64 i0 = {0}, int64 i1 = {1}, "
         "int64[1] v0 = {0}, "
         "int64[1] v1 = {1}, "
@@ -86,6 +87,8 @@ static graph *written(int opset, const char *mask, const char *softmax, bool onn
                                         : PASSES(for_file, pass_run_all, note_found, expand_standard, pass_names);
     run_passes(after, passes);
     for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, after, false);
+    mask_kind = MASK_NUMBERS; /* of which the lowest number makes infinity, and NaN, that no operator but a guard makes 0 */
+    if (strcmp(softmax, GUARDED) != 0) check_equal(before, after, false);
     mask_kind = MASK_FULL;
     check_fixed_point(after, passes);
     graph_free(before);
@@ -131,11 +134,50 @@ static void com_microsoft_says_all(void **state) {
     g = written(17, CAUSAL_INFINITE, GUARDED, true);
     assert_int_equal(count_op(g, "", "IsNaN"), 1);
     done(g);
-    g = written(17, PADDED, SOFTMAX, true);
-    n = find_op(g, "com.microsoft", "MultiHeadAttention");
-    assert_int_equal(n->n_inputs, 5); /* the mask itself */
-    assert_int_equal(n->inputs[4].value->type.dtype, NIB_DTYPE_I32);
-    done(g);
+}
+
+/* com.microsoft's operators ask of a mask whether it is above 0. They get what the model asks of it, where that is one
+ * question: masks also hold other numbers than 0 and 1. Where the model computes with them, its bias stays. */
+static void a_mask_of_any_numbers(void **state) {
+    static const struct {
+        const char *mask;
+        const char *made; /* of the mask, for the operator; NULL: its bias stays */
+    } rows[] = {
+        {TESTED, "Cast Cast"},
+        {"m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, lowest) ", "Cast Cast"},
+        {"mb = Cast <to = 9> (mask) mf = Cast <to = 1> (mb) m4 = Unsqueeze (mf, v12) mo = Sub (one, m4) bias = Mul (mo, "
+         "ten) ", "Cast Cast"},
+        {"eq = Equal (mask, i1) m4 = Unsqueeze (eq, v12) bias = Where (m4, zero, lowest) ", "Equal Cast"},
+        {"eq = Equal (mask, i0) m4 = Unsqueeze (eq, v12) bias = Where (m4, lowest, zero) ", "Equal Not Cast"},
+        {"mf = Cast <to = 1> (mask) m4 = Unsqueeze (mf, v12) gt = Greater (m4, half) bias = Where (gt, zero, ten) ",
+         "Cast Greater Cast"},
+        {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) mb = Cast <to = 9> (mo) "
+         "bias = Where (mb, lowest, mo) ", "Equal Cast"},
+        {"mi = Cast <to = 3> (mask) mb = Cast <to = 9> (mi) m4 = Unsqueeze (mb, v12) bias = Where (m4, zero, ten) ",
+         "Cast Cast Cast"}, /* 256 is 0 in 8 bits */
+        {PADDED, NULL},
+        {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) gt = Greater (mf, half) lt = Less (mf, one5) "
+         "mb = And (gt, lt) bias = Where (mb, zero, lowest) ", NULL},
+        {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mb = Cast <to = 9> (mf) w = Where (mb, zero, lowest) "
+         "less = Sub (mf, one) m0 = Mul (less, zero) bias = Add (w, m0) ", NULL},
+        {"mi = Cast <to = 3> (mask) mb = Cast <to = 9> (mi) mn = Cast <to = 9> (mask) ma = And (mb, mn) m4 = Unsqueeze "
+         "(ma, v12) bias = Where (m4, zero, ten) ", NULL},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = written(17, rows[i].mask, SOFTMAX, true);
+        const graph_node *n = find_op(g, "com.microsoft", "MultiHeadAttention");
+        char made[100] = "";
+        if (n->n_inputs != (rows[i].made ? 5 : 6)) fail_msg("%s: %s", rows[i].mask, ops(g));
+        const graph_value *v = n->inputs[4].value;
+        if (v) assert_int_equal(v->type.dtype, NIB_DTYPE_I32);
+        for (; v && v->producer; v = v->producer->inputs[0].value) {
+            char rest[100];
+            snprintf(rest, sizeof rest, "%s", made);
+            snprintf(made, sizeof made, "%.40s%s%.50s", v->producer->op, rest[0] ? " " : "", rest);
+        }
+        assert_string_equal(made, rows[i].made ? rows[i].made : "");
+        done(g);
+    }
 }
 
 /* A query whose keys are all hidden shows in a file: it is what the model made of it, in the forms that can say so. */
@@ -182,8 +224,9 @@ static void a_mask_hides_as_the_model_does(void **state) {
     static const struct {
         const char *mask;
         float filter;
-    } rows[] = {{PADDED, -3.40282346638528859e38f},
-                {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, ten) ", -10000},
+    } rows[] = {{TESTED, -3.40282346638528859e38f},
+                {"mb = Cast <to = 9> (mask) m4 = Unsqueeze (mb, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul "
+                 "(mo, ten) ", -10000},
                 {"m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, infinite) ", -INFINITY}};
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         graph *before = decoder(17, rows[i].mask, SOFTMAX), *g = clone_graph(before); /* which reads its constants */
@@ -368,6 +411,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opset_23_says_all),
         cmocka_unit_test(com_microsoft_says_all),
+        cmocka_unit_test(a_mask_of_any_numbers),
         cmocka_unit_test(a_query_without_keys),
         cmocka_unit_test(a_mask_hides_as_the_model_does),
         cmocka_unit_test(a_fixed_length_is_said_alike),
