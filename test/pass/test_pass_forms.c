@@ -315,6 +315,40 @@ static void embeddings_are_one(void **state) {
     done(g);
 }
 
+/* The operator stops where a look-up counts from the end: positions that a mask makes are seen to be 0 and above, or are
+ * looked up as the model does. */
+static void positions_below_0_are_looked_up(void **state) {
+    static const struct {
+        const char *positions;
+        int made;
+    } rows[] = {
+        {"pos = Sub (counted, i1)", 0},
+        {"less = Sub (counted, i1) pos = Where (padding, i1, less)", 0}, /* never below 0, which is not seen */
+        {"less = Sub (counted, i1) pos = Max (less, i0)", 1},
+        {"less = Sub (counted, i1) pos = Clip (less, i0)", 1},
+        {"less = Sub (counted, i1) pos = Clip (less, , i1)", 0},
+        {"real = Mul (counted, mask) pos = Add (real, i1)", 1}, /* RoBERTa's */
+        {"real = Mul (counted, mask) pos = Add (real, im)", 0},
+        {"pos = Min (counted, i1)", 1},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char text[2000];
+        snprintf(text, sizeof text,
+                 HEAD "g (int64[b,s] ids_w, int64[b,s] mask) => (float[b,s,4] y) <float[4,4] words = {@}, float[12,4] places = {@}, "
+                      "float[4] gamma = {@}, float[4] beta = {@}, int64 i0 = {0}, int64 i1 = {1}, int64 im = {-1}> {"
+                      " counted = CumSum (mask, i1) padding = Equal (mask, i0) %s p = Gather (places, pos)"
+                      " w = Gather (words, ids_w) e = Add (w, p) y = LayerNormalization <axis = -1> (e, gamma, beta) }",
+                 rows[i].positions);
+        graph *before = parse_graph(text), *g = clone_graph(before);
+        run_passes(g, PASSES(for_ort, pass_run_all, expand_ort, pass_names));
+        if (count_op(g, "com.microsoft", "EmbedLayerNormalization") != rows[i].made) fail_msg("%s: %s", rows[i].positions, ops(g));
+        for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, g, false);
+        mask_kind = MASK_FULL;
+        done(g);
+        graph_free(before);
+    }
+}
+
 /* SkipLayerNormalization is slower in ONNX Runtime than the two operators; of an opset without LayerNormalization it is not. */
 static void norms_of_sums(void **state) {
     static const char *const text =
@@ -419,6 +453,7 @@ int main(void) {
         cmocka_unit_test(causal_is_what_it_computes),
         cmocka_unit_test(gates_are_found),
         cmocka_unit_test(embeddings_are_one),
+        cmocka_unit_test(positions_below_0_are_looked_up),
         cmocka_unit_test(norms_of_sums),
         cmocka_unit_test(rows_behind_gemm_stay_rows),
         cmocka_unit_test(near_misses_are_said),
