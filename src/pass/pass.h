@@ -93,7 +93,7 @@ typedef struct pass_context {
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
-    int kept_nan; /* attentions of these, whatever the opset: some query may have no key, and is NaN, not 0 */
+    int kept_always;            /* attentions of these, whatever the opset: no form computes the same */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
@@ -220,6 +220,10 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
  * numbers add up, and no number of a caller's is handed on. */
 bool pass_may_be_infinite(const graph_value *v);
 bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
+/* Whether a bias that reads no more than a mask may hide keys, by a number that leaves some of a score's digits (beyond
+ * 1e3), by one that leaves none (-1e9 and below). False of one that is computed of much else. */
+bool pass_may_hide_some(const graph_value *bias);
+bool pass_may_hide_all(const graph_value *bias);
 
 /* ---- what passes do (pass_edit.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */
