@@ -245,6 +245,8 @@ graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_valu
 bool pass_int_at(const graph_value *v, int i, int64_t *out);
 /* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value, or NULL. */
 graph_value *pass_columns_of(const graph_value *v, int64_t *first);
+/* Rounds its first input to steps that matter: not a size, which is small and whole. */
+bool pass_rounds(const graph_node *n);
 /* Draws random numbers when it runs: a Dropout only in training. */
 bool pass_is_random(const graph_node *n);
 bool pass_same_dims(const graph_type *a, const graph_type *b);    /* provably: same rank, equal dims, all known */
