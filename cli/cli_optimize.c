@@ -185,7 +185,7 @@ const cli_verb cli_diff = {
     .about = "Compares two models: counts of operators, inputs, outputs and constants, and their outputs on the same "
              "random inputs.\n"
              "Exit 3 if the outputs differ, if the second wants an input that the first does not have, or if no output "
-             "has the same name.\n",
+             "has the same name; exit 2 if the models cannot be run, so that outputs were not compared.\n",
     .options = of_diff,
     .examples = "  nib diff model.onnx small.onnx\n",
     .plain = 1,

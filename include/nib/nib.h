@@ -647,7 +647,8 @@ NIB_API nib_status nib_optimize_file(const char *in, const char *out, const nib_
 
 /* Compares two models: counts of operators, constants and shapes that changed, and, with options->check, their outputs
  * on random inputs. OK if all that was compared agrees, DIFFERENT if the outputs do not, or if the second wants an
- * input that the first does not have, or no output of theirs has the same name; `*report` is given with both. */
+ * input that the first does not have, or no output of theirs has the same name, UNSUPPORTED if the outputs were to be
+ * compared and could not be (an operator that nib does not know); `*report` is given with all three. */
 NIB_API nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_options *options, nib_report **report, nib_error *error);
 
 /* The graph of a model file or folder after options->level: as ONNX's textual syntax, or as a drawing for Graphviz. */

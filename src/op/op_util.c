@@ -174,8 +174,8 @@ nib_status op_text(op_eval *c, size_t length, char **out) {
         OP_TRY(op_scratch(c, (int64_t)want, 1, &c->text));
         c->text_left = want;
     }
-    *out = c->text;
-    c->text += length;
+    *out = c->text; /* NULL, if nothing but empty strings has been asked for */
+    if (length) c->text += length;
     c->text_left -= length;
     return NIB_OK;
 }

@@ -93,7 +93,7 @@ typedef struct pass_context {
     pass_notes *notes; /* may be NULL */
     nib_error *err;
     int kept[PASS_FOUND_KINDS]; /* found, and left in their long form: the file's operators cannot say them */
-    int kept_nan; /* attentions of these, whatever the opset: some query may have no key, and is NaN, not 0 */
+    int kept_always;            /* attentions of these, whatever the opset: no form computes the same */
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
@@ -194,6 +194,9 @@ typedef struct pass_window {
     int64_t longest; /* tokens of a text at most: a table that says so ends there; 0: there is none */
     double hidden;   /* what is added to the scores of keys that are not seen, where that is one number; NaN: it is
                         several; -1: none is */
+    const graph_value *test; /* the bool that is all it makes of the mask's numbers, whatever they are; NULL: it computes
+                                with them */
+    bool test_hides;         /* which is false for a token */
 } pass_window;
 
 /* Is `bias`, added to attention scores, nothing but the padding of keys by `mask` [B, S] and a window over i - j, for
@@ -201,6 +204,10 @@ typedef struct pass_window {
  * what stands in the way. */
 bool pass_is_key_padding(pass_context *ctx, graph_value *bias, graph_value *mask, pass_queries queries,
                          pass_window *window, char *why, size_t capacity);
+
+/* i32 [B, S], 1 for keys that count, by the model's own test of the mask's numbers; NULL: there is none, or memory ran
+ * out. window: what pass_is_key_padding has found. */
+graph_value *pass_mask_test(pass_context *ctx, graph_value *mask, const pass_window *window, graph_node *before);
 
 /* So many tokens that what the graph computes of positions shows what it is: twice the product of the constants that positions are compared
  * with, multiplied or divided by; 0: there are none. */
@@ -213,6 +220,10 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
  * numbers add up, and no number of a caller's is handed on. */
 bool pass_may_be_infinite(const graph_value *v);
 bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
+/* Whether a bias that reads no more than a mask may hide keys, by a number that leaves some of a score's digits (beyond
+ * 1e3), by one that leaves none (-1e9 and below). False of one that is computed of much else. */
+bool pass_may_hide_some(const graph_value *bias);
+bool pass_may_hide_all(const graph_value *bias);
 
 /* ---- what passes do (pass_edit.c) */
 /* Replaces root (an output of a node) by `with` everywhere, and infers with's type first if it is unknown. */
@@ -234,6 +245,8 @@ graph_value *pass_emit_reshape(pass_context *ctx, graph_node *before, graph_valu
 bool pass_int_at(const graph_value *v, int i, int64_t *out);
 /* v is columns [first, ..) of another value: an output of Split, or a Slice, along the last axis. Returns that value, or NULL. */
 graph_value *pass_columns_of(const graph_value *v, int64_t *first);
+/* Rounds its first input to steps that matter: not a size, which is small and whole. */
+bool pass_rounds(const graph_node *n);
 /* Draws random numbers when it runs: a Dropout only in training. */
 bool pass_is_random(const graph_node *n);
 bool pass_same_dims(const graph_type *a, const graph_type *b);    /* provably: same rank, equal dims, all known */

@@ -12,7 +12,8 @@
  * Whatever is not exactly that stays as it is: a note says at which step recognition ended. In a file whose operators
  * cannot say it (ai.onnx has Attention since opset 23) what is new in this form is counted as found and left in its
  * long form. So is what ai.onnx's Attention would say otherwise: a query whose keys are all at -infinity gives zeros
- * there, and NaN where no Where follows the softmax.
+ * there, and NaN where no Where follows the softmax. So are, in any graph whose padded rows show, biases whose order
+ * shows: nib.Attention adds their sum.
  */
 #include "pass_heads.h"
 #include "pass_match.h"
@@ -232,6 +233,41 @@ static graph_value *all_biases(pass_context *ctx, graph_node *before, const scor
     return sum;
 }
 
+/* ---- whether their order shows */
+
+/* Nothing but padding of keys: a text that has a token has no row without one. */
+static bool is_key_padding(pass_context *ctx, graph_value *bias) {
+    for (int i = 0; i < ctx->g->n_inputs; i++) {
+        pass_window w = {.left = -1, .right = -1};
+        char why[200];
+        if (ctx->g->inputs[i]->type.rank == 2 && pass_is_key_padding(ctx, bias, ctx->g->inputs[i], PASS_QUERIES_ALL, &w, why, sizeof why))
+            return w.left < 0 && w.right < 0;
+    }
+    return false;
+}
+
+/* A score that -10000 is added to keeps digits down to 1e-3. In a row that has no others, what was added before it is
+ * rounded so, and again by what is added behind it; a sum of the biases alone is rounded otherwise. Beside what hides
+ * with more (-1e9 leaves nothing of a score) a bias does not show. */
+static bool order_shows(pass_context *ctx, const scores *s) {
+    int hide_some = 0, hide_all = 0, others = 0, padding = 0;
+    if (pass_mode_of(ctx)->queries != PASS_QUERIES_ALL) return false;
+    for (int i = 0; i < s->n_biases; i++) {
+        const bias_part *p = &s->biases[i];
+        if (p->value && pass_may_hide_some(p->value)) {
+            hide_some++;
+            others += p->scale != 1;
+            padding += is_key_padding(ctx, p->value);
+        } else if (p->where || pass_may_hide_all(p->value)) {
+            hide_all++;
+        } else {
+            others++;
+        }
+    }
+    const bool fills_no_row = hide_some == 1 && padding == 1 && hide_all == 0;
+    return hide_some > 0 && hide_some + others > 1 && !fills_no_row;
+}
+
 /* ---- the result */
 
 typedef struct block {
@@ -324,6 +360,12 @@ static bool may_be_nan(pass_context *ctx, const block *b, graph_value *bias) {
     return bias && !b->guarded && pass_may_be_infinite(bias) && !pass_is_causal(ctx, bias, why, sizeof why);
 }
 
+/* Whatever the opset. */
+static void keep(pass_context *ctx, const char *name, const char *why) {
+    ctx->kept_always++;
+    pass_note(ctx, "attention at %s keeps its long form: %s", name, why);
+}
+
 static nib_status try_at(pass_context *ctx, graph_node *mm) {
     const pass_mode_row *mode = pass_mode_of(ctx);
     block b = {0};
@@ -336,17 +378,15 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
     }
     /* Written out again, a bias brings the replacement of NaN rows with it: no gain where there was none. */
     bool as_good = is_plain(&b) && (b.guarded || !b.s.n_biases || mode->contrib);
-    bool no_form = !mode->runs && b.s.softcap > 0 &&
-                   graph_opset_version(ctx->g, "") < 23; /* nor has com.microsoft one that caps scores */
+    bool no_form = !mode->runs && b.s.softcap > 0 && graph_opset_version(ctx->g, "") < 23; /* nor has com.microsoft one that caps scores */
     ctx->kept[PASS_FOUND_ATTENTION]++;
+    if (order_shows(ctx, &b.s))
+        return keep(ctx, name, "its biases hide with so little that the order in which they are added shows"), NIB_OK;
     if (no_form || !(as_good || pass_can_say(ctx, "Attention"))) return NIB_OK;
     graph_value *bias = all_biases(ctx, root_of(&b)->producer, &b.s);
     if (b.s.n_biases && !bias) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     if (!mode->runs && !mode->contrib && may_be_nan(ctx, &b, bias)) {
-        ctx->kept_nan++;
-        pass_note(ctx,
-                  "attention at %s keeps its long form: a query without keys is NaN in it, and 0 in ONNX's Attention",
-                  name);
+        keep(ctx, name, "a query without keys is NaN in it, and 0 in ONNX's Attention");
         return NIB_OK;
     }
     ctx->kept[PASS_FOUND_ATTENTION]--;

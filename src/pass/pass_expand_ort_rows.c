@@ -52,8 +52,8 @@ fail:
 
 /* ---------------------------------------------------------------- attention */
 
-/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input; NULL if not. *hidden: what the bias
- * adds to others. */
+/* i32 [B, S], 1 for keys that count, if the bias is nothing but that of an input, whatever numbers it holds; NULL if
+ * not. *hidden: what the bias adds to others. */
 static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_node *before, double *hidden) {
     for (int i = 0; i < ctx->g->n_inputs; i++) {
         graph_value *mask = ctx->g->inputs[i];
@@ -63,13 +63,10 @@ static graph_value *padding_mask(pass_context *ctx, graph_value *bias, graph_nod
             !pass_is_key_padding(ctx, bias, mask, pass_mode_of(ctx)->queries, &window, why, sizeof why))
             continue;
         if (window.left >= 0 || window.right >= 0) continue;
+        graph_value *keys = pass_mask_test(ctx, mask, &window, before);
+        if (!keys) continue;
         *hidden = window.hidden;
-        if (mask->type.dtype == NIB_DTYPE_I32) return mask;
-        for (graph_use *u = mask->uses; u; u = u->next) /* the cast of the layer before */
-            if (graph_is_op(u->node, "", "Cast") && graph_attr_int(u->node, "to", 0) == NIB_DTYPE_I32) return u->node->outputs[0];
-        graph_value *cast = pass_emit(ctx, ctx->g->first ? ctx->g->first : before, "", "Cast", &mask, 1, mask->name);
-        if (!cast || graph_set_int(cast->producer, "to", NIB_DTYPE_I32) != NIB_OK) return NULL;
-        return op_infer_node(ctx->g, cast->producer, ctx->err) == NIB_OK ? cast : NULL;
+        return keys;
     }
     return NULL;
 }
@@ -112,15 +109,16 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     bool dead = bias && !a.masked_nan && pass_may_be_infinite(bias), causal = a.causal;
     if (bias && pass_is_causal(ctx, bias, why, sizeof why)) causal = true, dead = false, bias = NULL;
     if (bias && (mask = padding_mask(ctx, bias, n, &hidden))) bias = NULL;
-    if (bias && !(bias = pass_full_bias(ctx, n, bias, q, k))) return no_memory(ctx);
+    bool ok = true, whole = kv_heads == heads && pass_find_product(ctx, n, &p, &ok);
+    graph_value *biases = ok && !whole && kv_heads == heads ? pass_take_biases(ctx, n, &ok) : NULL;
+    if (!ok) return no_memory(ctx);
+    /* Now that nobody asks any more who else reads the rows. */
+    if (bias && !(bias = pass_full_bias(ctx, n, bias, whole ? p.x : q, whole ? p.x : k))) return no_memory(ctx);
     if (kv_heads != heads) {
         k = repeated(ctx, n, k, kv_heads, width / heads, heads / kv_heads);
         v = repeated(ctx, n, v, kv_heads, width / heads, heads / kv_heads);
         if (!k || !v) return no_memory(ctx);
     }
-    bool ok = true, whole = kv_heads == heads && pass_find_product(ctx, n, &p, &ok);
-    graph_value *biases = ok && !whole && kv_heads == heads ? pass_take_biases(ctx, n, &ok) : NULL;
-    if (!ok) return no_memory(ctx);
     graph_value *rows[6] = {q, k, v, biases, mask, bias}, *product[6] = {p.x, p.w, p.bias, mask, NULL, bias};
     graph_node *made = pass_add_ms(ctx, n, whole ? "Attention" : "MultiHeadAttention", whole ? product : rows, 6,
                                    (const graph_value *const[]){n->outputs[0]}, 1);

@@ -177,7 +177,9 @@ static int operation(reader *r, term_kind kind, const graph_value *y, int a, int
         if (a < 0 || b < 0) return -1;
     }
     bool whole = type != NIB_DTYPE_F32 && type != NIB_DTYPE_F64;
-    return put(r, (term){.kind = kind, .in = {a, b, c}, .f32 = type == NIB_DTYPE_F32, .whole = whole});
+    const term *when = kind == TERM_WHERE ? term_at(r, a) : NULL;
+    if (when && when->kind == TERM_BOOL && when->in[0] == c) c = constant(r, 0); /* read only where it is 0 */
+    return put(r, (term){.kind = kind, .in = {a, b, c}, .f32 = type == NIB_DTYPE_F32, .whole = whole, .made = y});
 }
 
 /* ---------------------------------------------------------------- constants */
@@ -506,7 +508,10 @@ static int read_cast(reader *r, const graph_node *n, const coordinates *of) {
         bool wide = real || y->type.dtype == NIB_DTYPE_I64 || y->type.dtype == NIB_DTYPE_I32;
         bool bit = x->type.dtype == NIB_DTYPE_BOOL || x == r->mask;
         if (!wide && !bit) return no(r, "numbers may not fit at", y->name);
-        return !real || as_place(term_at(r, a), at) || bit ? a : operation(r, TERM_ADD, y, a, constant(r, 0), -1);
+        const term_kind kind = term_at(r, a)->kind;
+        if (x->type.dtype == NIB_DTYPE_BOOL || as_place(term_at(r, a), at) || (kind != TERM_TOKEN && kind < TERM_ADD)) return a;
+        return put(r, (term){.kind = TERM_CAST, .in = {a, -1, -1}, .f32 = y->type.dtype == NIB_DTYPE_F32, .whole = !real,
+                             .value = y->type.dtype, .made = y});
     }
     return y->type.dtype == NIB_DTYPE_I64 || y->type.dtype == NIB_DTYPE_I32 ? operation(r, TERM_TRUNC, y, a, -1, -1)
                                                                             : no(r, "numbers may not fit at", y->name);

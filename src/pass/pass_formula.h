@@ -47,4 +47,8 @@ typedef struct pass_pair { /* of a query and a key: which is a token, not paddin
 /* Bounds of the values for all d in [least, most] of such pairs. Exact where least == most. */
 pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t most, pass_pair tokens);
 
+/* The bool of the graph that all that the formula makes of the mask's numbers comes from, whatever numbers they are: a
+ * comparison of each with constants. *hides: it is false for a token. NULL: there is none, or more than one. */
+const graph_value *pass_formula_test(const pass_formula *f, bool *hides);
+
 #endif

@@ -34,6 +34,7 @@ typedef enum term_kind {
     TERM_FLOOR,
     TERM_CEIL,
     TERM_TRUNC, /* a float as a whole number */
+    TERM_CAST,  /* the same number in the type `value`, as far as that has it */
     TERM_BOOL,  /* x != 0 */
     TERM_WHERE,
 } term_kind;
@@ -47,6 +48,7 @@ typedef struct term {
     int64_t at[4];
     const double *table; /* [count] */
     int64_t count;
+    const graph_value *made; /* of an operator: the first value that is it */
 } term;
 
 #define MAX_TERMS 512

@@ -95,7 +95,7 @@ void pass_note_found(pass_context *ctx) {
     }
     if (used) pass_note(ctx, "found: %s", line);
     for (int i = 0; i < PASS_FOUND_KINDS; i++) all_kept += ctx->kept[i];
-    if (all_kept > ctx->kept_nan && !pass_mode_of(ctx)->runs)
+    if (all_kept > ctx->kept_always && !pass_mode_of(ctx)->runs)
         pass_note(ctx, "opset %d is kept: it cannot say what is in its long form, opset %d can",
                   graph_opset_version(ctx->g, ""), pass_mode_of(ctx)->since);
 }

@@ -173,7 +173,7 @@ static void count_linear(half_choice *h, const graph *g) {
         half_why why = g == h->ctx->g ? h->why[n->id] : HALF_NO_FORM;
         s->all += w->constant->bytes;
         if (why == HALF_IS) s->half += w->constant->bytes;
-        else if (why == HALF_RANGE || why == HALF_SMALL) s->guarded += w->constant->bytes;
+        else if (why == HALF_RANGE || why == HALF_SMALL || why == HALF_ROUNDED) s->guarded += w->constant->bytes;
     }
 }
 
@@ -181,7 +181,7 @@ static void note_all(const half_choice *h, const half_weights *w) {
     int by[HALF_WHYS] = {0};
     for (const graph_node *n = h->ctx->g->first; n; n = n->next)
         if (n->id < h->n_nodes) by[h->why[n->id]]++;
-    int stay = by[HALF_NO_FORM] + by[HALF_LOSES] + by[HALF_RANGE] + by[HALF_SMALL] + by[HALF_FOLLOWS] + by[HALF_BETWEEN];
+    int stay = by[HALF_NO_FORM] + by[HALF_LOSES] + by[HALF_RANGE] + by[HALF_SMALL] + by[HALF_FOLLOWS] + by[HALF_BETWEEN] + by[HALF_ROUNDED];
     pass_note(h->ctx, "half: %d nodes compute in f16, %d stay f32 (%d of them around sums), and %d that count sizes and positions",
               by[HALF_IS], stay, by[HALF_LOSES] + by[HALF_FOLLOWS], by[HALF_POSITIONS]);
     pass_note(h->ctx, "half: of %llu weights %llu lie below f16's least normal number (6.1e-5) and lose digits, %llu become 0",

@@ -21,6 +21,7 @@ typedef enum half_why {                 /* why a node stays f32 */
                         HALF_POSITIONS, /* computed from sizes, positions and masks alone */
                         HALF_FOLLOWS,   /* reads only what stays f32 for its digits: the rest of a norm */
                         HALF_BETWEEN,   /* stands between nodes that stay f32: a Cast on either side would gain nothing */
+                        HALF_ROUNDED,   /* 8 bits are made of what it computes: f16's rounding would be a step of theirs */
                         HALF_WHYS
 } half_why;
 

@@ -86,6 +86,7 @@ static pass_interval range_of_operator(const term *t, pass_interval a, pass_inte
     case TERM_ABS: return range_of_abs(a);
     case TERM_FLOOR: return (pass_interval){floor(a.least), floor(a.most)};
     case TERM_CEIL: return (pass_interval){ceil(a.least), ceil(a.most)};
+    case TERM_CAST: return a;
     case TERM_TRUNC: return (pass_interval){trunc(a.least), trunc(a.most)};
     case TERM_BOOL: return all_of(a.least > 0 || a.most < 0, a.least == 0 && a.most == 0);
     default: return nothing;

@@ -174,6 +174,7 @@ static bool decide(const pass_formula *f, const pass_formula_of *of, pass_window
                        .right = -tokens.first >= reach || -tokens.first >= BEYOND - 2 ? -1 : -tokens.first,
                        .longest = reach + 1 < PASS_LONGEST ? reach + 1 : 0,
                        .hidden = hidden};
+    w->test = pass_formula_test(f, &w->test_hides);
     return true;
 }
 
@@ -392,7 +393,8 @@ static const low_numbers infinite = {-INFINITY, -FLT_MAX}, lowest = {-FLT_MAX, -
 
 /* Whether one of the tensor's is such a number. Of types other than f32 anything may be. */
 static bool holds(const graph_tensor *t, low_numbers low) {
-    if (t->dtype != NIB_DTYPE_F32) return t->dtype == NIB_DTYPE_F16 || t->dtype == NIB_DTYPE_BF16 || t->dtype == NIB_DTYPE_F64;
+    if (t->dtype != NIB_DTYPE_F32)
+        return t->dtype == NIB_DTYPE_F16 || t->dtype == NIB_DTYPE_BF16 || t->dtype == NIB_DTYPE_F64;
     for (size_t i = 0; t->data && i < t->bytes / sizeof(float); i++) {
         float x;
         memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
@@ -401,20 +403,22 @@ static bool holds(const graph_tensor *t, low_numbers low) {
     return false;
 }
 
-static bool any_holds(const graph_value *v, low_numbers low) {
+/* Whether a constant that v is computed from is so; `otherwise`: of what is computed from too many. */
+static bool any_is(const graph_value *v, bool (*is)(const graph_tensor *, low_numbers), low_numbers low, bool otherwise) {
     subgraph s = {0};
-    if (v->constant) return holds(v->constant, low);
-    if (!collect(&s, v, 0)) return true;
+    if (v->constant) return is(v->constant, low);
+    if (!collect(&s, v, 0)) return otherwise;
     for (int i = 0; i < s.n_nodes; i++) {
         const graph_node *n = s.nodes[i];
         for (int k = 0; k < n->n_inputs; k++)
-            if (n->inputs[k].value && n->inputs[k].value->constant && holds(n->inputs[k].value->constant, low))
-                return true;
+            if (n->inputs[k].value && n->inputs[k].value->constant && is(n->inputs[k].value->constant, low)) return true;
         for (int k = 0; k < n->n_attrs; k++)
-            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && holds(n->attrs[k].u.tensor, low)) return true;
+            if (n->attrs[k].kind == GRAPH_ATTR_TENSOR && is(n->attrs[k].u.tensor, low)) return true;
     }
     return false;
 }
+
+static bool any_holds(const graph_value *v, low_numbers low) { return any_is(v, holds, low, true); }
 
 /* Whether two masks, of the lowest f32 each, are added to one. */
 static bool adds_masks(const graph_value *v) {
@@ -468,3 +472,19 @@ static bool hands_on_input(const graph_value *v) {
 
 bool pass_may_be_infinite(const graph_value *v) { return any_holds(v, infinite) || adds_masks(v) || hands_on_input(v); }
 bool pass_may_be_lowest(const graph_value *v) { return any_holds(v, lowest); }
+
+/* (mask - 1) * 10000 hides as well. Other types than f32 have been folded to it, or count. */
+static bool holds_either_sign(const graph_tensor *t, low_numbers low) {
+    if (t->dtype != NIB_DTYPE_F32 || !t->data) return false;
+    for (size_t i = 0; i < t->bytes / sizeof(float); i++) {
+        float x;
+        memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
+        if (-fabsf(x) >= low.least && -fabsf(x) < low.below) return true;
+    }
+    return false;
+}
+
+static const low_numbers hiding_some = {-9.99e8f, -999}, hiding_all = {-INFINITY, -9.99e8f};
+
+bool pass_may_hide_some(const graph_value *bias) { return any_is(bias, holds_either_sign, hiding_some, false); }
+bool pass_may_hide_all(const graph_value *bias) { return any_is(bias, holds_either_sign, hiding_all, false); }

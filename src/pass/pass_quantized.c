@@ -14,6 +14,7 @@
  * Where ONNX's values are wanted (`exact` meaning) this pass is not run.
  */
 #include "pass.h"
+#include <math.h>
 #include <string.h>
 
 #define MS "com.microsoft"
@@ -156,15 +157,63 @@ static bool ends_of(nib_dtype t, double *least, double *most) {
     return bits != 0;
 }
 
-static bool is_never_negative(const graph_value *v) {
-    static const char *const ops[] = {"Relu", "Softmax", "Sigmoid", "HardSigmoid", "Abs", "Exp", "Sqrt", "Softplus"};
-    for (size_t i = 0; v->producer && i < BASE_COUNT(ops); i++)
-        if (graph_is_op(v->producer, "", ops[i])) return true;
-    return false;
+typedef struct bounds {
+    double least, most;
+} bounds;
+
+static const bounds anything = {-INFINITY, INFINITY};
+
+/* What an operator's result stays within, whatever it reads. */
+static const struct {
+    const char *op;
+    bounds in;
+} bounded[] = {
+    {"Relu", {0, INFINITY}}, {"Abs", {0, INFINITY}}, {"Exp", {0, INFINITY}},  {"Sqrt", {0, INFINITY}}, {"Softplus", {0, INFINITY}},
+    {"Softmax", {0, 1}},     {"Sigmoid", {0, 1}},    {"HardSigmoid", {0, 1}}, {"Tanh", {-1, 1}},       {"Erf", {-1, 1}},
+    {"Softsign", {-1, 1}},   {"Sin", {-1, 1}},       {"Cos", {-1, 1}},
+};
+
+static bounds of_operator(const graph_node *n, bounds a, bounds b) {
+    if (graph_is_op(n, "", "Add")) return (bounds){a.least + b.least, a.most + b.most};
+    if (graph_is_op(n, "", "Min")) return (bounds){fmin(a.least, b.least), fmin(a.most, b.most)};
+    if (graph_is_op(n, "", "Max")) return (bounds){fmax(a.least, b.least), fmax(a.most, b.most)};
+    return anything;
 }
 
-/* What QuantizeLinear reads, which stands for its result. The ends of its range are an activation of the model's where one of them is 0:
- * quantizers take a Relu or a Clip away where the range that follows does the same. Elsewhere they are what was met in calibration.
+static bounds bounds_of(const graph_value *v, int depth) {
+    static const char *const views[] = {"Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Expand", "Flatten"};
+    const graph_node *n = v->producer;
+    double x;
+    if (graph_scalar(v, &x)) return (bounds){x, x};
+    if (!n || n->domain[0] || depth > 8) return anything;
+    for (size_t i = 0; i < BASE_COUNT(bounded); i++)
+        if (strcmp(n->op, bounded[i].op) == 0) return bounded[i].in;
+    for (size_t i = 0; i < BASE_COUNT(views); i++)
+        if (strcmp(n->op, views[i]) == 0) return bounds_of(n->inputs[0].value, depth + 1);
+    if (n->n_inputs != 2 || !n->inputs[0].value || !n->inputs[1].value) return anything;
+    return of_operator(n, bounds_of(n->inputs[0].value, depth + 1), bounds_of(n->inputs[1].value, depth + 1));
+}
+
+/* Of at most three digits, but for rounding to f32. */
+static bool is_written(double x) {
+    if (!(x > 0) || !isfinite(x)) return false;
+    const double digits = x / pow(10, floor(log10(x)) - 2);
+    return fabs(digits - round(digits)) <= 1e-6 * digits;
+}
+
+/* Whether a range of so many steps is an activation's. Quantizers take a Relu or a Clip away where the range that follows
+ * does the same: then it ends at 0, or is as wide as a number that people write (2 of Clip(-1, 1); the zero point, a whole
+ * number, moves the ends by part of a step). Other ranges are what calibration happened to meet; to keep their ends, too,
+ * would take 4 times as long (MiniLM by QDQ) and bring nothing of what it was before it was quantized. in: of what is
+ * quantized, which is no activation's where it lies within the range by itself, but for rounding. A scale of 1 is written
+ * where calibration met but one number. */
+static bool is_activation(bounds in, double low, double high, double scale, double steps) {
+    if ((low == 0 && in.least < 0) || (high == 0 && in.most > 0)) return true;
+    const bool within = in.least >= low - scale && in.most <= high + scale;
+    return !within && scale != 1 && (is_written(scale * steps) || is_written(scale * (steps - 1)));
+}
+
+/* What QuantizeLinear reads, which stands for its result, within the ends of its range where they are an activation's.
  * NULL when memory runs out. */
 static graph_value *within_range(pass_context *ctx, graph_node *before, const graph_node *q) {
     graph_value *x = pass_input(q, 0), *v = x, *zero = pass_input(q, 2);
@@ -172,7 +221,7 @@ static graph_value *within_range(pass_context *ctx, graph_node *before, const gr
     double scale, least, most, z = 0;
     if (!graph_scalar(pass_input(q, 1), &scale) || (zero && !graph_scalar(zero, &z)) || !ends_of(type, &least, &most)) return x;
     const float low = (float)((least - z) * scale), high = (float)((most - z) * scale);
-    if ((low != 0 && high != 0) || (low == 0 && is_never_negative(x))) return x;
+    if (!is_activation(bounds_of(x, 0), (double)low, (double)high, scale, most - least)) return x;
     graph_value *ends[2] = {graph_const_f32(ctx->g, "least", low), graph_const_f32(ctx->g, "most", high)};
     if (!ends[0] || !ends[1]) return NULL;
     v = low == 0 ? pass_emit(ctx, before, "", "Relu", &v, 1, x->name)
@@ -263,7 +312,11 @@ nib_status pass_quantized(pass_context *ctx) {
             if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n, &pairs));
         }
         pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized);
-        if (pairs) pass_note(ctx, "%d roundings of values to 8 bits, and the ends of their ranges that are not 0, are left out", pairs);
+        if (pairs)
+            pass_note(ctx,
+                      "%d roundings of values to 8 bits are left out, and the ends of ranges that are no activation's (0, or "
+                      "of a width as people write it)",
+                      pairs);
         NIB_TRY(pass_clean(ctx));
     }
 fail:

@@ -72,3 +72,21 @@ bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of) 
     base_free(g->heap, reached);
     return found;
 }
+
+static bool is_small_integer(int64_t t) { return t == NIB_DTYPE_I8 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_I4 || t == NIB_DTYPE_U4; }
+
+bool pass_rounds(const graph_node *n) {
+    static const struct {
+        const char *domain, *op;
+    } ops[] = {{"", "DynamicQuantizeLinear"},
+               {"", "QuantizeLinear"},
+               {"", "Round"},
+               {"com.microsoft", "QuantizeLinear"},
+               {"com.microsoft", "DynamicQuantizeMatMul"}};
+    const graph_value *x = pass_input(n, 0);
+    const nib_dtype type = x ? x->type.dtype : NIB_DTYPE_BOOL;
+    if (type != NIB_DTYPE_F32 && type != NIB_DTYPE_F64 && type != NIB_DTYPE_F16 && type != NIB_DTYPE_BF16) return false;
+    for (size_t i = 0; i < BASE_COUNT(ops); i++)
+        if (graph_is_op(n, ops[i].domain, ops[i].op)) return true;
+    return graph_is_op(n, "", "Cast") && is_small_integer(graph_attr_int(n, "to", 0));
+}

@@ -13,25 +13,6 @@
 #include "rewrite_trial.h"
 #include <string.h>
 
-static bool is_real(nib_dtype t) { return t == NIB_DTYPE_F32 || t == NIB_DTYPE_F64 || t == NIB_DTYPE_F16 || t == NIB_DTYPE_BF16; }
-
-static bool is_small_integer(int64_t t) { return t == NIB_DTYPE_I8 || t == NIB_DTYPE_U8 || t == NIB_DTYPE_I4 || t == NIB_DTYPE_U4; }
-
-/* Whether the node's first input is rounded to steps that matter: not a size, which is small and whole. */
-static bool rounds(const graph_node *n) {
-    static const struct {
-        const char *domain, *op;
-    } ops[] = {{"", "DynamicQuantizeLinear"},
-               {"", "QuantizeLinear"},
-               {"", "Round"},
-               {"com.microsoft", "QuantizeLinear"},
-               {"com.microsoft", "DynamicQuantizeMatMul"}};
-    if (n->n_inputs < 1 || !n->inputs[0].value || !is_real(n->inputs[0].value->type.dtype)) return false;
-    for (size_t i = 0; i < BASE_COUNT(ops); i++)
-        if (graph_is_op(n, ops[i].domain, ops[i].op)) return true;
-    return graph_is_op(n, "", "Cast") && is_small_integer(graph_attr_int(n, "to", 0));
-}
-
 /* The nodes whose outputs, or what is computed from them, are outputs of the graph; what bodies read counts as read. live: by node id. */
 static void mark_live(const graph *g, uint8_t *live) {
     for (const graph_node *n = g->last; n; n = n->prev)
@@ -61,7 +42,7 @@ static int find_rounded(base_arena *arena, graph *g, rounded **list) {
     mark_live(g, live);
     for (const graph_node *k = g->first; k; k = k->next) {
         graph_value *v = k->n_inputs ? k->inputs[0].value : NULL;
-        if (!live[k->id] || !rounds(k) || !k->outputs[0] || !v->producer || v->owner != g || !computed[v->id] || seen[v->id]) continue;
+        if (!live[k->id] || !pass_rounds(k) || !k->outputs[0] || !v->producer || v->owner != g || !computed[v->id] || seen[v->id]) continue;
         seen[v->id] = 1;
         (*list)[n++] = (rounded){v, k->outputs[0]->name};
     }
@@ -92,7 +73,7 @@ static graph_value *take_in(graph *g, graph_value *v) {
     fresh->type = v->type;
     for (graph_use *u = v->uses, *next; u; u = next) {
         next = u->next;
-        if (u->index == 0 && u->node->owner == g && rounds(u->node)) graph_set_input(u->node, 0, fresh);
+        if (u->index == 0 && u->node->owner == g && pass_rounds(u->node)) graph_set_input(u->node, 0, fresh);
     }
     return fresh;
 }

@@ -463,6 +463,7 @@ nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b
     r = NULL;
     if (have_other_faces(x.source, y.source, why))
         NIB_FAIL(err, NIB_DIFFERENT, "the models cannot compute the same: %s", why);
+    if (o->check && !proof.ran) NIB_FAIL(err, NIB_UNSUPPORTED, "the models' outputs were not compared: %s", proof.why);
     if (proof.ran && !(rewrite_proof_worst(&proof) <= tolerance_of(o)))
         NIB_FAIL(err, NIB_DIFFERENT, "the models compute different outputs");
 fail:

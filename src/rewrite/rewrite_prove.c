@@ -3,9 +3,9 @@
  * Do two graphs compute the same? In: both. Out: the largest difference of each output over runs on random inputs.
  * And: how large do the values of one graph become? In: it. Out: the largest number of each value over the same runs.
  *
- * What an input may hold is read from what the graph does with it: numbers that index a table stay within it, other integers
- * of rank 1 and more are masks of padded texts. Sizes straddle what a graph may compare them with: beyond a window of 16, or
- * buckets of 32, another part of the graph decides.
+ * What an input may hold is read from what the graph does with it: numbers that index a table stay within it, other
+ * integers of rank 1 and more are masks of texts that are padded on either side. Sizes straddle what a graph may
+ * compare them with: beyond a window of 16, or buckets of 32, another part of the graph decides.
  */
 #include "rewrite_trial.h"
 #include "base/base_half.h"
@@ -147,8 +147,9 @@ static bool make_input(prover *p, const graph_value *v, graph_tensor *t) {
     for (int64_t i = 0; i < n; i++) {
         int64_t row = columns ? i / columns : 0;
         if (mask && columns && i % columns == 0) filled = row % 2 ? columns : 1 + (int64_t)(next_random(p) % (uint64_t)columns);
+        const int64_t at = row % 4 == 2 ? columns - 1 - i % columns : i % columns; /* padding on the left, too */
         double x = table                ? (double)(next_random(p) % (uint64_t)least)
-                   : mask               ? i % columns < filled
+                   : mask               ? at < filled
                    : is_whole(t->dtype) ? 1
                                         : 2 * uniform(p) - 1;
         put_number(t, i, x);

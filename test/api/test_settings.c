@@ -401,6 +401,16 @@ static void a_cut(void **state) {
     if (nib_compile_file(folder, compiled, NULL, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_int_equal(vector_of(compiled, -1, again, "4 numbers"), CUT);
     assert_memory_equal(again, cut, CUT * sizeof *cut);
+    /* It was normalized before the cut: what a caller wishes behind it, or that it be not, is another model. */
+    for (int normalize = 0; normalize < 2; normalize++) {
+        nib_model_options o;
+        nib_model *m = NULL;
+        nib_model_defaults(&o, sizeof o);
+        o.runtime = runtime;
+        o.normalize = normalize;
+        assert_int_equal(nib_model_open(compiled, &o, &m, &err), NIB_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "another normalize"));
+    }
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -310,6 +310,50 @@ static void a_mask_in_two_senses_is_refused(void **state) {
     remove(path);
 }
 
+/* Its mask is made of ids, which nib does not know to be one: it would pool the padding to the fixed length. */
+static void a_fixed_length_without_a_mask_is_refused(void **state) {
+    static const struct {
+        encoder e;
+        nib_pooling pooling;
+        bool refused;
+    } rows[] = {
+        {{"e0 = Equal (ids, i0) e1 = Not (e0) a = Cast <to = 7> (e1)", "y = Identity (h)", "b,12", "", false, false, NULL},
+         NIB_POOLING_MODEL, true},
+        {{"e0 = Equal (ids, i0) e1 = Not (e0) a = Cast <to = 7> (e1)", "y = Identity (h)", "1,12", "", false, false, NULL},
+         NIB_POOLING_LAST, true},
+        {{"e0 = Equal (ids, i0) e1 = Not (e0) a = Cast <to = 7> (e1)", "y = Identity (h)", "b,12", "", false, false, NULL},
+         NIB_POOLING_CLS, false},
+        {{"e0 = Equal (ids, i0) e1 = Not (e0) a = Cast <to = 7> (e1)", "y = Identity (h)", "b,s", "", false, false, NULL},
+         NIB_POOLING_MODEL, false},
+        {{"e0 = Equal (ids, i0) e1 = Not (e0) a = Cast <to = 7> (e1)", "y = Gather <axis = 1> (h, i0)", "b,12", "", false, true, NULL},
+         NIB_POOLING_MODEL, false},
+        {{"a = Identity (m)", "y = Identity (h)", "b,12", "", false, false, NULL}, NIB_POOLING_MODEL, false},
+    };
+    const int32_t ids[3] = {1, 5, 2}, *texts[1] = {ids};
+    const int64_t lengths[1] = {3};
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char path[] = "/tmp/nib-texts-XXXXXX", text[4200];
+        float v[WIDTH];
+        nib_model_options o;
+        nib_model *m;
+        nib_error err = {0};
+        assert_true(mkstemp(path) >= 0);
+        const char *body = write_text(&rows[i].e), *at = strstr(body, ", int64["), *end = strstr(body, ") =>");
+        const bool has_mask = strstr(rows[i].e.mask, "(m)") != NULL;
+        snprintf(text, sizeof text, "%.*s%s", (int)((has_mask ? end : at) - body), body, end);
+        nib_model_free(open_text(text, path));
+        nib_model_defaults(&o, sizeof o);
+        o.runtime = test_runtime;
+        o.pooling = rows[i].pooling;
+        if (nib_model_open(path, &o, &m, &err) != NIB_OK) fail_msg("%s", err.message);
+        const nib_status status = nib_embed_ids(m, texts, lengths, 1, NULL, v, &err);
+        if (status != (rows[i].refused ? NIB_UNSUPPORTED : NIB_OK)) fail_msg("row %d: %s", (int)i, err.message);
+        if (rows[i].refused) assert_non_null(strstr(err.message, "fixes 12 tokens a text and has no mask input"));
+        nib_model_free(m);
+        remove(path);
+    }
+}
+
 /* A file is for use: the Dropout goes, is named, and the proof compares without it; unless it is to be kept. */
 static void a_dropout_in_training_goes(void **state) {
     encoder e = {"a = Identity (m)",
@@ -348,6 +392,7 @@ static void a_dropout_in_training_goes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_text_has_its_own_vector), cmocka_unit_test(texts_end_where_a_table_does),
-        cmocka_unit_test(a_mask_in_two_senses_is_refused), cmocka_unit_test(a_dropout_in_training_goes)};
+        cmocka_unit_test(a_mask_in_two_senses_is_refused), cmocka_unit_test(a_dropout_in_training_goes),
+        cmocka_unit_test(a_fixed_length_without_a_mask_is_refused)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

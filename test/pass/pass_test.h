@@ -4,7 +4,8 @@
  * outputs before and after on random inputs, computed by the operators' own eval.
  *
  * In a text, `= {@}` stands for random values of the constant's shape. Symbols of input shapes get sizes from SIZES in order
- * of creation. Inputs named mask* hold 0 and 1 as `mask_kind` says, ids* hold 0 .. 3, other integers 0 or 1.
+ * of creation. Inputs named mask* hold 0 and 1 as `mask_kind` says (MASK_NUMBERS, which is none of the kinds: other numbers,
+ * too), ids* hold 0 .. 3, other integers 0 or 1.
  */
 #ifndef PASS_TEST_H
 #define PASS_TEST_H
@@ -19,7 +20,7 @@
 typedef nib_status (*pass_fn)(pass_context *);
 #define PASSES(...) ((const pass_fn[]){__VA_ARGS__, NULL})
 
-enum { MASK_FULL, MASK_RIGHT, MASK_LEFT, MASK_HOLES, MASK_EMPTY_ROW, MASK_KINDS };
+enum { MASK_FULL, MASK_RIGHT, MASK_LEFT, MASK_HOLES, MASK_EMPTY_ROW, MASK_KINDS, MASK_NUMBERS };
 static int mask_kind;    /* of inputs named mask* */
 static char notes[4000]; /* what the passes of the last run said */
 static nib_runtime *test_runtime;
@@ -159,9 +160,15 @@ static inline void fill_input(base_arena *arena, const graph_value *v, const int
     for (int64_t i = 0; i < n; i++) {
         int64_t x = strncmp(v->name, "ids", 3) == 0 || strstr(v->name, "input_ids") ? next_random(seed) % 4 : next_random(seed) % 2;
         if (strstr(v->name, "mask")) x = mask_at(mask_kind, i / S, i % S, S);
+        float real = (float)x;
+        if (strstr(v->name, "mask") && mask_kind == MASK_NUMBERS) {
+            static const float numbers[] = {1, 2, 1, 0, -1, 0.5f, 256}; /* what a whole type has of them */
+            real = numbers[i % (int64_t)BASE_COUNT(numbers)];
+            x = (int64_t)real;
+        }
         if (t->dtype == NIB_DTYPE_I64) ((int64_t *)t->data)[i] = x;
         else if (t->dtype == NIB_DTYPE_I32) ((int32_t *)t->data)[i] = (int32_t)x;
-        else if (t->dtype == NIB_DTYPE_F32) ((float *)t->data)[i] = strstr(v->name, "mask") ? (float)x : random_float(seed);
+        else if (t->dtype == NIB_DTYPE_F32) ((float *)t->data)[i] = strstr(v->name, "mask") ? real : random_float(seed);
         else if (t->dtype == NIB_DTYPE_BOOL) ((uint8_t *)t->data)[i] = (uint8_t)x;
         else fail_msg("input %s is %s", v->name, nib_dtype_name(t->dtype));
     }

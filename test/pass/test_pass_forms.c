@@ -21,6 +21,7 @@ static nib_status note_found(pass_context *ctx) { return pass_note_found(ctx), N
 #define CAUSAL_INFINITE                                                                                                                    \
     "col = Unsqueeze (r, v1) le = LessOrEqual (r, col) m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) open = And (mb, le) "            \
     "bias = Where (open, zero, infinite) "
+#define TESTED "mb = Cast <to = 9> (mask) m4 = Unsqueeze (mb, v12) bias = Where (m4, zero, lowest) "
 #define PADDED "m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, lowest) "
 
 #define SOFTMAX "p = Softmax <axis = -1> (sb) "
@@ -50,7 +51,7 @@ static graph *decoder(int opset, const char *mask, const char *softmax) {
         " int64[4] four = {0,0,4,4}, int64[4] two = {0,0,2,4}, int64[5] times = {1,1,2,1,1}, int64[4] all = "
         "{0,4,-1,4}, int64[3] merge = "
         "{0,0,16},"
-        " float[1,1,2] inverse = {1.0, 0.01}, float half = {0.5}, float zero = {0}, float one = {1}, float lowest = "
+        " float[1,1,2] inverse = {1.0, 0.01}, float half = {0.5}, float zero = {0}, float one = {1}, float one5 = {1.5}, float tens = {10000}, float billion = {-1000000000}, float lowest = "
         "{-3.40282346638528859e38}, float ten = {-10000}, float infinite = {-inf}, int64 i0 = {0}, int64 i1 = {1}, "
         "int64[1] v0 = {0}, "
         "int64[1] v1 = {1}, "
@@ -86,6 +87,8 @@ static graph *written(int opset, const char *mask, const char *softmax, bool onn
                                         : PASSES(for_file, pass_run_all, note_found, expand_standard, pass_names);
     run_passes(after, passes);
     for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, after, false);
+    mask_kind = MASK_NUMBERS; /* of which the lowest number makes infinity, and NaN, that no operator but a guard makes 0 */
+    if (strcmp(softmax, GUARDED) != 0) check_equal(before, after, false);
     mask_kind = MASK_FULL;
     check_fixed_point(after, passes);
     graph_free(before);
@@ -131,11 +134,50 @@ static void com_microsoft_says_all(void **state) {
     g = written(17, CAUSAL_INFINITE, GUARDED, true);
     assert_int_equal(count_op(g, "", "IsNaN"), 1);
     done(g);
-    g = written(17, PADDED, SOFTMAX, true);
-    n = find_op(g, "com.microsoft", "MultiHeadAttention");
-    assert_int_equal(n->n_inputs, 5); /* the mask itself */
-    assert_int_equal(n->inputs[4].value->type.dtype, NIB_DTYPE_I32);
-    done(g);
+}
+
+/* com.microsoft's operators ask of a mask whether it is above 0. They get what the model asks of it, where that is one
+ * question: masks also hold other numbers than 0 and 1. Where the model computes with them, its bias stays. */
+static void a_mask_of_any_numbers(void **state) {
+    static const struct {
+        const char *mask;
+        const char *made; /* of the mask, for the operator; NULL: its bias stays */
+    } rows[] = {
+        {TESTED, "Cast Cast"},
+        {"m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, lowest) ", "Cast Cast"},
+        {"mb = Cast <to = 9> (mask) mf = Cast <to = 1> (mb) m4 = Unsqueeze (mf, v12) mo = Sub (one, m4) bias = Mul (mo, "
+         "ten) ", "Cast Cast"},
+        {"eq = Equal (mask, i1) m4 = Unsqueeze (eq, v12) bias = Where (m4, zero, lowest) ", "Equal Cast"},
+        {"eq = Equal (mask, i0) m4 = Unsqueeze (eq, v12) bias = Where (m4, lowest, zero) ", "Equal Not Cast"},
+        {"mf = Cast <to = 1> (mask) m4 = Unsqueeze (mf, v12) gt = Greater (m4, half) bias = Where (gt, zero, ten) ",
+         "Cast Greater Cast"},
+        {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) mb = Cast <to = 9> (mo) "
+         "bias = Where (mb, lowest, mo) ", "Equal Cast"},
+        {"mi = Cast <to = 3> (mask) mb = Cast <to = 9> (mi) m4 = Unsqueeze (mb, v12) bias = Where (m4, zero, ten) ",
+         "Cast Cast Cast"}, /* 256 is 0 in 8 bits */
+        {PADDED, NULL},
+        {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) gt = Greater (mf, half) lt = Less (mf, one5) "
+         "mb = And (gt, lt) bias = Where (mb, zero, lowest) ", NULL},
+        {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mb = Cast <to = 9> (mf) w = Where (mb, zero, lowest) "
+         "less = Sub (mf, one) m0 = Mul (less, zero) bias = Add (w, m0) ", NULL},
+        {"mi = Cast <to = 3> (mask) mb = Cast <to = 9> (mi) mn = Cast <to = 9> (mask) ma = And (mb, mn) m4 = Unsqueeze "
+         "(ma, v12) bias = Where (m4, zero, ten) ", NULL},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = written(17, rows[i].mask, SOFTMAX, true);
+        const graph_node *n = find_op(g, "com.microsoft", "MultiHeadAttention");
+        char made[100] = "";
+        if (n->n_inputs != (rows[i].made ? 5 : 6)) fail_msg("%s: %s", rows[i].mask, ops(g));
+        const graph_value *v = n->inputs[4].value;
+        if (v) assert_int_equal(v->type.dtype, NIB_DTYPE_I32);
+        for (; v && v->producer; v = v->producer->inputs[0].value) {
+            char rest[100];
+            snprintf(rest, sizeof rest, "%s", made);
+            snprintf(made, sizeof made, "%.40s%s%.50s", v->producer->op, rest[0] ? " " : "", rest);
+        }
+        assert_string_equal(made, rows[i].made ? rows[i].made : "");
+        done(g);
+    }
 }
 
 /* A query whose keys are all hidden shows in a file: it is what the model made of it, in the forms that can say so. */
@@ -177,13 +219,57 @@ static void a_query_without_keys(void **state) {
     }
 }
 
+#define SUM(n, ...) n " = Add (" #__VA_ARGS__ ") "
+#define PADDING(low) "m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, " low ") "
+#define PADDING_TURNED "m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (mf, one) bias = Mul (mo, tens) "
+#define WINDOW(low)                                                                                                    \
+    "col = Unsqueeze (r, v1) away = Sub (r, col) far = Abs (away) near = Less (far, v2) win = Where (near, zero, " low ") "
+
+/* -10000 leaves digits of a score, and rows of padding have no others: biases that are added one after the other are
+ * not their sum there. */
+static void the_order_of_biases_shows(void **state) {
+    static const struct {
+        const char *biases, *sum; /* of which "bias" is the first that is added */
+        bool fused;
+    } rows[] = {
+        {PADDING("ten") WINDOW("ten"), "rel = Mul (given, half) " SUM("s1", sb, rel) SUM("s2", s1, win), false},
+        {PADDING_TURNED WINDOW("ten"), "rel = Mul (given, half) " SUM("s1", sb, rel) SUM("s2", s1, win), false},
+        {PADDING("ten") WINDOW("lowest"), "rel = Mul (given, half) " SUM("s1", sb, rel) SUM("s2", s1, win), false},
+        {PADDING("lowest") WINDOW("ten"), "rel = Mul (given, half) " SUM("s1", sb, rel) SUM("s2", s1, win), false},
+        {PADDING("ten") WINDOW("ten"), SUM("s2", sb, win), false},
+        {PADDING("lowest") WINDOW("billion"), "rel = Mul (given, half) " SUM("s1", sb, rel) SUM("s2", s1, win), true},
+        {PADDING("ten") WINDOW("ten"), "rel = Mul (given, half) " SUM("s2", sb, rel), true}, /* a text with a token has no such row */
+        {PADDING("lowest") WINDOW("ten"), SUM("s2", sb, win), true},
+        {WINDOW("ten") "bias = Identity (win) ", "s2 = Identity (sb) ", true},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char softmax[300];
+        snprintf(softmax, sizeof softmax, "%sp = Softmax <axis = -1> (s2) ", rows[i].sum);
+        for (int way = 0; way < 4; way++) {
+            graph *before = decoder(23, rows[i].biases, softmax), *g = clone_graph(before);
+            run_passes(g, way == 0   ? PASSES(for_exact, pass_run_all)
+                          : way == 1 ? PASSES(for_file, pass_run_all, note_found, expand_standard, pass_names)
+                          : way == 2 ? PASSES(for_ort, pass_run_all, note_found, expand_ort, pass_names)
+                                     : PASSES(pass_run_all)); /* a task shows no rows of padding */
+            if (!count_op(g, "", "Softmax") != (rows[i].fused || way == 3))
+                fail_msg("%s%s in way %d: %s", rows[i].biases, rows[i].sum, way, ops(g));
+            if (way == 1 && !rows[i].fused) assert_null(strstr(notes, "it cannot say what is in its long form"));
+            for (mask_kind = 0; way < 3 && mask_kind < MASK_EMPTY_ROW; mask_kind++) check_equal(before, g, false);
+            mask_kind = MASK_FULL;
+            done(g);
+            graph_free(before);
+        }
+    }
+}
+
 /* The number that hides a key is the model's own: it decides what a text without a token gets. */
 static void a_mask_hides_as_the_model_does(void **state) {
     static const struct {
         const char *mask;
         float filter;
-    } rows[] = {{PADDED, -3.40282346638528859e38f},
-                {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul (mo, ten) ", -10000},
+    } rows[] = {{TESTED, -3.40282346638528859e38f},
+                {"mb = Cast <to = 9> (mask) m4 = Unsqueeze (mb, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) bias = Mul "
+                 "(mo, ten) ", -10000},
                 {"m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, infinite) ", -INFINITY}};
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         graph *before = decoder(17, rows[i].mask, SOFTMAX), *g = clone_graph(before); /* which reads its constants */
@@ -270,6 +356,40 @@ static void embeddings_are_one(void **state) {
     g = for_onnxruntime(text);
     assert_int_equal(count_op(g, "com.microsoft", "EmbedLayerNormalization"), 0);
     done(g);
+}
+
+/* The operator stops where a look-up counts from the end: positions that a mask makes are seen to be 0 and above, or are
+ * looked up as the model does. */
+static void positions_below_0_are_looked_up(void **state) {
+    static const struct {
+        const char *positions;
+        int made;
+    } rows[] = {
+        {"pos = Sub (counted, i1)", 0},
+        {"less = Sub (counted, i1) pos = Where (padding, i1, less)", 0}, /* never below 0, which is not seen */
+        {"less = Sub (counted, i1) pos = Max (less, i0)", 1},
+        {"less = Sub (counted, i1) pos = Clip (less, i0)", 1},
+        {"less = Sub (counted, i1) pos = Clip (less, , i1)", 0},
+        {"real = Mul (counted, mask) pos = Add (real, i1)", 1}, /* RoBERTa's */
+        {"real = Mul (counted, mask) pos = Add (real, im)", 0},
+        {"pos = Min (counted, i1)", 1},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char text[2000];
+        snprintf(text, sizeof text,
+                 HEAD "g (int64[b,s] ids_w, int64[b,s] mask) => (float[b,s,4] y) <float[4,4] words = {@}, float[12,4] places = {@}, "
+                      "float[4] gamma = {@}, float[4] beta = {@}, int64 i0 = {0}, int64 i1 = {1}, int64 im = {-1}> {"
+                      " counted = CumSum (mask, i1) padding = Equal (mask, i0) %s p = Gather (places, pos)"
+                      " w = Gather (words, ids_w) e = Add (w, p) y = LayerNormalization <axis = -1> (e, gamma, beta) }",
+                 rows[i].positions);
+        graph *before = parse_graph(text), *g = clone_graph(before);
+        run_passes(g, PASSES(for_ort, pass_run_all, expand_ort, pass_names));
+        if (count_op(g, "com.microsoft", "EmbedLayerNormalization") != rows[i].made) fail_msg("%s: %s", rows[i].positions, ops(g));
+        for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) check_equal(before, g, false);
+        mask_kind = MASK_FULL;
+        done(g);
+        graph_free(before);
+    }
 }
 
 /* SkipLayerNormalization is slower in ONNX Runtime than the two operators; of an opset without LayerNormalization it is not. */
@@ -368,6 +488,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opset_23_says_all),
         cmocka_unit_test(com_microsoft_says_all),
+        cmocka_unit_test(a_mask_of_any_numbers),
+        cmocka_unit_test(the_order_of_biases_shows),
         cmocka_unit_test(a_query_without_keys),
         cmocka_unit_test(a_mask_hides_as_the_model_does),
         cmocka_unit_test(a_fixed_length_is_said_alike),
@@ -375,6 +497,7 @@ int main(void) {
         cmocka_unit_test(causal_is_what_it_computes),
         cmocka_unit_test(gates_are_found),
         cmocka_unit_test(embeddings_are_one),
+        cmocka_unit_test(positions_below_0_are_looked_up),
         cmocka_unit_test(norms_of_sums),
         cmocka_unit_test(rows_behind_gemm_stay_rows),
         cmocka_unit_test(near_misses_are_said),

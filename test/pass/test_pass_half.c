@@ -216,6 +216,26 @@ static void bodies_keep_their_types(void **state) {
     finish(g);
 }
 
+/* A difference in front of a rounding to 8 bits is a step behind it: f16 begins behind the last. */
+static void what_is_rounded_to_8_bits_stays(void **state) {
+    graph *g = halved(HEAD "g (float[b,4] x) => (float[b,4] y) <float[4,4] w = {@}, float[4,4] w2 = {@}> {"
+                           " h = MatMul (x, w) r = Relu (h) q, s, z = DynamicQuantizeLinear (r) d = DequantizeLinear (q, s, z)"
+                           " m = MatMul (d, w2) y = Tanh (m) }",
+                      "MatMul Relu DynamicQuantizeLinear DequantizeLinear Cast MatMul Tanh Cast", 1e-2);
+    said("half: 2 nodes stay f32: 8 bits are made of what they compute");
+    said("half: 2 nodes compute in f16, 4 stay f32");
+    finish(g);
+    g = halved(HEAD "g (float[b,4] x) => (float[b,4] y, float[b,4] z) <float[4,4] w = {@}> {" /* one branch is rounded */
+                    " h = MatMul (x, w) r = Relu (h) t = Tanh (h) u = MatMul (t, w) z = Relu (u) y = Round (r) }",
+               "MatMul Cast Relu Tanh MatMul Relu Cast Round", 1e-2);
+    finish(g);
+    g = halved(HEAD "g (float[b,4] x, bool[1] mask) => (float[b,4] y) <float[4,4] w = {@}> {" /* in a body */
+                    " m = MatMul (x, w) r = If (mask) <then_branch = t () => (float[b,4] o) { o = Round (m) },"
+                    " else_branch = e () => (float[b,4] o2) { o2 = Abs (m) }> k = MatMul (r, w) y = Relu (k) }",
+               "MatMul If Cast MatMul Relu Cast", 1e-2);
+    finish(g);
+}
+
 /* Twice is once. */
 static void a_second_time_changes_nothing(void **state) {
     graph *g = halved(HEAD "g (float[b,4] x) => (float[b,4] y) <float[4,4] w = {@}, float[4,4] big = {@}, float k = {40000}> {"
@@ -245,6 +265,7 @@ int main(void) {
         cmocka_unit_test(tables_are_weights),
         cmocka_unit_test(casts_that_are_there_are_used),
         cmocka_unit_test(bodies_keep_their_types),
+        cmocka_unit_test(what_is_rounded_to_8_bits_stays),
         cmocka_unit_test(a_second_time_changes_nothing),
     };
     return cmocka_run_group_tests_name("pass_half", tests, pass_setup, pass_teardown);

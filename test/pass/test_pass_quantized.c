@@ -7,7 +7,7 @@
 
 #define WEIGHTS                                                                                                                            \
     "uint8[2,3] w = {1,2,3,4,5,255}, float scale = {0.5}, uint8 zero = {2}, int8[2,3] s8 = {-1,2,-3,4,-5,127}, float[3] scales = "         \
-    "{0.5,1,2}, int8[3] zeros = {0,1,-1}, uint8[4,2] table = {0,1,2,3,4,5,6,255}, float fixed = {0.1}, uint8 middle = {128}, uint8 low = {0}"
+    "{0.5,1,2}, int8[3] zeros = {0,1,-1}, uint8[4,2] table = {0,1,2,3,4,5,6,255}, float fixed = {0.10023}, float of2 = {0.0078431377}, float half = {0.0019607844}, float one = {1}, uint8 middle = {128}, uint8 low = {0}"
 #define DYNAMIC "xq, xs, xz = DynamicQuantizeLinear (x) "
 
 static graph *graph_of(const char *weights, const char *body) {
@@ -36,8 +36,8 @@ static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
         {"q = QuantizeLinear (x, fixed, middle) p = QLinearMatMul (q, fixed, middle, w, scale, zero, scale, middle) y = DequantizeLinear "
          "(p, scale, middle)",
          "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
-        {"q = QuantizeLinear (x, fixed, middle) t = Transpose (x) k = QuantizeLinear (t, scale, zero) p = QLinearMatMul (q, fixed, middle, "
-         "k, scale, "
+        {"q = QuantizeLinear (x, fixed, middle) t = Transpose (x) k = QuantizeLinear (t, fixed, zero) p = QLinearMatMul (q, fixed, middle, "
+         "k, fixed, "
          "zero, scale, middle) y = DequantizeLinear (p, scale, middle)",
          "float z = {0}", "t = Transpose (x) y = MatMul (x, t)"},
         {"q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, fixed, middle) r = DequantizeLinear (w, scale, zero) y = MatMul "
@@ -45,10 +45,29 @@ static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
          "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"},
         /* a range that ends at 0 is an activation that the quantizer took away, unless the model has it still */
         {"q = QuantizeLinear (x, fixed, low) d = DequantizeLinear (q, fixed, low) r = DequantizeLinear (w, scale, zero) y = MatMul (d, r)",
-         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float most = {25.5}", "a = Relu (x) d = Min (a, most) y = MatMul (d, r)"},
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float most = {25.55865}", "a = Relu (x) d = Min (a, most) y = MatMul (d, r)"},
         {"a = Sigmoid (x) q = QuantizeLinear (a, fixed, low) d = DequantizeLinear (q, fixed, low) r = DequantizeLinear (w, scale, zero) y = "
          "MatMul (d, r)",
          "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "a = Sigmoid (x) y = MatMul (a, r)"},
+        /* and one as wide as a number that people write: Clip (-1, 1), of which the zero point moves the ends */
+        {"q = QuantizeLinear (x, of2, middle) d = DequantizeLinear (q, of2, middle) r = DequantizeLinear (w, scale, zero) y = MatMul (d, "
+         "r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float least = {-1.0039216}, float most = {0.99607843}",
+         "a = Max (x, least) d = Min (a, most) y = MatMul (d, r)"},
+        {"t = Tanh (x) v = Identity (t) q = QuantizeLinear (v, of2, middle) d = DequantizeLinear (q, of2, middle) r = DequantizeLinear (w, "
+         "scale, zero) y = MatMul (d, r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "t = Tanh (x) y = MatMul (t, r)"}, /* which is within it by itself */
+        {"t = Tanh (x) v = Mul (t, t) q = QuantizeLinear (v, of2, middle) d = DequantizeLinear (q, of2, middle) r = DequantizeLinear (w, "
+         "scale, zero) y = MatMul (d, r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float least = {-1.0039216}, float most = {0.99607843}",
+         "t = Tanh (x) v = Mul (t, t) a = Max (v, least) d = Min (a, most) y = MatMul (d, r)"}, /* which is not seen */
+        {"t = Sigmoid (x) q = QuantizeLinear (t, half, low) d = DequantizeLinear (q, half, low) r = DequantizeLinear (w, scale, zero) "
+         "y = MatMul (d, r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}, float most = {0.5}",
+         "t = Sigmoid (x) a = Relu (t) d = Min (a, most) y = MatMul (d, r)"}, /* Clip (0, 0.5) */
+        {"q = QuantizeLinear (x, one, middle) d = DequantizeLinear (q, one, middle) r = DequantizeLinear (w, scale, zero) y = MatMul (d, "
+         "r)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"}, /* of one number */
         {"e = Gather (table, ids) y = DequantizeLinear (e, scale, zero)", "float[4,2] t = {-1,-0.5,0,0.5,1,1.5,2,126.5}",
          "y = Gather (t, ids)"},
     };

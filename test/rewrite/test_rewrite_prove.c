@@ -103,6 +103,10 @@ static void what_differs_is_seen(void **state) {
     /* only a mask with padding tells these apart */
     assert_true(worst(HEAD "g (int64[b,s] ids, int64[b,s] mask) => (int64[b,s] y) { y = Mul (ids, mask) }",
                       HEAD "g (int64[b,s] ids, int64[b,s] mask) => (int64[b,s] y) { y = Identity (ids) }", &proof) > 0);
+    /* only one that is padded on the left */
+    assert_true(worst(HEAD "g (int64[b,s] ids, int64[b,s] mask) => (int64[b] y) <int64 i0 = {0}> { y = Gather <axis = 1> (mask, i0) }",
+                      HEAD "g (int64[b,s] ids, int64[b,s] mask) => (int64[b] y) <int64 i0 = {0}> { z = Gather <axis = 1> (mask, i0) "
+                           "e = Equal (z, z) y = Cast <to = 7> (e) }", &proof) > 0);
     /* beyond position 50 a window begins */
     assert_true(worst(HEAD "g (float[b,s] x) => (float[b,s] y) <int64 zero = {0}, int64 one = {1}, int64 w = {50}, float f = {0}> {"
                            " sh = Shape (x) n = Gather (sh, one) r = Range (zero, n, one) c = Less (r, w) y = Where (c, x, f) }",
