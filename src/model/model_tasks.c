@@ -157,7 +157,7 @@ static void choose_tokens(const nib_model *m, const graph *g, const graph_value 
     const char *why = "asked for";
     const graph_value *v = wanted ? wanted : token_output(g, &why);
     if (!v || v->type.rank != 3) snprintf(p->cannot, sizeof p->cannot, "no output of shape [batch, seq, width] of f32");
-    else if (!lacks_module(m, p)) take_output(p, g, v, why, "used as it is");
+    else if (wanted || !lacks_module(m, p)) take_output(p, g, v, why, "used as it is");
 }
 
 static graph_value *tokens_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) {
