@@ -234,6 +234,73 @@ static void what_is_wrong_is_said(void **state) {
     nib_model_free(m);
 }
 
+/* ---- memory that runs out at the n-th request, for every n */
+
+static _Atomic long left;
+
+static void *allocate(void *user, size_t bytes) {
+    if (atomic_fetch_sub(&left, 1) <= 0) return NULL;
+    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+}
+static void release(void *user, void *pointer, size_t bytes) { free(pointer); }
+
+#define PLENTY 1000000000L
+
+static nib_status classify_first(nib_model *m, nib_error *e) {
+    float scores[3];
+    return nib_classify(m, (const char *const *)firsts, (const char *const *)seconds, 1, NULL, scores, e);
+}
+
+static nib_status tokens_first(nib_model *m, nib_error *e) {
+    int64_t offsets[2];
+    nib_tensor *rows;
+    nib_status status = nib_embed_tokens(m, (const char *const *)firsts, 1, NULL, offsets, &rows, e);
+    if (status == NIB_OK) nib_tensor_free(rows);
+    return status;
+}
+
+/* The program of a task that the model was not opened for is made by the call, and so is the caller's session: whatever
+ * is refused, the call says so, and the same call with memory goes on from there. */
+static void a_lack_of_memory_is_not_remembered(void **state) {
+    static const struct {
+        const char *path;
+        nib_task opened;
+        nib_status (*call)(nib_model *m, nib_error *e);
+    } rows[] = {{DATA "/labels", NIB_TASK_EMBED, classify_first},
+                {NIB_TEST_DATA "/nib/tiny", NIB_TASK_EMBED, tokens_first}};
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        long most = 0;
+        nib_status status = NIB_OUT_OF_MEMORY;
+        for (long n = 0; status != NIB_OK; n++) {
+            nib_runtime_options r;
+            nib_model_options o;
+            nib_error e;
+            nib_memory memory;
+            nib_model *m;
+            nib_runtime_defaults(&r, sizeof r);
+            r.threads = 1;
+            r.allocate = allocate;
+            r.release = release;
+            nib_model_defaults(&o, sizeof o);
+            o.task = rows[i].opened;
+            atomic_store(&left, PLENTY);
+            assert_int_equal(nib_runtime_create(&r, &o.runtime, &e), NIB_OK);
+            assert_int_equal(nib_model_open(rows[i].path, &o, &m, &e), NIB_OK);
+            atomic_store(&left, n);
+            status = rows[i].call(m, &e);
+            if (status != NIB_OK && (status != NIB_OUT_OF_MEMORY || !e.message[0]))
+                fail_msg("row %zu, request %ld: %s (%s)", i, n, nib_status_text(status), e.message);
+            atomic_store(&left, PLENTY);
+            if (rows[i].call(m, &e) != NIB_OK) fail_msg("row %zu, request %ld: and then %s", i, n, e.message);
+            nib_model_free(m);
+            nib_runtime_memory(o.runtime, &memory, sizeof memory);
+            nib_runtime_free(o.runtime);
+            most = n;
+        }
+        assert_true(most > 50);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(raw_scores_are_pytorchs),
@@ -244,6 +311,7 @@ int main(void) {
         cmocka_unit_test(tokens_are_counted_and_cut),
         cmocka_unit_test(a_failure_is_remembered),
         cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(a_lack_of_memory_is_not_remembered),
     };
     return cmocka_run_group_tests_name("classify", tests, read_pairs, free_pairs);
 }
