@@ -275,6 +275,7 @@ static int run_bench(cli_args *a) {
     if (input && a->ids) return cli_usage(a->verb, "give --input or --ids, not both");
     if (!input && !a->ids && cli_stdin_waits()) input = "-";
     if (!input && !a->ids) return cli_usage(a->verb, "texts are needed: --input, --ids, or a pipe or file on standard input");
+    b.m.options.task = NIB_TASK_EMBED;
     int code = run_all(&b, input, a->ids);
     nib_profile_free(b.profile);
     nib_model_free(b.model);
@@ -285,8 +286,17 @@ static int run_bench(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {bench_options,      cli_level_option, cli_pack_option,   cli_model_option,   cli_length_options,
-                                            cli_engine_options, cli_group_option, cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const options[] = {bench_options,
+                                            cli_level_option,
+                                            cli_pack_option,
+                                            cli_model_option,
+                                            cli_length_options,
+                                            cli_engine_options,
+                                            cli_vector_options,
+                                            cli_group_option,
+                                            cli_thread_option,
+                                            cli_safety_options,
+                                            NULL};
 
 const cli_verb cli_bench = {
     .name = "bench",

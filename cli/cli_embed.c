@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib embed. In: texts from the command line, or lines of a file or pipe. Out: one vector a text, in input order, as .npy or
- * as JSON lines. A named file appears whole or not at all, also after Ctrl-C.
+ * nib embed. In: texts from the command line, or lines of a file or pipe. Out: one vector a text, or a token, in input
+ * order, as .npy or as JSON lines. A named file appears whole or not at all, also after Ctrl-C.
  */
 #include "cli_lines.h"
 #include "cli_record.h"
@@ -12,22 +12,28 @@
 #include <unistd.h>
 
 #define BATCH 4096
+#define BATCH_TOKENS 256 /* texts whose tokens' vectors are in memory at a time */
 #define BAR 24 /* characters of the progress bar */
 
 static const cli_names formats = {(const char *const[]){"lines", "jsonl"}, (const int[]){0, 1, -1}};
 
 static const cli_option embed_options[] = {
     {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
-     "lines to embed; - is standard input, answered whenever it pauses (read, too, where no text is given\nand it is a pipe or a file)", 0,
-     0, NULL},
+     "lines to embed; - is standard input, answered whenever it pauses (read, too, where no text is given\nand it is a "
+     "pipe or a file)",
+     0, 0, NULL},
     {"output", 'o', CLI_TEXT, CLI_AT(output), "FILE|-",
-     "FILE.npy (float32 [n, dim]), FILE.jsonl, or - for .npy on standard output (default: JSON lines there)", 0, 0, NULL},
+     "FILE.npy (float32 [n, dim]), FILE.jsonl, or - for .npy on standard output (default: JSON lines there)", 0, 0,
+     NULL},
     {"input-format", 0, CLI_NAME, CLI_AT(jsonl), "F",
      "%s: a text each (the default), or {\"id\": .., \"text\": ..} each, whose id comes out again", 0, 0, &formats},
     {"with-text", 0, CLI_FLAG, CLI_AT(with_text), NULL, "JSON lines have the text, too, as \"text\"", 1, 0, NULL},
     {"warm", 0, CLI_FLAG, CLI_AT(warm), NULL,
      "take and touch all memory before the first text comes: the first answer is as fast as later ones", 1, 0, NULL},
-    {"similarity", 0, CLI_FLAG, CLI_AT(similarity), NULL, "print how similar the texts are instead of their vectors", 1, 0, NULL},
+    {"tokens", 0, CLI_FLAG, CLI_AT(tokens), NULL,
+     "a vector of each token, before they are pooled, instead of one of each text", 1, 0, NULL},
+    {"similarity", 0, CLI_FLAG, CLI_AT(similarity), NULL, "print how similar the texts are instead of their vectors", 1,
+     0, NULL},
     {0},
 };
 
@@ -36,7 +42,8 @@ typedef struct embed_run {
     nib_model *model;
     cli_vectors out;
     float *vectors;
-    int64_t *tokens, *full;
+    nib_tensor *rows_of_tokens; /* --tokens: these instead, of the last batch */
+    int64_t *tokens, *full, *offsets;
     cli_row *rows;
     cli_record *records; /* [n_records] of the lines of this batch, where they are JSON */
     const char **texts;
@@ -47,22 +54,34 @@ typedef struct embed_run {
     double begun, shown;
 } embed_run;
 
+static void free_batch(embed_run *r) {
+    nib_tensor_free(r->rows_of_tokens);
+    free(r->vectors);
+    free(r->tokens);
+    free(r->full);
+    free(r->offsets);
+    free(r->rows);
+    r->rows_of_tokens = NULL;
+}
+
+static int make_room(embed_run *r, size_t n) {
+    size_t dim = r->a->tokens ? 0 : (size_t)nib_model_dim(r->model);
+    if (n <= r->room) return 0;
+    free_batch(r);
+    r->vectors = malloc(n * (dim ? dim : 1) * sizeof *r->vectors);
+    r->tokens = malloc(n * sizeof *r->tokens);
+    r->full = malloc(n * sizeof *r->full);
+    r->offsets = malloc((n + 1) * sizeof *r->offsets);
+    r->rows = malloc(n * sizeof *r->rows);
+    r->room = n;
+    return r->vectors && r->tokens && r->full && r->offsets && r->rows ? 0 : cli_no_memory();
+}
+
 static int embed_batch(embed_run *r, const char *const *texts, const size_t *lengths, size_t n) {
     nib_error error;
     nib_embed_options o;
-    size_t dim = (size_t)nib_model_dim(r->model);
-    if (n > r->room) {
-        free(r->vectors);
-        free(r->tokens);
-        free(r->full);
-        free(r->rows);
-        r->vectors = malloc(n * (dim ? dim : 1) * sizeof *r->vectors);
-        r->tokens = malloc(n * sizeof *r->tokens);
-        r->full = malloc(n * sizeof *r->full);
-        r->rows = malloc(n * sizeof *r->rows);
-        r->room = n;
-        if (!r->vectors || !r->tokens || !r->full || !r->rows) return cli_no_memory();
-    }
+    int code = make_room(r, n);
+    if (code) return code;
     nib_embed_defaults(&o, sizeof o);
     o.lengths = lengths;
     o.tokens = r->tokens;
@@ -70,7 +89,11 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     o.prompt = r->a->prompt;
     o.prompt_name = r->a->prompt_name;
     o.stop = cli_stop;
-    return nib_embed(r->model, texts, n, &o, r->vectors, &error) == NIB_OK ? 0 : cli_fail(&error);
+    nib_tensor_free(r->rows_of_tokens);
+    r->rows_of_tokens = NULL;
+    nib_status status = r->a->tokens ? nib_embed_tokens(r->model, texts, n, &o, r->offsets, &r->rows_of_tokens, &error)
+                                     : nib_embed(r->model, texts, n, &o, r->vectors, &error);
+    return status == NIB_OK ? 0 : cli_fail(&error);
 }
 
 static int output_batch(embed_run *r, const char *const *texts, const size_t *lengths, size_t n) {
@@ -79,7 +102,7 @@ static int output_batch(embed_run *r, const char *const *texts, const size_t *le
         if (r->n_records) r->rows[i].id = r->records[i].id, r->rows[i].id_length = r->records[i].id_length;
         if (r->a->with_text) r->rows[i].text = texts[i], r->rows[i].length = lengths ? lengths[i] : strlen(texts[i]);
     }
-    return cli_vectors_put(&r->out, r->vectors, r->rows, n);
+    return cli_vectors_put(&r->out, r->a->tokens ? r->rows_of_tokens->data : r->vectors, r->rows, n);
 }
 
 static void free_records(embed_run *r) {
@@ -141,7 +164,8 @@ static int embed_lines(embed_run *r, const char *path) {
     int code = 0;
     cli_lines *lines = cli_lines_open(path, &reason);
     if (!lines) return fprintf(stderr, "nib: %s: %s\n", path, reason), 2;
-    for (size_t most = 64; code == 0 && !cli_signal; most = BATCH) { /* a small first batch: the first answer comes early */
+    for (size_t most = 64; code == 0 && !cli_signal;
+         most = r->a->tokens ? BATCH_TOKENS : BATCH) { /* a small first batch: the first answer comes early */
         long n = cli_lines_next(lines, most, &texts, &lengths, &reason);
         if (n < 0) code = (fprintf(stderr, "nib: %s: %s\n", path, reason), 1);
         if (n <= 0) break;
@@ -185,6 +209,10 @@ static int check_args(cli_args *a, const char **input) {
     if (!*input && !texts->count)
         return cli_usage(a->verb, "there is nothing to embed: give texts, --input, or a pipe or file on standard input");
     if (a->similarity && (*input || a->output)) return cli_usage(a->verb, "--similarity takes texts on the command line and no --output");
+    if (a->similarity && a->tokens)
+        return cli_usage(a->verb, "--similarity is of texts, and --tokens gives vectors of tokens");
+    if (a->tokens && a->m.options.pooling != NIB_POOLING_MODEL)
+        return cli_usage(a->verb, "--pooling is of texts' vectors, and --tokens gives those before pooling");
     if (a->jsonl && !*input)
         return cli_usage(a->verb, "--input-format is of --input or standard input; these texts are on the command line");
     if (a->similarity && a->with_text) return cli_usage(a->verb, "--with-text is for JSON lines, and --similarity prints none");
@@ -201,9 +229,10 @@ static int run_embed(cli_args *a) {
     int code = check_args(a, &input);
     if (code) return code;
     cli_catch(false);
+    a->m.options.task = a->tokens ? NIB_TASK_TOKENS : NIB_TASK_EMBED;
     if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
     code = a->warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
-    if (code == 0) code = cli_vectors_open(&r.out, a->output, nib_model_dim(r.model));
+    if (code == 0) code = cli_vectors_open(&r.out, a->output, nib_model_dim(r.model), a->tokens != 0);
     r.begun = r.shown = cli_now();
     r.progress = !a->quiet && cli_terminal_width() && input && a->output;
     if (code == 0 && input) {
@@ -219,17 +248,14 @@ static int run_embed(cli_args *a) {
     if (code == 0 && r.out.truncated && !a->quiet)
         fprintf(stderr, "nib: %lld of %lld texts were longer than %lld tokens and were cut\n", r.out.truncated, r.out.index,
                 (long long)nib_model_max_tokens(r.model));
-    free(r.vectors);
-    free(r.tokens);
-    free(r.full);
-    free(r.rows);
+    free_batch(&r);
     nib_model_free(r.model);
     return code;
 }
 
-static const cli_option *const options[] = {embed_options,      cli_prompt_options, cli_model_option,
-                                            cli_length_options, cli_engine_options, cli_group_option,
-                                            cli_thread_option,  cli_safety_options, NULL};
+static const cli_option *const options[] = {
+    embed_options,      cli_prompt_options, cli_model_option,  cli_length_options, cli_engine_options,
+    cli_vector_options, cli_group_option,   cli_thread_option, cli_safety_options, NULL};
 
 const cli_verb cli_embed = {
     .name = "embed",
@@ -237,15 +263,23 @@ const cli_verb cli_embed = {
     .usage = "--model PATH [options] [TEXT ...]",
     .about = "Turns texts into vectors: the TEXTs, or one text a line of --input.\n",
     .options = options,
-    .examples = "  nib embed --model models/all-MiniLM-L6-v2 'a short text' 'another one'\n"
-                "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
-                "  nib embed --model models/all-MiniLM-L6-v2 --input texts.jsonl --input-format jsonl --output vectors.jsonl\n"
-                "  tail -f log | nib embed --model models/all-MiniLM-L6-v2\n"
-                "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n",
-    .after =
-        "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; `truncated` says that the text\n"
-        "had more tokens than were used; \"id\" and \"text\" come behind \"index\". Bytes that are not UTF-8 are read as U+FFFD. An empty "
-        "line is an empty text.\n",
+    .examples =
+        "  nib embed --model models/all-MiniLM-L6-v2 'a short text' 'another one'\n"
+        "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
+        "  nib embed --model models/all-MiniLM-L6-v2 --input texts.jsonl --input-format jsonl --output vectors.jsonl\n"
+        "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --tokens --output tokens.npy\n"
+        "  tail -f log | nib embed --model models/all-MiniLM-L6-v2\n"
+        "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n",
+    .after = "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; "
+             "`truncated` says that the text\n"
+             "had more tokens than were used; \"id\" and \"text\" come behind \"index\". Bytes that are not UTF-8 are "
+             "read as U+FFFD. An empty "
+             "line is an empty text.\n"
+             "With --tokens, \"embedding\" is an array of arrays, one for each of the n tokens; tokens.npy is float32 "
+             "[all tokens, dim], and\n"
+             "tokens.offsets.npy int64 [texts + 1]: text i has rows offsets[i] to offsets[i + 1]. Token vectors are "
+             "normalized by\n"
+             "--normalize yes alone.\n",
     .plain = -1,
     .run = run_embed,
 };

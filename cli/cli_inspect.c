@@ -75,7 +75,9 @@ static void json_inspect(const cli_model *m, nib_model *model, char *text, doubl
     const char *name, *prompt;
     cli_json_open(&j, NULL, '{');
     cli_json_text(&j, "model", m->path);
-    cli_json_whole(&j, "embedding", nib_model_dim(model));
+    const nib_task task = nib_model_task(model);
+    cli_json_text(&j, "task", nib_task_name(task));
+    cli_json_whole(&j, "embedding", task == NIB_TASK_EMBED ? nib_model_dim(model) : 0);
     cli_json_whole(&j, "max_tokens", nib_model_max_tokens(model));
     cli_json_real(&j, "opened_ms", 1e3 * opened);
     cli_json_open(&j, "prompts", '{');
@@ -145,22 +147,27 @@ static int run_explain(cli_args *a) {
     return code;
 }
 
-static const cli_option *const of_inspect[] = {
-    cli_model_option, inspect_options, cli_length_options, cli_engine_options, cli_thread_option, cli_safety_options, NULL};
-static const cli_option *const of_explain[] = {
-    cli_model_option, explain_options, cli_length_options, cli_engine_options, cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const of_inspect[] = {cli_model_option,   inspect_options,    cli_task_option,
+                                               cli_length_options, cli_engine_options, cli_vector_options,
+                                               cli_thread_option,  cli_safety_options, NULL};
+static const cli_option *const of_explain[] = {cli_model_option,   explain_options,    cli_task_option,
+                                               cli_length_options, cli_engine_options, cli_vector_options,
+                                               cli_thread_option,  cli_safety_options, NULL};
 
 const cli_verb cli_inspect = {
     .name = "inspect",
     .line = "what a model is",
     .usage = "PATH [options]",
-    .about = "Prints what a model is: inputs, outputs, weights, tokenizer, pooling, and which file or part of the graph says so.\n",
+    .about = "Prints what a model is: inputs, outputs, weights, tokenizer, pooling, and which file or part of the "
+             "graph says so.\n",
     .options = of_inspect,
     .examples = "  nib inspect models/all-MiniLM-L6-v2\n"
                 "  nib inspect model.onnx --graph dot | dot -Tsvg >model.svg\n"
                 "  nib inspect model.onnx --output-name last_hidden_state\n",
-    .after = "The JSON object is {\"model\": path, \"embedding\": numbers of a vector, \"max_tokens\": n, \"opened_ms\": x,\n"
-             "\"prompts\": {name: text}, \"facts\": {label: [line, ...]}}: facts has the lines under their labels, a blank as _.\n",
+    .after = "The JSON object is {\"model\": path, \"task\": name, \"embedding\": numbers of a text's vector, "
+             "\"max_tokens\": n,\n"
+             "\"opened_ms\": x, \"prompts\": {name: text}, \"facts\": {label: [line, ...]}}: facts has the lines under "
+             "their labels, a blank as _.\n",
     .run = run_inspect,
 };
 

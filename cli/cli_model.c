@@ -13,6 +13,8 @@
 static const cli_names precisions = {
     (const char *const[]){NIB_PRECISION_MAP(CLI_NAME_TEXT)},
     (const int[]){NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8, NIB_PRECISION_Q4, NIB_PRECISION_AUTO, -1}};
+static const cli_names tasks = {(const char *const[]){NIB_TASK_MAP(CLI_NAME_TEXT)},
+                                (const int[]){NIB_TASK_EMBED, NIB_TASK_TOKENS, NIB_TASK_CLASSIFY, -1}};
 static const cli_names poolings = {
     (const char *const[]){NIB_POOLING_MAP(CLI_NAME_TEXT)},
     (const int[]){NIB_POOLING_MEAN, NIB_POOLING_CLS, NIB_POOLING_MAX, NIB_POOLING_LAST, NIB_POOLING_MEAN_SQRT_LEN,
@@ -29,12 +31,20 @@ const cli_option cli_length_options[] = {
      1 << 30, NULL},
     {0},
 };
+const cli_option cli_task_option[] = {
+    {"task", 0, CLI_NAME, CLI_AT(m.options.task), "T",
+     "%s (default: what the folder or the outputs say)", 0, 0, &tasks},
+    {0},
+};
 const cli_option cli_engine_options[] = {
     {"precision", 0, CLI_NAME, CLI_AT(m.options.precision), "P",
      "%s (default: the file's own; a named one is obeyed or refused)", 0, 0, &precisions},
     {"device", 0, CLI_TEXT, CLI_AT(m.options.device), "D", "cpu", 0, 0, NULL},
     {"output-name", 0, CLI_TEXT, CLI_AT(m.options.output_name), "NAME",
      "graph output to use (default: nib inspect says which and why)", 0, 0, NULL},
+    {0},
+};
+const cli_option cli_vector_options[] = {
     {"pooling", 0, CLI_NAME, CLI_AT(m.options.pooling), "P", "%s (default: the model's)", 0, 0, &poolings},
     {"normalize", 0, CLI_NAME, CLI_AT(m.options.normalize), "yes|no",
      "vectors of length 1 (default: what the model says)", 0, 0, &yes_no},

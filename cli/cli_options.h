@@ -42,7 +42,8 @@ typedef struct cli_args {
     cli_list inputs, shapes, disabled, limits;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite;
     const char *prompt, *prompt_name;
-    int json, quiet, warm, similarity, with_text, jsonl, verify, exact, random, keep_random, check, help, no_prompt;
+    int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
+        check, help, no_prompt;
     int rounds, callers, repeat, level, opset, target, format, graph; /* level, graph: -1 if not given; repeat, opset: 0 */
     int64_t seed;
     double seconds, least_cosine, rtol, atol, tolerance;
@@ -97,7 +98,9 @@ extern const cli_verb *const cli_verbs[]; /* ended by NULL */
 /* Tables that verbs share (cli_model.c). */
 extern const cli_option cli_model_option[];   /* --model */
 extern const cli_option cli_length_options[]; /* --max-tokens */
-extern const cli_option cli_engine_options[]; /* precision, device, output, pooling */
+extern const cli_option cli_task_option[];    /* --task */
+extern const cli_option cli_engine_options[]; /* precision, device, output */
+extern const cli_option cli_vector_options[]; /* pooling, normalize */
 extern const cli_option cli_group_option[];   /* --batch-tokens */
 extern const cli_option cli_thread_option[];
 extern const cli_option cli_prompt_options[];

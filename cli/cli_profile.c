@@ -91,6 +91,7 @@ static int run_all(profile_run *r, const char *input) {
 
 static int run_profile(cli_args *a) {
     profile_run r = {.m = a->m, .repeat = a->repeat ? a->repeat : 3, .json = a->json};
+    r.m.options.task = NIB_TASK_EMBED;
     int code = run_all(&r, a->input);
     nib_profile_free(r.profile);
     nib_model_free(r.model);
@@ -98,8 +99,17 @@ static int run_profile(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {profile_options,    cli_level_option, cli_pack_option,   cli_model_option,   cli_length_options,
-                                            cli_engine_options, cli_group_option, cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const options[] = {profile_options,
+                                            cli_level_option,
+                                            cli_pack_option,
+                                            cli_model_option,
+                                            cli_length_options,
+                                            cli_engine_options,
+                                            cli_vector_options,
+                                            cli_group_option,
+                                            cli_thread_option,
+                                            cli_safety_options,
+                                            NULL};
 
 const cli_verb cli_profile = {
     .name = "profile",

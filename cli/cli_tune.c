@@ -321,6 +321,7 @@ static int run_tune(cli_args *a) {
     t.seconds = a->seconds;
     t.least_cosine = a->least_cosine;
     t.json = a->json;
+    t.m.options.task = NIB_TASK_EMBED;
     int code = run_all(&t, a->input);
     free(t.reference);
     free(t.vectors);
@@ -328,8 +329,9 @@ static int run_tune(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {tune_options,     cli_model_option,  cli_length_options, cli_engine_options,
-                                            cli_group_option, cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const options[] = {tune_options,       cli_model_option,   cli_length_options,
+                                            cli_engine_options, cli_vector_options, cli_group_option,
+                                            cli_thread_option,  cli_safety_options, NULL};
 
 const cli_verb cli_tune = {
     .name = "tune",

@@ -15,16 +15,33 @@ static bool ends_with(const char *text, const char *tail) {
     return n > k && strcmp(text + n - k, tail) == 0;
 }
 
-int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim) {
+/* NAME.npy -> NAME.offsets.npy */
+static int name_offsets(cli_vectors *o, const char *path) {
+    static const char tail[] = ".offsets.npy";
+    const size_t n = strlen(path) - strlen(".npy");
+    o->offsets_path = malloc(n + sizeof tail);
+    if (!o->offsets_path) return cli_no_memory();
+    memcpy(o->offsets_path, path, n);
+    memcpy(o->offsets_path + n, tail, sizeof tail);
+    return 0;
+}
+
+int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim, bool ragged) {
     nib_error error;
+    int code = 0;
     o->dim = dim;
+    o->ragged = ragged;
     if (!path) return 0;
+    if (ragged && strcmp(path, "-") == 0)
+        return cli_usage(&cli_embed, "--tokens writes two arrays, and standard output is one: name a file, or leave "
+                                     "--output out for JSON lines");
     if (strcmp(path, "-") == 0) {
         o->to_pipe = true;
         if (isatty(STDOUT_FILENO))
             return cli_usage(&cli_embed, "--output - writes bytes of .npy, not for a terminal; without --output there are JSON lines");
         return 0;
     }
+    if (ragged && ends_with(path, ".npy") && (code = name_offsets(o, path)) != 0) return code;
     if (ends_with(path, ".npy")) return nib_npy_create(path, dim, &o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
     if (ends_with(path, ".jsonl")) return nib_file_create(path, &o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
     return cli_usage(&cli_embed, "--output %s: a file must end in .npy or .jsonl", path);
@@ -54,9 +71,22 @@ static void write_held(const cli_vectors *o) {
     if (o->n_held) fwrite(o->held, (size_t)o->dim * sizeof *o->held, o->n_held, stdout);
 }
 
+static char *write_vector(char *p, const float *v, int64_t dim) {
+    *p++ = '[';
+    for (int64_t i = 0; i < dim; i++) {
+        if (i) *p++ = ',', *p++ = ' ';
+        p = cli_number_write(p, v[i]);
+    }
+    *p++ = ']';
+    return p;
+}
+
+static int64_t rows_of(const cli_vectors *o, const cli_row *row) { return o->ragged ? row->tokens : 1; }
+
 static int write_line(cli_vectors *o, const float *v, const cli_row *row) {
     nib_error error;
-    size_t need = (size_t)o->dim * 20 + 160 + row->id_length + 6 * row->length;
+    const int64_t n = rows_of(o, row);
+    size_t need = (size_t)n * ((size_t)o->dim * 20 + 8) + 160 + row->id_length + 6 * row->length;
     if (need > o->line_room) {
         char *grown = realloc(o->line, need);
         if (!grown) return cli_no_memory();
@@ -75,37 +105,73 @@ static int write_line(cli_vectors *o, const float *v, const cli_row *row) {
         p = cli_json_quote(p + sprintf(p, "\"text\": "), row->text, row->length);
         p += sprintf(p, ", ");
     }
-    p += sprintf(p, "\"tokens\": %lld, \"truncated\": %s, \"embedding\": [", (long long)row->tokens, row->truncated ? "true" : "false");
-    for (int64_t i = 0; i < o->dim; i++) {
+    p += sprintf(p, "\"tokens\": %lld, \"truncated\": %s, \"embedding\": ", (long long)row->tokens,
+                 row->truncated ? "true" : "false");
+    if (o->ragged) *p++ = '[';
+    for (int64_t i = 0; i < n; i++) {
         if (i) *p++ = ',', *p++ = ' ';
-        p = cli_number_write(p, v[i]);
+        p = write_vector(p, v + i * o->dim, o->dim);
     }
-    p += sprintf(p, "]}\n");
+    if (o->ragged) *p++ = ']';
+    p += sprintf(p, "}\n");
     if (o->file) return nib_file_write(o->file, o->line, (size_t)(p - o->line), &error) == NIB_OK ? 0 : cli_fail(&error);
     return fwrite(o->line, 1, (size_t)(p - o->line), stdout) == (size_t)(p - o->line) ? 0 : 1; /* the process's end says why */
 }
 
+/* Where each text's rows begin. */
+static int note_offsets(cli_vectors *o, const cli_row *rows, size_t n) {
+    const size_t need = (size_t)o->index + n + 1;
+    if (need > o->offsets_room) {
+        int64_t *grown = realloc(o->offsets, 2 * need * sizeof *grown);
+        if (!grown) return cli_no_memory();
+        o->offsets = grown;
+        o->offsets_room = 2 * need;
+    }
+    if (o->index == 0) o->offsets[0] = 0;
+    for (size_t i = 0; i < n; i++)
+        o->offsets[(size_t)o->index + i + 1] = o->offsets[(size_t)o->index + i] + rows[i].tokens;
+    return 0;
+}
+
 int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n) {
     nib_error error;
-    int code = 0;
-    if (o->npy && nib_npy_append(o->npy, vectors, (int64_t)n, &error) != NIB_OK) return cli_fail(&error);
+    int code = o->offsets_path ? note_offsets(o, rows, n) : 0;
+    int64_t all = 0;
+    for (size_t i = 0; i < n; i++) all += rows_of(o, &rows[i]);
+    if (code == 0 && o->npy && nib_npy_append(o->npy, vectors, all, &error) != NIB_OK) return cli_fail(&error);
     for (size_t i = 0; i < n && code == 0; i++, o->index++) {
-        const float *vector = vectors + i * (size_t)o->dim;
         o->truncated += rows[i].truncated;
-        if (o->to_pipe) code = hold(o, vector);
-        else if (!o->npy) code = write_line(o, vector, &rows[i]);
+        if (o->to_pipe) code = hold(o, vectors);
+        else if (!o->npy) code = write_line(o, vectors, &rows[i]);
+        vectors += rows_of(o, &rows[i]) * o->dim;
     }
     if (code || o->npy || o->file || o->to_pipe) return code;
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* Each of the two files appears whole; the vectors come last. */
+static int write_offsets(cli_vectors *o) {
+    nib_error error;
+    int code = note_offsets(o, NULL, 0);
+    if (code) return code;
+    const nib_tensor t = {.dtype = NIB_DTYPE_I64,
+                          .rank = 1,
+                          .dims = {o->index + 1},
+                          .data = o->offsets,
+                          .bytes = ((size_t)o->index + 1) * sizeof *o->offsets};
+    return nib_tensor_write(o->offsets_path, &t, NULL, NIB_TENSOR_FORMAT_NPY, &error) == NIB_OK ? 0 : cli_fail(&error);
+}
+
 int cli_vectors_close(cli_vectors *o, int code) {
     nib_error error;
+    if (code == 0 && o->offsets_path) code = write_offsets(o);
     if (code == 0 && o->npy) code = nib_npy_commit(o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
     else nib_npy_abort(o->npy);
     if (code == 0 && o->file) code = nib_file_commit(o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
     else nib_file_abort(o->file);
     if (code == 0 && o->to_pipe) write_held(o);
+    free(o->offsets_path);
+    free(o->offsets);
     free(o->held);
     free(o->line);
     return code;

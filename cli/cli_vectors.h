@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where vectors go: an .npy or .jsonl file that appears whole or not at all, JSON lines on standard output, or an .npy file there, which
- * is held back until its number of rows is known.
+ * Where vectors go: an .npy or .jsonl file that appears whole or not at all, JSON lines on standard output, or an .npy
+ * file there, which is held back until its number of rows is known. A text has one row, or, if ragged, as many as it
+ * has tokens: then a line has an array of arrays, and beside NAME.npy [all rows, dim] there is NAME.offsets.npy [texts
+ * + 1], i64: text i has rows offsets[i] to offsets[i + 1].
  */
 #ifndef CLI_VECTORS_H
 #define CLI_VECTORS_H
@@ -17,19 +19,24 @@ typedef struct cli_vectors {
     char *line;
     size_t line_room;
     int64_t dim;
+    bool ragged;
+    char *offsets_path; /* of a ragged .npy; NULL: it is none */
+    int64_t *offsets;   /* [index + 1] */
+    size_t offsets_room;
     long long index, truncated;
 } cli_vectors;
 
 typedef struct cli_row { /* what a line says beside the vector */
-    int64_t tokens;
+    int64_t tokens; /* as many rows, if ragged */
     bool truncated;
     const char *id, *text; /* id: JSON; either may be NULL */
     size_t id_length, length;
 } cli_row;
 
 /* `path`: NULL for JSON lines on standard output, "-" for .npy there, else a file. Each returns an exit code, after a message. */
-int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim);
-int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n); /* vectors: [n, dim] */
+int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim, bool ragged);
+/* vectors: the rows of n texts, each [dim], one text's behind another's. */
+int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n);
 /* Frees; the file appears if code is 0, and the new code is returned. */
 int cli_vectors_close(cli_vectors *o, int code);
 

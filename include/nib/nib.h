@@ -3,7 +3,7 @@
  * nib: transformer models, small and fast, natively.
  *
  * This is the whole public API. It is read from top to bottom: status and error, simple calls (open a
- * model, embed texts, free), the same with options and a runtime of your own, sessions with named tensors,
+ * model, embed or classify texts, free), the same with options and a runtime of your own, sessions with named tensors,
  * measuring, tensor files.
  *
  *     nib_model *model; nib_error error;
@@ -314,6 +314,22 @@ NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, siz
 
 /* ---------------------------------------------------------------- model */
 
+/* What a model makes of texts. */
+#define NIB_TASK_MAP(X)                                                                                                \
+    X(AUTO, 0, "auto")         /* classify if folder or outputs say so and nothing pools, else embed */                \
+    X(EMBED, 1, "embed")       /* a vector of each text: nib_embed */                                                  \
+    X(TOKENS, 2, "tokens")     /* a vector of each token: nib_embed_tokens */                                          \
+    X(CLASSIFY, 3, "classify") /* a score for each label: nib_classify */
+
+typedef enum nib_task {
+#define NIB_TASK_ENUM(name, number, text) NIB_TASK_##name = number,
+    NIB_TASK_MAP(NIB_TASK_ENUM)
+#undef NIB_TASK_ENUM
+} nib_task;
+
+NIB_API const char *nib_task_name(nib_task task);
+NIB_API nib_status nib_task_from_name(const char *name, nib_task *out); /* as nib_precision_from_name */
+
 #define NIB_PRECISION_MAP(X)                                                                                           \
     X(FILE, 0, "file") /* as the weights are stored; the default */                                                    \
     X(AUTO, 1, "auto") /* nib chooses; nib_model_describe says what it chose */                                        \
@@ -357,9 +373,9 @@ typedef struct nib_model_options {
     nib_runtime *runtime;    /* NULL: a default one, owned by the model */
     nib_precision precision; /* obeyed or refused (NIB_UNSUPPORTED), never replaced; only FILE and AUTO leave a choice */
     const char *device;      /* "cpu"; NULL: "cpu". Obeyed or refused */
-    const char *output_name; /* graph output to use; NULL: chosen from the graph */
+    const char *output_name; /* graph output that the model's task uses; NULL: chosen from the graph */
     nib_pooling pooling;
-    int normalize;        /* 1 yes, 0 no, -1: what the model's folder says */
+    int normalize;        /* 1 yes, 0 no, -1: what the model's folder says, of tokens' vectors no */
     int64_t max_tokens;   /* longest text in tokens, special ones included; 0: what the model's folder says. More than the model has
                              positions for is refused (INVALID_ARGUMENT) */
     int64_t batch_tokens; /* tokens one thread works on at a time; 0: chosen from the CPU's caches */
@@ -367,6 +383,10 @@ typedef struct nib_model_options {
     int pack;             /* for measuring: 0 computes the padding of batches; -1 (default): none of it, where nib can prove that */
     nib_stop_fn stop;     /* of opening, in stages; NULL: it goes on to its end */
     void *stop_user;
+    /* The model's task: opening gets ready for it. Calls of the others may be made, too, but on a compiled model: the
+     * first one of each gets ready then, which takes about as long as opening did, keeps nobody waiting who calls for
+     * something else, and fails with the errors of opening. */
+    nib_task task;
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options, size_t size);
@@ -393,7 +413,10 @@ NIB_API nib_model *nib_model_retain(nib_model *model);
 /* Drops one reference; the last one frees the model. NULL is accepted. */
 NIB_API void nib_model_free(nib_model *model);
 
-/* Length of one embedding; 0 if the model gives none. */
+/* The model's task, which is never NIB_TASK_AUTO; AUTO for NULL. */
+NIB_API nib_task nib_model_task(const nib_model *model);
+
+/* Length of one embedding, and of one token's vector if the model's task is that; 0 if the model gives none. */
 NIB_API int64_t nib_model_dim(const nib_model *model);
 
 /* Longest text in tokens that the model takes. */
@@ -403,13 +426,14 @@ NIB_API int64_t nib_model_max_tokens(const nib_model *model);
  * Writes at most `capacity` bytes, the final NUL included, and stores the full length (without NUL) in `*length`. */
 NIB_API nib_status nib_model_describe(const nib_model *model, char *buffer, size_t capacity, size_t *length);
 
-/* Every step of the plan that embeds texts: kernel, shape, its share of the least time that a text of 128 tokens could take, and why
- * faster kernels were refused. Same contract. The first call measures the machine (100 ms). */
+/* Every step of the plan of the model's task: kernel, shape, its share of the least time that a text of 128 tokens
+ * could take, and why faster kernels were refused. Same contract. The first call measures the machine (100 ms). */
 NIB_API nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *error);
 
-/* Gets ready for nib_embed and nib_embed_ids: for `callers` threads that call at the same time (at least 1), memory for texts of up to
- * max_tokens tokens (0: as long as the model takes) and for a full group a thread is taken and touched, so that calls with up to a
- * group of such texts for each thread find all of theirs. Takes about as long as embedding one such text for each caller. */
+/* Gets ready for calls of the model's task (nib_embed and nib_embed_ids, ...): for `callers` threads that call at
+ * the same time (at least 1), memory for texts of up to max_tokens tokens (0: as long as the model takes) and for a
+ * full group a thread is taken and touched, so that calls with up to a group of such texts for each thread find all
+ * of theirs. Takes about as long as running one such text for each caller. */
 NIB_API nib_status nib_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *error);
 
 /* ---------------------------------------------------------------- embedding */
@@ -422,7 +446,7 @@ typedef struct nib_embed_options {
     const size_t *lengths;   /* [n] bytes of each text; NULL: the texts end with NUL */
     int64_t *tokens;         /* [n], filled with the tokens used of each text, special ones included; may be NULL */
     int64_t *full_tokens;    /* [n], filled with the tokens each text would have without truncation; may be NULL */
-    nib_profile *profile;    /* counts what this call's steps take; of this model; NULL: nothing is timed */
+    nib_profile *profile;    /* of this call's task: counts what its steps take; NULL: nothing is timed */
     const char *prompt_name; /* one of the model's prompts, "" for none; NULL: the model's default, if it has one */
     const char *prompt;      /* this text, put before each of the texts as it is, in place of a prompt by name; NULL: see prompt_name */
     nib_stop_fn stop;        /* of this call, in texts; NULL: it goes on to its end. Vectors of a stopped call are of no use */
@@ -432,10 +456,11 @@ typedef struct nib_embed_options {
 NIB_API void nib_embed_defaults(nib_embed_options *options, size_t size);
 
 /* Embeds n texts. `out` is [n, nib_model_dim(model)], in the order of `texts`; a vector's bits depend only on its
- * text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD.
- * A prompt counts into tokens and full_tokens; where the model's pooling leaves it out, so does this. INVALID_ARGUMENT for a name that is
- * none of the model's prompts (the message lists them), and for both prompt and prompt_name.
- * n = 0 is no error. On failure `out` holds nothing of use. */
+ * text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD. A prompt
+ * counts into tokens and full_tokens; where the model's pooling leaves it out, so does this. INVALID_ARGUMENT for a
+ * name that is none of the model's prompts (the message lists them), and for both prompt and prompt_name. n = 0 is
+ * no error. On failure `out` holds nothing of use. UNSUPPORTED: the model cannot embed, or was compiled for another
+ * task. */
 NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
                              nib_error *error);
 
@@ -453,11 +478,67 @@ NIB_API nib_status nib_model_choose_prompt(const nib_model *model, const char *n
 NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                  const nib_embed_options *options, float *out, nib_error *error);
 
+/* A vector of each token of n texts, special tokens and a prompt's included: what nib_embed pools. Text i has rows
+ * offsets[i] to offsets[i + 1] of *out, which is f32 [offsets[n], width]; `offsets` is [n + 1]. Options and errors
+ * as nib_embed. A text's rows have the same bits whatever the batch and the threads. The caller frees *out with
+ * nib_tensor_free, before or after the model; its bytes count as the runtime's. */
+NIB_API nib_status nib_embed_tokens(nib_model *model, const char *const *texts, size_t n,
+                                    const nib_embed_options *options, int64_t *offsets, nib_tensor **out,
+                                    nib_error *error);
+
 /* Token ids of one text, as the model gets them; a prompt is the caller's to put before it. Writes at most `capacity` ids and stores how
  * many there are in `*count`; `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty
  * span. max_tokens 0: no truncation. */
 NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
                                 size_t *ends, size_t capacity, size_t *count, nib_error *error);
+
+/* ---------------------------------------------------------------- classification */
+
+/* What is made of a model's raw scores x. */
+#define NIB_SCORES_MAP(X)                                                                                              \
+    X(MODEL, 0, "model")     /* what config.json says: see nib_classify */                                             \
+    X(RAW, 1, "raw")         /* x */                                                                                   \
+    X(SOFTMAX, 2, "softmax") /* e^x over their sum: one label is meant */                                              \
+    X(SIGMOID, 3, "sigmoid") /* 1 / (1 + e^-x): each label by itself */
+
+typedef enum nib_scores {
+#define NIB_SCORES_ENUM(name, number, text) NIB_SCORES_##name = number,
+    NIB_SCORES_MAP(NIB_SCORES_ENUM)
+#undef NIB_SCORES_ENUM
+} nib_scores;
+
+NIB_API const char *nib_scores_name(nib_scores scores);
+
+typedef struct nib_classify_options {
+    size_t size;
+    int64_t max_tokens;         /* as of nib_embed_options; of a pair, the longer text is cut first */
+    const size_t *lengths;      /* [n] bytes of each text; NULL: the texts end with NUL */
+    const size_t *pair_lengths; /* [n] of each second text */
+    int64_t *tokens;            /* [n], filled with the tokens used of each, special ones included; may be NULL */
+    int64_t *full_tokens;       /* [n], filled with the tokens each would have without truncation; may be NULL */
+    nib_scores scores;
+    nib_profile *profile; /* as of nib_embed_options */
+    nib_stop_fn stop;     /* of this call, in texts; NULL: it goes on. Scores of a stopped call are of no use */
+    void *stop_user;
+} nib_classify_options;
+
+NIB_API void nib_classify_defaults(nib_classify_options *options, size_t size);
+
+/* A score of each label for n texts, or, if `pairs` is not NULL, for each text with its second one (a cross
+ * encoder's query and document). `out` is [n, nib_model_label_count(model)], in the order of `texts`; its bits
+ * depend only on the text or pair. No prompt is put before them. The scores are raw or probabilities:
+ * NIB_SCORES_MODEL is the activation that a cross encoder's config.json names, else what transformers'
+ * pipeline("text-classification") makes of problem_type and the number of labels: raw for regression, sigmoid for
+ * several labels at once or for one, softmax otherwise. UNSUPPORTED: the model has no output `logits` [batch,
+ * labels], nor another one alone of two dimensions. Errors as nib_embed. */
+NIB_API nib_status nib_classify(nib_model *model, const char *const *texts, const char *const *pairs, size_t n,
+                                const nib_classify_options *options, float *out, nib_error *error);
+
+/* How many labels the model has; 0 if it classifies nothing. */
+NIB_API int64_t nib_model_label_count(const nib_model *model);
+/* The name of label i as id2label of config.json has it, "LABEL_i" where it has none; it lives as long as the
+ * model. NULL: there is no such label. */
+NIB_API const char *nib_model_label(const nib_model *model, int64_t i);
 
 /* ---------------------------------------------------------------- sessions: named tensors */
 
@@ -562,7 +643,7 @@ NIB_API nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, s
 /* A profile counts, step by step, what runs that it is given to take (nib_embed_options.profile, nib_session_profile). Any number of
  * calls and threads may count in one profile at once; read or reset it when none does. The caller owns it; it keeps a reference to
  * the model. A timed step costs about 0.1 us more. */
-NIB_API nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *error); /* of nib_embed and nib_embed_ids */
+NIB_API nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *error); /* of the model's task */
 NIB_API void nib_profile_free(nib_profile *profile);                                          /* NULL is accepted */
 NIB_API void nib_profile_reset(nib_profile *profile);
 
@@ -660,9 +741,9 @@ NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_option
 
 typedef struct nib_compile_options {
     size_t size;
-    /* How it is to run, which is settled by compiling, and the runtime; of its own size. NULL: the defaults. */
+    /* How it is to run, its task too, which compiling settles, and the runtime; of its own size. NULL: the defaults. */
     const nib_model_options *model;
-    int exact;        /* 1: for sessions (named tensors), too; a model that embeds no texts always is */
+    int exact;        /* 1: for sessions (named tensors), too; a model that cannot do its task always is */
     nib_stop_fn stop; /* in stages; NULL: it goes on to its end. The model's own options' stop is not asked */
     void *stop_user;
 } nib_compile_options;
@@ -705,7 +786,7 @@ typedef enum nib_tensor_format { NIB_TENSOR_FORMAT_AUTO = 0, NIB_TENSOR_FORMAT_N
  * proportion to its size. Errors: NOT_FOUND, IO, BAD_MODEL (the file is malformed), UNSUPPORTED, OUT_OF_MEMORY. */
 NIB_API nib_status nib_tensor_read(const char *path, nib_dtype container, nib_tensor **out, nib_error *error);
 
-/* Frees a tensor that nib_tensor_read gave, and no other. NULL is accepted. */
+/* Frees a tensor that nib_tensor_read or nib_embed_tokens gave, and no other. NULL is accepted. */
 NIB_API void nib_tensor_free(nib_tensor *tensor);
 
 /* Writes one, as nib_file_* does: whole or not at all. AUTO: .npy if the path ends so, else .pb. `name` goes into a .pb; may be NULL.

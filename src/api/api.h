@@ -8,6 +8,7 @@
 #define API_H
 
 #include "base/base_error.h"
+#include "base/base_runtime.h"
 
 static inline nib_status api_end(nib_error *err, nib_status status) {
     if (status == NIB_OK) base_error_clear(err);
@@ -20,5 +21,9 @@ static inline nib_status api_end(nib_error *err, nib_status status) {
 /* Whether a tensor of the caller's, and each element of a container, is memory of the CPU; UNSUPPORTED says where else:
  * "input x is on device cuda 0". */
 nib_status api_check_place(const nib_tensor *t, const char *kind, const char *name, nib_error *err);
+
+/* A tensor of the caller's, to be freed with nib_tensor_free, with the data of *t, a block of the runtime's heap, which
+ * it takes: on failure it is freed. */
+nib_status api_tensor_own(nib_runtime *runtime, const nib_tensor *t, nib_tensor **out, nib_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nib.h's runtimes, models and embeddings: arguments are checked here, everything else happens behind.
+ * nib.h's runtimes and models: arguments are checked here, everything else happens behind.
  */
 #include "api_options.h"
 #include "compiled/compiled.h"
@@ -44,7 +44,7 @@ nib_status api_model_options_take(nib_model_options *o, const nib_model_options 
     nib_status status = api_options_take(API_MODEL_OPTIONS, o, given, err);
     if (status != NIB_OK) return status;
     if ((unsigned)o->pooling > NIB_POOLING_LAST || (unsigned)o->precision > NIB_PRECISION_Q4 || o->max_tokens < 0 ||
-        o->batch_tokens < 0 || o->optimize > 2)
+        o->batch_tokens < 0 || o->optimize > 2 || (unsigned)o->task >= MODEL_PROGRAMS)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
     return NIB_OK;
 }
@@ -66,7 +66,32 @@ static nib_status try_model_open(const model_source *source, const nib_model_opt
 
 nib_model *nib_model_retain(nib_model *model) { return model ? model_retain(model) : NULL; }
 void nib_model_free(nib_model *model) { model_release(model); }
-int64_t nib_model_dim(const nib_model *model) { return model ? model->dim : 0; }
+nib_task nib_model_task(const nib_model *model) { return model ? model->task : NIB_TASK_AUTO; }
+
+/* NULL: the model has none. To callers a program that is made on demand is a part of the model that was always there.
+ */
+static const model_program *program_of(const nib_model *model, nib_task task) {
+    const model_program *p = NULL;
+    if (model) model_get_program((nib_model *)(uintptr_t)model, (int)task, &p, NULL);
+    return p;
+}
+
+int64_t nib_model_dim(const nib_model *model) {
+    const bool tokens = model && model->task == NIB_TASK_TOKENS;
+    const model_program *p = program_of(model, tokens ? NIB_TASK_TOKENS : NIB_TASK_EMBED);
+    return p ? p->width : 0;
+}
+
+int64_t nib_model_label_count(const nib_model *model) {
+    const model_program *p = program_of(model, NIB_TASK_CLASSIFY);
+    return p ? p->width : 0;
+}
+
+const char *nib_model_label(const nib_model *model, int64_t i) {
+    const model_program *p = program_of(model, NIB_TASK_CLASSIFY);
+    return p && i >= 0 && i < p->width ? p->labels[i] : NULL;
+}
+
 int64_t nib_model_max_tokens(const nib_model *model) { return model ? model->max_tokens : 0; }
 
 nib_status nib_model_describe(const nib_model *model, char *buffer, size_t capacity, size_t *length) {
@@ -86,8 +111,9 @@ static nib_status try_model_explain(nib_model *model, char *buffer, size_t capac
     plan_speed speed;
     if (!model || (!buffer && capacity)) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model or no buffer");
     base_str_init(&s, &model->runtime->heap);
-    program = &model->task;
-    if (!program->p) NIB_TRY(model_exact(model, &program, err));
+    status = model_get_program(model, (int)model->task, &program, err);
+    if (status == NIB_UNSUPPORTED) status = model_get_program(model, MODEL_EXACT, &program, err);
+    NIB_TRY(status);
     base_str_add(&s, program->notes);
     NIB_TRY(model_speed(model, &speed, err));
     int64_t tokens = model->max_tokens < EXPLAINED_TOKENS ? model->max_tokens : EXPLAINED_TOKENS;
@@ -95,31 +121,6 @@ static nib_status try_model_explain(nib_model *model, char *buffer, size_t capac
     NIB_TRY(base_str_export(&s, buffer, capacity, length));
 fail:
     base_str_free(&s);
-    return status;
-}
-
-static nib_status take_embed_options(const nib_model *model, nib_embed_options *o, const nib_embed_options *from, nib_error *err) {
-    nib_status status = api_options_take(API_EMBED_OPTIONS, o, from, err);
-    if (status != NIB_OK) return status;
-    if (o->max_tokens < 0) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
-    if (o->profile && (!model || o->profile->p != model->task.p))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "the profile is another model's, or a session's");
-    return NIB_OK;
-}
-
-static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
-                            nib_error *err) {
-    nib_embed_options o;
-    base_stop stop;
-    nib_status status = take_embed_options(model, &o, options, err);
-    if (status != NIB_OK) return status;
-    if (!model || (n && (!texts || !out))) return base_error_set(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
-    for (size_t i = 0; i < n; i++)
-        if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu is NULL", i);
-    base_stop_begin(&stop, o.stop, o.stop_user, n);
-    if (status == NIB_OK) status = base_stop_check(err);
-    if (status == NIB_OK) status = task_embed(model, texts, n, &o, out, err);
-    base_stop_end(&stop);
     return status;
 }
 
@@ -134,24 +135,6 @@ nib_status nib_model_prompt(const nib_model *model, size_t i, const char **name,
 static nib_status try_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
     if (!model || !text) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model, or nowhere to put the prompt");
     return task_prompt(model, name, NULL, text, err);
-}
-
-static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
-                                const nib_embed_options *options, float *out, nib_error *err) {
-    nib_embed_options o;
-    base_stop stop;
-    nib_status status = take_embed_options(model, &o, options, err);
-    if (status != NIB_OK) return status;
-    if (!model || (n && (!ids || !lengths || !out)))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "model, ids, lengths and out must be given");
-    for (size_t i = 0; i < n; i++)
-        if (!ids[i] || lengths[i] < 1 || lengths[i] > model->max_tokens)
-            return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu: from 1 to %lld ids are needed", i, (long long)model->max_tokens);
-    base_stop_begin(&stop, o.stop, o.stop_user, n);
-    if (status == NIB_OK) status = base_stop_check(err);
-    if (status == NIB_OK) status = task_embed_ids(model, ids, lengths, n, &o, out, err);
-    base_stop_end(&stop);
-    return status;
 }
 
 static nib_status try_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {
@@ -200,15 +183,8 @@ nib_status nib_model_open_memory(const void *bytes, size_t size, const char *fol
 nib_status nib_model_explain(nib_model *model, char *buffer, size_t capacity, size_t *length, nib_error *err) {
     return API_CALL(err, try_model_explain(model, buffer, capacity, length, err));
 }
-nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
-    return API_CALL(err, try_embed(model, texts, n, options, out, err));
-}
 nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *err) {
     return API_CALL(err, try_model_choose_prompt(model, name, text, err));
-}
-nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
-                         float *out, nib_error *err) {
-    return API_CALL(err, try_embed_ids(model, ids, lengths, n, options, out, err));
 }
 nib_status nib_model_warm(nib_model *model, int64_t max_tokens, int callers, nib_error *err) {
     return API_CALL(err, try_model_warm(model, max_tokens, callers, err));

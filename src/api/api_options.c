@@ -19,6 +19,7 @@ static const nib_limits limits = {.size = sizeof limits};
 static const nib_model_options model_options = {
     .size = sizeof model_options, .normalize = -1, .optimize = -1, .pack = -1};
 static const nib_embed_options embed_options = {.size = sizeof embed_options};
+static const nib_classify_options classify_options = {.size = sizeof classify_options};
 static const nib_optimize_options optimize_options = {
     .size = sizeof optimize_options, .level = 1, .check = 1, .external_over = -1};
 static const nib_compile_options compile_options = {.size = sizeof compile_options};
@@ -39,13 +40,18 @@ static const uint16_t model_ends[] = {
 #define MODEL(member) END(nib_model_options, member)
     MODEL(size),      MODEL(runtime),    MODEL(precision),    MODEL(device),   MODEL(output_name), MODEL(pooling),
     MODEL(normalize), MODEL(max_tokens), MODEL(batch_tokens), MODEL(optimize), MODEL(pack),
-    MODEL(stop),      MODEL(stop_user),
+    MODEL(stop),      MODEL(stop_user),  MODEL(task),
 };
 static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)
     EMBED(size),        EMBED(max_tokens), EMBED(lengths),     EMBED(tokens),
     EMBED(full_tokens), EMBED(profile),    EMBED(prompt_name), EMBED(prompt),
     EMBED(stop),        EMBED(stop_user),
+};
+static const uint16_t classify_ends[] = {
+#define CLASSIFY(member) END(nib_classify_options, member)
+    CLASSIFY(size),        CLASSIFY(max_tokens), CLASSIFY(lengths), CLASSIFY(pair_lengths), CLASSIFY(tokens),
+    CLASSIFY(full_tokens), CLASSIFY(scores),     CLASSIFY(profile), CLASSIFY(stop),         CLASSIFY(stop_user),
 };
 static const uint16_t optimize_ends[] = {
 #define OPTIMIZE(member) END(nib_optimize_options, member)
@@ -74,6 +80,7 @@ static const kind kinds[] = {
     [API_LIMITS] = KIND(nib_limits, "nib_limits_defaults", limits, limits_ends),
     [API_MODEL_OPTIONS] = KIND(nib_model_options, "nib_model_defaults", model_options, model_ends),
     [API_EMBED_OPTIONS] = KIND(nib_embed_options, "nib_embed_defaults", embed_options, embed_ends),
+    [API_CLASSIFY_OPTIONS] = KIND(nib_classify_options, "nib_classify_defaults", classify_options, classify_ends),
     [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
 };
@@ -124,5 +131,6 @@ void nib_runtime_defaults(nib_runtime_options *o, size_t size) { fill_defaults(A
 void nib_limits_defaults(nib_limits *o, size_t size) { fill_defaults(API_LIMITS, o, size); }
 void nib_model_defaults(nib_model_options *o, size_t size) { fill_defaults(API_MODEL_OPTIONS, o, size); }
 void nib_embed_defaults(nib_embed_options *o, size_t size) { fill_defaults(API_EMBED_OPTIONS, o, size); }
+void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults(API_CLASSIFY_OPTIONS, o, size); }
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }

@@ -19,6 +19,7 @@ typedef enum api_options {
     API_LIMITS,
     API_MODEL_OPTIONS,
     API_EMBED_OPTIONS,
+    API_CLASSIFY_OPTIONS,
     API_OPTIMIZE_OPTIONS,
     API_COMPILE_OPTIONS
 } api_options;

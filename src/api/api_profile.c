@@ -34,8 +34,9 @@ static nib_status try_profile_create(nib_model *model, nib_profile **out, nib_er
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the profile");
     *out = NULL;
     if (!model) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was given");
-    if (!model->task.p) return base_error_set(err, NIB_UNSUPPORTED, "this model cannot embed texts: %s", model->cannot_embed);
-    return task_profile_create(model, model->task.p, out, err);
+    const model_program *program;
+    nib_status status = model_get_program(model, (int)model->task, &program, err);
+    return status == NIB_OK ? task_profile_create(model, program->p, out, err) : status;
 }
 
 void nib_profile_free(nib_profile *f) { task_profile_free(f); }

@@ -49,7 +49,7 @@ static nib_status try_session_create(nib_model *model, nib_session **out, nib_er
     s = base_calloc(heap, 1, sizeof *s);
     if (!s) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a session");
     s->model = model_retain(model);
-    NIB_TRY(model_exact(model, &s->program, err));
+    NIB_TRY(model_get_program(model, MODEL_EXACT, &s->program, err));
     s->bound = base_calloc(heap, (size_t)s->program->g->n_inputs + 1, sizeof *s->bound);
     s->inputs = base_calloc(heap, (size_t)s->program->g->n_inputs + 1, sizeof *s->inputs);
     s->given = base_calloc(heap, count_given(s) + 1, sizeof *s->given);

@@ -14,6 +14,7 @@ typedef struct owned {
     base_heap heap;
     base_arena arena;
     base_file file; /* .npy data may point into it */
+    nib_runtime *runtime; /* whose heap t.data is a block of; NULL: it is not */
 } owned;
 
 static graph_kind kind_of(nib_dtype container) {
@@ -47,9 +48,27 @@ fail:
     return status;
 }
 
+nib_status api_tensor_own(nib_runtime *runtime, const nib_tensor *t, nib_tensor **out, nib_error *err) {
+    owned *o = calloc(1, sizeof *o);
+    *out = NULL;
+    if (!o) {
+        base_free(&runtime->heap, t->data);
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    }
+    base_heap_init(&o->heap, NULL);
+    base_arena_init(&o->arena, &o->heap);
+    o->t = *t;
+    o->t.place.kind = NIB_DEVICE_CPU;
+    o->runtime = base_runtime_retain(runtime);
+    *out = &o->t;
+    return NIB_OK;
+}
+
 void nib_tensor_free(nib_tensor *tensor) {
     owned *o = (owned *)tensor;
     if (!o) return;
+    if (o->runtime) base_free(&o->runtime->heap, o->t.data);
+    base_runtime_release(o->runtime);
     base_arena_free(&o->arena);
     base_file_close(&o->file);
     free(o);

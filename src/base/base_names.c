@@ -14,6 +14,8 @@ typedef struct row {
 #define ROW(name, number, text) {number, text},
 static const row levels[] = {NIB_LOG_MAP(ROW)};
 static const row precisions[] = {NIB_PRECISION_MAP(ROW)};
+static const row tasks[] = {NIB_TASK_MAP(ROW)};
+static const row scores[] = {NIB_SCORES_MAP(ROW)};
 static const row poolings[] = {NIB_POOLING_MAP(ROW)};
 static const row roles[] = {NIB_ROLE_MAP(ROW)};
 static const row targets[] = {NIB_TARGET_MAP(ROW)};
@@ -35,6 +37,8 @@ static const row *row_of(const row *rows, size_t n, const char *name) {
 
 const char *nib_log_level_name(nib_log_level level) { return NAME_OF(levels, level); }
 const char *nib_precision_name(nib_precision precision) { return NAME_OF(precisions, precision); }
+const char *nib_task_name(nib_task task) { return NAME_OF(tasks, task); }
+const char *nib_scores_name(nib_scores number) { return NAME_OF(scores, number); }
 const char *nib_pooling_name(nib_pooling pooling) { return NAME_OF(poolings, pooling); }
 const char *nib_role_name(nib_role role) { return NAME_OF(roles, role); }
 const char *nib_target_name(nib_target target) { return NAME_OF(targets, target); }
@@ -47,5 +51,6 @@ const char *nib_device_name(nib_device_kind kind) { return NAME_OF(devices, kind
     return NIB_OK
 
 nib_status nib_precision_from_name(const char *name, nib_precision *out) { FROM_NAME(precisions, nib_precision); }
+nib_status nib_task_from_name(const char *name, nib_task *out) { FROM_NAME(tasks, nib_task); }
 nib_status nib_pooling_from_name(const char *name, nib_pooling *out) { FROM_NAME(poolings, nib_pooling); }
 nib_status nib_target_from_name(const char *name, nib_target *out) { FROM_NAME(targets, nib_target); }

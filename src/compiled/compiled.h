@@ -9,13 +9,15 @@
  *
  *     | head, table | settings | tokenizer | vocabulary | task | exact | blobs, from a multiple of 4096 on |
  *
+ * A file has one task's program; the settings name the task.
+ *
  * A file holds graphs (after all passes), weights as kernels read them, the tokenizer and the settings; never offsets, steps or addresses
  * of a plan: opening infers all types anew, and plans.
  */
 #ifndef COMPILED_H
 #define COMPILED_H
 
-#include "model/model.h"
+#include "model/model_tasks.h"
 
 #define COMPILED_VERSION 4
 #define COMPILED_ORDER 0x01020304u
@@ -85,7 +87,8 @@ typedef struct compiled_program {
 } compiled_program;
 
 nib_status compiled_put_settings(const nib_model *m, const compiled_program programs[2], base_str *out, nib_error *err);
-/* Fills m and programs (task, exact; freed by the caller, also on failure). */
+/* Fills m, its own task and what is known of that program, and programs (task, exact; freed by the caller, also on
+ * failure). */
 nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, compiled_program programs[2], nib_error *err);
 void compiled_free_programs(base_heap *heap, compiled_program programs[2]);
 

@@ -58,28 +58,26 @@ fail:
     return status;
 }
 
-static nib_status open_program(nib_model *m, compiled_section section, onnx_blobs blobs, compiled_program *settings, model_program *out,
-                               nib_error *err) {
+/* The graph, plan and notes of a program; what else is known of it is there. */
+static nib_status open_program(nib_model *m, compiled_section section, onnx_blobs blobs, compiled_program *settings,
+                               int which, nib_error *err) {
     nib_status status = NIB_OK;
-    model_program made = {0};
-    NIB_TRY(onnx_load_compiled(m->runtime, section.data, section.size, blobs, &made.g, err));
-    NIB_TRY(attach_weights(made.g, settings, blobs, err));
-    op_resolve(made.g);
-    NIB_TRY(op_infer_graph(made.g, err));
-    NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
-    made.notes = settings->notes;
+    model_program *p = &m->slots[which].program;
+    NIB_TRY(onnx_load_compiled(m->runtime, section.data, section.size, blobs, &p->g, err));
+    NIB_TRY(attach_weights(p->g, settings, blobs, err));
+    op_resolve(p->g);
+    NIB_TRY(op_infer_graph(p->g, err));
+    NIB_TRY(plan_build(m->runtime, p->g, &m->device, 1, NULL, &p->p, err));
+    p->notes = settings->notes;
     settings->notes = NULL;
-    *out = made;
-    return NIB_OK;
+    atomic_store(&m->slots[which].state, MODEL_MADE);
 fail:
-    graph_free(made.g);
     return status;
 }
 
 /* Each input of the graph has one role, and is [batch, seq]; T, which a batch's ids give, is no input's size. */
-static nib_status check_roles(nib_model *m, const graph *g, nib_error *err) {
+static nib_status check_roles(run_roles *r, const graph *g, nib_error *err) {
     nib_status status = NIB_OK;
-    run_roles *r = &m->roles;
     const int roles[] = {r->ids, r->mask, r->types, r->positions};
     int64_t one = 0;
     if (r->skip >= 0 && r->skip != g->n_inputs - 1) NIB_FAIL(err, NIB_BAD_MODEL, "the rows of a prompt are not the last input");
@@ -110,14 +108,6 @@ fail:
     return status;
 }
 
-static nib_status check_output(nib_model *m, const graph *g, nib_error *err) {
-    const graph_type *t = g->n_outputs == 1 ? &g->outputs[0]->type : NULL;
-    if (!t || t->kind != GRAPH_KIND_TENSOR || t->rank != 2 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[1], &m->dim) ||
-        m->dim < 1 || m->dim > INT32_MAX)
-        return base_error_set(err, NIB_BAD_MODEL, "the graph that embeds gives no vectors");
-    return NIB_OK;
-}
-
 static nib_status open_tokenizer(nib_model *m, const compiled_section *s, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
@@ -135,51 +125,83 @@ fail:
 
 /* What the file has decided cannot be asked for otherwise. */
 static nib_status check_options(const nib_model *m, const nib_model_options *o, nib_error *err) {
+    const model_program *own = model_own(m);
+    const bool embeds = m->task == NIB_TASK_EMBED, normalizes = embeds ? m->normalize : own->normalized;
     const struct {
         bool differs;
         const char *what;
     } rows[] = {
+        {o->task != NIB_TASK_AUTO && o->task != m->task, "task"},
         {o->precision != NIB_PRECISION_FILE && o->precision != NIB_PRECISION_AUTO &&
-             model_arithmetic(o->precision) != model_arithmetic(m->computes),
+             model_arithmetic(o->precision) != model_arithmetic(own->computes),
          "precision"},
-        {o->pooling != NIB_POOLING_MODEL && o->pooling != m->pooling, "pooling"},
-        {o->normalize >= 0 && ((o->normalize != 0) != m->normalize || m->normalize_first), "normalize"},
-        {o->output_name && strcmp(o->output_name, m->output_name) != 0, "output-name"},
+        {embeds && o->pooling != NIB_POOLING_MODEL && o->pooling != m->pooling, "pooling"},
+        {m->task != NIB_TASK_CLASSIFY && o->normalize >= 0 &&
+             ((o->normalize != 0) != normalizes || (embeds && m->normalize_first)),
+         "normalize"},
+        {o->output_name && strcmp(o->output_name, own->output_name) != 0, "output-name"},
         {o->optimize >= 0 && o->optimize != m->optimize, "optimize-level"},
         {o->pack >= 0 && (o->pack != 0) != m->pack, "packing"},
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++)
         if (rows[i].differs)
-            return base_error_set(err, NIB_UNSUPPORTED,
-                                  "the model was compiled with another %s (precision %s, pooling %s): compile %s again "
-                                  "with the one wanted",
-                                  rows[i].what, nib_precision_name(model_arithmetic(m->computes)),
-                                  nib_pooling_name(m->pooling), m->compiled->made_of);
+            return base_error_set(
+                err, NIB_UNSUPPORTED,
+                "the model was compiled with another %s (task %s, precision %s, pooling %s): compile %s again "
+                "with the one wanted",
+                rows[i].what, nib_task_name(m->task), nib_precision_name(model_arithmetic(own->computes)),
+                nib_pooling_name(m->pooling), m->compiled->made_of);
     return NIB_OK;
+}
+
+/* The program of the file's task; a file without one has only named tensors, and says why. */
+static nib_status open_task(nib_model *m, compiled_section section, onnx_blobs blobs, compiled_program *settings,
+                            nib_error *err) {
+    nib_status status = NIB_OK;
+    const int which = (int)m->task;
+    model_slot *s = &m->slots[which];
+    model_program *p = &s->program;
+    p->roles.ids = m->roles.ids;
+    p->roles.mask = m->roles.mask;
+    p->roles.types = m->roles.types;
+    p->roles.positions = m->roles.positions;
+    if (!section.data) {
+        if (!p->cannot[0]) snprintf(p->cannot, sizeof p->cannot, "the model was compiled without its task");
+        base_error_set(&s->failure, NIB_UNSUPPORTED, "this model cannot %s: %s", model_task_of(which)->does, p->cannot);
+        atomic_store(&s->state, MODEL_FAILED);
+        p->roles.skip = -1;
+        return NIB_OK;
+    }
+    p->cannot[0] = 0;
+    NIB_TRY(open_program(m, section, blobs, settings, which, err));
+    NIB_TRY(check_roles(&p->roles, p->g, err));
+    NIB_TRY(model_finish_task(m, which, p, err));
+    if (p->cannot[0])
+        NIB_FAIL(err, NIB_BAD_MODEL, "the graph of the file's task does not give what it should: %s", p->cannot);
+    m->roles.fixed_batch = p->roles.fixed_batch;
+    m->roles.fixed_seq = p->roles.fixed_seq;
+fail:
+    return status;
 }
 
 static nib_status open_sections(nib_model *m, const compiled_section *s, const nib_model_options *o, compiled_program *programs,
                                 nib_error *err) {
     nib_status status = NIB_OK;
+    const model_program *own, *exact = &m->slots[MODEL_EXACT].program;
     const onnx_blobs blobs = {s[COMPILED_BLOBS].data ? s[COMPILED_BLOBS].data : m->compiled->data, s[COMPILED_BLOBS].size};
     if (!s[COMPILED_SETTINGS].data) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no settings");
     NIB_TRY(compiled_get_settings(m, (const char *)s[COMPILED_SETTINGS].data, s[COMPILED_SETTINGS].size, programs, err));
+    own = model_own(m);
     NIB_TRY(check_options(m, o, err));
     NIB_TRY(open_tokenizer(m, s, err));
-    if (s[COMPILED_TASK].data) {
-        NIB_TRY(open_program(m, s[COMPILED_TASK], blobs, &programs[0], &m->task, err));
-        NIB_TRY(check_roles(m, m->task.g, err));
-        NIB_TRY(check_output(m, m->task.g, err));
-        m->cannot_embed[0] = 0;
-    } else if (!m->cannot_embed[0]) {
-        snprintf(m->cannot_embed, sizeof m->cannot_embed, "the model was compiled without its task");
-    }
-    if (s[COMPILED_EXACT].data) NIB_TRY(open_program(m, s[COMPILED_EXACT], blobs, &programs[1], &m->exact, err));
-    m->source = m->task.g ? m->task.g : m->exact.g;
+    NIB_TRY(open_task(m, s[COMPILED_TASK], blobs, &programs[0], err));
+    if (s[COMPILED_EXACT].data) NIB_TRY(open_program(m, s[COMPILED_EXACT], blobs, &programs[1], MODEL_EXACT, err));
+    m->source = own->g ? own->g : exact->g;
     if (!m->source) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no graph");
-    if (!m->task.g) m->roles.skip = -1;
-    const int n_inputs = graph_required_inputs(m->source) - (m->roles.skip >= 0); /* those that the graph it was made of had */
-    if (m->exact.g && m->task.g && graph_required_inputs(m->exact.g) != n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
+    const int n_inputs =
+        graph_required_inputs(m->source) - (own->roles.skip >= 0); /* those that the graph it was made of had */
+    if (exact->g && own->g && graph_required_inputs(exact->g) != n_inputs)
+        NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
     if (m->compiled->n_below != n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");
     if (o->max_tokens > 0) NIB_TRY(model_choose_max_tokens(m, o->max_tokens, err));
     if (m->roles.fixed_seq > 0 && m->max_tokens > m->roles.fixed_seq) m->max_tokens = m->roles.fixed_seq;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The settings of a compiled file: JSON. In: a model and where its packed weights lie; or such JSON. Out: the other. What has one value
- * is a row of a table; names and texts from elsewhere are made UTF-8.
+ * The settings of a compiled file: JSON. In: a model and where its packed weights lie; or such JSON. Out: the other.
+ * What has one value is a row of a table, of the model's members or of its task's program's; names and texts from
+ * elsewhere are made UTF-8.
  */
 #include "compiled.h"
 #include <limits.h>
@@ -14,12 +15,15 @@ typedef enum kind { INT, INT64, BOOL, TEXT } kind;
 typedef struct field {
     const char *name;
     kind kind;
-    size_t offset, size; /* in nib_model */
+    size_t offset, size; /* in nib_model, or in model_program */
     int64_t least, most; /* of numbers */
+    bool later;          /* files from before there were tasks lack it: then it is 0, or "" */
 } field;
 
-#define FIELD(name, kind, member, least, most)                                                                                             \
-    { name, kind, offsetof(nib_model, member), sizeof(((nib_model *)0)->member), least, most }
+#define FIELD(name, kind, member, least, most)                                                                         \
+    { name, kind, offsetof(nib_model, member), sizeof(((nib_model *)0)->member), least, most, false }
+#define LATER(name, kind, member, least, most)                                                                         \
+    { name, kind, offsetof(nib_model, member), sizeof(((nib_model *)0)->member), least, most, true }
 
 static const field fields[] = {
     FIELD("pooling", INT, pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),
@@ -29,20 +33,12 @@ static const field fields[] = {
     FIELD("max_tokens", INT64, max_tokens, 1, INT32_MAX),
     FIELD("max_tokens_why", TEXT, max_tokens_why, 0, 0),
     FIELD("precision", INT, precision, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
-    FIELD("computes", INT, computes, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
-    FIELD("output_name", TEXT, output_name, 0, 0),
-    FIELD("output_why", TEXT, output_why, 0, 0),
-    FIELD("cannot_embed", TEXT, cannot_embed, 0, 0),
     FIELD("optimize", INT, optimize, 0, 2),
     FIELD("pack", BOOL, pack, 0, 1),
     FIELD("ids", INT, roles.ids, -1, INT_MAX),
     FIELD("mask", INT, roles.mask, -1, INT_MAX),
     FIELD("types", INT, roles.types, -1, INT_MAX),
     FIELD("positions", INT, roles.positions, -1, INT_MAX),
-    FIELD("packed", BOOL, packed, 0, 1),
-    FIELD("pooled", BOOL, pooled, 0, 1),
-    FIELD("group", INT, roles.group, RUN_GROUP_ONE, RUN_GROUP_ANY),
-    FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
     FIELD("no_tokenizer_status", INT, no_tokenizer_status, -1000, 0),
     FIELD("modules", BOOL, settings.has_modules, 0, 1),
     FIELD("settings_pooling", INT, settings.pooling, NIB_POOLING_MODEL, NIB_POOLING_LAST),
@@ -67,12 +63,33 @@ static const field fields[] = {
     FIELD("tokenizer_unknown", TEXT, settings.tokenizer.unknown, 0, 0),
     FIELD("excludes_prompt", BOOL, settings.excludes_prompt, 0, 1),
     FIELD("default_prompt", INT64, settings.default_prompt, -1, INT32_MAX),
+    LATER("unknown_activation", TEXT, labels.unknown, 0, 0),
+};
+
+#undef FIELD
+#undef LATER
+#define FIELD(name, kind, member, least, most)                                                                         \
+    { name, kind, offsetof(model_program, member), sizeof(((model_program *)0)->member), least, most, false }
+#define LATER(name, kind, member, least, most)                                                                         \
+    { name, kind, offsetof(model_program, member), sizeof(((model_program *)0)->member), least, most, true }
+
+static const field program_fields[] = {
+    FIELD("computes", INT, computes, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
+    FIELD("output_name", TEXT, output_name, 0, 0),
+    FIELD("output_why", TEXT, output_why, 0, 0),
+    FIELD("cannot_embed", TEXT, cannot, 0, 0),
+    FIELD("packed", BOOL, packed, 0, 1),
+    FIELD("pooled", BOOL, pooled, 0, 1),
+    FIELD("group", INT, roles.group, RUN_GROUP_ONE, RUN_GROUP_ANY),
+    FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
+    LATER("normalized", BOOL, normalized, 0, 1),
+    LATER("scores", INT, scores, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
 };
 
 /* ---- writing */
 
-static void put_field(base_json_draft *d, const field *f, const nib_model *m) {
-    const char *at = (const char *)m + f->offset;
+static void put_field(base_json_draft *d, const field *f, const void *from) {
+    const char *at = (const char *)from + f->offset;
     int number;
     int64_t wide;
     switch (f->kind) {
@@ -109,17 +126,27 @@ static void put_program(base_json_draft *d, const char *name, const compiled_pro
 nib_status compiled_put_settings(const nib_model *m, const compiled_program programs[2], base_str *out, nib_error *err) {
     base_json_draft d;
     base_str about;
+    const model_program *own = model_own(m);
     base_json_draft_init(&d, &m->runtime->heap);
     base_str_init(&about, &m->runtime->heap);
     model_describe_source(m, &about);
     d.failed |= about.failed;
     const struct {
         const char *key, *text;
-    } texts[] = {{"nib", NIB_VERSION}, {"cpu", nib_cpu_name()},  {"made_of", m->path},
-                 {"door", m->door},    {"about", about.data},    {"precision_why", m->precision_why},
+    } texts[] = {{"nib", NIB_VERSION},
+                 {"cpu", nib_cpu_name()},
+                 {"made_of", m->path},
+                 {"door", m->door},
+                 {"about", about.data},
+                 {"precision_why", own->precision_why ? own->precision_why : m->precision_why},
+                 {"serves", nib_task_name(m->task)},
                  {"no_tokenizer", m->no_tokenizer}};
     for (size_t i = 0; i < BASE_COUNT(texts); i++) base_json_put_text(&d, d.root, texts[i].key, texts[i].text);
     for (size_t i = 0; i < BASE_COUNT(fields); i++) put_field(&d, &fields[i], m);
+    for (size_t i = 0; i < BASE_COUNT(program_fields); i++) put_field(&d, &program_fields[i], own);
+    yyjson_mut_val *labels = base_json_put_array(&d, d.root, "labels");
+    for (int64_t i = 0; own->labels && i < own->width; i++)
+        yyjson_mut_arr_append(labels, base_json_text(&d, own->labels[i]));
     yyjson_mut_val *below = base_json_put_array(&d, d.root, "below");
     for (int i = 0, n = graph_required_inputs(m->source); i < n; i++) yyjson_mut_arr_add_int(d.doc, below, model_input_below(m, i));
     yyjson_mut_val *prompts = base_json_put_array(&d, d.root, "prompts");
@@ -142,9 +169,10 @@ static nib_status wrong(nib_error *err, const char *name) {
     return base_error_set(err, NIB_BAD_MODEL, "the settings of the compiled file: \"%s\" is missing, or not what it should be", name);
 }
 
-static nib_status get_field(nib_model *m, const field *f, yyjson_val *root, nib_error *err) {
+static nib_status get_field(void *into, const field *f, yyjson_val *root, nib_error *err) {
     yyjson_val *v = yyjson_obj_get(root, f->name);
-    char *at = (char *)m + f->offset;
+    char *at = (char *)into + f->offset;
+    if (!v && f->later) return NIB_OK;
     if (f->kind == TEXT) {
         const char *text = yyjson_get_str(v);
         if (!text || strlen(text) >= f->size) return wrong(err, f->name);
@@ -238,13 +266,35 @@ fail:
     return status;
 }
 
+/* What the file is for, and its labels; one that says neither embeds. */
+static nib_status get_task(nib_model *m, yyjson_val *root, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_val *name = yyjson_obj_get(root, "serves"), *list = yyjson_obj_get(root, "labels"), *item;
+    size_t i, n;
+    m->task = NIB_TASK_EMBED;
+    m->task_why = "it was compiled for that";
+    if (name && (nib_task_from_name(yyjson_get_str(name), &m->task) != NIB_OK || m->task == NIB_TASK_AUTO))
+        return wrong(err, "serves");
+    if (list && (!yyjson_is_arr(list) || yyjson_arr_size(list) > INT32_MAX)) return wrong(err, "labels");
+    yyjson_arr_foreach(list, i, n, item) {
+        if (!yyjson_is_str(item)) return wrong(err, "labels");
+        NIB_TRY(hf_labels_add(&m->runtime->heap, &m->labels, (int64_t)i, yyjson_get_str(item), err));
+    }
+fail:
+    return status;
+}
+
 nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, compiled_program programs[2], nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     model_compiled *c = m->compiled;
     NIB_TRY(base_json_parse(&m->runtime->heap, json, length, "the settings of the compiled file", NIB_BAD_MODEL, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
+    NIB_TRY(get_task(m, root, err));
+    model_program *own = &m->slots[m->task].program;
     for (size_t i = 0; i < BASE_COUNT(fields); i++) NIB_TRY(get_field(m, &fields[i], root, err));
+    for (size_t i = 0; i < BASE_COUNT(program_fields); i++) NIB_TRY(get_field(own, &program_fields[i], root, err));
+    m->labels.activation = own->scores;
     const struct {
         const char *name;
         char **to;
@@ -256,7 +306,7 @@ nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, 
                  {"precision_why", &c->precision_why},
                  {"no_tokenizer", &m->no_tokenizer}};
     for (size_t i = 0; i < BASE_COUNT(texts); i++) NIB_TRY(get_text(m, root, texts[i].name, texts[i].to, err));
-    m->precision_why = c->precision_why;
+    m->precision_why = own->precision_why = c->precision_why;
     NIB_TRY(get_below(m, yyjson_obj_get(root, "below"), err));
     NIB_TRY(get_prompts(m, yyjson_obj_get(root, "prompts"), err));
     NIB_TRY(get_program(m, root, "task", &programs[0], err));

@@ -341,11 +341,11 @@ static nib_status compile(compiler *c, const char *out) {
     nib_model *m = c->m;
     packed_constant *packed[2] = {NULL, NULL};
     size_t n_packed[2] = {0, 0};
-    const model_program *exact = NULL;
-    if (!m->task.p || c->o->exact) NIB_TRY(model_exact(m, &exact, c->err));
+    const model_program *own = model_own(m)->p ? model_own(m) : NULL, *exact = NULL;
+    if (!own || c->o->exact) NIB_TRY(model_get_program(m, MODEL_EXACT, &exact, c->err));
     NIB_TRY(base_stop_check(c->err));
     for (int i = 0; i < 2; i++) {
-        const model_program *program = i ? exact : m->task.p ? &m->task : NULL;
+        const model_program *program = i ? exact : own;
         if (!program) continue;
         NIB_TRY(add_program(c, i, program));
         packed[i] = c->packed;

@@ -12,6 +12,9 @@
 /* Opens the device; it keeps a reference to the runtime. Closed with table->close. */
 nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err);
 
+/* The kernels of a device that cpu_open has opened. */
+const kernels *cpu_kernels(const struct device *d);
+
 /* Measures the machine with these kernels on `threads` threads of the runtime's pool at the same time: sums over the threads.
  * About 100 ms; reads up to 256 MiB (less under a memory ceiling: memory_bytes is then 0). */
 nib_status cpu_measure(nib_runtime *rt, const kernels *k, int threads, plan_speed *out, nib_error *err);

@@ -72,6 +72,10 @@ static nib_status cpu_copy(struct device *d, void *to, const void *from, size_t 
     memcpy(to, from, bytes);
     return NIB_OK;
 }
+static const char *cpu_instructions(const struct device *d) { return nib_cpu_name(); }
+static nib_status cpu_measure_device(struct device *d, int threads, plan_speed *out, nib_error *err) {
+    return cpu_measure(d->runtime, cpu_kernels(d), threads, out, err);
+}
 static nib_status cpu_synchronize(struct device *d, nib_error *err) { return NIB_OK; }
 
 static void cpu_close(struct device *base) {
@@ -95,8 +99,12 @@ static const device_table cpu_table = {
     .copy = cpu_copy,
     .synchronize = cpu_synchronize,
     .weight_bytes = cpu_weight_bytes,
+    .instructions = cpu_instructions,
+    .measure = cpu_measure_device,
     .close = cpu_close,
 };
+
+const kernels *cpu_kernels(const struct device *d) { return &((const cpu_device *)d)->kernels; }
 
 nib_status cpu_open(nib_runtime *runtime, struct device **out, nib_error *err) {
     *out = NULL;

@@ -291,7 +291,9 @@ static const base_key folder_keys[] = {
     OBEYED("truncate_dim"),
     HARMLESS("__version__", "*", "who wrote the file"),
     HARMLESS("similarity_fn_name", "*", "how vectors are compared, not what they are"),
-    HARMLESS("model_type", "\"SentenceTransformer\"|null", "dense vectors are what nib gives"),
+    OBEYED("activation_fn"),
+    HARMLESS("model_type", "\"SentenceTransformer\"|\"CrossEncoder\"|null",
+             "dense vectors are what nib gives, or a classifier's scores"),
     END,
 };
 

@@ -1,31 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The model: opens a path, strings doors, passes, plan and tokenizer together, keeps plans.
+ * The model: opens a path, strings doors, passes, plan and tokenizer together, keeps programs.
  *
- *     source   the graph as the door gave it, resolved and inferred; never changed again
- *     task     a clone with the task's suffix (Pool, Normalize), fused and packed where proven; made at open
- *     exact    a clone with ONNX's meaning, fused; made when the first named-tensor session asks
+ *     source     the graph as the door gave it, resolved and inferred; never changed again
+ *     program    a clone of it for one purpose, after its passes, and the plan of that:
+ *         exact      with ONNX's meaning, for named tensors
+ *         a task's   with the task's suffix (model_tasks.h), fused and packed where that is proven, for texts
  *
- * Immutable after open but for three things: the exact plan and the machine's speed, which are made when first asked for, and
- * the list of idle sessions that the simple calls take and give back. Making has a lock of its own, so that nobody who embeds
- * waits for it.
+ * A program is made once: the one of the model's task when it is opened, the others by the first call that wants them,
+ * each under a lock of its own, so that nobody waits for it but who wants the same one and came too early. A program
+ * that cannot be made is remembered, with why; what a lack of memory or a stopped call has ended is tried again.
+ *
+ * Immutable after open but for three things: programs, the machine's speed, which is measured when first asked for, and
+ * each program's list of idle callers (model_callers.h).
  */
 #ifndef MODEL_H
 #define MODEL_H
 
 #include "cpu/cpu.h"
 #include "hf/hf.h"
+#include "hf/hf_labels.h"
 #include "onnx/onnx.h"
 #include "pass/pass.h"
 #include "quant/quant.h"
 #include "run/run.h"
 #include "text/text.h"
 
-typedef struct model_program { /* a graph and its plan */
-    graph *g;
+/* Which program: by the number of its task, and 0, which is no task's, is the exact one. */
+enum { MODEL_EXACT = NIB_TASK_AUTO, MODEL_PROGRAMS = NIB_TASK_CLASSIFY + 1 };
+
+/* A graph, its plan, and what is known of both. Immutable once it is made. */
+typedef struct model_program {
+    graph *g; /* NULL: there is none, and `cannot` says why */
     plan *p;
     char *notes; /* what the passes had to say */
+    /* of a task's: */
+    char cannot[300]; /* why the model cannot do it, or "" */
+    run_roles roles;  /* of g's inputs */
+    int output;       /* of the source, that the task takes */
+    char output_name[128], output_why[256];
+    bool pooled;            /* by the source itself: its output is a row for each text */
+    bool normalized;        /* vectors of tokens have length 1 */
+    int64_t width;          /* numbers in a row */
+    bool packed;            /* it computes no padding */
+    int64_t longest;        /* tokens of a text that a table of its mask has; 0: any */
+    int dropouts;           /* that the file has set to training, and that are off */
+    bool random;            /* it draws random numbers */
+    bool mask_of_padding;   /* the file wants a mask of 1 at padding; the program turns what it is given */
+    nib_precision computes; /* as its Linear layers compute (FILE: f32) */
+    const char *precision_why;
+    char **labels;          /* [width] of one that classifies */
+    nib_scores scores;      /* what is made of them unless something else is asked for; never MODEL */
 } model_program;
+
+typedef enum model_state { MODEL_UNMADE, MODEL_MADE, MODEL_FAILED } model_state;
+
+/* A program's place in its model. */
+typedef struct model_slot {
+    base_mutex *making;   /* held by who makes it, which takes long */
+    _Atomic int state;    /* model_state; what follows is there, and stays as it is, once it is not UNMADE */
+    model_program program;
+    nib_error failure;    /* FAILED: what every call of it answers */
+    /* under the model's lock, never for long: */
+    struct model_caller *idle; /* what came back last is first */
+    int idle_count, idle_warm;
+} model_slot;
 
 /* What a model keeps of the compiled file that it was opened from (src/compiled). */
 typedef struct model_compiled {
@@ -48,41 +87,39 @@ struct nib_model {
     size_t weight_bytes;      /* of the mapped files */
     graph *source;            /* of a compiled model: its program's own */
     model_compiled *compiled; /* NULL: opened from its source */
-    model_program task, exact;
+    model_slot slots[MODEL_PROGRAMS];
+    nib_task task; /* the model's own; never AUTO */
+    const char *task_why;
+    nib_model_options
+        asked; /* as it was opened; output_name is a copy, and of other pointers only whether they are NULL counts */
     hf_settings settings;
+    hf_labels labels;               /* names of what a classifier tells apart */
     text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
     char *no_tokenizer;             /* why */
     nib_status no_tokenizer_status; /* what calls with texts answer: NOT_FOUND, UNSUPPORTED */
-    run_roles roles;
-    bool packed;                    /* the task program computes no padding */
-    bool pooled;                    /* by the graph itself: its output is a row for each text */
+    run_roles roles;                /* of the source's inputs; a program's own say more */
+    char no_texts[300];             /* why texts cannot be given to the source's inputs, or "" */
     int64_t ids_below, types_below; /* rows of the tables that these inputs look up; INT64_MAX: not known */
-    int dropouts;                   /* that the file has set to training, and that are off in the task program */
-    bool random;                    /* the task program draws random numbers */
-    bool mask_of_padding;           /* the file wants a mask of 1 at padding; the task program turns what it is given */
     nib_pooling pooling;
-    bool normalize; /* vectors have length 1 */
+    bool normalize; /* embeddings have length 1 */
     bool
         normalize_first; /* or had it, before truncate_dim of the settings cut them: as sentence-transformers does it */
-    int64_t dim, max_tokens, batch_tokens;
-    nib_precision precision, computes; /* as asked for; as the task's Linear layers compute (FILE: f32) */
+    int64_t max_tokens, batch_tokens;
+    nib_precision precision, computes; /* as asked for; as that is taken */
     const char *precision_why;
-    char output_name[128];
-    char output_why[256];
     char max_tokens_why[128];
     const char *positions_why; /* which says settings.positions; NULL: config.json */
     int optimize;              /* pass level */
     bool pack;
     plan_speed speed; /* of one thread, measured when first asked for */
     bool has_speed;
-    char cannot_embed[300]; /* why texts cannot be embedded, or "" */
-    base_mutex *making; /* held while the exact plan or the speed is made, which takes long */
-    base_mutex *lock;   /* of what follows, never for long */
-    void *idle;         /* list of task sessions, task/'s own, as the counts */
-    void (*free_idle)(struct nib_model *);
+    base_mutex *measuring; /* held while it is, which takes long */
+    base_mutex *lock;      /* of the lists of idle callers, and of: */
     uint64_t idle_returns; /* how often one came back */
-    int idle_count, idle_warm;
 };
+
+/* The program of the model's own task, as far as there is one. */
+static inline const model_program *model_own(const nib_model *m) { return &m->slots[m->task].program; }
 
 /* The model's tokenizer of a tokenizer.json, or of what text_tokenizer_pack made of one (vocab is not NULL), with what the settings say
  * in its place (model_tokenizer.c). */
@@ -110,8 +147,9 @@ nib_status model_open(const model_source *source, const nib_model_options *optio
 nib_model *model_retain(nib_model *m);
 void model_release(nib_model *m);
 
-/* The exact program, made at the first call. */
-nib_status model_exact(nib_model *m, const model_program **out, nib_error *err);
+/* A program, by its task's number or MODEL_EXACT, made at the first call. UNSUPPORTED: the model cannot do that; other
+ * errors as model_open. From any thread. */
+nib_status model_get_program(nib_model *m, int which, const model_program **out, nib_error *err);
 
 /* This machine's speed with the model's kernels, one thread; measured at the first call. */
 nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err);
@@ -143,11 +181,9 @@ const char *model_positions_why(const nib_model *m);
 nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err);
 /* Rows of the smallest and largest constant table that this value indexes; INT64_MAX and 0 if there is none. */
 void model_tables_of(const graph_value *v, int64_t *least, int64_t *most);
-/* What each input of the source is for, by use first and name second; fills m->roles or m->cannot_embed (model_roles.c). */
+/* What each input of the source is for, by use first and name second; fills m->roles or m->no_texts (model_roles.c). */
 void model_find_roles(nib_model *m);
-/* Which output to use; fills output_name and output_why, or cannot_embed. NOT_FOUND if `wanted` does not exist. */
-nib_status model_choose_output(nib_model *m, const char *wanted, nib_error *err);
-/* Appends the task's suffix to g, a clone of the source, as its only output. */
-nib_status model_add_suffix(nib_model *m, graph *g, nib_error *err);
+/* Frees what a program holds. */
+void model_free_program(base_heap *heap, model_program *p);
 
 #endif

@@ -17,8 +17,9 @@ static void print_type(const graph_value *v, base_str *out) {
 
 static const char *role_of(const nib_model *m, int i) {
     const run_roles *r = &m->roles;
-    return i == r->ids         ? "token ids"
-           : i == r->mask      ? (m->mask_of_padding ? "0 for tokens, 1 for padding" : "1 for tokens, 0 for padding")
+    return i == r->ids ? "token ids"
+           : i == r->mask
+               ? (model_own(m)->mask_of_padding ? "0 for tokens, 1 for padding" : "1 for tokens, 0 for padding")
            : i == r->types     ? "segment of each token"
            : i == r->positions ? "positions"
                                : "?";
@@ -49,6 +50,7 @@ static bool computes_in_f32(const graph *g) {
 
 void model_describe_source(const nib_model *m, base_str *out) {
     const graph *g = m->source;
+    const model_program *p = model_own(m);
     if (m->settings.model_type[0])
         base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", m->settings.model_type,
                         m->settings.architecture, (long long)m->settings.layers, (long long)m->settings.hidden);
@@ -65,7 +67,7 @@ void model_describe_source(const nib_model *m, base_str *out) {
     for (int i = 0; i < g->n_outputs; i++) {
         base_str_add(out, i ? "              " : "outputs       ");
         print_type(g->outputs[i], out);
-        if (strcmp(g->outputs[i]->name, m->output_name) == 0) base_str_printf(out, ": used (%s)", m->output_why);
+        if (p->output_why[0] && i == p->output) base_str_printf(out, ": used (%s)", p->output_why);
         base_str_add(out, "\n");
     }
 }
@@ -73,7 +75,7 @@ void model_describe_source(const nib_model *m, base_str *out) {
 /* Those that say anything, one a line. */
 static void describe_prompts(const nib_model *m, base_str *out) {
     const hf_settings *s = &m->settings;
-    const char *head = "prompts       ", *pooled = m->roles.skip >= 0 ? ", not pooled" : "";
+    const char *head = "prompts       ", *pooled = model_own(m)->roles.skip >= 0 ? ", not pooled" : "";
     for (size_t i = 0; i < s->prompt_count; i++) {
         bool chosen = s->default_prompt == (int64_t)i;
         if (!s->prompts[i].text[0] && !chosen) continue;
@@ -84,27 +86,9 @@ static void describe_prompts(const nib_model *m, base_str *out) {
     }
 }
 
-void model_describe(const nib_model *m, base_str *out) {
-    char text[400];
-    const graph *g = m->source;
-    base_str_printf(out, "model         %s (%s)\n", m->path, m->compiled ? "compiled" : m->door);
-    if (m->compiled)
-        base_str_printf(out, "compiled      from %s (%s) by nib %s for %s%s\n%s", m->compiled->made_of, m->door, m->compiled->library,
-                        m->compiled->cpu, m->exact.p ? m->task.p ? ", texts and named tensors" : ", named tensors" : ", texts",
-                        m->compiled->about);
-    else model_describe_source(m, out);
-    if (m->tokenizer) {
-        text_describe(m->tokenizer, text, sizeof text);
-        base_str_printf(out, "tokenizer     %s\n", text);
-    } else {
-        base_str_printf(out, "tokenizer     none: %s\n", m->no_tokenizer ? m->no_tokenizer : "");
-    }
-    if (m->cannot_embed[0]) {
-        base_str_printf(out, "embeddings    no: %s\n", m->cannot_embed);
-        return;
-    }
-    base_str_printf(out, "embeddings    %lld numbers", (long long)m->dim);
-    if (m->pooled) base_str_add(out, ", pooled by the graph itself");
+static void describe_embedding(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_printf(out, "embeddings    %lld numbers", (long long)p->width);
+    if (p->pooled) base_str_add(out, ", pooled by the graph itself");
     else
         base_str_printf(out, ", pooling %s (%s)", nib_pooling_name(m->pooling),
                         m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
@@ -112,28 +96,95 @@ void model_describe(const nib_model *m, base_str *out) {
     if (m->settings.truncate_dim > 0)
         base_str_printf(out, ", %scut to the first %lld (truncate_dim of config_sentence_transformers.json)",
                         m->normalize_first ? "and then " : "", (long long)m->settings.truncate_dim);
-    base_str_add(out, "\n");
-    base_str_printf(out, "longest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens, m->max_tokens_why);
-    describe_prompts(m, out);
-    base_str_printf(out, "runs on       cpu (%s), %d threads, in %s (%s%s)\n", nib_cpu_name(),
-                    base_pool_threads(m->runtime->pool), nib_precision_name(model_arithmetic(m->computes)),
+}
+
+static void describe_tokens(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_printf(out, "tokens        %lld numbers each, %s", (long long)p->width,
+                    p->normalized ? "normalized" : "not normalized");
+}
+
+#define LABELS_SAID 12
+
+static void describe_labels(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_printf(out, "labels        %lld:", (long long)p->width);
+    for (int64_t i = 0; i < p->width && i < LABELS_SAID; i++) {
+        base_str_add(out, i ? ", " : " ");
+        base_json_quote(out, p->labels[i]);
+    }
+    base_str_printf(out, "%s; scores are %s", p->width > LABELS_SAID ? ", ..." : "",
+                    m->labels.unknown[0] ? "raw: nib does not have the activation " : nib_scores_name(p->scores));
+    base_str_add(out, m->labels.unknown);
+}
+
+static const struct {
+    const char *head; /* of the line that says what comes out */
+    void (*describe)(const nib_model *m, const model_program *p, base_str *out);
+} results[MODEL_PROGRAMS] = {
+    [NIB_TASK_EMBED] = {"embeddings", describe_embedding},
+    [NIB_TASK_TOKENS] = {"tokens", describe_tokens},
+    [NIB_TASK_CLASSIFY] = {"labels", describe_labels},
+};
+
+/* How texts go through the program. */
+static void describe_running(const nib_model *m, const model_program *p, base_str *out) {
+    const device_table *table = m->device->table;
+    base_str_printf(out, "runs on       %s (%s), %d threads, in %s (%s%s)\n", table->name,
+                    table->instructions(m->device), base_pool_threads(m->runtime->pool),
+                    nib_precision_name(model_arithmetic(p->computes)),
                     m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
-                    m->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(g)
+                    p->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(m->source)
                         ? "f32 arithmetic on the file's half-precision weights"
-                        : m->precision_why);
+                        : p->precision_why);
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
-                    (double)m->device->table->weight_bytes(m->device) / 1e6,
+                    (double)table->weight_bytes(m->device) / 1e6,
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);
-    if (m->dropouts) base_str_printf(out, "dropout       %d nodes are set to training, and are off: nib explain names them\n", m->dropouts);
-    if (m->random) base_str_add(out, "random        the model draws random numbers when it runs: nib explain names where\n");
-    base_str_printf(out, "batches       %s\n", m->packed ? "packed: no padding is computed" : "padded");
+    if (p->dropouts)
+        base_str_printf(out, "dropout       %d nodes are set to training, and are off: nib explain names them\n",
+                        p->dropouts);
+    if (p->random)
+        base_str_add(out, "random        the model draws random numbers when it runs: nib explain names where\n");
+    base_str_printf(out, "batches       %s\n", p->packed ? "packed: no padding is computed" : "padded");
     static const char *const groups[] = {
         [RUN_GROUP_ONE] = "one at a time", [RUN_GROUP_EQUAL] = "with others of the same length", [RUN_GROUP_ANY] = "with any others"};
-    base_str_printf(out, "texts run     %s", groups[m->roles.group]);
-    if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
+    base_str_printf(out, "texts run     %s", groups[p->roles.group]);
+    if (p->roles.group == RUN_GROUP_ONE && p->roles.fixed_batch > 1)
         base_str_printf(out,
                         ", beside copies of itself: the file fixes a batch of %lld, whose texts may reach one another",
-                        (long long)m->roles.fixed_batch);
+                        (long long)p->roles.fixed_batch);
     base_str_add(out, "\n");
-    if (m->task.notes && (!m->packed || m->roles.group != RUN_GROUP_ANY)) base_str_add(out, m->task.notes);
+    if (!p->packed || p->roles.group != RUN_GROUP_ANY) base_str_add(out, p->notes);
+}
+
+void model_describe(const nib_model *m, base_str *out) {
+    char text[400];
+    const model_program *p = model_own(m);
+    base_str_printf(out, "model         %s (%s)\n", m->path, m->compiled ? "compiled" : m->door);
+    if (m->compiled) {
+        const bool exact =
+            m->slots[MODEL_EXACT].program.p != NULL; /* it was made when the file was opened, or never will be */
+        base_str_printf(out, "compiled      from %s (%s) by nib %s for %s%s\n%s", m->compiled->made_of, m->door,
+                        m->compiled->library, m->compiled->cpu,
+                        !exact ? ", texts"
+                        : p->p ? ", texts and named tensors"
+                               : ", named tensors",
+                        m->compiled->about);
+    } else {
+        model_describe_source(m, out);
+    }
+    if (m->tokenizer) {
+        text_describe(m->tokenizer, text, sizeof text);
+        base_str_printf(out, "tokenizer     %s\n", text);
+    } else {
+        base_str_printf(out, "tokenizer     none: %s\n", m->no_tokenizer ? m->no_tokenizer : "");
+    }
+    base_str_printf(out, "task          %s (%s)\n", nib_task_name(m->task), m->task_why);
+    if (p->cannot[0]) {
+        base_str_printf(out, "%-13s no: %s\n", results[m->task].head, p->cannot);
+        return;
+    }
+    results[m->task].describe(m, p, out);
+    base_str_printf(out, "\nlongest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens,
+                    m->max_tokens_why);
+    if (m->task != NIB_TASK_CLASSIFY) describe_prompts(m, out);
+    describe_running(m, p, out);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opening a model. In: a path and options. Out: a model with its task program planned and its tokenizer read, or an error that
- * names the file, the node or the byte.
+ * Opening a model. In: a path and options. Out: a model with its task's program planned and its tokenizer read, or an
+ * error that names the file, the node or the byte.
  */
+#include "model_callers.h"
 #include "model_look.h"
-#include "model.h"
+#include "model_tasks.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -79,6 +80,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     base_file file = {0};
     char *path = NULL;
     NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+    NIB_TRY(hf_labels_load(m->runtime, m->folder, &m->labels, err));
     if (!m->folder) {
         static const char why[] = "it came from memory, without a folder that has a tokenizer.json";
         m->no_tokenizer_status = NIB_NOT_FOUND;
@@ -125,92 +127,6 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
 fail:
     base_file_close(&file);
     base_free(heap, path);
-    return status;
-}
-
-/* A pass, or shape inference, that runs out of memory may answer "not proven" and leave the graph as it is: right, but slower, and with
- * other bits than the same model has elsewhere. A model is not opened by halves. */
-nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err) {
-    if (!base_watch_refused(watch)) return NIB_OK;
-    return base_error_set(err, NIB_OUT_OF_MEMORY, "memory ran out while %s was opened", m->path);
-}
-
-/* What the passes have found out about the task's graph. */
-static void note_task(nib_model *m, pass_context *ctx) {
-    const bool ragged = ctx->reach == PASS_REACH_NOTHING && m->roles.mask >= 0; /* without a mask, padding would be tokens */
-    m->roles.group = ctx->reach == PASS_REACH_NEIGHBOURS ? RUN_GROUP_ONE : ragged ? RUN_GROUP_ANY : RUN_GROUP_EQUAL;
-    m->packed = ctx->packed;
-    if (ctx->longest && (m->settings.positions <= 0 || ctx->longest < m->settings.positions)) {
-        m->settings.positions = ctx->longest;
-        m->positions_why = "a table of the model's mask ends there";
-    }
-    if (m->roles.group == RUN_GROUP_ONE && m->roles.fixed_batch > 1)
-        base_log(m->runtime, NIB_LOG_WARN,
-                 "the file fixes a batch of %lld texts, and they may reach one another: each text is run beside copies "
-                 "of itself. What it gives "
-                 "for different ones, nib run shows",
-                 (long long)m->roles.fixed_batch);
-    m->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
-    m->dropouts = ctx->dropouts;
-    m->random = pass_note_random(ctx);
-    if (ctx->sense == PASS_SENSE_BOTH)
-        snprintf(m->cannot_embed, sizeof m->cannot_embed, "input %.80s means tokens at one place of the graph and padding at another",
-                 ctx->mask->name);
-    if (ctx->sense == PASS_SENSE_UNKNOWN && strstr(ctx->mask->name, "padding"))
-        snprintf(m->cannot_embed, sizeof m->cannot_embed, "what input %.80s says with a 1 is not recognised, and its name may mean padding",
-                 ctx->mask->name);
-    else if (ctx->sense == PASS_SENSE_UNKNOWN)
-        base_log(m->runtime, NIB_LOG_WARN, "what input %.80s says with a 1 is not recognised: it is given 1 for tokens", ctx->mask->name);
-    if (m->dropouts)
-        base_log(m->runtime, NIB_LOG_WARN, "the model was exported in training: %d of its Dropouts are set to it, and are off",
-                 m->dropouts);
-    if (m->random)
-        base_log(m->runtime, NIB_LOG_WARN, "the model draws random numbers: its vectors differ from run to run, and from other libraries'");
-}
-
-static nib_status make_program(nib_model *m, bool task, model_program *out, nib_error *err) {
-    nib_status status = NIB_OK;
-    base_watch watch;
-    pass_notes notes;
-    model_program made = {0};
-    int opset = graph_opset_version(m->source, "");
-    bool old = opset > 0 && opset < 7; /* operators broadcast otherwise then than passes believe */
-    base_watch_begin(&watch, &m->runtime->heap);
-    base_str_init(&notes.text, &m->runtime->heap);
-    NIB_TRY(graph_clone(m->source, &made.g, err));
-    if (task) NIB_TRY(graph_fix_presets(made.g, err)); /* texts fill the inputs that must be given, and nobody can give others */
-    if (task) NIB_TRY(model_add_suffix(m, made.g, err));
-    pass_context ctx = {.g = made.g,
-                        .runtime = m->runtime,
-                        .kernels = &((cpu_device *)m->device)->kernels,
-                        .level = old ? 0 : m->optimize,
-                        .mode = !task || old ? PASS_MODE_EXACT
-                                : m->pack    ? PASS_MODE_TASK
-                                             : PASS_MODE_TASK_PADDED,
-                        .mask = task && !old && m->roles.mask >= 0 ? made.g->inputs[m->roles.mask] : NULL,
-                        .notes = &notes,
-                        .err = err};
-    if (task) NIB_TRY(pass_dropout(&ctx));
-    NIB_TRY(pass_run_all(&ctx));
-    if (task) note_task(m, &ctx);
-    if (task && m->precision == NIB_PRECISION_FILE && ctx.quantized) {
-        bool q8 = quant_auto(m->runtime->isas, &m->precision_why) == NIB_PRECISION_Q8;
-        m->computes = q8 ? NIB_PRECISION_Q8 : NIB_PRECISION_FILE;
-        m->precision_why = q8 ? "the file's own: its weights have 8 bits" : "the file's weights have 8 bits; f32 is faster here";
-    }
-    if (task && model_arithmetic(m->computes) != NIB_PRECISION_F32) NIB_TRY(quant_apply(&ctx, m->computes));
-    NIB_TRY(graph_verify(made.g, err));
-    NIB_TRY(model_all_granted(m, &watch, err));
-    NIB_TRY(plan_build(m->runtime, made.g, &m->device, 1, NULL, &made.p, err));
-    made.notes = base_strndup(&m->runtime->heap, notes.text.data ? notes.text.data : "", notes.text.length);
-    if (!made.notes) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    *out = made;
-    made = (model_program){0};
-fail:
-    base_watch_end(&watch);
-    plan_free(made.p);
-    graph_free(made.g);
-    base_str_free(&notes.text);
     return status;
 }
 
@@ -261,27 +177,27 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
     m->precision = o->precision;
     m->precision_why = o->precision == NIB_PRECISION_FILE ? "the file's own" : "asked for";
     m->computes = o->precision == NIB_PRECISION_AUTO ? quant_auto(m->runtime->isas, &m->precision_why) : o->precision;
+    m->task = o->task;
+    m->task_why = "asked for";
+    if (m->task == NIB_TASK_AUTO) m->task = model_choose_task(m, &m->task_why);
 }
 
-/* The program that embeds; a model that is no encoder of texts stays usable through sessions. */
-static nib_status make_task(nib_model *m, const nib_model_options *o, nib_error *err) {
+/* The program of the model's task; a model that cannot do it stays usable through sessions, and for other tasks. */
+static nib_status make_own(nib_model *m, const nib_model_options *o, nib_error *err) {
     nib_status status = NIB_OK;
-    if (!m->cannot_embed[0]) NIB_TRY(model_choose_output(m, o->output_name, err));
-    if (!m->cannot_embed[0] && m->settings.unsupported[0] && o->pooling == NIB_POOLING_MODEL)
-        snprintf(m->cannot_embed, sizeof m->cannot_embed, "modules.json lists a module nib cannot run: %s", m->settings.unsupported);
-    if (!m->pooled && m->roles.fixed_seq > 0 && m->roles.mask < 0 && m->pooling != NIB_POOLING_NONE && m->pooling != NIB_POOLING_CLS)
-        snprintf(m->cannot_embed, sizeof m->cannot_embed,
-                 "it fixes %lld tokens a text and has no mask input, so that the padding of shorter texts would be pooled: a file with a free "
-                 "length, or one with a mask, is needed",
-                 (long long)m->roles.fixed_seq);
-    if (m->cannot_embed[0]) return NIB_OK;
-    NIB_TRY(make_program(m, true, &m->task, err));
-    if (m->cannot_embed[0]) return NIB_OK;
-    const graph_type *t = &m->task.g->outputs[0]->type;
-    if (t->rank != 2 || t->dtype != NIB_DTYPE_F32 || !graph_dim_is_const(t->dims[1], &m->dim)) {
-        m->dim = 0;
-        snprintf(m->cannot_embed, sizeof m->cannot_embed, "the width of output %s is not known, or it is one row a token", m->output_name);
+    const model_program *p;
+    status = model_get_program(m, (int)m->task, &p, err);
+    p = model_own(m);
+    if (status == NIB_UNSUPPORTED && p->cannot[0]) return NIB_OK;
+    NIB_TRY(status);
+    if (p->longest && (m->settings.positions <= 0 || p->longest < m->settings.positions)) {
+        m->settings.positions = p->longest;
+        m->positions_why = "a table of the model's mask ends there";
+        NIB_TRY(model_choose_max_tokens(m, o->max_tokens, err));
     }
+    if (m->task == NIB_TASK_EMBED && m->settings.excludes_prompt && p->roles.skip < 0)
+        base_log(m->runtime, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself",
+                 m->settings.pooling_from);
 fail:
     return status;
 }
@@ -310,10 +226,18 @@ nib_status model_create(const model_source *source, const nib_model_options *opt
     m->runtime = rt;
     atomic_store(&m->references, 1);
     m->lock = base_mutex_create(&rt->heap);
-    m->making = base_mutex_create(&rt->heap);
+    m->measuring = base_mutex_create(&rt->heap);
+    bool locked = m->lock && m->measuring;
+    for (int i = 0; i < MODEL_PROGRAMS; i++) locked &= (m->slots[i].making = base_mutex_create(&rt->heap)) != NULL;
+    m->task = NIB_TASK_EMBED; /* until it is chosen */
     const char *path = source->bytes ? "memory" : source->path;
     m->path = base_strndup(&rt->heap, path, strlen(path));
-    if (!m->lock || !m->making || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    m->asked = *options;
+    if (options->output_name) {
+        m->asked.output_name = base_strndup(&rt->heap, options->output_name, strlen(options->output_name));
+        locked &= m->asked.output_name != NULL;
+    }
+    if (!locked || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
     *out = m;
     return NIB_OK;
@@ -342,11 +266,8 @@ static nib_status open_into(nib_model *m, const model_source *source, const nib_
     base_stop_advance(1);
     choose_pooling(m, options);
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
-    NIB_TRY(make_task(m, options, err));
+    NIB_TRY(make_own(m, options, err));
     base_stop_advance(2);
-    if (m->positions_why) NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err)); /* a mask has fewer */
-    if (m->task.p && m->settings.excludes_prompt && m->roles.skip < 0)
-        base_log(rt, NIB_LOG_WARN, "%s: include_prompt false is not applied: the graph pools by itself", m->settings.pooling_from);
     if (m->precision == NIB_PRECISION_AUTO)
         base_log(rt, NIB_LOG_INFO, "precision auto: %s, because %s", nib_precision_name(model_arithmetic(m->computes)),
                  m->precision_why);
@@ -363,12 +284,6 @@ nib_status model_open(const model_source *source, const nib_model_options *optio
     if (status != NIB_OK) model_release(m);
     *out = status == NIB_OK ? m : NULL;
     return status;
-}
-
-static void free_program(base_heap *heap, model_program *p) {
-    plan_free(p->p);
-    graph_free(p->g);
-    base_free(heap, p->notes);
 }
 
 static void free_compiled(base_heap *heap, model_compiled *c) {
@@ -392,33 +307,26 @@ void model_release(nib_model *m) {
     if (!m || atomic_fetch_sub(&m->references, 1) != 1) return;
     nib_runtime *rt = m->runtime;
     base_heap *heap = &rt->heap;
-    if (m->free_idle) m->free_idle(m);
-    free_program(heap, &m->task);
-    free_program(heap, &m->exact);
+    for (int i = 0; i < MODEL_PROGRAMS; i++) {
+        model_free_callers(m, i);
+        model_free_program(heap, &m->slots[i].program);
+        base_mutex_free(heap, m->slots[i].making);
+    }
     if (m->device) m->device->table->close(m->device);
     if (!m->compiled) graph_free(m->source);
     free_compiled(heap, m->compiled);
     text_tokenizer_free(m->tokenizer);
     hf_settings_free(heap, &m->settings);
     base_mutex_free(heap, m->lock);
-    base_mutex_free(heap, m->making);
+    base_mutex_free(heap, m->measuring);
+    hf_labels_free(heap, &m->labels);
+    base_free(heap, (char *)(uintptr_t)m->asked.output_name);
     base_free(heap, m->no_tokenizer);
     base_free(heap, m->door);
     base_free(heap, m->path);
     base_free(heap, m->folder);
     base_free(heap, m);
     base_runtime_release(rt);
-}
-
-nib_status model_exact(nib_model *m, const model_program **out, nib_error *err) {
-    nib_status status = NIB_OK;
-    base_mutex_lock(m->making);
-    if (!m->exact.p && m->compiled)
-        status = base_error_set(err, NIB_UNSUPPORTED, "%s was compiled for texts alone: named tensors need nib compile --exact", m->path);
-    else if (!m->exact.p) status = make_program(m, false, &m->exact, err);
-    base_mutex_unlock(m->making);
-    *out = status == NIB_OK ? &m->exact : NULL;
-    return status;
 }
 
 nib_status model_check_tokenizer(const nib_model *m, nib_error *err) {
@@ -431,10 +339,10 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err) {
 
 nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err) {
     nib_status status = NIB_OK;
-    base_mutex_lock(m->making);
-    if (!m->has_speed) status = cpu_measure(m->runtime, &((cpu_device *)m->device)->kernels, 1, &m->speed, err);
+    base_mutex_lock(m->measuring);
+    if (!m->has_speed) status = m->device->table->measure(m->device, 1, &m->speed, err);
     m->has_speed |= status == NIB_OK;
     *out = m->speed;
-    base_mutex_unlock(m->making);
+    base_mutex_unlock(m->measuring);
     return status;
 }

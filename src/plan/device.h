@@ -29,6 +29,10 @@ typedef struct device_table {
     nib_status (*copy)(device *d, void *to, const void *from, size_t bytes, bool to_host, nib_error *err);
     nib_status (*synchronize)(device *d, nib_error *err);
     size_t (*weight_bytes)(const device *d); /* packed so far */
+    /* What it computes with, for people: "avx512vnni". Static storage. */
+    const char *(*instructions)(const device *d);
+    /* How fast it is, as the sum over so many threads at work at the same time. Takes about 100 ms. */
+    nib_status (*measure)(device *d, int threads, plan_speed *out, nib_error *err);
     void (*close)(device *d);
 } device_table;
 

@@ -20,7 +20,7 @@ static nib_status make_program(rewrite_prover *p, int i, graph **clone) {
     int opset = graph_opset_version(*clone, "");
     pass_context ctx = {.g = *clone,
                         .runtime = p->runtime,
-                        .kernels = &((cpu_device *)p->device)->kernels,
+                        .kernels = cpu_kernels(p->device),
                         .mode = PASS_MODE_EXACT,
                         .level = opset > 0 && opset < 7 ? 0 : 2,
                         .err = p->err};
@@ -89,7 +89,7 @@ nib_status rewrite_costs_of(nib_runtime *runtime, const graph *a, const graph *b
     }
     NIB_TRY(base_stop_check(err));
     if (!costs->ran) goto fail;
-    NIB_TRY(cpu_measure(runtime, &((cpu_device *)p.device)->kernels, costs->threads, &speed, err));
+    NIB_TRY(p.device->table->measure(p.device, costs->threads, &speed, err));
     for (int i = 0; i < 2; i++)
         if (plan_estimate(p.plans[i], &speed, open ? costs->size : 1, &costs->estimated[i]) != NIB_OK)
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an estimate");

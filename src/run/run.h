@@ -47,10 +47,24 @@ typedef struct run_batch {
     int64_t skip;                /* rows of each text, from the first on, that are not pooled */
 } run_batch;
 
-/* Runs all texts; row i of `out` [n, width] gets the i-th text's row of graph output `output` ([B, width] of f32).
+/* Which rows of a text are wanted, and where they go. */
+typedef struct run_rows {
+    int64_t first, count; /* rows [first, first + count) of the text's own, which are one a token */
+    size_t to;            /* row of run_sink.to that the first one becomes */
+} run_rows;
+
+/* Where what a run of texts gives goes. */
+typedef struct run_sink {
+    int output;    /* of the graph, f32: [B, width], one row a text; with `rows` [B, S, width], one row a token */
+    int64_t width; /* numbers in a row */
+    const run_rows *rows; /* [n]; NULL: text i gives its one row, which becomes row i */
+    float *to;            /* [.., width]; NULL: nowhere, it is run for what running leaves behind */
+} run_sink;
+
+/* Runs all texts and hands what they give to the sink. SHAPE if the output is not of the form that the sink says.
  * `group_tokens`: how many tokens a group should have; 0: chosen from the cache. */
-nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out,
-                     int64_t width, nib_error *err);
+nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens,
+                     const run_sink *sink, nib_error *err);
 
 /* inputs[i] belongs to g->inputs[i]; all must be there. Afterwards run_output gives graph output i: its data is the session's, valid
  * until the next run. */
@@ -80,6 +94,6 @@ void run_session_profile(run_session *s, run_profile *f);
 
 /* Gets ready for texts of up to `longest` tokens in groups of `group_tokens` (0: chosen from the cache): every worker runs groups of
  * the extreme shapes, so that later runs find their memory there, and mapped. */
-nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, int64_t width, nib_error *err);
+nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, nib_error *err);
 
 #endif

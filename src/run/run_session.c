@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sessions on texts. In: ragged ids. Out: rows of an output. run_tensors.c has the runs on named tensors.
+ * Sessions on texts. In: ragged ids. Out: rows of an output, where the sink has them. run_tensors.c has the runs on
+ * named tensors.
  */
 #include "run_internal.h"
 #include <string.h>
@@ -64,9 +65,7 @@ typedef struct text_run {
     run_session *s;
     const run_roles *roles;
     const run_batch *batch;
-    int output;
-    float *out;
-    int64_t width;
+    const run_sink *sink;
     int team; /* threads that work on one group */
     _Atomic int status;
     nib_error *err;
@@ -121,6 +120,31 @@ static nib_status fill_skip(text_run *r, run_worker *w, nib_error *err) {
     return run_bind_input(w, r->roles->skip, &t, err);
 }
 
+/* The group's rows of the output, [B, width] or [B, S, width], to where the sink has them. */
+static nib_status hand_over(const text_run *r, const run_worker *w, const run_span *span, int64_t B, int64_t S,
+                            nib_error *err) {
+    const run_sink *sink = r->sink;
+    if (!sink->to) return NIB_OK;
+    const graph_value *v = r->s->p->g->outputs[sink->output];
+    const graph_tensor *y = &w->group.slots[v->id].t;
+    const int64_t W = sink->width, want[3] = {B, sink->rows ? S : W, W};
+    const int rank = sink->rows ? 3 : 2;
+    bool fits = y->rank == rank && y->dtype == NIB_DTYPE_F32;
+    for (int k = 0; k < rank && fits; k++) fits = y->dims[k] == want[k];
+    if (!fits)
+        return base_error_set(err, NIB_SHAPE, "output %s is not [%lld, %s%lld] of f32", v->name, (long long)B,
+                              sink->rows ? "tokens, " : "", (long long)W);
+    for (size_t i = span->begin; i < span->end; i++) {
+        const size_t text = r->s->order[i], at = i - span->begin;
+        const run_rows rows = sink->rows ? sink->rows[text] : (run_rows){0, 1, text};
+        const float *from =
+            (const float *)y->data + (at * (size_t)(sink->rows ? S : 1) + (size_t)rows.first) * (size_t)W;
+        if (rows.count > 0)
+            memcpy(sink->to + rows.to * (size_t)W, from, (size_t)rows.count * (size_t)W * sizeof(float));
+    }
+    return NIB_OK;
+}
+
 static nib_status run_group(text_run *r, run_worker *w, const run_span *span, nib_error *err) {
     nib_status status = NIB_OK;
     const plan *p = r->s->p;
@@ -141,12 +165,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
     NIB_TRY(r->team > 1 ? run_team(r->s, w, r->team, err) : run_alone(w, err));
-    const graph_tensor *y = &w->group.slots[p->g->outputs[r->output]->id].t;
-    if (y->rank != 2 || y->dtype != NIB_DTYPE_F32 || y->dims[0] != B || y->dims[1] != r->width)
-        NIB_FAIL(err, NIB_SHAPE, "output %s is not [%lld, %lld] of f32", p->g->outputs[r->output]->name, (long long)B, (long long)r->width);
-    for (size_t i = span->begin; i < span->end; i++)
-        memcpy(r->out + r->s->order[i] * (size_t)r->width, (const float *)y->data + (i - span->begin) * (size_t)r->width,
-               (size_t)r->width * sizeof(float));
+    NIB_TRY(hand_over(r, w, span, B, S, err));
     base_stop_advance(span->end - span->begin);
 fail:
     return status;
@@ -229,14 +248,14 @@ static size_t cut_groups(const text_run *r, int64_t target, int threads) {
     return count;
 }
 
-nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens, int output, float *out,
-                     int64_t width, nib_error *err) {
+nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens,
+                     const run_sink *sink, nib_error *err) {
     nib_status status = NIB_OK;
     if (batch->n == 0) return NIB_OK;
     if (!base_grow(s->heap, (void **)&s->order, &s->order_cap, batch->n, sizeof *s->order) ||
         !base_grow(s->heap, (void **)&s->spans, &s->spans_cap, batch->n, sizeof *s->spans))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a batch of %zu texts", batch->n);
-    text_run r = {.s = s, .roles = roles, .batch = batch, .output = output, .out = out, .width = width, .err = err, .team = 1};
+    text_run r = {.s = s, .roles = roles, .batch = batch, .sink = sink, .err = err, .team = 1};
     order_texts(batch, s->order);
     size_t groups = cut_groups(&r, group_tokens > 0 ? group_tokens : s->p->group_tokens, s->threads);
     if (groups < (size_t)s->threads) {
@@ -257,8 +276,6 @@ typedef struct warm_run {
     const run_roles *roles;
     const run_batch *batch;
     run_span spans[2];
-    float *out; /* [threads][batch->n][width] */
-    int64_t width;
     _Atomic int status;
     nib_error *err;
 } warm_run;
@@ -266,13 +283,8 @@ typedef struct warm_run {
 static void warm_worker(void *arg, size_t i, int slot) {
     warm_run *warm = arg;
     nib_error e;
-    text_run r = {.s = warm->s,
-                  .roles = warm->roles,
-                  .batch = warm->batch,
-                  .out = warm->out + i * warm->batch->n * (size_t)warm->width,
-                  .width = warm->width,
-                  .err = &e,
-                  .team = 1};
+    const run_sink nowhere = {0};
+    text_run r = {.s = warm->s, .roles = warm->roles, .batch = warm->batch, .sink = &nowhere, .err = &e, .team = 1};
     for (int k = 0; k < 2 && atomic_load(&warm->status) == NIB_OK; k++) {
         int none = NIB_OK;
         nib_status status = run_shrinking(&r, &warm->s->workers[i], warm->spans[k], &e);
@@ -280,7 +292,7 @@ static void warm_worker(void *arg, size_t i, int slot) {
     }
 }
 
-nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, int64_t width, nib_error *err) {
+nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int64_t group_tokens, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = s->heap;
     if (group_tokens <= 0) group_tokens = s->p->group_tokens;
@@ -294,8 +306,7 @@ nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int
     int32_t *row = base_calloc(heap, most_ids, sizeof *row);
     const int32_t **ids = base_calloc(heap, n, sizeof *ids);
     int64_t *lengths = base_calloc(heap, n, sizeof *lengths);
-    float *out = base_calloc(heap, (size_t)s->threads * n, (size_t)width * sizeof *out);
-    if (!row || !ids || !lengths || !out || !base_grow(heap, (void **)&s->order, &s->order_cap, n, sizeof *s->order) ||
+    if (!row || !ids || !lengths || !base_grow(heap, (void **)&s->order, &s->order_cap, n, sizeof *s->order) ||
         !base_grow(heap, (void **)&s->spans, &s->spans_cap, n, sizeof *s->spans))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
     for (size_t i = 0; i < n; i++) {
@@ -304,14 +315,13 @@ nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int
         lengths[i] = i == 0 ? longest : i == 1 ? half : 1;
     }
     run_batch batch = {.n = n, .ids = ids, .lengths = lengths};
-    warm_run warm = {.s = s, .roles = roles, .batch = &batch, .spans = {{0, 1}, {1, n}}, .out = out, .width = width, .err = err};
+    warm_run warm = {.s = s, .roles = roles, .batch = &batch, .spans = {{0, 1}, {1, n}}, .err = err};
     base_pool_run(s->p->runtime->pool, (size_t)s->threads, warm_worker, &warm);
     status = (nib_status)atomic_load(&warm.status);
 fail:
     base_free(heap, row);
     base_free(heap, ids);
     base_free(heap, lengths);
-    base_free(heap, out);
     return status;
 }
 

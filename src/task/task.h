@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Texts -> embeddings. In: UTF-8 texts. Out: rows of floats in the order of the texts.
- *
- * A call takes a session from the model's list of idle ones, or makes one; any number of threads may call at once. Texts are
- * handled in windows, so that memory does not grow with their number: a window is tokenized on all threads, then run.
+ * Texts -> what a model makes of them; one file a task. In: UTF-8 texts. Out: rows of floats in the order of the texts.
+ * task_texts.h is the way there, which they share.
  */
 #ifndef TASK_H
 #define TASK_H
 
-#include "model/model.h"
+#include "task_texts.h"
 
 /* As nib_embed. */
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err);
 
-/* As nib_embed_ids; lengths are checked already. */
+/* As nib_embed_ids. */
 nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
                           float *out, nib_error *err);
+
+/* As nib_embed_tokens; *rows [offsets[n], *width] is the caller's, of the runtime's heap; NULL on failure. */
+nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
+                             int64_t *offsets, float **rows, int64_t *width, nib_error *err);
+
+/* As nib_classify. */
+nib_status task_classify(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
+                         const nib_classify_options *options, float *out, nib_error *err);
 
 /* The prompt that these options choose; *out is "" for none. INVALID_ARGUMENT: there is none of that name. */
 nib_status task_prompt(const nib_model *m, const char *name, const char *text, const char **out, nib_error *err);

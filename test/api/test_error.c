@@ -16,6 +16,7 @@
 
 #define HEADER NIB_TEST_DATA "/../../include/nib/nib.h"
 #define TINY NIB_TEST_DATA "/nib/tiny"
+#define LABELS NIB_TEST_DATA "/classify/labels"
 #define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
 #define MOST 64
 
@@ -90,6 +91,8 @@ static void models_and_embeddings(void **state) {
     int32_t got[16];
     size_t n, count;
     float out[32];
+    int64_t offsets[2];
+    nib_tensor *rows;
     OK(nib_runtime_create, NULL, &rt);
     FAILS(nib_runtime_create, NULL, NULL);
     OK(nib_model_open, TINY, NULL, &other);
@@ -111,6 +114,13 @@ static void models_and_embeddings(void **state) {
     OK(nib_embed, m, &text, 1, NULL, out);
     FAILS(nib_embed, NULL, &text, 1, NULL, out);
     OK(nib_embed_ids, m, &row, &length, 1, NULL, out);
+    OK(nib_embed_tokens, m, &text, 1, NULL, offsets, &rows);
+    nib_tensor_free(rows);
+    FAILS(nib_embed_tokens, m, NULL, 1, NULL, offsets, &rows);
+    FAILS(nib_classify, m, &text, NULL, 1, NULL, out);
+    OK(nib_model_open, LABELS, NULL, &other);
+    OK(nib_classify, other, &text, &text, 1, NULL, out);
+    nib_model_free(other);
     OK(nib_model_choose_prompt, m, NULL, &prompt);
     FAILS(nib_model_choose_prompt, m, "no such prompt", &prompt);
     FAILS(nib_embed_ids, m, &row, &none, 1, NULL, out);

@@ -16,7 +16,7 @@ unset NIB_NUM_THREADS OMP_NUM_THREADS
 . "$root/test/cli/expect.sh"
 
 printf 'a pen\nink of the nib\n' >texts
-verbs='embed run inspect explain tokenize profile bench tune optimize simplify diff compile'
+verbs='embed classify run inspect explain tokenize profile bench tune optimize simplify diff compile'
 
 # ---- help: one form for all verbs
 for verb in $verbs; do
@@ -120,6 +120,8 @@ outputs() { # every verb's own command line that prints
     "$@" "$nib" embed "$tiny" x
     "$@" "$nib" embed "$tiny" x y --similarity
     "$@" "$nib" embed "$tiny" x --output -
+    "$@" "$nib" embed "$tiny" x --tokens
+    "$@" "$nib" classify "$root/test/data/classify/labels" x
     "$@" "$nib" inspect "$tiny"
     "$@" "$nib" inspect "$tiny" --json
     "$@" "$nib" inspect "$onnx" --graph text
@@ -210,7 +212,7 @@ shutil.copytree(os.fsencode(tiny), bad)
 def run(*args):
     return json.loads(subprocess.run([nib, *args], capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout.decode("utf-8"))
 r = run("inspect", bad, "--json")
-assert r["model"].startswith("we\x01ird \"\ufffd") and set(r) == {"model", "embedding", "max_tokens", "opened_ms", "prompts", "facts"}, r
+assert r["model"].startswith("we\x01ird \"\ufffd") and set(r) == {"model", "task", "embedding", "max_tokens", "opened_ms", "prompts", "facts"}, r
 assert r["embedding"] == 16 or r["embedding"] > 0
 assert any("input_ids" in line for line in r["facts"]["inputs"]) and r["facts"]["longest_text"], r["facts"]
 r = run("explain", bad, "--json")

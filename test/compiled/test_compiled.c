@@ -118,11 +118,11 @@ static void same_bits(nib_runtime *rt, const char *path, nib_precision precision
     if (open_in(rt, file, NIB_PRECISION_FILE, &compiled, &e) != NIB_OK) fail_msg("%s: %s (%s)", path, e.message, e.node);
     assert_int_equal(nib_model_dim(source), nib_model_dim(compiled));
     assert_int_equal(nib_model_max_tokens(source), nib_model_max_tokens(compiled));
-    same_steps(&source->task, &compiled->task, path);
+    same_steps(model_own(source), model_own(compiled), path);
     float *a = vectors(source), *b = vectors(compiled);
     if (memcmp(a, b, TEXTS * (size_t)nib_model_dim(source) * sizeof *a) != 0) fail_msg("%s: other bits", path);
-    for (int i = 0; i < compiled->task.g->n_constants; i++) { /* nothing that was aligned in the file is copied */
-        const graph_value *v = compiled->task.g->constants[i];
+    for (int i = 0; i < model_own(compiled)->g->n_constants; i++) { /* nothing that was aligned in the file is copied */
+        const graph_value *v = model_own(compiled)->g->constants[i];
         const base_file *f = &compiled->compiled->file;
         const uint8_t *p = v->packed ? v->packed->data[0] : v->constant->data;
         if (v->packed || v->constant->bytes >= COMPILED_ALIGN) assert_true(p >= f->data && p < f->data + f->size);
@@ -169,8 +169,8 @@ static void test_types_without_packing(void **state) {
                 fail_msg("%s", e.message);
             int evals = 0;
             op_linear l;
-            for (int i = 0; i < m->task.p->n_steps; i++)
-                evals += op_linear_get(m->task.p->steps[i].node, &l) && strcmp(m->task.p->steps[i].kernel, "eval") == 0;
+            for (int i = 0; i < model_own(m)->p->n_steps; i++)
+                evals += op_linear_get(model_own(m)->p->steps[i].node, &l) && strcmp(model_own(m)->p->steps[i].kernel, "eval") == 0;
             assert_int_equal(evals, 1);
             if (nib_embed_ids(m, &(const int32_t *){ids}, &(int64_t){3}, 1, NULL, of[compiled], &e) != NIB_OK) fail_msg("%s", e.message);
             nib_model_free(m);

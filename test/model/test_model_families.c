@@ -138,20 +138,27 @@ static void texts_agree(void **state) {
                 run_session *s;
                 nib_model *m = open_model(models[i].path, ways[w].precision, threads);
                 read_texts(&t, models[i].name);
-                if (!strstr(m->task.notes, "batches are packed")) fail_msg("%s: %s", models[i].path, m->task.notes);
-                assert_int_equal(run_session_create(m->task.p, &s, &e), NIB_OK);
+                if (!strstr(model_own(m)->notes, "batches are packed"))
+                    fail_msg("%s: %s", models[i].path, model_own(m)->notes);
+                assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
                 run_batch batch = {.n = t.n, .ids = t.rows, .lengths = t.lengths};
-                if (run_texts(s, &m->roles, &batch, 0, 0, got[0], WIDTH, &e) != NIB_OK) fail_msg("%s: %s", models[i].path, e.message);
+                if (run_texts(s, &model_own(m)->roles, &batch, 0, &(run_sink){.width = WIDTH, .to = got[0]}, &e) !=
+                    NIB_OK)
+                    fail_msg("%s: %s", models[i].path, e.message);
                 for (size_t k = 0; k < t.n; k++) {
                     double c = cosine(got[k], t.want[k]);
                     if (!(c >= ways[w].cosine))
                         fail_msg("%s, way %zu, text %zu of %lld tokens: cosine %.7f", models[i].path, w, k, (long long)t.lengths[k], c);
                     run_batch single = {.n = 1, .ids = &t.rows[k], .lengths = &t.lengths[k]};
-                    assert_int_equal(run_texts(s, &m->roles, &single, 0, 0, again[0], WIDTH, &e), NIB_OK);
+                    assert_int_equal(
+                        run_texts(s, &model_own(m)->roles, &single, 0, &(run_sink){.width = WIDTH, .to = again[0]}, &e),
+                        NIB_OK);
                     assert_memory_equal(again[0], got[k], sizeof got[k]); /* the same bits alone and in the batch */
                 }
                 for (int64_t group = 1; group <= 64; group += 21) { /* and however the batch is cut */
-                    assert_int_equal(run_texts(s, &m->roles, &batch, group, 0, again[0], WIDTH, &e), NIB_OK);
+                    assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, group,
+                                               &(run_sink){.width = WIDTH, .to = again[0]}, &e),
+                                     NIB_OK);
                     assert_memory_equal(again, got, t.n * sizeof *got);
                 }
                 run_session_free(s);
@@ -215,12 +222,12 @@ static void layers_are_fused(void **state) {
     static const char *const layer[] = {"Linear", "Rotary", "Attention", "Linear", "Norm", "Linear", "Linear", "Norm"};
     for (size_t i = 0; i < BASE_COUNT(models); i++) {
         nib_model *m = open_model(models[i].path, NIB_PRECISION_FILE, 1);
-        const graph_node *n = m->task.g->first;
+        const graph_node *n = model_own(m)->g->first;
         while (n && !graph_is_op(n, "nib", "Linear")) n = n->next;
         for (int k = 0; k < 8 * models[i].layers; k++, n = n->next) {
             while (n && (strcmp(n->domain, "nib") != 0 || graph_is_op(n, "nib", "Pack"))) n = n->next; /* integers of positions */
             if (!n || strcmp(n->op, layer[k % 8]) != 0)
-                fail_msg("%s, node %d is %s, not %s\n%s", models[i].path, k, n ? n->op : "none", layer[k % 8], m->task.notes);
+                fail_msg("%s, node %d is %s, not %s\n%s", models[i].path, k, n ? n->op : "none", layer[k % 8], model_own(m)->notes);
             op_linear l = {0};
             op_linear_get(n, &l);
             if (k % 8 == 5 && !l.gate) fail_msg("node %d is not gated", k);
@@ -228,7 +235,8 @@ static void layers_are_fused(void **state) {
             if (k % 8 == 2) assert_int_equal(graph_attr_int(n, "window_left", -1), k < 8 ? -1 : 8);
             if (k % 8 == 2) assert_int_equal(graph_attr_int(n, "window_right", -1), k < 8 ? -1 : 8);
         }
-        for (n = m->task.g->first; n; n = n->next) assert_false(graph_is_op(n, "", "Softmax") || graph_is_op(n, "", "Split"));
+        for (n = model_own(m)->g->first; n; n = n->next)
+            assert_false(graph_is_op(n, "", "Softmax") || graph_is_op(n, "", "Split"));
         nib_model_free(m);
     }
 }

@@ -164,22 +164,26 @@ static void texts_agree(void **state) {
             size_t n = read_texts(ids, types, lengths, want, models[i].types);
             assert_true(n >= 6);
             for (size_t k = 0; k < n; k++) id_rows[k] = ids[k], type_rows[k] = types[k];
-            assert_non_null(strstr(m->task.notes, "batches are packed"));
-            assert_int_equal(run_session_create(m->task.p, &s, &e), NIB_OK);
+            assert_non_null(strstr(model_own(m)->notes, "batches are packed"));
+            assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
             run_batch batch = {.n = n, .ids = id_rows, .types = type_rows, .lengths = lengths};
-            if (run_texts(s, &m->roles, &batch, 0, 0, got[0], 64, &e) != NIB_OK) fail_msg("%s: %s (%s)", models[i].path, e.message, e.node);
+            if (run_texts(s, &model_own(m)->roles, &batch, 0, &(run_sink){.width = 64, .to = got[0]}, &e) != NIB_OK)
+                fail_msg("%s: %s (%s)", models[i].path, e.message, e.node);
             for (size_t k = 0; k < n; k++) {
                 double d = test_difference(got[k], want[k], 64);
                 if (!(d <= 1e-5))
                     fail_msg("%s, %d threads, text %zu of %lld tokens: differs by %g", models[i].path, threads, k, (long long)lengths[k],
                              d);
                 run_batch single = {.n = 1, .ids = &id_rows[k], .types = &type_rows[k], .lengths = &lengths[k]};
-                assert_int_equal(run_texts(s, &m->roles, &single, 0, 0, alone, 64, &e), NIB_OK);
+                assert_int_equal(
+                    run_texts(s, &model_own(m)->roles, &single, 0, &(run_sink){.width = 64, .to = alone}, &e), NIB_OK);
                 assert_memory_equal(alone, got[k], sizeof alone); /* the same bits alone and in the batch */
             }
             for (int64_t group = 1; group <= 64; group += 21) { /* and however the batch is cut */
                 static float again[TEXTS][64];
-                assert_int_equal(run_texts(s, &m->roles, &batch, group, 0, again[0], 64, &e), NIB_OK);
+                assert_int_equal(
+                    run_texts(s, &model_own(m)->roles, &batch, group, &(run_sink){.width = 64, .to = again[0]}, &e),
+                    NIB_OK);
                 assert_memory_equal(again, got, n * sizeof *got);
             }
             run_session_free(s);
@@ -194,9 +198,9 @@ static void a_text_without_tokens_is_zero(void **state) {
     const int32_t some[] = {2, 17, 3}, *rows[] = {some, some};
     int64_t lengths[] = {0, 3};
     float got[2][64];
-    assert_int_equal(run_session_create(m->task.p, &s, &e), NIB_OK);
+    assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
     run_batch batch = {.n = 2, .ids = rows, .lengths = lengths};
-    assert_int_equal(run_texts(s, &m->roles, &batch, 0, 0, got[0], 64, &e), NIB_OK);
+    assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, 0, &(run_sink){.width = 64, .to = got[0]}, &e), NIB_OK);
     for (int i = 0; i < 64; i++) assert_true(got[0][i] == 0);
     assert_true(got[1][0] != 0);
     run_session_free(s);
@@ -247,14 +251,14 @@ static void outputs_are_chosen(void **state) {
     nib_model *m;
     nib_error e;
     m = open_model(models[POOLED].path, 1);
-    assert_string_equal(m->output_name, "sentence_embedding"); /* already pooled: never pooled twice */
+    assert_string_equal(model_own(m)->output_name, "sentence_embedding"); /* already pooled: never pooled twice */
     assert_int_equal(nib_model_dim(m), 64);
-    for (graph_node *n = m->task.g->first; n; n = n->next) assert_false(graph_is_op(n, "nib", "Pool"));
+    for (graph_node *n = model_own(m)->g->first; n; n = n->next) assert_false(graph_is_op(n, "nib", "Pool"));
     nib_model_free(m);
     nib_model_defaults(&o, sizeof o);
     o.output_name = "last_hidden_state";
     assert_int_equal(nib_model_open(models[POOLED].path, &o, &m, &e), NIB_OK);
-    assert_string_equal(m->output_name, "last_hidden_state");
+    assert_string_equal(model_own(m)->output_name, "last_hidden_state");
     nib_model_free(m);
     o.output_name = "none_such";
     assert_int_equal(nib_model_open(models[POOLED].path, &o, &m, &e), NIB_NOT_FOUND);
@@ -324,9 +328,9 @@ static nib_status try_everything(failing *f, const char *path) {
     nib_session_set_input(s, "attention_mask", &k, &e);
     nib_session_set_input(s, "token_type_ids", &k, &e);
     NIB_TRY(nib_session_run(s, &e));
-    NIB_TRY(run_session_create(m->task.p, &texts, &e));
+    NIB_TRY(run_session_create(model_own(m)->p, &texts, &e));
     run_batch batch = {.n = 1, .ids = rows, .lengths = &length};
-    NIB_TRY(run_texts(texts, &m->roles, &batch, 0, 0, out, 64, &e));
+    NIB_TRY(run_texts(texts, &model_own(m)->roles, &batch, 0, &(run_sink){.width = 64, .to = out}, &e));
 fail:
     run_session_free(texts);
     nib_session_free(s);

@@ -51,8 +51,9 @@ static void run(nib_model *m, int first, int n, int64_t group, float *out) {
     nib_error e;
     run_session *s;
     run_batch batch = {.n = (size_t)n, .ids = rows + first, .lengths = lengths + first};
-    assert_int_equal(run_session_create(m->task.p, &s, &e), NIB_OK);
-    if (run_texts(s, &m->roles, &batch, group, 0, out, DIM, &e) != NIB_OK) fail_msg("%s (%s)", e.message, e.node);
+    assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
+    if (run_texts(s, &model_own(m)->roles, &batch, group, &(run_sink){.width = DIM, .to = out}, &e) != NIB_OK)
+        fail_msg("%s (%s)", e.message, e.node);
     run_session_free(s);
 }
 
@@ -64,15 +65,16 @@ static void check_precision(nib_precision precision, const char *weight, double 
     for (int threads = 1; threads <= 3; threads++) {
         m = open_as(precision, threads);
         int linears = 0;
-        for (const graph_node *n = m->task.g->first; n; n = n->next) {
+        for (const graph_node *n = model_own(m)->g->first; n; n = n->next) {
             op_linear l;
             if (!op_linear_get(n, &l)) continue;
             assert_string_equal(kernel_weight_formats[l.weight_format].name, weight);
             linears++;
         }
         assert_int_equal(linears, 8); /* two layers of four: queries, keys and values are one */
-        for (int i = 0; i < m->task.p->n_steps; i++)
-            if (graph_is_op(m->task.p->steps[i].node, "nib", "Linear")) assert_string_not_equal(m->task.p->steps[i].kernel, "eval");
+        for (int i = 0; i < model_own(m)->p->n_steps; i++)
+            if (graph_is_op(model_own(m)->p->steps[i].node, "nib", "Linear"))
+                assert_string_not_equal(model_own(m)->p->steps[i].kernel, "eval");
         run(m, 0, TEXTS, 0, threads == 1 ? got[0] : again[0]);
         if (threads > 1) assert_memory_equal(again, got, sizeof got);
         for (int64_t group = 1; group < 80; group += 13) {
@@ -120,9 +122,9 @@ static void files_of_8_bits_run_as_any(void **state) {
     for (int f32 = 0; f32 < 2; f32++) {
         m = open_as(f32 ? NIB_PRECISION_F32 : NIB_PRECISION_FILE, 1);
         bool q8 = !f32 && quant_auto(m->runtime->isas, &why) == NIB_PRECISION_Q8;
-        assert_int_equal(m->computes == NIB_PRECISION_Q8, q8);
-        assert_non_null(strstr(m->task.notes, "batches are packed"));
-        for (const graph_node *n = m->task.g->first; n; n = n->next) {
+        assert_int_equal(model_own(m)->computes == NIB_PRECISION_Q8, q8);
+        assert_non_null(strstr(model_own(m)->notes, "batches are packed"));
+        for (const graph_node *n = model_own(m)->g->first; n; n = n->next) {
             if (graph_is_op(n, "", "MatMulInteger") || graph_is_op(n, "", "DequantizeLinear") || graph_is_op(n, "", "MatMul"))
                 fail_msg("%s is left", n->op);
             op_linear l;
@@ -141,8 +143,8 @@ static void files_of_8_bits_run_as_any(void **state) {
 static void eval_agrees_with_kernels(void **state) {
     nib_error e;
     nib_model *m = open_as(NIB_PRECISION_Q8, 1);
-    graph *g = m->task.g;
-    const kernels *k = &((cpu_device *)m->device)->kernels;
+    graph *g = model_own(m)->g;
+    const kernels *k = cpu_kernels(m->device);
     int checked = 0;
     for (graph_node *n = g->first; n; n = n->next) {
         op_linear l;

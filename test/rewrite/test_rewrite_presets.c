@@ -187,9 +187,9 @@ static void tasks_take_them_as_constants(void **state) {
     nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
     if (nib_model_open(source, &o, &m, &err) != NIB_OK) fail_msg("%s", err.message);
-    assert_string_equal(m->cannot_embed, "");
-    assert_int_equal(m->task.g->n_inputs, 2);
-    for (const graph_node *n = m->task.g->first; n; n = n->next)
+    assert_string_equal(model_own(m)->cannot, "");
+    assert_int_equal(model_own(m)->g->n_inputs, 2);
+    for (const graph_node *n = model_own(m)->g->first; n; n = n->next)
         for (int i = 0; i < n->n_inputs; i++) assert_false(n->inputs[i].value && strcmp(n->inputs[i].value->name, "scale") == 0);
     nib_model_free(m);
 }

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib.h's calls with texts: argument checks; src/task does the work. Each runs within the caller's stop, which counts
+ * texts.
+ */
+#include "api_options.h"
+#include "task/task.h"
+
+static nib_status check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err) {
+    for (size_t i = 0; i < n; i++)
+        if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "%s %zu is NULL", kind, i);
+    return NIB_OK;
+}
+
+static nib_status take_embed_options(nib_embed_options *o, const nib_embed_options *from, nib_error *err) {
+    nib_status status = api_options_take(API_EMBED_OPTIONS, o, from, err);
+    if (status == NIB_OK && o->max_tokens < 0)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
+    return status;
+}
+
+static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
+                            float *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_embed_options o;
+    base_stop stop;
+    NIB_TRY(take_embed_options(&o, options, err));
+    if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
+    NIB_TRY(check_texts(texts, n, "text", err));
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_embed(model, texts, n, &o, out, err);
+    base_stop_end(&stop);
+fail:
+    return status;
+}
+
+static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
+                                const nib_embed_options *options, float *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_embed_options o;
+    base_stop stop;
+    NIB_TRY(take_embed_options(&o, options, err));
+    if (!model || (n && (!ids || !lengths || !out)))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, ids, lengths and out must be given");
+    for (size_t i = 0; i < n; i++)
+        if (!ids[i]) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "ids %zu are NULL", i);
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_embed_ids(model, ids, lengths, n, &o, out, err);
+    base_stop_end(&stop);
+fail:
+    return status;
+}
+
+static nib_status try_embed_tokens(nib_model *model, const char *const *texts, size_t n,
+                                   const nib_embed_options *options, int64_t *offsets, nib_tensor **out,
+                                   nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_embed_options o;
+    base_stop stop;
+    float *rows = NULL;
+    int64_t width = 0;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
+    *out = NULL;
+    NIB_TRY(take_embed_options(&o, options, err));
+    if (!model || !offsets || (n && !texts))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
+    NIB_TRY(check_texts(texts, n, "text", err));
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_embed_tokens(model, texts, n, &o, offsets, &rows, &width, err);
+    base_stop_end(&stop);
+    NIB_TRY(status);
+    const nib_tensor t = {.dtype = NIB_DTYPE_F32,
+                          .rank = 2,
+                          .dims = {offsets[n], width},
+                          .data = rows,
+                          .bytes = (size_t)offsets[n] * (size_t)width * sizeof *rows};
+    NIB_TRY(api_tensor_own(model->runtime, &t, out, err));
+fail:
+    return status;
+}
+
+static nib_status try_classify(nib_model *model, const char *const *texts, const char *const *pairs, size_t n,
+                               const nib_classify_options *options, float *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_classify_options o;
+    base_stop stop;
+    NIB_TRY(api_options_take(API_CLASSIFY_OPTIONS, &o, options, err));
+    if (o.max_tokens < 0 || (unsigned)o.scores > NIB_SCORES_SIGMOID)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
+    NIB_TRY(check_texts(texts, n, "text", err));
+    if (pairs) NIB_TRY(check_texts(pairs, n, "second text", err));
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_classify(model, texts, pairs, n, &o, out, err);
+    base_stop_end(&stop);
+fail:
+    return status;
+}
+
+/* ---- the calls, as nib.h has them */
+
+nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
+                     nib_error *err) {
+    return API_CALL(err, try_embed(model, texts, n, options, out, err));
+}
+nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
+                         const nib_embed_options *options, float *out, nib_error *err) {
+    return API_CALL(err, try_embed_ids(model, ids, lengths, n, options, out, err));
+}
+nib_status nib_embed_tokens(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
+                            int64_t *offsets, nib_tensor **out, nib_error *err) {
+    return API_CALL(err, try_embed_tokens(model, texts, n, options, offsets, out, err));
+}
+nib_status nib_classify(nib_model *model, const char *const *texts, const char *const *pairs, size_t n,
+                        const nib_classify_options *options, float *out, nib_error *err) {
+    return API_CALL(err, try_classify(model, texts, pairs, n, options, out, err));
+}
