@@ -131,8 +131,8 @@ typedef struct hf_stack {
     const hf_names *names;
 } hf_stack;
 
-/* Paths of weights, without ".weight" and the family's prefix. Those of a layer stand behind `layer`, a format with one
- * %lld. NULL: there is none. */
+/* Paths of weights, without ".weight" and the family's prefix. Those of layer i stand behind "layer.i.". NULL: there is
+ * none. */
 typedef struct hf_places {
     const char *before, *inside, *after;
 } hf_places;
@@ -185,15 +185,17 @@ typedef enum hf_take {
     HF_TAKE_KEY,    /* FIRST, or MEAN where classifier_pooling is "mean" (ModernBERT) */
 } hf_take;
 
-/* out(norm(act(dense(rows)))), for an architecture whose name ends with `suffix`, where its weights are there. */
+/* out(norm(act(dense(rows)))), for an architecture whose name ends with `suffix`, where its weights are there. There is a
+ * bias wherever the file has one. */
 typedef struct hf_head {
     const char *suffix, *output; /* "ForSequenceClassification", "logits"; suffix "": any */
     hf_take take;
-    const char *dense;      /* NULL: none, and no activation */
-    const char *activation; /* of hf_activation; NULL: the stack's own */
-    const char *norm;       /* NULL: none */
-    const char *out;        /* NULL: none. Its rows are the labels */
-    const char *tied;       /* instead of out: the table of words, with a bias of this full name */
+    const char *dense;          /* NULL: none, and no activation */
+    const char *activation;     /* of hf_activation; NULL: the stack's own */
+    const char *activation_key; /* of config.json, which says it instead, if it is there; or NULL */
+    const char *norm;           /* NULL: none */
+    const char *out;            /* its rows are the labels; NULL: none */
+    const char *tied;           /* instead of `out`, the table of words with a bias of this full name; NULL: none */
 } hf_head;
 
 /* ---- families */
@@ -210,9 +212,12 @@ typedef struct hf_family {
     const hf_head *heads;                          /* ends with a NULL output; NULL: none */
 } hf_family;
 extern const hf_family *const hf_families[]; /* ends with NULL */
+extern const base_key hf_common_keys[], hf_rotary_keys[];
 
 /* The family of a model_type, or NULL. */
 const hf_family *hf_find_family(const char *model_type);
+/* Whether an architecture's name is one of the family's. */
+bool hf_is_class_of(const hf_family *f, const char *architecture);
 /* The members that the model is described by: config.json's own, or those of text_config where a model has several parts. */
 yyjson_val *hf_config_text(yyjson_val *config);
 /* The description that config.json gives: keys, configure, checks. Weights are not looked at. b->status, b->err say what
@@ -223,18 +228,24 @@ int64_t hf_stack_longest(const hf_stack *s);
 /* Inputs input_ids, attention_mask and, if it reads them, token_type_ids: i64 [batch, seq]. Outputs: last_hidden_state
  * f32 [batch, seq, hidden], and what the heads give. */
 void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s);
-/* Warns of keys of config.json that are not obeyed. */
-void hf_family_check_keys(nib_runtime *runtime, const hf_family *f, yyjson_val *config);
+/* Warns of keys of config.json, which `file` is, that are not obeyed. */
+void hf_family_check_keys(nib_runtime *runtime, const char *file, const hf_family *f, yyjson_val *config);
 
 /* ---- words for configure */
 
 /* Every n-th layer is HF_FULL, the others HF_SLIDING: those with (layer + shift) % n == 0. layer_types, if there, counts instead. */
 void hf_kinds_every(hf_builder *b, hf_stack *s, int64_t n, int64_t shift);
+/* As layer_types says, if it is there. */
+void hf_kinds_listed(hf_builder *b, hf_stack *s);
 /* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling. `scaled`:
  * the older rope_scaling holds for this kind. */
 void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, bool scaled);
 /* Refuses a family's trait: "model_type: key is value". */
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
+
+/* ---- the rows */
+
+extern const hf_family hf_family_bert, hf_family_roberta, hf_family_modernbert, hf_family_qwen3, hf_family_bloom;
 
 /* ---- inside the room: parts of hf_stack_build */
 

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes test/data/families/NAME/{config.json,golden.json}: small models of every family that src/hf builds, and what
+transformers computes with them.
+
+    make_hf_goldens.py [NAME ...]          (all without an argument)
+
+Needs torch, transformers, safetensors; test/hf/test_hf_families.c needs none of them. No weight is committed: number i of
+a tensor is a function of the tensor's name and i (`weight` here, and in the test), so golden.json holds names, shapes,
+ids, masks and a few rows of what comes out. It also says what must fail ("spoils": a changed config.json, tensors that
+change places, a table whose rows move by one) and what must not ("same": config.json in the words of other versions).
+"""
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers as T
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+warnings.filterwarnings("ignore")
+T.logging.set_verbosity_error()
+T.logging.disable_progress_bar()
+OUT = Path(__file__).resolve().parent.parent / "test" / "data" / "families"
+V, P, H, N, L = 150, 64, 48, 4, 3  # words, positions, hidden, heads, layers
+LENGTHS = (40, 23, 7, 1)
+USUAL = dict(vocab_size=V, hidden_size=H, num_hidden_layers=L, num_attention_heads=N, intermediate_size=80,
+             max_position_embeddings=P)
+ENDS = dict(pad_token_id=0, bos_token_id=1, eos_token_id=2)
+
+
+# ---------------------------------------------------------------- weights
+
+def weight(name, shape, scale, shift):
+    """shift + scale u, u in [-1, 1) of 24 bits: splitmix64 of FNV-1a of the name, plus i."""
+    h = 0xCBF29CE484222325
+    for c in name.encode():
+        h = (h ^ c) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    with np.errstate(over="ignore"):
+        z = np.uint64(h) + np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    u = (z >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
+    return (shift + scale * u).astype(np.float32).reshape(shape)
+
+
+def spread(name, shape, plus_one):
+    """Scale and shift that keep a model's numbers lively: what it says of two texts must differ."""
+    if len(shape) == 1 and name.endswith("weight") and "bias" not in name:  # a norm's
+        return 0.5, 0.0 if plus_one else 1.0
+    if len(shape) == 1:
+        return 0.25, 0.0
+    table = any(word in name for word in ("embed", "shared", "wte", "relative_attention_bias", "rel_"))
+    return (1.0 if table else round(2.5 / shape[1] ** 0.5, 3)), 0.0
+
+
+# ---------------------------------------------------------------- families
+
+def family(config, cls=T.AutoModel, spoils=(), same=(), pad=0, plus_one=False, outputs=("last_hidden_state",), types=False):
+    return dict(config=config, cls=cls, spoils=list(spoils), same=list(same), pad=pad, plus_one=plus_one,
+                outputs=outputs, types=types)
+
+
+def config(**members):
+    return {"config": members}
+
+
+def swap(a, b):
+    return {"swap": [a, b]}
+
+
+def roll(name):
+    return {"roll": name}
+
+
+ROBERTA = dict(USUAL, max_position_embeddings=P + 2, layer_norm_eps=1e-3, type_vocab_size=1, pad_token_id=1)
+DECODER = dict(USUAL, **ENDS, num_key_value_heads=2, rms_norm_eps=1e-3)
+QWEN3 = dict(DECODER, head_dim=16, rope_parameters={"rope_theta": 500.0, "rope_type": "default"})
+BERT = dict(USUAL, layer_norm_eps=1e-3)
+MODERNBERT = dict(USUAL, **ENDS, local_attention=8, norm_eps=1e-3, cls_token_id=1, sep_token_id=2,
+                  rope_parameters={"full_attention": {"rope_theta": 900.0, "rope_type": "default"},
+                                   "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"}})
+LOGITS = ("last_hidden_state", "logits")
+FAMILIES = {
+    "bert": lambda: family(T.BertConfig(**BERT), types=True, outputs=("last_hidden_state", "pooler_output"),
+                           spoils=[config(layer_norm_eps=1e-2), roll("embeddings.position_embeddings.weight")]),
+    "bert-classifier": lambda: family(T.BertConfig(**BERT, num_labels=3), T.BertForSequenceClassification, outputs=LOGITS,
+                                      spoils=[config(hidden_act="relu")]),
+    "bert-tokens": lambda: family(T.BertConfig(**BERT, num_labels=5), T.BertForTokenClassification, outputs=LOGITS),
+    "bert-words": lambda: family(T.BertConfig(**BERT), T.BertForMaskedLM, outputs=LOGITS),
+    "roberta": lambda: family(T.RobertaConfig(**ROBERTA), pad=1, outputs=("last_hidden_state", "pooler_output"),
+                              spoils=[config(layer_norm_eps=1e-2), config(pad_token_id=2),
+                                      roll("embeddings.position_embeddings.weight")]),
+    "roberta-classifier": lambda: family(T.XLMRobertaConfig(**ROBERTA, num_labels=2), T.XLMRobertaForSequenceClassification,
+                                         pad=1, outputs=LOGITS),
+    "roberta-words": lambda: family(T.CamembertConfig(**ROBERTA), T.CamembertForMaskedLM, pad=1, outputs=LOGITS),
+    "modernbert": lambda: family(
+        T.ModernBertConfig(**MODERNBERT), spoils=[config(norm_eps=1e-2), config(local_attention=10)],
+        same=[config(rope_parameters=None, layer_types=None, global_rope_theta=900.0, local_rope_theta=70.0,
+                     global_attn_every_n_layers=3)]),
+    "modernbert-classifier": lambda: family(T.ModernBertConfig(**MODERNBERT, num_labels=3, classifier_pooling="mean"),
+                                            T.ModernBertForSequenceClassification, outputs=LOGITS,
+                                            spoils=[config(classifier_pooling="cls"), config(classifier_activation="relu")]),
+    "modernbert-words": lambda: family(T.ModernBertConfig(**MODERNBERT), T.ModernBertForMaskedLM, outputs=LOGITS),
+    "qwen3": lambda: family(
+        T.Qwen3Config(**QWEN3), spoils=[config(rms_norm_eps=1e-2), swap("q_norm", "k_norm"), config(is_causal=False)],
+        same=[config(rope_parameters=None, rope_theta=500.0)]),
+    "qwen3-window": lambda: family(
+        T.Qwen3Config(**QWEN3, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+        spoils=[config(sliding_window=6), config(layer_types=None, max_window_layers=2)], same=[config(layer_types=None)]),
+    "qwen3-yarn": lambda: family(
+        T.Qwen3Config(**{**QWEN3, "rope_parameters": {"rope_theta": 500.0, "rope_type": "yarn", "factor": 4.0,
+                                                      "original_max_position_embeddings": 16}}),
+        spoils=[config(rope_parameters={"rope_theta": 500.0, "rope_type": "yarn", "factor": 2.0,
+                                        "original_max_position_embeddings": 16})],
+        same=[config(rope_parameters=None, rope_theta=500.0,
+                     rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16})]),
+    "qwen3-classifier": lambda: family(T.Qwen3Config(**QWEN3, num_labels=2), T.Qwen3ForSequenceClassification, outputs=LOGITS),
+    "bloom": lambda: family(
+        T.BloomConfig(vocab_size=V, hidden_size=H, n_layer=L, n_head=6, layer_norm_epsilon=1e-3, pad_token_id=0),
+        spoils=[config(layer_norm_epsilon=1e-2)]),
+}
+
+
+# ---------------------------------------------------------------- what transformers says
+
+def batches(pad):
+    rng = np.random.RandomState(7)
+    texts = [rng.randint(3, V, n) for n in LENGTHS]
+    S = max(LENGTHS)
+    for side in ("right", "left"):
+        ids, mask = np.full((len(texts), S), pad, np.int64), np.zeros((len(texts), S), np.int64)
+        for row, text in enumerate(texts):
+            at = slice(0, len(text)) if side == "right" else slice(S - len(text), S)
+            ids[row, at], mask[row, at] = text, 1
+        yield side, ids, mask
+
+
+def run(model, f, ids, mask, types):
+    more = {"token_type_ids": torch.tensor(ids % 2)} if types else {}
+    if hasattr(model.config, "use_cache"):
+        more["use_cache"] = False
+    with torch.no_grad():
+        got = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), output_hidden_states=True, **more)
+    out = {"last_hidden_state": got.get("last_hidden_state"), "pooler_output": got.get("pooler_output"), "logits": got.get("logits")}
+    if out["last_hidden_state"] is None:
+        base = getattr(model, model.base_model_prefix)
+        base = base.encoder if model.config.is_encoder_decoder else base
+        with torch.no_grad():
+            out["last_hidden_state"] = base(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), **more)[0]
+    return {k: out[k].numpy() for k in f["outputs"]}
+
+
+def numbers(x):
+    return [float(f"{v:.7g}") for v in np.asarray(x, np.float64).ravel()]
+
+
+def write(name, f):
+    T.set_seed(0)
+    cls, c = f["cls"], f["config"]
+    c._attn_implementation = "eager"
+    model = (cls.from_config(c) if hasattr(cls, "from_config") else cls(c)).eval()
+    with tempfile.TemporaryDirectory() as tmp:
+        model.save_pretrained(tmp)
+        tensors = {}
+        with safe_open(Path(tmp) / "model.safetensors", "np") as file:
+            for key in sorted(file.keys()):
+                shape = list(file.get_slice(key).get_shape())
+                tensors[key] = (shape, *spread(key, shape, f["plus_one"]))
+        save_file({k: weight(k, *v) for k, v in tensors.items()}, Path(tmp) / "model.safetensors", {"format": "pt"})
+        model = type(model).from_pretrained(tmp, attn_implementation="eager", dtype=torch.float32).eval()
+        text = (Path(tmp) / "config.json").read_text()
+    golden = {"tensors": [[k, *v] for k, v in tensors.items()], "types": f["types"], "batches": [], "spoils": f["spoils"],
+              "same": f["same"]}
+    for side, ids, mask in batches(f["pad"]):
+        got = run(model, f, ids, mask, f["types"])
+        rows = [[b, int(s)] for b, n in enumerate(LENGTHS) for s in {0, n // 2, n - 1}]
+        rows = [[b, s + (0 if side == "right" else max(LENGTHS) - LENGTHS[b])] for b, s in sorted(rows)][:9]
+        batch = {"side": side, "ids": ids.tolist(), "mask": mask.tolist(), "outputs": {}}
+        for key, x in got.items():
+            if x.ndim == 2:
+                batch["outputs"][key] = {"values": numbers(x)}
+            else:
+                some = rows if x.shape[2] < 100 else rows[:3]
+                batch["outputs"][key] = {"rows": some, "values": numbers([x[b, s] for b, s in some])}
+        hidden = got["last_hidden_state"]
+        if side == "right":
+            alone = [run(model, f, ids[b : b + 1, :n], mask[b : b + 1, :n], False) for b, n in enumerate(LENGTHS)]
+            golden["means"] = numbers([x["last_hidden_state"][0].mean(0) for x in alone])
+        a, z = hidden[0, LENGTHS[0] - 1 if side == "right" else -1], hidden[1, LENGTHS[1] - 1 if side == "right" else -1]
+        assert np.abs(a - z).max() > 1e-2 * np.abs(hidden).max(), f"{name}: texts hardly differ"
+        assert np.isfinite(hidden).all()
+        golden["batches"].append(batch)
+    folder = OUT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(text)
+    lines = json.dumps(golden, separators=(",", ":")).replace('],["', '],\n["').replace(',"batches"', ',\n"batches"')
+    (folder / "golden.json").write_text(lines.replace('{"side"', '\n{"side"') + "\n")
+    size = (folder / "golden.json").stat().st_size
+    print(f"{name}: {len(tensors)} tensors, {size} bytes, largest {np.abs(hidden).max():.3g}", flush=True)
+    assert size < 40000, "too large to be committed"
+
+
+for name in sys.argv[1:] or FAMILIES:
+    write(name, FAMILIES[name]())
