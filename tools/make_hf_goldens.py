@@ -23,6 +23,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 warnings.filterwarnings("ignore")
+torch.set_num_threads(1)  # sums in one order
 T.logging.set_verbosity_error()
 T.logging.disable_progress_bar()
 OUT = Path(__file__).resolve().parent.parent / "test" / "data" / "families"
@@ -85,6 +86,9 @@ BERT = dict(USUAL, layer_norm_eps=1e-3)
 MODERNBERT = dict(USUAL, **ENDS, local_attention=8, norm_eps=1e-3, cls_token_id=1, sep_token_id=2,
                   rope_parameters={"full_attention": {"rope_theta": 900.0, "rope_type": "default"},
                                    "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"}})
+GEMMA_TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
+GEMMA_ROPE = {"full_attention": {"rope_theta": 900.0, "rope_type": "linear", "factor": 2.0},
+              "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"}}
 LOGITS = ("last_hidden_state", "logits")
 FAMILIES = {
     "bert": lambda: family(T.BertConfig(**BERT), types=True, outputs=("last_hidden_state", "pooler_output"),
@@ -121,6 +125,67 @@ FAMILIES = {
         same=[config(rope_parameters=None, rope_theta=500.0,
                      rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16})]),
     "qwen3-classifier": lambda: family(T.Qwen3Config(**QWEN3, num_labels=2), T.Qwen3ForSequenceClassification, outputs=LOGITS),
+    "distilbert": lambda: family(
+        T.DistilBertConfig(vocab_size=V, dim=H, n_layers=L, n_heads=N, hidden_dim=80, max_position_embeddings=P),
+        spoils=[config(activation="relu"), roll("embeddings.position_embeddings.weight"), swap("k_lin", "q_lin")]),
+    "distilbert-classifier": lambda: family(
+        T.DistilBertConfig(vocab_size=V, dim=H, n_layers=1, n_heads=N, hidden_dim=80, max_position_embeddings=P, num_labels=3),
+        T.DistilBertForSequenceClassification, outputs=LOGITS),
+    "distilbert-words": lambda: family(
+        T.DistilBertConfig(vocab_size=V, dim=H, n_layers=1, n_heads=N, hidden_dim=80, max_position_embeddings=P),
+        T.DistilBertForMaskedLM, outputs=LOGITS),
+    "mpnet": lambda: family(
+        T.MPNetConfig(**dict(BERT, max_position_embeddings=P + 2), pad_token_id=1), pad=1,
+        outputs=("last_hidden_state", "pooler_output"),
+        spoils=[config(layer_norm_eps=1e-2), roll("encoder.relative_attention_bias.weight"),
+                roll("embeddings.position_embeddings.weight")]),
+    "mpnet-classifier": lambda: family(T.MPNetConfig(**dict(BERT, max_position_embeddings=P + 2), num_labels=3, pad_token_id=1),
+                                       T.MPNetForSequenceClassification, pad=1, outputs=LOGITS),
+    "albert": lambda: family(T.AlbertConfig(**dict(BERT, num_hidden_layers=5), embedding_size=24, num_hidden_groups=2), types=True,
+                             outputs=("last_hidden_state", "pooler_output"),
+                             spoils=[config(layer_norm_eps=1e-2), config(num_hidden_groups=1), config(num_hidden_layers=4)]),
+    "albert-words": lambda: family(T.AlbertConfig(**BERT, embedding_size=24), T.AlbertForMaskedLM, outputs=LOGITS),
+    "electra": lambda: family(T.ElectraConfig(**BERT, embedding_size=24), types=True,
+                              spoils=[config(layer_norm_eps=1e-2), roll("embeddings.position_embeddings.weight")]),
+    "electra-classifier": lambda: family(T.ElectraConfig(**BERT, embedding_size=H, num_labels=2),
+                                         T.ElectraForSequenceClassification, outputs=LOGITS),
+    "electra-words": lambda: family(T.ElectraConfig(**BERT, embedding_size=24), T.ElectraForMaskedLM, outputs=LOGITS),
+    "llama": lambda: family(
+        T.LlamaConfig(**DECODER, attention_bias=True, mlp_bias=True,
+                      rope_parameters={"rope_theta": 500.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                       "high_freq_factor": 4.0, "original_max_position_embeddings": 32}),
+        spoils=[config(rms_norm_eps=1e-2), config(rope_parameters={"rope_theta": 500.0, "rope_type": "default"})],
+        same=[config(rope_parameters=None, rope_theta=500.0,
+                     rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                   "original_max_position_embeddings": 32})]),
+    "llama-linear": lambda: family(
+        T.LlamaConfig(**DECODER, is_causal=False, rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.0}),
+        spoils=[config(rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.3}), config(is_causal=True)]),
+    "mistral": lambda: family(T.MistralConfig(**DECODER, sliding_window=5, head_dim=16),
+                              spoils=[config(sliding_window=6), config(sliding_window=None), config(rms_norm_eps=1e-2)]),
+    "qwen2": lambda: family(T.Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+                            spoils=[config(sliding_window=6), config(rms_norm_eps=1e-2)], same=[config(layer_types=None)]),
+    "eurobert": lambda: family(T.EuroBertConfig(**DECODER, mask_token_id=3),
+                               spoils=[config(rms_norm_eps=1e-2), swap("k_proj", "v_proj")]),
+    "eurobert-classifier": lambda: family(T.EuroBertConfig(**DECODER, mask_token_id=3, num_labels=3),
+                                          T.EuroBertForSequenceClassification, outputs=LOGITS,
+                                          spoils=[config(classifier_pooling="bos"), config(classifier_pooling="mean")]),
+    "eurobert-words": lambda: family(T.EuroBertConfig(**DECODER, mask_token_id=3, tie_word_embeddings=True), T.EuroBertForMaskedLM,
+                                     outputs=LOGITS),
+    "gemma2": lambda: family(
+        T.Gemma2Config(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=5, attn_logit_softcapping=3.0),
+        plus_one=True, spoils=[config(attn_logit_softcapping=3.2), config(query_pre_attn_scalar=21), config(sliding_window=6)],
+        same=[config(layer_types=None)]),
+    "gemma3": lambda: family(
+        T.Gemma3TextConfig(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=6, layer_types=GEMMA_TYPES,
+                           rope_parameters=GEMMA_ROPE),
+        plus_one=True, spoils=[config(rms_norm_eps=1e-2), config(sliding_window=7), swap("q_norm", "k_norm")],
+        same=[config(layer_types=None, sliding_window_pattern=2, rope_parameters=None, rope_theta=900.0, rope_local_base_freq=70.0,
+                     rope_scaling={"rope_type": "linear", "factor": 2.0})]),
+    "gemma3-embedding": lambda: family(
+        T.Gemma3TextConfig(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=6, layer_types=GEMMA_TYPES,
+                           rope_parameters=GEMMA_ROPE, use_bidirectional_attention=True),
+        plus_one=True, spoils=[config(sliding_window=8), config(use_bidirectional_attention=False)]),
     "bloom": lambda: family(
         T.BloomConfig(vocab_size=V, hidden_size=H, n_layer=L, n_head=6, layer_norm_epsilon=1e-3, pad_token_id=0),
         spoils=[config(layer_norm_epsilon=1e-2)]),

@@ -49,19 +49,17 @@ static graph_value *last_row(hf_builder *b, const hf_stack *s, const char *at, g
     return v;
 }
 
-static graph_value *take(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids, graph_value *mask) {
-    const char *at = hf_path(b, "%s.rows", h->output);
-    hf_take take = h->take;
-    if (take == HF_TAKE_KEY) {
-        const char *said = hf_json_string(b->config, "classifier_pooling", "cls");
-        if (strcmp(said, "cls") != 0 && strcmp(said, "mean") != 0)
-            hf_refuse(b, NIB_UNSUPPORTED, "config.json: classifier_pooling '%.60s'", said);
-        take = strcmp(said, "mean") == 0 ? HF_TAKE_MEAN : HF_TAKE_FIRST;
-    }
-    return take == HF_TAKE_FIRST  ? row_of(b, at, x, 0)
-           : take == HF_TAKE_MEAN ? mean_row(b, at, x, mask)
-           : take == HF_TAKE_LAST ? last_row(b, s, at, x, ids)
-                                  : x;
+static hf_take take_of(hf_builder *b, const hf_head *h) {
+    static const struct {
+        const char *name;
+        hf_take take;
+    } said[] = {{"cls", HF_TAKE_FIRST}, {"bos", HF_TAKE_FIRST}, {"mean", HF_TAKE_MEAN}, {"late", HF_TAKE_LATE}};
+    if (h->take != HF_TAKE_KEY_CLS && h->take != HF_TAKE_KEY_LATE) return h->take;
+    const char *name = hf_json_string(b->config, "classifier_pooling", h->take == HF_TAKE_KEY_CLS ? "cls" : "late");
+    for (size_t i = 0; i < BASE_COUNT(said); i++)
+        if (strcmp(said[i].name, name) == 0) return said[i].take;
+    hf_refuse(b, NIB_UNSUPPORTED, "config.json: classifier_pooling '%.60s'", name);
+    return HF_TAKE_FIRST;
 }
 
 /* ---------------------------------------------------------------- dense, norm, out */
@@ -75,14 +73,18 @@ static graph_value *widen(hf_builder *b, const char *path, graph_value *x, int64
 }
 
 static graph_value *tied(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x) {
-    graph_value *w = hf_weight(b, hf_path(b, "%s.weight", s->names->words), s->vocabulary, s->embedding);
+    graph_value *w = hf_weight(b, hf_path(b, "%s.weight", hf_stack_words(b, s)), s->vocabulary, s->embedding);
     graph_value *bias = hf_has_weight(b, h->tied) ? hf_weight(b, h->tied, s->vocabulary, 0) : NULL;
     return hf_product(b, hf_path(b, "%s.words", h->output), x, w, bias);
 }
 
 static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids, graph_value *mask) {
+    const hf_take take = take_of(b, h);
+    const char *rows = hf_path(b, "%s.rows", h->output);
     int64_t width = s->hidden;
-    x = take(b, s, h, x, ids, mask);
+    if (take == HF_TAKE_FIRST) x = row_of(b, rows, x, 0);
+    if (take == HF_TAKE_MEAN) x = mean_row(b, rows, x, mask);
+    if (take == HF_TAKE_LAST) x = last_row(b, s, rows, x, ids);
     if (h->dense) {
         const char *usual = h->activation ? h->activation : s->activation;
         const char *act = h->activation_key ? hf_json_string(b->config, h->activation_key, usual) : usual;
@@ -91,14 +93,15 @@ static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_valu
     if (h->norm) x = hf_stack_norm(b, s, h->norm, x, width, hf_has_weight(b, hf_path(b, "%s.bias", h->norm)));
     if (h->out) x = widen(b, h->out, x, &width);
     else if (h->tied) x = tied(b, s, h, x), width = s->vocabulary;
-    hf_output(b, h->output, x, h->take == HF_TAKE_TOKENS ? 3 : 2, width);
+    if (take == HF_TAKE_LATE) x = mean_row(b, rows, x, mask);
+    hf_output(b, h->output, x, take == HF_TAKE_TOKENS ? 3 : 2, width);
 }
+
+static bool is_there(hf_builder *b, const char *path) { return !path || hf_has_weight(b, hf_path(b, "%s.weight", path)); }
 
 void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids, graph_value *mask) {
     for (const hf_head *h = f->heads; h && h->output && b->status == NIB_OK; h++) {
-        const char *first = h->dense ? h->dense : h->out, *last = h->out ? h->out : h->dense;
         if (!has_architecture(b, h->suffix) || graph_find_value(b->g, h->output)) continue;
-        bool there = hf_has_weight(b, hf_path(b, "%s.weight", first)) && hf_has_weight(b, hf_path(b, "%s.weight", last));
-        if (there) build(b, s, h, x, ids, mask);
+        if (is_there(b, h->dense) && is_there(b, h->out)) build(b, s, h, x, ids, mask);
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Decoders that are called as Llama's, used for what they know of a text: Qwen3 (Yang et al., 2025). A query sees its own
- * token and those before it; the last token of a text has seen all.
+ * Models that are called as Llama's (Touvron et al., 2023): Llama, Mistral (Jiang et al., 2023), Qwen2, Qwen3 (Yang et
+ * al., 2025), decoders, whose queries see their own token and those before it, so that the last token of a text has seen
+ * all; and EuroBERT (Boizard et al., 2025), whose queries see all.
  */
 #include "hf_json.h"
 #include "hf_stack.h"
@@ -60,6 +61,121 @@ static const hf_head heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_LAST, NULL, NULL, NULL, NULL, "score", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "score", NULL},
     {.output = NULL},
+};
+
+/* ---------------------------------------------------------------- Llama, EuroBERT */
+
+static const hf_key llama_keys[] = {
+    DECODER_KEYS,
+    HF_SIZE_OR("head_dim", head_size, 0, 1),
+    HF_FLAG_OR("attention_bias", q_bias, false),
+    HF_FLAG_OR("mlp_bias", up_bias, false),
+    HF_KEYS_END,
+};
+
+static void configure_llama(hf_builder *b, hf_stack *s) {
+    configure_decoder(b, s, 10000.0);
+    s->k_bias = s->v_bias = s->out_bias = s->q_bias;
+    s->down_bias = s->up_bias;
+}
+
+const hf_family hf_family_llama = {
+    .types = "llama",
+    .classes = "Llama",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, llama_keys, NULL},
+    .known = {known, hf_rotary_keys, NULL},
+    .names = &names,
+    .configure = configure_llama,
+    .heads = heads,
+};
+
+static const base_key eurobert_known[] = {
+    BASE_KEY_OBEYED("classifier_pooling"),
+    BASE_KEY_HARMLESS("clf_pooling", "*", "an older name that transformers does not read"),
+    BASE_KEYS_END,
+};
+
+static void configure_eurobert(hf_builder *b, hf_stack *s) {
+    configure_llama(b, s);
+    s->causal = false;
+}
+
+static const hf_head eurobert_heads[] = {
+    {"ForSequenceClassification", "logits", HF_TAKE_KEY_LATE, "dense", "gelu", NULL, NULL, "classifier", NULL},
+    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "lm_head", NULL},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, NULL, "lm_head.bias"},
+    {.output = NULL},
+};
+
+const hf_family hf_family_eurobert = {
+    .types = "eurobert",
+    .classes = "EuroBert",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, llama_keys, NULL},
+    .known = {known, eurobert_known, hf_rotary_keys, NULL},
+    .names = &names,
+    .configure = configure_eurobert,
+    .heads = eurobert_heads,
+};
+
+/* ---------------------------------------------------------------- Mistral */
+
+static const hf_key mistral_keys[] = {
+    DECODER_KEYS,
+    HF_SIZE_OR("head_dim", head_size, 0, 1),
+    HF_SIZE_OR("sliding_window", sight[HF_SLIDING].left, 4096, 1),
+    HF_KEYS_END,
+};
+
+/* All layers have the window; null is none. */
+static void configure_mistral(hf_builder *b, hf_stack *s) {
+    const bool slides = !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
+    configure_decoder(b, s, 10000.0);
+    s->sight[HF_SLIDING].left = slides ? s->sight[HF_SLIDING].left - 1 : -1;
+    for (int64_t i = 0; slides && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = HF_SLIDING;
+    if (slides && !s->causal) hf_refuse(b, NIB_UNSUPPORTED, "config.json: a sliding_window with is_causal false");
+}
+
+const hf_family hf_family_mistral = {
+    .types = "mistral",
+    .classes = "Mistral",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, mistral_keys, NULL},
+    .known = {known, hf_rotary_keys, NULL},
+    .names = &names,
+    .configure = configure_mistral,
+    .heads = heads,
+};
+
+/* ---------------------------------------------------------------- Qwen2 */
+
+static const hf_key qwen2_keys[] = {
+    DECODER_KEYS,
+    HF_SIZE_OR("head_dim", head_size, 0, 1),
+    HF_KEYS_END,
+};
+
+static void configure_qwen2(hf_builder *b, hf_stack *s) {
+    configure_decoder(b, s, 10000.0);
+    read_window(b, s);
+    s->q_bias = s->k_bias = s->v_bias = true;
+}
+
+const hf_family hf_family_qwen2 = {
+    .types = "qwen2",
+    .classes = "Qwen2",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, qwen2_keys, NULL},
+    .known = {known, hf_rotary_keys, NULL},
+    .names = &names,
+    .configure = configure_qwen2,
+    .heads = heads,
 };
 
 /* ---------------------------------------------------------------- Qwen3 */

@@ -72,7 +72,7 @@ static void configure(hf_builder *b, hf_stack *s) {
 }
 
 static const hf_head heads[] = {
-    {"ForSequenceClassification", "logits", HF_TAKE_KEY, "head.dense", "gelu", "classifier_activation", "head.norm", "classifier", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_KEY_CLS, "head.dense", "gelu", "classifier_activation", "head.norm", "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", NULL, "decoder.bias"},
     {.output = NULL},

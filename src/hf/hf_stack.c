@@ -4,6 +4,7 @@
  * behind the last layer in hf_heads.c.
  */
 #include "hf_stack.h"
+#include <string.h>
 
 graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias) {
     if (s->norm == HF_NORM_LAYER) return hf_layer_norm(b, path, x, width, (float)s->epsilon, bias);
@@ -11,6 +12,16 @@ graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, g
 }
 
 /* ---------------------------------------------------------------- embeddings */
+
+const char *hf_stack_words(hf_builder *b, const hf_stack *s) {
+    const char *first = NULL;
+    for (const char *at = s->names->words; *at; at += strcspn(at, "|"), at += *at == '|') {
+        const char *one = hf_path(b, "%.*s", (int)strcspn(at, "|"), at);
+        if (hf_has_weight(b, hf_path(b, "%s.weight", one))) return one;
+        if (!first) first = one;
+    }
+    return first;
+}
 
 /* Rows counted from ids: how many so far are no padding, + pad; that of padding is pad. */
 static graph_value *counted_positions(hf_builder *b, const hf_stack *s, graph_value *ids) {
@@ -39,12 +50,13 @@ static graph_value *type_rows(hf_builder *b, const hf_stack *s, graph_value *ids
 static graph_value *embeddings(hf_builder *b, const hf_stack *s, graph_value *ids) {
     const hf_names *n = s->names;
     graph_value *types = s->types ? type_rows(b, s, ids) : NULL;
-    graph_value *x = hf_embedding(b, n->words, ids, s->vocabulary, s->embedding);
+    graph_value *x = hf_embedding(b, hf_stack_words(b, s), ids, s->vocabulary, s->embedding);
     if (s->embedding_scale != 1) x = hf_op2(b, "Mul", "embeddings.scaled", x, hf_scalar(b, (float)s->embedding_scale));
     if (types) x = hf_op2(b, "Add", "embeddings.words_and_types", x, types);
     if (s->learned) x = hf_op2(b, "Add", "embeddings.sum", x, learned_positions(b, s, ids));
     if (n->embedding_norm) x = hf_stack_norm(b, s, n->embedding_norm, x, s->embedding, s->norm_bias);
-    return n->project && s->embedding != s->hidden ? hf_project(b, n->project, x, s->embedding, s->hidden, true) : x;
+    const bool projects = n->project && (s->embedding != s->hidden || s->always_project);
+    return projects ? hf_project(b, n->project, x, s->embedding, s->hidden, true) : x;
 }
 
 /* ---------------------------------------------------------------- layers */

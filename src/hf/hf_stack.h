@@ -92,6 +92,7 @@ typedef struct hf_stack {
     int64_t hidden, layers, vocabulary, ffn; /* ffn: columns of down's input */
     int64_t heads, kv_heads, head_size;      /* kv_heads 0: heads; head_size 0: hidden / heads. hidden / heads may differ */
     int64_t embedding;                       /* width of the tables; 0: hidden. Else names->project makes hidden of it */
+    bool always_project;                     /* even where they are the same (ALBERT) */
     int64_t groups;                          /* weights for so many layers, each used by layers / groups in turn (ALBERT); 0: layers */
     const char *activation;                  /* a name of transformers' ACT2FN that hf_activation knows */
     hf_gate gate;
@@ -138,7 +139,8 @@ typedef struct hf_places {
 } hf_places;
 
 struct hf_names {
-    const char *words, *types, *positions, *embedding_norm, *project;
+    const char *words; /* '|' between those that it may have: the first that is there counts */
+    const char *types, *positions, *embedding_norm, *project;
     const char *layer;
     const char *qkv; /* HF_QKV_BLOCKS, HF_QKV_HEADS */
     const char *q, *k, *v, *out, *q_norm, *k_norm;
@@ -182,7 +184,10 @@ typedef enum hf_take {
     HF_TAKE_FIRST,  /* the first row of a text: [batch, ..] */
     HF_TAKE_MEAN,   /* the mean of its rows whose mask is 1 */
     HF_TAKE_LAST,   /* its last row whose id is not `pad` (transformers' GenericForSequenceClassification) */
-    HF_TAKE_KEY,    /* FIRST, or MEAN where classifier_pooling is "mean" (ModernBERT) */
+    HF_TAKE_LATE,   /* the mean of what the head makes of each of them */
+    /* As classifier_pooling says: "cls", "bos", "mean", "late"; else the first of these (ModernBERT), the last (EuroBERT). */
+    HF_TAKE_KEY_CLS,
+    HF_TAKE_KEY_LATE,
 } hf_take;
 
 /* out(norm(act(dense(rows)))), for an architecture whose name ends with `suffix`, where its weights are there. There is a
@@ -206,7 +211,7 @@ typedef struct hf_family {
     const char *probe;        /* a weight that all models of the family have, without prefix */
     const char *prefixes[6];  /* what may stand before it, ends with NULL */
     const hf_key *keys[3];    /* read in this order, ends with NULL */
-    const base_key *known[3]; /* other keys that `configure` obeys or that change nothing; ends with NULL */
+    const base_key *known[4]; /* other keys that `configure` obeys or that change nothing; ends with NULL */
     const hf_names *names;
     void (*configure)(hf_builder *b, hf_stack *s); /* traits; the keys are read. It only fills *s, or refuses */
     const hf_head *heads;                          /* ends with a NULL output; NULL: none */
@@ -245,7 +250,9 @@ void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 
 /* ---- the rows */
 
-extern const hf_family hf_family_bert, hf_family_roberta, hf_family_modernbert, hf_family_qwen3, hf_family_bloom;
+extern const hf_family hf_family_bert, hf_family_roberta, hf_family_modernbert, hf_family_distilbert, hf_family_mpnet, hf_family_albert,
+    hf_family_electra, hf_family_llama, hf_family_mistral, hf_family_qwen2, hf_family_qwen3, hf_family_eurobert, hf_family_gemma2,
+    hf_family_gemma3, hf_family_bloom;
 
 /* ---- inside the room: parts of hf_stack_build */
 
@@ -260,7 +267,9 @@ hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_v
 graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
 /* A norm as the stack has it, over `width` columns. */
 graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
-/* One head's outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
+/* The path of the table of words. */
+const char *hf_stack_words(hf_builder *b, const hf_stack *s);
+/* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
 void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids, graph_value *mask);
 
 #endif
