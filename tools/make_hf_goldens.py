@@ -60,6 +60,61 @@ def spread(name, shape, plus_one):
     return (1.0 if table else round(2.5 / shape[1] ** 0.5, 3)), 0.0
 
 
+# ---------------------------------------------------------------- a family whose code is not in transformers
+
+class JinaBert(torch.nn.Module):
+    """JinaBERT v2 as its paper (Guenther et al., 2023) and ports describe it: BERT without positions, ALiBi on both
+    sides, GEGLU. Names as in its folders. Unverified against its own code."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, H, F = config, config.hidden_size, config.intermediate_size
+        linear, norm = torch.nn.Linear, lambda: torch.nn.LayerNorm(H, eps=config.layer_norm_eps)
+        part = lambda **members: torch.nn.ModuleDict(members)
+        self.embeddings = part(word_embeddings=torch.nn.Embedding(config.vocab_size, H),
+                               token_type_embeddings=torch.nn.Embedding(config.type_vocab_size, H), LayerNorm=norm())
+        self.encoder = part(layer=torch.nn.ModuleList(part(
+            attention=part(self=part(query=linear(H, H), key=linear(H, H), value=linear(H, H)),
+                           output=part(dense=linear(H, H), LayerNorm=norm())),
+            mlp=part(gated_layers=linear(H, 2 * F, bias=False), wo=linear(F, H), layernorm=norm()))
+            for _ in range(config.num_hidden_layers)))
+
+    def slopes(self):
+        n = 1 << (self.config.num_attention_heads.bit_length() - 1)
+        more = [2.0 ** (-4 * (2 * i + 1) / n) for i in range(self.config.num_attention_heads - n)]
+        return torch.tensor([2.0 ** (-8 * (i + 1) / n) for i in range(n)] + more)
+
+    def forward(self, input_ids, attention_mask, output_hidden_states=None, token_type_ids=None):
+        types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        x = self.embeddings.word_embeddings(input_ids) + self.embeddings.token_type_embeddings(types)
+        x = self.embeddings.LayerNorm(x)
+        B, S, H = x.shape
+        heads, place = self.config.num_attention_heads, torch.arange(S)
+        bias = -self.slopes()[:, None, None] * (place[None, :] - place[:, None]).abs()
+        bias = bias[None] + (1.0 - attention_mask[:, None, None].float()) * torch.finfo(torch.float32).min
+        for layer in self.encoder["layer"]:
+            own = layer.attention["self"]
+            q, k, v = (own[name](x).view(B, S, heads, H // heads).transpose(1, 2) for name in ("query", "key", "value"))
+            p = torch.softmax(q @ k.transpose(2, 3) / (H // heads) ** 0.5 + bias, -1)
+            y = layer.attention.output.dense((p @ v).transpose(1, 2).reshape(B, S, H))
+            x = layer.attention.output.LayerNorm(y + x)
+            gate, up = layer.mlp.gated_layers(x).chunk(2, -1)
+            x = layer.mlp.layernorm(layer.mlp.wo(torch.nn.functional.gelu(gate) * up) + x)
+        return {"last_hidden_state": x}
+
+    def save_pretrained(self, folder):
+        save_file({k: v.numpy() for k, v in self.state_dict().items()}, Path(folder) / "model.safetensors")
+        self.config.architectures = ["JinaBertModel"]
+        self.config.save_pretrained(folder)
+
+    @classmethod
+    def from_pretrained(cls, folder, **_):
+        model = cls(T.BertConfig.from_pretrained(folder))
+        with safe_open(Path(folder) / "model.safetensors", "pt") as file:
+            model.load_state_dict({k: file.get_tensor(k) for k in file.keys()})
+        return model
+
+
 # ---------------------------------------------------------------- families
 
 def family(config, cls=T.AutoModel, spoils=(), same=(), pad=0, plus_one=False, outputs=("last_hidden_state",), types=False):
@@ -89,6 +144,10 @@ MODERNBERT = dict(USUAL, **ENDS, local_attention=8, norm_eps=1e-3, cls_token_id=
 GEMMA_TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
 GEMMA_ROPE = {"full_attention": {"rope_theta": 900.0, "rope_type": "linear", "factor": 2.0},
               "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"}}
+T5 = dict(vocab_size=V, d_model=H, d_kv=8, d_ff=80, num_layers=L, num_heads=N, relative_attention_num_buckets=12,
+          relative_attention_max_distance=20, layer_norm_epsilon=1e-3)
+BART = dict(vocab_size=V, d_model=H, encoder_layers=L, decoder_layers=1, encoder_attention_heads=N, decoder_attention_heads=N,
+            encoder_ffn_dim=80, decoder_ffn_dim=16, max_position_embeddings=P)
 LOGITS = ("last_hidden_state", "logits")
 FAMILIES = {
     "bert": lambda: family(T.BertConfig(**BERT), types=True, outputs=("last_hidden_state", "pooler_output"),
@@ -103,6 +162,9 @@ FAMILIES = {
     "roberta-classifier": lambda: family(T.XLMRobertaConfig(**ROBERTA, num_labels=2), T.XLMRobertaForSequenceClassification,
                                          pad=1, outputs=LOGITS),
     "roberta-words": lambda: family(T.CamembertConfig(**ROBERTA), T.CamembertForMaskedLM, pad=1, outputs=LOGITS),
+    "jinabert": lambda: family(
+        T.BertConfig(**dict(BERT, num_attention_heads=6), position_embedding_type="alibi", feed_forward_type="geglu"), JinaBert,
+        types=True, spoils=[config(layer_norm_eps=1e-2), config(num_attention_heads=8)]),
     "modernbert": lambda: family(
         T.ModernBertConfig(**MODERNBERT), spoils=[config(norm_eps=1e-2), config(local_attention=10)],
         same=[config(rope_parameters=None, layer_types=None, global_rope_theta=900.0, local_rope_theta=70.0,
@@ -186,6 +248,34 @@ FAMILIES = {
         T.Gemma3TextConfig(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=6, layer_types=GEMMA_TYPES,
                            rope_parameters=GEMMA_ROPE, use_bidirectional_attention=True),
         plus_one=True, spoils=[config(sliding_window=8), config(use_bidirectional_attention=False)]),
+    "nomic": lambda: family(
+        T.NomicBertConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}), types=True,
+        spoils=[config(layer_norm_eps=1e-2), config(hidden_act="gelu"), swap("fc11", "fc12")],
+        same=[config(hidden_size=None, n_embd=H, num_attention_heads=None, n_head=N, num_hidden_layers=None, n_layer=L,
+                     intermediate_size=None, n_inner=80, layer_norm_eps=None, layer_norm_epsilon=1e-3, rope_parameters=None,
+                     rotary_emb_base=70.0, max_position_embeddings=None, n_positions=P, head_dim=None, hidden_act=None,
+                     activation_function="swiglu")]),
+    "nomic-words": lambda: family(T.NomicBertConfig(**BERT), T.NomicBertForMaskedLM, outputs=LOGITS),
+    "nomic-classifier": lambda: family(T.NomicBertConfig(**BERT), T.NomicBertForSequenceClassification, outputs=LOGITS),
+    "gte": lambda: family(
+        T.GteConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
+        spoils=[config(layer_norm_eps=1e-2), config(rope_parameters={"rope_theta": 60.0, "rope_type": "default"})],
+        same=[config(rope_parameters=None, rope_theta=70.0)]),
+    "gte-words": lambda: family(T.GteConfig(**BERT, type_vocab_size=0), T.GteForMaskedLM, outputs=LOGITS),
+    "gte-classifier": lambda: family(T.GteConfig(**BERT), T.GteForSequenceClassification, outputs=LOGITS),
+    "jina3": lambda: family(T.JinaEmbeddingsV3Config(**BERT), pad=1, outputs=("last_hidden_state", "pooler_output"),
+                            spoils=[config(layer_norm_eps=1e-2)]),
+    "jina3-words": lambda: family(T.JinaEmbeddingsV3Config(**BERT), T.JinaEmbeddingsV3ForMaskedLM, pad=1, outputs=LOGITS),
+    "t5": lambda: family(
+        T.T5Config(**T5), T.T5EncoderModel,
+        spoils=[config(layer_norm_epsilon=1e-2), config(relative_attention_max_distance=24), config(feed_forward_proj="gelu"),
+                roll("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight")]),
+    "t5-gated": lambda: family(T.MT5Config(**T5, feed_forward_proj="gated-gelu"), T.MT5EncoderModel,
+                               spoils=[config(feed_forward_proj="gated-silu"), swap("wi_0", "wi_1")]),
+    "bart": lambda: family(T.BartConfig(**BART), T.BartModel, pad=1,
+                           spoils=[config(scale_embedding=True), roll("encoder.embed_positions.weight")]),
+    "mbart": lambda: family(T.MBartConfig(**BART, scale_embedding=True), T.MBartModel, pad=1,
+                            spoils=[config(scale_embedding=False), config(activation_function="relu")]),
     "bloom": lambda: family(
         T.BloomConfig(vocab_size=V, hidden_size=H, n_layer=L, n_head=6, layer_norm_epsilon=1e-3, pad_token_id=0),
         spoils=[config(layer_norm_epsilon=1e-2)]),
@@ -208,14 +298,15 @@ def batches(pad):
 
 def run(model, f, ids, mask, types):
     more = {"token_type_ids": torch.tensor(ids % 2)} if types else {}
-    if hasattr(model.config, "use_cache"):
+    if hasattr(model.config, "use_cache") and not isinstance(model, JinaBert):
         more["use_cache"] = False
+    if hasattr(model, "get_encoder") and model.config.is_encoder_decoder:
+        model, more = model.get_encoder(), {}
     with torch.no_grad():
         got = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), output_hidden_states=True, **more)
     out = {"last_hidden_state": got.get("last_hidden_state"), "pooler_output": got.get("pooler_output"), "logits": got.get("logits")}
     if out["last_hidden_state"] is None:
         base = getattr(model, model.base_model_prefix)
-        base = base.encoder if model.config.is_encoder_decoder else base
         with torch.no_grad():
             out["last_hidden_state"] = base(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), **more)[0]
     return {k: out[k].numpy() for k in f["outputs"]}

@@ -38,6 +38,9 @@ static graph_value *learned_positions(hf_builder *b, const hf_stack *s, graph_va
     hf_weight(b, hf_path(b, "%s.weight", path), rows, s->embedding); /* before a range of that many is made */
     graph_value *at = s->learned == HF_LEARNED_IDS ? counted_positions(b, s, ids)
                                                    : hf_positions(b, "positions", ids, s->positions, s->position_offset, 1);
+    /* Where a scale stands between both tables, passes do not sum them in one step: rows for each text then, which can be packed. */
+    if (s->learned == HF_LEARNED_COLUMNS && s->embedding_scale != 1)
+        at = hf_op2(b, "Expand", "positions.texts", at, hf_op1(b, "Shape", "positions.shape", ids));
     return hf_embedding(b, path, at, rows, s->embedding);
 }
 
