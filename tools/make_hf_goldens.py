@@ -117,8 +117,9 @@ class JinaBert(torch.nn.Module):
 
 # ---------------------------------------------------------------- families
 
-def family(config, cls=T.AutoModel, spoils=(), same=(), pad=0, plus_one=False, outputs=("last_hidden_state",), types=False):
-    return dict(config=config, cls=cls, spoils=list(spoils), same=list(same), pad=pad, plus_one=plus_one,
+def family(config, cls=T.AutoModel, spoils=(), same=(), pad=0, plus_one=False, outputs=("last_hidden_state",), types=False,
+           without=""):
+    return dict(without=without, config=config, cls=cls, spoils=list(spoils), same=list(same), pad=pad, plus_one=plus_one,
                 outputs=outputs, types=types)
 
 
@@ -212,6 +213,10 @@ FAMILIES = {
     "electra-classifier": lambda: family(T.ElectraConfig(**BERT, embedding_size=H, num_labels=2),
                                          T.ElectraForSequenceClassification, outputs=LOGITS),
     "electra-words": lambda: family(T.ElectraConfig(**BERT, embedding_size=24), T.ElectraForMaskedLM, outputs=LOGITS),
+    "roformer": lambda: family(T.RoFormerConfig(**BERT, embedding_size=24), types=True, without="embed_positions",
+                               spoils=[config(layer_norm_eps=1e-2), swap("query", "key")]),
+    "roformer-classifier": lambda: family(T.RoFormerConfig(**BERT, num_labels=2), T.RoFormerForSequenceClassification,
+                                          outputs=LOGITS, without="embed_positions"),
     "llama": lambda: family(
         T.LlamaConfig(**DECODER, attention_bias=True, mlp_bias=True,
                       rope_parameters={"rope_theta": 500.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
@@ -325,7 +330,7 @@ def write(name, f):
         model.save_pretrained(tmp)
         tensors = {}
         with safe_open(Path(tmp) / "model.safetensors", "np") as file:
-            for key in sorted(file.keys()):
+            for key in sorted(k for k in file.keys() if not f["without"] or f["without"] not in k):
                 shape = list(file.get_slice(key).get_shape())
                 tensors[key] = (shape, *spread(key, shape, f["plus_one"]))
         save_file({k: weight(k, *v) for k, v in tensors.items()}, Path(tmp) / "model.safetensors", {"format": "pt"})

@@ -67,7 +67,7 @@ static float frequency_at(int64_t i, const void *user) { return ((const float *)
 /* cos and sin of positions times frequencies, [1, seq, columns / 2]: rows of a table. */
 static graph_value *rows_of_table(hf_builder *b, const hf_stack *s, const char *at, const angles *a, graph_value *ids) {
     graph_value *positions = graph_find_value(b->g, "positions.rotary");
-    if (!positions) positions = hf_positions(b, "positions.rotary", ids, s->positions, 0, 1);
+    if (!positions) positions = hf_positions(b, "positions.rotary", ids, s->positions, 0);
     return hf_op2(b, "Gather", hf_path(b, "%s.rows", at), hf_constant(b, at, s->positions, a->half, angle_at, a), positions);
 }
 
@@ -162,8 +162,9 @@ static graph_value *alibi(hf_builder *b, const hf_stack *s, graph_value *ids) {
 
 /* The bucket of a distance, half of them for keys behind the query: whole distances up to a quarter of all, then ever wider ones
  * (Raffel et al., 2020), with torch's f32 logarithms. */
-static int64_t bucket_of(const hf_stack *s, int64_t d) { /* of key - query */
-    const int64_t half = s->buckets / 2, exact = half / 2, far = d < 0 ? -d : d;
+static int64_t bucket_at(int64_t i, const void *user) { /* of key - query = i - bucket_reach */
+    const hf_stack *s = user;
+    const int64_t half = s->buckets / 2, exact = half / 2, d = i - s->bucket_reach, far = d < 0 ? -d : d;
     int64_t at = far;
     if (far >= exact) {
         const float ratio = logf((float)far / (float)exact) / (float)log((double)s->bucket_reach / (double)exact);
@@ -175,16 +176,12 @@ static int64_t bucket_of(const hf_stack *s, int64_t d) { /* of key - query */
 
 /* table[bucket of j - i]: [1, heads, seq, seq]. Beyond bucket_reach all distances have the last bucket. */
 static graph_value *bucket_bias(hf_builder *b, const hf_stack *s, graph_value *ids) {
-    const int64_t reach = s->bucket_reach, count = 2 * reach + 1;
-    graph_value *table = hf_weight(b, hf_path(b, "%s.weight", s->names->buckets), s->buckets, s->heads);
-    int64_t *rows = b->status == NIB_OK ? base_arena_alloc(b->g->arena, (size_t)count * sizeof *rows) : NULL;
-    if (!rows) hf_no_memory(b);
-    for (int64_t i = 0; rows && i < count; i++) rows[i] = bucket_of(s, i - reach);
-    graph_value *by_distance = hf_op2(b, "Gather", "buckets.distances", table, hf_ints(b, "buckets.rows", rows, count));
+    const hf_pick by_distance = {"distances", 2 * s->bucket_reach + 1, bucket_at, s};
+    graph_value *table = hf_weight_picked(b, hf_path(b, "%s.weight", s->names->buckets), s->buckets, s->heads, &by_distance);
+    graph_value *least = hf_int(b, "buckets.least", -s->bucket_reach), *most = hf_int(b, "buckets.most", s->bucket_reach);
     graph_value *d = hf_op1(b, "Neg", "buckets.ahead", differences(b, ids));
-    d = hf_op(b, "Clip", "buckets.near", (graph_value *[]){d, hf_int(b, "buckets.least", -reach), hf_int(b, "buckets.reach", reach)}, 3);
-    d = hf_op2(b, "Add", "buckets.index", d, hf_int(b, "buckets.reach", reach));
-    graph_value *bias = hf_op2(b, "Gather", "buckets.rows.of", by_distance, d);
+    d = hf_op2(b, "Add", "buckets.index", hf_op(b, "Clip", "buckets.near", (graph_value *[]){d, least, most}, 3), most);
+    graph_value *bias = hf_op2(b, "Gather", "buckets.rows", table, d);
     return hf_unsqueeze(b, "buckets.bias", hf_transpose(b, "buckets.heads", bias, (int64_t[]){2, 0, 1}, 3), 0);
 }
 
@@ -202,61 +199,47 @@ hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_v
 
 /* ---------------------------------------------------------------- queries, keys and values */
 
-/* Where a row of q, k or v as we want it stands in the file. */
-typedef struct row_order {
-    int64_t D, columns;  /* head_size; of a head that are turned in pairs, 0: none */
-    int64_t part, parts; /* of a weight that is ordered by heads: 0 .. 2 of 3; parts 1: it is not */
-} row_order;
+/* Where the rows of q, of k or of v stand in the file. */
+typedef struct part_rows {
+    int64_t D, first, stride; /* head_size; row of head 0; rows from head to head */
+    int64_t pairs;            /* columns of a head that are turned in pairs: 2 i and 2 i + 1 become i and pairs / 2 + i */
+} part_rows;
 
-static int64_t row_at(const row_order *o, int64_t i) {
-    int64_t h = i / o->D, c = i % o->D, half = o->columns / 2;
+static int64_t part_row(int64_t i, const void *user) {
+    const part_rows *p = user;
+    int64_t c = i % p->D, half = p->pairs / 2;
     if (c < half) c = 2 * c;
     else if (c < 2 * half) c = 2 * (c - half) + 1;
-    return (h * o->parts + o->part) * o->D + c;
+    return p->first + i / p->D * p->stride + c;
 }
 
-/* Rows of a weight or bias in that order. */
-static graph_value *reordered(hf_builder *b, const char *name, graph_value *v, int64_t rows, const row_order *o) {
-    if (o->parts == 1 && o->columns == 0) return v;
-    int64_t *order = b->status == NIB_OK ? base_arena_alloc(b->g->arena, (size_t)rows * sizeof *order) : NULL;
-    if (!order) hf_no_memory(b);
-    for (int64_t i = 0; order && i < rows; i++) order[i] = row_at(o, i);
-    return hf_op2(b, "Gather", name, v, hf_ints(b, hf_path(b, "%s.order", name), order, rows));
-}
-
-typedef struct projection {
-    const char *path;
-    int64_t heads, file_rows; /* file_rows: of the weight, which may hold more than this part */
-    bool bias;
-    row_order order;
-} projection;
-
-static graph_value *project(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const projection *p) {
-    const int64_t rows = p->heads * s->head_size;
-    graph_value *w = hf_weight(b, hf_path(b, "%s.weight", p->path), p->file_rows, s->hidden);
-    graph_value *bias = p->bias ? hf_weight(b, hf_path(b, "%s.bias", p->path), p->file_rows, 0) : NULL;
-    w = reordered(b, hf_path(b, "%s.weight.rows", at), w, rows, &p->order);
-    if (bias) bias = reordered(b, hf_path(b, "%s.bias.rows", at), bias, rows, &p->order);
-    return hf_product(b, at, x, w, bias);
+/* x's projection by the rows of `path` that `pick` says, of file_rows. */
+static graph_value *project_part(hf_builder *b, const hf_stack *s, const char *at, const char *path, graph_value *x, int64_t file_rows,
+                                 bool with_bias, const hf_pick *pick) {
+    graph_value *w = hf_weight_picked(b, hf_path(b, "%s.weight", path), file_rows, s->hidden, pick);
+    return hf_product(b, at, x, w, with_bias ? hf_weight_picked(b, hf_path(b, "%s.bias", path), file_rows, 0, pick) : NULL);
 }
 
 /* q, k, v: [batch, seq, heads D] each. */
 static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, graph_value *parts[3]) {
     const hf_names *n = s->names;
-    const int64_t D = s->head_size, heads[3] = {s->heads, s->kv_heads, s->kv_heads};
+    const int64_t D = s->head_size, widths[3] = {s->heads * D, s->kv_heads * D, s->kv_heads * D}, all = widths[0] + 2 * widths[1];
     const char *const paths[3] = {n->q, n->k, n->v}, *const called[3] = {"query", "key", "value"};
     const bool biases[3] = {s->q_bias, s->k_bias, s->v_bias};
     if (s->qkv == HF_QKV_BLOCKS && !s->rotary_pairs) {
-        const int64_t widths[3] = {heads[0] * D, heads[1] * D, heads[2] * D};
-        graph_value *all = hf_project(b, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, widths[0] + widths[1] + widths[2], s->q_bias);
-        return hf_split(b, hf_path(b, "%sattention.part", at), all, widths, 3, parts);
+        graph_value *joined = hf_project(b, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, all, s->q_bias);
+        return hf_split(b, hf_path(b, "%sattention.part", at), joined, widths, 3, parts);
     }
     for (int i = 0; i < 3; i++) {
-        const bool joined = s->qkv != HF_QKV_SEPARATE;
-        projection p = {hf_path(b, "%s%s", at, joined ? n->qkv : paths[i]), heads[i], heads[i] * D, biases[i], {D, 0, 0, 1}};
-        if (s->rotary_pairs && i < 2) p.order.columns = rotated_columns(s);
-        if (joined) p.file_rows = 3 * heads[0] * D, p.order.part = i, p.order.parts = 3;
-        parts[i] = project(b, s, joined ? hf_path(b, "%sattention.%s", at, called[i]) : p.path, x, &p);
+        const char *path = hf_path(b, "%s%s", at, s->qkv == HF_QKV_SEPARATE ? paths[i] : n->qkv);
+        part_rows rows = {.D = D, .stride = s->qkv == HF_QKV_HEADS ? 3 * D : D, .pairs = s->rotary_pairs && i < 2 ? rotated_columns(s) : 0};
+        if (s->qkv == HF_QKV_HEADS) rows.first = i * D;
+        if (s->qkv == HF_QKV_BLOCKS) rows.first = i == 0 ? 0 : i == 1 ? widths[0] : widths[0] + widths[1];
+        const hf_pick pick = {called[i], widths[i], part_row, &rows};
+        const bool as_it_is = s->qkv == HF_QKV_SEPARATE && rows.pairs == 0;
+        parts[i] = as_it_is ? hf_project(b, path, x, s->hidden, widths[i], biases[i])
+                            : project_part(b, s, hf_path(b, "%sattention.%s", at, called[i]), path, x,
+                                           s->qkv == HF_QKV_SEPARATE ? widths[i] : all, biases[i], &pick);
     }
     return b->status == NIB_OK;
 }

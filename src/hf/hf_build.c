@@ -78,37 +78,57 @@ static void show_shape(const graph_tensor *t, char *out, size_t size) {
         used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "", (long long)t->dims[i]);
 }
 
-graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t columns) {
-    if (b->status != NIB_OK) return NULL;
+/* The tensor, of that shape; `full` becomes its name. NULL: refused. */
+static const graph_tensor *checked(hf_builder *b, const char *name, int64_t rows, int64_t columns, const char **full) {
     graph_tensor expected = {.rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
-    char want[64], have[200];
-    show_shape(&expected, want, sizeof(want));
-    char found[400], other[400];
+    char want[64], have[200], found[400], other[400];
     const graph_tensor *t = find_weight(b, name, found, other);
-    const char *full = hf_path(b, "%s", found);
-    if (other[0] && !is_same(t, hf_weights_find(b->weights, other))) {
-        hf_refuse(b, NIB_BAD_MODEL, "the weights %s and %s differ, and only one of them can be meant", full, other);
-        return NULL;
-    }
+    show_shape(&expected, want, sizeof(want));
+    *full = hf_path(b, "%s", found);
+    if (other[0] && !is_same(t, hf_weights_find(b->weights, other)))
+        hf_refuse(b, NIB_BAD_MODEL, "the weights %s and %s differ, and only one of them can be meant", *full, other);
     if (!t) {
-        hf_refuse(b, NIB_BAD_MODEL, "the weight %s [%s] is missing", full, want);
+        hf_refuse(b, NIB_BAD_MODEL, "the weight %s [%s] is missing", *full, want);
         return NULL;
     }
     if (t->rank != expected.rank || t->dims[0] != rows || (columns > 0 && t->dims[1] != columns)) {
         show_shape(t, have, sizeof(have));
-        hf_refuse(b, NIB_BAD_MODEL, "the weight %s is [%s]; config.json needs [%s]", full, have, want);
-        return NULL;
+        hf_refuse(b, NIB_BAD_MODEL, "the weight %s is [%s]; config.json needs [%s]", *full, have, want);
+    } else if (t->dtype != NIB_DTYPE_F32 && t->dtype != NIB_DTYPE_F16 && t->dtype != NIB_DTYPE_BF16 && t->dtype != NIB_DTYPE_F64) {
+        hf_refuse(b, NIB_UNSUPPORTED, "the weight %s is of type %s", *full, nib_dtype_name(t->dtype));
     }
+    return b->status == NIB_OK ? t : NULL;
+}
+
+/* A constant of t, named `full`, as f32. */
+static graph_value *as_f32(hf_builder *b, const char *name, const char *full, const graph_tensor *t) {
     graph_value *known = graph_find_value(b->g, full), *v = known ? known : made(b, graph_add_constant(b->g, full, t, false));
     if (!v || t->dtype == NIB_DTYPE_F32) return v;
-    if (t->dtype != NIB_DTYPE_F16 && t->dtype != NIB_DTYPE_BF16 && t->dtype != NIB_DTYPE_F64) {
-        hf_refuse(b, NIB_UNSUPPORTED, "the weight %s is of type %s", full, nib_dtype_name(t->dtype));
-        return NULL;
-    }
     const char *cast_name = hf_path(b, "%s.f32", name);
     graph_value *cast = graph_find_value(b->g, cast_name);
-    if (cast) return cast;
-    return hf_cast(b, cast_name, v, NIB_DTYPE_F32);
+    return cast ? cast : hf_cast(b, cast_name, v, NIB_DTYPE_F32);
+}
+
+graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t columns) {
+    const char *full;
+    const graph_tensor *t = b->status == NIB_OK ? checked(b, name, rows, columns, &full) : NULL;
+    return t ? as_f32(b, name, full, t) : NULL;
+}
+
+graph_value *hf_weight_picked(hf_builder *b, const char *name, int64_t rows, int64_t columns, const hf_pick *pick) {
+    const char *full;
+    const graph_tensor *t = b->status == NIB_OK ? checked(b, name, rows, columns, &full) : NULL;
+    if (!t) return NULL;
+    const size_t row = t->bytes / (size_t)rows;
+    graph_tensor picked = *t;
+    char *data = base_arena_alloc(b->g->arena, row * (size_t)pick->count);
+    for (int64_t i = 0; data && i < pick->count; i++)
+        memcpy(data + row * (size_t)i, (const char *)t->data + row * (size_t)pick->row(i, pick->user), row);
+    picked.dims[0] = pick->count;
+    picked.bytes = row * (size_t)pick->count;
+    picked.data = data;
+    if (!data) return made(b, NULL);
+    return as_f32(b, hf_path(b, "%s.%s", name, pick->called), hf_path(b, "%s.%s", full, pick->called), &picked);
 }
 
 /* ---------------------------------------------------------------- operators */

@@ -37,6 +37,15 @@ double hf_config_real(hf_builder *b, yyjson_val *object, const char *key, double
 /* The weight as f32: [rows] if columns is 0, else [rows, columns]. NULL and BAD_MODEL, naming it, if it is not there or of
  * another shape. f16, bf16 and f64 weights pass through a Cast. */
 graph_value *hf_weight(hf_builder *b, const char *name, int64_t rows, int64_t columns);
+/* `count` of its rows, row(i) as number i, copied: what exporters say by an operator on the rows that come out, for which no step is
+ * fast. `called`: which rows they are. */
+typedef struct hf_pick {
+    const char *called;
+    int64_t count;
+    int64_t (*row)(int64_t i, const void *user);
+    const void *user;
+} hf_pick;
+graph_value *hf_weight_picked(hf_builder *b, const char *name, int64_t rows, int64_t columns, const hf_pick *pick);
 bool hf_has_weight(const hf_builder *b, const char *name);
 int64_t hf_weight_rows(const hf_builder *b, const char *name); /* 0: it is not there */
 
@@ -75,8 +84,8 @@ graph_value *hf_activation(hf_builder *b, const char *path, const char *name, gr
 bool hf_knows_activation(const char *name);                                                    /* NULL: no */
 /* [batch, 1, 1, seq]: 0 where the mask [batch, seq] is 1, the least float where it is 0; added to scores. */
 graph_value *hf_mask_bias(hf_builder *b, graph_value *mask);
-/* [1, seq]: first, first + step, ... as many as ids [batch, seq] has columns; a slice of a constant of `limit`. */
-graph_value *hf_positions(hf_builder *b, const char *name, graph_value *ids, int64_t limit, int64_t first, int64_t step);
+/* [1, seq]: first, first + 1, ... as many as ids [batch, seq] has columns; a slice of a constant of `limit`. */
+graph_value *hf_positions(hf_builder *b, const char *name, graph_value *ids, int64_t limit, int64_t first);
 /* [seq]: 0, 1, 2, ... as many as ids [batch, seq] has columns, without a limit. */
 graph_value *hf_range(hf_builder *b, graph_value *ids);
 /* Rows [batch, seq, heads D] as [batch, heads, seq, D], or, turned, [batch, heads, D, seq]. */

@@ -193,7 +193,7 @@ static void check_positions(hf_builder *b, hf_stack *s) {
         if (sight->left < -1 || sight->right < -1 || sight->left > INT32_MAX || sight->right > INT32_MAX)
             hf_refuse(b, NIB_BAD_MODEL, "config.json: a window of negative size, or too large");
     }
-    if ((rotates || s->learned) && (s->positions < 1 || s->positions > MOST_POSITIONS) && s->learned == HF_LEARNED_NONE)
+    if (rotates && (s->positions < 1 || s->positions > MOST_POSITIONS))
         hf_refuse(b, NIB_LIMIT, "config.json: max_position_embeddings is %lld: f32 does not count so far", (long long)s->positions);
     if (s->learned == HF_LEARNED_IDS && (s->pad < 0 || s->pad >= s->positions))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: pad_token_id %lld leaves none of %lld positions", (long long)s->pad,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * More encoders with a norm behind each sum: DistilBERT (Sanh et al., 2019), MPNet (Song et al., 2020: biases by distance
- * beside learned positions), ALBERT (Lan et al., 2019: layers that share weights), ELECTRA (Clark et al., 2020).
+ * beside learned positions), ALBERT (Lan et al., 2019: layers that share weights), ELECTRA (Clark et al., 2020),
+ * RoFormer (Su et al., 2021: rotary positions that turn neighbouring columns together).
  */
 #include "hf_json.h"
 #include "hf_stack.h"
@@ -12,6 +13,7 @@ static const base_key known[] = {
     BASE_KEY_OBEYED("position_embedding_type"),
     BASE_KEY_OBEYED("is_decoder"),
     BASE_KEY_OBEYED("inner_group_num"),
+    BASE_KEY_OBEYED("rotary_value"),
     BASE_KEY_HARMLESS("add_cross_attention", "false|null", "an encoder has none"),
     BASE_KEY_HARMLESS("sinusoidal_pos_embds", "*", "the table of positions is among the weights"),
     BASE_KEY_HARMLESS("tie_weights_", "*", "a head's weights say it"),
@@ -243,4 +245,43 @@ const hf_family hf_family_electra = {
     .names = &electra_names,
     .configure = configure,
     .heads = electra_heads,
+};
+
+/* ---------------------------------------------------------------- RoFormer */
+
+static const hf_key roformer_keys[] = {
+    HF_SIZE_OR("embedding_size", embedding, 0, 1),
+    HF_SIZE_OR("type_vocab_size", types, 2, 1),
+    HF_EPSILON("layer_norm_eps", 1e-12),
+    HF_TEXT_OR("hidden_act", activation, "gelu"),
+    HF_KEYS_END,
+};
+
+/* Its table of positions, encoder.embed_positions, is made of theta, whether a file has it or not. */
+static void configure_roformer(hf_builder *b, hf_stack *s) {
+    configure(b, s);
+    s->learned = HF_LEARNED_NONE;
+    s->rotary_pairs = true;
+    s->sight[HF_FULL].rotary = (hf_rotary){.theta = 10000, .attention_factor = 1};
+    hf_refuse_flag(b, "rotary_value", false);
+}
+
+static const hf_head roformer_heads[] = {
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", NULL, NULL, NULL, "classifier.out_proj", NULL},
+    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
+     "cls.predictions.bias"},
+    {.output = NULL},
+};
+
+const hf_family hf_family_roformer = {
+    .types = "roformer",
+    .classes = "RoFormer",
+    .probe = "embeddings.word_embeddings.weight",
+    .prefixes = {"", "roformer.", NULL},
+    .keys = {hf_usual_sizes, roformer_keys, NULL},
+    .known = {known, NULL},
+    .names = &electra_names,
+    .configure = configure_roformer,
+    .heads = roformer_heads,
 };

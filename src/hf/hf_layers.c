@@ -168,12 +168,12 @@ graph_value *hf_mask_bias(hf_builder *b, graph_value *mask) {
     return hf_op2(b, "Mul", "mask.bias", m, hf_scalar(b, -FLT_MAX));
 }
 
-graph_value *hf_positions(hf_builder *b, const char *name, graph_value *ids, int64_t limit, int64_t first, int64_t step) {
+graph_value *hf_positions(hf_builder *b, const char *name, graph_value *ids, int64_t limit, int64_t first) {
     if (b->status != NIB_OK) return NULL;
     graph_tensor range = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, limit}, .bytes = (size_t)limit * sizeof(int64_t)};
     int64_t *values = base_arena_alloc(b->g->arena, range.bytes);
     range.data = values;
-    for (int64_t i = 0; values && i < limit; i++) values[i] = first + i * step;
+    for (int64_t i = 0; values && i < limit; i++) values[i] = first + i;
     graph_value *all = values ? graph_add_constant(b->g, hf_path(b, "%s.all", name), &range, false) : NULL;
     if (!all) hf_no_memory(b);
     graph_value *begin = hf_ints(b, hf_path(b, "%s.begin", name), (int64_t[]){0}, 1);

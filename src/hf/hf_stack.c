@@ -37,7 +37,7 @@ static graph_value *learned_positions(hf_builder *b, const hf_stack *s, graph_va
     const int64_t rows = s->positions + s->position_offset;
     hf_weight(b, hf_path(b, "%s.weight", path), rows, s->embedding); /* before a range of that many is made */
     graph_value *at = s->learned == HF_LEARNED_IDS ? counted_positions(b, s, ids)
-                                                   : hf_positions(b, "positions", ids, s->positions, s->position_offset, 1);
+                                                   : hf_positions(b, "positions", ids, s->positions, s->position_offset);
     /* Where a scale stands between both tables, passes do not sum them in one step: rows for each text then, which can be packed. */
     if (s->learned == HF_LEARNED_COLUMNS && s->embedding_scale != 1)
         at = hf_op2(b, "Expand", "positions.texts", at, hf_op1(b, "Shape", "positions.shape", ids));
@@ -46,7 +46,9 @@ static graph_value *learned_positions(hf_builder *b, const hf_stack *s, graph_va
 
 /* Rows of the table of segments; the first one for all, where transformers would be told nothing else. */
 static graph_value *type_rows(hf_builder *b, const hf_stack *s, graph_value *ids) {
-    graph_value *types = s->types_unread ? hf_positions(b, "types", ids, s->positions, 0, 0) : hf_input(b, "token_type_ids");
+    graph_value *types = s->types_unread ? hf_op2(b, "Expand", "types", hf_ints(b, "types.first", (int64_t[]){0}, 1),
+                                                  hf_op1(b, "Shape", "types.shape", ids))
+                                         : hf_input(b, "token_type_ids");
     return hf_embedding(b, s->names->types, types, s->types, s->embedding);
 }
 
