@@ -118,8 +118,8 @@ class JinaBert(torch.nn.Module):
 # ---------------------------------------------------------------- families
 
 def family(config, cls=T.AutoModel, spoils=(), same=(), pad=0, plus_one=False, outputs=("last_hidden_state",), types=False,
-           without=""):
-    return dict(without=without, config=config, cls=cls, spoils=list(spoils), same=list(same), pad=pad, plus_one=plus_one,
+           without="", packed=True, sides=("right", "left")):
+    return dict(without=without, packed=packed, sides=sides, config=config, cls=cls, spoils=list(spoils), same=list(same), pad=pad, plus_one=plus_one,
                 outputs=outputs, types=types)
 
 
@@ -149,6 +149,7 @@ T5 = dict(vocab_size=V, d_model=H, d_kv=8, d_ff=80, num_layers=L, num_heads=N, r
           relative_attention_max_distance=20, layer_norm_epsilon=1e-3)
 BART = dict(vocab_size=V, d_model=H, encoder_layers=L, decoder_layers=1, encoder_attention_heads=N, decoder_attention_heads=N,
             encoder_ffn_dim=80, decoder_ffn_dim=16, max_position_embeddings=P)
+DEBERTA = dict(relative_attention=True, position_buckets=8, max_relative_positions=24)
 LOGITS = ("last_hidden_state", "logits")
 FAMILIES = {
     "bert": lambda: family(T.BertConfig(**BERT), types=True, outputs=("last_hidden_state", "pooler_output"),
@@ -213,6 +214,20 @@ FAMILIES = {
     "electra-classifier": lambda: family(T.ElectraConfig(**BERT, embedding_size=H, num_labels=2),
                                          T.ElectraForSequenceClassification, outputs=LOGITS),
     "electra-words": lambda: family(T.ElectraConfig(**BERT, embedding_size=24), T.ElectraForMaskedLM, outputs=LOGITS),
+    "deberta": lambda: family(
+        T.DebertaV2Config(**BERT, **DEBERTA, position_biased_input=False, share_att_key=True, norm_rel_ebd="layer_norm",
+                          pos_att_type=["p2c", "c2p"]),
+        packed=False, spoils=[config(layer_norm_eps=1e-2), config(norm_rel_ebd="none"), config(pos_att_type=["c2p"]),
+                config(max_relative_positions=30), roll("encoder.rel_embeddings.weight")],
+        same=[config(pos_att_type="p2c|c2p")]),
+    "deberta-own": lambda: family(
+        T.DebertaV2Config(**BERT, relative_attention=True, max_relative_positions=12, type_vocab_size=2,
+                          pos_att_type=["c2p", "p2c"]), types=True,
+        packed=False, spoils=[swap("pos_key_proj", "key_proj"), roll("embeddings.position_embeddings.weight")]),
+    "deberta-classifier": lambda: family(T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], num_labels=3),
+                                         T.DebertaV2ForSequenceClassification, outputs=LOGITS,
+                                         # where padding comes first, its row is what is classified: nobody asks for that
+                                         packed=False, sides=("right",), spoils=[config(pooler_hidden_act="tanh")]),
     "roformer": lambda: family(T.RoFormerConfig(**BERT, embedding_size=24), types=True, without="embed_positions",
                                spoils=[config(layer_norm_eps=1e-2), swap("query", "key")]),
     "roformer-classifier": lambda: family(T.RoFormerConfig(**BERT, num_labels=2), T.RoFormerForSequenceClassification,
@@ -336,9 +351,9 @@ def write(name, f):
         save_file({k: weight(k, *v) for k, v in tensors.items()}, Path(tmp) / "model.safetensors", {"format": "pt"})
         model = type(model).from_pretrained(tmp, attn_implementation="eager", dtype=torch.float32).eval()
         text = (Path(tmp) / "config.json").read_text()
-    golden = {"tensors": [[k, *v] for k, v in tensors.items()], "types": f["types"], "batches": [], "spoils": f["spoils"],
+    golden = {"tensors": [[k, *v] for k, v in tensors.items()], "types": f["types"], "packed": f["packed"], "batches": [], "spoils": f["spoils"],
               "same": f["same"]}
-    for side, ids, mask in batches(f["pad"]):
+    for side, ids, mask in (batch for batch in batches(f["pad"]) if batch[0] in f["sides"]):
         got = run(model, f, ids, mask, f["types"])
         rows = [[b, int(s)] for b, n in enumerate(LENGTHS) for s in {0, n // 2, n - 1}]
         rows = [[b, s + (0 if side == "right" else max(LENGTHS) - LENGTHS[b])] for b, s in sorted(rows)][:9]

@@ -115,8 +115,7 @@ static graph_value *turn(hf_builder *b, const hf_stack *s, const char *path, gra
 
 /* ---------------------------------------------------------------- biases */
 
-/* i - j: [seq, seq], of query i and key j. */
-static graph_value *differences(hf_builder *b, graph_value *ids) {
+graph_value *hf_differences(hf_builder *b, graph_value *ids) {
     if (b->status != NIB_OK) return NULL;
     graph_value *known = graph_find_value(b->g, "window.difference"), *j = known ? NULL : hf_range(b, ids);
     return known ? known : hf_op2(b, "Sub", "window.difference", hf_unsqueeze(b, "window.queries", j, 1), j);
@@ -132,7 +131,7 @@ static graph_value *sight_bias(hf_builder *b, const hf_sight *sight, hf_kind kin
     if (!padding) padding = hf_mask_bias(b, mask);
     if (sight->left < 0 && sight->right < 0) return padding;
     const char *at = hf_path(b, "window.%s", hf_kind_names[kind]);
-    graph_value *d = differences(b, ids);
+    graph_value *d = hf_differences(b, ids);
     if (sight->left == sight->right) {
         sees = within(b, hf_path(b, "%s.sees", at), "LessOrEqual", hf_op1(b, "Abs", hf_path(b, "%s.distance", at), d), sight->left);
     } else {
@@ -154,7 +153,7 @@ static float slope_at(int64_t h, const void *user) {
 /* -slope |i - j|: [1, heads, seq, seq]. Where causal, BLOOM's slope * j differs by a number that is one query's own, which softmax takes
  * away. */
 static graph_value *alibi(hf_builder *b, const hf_stack *s, graph_value *ids) {
-    graph_value *far = hf_cast(b, "alibi.distance.f32", hf_op1(b, "Abs", "alibi.distance", differences(b, ids)), NIB_DTYPE_F32);
+    graph_value *far = hf_cast(b, "alibi.distance.f32", hf_op1(b, "Abs", "alibi.distance", hf_differences(b, ids)), NIB_DTYPE_F32);
     graph_value *slopes = hf_constant(b, "alibi.slopes", s->heads, 0, slope_at, &s->heads);
     slopes = hf_reshape(b, "alibi.heads", slopes, (int64_t[]){1, s->heads, 1, 1}, 4);
     return hf_op2(b, "Mul", "alibi.bias", far, slopes);
@@ -179,14 +178,14 @@ static graph_value *bucket_bias(hf_builder *b, const hf_stack *s, graph_value *i
     const hf_pick by_distance = {"distances", 2 * s->bucket_reach + 1, bucket_at, s};
     graph_value *table = hf_weight_picked(b, hf_path(b, "%s.weight", s->names->buckets), s->buckets, s->heads, &by_distance);
     graph_value *least = hf_int(b, "buckets.least", -s->bucket_reach), *most = hf_int(b, "buckets.most", s->bucket_reach);
-    graph_value *d = hf_op1(b, "Neg", "buckets.ahead", differences(b, ids));
+    graph_value *d = hf_op1(b, "Neg", "buckets.ahead", hf_differences(b, ids));
     d = hf_op2(b, "Add", "buckets.index", hf_op(b, "Clip", "buckets.near", (graph_value *[]){d, least, most}, 3), most);
     graph_value *bias = hf_op2(b, "Gather", "buckets.rows", table, d);
     return hf_unsqueeze(b, "buckets.bias", hf_transpose(b, "buckets.heads", bias, (int64_t[]){2, 0, 1}, 3), 0);
 }
 
 hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_value *ids, graph_value *mask) {
-    hf_shared out = {.bias = sight_bias(b, &s->sight[kind], kind, ids, mask)};
+    hf_shared out = {.ids = ids, .bias = sight_bias(b, &s->sight[kind], kind, ids, mask)};
     graph_value *by_distance = NULL;
     if (s->alibi || s->buckets) {
         by_distance = b->status == NIB_OK ? graph_find_value(b->g, s->alibi ? "alibi.bias" : "buckets.bias") : NULL;
@@ -269,7 +268,8 @@ static graph_value *repeated(hf_builder *b, const hf_stack *s, const char *at, g
 }
 
 /* softmax(cap(q k^T / sqrt(score_size)) + bias) v; q, v [batch, heads, seq, D], k [batch, heads, D, seq]. */
-static graph_value *attend(hf_builder *b, const hf_stack *s, const char *at, graph_value *const qkv[3], graph_value *bias) {
+static graph_value *attend(hf_builder *b, const hf_stack *s, const char *layer, graph_value *const qkv[3], const hf_shared *shared) {
+    const char *at = hf_path(b, "%sattention", layer);
     graph_value *p = hf_op2(b, "MatMul", hf_path(b, "%s.products", at), qkv[0], qkv[1]);
     if (s->score_size != 1) p = hf_op2(b, "Div", hf_path(b, "%s.scaled", at), p, hf_scalar(b, (float)sqrt(s->score_size)));
     if (s->score_cap > 0) {
@@ -277,7 +277,9 @@ static graph_value *attend(hf_builder *b, const hf_stack *s, const char *at, gra
         p = hf_op1(b, "Tanh", hf_path(b, "%s.tanh", at), p);
         p = hf_op2(b, "Mul", hf_path(b, "%s.capped", at), p, hf_scalar(b, (float)s->score_cap));
     }
-    p = hf_op1(b, "Softmax", hf_path(b, "%s.probabilities", at), hf_op2(b, "Add", hf_path(b, "%s.masked", at), p, bias));
+    if (s->relative.span > 0)
+        p = hf_op2(b, "Add", hf_path(b, "%s.distant", at), p, hf_relative_scores(b, s, layer, qkv[0], qkv[1], shared->ids));
+    p = hf_op1(b, "Softmax", hf_path(b, "%s.probabilities", at), hf_op2(b, "Add", hf_path(b, "%s.masked", at), p, shared->bias));
     if (p && graph_set_int(p->producer, "axis", -1) != NIB_OK) hf_no_memory(b);
     p = hf_op2(b, "MatMul", hf_path(b, "%s.context", at), p, qkv[2]);
     p = hf_transpose(b, hf_path(b, "%s.context.T", at), p, (int64_t[]){0, 2, 1, 3}, 4);
@@ -298,6 +300,6 @@ graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at
         qkv[1] = hf_transpose(b, hf_path(b, "%s.columns", k), repeated(b, s, k, qkv[1]), (int64_t[]){0, 1, 3, 2}, 4);
     }
     qkv[2] = repeated(b, s, v, hf_heads(b, v, qkv[2], s->kv_heads, s->head_size, false));
-    x = attend(b, s, hf_path(b, "%sattention", at), qkv, shared->bias);
+    x = attend(b, s, at, qkv, shared);
     return hf_project(b, hf_path(b, "%s%s", at, n->out), x, s->heads * s->head_size, s->hidden, s->out_bias);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 const hf_family *const hf_families[] = {
-    &hf_family_bert,    &hf_family_roberta, &hf_family_distilbert, &hf_family_mpnet,  &hf_family_albert, &hf_family_electra, &hf_family_roformer,
+    &hf_family_bert,    &hf_family_roberta, &hf_family_distilbert, &hf_family_mpnet,  &hf_family_albert, &hf_family_electra, &hf_family_deberta, &hf_family_roformer,
     &hf_family_modernbert, &hf_family_eurobert, &hf_family_llama,  &hf_family_mistral, &hf_family_qwen2, &hf_family_qwen3,
     &hf_family_gemma2,  &hf_family_gemma3,  &hf_family_bloom,
     &hf_family_nomic, &hf_family_gte, &hf_family_jina3, &hf_family_t5, &hf_family_bart, &hf_family_mbart, NULL,

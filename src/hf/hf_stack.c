@@ -100,7 +100,7 @@ static graph_value *layer(hf_builder *b, const hf_stack *s, int64_t i, graph_val
 }
 
 void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s) {
-    hf_shared shared[HF_KINDS] = {{NULL, NULL, NULL}};
+    hf_shared shared[HF_KINDS] = {{NULL, NULL, NULL, NULL}};
     graph_value *ids = hf_input(b, "input_ids"), *mask = hf_input(b, "attention_mask");
     graph_value *x = embeddings(b, s, ids);
     for (int64_t i = 0; i < s->layers && b->status == NIB_OK; i++) {

@@ -84,6 +84,17 @@ typedef enum hf_learned {
     HF_LEARNED_IDS,     /* row: how many ids so far are not `pad`, + pad; that of a pad is pad (RoBERTa, MPNet) */
 } hf_learned;
 
+/* Scores by what a token says and how far the other is (He et al., 2021), beside those of both tokens: query times the
+ * key of a distance (c2p), key times the query of a distance (p2c). */
+typedef struct hf_disentangled {
+    int64_t span;    /* distances have 2 span rows; 0: no such scores */
+    int64_t buckets; /* distances from buckets / 2 on share rows, ever more of them; 0: each has its own */
+    int64_t reach;   /* the last distance that buckets count */
+    bool c2p, p2c;
+    bool own; /* weights pos_key and pos_query; else those of k and q */
+    bool normed;
+} hf_disentangled;
+
 typedef struct hf_names hf_names;
 
 /* Lengths are in tokens, widths in numbers of f32. What a family does not set is 0, which is "none" or, where it says so,
@@ -129,6 +140,7 @@ typedef struct hf_stack {
     bool alibi;               /* scores - slope |i - j|, a slope for each head (Press et al., 2021) */
     int64_t buckets;          /* rows of a table of biases for each head, by distance (T5, MPNet); 0: none */
     int64_t bucket_reach;     /* from this distance on it is the last one */
+    hf_disentangled relative;
     const hf_names *names;
 } hf_stack;
 
@@ -147,7 +159,8 @@ struct hf_names {
     hf_places attention, feed_forward; /* norms around them */
     const char *up, *gate, *down;
     const char *buckets;    /* [buckets, heads], of the whole stack: a path without `layer` */
-    const char *final_norm; /* behind the last layer */
+    const char *relative, *relative_norm, *pos_key, *pos_query; /* hf_disentangled: the first two are the whole stack's */
+    const char *final_norm;                                     /* behind the last layer */
 };
 
 /* ---- keys of config.json, read by table */
@@ -251,7 +264,7 @@ void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 /* ---- the rows */
 
 extern const hf_family hf_family_bert, hf_family_roberta, hf_family_modernbert, hf_family_distilbert, hf_family_mpnet, hf_family_albert,
-    hf_family_electra, hf_family_roformer, hf_family_llama, hf_family_mistral, hf_family_qwen2, hf_family_qwen3, hf_family_eurobert, hf_family_gemma2,
+    hf_family_electra, hf_family_deberta, hf_family_roformer, hf_family_llama, hf_family_mistral, hf_family_qwen2, hf_family_qwen3, hf_family_eurobert, hf_family_gemma2,
     hf_family_gemma3, hf_family_bloom, hf_family_nomic, hf_family_gte, hf_family_jina3, hf_family_t5, hf_family_bart, hf_family_mbart;
 
 /* ---- inside the room: parts of hf_stack_build */
@@ -260,11 +273,17 @@ extern const hf_family hf_family_bert, hf_family_roberta, hf_family_modernbert, 
 typedef struct hf_shared {
     graph_value *bias;      /* added to scores: [batch, 1 or heads, 1 or seq, seq] */
     graph_value *cos, *sin; /* [1, 1, seq, rotated columns] or NULL */
+    graph_value *ids;       /* [batch, seq] */
 } hf_shared;
 /* mask [batch, seq], ids [batch, seq]. */
 hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_value *ids, graph_value *mask);
 /* Attention's own part of a layer: x [batch, seq, hidden] -> [batch, seq, hidden]; `at` is the layer's path. */
 graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
+/* What hf_disentangled adds to scores that are divided by sqrt(score_size): [batch, heads, seq, seq], of q [batch, heads,
+ * seq, D] and k [batch, heads, D, seq]. */
+graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k, graph_value *ids);
+/* i - j: i64 [seq, seq], of query i and key j. */
+graph_value *hf_differences(hf_builder *b, graph_value *ids);
 /* A norm as the stack has it, over `width` columns. */
 graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
 /* The path of the table of words. */
