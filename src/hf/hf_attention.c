@@ -225,7 +225,7 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
     const int64_t D = s->head_size, widths[3] = {s->heads * D, s->kv_heads * D, s->kv_heads * D}, all = widths[0] + 2 * widths[1];
     const char *const paths[3] = {n->q, n->k, n->v}, *const called[3] = {"query", "key", "value"};
     const bool biases[3] = {s->q_bias, s->k_bias, s->v_bias};
-    if (s->qkv == HF_QKV_BLOCKS && !s->rotary_pairs) {
+    if (s->qkv == HF_QKV_BLOCKS) {
         graph_value *joined = hf_project(b, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, all, s->q_bias);
         return hf_split(b, hf_path(b, "%sattention.part", at), joined, widths, 3, parts);
     }
@@ -233,7 +233,6 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
         const char *path = hf_path(b, "%s%s", at, s->qkv == HF_QKV_SEPARATE ? paths[i] : n->qkv);
         part_rows rows = {.D = D, .stride = s->qkv == HF_QKV_HEADS ? 3 * D : D, .pairs = s->rotary_pairs && i < 2 ? rotated_columns(s) : 0};
         if (s->qkv == HF_QKV_HEADS) rows.first = i * D;
-        if (s->qkv == HF_QKV_BLOCKS) rows.first = i == 0 ? 0 : i == 1 ? widths[0] : widths[0] + widths[1];
         const hf_pick pick = {called[i], widths[i], part_row, &rows};
         const bool as_it_is = s->qkv == HF_QKV_SEPARATE && rows.pairs == 0;
         parts[i] = as_it_is ? hf_project(b, path, x, s->hidden, widths[i], biases[i])

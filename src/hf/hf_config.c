@@ -181,6 +181,8 @@ static void check_heads(hf_builder *b, hf_stack *s) {
         hf_refuse(b, NIB_LIMIT, "config.json: %lld heads of %lld columns are too many", (long long)s->heads, (long long)s->head_size);
     if (s->qkv == HF_QKV_HEADS && s->kv_heads != s->heads)
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: heads that share keys in a weight that is ordered by heads");
+    if (s->qkv == HF_QKV_BLOCKS && s->rotary_pairs)
+        hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of neighbouring columns with a weight of queries, keys and values");
     if (s->score_size == 0) s->score_size = (double)s->head_size;
 }
 

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The families of models that nib builds from a folder, and the keys of config.json that any of them may have. A new one
- * is a row in a file of its own, or beside its kin, and a line here.
+ * is a row in a file of its own, or beside its kin, and a word in HF_FAMILIES.
  */
 #include "hf_keys.h"
 #include "hf_stack.h"
 #include <stdio.h>
 #include <string.h>
 
-const hf_family *const hf_families[] = {
-    &hf_family_bert,    &hf_family_roberta, &hf_family_distilbert, &hf_family_mpnet,  &hf_family_albert, &hf_family_electra, &hf_family_deberta, &hf_family_roformer,
-    &hf_family_modernbert, &hf_family_eurobert, &hf_family_llama,  &hf_family_mistral, &hf_family_qwen2, &hf_family_qwen3,
-    &hf_family_gemma2,  &hf_family_gemma3,  &hf_family_bloom,
-    &hf_family_nomic, &hf_family_gte, &hf_family_jina3, &hf_family_t5, &hf_family_bart, &hf_family_mbart, NULL,
-};
+#define ROW(word) &hf_family_##word,
+const hf_family *const hf_families[] = {HF_FAMILIES(ROW) NULL};
+#undef ROW
 
 /* Whether `text` is one of those that have '|' between them. */
 static bool is_one_of(const char *names, const char *text, bool begins) {

@@ -2,7 +2,8 @@
  *
  * Models that are called as Llama's (Touvron et al., 2023): Llama, Mistral (Jiang et al., 2023), Qwen2, Qwen3 (Yang et
  * al., 2025), decoders, whose queries see their own token and those before it, so that the last token of a text has seen
- * all; and EuroBERT (Boizard et al., 2025), whose queries see all.
+ * all, OLMo 2 (OLMo Team, 2025) and StableLM (Bellagente et al., 2024) likewise; and EuroBERT (Boizard et al., 2025), whose
+ * queries see all.
  */
 #include "hf_json.h"
 #include "hf_stack.h"
@@ -203,5 +204,87 @@ const hf_family hf_family_qwen3 = {
     .known = {known, hf_rotary_keys, NULL},
     .names = &names,
     .configure = configure_qwen3,
+    .heads = heads,
+};
+
+/* ---------------------------------------------------------------- OLMo 2 */
+
+static const hf_names olmo2_names = {
+    .words = "embed_tokens",
+    .layer = "layers",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .out = "self_attn.o_proj",
+    .q_norm = "self_attn.q_norm",
+    .k_norm = "self_attn.k_norm",
+    .attention = {.inside = "post_attention_layernorm"},
+    .feed_forward = {.inside = "post_feedforward_layernorm"},
+    .up = "mlp.up_proj",
+    .gate = "mlp.gate_proj",
+    .down = "mlp.down_proj",
+    .final_norm = "norm",
+};
+
+static const hf_key olmo2_keys[] = {
+    DECODER_KEYS,
+    HF_EPSILON("rms_norm_eps", 1e-5),
+    HF_SIZE_OR("head_dim", head_size, 0, 1),
+    HF_FLAG_OR("attention_bias", q_bias, false),
+    HF_KEYS_END,
+};
+
+static void configure_olmo2(hf_builder *b, hf_stack *s) {
+    configure_llama(b, s);
+    s->head_norm = HF_HEAD_NORM_WIDTH;
+}
+
+const hf_family hf_family_olmo2 = {
+    .types = "olmo2",
+    .classes = "Olmo2",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, olmo2_keys, NULL},
+    .known = {known, hf_rotary_keys, NULL},
+    .names = &olmo2_names,
+    .configure = configure_olmo2,
+    .heads = heads,
+};
+
+/* ---------------------------------------------------------------- StableLM */
+
+static const hf_key stablelm_keys[] = {
+    DECODER_KEYS,
+    HF_EPSILON("layer_norm_eps", 1e-5),
+    HF_FLAG_OR("use_qkv_bias", q_bias, false),
+    HF_REAL_OR("partial_rotary_factor", rotary_part, 0.25, 1e-6, 1),
+    HF_KEYS_END,
+};
+
+static const base_key stablelm_known[] = {
+    BASE_KEY_OBEYED("qk_layernorm"),
+    BASE_KEY_OBEYED("use_parallel_residual"),
+    BASE_KEY_HARMLESS("hidden_dropout", "*", "only in training"),
+    BASE_KEYS_END,
+};
+
+static void configure_stablelm(hf_builder *b, hf_stack *s) {
+    configure_decoder(b, s, 10000.0);
+    s->norm = HF_NORM_LAYER;
+    s->norm_bias = true;
+    s->k_bias = s->v_bias = s->q_bias;
+    hf_refuse_flag(b, "qk_layernorm", false);
+    hf_refuse_flag(b, "use_parallel_residual", false);
+}
+
+const hf_family hf_family_stablelm = {
+    .types = "stablelm",
+    .classes = "StableLm",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, stablelm_keys, NULL},
+    .known = {known, stablelm_known, hf_rotary_keys, NULL},
+    .names = &names,
+    .configure = configure_stablelm,
     .heads = heads,
 };

@@ -263,9 +263,14 @@ void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 
 /* ---- the rows */
 
-extern const hf_family hf_family_bert, hf_family_roberta, hf_family_modernbert, hf_family_distilbert, hf_family_mpnet, hf_family_albert,
-    hf_family_electra, hf_family_deberta, hf_family_roformer, hf_family_llama, hf_family_mistral, hf_family_qwen2, hf_family_qwen3, hf_family_eurobert, hf_family_gemma2,
-    hf_family_gemma3, hf_family_bloom, hf_family_nomic, hf_family_gte, hf_family_jina3, hf_family_t5, hf_family_bart, hf_family_mbart;
+/* One word for each, in the order in which they are told: its row is hf_family_WORD. */
+#define HF_FAMILIES(X)                                                                                                 \
+    X(bert) X(roberta) X(distilbert) X(mpnet) X(albert) X(electra) X(roformer) X(deberta) X(modernbert) X(eurobert)    \
+    X(nomic) X(gte) X(jina3) X(t5) X(bart) X(mbart) X(llama) X(mistral) X(qwen2) X(qwen3) X(gemma2) X(gemma3)          \
+    X(olmo2) X(stablelm) X(bloom)
+#define HF_DECLARE_FAMILY(word) extern const hf_family hf_family_##word;
+HF_FAMILIES(HF_DECLARE_FAMILY)
+#undef HF_DECLARE_FAMILY
 
 /* ---- inside the room: parts of hf_stack_build */
 

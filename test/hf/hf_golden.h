@@ -38,6 +38,7 @@ static inline float golden_weight(uint64_t hash, uint64_t i, double scale, doubl
  * table move on by one. NULL: nothing. */
 typedef struct golden_spoil {
     const char *swap[2], *roll;
+    const char *prefix; /* stands before all names; NULL: none */
 } golden_spoil;
 
 /* Whose numbers a tensor gets. */
@@ -70,8 +71,8 @@ static inline void golden_weights(yyjson_val *golden, const golden_spoil *spoil)
             row *= k ? yyjson_get_uint(d) : 1;
         }
         assert_true(used < 60000);
-        used += (size_t)sprintf(header + used, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", name, shape, at * 4,
-                                (at + count) * 4);
+        used += (size_t)sprintf(header + used, ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+                                spoil->prefix ? spoil->prefix : "", name, shape, at * 4, (at + count) * 4);
         data = realloc(data, (at + count) * 4);
         golden_source(source, sizeof source, name, spoil);
         const size_t by = spoil->roll && strcmp(spoil->roll, name) == 0 ? row : 0;

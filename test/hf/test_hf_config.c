@@ -101,7 +101,7 @@ static void every_member_of_every_family(void **state) {
 static void mutate_golden(void *user, const char *name) {
     if (strchr(name, '-')) return;
     yyjson_doc *golden = golden_read(name, "golden.json");
-    const golden_spoil none = {{NULL, NULL}, NULL};
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
     char path[400];
     size_t size = 0, opened = 0;
     snprintf(path, sizeof path, HF_FAMILIES "/%.60s/config.json", name);

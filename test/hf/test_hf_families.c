@@ -145,7 +145,7 @@ static double difference(const char *name, yyjson_val *golden) {
 static void one_family(void *user, const char *name) {
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
     yyjson_val *g = yyjson_doc_get_root(golden), *c = yyjson_doc_get_root(config), *change;
-    const golden_spoil none = {{NULL, NULL}, NULL};
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
     size_t i, n;
     hf_fresh();
     golden_weights(g, &none);
@@ -160,7 +160,7 @@ static void one_family(void *user, const char *name) {
     yyjson_arr_foreach(yyjson_obj_get(g, "spoils"), i, n, change) {
         yyjson_val *swap = yyjson_obj_get(change, "swap");
         const golden_spoil spoil = {{yyjson_get_str(yyjson_arr_get(swap, 0)), yyjson_get_str(yyjson_arr_get(swap, 1))},
-                                    yyjson_get_str(yyjson_obj_get(change, "roll"))};
+                                    yyjson_get_str(yyjson_obj_get(change, "roll")), NULL};
         golden_weights(g, &spoil);
         golden_config(c, yyjson_obj_get(change, "config"));
         d = difference(name, g);
@@ -177,10 +177,31 @@ static void as_transformers_computes(void **state) {
     assert_true(spoils >= 65);
 }
 
+/* A model of several parts describes the one for texts in text_config, and names its weights after it. */
+static void a_part_of_a_model(void **state) {
+    yyjson_doc *golden = golden_read("gemma3", "golden.json"), *config = golden_read("gemma3", "config.json");
+    golden_spoil inner = {{NULL, NULL}, NULL, "model.language_model."};
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "model_type", "gemma3");
+    yyjson_mut_obj_add_val(doc, root, "text_config", yyjson_val_mut_copy(doc, yyjson_doc_get_root(config)));
+    yyjson_doc *wrapped = yyjson_mut_doc_imut_copy(doc, NULL);
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &inner);
+    golden_config(yyjson_doc_get_root(wrapped), NULL);
+    const double d = difference("gemma3", yyjson_doc_get_root(golden));
+    if (!(d <= TOLERANCE)) fail_msg("gemma3 within a model: differs by %g", d);
+    yyjson_doc_free(wrapped);
+    yyjson_mut_doc_free(doc);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
 /* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made of rows. */
 static void is_packed(void *user, const char *name) {
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
-    const golden_spoil none = {{NULL, NULL}, NULL};
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
     static char text[1 << 16];
     size_t length;
     nib_error e;
@@ -207,6 +228,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_transformers_computes),
+        cmocka_unit_test(a_part_of_a_model),
         cmocka_unit_test(packed_and_fused),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
