@@ -273,7 +273,8 @@ int cli_tensors_bind(const cli_tensors *t, nib_session *s) {
     for (size_t i = 0; i < n && code == 0; i++) {
         const char *name = nib_session_input_name(s, i);
         if (find_pair(&t->files, name) || (all[i].optional && !find_pair(&t->shapes, name))) continue;
-        if (!t->random) code = cli_usage(&cli_run, "input %s is missing: --input %s=FILE, or --random", name, name);
+        const bool zeros = all[i].role == NIB_ROLE_TYPES; /* segments that nobody gives are 0 in transformers, too */
+        if (!t->random && !zeros) code = cli_usage(&cli_run, "input %s is missing: --input %s=FILE, or --random", name, name);
         else code = bind_random(s, i, &all[i], &state);
     }
     free(all);

@@ -174,6 +174,9 @@ def others():
     modern = json.loads((ROOT / "test/data/hf/modernbert-tiny/config.json").read_text())
     put("config", "bert", b"\0" + json.dumps(bert).encode())
     put("config", "modernbert", b"\0" + json.dumps(modern).encode())
+    for family in sorted((ROOT / "test/data/families").iterdir()):
+        if "-" not in family.name and family.name not in ("bert", "modernbert"):
+            put("config", family.name, b"\0" + json.dumps(json.loads((family / "config.json").read_text())).encode())
     put("config", "modules", b"\1" + json.dumps([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
                                                    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]).encode())
     put("config", "sentence", b'\2{"max_seq_length": 256, "do_lower_case": false}')

@@ -2,9 +2,9 @@
  *
  * A Hugging Face folder -> graph, and what the folder's small files say about using the model.
  *
- * hf_load_graph reads config.json and model.safetensors (or model.safetensors.index.json with its shards) and has the
- * builder of that model_type (one file per family, one row in hf_families) write the graph with standard operators. Weights
- * point into the mapped files.
+ * hf_load_graph reads config.json and model.safetensors (or model.safetensors.index.json with its shards). The model_type's
+ * row describes a stack of layers, which one builder writes as standard operators (hf_stack.h). Weights point into the
+ * mapped files.
  *
  * hf_settings_load reads modules.json, 1_Pooling/config.json (both schemas), sentence_bert_config.json, tokenizer_config.json,
  * special_tokens_map.json, config_sentence_transformers.json and config.json; each answer names the file that gave it, for
@@ -27,27 +27,9 @@ size_t hf_weights_count(const hf_weights *w);
 /* Hands the files to the graph that points into them; hf_weights_close then leaves them open. */
 nib_status hf_weights_give_files(hf_weights *w, graph *g, nib_error *err);
 
-/* ---- model families */
-typedef struct hf_builder { /* what a family's build function gets */
-    graph *g;
-    yyjson_val *config;
-    hf_weights *weights;
-    const char *prefix;          /* found in the weights' names: "", "bert.", ... */
-    const char *const *prefixes; /* what else may stand before a name */
-    nib_status status;           /* the first failure; after it every helper of hf_build.h does nothing */
-    nib_error *err;
-} hf_builder;
-
-typedef struct hf_family {
-    const char *model_type;  /* of config.json: "bert" */
-    const char *probe;       /* a weight that all models of the family have, without prefix */
-    const char *prefixes[4]; /* what may stand before it, ends with NULL */
-    nib_status (*build)(hf_builder *b);
-} hf_family;
-extern const hf_family hf_families[]; /* ends with a NULL model_type */
-
-/* Inputs input_ids, attention_mask, token_type_ids: i64 [batch, seq]; output last_hidden_state [batch, seq, hidden].
- * UNSUPPORTED names the model_type and lists those nib knows. */
+/* ---- models */
+/* A graph for the model_type of config.json. UNSUPPORTED, before weights are looked at, names a model_type and its
+ * architecture that nib does not know, and lists those it knows. Inputs and outputs: hf_stack_build in hf_stack.h. */
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err);
 
 /* ---- settings */

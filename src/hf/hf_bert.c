@@ -1,74 +1,159 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BERT (Devlin et al., 2018) as transformers' BertModel computes it, without the pooler.
- *
- * In: config.json and the weights. Out: input_ids, attention_mask, token_type_ids [batch, seq] -> last_hidden_state
- * [batch, seq, hidden].
+ * Encoders that are called as BERT's: BERT (Devlin et al., 2018), JinaBERT v2 (Guenther et al., 2023: ALiBi and gated
+ * feed-forward layers under the model_type of BERT), RoBERTa (Liu et al., 2019) and its kin.
  */
-#include "hf_build.h"
 #include "hf_json.h"
+#include "hf_stack.h"
+#include <math.h>
 #include <string.h>
 
-typedef struct bert {
-    int64_t hidden, heads, layers, ffn, words, positions, types;
-    float epsilon;
-    const char *activation;
-} bert;
+/* ---------------------------------------------------------------- BERT */
 
-static bert read_config(hf_builder *b) {
-    bert m = {
-        .hidden = hf_config_size(b, "hidden_size"),
-        .heads = hf_config_size(b, "num_attention_heads"),
-        .layers = hf_config_size(b, "num_hidden_layers"),
-        .ffn = hf_config_size(b, "intermediate_size"),
-        .words = hf_config_size(b, "vocab_size"),
-        .positions = hf_config_size(b, "max_position_embeddings"),
-        .types = hf_config_size(b, "type_vocab_size"),
-        .epsilon = (float)hf_json_real(b->config, "layer_norm_eps", 1e-12),
-        .activation = hf_json_string(b->config, "hidden_act", "gelu"),
-    };
-    const char *kind = hf_json_string(b->config, "position_embedding_type", "absolute");
-    if (strcmp(kind, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%s'", kind);
-    if (hf_json_bool(b->config, "is_decoder", false)) hf_refuse(b, NIB_UNSUPPORTED, "bert: a decoder (is_decoder is true)");
-    hf_head_size(b, m.hidden, m.heads, 1);
-    if (!(m.epsilon >= 0 && m.epsilon < 1)) hf_refuse(b, NIB_BAD_MODEL, "config.json: layer_norm_eps is %g", (double)m.epsilon);
-    return m;
+static const hf_names bert_names = {
+    .words = "embeddings.word_embeddings",
+    .types = "embeddings.token_type_embeddings",
+    .positions = "embeddings.position_embeddings",
+    .embedding_norm = "embeddings.LayerNorm",
+    .layer = "encoder.layer",
+    .q = "attention.self.query",
+    .k = "attention.self.key",
+    .v = "attention.self.value",
+    .out = "attention.output.dense",
+    .attention = {.after = "attention.output.LayerNorm"},
+    .feed_forward = {.after = "output.LayerNorm"},
+    .up = "intermediate.dense",
+    .down = "output.dense",
+};
+
+static const hf_names jina_names = {
+    .words = "embeddings.word_embeddings",
+    .types = "embeddings.token_type_embeddings",
+    .embedding_norm = "embeddings.LayerNorm",
+    .layer = "encoder.layer",
+    .q = "attention.self.query",
+    .k = "attention.self.key",
+    .v = "attention.self.value",
+    .out = "attention.output.dense",
+    .attention = {.after = "attention.output.LayerNorm"},
+    .feed_forward = {.after = "mlp.layernorm"},
+    .up = "mlp.gated_layers",
+    .down = "mlp.wo",
+};
+
+static const hf_key bert_keys[] = {
+    HF_SIZE_OR("type_vocab_size", types, 2, 1),
+    HF_EPSILON("layer_norm_eps", 1e-12),
+    HF_TEXT_OR("hidden_act", activation, "gelu"),
+    HF_SIZE_OR("pad_token_id", pad, -1, -1),
+    HF_KEYS_END,
+};
+
+static const base_key bert_known[] = {
+    BASE_KEY_OBEYED("position_embedding_type"),
+    BASE_KEY_OBEYED("feed_forward_type"),
+    BASE_KEY_OBEYED("is_decoder"),
+    BASE_KEY_HARMLESS("add_cross_attention", "false|null", "an encoder has none"),
+    BASE_KEY_HARMLESS("directionality", "*", "of a pooler that transformers has not"),
+    BASE_KEY_HARMLESS("pooler_fc_size", "*", "of a pooler that transformers has not"),
+    BASE_KEY_HARMLESS("pooler_num_attention_heads", "*", "of a pooler that transformers has not"),
+    BASE_KEY_HARMLESS("pooler_num_fc_layers", "*", "of a pooler that transformers has not"),
+    BASE_KEY_HARMLESS("pooler_size_per_head", "*", "of a pooler that transformers has not"),
+    BASE_KEY_HARMLESS("pooler_type", "*", "of a pooler that transformers has not"),
+    BASE_KEY_HARMLESS("emb_pooler", "*", "how its own code pools; modules.json and 1_Pooling say how nib does"),
+    BASE_KEY_HARMLESS("model_max_length", "*", "the tokenizer's files say it"),
+    BASE_KEYS_END,
+};
+
+/* What all encoders of this kind have in common: a bias everywhere. */
+static void all_biases(hf_stack *s) {
+    s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
 }
 
-static graph_value *embeddings(hf_builder *b, const bert *m, graph_value *ids, graph_value *types) {
-    graph_value *words = hf_embedding(b, "embeddings.word_embeddings", ids, m->words, m->hidden);
-    graph_value *kinds = hf_embedding(b, "embeddings.token_type_embeddings", types, m->types, m->hidden);
-    hf_weight(b, "embeddings.position_embeddings.weight", m->positions, m->hidden); /* before a range of that many is made */
-    graph_value *places = hf_embedding(b, "embeddings.position_embeddings", hf_positions(b, ids, m->positions), m->positions, m->hidden);
-    graph_value *sum = hf_op2(b, "Add", "embeddings.words_and_types", words, kinds);
-    sum = hf_op2(b, "Add", "embeddings.sum", sum, places);
-    return hf_layer_norm(b, "embeddings.LayerNorm", sum, m->hidden, m->epsilon);
+static void configure_bert(hf_builder *b, hf_stack *s) {
+    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
+    const char *forward = hf_json_string(b->config, "feed_forward_type", "original");
+    all_biases(s);
+    hf_refuse_flag(b, "is_decoder", false);
+    s->learned = HF_LEARNED_COLUMNS;
+    if (strcmp(positions, "alibi") == 0) s->learned = HF_LEARNED_NONE, s->alibi = true;
+    else if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s'", positions);
+    if (strcmp(forward, "geglu") == 0) {
+        s->gate = HF_GATE_FIRST;
+        s->activation = "gelu";
+        s->up_bias = false;
+        s->names = &jina_names;
+    } else if (strcmp(forward, "original") != 0) {
+        hf_refuse(b, NIB_UNSUPPORTED, "bert: feed_forward_type '%.60s'", forward);
+    }
+    if (s->alibi != (s->gate != HF_GATE_NONE))
+        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s' with feed_forward_type '%.60s'", positions, forward);
 }
 
-static graph_value *layer(hf_builder *b, const bert *m, int64_t i, graph_value *x, graph_value *bias) {
-    const char *at = hf_path(b, "encoder.layer.%lld", (long long)i);
-    graph_value *q = hf_linear(b, hf_path(b, "%s.attention.self.query", at), x, m->hidden, m->hidden);
-    graph_value *k = hf_linear(b, hf_path(b, "%s.attention.self.key", at), x, m->hidden, m->hidden);
-    graph_value *v = hf_linear(b, hf_path(b, "%s.attention.self.value", at), x, m->hidden, m->hidden);
-    graph_value *y = hf_attention(b, hf_path(b, "%s.attention.self", at), q, k, v, bias, m->heads, m->hidden);
-    y = hf_linear(b, hf_path(b, "%s.attention.output.dense", at), y, m->hidden, m->hidden);
-    y = hf_op2(b, "Add", hf_path(b, "%s.attention.output.residual", at), y, x);
-    x = hf_layer_norm(b, hf_path(b, "%s.attention.output.LayerNorm", at), y, m->hidden, m->epsilon);
-    y = hf_linear(b, hf_path(b, "%s.intermediate.dense", at), x, m->hidden, m->ffn);
-    y = hf_activation(b, hf_path(b, "%s.intermediate.act", at), m->activation, y);
-    y = hf_linear(b, hf_path(b, "%s.output.dense", at), y, m->ffn, m->hidden);
-    y = hf_op2(b, "Add", hf_path(b, "%s.output.residual", at), y, x);
-    return hf_layer_norm(b, hf_path(b, "%s.output.LayerNorm", at), y, m->hidden, m->epsilon);
+static const hf_head bert_heads[] = {
+    {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
+    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
+     "cls.predictions.bias"},
+    {.output = NULL},
+};
+
+const hf_family hf_family_bert = {
+    .types = "bert",
+    .classes = "Bert|JinaBert",
+    .probe = "embeddings.word_embeddings.weight",
+    .prefixes = {"", "bert.", NULL},
+    .keys = {hf_usual_sizes, bert_keys, NULL},
+    .known = {bert_known, NULL},
+    .names = &bert_names,
+    .configure = configure_bert,
+    .heads = bert_heads,
+};
+
+/* ---------------------------------------------------------------- RoBERTa */
+
+static const hf_key roberta_keys[] = {
+    HF_SIZE_OR("type_vocab_size", types, 2, 1),
+    HF_EPSILON("layer_norm_eps", 1e-12),
+    HF_TEXT_OR("hidden_act", activation, "gelu"),
+    HF_SIZE_OR("pad_token_id", pad, 1, 0),
+    HF_KEYS_END,
+};
+
+static const base_key roberta_known[] = {
+    BASE_KEY_OBEYED("position_embedding_type"),
+    BASE_KEY_OBEYED("is_decoder"),
+    BASE_KEY_HARMLESS("add_cross_attention", "false|null", "an encoder has none"),
+    BASE_KEY_HARMLESS("output_past", "*", "an encoder has no cache"),
+    BASE_KEYS_END,
+};
+
+static void configure_roberta(hf_builder *b, hf_stack *s) {
+    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
+    all_biases(s);
+    hf_refuse_flag(b, "is_decoder", false);
+    s->learned = HF_LEARNED_IDS;
+    s->types_unread = s->types == 1; /* its tokenizers give no segments */
+    if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "roberta: position_embedding_type '%.60s'", positions);
 }
 
-nib_status hf_build_bert(hf_builder *b) {
-    bert m = read_config(b);
-    graph_value *ids = hf_input(b, "input_ids");
-    graph_value *mask = hf_input(b, "attention_mask");
-    graph_value *types = hf_input(b, "token_type_ids");
-    graph_value *bias = hf_mask_bias(b, mask);
-    graph_value *x = embeddings(b, &m, ids, types);
-    for (int64_t i = 0; i < m.layers && b->status == NIB_OK; i++) x = layer(b, &m, i, x, bias);
-    hf_output(b, "last_hidden_state", x, m.hidden);
-    return b->status;
-}
+static const hf_head roberta_heads[] = {
+    {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
+    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.bias"},
+    {.output = NULL},
+};
+
+const hf_family hf_family_roberta = {
+    .types = "roberta|xlm-roberta|camembert",
+    .classes = "Roberta|XLMRoberta|Camembert",
+    .probe = "embeddings.word_embeddings.weight",
+    .prefixes = {"", "roberta.", NULL},
+    .keys = {hf_usual_sizes, roberta_keys, NULL},
+    .known = {roberta_known, NULL},
+    .names = &bert_names,
+    .configure = configure_roberta,
+    .heads = roberta_heads,
+};

@@ -4,156 +4,12 @@
  * transformers or sentence-transformers is unknown here, and said, until somebody looks at what it does.
  */
 #include "hf_keys.h"
-#include "base/base_keys.h"
+#include "hf_stack.h"
 #include <string.h>
 
 #define OBEYED(path) BASE_KEY_OBEYED(path)
 #define HARMLESS(path, values, why) BASE_KEY_HARMLESS(path, values, why)
 #define END BASE_KEYS_END
-
-#define DTYPES "\"float32\"|\"float16\"|\"bfloat16\"|\"auto\"|null"
-
-/* config.json, of every family */
-static const base_key common_keys[] = {
-    OBEYED("model_type"),
-    OBEYED("hidden_size"),
-    OBEYED("num_attention_heads"),
-    OBEYED("num_hidden_layers"),
-    OBEYED("intermediate_size"),
-    OBEYED("vocab_size"),
-    OBEYED("max_position_embeddings"),
-    OBEYED("tokenizer_class"),
-    HARMLESS("architectures", "*", "the encoder alone is used, whatever head the weights were saved with"),
-    HARMLESS("_name_or_path", "*", "a name"),
-    HARMLESS("name_or_path", "*", "a name"),
-    HARMLESS("_commit_hash", "*", "a name"),
-    HARMLESS("transformers_version", "*", "who wrote the file"),
-    HARMLESS("auto_map", "*", "code of the folder's own is never run; model_type says what is computed"),
-    HARMLESS("torch_dtype", DTYPES, "sums are f32; hf_load.c says where transformers would round the weights first"),
-    HARMLESS("dtype", DTYPES, "sums are f32; hf_load.c says where transformers would round the weights first"),
-    HARMLESS("use_bfloat16", "*", "of TensorFlow on TPUs"),
-    HARMLESS("attention_probs_dropout_prob", "*", "only in training"),
-    HARMLESS("hidden_dropout_prob", "*", "only in training"),
-    HARMLESS("attention_dropout", "*", "only in training"),
-    HARMLESS("embedding_dropout", "*", "only in training"),
-    HARMLESS("mlp_dropout", "*", "only in training"),
-    HARMLESS("dropout", "*", "only in training"),
-    HARMLESS("initializer_range", "*", "only in training"),
-    HARMLESS("initializer_cutoff_factor", "*", "only in training"),
-    HARMLESS("gradient_checkpointing", "*", "only in training"),
-    HARMLESS("classifier_dropout", "*", "the head is not run"),
-    HARMLESS("tie_word_embeddings", "*", "the head is not run"),
-    HARMLESS("id2label", "*", "the head is not run"),
-    HARMLESS("label2id", "*", "the head is not run"),
-    HARMLESS("num_labels", "*", "the head is not run"),
-    HARMLESS("problem_type", "*", "the head is not run"),
-    HARMLESS("finetuning_task", "*", "the head is not run"),
-    HARMLESS("task_specific_params", "*", "the head is not run"),
-    HARMLESS("sentence_transformers", "*", "of cross encoders' heads"),
-    HARMLESS("pad_token_id", "*", "padding is computed by nobody"),
-    HARMLESS("bos_token_id", "*", "the tokenizer's template says which tokens are put around a text"),
-    HARMLESS("eos_token_id", "*", "the tokenizer's template says which tokens are put around a text"),
-    HARMLESS("cls_token_id", "*", "the tokenizer's template says which tokens are put around a text"),
-    HARMLESS("sep_token_id", "*", "the tokenizer's template says which tokens are put around a text"),
-    HARMLESS("mask_token_id", "*", "the tokenizer's template says which tokens are put around a text"),
-    HARMLESS("unk_token_id", "*", "the tokenizer says which token stands for unknown words"),
-    HARMLESS("use_cache", "*", "an encoder has no cache"),
-    HARMLESS("is_encoder_decoder", "false|null", "so is every model that nib builds"),
-    HARMLESS("is_causal", "false|null", "so is every model that nib builds"),
-    HARMLESS("use_bidirectional_attention", "true|null", "so is every model that nib builds"),
-    HARMLESS("tie_encoder_decoder", "*", "there is no decoder"),
-    HARMLESS("decoder_start_token_id", "*", "there is no decoder"),
-    HARMLESS("cross_attention_hidden_size", "*", "there is no decoder"),
-    HARMLESS("pruned_heads", "{}|[]|null", "no head is pruned"),
-    HARMLESS("chunk_size_feed_forward", "*", "rows of a feed-forward layer do not see each other"),
-    HARMLESS("output_attentions", "*", "asks for more outputs, and changes none"),
-    HARMLESS("output_hidden_states", "*", "asks for more outputs, and changes none"),
-    HARMLESS("return_dict", "*", "how Python hands outputs over"),
-    HARMLESS("torchscript", "*", "how Python runs it"),
-    HARMLESS("tf_legacy_loss", "*", "how Python runs it"),
-    HARMLESS("_attn_implementation", "*", "which kernel computes the same"),
-    HARMLESS("_attn_implementation_autoset", "*", "which kernel computes the same"),
-    HARMLESS("attn_implementation", "*", "which kernel computes the same"),
-    HARMLESS("prefix", "*", "of generated text"),
-    HARMLESS("max_length", "*", "of generated text"),
-    HARMLESS("min_length", "*", "of generated text"),
-    HARMLESS("do_sample", "*", "of generated text"),
-    HARMLESS("early_stopping", "*", "of generated text"),
-    HARMLESS("num_beams", "*", "of generated text"),
-    HARMLESS("num_beam_groups", "*", "of generated text"),
-    HARMLESS("diversity_penalty", "*", "of generated text"),
-    HARMLESS("temperature", "*", "of generated text"),
-    HARMLESS("top_k", "*", "of generated text"),
-    HARMLESS("top_p", "*", "of generated text"),
-    HARMLESS("typical_p", "*", "of generated text"),
-    HARMLESS("repetition_penalty", "*", "of generated text"),
-    HARMLESS("length_penalty", "*", "of generated text"),
-    HARMLESS("no_repeat_ngram_size", "*", "of generated text"),
-    HARMLESS("encoder_no_repeat_ngram_size", "*", "of generated text"),
-    HARMLESS("bad_words_ids", "*", "of generated text"),
-    HARMLESS("num_return_sequences", "*", "of generated text"),
-    HARMLESS("output_scores", "*", "of generated text"),
-    HARMLESS("return_dict_in_generate", "*", "of generated text"),
-    HARMLESS("forced_bos_token_id", "*", "of generated text"),
-    HARMLESS("forced_eos_token_id", "*", "of generated text"),
-    HARMLESS("remove_invalid_values", "*", "of generated text"),
-    HARMLESS("exponential_decay_length_penalty", "*", "of generated text"),
-    HARMLESS("suppress_tokens", "*", "of generated text"),
-    HARMLESS("begin_suppress_tokens", "*", "of generated text"),
-    END,
-};
-
-static const base_key bert_keys[] = {
-    OBEYED("type_vocab_size"),
-    OBEYED("layer_norm_eps"),
-    OBEYED("hidden_act"),
-    OBEYED("position_embedding_type"),
-    OBEYED("is_decoder"),
-    HARMLESS("add_cross_attention", "false|null", "an encoder has none"),
-    HARMLESS("directionality", "*", "of the pooler, which is not run"),
-    HARMLESS("pooler_fc_size", "*", "of the pooler, which is not run"),
-    HARMLESS("pooler_num_attention_heads", "*", "of the pooler, which is not run"),
-    HARMLESS("pooler_num_fc_layers", "*", "of the pooler, which is not run"),
-    HARMLESS("pooler_size_per_head", "*", "of the pooler, which is not run"),
-    HARMLESS("pooler_type", "*", "of the pooler, which is not run"),
-    END,
-};
-
-static const base_key modernbert_keys[] = {
-    OBEYED("hidden_activation"),
-    OBEYED("norm_eps"),
-    OBEYED("norm_bias"),
-    OBEYED("attention_bias"),
-    OBEYED("mlp_bias"),
-    OBEYED("head_dim"),
-    OBEYED("local_attention"),
-    OBEYED("global_attn_every_n_layers"),
-    OBEYED("layer_types"),
-    OBEYED("global_rope_theta"),
-    OBEYED("local_rope_theta"),
-    OBEYED("rope_scaling"),
-    HARMLESS("rope_parameters", "null", "as if it were not there"),
-    OBEYED("rope_parameters.full_attention.rope_theta"),
-    OBEYED("rope_parameters.full_attention.rope_type"),
-    OBEYED("rope_parameters.full_attention.type"),
-    OBEYED("rope_parameters.sliding_attention.rope_theta"),
-    OBEYED("rope_parameters.sliding_attention.rope_type"),
-    OBEYED("rope_parameters.sliding_attention.type"),
-    HARMLESS("is_decoder", "*", "the family has encoders alone"),
-    HARMLESS("add_cross_attention", "*", "the family has encoders alone"),
-    HARMLESS("layer_norm_eps", "*", "norm_eps is what the family reads"),
-    HARMLESS("position_embedding_type", "*", "positions turn queries and keys, whatever it says"),
-    HARMLESS("decoder_bias", "*", "the head is not run"),
-    HARMLESS("classifier_pooling", "*", "the head is not run"),
-    HARMLESS("classifier_bias", "*", "the head is not run"),
-    HARMLESS("classifier_activation", "*", "the head is not run"),
-    HARMLESS("sparse_prediction", "*", "the head is not run"),
-    HARMLESS("sparse_pred_ignore_index", "*", "the head is not run"),
-    HARMLESS("deterministic_flash_attn", "*", "which kernel computes the same"),
-    HARMLESS("reference_compile", "*", "how Python runs it"),
-    HARMLESS("repad_logits_with_grad", "*", "only in training"),
-    END,
-};
 
 static const base_key tokenizer_keys[] = {
     OBEYED("tokenizer_class"),
@@ -301,8 +157,6 @@ static const struct {
     const char *kind;
     const base_key *lists[3];
 } kinds[] = {
-    {"bert", {common_keys, bert_keys, NULL}},
-    {"modernbert", {common_keys, modernbert_keys, NULL}},
     {"tokenizer_config.json", {tokenizer_keys, NULL}},
     {"special_tokens_map.json", {special_keys, NULL}},
     {"sentence_bert_config.json", {sentence_keys, NULL}},
@@ -314,6 +168,8 @@ static const struct {
 };
 
 void hf_keys_check(nib_runtime *runtime, const char *file, const char *kind, yyjson_val *root) {
+    const hf_family *family = hf_find_family(kind);
+    if (family) hf_family_check_keys(runtime, file, family, root);
     for (size_t i = 0; i < BASE_COUNT(kinds); i++)
         if (strcmp(kinds[i].kind, kind) == 0) base_keys_check(runtime, file, kinds[i].lists, root);
 }

@@ -1,31 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a folder with config.json and safetensors. Out: the graph that the family's builder writes, verified.
+ * In: a folder with config.json and safetensors. Out: the graph of the stack that its family describes, verified.
  */
-#include "hf_build.h"
 #include "hf_json.h"
-#include "hf_keys.h"
+#include "hf_stack.h"
 #include <stdio.h>
 #include <string.h>
 
-const hf_family hf_families[] = {
-    {"bert", "embeddings.word_embeddings.weight", {"", "bert.", NULL}, hf_build_bert},
-    {"modernbert", "embeddings.tok_embeddings.weight", {"", "model.", NULL}, hf_build_modernbert},
-    {NULL, NULL, {NULL}, NULL},
-};
-
-static const hf_family *find_family(const char *model_type) {
-    for (const hf_family *f = hf_families; f->model_type; f++) {
-        if (strcmp(f->model_type, model_type) == 0) return f;
-    }
-    return NULL;
-}
-
+/* The model_types of all families. */
 static void list_families(char *out, size_t size) {
     size_t used = 0;
     out[0] = 0;
-    for (const hf_family *f = hf_families; f->model_type && used < size; f++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", f->model_type);
+    for (const hf_family *const *f = hf_families; *f; f++)
+        for (const char *at = (*f)->types; *at && used < size; at += strcspn(at, "|"), at += *at == '|')
+            used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? ", " : "", (int)strcspn(at, "|"), at);
+}
+
+/* The first of config.json's architectures, or "". */
+static const char *architecture(yyjson_val *config) {
+    const char *name = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(config, "architectures"), 0));
+    return name ? name : "";
 }
 
 /* Heads on top of an encoder put its name before its weights; the encoder alone has none. */
@@ -38,16 +32,18 @@ static const char *find_prefix(const hf_family *f, const hf_weights *w) {
     return f->prefixes[0]; /* the builder will name what is missing */
 }
 
-static nib_status build(hf_builder *b, const hf_family *f) {
+static nib_status build(hf_builder *b, const hf_family *f, const hf_stack *s) {
     nib_status status = NIB_OK;
     b->prefix = find_prefix(f, b->weights);
     b->prefixes = f->prefixes;
-    b->g->name = graph_intern(b->g, f->model_type, strlen(f->model_type));
+    const char *type = hf_json_string(b->config, "model_type", "");
+    b->g->name = graph_intern(b->g, type, strlen(type));
     if (!b->g->name) NIB_FAIL(b->err, NIB_OUT_OF_MEMORY, "no memory for the model's graph");
     b->g->ir_version = 8;
     b->g->producer = "";
     NIB_TRY(graph_set_opset(b->g, "", HF_OPSET, b->err));
-    NIB_TRY(f->build(b));
+    hf_stack_build(b, f, s);
+    NIB_TRY(b->status);
     NIB_TRY(graph_verify(b->g, b->err));
 fail:
     return status;
@@ -73,26 +69,45 @@ static void note_type(nib_runtime *runtime, const hf_builder *b, const hf_family
                      nib_dtype_name(t->dtype), said);
 }
 
+/* Which family it is, from config.json alone. */
+static nib_status choose_family(hf_builder *b, const hf_family **out) {
+    char known[600];
+    const char *type = hf_json_string(b->config, "model_type", NULL), *name = architecture(b->root);
+    if (!type) return base_error_set(b->err, NIB_BAD_MODEL, "config.json has no model_type");
+    *out = hf_find_family(type);
+    list_families(known, sizeof(known));
+    if (!*out)
+        return base_error_set(b->err, NIB_UNSUPPORTED,
+                              "model_type '%.60s'%s%.60s is not supported as a folder; nib knows %s (and any model as an .onnx file)", type,
+                              name[0] ? " of " : "", name, known);
+    yyjson_val *quantized = yyjson_obj_get(b->root, "quantization_config");
+    if (quantized && !yyjson_is_null(quantized))
+        return base_error_set(b->err, NIB_UNSUPPORTED, "config.json: quantization_config: weights that are quantized by '%.60s' are not read",
+                              hf_json_string(quantized, "quant_method", "a method without a name"));
+    return NIB_OK;
+}
+
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
     hf_builder b = {.err = err};
     yyjson_doc *config = NULL;
-    char known[200];
+    const hf_family *f = NULL;
+    hf_stack s;
     *out = NULL;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &config, err));
     if (!config) NIB_FAIL(err, NIB_NOT_FOUND, "%s has no config.json", dir);
-    b.config = yyjson_doc_get_root(config);
-    const char *model_type = hf_json_string(b.config, "model_type", NULL);
-    if (!model_type) NIB_FAIL(err, NIB_BAD_MODEL, "config.json has no model_type");
-    const hf_family *f = find_family(model_type);
-    list_families(known, sizeof(known));
-    if (!f)
-        NIB_FAIL(err, NIB_UNSUPPORTED, "model_type '%s' is not supported as a folder; nib knows %s (and any model as an .onnx file)",
-                 model_type, known);
-    hf_keys_check(runtime, "config.json", f->model_type, b.config);
+    b.root = yyjson_doc_get_root(config);
+    b.config = hf_config_text(b.root);
+    NIB_TRY(choose_family(&b, &f));
+    hf_stack_read(&b, f, &s);
+    NIB_TRY(b.status);
+    hf_family_check_keys(runtime, "config.json", f, b.config);
+    if (architecture(b.root)[0] && b.config == b.root && !hf_is_class_of(f, architecture(b.root)))
+        base_log(runtime, NIB_LOG_WARN, "config.json: the architecture %.60s is not one that nib knows: it is taken for a %s",
+                 architecture(b.root), hf_json_string(b.config, "model_type", ""));
     NIB_TRY(hf_weights_open(runtime, dir, &b.weights, err));
     NIB_TRY(graph_create(&runtime->heap, &b.g, err));
-    NIB_TRY(build(&b, f));
+    NIB_TRY(build(&b, f, &s));
     note_type(runtime, &b, f);
     NIB_TRY(hf_weights_give_files(b.weights, b.g, err));
     *out = b.g;

@@ -8,6 +8,7 @@
  */
 #include "hf_json.h"
 #include "hf_keys.h"
+#include "hf_stack.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -156,10 +157,8 @@ fail:
 /* Some tokenizers say 1e30 for "no limit"; what no model has is no answer. */
 #define ABSURD_LENGTH 100000000
 
-static void note_length(hf_settings *s, const char *file, yyjson_val *v) {
-    if (s->max_tokens > 0 || !yyjson_is_num(v)) return;
-    double length = yyjson_get_num(v);
-    if (!(length >= 1 && length <= ABSURD_LENGTH)) return;
+static void note_length(hf_settings *s, const char *file, double length) {
+    if (s->max_tokens > 0 || !(length >= 1 && length <= ABSURD_LENGTH)) return;
     s->max_tokens = (int64_t)length;
     snprintf(s->max_tokens_from, sizeof(s->max_tokens_from), "%s", file);
 }
@@ -173,22 +172,22 @@ static const char *const sentence_files[] = {
 static nib_status read_lengths(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
-    yyjson_val *root, *length;
+    yyjson_val *root;
     bool found = false;
     for (size_t i = 0; i < BASE_COUNT(sentence_files) && !found; i++) {
         NIB_TRY(hf_json_open(runtime, dir, sentence_files[i], false, &doc, err));
         root = yyjson_doc_get_root(doc);
         found = yyjson_obj_size(root) > 0;
         if (found) hf_keys_check(runtime, sentence_files[i], "sentence_bert_config.json", root);
-        if (found) note_length(s, sentence_files[i], yyjson_obj_get(root, "max_seq_length"));
+        if (found) note_length(s, sentence_files[i], hf_json_real(root, "max_seq_length", 0));
         if (found) s->lower_case = hf_json_bool(root, "do_lower_case", false);
         base_json_free(&runtime->heap, doc);
         doc = NULL;
     }
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
     root = yyjson_doc_get_root(doc);
-    length = yyjson_obj_get(root, "model_max_length");
-    note_length(s, "tokenizer_config.json", length ? length : yyjson_obj_get(root, "max_len"));
+    const char *key = yyjson_obj_get(root, "model_max_length") ? "model_max_length" : "max_len";
+    note_length(s, "tokenizer_config.json", hf_json_real(root, key, 0));
 fail:
     base_json_free(&runtime->heap, doc);
     return status;
@@ -203,23 +202,33 @@ static int64_t first_size(yyjson_val *root, const char *const *keys) {
     return 0;
 }
 
+/* The longest text that the model has positions for, 0 if any or unknown: of a family that is known its description says so (RoBERTa's
+ * table has two rows more than a text may have tokens), of others the number of positions. */
+static int64_t longest_text(yyjson_val *root) {
+    static const char *const positions[] = {"max_position_embeddings", "n_positions", NULL};
+    hf_builder b = {.root = root, .config = hf_config_text(root)};
+    const hf_family *family = hf_find_family(hf_json_string(b.config, "model_type", ""));
+    hf_stack stack;
+    if (family) hf_stack_read(&b, family, &stack);
+    return family && b.status == NIB_OK ? hf_stack_longest(&stack) : first_size(b.config, positions);
+}
+
 static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     static const char *const hidden[] = {"hidden_size", "dim", "d_model", "n_embd", NULL};
     static const char *const layers[] = {"num_hidden_layers", "n_layers", "num_layers", "n_layer", NULL};
-    static const char *const positions[] = {"max_position_embeddings", "n_positions", NULL};
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));
     if (!doc) return NIB_OK;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    s->hidden = first_size(root, hidden);
-    s->layers = first_size(root, layers);
-    s->positions = first_size(root, positions);
+    yyjson_val *root = yyjson_doc_get_root(doc), *text = hf_config_text(root);
+    s->hidden = first_size(text, hidden);
+    s->layers = first_size(text, layers);
+    s->positions = longest_text(root);
     snprintf(s->model_type, sizeof(s->model_type), "%s", hf_json_string(root, "model_type", ""));
     const char *architecture = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(root, "architectures"), 0));
     snprintf(s->architecture, sizeof(s->architecture), "%s", architecture ? architecture : "");
     snprintf(s->tokenizer_class, sizeof(s->tokenizer_class), "%s", hf_json_string(root, "tokenizer_class", ""));
-    for (const char *const *key = positions; *key; key++) note_length(s, "config.json", yyjson_obj_get(root, *key));
+    note_length(s, "config.json", (double)s->positions);
 fail:
     base_json_free(&runtime->heap, doc);
     return status;

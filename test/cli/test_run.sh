@@ -20,6 +20,12 @@ expect 2 'no model was named' "$nib" run
 expect 2 'No such file' "$nib" run missing.onnx
 expect 2 'one model' "$nib" run "$model" "$model"
 expect 2 'input input_ids is missing' "$nib" run "$model"
+# segments that nobody gives are 0, as PyTorch has it
+tiny=("$root/test/data/hf/bert-tiny" --input "input_ids=$onnx/expected/right.input_ids.npy"
+    --input "attention_mask=$onnx/expected/right.attention_mask.npy")
+expect 0 'pooler_output  f32.3,64' "$nib" run "${tiny[@]}" --output-dir zeros
+cp "$onnx/expected/right.no_types.last_hidden_state.npy" zeros/last_hidden_state.npy
+expect 0 'last_hidden_state .* same' "$nib" run "${tiny[@]}" --compare zeros
 expect 2 'has no such input; it has input_ids' "$nib" run "$model" --input nothing=x.npy
 expect 2 'takes NAME=FILE' "$nib" run "$model" --input ids.npy
 expect 2 'No such file' "$nib" run "$model" --input input_ids=missing.npy

@@ -15,8 +15,9 @@ static void builds_bert(void **state) {
     assert_string_equal(g->inputs[0]->name, "input_ids");
     assert_string_equal(g->inputs[1]->name, "attention_mask");
     assert_string_equal(g->inputs[2]->name, "token_type_ids");
-    assert_int_equal(g->n_outputs, 1);
+    assert_int_equal(g->n_outputs, 2);
     assert_string_equal(g->outputs[0]->name, "last_hidden_state");
+    assert_string_equal(g->outputs[1]->name, "pooler_output");
     int layers = 0;
     for (const graph_node *n = g->first; n; n = n->next) layers += strcmp(n->op, "Softmax") == 0;
     assert_int_equal(layers, 2);
@@ -146,8 +147,10 @@ static void activations(void **state) {
         const char *name;
         nib_status status;
     } cases[] = {
-        {"gelu", NIB_OK}, {"gelu_new", NIB_OK},   {"gelu_pytorch_tanh", NIB_OK}, {"relu", NIB_OK},
-        {"silu", NIB_OK}, {"quick_gelu", NIB_OK}, {"mish", NIB_UNSUPPORTED},
+        {"gelu", NIB_OK},       {"gelu_new", NIB_OK},   {"gelu_pytorch_tanh", NIB_OK}, {"gelu_10", NIB_OK},  {"relu", NIB_OK},
+        {"relu2", NIB_OK},      {"relu6", NIB_OK},      {"leaky_relu", NIB_OK},        {"silu", NIB_OK},     {"quick_gelu", NIB_OK},
+        {"mish", NIB_OK},       {"laplace", NIB_OK},    {"hardswish", NIB_OK},         {"linear", NIB_OK},   {"gelu_python", NIB_OK},
+        {"xielu", NIB_UNSUPPORTED}, {"", NIB_UNSUPPORTED},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         char config[400];
@@ -173,7 +176,9 @@ static void refuses(void **state) {
          "embeddings.word_embeddings.weight [5, 4]"},
         {{config_tiny, "", "weight", "bias", "I16", NULL}, NIB_UNSUPPORTED, "i16"},
         {{"{\"model_type\":\"bert\"}", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "hidden_size"},
-        {{"{\"model_type\":\"nothing\"}", "", "weight", "bias", "F32", NULL}, NIB_UNSUPPORTED, "bert"},
+        {{"{\"model_type\":\"nothing\",\"architectures\":[\"NothingModel\"]}", "", "weight", "bias", "F32", NULL},
+         NIB_UNSUPPORTED,
+         "'nothing' of NothingModel is not supported as a folder; nib knows bert, roberta, xlm-roberta"},
         {{"{}", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "model_type"},
         {{"[", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "config.json"},
         {{"{\"model_type\":\"bert\",\"hidden_size\":5,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
@@ -182,6 +187,11 @@ static void refuses(void **state) {
          NIB_BAD_MODEL,
          "multiple"},
         {{"{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":2000000000,\"intermediate_size\":8,"
+          "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_LIMIT,
+         "2000000000 layers"},
+        {{"{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":900,\"intermediate_size\":8,"
           "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}",
           "", "weight", "bias", "F32", NULL},
          NIB_BAD_MODEL,
@@ -307,10 +317,14 @@ static void modernbert_configs(void **state) {
         {"\"layer_types\":\"full_attention\"", NIB_BAD_MODEL, "layer_types"},
         {"\"layer_types\":[\"chunked_attention\"]", NIB_UNSUPPORTED, "chunked_attention"},
         {"\"layer_types\":[7]", NIB_UNSUPPORTED, "layer_types"},
-        {"\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"yarn\",\"rope_theta\":10}}", NIB_UNSUPPORTED, "yarn"},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"longrope\",\"rope_theta\":10}}", NIB_UNSUPPORTED, "longrope"},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"yarn\",\"rope_theta\":10}}", NIB_BAD_MODEL, "factor is missing"},
+        {"\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"yarn\",\"factor\":2}}", NIB_OK, ""},
         {"\"rope_parameters\":[]", NIB_BAD_MODEL, "rope_parameters"},
-        {"\"rope_scaling\":{\"type\":\"linear\"}", NIB_UNSUPPORTED, "rope_scaling"},
-        {"\"global_rope_theta\":-1", NIB_BAD_MODEL, "angles"},
+        {"\"rope_scaling\":{\"type\":\"linear\"}", NIB_BAD_MODEL, "factor is missing"},
+        {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", NIB_OK, ""},
+        {"\"rope_scaling\":7", NIB_BAD_MODEL, "rope_scaling"},
+        {"\"global_rope_theta\":-1", NIB_BAD_MODEL, "global_rope_theta is -1"},
         {"\"head_dim\":4", NIB_UNSUPPORTED, "head_dim"},
         {"\"num_attention_heads\":4", NIB_BAD_MODEL, "heads"},
         {"\"num_attention_heads\":3", NIB_BAD_MODEL, "heads"},
@@ -318,7 +332,9 @@ static void modernbert_configs(void **state) {
         {"\"local_attention\":-2", NIB_BAD_MODEL, "local_attention"},
         {"\"global_attn_every_n_layers\":0", NIB_BAD_MODEL, "global_attn_every_n_layers"},
         {"\"norm_eps\":-1", NIB_BAD_MODEL, "norm_eps"},
-        {"\"hidden_activation\":\"mish\"", NIB_UNSUPPORTED, "mish"},
+        {"\"hidden_activation\":\"xielu\"", NIB_UNSUPPORTED, "xielu"},
+        {"\"quantization_config\":{\"quant_method\":\"gptq\"}", NIB_UNSUPPORTED, "gptq"},
+        {"\"norm_bias\":1", NIB_BAD_MODEL, "norm_bias"},
         {"\"attention_bias\":true", NIB_BAD_MODEL, "layers.0.attn.Wqkv.bias [12]"},
         {"\"mlp_bias\":true", NIB_BAD_MODEL, "layers.0.mlp.Wi.bias [12]"},
         {"\"norm_bias\":true", NIB_BAD_MODEL, "embeddings.norm.bias [4]"},

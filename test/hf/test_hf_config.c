@@ -3,7 +3,7 @@
  * config.json of every family of test/data/hf, with one member after the other made absent or something else: each folder opens, and
  * its graph's shapes are inferred, or the answer is a status. Sanitizers see what a builder computes after it has refused a size.
  */
-#include "hf_test.h"
+#include "hf_golden.h"
 #include "op/op.h"
 #include <dirent.h>
 
@@ -97,6 +97,28 @@ static void every_member_of_every_family(void **state) {
     assert_true(families >= 3);
 }
 
+/* The same of every family that has a golden; those with a '-' are the same families with a head or another setting. */
+static void mutate_golden(void *user, const char *name) {
+    if (strchr(name, '-')) return;
+    yyjson_doc *golden = golden_read(name, "golden.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    char path[400];
+    size_t size = 0, opened = 0;
+    snprintf(path, sizeof path, HF_FAMILIES "/%.60s/config.json", name);
+    char *config = read_text(path, &size);
+    assert_non_null(config);
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    open_with(user, config, &opened);
+    assert_int_equal(opened, 1);
+    assert_true(mutate(user, config, &opened) > 10);
+    assert_true(opened > 50);
+    free(config);
+    yyjson_doc_free(golden);
+}
+
+static void every_member_of_every_golden(void **state) { assert_true(golden_each(mutate_golden, *state) >= 15); }
+
 /* Sizes that do not fit each other: what one refuses, no other divides by. */
 static void sizes_beside_each_other(void **state) {
     static const int64_t sizes[] = {1, 2, 3, 4, 64, 2147483647};
@@ -142,6 +164,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_of_every_family),
+        cmocka_unit_test(every_member_of_every_golden),
         cmocka_unit_test(sizes_beside_each_other),
         cmocka_unit_test(paths_with_a_nul),
     };

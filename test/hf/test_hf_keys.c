@@ -41,8 +41,8 @@ static void each_key(void **state) {
         {"bert", "{\"norm_bias\":true}", "file: norm_bias true is not applied\n"}, /* another family's */
         {"modernbert", "{\"norm_bias\":true}", ""},
         {"modernbert", "{\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1,\"rope_type\":\"default\"}}}", ""},
-        {"modernbert", "{\"rope_parameters\":{\"full_attention\":{\"factor\":2}}}",
-         "file: rope_parameters.full_attention.factor 2 is not applied\n"},
+        {"modernbert", "{\"rope_parameters\":{\"full_attention\":{\"invented\":2}}}",
+         "file: rope_parameters.full_attention.invented 2 is not applied\n"},
         {"modernbert", "{\"rope_parameters\":null}", ""},
         {"bert", "{\"hidden_size\":4,\"hidden_size\":8}", "file: hidden_size 8 is not applied: the key stands there twice\n"},
         {"modules.json", "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"a.Transformer\",\"kwargs\":[]}]", ""},
@@ -54,7 +54,7 @@ static void each_key(void **state) {
         {"tokenizer_config.json", "{\"split_special_tokens\":true}", "file: split_special_tokens true is not applied\n"},
         {"Pooling", "{\"pooling_mode\":\"mean\",\"include_prompt\":true,\"extra\":null}", "file: extra null is not applied\n"},
         {"bert", "{\"a\\u001b[2J\":\"\\n\"}", "file: a?[2J \"?\" is not applied\n"}, /* nothing that a terminal would obey */
-        {"roberta", "{\"invented\":1}", ""},                                         /* nothing is known of it */
+        {"unheard", "{\"invented\":1}", ""},                                         /* nothing is known of it */
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++)
         if (strcmp(warnings(state, cases[i].kind, cases[i].json), cases[i].says) != 0) fail_msg("%s: %s", cases[i].json, said);

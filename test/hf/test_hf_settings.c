@@ -57,6 +57,30 @@ static void old_schema(void **state) {
     assert_string_equal(s.unsupported, "");
 }
 
+/* The longest text is what the family's description says, where config.json is one; not the number of rows of a table. */
+static void longest_texts(void **state) {
+    static const struct {
+        const char *config;
+        int64_t positions;
+    } cases[] = {
+        {"{\"model_type\":\"roberta\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+         "\"vocab_size\":5,\"max_position_embeddings\":514,\"pad_token_id\":1}", 512},
+        {"{\"model_type\":\"roberta\",\"max_position_embeddings\":514}", 514}, /* half a description */
+        {"{\"model_type\":\"bart\",\"d_model\":4,\"encoder_attention_heads\":2,\"encoder_layers\":1,\"encoder_ffn_dim\":8,"
+         "\"vocab_size\":5,\"max_position_embeddings\":1024}", 1024},
+        {"{\"model_type\":\"t5\",\"d_model\":4,\"num_heads\":2,\"d_kv\":2,\"num_layers\":1,\"d_ff\":8,\"vocab_size\":5,"
+         "\"n_positions\":512,\"feed_forward_proj\":\"relu\"}", 0}, /* distances have no end */
+        {"{\"model_type\":\"unheard\",\"n_positions\":77}", 77},
+    };
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        hf_fresh();
+        hf_text("config.json", cases[i].config);
+        hf_settings s = load(state);
+        if (s.positions != cases[i].positions) fail_msg("%s: %lld", cases[i].config, (long long)s.positions);
+        assert_int_equal(s.max_tokens, cases[i].positions);
+    }
+}
+
 static void poolings(void **state) {
     static const struct {
         const char *config;
@@ -316,6 +340,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_tokenizers), cmocka_unit_test(a_cut),          cmocka_unit_test(nothing_said),
+        cmocka_unit_test(longest_texts),
         cmocka_unit_test(old_schema),       cmocka_unit_test(poolings),       cmocka_unit_test(other_modules),
         cmocka_unit_test(lengths),          cmocka_unit_test(malformed),      cmocka_unit_test(sentence_files),
         cmocka_unit_test(missing_pooling),  cmocka_unit_test(python_numbers), cmocka_unit_test(tokenizers),

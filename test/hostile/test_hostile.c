@@ -509,13 +509,17 @@ static void a_device(void) { assert_int_equal(symlink("/dev/zero", at("m/model.o
 
 /* ---- safetensors and the small files of a folder */
 
+/* A description without a fault, since weights are read after it. */
+static const char config_whole[] = "{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"num_hidden_layers\":1,"
+                                   "\"intermediate_size\":8,\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}";
+
 static void folder_with(uint64_t length, const char *header, size_t data) {
     char file[4000] = {0};
     for (int i = 0; i < 8; i++) file[i] = (char)(length >> 8 * i);
     size_t n = strlen(header);
     memcpy(file + 8, header, n);
     put("m/model.safetensors", file, 8 + n + data);
-    put_text("m/config.json", "{\"model_type\": \"bert\"}");
+    put_text("m/config.json", config_whole);
 }
 static void header_of(const char *header, size_t data) { folder_with(strlen(header), header, data); }
 
@@ -541,11 +545,11 @@ static void st_rank_17(void) {
 }
 static void st_no_weights(void) { header_of("{}", 0); }
 static void index_that_leaves(void) {
-    put_text("m/config.json", "{\"model_type\": \"bert\"}");
+    put_text("m/config.json", config_whole);
     put_text("m/model.safetensors.index.json", "{\"weight_map\": {\"a\": \"../secret.bin\"}}");
 }
 static void index_of_a_fifo(void) {
-    put_text("m/config.json", "{\"model_type\": \"bert\"}");
+    put_text("m/config.json", config_whole);
     put_text("m/model.safetensors.index.json", "{\"weight_map\": {\"a\": \"fifo\"}}");
 }
 static void config_with(const char *config) {

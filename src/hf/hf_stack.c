@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * In: the description of a stack of layers, and weights. Out: its graph. Attention is in hf_attention.c, what stands
+ * behind the last layer in hf_heads.c.
+ */
+#include "hf_stack.h"
+#include <string.h>
+
+graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias) {
+    if (s->norm == HF_NORM_LAYER) return hf_layer_norm(b, path, x, width, (float)s->epsilon, bias);
+    return hf_rms_norm(b, path, x, width, (float)s->epsilon, s->norm == HF_NORM_RMS_ONE);
+}
+
+/* ---------------------------------------------------------------- embeddings */
+
+const char *hf_stack_words(hf_builder *b, const hf_stack *s) {
+    const char *first = NULL;
+    for (const char *at = s->names->words; *at; at += strcspn(at, "|"), at += *at == '|') {
+        const char *one = hf_path(b, "%.*s", (int)strcspn(at, "|"), at);
+        if (hf_has_weight(b, hf_path(b, "%s.weight", one))) return one;
+        if (!first) first = one;
+    }
+    return first;
+}
+
+/* Rows counted from ids: how many so far are no padding, + pad; that of padding is pad. */
+static graph_value *counted_positions(hf_builder *b, const hf_stack *s, graph_value *ids) {
+    graph_value *padded = hf_op2(b, "Equal", "positions.padded", ids, hf_int(b, "positions.pad", s->pad));
+    graph_value *token = hf_cast(b, "positions.token", hf_op1(b, "Not", "positions.kept", padded), NIB_DTYPE_I64);
+    graph_value *count = hf_op2(b, "CumSum", "positions.count", token, hf_int(b, "positions.axis", 1));
+    count = hf_op2(b, "Mul", "positions.counted", count, token);
+    return hf_op2(b, "Add", "positions", count, hf_int(b, "positions.pad", s->pad));
+}
+
+static graph_value *learned_positions(hf_builder *b, const hf_stack *s, graph_value *ids) {
+    const char *path = s->names->positions;
+    const int64_t rows = s->positions + s->position_offset;
+    hf_weight(b, hf_path(b, "%s.weight", path), rows, s->embedding); /* before a range of that many is made */
+    graph_value *at = s->learned == HF_LEARNED_IDS ? counted_positions(b, s, ids)
+                                                   : hf_positions(b, "positions", ids, s->positions, s->position_offset);
+    /* Where a scale stands between both tables, passes do not sum them in one step: rows for each text then, which can be packed. */
+    if (s->learned == HF_LEARNED_COLUMNS && s->embedding_scale != 1)
+        at = hf_op2(b, "Expand", "positions.texts", at, hf_op1(b, "Shape", "positions.shape", ids));
+    return hf_embedding(b, path, at, rows, s->embedding);
+}
+
+/* Rows of the table of segments; the first one for all, where transformers would be told nothing else. */
+static graph_value *type_rows(hf_builder *b, const hf_stack *s, graph_value *ids) {
+    graph_value *types = s->types_unread ? hf_op2(b, "Expand", "types", hf_ints(b, "types.first", (int64_t[]){0}, 1),
+                                                  hf_op1(b, "Shape", "types.shape", ids))
+                                         : hf_input(b, "token_type_ids");
+    return hf_embedding(b, s->names->types, types, s->types, s->embedding);
+}
+
+static graph_value *embeddings(hf_builder *b, const hf_stack *s, graph_value *ids) {
+    const hf_names *n = s->names;
+    graph_value *types = s->types ? type_rows(b, s, ids) : NULL;
+    graph_value *x = hf_embedding(b, hf_stack_words(b, s), ids, s->vocabulary, s->embedding);
+    if (s->embedding_scale != 1) x = hf_op2(b, "Mul", "embeddings.scaled", x, hf_scalar(b, (float)s->embedding_scale));
+    if (types) x = hf_op2(b, "Add", "embeddings.words_and_types", x, types);
+    if (s->learned) x = hf_op2(b, "Add", "embeddings.sum", x, learned_positions(b, s, ids));
+    if (n->embedding_norm) x = hf_stack_norm(b, s, n->embedding_norm, x, s->embedding, s->norm_bias);
+    const bool projects = n->project && (s->embedding != s->hidden || s->always_project);
+    return projects ? hf_project(b, n->project, x, s->embedding, s->hidden, true) : x;
+}
+
+/* ---------------------------------------------------------------- layers */
+
+static graph_value *feed_forward(hf_builder *b, const hf_stack *s, const char *at, graph_value *x) {
+    const hf_names *n = s->names;
+    const char *up = hf_path(b, "%s%s", at, n->up), *act = hf_path(b, "%sact", at), *gated = hf_path(b, "%sgated", at);
+    if (s->gate == HF_GATE_NONE) {
+        x = hf_activation(b, act, s->activation, hf_project(b, up, x, s->hidden, s->ffn, s->up_bias));
+    } else if (s->gate == HF_GATE_SEPARATE) {
+        graph_value *gate = hf_project(b, hf_path(b, "%s%s", at, n->gate), x, s->hidden, s->ffn, s->up_bias);
+        x = hf_project(b, up, x, s->hidden, s->ffn, s->up_bias);
+        x = hf_op2(b, "Mul", gated, hf_activation(b, act, s->activation, gate), x);
+    } else {
+        graph_value *wide = hf_project(b, up, x, s->hidden, 2 * s->ffn, s->up_bias), *halves[2];
+        if (!hf_split(b, hf_path(b, "%shalf", at), wide, (int64_t[]){s->ffn, s->ffn}, 2, halves)) return NULL;
+        const int gate = s->gate == HF_GATE_SECOND;
+        x = hf_op2(b, "Mul", gated, hf_activation(b, act, s->activation, halves[gate]), halves[!gate]);
+    }
+    return hf_project(b, hf_path(b, "%s%s", at, n->down), x, s->ffn, s->hidden, s->down_bias);
+}
+
+static graph_value *norm_at(hf_builder *b, const hf_stack *s, const char *at, const char *name, graph_value *x) {
+    return name ? hf_stack_norm(b, s, hf_path(b, "%s%s", at, name), x, s->hidden, s->norm_bias) : x;
+}
+
+static graph_value *layer(hf_builder *b, const hf_stack *s, int64_t i, graph_value *x, const hf_shared *shared) {
+    const hf_places *a = &s->names->attention, *f = &s->names->feed_forward;
+    const char *at = hf_path(b, "%s.%lld.", s->names->layer, (long long)(i * s->groups / s->layers));
+    graph_value *y = i == 0 && s->first_without_before ? x : norm_at(b, s, at, a->before, x);
+    y = norm_at(b, s, at, a->inside, hf_stack_attention(b, s, at, y, shared));
+    x = norm_at(b, s, at, a->after, hf_op2(b, "Add", hf_path(b, "%sattention.residual", at), x, y));
+    y = feed_forward(b, s, at, norm_at(b, s, at, f->before, x));
+    y = hf_op2(b, "Add", hf_path(b, "%sfeed_forward.residual", at), x, norm_at(b, s, at, f->inside, y));
+    return norm_at(b, s, at, f->after, y);
+}
+
+void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s) {
+    hf_shared shared[HF_KINDS] = {{NULL, NULL, NULL, NULL}};
+    graph_value *ids = hf_input(b, "input_ids"), *mask = hf_input(b, "attention_mask");
+    graph_value *x = embeddings(b, s, ids);
+    for (int64_t i = 0; i < s->layers && b->status == NIB_OK; i++) {
+        hf_shared *own = &shared[s->kinds[i]];
+        if (!own->bias) *own = hf_shared_make(b, s, (hf_kind)s->kinds[i], ids, mask);
+        x = layer(b, s, i, x, own);
+    }
+    if (s->names->final_norm) x = hf_stack_norm(b, s, s->names->final_norm, x, s->hidden, s->norm_bias);
+    hf_output(b, "last_hidden_state", x, 3, s->hidden);
+    hf_heads_build(b, f, s, x, ids, mask);
+}

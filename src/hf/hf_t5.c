@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The encoders of models that have a decoder, too: T5 (Raffel et al., 2020) and mT5, whose positions are biases by
+ * bucketed distance, BART (Lewis et al., 2020) and mBART.
+ */
+#include "hf_json.h"
+#include "hf_stack.h"
+#include <math.h>
+#include <string.h>
+
+static const base_key known[] = {
+    BASE_KEY_HARMLESS("is_encoder_decoder", "*", "the encoder is used"),
+    BASE_KEY_HARMLESS("is_decoder", "false|null", "the encoder is used"),
+    BASE_KEY_HARMLESS("num_decoder_layers", "*", "of the decoder"),
+    BASE_KEY_HARMLESS("decoder_layers", "*", "of the decoder"),
+    BASE_KEY_HARMLESS("decoder_attention_heads", "*", "of the decoder"),
+    BASE_KEY_HARMLESS("decoder_ffn_dim", "*", "of the decoder"),
+    BASE_KEY_HARMLESS("decoder_layerdrop", "*", "only in training"),
+    BASE_KEY_HARMLESS("encoder_layerdrop", "*", "only in training"),
+    BASE_KEY_HARMLESS("activation_dropout", "*", "only in training"),
+    BASE_KEY_HARMLESS("dropout_rate", "*", "only in training"),
+    BASE_KEY_HARMLESS("init_std", "*", "only in training"),
+    BASE_KEY_HARMLESS("initializer_factor", "*", "only in training"),
+    BASE_KEY_HARMLESS("scale_decoder_outputs", "*", "of the decoder"),
+    BASE_KEY_HARMLESS("dense_act_fn", "*", "feed_forward_proj says it"),
+    BASE_KEY_HARMLESS("is_gated_act", "*", "feed_forward_proj says it"),
+    BASE_KEY_HARMLESS("n_positions", "*", "distances are bucketed, whatever it says"),
+    BASE_KEY_HARMLESS("output_past", "*", "an encoder has no cache"),
+    BASE_KEY_HARMLESS("num_hidden_layers", "*", "another key says it"),
+    BASE_KEY_HARMLESS("normalize_before", "false|null", "of a kind of BART's that transformers has not"),
+    BASE_KEY_HARMLESS("normalize_embedding", "true|null", "of a kind of BART's that transformers has not"),
+    BASE_KEY_HARMLESS("add_final_layer_norm", "*", "of a kind of BART's that transformers has not"),
+    BASE_KEY_HARMLESS("add_bias_logits", "*", "of generated text"),
+    BASE_KEY_HARMLESS("classif_dropout", "*", "only in training"),
+    BASE_KEY_HARMLESS("static_position_embeddings", "false|null", "positions are learned"),
+    BASE_KEY_HARMLESS("extra_pos_embeddings", "*", "of a kind of BART's that transformers has not"),
+    BASE_KEY_HARMLESS("force_bos_token_to_be_generated", "*", "of generated text"),
+    BASE_KEYS_END,
+};
+
+/* ---------------------------------------------------------------- T5 */
+
+#define T5_NAMES(wide)                                                                                                                     \
+    {                                                                                                                                      \
+        .words = "shared|encoder.embed_tokens", .layer = "encoder.block", .q = "layer.0.SelfAttention.q", .k = "layer.0.SelfAttention.k",  \
+        .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o", .attention = {.before = "layer.0.layer_norm"},                   \
+        .feed_forward = {.before = "layer.1.layer_norm"}, .up = "layer.1.DenseReluDense." wide, .gate = "layer.1.DenseReluDense.wi_0",     \
+        .down = "layer.1.DenseReluDense.wo", .buckets = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",                   \
+        .final_norm = "encoder.final_layer_norm"                                                                                           \
+    }
+static const hf_names t5_names = T5_NAMES("wi"), gated_names = T5_NAMES("wi_1");
+
+static const hf_key t5_keys[] = {
+    HF_SIZE("d_model|hidden_size", hidden),
+    HF_SIZE("num_heads|num_attention_heads", heads),
+    HF_SIZE("num_layers", layers),
+    HF_SIZE("d_ff", ffn),
+    HF_SIZE("d_kv", head_size),
+    HF_SIZE("vocab_size", vocabulary),
+    HF_EPSILON("layer_norm_epsilon", 1e-6),
+    HF_SIZE_OR("relative_attention_num_buckets", buckets, 32, 4),
+    HF_SIZE_OR("relative_attention_max_distance", bucket_reach, 128, 2),
+    HF_TEXT_OR("feed_forward_proj", activation, NULL),
+    HF_KEYS_END,
+};
+
+/* "relu", "gated-gelu" (which is its approximation by tanh), "gated-silu". */
+static void configure_t5(hf_builder *b, hf_stack *s) {
+    static const char gated[] = "gated-";
+    if (strncmp(s->activation, gated, sizeof gated - 1) == 0) {
+        s->gate = HF_GATE_SEPARATE;
+        s->names = &gated_names;
+        s->activation = strcmp(s->activation, "gated-gelu") == 0 ? "gelu_new" : s->activation + sizeof gated - 1;
+    }
+    s->norm = HF_NORM_RMS;
+    s->score_size = 1;
+}
+
+static const hf_head t5_heads[] = {
+    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {.output = NULL},
+};
+
+const hf_family hf_family_t5 = {
+    .types = "t5|mt5",
+    .classes = "T5|MT5",
+    .probe = "encoder.final_layer_norm.weight",
+    .prefixes = {"", "transformer.", NULL},
+    .keys = {t5_keys, NULL},
+    .known = {known, NULL},
+    .names = &t5_names,
+    .configure = configure_t5,
+    .heads = t5_heads,
+};
+
+/* ---------------------------------------------------------------- BART, mBART */
+
+static const hf_names bart_names = {
+    .words = "shared|encoder.embed_tokens",
+    .positions = "encoder.embed_positions",
+    .embedding_norm = "encoder.layernorm_embedding",
+    .layer = "encoder.layers",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .out = "self_attn.out_proj",
+    .attention = {.after = "self_attn_layer_norm"},
+    .feed_forward = {.after = "final_layer_norm"},
+    .up = "fc1",
+    .down = "fc2",
+};
+
+static const hf_names mbart_names = {
+    .words = "shared|encoder.embed_tokens",
+    .positions = "encoder.embed_positions",
+    .embedding_norm = "encoder.layernorm_embedding",
+    .layer = "encoder.layers",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .out = "self_attn.out_proj",
+    .attention = {.before = "self_attn_layer_norm"},
+    .feed_forward = {.before = "final_layer_norm"},
+    .up = "fc1",
+    .down = "fc2",
+    .final_norm = "encoder.layer_norm",
+};
+
+static const hf_key bart_keys[] = {
+    HF_SIZE("d_model|hidden_size", hidden),
+    HF_SIZE("encoder_attention_heads", heads),
+    HF_SIZE("encoder_layers", layers),
+    HF_SIZE("encoder_ffn_dim", ffn),
+    HF_SIZE("vocab_size", vocabulary),
+    HF_SIZE("max_position_embeddings", positions),
+    HF_TEXT_OR("activation_function", activation, "gelu"),
+    HF_KEYS_END,
+};
+
+static const base_key bart_known[] = {
+    BASE_KEY_OBEYED("scale_embedding"),
+    BASE_KEYS_END,
+};
+
+static void configure_bart(hf_builder *b, hf_stack *s) {
+    s->epsilon = 1e-5;
+    s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
+    s->learned = HF_LEARNED_COLUMNS;
+    s->position_offset = 2;
+    if (hf_json_bool(b->config, "scale_embedding", false)) s->embedding_scale = sqrt((double)s->hidden);
+}
+
+const hf_family hf_family_bart = {
+    .types = "bart",
+    .classes = "Bart",
+    .probe = "encoder.embed_positions.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {bart_keys, NULL},
+    .known = {known, bart_known, NULL},
+    .names = &bart_names,
+    .configure = configure_bart,
+};
+
+const hf_family hf_family_mbart = {
+    .types = "mbart",
+    .classes = "MBart",
+    .probe = "encoder.embed_positions.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {bart_keys, NULL},
+    .known = {known, bart_known, NULL},
+    .names = &mbart_names,
+    .configure = configure_bart,
+};

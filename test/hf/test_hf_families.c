@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every family that folders may have, against what transformers computes (tools/make_hf_goldens.py): padded on either side
+ * through named tensors, and texts of other lengths together through the packed plan. A model that is changed a little must
+ * differ by more than that, and one that is said in other words must not.
+ */
+#include "hf_golden.h"
+#include "nib/nib.h"
+#include <math.h>
+
+#define TOLERANCE 1e-4 /* of the largest number */
+#define TEXTS 8
+
+typedef struct opened {
+    nib_model *model;
+    yyjson_val *golden;
+    const char *name;
+} opened;
+
+static nib_model *open_folder(const char *name) {
+    nib_model_options o;
+    nib_model *m;
+    nib_error e;
+    nib_model_defaults(&o, sizeof o);
+    o.pooling = NIB_POOLING_MEAN;
+    o.normalize = 0;
+    if (nib_model_open(hf_dir, &o, &m, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
+    return m;
+}
+
+/* [B, S] of a list of lists. */
+static int64_t *read_ids(yyjson_val *rows, int64_t dims[2]) {
+    size_t i, n, k, m;
+    yyjson_val *row, *v;
+    dims[0] = (int64_t)yyjson_arr_size(rows);
+    dims[1] = (int64_t)yyjson_arr_size(yyjson_arr_get_first(rows));
+    int64_t *out = calloc((size_t)(dims[0] * dims[1]), sizeof *out);
+    yyjson_arr_foreach(rows, i, n, row) yyjson_arr_foreach(row, k, m, v) out[(int64_t)i * dims[1] + (int64_t)k] = yyjson_get_sint(v);
+    return out;
+}
+
+/* The largest difference of rows of `got` from a golden's values, as a part of the largest of them. */
+static double output_difference(const nib_tensor *got, yyjson_val *golden) {
+    yyjson_val *rows = yyjson_obj_get(golden, "rows"), *values = yyjson_obj_get(golden, "values");
+    const int64_t width = got->dims[got->rank - 1];
+    double worst = 0, largest = 0;
+    size_t i, n;
+    yyjson_val *v;
+    if ((int64_t)yyjson_arr_size(values) != (rows ? (int64_t)yyjson_arr_size(rows) : got->dims[0]) * width) return INFINITY;
+    yyjson_arr_foreach(values, i, n, v) {
+        int64_t at = (int64_t)i / width;
+        if (rows) {
+            yyjson_val *row = yyjson_arr_get(rows, (size_t)at);
+            at = yyjson_get_sint(yyjson_arr_get(row, 0)) * got->dims[1] + yyjson_get_sint(yyjson_arr_get(row, 1));
+        }
+        const double want = yyjson_get_num(v), d = fabs((double)((const float *)got->data)[at * width + (int64_t)i % width] - want);
+        if (!(d <= worst)) worst = d;
+        if (fabs(want) > largest) largest = fabs(want);
+    }
+    return worst / largest;
+}
+
+static bool bind(const opened *o, nib_session *s, const char *name, const int64_t *data, const int64_t dims[2]) {
+    nib_error e;
+    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {dims[0], dims[1]}, .data = (void *)data,
+                    .bytes = (size_t)(dims[0] * dims[1]) * 8};
+    const nib_status status = nib_session_set_input(s, name, &t, &e);
+    if (status != NIB_OK && status != NIB_NOT_FOUND) fail_msg("%s, %s: %s", o->name, name, e.message);
+    return status == NIB_OK;
+}
+
+/* The largest difference of all outputs of one batch. */
+static double batch_difference(const opened *o, yyjson_val *batch) {
+    int64_t dims[2], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims), *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
+    nib_session *s;
+    nib_error e;
+    double worst = 0;
+    size_t i, n;
+    yyjson_val *key, *golden;
+    if (nib_session_create(o->model, &s, &e) != NIB_OK) fail_msg("%s: %s", o->name, e.message);
+    const bool with_types = yyjson_get_bool(yyjson_obj_get(o->golden, "types"));
+    int64_t *types = calloc((size_t)(dims[0] * dims[1]), sizeof *types);
+    for (int64_t k = 0; with_types && k < dims[0] * dims[1]; k++) types[k] = ids[k] % 2;
+    assert_true(bind(o, s, "input_ids", ids, dims) && bind(o, s, "attention_mask", mask, dims));
+    assert_true(bind(o, s, "token_type_ids", types, dims) || !with_types);
+    if (nib_session_run(s, &e) != NIB_OK) fail_msg("%s: %s", o->name, e.message);
+    yyjson_obj_foreach(yyjson_obj_get(batch, "outputs"), i, n, key, golden) {
+        nib_tensor got;
+        if (nib_session_get_output(s, yyjson_get_str(key), &got, &e) != NIB_OK) fail_msg("%s: %s", o->name, e.message);
+        const double d = output_difference(&got, golden);
+        if (!(d <= worst)) worst = d;
+    }
+    nib_session_free(s);
+    free(ids);
+    free(mask);
+    free(types);
+    return worst;
+}
+
+/* Texts, of lengths that differ, in one call: the means of their rows. */
+static double packed_difference(const opened *o) {
+    yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(o->golden, "batches")), *means = yyjson_obj_get(o->golden, "means");
+    int64_t dims[2], lengths[TEXTS], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims), *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
+    const int32_t *texts[TEXTS];
+    int32_t narrow[TEXTS][64];
+    nib_error e;
+    assert_true(dims[0] <= TEXTS && dims[1] <= 64);
+    for (int64_t b = 0; b < dims[0]; b++) {
+        lengths[b] = 0;
+        for (int64_t k = 0; k < dims[1]; k++)
+            if (mask[b * dims[1] + k]) narrow[b][lengths[b]++] = (int32_t)ids[b * dims[1] + k];
+        texts[b] = narrow[b];
+    }
+    const int64_t width = nib_model_dim(o->model);
+    float *out = calloc((size_t)(dims[0] * width), sizeof *out);
+    if (nib_embed_ids(o->model, texts, lengths, (size_t)dims[0], NULL, out, &e) != NIB_OK) fail_msg("%s: %s", o->name, e.message);
+    const nib_tensor got = {.rank = 2, .dims = {dims[0], width}, .data = out};
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, root, "values", yyjson_val_mut_copy(doc, means));
+    yyjson_doc *wrapped = yyjson_mut_val_imut_copy(root, NULL);
+    const double d = output_difference(&got, yyjson_doc_get_root(wrapped));
+    yyjson_doc_free(wrapped);
+    yyjson_mut_doc_free(doc);
+    free(out);
+    free(ids);
+    free(mask);
+    return d;
+}
+
+/* The largest difference of all that a golden has, of the model in hf_dir. */
+static double difference(const char *name, yyjson_val *golden) {
+    const opened o = {open_folder(name), golden, name};
+    double worst = packed_difference(&o);
+    size_t i, n;
+    yyjson_val *batch;
+    yyjson_arr_foreach(yyjson_obj_get(golden, "batches"), i, n, batch) {
+        const double d = batch_difference(&o, batch);
+        if (!(d <= worst)) worst = d;
+    }
+    nib_model_free(o.model);
+    return worst;
+}
+
+static void one_family(void *user, const char *name) {
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    yyjson_val *g = yyjson_doc_get_root(golden), *c = yyjson_doc_get_root(config), *change;
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    size_t i, n;
+    hf_fresh();
+    golden_weights(g, &none);
+    golden_config(c, NULL);
+    double d = difference(name, g);
+    if (!(d <= TOLERANCE)) fail_msg("%s differs from transformers by %g of its largest number", name, d);
+    yyjson_arr_foreach(yyjson_obj_get(g, "same"), i, n, change) {
+        golden_config(c, yyjson_obj_get(change, "config"));
+        d = difference(name, g);
+        if (!(d <= TOLERANCE)) fail_msg("%s, config.json in other words %zu: differs by %g", name, i, d);
+    }
+    yyjson_arr_foreach(yyjson_obj_get(g, "spoils"), i, n, change) {
+        yyjson_val *swap = yyjson_obj_get(change, "swap");
+        const golden_spoil spoil = {{yyjson_get_str(yyjson_arr_get(swap, 0)), yyjson_get_str(yyjson_arr_get(swap, 1))},
+                                    yyjson_get_str(yyjson_obj_get(change, "roll")), NULL};
+        golden_weights(g, &spoil);
+        golden_config(c, yyjson_obj_get(change, "config"));
+        d = difference(name, g);
+        if (!(d > 10 * TOLERANCE)) fail_msg("%s, spoiled %zu: differs by no more than %g", name, i, d);
+        ++*(int *)user;
+    }
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void as_transformers_computes(void **state) {
+    int spoils = 0;
+    assert_true(golden_each(one_family, &spoils) >= 45);
+    assert_true(spoils >= 65);
+}
+
+/* A model of several parts describes the one for texts in text_config, and names its weights after it. */
+static void a_part_of_a_model(void **state) {
+    yyjson_doc *golden = golden_read("gemma3", "golden.json"), *config = golden_read("gemma3", "config.json");
+    golden_spoil inner = {{NULL, NULL}, NULL, "model.language_model."};
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "model_type", "gemma3");
+    yyjson_mut_obj_add_val(doc, root, "text_config", yyjson_val_mut_copy(doc, yyjson_doc_get_root(config)));
+    yyjson_doc *wrapped = yyjson_mut_doc_imut_copy(doc, NULL);
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &inner);
+    golden_config(yyjson_doc_get_root(wrapped), NULL);
+    const double d = difference("gemma3", yyjson_doc_get_root(golden));
+    if (!(d <= TOLERANCE)) fail_msg("gemma3 within a model: differs by %g", d);
+    yyjson_doc_free(wrapped);
+    yyjson_mut_doc_free(doc);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+/* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made of rows. */
+static void is_packed(void *user, const char *name) {
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    static char text[1 << 16];
+    size_t length;
+    nib_error e;
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    golden_config(yyjson_doc_get_root(config), NULL);
+    nib_model *m = open_folder(name);
+    if (nib_model_explain(m, text, sizeof text, &length, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
+    const bool packed = yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(golden), "packed"));
+    if (!strstr(text, packed ? "batches are packed" : "is made of rows")) fail_msg("%s: %s", name, text);
+    if ((packed && strstr(text, "MatMul")) || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
+    nib_model_free(m);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void packed_and_fused(void **state) { golden_each(is_packed, NULL); }
+
+static int teardown(void **state) {
+    hf_clear();
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(as_transformers_computes),
+        cmocka_unit_test(a_part_of_a_model),
+        cmocka_unit_test(packed_and_fused),
+    };
+    return cmocka_run_group_tests(tests, NULL, teardown);
+}
