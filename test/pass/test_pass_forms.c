@@ -155,6 +155,8 @@ static void a_mask_of_any_numbers(void **state) {
          "bias = Where (mb, lowest, mo) ", "Equal Cast"},
         {"mi = Cast <to = 3> (mask) mb = Cast <to = 9> (mi) m4 = Unsqueeze (mb, v12) bias = Where (m4, zero, ten) ",
          "Cast Cast Cast"}, /* 256 is 0 in 8 bits */
+        {"mi = Cast <to = 3> (mask) mj = Cast <to = 7> (mi) mo = Sub (mj, i1) mb = Cast <to = 9> (mo) m4 = Unsqueeze (mb, v12) "
+         "bias = Where (m4, ten, zero) ", "Cast Cast Equal Cast"},
         {PADDED, NULL},
         {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) gt = Greater (mf, half) lt = Less (mf, one5) "
          "mb = And (gt, lt) bias = Where (mb, zero, lowest) ", NULL},
