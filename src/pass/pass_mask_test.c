@@ -133,11 +133,21 @@ static graph_value *equal_to_number(copying *c, const graph_value *test) {
     return in[0] && in[1] ? pass_emit_inferred(c->ctx, c->before, "Equal", in, 2, c->mask->name) : NULL;
 }
 
+/* x == 0 is false where bool(x) is true. NULL where it is not that. */
+static graph_value *not_zero(copying *c, const graph_value *test) {
+    double number;
+    const graph_node *n = graph_is_op(test->producer, "", "Equal") ? test->producer : NULL;
+    for (int i = 0; n && i < 2; i++)
+        if (graph_scalar(n->inputs[i].value, &number) && number == 0) return cast(c, copy(c, n->inputs[!i].value), NIB_DTYPE_BOOL);
+    return NULL;
+}
+
 graph_value *pass_mask_test(pass_context *ctx, graph_value *mask, const pass_window *window, graph_node *before) {
     copying c = {.ctx = ctx, .mask = mask, .before = ctx->g->first ? ctx->g->first : before, .left = MAX_COPIED};
     if (mask->type.dtype == NIB_DTYPE_BOOL) return cast(&c, mask, NIB_DTYPE_I32);
     if (!window->test) return NULL;
     graph_value *v = window->test_hides ? equal_to_number(&c, window->test) : NULL;
+    if (!v && window->test_hides) v = not_zero(&c, window->test);
     if (!v) {
         v = copy(&c, window->test);
         if (v && window->test_hides) v = pass_emit_inferred(ctx, c.before, "Not", &v, 1, mask->name);

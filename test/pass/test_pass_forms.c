@@ -148,7 +148,8 @@ static void a_mask_of_any_numbers(void **state) {
         {"mb = Cast <to = 9> (mask) mf = Cast <to = 1> (mb) m4 = Unsqueeze (mf, v12) mo = Sub (one, m4) bias = Mul (mo, "
          "ten) ", "Cast Cast"},
         {"eq = Equal (mask, i1) m4 = Unsqueeze (eq, v12) bias = Where (m4, zero, lowest) ", "Equal Cast"},
-        {"eq = Equal (mask, i0) m4 = Unsqueeze (eq, v12) bias = Where (m4, lowest, zero) ", "Equal Not Cast"},
+        {"eq = Equal (mask, i0) m4 = Unsqueeze (eq, v12) bias = Where (m4, lowest, zero) ", "Cast Cast"},
+        {"mf = Cast <to = 1> (mask) lt = Less (mf, half) m4 = Unsqueeze (lt, v12) bias = Where (m4, lowest, zero) ", "Cast Less Not Cast"},
         {"mf = Cast <to = 1> (mask) m4 = Unsqueeze (mf, v12) gt = Greater (m4, half) bias = Where (gt, zero, ten) ",
          "Cast Greater Cast"},
         {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) mb = Cast <to = 9> (mo) "
