@@ -52,6 +52,19 @@ TEXTS = {
     "reduce": "g (float[n,3] x) => (float[n] y) { a = Constant <value_ints = [1]> () y = ReduceSum <keepdims = 0> (x, a) }",
 }
 
+# Encoders in small: what is fused, and written for files.
+ATTEND = ("{ %s q = MatMul (x, w) h = Reshape (q, s) t = Transpose <perm = [0, 2, 1, 3]> (h) u = Transpose <perm = [0, 2, 3, 1]> (h) m = MatMul (t, u) "
+          "a = Add (m, bias) %s p = Softmax <axis = -1> (a%s) o = MatMul (p, t) r = Transpose <perm = [0, 2, 1, 3]> (o) y = Reshape (r, e) }")
+ENCODER = ("g (float[b,s,4] x, int64[b,s] mask) => (float[b,s,4] y) <float[4,4] w = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0}, "
+           "int64[4] s = {0, 0, 2, 2}, int64[3] e = {0, 0, 4}, int64[2] z = {1, 2}, float zero = {0.0}, float one = {1.0}, float far = {-10000.0}, int64 i = {1}> ")
+FUSED = {
+    "asked": ENCODER + ATTEND % ("c = Equal (mask, i) d = Unsqueeze (c, z) bias = Where (d, zero, far)", "", ""),
+    "filled": ENCODER + ATTEND % ("d = Unsqueeze (mask, z) f = Cast <to = 1> (d) k = Sub (one, f) c = Cast <to = 9> (k) bias = Where (c, far, k)", "", ""),
+    "computed": ENCODER + ATTEND % ("d = Unsqueeze (mask, z) f = Cast <to = 1> (d) k = Sub (one, f) bias = Mul (k, far)", "a2 = Add (a, one)", "2"),
+    "counted": "g (int64[b,s] ids, int64[b,s] mask) => (float[b,s,2] y) <float[3,2] w = {0.0, 1.0, 2.0, 3.0, 4.0, 5.0}, float[2] c = {1.0, 2.0}, int64 i = {1}> "
+    "{ n = CumSum (mask, i) p = Sub (n, i) a = Gather (w, ids) b = Gather (w, p) s = Add (a, b) y = LayerNormalization <axis = -1> (s, c, c) }",
+}
+
 # Several nodes in a row, containers in and out, bodies in bodies: without types, so that what flows is seen only when it runs.
 CHAINS = {
     "lists": "g (float[n] x, int64 i) => (y, l, t) { s = SequenceConstruct (x, x) r = SequenceInsert (s, x, i) e = SequenceErase (r, i) "
@@ -130,7 +143,7 @@ def graphs():
         except Exception:  # noqa: BLE001: a few use what onnx's own parser does not take; the text alone is the seed then
             continue
         put("onnx", name, model.SerializeToString())
-    for name, text in CHAINS.items():
+    for name, text in (CHAINS | FUSED).items():
         put("text", name, HEAD + text)
     for name, model in chains().items():
         put("onnx", name, model.SerializeToString())

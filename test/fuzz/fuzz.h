@@ -130,19 +130,26 @@ static inline void fuzz_run(const graph *g, struct device *cpu) {
     base_arena_free(&arena);
 }
 
-/* Resolves, infers, optimizes a clone at `level`, and runs it if asked to. */
-static inline void fuzz_graph(graph *source, int level, bool run) {
+/* Resolves, infers, optimizes a clone at `level`, and runs it, or, in a mode for files, writes it in their operators. */
+static inline void fuzz_graph(graph *source, int level, pass_mode mode) {
     nib_runtime *rt = fuzz_runtime();
     nib_error err;
     graph *g = NULL;
     struct device *cpu = NULL;
     op_resolve(source);
     if (op_infer_graph(source, &err) == NIB_OK && graph_clone(source, &g, &err) == NIB_OK && cpu_open(rt, &cpu, &err) == NIB_OK) {
-        pass_context ctx = {
-            .g = g, .runtime = rt, .kernels = &((cpu_device *)cpu)->kernels, .level = level, .work_limit = FUZZ_WORK, .err = &err};
+        pass_context ctx = {.g = g,
+                            .runtime = rt,
+                            .kernels = &((cpu_device *)cpu)->kernels,
+                            .level = level,
+                            .mode = mode,
+                            .work_limit = FUZZ_WORK,
+                            .err = &err};
+        const bool runs = pass_mode_of(&ctx)->runs;
         nib_status status = pass_run_all(&ctx);
+        if (status == NIB_OK && !runs) status = pass_expand(&ctx);
         if (status == NIB_OK && graph_verify(g, &err) != NIB_OK) abort(); /* a pass broke the graph */
-        if (status == NIB_OK && run) fuzz_run(g, cpu);
+        if (status == NIB_OK && runs) fuzz_run(g, cpu);
     }
     graph_free(g);
     if (cpu) cpu->table->close(cpu);

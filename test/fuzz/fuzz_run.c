@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int level = 0; level <= 2; level += 2) {
         graph *g;
         if (onnx_load_memory(rt, data, size, NULL, &g, &err) != NIB_OK) break;
-        fuzz_graph(g, level, true);
+        fuzz_graph(g, level, PASS_MODE_EXACT);
         graph_free(g);
     }
     fuzz_no_leak(before);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Textual syntax -> graph, printed and parsed again; -> level 2 and one run: bytes that mutate into graphs more easily than protobuf. */
+ * Textual syntax -> graph, printed and parsed again; -> level 2 and one run; -> what is written for files: bytes that
+ * mutate into graphs more easily than protobuf. */
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -15,7 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 graph_parse(&rt->heap, text.data, text.length, &again, &err) == NIB_OK)
                 graph_free(again);
             base_str_free(&text);
-            fuzz_graph(g, 2, true);
+            fuzz_graph(g, 2, PASS_MODE_EXACT);
+            fuzz_graph(g, 2, PASS_MODE_FILE);
+            fuzz_graph(g, 2, PASS_MODE_FILE_ONNXRUNTIME);
         }
         graph_free(g);
     }

@@ -148,13 +148,16 @@ static void a_mask_of_any_numbers(void **state) {
         {"mb = Cast <to = 9> (mask) mf = Cast <to = 1> (mb) m4 = Unsqueeze (mf, v12) mo = Sub (one, m4) bias = Mul (mo, "
          "ten) ", "Cast Cast"},
         {"eq = Equal (mask, i1) m4 = Unsqueeze (eq, v12) bias = Where (m4, zero, lowest) ", "Equal Cast"},
-        {"eq = Equal (mask, i0) m4 = Unsqueeze (eq, v12) bias = Where (m4, lowest, zero) ", "Equal Not Cast"},
+        {"eq = Equal (mask, i0) m4 = Unsqueeze (eq, v12) bias = Where (m4, lowest, zero) ", "Cast Cast"},
+        {"mf = Cast <to = 1> (mask) lt = Less (mf, half) m4 = Unsqueeze (lt, v12) bias = Where (m4, lowest, zero) ", "Cast Less Not Cast"},
         {"mf = Cast <to = 1> (mask) m4 = Unsqueeze (mf, v12) gt = Greater (m4, half) bias = Where (gt, zero, ten) ",
          "Cast Greater Cast"},
         {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) mo = Sub (one, mf) mb = Cast <to = 9> (mo) "
          "bias = Where (mb, lowest, mo) ", "Equal Cast"},
         {"mi = Cast <to = 3> (mask) mb = Cast <to = 9> (mi) m4 = Unsqueeze (mb, v12) bias = Where (m4, zero, ten) ",
          "Cast Cast Cast"}, /* 256 is 0 in 8 bits */
+        {"mi = Cast <to = 3> (mask) mj = Cast <to = 7> (mi) mo = Sub (mj, i1) mb = Cast <to = 9> (mo) m4 = Unsqueeze (mb, v12) "
+         "bias = Where (m4, ten, zero) ", "Cast Cast Equal Cast"},
         {PADDED, NULL},
         {"m4 = Unsqueeze (mask, v12) mf = Cast <to = 1> (m4) gt = Greater (mf, half) lt = Less (mf, one5) "
          "mb = And (gt, lt) bias = Where (mb, zero, lowest) ", NULL},
