@@ -63,6 +63,7 @@ static const field fields[] = {
     FIELD("tokenizer_unknown", TEXT, settings.tokenizer.unknown, 0, 0),
     FIELD("excludes_prompt", BOOL, settings.excludes_prompt, 0, 1),
     FIELD("default_prompt", INT64, settings.default_prompt, -1, INT32_MAX),
+    LATER("tokenizer_no_types", BOOL, settings.tokenizer.no_types, 0, 1),
     LATER("unknown_activation", TEXT, labels.unknown, 0, 0),
 };
 

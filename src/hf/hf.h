@@ -53,6 +53,7 @@ typedef struct hf_tokenizer {
     bool byte_level;      /* one that builds a ByteLevel anew */
     bool lowercase, chinese;            /* do_lower_case, tokenize_chinese_chars */
     int strip_accents;                  /* 1 yes, 0 no, -1: as lowercase */
+    bool no_types;                      /* model_input_names leaves token_type_ids out: the model gets zeros */
     int truncation_left;                /* truncation_side: 1 left, 0 right, -1: nothing was said */
     char cls[64], sep[64], unknown[64]; /* as named; "": the class's own */
     hf_token *tokens;                   /* [count] that the files name */

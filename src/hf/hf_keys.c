@@ -37,7 +37,7 @@ static const base_key tokenizer_keys[] = {
     HARMLESS("max_length", "*", "an argument of calls, which sentence-transformers gives itself"),
     HARMLESS("stride", "*", "of overflowing parts, which are not used"),
     HARMLESS("truncation_strategy", "*", "an argument of calls, which sentence-transformers gives itself"),
-    HARMLESS("model_input_names", "*", "a single text's segments and mask are what they would be without them"),
+    OBEYED("model_input_names"),
     HARMLESS("split_special_tokens", "false|null", "special tokens are found in texts"),
     HARMLESS("add_bos_token", "*", "not read where there is a tokenizer.json"),
     HARMLESS("add_eos_token", "*", "not read where there is a tokenizer.json"),

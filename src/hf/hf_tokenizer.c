@@ -247,6 +247,14 @@ fail:
     return status;
 }
 
+/* Whether the tokenizer's calls give no segments: of a pair, too, they are 0 then. */
+static bool leaves_types_out(yyjson_val *root) {
+    yyjson_val *names = yyjson_obj_get(root, "model_input_names"), *name;
+    size_t i, n;
+    yyjson_arr_foreach(names, i, n, name) if (yyjson_equals_str(name, "token_type_ids")) return false;
+    return yyjson_is_arr(names);
+}
+
 nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL, *special = NULL;
@@ -259,6 +267,7 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
     read_class(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class), t);
     if (t->byte_level) t->prefix_space = yyjson_is_true(yyjson_obj_get(root, "add_prefix_space"));
     NIB_TRY(read_side(root, t, err));
+    t->no_types = leaves_types_out(root);
     NIB_TRY(note_tokens(&runtime->heap, t, "tokenizer_config.json", root, err));
     if (t->rebuilt || t->own_class[0]) {
         NIB_TRY(read_flag(root, "do_lower_case", false, &lowercase, err));

@@ -27,7 +27,9 @@
 #include "text/text.h"
 
 /* Which program: by the number of its task, and 0, which is no task's, is the exact one. */
-enum { MODEL_EXACT = NIB_TASK_AUTO, MODEL_PROGRAMS = NIB_TASK_CLASSIFY + 1 };
+#define MODEL_ONE(name, number, text) +1
+enum { MODEL_EXACT = NIB_TASK_AUTO, MODEL_PROGRAMS = 0 NIB_TASK_MAP(MODEL_ONE) };
+#undef MODEL_ONE
 
 /* A graph, its plan, and what is known of both. Immutable once it is made. */
 typedef struct model_program {

@@ -159,7 +159,7 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
     for (size_t i = 0; i < count; i++) {
         const model_place *p = t->are_ids ? NULL : &k->places[i];
         k->ids[i] = p ? k->stores[p->store].ids + p->at : t->ids[first + i];
-        k->types[i] = p ? k->stores[p->store].types + p->at : NULL;
+        k->types[i] = p && !c->m->settings.tokenizer.no_types ? k->stores[p->store].types + p->at : NULL;
         k->lengths[i] = p ? p->length : t->lengths[first + i];
         if (t->tokens) t->tokens[first + i] = k->lengths[i];
         if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : k->lengths[i];
@@ -172,9 +172,10 @@ fail:
 nib_status task_run(task_call *c, const run_sink *sink, nib_error *err) {
     const model_caller *k = c->caller;
     nib_profile *profile = c->given->profile;
+    const bool types = !c->given->are_ids && !c->m->settings.tokenizer.no_types;
     const run_batch batch = {.n = c->count,
                              .ids = k->ids,
-                             .types = c->given->are_ids ? NULL : k->types,
+                             .types = types ? k->types : NULL,
                              .lengths = k->lengths,
                              .skip = c->skip};
     run_session_profile(k->session, profile ? profile->steps : NULL);

@@ -95,6 +95,15 @@ for i, (line, text) in enumerate(zip(open("t.jsonl"), open("e.jsonl"))):
     mean = [sum(c) / n for c in zip(*line["embedding"])]
     assert max(abs(a - b) for a, b in zip(mean, json.loads(text)["embedding"])) < 1e-5
 PY
+# a folder that normalizes its embeddings leaves tokens as they are, unless it is asked to
+cp -rs "$tiny" normal
+mkdir normal/1_Pooling
+echo '{"pooling_mode_mean_tokens": true}' >normal/1_Pooling/config.json
+echo '[{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "sentence_transformers.models.Pooling",
+"path": "1_Pooling"}, {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"}]' >normal/modules.json
+expect 0 'pooling mean \(1_Pooling/config.json\), normalized' "$nib" inspect normal
+check [ "$("$nib" embed --model normal --tokens 'a pen')" = "$("$nib" embed --model "$tiny" --tokens 'a pen')" ]
+check [ "$("$nib" embed --model normal --tokens --normalize yes 'a pen')" != "$("$nib" embed --model "$tiny" --tokens 'a pen')" ]
 expect 2 'two arrays, and standard output is one' "$nib" embed --model "$tiny" --tokens --output - a
 expect 2 'similarity is of texts' "$nib" embed --model "$tiny" --tokens --similarity a b
 expect 2 'gives those before pooling' "$nib" embed --model "$tiny" --tokens --pooling cls a

@@ -181,6 +181,26 @@ static void tokens_are_counted_and_cut(void **state) {
     nib_model_free(m);
 }
 
+/* Whose tokenizer gives no segments gets zeros, of pairs, too. */
+static void segments_that_are_left_out_are_0(void **state) {
+    char command[600];
+    float got[TEXTS * 3];
+    nib_tensor want = test_npy(DATA "/%s.%s.npy", "labels", "untyped"), typed = test_npy(DATA "/%s.%s.npy", "labels", "pair");
+    snprintf(command, sizeof command,
+             "rm -rf /tmp/nib-untyped && cp -r " DATA "/labels /tmp/nib-untyped && "
+             "echo '{\"model_input_names\": [\"input_ids\", \"attention_mask\"]}' >/tmp/nib-untyped/tokenizer_config.json");
+    assert_int_equal(system(command), 0);
+    nib_model *m = open_as("/tmp/nib-untyped", NIB_TASK_AUTO, NIB_PRECISION_FILE, 1);
+    classify(m, true, 0, TEXTS, NIB_SCORES_RAW, got);
+    double d = test_difference(got, want.data, TEXTS * 3);
+    if (!(d <= 1e-5)) fail_msg("scores differ by %g", d);
+    assert_true(test_difference(typed.data, want.data, TEXTS * 3) > 0.01);
+    nib_model_free(m);
+    free(want.data);
+    free(typed.data);
+    assert_int_equal(system("rm -rf /tmp/nib-untyped"), 0);
+}
+
 /* A model that cannot says so at every call, and looks no second time. */
 static void a_failure_is_remembered(void **state) {
     nib_error e;
@@ -307,6 +327,7 @@ int main(void) {
         cmocka_unit_test(probabilities_are_the_pipelines),
         cmocka_unit_test(a_cross_encoder_names_its_activation),
         cmocka_unit_test(the_same_bits_in_any_company),
+        cmocka_unit_test(segments_that_are_left_out_are_0),
         cmocka_unit_test(labels_have_names),
         cmocka_unit_test(tokens_are_counted_and_cut),
         cmocka_unit_test(a_failure_is_remembered),
