@@ -3,7 +3,6 @@
  * Encoders that are called as BERT's: BERT (Devlin et al., 2018), JinaBERT v2 (Guenther et al., 2023: ALiBi and gated
  * feed-forward layers under the model_type of BERT), RoBERTa (Liu et al., 2019) and its kin.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -71,8 +70,8 @@ static void all_biases(hf_stack *s) {
 }
 
 static void configure_bert(hf_builder *b, hf_stack *s) {
-    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
-    const char *forward = hf_json_string(b->config, "feed_forward_type", "original");
+    const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
+    const char *forward = hf_config_word(b, "feed_forward_type", "original");
     all_biases(s);
     hf_refuse_flag(b, "is_decoder", false);
     s->learned = HF_LEARNED_COLUMNS;
@@ -130,7 +129,7 @@ static const base_key roberta_known[] = {
 };
 
 static void configure_roberta(hf_builder *b, hf_stack *s) {
-    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
+    const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
     all_biases(s);
     hf_refuse_flag(b, "is_decoder", false);
     s->learned = HF_LEARNED_IDS;

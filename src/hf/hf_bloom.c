@@ -2,7 +2,6 @@
  *
  * BLOOM (Le Scao et al., 2022): a decoder whose positions are ALiBi.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 

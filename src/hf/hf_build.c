@@ -4,7 +4,6 @@
  */
 #include "hf_build.h"
 #include "base/base_number.h"
-#include "hf_json.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -15,7 +15,7 @@
 
 typedef struct hf_builder {
     graph *g;
-    yyjson_val *config; /* what describes the text model: hf_config_text of root */
+    yyjson_val *config; /* what describes the text model: hf_text_config of root */
     yyjson_val *root;   /* of config.json */
     hf_weights *weights;
     const char *prefix;          /* found in the weights' names: "", "bert.", ... */
@@ -32,6 +32,10 @@ void hf_no_memory(hf_builder *b);
 /* A member of `object` that is a number: `otherwise` if it is absent or null (NaN: that is an error); BAD_MODEL, and `least`, if it is
  * none, or out of [least, most]. */
 double hf_config_real(hf_builder *b, yyjson_val *object, const char *key, double otherwise, double least, double most);
+/* The same of config.json's own members. */
+int64_t hf_config_int(hf_builder *b, const char *key, int64_t otherwise, int64_t least, int64_t most);
+bool hf_config_flag(hf_builder *b, const char *key, bool otherwise);
+const char *hf_config_word(hf_builder *b, const char *key, const char *otherwise);
 
 /* ---- weights */
 /* The weight as f32: [rows] if columns is 0, else [rows, columns]. NULL and BAD_MODEL, naming it, if it is not there or of

@@ -47,38 +47,50 @@ double hf_config_real(hf_builder *b, yyjson_val *object, const char *key, double
     return least;
 }
 
-static void read_size(hf_builder *b, const hf_key *k, const char *name, yyjson_val *v, int64_t *out) {
-    const int64_t x = v ? hf_json_int(b->config, name, INT64_MIN) : isnan(k->otherwise) ? INT64_MIN : (int64_t)k->otherwise;
-    if (v ? x >= (int64_t)k->least && x <= (int64_t)k->most : x != INT64_MIN) {
-        *out = x;
-        return;
-    }
-    if (k->least >= 1) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", name);
-    else hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is negative, too large or no whole number", name);
+int64_t hf_config_int(hf_builder *b, const char *key, int64_t otherwise, int64_t least, int64_t most) {
+    char name[64];
+    yyjson_val *v = find_key(b->config, key, name);
+    const int64_t x = v ? hf_json_int(b->config, name, INT64_MIN) : otherwise;
+    if (!v || (x >= least && x <= most)) return x;
+    hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is %s", name, least >= 1 ? "missing or no positive number" : "no number that it may be");
+    return least;
+}
+
+bool hf_config_flag(hf_builder *b, const char *key, bool otherwise) {
+    char name[64];
+    yyjson_val *v = find_key(b->config, key, name);
+    if (v && !yyjson_is_bool(v)) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is neither true nor false", name);
+    return v ? yyjson_is_true(v) : otherwise;
+}
+
+const char *hf_config_word(hf_builder *b, const char *key, const char *otherwise) {
+    char name[64];
+    yyjson_val *v = find_key(b->config, key, name);
+    const char *text = v ? hf_json_string(b->config, name, NULL) : otherwise;
+    if (v && !text) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is no text", name);
+    return text ? text : otherwise;
 }
 
 static void read_key(hf_builder *b, const hf_key *k, hf_stack *s) {
     char name[64];
-    yyjson_val *v = find_key(b->config, k->names, name);
     void *out = (char *)s + k->at;
+    const bool there = find_key(b->config, k->names, name) != NULL;
     switch (k->kind) {
-    case HF_KEY_SIZE: read_size(b, k, name, v, out); return;
+    case HF_KEY_SIZE:
+        if (!there && isnan(k->otherwise)) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", name);
+        else *(int64_t *)out = hf_config_int(b, k->names, there ? 0 : (int64_t)k->otherwise, (int64_t)k->least, (int64_t)k->most);
+        return;
     case HF_KEY_REAL: *(double *)out = hf_config_real(b, b->config, k->names, k->otherwise, k->least, k->most); return;
-    case HF_KEY_FLAG:
-        if (v && !yyjson_is_bool(v)) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is neither true nor false", name);
-        *(bool *)out = v ? yyjson_get_bool(v) : k->otherwise != 0;
+    case HF_KEY_FLAG: *(bool *)out = hf_config_flag(b, k->names, k->otherwise != 0); return;
+    case HF_KEY_TEXT:
+        *(const char **)out = hf_config_word(b, k->names, k->text);
+        if (!there && !k->text) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing", name);
         return;
-    case HF_KEY_TEXT: {
-        const char *text = v ? hf_json_string(b->config, name, NULL) : k->text;
-        if (!text) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is %s", name, v ? "no text" : "missing");
-        *(const char **)out = text;
-        return;
-    }
     }
 }
 
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed) {
-    if (hf_json_bool(b->config, key, allowed) != allowed)
+    if (hf_config_flag(b, key, allowed) != allowed)
         hf_refuse(b, NIB_UNSUPPORTED, "%s: %s is %s", hf_json_string(b->config, "model_type", ""), key, allowed ? "false" : "true");
 }
 
@@ -138,7 +150,9 @@ static void read_yarn(hf_builder *b, yyjson_val *from, hf_rotary *r) {
 
 static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, hf_rotary *r) {
     static const char *const names[] = {"default", "linear", "llama3", "yarn"};
-    const char *type = hf_json_string(from, "rope_type", hf_json_string(from, "type", "default"));
+    char name[64];
+    yyjson_val *said = find_key(from, "rope_type|type", name);
+    const char *type = said ? hf_json_string(from, name, "") : "default";
     size_t kind = 0;
     while (kind < BASE_COUNT(names) && strcmp(names[kind], type) != 0) kind++;
     if (kind == BASE_COUNT(names)) hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);

@@ -4,7 +4,6 @@
  * beside learned positions), ALBERT (Lan et al., 2019: layers that share weights), ELECTRA (Clark et al., 2020),
  * RoFormer (Su et al., 2021: rotary positions that turn neighbouring columns together).
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -33,7 +32,7 @@ static const base_key known[] = {
 };
 
 static void configure(hf_builder *b, hf_stack *s) {
-    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
+    const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
     s->learned = HF_LEARNED_COLUMNS;
     hf_refuse_flag(b, "is_decoder", false);
@@ -177,7 +176,7 @@ static const hf_key albert_keys[] = {
 static void configure_albert(hf_builder *b, hf_stack *s) {
     configure(b, s);
     s->always_project = true;
-    if (hf_json_int(b->config, "inner_group_num", 1) != 1) hf_refuse(b, NIB_UNSUPPORTED, "albert: inner_group_num is not 1");
+    if (hf_config_int(b, "inner_group_num", 1, 1, INT32_MAX) != 1) hf_refuse(b, NIB_UNSUPPORTED, "albert: inner_group_num is not 1");
 }
 
 static const hf_head albert_heads[] = {

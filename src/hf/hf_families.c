@@ -29,7 +29,7 @@ const hf_family *hf_find_family(const char *model_type) {
 
 bool hf_is_class_of(const hf_family *f, const char *architecture) { return is_one_of(f->classes, architecture, true); }
 
-yyjson_val *hf_config_text(yyjson_val *config) {
+yyjson_val *hf_text_config(yyjson_val *config) {
     const char *own = yyjson_get_str(yyjson_obj_get(config, "model_type"));
     yyjson_val *text = yyjson_obj_get(config, "text_config");
     const char *type = yyjson_get_str(yyjson_obj_get(text, "model_type"));

@@ -3,7 +3,6 @@
  * In: rows behind the last layer, and a family's table of heads. Out: pooler_output and logits of the heads that the
  * model's architecture has and whose weights are there.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <string.h>
 
@@ -55,7 +54,7 @@ static hf_take take_of(hf_builder *b, const hf_head *h) {
         hf_take take;
     } said[] = {{"cls", HF_TAKE_FIRST}, {"bos", HF_TAKE_FIRST}, {"mean", HF_TAKE_MEAN}, {"late", HF_TAKE_LATE}};
     if (h->take != HF_TAKE_KEY_CLS && h->take != HF_TAKE_KEY_LATE) return h->take;
-    const char *name = hf_json_string(b->config, "classifier_pooling", h->take == HF_TAKE_KEY_CLS ? "cls" : "late");
+    const char *name = hf_config_word(b, "classifier_pooling", h->take == HF_TAKE_KEY_CLS ? "cls" : "late");
     for (size_t i = 0; i < BASE_COUNT(said); i++)
         if (strcmp(said[i].name, name) == 0) return said[i].take;
     hf_refuse(b, NIB_UNSUPPORTED, "config.json: classifier_pooling '%.60s'", name);
@@ -87,7 +86,7 @@ static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_valu
     if (take == HF_TAKE_LAST) x = last_row(b, s, rows, x, ids);
     if (h->dense) {
         const char *usual = h->activation ? h->activation : s->activation;
-        const char *act = h->activation_key ? hf_json_string(b->config, h->activation_key, usual) : usual;
+        const char *act = h->activation_key ? hf_config_word(b, h->activation_key, usual) : usual;
         x = hf_activation(b, hf_path(b, "%s.act", h->output), act, widen(b, h->dense, x, &width));
     }
     if (h->norm) x = hf_stack_norm(b, s, h->norm, x, width, hf_has_weight(b, hf_path(b, "%s.bias", h->norm)));

@@ -5,7 +5,6 @@
  * all, OLMo 2 (OLMo Team, 2025) and StableLM (Bellagente et al., 2024) likewise; and EuroBERT (Boizard et al., 2025), whose
  * queries see all.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 
@@ -50,7 +49,7 @@ static void configure_decoder(hf_builder *b, hf_stack *s, double theta) {
 
 /* Layers from max_window_layers on see `sliding_window` tokens, their own among them, where use_sliding_window is true. */
 static void read_window(hf_builder *b, hf_stack *s) {
-    const bool uses = hf_json_bool(b->config, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
+    const bool uses = hf_config_flag(b, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
     const double from = hf_config_real(b, b->config, "max_window_layers", 28, 0, INT32_MAX);
     for (int64_t i = 0; uses && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = (double)i >= from ? HF_SLIDING : HF_FULL;
     hf_kinds_listed(b, s);

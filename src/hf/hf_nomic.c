@@ -3,7 +3,6 @@
  * BERT with rotary positions: NomicBERT (Nussbaum et al., 2024), GTE (Zhang et al., 2024), Jina embeddings v3 (Sturua et
  * al., 2024, without adapters). Weights are named as in the published folders.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -78,9 +77,9 @@ static const base_key nomic_known[] = {
 
 static void configure_nomic(hf_builder *b, hf_stack *s) {
     static const char *const never[] = {"prenorm", "parallel_block", "causal", "use_rms_norm"};
-    const char *act = hf_json_string(b->config, "activation_function", NULL);
+    const char *act = hf_config_word(b, "activation_function", NULL);
     for (size_t i = 0; i < BASE_COUNT(never); i++) hf_refuse_flag(b, never[i], false);
-    if (hf_json_int(b->config, "num_experts", 0) > 0) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: layers of experts (num_experts)");
+    if (hf_config_int(b, "num_experts", 0, 0, INT32_MAX) > 0) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: layers of experts (num_experts)");
     if (act && strcmp(act, "swiglu") == 0) s->activation = "silu";
     else if (act && strcmp(act, "geglu") == 0) s->activation = "gelu";
     else if (act) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: activation_function '%.60s'", act);

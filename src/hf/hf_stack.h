@@ -237,7 +237,7 @@ const hf_family *hf_find_family(const char *model_type);
 /* Whether an architecture's name is one of the family's. */
 bool hf_is_class_of(const hf_family *f, const char *architecture);
 /* The members that the model is described by: config.json's own, or those of text_config where a model has several parts. */
-yyjson_val *hf_config_text(yyjson_val *config);
+yyjson_val *hf_text_config(yyjson_val *config);
 /* The description that config.json gives: keys, configure, checks. Weights are not looked at. b->status, b->err say what
  * is wrong; *s is then of no use. */
 void hf_stack_read(hf_builder *b, const hf_family *f, hf_stack *s);

@@ -3,7 +3,6 @@
  * The encoders of models that have a decoder, too: T5 (Raffel et al., 2020) and mT5, whose positions are biases by
  * bucketed distance, BART (Lewis et al., 2020) and mBART.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -147,7 +146,7 @@ static void configure_bart(hf_builder *b, hf_stack *s) {
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
     s->learned = HF_LEARNED_COLUMNS;
     s->position_offset = 2;
-    if (hf_json_bool(b->config, "scale_embedding", false)) s->embedding_scale = sqrt((double)s->hidden);
+    if (hf_config_flag(b, "scale_embedding", false)) s->embedding_scale = sqrt((double)s->hidden);
 }
 
 const hf_family hf_family_bart = {

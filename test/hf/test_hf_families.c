@@ -213,6 +213,7 @@ static void is_packed(void *user, const char *name) {
     const bool packed = yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(golden), "packed"));
     if (!strstr(text, packed ? "batches are packed" : "is made of rows")) fail_msg("%s: %s", name, text);
     if ((packed && strstr(text, "MatMul")) || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
+    if (strstr(text, "logits") || strstr(text, "pooler")) fail_msg("%s computes a head for an embedding: %s", name, text);
     nib_model_free(m);
     yyjson_doc_free(golden);
     yyjson_doc_free(config);
