@@ -55,7 +55,8 @@ static void configure(hf_builder *b, hf_stack *s) {
     s->embedding_scale = sqrt((double)s->hidden);
 }
 
-/* A window of so many tokens, of which `sliding_window` counts the query's own; half on either side where queries see all. */
+/* A window of so many tokens, of which `sliding_window` counts the query's own; half on either side where queries see
+ * all. */
 static void read_window(hf_builder *b, hf_stack *s) {
     hf_sight *sight = &s->sight[HF_SLIDING];
     s->causal = !hf_config_flag(b, "use_bidirectional_attention", false);

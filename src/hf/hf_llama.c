@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Models that are called as Llama's (Touvron et al., 2023): Llama, Mistral (Jiang et al., 2023), Qwen2, Qwen3 (Yang et
- * al., 2025), decoders, whose queries see their own token and those before it, so that the last token of a text has seen
- * all, OLMo 2 (OLMo Team, 2025) and StableLM (Bellagente et al., 2024) likewise; and EuroBERT (Boizard et al., 2025), whose
- * queries see all.
+ * al., 2025), decoders, whose queries see their own token and those before it, so that the last token of a text has
+ * seen all, OLMo 2 (OLMo Team, 2025) and StableLM (Bellagente et al., 2024) likewise; and EuroBERT (Boizard et al.,
+ * 2025), whose queries see all.
  */
 #include "hf_stack.h"
 #include <math.h>
@@ -25,9 +25,10 @@ static const hf_names names = {
     .final_norm = "norm",
 };
 
-#define DECODER_KEYS                                                                                                                       \
-    HF_SIZE_OR("num_key_value_heads", kv_heads, 0, 1), HF_EPSILON("rms_norm_eps", 1e-6), HF_TEXT_OR("hidden_act", activation, "silu"),     \
-        HF_FLAG_OR("is_causal", causal, true), HF_SIZE_OR("pad_token_id", pad, -1, -1)
+#define DECODER_KEYS                                                                                                   \
+    HF_SIZE_OR("num_key_value_heads", kv_heads, 0, 1), HF_EPSILON("rms_norm_eps", 1e-6),                               \
+        HF_TEXT_OR("hidden_act", activation, "silu"), HF_FLAG_OR("is_causal", causal, true),                           \
+        HF_SIZE_OR("pad_token_id", pad, -1, -1)
 
 static const base_key known[] = {
     BASE_KEY_OBEYED("layer_types"),
@@ -47,13 +48,17 @@ static void configure_decoder(hf_builder *b, hf_stack *s, double theta) {
     hf_read_rotary(b, s, HF_SLIDING, "rope_theta", theta, true);
 }
 
-/* Layers from max_window_layers on see `sliding_window` tokens, their own among them, where use_sliding_window is true. */
+/* Layers from max_window_layers on see `sliding_window` tokens, their own among them, where use_sliding_window is true.
+ */
 static void read_window(hf_builder *b, hf_stack *s) {
-    const bool uses = hf_config_flag(b, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
+    const bool uses =
+        hf_config_flag(b, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
     const double from = hf_config_real(b, b->config, "max_window_layers", 28, 0, INT32_MAX);
-    for (int64_t i = 0; uses && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = (double)i >= from ? HF_SLIDING : HF_FULL;
+    for (int64_t i = 0; uses && i < s->layers && i < HF_LAYERS; i++)
+        s->kinds[i] = (double)i >= from ? HF_SLIDING : HF_FULL;
     hf_kinds_listed(b, s);
-    if (uses) s->sight[HF_SLIDING].left = (int64_t)hf_config_real(b, b->config, "sliding_window", 4096, 1, INT32_MAX) - 1;
+    if (uses)
+        s->sight[HF_SLIDING].left = (int64_t)hf_config_real(b, b->config, "sliding_window", 4096, 1, INT32_MAX) - 1;
     if (uses && !s->causal) hf_refuse(b, NIB_UNSUPPORTED, "config.json: a sliding_window with is_causal false");
 }
 

@@ -39,13 +39,15 @@ static const base_key known[] = {
 
 /* ---------------------------------------------------------------- T5 */
 
-#define T5_NAMES(wide)                                                                                                                     \
-    {                                                                                                                                      \
-        .words = "shared|encoder.embed_tokens", .layer = "encoder.block", .q = "layer.0.SelfAttention.q", .k = "layer.0.SelfAttention.k",  \
-        .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o", .attention = {.before = "layer.0.layer_norm"},                   \
-        .feed_forward = {.before = "layer.1.layer_norm"}, .up = "layer.1.DenseReluDense." wide, .gate = "layer.1.DenseReluDense.wi_0",     \
-        .down = "layer.1.DenseReluDense.wo", .buckets = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",                   \
-        .final_norm = "encoder.final_layer_norm"                                                                                           \
+#define T5_NAMES(wide)                                                                                                 \
+    {                                                                                                                  \
+        .words = "shared|encoder.embed_tokens", .layer = "encoder.block", .q = "layer.0.SelfAttention.q",              \
+        .k = "layer.0.SelfAttention.k", .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o",              \
+        .attention = {.before = "layer.0.layer_norm"}, .feed_forward = {.before = "layer.1.layer_norm"},               \
+        .up = "layer.1.DenseReluDense." wide, .gate = "layer.1.DenseReluDense.wi_0",                                   \
+        .down = "layer.1.DenseReluDense.wo",                                                                           \
+        .buckets = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",                                    \
+        .final_norm = "encoder.final_layer_norm"                                                                       \
     }
 static const hf_names t5_names = T5_NAMES("wi"), gated_names = T5_NAMES("wi_1");
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every family that folders may have, against what transformers computes (tools/make_hf_goldens.py): padded on either side
- * through named tensors, and texts of other lengths together through the packed plan. A model that is changed a little must
- * differ by more than that, and one that is said in other words must not.
+ * Every family that folders may have, against what transformers computes (tools/make_hf_goldens.py): padded on either
+ * side through named tensors, and texts of other lengths together through the packed plan. A model that is changed a
+ * little must differ by more than that, and one that is said in other words must not.
  */
 #include "hf_golden.h"
 #include "nib/nib.h"
@@ -35,7 +35,8 @@ static int64_t *read_ids(yyjson_val *rows, int64_t dims[2]) {
     dims[0] = (int64_t)yyjson_arr_size(rows);
     dims[1] = (int64_t)yyjson_arr_size(yyjson_arr_get_first(rows));
     int64_t *out = calloc((size_t)(dims[0] * dims[1]), sizeof *out);
-    yyjson_arr_foreach(rows, i, n, row) yyjson_arr_foreach(row, k, m, v) out[(int64_t)i * dims[1] + (int64_t)k] = yyjson_get_sint(v);
+    yyjson_arr_foreach(rows, i, n, row) yyjson_arr_foreach(row, k, m, v) out[(int64_t)i * dims[1] + (int64_t)k] =
+        yyjson_get_sint(v);
     return out;
 }
 
@@ -46,14 +47,16 @@ static double output_difference(const nib_tensor *got, yyjson_val *golden) {
     double worst = 0, largest = 0;
     size_t i, n;
     yyjson_val *v;
-    if ((int64_t)yyjson_arr_size(values) != (rows ? (int64_t)yyjson_arr_size(rows) : got->dims[0]) * width) return INFINITY;
+    if ((int64_t)yyjson_arr_size(values) != (rows ? (int64_t)yyjson_arr_size(rows) : got->dims[0]) * width)
+        return INFINITY;
     yyjson_arr_foreach(values, i, n, v) {
         int64_t at = (int64_t)i / width;
         if (rows) {
             yyjson_val *row = yyjson_arr_get(rows, (size_t)at);
             at = yyjson_get_sint(yyjson_arr_get(row, 0)) * got->dims[1] + yyjson_get_sint(yyjson_arr_get(row, 1));
         }
-        const double want = yyjson_get_num(v), d = fabs((double)((const float *)got->data)[at * width + (int64_t)i % width] - want);
+        const double want = yyjson_get_num(v),
+                     d = fabs((double)((const float *)got->data)[at * width + (int64_t)i % width] - want);
         if (!(d <= worst)) worst = d;
         if (fabs(want) > largest) largest = fabs(want);
     }
@@ -62,7 +65,10 @@ static double output_difference(const nib_tensor *got, yyjson_val *golden) {
 
 static bool bind(const opened *o, nib_session *s, const char *name, const int64_t *data, const int64_t dims[2]) {
     nib_error e;
-    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {dims[0], dims[1]}, .data = (void *)data,
+    nib_tensor t = {.dtype = NIB_DTYPE_I64,
+                    .rank = 2,
+                    .dims = {dims[0], dims[1]},
+                    .data = (void *)data,
                     .bytes = (size_t)(dims[0] * dims[1]) * 8};
     const nib_status status = nib_session_set_input(s, name, &t, &e);
     if (status != NIB_OK && status != NIB_NOT_FOUND) fail_msg("%s, %s: %s", o->name, name, e.message);
@@ -71,7 +77,8 @@ static bool bind(const opened *o, nib_session *s, const char *name, const int64_
 
 /* The largest difference of all outputs of one batch. */
 static double batch_difference(const opened *o, yyjson_val *batch) {
-    int64_t dims[2], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims), *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
+    int64_t dims[2], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims),
+                     *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
     nib_session *s;
     nib_error e;
     double worst = 0;
@@ -99,8 +106,10 @@ static double batch_difference(const opened *o, yyjson_val *batch) {
 
 /* Texts, of lengths that differ, in one call: the means of their rows. */
 static double packed_difference(const opened *o) {
-    yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(o->golden, "batches")), *means = yyjson_obj_get(o->golden, "means");
-    int64_t dims[2], lengths[TEXTS], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims), *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
+    yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(o->golden, "batches")),
+               *means = yyjson_obj_get(o->golden, "means");
+    int64_t dims[2], lengths[TEXTS], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims),
+                                     *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
     const int32_t *texts[TEXTS];
     int32_t narrow[TEXTS][64];
     nib_error e;
@@ -113,7 +122,8 @@ static double packed_difference(const opened *o) {
     }
     const int64_t width = nib_model_dim(o->model);
     float *out = calloc((size_t)(dims[0] * width), sizeof *out);
-    if (nib_embed_ids(o->model, texts, lengths, (size_t)dims[0], NULL, out, &e) != NIB_OK) fail_msg("%s: %s", o->name, e.message);
+    if (nib_embed_ids(o->model, texts, lengths, (size_t)dims[0], NULL, out, &e) != NIB_OK)
+        fail_msg("%s: %s", o->name, e.message);
     const nib_tensor got = {.rank = 2, .dims = {dims[0], width}, .data = out};
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
@@ -160,7 +170,8 @@ static void one_family(void *user, const char *name) {
     yyjson_arr_foreach(yyjson_obj_get(g, "spoils"), i, n, change) {
         yyjson_val *swap = yyjson_obj_get(change, "swap");
         const golden_spoil spoil = {{yyjson_get_str(yyjson_arr_get(swap, 0)), yyjson_get_str(yyjson_arr_get(swap, 1))},
-                                    yyjson_get_str(yyjson_obj_get(change, "roll")), NULL};
+                                    yyjson_get_str(yyjson_obj_get(change, "roll")),
+                                    NULL};
         golden_weights(g, &spoil);
         golden_config(c, yyjson_obj_get(change, "config"));
         d = difference(name, g);
@@ -198,7 +209,8 @@ static void a_part_of_a_model(void **state) {
     yyjson_doc_free(config);
 }
 
-/* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made of rows. */
+/* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made
+ * of rows. */
 static void is_packed(void *user, const char *name) {
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
     const golden_spoil none = {{NULL, NULL}, NULL, NULL};
@@ -213,7 +225,8 @@ static void is_packed(void *user, const char *name) {
     const bool packed = yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(golden), "packed"));
     if (!strstr(text, packed ? "batches are packed" : "is made of rows")) fail_msg("%s: %s", name, text);
     if ((packed && strstr(text, "MatMul")) || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
-    if (strstr(text, "logits") || strstr(text, "pooler")) fail_msg("%s computes a head for an embedding: %s", name, text);
+    if (strstr(text, "logits") || strstr(text, "pooler"))
+        fail_msg("%s computes a head for an embedding: %s", name, text);
     nib_model_free(m);
     yyjson_doc_free(golden);
     yyjson_doc_free(config);
