@@ -5,9 +5,9 @@ transformers computes with them.
 
     make_hf_goldens.py [NAME ...]          (all without an argument)
 
-Needs torch, transformers, safetensors; test/hf/test_hf_families.c needs none of them. No weight is committed: number i of
-a tensor is a function of the tensor's name and i (`weight` here, and in the test), so golden.json holds names, shapes,
-ids, masks and a few rows of what comes out. It also says what must fail ("spoils": a changed config.json, tensors that
+Needs torch, transformers, safetensors; test/hf/test_hf_families.c needs none of them. No weight is committed: number i
+of a tensor is a function of the tensor's name and i (`weight` here, and in the test), so golden.json holds names,
+shapes, ids, masks and a few rows of what comes out. It also says what must fail ("spoils": a changed config.json, tensors that
 change places, a table whose rows move by one) and what must not ("same": config.json in the words of other versions).
 """
 
