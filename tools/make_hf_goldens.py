@@ -454,6 +454,10 @@ FAMILIES = {
         T.MistralConfig(**DECODER, sliding_window=5, head_dim=16),
         spoils=[config(sliding_window=6), config(sliding_window=None), config(rms_norm_eps=1e-2)],
     ),
+    "mistral-both": lambda: family(
+        T.MistralConfig(**DECODER, sliding_window=5, is_causal=False),
+        spoils=[config(sliding_window=6), config(is_causal=True)],
+    ),
     "qwen2": lambda: family(
         T.Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1),
         spoils=[config(sliding_window=6), config(rms_norm_eps=1e-2)],

@@ -37,6 +37,7 @@ static const hf_key keys[] = {
 
 static const base_key known[] = {
     BASE_KEY_OBEYED("layer_types"),
+    BASE_KEY_OBEYED("is_causal"),
     BASE_KEY_OBEYED("rope_theta"),
     BASE_KEY_OBEYED("rope_local_base_freq"),
     BASE_KEY_OBEYED("attn_logit_softcapping"),
@@ -49,6 +50,7 @@ static const base_key known[] = {
 };
 
 static void configure(hf_builder *b, hf_stack *s) {
+    hf_refuse_flag(b, "is_causal", true);
     s->norm = HF_NORM_RMS_ONE;
     s->gate = HF_GATE_SEPARATE;
     s->k_bias = s->v_bias = s->out_bias = s->q_bias;

@@ -31,12 +31,16 @@ static const hf_names names = {
         HF_SIZE_OR("pad_token_id", pad, -1, -1)
 
 static const base_key known[] = {
-    BASE_KEY_OBEYED("layer_types"),
     BASE_KEY_OBEYED("rope_theta"),
+    BASE_KEY_HARMLESS("pretraining_tp", "*", "how it was trained"),
+    BASE_KEYS_END,
+};
+
+static const base_key window_known[] = {
+    BASE_KEY_OBEYED("layer_types"),
     BASE_KEY_OBEYED("use_sliding_window"),
     BASE_KEY_OBEYED("sliding_window"),
     BASE_KEY_OBEYED("max_window_layers"),
-    BASE_KEY_HARMLESS("pretraining_tp", "*", "how it was trained"),
     BASE_KEYS_END,
 };
 
@@ -48,18 +52,21 @@ static void configure_decoder(hf_builder *b, hf_stack *s, double theta) {
     hf_read_rotary(b, s, HF_SLIDING, "rope_theta", theta, true);
 }
 
-/* Layers from max_window_layers on see `sliding_window` tokens, their own among them, where use_sliding_window is true.
- */
+/* So many tokens, the query's own among them; so many on either side, where queries see what comes after them, too. */
+static void set_window(hf_stack *s, int64_t tokens) {
+    hf_sight *sight = &s->sight[HF_SLIDING];
+    sight->left = s->causal ? tokens - 1 : tokens;
+    sight->right = s->causal ? 0 : tokens;
+}
+
+/* Layers from max_window_layers on have a window of sliding_window, where use_sliding_window is true. */
 static void read_window(hf_builder *b, hf_stack *s) {
     const bool uses =
         hf_config_flag(b, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
-    const double from = hf_config_real(b, b->config, "max_window_layers", 28, 0, INT32_MAX);
-    for (int64_t i = 0; uses && i < s->layers && i < HF_LAYERS; i++)
-        s->kinds[i] = (double)i >= from ? HF_SLIDING : HF_FULL;
+    const int64_t from = hf_config_int(b, "max_window_layers", 28, 0, INT32_MAX);
+    for (int64_t i = from; uses && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = HF_SLIDING;
     hf_kinds_listed(b, s);
-    if (uses)
-        s->sight[HF_SLIDING].left = (int64_t)hf_config_real(b, b->config, "sliding_window", 4096, 1, INT32_MAX) - 1;
-    if (uses && !s->causal) hf_refuse(b, NIB_UNSUPPORTED, "config.json: a sliding_window with is_causal false");
+    if (uses) set_window(s, hf_config_int(b, "sliding_window", 4096, 1, INT32_MAX));
 }
 
 static const hf_head heads[] = {
@@ -138,11 +145,11 @@ static const hf_key mistral_keys[] = {
 
 /* All layers have the window; null is none. */
 static void configure_mistral(hf_builder *b, hf_stack *s) {
+    const int64_t window = s->sight[HF_SLIDING].left;
     const bool slides = !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
     configure_decoder(b, s, 10000.0);
-    s->sight[HF_SLIDING].left = slides ? s->sight[HF_SLIDING].left - 1 : -1;
+    set_window(s, window);
     for (int64_t i = 0; slides && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = HF_SLIDING;
-    if (slides && !s->causal) hf_refuse(b, NIB_UNSUPPORTED, "config.json: a sliding_window with is_causal false");
 }
 
 const hf_family hf_family_mistral = {
@@ -177,7 +184,7 @@ const hf_family hf_family_qwen2 = {
     .probe = "embed_tokens.weight",
     .prefixes = {"", "model.", NULL},
     .keys = {hf_usual_sizes, qwen2_keys, NULL},
-    .known = {known, hf_rotary_keys, NULL},
+    .known = {known, window_known, hf_rotary_keys, NULL},
     .names = &names,
     .configure = configure_qwen2,
     .heads = heads,
@@ -205,7 +212,7 @@ const hf_family hf_family_qwen3 = {
     .probe = "embed_tokens.weight",
     .prefixes = {"", "model.", NULL},
     .keys = {hf_usual_sizes, qwen3_keys, NULL},
-    .known = {known, hf_rotary_keys, NULL},
+    .known = {known, window_known, hf_rotary_keys, NULL},
     .names = &names,
     .configure = configure_qwen3,
     .heads = heads,
