@@ -5,11 +5,12 @@ transformers computes with them.
 
     make_hf_goldens.py [NAME ...]          (all without an argument)
 
-Needs torch, transformers, safetensors; test/hf/test_hf_families.c needs none of them. No weight is committed: number i of
-a tensor is a function of the tensor's name and i (`weight` here, and in the test), so golden.json holds names, shapes,
-ids, masks and a few rows of what comes out. It also says what must fail ("spoils": a changed config.json, tensors that
+Needs torch, transformers, safetensors; test/hf/test_hf_families.c needs none of them. No weight is committed: number i
+of a tensor is a function of the tensor's name and i (`weight` here, and in the test), so golden.json holds names,
+shapes, ids, masks and a few rows of what comes out. It also says what must fail ("spoils": a changed config.json, tensors that
 change places, a table whose rows move by one) and what must not ("same": config.json in the words of other versions).
 """
+
 import json
 import sys
 import tempfile
@@ -29,12 +30,19 @@ T.logging.disable_progress_bar()
 OUT = Path(__file__).resolve().parent.parent / "test" / "data" / "families"
 V, P, H, N, L = 150, 64, 48, 4, 3  # words, positions, hidden, heads, layers
 LENGTHS = (40, 23, 7, 1)
-USUAL = dict(vocab_size=V, hidden_size=H, num_hidden_layers=L, num_attention_heads=N, intermediate_size=80,
-             max_position_embeddings=P)
+USUAL = dict(
+    vocab_size=V,
+    hidden_size=H,
+    num_hidden_layers=L,
+    num_attention_heads=N,
+    intermediate_size=80,
+    max_position_embeddings=P,
+)
 ENDS = dict(pad_token_id=0, bos_token_id=1, eos_token_id=2)
 
 
 # ---------------------------------------------------------------- weights
+
 
 def weight(name, shape, scale, shift):
     """shift + scale u, u in [-1, 1) of 24 bits: splitmix64 of FNV-1a of the name, plus i."""
@@ -62,6 +70,7 @@ def spread(name, shape, plus_one):
 
 # ---------------------------------------------------------------- a family whose code is not in transformers
 
+
 class JinaBert(torch.nn.Module):
     """JinaBERT v2 as its paper (Guenther et al., 2023) and ports describe it: BERT without positions, ALiBi on both
     sides, GEGLU. Names as in its folders. Unverified against its own code."""
@@ -71,13 +80,23 @@ class JinaBert(torch.nn.Module):
         self.config, H, F = config, config.hidden_size, config.intermediate_size
         linear, norm = torch.nn.Linear, lambda: torch.nn.LayerNorm(H, eps=config.layer_norm_eps)
         part = lambda **members: torch.nn.ModuleDict(members)
-        self.embeddings = part(word_embeddings=torch.nn.Embedding(config.vocab_size, H),
-                               token_type_embeddings=torch.nn.Embedding(config.type_vocab_size, H), LayerNorm=norm())
-        self.encoder = part(layer=torch.nn.ModuleList(part(
-            attention=part(self=part(query=linear(H, H), key=linear(H, H), value=linear(H, H)),
-                           output=part(dense=linear(H, H), LayerNorm=norm())),
-            mlp=part(gated_layers=linear(H, 2 * F, bias=False), wo=linear(F, H), layernorm=norm()))
-            for _ in range(config.num_hidden_layers)))
+        self.embeddings = part(
+            word_embeddings=torch.nn.Embedding(config.vocab_size, H),
+            token_type_embeddings=torch.nn.Embedding(config.type_vocab_size, H),
+            LayerNorm=norm(),
+        )
+        self.encoder = part(
+            layer=torch.nn.ModuleList(
+                part(
+                    attention=part(
+                        self=part(query=linear(H, H), key=linear(H, H), value=linear(H, H)),
+                        output=part(dense=linear(H, H), LayerNorm=norm()),
+                    ),
+                    mlp=part(gated_layers=linear(H, 2 * F, bias=False), wo=linear(F, H), layernorm=norm()),
+                )
+                for _ in range(config.num_hidden_layers)
+            )
+        )
 
     def slopes(self):
         n = 1 << (self.config.num_attention_heads.bit_length() - 1)
@@ -117,10 +136,33 @@ class JinaBert(torch.nn.Module):
 
 # ---------------------------------------------------------------- families
 
-def family(config, cls=T.AutoModel, spoils=(), same=(), pad=0, plus_one=False, outputs=("last_hidden_state",), types=False,
-           without="", packed=True, sides=("right", "left")):
-    return dict(without=without, packed=packed, sides=sides, config=config, cls=cls, spoils=list(spoils), same=list(same), pad=pad, plus_one=plus_one,
-                outputs=outputs, types=types)
+
+def family(
+    config,
+    cls=T.AutoModel,
+    spoils=(),
+    same=(),
+    pad=0,
+    plus_one=False,
+    outputs=("last_hidden_state",),
+    types=False,
+    without="",
+    packed=True,
+    sides=("right", "left"),
+):
+    return dict(
+        without=without,
+        packed=packed,
+        sides=sides,
+        config=config,
+        cls=cls,
+        spoils=list(spoils),
+        same=list(same),
+        pad=pad,
+        plus_one=plus_one,
+        outputs=outputs,
+        types=types,
+    )
 
 
 def config(**members):
@@ -139,178 +181,436 @@ ROBERTA = dict(USUAL, max_position_embeddings=P + 2, layer_norm_eps=1e-3, type_v
 DECODER = dict(USUAL, **ENDS, num_key_value_heads=2, rms_norm_eps=1e-3)
 QWEN3 = dict(DECODER, head_dim=16, rope_parameters={"rope_theta": 500.0, "rope_type": "default"})
 BERT = dict(USUAL, layer_norm_eps=1e-3)
-MODERNBERT = dict(USUAL, **ENDS, local_attention=8, norm_eps=1e-3, cls_token_id=1, sep_token_id=2,
-                  rope_parameters={"full_attention": {"rope_theta": 900.0, "rope_type": "default"},
-                                   "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"}})
+MODERNBERT = dict(
+    USUAL,
+    **ENDS,
+    local_attention=8,
+    norm_eps=1e-3,
+    cls_token_id=1,
+    sep_token_id=2,
+    rope_parameters={
+        "full_attention": {"rope_theta": 900.0, "rope_type": "default"},
+        "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"},
+    },
+)
 GEMMA_TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
-GEMMA_ROPE = {"full_attention": {"rope_theta": 900.0, "rope_type": "linear", "factor": 2.0},
-              "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"}}
-T5 = dict(vocab_size=V, d_model=H, d_kv=8, d_ff=80, num_layers=L, num_heads=N, relative_attention_num_buckets=12,
-          relative_attention_max_distance=20, layer_norm_epsilon=1e-3)
-BART = dict(vocab_size=V, d_model=H, encoder_layers=L, decoder_layers=1, encoder_attention_heads=N, decoder_attention_heads=N,
-            encoder_ffn_dim=80, decoder_ffn_dim=16, max_position_embeddings=P)
+GEMMA_ROPE = {
+    "full_attention": {"rope_theta": 900.0, "rope_type": "linear", "factor": 2.0},
+    "sliding_attention": {"rope_theta": 70.0, "rope_type": "default"},
+}
+T5 = dict(
+    vocab_size=V,
+    d_model=H,
+    d_kv=8,
+    d_ff=80,
+    num_layers=L,
+    num_heads=N,
+    relative_attention_num_buckets=12,
+    relative_attention_max_distance=20,
+    layer_norm_epsilon=1e-3,
+)
+BART = dict(
+    vocab_size=V,
+    d_model=H,
+    encoder_layers=L,
+    decoder_layers=1,
+    encoder_attention_heads=N,
+    decoder_attention_heads=N,
+    encoder_ffn_dim=80,
+    decoder_ffn_dim=16,
+    max_position_embeddings=P,
+)
 DEBERTA = dict(relative_attention=True, position_buckets=8, max_relative_positions=24)
 LOGITS = ("last_hidden_state", "logits")
 FAMILIES = {
-    "bert": lambda: family(T.BertConfig(**BERT), types=True, outputs=("last_hidden_state", "pooler_output"),
-                           spoils=[config(layer_norm_eps=1e-2), roll("embeddings.position_embeddings.weight")]),
-    "bert-classifier": lambda: family(T.BertConfig(**BERT, num_labels=3), T.BertForSequenceClassification, outputs=LOGITS,
-                                      spoils=[config(hidden_act="relu")]),
+    "bert": lambda: family(
+        T.BertConfig(**BERT),
+        types=True,
+        outputs=("last_hidden_state", "pooler_output"),
+        spoils=[config(layer_norm_eps=1e-2), roll("embeddings.position_embeddings.weight")],
+    ),
+    "bert-classifier": lambda: family(
+        T.BertConfig(**BERT, num_labels=3),
+        T.BertForSequenceClassification,
+        outputs=LOGITS,
+        spoils=[config(hidden_act="relu")],
+    ),
     "bert-tokens": lambda: family(T.BertConfig(**BERT, num_labels=5), T.BertForTokenClassification, outputs=LOGITS),
     "bert-words": lambda: family(T.BertConfig(**BERT), T.BertForMaskedLM, outputs=LOGITS),
-    "roberta": lambda: family(T.RobertaConfig(**ROBERTA), pad=1, outputs=("last_hidden_state", "pooler_output"),
-                              spoils=[config(layer_norm_eps=1e-2), config(pad_token_id=2),
-                                      roll("embeddings.position_embeddings.weight")]),
-    "roberta-classifier": lambda: family(T.XLMRobertaConfig(**ROBERTA, num_labels=2), T.XLMRobertaForSequenceClassification,
-                                         pad=1, outputs=LOGITS),
+    "roberta": lambda: family(
+        T.RobertaConfig(**ROBERTA),
+        pad=1,
+        outputs=("last_hidden_state", "pooler_output"),
+        spoils=[config(layer_norm_eps=1e-2), config(pad_token_id=2), roll("embeddings.position_embeddings.weight")],
+    ),
+    "roberta-classifier": lambda: family(
+        T.XLMRobertaConfig(**ROBERTA, num_labels=2), T.XLMRobertaForSequenceClassification, pad=1, outputs=LOGITS
+    ),
     "roberta-words": lambda: family(T.CamembertConfig(**ROBERTA), T.CamembertForMaskedLM, pad=1, outputs=LOGITS),
     "jinabert": lambda: family(
-        T.BertConfig(**dict(BERT, num_attention_heads=6), position_embedding_type="alibi", feed_forward_type="geglu"), JinaBert,
-        types=True, spoils=[config(layer_norm_eps=1e-2), config(num_attention_heads=8)]),
+        T.BertConfig(**dict(BERT, num_attention_heads=6), position_embedding_type="alibi", feed_forward_type="geglu"),
+        JinaBert,
+        types=True,
+        spoils=[config(layer_norm_eps=1e-2), config(num_attention_heads=8)],
+    ),
     "modernbert": lambda: family(
-        T.ModernBertConfig(**MODERNBERT), spoils=[config(norm_eps=1e-2), config(local_attention=10)],
-        same=[config(rope_parameters=None, layer_types=None, global_rope_theta=900.0, local_rope_theta=70.0,
-                     global_attn_every_n_layers=3)]),
-    "modernbert-classifier": lambda: family(T.ModernBertConfig(**MODERNBERT, num_labels=3, classifier_pooling="mean"),
-                                            T.ModernBertForSequenceClassification, outputs=LOGITS,
-                                            spoils=[config(classifier_pooling="cls"), config(classifier_activation="relu")]),
+        T.ModernBertConfig(**MODERNBERT),
+        spoils=[config(norm_eps=1e-2), config(local_attention=10)],
+        same=[
+            config(
+                rope_parameters=None,
+                layer_types=None,
+                global_rope_theta=900.0,
+                local_rope_theta=70.0,
+                global_attn_every_n_layers=3,
+            )
+        ],
+    ),
+    "modernbert-classifier": lambda: family(
+        T.ModernBertConfig(**MODERNBERT, num_labels=3, classifier_pooling="mean"),
+        T.ModernBertForSequenceClassification,
+        outputs=LOGITS,
+        spoils=[config(classifier_pooling="cls"), config(classifier_activation="relu")],
+    ),
     "modernbert-words": lambda: family(T.ModernBertConfig(**MODERNBERT), T.ModernBertForMaskedLM, outputs=LOGITS),
     "qwen3": lambda: family(
-        T.Qwen3Config(**QWEN3), spoils=[config(rms_norm_eps=1e-2), swap("q_norm", "k_norm"), config(is_causal=False)],
-        same=[config(rope_parameters=None, rope_theta=500.0)]),
+        T.Qwen3Config(**QWEN3),
+        spoils=[config(rms_norm_eps=1e-2), swap("q_norm", "k_norm"), config(is_causal=False)],
+        same=[config(rope_parameters=None, rope_theta=500.0)],
+    ),
     "qwen3-window": lambda: family(
         T.Qwen3Config(**QWEN3, use_sliding_window=True, sliding_window=5, max_window_layers=1),
-        spoils=[config(sliding_window=6), config(layer_types=None, max_window_layers=2)], same=[config(layer_types=None)]),
+        spoils=[config(sliding_window=6), config(layer_types=None, max_window_layers=2)],
+        same=[config(layer_types=None)],
+    ),
     "qwen3-yarn": lambda: family(
-        T.Qwen3Config(**{**QWEN3, "rope_parameters": {"rope_theta": 500.0, "rope_type": "yarn", "factor": 4.0,
-                                                      "original_max_position_embeddings": 16}}),
-        spoils=[config(rope_parameters={"rope_theta": 500.0, "rope_type": "yarn", "factor": 2.0,
-                                        "original_max_position_embeddings": 16})],
-        same=[config(rope_parameters=None, rope_theta=500.0,
-                     rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16})]),
-    "qwen3-classifier": lambda: family(T.Qwen3Config(**QWEN3, num_labels=2), T.Qwen3ForSequenceClassification, outputs=LOGITS),
+        T.Qwen3Config(
+            **{
+                **QWEN3,
+                "rope_parameters": {
+                    "rope_theta": 500.0,
+                    "rope_type": "yarn",
+                    "factor": 4.0,
+                    "original_max_position_embeddings": 16,
+                },
+            }
+        ),
+        spoils=[
+            config(
+                rope_parameters={
+                    "rope_theta": 500.0,
+                    "rope_type": "yarn",
+                    "factor": 2.0,
+                    "original_max_position_embeddings": 16,
+                }
+            )
+        ],
+        same=[
+            config(
+                rope_parameters=None,
+                rope_theta=500.0,
+                rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
+            )
+        ],
+    ),
+    "qwen3-classifier": lambda: family(
+        T.Qwen3Config(**QWEN3, num_labels=2), T.Qwen3ForSequenceClassification, outputs=LOGITS
+    ),
     "distilbert": lambda: family(
         T.DistilBertConfig(vocab_size=V, dim=H, n_layers=L, n_heads=N, hidden_dim=80, max_position_embeddings=P),
-        spoils=[config(activation="relu"), roll("embeddings.position_embeddings.weight"), swap("k_lin", "q_lin")]),
+        spoils=[config(activation="relu"), roll("embeddings.position_embeddings.weight"), swap("k_lin", "q_lin")],
+    ),
     "distilbert-classifier": lambda: family(
-        T.DistilBertConfig(vocab_size=V, dim=H, n_layers=1, n_heads=N, hidden_dim=80, max_position_embeddings=P, num_labels=3),
-        T.DistilBertForSequenceClassification, outputs=LOGITS),
+        T.DistilBertConfig(
+            vocab_size=V, dim=H, n_layers=1, n_heads=N, hidden_dim=80, max_position_embeddings=P, num_labels=3
+        ),
+        T.DistilBertForSequenceClassification,
+        outputs=LOGITS,
+    ),
     "distilbert-words": lambda: family(
         T.DistilBertConfig(vocab_size=V, dim=H, n_layers=1, n_heads=N, hidden_dim=80, max_position_embeddings=P),
-        T.DistilBertForMaskedLM, outputs=LOGITS),
+        T.DistilBertForMaskedLM,
+        outputs=LOGITS,
+    ),
     "mpnet": lambda: family(
-        T.MPNetConfig(**dict(BERT, max_position_embeddings=P + 2), pad_token_id=1), pad=1,
+        T.MPNetConfig(**dict(BERT, max_position_embeddings=P + 2), pad_token_id=1),
+        pad=1,
         outputs=("last_hidden_state", "pooler_output"),
-        spoils=[config(layer_norm_eps=1e-2), roll("encoder.relative_attention_bias.weight"),
-                roll("embeddings.position_embeddings.weight")]),
-    "mpnet-classifier": lambda: family(T.MPNetConfig(**dict(BERT, max_position_embeddings=P + 2), num_labels=3, pad_token_id=1),
-                                       T.MPNetForSequenceClassification, pad=1, outputs=LOGITS),
-    "albert": lambda: family(T.AlbertConfig(**dict(BERT, num_hidden_layers=5), embedding_size=24, num_hidden_groups=2), types=True,
-                             outputs=("last_hidden_state", "pooler_output"),
-                             spoils=[config(layer_norm_eps=1e-2), config(num_hidden_groups=1), config(num_hidden_layers=4)]),
+        spoils=[
+            config(layer_norm_eps=1e-2),
+            roll("encoder.relative_attention_bias.weight"),
+            roll("embeddings.position_embeddings.weight"),
+        ],
+    ),
+    "mpnet-classifier": lambda: family(
+        T.MPNetConfig(**dict(BERT, max_position_embeddings=P + 2), num_labels=3, pad_token_id=1),
+        T.MPNetForSequenceClassification,
+        pad=1,
+        outputs=LOGITS,
+    ),
+    "albert": lambda: family(
+        T.AlbertConfig(**dict(BERT, num_hidden_layers=5), embedding_size=24, num_hidden_groups=2),
+        types=True,
+        outputs=("last_hidden_state", "pooler_output"),
+        spoils=[config(layer_norm_eps=1e-2), config(num_hidden_groups=1), config(num_hidden_layers=4)],
+    ),
     "albert-words": lambda: family(T.AlbertConfig(**BERT, embedding_size=24), T.AlbertForMaskedLM, outputs=LOGITS),
-    "electra": lambda: family(T.ElectraConfig(**BERT, embedding_size=24), types=True,
-                              spoils=[config(layer_norm_eps=1e-2), roll("embeddings.position_embeddings.weight")]),
-    "electra-classifier": lambda: family(T.ElectraConfig(**BERT, embedding_size=H, num_labels=2),
-                                         T.ElectraForSequenceClassification, outputs=LOGITS),
+    "electra": lambda: family(
+        T.ElectraConfig(**BERT, embedding_size=24),
+        types=True,
+        spoils=[config(layer_norm_eps=1e-2), roll("embeddings.position_embeddings.weight")],
+    ),
+    "electra-classifier": lambda: family(
+        T.ElectraConfig(**BERT, embedding_size=H, num_labels=2), T.ElectraForSequenceClassification, outputs=LOGITS
+    ),
     "electra-words": lambda: family(T.ElectraConfig(**BERT, embedding_size=24), T.ElectraForMaskedLM, outputs=LOGITS),
     "deberta": lambda: family(
-        T.DebertaV2Config(**BERT, **DEBERTA, position_biased_input=False, share_att_key=True, norm_rel_ebd="layer_norm",
-                          pos_att_type=["p2c", "c2p"]),
-        packed=False, spoils=[config(layer_norm_eps=1e-2), config(norm_rel_ebd="none"), config(pos_att_type=["c2p"]),
-                config(max_relative_positions=30), roll("encoder.rel_embeddings.weight")],
-        same=[config(pos_att_type="p2c|c2p")]),
+        T.DebertaV2Config(
+            **BERT,
+            **DEBERTA,
+            position_biased_input=False,
+            share_att_key=True,
+            norm_rel_ebd="layer_norm",
+            pos_att_type=["p2c", "c2p"],
+        ),
+        packed=False,
+        spoils=[
+            config(layer_norm_eps=1e-2),
+            config(norm_rel_ebd="none"),
+            config(pos_att_type=["c2p"]),
+            config(max_relative_positions=30),
+            roll("encoder.rel_embeddings.weight"),
+        ],
+        same=[config(pos_att_type="p2c|c2p")],
+    ),
     "deberta-own": lambda: family(
-        T.DebertaV2Config(**BERT, relative_attention=True, max_relative_positions=12, type_vocab_size=2,
-                          pos_att_type=["c2p", "p2c"]), types=True,
-        packed=False, spoils=[swap("pos_key_proj", "key_proj"), roll("embeddings.position_embeddings.weight")]),
-    "deberta-classifier": lambda: family(T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], num_labels=3),
-                                         T.DebertaV2ForSequenceClassification, outputs=LOGITS,
-                                         # where padding comes first, its row is what is classified: nobody asks for that
-                                         packed=False, sides=("right",), spoils=[config(pooler_hidden_act="tanh")]),
-    "roformer": lambda: family(T.RoFormerConfig(**BERT, embedding_size=24), types=True, without="embed_positions",
-                               spoils=[config(layer_norm_eps=1e-2), swap("query", "key")]),
-    "roformer-classifier": lambda: family(T.RoFormerConfig(**BERT, num_labels=2), T.RoFormerForSequenceClassification,
-                                          outputs=LOGITS, without="embed_positions"),
+        T.DebertaV2Config(
+            **BERT, relative_attention=True, max_relative_positions=12, type_vocab_size=2, pos_att_type=["c2p", "p2c"]
+        ),
+        types=True,
+        packed=False,
+        spoils=[swap("pos_key_proj", "key_proj"), roll("embeddings.position_embeddings.weight")],
+    ),
+    "deberta-classifier": lambda: family(
+        T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], num_labels=3),
+        T.DebertaV2ForSequenceClassification,
+        outputs=LOGITS,
+        # where padding comes first, its row is what is classified: nobody asks for that
+        packed=False,
+        sides=("right",),
+        spoils=[config(pooler_hidden_act="tanh")],
+    ),
+    "roformer": lambda: family(
+        T.RoFormerConfig(**BERT, embedding_size=24),
+        types=True,
+        without="embed_positions",
+        spoils=[config(layer_norm_eps=1e-2), swap("query", "key")],
+    ),
+    "roformer-classifier": lambda: family(
+        T.RoFormerConfig(**BERT, num_labels=2),
+        T.RoFormerForSequenceClassification,
+        outputs=LOGITS,
+        without="embed_positions",
+    ),
     "llama": lambda: family(
-        T.LlamaConfig(**DECODER, attention_bias=True, mlp_bias=True,
-                      rope_parameters={"rope_theta": 500.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-                                       "high_freq_factor": 4.0, "original_max_position_embeddings": 32}),
+        T.LlamaConfig(
+            **DECODER,
+            attention_bias=True,
+            mlp_bias=True,
+            rope_parameters={
+                "rope_theta": 500.0,
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        ),
         spoils=[config(rms_norm_eps=1e-2), config(rope_parameters={"rope_theta": 500.0, "rope_type": "default"})],
-        same=[config(rope_parameters=None, rope_theta=500.0,
-                     rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                                   "original_max_position_embeddings": 32})]),
+        same=[
+            config(
+                rope_parameters=None,
+                rope_theta=500.0,
+                rope_scaling={
+                    "rope_type": "llama3",
+                    "factor": 8.0,
+                    "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 32,
+                },
+            )
+        ],
+    ),
     "llama-linear": lambda: family(
-        T.LlamaConfig(**DECODER, is_causal=False, rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.0}),
-        spoils=[config(rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.3}), config(is_causal=True)]),
-    "mistral": lambda: family(T.MistralConfig(**DECODER, sliding_window=5, head_dim=16),
-                              spoils=[config(sliding_window=6), config(sliding_window=None), config(rms_norm_eps=1e-2)]),
-    "qwen2": lambda: family(T.Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1),
-                            spoils=[config(sliding_window=6), config(rms_norm_eps=1e-2)], same=[config(layer_types=None)]),
+        T.LlamaConfig(
+            **DECODER, is_causal=False, rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.0}
+        ),
+        spoils=[
+            config(rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.3}),
+            config(is_causal=True),
+        ],
+    ),
+    "mistral": lambda: family(
+        T.MistralConfig(**DECODER, sliding_window=5, head_dim=16),
+        spoils=[config(sliding_window=6), config(sliding_window=None), config(rms_norm_eps=1e-2)],
+    ),
+    "mistral-both": lambda: family(
+        T.MistralConfig(**DECODER, sliding_window=5, is_causal=False),
+        spoils=[config(sliding_window=6), config(is_causal=True)],
+    ),
+    "qwen2": lambda: family(
+        T.Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+        spoils=[config(sliding_window=6), config(rms_norm_eps=1e-2)],
+        same=[config(layer_types=None)],
+    ),
     "olmo2": lambda: family(T.Olmo2Config(**DECODER), spoils=[config(rms_norm_eps=1e-2), swap("k_proj", "v_proj")]),
     "stablelm": lambda: family(
-        T.StableLmConfig(vocab_size=V, **{k: v for k, v in DECODER.items() if k not in ("vocab_size", "rms_norm_eps")},
-                         layer_norm_eps=1e-3, use_qkv_bias=True,
-                         rope_parameters={"rope_theta": 70.0, "rope_type": "default", "partial_rotary_factor": 0.5}),
-        spoils=[config(layer_norm_eps=1e-2),
-                config(rope_parameters={"rope_theta": 70.0, "rope_type": "default", "partial_rotary_factor": 1.0})],
-        same=[config(rope_parameters=None, rope_theta=70.0, partial_rotary_factor=0.5)]),
-    "eurobert": lambda: family(T.EuroBertConfig(**DECODER, mask_token_id=3),
-                               spoils=[config(rms_norm_eps=1e-2), swap("k_proj", "v_proj")]),
-    "eurobert-classifier": lambda: family(T.EuroBertConfig(**DECODER, mask_token_id=3, num_labels=3),
-                                          T.EuroBertForSequenceClassification, outputs=LOGITS,
-                                          spoils=[config(classifier_pooling="bos"), config(classifier_pooling="mean")]),
-    "eurobert-words": lambda: family(T.EuroBertConfig(**DECODER, mask_token_id=3, tie_word_embeddings=True), T.EuroBertForMaskedLM,
-                                     outputs=LOGITS),
+        T.StableLmConfig(
+            vocab_size=V,
+            **{k: v for k, v in DECODER.items() if k not in ("vocab_size", "rms_norm_eps")},
+            layer_norm_eps=1e-3,
+            use_qkv_bias=True,
+            rope_parameters={"rope_theta": 70.0, "rope_type": "default", "partial_rotary_factor": 0.5},
+        ),
+        spoils=[
+            config(layer_norm_eps=1e-2),
+            config(rope_parameters={"rope_theta": 70.0, "rope_type": "default", "partial_rotary_factor": 1.0}),
+        ],
+        same=[config(rope_parameters=None, rope_theta=70.0, partial_rotary_factor=0.5)],
+    ),
+    "eurobert": lambda: family(
+        T.EuroBertConfig(**DECODER, mask_token_id=3), spoils=[config(rms_norm_eps=1e-2), swap("k_proj", "v_proj")]
+    ),
+    "eurobert-classifier": lambda: family(
+        T.EuroBertConfig(**DECODER, mask_token_id=3, num_labels=3),
+        T.EuroBertForSequenceClassification,
+        outputs=LOGITS,
+        spoils=[config(classifier_pooling="bos"), config(classifier_pooling="mean")],
+    ),
+    "eurobert-words": lambda: family(
+        T.EuroBertConfig(**DECODER, mask_token_id=3, tie_word_embeddings=True), T.EuroBertForMaskedLM, outputs=LOGITS
+    ),
     "gemma2": lambda: family(
         T.Gemma2Config(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=5, attn_logit_softcapping=3.0),
-        plus_one=True, spoils=[config(attn_logit_softcapping=3.2), config(query_pre_attn_scalar=21), config(sliding_window=6)],
-        same=[config(layer_types=None)]),
+        plus_one=True,
+        spoils=[config(attn_logit_softcapping=3.2), config(query_pre_attn_scalar=21), config(sliding_window=6)],
+        same=[config(layer_types=None)],
+    ),
     "gemma3": lambda: family(
-        T.Gemma3TextConfig(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=6, layer_types=GEMMA_TYPES,
-                           rope_parameters=GEMMA_ROPE),
-        plus_one=True, spoils=[config(rms_norm_eps=1e-2), config(sliding_window=7), swap("q_norm", "k_norm")],
-        same=[config(layer_types=None, sliding_window_pattern=2, rope_parameters=None, rope_theta=900.0, rope_local_base_freq=70.0,
-                     rope_scaling={"rope_type": "linear", "factor": 2.0})]),
+        T.Gemma3TextConfig(
+            **DECODER,
+            head_dim=16,
+            query_pre_attn_scalar=20,
+            sliding_window=6,
+            layer_types=GEMMA_TYPES,
+            rope_parameters=GEMMA_ROPE,
+        ),
+        plus_one=True,
+        spoils=[config(rms_norm_eps=1e-2), config(sliding_window=7), swap("q_norm", "k_norm")],
+        same=[
+            config(
+                layer_types=None,
+                sliding_window_pattern=2,
+                rope_parameters=None,
+                rope_theta=900.0,
+                rope_local_base_freq=70.0,
+                rope_scaling={"rope_type": "linear", "factor": 2.0},
+            )
+        ],
+    ),
     "gemma3-embedding": lambda: family(
-        T.Gemma3TextConfig(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=6, layer_types=GEMMA_TYPES,
-                           rope_parameters=GEMMA_ROPE, use_bidirectional_attention=True),
-        plus_one=True, spoils=[config(sliding_window=8), config(use_bidirectional_attention=False)]),
+        T.Gemma3TextConfig(
+            **DECODER,
+            head_dim=16,
+            query_pre_attn_scalar=20,
+            sliding_window=6,
+            layer_types=GEMMA_TYPES,
+            rope_parameters=GEMMA_ROPE,
+            use_bidirectional_attention=True,
+        ),
+        plus_one=True,
+        spoils=[config(sliding_window=8), config(use_bidirectional_attention=False)],
+    ),
     "nomic": lambda: family(
-        T.NomicBertConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}), types=True,
+        T.NomicBertConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
+        types=True,
         spoils=[config(layer_norm_eps=1e-2), config(hidden_act="gelu"), swap("fc11", "fc12")],
-        same=[config(hidden_size=None, n_embd=H, num_attention_heads=None, n_head=N, num_hidden_layers=None, n_layer=L,
-                     intermediate_size=None, n_inner=80, layer_norm_eps=None, layer_norm_epsilon=1e-3, rope_parameters=None,
-                     rotary_emb_base=70.0, max_position_embeddings=None, n_positions=P, head_dim=None, hidden_act=None,
-                     activation_function="swiglu")]),
+        same=[
+            config(
+                hidden_size=None,
+                n_embd=H,
+                num_attention_heads=None,
+                n_head=N,
+                num_hidden_layers=None,
+                n_layer=L,
+                intermediate_size=None,
+                n_inner=80,
+                layer_norm_eps=None,
+                layer_norm_epsilon=1e-3,
+                rope_parameters=None,
+                rotary_emb_base=70.0,
+                max_position_embeddings=None,
+                n_positions=P,
+                head_dim=None,
+                hidden_act=None,
+                activation_function="swiglu",
+            )
+        ],
+    ),
     "nomic-words": lambda: family(T.NomicBertConfig(**BERT), T.NomicBertForMaskedLM, outputs=LOGITS),
     "nomic-classifier": lambda: family(T.NomicBertConfig(**BERT), T.NomicBertForSequenceClassification, outputs=LOGITS),
     "gte": lambda: family(
         T.GteConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
         spoils=[config(layer_norm_eps=1e-2), config(rope_parameters={"rope_theta": 60.0, "rope_type": "default"})],
-        same=[config(rope_parameters=None, rope_theta=70.0)]),
+        same=[config(rope_parameters=None, rope_theta=70.0)],
+    ),
     "gte-words": lambda: family(T.GteConfig(**BERT, type_vocab_size=0), T.GteForMaskedLM, outputs=LOGITS),
     "gte-classifier": lambda: family(T.GteConfig(**BERT), T.GteForSequenceClassification, outputs=LOGITS),
-    "jina3": lambda: family(T.JinaEmbeddingsV3Config(**BERT), pad=1, outputs=("last_hidden_state", "pooler_output"),
-                            spoils=[config(layer_norm_eps=1e-2)]),
-    "jina3-words": lambda: family(T.JinaEmbeddingsV3Config(**BERT), T.JinaEmbeddingsV3ForMaskedLM, pad=1, outputs=LOGITS),
+    "jina3": lambda: family(
+        T.JinaEmbeddingsV3Config(**BERT),
+        pad=1,
+        outputs=("last_hidden_state", "pooler_output"),
+        spoils=[config(layer_norm_eps=1e-2)],
+    ),
+    "jina3-words": lambda: family(
+        T.JinaEmbeddingsV3Config(**BERT), T.JinaEmbeddingsV3ForMaskedLM, pad=1, outputs=LOGITS
+    ),
     "t5": lambda: family(
-        T.T5Config(**T5), T.T5EncoderModel,
-        spoils=[config(layer_norm_epsilon=1e-2), config(relative_attention_max_distance=24), config(feed_forward_proj="gelu"),
-                roll("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight")]),
-    "t5-gated": lambda: family(T.MT5Config(**T5, feed_forward_proj="gated-gelu"), T.MT5EncoderModel,
-                               spoils=[config(feed_forward_proj="gated-silu"), swap("wi_0", "wi_1")]),
-    "bart": lambda: family(T.BartConfig(**BART), T.BartModel, pad=1,
-                           spoils=[config(scale_embedding=True), roll("encoder.embed_positions.weight")]),
-    "mbart": lambda: family(T.MBartConfig(**BART, scale_embedding=True), T.MBartModel, pad=1,
-                            spoils=[config(scale_embedding=False), config(activation_function="relu")]),
+        T.T5Config(**T5),
+        T.T5EncoderModel,
+        spoils=[
+            config(layer_norm_epsilon=1e-2),
+            config(relative_attention_max_distance=24),
+            config(feed_forward_proj="gelu"),
+            roll("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
+        ],
+    ),
+    "t5-gated": lambda: family(
+        T.MT5Config(**T5, feed_forward_proj="gated-gelu"),
+        T.MT5EncoderModel,
+        spoils=[config(feed_forward_proj="gated-silu"), swap("wi_0", "wi_1")],
+    ),
+    "bart": lambda: family(
+        T.BartConfig(**BART),
+        T.BartModel,
+        pad=1,
+        spoils=[config(scale_embedding=True), roll("encoder.embed_positions.weight")],
+    ),
+    "mbart": lambda: family(
+        T.MBartConfig(**BART, scale_embedding=True),
+        T.MBartModel,
+        pad=1,
+        spoils=[config(scale_embedding=False), config(activation_function="relu")],
+    ),
     "bloom": lambda: family(
         T.BloomConfig(vocab_size=V, hidden_size=H, n_layer=L, n_head=6, layer_norm_epsilon=1e-3, pad_token_id=0),
-        spoils=[config(layer_norm_epsilon=1e-2)]),
+        spoils=[config(layer_norm_epsilon=1e-2)],
+    ),
 }
 
 
 # ---------------------------------------------------------------- what transformers says
+
 
 def batches(pad):
     rng = np.random.RandomState(7)
@@ -332,7 +632,11 @@ def run(model, f, ids, mask, types):
         model, more = model.get_encoder(), {}
     with torch.no_grad():
         got = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), output_hidden_states=True, **more)
-    out = {"last_hidden_state": got.get("last_hidden_state"), "pooler_output": got.get("pooler_output"), "logits": got.get("logits")}
+    out = {
+        "last_hidden_state": got.get("last_hidden_state"),
+        "pooler_output": got.get("pooler_output"),
+        "logits": got.get("logits"),
+    }
     if out["last_hidden_state"] is None:
         base = getattr(model, model.base_model_prefix)
         with torch.no_grad():
@@ -359,8 +663,14 @@ def write(name, f):
         save_file({k: weight(k, *v) for k, v in tensors.items()}, Path(tmp) / "model.safetensors", {"format": "pt"})
         model = type(model).from_pretrained(tmp, attn_implementation="eager", dtype=torch.float32).eval()
         text = (Path(tmp) / "config.json").read_text()
-    golden = {"tensors": [[k, *v] for k, v in tensors.items()], "types": f["types"], "packed": f["packed"], "batches": [], "spoils": f["spoils"],
-              "same": f["same"]}
+    golden = {
+        "tensors": [[k, *v] for k, v in tensors.items()],
+        "types": f["types"],
+        "packed": f["packed"],
+        "batches": [],
+        "spoils": f["spoils"],
+        "same": f["same"],
+    }
     for side, ids, mask in (batch for batch in batches(f["pad"]) if batch[0] in f["sides"]):
         got = run(model, f, ids, mask, f["types"])
         rows = [[b, int(s)] for b, n in enumerate(LENGTHS) for s in {0, n // 2, n - 1}]
@@ -376,7 +686,10 @@ def write(name, f):
         if side == "right":
             alone = [run(model, f, ids[b : b + 1, :n], mask[b : b + 1, :n], False) for b, n in enumerate(LENGTHS)]
             golden["means"] = numbers([x["last_hidden_state"][0].mean(0) for x in alone])
-        a, z = hidden[0, LENGTHS[0] - 1 if side == "right" else -1], hidden[1, LENGTHS[1] - 1 if side == "right" else -1]
+        a, z = (
+            hidden[0, LENGTHS[0] - 1 if side == "right" else -1],
+            hidden[1, LENGTHS[1] - 1 if side == "right" else -1],
+        )
         assert np.abs(a - z).max() > 1e-2 * np.abs(hidden).max(), f"{name}: texts hardly differ"
         assert np.isfinite(hidden).all()
         golden["batches"].append(batch)

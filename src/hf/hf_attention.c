@@ -7,7 +7,8 @@
 #include <float.h>
 #include <math.h>
 
-#define MOST_ANGLES (1 << 22) /* of a table: 16 MiB. Beyond that they are computed, for as many positions as there are */
+#define MOST_ANGLES                                                                                                    \
+    (1 << 22) /* of a table: 16 MiB. Beyond that they are computed, for as many positions as there are */
 
 /* ---------------------------------------------------------------- angles */
 
@@ -18,7 +19,9 @@ typedef struct angles {
     double (*of)(double);
 } angles;
 
-static int64_t rotated_columns(const hf_stack *s) { return (int64_t)((double)s->head_size * (s->rotary_part > 0 ? s->rotary_part : 1)); }
+static int64_t rotated_columns(const hf_stack *s) {
+    return (int64_t)((double)s->head_size * (s->rotary_part > 0 ? s->rotary_part : 1));
+}
 
 static float llama3_scaled(const hf_rotary *r, float frequency) {
     const double wave = 2 * 3.14159265358979323846 / (double)frequency;
@@ -68,13 +71,15 @@ static float frequency_at(int64_t i, const void *user) { return ((const float *)
 static graph_value *rows_of_table(hf_builder *b, const hf_stack *s, const char *at, const angles *a, graph_value *ids) {
     graph_value *positions = graph_find_value(b->g, "positions.rotary");
     if (!positions) positions = hf_positions(b, "positions.rotary", ids, s->positions, 0);
-    return hf_op2(b, "Gather", hf_path(b, "%s.rows", at), hf_constant(b, at, s->positions, a->half, angle_at, a), positions);
+    return hf_op2(b, "Gather", hf_path(b, "%s.rows", at), hf_constant(b, at, s->positions, a->half, angle_at, a),
+                  positions);
 }
 
 /* The same, computed in the graph. */
 static graph_value *rows_computed(hf_builder *b, const char *at, const char *op, const angles *a, graph_value *ids) {
     graph_value *p = hf_cast(b, hf_path(b, "%s.positions", at), hf_range(b, ids), NIB_DTYPE_F32);
-    p = hf_op2(b, "Unsqueeze", hf_path(b, "%s.rows", at), p, hf_ints(b, hf_path(b, "%s.axes", at), (int64_t[]){0, 2}, 2));
+    p = hf_op2(b, "Unsqueeze", hf_path(b, "%s.rows", at), p,
+               hf_ints(b, hf_path(b, "%s.axes", at), (int64_t[]){0, 2}, 2));
     graph_value *f = hf_constant(b, hf_path(b, "%s.frequencies", at), a->half, 0, frequency_at, a->frequencies);
     p = hf_op1(b, op, hf_path(b, "%s.wave", at), hf_op2(b, "Mul", hf_path(b, "%s.angles", at), p, f));
     return a->factor == 1.0f ? p : hf_op2(b, "Mul", hf_path(b, "%s.times", at), p, hf_scalar(b, a->factor));
@@ -107,9 +112,11 @@ static graph_value *turn(hf_builder *b, const hf_stack *s, const char *path, gra
     if (rest) x = hf_columns(b, hf_path(b, "%s.part", path), x, 0, columns);
     graph_value *first = hf_columns(b, hf_path(b, "%s.first", path), x, 0, columns / 2);
     graph_value *second = hf_columns(b, hf_path(b, "%s.second", path), x, columns / 2, columns);
-    graph_value *around = hf_concat(b, hf_path(b, "%s.around", path), hf_op1(b, "Neg", hf_path(b, "%s.negative", path), second), first);
+    graph_value *around =
+        hf_concat(b, hf_path(b, "%s.around", path), hf_op1(b, "Neg", hf_path(b, "%s.negative", path), second), first);
     x = hf_op2(b, "Mul", hf_path(b, "%s.cos", path), x, shared->cos);
-    x = hf_op2(b, "Add", hf_path(b, "%s.turned", path), x, hf_op2(b, "Mul", hf_path(b, "%s.sin", path), around, shared->sin));
+    x = hf_op2(b, "Add", hf_path(b, "%s.turned", path), x,
+               hf_op2(b, "Mul", hf_path(b, "%s.sin", path), around, shared->sin));
     return rest ? hf_concat(b, hf_path(b, "%s.whole", path), x, rest) : x;
 }
 
@@ -126,41 +133,47 @@ static graph_value *within(hf_builder *b, const char *at, const char *op, graph_
 }
 
 /* The padding of keys, and beside it the least float where a key is out of sight. */
-static graph_value *sight_bias(hf_builder *b, const hf_sight *sight, hf_kind kind, graph_value *ids, graph_value *mask) {
+static graph_value *sight_bias(hf_builder *b, const hf_sight *sight, hf_kind kind, graph_value *ids,
+                               graph_value *mask) {
     graph_value *padding = b->status == NIB_OK ? graph_find_value(b->g, "mask.bias") : NULL, *sees = NULL;
     if (!padding) padding = hf_mask_bias(b, mask);
     if (sight->left < 0 && sight->right < 0) return padding;
     const char *at = hf_path(b, "window.%s", hf_kind_names[kind]);
     graph_value *d = hf_differences(b, ids);
     if (sight->left == sight->right) {
-        sees = within(b, hf_path(b, "%s.sees", at), "LessOrEqual", hf_op1(b, "Abs", hf_path(b, "%s.distance", at), d), sight->left);
+        sees = within(b, hf_path(b, "%s.sees", at), "LessOrEqual", hf_op1(b, "Abs", hf_path(b, "%s.distance", at), d),
+                      sight->left);
     } else {
         if (sight->right >= 0) sees = within(b, hf_path(b, "%s.after", at), "GreaterOrEqual", d, -sight->right);
-        graph_value *before = sight->left >= 0 ? within(b, hf_path(b, "%s.before", at), "LessOrEqual", d, sight->left) : NULL;
+        graph_value *before =
+            sight->left >= 0 ? within(b, hf_path(b, "%s.before", at), "LessOrEqual", d, sight->left) : NULL;
         if (before) sees = sees ? hf_op2(b, "And", hf_path(b, "%s.sees", at), sees, before) : before;
     }
     return hf_op(b, "Where", hf_path(b, "%s.bias", at), (graph_value *[]){sees, padding, hf_scalar(b, -FLT_MAX)}, 3);
 }
 
-/* Head h's slope: 2^(-8 (h + 1) / n) for n heads, a power of 2; those beyond it get every other one of twice as many. */
+/* Head h's slope: 2^(-8 (h + 1) / n) for n heads, a power of 2; those beyond it get every other one of twice as many.
+ */
 static float slope_at(int64_t h, const void *user) {
     const int64_t heads = *(const int64_t *)user;
     int64_t n = 1;
     while (2 * n <= heads) n *= 2;
-    return -(float)(h < n ? pow(2, -8.0 * (double)(h + 1) / (double)n) : pow(2, -4.0 * (double)(2 * (h - n) + 1) / (double)n));
+    return -(float)(h < n ? pow(2, -8.0 * (double)(h + 1) / (double)n)
+                          : pow(2, -4.0 * (double)(2 * (h - n) + 1) / (double)n));
 }
 
-/* -slope |i - j|: [1, heads, seq, seq]. Where causal, BLOOM's slope * j differs by a number that is one query's own, which softmax takes
- * away. */
+/* -slope |i - j|: [1, heads, seq, seq]. Where causal, BLOOM's slope * j differs by a number that is one query's own,
+ * which softmax takes away. */
 static graph_value *alibi(hf_builder *b, const hf_stack *s, graph_value *ids) {
-    graph_value *far = hf_cast(b, "alibi.distance.f32", hf_op1(b, "Abs", "alibi.distance", hf_differences(b, ids)), NIB_DTYPE_F32);
+    graph_value *far =
+        hf_cast(b, "alibi.distance.f32", hf_op1(b, "Abs", "alibi.distance", hf_differences(b, ids)), NIB_DTYPE_F32);
     graph_value *slopes = hf_constant(b, "alibi.slopes", s->heads, 0, slope_at, &s->heads);
     slopes = hf_reshape(b, "alibi.heads", slopes, (int64_t[]){1, s->heads, 1, 1}, 4);
     return hf_op2(b, "Mul", "alibi.bias", far, slopes);
 }
 
-/* The bucket of a distance, half of them for keys behind the query: whole distances up to a quarter of all, then ever wider ones
- * (Raffel et al., 2020), with torch's f32 logarithms. */
+/* The bucket of a distance, half of them for keys behind the query: whole distances up to a quarter of all, then ever
+ * wider ones (Raffel et al., 2020), with torch's f32 logarithms. */
 static int64_t bucket_at(int64_t i, const void *user) { /* of key - query = i - bucket_reach */
     const hf_stack *s = user;
     const int64_t half = s->buckets / 2, exact = half / 2, d = i - s->bucket_reach, far = d < 0 ? -d : d;
@@ -176,8 +189,10 @@ static int64_t bucket_at(int64_t i, const void *user) { /* of key - query = i - 
 /* table[bucket of j - i]: [1, heads, seq, seq]. Beyond bucket_reach all distances have the last bucket. */
 static graph_value *bucket_bias(hf_builder *b, const hf_stack *s, graph_value *ids) {
     const hf_pick by_distance = {"distances", 2 * s->bucket_reach + 1, bucket_at, s};
-    graph_value *table = hf_weight_picked(b, hf_path(b, "%s.weight", s->names->buckets), s->buckets, s->heads, &by_distance);
-    graph_value *least = hf_int(b, "buckets.least", -s->bucket_reach), *most = hf_int(b, "buckets.most", s->bucket_reach);
+    graph_value *table =
+        hf_weight_picked(b, hf_path(b, "%s.weight", s->names->buckets), s->buckets, s->heads, &by_distance);
+    graph_value *least = hf_int(b, "buckets.least", -s->bucket_reach),
+                *most = hf_int(b, "buckets.most", s->bucket_reach);
     graph_value *d = hf_op1(b, "Neg", "buckets.ahead", hf_differences(b, ids));
     d = hf_op2(b, "Add", "buckets.index", hf_op(b, "Clip", "buckets.near", (graph_value *[]){d, least, most}, 3), most);
     graph_value *bias = hf_op2(b, "Gather", "buckets.rows", table, d);
@@ -201,7 +216,7 @@ hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_v
 /* Where the rows of q, of k or of v stand in the file. */
 typedef struct part_rows {
     int64_t D, first, stride; /* head_size; row of head 0; rows from head to head */
-    int64_t pairs;            /* columns of a head that are turned in pairs: 2 i and 2 i + 1 become i and pairs / 2 + i */
+    int64_t pairs; /* columns of a head that are turned in pairs: 2 i and 2 i + 1 become i and pairs / 2 + i */
 } part_rows;
 
 static int64_t part_row(int64_t i, const void *user) {
@@ -213,16 +228,18 @@ static int64_t part_row(int64_t i, const void *user) {
 }
 
 /* x's projection by the rows of `path` that `pick` says, of file_rows. */
-static graph_value *project_part(hf_builder *b, const hf_stack *s, const char *at, const char *path, graph_value *x, int64_t file_rows,
-                                 bool with_bias, const hf_pick *pick) {
+static graph_value *project_part(hf_builder *b, const hf_stack *s, const char *at, const char *path, graph_value *x,
+                                 int64_t file_rows, bool with_bias, const hf_pick *pick) {
     graph_value *w = hf_weight_picked(b, hf_path(b, "%s.weight", path), file_rows, s->hidden, pick);
-    return hf_product(b, at, x, w, with_bias ? hf_weight_picked(b, hf_path(b, "%s.bias", path), file_rows, 0, pick) : NULL);
+    return hf_product(b, at, x, w,
+                      with_bias ? hf_weight_picked(b, hf_path(b, "%s.bias", path), file_rows, 0, pick) : NULL);
 }
 
 /* q, k, v: [batch, seq, heads D] each. */
 static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, graph_value *parts[3]) {
     const hf_names *n = s->names;
-    const int64_t D = s->head_size, widths[3] = {s->heads * D, s->kv_heads * D, s->kv_heads * D}, all = widths[0] + 2 * widths[1];
+    const int64_t D = s->head_size, widths[3] = {s->heads * D, s->kv_heads * D, s->kv_heads * D},
+                  all = widths[0] + 2 * widths[1];
     const char *const paths[3] = {n->q, n->k, n->v}, *const called[3] = {"query", "key", "value"};
     const bool biases[3] = {s->q_bias, s->k_bias, s->v_bias};
     if (s->qkv == HF_QKV_BLOCKS) {
@@ -231,7 +248,9 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
     }
     for (int i = 0; i < 3; i++) {
         const char *path = hf_path(b, "%s%s", at, s->qkv == HF_QKV_SEPARATE ? paths[i] : n->qkv);
-        part_rows rows = {.D = D, .stride = s->qkv == HF_QKV_HEADS ? 3 * D : D, .pairs = s->rotary_pairs && i < 2 ? rotated_columns(s) : 0};
+        part_rows rows = {.D = D,
+                          .stride = s->qkv == HF_QKV_HEADS ? 3 * D : D,
+                          .pairs = s->rotary_pairs && i < 2 ? rotated_columns(s) : 0};
         if (s->qkv == HF_QKV_HEADS) rows.first = i * D;
         const hf_pick pick = {called[i], widths[i], part_row, &rows};
         const bool as_it_is = s->qkv == HF_QKV_SEPARATE && rows.pairs == 0;
@@ -243,8 +262,8 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
 }
 
 /* Rows as heads [batch, heads, seq, D]: normed, split, rotated. */
-static graph_value *make_heads(hf_builder *b, const hf_stack *s, const char *at, const char *norm, graph_value *x, int64_t heads,
-                               const hf_shared *shared) {
+static graph_value *make_heads(hf_builder *b, const hf_stack *s, const char *at, const char *norm, graph_value *x,
+                               int64_t heads, const hf_shared *shared) {
     const int64_t D = s->head_size, split[] = {0, 0, heads, D};
     if (s->head_norm == HF_HEAD_NORM_WIDTH) x = hf_stack_norm(b, s, norm, x, heads * D, false);
     if (s->head_norm == HF_HEAD_NORM_HEAD) {
@@ -267,35 +286,42 @@ static graph_value *repeated(hf_builder *b, const hf_stack *s, const char *at, g
 }
 
 /* softmax(cap(q k^T / sqrt(score_size)) + bias) v; q, v [batch, heads, seq, D], k [batch, heads, D, seq]. */
-static graph_value *attend(hf_builder *b, const hf_stack *s, const char *layer, graph_value *const qkv[3], const hf_shared *shared) {
+static graph_value *attend(hf_builder *b, const hf_stack *s, const char *layer, graph_value *const qkv[3],
+                           const hf_shared *shared) {
     const char *at = hf_path(b, "%sattention", layer);
     graph_value *p = hf_op2(b, "MatMul", hf_path(b, "%s.products", at), qkv[0], qkv[1]);
-    if (s->score_size != 1) p = hf_op2(b, "Div", hf_path(b, "%s.scaled", at), p, hf_scalar(b, (float)sqrt(s->score_size)));
+    if (s->score_size != 1)
+        p = hf_op2(b, "Div", hf_path(b, "%s.scaled", at), p, hf_scalar(b, (float)sqrt(s->score_size)));
     if (s->score_cap > 0) {
         p = hf_op2(b, "Div", hf_path(b, "%s.small", at), p, hf_scalar(b, (float)s->score_cap));
         p = hf_op1(b, "Tanh", hf_path(b, "%s.tanh", at), p);
         p = hf_op2(b, "Mul", hf_path(b, "%s.capped", at), p, hf_scalar(b, (float)s->score_cap));
     }
     if (s->relative.span > 0)
-        p = hf_op2(b, "Add", hf_path(b, "%s.distant", at), p, hf_relative_scores(b, s, layer, qkv[0], qkv[1], shared->ids));
-    p = hf_op1(b, "Softmax", hf_path(b, "%s.probabilities", at), hf_op2(b, "Add", hf_path(b, "%s.masked", at), p, shared->bias));
+        p = hf_op2(b, "Add", hf_path(b, "%s.distant", at), p,
+                   hf_relative_scores(b, s, layer, qkv[0], qkv[1], shared->ids));
+    p = hf_op1(b, "Softmax", hf_path(b, "%s.probabilities", at),
+               hf_op2(b, "Add", hf_path(b, "%s.masked", at), p, shared->bias));
     if (p && graph_set_int(p->producer, "axis", -1) != NIB_OK) hf_no_memory(b);
     p = hf_op2(b, "MatMul", hf_path(b, "%s.context", at), p, qkv[2]);
     p = hf_transpose(b, hf_path(b, "%s.context.T", at), p, (int64_t[]){0, 2, 1, 3}, 4);
     return hf_reshape(b, hf_path(b, "%s.joined", at), p, (int64_t[]){0, 0, s->heads * s->head_size}, 3);
 }
 
-graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared) {
+graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x,
+                                const hf_shared *shared) {
     const hf_names *n = s->names;
     graph_value *qkv[3];
-    const char *q = hf_path(b, "%sattention.q", at), *k = hf_path(b, "%sattention.k", at), *v = hf_path(b, "%sattention.v", at);
+    const char *q = hf_path(b, "%sattention.q", at), *k = hf_path(b, "%sattention.k", at),
+               *v = hf_path(b, "%sattention.v", at);
     if (!make_parts(b, s, at, x, qkv)) return NULL;
     const bool plain = !shared->cos && s->head_norm == HF_HEAD_NORM_NONE && s->kv_heads == s->heads;
     qkv[0] = make_heads(b, s, q, s->head_norm ? hf_path(b, "%s%s", at, n->q_norm) : NULL, qkv[0], s->heads, shared);
     if (plain) {
         qkv[1] = hf_heads(b, k, qkv[1], s->heads, s->head_size, true);
     } else {
-        qkv[1] = make_heads(b, s, k, s->head_norm ? hf_path(b, "%s%s", at, n->k_norm) : NULL, qkv[1], s->kv_heads, shared);
+        qkv[1] =
+            make_heads(b, s, k, s->head_norm ? hf_path(b, "%s%s", at, n->k_norm) : NULL, qkv[1], s->kv_heads, shared);
         qkv[1] = hf_transpose(b, hf_path(b, "%s.columns", k), repeated(b, s, k, qkv[1]), (int64_t[]){0, 1, 3, 2}, 4);
     }
     qkv[2] = repeated(b, s, v, hf_heads(b, v, qkv[2], s->kv_heads, s->head_size, false));

@@ -3,7 +3,6 @@
  * Encoders that are called as BERT's: BERT (Devlin et al., 2018), JinaBERT v2 (Guenther et al., 2023: ALiBi and gated
  * feed-forward layers under the model_type of BERT), RoBERTa (Liu et al., 2019) and its kin.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -71,13 +70,14 @@ static void all_biases(hf_stack *s) {
 }
 
 static void configure_bert(hf_builder *b, hf_stack *s) {
-    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
-    const char *forward = hf_json_string(b->config, "feed_forward_type", "original");
+    const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
+    const char *forward = hf_config_word(b, "feed_forward_type", "original");
     all_biases(s);
     hf_refuse_flag(b, "is_decoder", false);
     s->learned = HF_LEARNED_COLUMNS;
     if (strcmp(positions, "alibi") == 0) s->learned = HF_LEARNED_NONE, s->alibi = true;
-    else if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s'", positions);
+    else if (strcmp(positions, "absolute") != 0)
+        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s'", positions);
     if (strcmp(forward, "geglu") == 0) {
         s->gate = HF_GATE_FIRST;
         s->activation = "gelu";
@@ -87,15 +87,16 @@ static void configure_bert(hf_builder *b, hf_stack *s) {
         hf_refuse(b, NIB_UNSUPPORTED, "bert: feed_forward_type '%.60s'", forward);
     }
     if (s->alibi != (s->gate != HF_GATE_NONE))
-        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s' with feed_forward_type '%.60s'", positions, forward);
+        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s' with feed_forward_type '%.60s'", positions,
+                  forward);
 }
 
 static const hf_head bert_heads[] = {
     {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
-     "cls.predictions.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
+     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.bias"},
     {.output = NULL},
 };
 
@@ -130,19 +131,22 @@ static const base_key roberta_known[] = {
 };
 
 static void configure_roberta(hf_builder *b, hf_stack *s) {
-    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
+    const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
     all_biases(s);
     hf_refuse_flag(b, "is_decoder", false);
     s->learned = HF_LEARNED_IDS;
     s->types_unread = s->types == 1; /* its tokenizers give no segments */
-    if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "roberta: position_embedding_type '%.60s'", positions);
+    if (strcmp(positions, "absolute") != 0)
+        hf_refuse(b, NIB_UNSUPPORTED, "roberta: position_embedding_type '%.60s'", positions);
 }
 
 static const hf_head roberta_heads[] = {
     {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL,
+     "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
+     "lm_head.bias"},
     {.output = NULL},
 };
 

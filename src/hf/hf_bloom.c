@@ -2,7 +2,6 @@
  *
  * BLOOM (Le Scao et al., 2022): a decoder whose positions are ALiBi.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 
@@ -30,6 +29,7 @@ static const hf_key keys[] = {
 };
 
 static const base_key known[] = {
+    BASE_KEY_OBEYED("is_causal"),
     BASE_KEY_OBEYED("apply_residual_connection_post_layernorm"),
     BASE_KEY_HARMLESS("hidden_dropout", "*", "only in training"),
     BASE_KEY_HARMLESS("pretraining_tp", "*", "how it was trained"),
@@ -47,6 +47,7 @@ static const base_key known[] = {
 
 static void configure(hf_builder *b, hf_stack *s) {
     hf_refuse_flag(b, "apply_residual_connection_post_layernorm", false);
+    hf_refuse_flag(b, "is_causal", true);
     s->causal = s->alibi = true;
     s->qkv = HF_QKV_HEADS;
     s->ffn = 4 * s->hidden;

@@ -4,7 +4,6 @@
  */
 #include "hf_build.h"
 #include "base/base_number.h"
-#include "hf_json.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,8 +39,9 @@ void hf_no_memory(hf_builder *b) { hf_refuse(b, NIB_OUT_OF_MEMORY, "no memory fo
 
 /* ---------------------------------------------------------------- weights */
 
-/* A weight under any of the family's prefixes: a head on top puts the encoder's name before its weights, and a file may have been put
- * together of both. `full` becomes the name it has; without one, that which it should have; `other` the second one's, or "". */
+/* A weight under any of the family's prefixes: a head on top puts the encoder's name before its weights, and a file may
+ * have been put together of both. `full` becomes the name it has; without one, that which it should have; `other` the
+ * second one's, or "". */
 static const graph_tensor *find_weight(const hf_builder *b, const char *name, char full[400], char other[400]) {
     const graph_tensor *found = NULL;
     char one[400];
@@ -94,7 +94,8 @@ static const graph_tensor *checked(hf_builder *b, const char *name, int64_t rows
     if (t->rank != expected.rank || t->dims[0] != rows || (columns > 0 && t->dims[1] != columns)) {
         show_shape(t, have, sizeof(have));
         hf_refuse(b, NIB_BAD_MODEL, "the weight %s is [%s]; config.json needs [%s]", *full, have, want);
-    } else if (t->dtype != NIB_DTYPE_F32 && t->dtype != NIB_DTYPE_F16 && t->dtype != NIB_DTYPE_BF16 && t->dtype != NIB_DTYPE_F64) {
+    } else if (t->dtype != NIB_DTYPE_F32 && t->dtype != NIB_DTYPE_F16 && t->dtype != NIB_DTYPE_BF16 &&
+               t->dtype != NIB_DTYPE_F64) {
         hf_refuse(b, NIB_UNSUPPORTED, "the weight %s is of type %s", *full, nib_dtype_name(t->dtype));
     }
     return b->status == NIB_OK ? t : NULL;
@@ -102,7 +103,8 @@ static const graph_tensor *checked(hf_builder *b, const char *name, int64_t rows
 
 /* A constant of t, named `full`, as f32. */
 static graph_value *as_f32(hf_builder *b, const char *name, const char *full, const graph_tensor *t) {
-    graph_value *known = graph_find_value(b->g, full), *v = known ? known : made(b, graph_add_constant(b->g, full, t, false));
+    graph_value *known = graph_find_value(b->g, full),
+                *v = known ? known : made(b, graph_add_constant(b->g, full, t, false));
     if (!v || t->dtype == NIB_DTYPE_F32) return v;
     const char *cast_name = hf_path(b, "%s.f32", name);
     graph_value *cast = graph_find_value(b->g, cast_name);
@@ -138,7 +140,9 @@ graph_value *hf_op(hf_builder *b, const char *op, const char *name, graph_value 
     return made(b, graph_emit(b->g, NULL, "", op, inputs, count, name));
 }
 
-graph_value *hf_op1(hf_builder *b, const char *op, const char *name, graph_value *x) { return hf_op(b, op, name, (graph_value *[]){x}, 1); }
+graph_value *hf_op1(hf_builder *b, const char *op, const char *name, graph_value *x) {
+    return hf_op(b, op, name, (graph_value *[]){x}, 1);
+}
 
 graph_value *hf_op2(hf_builder *b, const char *op, const char *name, graph_value *x, graph_value *y) {
     return hf_op(b, op, name, (graph_value *[]){x, y}, 2);
@@ -163,12 +167,14 @@ graph_value *hf_ints(hf_builder *b, const char *name, const int64_t *values, int
     return made(b, graph_const_i64(b->g, name, values, count));
 }
 
-graph_value *hf_constant(hf_builder *b, const char *name, int64_t rows, int64_t columns, float (*fill)(int64_t i, const void *user),
-                         const void *user) {
+graph_value *hf_constant(hf_builder *b, const char *name, int64_t rows, int64_t columns,
+                         float (*fill)(int64_t i, const void *user), const void *user) {
     if (b->status != NIB_OK) return NULL;
     const int64_t count = columns > 0 ? rows * columns : rows;
-    graph_tensor t = {
-        .dtype = NIB_DTYPE_F32, .rank = columns > 0 ? 2 : 1, .dims = {rows, columns}, .bytes = (size_t)count * sizeof(float)};
+    graph_tensor t = {.dtype = NIB_DTYPE_F32,
+                      .rank = columns > 0 ? 2 : 1,
+                      .dims = {rows, columns},
+                      .bytes = (size_t)count * sizeof(float)};
     float *values = t.data = base_arena_alloc(b->g->arena, t.bytes);
     for (int64_t i = 0; values && i < count; i++) values[i] = fill(i, user);
     return made(b, values ? graph_add_constant(b->g, name, &t, false) : NULL);
@@ -192,7 +198,8 @@ void hf_output(hf_builder *b, const char *name, graph_value *x, int rank, int64_
     graph_value *v = hf_op1(b, "Identity", name, x);
     if (!v) return;
     graph_symtab *t = b->g->symbols;
-    v->type = (graph_type){.kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_F32, .rank = rank, .dims = {graph_dim_symbol(t, "batch")}};
+    v->type = (graph_type){
+        .kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_F32, .rank = rank, .dims = {graph_dim_symbol(t, "batch")}};
     if (rank == 3) v->type.dims[1] = graph_dim_symbol(t, "seq");
     v->type.dims[rank - 1] = graph_dim_const(t, width);
     made(b, graph_add_output(b->g, v) == NIB_OK ? v : NULL);
@@ -234,7 +241,8 @@ bool hf_split(hf_builder *b, const char *name, graph_value *x, const int64_t *wi
     if (b->status != NIB_OK) return false;
     for (int i = 0; i < count; i++) parts[i] = made(b, graph_add_value(b->g, hf_path(b, "%s.%d", name, i)));
     if (b->status != NIB_OK) return false;
-    graph_node *n = graph_add_node(b->g, NULL, "", "Split", hf_path(b, "%s", name), (graph_value *[]){x, split}, 2, parts, count);
+    graph_node *n =
+        graph_add_node(b->g, NULL, "", "Split", hf_path(b, "%s", name), (graph_value *[]){x, split}, 2, parts, count);
     if (!n || graph_set_int(n, "axis", -1) != NIB_OK) hf_no_memory(b);
     return b->status == NIB_OK;
 }

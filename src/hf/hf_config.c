@@ -47,39 +47,56 @@ double hf_config_real(hf_builder *b, yyjson_val *object, const char *key, double
     return least;
 }
 
-static void read_size(hf_builder *b, const hf_key *k, const char *name, yyjson_val *v, int64_t *out) {
-    const int64_t x = v ? hf_json_int(b->config, name, INT64_MIN) : isnan(k->otherwise) ? INT64_MIN : (int64_t)k->otherwise;
-    if (v ? x >= (int64_t)k->least && x <= (int64_t)k->most : x != INT64_MIN) {
-        *out = x;
-        return;
-    }
-    if (k->least >= 1) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", name);
-    else hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is negative, too large or no whole number", name);
+int64_t hf_config_int(hf_builder *b, const char *key, int64_t otherwise, int64_t least, int64_t most) {
+    char name[64];
+    yyjson_val *v = find_key(b->config, key, name);
+    const int64_t x = v ? hf_json_int(b->config, name, INT64_MIN) : otherwise;
+    if (!v || (x >= least && x <= most)) return x;
+    hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is %s", name,
+              least >= 1 ? "missing or no positive number" : "no number that it may be");
+    return least;
+}
+
+bool hf_config_flag(hf_builder *b, const char *key, bool otherwise) {
+    char name[64];
+    yyjson_val *v = find_key(b->config, key, name);
+    if (v && !yyjson_is_bool(v)) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is neither true nor false", name);
+    return v ? yyjson_is_true(v) : otherwise;
+}
+
+const char *hf_config_word(hf_builder *b, const char *key, const char *otherwise) {
+    char name[64];
+    yyjson_val *v = find_key(b->config, key, name);
+    const char *text = v ? hf_json_string(b->config, name, NULL) : otherwise;
+    if (v && !text) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is no text", name);
+    return text ? text : otherwise;
 }
 
 static void read_key(hf_builder *b, const hf_key *k, hf_stack *s) {
     char name[64];
-    yyjson_val *v = find_key(b->config, k->names, name);
     void *out = (char *)s + k->at;
+    const bool there = find_key(b->config, k->names, name) != NULL;
     switch (k->kind) {
-    case HF_KEY_SIZE: read_size(b, k, name, v, out); return;
+    case HF_KEY_SIZE:
+        if (!there && isnan(k->otherwise))
+            hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing or no positive number", name);
+        else
+            *(int64_t *)out =
+                hf_config_int(b, k->names, there ? 0 : (int64_t)k->otherwise, (int64_t)k->least, (int64_t)k->most);
+        return;
     case HF_KEY_REAL: *(double *)out = hf_config_real(b, b->config, k->names, k->otherwise, k->least, k->most); return;
-    case HF_KEY_FLAG:
-        if (v && !yyjson_is_bool(v)) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is neither true nor false", name);
-        *(bool *)out = v ? yyjson_get_bool(v) : k->otherwise != 0;
+    case HF_KEY_FLAG: *(bool *)out = hf_config_flag(b, k->names, k->otherwise != 0); return;
+    case HF_KEY_TEXT:
+        *(const char **)out = hf_config_word(b, k->names, k->text);
+        if (!there && !k->text) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is missing", name);
         return;
-    case HF_KEY_TEXT: {
-        const char *text = v ? hf_json_string(b->config, name, NULL) : k->text;
-        if (!text) hf_refuse(b, NIB_BAD_MODEL, "config.json: %s is %s", name, v ? "no text" : "missing");
-        *(const char **)out = text;
-        return;
-    }
     }
 }
 
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed) {
-    if (hf_json_bool(b->config, key, allowed) != allowed)
-        hf_refuse(b, NIB_UNSUPPORTED, "%s: %s is %s", hf_json_string(b->config, "model_type", ""), key, allowed ? "false" : "true");
+    if (hf_config_flag(b, key, allowed) != allowed)
+        hf_refuse(b, NIB_UNSUPPORTED, "%s: %s is %s", hf_json_string(b->config, "model_type", ""), key,
+                  allowed ? "false" : "true");
 }
 
 /* ---------------------------------------------------------------- kinds of layers */
@@ -98,19 +115,22 @@ void hf_kinds_listed(hf_builder *b, hf_stack *s) {
         int kind = 0;
         while (kind < HF_KINDS && !(name && strcmp(name, hf_kind_names[kind]) == 0)) kind++;
         if (kind == HF_KINDS)
-            hf_refuse(b, NIB_UNSUPPORTED, "config.json: layer_types holds '%.60s'", name ? name : "something that is no name");
+            hf_refuse(b, NIB_UNSUPPORTED, "config.json: layer_types holds '%.60s'",
+                      name ? name : "something that is no name");
         s->kinds[i] = kind == HF_SLIDING;
     }
 }
 
 void hf_kinds_every(hf_builder *b, hf_stack *s, int64_t n, int64_t shift) {
-    for (int64_t i = 0; i < s->layers && i < HF_LAYERS && n > 0; i++) s->kinds[i] = (i + shift) % n ? HF_SLIDING : HF_FULL;
+    for (int64_t i = 0; i < s->layers && i < HF_LAYERS && n > 0; i++)
+        s->kinds[i] = (i + shift) % n ? HF_SLIDING : HF_FULL;
     hf_kinds_listed(b, s);
 }
 
 /* ---------------------------------------------------------------- rotary positions */
 
-/* The object that says it for this kind of layers: rope_parameters' own, or rope_parameters where it says it for all, or NULL. */
+/* The object that says it for this kind of layers: rope_parameters' own, or rope_parameters where it says it for all,
+ * or NULL. */
 static yyjson_val *own_parameters(hf_builder *b, hf_kind kind) {
     yyjson_val *all = yyjson_obj_get(b->config, "rope_parameters");
     if (!all || yyjson_is_null(all)) return NULL;
@@ -128,7 +148,8 @@ static yyjson_val *own_parameters(hf_builder *b, hf_kind kind) {
 static double mscale(double scale, double m) { return scale <= 1 ? 1 : 0.1 * m * log(scale) + 1; }
 
 static void read_yarn(hf_builder *b, yyjson_val *from, hf_rotary *r) {
-    const double m = hf_config_real(b, from, "mscale", 0, 0, 1e6), all = hf_config_real(b, from, "mscale_all_dim", 0, 0, 1e6);
+    const double m = hf_config_real(b, from, "mscale", 0, 0, 1e6),
+                 all = hf_config_real(b, from, "mscale_all_dim", 0, 0, 1e6);
     const double usual = m != 0 && all != 0 ? mscale(r->factor, m) / mscale(r->factor, all) : mscale(r->factor, 1);
     r->attention_factor = hf_config_real(b, from, "attention_factor", usual, 0, 1e6);
     r->high = hf_config_real(b, from, "beta_fast", 32, 1e-3, 1e6);
@@ -138,10 +159,13 @@ static void read_yarn(hf_builder *b, yyjson_val *from, hf_rotary *r) {
 
 static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, hf_rotary *r) {
     static const char *const names[] = {"default", "linear", "llama3", "yarn"};
-    const char *type = hf_json_string(from, "rope_type", hf_json_string(from, "type", "default"));
+    char name[64];
+    yyjson_val *said = find_key(from, "rope_type|type", name);
+    const char *type = said ? hf_json_string(from, name, "") : "default";
     size_t kind = 0;
     while (kind < BASE_COUNT(names) && strcmp(names[kind], type) != 0) kind++;
-    if (kind == BASE_COUNT(names)) hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);
+    if (kind == BASE_COUNT(names))
+        hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);
     r->scaling = (hf_scaling)kind;
     if (b->status != NIB_OK || r->scaling == HF_SCALING_NONE) return;
     r->factor = hf_config_real(b, from, "factor", NAN, 1e-6, 1e6);
@@ -159,7 +183,8 @@ static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, hf_
 void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, bool scaled) {
     yyjson_val *own = own_parameters(b, kind), *old = yyjson_obj_get(b->config, "rope_scaling");
     hf_rotary *r = &s->sight[kind].rotary;
-    if (old && !yyjson_is_null(old) && !yyjson_is_obj(old)) hf_refuse(b, NIB_BAD_MODEL, "config.json: rope_scaling is no object");
+    if (old && !yyjson_is_null(old) && !yyjson_is_obj(old))
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: rope_scaling is no object");
     r->attention_factor = 1;
     otherwise = hf_config_real(b, b->config, theta, otherwise, 1e-30, 1e30);
     r->theta = hf_config_real(b, own, "rope_theta", otherwise, 1e-30, 1e30);
@@ -171,18 +196,21 @@ void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta,
 
 static void check_heads(hf_builder *b, hf_stack *s) {
     if (s->head_size == 0 && s->hidden % s->heads != 0)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no multiple of %lld heads", (long long)s->hidden, (long long)s->heads);
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: hidden_size %lld is no multiple of %lld heads", (long long)s->hidden,
+                  (long long)s->heads);
     if (s->head_size == 0) s->head_size = s->hidden / s->heads;
     if (s->kv_heads == 0) s->kv_heads = s->heads;
     if (s->heads % s->kv_heads != 0)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld heads are no multiple of %lld heads of keys", (long long)s->heads,
-                  (long long)s->kv_heads);
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld heads are no multiple of %lld heads of keys",
+                  (long long)s->heads, (long long)s->kv_heads);
     if (s->head_size < 1 || s->head_size > MOST_COLUMNS / s->heads)
-        hf_refuse(b, NIB_LIMIT, "config.json: %lld heads of %lld columns are too many", (long long)s->heads, (long long)s->head_size);
+        hf_refuse(b, NIB_LIMIT, "config.json: %lld heads of %lld columns are too many", (long long)s->heads,
+                  (long long)s->head_size);
     if (s->qkv == HF_QKV_HEADS && s->kv_heads != s->heads)
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: heads that share keys in a weight that is ordered by heads");
     if (s->qkv == HF_QKV_BLOCKS && s->rotary_pairs)
-        hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of neighbouring columns with a weight of queries, keys and values");
+        hf_refuse(b, NIB_UNSUPPORTED,
+                  "config.json: rotary positions of neighbouring columns with a weight of queries, keys and values");
     if (s->score_size == 0) s->score_size = (double)s->head_size;
 }
 
@@ -196,15 +224,17 @@ static void check_positions(hf_builder *b, hf_stack *s) {
             hf_refuse(b, NIB_BAD_MODEL, "config.json: a window of negative size, or too large");
     }
     if (rotates && (s->positions < 1 || s->positions > MOST_POSITIONS))
-        hf_refuse(b, NIB_LIMIT, "config.json: max_position_embeddings is %lld: f32 does not count so far", (long long)s->positions);
+        hf_refuse(b, NIB_LIMIT, "config.json: max_position_embeddings is %lld: f32 does not count so far",
+                  (long long)s->positions);
     if (s->learned == HF_LEARNED_IDS && (s->pad < 0 || s->pad >= s->positions))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: pad_token_id %lld leaves none of %lld positions", (long long)s->pad,
                   (long long)s->positions);
     const int64_t columns = s->rotary_part > 0 ? (int64_t)((double)s->head_size * s->rotary_part) : s->head_size;
     if (rotates && (columns < 2 || columns % 2 != 0))
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: of heads of %lld columns, %lld are rotated: no even number", (long long)s->head_size,
-                  (long long)columns);
-    if (s->buckets && (s->buckets < 4 || s->buckets % 2 != 0 || s->bucket_reach <= s->buckets / 4 || s->bucket_reach > 1 << 20))
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: of heads of %lld columns, %lld are rotated: no even number",
+                  (long long)s->head_size, (long long)columns);
+    if (s->buckets &&
+        (s->buckets < 4 || s->buckets % 2 != 0 || s->bucket_reach <= s->buckets / 4 || s->bucket_reach > 1 << 20))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld buckets up to a distance of %lld", (long long)s->buckets,
                   (long long)s->bucket_reach);
 }
@@ -216,7 +246,8 @@ static void check_stack(hf_builder *b, hf_stack *s) {
     if (s->embedding_scale == 0) s->embedding_scale = 1;
     if (s->groups == 0) s->groups = s->layers;
     if (s->groups > s->layers)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld layers in %lld groups", (long long)s->layers, (long long)s->groups);
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld layers in %lld groups", (long long)s->layers,
+                  (long long)s->groups);
     if (!hf_knows_activation(s->activation))
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: the activation '%.60s'", s->activation ? s->activation : "");
     if (b->status == NIB_OK) check_heads(b, s);

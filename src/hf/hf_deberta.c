@@ -2,7 +2,6 @@
  *
  * DeBERTa v2 and v3 (He et al., 2021): BERT whose scores also depend on what a token says and how far the other is.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -70,32 +69,38 @@ static void read_relative(hf_builder *b, hf_stack *s) {
     hf_disentangled *r = &s->relative;
     r->c2p = says(b, "pos_att_type", "c2p");
     r->p2c = says(b, "pos_att_type", "p2c");
-    r->own = !hf_json_bool(b->config, "share_att_key", false);
+    r->own = !hf_config_flag(b, "share_att_key", false);
     r->normed = says(b, "norm_rel_ebd", "layer_norm");
     if (r->reach < 1) r->reach = s->positions;
     if (r->buckets < 1) r->buckets = 0;
     r->span = r->c2p || r->p2c ? (r->buckets ? r->buckets : r->reach) : 0;
     s->score_size = (double)(1 + r->c2p + r->p2c) * (double)s->hidden / (double)s->heads;
-    if (r->span > 1 << 16) hf_refuse(b, NIB_LIMIT, "config.json: rows for %lld distances are too many", (long long)r->span);
+    if (r->span > 1 << 16)
+        hf_refuse(b, NIB_LIMIT, "config.json: rows for %lld distances are too many", (long long)r->span);
     if (r->buckets && (r->buckets < 4 || r->reach <= r->buckets / 2 + 1))
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld position_buckets up to a distance of %lld", (long long)r->buckets, (long long)r->reach);
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld position_buckets up to a distance of %lld",
+                  (long long)r->buckets, (long long)r->reach);
 }
 
 static void configure(hf_builder *b, hf_stack *s) {
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
-    if (hf_json_bool(b->config, "position_biased_input", true)) s->learned = HF_LEARNED_COLUMNS;
-    if (hf_json_bool(b->config, "relative_attention", false)) read_relative(b, s);
-    if (hf_json_int(b->config, "conv_kernel_size", 0) > 0) hf_refuse(b, NIB_UNSUPPORTED, "deberta-v2: a convolution (conv_kernel_size)");
-    if (s->embedding && s->embedding != s->hidden) hf_refuse(b, NIB_UNSUPPORTED, "deberta-v2: embedding_size is not hidden_size");
-    if (hf_json_int(b->config, "attention_head_size", 0) * s->heads % s->hidden != 0)
+    if (hf_config_flag(b, "position_biased_input", true)) s->learned = HF_LEARNED_COLUMNS;
+    if (hf_config_flag(b, "relative_attention", false)) read_relative(b, s);
+    if (hf_config_int(b, "conv_kernel_size", 0, 0, INT32_MAX) > 0)
+        hf_refuse(b, NIB_UNSUPPORTED, "deberta-v2: a convolution (conv_kernel_size)");
+    if (s->embedding && s->embedding != s->hidden)
+        hf_refuse(b, NIB_UNSUPPORTED, "deberta-v2: embedding_size is not hidden_size");
+    const int64_t head = hf_config_int(b, "attention_head_size", 0, 0, INT32_MAX);
+    if (head != 0 && head * s->heads != s->hidden)
         hf_refuse(b, NIB_UNSUPPORTED, "deberta-v2: attention_head_size is not hidden_size / num_attention_heads");
 }
 
 static const hf_head heads[] = {
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "gelu", "pooler_hidden_act", NULL, "classifier", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "gelu", "pooler_hidden_act", NULL,
+     "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
-     "cls.predictions.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
+     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.bias"},
     {.output = NULL},
 };
 

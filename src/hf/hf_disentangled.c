@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Scores by distance of DeBERTa (He et al., 2021). In: queries and keys of a layer. Out: what is added to their products.
+ * Scores by distance of DeBERTa (He et al., 2021). In: queries and keys of a layer. Out: what is added to their
+ * products.
  *
  * A distance i - j has a row of a table, which a layer projects as it does tokens:
  *
@@ -44,11 +45,13 @@ static graph_value *pair_rows(hf_builder *b, const hf_stack *s, graph_value *ids
     if (!rows) hf_no_memory(b);
     for (int64_t i = 0; rows && i < count; i++) rows[i] = row_of(&s->relative, i - most);
     graph_value *table = hf_ints(b, "relative.table", rows, count), *last = hf_int(b, "relative.most", most);
-    graph_value *d = hf_op(b, "Clip", "relative.near", (graph_value *[]){hf_differences(b, ids), hf_int(b, "relative.least", -most), last}, 3);
+    graph_value *d = hf_op(b, "Clip", "relative.near",
+                           (graph_value *[]){hf_differences(b, ids), hf_int(b, "relative.least", -most), last}, 3);
     d = hf_op2(b, "Gather", "relative.rows", table, hf_op2(b, "Add", "relative.index", d, last));
     graph_value *batch = hf_op2(b, "Gather", "relative.batch", hf_op1(b, "Shape", "relative.shape", ids),
                                 hf_ints(b, "relative.first", (int64_t[]){0}, 1));
-    graph_value *shape = hf_concat(b, "relative.sizes", batch, hf_ints(b, "relative.heads", (int64_t[]){s->heads, 1, 1}, 3));
+    graph_value *shape =
+        hf_concat(b, "relative.sizes", batch, hf_ints(b, "relative.heads", (int64_t[]){s->heads, 1, 1}, 3));
     return hf_op2(b, "Expand", "relative.pairs", d, shape);
 }
 
@@ -69,23 +72,26 @@ static graph_value *projected(hf_builder *b, const hf_stack *s, const char *at, 
 
 /* x [batch, heads, seq, D] times rows, of which each pair takes its own: [batch, heads, seq, seq]. */
 static graph_value *taken(hf_builder *b, const char *at, graph_value *x, graph_value *rows, graph_value *pairs) {
-    graph_value *all = hf_op2(b, "MatMul", hf_path(b, "%s.all", at), x, rows), *v = hf_op2(b, "GatherElements", at, all, pairs);
+    graph_value *all = hf_op2(b, "MatMul", hf_path(b, "%s.all", at), x, rows),
+                *v = hf_op2(b, "GatherElements", at, all, pairs);
     if (v && graph_set_int(v->producer, "axis", 3) != NIB_OK) hf_no_memory(b);
     return v;
 }
 
-graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k, graph_value *ids) {
+graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k,
+                                graph_value *ids) {
     static const int64_t turned[] = {0, 1, 3, 2};
     const hf_names *n = s->names;
     const char *c2p_at = hf_path(b, "%sattention.c2p", layer), *p2c_at = hf_path(b, "%sattention.p2c", layer);
     graph_value *pairs = pair_rows(b, s, ids), *c2p = NULL, *p2c = NULL;
     if (s->relative.c2p) {
-        graph_value *keys = projected(b, s, hf_path(b, "%s.keys", c2p_at), hf_path(b, "%s%s", layer, s->relative.own ? n->pos_key : n->k));
+        graph_value *keys = projected(b, s, hf_path(b, "%s.keys", c2p_at),
+                                      hf_path(b, "%s%s", layer, s->relative.own ? n->pos_key : n->k));
         c2p = taken(b, c2p_at, q, keys, pairs);
     }
     if (s->relative.p2c) {
-        graph_value *queries =
-            projected(b, s, hf_path(b, "%s.queries", p2c_at), hf_path(b, "%s%s", layer, s->relative.own ? n->pos_query : n->q));
+        graph_value *queries = projected(b, s, hf_path(b, "%s.queries", p2c_at),
+                                         hf_path(b, "%s%s", layer, s->relative.own ? n->pos_query : n->q));
         k = hf_transpose(b, hf_path(b, "%s.k", p2c_at), k, turned, 4);
         graph_value *back = hf_transpose(b, hf_path(b, "%s.pairs", p2c_at), pairs, turned, 4);
         p2c = hf_transpose(b, hf_path(b, "%s.turned", p2c_at), taken(b, p2c_at, k, queries, back), turned, 4);

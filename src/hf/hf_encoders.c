@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * More encoders with a norm behind each sum: DistilBERT (Sanh et al., 2019), MPNet (Song et al., 2020: biases by distance
- * beside learned positions), ALBERT (Lan et al., 2019: layers that share weights), ELECTRA (Clark et al., 2020),
- * RoFormer (Su et al., 2021: rotary positions that turn neighbouring columns together).
+ * More encoders with a norm behind each sum: DistilBERT (Sanh et al., 2019), MPNet (Song et al., 2020: biases by
+ * distance beside learned positions), ALBERT (Lan et al., 2019: layers that share weights), ELECTRA (Clark et al.,
+ * 2020), RoFormer (Su et al., 2021: rotary positions that turn neighbouring columns together).
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -33,11 +32,12 @@ static const base_key known[] = {
 };
 
 static void configure(hf_builder *b, hf_stack *s) {
-    const char *positions = hf_json_string(b->config, "position_embedding_type", "absolute");
+    const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
     s->learned = HF_LEARNED_COLUMNS;
     hf_refuse_flag(b, "is_decoder", false);
-    if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "config.json: position_embedding_type '%.60s'", positions);
+    if (strcmp(positions, "absolute") != 0)
+        hf_refuse(b, NIB_UNSUPPORTED, "config.json: position_embedding_type '%.60s'", positions);
 }
 
 /* ---------------------------------------------------------------- DistilBERT */
@@ -76,7 +76,8 @@ static void configure_distilbert(hf_builder *b, hf_stack *s) {
 static const hf_head distilbert_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pre_classifier", "relu", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "vocab_transform", NULL, NULL, "vocab_layer_norm", NULL, "vocab_projector.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "vocab_transform", NULL, NULL, "vocab_layer_norm", NULL,
+     "vocab_projector.bias"},
     {.output = NULL},
 };
 
@@ -128,9 +129,11 @@ static void configure_mpnet(hf_builder *b, hf_stack *s) {
 
 static const hf_head mpnet_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL,
+     "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
+     "lm_head.bias"},
     {.output = NULL},
 };
 
@@ -166,25 +169,24 @@ static const hf_names albert_names = {
 };
 
 static const hf_key albert_keys[] = {
-    HF_SIZE_OR("embedding_size", embedding, 128, 1),
-    HF_SIZE_OR("num_hidden_groups", groups, 1, 1),
-    HF_SIZE_OR("type_vocab_size", types, 2, 1),
-    HF_EPSILON("layer_norm_eps", 1e-12),
-    HF_TEXT_OR("hidden_act", activation, "gelu_new"),
-    HF_KEYS_END,
+    HF_SIZE_OR("embedding_size", embedding, 128, 1),  HF_SIZE_OR("num_hidden_groups", groups, 1, 1),
+    HF_SIZE_OR("type_vocab_size", types, 2, 1),       HF_EPSILON("layer_norm_eps", 1e-12),
+    HF_TEXT_OR("hidden_act", activation, "gelu_new"), HF_KEYS_END,
 };
 
 static void configure_albert(hf_builder *b, hf_stack *s) {
     configure(b, s);
     s->always_project = true;
-    if (hf_json_int(b->config, "inner_group_num", 1) != 1) hf_refuse(b, NIB_UNSUPPORTED, "albert: inner_group_num is not 1");
+    if (hf_config_int(b, "inner_group_num", 1, 1, INT32_MAX) != 1)
+        hf_refuse(b, NIB_UNSUPPORTED, "albert: inner_group_num is not 1");
 }
 
 static const hf_head albert_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler", "tanh", NULL, NULL, NULL, NULL},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "predictions.dense", NULL, NULL, "predictions.LayerNorm", NULL, "predictions.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "predictions.dense", NULL, NULL, "predictions.LayerNorm", NULL,
+     "predictions.bias"},
     {.output = NULL},
 };
 
@@ -228,10 +230,11 @@ static const hf_key electra_keys[] = {
 };
 
 static const hf_head electra_heads[] = {
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "gelu", NULL, NULL, "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "gelu", NULL, NULL,
+     "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "generator_predictions.dense", "gelu", NULL, "generator_predictions.LayerNorm", NULL,
-     "generator_lm_head.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "generator_predictions.dense", "gelu", NULL,
+     "generator_predictions.LayerNorm", NULL, "generator_lm_head.bias"},
     {.output = NULL},
 };
 
@@ -267,10 +270,11 @@ static void configure_roformer(hf_builder *b, hf_stack *s) {
 }
 
 static const hf_head roformer_heads[] = {
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", NULL, NULL, NULL, "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", NULL, NULL, NULL, "classifier.out_proj",
+     NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
-     "cls.predictions.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
+     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.bias"},
     {.output = NULL},
 };
 

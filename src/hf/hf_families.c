@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The families of models that nib builds from a folder, and the keys of config.json that any of them may have. A new one
- * is a row in a file of its own, or beside its kin, and a word in HF_FAMILIES.
+ * The families of models that nib builds from a folder, and the keys of config.json that any of them may have. A new
+ * one is a row in a file of its own, or beside its kin, and a word in HF_FAMILIES.
  */
 #include "hf_keys.h"
 #include "hf_stack.h"
@@ -29,7 +29,7 @@ const hf_family *hf_find_family(const char *model_type) {
 
 bool hf_is_class_of(const hf_family *f, const char *architecture) { return is_one_of(f->classes, architecture, true); }
 
-yyjson_val *hf_config_text(yyjson_val *config) {
+yyjson_val *hf_text_config(yyjson_val *config) {
     const char *own = yyjson_get_str(yyjson_obj_get(config, "model_type"));
     yyjson_val *text = yyjson_obj_get(config, "text_config");
     const char *type = yyjson_get_str(yyjson_obj_get(text, "model_type"));
@@ -126,10 +126,10 @@ const base_key hf_common_keys[] = {
 };
 
 /* What hf_read_rotary obeys. */
-#define ROTARY(at)                                                                                                         \
-    OBEYED(at ".rope_theta"), OBEYED(at ".rope_type"), OBEYED(at ".type"), OBEYED(at ".factor"),                           \
-        OBEYED(at ".original_max_position_embeddings"), OBEYED(at ".low_freq_factor"), OBEYED(at ".high_freq_factor"),     \
-        OBEYED(at ".attention_factor"), OBEYED(at ".beta_fast"), OBEYED(at ".beta_slow"), OBEYED(at ".mscale"),            \
+#define ROTARY(at)                                                                                                     \
+    OBEYED(at ".rope_theta"), OBEYED(at ".rope_type"), OBEYED(at ".type"), OBEYED(at ".factor"),                       \
+        OBEYED(at ".original_max_position_embeddings"), OBEYED(at ".low_freq_factor"), OBEYED(at ".high_freq_factor"), \
+        OBEYED(at ".attention_factor"), OBEYED(at ".beta_fast"), OBEYED(at ".beta_slow"), OBEYED(at ".mscale"),        \
         OBEYED(at ".mscale_all_dim"), OBEYED(at ".truncate"), OBEYED(at ".partial_rotary_factor")
 const base_key hf_rotary_keys[] = {
     HARMLESS("rope_parameters", "null", "as if it were not there"),

@@ -3,7 +3,6 @@
  * Gemma 2 and 3 (Gemma Team, 2024, 2025) and EmbeddingGemma: norms on both sides of attention and feed-forward layers,
  * whose weights count from 1, layers that see a window and layers that see all.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 
@@ -38,6 +37,7 @@ static const hf_key keys[] = {
 
 static const base_key known[] = {
     BASE_KEY_OBEYED("layer_types"),
+    BASE_KEY_OBEYED("is_causal"),
     BASE_KEY_OBEYED("rope_theta"),
     BASE_KEY_OBEYED("rope_local_base_freq"),
     BASE_KEY_OBEYED("attn_logit_softcapping"),
@@ -50,16 +50,18 @@ static const base_key known[] = {
 };
 
 static void configure(hf_builder *b, hf_stack *s) {
+    hf_refuse_flag(b, "is_causal", true);
     s->norm = HF_NORM_RMS_ONE;
     s->gate = HF_GATE_SEPARATE;
     s->k_bias = s->v_bias = s->out_bias = s->q_bias;
     s->embedding_scale = sqrt((double)s->hidden);
 }
 
-/* A window of so many tokens, of which `sliding_window` counts the query's own; half on either side where queries see all. */
+/* A window of so many tokens, of which `sliding_window` counts the query's own; half on either side where queries see
+ * all. */
 static void read_window(hf_builder *b, hf_stack *s) {
     hf_sight *sight = &s->sight[HF_SLIDING];
-    s->causal = !hf_json_bool(b->config, "use_bidirectional_attention", false);
+    s->causal = !hf_config_flag(b, "use_bidirectional_attention", false);
     if (s->causal) sight->left -= 1;
     else sight->left = sight->right = sight->left / 2;
 }

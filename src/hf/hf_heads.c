@@ -3,7 +3,6 @@
  * In: rows behind the last layer, and a family's table of heads. Out: pooler_output and logits of the heads that the
  * model's architecture has and whose weights are there.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <string.h>
 
@@ -13,7 +12,8 @@ static bool has_architecture(const hf_builder *b, const char *suffix) {
     if (!suffix[0]) return true;
     yyjson_arr_foreach(yyjson_obj_get(b->root, "architectures"), i, n, v) {
         const char *name = yyjson_get_str(v);
-        if (name && strlen(name) >= strlen(suffix) && strcmp(name + strlen(name) - strlen(suffix), suffix) == 0) return true;
+        if (name && strlen(name) >= strlen(suffix) && strcmp(name + strlen(name) - strlen(suffix), suffix) == 0)
+            return true;
     }
     return false;
 }
@@ -28,10 +28,14 @@ static graph_value *row_of(hf_builder *b, const char *at, graph_value *x, int64_
 
 static graph_value *mean_row(hf_builder *b, const char *at, graph_value *x, graph_value *mask) {
     graph_value *axis = hf_ints(b, hf_path(b, "%s.axis", at), (int64_t[]){1}, 1);
-    graph_value *m = hf_unsqueeze(b, hf_path(b, "%s.mask", at), hf_cast(b, hf_path(b, "%s.mask.f32", at), mask, NIB_DTYPE_F32), 2);
-    graph_value *sum = hf_op2(b, "ReduceSum", hf_path(b, "%s.sum", at), hf_op2(b, "Mul", hf_path(b, "%s.kept", at), x, m), axis);
+    graph_value *m =
+        hf_unsqueeze(b, hf_path(b, "%s.mask", at), hf_cast(b, hf_path(b, "%s.mask.f32", at), mask, NIB_DTYPE_F32), 2);
+    graph_value *sum =
+        hf_op2(b, "ReduceSum", hf_path(b, "%s.sum", at), hf_op2(b, "Mul", hf_path(b, "%s.kept", at), x, m), axis);
     graph_value *count = hf_op2(b, "ReduceSum", hf_path(b, "%s.count", at), m, axis);
-    if (sum && count && (graph_set_int(sum->producer, "keepdims", 0) != NIB_OK || graph_set_int(count->producer, "keepdims", 0) != NIB_OK))
+    if (sum && count &&
+        (graph_set_int(sum->producer, "keepdims", 0) != NIB_OK ||
+         graph_set_int(count->producer, "keepdims", 0) != NIB_OK))
         hf_no_memory(b);
     return hf_op2(b, "Div", at, sum, count);
 }
@@ -39,8 +43,10 @@ static graph_value *mean_row(hf_builder *b, const char *at, graph_value *x, grap
 /* The last column whose id is not pad; without a pad, the last column. */
 static graph_value *last_row(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, graph_value *ids) {
     if (s->pad < 0) return row_of(b, at, x, -1);
-    graph_value *pad = hf_op2(b, "Equal", hf_path(b, "%s.padded", at), ids, hf_int(b, hf_path(b, "%s.pad", at), s->pad));
-    graph_value *token = hf_cast(b, hf_path(b, "%s.token", at), hf_op1(b, "Not", hf_path(b, "%s.kept", at), pad), NIB_DTYPE_I64);
+    graph_value *pad =
+        hf_op2(b, "Equal", hf_path(b, "%s.padded", at), ids, hf_int(b, hf_path(b, "%s.pad", at), s->pad));
+    graph_value *token =
+        hf_cast(b, hf_path(b, "%s.token", at), hf_op1(b, "Not", hf_path(b, "%s.kept", at), pad), NIB_DTYPE_I64);
     graph_value *column = hf_op1(b, "ArgMax", hf_path(b, "%s.column", at),
                                  hf_op2(b, "Mul", hf_path(b, "%s.columns", at), hf_range(b, ids), token));
     if (column && graph_set_int(column->producer, "axis", 1) != NIB_OK) hf_no_memory(b);
@@ -55,7 +61,7 @@ static hf_take take_of(hf_builder *b, const hf_head *h) {
         hf_take take;
     } said[] = {{"cls", HF_TAKE_FIRST}, {"bos", HF_TAKE_FIRST}, {"mean", HF_TAKE_MEAN}, {"late", HF_TAKE_LATE}};
     if (h->take != HF_TAKE_KEY_CLS && h->take != HF_TAKE_KEY_LATE) return h->take;
-    const char *name = hf_json_string(b->config, "classifier_pooling", h->take == HF_TAKE_KEY_CLS ? "cls" : "late");
+    const char *name = hf_config_word(b, "classifier_pooling", h->take == HF_TAKE_KEY_CLS ? "cls" : "late");
     for (size_t i = 0; i < BASE_COUNT(said); i++)
         if (strcmp(said[i].name, name) == 0) return said[i].take;
     hf_refuse(b, NIB_UNSUPPORTED, "config.json: classifier_pooling '%.60s'", name);
@@ -78,7 +84,8 @@ static graph_value *tied(hf_builder *b, const hf_stack *s, const hf_head *h, gra
     return hf_product(b, hf_path(b, "%s.words", h->output), x, w, bias);
 }
 
-static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids, graph_value *mask) {
+static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids,
+                  graph_value *mask) {
     const hf_take take = take_of(b, h);
     const char *rows = hf_path(b, "%s.rows", h->output);
     int64_t width = s->hidden;
@@ -87,7 +94,7 @@ static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_valu
     if (take == HF_TAKE_LAST) x = last_row(b, s, rows, x, ids);
     if (h->dense) {
         const char *usual = h->activation ? h->activation : s->activation;
-        const char *act = h->activation_key ? hf_json_string(b->config, h->activation_key, usual) : usual;
+        const char *act = h->activation_key ? hf_config_word(b, h->activation_key, usual) : usual;
         x = hf_activation(b, hf_path(b, "%s.act", h->output), act, widen(b, h->dense, x, &width));
     }
     if (h->norm) x = hf_stack_norm(b, s, h->norm, x, width, hf_has_weight(b, hf_path(b, "%s.bias", h->norm)));
@@ -97,9 +104,12 @@ static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_valu
     hf_output(b, h->output, x, take == HF_TAKE_TOKENS ? 3 : 2, width);
 }
 
-static bool is_there(hf_builder *b, const char *path) { return !path || hf_has_weight(b, hf_path(b, "%s.weight", path)); }
+static bool is_there(hf_builder *b, const char *path) {
+    return !path || hf_has_weight(b, hf_path(b, "%s.weight", path));
+}
 
-void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids, graph_value *mask) {
+void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids,
+                    graph_value *mask) {
     for (const hf_head *h = f->heads; h && h->output && b->status == NIB_OK; h++) {
         if (!has_architecture(b, h->suffix) || graph_find_value(b->g, h->output)) continue;
         if (is_there(b, h->dense) && is_there(b, h->out)) build(b, s, h, x, ids, mask);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Words for the builders: layers. Each is written with the operators that exporters use for it, so that the passes meet one
- * form of a model, whichever door it came through.
+ * Words for the builders: layers. Each is written with the operators that exporters use for it, so that the passes meet
+ * one form of a model, whichever door it came through.
  */
 #include "hf_build.h"
 #include <float.h>
@@ -19,13 +19,15 @@ graph_value *hf_project(hf_builder *b, const char *path, graph_value *x, int64_t
     return hf_product(b, path, x, w, with_bias ? hf_weight(b, hf_path(b, "%s.bias", path), out, 0) : NULL);
 }
 
-graph_value *hf_layer_norm(hf_builder *b, const char *path, graph_value *x, int64_t width, float epsilon, bool with_bias) {
+graph_value *hf_layer_norm(hf_builder *b, const char *path, graph_value *x, int64_t width, float epsilon,
+                           bool with_bias) {
     /* Checkpoints converted from TensorFlow kept its names. */
     bool old = hf_has_weight(b, hf_path(b, "%s.gamma", path));
     graph_value *scale = hf_weight(b, hf_path(b, "%s.%s", path, old ? "gamma" : "weight"), width, 0);
     graph_value *bias = with_bias ? hf_weight(b, hf_path(b, "%s.%s", path, old ? "beta" : "bias"), width, 0) : NULL;
     graph_value *v = hf_op(b, "LayerNormalization", path, (graph_value *[]){x, scale, bias}, with_bias ? 3 : 2);
-    if (v && (graph_set_int(v->producer, "axis", -1) != NIB_OK || graph_set_float(v->producer, "epsilon", epsilon) != NIB_OK))
+    if (v && (graph_set_int(v->producer, "axis", -1) != NIB_OK ||
+              graph_set_float(v->producer, "epsilon", epsilon) != NIB_OK))
         hf_no_memory(b);
     return v;
 }
@@ -57,7 +59,8 @@ static graph_value *gelu_erf(hf_builder *b, const char *path, graph_value *x) { 
     return hf_op2(b, "Mul", path, y, hf_scalar(b, 0.5f));
 }
 
-static graph_value *gelu_tanh(hf_builder *b, const char *path, graph_value *x) { /* Hendrycks and Gimpel's approximation */
+static graph_value *gelu_tanh(hf_builder *b, const char *path,
+                              graph_value *x) { /* Hendrycks and Gimpel's approximation */
     graph_value *y = hf_op2(b, "Pow", hf_path(b, "%s.cube", path), x, hf_scalar(b, 3.0f));
     y = hf_op2(b, "Mul", hf_path(b, "%s.cubic", path), y, hf_scalar(b, 0.044715f));
     y = hf_op2(b, "Add", hf_path(b, "%s.inner", path), x, y);
@@ -81,7 +84,9 @@ static graph_value *relu(hf_builder *b, const char *path, graph_value *x) { retu
 static graph_value *tanh_of(hf_builder *b, const char *path, graph_value *x) { return hf_op1(b, "Tanh", path, x); }
 static graph_value *sigmoid(hf_builder *b, const char *path, graph_value *x) { return hf_op1(b, "Sigmoid", path, x); }
 static graph_value *linear(hf_builder *b, const char *path, graph_value *x) { return hf_op1(b, "Identity", path, x); }
-static graph_value *hard_swish(hf_builder *b, const char *path, graph_value *x) { return hf_op1(b, "HardSwish", path, x); }
+static graph_value *hard_swish(hf_builder *b, const char *path, graph_value *x) {
+    return hf_op1(b, "HardSwish", path, x);
+}
 
 static graph_value *clip(hf_builder *b, const char *path, graph_value *x, float least, float most) {
     return hf_op(b, "Clip", path, (graph_value *[]){x, hf_scalar(b, least), hf_scalar(b, most)}, 3);
@@ -109,10 +114,12 @@ static graph_value *mish(hf_builder *b, const char *path, graph_value *x) { /* x
     return hf_op2(b, "Mul", path, x, hf_op1(b, "Tanh", hf_path(b, "%s.tanh", path), y));
 }
 
-static graph_value *laplace(hf_builder *b, const char *path, graph_value *x) { /* (1 + erf((x - mu) / (sigma sqrt 2))) / 2 */
+static graph_value *laplace(hf_builder *b, const char *path,
+                            graph_value *x) { /* (1 + erf((x - mu) / (sigma sqrt 2))) / 2 */
     graph_value *y = hf_op2(b, "Sub", hf_path(b, "%s.centred", path), x, hf_scalar(b, 0.707107f));
     y = hf_op2(b, "Div", hf_path(b, "%s.scaled", path), y, hf_scalar(b, (float)(0.282095 * sqrt(2.0))));
-    y = hf_op2(b, "Add", hf_path(b, "%s.plus_one", path), hf_op1(b, "Erf", hf_path(b, "%s.erf", path), y), hf_scalar(b, 1.0f));
+    y = hf_op2(b, "Add", hf_path(b, "%s.plus_one", path), hf_op1(b, "Erf", hf_path(b, "%s.erf", path), y),
+               hf_scalar(b, 1.0f));
     return hf_op2(b, "Mul", path, y, hf_scalar(b, 0.5f));
 }
 
@@ -170,7 +177,8 @@ graph_value *hf_mask_bias(hf_builder *b, graph_value *mask) {
 
 graph_value *hf_positions(hf_builder *b, const char *name, graph_value *ids, int64_t limit, int64_t first) {
     if (b->status != NIB_OK) return NULL;
-    graph_tensor range = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, limit}, .bytes = (size_t)limit * sizeof(int64_t)};
+    graph_tensor range = {
+        .dtype = NIB_DTYPE_I64, .rank = 2, .dims = {1, limit}, .bytes = (size_t)limit * sizeof(int64_t)};
     int64_t *values = base_arena_alloc(b->g->arena, range.bytes);
     range.data = values;
     for (int64_t i = 0; values && i < limit; i++) values[i] = first + i;
@@ -179,7 +187,8 @@ graph_value *hf_positions(hf_builder *b, const char *name, graph_value *ids, int
     graph_value *begin = hf_ints(b, hf_path(b, "%s.begin", name), (int64_t[]){0}, 1);
     graph_value *axis = hf_ints(b, hf_path(b, "%s.axis", name), (int64_t[]){1}, 1);
     graph_value *end = hf_op1(b, "Shape", hf_path(b, "%s.end", name), ids);
-    if (end && (graph_set_int(end->producer, "start", 1) != NIB_OK || graph_set_int(end->producer, "end", 2) != NIB_OK)) hf_no_memory(b);
+    if (end && (graph_set_int(end->producer, "start", 1) != NIB_OK || graph_set_int(end->producer, "end", 2) != NIB_OK))
+        hf_no_memory(b);
     return hf_op(b, "Slice", name, (graph_value *[]){all, begin, end, axis}, 4);
 }
 
@@ -187,8 +196,10 @@ graph_value *hf_range(hf_builder *b, graph_value *ids) {
     if (b->status != NIB_OK) return NULL;
     graph_value *known = graph_find_value(b->g, "window.keys");
     if (known) return known;
-    graph_value *size = hf_op2(b, "Gather", "window.size", hf_op1(b, "Shape", "window.shape", ids), hf_int(b, "window.axis", 1));
-    return hf_op(b, "Range", "window.keys", (graph_value *[]){hf_int(b, "window.zero", 0), size, hf_int(b, "window.one", 1)}, 3);
+    graph_value *size =
+        hf_op2(b, "Gather", "window.size", hf_op1(b, "Shape", "window.shape", ids), hf_int(b, "window.axis", 1));
+    return hf_op(b, "Range", "window.keys",
+                 (graph_value *[]){hf_int(b, "window.zero", 0), size, hf_int(b, "window.one", 1)}, 3);
 }
 
 graph_value *hf_heads(hf_builder *b, const char *path, graph_value *x, int64_t heads, int64_t D, bool turned) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Models that are called as Llama's (Touvron et al., 2023): Llama, Mistral (Jiang et al., 2023), Qwen2, Qwen3 (Yang et
- * al., 2025), decoders, whose queries see their own token and those before it, so that the last token of a text has seen
- * all, OLMo 2 (OLMo Team, 2025) and StableLM (Bellagente et al., 2024) likewise; and EuroBERT (Boizard et al., 2025), whose
- * queries see all.
+ * al., 2025), decoders, whose queries see their own token and those before it, so that the last token of a text has
+ * seen all, OLMo 2 (OLMo Team, 2025) and StableLM (Bellagente et al., 2024) likewise; and EuroBERT (Boizard et al.,
+ * 2025), whose queries see all.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 
@@ -26,17 +25,22 @@ static const hf_names names = {
     .final_norm = "norm",
 };
 
-#define DECODER_KEYS                                                                                                                       \
-    HF_SIZE_OR("num_key_value_heads", kv_heads, 0, 1), HF_EPSILON("rms_norm_eps", 1e-6), HF_TEXT_OR("hidden_act", activation, "silu"),     \
-        HF_FLAG_OR("is_causal", causal, true), HF_SIZE_OR("pad_token_id", pad, -1, -1)
+#define DECODER_KEYS                                                                                                   \
+    HF_SIZE_OR("num_key_value_heads", kv_heads, 0, 1), HF_EPSILON("rms_norm_eps", 1e-6),                               \
+        HF_TEXT_OR("hidden_act", activation, "silu"), HF_FLAG_OR("is_causal", causal, true),                           \
+        HF_SIZE_OR("pad_token_id", pad, -1, -1)
 
 static const base_key known[] = {
-    BASE_KEY_OBEYED("layer_types"),
     BASE_KEY_OBEYED("rope_theta"),
+    BASE_KEY_HARMLESS("pretraining_tp", "*", "how it was trained"),
+    BASE_KEYS_END,
+};
+
+static const base_key window_known[] = {
+    BASE_KEY_OBEYED("layer_types"),
     BASE_KEY_OBEYED("use_sliding_window"),
     BASE_KEY_OBEYED("sliding_window"),
     BASE_KEY_OBEYED("max_window_layers"),
-    BASE_KEY_HARMLESS("pretraining_tp", "*", "how it was trained"),
     BASE_KEYS_END,
 };
 
@@ -48,14 +52,21 @@ static void configure_decoder(hf_builder *b, hf_stack *s, double theta) {
     hf_read_rotary(b, s, HF_SLIDING, "rope_theta", theta, true);
 }
 
-/* Layers from max_window_layers on see `sliding_window` tokens, their own among them, where use_sliding_window is true. */
+/* So many tokens, the query's own among them; so many on either side, where queries see what comes after them, too. */
+static void set_window(hf_stack *s, int64_t tokens) {
+    hf_sight *sight = &s->sight[HF_SLIDING];
+    sight->left = s->causal ? tokens - 1 : tokens;
+    sight->right = s->causal ? 0 : tokens;
+}
+
+/* Layers from max_window_layers on have a window of sliding_window, where use_sliding_window is true. */
 static void read_window(hf_builder *b, hf_stack *s) {
-    const bool uses = hf_json_bool(b->config, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
-    const double from = hf_config_real(b, b->config, "max_window_layers", 28, 0, INT32_MAX);
-    for (int64_t i = 0; uses && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = (double)i >= from ? HF_SLIDING : HF_FULL;
+    const bool uses =
+        hf_config_flag(b, "use_sliding_window", false) && !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
+    const int64_t from = hf_config_int(b, "max_window_layers", 28, 0, INT32_MAX);
+    for (int64_t i = from; uses && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = HF_SLIDING;
     hf_kinds_listed(b, s);
-    if (uses) s->sight[HF_SLIDING].left = (int64_t)hf_config_real(b, b->config, "sliding_window", 4096, 1, INT32_MAX) - 1;
-    if (uses && !s->causal) hf_refuse(b, NIB_UNSUPPORTED, "config.json: a sliding_window with is_causal false");
+    if (uses) set_window(s, hf_config_int(b, "sliding_window", 4096, 1, INT32_MAX));
 }
 
 static const hf_head heads[] = {
@@ -134,11 +145,11 @@ static const hf_key mistral_keys[] = {
 
 /* All layers have the window; null is none. */
 static void configure_mistral(hf_builder *b, hf_stack *s) {
+    const int64_t window = s->sight[HF_SLIDING].left;
     const bool slides = !yyjson_is_null(yyjson_obj_get(b->config, "sliding_window"));
     configure_decoder(b, s, 10000.0);
-    s->sight[HF_SLIDING].left = slides ? s->sight[HF_SLIDING].left - 1 : -1;
+    set_window(s, window);
     for (int64_t i = 0; slides && i < s->layers && i < HF_LAYERS; i++) s->kinds[i] = HF_SLIDING;
-    if (slides && !s->causal) hf_refuse(b, NIB_UNSUPPORTED, "config.json: a sliding_window with is_causal false");
 }
 
 const hf_family hf_family_mistral = {
@@ -173,7 +184,7 @@ const hf_family hf_family_qwen2 = {
     .probe = "embed_tokens.weight",
     .prefixes = {"", "model.", NULL},
     .keys = {hf_usual_sizes, qwen2_keys, NULL},
-    .known = {known, hf_rotary_keys, NULL},
+    .known = {known, window_known, hf_rotary_keys, NULL},
     .names = &names,
     .configure = configure_qwen2,
     .heads = heads,
@@ -201,7 +212,7 @@ const hf_family hf_family_qwen3 = {
     .probe = "embed_tokens.weight",
     .prefixes = {"", "model.", NULL},
     .keys = {hf_usual_sizes, qwen3_keys, NULL},
-    .known = {known, hf_rotary_keys, NULL},
+    .known = {known, window_known, hf_rotary_keys, NULL},
     .names = &names,
     .configure = configure_qwen3,
     .heads = heads,

@@ -97,7 +97,7 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &config, err));
     if (!config) NIB_FAIL(err, NIB_NOT_FOUND, "%s has no config.json", dir);
     b.root = yyjson_doc_get_root(config);
-    b.config = hf_config_text(b.root);
+    b.config = hf_text_config(b.root);
     NIB_TRY(choose_family(&b, &f));
     hf_stack_read(&b, f, &s);
     NIB_TRY(b.status);

@@ -3,7 +3,6 @@
  * ModernBERT (Warner et al., 2024), from config.json as transformers 4 wrote it (global_attn_every_n_layers,
  * global_rope_theta, local_rope_theta) or as version 5 does (layer_types, rope_parameters).
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 
@@ -65,16 +64,21 @@ static void configure(hf_builder *b, hf_stack *s) {
     sliding->left = sliding->right = sliding->left / 2; /* on either side */
     hf_read_rotary(b, s, HF_FULL, "global_rope_theta", 160000.0, true);
     hf_read_rotary(b, s, HF_SLIDING, "local_rope_theta", 10000.0, true);
-    if (!own && yyjson_is_null(yyjson_obj_get(b->config, "local_rope_theta"))) sliding->rotary.theta = s->sight[HF_FULL].rotary.theta;
-    const int64_t head = hf_json_int(b->config, "head_dim", 0);
+    if (!own && yyjson_is_null(yyjson_obj_get(b->config, "local_rope_theta")))
+        sliding->rotary.theta = s->sight[HF_FULL].rotary.theta;
+    const int64_t head = hf_config_int(b, "head_dim", 0, 0, INT32_MAX);
     if (head != 0 && head * s->heads != s->hidden)
-        hf_refuse(b, NIB_UNSUPPORTED, "modernbert: head_dim %lld is not hidden_size / num_attention_heads", (long long)head);
+        hf_refuse(b, NIB_UNSUPPORTED, "modernbert: head_dim %lld is not hidden_size / num_attention_heads",
+                  (long long)head);
 }
 
 static const hf_head heads[] = {
-    {"ForSequenceClassification", "logits", HF_TAKE_KEY_CLS, "head.dense", "gelu", "classifier_activation", "head.norm", "classifier", NULL},
-    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", NULL, "decoder.bias"},
+    {"ForSequenceClassification", "logits", HF_TAKE_KEY_CLS, "head.dense", "gelu", "classifier_activation", "head.norm",
+     "classifier", NULL},
+    {"ForTokenClassification", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm",
+     "classifier", NULL},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", NULL,
+     "decoder.bias"},
     {.output = NULL},
 };
 

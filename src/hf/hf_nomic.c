@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BERT with rotary positions: NomicBERT (Nussbaum et al., 2024), GTE (Zhang et al., 2024), Jina embeddings v3 (Sturua et
- * al., 2024, without adapters). Weights are named as in the published folders.
+ * BERT with rotary positions: NomicBERT (Nussbaum et al., 2024), GTE (Zhang et al., 2024), Jina embeddings v3 (Sturua
+ * et al., 2024, without adapters). Weights are named as in the published folders.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -78,9 +77,10 @@ static const base_key nomic_known[] = {
 
 static void configure_nomic(hf_builder *b, hf_stack *s) {
     static const char *const never[] = {"prenorm", "parallel_block", "causal", "use_rms_norm"};
-    const char *act = hf_json_string(b->config, "activation_function", NULL);
+    const char *act = hf_config_word(b, "activation_function", NULL);
     for (size_t i = 0; i < BASE_COUNT(never); i++) hf_refuse_flag(b, never[i], false);
-    if (hf_json_int(b->config, "num_experts", 0) > 0) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: layers of experts (num_experts)");
+    if (hf_config_int(b, "num_experts", 0, 0, INT32_MAX) > 0)
+        hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: layers of experts (num_experts)");
     if (act && strcmp(act, "swiglu") == 0) s->activation = "silu";
     else if (act && strcmp(act, "geglu") == 0) s->activation = "gelu";
     else if (act) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: activation_function '%.60s'", act);
@@ -95,8 +95,8 @@ static const hf_head nomic_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.layer_norm", NULL,
-     "cls.predictions.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
+     "cls.predictions.transform.layer_norm", NULL, "cls.predictions.bias"},
     {.output = NULL},
 };
 
@@ -151,7 +151,8 @@ static const hf_head gte_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.norm", NULL, "lm_head.decoder.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.norm", NULL,
+     "lm_head.decoder.bias"},
     {.output = NULL},
 };
 
@@ -191,9 +192,11 @@ static void configure_jina(hf_builder *b, hf_stack *s) {
 
 static const hf_head jina_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL,
+     "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
+     "lm_head.bias"},
     {.output = NULL},
 };
 

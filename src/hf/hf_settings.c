@@ -206,7 +206,7 @@ static int64_t first_size(yyjson_val *root, const char *const *keys) {
  * table has two rows more than a text may have tokens), of others the number of positions. */
 static int64_t longest_text(yyjson_val *root) {
     static const char *const positions[] = {"max_position_embeddings", "n_positions", NULL};
-    hf_builder b = {.root = root, .config = hf_config_text(root)};
+    hf_builder b = {.root = root, .config = hf_text_config(root)};
     const hf_family *family = hf_find_family(hf_json_string(b.config, "model_type", ""));
     hf_stack stack;
     if (family) hf_stack_read(&b, family, &stack);
@@ -220,7 +220,7 @@ static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings
     yyjson_doc *doc = NULL;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));
     if (!doc) return NIB_OK;
-    yyjson_val *root = yyjson_doc_get_root(doc), *text = hf_config_text(root);
+    yyjson_val *root = yyjson_doc_get_root(doc), *text = hf_text_config(root);
     s->hidden = first_size(text, hidden);
     s->layers = first_size(text, layers);
     s->positions = longest_text(root);

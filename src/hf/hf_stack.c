@@ -6,7 +6,8 @@
 #include "hf_stack.h"
 #include <string.h>
 
-graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias) {
+graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width,
+                           bool bias) {
     if (s->norm == HF_NORM_LAYER) return hf_layer_norm(b, path, x, width, (float)s->epsilon, bias);
     return hf_rms_norm(b, path, x, width, (float)s->epsilon, s->norm == HF_NORM_RMS_ONE);
 }
@@ -36,9 +37,11 @@ static graph_value *learned_positions(hf_builder *b, const hf_stack *s, graph_va
     const char *path = s->names->positions;
     const int64_t rows = s->positions + s->position_offset;
     hf_weight(b, hf_path(b, "%s.weight", path), rows, s->embedding); /* before a range of that many is made */
-    graph_value *at = s->learned == HF_LEARNED_IDS ? counted_positions(b, s, ids)
-                                                   : hf_positions(b, "positions", ids, s->positions, s->position_offset);
-    /* Where a scale stands between both tables, passes do not sum them in one step: rows for each text then, which can be packed. */
+    graph_value *at = s->learned == HF_LEARNED_IDS
+                          ? counted_positions(b, s, ids)
+                          : hf_positions(b, "positions", ids, s->positions, s->position_offset);
+    /* Where a scale stands between both tables, passes do not sum them in one step: rows for each text then, which can
+     * be packed. */
     if (s->learned == HF_LEARNED_COLUMNS && s->embedding_scale != 1)
         at = hf_op2(b, "Expand", "positions.texts", at, hf_op1(b, "Shape", "positions.shape", ids));
     return hf_embedding(b, path, at, rows, s->embedding);

@@ -3,7 +3,7 @@
  * A stack of transformer layers, described. A family of models is a row (hf_family): which keys of config.json fill the
  * description, what its weights are called, and its traits. One builder writes the graph of any description.
  *
- *     config.json --keys, configure--> hf_stack --hf_stack_check--> --hf_stack_build--> graph of ai.onnx operators
+ *     config.json --hf_stack_read--> hf_stack --hf_stack_build--> graph of ai.onnx operators
  *
  * What a layer computes. x is [batch, seq, hidden]; a norm whose path is NULL is not there:
  *
@@ -13,9 +13,9 @@
  *     attention: softmax(cap(rotate(q) rotate(k)^T / sqrt(score_size)) + bias + mask) v, heads of head_size columns
  *     feed_forward: down(act(up(x))), or down(act(gate(x)) * up(x))
  *
- * Every operator is one that exporters use, in the form they use, so that the passes meet one form of a model, whichever
- * door it came through. What config.json says is checked once, in hf_stack_check, before a weight is read: no size that
- * comes out of it is 0, heads divide, and no number is NaN.
+ * Every operator is one that exporters use, in the form they use, so that the passes meet one form of a model,
+ * whichever door it came through. What config.json says is checked once, in hf_stack_read, before a weight is read: no
+ * size that comes out of it is 0, heads divide, and no number is NaN.
  */
 #ifndef HF_STACK_H
 #define HF_STACK_H
@@ -23,8 +23,7 @@
 #include "base/base_keys.h"
 #include "hf_build.h"
 
-#define HF_LAYERS 1024  /* at most */
-#define HF_HEAD_ROWS 16 /* of a table of heads, at most */
+#define HF_LAYERS 1024 /* at most */
 
 /* ---- the description */
 
@@ -97,15 +96,15 @@ typedef struct hf_disentangled {
 
 typedef struct hf_names hf_names;
 
-/* Lengths are in tokens, widths in numbers of f32. What a family does not set is 0, which is "none" or, where it says so,
- * another member's value. */
+/* Lengths are in tokens, widths in numbers of f32. What a family does not set is 0, which is "none" or, where it says
+ * so, another member's value. */
 typedef struct hf_stack {
     int64_t hidden, layers, vocabulary, ffn; /* ffn: columns of down's input */
-    int64_t heads, kv_heads, head_size;      /* kv_heads 0: heads; head_size 0: hidden / heads. hidden / heads may differ */
-    int64_t embedding;                       /* width of the tables; 0: hidden. Else names->project makes hidden of it */
-    bool always_project;                     /* even where they are the same (ALBERT) */
-    int64_t groups;                          /* weights for so many layers, each used by layers / groups in turn (ALBERT); 0: layers */
-    const char *activation;                  /* a name of transformers' ACT2FN that hf_activation knows */
+    int64_t heads, kv_heads, head_size; /* kv_heads 0: heads; head_size 0: hidden / heads. hidden / heads may differ */
+    int64_t embedding;                  /* width of the tables; 0: hidden. Else names->project makes hidden of it */
+    bool always_project;                /* even where they are the same (ALBERT) */
+    int64_t groups;         /* weights for so many layers, each used by layers / groups in turn (ALBERT); 0: layers */
+    const char *activation; /* a name of transformers' ACT2FN that hf_activation knows */
     hf_gate gate;
 
     /* norms */
@@ -121,11 +120,11 @@ typedef struct hf_stack {
     /* embeddings: norm(words * scale + types + positions), then project */
     double embedding_scale; /* 0: 1. f32, as transformers has it in an f32 model (Gemma, BART) */
     int64_t types;          /* rows of the table of segments; 0: none, and no input token_type_ids */
-    bool types_unread;      /* there is such a table, and transformers reads row 0 for whoever says nothing (RoBERTa's kind) */
+    bool types_unread;      /* its first row is added to all tokens, and there is no such input (RoBERTa) */
     hf_learned learned;
     int64_t positions;       /* max_position_embeddings */
-    int64_t position_offset; /* rows in front of the first that is read; the table has positions + position_offset rows, but with
-                              * HF_LEARNED_IDS, whose `positions` counts them */
+    int64_t position_offset; /* rows in front of the first that is read; the table has positions + position_offset rows,
+                              * but with HF_LEARNED_IDS, whose `positions` counts them */
     int64_t pad;             /* pad_token_id; -1: none */
 
     /* attention */
@@ -158,17 +157,18 @@ struct hf_names {
     const char *q, *k, *v, *out, *q_norm, *k_norm;
     hf_places attention, feed_forward; /* norms around them */
     const char *up, *gate, *down;
-    const char *buckets;    /* [buckets, heads], of the whole stack: a path without `layer` */
-    const char *relative, *relative_norm, *pos_key, *pos_query; /* hf_disentangled: the first two are the whole stack's */
-    const char *final_norm;                                     /* behind the last layer */
+    const char *buckets; /* [buckets, heads], of the whole stack: a path without `layer` */
+    const char *relative, *relative_norm; /* hf_disentangled: the table of distances, and a norm of it; without `layer` */
+    const char *pos_key, *pos_query;
+    const char *final_norm; /* behind the last layer */
 };
 
 /* ---- keys of config.json, read by table */
 
 typedef enum hf_key_kind { HF_KEY_SIZE, HF_KEY_REAL, HF_KEY_FLAG, HF_KEY_TEXT } hf_key_kind;
 
-/* A number that is absent or null is `otherwise`, which NaN makes an error; one out of [least, most], or of another JSON
- * type, is BAD_MODEL, naming the key. Every key of a table counts as obeyed. */
+/* A number that is absent or null is `otherwise`, which NaN makes an error; one out of [least, most], or of another
+ * JSON type, is BAD_MODEL, naming the key. Every key of a table counts as obeyed. */
 typedef struct hf_key {
     const char *names; /* '|' between; the first that is there counts */
     hf_key_kind kind;
@@ -177,15 +177,19 @@ typedef struct hf_key {
     const char *text; /* HF_KEY_TEXT's otherwise; NULL: an error */
 } hf_key;
 
-#define HF_SIZE(names, member) { names, HF_KEY_SIZE, offsetof(hf_stack, member), NAN, 1, INT32_MAX, NULL }
+#define HF_SIZE(names, member)                                                                                         \
+    { names, HF_KEY_SIZE, offsetof(hf_stack, member), NAN, 1, INT32_MAX, NULL }
 #define HF_SIZE_OR(names, member, otherwise, least)                                                                    \
     { names, HF_KEY_SIZE, offsetof(hf_stack, member), otherwise, least, INT32_MAX, NULL }
 #define HF_REAL_OR(names, member, otherwise, least, most)                                                              \
     { names, HF_KEY_REAL, offsetof(hf_stack, member), otherwise, least, most, NULL }
 #define HF_EPSILON(names, otherwise) HF_REAL_OR(names, epsilon, otherwise, 0, 0.999)
-#define HF_FLAG_OR(names, member, otherwise) { names, HF_KEY_FLAG, offsetof(hf_stack, member), otherwise, 0, 1, NULL }
-#define HF_TEXT_OR(names, member, otherwise) { names, HF_KEY_TEXT, offsetof(hf_stack, member), 0, 0, 0, otherwise }
-#define HF_KEYS_END { NULL, HF_KEY_SIZE, 0, 0, 0, 0, NULL }
+#define HF_FLAG_OR(names, member, otherwise)                                                                           \
+    { names, HF_KEY_FLAG, offsetof(hf_stack, member), otherwise, 0, 1, NULL }
+#define HF_TEXT_OR(names, member, otherwise)                                                                           \
+    { names, HF_KEY_TEXT, offsetof(hf_stack, member), 0, 0, 0, otherwise }
+#define HF_KEYS_END                                                                                                    \
+    { NULL, HF_KEY_SIZE, 0, 0, 0, 0, NULL }
 
 /* hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size, max_position_embeddings */
 extern const hf_key hf_usual_sizes[];
@@ -198,13 +202,14 @@ typedef enum hf_take {
     HF_TAKE_MEAN,   /* the mean of its rows whose mask is 1 */
     HF_TAKE_LAST,   /* its last row whose id is not `pad` (transformers' GenericForSequenceClassification) */
     HF_TAKE_LATE,   /* the mean of what the head makes of each of them */
-    /* As classifier_pooling says: "cls", "bos", "mean", "late"; else the first of these (ModernBERT), the last (EuroBERT). */
+    /* As classifier_pooling says: "cls", "bos", "mean", "late"; else the first of these (ModernBERT), the last
+       (EuroBERT). */
     HF_TAKE_KEY_CLS,
     HF_TAKE_KEY_LATE,
 } hf_take;
 
-/* out(norm(act(dense(rows)))), for an architecture whose name ends with `suffix`, where its weights are there. There is a
- * bias wherever the file has one. */
+/* out(norm(act(dense(rows)))), for an architecture whose name ends with `suffix`, where its weights are there. There is
+ * a bias wherever the file has one. */
 typedef struct hf_head {
     const char *suffix, *output; /* "ForSequenceClassification", "logits"; suffix "": any */
     hf_take take;
@@ -236,10 +241,11 @@ extern const base_key hf_common_keys[], hf_rotary_keys[];
 const hf_family *hf_find_family(const char *model_type);
 /* Whether an architecture's name is one of the family's. */
 bool hf_is_class_of(const hf_family *f, const char *architecture);
-/* The members that the model is described by: config.json's own, or those of text_config where a model has several parts. */
-yyjson_val *hf_config_text(yyjson_val *config);
-/* The description that config.json gives: keys, configure, checks. Weights are not looked at. b->status, b->err say what
- * is wrong; *s is then of no use. */
+/* The members that the model is described by: config.json's own, or those of text_config where a model has several
+ * parts. */
+yyjson_val *hf_text_config(yyjson_val *config);
+/* The description that config.json gives: keys, configure, checks. Weights are not looked at. b->status, b->err say
+ * what is wrong; *s is then of no use. */
 void hf_stack_read(hf_builder *b, const hf_family *f, hf_stack *s);
 /* The longest text that the model has positions for; 0: any. */
 int64_t hf_stack_longest(const hf_stack *s);
@@ -251,12 +257,13 @@ void hf_family_check_keys(nib_runtime *runtime, const char *file, const hf_famil
 
 /* ---- words for configure */
 
-/* Every n-th layer is HF_FULL, the others HF_SLIDING: those with (layer + shift) % n == 0. layer_types, if there, counts instead. */
+/* Every n-th layer is HF_FULL, the others HF_SLIDING: those with (layer + shift) % n == 0. layer_types, if there,
+ * counts instead. */
 void hf_kinds_every(hf_builder *b, hf_stack *s, int64_t n, int64_t shift);
 /* As layer_types says, if it is there. */
 void hf_kinds_listed(hf_builder *b, hf_stack *s);
-/* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling. `scaled`:
- * the older rope_scaling holds for this kind. */
+/* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling.
+ * `scaled`: the older rope_scaling holds for this kind. */
 void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, bool scaled);
 /* Refuses a family's trait: "model_type: key is value". */
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
@@ -264,10 +271,12 @@ void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 /* ---- the rows */
 
 /* One word for each, in the order in which they are told: its row is hf_family_WORD. */
+/* clang-format off */
 #define HF_FAMILIES(X)                                                                                                 \
     X(bert) X(roberta) X(distilbert) X(mpnet) X(albert) X(electra) X(roformer) X(deberta) X(modernbert) X(eurobert)    \
     X(nomic) X(gte) X(jina3) X(t5) X(bart) X(mbart) X(llama) X(mistral) X(qwen2) X(qwen3) X(gemma2) X(gemma3)          \
     X(olmo2) X(stablelm) X(bloom)
+/* clang-format on */
 #define HF_DECLARE_FAMILY(word) extern const hf_family hf_family_##word;
 HF_FAMILIES(HF_DECLARE_FAMILY)
 #undef HF_DECLARE_FAMILY
@@ -283,17 +292,21 @@ typedef struct hf_shared {
 /* mask [batch, seq], ids [batch, seq]. */
 hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_value *ids, graph_value *mask);
 /* Attention's own part of a layer: x [batch, seq, hidden] -> [batch, seq, hidden]; `at` is the layer's path. */
-graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
-/* What hf_disentangled adds to scores that are divided by sqrt(score_size): [batch, heads, seq, seq], of q [batch, heads,
- * seq, D] and k [batch, heads, D, seq]. */
-graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k, graph_value *ids);
+graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x,
+                                const hf_shared *shared);
+/* What hf_disentangled adds to scores that are divided by sqrt(score_size): [batch, heads, seq, seq], of q [batch,
+ * heads, seq, D] and k [batch, heads, D, seq]. */
+graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k,
+                                graph_value *ids);
 /* i - j: i64 [seq, seq], of query i and key j. */
 graph_value *hf_differences(hf_builder *b, graph_value *ids);
 /* A norm as the stack has it, over `width` columns. */
-graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
+graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width,
+                           bool bias);
 /* The path of the table of words. */
 const char *hf_stack_words(hf_builder *b, const hf_stack *s);
 /* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
-void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids, graph_value *mask);
+void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids,
+                    graph_value *mask);
 
 #endif

@@ -3,7 +3,6 @@
  * The encoders of models that have a decoder, too: T5 (Raffel et al., 2020) and mT5, whose positions are biases by
  * bucketed distance, BART (Lewis et al., 2020) and mBART.
  */
-#include "hf_json.h"
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
@@ -40,13 +39,15 @@ static const base_key known[] = {
 
 /* ---------------------------------------------------------------- T5 */
 
-#define T5_NAMES(wide)                                                                                                                     \
-    {                                                                                                                                      \
-        .words = "shared|encoder.embed_tokens", .layer = "encoder.block", .q = "layer.0.SelfAttention.q", .k = "layer.0.SelfAttention.k",  \
-        .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o", .attention = {.before = "layer.0.layer_norm"},                   \
-        .feed_forward = {.before = "layer.1.layer_norm"}, .up = "layer.1.DenseReluDense." wide, .gate = "layer.1.DenseReluDense.wi_0",     \
-        .down = "layer.1.DenseReluDense.wo", .buckets = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",                   \
-        .final_norm = "encoder.final_layer_norm"                                                                                           \
+#define T5_NAMES(wide)                                                                                                 \
+    {                                                                                                                  \
+        .words = "shared|encoder.embed_tokens", .layer = "encoder.block", .q = "layer.0.SelfAttention.q",              \
+        .k = "layer.0.SelfAttention.k", .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o",              \
+        .attention = {.before = "layer.0.layer_norm"}, .feed_forward = {.before = "layer.1.layer_norm"},               \
+        .up = "layer.1.DenseReluDense." wide, .gate = "layer.1.DenseReluDense.wi_0",                                   \
+        .down = "layer.1.DenseReluDense.wo",                                                                           \
+        .buckets = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",                                    \
+        .final_norm = "encoder.final_layer_norm"                                                                       \
     }
 static const hf_names t5_names = T5_NAMES("wi"), gated_names = T5_NAMES("wi_1");
 
@@ -147,7 +148,7 @@ static void configure_bart(hf_builder *b, hf_stack *s) {
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
     s->learned = HF_LEARNED_COLUMNS;
     s->position_offset = 2;
-    if (hf_json_bool(b->config, "scale_embedding", false)) s->embedding_scale = sqrt((double)s->hidden);
+    if (hf_config_flag(b, "scale_embedding", false)) s->embedding_scale = sqrt((double)s->hidden);
 }
 
 const hf_family hf_family_bart = {

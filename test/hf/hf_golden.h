@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test/data/families: a folder of small models, each config.json and golden.json as tools/make_hf_goldens.py writes them.
- * Their weights are made here, as they were there.
+ * test/data/families: a folder of small models, each config.json and golden.json as tools/make_hf_goldens.py writes
+ * them. Their weights are made here, as they were there.
  */
 #ifndef HF_GOLDEN_H
 #define HF_GOLDEN_H
@@ -34,8 +34,8 @@ static inline float golden_weight(uint64_t hash, uint64_t i, double scale, doubl
     return (float)(shift + scale * ((double)(z >> 40) * 0x1p-23 - 1.0));
 }
 
-/* What a spoil does to weights: tensors with one word in their name get the numbers of those with the other; the rows of one
- * table move on by one. NULL: nothing. */
+/* What a spoil does to weights: tensors with one word in their name get the numbers of those with the other; the rows
+ * of one table move on by one. NULL: nothing. */
 typedef struct golden_spoil {
     const char *swap[2], *roll;
     const char *prefix; /* stands before all names; NULL: none */
@@ -71,12 +71,14 @@ static inline void golden_weights(yyjson_val *golden, const golden_spoil *spoil)
             row *= k ? yyjson_get_uint(d) : 1;
         }
         assert_true(used < 60000);
-        used += (size_t)sprintf(header + used, ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
-                                spoil->prefix ? spoil->prefix : "", name, shape, at * 4, (at + count) * 4);
+        used +=
+            (size_t)sprintf(header + used, ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+                            spoil->prefix ? spoil->prefix : "", name, shape, at * 4, (at + count) * 4);
         data = realloc(data, (at + count) * 4);
         golden_source(source, sizeof source, name, spoil);
         const size_t by = spoil->roll && strcmp(spoil->roll, name) == 0 ? row : 0;
-        for (size_t e = 0; e < count; e++) data[at + e] = golden_weight(golden_hash(source), (e + by) % count, scale, shift);
+        for (size_t e = 0; e < count; e++)
+            data[at + e] = golden_weight(golden_hash(source), (e + by) % count, scale, shift);
         at += count;
     }
     sprintf(header + used, "}");
@@ -90,7 +92,8 @@ static inline void golden_weights(yyjson_val *golden, const golden_spoil *spoil)
     free(header);
 }
 
-/* Writes config.json of a golden into hf_dir, with the members of `changes` (NULL: none) in place of its own; a null takes one away. */
+/* Writes config.json of a golden into hf_dir, with the members of `changes` (NULL: none) in place of its own; a null
+ * takes one away. */
 static inline void golden_config(yyjson_val *config, yyjson_val *changes) {
     size_t i, n;
     yyjson_val *key, *value;
@@ -99,7 +102,8 @@ static inline void golden_config(yyjson_val *config, yyjson_val *changes) {
     yyjson_mut_doc_set_root(doc, root);
     yyjson_obj_foreach(changes, i, n, key, value) {
         yyjson_mut_obj_remove_key(root, yyjson_get_str(key));
-        if (!yyjson_is_null(value)) yyjson_mut_obj_add(root, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value));
+        if (!yyjson_is_null(value))
+            yyjson_mut_obj_add(root, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value));
     }
     char *text = yyjson_mut_write(doc, YYJSON_WRITE_PRETTY, NULL);
     hf_text("config.json", text);

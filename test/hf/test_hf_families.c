@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every family that folders may have, against what transformers computes (tools/make_hf_goldens.py): padded on either side
- * through named tensors, and texts of other lengths together through the packed plan. A model that is changed a little must
- * differ by more than that, and one that is said in other words must not.
+ * Every family that folders may have, against what transformers computes (tools/make_hf_goldens.py): padded on either
+ * side through named tensors, and texts of other lengths together through the packed plan. A model that is changed a
+ * little must differ by more than that, and one that is said in other words must not.
  */
 #include "hf_golden.h"
 #include "nib/nib.h"
@@ -17,13 +17,14 @@ typedef struct opened {
     const char *name;
 } opened;
 
-static nib_model *open_folder(const char *name) {
+static nib_model *open_folder(const char *name, nib_precision precision) {
     nib_model_options o;
     nib_model *m;
     nib_error e;
     nib_model_defaults(&o, sizeof o);
     o.pooling = NIB_POOLING_MEAN;
     o.normalize = 0;
+    o.precision = precision;
     if (nib_model_open(hf_dir, &o, &m, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
     return m;
 }
@@ -35,7 +36,8 @@ static int64_t *read_ids(yyjson_val *rows, int64_t dims[2]) {
     dims[0] = (int64_t)yyjson_arr_size(rows);
     dims[1] = (int64_t)yyjson_arr_size(yyjson_arr_get_first(rows));
     int64_t *out = calloc((size_t)(dims[0] * dims[1]), sizeof *out);
-    yyjson_arr_foreach(rows, i, n, row) yyjson_arr_foreach(row, k, m, v) out[(int64_t)i * dims[1] + (int64_t)k] = yyjson_get_sint(v);
+    yyjson_arr_foreach(rows, i, n, row) yyjson_arr_foreach(row, k, m, v) out[(int64_t)i * dims[1] + (int64_t)k] =
+        yyjson_get_sint(v);
     return out;
 }
 
@@ -46,14 +48,16 @@ static double output_difference(const nib_tensor *got, yyjson_val *golden) {
     double worst = 0, largest = 0;
     size_t i, n;
     yyjson_val *v;
-    if ((int64_t)yyjson_arr_size(values) != (rows ? (int64_t)yyjson_arr_size(rows) : got->dims[0]) * width) return INFINITY;
+    if ((int64_t)yyjson_arr_size(values) != (rows ? (int64_t)yyjson_arr_size(rows) : got->dims[0]) * width)
+        return INFINITY;
     yyjson_arr_foreach(values, i, n, v) {
         int64_t at = (int64_t)i / width;
         if (rows) {
             yyjson_val *row = yyjson_arr_get(rows, (size_t)at);
             at = yyjson_get_sint(yyjson_arr_get(row, 0)) * got->dims[1] + yyjson_get_sint(yyjson_arr_get(row, 1));
         }
-        const double want = yyjson_get_num(v), d = fabs((double)((const float *)got->data)[at * width + (int64_t)i % width] - want);
+        const double want = yyjson_get_num(v),
+                     d = fabs((double)((const float *)got->data)[at * width + (int64_t)i % width] - want);
         if (!(d <= worst)) worst = d;
         if (fabs(want) > largest) largest = fabs(want);
     }
@@ -62,7 +66,10 @@ static double output_difference(const nib_tensor *got, yyjson_val *golden) {
 
 static bool bind(const opened *o, nib_session *s, const char *name, const int64_t *data, const int64_t dims[2]) {
     nib_error e;
-    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {dims[0], dims[1]}, .data = (void *)data,
+    nib_tensor t = {.dtype = NIB_DTYPE_I64,
+                    .rank = 2,
+                    .dims = {dims[0], dims[1]},
+                    .data = (void *)data,
                     .bytes = (size_t)(dims[0] * dims[1]) * 8};
     const nib_status status = nib_session_set_input(s, name, &t, &e);
     if (status != NIB_OK && status != NIB_NOT_FOUND) fail_msg("%s, %s: %s", o->name, name, e.message);
@@ -71,7 +78,8 @@ static bool bind(const opened *o, nib_session *s, const char *name, const int64_
 
 /* The largest difference of all outputs of one batch. */
 static double batch_difference(const opened *o, yyjson_val *batch) {
-    int64_t dims[2], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims), *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
+    int64_t dims[2], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims),
+                     *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
     nib_session *s;
     nib_error e;
     double worst = 0;
@@ -97,10 +105,11 @@ static double batch_difference(const opened *o, yyjson_val *batch) {
     return worst;
 }
 
-/* Texts, of lengths that differ, in one call: the means of their rows. */
-static double packed_difference(const opened *o) {
-    yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(o->golden, "batches")), *means = yyjson_obj_get(o->golden, "means");
-    int64_t dims[2], lengths[TEXTS], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims), *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
+/* Texts, of lengths that differ, in one call: the means of their rows, [texts, dim], which the caller frees. */
+static float *packed_means(const opened *o, int64_t *count) {
+    yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(o->golden, "batches"));
+    int64_t dims[2], lengths[TEXTS], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims),
+                                     *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
     const int32_t *texts[TEXTS];
     int32_t narrow[TEXTS][64];
     nib_error e;
@@ -111,26 +120,33 @@ static double packed_difference(const opened *o) {
             if (mask[b * dims[1] + k]) narrow[b][lengths[b]++] = (int32_t)ids[b * dims[1] + k];
         texts[b] = narrow[b];
     }
-    const int64_t width = nib_model_dim(o->model);
-    float *out = calloc((size_t)(dims[0] * width), sizeof *out);
-    if (nib_embed_ids(o->model, texts, lengths, (size_t)dims[0], NULL, out, &e) != NIB_OK) fail_msg("%s: %s", o->name, e.message);
-    const nib_tensor got = {.rank = 2, .dims = {dims[0], width}, .data = out};
+    float *out = calloc((size_t)(dims[0] * nib_model_dim(o->model)), sizeof *out);
+    if (nib_embed_ids(o->model, texts, lengths, (size_t)dims[0], NULL, out, &e) != NIB_OK)
+        fail_msg("%s: %s", o->name, e.message);
+    *count = dims[0];
+    free(ids);
+    free(mask);
+    return out;
+}
+
+static double packed_difference(const opened *o) {
+    int64_t count;
+    float *out = packed_means(o, &count);
+    const nib_tensor got = {.rank = 2, .dims = {count, nib_model_dim(o->model)}, .data = out};
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_obj_add_val(doc, root, "values", yyjson_val_mut_copy(doc, means));
+    yyjson_mut_obj_add_val(doc, root, "values", yyjson_val_mut_copy(doc, yyjson_obj_get(o->golden, "means")));
     yyjson_doc *wrapped = yyjson_mut_val_imut_copy(root, NULL);
     const double d = output_difference(&got, yyjson_doc_get_root(wrapped));
     yyjson_doc_free(wrapped);
     yyjson_mut_doc_free(doc);
     free(out);
-    free(ids);
-    free(mask);
     return d;
 }
 
 /* The largest difference of all that a golden has, of the model in hf_dir. */
 static double difference(const char *name, yyjson_val *golden) {
-    const opened o = {open_folder(name), golden, name};
+    const opened o = {open_folder(name, NIB_PRECISION_FILE), golden, name};
     double worst = packed_difference(&o);
     size_t i, n;
     yyjson_val *batch;
@@ -160,7 +176,8 @@ static void one_family(void *user, const char *name) {
     yyjson_arr_foreach(yyjson_obj_get(g, "spoils"), i, n, change) {
         yyjson_val *swap = yyjson_obj_get(change, "swap");
         const golden_spoil spoil = {{yyjson_get_str(yyjson_arr_get(swap, 0)), yyjson_get_str(yyjson_arr_get(swap, 1))},
-                                    yyjson_get_str(yyjson_obj_get(change, "roll")), NULL};
+                                    yyjson_get_str(yyjson_obj_get(change, "roll")),
+                                    NULL};
         golden_weights(g, &spoil);
         golden_config(c, yyjson_obj_get(change, "config"));
         d = difference(name, g);
@@ -198,7 +215,8 @@ static void a_part_of_a_model(void **state) {
     yyjson_doc_free(config);
 }
 
-/* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made of rows. */
+/* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made
+ * of rows. */
 static void is_packed(void *user, const char *name) {
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
     const golden_spoil none = {{NULL, NULL}, NULL, NULL};
@@ -208,17 +226,49 @@ static void is_packed(void *user, const char *name) {
     hf_fresh();
     golden_weights(yyjson_doc_get_root(golden), &none);
     golden_config(yyjson_doc_get_root(config), NULL);
-    nib_model *m = open_folder(name);
+    nib_model *m = open_folder(name, NIB_PRECISION_FILE);
     if (nib_model_explain(m, text, sizeof text, &length, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
     const bool packed = yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(golden), "packed"));
     if (!strstr(text, packed ? "batches are packed" : "is made of rows")) fail_msg("%s: %s", name, text);
     if ((packed && strstr(text, "MatMul")) || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
+    if (strstr(text, "logits") || strstr(text, "pooler"))
+        fail_msg("%s computes a head for an embedding: %s", name, text);
     nib_model_free(m);
     yyjson_doc_free(golden);
     yyjson_doc_free(config);
 }
 
 static void packed_and_fused(void **state) { golden_each(is_packed, NULL); }
+
+/* Vectors of rounded weights and rows point where those of transformers do. */
+static void is_near(void *user, const char *name) {
+    static const struct {
+        nib_precision precision;
+        double cosine;
+    } rows[] = {{NIB_PRECISION_BF16, 0.998}, {NIB_PRECISION_Q8, 0.98}};
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    golden_config(yyjson_doc_get_root(config), NULL);
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        const opened o = {open_folder(name, rows[i].precision), yyjson_doc_get_root(golden), name};
+        int64_t count, width = nib_model_dim(o.model);
+        float *out = packed_means(&o, &count);
+        double dot = 0, a = 0, b = 0;
+        for (int64_t k = 0; k < count * width; k++) {
+            const double want = yyjson_get_num(yyjson_arr_get(yyjson_obj_get(o.golden, "means"), (size_t)k));
+            dot += (double)out[k] * want, a += (double)out[k] * (double)out[k], b += want * want;
+        }
+        if (!(dot / sqrt(a * b) >= rows[i].cosine)) fail_msg("%s: cosine %g (case %zu)", name, dot / sqrt(a * b), i);
+        free(out);
+        nib_model_free(o.model);
+    }
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void near_in_few_bits(void **state) { golden_each(is_near, NULL); }
 
 static int teardown(void **state) {
     hf_clear();
@@ -230,6 +280,7 @@ int main(void) {
         cmocka_unit_test(as_transformers_computes),
         cmocka_unit_test(a_part_of_a_model),
         cmocka_unit_test(packed_and_fused),
+        cmocka_unit_test(near_in_few_bits),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
