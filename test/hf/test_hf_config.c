@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * config.json of every family of test/data/hf, with one member after the other made absent or something else: each folder opens, and
- * its graph's shapes are inferred, or the answer is a status. Sanitizers see what a builder computes after it has refused a size.
+ * config.json of every family of test/data/hf, with one member after the other made absent or something else: each
+ * folder opens, and its graph's shapes are inferred, or the answer is a status. Sanitizers see what a builder computes
+ * after it has refused a size.
  */
 #include "hf_golden.h"
 #include "op/op.h"
@@ -33,7 +34,8 @@ static void open_with(nib_runtime *rt, const char *config, size_t *opened) {
     graph_free(g);
 }
 
-/* The end of a value that begins at p, on the lines that json.dump(indent) writes: a scalar's line, or a block's last one. */
+/* The end of a value that begins at p, on the lines that json.dump(indent) writes: a scalar's line, or a block's last
+ * one. */
 static const char *end_of(const char *p, size_t indent) {
     const char *end = p + strcspn(p, "\n");
     for (const char *line = end; (*p == '{' || *p == '[') && p[1] == '\n' && *line;) {
@@ -119,6 +121,70 @@ static void mutate_golden(void *user, const char *name) {
 
 static void every_member_of_every_golden(void **state) { assert_true(golden_each(mutate_golden, *state) >= 15); }
 
+/* ---- memory that runs out while a graph is made: an error, and nothing left behind */
+
+typedef struct failing {
+    size_t at, seen, held; /* the request that fails; so many came; bytes */
+} failing;
+
+static void *failing_allocate(void *user, size_t bytes) {
+    failing *f = user;
+    if (f->seen++ == f->at) return NULL;
+    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (p) f->held += bytes;
+    return p;
+}
+
+static void failing_release(void *user, void *p, size_t bytes) {
+    if (p) ((failing *)user)->held -= bytes;
+    free(p);
+}
+
+/* The status with request `at` failing, and how many requests there were. */
+static nib_status load_failing(size_t at, size_t *requests, const char *name) {
+    failing f = {.at = SIZE_MAX};
+    nib_runtime_options o;
+    nib_runtime *rt;
+    nib_error e = {0};
+    graph *g = NULL;
+    nib_runtime_defaults(&o, sizeof o);
+    o.allocate = failing_allocate;
+    o.release = failing_release;
+    o.alloc_user = &f;
+    o.threads = 1;
+    assert_int_equal(nib_runtime_create(&o, &rt, &e), NIB_OK);
+    const size_t before = f.held;
+    f.at = at == SIZE_MAX ? at : f.seen + at;
+    const size_t seen = f.seen;
+    const nib_status status = hf_load_graph(rt, hf_dir, &g, &e);
+    *requests = f.seen - seen;
+    assert_true((g != NULL) == (status == NIB_OK));
+    graph_free(g);
+    if (status != NIB_OK && status != NIB_OUT_OF_MEMORY)
+        fail_msg("%s: request %zu: %s: %s", name, at, nib_status_text(status), e.message);
+    if (f.held != before) fail_msg("%s: %zu bytes are left when request %zu fails", name, f.held - before, at);
+    nib_runtime_free(rt);
+    return status;
+}
+
+static void fail_each_request(void *user, const char *name) {
+    if (strchr(name, '-')) return;
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    size_t total, requests;
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    golden_config(yyjson_doc_get_root(config), NULL);
+    assert_int_equal(load_failing(SIZE_MAX, &total, name), NIB_OK);
+    size_t passed = 0; /* less was asked for instead */
+    for (size_t n = 0; n < total; n++) passed += load_failing(n, &requests, name) == NIB_OK;
+    if (passed > total / 4) fail_msg("%s: of %zu requests that failed nobody saw %zu", name, total, passed);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void memory_runs_out(void **state) { golden_each(fail_each_request, NULL); }
+
 /* Sizes that do not fit each other: what one refuses, no other divides by. */
 static void sizes_beside_each_other(void **state) {
     static const int64_t sizes[] = {1, 2, 3, 4, 64, 2147483647};
@@ -129,9 +195,11 @@ static void sizes_beside_each_other(void **state) {
         char config[600];
         size_t n = BASE_COUNT(sizes), opened = 0;
         snprintf(config, sizeof config,
-                 "{\"model_type\":\"%s\",\"hidden_size\":%lld,\"num_attention_heads\":%lld,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+                 "{\"model_type\":\"%s\",\"hidden_size\":%lld,\"num_attention_heads\":%lld,\"num_hidden_layers\":1,"
+                 "\"intermediate_size\":8,"
                  "\"vocab_size\":5,\"max_position_embeddings\":%lld,\"type_vocab_size\":2}",
-                 types[i / (n * n * n)], (long long)sizes[i % n], (long long)sizes[i / n % n], (long long)sizes[i / (n * n) % n]);
+                 types[i / (n * n * n)], (long long)sizes[i % n], (long long)sizes[i / n % n],
+                 (long long)sizes[i / (n * n) % n]);
         open_with(*state, config, &opened);
         assert_int_equal(opened, 0); /* there are no weights */
     }
@@ -145,7 +213,8 @@ static void paths_with_a_nul(void **state) {
         hf_settings settings;
         nib_error err;
         hf_fresh();
-        snprintf(modules, sizeof modules, "[{\"type\": \"x.Transformer\", \"path\": \"\"}, {\"type\": \"x.Pooling\", \"path\": \"%s\"}]",
+        snprintf(modules, sizeof modules,
+                 "[{\"type\": \"x.Transformer\", \"path\": \"\"}, {\"type\": \"x.Pooling\", \"path\": \"%s\"}]",
                  paths[i]);
         hf_text("config.json", "{}");
         hf_text("modules.json", modules);
@@ -165,6 +234,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_of_every_family),
         cmocka_unit_test(every_member_of_every_golden),
+        cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(sizes_beside_each_other),
         cmocka_unit_test(paths_with_a_nul),
     };
