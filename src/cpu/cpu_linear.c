@@ -257,13 +257,20 @@ typedef struct packing {
     int64_t part;
     void *packed;
     nib_dtype type; /* of what w.w points to */
-    float *wide;    /* of half precision: [threads][K tile_n] for a panel's columns in f32 */
+    float *wide;    /* of any type but f32: [threads][K tile_n] for a panel's columns in f32 */
 } packing;
 
-/* Columns of half precision are widened a panel at a time, so that the weight is never in memory as f32 beside its packed form. */
-static void pack_half(const packing *p, int64_t lo, int64_t hi, float *wide) {
+/* n numbers as f32; of u8, 128 less, which is what s8 holds of them. */
+static void widen(nib_dtype type, const char *from, int64_t n, float *to) {
+    if (base_is_half(type)) base_widen(type, from, (size_t)n, to);
+    for (int64_t i = 0; type == NIB_DTYPE_I8 && i < n; i++) to[i] = (float)((const int8_t *)from)[i];
+    for (int64_t i = 0; type == NIB_DTYPE_U8 && i < n; i++) to[i] = (float)((const uint8_t *)from)[i] - 128.0f;
+}
+
+/* Columns of another type are widened a panel at a time, so that the weight is never in memory as f32 beside its packed form. */
+static void pack_wide(const packing *p, int64_t lo, int64_t hi, float *wide) {
     const int tile_n = p->kernel->tile_n;
-    const int64_t K = p->w.K, unit = (int64_t)sizeof(uint16_t);
+    const int64_t K = p->w.K, unit = nib_dtype_bits(p->type) / 8;
     for (int64_t n = lo; n < hi; n += tile_n) {
         const int64_t columns = p->w.N - n < tile_n ? p->w.N - n : tile_n;
         const char *from = (const char *)p->w.w + n * p->w.n_stride * unit;
@@ -271,10 +278,10 @@ static void pack_half(const packing *p, int64_t lo, int64_t hi, float *wide) {
         w.w = wide;
         w.N = columns;
         if (w.k_stride == 1) {
-            base_widen(p->type, from, (size_t)(columns * K), wide);
+            widen(p->type, from, columns * K, wide);
         } else {
             w.k_stride = columns;
-            for (int64_t k = 0; k < K; k++) base_widen(p->type, from + k * p->w.k_stride * unit, (size_t)columns, wide + k * columns);
+            for (int64_t k = 0; k < K; k++) widen(p->type, from + k * p->w.k_stride * unit, columns, wide + k * columns);
         }
         p->kernel->pack(&w, 0, columns, (char *)p->packed + p->kernel->packed_bytes(n, K));
     }
@@ -283,7 +290,7 @@ static void pack_half(const packing *p, int64_t lo, int64_t hi, float *wide) {
 static void pack_part(void *arg, size_t i, int slot) {
     const packing *p = arg;
     int64_t lo = (int64_t)i * p->part, hi = lo + p->part < p->w.N ? lo + p->part : p->w.N;
-    if (p->wide) pack_half(p, lo, hi, p->wide + (size_t)slot * (size_t)p->w.K * (size_t)p->kernel->tile_n);
+    if (p->wide) pack_wide(p, lo, hi, p->wide + (size_t)slot * (size_t)p->w.K * (size_t)p->kernel->tile_n);
     else p->kernel->pack(&p->w, lo, hi, p->packed);
 }
 
@@ -346,8 +353,8 @@ nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, 
         size_t bytes = kernel->packed_bytes(N, K);
         at = base_calloc(heap, 1, sizeof *at);
         p.packed = at && bytes != SIZE_MAX ? weight_memory(d, bytes) : NULL;
-        if (p.packed && base_is_half(w->dtype)) p.wide = room_to_widen(d, &p);
-        if (!p.packed || (base_is_half(w->dtype) && !p.wide)) {
+        if (p.packed && w->dtype != NIB_DTYPE_F32) p.wide = room_to_widen(d, &p);
+        if (!p.packed || (w->dtype != NIB_DTYPE_F32 && !p.wide)) {
             base_free(heap, at);
             at = NULL;
             NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);

@@ -136,10 +136,12 @@ static void measure_member(void *arg, size_t member, int slot) {
     meet(j);
     for (int i = 0; i < KERNEL_WEIGHTS; i++) {
         const kernel_linear *k = kernel_linear_find(j->k, KERNEL_INPUTS, (kernel_weight_format)i, NULL);
+        if (kernel_weight_formats[i].sums) continue;
         double rate = 0;
         if (!measure_linear(j->heap, k, &rate)) atomic_store(&j->status, NIB_OUT_OF_MEMORY);
-        /* weights in fewer bits may be computed on f32 rows: then they are f32's business */
-        if (i == KERNEL_WEIGHT_F32 || k->input != KERNEL_INPUT_F32) s->operations[k->input] = rate;
+        /* Weights in fewer bits may be computed on f32 rows: then they are f32's business. Of those on one kind of rows the fastest
+         * counts. */
+        if ((i == KERNEL_WEIGHT_F32 || k->input != KERNEL_INPUT_F32) && rate > s->operations[k->input]) s->operations[k->input] = rate;
     }
     uint64_t *cache = base_calloc(j->heap, 1, j->cache_bytes);
     if (cache) s->cache_bytes = measure_read(cache, j->cache_bytes);

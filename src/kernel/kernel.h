@@ -52,6 +52,8 @@ typedef enum kernel_weight_format {
     KERNEL_WEIGHT_Q8,
     /* symmetric s4 in blocks of 32 along K, a scale of f16 each: kernel_round_q4 (kernel_pack.h) */
     KERNEL_WEIGHT_Q4,
+    /* whole numbers of s8, and y is s32: the sums of (x - zero) w, exact; no bias, activation or residual. For integer operators */
+    KERNEL_WEIGHT_S8,
     KERNEL_WEIGHTS
 } kernel_weight_format;
 
@@ -61,9 +63,10 @@ typedef struct kernel_format {
     base_quant type;  /* of f32: not quantized */
     int multiple;     /* K is a multiple of it where a graph asks for such rows or weights */
     int64_t most_k;   /* and at most this */
+    bool sums;        /* y is s32: no format of a Linear's weights */
 } kernel_format;
 extern const kernel_format kernel_input_formats[KERNEL_INPUTS], kernel_weight_formats[KERNEL_WEIGHTS];
-/* The row of `formats` [count] that is of this type; -1: there is none, and no kernel reads or packs it. */
+/* The row of `formats` [count] that is of this type and no `sums`; -1: there is none, and no kernel reads or packs it. */
 int kernel_format_of(const kernel_format *formats, int count, const base_quant *type);
 
 typedef struct kernel_linear_args {
@@ -73,7 +76,8 @@ typedef struct kernel_linear_args {
     const float *bias;     /* [N] or NULL; may be misaligned by less than 4 bytes' worth: read with memcpy or unaligned loads */
     const float *residual; /* [M, N], rows residual_stride apart, added (or multiplied with) last; or NULL */
     int64_t residual_stride;
-    float *y; /* [M, N], rows y_stride apart; may be `residual` itself */
+    float *y;     /* [M, N], rows y_stride apart; may be `residual` itself */
+    int32_t *y32; /* in place of y, of a format of `sums` */
     int64_t y_stride;
     int64_t M, N, K;
     kernel_activation activation;
@@ -92,6 +96,7 @@ typedef struct kernel_weight {
 } kernel_weight;
 
 #define KERNEL_Q8_MOST_K 65536
+#define KERNEL_S8_MOST_K 65536 /* 65536 * 255 * 128 < 2^31 */
 
 /* One way to do y = activation(x W + bias) + residual, or times residual. Chosen once per weight, when the plan is made. */
 typedef struct kernel_linear {

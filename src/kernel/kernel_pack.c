@@ -20,7 +20,8 @@ static const struct {
                {1, 2, 0, INT64_MAX},
                {2, 4, 0, INT64_MAX},
                {4, 4, 8, KERNEL_Q8_MOST_K},
-               {KERNEL_Q4_BLOCK, 18, 4, INT64_MAX}};
+               {KERNEL_Q4_BLOCK, 18, 4, INT64_MAX},
+               {4, 4, 4, KERNEL_S8_MOST_K}};
 
 size_t kernel_panel_bytes(kernel_pack_format format, int64_t K, int tile_n) {
     if (K < 0 || K > formats[format].most_k) return SIZE_MAX;
@@ -151,6 +152,19 @@ static void pack_q4(const float *block, int tile_n, float *sum, char *to) {
     }
 }
 
+/* Whole numbers, as they are: the caller has them in -128 .. 127, and what is not is cut off. */
+static void pack_s8(const float *block, int rows, int tile_n, int32_t *sum, int8_t *to) {
+    for (int k = 0; k < rows; k += 4) {
+        for (int n = 0; n < tile_n; n++) {
+            for (int j = 0; j < 4; j++, to++) {
+                float x = block[(k + j) * tile_n + n];
+                *to = (int8_t)(x > 127.0f ? 127.0f : x < -128.0f ? -128.0f : x == x ? x : 0.0f);
+                sum[n] += *to;
+            }
+        }
+    }
+}
+
 static void find_scales(const source *s, float *scale) {
     float block[LINE * MOST_N], largest[MOST_N] = {0.0f};
     for (int64_t k = 0; k < s->K; k += LINE) {
@@ -194,9 +208,11 @@ static void pack_panel(kernel_pack_format format, const source *s, char *panel) 
         read_rows(s, k, rows, block);
         for (; rows % group; rows++) memset(block + rows * tile_n, 0, (size_t)tile_n * sizeof(float));
         if (format == KERNEL_PACK_Q8) pack_q8(block, rows, tile_n, scale, sum, (uint8_t *)to);
+        else if (format == KERNEL_PACK_S8) pack_s8(block, rows, tile_n, sum, (int8_t *)to);
         else pack_bf16(block, rows, group, tile_n, (uint16_t *)(void *)to);
         to += rows / group * formats[format].column_bytes * tile_n;
     }
+    if (format == KERNEL_PACK_S8) memcpy(panel, sum, (size_t)tile_n * sizeof(int32_t));
     if (format == KERNEL_PACK_Q8) {
         memcpy(panel, scale, (size_t)tile_n * sizeof(float));
         memcpy(panel + (size_t)tile_n * sizeof(float), sum, (size_t)tile_n * sizeof(int32_t));
@@ -243,7 +259,7 @@ void kernel_panel_column(kernel_pack_format format, const void *packed, int64_t 
     for (int64_t k = 0; k < K; k++) {
         const char *step = first + k / group * formats[format].column_bytes * tile_n;
         if (format == KERNEL_PACK_F32) memcpy(&to[k], step, sizeof(to[k]));
-        else if (format == KERNEL_PACK_Q8) to[k] = scale * (float)((const int8_t *)step)[k % group];
+        else if (format == KERNEL_PACK_Q8 || format == KERNEL_PACK_S8) to[k] = scale * (float)((const int8_t *)step)[k % group];
         else to[k] = from_bf16(((const uint16_t *)(const void *)step)[k % group]);
     }
 }

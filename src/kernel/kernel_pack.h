@@ -16,7 +16,8 @@ typedef enum kernel_pack_format {
     KERNEL_PACK_Q8,         /* scales [tile_n] f32, sums [tile_n] s32, then [K / 4 rounded up][tile_n][4] s8 */
     /* Sixteen times the sum of each column's numbers [tile_n] f32; then for each 32 of K: scales [tile_n] f16, and
      * [4][tile_n][4] bytes: of step 2 i the four numbers in the low halves, of step 2 i + 1 those in the high ones */
-    KERNEL_PACK_Q4
+    KERNEL_PACK_Q4,
+    KERNEL_PACK_S8 /* as Q8, without scales */
 } kernel_pack_format;
 
 /* Bytes of one panel and of all; SIZE_MAX if they do not fit. */

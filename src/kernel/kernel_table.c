@@ -50,11 +50,12 @@ const kernel_format kernel_weight_formats[] = {
     [KERNEL_WEIGHT_BF16] = {"bf16", {.element = NIB_DTYPE_BF16}, 2, INT64_MAX},
     [KERNEL_WEIGHT_Q8] = {"q8", {.element = NIB_DTYPE_I8, .scale = NIB_DTYPE_F32}, 4, KERNEL_Q8_MOST_K},
     [KERNEL_WEIGHT_Q4] = {"q4", {.element = NIB_DTYPE_I4, .scale = NIB_DTYPE_F16, .block = 32}, 32, INT64_MAX},
+    [KERNEL_WEIGHT_S8] = {"s8", {.element = NIB_DTYPE_I8}, 1, KERNEL_S8_MOST_K, .sums = true},
 };
 
 int kernel_format_of(const kernel_format *formats, int count, const base_quant *type) {
     for (int i = 0; i < count; i++)
-        if (base_same_quant(&formats[i].type, type)) return i;
+        if (!formats[i].sums && base_same_quant(&formats[i].type, type)) return i;
     return -1;
 }
 

@@ -238,8 +238,8 @@ static void check_linears(const kernels *all, const kernels *lowest) {
         kernel_layout_name(best, layout);
         if (kernel_linear_find(all, best->input, (kernel_weight_format)weight, layout) != best || kernel_layout_format(layout) != weight)
             check_fail("%s is not found by its layout", best->name);
-        if (kernel_format_of(kernel_weight_formats, KERNEL_WEIGHTS, &kernel_weight_formats[weight].type) != weight)
-            check_fail("two formats are of one type");
+        const int found = kernel_format_of(kernel_weight_formats, KERNEL_WEIGHTS, &kernel_weight_formats[weight].type);
+        if (found != (kernel_weight_formats[weight].sums ? -1 : weight)) check_fail("%s is not found by its type", layout);
     }
     if (kernel_linear_find(all, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, "q8_n16") || kernel_layout_format("none_n1") >= 0)
         check_fail("a layout that nobody has is found");

@@ -317,7 +317,47 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
     check_release();
 }
 
+/* Whole sums, extreme ones too, against plain code; in ranges, and rows alone. */
+static void check_whole(void) {
+    check_task task = check_find("linear_s8");
+    for (int round = 0; round < 200; round++) {
+        check_case("linear_s8", (uint64_t)round);
+        const int64_t M = size_near(40), N = size_near(90), K = round < 196 ? size_near(150) : KERNEL_S8_MOST_K - round % 2;
+        const int64_t rows = round < 196 ? M : 2, stride = (K + 3) / 4 * 4;
+        const bool extreme = check_chance(30);
+        uint8_t *x = check_bytes((size_t)(rows * stride), 0);
+        float *w = check_floats((size_t)(K * N)), *params = check_floats((size_t)(2 * rows));
+        for (int64_t i = 0; i < rows * stride; i++) x[i] = (uint8_t)(extreme ? 255 : check_pick(0, 255));
+        for (int64_t i = 0; i < K * N; i++) w[i] = (float)(extreme ? -128 : check_pick(-128, 127));
+        for (int64_t m = 0; m < rows; m++) params[2 * m] = 1, params[2 * m + 1] = (float)(extreme ? 0 : check_pick(0, 255));
+        for (int i = 0; i < task.count; i++) {
+            const kernel_linear *k = task.entry[i]->linear;
+            check_begin(k->name, "M %d N %d K %d", (int)rows, (int)N, (int)K);
+            const kernel_weight packed_of = {w, N, 1, N, K, NULL};
+            void *packed = check_bytes(k->packed_bytes(N, K), 0);
+            int32_t *y = check_bytes((size_t)(rows * N) * sizeof(int32_t), 0);
+            CHECK_CALL(k->pack(&packed_of, 0, N, packed));
+            const int64_t cut = check_pick(0, rows), columns = check_pick(0, N / k->tile_n) * k->tile_n;
+            kernel_linear_args a = {.x8 = x, .x_stride = stride, .x_params = params, .x_params_stride = 2, .w = packed, .y32 = y};
+            a.y_stride = a.N = N;
+            a.M = rows;
+            a.K = K;
+            CHECK_CALL(k->run(&a, 0, cut, 0, N));
+            CHECK_CALL(k->run(&a, cut, rows, 0, columns));
+            CHECK_CALL(k->run(&a, cut, rows, columns, N));
+            for (int64_t m = 0; m < rows; m++)
+                for (int64_t n = 0; n < N; n++) {
+                    int64_t sum = 0;
+                    for (int64_t j = 0; j < K; j++) sum += (x[m * stride + j] - (int64_t)params[2 * m + 1]) * (int64_t)w[j * N + n];
+                    if (sum != y[m * N + n]) check_fail("row %d, column %d: %d, not %lld", (int)m, (int)n, y[m * N + n], (long long)sum);
+                }
+        }
+        check_release();
+    }
+}
+
 void check_linear(void) {
+    check_whole();
     for (format f = F32; f <= Q4; f++) {
         check_task task = check_find(task_names[f]);
         for (int i = 0; i < 406; i++) {

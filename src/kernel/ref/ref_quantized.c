@@ -212,3 +212,33 @@ static void q4_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, i
 const kernel_linear nk_gemm_q8_q4_f32__1x16_generic = {
     "nk_gemm_q8_q4_f32__1x16_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_Q4, 1, Q4_N, q4_packed_bytes, q4_pack,
     q4_one_column,                     q4_run,           "q4"};
+
+/* ---- s8 weights, whole sums ---- */
+
+static size_t s8_packed_bytes(int64_t N, int64_t K) { return kernel_packed_bytes(KERNEL_PACK_S8, N, K, Q4_N); }
+
+static void s8_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
+    kernel_pack_panels(KERNEL_PACK_S8, w, n_lo, n_hi, Q4_N, packed);
+}
+
+static void s8_one_column(const void *packed, int64_t K, int64_t n, float *to) {
+    kernel_panel_column(KERNEL_PACK_S8, packed, K, Q4_N, n, to);
+}
+
+static void s8_run(const kernel_linear_args *args, int64_t m_lo, int64_t m_hi, int64_t n_lo, int64_t n_hi) {
+    for (int64_t n = n_lo; n < n_hi; n++) {
+        const char *panel = (const char *)args->w + (size_t)(n / Q4_N) * kernel_panel_bytes(KERNEL_PACK_S8, args->K, Q4_N);
+        const int8_t *w = (const int8_t *)panel + 4 * Q4_N + 4 * (n % Q4_N);
+        for (int64_t m = m_lo; m < m_hi; m++) {
+            const uint8_t *x = args->x8 + m * args->x_stride;
+            const int32_t zero = (int32_t)args->x_params[m * args->x_params_stride + 1];
+            int32_t sum = 0;
+            for (int64_t k = 0; k < args->K; k++) sum += (x[k] - zero) * w[k / 4 * 4 * Q4_N + k % 4];
+            args->y32[m * args->y_stride + n] = sum;
+        }
+    }
+}
+
+const kernel_linear nk_gemm_q8_s8_s32__1x16_generic = {
+    "nk_gemm_q8_s8_s32__1x16_generic", BASE_ISA_GENERIC, KERNEL_INPUT_U8, KERNEL_WEIGHT_S8, 1, Q4_N, s8_packed_bytes, s8_pack,
+    s8_one_column,                     s8_run,           "s8"};

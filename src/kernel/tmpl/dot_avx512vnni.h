@@ -9,6 +9,7 @@
  *     dot_times                 16 sums from memory, times whole numbers
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
  *     dot_from, dot_float       16 sums from memory; as floats, rounded once
+ *     dot_bits                  the sums themselves, as a vec that is only stored
  *     dot_settle                nothing, but the compiler must have the sums in registers there: gcc 12 otherwise keeps some of a tile's in
  *                               memory wherever more is done with them after the loop than to store them
  *     dot_store_minus           their negatives to memory
@@ -45,6 +46,7 @@ VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) { return _mm512_mullo_epi3
 
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return _mm512_loadu_si512(p); }
 VEC_INLINE vec dot_float(dot_acc c) { return _mm512_cvtepi32_ps(c); }
+VEC_INLINE vec dot_bits(dot_acc c) { return _mm512_castsi512_ps(c); }
 VEC_INLINE void dot_settle(dot_acc *c) { __asm__("" : "+v"(*c)); }
 VEC_INLINE void dot_store_minus(int32_t *p, dot_acc c) { _mm512_storeu_si512(p, _mm512_sub_epi32(_mm512_setzero_si512(), c)); }
 

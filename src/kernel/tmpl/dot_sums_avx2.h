@@ -35,6 +35,7 @@ VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) {
     const dot_acc sums = dot_from(p);
     return (dot_acc){_mm256_mullo_epi32(sums.lo, _mm256_cvttps_epi32(n.lo)), _mm256_mullo_epi32(sums.hi, _mm256_cvttps_epi32(n.hi))};
 }
+VEC_INLINE vec dot_bits(dot_acc c) { return vec_pair(_mm256_castsi256_ps(c.lo), _mm256_castsi256_ps(c.hi)); }
 VEC_INLINE vec dot_float(dot_acc c) { return vec_pair(_mm256_cvtepi32_ps(c.lo), _mm256_cvtepi32_ps(c.hi)); }
 
 typedef dot_acc pair_acc;

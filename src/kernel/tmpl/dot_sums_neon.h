@@ -30,6 +30,10 @@ VEC_INLINE dot_acc dot_add(dot_acc a, dot_acc b) {
     for (int i = 0; i < 4; i++) a.val[i] = vaddq_s32(a.val[i], b.val[i]);
     return a;
 }
+VEC_INLINE vec dot_bits(dot_acc c) {
+    return (vec){{vreinterpretq_f32_s32(c.val[0]), vreinterpretq_f32_s32(c.val[1]), vreinterpretq_f32_s32(c.val[2]),
+                  vreinterpretq_f32_s32(c.val[3])}};
+}
 VEC_INLINE vec dot_float(dot_acc c) {
     return (vec){{vcvtq_f32_s32(c.val[0]), vcvtq_f32_s32(c.val[1]), vcvtq_f32_s32(c.val[2]), vcvtq_f32_s32(c.val[3])}};
 }

@@ -88,7 +88,7 @@ static void pack_plain(const pack_strip *s) {
 
 static void gemm_pack(const kernel_weight *w, int64_t n_lo, int64_t n_hi, void *packed) {
     const int64_t unit = (int64_t)sizeof(float), panel_bytes = (int64_t)kernel_panel_bytes(GEMM_PACK, w->K, GEMM_NR);
-    if (GEMM_PACK == KERNEL_PACK_Q4 || (w->k_stride != 1 && w->n_stride != 1)) {
+    if (GEMM_PACK == KERNEL_PACK_Q4 || GEMM_PACK == KERNEL_PACK_S8 || (w->k_stride != 1 && w->n_stride != 1)) {
         kernel_pack_panels(GEMM_PACK, w, n_lo, n_hi, GEMM_NR, packed);
         return;
     }

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * MatMulInteger (ai.onnx) on the cpu, where its second matrix is constant. In: rows of u8 or s8 [.., K] with one zero point. Out: s32
+ * [.., N], the very integers that the operator is: sums are exact, so their order is free.
+ *
+ * The matrix is packed once, as s8: of u8, 128 less, and its zero point likewise. What a zero point of the matrix that is not 0 takes off
+ * is the sum of the row times it: y = sum (a - za) b - zb sum (a - za).
+ */
+#include "cpu.h"
+#include <string.h>
+
+typedef struct integer_product {
+    const kernel_linear *kernel;
+    const void *packed;
+    int64_t K, N, words; /* bytes of a row, rounded up to what the kernel reads at a time */
+    int a, y, zero;      /* value ids; zero -1: it is 0 */
+    bool is_signed;      /* rows are s8: they are read as u8 with 128 added */
+    bool copies;         /* rows are copied for the kernel */
+    bool one_zero;       /* of the matrix, else one a column */
+    const int16_t *zeros; /* of the matrix [1 or N], as s8 has it; NULL: 0 */
+} integer_product;
+
+#define ROWS 32 /* that are copied at a time */
+
+static void take_off_zeros(const integer_product *p, const uint8_t *x, int64_t stride, int zero, int64_t rows, int32_t *y) {
+    for (int64_t m = 0; p->zeros && m < rows; m++) {
+        int32_t sum = 0;
+        for (int64_t k = 0; k < p->K; k++) sum += x[m * stride + k];
+        const uint32_t all = (uint32_t)sum - (uint32_t)p->K * (uint32_t)zero;
+        for (int64_t n = 0; n < p->N; n++) {
+            uint32_t v = (uint32_t)y[m * p->N + n] - all * (uint32_t)(int32_t)p->zeros[p->one_zero ? 0 : n];
+            memcpy(&y[m * p->N + n], &v, sizeof v);
+        }
+    }
+}
+
+static nib_status run_integer(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const integer_product *p = step->state;
+    const uint8_t *zero_at = p->zero >= 0 ? lane->group->slots[p->zero].t.data : NULL;
+    const int zero = p->is_signed ? (zero_at ? *(const int8_t *)zero_at : 0) + 128 : zero_at ? *zero_at : 0;
+    const float params[2] = {1, (float)zero};
+    uint8_t *copy = (uint8_t *)lane->scratch;
+    for (int64_t m = lo, rows; m < hi; m += rows) {
+        const uint8_t *x = (const uint8_t *)plan_row(lane, p->a, m);
+        rows = p->copies && hi - m > ROWS ? ROWS : hi - m;
+        for (int64_t r = 0; p->copies && r < rows; r++) {
+            memset(copy + r * p->words + p->K, 0, (size_t)(p->words - p->K)); /* meets weights of 0 */
+            for (int64_t k = 0; k < p->K; k++) copy[r * p->words + k] = (uint8_t)(x[r * p->K + k] + (p->is_signed ? 128 : 0));
+        }
+        if (p->copies) x = copy;
+        const kernel_linear_args a = {.x8 = x,
+                                      .x_stride = p->copies ? p->words : p->K,
+                                      .x_params = params,
+                                      .w = p->packed,
+                                      .y32 = (int32_t *)(void *)plan_row(lane, p->y, m),
+                                      .y_stride = p->N,
+                                      .M = rows,
+                                      .N = p->N,
+                                      .K = p->K};
+        p->kernel->run(&a, 0, rows, 0, p->N);
+        take_off_zeros(p, x, a.x_stride, zero, rows, a.y32);
+    }
+    return NIB_OK;
+}
+
+static bool is_byte(nib_dtype t) { return t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8; }
+
+/* Why not; NULL: it can be done. */
+static const char *refusal(const graph_node *n, int64_t *K) {
+    const graph_value *a = n->inputs[0].value, *b = n->inputs[1].value;
+    const graph_value *za = n->n_inputs > 2 ? n->inputs[2].value : NULL, *zb = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    if (!b->constant || !is_byte(b->constant->dtype) || b->constant->rank != 2) return "the second matrix is not a constant of rank 2";
+    if (a->constant || !is_byte(a->type.dtype) || a->type.rank < 2) return "the rows are constant, or not known to be rows";
+    if (!graph_dim_is_const(a->type.dims[a->type.rank - 1], K) || *K != b->constant->dims[0])
+        return "the width of the rows is not known before the run";
+    if (*K < 1 || *K > KERNEL_S8_MOST_K || b->constant->dims[1] < 1 || b->constant->dims[1] > INT32_MAX)
+        return "the matrix is empty or too large";
+    if (za && (za->constant || za->type.dtype != a->type.dtype || za->type.rank != 0) &&
+        !(za->constant && za->constant->dtype == a->type.dtype && graph_tensor_elements(za->constant) == 1))
+        return "the rows have more than one zero point";
+    if (zb && (!zb->constant || zb->constant->dtype != b->constant->dtype ||
+               (graph_tensor_elements(zb->constant) != 1 && (zb->constant->rank != 1 || zb->constant->dims[0] != b->constant->dims[1]))))
+        return "the matrix's zero points are not constant, or not one a column";
+    return NULL;
+}
+
+/* Zero points of the matrix as s8 has them; NULL with *ok where all are 0. */
+static const int16_t *zeros_of(cpu_compile *c, const graph_tensor *t, nib_dtype type, bool *ok) {
+    const int64_t count = t ? graph_tensor_elements(t) : 1;
+    int16_t *zeros = base_arena_alloc(&c->p->arena, (size_t)count * sizeof *zeros);
+    bool any = false;
+    *ok = zeros != NULL;
+    for (int64_t i = 0; zeros && i < count; i++) {
+        const uint8_t at = t ? ((const uint8_t *)t->data)[i] : 0;
+        zeros[i] = (int16_t)(type == NIB_DTYPE_U8 ? (int)at - 128 : (int)(int8_t)at);
+        any |= zeros[i] != 0;
+    }
+    return any ? zeros : NULL;
+}
+
+nib_status cpu_compile_matmul_integer(cpu_compile *c) {
+    nib_status status = NIB_OK;
+    const graph_node *n = c->node;
+    const graph_value *a = n->inputs[0].value, *b = n->inputs[1].value, *y = n->outputs[0];
+    const graph_value *za = n->n_inputs > 2 ? n->inputs[2].value : NULL, *zb = n->n_inputs > 3 ? n->inputs[3].value : NULL;
+    int64_t K;
+    bool ok;
+    const char *why = refusal(n, &K);
+    if (why) return c->why = why, NIB_OK;
+    c->step->extent = cpu_rows(y, c->p->g->symbols);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    integer_product *p = base_arena_calloc(&c->p->arena, 1, sizeof *p);
+    if (!p) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    p->kernel = kernel_linear_find(&c->d->kernels, KERNEL_INPUT_U8, KERNEL_WEIGHT_S8, NULL);
+    p->K = K;
+    p->N = b->constant->dims[1];
+    p->words = (K + 3) / 4 * 4;
+    p->a = a->id;
+    p->y = y->id;
+    p->zero = za ? za->id : -1;
+    p->is_signed = a->type.dtype == NIB_DTYPE_I8;
+    p->copies = p->is_signed || p->words != K;
+    p->one_zero = !zb || graph_tensor_elements(zb->constant) == 1;
+    p->zeros = zeros_of(c, zb ? zb->constant : NULL, b->constant->dtype, &ok);
+    if (!ok) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    NIB_TRY(cpu_weight_get(c->d, c->p->g, b->constant, false, 0, p->N, NULL, p->kernel, &p->packed, c->err));
+    if (p->copies) c->step->scratch = (size_t)(ROWS * p->words);
+    c->step->whole = 1u << 2;
+    c->step->state = p;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = p->kernel->name;
+    c->step->run = run_integer;
+fail:
+    return status;
+}
