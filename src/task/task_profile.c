@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A profile's life; what counts in it is run/'s and task_embed.c's affair.
+ * A profile's life; what counts in it is run/'s and task_texts.c's affair.
  */
 #include "task.h"
 

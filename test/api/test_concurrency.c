@@ -139,6 +139,31 @@ static nib_status do_embed(caller *c) {
     return status;
 }
 
+/* Whoever comes first makes the task's program. */
+static nib_status do_tokens(caller *c) {
+    int64_t offsets[5];
+    nib_tensor *rows;
+    nib_status status = nib_embed_tokens(c->model, texts, 4, NULL, offsets, &rows, NULL);
+    if (status != NIB_OK) return status;
+    for (int i = 0; i < 4; i++) /* embed pools by the mean */
+        for (int k = 0; k < DIM; k++) {
+            double sum = 0, n = (double)(offsets[i + 1] - offsets[i]);
+            for (int64_t r = offsets[i]; r < offsets[i + 1]; r++) sum += (double)((const float *)rows->data)[r * DIM + k];
+            const double d = sum / n - (double)vectors[i * DIM + k];
+            if (!(d < 1e-4 && d > -1e-4)) atomic_fetch_add(&c->wrong, 1);
+        }
+    nib_tensor_free(rows);
+    return NIB_OK;
+}
+
+/* And finds that there is none. */
+static nib_status do_labels(caller *c) {
+    float scores[4 * DIM];
+    nib_status status = nib_classify(c->model, texts, NULL, 4, NULL, scores, NULL);
+    if (nib_model_label_count(c->model) != 0 || nib_model_label(c->model, 0)) atomic_fetch_add(&c->wrong, 1);
+    return status == NIB_UNSUPPORTED ? NIB_OK : status == NIB_OK ? NIB_INTERNAL : status;
+}
+
 static nib_status do_profile(caller *c) {
     float got[4 * DIM];
     nib_profile *f;
@@ -206,8 +231,8 @@ static nib_status do_tokenize(caller *c) {
 
 static nib_status do_warm(caller *c) { return nib_model_warm(c->model, 0, 2, NULL); }
 
-static nib_status (*const uses[])(caller *) = {do_session, do_describe, do_embed,    do_explain, do_describe,
-                                               do_open,    do_profile,  do_tokenize, do_warm};
+static nib_status (*const uses[])(caller *) = {do_session, do_describe, do_embed,    do_tokens, do_explain, do_describe,
+                                               do_labels,  do_open,     do_profile,  do_tokenize, do_warm};
 #define USES ((int)(sizeof uses / sizeof *uses))
 
 static void *use_all(void *arg) {

@@ -185,10 +185,12 @@ static void tokens_are_counted_and_cut(void **state) {
 static void segments_that_are_left_out_are_0(void **state) {
     char command[600];
     float got[TEXTS * 3];
-    nib_tensor want = test_npy(DATA "/%s.%s.npy", "labels", "untyped"), typed = test_npy(DATA "/%s.%s.npy", "labels", "pair");
-    snprintf(command, sizeof command,
-             "rm -rf /tmp/nib-untyped && cp -r " DATA "/labels /tmp/nib-untyped && "
-             "echo '{\"model_input_names\": [\"input_ids\", \"attention_mask\"]}' >/tmp/nib-untyped/tokenizer_config.json");
+    nib_tensor want = test_npy(DATA "/%s.%s.npy", "labels", "untyped"),
+               typed = test_npy(DATA "/%s.%s.npy", "labels", "pair");
+    snprintf(
+        command, sizeof command,
+        "rm -rf /tmp/nib-untyped && cp -r " DATA "/labels /tmp/nib-untyped && "
+        "echo '{\"model_input_names\": [\"input_ids\", \"attention_mask\"]}' >/tmp/nib-untyped/tokenizer_config.json");
     assert_int_equal(system(command), 0);
     nib_model *m = open_as("/tmp/nib-untyped", NIB_TASK_AUTO, NIB_PRECISION_FILE, 1);
     classify(m, true, 0, TEXTS, NIB_SCORES_RAW, got);
