@@ -41,16 +41,16 @@ void kernel_layout_name(const kernel_linear *kernel, char name[KERNEL_LAYOUT_NAM
 }
 
 const kernel_format kernel_input_formats[] = {
-    [KERNEL_INPUT_F32] = {"f32", {.element = NIB_DTYPE_UNDEFINED}, 1, INT64_MAX},
-    [KERNEL_INPUT_BF16] = {"bf16", {.element = NIB_DTYPE_BF16}, 2, INT64_MAX},
-    [KERNEL_INPUT_U8] = {"u8", {.element = NIB_DTYPE_U8, .scale = NIB_DTYPE_F32, .zero_points = true}, 4, KERNEL_Q8_MOST_K},
+    [KERNEL_INPUT_F32] = {"f32", {.element = NIB_DTYPE_UNDEFINED}, 1, INT64_MAX, false},
+    [KERNEL_INPUT_BF16] = {"bf16", {.element = NIB_DTYPE_BF16}, 2, INT64_MAX, false},
+    [KERNEL_INPUT_U8] = {"u8", {.element = NIB_DTYPE_U8, .scale = NIB_DTYPE_F32, .zero_points = true}, 4, KERNEL_Q8_MOST_K, false},
 };
 const kernel_format kernel_weight_formats[] = {
-    [KERNEL_WEIGHT_F32] = {"f32", {.element = NIB_DTYPE_UNDEFINED}, 1, INT64_MAX},
-    [KERNEL_WEIGHT_BF16] = {"bf16", {.element = NIB_DTYPE_BF16}, 2, INT64_MAX},
-    [KERNEL_WEIGHT_Q8] = {"q8", {.element = NIB_DTYPE_I8, .scale = NIB_DTYPE_F32}, 4, KERNEL_Q8_MOST_K},
-    [KERNEL_WEIGHT_Q4] = {"q4", {.element = NIB_DTYPE_I4, .scale = NIB_DTYPE_F16, .block = 32}, 32, INT64_MAX},
-    [KERNEL_WEIGHT_S8] = {"s8", {.element = NIB_DTYPE_I8}, 1, KERNEL_S8_MOST_K, .sums = true},
+    [KERNEL_WEIGHT_F32] = {"f32", {.element = NIB_DTYPE_UNDEFINED}, 1, INT64_MAX, false},
+    [KERNEL_WEIGHT_BF16] = {"bf16", {.element = NIB_DTYPE_BF16}, 2, INT64_MAX, false},
+    [KERNEL_WEIGHT_Q8] = {"q8", {.element = NIB_DTYPE_I8, .scale = NIB_DTYPE_F32}, 4, KERNEL_Q8_MOST_K, false},
+    [KERNEL_WEIGHT_Q4] = {"q4", {.element = NIB_DTYPE_I4, .scale = NIB_DTYPE_F16, .block = 32}, 32, INT64_MAX, false},
+    [KERNEL_WEIGHT_S8] = {"s8", {.element = NIB_DTYPE_I8}, 1, KERNEL_S8_MOST_K, true},
 };
 
 int kernel_format_of(const kernel_format *formats, int count, const base_quant *type) {
