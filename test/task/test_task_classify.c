@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <unistd.h>
 #include "model/model.h"
 #include "npy.h"
 
@@ -183,16 +184,17 @@ static void tokens_are_counted_and_cut(void **state) {
 
 /* Whose tokenizer gives no segments gets zeros, of pairs, too. */
 static void segments_that_are_left_out_are_0(void **state) {
-    char command[600];
+    char command[800], folder[64];
     float got[TEXTS * 3];
     nib_tensor want = test_npy(DATA "/%s.%s.npy", "labels", "untyped"),
                typed = test_npy(DATA "/%s.%s.npy", "labels", "pair");
-    snprintf(
-        command, sizeof command,
-        "rm -rf /tmp/nib-untyped && cp -r " DATA "/labels /tmp/nib-untyped && "
-        "echo '{\"model_input_names\": [\"input_ids\", \"attention_mask\"]}' >/tmp/nib-untyped/tokenizer_config.json");
+    snprintf(folder, sizeof folder, "/tmp/nib-untyped-%d", (int)getpid());
+    snprintf(command, sizeof command,
+             "rm -rf %s && cp -r '" DATA "/labels' %s && "
+             "echo '{\"model_input_names\": [\"input_ids\", \"attention_mask\"]}' >%s/tokenizer_config.json",
+             folder, folder, folder);
     assert_int_equal(system(command), 0);
-    nib_model *m = open_as("/tmp/nib-untyped", NIB_TASK_AUTO, NIB_PRECISION_FILE, 1);
+    nib_model *m = open_as(folder, NIB_TASK_AUTO, NIB_PRECISION_FILE, 1);
     classify(m, true, 0, TEXTS, NIB_SCORES_RAW, got);
     double d = test_difference(got, want.data, TEXTS * 3);
     if (!(d <= 1e-5)) fail_msg("scores differ by %g", d);
@@ -200,7 +202,8 @@ static void segments_that_are_left_out_are_0(void **state) {
     nib_model_free(m);
     free(want.data);
     free(typed.data);
-    assert_int_equal(system("rm -rf /tmp/nib-untyped"), 0);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
 }
 
 /* A model that cannot says so at every call, and looks no second time. */
