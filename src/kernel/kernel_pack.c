@@ -121,7 +121,8 @@ void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], 
     }
     *scale = 0.0f;
     memset(q, 0, KERNEL_Q4_BLOCK);
-    for (int i = -9; i <= 9 && largest != 0.0f; i += 3) {
+    if (fabsf(largest) < 1e-20f) return; /* f16 has no scale for them, and f32 no inverse */
+    for (int i = -9; i <= 9; i += 3) {
         int8_t tried[KERNEL_Q4_BLOCK];
         float gain, d = round_to_q4(x, -(8.0f + 0.1f * (float)i) / largest, tried, &gain);
         if (!(gain > best)) continue;
@@ -145,7 +146,7 @@ static void pack_q4(const float *block, int tile_n, float *sum, char *to) {
         uint8_t *halves = (uint8_t *)to + 2 * tile_n + 4 * n;
         for (int k = 0; k < KERNEL_Q4_BLOCK; k++) {
             uint8_t *byte = halves + k / 8 * 4 * tile_n + k % 4;
-            *byte = (uint8_t)(k / 4 % 2 ? (*byte & 0x0f) | (uint8_t)(q[k] << 4) : (uint8_t)(q[k] & 0x0f));
+            *byte = (uint8_t)(k / 4 % 2 ? (*byte & 0x0f) | (uint8_t)((unsigned)q[k] << 4) : (uint8_t)(q[k] & 0x0f));
             whole += 16 * q[k];
         }
         sum[n] = fmaf((float)whole, scale, sum[n]);
