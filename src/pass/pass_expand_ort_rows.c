@@ -18,8 +18,8 @@
  * 256).
  *
  * ONNX Runtime's softmax gives NaN where all keys are at -infinity. nib.Attention gives that with masked_nan, else 0:
- * there, where it can be, a Where follows. (Not behind a mask, whose hidden keys get the lowest f32: only a text
- * without a token has all keys hidden.)
+ * there, where it can be, a Where follows. Behind a mask, whose hidden keys get the lowest f32, only a text without a
+ * token has all keys hidden: there the Where asks the mask.
  */
 #include "pass_forms.h"
 #include "pass_heads.h"
@@ -87,6 +87,33 @@ static graph_value *without_nan(pass_context *ctx, graph_node *before, graph_val
     return nan && zero ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){nan, zero, y}, 3, y->name) : NULL;
 }
 
+/* bool [B, 1, 1]: whether the text has a token; made once for all layers. NULL: out of memory. */
+static graph_value *has_tokens(pass_context *ctx, graph_value *mask) {
+    const int64_t one = 1;
+    for (const graph_use *u = mask->uses; u; u = u->next) {
+        const graph_value *most = graph_is_op(u->node, "", "ReduceMax") ? u->node->outputs[0] : NULL;
+        const graph_value *any = most && most->uses ? most->uses->node->outputs[0] : NULL;
+        if (any && any->type.dtype == NIB_DTYPE_BOOL && any->uses) return any->uses->node->outputs[0];
+    }
+    graph_node *before = mask->producer ? mask->producer->next : ctx->g->first;
+    graph_value *axis = graph_const_i64(ctx->g, "axis", &one, 1), *in[2] = {mask, axis};
+    const bool is_input = graph_opset_version(ctx->g, "") >= 18;
+    graph_value *most = axis ? pass_emit(ctx, before, "", "ReduceMax", in, is_input ? 2 : 1, mask->name) : NULL;
+    if (!most || (!is_input && graph_set_ints(most->producer, "axes", &one, 1) != NIB_OK)) return NULL;
+    if (op_infer_node(ctx->g, most->producer, ctx->err) != NIB_OK) return NULL;
+    graph_value *any = pass_emit(ctx, before, "", "Cast", &most, 1, mask->name);
+    if (!any || graph_set_int(any->producer, "to", NIB_DTYPE_BOOL) != NIB_OK) return NULL;
+    if (op_infer_node(ctx->g, any->producer, ctx->err) != NIB_OK) return NULL;
+    return pass_emit_reshape(ctx, before, any, (int64_t[]){-1, 1, 1}, 3);
+}
+
+/* Rows of zeros for texts without a token, whose keys are all hidden by one number: their softmax is uniform, where the model's, of
+ * -infinity, was NaN and then 0. */
+static graph_value *zeros_without_tokens(pass_context *ctx, graph_node *before, graph_value *y, graph_value *mask) {
+    graph_value *has = has_tokens(ctx, mask), *zero = graph_const_f32(ctx->g, "zero", 0);
+    return has && zero ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){has, y, zero}, 3, y->name) : NULL;
+}
+
 /* What a mask's hidden keys get: the model's own number, where it is one. */
 static float filter_of(double hidden, bool masked_nan) {
     const float x = (float)hidden;
@@ -127,7 +154,8 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     NIB_TRY(graph_set_float(made, "scale", a.scale));
     if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", filter_of(hidden, a.masked_nan)));
     if (causal) NIB_TRY(graph_set_int(made, "unidirectional", 1));
-    graph_value *y = bias && dead ? without_nan(ctx, n, made->outputs[0]) : made->outputs[0];
+    graph_value *y = made->outputs[0];
+    if (dead && (bias || mask)) y = bias ? without_nan(ctx, n, y) : zeros_without_tokens(ctx, n, y, mask);
     NIB_TRY(pass_replace(ctx, n->outputs[0], y));
     graph_remove_node(ctx->g, n);
 fail:

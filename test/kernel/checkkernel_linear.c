@@ -324,12 +324,12 @@ static void check_whole(void) {
         check_case("linear_s8", (uint64_t)round);
         const int64_t M = size_near(40), N = size_near(90), K = round < 196 ? size_near(150) : KERNEL_S8_MOST_K - round % 2;
         const int64_t rows = round < 196 ? M : 2, stride = (K + 3) / 4 * 4;
-        const bool extreme = check_chance(30);
+        const bool extreme = check_chance(30), low = check_chance(50);
         uint8_t *x = check_bytes((size_t)(rows * stride), 0);
         float *w = check_floats((size_t)(K * N)), *params = check_floats((size_t)(2 * rows));
-        for (int64_t i = 0; i < rows * stride; i++) x[i] = (uint8_t)(extreme ? 255 : check_pick(0, 255));
+        for (int64_t i = 0; i < rows * stride; i++) x[i] = (uint8_t)(extreme ? low ? 0 : 255 : check_pick(0, 255));
         for (int64_t i = 0; i < K * N; i++) w[i] = (float)(extreme ? -128 : check_pick(-128, 127));
-        for (int64_t m = 0; m < rows; m++) params[2 * m] = 1, params[2 * m + 1] = (float)(extreme ? 0 : check_pick(0, 255));
+        for (int64_t m = 0; m < rows; m++) params[2 * m] = 1, params[2 * m + 1] = (float)(extreme ? low ? 255 : 0 : check_pick(0, 255));
         for (int i = 0; i < task.count; i++) {
             const kernel_linear *k = task.entry[i]->linear;
             check_begin(k->name, "M %d N %d K %d", (int)rows, (int)N, (int)K);

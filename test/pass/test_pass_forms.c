@@ -291,6 +291,17 @@ static void a_mask_hides_as_the_model_does(void **state) {
     }
 }
 
+/* A guard makes the rows of a text without a token 0, where the operator, whose mask hides by a number, gives the mean of its values. */
+static void a_text_without_tokens_stays_0(void **state) {
+    static const int opsets[] = {13, 17, 20};
+    for (size_t i = 0; i < BASE_COUNT(opsets); i++) {
+        graph *g = written(opsets[i], "m4 = Unsqueeze (mask, v12) mb = Cast <to = 9> (m4) bias = Where (mb, zero, infinite) ", GUARDED, true);
+        assert_int_equal(count_op(g, "com.microsoft", "MultiHeadAttention"), 1);
+        assert_int_equal(count_op(g, "", "ReduceMax"), 1);
+        done(g);
+    }
+}
+
 /* Angles and positions are constants then. */
 static void a_fixed_length_is_said_alike(void **state) {
     fixed_length = true;
@@ -495,7 +506,7 @@ int main(void) {
         cmocka_unit_test(the_order_of_biases_shows),
         cmocka_unit_test(a_query_without_keys),
         cmocka_unit_test(a_mask_hides_as_the_model_does),
-        cmocka_unit_test(a_fixed_length_is_said_alike),
+        cmocka_unit_test(a_text_without_tokens_stays_0), cmocka_unit_test(a_fixed_length_is_said_alike),
         cmocka_unit_test(a_low_opset_keeps_the_long_form),
         cmocka_unit_test(causal_is_what_it_computes),
         cmocka_unit_test(gates_are_found),

@@ -46,6 +46,8 @@ VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) {
     return (dot_acc){dot_half(c.lo, w.even[0], w.odd[0], x), dot_half(c.hi, w.even[1], w.odd[1], x)};
 }
 
+#define dot_madd_full dot_madd
+
 VEC_INLINE dot_acc pair_madd(dot_acc c, pair_w w, pair_x x) {
     return (dot_acc){_mm256_add_epi32(c.lo, _mm256_madd_epi16(x, w.lo)), _mm256_add_epi32(c.hi, _mm256_madd_epi16(x, w.hi))};
 }

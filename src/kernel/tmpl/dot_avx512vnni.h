@@ -6,6 +6,7 @@
  *     dot_acc, dot_w, dot_x     16 sums; four weights of each of 16 columns; four numbers of a row, 16 times over
  *     dot_load_low, dot_load_high   the same of 4-bit weights, times 16: those in the low and in the high halves of 64 bytes
  *     dot_madd                  c + the sum of the four products in each lane, exact
+ *     dot_madd_full             the same, where weights may be -128, too, which q8 has none of
  *     dot_times                 16 sums from memory, times whole numbers
  *     DOT_SHIFT                 what dot_load_x subtracts from each number
  *     dot_from, dot_float       16 sums from memory; as floats, rounded once
@@ -42,6 +43,7 @@ VEC_INLINE dot_x dot_load_x(const char *p) {
     return _mm512_set1_epi32(four);
 }
 VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) { return _mm512_dpbusd_epi32(c, x, w); }
+#define dot_madd_full dot_madd
 VEC_INLINE dot_acc dot_times(const int32_t *p, vec n) { return _mm512_mullo_epi32(_mm512_loadu_si512(p), _mm512_cvttps_epi32(n)); }
 
 VEC_INLINE dot_acc dot_from(const int32_t *p) { return _mm512_loadu_si512(p); }

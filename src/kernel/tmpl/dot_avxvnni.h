@@ -26,6 +26,8 @@ VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) {
     return (dot_acc){_mm256_dpbusd_avx_epi32(c.lo, x, w.lo), _mm256_dpbusd_avx_epi32(c.hi, x, w.hi)};
 }
 
+#define dot_madd_full dot_madd
+
 VEC_INLINE dot_acc pair_madd(dot_acc c, pair_w w, pair_x x) {
     return (dot_acc){_mm256_dpwssd_avx_epi32(c.lo, x, w.lo), _mm256_dpwssd_avx_epi32(c.hi, x, w.hi)};
 }

@@ -33,4 +33,6 @@ VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) {
     return c;
 }
 
+#define dot_madd_full dot_madd
+
 #endif

@@ -54,4 +54,16 @@ VEC_INLINE dot_acc dot_madd(dot_acc c, dot_w w, dot_x x) {
     return c;
 }
 
+/* Of -128 and -128 two products do not fit s16: each pair of bytes is added into s32 by itself. */
+VEC_INLINE dot_acc dot_madd_full(dot_acc c, dot_w w, dot_x x) {
+    VEC_UNROLL
+    for (int i = 0; i < 2; i++) {
+        c.val[2 * i] = vpadalq_s16(c.val[2 * i], vmull_s8(vget_low_s8(w.first[i]), x.first));
+        c.val[2 * i] = vpadalq_s16(c.val[2 * i], vmull_s8(vget_low_s8(w.second[i]), x.second));
+        c.val[2 * i + 1] = vpadalq_s16(c.val[2 * i + 1], vmull_s8(vget_high_s8(w.first[i]), x.first));
+        c.val[2 * i + 1] = vpadalq_s16(c.val[2 * i + 1], vmull_s8(vget_high_s8(w.second[i]), x.second));
+    }
+    return c;
+}
+
 #endif

@@ -28,7 +28,7 @@ typedef dot_x gemm_x;
 typedef dot_acc gemm_part;
 typedef dot_w gemm_w;
 #define gemm_part_zero dot_zero
-#define gemm_part_madd dot_madd
+#define gemm_part_madd dot_madd_full
 #define gemm_load_first dot_load_low
 #define gemm_load_second dot_load_high
 #define gemm_settle dot_settle

@@ -13,7 +13,7 @@ typedef dot_x gemm_x;
 #define GEMM_STEP_W 64
 #define gemm_load_w dot_load_w
 #define gemm_load_x dot_load_x
-#define gemm_madd dot_madd
+#define gemm_madd dot_madd_full
 
 #define GEMM_OP nk_gemm_q8_s8_s32
 #define GEMM_INPUT KERNEL_INPUT_U8
