@@ -237,6 +237,13 @@ FAMILIES = {
     ),
     "bert-tokens": lambda: family(T.BertConfig(**BERT, num_labels=5), T.BertForTokenClassification, outputs=LOGITS),
     "bert-words": lambda: family(T.BertConfig(**BERT), T.BertForMaskedLM, outputs=LOGITS),
+    "bert-words-untied": lambda: family(
+        T.BertConfig(**BERT, tie_word_embeddings=False),
+        T.BertForMaskedLM,
+        outputs=LOGITS,
+        spoils=[roll("cls.predictions.decoder.weight"), roll("cls.predictions.decoder.bias")],
+        same=[config(tie_word_embeddings=True)],
+    ),
     "roberta": lambda: family(
         T.RobertaConfig(**ROBERTA),
         pad=1,
@@ -390,6 +397,17 @@ FAMILIES = {
         types=True,
         packed=False,
         spoils=[swap("pos_key_proj", "key_proj"), roll("embeddings.position_embeddings.weight")],
+    ),
+    "deberta-words": lambda: family(
+        T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], legacy=False),
+        T.DebertaV2ForMaskedLM,
+        outputs=LOGITS,
+        packed=False,
+        spoils=[roll("lm_predictions.lm_head.bias")],
+    ),
+    "deberta-absolute": lambda: family(
+        T.DebertaV2Config(**BERT, relative_attention=False, pos_att_type="C2P|P2C"),
+        spoils=[config(pos_att_type=None), config(pos_att_type=["C2P"])],
     ),
     "deberta-classifier": lambda: family(
         T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], num_labels=3),

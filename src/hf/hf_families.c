@@ -65,7 +65,7 @@ const base_key hf_common_keys[] = {
     HARMLESS("initializer_cutoff_factor", "*", "only in training"),
     HARMLESS("gradient_checkpointing", "*", "only in training"),
     HARMLESS("classifier_dropout", "*", "a head's weights say how many labels it has"),
-    HARMLESS("tie_word_embeddings", "*", "a head's weights say how many labels it has"),
+    HARMLESS("tie_word_embeddings", "*", "a head takes the weight of its own that the file has, else the table of words"),
     HARMLESS("id2label", "*", "a head's weights say how many labels it has"),
     HARMLESS("label2id", "*", "a head's weights say how many labels it has"),
     HARMLESS("num_labels", "*", "a head's weights say how many labels it has"),

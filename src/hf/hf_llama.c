@@ -117,8 +117,7 @@ static void configure_eurobert(hf_builder *b, hf_stack *s) {
 static const hf_head eurobert_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_KEY_LATE, "dense", "gelu", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "lm_head", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, NULL, "lm_head.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, NULL, "lm_head"},
     {.output = NULL},
 };
 

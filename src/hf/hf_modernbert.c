@@ -78,7 +78,7 @@ static const hf_head heads[] = {
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm",
      "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", NULL,
-     "decoder.bias"},
+     "decoder"},
     {.output = NULL},
 };
 

@@ -218,7 +218,11 @@ typedef struct hf_head {
     const char *activation_key; /* of config.json, which says it instead, if it is there; or NULL */
     const char *norm;           /* NULL: none */
     const char *out;            /* its rows are the labels; NULL: none */
-    const char *tied;           /* instead of `out`, the table of words with a bias of this full name; NULL: none */
+    /* Instead of `out`, scores of all words: the weight at this path where the file has it, else the table of words.
+     * transformers does not tie a weight that a file has beside the table and that differs from it, whatever
+     * tie_word_embeddings says. The bias is the path's own, or the one beside it ("cls.predictions.bias" of
+     * "cls.predictions.decoder"). NULL: none. */
+    const char *tied;
 } hf_head;
 
 /* ---- families */
