@@ -262,8 +262,24 @@ FAMILIES = {
     ),
     "modernbert": lambda: family(
         T.ModernBertConfig(**MODERNBERT),
-        spoils=[config(norm_eps=1e-2), config(local_attention=10)],
+        spoils=[
+            config(norm_eps=1e-2),
+            config(local_attention=10),
+            config(
+                rope_parameters=None,
+                global_rope_theta=900.0,
+                local_rope_theta=70.0,
+                rope_scaling={"rope_type": "linear", "factor": 2.0},
+            ),
+        ],
         same=[
+            # over {"rope_type": "default"}, so that the older word changes nothing
+            config(
+                rope_parameters=None,
+                global_rope_theta=900.0,
+                local_rope_theta=70.0,
+                rope_scaling={"type": "linear", "factor": 2.0},
+            ),
             config(
                 rope_parameters=None,
                 layer_types=None,
@@ -317,7 +333,20 @@ FAMILIES = {
                 rope_parameters=None,
                 rope_theta=500.0,
                 rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
-            )
+            ),
+            config(
+                rope_parameters=None,
+                rope_theta=9.0,
+                original_max_position_embeddings=16,
+                rope_scaling={
+                    "type": "yarn",
+                    "factor": None,
+                    "rope_theta": 500.0,
+                    "original_max_position_embeddings": 32,
+                    "beta_fast": 0,
+                    "beta_slow": None,
+                },
+            ),
         ],
     ),
     "qwen3-classifier": lambda: family(

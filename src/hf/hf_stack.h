@@ -266,9 +266,13 @@ void hf_family_check_keys(nib_runtime *runtime, const char *file, const hf_famil
 void hf_kinds_every(hf_builder *b, hf_stack *s, int64_t n, int64_t shift);
 /* As layer_types says, if it is there. */
 void hf_kinds_listed(hf_builder *b, hf_stack *s);
-/* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling.
- * `scaled`: the older rope_scaling holds for this kind. */
-void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, bool scaled);
+/* Whether the older rope_scaling holds for a kind of layers. transformers puts it over {"rope_type": "default"} where
+ * a family has an object for each kind: there the older word `type` changes nothing. */
+typedef enum hf_older { HF_OLDER_NONE, HF_OLDER_ANY, HF_OLDER_BY_ROPE_TYPE } hf_older;
+/* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling,
+ * which refuse each other where both are there and differ. */
+void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise,
+                    hf_older older);
 /* Refuses a family's trait: "model_type: key is value". */
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 
