@@ -237,6 +237,13 @@ FAMILIES = {
     ),
     "bert-tokens": lambda: family(T.BertConfig(**BERT, num_labels=5), T.BertForTokenClassification, outputs=LOGITS),
     "bert-words": lambda: family(T.BertConfig(**BERT), T.BertForMaskedLM, outputs=LOGITS),
+    "bert-words-untied": lambda: family(
+        T.BertConfig(**BERT, tie_word_embeddings=False),
+        T.BertForMaskedLM,
+        outputs=LOGITS,
+        spoils=[roll("cls.predictions.decoder.weight"), roll("cls.predictions.decoder.bias")],
+        same=[config(tie_word_embeddings=True)],
+    ),
     "roberta": lambda: family(
         T.RobertaConfig(**ROBERTA),
         pad=1,
@@ -255,8 +262,24 @@ FAMILIES = {
     ),
     "modernbert": lambda: family(
         T.ModernBertConfig(**MODERNBERT),
-        spoils=[config(norm_eps=1e-2), config(local_attention=10)],
+        spoils=[
+            config(norm_eps=1e-2),
+            config(local_attention=10),
+            config(
+                rope_parameters=None,
+                global_rope_theta=900.0,
+                local_rope_theta=70.0,
+                rope_scaling={"rope_type": "linear", "factor": 2.0},
+            ),
+        ],
         same=[
+            # over {"rope_type": "default"}, so that the older word changes nothing
+            config(
+                rope_parameters=None,
+                global_rope_theta=900.0,
+                local_rope_theta=70.0,
+                rope_scaling={"type": "linear", "factor": 2.0},
+            ),
             config(
                 rope_parameters=None,
                 layer_types=None,
@@ -310,7 +333,20 @@ FAMILIES = {
                 rope_parameters=None,
                 rope_theta=500.0,
                 rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
-            )
+            ),
+            config(
+                rope_parameters=None,
+                rope_theta=9.0,
+                original_max_position_embeddings=16,
+                rope_scaling={
+                    "type": "yarn",
+                    "factor": None,
+                    "rope_theta": 500.0,
+                    "original_max_position_embeddings": 32,
+                    "beta_fast": 0,
+                    "beta_slow": None,
+                },
+            ),
         ],
     ),
     "qwen3-classifier": lambda: family(
@@ -390,6 +426,17 @@ FAMILIES = {
         types=True,
         packed=False,
         spoils=[swap("pos_key_proj", "key_proj"), roll("embeddings.position_embeddings.weight")],
+    ),
+    "deberta-words": lambda: family(
+        T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], legacy=False),
+        T.DebertaV2ForMaskedLM,
+        outputs=LOGITS,
+        packed=False,
+        spoils=[roll("lm_predictions.lm_head.bias")],
+    ),
+    "deberta-absolute": lambda: family(
+        T.DebertaV2Config(**BERT, relative_attention=False, pos_att_type="C2P|P2C"),
+        spoils=[config(pos_att_type=None), config(pos_att_type=["C2P"])],
     ),
     "deberta-classifier": lambda: family(
         T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], num_labels=3),

@@ -96,7 +96,7 @@ static const hf_head bert_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
-     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.bias"},
+     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.decoder"},
     {.output = NULL},
 };
 
@@ -146,7 +146,7 @@ static const hf_head roberta_heads[] = {
      "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
-     "lm_head.bias"},
+     "lm_head.decoder"},
     {.output = NULL},
 };
 

@@ -133,7 +133,7 @@ void hf_kinds_every(hf_builder *b, hf_stack *s, int64_t n, int64_t shift) {
  * or NULL. */
 static yyjson_val *own_parameters(hf_builder *b, hf_kind kind) {
     yyjson_val *all = yyjson_obj_get(b->config, "rope_parameters");
-    if (!all || yyjson_is_null(all)) return NULL;
+    if (!all || yyjson_is_null(all) || (yyjson_is_obj(all) && yyjson_obj_size(all) == 0)) return NULL;
     if (!yyjson_is_obj(all)) hf_refuse(b, NIB_BAD_MODEL, "config.json: rope_parameters is no object");
     yyjson_val *own = yyjson_obj_get(all, hf_kind_names[kind]);
     bool for_kinds = false;
@@ -147,20 +147,29 @@ static yyjson_val *own_parameters(hf_builder *b, hf_kind kind) {
 /* As yarn has it: 0.1 m ln(scale) + 1. */
 static double mscale(double scale, double m) { return scale <= 1 ? 1 : 0.1 * m * log(scale) + 1; }
 
-static void read_yarn(hf_builder *b, yyjson_val *from, hf_rotary *r) {
+/* A number of which 0 and null say nothing. */
+static double real_or(hf_builder *b, yyjson_val *from, const char *key, double otherwise) {
+    const double x = hf_config_real(b, from, key, 0, 0, 1e6);
+    return x > 0 ? x : otherwise;
+}
+
+static void read_yarn(hf_builder *b, yyjson_val *from, bool nested, hf_rotary *r) {
     const double m = hf_config_real(b, from, "mscale", 0, 0, 1e6),
                  all = hf_config_real(b, from, "mscale_all_dim", 0, 0, 1e6);
     const double usual = m != 0 && all != 0 ? mscale(r->factor, m) / mscale(r->factor, all) : mscale(r->factor, 1);
     r->attention_factor = hf_config_real(b, from, "attention_factor", usual, 0, 1e6);
-    r->high = hf_config_real(b, from, "beta_fast", 32, 1e-3, 1e6);
-    r->low = hf_config_real(b, from, "beta_slow", 1, 1e-3, 1e6);
-    r->truncate = hf_json_bool(from, "truncate", true);
+    r->high = real_or(b, from, "beta_fast", 32);
+    r->low = real_or(b, from, "beta_slow", 1);
+    /* transformers looks for it beside the kinds of layers, not within one. */
+    r->truncate = hf_json_bool(nested ? yyjson_obj_get(b->config, "rope_parameters") : from, "truncate", true);
 }
 
-static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, hf_rotary *r) {
+/* `keys`: of the key that says the kind. `nested`: each kind of layers has an object of its own. */
+static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, const char *keys, bool nested,
+                         hf_rotary *r) {
     static const char *const names[] = {"default", "linear", "llama3", "yarn"};
     char name[64];
-    yyjson_val *said = find_key(from, "rope_type|type", name);
+    yyjson_val *said = find_key(from, keys, name);
     const char *type = said ? hf_json_string(from, name, "") : "default";
     size_t kind = 0;
     while (kind < BASE_COUNT(names) && strcmp(names[kind], type) != 0) kind++;
@@ -168,11 +177,14 @@ static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, hf_
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);
     r->scaling = (hf_scaling)kind;
     if (b->status != NIB_OK || r->scaling == HF_SCALING_NONE) return;
-    r->factor = hf_config_real(b, from, "factor", NAN, 1e-6, 1e6);
-    if (r->scaling == HF_SCALING_LINEAR) return;
     r->original = hf_config_real(b, from, "original_max_position_embeddings", (double)s->positions, 1, 1e9);
+    if (!nested) r->original = hf_config_real(b, b->config, "original_max_position_embeddings", r->original, 1, 1e9);
+    const bool by_lengths = r->scaling == HF_SCALING_YARN && yyjson_is_null(yyjson_obj_get(from, "factor"));
+    const double factor = by_lengths ? (double)s->positions / r->original : NAN;
+    r->factor = hf_config_real(b, from, "factor", factor, 1e-6, 1e6);
+    if (r->scaling == HF_SCALING_LINEAR) return;
     if (r->scaling == HF_SCALING_YARN) {
-        read_yarn(b, from, r);
+        read_yarn(b, from, nested, r);
         return;
     }
     r->low = hf_config_real(b, from, "low_freq_factor", NAN, 1e-6, 1e6);
@@ -180,15 +192,20 @@ static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, hf_
     if (r->high <= r->low) hf_refuse(b, NIB_BAD_MODEL, "config.json: high_freq_factor is not above low_freq_factor");
 }
 
-void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, bool scaled) {
-    yyjson_val *own = own_parameters(b, kind), *old = yyjson_obj_get(b->config, "rope_scaling");
+void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, hf_older older) {
+    yyjson_val *all = yyjson_obj_get(b->config, "rope_parameters"), *old = yyjson_obj_get(b->config, "rope_scaling");
+    yyjson_val *own = own_parameters(b, kind), *from = own ? own : older != HF_OLDER_NONE ? old : NULL;
+    const bool nested = own ? own != all : older == HF_OLDER_BY_ROPE_TYPE;
     hf_rotary *r = &s->sight[kind].rotary;
     if (old && !yyjson_is_null(old) && !yyjson_is_obj(old))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: rope_scaling is no object");
+    if (yyjson_obj_size(all) > 0 && yyjson_obj_size(old) > 0 && !yyjson_equals(all, old))
+        hf_refuse(b, NIB_UNSUPPORTED, "config.json: rope_parameters and rope_scaling are both there and differ");
     r->attention_factor = 1;
     otherwise = hf_config_real(b, b->config, theta, otherwise, 1e-30, 1e30);
-    r->theta = hf_config_real(b, own, "rope_theta", otherwise, 1e-30, 1e30);
-    if (own || (scaled && yyjson_is_obj(old))) read_scaling(b, s, own ? own : old, r);
+    r->theta = hf_config_real(b, from, "rope_theta", otherwise, 1e-30, 1e30);
+    const char *keys = !own && older == HF_OLDER_BY_ROPE_TYPE ? "rope_type" : "rope_type|type";
+    if (yyjson_is_obj(from)) read_scaling(b, s, from, keys, nested, r);
     s->rotary_part = hf_config_real(b, own, "partial_rotary_factor", s->rotary_part > 0 ? s->rotary_part : 1, 1e-6, 1);
 }
 

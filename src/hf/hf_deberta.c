@@ -5,6 +5,7 @@
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 static const hf_names names = {
     .words = "embeddings.word_embeddings",
@@ -56,25 +57,35 @@ static const base_key known[] = {
     BASE_KEYS_END,
 };
 
-/* Whether a key's text or list of texts, '|' between, has `word`. */
+/* Whether `list`, words with '|' between of any case, has `word`. */
+static bool lists(const char *list, const char *word) {
+    const size_t n = strlen(word);
+    for (const char *at = list; *at; at += strcspn(at, "|"), at += *at == '|') {
+        at += strspn(at, " ");
+        const size_t length = strcspn(at, "|");
+        if (strncasecmp(at, word, n) == 0 && n + strspn(at + n, " ") == length) return true;
+    }
+    return false;
+}
+
+/* Whether a key has `word`: a text of several, in any case, or a list, each as it stands. */
 static bool says(hf_builder *b, const char *key, const char *word) {
     yyjson_val *v = yyjson_obj_get(b->config, key), *one;
     size_t i, n;
-    if (yyjson_is_str(v)) return strstr(yyjson_get_str(v), word) != NULL;
+    if (yyjson_is_str(v)) return lists(yyjson_get_str(v), word);
     yyjson_arr_foreach(v, i, n, one) if (yyjson_is_str(one) && strcmp(yyjson_get_str(one), word) == 0) return true;
     return false;
 }
 
-static void read_relative(hf_builder *b, hf_stack *s) {
+static void read_relative(hf_builder *b, hf_stack *s, bool c2p, bool p2c) {
     hf_disentangled *r = &s->relative;
-    r->c2p = says(b, "pos_att_type", "c2p");
-    r->p2c = says(b, "pos_att_type", "p2c");
+    r->c2p = c2p;
+    r->p2c = p2c;
     r->own = !hf_config_flag(b, "share_att_key", false);
     r->normed = says(b, "norm_rel_ebd", "layer_norm");
     if (r->reach < 1) r->reach = s->positions;
     if (r->buckets < 1) r->buckets = 0;
     r->span = r->c2p || r->p2c ? (r->buckets ? r->buckets : r->reach) : 0;
-    s->score_size = (double)(1 + r->c2p + r->p2c) * (double)s->hidden / (double)s->heads;
     if (r->span > 1 << 16)
         hf_refuse(b, NIB_LIMIT, "config.json: rows for %lld distances are too many", (long long)r->span);
     if (r->buckets && (r->buckets < 4 || r->reach <= r->buckets / 2 + 1))
@@ -85,7 +96,9 @@ static void read_relative(hf_builder *b, hf_stack *s) {
 static void configure(hf_builder *b, hf_stack *s) {
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
     if (hf_config_flag(b, "position_biased_input", true)) s->learned = HF_LEARNED_COLUMNS;
-    if (hf_config_flag(b, "relative_attention", false)) read_relative(b, s);
+    const bool c2p = says(b, "pos_att_type", "c2p"), p2c = says(b, "pos_att_type", "p2c");
+    if (hf_config_flag(b, "relative_attention", false)) read_relative(b, s, c2p, p2c);
+    s->score_size = (double)(1 + c2p + p2c) * (double)s->hidden / (double)s->heads; /* with such scores or without */
     if (hf_config_int(b, "conv_kernel_size", 0, 0, INT32_MAX) > 0)
         hf_refuse(b, NIB_UNSUPPORTED, "deberta-v2: a convolution (conv_kernel_size)");
     if (s->embedding && s->embedding != s->hidden)
@@ -100,7 +113,9 @@ static const hf_head heads[] = {
      "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
-     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.bias"},
+     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.decoder"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_predictions.lm_head.dense", NULL, NULL,
+     "lm_predictions.lm_head.LayerNorm", NULL, "lm_predictions.lm_head"},
     {.output = NULL},
 };
 

@@ -77,7 +77,7 @@ static const hf_head distilbert_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pre_classifier", "relu", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "vocab_transform", NULL, NULL, "vocab_layer_norm", NULL,
-     "vocab_projector.bias"},
+     "vocab_projector"},
     {.output = NULL},
 };
 
@@ -133,7 +133,7 @@ static const hf_head mpnet_heads[] = {
      "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
-     "lm_head.bias"},
+     "lm_head.decoder"},
     {.output = NULL},
 };
 
@@ -186,7 +186,7 @@ static const hf_head albert_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "predictions.dense", NULL, NULL, "predictions.LayerNorm", NULL,
-     "predictions.bias"},
+     "predictions.decoder"},
     {.output = NULL},
 };
 
@@ -234,7 +234,7 @@ static const hf_head electra_heads[] = {
      "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "generator_predictions.dense", "gelu", NULL,
-     "generator_predictions.LayerNorm", NULL, "generator_lm_head.bias"},
+     "generator_predictions.LayerNorm", NULL, "generator_lm_head"},
     {.output = NULL},
 };
 
@@ -274,7 +274,7 @@ static const hf_head roformer_heads[] = {
      NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
-     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.bias"},
+     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.decoder"},
     {.output = NULL},
 };
 

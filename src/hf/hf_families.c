@@ -65,7 +65,7 @@ const base_key hf_common_keys[] = {
     HARMLESS("initializer_cutoff_factor", "*", "only in training"),
     HARMLESS("gradient_checkpointing", "*", "only in training"),
     HARMLESS("classifier_dropout", "*", "a head's weights say how many labels it has"),
-    HARMLESS("tie_word_embeddings", "*", "a head's weights say how many labels it has"),
+    HARMLESS("tie_word_embeddings", "*", "a head takes the weight of its own that the file has, else the table of words"),
     HARMLESS("id2label", "*", "a head's weights say how many labels it has"),
     HARMLESS("label2id", "*", "a head's weights say how many labels it has"),
     HARMLESS("num_labels", "*", "a head's weights say how many labels it has"),
@@ -130,10 +130,14 @@ const base_key hf_common_keys[] = {
     OBEYED(at ".rope_theta"), OBEYED(at ".rope_type"), OBEYED(at ".type"), OBEYED(at ".factor"),                       \
         OBEYED(at ".original_max_position_embeddings"), OBEYED(at ".low_freq_factor"), OBEYED(at ".high_freq_factor"), \
         OBEYED(at ".attention_factor"), OBEYED(at ".beta_fast"), OBEYED(at ".beta_slow"), OBEYED(at ".mscale"),        \
-        OBEYED(at ".mscale_all_dim"), OBEYED(at ".truncate"), OBEYED(at ".partial_rotary_factor")
+        OBEYED(at ".mscale_all_dim"), OBEYED(at ".truncate")
 const base_key hf_rotary_keys[] = {
     HARMLESS("rope_parameters", "null", "as if it were not there"),
     HARMLESS("rope_scaling", "null", "as if it were not there"),
+    OBEYED("original_max_position_embeddings"),
+    OBEYED("rope_parameters.partial_rotary_factor"),
+    OBEYED("rope_parameters.full_attention.partial_rotary_factor"),
+    OBEYED("rope_parameters.sliding_attention.partial_rotary_factor"),
     ROTARY("rope_parameters"),
     ROTARY("rope_parameters.full_attention"),
     ROTARY("rope_parameters.sliding_attention"),

@@ -70,8 +70,8 @@ static void configure_gemma3(hf_builder *b, hf_stack *s) {
     configure(b, s);
     read_window(b, s);
     hf_kinds_every(b, s, (int64_t)hf_config_real(b, b->config, "sliding_window_pattern", 6, 1, INT32_MAX), 1);
-    hf_read_rotary(b, s, HF_FULL, "rope_theta", 1000000.0, true);
-    hf_read_rotary(b, s, HF_SLIDING, "rope_local_base_freq", 10000.0, false);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", 1000000.0, HF_OLDER_BY_ROPE_TYPE);
+    hf_read_rotary(b, s, HF_SLIDING, "rope_local_base_freq", 10000.0, HF_OLDER_NONE);
     s->head_norm = HF_HEAD_NORM_HEAD;
 }
 
@@ -79,8 +79,8 @@ static void configure_gemma2(hf_builder *b, hf_stack *s) {
     configure(b, s);
     read_window(b, s);
     hf_kinds_every(b, s, 2, 1);
-    hf_read_rotary(b, s, HF_FULL, "rope_theta", 10000.0, true);
-    hf_read_rotary(b, s, HF_SLIDING, "rope_theta", 10000.0, true);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", 10000.0, HF_OLDER_ANY);
+    hf_read_rotary(b, s, HF_SLIDING, "rope_theta", 10000.0, HF_OLDER_ANY);
     if (!yyjson_is_null(yyjson_obj_get(b->config, "attn_logit_softcapping")))
         s->score_cap = hf_config_real(b, b->config, "attn_logit_softcapping", 50, 1e-3, 1e6);
 }

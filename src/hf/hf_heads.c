@@ -79,9 +79,13 @@ static graph_value *widen(hf_builder *b, const char *path, graph_value *x, int64
 }
 
 static graph_value *tied(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x) {
-    graph_value *w = hf_weight(b, hf_path(b, "%s.weight", hf_stack_words(b, s)), s->vocabulary, s->embedding);
-    graph_value *bias = hf_has_weight(b, h->tied) ? hf_weight(b, h->tied, s->vocabulary, 0) : NULL;
-    return hf_product(b, hf_path(b, "%s.words", h->output), x, w, bias);
+    const char *dot = strrchr(h->tied, '.'), *own = hf_path(b, "%s.weight", h->tied);
+    const char *table = hf_has_weight(b, own) ? own : hf_path(b, "%s.weight", hf_stack_words(b, s));
+    const char *bias = hf_path(b, "%s.bias", h->tied);
+    if (dot && !hf_has_weight(b, bias)) bias = hf_path(b, "%.*s.bias", (int)(dot - h->tied), h->tied);
+    graph_value *w = hf_weight(b, table, s->vocabulary, s->embedding);
+    return hf_product(b, hf_path(b, "%s.words", h->output), x, w,
+                      hf_has_weight(b, bias) ? hf_weight(b, bias, s->vocabulary, 0) : NULL);
 }
 
 static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids,

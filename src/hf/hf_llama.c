@@ -48,8 +48,8 @@ static const base_key window_known[] = {
 static void configure_decoder(hf_builder *b, hf_stack *s, double theta) {
     s->norm = HF_NORM_RMS;
     s->gate = HF_GATE_SEPARATE;
-    hf_read_rotary(b, s, HF_FULL, "rope_theta", theta, true);
-    hf_read_rotary(b, s, HF_SLIDING, "rope_theta", theta, true);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", theta, HF_OLDER_ANY);
+    hf_read_rotary(b, s, HF_SLIDING, "rope_theta", theta, HF_OLDER_ANY);
 }
 
 /* So many tokens, the query's own among them; so many on either side, where queries see what comes after them, too. */
@@ -117,8 +117,7 @@ static void configure_eurobert(hf_builder *b, hf_stack *s) {
 static const hf_head eurobert_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_KEY_LATE, "dense", "gelu", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "lm_head", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, NULL, "lm_head.bias"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, NULL, "lm_head"},
     {.output = NULL},
 };
 

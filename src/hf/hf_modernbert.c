@@ -62,8 +62,8 @@ static void configure(hf_builder *b, hf_stack *s) {
     s->out_bias = s->q_bias;
     s->down_bias = s->up_bias;
     sliding->left = sliding->right = sliding->left / 2; /* on either side */
-    hf_read_rotary(b, s, HF_FULL, "global_rope_theta", 160000.0, true);
-    hf_read_rotary(b, s, HF_SLIDING, "local_rope_theta", 10000.0, true);
+    hf_read_rotary(b, s, HF_FULL, "global_rope_theta", 160000.0, HF_OLDER_BY_ROPE_TYPE);
+    hf_read_rotary(b, s, HF_SLIDING, "local_rope_theta", 10000.0, HF_OLDER_BY_ROPE_TYPE);
     if (!own && yyjson_is_null(yyjson_obj_get(b->config, "local_rope_theta")))
         sliding->rotary.theta = s->sight[HF_FULL].rotary.theta;
     const int64_t head = hf_config_int(b, "head_dim", 0, 0, INT32_MAX);
@@ -78,7 +78,7 @@ static const hf_head heads[] = {
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm",
      "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", NULL,
-     "decoder.bias"},
+     "decoder"},
     {.output = NULL},
 };
 

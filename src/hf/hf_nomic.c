@@ -88,7 +88,7 @@ static void configure_nomic(hf_builder *b, hf_stack *s) {
     s->k_bias = s->v_bias = s->out_bias = s->q_bias;
     s->qkv = HF_QKV_BLOCKS;
     s->gate = HF_GATE_SEPARATE;
-    hf_read_rotary(b, s, HF_FULL, "rope_theta|rotary_emb_base", 1000.0, true);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta|rotary_emb_base", 1000.0, HF_OLDER_ANY);
 }
 
 static const hf_head nomic_heads[] = {
@@ -96,7 +96,7 @@ static const hf_head nomic_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
-     "cls.predictions.transform.layer_norm", NULL, "cls.predictions.bias"},
+     "cls.predictions.transform.layer_norm", NULL, "cls.predictions.decoder"},
     {.output = NULL},
 };
 
@@ -144,7 +144,7 @@ static void configure_gte(hf_builder *b, hf_stack *s) {
     s->types_unread = s->types == 1;
     s->qkv = HF_QKV_BLOCKS;
     s->gate = HF_GATE_SECOND;
-    hf_read_rotary(b, s, HF_FULL, "rope_theta", 160000.0, true);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", 160000.0, HF_OLDER_ANY);
 }
 
 static const hf_head gte_heads[] = {
@@ -152,7 +152,7 @@ static const hf_head gte_heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.norm", NULL,
-     "lm_head.decoder.bias"},
+     "lm_head.decoder"},
     {.output = NULL},
 };
 
@@ -187,7 +187,7 @@ static void configure_jina(hf_builder *b, hf_stack *s) {
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
     s->types_unread = s->types == 1;
     s->qkv = HF_QKV_BLOCKS;
-    hf_read_rotary(b, s, HF_FULL, "rope_theta", 20000.0, true);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", 20000.0, HF_OLDER_ANY);
 }
 
 static const hf_head jina_heads[] = {
@@ -196,7 +196,7 @@ static const hf_head jina_heads[] = {
      "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
-     "lm_head.bias"},
+     "lm_head.decoder"},
     {.output = NULL},
 };
 

@@ -218,7 +218,11 @@ typedef struct hf_head {
     const char *activation_key; /* of config.json, which says it instead, if it is there; or NULL */
     const char *norm;           /* NULL: none */
     const char *out;            /* its rows are the labels; NULL: none */
-    const char *tied;           /* instead of `out`, the table of words with a bias of this full name; NULL: none */
+    /* Instead of `out`, scores of all words: the weight at this path where the file has it, else the table of words.
+     * transformers does not tie a weight that a file has beside the table and that differs from it, whatever
+     * tie_word_embeddings says. The bias is the path's own, or the one beside it ("cls.predictions.bias" of
+     * "cls.predictions.decoder"). NULL: none. */
+    const char *tied;
 } hf_head;
 
 /* ---- families */
@@ -262,9 +266,13 @@ void hf_family_check_keys(nib_runtime *runtime, const char *file, const hf_famil
 void hf_kinds_every(hf_builder *b, hf_stack *s, int64_t n, int64_t shift);
 /* As layer_types says, if it is there. */
 void hf_kinds_listed(hf_builder *b, hf_stack *s);
-/* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling.
- * `scaled`: the older rope_scaling holds for this kind. */
-void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, bool scaled);
+/* Whether the older rope_scaling holds for a kind of layers. transformers puts it over {"rope_type": "default"} where
+ * a family has an object for each kind: there the older word `type` changes nothing. */
+typedef enum hf_older { HF_OLDER_NONE, HF_OLDER_ANY, HF_OLDER_BY_ROPE_TYPE } hf_older;
+/* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling,
+ * which refuse each other where both are there and differ. */
+void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise,
+                    hf_older older);
 /* Refuses a family's trait: "model_type: key is value". */
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 
