@@ -750,5 +750,6 @@ def write(name, f):
     assert size < 40000, "too large to be committed"
 
 
-for name in sys.argv[1:] or FAMILIES:
-    write(name, FAMILIES[name]())
+if __name__ == "__main__":
+    for name in sys.argv[1:] or FAMILIES:
+        write(name, FAMILIES[name]())

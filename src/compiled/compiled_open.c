@@ -135,7 +135,7 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
         {o->precision != NIB_PRECISION_FILE && o->precision != NIB_PRECISION_AUTO &&
              model_arithmetic(o->precision) != model_arithmetic(own->computes),
          "precision"},
-        {embeds && o->pooling != NIB_POOLING_MODEL && o->pooling != m->pooling, "pooling"},
+        {embeds && o->pooling != NIB_POOLING_MODEL && (o->pooling != m->pooling || m->settings.pooling_said[0]), "pooling"},
         {m->task != NIB_TASK_CLASSIFY && o->normalize >= 0 &&
              ((o->normalize != 0) != normalizes || (embeds && m->normalize_first)),
          "normalize"},

@@ -20,6 +20,8 @@
 /* ---- safetensors: header {name: {dtype, shape, data_offsets}} checked whole: sizes, overlaps, duplicates, span = shape */
 typedef struct hf_weights hf_weights;
 nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **out, nib_error *err);
+/* Those of one file in the folder, "2_Dense/model.safetensors", which must not lead out of it. */
+nib_status hf_weights_open_file(nib_runtime *runtime, const char *dir, const char *name, hf_weights **out, nib_error *err);
 void hf_weights_close(hf_weights *w);
 /* NULL if there is no tensor of that name. Its data points into the file. */
 const graph_tensor *hf_weights_find(const hf_weights *w, const char *name);
@@ -31,6 +33,24 @@ nib_status hf_weights_give_files(hf_weights *w, graph *g, nib_error *err);
 /* A graph for the model_type of config.json. UNSUPPORTED, before weights are looked at, names a model_type and its
  * architecture that nib does not know, and lists those it knows. Inputs and outputs: hf_stack_build in hf_stack.h. */
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err);
+
+/* ---- modules: what sentence-transformers runs behind the transformer, in that order (modules.json) */
+typedef struct hf_module_kind hf_module_kind; /* a row of hf_modules.c */
+
+#define HF_MOST_MODULES 16
+#define HF_MOST_MODES 8
+
+typedef struct hf_module {
+    const hf_module_kind *kind;
+    char path[64];                    /* its folder beside modules.json */
+    bool of_tokens;                   /* it changes each token's row, before Pooling */
+    nib_pooling modes[HF_MOST_MODES]; /* Pooling: the vectors of these side by side */
+    int n_modes;
+    int64_t in, out;        /* Dense, LayerNorm: numbers of a row */
+    bool bias, residual;    /* Dense: x is added to what comes out, through a matrix if `in` is not `out` */
+    const char *activation; /* Dense: as hf_activation names it */
+    graph_tensor weight, offset, across; /* what the weights' file has for these; data NULL: nothing */
+} hf_module;
 
 /* ---- settings */
 typedef struct hf_prompt {
@@ -64,8 +84,13 @@ typedef struct hf_tokenizer {
 
 typedef struct hf_settings {
     bool has_modules;                  /* modules.json was there */
-    nib_pooling pooling;               /* NIB_POOLING_MODEL: nothing was said */
-    bool normalize;                    /* a Normalize module is listed */
+    nib_pooling pooling;               /* the first of its modes; NIB_POOLING_MODEL: nothing was said */
+    bool normalize;                    /* the last module is a Normalize, which is not among `modules` */
+    hf_module modules[HF_MOST_MODULES]; /* [module_count]; one is the Pooling, unless nothing was said */
+    int module_count;
+    bool idle_normalize; /* a Normalize stands where there is nothing yet that it is for */
+    char pooling_said[96];  /* "mean + max": of several modes; else "" */
+    char modules_said[256]; /* ", Dense 48 to 16, tanh (2_Dense)": of the other modules, in order; or "" */
     int64_t max_tokens;                /* 0: nothing was said */
     bool lower_case;                   /* do_lower_case of sentence_bert_config.json */
     int64_t hidden, layers, positions; /* of config.json; 0 if unknown */
@@ -87,11 +112,22 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *
 void hf_settings_free(base_heap *heap, hf_settings *s); /* what was half read, too */
 /* Adds a prompt; OUT_OF_MEMORY. */
 nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *name, const char *text, nib_error *err);
+/* Opens the weights of the modules, whose files become the graph's, which then has to live as long as the settings are used. Errors as
+ * hf_weights_open; BAD_MODEL: a weight is missing or of another shape than the module's config.json says. */
+nib_status hf_modules_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
+/* Pools in this one way, whatever the folder says. */
+void hf_modules_pool_by(hf_settings *s, nib_pooling mode);
+/* The module's operators behind x: standard ones. A Pooling is left to the caller, and gives x; NULL: memory ran out. */
+graph_value *hf_module_emit(const hf_module *m, graph *g, graph_value *x);
+/* How wide rows are behind it that were `width` wide, which may be -1, unknown; 0: it cannot take these. */
+int64_t hf_module_width(const hf_module *m, int64_t width);
+bool hf_module_pools(const hf_module *m);
 /* The prompt of that name, -1 if there is none. */
 int64_t hf_settings_find_prompt(const hf_settings *s, const char *name);
 
 /* ---- inside the room: parts of hf_settings_load */
 nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err); /* after config.json */
 nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
+nib_status hf_modules_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
 
 #endif

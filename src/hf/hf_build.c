@@ -153,7 +153,9 @@ graph_value *hf_scalar(hf_builder *b, float value) {
     if (b->status != NIB_OK) return NULL;
     base_snprintf(name, sizeof(name), "const.%.9g", (double)value);
     graph_value *known = graph_find_value(b->g, name);
-    return known ? known : made(b, graph_const_f32(b->g, name, value));
+    const graph_tensor *t = known ? known->constant : NULL; /* a graph of another's may have the name for something else */
+    const bool same = t && t->dtype == NIB_DTYPE_F32 && t->rank == 0 && memcmp(t->data, &value, sizeof value) == 0;
+    return same ? known : made(b, graph_const_f32(b->g, name, value));
 }
 
 graph_value *hf_int(hf_builder *b, const char *name, int64_t value) {

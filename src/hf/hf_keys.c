@@ -131,8 +131,24 @@ static const base_key pooling_keys[] = {
 };
 
 static const base_key normalize_keys[] = {
-    HARMLESS("module_input_name", "\"sentence_embedding\"|null", "what Pooling gives"),
-    HARMLESS("module_output_name", "\"sentence_embedding\"|null", "what encode returns"),
+    OBEYED("module_input_name"),
+    OBEYED("module_output_name"),
+    END,
+};
+
+static const base_key dense_keys[] = {
+    OBEYED("in_features"),
+    OBEYED("out_features"),
+    OBEYED("bias"),
+    OBEYED("activation_function"),
+    OBEYED("use_residual"),
+    OBEYED("module_input_name"),
+    OBEYED("module_output_name"),
+    END,
+};
+
+static const base_key layer_norm_keys[] = {
+    OBEYED("dimension"),
     END,
 };
 
@@ -162,6 +178,8 @@ static const struct {
     {"sentence_bert_config.json", {sentence_keys, NULL}},
     {"modules.json", {modules_keys, NULL}},
     {"Pooling", {pooling_keys, NULL}},
+    {"Dense", {dense_keys, NULL}},
+    {"LayerNorm", {layer_norm_keys, NULL}},
     {"Normalize", {normalize_keys, NULL}},
     {"Dropout", {dropout_keys, NULL}},
     {"config_sentence_transformers.json", {folder_keys, NULL}},

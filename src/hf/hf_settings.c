@@ -1,156 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * In: the small files of a model's folder. Out: how the model is meant to be used, and which file said so.
- *
- * sentence-transformers lists its modules in modules.json, in the order in which they run: a Transformer, a Pooling,
- * perhaps a Normalize and others. Older versions name their classes "sentence_transformers.models.Pooling", newer ones
- * "sentence_transformers.sentence_transformer.modules.pooling.Pooling": the last word decides.
  */
 #include "hf_json.h"
 #include "hf_keys.h"
 #include "hf_stack.h"
 #include <stdio.h>
 #include <string.h>
-
-static const struct {
-    const char *flag, *name;
-    nib_pooling pooling;
-} poolings[] = {
-    {"pooling_mode_cls_token", "cls", NIB_POOLING_CLS},
-    {"pooling_mode_mean_tokens", "mean", NIB_POOLING_MEAN},
-    {"pooling_mode_max_tokens", "max", NIB_POOLING_MAX},
-    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", NIB_POOLING_MEAN_SQRT_LEN},
-    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len", NIB_POOLING_MEAN_SQRT_LEN},
-    {"pooling_mode_weightedmean_tokens", "weightedmean", NIB_POOLING_WEIGHTED_MEAN},
-    {"pooling_mode_lasttoken", "lasttoken", NIB_POOLING_LAST},
-};
-
-static void refuse(hf_settings *s, const char *where, const char *what) {
-    if (!s->unsupported[0]) snprintf(s->unsupported, sizeof(s->unsupported), "%.70s%s%.80s", where, where[0] ? ": " : "", what);
-}
-
-/* ---------------------------------------------------------------- pooling */
-
-static void note_pooling(hf_settings *s, const char *file, nib_pooling pooling) {
-    if (s->pooling != NIB_POOLING_MODEL && s->pooling != pooling) refuse(s, file, "several pooling modes at once");
-    s->pooling = pooling;
-    snprintf(s->pooling_from, sizeof(s->pooling_from), "%s", file);
-}
-
-static nib_status note_pooling_name(hf_settings *s, const char *file, yyjson_val *name, nib_error *err) {
-    if (!yyjson_is_str(name)) return base_error_set(err, NIB_BAD_MODEL, "%s: pooling_mode is no name", file);
-    for (size_t i = 0; i < BASE_COUNT(poolings); i++) {
-        if (strcmp(poolings[i].name, yyjson_get_str(name)) != 0) continue;
-        note_pooling(s, file, poolings[i].pooling);
-        return NIB_OK;
-    }
-    char text[96];
-    snprintf(text, sizeof(text), "pooling '%.60s'", yyjson_get_str(name));
-    refuse(s, file, text);
-    return NIB_OK;
-}
-
-/* Both schemas: a boolean for each mode, or "pooling_mode": "mean" or ["mean", ...]. */
-static nib_status read_pooling(nib_runtime *runtime, const char *dir, const char *module, hf_settings *s, nib_error *err) {
-    nib_status status = NIB_OK;
-    yyjson_doc *doc = NULL;
-    char file[96];
-    snprintf(file, sizeof(file), "%s%sconfig.json", module, module[0] ? "/" : "");
-    NIB_TRY(hf_json_open(runtime, dir, file, false, &doc, err));
-    if (!doc && s->has_modules) refuse(s, file, "modules.json lists it, and it is missing");
-    if (!doc) return NIB_OK;
-    yyjson_val *root = yyjson_doc_get_root(doc), *mode = yyjson_obj_get(root, "pooling_mode"), *v;
-    hf_keys_check(runtime, file, "Pooling", root);
-    if ((v = yyjson_obj_get(root, "include_prompt")) != NULL && !yyjson_is_bool(v))
-        NIB_FAIL(err, NIB_BAD_MODEL, "%s: include_prompt is neither true nor false", file);
-    s->excludes_prompt = v && !yyjson_get_bool(v);
-    if (yyjson_is_arr(mode)) {
-        size_t i, n;
-        yyjson_arr_foreach(mode, i, n, v) NIB_TRY(note_pooling_name(s, file, v, err));
-    } else if (mode) {
-        NIB_TRY(note_pooling_name(s, file, mode, err));
-    } else {
-        for (size_t i = 0; i < BASE_COUNT(poolings); i++) {
-            v = yyjson_obj_get(root, poolings[i].flag);
-            if (v && !yyjson_is_bool(v)) NIB_FAIL(err, NIB_BAD_MODEL, "%s: %s is neither true nor false", file, poolings[i].flag);
-            if (yyjson_is_true(v)) note_pooling(s, file, poolings[i].pooling);
-        }
-    }
-    if (s->pooling == NIB_POOLING_MODEL && !s->unsupported[0])
-        note_pooling(s, file, NIB_POOLING_MEAN); /* none is named: as sentence-transformers */
-fail:
-    base_json_free(&runtime->heap, doc);
-    return status;
-}
-
-/* ---------------------------------------------------------------- modules */
-
-static const char *last_word(const char *type) {
-    const char *dot = strrchr(type, '.');
-    return dot ? dot + 1 : type;
-}
-
-/* A folder beside modules.json: one plain name. "" is the model's own. */
-static bool is_plain_name(const char *path) {
-    return strlen(path) < 64 && !strchr(path, '/') && !strchr(path, '\\') && strcmp(path, "..") != 0;
-}
-
-/* Of a module that has nothing to be said but perhaps says something. */
-static nib_status check_module(nib_runtime *runtime, const char *dir, const char *module, const char *kind, nib_error *err) {
-    yyjson_doc *doc = NULL;
-    char file[96];
-    if (!module[0]) return NIB_OK; /* its config.json would be the model's */
-    snprintf(file, sizeof(file), "%s/config.json", module);
-    nib_status status = hf_json_open(runtime, dir, file, false, &doc, err);
-    if (doc) hf_keys_check(runtime, file, kind, yyjson_doc_get_root(doc));
-    base_json_free(&runtime->heap, doc);
-    return status;
-}
-
-static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, hf_settings *s, nib_error *err) {
-    nib_status status = NIB_OK;
-    const char *type = hf_json_string(module, "type", NULL), *path = hf_json_string(module, "path", "");
-    if (!yyjson_is_obj(module) || !type) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: a module without a type");
-    if (yyjson_obj_get(module, "path") && !hf_json_string(module, "path", NULL))
-        NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path of a %s is no text", type);
-    if (!is_plain_name(path)) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path '%s' is no folder's name", path);
-    const char *kind = last_word(type);
-    bool after_normalize = s->normalize;
-    if (strcmp(kind, "Transformer") == 0) {
-        if (path[0]) refuse(s, path, "a Transformer in a folder of its own");
-    } else if (strcmp(kind, "Pooling") == 0) {
-        if (s->pooling != NIB_POOLING_MODEL || after_normalize) refuse(s, path, "Pooling where nib expects none");
-        NIB_TRY(read_pooling(runtime, dir, path, s, err));
-    } else if (strcmp(kind, "Normalize") == 0) {
-        if (s->pooling == NIB_POOLING_MODEL) refuse(s, path, "Normalize before Pooling");
-        s->normalize = true;
-        NIB_TRY(check_module(runtime, dir, path, kind, err));
-    } else if (strcmp(kind, "Dropout") == 0) { /* does nothing when a model is used */
-        NIB_TRY(check_module(runtime, dir, path, kind, err));
-    } else {
-        refuse(s, path, kind);
-    }
-fail:
-    return status;
-}
-
-static nib_status read_modules(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
-    nib_status status = NIB_OK;
-    yyjson_doc *doc = NULL;
-    yyjson_val *module;
-    size_t i, n;
-    NIB_TRY(hf_json_open(runtime, dir, "modules.json", true, &doc, err));
-    if (!doc) { /* a folder without modules may still say how to pool */
-        NIB_TRY(read_pooling(runtime, dir, "1_Pooling", s, err));
-        return NIB_OK;
-    }
-    s->has_modules = true;
-    hf_keys_check(runtime, "modules.json", "modules.json", yyjson_doc_get_root(doc));
-    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module) NIB_TRY(read_module(runtime, dir, module, s, err));
-fail:
-    base_json_free(&runtime->heap, doc);
-    return status;
-}
 
 /* ---------------------------------------------------------------- lengths and sizes */
 
@@ -240,7 +96,7 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *
     out->default_prompt = -1;
     out->tokenizer.strip_accents = out->tokenizer.truncation_left = -1;
     if (!dir) return NIB_OK;
-    NIB_TRY(read_modules(runtime, dir, out, err));
+    NIB_TRY(hf_modules_load(runtime, dir, out, err));
     NIB_TRY(read_lengths(runtime, dir, out, err));
     NIB_TRY(read_config(runtime, dir, out, err));
     NIB_TRY(hf_tokenizer_load(runtime, dir, out, err));

@@ -171,6 +171,13 @@ fail:
     return status;
 }
 
+/* Takes the file, on failure too; messages name it. */
+static nib_status add_named(hf_weights *w, base_file *file, const char *name, nib_error *err) {
+    nib_status status = add_file(w, file, err);
+    if (status != NIB_OK) base_error_in_file(err, name);
+    return status;
+}
+
 /* ---------------------------------------------------------------- shards */
 
 typedef struct shard_name {
@@ -200,9 +207,7 @@ static nib_status open_shards(hf_weights *w, const char *dir, const char *index_
         if (w->n_files >= (size_t)w->runtime->heap.limits.files)
             NIB_FAIL(err, NIB_LIMIT, "more than %d shards", w->runtime->heap.limits.files);
         NIB_TRY(base_file_open_beneath(&w->runtime->heap, dir, names[i].name, index_path, w->runtime->private_reads, &file, err));
-        status = add_file(w, &file, err);
-        if (status != NIB_OK) base_error_in_file(err, names[i].name);
-        NIB_TRY(status);
+        NIB_TRY(add_named(w, &file, names[i].name, err));
     }
 fail:
     base_free(&w->runtime->heap, names);
@@ -219,33 +224,61 @@ static nib_status check_index(const hf_weights *w, yyjson_val *index, nib_error 
     return NIB_OK;
 }
 
+static nib_status create(nib_runtime *runtime, hf_weights **out, nib_error *err) {
+    *out = base_calloc(&runtime->heap, 1, sizeof(**out));
+    if (!*out) return base_error_set(err, NIB_OUT_OF_MEMORY, "no memory for the weights");
+    (*out)->runtime = runtime;
+    base_arena_init(&(*out)->arena, &runtime->heap);
+    return NIB_OK;
+}
+
+/* By name, each once. */
+static nib_status sort_entries(hf_weights *w, nib_error *err) {
+    base_sort(w->entries, w->count, sizeof(*w->entries), by_name);
+    for (size_t i = 1; i < w->count; i++)
+        if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0)
+            return base_error_set(err, NIB_BAD_MODEL, "%s is there twice", w->entries[i].name);
+    return NIB_OK;
+}
+
+nib_status hf_weights_open_file(nib_runtime *runtime, const char *dir, const char *name, hf_weights **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_file file = {0};
+    hf_weights *w = NULL;
+    char *config = base_path_join(&runtime->heap, dir, "config.json");
+    *out = NULL;
+    NIB_TRY(create(runtime, &w, err));
+    if (!config) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for the weights");
+    NIB_TRY(base_file_open_beneath(&runtime->heap, dir, name, config, runtime->private_reads, &file, err));
+    NIB_TRY(add_named(w, &file, name, err));
+    NIB_TRY(sort_entries(w, err));
+    *out = w;
+    w = NULL;
+fail:
+    hf_weights_close(w);
+    base_free(&runtime->heap, config);
+    return status;
+}
+
 nib_status hf_weights_open(nib_runtime *runtime, const char *dir, hf_weights **out, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *index = NULL;
     base_file file = {0};
     char *path = base_path_join(&runtime->heap, dir, "model.safetensors");
     char *index_path = base_path_join(&runtime->heap, dir, "model.safetensors.index.json");
-    hf_weights *w = base_calloc(&runtime->heap, 1, sizeof(*w));
+    hf_weights *w = NULL;
     *out = NULL;
-    if (w) {
-        w->runtime = runtime;
-        base_arena_init(&w->arena, &runtime->heap);
-    }
-    if (!w || !path || !index_path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for the weights");
+    NIB_TRY(create(runtime, &w, err));
+    if (!path || !index_path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "no memory for the weights");
     if (base_path_is_file(path)) {
         NIB_TRY(base_file_open(&runtime->heap, path, runtime->private_reads, &file, err));
-        status = add_file(w, &file, err);
-        if (status != NIB_OK) base_error_in_file(err, path);
-        NIB_TRY(status);
+        NIB_TRY(add_named(w, &file, path, err));
     } else {
         NIB_TRY(hf_json_open(runtime, dir, "model.safetensors.index.json", false, &index, err));
         if (!index) NIB_FAIL(err, NIB_NOT_FOUND, "%s has neither model.safetensors nor model.safetensors.index.json", dir);
         NIB_TRY(open_shards(w, dir, index_path, yyjson_doc_get_root(index), err));
     }
-    base_sort(w->entries, w->count, sizeof(*w->entries), by_name);
-    for (size_t i = 1; i < w->count; i++) {
-        if (strcmp(w->entries[i - 1].name, w->entries[i].name) == 0) NIB_FAIL(err, NIB_BAD_MODEL, "%s is there twice", w->entries[i].name);
-    }
+    NIB_TRY(sort_entries(w, err));
     if (index) NIB_TRY(check_index(w, yyjson_doc_get_root(index), err));
     *out = w;
     w = NULL;

@@ -90,8 +90,10 @@ static void describe_embedding(const nib_model *m, const model_program *p, base_
     base_str_printf(out, "embeddings    %lld numbers", (long long)p->width);
     if (p->pooled) base_str_add(out, ", pooled by the graph itself");
     else
-        base_str_printf(out, ", pooling %s (%s)", nib_pooling_name(m->pooling),
-                        m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean");
+        base_str_printf(out, ", pooling %s (%s)%s",
+                        m->settings.pooling_said[0] ? m->settings.pooling_said : nib_pooling_name(m->pooling),
+                        m->settings.pooling_from[0] ? m->settings.pooling_from : "nothing was said: mean",
+                        m->pooling != NIB_POOLING_NONE ? m->settings.modules_said : "");
     base_str_printf(out, ", %s", m->normalize || m->normalize_first ? "normalized" : "not normalized");
     if (m->settings.truncate_dim > 0)
         base_str_printf(out, ", %scut to the first %lld (truncate_dim of config_sentence_transformers.json)",

@@ -80,6 +80,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     base_file file = {0};
     char *path = NULL;
     NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+    NIB_TRY(hf_modules_open(m->runtime, m->folder, &m->settings, m->source, err));
     NIB_TRY(hf_labels_load(m->runtime, m->folder, &m->labels, err));
     if (!m->folder) {
         static const char why[] = "it came from memory, without a folder that has a tokenizer.json";
@@ -169,6 +170,7 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
     m->pooling = o->pooling != NIB_POOLING_MODEL            ? o->pooling
                  : m->settings.pooling != NIB_POOLING_MODEL ? m->settings.pooling
                                                             : NIB_POOLING_MEAN;
+    if (o->pooling != NIB_POOLING_MODEL || m->settings.module_count == 0) hf_modules_pool_by(&m->settings, m->pooling);
     m->normalize = o->normalize >= 0 ? o->normalize != 0 : m->settings.normalize;
     if (m->settings.truncate_dim > 0 && o->normalize < 0) m->normalize_first = m->normalize, m->normalize = false;
     m->batch_tokens = o->batch_tokens;

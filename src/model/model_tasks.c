@@ -51,6 +51,23 @@ static bool lacks_module(const nib_model *m, model_program *p) {
     return true;
 }
 
+/* Whether the modules of the folder take rows of v: those of texts, or of tokens alone. */
+static bool modules_fit(const nib_model *m, const graph_value *v, bool texts, model_program *p) {
+    int64_t width;
+    if (!graph_dim_is_const(v->type.dims[v->type.rank - 1], &width)) width = -1;
+    for (int i = 0; i < m->settings.module_count; i++) {
+        const hf_module *module = &m->settings.modules[i];
+        const int64_t next = texts || module->of_tokens ? hf_module_width(module, width) : width;
+        if (next == 0) {
+            snprintf(p->cannot, sizeof p->cannot, "module %s takes rows of %lld numbers, and gets rows of %lld", module->path,
+                     (long long)module->in, (long long)width);
+            return false;
+        }
+        width = next;
+    }
+    return true;
+}
+
 static const char *no_vectors(const graph *g) {
     return named_output(g, LOGITS) ? "its output " LOGITS
                                      " has scores, not vectors (if they are of labels: nib classify)"
@@ -72,6 +89,15 @@ static void choose_embedding(const nib_model *m, const graph *g, const graph_val
     }
     if (lacks_module(m, p)) return;
     p->pooled = v->type.rank == 2;
+    if (p->pooled && !wanted && m->asked.pooling == NIB_POOLING_MODEL && m->settings.modules_said[0] &&
+        strcmp(v->name, "sentence_embedding") != 0) {
+        snprintf(p->cannot, sizeof p->cannot,
+                 "modules.json lists modules behind Pooling, and the graph pools by itself: whether output %.80s has gone through "
+                 "them nothing says (--output-name takes it as it is)",
+                 v->name);
+        return;
+    }
+    if (!p->pooled && m->pooling != NIB_POOLING_NONE && !modules_fit(m, v, true, p)) return;
     take_output(p, g, v, why, p->pooled ? "already pooled, used as it is" : "pooled");
     if (!p->pooled && m->roles.fixed_seq > 0 && m->roles.mask < 0 && m->pooling != NIB_POOLING_NONE &&
         m->pooling != NIB_POOLING_CLS)
@@ -112,12 +138,28 @@ static graph_value *skip_input(graph *g, model_program *p) {
     return v;
 }
 
-static graph_value *pooled(const nib_model *m, graph *g, graph_value *v, model_program *p) {
+/* In each of the module's modes; several side by side. */
+static graph_value *pooled(const nib_model *m, const hf_module *module, graph *g, graph_value *v, model_program *p) {
     graph_value *mask = m->roles.mask >= 0 ? g->inputs[m->roles.mask] : all_ones(g, g->inputs[m->roles.ids]);
-    graph_value *skip = m->settings.excludes_prompt ? skip_input(g, p) : NULL;
+    graph_value *skip = m->settings.excludes_prompt ? skip_input(g, p) : NULL, *made[HF_MOST_MODES];
     if (!mask || (m->settings.excludes_prompt && !skip)) return NULL;
-    v = graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask, skip}, skip ? 3 : 2, "pooled");
-    return v && graph_set_string(v->producer, "mode", nib_pooling_name(m->pooling)) == NIB_OK ? v : NULL;
+    for (int i = 0; i < module->n_modes; i++) {
+        made[i] = graph_emit(g, NULL, "nib", "Pool", (graph_value *[]){v, mask, skip}, skip ? 3 : 2, "pooled");
+        if (!made[i] || graph_set_string(made[i]->producer, "mode", nib_pooling_name(module->modes[i])) != NIB_OK) return NULL;
+    }
+    if (module->n_modes == 1) return made[0];
+    v = graph_emit(g, NULL, "", "Concat", made, module->n_modes, "pooled_all");
+    return v && graph_set_int(v->producer, "axis", 1) == NIB_OK ? v : NULL;
+}
+
+/* The modules of the folder behind rows of tokens: all of them, or those of tokens alone. */
+static graph_value *through_modules(const nib_model *m, graph *g, graph_value *v, bool texts, model_program *p) {
+    for (int i = 0; v && i < m->settings.module_count; i++) {
+        const hf_module *module = &m->settings.modules[i];
+        if (!texts && !module->of_tokens) continue;
+        v = hf_module_pools(module) ? pooled(m, module, g, v, p) : hf_module_emit(module, g, v);
+    }
+    return v;
 }
 
 static graph_value *normalized(graph *g, graph_value *v) {
@@ -143,7 +185,7 @@ static graph_value *first_columns(graph *g, graph_value *v, int64_t columns) {
 }
 
 static graph_value *embedding_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) {
-    if (v->type.rank == 3 && m->pooling != NIB_POOLING_NONE) v = pooled(m, g, v, p);
+    if (v->type.rank == 3 && m->pooling != NIB_POOLING_NONE) v = through_modules(m, g, v, true, p);
     /* A module of the folder normalizes before the cut, whoever calls encode with normalize_embeddings behind it. */
     if (v && m->normalize_first) v = normalized(g, v);
     if (v && m->settings.truncate_dim > 0 && m->pooling != NIB_POOLING_NONE)
@@ -157,12 +199,13 @@ static void choose_tokens(const nib_model *m, const graph *g, const graph_value 
     const char *why = "asked for";
     const graph_value *v = wanted ? wanted : token_output(g, &why);
     if (!v || v->type.rank != 3) snprintf(p->cannot, sizeof p->cannot, "no output of shape [batch, seq, width] of f32");
-    else if (wanted || !lacks_module(m, p)) take_output(p, g, v, why, "used as it is");
+    else if ((wanted || !lacks_module(m, p)) && modules_fit(m, v, false, p)) take_output(p, g, v, why, "used as it is");
 }
 
 static graph_value *tokens_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) {
     p->normalized = m->asked.normalize > 0;
-    return p->normalized ? normalized(g, v) : v;
+    v = through_modules(m, g, v, false, p);
+    return v && p->normalized ? normalized(g, v) : v;
 }
 
 /* ---- classify: a raw score for each label */

@@ -11,9 +11,9 @@ static const char modules_old[] =
 static const char modules_new[] =
     "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_transformers.base.modules.transformer.Transformer\"},"
     "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.sentence_transformer.modules.pooling.Pooling\"}]";
-static const char modules_dense[] = "[{\"path\":\"\",\"type\":\"sentence_transformers.models.Transformer\"},"
+static const char modules_third[] = "[{\"path\":\"\",\"type\":\"sentence_transformers.models.Transformer\"},"
                                     "{\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.models.Pooling\"},"
-                                    "{\"path\":\"2_Dense\",\"type\":\"sentence_transformers.models.Dense\"}]";
+                                    "{\"path\":\"2_Dense\",\"type\":\"sentence_transformers.models.%s\"}]";
 
 static hf_settings load(void **state) {
     hf_settings s;
@@ -95,8 +95,9 @@ static void poolings(void **state) {
         {"{\"pooling_mode\":\"mean\",\"embedding_dimension\":384}", NIB_POOLING_MEAN, true},
         {"{\"pooling_mode\":[\"cls\"]}", NIB_POOLING_CLS, true},
         {"{\"pooling_mode\":\"lasttoken\"}", NIB_POOLING_LAST, true},
-        {"{\"pooling_mode\":[\"mean\",\"max\"]}", NIB_POOLING_MAX, false},
-        {"{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}", NIB_POOLING_MEAN, false},
+        {"{\"pooling_mode\":[\"mean\",\"max\"]}", NIB_POOLING_MEAN, true},
+        {"{\"pooling_mode_mean_tokens\":true,\"pooling_mode_cls_token\":true}", NIB_POOLING_CLS, true},
+        {"{\"pooling_mode\":[\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\"]}", NIB_POOLING_CLS, false},
         {"{\"pooling_mode\":\"something\"}", NIB_POOLING_MODEL, false},
         {"{}", NIB_POOLING_MEAN, true},
         {"{\"pooling_mode_cls_token\":false}", NIB_POOLING_MEAN, true},
@@ -112,11 +113,49 @@ static void poolings(void **state) {
     }
 }
 
+/* Each by the name of its folder, and why; no weights are there to be read. */
 static void other_modules(void **state) {
+    static const struct {
+        const char *kind, *config, *says;
+    } cases[] = {
+        {"CNN", "{}", "2_Dense: CNN"},
+        {"LSTM", "{}", "2_Dense: LSTM"},
+        {"WeightedLayerPooling", "{}", "2_Dense: WeightedLayerPooling"},
+        {"Router", "{}", "2_Dense: Router"},
+        {"Asym", "{}", "2_Dense: Asym"},
+        {"Pooling", "{}", "2_Dense: a second Pooling"},
+        {"Dense", NULL, "2_Dense/config.json: modules.json lists it, and it is missing"},
+        {"LayerNorm", NULL, "2_Dense/config.json: modules.json lists it, and it is missing"},
+        {"Dense", "{\"in_features\":4,\"out_features\":4,\"activation_function\":\"torch.nn.modules.activation.Softmax\"}",
+         "2_Dense: the activation_function torch.nn.modules.activation.Softmax"},
+        {"Dense", "{\"in_features\":4,\"out_features\":4,\"activation_function\":\"own.Tanh\"}",
+         "2_Dense: the activation_function own.Tanh"},
+        {"Dense", "{\"in_features\":4,\"out_features\":4,\"module_output_name\":\"other\"}",
+         "2_Dense: another module_input_name or module_output_name than nib has"},
+        {"Normalize", "{\"module_input_name\":\"other\"}", "2_Dense: another module_input_name or module_output_name than nib has"},
+        {"Dense", "{\"in_features\":4,\"out_features\":4}", ""},
+    };
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        char modules[300];
+        hf_fresh();
+        snprintf(modules, sizeof modules, modules_third, cases[i].kind);
+        hf_text("modules.json", modules);
+        hf_text("1_Pooling/config.json", "{\"pooling_mode_mean_tokens\":true}");
+        if (cases[i].config) hf_text("2_Dense/config.json", cases[i].config);
+        hf_settings s = load(state);
+        assert_string_equal(s.unsupported, cases[i].says);
+        assert_int_equal(s.module_count, cases[i].says[0] ? 0 : 2);
+    }
+}
+
+/* Where there is nothing to normalize, or to multiply. */
+static void before_pooling(void **state) {
     hf_fresh();
-    hf_text("modules.json", modules_dense);
-    hf_text("1_Pooling/config.json", "{\"pooling_mode_mean_tokens\":true}");
-    assert_string_equal(load(state).unsupported, "2_Dense: Dense");
+    hf_text("modules.json", "[{\"path\":\"\",\"type\":\"a.Transformer\"},{\"path\":\"1_Normalize\",\"type\":\"a.Normalize\"}]");
+    assert_string_equal(load(state).unsupported, "Normalize without a Pooling before it");
+    hf_text("modules.json", "[{\"path\":\"1_Dense\",\"type\":\"a.Dense\"}]");
+    hf_text("1_Dense/config.json", "{\"in_features\":4,\"out_features\":4}");
+    assert_string_equal(load(state).unsupported, "1_Dense: it stands before Pooling");
 }
 
 static void lengths(void **state) {
@@ -321,6 +360,7 @@ static void malformed(void **state) {
         {"1_Pooling/config.json", "{\"pooling_mode\":\"mean\",\"include_prompt\":1}"},
         {"1_Pooling/config.json", "{\"pooling_mode\":7}"},
         {"1_Pooling/config.json", "{\"pooling_mode_cls_token\":1}"},
+        {"modules.json", "[{\"path\":\".\",\"type\":\"a.Dense\"}]"},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         hf_settings s;
@@ -340,7 +380,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_tokenizers), cmocka_unit_test(a_cut),          cmocka_unit_test(nothing_said),
-        cmocka_unit_test(longest_texts),
+        cmocka_unit_test(longest_texts),    cmocka_unit_test(before_pooling),
         cmocka_unit_test(old_schema),       cmocka_unit_test(poolings),       cmocka_unit_test(other_modules),
         cmocka_unit_test(lengths),          cmocka_unit_test(malformed),      cmocka_unit_test(sentence_files),
         cmocka_unit_test(missing_pooling),  cmocka_unit_test(python_numbers), cmocka_unit_test(tokenizers),

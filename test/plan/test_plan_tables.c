@@ -58,6 +58,7 @@ static void a_tied_table_is_held_once(void **state) {
 static void quantized_tables(void **state) {
     static float plan_gives[TOKENS * C], exact[TOKENS * C];
     for (int format = 0; format < KERNEL_WEIGHTS; format++) {
+        if (kernel_weight_formats[format].sums) continue; /* of no table */
         graph *g = parse_graph(HEAD "g (int64[1,6] ids) => (float[1,6,24] y) <float[70,24] t = {@}> { y = nib.Embed (ids, t) }");
         nib_error err;
         base_arena arena;
