@@ -473,7 +473,11 @@ FAMILIES = {
                 "original_max_position_embeddings": 32,
             },
         ),
-        spoils=[config(rms_norm_eps=1e-2), config(rope_parameters={"rope_theta": 500.0, "rope_type": "default"})],
+        spoils=[
+            config(rms_norm_eps=1e-2),
+            config(is_causal=False),
+            config(rope_parameters={"rope_theta": 500.0, "rope_type": "default"}),
+        ],
         same=[
             config(
                 rope_parameters=None,
@@ -628,14 +632,14 @@ FAMILIES = {
         spoils=[
             config(layer_norm_epsilon=1e-2),
             config(relative_attention_max_distance=24),
-            config(feed_forward_proj="gelu"),
+            config(dense_act_fn="gelu"),
             roll("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
         ],
     ),
     "t5-gated": lambda: family(
         T.MT5Config(**T5, feed_forward_proj="gated-gelu"),
         T.MT5EncoderModel,
-        spoils=[config(feed_forward_proj="gated-silu"), swap("wi_0", "wi_1")],
+        spoils=[config(dense_act_fn="silu"), swap("wi_0", "wi_1")],
     ),
     "bart": lambda: family(
         T.BartConfig(**BART),

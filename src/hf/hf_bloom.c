@@ -47,7 +47,7 @@ static const base_key known[] = {
 
 static void configure(hf_builder *b, hf_stack *s) {
     hf_refuse_flag(b, "apply_residual_connection_post_layernorm", false);
-    hf_refuse_flag(b, "is_causal", true);
+    if (!hf_is_causal(b)) hf_refuse(b, NIB_UNSUPPORTED, "config.json: is_causal is not true");
     s->causal = s->alibi = true;
     s->qkv = HF_QKV_HEADS;
     s->ffn = 4 * s->hidden;

@@ -72,10 +72,23 @@ const char *hf_config_word(hf_builder *b, const char *key, const char *otherwise
     return text ? text : otherwise;
 }
 
+/* Sizes that have two names must be the same: which counts in transformers depends on the family. */
+static void check_synonyms(hf_builder *b, const hf_key *k, const char *name) {
+    yyjson_val *first = yyjson_obj_get(b->config, name);
+    for (const char *at = k->names; *at; at += strcspn(at, "|"), at += *at == '|') {
+        char one[64];
+        snprintf(one, sizeof one, "%.*s", (int)strcspn(at, "|"), at);
+        yyjson_val *v = yyjson_obj_get(b->config, one);
+        if (v && !yyjson_is_null(v) && !yyjson_equals(v, first))
+            hf_refuse(b, NIB_UNSUPPORTED, "config.json: %s and %s are both there and differ", name, one);
+    }
+}
+
 static void read_key(hf_builder *b, const hf_key *k, hf_stack *s) {
     char name[64];
     void *out = (char *)s + k->at;
     const bool there = find_key(b->config, k->names, name) != NULL;
+    if (there && k->kind == HF_KEY_SIZE) check_synonyms(b, k, name);
     switch (k->kind) {
     case HF_KEY_SIZE:
         if (!there && isnan(k->otherwise))
@@ -97,6 +110,10 @@ void hf_refuse_flag(hf_builder *b, const char *key, bool allowed) {
     if (hf_config_flag(b, key, allowed) != allowed)
         hf_refuse(b, NIB_UNSUPPORTED, "%s: %s is %s", hf_json_string(b->config, "model_type", ""), key,
                   allowed ? "false" : "true");
+}
+
+bool hf_is_causal(hf_builder *b) {
+    return !yyjson_is_null(yyjson_obj_get(b->config, "is_causal")) && hf_config_flag(b, "is_causal", true);
 }
 
 /* ---------------------------------------------------------------- kinds of layers */

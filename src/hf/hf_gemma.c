@@ -50,7 +50,7 @@ static const base_key known[] = {
 };
 
 static void configure(hf_builder *b, hf_stack *s) {
-    hf_refuse_flag(b, "is_causal", true);
+    if (!hf_is_causal(b)) hf_refuse(b, NIB_UNSUPPORTED, "config.json: is_causal is not true");
     s->norm = HF_NORM_RMS_ONE;
     s->gate = HF_GATE_SEPARATE;
     s->k_bias = s->v_bias = s->out_bias = s->q_bias;
@@ -77,6 +77,7 @@ static void configure_gemma3(hf_builder *b, hf_stack *s) {
 
 static void configure_gemma2(hf_builder *b, hf_stack *s) {
     configure(b, s);
+    hf_refuse_flag(b, "use_bidirectional_attention", false); /* of which transformers leaves the mask causal */
     read_window(b, s);
     hf_kinds_every(b, s, 2, 1);
     hf_read_rotary(b, s, HF_FULL, "rope_theta", 10000.0, HF_OLDER_ANY);

@@ -112,6 +112,12 @@ static bool is_there(hf_builder *b, const char *path) {
     return !path || hf_has_weight(b, hf_path(b, "%s.weight", path));
 }
 
+const char *hf_heads_missing(const hf_builder *b, const hf_family *f) {
+    for (const hf_head *h = f->heads; h && h->output; h++)
+        if (h->suffix[0] && has_architecture(b, h->suffix) && !graph_find_value(b->g, h->output)) return h->suffix;
+    return NULL;
+}
+
 void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids,
                     graph_value *mask) {
     for (const hf_head *h = f->heads; h && h->output && b->status == NIB_OK; h++) {

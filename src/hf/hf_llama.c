@@ -27,11 +27,11 @@ static const hf_names names = {
 
 #define DECODER_KEYS                                                                                                   \
     HF_SIZE_OR("num_key_value_heads", kv_heads, 0, 1), HF_EPSILON("rms_norm_eps", 1e-6),                               \
-        HF_TEXT_OR("hidden_act", activation, "silu"), HF_FLAG_OR("is_causal", causal, true),                           \
-        HF_SIZE_OR("pad_token_id", pad, -1, -1)
+        HF_TEXT_OR("hidden_act", activation, "silu"), HF_SIZE_OR("pad_token_id", pad, -1, -1)
 
 static const base_key known[] = {
     BASE_KEY_OBEYED("rope_theta"),
+    BASE_KEY_OBEYED("is_causal"),
     BASE_KEY_HARMLESS("pretraining_tp", "*", "how it was trained"),
     BASE_KEYS_END,
 };
@@ -48,6 +48,7 @@ static const base_key window_known[] = {
 static void configure_decoder(hf_builder *b, hf_stack *s, double theta) {
     s->norm = HF_NORM_RMS;
     s->gate = HF_GATE_SEPARATE;
+    s->causal = hf_is_causal(b);
     hf_read_rotary(b, s, HF_FULL, "rope_theta", theta, HF_OLDER_ANY);
     hf_read_rotary(b, s, HF_SLIDING, "rope_theta", theta, HF_OLDER_ANY);
 }

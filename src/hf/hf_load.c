@@ -109,6 +109,10 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
     NIB_TRY(graph_create(&runtime->heap, &b.g, err));
     NIB_TRY(build(&b, f, &s));
     note_type(runtime, &b, f);
+    const char *headless = hf_heads_missing(&b, f);
+    if (headless)
+        base_log(runtime, NIB_LOG_WARN, "config.json names an architecture %s, and the weights of such a head are not there: it has no logits",
+                 headless);
     NIB_TRY(hf_weights_give_files(b.weights, b.g, err));
     *out = b.g;
     b.g = NULL;

@@ -275,6 +275,8 @@ void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta,
                     hf_older older);
 /* Refuses a family's trait: "model_type: key is value". */
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
+/* is_causal of a decoder: true where it is absent, and false where it is null, as transformers takes it. */
+bool hf_is_causal(hf_builder *b);
 
 /* ---- the rows */
 
@@ -314,6 +316,8 @@ graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, g
 /* The path of the table of words. */
 const char *hf_stack_words(hf_builder *b, const hf_stack *s);
 /* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
+/* The suffix of a head that the architecture names and the graph, which is built, lacks the outputs of; NULL: there is none. */
+const char *hf_heads_missing(const hf_builder *b, const hf_family *f);
 void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids,
                     graph_value *mask);
 

@@ -21,8 +21,8 @@ static const base_key known[] = {
     BASE_KEY_HARMLESS("init_std", "*", "only in training"),
     BASE_KEY_HARMLESS("initializer_factor", "*", "only in training"),
     BASE_KEY_HARMLESS("scale_decoder_outputs", "*", "of the decoder"),
-    BASE_KEY_HARMLESS("dense_act_fn", "*", "feed_forward_proj says it"),
-    BASE_KEY_HARMLESS("is_gated_act", "*", "feed_forward_proj says it"),
+    BASE_KEY_OBEYED("dense_act_fn"),
+    BASE_KEY_OBEYED("is_gated_act"),
     BASE_KEY_HARMLESS("n_positions", "*", "distances are bucketed, whatever it says"),
     BASE_KEY_HARMLESS("output_past", "*", "an encoder has no cache"),
     BASE_KEY_HARMLESS("num_hidden_layers", "*", "another key says it"),
@@ -65,13 +65,15 @@ static const hf_key t5_keys[] = {
     HF_KEYS_END,
 };
 
-/* "relu", "gated-gelu" (which is its approximation by tanh), "gated-silu". */
+/* "relu", "gated-gelu" (which is its approximation by tanh), "gated-silu"; where dense_act_fn and is_gated_act are there, they count. */
 static void configure_t5(hf_builder *b, hf_stack *s) {
-    static const char gated[] = "gated-";
-    if (strncmp(s->activation, gated, sizeof gated - 1) == 0) {
+    static const char prefix[] = "gated-";
+    const bool gated = strncmp(s->activation, prefix, sizeof prefix - 1) == 0;
+    if (gated) s->activation = strcmp(s->activation, "gated-gelu") == 0 ? "gelu_new" : s->activation + sizeof prefix - 1;
+    s->activation = hf_config_word(b, "dense_act_fn", s->activation);
+    if (hf_config_flag(b, "is_gated_act", gated)) {
         s->gate = HF_GATE_SEPARATE;
         s->names = &gated_names;
-        s->activation = strcmp(s->activation, "gated-gelu") == 0 ? "gelu_new" : s->activation + sizeof gated - 1;
     }
     s->norm = HF_NORM_RMS;
     s->score_size = 1;

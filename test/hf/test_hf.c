@@ -180,6 +180,19 @@ static void refuses(void **state) {
          NIB_UNSUPPORTED,
          "'nothing' of NothingModel is not supported as a folder; nib knows bert, roberta, xlm-roberta"},
         {{"{}", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "model_type"},
+        {{"{\"model_type\":\"distilbert\",\"dim\":4,\"hidden_size\":8}", "", "weight", "bias", "F32", NULL},
+         NIB_UNSUPPORTED,
+         "dim and hidden_size are both there and differ"},
+        {{"{\"model_type\":\"gemma2\",\"hidden_size\":4,\"num_attention_heads\":4,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+          "\"vocab_size\":5,\"max_position_embeddings\":6,\"use_bidirectional_attention\":true}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_UNSUPPORTED,
+         "use_bidirectional_attention"},
+        {{"{\"model_type\":\"gemma2\",\"hidden_size\":4,\"num_attention_heads\":4,\"num_hidden_layers\":1,\"intermediate_size\":8,"
+          "\"vocab_size\":5,\"max_position_embeddings\":6,\"is_causal\":null}",
+          "", "weight", "bias", "F32", NULL},
+         NIB_UNSUPPORTED,
+         "is_causal"},
         {{"[", "", "weight", "bias", "F32", NULL}, NIB_BAD_MODEL, "config.json"},
         {{"{\"model_type\":\"bert\",\"hidden_size\":5,\"num_attention_heads\":2,\"num_hidden_layers\":1,\"intermediate_size\":8,"
           "\"vocab_size\":5,\"max_position_embeddings\":6,\"type_vocab_size\":2}",
