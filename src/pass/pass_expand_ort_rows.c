@@ -91,9 +91,13 @@ static graph_value *without_nan(pass_context *ctx, graph_node *before, graph_val
 static graph_value *has_tokens(pass_context *ctx, graph_value *mask) {
     const int64_t one = 1;
     for (const graph_use *u = mask->uses; u; u = u->next) {
-        const graph_value *most = graph_is_op(u->node, "", "ReduceMax") ? u->node->outputs[0] : NULL;
-        const graph_value *any = most && most->uses ? most->uses->node->outputs[0] : NULL;
-        if (any && any->type.dtype == NIB_DTYPE_BOOL && any->uses) return any->uses->node->outputs[0];
+        graph_value *v = graph_is_op(u->node, "", "ReduceMax") ? u->node->outputs[0] : NULL;
+        static const char *const next[] = {"Cast", "Reshape"};
+        for (size_t i = 0; v && i < BASE_COUNT(next); i++)
+            v = v->use_count == 1 && graph_is_op(v->uses->node, "", next[i]) ? v->uses->node->outputs[0] : NULL;
+        if (v && v->type.dtype == NIB_DTYPE_BOOL && v->type.rank == 3 && v->type.dims[0] == mask->type.dims[0] &&
+            graph_dim_is_one(v->type.dims[1]) && graph_dim_is_one(v->type.dims[2]))
+            return v; /* one bool a text, of the largest of its mask */
     }
     graph_node *before = mask->producer ? mask->producer->next : ctx->g->first;
     graph_value *axis = graph_const_i64(ctx->g, "axis", &one, 1), *in[2] = {mask, axis};

@@ -178,6 +178,8 @@ typedef struct plan_work {
 /* Of the part [lo, hi) of a step's range, at the sizes that the group is laid out for. */
 void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, int64_t hi, plan_work *out);
 kernel_input plan_step_input(const plan_step *step);
+/* Where each text's rows begin, as the step reads it; NULL: it reads no packed texts. */
+const graph_value *plan_step_offsets(const plan_step *step);
 /* What the step is for, in few words: "linear qkv", "attention", "norm", ... Static storage. */
 const char *plan_step_kind(const plan_step *step);
 

@@ -36,10 +36,8 @@ static bool sample_create(const plan *p, int64_t tokens, sample *s) {
         }
     if (p->tokens_symbol >= 0) s->group.symbols[p->tokens_symbol] = tokens;
     for (int i = 0; i < p->n_steps; i++) { /* whatever holds offsets is i64[texts + 1] */
-        const graph_node *n = p->steps[i].node;
-        int at = strcmp(n->op, "Attention") == 0 ? 4 : strcmp(n->op, "Pool") == 0 && p->steps[i].range == PLAN_RANGE_TEXTS ? 1 : -1;
-        if (at >= 0 && n->n_inputs > at && n->inputs[at].value && n->inputs[at].value->type.dtype == NIB_DTYPE_I64)
-            s->group.slots[n->inputs[at].value->id].t.data = s->offsets;
+        const graph_value *offsets = plan_step_offsets(&p->steps[i]);
+        if (offsets && offsets->type.dtype == NIB_DTYPE_I64) s->group.slots[offsets->id].t.data = s->offsets;
     }
     return true;
 }

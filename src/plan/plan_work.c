@@ -25,12 +25,16 @@ static double whole_bytes(const graph_value *v, const plan_group *group) {
     return v->type.rank < 0 ? 0 : bytes;
 }
 
-/* Rows of text b: of a packed batch from its offsets, of a padded one all. */
-static int64_t text_rows(const plan_step *step, const plan_group *group, int64_t b) {
+const graph_value *plan_step_offsets(const plan_step *step) {
     const graph_node *n = step->node;
     op_attention a;
-    const graph_value *offsets = op_attention_get(n, &a) ? a.offsets : n->n_inputs > 1 ? n->inputs[1].value : NULL;
-    const graph_value *x = n->inputs[0].value;
+    if (op_attention_get(n, &a)) return a.offsets;
+    return graph_is_op(n, "nib", "Pool") && step->range == PLAN_RANGE_TEXTS && n->n_inputs > 1 ? n->inputs[1].value : NULL;
+}
+
+/* Rows of text b: of a packed batch from its offsets, of a padded one all. */
+static int64_t text_rows(const plan_step *step, const plan_group *group, int64_t b) {
+    const graph_value *offsets = plan_step_offsets(step), *x = step->node->inputs[0].value;
     const int64_t *o = offsets ? group->slots[offsets->id].t.data : NULL;
     int64_t rows = 0;
     if (o) return o[b + 1] - o[b];

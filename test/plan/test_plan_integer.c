@@ -14,11 +14,12 @@ static int draw(int n) {
     return (int)(seed >> 8) % n;
 }
 
-/* A graph of these types: the matrix's zero point absent, one, or one a column; of the rows absent, or computed by a node before. */
-static graph *product_of(bool s8_rows, bool s8_matrix, int zero_b, bool zero_a, int K, int N) {
+/* A graph of these types: the matrix's zero point absent, one, or one a column; of the rows absent, computed by a node before, or constant. */
+static graph *product_of(bool s8_rows, bool s8_matrix, int zero_b, int zero_a, int K, int N) {
     const char *rows = s8_rows ? "int8" : "uint8", *matrix = s8_matrix ? "int8" : "uint8";
     static char text[120000];
-    int at = snprintf(text, sizeof text, HEAD "g (%s[b,s,%d] a, %s z) => (int32[b,s,%d] y) <int64[0] none = {}", rows, K, rows, N);
+    int at = snprintf(text, sizeof text, HEAD "g (%s[b,s,%d] a, %s z) => (int32[b,s,%d] y) <int64[0] none = {}, %s[1] zc = {0}", rows, K, rows, N,
+                      rows);
     const struct {
         const char *name;
         int rows, columns;
@@ -32,7 +33,7 @@ static graph *product_of(bool s8_rows, bool s8_matrix, int zero_b, bool zero_a, 
         for (int i = 1; i < count; i++) at += snprintf(text + at, sizeof text - (size_t)at, ",0");
         at += snprintf(text + at, sizeof text - (size_t)at, "}");
     }
-    snprintf(text + at, sizeof text - (size_t)at, "> { za = Reshape (z, none) y = MatMulInteger (a, w, %s, %s) }", zero_a ? "za" : "\"\"",
+    snprintf(text + at, sizeof text - (size_t)at, "> { za = Reshape (z, none) y = MatMulInteger (a, w, %s, %s) }", zero_a == 0 ? "\"\"" : zero_a == 1 ? "za" : "zc",
              zero_b == 0 ? "\"\"" : zero_b == 1 ? "zs" : "zw");
     return parse_graph(text);
 }
@@ -48,7 +49,8 @@ static void the_same_integers(void **state) {
         base_arena arena;
         const graph_tensor *want;
         const int K = 1 + draw(round % 3 ? 70 : 200), N = 1 + draw(90), B = 1 + draw(3), S = 1 + draw(50), zero_b = draw(3);
-        const bool s8_rows = draw(2), s8_matrix = draw(2), zero_a = draw(2);
+        const int zero_a = draw(3);
+        const bool s8_rows = draw(2), s8_matrix = draw(2);
         graph *g = product_of(s8_rows, s8_matrix, zero_b, zero_a, K, N);
         for (int i = 0; i < g->n_constants; i++) {
             const graph_tensor *t = g->constants[i]->constant;
