@@ -453,6 +453,10 @@ FAMILIES = {
         without="embed_positions",
         spoils=[config(layer_norm_eps=1e-2), swap("query", "key")],
     ),
+    # a table of angles of its own, which no theta makes
+    "roformer-own": lambda: family(
+        T.RoFormerConfig(**BERT, embedding_size=24), types=True, spoils=[roll("encoder.embed_positions.weight")]
+    ),
     "roformer-classifier": lambda: family(
         T.RoFormerConfig(**BERT, num_labels=2),
         T.RoFormerForSequenceClassification,

@@ -67,12 +67,19 @@ static float angle_at(int64_t i, const void *user) {
 
 static float frequency_at(int64_t i, const void *user) { return ((const float *)user)[i]; }
 
+/* The table [positions, columns / 2]: computed, or, where the file has one (names->angles), half of its columns: sin, then cos. */
+static graph_value *table(hf_builder *b, const hf_stack *s, const char *at, const angles *a) {
+    const char *own = s->names->angles ? hf_path(b, "%s.weight", s->names->angles) : NULL;
+    const int64_t first = a->of == sin ? 0 : a->half;
+    if (!own || !hf_has_weight(b, own)) return hf_constant(b, at, s->positions, a->half, angle_at, a);
+    return hf_columns(b, at, hf_weight(b, own, s->positions, 2 * a->half), first, first + a->half);
+}
+
 /* cos and sin of positions times frequencies, [1, seq, columns / 2]: rows of a table. */
 static graph_value *rows_of_table(hf_builder *b, const hf_stack *s, const char *at, const angles *a, graph_value *ids) {
     graph_value *positions = graph_find_value(b->g, "positions.rotary");
     if (!positions) positions = hf_positions(b, "positions.rotary", ids, s->positions, 0);
-    return hf_op2(b, "Gather", hf_path(b, "%s.rows", at), hf_constant(b, at, s->positions, a->half, angle_at, a),
-                  positions);
+    return hf_op2(b, "Gather", hf_path(b, "%s.rows", at), table(b, s, at, a), positions);
 }
 
 /* The same, computed in the graph. */

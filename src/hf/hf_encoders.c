@@ -219,6 +219,7 @@ static const hf_names electra_names = {
     .feed_forward = {.after = "output.LayerNorm"},
     .up = "intermediate.dense",
     .down = "output.dense",
+    .angles = "encoder.embed_positions", /* of RoFormer, which is called alike */
 };
 
 static const hf_key electra_keys[] = {
@@ -260,7 +261,6 @@ static const hf_key roformer_keys[] = {
     HF_KEYS_END,
 };
 
-/* Its table of positions, encoder.embed_positions, is made of theta, whether a file has it or not. */
 static void configure_roformer(hf_builder *b, hf_stack *s) {
     configure(b, s);
     s->learned = HF_LEARNED_NONE;

@@ -161,6 +161,7 @@ struct hf_names {
     const char *relative, *relative_norm; /* hf_disentangled: the table of distances, and a norm of it; without `layer` */
     const char *pos_key, *pos_query;
     const char *final_norm; /* behind the last layer */
+    const char *angles;     /* a table that a file may have of rotary positions [positions, columns]: sin, then cos (RoFormer) */
 };
 
 /* ---- keys of config.json, read by table */
