@@ -14,7 +14,8 @@ static int draw(int n) {
     return (int)(seed >> 8) % n;
 }
 
-/* A graph of these types: the matrix's zero point absent, one, or one a column; of the rows absent, computed by a node before, or constant. */
+/* A graph of these types: the matrix's zero point absent, one, or one a column; that of the rows absent, computed by a node before,
+ * or constant. */
 static graph *product_of(bool s8_rows, bool s8_matrix, int zero_b, int zero_a, int K, int N) {
     const char *rows = s8_rows ? "int8" : "uint8", *matrix = s8_matrix ? "int8" : "uint8";
     static char text[120000];
