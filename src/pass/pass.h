@@ -220,6 +220,9 @@ bool pass_is_causal(pass_context *ctx, graph_value *bias, char *why, size_t capa
  * numbers add up, and no number of a caller's is handed on. */
 bool pass_may_be_infinite(const graph_value *v);
 bool pass_may_be_lowest(const graph_value *v); /* the same of the lowest f32 */
+/* Can a product that v is computed from leave f32 where a caller's mask holds other numbers than 0 and 1, as (1 - mask) *
+ * lowest does for 3? A softmax of +infinity is NaN. */
+bool pass_may_overflow(const graph_value *v);
 /* Whether a bias that reads no more than a mask may hide keys, by a number that leaves some of a score's digits (beyond
  * 1e3), by one that leaves none (-1e9 and below). False of one that is computed of much else. */
 bool pass_may_hide_some(const graph_value *bias);
@@ -234,6 +237,7 @@ graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain
 /* The same in domain "", inferred; NULL: out of memory. */
 graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in,
                                 int n_in, const char *hint);
+graph_value *pass_emit_without_nan(pass_context *ctx, graph_node *before, graph_value *y); /* Where(IsNaN(y), 0, y) */
 /* The node that a view describes, inferred: *out is its result. */
 nib_status pass_emit_linear(pass_context *ctx, graph_node *before, const op_linear *l, const char *hint, graph_value **out);
 nib_status pass_emit_attention(pass_context *ctx, graph_node *before, const op_attention *a, const char *hint, graph_value **out);

@@ -334,6 +334,8 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
     const scores *s = &b->s;
     graph_value *root = root_of(b);
     graph_node *before = root->producer;
+    const bool all = pass_mode_of(ctx)->queries == PASS_QUERIES_ALL;
+    const bool guard = b->guarded && bias && all && pass_may_overflow(bias); /* nib.Attention's own is for -infinity */
     const op_attention a = {.q = pass_rows_of_heads(ctx, before, &s->q),
                             .k = pass_rows_of_heads(ctx, before, &s->k),
                             .v = pass_rows_of_heads(ctx, before, &b->v),
@@ -344,10 +346,11 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
                             .right = -1,
                             .scale = (float)s->scale,
                             .softcap = s->softcap > 0 ? (float)s->softcap : 0,
-                            .masked_nan = bias && !b->guarded && pass_mode_of(ctx)->queries == PASS_QUERIES_ALL};
+                            .masked_nan = bias && (!b->guarded || guard) && all};
     graph_value *y;
     if (!a.q || !a.k || !a.v) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(pass_emit_attention(ctx, before, &a, root->name, &y));
+    if (guard && !(y = pass_emit_without_nan(ctx, before, y))) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory");
     if (!b->rows) y = pass_split_rows(ctx, before, y, s->q.count, s->q.size, !b->split);
     NIB_TRY(pass_replace(ctx, root, y));
 fail:

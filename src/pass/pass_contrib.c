@@ -231,7 +231,8 @@ static const char *mask_refusal(const graph_value *mask, const graph_value *bias
     return mask->type.rank == 2 ? NULL : "its mask is neither [batch, keys] nor one length a text";
 }
 
-/* Where(IsNaN(y), 0, y) behind a node: nib.Attention is 0 already where all keys of a query are closed. */
+/* Where(IsNaN(y), 0, y) behind a node: nib.Attention is 0 already where all keys of a query are closed. Where a bias may be
+ * +infinity it stays. */
 static graph_value *guard_of(const graph_value *y) {
     pass_match m;
     for (const graph_use *u = y->use_count == 2 && !y->is_output ? y->uses : NULL; u; u = u->next)
@@ -246,7 +247,7 @@ static void attend(rewrite *r, graph_value *const qkv[3], int64_t kv_heads, int6
     graph_value *added = mask ? mask_bias(r, mask, qkv[1]) : bias;
     if (!qkv[0] || !qkv[1] || !qkv[2] || (mask && !added)) return;
     if (mask && bias && !(added = emit2(r, "Add", bias, added))) return;
-    r->guarded = guard_of(r->n->outputs[0]);
+    if (!added || !pass_may_overflow(added)) r->guarded = guard_of(r->n->outputs[0]);
     const op_attention a = {.q = qkv[0],
                             .k = qkv[1],
                             .v = qkv[2],
@@ -534,7 +535,7 @@ static void standard_attention(rewrite *r) {
                             .causal = graph_attr_int(n, "is_causal", 0) != 0};
     graph_value *y = emit_attention(r, &a);
     r->results[0] = y && first ? pass_split_rows(r->ctx, r->n, y, h[0].count, h[0].size, true) : y;
-    if (!first) r->guarded = guard_of(n->outputs[0]);
+    if (!first && !(in[3] && pass_may_overflow(in[3]))) r->guarded = guard_of(n->outputs[0]);
 }
 
 /* ---------------------------------------------------------------- the table */

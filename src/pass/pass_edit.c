@@ -42,6 +42,11 @@ graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const cha
     return v && op_infer_node(ctx->g, v->producer, ctx->err) == NIB_OK ? v : NULL;
 }
 
+graph_value *pass_emit_without_nan(pass_context *ctx, graph_node *before, graph_value *y) {
+    graph_value *nan = pass_emit_inferred(ctx, before, "IsNaN", &y, 1, y->name), *zero = graph_const_f32(ctx->g, "zero", 0);
+    return nan && zero ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){nan, zero, y}, 3, y->name) : NULL;
+}
+
 nib_status pass_emit_linear(pass_context *ctx, graph_node *before, const op_linear *l, const char *hint, graph_value **out) {
     nib_status status = NIB_OK;
     graph_value *in[OP_LINEAR_INPUTS];

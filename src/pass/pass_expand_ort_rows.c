@@ -81,12 +81,6 @@ static graph_value *repeated(pass_context *ctx, graph_node *before, graph_value 
     return v && to && axis ? pass_emit_reshape(ctx, before, v, (int64_t[]){0, heads * times, -1, size}, 4) : NULL;
 }
 
-/* 0 where y is NaN. */
-static graph_value *without_nan(pass_context *ctx, graph_node *before, graph_value *y) {
-    graph_value *nan = pass_emit_inferred(ctx, before, "IsNaN", &y, 1, y->name), *zero = graph_const_f32(ctx->g, "zero", 0);
-    return nan && zero ? pass_emit_inferred(ctx, before, "Where", (graph_value *[]){nan, zero, y}, 3, y->name) : NULL;
-}
-
 /* bool [B, 1, 1]: whether the text has a token; made once for all layers. NULL: out of memory. */
 static graph_value *has_tokens(pass_context *ctx, graph_value *mask) {
     const int64_t one = 1;
@@ -159,7 +153,7 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     if (mask) NIB_TRY(graph_set_float(made, "mask_filter_value", filter_of(hidden, a.masked_nan)));
     if (causal) NIB_TRY(graph_set_int(made, "unidirectional", 1));
     graph_value *y = made->outputs[0];
-    if (dead && (bias || mask)) y = bias ? without_nan(ctx, n, y) : zeros_without_tokens(ctx, n, y, mask);
+    if (dead && (bias || mask)) y = bias ? pass_emit_without_nan(ctx, n, y) : zeros_without_tokens(ctx, n, y, mask);
     NIB_TRY(pass_replace(ctx, n->outputs[0], y));
     graph_remove_node(ctx->g, n);
 fail:

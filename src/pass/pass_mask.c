@@ -473,6 +473,34 @@ static bool hands_on_input(const graph_value *v) {
 bool pass_may_be_infinite(const graph_value *v) { return any_holds(v, infinite) || adds_masks(v) || hands_on_input(v); }
 bool pass_may_be_lowest(const graph_value *v) { return any_holds(v, lowest); }
 
+/* Whether v is within 0 and 1 whatever the inputs hold: made of bools, of 1 minus such numbers, or of their products. */
+static bool is_unit(const graph_value *v, int depth) {
+    static const char *const views[] = {"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Transpose", "Slice"};
+    const graph_node *n = v->producer;
+    double x;
+    if (v->type.dtype == NIB_DTYPE_BOOL) return true;
+    if (graph_scalar(v, &x)) return x >= 0 && x <= 1;
+    if (!n || n->domain[0] || depth > 8) return false;
+    for (size_t i = 0; i < BASE_COUNT(views); i++)
+        if (strcmp(n->op, views[i]) == 0) return is_unit(n->inputs[0].value, depth + 1);
+    if (graph_is_op(n, "", "Sub") && (!graph_scalar(n->inputs[0].value, &x) || x != 1)) return false;
+    if (!graph_is_op(n, "", "Sub") && !graph_is_op(n, "", "Mul")) return false;
+    return is_unit(n->inputs[0].value, depth + 1) && is_unit(n->inputs[1].value, depth + 1);
+}
+
+bool pass_may_overflow(const graph_value *v) {
+    subgraph s = {0};
+    double x;
+    if (v->constant) return false;
+    if (!collect(&s, v, 0)) return true;
+    for (int i = 0; i < s.n_nodes; i++) {
+        const graph_node *n = s.nodes[i];
+        for (int k = 0; k < 2 && graph_is_op(n, "", "Mul"); k++)
+            if (graph_scalar(n->inputs[k].value, &x) && fabs(x) > FLT_MAX / 256 && !is_unit(n->inputs[1 - k].value, 0)) return true;
+    }
+    return false;
+}
+
 /* (mask - 1) * 10000 hides as well. Other types than f32 have been folded to it, or count. */
 static bool holds_either_sign(const graph_tensor *t, low_numbers low) {
     if (t->dtype != NIB_DTYPE_F32 || !t->data) return false;
