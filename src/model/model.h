@@ -46,6 +46,7 @@ typedef struct model_program {
     int64_t width;          /* numbers in a row */
     bool packed;            /* it computes no padding */
     int64_t longest;        /* tokens of a text that a table of its mask has; 0: any */
+    int roundings;          /* of values to 8 bits that the file has, and that are left out */
     int dropouts;           /* that the file has set to training, and that are off */
     bool random;            /* it draws random numbers */
     bool mask_of_padding;   /* the file wants a mask of 1 at padding; the program turns what it is given */

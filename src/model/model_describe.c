@@ -140,6 +140,10 @@ static void describe_running(const nib_model *m, const model_program *p, base_st
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
                     (double)table->weight_bytes(m->device) / 1e6,
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);
+    if (p->roundings)
+        base_str_printf(out,
+                        "8 bits        %d roundings of values and the ranges that they cut at are left out: nib run keeps them\n",
+                        p->roundings);
     if (p->dropouts)
         base_str_printf(out, "dropout       %d nodes are set to training, and are off: nib explain names them\n",
                         p->dropouts);

@@ -41,6 +41,7 @@ static void note_task(const nib_model *m, model_program *p, pass_context *ctx) {
     p->longest = ctx->longest;
     p->mask_of_padding = ctx->sense == PASS_SENSE_PADDING;
     p->dropouts = ctx->dropouts;
+    p->roundings = ctx->roundings;
     p->random = pass_note_random(ctx);
     if (ctx->sense == PASS_SENSE_BOTH)
         snprintf(p->cannot, sizeof p->cannot,

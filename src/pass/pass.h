@@ -97,6 +97,7 @@ typedef struct pass_context {
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
+    int roundings;              /* of values to 8 bits, with their ranges, that pass_quantized has left out */
     bool cut;                   /* g is a body, cut off from what is around it (pass_each_body_alone) */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
     int changes;                /* rewrites made so far */

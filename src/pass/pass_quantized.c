@@ -284,7 +284,7 @@ static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
 }
 
 /* What was rounded for products of 8 bits is what it was: those have become products of f32. */
-static nib_status try_pair(pass_context *ctx, graph_node *n, int *pairs) {
+static nib_status try_pair(pass_context *ctx, graph_node *n) {
     graph_value *x = pass_input(n, 0), *y = n->outputs[0];
     const graph_node *again = made_by(x, "QuantizeLinear", 0);
     const int64_t axis = graph_attr_int(n, "axis", 1);
@@ -292,7 +292,7 @@ static nib_status try_pair(pass_context *ctx, graph_node *n, int *pairs) {
         return NIB_OK;
     if (pass_input(again, 0)->type.dtype != NIB_DTYPE_F32 || graph_attr_int(again, "axis", 1) != axis) return NIB_OK;
     if (!same_constant(pass_input(again, 1), pass_input(n, 1)) || !same_constant(pass_input(again, 2), pass_input(n, 2))) return NIB_OK;
-    ++*pairs;
+    ctx->roundings++;
     graph_value *x_in_range = within_range(ctx, n, again);
     return x_in_range ? replace(ctx, y, x_in_range) : no_memory(ctx);
 }
@@ -305,18 +305,17 @@ nib_status pass_quantized(pass_context *ctx) {
         else if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_dequantize(ctx, n));
         else if (graph_is_op(n, MS, "DynamicQuantizeMatMul") || graph_is_op(n, MS, "MatMulIntegerToFloat")) NIB_TRY(try_fused(ctx, n));
     }
-    if (ctx->quantized) {
-        int pairs = 0; /* where no weight has 8 bits, a rounding is the model's own */
+    if (ctx->quantized) { /* where no weight has 8 bits, a rounding is the model's own */
         for (graph_node *n = ctx->g->first, *next; n; n = next) {
             next = n->next;
-            if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n, &pairs));
+            if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n));
         }
         pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized);
-        if (pairs)
+        if (ctx->roundings)
             pass_note(ctx,
                       "%d roundings of values to 8 bits are left out, and the ends of ranges that are no activation's (0, or "
                       "of a width as people write it)",
-                      pairs);
+                      ctx->roundings);
         NIB_TRY(pass_clean(ctx));
     }
 fail:
