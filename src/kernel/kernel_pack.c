@@ -113,6 +113,24 @@ static float round_to_q4(const float *x, float inverse, int8_t *q, float *gain) 
     return qq > 0.0f ? xq / qq : 0.0f;
 }
 
+/* Whether the numbers are whole multiples, -8 to 7, of one scale, but for what f16 cuts off of that: then they were of this
+ * form before. */
+static bool is_on_grid(const float *x, float largest, int8_t *q, float *scale) {
+    for (int most = 8; most >= 1; most--) {
+        for (int sign = -1; sign <= (most == 8 ? -1 : 1); sign += 2) {
+            const float d = largest / (float)(sign * most);
+            int i = 0;
+            for (; i < KERNEL_Q4_BLOCK; i++) {
+                const float r = rintf(x[i] / d);
+                if (!(r >= -8.0f && r <= 7.0f) || fabsf(r * d - x[i]) > 1e-3f * fabsf(d)) break;
+                q[i] = (int8_t)r;
+            }
+            if (i == KERNEL_Q4_BLOCK) return *scale = d, true;
+        }
+    }
+    return false;
+}
+
 void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], float *scale) {
     float x[KERNEL_Q4_BLOCK], largest = 0.0f, best = 0.0f;
     for (int i = 0; i < KERNEL_Q4_BLOCK; i++) {
@@ -122,7 +140,9 @@ void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], 
     *scale = 0.0f;
     memset(q, 0, KERNEL_Q4_BLOCK);
     if (fabsf(largest) < 1e-20f) return; /* f16 has no scale for them, and f32 no inverse */
-    for (int i = -9; i <= 9; i += 3) {
+    const bool on_grid = is_on_grid(x, largest, q, scale);
+    if (!on_grid) memset(q, 0, KERNEL_Q4_BLOCK);
+    for (int i = -9; i <= 9 && !on_grid; i += 3) {
         int8_t tried[KERNEL_Q4_BLOCK];
         float gain, d = round_to_q4(x, -(8.0f + 0.1f * (float)i) / largest, tried, &gain);
         if (!(gain > best)) continue;

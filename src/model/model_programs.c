@@ -55,10 +55,12 @@ static void note_task(const nib_model *m, model_program *p, pass_context *ctx) {
 /* What its layers compute in, where the file has decided that, and the rounded weights of it. */
 static nib_status round_weights(const nib_model *m, model_program *p, pass_context *ctx) {
     if (m->precision == NIB_PRECISION_FILE && ctx->quantized) {
-        bool q8 = quant_auto(m->runtime->isas, &p->precision_why) == NIB_PRECISION_Q8;
-        p->computes = q8 ? NIB_PRECISION_Q8 : NIB_PRECISION_FILE;
-        p->precision_why =
-            q8 ? "the file's own: its weights have 8 bits" : "the file's weights have 8 bits; f32 is faster here";
+        const bool integers = quant_auto(m->runtime->isas, &p->precision_why) == NIB_PRECISION_Q8;
+        const bool q4 = pass_keeps_q4(ctx);
+        p->computes = !integers ? NIB_PRECISION_FILE : q4 ? NIB_PRECISION_Q4 : NIB_PRECISION_Q8;
+        p->precision_why = !integers ? "the file's weights have few bits; f32 is faster here"
+                           : q4      ? "the file's own: its weights have 4 bits"
+                                     : "the file's own: its weights have 8 bits";
     }
     return model_arithmetic(p->computes) == NIB_PRECISION_F32 ? NIB_OK : quant_apply(ctx, p->computes);
 }

@@ -97,6 +97,7 @@ typedef struct pass_context {
     bool kept_half;             /* pass_widen has kept weights as they are, each behind a Cast, until they are found */
     int dropouts;               /* that were set to training, and are off */
     int quantized;              /* matrices of 8 bits that pass_quantized has found */
+    int quantized_q4;           /* how many of them are q4's, but for what f16 cuts off of scales (pass_blocks) */
     int roundings;              /* of values to 8 bits, with their ranges, that pass_quantized has left out */
     bool cut;                   /* g is a body, cut off from what is around it (pass_each_body_alone) */
     bool fused;                 /* the fusing passes have run: what they look for need not be kept any more */
@@ -148,6 +149,7 @@ nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on 
 nib_status pass_qkv(pass_context *ctx);        /* queries, keys and values of one attention -> columns of one Linear */
 nib_status pass_attention(pass_context *ctx);  /* split heads, scores, softmax, values, merge heads -> nib.Attention */
 nib_status pass_rows(pass_context *ctx);       /* Linears of rows folded to a matrix -> of the rows themselves */
+nib_status pass_blocks(pass_context *ctx);     /* weights of few bits in blocks -> f32, where nib runs the graph */
 nib_status pass_quantized(pass_context *ctx);  /* weights of 8 bits, their products -> f32, for a task */
 nib_status pass_widen(pass_context *ctx);      /* f16, bf16 -> f32, for a task */
 nib_status pass_widen_rest(pass_context *ctx); /* what it kept and no pass has taken in */
@@ -260,6 +262,8 @@ bool pass_same_shape(const graph_value *a, const graph_value *b); /* the same of
  * marked: by value id, g->value_limit bytes. */
 void pass_mark_computed(const graph *g, uint8_t *marked, const graph_value *until);
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
+/* Whether all weights of few bits that the file has are q4's: they stay what they are, if nothing is multiplied into them. */
+static inline bool pass_keeps_q4(const pass_context *ctx) { return ctx->quantized > 0 && ctx->quantized_q4 == ctx->quantized; }
 bool pass_is_disabled(const pass_context *ctx, const char *name);
 /* Input i; NULL if it is left out. */
 static inline graph_value *pass_input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }

@@ -41,7 +41,7 @@ static nib_status make_rows(pass_context *ctx, graph_value *v, kernel_input inpu
     graph_node *before = v->producer ? v->producer->next : g->first;
     graph_value *y[2] = {graph_add_value(g, v->name), u8 ? graph_add_value(g, v->name) : NULL}, *factor = NULL;
     if (!y[0] || (u8 && !y[1])) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
-    if (u8) NIB_TRY(quant_smooth(ctx, v, &factor));
+    if (u8 && !pass_keeps_q4(ctx)) NIB_TRY(quant_smooth(ctx, v, &factor)); /* factors would move weights off their grid */
     graph_value *in[2] = {v, factor};
     graph_node *n =
         graph_add_node(g, before, u8 ? "nib" : "", u8 ? "QuantizeRows" : "Cast", y[0]->name, in, factor ? 2 : 1, y, u8 ? 2 : 1);

@@ -3,7 +3,7 @@
  * What the tests of passes share: graphs in ONNX's textual syntax, passes run on them, and the proof that matters, equal
  * outputs before and after on random inputs, computed by the operators' own eval.
  *
- * In a text, `= {@}` stands for random values of the constant's shape. Symbols of input shapes get sizes from SIZES in order
+ * In a text, `= {@}` stands for random values of the constant's shape, f32 or uint8. Symbols of input shapes get sizes from SIZES in order
  * of creation. Inputs named mask* hold 0 and 1 as `mask_kind` says (MASK_NUMBERS, which is none of the kinds: other numbers,
  * too), ids* hold 0 .. 3, other integers 0 or 1.
  */
@@ -58,7 +58,11 @@ static inline char *fill_text(const char *text) {
         while (*open != '[' && *open != '<') open--;
         for (char *end = (char *)(uintptr_t)open; *end == '[' || *end == ',';) count *= strtol(end + 1, &end, 10);
         base_str_add_bytes(&out, text, (size_t)(at - text));
-        for (long i = 0; i < count; i++) base_str_printf(&out, "%s%.5f", i ? ", " : "{", (double)random_float(&seed));
+        const bool bytes = open - text >= 5 && memcmp(open - 5, "uint8", 5) == 0;
+        for (long i = 0; i < count; i++) {
+            if (bytes) base_str_printf(&out, "%s%u", i ? ", " : "{", next_random(&seed) % 256);
+            else base_str_printf(&out, "%s%.5f", i ? ", " : "{", (double)random_float(&seed));
+        }
         base_str_add(&out, "}");
     }
     base_str_add(&out, text);
