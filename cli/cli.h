@@ -10,7 +10,7 @@
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
 extern const cli_verb cli_classify;
-extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_compile;
+extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile;
 
 /* ---- a model (cli_model.c) */
 
@@ -24,6 +24,10 @@ nib_runtime *cli_runtime(const cli_model *m, int *code);
 void cli_runtime_free(void);
 /* One of the ways to say which prompt, or none, or 2 after a message. */
 int cli_choose_prompt(cli_args *args);
+
+/* Prints a report, or writes it as JSON to `path` (-: standard output, in place of the text; NULL: nowhere), and frees it; returns the
+ * exit code for `status`. */
+int cli_finish_report(const char *path, nib_status status, const nib_error *error, nib_report *report);
 
 /* Prints the graph of m->path, "text" or "dot", after passes of that level; returns the exit code. */
 int cli_print_graph(const cli_model *m, nib_graph_format format, int level);

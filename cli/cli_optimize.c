@@ -83,8 +83,7 @@ static int write_report(const char *path, const nib_report *report) {
     return nib_file_commit(file, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
-/* Prints the report, or writes it as JSON to `path`; frees it. */
-static int finish(const char *path, nib_status status, const nib_error *error, nib_report *report) {
+int cli_finish_report(const char *path, nib_status status, const nib_error *error, nib_report *report) {
     int code = 0;
     bool piped = path && strcmp(path, "-") == 0;
     if (report) {
@@ -104,7 +103,7 @@ static int optimize(const cli_args *a, const char *out) {
     int code = fill_options(a, &o);
     if (code) return code;
     nib_status status = nib_optimize_file(a->m.path, out, &o, &report, &error);
-    return finish(a->report, status, &error, report);
+    return cli_finish_report(a->report, status, &error, report);
 }
 
 static int run_optimize(cli_args *a) {
@@ -128,7 +127,7 @@ static int run_diff(cli_args *a) {
     if (code == 0) code = fill_options(a, &o);
     if (code) return code;
     nib_status status = nib_diff_files(a->m.path, a->plain.items[0], &o, &report, &error);
-    return finish(a->report, status, &error, report);
+    return cli_finish_report(a->report, status, &error, report);
 }
 
 int cli_print_graph(const cli_model *m, nib_graph_format format, int level) {
@@ -141,7 +140,7 @@ int cli_print_graph(const cli_model *m, nib_graph_format format, int level) {
     o.runtime = cli_runtime(m, &code);
     if (code) return code;
     nib_status status = nib_graph_of_file(m->path, &o, format, &report, &error);
-    return finish(NULL, status, &error, report);
+    return cli_finish_report(NULL, status, &error, report);
 }
 
 #define EVERY cli_model_option, checking_options, cli_thread_option, cli_safety_options, NULL

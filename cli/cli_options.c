@@ -311,7 +311,7 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
 }
 
 void cli_args_free(cli_args *a) {
-    cli_list *const lists[] = {&a->plain, &a->inputs, &a->shapes, &a->disabled, &a->limits};
+    cli_list *const lists[] = {&a->plain, &a->inputs, &a->shapes, &a->disabled, &a->keep, &a->limits};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->items);
 }
 

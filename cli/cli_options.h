@@ -39,14 +39,14 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, limits;
-    const char *input, *output, *ids, *report, *output_dir, *compare, *suite;
+    cli_list inputs, shapes, disabled, keep, limits;
+    const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt;
-    int rounds, callers, repeat, level, opset, target, format, graph; /* level, graph: -1 if not given; repeat, opset: 0 */
+    int rounds, callers, repeat, level, opset, target, type, block, format, graph; /* level, graph: -1 if not given; repeat, opset, type, block: 0 */
     int64_t seed;
-    double seconds, least_cosine, rtol, atol, tolerance;
+    double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
     size_t external_over; /* SIZE_MAX: not given */
 } cli_args;
 

@@ -23,6 +23,7 @@ ROOMS = {
     "model": BASE | {"onnx", "hf", "text", "pass", "quant", "plan", "run", "cpu", "graph", "op", "kernel"},
     "compiled": BASE | {"model", "onnx", "hf", "text", "pass", "quant", "plan", "run", "cpu", "graph", "op", "kernel"},
     "rewrite": BASE | {"model", "onnx", "hf", "pass", "plan", "run", "cpu", "graph", "op", "kernel"},
+    "quantize": BASE | {"rewrite", "task", "text", "model", "onnx", "hf", "pass", "plan", "run", "cpu", "graph", "op", "kernel"},
     "text": BASE,
     "task": BASE | {"model", "run", "text", "hf", "graph", "op", "plan", "pass", "cpu", "onnx", "kernel"},
     "api": None,  # all

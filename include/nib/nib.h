@@ -737,6 +737,51 @@ typedef enum nib_graph_format { NIB_GRAPH_TEXT = 0, NIB_GRAPH_DOT } nib_graph_fo
 NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
                                      nib_error *error);
 
+/* ---------------------------------------------------------------- quantizing files */
+
+/* What weights become. */
+#define NIB_QUANTIZE_MAP(X)                                                                                            \
+    X(INT8, 1, "int8") /* products in 8 bits: MatMulInteger of rows quantized when it runs, a scale a column */        \
+    X(INT4, 2, "int4") /* weights alone: 4 bits, a scale for each block of a column */
+
+typedef enum nib_quantize_type {
+#define NIB_QUANTIZE_ENUM(name, number, text) NIB_QUANTIZE_##name = number,
+    NIB_QUANTIZE_MAP(NIB_QUANTIZE_ENUM)
+#undef NIB_QUANTIZE_ENUM
+} nib_quantize_type;
+
+typedef struct nib_quantize_options {
+    size_t size;
+    nib_runtime *runtime; /* NULL: a default one */
+    nib_quantize_type type;
+    nib_target target; /* which operators the file may have */
+    int64_t block;     /* of INT4: numbers of a column that share a scale: 32 (the default), 64, 128 */
+    /* Texts whose rows say what matters of each weight (GPTQ, Frantar et al., 2022); none: weights are rounded to the nearest. */
+    const char *const *calibrate;
+    size_t calibrate_count;
+    const char *const *check; /* what the result is measured with; none of them may be one to calibrate on. None: nib's own */
+    size_t check_count;
+    const char *const *keep; /* names of weights or nodes that stay as they are; '*' stands for any characters */
+    size_t keep_count;
+    double min_cosine; /* mean cosine to f32 that the result has, in nib and as ONNX means the file; 0: whatever it is */
+    int64_t external_over; /* as nib_optimize_options */
+    nib_stop_fn stop;      /* in stages; NULL: it goes on to its end */
+    void *stop_user;
+} nib_quantize_options;
+
+NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);
+
+/* Writes a model file or folder with smaller weights, to `out` as nib_optimize_file does, and measures what that does to vectors of
+ * texts: as nib runs the file, and as ONNX means it. Products with constant matrices and tables of 1024 rows and more are quantized; others,
+ * and those whose rows are no multiple of the block, stay as they are, and the report says why. What the model gives below
+ * options->min_cosine gets more bits, layer by layer, 4 to 8 to f32, before it is given up.
+ * A model that does not embed texts is quantized without being measured, as the report says, but not calibrated (UNSUPPORTED).
+ * `*report` (may be NULL) is given on success, and with DIFFERENT: min_cosine was not reached, and nothing was written.
+ * Other errors as nib_optimize_file, and INVALID_ARGUMENT: a block that is none of these, texts of both kinds that are the same, or
+ * texts without a token. */
+NIB_API nib_status nib_quantize_file(const char *in, const char *out, const nib_quantize_options *options, nib_report **report,
+                                     nib_error *error);
+
 /* ---------------------------------------------------------------- compiled models */
 
 typedef struct nib_compile_options {

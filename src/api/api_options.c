@@ -22,6 +22,8 @@ static const nib_embed_options embed_options = {.size = sizeof embed_options};
 static const nib_classify_options classify_options = {.size = sizeof classify_options};
 static const nib_optimize_options optimize_options = {
     .size = sizeof optimize_options, .level = 1, .check = 1, .external_over = -1};
+static const nib_quantize_options quantize_options = {
+    .size = sizeof quantize_options, .type = NIB_QUANTIZE_INT8, .block = 32, .external_over = -1};
 static const nib_compile_options compile_options = {.size = sizeof compile_options};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
@@ -64,6 +66,12 @@ static const uint16_t compile_ends[] = {
 #define COMPILE(member) END(nib_compile_options, member)
     COMPILE(size), COMPILE(model), COMPILE(exact), COMPILE(stop), COMPILE(stop_user),
 };
+static const uint16_t quantize_ends[] = {
+#define QUANTIZE(member) END(nib_quantize_options, member)
+    QUANTIZE(size),            QUANTIZE(runtime), QUANTIZE(type),        QUANTIZE(target), QUANTIZE(block),      QUANTIZE(calibrate),
+    QUANTIZE(calibrate_count), QUANTIZE(check),   QUANTIZE(check_count), QUANTIZE(keep),   QUANTIZE(keep_count), QUANTIZE(min_cosine),
+    QUANTIZE(external_over),   QUANTIZE(stop),    QUANTIZE(stop_user),
+};
 
 typedef struct kind {
     const char *name, *filled_by;
@@ -83,6 +91,7 @@ static const kind kinds[] = {
     [API_CLASSIFY_OPTIONS] = KIND(nib_classify_options, "nib_classify_defaults", classify_options, classify_ends),
     [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
+    [API_QUANTIZE_OPTIONS] = KIND(nib_quantize_options, "nib_quantize_defaults", quantize_options, quantize_ends),
 };
 
 /* Where the last member that is whole in a struct of `size` bytes ends. */
@@ -134,3 +143,4 @@ void nib_embed_defaults(nib_embed_options *o, size_t size) { fill_defaults(API_E
 void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults(API_CLASSIFY_OPTIONS, o, size); }
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }
+void nib_quantize_defaults(nib_quantize_options *o, size_t size) { fill_defaults(API_QUANTIZE_OPTIONS, o, size); }

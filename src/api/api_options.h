@@ -21,7 +21,8 @@ typedef enum api_options {
     API_EMBED_OPTIONS,
     API_CLASSIFY_OPTIONS,
     API_OPTIMIZE_OPTIONS,
-    API_COMPILE_OPTIONS
+    API_COMPILE_OPTIONS,
+    API_QUANTIZE_OPTIONS
 } api_options;
 
 /* Fills `into`, a struct of that kind as this library knows it, size included: the caller's members over the defaults.

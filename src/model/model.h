@@ -141,6 +141,7 @@ typedef struct model_source {
     const char *path;
     const void *bytes; /* NULL: the path is all */
     size_t size;
+    const graph *graph; /* in place of the path's own, whose small files count: cloned, its constants outlive the model; NULL: none */
 } model_source;
 
 #define MODEL_STAGES 4 /* that opening advances by (base_stop): read, tokenizer and settings, passes, plan */

@@ -58,13 +58,14 @@ fail:
 static nib_status load_source(nib_model *m, const model_source *from, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
-    const char *door = "ONNX file in memory", *path = from->path;
+    const char *door = from->graph ? "graph" : "ONNX file in memory", *path = from->path;
     if (path) {
         bool is_folder = from->bytes || base_path_is_dir(path);
         m->folder = is_folder ? base_strndup(heap, path, strlen(path)) : base_path_dir(heap, path);
         if (!m->folder) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     }
-    if (from->bytes) NIB_TRY(onnx_load_memory(m->runtime, from->bytes, from->size, m->folder, &m->source, err));
+    if (from->graph) NIB_TRY(graph_clone(from->graph, &m->source, err));
+    else if (from->bytes) NIB_TRY(onnx_load_memory(m->runtime, from->bytes, from->size, m->folder, &m->source, err));
     else NIB_TRY(model_load(m->runtime, path, &m->source, &door, err));
     m->weight_bytes = from->size;
     m->door = base_strndup(heap, door, strlen(door));

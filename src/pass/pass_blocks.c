@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Weights of few bits in blocks -> weights of f32, for graphs that nib runs. In: com.microsoft's MatMulNBits and
- * GatherBlockQuantized of constants, DequantizeLinear of constants of 4 bits with a block_size. Out: MatMul(x, w) and its bias,
+ * GatherBlockQuantized of constants, DequantizeLinear of a constant matrix with a block_size. Out: MatMul(x, w) and its bias,
  * Gather(table, ids), a constant: the numbers that the integers stand for, which the passes fuse like those of any model. What is
  * quantized again from numbers that lie on a grid of q4 (kernel_round_q4) or q8 is what it was.
  *
@@ -29,12 +29,15 @@ static bool real_at(const graph_tensor *t, int64_t i, float *out) {
     return *out = base_f16_to_f32(half), true;
 }
 
-/* Rows of integers, `bits` each, without a sign; a scale for each block of a row, and perhaps a zero point. */
+/* Rows of integers, `bits` each; a scale for each block of a row, and perhaps a zero point. Distances are in elements. */
 typedef struct block_rows {
     const uint8_t *codes;
-    const graph_tensor *scale, *zero; /* zero: NULL for the middle of the range; U8 (packed, a row begins with a byte of its own) or real */
-    int64_t rows, columns, block, blocks, row_bytes;
+    const graph_tensor *scale, *zero; /* zero may be NULL; integers like the codes, or real like the scales */
+    int64_t rows, columns, block, blocks;
+    int64_t code_row, code_step, scale_row, scale_step, zero_row;
     int bits;
+    bool is_signed;
+    float none; /* what is subtracted where there is no zero point */
     bool turned; /* column i of the result is row i */
 } block_rows;
 
@@ -47,15 +50,25 @@ static bool take_room(pass_context *ctx, const block_rows *b, size_t *bytes) {
     return true;
 }
 
+static float value_at(const block_rows *b, const void *codes, int64_t i) {
+    const int code = code_at(codes, i, b->bits), half = 1 << (b->bits - 1);
+    return (float)(b->is_signed ? (code ^ half) - half : code);
+}
+
+static float middle(const block_rows *b) { return b->is_signed ? 0.0f : (float)(1 << (b->bits - 1)); } /* of the range */
+
+static bool has_codes(nib_dtype t) { return t == NIB_DTYPE_U8 || t == NIB_DTYPE_I8 || t == NIB_DTYPE_U4 || t == NIB_DTYPE_I4; }
+
 static bool zero_of(const block_rows *b, int64_t row, int64_t block, float *out) {
-    *out = (float)(1 << (b->bits - 1));
+    *out = b->none;
     if (!b->zero) return true;
-    if (b->zero->dtype != NIB_DTYPE_U8) return real_at(b->zero, row * b->blocks + block, out);
-    *out = (float)code_at((const uint8_t *)b->zero->data + row * ((b->blocks * b->bits + 7) / 8), block, b->bits);
+    if (!has_codes(b->zero->dtype)) return real_at(b->zero, row * b->scale_row + block * b->scale_step, out);
+    *out = value_at(b, b->zero->data, row * b->zero_row + block * b->scale_step);
     return true;
 }
 
-/* The constant that b stands for; NULL: memory ran out, or there is no room for it (*left). *q4: q4 holds these numbers, but for what f16 cuts off of a scale. */
+/* The constant that b stands for; NULL: memory ran out, or there is no room for it (*left). *q4: q4 holds these numbers, but for what f16
+ * cuts off of a scale. */
 static graph_value *real_of(pass_context *ctx, const char *name, const block_rows *b, bool *left, bool *q4) {
     size_t bytes;
     *left = !take_room(ctx, b, &bytes);
@@ -66,11 +79,12 @@ static graph_value *real_of(pass_context *ctx, const char *name, const block_row
     for (int64_t r = 0; r < b->rows; r++) {
         float *out = to + (b->turned ? r : r * b->columns), scale = 0, zero = 0;
         for (int64_t k = 0; k < b->columns; k++) {
+            const int64_t block = k / b->block;
             if (k % b->block == 0) {
-                if (!real_at(b->scale, r * b->blocks + k / b->block, &scale) || !zero_of(b, r, k / b->block, &zero)) return NULL;
-                *q4 &= zero == (float)(1 << (b->bits - 1));
+                if (!real_at(b->scale, r * b->scale_row + block * b->scale_step, &scale) || !zero_of(b, r, block, &zero)) return NULL;
+                *q4 &= zero == middle(b);
             }
-            out[k * step] = ((float)code_at(b->codes + r * b->row_bytes, k, b->bits) - zero) * scale;
+            out[k * step] = (value_at(b, b->codes, r * b->code_row + k * b->code_step) - zero) * scale;
         }
     }
     graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .data = to, .bytes = bytes};
@@ -112,8 +126,10 @@ static nib_status try_matmul(pass_context *ctx, graph_node *n) {
         return NIB_OK;
     block_rows b = {.codes = w->constant->data, .rows = N, .columns = K, .block = block, .bits = (int)bits, .turned = true};
     b.blocks = (K + block - 1) / block;
-    b.row_bytes = b.blocks * (block * bits / 8);
-    if (!has_count(w, N * b.row_bytes) || !fits(&b, pass_input(n, 2), pass_input(n, 3))) return NIB_OK;
+    b.code_row = b.blocks * block, b.code_step = 1, b.scale_row = b.blocks, b.scale_step = 1;
+    b.none = middle(&b);
+    b.zero_row = (b.blocks * bits + 7) / 8 * 8 / bits; /* a row of zero points begins with a byte of its own */
+    if (!has_count(w, N * b.blocks * (block * bits / 8)) || !fits(&b, pass_input(n, 2), pass_input(n, 3))) return NIB_OK;
     b.scale = pass_input(n, 2)->constant;
     b.zero = pass_input(n, 3) ? pass_input(n, 3)->constant : NULL;
     graph_value *real = real_of(ctx, w->name, &b, &left, &q4);
@@ -136,9 +152,12 @@ static nib_status try_gather(pass_context *ctx, graph_node *n) {
         n->outputs[0]->type.dtype != NIB_DTYPE_F32)
         return NIB_OK;
     const graph_tensor *t = table->constant;
-    block_rows b = {.codes = t->data, .rows = t->dims[0], .columns = t->dims[1] * (8 / bits), .block = block, .row_bytes = t->dims[1]};
+    block_rows b = {.codes = t->data, .rows = t->dims[0], .columns = t->dims[1] * (8 / bits), .block = block};
     b.bits = (int)bits;
     b.blocks = (b.columns + block - 1) / block;
+    b.code_row = b.columns, b.code_step = 1, b.scale_row = b.blocks, b.scale_step = 1;
+    b.none = middle(&b);
+    b.zero_row = (b.blocks * bits + 7) / 8 * 8 / bits;
     if (b.rows < 1 || b.rows > INT32_MAX || b.columns > INT32_MAX || !fits(&b, pass_input(n, 2), pass_input(n, 3))) return NIB_OK;
     b.scale = pass_input(n, 2)->constant;
     b.zero = pass_input(n, 3) ? pass_input(n, 3)->constant : NULL;
@@ -148,13 +167,30 @@ static nib_status try_gather(pass_context *ctx, graph_node *n) {
     return put(ctx, n, pass_emit(ctx, n, "", "Gather", (graph_value *[]){real, pass_input(n, 1)}, 2, n->outputs[0]->name));
 }
 
-/* Which is folded like any constant. */
-static void count_dequantized(pass_context *ctx, const graph_node *n) {
-    const graph_value *x = pass_input(n, 0), *zero = pass_input(n, 2), *scale = pass_input(n, 1);
-    const int64_t block = graph_attr_int(n, "block_size", 0);
-    if (!is_constant(x) || !is_constant(scale) || x->constant->rank != 2 || block <= 0) return;
-    if (x->constant->dtype != NIB_DTYPE_I4 && x->constant->dtype != NIB_DTYPE_U4) return;
-    count(ctx, x->constant->dtype == NIB_DTYPE_I4 && !zero && block % KERNEL_Q4_BLOCK == 0);
+/* A matrix with blocks along either axis. */
+static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
+    graph_value *x = pass_input(n, 0), *scale = pass_input(n, 1), *zero = pass_input(n, 2);
+    const int64_t block = graph_attr_int(n, "block_size", 0), axis = graph_attr_int(n, "axis", 1);
+    bool left, q4;
+    if (!is_constant(x) || !is_constant(scale) || x->constant->rank != 2 || block < 1 || !has_codes(x->constant->dtype)) return NIB_OK;
+    const graph_tensor *t = x->constant, *s = scale->constant;
+    const bool down = axis == 0 || axis == -2; /* the first axis is blocked */
+    block_rows b = {.codes = t->data, .scale = s, .zero = zero ? zero->constant : NULL, .block = block, .turned = down};
+    b.rows = t->dims[down], b.columns = t->dims[!down];
+    b.bits = nib_dtype_bits(t->dtype);
+    b.is_signed = t->dtype == NIB_DTYPE_I8 || t->dtype == NIB_DTYPE_I4;
+    if (b.rows < 1 || b.columns < 1 || b.rows > INT32_MAX || b.columns > INT32_MAX || n->outputs[0]->type.dtype != NIB_DTYPE_F32) return NIB_OK;
+    b.blocks = (b.columns + block - 1) / block;
+    b.code_row = down ? 1 : b.columns, b.code_step = down ? b.rows : 1;
+    b.scale_row = b.zero_row = down ? 1 : b.blocks, b.scale_step = down ? b.rows : 1;
+    float first;
+    if (s->rank != 2 || s->dims[down] != b.rows || s->dims[!down] != b.blocks || !real_at(s, 0, &first) ||
+        (zero && (!has_count(zero, b.rows * b.blocks) || b.zero->dtype != t->dtype)))
+        return NIB_OK;
+    graph_value *real = real_of(ctx, x->name, &b, &left, &q4);
+    if (!real) return left ? NIB_OK : no_memory(ctx);
+    count(ctx, q4);
+    return pass_replace(ctx, n->outputs[0], real);
 }
 
 nib_status pass_blocks(pass_context *ctx) {
@@ -164,7 +200,7 @@ nib_status pass_blocks(pass_context *ctx) {
         next = n->next;
         if (graph_is_op(n, MS, "MatMulNBits")) NIB_TRY(try_matmul(ctx, n));
         else if (graph_is_op(n, MS, "GatherBlockQuantized")) NIB_TRY(try_gather(ctx, n));
-        else if (graph_is_op(n, "", "DequantizeLinear")) count_dequantized(ctx, n);
+        else if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_dequantize(ctx, n));
     }
     if (ctx->quantized > before)
         pass_note(ctx, "%d weights in blocks of few bits are read as the numbers that they stand for", ctx->quantized - before);

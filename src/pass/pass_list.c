@@ -124,7 +124,7 @@ nib_status pass_run_all(pass_context *ctx) {
     size_t budget = pass_fold_budget(ctx);
     if (!ctx->fold_left) ctx->fold_left = budget;
     if (!ctx->work_limit) ctx->work_limit = OP_ENV_WORK + (int64_t)(budget < (size_t)OP_ENV_WORK << 8 ? budget : (size_t)OP_ENV_WORK << 8);
-    if (mode->runs && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"blocks", pass_blocks, 2}));
+    if (mode->runs && ctx->level >= 1) NIB_TRY(run(ctx, &(pass_row){"blocks", pass_blocks, 1}));
     if (mode->texts && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"quantized", pass_quantized, 2}));
         NIB_TRY(run(ctx, &(pass_row){"widen", pass_widen, 2}));

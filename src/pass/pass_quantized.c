@@ -299,6 +299,7 @@ static nib_status try_pair(pass_context *ctx, graph_node *n) {
 
 nib_status pass_quantized(pass_context *ctx) {
     nib_status status = NIB_OK;
+    const int before = ctx->quantized;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (graph_is_op(n, "", "Mul")) NIB_TRY(try_dynamic(ctx, n));
@@ -310,7 +311,7 @@ nib_status pass_quantized(pass_context *ctx) {
             next = n->next;
             if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n));
         }
-        pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized);
+        if (ctx->quantized > before) pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized - before);
         if (ctx->roundings)
             pass_note(ctx,
                       "%d roundings of values to 8 bits are left out, and the ends of ranges that are no activation's (0, or "

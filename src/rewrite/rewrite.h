@@ -113,6 +113,18 @@ nib_status rewrite_report_write(nib_report *r, nib_error *err);
 /* Copies what a model folder needs beside its model (tokenizer, settings) from one folder to the other. */
 nib_status rewrite_copy_small_files(nib_runtime *runtime, const char *from, const char *to, nib_error *err);
 
+/* Where a result goes: the file `out`, or, of a model that was a folder and unless `out` ends with .onnx, the folder `out`, with
+ * model.onnx, the small files and nib.json, which is the report's JSON. */
+typedef struct rewrite_out {
+    const char *folder; /* that the model came from; NULL: it was a file */
+    const char *out;
+    int64_t external_over; /* as nib_optimize_options */
+    const graph *mapped;   /* whose files weights lie in */
+} rewrite_out;
+/* A folder with safetensors is opened by them, and what is written beside them would never be read: INVALID_ARGUMENT. */
+nib_status rewrite_check_out(nib_runtime *runtime, const char *folder, const char *out, nib_error *err);
+nib_status rewrite_write_out(nib_runtime *runtime, const graph *g, const rewrite_out *to, const nib_report *report, nib_error *err);
+
 /* ---- the verbs (api/). Each advances (base_stop) by so much: read, rewritten, compared, costs, written; a verb that leaves one out
  * advances by it at its end. */
 #define REWRITE_STAGES 5

@@ -134,3 +134,62 @@ fail:
     base_free(&runtime->heap, c.config);
     return status;
 }
+
+/* ---------------------------------------------------------------- where a result goes */
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool writes_folder(const char *folder, const char *out) { return folder && !ends_with(out, ".onnx"); }
+
+static nib_status write_text(nib_runtime *runtime, const char *dir, const char *name, const base_str *text, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_writer *w = NULL;
+    char *path = base_path_join(&runtime->heap, dir, name);
+    if (!path || text->failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
+    NIB_TRY(base_writer_open(&runtime->heap, path, &w, err));
+    NIB_TRY(base_writer_write(w, text->data, text->length, err));
+    status = base_writer_commit(w, err);
+    w = NULL;
+fail:
+    base_writer_abort(w);
+    base_free(&runtime->heap, path);
+    return status;
+}
+
+nib_status rewrite_check_out(nib_runtime *runtime, const char *folder, const char *out, nib_error *err) {
+    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json"};
+    nib_status status = NIB_OK;
+    base_heap *heap = &runtime->heap;
+    char *path = NULL;
+    for (size_t i = 0; i < BASE_COUNT(weights) && writes_folder(folder, out); i++) {
+        base_free(heap, path);
+        path = base_path_join(heap, out, weights[i]);
+        if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        if (base_path_is_file(path))
+            NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s has %s, and would be opened by it, not by what is written: name another folder", out,
+                     weights[i]);
+    }
+fail:
+    base_free(heap, path);
+    return status;
+}
+
+nib_status rewrite_write_out(nib_runtime *runtime, const graph *g, const rewrite_out *to, const nib_report *report, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &runtime->heap;
+    char *path = NULL;
+    onnx_save_options save = {.external_over = to->external_over, .mapped = to->mapped};
+    if (!writes_folder(to->folder, to->out)) return onnx_save(runtime, g, to->out, &save, err);
+    NIB_TRY(base_dir_create(to->out, err));
+    path = base_path_join(heap, to->out, "model.onnx");
+    if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(rewrite_copy_small_files(runtime, to->folder, to->out, err));
+    NIB_TRY(write_text(runtime, to->out, "nib.json", &report->json, err));
+    NIB_TRY(onnx_save(runtime, g, path, &save, err));
+fail:
+    base_free(heap, path);
+    return status;
+}

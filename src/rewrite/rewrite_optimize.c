@@ -235,65 +235,6 @@ static double tolerance_of(const nib_optimize_options *o) {
 
 /* ---------------------------------------------------------------- nib optimize */
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-static nib_status write_text(nib_runtime *runtime, const char *dir, const char *name, const base_str *text, nib_error *err) {
-    nib_status status = NIB_OK;
-    base_writer *w = NULL;
-    char *path = base_path_join(&runtime->heap, dir, name);
-    if (!path || text->failed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a report");
-    NIB_TRY(base_writer_open(&runtime->heap, path, &w, err));
-    NIB_TRY(base_writer_write(w, text->data, text->length, err));
-    status = base_writer_commit(w, err);
-    w = NULL;
-fail:
-    base_writer_abort(w);
-    base_free(&runtime->heap, path);
-    return status;
-}
-
-static bool writes_folder(const optimizing *z, const char *out) { return z->folder && !ends_with(out, ".onnx"); }
-
-/* A folder with safetensors is opened by them, and what is written beside them would never be read: by nib, and by others as well. */
-static nib_status check_folder(const optimizing *z, const char *out) {
-    static const char *const weights[] = {"model.safetensors", "model.safetensors.index.json"};
-    nib_status status = NIB_OK;
-    base_heap *heap = &z->runtime->heap;
-    char *path = NULL;
-    for (size_t i = 0; i < BASE_COUNT(weights) && writes_folder(z, out); i++) {
-        base_free(heap, path);
-        path = base_path_join(heap, out, weights[i]);
-        if (!path) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
-        if (base_path_is_file(path))
-            NIB_FAIL(z->err, NIB_INVALID_ARGUMENT, "%s has %s, and would be opened by it, not by what is written: name another folder", out,
-                     weights[i]);
-    }
-fail:
-    base_free(heap, path);
-    return status;
-}
-
-static nib_status write_out(optimizing *z, const char *out, const nib_report *report) {
-    nib_status status = NIB_OK;
-    base_heap *heap = &z->runtime->heap;
-    char *path = NULL;
-    bool folder = writes_folder(z, out);
-    onnx_save_options save = {.external_over = z->o->external_over, .mapped = z->source};
-    if (!folder) return onnx_save(z->runtime, z->g, out, &save, z->err);
-    NIB_TRY(base_dir_create(out, z->err));
-    path = base_path_join(heap, out, "model.onnx");
-    if (!path) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(rewrite_copy_small_files(z->runtime, z->folder, out, z->err));
-    NIB_TRY(write_text(z->runtime, out, "nib.json", &report->json, z->err));
-    NIB_TRY(onnx_save(z->runtime, z->g, path, &save, z->err));
-fail:
-    base_free(heap, path);
-    return status;
-}
-
 nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const char *out, const nib_optimize_options *o,
                                  nib_report **report, nib_error *err) {
     nib_status status = NIB_OK;
@@ -307,7 +248,7 @@ nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const cha
     double begun = base_clock();
     NIB_TRY(load(&z, in));
     base_stop_advance(1);
-    NIB_TRY(check_folder(&z, out));
+    NIB_TRY(rewrite_check_out(runtime, z.folder, out, err));
     NIB_TRY(optimize(&z));
     NIB_TRY(op_schema_check(z.g, o->target == NIB_TARGET_ONNXRUNTIME, err));
     double optimized = base_clock();
@@ -344,7 +285,7 @@ nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const cha
     }
     if (proof.ran) NIB_TRY(rewrite_costs_of(runtime, z.source, z.g, &costs, err));
     base_stop_advance(1);
-    NIB_TRY(write_out(&z, out, r));
+    NIB_TRY(rewrite_write_out(runtime, z.g, &(rewrite_out){z.folder, out, o->external_over, z.source}, r, err));
     base_stop_advance(1);
     costs.halves = o->level >= 4;
     if (proof.ran) rewrite_report_costs(r, &costs);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Models as files, with smaller weights. In: a model's path, texts to calibrate on and others to check with. Out: a file whose weights
+ * are integers, and a receipt: what its vectors lost, by layer and as a whole, in nib and as ONNX means the file.
+ *
+ * A layer is a product MatMul(x, w) with a constant weight [K, N], or a table that Gather looks rows up in. Rounding one gives codes
+ * [K, N] and scales, which quantize_write.c turns into operators and quant/ reads back as they are.
+ */
+#ifndef QUANTIZE_H
+#define QUANTIZE_H
+
+#include "rewrite/rewrite.h"
+
+typedef enum quantize_bits { QUANTIZE_NONE = 32, QUANTIZE_8 = 8, QUANTIZE_4 = 4 } quantize_bits;
+
+typedef struct quantize_codes {
+    quantize_bits bits;
+    int64_t block; /* rows of the weight, K, that share a scale; K itself: one scale a column */
+    int8_t *q;     /* [K, N], -8 .. 7 or -127 .. 127 */
+    float *scale;  /* [K / block, N]; of 4 bits ones that f16 holds */
+} quantize_codes;
+
+typedef struct quantize_layer {
+    graph_node *node; /* of the graph that was looked at: MatMul or Gather */
+    graph_value *x;   /* its rows; of a table the ids */
+    const graph_tensor *w; /* f32 [K, N]; of a table [rows, width], of which each row is a "column" of K = width numbers */
+    bool table, kept; /* kept: asked to stay as it is */
+    const char *why;  /* it cannot be quantized, or NULL */
+    int64_t K, N;     /* of a table: its width, its rows */
+    quantize_codes codes;
+    double error;     /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
+} quantize_layer;
+
+typedef struct quantize_layers {
+    quantize_layer *items;
+    int count;
+} quantize_layers;
+
+/* What rows of x were like: the sum of x^T x over all of them. */
+typedef struct quantize_moments {
+    const graph_value *x;
+    int64_t K;
+    double rows; /* how many were added */
+    float *sum;  /* [K, K] */
+} quantize_moments;
+
+/* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are. */
+nib_status quantize_find(base_heap *heap, const graph *g, const char *const *keep, size_t n, quantize_layers *out, nib_error *err);
+void quantize_layers_free(base_heap *heap, quantize_layers *l);
+/* The layer's name in messages: its weight's. */
+const char *quantize_name(const quantize_layer *l);
+
+/* ---- rounding. codes of the layer are made anew; those that were there are freed. `moments` NULL: to the nearest. */
+nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits bits, int64_t block, const quantize_moments *moments,
+                          nib_error *err);
+
+/* ---- calibration: `each` is called with the moments of every product's x, some layers at a time, so that memory is bounded. The texts
+ * go through m, a model of the graph g. INVALID_ARGUMENT: no text has a token. */
+typedef nib_status (*quantize_each)(void *user, const quantize_moments *moments, nib_error *err);
+nib_status quantize_calibrate(nib_model *m, const graph *g, const quantize_layers *layers, const char *const *texts, size_t n,
+                              quantize_each each, void *user, nib_error *err);
+
+/* ---- writing: g is a clone of the graph that the layers were found in; each that has codes becomes what `target` says. */
+nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, nib_target target, nib_error *err);
+
+/* ---- measuring: vectors of the same texts by two models */
+#define QUANTIZE_NEIGHBOURS 10
+typedef struct quantize_quality {
+    bool known;
+    char why[REWRITE_WHY]; /* if not */
+    double mean, worst, fifth; /* cosine; fifth: of 5 texts in 100 it is below */
+    double overlap; /* of each text's nearest neighbours among the others, the share that stays; -1: too few texts */
+    size_t texts;
+} quantize_quality;
+void quantize_compare(const float *a, const float *b, size_t n, int64_t width, quantize_quality *out);
+/* Vectors [n, width] of the texts, the caller's to free with base_free. */
+nib_status quantize_vectors(nib_model *m, const char *const *texts, size_t n, float **out, int64_t *width, nib_error *err);
+
+/* ---- the verb (api/): as nib_quantize_file */
+#define QUANTIZE_STAGES 4 /* read, rounded, measured, written */
+nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, const nib_quantize_options *o, nib_report **report,
+                         nib_error *err);
+
+typedef struct quantize_receipt {
+    const nib_quantize_options *options;
+    const quantize_layers *layers;
+    quantize_quality nib, file; /* as nib runs it; as ONNX means it */
+    uint64_t bytes[2];          /* of all weights, before and after */
+    uint64_t written;           /* of the model's file; 0: not written */
+    int raised;                 /* layers that got more bits to reach min_cosine */
+    double seconds;
+} quantize_receipt;
+void quantize_receipt_put(nib_report *r, const quantize_receipt *t);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nib_quantize_file. In: a model's path, options with texts. Out: a file or folder with smaller weights, and the receipt.
+ *
+ * Both vectors of a text are computed: by the model as it was, in f32, and by what would be written, as nib runs it and as ONNX means it
+ * (no rewriting: the graph as it stands). Nothing is written before, and nothing below min_cosine: there, layers get more bits first,
+ * those with the largest error before the others.
+ */
+#include "quantize.h"
+#include "quantize_texts.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct quantizing {
+    nib_runtime *runtime;
+    const nib_quantize_options *o;
+    const char *in;
+    graph *source, *base, *g; /* as loaded; simplified; quantized */
+    char *folder;             /* of the small files; NULL: the path was a file */
+    quantize_layers layers;
+    nib_model *reference; /* of base, in f32; NULL: it does not embed texts, and why says so */
+    char why[REWRITE_WHY];
+    float *wanted; /* its vectors of the check texts [n, width] */
+    int64_t width;
+    const char *const *check;
+    size_t n_check;
+    quantize_receipt receipt;
+    pass_notes notes;
+    nib_error *err;
+} quantizing;
+
+static void done(quantizing *z) {
+    base_heap *heap = &z->runtime->heap;
+    model_release(z->reference);
+    quantize_layers_free(heap, &z->layers);
+    graph_free(z->g);
+    graph_free(z->base);
+    graph_free(z->source);
+    base_free(heap, z->wanted);
+    base_free(heap, z->folder);
+    base_str_free(&z->notes.text);
+}
+
+/* ---------------------------------------------------------------- the model as it was */
+
+static nib_status load(quantizing *z) {
+    nib_status status = NIB_OK;
+    const char *door;
+    char why[REWRITE_WHY];
+    kernels ks;
+    kernel_table_init(&ks, z->runtime->isas);
+    base_str_init(&z->notes.text, &z->runtime->heap);
+    NIB_TRY(model_load(z->runtime, z->in, &z->source, &door, z->err));
+    if (base_path_is_dir(z->in) && !(z->folder = base_strndup(&z->runtime->heap, z->in, strlen(z->in))))
+        NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
+    op_resolve(z->source);
+    NIB_TRY(op_infer_declared(z->source, why, sizeof why, z->err));
+    pass_context ctx = {.g = z->source, .runtime = z->runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .notes = &z->notes,
+                        .err = z->err};
+    NIB_TRY(pass_dropout(&ctx));
+    if (!graph_align_constants(z->source)) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory for weights");
+    NIB_TRY(graph_clone(z->source, &z->base, z->err));
+    ctx.g = z->base;
+    NIB_TRY(pass_run_all(&ctx));
+    NIB_TRY(pass_names(&ctx));
+    NIB_TRY(quantize_find(&z->runtime->heap, z->base, z->o->keep, z->o->keep_count, &z->layers, z->err));
+fail:
+    return status;
+}
+
+static nib_status open_model(quantizing *z, const graph *g, nib_precision precision, int optimize, nib_model **out) {
+    nib_model_options o = {.size = sizeof o, .runtime = z->runtime, .precision = precision, .normalize = -1, .optimize = optimize, .pack = -1};
+    o.task = NIB_TASK_EMBED;
+    return model_open(&(model_source){.path = z->in, .graph = g}, &o, out, z->err);
+}
+
+/* The reference, and its vectors; a model without a tokenizer, or that gives none, is quantized all the same. */
+static nib_status refer(quantizing *z) {
+    nib_status status = NIB_OK;
+    NIB_TRY(open_model(z, z->base, NIB_PRECISION_F32, -1, &z->reference));
+    status = quantize_vectors(z->reference, z->check, z->n_check, &z->wanted, &z->width, z->err);
+    if (status == NIB_UNSUPPORTED || status == NIB_NOT_FOUND) {
+        snprintf(z->why, sizeof z->why, "%.280s", z->err ? z->err->message : "the model does not embed texts");
+        base_error_clear(z->err);
+        status = NIB_OK;
+    }
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- rounding */
+
+static bool is_left(const quantizing *z, const quantize_layer *l, quantize_bits bits) {
+    return l->kept || l->why || (bits == QUANTIZE_4 && l->K % z->o->block != 0);
+}
+
+static quantize_bits wanted_bits(const quantizing *z) { return z->o->type == NIB_QUANTIZE_INT4 ? QUANTIZE_4 : QUANTIZE_8; }
+
+static nib_status round_one(quantizing *z, quantize_layer *l, quantize_bits bits, const quantize_moments *m) {
+    if (is_left(z, l, bits)) return NIB_OK;
+    return quantize_round(z->runtime, l, bits, z->o->block, m, z->err);
+}
+
+static nib_status round_readers(void *user, const quantize_moments *m, nib_error *err) {
+    quantizing *z = user;
+    nib_status status = NIB_OK;
+    (void)err;
+    for (int i = 0; i < z->layers.count; i++) {
+        quantize_layer *l = &z->layers.items[i];
+        if (!l->table && l->x == m->x) NIB_TRY(round_one(z, l, wanted_bits(z), m));
+    }
+fail:
+    return status;
+}
+
+static nib_status round_all(quantizing *z) {
+    nib_status status = NIB_OK;
+    if (z->o->calibrate_count) {
+        if (z->why[0]) NIB_FAIL(z->err, NIB_UNSUPPORTED, "calibrating: %s", z->why);
+        NIB_TRY(quantize_calibrate(z->reference, z->base, &z->layers, z->o->calibrate, z->o->calibrate_count, round_readers, z, z->err));
+    }
+    for (int i = 0; i < z->layers.count; i++)
+        if (!z->layers.items[i].codes.q) NIB_TRY(round_one(z, &z->layers.items[i], wanted_bits(z), NULL));
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- measuring, and more bits */
+
+static nib_status measure_as(quantizing *z, nib_precision precision, int optimize, quantize_quality *out) {
+    nib_status status = NIB_OK;
+    nib_model *m = NULL;
+    float *got = NULL;
+    int64_t width;
+    NIB_TRY(open_model(z, z->g, precision, optimize, &m));
+    NIB_TRY(quantize_vectors(m, z->check, z->n_check, &got, &width, z->err));
+    quantize_compare(z->wanted, got, z->n_check, width, out);
+fail:
+    base_free(&z->runtime->heap, got);
+    model_release(m);
+    return status;
+}
+
+static nib_status write_and_measure(quantizing *z) {
+    nib_status status = NIB_OK;
+    quantize_receipt *t = &z->receipt;
+    graph_free(z->g);
+    z->g = NULL;
+    NIB_TRY(graph_clone(z->base, &z->g, z->err));
+    NIB_TRY(quantize_write(z->runtime, z->g, &z->layers, z->o->target, z->err));
+    t->nib.known = t->file.known = false;
+    snprintf(t->nib.why, sizeof t->nib.why, "%s", z->why);
+    snprintf(t->file.why, sizeof t->file.why, "%s", z->why);
+    if (z->why[0]) goto fail;
+    NIB_TRY(measure_as(z, NIB_PRECISION_FILE, -1, &t->nib));
+    NIB_TRY(measure_as(z, NIB_PRECISION_F32, 1, &t->file));
+fail:
+    return status;
+}
+
+static bool is_below(const quantizing *z) {
+    const quantize_receipt *t = &z->receipt;
+    return z->o->min_cosine > 0 && t->nib.known && (t->nib.mean < z->o->min_cosine || t->file.mean < z->o->min_cosine);
+}
+
+/* The layer that loses most, of those that have fewer bits than they may; NULL: none. Tables last: they are large. */
+static quantize_layer *worst(const quantizing *z) {
+    quantize_layer *found = NULL;
+    for (int i = 0; i < z->layers.count; i++) {
+        quantize_layer *l = &z->layers.items[i];
+        if (!l->codes.q) continue;
+        const bool better = !found || (found->table && !l->table) || (found->table == l->table && l->error > found->error);
+        if (better) found = l;
+    }
+    return found;
+}
+
+/* 4 bits become 8, 8 become f32. */
+static nib_status raise(quantizing *z, quantize_layer *l) {
+    base_heap *heap = &z->runtime->heap;
+    z->receipt.raised++;
+    if (l->codes.bits == QUANTIZE_4) return quantize_round(z->runtime, l, QUANTIZE_8, l->K, NULL, z->err);
+    base_free(heap, l->codes.q);
+    base_free(heap, l->codes.scale);
+    l->codes = (quantize_codes){.bits = QUANTIZE_NONE};
+    l->error = 0;
+    return NIB_OK;
+}
+
+#define RAISED_AT_ONCE 8 /* one in so many layers, before it is measured again */
+
+static nib_status repair(quantizing *z) {
+    nib_status status = NIB_OK;
+    while (is_below(z)) {
+        int n = z->layers.count / RAISED_AT_ONCE + 1;
+        quantize_layer *l = NULL;
+        for (; n > 0 && (l = worst(z)) != NULL; n--) NIB_TRY(raise(z, l));
+        if (n == z->layers.count / RAISED_AT_ONCE + 1) break;
+        NIB_TRY(write_and_measure(z));
+    }
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- the verb */
+
+static nib_status check_texts(const quantizing *z) {
+    for (size_t i = 0; i < z->o->calibrate_count; i++)
+        for (size_t k = 0; k < z->n_check; k++)
+            if (strcmp(z->o->calibrate[i], z->check[k]) == 0)
+                return base_error_set(z->err, NIB_INVALID_ARGUMENT,
+                                      "a text is among both those to calibrate on and those to check with, which would flatter the "
+                                      "result: \"%.60s\"",
+                                      z->check[k]);
+    return NIB_OK;
+}
+
+static uint64_t weight_bytes(const graph *g) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < g->n_constants; i++) bytes += g->constants[i]->constant->bytes;
+    return bytes;
+}
+
+nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, const nib_quantize_options *o, nib_report **report,
+                         nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_report *r = NULL;
+    quantizing z = {.runtime = runtime, .o = o, .in = in, .err = err};
+    nib_error own = {.offset = -1};
+    if (!err) z.err = err = &own;
+    *report = NULL;
+    z.check = o->check_count ? o->check : quantize_texts;
+    z.n_check = o->check_count ? o->check_count : QUANTIZE_TEXTS;
+    z.receipt = (quantize_receipt){.options = o, .layers = &z.layers};
+    const double begun = base_clock();
+    NIB_TRY(check_texts(&z));
+    NIB_TRY(load(&z));
+    NIB_TRY(rewrite_check_out(runtime, z.folder, out, err));
+    NIB_TRY(refer(&z));
+    base_stop_advance(1);
+    NIB_TRY(round_all(&z));
+    base_stop_advance(1);
+    NIB_TRY(write_and_measure(&z));
+    NIB_TRY(repair(&z));
+    base_stop_advance(1);
+    NIB_TRY(rewrite_report_create(&r, err));
+    z.receipt.bytes[0] = weight_bytes(z.base), z.receipt.bytes[1] = weight_bytes(z.g);
+    z.receipt.seconds = base_clock() - begun;
+    quantize_receipt_put(r, &z.receipt);
+    NIB_TRY(rewrite_report_write(r, err));
+    if (is_below(&z)) {
+        *report = r;
+        r = NULL;
+        NIB_FAIL(err, NIB_DIFFERENT, "mean cosine %.5f is below %.5f, with all layers raised; nothing was written",
+                 z.receipt.nib.mean < z.receipt.file.mean ? z.receipt.nib.mean : z.receipt.file.mean, o->min_cosine);
+    }
+    NIB_TRY(rewrite_write_out(runtime, z.g, &(rewrite_out){z.folder, out, o->external_over, z.source}, r, err));
+    base_stop_advance(1);
+    *report = r;
+    r = NULL;
+fail:
+    rewrite_report_free(r);
+    done(&z);
+    return status;
+}

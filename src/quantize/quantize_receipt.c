@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What quantizing did, as lines for a person and as JSON.
+ */
+#include "quantize.h"
+
+static void put_quality(nib_report *r, const char *key, const char *title, const quantize_quality *q) {
+    yyjson_mut_doc *doc = r->draft.doc;
+    yyjson_mut_val *o = base_json_put_object(&r->draft, r->draft.root, key);
+    if (!q->known) {
+        base_str_printf(&r->text, "%-24s not measured: %s\n", title, q->why);
+        base_json_put_text(&r->draft, o, "not_measured", q->why);
+        return;
+    }
+    base_str_printf(&r->text, "%-24s cosine to f32: mean %.5f, 5 %% below %.5f, worst %.5f", title, q->mean, q->fifth, q->worst);
+    if (q->overlap >= 0) base_str_printf(&r->text, "; %.1f %% of the nearest %d stay", 100 * q->overlap, QUANTIZE_NEIGHBOURS);
+    base_str_add(&r->text, "\n");
+    yyjson_mut_obj_add_uint(doc, o, "texts", q->texts);
+    yyjson_mut_obj_add_real(doc, o, "cosine_mean", q->mean);
+    yyjson_mut_obj_add_real(doc, o, "cosine_fifth_percentile", q->fifth);
+    yyjson_mut_obj_add_real(doc, o, "cosine_worst", q->worst);
+    if (q->overlap >= 0) yyjson_mut_obj_add_real(doc, o, "neighbours_kept", q->overlap);
+}
+
+static const char *left_why(const quantize_layer *l, int64_t block) {
+    static const char *const why[] = {"asked to stay", "its rows are no multiple of the block", "raised, to reach the cosine that was asked for"};
+    return l->why ? l->why : l->kept ? why[0] : block && l->K % block ? why[1] : why[2];
+}
+
+void quantize_receipt_put(nib_report *r, const quantize_receipt *t) {
+    static const char *const types[] = {NULL, "int8", "int4"};
+    const nib_quantize_options *o = t->options;
+    yyjson_mut_doc *doc = r->draft.doc;
+    base_json_put_text(&r->draft, r->draft.root, "nib", NIB_VERSION);
+    base_json_put_text(&r->draft, r->draft.root, "type", types[o->type]);
+    base_json_put_text(&r->draft, r->draft.root, "target", nib_target_name(o->target));
+    yyjson_mut_obj_add_uint(doc, r->draft.root, "calibration_texts", o->calibrate_count);
+    yyjson_mut_obj_add_bool(doc, r->draft.root, "own_check_texts", !o->check_count);
+    put_quality(r, "in_nib", "in nib", &t->nib);
+    put_quality(r, "as_onnx", "as ONNX means the file", &t->file);
+    base_str_printf(&r->text, "%-24s %zu %s; %s\n", "texts", t->nib.texts, o->check_count ? "given" : "of nib's own",
+                    o->calibrate_count ? "calibrated on others" : "not calibrated");
+    base_str_printf(&r->text, "%-24s %.1f MB, were %.1f: %.2f times smaller\n", "weights", (double)t->bytes[1] / 1e6,
+                    (double)t->bytes[0] / 1e6, t->bytes[1] ? (double)t->bytes[0] / (double)t->bytes[1] : 0);
+    yyjson_mut_obj_add_uint(doc, r->draft.root, "weight_bytes_before", t->bytes[0]);
+    yyjson_mut_obj_add_uint(doc, r->draft.root, "weight_bytes_after", t->bytes[1]);
+    base_str_printf(&r->text, "%-24s %s\n", "layers", "bits, share of the output's energy that is lost");
+    yyjson_mut_val *list = base_json_put_array(&r->draft, r->draft.root, "layers");
+    for (int i = 0; i < t->layers->count; i++) {
+        const quantize_layer *l = &t->layers->items[i];
+        yyjson_mut_val *one = yyjson_mut_arr_add_obj(doc, list);
+        base_json_put_text(&r->draft, one, "name", quantize_name(l));
+        yyjson_mut_obj_add_int(doc, one, "bits", (int)l->codes.bits);
+        if (l->codes.q) yyjson_mut_obj_add_real(doc, one, "error", l->error);
+        else base_json_put_text(&r->draft, one, "why", left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
+        if (l->codes.q) base_str_printf(&r->text, "  %-58.58s %2d  %.2e\n", quantize_name(l), (int)l->codes.bits, l->error);
+        else base_str_printf(&r->text, "  %-58.58s %2d  %s\n", quantize_name(l), (int)l->codes.bits, left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
+    }
+    if (t->raised) base_str_printf(&r->text, "%d layers were raised to reach a mean cosine of %g\n", t->raised, o->min_cosine);
+    yyjson_mut_obj_add_int(doc, r->draft.root, "raised", t->raised);
+    base_str_printf(&r->text, "quantized in %.1f s\n", t->seconds);
+}
