@@ -44,7 +44,8 @@ typedef struct cli_args {
     const char *prompt, *prompt_name;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt;
-    int rounds, callers, repeat, level, opset, target, type, block, format, graph; /* level, graph: -1 if not given; repeat, opset, type, block: 0 */
+    int rounds, callers, repeat, level, opset, target, type, block, format, graph;
+    /* level, graph: -1 if not given; repeat, opset, type, block: 0 */
     int64_t seed;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
     size_t external_over; /* SIZE_MAX: not given */

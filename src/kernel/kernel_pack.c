@@ -131,7 +131,7 @@ static bool is_on_grid(const float *x, float largest, int8_t *q, float *scale) {
     return false;
 }
 
-void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], float *scale) {
+bool kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], float *scale) {
     float x[KERNEL_Q4_BLOCK], largest = 0.0f, best = 0.0f;
     for (int i = 0; i < KERNEL_Q4_BLOCK; i++) {
         x[i] = isfinite(w[i * stride]) ? w[i * stride] : 0.0f;
@@ -139,7 +139,7 @@ void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], 
     }
     *scale = 0.0f;
     memset(q, 0, KERNEL_Q4_BLOCK);
-    if (fabsf(largest) < 1e-20f) return; /* f16 has no scale for them, and f32 no inverse */
+    if (fabsf(largest) < 1e-20f) return true; /* f16 has no scale for them, and f32 no inverse */
     const bool on_grid = is_on_grid(x, largest, q, scale);
     if (!on_grid) memset(q, 0, KERNEL_Q4_BLOCK);
     for (int i = -9; i <= 9 && !on_grid; i += 3) {
@@ -152,6 +152,7 @@ void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], 
     }
     if (fabsf(*scale) > 65504.0f) *scale = copysignf(65504.0f, *scale);
     *scale = base_f16_to_f32(base_f32_to_f16(*scale));
+    return on_grid;
 }
 
 /* A block of all columns; sum [tile_n] grows by sixteen times their numbers, in the order that kernels fold blocks. */

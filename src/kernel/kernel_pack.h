@@ -29,9 +29,9 @@ void kernel_pack_panels(kernel_pack_format format, const kernel_weight *w, int64
 #define KERNEL_Q4_BLOCK 32
 /* 32 numbers at w, stride apart, as s4 with one scale, which f16 holds: q = clamp(round(x / d), -8, 7) for d = largest / -(8 + i / 10),
  * i in -9, -6, .. 9, `largest` being the number of the largest size; of these the one whose best scale (sum of q x / sum of q^2) leaves
- * the least error. Numbers that are such multiples already keep their q, and the scale becomes f16. What is not finite counts as 0.
- * All zeros: scale 0. */
-void kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], float *scale);
+ * the least error. Numbers that are such multiples already keep their q, and the scale becomes f16: true then, else false.
+ * What is not finite counts as 0. All zeros: scale 0, and true. */
+bool kernel_round_q4(const float *w, int64_t stride, int8_t q[KERNEL_Q4_BLOCK], float *scale);
 
 /* As kernel_linear's column. */
 void kernel_panel_column(kernel_pack_format format, const void *packed, int64_t K, int tile_n, int64_t n, float *to);

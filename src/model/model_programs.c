@@ -54,15 +54,15 @@ static void note_task(const nib_model *m, model_program *p, pass_context *ctx) {
 
 /* What its layers compute in, where the file has decided that, and the rounded weights of it. */
 static nib_status round_weights(const nib_model *m, model_program *p, pass_context *ctx) {
-    if (m->precision == NIB_PRECISION_FILE && ctx->quantized) {
+    const bool as_file = m->precision == NIB_PRECISION_FILE && ctx->quantized;
+    if (as_file) {
         const bool integers = quant_auto(m->runtime->isas, &p->precision_why) == NIB_PRECISION_Q8;
-        const bool q4 = pass_keeps_q4(ctx);
-        p->computes = !integers ? NIB_PRECISION_FILE : q4 ? NIB_PRECISION_Q4 : NIB_PRECISION_Q8;
-        p->precision_why = !integers ? "the file's weights have few bits; f32 is faster here"
-                           : q4      ? "the file's own: its weights have 4 bits"
-                                     : "the file's own: its weights have 8 bits";
+        p->computes = !integers ? NIB_PRECISION_FILE : ctx->quantized_q4 ? NIB_PRECISION_Q4 : NIB_PRECISION_Q8;
+        p->precision_why = !integers           ? "the file's weights have few bits; f32 is faster here"
+                           : ctx->quantized_q4 ? "the file's own: weights of 4 bits; others as the file has them"
+                                               : "the file's own: its weights have 8 bits";
     }
-    return model_arithmetic(p->computes) == NIB_PRECISION_F32 ? NIB_OK : quant_apply(ctx, p->computes);
+    return model_arithmetic(p->computes) == NIB_PRECISION_F32 ? NIB_OK : quant_apply(ctx, p->computes, as_file);
 }
 
 /* A clone of the source and its plan into p; a task's p has its output already. */

@@ -262,8 +262,6 @@ bool pass_same_shape(const graph_value *a, const graph_value *b); /* the same of
  * marked: by value id, g->value_limit bytes. */
 void pass_mark_computed(const graph *g, uint8_t *marked, const graph_value *until);
 bool pass_needs(pass_context *ctx, const graph_value *v, const graph_value *of); /* v is computed from `of` (or memory ran out) */
-/* Whether all weights of few bits that the file has are q4's: they stay what they are, if nothing is multiplied into them. */
-static inline bool pass_keeps_q4(const pass_context *ctx) { return ctx->quantized > 0 && ctx->quantized_q4 == ctx->quantized; }
 bool pass_is_disabled(const pass_context *ctx, const char *name);
 /* Input i; NULL if it is left out. */
 static inline graph_value *pass_input(const graph_node *n, int i) { return i < n->n_inputs ? n->inputs[i].value : NULL; }

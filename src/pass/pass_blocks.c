@@ -37,7 +37,7 @@ typedef struct block_rows {
     int64_t code_row, code_step, scale_row, scale_step, zero_row;
     int bits;
     bool is_signed;
-    float none; /* what is subtracted where there is no zero point */
+    float none;  /* what is subtracted where there is no zero point */
     bool turned; /* column i of the result is row i */
 } block_rows;
 
@@ -179,7 +179,8 @@ static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
     b.rows = t->dims[down], b.columns = t->dims[!down];
     b.bits = nib_dtype_bits(t->dtype);
     b.is_signed = t->dtype == NIB_DTYPE_I8 || t->dtype == NIB_DTYPE_I4;
-    if (b.rows < 1 || b.columns < 1 || b.rows > INT32_MAX || b.columns > INT32_MAX || n->outputs[0]->type.dtype != NIB_DTYPE_F32) return NIB_OK;
+    if (b.rows < 1 || b.columns < 1 || b.rows > INT32_MAX || b.columns > INT32_MAX || n->outputs[0]->type.dtype != NIB_DTYPE_F32)
+        return NIB_OK;
     b.blocks = (b.columns + block - 1) / block;
     b.code_row = down ? 1 : b.columns, b.code_step = down ? b.rows : 1;
     b.scale_row = b.zero_row = down ? 1 : b.blocks, b.scale_step = down ? b.rows : 1;

@@ -12,8 +12,13 @@
 
 #include "pass/pass.h"
 
-/* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4 or NIB_PRECISION_BF16; UNSUPPORTED for any other. */
-nib_status quant_apply(pass_context *ctx, nib_precision precision);
+/* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4 or NIB_PRECISION_BF16; UNSUPPORTED for any other.
+ * `as_file`, of a file that was quantized: each Linear in what its own weights were quantized to, q4 or q8, if they were
+ * (quant_grid.c), else in f32; precision then says only what tables become. */
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file);
+
+/* What a Linear's weights lie on the grid of: KERNEL_WEIGHT_Q4, _Q8 for any other grid of up to 8 bits, or _F32 for none. */
+kernel_weight_format quant_grid_of(const op_linear *l);
 
 /* The factors [K] that a QuantizeRows of x should multiply its columns by, as a constant of the graph; *factor NULL if nothing is known
  * about them (quant_smooth.c). */

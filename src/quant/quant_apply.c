@@ -32,6 +32,14 @@ static bool find_rows(const graph_value *v, kernel_input input, made_rows *out) 
     return false;
 }
 
+/* Whether a Linear that reads v has weights on the grid of q4, which a factor for each of their rows would move them off. */
+static bool reads_q4(const graph_value *v) {
+    op_linear l;
+    for (const graph_use *u = v->uses; u; u = u->next)
+        if (op_linear_get(u->node, &l) && l.x == v && quant_grid_of(&l) == KERNEL_WEIGHT_Q4) return true;
+    return false;
+}
+
 static nib_status make_rows(pass_context *ctx, graph_value *v, kernel_input input, made_rows *out) {
     nib_status status = NIB_OK;
     graph *g = ctx->g;
@@ -41,7 +49,7 @@ static nib_status make_rows(pass_context *ctx, graph_value *v, kernel_input inpu
     graph_node *before = v->producer ? v->producer->next : g->first;
     graph_value *y[2] = {graph_add_value(g, v->name), u8 ? graph_add_value(g, v->name) : NULL}, *factor = NULL;
     if (!y[0] || (u8 && !y[1])) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
-    if (u8 && !pass_keeps_q4(ctx)) NIB_TRY(quant_smooth(ctx, v, &factor)); /* factors would move weights off their grid */
+    if (u8 && !(ctx->quantized_q4 && reads_q4(v))) NIB_TRY(quant_smooth(ctx, v, &factor));
     graph_value *in[2] = {v, factor};
     graph_node *n =
         graph_add_node(g, before, u8 ? "nib" : "", u8 ? "QuantizeRows" : "Cast", y[0]->name, in, factor ? 2 : 1, y, u8 ? 2 : 1);
@@ -121,7 +129,7 @@ static nib_status quantize_tables(pass_context *ctx, const kernel_format *format
     return NIB_OK;
 }
 
-nib_status quant_apply(pass_context *ctx, nib_precision precision) {
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file) {
     nib_status status = NIB_OK;
     static const struct {
         kernel_weight_format weight, table;
@@ -136,9 +144,7 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
     };
     if ((size_t)precision >= BASE_COUNT(of) || !of[precision].said)
         return base_error_set(ctx->err, NIB_UNSUPPORTED, "nothing computes in %s", nib_precision_name(precision));
-    const kernel_format *weight = &kernel_weight_formats[of[precision].weight];
-    const kernel_input input = kernel_linear_find(ctx->kernels, KERNEL_INPUTS, of[precision].weight, NULL)->input;
-    int done = 0;
+    int done = 0, left = 0;
     if (of[precision].table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[of[precision].table]));
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
@@ -148,6 +154,13 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
             NIB_TRY(op_attention_set(n, &a, ctx->err));
         }
         if (!op_linear_get(n, &l) || l.weight_format != KERNEL_WEIGHT_F32) continue;
+        const kernel_weight_format format = as_file ? quant_grid_of(&l) : of[precision].weight;
+        if (format == KERNEL_WEIGHT_F32) {
+            left++;
+            continue;
+        }
+        const kernel_format *weight = &kernel_weight_formats[format];
+        const kernel_input input = kernel_linear_find(ctx->kernels, KERNEL_INPUTS, format, NULL)->input;
         const char *why = refusal(&l, weight, &kernel_input_formats[input]);
         if (why) {
             pass_note(ctx, "Linear %s stays f32: %s", n->name, why);
@@ -157,7 +170,8 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
         NIB_TRY(rewrite(ctx, n, &l, weight, input));
         done++;
     }
-    pass_note(ctx, "%d Linear layers compute in %s", done, of[precision].said);
+    if (as_file) pass_note(ctx, "%d Linear layers compute in the bits that the file has of their weights, %d in f32", done, left);
+    else pass_note(ctx, "%d Linear layers compute in %s", done, of[precision].said);
 fail:
     return status;
 }

@@ -21,14 +21,14 @@ typedef struct quantize_codes {
 } quantize_codes;
 
 typedef struct quantize_layer {
-    graph_node *node; /* of the graph that was looked at: MatMul or Gather */
-    graph_value *x;   /* its rows; of a table the ids */
+    graph_node *node;      /* of the graph that was looked at: MatMul or Gather */
+    graph_value *x;        /* its rows; of a table the ids */
     const graph_tensor *w; /* f32 [K, N]; of a table [rows, width], of which each row is a "column" of K = width numbers */
-    bool table, kept; /* kept: asked to stay as it is */
-    const char *why;  /* it cannot be quantized, or NULL */
-    int64_t K, N;     /* of a table: its width, its rows */
+    bool table, kept;      /* kept: asked to stay as it is */
+    const char *why;       /* it cannot be quantized, or NULL */
+    int64_t K, N;          /* of a table: its width, its rows */
     quantize_codes codes;
-    double error;     /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
+    double error; /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
 } quantize_layer;
 
 typedef struct quantize_layers {
@@ -60,16 +60,17 @@ typedef nib_status (*quantize_each)(void *user, const quantize_moments *moments,
 nib_status quantize_calibrate(nib_model *m, const graph *g, const quantize_layers *layers, const char *const *texts, size_t n,
                               quantize_each each, void *user, nib_error *err);
 
-/* ---- writing: g is a clone of the graph that the layers were found in; each that has codes becomes what `target` says. */
-nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, nib_target target, nib_error *err);
+/* ---- writing: g is a clone of the graph that the layers were found in; each that has codes becomes what
+ * the options' target and type say. */
+nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, const nib_quantize_options *o, nib_error *err);
 
 /* ---- measuring: vectors of the same texts by two models */
 #define QUANTIZE_NEIGHBOURS 10
 typedef struct quantize_quality {
     bool known;
-    char why[REWRITE_WHY]; /* if not */
+    char why[REWRITE_WHY];     /* if not */
     double mean, worst, fifth; /* cosine; fifth: of 5 texts in 100 it is below */
-    double overlap; /* of each text's nearest neighbours among the others, the share that stays; -1: too few texts */
+    double overlap;            /* of each text's nearest neighbours among the others, the share that stays; -1: too few texts */
     size_t texts;
 } quantize_quality;
 void quantize_compare(const float *a, const float *b, size_t n, int64_t width, quantize_quality *out);

@@ -92,7 +92,8 @@ static nib_status run_text(calibration *c, run_session *s, const int32_t *ids, i
     nib_tensor tensors[4], y;
     const nib_tensor *list[4];
     base_arena_init(&arena, &c->m->runtime->heap);
-    if (c->g->n_inputs > 4) NIB_FAIL(c->err, NIB_UNSUPPORTED, "calibrating: the model has other inputs than ids, mask, types and positions");
+    if (c->g->n_inputs > 4)
+        NIB_FAIL(c->err, NIB_UNSUPPORTED, "calibrating: the model has other inputs than ids, mask, types and positions");
     for (int i = 0; i < c->g->n_inputs; i++) {
         if (!fill(c, i, ids, n, &arena, &tensors[i]))
             NIB_FAIL(c->err, NIB_UNSUPPORTED, "calibrating: input %s is not one of ids, mask, types and positions", c->g->inputs[i]->name);
@@ -128,8 +129,13 @@ static nib_status run_all(calibration *c, const char *const *texts, size_t n) {
         graph_value *v = graph_find_value(clone, c->moments[i].x->name);
         if (!v || graph_add_output(clone, v) != NIB_OK) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
     }
-    pass_context ctx = {.g = clone, .runtime = rt, .kernels = cpu_kernels(c->m->device), .level = 2, .mode = PASS_MODE_EXACT,
-                        .notes = &notes, .err = c->err};
+    pass_context ctx = {.g = clone,
+                        .runtime = rt,
+                        .kernels = cpu_kernels(c->m->device),
+                        .level = 2,
+                        .mode = PASS_MODE_EXACT,
+                        .notes = &notes,
+                        .err = c->err};
     NIB_TRY(pass_run_all(&ctx));
     NIB_TRY(plan_build(rt, clone, &c->m->device, 1, NULL, &p, c->err));
     NIB_TRY(run_session_create(p, &s, c->err));

@@ -55,8 +55,8 @@ static nib_status load(quantizing *z) {
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
     op_resolve(z->source);
     NIB_TRY(op_infer_declared(z->source, why, sizeof why, z->err));
-    pass_context ctx = {.g = z->source, .runtime = z->runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .notes = &z->notes,
-                        .err = z->err};
+    pass_context ctx = {
+        .g = z->source, .runtime = z->runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .notes = &z->notes, .err = z->err};
     NIB_TRY(pass_dropout(&ctx));
     if (!graph_align_constants(z->source)) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory for weights");
     NIB_TRY(graph_clone(z->source, &z->base, z->err));
@@ -69,7 +69,8 @@ fail:
 }
 
 static nib_status open_model(quantizing *z, const graph *g, nib_precision precision, int optimize, nib_model **out) {
-    nib_model_options o = {.size = sizeof o, .runtime = z->runtime, .precision = precision, .normalize = -1, .optimize = optimize, .pack = -1};
+    nib_model_options o = {
+        .size = sizeof o, .runtime = z->runtime, .precision = precision, .normalize = -1, .optimize = optimize, .pack = -1};
     o.task = NIB_TASK_EMBED;
     return model_open(&(model_source){.path = z->in, .graph = g}, &o, out, z->err);
 }
@@ -147,7 +148,7 @@ static nib_status write_and_measure(quantizing *z) {
     graph_free(z->g);
     z->g = NULL;
     NIB_TRY(graph_clone(z->base, &z->g, z->err));
-    NIB_TRY(quantize_write(z->runtime, z->g, &z->layers, z->o->target, z->err));
+    NIB_TRY(quantize_write(z->runtime, z->g, &z->layers, z->o, z->err));
     t->nib.known = t->file.known = false;
     snprintf(t->nib.why, sizeof t->nib.why, "%s", z->why);
     snprintf(t->file.why, sizeof t->file.why, "%s", z->why);

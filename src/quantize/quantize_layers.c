@@ -5,12 +5,10 @@
 #include "quantize.h"
 #include <string.h>
 
-#define LEAST_ROWS 1024  /* of a table: a smaller one is small beside the rest */
-#define LEAST_WIDTH 32   /* of a weight, each way: a smaller one has more scales than numbers */
+#define LEAST_ROWS 1024 /* of a table: a smaller one is small beside the rest */
+#define LEAST_WIDTH 32  /* of a weight, each way: a smaller one has more scales than numbers */
 
-const char *quantize_name(const quantize_layer *l) {
-    return l->node->inputs[l->table ? 0 : 1].value->name;
-}
+const char *quantize_name(const quantize_layer *l) { return l->node->inputs[l->table ? 0 : 1].value->name; }
 
 /* '*' stands for any characters, and any number of them. */
 static bool matches(const char *pattern, const char *text) {

@@ -3,6 +3,7 @@
  * What rounding did to vectors. In: texts, models. Out: cosines and neighbours.
  */
 #include "quantize.h"
+#include "base/base_sort.h"
 #include "task/task.h"
 #include <math.h>
 #include <stdlib.h>
@@ -67,7 +68,7 @@ void quantize_compare(const float *a, const float *b, size_t n, int64_t width, q
         out->mean += c / (double)n;
         if (c < out->worst) out->worst = c;
     }
-    qsort(cosines, n, sizeof *cosines, by_size);
+    base_sort(cosines, n, sizeof *cosines, by_size);
     out->fifth = n ? cosines[n / 20] : 1;
     free(cosines);
     if (n <= QUANTIZE_NEIGHBOURS || n > MOST_FOR_NEIGHBOURS) return;

@@ -23,7 +23,8 @@ static void put_quality(nib_report *r, const char *key, const char *title, const
 }
 
 static const char *left_why(const quantize_layer *l, int64_t block) {
-    static const char *const why[] = {"asked to stay", "its rows are no multiple of the block", "raised, to reach the cosine that was asked for"};
+    static const char *const why[] = {"asked to stay", "its rows are no multiple of the block",
+                                      "raised, to reach the cosine that was asked for"};
     return l->why ? l->why : l->kept ? why[0] : block && l->K % block ? why[1] : why[2];
 }
 
@@ -54,7 +55,9 @@ void quantize_receipt_put(nib_report *r, const quantize_receipt *t) {
         if (l->codes.q) yyjson_mut_obj_add_real(doc, one, "error", l->error);
         else base_json_put_text(&r->draft, one, "why", left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
         if (l->codes.q) base_str_printf(&r->text, "  %-58.58s %2d  %.2e\n", quantize_name(l), (int)l->codes.bits, l->error);
-        else base_str_printf(&r->text, "  %-58.58s %2d  %s\n", quantize_name(l), (int)l->codes.bits, left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
+        else
+            base_str_printf(&r->text, "  %-58.58s %2d  %s\n", quantize_name(l), (int)l->codes.bits,
+                            left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
     }
     if (t->raised) base_str_printf(&r->text, "%d layers were raised to reach a mean cosine of %g\n", t->raised, o->min_cosine);
     yyjson_mut_obj_add_int(doc, r->draft.root, "raised", t->raised);

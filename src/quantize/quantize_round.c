@@ -68,7 +68,7 @@ static bool inverse_factor(double *a, int64_t K, double *u) {
         }
     if (!cholesky(a, K)) return false;
     memset(u, 0, (size_t)K * (size_t)K * sizeof *u);
-    for (int64_t i = 0; i < K; i++) { /* row i of L^-1, from the rows above it */
+    for (int64_t i = 0; i < K; i++) {      /* row i of L^-1, from the rows above it */
         double *row = u + (K - 1 - i) * K; /* in reverse order already */
         row[K - 1 - i] = 1;
         for (int64_t k = 0; k < i; k++) {
@@ -137,6 +137,8 @@ static void round_columns(void *arg, size_t task, int slot) {
     r->lost[task] = sum;
 }
 
+#define SAMPLES 16
+
 /* |w|^2, in the moments where there are some: what `lost` is a part of. */
 static double size_of(const quantize_layer *l, const float *w, const double *h) {
     const int64_t K = l->K, N = l->N;
@@ -145,13 +147,13 @@ static double size_of(const quantize_layer *l, const float *w, const double *h) 
         for (int64_t i = 0; i < K * N; i++) all += (double)w[i] * w[i];
         return all;
     }
-    const int64_t step = N > COLUMNS ? N / COLUMNS : 1; /* of some columns: it is a mean */
-    for (int64_t n = 0; n < N; n += step)
-        for (int64_t i = 0; i < K; i++) {
-            double s = 0;
-            for (int64_t j = 0; j < K; j++) s += h[i * K + j] * w[j * N + n];
-            all += s * w[i * N + n];
-        }
+    const int64_t step = N > SAMPLES ? N / SAMPLES : 1; /* of some columns: it is a mean */
+    for (int64_t i = 0; i < K; i++) {
+        double s[2 * SAMPLES] = {0};
+        for (int64_t j = 0; j < K; j++)
+            for (int64_t n = 0, at = 0; n < N; n += step, at++) s[at] += h[i * K + j] * w[j * N + n];
+        for (int64_t n = 0, at = 0; n < N; n += step, at++) all += s[at] * w[i * N + n];
+    }
     return all * (double)N / (double)((N + step - 1) / step);
 }
 

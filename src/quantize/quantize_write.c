@@ -2,7 +2,8 @@
  *
  * Codes and scales as operators. In: a graph of MatMul(x, w) and Gather(table, ids), and layers' codes. Out, by bits and target:
  *
- *     products, 8   MatMulInteger of x as DynamicQuantizeLinear has it (one for all products of an x), Cast, times both scales
+ *     products, 8   of int8: MatMulInteger of x as DynamicQuantizeLinear has it (one for all products of an x), Cast, times both scales
+ *                   of int4, whose products stay f32: MatMul(x, DequantizeLinear(codes i8, scales [N], axis 1))
  *     products, 4   standard: MatMul(x, DequantizeLinear(codes i4 [K, N], scales [K / block, N], axis 0)), opset 21
  *                   onnxruntime: com.microsoft's MatMulNBits
  *     tables        onnxruntime: com.microsoft's GatherBlockQuantized, 8 bits in blocks of a row, 4 bits in the layer's blocks
@@ -21,7 +22,9 @@ typedef struct writing {
     graph_node *n; /* in g: it is replaced */
 } writing;
 
-static nib_status no_memory(const writing *w) { return base_error_set(w->ctx->err, NIB_OUT_OF_MEMORY, "out of memory for quantized weights"); }
+static nib_status no_memory(const writing *w) {
+    return base_error_set(w->ctx->err, NIB_OUT_OF_MEMORY, "out of memory for quantized weights");
+}
 
 /* ---------------------------------------------------------------- constants */
 
@@ -107,6 +110,14 @@ static graph_value *product_8(const writing *w) {
     return emit(w, "", "Mul", (graph_value *[]){sums, scale}, 2);
 }
 
+static graph_value *product_8_weight(const writing *w) {
+    const int64_t dims[2] = {w->l->K, w->l->N}, each[1] = {w->l->N};
+    graph_value *in[2] = {codes(w, NIB_DTYPE_I8, 2, dims, false, 0), scales(w, 1, each, false)};
+    graph_value *v = in[0] && in[1] ? pass_emit(w->ctx, w->n, "", "DequantizeLinear", in, 2, w->n->outputs[0]->name) : NULL;
+    if (!set(v, "axis", 1) || op_infer_node(w->g, v->producer, w->ctx->err) != NIB_OK) return NULL;
+    return emit(w, "", "MatMul", (graph_value *[]){w->n->inputs[0].value, v}, 2);
+}
+
 static graph_value *dequantized(const writing *w, const int64_t *dims, bool turned) {
     const int64_t block = w->l->codes.block, by_block[2] = {turned ? dims[0] : dims[0] / block, turned ? dims[1] / block : dims[1]};
     graph_value *in[2] = {codes(w, NIB_DTYPE_I4, 2, dims, turned, 0), scales(w, 2, by_block, turned)};
@@ -157,26 +168,35 @@ static graph_value *table_4_ort(const writing *w) {
 
 /* ---------------------------------------------------------------- one row a form */
 
+#define BOTH -1
+
 static const struct {
     quantize_bits bits;
     bool table;
-    nib_target target;
-    int opset; /* of ai.onnx, at least */
+    int target, type; /* nib_target, nib_quantize_type, or BOTH */
+    int opset;        /* of ai.onnx, at least; 0: the operator is com.microsoft's */
     graph_value *(*write)(const writing *w);
 } forms[] = {
-    {QUANTIZE_8, false, NIB_TARGET_STANDARD, 11, product_8},    {QUANTIZE_8, false, NIB_TARGET_ONNXRUNTIME, 11, product_8},
-    {QUANTIZE_4, false, NIB_TARGET_STANDARD, 21, product_4},    {QUANTIZE_4, false, NIB_TARGET_ONNXRUNTIME, 0, product_4_ort},
-    {QUANTIZE_8, true, NIB_TARGET_STANDARD, 7, table_8},        {QUANTIZE_8, true, NIB_TARGET_ONNXRUNTIME, 7, table_8},
-    {QUANTIZE_4, true, NIB_TARGET_STANDARD, 21, table_4},       {QUANTIZE_4, true, NIB_TARGET_ONNXRUNTIME, 0, table_4_ort},
+    {QUANTIZE_8, false, BOTH, NIB_QUANTIZE_INT8, 11, product_8},
+    {QUANTIZE_8, false, BOTH, NIB_QUANTIZE_INT4, 13, product_8_weight},
+    {QUANTIZE_4, false, NIB_TARGET_STANDARD, BOTH, 21, product_4},
+    {QUANTIZE_4, false, NIB_TARGET_ONNXRUNTIME, BOTH, 0, product_4_ort},
+    {QUANTIZE_8, true, BOTH, BOTH, 7, table_8},
+    {QUANTIZE_4, true, NIB_TARGET_STANDARD, BOTH, 21, table_4},
+    {QUANTIZE_4, true, NIB_TARGET_ONNXRUNTIME, BOTH, 0, table_4_ort},
 };
 
-static size_t form_of(const quantize_layer *l, nib_target target) {
+/* BASE_COUNT: the layer stays. */
+static size_t form_of(const quantize_layer *l, const nib_quantize_options *o) {
     size_t i = 0;
-    while (i < BASE_COUNT(forms) && (forms[i].bits != l->codes.bits || forms[i].table != l->table || forms[i].target != target)) i++;
-    return i; /* BASE_COUNT: it stays */
+    for (; i < BASE_COUNT(forms); i++)
+        if (forms[i].bits == l->codes.bits && forms[i].table == l->table &&
+            (forms[i].target == BOTH || forms[i].target == (int)o->target) && (forms[i].type == BOTH || forms[i].type == (int)o->type))
+            break;
+    return i;
 }
 
-nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, nib_target target, nib_error *err) {
+nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, const nib_quantize_options *o, nib_error *err) {
     nib_status status = NIB_OK;
     kernels ks;
     kernel_table_init(&ks, runtime->isas);
@@ -184,7 +204,7 @@ nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers 
     bool contrib = false;
     int opset = 0, at = 0;
     for (int i = 0; i < layers->count; i++) {
-        const size_t f = form_of(&layers->items[i], target);
+        const size_t f = form_of(&layers->items[i], o);
         if (f == BASE_COUNT(forms)) continue;
         if (forms[f].opset > opset) opset = forms[f].opset;
         contrib |= forms[f].opset == 0;
@@ -195,9 +215,11 @@ nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers 
         next = n->next;
         for (at = 0; at < layers->count; at++) {
             const graph_value *y = layers->items[at].node->outputs[0];
-            if (n->n_outputs && n->outputs[0] && strcmp(n->outputs[0]->name, y->name) == 0 && graph_is_op(n, "", layers->items[at].node->op)) break;
+            if (n->n_outputs && n->outputs[0] && strcmp(n->outputs[0]->name, y->name) == 0 &&
+                graph_is_op(n, "", layers->items[at].node->op))
+                break;
         }
-        const size_t f = at < layers->count ? form_of(&layers->items[at], target) : BASE_COUNT(forms);
+        const size_t f = at < layers->count ? form_of(&layers->items[at], o) : BASE_COUNT(forms);
         if (f == BASE_COUNT(forms)) continue;
         const writing w = {.ctx = &ctx, .g = g, .l = &layers->items[at], .n = n};
         graph_value *y = forms[f].write(&w);

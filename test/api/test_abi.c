@@ -102,6 +102,9 @@ static nib_status use_optimize(const void *options) {
     return nib_optimize_file(LINEAR, in_folder("linear.onnx"), options, NULL, &e);
 }
 static nib_status use_diff(const void *options) { return nib_diff_files(LINEAR, LINEAR, options, NULL, &e); }
+static nib_status use_quantize(const void *options) {
+    return nib_quantize_file(TINY, in_folder("tiny-int8"), options, NULL, &e);
+}
 static nib_status use_compile(const void *options) {
     return nib_compile_file(TINY, in_folder("tiny.nib"), options, &e);
 }
@@ -118,6 +121,7 @@ static void limits_defaults(void *o, size_t n) { nib_limits_defaults(o, n); }
 static void model_defaults(void *o, size_t n) { nib_model_defaults(o, n); }
 static void embed_defaults(void *o, size_t n) { nib_embed_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
+static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
 
 static const struct door {
@@ -134,6 +138,7 @@ static const struct door {
     {"nib_graph_of_file", sizeof(nib_optimize_options), optimize_defaults, use_graph},
     {"nib_optimize_file", sizeof(nib_optimize_options), optimize_defaults, use_optimize},
     {"nib_diff_files", sizeof(nib_optimize_options), optimize_defaults, use_diff},
+    {"nib_quantize_file", sizeof(nib_quantize_options), quantize_defaults, use_quantize},
     {"nib_compile_file", sizeof(nib_compile_options), compile_defaults, use_compile},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };

@@ -49,6 +49,7 @@ base = {
     "optimize": "--model bert.onnx",
     "simplify": "--model bert.onnx",
     "diff": "--model bert.onnx other.onnx --no-check",
+    "quantize": "--model tiny --output out.onnx --report -",
     "compile": "--model tiny --output out.nib",
 }
 written = " --output out.onnx"
@@ -57,6 +58,7 @@ value = {
     "prompt-name": "''", "optimize-level": "0", "shape": "input_ids=3x9", "seed": "3", "output-dir": "out", "compare": "golden",
     "repeat": "2", "graph": "dot", "ids": "ids", "rounds": "2", "callers": "2", "target": "onnxruntime", "level": "2", "disable": "fold",
     "opset": "20", "external-over": "0", "report": "out.json", "input": "ids", "batch-tokens": "1", "tolerance": "1e-30", "format": "pb",
+    "type": "int4", "keep": "'*query*'", "calibrate": "texts", "check": "texts", "min-cosine": "1",
 }
 
 
@@ -125,6 +127,9 @@ pair = {
                                "tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision q8 --least-cosine 1"),
     ("optimize", "output"): ("bert.onnx", "bert.onnx --output out.onnx"),
     ("simplify", "output"): ("bert.onnx", "bert.onnx --output out.onnx"),
+    ("quantize", "output"): ("tiny --report -", "tiny --report - --output out.onnx"),
+    ("quantize", "report"): ("tiny --output out.onnx --type int4 --block 33", "tiny --output out.onnx --report -"),
+    ("quantize", "block"): ("tiny --output out.onnx --report - --type int4", "tiny --output out.onnx --report - --type int4 --block 64"),
     ("compile", "output"): ("tiny", "tiny --output out.nib"),
     ("optimize", "keep-random"): ("training.onnx -o out.onnx", "training.onnx -o out.onnx --keep-random"),
     ("simplify", "keep-random"): ("training.onnx out.onnx", "training.onnx out.onnx --keep-random"),

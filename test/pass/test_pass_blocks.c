@@ -51,7 +51,8 @@ static void q4_keeps_its_grid(void **state) {
             seed = seed * 1664525u + 1013904223u;
             want[i] = (int8_t)((int)(seed >> 24) % 16 - 8);
             x[i] = (float)want[i] * d;
-            for (int a = want[i] < 0 ? -want[i] : want[i], b; a; b = gcd % a, gcd = a, a = b) {}
+            for (int a = want[i] < 0 ? -want[i] : want[i], b; a; b = gcd % a, gcd = a, a = b) {
+            }
         }
         if (gcd != 1) continue;
         kernel_round_q4(x, 1, q, &scale);

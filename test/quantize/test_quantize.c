@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Quantized files. Rounding: what GPTQ says that it loses is what it loses, and less than rounding to the nearest does. Files: of each
+ * type and target they open, say what they are, and give the vectors that the receipt says; what cannot be done is refused by its name,
+ * and leaves nothing behind.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "base/base_half.h"
+#include "quantize/quantize.h"
+
+#define TINY NIB_TEST_DATA "/nib/tiny"
+
+static char dir[] = "/tmp/nib-quantize-XXXXXX";
+static nib_runtime *runtime;
+
+static int setup(void **state) {
+    nib_error err;
+    *state = NULL;
+    return mkdtemp(dir) && base_runtime_create(NULL, &runtime, &err) == NIB_OK ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    char command[200];
+    (void)state;
+    base_runtime_release(runtime);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+static const char *in_dir(const char *name) {
+    static char path[2][200];
+    static int at;
+    snprintf(path[at ^= 1], sizeof *path, "%s/%s", dir, name);
+    return path[at];
+}
+
+/* ---------------------------------------------------------------- rounding */
+
+enum { K = 64, N = 12, ROWS = 500 };
+
+static float uniform(uint32_t *seed) { return (float)((*seed = *seed * 1664525u + 1013904223u) >> 8) / 8388608.0f - 1; }
+
+/* Rows whose columns go together, of which one is large and one is always 0. */
+static void make_moments(float h[K * K]) {
+    uint32_t seed = 11;
+    memset(h, 0, sizeof(float) * K * K);
+    for (int r = 0; r < ROWS; r++) {
+        float x[K], common = uniform(&seed);
+        for (int k = 0; k < K; k++) x[k] = (uniform(&seed) + common) * (k == 5 ? 20.0f : k == 9 ? 0.0f : 1.0f);
+        for (int i = 0; i < K; i++)
+            for (int j = 0; j < K; j++) h[i * K + j] += x[i] * x[j];
+    }
+}
+
+/* tr((W - W')^T H (W - W')) and the same of W; damping as in quantize_round.c. */
+static double loss_of(const quantize_layer *l, const float *w, const float *h, bool damped) {
+    double mean = 0, sum = 0, all = 0;
+    for (int k = 0; k < K; k++) mean += h[k * K + k] / (double)K;
+    for (int n = 0; n < N; n++)
+        for (int i = 0; i < K; i++)
+            for (int j = 0; j < K; j++) {
+                const double m = h[i * K + j] + (damped && i == j ? 0.01 * mean : 0);
+                const quantize_codes *c = &l->codes;
+                const double a = w[i * N + n] - (double)c->q[i * N + n] * c->scale[i / c->block * N + n];
+                const double b = w[j * N + n] - (double)c->q[j * N + n] * c->scale[j / c->block * N + n];
+                sum += a * m * b;
+                all += (double)w[i * N + n] * m * w[j * N + n];
+            }
+    return sum / all;
+}
+
+static void rounding_makes_up_for_what_it_loses(void **state) {
+    static float w[K * N], h[K * K];
+    uint32_t seed = 3;
+    nib_error err;
+    (void)state;
+    for (int i = 0; i < K * N; i++) w[i] = uniform(&seed) * 0.1f;
+    make_moments(h);
+    const graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {K, N}, .bytes = sizeof w, .data = w};
+    const quantize_moments m = {.K = K, .rows = ROWS, .sum = h};
+    static const struct {
+        quantize_bits bits;
+        int64_t block;
+    } rows[] = {{QUANTIZE_8, 0}, {QUANTIZE_4, 32}, {QUANTIZE_4, 64}};
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        quantize_layer l = {.w = &t, .K = K, .N = N};
+        assert_int_equal(quantize_round(runtime, &l, rows[i].bits, rows[i].block, NULL, &err), NIB_OK);
+        const double nearest = loss_of(&l, w, h, false);
+        assert_int_equal(quantize_round(runtime, &l, rows[i].bits, rows[i].block, &m, &err), NIB_OK);
+        const double less = loss_of(&l, w, h, false), damped = loss_of(&l, w, h, true);
+        if (!(less < 0.7 * nearest)) fail_msg("%d bits: %g with moments, %g without", (int)rows[i].bits, less, nearest);
+        assert_true(fabs(l.error / damped - 1) < 1e-3); /* some columns stand for all in the size; here all are looked at */
+        for (int k = 0; k < K * N; k++)
+            assert_in_range(l.codes.q[k] + 128, rows[i].bits == QUANTIZE_8 ? 1 : 120, rows[i].bits == QUANTIZE_8 ? 255 : 135);
+        for (int64_t k = 0; rows[i].bits == QUANTIZE_4 && k < K / rows[i].block * N; k++)
+            assert_true(base_f16_to_f32(base_f32_to_f16(l.codes.scale[k])) == l.codes.scale[k]);
+        base_free(&runtime->heap, l.codes.q);
+        base_free(&runtime->heap, l.codes.scale);
+    }
+}
+
+/* Zeros, and what is no number: codes of 0, no division by 0, and moments that are none are not used. */
+static void weights_without_numbers(void **state) {
+    static float w[K * N], h[K * K];
+    nib_error err;
+    (void)state;
+    w[3] = NAN, w[4] = INFINITY;
+    const graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {K, N}, .bytes = sizeof w, .data = w};
+    const quantize_moments m = {.K = K, .rows = ROWS, .sum = h};
+    for (int bits = 4; bits <= 8; bits += 4) {
+        quantize_layer l = {.w = &t, .K = K, .N = N};
+        assert_int_equal(quantize_round(runtime, &l, (quantize_bits)bits, 32, &m, &err), NIB_OK);
+        for (int i = 0; i < K * N; i++) assert_int_equal(l.codes.q[i], 0);
+        assert_true(l.error == 0);
+        base_free(&runtime->heap, l.codes.q);
+        base_free(&runtime->heap, l.codes.scale);
+    }
+}
+
+static void vectors_are_compared(void **state) {
+    static float a[40 * 2], b[40 * 2];
+    quantize_quality q;
+    (void)state;
+    for (int i = 0; i < 40; i++) a[2 * i] = b[2 * i] = cosf((float)i * 0.1f), a[2 * i + 1] = b[2 * i + 1] = sinf((float)i * 0.1f);
+    quantize_compare(a, b, 40, 2, &q);
+    assert_true(q.known && q.mean > 1 - 1e-6 && q.worst > 1 - 1e-6 && q.overlap == 1);
+    b[0] = -1, b[1] = 0; /* text 0 is turned round */
+    quantize_compare(a, b, 40, 2, &q);
+    assert_true(fabs(q.worst + 1) < 1e-6 && fabs(q.mean - 38.0 / 40) < 1e-6 && q.overlap < 1 && q.overlap > 0.8);
+    quantize_compare(a, b, 5, 2, &q);
+    assert_true(q.overlap == -1);
+}
+
+/* ---------------------------------------------------------------- files */
+
+static const char *const calibrate[] = {"a pen of ink", "the nib", "the ink of the pen", "a nib of the pen a nib", "ink"};
+
+static nib_status quantized(const char *in, const char *name, const nib_quantize_options *o, char json[20000], nib_error *err) {
+    nib_report *r = NULL;
+    nib_status status = nib_quantize_file(in, in_dir(name), o, &r, err);
+    snprintf(json, 20000, "%s", nib_report_json(r));
+    nib_report_free(r);
+    return status;
+}
+
+static double number_of(const char *json, const char *object, const char *key) {
+    char text[100];
+    const char *at = strstr(json, object);
+    snprintf(text, sizeof text, "\"%s\":", key);
+    at = at ? strstr(at, text) : NULL;
+    if (!at) fail_msg("no %s of %s in %s", key, object, json);
+    return strtod(at + strlen(text), NULL);
+}
+
+static void embed(const char *path, float out[32]) {
+    const char *text = "the ink of the pen";
+    nib_model *m;
+    nib_error e = {0};
+    if (nib_model_open(path, NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_int_equal(nib_model_dim(m), 32);
+    if (nib_embed(m, &text, 1, NULL, out, &e) != NIB_OK) fail_msg("%s", e.message);
+    nib_model_free(m);
+}
+
+static void every_type_and_target(void **state) {
+    char json[20000];
+    float before[32], after[32];
+    (void)state;
+    embed(TINY, before);
+    for (int type = NIB_QUANTIZE_INT8; type <= NIB_QUANTIZE_INT4; type++)
+        for (int target = 0; target < 2; target++)
+            for (int texts = 0; texts < 2; texts++) {
+                nib_quantize_options o;
+                nib_error e = {0};
+                nib_quantize_defaults(&o, sizeof o);
+                o.type = (nib_quantize_type)type, o.target = (nib_target)target;
+                o.calibrate = texts ? calibrate : NULL, o.calibrate_count = texts ? BASE_COUNT(calibrate) : 0;
+                if (quantized(TINY, "model", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+                const double mean = number_of(json, "in_nib", "cosine_mean"), file = number_of(json, "as_onnx", "cosine_mean");
+                if (!(mean > 0.97 && file > 0.97 && fabs(mean - file) < 0.01))
+                    fail_msg("type %d: %g in nib, %g in the file", type, mean, file);
+                embed(in_dir("model"), after);
+                double dot = 0;
+                for (int i = 0; i < 32; i++) dot += (double)before[i] * after[i];
+                if (!(dot > 0.95)) fail_msg("type %d target %d: cosine %g", type, target, dot);
+                assert_non_null(strstr(json, type == NIB_QUANTIZE_INT8 ? "\"bits\": 8" : "\"bits\": 4"));
+                if (type == NIB_QUANTIZE_INT4) assert_non_null(strstr(json, "no multiple of the block"));
+                assert_true(number_of(json, "{", "weight_bytes_after") < number_of(json, "{", "weight_bytes_before"));
+            }
+}
+
+static void layers_stay_and_are_raised(void **state) {
+    char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    (void)state;
+    nib_quantize_defaults(&o, sizeof o);
+    static const char *const keep[] = {"*query*", "*output.dense*"};
+    o.keep = keep, o.keep_count = 2;
+    if (quantized(TINY, "kept", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_non_null(strstr(json, "asked to stay"));
+    nib_quantize_defaults(&o, sizeof o);
+    o.type = NIB_QUANTIZE_INT4;
+    o.min_cosine = 0.9999;
+    if (quantized(TINY, "raised", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_true(number_of(json, "{", "raised") > 0);
+    assert_true(number_of(json, "in_nib", "cosine_mean") >= 0.9999 && number_of(json, "as_onnx", "cosine_mean") >= 0.9999);
+}
+
+static void what_cannot_be_done_is_said(void **state) {
+    static const char *const same[] = {"a pen of ink"};
+    static const struct {
+        const char *in, *message;
+        nib_status status;
+        int block, type;
+        double min_cosine;
+        const char *const *calibrate, *const *check;
+    } rows[] = {
+        {TINY, "block 33", NIB_INVALID_ARGUMENT, 33, NIB_QUANTIZE_INT4, 0, NULL, NULL},
+        {TINY, "type 7", NIB_INVALID_ARGUMENT, 32, 7, 0, NULL, NULL},
+        {TINY, "min_cosine", NIB_INVALID_ARGUMENT, 32, NIB_QUANTIZE_INT8, 1.5, NULL, NULL},
+        {TINY, "flatter", NIB_INVALID_ARGUMENT, 32, NIB_QUANTIZE_INT8, 0, same, same},
+        {TINY "/config.json", "", NIB_BAD_MODEL, 32, NIB_QUANTIZE_INT8, 0, NULL, NULL},
+        {"/nowhere/at/all", "", NIB_NOT_FOUND, 32, NIB_QUANTIZE_INT8, 0, NULL, NULL},
+        {NIB_TEST_DATA "/hf/bert-tiny", "calibrating", NIB_UNSUPPORTED, 32, NIB_QUANTIZE_INT8, 0, same, NULL},
+    };
+    char json[20000];
+    (void)state;
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        nib_quantize_options o;
+        nib_error e = {0};
+        nib_quantize_defaults(&o, sizeof o);
+        o.block = rows[i].block, o.type = (nib_quantize_type)rows[i].type, o.min_cosine = rows[i].min_cosine;
+        o.calibrate = rows[i].calibrate, o.calibrate_count = rows[i].calibrate != NULL;
+        o.check = rows[i].check, o.check_count = rows[i].check != NULL;
+        const nib_status status = quantized(rows[i].in, "refused", &o, json, &e);
+        if (status != rows[i].status || !strstr(e.message, rows[i].message)) fail_msg("row %zu: status %d, %s", i, status, e.message);
+        assert_int_not_equal(access(in_dir("refused"), F_OK), 0);
+    }
+}
+
+/* A model that gives no vectors of texts is quantized, and the receipt says that nothing was measured. */
+static void a_model_without_texts(void **state) {
+    char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    (void)state;
+    nib_quantize_defaults(&o, sizeof o);
+    if (quantized(NIB_TEST_DATA "/hf/bert-tiny", "untold", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_non_null(strstr(json, "not_measured"));
+}
+
+static int stop_at_once(void *user, uint64_t done, uint64_t total) {
+    (void)user, (void)total;
+    return done >= 1;
+}
+
+static void a_stopped_call_leaves_nothing(void **state) {
+    char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    (void)state;
+    nib_quantize_defaults(&o, sizeof o);
+    o.stop = stop_at_once;
+    assert_int_equal(quantized(TINY, "stopped", &o, json, &e), NIB_CANCELLED);
+    assert_int_not_equal(access(in_dir("stopped"), F_OK), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rounding_makes_up_for_what_it_loses),
+        cmocka_unit_test(weights_without_numbers),
+        cmocka_unit_test(vectors_are_compared),
+        cmocka_unit_test(every_type_and_target),
+        cmocka_unit_test(layers_stay_and_are_raised),
+        cmocka_unit_test(what_cannot_be_done_is_said),
+        cmocka_unit_test(a_model_without_texts),
+        cmocka_unit_test(a_stopped_call_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

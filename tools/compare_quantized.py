@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Quantizes a sentence model with nib in each way and runs the files in ONNX Runtime and in nib: cosines to nib's f32, and how near
+both are. The models pool by the mean of their tokens. Needs numpy, onnxruntime and tokenizers.
+
+    tools/compare_quantized.py build/nib models/all-MiniLM-L6-v2 CALIBRATE.txt CHECK.txt
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnxruntime
+import tokenizers
+
+nib, model, calibrate, check = sys.argv[1:5]
+tokenizer = tokenizers.Tokenizer.from_file(f"{model}/tokenizer.json")
+tokenizer.no_padding()
+tokenizer.enable_truncation(256)
+lines = [line for line in pathlib.Path(check).read_text().split("\n") if line]
+
+
+def in_nib(path, scratch, *options):
+    out = scratch / "vectors.npy"
+    subprocess.run([nib, "embed", "--quiet", "--model", path, "--input", check, "-o", out, *options], check=True)
+    return np.load(out)
+
+
+def in_onnxruntime(path):
+    session = onnxruntime.InferenceSession(f"{path}/model.onnx")
+    vectors = []
+    for line in lines:
+        e = tokenizer.encode(line)
+        all_inputs = {"input_ids": e.ids, "attention_mask": e.attention_mask, "token_type_ids": e.type_ids}
+        rows = session.run(None, {i.name: np.array([all_inputs[i.name]]) for i in session.get_inputs()})[0][0].mean(0)
+        vectors.append(rows / np.linalg.norm(rows))
+    return np.array(vectors)
+
+
+def nearest(v):
+    scores = v @ v.T
+    np.fill_diagonal(scores, -9)
+    return [set(row[:10]) for row in np.argsort(-scores, 1)]
+
+
+def show(what, a, b):
+    cosine = (a * b).sum(1)
+    kept = np.mean([len(x & y) / 10 for x, y in zip(nearest(a), nearest(b))])
+    print(f"{what:58} mean {cosine.mean():.5f} worst {cosine.min():.5f} nearest 10 kept {kept:.3f}")
+
+
+with tempfile.TemporaryDirectory() as name:
+    scratch = pathlib.Path(name)
+    wanted = in_nib(model, scratch, "--precision", "f32")
+    for kind in ("int8", "int4"):
+        for target in ("standard", "onnxruntime"):
+            for options in ([], ["--calibrate", calibrate], ["--calibrate", calibrate, "--min-cosine", "0.99"]):
+                if kind == "int8" and len(options) > 2:
+                    continue
+                out = scratch / "model"
+                receipt = scratch / "receipt.json"
+                subprocess.run([nib, "quantize", model, "-o", out, "--type", kind, "--target", target, "--check", check, "--report",
+                                receipt, *options], check=True, stdout=subprocess.DEVNULL)
+                title = " ".join([kind, target, *(o for o in options if not o.endswith(".txt"))])
+                told = json.loads(receipt.read_text())
+                a, b = in_nib(out, scratch), in_onnxruntime(out)
+                show(f"{title}: ONNX Runtime, {told['weight_bytes_after'] / 1e6:.1f} MB", wanted, b)
+                show(f"{title}: nib", wanted, a)
+                for key, got in (("in_nib", a), ("as_onnx", b)):
+                    if abs(told[key]["cosine_mean"] - (wanted * got).sum(1).mean()) > 2e-3:
+                        sys.exit(f"{title}: the receipt says {told[key]['cosine_mean']:.5f} of {key}")
