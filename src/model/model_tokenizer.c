@@ -82,6 +82,90 @@ static void check_prefix(const nib_model *m) {
              named ? "true" : "false", has ? "true" : "false");
 }
 
+/* Says where texts were looked for in vain. */
+static nib_status set_none(nib_model *m, nib_status why, const char *message, nib_error *err) {
+    m->no_tokenizer_status = why;
+    m->no_tokenizer = base_strndup(&m->runtime->heap, message, strlen(message));
+    return m->no_tokenizer ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+}
+
+/* A kind of tokenizer that nib lacks is no failure: the model still takes token ids. */
+static nib_status load_file(nib_model *m, const char *path, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_file file = {0};
+    nib_error why = {0};
+    NIB_TRY(base_file_open(&m->runtime->heap, path, m->runtime->private_reads, &file, err));
+    status = model_load_tokenizer(m, file.data, file.size, NULL, 0, &why);
+    if (status != NIB_OK) base_error_in_file(&why, path);
+    if (status == NIB_UNSUPPORTED) {
+        status = set_none(m, NIB_UNSUPPORTED, why.message, err);
+        base_log(m->runtime, NIB_LOG_WARN, "texts cannot be read: %s: not supported", why.message);
+    } else if (status != NIB_OK && err) {
+        *err = why;
+    }
+fail:
+    base_file_close(&file);
+    return status;
+}
+
+/* onnx/model.onnx of a folder whose other files lie one up: that is the model's folder then. */
+static nib_status step_up(nib_model *m, nib_error *err) {
+    base_heap *heap = &m->runtime->heap;
+    const char *last = strrchr(m->folder, '/');
+    char *here = base_path_join(heap, m->folder, "tokenizer.json"), *up = base_path_join(heap, m->folder, "..");
+    char *above = up ? base_path_join(heap, up, "tokenizer.json") : NULL;
+    const bool there = here && above;
+    if (there && !base_path_is_file(here) && strcmp(last ? last + 1 : m->folder, "onnx") == 0 &&
+        base_path_is_file(above)) {
+        char *old = m->folder;
+        m->folder = up;
+        up = old;
+    }
+    base_free(heap, here);
+    base_free(heap, above);
+    base_free(heap, up);
+    return there ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+}
+
+nib_status model_find_tokenizer(nib_model *m, nib_error *err) {
+    nib_status status = NIB_OK;
+    char *path = NULL;
+    if (!m->folder)
+        return set_none(m, NIB_NOT_FOUND, "it came from memory, without a folder that has a tokenizer.json", err);
+    NIB_TRY(step_up(m, err));
+    path = base_path_join(&m->runtime->heap, m->folder, "tokenizer.json");
+    if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    if (base_path_is_file(path)) NIB_TRY(load_file(m, path, err));
+    else NIB_TRY(set_none(m, NIB_NOT_FOUND, "there is no tokenizer.json beside the model", err));
+fail:
+    base_free(&m->runtime->heap, path);
+    return status;
+}
+
+nib_status model_open_tokenizer(nib_runtime *runtime, const char *path, nib_model **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_model *m = NULL;
+    const nib_model_options options = {.runtime = runtime};
+    *out = NULL;
+    NIB_TRY(model_create(&(model_source){.path = path}, &options, &m, err));
+    if (base_path_is_dir(path)) {
+        m->folder = base_strndup(&m->runtime->heap, path, strlen(path));
+        if (!m->folder) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+        NIB_TRY(model_find_tokenizer(m, err));
+        m->max_tokens = m->settings.max_tokens;
+    } else {
+        NIB_TRY(hf_settings_load(m->runtime, NULL, &m->settings, err));
+        NIB_TRY(load_file(m, path, err));
+    }
+    if (!m->tokenizer) NIB_FAIL(err, m->no_tokenizer_status, "%s: %s", path, m->no_tokenizer);
+    *out = m;
+    m = NULL;
+fail:
+    model_release(m);
+    return status;
+}
+
 nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err) {
     nib_status status = NIB_OK;
     const text_settings settings = settings_of(m);

@@ -58,6 +58,7 @@ typedef struct text_encoding {
     int32_t *type_ids; /* [count] */
     text_span *spans;  /* [count] */
     uint8_t *special;  /* [count] 1: added by the template */
+    uint8_t *texts;    /* [count] 0: of the first text, 1: of the second; of a special token 0 */
     size_t count;
     size_t full_count; /* what count would be without truncation */
     size_t cap;

@@ -16,6 +16,7 @@ void text_encoding_free(text_encoding *e) {
     base_free(e->heap, e->type_ids);
     base_free(e->heap, e->spans);
     base_free(e->heap, e->special);
+    base_free(e->heap, e->texts);
     if (e->work) text_work_free(e->work);
     base_free(e->heap, e->work);
     text_encoding_init(e, e->heap);
@@ -211,12 +212,13 @@ static nib_status share_room(const text_truncation *u, bool pair, size_t room, c
 }
 
 static bool reserve_tokens(text_encoding *e, size_t need) {
-    size_t caps[4] = {e->cap, e->cap, e->cap, e->cap};
+    size_t caps[5] = {e->cap, e->cap, e->cap, e->cap, e->cap};
     if (need <= e->cap) return true;
     if (!base_grow(e->heap, (void **)&e->ids, &caps[0], need, sizeof *e->ids) ||
         !base_grow(e->heap, (void **)&e->type_ids, &caps[1], need, sizeof *e->type_ids) ||
         !base_grow(e->heap, (void **)&e->spans, &caps[2], need, sizeof *e->spans) ||
-        !base_grow(e->heap, (void **)&e->special, &caps[3], need, sizeof *e->special))
+        !base_grow(e->heap, (void **)&e->special, &caps[3], need, sizeof *e->special) ||
+        !base_grow(e->heap, (void **)&e->texts, &caps[4], need, sizeof *e->texts))
         return false;
     e->cap = caps[0];
     return true;
@@ -230,27 +232,29 @@ static void trim(const text_tokenizer *t, const char *text, size_t length, text_
             list->items[i].run.trim(&list->items[i], t, (const uint8_t *)text, length, tokens, n);
 }
 
-static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special) {
+static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special, int which) {
     e->ids[e->count] = id;
     e->type_ids[e->count] = type_id;
     e->spans[e->count] = span;
+    e->texts[e->count] = (uint8_t)which;
     e->special[e->count++] = special;
 }
 
-static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int32_t type_id) {
-    for (size_t i = 0; i < n; i++) append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false);
+static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int32_t type_id, int which) {
+    for (size_t i = 0; i < n; i++)
+        append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false, which);
 }
 
 static void assemble(const text_template *tp, bool pair, bool add_special, text_raw *const tokens[2], const size_t n[2],
                      text_encoding *out) {
     if (!tp->pieces) {
-        append_text(out, tokens[0], n[0], 0);
-        if (pair) append_text(out, tokens[1], n[1], 1);
+        append_text(out, tokens[0], n[0], 0, 0);
+        if (pair) append_text(out, tokens[1], n[1], 1, 1);
     }
     for (size_t i = 0; i < tp->count; i++) {
         const text_piece *p = &tp->pieces[i];
-        if (p->id < 0) append_text(out, tokens[-1 - p->id], n[-1 - p->id], p->type_id);
-        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true);
+        if (p->id < 0) append_text(out, tokens[-1 - p->id], n[-1 - p->id], p->type_id, -1 - p->id);
+        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true, 0);
     }
 }
 
