@@ -381,7 +381,7 @@ const cli_verb cli_tokenize = {
     .usage = "--model PATH [options] [TEXT ...]",
     .about = "Prints each text's token ids as nib embed uses them: behind the model's prompt, and cut where it cuts;\n"
              "with the bytes of prompt and text that each stands for. PATH may be a tokenizer alone: a folder without a\n"
-             "model, or a tokenizer.json.\n",
+             "model, a tokenizer.json, a SentencePiece .model or a vocab.txt.\n",
     .options = options,
     .examples = "  nib tokenize --model models/all-MiniLM-L6-v2 'a nib writes'\n"
                 "  nib tokenize --model models/all-MiniLM-L6-v2 --input texts.txt --json\n"

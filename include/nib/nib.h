@@ -497,7 +497,9 @@ NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t
 typedef struct nib_tokenizer nib_tokenizer;
 
 /* Opens a tokenizer, of a model or without one. `path`: a folder, whose tokenizer's files are read as transformers reads them, with
- * tokenizer_config.json and special_tokens_map.json; or a tokenizer.json, which is read as the `tokenizers` library reads it, alone.
+ * tokenizer_config.json and special_tokens_map.json, and built of vocabulary files where there is no tokenizer.json; a tokenizer.json,
+ * which is read as the `tokenizers` library reads it, alone; a SentencePiece model, if its name ends in .model; or a vocab.txt of
+ * BERT's kind, if it ends in .txt.
  * `runtime` may be NULL. The caller frees it. Errors: NOT_FOUND, IO, BAD_TOKENIZER, BAD_MODEL (a file beside it), UNSUPPORTED, LIMIT,
  * OUT_OF_MEMORY. */
 NIB_API nib_status nib_tokenizer_open(const char *path, nib_runtime *runtime, nib_tokenizer **out, nib_error *error);

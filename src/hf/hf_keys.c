@@ -71,6 +71,23 @@ static const base_key tokenizer_keys[] = {
     END,
 };
 
+/* Where there is no tokenizer.json, the arguments of the classes that hf_classes.c builds. */
+static const base_key built_keys[] = {
+    OBEYED("add_bos_token"),
+    OBEYED("add_eos_token"),
+    OBEYED("add_prefix_space"),
+    OBEYED("keep_accents"),
+    OBEYED("split_by_punct"),
+    OBEYED("extra_ids"),
+    OBEYED("legacy"),
+    OBEYED("src_lang"),
+    HARMLESS("tgt_lang", "*", "of texts to be generated"),
+    HARMLESS("remove_space", "*", "transformers does not read it"),
+    HARMLESS("unk_id", "*", "the SentencePiece model says it"),
+    HARMLESS("use_default_system_prompt", "*", "of conversations"),
+    END,
+};
+
 static const base_key special_keys[] = {
     OBEYED("cls_token"),
     OBEYED("sep_token"),
@@ -174,6 +191,7 @@ static const struct {
     const base_key *lists[3];
 } kinds[] = {
     {"tokenizer_config.json", {tokenizer_keys, NULL}},
+    {"tokenizer_config.json without tokenizer.json", {built_keys, tokenizer_keys, NULL}},
     {"special_tokens_map.json", {special_keys, NULL}},
     {"sentence_bert_config.json", {sentence_keys, NULL}},
     {"modules.json", {modules_keys, NULL}},

@@ -255,15 +255,26 @@ static bool leaves_types_out(yyjson_val *root) {
     return yyjson_is_arr(names);
 }
 
+static nib_status has_file(nib_runtime *runtime, const char *dir, const char *name, bool *out, nib_error *err) {
+    char *path = base_path_join(&runtime->heap, dir, name);
+    if (!path) return base_error_set(err, NIB_OUT_OF_MEMORY, "no memory for a path");
+    *out = base_path_is_file(path);
+    base_free(&runtime->heap, path);
+    return NIB_OK;
+}
+
 nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL, *special = NULL;
     hf_tokenizer *t = &s->tokenizer;
     int lowercase = 1, chinese = 1;
+    bool whole = false;
     t->strip_accents = t->truncation_left = t->prefix_space = -1;
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
-    if (root) hf_keys_check(runtime, "tokenizer_config.json", "tokenizer_config.json", root);
+    NIB_TRY(has_file(runtime, dir, "tokenizer.json", &whole, err));
+    const char *kind = whole ? "tokenizer_config.json" : "tokenizer_config.json without tokenizer.json";
+    if (root) hf_keys_check(runtime, "tokenizer_config.json", kind, root);
     read_class(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class), t);
     if (t->byte_level) t->prefix_space = yyjson_is_true(yyjson_obj_get(root, "add_prefix_space"));
     NIB_TRY(read_side(root, t, err));

@@ -4,6 +4,7 @@
  * otherwise than tokenizer.json does.
  */
 #include "model.h"
+#include "hf/hf_tokenizer_build.h"
 #include <string.h>
 
 static text_settings settings_of(const nib_model *m) {
@@ -90,21 +91,53 @@ static nib_status set_none(nib_model *m, nib_status why, const char *message, ni
 }
 
 /* A kind of tokenizer that nib lacks is no failure: the model still takes token ids. */
+static nib_status take(nib_model *m, nib_status status, const char *path, nib_error *why, nib_error *err) {
+    if (status == NIB_OK) return status;
+    base_error_in_file(why, path);
+    if (status == NIB_UNSUPPORTED) {
+        base_log(m->runtime, NIB_LOG_WARN, "texts cannot be read: %s: not supported", why->message);
+        return set_none(m, NIB_UNSUPPORTED, why->message, err);
+    }
+    if (err) *err = *why;
+    return status;
+}
+
+static bool ends_in(const char *path, const char *end) {
+    const size_t n = strlen(path), k = strlen(end);
+    return n > k && strcmp(path + n - k, end) == 0;
+}
+
+/* tokenizer.json, or by its name a SentencePiece model or a vocab.txt. */
 static nib_status load_file(nib_model *m, const char *path, nib_error *err) {
     nib_status status = NIB_OK;
     base_file file = {0};
+    base_str built;
     nib_error why = {0};
+    const bool lines = ends_in(path, ".txt");
+    base_str_init(&built, &m->runtime->heap);
     NIB_TRY(base_file_open(&m->runtime->heap, path, m->runtime->private_reads, &file, err));
-    status = model_load_tokenizer(m, file.data, file.size, NULL, 0, &why);
-    if (status != NIB_OK) base_error_in_file(&why, path);
-    if (status == NIB_UNSUPPORTED) {
-        status = set_none(m, NIB_UNSUPPORTED, why.message, err);
-        base_log(m->runtime, NIB_LOG_WARN, "texts cannot be read: %s: not supported", why.message);
-    } else if (status != NIB_OK && err) {
-        *err = why;
+    if (lines || ends_in(path, ".model")) {
+        status = hf_tokenizer_build_file(m->runtime, file.data, file.size, lines, &built, &why);
+        if (status == NIB_OK) status = model_load_tokenizer(m, built.data, built.length, NULL, 0, &why);
+    } else {
+        status = model_load_tokenizer(m, file.data, file.size, NULL, 0, &why);
     }
+    status = take(m, status, path, &why, err);
 fail:
+    base_str_free(&built);
     base_file_close(&file);
+    return status;
+}
+
+/* Of vocabulary files, where there is no tokenizer.json. */
+static nib_status load_built(nib_model *m, nib_error *err) {
+    base_str built;
+    nib_error why = {0};
+    base_str_init(&built, &m->runtime->heap);
+    nib_status status = hf_tokenizer_build(m->runtime, m->folder, &m->settings, &built, &why);
+    if (status == NIB_OK) status = model_load_tokenizer(m, built.data, built.length, NULL, 0, &why);
+    status = status == NIB_NOT_FOUND ? set_none(m, status, why.message, err) : take(m, status, m->folder, &why, err);
+    base_str_free(&built);
     return status;
 }
 
@@ -136,7 +169,7 @@ nib_status model_find_tokenizer(nib_model *m, nib_error *err) {
     path = base_path_join(&m->runtime->heap, m->folder, "tokenizer.json");
     if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     if (base_path_is_file(path)) NIB_TRY(load_file(m, path, err));
-    else NIB_TRY(set_none(m, NIB_NOT_FOUND, "there is no tokenizer.json beside the model", err));
+    else NIB_TRY(load_built(m, err));
 fail:
     base_free(&m->runtime->heap, path);
     return status;
