@@ -20,6 +20,11 @@ static const cli_names formats = {
         [FORMAT_OFFSETS] = "offsets", [FORMAT_PIECES] = "pieces", [FORMAT_IDS] = "ids", [FORMAT_JSON] = "json"},
     (const int[]){FORMAT_OFFSETS, FORMAT_PIECES, FORMAT_IDS, FORMAT_JSON, -1}};
 
+static const cli_names cuts = {
+    (const char *const[]){NIB_CUT_MAP(CLI_NAME_TEXT)},
+    (const int[]){NIB_CUT_LONGEST_FIRST, NIB_CUT_ONLY_FIRST, NIB_CUT_ONLY_SECOND, -1}};
+static const cli_names sides = {(const char *const[]){"right", "left"}, (const int[]){0, 1, -1}};
+
 static const cli_option tokenize_options[] = {
     {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
      "one text a line; - is standard input (read, too, where no text is given and it is a pipe or a file)", 0, 0, NULL},
@@ -30,6 +35,11 @@ static const cli_option tokenize_options[] = {
     {"no-special", 0, CLI_FLAG, CLI_AT(no_special), NULL,
      "without special tokens such as [CLS]; --decode leaves them out", 1, 0, NULL},
     {"no-truncation", 0, CLI_FLAG, CLI_AT(no_truncation), NULL, "long texts are not cut", 1, 0, NULL},
+    {"truncation", 0, CLI_NAME, CLI_AT(cut), "T", "of a pair that is too long, %s is cut (default: longest-first)", 0, 0,
+     &cuts},
+    {"truncation-side", 0, CLI_NAME, CLI_AT(cut_front), "S", "%s (default: what the model says)", 0, 0, &sides},
+    {"stride", 0, CLI_WHOLE, CLI_AT(stride), "N",
+     "what is cut off follows in windows that share N tokens, each as if it were a text", 0, 1 << 30, NULL},
     {"format", 0, CLI_NAME, CLI_AT(format), "F",
      "%s: a line a token with its bytes of the text (the default);\n"
      "a line a text of its tokens, or of their ids; one JSON object",
@@ -46,8 +56,10 @@ typedef struct text_pair {
 typedef struct tokens {
     int32_t *ids, *types;
     size_t *begins, *ends, room;
-    unsigned char *parts; /* 0 the text, 1 the second, 2 the template */
-    size_t count, all;    /* kept, and without the cut */
+    unsigned char *parts;      /* 0 the text, 1 the second, 2 the template */
+    size_t *windows, n_windows; /* where each begins; one, but with --stride */
+    size_t count, all;         /* of all windows, and of the text without the cut */
+    size_t from, to;           /* of the window that is printed */
 } tokens;
 
 typedef struct tokenize_run {
@@ -69,6 +81,7 @@ static void free_tokens(tokens *t) {
     free(t->begins);
     free(t->ends);
     free(t->parts);
+    free(t->windows);
 }
 
 static int make_room(tokens *t, size_t n) {
@@ -80,7 +93,8 @@ static int make_room(tokens *t, size_t n) {
     t->begins = malloc(t->room * sizeof *t->begins);
     t->ends = malloc(t->room * sizeof *t->ends);
     t->parts = malloc(t->room);
-    return t->ids && t->types && t->begins && t->ends && t->parts ? 0 : cli_no_memory();
+    t->windows = malloc(t->room * sizeof *t->windows);
+    return t->ids && t->types && t->begins && t->ends && t->parts && t->windows ? 0 : cli_no_memory();
 }
 
 static int make_buffer(tokenize_run *r, size_t n) {
@@ -104,51 +118,60 @@ static int find_tokens(tokenize_run *r, const text_pair *p) {
     if (r->a->no_truncation) o.max_tokens = 0;
     else if (r->a->m.options.max_tokens) o.max_tokens = r->a->m.options.max_tokens;
     o.full_count = &t->all;
+    o.cut = (nib_cut)r->a->cut;
+    o.cut_front = r->a->cut_front;
+    o.windows = r->a->stride >= 0;
+    o.stride = r->a->stride;
+    o.window_count = &t->n_windows;
     int code = make_room(t, p->lengths[0] + p->lengths[1] + 16);
-    for (; code == 0; code = make_room(t, t->count)) { /* a text of n bytes rarely has more tokens than that */
+    for (; code == 0; code = make_room(t, t->count > t->n_windows ? t->count : t->n_windows)) { /* a text of n bytes rarely has more tokens than that */
         o.types = t->types;
         o.begins = t->begins;
         o.ends = t->ends;
         o.parts = t->parts;
+        o.window_begins = t->windows;
+        o.window_capacity = t->room;
         if (nib_encode(r->tokenizer, p->texts[0], p->lengths[0], &o, t->ids, t->room, &t->count, &error) != NIB_OK)
             return cli_fail(&error);
-        if (t->count <= t->room) break;
+        if (t->count <= t->room && t->n_windows <= t->room) break;
     }
     return code;
 }
 
 static void print_offsets(const tokenize_run *r, const text_pair *p) {
     const tokens *t = &r->t;
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = t->from; i < t->to; i++) {
         printf("%7d %5zu-%-5zu ", t->ids[i], t->begins[i], t->ends[i]);
         fwrite(p->texts[t->parts[i] == 1] + t->begins[i], 1, t->ends[i] - t->begins[i], stdout);
         putchar('\n');
     }
-    printf("%zu tokens", t->count);
-    if (t->count < t->all) printf("; %zu more were cut: the longest text has %zu", t->all - t->count, t->count);
+    const size_t count = t->to - t->from;
+    printf("%zu tokens", count);
+    if (t->n_windows == 1 && count < t->all)
+        printf("; %zu more were cut: the longest text has %zu", t->all - count, count);
     putchar('\n');
 }
 
 /* Of a vocabulary's strings no byte is a space or a newline, but for what a file of somebody else's may hold. */
 static void print_pieces(const tokenize_run *r) {
-    for (size_t i = 0; i < r->t.count; i++) {
+    for (size_t i = r->t.from; i < r->t.to; i++) {
         size_t n;
         const char *s = nib_tokenizer_token(r->tokenizer, r->t.ids[i], &n);
-        if (i) putchar(' ');
+        if (i > r->t.from) putchar(' ');
         for (size_t k = 0; k < n; k++) putchar((unsigned char)s[k] <= 0x20 || s[k] == 0x7f ? '?' : s[k]);
     }
     putchar('\n');
 }
 
 static void print_ids(const tokenize_run *r) {
-    for (size_t i = 0; i < r->t.count; i++) printf(i ? " %d" : "%d", r->t.ids[i]);
+    for (size_t i = r->t.from; i < r->t.to; i++) printf(i > r->t.from ? " %d" : "%d", r->t.ids[i]);
     putchar('\n');
 }
 
 static void json_pieces(tokenize_run *r) {
     cli_json *j = &r->j;
     cli_json_open(j, "pieces", '[');
-    for (size_t i = 0; i < r->t.count; i++) {
+    for (size_t i = r->t.from; i < r->t.to; i++) {
         size_t n;
         const char *s = nib_tokenizer_token(r->tokenizer, r->t.ids[i], &n);
         cli_json_value(j, NULL, s ? s : "", n);
@@ -161,11 +184,11 @@ static void json_tokens(tokenize_run *r, bool pair) {
     const tokens *t = &r->t;
     cli_json_open(j, NULL, '{');
     cli_json_open(j, "ids", '[');
-    for (size_t i = 0; i < t->count; i++) cli_json_whole(j, NULL, t->ids[i]);
+    for (size_t i = t->from; i < t->to; i++) cli_json_whole(j, NULL, t->ids[i]);
     cli_json_close(j);
     json_pieces(r);
     cli_json_open(j, "bytes", '[');
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = t->from; i < t->to; i++) {
         cli_json_open(j, NULL, '[');
         cli_json_whole(j, NULL, (long long)t->begins[i]);
         cli_json_whole(j, NULL, (long long)t->ends[i]);
@@ -174,13 +197,13 @@ static void json_tokens(tokenize_run *r, bool pair) {
     cli_json_close(j);
     if (pair) {
         cli_json_open(j, "types", '[');
-        for (size_t i = 0; i < t->count; i++) cli_json_whole(j, NULL, t->types[i]);
+        for (size_t i = t->from; i < t->to; i++) cli_json_whole(j, NULL, t->types[i]);
         cli_json_close(j);
         cli_json_open(j, "parts", '[');
-        for (size_t i = 0; i < t->count; i++) cli_json_whole(j, NULL, t->parts[i]);
+        for (size_t i = t->from; i < t->to; i++) cli_json_whole(j, NULL, t->parts[i]);
         cli_json_close(j);
     }
-    cli_json_whole(j, "cut", (long long)(t->all - t->count));
+    cli_json_whole(j, "cut", t->n_windows == 1 ? (long long)(t->all - (t->to - t->from)) : 0);
     cli_json_close(j);
 }
 
@@ -195,10 +218,15 @@ static int tokenize_one(tokenize_run *r, text_pair p) {
         p.lengths[0] += prompt;
     }
     if ((code = find_tokens(r, &p)) != 0) return code;
-    if (r->a->format == FORMAT_JSON) json_tokens(r, p.texts[1] != NULL);
-    else if (r->a->format == FORMAT_PIECES) print_pieces(r);
-    else if (r->a->format == FORMAT_IDS) print_ids(r);
-    else print_offsets(r, &p);
+    tokens *t = &r->t;
+    for (size_t k = 0; k < t->n_windows; k++) {
+        t->from = t->windows[k];
+        t->to = k + 1 < t->n_windows ? t->windows[k + 1] : t->count;
+        if (r->a->format == FORMAT_JSON) json_tokens(r, p.texts[1] != NULL);
+        else if (r->a->format == FORMAT_PIECES) print_pieces(r);
+        else if (r->a->format == FORMAT_IDS) print_ids(r);
+        else print_offsets(r, &p);
+    }
     return 0;
 }
 

@@ -5,7 +5,7 @@ tokenizer.json.
 
 Needs transformers, sentencepiece, protobuf. SentencePiece models are trained on multilingual.txt, word pieces and
 merges of bytes by `tokenizers`. cases.json has for each folder its files (name: which of the vocabularies, or JSON) and
-ids of each text, of it with the one before it, and the text that the ids become.
+ids of each text, the text that they become, and ids and types of it with the one before it; and of some, windows.
 
     python3 tools/make_vocab_goldens.py [--keep DIR]   # DIR: the folders stay there
 """
@@ -14,6 +14,7 @@ import io
 import json
 import os
 import pathlib
+import random
 import shutil
 import tempfile
 
@@ -169,6 +170,27 @@ def lines():
     return own + [line[:90] for line in text[:: max(1, len(text) // 12)]]
 
 
+def cuts(t, texts):
+    """Windows of pairs and of single texts: [text, pair or -1, most, stride, strategy, left, [[ids, types], ..]]."""
+    rows, draw = [], random.Random(5)
+    words = [i for i, text in enumerate(texts) if 2 < len(text) < 60]
+    while len(rows) < 30:
+        first, second = draw.choice(words), draw.choice([-1, draw.choice(words)])
+        most, stride, left = draw.randint(5, 14), draw.randint(0, 3), draw.random() < 0.5
+        strategy = draw.choice(["longest_first", "only_first", "only_second"]) if second >= 0 else "longest_first"
+        try:
+            t.enable_truncation(most, stride=stride, strategy=strategy, direction="left" if left else "right")
+            e = t.encode(texts[first], texts[second]) if second >= 0 else t.encode(texts[first])
+        except BaseException as problem:  # too short to be cut, or a stride of all
+            if isinstance(problem, KeyboardInterrupt):
+                raise
+            continue
+        windows = [[x.ids, x.type_ids] for x in [e] + e.overflowing]
+        rows.append([first, second, most, stride, ["longest_first", "only_first", "only_second"].index(strategy) + 1, int(left), windows[:12]])
+    t.no_truncation()
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep")
@@ -191,7 +213,8 @@ def main():
             ids = t._tokenizer.encode(text).ids
             pair = t._tokenizer.encode(text, texts[i - 1])
             rows.append([ids, t._tokenizer.decode(ids, skip_special_tokens=False)] + ([pair.ids, pair.type_ids] if i < 6 else []))
-        cases.append({"name": name, "files": files, "rows": rows})
+        cases.append({"name": name, "files": files, "rows": rows,
+                      "cuts": cuts(t._tokenizer, texts) if name in ("Bert", "T5", "MBart", "Roberta prefix", "XLMRoberta") else []})
     seeds()
     with open(OUT / "cases.json", "w") as f:
         f.write('{"texts": ' + json.dumps(texts) + ', "cases": [\n')

@@ -516,6 +516,19 @@ NIB_API const char *nib_tokenizer_token(const nib_tokenizer *tokenizer, int32_t 
 /* max_tokens: what the model or the files say. */
 #define NIB_TOKENS_OWN (-1)
 
+/* Which text is cut where there are too many tokens. */
+#define NIB_CUT_MAP(X)                                                                                                 \
+    X(OWN, 0, "own")                     /* as tokenizer.json says with its own max_tokens; else as longest-first */    \
+    X(LONGEST_FIRST, 1, "longest-first") /* the longer one until both are as long, then both */                        \
+    X(ONLY_FIRST, 2, "only-first")                                                                                     \
+    X(ONLY_SECOND, 3, "only-second")
+
+typedef enum nib_cut {
+#define NIB_CUT_ENUM(name, number, text) NIB_CUT_##name = number,
+    NIB_CUT_MAP(NIB_CUT_ENUM)
+#undef NIB_CUT_ENUM
+} nib_cut;
+
 typedef struct nib_encode_options {
     size_t size;             /* sizeof(nib_encode_options) */
     const char *pair;        /* a second text, which the tokenizer's template puts behind the first; NULL: none */
@@ -527,6 +540,14 @@ typedef struct nib_encode_options {
     size_t *begins, *ends;   /* [capacity], filled with each token's span in bytes of its text; a special token's is empty */
     unsigned char *parts;    /* [capacity], filled with what each token is of: 0 the text, 1 the second text, 2 the template */
     size_t *full_count;      /* how many tokens there would be if none were cut */
+    nib_cut cut;             /* the text to cut; INVALID_ARGUMENT if it is too short for that */
+    int cut_front;           /* 1: the front is cut, 0: the end, -1: as the files say */
+    int windows;             /* 1: what is cut off follows, in windows as long as the first and with special tokens of their own, one behind
+                                the other in the arrays above */
+    int64_t stride;          /* tokens that two windows in a row share; -1: as tokenizer.json says */
+    size_t *window_begins;   /* [window_capacity], filled with where each window begins in the arrays */
+    size_t window_capacity;
+    size_t *window_count;
 } nib_encode_options;
 
 NIB_API void nib_encode_defaults(nib_encode_options *options, size_t size);

@@ -20,7 +20,8 @@ static const nib_model_options model_options = {
     .size = sizeof model_options, .normalize = -1, .optimize = -1, .pack = -1};
 static const nib_embed_options embed_options = {.size = sizeof embed_options};
 static const nib_classify_options classify_options = {.size = sizeof classify_options};
-static const nib_encode_options encode_options = {.size = sizeof encode_options, .max_tokens = NIB_TOKENS_OWN};
+static const nib_encode_options encode_options = {
+    .size = sizeof encode_options, .max_tokens = NIB_TOKENS_OWN, .cut_front = -1, .stride = -1};
 static const nib_optimize_options optimize_options = {
     .size = sizeof optimize_options, .level = 1, .check = 1, .external_over = -1};
 static const nib_quantize_options quantize_options = {
@@ -60,6 +61,8 @@ static const uint16_t encode_ends[] = {
 #define ENCODE(member) END(nib_encode_options, member)
     ENCODE(size),  ENCODE(pair),   ENCODE(pair_length), ENCODE(max_tokens), ENCODE(no_special),
     ENCODE(types), ENCODE(begins), ENCODE(ends),        ENCODE(parts),      ENCODE(full_count),
+    ENCODE(cut),   ENCODE(cut_front), ENCODE(windows),  ENCODE(stride),     ENCODE(window_begins),
+    ENCODE(window_capacity), ENCODE(window_count),
 };
 static const uint16_t optimize_ends[] = {
 #define OPTIMIZE(member) END(nib_optimize_options, member)

@@ -65,6 +65,27 @@ static void copy_tokens(const text_encoding *e, bool typed, const nib_encode_opt
     }
 }
 
+/* What the options say over the model's limit, and that over the file's. */
+static nib_status choose_cut(const nib_model *m, const nib_encode_options *o, text_truncation *u, nib_error *err) {
+    static const text_strategy strategies[] = {
+        [NIB_CUT_OWN] = TEXT_LONGEST_FIRST,
+        [NIB_CUT_LONGEST_FIRST] = TEXT_LONGEST_FIRST,
+        [NIB_CUT_ONLY_FIRST] = TEXT_ONLY_FIRST,
+        [NIB_CUT_ONLY_SECOND] = TEXT_ONLY_SECOND,
+    };
+    const int64_t most = o->max_tokens < 0 && m->max_tokens > 0 ? m->max_tokens : o->max_tokens;
+    if (o->max_tokens < NIB_TOKENS_OWN) return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
+    if ((unsigned)o->cut > NIB_CUT_ONLY_SECOND || o->cut_front < -1 || o->cut_front > 1 || o->stride < -1)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    *u = text_own_truncation(m->tokenizer);
+    if (most >= 0) u->max_tokens = most;
+    if (most >= 0 || o->cut != NIB_CUT_OWN) u->strategy = strategies[o->cut];
+    if (o->cut_front >= 0) u->left = o->cut_front;
+    if (o->stride >= 0) u->stride = o->stride;
+    u->windows = o->windows != 0;
+    return NIB_OK;
+}
+
 static nib_status try_encode(const nib_tokenizer *t, const char *text, size_t length, const nib_encode_options *options,
                              int32_t *ids, size_t capacity, size_t *count, nib_error *err) {
     nib_status status = NIB_OK;
@@ -73,14 +94,17 @@ static nib_status try_encode(const nib_tokenizer *t, const char *text, size_t le
     NIB_TRY(api_options_take(API_ENCODE_OPTIONS, &o, options, err));
     if (!t || !text || !count || (capacity && !ids))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "tokenizer, text, ids and count must be given");
-    if (o.max_tokens < NIB_TOKENS_OWN) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     const nib_model *m = t->model;
-    if (o.max_tokens < 0 && m->max_tokens > 0) o.max_tokens = m->max_tokens;
+    text_truncation cut;
+    NIB_TRY(choose_cut(m, &o, &cut, err));
     text_encoding_init(&e, &m->runtime->heap);
-    NIB_TRY(text_encode(m->tokenizer, text, length, o.pair, o.pair_length, o.max_tokens, !o.no_special, &e, err));
+    NIB_TRY(text_encode_cut(m->tokenizer, text, length, o.pair, o.pair_length, &cut, !o.no_special, &e, err));
     copy_tokens(&e, !m->settings.tokenizer.no_types, &o, ids, e.count < capacity ? e.count : capacity);
     *count = e.count;
     if (o.full_count) *o.full_count = e.full_count;
+    for (size_t i = 0; o.window_begins && i < e.window_count && i < o.window_capacity; i++)
+        o.window_begins[i] = e.windows[i];
+    if (o.window_count) *o.window_count = e.window_count;
 fail:
     text_encoding_free(&e);
     return status;
@@ -106,8 +130,8 @@ nib_status nib_tokenizer_open(const char *path, nib_runtime *runtime, nib_tokeni
 nib_status nib_model_tokenizer(nib_model *model, nib_tokenizer **out, nib_error *err) {
     return API_CALL(err, try_model_tokenizer(model, out, err));
 }
-nib_status nib_encode(const nib_tokenizer *tokenizer, const char *text, size_t length, const nib_encode_options *options,
-                      int32_t *ids, size_t capacity, size_t *count, nib_error *err) {
+nib_status nib_encode(const nib_tokenizer *tokenizer, const char *text, size_t length,
+                      const nib_encode_options *options, int32_t *ids, size_t capacity, size_t *count, nib_error *err) {
     return API_CALL(err, try_encode(tokenizer, text, length, options, ids, capacity, count, err));
 }
 nib_status nib_decode(const nib_tokenizer *tokenizer, const int32_t *ids, size_t n, int skip_special, char *buffer,

@@ -41,7 +41,7 @@ static const base_key tokenizer_keys[] = {
     HARMLESS("split_special_tokens", "false|null", "special tokens are found in texts"),
     HARMLESS("add_bos_token", "*", "not read where there is a tokenizer.json"),
     HARMLESS("add_eos_token", "*", "not read where there is a tokenizer.json"),
-    HARMLESS("add_prefix_space", "*", "compared with tokenizer.json's where it matters, which is applied"),
+    HARMLESS("add_prefix_space", "*", "obeyed where the class builds a ByteLevel of it"),
     HARMLESS("trim_offsets", "*", "of spans in the text, not of ids"),
     HARMLESS("clean_text", "*", "BertTokenizer cleans always, and tokenizer.json decides for others"),
     HARMLESS("wordpieces_prefix", "*", "it is always ##"),

@@ -94,7 +94,7 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *
     nib_status status = NIB_OK;
     memset(out, 0, sizeof(*out));
     out->default_prompt = -1;
-    out->tokenizer.strip_accents = out->tokenizer.truncation_left = out->tokenizer.prefix_space = -1;
+    out->tokenizer.strip_accents = out->tokenizer.truncation_left = -1;
     if (!dir) return NIB_OK;
     NIB_TRY(hf_modules_load(runtime, dir, out, err));
     NIB_TRY(read_lengths(runtime, dir, out, err));

@@ -18,6 +18,7 @@ static text_settings settings_of(const nib_model *m) {
                            .sep = t->sep,
                            .unknown = t->unknown,
                            .lower_first = m->settings.lower_case,
+                           .prefix_space = t->prefix_space,
                            .truncation_left = t->truncation_left};
 }
 
@@ -72,15 +73,6 @@ static void check_class(const nib_model *m) {
                  "strip_accents, and "
                  "tokenizer.json has another one, which is taken",
                  t->own_class);
-}
-
-/* The one setting that a class of byte-level tokenizers builds in and that changes ids. */
-static void check_prefix(const nib_model *m) {
-    const int named = m->settings.tokenizer.prefix_space, has = text_prefix_space(m->tokenizer);
-    if (m->compiled || named < 0 || has < 0 || named == has) return;
-    base_log(m->runtime, NIB_LOG_WARN,
-             "tokenizer_config.json: its class takes add_prefix_space as %s, tokenizer.json has %s, and that is what is applied",
-             named ? "true" : "false", has ? "true" : "false");
 }
 
 /* Says where texts were looked for in vain. */
@@ -207,7 +199,6 @@ nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, c
                   : text_tokenizer_load_with(heap, json, length, &settings, &m->tokenizer, err));
     check_tokens(m);
     if (!m->compiled) check_class(m);
-    check_prefix(m);
 fail:
     return status;
 }

@@ -19,6 +19,7 @@
 
 #define VOCAB NIB_TEST_DATA "/text/vocab/"
 #define MOST 4096
+#define MOST_IN_WINDOWS 65536
 
 static nib_error e;
 static char folder[] = "/tmp/nib-files-XXXXXX";
@@ -117,10 +118,50 @@ static void check_row(const char *name, const nib_tokenizer *t, yyjson_val *text
     check_numbers(name, yyjson_get_str(v), yyjson_arr_get(row, 3), types, count);
 }
 
+/* Windows, of which the golden holds twelve at most. */
+static void check_cut(const char *name, const nib_tokenizer *t, yyjson_val *texts, yyjson_val *row) {
+    static int32_t ids[MOST_IN_WINDOWS], types[MOST_IN_WINDOWS];
+    static size_t begins[MOST_IN_WINDOWS];
+    size_t count, windows, i, n;
+    nib_encode_options o;
+    yyjson_val *first = yyjson_arr_get(texts, (size_t)yyjson_get_int(yyjson_arr_get(row, 0))), *window;
+    const int second = yyjson_get_int(yyjson_arr_get(row, 1));
+    nib_encode_defaults(&o, sizeof o);
+    if (second >= 0) o.pair = yyjson_get_str(yyjson_arr_get(texts, (size_t)second));
+    if (second >= 0) o.pair_length = yyjson_get_len(yyjson_arr_get(texts, (size_t)second));
+    o.max_tokens = yyjson_get_int(yyjson_arr_get(row, 2));
+    o.stride = yyjson_get_int(yyjson_arr_get(row, 3));
+    o.cut = (nib_cut)yyjson_get_int(yyjson_arr_get(row, 4));
+    o.cut_front = yyjson_get_int(yyjson_arr_get(row, 5));
+    o.types = types;
+    o.windows = 1;
+    o.window_begins = begins;
+    o.window_capacity = MOST_IN_WINDOWS;
+    o.window_count = &windows;
+    const nib_status status =
+        nib_encode(t, yyjson_get_str(first), yyjson_get_len(first), &o, ids, MOST_IN_WINDOWS, &count, &e);
+    if (status != NIB_OK) fail_msg("%s: %s", name, e.message);
+    assert_true(count <= MOST_IN_WINDOWS && windows <= MOST_IN_WINDOWS);
+    yyjson_val *want = yyjson_arr_get(row, 6);
+    const size_t kept = yyjson_arr_size(want);
+    if (windows != kept && !(kept == 12 && windows > 12)) fail_msg("%s: %zu windows, not %zu", name, windows, kept);
+    yyjson_arr_foreach(want, i, n, window) {
+        const size_t to = i + 1 < windows ? begins[i + 1] : count;
+        check_numbers(name, yyjson_get_str(first), yyjson_arr_get(window, 0), ids + begins[i], to - begins[i]);
+        check_numbers(name, yyjson_get_str(first), yyjson_arr_get(window, 1), types + begins[i], to - begins[i]);
+    }
+    /* without windows there is the first */
+    o.windows = 0;
+    assert_int_equal(nib_encode(t, yyjson_get_str(first), yyjson_get_len(first), &o, ids, MOST_IN_WINDOWS, &count, &e),
+                     NIB_OK);
+    assert_int_equal(windows, 1);
+    check_numbers(name, yyjson_get_str(first), yyjson_arr_get(yyjson_arr_get(want, 0), 0), ids, count);
+}
+
 static void folders_are_what_transformers_makes_of_them(void **state) {
     yyjson_val *root = yyjson_doc_get_root(cases), *one, *key, *v;
     yyjson_val *texts = yyjson_obj_get(root, "texts");
-    size_t i, n, k, m;
+    size_t i, n, k, m, cut = 0;
     assert_true(yyjson_arr_size(yyjson_obj_get(root, "cases")) > 30);
     yyjson_arr_foreach(yyjson_obj_get(root, "cases"), i, n, one) {
         const char *name = yyjson_get_str(yyjson_obj_get(one, "name"));
@@ -134,8 +175,11 @@ static void folders_are_what_transformers_makes_of_them(void **state) {
         }
         if (nib_tokenizer_open(folder, runtime, &t, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
         yyjson_arr_foreach(yyjson_obj_get(one, "rows"), k, m, v) check_row(name, t, texts, k, v);
+        yyjson_arr_foreach(yyjson_obj_get(one, "cuts"), k, m, v) check_cut(name, t, texts, v);
+        cut += m;
         nib_tokenizer_free(t);
     }
+    assert_true(cut >= 150);
 }
 
 /* A file by itself: SentencePiece's way, and BertTokenizer's. */
@@ -153,6 +197,28 @@ static void files_alone(void **state) {
     assert_int_equal(n, 3);
     assert_int_equal(ids[0], 2);
     assert_int_equal(ids[2], 3);
+    nib_tokenizer_free(t);
+}
+
+static void cuts_that_cannot_be(void **state) {
+    nib_tokenizer *t;
+    nib_encode_options o;
+    int32_t ids[64];
+    size_t n;
+    assert_int_equal(nib_tokenizer_open(VOCAB "vocab.txt", runtime, &t, &e), NIB_OK);
+    nib_encode_defaults(&o, sizeof o);
+    o.max_tokens = 4;
+    o.stride = 2;
+    o.windows = 1;
+    assert_int_equal(nib_encode(t, "a b c d", 7, &o, ids, 64, &n, &e), NIB_INVALID_ARGUMENT);
+    assert_non_null(strstr(e.message, "windows of 2 tokens of a text cannot share 2"));
+    o.stride = 1;
+    assert_int_equal(nib_encode(t, "a b c d", 7, &o, ids, 64, &n, &e), NIB_OK);
+    assert_int_equal(n, 12);
+    o.cut = NIB_CUT_ONLY_SECOND;
+    assert_int_equal(nib_encode(t, "a b c d", 7, &o, ids, 64, &n, &e), NIB_INVALID_ARGUMENT);
+    o.cut = (nib_cut)4;
+    assert_int_equal(nib_encode(t, "a", 1, &o, ids, 64, &n, &e), NIB_INVALID_ARGUMENT);
     nib_tokenizer_free(t);
 }
 
@@ -237,6 +303,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders_are_what_transformers_makes_of_them),
         cmocka_unit_test(files_alone),
+        cmocka_unit_test(cuts_that_cannot_be),
         cmocka_unit_test(models_that_are_cut_off),
         cmocka_unit_test(pieces_too_long_to_merge),
         cmocka_unit_test(vocabularies_that_are_wrong),
