@@ -20,9 +20,8 @@ static const cli_names formats = {
         [FORMAT_OFFSETS] = "offsets", [FORMAT_PIECES] = "pieces", [FORMAT_IDS] = "ids", [FORMAT_JSON] = "json"},
     (const int[]){FORMAT_OFFSETS, FORMAT_PIECES, FORMAT_IDS, FORMAT_JSON, -1}};
 
-static const cli_names cuts = {
-    (const char *const[]){NIB_CUT_MAP(CLI_NAME_TEXT)},
-    (const int[]){NIB_CUT_LONGEST_FIRST, NIB_CUT_ONLY_FIRST, NIB_CUT_ONLY_SECOND, -1}};
+static const cli_names cuts = {(const char *const[]){NIB_CUT_MAP(CLI_NAME_TEXT)},
+                               (const int[]){NIB_CUT_LONGEST_FIRST, NIB_CUT_ONLY_FIRST, NIB_CUT_ONLY_SECOND, -1}};
 static const cli_names sides = {(const char *const[]){"right", "left"}, (const int[]){0, 1, -1}};
 
 static const cli_option tokenize_options[] = {
@@ -35,8 +34,8 @@ static const cli_option tokenize_options[] = {
     {"no-special", 0, CLI_FLAG, CLI_AT(no_special), NULL,
      "without special tokens such as [CLS]; --decode leaves them out", 1, 0, NULL},
     {"no-truncation", 0, CLI_FLAG, CLI_AT(no_truncation), NULL, "long texts are not cut", 1, 0, NULL},
-    {"truncation", 0, CLI_NAME, CLI_AT(cut), "T", "of a pair that is too long, %s is cut (default: longest-first)", 0, 0,
-     &cuts},
+    {"truncation", 0, CLI_NAME, CLI_AT(cut), "T", "of a pair that is too long, %s is cut (default: longest-first)", 0,
+     0, &cuts},
     {"truncation-side", 0, CLI_NAME, CLI_AT(cut_front), "S", "%s (default: what the model says)", 0, 0, &sides},
     {"stride", 0, CLI_WHOLE, CLI_AT(stride), "N",
      "what is cut off follows in windows that share N tokens, each as if it were a text", 0, 1 << 30, NULL},
@@ -56,10 +55,10 @@ typedef struct text_pair {
 typedef struct tokens {
     int32_t *ids, *types;
     size_t *begins, *ends, room;
-    unsigned char *parts;      /* 0 the text, 1 the second, 2 the template */
+    unsigned char *parts;       /* 0 the text, 1 the second, 2 the template */
     size_t *windows, n_windows; /* where each begins; one, but with --stride */
-    size_t count, all;         /* of all windows, and of the text without the cut */
-    size_t from, to;           /* of the window that is printed */
+    size_t count, all;          /* of all windows, and of the text without the cut */
+    size_t from, to;            /* of the window that is printed */
 } tokens;
 
 typedef struct tokenize_run {
@@ -124,7 +123,10 @@ static int find_tokens(tokenize_run *r, const text_pair *p) {
     o.stride = r->a->stride;
     o.window_count = &t->n_windows;
     int code = make_room(t, p->lengths[0] + p->lengths[1] + 16);
-    for (; code == 0; code = make_room(t, t->count > t->n_windows ? t->count : t->n_windows)) { /* a text of n bytes rarely has more tokens than that */
+    for (; code == 0;
+         code = make_room(t, t->count > t->n_windows
+                                 ? t->count
+                                 : t->n_windows)) { /* a text of n bytes rarely has more tokens than that */
         o.types = t->types;
         o.begins = t->begins;
         o.ends = t->ends;
@@ -290,7 +292,7 @@ static int do_line(tokenize_run *r, const char *line, size_t length) {
 }
 
 static int do_lines(tokenize_run *r) {
-    const char *reason = NULL, *const *texts;
+    const char *reason = NULL, *const * texts;
     const size_t *lengths;
     int code = 0;
     long n = 0;
@@ -365,8 +367,7 @@ static int choose_prompt(tokenize_run *r) {
     const cli_args *a = r->a;
     r->prompt = a->prompt ? a->prompt : "";
     if (a->prompt || a->no_prompt || a->decode || (a->pair && !a->prompt_name)) return 0;
-    if (!r->model)
-        return a->prompt_name ? cli_usage(a->verb, "--prompt-name: a tokenizer alone has no prompts") : 0;
+    if (!r->model) return a->prompt_name ? cli_usage(a->verb, "--prompt-name: a tokenizer alone has no prompts") : 0;
     return nib_model_choose_prompt(r->model, a->prompt_name, &r->prompt, &error) == NIB_OK ? 0 : cli_fail(&error);
 }
 
@@ -407,17 +408,19 @@ const cli_verb cli_tokenize = {
     .name = "tokenize",
     .line = "what a text becomes, and ids back to text",
     .usage = "--model PATH [options] [TEXT ...]",
-    .about = "Prints each text's token ids as nib embed uses them: behind the model's prompt, and cut where it cuts;\n"
-             "with the bytes of prompt and text that each stands for. PATH may be a tokenizer alone: a folder without a\n"
-             "model, a tokenizer.json, a SentencePiece .model or a vocab.txt.\n",
+    .about =
+        "Prints each text's token ids as nib embed uses them: behind the model's prompt, and cut where it cuts;\n"
+        "with the bytes of prompt and text that each stands for. PATH may be a tokenizer alone: a folder without a\n"
+        "model, a tokenizer.json, a SentencePiece .model or a vocab.txt.\n",
     .options = options,
     .examples = "  nib tokenize --model models/all-MiniLM-L6-v2 'a nib writes'\n"
                 "  nib tokenize --model models/all-MiniLM-L6-v2 --input texts.txt --json\n"
                 "  nib tokenize tokenizer.json --format ids --input texts.txt | nib tokenize tokenizer.json --decode\n",
-    .after = "The JSON object is {\"model\": path, \"prompt\": text, \"max_tokens\": n, \"texts\": [{\"ids\": [..],\n"
-             "\"pieces\": [..], \"bytes\": [[begin, end], ..], \"cut\": tokens that were cut}, ..]}; with --pair each has\n"
-             "\"types\" and \"parts\", too: 0 the first text, 1 the second, 2 a token of the template. With --decode\n"
-             "\"texts\" are strings.\n",
+    .after =
+        "The JSON object is {\"model\": path, \"prompt\": text, \"max_tokens\": n, \"texts\": [{\"ids\": [..],\n"
+        "\"pieces\": [..], \"bytes\": [[begin, end], ..], \"cut\": tokens that were cut}, ..]}; with --pair each has\n"
+        "\"types\" and \"parts\", too: 0 the first text, 1 the second, 2 a token of the template. With --decode\n"
+        "\"texts\" are strings.\n",
     .plain = -1,
     .run = run_tokenize,
 };
