@@ -165,7 +165,7 @@ def folders():
 def lines():
     text = corpus()
     own = ["", " ", "a pen", "  two  spaces ", "a\tb\nc", "Caf\u00e9 na\u00efve \u2581x", "\u3000\u00a0x", "\uff21\uff22 \ufb01 \u2460", "<mask> it <s>x</s>",
-           "[MASK] it [CLS] [SEP]", "``quoted'' text", "<extra_id_1> one<extra_id_0>", "<new> <newer>x[extra]", "a.b<sep><2x>    end",
+           "[MASK] it [CLS] [SEP]", "x  [MASK] y", "``quoted'' text", "<extra_id_1> one<extra_id_0>", "<new> <newer>x[extra]", "a.b<sep><2x>    end",
            "\U0001f600\U0001f468\u200d\U0001f469", "12345 67,8", "new  word", "don't we'll", "NOTUSED <s>NOTUSED en_XX", "x\x00y"]
     return own + [line[:90] for line in text[:: max(1, len(text) // 12)]]
 

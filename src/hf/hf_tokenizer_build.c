@@ -199,6 +199,12 @@ fail:
     return status;
 }
 
+/* What is missing in a draft whose memory ran out looks like a file's fault, and is none. */
+static nib_status put_or_no_memory(hf_draft *b, base_str *out) {
+    const nib_status status = put_all(b, out);
+    return status != NIB_OK && b->draft.failed ? hf_draft_no_memory(b) : status;
+}
+
 static void begin(hf_draft *b, nib_runtime *runtime, nib_error *err) {
     *b = (hf_draft){.runtime = runtime, .heap = &runtime->heap, .err = err};
     b->vocab.heap = b->added.heap = b->heap;
@@ -273,7 +279,7 @@ nib_status hf_tokenizer_build(nib_runtime *runtime, const char *dir, const hf_se
                      dir, *name ? name : "no class that is named");
     }
     if (!there) NIB_FAIL(err, NIB_NOT_FOUND, "there is no tokenizer.json beside the model, and no vocabulary file");
-    status = put_all(&b, out);
+    status = put_or_no_memory(&b, out);
 fail:
     end(&b);
     return status;
@@ -287,7 +293,7 @@ nib_status hf_tokenizer_build_file(nib_runtime *runtime, const void *bytes, size
     b.files[0] = (base_file){0};
     b.files[0].data = bytes;
     b.files[0].size = size;
-    nib_status status = put_all(&b, out);
+    nib_status status = put_or_no_memory(&b, out);
     b.files[0] = (base_file){0};
     end(&b);
     return status;

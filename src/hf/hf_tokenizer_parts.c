@@ -82,53 +82,67 @@ static bool all_hold(hf_draft *b, const char *text) {
 
 /* ---------------------------------------------------------------- added tokens */
 
-/* Adds one, as tokenizers' add_tokens gives it its id; one that is there already stays as it is. `v` is a string or an
- * object with flags, of which `flags` says what is not said. */
-static nib_status add_token(hf_draft *b, yyjson_mut_val *list, yyjson_val *v, const hf_bytes *text, yyjson_val *flags,
-                            bool special) {
-    static const char *const names[] = {"single_word", "lstrip", "rstrip"};
-    base_json_draft *d = &b->draft;
-    if (!text->length || hf_vocab_find(&b->added, text->data, text->length)) return NIB_OK;
-    if (b->added.count == MOST_ADDED) return base_error_set(b->err, NIB_LIMIT, "more than %d added tokens", MOST_ADDED);
-    const hf_piece *known = hf_vocab_find(&b->vocab, text->data, text->length);
-    const int64_t next = b->added.count && b->added.largest >= (int64_t)b->vocab.distinct ? b->added.largest + 1
-                                                                                          : (int64_t)b->vocab.distinct;
-    const hf_piece p = {*text, 0, known ? known->id : (int32_t)next, HF_PIECE_CONTROL};
-    nib_status status = hf_vocab_add(&b->added, p, b->err);
-    if (status != NIB_OK) return status;
-    yyjson_mut_val *one = yyjson_mut_obj(d->doc);
-    yyjson_mut_obj_add_int(d->doc, one, "id", p.id);
-    yyjson_mut_obj_add_val(d->doc, one, "content", base_json_text_n(d, text->data, text->length));
-    for (size_t i = 0; i < BASE_COUNT(names); i++) {
-        yyjson_val *flag = yyjson_is_obj(v) ? yyjson_obj_get(v, names[i]) : yyjson_obj_get(flags, names[i]);
-        yyjson_mut_obj_add_bool(d->doc, one, names[i], yyjson_is_true(flag));
-    }
-    yyjson_val *normalized = yyjson_is_obj(v) ? yyjson_obj_get(v, "normalized") : NULL;
-    yyjson_mut_obj_add_bool(d->doc, one, "normalized",
-                            yyjson_is_bool(normalized) ? yyjson_get_bool(normalized) : !special);
-    yyjson_mut_obj_add_bool(d->doc, one, "special", special);
-    yyjson_mut_arr_append(list, one);
-    return NIB_OK;
+typedef struct flags {
+    bool single_word, lstrip, rstrip, normalized, special;
+} flags;
+
+/* A token's flags, of which an object has some; `wrapped`: what a class gives one that is a string. Not said, a token
+ * is normalized unless it is special. */
+static flags flags_of(yyjson_val *v, yyjson_val *wrapped, bool special) {
+    yyjson_val *from = yyjson_is_obj(v) ? v : wrapped, *normalized = yyjson_obj_get(from, "normalized");
+    return (flags){yyjson_is_true(yyjson_obj_get(from, "single_word")), yyjson_is_true(yyjson_obj_get(from, "lstrip")),
+                   yyjson_is_true(yyjson_obj_get(from, "rstrip")),
+                   yyjson_is_bool(normalized) ? yyjson_get_bool(normalized) : !special, special};
 }
 
-/* A value of a small file that should be a token. */
-static nib_status add_value(hf_draft *b, yyjson_mut_val *list, yyjson_val *v, yyjson_val *flags, bool special) {
-    yyjson_val *content = content_of(v);
-    if (!yyjson_is_str(content))
-        return base_error_set(b->err, NIB_BAD_MODEL, "tokenizer_config.json: a token is no text");
-    return add_token(b, list, v, &(hf_bytes){yyjson_get_str(content), yyjson_get_len(content)}, flags, special);
+/* Adds one, as tokenizers' add_tokens gives it its id. Of one that is there the flags become these, but the small
+ * files' numbered ones stay as they are. */
+static nib_status add_token(hf_draft *b, yyjson_mut_val *list, hf_bytes text, flags f) {
+    base_json_draft *d = &b->draft;
+    if (!text.length) return NIB_OK;
+    const hf_piece *there = hf_vocab_find(&b->added, text.data, text.length);
+    const size_t at = there ? (size_t)(there - b->added.items) : b->added.count;
+    if (at < b->numbered && there) return NIB_OK;
+    if (at == MOST_ADDED) return base_error_set(b->err, NIB_LIMIT, "more than %d added tokens", MOST_ADDED);
+    if (!there) {
+        const hf_piece *known = hf_vocab_find(&b->vocab, text.data, text.length);
+        const int64_t size = (int64_t)b->vocab.distinct, largest = b->added.count ? b->added.largest : -1;
+        const int64_t id = known ? known->id : largest >= size ? largest + 1 : size;
+        const nib_status status = hf_vocab_add(&b->added, (hf_piece){text, 0, (int32_t)id, HF_PIECE_CONTROL}, b->err);
+        if (status != NIB_OK) return status;
+    }
+    yyjson_mut_val *one = yyjson_mut_obj(d->doc);
+    yyjson_mut_obj_add_int(d->doc, one, "id", b->added.items[at].id);
+    yyjson_mut_obj_add_val(d->doc, one, "content", base_json_text_n(d, text.data, text.length));
+    yyjson_mut_obj_add_bool(d->doc, one, "single_word", f.single_word);
+    yyjson_mut_obj_add_bool(d->doc, one, "lstrip", f.lstrip);
+    yyjson_mut_obj_add_bool(d->doc, one, "rstrip", f.rstrip);
+    yyjson_mut_obj_add_bool(d->doc, one, "normalized", f.normalized);
+    yyjson_mut_obj_add_bool(d->doc, one, "special", f.special);
+    if (there) yyjson_mut_arr_replace(list, at, one);
+    else yyjson_mut_arr_append(list, one);
+    return NIB_OK;
 }
 
 static const char *const named[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                     "pad_token", "cls_token", "mask_token"};
 
-static bool is_named(hf_draft *b, yyjson_val *v) {
-    yyjson_val *content = content_of(v);
+static bool is_named(hf_draft *b, const hf_bytes *text) {
     for (size_t i = 0; i < BASE_COUNT(named); i++) {
         yyjson_mut_val *name = hf_draft_argument(b, named[i]);
-        if (name && yyjson_mut_equals_strn(name, yyjson_get_str(content), yyjson_get_len(content))) return true;
+        if (name && yyjson_mut_equals_strn(name, text->data, text->length)) return true;
     }
     return false;
+}
+
+/* A value of a small file that should be a token. */
+static nib_status add_value(hf_draft *b, yyjson_mut_val *list, yyjson_val *v, bool special) {
+    yyjson_val *content = content_of(v);
+    if (!yyjson_is_str(content))
+        return base_error_set(b->err, NIB_BAD_MODEL, "tokenizer_config.json: a token is no text");
+    const hf_bytes text = {yyjson_get_str(content), yyjson_get_len(content)};
+    special |= is_named(b, &text);
+    return add_token(b, list, text, flags_of(v, NULL, special));
 }
 
 typedef struct numbered {
@@ -162,8 +176,7 @@ static nib_status add_numbered(hf_draft *b, yyjson_mut_val *list) {
     }
     base_sort(all, count, sizeof *all, by_id);
     for (i = 0; i < count; i++) {
-        const bool special = is_named(b, all[i].token) || yyjson_is_true(yyjson_obj_get(all[i].token, "special"));
-        NIB_TRY(add_value(b, list, all[i].token, NULL, special));
+        NIB_TRY(add_value(b, list, all[i].token, yyjson_is_true(yyjson_obj_get(all[i].token, "special"))));
     }
 fail:
     base_free(b->heap, all);
@@ -178,28 +191,24 @@ static nib_status add_extra(hf_draft *b, yyjson_mut_val *list) {
     size_t i, n;
     for (size_t k = 0; k < BASE_COUNT(lists) && !(v && yyjson_get_len(v)); k++) v = said(b, lists[k]);
     if (yyjson_is_arr(v)) {
-        yyjson_arr_foreach(v, i, n, one) NIB_TRY(
-            add_value(b, list, one, NULL, !yyjson_is_obj(one) || !yyjson_is_false(yyjson_obj_get(one, "special"))));
+        yyjson_arr_foreach(v, i, n, one)
+            NIB_TRY(add_value(b, list, one, !yyjson_is_obj(one) || !yyjson_is_false(yyjson_obj_get(one, "special"))));
         return NIB_OK;
     }
     if (yyjson_is_obj(v)) {
-        yyjson_obj_foreach(v, i, n, key, one) NIB_TRY(add_value(b, list, one, NULL, true));
+        yyjson_obj_foreach(v, i, n, key, one) NIB_TRY(add_value(b, list, one, true));
         return NIB_OK;
     }
     hf_vocab words = {.heap = b->heap};
     status = hf_draft_add_words(b, &words, b->class->extra);
     for (i = 0; i < words.count && status == NIB_OK; i++)
-        status = add_token(b, list, NULL, &words.items[i].text, NULL, true);
+        status = add_token(b, list, words.items[i].text, flags_of(NULL, NULL, true));
     hf_vocab_free(&words);
     for (i = 0; i < b->pieces.count && status == NIB_OK; i++) {
         const hf_piece *p = &b->pieces.pieces[i];
-        if (p->type == HF_PIECE_CONTROL || (p->type == HF_PIECE_USER && b->class != &hf_class_pieces)) {
-            yyjson_mut_val *before = yyjson_mut_arr_get_last(list);
-            status = add_token(b, list, NULL, &p->text, NULL, p->type == HF_PIECE_CONTROL);
-            yyjson_mut_val *last = yyjson_mut_arr_get_last(list);
-            if (status == NIB_OK && last != before)
-                yyjson_mut_obj_put(last, yyjson_mut_str(b->draft.doc, "normalized"), yyjson_mut_false(b->draft.doc));
-        }
+        if (p->type != HF_PIECE_CONTROL && (p->type != HF_PIECE_USER || b->class == &hf_class_pieces)) continue;
+        const bool special = p->type == HF_PIECE_CONTROL || is_named(b, &p->text);
+        status = add_token(b, list, p->text, (flags){.special = special});
     }
 fail:
     return status;
@@ -209,12 +218,13 @@ nib_status hf_draft_add_tokens(hf_draft *b) {
     nib_status status = NIB_OK;
     yyjson_mut_val *list = base_json_put_array(&b->draft, b->draft.root, "added_tokens");
     NIB_TRY(add_numbered(b, list));
+    b->numbered = b->added.count;
     for (size_t i = 0; i < BASE_COUNT(named); i++) {
         yyjson_val *v = said(b, named[i]), *row = yyjson_obj_get(yyjson_doc_get_root(b->row), named[i]);
         yyjson_mut_val *text = hf_draft_argument(b, named[i]);
         if (!yyjson_mut_is_str(text)) continue;
         const hf_bytes t = {yyjson_mut_get_str(text), yyjson_mut_get_len(text)};
-        NIB_TRY(add_token(b, list, v, &t, yyjson_is_obj(row) ? row : NULL, true));
+        NIB_TRY(add_token(b, list, t, flags_of(v, yyjson_is_obj(row) ? row : NULL, true)));
     }
     NIB_TRY(add_extra(b, list));
 fail:

@@ -21,6 +21,7 @@ typedef struct hf_draft {
     hf_sentencepiece pieces;
     hf_vocab vocab;             /* of the model */
     hf_vocab added;             /* the added tokens, of which some are the model's, too */
+    size_t numbered;            /* of the added ones, those that the small files list with an id */
     base_str charsmap, pattern; /* the former in base64; the user's own pieces as a regular expression */
     base_json_draft draft;
 } hf_draft;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include "base/base_json.h"
 #include <nib/nib.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,6 +300,54 @@ static void vocabularies_that_are_wrong(void **state) {
     expect(NIB_BAD_MODEL, "added_tokens_decoder");
 }
 
+/* ---- memory that runs out, at every request */
+
+static size_t granted;
+
+static void *allocate(void *user, size_t bytes) {
+    (void)user;
+    return granted && granted-- ? aligned_alloc(64, (bytes + 63) & ~(size_t)63) : NULL;
+}
+
+static void release(void *user, void *pointer, size_t bytes) {
+    (void)user, (void)bytes;
+    free(pointer);
+}
+
+static void check_memory(const char *config, const char *from, const char *to) {
+    bool opened = false;
+    size_t failed = 0;
+    clear_folder();
+    put_text("tokenizer_config.json", config);
+    copy(from, to);
+    for (size_t n = 1; !opened && n < 20000; n++) {
+        nib_runtime_options o;
+        nib_runtime *rt = NULL;
+        nib_tokenizer *t = NULL;
+        nib_runtime_defaults(&o, sizeof o);
+        o.threads = 1;
+        o.allocate = allocate;
+        o.release = release;
+        granted = n;
+        nib_status status = nib_runtime_create(&o, &rt, &e);
+        if (status == NIB_OK) status = nib_tokenizer_open(folder, rt, &t, &e);
+        opened = status == NIB_OK;
+        failed += !opened;
+        if (!opened && status != NIB_OUT_OF_MEMORY) fail_msg("%s: %zu requests: %d, %s", from, n, status, e.message);
+        nib_tokenizer_free(t);
+        nib_runtime_free(rt);
+    }
+    assert_true(opened && failed > 20);
+}
+
+static void memory_that_runs_out(void **state) {
+    check_memory("{\"tokenizer_class\": \"GemmaTokenizer\", \"add_bos_token\": true}", "gemma.model",
+                 "tokenizer.model");
+    check_memory("{\"tokenizer_class\": \"BertTokenizer\", \"added_tokens_decoder\": {\"9\": {\"content\": \"x\"}}}",
+                 "vocab.txt", "vocab.txt");
+    check_memory("{\"tokenizer_class\": \"TokenizersBackend\"}", "odd.model", "tokenizer.model");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders_are_what_transformers_makes_of_them),
@@ -307,6 +356,7 @@ int main(void) {
         cmocka_unit_test(models_that_are_cut_off),
         cmocka_unit_test(pieces_too_long_to_merge),
         cmocka_unit_test(vocabularies_that_are_wrong),
+        cmocka_unit_test(memory_that_runs_out),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
