@@ -74,10 +74,12 @@ void cli_json_close(cli_json *j) {
     if (j->depth == 0) putchar('\n');
 }
 
-void cli_json_text(cli_json *j, const char *key, const char *text) {
+void cli_json_value(cli_json *j, const char *key, const char *text, size_t length) {
     begin(j, key);
-    cli_json_string(text);
+    cli_json_bytes(text, length);
 }
+
+void cli_json_text(cli_json *j, const char *key, const char *text) { cli_json_value(j, key, text, strlen(text)); }
 
 void cli_json_whole(cli_json *j, const char *key, long long number) {
     begin(j, key);

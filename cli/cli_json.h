@@ -23,6 +23,8 @@ typedef struct cli_json {
 void cli_json_open(cli_json *j, const char *key, char bracket); /* '{' or '[' */
 void cli_json_close(cli_json *j);                               /* a newline follows the outermost one */
 void cli_json_text(cli_json *j, const char *key, const char *text);
+/* text[0..length), which may hold bytes of 0. */
+void cli_json_value(cli_json *j, const char *key, const char *text, size_t length);
 void cli_json_whole(cli_json *j, const char *key, long long number);
 void cli_json_real(cli_json *j, const char *key, double number);
 

@@ -283,6 +283,8 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
                     .check = 1,
                     .graph = -1,
                     .level = -1,
+                    .cut_front = -1,
+                    .stride = -1,
                     .rounds = 5,
                     .callers = 1,
                     .seconds = 60,

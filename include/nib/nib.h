@@ -492,6 +492,76 @@ NIB_API nib_status nib_embed_tokens(nib_model *model, const char *const *texts, 
 NIB_API nib_status nib_tokenize(const nib_model *model, const char *text, size_t length, int64_t max_tokens, int32_t *ids, size_t *begins,
                                 size_t *ends, size_t capacity, size_t *count, nib_error *error);
 
+/* ---- a tokenizer by itself: with texts in pairs, and back to text. It is immutable, and any number of threads may use it. */
+
+typedef struct nib_tokenizer nib_tokenizer;
+
+/* Opens a tokenizer, of a model or without one. `path`: a folder, whose tokenizer's files are read as transformers reads them, with
+ * tokenizer_config.json and special_tokens_map.json, and built of vocabulary files where there is no tokenizer.json; a tokenizer.json,
+ * which is read as the `tokenizers` library reads it, alone; a SentencePiece model, if its name ends in .model; or a vocab.txt of
+ * BERT's kind, if it ends in .txt.
+ * `runtime` may be NULL. The caller frees it. Errors: NOT_FOUND, IO, BAD_TOKENIZER, BAD_MODEL (a file beside it), UNSUPPORTED, LIMIT,
+ * OUT_OF_MEMORY. */
+NIB_API nib_status nib_tokenizer_open(const char *path, nib_runtime *runtime, nib_tokenizer **out, nib_error *error);
+/* The tokenizer of a model, which it keeps alive; freed like any other. NOT_FOUND, UNSUPPORTED: the model reads no texts. */
+NIB_API nib_status nib_model_tokenizer(nib_model *model, nib_tokenizer **out, nib_error *error);
+NIB_API void nib_tokenizer_free(nib_tokenizer *tokenizer); /* NULL is accepted */
+
+/* Longest text in tokens, special ones included, that the model or the files say; 0: they say nothing. */
+NIB_API int64_t nib_tokenizer_max_tokens(const nib_tokenizer *tokenizer);
+/* A token's string as the vocabulary has it, and its length; it may hold bytes of 0, and lives as long as the tokenizer. NULL: there is
+ * no token of that id. */
+NIB_API const char *nib_tokenizer_token(const nib_tokenizer *tokenizer, int32_t id, size_t *length);
+
+/* max_tokens: what the model or the files say. */
+#define NIB_TOKENS_OWN (-1)
+
+/* Which text is cut where there are too many tokens. */
+#define NIB_CUT_MAP(X)                                                                                                 \
+    X(OWN, 0, "own")                     /* as tokenizer.json says with its own max_tokens; else as longest-first */    \
+    X(LONGEST_FIRST, 1, "longest-first") /* the longer one until both are as long, then both */                        \
+    X(ONLY_FIRST, 2, "only-first")                                                                                     \
+    X(ONLY_SECOND, 3, "only-second")
+
+typedef enum nib_cut {
+#define NIB_CUT_ENUM(name, number, text) NIB_CUT_##name = number,
+    NIB_CUT_MAP(NIB_CUT_ENUM)
+#undef NIB_CUT_ENUM
+} nib_cut;
+
+typedef struct nib_encode_options {
+    size_t size;             /* sizeof(nib_encode_options) */
+    const char *pair;        /* a second text, which the tokenizer's template puts behind the first; NULL: none */
+    size_t pair_length;
+    int64_t max_tokens;      /* longest, special tokens included: the longer text is cut first; 0: none is cut; NIB_TOKENS_OWN, the
+                                default: as the model or the files say */
+    int no_special;          /* 1: without the template's special tokens */
+    int32_t *types;          /* [capacity], filled with the tokens' types; may be NULL, as what follows */
+    size_t *begins, *ends;   /* [capacity], filled with each token's span in bytes of its text; a special token's is empty */
+    unsigned char *parts;    /* [capacity], filled with what each token is of: 0 the text, 1 the second text, 2 the template */
+    size_t *full_count;      /* how many tokens there would be if none were cut */
+    nib_cut cut;             /* the text to cut; INVALID_ARGUMENT if it is too short for that */
+    int cut_front;           /* 1: the front is cut, 0: the end, -1: as the files say */
+    int windows;             /* 1: what is cut off follows, in windows as long as the first and with special tokens of their own, one behind
+                                the other in the arrays above */
+    int64_t stride;          /* tokens that two windows in a row share; -1: as tokenizer.json says */
+    size_t *window_begins;   /* [window_capacity], filled with where each window begins in the arrays */
+    size_t window_capacity;
+    size_t *window_count;
+} nib_encode_options;
+
+NIB_API void nib_encode_defaults(nib_encode_options *options, size_t size);
+
+/* Token ids of one text, or of two. Writes at most `capacity` ids, and stores how many there are in `*count`. */
+NIB_API nib_status nib_encode(const nib_tokenizer *tokenizer, const char *text, size_t length, const nib_encode_options *options,
+                              int32_t *ids, size_t capacity, size_t *count, nib_error *error);
+
+/* The text that n ids stand for, as the tokenizer's decoder puts it together; an id without a token is left out, and where skip_special
+ * is 1 special tokens are. Writes at most `capacity` bytes, a NUL at the end included, and stores the text's length in `*length`.
+ * UNSUPPORTED: a decoder of another kind. */
+NIB_API nib_status nib_decode(const nib_tokenizer *tokenizer, const int32_t *ids, size_t n, int skip_special, char *buffer,
+                              size_t capacity, size_t *length, nib_error *error);
+
 /* ---------------------------------------------------------------- classification */
 
 /* What is made of a model's raw scores x. */

@@ -20,6 +20,8 @@ static const nib_model_options model_options = {
     .size = sizeof model_options, .normalize = -1, .optimize = -1, .pack = -1};
 static const nib_embed_options embed_options = {.size = sizeof embed_options};
 static const nib_classify_options classify_options = {.size = sizeof classify_options};
+static const nib_encode_options encode_options = {
+    .size = sizeof encode_options, .max_tokens = NIB_TOKENS_OWN, .cut_front = -1, .stride = -1};
 static const nib_optimize_options optimize_options = {
     .size = sizeof optimize_options, .level = 1, .check = 1, .external_over = -1};
 static const nib_quantize_options quantize_options = {
@@ -55,6 +57,13 @@ static const uint16_t classify_ends[] = {
     CLASSIFY(size),        CLASSIFY(max_tokens), CLASSIFY(lengths), CLASSIFY(pair_lengths), CLASSIFY(tokens),
     CLASSIFY(full_tokens), CLASSIFY(scores),     CLASSIFY(profile), CLASSIFY(stop),         CLASSIFY(stop_user),
 };
+static const uint16_t encode_ends[] = {
+#define ENCODE(member) END(nib_encode_options, member)
+    ENCODE(size),  ENCODE(pair),   ENCODE(pair_length), ENCODE(max_tokens), ENCODE(no_special),
+    ENCODE(types), ENCODE(begins), ENCODE(ends),        ENCODE(parts),      ENCODE(full_count),
+    ENCODE(cut),   ENCODE(cut_front), ENCODE(windows),  ENCODE(stride),     ENCODE(window_begins),
+    ENCODE(window_capacity), ENCODE(window_count),
+};
 static const uint16_t optimize_ends[] = {
 #define OPTIMIZE(member) END(nib_optimize_options, member)
     OPTIMIZE(size),      OPTIMIZE(runtime),       OPTIMIZE(level),       OPTIMIZE(target),   OPTIMIZE(opset),
@@ -89,6 +98,7 @@ static const kind kinds[] = {
     [API_MODEL_OPTIONS] = KIND(nib_model_options, "nib_model_defaults", model_options, model_ends),
     [API_EMBED_OPTIONS] = KIND(nib_embed_options, "nib_embed_defaults", embed_options, embed_ends),
     [API_CLASSIFY_OPTIONS] = KIND(nib_classify_options, "nib_classify_defaults", classify_options, classify_ends),
+    [API_ENCODE_OPTIONS] = KIND(nib_encode_options, "nib_encode_defaults", encode_options, encode_ends),
     [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
     [API_QUANTIZE_OPTIONS] = KIND(nib_quantize_options, "nib_quantize_defaults", quantize_options, quantize_ends),
@@ -140,6 +150,7 @@ void nib_runtime_defaults(nib_runtime_options *o, size_t size) { fill_defaults(A
 void nib_limits_defaults(nib_limits *o, size_t size) { fill_defaults(API_LIMITS, o, size); }
 void nib_model_defaults(nib_model_options *o, size_t size) { fill_defaults(API_MODEL_OPTIONS, o, size); }
 void nib_embed_defaults(nib_embed_options *o, size_t size) { fill_defaults(API_EMBED_OPTIONS, o, size); }
+void nib_encode_defaults(nib_encode_options *o, size_t size) { fill_defaults(API_ENCODE_OPTIONS, o, size); }
 void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults(API_CLASSIFY_OPTIONS, o, size); }
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }

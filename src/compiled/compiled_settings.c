@@ -64,6 +64,7 @@ static const field fields[] = {
     FIELD("excludes_prompt", BOOL, settings.excludes_prompt, 0, 1),
     FIELD("default_prompt", INT64, settings.default_prompt, -1, INT32_MAX),
     LATER("tokenizer_no_types", BOOL, settings.tokenizer.no_types, 0, 1),
+    LATER("tokenizer_prefix", INT, settings.tokenizer.prefix_space, 0, 2),
     LATER("pooling_said", TEXT, settings.pooling_said, 0, 0),
     LATER("modules_said", TEXT, settings.modules_said, 0, 0),
     LATER("unknown_activation", TEXT, labels.unknown, 0, 0),

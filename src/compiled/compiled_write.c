@@ -6,6 +6,7 @@
 #include "compiled.h"
 #include "base/base_sort.h"
 #include "base/base_checksum.h"
+#include "hf/hf_tokenizer_build.h"
 #include "op/op_nib.h"
 #include <stdio.h>
 #include <string.h>
@@ -254,19 +255,25 @@ static nib_status put_tokenizer(compiler *c) {
     base_file file = {0};
     nib_error why;
     base_str *json = &c->sections[COMPILED_TOKENIZER], *vocab = &c->sections[COMPILED_VOCABULARY];
+    base_str built;
     char *path = c->m->tokenizer ? base_path_join(c->heap, c->m->folder, "tokenizer.json") : NULL;
+    base_str_init(&built, c->heap);
     if (!c->m->tokenizer) return NIB_OK;
     if (!path) NIB_TRY(no_memory(c));
-    NIB_TRY(base_file_open(c->heap, path, c->m->runtime->private_reads, &file, c->err));
-    status = text_tokenizer_pack(c->m->tokenizer, (const char *)file.data, file.size, json, vocab, &why);
+    if (base_path_is_file(path)) NIB_TRY(base_file_open(c->heap, path, c->m->runtime->private_reads, &file, c->err));
+    else NIB_TRY(hf_tokenizer_build(c->m->runtime, c->m->folder, &c->m->settings, &built, c->err));
+    const char *text = file.data ? (const char *)file.data : built.data;
+    const size_t size = file.data ? file.size : built.length;
+    status = text_tokenizer_pack(c->m->tokenizer, text, size, json, vocab, &why);
     if (status == NIB_UNSUPPORTED) {
         base_str_clear(json);
         base_str_clear(vocab);
-        status = into_text(json, file.data, file.size, c->err);
+        status = into_text(json, text, size, c->err);
     } else if (status != NIB_OK && c->err) {
         *c->err = why;
     }
 fail:
+    base_str_free(&built);
     base_file_close(&file);
     base_free(c->heap, path);
     return status;

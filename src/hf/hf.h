@@ -78,7 +78,7 @@ typedef struct hf_tokenizer {
     char cls[64], sep[64], unknown[64]; /* as named; "": the class's own */
     hf_token *tokens;                   /* [count] that the files name */
     size_t count, cap;
-    int prefix_space; /* add_prefix_space, of a class that puts it into its ByteLevel: 1, 0; -1: it is no such class */
+    int prefix_space; /* add_prefix_space, of a class that puts it into its ByteLevel: 2 yes, 1 no; 0: it is no such class */
     bool has_decoder; /* added_tokens_decoder is there: of a rebuilt class it has all added tokens */
 } hf_tokenizer;
 

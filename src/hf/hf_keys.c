@@ -41,7 +41,7 @@ static const base_key tokenizer_keys[] = {
     HARMLESS("split_special_tokens", "false|null", "special tokens are found in texts"),
     HARMLESS("add_bos_token", "*", "not read where there is a tokenizer.json"),
     HARMLESS("add_eos_token", "*", "not read where there is a tokenizer.json"),
-    HARMLESS("add_prefix_space", "*", "compared with tokenizer.json's where it matters, which is applied"),
+    HARMLESS("add_prefix_space", "*", "obeyed where the class builds a ByteLevel of it"),
     HARMLESS("trim_offsets", "*", "of spans in the text, not of ids"),
     HARMLESS("clean_text", "*", "BertTokenizer cleans always, and tokenizer.json decides for others"),
     HARMLESS("wordpieces_prefix", "*", "it is always ##"),
@@ -68,6 +68,23 @@ static const base_key tokenizer_keys[] = {
     HARMLESS("verbose", "*", "what Python prints"),
     HARMLESS("fix_mistral_regex", "*", "of another kind of tokenizer"),
     HARMLESS("transformers_version", "*", "who wrote the file"),
+    END,
+};
+
+/* Where there is no tokenizer.json, the arguments of the classes that hf_classes.c builds. */
+static const base_key built_keys[] = {
+    OBEYED("add_bos_token"),
+    OBEYED("add_eos_token"),
+    OBEYED("add_prefix_space"),
+    OBEYED("keep_accents"),
+    OBEYED("split_by_punct"),
+    OBEYED("extra_ids"),
+    OBEYED("legacy"),
+    OBEYED("src_lang"),
+    HARMLESS("tgt_lang", "*", "of texts to be generated"),
+    HARMLESS("remove_space", "*", "transformers does not read it"),
+    HARMLESS("unk_id", "*", "the SentencePiece model says it"),
+    HARMLESS("use_default_system_prompt", "*", "of conversations"),
     END,
 };
 
@@ -174,6 +191,7 @@ static const struct {
     const base_key *lists[3];
 } kinds[] = {
     {"tokenizer_config.json", {tokenizer_keys, NULL}},
+    {"tokenizer_config.json without tokenizer.json", {built_keys, tokenizer_keys, NULL}},
     {"special_tokens_map.json", {special_keys, NULL}},
     {"sentence_bert_config.json", {sentence_keys, NULL}},
     {"modules.json", {modules_keys, NULL}},

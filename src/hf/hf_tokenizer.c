@@ -107,7 +107,8 @@ static const char *const other_models[][2] = {
     {"xlnet", "XLNet"},
 };
 
-/* Classes that build a ByteLevel anew, with add_prefix_space of tokenizer_config.json (false if it is not there). */
+/* Classes that build a ByteLevel anew, with add_prefix_space of tokenizer_config.json (false if it is not there), and
+ * have it take the place of tokenizer.json's. */
 static const char *const byte_level_classes[] = {
     "GPT2Tokenizer",     "RobertaTokenizer", "BartTokenizer",       "LongformerTokenizer",
     "DebertaTokenizer",  "LukeTokenizer",    "BlenderbotTokenizer", "CodeGenTokenizer",
@@ -255,17 +256,28 @@ static bool leaves_types_out(yyjson_val *root) {
     return yyjson_is_arr(names);
 }
 
+static nib_status has_file(nib_runtime *runtime, const char *dir, const char *name, bool *out, nib_error *err) {
+    char *path = base_path_join(&runtime->heap, dir, name);
+    if (!path) return base_error_set(err, NIB_OUT_OF_MEMORY, "no memory for a path");
+    *out = base_path_is_file(path);
+    base_free(&runtime->heap, path);
+    return NIB_OK;
+}
+
 nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL, *special = NULL;
     hf_tokenizer *t = &s->tokenizer;
     int lowercase = 1, chinese = 1;
-    t->strip_accents = t->truncation_left = t->prefix_space = -1;
+    bool whole = false;
+    t->strip_accents = t->truncation_left = -1;
     NIB_TRY(hf_json_open(runtime, dir, "tokenizer_config.json", false, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
-    if (root) hf_keys_check(runtime, "tokenizer_config.json", "tokenizer_config.json", root);
+    NIB_TRY(has_file(runtime, dir, "tokenizer.json", &whole, err));
+    const char *kind = whole ? "tokenizer_config.json" : "tokenizer_config.json without tokenizer.json";
+    if (root) hf_keys_check(runtime, "tokenizer_config.json", kind, root);
     read_class(s, hf_json_string(root, "tokenizer_class", s->tokenizer_class), t);
-    if (t->byte_level) t->prefix_space = yyjson_is_true(yyjson_obj_get(root, "add_prefix_space"));
+    if (t->byte_level) t->prefix_space = yyjson_is_true(yyjson_obj_get(root, "add_prefix_space")) ? 2 : 1;
     NIB_TRY(read_side(root, t, err));
     t->no_types = leaves_types_out(root);
     NIB_TRY(note_tokens(&runtime->heap, t, "tokenizer_config.json", root, err));

@@ -128,6 +128,13 @@ static inline const model_program *model_own(const nib_model *m) { return &m->sl
  * in its place (model_tokenizer.c). */
 nib_status model_load_tokenizer(nib_model *m, const void *json, size_t length, const void *vocab, size_t size, nib_error *err);
 
+/* Fills the model's tokenizer from its folder's files, or from those one folder up, which then is its folder, where it is "onnx"; or
+ * no_tokenizer with why there is none. */
+nib_status model_find_tokenizer(nib_model *m, nib_error *err);
+/* A model of nothing but a tokenizer, with settings and max_tokens (0: nothing is said) of the folder `path`, or of the file `path`
+ * alone: it runs nothing. Errors as nib_tokenizer_open. */
+nib_status model_open_tokenizer(nib_runtime *runtime, const char *path, nib_model **out, nib_error *err);
+
 /* The first bytes of a compiled file, which is no model that this room opens. */
 #define MODEL_COMPILED_MAGIC "\x89NIB\r\n\x1a\n"
 

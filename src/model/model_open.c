@@ -74,61 +74,14 @@ fail:
     return status;
 }
 
-/* tokenizer.json beside the model, or one folder up from onnx/model.onnx. */
+/* What lies beside the model. */
 static nib_status load_small_files(nib_model *m, nib_error *err) {
     nib_status status = NIB_OK;
-    base_heap *heap = &m->runtime->heap;
-    base_file file = {0};
-    char *path = NULL;
     NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
     NIB_TRY(hf_modules_open(m->runtime, m->folder, &m->settings, m->source, err));
     NIB_TRY(hf_labels_load(m->runtime, m->folder, &m->labels, err));
-    if (!m->folder) {
-        static const char why[] = "it came from memory, without a folder that has a tokenizer.json";
-        m->no_tokenizer_status = NIB_NOT_FOUND;
-        m->no_tokenizer = base_strndup(heap, why, sizeof why - 1);
-        if (!m->no_tokenizer) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-        return NIB_OK;
-    }
-    path = base_path_join(heap, m->folder, "tokenizer.json");
-    if (path && !base_path_is_file(path)) {
-        char *up = base_path_join(heap, m->folder, "..");
-        char *above = up ? base_path_join(heap, up, "tokenizer.json") : NULL;
-        const char *last = strrchr(m->folder, '/');
-        bool in_onnx = strcmp(last ? last + 1 : m->folder, "onnx") == 0;
-        if (above && in_onnx && base_path_is_file(above)) {
-            char *t = m->folder;
-            m->folder = up;
-            up = t;
-            t = path;
-            path = above;
-            above = t;
-        }
-        base_free(heap, up);
-        base_free(heap, above);
-    }
-    if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    if (!base_path_is_file(path)) {
-        m->no_tokenizer_status = NIB_NOT_FOUND;
-        m->no_tokenizer = base_strndup(heap, "there is no tokenizer.json beside the model", 43);
-    } else {
-        NIB_TRY(base_file_open(heap, path, m->runtime->private_reads, &file, err));
-        nib_error why = {0};
-        nib_status loaded = model_load_tokenizer(m, file.data, file.size, NULL, 0, &why);
-        if (loaded != NIB_OK) base_error_in_file(&why, path);
-        if (loaded == NIB_UNSUPPORTED) { /* the model still takes token ids */
-            m->no_tokenizer = base_strndup(heap, why.message, strlen(why.message));
-            m->no_tokenizer_status = NIB_UNSUPPORTED;
-            base_log(m->runtime, NIB_LOG_WARN, "texts cannot be read: %s: not supported", why.message);
-        } else if (loaded != NIB_OK) {
-            if (err) *err = why;
-            NIB_TRY(loaded);
-        }
-    }
-    if (!m->tokenizer && !m->no_tokenizer) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(model_find_tokenizer(m, err));
 fail:
-    base_file_close(&file);
-    base_free(heap, path);
     return status;
 }
 

@@ -20,6 +20,8 @@ static const char *const small_files[] = {
     "vocab.json",
     "merges.txt",
     "spiece.model",
+    "spm.model",
+    "sentencepiece.model",
     "tokenizer.model",
     "sentencepiece.bpe.model",
     "modules.json",

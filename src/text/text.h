@@ -25,6 +25,7 @@ typedef struct text_settings {
     int strip_accents;               /* 1 yes, 0 no, -1: as lowercase */
     const char *cls, *sep, *unknown; /* "": [CLS], [SEP], [UNK] where the vocabulary has them, else tokenizer.json's */
     bool lower_first;                /* the text becomes lower case before the normalizer sees it */
+    int prefix_space;                /* of ByteLevel: 2 a space is put before texts, 1 it is not, 0: as tokenizer.json says */
     int truncation_left;             /* 1 the front is cut, 0 the end, -1: as tokenizer.json says */
 } text_settings;
 void text_settings_init(text_settings *s); /* nothing is said */
@@ -58,12 +59,27 @@ typedef struct text_encoding {
     int32_t *type_ids; /* [count] */
     text_span *spans;  /* [count] */
     uint8_t *special;  /* [count] 1: added by the template */
+    uint8_t *texts;    /* [count] 0: of the first text, 1: of the second; of a special token 0 */
     size_t count;
     size_t full_count; /* what count would be without truncation */
+    size_t *windows;   /* [window_count] where each begins in the arrays above; the first at 0 */
+    size_t window_count, window_cap;
     size_t cap;
     void *work; /* what encoding needs between the text and the arrays above; opaque */
     size_t work_cap;
 } text_encoding;
+
+/* How long an encoding may be, and what is cut where it is longer. */
+typedef enum text_strategy { TEXT_LONGEST_FIRST, TEXT_ONLY_FIRST, TEXT_ONLY_SECOND } text_strategy;
+typedef struct text_truncation {
+    int64_t max_tokens; /* special ones included; 0: no limit */
+    text_strategy strategy;
+    bool left;    /* the front is cut */
+    bool windows; /* what is cut off follows in windows of the same length, as `tokenizers` gives "overflowing" */
+    int64_t stride; /* tokens that two windows in a row share */
+} text_truncation;
+/* As tokenizer.json says; without windows. */
+text_truncation text_own_truncation(const text_tokenizer *t);
 
 void text_encoding_init(text_encoding *e, base_heap *heap);
 void text_encoding_free(text_encoding *e);
@@ -75,6 +91,12 @@ void text_encoding_free(text_encoding *e);
  * file's OnlyFirst or OnlySecond cannot be kept. On failure the encoding is empty. */
 nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length, int64_t max_tokens,
                        bool add_special, text_encoding *out, nib_error *err);
+
+/* The same with a truncation of the caller's. Windows stand one behind the other in `out`, each with its special tokens,
+ * in the order of `tokenizers`: of a pair, each window of the first text with all of the second's, then the first's first
+ * with the rest of the second's. INVALID_ARGUMENT, too, for a stride that leaves nothing new to a window. */
+nib_status text_encode_cut(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length,
+                           const text_truncation *cut, bool add_special, text_encoding *out, nib_error *err);
 
 /* Appends the text that n ids stand for, as the file's decoder puts it together (none: tokens with a space between them); ids without
  * a token are left out, special tokens too if `skip_special`. Where tokens are parts of characters that do not fit, U+FFFD. UNSUPPORTED
@@ -97,8 +119,6 @@ typedef struct text_added {
 } text_added;
 bool text_added_at(const text_tokenizer *t, size_t i, text_added *out);
 bool text_is_special(const text_tokenizer *t, int32_t id); /* an added token that is special */
-/* Whether ByteLevel puts a space before texts: 1, 0; -1: there is no ByteLevel. */
-int text_prefix_space(const text_tokenizer *t);
 bool text_is_wordpiece(const text_tokenizer *t);
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity);
 

@@ -16,6 +16,8 @@ void text_encoding_free(text_encoding *e) {
     base_free(e->heap, e->type_ids);
     base_free(e->heap, e->spans);
     base_free(e->heap, e->special);
+    base_free(e->heap, e->texts);
+    base_free(e->heap, e->windows);
     if (e->work) text_work_free(e->work);
     base_free(e->heap, e->work);
     text_encoding_init(e, e->heap);
@@ -211,12 +213,13 @@ static nib_status share_room(const text_truncation *u, bool pair, size_t room, c
 }
 
 static bool reserve_tokens(text_encoding *e, size_t need) {
-    size_t caps[4] = {e->cap, e->cap, e->cap, e->cap};
+    size_t caps[5] = {e->cap, e->cap, e->cap, e->cap, e->cap};
     if (need <= e->cap) return true;
     if (!base_grow(e->heap, (void **)&e->ids, &caps[0], need, sizeof *e->ids) ||
         !base_grow(e->heap, (void **)&e->type_ids, &caps[1], need, sizeof *e->type_ids) ||
         !base_grow(e->heap, (void **)&e->spans, &caps[2], need, sizeof *e->spans) ||
-        !base_grow(e->heap, (void **)&e->special, &caps[3], need, sizeof *e->special))
+        !base_grow(e->heap, (void **)&e->special, &caps[3], need, sizeof *e->special) ||
+        !base_grow(e->heap, (void **)&e->texts, &caps[4], need, sizeof *e->texts))
         return false;
     e->cap = caps[0];
     return true;
@@ -230,68 +233,190 @@ static void trim(const text_tokenizer *t, const char *text, size_t length, text_
             list->items[i].run.trim(&list->items[i], t, (const uint8_t *)text, length, tokens, n);
 }
 
-static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special) {
+static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special, int which) {
     e->ids[e->count] = id;
     e->type_ids[e->count] = type_id;
     e->spans[e->count] = span;
+    e->texts[e->count] = (uint8_t)which;
     e->special[e->count++] = special;
 }
 
-static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int32_t type_id) {
-    for (size_t i = 0; i < n; i++) append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false);
+static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int32_t type_id, int which) {
+    for (size_t i = 0; i < n; i++)
+        append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false, which);
 }
 
+/* `later`: whether each text's tokens are of a window behind its first. */
 static void assemble(const text_template *tp, bool pair, bool add_special, text_raw *const tokens[2], const size_t n[2],
-                     text_encoding *out) {
+                     const bool later[2], text_encoding *out) {
     if (!tp->pieces) {
-        append_text(out, tokens[0], n[0], 0);
-        if (pair) append_text(out, tokens[1], n[1], 1);
+        append_text(out, tokens[0], n[0], 0, 0);
+        if (pair) append_text(out, tokens[1], n[1], 1, 1);
     }
     for (size_t i = 0; i < tp->count; i++) {
         const text_piece *p = &tp->pieces[i];
-        if (p->id < 0) append_text(out, tokens[-1 - p->id], n[-1 - p->id], p->type_id);
-        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true);
+        const int which = -1 - p->id;
+        if (p->id < 0)
+            append_text(out, tokens[which], n[which], later[which] && tp->first_alone ? which : p->type_id, which);
+        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true, 0);
     }
 }
 
-nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length,
-                       int64_t max_tokens, bool add_special, text_encoding *out, nib_error *err) {
+/* ---- windows: a text of n tokens in ranges of `most`, of which two in a row share `stride` */
+
+typedef struct range {
+    size_t begin, end;
+} range;
+
+/* The k-th range, as Encoding::truncate of `tokenizers` cuts it. */
+static range window_at(size_t n, size_t most, size_t stride, bool left, size_t k) {
+    const size_t moved = k * (most - stride);
+    if (left) return (range){n - moved > most ? n - moved - most : 0, n - moved};
+    return (range){moved, n - moved > most ? moved + most : n};
+}
+
+/* How many there are: the last one reaches the end of the text. A text of which nothing is kept is a second window as it
+ * is. */
+static size_t window_count(size_t n, size_t most, size_t stride) {
+    if (n <= most) return 1;
+    if (most == 0) return 2;
+    return 1 + (n - most + (most - stride) - 1) / (most - stride);
+}
+
+static range window_of(size_t n, size_t most, const text_truncation *u, size_t k) {
+    if (n <= most) return (range){0, n};
+    if (most == 0) return (range){0, k ? n : 0};
+    return window_at(n, most, (size_t)u->stride, u->left, k);
+}
+
+typedef struct windows {
+    const text_tokenizer *t;
+    const text_template *tp;
+    const text_truncation *u;
+    const char *texts[2];
+    size_t lengths[2], n[2], kept[2], specials;
+    text_raw *tokens[2]; /* [n] */
+    bool pair, add_special;
+} windows;
+
+/* One more window of `out`: the ranges k of both texts. The tokens are trimmed as a copy, which ranges do not share. */
+static nib_status put_window(const windows *s, const size_t k[2], text_encoding *out, nib_error *err) {
+    range r[2] = {{0, 0}, {0, 0}};
+    text_raw *copies[2];
+    size_t counts[2] = {0, 0};
+    for (int i = 0; i < (s->pair ? 2 : 1); i++) {
+        r[i] = window_of(s->n[i], s->kept[i], s->u, k[i]);
+        counts[i] = r[i].end - r[i].begin;
+    }
+    if (!reserve_tokens(out, out->count + s->specials + counts[0] + counts[1]) ||
+        !base_grow(out->heap, (void **)&out->windows, &out->window_cap, out->window_count + 1, sizeof *out->windows))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+    text_raw *copy = base_alloc(out->heap, (counts[0] + counts[1] + 1) * sizeof *copy);
+    if (!copy) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+    copies[0] = copy;
+    copies[1] = copy + counts[0];
+    for (int i = 0; i < (s->pair ? 2 : 1); i++) {
+        if (counts[i]) memcpy(copies[i], s->tokens[i] + r[i].begin, counts[i] * sizeof *copy);
+        trim(s->t, s->texts[i], s->lengths[i], copies[i], counts[i]);
+    }
+    out->windows[out->window_count++] = out->count;
+    assemble(s->tp, s->pair, s->add_special, copies, counts, (const bool[]){k[0] > 0, k[1] > 0}, out);
+    base_free(out->heap, copy);
+    return NIB_OK;
+}
+
+/* The first text in the template is the outer one: merging goes from the left. */
+static bool second_is_first(const text_template *tp) {
+    for (size_t i = 0; i < tp->count; i++)
+        if (tp->pieces[i].id < 0) return tp->pieces[i].id == -2;
+    return false;
+}
+
+static nib_status put_windows(const windows *s, text_encoding *out, nib_error *err) {
     nib_status status = NIB_OK;
-    const text_template *tp = pair ? &t->pair : &t->single;
-    size_t specials = add_special ? tp->specials : 0, stored[2] = {0, 0}, n[2] = {0, 0}, kept[2];
-    text_truncation u = t->truncation;
-    out->count = out->full_count = 0;
-    if (max_tokens >= 0) u = (text_truncation){max_tokens, TEXT_LONGEST_FIRST, t->truncation.left};
-    if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31))
-        NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
-    if (u.max_tokens && (uint64_t)u.max_tokens < specials)
-        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u.max_tokens,
-                 specials);
-    if (!out->work) {
-        text_work *fresh = base_calloc(out->heap, 1, sizeof *fresh);
-        if (!fresh) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
-        fresh->heap = out->heap;
-        out->work = fresh;
-        out->work_cap = sizeof *fresh;
-    }
-    text_work *w = out->work;
-    size_t room = u.max_tokens ? (size_t)u.max_tokens - specials : SIZE_MAX;
-    for (int k = 0; k < (pair ? 2 : 1); k++) {
-        w->first = k ? stored[0] : 0;
-        w->keep = u.left ? SIZE_MAX : room;
-        NIB_TRY(encode_text(t, w, k ? pair : text, k ? pair_length : length, &stored[k], err));
-        n[k] = w->count;
-    }
-    NIB_TRY(share_room(&u, pair != NULL, room, n, kept, err));
-    if (!reserve_tokens(out, specials + kept[0] + kept[1]))
-        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
-    out->full_count = specials + n[0] + n[1];
-    text_raw *tokens[2] = {w->tokens, w->tokens ? w->tokens + stored[0] : NULL};
-    for (int k = 0; k < 2; k++) {
-        if (u.left && n[k] > kept[k]) tokens[k] += n[k] - kept[k];
-        trim(t, k ? pair : text, k ? pair_length : length, tokens[k], kept[k]);
-    }
-    assemble(tp, pair != NULL, add_special, tokens, kept, out);
+    const int outer = s->pair && second_is_first(s->tp);
+    const size_t counts[2] = {window_count(s->n[0], s->kept[0], (size_t)s->u->stride),
+                              s->pair ? window_count(s->n[1], s->kept[1], (size_t)s->u->stride) : 1};
+    size_t k[2] = {0, 0};
+    NIB_TRY(put_window(s, k, out, err));
+    for (k[outer] = 1; k[outer] < counts[outer]; k[outer]++)
+        for (k[!outer] = 0; k[!outer] < counts[!outer]; k[!outer]++) NIB_TRY(put_window(s, k, out, err));
+    k[outer] = 0;
+    for (k[!outer] = 1; k[!outer] < counts[!outer]; k[!outer]++) NIB_TRY(put_window(s, k, out, err));
 fail:
     return status;
+}
+
+/* The one encoding that there is without windows, in place. */
+static nib_status put_one(const windows *s, text_encoding *out, nib_error *err) {
+    text_raw *tokens[2] = {s->tokens[0], s->tokens[1]};
+    if (!reserve_tokens(out, s->specials + s->kept[0] + s->kept[1]) ||
+        !base_grow(out->heap, (void **)&out->windows, &out->window_cap, 1, sizeof *out->windows))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+    for (int k = 0; k < 2; k++) {
+        if (s->u->left && s->n[k] > s->kept[k]) tokens[k] += s->n[k] - s->kept[k];
+        trim(s->t, s->texts[k], s->lengths[k], tokens[k], s->kept[k]);
+    }
+    out->windows[out->window_count++] = 0;
+    assemble(s->tp, s->pair, s->add_special, tokens, s->kept, (const bool[]){false, false}, out);
+    return NIB_OK;
+}
+
+static nib_status make_work(text_encoding *out, nib_error *err) {
+    if (out->work) return NIB_OK;
+    text_work *fresh = base_calloc(out->heap, 1, sizeof *fresh);
+    if (!fresh) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
+    fresh->heap = out->heap;
+    out->work = fresh;
+    out->work_cap = sizeof *fresh;
+    return NIB_OK;
+}
+
+nib_status text_encode_cut(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length,
+                           const text_truncation *u, bool add_special, text_encoding *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    windows s = {.t = t, .tp = pair ? &t->pair : &t->single, .u = u, .texts = {text, pair}, .pair = pair != NULL};
+    size_t stored[2] = {0, 0};
+    s.lengths[0] = length;
+    s.lengths[1] = pair_length;
+    s.add_special = add_special;
+    s.specials = add_special ? s.tp->specials : 0;
+    out->count = out->full_count = out->window_count = 0;
+    if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31))
+        NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
+    if (u->max_tokens && (uint64_t)u->max_tokens < s.specials)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u->max_tokens,
+                 s.specials);
+    NIB_TRY(make_work(out, err));
+    text_work *w = out->work;
+    const size_t room = u->max_tokens ? (size_t)u->max_tokens - s.specials : SIZE_MAX;
+    for (int k = 0; k < (pair ? 2 : 1); k++) {
+        w->first = k ? stored[0] : 0;
+        w->keep = u->left || u->windows ? SIZE_MAX : room;
+        NIB_TRY(encode_text(t, w, s.texts[k], s.lengths[k], &stored[k], err));
+        s.n[k] = w->count;
+    }
+    NIB_TRY(share_room(u, s.pair, room, s.n, s.kept, err));
+    out->full_count = s.specials + s.n[0] + s.n[1];
+    s.tokens[0] = w->tokens;
+    s.tokens[1] = w->tokens ? w->tokens + stored[0] : NULL;
+    if (!u->windows) return put_one(&s, out, err);
+    for (int k = 0; k < 2; k++)
+        if (s.n[k] > s.kept[k] && s.kept[k] && (u->stride < 0 || (uint64_t)u->stride >= s.kept[k]))
+            NIB_FAIL(err, NIB_INVALID_ARGUMENT, "windows of %zu tokens of a text cannot share %lld", s.kept[k],
+                     (long long)u->stride);
+    NIB_TRY(put_windows(&s, out, err));
+    return NIB_OK;
+fail:
+    out->count = out->window_count = 0;
+    return status;
+}
+
+text_truncation text_own_truncation(const text_tokenizer *t) { return t->truncation; }
+
+nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length,
+                       int64_t max_tokens, bool add_special, text_encoding *out, nib_error *err) {
+    text_truncation u = t->truncation;
+    if (max_tokens >= 0) u = (text_truncation){.max_tokens = max_tokens, .left = t->truncation.left};
+    return text_encode_cut(t, text, length, pair, pair_length, &u, add_special, out, err);
 }

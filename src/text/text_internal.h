@@ -279,6 +279,7 @@ bool text_put_byte(text_work *w, uint8_t byte, uint32_t from); /* its character 
 
 /* ByteLevel as a pre-tokenizer: whether its bytes may stay what they are, because the model behind it takes bytes. */
 bool text_split_is_bytes(const text_stage *s);
+void text_split_set_prefix(text_stage *s, bool prefix); /* of a ByteLevel */
 void text_split_keep_bytes(text_stage *s);
 
 /* ---------------------------------------------------------------- the tokenizer */
@@ -308,15 +309,8 @@ typedef struct text_piece {
 typedef struct text_template {
     text_piece *pieces; /* NULL: the texts one after the other, with types 0 and 1 */
     size_t count, specials;
+    bool first_alone; /* the types of its texts are of first windows; others have 0 and 1, as `tokenizers` leaves them */
 } text_template;
-
-typedef enum text_strategy { TEXT_LONGEST_FIRST, TEXT_ONLY_FIRST, TEXT_ONLY_SECOND } text_strategy;
-
-typedef struct text_truncation {
-    int64_t max_tokens; /* 0: none */
-    text_strategy strategy;
-    bool left;
-} text_truncation;
 
 typedef struct text_entry {
     const char *bytes; /* NULL: no such id */

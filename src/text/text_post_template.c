@@ -60,7 +60,7 @@ static nib_status read_template(text_tokenizer *t, yyjson_val *list, yyjson_val 
     for (i = 0; i < read.count; i++)
         if (pieces[i].id < 0) seen[-1 - pieces[i].id]++;
     if (seen[0] != 1 || seen[1] != (pair ? 1 : 0)) NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: each text must stand there once", where);
-    *out = (text_template){base_arena_alloc(&t->arena, read.count * sizeof *pieces), read.count, read.specials};
+    *out = (text_template){base_arena_alloc(&t->arena, read.count * sizeof *pieces), read.count, read.specials, false};
     if (!out->pieces) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
     memcpy(out->pieces, pieces, read.count * sizeof *pieces);
 fail:
@@ -73,8 +73,8 @@ static nib_status set_templates(text_tokenizer *t, const text_piece *pieces, siz
     if (t->single.pieces) return base_error_set(err, NIB_UNSUPPORTED, "post_processor: two templates");
     if (!copy) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for templates");
     memcpy(copy, pieces, pair * sizeof *pieces);
-    t->single = (text_template){copy, single, single - 1};
-    t->pair = (text_template){copy, pair, pair - 2};
+    t->single = (text_template){copy, single, single - 1, false};
+    t->pair = (text_template){copy, pair, pair - 2, false};
     return NIB_OK;
 }
 
@@ -127,6 +127,7 @@ nib_status text_post_template_load(text_tokenizer *t, yyjson_val *v, text_stage 
         NIB_FAIL(err, NIB_LIMIT, "post_processor: more than %d special tokens", MOST_PIECES);
     NIB_TRY(read_template(t, yyjson_obj_get(v, "single"), specials, false, &t->single, err));
     NIB_TRY(read_template(t, yyjson_obj_get(v, "pair"), specials, true, &t->pair, err));
+    t->single.first_alone = t->pair.first_alone = true;
 fail:
     return status;
 }
@@ -149,7 +150,7 @@ nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: \"direction\" is neither Left nor Right");
     if (most == 0 || most < t->single.specials)
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: max_length %zu leaves nothing beside %zu special tokens", most, t->single.specials);
-    /* The stride only shapes the overflowing parts, which nib does not return. */
+    u->stride = (int64_t)stride; /* it only shapes windows, for who asks for them */
     if (stride && stride >= most - t->single.specials)
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "truncation: stride %zu with max_length %zu", stride, most);
     u->max_tokens = (int64_t)most;

@@ -16,9 +16,16 @@ static nib_status find_token(const text_tokenizer *t, const char *name, const ch
     return NIB_OK;
 }
 
+static void set_prefix(text_tokenizer *t, bool prefix) {
+    text_stages *list = &t->stages[TEXT_PRE_TOKENIZER];
+    for (size_t i = 0; i < list->count; i++)
+        if (text_split_is_bytes(&list->items[i])) text_split_set_prefix(&list->items[i], prefix);
+}
+
 nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     int32_t cls, sep, unknown;
+    if (s->prefix_space) set_prefix(t, s->prefix_space == 2);
     if (!s->rebuilt) return NIB_OK;
     if (!text_is_wordpiece(t))
         NIB_FAIL(err, NIB_UNSUPPORTED, "model: %s in a tokenizer that is built anew with WordPiece", t->stages[TEXT_MODEL].items[0].name);

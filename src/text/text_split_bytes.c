@@ -102,12 +102,7 @@ fail:
 
 bool text_split_is_bytes(const text_stage *s) { return s->run.split == byte_level; }
 
-int text_prefix_space(const text_tokenizer *t) {
-    const text_stages *list = &t->stages[TEXT_PRE_TOKENIZER];
-    for (size_t i = 0; i < list->count; i++)
-        if (text_split_is_bytes(&list->items[i])) return ((const bytes_data *)list->items[i].data)->prefix;
-    return -1;
-}
+void text_split_set_prefix(text_stage *s, bool prefix) { ((bytes_data *)s->data)->prefix = prefix; }
 
 void text_split_keep_bytes(text_stage *s) { ((bytes_data *)s->data)->keep_bytes = true; }
 

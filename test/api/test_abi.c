@@ -91,6 +91,15 @@ static nib_status use_ids(const void *options) {
     return nib_embed_ids(model, &row, &length, 1, options, out, &e);
 }
 
+static nib_status use_encode(const void *options) {
+    nib_tokenizer *t;
+    size_t count;
+    if (nib_model_tokenizer(model, &t, &e) != NIB_OK) return e.status;
+    nib_status status = nib_encode(t, "a nib", 5, options, NULL, 0, &count, &e);
+    nib_tokenizer_free(t);
+    return status;
+}
+
 static nib_status use_graph(const void *options) {
     nib_report *report;
     nib_status status = nib_graph_of_file(LINEAR, options, NIB_GRAPH_TEXT, &report, &e);
@@ -120,6 +129,7 @@ static void runtime_defaults(void *o, size_t n) { nib_runtime_defaults(o, n); }
 static void limits_defaults(void *o, size_t n) { nib_limits_defaults(o, n); }
 static void model_defaults(void *o, size_t n) { nib_model_defaults(o, n); }
 static void embed_defaults(void *o, size_t n) { nib_embed_defaults(o, n); }
+static void encode_defaults(void *o, size_t n) { nib_encode_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
@@ -135,6 +145,7 @@ static const struct door {
     {"nib_model_open", sizeof(nib_model_options), model_defaults, use_model},
     {"nib_embed", sizeof(nib_embed_options), embed_defaults, use_embed},
     {"nib_embed_ids", sizeof(nib_embed_options), embed_defaults, use_ids},
+    {"nib_encode", sizeof(nib_encode_options), encode_defaults, use_encode},
     {"nib_graph_of_file", sizeof(nib_optimize_options), optimize_defaults, use_graph},
     {"nib_optimize_file", sizeof(nib_optimize_options), optimize_defaults, use_optimize},
     {"nib_diff_files", sizeof(nib_optimize_options), optimize_defaults, use_diff},

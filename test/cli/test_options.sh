@@ -93,6 +93,32 @@ cat texts | "$nib" tokenize "$tiny" | cmp - want || failed=1
 cat texts | "$nib" bench encode "$tiny" --rounds 1 >out || failed=1
 expect 2 'nothing to embed' "$nib" embed "$tiny"
 expect 2 'no text was given' "$nib" tokenize "$tiny"
+# ---- a tokenizer without a model; pairs, formats, and the way back
+mkdir -p alone && cp "$tiny"/tokenizer*.json alone
+for path in "$tiny" alone "$tiny/tokenizer.json"; do
+    "$nib" tokenize "$path" --format ids 'a pen' 'ink of the nib' >ids || failed=1
+    printf '2 5 13 3\n2 18 15 16 9 3\n' | cmp - ids || failed=1
+    printf 'a pen\nink of the nib\n' >want
+    "$nib" tokenize "$path" --decode --no-special <ids | cmp - want || failed=1
+done
+expect 0 '^\[CLS\] a pen \[SEP\] ink \[SEP\]$' "$nib" tokenize alone --pair 'a pen' ink --format pieces
+printf 'a pen\tink\n' | "$nib" tokenize alone --pair --json >want
+check grep -q '"types": \[0, 0, 0, 0, 1, 1\], "parts": \[2, 0, 0, 2, 1, 2\]' want
+expect 0 '^5 13$' "$nib" tokenize alone 'a pen' --no-special --format ids
+expect 0 '^2 5 3$' "$nib" tokenize alone 'a pen' --max-tokens 3 --format ids
+expect 0 '^3 tokens; 1 more were cut: the longest text has 3$' "$nib" tokenize "$tiny" 'a pen' --max-tokens 3
+expect 0 '^\[CLS\] a pen \[SEP\]$' "$nib" tokenize alone --decode '2 5 13 3'
+expect 0 '^2 5 3$' "$nib" tokenize alone 'a pen ink' --max-tokens 3 --stride 0 --format ids
+"$nib" tokenize alone 'a pen ink of' --max-tokens 4 --stride 1 --format ids >ids || failed=1
+printf '2 5 13 3\n2 13 18 3\n2 18 15 3\n' | cmp - ids || failed=1
+expect 0 '^2 18 3$' "$nib" tokenize alone 'a pen ink' --max-tokens 3 --truncation-side left --format ids
+expect 0 '^2 5 3 18 15 3$' "$nib" tokenize alone --pair 'a pen' 'ink of' --max-tokens 6 --truncation only-first --format ids
+expect 2 'too short for the limit' "$nib" tokenize alone --pair 'a pen' 'ink of' --max-tokens 4 --truncation only-second
+expect 2 'is not token ids' "$nib" tokenize alone --decode '2 x'
+expect 2 'line 1 has no tab' "$nib" tokenize alone --pair --input texts
+expect 2 'one has no second' "$nib" tokenize alone --pair x
+expect 2 'has no prompts' "$nib" tokenize alone --prompt-name query x
+expect 2 'holds no model' "$nib" tokenize . x
 expect 2 'texts are needed' "$nib" bench encode "$tiny"
 printf 'not read' | "$nib" embed "$tiny" 'a pen' 'ink of the nib' | wc -l | grep -qx 2 || failed=1
 

@@ -133,17 +133,27 @@ static void unknown_parts(void **state) {
     text_tokenizer_free(t);
 }
 
+/* What is said of ByteLevel takes the place of what the file says, wherever the ByteLevel stands. */
 static void prefix_space(void **state) {
     static const char *const parts[] = {"null", "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}",
                                         "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},{\"type\":\"ByteLevel\"}]}"};
-    for (int i = 0; i < 3; i++) {
-        text_tokenizer *t;
-        char file[400];
-        snprintf(file, sizeof file, "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}", parts[i]);
-        assert_int_equal(text_tokenizer_load(&heap, file, strlen(file), &t, NULL), NIB_OK);
-        assert_int_equal(text_prefix_space(t), i - 1);
-        text_tokenizer_free(t);
-    }
+    static const int expected[3][3] = {{0, 0, 0}, {0, 0, 1}, {1, 0, 1}}; /* tokens before "a", by part and by what is said */
+    for (int i = 0; i < 3; i++)
+        for (int said = 0; said < 3; said++) {
+            text_tokenizer *t;
+            text_encoding e;
+            char file[400];
+            text_settings settings = nothing();
+            settings.prefix_space = said;
+            snprintf(file, sizeof file,
+                     "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\u0120\":1},\"merges\":[]}}", parts[i]);
+            assert_int_equal(text_tokenizer_load_with(&heap, file, strlen(file), &settings, &t, NULL), NIB_OK);
+            text_encoding_init(&e, &heap);
+            assert_int_equal(text_encode(t, "a", 1, NULL, 0, 0, true, &e, NULL), NIB_OK);
+            assert_int_equal(e.count, 1 + expected[i][said]);
+            text_encoding_free(&e);
+            text_tokenizer_free(t);
+        }
 }
 
 static void special_tokens(void **state) {
