@@ -84,14 +84,11 @@ static void byte_level(const text_stage *s, text_work *w) {
     if (!d->keep_bytes && w->status == NIB_OK) put_alphabet(w);
 }
 
-static void bytes_free(base_heap *heap, void *data) { text_pattern_free(heap, ((bytes_data *)data)->pattern); }
-
 nib_status text_split_bytes_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     bytes_data *d;
     bool cuts;
     NIB_TRY(text_stage_data(t, s, sizeof *d, &d, err));
-    s->free = bytes_free;
     s->run.split = byte_level;
     NIB_TRY(text_json_bool(v, "pre_tokenizer: ByteLevel", "add_prefix_space", true, &d->prefix, err));
     NIB_TRY(text_json_bool(v, "pre_tokenizer: ByteLevel", "use_regex", true, &cuts, err));
