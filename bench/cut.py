@@ -101,7 +101,7 @@ def unigram(model, size):
     tokens = ["<s>", "<pad>", "</s>", "<unk>"] + [t for t, _ in sorted(model["vocab"].items(), key=lambda x: x[1])][:size - 4]
     by_length = sorted(range(4, len(tokens)), key=lambda i: (len(tokens[i]) > 1, i))
     scores = [0.0] * len(tokens)
-    for rank, i in enumerate(by_length):
+    for rank, i in enumerate(by_length):  # single characters first
         scores[i] = -3.0 - 1.0 * math.log(rank + 1)
     return json.dumps({
         "version": "1.0",

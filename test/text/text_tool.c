@@ -10,8 +10,8 @@
  * A record is its length (4 bytes, in the machine's order) and its bytes; with "pair" two of them are one input. Out come
  * 32-bit numbers. "encode": for each input count, full count, then id, type, begin and end of every token. "words": for
  * each record the number of words before the model sees them, and for each begin and end in the record, the bytes of its
- * normalised form, and these. "bench" prints MB/s, text by text (those between NULs, or
- * else lines), each with a fresh encoding ("cold"), and as one text; without a text, the time that texts take which make a careless step quadratic.
+ * normalised form, and these. "bench" prints MB/s, text by text (those between NULs, or else lines), each with a fresh
+ * encoding ("cold"), and as one text; without a text, the time that texts take which make a careless step quadratic.
  */
 #include "text/text_internal.h"
 #include <stdio.h>
