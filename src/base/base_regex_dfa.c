@@ -24,7 +24,7 @@
 #define MOST_PLACES 2000 /* of the program */
 #define MOST_STATES 512
 #define MOST_CELLS 65536  /* of the table */
-#define MOST_WORK 5000000 /* places looked at while it is made: a fraction of a second */
+#define MOST_WORK 2000000 /* places looked at while it is made; well-known patterns take 300,000 */
 #define PATIENCE 4096     /* bytes read in vain before a search gives up, and 16 for each that it went on */
 #define BLOCK 128u
 #define BLOCKS ((BASE_LAST_POINT + 1) / BLOCK)
@@ -298,6 +298,7 @@ static nib_status add_step(builder *b, int from, int class) {
     b->mark++;
     for (int i = 0; i < s.count; i++) n = reach(b, b->lists[s.first + i], s.before, class, b->now, n);
     b->mark++;
+    b->work += n;
     for (int i = 0; i < n && !match; i++) {
         const base_regex_place *p = &b->r->program[b->now[i]];
         match = p->code == REGEX_MATCH;

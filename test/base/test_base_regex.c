@@ -370,6 +370,30 @@ static void test_tables(void **state) {
     }
 }
 
+/* Too many states: no table. Reading the same text in vain: the machine goes on, and finds the same. */
+static void test_fall_back(void **state) {
+    const base_regex_host host = {&arena, take, NULL};
+    enum { LENGTH = 20000 };
+    char *text = malloc(LENGTH + 3), out[100];
+    base_regex *r;
+    size_t from = 0, begin, end;
+    int64_t taken = 0;
+    base_arena_init(&arena, &heap);
+    assert_int_equal(base_regex_make(&host, BASE_REGEX_ONIG, "(a|b)*a(a|b){12}", 16, &r, NULL), NIB_OK);
+    assert_null(r->dfa);
+    memset(text, 'a', LENGTH);
+    memcpy(text + LENGTH, "cab", 3);
+    assert_int_equal(base_regex_make(&host, BASE_REGEX_ONIG, "a*b", 3, &r, NULL), NIB_OK);
+    assert_int_equal(base_regex_dfa_find(r, text, LENGTH + 3, &from, &begin, &end, &taken), REGEX_GIVE_UP);
+    assert_true(from > 0 && from < LENGTH);
+    void *scratch = calloc(1, base_regex_scratch(r));
+    find_matches(r, scratch, text, LENGTH + 3, out, sizeof out);
+    assert_string_equal(out, "20001-20003 ");
+    free(scratch);
+    free(text);
+    base_arena_free(&arena);
+}
+
 /* What makes backtracking take forever takes steps in proportion to the text. */
 static void test_steps(void **state) {
     static const char *const patterns[] = {"(a*)*b", "(a|a)*b", "(a|aa)+$", "a?a?a?a?a?a?a?a?aaaaaaaab",
@@ -408,6 +432,7 @@ static int setup(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_matches), cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_classes), cmocka_unit_test(test_generated),
-                                       cmocka_unit_test(test_tables),  cmocka_unit_test(test_steps)};
+                                       cmocka_unit_test(test_tables),  cmocka_unit_test(test_fall_back),
+                                       cmocka_unit_test(test_steps)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
