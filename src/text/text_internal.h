@@ -31,6 +31,7 @@
 typedef struct text_raw {
     int32_t id;
     uint32_t begin, end; /* bytes of the text */
+    bool added;          /* found in the text as an added token: the model may give its id as well */
 } text_raw;
 
 /* ---------------------------------------------------------------- a text under way */

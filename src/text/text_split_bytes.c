@@ -148,9 +148,9 @@ static void trim(const text_stage *s, const text_tokenizer *t, const uint8_t *te
     for (size_t i = 0; i < n; i++) {
         text_raw *r = &tokens[i];
         const text_entry e = text_entry_of(t, r->id);
-        const bool added = t->added_at[r->id] != 0; /* what it took in of the text counts, not what it is called */
-        const uint8_t *name = added ? text + r->begin : (const uint8_t *)e.bytes;
-        const size_t bytes = added ? r->end - r->begin : e.length;
+        /* Of an added token what it took in of the text counts, not what it is called. */
+        const uint8_t *name = r->added ? text + r->begin : (const uint8_t *)e.bytes;
+        const size_t bytes = r->added ? r->end - r->begin : e.length;
         size_t leading = count_spaces(name, bytes, false), trailing = count_spaces(name, bytes, true);
         /* A single space at the front may be the one that was put there. */
         if (leading == 1 && d->prefix && (i == 0 || r->begin == 0)) leading = 0;

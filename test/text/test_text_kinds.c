@@ -239,6 +239,30 @@ static void test_long_texts(void **state) {
     assert_int_equal(heap.current, 0);
 }
 
+/* The unknown token is an added one: where the model gives it, its span is no added token's (the library's spans). */
+static void test_unknown_is_added(void **state) {
+    static const char json[] =
+        "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}],"
+        "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+        "\"post_processor\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true},"
+        "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"vocab\":{\"<unk>\":0,\"a\":1},\"merges\":[]}}";
+    static const char text[] = "a\xe1\x9a\x80<unk>"; /* U+1680 is white space */
+    static const text_span want[] = {{0, 1}, {1, 4}, {1, 4}, {1, 4}, {4, 9}};
+    text_tokenizer *t;
+    text_encoding e;
+    nib_error err;
+    if (text_tokenizer_load(&heap, json, sizeof json - 1, &t, &err) != NIB_OK) fail_msg("%s", err.message);
+    text_encoding_init(&e, &heap);
+    assert_int_equal(text_encode(t, text, sizeof text - 1, NULL, 0, 0, true, &e, &err), NIB_OK);
+    assert_int_equal(e.count, BASE_COUNT(want));
+    for (size_t i = 0; i < e.count; i++) {
+        assert_int_equal(e.spans[i].begin, want[i].begin);
+        assert_int_equal(e.spans[i].end, want[i].end);
+    }
+    text_encoding_free(&e);
+    text_tokenizer_free(t);
+}
+
 static int setup(void **state) {
     size_t length;
     char *text = read_file(DATA "kinds.json", &length);
@@ -258,6 +282,7 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_warm),
-                                       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_long_texts)};
+                                       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_long_texts),
+                                       cmocka_unit_test(test_unknown_is_added)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
