@@ -5,14 +5,18 @@
  *     BASE_REGEX_RE2   as much of RE2's syntax (https://github.com/google/re2/wiki/Syntax) as ONNX's RegexFullMatch
  * needs: literals, . [classes] with ranges, \d \w \s \b and their opposites (of ASCII), groups (captured or not), |, *
  * + ? {m,n} with or without `?` behind, ^ $ \A \z (ends of the text), \x{10FFFF}, (?i) (?s) at the beginning
- *     BASE_REGEX_ONIG  as much of Oniguruma's as tokenizer.json needs: the same, but \d \w \s \b are Unicode's, ^ $ are
- * ends of lines, and there are \p{..} \P{..} \p{^..} of general categories, (?i:..), \uFFFF, and (?=x) (?!x) where x is
- * one class
+ *     BASE_REGEX_ONIG  as much of Oniguruma's as tokenizer.json needs: the same, but \d \w \s \b are Unicode's (and \w
+ * in a class is not quite \w alone, as there), ^ $ are ends of lines, and there are \h \N \O, [:names:] in classes,
+ * \p{..} \P{..} \p{^..} of categories and scripts, (?i:..), \uFFFF, {,n}, looks (?=x) (?!x) (?<=x) (?<!x) where x is
+ * characters of fixed number or several such with | between, and x*+ x++ x?+ (?>x) where what gives nothing back is one
+ * class
  *
  * Of alternatives the first that leads to a match is preferred, of repetitions more (with `?` behind: fewer), as
  * backtracking does. Matching walks all states at once, and takes no more than length of text x size of program,
- * whatever the text is. (?i) folds ASCII letters, in Oniguruma's dialect with their two look-alikes (U+017F, U+212A);
- * another letter under it is refused there.
+ * whatever the text is; the searches of Oniguruma's dialect take one step a character where the pattern has few states.
+ * (?i) folds ASCII letters, in Oniguruma's dialect with their two look-alikes (U+017F, U+212A); another letter under it
+ * is refused there, and so is what stands for a ligature (ss, st, ff, fi, fl), a category of one case in a class, and a
+ * repetition of what would rather match nothing, which ends there when it did.
  *
  * A pattern is immutable once made and may be used by any thread; what matching writes is the caller's scratch.
  */

@@ -61,6 +61,15 @@ extern const size_t base_word_count;
 base_category base_category_of(uint32_t cp);
 /* The categories (1 << base_category) that a name stands for: "Lu", "L", "LC"; 0: no such name. */
 uint32_t base_category_mask(const char *name, size_t length);
+/* What a name of \p{..} stands for: categories, or ranges. */
+typedef struct base_property {
+    uint32_t mask;
+    const base_range *ranges; /* [count] NULL: it is categories */
+    size_t count;
+} base_property;
+/* Case, spaces, _ and - in the name do not count; false: no such property. */
+bool base_same_name(const char *plain, const char *name, size_t length); /* `plain` in small letters, without these */
+bool base_property_find(const char *name, size_t length, base_property *out);
 bool base_in_ranges(const base_range *ranges, size_t count, uint32_t cp); /* of sorted, disjoint ranges */
 bool base_is_space(uint32_t cp);                                          /* White_Space */
 bool base_is_word(uint32_t cp);

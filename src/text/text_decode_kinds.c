@@ -263,13 +263,10 @@ static void decode_replace(const text_stage *s, text_decoding *d) {
     text_work_free(&w);
 }
 
-static void replace_free(base_heap *heap, void *data) { text_pattern_free(heap, ((replace_data *)data)->pattern); }
-
 nib_status text_decode_replace_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     replace_data *r;
     NIB_TRY(text_stage_data(t, s, sizeof *r, &r, err));
-    s->free = replace_free;
     NIB_TRY(text_pattern_load(t, v, "decoder: Replace", &r->pattern, err));
     NIB_TRY(keep_string(t, v, "decoder: Replace", "content", &r->content.bytes, &r->content.length, err));
     s->run.decode = decode_replace;

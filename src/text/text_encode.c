@@ -37,10 +37,15 @@ void text_work_push_source(text_work *w, int32_t id, uint32_t begin, uint32_t en
             text_fail(w, NIB_OUT_OF_MEMORY, NULL);
             w->keep = w->count;
         } else {
-            w->tokens[w->first + w->count] = (text_raw){id, begin, end};
+            w->tokens[w->first + w->count] = (text_raw){id, begin, end, false};
         }
     }
     w->count++;
+}
+
+/* The token that was pushed last, if it was stored, is one that was found in the text. */
+static void mark_added(text_work *w) {
+    if (w->count <= w->keep) w->tokens[w->first + w->count - 1].added = true;
 }
 
 /* ---- stage by stage */
@@ -95,7 +100,7 @@ static void encode_segment(const text_tokenizer *t, text_work *w, size_t begin, 
     text_prepare(t, w, begin, end);
     for (size_t i = 0; i < w->parts.count && w->status == NIB_OK; i++) {
         const text_part *p = &w->parts.items[i];
-        if (p->id >= 0) text_work_push(w, p->id, p->begin, p->end);
+        if (p->id >= 0) text_work_push(w, p->id, p->begin, p->end), mark_added(w);
         else model->run.word(model, w, p->begin, p->end);
     }
 }
@@ -140,6 +145,7 @@ static void fused_normal(const text_tokenizer *t, text_work *w, size_t begin, si
     while (text_added_next(&t->normal, w->buf.bytes, n, &scan, &m)) {
         encode_words(t, w, done, m.begin);
         text_work_push(w, m.token->id, m.begin, m.end);
+        mark_added(w);
         done = m.end;
     }
     encode_words(t, w, done, n);
@@ -174,6 +180,7 @@ static nib_status encode_text(const text_tokenizer *t, text_work *w, const char 
     while (w->status == NIB_OK && text_added_next(&t->raw, w->text, length, &scan, &m)) {
         segment(t, w, done, m.begin);
         text_work_push_source(w, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
+        mark_added(w);
         done = m.end;
     }
     if (w->status == NIB_OK) segment(t, w, done, length);

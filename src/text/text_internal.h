@@ -31,6 +31,7 @@
 typedef struct text_raw {
     int32_t id;
     uint32_t begin, end; /* bytes of the text */
+    bool added;          /* found in the text as an added token: the model may give its id as well */
 } text_raw;
 
 /* ---------------------------------------------------------------- a text under way */
@@ -224,16 +225,12 @@ typedef struct text_wordpiece { /* WordPiece's data; the vocabulary is t->trie *
     size_t max_chars;
 } text_wordpiece;
 
-/* What finds matches in a part: a string, a regular expression, or a known one that is scanned by hand. */
+/* What finds matches in a part: a string or a regular expression. */
 typedef struct text_pattern text_pattern;
 nib_status text_pattern_load(struct text_tokenizer *t, yyjson_val *v, const char *where, text_pattern **out,
                              nib_error *err);
 /* GPT-2's, which ByteLevel has of its own. */
 nib_status text_pattern_gpt2(struct text_tokenizer *t, text_pattern **out, nib_error *err);
-/* A regular expression as such, even if it is a known one. */
-nib_status text_pattern_regex(struct text_tokenizer *t, const char *regex, size_t length, text_pattern **out,
-                              nib_error *err);
-void text_pattern_free(base_heap *heap, text_pattern *p); /* NULL is accepted */
 /* The next match in s[0..n) from scan->at on, false: there is none, or w has failed. An empty match is never given
  * where the last one ended. Set the scan to zero first. */
 typedef struct text_find {
@@ -242,13 +239,6 @@ typedef struct text_find {
     size_t last, begin, end;
 } text_find;
 bool text_pattern_next(const text_pattern *p, text_work *w, const uint8_t *s, size_t n, text_find *scan);
-
-/* Known patterns (text_split_known.c): where the match ends that begins at s[at], at < n; every place of a text lies in
- * one. */
-typedef struct text_known text_known;
-const text_known *text_known_find(const char *regex, size_t length); /* NULL: it is none of them */
-bool text_known_classes(text_map *map); /* the classes that all of them ask; false: out of memory */
-size_t text_known_next(const text_known *k, const text_map *map, const uint8_t *s, size_t n, size_t at);
 
 /* What becomes of the parts that a split makes. */
 typedef enum text_behavior {

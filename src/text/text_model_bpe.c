@@ -3,8 +3,9 @@
  * Byte pair encoding. In: a word. Out: its characters (or bytes), of which neighbours are put together as long as the
  * table of merges has them: always the pair of the lowest rank, of equal ones the first.
  *
- * Short words look through all pairs for each merge; long ones keep a heap of them, so that a word of n bytes takes n
- * log n. Words that were seen before are found in a table of fixed size that each encoding has for itself.
+ * Short words look through all pairs for each merge; long ones keep them in order, so that a word of n bytes takes at
+ * most n log n, and mostly n. Words that were seen before are found in a table of fixed size that each encoding has for
+ * itself.
  *
  * Behind ByteLevel a vocabulary is written in an alphabet of characters for bytes. Where every byte has its token the
  * words stay bytes: a byte is its token at once, and nothing is rewritten.
@@ -18,6 +19,8 @@
 #define MEMORY_BYTES 20    /* of a word */
 #define MEMORY_TOKENS 8    /* of it */
 #define NO_RANK UINT32_MAX /* the pair is not merged */
+#define NONE UINT32_MAX
+#define OPEN 1024 /* runs that pairs can join */
 
 typedef struct merge {   /* of a slot of the table */
     int32_t left, right; /* left < 0: free */
@@ -44,9 +47,24 @@ typedef struct symbol {
     uint32_t prev, next;
 } symbol;
 
-typedef struct candidate {
-    uint32_t rank, at; /* the pair that begins with symbol `at` */
+/* Pairs that wait to be merged, the lowest rank first and of equal ones the first: runs of one rank in the order of the
+ * word, and a heap of runs by what comes first in each. Neighbours are looked at from left to right, so that the pairs
+ * of a rank mostly join its last run, and there are few runs however long the word is. */
+typedef struct waiting {
+    uint32_t at, next; /* the pair that begins with symbol `at`; the one behind it in its run, or NONE */
+} waiting;
+
+typedef struct run {
+    uint32_t head, tail; /* of `waiting` */
+} run;
+
+typedef struct candidate { /* of the heap: a run by its first pair */
+    uint32_t rank, at, run;
 } candidate;
+
+typedef struct open_run { /* the last run of a rank, or of another one with the same place */
+    uint32_t rank, run;
+} open_run;
 
 typedef struct remembered {
     uint8_t length, count; /* length 0: free */
@@ -57,8 +75,12 @@ typedef struct remembered {
 
 struct text_bpe_work {
     symbol *symbols;
+    waiting *pairs;
+    run *runs;
     candidate *heap;
-    size_t count, symbol_cap, heap_count, heap_cap;
+    size_t count, symbol_cap, pair_count, pair_cap, run_count, run_cap, heap_count, heap_cap;
+    uint32_t free_pair, free_run; /* lists of those that are used no more, or NONE */
+    open_run open[OPEN];
     uint64_t digest; /* whose words are remembered; 0: nobody's */
     remembered memory[MEMORY];
 };
@@ -67,6 +89,8 @@ typedef struct text_bpe_work bpe_work;
 void text_bpe_work_free(text_work *w) {
     if (!w->bpe) return;
     base_free(w->heap, w->bpe->symbols);
+    base_free(w->heap, w->bpe->pairs);
+    base_free(w->heap, w->bpe->runs);
     base_free(w->heap, w->bpe->heap);
     base_free(w->heap, w->bpe);
     w->bpe = NULL;
@@ -190,37 +214,97 @@ static void merge_short(const bpe *b, bpe_work *k) {
 
 static inline bool before(candidate a, candidate b) { return a.rank < b.rank || (a.rank == b.rank && a.at < b.at); }
 
-static void push_pair(const bpe *b, text_work *w, uint32_t left, uint32_t right) {
+/* Moves heap[0] down to where it belongs. */
+static void sift_down(bpe_work *k) {
+    const candidate top = k->heap[0];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < k->heap_count; i = child) {
+        if (child + 1 < k->heap_count && before(k->heap[child + 1], k->heap[child])) child++;
+        if (!before(k->heap[child], top)) break;
+        k->heap[i] = k->heap[child];
+    }
+    k->heap[i] = top;
+}
+
+/* A place in an array that has a list of free ones; NONE: memory ran out, and w has failed. */
+static uint32_t take_pair(text_work *w) {
     bpe_work *k = w->bpe;
-    const merge *m = find_merge(b, k->symbols[left].id, k->symbols[right].id);
-    if (!m) return;
+    const uint32_t i = k->free_pair;
+    if (i != NONE) return k->free_pair = k->pairs[i].next, i;
+    if (k->pair_count == k->pair_cap &&
+        !base_grow(w->heap, (void **)&k->pairs, &k->pair_cap, k->pair_count + 1, sizeof *k->pairs))
+        return text_fail(w, NIB_OUT_OF_MEMORY, NULL), NONE;
+    return (uint32_t)k->pair_count++;
+}
+
+static uint32_t take_run(text_work *w) {
+    bpe_work *k = w->bpe;
+    const uint32_t i = k->free_run;
+    if (i != NONE) return k->free_run = k->runs[i].head, i;
+    if (k->run_count == k->run_cap &&
+        !base_grow(w->heap, (void **)&k->runs, &k->run_cap, k->run_count + 1, sizeof *k->runs))
+        return text_fail(w, NIB_OUT_OF_MEMORY, NULL), NONE;
+    return (uint32_t)k->run_count++;
+}
+
+static void push_run(text_work *w, candidate c) {
+    bpe_work *k = w->bpe;
     if (k->heap_count == k->heap_cap &&
         !base_grow(w->heap, (void **)&k->heap, &k->heap_cap, k->heap_count + 1, sizeof *k->heap)) {
         text_fail(w, NIB_OUT_OF_MEMORY, NULL);
         return;
     }
-    const candidate c = {m->rank, left};
     size_t i = k->heap_count++;
     for (; i > 0 && before(c, k->heap[(i - 1) / 2]); i = (i - 1) / 2) k->heap[i] = k->heap[(i - 1) / 2];
     k->heap[i] = c;
 }
 
-static candidate pop_pair(bpe_work *k) {
-    const candidate top = k->heap[0], last = k->heap[--k->heap_count];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < k->heap_count; i = child) {
-        if (child + 1 < k->heap_count && before(k->heap[child + 1], k->heap[child])) child++;
-        if (!before(k->heap[child], last)) break;
-        k->heap[i] = k->heap[child];
+static void push_pair(const bpe *b, text_work *w, uint32_t left, uint32_t right) {
+    bpe_work *k = w->bpe;
+    const merge *m = find_merge(b, k->symbols[left].id, k->symbols[right].id);
+    if (!m) return;
+    const uint32_t pair = take_pair(w);
+    if (pair == NONE) return;
+    k->pairs[pair] = (waiting){left, NONE};
+    open_run *open = &k->open[m->rank % OPEN];
+    if (open->run != NONE && open->rank == m->rank && k->pairs[k->runs[open->run].tail].at < left) {
+        run *r = &k->runs[open->run];
+        r->tail = k->pairs[r->tail].next = pair;
+        return;
     }
-    k->heap[i] = last;
+    const uint32_t fresh = take_run(w);
+    if (fresh == NONE) return;
+    k->runs[fresh] = (run){pair, pair};
+    *open = (open_run){m->rank, fresh};
+    push_run(w, (candidate){m->rank, left, fresh});
+}
+
+static candidate pop_pair(bpe_work *k) {
+    const candidate top = k->heap[0];
+    run *r = &k->runs[top.run];
+    const uint32_t pair = r->head, next = k->pairs[pair].next;
+    k->pairs[pair].next = k->free_pair;
+    k->free_pair = pair;
+    if (next != NONE) {
+        r->head = next;
+        k->heap[0].at = k->pairs[next].at;
+    } else {
+        open_run *open = &k->open[top.rank % OPEN];
+        if (open->run == top.run) open->run = NONE;
+        r->head = k->free_run;
+        k->free_run = top.run;
+        k->heap[0] = k->heap[--k->heap_count];
+    }
+    if (k->heap_count) sift_down(k);
     return top;
 }
 
 static void merge_long(const bpe *b, text_work *w) {
     bpe_work *k = w->bpe;
     const uint32_t n = (uint32_t)k->count;
-    k->heap_count = 0;
+    k->heap_count = k->pair_count = k->run_count = 0;
+    k->free_pair = k->free_run = NONE;
+    memset(k->open, 0xff, sizeof k->open);
     for (uint32_t i = 0; i + 1 < n && w->status == NIB_OK; i++) push_pair(b, w, i, i + 1);
     while (k->heap_count && w->status == NIB_OK) {
         const candidate c = pop_pair(k);

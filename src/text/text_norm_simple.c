@@ -165,14 +165,11 @@ static void replace(const text_stage *s, text_work *w) {
     text_work_swap(w);
 }
 
-static void replace_free(base_heap *heap, void *data) { text_pattern_free(heap, ((replace_data *)data)->pattern); }
-
 nib_status text_norm_replace_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     replace_data *d;
     const char *bytes;
     NIB_TRY(text_stage_data(t, s, sizeof *d, &d, err));
-    s->free = replace_free;
     NIB_TRY(text_pattern_load(t, v, "normalizer: Replace", &d->pattern, err));
     NIB_TRY(text_json_string(v, "normalizer: Replace", "content", &bytes, &d->length, err));
     d->bytes = base_arena_strndup(&t->arena, bytes, d->length);

@@ -84,14 +84,11 @@ static void byte_level(const text_stage *s, text_work *w) {
     if (!d->keep_bytes && w->status == NIB_OK) put_alphabet(w);
 }
 
-static void bytes_free(base_heap *heap, void *data) { text_pattern_free(heap, ((bytes_data *)data)->pattern); }
-
 nib_status text_split_bytes_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     bytes_data *d;
     bool cuts;
     NIB_TRY(text_stage_data(t, s, sizeof *d, &d, err));
-    s->free = bytes_free;
     s->run.split = byte_level;
     NIB_TRY(text_json_bool(v, "pre_tokenizer: ByteLevel", "add_prefix_space", true, &d->prefix, err));
     NIB_TRY(text_json_bool(v, "pre_tokenizer: ByteLevel", "use_regex", true, &cuts, err));
@@ -146,9 +143,9 @@ static void trim(const text_stage *s, const text_tokenizer *t, const uint8_t *te
     for (size_t i = 0; i < n; i++) {
         text_raw *r = &tokens[i];
         const text_entry e = text_entry_of(t, r->id);
-        const bool added = t->added_at[r->id] != 0; /* what it took in of the text counts, not what it is called */
-        const uint8_t *name = added ? text + r->begin : (const uint8_t *)e.bytes;
-        const size_t bytes = added ? r->end - r->begin : e.length;
+        /* Of an added token what it took in of the text counts, not what it is called. */
+        const uint8_t *name = r->added ? text + r->begin : (const uint8_t *)e.bytes;
+        const size_t bytes = r->added ? r->end - r->begin : e.length;
         size_t leading = count_spaces(name, bytes, false), trailing = count_spaces(name, bytes, true);
         /* A single space at the front may be the one that was put there. */
         if (leading == 1 && d->prefix && (i == 0 || r->begin == 0)) leading = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: {"String": s} or {"Regex": r}. Out: a pattern, and its matches in a part: by comparison, by the scanner of a
- * known expression (text_split_known.c), or by base_regex. And Split, which cuts parts at them.
+ * In: {"String": s} or {"Regex": r}. Out: a pattern, and its matches in a part: by comparison or by base_regex. And
+ * Split, which cuts parts at them.
  */
 #include "text_internal.h"
 #include "base/base_regex.h"
@@ -10,8 +10,6 @@
 struct text_pattern {
     const char *literal; /* NULL: it is none */
     size_t length;
-    const text_known *known; /* NULL: it is none */
-    text_map map;            /* its classes */
     base_regex *regex;
 };
 
@@ -37,21 +35,10 @@ static nib_status make_regex(text_tokenizer *t, const char *regex, size_t length
     return base_error_set(err, status == NIB_BAD_MODEL ? NIB_BAD_TOKENIZER : status, "%s: %s", where, why.message);
 }
 
-static nib_status make_known(text_tokenizer *t, const text_known *known, text_pattern *p, nib_error *err) {
-    p->known = known;
-    if (text_map_init(&p->map, t->heap) && text_known_classes(&p->map)) return NIB_OK;
-    return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a pattern");
-}
-
 nib_status text_pattern_gpt2(text_tokenizer *t, text_pattern **out, nib_error *err) {
     static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     nib_status status = new_pattern(t, out, err);
-    return status == NIB_OK ? make_known(t, text_known_find(gpt2, sizeof gpt2 - 1), *out, err) : status;
-}
-
-nib_status text_pattern_regex(text_tokenizer *t, const char *regex, size_t length, text_pattern **out, nib_error *err) {
-    nib_status status = new_pattern(t, out, err);
-    return status == NIB_OK ? make_regex(t, regex, length, "pattern", *out, err) : status;
+    return status == NIB_OK ? make_regex(t, gpt2, sizeof gpt2 - 1, "pattern", *out, err) : status;
 }
 
 nib_status text_pattern_load(text_tokenizer *t, yyjson_val *v, const char *where, text_pattern **out, nib_error *err) {
@@ -67,18 +54,12 @@ nib_status text_pattern_load(text_tokenizer *t, yyjson_val *v, const char *where
     } else if (yyjson_is_str(string)) {
         NIB_TRY(make_regex(t, "", 0, where, *out, err)); /* it matches between all characters */
     } else if (yyjson_is_str(regex)) {
-        const text_known *known = text_known_find(yyjson_get_str(regex), yyjson_get_len(regex));
-        NIB_TRY(known ? make_known(t, known, *out, err)
-                      : make_regex(t, yyjson_get_str(regex), yyjson_get_len(regex), where, *out, err));
+        NIB_TRY(make_regex(t, yyjson_get_str(regex), yyjson_get_len(regex), where, *out, err));
     } else {
         NIB_FAIL(err, NIB_BAD_TOKENIZER, "%s: \"pattern\" is neither a String nor a Regex", where);
     }
 fail:
     return status;
-}
-
-void text_pattern_free(base_heap *heap, text_pattern *p) {
-    if (p && p->map.heap) text_map_free(&p->map);
 }
 
 /* ---- finding */
@@ -129,12 +110,7 @@ static bool next_regex(const text_pattern *p, text_work *w, const uint8_t *s, si
 }
 
 bool text_pattern_next(const text_pattern *p, text_work *w, const uint8_t *s, size_t n, text_find *f) {
-    if (p->literal) return next_literal(p, s, n, f);
-    if (!p->known) return next_regex(p, w, s, n, f);
-    if (f->at >= n) return false;
-    f->begin = f->at;
-    f->at = f->end = text_known_next(p->known, &p->map, s, n, f->at);
-    return true;
+    return p->literal ? next_literal(p, s, n, f) : next_regex(p, w, s, n, f);
 }
 
 /* ---- Split */
@@ -169,14 +145,11 @@ static void split(const text_stage *s, text_work *w) {
     text_parts_swap(w);
 }
 
-static void split_free(base_heap *heap, void *data) { text_pattern_free(heap, ((split_data *)data)->pattern); }
-
 nib_status text_split_pattern_load(text_tokenizer *t, yyjson_val *v, text_stage *s, nib_error *err) {
     nib_status status = NIB_OK;
     const char *where = "pre_tokenizer: Split";
     split_data *d;
     NIB_TRY(text_stage_data(t, s, sizeof *d, &d, err));
-    s->free = split_free;
     NIB_TRY(text_behavior_load(v, where, &d->behavior, err));
     NIB_TRY(text_json_bool(v, where, "invert", false, &d->invert, err));
     NIB_TRY(text_pattern_load(t, v, where, &d->pattern, err));

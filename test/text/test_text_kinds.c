@@ -239,110 +239,28 @@ static void test_long_texts(void **state) {
     assert_int_equal(heap.current, 0);
 }
 
-/* ---- the scanners of known patterns cut as the expressions do */
-
-static uint64_t seed = 0x2545f4914f6cdd1du;
-
-static uint32_t next_random(void) {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)(seed >> 32);
-}
-
-static size_t random_text(uint8_t *out, size_t most) {
-    static const char *const some[] = {"a",
-                                       "b",
-                                       "S",
-                                       "s",
-                                       "'",
-                                       "'",
-                                       "t",
-                                       "re",
-                                       "LL",
-                                       "d",
-                                       "D",
-                                       "1",
-                                       "2",
-                                       " ",
-                                       " ",
-                                       "  ",
-                                       "\n",
-                                       "\r",
-                                       "\t",
-                                       "/",
-                                       "-",
-                                       "\xc5\xbf",
-                                       "\xc3\xa9",
-                                       "\xc3\x89",
-                                       "\xc7\x85",
-                                       "\xca\xb0",
-                                       "\xe4\xbd\xa0",
-                                       "\xcc\x81",
-                                       "\xc2\xbd",
-                                       "\xc2\xa0",
-                                       "\xe3\x80\x80",
-                                       "\xf0\x9f\x98\x80",
-                                       "\xe2\x80\x8d",
-                                       "\xc2\x85",
-                                       "\xe0\xa4\xbf"};
-    size_t n = 0, parts = next_random() % 24;
-    for (size_t i = 0; i < parts && n + 4 < most; i++) {
-        if (next_random() % 8 == 0) {
-            uint32_t cp = next_random() % 0x20000;
-            if (cp >= 0xd800 && cp < 0xe000) continue;
-            n += (size_t)base_utf8_encode(cp, (char *)out + n);
-            continue;
-        }
-        const char *s = some[next_random() % BASE_COUNT(some)];
-        memcpy(out + n, s, strlen(s));
-        n += strlen(s);
+/* The unknown token is an added one: where the model gives it, its span is no added token's (the library's spans). */
+static void test_unknown_is_added(void **state) {
+    static const char json[] =
+        "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}],"
+        "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+        "\"post_processor\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true},"
+        "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"vocab\":{\"<unk>\":0,\"a\":1},\"merges\":[]}}";
+    static const char text[] = "a\xe1\x9a\x80<unk>"; /* U+1680 is white space */
+    static const text_span want[] = {{0, 1}, {1, 4}, {1, 4}, {1, 4}, {4, 9}};
+    text_tokenizer *t;
+    text_encoding e;
+    nib_error err;
+    if (text_tokenizer_load(&heap, json, sizeof json - 1, &t, &err) != NIB_OK) fail_msg("%s", err.message);
+    text_encoding_init(&e, &heap);
+    assert_int_equal(text_encode(t, text, sizeof text - 1, NULL, 0, 0, true, &e, &err), NIB_OK);
+    assert_int_equal(e.count, BASE_COUNT(want));
+    for (size_t i = 0; i < e.count; i++) {
+        assert_int_equal(e.spans[i].begin, want[i].begin);
+        assert_int_equal(e.spans[i].end, want[i].end);
     }
-    return n;
-}
-
-static void test_known_patterns(void **state) {
-    static const char *const patterns[] = {
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define UPPER "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-        CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
-        CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
-        UPPER "*" LOWER "+" CONTRACTIONS "?|" UPPER "+" LOWER "*" CONTRACTIONS
-              "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES};
-    text_tokenizer t = {.heap = &heap};
-    text_work w = {.heap = &heap};
-    text_map map;
-    base_arena_init(&t.arena, &heap);
-    assert_true(text_map_init(&map, &heap) && text_known_classes(&map));
-    for (size_t p = 0; p < BASE_COUNT(patterns); p++) {
-        const text_known *known = text_known_find(patterns[p], strlen(patterns[p]));
-        text_pattern *regex;
-        nib_error err;
-        assert_non_null(known);
-        if (text_pattern_regex(&t, patterns[p], strlen(patterns[p]), &regex, &err) != NIB_OK)
-            fail_msg("%s", err.message);
-        for (int i = 0; i < 20000; i++) {
-            uint8_t text[200];
-            const size_t n = random_text(text, sizeof text);
-            text_find f = {0};
-            w.buf.n = n;
-            w.steps = 0;
-            for (size_t at = 0; at < n; at = f.end) {
-                assert_true(text_pattern_next(regex, &w, text, n, &f));
-                const size_t end = text_known_next(known, &map, text, n, at);
-                if (f.begin != at || f.end != end)
-                    fail_msg("pattern %zu, \"%.*s\", at %zu: %zu..%zu by the expression, %zu by the scanner", p, (int)n,
-                             (const char *)text, at, f.begin, f.end, end);
-            }
-        }
-    }
-    text_map_free(&map);
-    text_work_free(&w);
-    base_arena_free(&t.arena);
-    assert_int_equal(heap.current, 0);
+    text_encoding_free(&e);
+    text_tokenizer_free(t);
 }
 
 static int setup(void **state) {
@@ -365,6 +283,6 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_warm),
                                        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_long_texts),
-                                       cmocka_unit_test(test_known_patterns)};
+                                       cmocka_unit_test(test_unknown_is_added)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

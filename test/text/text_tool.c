@@ -5,13 +5,13 @@
  *     text_tool encode TOKENIZER.JSON [MAX_TOKENS] [pair] [plain] < records > encodings
  *     text_tool words TOKENIZER.JSON < records > words
  *     text_tool decode TOKENIZER.JSON [skip] < records of ids > records
- *     text_tool bench TOKENIZER.JSON [TEXT [SECONDS]]
+ *     text_tool bench TOKENIZER.JSON [TEXTS [SECONDS [texts | cold | whole]]]
  *
  * A record is its length (4 bytes, in the machine's order) and its bytes; with "pair" two of them are one input. Out come
  * 32-bit numbers. "encode": for each input count, full count, then id, type, begin and end of every token. "words": for
  * each record the number of words before the model sees them, and for each begin and end in the record, the bytes of its
- * normalised form, and these. "bench" prints MB/s, line by line and as one text; without a text,
- * the time that texts take which make a careless step quadratic.
+ * normalised form, and these. "bench" prints MB/s, text by text (those between NULs, or else lines), each with a fresh
+ * encoding ("cold"), and as one text; without a text, the time that texts take which make a careless step quadratic.
  */
 #include "text/text_internal.h"
 #include <stdio.h>
@@ -132,32 +132,42 @@ static int decode(const text_tokenizer *t, base_heap *heap, bool skip) {
     return 0;
 }
 
+/* Where the text that begins at `at` ends: texts lie behind each other with a NUL between them, or else are lines. */
+static size_t text_end(const char *data, size_t length, size_t at, int separator) {
+    const char *end = memchr(data + at, separator, length - at);
+    return end ? (size_t)(end - data) : length;
+}
+
 static int bench(const text_tokenizer *t, base_heap *heap, int argc, char **argv) {
-    size_t length, tokens = 0;
+    static const char *const ways[] = {"texts", "cold", "whole"};
+    size_t length;
     char *data = read_path(argv[3], &length);
     double seconds = argc > 4 ? atof(argv[4]) : 1;
-    text_encoding e;
     if (!data) return 1;
-    text_encoding_init(&e, heap);
-    for (int whole = 0; whole < 2; whole++) {
+    const int separator = memchr(data, 0, length) ? 0 : '\n';
+    for (int way = 0; way < 3; way++) {
         double begin = now(), best = 1e9;
+        size_t tokens = 0;
+        text_encoding e;
+        if (argc > 5 && strcmp(argv[5], ways[way]) != 0) continue;
+        text_encoding_init(&e, heap);
         while (now() - begin < seconds) {
             double start = now();
             tokens = 0;
             for (size_t at = 0; at < length;) {
-                char *end = whole ? NULL : memchr(data + at, '\n', length - at);
-                size_t next = end ? (size_t)(end - data) : length;
+                size_t next = way == 2 ? length : text_end(data, length, at, separator);
                 if (text_encode(t, data + at, next - at, NULL, 0, 0, true, &e, NULL) != NIB_OK) return 1;
                 tokens += e.count;
+                if (way == 1) text_encoding_free(&e);
                 at = next + 1;
             }
             double took = now() - start;
             if (took < best) best = took;
         }
-        printf("%-12s %8.1f MB/s  %8.2f Mtok/s  %zu bytes, %zu tokens\n", whole ? "one text" : "by lines", (double)length / best / 1e6,
+        text_encoding_free(&e);
+        printf("%-12s %8.1f MB/s  %8.2f Mtok/s  %zu bytes, %zu tokens\n", ways[way], (double)length / best / 1e6,
                (double)tokens / best / 1e6, length, tokens);
     }
-    text_encoding_free(&e);
     free(data);
     return 0;
 }
@@ -200,7 +210,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     double took = now() - begin;
-    for (int i = 0; i < 20 && strcmp(argv[1], "bench") == 0; i++) {
+    for (int i = 0; i < 20 && strcmp(argv[1], "bench") == 0 && argc < 6; i++) {
         text_tokenizer_free(t);
         begin = now();
         if (text_tokenizer_load(&heap, json, length, &t, &err) != NIB_OK) return 1;
