@@ -97,7 +97,7 @@ extern const cli_verb *const cli_verbs[]; /* ended by NULL */
 
 /* Tables that verbs share (cli_model.c). */
 extern const cli_option cli_model_option[];   /* --model */
-extern const cli_option cli_length_options[]; /* --max-tokens */
+extern const cli_option cli_length_options[]; /* --max-tokens, --route */
 extern const cli_option cli_task_option[];    /* --task */
 extern const cli_option cli_engine_options[]; /* precision, device, output */
 extern const cli_option cli_vector_options[]; /* pooling, normalize */

@@ -387,6 +387,9 @@ typedef struct nib_model_options {
      * first one of each gets ready then, which takes about as long as opening did, keeps nobody waiting who calls for
      * something else, and fails with the errors of opening. */
     nib_task task;
+    const char *route; /* of a folder with a Router (sentence-transformers; Asym of older versions): the task that texts are embedded for,
+                          "query" or "document"; NULL: the Router's default. INVALID_ARGUMENT, with the routes' names: there is no such
+                          one, no default, or no Router */
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options, size_t size);

@@ -42,7 +42,7 @@ static const uint16_t model_ends[] = {
 #define MODEL(member) END(nib_model_options, member)
     MODEL(size),      MODEL(runtime),    MODEL(precision),    MODEL(device),   MODEL(output_name), MODEL(pooling),
     MODEL(normalize), MODEL(max_tokens), MODEL(batch_tokens), MODEL(optimize), MODEL(pack),
-    MODEL(stop),      MODEL(stop_user),  MODEL(task),
+    MODEL(stop),      MODEL(stop_user),  MODEL(task),         MODEL(route),
 };
 static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)

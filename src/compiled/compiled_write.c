@@ -254,7 +254,9 @@ static nib_status put_tokenizer(compiler *c) {
     base_file file = {0};
     nib_error why;
     base_str *json = &c->sections[COMPILED_TOKENIZER], *vocab = &c->sections[COMPILED_VOCABULARY];
-    char *path = c->m->tokenizer ? base_path_join(c->heap, c->m->folder, "tokenizer.json") : NULL;
+    char *folder = c->m->tokenizer ? hf_folder(c->m->runtime, c->m->folder, c->m->settings.input) : NULL;
+    char *path = folder ? base_path_join(c->heap, folder, "tokenizer.json") : NULL;
+    base_free(c->heap, folder);
     if (!c->m->tokenizer) return NIB_OK;
     if (!path) NIB_TRY(no_memory(c));
     NIB_TRY(base_file_open(c->heap, path, c->m->runtime->private_reads, &file, c->err));

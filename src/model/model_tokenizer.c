@@ -16,6 +16,8 @@ static text_settings settings_of(const nib_model *m) {
                            .cls = t->cls,
                            .sep = t->sep,
                            .unknown = t->unknown,
+                           .bare = t->bare,
+                           .no_unknown = t->no_unknown,
                            .lower_first = m->settings.lower_case,
                            .truncation_left = t->truncation_left};
 }

@@ -121,6 +121,14 @@ static nib_status quantize_tables(pass_context *ctx, const kernel_format *format
     return NIB_OK;
 }
 
+/* Of a graph without any Linear (a static embedding) the table is all there is to round: it takes the weights' type. */
+static bool has_linear(const graph *g) {
+    op_linear l;
+    for (graph_node *n = g->first; n; n = n->next)
+        if (op_linear_get(n, &l)) return true;
+    return false;
+}
+
 nib_status quant_apply(pass_context *ctx, nib_precision precision) {
     nib_status status = NIB_OK;
     static const struct {
@@ -139,7 +147,9 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision) {
     const kernel_format *weight = &kernel_weight_formats[of[precision].weight];
     const kernel_input input = kernel_linear_find(ctx->kernels, KERNEL_INPUTS, of[precision].weight, NULL)->input;
     int done = 0;
-    if (of[precision].table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[of[precision].table]));
+    const kernel_weight_format bare = precision == NIB_PRECISION_BF16 ? KERNEL_WEIGHT_BF16 : KERNEL_WEIGHT_Q8,
+                               table = has_linear(ctx->g) ? of[precision].table : bare;
+    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table]));
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
         op_linear l;

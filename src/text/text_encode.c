@@ -254,10 +254,32 @@ static void assemble(const text_template *tp, bool pair, bool add_special, text_
     }
 }
 
+size_t text_characters(const char *text, size_t length, size_t most, size_t *bytes) {
+    size_t at = 0, count = 0;
+    uint32_t cp;
+    for (; at < length && count < most; count++) at += text_utf8((const uint8_t *)text + at, length - at, &cp);
+    if (bytes) *bytes = at;
+    return count;
+}
+
+/* Without t->left_out. */
+static void leave_out(const text_tokenizer *t, text_encoding *e) {
+    size_t kept = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        if (e->ids[i] == t->left_out) continue;
+        e->ids[kept] = e->ids[i];
+        e->type_ids[kept] = e->type_ids[i];
+        e->spans[kept] = e->spans[i];
+        e->special[kept++] = e->special[i];
+    }
+    e->count = kept;
+}
+
 nib_status text_encode(const text_tokenizer *t, const char *text, size_t length, const char *pair, size_t pair_length,
                        int64_t max_tokens, bool add_special, text_encoding *out, nib_error *err) {
     nib_status status = NIB_OK;
     const text_template *tp = pair ? &t->pair : &t->single;
+    add_special = add_special && !t->bare;
     size_t specials = add_special ? tp->specials : 0, stored[2] = {0, 0}, n[2] = {0, 0}, kept[2];
     text_truncation u = t->truncation;
     out->count = out->full_count = 0;
@@ -274,6 +296,8 @@ nib_status text_encode(const text_tokenizer *t, const char *text, size_t length,
         out->work = fresh;
         out->work_cap = sizeof *fresh;
     }
+    if (t->median && u.max_tokens && length > (uint64_t)u.max_tokens * t->median)
+        text_characters(text, length, (size_t)u.max_tokens * t->median, &length);
     text_work *w = out->work;
     size_t room = u.max_tokens ? (size_t)u.max_tokens - specials : SIZE_MAX;
     for (int k = 0; k < (pair ? 2 : 1); k++) {
@@ -292,6 +316,7 @@ nib_status text_encode(const text_tokenizer *t, const char *text, size_t length,
         trim(t, k ? pair : text, k ? pair_length : length, tokens[k], kept[k]);
     }
     assemble(tp, pair != NULL, add_special, tokens, kept, out);
+    if (t->left_out >= 0) leave_out(t, out);
 fail:
     return status;
 }
