@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: modules.json, and what stands in a Router's folder. Out: the modules that texts go through, in order, as one list.
+ * In: modules.json, and what stands in a Router's folder. Out: the modules that texts go through, in order, as one
+ * list.
  *
- * sentence-transformers lists modules in modules.json, in the order in which they run. Older versions name their classes
- * "sentence_transformers.models.Pooling", newer ones "sentence_transformers.sentence_transformer.modules.pooling.Pooling":
- * the last word decides. A Router (of older versions: Asym) holds a list for each of its routes; the modules of the route
- * that was chosen stand in its place here. Its folder has router_config.json, or config.json as older versions wrote it:
+ * sentence-transformers lists modules in modules.json, in the order in which they run. Older versions name their
+ * classes "sentence_transformers.models.Pooling", newer ones
+ * "sentence_transformers.sentence_transformer.modules.pooling.Pooling": the last word decides. A Router (of older
+ * versions: Asym) holds a list for each of its routes; the modules of the route that was chosen stand in its place
+ * here. Its folder has router_config.json, or config.json as older versions wrote it:
  *
  *     {"types": {ID: class, ...}, "structure": {route: [ID, ...], ...},
  *      "parameters": {"default_route": ..., "allow_empty_key": ..., "route_mappings": {"('query', None)": route, ...}}}
@@ -30,9 +32,11 @@ static bool is_plain_name(const char *path) {
     return !strchr(path, '/') && !strchr(path, '\\') && strcmp(path, ".") != 0 && strcmp(path, "..") != 0;
 }
 
-static nib_status add(hf_list *list, const char *file, const char *type, const char *folder, const char *path, nib_error *err) {
+static nib_status add(hf_list *list, const char *file, const char *type, const char *folder, const char *path,
+                      nib_error *err) {
     hf_listed *item = &list->items[list->count];
-    if (strcmp(hf_last_word(type), "StaticEmbedding") == 0 && strcmp(path, ".") == 0) path = ""; /* as Model2Vec writes it */
+    if (strcmp(hf_last_word(type), "StaticEmbedding") == 0 && strcmp(path, ".") == 0)
+        path = ""; /* as Model2Vec writes it */
     if (!is_plain_name(path) || strlen(folder) + strlen(path) + 2 > sizeof item->path)
         return base_error_set(err, NIB_BAD_MODEL, "%s: the path '%s' is no folder's name", file, path);
     if (list->count == HF_MOST_LISTED)
@@ -75,20 +79,24 @@ static void name_routes(yyjson_val *structure, char *out, size_t size) {
     yyjson_val *key, *v;
     out[0] = 0;
     yyjson_obj_foreach(structure, i, n, key, v) {
-        if (used < size) used += (size_t)snprintf(out + used, size - used, "%s%.60s", i ? ", " : "", yyjson_get_str(key));
+        if (used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%.60s", i ? ", " : "", yyjson_get_str(key));
     }
 }
 
-static nib_status choose_route(hf_list *list, const char *file, yyjson_val *root, const char *task, yyjson_val **modules, nib_error *err) {
+static nib_status choose_route(hf_list *list, const char *file, yyjson_val *root, const char *task,
+                               yyjson_val **modules, nib_error *err) {
     yyjson_val *structure = yyjson_obj_get(root, "structure"), *parameters = yyjson_obj_get(root, "parameters");
     if (!yyjson_is_obj(structure) || yyjson_obj_size(structure) == 0 || yyjson_obj_size(structure) > MOST_ROUTES)
         return base_error_set(err, NIB_BAD_MODEL, "%s: structure names no routes, or more than %d", file, MOST_ROUTES);
     name_routes(structure, list->routes, sizeof list->routes);
     const char *route = resolve(structure, parameters, task);
     if (!route && task)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "%s: there is no route '%.60s'; there are: %s", file, task, list->routes);
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "%s: there is no route '%.60s'; there are: %s", file, task,
+                              list->routes);
     if (!route)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "%s: no default route; one must be chosen of: %s", file, list->routes);
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "%s: no default route; one must be chosen of: %s", file,
+                              list->routes);
     *modules = yyjson_obj_get(structure, route);
     if (!yyjson_is_arr(*modules) || strlen(route) >= sizeof list->route)
         return base_error_set(err, NIB_BAD_MODEL, "%s: the route '%.60s' is no list of modules", file, route);
@@ -96,8 +104,8 @@ static nib_status choose_route(hf_list *list, const char *file, yyjson_val *root
     return NIB_OK;
 }
 
-static nib_status add_route(nib_runtime *runtime, const char *dir, const char *folder, const char *task, bool say, hf_list *list,
-                            nib_error *err) {
+static nib_status add_route(nib_runtime *runtime, const char *dir, const char *folder, const char *task, bool say,
+                            hf_list *list, nib_error *err) {
     static const char *const names[] = {"router_config.json", "config.json"};
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
@@ -125,14 +133,17 @@ fail:
 
 /* ---------------------------------------------------------------- modules.json */
 
-static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, const char *task, bool say, hf_list *list, nib_error *err) {
+static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, const char *task, bool say,
+                              hf_list *list, nib_error *err) {
     nib_status status = NIB_OK;
     const char *type = hf_json_string(module, "type", NULL), *path = hf_json_string(module, "path", "");
     if (!yyjson_is_obj(module) || !type) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: a module without a type");
     if (yyjson_obj_get(module, "path") && !hf_json_string(module, "path", NULL))
         NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path of a %s is no text", type);
     NIB_TRY(add(list, "modules.json", type, "", path, err));
-    if (strcmp(list->items[list->count - 1].type, "Router") != 0 && strcmp(list->items[list->count - 1].type, "Asym") != 0) return NIB_OK;
+    if (strcmp(list->items[list->count - 1].type, "Router") != 0 &&
+        strcmp(list->items[list->count - 1].type, "Asym") != 0)
+        return NIB_OK;
     char folder[sizeof list->items[0].path];
     memcpy(folder, list->items[--list->count].path, sizeof folder);
     NIB_TRY(add_route(runtime, dir, folder, task, say, list, err));
@@ -165,7 +176,8 @@ fail:
     return status;
 }
 
-nib_status hf_list_load(nib_runtime *runtime, const char *dir, const char *route, bool say, hf_list *out, nib_error *err) {
+nib_status hf_list_load(nib_runtime *runtime, const char *dir, const char *route, bool say, hf_list *out,
+                        nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     yyjson_val *module;
@@ -175,7 +187,8 @@ nib_status hf_list_load(nib_runtime *runtime, const char *dir, const char *route
     NIB_TRY(hf_json_open(runtime, dir, "modules.json", true, &doc, err));
     out->there = doc != NULL;
     if (doc && say) hf_keys_check(runtime, "modules.json", "modules.json", yyjson_doc_get_root(doc));
-    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module) NIB_TRY(read_module(runtime, dir, module, route, say, out, err));
+    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module)
+        NIB_TRY(read_module(runtime, dir, module, route, say, out, err));
     NIB_TRY(read_model2vec(runtime, dir, out, err));
     out->is_static = out->count > 0 && strcmp(out->items[0].type, "StaticEmbedding") == 0;
     if (route && *route && !out->route[0])

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: the folder of a StaticEmbedding, as sentence-transformers or Model2Vec writes it. Out: the graph that gives each token its row.
+ * In: the folder of a StaticEmbedding, as sentence-transformers or Model2Vec writes it. Out: the graph that gives each
+ * token its row.
  *
  *     row(id) = table[mapping[id]] * weights[id]
  *
- * `mapping` and `weights` are Model2Vec's, of a vocabulary whose rows are shared; where they are not there, the row is table[id]. The
- * mean of a text's rows is the Pooling's (hf_modules.c).
+ * `mapping` and `weights` are Model2Vec's, of a vocabulary whose rows are shared; where they are not there, the row is
+ * table[id]. The mean of a text's rows is the Pooling's (hf_modules.c).
  */
 #include "hf_build.h"
 #include <string.h>
@@ -32,7 +33,8 @@ static int64_t index_at(const graph_tensor *t, int64_t i) {
     return memcpy(&narrow, (const char *)t->data + i * 4, 4), narrow;
 }
 
-/* A list as a table of one column: rows that are looked up in such a one are known for what they are (model_roles.c). */
+/* A list as a table of one column: rows that are looked up in such a one are known for what they are (model_roles.c).
+ */
 static graph_value *column(hf_builder *b, const char *name, const graph_tensor *list) {
     graph_tensor t = *list;
     t.rank = 2;
@@ -48,33 +50,38 @@ static graph_value *mapped(hf_builder *b, const graph_tensor *mapping, int64_t r
     }
     for (int64_t i = 0; i < mapping->dims[0]; i++)
         if (index_at(mapping, i) < 0 || index_at(mapping, i) >= rows) {
-            hf_refuse(b, NIB_BAD_MODEL, "model.safetensors: mapping[%lld] is %lld, and the table has %lld rows", (long long)i,
-                      (long long)index_at(mapping, i), (long long)rows);
+            hf_refuse(b, NIB_BAD_MODEL, "model.safetensors: mapping[%lld] is %lld, and the table has %lld rows",
+                      (long long)i, (long long)index_at(mapping, i), (long long)rows);
             return NULL;
         }
     graph_value *at = hf_op2(b, "Gather", "rows.column", column(b, "mapping", mapping), ids);
     return hf_op2(b, "Squeeze", "rows", at, hf_ints(b, "rows.axis", (int64_t[]){-1}, 1));
 }
 
-static graph_value *weighted(hf_builder *b, const graph_tensor *weights, int64_t count, graph_value *ids, graph_value *x) {
+static graph_value *weighted(hf_builder *b, const graph_tensor *weights, int64_t count, graph_value *ids,
+                             graph_value *x) {
     if (weights->rank != 1 || !is_real(weights->dtype) || weights->dims[0] != count) {
-        hf_refuse(b, NIB_BAD_MODEL, "model.safetensors: weights is no list of %lld numbers, one for each token", (long long)count);
+        hf_refuse(b, NIB_BAD_MODEL, "model.safetensors: weights is no list of %lld numbers, one for each token",
+                  (long long)count);
         return NULL;
     }
-    graph_value *w = hf_op2(b, "Gather", "weights.of", as_f32(b, "weights", column(b, "weights", weights), weights->dtype), ids);
+    graph_value *w =
+        hf_op2(b, "Gather", "weights.of", as_f32(b, "weights", column(b, "weights", weights), weights->dtype), ids);
     return hf_op2(b, "Mul", "rows.weighted", x, w);
 }
 
 static void build(hf_builder *b) {
     static const char *const names[] = {"embedding.weight", "embeddings"};
-    const graph_tensor *table = NULL, *mapping = hf_weights_find(b->weights, "mapping"), *weights = hf_weights_find(b->weights, "weights");
+    const graph_tensor *table = NULL, *mapping = hf_weights_find(b->weights, "mapping"),
+                       *weights = hf_weights_find(b->weights, "weights");
     size_t which = 0;
     while (which < BASE_COUNT(names) && !(table = hf_weights_find(b->weights, names[which]))) which++;
     if (!table) {
         hf_refuse(b, NIB_BAD_MODEL, "model.safetensors has neither %s nor %s", names[0], names[1]);
         return;
     }
-    if (table->rank != 2 || table->dims[0] < 1 || table->dims[1] < 1 || !(is_real(table->dtype) || table->dtype == NIB_DTYPE_I8)) {
+    if (table->rank != 2 || table->dims[0] < 1 || table->dims[1] < 1 ||
+        !(is_real(table->dtype) || table->dtype == NIB_DTYPE_I8)) {
         hf_refuse(b, NIB_BAD_MODEL, "model.safetensors: %s is no table of numbers", names[which]);
         return;
     }

@@ -3,7 +3,7 @@
  * In: what the files beside tokenizer.json say, and a tokenizer that was read from it. Out: the tokenizer that transformers makes of both.
  */
 #include "text_internal.h"
-#include <stdlib.h>
+#include "base/base_sort.h"
 #include <string.h>
 
 void text_settings_init(text_settings *s) {
@@ -49,7 +49,7 @@ static nib_status find_median(text_tokenizer *t, nib_error *err) {
         const char *token = text_token(t, (int32_t)i, &length);
         if (token) lengths[count++] = (uint32_t)text_characters(token, length, SIZE_MAX, NULL);
     }
-    qsort(lengths, count, sizeof *lengths, by_length);
+    base_sort(lengths, count, sizeof *lengths, by_length);
     t->median = count == 0 ? 0 : ((size_t)lengths[(count - 1) / 2] + lengths[count / 2]) / 2;
     base_free(t->heap, lengths);
     return NIB_OK;
