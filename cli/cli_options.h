@@ -43,8 +43,9 @@ typedef struct cli_args {
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
-        check, help, no_prompt;
-    int rounds, callers, repeat, level, opset, target, type, block, format, graph; /* level, graph: -1 if not given; repeat, opset, type, block: 0 */
+        check, help, no_prompt, with_pooling;
+    /* level, graph: -1 if not given; repeat, opset, type, block, dtype: 0 */
+    int rounds, callers, repeat, level, opset, target, type, block, format, graph, dtype;
     int64_t seed;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
     size_t external_over; /* SIZE_MAX: not given */

@@ -171,6 +171,9 @@ int64_t model_input_below(const nib_model *m, int i);
 /* A model that has its runtime, path, lock and device, and is not open yet: one reference, the caller's. Each door fills the rest, and
  * ends with model_opened. */
 nib_status model_create(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err);
+/* Its source, settings, tokenizer and what follows from these, but no program: what a file is written of. */
+nib_status model_prepare(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err);
+#define MODEL_DOOR_FOLDER "Hugging Face folder" /* nib_model.door of one with safetensors */
 /* What follows from the roles of its inputs. */
 void model_opened(nib_model *m);
 

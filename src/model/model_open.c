@@ -65,7 +65,7 @@ nib_status model_load(nib_runtime *runtime, const char *path, const char *route,
             NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
         return load_onnx(runtime, path, out, err);
     }
-    *door = "Hugging Face folder";
+    *door = MODEL_DOOR_FOLDER;
     NIB_TRY(load_folder(runtime, path, route, out, err));
     if (*out) return NIB_OK;
     NIB_TRY(look_for_files(heap, path, &has, err));
@@ -282,24 +282,32 @@ fail:
 }
 
 /* All that is asked for while this runs is on watch. */
-static nib_status open_into(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
+nib_status model_prepare(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
     nib_status status = NIB_OK;
-    nib_runtime *rt = m->runtime;
     base_watch watch;
     char why[300];
-    base_watch_begin(&watch, &rt->heap);
+    base_watch_begin(&watch, &m->runtime->heap);
     NIB_TRY(load_source(m, source, err));
     base_stop_advance(1);
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
     NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
-    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", m->path, why);
+    if (why[0]) base_log(m->runtime, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", m->path, why);
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     base_stop_advance(1);
     choose_pooling(m, options);
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
+fail:
+    base_watch_end(&watch);
+    return status;
+}
+
+static nib_status open_into(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_runtime *rt = m->runtime;
+    NIB_TRY(model_prepare(m, source, options, err));
     NIB_TRY(make_own(m, options, err));
     base_stop_advance(2);
     if (m->precision == NIB_PRECISION_AUTO)
@@ -307,7 +315,6 @@ static nib_status open_into(nib_model *m, const model_source *source, const nib_
                  m->precision_why);
     model_opened(m);
 fail:
-    base_watch_end(&watch);
     return status;
 }
 

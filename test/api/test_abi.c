@@ -106,6 +106,10 @@ static nib_status use_compile(const void *options) {
     return nib_compile_file(TINY, in_folder("tiny.nib"), options, &e);
 }
 
+static nib_status use_export(const void *options) {
+    return nib_export_folder(NIB_TEST_DATA "/hf/bert-tiny", in_folder("exported"), options, &e);
+}
+
 static nib_status use_compile_model(const void *options) {
     nib_compile_options o;
     nib_compile_defaults(&o, sizeof o);
@@ -119,6 +123,7 @@ static void model_defaults(void *o, size_t n) { nib_model_defaults(o, n); }
 static void embed_defaults(void *o, size_t n) { nib_embed_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
+static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
 
 static const struct door {
     const char *call;
@@ -135,6 +140,7 @@ static const struct door {
     {"nib_optimize_file", sizeof(nib_optimize_options), optimize_defaults, use_optimize},
     {"nib_diff_files", sizeof(nib_optimize_options), optimize_defaults, use_diff},
     {"nib_compile_file", sizeof(nib_compile_options), compile_defaults, use_compile},
+    {"nib_export_folder", sizeof(nib_export_options), export_defaults, use_export},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };
 
