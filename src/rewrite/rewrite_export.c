@@ -158,7 +158,8 @@ static nib_status name_dims(const exporting *x) {
         for (int k = 0; k < t->rank; k++) {
             const int at = t->dims[k] ? graph_symbol_index(t->dims[k]) : -1;
             for (size_t j = 0; at >= 0 && j < BASE_COUNT(names); j++)
-                if (strcmp(graph_symbol_name(g->symbols, at), names[j][0]) == 0 && !(t->dims[k] = graph_dim_symbol(g->symbols, names[j][1])))
+                if (strcmp(graph_symbol_name(g->symbols, at), names[j][0]) == 0 &&
+                    !(t->dims[k] = graph_dim_symbol(g->symbols, names[j][1])))
                     return no_memory(x);
         }
     }

@@ -50,6 +50,7 @@ base = {
     "simplify": "--model bert.onnx",
     "diff": "--model bert.onnx other.onnx --no-check",
     "compile": "--model tiny --output out.nib",
+    "export": "--model tiny --output out",
 }
 written = " --output out.onnx"
 value = {
