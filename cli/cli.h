@@ -10,7 +10,7 @@
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
 extern const cli_verb cli_classify;
-extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile;
+extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */
 

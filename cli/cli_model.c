@@ -29,6 +29,8 @@ const cli_option cli_model_option[] = {
 const cli_option cli_length_options[] = {
     {"max-tokens", 0, CLI_WHOLE, CLI_AT(m.options.max_tokens), "N", "longest text; longer ones are cut (default: what the model says)", 1,
      1 << 30, NULL},
+    {"route", 0, CLI_TEXT, CLI_AT(m.options.route), "TASK",
+     "of a model with a Router: the task that texts are embedded for, query or document (default: the model's own)", 0, 0, NULL},
     {0},
 };
 const cli_option cli_task_option[] = {

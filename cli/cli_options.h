@@ -43,9 +43,9 @@ typedef struct cli_args {
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
-        check, help, no_prompt, decode, no_special, no_truncation;
-    int rounds, callers, repeat, level, opset, target, type, block, format, graph;
-    int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block: 0 */
+        check, help, no_prompt, decode, no_special, no_truncation, with_pooling;
+    int rounds, callers, repeat, level, opset, target, type, block, format, graph, dtype;
+    int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
     size_t external_over; /* SIZE_MAX: not given */
@@ -98,7 +98,7 @@ extern const cli_verb *const cli_verbs[]; /* ended by NULL */
 
 /* Tables that verbs share (cli_model.c). */
 extern const cli_option cli_model_option[];   /* --model */
-extern const cli_option cli_length_options[]; /* --max-tokens */
+extern const cli_option cli_length_options[]; /* --max-tokens, --route */
 extern const cli_option cli_task_option[];    /* --task */
 extern const cli_option cli_engine_options[]; /* precision, device, output */
 extern const cli_option cli_vector_options[]; /* pooling, normalize */

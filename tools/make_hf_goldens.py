@@ -179,6 +179,15 @@ def roll(name):
 
 ROBERTA = dict(USUAL, max_position_embeddings=P + 2, layer_norm_eps=1e-3, type_vocab_size=1, pad_token_id=1)
 DECODER = dict(USUAL, **ENDS, num_key_value_heads=2, rms_norm_eps=1e-3)
+LONG = 6  # frequencies of a head
+LONGROPE = {
+    "rope_theta": 500.0,
+    "rope_type": "longrope",
+    "factor": 2.0,
+    "original_max_position_embeddings": 48,
+    "short_factor": [1.0 + 0.25 * i for i in range(LONG)],
+    "long_factor": [2.0 + 0.5 * i for i in range(LONG)],
+}
 QWEN3 = dict(DECODER, head_dim=16, rope_parameters={"rope_theta": 500.0, "rope_type": "default"})
 BERT = dict(USUAL, layer_norm_eps=1e-3)
 MODERNBERT = dict(
@@ -495,6 +504,23 @@ FAMILIES = {
                 },
             )
         ],
+    ),
+    "llama-longrope": lambda: family(
+        T.LlamaConfig(**DECODER, is_causal=False, rope_parameters=LONGROPE),
+        spoils=[
+            config(rope_parameters={**LONGROPE, "short_factor": [1.0 + 0.5 * i for i in range(LONG)]}),
+            config(rope_parameters={**LONGROPE, "factor": 1.5}),
+            config(rope_parameters={**LONGROPE, "attention_factor": 1.1}),
+        ],
+        same=[
+            config(rope_parameters=None, rope_theta=500.0, original_max_position_embeddings=48,
+                   rope_scaling={k: v for k, v in LONGROPE.items() if k not in ("rope_theta", "original_max_position_embeddings")}),
+        ],
+    ),
+    "llama-dynamic": lambda: family(
+        T.LlamaConfig(**DECODER, is_causal=False, rope_parameters={"rope_theta": 500.0, "rope_type": "dynamic", "factor": 3.0}),
+        spoils=[config(rope_parameters={"rope_theta": 500.0, "rope_type": "linear", "factor": 3.0})],
+        same=[config(rope_parameters={"rope_theta": 500.0, "rope_type": "default"})],
     ),
     "llama-linear": lambda: family(
         T.LlamaConfig(

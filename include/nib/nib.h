@@ -387,6 +387,9 @@ typedef struct nib_model_options {
      * first one of each gets ready then, which takes about as long as opening did, keeps nobody waiting who calls for
      * something else, and fails with the errors of opening. */
     nib_task task;
+    const char *route; /* of a folder with a Router (sentence-transformers; Asym of older versions): the task that texts are embedded for,
+                          "query" or "document"; NULL: the Router's default. INVALID_ARGUMENT, with the routes' names: there is no such
+                          one, no default, or no Router */
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options, size_t size);
@@ -851,6 +854,30 @@ NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);
  * of these, texts of both kinds that are the same, or texts without a token. */
 NIB_API nib_status nib_quantize_file(const char *in, const char *out, const nib_quantize_options *options, nib_report **report,
                                      nib_error *error);
+
+/* ---------------------------------------------------------------- exporting to ONNX */
+
+typedef struct nib_export_options {
+    size_t size;
+    nib_runtime *runtime; /* NULL: a default one */
+    int opset;            /* of ai.onnx, from 15 on; 0: 17 */
+    nib_dtype dtype;      /* of weight matrices: F32, or F16 or BF16 behind a Cast, so that sums stay f32; UNDEFINED (the default): as
+                             the folder has them. A matrix with numbers beyond f16's range stays as it is */
+    int pooling;          /* 1: outputs token_embeddings and sentence_embedding, with the modules of modules.json in the graph; 0 (the
+                             default): last_hidden_state, or what a head gives as logits */
+    int64_t external_over; /* as in nib_optimize_options */
+    nib_stop_fn stop;      /* in stages; NULL: it goes on to its end */
+    void *stop_user;
+} nib_export_options;
+
+NIB_API void nib_export_defaults(nib_export_options *options, size_t size);
+
+/* Writes a folder with config.json and safetensors as Optimum lays it out: to the folder `out` (made if need be) model.onnx, whose inputs
+ * are input_ids, attention_mask and, where the model reads it, token_type_ids, of batch_size x sequence_length; and the tokenizer's and
+ * settings' files. Only operators of ai.onnx. Files appear whole or not at all, model.onnx last. A folder `out` with model.safetensors is
+ * refused (INVALID_ARGUMENT). Errors as nib_model_open; UNSUPPORTED: `in` is no such folder, has routes, or cannot be said in that
+ * opset, or embeds no texts, which `pooling` needs; IO; CANCELLED. */
+NIB_API nib_status nib_export_folder(const char *in, const char *out, const nib_export_options *options, nib_error *error);
 
 /* ---------------------------------------------------------------- compiled models */
 

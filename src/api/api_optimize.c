@@ -82,6 +82,24 @@ static nib_status try_graph_of_file(const char *path, const nib_optimize_options
     return status;
 }
 
+static nib_status try_export_folder(const char *in, const char *out, const nib_export_options *options, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_export_options o;
+    base_stop stop;
+    nib_runtime *runtime = NULL;
+    if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
+    NIB_TRY(api_options_take(API_EXPORT_OPTIONS, &o, options, err));
+    if (o.runtime) runtime = base_runtime_retain(o.runtime);
+    else NIB_TRY(base_runtime_create(NULL, &runtime, err));
+    base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_EXPORT_STAGES);
+    if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = rewrite_export_folder(runtime, in, out, &o, err);
+    base_stop_end(&stop);
+fail:
+    base_runtime_release(runtime);
+    return status;
+}
+
 /* ---- the calls, as nib.h has them */
 
 nib_status nib_optimize_file(const char *in, const char *out, const nib_optimize_options *options, nib_report **report, nib_error *err) {
@@ -93,4 +111,7 @@ nib_status nib_diff_files(const char *a, const char *b, const nib_optimize_optio
 nib_status nib_graph_of_file(const char *path, const nib_optimize_options *options, nib_graph_format format, nib_report **report,
                              nib_error *err) {
     return API_CALL(err, try_graph_of_file(path, options, format, report, err));
+}
+nib_status nib_export_folder(const char *in, const char *out, const nib_export_options *options, nib_error *err) {
+    return API_CALL(err, try_export_folder(in, out, options, err));
 }

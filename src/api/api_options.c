@@ -27,6 +27,7 @@ static const nib_optimize_options optimize_options = {
 static const nib_quantize_options quantize_options = {
     .size = sizeof quantize_options, .type = NIB_QUANTIZE_INT8, .block = 32, .external_over = -1};
 static const nib_compile_options compile_options = {.size = sizeof compile_options};
+static const nib_export_options export_options = {.size = sizeof export_options, .external_over = -1};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
 
@@ -44,7 +45,7 @@ static const uint16_t model_ends[] = {
 #define MODEL(member) END(nib_model_options, member)
     MODEL(size),      MODEL(runtime),    MODEL(precision),    MODEL(device),   MODEL(output_name), MODEL(pooling),
     MODEL(normalize), MODEL(max_tokens), MODEL(batch_tokens), MODEL(optimize), MODEL(pack),
-    MODEL(stop),      MODEL(stop_user),  MODEL(task),
+    MODEL(stop),      MODEL(stop_user),  MODEL(task),         MODEL(route),
 };
 static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)
@@ -81,6 +82,11 @@ static const uint16_t quantize_ends[] = {
     QUANTIZE(calibrate_count), QUANTIZE(check),   QUANTIZE(check_count), QUANTIZE(keep),   QUANTIZE(keep_count), QUANTIZE(min_cosine),
     QUANTIZE(external_over),   QUANTIZE(stop),    QUANTIZE(stop_user),
 };
+static const uint16_t export_ends[] = {
+#define EXPORT(member) END(nib_export_options, member)
+    EXPORT(size),          EXPORT(runtime), EXPORT(opset),     EXPORT(dtype), EXPORT(pooling),
+    EXPORT(external_over), EXPORT(stop),    EXPORT(stop_user),
+};
 
 typedef struct kind {
     const char *name, *filled_by;
@@ -102,6 +108,7 @@ static const kind kinds[] = {
     [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
     [API_QUANTIZE_OPTIONS] = KIND(nib_quantize_options, "nib_quantize_defaults", quantize_options, quantize_ends),
+    [API_EXPORT_OPTIONS] = KIND(nib_export_options, "nib_export_defaults", export_options, export_ends),
 };
 
 /* Where the last member that is whole in a struct of `size` bytes ends. */
@@ -155,3 +162,4 @@ void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }
 void nib_quantize_defaults(nib_quantize_options *o, size_t size) { fill_defaults(API_QUANTIZE_OPTIONS, o, size); }
+void nib_export_defaults(nib_export_options *o, size_t size) { fill_defaults(API_EXPORT_OPTIONS, o, size); }

@@ -23,7 +23,8 @@ typedef enum api_options {
     API_ENCODE_OPTIONS,
     API_OPTIMIZE_OPTIONS,
     API_COMPILE_OPTIONS,
-    API_QUANTIZE_OPTIONS
+    API_QUANTIZE_OPTIONS,
+    API_EXPORT_OPTIONS
 } api_options;
 
 /* Fills `into`, a struct of that kind as this library knows it, size included: the caller's members over the defaults.

@@ -140,6 +140,7 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
              ((o->normalize != 0) != normalizes || (embeds && m->normalize_first)),
          "normalize"},
         {o->output_name && strcmp(o->output_name, own->output_name) != 0, "output-name"},
+        {o->route && strcmp(o->route, m->settings.route) != 0, "route"},
         {o->optimize >= 0 && o->optimize != m->optimize, "optimize-level"},
         {o->pack >= 0 && (o->pack != 0) != m->pack, "packing"},
     };

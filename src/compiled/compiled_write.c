@@ -256,12 +256,13 @@ static nib_status put_tokenizer(compiler *c) {
     nib_error why;
     base_str *json = &c->sections[COMPILED_TOKENIZER], *vocab = &c->sections[COMPILED_VOCABULARY];
     base_str built;
-    char *path = c->m->tokenizer ? base_path_join(c->heap, c->m->folder, "tokenizer.json") : NULL;
+    char *folder = c->m->tokenizer ? hf_folder(c->m->runtime, c->m->folder, c->m->settings.input) : NULL;
+    char *path = folder ? base_path_join(c->heap, folder, "tokenizer.json") : NULL;
     base_str_init(&built, c->heap);
-    if (!c->m->tokenizer) return NIB_OK;
+    if (!c->m->tokenizer) goto fail;
     if (!path) NIB_TRY(no_memory(c));
     if (base_path_is_file(path)) NIB_TRY(base_file_open(c->heap, path, c->m->runtime->private_reads, &file, c->err));
-    else NIB_TRY(hf_tokenizer_build(c->m->runtime, c->m->folder, &c->m->settings, &built, c->err));
+    else NIB_TRY(hf_tokenizer_build(c->m->runtime, folder, &c->m->settings, &built, c->err));
     const char *text = file.data ? (const char *)file.data : built.data;
     const size_t size = file.data ? file.size : built.length;
     status = text_tokenizer_pack(c->m->tokenizer, text, size, json, vocab, &why);
@@ -275,6 +276,7 @@ static nib_status put_tokenizer(compiler *c) {
 fail:
     base_str_free(&built);
     base_file_close(&file);
+    base_free(c->heap, folder);
     base_free(c->heap, path);
     return status;
 }

@@ -29,10 +29,43 @@ size_t hf_weights_count(const hf_weights *w);
 /* Hands the files to the graph that points into them; hf_weights_close then leaves them open. */
 nib_status hf_weights_give_files(hf_weights *w, graph *g, nib_error *err);
 
+/* ---- the list of modules: what sentence-transformers runs, in that order (hf_list.c) */
+#define HF_MOST_LISTED 64
+
+typedef struct hf_listed {
+    char type[64];  /* the last word of its class's name */
+    char path[160]; /* its folder within the model's, "2_Dense" or "1_Router/query_0_Dense"; "": that itself */
+} hf_listed;
+
+typedef struct hf_list {
+    bool there;     /* modules.json was */
+    bool is_static; /* the first module is a StaticEmbedding: a mean of rows, and no attention */
+    bool model2vec; /* it is Model2Vec's own folder, which tokenizes as that library does */
+    hf_listed items[HF_MOST_LISTED];
+    int count;
+    char route[64];   /* of a Router that was taken; "": there is no Router */
+    char routes[256]; /* the names of all: "query, document" */
+} hf_list;
+
+/* The modules of a folder (dir NULL: none). `route` is the task that a Router is asked for, as sentence-transformers'
+ * encode_query and encode_document ask for "query" and "document"; NULL: its default. INVALID_ARGUMENT, with the names of
+ * the routes: there is no such one, or no default; a route is named where there is no Router. say: keys that are not
+ * applied are said through the log. */
+nib_status hf_list_load(nib_runtime *runtime, const char *dir, const char *route, bool say, hf_list *out, nib_error *err);
+/* The folder, within the model's, of the module that reads texts: its weights and its tokenizer lie there. */
+const char *hf_list_input(const hf_list *list);
+/* Its path. The caller's; NULL: no memory. */
+char *hf_folder(nib_runtime *runtime, const char *dir, const char *input);
+
 /* ---- models */
-/* A graph for the model_type of config.json. UNSUPPORTED, before weights are looked at, names a model_type and its
- * architecture that nib does not know, and lists those it knows. Inputs and outputs: hf_stack_build in hf_stack.h. */
+/* A graph for the model_type of config.json in the folder of a transformer. UNSUPPORTED, before weights are looked at,
+ * names a model_type and its architecture that nib does not know, and lists those it knows. Inputs and outputs:
+ * hf_stack_build in hf_stack.h. */
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err);
+/* The graph of a StaticEmbedding's folder, of its model.safetensors alone: token_embeddings f32 [batch, seq, width] is
+ * the row of each of input_ids, of the table `embedding.weight` or `embeddings`. Model2Vec's `mapping` says which row, and
+ * `weights` what it is multiplied with, where they are there (hf_static.c). Input attention_mask is for who pools. */
+nib_status hf_load_static(nib_runtime *runtime, const char *dir, graph **out, nib_error *err);
 
 /* ---- modules: what sentence-transformers runs behind the transformer, in that order (modules.json) */
 typedef struct hf_module_kind hf_module_kind; /* a row of hf_modules.c */
@@ -42,7 +75,7 @@ typedef struct hf_module_kind hf_module_kind; /* a row of hf_modules.c */
 
 typedef struct hf_module {
     const hf_module_kind *kind;
-    char path[64];                    /* its folder beside modules.json */
+    char path[160];                   /* its folder, as hf_listed has it */
     bool of_tokens;                   /* it changes each token's row, before Pooling */
     nib_pooling modes[HF_MOST_MODES]; /* Pooling: the vectors of these side by side */
     int n_modes;
@@ -79,11 +112,17 @@ typedef struct hf_tokenizer {
     hf_token *tokens;                   /* [count] that the files name */
     size_t count, cap;
     int prefix_space; /* add_prefix_space, of a class that puts it into its ByteLevel: 2 yes, 1 no; 0: it is no such class */
+    bool bare;        /* nothing is put around a text: that of a StaticEmbedding */
+    bool no_unknown;  /* Model2Vec's: unknown tokens are left out, and a text is cut by characters first */
     bool has_decoder; /* added_tokens_decoder is there: of a rebuilt class it has all added tokens */
 } hf_tokenizer;
 
 typedef struct hf_settings {
     bool has_modules;                  /* modules.json was there */
+    char input[160];                   /* hf_list_input */
+    bool any_length;                   /* a text may have any number of tokens, unless tokenizer.json says otherwise */
+    char route[64], routes[256];       /* of a Router, as hf_list has them; "": there is none */
+    char similarity[32];               /* similarity_fn_name: "cosine", "dot", "euclidean", "manhattan"; "": nothing was said */
     nib_pooling pooling;               /* the first of its modes; NIB_POOLING_MODEL: nothing was said */
     bool normalize;                    /* the last module is a Normalize, which is not among `modules` */
     hf_module modules[HF_MOST_MODULES]; /* [module_count]; one is the Pooling, unless nothing was said */
@@ -96,7 +135,7 @@ typedef struct hf_settings {
     int64_t hidden, layers, positions; /* of config.json; 0 if unknown */
     char model_type[64];
     char architecture[96], tokenizer_class[64]; /* as config.json names them */
-    char pooling_from[96], max_tokens_from[96]; /* "1_Pooling/config.json", ... or "" */
+    char pooling_from[200], max_tokens_from[96]; /* "1_Pooling/config.json", ... or "" */
     char unsupported[160];                      /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
     hf_tokenizer tokenizer;
     bool excludes_prompt; /* include_prompt of the Pooling is false: rows of the prompt are not pooled */
@@ -106,9 +145,9 @@ typedef struct hf_settings {
     int64_t default_prompt; /* of these; -1: none */
 } hf_settings;
 
-/* Missing files are no error (dir NULL: all are missing); malformed ones are (BAD_MODEL, naming the file). The caller frees what it
- * gets. */
-nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *out, nib_error *err);
+/* `route` as hf_list_load. Missing files are no error (dir NULL: all are missing); malformed ones are (BAD_MODEL, naming
+ * the file). The caller frees what it gets. */
+nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *route, hf_settings *out, nib_error *err);
 void hf_settings_free(base_heap *heap, hf_settings *s); /* what was half read, too */
 /* Adds a prompt; OUT_OF_MEMORY. */
 nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *name, const char *text, nib_error *err);
@@ -128,6 +167,6 @@ int64_t hf_settings_find_prompt(const hf_settings *s, const char *name);
 /* ---- inside the room: parts of hf_settings_load */
 nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err); /* after config.json */
 nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
-nib_status hf_modules_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
+nib_status hf_modules_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err);
 
 #endif

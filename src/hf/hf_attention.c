@@ -55,6 +55,8 @@ static float frequency_of(const hf_rotary *r, int64_t i, int64_t columns) {
     case HF_SCALING_LINEAR: return f / (float)r->factor;
     case HF_SCALING_LLAMA3: return llama3_scaled(r, f);
     case HF_SCALING_YARN: return yarn_scaled(r, f, i, columns);
+    case HF_SCALING_LONGROPE: return 1.0f / ((float)yyjson_get_num(yyjson_arr_get(r->factors, (size_t)i)) / f);
+    case HF_SCALING_DYNAMIC: return f;
     }
     return f;
 }

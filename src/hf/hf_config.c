@@ -181,10 +181,27 @@ static void read_yarn(hf_builder *b, yyjson_val *from, bool nested, hf_rotary *r
     r->truncate = hf_json_bool(nested ? yyjson_obj_get(b->config, "rope_parameters") : from, "truncate", true);
 }
 
+/* Texts of more than `original` tokens have long_factor in transformers, all positions of a batch together. Here a text's numbers depend
+ * on that text alone: the model ends where short_factor does, unless both are the same. */
+static void read_longrope(hf_builder *b, yyjson_val *from, hf_rotary *r) {
+    yyjson_val *longer = yyjson_obj_get(from, "long_factor"), *v;
+    size_t i, n;
+    r->factors = yyjson_obj_get(from, "short_factor");
+    if (!yyjson_is_arr(r->factors) || !yyjson_is_arr(longer))
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: longrope without the lists short_factor and long_factor");
+    yyjson_arr_foreach(r->factors, i, n, v) {
+        if (!yyjson_is_num(v) || !(yyjson_get_num(v) >= 1e-6 && yyjson_get_num(v) <= 1e6))
+            hf_refuse(b, NIB_BAD_MODEL, "config.json: short_factor holds something that is no factor");
+    }
+    r->to_original = !yyjson_equals(r->factors, longer);
+    const double usual = r->factor <= 1 || r->original <= 1 ? 1 : sqrt(1 + log(r->factor) / log(r->original));
+    r->attention_factor = real_or(b, from, "attention_factor", usual);
+}
+
 /* `keys`: of the key that says the kind. `nested`: each kind of layers has an object of its own. */
 static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, const char *keys, bool nested,
                          hf_rotary *r) {
-    static const char *const names[] = {"default", "linear", "llama3", "yarn"};
+    static const char *const names[] = {"default", "linear", "llama3", "yarn", "longrope", "dynamic"};
     char name[64];
     yyjson_val *said = find_key(from, keys, name);
     const char *type = said ? hf_json_string(from, name, "") : "default";
@@ -193,13 +210,19 @@ static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, con
     if (kind == BASE_COUNT(names))
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);
     r->scaling = (hf_scaling)kind;
-    if (b->status != NIB_OK || r->scaling == HF_SCALING_NONE) return;
+    if (b->status != NIB_OK || r->scaling == HF_SCALING_NONE || r->scaling == HF_SCALING_DYNAMIC) return;
     r->original = hf_config_real(b, from, "original_max_position_embeddings", (double)s->positions, 1, 1e9);
     if (!nested) r->original = hf_config_real(b, b->config, "original_max_position_embeddings", r->original, 1, 1e9);
-    const bool by_lengths = r->scaling == HF_SCALING_YARN && yyjson_is_null(yyjson_obj_get(from, "factor"));
+    yyjson_val *said_factor = yyjson_obj_get(from, "factor");
+    const bool by_lengths = (r->scaling == HF_SCALING_YARN && yyjson_is_null(said_factor)) ||
+                            (r->scaling == HF_SCALING_LONGROPE && (!said_factor || yyjson_is_null(said_factor)));
     const double factor = by_lengths ? (double)s->positions / r->original : NAN;
     r->factor = hf_config_real(b, from, "factor", factor, 1e-6, 1e6);
     if (r->scaling == HF_SCALING_LINEAR) return;
+    if (r->scaling == HF_SCALING_LONGROPE) {
+        read_longrope(b, from, r);
+        return;
+    }
     if (r->scaling == HF_SCALING_YARN) {
         read_yarn(b, from, nested, r);
         return;
@@ -264,6 +287,14 @@ static void check_positions(hf_builder *b, hf_stack *s) {
         hf_refuse(b, NIB_BAD_MODEL, "config.json: pad_token_id %lld leaves none of %lld positions", (long long)s->pad,
                   (long long)s->positions);
     const int64_t columns = s->rotary_part > 0 ? (int64_t)((double)s->head_size * s->rotary_part) : s->head_size;
+    for (int kind = 0; kind < HF_KINDS; kind++) {
+        const hf_rotary *r = &s->sight[kind].rotary;
+        if (r->scaling != HF_SCALING_LONGROPE) continue;
+        if (r->to_original && r->original < (double)s->positions) s->positions = (int64_t)r->original;
+        if ((int64_t)yyjson_arr_size(r->factors) != columns / 2)
+            hf_refuse(b, NIB_BAD_MODEL, "config.json: short_factor has %zu factors for %lld frequencies", yyjson_arr_size(r->factors),
+                      (long long)(columns / 2));
+    }
     if (rotates && (columns < 2 || columns % 2 != 0))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: of heads of %lld columns, %lld are rotated: no even number",
                   (long long)s->head_size, (long long)columns);

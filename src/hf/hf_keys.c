@@ -133,6 +133,37 @@ static const base_key modules_keys[] = {
     END,
 };
 
+static const base_key router_keys[] = {
+    OBEYED("types"),
+    OBEYED("structure"),
+    OBEYED("parameters.default_route"),
+    OBEYED("parameters.allow_empty_key"),
+    OBEYED("parameters.route_mappings"),
+    END,
+};
+
+static const base_key model2vec_keys[] = {
+    OBEYED("model_type"),
+    OBEYED("normalize"),
+    OBEYED("max_length"),
+    HARMLESS("architectures", "*", "a name"),
+    HARMLESS("tokenizer_name", "*", "a name"),
+    HARMLESS("language", "*", "a name"),
+    HARMLESS("apply_pca", "*", "how the table was made"),
+    HARMLESS("apply_zipf", "*", "how the table was made"),
+    HARMLESS("sif_coefficient", "*", "how the table was made"),
+    HARMLESS("pooling", "*", "how the table was made"),
+    HARMLESS("hidden_dim", "*", "the rows have the width they have"),
+    HARMLESS("seq_length", "*", "max_length is the limit"),
+    HARMLESS("embedding_dtype", "*", "the table has the type it has"),
+    HARMLESS("vocabulary_quantization", "*", "the tensor `mapping` says it"),
+    HARMLESS("head_config", "null", "there is no head"),
+    HARMLESS("transformers_version", "*", "who wrote the file"),
+    HARMLESS("torch_dtype", "*", "the table has the type it has"),
+    HARMLESS("dtype", "*", "the table has the type it has"),
+    END,
+};
+
 static const base_key pooling_keys[] = {
     OBEYED("pooling_mode"),
     OBEYED("pooling_mode_cls_token"),
@@ -179,7 +210,7 @@ static const base_key folder_keys[] = {
     OBEYED("default_prompt_name"),
     OBEYED("truncate_dim"),
     HARMLESS("__version__", "*", "who wrote the file"),
-    HARMLESS("similarity_fn_name", "*", "how vectors are compared, not what they are"),
+    OBEYED("similarity_fn_name"),
     OBEYED("activation_fn"),
     HARMLESS("model_type", "\"SentenceTransformer\"|\"CrossEncoder\"|null",
              "dense vectors are what nib gives, or a classifier's scores"),
@@ -195,6 +226,8 @@ static const struct {
     {"special_tokens_map.json", {special_keys, NULL}},
     {"sentence_bert_config.json", {sentence_keys, NULL}},
     {"modules.json", {modules_keys, NULL}},
+    {"Router", {router_keys, NULL}},
+    {"model2vec", {model2vec_keys, NULL}},
     {"Pooling", {pooling_keys, NULL}},
     {"Dense", {dense_keys, NULL}},
     {"LayerNorm", {layer_norm_keys, NULL}},

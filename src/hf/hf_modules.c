@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: modules.json and the config.json of each module's folder. Out: the modules behind the transformer, in order.
- *
- * sentence-transformers lists its modules in modules.json, in the order in which they run. Older versions name their classes
- * "sentence_transformers.models.Pooling", newer ones "sentence_transformers.sentence_transformer.modules.pooling.Pooling": the
- * last word decides. Each kind is a row of a table, at the end; what is none is refused by its name.
+ * In: the list of modules (hf_list.c) and the config.json of each module's folder. Out: the modules behind the one that reads
+ * texts, in order. Each kind is a row of a table, at the end; what is none is refused by its name.
  */
 #include "hf_modules.h"
 #include "hf_json.h"
@@ -40,18 +37,14 @@ static void refuse(hf_settings *s, const char *where, const char *what) {
     if (!s->unsupported[0]) snprintf(s->unsupported, sizeof(s->unsupported), "%.70s%s%.80s", where, where[0] ? ": " : "", what);
 }
 
-static const char *last_word(const char *type) {
-    const char *dot = strrchr(type, '.');
-    return dot ? dot + 1 : type;
-}
-
 /* A module that is read: where it stands, its config.json (NULL: it has none), and what it becomes. */
 typedef struct reading {
     hf_settings *s;
-    char file[80]; /* "2_Dense/config.json" */
+    char file[200]; /* "2_Dense/config.json" */
     yyjson_val *config;
     hf_module module;
-    bool keep; /* it does something */
+    bool first; /* of the list */
+    bool keep;  /* it does something */
     nib_error *err;
 } reading;
 
@@ -157,7 +150,17 @@ static bool has_rows(reading *r) {
 }
 
 static nib_status read_transformer(reading *r) {
-    if (r->module.path[0]) refuse(r->s, r->module.path, "a Transformer in a folder of its own");
+    if (!r->first) refuse(r->s, r->module.path, "a Transformer that is not the first module");
+    return NIB_OK;
+}
+
+/* A mean of rows is its own Pooling. */
+static nib_status read_static(reading *r) {
+    if (!r->first) refuse(r->s, r->module.path, "a StaticEmbedding that is not the first module");
+    add_mode(r, NIB_POOLING_MEAN);
+    r->s->pooling = NIB_POOLING_MEAN;
+    snprintf(r->s->pooling_from, sizeof r->s->pooling_from, "StaticEmbedding");
+    keep(r);
     return NIB_OK;
 }
 
@@ -178,7 +181,7 @@ static nib_status read_activation(reading *r) {
     char text[96];
     if (!name) return base_error_set(r->err, NIB_BAD_MODEL, "%s: activation_function is no name", r->file);
     for (size_t i = 0; strncmp(name, "torch.", 6) == 0 && i < BASE_COUNT(activations); i++)
-        if (strcmp(last_word(name), activations[i].class) == 0) r->module.activation = activations[i].name;
+        if (strcmp(hf_last_word(name), activations[i].class) == 0) r->module.activation = activations[i].name;
     snprintf(text, sizeof text, "the activation_function %.48s", name);
     if (!r->module.activation) refuse(r->s, r->module.path, text);
     return NIB_OK;
@@ -218,15 +221,16 @@ static const struct {
     nib_status (*read)(reading *r);
 } kinds[] = {
     {{"Transformer", NULL, NULL, NULL, NULL}, read_transformer},
+    {{"StaticEmbedding", NULL, NULL, NULL, NULL}, read_static},
     {{"Pooling", NULL, NULL, NULL, NULL}, read_pooling},
     {{"Dense", "linear.weight", "linear.bias", "residual.weight", hf_emit_dense}, read_dense},
     {{"LayerNorm", "norm.weight", "norm.bias", NULL, hf_emit_layer_norm}, read_layer_norm},
     {{"Normalize", NULL, NULL, NULL, hf_emit_normalize}, read_normalize},
     {{"Dropout", NULL, NULL, NULL, NULL}, read_dropout},
 };
-#define POOLING (&kinds[1].kind)
+#define POOLING 2 /* its row */
 
-bool hf_module_pools(const hf_module *m) { return m->kind == POOLING; }
+bool hf_module_pools(const hf_module *m) { return m->n_modes > 0; }
 
 /* Of what modules_said says. */
 static void say(hf_settings *s, const hf_module *m) {
@@ -247,8 +251,9 @@ static nib_status read_kind(nib_runtime *runtime, const char *dir, size_t i, rea
     hf_settings *s = r->s;
     r->module.kind = &kinds[i].kind;
     snprintf(r->file, sizeof(r->file), "%s%sconfig.json", r->module.path, r->module.path[0] ? "/" : "");
-    const bool own = r->module.path[0] != 0; /* without a folder of its own that would be the model's, which only Pooling may share */
-    if (own || hf_module_pools(&r->module)) NIB_TRY(hf_json_open(runtime, dir, r->file, false, &doc, r->err));
+    /* Without a folder of its own that would be the model's, which only Pooling may share; what reads texts stands before Pooling in the
+     * table, and its config.json is read by others. */
+    if (i == POOLING || (i > POOLING && r->module.path[0])) NIB_TRY(hf_json_open(runtime, dir, r->file, false, &doc, r->err));
     if (doc) hf_keys_check(runtime, r->file, kinds[i].kind.type, yyjson_doc_get_root(doc));
     r->config = yyjson_doc_get_root(doc);
     NIB_TRY(kinds[i].read(r));
@@ -259,26 +264,13 @@ fail:
     return status;
 }
 
-/* A folder beside modules.json: one plain name. "" is the model's own. */
-static bool is_plain_name(const char *path) {
-    return strlen(path) < sizeof(((hf_module *)0)->path) && !strchr(path, '/') && !strchr(path, '\\') && strcmp(path, "..") != 0 &&
-           strcmp(path, ".") != 0;
-}
-
-static nib_status read_module(nib_runtime *runtime, const char *dir, yyjson_val *module, hf_settings *s, nib_error *err) {
-    nib_status status = NIB_OK;
-    reading r = {.s = s, .err = err};
-    const char *type = hf_json_string(module, "type", NULL), *path = hf_json_string(module, "path", "");
-    if (!yyjson_is_obj(module) || !type) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: a module without a type");
-    if (yyjson_obj_get(module, "path") && !hf_json_string(module, "path", NULL))
-        NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path of a %s is no text", type);
-    if (!is_plain_name(path)) NIB_FAIL(err, NIB_BAD_MODEL, "modules.json: the path '%s' is no folder's name", path);
-    snprintf(r.module.path, sizeof r.module.path, "%s", path);
+static nib_status read_module(nib_runtime *runtime, const char *dir, const hf_listed *item, bool first, hf_settings *s, nib_error *err) {
+    reading r = {.s = s, .first = first, .err = err};
+    memcpy(r.module.path, item->path, sizeof r.module.path);
     for (size_t i = 0; i < BASE_COUNT(kinds); i++)
-        if (strcmp(kinds[i].kind.type, last_word(type)) == 0) return read_kind(runtime, dir, i, &r);
-    refuse(s, path, last_word(type));
-fail:
-    return status;
+        if (strcmp(kinds[i].kind.type, item->type) == 0) return read_kind(runtime, dir, i, &r);
+    refuse(s, item->path, item->type);
+    return NIB_OK;
 }
 
 /* What follows from the list as a whole. */
@@ -292,24 +284,16 @@ static void finish(hf_settings *s) {
         if (!hf_module_pools(&s->modules[i])) say(s, &s->modules[i]);
 }
 
-nib_status hf_modules_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
+nib_status hf_modules_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
-    yyjson_doc *doc = NULL;
-    yyjson_val *module;
-    size_t i, n;
-    NIB_TRY(hf_json_open(runtime, dir, "modules.json", true, &doc, err));
-    if (!doc) { /* a folder without modules may still say how to pool */
+    s->has_modules = list->there;
+    if (list->count == 0 && !list->there) { /* a folder without modules may still say how to pool */
         reading r = {.s = s, .module.path = "1_Pooling", .err = err};
-        NIB_TRY(read_kind(runtime, dir, 1, &r));
-        finish(s);
-        return NIB_OK;
+        NIB_TRY(read_kind(runtime, dir, POOLING, &r));
     }
-    s->has_modules = true;
-    hf_keys_check(runtime, "modules.json", "modules.json", yyjson_doc_get_root(doc));
-    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module) NIB_TRY(read_module(runtime, dir, module, s, err));
+    for (int i = 0; i < list->count; i++) NIB_TRY(read_module(runtime, dir, &list->items[i], i == 0, s, err));
     finish(s);
 fail:
-    base_json_free(&runtime->heap, doc);
     return status;
 }
 
@@ -317,6 +301,6 @@ void hf_modules_pool_by(hf_settings *s, nib_pooling mode) {
     hf_module *m = s->modules;
     while (m < s->modules + s->module_count && !hf_module_pools(m)) m++;
     if (m == s->modules + s->module_count) s->module_count++;
-    *m = (hf_module){.kind = POOLING, .modes = {mode}, .n_modes = 1};
+    *m = (hf_module){.kind = &kinds[POOLING].kind, .modes = {mode}, .n_modes = 1};
     s->pooling_said[0] = 0;
 }

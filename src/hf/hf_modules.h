@@ -13,6 +13,7 @@ struct hf_module_kind {
     graph_value *(*emit)(hf_builder *b, const hf_module *m, graph_value *x); /* NULL: x is what comes out */
 };
 
+const char *hf_last_word(const char *type); /* of a class's name */
 graph_value *hf_emit_dense(hf_builder *b, const hf_module *m, graph_value *x);
 graph_value *hf_emit_layer_norm(hf_builder *b, const hf_module *m, graph_value *x);
 graph_value *hf_emit_normalize(hf_builder *b, const hf_module *m, graph_value *x);

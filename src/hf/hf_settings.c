@@ -90,19 +90,60 @@ fail:
     return status;
 }
 
-nib_status hf_settings_load(nib_runtime *runtime, const char *dir, hf_settings *out, nib_error *err) {
+/* Of transformers and its tokenizers: what stands in the folder of the module that reads texts. */
+static nib_status read_stack(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
+    NIB_TRY(read_lengths(runtime, dir, s, err));
+    NIB_TRY(read_config(runtime, dir, s, err));
+    NIB_TRY(hf_tokenizer_load(runtime, dir, s, err));
+fail:
+    return status;
+}
+
+#define MODEL2VEC_LENGTH 512 /* tokens, where config.json says nothing; null says that there is no limit */
+
+/* A StaticEmbedding reads tokenizer.json alone, and Model2Vec its config.json, too. */
+static nib_status read_static(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    s->tokenizer.bare = true;
+    s->tokenizer.no_unknown = list->model2vec;
+    s->any_length = true;
+    snprintf(s->model_type, sizeof s->model_type, "%s", list->model2vec ? "model2vec" : "StaticEmbedding");
+    if (!list->model2vec) return NIB_OK;
+    NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));
+    yyjson_val *root = yyjson_doc_get_root(doc), *most = yyjson_obj_get(root, "max_length");
+    hf_keys_check(runtime, "config.json", "model2vec", root);
+    if (most && !yyjson_is_null(most) && !(yyjson_is_int(most) && yyjson_get_sint(most) >= 1 && yyjson_get_sint(most) <= ABSURD_LENGTH))
+        NIB_FAIL(err, NIB_BAD_MODEL, "config.json: max_length is no number of tokens");
+    if (!yyjson_is_null(most)) note_length(s, "config.json", most ? yyjson_get_num(most) : MODEL2VEC_LENGTH);
+fail:
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
+nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *route, hf_settings *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    hf_list list;
+    char *input = NULL;
     memset(out, 0, sizeof(*out));
     out->default_prompt = -1;
     out->tokenizer.strip_accents = out->tokenizer.truncation_left = -1;
     if (!dir) return NIB_OK;
-    NIB_TRY(hf_modules_load(runtime, dir, out, err));
-    NIB_TRY(read_lengths(runtime, dir, out, err));
-    NIB_TRY(read_config(runtime, dir, out, err));
-    NIB_TRY(hf_tokenizer_load(runtime, dir, out, err));
+    NIB_TRY(hf_list_load(runtime, dir, route, true, &list, err));
+    memcpy(out->route, list.route, sizeof out->route);
+    memcpy(out->routes, list.routes, sizeof out->routes);
+    snprintf(out->input, sizeof out->input, "%s", hf_list_input(&list));
+    input = hf_folder(runtime, dir, out->input);
+    if (!input) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");
+    NIB_TRY(hf_modules_load(runtime, dir, &list, out, err));
+    if (list.is_static) NIB_TRY(read_static(runtime, input, &list, out, err));
+    else NIB_TRY(read_stack(runtime, input, out, err));
     NIB_TRY(hf_prompts_load(runtime, dir, out, err));
+    base_free(&runtime->heap, input);
     return NIB_OK;
 fail:
+    base_free(&runtime->heap, input);
     hf_settings_free(&runtime->heap, out);
     return status;
 }

@@ -57,6 +57,8 @@ typedef enum hf_scaling {
     HF_SCALING_LINEAR, /* frequencies / factor */
     HF_SCALING_LLAMA3, /* long waves / factor, short ones as they are, and a ramp in between */
     HF_SCALING_YARN,   /* by number of rotations in `original` positions; cos and sin times attention_factor */
+    HF_SCALING_LONGROPE, /* each frequency / its factor; cos and sin times attention_factor */
+    HF_SCALING_DYNAMIC,  /* as they are: up to max_position_embeddings, which nib's texts do not exceed, it changes nothing */
 } hf_scaling;
 
 /* Frequencies as transformers' ROPE_INIT_FUNCTIONS reckons them, in f32. */
@@ -66,6 +68,8 @@ typedef struct hf_rotary {
     double factor, low, high, original; /* llama3: low_freq_factor, high_freq_factor; yarn: beta_slow, beta_fast */
     double attention_factor;            /* of cos and sin */
     bool truncate;                      /* yarn: the ramp ends at whole dimensions */
+    yyjson_val *factors;                /* longrope: short_factor, numbers; of config.json, which lives as long as the builder */
+    bool to_original;                   /* longrope: beyond `original` positions other factors hold: a model ends there */
 } hf_rotary;
 
 /* Layers are of one of two kinds, called as in layer_types. */

@@ -94,7 +94,7 @@ struct nib_model {
     nib_task task; /* the model's own; never AUTO */
     const char *task_why;
     nib_model_options
-        asked; /* as it was opened; output_name is a copy, and of other pointers only whether they are NULL counts */
+        asked; /* as it was opened; output_name and route are copies, and of other pointers only whether they are NULL counts */
     hf_settings settings;
     hf_labels labels;               /* names of what a classifier tells apart */
     text_tokenizer *tokenizer;      /* NULL: the folder has none, or one of a kind that nib does not know */
@@ -178,12 +178,15 @@ int64_t model_input_below(const nib_model *m, int i);
 /* A model that has its runtime, path, lock and device, and is not open yet: one reference, the caller's. Each door fills the rest, and
  * ends with model_opened. */
 nib_status model_create(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err);
+/* Its source, settings, tokenizer and what follows from these, but no program: what a file is written of. */
+nib_status model_prepare(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err);
+#define MODEL_DOOR_FOLDER "Hugging Face folder" /* nib_model.door of one with safetensors */
 /* What follows from the roles of its inputs. */
 void model_opened(nib_model *m);
 
 /* ---- for the doors: this room's and the compiled file's */
-/* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. */
-nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err);
+/* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. route: hf_list_load. */
+nib_status model_load(nib_runtime *runtime, const char *path, const char *route, graph **out, const char **door, nib_error *err);
 /* OUT_OF_MEMORY if a request of the work on watch was refused. */
 nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
 /* In words, where settings.positions comes from. */

@@ -51,7 +51,8 @@ static bool computes_in_f32(const graph *g) {
 void model_describe_source(const nib_model *m, base_str *out) {
     const graph *g = m->source;
     const model_program *p = model_own(m);
-    if (m->settings.model_type[0])
+    if (m->settings.tokenizer.bare) base_str_printf(out, "family        %s, a table of rows\n", m->settings.model_type);
+    else if (m->settings.model_type[0])
         base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", m->settings.model_type,
                         m->settings.architecture, (long long)m->settings.layers, (long long)m->settings.hidden);
     if (g->producer[0]) base_str_printf(out, "producer      %s\n", g->producer);
@@ -189,8 +190,14 @@ void model_describe(const nib_model *m, base_str *out) {
         return;
     }
     results[m->task].describe(m, p, out);
-    base_str_printf(out, "\nlongest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens,
-                    m->max_tokens_why);
+    if (m->max_tokens == INT32_MAX) base_str_printf(out, "\nlongest text  any (%s)\n", m->max_tokens_why);
+    else
+        base_str_printf(out, "\nlongest text  %lld tokens (%s); longer ones are cut\n", (long long)m->max_tokens,
+                        m->max_tokens_why);
+    if (m->settings.route[0])
+        base_str_printf(out, "route         %s, of %s\n", m->settings.route, m->settings.routes);
+    if (m->settings.similarity[0])
+        base_str_printf(out, "similarity    %s (config_sentence_transformers.json)\n", m->settings.similarity);
     if (m->task != NIB_TASK_CLASSIFY) describe_prompts(m, out);
     describe_running(m, p, out);
 }

@@ -16,10 +16,48 @@ static nib_status load_onnx(nib_runtime *runtime, const char *path, graph **out,
     return status;
 }
 
-nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const char **door, nib_error *err) {
+/* Which of these a folder has. */
+enum { HAS_CONFIG = 1, HAS_WEIGHTS = 2, HAS_INDEX = 4, HAS_ONNX = 8 };
+
+static nib_status look_for_files(base_heap *heap, const char *dir, int *has, nib_error *err) {
+    static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json", "model.onnx"};
+    *has = 0;
+    for (size_t i = 0; i < BASE_COUNT(names); i++) {
+        char *path = base_path_join(heap, dir, names[i]);
+        if (!path) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+        if (base_path_is_file(path)) *has |= 1 << i;
+        base_free(heap, path);
+    }
+    return NIB_OK;
+}
+
+/* *out stays NULL where the folder holds no weights that this reads. */
+static nib_status load_folder(nib_runtime *runtime, const char *path, const char *route, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &runtime->heap;
-    char *config = NULL, *weights = NULL, *index = NULL, *onnx = NULL;
+    hf_list list;
+    char *dir = NULL;
+    int has;
+    NIB_TRY(hf_list_load(runtime, path, route, false, &list, err));
+    const bool known = list.is_static || list.count == 0 || strcmp(list.items[0].type, "Transformer") == 0;
+    dir = hf_folder(runtime, path, hf_list_input(&list));
+    if (!dir) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    NIB_TRY(look_for_files(heap, dir, &has, err));
+    const bool weights = (has & (HAS_WEIGHTS | HAS_INDEX)) != 0, config = (has & HAS_CONFIG) != 0;
+    if (weights && list.is_static) NIB_TRY(hf_load_static(runtime, dir, out, err));
+    else if (weights && config) NIB_TRY(hf_load_graph(runtime, dir, out, err));
+    else if (!known && !config)
+        NIB_FAIL(err, NIB_UNSUPPORTED, "modules.json begins with a %s (%s), which nib does not have", list.items[0].type, list.items[0].path);
+fail:
+    base_free(heap, dir);
+    return status;
+}
+
+nib_status model_load(nib_runtime *runtime, const char *path, const char *route, graph **out, const char **door, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &runtime->heap;
+    char *onnx = NULL;
+    int has;
     *out = NULL;
     if (!base_path_is_dir(path)) {
         *door = "ONNX file";
@@ -27,30 +65,18 @@ nib_status model_load(nib_runtime *runtime, const char *path, graph **out, const
             NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
         return load_onnx(runtime, path, out, err);
     }
-    config = base_path_join(heap, path, "config.json");
-    weights = base_path_join(heap, path, "model.safetensors");
-    index = base_path_join(heap, path, "model.safetensors.index.json");
-    onnx = base_path_join(heap, path, "model.onnx");
-    if (!config || !weights || !index || !onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    if (base_path_is_file(config) && (base_path_is_file(weights) || base_path_is_file(index))) {
-        *door = "Hugging Face folder";
-        NIB_TRY(hf_load_graph(runtime, path, out, err));
-        goto fail;
-    }
-    if (!base_path_is_file(onnx)) {
-        base_free(heap, onnx);
-        onnx = base_path_join(heap, path, "onnx/model.onnx");
-        if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    }
+    *door = MODEL_DOOR_FOLDER;
+    NIB_TRY(load_folder(runtime, path, route, out, err));
+    if (*out) return NIB_OK;
+    NIB_TRY(look_for_files(heap, path, &has, err));
+    onnx = base_path_join(heap, path, has & HAS_ONNX ? "model.onnx" : "onnx/model.onnx");
+    if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     if (!base_path_is_file(onnx))
         NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx%s",
                  path, model_look_in(heap, path));
     *door = "folder with an ONNX file";
     NIB_TRY(load_onnx(runtime, onnx, out, err));
 fail:
-    base_free(heap, config);
-    base_free(heap, weights);
-    base_free(heap, index);
     base_free(heap, onnx);
     return status;
 }
@@ -66,7 +92,7 @@ static nib_status load_source(nib_model *m, const model_source *from, nib_error 
     }
     if (from->graph) NIB_TRY(graph_clone(from->graph, &m->source, err));
     else if (from->bytes) NIB_TRY(onnx_load_memory(m->runtime, from->bytes, from->size, m->folder, &m->source, err));
-    else NIB_TRY(model_load(m->runtime, path, &m->source, &door, err));
+    else NIB_TRY(model_load(m->runtime, path, m->asked.route, &m->source, &door, err));
     m->weight_bytes = from->size;
     m->door = base_strndup(heap, door, strlen(door));
     if (!m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
@@ -77,7 +103,7 @@ fail:
 /* What lies beside the model. */
 static nib_status load_small_files(nib_model *m, nib_error *err) {
     nib_status status = NIB_OK;
-    NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+    NIB_TRY(hf_settings_load(m->runtime, m->folder, m->asked.route, &m->settings, err));
     NIB_TRY(hf_modules_open(m->runtime, m->folder, &m->settings, m->source, err));
     NIB_TRY(hf_labels_load(m->runtime, m->folder, &m->labels, err));
     NIB_TRY(model_find_tokenizer(m, err));
@@ -109,6 +135,7 @@ nib_status model_choose_max_tokens(nib_model *m, int64_t wanted, nib_error *err)
     const char *why = "asked for";
     if (n <= 0) n = m->settings.max_tokens, why = m->settings.max_tokens_from;
     if (n <= 0 && m->tokenizer) n = text_max_tokens(m->tokenizer), why = "tokenizer.json";
+    if (n <= 0 && m->settings.any_length) n = INT32_MAX, why = "a mean of rows has no limit";
     if (n <= 0) n = 512, why = "nothing was said";
     if (m->settings.positions > 0 && n > m->settings.positions) n = m->settings.positions, why = model_positions_why(m);
     if (m->roles.fixed_seq > 0 && n > m->roles.fixed_seq) n = m->roles.fixed_seq, why = "the graph's fixed shape";
@@ -189,9 +216,10 @@ nib_status model_create(const model_source *source, const nib_model_options *opt
     const char *path = source->bytes ? "memory" : source->path;
     m->path = base_strndup(&rt->heap, path, strlen(path));
     m->asked = *options;
-    if (options->output_name) {
-        m->asked.output_name = base_strndup(&rt->heap, options->output_name, strlen(options->output_name));
-        locked &= m->asked.output_name != NULL;
+    const char **const texts[] = {&m->asked.output_name, &m->asked.route};
+    for (size_t i = 0; i < BASE_COUNT(texts); i++) {
+        if (*texts[i]) *texts[i] = base_strndup(&rt->heap, *texts[i], strlen(*texts[i]));
+        locked &= *texts[i] != NULL || (i ? options->route : options->output_name) == NULL;
     }
     if (!locked || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
@@ -204,24 +232,32 @@ fail:
 }
 
 /* All that is asked for while this runs is on watch. */
-static nib_status open_into(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
+nib_status model_prepare(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
     nib_status status = NIB_OK;
-    nib_runtime *rt = m->runtime;
     base_watch watch;
     char why[300];
-    base_watch_begin(&watch, &rt->heap);
+    base_watch_begin(&watch, &m->runtime->heap);
     NIB_TRY(load_source(m, source, err));
     base_stop_advance(1);
     for (int i = 0; i < m->source->n_files; i++) m->weight_bytes += m->source->files[i].size;
     op_resolve(m->source);
     model_find_roles(m);
     NIB_TRY(op_infer_declared(m->source, why, sizeof why, err));
-    if (why[0]) base_log(rt, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", m->path, why);
+    if (why[0]) base_log(m->runtime, NIB_LOG_WARN, "%s: shapes that the file declares are left out: %s", m->path, why);
     NIB_TRY(load_small_files(m, err));
     NIB_TRY(model_all_granted(m, &watch, err));
     base_stop_advance(1);
     choose_pooling(m, options);
     NIB_TRY(model_choose_max_tokens(m, options->max_tokens, err));
+fail:
+    base_watch_end(&watch);
+    return status;
+}
+
+static nib_status open_into(nib_model *m, const model_source *source, const nib_model_options *options, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_runtime *rt = m->runtime;
+    NIB_TRY(model_prepare(m, source, options, err));
     NIB_TRY(make_own(m, options, err));
     base_stop_advance(2);
     if (m->precision == NIB_PRECISION_AUTO)
@@ -229,7 +265,6 @@ static nib_status open_into(nib_model *m, const model_source *source, const nib_
                  m->precision_why);
     model_opened(m);
 fail:
-    base_watch_end(&watch);
     return status;
 }
 
@@ -277,6 +312,7 @@ void model_release(nib_model *m) {
     base_mutex_free(heap, m->measuring);
     hf_labels_free(heap, &m->labels);
     base_free(heap, (char *)(uintptr_t)m->asked.output_name);
+    base_free(heap, (char *)(uintptr_t)m->asked.route);
     base_free(heap, m->no_tokenizer);
     base_free(heap, m->door);
     base_free(heap, m->path);

@@ -17,6 +17,8 @@ static text_settings settings_of(const nib_model *m) {
                            .cls = t->cls,
                            .sep = t->sep,
                            .unknown = t->unknown,
+                           .bare = t->bare,
+                           .no_unknown = t->no_unknown,
                            .lower_first = m->settings.lower_case,
                            .prefix_space = t->prefix_space,
                            .truncation_left = t->truncation_left};
@@ -122,13 +124,13 @@ fail:
 }
 
 /* Of vocabulary files, where there is no tokenizer.json. */
-static nib_status load_built(nib_model *m, nib_error *err) {
+static nib_status load_built(nib_model *m, const char *folder, nib_error *err) {
     base_str built;
     nib_error why = {0};
     base_str_init(&built, &m->runtime->heap);
-    nib_status status = hf_tokenizer_build(m->runtime, m->folder, &m->settings, &built, &why);
+    nib_status status = hf_tokenizer_build(m->runtime, folder, &m->settings, &built, &why);
     if (status == NIB_OK) status = model_load_tokenizer(m, built.data, built.length, NULL, 0, &why);
-    status = status == NIB_NOT_FOUND ? set_none(m, status, why.message, err) : take(m, status, m->folder, &why, err);
+    status = status == NIB_NOT_FOUND ? set_none(m, status, why.message, err) : take(m, status, folder, &why, err);
     base_str_free(&built);
     return status;
 }
@@ -154,15 +156,17 @@ static nib_status step_up(nib_model *m, nib_error *err) {
 
 nib_status model_find_tokenizer(nib_model *m, nib_error *err) {
     nib_status status = NIB_OK;
-    char *path = NULL;
+    char *path = NULL, *folder = NULL; /* of the module that reads texts */
     if (!m->folder)
         return set_none(m, NIB_NOT_FOUND, "it came from memory, without a folder that has a tokenizer.json", err);
     NIB_TRY(step_up(m, err));
-    path = base_path_join(&m->runtime->heap, m->folder, "tokenizer.json");
+    folder = hf_folder(m->runtime, m->folder, m->settings.input);
+    path = folder ? base_path_join(&m->runtime->heap, folder, "tokenizer.json") : NULL;
     if (!path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     if (base_path_is_file(path)) NIB_TRY(load_file(m, path, err));
-    else NIB_TRY(load_built(m, err));
+    else NIB_TRY(load_built(m, folder, err));
 fail:
+    base_free(&m->runtime->heap, folder);
     base_free(&m->runtime->heap, path);
     return status;
 }
@@ -176,11 +180,11 @@ nib_status model_open_tokenizer(nib_runtime *runtime, const char *path, nib_mode
     if (base_path_is_dir(path)) {
         m->folder = base_strndup(&m->runtime->heap, path, strlen(path));
         if (!m->folder) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-        NIB_TRY(hf_settings_load(m->runtime, m->folder, &m->settings, err));
+        NIB_TRY(hf_settings_load(m->runtime, m->folder, NULL, &m->settings, err));
         NIB_TRY(model_find_tokenizer(m, err));
         m->max_tokens = m->settings.max_tokens;
     } else {
-        NIB_TRY(hf_settings_load(m->runtime, NULL, &m->settings, err));
+        NIB_TRY(hf_settings_load(m->runtime, NULL, NULL, &m->settings, err));
         NIB_TRY(load_file(m, path, err));
     }
     if (!m->tokenizer) NIB_FAIL(err, m->no_tokenizer_status, "%s: %s", path, m->no_tokenizer);

@@ -223,6 +223,7 @@ static graph_value *find_mask(packing *p, char *why, size_t capacity) {
         for (graph_node *n = ctx->g->first; n && !read; n = n->next) {
             op_attention a;
             read = op_attention_get(n, &a) && a.bias && pass_needs(ctx, a.bias, v);
+            read |= graph_is_op(n, "nib", "Pool") && n->inputs[1].value == v; /* all there is, of a graph without attention */
         }
         if (read && is_mask_of(p, v, reason, sizeof reason)) {
             if (ctx->notes) ctx->notes->text.length = noted; /* why others are not it matters only where none is */

@@ -129,6 +129,14 @@ static nib_status quantize_tables(pass_context *ctx, const kernel_format *format
     return NIB_OK;
 }
 
+/* Of a graph without any Linear (a static embedding) the table is all there is to round: it takes the weights' type. */
+static bool has_linear(const graph *g) {
+    op_linear l;
+    for (graph_node *n = g->first; n; n = n->next)
+        if (op_linear_get(n, &l)) return true;
+    return false;
+}
+
 nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file) {
     nib_status status = NIB_OK;
     static const struct {
@@ -145,7 +153,9 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file)
     if ((size_t)precision >= BASE_COUNT(of) || !of[precision].said)
         return base_error_set(ctx->err, NIB_UNSUPPORTED, "nothing computes in %s", nib_precision_name(precision));
     int done = 0, left = 0;
-    if (of[precision].table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[of[precision].table]));
+    const kernel_weight_format bare = precision == NIB_PRECISION_BF16 ? KERNEL_WEIGHT_BF16 : KERNEL_WEIGHT_Q8,
+                               table = has_linear(ctx->g) ? of[precision].table : bare;
+    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table]));
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
         op_linear l;

@@ -50,7 +50,7 @@ static nib_status load(quantizing *z) {
     kernels ks;
     kernel_table_init(&ks, z->runtime->isas);
     base_str_init(&z->notes.text, &z->runtime->heap);
-    NIB_TRY(model_load(z->runtime, z->in, &z->source, &door, z->err));
+    NIB_TRY(model_load(z->runtime, z->in, NULL, &z->source, &door, z->err));
     if (base_path_is_dir(z->in) && !(z->folder = base_strndup(&z->runtime->heap, z->in, strlen(z->in))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
     op_resolve(z->source);

@@ -3,6 +3,7 @@
  * Graphs as files: optimizing one and proving that it computes the same, comparing two, showing one.
  *
  *     rewrite_optimize.c   load -> passes -> standard operators -> proof -> file
+ *     rewrite_export.c     a Hugging Face folder -> Optimum's layout
  *     rewrite_folder.c     a folder's small files beside it
  *     rewrite_prove.c      both graphs run on random inputs; how large values become
  *     rewrite_cuts.c       where quantized graphs are cut, so that roundings do not amplify noise
@@ -132,6 +133,9 @@ nib_status rewrite_optimize_file(nib_runtime *runtime, const char *in, const cha
                                nib_error *err);
 nib_status rewrite_diff_files(nib_runtime *runtime, const char *a, const char *b, const nib_optimize_options *o, nib_report **report,
                             nib_error *err);
+/* It advances by REWRITE_EXPORT_STAGES: read, as model_prepare does, built, written. */
+#define REWRITE_EXPORT_STAGES 4
+nib_status rewrite_export_folder(nib_runtime *runtime, const char *in, const char *out, const nib_export_options *o, nib_error *err);
 nib_status rewrite_graph_text(nib_runtime *runtime, const char *path, const nib_optimize_options *o, nib_graph_format format,
                             nib_report **report, nib_error *err);
 

@@ -6,6 +6,7 @@
 #include "task.h"
 #include <string.h>
 
+#define WARM_TOKENS 32768 /* a model without a limit is made ready for texts of so many */
 #define WARM_WORD "measure " /* longer than words of a language mostly are */
 
 /* What a call needs beside the session: tokenizers' buffers for the longest text, places for a group a thread. */
@@ -50,6 +51,7 @@ nib_status task_warm(nib_model *m, int64_t max_tokens, int callers, nib_error *e
     model_caller *taken = NULL, *c;
     NIB_TRY(model_get_program(m, which, &program, err));
     if (max_tokens == 0 || max_tokens > m->max_tokens) max_tokens = m->max_tokens;
+    if (max_tokens > WARM_TOKENS) max_tokens = WARM_TOKENS;
     for (int i = 0; i < callers; i++) {
         NIB_TRY(model_take_caller(m, which, &c, err));
         c->next = taken;

@@ -26,6 +26,10 @@ typedef struct text_settings {
     const char *cls, *sep, *unknown; /* "": [CLS], [SEP], [UNK] where the vocabulary has them, else tokenizer.json's */
     bool lower_first;                /* the text becomes lower case before the normalizer sees it */
     int prefix_space;                /* of ByteLevel: 2 a space is put before texts, 1 it is not, 0: as tokenizer.json says */
+    bool bare; /* nothing is put around a text, whatever the post-processor is */
+    /* As Model2Vec encodes: a text is first cut to max_tokens times the median length of the vocabulary's tokens, in
+     * characters; and what is left of unknown tokens behind truncation is left out. */
+    bool no_unknown;
     int truncation_left;             /* 1 the front is cut, 0 the end, -1: as tokenizer.json says */
 } text_settings;
 void text_settings_init(text_settings *s); /* nothing is said */

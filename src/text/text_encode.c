@@ -269,6 +269,28 @@ static void assemble(const text_template *tp, bool pair, bool add_special, text_
     }
 }
 
+size_t text_characters(const char *text, size_t length, size_t most, size_t *bytes) {
+    size_t at = 0, count = 0;
+    uint32_t cp;
+    for (; at < length && count < most; count++) at += text_utf8((const uint8_t *)text + at, length - at, &cp);
+    if (bytes) *bytes = at;
+    return count;
+}
+
+/* Without t->left_out; windows begin where they do then. */
+static void leave_out(const text_tokenizer *t, text_encoding *e) {
+    size_t kept = 0, window = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        for (; window < e->window_count && e->windows[window] <= i; window++) e->windows[window] = kept;
+        if (e->ids[i] == t->left_out) continue;
+        e->ids[kept] = e->ids[i];
+        e->type_ids[kept] = e->type_ids[i];
+        e->spans[kept] = e->spans[i];
+        e->special[kept++] = e->special[i];
+    }
+    e->count = kept;
+}
+
 /* ---- windows: a text of n tokens in ranges of `most`, of which two in a row share `stride` */
 
 typedef struct range {
@@ -386,8 +408,8 @@ nib_status text_encode_cut(const text_tokenizer *t, const char *text, size_t len
     size_t stored[2] = {0, 0};
     s.lengths[0] = length;
     s.lengths[1] = pair_length;
-    s.add_special = add_special;
-    s.specials = add_special ? s.tp->specials : 0;
+    s.add_special = add_special && !t->bare;
+    s.specials = s.add_special ? s.tp->specials : 0;
     out->count = out->full_count = out->window_count = 0;
     if (length >= (size_t)1 << 31 || (pair && pair_length >= (size_t)1 << 31))
         NIB_FAIL(err, NIB_LIMIT, "a text of 2^31 bytes or more");
@@ -395,6 +417,8 @@ nib_status text_encode_cut(const text_tokenizer *t, const char *text, size_t len
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%lld tokens hold not even the %zu special ones", (long long)u->max_tokens,
                  s.specials);
     NIB_TRY(make_work(out, err));
+    if (t->median && u->max_tokens && length > (uint64_t)u->max_tokens * t->median)
+        text_characters(text, length, (size_t)u->max_tokens * t->median, &s.lengths[0]);
     text_work *w = out->work;
     const size_t room = u->max_tokens ? (size_t)u->max_tokens - s.specials : SIZE_MAX;
     for (int k = 0; k < (pair ? 2 : 1); k++) {
@@ -407,12 +431,12 @@ nib_status text_encode_cut(const text_tokenizer *t, const char *text, size_t len
     out->full_count = s.specials + s.n[0] + s.n[1];
     s.tokens[0] = w->tokens;
     s.tokens[1] = w->tokens ? w->tokens + stored[0] : NULL;
-    if (!u->windows) return put_one(&s, out, err);
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < 2 && u->windows; k++)
         if (s.n[k] > s.kept[k] && s.kept[k] && (u->stride < 0 || (uint64_t)u->stride >= s.kept[k]))
             NIB_FAIL(err, NIB_INVALID_ARGUMENT, "windows of %zu tokens of a text cannot share %lld", s.kept[k],
                      (long long)u->stride);
-    NIB_TRY(put_windows(&s, out, err));
+    NIB_TRY(u->windows ? put_windows(&s, out, err) : put_one(&s, out, err));
+    if (t->left_out >= 0) leave_out(t, out);
     return NIB_OK;
 fail:
     out->count = out->window_count = 0;

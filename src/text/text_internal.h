@@ -342,6 +342,9 @@ struct text_tokenizer {
     text_added_set raw, normal; /* matched before and after normalization */
     text_template single, pair;
     text_truncation truncation;
+    bool bare;             /* special tokens are not added */
+    int32_t left_out;      /* an id that is, -1: none */
+    size_t median;         /* characters of a token: texts are cut to so many times max_tokens; 0: they are not */
     const struct packed_vocab *packed; /* while it is loaded: the vocabulary is there and not in the JSON */
     yyjson_val *added_json;            /* while it is loaded: added_tokens */
 };
@@ -383,11 +386,15 @@ nib_status text_added_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 nib_status text_template_bert(text_tokenizer *t, int32_t cls, int32_t sep, nib_error *err);
 nib_status text_truncation_load(text_tokenizer *t, yyjson_val *v, nib_error *err);
 
+/* How many characters text[0..length) has, at most `most`; *bytes, which may be NULL: of these. */
+size_t text_characters(const char *text, size_t length, size_t most, size_t *bytes);
 /* Warns of keys that are not applied (text_keys.c). */
 void text_keys_check(const nib_runtime *runtime, yyjson_val *root);
 
 /* What s->rebuilt says of the model, in place of what was read, and of the template, which then need not be read. */
 nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err);
+/* bare and no_unknown of s; `model` is the model's JSON. OUT_OF_MEMORY. */
+nib_status text_settings_reduce(text_tokenizer *t, const text_settings *s, yyjson_val *model, nib_error *err);
 
 /* The token of an id below t->ids. */
 static inline text_entry text_entry_of(const text_tokenizer *t, int32_t id) {

@@ -164,6 +164,7 @@ static nib_status load(base_heap *heap, const char *json, size_t length, const p
     NIB_TRY(load_decoders(t, yyjson_obj_get(root, "decoder"), err));
     NIB_TRY(text_truncation_load(t, yyjson_obj_get(root, "truncation"), err));
     NIB_TRY(fuse(t, err));
+    NIB_TRY(text_settings_reduce(t, settings, yyjson_obj_get(root, "model"), err));
     if (settings->truncation_left >= 0) t->truncation.left = settings->truncation_left != 0;
     t->packed = NULL;
     t->added_json = NULL;

@@ -3,6 +3,7 @@
  * In: what the files beside tokenizer.json say, and a tokenizer that was read from it. Out: the tokenizer that transformers makes of both.
  */
 #include "text_internal.h"
+#include "base/base_sort.h"
 #include <string.h>
 
 void text_settings_init(text_settings *s) {
@@ -39,6 +40,36 @@ nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_er
     if (cls >= 0 && sep >= 0) NIB_TRY(text_template_bert(t, cls, sep, err));
 fail:
     return status;
+}
+
+static int by_length(const void *a, const void *b) {
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median length in characters, as numpy's median and int() make it: of an even number the mean of both in the middle, cut. */
+static nib_status find_median(text_tokenizer *t, nib_error *err) {
+    size_t count = 0, length;
+    uint32_t *lengths = base_alloc(t->heap, (t->ids + 1) * sizeof *lengths);
+    if (!lengths) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the tokenizer");
+    for (size_t i = 0; i < t->ids; i++) {
+        const char *token = text_token(t, (int32_t)i, &length);
+        if (token) lengths[count++] = (uint32_t)text_characters(token, length, SIZE_MAX, NULL);
+    }
+    base_sort(lengths, count, sizeof *lengths, by_length);
+    t->median = count == 0 ? 0 : ((size_t)lengths[(count - 1) / 2] + lengths[count / 2]) / 2;
+    base_free(t->heap, lengths);
+    return NIB_OK;
+}
+
+nib_status text_settings_reduce(text_tokenizer *t, const text_settings *s, yyjson_val *model, nib_error *err) {
+    yyjson_val *id = yyjson_obj_get(model, "unk_id"), *name = yyjson_obj_get(model, "unk_token");
+    t->bare = s->bare;
+    t->left_out = -1;
+    if (!s->no_unknown) return NIB_OK;
+    if (yyjson_is_str(name)) t->left_out = text_token_id(t, yyjson_get_str(name), yyjson_get_len(name));
+    else if (yyjson_is_uint(id) && yyjson_get_uint(id) < t->ids) t->left_out = (int32_t)yyjson_get_uint(id);
+    return find_median(t, err);
 }
 
 bool text_is_wordpiece(const text_tokenizer *t) { return strcmp(t->stages[TEXT_MODEL].items[0].name, "WordPiece") == 0; }

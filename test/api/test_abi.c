@@ -118,6 +118,10 @@ static nib_status use_compile(const void *options) {
     return nib_compile_file(TINY, in_folder("tiny.nib"), options, &e);
 }
 
+static nib_status use_export(const void *options) {
+    return nib_export_folder(NIB_TEST_DATA "/hf/bert-tiny", in_folder("exported"), options, &e);
+}
+
 static nib_status use_compile_model(const void *options) {
     nib_compile_options o;
     nib_compile_defaults(&o, sizeof o);
@@ -133,6 +137,7 @@ static void encode_defaults(void *o, size_t n) { nib_encode_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
+static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
 
 static const struct door {
     const char *call;
@@ -151,6 +156,7 @@ static const struct door {
     {"nib_diff_files", sizeof(nib_optimize_options), optimize_defaults, use_diff},
     {"nib_quantize_file", sizeof(nib_quantize_options), quantize_defaults, use_quantize},
     {"nib_compile_file", sizeof(nib_compile_options), compile_defaults, use_compile},
+    {"nib_export_folder", sizeof(nib_export_options), export_defaults, use_export},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };
 

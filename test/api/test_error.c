@@ -184,6 +184,8 @@ static void model_files(void **state) {
     FAILS(nib_graph_of_file, NULL, NULL, NIB_GRAPH_TEXT, &report);
     OK(nib_quantize_file, TINY, in_folder("a-int8"), NULL, NULL);
     FAILS(nib_quantize_file, TINY, "", NULL, NULL);
+    OK(nib_export_folder, NIB_TEST_DATA "/hf/bert-tiny", in_folder("exported"), NULL);
+    FAILS(nib_export_folder, "/no/such/model", in_folder("b"), NULL);
     OK(nib_compile_file, TINY, in_folder("a.nib"), NULL);
     FAILS(nib_compile_file, TINY, "", NULL);
     OK(nib_compiled_verify, in_folder("a.nib"));

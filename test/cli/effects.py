@@ -51,10 +51,11 @@ base = {
     "diff": "--model bert.onnx other.onnx --no-check",
     "quantize": "--model tiny --output out.onnx --report -",
     "compile": "--model tiny --output out.nib",
+    "export": "--model tiny --output out",
 }
 written = " --output out.onnx"
 value = {
-    "max-tokens": "3", "precision": "q8", "device": "cuda", "output-name": "nothing", "pooling": "none", "normalize": "yes", "prompt": "ink",
+    "max-tokens": "3", "route": "query", "precision": "q8", "device": "cuda", "output-name": "nothing", "pooling": "none", "normalize": "yes", "prompt": "ink",
     "prompt-name": "''", "optimize-level": "0", "shape": "input_ids=3x9", "seed": "3", "output-dir": "out", "compare": "golden",
     "repeat": "2", "graph": "dot", "ids": "ids", "rounds": "2", "callers": "2", "target": "onnxruntime", "level": "2", "disable": "fold",
     "opset": "20", "external-over": "0", "report": "out.json", "input": "ids", "batch-tokens": "1", "tolerance": "1e-30", "format": "pb",

@@ -37,7 +37,7 @@ static inline void fuzz_build(nib_runtime *rt) {
     hf_settings settings;
     base_str built;
     base_str_init(&built, &rt->heap);
-    if (hf_settings_load(rt, fuzz_folder(), &settings, &err) == NIB_OK) {
+    if (hf_settings_load(rt, fuzz_folder(), NULL, &settings, &err) == NIB_OK) {
         if (hf_tokenizer_build(rt, fuzz_folder(), &settings, &built, &err) == NIB_OK) fuzz_encode(rt, &built);
         hf_settings_free(&rt->heap, &settings);
     }

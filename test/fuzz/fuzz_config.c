@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bool index = strstr(name, "index");
     if (!index) fuzz_file("model.safetensors", (const uint8_t *)weights, sizeof weights - 1);
     fuzz_file(name, data + 1, size - 1);
-    if (hf_settings_load(rt, fuzz_folder(), &settings, &err) == NIB_OK) hf_settings_free(&rt->heap, &settings);
+    if (hf_settings_load(rt, fuzz_folder(), NULL, &settings, &err) == NIB_OK) hf_settings_free(&rt->heap, &settings);
     if (hf_load_graph(rt, fuzz_folder(), &g, &err) == NIB_OK) graph_free(g);
     snprintf(path, sizeof path, "%s/%s", fuzz_folder(), name);
     unlink(path);

@@ -29,8 +29,7 @@ static inline void hf_fresh(void) { /* an empty folder */
 static inline void hf_write(const char *name, const void *bytes, size_t n) {
     char path[300];
     snprintf(path, sizeof path, "%s/%s", hf_dir, name);
-    char *slash = strrchr(path + strlen(hf_dir) + 1, '/');
-    if (slash) {
+    for (char *slash = path + strlen(hf_dir); (slash = strchr(slash + 1, '/')) != NULL;) {
         *slash = 0;
         mkdir(path, 0755);
         *slash = '/';

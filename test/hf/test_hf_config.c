@@ -219,7 +219,7 @@ static void paths_with_a_nul(void **state) {
         hf_text("config.json", "{}");
         hf_text("modules.json", modules);
         hf_text("1_Pooling/config.json", "{\"pooling_mode_mean_tokens\": true}");
-        nib_status status = hf_settings_load(*state, hf_dir, &settings, &err);
+        nib_status status = hf_settings_load(*state, hf_dir, NULL, &settings, &err);
         assert_true(i == 0 ? status == NIB_OK && settings.pooling == NIB_POOLING_MEAN
                            : status != NIB_OK || (settings.pooling == NIB_POOLING_MODEL && settings.unsupported[0]));
     }

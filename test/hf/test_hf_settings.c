@@ -20,7 +20,7 @@ static hf_settings load(void **state) {
     nib_error err = {0};
     nib_runtime *r = *state;
     size_t before = r->heap.current;
-    if (hf_settings_load(r, hf_dir, &s, &err) != NIB_OK) fail_msg("%s", err.message);
+    if (hf_settings_load(r, hf_dir, NULL, &s, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_int_equal(r->heap.current, before);
     return s;
 }
@@ -121,8 +121,9 @@ static void other_modules(void **state) {
         {"CNN", "{}", "2_Dense: CNN"},
         {"LSTM", "{}", "2_Dense: LSTM"},
         {"WeightedLayerPooling", "{}", "2_Dense: WeightedLayerPooling"},
-        {"Router", "{}", "2_Dense: Router"},
-        {"Asym", "{}", "2_Dense: Asym"},
+        {"WordEmbeddings", "{}", "2_Dense: WordEmbeddings"},
+        {"StaticEmbedding", "{}", "2_Dense: a StaticEmbedding that is not the first module"},
+        {"Transformer", "{}", "2_Dense: a Transformer that is not the first module"},
         {"Pooling", "{}", "2_Dense: a second Pooling"},
         {"Dense", NULL, "2_Dense/config.json: modules.json lists it, and it is missing"},
         {"LayerNorm", NULL, "2_Dense/config.json: modules.json lists it, and it is missing"},
@@ -241,7 +242,7 @@ static void a_cut(void **state) {
         nib_error err = {0};
         hf_fresh();
         hf_text("config_sentence_transformers.json", cases[i].json);
-        nib_status status = hf_settings_load(*state, hf_dir, &s, &err);
+        nib_status status = hf_settings_load(*state, hf_dir, NULL, &s, &err);
         assert_int_equal(status, cases[i].columns < 0 ? NIB_BAD_MODEL : NIB_OK);
         if (status == NIB_OK) assert_int_equal(s.truncate_dim, cases[i].columns);
         else assert_non_null(strstr(err.message, "truncate_dim"));
@@ -292,7 +293,7 @@ static void tokens(void **state) {
         hf_text("config.json", "{\"model_type\":\"bert\"}");
         hf_text("tokenizer_config.json", old ? "{\"cls_token\":\"<a>\"}" : decoder);
         hf_text("special_tokens_map.json", "{\"cls_token\":\"<old>\",\"mask_token\":\"<m>\"}");
-        if (hf_settings_load(r, hf_dir, &s, &err) != NIB_OK) fail_msg("%s", err.message);
+        if (hf_settings_load(r, hf_dir, NULL, &s, &err) != NIB_OK) fail_msg("%s", err.message);
         assert_string_equal(s.tokenizer.cls, old ? "<old>" : "<a>");
         assert_string_equal(s.tokenizer.sep, old ? "" : "<b>");
         assert_int_equal(s.tokenizer.count, 3);
@@ -328,7 +329,7 @@ static void prompts(void **state) {
         size_t before = r->heap.current;
         hf_fresh();
         hf_text("config_sentence_transformers.json", cases[i].json);
-        nib_status status = hf_settings_load(r, hf_dir, &s, &err);
+        nib_status status = hf_settings_load(r, hf_dir, NULL, &s, &err);
         if ((status == NIB_OK) != (cases[i].chosen > -2)) fail_msg("%s: %s", cases[i].json, err.message);
         if (status != NIB_OK && !strstr(err.message, cases[i].text)) fail_msg("%s: %s", cases[i].json, err.message);
         if (status == NIB_OK) assert_int_equal(s.default_prompt, cases[i].chosen);
@@ -367,7 +368,7 @@ static void malformed(void **state) {
         nib_error err = {0};
         hf_fresh();
         hf_text(cases[i].file, cases[i].text);
-        if (hf_settings_load(*state, hf_dir, &s, &err) != NIB_BAD_MODEL) fail_msg("accepted %s: %s", cases[i].file, cases[i].text);
+        if (hf_settings_load(*state, hf_dir, NULL, &s, &err) != NIB_BAD_MODEL) fail_msg("accepted %s: %s", cases[i].file, cases[i].text);
         if (!strstr(err.message, cases[i].file)) fail_msg("no file's name in: %s", err.message);
     }
 }
