@@ -16,9 +16,9 @@ static const cli_names targets = {(const char *const[]){NIB_TARGET_MAP(CLI_NAME_
 static const cli_option quantize_options[] = {
     {"output", 'o', CLI_FILE, CLI_AT(output), "OUT", "where to write it", 0, 0, NULL},
     {"type", 0, CLI_NAME, CLI_AT(type), "T",
-     "what weights become: %s. int8 (the default) multiplies in 8 bits; int4 keeps 4 bits of weights, and multiplies in f32", 0, 0, &types},
+     "what weights become: %s. int8 (the default) multiplies in 8 bits; int4 keeps weights in 4 bits, and\nmultiplies in f32", 0, 0, &types},
     {"target", 0, CLI_NAME, CLI_AT(target), "T",
-     "which operators say it: %s (ai.onnx alone, which is the default, or com.microsoft, too: smaller tables, faster int4 there)", 0, 0,
+     "which operators say it: %s (ai.onnx alone, which is the default, or com.microsoft, too: faster int4\nthere)", 0, 0,
      &targets},
     {"block", 0, CLI_INT, CLI_AT(block), "N", "of int4: numbers that share a scale: 32 (the default), 64 or 128", 32, 128, NULL},
     {"keep", 0, CLI_LIST, CLI_AT(keep), "PATTERN", "weights or nodes that stay as they are ('*' is anything); may be given several times",
@@ -29,12 +29,12 @@ static const cli_option quantize_options[] = {
 };
 static const cli_option text_options[] = {
     {"calibrate", 0, CLI_TEXT, CLI_AT(calibrate), "FILE|-",
-     "texts, one a line, like those that the model will see: rounding makes up for what matters to them (default: to the nearest)", 0, 0,
+     "texts, one a line, like those that the model will see: rounding makes up for what matters to them\n(default: weights are rounded to the nearest)", 0, 0,
      NULL},
     {"check", 0, CLI_TEXT, CLI_AT(check_texts), "FILE|-",
      "other texts, one a line, to measure the result with (default: 48 sentences of nib's own)", 0, 0, NULL},
     {"min-cosine", 0, CLI_REAL, CLI_AT(min_cosine), "X",
-     "mean cosine to f32 that the result must have: layers get more bits until it has, else exit 3, and nothing is written", 0, 1, NULL},
+     "mean cosine to f32 that the result must have: layers get more bits until it has; else exit 3, and nothing is\nwritten", 0, 1, NULL},
     {"report", 0, CLI_TEXT, CLI_AT(report), "FILE|-", "the receipt as JSON; - is standard output, in place of the text", 0, 0, NULL},
     {0},
 };

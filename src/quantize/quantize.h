@@ -46,6 +46,10 @@ typedef struct quantize_moments {
 
 /* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are. */
 nib_status quantize_find(base_heap *heap, const graph *g, const char *const *keep, size_t n, quantize_layers *out, nib_error *err);
+/* Before: Gemm of a constant matrix as MatMul and Add. */
+nib_status quantize_open_gemm(pass_context *ctx);
+/* Where other weights of 2 kB and more lie: "1.2 MB in 3 Conv, .."; nothing where there are none. */
+void quantize_rest(const graph *g, const quantize_layers *l, base_str *out);
 void quantize_layers_free(base_heap *heap, quantize_layers *l);
 /* The layer's name in messages: its weight's. */
 const char *quantize_name(const quantize_layer *l);
@@ -89,6 +93,7 @@ typedef struct quantize_receipt {
     uint64_t bytes[2];          /* of all weights, before and after */
     uint64_t written;           /* of the model's file; 0: not written */
     int raised;                 /* layers that got more bits to reach min_cosine */
+    const char *rest;           /* where weights lie that are no layers'; NULL: nowhere */
     double seconds;
 } quantize_receipt;
 void quantize_receipt_put(nib_report *r, const quantize_receipt *t);

@@ -3,8 +3,8 @@
  * nib_quantize_file. In: a model's path, options with texts. Out: a file or folder with smaller weights, and the receipt.
  *
  * Both vectors of a text are computed: by the model as it was, in f32, and by what would be written, as nib runs it and as ONNX means it
- * (no rewriting: the graph as it stands). Nothing is written before, and nothing below min_cosine: there, layers get more bits first,
- * those with the largest error before the others.
+ * (no rewriting: the graph as it stands). Of a model that gives no vectors both graphs are run on random inputs instead. Nothing is written
+ * before, and nothing below min_cosine: there, layers get more bits first, those with the largest error before the others.
  */
 #include "quantize.h"
 #include "quantize_texts.h"
@@ -43,6 +43,12 @@ static void done(quantizing *z) {
 
 /* ---------------------------------------------------------------- the model as it was */
 
+static bool is_left(const quantizing *z, const quantize_layer *l, quantize_bits bits) {
+    return l->kept || l->why || (bits == QUANTIZE_4 && l->K % z->o->block != 0);
+}
+
+static quantize_bits wanted_bits(const quantizing *z) { return z->o->type == NIB_QUANTIZE_INT4 ? QUANTIZE_4 : QUANTIZE_8; }
+
 static nib_status load(quantizing *z) {
     nib_status status = NIB_OK;
     const char *door;
@@ -62,8 +68,17 @@ static nib_status load(quantizing *z) {
     NIB_TRY(graph_clone(z->source, &z->base, z->err));
     ctx.g = z->base;
     NIB_TRY(pass_run_all(&ctx));
+    NIB_TRY(quantize_open_gemm(&ctx));
     NIB_TRY(pass_names(&ctx));
     NIB_TRY(quantize_find(&z->runtime->heap, z->base, z->o->keep, z->o->keep_count, &z->layers, z->err));
+    base_str_clear(&z->notes.text);
+    quantize_rest(z->base, &z->layers, &z->notes.text);
+    bool any = false;
+    for (int i = 0; i < z->layers.count; i++) any |= !is_left(z, &z->layers.items[i], wanted_bits(z));
+    if (!any)
+        NIB_FAIL(z->err, NIB_UNSUPPORTED,
+                 "there is nothing to quantize: no product with a constant matrix of f32, nor a large table, that may be; weights: %.200s",
+                 z->notes.text.length ? z->notes.text.data : "none of 2 kB");
 fail:
     return status;
 }
@@ -90,12 +105,6 @@ fail:
 }
 
 /* ---------------------------------------------------------------- rounding */
-
-static bool is_left(const quantizing *z, const quantize_layer *l, quantize_bits bits) {
-    return l->kept || l->why || (bits == QUANTIZE_4 && l->K % z->o->block != 0);
-}
-
-static quantize_bits wanted_bits(const quantizing *z) { return z->o->type == NIB_QUANTIZE_INT4 ? QUANTIZE_4 : QUANTIZE_8; }
 
 static nib_status round_one(quantizing *z, quantize_layer *l, quantize_bits bits, const quantize_moments *m) {
     if (is_left(z, l, bits)) return NIB_OK;
@@ -227,6 +236,7 @@ nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, 
     nib_status status = NIB_OK;
     nib_report *r = NULL;
     quantizing z = {.runtime = runtime, .o = o, .in = in, .err = err};
+    rewrite_proof outputs = {0};
     nib_error own = {.offset = -1};
     if (!err) z.err = err = &own;
     *report = NULL;
@@ -244,10 +254,13 @@ nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, 
     NIB_TRY(write_and_measure(&z));
     NIB_TRY(repair(&z));
     base_stop_advance(1);
+    if (z.why[0]) NIB_TRY(rewrite_prove(runtime, z.source, z.g, REWRITE_PROVE_WHOLE, &outputs, err));
     NIB_TRY(rewrite_report_create(&r, err));
     z.receipt.bytes[0] = weight_bytes(z.base), z.receipt.bytes[1] = weight_bytes(z.g);
     z.receipt.seconds = base_clock() - begun;
+    z.receipt.rest = z.notes.text.length ? z.notes.text.data : NULL;
     quantize_receipt_put(r, &z.receipt);
+    if (z.why[0]) rewrite_report_proof(r, &outputs, 1); /* how far, not whether: there is no tolerance */
     NIB_TRY(rewrite_report_write(r, err));
     if (is_below(&z)) {
         *report = r;

@@ -54,6 +54,71 @@ nib_status quantize_find(base_heap *heap, const graph *g, const char *const *kee
     return NIB_OK;
 }
 
+/* ---------------------------------------------------------------- Gemm */
+
+/* The constant W [K, N] that a Gemm multiplies rows with, turned if need be; NULL: it does something else, or memory ran out. */
+static graph_value *matrix_of(graph *g, const graph_node *n) {
+    graph_value *w = n->inputs[1].value;
+    if (graph_attr_float(n, "alpha", 1) != 1 || graph_attr_float(n, "beta", 1) != 1 || graph_attr_int(n, "transA", 0)) return NULL;
+    if (!w->constant || w->constant->rank != 2 || w->constant->dtype != NIB_DTYPE_F32 || !w->constant->data) return NULL;
+    if (!graph_attr_int(n, "transB", 0)) return w;
+    const int64_t N = w->constant->dims[0], K = w->constant->dims[1];
+    graph_tensor t = *w->constant;
+    t.dims[0] = K, t.dims[1] = N;
+    float *to = base_arena_alloc(g->arena, t.bytes + 1);
+    t.data = to;
+    for (int64_t i = 0; to && i < N; i++)
+        for (int64_t k = 0; k < K; k++) memcpy(&to[k * N + i], (const char *)w->constant->data + 4 * (i * K + k), 4);
+    return to ? graph_add_constant(g, w->name, &t, false) : NULL;
+}
+
+nib_status quantize_open_gemm(pass_context *ctx) {
+    nib_status status = NIB_OK;
+    for (graph_node *n = ctx->g->first, *next; n; n = next) {
+        next = n->next;
+        graph_value *bias = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+        graph_value *w = graph_is_op(n, "", "Gemm") ? matrix_of(ctx->g, n) : NULL;
+        if (!w || n->inputs[0].value->type.rank != 2) continue;
+        graph_value *y = pass_emit_inferred(ctx, n, "MatMul", (graph_value *[]){n->inputs[0].value, w}, 2, n->outputs[0]->name);
+        if (y && bias) y = pass_emit_inferred(ctx, n, "Add", (graph_value *[]){y, bias}, 2, n->outputs[0]->name);
+        if (!y) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory for layers");
+        NIB_TRY(pass_replace(ctx, n->outputs[0], y));
+    }
+    NIB_TRY(pass_clean(ctx));
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- what is no layer */
+
+#define LEAST_BYTES 2048 /* of a constant that is worth a word */
+
+static bool is_layers(const quantize_layers *l, const graph_node *n) {
+    for (int i = 0; i < l->count; i++)
+        if (l->items[i].node == n) return true;
+    return false;
+}
+
+void quantize_rest(const graph *g, const quantize_layers *l, base_str *out) {
+    const char *sep = "";
+    for (const graph_node *n = g->first; n; n = n->next) {
+        size_t bytes = 0, nodes = 0;
+        bool seen = false;
+        for (const graph_node *k = g->first; k != n && !seen; k = k->next) seen = k->op == n->op && k->domain == n->domain;
+        for (const graph_node *k = seen ? NULL : n; k; k = k->next) {
+            size_t own = 0;
+            for (int i = 0; k->op == n->op && k->domain == n->domain && !is_layers(l, k) && i < k->n_inputs; i++)
+                if (k->inputs[i].value && k->inputs[i].value->constant && k->inputs[i].value->constant->bytes >= LEAST_BYTES)
+                    own += k->inputs[i].value->constant->bytes;
+            bytes += own;
+            nodes += own > 0;
+        }
+        if (!bytes) continue;
+        base_str_printf(out, "%s%.1f MB in %zu %s%s%s", sep, (double)bytes / 1e6, nodes, n->domain, *n->domain ? "." : "", n->op);
+        sep = ", ";
+    }
+}
+
 void quantize_layers_free(base_heap *heap, quantize_layers *l) {
     for (int i = 0; i < l->count; i++) {
         base_free(heap, l->items[i].codes.q);

@@ -59,6 +59,8 @@ void quantize_receipt_put(nib_report *r, const quantize_receipt *t) {
             base_str_printf(&r->text, "  %-58.58s %2d  %s\n", quantize_name(l), (int)l->codes.bits,
                             left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
     }
+    if (t->rest) base_str_printf(&r->text, "%-24s %s\n", "left as they are", t->rest);
+    if (t->rest) base_json_put_text(&r->draft, r->draft.root, "left_as_they_are", t->rest);
     if (t->raised) base_str_printf(&r->text, "%d layers were raised to reach a mean cosine of %g\n", t->raised, o->min_cosine);
     yyjson_mut_obj_add_int(doc, r->draft.root, "raised", t->raised);
     base_str_printf(&r->text, "quantized in %.1f s\n", t->seconds);

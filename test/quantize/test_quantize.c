@@ -257,6 +257,37 @@ static void a_model_without_texts(void **state) {
     nib_quantize_defaults(&o, sizeof o);
     if (quantized(NIB_TEST_DATA "/hf/bert-tiny", "untold", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
     assert_non_null(strstr(json, "not_measured"));
+    const double off = number_of(json, "\"proof\"", "largest_difference"), most = number_of(json, "\"proof\"", "largest_value");
+    assert_true(off > 0 && off < 0.1 * most);
+}
+
+/* Gemm is a product as MatMul is, whichever way its matrix lies; what is there already, or lies elsewhere, is said. */
+static void products_of_all_kinds(void **state) {
+    static const char text[] = "<ir_version: 8, opset_import: [\"\" : 17]> g (float[n,64] x) => (float[n,48] y, float[n,48] z)"
+                               " <float[48,64] w = {%s}, float[64,48] v = {%s}, float[48] b = {%s}> {"
+                               " y = Gemm <transB = 1> (x, w, b) z = Gemm (x, v, b) }";
+    static char numbers[3][64 * 48 * 12], full[3 * 64 * 48 * 12 + 1000];
+    static const int counts[] = {48 * 64, 64 * 48, 48};
+    uint32_t seed = 9;
+    char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    graph *g;
+    (void)state;
+    for (int k = 0; k < 3; k++)
+        for (int i = 0, at = 0; i < counts[k]; i++)
+            at += snprintf(numbers[k] + at, sizeof numbers[k] - (size_t)at, "%s%.6f", i ? "," : "", (double)uniform(&seed));
+    snprintf(full, sizeof full, text, numbers[0], numbers[1], numbers[2]);
+    if (graph_parse(&runtime->heap, full, strlen(full), &g, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_int_equal(onnx_save(runtime, g, in_dir("gemm.onnx"), NULL, &e), NIB_OK);
+    graph_free(g);
+    nib_quantize_defaults(&o, sizeof o);
+    if (quantized(in_dir("gemm.onnx"), "gemm8.onnx", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_non_null(strstr(json, "\"z\""));
+    for (const char *at = strstr(json, "largest_difference"); at; at = strstr(at + 1, "largest_difference"))
+        assert_true(strtod(strchr(at, ':') + 1, NULL) < 0.2);
+    assert_int_equal(quantized(in_dir("gemm8.onnx"), "again.onnx", &o, json, &e), NIB_UNSUPPORTED);
+    if (!strstr(e.message, "nothing to quantize") || !strstr(e.message, "2 MatMulInteger")) fail_msg("%s", e.message);
 }
 
 static int stop_at_once(void *user, uint64_t done, uint64_t total) {
@@ -283,6 +314,7 @@ int main(void) {
         cmocka_unit_test(every_type_and_target),
         cmocka_unit_test(layers_stay_and_are_raised),
         cmocka_unit_test(what_cannot_be_done_is_said),
+        cmocka_unit_test(products_of_all_kinds),
         cmocka_unit_test(a_model_without_texts),
         cmocka_unit_test(a_stopped_call_leaves_nothing),
     };
