@@ -14,7 +14,7 @@ ROOMS = {
     "graph": BASE,
     "op": BASE | {"graph", "kernel"},
     "onnx": BASE | {"graph"},
-    "hf": BASE | {"graph", "onnx"},
+    "hf": BASE | {"graph"},
     "pass": BASE | {"graph", "op", "kernel"},
     "quant": BASE | {"graph", "op", "pass", "kernel"},
     "plan": BASE | {"graph", "op", "kernel"},

@@ -5,7 +5,7 @@
  */
 #include "hf_sentencepiece.h"
 #include "base/base_str.h"
-#include "onnx/onnx_wire.h"
+#include "base/base_wire.h"
 #include <string.h>
 
 #define MOST_PIECES ((size_t)1 << 21)
@@ -52,18 +52,18 @@ bool hf_is_utf8(const char *s, size_t n) {
     return true;
 }
 
-static nib_status read_piece(const reader *r, const onnx_token *field, hf_piece *out) {
-    onnx_wire w = {field->data, field->data + field->size, NULL};
-    onnx_token t;
+static nib_status read_piece(const reader *r, const base_wire_field *field, hf_piece *out) {
+    base_wire w = {field->data, field->data + field->size, NULL};
+    base_wire_field t;
     int more;
     *out = (hf_piece){.type = HF_PIECE_NORMAL, .text = {"", 0}};
-    while ((more = onnx_wire_next(&w, &t)) > 0) {
-        if (t.number == 1 && t.type == ONNX_WIRE_BYTES) {
+    while ((more = base_wire_next(&w, &t)) > 0) {
+        if (t.number == 1 && t.type == BASE_WIRE_BYTES) {
             out->text = (hf_bytes){(const char *)t.data, t.size};
-        } else if (t.number == 2 && t.type == ONNX_WIRE_32) {
+        } else if (t.number == 2 && t.type == BASE_WIRE_32) {
             const uint32_t bits = (uint32_t)t.value;
             memcpy(&out->score, &bits, sizeof bits);
-        } else if (t.number == 3 && t.type == ONNX_WIRE_VARINT) {
+        } else if (t.number == 3 && t.type == BASE_WIRE_VARINT) {
             if (t.value < HF_PIECE_NORMAL || t.value > HF_PIECE_BYTE)
                 return bad(r, NIB_BAD_TOKENIZER, t.at, "a piece of no known type");
             out->type = (hf_piece_type)t.value;
@@ -80,12 +80,12 @@ static nib_status read_piece(const reader *r, const onnx_token *field, hf_piece 
     return NIB_OK;
 }
 
-static nib_status read_spec(const reader *r, const onnx_token *field, hf_sentencepiece *out) {
-    onnx_wire w = {field->data, field->data + field->size, NULL};
-    onnx_token t;
+static nib_status read_spec(const reader *r, const base_wire_field *field, hf_sentencepiece *out) {
+    base_wire w = {field->data, field->data + field->size, NULL};
+    base_wire_field t;
     int more;
-    while ((more = onnx_wire_next(&w, &t)) > 0) {
-        if (field->number == TRAINER && t.number == MODEL_TYPE && t.type == ONNX_WIRE_VARINT) {
+    while ((more = base_wire_next(&w, &t)) > 0) {
+        if (field->number == TRAINER && t.number == MODEL_TYPE && t.type == BASE_WIRE_VARINT) {
             if (t.value != UNIGRAM && t.value != MERGES)
                 return bad(r, NIB_UNSUPPORTED, t.at, "it is neither Unigram nor BPE");
             out->merges = t.value == MERGES;
@@ -93,8 +93,8 @@ static nib_status read_spec(const reader *r, const onnx_token *field, hf_sentenc
         for (size_t i = 0; i < BASE_COUNT(fields); i++) {
             char *at = (char *)out + fields[i].at;
             if (fields[i].in != field->number || fields[i].number != t.number) continue;
-            if ((fields[i].kind == TEXT) != (t.type == ONNX_WIRE_BYTES) ||
-                (fields[i].kind != TEXT && t.type != ONNX_WIRE_VARINT))
+            if ((fields[i].kind == TEXT) != (t.type == BASE_WIRE_BYTES) ||
+                (fields[i].kind != TEXT && t.type != BASE_WIRE_VARINT))
                 return bad(r, NIB_BAD_TOKENIZER, t.at, "a setting of another type");
             if (fields[i].kind == TEXT) *(hf_bytes *)(void *)at = (hf_bytes){(const char *)t.data, t.size};
             else if (fields[i].kind == FLAG) *(bool *)at = t.value != 0;
@@ -108,8 +108,8 @@ nib_status hf_sentencepiece_read(base_heap *heap, const uint8_t *bytes, size_t s
                                  nib_error *err) {
     nib_status status = NIB_OK;
     const reader r = {bytes, err};
-    onnx_wire w = {bytes, size ? bytes + size : bytes, NULL};
-    onnx_token t;
+    base_wire w = {bytes, size ? bytes + size : bytes, NULL};
+    base_wire_field t;
     int more;
     *out = (hf_sentencepiece){.add_dummy_prefix = true,
                               .remove_extra_whitespaces = true,
@@ -120,8 +120,8 @@ nib_status hf_sentencepiece_read(base_heap *heap, const uint8_t *bytes, size_t s
                               .bos_piece = {"<s>", 3},
                               .eos_piece = {"</s>", 4}};
     if (!size) NIB_FAIL(err, NIB_BAD_TOKENIZER, "SentencePiece model: the file is empty");
-    while ((more = onnx_wire_next(&w, &t)) > 0) {
-        if (t.number >= 1 && t.number <= 3 && t.type != ONNX_WIRE_BYTES)
+    while ((more = base_wire_next(&w, &t)) > 0) {
+        if (t.number >= 1 && t.number <= 3 && t.type != BASE_WIRE_BYTES)
             return bad(&r, NIB_BAD_TOKENIZER, t.at, "no message where one belongs");
         if (t.number == TRAINER || t.number == NORMALIZER) NIB_TRY(read_spec(&r, &t, out));
         if (t.number != 1) continue;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ONNX bytes -> graph. The only room that knows protobuf. Schema: onnx.proto of ONNX 1.23 (IR 14).
+ * ONNX bytes -> graph. The only room that knows its schema. Schema: onnx.proto of ONNX 1.23 (IR 14).
  *
  * The file is mapped; constants point into it (raw_data at any alignment) and into its external data files, which the graph
  * takes over. Packed numeric fields (float_data, int64_data, ...) are decoded into the arena. Nothing of a hostile file is
  * believed: lengths against the field that holds them, element counts against bytes, external offsets against the file's
- * size, nesting of messages and subgraphs against the heap's limits, groups <= ONNX_MAX_NESTING, rank <= GRAPH_MAX_RANK.
+ * size, nesting of messages and subgraphs against the heap's limits, groups <= BASE_WIRE_NESTING, rank <= GRAPH_MAX_RANK.
  *
  * And back: graph -> ONNX bytes (onnx_save).
  */
@@ -15,7 +15,6 @@
 #include "base/base_runtime.h"
 #include "graph/graph.h"
 
-#define ONNX_MAX_NESTING 100
 #define ONNX_MIN_OPSET 1
 #define ONNX_MAX_OPSET 28
 

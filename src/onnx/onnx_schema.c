@@ -7,7 +7,7 @@
  */
 #include "onnx_schema.h"
 #include "onnx.h"
-#include "onnx_wire.h"
+#include "base/base_wire.h"
 #include <string.h>
 
 typedef enum field_kind {
@@ -220,14 +220,14 @@ static size_t element_size(const field *f) {
     }
 }
 
-static onnx_wire_type wire_type(const field *f) {
+static base_wire_type wire_type(const field *f) {
     switch (f->kind) {
     case INT:
-    case INTS: return ONNX_WIRE_VARINT;
+    case INTS: return BASE_WIRE_VARINT;
     case FLOAT:
-    case FLOATS: return ONNX_WIRE_32;
-    case DOUBLES: return ONNX_WIRE_64;
-    default: return ONNX_WIRE_BYTES;
+    case FLOATS: return BASE_WIRE_32;
+    case DOUBLES: return BASE_WIRE_64;
+    default: return BASE_WIRE_BYTES;
     }
 }
 
@@ -247,8 +247,8 @@ static int find_field(const message_info *m, uint32_t number) {
 }
 
 /* How many elements a field on the wire adds to a repeated one. */
-static nib_status count_elements(const decoder *d, const message_info *m, const field *f, const onnx_token *t, size_t *count) {
-    if (!is_packable(f) || t->type != ONNX_WIRE_BYTES) {
+static nib_status count_elements(const decoder *d, const message_info *m, const field *f, const base_wire_field *t, size_t *count) {
+    if (!is_packable(f) || t->type != BASE_WIRE_BYTES) {
         *count += 1;
     } else if (f->kind == INTS) {
         for (size_t i = 0; i < t->size; i++) *count += t->data[i] < 0x80; /* the last byte of each number */
@@ -263,14 +263,14 @@ static nib_status count_elements(const decoder *d, const message_info *m, const 
 /* The first walk: checks every field's type, counts repeated ones, notes single ones. */
 static nib_status scan(const decoder *d, const message_info *m, const uint8_t *bytes, size_t size, size_t *counts, uint32_t *seen) {
     nib_status status = NIB_OK;
-    onnx_wire w = {bytes, bytes + size, NULL};
-    onnx_token t;
+    base_wire w = {bytes, bytes + size, NULL};
+    base_wire_field t;
     int got;
-    while ((got = onnx_wire_next(&w, &t)) > 0) {
+    while ((got = base_wire_next(&w, &t)) > 0) {
         int i = find_field(m, t.number);
         if (i < 0) continue;
         const field *f = &m->fields[i];
-        if (t.type != wire_type(f) && !(is_packable(f) && t.type == ONNX_WIRE_BYTES)) return decode_fail(d, m, f, t.at, "wrong wire type");
+        if (t.type != wire_type(f) && !(is_packable(f) && t.type == BASE_WIRE_BYTES)) return decode_fail(d, m, f, t.at, "wrong wire type");
         if (f->kind <= MESSAGE) {
             if ((f->kind == MESSAGE || f->kind == BYTES) && (*seen >> f->number & 1u)) return decode_fail(d, m, f, t.at, "given twice");
             *seen |= 1u << f->number;
@@ -296,14 +296,14 @@ static void store_number(field_kind kind, uint64_t bits, void *to) {
 }
 
 /* Appends a packed field's numbers; their count is known to fit. */
-static nib_status fill_packed(const decoder *d, const message_info *m, const field *f, const onnx_token *t, list *to) {
+static nib_status fill_packed(const decoder *d, const message_info *m, const field *f, const base_wire_field *t, list *to) {
     const uint8_t *p = t->data, *end = t->data + t->size;
     size_t width = element_size(f);
     uint8_t *items = to->items;
     while (p < end) {
         uint64_t bits = 0;
         if (f->kind == INTS) {
-            if (!onnx_wire_varint(&p, end, &bits)) return decode_fail(d, m, f, t->at, "a packed number does not end");
+            if (!base_wire_varint(&p, end, &bits)) return decode_fail(d, m, f, t->at, "a packed number does not end");
         } else {
             for (size_t i = 0; i < width; i++) bits |= (uint64_t)p[i] << (8 * i);
             p += width;
@@ -314,7 +314,7 @@ static nib_status fill_packed(const decoder *d, const message_info *m, const fie
 }
 
 /* Stores one field from the wire in its member, or appends it to the member's list. */
-static nib_status fill(const decoder *d, const message_info *m, const field *f, const onnx_token *t, uint8_t *member, list *to, int depth) {
+static nib_status fill(const decoder *d, const message_info *m, const field *f, const base_wire_field *t, uint8_t *member, list *to, int depth) {
     onnx_bytes span = {t->data, t->size};
     if (span.data == NULL) span.data = t->at; /* present, and empty */
     uint8_t *item = f->kind > MESSAGE && to->items ? (uint8_t *)to->items + to->count * element_size(f) : member;
@@ -331,7 +331,7 @@ static nib_status fill(const decoder *d, const message_info *m, const field *f, 
     }
     case MESSAGES: to->count++; return decode(d, (onnx_message)f->message, t->data, t->size, item, depth + 1);
     default:
-        if (t->type == ONNX_WIRE_BYTES) return fill_packed(d, m, f, t, to);
+        if (t->type == BASE_WIRE_BYTES) return fill_packed(d, m, f, t, to);
         store_number((field_kind)f->kind, t->value, item);
         to->count++;
         return NIB_OK;
@@ -359,9 +359,9 @@ static nib_status decode(const decoder *d, onnx_message message, const uint8_t *
         lists[i].items = base_mul_size(counts[i], element_size(&m->fields[i]), &total) ? base_arena_alloc(d->arena, total) : NULL;
         if (!lists[i].items) NIB_FAIL(d->err, NIB_OUT_OF_MEMORY, "no memory to read the model");
     }
-    onnx_wire w = {bytes, bytes + size, NULL};
-    onnx_token t;
-    while (onnx_wire_next(&w, &t) > 0) {
+    base_wire w = {bytes, bytes + size, NULL};
+    base_wire_field t;
+    while (base_wire_next(&w, &t) > 0) {
         int i = find_field(m, t.number);
         if (i < 0) continue;
         NIB_TRY(fill(d, m, &m->fields[i], &t, (uint8_t *)record + m->fields[i].offset, &lists[i], depth));

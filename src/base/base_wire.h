@@ -7,32 +7,34 @@
  *
  * A reader never looks beyond the bytes that it was given, and a field's bytes never reach beyond the reader's end.
  */
-#ifndef ONNX_WIRE_H
-#define ONNX_WIRE_H
+#ifndef BASE_WIRE_H
+#define BASE_WIRE_H
 
 #include "base/base_error.h"
 #include <stdbool.h>
 
-typedef enum onnx_wire_type { ONNX_WIRE_VARINT = 0, ONNX_WIRE_64 = 1, ONNX_WIRE_BYTES = 2, ONNX_WIRE_32 = 5 } onnx_wire_type;
+#define BASE_WIRE_NESTING 100 /* of groups */
 
-typedef struct onnx_wire {
+typedef enum base_wire_type { BASE_WIRE_VARINT = 0, BASE_WIRE_64 = 1, BASE_WIRE_BYTES = 2, BASE_WIRE_32 = 5 } base_wire_type;
+
+typedef struct base_wire {
     const uint8_t *p, *end;
-    const char *problem; /* what is wrong, once onnx_wire_next returned -1 */
-} onnx_wire;
+    const char *problem; /* what is wrong, once base_wire_next returned -1 */
+} base_wire;
 
-typedef struct onnx_token {
+typedef struct base_wire_field {
     uint32_t number;
-    onnx_wire_type type;
+    base_wire_type type;
     uint64_t value;      /* of the number types, the bits */
-    const uint8_t *data; /* of ONNX_WIRE_BYTES */
+    const uint8_t *data; /* of BASE_WIRE_BYTES */
     size_t size;
     const uint8_t *at; /* where the field begins */
-} onnx_token;
+} base_wire_field;
 
 /* 1: *token is the next field; 0: the end; -1: malformed. Groups are skipped. */
-int onnx_wire_next(onnx_wire *w, onnx_token *token);
+int base_wire_next(base_wire *w, base_wire_field *token);
 
 /* Reads a varint at *p; false (and *p unchanged) if it does not end before `end` or is longer than ten bytes. */
-bool onnx_wire_varint(const uint8_t **p, const uint8_t *end, uint64_t *out);
+bool base_wire_varint(const uint8_t **p, const uint8_t *end, uint64_t *out);
 
 #endif
