@@ -64,8 +64,7 @@ static nib_status read_piece(const reader *r, const base_wire_field *field, hf_p
             const uint32_t bits = (uint32_t)t.value;
             memcpy(&out->score, &bits, sizeof bits);
         } else if (t.number == 3 && t.type == BASE_WIRE_VARINT) {
-            if (t.value < HF_PIECE_NORMAL || t.value > HF_PIECE_BYTE)
-                return bad(r, NIB_BAD_TOKENIZER, t.at, "a piece of no known type");
+            if (t.value < HF_PIECE_NORMAL || t.value > HF_PIECE_BYTE) return bad(r, NIB_BAD_TOKENIZER, t.at, "a piece of no known type");
             out->type = (hf_piece_type)t.value;
         } else if (t.number <= 3) {
             return bad(r, NIB_BAD_TOKENIZER, t.at, "a piece's field of another type");
@@ -74,8 +73,7 @@ static nib_status read_piece(const reader *r, const base_wire_field *field, hf_p
     if (more < 0) return bad(r, NIB_BAD_TOKENIZER, w.p, w.problem);
     if (!(out->score - out->score == 0)) return bad(r, NIB_BAD_TOKENIZER, field->at, "a score that is no number");
     if (out->text.length > MOST_PIECE_BYTES) return bad(r, NIB_LIMIT, field->at, "a piece of more than 4096 bytes");
-    if (!hf_is_utf8(out->text.data, out->text.length))
-        return bad(r, NIB_BAD_TOKENIZER, field->at, "a piece that is not UTF-8");
+    if (!hf_is_utf8(out->text.data, out->text.length)) return bad(r, NIB_BAD_TOKENIZER, field->at, "a piece that is not UTF-8");
     if (!out->text.length) return bad(r, NIB_BAD_TOKENIZER, field->at, "a piece without text");
     return NIB_OK;
 }
@@ -86,15 +84,13 @@ static nib_status read_spec(const reader *r, const base_wire_field *field, hf_se
     int more;
     while ((more = base_wire_next(&w, &t)) > 0) {
         if (field->number == TRAINER && t.number == MODEL_TYPE && t.type == BASE_WIRE_VARINT) {
-            if (t.value != UNIGRAM && t.value != MERGES)
-                return bad(r, NIB_UNSUPPORTED, t.at, "it is neither Unigram nor BPE");
+            if (t.value != UNIGRAM && t.value != MERGES) return bad(r, NIB_UNSUPPORTED, t.at, "it is neither Unigram nor BPE");
             out->merges = t.value == MERGES;
         }
         for (size_t i = 0; i < BASE_COUNT(fields); i++) {
             char *at = (char *)out + fields[i].at;
             if (fields[i].in != field->number || fields[i].number != t.number) continue;
-            if ((fields[i].kind == TEXT) != (t.type == BASE_WIRE_BYTES) ||
-                (fields[i].kind != TEXT && t.type != BASE_WIRE_VARINT))
+            if ((fields[i].kind == TEXT) != (t.type == BASE_WIRE_BYTES) || (fields[i].kind != TEXT && t.type != BASE_WIRE_VARINT))
                 return bad(r, NIB_BAD_TOKENIZER, t.at, "a setting of another type");
             if (fields[i].kind == TEXT) *(hf_bytes *)(void *)at = (hf_bytes){(const char *)t.data, t.size};
             else if (fields[i].kind == FLAG) *(bool *)at = t.value != 0;
@@ -104,8 +100,7 @@ static nib_status read_spec(const reader *r, const base_wire_field *field, hf_se
     return more < 0 ? bad(r, NIB_BAD_TOKENIZER, w.p, w.problem) : NIB_OK;
 }
 
-nib_status hf_sentencepiece_read(base_heap *heap, const uint8_t *bytes, size_t size, hf_sentencepiece *out,
-                                 nib_error *err) {
+nib_status hf_sentencepiece_read(base_heap *heap, const uint8_t *bytes, size_t size, hf_sentencepiece *out, nib_error *err) {
     nib_status status = NIB_OK;
     const reader r = {bytes, err};
     base_wire w = {bytes, size ? bytes + size : bytes, NULL};

@@ -314,7 +314,8 @@ static nib_status fill_packed(const decoder *d, const message_info *m, const fie
 }
 
 /* Stores one field from the wire in its member, or appends it to the member's list. */
-static nib_status fill(const decoder *d, const message_info *m, const field *f, const base_wire_field *t, uint8_t *member, list *to, int depth) {
+static nib_status fill(const decoder *d, const message_info *m, const field *f, const base_wire_field *t, uint8_t *member, list *to,
+                       int depth) {
     onnx_bytes span = {t->data, t->size};
     if (span.data == NULL) span.data = t->at; /* present, and empty */
     uint8_t *item = f->kind > MESSAGE && to->items ? (uint8_t *)to->items + to->count * element_size(f) : member;
