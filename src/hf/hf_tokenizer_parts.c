@@ -304,7 +304,7 @@ fail:
 /* One word of a template: "A", "B:1", "sep", "eos?". */
 static nib_status put_word(hf_draft *b, char *word, yyjson_mut_val *list, yyjson_mut_val *specials) {
     yyjson_mut_doc *doc = b->draft.doc;
-    char key[48], *colon = strchr(word, ':');
+    char key[64], *colon = strchr(word, ':');
     const int type = colon ? colon[1] - '0' : 0;
     if (colon) *colon = 0;
     const size_t n = strlen(word);

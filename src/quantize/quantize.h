@@ -54,6 +54,19 @@ void quantize_layers_free(base_heap *heap, quantize_layers *l);
 /* The layer's name in messages: its weight's. */
 const char *quantize_name(const quantize_layer *l);
 
+/* ---- matrices */
+typedef struct quantize_matrix { /* element (i, k) is sign * data[i * row + k * column] */
+    const float *data;
+    int64_t row, column;
+    float sign; /* 1 or -1; of the second of a product it counts for nothing */
+} quantize_matrix;
+/* c [M, N] += a [M, K] b [K, N], rows of c are c_stride apart; the same bits for any number of threads. */
+nib_status quantize_multiply(nib_runtime *runtime, const quantize_matrix *a, const quantize_matrix *b, float *c, int64_t c_stride,
+                             int64_t M, int64_t N, int64_t K, nib_error *err);
+/* The upper factor u [K, K] of the inverse of a, u^T u = a^-1; zeros below the diagonal. *positive false: a is not positive, and u is of
+ * no use. */
+nib_status quantize_inverse_factor(nib_runtime *runtime, const float *a, int64_t K, float *u, bool *positive, nib_error *err);
+
 /* ---- rounding. codes of the layer are made anew; those that were there are freed. `moments` NULL: to the nearest. */
 nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits bits, int64_t block, const quantize_moments *moments,
                           nib_error *err);

@@ -17,51 +17,33 @@ typedef struct calibration {
     float **rows;              /* [count], each [ROWS, K] of which `filled` are there */
     int64_t *filled;
     int count;
-    float *turned; /* [K, ROWS] */
-    void *packed;
-    const kernel_linear *product;
     nib_error *err;
 } calibration;
 
 /* ---------------------------------------------------------------- sums */
 
-typedef struct product {
-    const kernel_linear *kernel;
-    kernel_linear_args args;
-} product;
-
-static void multiply(void *arg, size_t task, int slot) {
-    const product *p = arg;
-    const int64_t step = 4 * (int64_t)p->kernel->tile_m, lo = (int64_t)task * step;
-    (void)slot;
-    p->kernel->run(&p->args, lo, lo + step < p->args.M ? lo + step : p->args.M, 0, p->args.N);
-}
-
 /* Adds what is there of x number i, and empties it. */
-static void flush(calibration *c, int i) {
+static nib_status flush(calibration *c, int i) {
     quantize_moments *m = &c->moments[i];
-    const int64_t K = m->K, T = c->filled[i];
-    if (T == 0) return;
-    for (int64_t t = 0; t < T; t++)
-        for (int64_t k = 0; k < K; k++) c->turned[k * T + t] = c->rows[i][t * K + k];
-    const kernel_weight w = {.w = c->rows[i], .k_stride = K, .n_stride = 1, .N = K, .K = T};
-    c->product->pack(&w, 0, K, c->packed);
-    product p = {.kernel = c->product};
-    p.args = (kernel_linear_args){.x = c->turned, .x_stride = T, .w = c->packed, .y = m->sum, .y_stride = K, .residual = m->sum};
-    p.args.residual_stride = K, p.args.M = K, p.args.N = K, p.args.K = T;
-    base_pool_run(c->m->runtime->pool, (size_t)((K + 4 * p.kernel->tile_m - 1) / (4 * p.kernel->tile_m)), multiply, &p);
+    const quantize_matrix turned = {.data = c->rows[i], .row = 1, .column = m->K, .sign = 1},
+                          rows = {.data = c->rows[i], .row = m->K, .column = 1, .sign = 1};
+    const int64_t T = c->filled[i];
     m->rows += (double)T;
     c->filled[i] = 0;
+    return quantize_multiply(c->m->runtime, &turned, &rows, m->sum, m->K, m->K, m->K, T, c->err);
 }
 
-static void add(calibration *c, int i, const float *x, int64_t rows) {
+static nib_status add(calibration *c, int i, const float *x, int64_t rows) {
+    nib_status status = NIB_OK;
     const int64_t K = c->moments[i].K;
     while (rows > 0) {
         int64_t n = ROWS - c->filled[i] < rows ? ROWS - c->filled[i] : rows;
         memcpy(c->rows[i] + c->filled[i] * K, x, (size_t)(n * K) * sizeof *x);
         c->filled[i] += n, rows -= n, x += n * K;
-        if (c->filled[i] == ROWS) flush(c, i);
+        if (c->filled[i] == ROWS) NIB_TRY(flush(c, i));
     }
+fail:
+    return status;
 }
 
 /* ---------------------------------------------------------------- runs */
@@ -103,7 +85,7 @@ static nib_status run_text(calibration *c, run_session *s, const int32_t *ids, i
     for (int i = 0; i < c->count; i++) {
         NIB_TRY(run_output(s, i, &y, c->err));
         const int64_t all = graph_tensor_elements(&y);
-        if (y.dtype == NIB_DTYPE_F32 && all > 0 && all % c->moments[i].K == 0) add(c, i, y.data, all / c->moments[i].K);
+        if (y.dtype == NIB_DTYPE_F32 && all > 0 && all % c->moments[i].K == 0) NIB_TRY(add(c, i, y.data, all / c->moments[i].K));
     }
 fail:
     base_arena_free(&arena);
@@ -147,7 +129,7 @@ static nib_status run_all(calibration *c, const char *const *texts, size_t n) {
         NIB_TRY(base_stop_check(c->err));
     }
     if (!tokens) NIB_FAIL(c->err, NIB_INVALID_ARGUMENT, "calibrating: the texts have no tokens");
-    for (int i = 0; i < c->count; i++) flush(c, i);
+    for (int i = 0; i < c->count; i++) NIB_TRY(flush(c, i));
 fail:
     run_session_free(s);
     plan_free(p);
@@ -160,9 +142,6 @@ fail:
 static void drop(calibration *c) {
     base_heap *heap = &c->m->runtime->heap;
     for (int i = 0; i < c->count; i++) base_free(heap, c->moments[i].sum), base_free(heap, c->rows[i]);
-    base_free(heap, c->turned);
-    base_free(heap, c->packed);
-    c->turned = NULL, c->packed = NULL;
     c->count = 0;
 }
 
@@ -170,7 +149,6 @@ static void drop(calibration *c) {
 static nib_status take(calibration *c, const quantize_layers *layers, int *at) {
     base_heap *heap = &c->m->runtime->heap;
     size_t bytes = 0;
-    int64_t most = 0;
     for (; *at < layers->count; ++*at) {
         const quantize_layer *l = &layers->items[*at];
         bool seen = l->table || l->kept || l->why || l->x->constant;
@@ -184,12 +162,8 @@ static nib_status take(calibration *c, const quantize_layers *layers, int *at) {
         c->rows[c->count] = base_alloc(heap, (size_t)l->K * ROWS * sizeof(float));
         c->filled[c->count++] = 0;
         if (!m->sum || !c->rows[c->count - 1]) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
-        if (l->K > most) most = l->K;
     }
-    if (!c->count) return NIB_OK;
-    c->turned = base_alloc(heap, (size_t)most * ROWS * sizeof(float));
-    c->packed = base_alloc(heap, c->product->packed_bytes(most, ROWS));
-    return c->turned && c->packed ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
+    return NIB_OK;
 }
 
 nib_status quantize_calibrate(nib_model *m, const graph *g, const quantize_layers *layers, const char *const *texts, size_t n,
@@ -198,7 +172,6 @@ nib_status quantize_calibrate(nib_model *m, const graph *g, const quantize_layer
     base_heap *heap = &m->runtime->heap;
     const size_t slots = (size_t)layers->count + 1;
     calibration c = {.m = m, .g = g, .err = err};
-    c.product = kernel_linear_find(cpu_kernels(m->device), KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
     c.moments = base_calloc(heap, slots, sizeof *c.moments);
     c.rows = base_calloc(heap, slots, sizeof *c.rows);
     c.filled = base_calloc(heap, slots, sizeof *c.filled);
