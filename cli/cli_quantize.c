@@ -107,6 +107,7 @@ static int quantize(const cli_args *a, const texts *calibrate, const texts *chec
 static int run_quantize(cli_args *a) {
     texts calibrate = {0}, check = {0};
     if (!a->output) return cli_usage(a->verb, "-o is missing: where to write it");
+    if (a->block && a->type != NIB_QUANTIZE_INT4) return cli_usage(a->verb, "--block is of --type int4");
     int code = read_texts(a->calibrate, "calibrate", &calibrate);
     if (code == 0) code = read_texts(a->check_texts, "check", &check);
     if (code == 0) code = quantize(a, &calibrate, &check);

@@ -60,7 +60,7 @@ static nib_status round_weights(const nib_model *m, model_program *p, pass_conte
         p->computes = !integers ? NIB_PRECISION_FILE : ctx->quantized_q4 ? NIB_PRECISION_Q4 : NIB_PRECISION_Q8;
         p->precision_why = !integers           ? "the file's weights have few bits; f32 is faster here"
                            : ctx->quantized_q4 ? "the file's own: weights of 4 bits; others as the file has them"
-                                               : "the file's own: its weights have 8 bits";
+                                               : "the file's own: its weights have 8 bits or fewer";
     }
     return model_arithmetic(p->computes) == NIB_PRECISION_F32 ? NIB_OK : quant_apply(ctx, p->computes, as_file);
 }

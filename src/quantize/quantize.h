@@ -44,7 +44,8 @@ typedef struct quantize_moments {
     float *sum;  /* [K, K] */
 } quantize_moments;
 
-/* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are. */
+/* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are;
+ * INVALID_ARGUMENT where one is nobody's. */
 nib_status quantize_find(base_heap *heap, const graph *g, const char *const *keep, size_t n, quantize_layers *out, nib_error *err);
 /* Before: Gemm of a constant matrix as MatMul and Add. */
 nib_status quantize_open_gemm(pass_context *ctx);

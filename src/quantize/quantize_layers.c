@@ -46,10 +46,18 @@ nib_status quantize_find(base_heap *heap, const graph *g, const char *const *kee
     for (graph_node *k = g->first; k; k = k->next) count += layer_of(k, &one);
     out->items = base_calloc(heap, (size_t)count + 1, sizeof *out->items);
     if (!out->items) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a list of layers");
-    for (graph_node *k = g->first; k; k = k->next) {
-        if (!layer_of(k, &one)) continue;
-        for (size_t i = 0; i < n; i++) one.kept |= matches(keep[i], quantize_name(&one)) || matches(keep[i], k->name);
-        out->items[out->count++] = one;
+    for (graph_node *k = g->first; k; k = k->next)
+        if (layer_of(k, &one)) out->items[out->count++] = one;
+    for (size_t i = 0; i < n; i++) {
+        bool any = false;
+        for (int k = 0; k < out->count; k++) {
+            quantize_layer *l = &out->items[k];
+            const bool named = matches(keep[i], quantize_name(l)) || matches(keep[i], l->node->name);
+            l->kept |= named;
+            any |= named;
+        }
+        if (!any)
+            return base_error_set(err, NIB_INVALID_ARGUMENT, "keep %.100s: no weight or node that is quantized has such a name", keep[i]);
     }
     return NIB_OK;
 }

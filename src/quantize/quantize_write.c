@@ -51,8 +51,9 @@ static graph_value *scales(const writing *w, int rank, const int64_t *dims, bool
 }
 
 static void put_code(uint8_t *to, int bits, int64_t i, int code) {
+    const unsigned four = (unsigned)code & 15u;
     if (bits == 8) to[i] = (uint8_t)code;
-    else to[i / 2] = (uint8_t)(i % 2 ? (to[i / 2] & 0x0f) | code << 4 : (code & 0x0f));
+    else to[i / 2] = (uint8_t)(i % 2 ? (to[i / 2] & 15u) | four << 4 : four);
 }
 
 /* Codes as [K, N], or turned as rows of K, with `offset` added: what unsigned types begin at. */

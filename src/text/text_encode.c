@@ -288,6 +288,7 @@ static void leave_out(const text_tokenizer *t, text_encoding *e) {
         e->spans[kept] = e->spans[i];
         e->special[kept++] = e->special[i];
     }
+    e->full_count -= e->count - kept; /* what is left out was not cut off */
     e->count = kept;
 }
 

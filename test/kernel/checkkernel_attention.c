@@ -4,6 +4,7 @@
  * heads, causal, windows, softcap, bias, sinks, given positions, caches in pages; rows alone and in any split; a cache
  * against the same keys given at once; masked keys that are NaN.
  */
+#include <float.h>
 #include "checkkernel.h"
 #include <math.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static void make_options(attention_case *c) {
             (size_t)(c->text * g->bias_text_stride + (g->heads - 1) * g->bias_head_stride + (c->n - 1) * g->bias_row_stride + keys);
         float *bias = check_random_floats(floats);
         for (size_t i = 0; check_chance(30) && i < floats; i++) {
-            if (check_chance(30)) bias[i] = check_chance(50) ? -INFINITY : -3.4028234663852886e38f;
+            if (check_chance(30)) bias[i] = check_chance(5) ? FLT_MAX : check_chance(50) ? -INFINITY : -FLT_MAX;
         }
         g->bias = bias;
     }

@@ -208,6 +208,10 @@ static void layers_stay_and_are_raised(void **state) {
     o.keep = keep, o.keep_count = 2;
     if (quantized(TINY, "kept", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
     assert_non_null(strstr(json, "asked to stay"));
+    static const char *const nobody[] = {"*query*", "nobody*"};
+    o.keep = nobody;
+    assert_int_equal(quantized(TINY, "kept", &o, json, &e), NIB_INVALID_ARGUMENT);
+    assert_non_null(strstr(e.message, "nobody*"));
     nib_quantize_defaults(&o, sizeof o);
     o.type = NIB_QUANTIZE_INT4;
     o.min_cosine = 0.9999;

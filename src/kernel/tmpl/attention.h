@@ -116,10 +116,11 @@ static void attn_turn_in(const float *src, int64_t stride, int rows, int64_t col
 }
 
 /* log2(e) times a bias. A huge finite one, as exporters write for "masked", stays finite: a row of nothing else is the plain
- * mean, as by the formula, while minus infinity masks. */
+ * mean, as by the formula, while minus infinity masks. So does what (1 - mask) * lowest makes of a 2. */
 VEC_INLINE vec attn_bias(vec b) {
-    vec least = vec_set1(-FLT_MAX), z = vec_max(least, vec_mul(b, vec_set1(ATTN_LOG2E)));
-    return vec_select_lt(b, least, b, z);
+    vec least = vec_set1(-FLT_MAX), most = vec_set1(FLT_MAX), z = vec_max(least, vec_mul(b, vec_set1(ATTN_LOG2E)));
+    z = vec_min(most, z); /* NaN stays NaN in both */
+    return vec_select_lt(b, least, b, vec_select_lt(most, b, b, z));
 }
 
 /* Softcap, bias and mask, where there are any. */
