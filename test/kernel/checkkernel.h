@@ -15,6 +15,12 @@ uint64_t check_random(void);
 void check_seed(uint64_t seed);
 /* Begins case n of a part: what is drawn first, its inputs, does not depend on how many kernels the cases before it had. */
 void check_case(const char *part, uint64_t n);
+/* How many cases of `n` are tried: all; with sanitizers, which take ten times as long, a quarter. */
+#ifdef CHECK_FEW
+#define CHECK_CASES(n) ((n) / 4)
+#else
+#define CHECK_CASES(n) (n)
+#endif
 int64_t check_pick(int64_t lo, int64_t hi); /* both ends included */
 bool check_chance(int percent);
 float check_uniform(void); /* in [-1, 1) */

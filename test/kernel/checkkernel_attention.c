@@ -224,12 +224,12 @@ static void weight_case(const check_task *task, float below) {
 
 void check_attention(void) {
     check_task task = check_find("attention_f32");
-    for (int i = 0; i < 250; i++) {
+    for (int i = 0; i < CHECK_CASES(250); i++) {
         check_case("attention", (uint64_t)i);
         one_case(&task, false);
     }
     task = check_find("attention_q8");
-    for (int i = 0; i < 250; i++) {
+    for (int i = 0; i < CHECK_CASES(250); i++) {
         check_case("attention_q8", (uint64_t)i);
         one_case(&task, true);
     }
@@ -238,7 +238,7 @@ void check_attention(void) {
         weight_case(&task, i < 1400 ? (float)i / 100.0f : (float)(i - 1390) * 1.5f);
     }
     task = check_find("attention_f32");
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < CHECK_CASES(60); i++) {
         check_case("cache", (uint64_t)i);
         cache_case(&task);
     }

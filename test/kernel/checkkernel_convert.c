@@ -140,11 +140,11 @@ static void every_half(const check_task *task) {
 
 void check_convert(void) {
     check_task quantize = check_find("quantize_rows_u8"), round = check_find("round_rows_bf16");
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < CHECK_CASES(600); i++) {
         check_case("quantize_rows_u8", (uint64_t)i);
         one_quantize(&quantize);
     }
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < CHECK_CASES(300); i++) {
         check_case("round_rows_bf16", (uint64_t)i);
         int64_t rows = check_pick(1, 5), columns = row_length(), x_stride = columns + check_pick(0, 3);
         float *x = check_floats((size_t)((rows - 1) * x_stride + columns));

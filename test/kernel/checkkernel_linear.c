@@ -320,7 +320,7 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
 /* Whole sums, extreme ones too, against plain code; in ranges, and rows alone. */
 static void check_whole(void) {
     check_task task = check_find("linear_s8");
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < CHECK_CASES(200); round++) {
         check_case("linear_s8", (uint64_t)round);
         const int64_t M = size_near(40), N = size_near(90), K = round < 196 ? size_near(150) : KERNEL_S8_MOST_K - round % 2;
         const int64_t rows = round < 196 ? M : 2, stride = (K + 3) / 4 * 4;
@@ -360,7 +360,7 @@ void check_linear(void) {
     check_whole();
     for (format f = F32; f <= Q4; f++) {
         check_task task = check_find(task_names[f]);
-        for (int i = 0; i < 406; i++) {
+        for (int i = 0; i < CHECK_CASES(406); i++) {
             check_case(f == F32 ? "linear" : task_names[f], (uint64_t)i);
             if (i < 404 || f == Q8) one_case(&task, f, i >= 400, i < 404 ? 0 : KERNEL_Q8_MOST_K - i % 2);
         }

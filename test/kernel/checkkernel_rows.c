@@ -306,7 +306,7 @@ void check_rows(void) {
     for (size_t i = 0; i < BASE_COUNT(parts); i++) {
         check_task task = check_find(parts[i].task);
         task_now = &task;
-        for (int j = 0; j < 200; j++) {
+        for (int j = 0; j < CHECK_CASES(200); j++) {
             check_case(parts[i].task, (uint64_t)j);
             parts[i].one(parts[i].task);
         }
