@@ -15,9 +15,9 @@ uint64_t check_random(void);
 void check_seed(uint64_t seed);
 /* Begins case n of a part: what is drawn first, its inputs, does not depend on how many kernels the cases before it had. */
 void check_case(const char *part, uint64_t n);
-/* How many cases of `n` are tried: all; with sanitizers, which take ten times as long, a quarter. */
-#ifdef CHECK_FEW
-#define CHECK_CASES(n) ((n) / 4)
+/* How many cases of `n` are tried: all; with sanitizers and in an emulator, which take ten times as long, a part of them. */
+#ifdef CHECK_PART
+#define CHECK_CASES(n) ((n) / CHECK_PART)
 #else
 #define CHECK_CASES(n) (n)
 #endif
