@@ -848,10 +848,11 @@ NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);
  * to vectors of texts: as nib runs the file, and as ONNX means it. Products with constant matrices and tables of 1024
  * rows and more are quantized; others, and those whose rows are no multiple of the block, stay as they are, and the
  * report says why. What the model gives below options->min_cosine gets more bits, layer by layer, 4 to 8 to f32,
- * before it is given up. A model that does not embed texts is compared on random inputs, and not calibrated
- * (UNSUPPORTED). UNSUPPORTED, too: there is nothing to quantize. `*report` (may be NULL) is given on success, and with
- * DIFFERENT: min_cosine was not reached, and nothing was written. Other errors as nib_optimize_file, and
- * INVALID_ARGUMENT: a block that is none of these, texts of both kinds that are the same, or texts without a token. */
+ * before it is given up. A model that does not embed texts is compared on random inputs; calibrating it, or asking for
+ * a min_cosine, is UNSUPPORTED. UNSUPPORTED, too: there is nothing to quantize. `*report` (may be NULL) is given on
+ * success, and with DIFFERENT: min_cosine was not reached, and nothing was written. Other errors as nib_optimize_file,
+ * and INVALID_ARGUMENT: a block that is none of these, texts of both kinds that are the same, or texts without a
+ * token. */
 NIB_API nib_status nib_quantize_file(const char *in, const char *out, const nib_quantize_options *options, nib_report **report,
                                      nib_error *error);
 

@@ -40,8 +40,7 @@ typedef struct quantize_layers {
 typedef struct quantize_moments {
     const graph_value *x;
     int64_t K;
-    double rows; /* how many were added */
-    float *sum;  /* [K, K] */
+    float *sum; /* [K, K] */
 } quantize_moments;
 
 /* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are;
@@ -105,7 +104,6 @@ typedef struct quantize_receipt {
     const quantize_layers *layers;
     quantize_quality nib, file; /* as nib runs it; as ONNX means it */
     uint64_t bytes[2];          /* of all weights, before and after */
-    uint64_t written;           /* of the model's file; 0: not written */
     int raised;                 /* layers that got more bits to reach min_cosine */
     const char *rest;           /* where weights lie that are no layers'; NULL: nowhere */
     double seconds;

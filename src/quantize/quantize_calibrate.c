@@ -28,7 +28,6 @@ static nib_status flush(calibration *c, int i) {
     const quantize_matrix turned = {.data = c->rows[i], .row = 1, .column = m->K, .sign = 1},
                           rows = {.data = c->rows[i], .row = m->K, .column = 1, .sign = 1};
     const int64_t T = c->filled[i];
-    m->rows += (double)T;
     c->filled[i] = 0;
     return quantize_multiply(c->m->runtime, &turned, &rows, m->sum, m->K, m->K, m->K, T, c->err);
 }

@@ -97,6 +97,7 @@ static nib_status refer(quantizing *z) {
     status = quantize_vectors(z->reference, z->check, z->n_check, &z->wanted, &z->width, z->err);
     if (status == NIB_UNSUPPORTED || status == NIB_NOT_FOUND) {
         snprintf(z->why, sizeof z->why, "%.280s", z->err ? z->err->message : "the model does not embed texts");
+        if (z->o->min_cosine > 0) NIB_FAIL(z->err, NIB_UNSUPPORTED, "min_cosine cannot be kept where nothing is measured: %s", z->why);
         base_error_clear(z->err);
         status = NIB_OK;
     }
