@@ -14,6 +14,7 @@ change places, a table whose rows move by one) and what must not ("same": config
 import json
 import sys
 import tempfile
+import types
 import warnings
 from pathlib import Path
 
@@ -71,9 +72,23 @@ def spread(name, shape, plus_one):
 # ---------------------------------------------------------------- a family whose code is not in transformers
 
 
-class JinaBert(torch.nn.Module):
-    """JinaBERT v2 as its paper (Guenther et al., 2023) and ports describe it: BERT without positions, ALiBi on both
-    sides, GEGLU. Names as in its folders. Unverified against its own code."""
+class OwnCode(torch.nn.Module):
+    """A model whose folders name code of their own: its config.json and weights are written and read as there."""
+
+    def save_pretrained(self, folder):
+        save_file({k: v.contiguous().numpy() for k, v in self.weights().items()}, Path(folder) / "model.safetensors")
+        (Path(folder) / "config.json").write_text(json.dumps(self.said(), indent=2, sort_keys=True) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder, **_):
+        said = json.loads((Path(folder) / "config.json").read_text())
+        with safe_open(Path(folder) / "model.safetensors", "pt") as file:
+            return cls.made_of(said, {k: file.get_tensor(k) for k in file.keys()})
+
+
+class JinaBert(OwnCode):
+    """JinaBERT v2 as its paper (Guenther et al., 2023) and public ports of its code have it: BERT without positions,
+    ALiBi on both sides, gated feed-forward layers. Names as in its folders."""
 
     def __init__(self, config):
         super().__init__()
@@ -85,17 +100,15 @@ class JinaBert(torch.nn.Module):
             token_type_embeddings=torch.nn.Embedding(config.type_vocab_size, H),
             LayerNorm=norm(),
         )
-        self.encoder = part(
-            layer=torch.nn.ModuleList(
-                part(
-                    attention=part(
-                        self=part(query=linear(H, H), key=linear(H, H), value=linear(H, H)),
-                        output=part(dense=linear(H, H), LayerNorm=norm()),
-                    ),
-                    mlp=part(gated_layers=linear(H, 2 * F, bias=False), wo=linear(F, H), layernorm=norm()),
-                )
-                for _ in range(config.num_hidden_layers)
-            )
+        self.encoder = part(layer=torch.nn.ModuleList(self.layer(part, linear, norm, H, F) for _ in range(L)))
+
+    def layer(self, part, linear, norm, H, F):
+        return part(
+            attention=part(
+                self=part(query=linear(H, H), key=linear(H, H), value=linear(H, H)),
+                output=part(dense=linear(H, H), LayerNorm=norm()),
+            ),
+            mlp=part(gated_layers=linear(H, 2 * F, bias=False), wo=linear(F, H), layernorm=norm()),
         )
 
     def slopes(self):
@@ -103,9 +116,17 @@ class JinaBert(torch.nn.Module):
         more = [2.0 ** (-4 * (2 * i + 1) / n) for i in range(self.config.num_attention_heads - n)]
         return torch.tensor([2.0 ** (-8 * (i + 1) / n) for i in range(n)] + more)
 
+    def queries_and_keys(self, own, x):
+        return own.query(x), own.key(x)
+
+    def behind_attention(self, layer, y, x):
+        x = layer.attention.output.LayerNorm(y + x)
+        gate, up = layer.mlp.gated_layers(x).chunk(2, -1)
+        return layer.mlp.layernorm(layer.mlp.wo(torch.nn.functional.gelu(gate) * up) + x)
+
     def forward(self, input_ids, attention_mask, output_hidden_states=None, token_type_ids=None):
-        types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        x = self.embeddings.word_embeddings(input_ids) + self.embeddings.token_type_embeddings(types)
+        kinds = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        x = self.embeddings.word_embeddings(input_ids) + self.embeddings.token_type_embeddings(kinds)
         x = self.embeddings.LayerNorm(x)
         B, S, H = x.shape
         heads, place = self.config.num_attention_heads, torch.arange(S)
@@ -113,25 +134,126 @@ class JinaBert(torch.nn.Module):
         bias = bias[None] + (1.0 - attention_mask[:, None, None].float()) * torch.finfo(torch.float32).min
         for layer in self.encoder["layer"]:
             own = layer.attention["self"]
-            q, k, v = (own[name](x).view(B, S, heads, H // heads).transpose(1, 2) for name in ("query", "key", "value"))
+            split = lambda x: x.view(B, S, heads, H // heads).transpose(1, 2)
+            q, k, v = map(split, (*self.queries_and_keys(own, x), own.value(x)))
             p = torch.softmax(q @ k.transpose(2, 3) / (H // heads) ** 0.5 + bias, -1)
             y = layer.attention.output.dense((p @ v).transpose(1, 2).reshape(B, S, H))
-            x = layer.attention.output.LayerNorm(y + x)
-            gate, up = layer.mlp.gated_layers(x).chunk(2, -1)
-            x = layer.mlp.layernorm(layer.mlp.wo(torch.nn.functional.gelu(gate) * up) + x)
+            x = self.behind_attention(layer, y, x)
         return {"last_hidden_state": x}
 
-    def save_pretrained(self, folder):
-        save_file({k: v.numpy() for k, v in self.state_dict().items()}, Path(folder) / "model.safetensors")
-        self.config.architectures = ["JinaBertModel"]
-        self.config.save_pretrained(folder)
+    def weights(self):
+        return self.state_dict()
+
+    def said(self):
+        return dict(self.config.to_dict(), architectures=["JinaBertModel"])
 
     @classmethod
-    def from_pretrained(cls, folder, **_):
-        model = cls(T.BertConfig.from_pretrained(folder))
-        with safe_open(Path(folder) / "model.safetensors", "pt") as file:
-            model.load_state_dict({k: file.get_tensor(k) for k in file.keys()})
+    def made_of(cls, said, weights):
+        model = cls(T.BertConfig.from_dict(said))
+        model.load_state_dict(weights)
         return model
+
+
+class JinaBertCode(JinaBert):
+    """The second form of JinaBERT v2 (jina-bert-v2-qk-post-norm, of its models for code and Spanish), as public ports
+    have it: queries and keys are normed over all heads; the first rows of the gated weight are *up*."""
+
+    def layer(self, part, linear, norm, H, F):
+        return part(
+            attention=part(
+                self=part(
+                    query=linear(H, H), key=linear(H, H), value=linear(H, H), layer_norm_q=norm(), layer_norm_k=norm()
+                ),
+                output=part(dense=linear(H, H), LayerNorm=norm()),
+            ),
+            layer_norm_1=norm(),
+            layer_norm_2=norm(),
+            mlp=part(up_gated_layer=linear(H, 2 * F, bias=False), down_layer=linear(F, H)),
+        )
+
+    def queries_and_keys(self, own, x):
+        return own.layer_norm_q(own.query(x)), own.layer_norm_k(own.key(x))
+
+    def behind_attention(self, layer, y, x):
+        # BERT's output part adds and norms; the layer adds its input once more
+        y = layer.attention.output.LayerNorm(y + x)
+        x = layer.layer_norm_1(x + y)
+        up, gate = layer.mlp.up_gated_layer(x).chunk(2, -1)
+        return layer.layer_norm_2(x + layer.mlp.down_layer(up * torch.nn.functional.gelu(gate)))
+
+    def said(self):
+        code = "jinaai/jina-bert-v2-qk-post-norm--modeling_bert.JinaBertModel"
+        return dict(super().said(), auto_map={"AutoModel": code})
+
+
+class New(OwnCode):
+    """model_type "new" (Alibaba-NLP/new-impl): transformers' GTE, with the words of its own config.json, weights q, k, v
+    that may stand apart, and frequencies of the NTK kind, for every length (Su, 2023: kexue.fm/archives/9706)."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.words = said = dict(vars(said)) if isinstance(said, types.SimpleNamespace) else said
+        usual = {k: said[k] for k in BERT if k in said}
+        self.config = T.GteConfig(
+            **usual,
+            type_vocab_size=said["type_vocab_size"],
+            rope_parameters={"rope_theta": said["rope_theta"], "rope_type": "default"},
+        )
+        self.model = T.GteModel(self.config)
+
+    def scale(self, base, scaling):
+        D, f, b = H // N, scaling["factor"], scaling.get("mixed_b")
+        i = torch.arange(0, D, 2).float()
+        if b is None:
+            frequencies = 1.0 / ((base * f) ** (i / D)) / f ** (2 / D)
+        else:
+            a = torch.tensor(f).log() / (D / 2) ** b
+            frequencies = 1.0 / (base ** (i / D)) / (a * torch.arange(1, D // 2 + 1).float() ** b).exp()
+        self.model.rotary_emb.register_buffer("inv_freq", frequencies, persistent=False)
+
+    def forward(self, **inputs):
+        return self.model(**inputs)
+
+    def weights(self):
+        made = {}
+        with tempfile.TemporaryDirectory() as tmp:
+            self.model.save_pretrained(tmp)
+            with safe_open(Path(tmp) / "model.safetensors", "pt") as file:
+                saved = {k: file.get_tensor(k) for k in file.keys()}
+        for k, v in saved.items():
+            if "qkv_proj" in k and not self.words["pack_qkv"]:
+                made.update({k.replace("qkv_proj", f"{name}_proj"): x for name, x in zip("qkv", v.chunk(3))})
+            elif "pooler" not in k:
+                made[k] = v
+        return made
+
+    def said(self):
+        return self.words
+
+    @classmethod
+    def made_of(cls, said, weights):
+        model, found = cls(said), {}
+        for k, v in weights.items():
+            if "q_proj" in k:
+                parts = [weights[k.replace("q_proj", f"{name}_proj")] for name in "qkv"]
+                found[k.replace("q_proj", "qkv_proj")] = torch.cat(parts)
+            elif "k_proj" not in k and "v_proj" not in k or "qkv_proj" in k:
+                found[k] = v
+        with tempfile.TemporaryDirectory() as tmp:
+            save_file({k: v.numpy() for k, v in found.items()}, Path(tmp) / "model.safetensors", {"format": "pt"})
+            model.config.save_pretrained(tmp)
+            model.model = T.GteModel.from_pretrained(tmp, attn_implementation="eager", dtype=torch.float32)
+        if said["rope_scaling"]:
+            model.scale(said["rope_theta"], said["rope_scaling"])
+        return model
+
+
+def new(**members):
+    words = dict(BERT, model_type="new", architectures=["NewModel"], hidden_act="gelu", layer_norm_type="layer_norm")
+    words.update(position_embedding_type="rope", rope_theta=70.0, rope_scaling=None, pack_qkv=True, type_vocab_size=0)
+    words.update(initializer_range=0.02, torch_dtype="float32", auto_map={"AutoModel": "modeling.NewModel"})
+    words.update(unpad_inputs=False, use_memory_efficient_attention=False, logn_attention_scale=False)
+    return types.SimpleNamespace(**dict(words, logn_attention_clip1=False) | members)
 
 
 # ---------------------------------------------------------------- families
@@ -268,6 +390,17 @@ FAMILIES = {
         JinaBert,
         types=True,
         spoils=[config(layer_norm_eps=1e-2), config(num_attention_heads=8)],
+    ),
+    "jinabert-code": lambda: family(
+        T.BertConfig(**dict(BERT, num_attention_heads=6), position_embedding_type="alibi", feed_forward_type="geglu"),
+        JinaBertCode,
+        types=True,
+        spoils=[
+            config(layer_norm_eps=1e-2),
+            config(num_attention_heads=8),
+            swap("attention.self.layer_norm_q", "attention.self.layer_norm_k"),
+        ],
+        same=[config(auto_map=None)],
     ),
     "modernbert": lambda: family(
         T.ModernBertConfig(**MODERNBERT),
@@ -612,6 +745,19 @@ FAMILIES = {
         plus_one=True,
         spoils=[config(sliding_window=8), config(use_bidirectional_attention=False)],
     ),
+    "gemma3-alone": lambda: family(
+        T.Gemma3TextConfig(
+            **DECODER,
+            head_dim=16,
+            query_pre_attn_scalar=20,
+            sliding_window=1,
+            layer_types=GEMMA_TYPES,
+            rope_parameters=GEMMA_ROPE,
+            use_bidirectional_attention=True,
+        ),
+        plus_one=True,
+        spoils=[config(sliding_window=2)],
+    ),
     "nomic": lambda: family(
         T.NomicBertConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
         types=True,
@@ -644,6 +790,21 @@ FAMILIES = {
         T.GteConfig(**BERT, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
         spoils=[config(layer_norm_eps=1e-2), config(rope_parameters={"rope_theta": 60.0, "rope_type": "default"})],
         same=[config(rope_parameters=None, rope_theta=70.0)],
+    ),
+    "gte-new": lambda: family(
+        new(rope_scaling={"type": "ntk", "factor": 2.0}),
+        New,
+        spoils=[
+            config(layer_norm_eps=1e-2),
+            config(rope_scaling=None),
+            config(rope_scaling={"type": "ntk", "factor": 3.0}),
+            config(rope_theta=60.0),
+        ],
+    ),
+    "gte-new-mixed": lambda: family(
+        new(rope_scaling={"type": "ntk", "factor": 2.0, "mixed_b": 0.6}, pack_qkv=False, type_vocab_size=1),
+        New,
+        spoils=[config(rope_scaling={"type": "ntk", "factor": 2.0, "mixed_b": 0.4})],
     ),
     "gte-words": lambda: family(T.GteConfig(**BERT, type_vocab_size=0), T.GteForMaskedLM, outputs=LOGITS),
     "gte-classifier": lambda: family(T.GteConfig(**BERT), T.GteForSequenceClassification, outputs=LOGITS),
@@ -707,7 +868,7 @@ def batches(pad):
 
 def run(model, f, ids, mask, types):
     more = {"token_type_ids": torch.tensor(ids % 2)} if types else {}
-    if hasattr(model.config, "use_cache") and not isinstance(model, JinaBert):
+    if hasattr(model.config, "use_cache") and not isinstance(model, OwnCode):
         more["use_cache"] = False
     if hasattr(model, "get_encoder") and model.config.is_encoder_decoder:
         model, more = model.get_encoder(), {}

@@ -47,15 +47,23 @@ static float yarn_scaled(const hf_rotary *r, float frequency, int64_t i, int64_t
     return frequency / (float)r->factor * stretched + frequency * (1 - stretched);
 }
 
+static float ntk_mixed(const hf_rotary *r, float frequency, int64_t i, int64_t columns) {
+    const double a = log(r->factor) / pow((double)columns / 2, r->mixed);
+    return frequency / (float)exp(a * pow((double)(i + 1), r->mixed));
+}
+
 /* theta^(-2 i / columns), scaled, in the precision that models were trained with: f32. */
 static float frequency_of(const hf_rotary *r, int64_t i, int64_t columns) {
-    const float f = 1.0f / (float)pow(r->theta, (double)((float)(2 * i) / (float)columns));
+    const double base = r->scaling == HF_SCALING_NTK ? r->theta * r->factor : r->theta;
+    const float f = 1.0f / (float)pow(base, (double)((float)(2 * i) / (float)columns));
     switch (r->scaling) {
     case HF_SCALING_NONE: return f;
     case HF_SCALING_LINEAR: return f / (float)r->factor;
     case HF_SCALING_LLAMA3: return llama3_scaled(r, f);
     case HF_SCALING_YARN: return yarn_scaled(r, f, i, columns);
     case HF_SCALING_LONGROPE: return 1.0f / ((float)yyjson_get_num(yyjson_arr_get(r->factors, (size_t)i)) / f);
+    case HF_SCALING_NTK: return f / (float)pow(r->factor, 2.0 / (double)columns);
+    case HF_SCALING_NTK_MIXED: return ntk_mixed(r, f, i, columns);
     case HF_SCALING_DYNAMIC: return f;
     }
     return f;
@@ -274,9 +282,9 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
 static graph_value *make_heads(hf_builder *b, const hf_stack *s, const char *at, const char *norm, graph_value *x,
                                int64_t heads, const hf_shared *shared) {
     const int64_t D = s->head_size, split[] = {0, 0, heads, D};
-    if (s->head_norm == HF_HEAD_NORM_WIDTH) x = hf_stack_norm(b, s, norm, x, heads * D, false);
+    if (s->head_norm == HF_HEAD_NORM_WIDTH) x = hf_stack_norm(b, s, norm, x, heads * D, s->head_norm_bias);
     if (s->head_norm == HF_HEAD_NORM_HEAD) {
-        x = hf_stack_norm(b, s, norm, hf_reshape(b, hf_path(b, "%s.split", at), x, split, 4), D, false);
+        x = hf_stack_norm(b, s, norm, hf_reshape(b, hf_path(b, "%s.split", at), x, split, 4), D, s->head_norm_bias);
         x = hf_transpose(b, at, x, (int64_t[]){0, 2, 1, 3}, 4);
     } else {
         x = hf_heads(b, at, x, heads, D, false);

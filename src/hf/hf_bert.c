@@ -40,6 +40,24 @@ static const hf_names jina_names = {
     .down = "mlp.wo",
 };
 
+/* The second form, of the models for code and for Spanish. Its layers add their input twice. */
+static const hf_names jina_code_names = {
+    .words = "embeddings.word_embeddings",
+    .types = "embeddings.token_type_embeddings",
+    .embedding_norm = "embeddings.LayerNorm",
+    .layer = "encoder.layer",
+    .q = "attention.self.query",
+    .k = "attention.self.key",
+    .v = "attention.self.value",
+    .q_norm = "attention.self.layer_norm_q",
+    .k_norm = "attention.self.layer_norm_k",
+    .out = "attention.output.dense",
+    .attention = {.joined = "attention.output.LayerNorm", .after = "layer_norm_1"},
+    .feed_forward = {.after = "layer_norm_2"},
+    .up = "mlp.up_gated_layer",
+    .down = "mlp.down_layer",
+};
+
 static const hf_key bert_keys[] = {
     HF_SIZE_OR("type_vocab_size", types, 2, 1),
     HF_EPSILON("layer_norm_eps", 1e-12),
@@ -65,9 +83,7 @@ static const base_key bert_known[] = {
 };
 
 /* What all encoders of this kind have in common: a bias everywhere. */
-static void all_biases(hf_stack *s) {
-    s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true;
-}
+static void all_biases(hf_stack *s) { s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->up_bias = s->down_bias = true; }
 
 static void configure_bert(hf_builder *b, hf_stack *s) {
     const char *positions = hf_config_word(b, "position_embedding_type", "absolute");
@@ -76,8 +92,7 @@ static void configure_bert(hf_builder *b, hf_stack *s) {
     hf_refuse_flag(b, "is_decoder", false);
     s->learned = HF_LEARNED_COLUMNS;
     if (strcmp(positions, "alibi") == 0) s->learned = HF_LEARNED_NONE, s->alibi = true;
-    else if (strcmp(positions, "absolute") != 0)
-        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s'", positions);
+    else if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s'", positions);
     if (strcmp(forward, "geglu") == 0) {
         s->gate = HF_GATE_FIRST;
         s->activation = "gelu";
@@ -87,16 +102,25 @@ static void configure_bert(hf_builder *b, hf_stack *s) {
         hf_refuse(b, NIB_UNSUPPORTED, "bert: feed_forward_type '%.60s'", forward);
     }
     if (s->alibi != (s->gate != HF_GATE_NONE))
-        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s' with feed_forward_type '%.60s'", positions,
-                  forward);
+        hf_refuse(b, NIB_UNSUPPORTED, "bert: position_embedding_type '%.60s' with feed_forward_type '%.60s'", positions, forward);
+}
+
+/* config.json is the same for both forms of JinaBERT v2. */
+static void look_bert(hf_builder *b, hf_stack *s) {
+    const char *norm = hf_path(b, "%s.0.%s.weight", jina_code_names.layer, jina_code_names.q_norm);
+    if (s->gate == HF_GATE_NONE || !hf_has_weight(b, norm)) return;
+    s->names = &jina_code_names;
+    s->gate = HF_GATE_SECOND;
+    s->head_norm = HF_HEAD_NORM_WIDTH;
+    s->head_norm_bias = true;
 }
 
 static const hf_head bert_heads[] = {
     {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
-     "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.decoder"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
+     "cls.predictions.decoder"},
     {.output = NULL},
 };
 
@@ -109,6 +133,7 @@ const hf_family hf_family_bert = {
     .known = {bert_known, NULL},
     .names = &bert_names,
     .configure = configure_bert,
+    .look = look_bert,
     .heads = bert_heads,
 };
 
@@ -136,17 +161,14 @@ static void configure_roberta(hf_builder *b, hf_stack *s) {
     hf_refuse_flag(b, "is_decoder", false);
     s->learned = HF_LEARNED_IDS;
     s->types_unread = s->types == 1; /* its tokenizers give no segments */
-    if (strcmp(positions, "absolute") != 0)
-        hf_refuse(b, NIB_UNSUPPORTED, "roberta: position_embedding_type '%.60s'", positions);
+    if (strcmp(positions, "absolute") != 0) hf_refuse(b, NIB_UNSUPPORTED, "roberta: position_embedding_type '%.60s'", positions);
 }
 
 static const hf_head roberta_heads[] = {
     {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL,
-     "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
-     "lm_head.decoder"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.decoder"},
     {.output = NULL},
 };
 

@@ -198,10 +198,21 @@ static void read_longrope(hf_builder *b, yyjson_val *from, hf_rotary *r) {
     r->attention_factor = real_or(b, from, "attention_factor", usual);
 }
 
+/* As GTE's own code has it: a factor up to 1 changes nothing, and the length of a text never does. */
+static void read_ntk(hf_builder *b, yyjson_val *from, hf_rotary *r) {
+    yyjson_val *mixed = yyjson_obj_get(from, "mixed_b");
+    r->factor = hf_config_real(b, from, "factor", NAN, 1e-6, 1e6);
+    if (mixed && !yyjson_is_null(mixed)) {
+        r->mixed = hf_config_real(b, from, "mixed_b", NAN, 1e-6, 1e6);
+        r->scaling = HF_SCALING_NTK_MIXED;
+    }
+    if (r->factor <= 1) r->scaling = HF_SCALING_NONE;
+}
+
 /* `keys`: of the key that says the kind. `nested`: each kind of layers has an object of its own. */
 static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, const char *keys, bool nested,
                          hf_rotary *r) {
-    static const char *const names[] = {"default", "linear", "llama3", "yarn", "longrope", "dynamic"};
+    static const char *const names[] = {"default", "linear", "llama3", "yarn", "longrope", "ntk", "ntk with mixed_b", "dynamic"};
     char name[64];
     yyjson_val *said = find_key(from, keys, name);
     const char *type = said ? hf_json_string(from, name, "") : "default";
@@ -210,6 +221,12 @@ static void read_scaling(hf_builder *b, const hf_stack *s, yyjson_val *from, con
     if (kind == BASE_COUNT(names))
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);
     r->scaling = (hf_scaling)kind;
+    if (s->rotary_ntk && r->scaling == HF_SCALING_NTK) {
+        read_ntk(b, from, r);
+        return;
+    }
+    if (r->scaling == HF_SCALING_NTK || r->scaling == HF_SCALING_NTK_MIXED)
+        hf_refuse(b, NIB_UNSUPPORTED, "config.json: rotary positions of the rope_type '%.60s'", type);
     if (b->status != NIB_OK || r->scaling == HF_SCALING_NONE || r->scaling == HF_SCALING_DYNAMIC) return;
     r->original = hf_config_real(b, from, "original_max_position_embeddings", (double)s->positions, 1, 1e9);
     if (!nested) r->original = hf_config_real(b, b->config, "original_max_position_embeddings", r->original, 1, 1e9);

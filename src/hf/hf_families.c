@@ -130,7 +130,7 @@ const base_key hf_common_keys[] = {
     OBEYED(at ".rope_theta"), OBEYED(at ".rope_type"), OBEYED(at ".type"), OBEYED(at ".factor"),                       \
         OBEYED(at ".original_max_position_embeddings"), OBEYED(at ".low_freq_factor"), OBEYED(at ".high_freq_factor"), \
         OBEYED(at ".attention_factor"), OBEYED(at ".beta_fast"), OBEYED(at ".beta_slow"), OBEYED(at ".mscale"),        \
-        OBEYED(at ".mscale_all_dim"), OBEYED(at ".truncate"), OBEYED(at ".short_factor"),                                         \
+        OBEYED(at ".mscale_all_dim"), OBEYED(at ".truncate"), OBEYED(at ".mixed_b"), OBEYED(at ".short_factor"),                   \
         OBEYED(at ".long_factor")
 const base_key hf_rotary_keys[] = {
     HARMLESS("rope_parameters", "null", "as if it were not there"),

@@ -30,7 +30,7 @@ static const hf_key keys[] = {
     HF_TEXT_OR("hidden_activation|hidden_act", activation, "gelu_pytorch_tanh"),
     HF_FLAG_OR("attention_bias", q_bias, false),
     HF_REAL_OR("query_pre_attn_scalar", score_size, 256, 1e-3, 1e6),
-    HF_SIZE_OR("sliding_window", sight[HF_SLIDING].left, 4096, 1),
+    HF_SIZE_OR("sliding_window", sight[HF_SLIDING].left, 4096, 0),
     HF_SIZE_OR("pad_token_id", pad, 0, -1),
     HF_KEYS_END,
 };
@@ -62,6 +62,8 @@ static void configure(hf_builder *b, hf_stack *s) {
 static void read_window(hf_builder *b, hf_stack *s) {
     hf_sight *sight = &s->sight[HF_SLIDING];
     s->causal = !hf_config_flag(b, "use_bidirectional_attention", false);
+    if (s->causal && sight->left == 0)
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: a sliding_window of 0, in which a query would not see itself");
     if (s->causal) sight->left -= 1;
     else sight->left = sight->right = sight->left / 2;
 }

@@ -32,7 +32,7 @@ static const char *find_prefix(const hf_family *f, const hf_weights *w) {
     return f->prefixes[0]; /* the builder will name what is missing */
 }
 
-static nib_status build(hf_builder *b, const hf_family *f, const hf_stack *s) {
+static nib_status build(hf_builder *b, const hf_family *f, hf_stack *s) {
     nib_status status = NIB_OK;
     b->prefix = find_prefix(f, b->weights);
     b->prefixes = f->prefixes;
@@ -42,6 +42,7 @@ static nib_status build(hf_builder *b, const hf_family *f, const hf_stack *s) {
     b->g->ir_version = 8;
     b->g->producer = "";
     NIB_TRY(graph_set_opset(b->g, "", HF_OPSET, b->err));
+    if (f->look) f->look(b, s);
     hf_stack_build(b, f, s);
     NIB_TRY(b->status);
     NIB_TRY(graph_verify(b->g, b->err));

@@ -79,8 +79,7 @@ static void configure_nomic(hf_builder *b, hf_stack *s) {
     static const char *const never[] = {"prenorm", "parallel_block", "causal", "use_rms_norm"};
     const char *act = hf_config_word(b, "activation_function", NULL);
     for (size_t i = 0; i < BASE_COUNT(never); i++) hf_refuse_flag(b, never[i], false);
-    if (hf_config_int(b, "num_experts", 0, 0, INT32_MAX) > 0)
-        hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: layers of experts (num_experts)");
+    if (hf_config_int(b, "num_experts", 0, 0, INT32_MAX) > 0) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: layers of experts (num_experts)");
     if (act && strcmp(act, "swiglu") == 0) s->activation = "silu";
     else if (act && strcmp(act, "geglu") == 0) s->activation = "gelu";
     else if (act) hf_refuse(b, NIB_UNSUPPORTED, "nomic_bert: activation_function '%.60s'", act);
@@ -95,8 +94,8 @@ static const hf_head nomic_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
-     "cls.predictions.transform.layer_norm", NULL, "cls.predictions.decoder"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.layer_norm", NULL,
+     "cls.predictions.decoder"},
     {.output = NULL},
 };
 
@@ -120,6 +119,9 @@ static const hf_names gte_names = {
     .embedding_norm = "embeddings.LayerNorm",
     .layer = "encoder.layer",
     .qkv = "attention.qkv_proj",
+    .q = "attention.q_proj",
+    .k = "attention.k_proj",
+    .v = "attention.v_proj",
     .out = "attention.o_proj",
     .attention = {.after = "attn_ln"},
     .feed_forward = {.after = "mlp_ln"},
@@ -139,30 +141,53 @@ static const base_key rotated_known[] = {
     BASE_KEYS_END,
 };
 
+/* GTE's own code has model_type "new", and its words are also found beside "gte" (Snowflake Arctic Embed M v2). */
+static const base_key gte_known[] = {
+    BASE_KEY_OBEYED("rope_theta"),
+    BASE_KEY_OBEYED("pack_qkv"),
+    BASE_KEY_OBEYED("position_embedding_type"),
+    BASE_KEY_OBEYED("layer_norm_type"),
+    BASE_KEY_OBEYED("logn_attention_scale"),
+    BASE_KEY_HARMLESS("logn_attention_clip1", "*", "of logn_attention_scale"),
+    BASE_KEY_HARMLESS("unpad_inputs", "*", "how its own code runs it"),
+    BASE_KEY_HARMLESS("use_memory_efficient_attention", "*", "which kernel computes the same"),
+    BASE_KEYS_END,
+};
+
+/* Refuses all but one value of a word. */
+static void only_word(hf_builder *b, const char *key, const char *word) {
+    const char *said = hf_config_word(b, key, word);
+    if (strcmp(said, word) != 0) hf_refuse(b, NIB_UNSUPPORTED, "gte: %s '%.60s'", key, said);
+}
+
 static void configure_gte(hf_builder *b, hf_stack *s) {
+    const bool own = strcmp(hf_config_word(b, "model_type", "gte"), "new") == 0;
+    only_word(b, "position_embedding_type", "rope");
+    only_word(b, "layer_norm_type", "layer_norm");
+    hf_refuse_flag(b, "logn_attention_scale", false);
+    s->rotary_ntk = true;
     s->norm_bias = s->q_bias = s->k_bias = s->v_bias = s->out_bias = s->down_bias = true;
     s->types_unread = s->types == 1;
-    s->qkv = HF_QKV_BLOCKS;
+    s->qkv = hf_config_flag(b, "pack_qkv", true) ? HF_QKV_BLOCKS : HF_QKV_SEPARATE;
     s->gate = HF_GATE_SECOND;
-    hf_read_rotary(b, s, HF_FULL, "rope_theta", 160000.0, HF_OLDER_ANY);
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", own ? 10000.0 : 160000.0, HF_OLDER_ANY);
 }
 
 static const hf_head gte_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.norm", NULL,
-     "lm_head.decoder"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.norm", NULL, "lm_head.decoder"},
     {.output = NULL},
 };
 
 const hf_family hf_family_gte = {
-    .types = "gte",
-    .classes = "Gte",
+    .types = "gte|new",
+    .classes = "Gte|New",
     .probe = "embeddings.word_embeddings.weight",
     .prefixes = {"", "gte.", "new.", NULL},
     .keys = {hf_usual_sizes, rotated_keys, NULL},
-    .known = {rotated_known, hf_rotary_keys, NULL},
+    .known = {gte_known, hf_rotary_keys, NULL},
     .names = &gte_names,
     .configure = configure_gte,
     .heads = gte_heads,
@@ -192,11 +217,9 @@ static void configure_jina(hf_builder *b, hf_stack *s) {
 
 static const hf_head jina_heads[] = {
     {"", "pooler_output", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, NULL, NULL},
-    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL,
-     "classifier.out_proj", NULL},
+    {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
-    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL,
-     "lm_head.decoder"},
+    {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.decoder"},
     {.output = NULL},
 };
 

@@ -96,6 +96,7 @@ static graph_value *layer(hf_builder *b, const hf_stack *s, int64_t i, graph_val
     const char *at = hf_path(b, "%s.%lld.", s->names->layer, (long long)(i * s->groups / s->layers));
     graph_value *y = i == 0 && s->first_without_before ? x : norm_at(b, s, at, a->before, x);
     y = norm_at(b, s, at, a->inside, hf_stack_attention(b, s, at, y, shared));
+    if (a->joined) y = norm_at(b, s, at, a->joined, hf_op2(b, "Add", hf_path(b, "%sattention.joined", at), x, y));
     x = norm_at(b, s, at, a->after, hf_op2(b, "Add", hf_path(b, "%sattention.residual", at), x, y));
     y = feed_forward(b, s, at, norm_at(b, s, at, f->before, x));
     y = hf_op2(b, "Add", hf_path(b, "%sfeed_forward.residual", at), x, norm_at(b, s, at, f->inside, y));

@@ -54,11 +54,13 @@ typedef enum hf_qkv {
 
 typedef enum hf_scaling {
     HF_SCALING_NONE,
-    HF_SCALING_LINEAR, /* frequencies / factor */
-    HF_SCALING_LLAMA3, /* long waves / factor, short ones as they are, and a ramp in between */
-    HF_SCALING_YARN,   /* by number of rotations in `original` positions; cos and sin times attention_factor */
-    HF_SCALING_LONGROPE, /* each frequency / its factor; cos and sin times attention_factor */
-    HF_SCALING_DYNAMIC,  /* as they are: up to max_position_embeddings, which nib's texts do not exceed, it changes nothing */
+    HF_SCALING_LINEAR,    /* frequencies / factor */
+    HF_SCALING_LLAMA3,    /* long waves / factor, short ones as they are, and a ramp in between */
+    HF_SCALING_YARN,      /* by number of rotations in `original` positions; cos and sin times attention_factor */
+    HF_SCALING_LONGROPE,  /* each frequency / its factor; cos and sin times attention_factor */
+    HF_SCALING_NTK,       /* of a base that is `factor` times as large, / factor^(2 / columns); for families that say so */
+    HF_SCALING_NTK_MIXED, /* each frequency / exp(a (i + 1)^b), a = ln(factor) / (columns / 2)^b; b is `mixed` */
+    HF_SCALING_DYNAMIC,   /* as they are: up to max_position_embeddings, which nib's texts do not exceed, it changes nothing */
 } hf_scaling;
 
 /* Frequencies as transformers' ROPE_INIT_FUNCTIONS reckons them, in f32. */
@@ -67,6 +69,7 @@ typedef struct hf_rotary {
     hf_scaling scaling;
     double factor, low, high, original; /* llama3: low_freq_factor, high_freq_factor; yarn: beta_slow, beta_fast */
     double attention_factor;            /* of cos and sin */
+    double mixed;                       /* ntk: mixed_b */
     bool truncate;                      /* yarn: the ramp ends at whole dimensions */
     yyjson_val *factors;                /* longrope: short_factor, numbers; of config.json, which lives as long as the builder */
     bool to_original;                   /* longrope: beyond `original` positions other factors hold: a model ends there */
@@ -104,18 +107,19 @@ typedef struct hf_names hf_names;
  * so, another member's value. */
 typedef struct hf_stack {
     int64_t hidden, layers, vocabulary, ffn; /* ffn: columns of down's input */
-    int64_t heads, kv_heads, head_size; /* kv_heads 0: heads; head_size 0: hidden / heads. hidden / heads may differ */
-    int64_t embedding;                  /* width of the tables; 0: hidden. Else names->project makes hidden of it */
-    bool always_project;                /* even where they are the same (ALBERT) */
-    int64_t groups;         /* weights for so many layers, each used by layers / groups in turn (ALBERT); 0: layers */
-    const char *activation; /* a name of transformers' ACT2FN that hf_activation knows */
+    int64_t heads, kv_heads, head_size;      /* kv_heads 0: heads; head_size 0: hidden / heads. hidden / heads may differ */
+    int64_t embedding;                       /* width of the tables; 0: hidden. Else names->project makes hidden of it */
+    bool always_project;                     /* even where they are the same (ALBERT) */
+    int64_t groups;                          /* weights for so many layers, each used by layers / groups in turn (ALBERT); 0: layers */
+    const char *activation;                  /* a name of transformers' ACT2FN that hf_activation knows */
     hf_gate gate;
 
     /* norms */
     hf_norm_kind norm;
     double epsilon;
     bool norm_bias;            /* HF_NORM_LAYER: there is one */
-    hf_head_norm head_norm;    /* of kind `norm`, without a bias */
+    hf_head_norm head_norm;    /* of kind `norm` */
+    bool head_norm_bias;       /* HF_NORM_LAYER: there is one */
     bool first_without_before; /* layer 0 has no norm before its attention (ModernBERT) */
 
     /* there is a bias */
@@ -138,6 +142,7 @@ typedef struct hf_stack {
     bool causal;
     hf_sight sight[HF_KINDS];
     uint8_t kinds[HF_LAYERS]; /* hf_kind of each layer; see hf_kinds_every, hf_kinds_listed */
+    bool rotary_ntk;          /* rope_scaling's type "ntk" has a meaning (GTE's own code) */
     double rotary_part;       /* the first columns of a head that are rotated, as a part of head_size; 0: all */
     bool rotary_pairs;        /* columns 2 i and 2 i + 1 are turned together, not i and D / 2 + i (RoFormer) */
     bool alibi;               /* scores - slope |i - j|, a slope for each head (Press et al., 2021) */
@@ -151,6 +156,8 @@ typedef struct hf_stack {
  * none. */
 typedef struct hf_places {
     const char *before, *inside, *after;
+    const char *joined; /* of what the part makes and its input together, in front of the sum with its input (JinaBERT v2's
+                         * second form) */
 } hf_places;
 
 struct hf_names {
@@ -161,7 +168,7 @@ struct hf_names {
     const char *q, *k, *v, *out, *q_norm, *k_norm;
     hf_places attention, feed_forward; /* norms around them */
     const char *up, *gate, *down;
-    const char *buckets; /* [buckets, heads], of the whole stack: a path without `layer` */
+    const char *buckets;                  /* [buckets, heads], of the whole stack: a path without `layer` */
     const char *relative, *relative_norm; /* hf_disentangled: the table of distances, and a norm of it; without `layer` */
     const char *pos_key, *pos_query;
     const char *final_norm; /* behind the last layer */
@@ -182,18 +189,18 @@ typedef struct hf_key {
     const char *text; /* HF_KEY_TEXT's otherwise; NULL: an error */
 } hf_key;
 
-#define HF_SIZE(names, member)                                                                                         \
+#define HF_SIZE(names, member)                                                                                                             \
     { names, HF_KEY_SIZE, offsetof(hf_stack, member), NAN, 1, INT32_MAX, NULL }
-#define HF_SIZE_OR(names, member, otherwise, least)                                                                    \
+#define HF_SIZE_OR(names, member, otherwise, least)                                                                                        \
     { names, HF_KEY_SIZE, offsetof(hf_stack, member), otherwise, least, INT32_MAX, NULL }
-#define HF_REAL_OR(names, member, otherwise, least, most)                                                              \
+#define HF_REAL_OR(names, member, otherwise, least, most)                                                                                  \
     { names, HF_KEY_REAL, offsetof(hf_stack, member), otherwise, least, most, NULL }
 #define HF_EPSILON(names, otherwise) HF_REAL_OR(names, epsilon, otherwise, 0, 0.999)
-#define HF_FLAG_OR(names, member, otherwise)                                                                           \
+#define HF_FLAG_OR(names, member, otherwise)                                                                                               \
     { names, HF_KEY_FLAG, offsetof(hf_stack, member), otherwise, 0, 1, NULL }
-#define HF_TEXT_OR(names, member, otherwise)                                                                           \
+#define HF_TEXT_OR(names, member, otherwise)                                                                                               \
     { names, HF_KEY_TEXT, offsetof(hf_stack, member), 0, 0, 0, otherwise }
-#define HF_KEYS_END                                                                                                    \
+#define HF_KEYS_END                                                                                                                        \
     { NULL, HF_KEY_SIZE, 0, 0, 0, 0, NULL }
 
 /* hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size, max_position_embeddings */
@@ -241,7 +248,9 @@ typedef struct hf_family {
     const base_key *known[4]; /* other keys that `configure` obeys or that change nothing; ends with NULL */
     const hf_names *names;
     void (*configure)(hf_builder *b, hf_stack *s); /* traits; the keys are read. It only fills *s, or refuses */
-    const hf_head *heads;                          /* ends with a NULL output; NULL: none */
+    /* What config.json leaves open and the names of the weights say. It only changes *s; NULL: nothing is open. */
+    void (*look)(hf_builder *b, hf_stack *s);
+    const hf_head *heads; /* ends with a NULL output; NULL: none */
 } hf_family;
 extern const hf_family *const hf_families[]; /* ends with NULL */
 extern const base_key hf_common_keys[], hf_rotary_keys[];
@@ -276,8 +285,7 @@ void hf_kinds_listed(hf_builder *b, hf_stack *s);
 typedef enum hf_older { HF_OLDER_NONE, HF_OLDER_ANY, HF_OLDER_BY_ROPE_TYPE } hf_older;
 /* rope_parameters (own of the kind, or one for all), or as older versions say it: the key `theta` and rope_scaling,
  * which refuse each other where both are there and differ. */
-void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise,
-                    hf_older older);
+void hf_read_rotary(hf_builder *b, hf_stack *s, hf_kind kind, const char *theta, double otherwise, hf_older older);
 /* Refuses a family's trait: "model_type: key is value". */
 void hf_refuse_flag(hf_builder *b, const char *key, bool allowed);
 /* is_causal of a decoder: true where it is absent, and false where it is null, as transformers takes it. */
@@ -307,23 +315,19 @@ typedef struct hf_shared {
 /* mask [batch, seq], ids [batch, seq]. */
 hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_value *ids, graph_value *mask);
 /* Attention's own part of a layer: x [batch, seq, hidden] -> [batch, seq, hidden]; `at` is the layer's path. */
-graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x,
-                                const hf_shared *shared);
+graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
 /* What hf_disentangled adds to scores that are divided by sqrt(score_size): [batch, heads, seq, seq], of q [batch,
  * heads, seq, D] and k [batch, heads, D, seq]. */
-graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k,
-                                graph_value *ids);
+graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k, graph_value *ids);
 /* i - j: i64 [seq, seq], of query i and key j. */
 graph_value *hf_differences(hf_builder *b, graph_value *ids);
 /* A norm as the stack has it, over `width` columns. */
-graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width,
-                           bool bias);
+graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
 /* The path of the table of words. */
 const char *hf_stack_words(hf_builder *b, const hf_stack *s);
 /* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
 /* The suffix of a head that the architecture names and the graph, which is built, lacks the outputs of; NULL: there is none. */
 const char *hf_heads_missing(const hf_builder *b, const hf_family *f);
-void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids,
-                    graph_value *mask);
+void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids, graph_value *mask);
 
 #endif
