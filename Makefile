@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+.PHONY: all help run bench bench-long bench-queue bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
 
 # Their output is shown as it comes: ninja's counts what is done, and what a compiler says must not be lost.
 ninja = ninja -C $(1) -j$(JOBS)
@@ -92,7 +92,7 @@ asan ubsan debug coverage: %: $(MODEL)/model.safetensors build/%/build.ninja ## 
 # Where threads meet.
 tsan: $(MODEL)/model.safetensors build/tsan/build.ninja ## the rooms where threads meet, under ThreadSanitizer
 	@$(call ninja,build/tsan) room_base room_run room_model room_api
-	ctest --preset tsan -j$(JOBS) -E regex -R '^test_(base_|run_|session|concurrency|error|locale|api|model_texts)'
+	ctest --preset tsan -j$(JOBS) -E regex -R '^test_(base_|run_|session|concurrency|error|locale|api|model_texts|queue)'
 
 # An emulator does not fork with threads, and times nothing; what is minutes of arithmetic or of texts runs natively.
 NOT_EMULATED := ^test_(base_regex|hostile_memory|tokenizer_files|fork|base_pool|settings|measure|concurrency|abi|callers|text_kinds|op_work|hf_config)
@@ -125,6 +125,10 @@ bench: all $(MODEL)/model.safetensors ## time nib and its peers, alternating (in
 bench-long: all ## long texts and large batches, time and memory, nib and ONNX Runtime
 	@test -n "$(PYTHON)" || tools/setup bench
 	$(BENCH_PYTHON) bench/long.py --threads 1
+
+bench-queue: all $(MODEL)/model.safetensors ## what a queue of many callers is worth, in q8
+	$(CC) -O2 -Iinclude bench/queue.c build/libnib.a -lm -lpthread -ldl -o build/bench-queue
+	build/bench-queue $(MODEL) q8 7
 
 bench-ladder: all $(MODEL)/model.safetensors ## what each lever gives, into doc/levers.md
 	python3 bench/ladder.py --output doc/levers.md

@@ -16,10 +16,12 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER, MAP = "include/nib/nib.h", "cmake/nib.map"
+HEADERS = (HEADER, "include/nib/queue.h")
 
 
 def of_header():
-    return set(re.findall(r"^NIB_API [^\n;]*?\b(nib_\w+)\(", (ROOT / HEADER).read_text(), re.M))
+    text = "\n".join((ROOT / path).read_text() for path in HEADERS)
+    return set(re.findall(r"^NIB_API [^\n;]*?\b(nib_\w+)\(", text, re.M))
 
 
 def of_map():

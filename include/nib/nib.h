@@ -2,9 +2,9 @@
  *
  * nib: transformer models, small and fast, natively.
  *
- * This is the whole public API. It is read from top to bottom: status and error, simple calls (open a
- * model, embed or classify texts, free), the same with options and a runtime of your own, sessions with named tensors,
- * measuring, tensor files.
+ * This and queue.h (many callers), which it includes, are the whole public API. It is read from top to bottom: status
+ * and error, simple calls (open a model, embed or classify texts, free), the same with options and a runtime of your
+ * own, sessions with named tensors, measuring, tensor files.
  *
  *     nib_model *model; nib_error error;
  *     if (nib_model_open("models/all-MiniLM-L6-v2", NULL, &model, &error)) { puts(error.message); return 1; }
@@ -25,9 +25,9 @@
  *     one, what this library does not know must be 0: else the caller asks for something that this library cannot do,
  *     and the call answers INVALID_ARGUMENT. So it does if `size` is less than sizeof(size_t).
  *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info,
- *     nib_difference) may grow. Each such call takes the size of the caller's: as much is written, and what this
+ *     nib_difference, nib_queue_statistics) may grow. Each such call takes the size of the caller's: as much is written, and what this
  *     library does not know is 0.
- *   Frozen: nib_error, nib_string, nib_device and nib_tensor stay as they are as long as NIB_ABI_VERSION does.
+ *   Frozen: nib_error, nib_string, nib_device, nib_tensor and nib_waiting stay as they are as long as NIB_ABI_VERSION does.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
@@ -93,7 +93,9 @@ NIB_API int nib_abi_version(void);
     X(BUFFER_TOO_SMALL, -11, "buffer too small")                                                                                           \
     X(CANCELLED, -12, "cancelled")                                                                                                         \
     X(INTERNAL, -13, "internal error")                                                                                                     \
-    X(DIFFERENT, -14, "results differ")
+    X(DIFFERENT, -14, "results differ")                                                                                                    \
+    X(TIMEOUT, -15, "timed out")                                                                                                           \
+    X(QUEUE_FULL, -16, "queue full")
 
 typedef enum nib_status {
 #define NIB_STATUS_ENUM(name, code, text) NIB_##name = code,
@@ -235,6 +237,9 @@ typedef int (*nib_stop_fn)(void *user, uint64_t done, uint64_t total);
 typedef struct nib_runtime nib_runtime;
 typedef struct nib_model nib_model;
 typedef struct nib_session nib_session;
+typedef struct nib_queue nib_queue;
+typedef struct nib_request nib_request;
+typedef struct nib_ticket nib_ticket; /* queue.h */
 
 /* ---------------------------------------------------------------- runtime (optional) */
 
@@ -454,6 +459,7 @@ typedef struct nib_embed_options {
     const char *prompt;      /* this text, put before each of the texts as it is, in place of a prompt by name; NULL: see prompt_name */
     nib_stop_fn stop;        /* of this call, in texts; NULL: it goes on to its end. Vectors of a stopped call are of no use */
     void *stop_user;
+    const nib_ticket *ticket; /* to wait in a queue, or to be told of each text; NULL: neither. With a queue no profile */
 } nib_embed_options;
 
 NIB_API void nib_embed_defaults(nib_embed_options *options, size_t size);
@@ -476,7 +482,8 @@ NIB_API nib_status nib_model_prompt(const nib_model *model, size_t i, const char
 NIB_API nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *error);
 
 /* The same from token ids, as nib_tokenize gives them (special tokens included; their types are 0): text i is
- * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options only `profile` counts; there is no prompt.
+ * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options `profile`, `stop` and `ticket` count; there is no
+ * prompt.
  * INVALID_ARGUMENT for an id that the model does not have, a negative one too; the message says which. */
 NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
                                  const nib_embed_options *options, float *out, nib_error *error);
@@ -593,6 +600,7 @@ typedef struct nib_classify_options {
     nib_profile *profile; /* as of nib_embed_options */
     nib_stop_fn stop;     /* of this call, in texts; NULL: it goes on. Scores of a stopped call are of no use */
     void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options */
 } nib_classify_options;
 
 NIB_API void nib_classify_defaults(nib_classify_options *options, size_t size);
@@ -960,4 +968,7 @@ NIB_API const char *nib_cpu_name(void);
 #ifdef __cplusplus
 }
 #endif
+
+#include "queue.h"
+
 #endif

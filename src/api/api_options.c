@@ -20,6 +20,8 @@ static const nib_model_options model_options = {
     .size = sizeof model_options, .normalize = -1, .optimize = -1, .pack = -1};
 static const nib_embed_options embed_options = {.size = sizeof embed_options};
 static const nib_classify_options classify_options = {.size = sizeof classify_options};
+static const nib_queue_options queue_options = {.size = sizeof queue_options};
+static const nib_ticket ticket_options = {.size = sizeof ticket_options};
 static const nib_encode_options encode_options = {
     .size = sizeof encode_options, .max_tokens = NIB_TOKENS_OWN, .cut_front = -1, .stride = -1};
 static const nib_optimize_options optimize_options = {
@@ -51,12 +53,23 @@ static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)
     EMBED(size),        EMBED(max_tokens), EMBED(lengths),     EMBED(tokens),
     EMBED(full_tokens), EMBED(profile),    EMBED(prompt_name), EMBED(prompt),
-    EMBED(stop),        EMBED(stop_user),
+    EMBED(stop),        EMBED(stop_user),  EMBED(ticket),
 };
 static const uint16_t classify_ends[] = {
 #define CLASSIFY(member) END(nib_classify_options, member)
     CLASSIFY(size),        CLASSIFY(max_tokens), CLASSIFY(lengths), CLASSIFY(pair_lengths), CLASSIFY(tokens),
     CLASSIFY(full_tokens), CLASSIFY(scores),     CLASSIFY(profile), CLASSIFY(stop),         CLASSIFY(stop_user),
+    CLASSIFY(ticket),
+};
+static const uint16_t queue_ends[] = {
+#define QUEUE(member) END(nib_queue_options, member)
+    QUEUE(size), QUEUE(threads), QUEUE(max_texts), QUEUE(max_tokens),
+    QUEUE(full), QUEUE(quantum), QUEUE(pick),    QUEUE(pick_user),
+};
+static const uint16_t ticket_ends[] = {
+#define TICKET(member) END(nib_ticket, member)
+    TICKET(size),   TICKET(queue),       TICKET(client), TICKET(priority),    TICKET(deadline),
+    TICKET(answer), TICKET(answer_user), TICKET(finish), TICKET(finish_user),
 };
 static const uint16_t encode_ends[] = {
 #define ENCODE(member) END(nib_encode_options, member)
@@ -104,6 +117,8 @@ static const kind kinds[] = {
     [API_MODEL_OPTIONS] = KIND(nib_model_options, "nib_model_defaults", model_options, model_ends),
     [API_EMBED_OPTIONS] = KIND(nib_embed_options, "nib_embed_defaults", embed_options, embed_ends),
     [API_CLASSIFY_OPTIONS] = KIND(nib_classify_options, "nib_classify_defaults", classify_options, classify_ends),
+    [API_QUEUE_OPTIONS] = KIND(nib_queue_options, "nib_queue_defaults", queue_options, queue_ends),
+    [API_TICKET] = KIND(nib_ticket, "nib_ticket_defaults", ticket_options, ticket_ends),
     [API_ENCODE_OPTIONS] = KIND(nib_encode_options, "nib_encode_defaults", encode_options, encode_ends),
     [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
@@ -158,6 +173,8 @@ void nib_limits_defaults(nib_limits *o, size_t size) { fill_defaults(API_LIMITS,
 void nib_model_defaults(nib_model_options *o, size_t size) { fill_defaults(API_MODEL_OPTIONS, o, size); }
 void nib_embed_defaults(nib_embed_options *o, size_t size) { fill_defaults(API_EMBED_OPTIONS, o, size); }
 void nib_encode_defaults(nib_encode_options *o, size_t size) { fill_defaults(API_ENCODE_OPTIONS, o, size); }
+void nib_queue_defaults(nib_queue_options *o, size_t size) { fill_defaults(API_QUEUE_OPTIONS, o, size); }
+void nib_ticket_defaults(nib_ticket *o, size_t size) { fill_defaults(API_TICKET, o, size); }
 void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults(API_CLASSIFY_OPTIONS, o, size); }
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }

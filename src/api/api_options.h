@@ -13,6 +13,7 @@
 #define API_OPTIONS_H
 
 #include "api.h"
+#include <stdbool.h>
 
 typedef enum api_options {
     API_RUNTIME_OPTIONS,
@@ -20,6 +21,8 @@ typedef enum api_options {
     API_MODEL_OPTIONS,
     API_EMBED_OPTIONS,
     API_CLASSIFY_OPTIONS,
+    API_QUEUE_OPTIONS,
+    API_TICKET,
     API_ENCODE_OPTIONS,
     API_OPTIMIZE_OPTIONS,
     API_COMPILE_OPTIONS,
@@ -37,5 +40,17 @@ nib_status api_model_options_take(nib_model_options *into, const nib_model_optio
 
 /* Copies what the caller has room for of a result, and zeroes the rest of that room. `out` may be NULL. */
 void api_fill(void *out, size_t size, const void *made, size_t known);
+
+/* A call's ticket in the caller's form, which `at` points to: afterwards *into, or NULL. `profile`: the call's.
+ * `submits`: the call does not wait, and needs a queue. */
+nib_status api_ticket_take(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, bool submits,
+                           nib_error *err);
+
+/* The argument checks of nib_embed and nib_classify, which submitting shares. */
+nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, const nib_embed_options *from, bool submits,
+                          nib_error *err);
+nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const nib_classify_options *from,
+                             bool submits, nib_error *err);
+nib_status api_check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err);
 
 #endif

@@ -6,27 +6,61 @@
 #include "api_options.h"
 #include "task/task.h"
 
-static nib_status check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err) {
+nib_status api_check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err) {
     for (size_t i = 0; i < n; i++)
         if (!texts[i]) return base_error_set(err, NIB_INVALID_ARGUMENT, "%s %zu is NULL", kind, i);
     return NIB_OK;
 }
 
-static nib_status take_embed_options(nib_embed_options *o, const nib_embed_options *from, nib_error *err) {
+nib_status api_ticket_take(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, bool submits,
+                           nib_error *err) {
+    nib_status status = NIB_OK;
+    const nib_ticket *given = *at;
+    *at = NULL;
+    if (!given && submits) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "a ticket with a queue must be given");
+    if (!given) return NIB_OK;
+    NIB_TRY(api_options_take(API_TICKET, into, given, err));
+    if (!into->queue && submits) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the ticket must have a queue");
+    if (!into->queue && (into->client || into->priority || into->deadline != 0))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "client, priority and deadline are a queue's, and the ticket has none");
+    if (into->queue && profile) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "what waits in a queue cannot be profiled");
+    if (into->finish && !submits)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "a call that waits has no use for the ticket's finish");
+    if (!(into->deadline >= 0)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the ticket's deadline is no number of seconds");
+    *at = into;
+fail:
+    return status;
+}
+
+nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, const nib_embed_options *from, bool submits,
+                          nib_error *err) {
     nib_status status = api_options_take(API_EMBED_OPTIONS, o, from, err);
     if (status == NIB_OK && o->max_tokens < 0)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
-    return status;
+    if (status == NIB_OK && submits && o->stop)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "a submitted call has no stop: it is cancelled");
+    return status == NIB_OK ? api_ticket_take(ticket, &o->ticket, o->profile, submits, err) : status;
+}
+
+nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const nib_classify_options *from,
+                             bool submits, nib_error *err) {
+    nib_status status = api_options_take(API_CLASSIFY_OPTIONS, o, from, err);
+    if (status == NIB_OK && (o->max_tokens < 0 || (unsigned)o->scores > NIB_SCORES_SIGMOID))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    if (status == NIB_OK && submits && o->stop)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "a submitted call has no stop: it is cancelled");
+    return status == NIB_OK ? api_ticket_take(ticket, &o->ticket, o->profile, submits, err) : status;
 }
 
 static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
                             float *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
+    nib_ticket ticket;
     base_stop stop;
-    NIB_TRY(take_embed_options(&o, options, err));
+    NIB_TRY(api_take_embed(&o, &ticket, options, false, err));
     if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
-    NIB_TRY(check_texts(texts, n, "text", err));
+    NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);
     if (status == NIB_OK) status = task_embed(model, texts, n, &o, out, err);
@@ -39,8 +73,9 @@ static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, con
                                 const nib_embed_options *options, float *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
+    nib_ticket ticket;
     base_stop stop;
-    NIB_TRY(take_embed_options(&o, options, err));
+    NIB_TRY(api_take_embed(&o, &ticket, options, false, err));
     if (!model || (n && (!ids || !lengths || !out)))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, ids, lengths and out must be given");
     for (size_t i = 0; i < n; i++)
@@ -58,15 +93,16 @@ static nib_status try_embed_tokens(nib_model *model, const char *const *texts, s
                                    nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
+    nib_ticket ticket;
     base_stop stop;
     float *rows = NULL;
     int64_t width = 0;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
     *out = NULL;
-    NIB_TRY(take_embed_options(&o, options, err));
+    NIB_TRY(api_take_embed(&o, &ticket, options, false, err));
     if (!model || !offsets || (n && !texts))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
-    NIB_TRY(check_texts(texts, n, "text", err));
+    NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);
     if (status == NIB_OK) status = task_embed_tokens(model, texts, n, &o, offsets, &rows, &width, err);
@@ -86,13 +122,12 @@ static nib_status try_classify(nib_model *model, const char *const *texts, const
                                const nib_classify_options *options, float *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_classify_options o;
+    nib_ticket ticket;
     base_stop stop;
-    NIB_TRY(api_options_take(API_CLASSIFY_OPTIONS, &o, options, err));
-    if (o.max_tokens < 0 || (unsigned)o.scores > NIB_SCORES_SIGMOID)
-        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    NIB_TRY(api_take_classify(&o, &ticket, options, false, err));
     if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
-    NIB_TRY(check_texts(texts, n, "text", err));
-    if (pairs) NIB_TRY(check_texts(pairs, n, "second text", err));
+    NIB_TRY(api_check_texts(texts, n, "text", err));
+    if (pairs) NIB_TRY(api_check_texts(pairs, n, "second text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);
     if (status == NIB_OK) status = task_classify(model, texts, pairs, n, &o, out, err);

@@ -4,9 +4,6 @@
  * joins it under the lock (which gives it a slot), takes task after task with one atomic add, and leaves. The caller takes
  * tasks too, unhooks the job, and waits until the last worker has left.
  *
- * A child of fork() inherits locks that nobody will open and workers that are not there. Whatever is to be used by several threads
- * knows of which process it is, and is made anew by the first thread of another that comes to it.
- *
  * An idle worker first watches the job counter for a bounded number of pauses (about 20 microseconds: what a fork-join
  * between two layers needs; with shared cores a long spin costs others milliseconds), then sleeps on a condition.
  */
@@ -14,8 +11,8 @@
 #include "base_stop.h"
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 #include <string.h>
+#include <time.h>
 
 #define SPIN_PAUSES 400
 
@@ -26,36 +23,6 @@ static inline void cpu_pause(void) {
     __asm__ volatile("yield");
 #endif
 }
-
-/* ---- processes */
-
-static _Atomic unsigned process; /* how many forks lie between the first process and this one, times two */
-
-static void in_child(void) { atomic_fetch_add(&process, 2); }
-static void register_forks(void) { pthread_atfork(NULL, NULL, in_child); }
-
-static unsigned this_process(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_forks);
-    return atomic_load_explicit(&process, memory_order_acquire);
-}
-
-/* Whether the calling thread is to make anew what `of` is the process of; it says is_made then. Other threads wait until it did. The
- * lowest bit: being made. */
-static bool is_inherited(_Atomic unsigned *of) {
-    unsigned now = atomic_load_explicit(&process, memory_order_acquire), seen = atomic_load_explicit(of, memory_order_acquire);
-    while (seen != now) {
-        if (seen == (now | 1)) {
-            sched_yield();
-            seen = atomic_load_explicit(of, memory_order_acquire);
-        } else if (atomic_compare_exchange_weak(of, &seen, now | 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void is_made(_Atomic unsigned *of) { atomic_store_explicit(of, this_process(), memory_order_release); }
 
 /* ---- the pool */
 
@@ -142,7 +109,7 @@ static void begin_process(base_pool *p, int wanted) {
     p->jobs = NULL;
     p->started = 0;
     while (p->started < wanted && pthread_create(&p->workers[p->started], NULL, worker, p) == 0) p->started++;
-    is_made(&p->process);
+    base_is_made(&p->process);
 }
 
 nib_status base_pool_create(base_heap *heap, int threads, base_pool **out, nib_error *err) {
@@ -166,7 +133,7 @@ fail:
 
 void base_pool_free(base_pool *p) {
     if (!p) return;
-    if (!is_inherited(&p->process)) { /* else: the parent's workers, which are not here to be waited for */
+    if (!base_is_inherited(&p->process)) { /* else: the parent's workers, which are not here to be waited for */
         pthread_mutex_lock(&p->lock);
         p->stop = true;
         pthread_cond_broadcast(&p->wake);
@@ -206,7 +173,7 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
         for (size_t i = 0; i < n; i++) fn(arg, i, 0);
         return;
     }
-    if (is_inherited(&p->process)) begin_process(p, p->threads - 1);
+    if (base_is_inherited(&p->process)) begin_process(p, p->threads - 1);
     pthread_mutex_lock(&p->lock);
     job **end = &p->jobs; /* first come, first served */
     while (*end) end = &(*end)->link;
@@ -287,38 +254,4 @@ void base_team_barrier(base_team *t) {
         cpu_pause();
         if (spins > SPIN_PAUSES * 4) sched_yield(); /* more threads than free cores: let the one we wait for run */
     }
-}
-
-struct base_mutex {
-    _Atomic unsigned process;
-    pthread_mutex_t m;
-};
-
-base_mutex *base_mutex_create(base_heap *heap) {
-    base_mutex *m = base_calloc(heap, 1, sizeof *m);
-    if (!m) return NULL;
-    pthread_mutex_init(&m->m, NULL);
-    is_made(&m->process);
-    return m;
-}
-
-void base_mutex_free(base_heap *heap, base_mutex *m) {
-    if (!m) return;
-    if (!is_inherited(&m->process)) pthread_mutex_destroy(&m->m);
-    base_free(heap, m);
-}
-
-void base_mutex_lock(base_mutex *m) {
-    if (is_inherited(&m->process)) { /* open, whoever of the parent's threads had it when it forked */
-        pthread_mutex_init(&m->m, NULL);
-        is_made(&m->process);
-    }
-    pthread_mutex_lock(&m->m);
-}
-void base_mutex_unlock(base_mutex *m) { pthread_mutex_unlock(&m->m); }
-
-double base_clock(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

@@ -6,8 +6,7 @@
  * same slot, so it can index a caller's per-thread memory; the caller's own slot is 0. An idle worker spins briefly,
  * then sleeps.
  *
- * In a child of fork() a pool goes on with workers of its own and a mutex is open: jobs and locks of threads that only the parent has
- * are forgotten. The thread that forks is in no job and holds no lock, else its child may only exec or exit.
+ * In a child of fork() a pool goes on with workers of its own: jobs of threads that only the parent has are forgotten.
  *
  * A team (`base_pool_team`) is for steps that must be split: fn(arg, member, members) runs at most once per member at
  * the same time, and members may meet at base_team_barrier. The number of members is what was free to join, at
@@ -16,7 +15,7 @@
 #ifndef BASE_POOL_H
 #define BASE_POOL_H
 
-#include "base_mem.h"
+#include "base_thread.h"
 
 typedef struct base_pool base_pool;
 
@@ -36,15 +35,5 @@ void base_pool_team(base_pool *pool, int wanted, base_team_fn fn, void *arg);
 int base_team_size(const base_team *team);
 /* All members wait until each has arrived. Memory written before is visible after. */
 void base_team_barrier(base_team *team);
-
-/* A mutex for the few places that need one. */
-typedef struct base_mutex base_mutex;
-base_mutex *base_mutex_create(base_heap *heap); /* NULL when memory runs out */
-void base_mutex_free(base_heap *heap, base_mutex *mutex);
-void base_mutex_lock(base_mutex *mutex);
-void base_mutex_unlock(base_mutex *mutex);
-
-/* Seconds on a clock that never goes back. */
-double base_clock(void);
 
 #endif

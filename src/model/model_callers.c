@@ -15,10 +15,7 @@ static void caller_free(base_heap *heap, model_caller *c) {
     }
     base_free(heap, c->stores);
     base_free(heap, c->places);
-    base_free(heap, c->ids);
-    base_free(heap, c->types);
-    base_free(heap, c->lengths);
-    base_free(heap, c->rows);
+    base_free(heap, c->items);
     base_free(heap, c);
 }
 
@@ -43,10 +40,7 @@ fail:
 bool model_caller_grow(nib_model *m, model_caller *c, size_t n) {
     base_heap *heap = &m->runtime->heap;
     return base_grow(heap, (void **)&c->places, &c->places_cap, n, sizeof *c->places) &&
-           base_grow(heap, (void **)&c->ids, &c->ids_cap, n, sizeof *c->ids) &&
-           base_grow(heap, (void **)&c->types, &c->types_cap, n, sizeof *c->types) &&
-           base_grow(heap, (void **)&c->lengths, &c->lengths_cap, n, sizeof *c->lengths) &&
-           base_grow(heap, (void **)&c->rows, &c->rows_cap, n, sizeof *c->rows);
+           base_grow(heap, (void **)&c->items, &c->items_cap, n, sizeof *c->items);
 }
 
 nib_status model_take_caller(nib_model *m, int which, model_caller **out, nib_error *err) {

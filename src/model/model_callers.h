@@ -30,10 +30,8 @@ typedef struct model_caller {
     model_ids *stores; /* [threads] */
     int threads;
     model_place *places;
-    const int32_t **ids, **types;
-    int64_t *lengths;
-    run_rows *rows;
-    size_t places_cap, ids_cap, types_cap, lengths_cap, rows_cap;
+    run_item *items;
+    size_t places_cap, items_cap;
 } model_caller;
 
 /* An idle one, or a new one, of program `which`, which is made. */

@@ -39,32 +39,53 @@ typedef struct run_roles {
                                        RUN_GROUP_ONE: a batch is so many copies of its text */
 } run_roles;
 
+/* A text on its way through a plan. Text generation will add to it: `sequence`, the pages of its old keys and values
+ * with how many there are (a chunk of a prompt and a single new row are then the same item, and a group is ragged over
+ * both), and which of its rows are wanted as logits, which are first and count already. */
+typedef struct run_item {
+    const int32_t *ids;   /* [length] */
+    const int32_t *types; /* [length], or NULL: all 0 */
+    int64_t length;
+    int64_t first, count; /* the rows that a sink of rows a token wants: [first, first + count) of the text's own */
+} run_item;
+
 typedef struct run_batch {
     size_t n;
-    const int32_t *const *ids;   /* [n][lengths[i]] */
-    const int32_t *const *types; /* [n][lengths[i]], or NULL: all 0 */
-    const int64_t *lengths;      /* [n] */
-    int64_t skip;                /* rows of each text, from the first on, that are not pooled */
+    const run_item *items; /* [n] */
+    int64_t skip;          /* rows of each text, from the first on, that are not pooled */
 } run_batch;
 
-/* Which rows of a text are wanted, and where they go. */
-typedef struct run_rows {
-    int64_t first, count; /* rows [first, first + count) of the text's own, which are one a token */
-    size_t to;            /* row of run_sink.to that the first one becomes */
-} run_rows;
+/* Takes what text i of a batch gives, as soon as its group is done: rows [count, width], which are the session's and
+ * may be changed until it returns. On the thread that ran the group, and on several at once for different texts. */
+typedef void (*run_give_fn)(void *user, size_t i, float *rows, int64_t count);
 
 /* Where what a run of texts gives goes. */
 typedef struct run_sink {
-    int output;    /* of the graph, f32: [B, width], one row a text; with `rows` [B, S, width], one row a token */
+    int output;    /* of the graph, f32: [B, width], one row a text; with `tokens` [B, S, width], one row a token */
     int64_t width; /* numbers in a row */
-    const run_rows *rows; /* [n]; NULL: text i gives its one row, which becomes row i */
-    float *to;            /* [.., width]; NULL: nowhere, it is run for what running leaves behind */
+    bool tokens;   /* a row for each token that the item wants */
+    run_give_fn give; /* NULL: nobody, it is run for what running leaves behind */
+    void *user;
 } run_sink;
 
+/* A give function for one matrix: user is a run_matrix. */
+typedef struct run_matrix {
+    float *to; /* [.., width] */
+    int64_t width;
+    const int64_t *at; /* [n] the row that the first one of text i becomes; NULL: row i */
+} run_matrix;
+void run_to_matrix(void *user, size_t i, float *rows, int64_t count);
+
+typedef enum run_team {
+    RUN_TEAM_ALL,  /* threads of the pool take groups, or share one where there are fewer groups than threads */
+    RUN_TEAM_ALONE /* the calling thread alone */
+} run_team;
+
 /* Runs all texts and hands what they give to the sink. SHAPE if the output is not of the form that the sink says.
- * `group_tokens`: how many tokens a group should have; 0: chosen from the cache. */
+ * `group_tokens`: how many tokens a group should have; 0: chosen from the cache. After a failure some texts may have
+ * been given, each whole. */
 nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens,
-                     const run_sink *sink, nib_error *err);
+                     run_team team, const run_sink *sink, nib_error *err);
 
 /* inputs[i] belongs to g->inputs[i]; all must be there. Afterwards run_output gives graph output i: its data is the session's, valid
  * until the next run. */

@@ -87,6 +87,6 @@ static inline bool run_is_cancelled(const run_worker *w) {
 
 /* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */
 nib_status run_alone(run_worker *w, nib_error *err);
-nib_status run_team(run_session *s, run_worker *w, int threads, nib_error *err);
+nib_status run_in_team(run_session *s, run_worker *w, int threads, nib_error *err);
 
 #endif

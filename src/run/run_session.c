@@ -71,7 +71,7 @@ typedef struct text_run {
     nib_error *err;
 } text_run;
 
-static int64_t length_of(const run_batch *b, size_t i) { return b->lengths[i]; }
+static int64_t length_of(const run_batch *b, size_t i) { return b->items[i].length; }
 
 /* How often each text of a group is there: where texts reach one another and the file fixes how many there are, the one
  * that is run is all of them. What its neighbours are decides its vector; others would be anyone's, and none would be a
@@ -93,12 +93,13 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
     const size_t copies = (size_t)copies_of(r->roles);
     for (size_t i = 0; i < (span->end - span->begin) * copies; i++) {
         size_t text = r->s->order[span->begin + i / copies];
-        int64_t n = length_of(r->batch, text);
+        const run_item *item = &r->batch->items[text];
+        int64_t n = item->length;
         char *row = (char *)t.data + i * (size_t)S * width;
         for (int64_t j = 0; j < n; j++) {
-            int32_t x = kind == 0   ? r->batch->ids[text][j]
+            int32_t x = kind == 0   ? item->ids[j]
                         : kind == 1 ? 1
-                        : kind == 2 ? (r->batch->types ? r->batch->types[text][j] : 0)
+                        : kind == 2 ? (item->types ? item->types[j] : 0)
                                     : (int32_t)j;
             int64_t wide = x;
             float real = (float)x;
@@ -120,27 +121,31 @@ static nib_status fill_skip(text_run *r, run_worker *w, nib_error *err) {
     return run_bind_input(w, r->roles->skip, &t, err);
 }
 
-/* The group's rows of the output, [B, width] or [B, S, width], to where the sink has them. */
+void run_to_matrix(void *user, size_t i, float *rows, int64_t count) {
+    const run_matrix *m = user;
+    const size_t at = m->at ? (size_t)m->at[i] : i, width = (size_t)m->width;
+    if (count > 0) memcpy(m->to + at * width, rows, (size_t)count * width * sizeof(float));
+}
+
+/* The group's rows of the output, [B, width] or [B, S, width], to the sink. */
 static nib_status hand_over(const text_run *r, const run_worker *w, const run_span *span, int64_t B, int64_t S,
                             nib_error *err) {
     const run_sink *sink = r->sink;
-    if (!sink->to) return NIB_OK;
+    if (!sink->give) return NIB_OK;
     const graph_value *v = r->s->p->g->outputs[sink->output];
     const graph_tensor *y = &w->group.slots[v->id].t;
-    const int64_t W = sink->width, want[3] = {B, sink->rows ? S : W, W};
-    const int rank = sink->rows ? 3 : 2;
+    const int64_t W = sink->width, want[3] = {B, sink->tokens ? S : W, W};
+    const int rank = sink->tokens ? 3 : 2;
     bool fits = y->rank == rank && y->dtype == NIB_DTYPE_F32;
     for (int k = 0; k < rank && fits; k++) fits = y->dims[k] == want[k];
     if (!fits)
         return base_error_set(err, NIB_SHAPE, "output %s is not [%lld, %s%lld] of f32", v->name, (long long)B,
-                              sink->rows ? "tokens, " : "", (long long)W);
+                              sink->tokens ? "tokens, " : "", (long long)W);
     for (size_t i = span->begin; i < span->end; i++) {
         const size_t text = r->s->order[i], at = i - span->begin;
-        const run_rows rows = sink->rows ? sink->rows[text] : (run_rows){0, 1, text};
-        const float *from =
-            (const float *)y->data + (at * (size_t)(sink->rows ? S : 1) + (size_t)rows.first) * (size_t)W;
-        if (rows.count > 0)
-            memcpy(sink->to + rows.to * (size_t)W, from, (size_t)rows.count * (size_t)W * sizeof(float));
+        const run_item *item = &r->batch->items[text];
+        const int64_t first = sink->tokens ? (int64_t)at * S + item->first : (int64_t)at;
+        sink->give(sink->user, text, (float *)y->data + first * W, sink->tokens ? item->count : 1);
     }
     return NIB_OK;
 }
@@ -164,7 +169,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     if (r->roles->skip >= 0) NIB_TRY(fill_skip(r, w, err));
     if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
-    NIB_TRY(r->team > 1 ? run_team(r->s, w, r->team, err) : run_alone(w, err));
+    NIB_TRY(r->team > 1 ? run_in_team(r->s, w, r->team, err) : run_alone(w, err));
     NIB_TRY(hand_over(r, w, span, B, S, err));
     base_stop_advance(span->end - span->begin);
 fail:
@@ -249,7 +254,7 @@ static size_t cut_groups(const text_run *r, int64_t target, int threads) {
 }
 
 nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *batch, int64_t group_tokens,
-                     const run_sink *sink, nib_error *err) {
+                     run_team team, const run_sink *sink, nib_error *err) {
     nib_status status = NIB_OK;
     if (batch->n == 0) return NIB_OK;
     if (!base_grow(s->heap, (void **)&s->order, &s->order_cap, batch->n, sizeof *s->order) ||
@@ -257,9 +262,10 @@ nib_status run_texts(run_session *s, const run_roles *roles, const run_batch *ba
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a batch of %zu texts", batch->n);
     text_run r = {.s = s, .roles = roles, .batch = batch, .sink = sink, .err = err, .team = 1};
     order_texts(batch, s->order);
-    size_t groups = cut_groups(&r, group_tokens > 0 ? group_tokens : s->p->group_tokens, s->threads);
-    if (groups < (size_t)s->threads) {
-        r.team = s->threads;
+    const int threads = team == RUN_TEAM_ALONE ? 1 : s->threads;
+    size_t groups = cut_groups(&r, group_tokens > 0 ? group_tokens : s->p->group_tokens, threads);
+    if (groups < (size_t)threads || threads == 1) {
+        r.team = threads;
         for (size_t i = 0; i < groups && status == NIB_OK; i++) status = run_shrinking(&r, &s->workers[0], s->spans[i], err);
         return status;
     }
@@ -304,24 +310,21 @@ nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int
     if (roles->fixed_batch > 0 && most > roles->fixed_batch) most = roles->fixed_batch;
     size_t n = (size_t)most + 1, most_ids = (size_t)(longest > half ? longest : half);
     int32_t *row = base_calloc(heap, most_ids, sizeof *row);
-    const int32_t **ids = base_calloc(heap, n, sizeof *ids);
-    int64_t *lengths = base_calloc(heap, n, sizeof *lengths);
-    if (!row || !ids || !lengths || !base_grow(heap, (void **)&s->order, &s->order_cap, n, sizeof *s->order) ||
+    run_item *items = base_calloc(heap, n, sizeof *items);
+    if (!row || !items || !base_grow(heap, (void **)&s->order, &s->order_cap, n, sizeof *s->order) ||
         !base_grow(heap, (void **)&s->spans, &s->spans_cap, n, sizeof *s->spans))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
     for (size_t i = 0; i < n; i++) {
         s->order[i] = i;
-        ids[i] = row;
-        lengths[i] = i == 0 ? longest : i == 1 ? half : 1;
+        items[i] = (run_item){.ids = row, .length = i == 0 ? longest : i == 1 ? half : 1};
     }
-    run_batch batch = {.n = n, .ids = ids, .lengths = lengths};
+    run_batch batch = {.n = n, .items = items};
     warm_run warm = {.s = s, .roles = roles, .batch = &batch, .spans = {{0, 1}, {1, n}}, .err = err};
     base_pool_run(s->p->runtime->pool, (size_t)s->threads, warm_worker, &warm);
     status = (nib_status)atomic_load(&warm.status);
 fail:
     base_free(heap, row);
-    base_free(heap, ids);
-    base_free(heap, lengths);
+    base_free(heap, items);
     return status;
 }
 

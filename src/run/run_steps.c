@@ -90,7 +90,7 @@ static void run_member(void *arg, base_team *team, int member) {
     lane->group = &t->s->workers[member].group;
 }
 
-nib_status run_team(run_session *s, run_worker *w, int threads, nib_error *err) {
+nib_status run_in_team(run_session *s, run_worker *w, int threads, nib_error *err) {
     nib_status status = NIB_OK;
     if (threads > TEAM_MOST) threads = TEAM_MOST;
     if (threads <= 1) return run_alone(w, err);

@@ -84,7 +84,7 @@ nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_erro
     NIB_TRY(run_layout(w, err));
     w->bound = s->bound_values;
     NIB_TRY(place_outputs(s, w, err));
-    NIB_TRY(run_team(s, w, pays_a_team(w) ? s->threads : 1, err));
+    NIB_TRY(run_in_team(s, w, pays_a_team(w) ? s->threads : 1, err));
     NIB_TRY(collect_outputs(s, w, err));
 fail:
     w->bound = NULL;

@@ -23,6 +23,12 @@ nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, c
 nib_status task_classify(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
                          const nib_classify_options *options, float *out, nib_error *err);
 
+/* What these calls give to a task's program. Borrows all of it. */
+nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
+                            task_texts *out, nib_error *err);
+nib_status task_classify_given(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
+                               const nib_classify_options *options, task_texts *out, nib_error *err);
+
 /* The prompt that these options choose; *out is "" for none. INVALID_ARGUMENT: there is none of that name. */
 nib_status task_prompt(const nib_model *m, const char *name, const char *text, const char **out, nib_error *err);
 

@@ -19,33 +19,38 @@ static void sigmoid(float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] = (float)(1 / (1 + exp(-(double)x[i])));
 }
 
-static void raw(float *x, int64_t n) {}
-
 static void (*const functions[])(float *x, int64_t n) = {
-    [NIB_SCORES_RAW] = raw, [NIB_SCORES_SOFTMAX] = softmax, [NIB_SCORES_SIGMOID] = sigmoid};
+    [NIB_SCORES_RAW] = NULL, [NIB_SCORES_SOFTMAX] = softmax, [NIB_SCORES_SIGMOID] = sigmoid};
 
-nib_status task_classify(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
-                         const nib_classify_options *options, float *out, nib_error *err) {
+nib_status task_classify_given(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
+                               const nib_classify_options *options, task_texts *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_scores scores = options->scores;
     const model_program *program;
-    const task_texts given = {.n = n,
-                              .texts = texts,
-                              .pairs = pairs,
-                              .text_lengths = options->lengths,
-                              .pair_lengths = options->pair_lengths,
-                              .max_tokens = options->max_tokens,
-                              .tokens = options->tokens,
-                              .full_tokens = options->full_tokens,
-                              .profile = options->profile};
     NIB_TRY(model_get_program(m, NIB_TASK_CLASSIFY, &program, err));
     if (scores == NIB_SCORES_MODEL && m->labels.unknown[0])
         NIB_FAIL(err, NIB_UNSUPPORTED,
                  "config.json wants its scores to go through %s, which nib does not have: ask for raw ones",
                  m->labels.unknown);
     if (scores == NIB_SCORES_MODEL) scores = program->scores;
-    NIB_TRY(task_rows(m, NIB_TASK_CLASSIFY, &given, out, err));
-    for (size_t i = 0; i < n; i++) functions[scores](out + i * (size_t)program->width, program->width);
+    *out = (task_texts){.n = n,
+                        .texts = texts,
+                        .pairs = pairs,
+                        .text_lengths = options->lengths,
+                        .pair_lengths = options->pair_lengths,
+                        .max_tokens = options->max_tokens,
+                        .tokens = options->tokens,
+                        .full_tokens = options->full_tokens,
+                        .profile = options->profile,
+                        .finish = functions[scores],
+                        .ticket = options->ticket};
 fail:
     return status;
+}
+
+nib_status task_classify(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
+                         const nib_classify_options *options, float *out, nib_error *err) {
+    task_texts given;
+    nib_status status = task_classify_given(m, texts, pairs, n, options, &given, err);
+    return status == NIB_OK ? task_rows(m, NIB_TASK_CLASSIFY, &given, out, err) : status;
 }

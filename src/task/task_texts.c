@@ -3,6 +3,7 @@
  * See task_texts.h. In: texts, pairs or ids. Out: rows of the program's output, where the sink has them.
  */
 #include "task.h"
+#include "task_queue.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -25,17 +26,22 @@ size_t task_window(const task_call *c, size_t first) {
     return count;
 }
 
-/* How many tokens a prompt has by itself, but for a special one at its end: as sentence-transformers counts what is not
- * pooled. */
-static nib_status count_prompt(task_call *c, nib_error *err) {
-    text_encoding *enc = &c->caller->stores[0].encoding;
-    const char *prompt = c->given->prompt;
-    if (!prompt || !*prompt || c->program->roles.skip < 0) return NIB_OK;
-    nib_status status = text_encode(c->m->tokenizer, prompt, strlen(prompt), NULL, 0, c->max_tokens, true, enc, err);
+nib_status task_count_prompt(nib_model *m, const model_program *p, model_ids *store, const char *prompt,
+                             int64_t max_tokens, int64_t *out, nib_error *err) {
+    text_encoding *enc = &store->encoding;
+    *out = 0;
+    if (!prompt || !*prompt || p->roles.skip < 0) return NIB_OK;
+    nib_status status = text_encode(m->tokenizer, prompt, strlen(prompt), NULL, 0, max_tokens, true, enc, err);
     if (status != NIB_OK || enc->count == 0) return status;
     size_t last = enc->count - 1;
-    c->skip = (int64_t)enc->count - (enc->special[last] || text_is_special(c->m->tokenizer, enc->ids[last]));
+    *out = (int64_t)enc->count - (enc->special[last] || text_is_special(m->tokenizer, enc->ids[last]));
     return NIB_OK;
+}
+
+int64_t task_longest(const nib_model *m, const model_program *p, int64_t asked) {
+    int64_t most = m->max_tokens;
+    if (p->longest && p->longest < most) most = p->longest;
+    return asked > 0 && asked < most ? asked : most;
 }
 
 static nib_status check_lengths(const task_call *c, nib_error *err) {
@@ -48,16 +54,15 @@ static nib_status check_lengths(const task_call *c, nib_error *err) {
 
 nib_status task_begin(task_call *c, nib_model *m, nib_task task, const task_texts *given, nib_error *err) {
     nib_status status = NIB_OK;
-    *c = (task_call){.m = m, .given = given, .which = (int)task, .max_tokens = m->max_tokens};
+    *c = (task_call){.m = m, .given = given, .which = (int)task};
     NIB_TRY(model_get_program(m, c->which, &c->program, err));
     if (!given->are_ids) NIB_TRY(model_check_tokenizer(m, err));
     if (given->profile && given->profile->p != c->program->p)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the profile is another model's, a session's, or another task's");
-    if (c->program->longest && c->program->longest < c->max_tokens) c->max_tokens = c->program->longest;
-    if (given->max_tokens > 0 && given->max_tokens < c->max_tokens) c->max_tokens = given->max_tokens;
+    c->max_tokens = task_longest(m, c->program, given->max_tokens);
     if (given->are_ids) NIB_TRY(check_lengths(c, err));
     NIB_TRY(model_take_caller(m, c->which, &c->caller, err));
-    NIB_TRY(count_prompt(c, err));
+    NIB_TRY(task_count_prompt(m, c->program, &c->caller->stores[0], given->prompt, c->max_tokens, &c->skip, err));
 fail:
     return status;
 }
@@ -75,25 +80,22 @@ typedef struct window {
     nib_error *err;
 } window;
 
-static nib_status tokenize_one(task_call *c, size_t i, int slot, nib_error *err) {
-    base_heap *heap = &c->m->runtime->heap;
-    const task_texts *t = c->given;
-    model_ids *store = &c->caller->stores[slot];
+nib_status task_encode(nib_model *m, model_ids *store, const task_text *t, int64_t *length, int64_t *full, nib_error *err) {
+    base_heap *heap = &m->runtime->heap;
     text_encoding *enc = &store->encoding;
-    const size_t at = c->first + i, before = t->prompt ? strlen(t->prompt) : 0;
-    const char *text = t->texts[at], *pair = t->pairs ? t->pairs[at] : NULL;
-    size_t length = length_of(t->texts, t->text_lengths, at);
-    if (before) {
-        if (length > SIZE_MAX - before ||
-            !base_grow(heap, (void **)&store->prompted, &store->prompted_cap, before + length, 1))
-            return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", length);
-        memcpy(store->prompted, t->prompt, before);
-        if (length) memcpy(store->prompted + before, text, length);
+    const char *text = t->text;
+    size_t bytes = t->length;
+    if (t->prompt_length) {
+        if (bytes > SIZE_MAX - t->prompt_length ||
+            !base_grow(heap, (void **)&store->prompted, &store->prompted_cap, t->prompt_length + bytes, 1))
+            return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a text of %zu bytes", bytes);
+        memcpy(store->prompted, t->prompt, t->prompt_length);
+        if (bytes) memcpy(store->prompted + t->prompt_length, text, bytes);
         text = store->prompted;
-        length += before;
+        bytes += t->prompt_length;
     }
-    nib_status status = text_encode(c->m->tokenizer, text, length, pair,
-                                    pair ? length_of(t->pairs, t->pair_lengths, at) : 0, c->max_tokens, true, enc, err);
+    nib_status status =
+        text_encode(m->tokenizer, text, bytes, t->pair, t->pair_length, t->max_tokens, true, enc, err);
     if (status != NIB_OK) return status;
     if (!base_grow(heap, (void **)&store->ids, &store->ids_cap, store->count + enc->count, sizeof(int32_t)) ||
         !base_grow(heap, (void **)&store->types, &store->types_cap, store->count + enc->count, sizeof(int32_t)))
@@ -102,9 +104,27 @@ static nib_status tokenize_one(task_call *c, size_t i, int slot, nib_error *err)
         memcpy(store->ids + store->count, enc->ids, enc->count * sizeof(int32_t));
         memcpy(store->types + store->count, enc->type_ids, enc->count * sizeof(int32_t));
     }
-    c->caller->places[i] = (model_place){slot, store->count, (int64_t)enc->count, (int64_t)enc->full_count};
     store->count += enc->count;
+    *length = (int64_t)enc->count;
+    *full = (int64_t)enc->full_count;
     return NIB_OK;
+}
+
+static nib_status tokenize_one(task_call *c, size_t i, int slot, nib_error *err) {
+    const task_texts *t = c->given;
+    model_ids *store = &c->caller->stores[slot];
+    const size_t at = c->first + i;
+    const char *pair = t->pairs ? t->pairs[at] : NULL;
+    const task_text text = {.prompt = t->prompt,
+                            .prompt_length = t->prompt ? strlen(t->prompt) : 0,
+                            .text = t->texts[at],
+                            .length = length_of(t->texts, t->text_lengths, at),
+                            .pair = pair,
+                            .pair_length = pair ? length_of(t->pairs, t->pair_lengths, at) : 0,
+                            .max_tokens = c->max_tokens};
+    model_place *place = &c->caller->places[i];
+    *place = (model_place){.store = slot, .at = store->count};
+    return task_encode(c->m, store, &text, &place->length, &place->full, err);
 }
 
 static void tokenize_chunk(void *arg, size_t chunk, int slot) {
@@ -123,22 +143,17 @@ static void tokenize_chunk(void *arg, size_t chunk, int slot) {
     if (profile) atomic_fetch_add(&profile->tokenize_ns, (uint64_t)(1e9 * (base_clock() - begun)));
 }
 
-/* Every id and type is a row of its table: ONNX would count negative ones from the table's end, and give vectors that
- * mean nothing. `fault`: whose mistake it is. */
-static nib_status check_ids(const task_call *c, nib_status fault, nib_error *err) {
-    const nib_model *m = c->m;
-    const model_caller *k = c->caller;
-    for (size_t i = 0; i < c->count; i++)
-        for (int64_t j = 0; j < k->lengths[i]; j++) {
-            int32_t id = k->ids[i][j], type = k->types[i] && m->roles.types >= 0 ? k->types[i][j] : 0;
-            if (id >= 0 && id < m->ids_below && type >= 0 && type < m->types_below) continue;
-            bool of_id = id < 0 || id >= m->ids_below;
-            int64_t rows = of_id ? m->ids_below : m->types_below;
-            char table[48] = "negative";
-            if (rows < INT64_MAX) snprintf(table, sizeof table, "outside the table of %lld rows", (long long)rows);
-            return base_error_set(err, fault, "text %zu, token %lld: %s %d is %s", c->first + i, (long long)j,
-                                  of_id ? "id" : "type", (int)(of_id ? id : type), table);
-        }
+nib_status task_check_ids(const nib_model *m, const run_item *item, size_t text, nib_status fault, nib_error *err) {
+    for (int64_t j = 0; j < item->length; j++) {
+        int32_t id = item->ids[j], type = item->types && m->roles.types >= 0 ? item->types[j] : 0;
+        if (id >= 0 && id < m->ids_below && type >= 0 && type < m->types_below) continue;
+        bool of_id = id < 0 || id >= m->ids_below;
+        int64_t rows = of_id ? m->ids_below : m->types_below;
+        char table[48] = "negative";
+        if (rows < INT64_MAX) snprintf(table, sizeof table, "outside the table of %lld rows", (long long)rows);
+        return base_error_set(err, fault, "text %zu, token %lld: %s %d is %s", text, (long long)j,
+                              of_id ? "id" : "type", (int)(of_id ? id : type), table);
+    }
     return NIB_OK;
 }
 
@@ -156,48 +171,81 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
         base_pool_run(c->m->runtime->pool, (count + CHUNK - 1) / CHUNK, tokenize_chunk, &w);
         NIB_TRY((nib_status)atomic_load(&w.status));
     }
+    const bool types = !t->are_ids && !c->m->settings.tokenizer.no_types;
     for (size_t i = 0; i < count; i++) {
         const model_place *p = t->are_ids ? NULL : &k->places[i];
-        k->ids[i] = p ? k->stores[p->store].ids + p->at : t->ids[first + i];
-        k->types[i] = p && !c->m->settings.tokenizer.no_types ? k->stores[p->store].types + p->at : NULL;
-        k->lengths[i] = p ? p->length : t->lengths[first + i];
-        if (t->tokens) t->tokens[first + i] = k->lengths[i];
-        if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : k->lengths[i];
+        const int64_t length = p ? p->length : t->lengths[first + i];
+        k->items[i] = (run_item){.ids = p ? k->stores[p->store].ids + p->at : t->ids[first + i],
+                                 .types = p && types ? k->stores[p->store].types + p->at : NULL,
+                                 .length = length,
+                                 .count = length};
+        if (t->tokens) t->tokens[first + i] = length;
+        if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : length;
+        NIB_TRY(task_check_ids(c->m, &k->items[i], first + i, t->are_ids ? NIB_INVALID_ARGUMENT : NIB_BAD_TOKENIZER,
+                               err));
     }
-    NIB_TRY(check_ids(c, t->are_ids ? NIB_INVALID_ARGUMENT : NIB_BAD_TOKENIZER, err));
 fail:
     return status;
 }
 
-nib_status task_run(task_call *c, const run_sink *sink, nib_error *err) {
+/* ---- running them */
+
+typedef struct giving {
+    const task_call *c;
+    run_matrix matrix;
+    base_mutex *lock; /* where somebody is told, one text after the other */
+} giving;
+
+static void give(void *user, size_t i, float *rows, int64_t count) {
+    const giving *g = user;
+    const task_texts *t = g->c->given;
+    const int64_t W = g->matrix.width;
+    for (int64_t j = 0; j < count && t->finish; j++) t->finish(rows + j * W, W);
+    run_to_matrix((void *)(uintptr_t)&g->matrix, i, rows, count);
+    if (!g->lock) return;
+    base_mutex_lock(g->lock);
+    t->ticket->answer(t->ticket->answer_user, g->c->first + i, NIB_OK, rows, count, W);
+    base_mutex_unlock(g->lock);
+}
+
+nib_status task_run(task_call *c, float *to, const int64_t *at, nib_error *err) {
     const model_caller *k = c->caller;
+    const nib_ticket *ticket = c->given->ticket;
     nib_profile *profile = c->given->profile;
-    const bool types = !c->given->are_ids && !c->m->settings.tokenizer.no_types;
-    const run_batch batch = {.n = c->count,
-                             .ids = k->ids,
-                             .types = types ? k->types : NULL,
-                             .lengths = k->lengths,
-                             .skip = c->skip};
+    base_heap *heap = &c->m->runtime->heap;
+    const run_batch batch = {.n = c->count, .items = k->items, .skip = c->skip};
+    const size_t width = (size_t)c->program->width;
+    giving g = {.c = c, .matrix = {.to = at ? to : to + c->first * width, .width = c->program->width, .at = at}};
+    if (ticket && ticket->answer && !(g.lock = base_mutex_create(heap)))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a batch");
     run_session_profile(k->session, profile ? profile->steps : NULL);
     if (profile) {
         uint64_t tokens = 0;
-        for (size_t i = 0; i < batch.n; i++) tokens += (uint64_t)batch.lengths[i];
+        for (size_t i = 0; i < batch.n; i++) tokens += (uint64_t)batch.items[i].length;
         atomic_fetch_add(&profile->texts, batch.n);
         atomic_fetch_add(&profile->tokens, tokens);
     }
-    return run_texts(k->session, &c->program->roles, &batch, c->m->batch_tokens, sink, err);
+    const run_sink sink = {.width = c->program->width, .tokens = at != NULL, .give = give, .user = &g};
+    nib_status status =
+        run_texts(k->session, &c->program->roles, &batch, c->m->batch_tokens, RUN_TEAM_ALL, &sink, err);
+    base_mutex_free(heap, g.lock);
+    return status;
 }
 
-nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err) {
+nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err) {
     nib_status status = NIB_OK;
     task_call c;
     NIB_TRY(task_begin(&c, m, task, given, err));
     for (size_t at = 0; at < given->n; at += c.count) {
         NIB_TRY(task_tokenize(&c, at, task_window(&c, at), err));
-        const run_sink sink = {.width = c.program->width, .to = out + at * (size_t)c.program->width};
-        NIB_TRY(task_run(&c, &sink, err));
+        NIB_TRY(task_run(&c, out, NULL, err));
     }
 fail:
     task_end(&c);
     return status;
+}
+
+nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err) {
+    const bool waits = given->ticket && given->ticket->queue;
+    return waits ? queue_rows(m, task, given, out, err) : task_rows_now(m, task, given, out, err);
 }

@@ -31,6 +31,8 @@ typedef struct task_texts {
     int64_t max_tokens;                        /* of a text; 0, or more than the model's: the model's */
     int64_t *tokens, *full_tokens; /* [n], filled with how many were used, and how many there would be; may be NULL */
     struct nib_profile *profile;   /* of the task's program; NULL: nothing is timed */
+    void (*finish)(float *row, int64_t width); /* what is made of a row before anybody has it; NULL: nothing */
+    const nib_ticket *ticket;                  /* a queue to wait in, and who is told of texts; NULL: neither */
 } task_texts;
 
 /* A call at work. */
@@ -54,10 +56,33 @@ void task_end(task_call *c);
 size_t task_window(const task_call *c, size_t first);
 /* Gets and checks the ids of `count` texts from `first` on, and says in given->tokens how many there are. */
 nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *err);
-/* Runs them. */
-nib_status task_run(task_call *c, const run_sink *sink, nib_error *err);
+/* Runs them. Text i's rows, each finished, go to row at[i] of `to` [.., width], or of c->first + i where `at` is NULL;
+ * then the ticket's `answer` is told. */
+nib_status task_run(task_call *c, float *to, const int64_t *at, nib_error *err);
 
-/* All of that for a task whose result is a row a text: out is [n, program->width]. */
+/* ---- pieces of it, of one text each */
+
+typedef struct task_text {
+    const char *prompt, *text, *pair; /* prompt, pair: NULL is none */
+    size_t prompt_length, length, pair_length;
+    int64_t max_tokens;
+} task_text;
+/* Its ids to the end of the store. */
+nib_status task_encode(nib_model *m, model_ids *store, const task_text *t, int64_t *length, int64_t *full, nib_error *err);
+/* How many tokens a prompt has by itself, but for a special one at its end: as sentence-transformers counts what is not
+ * pooled. 0 where the program pools all. */
+nib_status task_count_prompt(nib_model *m, const model_program *p, model_ids *store, const char *prompt,
+                             int64_t max_tokens, int64_t *out, nib_error *err);
+/* `fault` and a message unless every id and type is a row of its table: ONNX would count negative ones from the table's
+ * end, and give vectors that mean nothing. `text`: its number, for the message. */
+nib_status task_check_ids(const nib_model *m, const run_item *item, size_t text, nib_status fault, nib_error *err);
+/* The longest text that a call may ask for: the model's and the program's limits. */
+int64_t task_longest(const nib_model *m, const model_program *p, int64_t asked);
+
+/* All of that for a task whose result is a row a text: out is [n, program->width]. With a ticket that has a queue the
+ * texts wait in it. */
 nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
+/* The same at once. */
+nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
 
 #endif

@@ -3,7 +3,7 @@
  * The task `tokens`: a vector a token, so as many rows a text as it has tokens. All texts are one window: how many rows
  * there are is known before the first is computed, ids are small beside them, and they are written where they stay.
  */
-#include "task.h"
+#include "task_queue.h"
 
 /* Where each text's rows go, one text behind another. */
 static nib_status place_rows(task_call *c, int64_t *offsets, float **rows, nib_error *err) {
@@ -12,8 +12,7 @@ static nib_status place_rows(task_call *c, int64_t *offsets, float **rows, nib_e
     size_t bytes;
     offsets[0] = 0;
     for (size_t i = 0; i < c->count; i++) {
-        k->rows[i] = (run_rows){0, k->lengths[i], (size_t)offsets[i]};
-        offsets[i + 1] = offsets[i] + k->lengths[i];
+        offsets[i + 1] = offsets[i] + k->items[i].length;
     }
     const size_t n = (size_t)offsets[c->count];
     *rows = base_mul_size(n, (size_t)c->program->width * sizeof(float), &bytes) ? base_alloc(heap, bytes + 1) : NULL;
@@ -24,20 +23,15 @@ nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, c
                              int64_t *offsets, float **rows, int64_t *width, nib_error *err) {
     nib_status status = NIB_OK;
     task_call c = {0};
-    task_texts given = {.n = n,
-                        .texts = texts,
-                        .text_lengths = options->lengths,
-                        .max_tokens = options->max_tokens,
-                        .tokens = options->tokens,
-                        .full_tokens = options->full_tokens,
-                        .profile = options->profile};
+    task_texts given;
     *rows = NULL;
-    NIB_TRY(task_prompt(m, options->prompt_name, options->prompt, &given.prompt, err));
+    NIB_TRY(task_embed_given(m, texts, n, options, &given, err));
+    if (given.ticket && given.ticket->queue) return queue_tokens(m, &given, offsets, rows, width, err);
     NIB_TRY(task_begin(&c, m, NIB_TASK_TOKENS, &given, err));
     NIB_TRY(task_tokenize(&c, 0, n, err));
     NIB_TRY(place_rows(&c, offsets, rows, err));
     *width = c.program->width;
-    NIB_TRY(task_run(&c, &(run_sink){.width = *width, .rows = c.caller->rows, .to = *rows}, err));
+    NIB_TRY(task_run(&c, *rows, offsets, err));
 fail:
     if (status != NIB_OK) {
         base_free(&m->runtime->heap, *rows);

@@ -91,6 +91,20 @@ static nib_status use_ids(const void *options) {
     return nib_embed_ids(model, &row, &length, 1, options, out, &e);
 }
 
+static nib_status use_queue(const void *options) {
+    nib_queue *made;
+    const nib_status status = nib_queue_create(runtime, options, &made, &e);
+    nib_queue_free(made);
+    return status;
+}
+static nib_status use_ticket(const void *ticket) {
+    const char *text = "a nib writes";
+    float out[DIM];
+    nib_embed_options o;
+    nib_embed_defaults(&o, sizeof o);
+    o.ticket = ticket;
+    return nib_embed(model, &text, 1, &o, out, &e);
+}
 static nib_status use_encode(const void *options) {
     nib_tokenizer *t;
     size_t count;
@@ -134,6 +148,8 @@ static void limits_defaults(void *o, size_t n) { nib_limits_defaults(o, n); }
 static void model_defaults(void *o, size_t n) { nib_model_defaults(o, n); }
 static void embed_defaults(void *o, size_t n) { nib_embed_defaults(o, n); }
 static void encode_defaults(void *o, size_t n) { nib_encode_defaults(o, n); }
+static void queue_defaults(void *o, size_t n) { nib_queue_defaults(o, n); }
+static void ticket_defaults(void *o, size_t n) { nib_ticket_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
@@ -150,6 +166,8 @@ static const struct door {
     {"nib_model_open", sizeof(nib_model_options), model_defaults, use_model},
     {"nib_embed", sizeof(nib_embed_options), embed_defaults, use_embed},
     {"nib_embed_ids", sizeof(nib_embed_options), embed_defaults, use_ids},
+    {"nib_queue_create", sizeof(nib_queue_options), queue_defaults, use_queue},
+    {"nib_embed, ticket", sizeof(nib_ticket), ticket_defaults, use_ticket},
     {"nib_encode", sizeof(nib_encode_options), encode_defaults, use_encode},
     {"nib_graph_of_file", sizeof(nib_optimize_options), optimize_defaults, use_graph},
     {"nib_optimize_file", sizeof(nib_optimize_options), optimize_defaults, use_optimize},

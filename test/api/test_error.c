@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER NIB_TEST_DATA "/../../include/nib/nib.h"
+#define HEADERS NIB_TEST_DATA "/../../include/nib/"
 #define TINY NIB_TEST_DATA "/nib/tiny"
 #define LABELS NIB_TEST_DATA "/classify/labels"
 #define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
@@ -278,14 +278,69 @@ static void a_failure_without_words_gets_some(void **state) {
     nib_model_free(tried);
 }
 
+static _Atomic int answers;
+static void count_answers(void *user, size_t i, nib_status status, const float *row, int64_t rows, int64_t width) {
+    answers += status == NIB_OK && rows > 1 && width == 32;
+}
+
+static void queues(void **state) {
+    nib_runtime *rt;
+    nib_model *own, *labels;
+    nib_queue_options options;
+    nib_ticket ticket;
+    nib_embed_options embed;
+    nib_classify_options classify;
+    nib_model_options open;
+    nib_queue *queue;
+    nib_request *r;
+    const char *text = "a nib writes";
+    float out[32];
+    nib_queue_defaults(&options, sizeof options);
+    nib_ticket_defaults(&ticket, sizeof ticket);
+    nib_embed_defaults(&embed, sizeof embed);
+    nib_classify_defaults(&classify, sizeof classify);
+    nib_model_defaults(&open, sizeof open);
+    OK(nib_runtime_create, NULL, &rt);
+    open.runtime = rt;
+    OK(nib_model_open, TINY, &open, &own);
+    OK(nib_model_open, LABELS, &open, &labels);
+    FAILS(nib_queue_create, NULL, NULL, &queue);
+    OK(nib_queue_create, rt, &options, &queue);
+    embed.ticket = classify.ticket = &ticket;
+    FAILS(nib_submit_embed, own, &text, 1, &embed, out, &r);
+    FAILS(nib_submit_embed_tokens, own, &text, 1, &embed, &r);
+    FAILS(nib_submit_classify, labels, &text, NULL, 1, &classify, out, &r);
+    ticket.queue = queue;
+    OK(nib_submit_embed, own, &text, 1, &embed, out, &r);
+    OK(nib_request_wait, r, -1);
+    nib_request_free(r);
+    OK(nib_submit_classify, labels, &text, NULL, 1, &classify, out, &r);
+    nib_request_free(r);
+    ticket.answer = count_answers;
+    OK(nib_submit_embed_tokens, own, &text, 1, &embed, &r);
+    OK(nib_request_wait, r, -1);
+    nib_request_free(r);
+    FAILS(nib_request_wait, NULL, 0);
+    assert_int_equal(answers, 1);
+    nib_queue_free(queue);
+    nib_model_free(labels);
+    nib_model_free(own);
+    nib_runtime_free(rt);
+}
+
 /* The calls of nib.h that take an error, and those that were made here, are the same. */
 static void no_call_is_left_out(void **state) {
-    char *text = calloc(1, 1 << 20), *at;
-    FILE *f = fopen(HEADER, "rb");
+    static const char *const headers[] = {HEADERS "nib.h", HEADERS "queue.h"};
+    char *text = calloc(1, 1 << 20), *at = text;
     int wanted = 0;
-    assert_non_null(f);
-    assert_true(fread(text, 1, (1 << 20) - 1, f) > 10000);
-    fclose(f);
+    for (size_t i = 0; i < 2; i++) {
+        FILE *f = fopen(headers[i], "rb");
+        assert_non_null(f);
+        const size_t n = fread(at, 1, (1 << 19) - 1, f);
+        assert_true(n > 5000);
+        at += n;
+        fclose(f);
+    }
     for (at = text; (at = strstr(at, "NIB_API nib_status ")) != NULL;) {
         char name[64];
         at += 19;
@@ -313,6 +368,7 @@ int main(void) {
         cmocka_unit_test(sessions),
         cmocka_unit_test(model_files),
         cmocka_unit_test(tensor_files),
+        cmocka_unit_test(queues),
         cmocka_unit_test(a_second_try_leaves_no_error),
         cmocka_unit_test(a_failure_without_words_gets_some),
         cmocka_unit_test(no_call_is_left_out),

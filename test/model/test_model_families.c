@@ -124,6 +124,10 @@ static double cosine(const float *a, const float *b) {
     return ab / sqrt(aa * bb);
 }
 
+/* A sink that writes rows. */
+#define TO(rows)                                                                                                       \
+    ((run_sink){.width = WIDTH, .give = run_to_matrix, .user = &(run_matrix){.to = (rows), .width = WIDTH}})
+
 static void texts_agree(void **state) {
     static const struct {
         nib_precision precision;
@@ -141,23 +145,24 @@ static void texts_agree(void **state) {
                 if (!strstr(model_own(m)->notes, "batches are packed"))
                     fail_msg("%s: %s", models[i].path, model_own(m)->notes);
                 assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
-                run_batch batch = {.n = t.n, .ids = t.rows, .lengths = t.lengths};
-                if (run_texts(s, &model_own(m)->roles, &batch, 0, &(run_sink){.width = WIDTH, .to = got[0]}, &e) !=
+                run_item items[TEXTS];
+                for (size_t k = 0; k < t.n; k++) items[k] = (run_item){.ids = t.rows[k], .length = t.lengths[k]};
+                run_batch batch = {.n = t.n, .items = items};
+                if (run_texts(s, &model_own(m)->roles, &batch, 0, RUN_TEAM_ALL, &TO(got[0]), &e) !=
                     NIB_OK)
                     fail_msg("%s: %s", models[i].path, e.message);
                 for (size_t k = 0; k < t.n; k++) {
                     double c = cosine(got[k], t.want[k]);
                     if (!(c >= ways[w].cosine))
                         fail_msg("%s, way %zu, text %zu of %lld tokens: cosine %.7f", models[i].path, w, k, (long long)t.lengths[k], c);
-                    run_batch single = {.n = 1, .ids = &t.rows[k], .lengths = &t.lengths[k]};
+                    run_batch single = {.n = 1, .items = &items[k]};
                     assert_int_equal(
-                        run_texts(s, &model_own(m)->roles, &single, 0, &(run_sink){.width = WIDTH, .to = again[0]}, &e),
+                        run_texts(s, &model_own(m)->roles, &single, 0, RUN_TEAM_ALL, &TO(again[0]), &e),
                         NIB_OK);
                     assert_memory_equal(again[0], got[k], sizeof got[k]); /* the same bits alone and in the batch */
                 }
                 for (int64_t group = 1; group <= 64; group += 21) { /* and however the batch is cut */
-                    assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, group,
-                                               &(run_sink){.width = WIDTH, .to = again[0]}, &e),
+                    assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, group, RUN_TEAM_ALL, &TO(again[0]), &e),
                                      NIB_OK);
                     assert_memory_equal(again, got, t.n * sizeof *got);
                 }

@@ -151,6 +151,10 @@ static size_t read_texts(int32_t ids[TEXTS][80], int32_t types[TEXTS][80], int64
     return n;
 }
 
+/* A sink that writes rows of 64 numbers. */
+#define TO(rows)                                                                                                       \
+    ((run_sink){.width = 64, .give = run_to_matrix, .user = &(run_matrix){.to = (rows), .width = 64}})
+
 static void texts_agree(void **state) {
     static int32_t ids[TEXTS][80], types[TEXTS][80];
     static float want[TEXTS][64], got[TEXTS][64], alone[64];
@@ -159,30 +163,30 @@ static void texts_agree(void **state) {
         for (int threads = 1; threads <= 3; threads++) {
             nib_error e;
             run_session *s;
-            const int32_t *id_rows[TEXTS], *type_rows[TEXTS];
+            run_item items[TEXTS];
             nib_model *m = open_model(models[i].path, threads);
             size_t n = read_texts(ids, types, lengths, want, models[i].types);
             assert_true(n >= 6);
-            for (size_t k = 0; k < n; k++) id_rows[k] = ids[k], type_rows[k] = types[k];
+            for (size_t k = 0; k < n; k++) items[k] = (run_item){.ids = ids[k], .types = types[k], .length = lengths[k]};
             assert_non_null(strstr(model_own(m)->notes, "batches are packed"));
             assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
-            run_batch batch = {.n = n, .ids = id_rows, .types = type_rows, .lengths = lengths};
-            if (run_texts(s, &model_own(m)->roles, &batch, 0, &(run_sink){.width = 64, .to = got[0]}, &e) != NIB_OK)
+            run_batch batch = {.n = n, .items = items};
+            if (run_texts(s, &model_own(m)->roles, &batch, 0, RUN_TEAM_ALL, &TO(got[0]), &e) != NIB_OK)
                 fail_msg("%s: %s (%s)", models[i].path, e.message, e.node);
             for (size_t k = 0; k < n; k++) {
                 double d = test_difference(got[k], want[k], 64);
                 if (!(d <= 1e-5))
                     fail_msg("%s, %d threads, text %zu of %lld tokens: differs by %g", models[i].path, threads, k, (long long)lengths[k],
                              d);
-                run_batch single = {.n = 1, .ids = &id_rows[k], .types = &type_rows[k], .lengths = &lengths[k]};
+                run_batch single = {.n = 1, .items = &items[k]};
                 assert_int_equal(
-                    run_texts(s, &model_own(m)->roles, &single, 0, &(run_sink){.width = 64, .to = alone}, &e), NIB_OK);
+                    run_texts(s, &model_own(m)->roles, &single, 0, RUN_TEAM_ALL, &TO(alone), &e), NIB_OK);
                 assert_memory_equal(alone, got[k], sizeof alone); /* the same bits alone and in the batch */
             }
             for (int64_t group = 1; group <= 64; group += 21) { /* and however the batch is cut */
                 static float again[TEXTS][64];
                 assert_int_equal(
-                    run_texts(s, &model_own(m)->roles, &batch, group, &(run_sink){.width = 64, .to = again[0]}, &e),
+                    run_texts(s, &model_own(m)->roles, &batch, group, RUN_TEAM_ALL, &TO(again[0]), &e),
                     NIB_OK);
                 assert_memory_equal(again, got, n * sizeof *got);
             }
@@ -195,12 +199,12 @@ static void a_text_without_tokens_is_zero(void **state) {
     nib_error e;
     run_session *s;
     nib_model *m = open_model(models[0].path, 2);
-    const int32_t some[] = {2, 17, 3}, *rows[] = {some, some};
-    int64_t lengths[] = {0, 3};
+    const int32_t some[] = {2, 17, 3};
+    const run_item items[] = {{.ids = some}, {.ids = some, .length = 3}};
     float got[2][64];
     assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
-    run_batch batch = {.n = 2, .ids = rows, .lengths = lengths};
-    assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, 0, &(run_sink){.width = 64, .to = got[0]}, &e), NIB_OK);
+    run_batch batch = {.n = 2, .items = items};
+    assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, 0, RUN_TEAM_ALL, &TO(got[0]), &e), NIB_OK);
     for (int i = 0; i < 64; i++) assert_true(got[0][i] == 0);
     assert_true(got[1][0] != 0);
     run_session_free(s);
@@ -329,8 +333,8 @@ static nib_status try_everything(failing *f, const char *path) {
     nib_session_set_input(s, "token_type_ids", &k, &e);
     NIB_TRY(nib_session_run(s, &e));
     NIB_TRY(run_session_create(model_own(m)->p, &texts, &e));
-    run_batch batch = {.n = 1, .ids = rows, .lengths = &length};
-    NIB_TRY(run_texts(texts, &model_own(m)->roles, &batch, 0, &(run_sink){.width = 64, .to = out}, &e));
+    run_batch batch = {.n = 1, .items = &(run_item){.ids = rows[0], .length = length}};
+    NIB_TRY(run_texts(texts, &model_own(m)->roles, &batch, 0, RUN_TEAM_ALL, &TO(out), &e));
 fail:
     run_session_free(texts);
     nib_session_free(s);

@@ -86,29 +86,32 @@ static void rows_are_pytorchs(void **state) {
         for (int how = 0; how < 6; how++) { /* 1 to 3 threads, packed and not */
             nib_error e;
             run_session *s;
-            run_rows rows[TEXTS];
+            run_item items[TEXTS];
+            int64_t at[TEXTS];
             size_t all = 0;
             nib_model *m = open_tokens(models[i].path, 1 + how / 2, how % 2 ? 0 : -1);
             read_texts(&t, models[i].types);
             assert_int_equal(t.n, TEXTS);
             assert_int_equal(model_own(m)->packed, how % 2 == 0);
             for (size_t k = 0; k < t.n; k++) {
-                rows[k] = (run_rows){0, t.lengths[k], all};
+                items[k] = (run_item){t.id_rows[k], t.type_rows[k], t.lengths[k], 0, t.lengths[k]};
+                at[k] = (int64_t)all;
                 all += (size_t)t.lengths[k];
             }
-            const run_batch batch = {.n = t.n, .ids = t.id_rows, .types = t.type_rows, .lengths = t.lengths};
-            const run_sink sink = {.width = WIDTH, .rows = rows, .to = got},
-                           other = {.width = WIDTH, .rows = rows, .to = again};
+            const run_batch batch = {.n = t.n, .items = items};
+            run_matrix first = {got, WIDTH, at}, second = {again, WIDTH, at};
+            const run_sink sink = {.width = WIDTH, .tokens = true, .give = run_to_matrix, .user = &first},
+                           other = {.width = WIDTH, .tokens = true, .give = run_to_matrix, .user = &second};
             assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
-            if (run_texts(s, &model_own(m)->roles, &batch, 0, &sink, &e) != NIB_OK)
+            if (run_texts(s, &model_own(m)->roles, &batch, 0, RUN_TEAM_ALL, &sink, &e) != NIB_OK)
                 fail_msg("%s: %s", models[i].path, e.message);
             for (size_t k = 0; k < t.n; k++) {
-                double d = test_difference(got + rows[k].to * WIDTH, t.want[k], (size_t)t.lengths[k] * WIDTH);
+                double d = test_difference(got + at[k] * WIDTH, t.want[k], (size_t)t.lengths[k] * WIDTH);
                 if (!(d <= 1e-5)) fail_msg("%s, text %zu: rows differ by %g", models[i].path, k, d);
             }
             for (int64_t group = 1; group <= 64; group += 21) { /* however the batch is cut */
                 memset(again, 0, sizeof again);
-                assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, group, &other, &e), NIB_OK);
+                assert_int_equal(run_texts(s, &model_own(m)->roles, &batch, group, RUN_TEAM_ALONE, &other, &e), NIB_OK);
                 if (how % 2 == 0) assert_memory_equal(again, got, all * WIDTH * sizeof(float));
                 else assert_true(test_difference(again, got, all * WIDTH) <= 1e-5);
             }
@@ -129,19 +132,16 @@ static void a_sink_takes_the_rows_it_names(void **state) {
     const int64_t n = t.lengths[text];
     assert_true(n > 10);
     assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
-    const run_rows all = {0, n, 0}, parts[3] = {{n - 1, 1, 7}, {0, 0, 0}, {2, 5, 1}};
-    const run_batch one = {.n = 1, .ids = &t.id_rows[text], .types = &t.type_rows[text], .lengths = &t.lengths[text]};
-    const int32_t *ids[3] = {t.ids[text], t.ids[text], t.ids[text]},
-                  *types[3] = {t.types[text], t.types[text], t.types[text]};
-    const int64_t lengths[3] = {n, n, n};
-    const run_batch three = {.n = 3, .ids = ids, .types = types, .lengths = lengths};
-    assert_int_equal(
-        run_texts(s, &model_own(m)->roles, &one, 0, &(run_sink){.width = WIDTH, .rows = &all, .to = whole}, &e),
-        NIB_OK);
+        const int32_t *ids = t.ids[text], *types = t.types[text];
+    const run_item all = {ids, types, n, 0, n},
+                   parts[3] = {{ids, types, n, n - 1, 1}, {ids, types, n, 0, 0}, {ids, types, n, 2, 5}};
+    const run_batch one = {.n = 1, .items = &all}, three = {.n = 3, .items = parts};
+    run_matrix to_whole = {whole, WIDTH, NULL}, to_got = {got, WIDTH, (const int64_t[]){7, 0, 1}};
+    run_sink sink = {.width = WIDTH, .tokens = true, .give = run_to_matrix, .user = &to_whole};
+    assert_int_equal(run_texts(s, &model_own(m)->roles, &one, 0, RUN_TEAM_ALL, &sink, &e), NIB_OK);
     for (size_t i = 0; i < BASE_COUNT(got); i++) got[i] = 7;
-    assert_int_equal(
-        run_texts(s, &model_own(m)->roles, &three, 0, &(run_sink){.width = WIDTH, .rows = parts, .to = got}, &e),
-        NIB_OK);
+    sink.user = &to_got;
+    assert_int_equal(run_texts(s, &model_own(m)->roles, &three, 0, RUN_TEAM_ALL, &sink, &e), NIB_OK);
     assert_memory_equal(got + 7 * WIDTH, whole + (n - 1) * WIDTH, WIDTH * sizeof *got);
     assert_memory_equal(got + WIDTH, whole + 2 * WIDTH, 5 * WIDTH * sizeof *got);
     for (size_t i = 0; i < BASE_COUNT(got); i++) {
@@ -149,11 +149,11 @@ static void a_sink_takes_the_rows_it_names(void **state) {
         if (row == 0 || row == 6 || row > 7) assert_true(got[i] == 7);
     }
     /* a sink of another form than the output */
-    assert_int_equal(run_texts(s, &model_own(m)->roles, &one, 0, &(run_sink){.width = WIDTH, .to = got}, &e),
-                     NIB_SHAPE);
-    assert_int_equal(
-        run_texts(s, &model_own(m)->roles, &one, 0, &(run_sink){.width = WIDTH + 1, .rows = &all, .to = got}, &e),
-        NIB_SHAPE);
+    sink.tokens = false;
+    assert_int_equal(run_texts(s, &model_own(m)->roles, &one, 0, RUN_TEAM_ALL, &sink, &e), NIB_SHAPE);
+    sink.tokens = true;
+    sink.width++;
+    assert_int_equal(run_texts(s, &model_own(m)->roles, &one, 0, RUN_TEAM_ALL, &sink, &e), NIB_SHAPE);
     run_session_free(s);
     nib_model_free(m);
 }

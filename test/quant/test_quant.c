@@ -50,9 +50,12 @@ static nib_model *open_as(nib_precision precision, int threads) {
 static void run(nib_model *m, int first, int n, int64_t group, float *out) {
     nib_error e;
     run_session *s;
-    run_batch batch = {.n = (size_t)n, .ids = rows + first, .lengths = lengths + first};
+    run_item items[TEXTS];
+    for (int i = 0; i < n; i++) items[i] = (run_item){.ids = rows[first + i], .length = lengths[first + i]};
+    const run_batch batch = {.n = (size_t)n, .items = items};
+    const run_sink sink = {.width = DIM, .give = run_to_matrix, .user = &(run_matrix){.to = out, .width = DIM}};
     assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
-    if (run_texts(s, &model_own(m)->roles, &batch, group, &(run_sink){.width = DIM, .to = out}, &e) != NIB_OK)
+    if (run_texts(s, &model_own(m)->roles, &batch, group, RUN_TEAM_ALL, &sink, &e) != NIB_OK)
         fail_msg("%s (%s)", e.message, e.node);
     run_session_free(s);
 }
