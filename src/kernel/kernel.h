@@ -123,8 +123,30 @@ typedef struct kernel_linear {
 /* "q8_n32": kernels of one name read what the others pack. */
 void kernel_layout_name(const kernel_linear *kernel, char name[KERNEL_LAYOUT_NAME]);
 
+/* What a score has beside q . k by how far apart query i and key j stand (He et al., "DeBERTa: Decoding-enhanced BERT
+ * with Disentangled Attention", 2021): q . keys[row] + k . queries[row], scaled as q . k is, where row = rows[reach +
+ * clip(position of i - position of j, -reach, reach)]. */
+typedef struct kernel_relative {
+    const void *keys, *queries; /* tables of all query heads, as kernel_relative_pack writes them; each may be NULL */
+    const int32_t *rows;        /* [2 reach + 1] from 0 to count - 1, each the one before it or one more */
+    int64_t reach, count;       /* count: rows of a head's table */
+} kernel_relative;
+
+#define KERNEL_RELATIVE_BLOCK 16
+typedef enum kernel_relative_table { KERNEL_RELATIVE_KEYS, KERNEL_RELATIVE_QUERIES } kernel_relative_table;
+/* Bytes of a packed head, a multiple of 64; `q8`: for attention_q8, which wants head_dim to be a multiple of 16, and
+ * numbers that are finite: one scale a row, max |x| / 127, as keys have it. SIZE_MAX if they do not fit. */
+size_t kernel_relative_bytes(bool q8, int64_t count, int64_t head_dim);
+/* table [heads, count, head_dim], any alignment. With rows rounded up to whole blocks of KERNEL_RELATIVE_BLOCK, those
+ * behind the last all 0, a head is, in f32: keys [rows][D], queries [rows / block][D][block]; in q8: scales [rows] f32,
+ * -128 times the sums of the numbers [rows] s32, then keys + 128 as u8 [rows][D], or queries as s8 [rows / block][D /
+ * 4][block][4]. */
+void kernel_relative_pack(kernel_relative_table which, bool q8, const float *table, int heads, int64_t count,
+                          int64_t head_dim, void *packed);
+
 #define KERNEL_KEY_TILE 64
 #define KERNEL_ATTENTION_PANELS 6 /* of queries that share a copy of a tile of keys */
+#define KERNEL_RELATIVE_SCRATCH (96 << 10)
 
 /* One text's attention, or part of it. Matrices are ragged: row r of the batch is at base + r * stride elements, head h
  * begins at h * head_dim within the row. The design's page-table cache: old keys of the text lie in pages of `page` keys,
@@ -150,6 +172,7 @@ typedef struct kernel_attention_args {
     const float *cache_k, *cache_v;
     const int32_t *pages;
     int64_t page, page_stride, cache_key_stride;
+    const kernel_relative *relative; /* or NULL */
 } kernel_attention_args;
 
 /* As many Linear kernels as kernels.def has for any processor. */
@@ -186,19 +209,21 @@ typedef struct kernels {
     /* To the nearest bfloat16, half to even; NaN stays NaN. An odd row gets one 0 more. The same bits on every rung. */
     void (*round_rows_bf16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
 
-    /* Attention of query rows [row_lo, row_hi) (rows of the batch, first <= row_lo, row_hi <= first + n) and head `head` of one
-     * text whose new keys are batch rows [first, first + n) and whose old keys number kv_old. A query that may look at no key
-     * gets a zero row; a key that it may not look at has no influence, even if it holds NaN.
-     * `scratch` has attention_scratch(head_dim) bytes, 64-aligned; memory does not depend on n. */
+    /* Attention of query rows [row_lo, row_hi) (rows of the batch, first <= row_lo, row_hi <= first + n) and head
+     * `head` of one text whose new keys are batch rows [first, first + n) and whose old keys number kv_old. A query
+     * that may look at no key gets a zero row; a key that it may not look at has no influence, even if it holds NaN.
+     * `scratch` has attention_scratch(head_dim) bytes, and KERNEL_RELATIVE_SCRATCH more where `relative` is not NULL,
+     * 64-aligned; memory does not depend on n. */
     void (*attention_f32)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                           int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_scratch)(int head_dim);
-    /* The same with integer products: queries and keys rounded to s8 with one scale each, values to 1/8191 of the largest of the same
-     * dimension in their tile of KERNEL_KEY_TILE keys. A weight is 2^-u, u in log2 units below the largest score so far and rounded to
-     * 1/2048, given in units of 1/4095: off by less than 0.9 of one, and 0 from u = 13 on. All sums are exact, that of the rounded weights
-     * too, which the output is divided by. head_dim is a multiple of 16, at most 256; kv_old 0, not causal, no bias, softcap or sinks. A
-     * query, or a key it looks at, that is not finite gives a row of NaN; so does a value in a tile that it looks at. Same bits on every
-     * rung from avx2 and neon upwards. */
+    /* The same with integer products: queries and keys rounded to s8 with one scale each, values to 1/8191 of the
+     * largest of the same dimension in their tile of KERNEL_KEY_TILE keys. A weight is 2^-u, u in log2 units below the
+     * largest score so far and rounded to 1/2048, given in units of 1/4095: off by less than 0.9 of one, and 0 from u =
+     * 13 on. All sums are exact, that of the rounded weights too, which the output is divided by. What `relative` has
+     * is rounded as keys are, and its products are added in f32. head_dim is a multiple of 16, at most 256; kv_old 0,
+     * not causal, no bias, softcap or sinks. A query, or a key it looks at, that is not finite gives a row of NaN; so
+     * does a value in a tile that it looks at. Same bits on every rung from avx2 and neon upwards. */
     void (*attention_q8)(const kernel_attention_args *args, int64_t text, int64_t first, int64_t n, int64_t kv_old, int head,
                          int64_t row_lo, int64_t row_hi, void *scratch);
     size_t (*attention_q8_scratch)(int head_dim);

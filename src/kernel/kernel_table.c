@@ -20,7 +20,7 @@ static size_t attention_scratch(int head_dim) {
 static size_t attention_q8_scratch(int head_dim) {
     const size_t d = ((size_t)head_dim + 15) / 16 * 16;
     size_t tile = KERNEL_KEY_TILE * (d + 4 + 2 * (d + 16) + LANE_BYTES + LANE_BYTES / 2) + d * (4 + LANE_BYTES) + 64;
-    return tile + KERNEL_ATTENTION_PANELS * ((d + PANEL_ROWS + 3) * LANE_BYTES + d * 32);
+    return tile + KERNEL_ATTENTION_PANELS * ((d + PANEL_ROWS + 4) * LANE_BYTES + d * 32);
 }
 
 const kernel_entry *kernel_entries(size_t *count) {

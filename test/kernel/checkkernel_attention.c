@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Attention against the reference: sizes around the key tile and the panel of queries, every head size, shared key and value
- * heads, causal, windows, softcap, bias, sinks, given positions, caches in pages; rows alone and in any split; a cache
- * against the same keys given at once; masked keys that are NaN.
+ * Attention against the reference: sizes around the key tile and the panel of queries, every head size, shared key and
+ * value heads, causal, windows, softcap, bias, sinks, given positions, tables by distance, caches in pages; rows alone
+ * and in any split; a cache against the same keys given at once; masked keys that are NaN.
  */
 #include <float.h>
 #include "checkkernel.h"
@@ -13,6 +13,7 @@ typedef struct attention_case {
     kernel_attention_args args;
     int64_t texts, text, first, n, kv_old, rows; /* rows: of the batch */
     bool spoiled;
+    kernel_relative relative;
 } attention_case;
 
 static int64_t length_near(void) {
@@ -64,6 +65,41 @@ static void make_options(attention_case *c) {
     if (check_chance(20)) g->sinks = check_random_floats((size_t)g->heads);
 }
 
+static void *packed_table(const kernel_attention_args *g, kernel_relative_table which, bool q8, int64_t count) {
+    const float *table = check_random_floats((size_t)(g->heads * count * g->head_dim));
+    const size_t bytes = (size_t)g->heads * kernel_relative_bytes(q8, count, g->head_dim);
+    void *packed = (void *)(((uintptr_t)check_bytes(bytes + 63, 0) + 63) / 64 * 64);
+    kernel_relative_pack(which, q8, table, g->heads, count, g->head_dim, packed);
+    return packed;
+}
+
+/* Rows one by one near distance 0, as a model's are, or any that are in order; a reach that texts go beyond, or do not.
+ */
+static void make_relative(attention_case *c, bool q8) {
+    kernel_attention_args *g = &c->args;
+    const int64_t reach = check_pick(0, check_chance(50) ? 20 : 200), near = check_pick(0, reach),
+                  stays = check_pick(0, 90);
+    int32_t *rows = check_bytes((size_t)(2 * reach + 1) * sizeof(*rows), 0);
+    rows[0] = 0;
+    for (int64_t d = 1 - reach; d <= reach; d++) {
+        const bool steps = (d > -near && d <= near) || !check_chance(stays);
+        rows[d + reach] = rows[d + reach - 1] + steps;
+    }
+    const int64_t count = rows[2 * reach] + 1;
+    c->relative = (kernel_relative){.rows = rows, .reach = reach, .count = count};
+    const int which = (int)check_pick(1, 3);
+    if (which & 1) c->relative.keys = packed_table(g, KERNEL_RELATIVE_KEYS, q8, count);
+    if (which & 2) c->relative.queries = packed_table(g, KERNEL_RELATIVE_QUERIES, q8, count);
+    g->relative = &c->relative;
+    if (check_chance(30)) { /* a text that begins behind padding, and perhaps has a hole */
+        int32_t *positions = check_bytes((size_t)c->rows * sizeof(*positions), 0);
+        const int64_t from = c->kv_old + check_pick(0, 3), hole = check_chance(50) ? check_pick(0, c->n) : c->n;
+        for (int64_t r = 0; r < c->rows; r++)
+            positions[r] = (int32_t)(from + r - c->first + (r - c->first >= hole ? 7 : 0));
+        g->positions = positions;
+    }
+}
+
 static void make_case(attention_case *c, bool q8) {
     static const int dims[] = {32, 64, 128, 16, 80, 96, 256};
     memset(c, 0, sizeof(*c));
@@ -90,6 +126,7 @@ static void make_case(attention_case *c, bool q8) {
     if (c->kv_old > 0) make_cache(c);
     make_options(c);
     if (q8) g->causal = false, g->softcap = 0.0f, g->bias = NULL, g->sinks = NULL;
+    if (check_chance(40)) make_relative(c, q8);
     if (check_chance(15)) { /* a key that spoils whoever may look at it, and nobody else */
         int64_t r = c->first + check_pick(0, c->n - 1);
         c->spoiled = true;
@@ -103,6 +140,7 @@ static float *run(const attention_case *c, const kernel_entry *e, int64_t step) 
     kernel_attention_args args = c->args;
     float *y = check_floats((size_t)((c->rows - 1) * args.y_stride + (int64_t)args.heads * args.head_dim));
     size_t bytes = strcmp(e->task, "attention_q8") == 0 ? check_q8_scratch(args.head_dim) : check_scratch(args.head_dim);
+    if (args.relative) bytes += KERNEL_RELATIVE_SCRATCH;
     void *scratch = (void *)(((uintptr_t)check_bytes(bytes + 63, 0) + 63) / 64 * 64);
     args.y = y;
     for (int64_t r = c->first; r < c->first + c->n; r += step) {
@@ -121,15 +159,19 @@ static void one_case(const check_task *task, bool q8) {
     const int64_t columns = (int64_t)g->heads * g->head_dim;
     /* A logit is off by (D + 4) roundings of its size (numbers are below 1), its weight by a factor of that; a softcap's
      * tanh adds 4e-7 of the cap. Then come one rounding per key, and one shrinking per tile. */
-    double logit = (double)(g->head_dim + 8) * CHECK_EPSILON * (double)g->head_dim * 0.5 * (double)g->scale + 2e-6;
+    double logit =
+        (double)(g->head_dim + 8) * CHECK_EPSILON * (double)g->head_dim * (g->relative ? 1.5 : 0.5) * (double)g->scale +
+        2e-6;
     double keys = (double)(c.kv_old + c.n), bound = 2.0 * logit + (keys + 32.0) * CHECK_EPSILON + 2e-6;
     if (q8) bound += 1e-3; /* a few weights rounded to the other side: 1/4095 each */
     const float *want = NULL, *fused = NULL;
     for (int i = 0; i < task->count; i++) {
         const kernel_entry *e = task->entry[i];
-        check_begin(e->name, "n %d old %d head_dim %d heads %d/%d causal %d window %d %d%s%s%s%s%s", (int)c.n, (int)c.kv_old, g->head_dim,
-                    g->heads, g->kv_heads, g->causal, (int)g->window_left, (int)g->window_right, g->softcap > 0 ? " softcap" : "",
-                    g->bias ? " bias" : "", g->sinks ? " sinks" : "", g->positions ? " positions" : "", c.spoiled ? " NaN" : "");
+        check_begin(e->name, "n %d old %d head_dim %d heads %d/%d causal %d window %d %d%s%s%s%s%s%s", (int)c.n,
+                    (int)c.kv_old, g->head_dim, g->heads, g->kv_heads, g->causal, (int)g->window_left,
+                    (int)g->window_right, g->softcap > 0 ? " softcap" : "", g->bias ? " bias" : "",
+                    g->sinks ? " sinks" : "", g->positions ? " positions" : "", g->relative ? " relative" : "",
+                    c.spoiled ? " NaN" : "");
         float *y = run(&c, e, c.n);
         if (i == 0) want = y;
         check_near(y, g->y_stride, want, g->y_stride, c.n, columns, NULL, bound);

@@ -11,6 +11,8 @@
 #include <float.h>
 #include <math.h>
 
+#define MOST_D 256 /* of a head */
+
 typedef struct query {
     const kernel_attention_args *args;
     int64_t text, first, kv_old;
@@ -66,20 +68,52 @@ static double largest_of(const float *x, int64_t n, int64_t stride) {
     return largest;
 }
 
+/* The tables' row of the pair: keys' row . query and queries' row . key; x and k are query and key. */
+static double by_distance(const query *q, int64_t key, bool q8, const double *x, const double *k) {
+    const kernel_attention_args *g = q->args;
+    const kernel_relative *r = g->relative;
+    if (!r) return 0.0;
+    int64_t distance = q->position - position_of(q, key), D = g->head_dim, block = KERNEL_RELATIVE_BLOCK;
+    distance = distance < -r->reach ? -r->reach : distance > r->reach ? r->reach : distance;
+    const int64_t row = r->rows[distance + r->reach], rows = (r->count + block - 1) / block * block, group = q8 ? 4 : 1;
+    const size_t head = (size_t)q->head * kernel_relative_bytes(q8, r->count, D);
+    double s = 0.0;
+    for (int64_t d = 0; r->keys && d < D; d++) {
+        const float *f = (const float *)(const void *)((const char *)r->keys + head);
+        s += x[d] *
+             (q8 ? (double)f[row] * (((const uint8_t *)f)[8 * rows + row * D + d] - 128) : (double)f[row * D + d]);
+    }
+    for (int64_t d = 0; r->queries && d < D; d++) {
+        const float *f = (const float *)(const void *)((const char *)r->queries + head);
+        const int64_t at = row / block * D * block + (d / group * block + row % block) * group + d % group;
+        s += k[d] * (q8 ? (double)f[row] * ((const int8_t *)f)[8 * rows + at] : (double)f[at]);
+    }
+    return s;
+}
+
 static double logit_q8(const query *q, int64_t key) {
     const kernel_attention_args *g = q->args;
     const float *x = g->q + q->row * g->q_stride + (int64_t)q->head * g->head_dim, *k = key_at(q, key);
-    double x_largest = largest_of(x, g->head_dim, 1), k_largest = largest_of(k, g->head_dim, 1), s = 0.0;
-    for (int d = 0; d < g->head_dim; d++) s += rounded((double)x[d], x_largest, 127.0) * rounded((double)k[d], k_largest, 127.0);
-    return s * (double)g->scale;
+    double x_largest = largest_of(x, g->head_dim, 1), k_largest = largest_of(k, g->head_dim, 1), s = 0.0, xs[MOST_D],
+           ks[MOST_D];
+    for (int d = 0; d < g->head_dim; d++) {
+        xs[d] = rounded((double)x[d], x_largest, 127.0);
+        ks[d] = rounded((double)k[d], k_largest, 127.0);
+        s += xs[d] * ks[d];
+    }
+    return (s + by_distance(q, key, true, xs, ks)) * (double)g->scale;
 }
 
 static double logit(const query *q, int64_t key) {
     const kernel_attention_args *g = q->args;
     const float *x = g->q + q->row * g->q_stride + (int64_t)q->head * g->head_dim, *k = key_at(q, key);
-    double s = 0.0;
-    for (int d = 0; d < g->head_dim; d++) s += (double)x[d] * (double)k[d];
-    s *= (double)g->scale;
+    double s = 0.0, xs[MOST_D], ks[MOST_D];
+    for (int d = 0; d < g->head_dim; d++) {
+        xs[d] = (double)x[d];
+        ks[d] = (double)k[d];
+        s += xs[d] * ks[d];
+    }
+    s = (s + by_distance(q, key, false, xs, ks)) * (double)g->scale;
     if (g->softcap > 0.0f) s = (double)g->softcap * tanh(s / (double)g->softcap);
     if (g->bias) {
         s +=

@@ -28,6 +28,7 @@
 #define ATTENTION_H
 
 #include "attention_parts.h"
+#include "attention_relative.h"
 
 #define ATTN_UNIT ((int64_t)sizeof(float)) /* gemm_chain counts bytes */
 
@@ -62,8 +63,20 @@ VEC_INLINE void attn_add(const float *v0, int64_t v_stride, const float *p, int6
     }
 }
 
+/* p[i] = key i . each of 16 rows of a block, for mr keys. */
+VEC_INLINE void attn_pair(const float *k, int64_t k_stride, const float *block, int64_t D, float *p, const int mr) {
+    vec c[ATTN_MR];
+    VEC_UNROLL
+    for (int i = 0; i < mr; i++) c[i] = vec_zero();
+    gemm_chain(c, mr, 1, D, (const char *)k, k_stride * ATTN_UNIT, ATTN_UNIT, (const char *)block,
+               KERNEL_RELATIVE_BLOCK * ATTN_UNIT, 0, NULL, 0);
+    VEC_UNROLL
+    for (int i = 0; i < mr; i++) vec_store(p + i * REL_WIDTH, c[i]);
+}
+
 typedef void attn_score_fn(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p);
 typedef void attn_add_fn(const float *v, int64_t v_stride, const float *p, int64_t keys, const float *shrink, float *ot);
+typedef void attn_pair_fn(const float *k, int64_t k_stride, const float *block, int64_t D, float *p);
 
 #define ATTN_STAMP(mr, nv)                                                                                                                 \
     VEC_NOINLINE void attn_score_##mr##_##nv(const float *k, int64_t k_stride, const float *qt, int64_t D, float *p) {                     \
@@ -94,6 +107,43 @@ static attn_add_fn *const attn_adds[ATTN_NV][ATTN_MR] = {
     {ATTN_HEIGHTS(ATTN_ADD_NAME, 2)},
 #endif
 };
+
+#define ATTN_PAIR_STAMP(mr, nv)                                                                                        \
+    VEC_NOINLINE void attn_pair_##mr(const float *k, int64_t k_stride, const float *block, int64_t D, float *p) {      \
+        attn_pair(k, k_stride, block, D, p, mr);                                                                       \
+    }
+#define ATTN_PAIR_NAME(mr, nv) attn_pair_##mr,
+
+ATTN_HEIGHTS(ATTN_PAIR_STAMP, 1)
+static attn_pair_fn *const attn_pairs[ATTN_MR] = {ATTN_HEIGHTS(ATTN_PAIR_NAME, 1)}; /* [rows - 1] */
+
+static void attn_relative_scores(const attn *t, const attn_relative *r, int64_t row, int64_t end) {
+    const int64_t D = t->args->head_dim, n = end - row;
+    const float *rows = (const float *)(const void *)r->keys + row * D;
+    int64_t blocks = (n + ATTN_MR - 1) / ATTN_MR;
+    for (int64_t i = 0; blocks > 0; blocks--) {
+        const int64_t mr = (n - i + blocks - 1) / blocks;
+        attn_scores[(t->rows + 15) / 16 - 1][mr - 1](rows + i * D, D, t->qt, D, r->c2p + i * ATTN_LANES);
+        i += mr;
+    }
+}
+
+static void attn_relative_pairs(const attn *t, const attn_relative *r, int64_t begin, int64_t end, int64_t row,
+                                int64_t column) {
+    const int64_t D = t->args->head_dim;
+    const float *block = (const float *)(const void *)r->queries + row * D;
+    for (int64_t key = begin; key < end;) {
+        const attn_run run = r->tile ? *(const attn_run *)r->tile : attn_keys(t, key, end);
+        int64_t blocks = (run.count + ATTN_MR - 1) / ATTN_MR;
+        for (int64_t j = 0; blocks > 0; blocks--) {
+            const int64_t mr = (run.count - j + blocks - 1) / blocks;
+            attn_pairs[mr - 1](run.k + j * run.k_stride, run.k_stride, block, D,
+                               r->p2c + (key - begin + j) * REL_WIDTH + column);
+            j += mr;
+        }
+        key += run.count;
+    }
+}
 
 /* dst[j][i] = src[i][j] * factor for `rows` <= 16 rows and any number of columns; lanes past the rows become 0. A whole
  * block stays in registers. */
@@ -232,6 +282,12 @@ static void attn_tile(const attn *t, int64_t begin, int64_t end, const attn_run 
         }
         key += r.count;
     }
+    if (t->relative) {
+        float factor[ATTN_LANES];
+        for (int v = 0; v < ATTN_NV; v++) vec_store(factor + 16 * v, vec_set1(t->args->scale * ATTN_LOG2E));
+        t->relative->tile = copied;
+        attn_relative_add(t, t->relative, begin, end, factor);
+    }
     attn_adjust(t, begin, end, nv, sight);
     if (nv == 1) attn_softmax(t, end - begin, 1);
     else attn_softmax(t, end - begin, ATTN_NV);
@@ -303,6 +359,11 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
         t.limited = args->causal || args->window_left >= 0 || args->window_right >= 0;
         t.qt = attn_take(&s, D * lanes);
         panels[i] = attn_arrays(t, &s);
+    }
+    attn_relative relative;
+    if (args->relative) {
+        relative = attn_relative_begin(args, first, n, kv_old, head, false, &s);
+        for (int i = 0; i < KERNEL_ATTENTION_PANELS; i++) panels[i].relative = &relative;
     }
     for (int64_t row = row_lo; row < row_hi;) {
         int count = 0;

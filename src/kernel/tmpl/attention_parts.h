@@ -29,6 +29,7 @@ typedef struct attn {
     bool limited;                      /* causal or a window: lo and hi matter */
     float *qt, *ot, *p, *largest, *sum, *shrink;
     int32_t *lo, *hi; /* [lanes] the positions that each query may look at, both ends included */
+    struct attn_relative *relative; /* of all panels; or NULL */
 } attn;
 
 /* Keys that lie at one stride: a part of a page, or of the new rows. */

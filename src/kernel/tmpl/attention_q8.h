@@ -21,6 +21,7 @@
 #define ATTENTION_Q8_H
 
 #include "attention_parts.h"
+#include "attention_relative.h"
 #include <float.h>
 
 #define Q8_MAGIC 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded to an integer, found in the lowest bits */
@@ -28,9 +29,11 @@
 #define Q8_STRIDE(D) ((D) + 16) /* numbers of a value, with those behind the last */
 
 typedef struct q8_panel {
-    attn at;        /* row, rows, lo, hi, largest, sum, ot; p is the tile's */
+    attn at;        /* the first member: row, rows, lo, hi, largest, sum, ot; p is the tile's */
     int32_t *start; /* [lanes] of the sums of its scores */
     float *scale;   /* [lanes] of a score, in units of log2 e */
+    float *inverse; /* [lanes] what a product of numbers that are not in units of the query's is multiplied by to be a
+                       score */
     float *spoil;   /* [lanes] 0, or NaN if the query is not finite */
     char *q;        /* [D / 4][lanes][4] */
     bool begun;     /* ot and sum hold something */
@@ -126,6 +129,7 @@ static void q8_pack_queries(q8_panel *panel, uint8_t *bytes) {
         vec scale = vec_load(panel->scale + 16 * v), spoil = vec_sub(scale, scale); /* 0 or NaN */
         vec_store(panel->spoil + 16 * v, spoil);
         scale = vec_select_lt(spoil, one, scale, one);
+        vec_store(panel->inverse + 16 * v, vec_div(one, scale));
         vec_store(panel->scale + 16 * v, vec_mul(scale, vec_set1(g->scale * ATTN_LOG2E)));
     }
 }
@@ -230,6 +234,23 @@ VEC_INLINE void q8_add(const int16_t *v16, const float *v_scale, int64_t D, cons
     }
 }
 
+/* p[i] = key i . each of 16 rows of a block, for mr keys. */
+VEC_INLINE void q8_pair(const uint8_t *k8, const float *k_scale, int64_t D, const char *block, const int32_t *start,
+                        const float *scale, float *p, const int mr) {
+    dot_acc c[ATTN_MR];
+    const vec rows = vec_load(scale);
+    VEC_UNROLL
+    for (int i = 0; i < mr; i++) c[i] = DOT_SHIFT ? dot_zero() : dot_from(start);
+    gemm_chain(c, mr, 1, D / 4, (const char *)k8, D, 4, block, KERNEL_RELATIVE_BLOCK * 4, 0, NULL, 0);
+    VEC_UNROLL
+    for (int i = 0; i < mr; i++) dot_settle(&c[i]);
+    VEC_UNROLL
+    for (int i = 0; i < mr; i++)
+        vec_store(p + i * REL_WIDTH, vec_mul(vec_mul(dot_float(c[i]), vec_set1(k_scale[i])), rows));
+}
+
+typedef void q8_pair_fn(const uint8_t *k8, const float *k_scale, int64_t D, const char *block, const int32_t *start,
+                        const float *scale, float *p);
 typedef void q8_score_fn(const uint8_t *k8, const float *k_scale, int64_t D, const char *q, const int32_t *start, float *p, float *top);
 typedef void q8_add_fn(const int16_t *v16, const float *v_scale, int64_t D, const char *p16, int64_t pairs, const float *shrink, float *o);
 
@@ -264,6 +285,52 @@ static q8_add_fn *const q8_adds[ATTN_NV][ATTN_MR] = {
 #endif
 };
 
+#define Q8_PAIR_STAMP(mr, nv)                                                                                          \
+    VEC_NOINLINE void q8_pair_##mr(const uint8_t *k8, const float *k_scale, int64_t D, const char *block,              \
+                                   const int32_t *start, const float *scale, float *p) {                               \
+        q8_pair(k8, k_scale, D, block, start, scale, p, mr);                                                           \
+    }
+#define Q8_PAIR_NAME(mr, nv) q8_pair_##mr,
+
+ATTN_HEIGHTS(Q8_PAIR_STAMP, 1)
+static q8_pair_fn *const q8_pairs[ATTN_MR] = {ATTN_HEIGHTS(Q8_PAIR_NAME, 1)}; /* [rows - 1] */
+
+/* Where the numbers of a packed table begin. */
+static int64_t q8_table_rows(const attn_relative *r) {
+    return (r->of->count + KERNEL_RELATIVE_BLOCK - 1) / KERNEL_RELATIVE_BLOCK * KERNEL_RELATIVE_BLOCK;
+}
+
+static void attn_relative_scores(const attn *t, const attn_relative *r, int64_t row, int64_t end) {
+    const int64_t D = t->args->head_dim, n = end - row;
+    const q8_panel *panel = (const q8_panel *)(const void *)t;
+    const float *scales = (const float *)(const void *)r->keys + row;
+    const uint8_t *rows = (const uint8_t *)r->keys + 8 * q8_table_rows(r) + row * D;
+    float top[ATTN_LANES] = {0.0f}; /* nobody asks */
+    int64_t blocks = (n + ATTN_MR - 1) / ATTN_MR;
+    for (int64_t i = 0; blocks > 0; blocks--) {
+        const int64_t mr = (n - i + blocks - 1) / blocks;
+        q8_scores[(t->rows + 15) / 16 - 1][mr - 1](rows + i * D, scales + i, D, panel->q, panel->start,
+                                                   r->c2p + i * ATTN_LANES, top);
+        i += mr;
+    }
+}
+
+static void attn_relative_pairs(const attn *t, const attn_relative *r, int64_t begin, int64_t end, int64_t row,
+                                int64_t column) {
+    const int64_t D = t->args->head_dim, n = end - begin;
+    const q8_tile *tile = r->tile;
+    const float *scales = (const float *)(const void *)r->queries + row;
+    const int32_t *starts = (const int32_t *)(const void *)r->queries + q8_table_rows(r) + row;
+    const char *block = r->queries + 8 * q8_table_rows(r) + row * D;
+    int64_t blocks = (n + ATTN_MR - 1) / ATTN_MR;
+    for (int64_t j = 0; blocks > 0; blocks--) {
+        const int64_t mr = (n - j + blocks - 1) / blocks;
+        q8_pairs[mr - 1](tile->k8 + j * D, tile->k_scale + j, D, block, starts, scales,
+                         r->p2c + j * REL_WIDTH + column);
+        j += mr;
+    }
+}
+
 /* One step of the online softmax, as attention.h's, on scores whose largest stand in t->shrink. A weight is 4095 2^z, found in 16 bits from
  * -z in units of 1/2048: off by less than 0.9, by 0.3 in the mean square, of which 0.29 are the rounding itself. A score that is NaN gets
  * the weight 0. */
@@ -292,7 +359,7 @@ VEC_INLINE void q8_softmax(const q8_panel *panel, const float *p, char *p16, int
     }
 }
 
-/* The largest scores of each query, once some have become minus infinity. */
+/* The largest scores of each query, once some have become others. */
 static void q8_top(const attn *t, int n) {
     for (int v = 0; v < (t->rows + 15) / 16; v++) {
         vec m = vec_set1(-INFINITY);
@@ -345,7 +412,12 @@ static void q8_look(q8_panel *panel, const q8_tile *tile, int64_t begin, int64_t
         q8_scores[nv - 1][mr - 1](tile->k8 + j * D, tile->k_scale + j, D, panel->q, panel->start, tile->p + j * ATTN_LANES, t->shrink);
         j += mr;
     }
-    if (sight == ATTN_SOME) attn_mask(t, begin, end, nv), q8_top(t, n);
+    if (t->relative) {
+        t->relative->tile = tile;
+        attn_relative_add(t, t->relative, begin, end, panel->inverse);
+    }
+    if (sight == ATTN_SOME) attn_mask(t, begin, end, nv);
+    if (sight == ATTN_SOME || t->relative) q8_top(t, n);
     if (n % 2) {
         for (int v = 0; v < nv; v++) vec_store(tile->p + n * ATTN_LANES + 16 * v, vec_set1(-INFINITY));
     }
@@ -384,7 +456,17 @@ void ATTN_NAME(const kernel_attention_args *args, int64_t text, int64_t first, i
         attn t = {.args = args, .text = text, .first = first, .kv_old = 0, .keys = n, .head = head, .p = tile.p};
         t.limited = args->window_left >= 0 || args->window_right >= 0;
         t = attn_arrays(t, &s);
-        panels[i] = (q8_panel){t, attn_take(&s, lanes), attn_take(&s, lanes), attn_take(&s, lanes), attn_take(&s, D * ATTN_LANES), false};
+        panels[i] = (q8_panel){.at = t,
+                               .start = attn_take(&s, lanes),
+                               .scale = attn_take(&s, lanes),
+                               .inverse = attn_take(&s, lanes),
+                               .spoil = attn_take(&s, lanes),
+                               .q = attn_take(&s, D * ATTN_LANES)};
+    }
+    attn_relative relative;
+    if (args->relative) {
+        relative = attn_relative_begin(args, first, n, 0, head, true, &s);
+        for (int i = 0; i < KERNEL_ATTENTION_PANELS; i++) panels[i].at.relative = &relative;
     }
     for (int64_t row = row_lo; row < row_hi;) {
         int count = 0;
