@@ -4,23 +4,38 @@
  * them for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel. Linear
  * is in op_nib_linear.c, Rotary in op_nib_rotary.c, quantized rows in op_nib_quant.c.
  *
- *   Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
- *       kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of
- * the groups of columns is normed by itself: the heads of queries and keys. Embed(ids_0, table_0 [V0, C], ids_1,
- * table_1, ...) -> [.., C] the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one
- * shape. Attention(q, k?, v?, bias?,
- * offsets?, positions?) -> rows as wide as the queries heads, kv_heads, scale, causal, window_left, window_right,
- * softcap, masked_nan. Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S,
- * Skv], added to the scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1];
- * bias [B|1, heads|1, S|1, S] only with positions: of query i and key j of a text it is the element at their positions,
- * which are below S. Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D]. causal and the
- * window count in positions (one for each row); without them, in rows from the text's first. A query whose every key is
- * at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does. Pool(x, mask or offsets, skip?) ->
- * [B, C] mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C],
- * offsets [B + 1]. skip, i64 [1]: so many of each text's tokens, from the first on, are left out; weights still count
- * from the first. A text without tokens gives a zero row, and cls the first of those left out. Offsets(mask [B, S]) ->
- * i64 [B + 1]: how many tokens lie before each text Pack(x [B, S, ..], mask [B, S]) -> [T, ..]: the rows whose mask is
- * not 0, in order Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
+ * Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
+ *     kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of the
+ *     groups of columns is normed by itself: the heads of queries and keys.
+ *
+ * Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
+ *     the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one shape.
+ *
+ * Attention(q, k?, v?, bias?, offsets?, positions?, relative_keys?, relative_queries?, relative_rows?) -> rows as wide
+ *     as the queries. heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
+ *
+ *     Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the
+ *     scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1, heads|1,
+ *     S|1, S] only with positions: of query i and key j of a text it is the element at their positions, which are below
+ *     S. Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
+ *
+ *     causal, the window and distances count in positions (one for each row); without them, in rows from the text's
+ *     first. relative_rows, i32 [2 M + 1]: the row of a distance, that of query less that of key, clipped to M, in the
+ *     tables relative_keys, relative_queries [heads, R, D]. A score is scale (q . k + q . relative_keys[row] + k .
+ *     relative_queries[row]).
+ *
+ *     A query whose every key is at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does.
+ *
+ * Pool(x, mask or offsets, skip?) -> [B, C]
+ *     mode mean, cls, max, mean_sqrt_len, weighted_mean, last. packed = 0: x [B, S, C], mask [B, S]; 1: x [T, C],
+ *     offsets [B + 1]. skip, i64 [1]: so many of each text's tokens, from the first on, are left out; weights still
+ *     count from the first. A text without tokens gives a zero row, and cls the first of those left out.
+ *
+ * Offsets(mask [B, S]) -> i64 [B + 1]: how many tokens lie before each text
+ *
+ * Pack(x [B, S, ..], mask [B, S]) -> [T, ..]: the rows whose mask is not 0, in order
+ *
+ * Unpack(x [T, ..], mask [B, S]) -> [B, S, ..]: the way back; other rows are 0
  */
 #include "op_nib.h"
 #include "base/base_half.h"
@@ -79,6 +94,8 @@ static nib_status infer_attention(op_infer *c) {
     graph_type y = *op_in_type(c, OP_ATTENTION_Q);
     int64_t width;
     if (a.products < 0) return op_fail(c, NIB_BAD_MODEL, "unknown precision");
+    if (!a.relative_rows != (!a.relative_keys && !a.relative_queries))
+        return op_fail(c, NIB_BAD_MODEL, "tables by distance without their rows, or rows without tables");
     if (y.rank > 0 && !a.k) {
         bool known = graph_dim_is_const(y.dims[y.rank - 1], &width);
         if (a.heads < 1 || a.kv_heads < 1 || a.heads > INT32_MAX || a.kv_heads > INT32_MAX || (known && width % (a.heads + 2 * a.kv_heads)))
@@ -284,11 +301,27 @@ typedef struct attention_shape {
     bool causal, packed, masked_nan;
     int64_t left, right;
     const int32_t *positions; /* of the text's rows, or NULL: 0, 1, 2, ... */
+    const float *relative_keys, *relative_queries; /* [heads, table, D] or NULL */
+    const int32_t *relative_rows;                  /* [2 reach + 1] or NULL */
+    int64_t reach, table;
 } attention_shape;
 
 static bool sees(const attention_shape *s, int64_t i, int64_t j) {
     if (s->positions) i = s->positions[i], j = s->positions[j];
     return !((s->causal && j > i) || (s->left >= 0 && j < i - s->left) || (s->right >= 0 && j - s->right > i));
+}
+
+/* q . k, and what the tables have for their distance. */
+static double product(const attention_shape *s, const float *q, const float *k, int h, int64_t i, int64_t j) {
+    double sum = 0;
+    for (int64_t d = 0; d < s->D; d++) sum += (double)q[d] * (double)k[d];
+    if (!s->relative_rows) return sum;
+    int64_t distance = s->positions ? (int64_t)s->positions[i] - s->positions[j] : i - j;
+    distance = distance < -s->reach ? -s->reach : distance > s->reach ? s->reach : distance;
+    const int64_t at = (h * s->table + s->relative_rows[distance + s->reach]) * s->D;
+    for (int64_t d = 0; s->relative_keys && d < s->D; d++) sum += (double)q[d] * (double)s->relative_keys[at + d];
+    for (int64_t d = 0; s->relative_queries && d < s->D; d++) sum += (double)k[d] * (double)s->relative_queries[at + d];
+    return sum;
 }
 
 /* One query row of one head: softmax(scale q k + bias) v over keys [0, n), keys at k + j * stride. */
@@ -298,9 +331,7 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t j = 0; j < n; j++) {
             if (!sees(s, i, j)) continue;
-            double dot = 0;
-            for (int64_t d = 0; d < s->D; d++) dot += (double)q[d] * (double)k[j * stride + d];
-            dot *= (double)s->scale;
+            double dot = product(s, q, k + j * stride, h, i, j) * (double)s->scale;
             if (s->softcap > 0) dot = (double)s->softcap * tanh(dot / (double)s->softcap);
             if (bias) dot = (double)((float)dot + bias_at(bias, b, h, s->packed ? s->positions[i] : i, s->packed ? s->positions[j] : j));
             if (pass == 0) {
@@ -363,6 +394,32 @@ static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_row
     return NIB_OK;
 }
 
+/* Tables [heads, R, D] and rows of them for 2 reach + 1 distances. */
+static nib_status relative_inputs(op_eval *c, attention_shape *s) {
+    const graph_tensor *tables[2] = {input(c, OP_ATTENTION_RELATIVE_KEYS), input(c, OP_ATTENTION_RELATIVE_QUERIES)};
+    const graph_tensor *rows = input(c, OP_ATTENTION_RELATIVE_ROWS);
+    const float **to[2] = {&s->relative_keys, &s->relative_queries};
+    if (!rows) return tables[0] || tables[1] ? op_bad(c, NIB_SHAPE, "tables by distance have no rows") : NIB_OK;
+    if (rows->dtype != NIB_DTYPE_I32 || rows->rank != 1 || rows->dims[0] % 2 != 1)
+        return op_bad(c, NIB_SHAPE, "relative_rows are no i32 [2 M + 1]");
+    for (int i = 0; i < 2; i++) {
+        const graph_tensor *t = tables[i];
+        if (!t) continue;
+        if (t->dtype != NIB_DTYPE_F32)
+            return op_bad(c, NIB_TYPE, "a table by distance is %s, not f32", nib_dtype_name(t->dtype));
+        if (t->rank != 3 || t->dims[0] != s->heads || t->dims[2] != s->D || (s->table && s->table != t->dims[1]))
+            return op_bad(c, NIB_SHAPE, "tables by distance do not fit");
+        s->table = t->dims[1];
+        *to[i] = t->data;
+    }
+    s->relative_rows = rows->data;
+    s->reach = rows->dims[0] / 2;
+    for (int64_t i = 0; i < rows->dims[0]; i++)
+        if (s->relative_rows[i] < 0 || s->relative_rows[i] >= s->table)
+            return op_bad(c, NIB_SHAPE, "relative_rows are beyond the tables");
+    return NIB_OK;
+}
+
 static nib_status eval_attention(op_eval *c) {
     const graph_tensor *q = c->in[OP_ATTENTION_Q], *bias = input(c, OP_ATTENTION_BIAS);
     const graph_tensor *offsets = input(c, OP_ATTENTION_OFFSETS), *positions = input(c, OP_ATTENTION_POSITIONS);
@@ -380,6 +437,7 @@ static nib_status eval_attention(op_eval *c) {
                          .left = a.left,
                          .right = a.right};
     OP_TRY(attention_inputs(c, &s, &r));
+    OP_TRY(relative_inputs(c, &s));
     if (bias && (bias->rank > 4 || (offsets && !positions))) return op_bad(c, NIB_SHAPE, "the bias does not fit");
     s.B = offsets ? graph_tensor_elements(offsets) - 1 : q->dims[0];
     s.packed = offsets != NULL;

@@ -290,6 +290,10 @@ static const char *attention_refusal(const op_attention *a) {
     if (a->heads < 1 || a->kv_heads != a->heads) return "key heads are shared";
     if (a->causal) return "it is causal";
     if (a->left >= 0 || a->right >= 0) return "it has a window";
+    if (a->relative_rows && a->positions) return "distances count in positions";
+    if (a->relative_rows &&
+        (a->relative_rows->type.rank != 1 || !graph_dim_is_const(a->relative_rows->type.dims[0], NULL)))
+        return "how far its tables reach is unknown";
     return NULL;
 }
 
@@ -307,6 +311,37 @@ static bool is_mask(const graph_value *bias, const graph_value *q, const graph_v
            dims[rank - 1] == k->type.dims[1];
 }
 
+/* Places 0 .. n - 1 along an axis of v: [n]. */
+static graph_value *places(expansion *e, graph_value *v, int64_t axis) {
+    graph_value *n = with_int(emit2(e, "Gather", emit1(e, "Shape", v), ints(e, &axis, -1)), "axis", 0);
+    return emit3(e, "Range", ints(e, (int64_t[]){0}, -1), n, ints(e, (int64_t[]){1}, -1));
+}
+
+/* x [B, heads, n, D] by all rows of a table [heads, R, D], of which each pair takes its own: [B, heads, n, m], as pairs
+ * are. */
+static graph_value *taken(expansion *e, graph_value *x, graph_value *table, graph_value *pairs) {
+    graph_value *all = emit2(e, "MatMul", x, transpose(e, table, (int64_t[]){0, 2, 1}, 3));
+    return with_int(emit2(e, "GatherElements", all, pairs), "axis", 3);
+}
+
+/* s [B, heads, S, T], the products of heads q [B, heads, S, D] and k [B, heads, D, T], and what the tables add to them.
+ */
+static graph_value *with_relative(expansion *e, const op_attention *a, graph_value *q, graph_value *k, graph_value *s) {
+    static const int64_t turned[] = {0, 1, 3, 2};
+    int64_t reach = 1;
+    graph_dim_is_const(a->relative_rows->type.dims[0], &reach); /* attention_refusal has seen that it is */
+    reach /= 2;
+    graph_value *i = unsqueeze(e, places(e, q, 2), 1), *j = unsqueeze(e, places(e, k, 3), 0);
+    graph_value *d = emit3(e, "Clip", emit2(e, "Sub", i, j), ints(e, (int64_t[]){-reach}, -1), ints(e, &reach, -1));
+    graph_value *rows =
+        with_int(emit2(e, "Gather", a->relative_rows, emit2(e, "Add", d, ints(e, &reach, -1))), "axis", 0);
+    graph_value *pairs = emit2(e, "Expand", rows, emit1(e, "Shape", s));
+    if (a->relative_keys) s = emit2(e, "Add", s, taken(e, q, a->relative_keys, pairs));
+    if (!a->relative_queries) return s;
+    graph_value *back = taken(e, transpose(e, k, turned, 4), a->relative_queries, transpose(e, pairs, turned, 4));
+    return emit2(e, "Add", s, transpose(e, back, turned, 4));
+}
+
 /* ai.onnx has an Attention on rows since 23. */
 static nib_status expand_to_operator(expansion *e, const op_attention *a) {
     graph_value *args[4] = {a->q, a->k, a->v, a->bias};
@@ -321,12 +356,13 @@ static nib_status expand_to_operator(expansion *e, const op_attention *a) {
 nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     static const int64_t heads_first[] = {0, 2, 1, 3}, keys_last[] = {0, 2, 3, 1};
     expansion e;
-    nib_status status = begin_since(&e, LONG_OPSET, g, n, err);
-    if (status != NIB_OK) return status;
     op_attention a;
     op_attention_get(n, &a);
+    nib_status status = begin_since(&e, a.relative_rows ? MIN_OPSET : LONG_OPSET, g, n, err);
+    if (status != NIB_OK) return status;
     /* ai.onnx's Attention gives zeros where masked_nan wants NaN. */
-    if (e.opset >= 23 && a.k && a.v && !a.offsets && a.left < 0 && a.right < 0 && !a.masked_nan && is_mask(a.bias, a.q, a.k))
+    if (e.opset >= 23 && a.k && a.v && !a.offsets && a.left < 0 && a.right < 0 && !a.masked_nan && !a.relative_rows &&
+        is_mask(a.bias, a.q, a.k))
         return expand_to_operator(&e, &a);
     const char *why = attention_refusal(&a);
     if (why) return refuse(&e, why);
@@ -340,7 +376,9 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     }
     graph_value *q = split_heads(&e, parts[0], a.heads, width, heads_first), *k = split_heads(&e, parts[1], a.heads, width, keys_last),
                 *v = split_heads(&e, parts[2], a.heads, width, heads_first);
-    graph_value *s = emit2(&e, "Mul", emit2(&e, "MatMul", q, k), number(&e, a.scale));
+    graph_value *s = emit2(&e, "MatMul", q, k);
+    if (a.relative_rows) s = with_relative(&e, &a, q, k, s);
+    s = emit2(&e, "Mul", s, number(&e, a.scale));
     if (a.softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, a.softcap))), number(&e, a.softcap));
     if (a.bias) s = emit2(&e, "Add", s, a.bias);
     graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", e.opset < 13 ? 3 : -1);

@@ -160,7 +160,7 @@ static nib_status attention(pass_context *ctx, graph_node *n) {
     char why[200];
     op_attention a;
     op_attention_get(n, &a);
-    if (!a.bias || !a.k || a.offsets) return NIB_OK;
+    if (!a.bias || !a.k || a.offsets || a.relative_rows) return NIB_OK;
     if (pass_is_causal(ctx, a.bias, why, sizeof why)) {
         a.bias = NULL;
         a.masked_nan = false;

@@ -524,7 +524,9 @@ static void rule_attention(const flows *f, const graph_node *n, flow *y) {
     for (int i = 0; i < n->n_inputs; i++) {
         const flow x = flow_of(f, n->inputs[i].value);
         inherit(y, &x);
-        if (n->inputs[i].value) texts &= n->inputs[i].value == a.bias ? x.texts <= 0 && !x.merged : x.texts == 0 && !x.merged;
+        if (n->inputs[i].value)
+            texts &= (i > 2 ? x.texts <= 0 : x.texts == 0) &&
+                     !x.merged; /* behind rows stand biases and tables of all texts */
     }
     if (texts && !y->neighbours) y->texts = 0;
     reach(y, n, !texts, true);

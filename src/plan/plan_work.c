@@ -63,7 +63,8 @@ static void attention_work(const plan_step *step, const plan_group *group, int64
     double share = (double)kv_heads / heads; /* a head of keys serves several of queries */
     for (int64_t part = lo; part < hi; part++) {
         int64_t rows = text_rows(step, group, part / heads);
-        w->operations += 2.0 * (q + kv) * pairs(&a, rows);
+        const int products = 2 + (a.relative_keys != NULL) + (a.relative_queries != NULL);
+        w->operations += (products - 1) * 2.0 * q * pairs(&a, rows) + 2.0 * kv * pairs(&a, rows);
         w->value_bytes += (double)rows * sizeof(float) * (2 * q + 2 * kv * share);
     }
 }

@@ -25,7 +25,8 @@ static void expand_all(graph *g) {
 
 /* `text` begins behind the opset. */
 static void check(const char *text) {
-    static const char *const since_13[] = {"nib.Rotary", "nib.Pool", "nib.Offsets", "nib.Pack", "nib.Unpack", "Unsqueeze"};
+    static const char *const since_13[] = {"nib.Rotary", "nib.Pool",  "nib.Offsets",  "nib.Pack",
+                                           "nib.Unpack", "Unsqueeze", "int32[5] rows"};
     char full[3000];
     int first = 0;
     for (size_t i = 0; i < BASE_COUNT(since_13); i++)
@@ -159,6 +160,16 @@ static void attention(void **state) {
     check("g (float[b,s,24] qkv, float[s,s] bias) => (float[b,s,8] y) { y = nib.Attention <heads = 4, scale = 0.5> (qkv, \"\", \"\", bias) "
           "}");
     check("g (float[b,s,24] qkv) => (float[b,s,8] y) { y = nib.Attention <heads = 2> (qkv) }");
+    for (int i = 0; i < 4; i++) { /* rows in any order, which the kernels would not have */
+        static const char *const tables[] = {"rk, rq, rows", "rk, \"\", rows", "\"\", rq, rows", "rk, rq, one"};
+        snprintf(text, sizeof text,
+                 "g (float[b,s,8] q, float[b,t,8] k, float[b,t,8] v, float[2,3,4] rk, float[2,3,4] rq, float[1,1,1,t] "
+                 "bias) => (float[b,s,8] y) "
+                 "<int32[5] rows = {2,0,1,1,2}, int32[1] one = {1}> "
+                 "{ y = nib.Attention <heads = 2, scale = 0.5> (q, k, v, bias, \"\", \"\", %s) }",
+                 tables[i]);
+        check(text);
+    }
     for (int masked_nan = 0; masked_nan < 2; masked_nan++) {
         snprintf(text, sizeof text,
                  "g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, int64[b,s] mask) => (float[b,s,8] y) <float zero "
@@ -244,6 +255,9 @@ static void what_cannot_be_said_is_refused(void **state) {
         {"y = nib.Attention <heads = 4, kv_heads = 2> (q, k, v)", "shared", 17},
         {"y = nib.Pool <packed = 1> (p, o)", "packed", 17},
         {"y = nib.Attention <heads = 2> (p, p, p, \"\", o)", "packed", 17},
+        {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", \"\", rk, rk, rows)", "opset 12", 12},
+        {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", at, rk, rk, rows)", "positions", 17},
+        {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", \"\", rk, \"\", far)", "reach", 17},
         {"y = nib.Attention <heads = 2> (q, k, v)", "opset 6", 6},
         {"y = nib.Pool <mode = \"cls\"> (q, m)", "opset 12", 12},
         {"y = nib.Linear <activation = \"gelu_erf\"> (q, p)", "opset 8: it has no Erf", 8},
@@ -252,7 +266,7 @@ static void what_cannot_be_said_is_refused(void **state) {
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         snprintf(text, sizeof text,
                  "<ir_version: 8, opset_import: [\"\" : %d]> g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[t,8] p, int64[n] o, "
-                 "int64[b,s] m) => (float y) { %s }",
+                 "int64[b,s] m, float[2,3,4] rk, int32[5] rows, int32[r] far, int32[b,s] at) => (float y) { %s }",
                  rows[i].opset, rows[i].body);
         graph *g;
         nib_error err = {0};
@@ -295,7 +309,7 @@ static graph_tensor hostile_tensor(base_arena *arena, const char *word) {
 
 static const struct {
     const char *node;
-    const char *in[6];
+    const char *in[9];
 } hostile[] = {
     {"nib.Linear", {"f32[2,3]", "f32[4,2]"}},
     {"nib.Linear", {"f32[]", "f32[1,2]"}},
@@ -375,6 +389,19 @@ static const struct {
     {"nib.Attention <heads = 1073741824, kv_heads = 1073741824>", {"f32[2,3,12]"}},
     {"nib.Attention <heads = 2>", {"f32[5,12]", NULL, NULL, NULL, "i64[2]=0,5", "i32[4]"}},
     {"nib.Attention <heads = 2>", {"f32[5,12]", NULL, NULL, NULL, "i64[2]=0,5", "i64[5]"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[3]=0,1,3"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[3]=0,-1,2"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[2]=0,1"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[0]"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i64[1]"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", "f32[2,4,2]", "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,3]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[1,3,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[3,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f64[2,3,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,0,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, NULL, NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]"}},
     {"nib.Pool", {"f32[2,3,4]", "i64[2,4]"}},
     {"nib.Pool", {"f32[2,3]", "i64[2,3]"}},
     {"nib.Pool", {"f32[2,3,4]", "f64[2,3]"}},
@@ -400,10 +427,12 @@ static const struct {
 
 static void hostile_inputs_are_refused(void **state) {
     for (size_t i = 0; i < BASE_COUNT(hostile); i++) {
-        char text[400];
-        size_t n = (size_t)sprintf(text, HEAD "g (float a0, float a1, float a2, float a3, float a4, float a5) => (float y) { y = %s (",
+        char text[500];
+        size_t n = (size_t)sprintf(text,
+                                   HEAD "g (float a0, float a1, float a2, float a3, float a4, float a5, float a6, "
+                                        "float a7, float a8) => (float y) { y = %s (",
                                    hostile[i].node);
-        int last = 5;
+        int last = 8;
         while (!hostile[i].in[last]) last--;
         for (int k = 0; k <= last; k++)
             n += (size_t)(hostile[i].in[k] ? sprintf(text + n, "%sa%d", k ? ", " : "", k) : sprintf(text + n, ", \"\""));

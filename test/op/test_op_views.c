@@ -49,7 +49,7 @@ static void attentions_come_back(void **state) {
     nib_error err;
     graph *g;
     assert_int_equal(graph_create(&test_runtime->heap, &g, &err), NIB_OK);
-    graph_value *v[6];
+    graph_value *v[OP_ATTENTION_INPUTS];
     for (size_t i = 0; i < BASE_COUNT(v); i++) v[i] = fresh(g, "v");
     graph_value *y = graph_emit(g, NULL, "nib", "Attention", v, 1, "y");
     for (int bits = 0; bits < 256; bits++) {
@@ -59,6 +59,9 @@ static void attentions_come_back(void **state) {
                                    .bias = bits & 2 ? v[3] : NULL,
                                    .offsets = bits & 4 ? v[4] : NULL,
                                    .positions = bits & 8 ? v[5] : NULL,
+                                   .relative_keys = bits & 16 ? v[6] : NULL,
+                                   .relative_queries = bits & 32 ? v[7] : NULL,
+                                   .relative_rows = bits & 64 ? v[8] : NULL,
                                    .heads = bits & 16 ? 8 : 1,
                                    .kv_heads = bits & 32 ? 2 : 1,
                                    .left = bits & 64 ? 0 : -1,
@@ -74,6 +77,8 @@ static void attentions_come_back(void **state) {
         assert_true(op_attention_get(y->producer, &got));
         assert_true(got.q == want.q && got.k == want.k && got.v == want.v && got.bias == want.bias && got.offsets == want.offsets);
         assert_true(got.positions == want.positions && got.heads == want.heads && got.kv_heads == want.kv_heads);
+        assert_true(got.relative_keys == want.relative_keys && got.relative_queries == want.relative_queries);
+        assert_true(got.relative_rows == want.relative_rows);
         assert_true(got.left == want.left && got.right == want.right && got.causal == want.causal && got.masked_nan == want.masked_nan);
         assert_true(got.scale == want.scale && got.softcap == want.softcap && got.products == want.products);
     }
