@@ -16,6 +16,7 @@ typedef struct attention {
     int q, key, value, y, bias, offsets, positions; /* value ids or -1 */
     int64_t key_column, value_column;               /* where in its rows the first head's begins */
     bool masked_nan;                                /* rows whose every key the bias hides are NaN */
+    kernel_relative relative;                       /* args points here where there are tables by distance */
 } attention;
 
 /* A bias [B|1, H|1, S|1, S] of rank <= 4. */
@@ -133,12 +134,83 @@ static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t hea
     return true;
 }
 
+/* ---- tables by distance */
+
+static bool is_table(const graph_value *v, const attention *s) {
+    const graph_tensor *t = v->constant;
+    return t && t->data && t->dtype == NIB_DTYPE_F32 && t->rank == 3 && t->dims[0] == s->args.heads &&
+           t->dims[1] >= 1 && t->dims[1] <= INT32_MAX && t->dims[2] == s->args.head_dim;
+}
+
+/* Rows as the kernels want them: from the first to the last, one by one. */
+static bool in_order(const int32_t *rows, int64_t count, int64_t last) {
+    bool yes = count % 2 == 1 && rows[0] == 0 && rows[count - 1] == last;
+    for (int64_t i = 1; i < count && yes; i++) yes = rows[i] == rows[i - 1] || rows[i] == rows[i - 1] + 1;
+    return yes;
+}
+
+/* Why the kernels cannot read them; NULL: they can, or there are none. */
+static const char *read_relative(const op_attention *n, attention *s, base_arena *arena) {
+    const graph_value *tables[2] = {n->relative_keys, n->relative_queries};
+    if (!n->relative_rows) return tables[0] || tables[1] ? "tables by distance have no rows" : NULL;
+    const graph_tensor *rows = n->relative_rows->constant;
+    int64_t count = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!tables[i]) continue;
+        if (!is_table(tables[i], s)) return "a table by distance is no constant [heads, rows, head size] of f32";
+        if (count && tables[i]->constant->dims[1] != count) return "tables by distance differ in number";
+        count = tables[i]->constant->dims[1];
+    }
+    if (!count) return "there are rows of tables by distance, and no table";
+    if (!rows || rows->dtype != NIB_DTYPE_I32 || rows->rank != 1 || rows->dims[0] < 1 || rows->dims[0] > INT32_MAX)
+        return "rows of tables by distance are no constants";
+    s->relative =
+        (kernel_relative){.rows = graph_tensor_aligned(arena, rows), .reach = rows->dims[0] / 2, .count = count};
+    if (s->relative.rows && !in_order(s->relative.rows, rows->dims[0], count - 1))
+        return "rows of tables by distance are not in order";
+    return NULL;
+}
+
+static bool is_finite(const graph_value *v) {
+    const char *at = v ? v->constant->data : NULL;
+    for (int64_t i = 0, count = v ? graph_tensor_elements(v->constant) : 0; i < count; i++) {
+        float x;
+        memcpy(&x, at + (size_t)i * sizeof x, sizeof x);
+        if (!isfinite(x)) return false;
+    }
+    return true;
+}
+
+/* Packs the tables for the kernel that was chosen. */
+static nib_status pack_relative(cpu_compile *c, const op_attention *n, attention *s, bool q8) {
+    const graph_value *tables[2] = {n->relative_keys, n->relative_queries};
+    const size_t bytes = kernel_relative_bytes(q8, s->relative.count, s->args.head_dim);
+    size_t all = SIZE_MAX;
+    if (!s->relative.rows || bytes == SIZE_MAX || !base_mul_size(bytes, (size_t)s->args.heads, &all) ||
+        !base_add_size(all, 63, &all))
+        return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
+    for (int i = 0; i < 2; i++) {
+        if (!tables[i]) continue;
+        char *packed = base_arena_alloc(&c->p->arena, all);
+        if (!packed) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
+        packed = (char *)(((uintptr_t)packed + 63) / 64 * 64);
+        kernel_relative_pack(i ? KERNEL_RELATIVE_QUERIES : KERNEL_RELATIVE_KEYS, q8, tables[i]->constant->data,
+                             s->args.heads, s->relative.count, s->args.head_dim, packed);
+        if (i) s->relative.queries = packed;
+        else s->relative.keys = packed;
+    }
+    s->args.relative = &s->relative;
+    return NIB_OK;
+}
+
 /* Why not the kernel with integer products; "" if the graph does not ask for it, NULL if it is right. */
 static const char *refuses_q8(const op_attention *n, const kernel_attention_args *a) {
     if (n->products != OP_PRODUCTS_Q8) return "";
     if (a->head_dim % 16) return "not in q8: heads are no multiple of 16 wide";
     if (n->causal) return "not in q8: a later key must not change what was said before";
     if (n->softcap > 0 || n->bias) return "not in q8: scores have a bias or a cap";
+    if (!is_finite(n->relative_keys) || !is_finite(n->relative_queries))
+        return "not in q8: tables by distance are not finite";
     return NULL;
 }
 
@@ -186,7 +258,8 @@ static graph_dim elements(const graph_value *v, graph_symtab *t) {
 }
 
 /* Why the kernels cannot compute it; NULL: they can. */
-static const char *refusal(const op_attention *n, attention *s, graph_symtab *t) {
+static const char *refusal(const op_attention *n, attention *s, plan *p) {
+    graph_symtab *t = p->g->symbols;
     if (!n->k != !n->v) return "keys without values, or values without keys";
     const char *why = read_rows(n, n->offsets ? 2 : 3, s);
     if (why) return why;
@@ -198,7 +271,7 @@ static const char *refusal(const op_attention *n, attention *s, graph_symtab *t)
     if (n->positions && (n->positions->type.dtype != NIB_DTYPE_I32 || elements(n->positions, t) != cpu_rows(n->q, t)))
         return "positions are not one i32 for each row";
     if (n->offsets && n->offsets->type.rank != 1) return "offsets are not of rank 1";
-    return NULL;
+    return read_relative(n, s, &p->arena);
 }
 
 nib_status cpu_compile_attention(cpu_compile *c) {
@@ -207,7 +280,7 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     attention *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     op_attention_get(c->node, &n);
-    const char *why = refusal(&n, s, t);
+    const char *why = refusal(&n, s, c->p);
     if (why) return c->why = why, NIB_OK;
     kernel_attention_args *a = &s->args;
     a->scale = n.scale;
@@ -219,6 +292,10 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     const char *no_q8 = refuses_q8(&n, a);
     s->run = no_q8 ? table->attention_f32 : table->attention_q8;
     if (no_q8 && *no_q8) c->why = no_q8;
+    if (n.relative_rows) {
+        nib_status status = pack_relative(c, &n, s, !no_q8);
+        if (status != NIB_OK) return status;
+    }
     s->y = c->node->outputs[0]->id;
     s->bias = n.bias ? n.bias->id : -1;
     s->masked_nan = n.bias && !n.offsets && n.masked_nan;
@@ -228,6 +305,7 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->heads = a->heads;
     c->step->scratch = no_q8 ? table->attention_scratch(a->head_dim) : table->attention_q8_scratch(a->head_dim);
+    if (n.relative_rows) c->step->scratch += KERNEL_RELATIVE_SCRATCH;
     c->step->state = s;
     c->step->range = PLAN_RANGE_TEXT_HEADS;
     c->step->kernel = no_q8 ? "attention_f32" : "attention_q8";
