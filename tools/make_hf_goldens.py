@@ -269,12 +269,10 @@ def family(
     outputs=("last_hidden_state",),
     types=False,
     without="",
-    packed=True,
     sides=("right", "left"),
 ):
     return dict(
         without=without,
-        packed=packed,
         sides=sides,
         config=config,
         cls=cls,
@@ -551,7 +549,6 @@ FAMILIES = {
             norm_rel_ebd="layer_norm",
             pos_att_type=["p2c", "c2p"],
         ),
-        packed=False,
         spoils=[
             config(layer_norm_eps=1e-2),
             config(norm_rel_ebd="none"),
@@ -566,15 +563,19 @@ FAMILIES = {
             **BERT, relative_attention=True, max_relative_positions=12, type_vocab_size=2, pos_att_type=["c2p", "p2c"]
         ),
         types=True,
-        packed=False,
         spoils=[swap("pos_key_proj", "key_proj"), roll("embeddings.position_embeddings.weight")],
     ),
     "deberta-words": lambda: family(
         T.DebertaV2Config(**BERT, **DEBERTA, pos_att_type=["p2c"], legacy=False),
         T.DebertaV2ForMaskedLM,
         outputs=LOGITS,
-        packed=False,
         spoils=[roll("lm_predictions.lm_head.bias")],
+    ),
+    "deberta-near": lambda: family(
+        T.DebertaV2Config(
+            **BERT, relative_attention=True, max_relative_positions=5, share_att_key=True, pos_att_type=["c2p"]
+        ),
+        spoils=[config(pos_att_type=["c2p", "p2c"]), roll("encoder.rel_embeddings.weight")],
     ),
     "deberta-absolute": lambda: family(
         T.DebertaV2Config(**BERT, relative_attention=False, pos_att_type="C2P|P2C"),
@@ -585,7 +586,6 @@ FAMILIES = {
         T.DebertaV2ForSequenceClassification,
         outputs=LOGITS,
         # where padding comes first, its row is what is classified: nobody asks for that
-        packed=False,
         sides=("right",),
         spoils=[config(pooler_hidden_act="tanh")],
     ),
@@ -908,7 +908,6 @@ def write(name, f):
     golden = {
         "tensors": [[k, *v] for k, v in tensors.items()],
         "types": f["types"],
-        "packed": f["packed"],
         "batches": [],
         "spoils": f["spoils"],
         "same": f["same"],

@@ -17,6 +17,7 @@
  */
 #include "pass_heads.h"
 #include "pass_match.h"
+#include "pass_relative.h"
 #include <string.h>
 
 #define MAX_BIASES 6
@@ -36,6 +37,8 @@ typedef struct scores {
     double scale, softcap;
     graph_value *shape, *view; /* of [B H, S, T] as [B, H, S, T], and that; NULL: none */
     bool plain;                /* one bias at most, added last */
+    pass_relative relative;    /* what is added by distance */
+    bool biased_first;         /* and that behind a bias */
 } scores;
 
 /* softmax or, as torch writes it for rows that are all masked, Where(IsNaN(softmax), 0, softmax). */
@@ -118,6 +121,26 @@ static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
     if (!pass_find_heads(n->inputs[0].value, false, &s->q) || !pass_find_heads(n->inputs[1].value, true, &s->k)) return false;
     s->scale = outer * s->q.scale * s->k.scale * (s->softcap > 0 ? s->softcap : 1);
     return s->q.times == 1;
+}
+
+/* ---- scores by distance */
+
+/* The first bias that is nothing but that becomes tables. */
+static void take_relative(pass_context *ctx, scores *s, const char *name) {
+    char why[200];
+    if (!pass_mode_of(ctx)->runs || s->softcap > 0) return;
+    for (int i = 0; i < s->n_biases; i++) {
+        const bias_part *p = &s->biases[i];
+        if (p->where) continue;
+        if (pass_read_relative(ctx, p->value, p->scale, &s->q, &s->k, s->scale, &s->relative, why, sizeof why)) {
+            s->n_biases--;
+            s->biased_first = i < s->n_biases;
+            memmove(&s->biases[i], &s->biases[i + 1], (size_t)(s->n_biases - i) * sizeof *p);
+            return;
+        }
+        s->relative = (pass_relative){0};
+        if (why[0]) pass_note(ctx, "scores by distance at %s are added as they are: %s", name, why);
+    }
 }
 
 /* ---- the sum of all biases */
@@ -264,6 +287,7 @@ static bool order_shows(pass_context *ctx, const scores *s) {
             others++;
         }
     }
+    others += s->biased_first;
     const bool fills_no_row = hide_some == 1 && padding == 1 && hide_all == 0;
     return hide_some > 0 && hide_some + others > 1 && !fills_no_row;
 }
@@ -306,7 +330,7 @@ static void results_of(graph_value *v, block *b) {
     if ((batch || length) && graph_dim_is_const(t->dims[2], &width) && width == q->count * q->size) b->rows = n->outputs[0];
 }
 
-static const char *refusal(pass_context *ctx, graph_node *mm, const graph_node *softmax, block *b) {
+static const char *refusal(pass_context *ctx, graph_node *mm, const graph_node *softmax, const char *name, block *b) {
     const scores *s = &b->s;
     b->s = (scores){.plain = true};
     if (!scores_of(softmax->inputs[0].value, 1, 0, &b->s)) return "scores are not scale * Q K^T + bias over split heads";
@@ -317,6 +341,7 @@ static const char *refusal(pass_context *ctx, graph_node *mm, const graph_node *
         pass_heads_length(&s->k) != pass_heads_length(&b->v))
         return "shapes are not those of the rows";
     if (s->view && !has_heads(s->view, &s->q, pass_heads_length(&s->k))) return "its scores are seen as something else than heads";
+    take_relative(ctx, &b->s, name);
     if (!biases_fit(ctx, s)) return "its bias is not known to broadcast to the scores";
     results_of(mm->outputs[0], b);
     return b->heads ? NULL : "heads are not merged back into rows";
@@ -340,6 +365,9 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
                             .k = pass_rows_of_heads(ctx, before, &s->k),
                             .v = pass_rows_of_heads(ctx, before, &b->v),
                             .bias = bias,
+                            .relative_keys = s->relative.keys,
+                            .relative_queries = s->relative.queries,
+                            .relative_rows = s->relative.rows,
                             .heads = s->q.count,
                             .kv_heads = s->k.count,
                             .left = -1,
@@ -374,7 +402,8 @@ static nib_status try_at(pass_context *ctx, graph_node *mm) {
     block b = {0};
     graph_node *softmax = softmax_of(mm->inputs[0].value, &b.guarded);
     if (!softmax) return NIB_OK;
-    const char *name = softmax->name[0] ? softmax->name : softmax->outputs[0]->name, *why = refusal(ctx, mm, softmax, &b);
+    const char *name = softmax->name[0] ? softmax->name : softmax->outputs[0]->name,
+               *why = refusal(ctx, mm, softmax, name, &b);
     if (why) {
         pass_note(ctx, "attention at %s is not fused: %s", name, why);
         return NIB_OK;

@@ -341,6 +341,21 @@ static int read_slice(reader *r, const graph_node *n, const coordinates *of) {
     return read_at(r, x, &at);
 }
 
+/* Element `at` of a list, wherever that is. */
+static int read_lookup(reader *r, const graph_value *x, int at) {
+    graph_tensor t = *x->constant;
+    const int64_t n = graph_tensor_elements(&t);
+    if (n < 1 || n > MAX_DIAGONALS - r->diagonals || nib_dtype_bits(t.dtype) < 8 || t.dtype == NIB_DTYPE_F16 ||
+        t.dtype == NIB_DTYPE_BF16)
+        return no(r, "it looks up the table", x->name);
+    double *table = base_arena_alloc(r->arena, (size_t)n * sizeof *table);
+    t.data = (void *)(uintptr_t)graph_tensor_aligned(r->arena, &t);
+    if (!table || !t.data) return no(r, "out of memory", "");
+    r->diagonals += n;
+    for (int64_t i = 0; i < n; i++) table[i] = number(&t, i);
+    return put(r, (term){.kind = TERM_LOOKUP, .in = {at, -1, -1}, .table = table, .count = n, .made = x});
+}
+
 static int read_gather(reader *r, const graph_node *n, const coordinates *of) {
     const graph_value *x = n->inputs[0].value, *indices = n->inputs[1].value;
     int64_t axis = graph_attr_int(n, "axis", 0), p[4];
@@ -352,6 +367,7 @@ static int read_gather(reader *r, const graph_node *n, const coordinates *of) {
     int found = read_at(r, indices, &where);
     if (found < 0) return -1;
     const bool row = term_at(r, found)->kind == TERM_ROW;
+    if (!row && x->constant && x->type.rank == 1 && !as_place(term_at(r, found), p)) return read_lookup(r, x, found);
     if (!row && (!as_place(term_at(r, found), p) || range_of_place(r, p).least < 0)) return no(r, "it looks up at", n->outputs[0]->name);
     for (int k = 0; k < x->type.rank; k++) at.at[k] = k < axis ? of->at[k] : k == axis ? found : of->at[k - 1 + where.rank];
     return read_at(r, x, &at);
@@ -490,6 +506,8 @@ static const struct {
     {"Or", TERM_OR, 2, false, false},
     {"Xor", TERM_XOR, 2, false, false},
     {"Not", TERM_NOT, 1, false, false},
+    {"Sign", TERM_SIGN, 1, false, false},
+    {"Log", TERM_LOG, 1, false, false},
     {"Abs", TERM_ABS, 1, false, false},
     {"Floor", TERM_FLOOR, 1, false, false},
     {"Ceil", TERM_CEIL, 1, false, false},
@@ -534,6 +552,25 @@ static int read_operator(reader *r, const graph_node *n, const coordinates *of) 
     return no(r, "it cannot be read at operator", n->op);
 }
 
+/* What Clip's bounds leave; they are inputs since 11. */
+static int read_clip(reader *r, const graph_node *n, const coordinates *of) {
+    const graph_value *y = n->outputs[0];
+    int x = read_operand(r, n->inputs[0].value, of);
+    if (graph_opset_version(r->g, "") < 11) return no(r, "it cannot be read at operator", n->op);
+    for (int k = 1; k < 3; k++) {
+        const graph_value *bound = pass_input(n, k);
+        const int limit = bound ? read_operand(r, bound, of) : -1;
+        if (bound && (limit < 0 || x < 0)) return -1;
+        if (bound) x = operation(r, k == 1 ? TERM_MAX : TERM_MIN, y, x, limit, -1);
+    }
+    return x;
+}
+
+static int read_negative(reader *r, const graph_node *n, const coordinates *of) {
+    const int x = read_operand(r, n->inputs[0].value, of), zero = constant(r, 0);
+    return x < 0 ? -1 : operation(r, TERM_SUB, n->outputs[0], zero, x, -1);
+}
+
 static int read_node(reader *r, const graph_node *n, const coordinates *of) {
     const graph_value *y = n->outputs[0], *x = pass_input(n, 0);
     if (n->domain[0] || n->n_outputs != 1) return no(r, "it cannot be read at operator", n->op);
@@ -551,6 +588,8 @@ static int read_node(reader *r, const graph_node *n, const coordinates *of) {
     if (graph_is_op(n, "", "Slice") && n->n_inputs > 1) return read_slice(r, n, of);
     if (graph_is_op(n, "", "Range")) return read_range(r, n, of);
     if (graph_is_op(n, "", "Trilu")) return read_trilu(r, n, of);
+    if (graph_is_op(n, "", "Clip")) return read_clip(r, n, of);
+    if (graph_is_op(n, "", "Neg")) return read_negative(r, n, of);
     if (graph_is_op(n, "", "ConstantOfShape")) {
         const graph_attr *a = graph_find_attr(n, "value");
         if (!a || a->kind != GRAPH_ATTR_TENSOR) return constant(r, 0);
@@ -626,7 +665,8 @@ bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, c
     r.why = why;
     r.capacity = capacity;
     why[0] = 0;
-    if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return no(&r, "it is not f32 of rank 1 to 4", ""), false;
+    const bool typed = of->index ? t->dtype == NIB_DTYPE_I64 || t->dtype == NIB_DTYPE_I32 : t->dtype == NIB_DTYPE_F32;
+    if (t->rank < 1 || t->rank > 4 || !typed) return no(&r, "it is not f32 of rank 1 to 4", ""), false;
     r.f = base_arena_calloc(arena, 1, sizeof *r.f);
     r.seen = base_arena_alloc(arena, MAX_READ * sizeof *r.seen);
     if (!r.f || !r.seen) return no(&r, "out of memory", ""), false;

@@ -30,6 +30,9 @@ typedef enum term_kind {
     TERM_OR,
     TERM_XOR,
     TERM_NOT,
+    TERM_LOOKUP, /* table[in[0]], [count] */
+    TERM_SIGN,
+    TERM_LOG,
     TERM_ABS,
     TERM_FLOOR,
     TERM_CEIL,

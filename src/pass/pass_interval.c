@@ -55,6 +55,28 @@ static pass_interval range_of_table(const term *t, int64_t least, int64_t most) 
     return r.least > r.most ? nothing : r;
 }
 
+/* The numbers that a table has at any whole number of `at`, which all lie in it. */
+static pass_interval range_of_lookup(const term *t, pass_interval at) {
+    pass_interval r = {INFINITY, -INFINITY};
+    if (!(at.least >= 0 && at.most <= (double)(t->count - 1))) return nothing;
+    for (int64_t i = (int64_t)ceil(at.least); i <= (int64_t)floor(at.most); i++) {
+        if (isnan(t->table[i])) return nothing;
+        r.least = fmin(r.least, t->table[i]);
+        r.most = fmax(r.most, t->table[i]);
+    }
+    return r.least > r.most ? nothing : r;
+}
+
+/* Of one number what nib's Log gives, which is rounded from the C library's. That this one rises everywhere nobody
+ * promises: a step to either side. */
+static pass_interval range_of_log(pass_interval a) {
+    if (!(a.least > 0)) return nothing;
+    pass_interval r = {log(a.least), log(a.most)};
+    return a.least == a.most ? r : (pass_interval){nextafter(r.least, -INFINITY), nextafter(r.most, INFINITY)};
+}
+
+static double sign_of(double x) { return (double)(x > 0) - (double)(x < 0); }
+
 static pass_interval range_of_abs(pass_interval a) {
     double x = fabs(a.least), y = fabs(a.most), least = x < y ? x : y;
     return (pass_interval){a.least <= 0 && a.most >= 0 ? 0 : least, x > y ? x : y};
@@ -83,6 +105,9 @@ static pass_interval range_of_operator(const term *t, pass_interval a, pass_inte
     case TERM_OR: return (pass_interval){fmax(a.least, b.least), fmax(a.most, b.most)};
     case TERM_XOR: return a.least == a.most && b.least == b.most ? all_of(a.least != b.least, a.least == b.least) : either;
     case TERM_NOT: return (pass_interval){1 - a.most, 1 - a.least};
+    case TERM_LOOKUP: return range_of_lookup(t, a);
+    case TERM_SIGN: return (pass_interval){sign_of(a.least), sign_of(a.most)};
+    case TERM_LOG: return range_of_log(a);
     case TERM_ABS: return range_of_abs(a);
     case TERM_FLOOR: return (pass_interval){floor(a.least), floor(a.most)};
     case TERM_CEIL: return (pass_interval){ceil(a.least), ceil(a.most)};

@@ -323,7 +323,7 @@ static nib_status pack_attention(packing *p, graph_node *n, op_attention *a, gra
         if (*rows[i]) *rows[i] = p->as_rows[(*rows[i])->id];
     if (seen) a->left = narrower(a->left, seen->window.left);
     if (seen) a->right = narrower(a->right, seen->window.right);
-    bool limited = (seen && seen->rest) || a->left >= 0 || a->right >= 0 || a->causal;
+    bool limited = (seen && seen->rest) || a->left >= 0 || a->right >= 0 || a->causal || a->relative_rows;
     a->bias = seen ? seen->rest : NULL;
     a->offsets = p->offsets;
     a->positions = limited ? columns_of_rows(p) : NULL;

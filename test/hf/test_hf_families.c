@@ -268,8 +268,7 @@ static void a_part_of_a_model(void **state) {
     yyjson_doc_free(config);
 }
 
-/* Every family's batches are packed, and its attention and products fused, but where a golden says that scores are made
- * of rows. */
+/* Every family's batches are packed, and its attention and products fused. */
 static void is_packed(void *user, const char *name) {
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
     const golden_spoil none = {{NULL, NULL}, NULL, NULL};
@@ -281,9 +280,8 @@ static void is_packed(void *user, const char *name) {
     golden_config(yyjson_doc_get_root(config), NULL);
     nib_model *m = open_folder(name, NIB_PRECISION_FILE);
     if (nib_model_explain(m, text, sizeof text, &length, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
-    const bool packed = yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(golden), "packed"));
-    if (!strstr(text, packed ? "batches are packed" : "is made of rows")) fail_msg("%s: %s", name, text);
-    if ((packed && strstr(text, "MatMul")) || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
+    if (!strstr(text, "batches are packed")) fail_msg("%s: %s", name, text);
+    if (strstr(text, "MatMul") || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
     if (strstr(text, "logits") || strstr(text, "pooler"))
         fail_msg("%s computes a head for an embedding: %s", name, text);
     nib_model_free(m);

@@ -95,11 +95,17 @@ static void windows_are_recognised(void **state) {
         {AWAY "in = Less (d, w40) " BEHIND, 39, -1},
         {AWAY "in0 = LessOrEqual (d, w3) in1 = GreaterOrEqual (d, i0) in = And (in0, in1) " BEHIND, 3, 0},
         {AWAY "in0 = Less (a, w40) in1 = Less (a, w3) in = And (in0, in1) " BEHIND, 2, 2},
-        {AWAY "in = LessOrEqual (a, w3) b0 = Where (in, zero, lowest) b1 = Where (mu, zero, lowest) bias = Add (b0, b1)", 3, 3},
+        {AWAY
+         "in = LessOrEqual (a, w3) b0 = Where (in, zero, lowest) b1 = Where (mu, zero, lowest) bias = Add (b0, b1)",
+         3, 3},
         {AWAY "in = LessOrEqual (a, w3) b1 = Where (mu, zero, lowest) bias = Where (in, b1, lowest)", 3, 3},
         {POSITIONS SDPA "in = Equal (j, i) " BEHIND, 0, 0},     /* itself alone */
         {AWAY "in = LessOrEqual (a, big) " BEHIND, 5000, 5000}, /* beyond every sample */
         {AWAY "f = Cast <to = 1> (a) q = Mul (f, quarter) in = LessOrEqual (q, r40) " BEHIND, 162, 162},
+        {AWAY "f = Cast <to = 1> (a) g = Add (f, one) q = Log (g) in = LessOrEqual (q, eight) " BEHIND, 2979,
+         2979}, /* e^8 - 1 */
+        {AWAY "c = Clip (a, i0, big) in = Less (c, w3) " BEHIND, 2, 2},
+        {POSITIONS SDPA "d = Sub (i, j) n = Neg (d) e = Sign (n) in = LessOrEqual (e, i0) " BEHIND, -1, 0},
         {AWAY "h = Div (a, w3) in = LessOrEqual (h, five) " BEHIND, 17, 17}, /* whole numbers: floor(a / 3) <= 5 */
         {POSITIONS SDPA "x = Mul (i, w3) y = Mul (j, w3) d = Sub (x, y) in = Less (d, w40) " BEHIND, 13, -1},
         {POSITIONS SDPA "inside = Less (j, len) in0 = LessOrEqual (j, i) in = And (inside, in0) " BEHIND, -1, 0},
@@ -124,48 +130,61 @@ static void what_is_more_or_less_is_refused(void **state) {
         {SDPA "rows = Gather (table, mask) bias = Where (mu, zero, ninf)", "which tokens there are"},
         {SDPA "c = Cast <to = 7> (mask) u = Unsqueeze (c, ax0) rows = Gather (table, u) bias = Where (mu, zero, ninf)",
          "which tokens there are"},
-        {SDPA "computed = Identity (table) rows = Gather (computed, mask) bias = Where (mu, zero, ninf)", "which tokens there are"},
+        {SDPA "computed = Identity (table) rows = Gather (computed, mask) bias = Where (mu, zero, ninf)",
+         "which tokens there are"},
         /* dilated; in blocks; of the first five */
-        {POSITIONS SDPA "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)",
+        {POSITIONS SDPA
+         "d = Sub (i, j) r3 = Mod (d, w3) in = Equal (r3, i0) k = And (in, mu) bias = Where (k, zero, ninf)",
          "unmasked key"},
-        {POSITIONS SDPA "bi = Div (i, w40) bj = Div (j, w40) in = Equal (bi, bj) k = And (in, mu) bias = Where (k, zero, ninf)",
+        {POSITIONS SDPA
+         "bi = Div (i, w40) bj = Div (j, w40) in = Equal (bi, bj) k = And (in, mu) bias = Where (k, zero, ninf)",
          "where query and key stand"},
-        {POSITIONS SDPA "in = Less (j, five) k = And (in, mu) bias = Where (k, zero, ninf)", "where query and key stand"},
-        /* a window, and a first token that all see; neighbouring blocks; chunks; a window that grows with the position */
+        {POSITIONS SDPA "in = Less (j, five) k = And (in, mu) bias = Where (k, zero, ninf)",
+         "where query and key stand"},
+        /* a window, and a first token that all see; neighbouring blocks; chunks; a window that grows with the position
+         */
         {AWAY "in0 = Less (a, w40) first = Equal (j, i0) in = Or (in0, first) " BEHIND, "where query and key stand"},
-        {POSITIONS SDPA "bi = Div (i, w40) bj = Div (j, w40) d = Sub (bi, bj) a = Abs (d) in = LessOrEqual (a, i1) " BEHIND,
+        {POSITIONS SDPA
+         "bi = Div (i, w40) bj = Div (j, w40) d = Sub (bi, bj) a = Abs (d) in = LessOrEqual (a, i1) " BEHIND,
          "where query and key stand"},
-        {AWAY "more = Div (i, w3) limit = Add (more, w40) in = LessOrEqual (a, limit) " BEHIND, "where query and key stand"},
+        {AWAY "more = Div (i, w3) limit = Add (more, w40) in = LessOrEqual (a, limit) " BEHIND,
+         "where query and key stand"},
         /* every third key, within a window beyond which no small sample goes */
-        {AWAY "in0 = Less (a, w40) r3 = Mod (a, w40) in1 = Equal (r3, i0) in = Or (in0, in1) " BEHIND, "beyond one that hides"},
+        {AWAY "in0 = Less (a, w40) r3 = Mod (a, w40) in1 = Equal (r3, i0) in = Or (in0, in1) " BEHIND,
+         "beyond one that hides"},
         {AWAY "in0 = Less (a, w3) in1 = Greater (a, big) in = Or (in0, in1) " BEHIND, "beyond one that hides"},
         {AWAY "x = Add (d, five) y = Abs (x) in = Less (y, w3) " BEHIND, "no query sees itself"},
         /* what shows itself late, or where it likes: no samples are believed */
-        {AWAY "f = Cast <to = 1> (a) q = Sqrt (f) in = LessOrEqual (q, eight) " BEHIND, "cannot be read at operator Sqrt"},
-        {AWAY "f = Cast <to = 1> (a) g = Add (f, one) q = Log (g) in = LessOrEqual (q, eight) " BEHIND, "cannot be read at operator Log"},
-        {POSITIONS SDPA
-         "t = Identity (blocks) end = Unsqueeze (len, ax0) in0 = Slice (t, ax0, end, ax0) in1 = Slice (in0, ax0, end, ax1) in = Cast <to "
-         "= 9> (in1) " BEHIND,
+        {AWAY "f = Cast <to = 1> (a) q = Sqrt (f) in = LessOrEqual (q, eight) " BEHIND,
+         "cannot be read at operator Sqrt"},
+        {AWAY "f = Cast <to = 1> (a) g = Add (f, one) q = Sinh (g) in = LessOrEqual (q, eight) " BEHIND,
+         "cannot be read at operator Sinh"},
+        {POSITIONS SDPA "t = Identity (blocks) end = Unsqueeze (len, ax0) in0 = Slice (t, ax0, end, ax0) in1 = Slice "
+                        "(in0, ax0, end, ax1) in = Cast <to "
+                        "= 9> (in1) " BEHIND,
          "decides in the table"},
         /* what no formula has a word for, and more constants than samples can go beyond */
-        {AWAY "c = Clip (a, i0, big) in = Less (c, w3) " BEHIND, "cannot be read at operator Clip"},
+        {AWAY "f = Cast <to = 1> (a) q = Round (f) in = Less (q, r40) " BEHIND, "cannot be read at operator Round"},
         /* a window, but weak; a window, and a padded key in it */
-        {POSITIONS SDPA
-         "d = Sub (i, j) a = Abs (d) in = Less (a, w3) b0 = Where (in, zero, small) b1 = Where (mu, zero, ninf) bias = Add (b0, "
-         "b1)",
+        {POSITIONS SDPA "d = Sub (i, j) a = Abs (d) in = Less (a, w3) b0 = Where (in, zero, small) b1 = Where (mu, "
+                        "zero, ninf) bias = Add (b0, "
+                        "b1)",
          "it is -100"},
-        {POSITIONS
-         "d = Sub (i, j) a = Abs (d) in = Less (a, w3) mm = Cast <to = 9> (mask) mx = Unsqueeze (mm, ax12) never = And (mx, in) two "
-         "= Or (never, in) bias = Where (two, zero, ninf)",
+        {POSITIONS "d = Sub (i, j) a = Abs (d) in = Less (a, w3) mm = Cast <to = 9> (mask) mx = Unsqueeze (mm, ax12) "
+                   "never = And (mx, in) two "
+                   "= Or (never, in) bias = Where (two, zero, ninf)",
          "masked key"},
         {POSITIONS SDPA "first = Equal (j, i0) k = Or (first, mu) bias = Where (k, zero, ninf)",
          "where query and key stand"}, /* one padded key comes through */
-        {"pad = Equal (ids, five) no = Not (pad) mb = Cast <to = 9> (mask) k = And (mb, no) ku = Unsqueeze (k, ax12) bias = Where (ku, "
+        {"pad = Equal (ids, five) no = Not (pad) mb = Cast <to = 9> (mask) k = And (mb, no) ku = Unsqueeze (k, ax12) "
+         "bias = Where (ku, "
          "zero, ninf)",
          "ids"}, /* reads ids */
-        {"pad = Equal (ids, five) no = Not (pad) ku = Unsqueeze (no, ax12) bias = Where (ku, zero, ninf)", "does not depend on mask"},
+        {"pad = Equal (ids, five) no = Not (pad) ku = Unsqueeze (no, ax12) bias = Where (ku, zero, ninf)",
+         "does not depend on mask"},
         {"sh = Shape (mask) s = Gather (sh, ax1) bias = ConstantOfShape (s)", "masked key"},
-        {SDPA "b0 = Where (mu, zero, ninf) bias = Transpose <perm = [0,1,3,2]> (b0)", "shape is not that of the scores"},
+        {SDPA "b0 = Where (mu, zero, ninf) bias = Transpose <perm = [0,1,3,2]> (b0)",
+         "shape is not that of the scores"},
         {SDPA "bias = Cast <to = 11> (mu)", "f32"},
         {"u = Unsqueeze (mask, ax12) bias = nib.Nothing (u)", "not f32"},
     };

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Scores by distance, as DeBERTa has them: GatherElements of the products of queries, or of keys, with all rows of a
+ * table.
+ */
+#ifndef PASS_RELATIVE_H
+#define PASS_RELATIVE_H
+
+#include "pass_heads.h"
+
+typedef struct pass_relative {
+    graph_value *keys, *queries, *rows; /* operands of nib.Attention: constants; all NULL: there are none */
+} pass_relative;
+
+/* Whether v, added `times` to the scores of heads q and k, is nothing but that, for every length. *out: as operands of
+ * an attention whose scores are scaled by `scale`; why[] says what stands in the way (empty: it does not look like it
+ * at all). */
+bool pass_read_relative(pass_context *ctx, graph_value *v, double times, const pass_heads *q, const pass_heads *k,
+                        double scale, pass_relative *out, char *why, size_t capacity);
+
+#endif
