@@ -22,8 +22,8 @@ static int nans(const nib_tensor *t) {
     return count;
 }
 
-/* How many NaN there are. */
-static int check(const char *text) {
+/* How many NaN there are. kernel: of the step. */
+static int check(const char *text, const char *kernel, double tolerance) {
     enum { B = 3, S = 6, C = 8 };
     nib_error err = {0};
     struct device *cpu;
@@ -40,11 +40,11 @@ static int check(const char *text) {
     assert_int_equal(cpu_open(test_runtime, &cpu, &err), NIB_OK);
     if (plan_build(test_runtime, g, &cpu, 1, NULL, &p, &err) != NIB_OK) fail_msg("%s", err.message);
     for (int i = 0; i < p->n_steps; i++)
-        if (strcmp(p->steps[i].node->op, "Attention") == 0) assert_string_equal(p->steps[i].kernel, "attention_f32");
+        if (strcmp(p->steps[i].node->op, "Attention") == 0) assert_string_equal(p->steps[i].kernel, kernel);
     assert_int_equal(run_session_create(p, &s, &err), NIB_OK);
     if (run_tensors(s, list, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
     assert_int_equal(run_output(s, 0, &got, &err), NIB_OK);
-    compare(run_graph(g, &arena, sizes, 2, 0), &got, "y", false, 1e-5);
+    compare(run_graph(g, &arena, sizes, 2, 0), &got, "y", false, tolerance);
     int count = nans(&got);
     run_session_free(s);
     plan_free(p);
@@ -68,14 +68,42 @@ static void queries_without_keys(void **state) {
                                   "<to = 9> (mask) %s "
                                   "y = nib.Attention <heads = 2, scale = 0.5, masked_nan = %d%s> (q, k, v, bias) }",
                              biases[b], masked_nan, attributes[a]);
-                    found[masked_nan] += check(text);
+                    found[masked_nan] += check(text, "attention_f32", 1e-5);
                 }
     mask_kind = MASK_FULL;
     assert_int_equal(found[0], 0);
     assert_true(found[1] > 0);
 }
 
+/* Tables by distance: in the order that kernels want; in another, which the eval takes; in few bits. */
+static void tables_by_distance(void **state) {
+    static const struct {
+        const char *rows, *operands, *attributes, *kernel;
+        double tolerance;
+    } cases[] = {
+        {"int32[7] rows = {0,1,1,2,3,3,4}", "rk, rq, rows", "", "attention_f32", 1e-5},
+        {"int32[7] rows = {0,1,1,2,3,3,4}", "rk, \"\", rows", ", window_left = 2", "attention_f32", 1e-5},
+        {"int32[5] rows = {0,1,2,3,4}", "\"\", rq, rows", ", causal = 1", "attention_f32", 1e-5},
+        {"int32[5] rows = {0,1,2,3,4}", "rk, rq, rows", ", precision = \"q8\"", "attention_q8", 0.02},
+        {"int32[5] rows = {4,3,2,1,0}", "rk, rq, rows", "", "eval", 1e-5},
+        {"int32[3] rows = {0,1,2}", "rk, rq, rows", "", "eval", 1e-5},
+        {"int32[3] rows = {0,2,4}", "rk, rq, rows", "", "eval", 1e-5},
+    };
+    char text[1000];
+    for (size_t i = 0; i < BASE_COUNT(cases); i++) {
+        snprintf(text, sizeof text,
+                 HEAD
+                 "g (float[b,s,32] q, int64[b,s] mask) => (float[b,s,32] y) <float[2,5,16] rk = {@}, float[2,5,16] "
+                 "rq = {@}, %s> { k = Neg (q) v = Relu (q) y = nib.Attention <heads = 2, scale = 0.25%s> (q, k, v, "
+                 "\"\", \"\", \"\", %s) }",
+                 cases[i].rows, cases[i].attributes, cases[i].operands);
+        char *full = fill_text(text);
+        assert_int_equal(check(full, cases[i].kernel, cases[i].tolerance), 0);
+        base_free(&test_runtime->heap, full);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys), cmocka_unit_test(tables_by_distance)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
