@@ -136,10 +136,11 @@ static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t hea
 
 /* ---- tables by distance */
 
-static bool is_table(const graph_value *v, const attention *s) {
+/* [heads, rows] or, of keys and queries, [heads, rows, head size]. */
+static bool is_table(const graph_value *v, int rank, const attention *s) {
     const graph_tensor *t = v->constant;
-    return t && t->data && t->dtype == NIB_DTYPE_F32 && t->rank == 3 && t->dims[0] == s->args.heads &&
-           t->dims[1] >= 1 && t->dims[1] <= INT32_MAX && t->dims[2] == s->args.head_dim;
+    if (!t || !t->data || t->dtype != NIB_DTYPE_F32 || t->rank != rank || t->dims[0] != s->args.heads) return false;
+    return t->dims[1] >= 1 && t->dims[1] <= INT32_MAX && (rank < 3 || t->dims[2] == s->args.head_dim);
 }
 
 /* Rows as the kernels want them: from the first to the last, one by one. */
@@ -151,13 +152,14 @@ static bool in_order(const int32_t *rows, int64_t count, int64_t last) {
 
 /* Why the kernels cannot read them; NULL: they can, or there are none. */
 static const char *read_relative(const op_attention *n, attention *s, base_arena *arena) {
-    const graph_value *tables[2] = {n->relative_keys, n->relative_queries};
-    if (!n->relative_rows) return tables[0] || tables[1] ? "tables by distance have no rows" : NULL;
+    const graph_value *tables[3] = {n->relative_keys, n->relative_queries, n->relative_bias};
+    if (!n->relative_rows) return tables[0] || tables[1] || tables[2] ? "tables by distance have no rows" : NULL;
     const graph_tensor *rows = n->relative_rows->constant;
     int64_t count = 0;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         if (!tables[i]) continue;
-        if (!is_table(tables[i], s)) return "a table by distance is no constant [heads, rows, head size] of f32";
+        if (!is_table(tables[i], i < 2 ? 3 : 2, s))
+            return "a table by distance is no constant of f32, a row a distance";
         if (count && tables[i]->constant->dims[1] != count) return "tables by distance differ in number";
         count = tables[i]->constant->dims[1];
     }
@@ -191,14 +193,23 @@ static nib_status pack_relative(cpu_compile *c, const op_attention *n, attention
         return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
     for (int i = 0; i < 2; i++) {
         if (!tables[i]) continue;
+        const graph_tensor *t = tables[i]->constant;
+        if (i == 0 && !q8 && s->relative.count % KERNEL_RELATIVE_BLOCK == 0 &&
+            (uintptr_t)t->data % sizeof(float) == 0) {
+            s->relative.keys = t->data; /* it lies as the kernel reads it */
+            continue;
+        }
         char *packed = base_arena_alloc(&c->p->arena, all);
         if (!packed) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
         packed = (char *)(((uintptr_t)packed + 63) / 64 * 64);
-        kernel_relative_pack(i ? KERNEL_RELATIVE_QUERIES : KERNEL_RELATIVE_KEYS, q8, tables[i]->constant->data,
-                             s->args.heads, s->relative.count, s->args.head_dim, packed);
+        kernel_relative_pack(i ? KERNEL_RELATIVE_QUERIES : KERNEL_RELATIVE_KEYS, q8, t->data, s->args.heads,
+                             s->relative.count, s->args.head_dim, packed);
         if (i) s->relative.queries = packed;
         else s->relative.keys = packed;
     }
+    if (n->relative_bias) s->relative.bias = graph_tensor_aligned(&c->p->arena, n->relative_bias->constant);
+    if (n->relative_bias && !s->relative.bias)
+        return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
     s->args.relative = &s->relative;
     return NIB_OK;
 }
@@ -209,7 +220,8 @@ static const char *refuses_q8(const op_attention *n, const kernel_attention_args
     if (a->head_dim % 16) return "not in q8: heads are no multiple of 16 wide";
     if (n->causal) return "not in q8: a later key must not change what was said before";
     if (n->softcap > 0 || n->bias) return "not in q8: scores have a bias or a cap";
-    if (!is_finite(n->relative_keys) || !is_finite(n->relative_queries))
+    if (n->relative_bias && !(a->scale > 0)) return "not in q8: scores have no scale";
+    if (!is_finite(n->relative_keys) || !is_finite(n->relative_queries) || !is_finite(n->relative_bias))
         return "not in q8: tables by distance are not finite";
     return NULL;
 }

@@ -128,6 +128,7 @@ void kernel_layout_name(const kernel_linear *kernel, char name[KERNEL_LAYOUT_NAM
  * clip(position of i - position of j, -reach, reach)]. */
 typedef struct kernel_relative {
     const void *keys, *queries; /* tables of all query heads, as kernel_relative_pack writes them; each may be NULL */
+    const float *bias;          /* [heads, count], or NULL: bias[row] is added to the scaled score (T5's, MPNet's) */
     const int32_t *rows;        /* [2 reach + 1] from 0 to count - 1, each the one before it or one more */
     int64_t reach, count;       /* count: rows of a head's table */
 } kernel_relative;

@@ -11,18 +11,18 @@
  * Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
  *     the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one shape.
  *
- * Attention(q, k?, v?, bias?, offsets?, positions?, relative_keys?, relative_queries?, relative_rows?) -> rows as wide
- *     as the queries. heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
+ * Attention(q, k?, v?, bias?, offsets?, positions?, relative_keys?, relative_queries?, relative_rows?, relative_bias?)
+ * -> rows as wide as the queries. heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
  *
  *     Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the
- *     scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1, heads|1,
- *     S|1, S] only with positions: of query i and key j of a text it is the element at their positions, which are below
- *     S. Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
+ *     scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1,
+ * heads|1, S|1, S] only with positions: of query i and key j of a text it is the element at their positions, which are
+ * below S. Without k and v, q has the columns of all three: [.., (heads + 2 kv_heads) * D].
  *
  *     causal, the window and distances count in positions (one for each row); without them, in rows from the text's
  *     first. relative_rows, i32 [2 M + 1]: the row of a distance, that of query less that of key, clipped to M, in the
- *     tables relative_keys, relative_queries [heads, R, D]. A score is scale (q . k + q . relative_keys[row] + k .
- *     relative_queries[row]).
+ *     tables relative_keys, relative_queries [heads, R, D], relative_bias [heads, R]. A score is scale (q . k + q .
+ * relative_keys[row] + k . relative_queries[row]) + relative_bias[row].
  *
  *     A query whose every key is at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does.
  *
@@ -94,7 +94,7 @@ static nib_status infer_attention(op_infer *c) {
     graph_type y = *op_in_type(c, OP_ATTENTION_Q);
     int64_t width;
     if (a.products < 0) return op_fail(c, NIB_BAD_MODEL, "unknown precision");
-    if (!a.relative_rows != (!a.relative_keys && !a.relative_queries))
+    if (!a.relative_rows != (!a.relative_keys && !a.relative_queries && !a.relative_bias))
         return op_fail(c, NIB_BAD_MODEL, "tables by distance without their rows, or rows without tables");
     if (y.rank > 0 && !a.k) {
         bool known = graph_dim_is_const(y.dims[y.rank - 1], &width);
@@ -302,6 +302,7 @@ typedef struct attention_shape {
     int64_t left, right;
     const int32_t *positions; /* of the text's rows, or NULL: 0, 1, 2, ... */
     const float *relative_keys, *relative_queries; /* [heads, table, D] or NULL */
+    const float *relative_bias;                    /* [heads, table] or NULL */
     const int32_t *relative_rows;                  /* [2 reach + 1] or NULL */
     int64_t reach, table;
 } attention_shape;
@@ -311,17 +312,18 @@ static bool sees(const attention_shape *s, int64_t i, int64_t j) {
     return !((s->causal && j > i) || (s->left >= 0 && j < i - s->left) || (s->right >= 0 && j - s->right > i));
 }
 
-/* q . k, and what the tables have for their distance. */
-static double product(const attention_shape *s, const float *q, const float *k, int h, int64_t i, int64_t j) {
+/* scale (q . k), and what the tables have for their distance. */
+static double score(const attention_shape *s, const float *q, const float *k, int h, int64_t i, int64_t j) {
+    const double scale = (double)s->scale;
     double sum = 0;
     for (int64_t d = 0; d < s->D; d++) sum += (double)q[d] * (double)k[d];
-    if (!s->relative_rows) return sum;
+    if (!s->relative_rows) return sum * scale;
     int64_t distance = s->positions ? (int64_t)s->positions[i] - s->positions[j] : i - j;
     distance = distance < -s->reach ? -s->reach : distance > s->reach ? s->reach : distance;
-    const int64_t at = (h * s->table + s->relative_rows[distance + s->reach]) * s->D;
+    const int64_t row = h * s->table + s->relative_rows[distance + s->reach], at = row * s->D;
     for (int64_t d = 0; s->relative_keys && d < s->D; d++) sum += (double)q[d] * (double)s->relative_keys[at + d];
     for (int64_t d = 0; s->relative_queries && d < s->D; d++) sum += (double)k[d] * (double)s->relative_queries[at + d];
-    return sum;
+    return sum * scale + (s->relative_bias ? (double)s->relative_bias[row] : 0);
 }
 
 /* One query row of one head: softmax(scale q k + bias) v over keys [0, n), keys at k + j * stride. */
@@ -331,7 +333,7 @@ static void attend(const attention_shape *s, const float *q, const float *k, con
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t j = 0; j < n; j++) {
             if (!sees(s, i, j)) continue;
-            double dot = product(s, q, k + j * stride, h, i, j) * (double)s->scale;
+            double dot = score(s, q, k + j * stride, h, i, j);
             if (s->softcap > 0) dot = (double)s->softcap * tanh(dot / (double)s->softcap);
             if (bias) dot = (double)((float)dot + bias_at(bias, b, h, s->packed ? s->positions[i] : i, s->packed ? s->positions[j] : j));
             if (pass == 0) {
@@ -394,24 +396,27 @@ static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_row
     return NIB_OK;
 }
 
-/* Tables [heads, R, D] and rows of them for 2 reach + 1 distances. */
+/* Tables [heads, R, D], the bias [heads, R], and rows of them for 2 reach + 1 distances. */
 static nib_status relative_inputs(op_eval *c, attention_shape *s) {
-    const graph_tensor *tables[2] = {input(c, OP_ATTENTION_RELATIVE_KEYS), input(c, OP_ATTENTION_RELATIVE_QUERIES)};
+    static const int operands[3] = {OP_ATTENTION_RELATIVE_KEYS, OP_ATTENTION_RELATIVE_QUERIES,
+                                    OP_ATTENTION_RELATIVE_BIAS};
+    const float **to[3] = {&s->relative_keys, &s->relative_queries, &s->relative_bias};
     const graph_tensor *rows = input(c, OP_ATTENTION_RELATIVE_ROWS);
-    const float **to[2] = {&s->relative_keys, &s->relative_queries};
-    if (!rows) return tables[0] || tables[1] ? op_bad(c, NIB_SHAPE, "tables by distance have no rows") : NIB_OK;
-    if (rows->dtype != NIB_DTYPE_I32 || rows->rank != 1 || rows->dims[0] % 2 != 1)
-        return op_bad(c, NIB_SHAPE, "relative_rows are no i32 [2 M + 1]");
-    for (int i = 0; i < 2; i++) {
-        const graph_tensor *t = tables[i];
+    for (int i = 0; i < 3; i++) {
+        const graph_tensor *t = input(c, operands[i]);
+        const int rank = i < 2 ? 3 : 2;
         if (!t) continue;
         if (t->dtype != NIB_DTYPE_F32)
             return op_bad(c, NIB_TYPE, "a table by distance is %s, not f32", nib_dtype_name(t->dtype));
-        if (t->rank != 3 || t->dims[0] != s->heads || t->dims[2] != s->D || (s->table && s->table != t->dims[1]))
+        if (!rows || t->rank != rank || t->dims[0] != s->heads || (rank == 3 && t->dims[2] != s->D) ||
+            (s->table && s->table != t->dims[1]))
             return op_bad(c, NIB_SHAPE, "tables by distance do not fit");
         s->table = t->dims[1];
         *to[i] = t->data;
     }
+    if (!rows) return NIB_OK;
+    if (rows->dtype != NIB_DTYPE_I32 || rows->rank != 1 || rows->dims[0] % 2 != 1)
+        return op_bad(c, NIB_SHAPE, "relative_rows are no i32 [2 M + 1]");
     s->relative_rows = rows->data;
     s->reach = rows->dims[0] / 2;
     for (int64_t i = 0; i < rows->dims[0]; i++)

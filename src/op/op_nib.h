@@ -50,15 +50,16 @@ typedef enum op_products { OP_PRODUCTS_F32, OP_PRODUCTS_Q8 } op_products;
 typedef struct op_attention {
     graph_value *q, *k, *v; /* k, v NULL: q has the columns of all three */
     graph_value *bias, *offsets, *positions;
-    graph_value *relative_keys, *relative_queries,
-        *relative_rows; /* by distance: [heads, R, D] each, one may be NULL; i32 [2 reach + 1] */
+    graph_value *relative_keys, *relative_queries; /* by distance, [heads, R, D], or NULL */
+    graph_value *relative_rows;                    /* of distances, i32 [2 reach + 1]; NULL: there are no tables */
+    graph_value *relative_bias;                    /* [heads, R], or NULL */
     int64_t heads, kv_heads;
     int64_t left, right; /* window; -1: none */
     float scale, softcap;
     bool causal, masked_nan;
     int products; /* op_products; -1: the node names one that nobody knows */
 } op_attention;
-#define OP_ATTENTION_INPUTS 9
+#define OP_ATTENTION_INPUTS 10
 /* As those of Linear. */
 bool op_attention_get(const graph_node *n, op_attention *out);
 nib_status op_attention_set(graph_node *n, const op_attention *a, nib_error *err);

@@ -324,17 +324,21 @@ static graph_value *taken(expansion *e, graph_value *x, graph_value *table, grap
     return with_int(emit2(e, "GatherElements", all, pairs), "axis", 3);
 }
 
-/* s [B, heads, S, T], the products of heads q [B, heads, S, D] and k [B, heads, D, T], and what the tables add to them.
- */
-static graph_value *with_relative(expansion *e, const op_attention *a, graph_value *q, graph_value *k, graph_value *s) {
-    static const int64_t turned[] = {0, 1, 3, 2};
+/* The rows of tables by distance that pairs of heads q [B, heads, S, D] and k [B, heads, D, T] have: [S, T]. */
+static graph_value *relative_rows(expansion *e, const op_attention *a, graph_value *q, graph_value *k) {
     int64_t reach = 1;
     graph_dim_is_const(a->relative_rows->type.dims[0], &reach); /* attention_refusal has seen that it is */
     reach /= 2;
     graph_value *i = unsqueeze(e, places(e, q, 2), 1), *j = unsqueeze(e, places(e, k, 3), 0);
     graph_value *d = emit3(e, "Clip", emit2(e, "Sub", i, j), ints(e, (int64_t[]){-reach}, -1), ints(e, &reach, -1));
-    graph_value *rows =
-        with_int(emit2(e, "Gather", a->relative_rows, emit2(e, "Add", d, ints(e, &reach, -1))), "axis", 0);
+    return with_int(emit2(e, "Gather", a->relative_rows, emit2(e, "Add", d, ints(e, &reach, -1))), "axis", 0);
+}
+
+/* s [B, heads, S, T], the products of heads q and k, and what the tables of keys and of queries add to them. */
+static graph_value *with_relative(expansion *e, const op_attention *a, graph_value *q, graph_value *k, graph_value *s,
+                                  graph_value *rows) {
+    static const int64_t turned[] = {0, 1, 3, 2};
+    if (!a->relative_keys && !a->relative_queries) return s;
     graph_value *pairs = emit2(e, "Expand", rows, emit1(e, "Shape", s));
     if (a->relative_keys) s = emit2(e, "Add", s, taken(e, q, a->relative_keys, pairs));
     if (!a->relative_queries) return s;
@@ -377,8 +381,10 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     graph_value *q = split_heads(&e, parts[0], a.heads, width, heads_first), *k = split_heads(&e, parts[1], a.heads, width, keys_last),
                 *v = split_heads(&e, parts[2], a.heads, width, heads_first);
     graph_value *s = emit2(&e, "MatMul", q, k);
-    if (a.relative_rows) s = with_relative(&e, &a, q, k, s);
+    graph_value *rows = a.relative_rows ? relative_rows(&e, &a, q, k) : NULL;
+    if (rows) s = with_relative(&e, &a, q, k, s, rows);
     s = emit2(&e, "Mul", s, number(&e, a.scale));
+    if (a.relative_bias) s = emit2(&e, "Add", s, with_int(emit2(&e, "Gather", a.relative_bias, rows), "axis", 1));
     if (a.softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, a.softcap))), number(&e, a.softcap));
     if (a.bias) s = emit2(&e, "Add", s, a.bias);
     graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", e.opset < 13 ? 3 : -1);

@@ -125,21 +125,50 @@ static bool scores_of(graph_value *v, double outer, int depth, scores *s) {
 
 /* ---- scores by distance */
 
-/* The first bias that is nothing but that becomes tables. */
+/* Bias i is one no more. */
+static void take_bias(scores *s, int i) {
+    s->n_biases--;
+    s->biased_first = i < s->n_biases;
+    memmove(&s->biases[i], &s->biases[i + 1], (size_t)(s->n_biases - i) * sizeof s->biases[0]);
+}
+
+/* A bias that is a number by distance and another: their sum, or Where(open, number, huge). What is left of it is the
+ * other. */
+static bool take_part(pass_context *ctx, scores *s, bias_part *p) {
+    const graph_node *n = p->value->producer;
+    double x;
+    for (int side = 0; side < 2 && graph_is_op(n, "", "Add"); side++) {
+        graph_value *other = n->inputs[!side].value;
+        if (!is_bias(other) ||
+            !pass_read_distance_bias(ctx, n->inputs[side].value, p->scale, &s->q, &s->k, &s->relative))
+            continue;
+        p->value = other;
+        return true;
+    }
+    for (int side = 1; side < 3 && graph_is_op(n, "", "Where") && p->scale == 1; side++) {
+        if (!graph_scalar(n->inputs[side].value, &x) || !(x <= HUGE_BIAS)) continue;
+        if (!pass_read_distance_bias(ctx, n->inputs[3 - side].value, 1, &s->q, &s->k, &s->relative)) continue;
+        *p = (bias_part){.where = n->inputs[0].value, .shape = p->shape, .masked = x, .when = side == 1, .scale = 1};
+        return true;
+    }
+    return false;
+}
+
+/* The first bias that is nothing but that, or that and another, becomes tables. */
 static void take_relative(pass_context *ctx, scores *s, const char *name) {
     char why[200];
     if (!pass_mode_of(ctx)->runs || s->softcap > 0) return;
     for (int i = 0; i < s->n_biases; i++) {
-        const bias_part *p = &s->biases[i];
+        bias_part *p = &s->biases[i];
         if (p->where) continue;
-        if (pass_read_relative(ctx, p->value, p->scale, &s->q, &s->k, s->scale, &s->relative, why, sizeof why)) {
-            s->n_biases--;
-            s->biased_first = i < s->n_biases;
-            memmove(&s->biases[i], &s->biases[i + 1], (size_t)(s->n_biases - i) * sizeof *p);
+        if (pass_read_relative(ctx, p->value, p->scale, &s->q, &s->k, s->scale, &s->relative, why, sizeof why) ||
+            pass_read_distance_bias(ctx, p->value, p->scale, &s->q, &s->k, &s->relative)) {
+            take_bias(s, i);
             return;
         }
         s->relative = (pass_relative){0};
         if (why[0]) pass_note(ctx, "scores by distance at %s are added as they are: %s", name, why);
+        if (take_part(ctx, s, p)) return;
     }
 }
 
@@ -368,6 +397,7 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
                             .relative_keys = s->relative.keys,
                             .relative_queries = s->relative.queries,
                             .relative_rows = s->relative.rows,
+                            .relative_bias = s->relative.bias,
                             .heads = s->q.count,
                             .kv_heads = s->k.count,
                             .left = -1,

@@ -226,10 +226,20 @@ static int read_diagonals(reader *r, const graph_tensor *t, const int64_t size[2
     return put(r, (term){.kind = TERM_TABLE, .in = {-1, -1, -1}, .at = {0, 0, 0, offset}, .table = table, .count = count});
 }
 
+/* Elements first, first + stride, .. of a table, [count], of which the term says which. */
+static int read_list(reader *r, const graph_tensor *t, int64_t first, int64_t stride, int64_t count, int which) {
+    if (count > MAX_DIAGONALS - r->diagonals) return no(r, "its tables are too large", "");
+    double *table = base_arena_alloc(r->arena, (size_t)count * sizeof *table);
+    if (!table) return no(r, "out of memory", "");
+    r->diagonals += count;
+    for (int64_t i = 0; i < count; i++) table[i] = number(t, first + i * stride);
+    return put(r, (term){.kind = TERM_LOOKUP, .in = {which, -1, -1}, .table = table, .count = count});
+}
+
 static int read_constant(reader *r, const graph_value *v, const coordinates *at) {
     graph_tensor t = *v->constant;
-    int64_t n = graph_tensor_elements(&t), fixed = 0, size[2], place_at[2][4];
-    int axes = 0;
+    int64_t n = graph_tensor_elements(&t), fixed = 0, size[2], place_at[2][4], stride = 0;
+    int axes = 0, listed = -1;
     if (n < 1 || n > MAX_LOOKED_AT - r->looked_at || v->packed) return no(r, "it reads the constant", v->name);
     if (nib_dtype_bits(t.dtype) < 8 || t.dtype == NIB_DTYPE_F16 || t.dtype == NIB_DTYPE_BF16)
         return no(r, "it reads the constant", v->name);
@@ -242,8 +252,14 @@ static int read_constant(reader *r, const graph_value *v, const coordinates *at)
     for (int k = 0; k < t.rank; k++) {
         int64_t p[4];
         fixed *= t.dims[k];
+        stride *= t.dims[k];
         if (t.dims[k] == 1) continue;
-        if (!as_place(term_at(r, at->at[k]), p)) return no(r, "it looks up the table", v->name);
+        if (!as_place(term_at(r, at->at[k]), p)) {
+            if (listed >= 0) return no(r, "it looks up the table", v->name);
+            listed = k;
+            stride = 1;
+            continue;
+        }
         if (!p[0] && !p[1] && !p[2]) {
             if (axes || p[3] < 0 || p[3] >= t.dims[k]) return no(r, "it looks up the table", v->name);
             fixed += p[3];
@@ -254,6 +270,9 @@ static int read_constant(reader *r, const graph_value *v, const coordinates *at)
             return no(r, "it looks up the table", v->name);
         }
     }
+    if (listed >= 0)
+        return axes ? no(r, "it looks up the table", v->name)
+                    : read_list(r, &t, fixed, stride, t.dims[listed], at->at[listed]);
     if (axes == 0) return constant(r, number(&t, fixed));
     int found =
         axes == 1 ? read_sequence(r, &t, size[0], place_at[0]) : read_diagonals(r, &t, size, (const int64_t(*)[4])place_at, v->name);
@@ -341,21 +360,6 @@ static int read_slice(reader *r, const graph_node *n, const coordinates *of) {
     return read_at(r, x, &at);
 }
 
-/* Element `at` of a list, wherever that is. */
-static int read_lookup(reader *r, const graph_value *x, int at) {
-    graph_tensor t = *x->constant;
-    const int64_t n = graph_tensor_elements(&t);
-    if (n < 1 || n > MAX_DIAGONALS - r->diagonals || nib_dtype_bits(t.dtype) < 8 || t.dtype == NIB_DTYPE_F16 ||
-        t.dtype == NIB_DTYPE_BF16)
-        return no(r, "it looks up the table", x->name);
-    double *table = base_arena_alloc(r->arena, (size_t)n * sizeof *table);
-    t.data = (void *)(uintptr_t)graph_tensor_aligned(r->arena, &t);
-    if (!table || !t.data) return no(r, "out of memory", "");
-    r->diagonals += n;
-    for (int64_t i = 0; i < n; i++) table[i] = number(&t, i);
-    return put(r, (term){.kind = TERM_LOOKUP, .in = {at, -1, -1}, .table = table, .count = n, .made = x});
-}
-
 static int read_gather(reader *r, const graph_node *n, const coordinates *of) {
     const graph_value *x = n->inputs[0].value, *indices = n->inputs[1].value;
     int64_t axis = graph_attr_int(n, "axis", 0), p[4];
@@ -367,8 +371,9 @@ static int read_gather(reader *r, const graph_node *n, const coordinates *of) {
     int found = read_at(r, indices, &where);
     if (found < 0) return -1;
     const bool row = term_at(r, found)->kind == TERM_ROW;
-    if (!row && x->constant && x->type.rank == 1 && !as_place(term_at(r, found), p)) return read_lookup(r, x, found);
-    if (!row && (!as_place(term_at(r, found), p) || range_of_place(r, p).least < 0)) return no(r, "it looks up at", n->outputs[0]->name);
+    const bool listed = x->constant && !as_place(term_at(r, found), p);
+    if (!row && !listed && (!as_place(term_at(r, found), p) || range_of_place(r, p).least < 0))
+        return no(r, "it looks up at", n->outputs[0]->name);
     for (int k = 0; k < x->type.rank; k++) at.at[k] = k < axis ? of->at[k] : k == axis ? found : of->at[k - 1 + where.rank];
     return read_at(r, x, &at);
 }
@@ -680,7 +685,10 @@ bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, c
     r.f->longest = PASS_LONGEST;
     if (graph_dim_is_const(r.tokens, &r.fixed)) r.f->longest = r.fixed;
     static const int64_t axes[2][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}};
-    coordinates full = {.rank = 4, .at = {leaf(&r, TERM_TEXT), leaf(&r, TERM_HEAD), place(&r, axes[0]), place(&r, axes[1])}}, at;
+    coordinates full = {.rank = 4,
+                        .at = {leaf(&r, TERM_TEXT), of->head ? constant(&r, (double)*of->head) : leaf(&r, TERM_HEAD),
+                               place(&r, axes[0]), place(&r, axes[1])}},
+                at;
     if (!operand_at(bias, &full, &r, &at)) return no(&r, "its shape is not known", ""), false;
     r.f->root = read_at(&r, bias, &at);
     if (r.f->root < 0) return false;

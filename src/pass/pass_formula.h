@@ -26,6 +26,7 @@ typedef struct pass_formula_of {
     const graph_value *bias, *mask; /* mask NULL: none of the inputs' elements may be read */
     bool tokens_first;              /* padding stands behind the tokens */
     pass_queries queries;           /* TOKENS: each query is one */
+    const int64_t *head;            /* of which, where heads differ; NULL: of any */
     bool index;                     /* it is no bias but whole numbers of each pair, i64 or i32, [.., S, S] */
 } pass_formula_of;
 

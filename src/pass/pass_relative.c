@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MOST_HEADS 256
 #define MOST_REACH (1 << 13) /* distances that have rows of their own */
 
 typedef struct part {
@@ -127,10 +128,10 @@ static bool looks(search *s, graph_value *v, double scale, int depth) {
 
 static const pass_pair tokens = {true, true};
 
-/* f at distances [least, most], if it is one whole number there; NAN. */
+/* f at distances [least, most], if it is one number there; NAN. */
 static double constant_in(const pass_formula *f, int64_t least, int64_t most) {
     const pass_interval x = pass_formula_range(f, least, most, tokens);
-    return x.least == x.most && x.least == floor(x.least) && fabs(x.least) < 1e9 ? x.least : NAN;
+    return x.least == x.most && fabs(x.least) < 1e9 ? x.least : NAN;
 }
 
 /* The least m in [0, reach] from which on, to the side of `sign`, f is proven to be what it is at the reach; looks at
@@ -152,7 +153,7 @@ static int64_t end_of(const pass_formula *f, int sign, int64_t reach) {
 static bool rows_of(const pass_formula *f, bool turned, int64_t reach, int64_t count, int32_t *rows) {
     for (int64_t d = -reach; d <= reach; d++) {
         const double x = constant_in(f, turned ? -d : d, turned ? -d : d);
-        if (!(x >= 0 && x < (double)count)) return false;
+        if (!(x >= 0 && x < (double)count && x == floor(x))) return false;
         rows[d + reach] = (int32_t)x;
     }
     return true;
@@ -250,22 +251,26 @@ static bool make_operands(search *s, table *keys, table *queries, int64_t reach,
     return out->rows || no(s, "out of memory");
 }
 
-/* How far rows differ from distance to distance, of all tables; -1: that is not proven, or too far. */
-static int64_t reach_of(search *s, const table *keys, const table *queries) {
+/* How far f differs from distance to distance; -1: that is not proven, or too far. */
+static int64_t reach_of(const pass_formula *f, const pass_heads *q, const char **why) {
+    const int64_t most = pass_formula_reach(f);
+    *why = "a table of positions ends"; /* and beyond it the model fails */
+    if (most + 1 < PASS_LONGEST && !graph_dim_is_const(pass_heads_length(q), NULL)) return -1;
+    const int64_t before = end_of(f, -1, most), after = end_of(f, 1, most), reach = before > after ? before : after;
+    *why = "rows of far distances are not proven to be one";
+    return reach <= MOST_REACH ? reach : -1;
+}
+
+static int64_t reach_of_tables(search *s, const table *keys, const table *queries) {
     const table *both[2] = {keys, queries};
+    const char *why;
     int64_t reach = 0;
     for (int i = 0; i < 2; i++) {
-        if (!both[i]->t) continue;
-        const int64_t most = pass_formula_reach(both[i]->f);
-        const bool fixed = s->q && graph_dim_is_const(pass_heads_length(s->q), NULL);
-        if (most + 1 < PASS_LONGEST && !fixed)
-            return no(s, "a table of positions ends"), -1; /* and beyond it the model fails */
-        for (int sign = -1; sign <= 1; sign += 2) {
-            const int64_t end = end_of(both[i]->f, sign, most);
-            if (end > reach) reach = end;
-        }
+        const int64_t own = both[i]->t ? reach_of(both[i]->f, s->q, &why) : 0;
+        if (own < 0) return no(s, why), -1;
+        if (own > reach) reach = own;
     }
-    return reach <= MOST_REACH ? reach : (no(s, "rows of far distances are not proven to be one"), -1);
+    return reach;
 }
 
 bool pass_read_relative(pass_context *ctx, graph_value *v, double times, const pass_heads *q, const pass_heads *k,
@@ -282,8 +287,84 @@ bool pass_read_relative(pass_context *ctx, graph_value *v, double times, const p
     if (env) op_env_work(env, &ctx->work_spent, ctx->work_limit ? ctx->work_limit : OP_ENV_WORK);
     yes = yes && read_table(&s, &s.keys, false, scale, &arena, env, &keys) &&
           read_table(&s, &s.queries, true, scale, &arena, env, &queries);
-    const int64_t reach = yes ? reach_of(&s, &keys, &queries) : -1;
+    const int64_t reach = yes ? reach_of_tables(&s, &keys, &queries) : -1;
     yes = reach >= 0 && make_operands(&s, &keys, &queries, reach, &arena, out);
+    base_arena_free(&arena);
+    return yes;
+}
+
+/* ---------------------------------------------------------------- a number of head and distance */
+
+#define MOST_BIAS 1000 /* from here on, a bias may be there to hide keys: a mask */
+
+/* Of each head its number at each distance: [heads][2 reach + 1]. */
+static float *distance_biases(pass_context *ctx, base_arena *arena, const graph_value *v, double times,
+                              const pass_heads *q, int64_t *reach) {
+    const pass_formula *f[MOST_HEADS];
+    const char *why;
+    char ignored[200];
+    *reach = 0;
+    for (int64_t h = 0; h < q->count; h++) {
+        const pass_formula_of of = {.bias = v, .queries = PASS_QUERIES_TOKENS, .head = &h};
+        if (!pass_formula_read(arena, ctx->g, &of, &f[h], ignored, sizeof ignored)) return NULL;
+        const int64_t own = reach_of(f[h], q, &why);
+        if (own < 0) return NULL;
+        if (own > *reach) *reach = own;
+    }
+    const int64_t distances = 2 * *reach + 1;
+    float *biases = base_arena_alloc(arena, (size_t)(q->count * distances) * sizeof *biases);
+    for (int64_t h = 0; biases && h < q->count; h++)
+        for (int64_t d = -*reach; d <= *reach; d++) {
+            const double x = constant_in(f[h], d, d) * times;
+            if (!(fabs(x) < MOST_BIAS)) return NULL;
+            biases[h * distances + d + *reach] = (float)x;
+        }
+    return biases;
+}
+
+static bool same_biases(const float *biases, int64_t heads, int64_t distances, int64_t d) {
+    for (int64_t h = 0; h < heads; h++)
+        if (biases[h * distances + d] != biases[h * distances + d - 1]) return false;
+    return true;
+}
+
+/* A number for each run of distances that share those of all heads. */
+static bool make_bias(pass_context *ctx, const float *biases, int64_t heads, int64_t distances, pass_relative *out) {
+    int32_t *rows = base_arena_alloc(ctx->g->arena, (size_t)distances * sizeof *rows);
+    float *numbers = base_arena_alloc(ctx->g->arena, (size_t)(heads * distances) * sizeof *numbers);
+    int64_t count = 0;
+    if (!rows || !numbers) return false;
+    for (int64_t d = 0; d < distances; d++) {
+        if (d == 0 || !same_biases(biases, heads, distances, d)) count++;
+        rows[d] = (int32_t)count - 1;
+    }
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t d = 0; d < distances; d++) numbers[h * count + rows[d]] = biases[h * distances + d];
+    const graph_tensor of_distances = {.dtype = NIB_DTYPE_I32,
+                                       .rank = 1,
+                                       .dims = {distances},
+                                       .data = rows,
+                                       .bytes = (size_t)distances * sizeof *rows};
+    const graph_tensor of_heads = {.dtype = NIB_DTYPE_F32,
+                                   .rank = 2,
+                                   .dims = {heads, count},
+                                   .data = numbers,
+                                   .bytes = (size_t)(heads * count) * sizeof *numbers};
+    *out = (pass_relative){.rows = graph_add_constant(ctx->g, "relative_rows", &of_distances, false),
+                           .bias = graph_add_constant(ctx->g, "relative_bias", &of_heads, false)};
+    return out->rows && out->bias;
+}
+
+bool pass_read_distance_bias(pass_context *ctx, graph_value *v, double times, const pass_heads *q, const pass_heads *k,
+                             pass_relative *out) {
+    base_arena arena;
+    int64_t reach;
+    if (q->count > MOST_HEADS || pass_heads_length(q) != pass_heads_length(k)) return false;
+    while (graph_is_op(v->producer, "", "Expand")) v = v->producer->inputs[0].value;
+    if (v->type.rank < 3 || graph_dim_is_one(v->type.dims[v->type.rank - 3])) return false;
+    base_arena_init(&arena, ctx->g->heap);
+    const float *biases = distance_biases(ctx, &arena, v, times, q, &reach);
+    const bool yes = biases && make_bias(ctx, biases, q->count, 2 * reach + 1, out);
     base_arena_free(&arena);
     return yes;
 }

@@ -160,10 +160,12 @@ static void attention(void **state) {
     check("g (float[b,s,24] qkv, float[s,s] bias) => (float[b,s,8] y) { y = nib.Attention <heads = 4, scale = 0.5> (qkv, \"\", \"\", bias) "
           "}");
     check("g (float[b,s,24] qkv) => (float[b,s,8] y) { y = nib.Attention <heads = 2> (qkv) }");
-    for (int i = 0; i < 4; i++) { /* rows in any order, which the kernels would not have */
-        static const char *const tables[] = {"rk, rq, rows", "rk, \"\", rows", "\"\", rq, rows", "rk, rq, one"};
+    for (int i = 0; i < 6; i++) { /* rows in any order, which the kernels would not have */
+        static const char *const tables[] = {"rk, rq, rows", "rk, \"\", rows",     "\"\", rq, rows",
+                                             "rk, rq, one",  "rk, \"\", rows, rb", "\"\", \"\", rows, rb"};
         snprintf(text, sizeof text,
-                 "g (float[b,s,8] q, float[b,t,8] k, float[b,t,8] v, float[2,3,4] rk, float[2,3,4] rq, float[1,1,1,t] "
+                 "g (float[b,s,8] q, float[b,t,8] k, float[b,t,8] v, float[2,3,4] rk, float[2,3,4] rq, float[2,3] rb, "
+                 "float[1,1,1,t] "
                  "bias) => (float[b,s,8] y) "
                  "<int32[5] rows = {2,0,1,1,2}, int32[1] one = {1}> "
                  "{ y = nib.Attention <heads = 2, scale = 0.5> (q, k, v, bias, \"\", \"\", %s) }",
@@ -309,7 +311,7 @@ static graph_tensor hostile_tensor(base_arena *arena, const char *word) {
 
 static const struct {
     const char *node;
-    const char *in[9];
+    const char *in[10];
 } hostile[] = {
     {"nib.Linear", {"f32[2,3]", "f32[4,2]"}},
     {"nib.Linear", {"f32[]", "f32[1,2]"}},
@@ -361,7 +363,8 @@ static const struct {
     {"nib.Embed", {"f64[2]", "f32[5,3]"}},
     {"nib.Embed", {"i64[2]", "f32[5,3]", "i64[3]", "f32[5,3]"}},
     {"nib.Embed", {"i64[2]", "f32[5,3]", "i64[2]", "f32[5,2]"}},
-    {"nib.Embed", {"i32[2097152,1,1]", "f32[1,8]", "i32[2097152,1]", "f32[1,8]", "i32[524288]", "f32[1,8]"}}, /* 2^64 bytes */
+    {"nib.Embed",
+     {"i32[2097152,1,1]", "f32[1,8]", "i32[2097152,1]", "f32[1,8]", "i32[524288]", "f32[1,8]"}}, /* 2^64 bytes */
     {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,2,4]"}},
     {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[1,3,4]", "f32[1,3,4]"}},
     {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,6]", "f32[2,3,6]"}},
@@ -389,19 +392,36 @@ static const struct {
     {"nib.Attention <heads = 1073741824, kv_heads = 1073741824>", {"f32[2,3,12]"}},
     {"nib.Attention <heads = 2>", {"f32[5,12]", NULL, NULL, NULL, "i64[2]=0,5", "i32[4]"}},
     {"nib.Attention <heads = 2>", {"f32[5,12]", NULL, NULL, NULL, "i64[2]=0,5", "i64[5]"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[3]=0,1,3"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[3]=0,-1,2"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[2]=0,1"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[0]"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i64[1]"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", "f32[2,4,2]", "i32[1]=0"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,3]", NULL, "i32[1]=0"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[1,3,2]", NULL, "i32[1]=0"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[3,2]", NULL, "i32[1]=0"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f64[2,3,2]", NULL, "i32[1]=0"}},
-    {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,0,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[3]=0,1,3"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[3]=0,-1,2"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[2]=0,1"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i32[0]"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", NULL, "i64[1]"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]", "f32[2,4,2]", "i32[1]=0"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,3]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[1,3,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[3,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f64[2,3,2]", NULL, "i32[1]=0"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,0,2]", NULL, "i32[1]=0"}},
     {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, NULL, NULL, "i32[1]=0"}},
     {"nib.Attention <heads = 2>", {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, "f32[2,3,2]"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, NULL, NULL, "i32[1]=1", "f32[2,1]"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, NULL, NULL, "i32[1]=0", "f32[1,1]"}},
+    {"nib.Attention <heads = 2>",
+     {"f32[2,3,4]", "f32[2,3,4]", "f32[2,3,4]", NULL, NULL, NULL, NULL, NULL, NULL, "f32[2,1]"}},
     {"nib.Pool", {"f32[2,3,4]", "i64[2,4]"}},
     {"nib.Pool", {"f32[2,3]", "i64[2,3]"}},
     {"nib.Pool", {"f32[2,3,4]", "f64[2,3]"}},
@@ -430,9 +450,9 @@ static void hostile_inputs_are_refused(void **state) {
         char text[500];
         size_t n = (size_t)sprintf(text,
                                    HEAD "g (float a0, float a1, float a2, float a3, float a4, float a5, float a6, "
-                                        "float a7, float a8) => (float y) { y = %s (",
+                                        "float a7, float a8, float a9) => (float y) { y = %s (",
                                    hostile[i].node);
-        int last = 8;
+        int last = 9;
         while (!hostile[i].in[last]) last--;
         for (int k = 0; k <= last; k++)
             n += (size_t)(hostile[i].in[k] ? sprintf(text + n, "%sa%d", k ? ", " : "", k) : sprintf(text + n, ", \"\""));

@@ -62,6 +62,7 @@ static void attentions_come_back(void **state) {
                                    .relative_keys = bits & 16 ? v[6] : NULL,
                                    .relative_queries = bits & 32 ? v[7] : NULL,
                                    .relative_rows = bits & 64 ? v[8] : NULL,
+                                   .relative_bias = bits & 128 ? v[9] : NULL,
                                    .heads = bits & 16 ? 8 : 1,
                                    .kv_heads = bits & 32 ? 2 : 1,
                                    .left = bits & 64 ? 0 : -1,
@@ -78,7 +79,7 @@ static void attentions_come_back(void **state) {
         assert_true(got.q == want.q && got.k == want.k && got.v == want.v && got.bias == want.bias && got.offsets == want.offsets);
         assert_true(got.positions == want.positions && got.heads == want.heads && got.kv_heads == want.kv_heads);
         assert_true(got.relative_keys == want.relative_keys && got.relative_queries == want.relative_queries);
-        assert_true(got.relative_rows == want.relative_rows);
+        assert_true(got.relative_rows == want.relative_rows && got.relative_bias == want.relative_bias);
         assert_true(got.left == want.left && got.right == want.right && got.causal == want.causal && got.masked_nan == want.masked_nan);
         assert_true(got.scale == want.scale && got.softcap == want.softcap && got.products == want.products);
     }

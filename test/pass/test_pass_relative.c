@@ -25,7 +25,8 @@ static graph *attention(const char *rows, const char *relative, const char *scor
         "int64 three = {3},"
         " int64[1] ax0 = {0}, int64[1] ax1 = {1}, int64[1] heads = {2}, int64 least = {-2}, int64 most = {2}, int64 "
         "four = {4},"
-        " int64[7] list = {0,1,2,2,2,3,4}> {"
+        " int64[7] list = {0,1,2,2,2,3,4}, float[5,2] two_heads = {@}, float lowest = {-3.4028234e38}, int64[2] ax12 = "
+        "{1,2}> {"
         " sh = Shape (q) len = Gather (sh, one) b1 = Gather (sh, ax0) s1 = Gather (sh, ax1)"
         " range = Range (zero, len, one) i = Unsqueeze (range, ax1) j = Unsqueeze (range, ax0) d = Sub (i, j) %s"
         " to = Concat <axis = 0> (b1, heads, s1, s1) pairs = Expand (r, to) back = Transpose <perm = [0,1,3,2]> (pairs)"
@@ -136,12 +137,45 @@ static void what_is_not_proven_stays(void **state) {
     }
 }
 
+/* T5's and MPNet's: each head's number of a bucket. */
+#define BUCKETS CLIPPED "row = Identity (r) "
+#define OF_HEADS "tg = Gather (two_heads, row) th = Transpose <perm = [2,0,1]> (tg) rel = Unsqueeze (th, ax0) "
+
+static void a_number_of_head_and_distance(void **state) {
+    static const struct {
+        const char *scores;
+        bool other; /* a bias is left */
+    } rows[] = {
+        {"s = Add (m, rel)", false},
+        {"m2 = Mul (m, half) s0 = Add (m2, rel) s = Mul (s0, half)", false},
+        {"s0 = Add (m, rel) s = Add (s0, bias)", true},
+        {"both = Add (rel, bias) s = Add (m, both)", true},
+        {"open = Greater (bias, low) both = Where (open, rel, lowest) s = Add (m, both)", true},
+        {"shut = Less (bias, low) both = Where (shut, lowest, rel) s = Add (both, m)", true},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        op_attention a;
+        graph *g = attention(BUCKETS, OF_HEADS, rows[i].scores);
+        if (!op_attention_get(find_op(g, "nib", "Attention"), &a) || !a.relative_bias)
+            fail_msg("%s leaves %s: %s", rows[i].scores, ops(g), notes);
+        assert_true(!a.bias == !rows[i].other);
+        assert_int_equal(a.relative_bias->constant->dims[1], 5);
+        assert_int_equal(a.relative_rows->constant->dims[0], 5);
+        done(g);
+    }
+    /* where keys are hidden, it is a mask */
+    graph *g =
+        attention(CLIPPED "f = Cast <to = 1> (r) x = Mul (f, low) ", "rel = Expand (x, to) ", "s = Add (m, rel)");
+    op_attention a;
+    assert_true(op_attention_get(find_op(g, "nib", "Attention"), &a) && a.bias && !a.relative_rows);
+    done(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_of_keys_and_of_queries),
-        cmocka_unit_test(scales_and_biases_stand_anywhere),
-        cmocka_unit_test(rows_are_what_the_graph_computes),
-        cmocka_unit_test(what_is_not_proven_stays),
+        cmocka_unit_test(tables_of_keys_and_of_queries),    cmocka_unit_test(scales_and_biases_stand_anywhere),
+        cmocka_unit_test(rows_are_what_the_graph_computes), cmocka_unit_test(what_is_not_proven_stays),
+        cmocka_unit_test(a_number_of_head_and_distance),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -85,6 +85,8 @@ static void tables_by_distance(void **state) {
         {"int32[7] rows = {0,1,1,2,3,3,4}", "rk, \"\", rows", ", window_left = 2", "attention_f32", 1e-5},
         {"int32[5] rows = {0,1,2,3,4}", "\"\", rq, rows", ", causal = 1", "attention_f32", 1e-5},
         {"int32[5] rows = {0,1,2,3,4}", "rk, rq, rows", ", precision = \"q8\"", "attention_q8", 0.02},
+        {"int32[5] rows = {0,1,2,3,4}", "rk, \"\", rows, rb", "", "attention_f32", 1e-5},
+        {"int32[5] rows = {0,1,2,3,4}", "\"\", \"\", rows, rb", ", precision = \"q8\"", "attention_q8", 0.02},
         {"int32[5] rows = {4,3,2,1,0}", "rk, rq, rows", "", "eval", 1e-5},
         {"int32[3] rows = {0,1,2}", "rk, rq, rows", "", "eval", 1e-5},
         {"int32[3] rows = {0,2,4}", "rk, rq, rows", "", "eval", 1e-5},
@@ -94,7 +96,8 @@ static void tables_by_distance(void **state) {
         snprintf(text, sizeof text,
                  HEAD
                  "g (float[b,s,32] q, int64[b,s] mask) => (float[b,s,32] y) <float[2,5,16] rk = {@}, float[2,5,16] "
-                 "rq = {@}, %s> { k = Neg (q) v = Relu (q) y = nib.Attention <heads = 2, scale = 0.25%s> (q, k, v, "
+                 "rq = {@}, float[2,5] rb = {@}, %s> { k = Neg (q) v = Relu (q) y = nib.Attention <heads = 2, scale = "
+                 "0.25%s> (q, k, v, "
                  "\"\", \"\", \"\", %s) }",
                  cases[i].rows, cases[i].attributes, cases[i].operands);
         char *full = fill_text(text);

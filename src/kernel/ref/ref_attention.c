@@ -68,14 +68,25 @@ static double largest_of(const float *x, int64_t n, int64_t stride) {
     return largest;
 }
 
+static int64_t row_of(const query *q, int64_t key) {
+    const kernel_relative *r = q->args->relative;
+    int64_t distance = q->position - position_of(q, key);
+    distance = distance < -r->reach ? -r->reach : distance > r->reach ? r->reach : distance;
+    return r->rows[distance + r->reach];
+}
+
+static double bias_by_distance(const query *q, int64_t key) {
+    const kernel_relative *r = q->args->relative;
+    return r && r->bias ? (double)r->bias[q->head * r->count + row_of(q, key)] : 0.0;
+}
+
 /* The tables' row of the pair: keys' row . query and queries' row . key; x and k are query and key. */
 static double by_distance(const query *q, int64_t key, bool q8, const double *x, const double *k) {
     const kernel_attention_args *g = q->args;
     const kernel_relative *r = g->relative;
     if (!r) return 0.0;
-    int64_t distance = q->position - position_of(q, key), D = g->head_dim, block = KERNEL_RELATIVE_BLOCK;
-    distance = distance < -r->reach ? -r->reach : distance > r->reach ? r->reach : distance;
-    const int64_t row = r->rows[distance + r->reach], rows = (r->count + block - 1) / block * block, group = q8 ? 4 : 1;
+    const int64_t D = g->head_dim, block = KERNEL_RELATIVE_BLOCK;
+    const int64_t row = row_of(q, key), rows = (r->count + block - 1) / block * block, group = q8 ? 4 : 1;
     const size_t head = (size_t)q->head * kernel_relative_bytes(q8, r->count, D);
     double s = 0.0;
     for (int64_t d = 0; r->keys && d < D; d++) {
@@ -101,7 +112,7 @@ static double logit_q8(const query *q, int64_t key) {
         ks[d] = rounded((double)k[d], k_largest, 127.0);
         s += xs[d] * ks[d];
     }
-    return (s + by_distance(q, key, true, xs, ks)) * (double)g->scale;
+    return (s + by_distance(q, key, true, xs, ks)) * (double)g->scale + bias_by_distance(q, key);
 }
 
 static double logit(const query *q, int64_t key) {
@@ -113,7 +124,7 @@ static double logit(const query *q, int64_t key) {
         ks[d] = (double)k[d];
         s += xs[d] * ks[d];
     }
-    s = (s + by_distance(q, key, false, xs, ks)) * (double)g->scale;
+    s = (s + by_distance(q, key, false, xs, ks)) * (double)g->scale + bias_by_distance(q, key);
     if (g->softcap > 0.0f) s = (double)g->softcap * tanh(s / (double)g->softcap);
     if (g->bias) {
         s +=

@@ -283,10 +283,13 @@ static void attn_tile(const attn *t, int64_t begin, int64_t end, const attn_run 
         key += r.count;
     }
     if (t->relative) {
-        float factor[ATTN_LANES];
-        for (int v = 0; v < ATTN_NV; v++) vec_store(factor + 16 * v, vec_set1(t->args->scale * ATTN_LOG2E));
+        attn_units units;
+        for (int v = 0; v < ATTN_NV; v++) {
+            vec_store(units.pairs + 16 * v, vec_set1(t->args->scale * ATTN_LOG2E));
+            vec_store(units.bias + 16 * v, vec_set1(ATTN_LOG2E));
+        }
         t->relative->tile = copied;
-        attn_relative_add(t, t->relative, begin, end, factor);
+        attn_relative_add(t, t->relative, begin, end, &units);
     }
     attn_adjust(t, begin, end, nv, sight);
     if (nv == 1) attn_softmax(t, end - begin, 1);

@@ -413,8 +413,14 @@ static void q8_look(q8_panel *panel, const q8_tile *tile, int64_t begin, int64_t
         j += mr;
     }
     if (t->relative) {
+        attn_units units;
+        for (int v = 0; v < ATTN_NV; v++) {
+            const vec inverse = vec_load(panel->inverse + 16 * v);
+            vec_store(units.pairs + 16 * v, inverse);
+            vec_store(units.bias + 16 * v, vec_div(inverse, vec_set1(t->args->scale)));
+        }
         t->relative->tile = tile;
-        attn_relative_add(t, t->relative, begin, end, panel->inverse);
+        attn_relative_add(t, t->relative, begin, end, &units);
     }
     if (sight == ATTN_SOME) attn_mask(t, begin, end, nv);
     if (sight == ATTN_SOME || t->relative) q8_top(t, n);

@@ -27,6 +27,7 @@
 typedef struct attn_relative {
     const kernel_relative *of;
     const char *keys, *queries; /* the head's tables, or NULL */
+    const float *bias;          /* [count] the head's, or NULL */
     const void *tile;           /* what the products know the tile of keys by */
     bool adjacent;              /* positions are */
     float *c2p;                 /* [REL_REACH][lanes] products of queries */
@@ -47,6 +48,7 @@ static attn_relative attn_relative_begin(const kernel_attention_args *g, int64_t
     const size_t at = (size_t)head * kernel_relative_bytes(q8, r.of->count, g->head_dim);
     if (r.of->keys) r.keys = (const char *)r.of->keys + at;
     if (r.of->queries) r.queries = (const char *)r.of->queries + at;
+    if (r.of->bias) r.bias = r.of->bias + (int64_t)head * r.of->count;
     r.c2p = attn_take(scratch, REL_REACH * ATTN_LANES * sizeof(float));
     r.p2c = attn_take(scratch, KERNEL_KEY_TILE * REL_WIDTH * sizeof(float));
     r.moved = attn_take(scratch, (KERNEL_KEY_TILE + 16) * 16 * sizeof(float));
@@ -92,16 +94,33 @@ VEC_INLINE vec attn_pick(const float *row, const int32_t *at) {
     return vec_load(some);
 }
 
+/* What pairs' numbers are multiplied by to be scores of a lane: products of keys with a table, and biases. */
+typedef struct attn_units {
+    float pairs[ATTN_LANES], bias[ATTN_LANES];
+} attn_units;
+
+/* p of each key j and lane gets row[at[n - 1 - j + lane]] times the lane's unit; rows of keys lie `stride` apart. */
+static void attn_relative_pick(const attn *t, const float *rows, int64_t stride, const int32_t *at, int n,
+                               const float *units) {
+    for (int j = 0; j < n; j++) {
+        for (int v = 0; v < (t->rows + 15) / 16; v++) {
+            float *p = t->p + j * ATTN_LANES + 16 * v;
+            vec x = attn_pick(rows + j * stride, at + n - 1 - j + 16 * v);
+            vec_store(p, vec_fma(x, vec_load(units + 16 * v), vec_load(p)));
+        }
+    }
+}
+
 /* p of keys [begin, end) where positions are adjacent: distances ascend by one from key to key before it, and from lane
- * to lane. Pairs of keys count `factor` [lanes] times. */
-static void attn_relative_adjacent(const attn *t, attn_relative *r, int64_t begin, int64_t end, const float *factor) {
+ * to lane. */
+static void attn_relative_adjacent(const attn *t, attn_relative *r, int64_t begin, int64_t end,
+                                   const attn_units *units) {
     const int n = (int)(end - begin), nv = (t->rows + 15) / 16, distances = n + 16 * nv - 1;
-    const int64_t least =
-        t->kv_old + (t->row - t->first) - (end - 1); /* of the panel's first query and the tile's last key */
+    const int64_t least = t->kv_old + (t->row - t->first) - (end - 1); /* of the first query and the last key */
     const int64_t low = attn_relative_row(r->of, least), high = attn_relative_row(r->of, least + distances - 1);
     int32_t at[KERNEL_KEY_TILE + ATTN_LANES];
+    for (int e = 0; e < distances; e++) at[e] = (int32_t)(attn_relative_row(r->of, least + e) - low);
     if (r->keys) {
-        for (int e = 0; e < distances; e++) at[e] = (int32_t)(attn_relative_row(r->of, least + e) - low);
         attn_relative_scores(t, r, low, high + 1);
         for (int v = 0; v < nv; v++) {
             attn_move_up(r->c2p + 16 * v, at + 16 * v, n, r->moved);
@@ -119,33 +138,35 @@ static void attn_relative_adjacent(const attn *t, attn_relative *r, int64_t begi
         }
         for (; r->first + r->made <= high; r->made += KERNEL_RELATIVE_BLOCK)
             attn_relative_pairs(t, r, begin, end, r->first + r->made, r->made);
-        for (int e = 0; e < distances; e++) at[e] = (int32_t)(attn_relative_row(r->of, least + e) - r->first);
-        for (int j = 0; j < n; j++) {
-            for (int v = 0; v < nv; v++) {
-                float *p = t->p + j * ATTN_LANES + 16 * v;
-                vec x = attn_pick(r->p2c + j * REL_WIDTH, at + n - 1 - j + 16 * v);
-                vec_store(p, vec_fma(x, vec_load(factor + 16 * v), vec_load(p)));
-            }
+        attn_relative_pick(t, r->p2c + (low - r->first), REL_WIDTH, at, n, units->pairs);
+    }
+    if (r->bias) attn_relative_pick(t, r->bias + low, 0, at, n, units->bias);
+}
+
+/* The rows that keys and lanes have, wherever positions are; *low, *high: the least and the most of them. */
+static void attn_relative_rows(const attn *t, const attn_relative *r, int64_t begin, int n,
+                               int32_t at[KERNEL_KEY_TILE][ATTN_LANES], int64_t *low, int64_t *high) {
+    *low = INT64_MAX, *high = -1;
+    for (int j = 0; j < n; j++) {
+        for (int l = 0; l < (t->rows + 15) / 16 * 16; l++) {
+            const int64_t query = t->kv_old + t->row - t->first + (l < t->rows ? l : 0);
+            const int64_t row = attn_relative_row(r->of, attn_position(t, query) - attn_position(t, begin + j));
+            at[j][l] = (int32_t)row;
+            if (row < *low) *low = row;
+            if (row > *high) *high = row;
         }
     }
 }
 
 /* The same wherever positions are: so many rows at a time, of which each pair takes its own once they are there. First
  * all of the keys' table, then all of the queries': each pair adds in one order. */
-static void attn_relative_anywhere(const attn *t, attn_relative *r, int64_t begin, int64_t end, const float *factor) {
-    const int n = (int)(end - begin), nv = (t->rows + 15) / 16;
-    int64_t low = INT64_MAX, high = -1;
+static void attn_relative_anywhere(const attn *t, attn_relative *r, int64_t begin, int64_t end,
+                                   const attn_units *units) {
+    const int n = (int)(end - begin), lanes = (t->rows + 15) / 16 * 16;
+    int64_t low, high;
     int32_t at[KERNEL_KEY_TILE][ATTN_LANES];
+    attn_relative_rows(t, r, begin, n, at, &low, &high);
     r->begin = -1;
-    for (int j = 0; j < n; j++) {
-        for (int l = 0; l < 16 * nv; l++) {
-            const int64_t query = t->kv_old + t->row - t->first + (l < t->rows ? l : 0);
-            const int64_t row = attn_relative_row(r->of, attn_position(t, query) - attn_position(t, begin + j));
-            at[j][l] = (int32_t)row;
-            if (row < low) low = row;
-            if (row > high) high = row;
-        }
-    }
     low = low / KERNEL_RELATIVE_BLOCK * KERNEL_RELATIVE_BLOCK;
     for (int table = 0; table < 2; table++) {
         for (int64_t from = low; (table ? r->queries : r->keys) && from <= high; from += REL_REACH) {
@@ -154,21 +175,26 @@ static void attn_relative_anywhere(const attn *t, attn_relative *r, int64_t begi
             for (int64_t row = from; table && row < to; row += KERNEL_RELATIVE_BLOCK)
                 attn_relative_pairs(t, r, begin, end, row, row - from);
             for (int j = 0; j < n; j++) {
-                for (int l = 0; l < 16 * nv; l++) {
+                for (int l = 0; l < lanes; l++) {
                     float *p = t->p + j * ATTN_LANES + l;
                     if (at[j][l] < from || at[j][l] >= to) continue;
                     if (!table) *p += r->c2p[(at[j][l] - from) * ATTN_LANES + l];
-                    else *p = fmaf(r->p2c[j * REL_WIDTH + at[j][l] - from], factor[l], *p);
+                    else *p = fmaf(r->p2c[j * REL_WIDTH + at[j][l] - from], units->pairs[l], *p);
                 }
             }
         }
     }
+    for (int j = 0; r->bias && j < n; j++)
+        for (int l = 0; l < lanes; l++) {
+            float *p = t->p + j * ATTN_LANES + l;
+            *p = fmaf(r->bias[at[j][l]], units->bias[l], *p);
+        }
 }
 
 /* p [end - begin][lanes] gets what distances add. */
-static void attn_relative_add(const attn *t, attn_relative *r, int64_t begin, int64_t end, const float *factor) {
-    if (r->adjacent) attn_relative_adjacent(t, r, begin, end, factor);
-    else attn_relative_anywhere(t, r, begin, end, factor);
+static void attn_relative_add(const attn *t, attn_relative *r, int64_t begin, int64_t end, const attn_units *units) {
+    if (r->adjacent) attn_relative_adjacent(t, r, begin, end, units);
+    else attn_relative_anywhere(t, r, begin, end, units);
 }
 
 #endif
