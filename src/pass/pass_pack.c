@@ -5,10 +5,12 @@
  *
  * The proof. The mask M is the [B, S] input of which every attention's bias is the padding of keys (pass_mask.c looks at
  * what the bias computes; names play no part), perhaps with a window over i - j, columns of M: the window becomes the
- * attention's own, and counts in the columns that its rows had. What else is added to the scores (ALiBi's slopes) stays on the grid, and is read at the columns of the rows; it may not be made of packed values. A value is packed if its
- * node is row-wise along B x S: an Embed of ids, an operator whose `rows` column says so with packed inputs, or such an attention. Then a
- * token's row depends only on rows of tokens of its own text, and dropping padded rows changes none of the others. If any attention cannot
- * be packed, nothing is: the padded plan still runs. Integer arithmetic on [B, S] stays as the model wrote it; only its results are packed.
+ * attention's own, and counts in the columns that its rows had. What else is added to the scores (ALiBi's slopes) stays
+ * on the grid, and is read at the columns of the rows; it may not be made of packed values. A value is packed if its
+ * node is row-wise along B x S: an Embed of ids, an operator whose `rows` column says so with packed inputs, or such an
+ * attention. Then a token's row depends only on rows of tokens of its own text, and dropping padded rows changes none of
+ * the others. If any attention cannot be packed, nothing is: the padded plan still runs. Integer arithmetic on [B, S]
+ * stays as the model wrote it; only its results are packed.
  */
 #include "pass.h"
 #include <stdio.h>
