@@ -3,7 +3,7 @@
  * Rows in fewer bits, and what a Linear with such a weight means.
  *
  *   QuantizeRows(x [.., C], factor [C]?) -> y u8 [.., C], params f32 [.., 2]
- *       each column is first multiplied by its factor, a power of two; then one asymmetric scale and zero point for each row:
+ *       each column is first multiplied by its factor; then one asymmetric scale and zero point for each row:
  *       x factor ~ (y - zero) * scale; params holds scale, zero. The rounding is that of
  *       kernels.quantize_rows_u8.
  *       The type of y says so: u8 elements, f32 scales and zero points along the last axis.

@@ -111,6 +111,37 @@ fail:
     return status;
 }
 
+/* Rows that a file multiplies by a factor a column before it rounds them: QuantizeRows has a place for it. Weights keep what they are, for
+ * they were rounded with the factor in them. */
+static nib_status take_factors(pass_context *ctx) {
+    graph *g = ctx->g;
+    for (graph_node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        if (!graph_is_op(n, "nib", "QuantizeRows") || n->n_inputs > 1) continue;
+        graph_value *v = n->inputs[0].value;
+        const graph_node *m = v->producer;
+        if (!m || !graph_is_op(m, "", "Mul") || !m->inputs[0].value || !m->inputs[1].value) continue;
+        graph_value *in[2] = {m->inputs[0].value, m->inputs[1].value}, *y[2];
+        const graph_tensor *c = in[1]->constant;
+        int64_t C;
+        if (!c || c->dtype != NIB_DTYPE_F32 || c->rank != 1 || !c->data || in[0]->type.rank != v->type.rank ||
+            !graph_dim_is_const(in[0]->type.dims[v->type.rank - 1], &C) || c->dims[0] != C)
+            continue;
+        for (int i = 0; i < 2; i++)
+            if (!(y[i] = graph_add_value(g, n->outputs[i]->name)))
+                return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+        graph_node *with = graph_add_node(g, n, "nib", "QuantizeRows", n->name, in, 2, y, 2);
+        if (!with) return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+        with->meaning = n->meaning;
+        nib_status status = op_infer_node(g, with, ctx->err);
+        for (int i = 0; i < 2 && status == NIB_OK; i++) status = pass_replace(ctx, n->outputs[i], y[i]);
+        if (status != NIB_OK) return status;
+        graph_remove_node(g, n);
+        if (v->use_count == 0 && !v->is_output) graph_remove_node(g, v->producer);
+    }
+    return NIB_OK;
+}
+
 #define TABLE_ROWS 1024 /* below, a table is small beside the rest */
 
 static nib_status quantize_tables(pass_context *ctx, const kernel_format *format) {
@@ -180,6 +211,7 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file)
         NIB_TRY(rewrite(ctx, n, &l, weight, input));
         done++;
     }
+    NIB_TRY(take_factors(ctx));
     if (as_file) pass_note(ctx, "%d Linear layers compute in the bits that the file has of their weights, %d in f32", done, left);
     else pass_note(ctx, "%d Linear layers compute in %s", done, of[precision].said);
 fail:

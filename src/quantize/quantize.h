@@ -27,6 +27,7 @@ typedef struct quantize_layer {
     bool table, kept;      /* kept: asked to stay as it is */
     const char *why;       /* it cannot be quantized, or NULL */
     int64_t K, N;          /* of a table: its width, its rows */
+    float *factor; /* [K] that its x is divided by and its weight's rows are multiplied by (quantize_scale.c), or NULL */
     quantize_codes codes;
     double error; /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
 } quantize_layer;
@@ -36,11 +37,12 @@ typedef struct quantize_layers {
     int count;
 } quantize_layers;
 
-/* What rows of x were like: the sum of x^T x over all of them. */
+/* What rows of x were like: the sum of x^T x over all of them, and between what numbers each column lay. */
 typedef struct quantize_moments {
     const graph_value *x;
-    int64_t K;
-    float *sum; /* [K, K] */
+    int64_t K, rows;
+    float *sum;          /* [K, K] */
+    float *least, *most; /* [K]; NULL: not known */
 } quantize_moments;
 
 /* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are;
@@ -70,6 +72,15 @@ nib_status quantize_inverse_factor(nib_runtime *runtime, const float *a, int64_t
 /* ---- rounding. codes of the layer are made anew; those that were there are freed. `moments` NULL: to the nearest. */
 nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits bits, int64_t block, const quantize_moments *moments,
                           nib_error *err);
+
+/* ---- scale migration (SmoothQuant, Xiao et al., 2022): factors that move what is hard to round from the columns of moments' x into the
+ * rows of the weights that read it, for all layers of x that will be rounded to 8 bits; none where that would not lose less. */
+nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, nib_error *err);
+/* x times the factor's reciprocal, once for all its readers in g: in front of `before`, or folded into what makes x (quantize_fold). */
+graph_value *quantize_scaled(pass_context *ctx, graph_node *before, graph_value *x, const float *factor, int64_t K);
+/* Each Mul that quantize_scaled has put there goes into the constants that make what it multiplies, where nothing else reads that: a
+ * norm's gamma and beta, a bias, the columns of a weight or its scales. */
+nib_status quantize_fold(pass_context *ctx);
 
 /* ---- calibration: `each` is called with the moments of every product's x, some layers at a time, so that memory is bounded. The texts
  * go through m, a model of the graph g. INVALID_ARGUMENT: no text has a token. */

@@ -32,9 +32,21 @@ static nib_status flush(calibration *c, int i) {
     return quantize_multiply(c->m->runtime, &turned, &rows, m->sum, m->K, m->K, m->K, T, c->err);
 }
 
+static void widen_range(quantize_moments *m, const float *x, int64_t rows) {
+    if (!m->rows) memcpy(m->least, x, (size_t)m->K * sizeof *x), memcpy(m->most, x, (size_t)m->K * sizeof *x);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < m->K; k++) {
+            const float v = x[r * m->K + k];
+            m->least[k] = v < m->least[k] ? v : m->least[k];
+            m->most[k] = v > m->most[k] ? v : m->most[k];
+        }
+    m->rows += rows;
+}
+
 static nib_status add(calibration *c, int i, const float *x, int64_t rows) {
     nib_status status = NIB_OK;
     const int64_t K = c->moments[i].K;
+    widen_range(&c->moments[i], x, rows);
     while (rows > 0) {
         int64_t n = ROWS - c->filled[i] < rows ? ROWS - c->filled[i] : rows;
         memcpy(c->rows[i] + c->filled[i] * K, x, (size_t)(n * K) * sizeof *x);
@@ -140,7 +152,11 @@ fail:
 
 static void drop(calibration *c) {
     base_heap *heap = &c->m->runtime->heap;
-    for (int i = 0; i < c->count; i++) base_free(heap, c->moments[i].sum), base_free(heap, c->rows[i]);
+    for (int i = 0; i < c->count; i++) {
+        base_free(heap, c->moments[i].sum);
+        base_free(heap, c->moments[i].least);
+        base_free(heap, c->rows[i]);
+    }
     c->count = 0;
 }
 
@@ -158,9 +174,11 @@ static nib_status take(calibration *c, const quantize_layers *layers, int *at) {
         bytes += more;
         quantize_moments *m = &c->moments[c->count];
         *m = (quantize_moments){.x = l->x, .K = l->K, .sum = base_calloc(heap, (size_t)l->K * (size_t)l->K, sizeof(float))};
+        m->least = base_calloc(heap, 2 * (size_t)l->K, sizeof(float));
+        m->most = m->least ? m->least + l->K : NULL;
         c->rows[c->count] = base_alloc(heap, (size_t)l->K * ROWS * sizeof(float));
         c->filled[c->count++] = 0;
-        if (!m->sum || !c->rows[c->count - 1]) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
+        if (!m->sum || !m->least || !c->rows[c->count - 1]) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
     }
     return NIB_OK;
 }

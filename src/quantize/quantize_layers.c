@@ -131,6 +131,7 @@ void quantize_layers_free(base_heap *heap, quantize_layers *l) {
     for (int i = 0; i < l->count; i++) {
         base_free(heap, l->items[i].codes.q);
         base_free(heap, l->items[i].codes.scale);
+        base_free(heap, l->items[i].factor);
     }
     base_free(heap, l->items);
     *l = (quantize_layers){0};

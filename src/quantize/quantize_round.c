@@ -27,7 +27,7 @@ typedef struct rounding {
 /* A weight's number k of column n, in the order of codes: of a table, whose rows are the columns, turned. */
 static float number(const quantize_layer *l, int64_t k, int64_t n) {
     const float x = ((const float *)l->w->data)[l->table ? n * l->K + k : k * l->N + n];
-    return isfinite(x) ? x : 0;
+    return isfinite(x) ? x * (l->factor ? l->factor[k] : 1) : 0;
 }
 
 /* ---------------------------------------------------------------- codes */
@@ -128,14 +128,17 @@ static double size_of(const quantize_layer *l, const float *w, const float *h) {
     return all * (double)N / (double)((N + step - 1) / step);
 }
 
-/* h [K, K]: the moments with their damping; u of it. *usable false: they say nothing. */
-static nib_status factor(nib_runtime *runtime, const quantize_moments *m, float *h, float *u, bool *usable, nib_error *err) {
+/* h [K, K]: the moments of what the layer reads, with their damping; u of it. *usable false: they say nothing. */
+static nib_status factor(nib_runtime *runtime, const quantize_layer *l, const quantize_moments *m, float *h, float *u, bool *usable,
+                         nib_error *err) {
+    const float *f = l->factor;
     double mean = 0;
-    for (int64_t k = 0; k < m->K; k++) mean += m->sum[k * m->K + k];
+    for (int64_t k = 0; k < m->K; k++) mean += m->sum[k * m->K + k] / (f ? (double)f[k] * f[k] : 1);
     mean /= (double)m->K;
     *usable = mean > 0 && isfinite(mean);
     if (!*usable) return NIB_OK;
-    for (int64_t i = 0; i < m->K * m->K; i++) h[i] = (float)(m->sum[i] / mean); /* of one size, whatever the rows' */
+    for (int64_t i = 0; i < m->K; i++) /* of one size, whatever the rows' */
+        for (int64_t k = 0; k < m->K; k++) h[i * m->K + k] = (float)(m->sum[i * m->K + k] / (f ? (double)f[i] * f[k] : 1) / mean);
     for (int64_t k = 0; k < m->K; k++) h[k * m->K + k] += (float)DAMPING;
     return quantize_inverse_factor(runtime, h, m->K, u, usable, err);
 }
@@ -162,7 +165,7 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for rounding");
     for (int64_t k = 0; k < K; k++)
         for (int64_t n = 0; n < N; n++) r.w[k * N + n] = number(l, k, n);
-    if (moments) NIB_TRY(factor(runtime, moments, h, h + square, &usable, err));
+    if (moments) NIB_TRY(factor(runtime, l, moments, h, h + square, &usable, err));
     if (usable) r.u = h + square;
     const double all = size_of(l, r.w, usable ? h : NULL);
     NIB_TRY(round_rows(runtime, &r, err));

@@ -101,7 +101,8 @@ static graph_node *dynamic_of(const writing *w, graph_value *x) {
 static graph_value *product_8(const writing *w) {
     const int64_t dims[2] = {w->l->K, w->l->N}, zeros[1] = {w->l->N};
     void *data;
-    const graph_node *x = dynamic_of(w, w->n->inputs[0].value);
+    graph_value *rows = quantize_scaled(w->ctx, w->n, w->n->inputs[0].value, w->l->factor, w->l->K);
+    const graph_node *x = rows ? dynamic_of(w, rows) : NULL;
     graph_value *zero = constant(w, "_zero", NIB_DTYPE_I8, 1, zeros, &data);
     if (!x || !zero) return NULL;
     memset(data, 0, (size_t)w->l->N);
@@ -227,6 +228,7 @@ nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers 
         if (!y) NIB_TRY(no_memory(&w));
         NIB_TRY(pass_replace(&ctx, n->outputs[0], y));
     }
+    NIB_TRY(quantize_fold(&ctx));
     NIB_TRY(pass_clean(&ctx));
     NIB_TRY(pass_names(&ctx));
     NIB_TRY(graph_verify(g, err));

@@ -126,6 +126,85 @@ static void weights_without_numbers(void **state) {
     }
 }
 
+/* A column that is much larger than the others gets a factor that makes it less so, its zeros cost nothing; of even columns none. */
+static void scales_move_where_columns_are_uneven(void **state) {
+    static float w[K * N], h[K * K], least[K], most[K];
+    graph_value x = {0}, other = {0};
+    uint32_t seed = 5;
+    nib_error err;
+    (void)state;
+    for (int i = 0; i < K * N; i++) w[i] = uniform(&seed) < 0 ? -0.1f : 0.1f;
+    const graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {K, N}, .bytes = sizeof w, .data = w};
+    for (int uneven = 0; uneven < 2; uneven++) {
+        for (int k = 0; k < K; k++) {
+            most[k] = k == 5 && uneven ? 20.0f : k == 9 && uneven ? 0.0f : 1.0f, least[k] = -most[k];
+            h[k * K + k] = ROWS * most[k] * most[k] / 3;
+        }
+        const quantize_moments m = {.x = &x, .K = K, .rows = ROWS, .sum = h, .least = least, .most = most};
+        quantize_layer items[] = {{.x = &x, .w = &t, .K = K, .N = N}, {.x = &x, .w = &t, .K = K, .N = N, .kept = true},
+                                  {.x = &other, .w = &t, .K = K, .N = N}};
+        quantize_layers l = {items, 3};
+        assert_int_equal(quantize_migrate(&runtime->heap, &l, &m, &err), NIB_OK);
+        assert_null(items[1].factor);
+        assert_null(items[2].factor);
+        if (!uneven) assert_null(items[0].factor);
+        for (int k = 0; uneven && k < K; k++) {
+            assert_non_null(items[0].factor);
+            assert_true(isfinite(items[0].factor[k]) && items[0].factor[k] > 0);
+            if (!(20 / items[0].factor[5] < 8 / items[0].factor[4])) fail_msg("%g", (double)items[0].factor[5]);
+        }
+        base_free(&runtime->heap, items[0].factor);
+    }
+}
+
+/* A Mul in front of DynamicQuantizeLinear goes into constants that make what it multiplies, unless others read that. */
+static void factors_go_into_constants(void **state) {
+    static const char head[] = "<ir_version: 8, opset_import: [\"\" : 17]> g (float[n,2] x, float[n,2] u) => (uint8[n,2] q, float s, uint8 z%s)"
+                               " <float[2] g = {1, 2}, float[2] b = {3, 4}, float[2,2] w = {1, 2, 3, 4}, float[2] r = {10, 100}> {";
+    static const char tail[] = " m = Mul (%s, r) q, s, z = DynamicQuantizeLinear (m) }";
+    static const struct {
+        const char *body, *of, *output; /* a third graph output */
+        int left;                       /* Muls */
+        float want[2];                  /* what the constant that is read instead of the first is */
+    } rows[] = {
+        {"y = LayerNormalization (x, g, b)", "y", "", 0, {10, 200}},
+        {"h = Mul (x, g) y = Add (h, b)", "y", "", 1, {10, 200}},
+        {"h = MatMul (x, w) y = Add (h, b)", "y", "", 0, {10, 200}},
+        {"h = MatMul (x, w) y = Mul (u, h)", "y", "", 1, {10, 200}},
+        {"y = LayerNormalization (x, g, b)", "y", ", float[n,2] y", 1, {0}},
+        {"y = Tanh (x)", "y", "", 1, {0}},
+        {"h = MatMul (x, w) y = Add (h, x)", "y", "", 1, {0}},
+    };
+    kernels ks;
+    (void)state;
+    kernel_table_init(&ks, runtime->isas);
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char text[2000];
+        int n = snprintf(text, sizeof text, head, rows[i].output);
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s", rows[i].body);
+        snprintf(text + n, sizeof text - (size_t)n, tail, rows[i].of);
+        graph *g;
+        nib_error e = {0};
+        if (graph_parse(&runtime->heap, text, strlen(text), &g, &e) != NIB_OK) fail_msg("%s", e.message);
+        op_resolve(g);
+        assert_int_equal(op_infer_graph(g, &e), NIB_OK);
+        pass_context ctx = {.g = g, .runtime = runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .err = &e};
+        assert_int_equal(quantize_fold(&ctx), NIB_OK);
+        assert_int_equal(pass_clean(&ctx), NIB_OK);
+        int muls = 0;
+        bool found = rows[i].want[0] == 0;
+        for (const graph_node *k = g->first; k; k = k->next) {
+            muls += graph_is_op(k, "", "Mul");
+            for (int in = 0; in < k->n_inputs; in++) {
+                const graph_tensor *c = k->inputs[in].value ? k->inputs[in].value->constant : NULL;
+                found |= c && c->dtype == NIB_DTYPE_F32 && memcmp(c->data, rows[i].want, sizeof rows[i].want) == 0;
+            }
+        }
+        if (muls != rows[i].left || !found) fail_msg("row %zu: %d Mul, found %d", i, muls, found);
+        graph_free(g);
+    }
+}
+
 static void vectors_are_compared(void **state) {
     static float a[40 * 2], b[40 * 2];
     quantize_quality q;
@@ -196,6 +275,28 @@ static void every_type_and_target(void **state) {
                 if (type == NIB_QUANTIZE_INT4) assert_non_null(strstr(json, "no multiple of the block"));
                 assert_true(number_of(json, "{", "weight_bytes_after") < number_of(json, "{", "weight_bytes_before"));
             }
+}
+
+/* Factors of a calibrated file are QuantizeRows' own where nib runs it, and no step of theirs. */
+static void factors_of_a_file_are_taken(void **state) {
+    static char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    nib_model *m;
+    int taken = 0;
+    (void)state;
+    nib_quantize_defaults(&o, sizeof o);
+    o.calibrate = calibrate, o.calibrate_count = BASE_COUNT(calibrate);
+    if (quantized(TINY, "factors", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    if (nib_model_open(in_dir("factors"), NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    for (const graph_node *n = model_own(m)->g->first; n && model_own(m)->computes == NIB_PRECISION_Q8; n = n->next) {
+        if (!graph_is_op(n, "nib", "QuantizeRows")) continue;
+        const graph_node *made_by = n->inputs[0].value->producer;
+        assert_false(made_by && graph_is_op(made_by, "", "Mul"));
+        taken += n->n_inputs > 1 && !graph_is_op(made_by, "nib", "Norm");
+    }
+    if (model_own(m)->computes == NIB_PRECISION_Q8) assert_true(taken > 0);
+    nib_model_free(m);
 }
 
 static void layers_stay_and_are_raised(void **state) {
@@ -315,8 +416,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding_makes_up_for_what_it_loses),
         cmocka_unit_test(weights_without_numbers),
+        cmocka_unit_test(scales_move_where_columns_are_uneven),
+        cmocka_unit_test(factors_go_into_constants),
         cmocka_unit_test(vectors_are_compared),
         cmocka_unit_test(every_type_and_target),
+        cmocka_unit_test(factors_of_a_file_are_taken),
         cmocka_unit_test(layers_stay_and_are_raised),
         cmocka_unit_test(what_cannot_be_done_is_said),
         cmocka_unit_test(products_of_all_kinds),
