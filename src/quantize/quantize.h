@@ -74,8 +74,9 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
                           nib_error *err);
 
 /* ---- scale migration (SmoothQuant, Xiao et al., 2022): factors that move what is hard to round from the columns of moments' x into the
- * rows of the weights that read it, for all layers of x that will be rounded to 8 bits; none where that would not lose less. */
-nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, nib_error *err);
+ * rows of the weights that read it, for all layers of x that will be rounded; none where that would not lose less. block 0: to 8 bits, the rows,
+ * too; else weights alone, to 4 bits in such blocks. */
+nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, int64_t block, nib_error *err);
 /* x times the factor's reciprocal, once for all its readers in g: in front of `before`, or folded into what makes x (quantize_fold). */
 graph_value *quantize_scaled(pass_context *ctx, graph_node *before, graph_value *x, const float *factor, int64_t K);
 /* Each Mul that quantize_scaled has put there goes into the constants that make what it multiplies, where nothing else reads that: a

@@ -115,7 +115,7 @@ static nib_status round_one(quantizing *z, quantize_layer *l, quantize_bits bits
 static nib_status round_readers(void *user, const quantize_moments *m, nib_error *err) {
     quantizing *z = user;
     nib_status status = NIB_OK;
-    if (z->o->type == NIB_QUANTIZE_INT8) NIB_TRY(quantize_migrate(&z->runtime->heap, &z->layers, m, err));
+    NIB_TRY(quantize_migrate(&z->runtime->heap, &z->layers, m, z->o->type == NIB_QUANTIZE_INT4 ? z->o->block : 0, err));
     for (int i = 0; i < z->layers.count; i++) {
         quantize_layer *l = &z->layers.items[i];
         if (!l->table && l->x == m->x) NIB_TRY(round_one(z, l, wanted_bits(z), m));

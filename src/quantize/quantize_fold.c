@@ -114,14 +114,20 @@ static bool fold(const folding *f, graph_value *v, int depth) {
     return last && scale_constant(f, n, 1) && (n->n_inputs < 3 || !n->inputs[2].value || scale_constant(f, n, 2));
 }
 
+/* Whether n reads rows that were scaled for its weight. */
+static bool reads_scaled(const graph_node *n) {
+    const graph_value *w = n->n_inputs > 1 ? n->inputs[1].value : NULL;
+    return graph_is_op(n, "", "DynamicQuantizeLinear") || graph_is_op(n, "com.microsoft", "MatMulNBits") ||
+           (graph_is_op(n, "", "MatMul") && w && w->producer && graph_is_op(w->producer, "", "DequantizeLinear"));
+}
+
 nib_status quantize_fold(pass_context *ctx) {
     nib_status status = NIB_OK;
-    for (graph_node *n = ctx->g->first, *next; n; n = next) {
-        next = n->next;
-        if (!graph_is_op(n, "", "DynamicQuantizeLinear")) continue;
+    for (graph_node *n = ctx->g->first; n; n = n->next) {
+        if (!reads_scaled(n)) continue;
         graph_value *y = n->inputs[0].value;
         graph_node *m = y->producer;
-        if (!m || !graph_is_op(m, "", "Mul") || y->use_count != 1) continue;
+        if (!m || !graph_is_op(m, "", "Mul")) continue;
         const graph_value *c = m->inputs[1].value;
         folding f = {.ctx = ctx};
         if (!c->constant || c->constant->rank != 1 || !is_vector(c, f.K = c->constant->dims[0])) continue;

@@ -4,8 +4,8 @@
  *
  * With second moments H of the rows that reach it, GPTQ (Frantar et al., 2022, https://arxiv.org/abs/2210.17323): rows of the weight
  * are rounded one after the other, and what each loses is made up for by those not rounded yet, by the upper Cholesky factor of the
- * inverse of H, whose diagonal gets a hundredth of its mean. Without, to the nearest. Of 4 bits, a block's scale is the one that
- * kernel_round_q4 would choose, of what the weight is when its turn comes.
+ * inverse of H, whose diagonal gets a hundredth of its mean. Without, to the nearest. Of 4 bits, a block's scale is the best of some, for
+ * what the weight is when its turn comes, and by how large the rows are that meet it.
  */
 #include "quantize.h"
 #include "base/base_half.h"
@@ -19,6 +19,7 @@ typedef struct rounding {
     quantize_layer *l;
     float *w;         /* [K, N], which rounding changes */
     const float *u;   /* [K, K] upper factor of the inverse of the moments; NULL: to the nearest */
+    const float *size; /* [K] what an error in each row counts, or NULL */
     int64_t first, n; /* the rows at hand */
     float *lost;      /* [BATCH, N] what they lost, by u's diagonal */
     double *sums;     /* [tasks] of its squares */
@@ -32,22 +33,38 @@ static float number(const quantize_layer *l, int64_t k, int64_t n) {
 
 /* ---------------------------------------------------------------- codes */
 
+#define LONGEST 128 /* block */
+
+/* The scale of x [block] that f16 holds: of largest / -(8 + i / 10), i in -9, -6, .. 9, the one whose best scale for the codes that it gives
+ * leaves the least error, numbers counting as `size` [block] says; NULL: all alike. */
+static float block_scale(const float *x, const float *size, int64_t block) {
+    float largest = 0;
+    double best = 0, scale = 0;
+    for (int64_t i = 0; i < block; i++)
+        if (fabsf(x[i]) > fabsf(largest)) largest = x[i];
+    if (fabsf(largest) < 1e-20f) return 0; /* f16 has no scale for them */
+    for (int i = -9; i <= 9; i += 3) {
+        const float inverse = -(8.0f + 0.1f * (float)i) / largest;
+        double xq = 0, qq = 0;
+        for (int64_t k = 0; k < block; k++) {
+            const float q = rintf(x[k] * inverse), code = q < -8 ? -8 : q > 7 ? 7 : q, s = size ? size[k] : 1;
+            xq += (double)(s * x[k] * code), qq += (double)(s * code * code);
+        }
+        if (qq > 0 && xq * xq / qq > best) best = xq * xq / qq, scale = xq / qq;
+    }
+    scale = fabs(scale) > 65504 ? copysign(65504, scale) : scale;
+    return base_f16_to_f32(base_f32_to_f16((float)scale));
+}
+
 static float scale_of(const rounding *r, int64_t k, int64_t n) {
     const quantize_codes *c = &r->l->codes;
     const int64_t N = r->l->N;
-    float largest = 0, scale = 0, block[KERNEL_Q4_BLOCK];
-    int8_t q[KERNEL_Q4_BLOCK];
-    if (c->bits == QUANTIZE_4 && c->block == KERNEL_Q4_BLOCK) {
-        for (int i = 0; i < KERNEL_Q4_BLOCK; i++) block[i] = r->w[(k + i) * N + n];
-        kernel_round_q4(block, 1, q, &scale);
-        return scale;
-    }
-    for (int64_t i = k; i < k + c->block; i++)
-        if (fabsf(r->w[i * N + n]) > fabsf(largest)) largest = r->w[i * N + n];
-    if (c->bits == QUANTIZE_8) return fabsf(largest) / 127;
-    scale = -largest / 8;
-    if (fabsf(scale) > 65504.0f) scale = copysignf(65504.0f, scale);
-    return base_f16_to_f32(base_f32_to_f16(scale));
+    float largest = 0, block[LONGEST];
+    for (int64_t i = k; c->bits == QUANTIZE_8 && i < k + c->block; i++)
+        if (fabsf(r->w[i * N + n]) > largest) largest = fabsf(r->w[i * N + n]);
+    if (c->bits == QUANTIZE_8) return largest / 127;
+    for (int64_t i = 0; i < c->block; i++) block[i] = r->w[(k + i) * N + n];
+    return block_scale(block, r->size ? r->size + k : NULL, c->block);
 }
 
 /* Rounds row k of columns [lo, hi), and leaves in `lost` [N] what was cut off. */
@@ -160,13 +177,14 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
     r.w = base_alloc(heap, size * sizeof(float));
     r.lost = base_alloc(heap, (size_t)(BATCH * N) * sizeof(float));
     r.sums = base_calloc(heap, tasks, sizeof *r.sums);
-    if (moments) h = base_alloc(heap, 2 * square * sizeof *h);
+    if (moments) h = base_alloc(heap, (2 * square + (size_t)K) * sizeof *h);
     if (!l->codes.q || !l->codes.scale || !r.w || !r.lost || !r.sums || (moments && !h))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for rounding");
     for (int64_t k = 0; k < K; k++)
         for (int64_t n = 0; n < N; n++) r.w[k * N + n] = number(l, k, n);
     if (moments) NIB_TRY(factor(runtime, l, moments, h, h + square, &usable, err));
-    if (usable) r.u = h + square;
+    if (usable) r.u = h + square, r.size = h + 2 * square;
+    for (int64_t k = 0; usable && k < K; k++) h[2 * square + (size_t)k] = h[k * K + k];
     const double all = size_of(l, r.w, usable ? h : NULL);
     NIB_TRY(round_rows(runtime, &r, err));
     double sum = 0;

@@ -10,13 +10,17 @@
  *     rows (range of x / 255)^2 / 12 sum_kn (factor w)^2  +  sum_n (most_k |factor w| / 127)^2 / 12 sum_k (sum of x^2) / factor^2
  *
  * of which the second counts WEIGHTS times: a reader that gives each row a scale of its own, as nib does, has less of the first.
+ *
+ * Where weights alone are rounded, to 4 bits, large columns of x want small errors: factor = (sum of x^2)^(a / 2), with the a whose
+ * rounding loses least (AWQ, Lin et al., 2023, https://arxiv.org/abs/2306.00978). Such factors are powers of two, so that a scale that
+ * takes one up stays one that f16 holds.
  */
 #include "quantize.h"
 #include <math.h>
 #include <string.h>
 
 #define LEAST_RATIO 1e-5 /* a column that is 0, or nearly, is taken for this share of the largest */
-#define WEIGHTS 4        /* all-MiniLM-L6-v2, in nib and in ONNX Runtime: 1, 0.9991 and 0.9983; 4, 0.9993 and 0.9976; 16, 0.9993 and 0.9959 */
+#define WEIGHTS 4        /* MiniLM, in nib and in ONNX Runtime: 1, 0.9991 and 0.9983; 4, 0.9993 and 0.9976; 16, 0.9993 and 0.9959 */
 #define WORTH 0.95       /* a Mul is not added for less than a twentieth of the loss */
 
 typedef struct migration {
@@ -24,9 +28,12 @@ typedef struct migration {
     quantize_layers *layers;
     double *x, *w, *squares; /* [K]: most of |x|, most of |w|, sum of w^2 */
     double *factor, *column; /* [K], [widest N] */
+    int64_t block;           /* 0: 8 bits of rows and weights */
 } migration;
 
-static bool takes_part(const migration *g, const quantize_layer *l) { return l->x == g->m->x && !l->table && !l->kept && !l->why; }
+static bool takes_part(const migration *g, const quantize_layer *l) {
+    return l->x == g->m->x && !l->table && !l->kept && !l->why && !(g->block && l->K % g->block);
+}
 
 static double finite_at(const float *w, int64_t i) { return isfinite(w[i]) ? fabs((double)w[i]) : 0; }
 
@@ -57,8 +64,35 @@ static double weight_loss(const migration *g, const quantize_layer *l) {
     return sum / 12 * rows;
 }
 
+#define SAMPLES 64 /* columns of a weight that are rounded for a trial */
+
+/* What a layer's weights lose in blocks of 4 bits, by how large the rows are that meet them. */
+static double block_loss(const migration *g, const quantize_layer *l) {
+    const int64_t step = l->N > SAMPLES ? l->N / SAMPLES : 1;
+    const float *w = l->w->data;
+    double sum = 0;
+    for (int64_t n = 0; n < l->N; n += step)
+        for (int64_t at = 0; at < l->K; at += g->block) {
+            double largest = 0;
+            for (int64_t k = at; k < at + g->block; k++) {
+                const double x = isfinite(w[k * l->N + n]) ? g->factor[k] * (double)w[k * l->N + n] : 0;
+                if (fabs(x) > fabs(largest)) largest = x;
+            }
+            const double d = -largest / 8;
+            for (int64_t k = at; k < at + g->block && d != 0; k++) {
+                const double x = isfinite(w[k * l->N + n]) ? g->factor[k] * (double)w[k * l->N + n] : 0;
+                const double off = (x - d * fmin(7, rint(x / d))) / g->factor[k];
+                sum += off * off * g->m->sum[k * g->m->K + k];
+            }
+        }
+    return sum * (double)step;
+}
+
 static double loss_of(const migration *g) {
     double lo = 0, hi = 0, squares = 0, sum = 0;
+    for (int i = 0; g->block && i < g->layers->count; i++)
+        if (takes_part(g, &g->layers->items[i])) sum += block_loss(g, &g->layers->items[i]);
+    if (g->block) return sum;
     for (int64_t k = 0; k < g->m->K; k++) {
         lo = fmin(lo, g->m->least[k] / g->factor[k]), hi = fmax(hi, g->m->most[k] / g->factor[k]);
         squares += g->factor[k] * g->factor[k] * g->squares[k];
@@ -74,6 +108,7 @@ static void set_factors(const migration *g, double a, double b) {
     double mean = 0;
     for (int64_t k = 0; k < K; k++) mean += (g->factor[k] = a * log(g->x[k]) - b * log(g->w[k])) / (double)K;
     for (int64_t k = 0; k < K; k++) g->factor[k] = exp(g->factor[k] - mean);
+    for (int64_t k = 0; k < K && g->block; k++) g->factor[k] = exp2(nearbyint(log2(g->factor[k])));
 }
 
 static bool no_zeros(double *x, int64_t K) {
@@ -88,7 +123,7 @@ static bool choose(const migration *g) {
     static const double steps[] = {0, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1};
     double best_a = 0, best_b = 0, plain = 0, best = 0;
     for (size_t i = 0; i < BASE_COUNT(steps); i++)
-        for (int b = 0; b < 3; b++) {
+        for (int b = 0; b < (g->block ? 1 : 3); b++) {
             const double other = (1 - steps[i]) * b / 2;
             if (b && other == 0) continue;
             set_factors(g, steps[i], other);
@@ -100,9 +135,9 @@ static bool choose(const migration *g) {
     return best < WORTH * plain;
 }
 
-nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, nib_error *err) {
+nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, int64_t block, nib_error *err) {
     nib_status status = NIB_OK;
-    migration g = {.m = moments, .layers = layers};
+    migration g = {.m = moments, .layers = layers, .block = block};
     const size_t K = (size_t)moments->K;
     size_t N = 0;
     double *all = NULL;
@@ -112,7 +147,8 @@ nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quan
     all = base_calloc(heap, 4 * K + N, sizeof *all);
     if (!all) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for factors");
     g.x = all, g.w = all + K, g.squares = all + 2 * K, g.factor = all + 3 * K, g.column = all + 4 * K;
-    for (size_t k = 0; k < K; k++) g.x[k] = fmax(fabs((double)moments->least[k]), fabs((double)moments->most[k]));
+    for (size_t k = 0; k < K; k++)
+        g.x[k] = block ? sqrt(fmax(moments->sum[k * K + k], 0)) : fmax(fabs((double)moments->least[k]), fabs((double)moments->most[k]));
     for (int i = 0; i < layers->count; i++)
         if (takes_part(&g, &layers->items[i])) look_at_weights(&g, &layers->items[i]);
     if (!no_zeros(g.x, moments->K) || !no_zeros(g.w, moments->K) || !choose(&g)) goto fail;

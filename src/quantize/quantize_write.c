@@ -98,10 +98,13 @@ static graph_node *dynamic_of(const writing *w, graph_value *x) {
     return op_infer_node(w->g, n, w->ctx->err) == NIB_OK ? n : NULL;
 }
 
+/* The rows that a layer's weight was rounded for. */
+static graph_value *rows_of(const writing *w) { return quantize_scaled(w->ctx, w->n, w->n->inputs[0].value, w->l->factor, w->l->K); }
+
 static graph_value *product_8(const writing *w) {
     const int64_t dims[2] = {w->l->K, w->l->N}, zeros[1] = {w->l->N};
     void *data;
-    graph_value *rows = quantize_scaled(w->ctx, w->n, w->n->inputs[0].value, w->l->factor, w->l->K);
+    graph_value *rows = rows_of(w);
     const graph_node *x = rows ? dynamic_of(w, rows) : NULL;
     graph_value *zero = constant(w, "_zero", NIB_DTYPE_I8, 1, zeros, &data);
     if (!x || !zero) return NULL;
@@ -117,7 +120,7 @@ static graph_value *product_8_weight(const writing *w) {
     graph_value *in[2] = {codes(w, NIB_DTYPE_I8, 2, dims, false, 0), scales(w, 1, each, false)};
     graph_value *v = in[0] && in[1] ? pass_emit(w->ctx, w->n, "", "DequantizeLinear", in, 2, w->n->outputs[0]->name) : NULL;
     if (!set(v, "axis", 1) || op_infer_node(w->g, v->producer, w->ctx->err) != NIB_OK) return NULL;
-    return emit(w, "", "MatMul", (graph_value *[]){w->n->inputs[0].value, v}, 2);
+    return emit(w, "", "MatMul", (graph_value *[]){rows_of(w), v}, 2);
 }
 
 static graph_value *dequantized(const writing *w, const int64_t *dims, bool turned) {
@@ -131,13 +134,13 @@ static graph_value *dequantized(const writing *w, const int64_t *dims, bool turn
 
 static graph_value *product_4(const writing *w) {
     const int64_t dims[2] = {w->l->K, w->l->N};
-    return emit(w, "", "MatMul", (graph_value *[]){w->n->inputs[0].value, dequantized(w, dims, false)}, 2);
+    return emit(w, "", "MatMul", (graph_value *[]){rows_of(w), dequantized(w, dims, false)}, 2);
 }
 
 static graph_value *product_4_ort(const writing *w) {
     const int64_t block = w->l->codes.block, blocks = w->l->K / block, dims[3] = {w->l->N, blocks, block / 2}, one[2] = {w->l->N, blocks};
-    graph_value *in[3] = {w->n->inputs[0].value, codes(w, NIB_DTYPE_U8, 3, dims, true, 8), scales(w, 2, one, true)};
-    if (!in[1] || !in[2]) return NULL;
+    graph_value *in[3] = {rows_of(w), codes(w, NIB_DTYPE_U8, 3, dims, true, 8), scales(w, 2, one, true)};
+    if (!in[0] || !in[1] || !in[2]) return NULL;
     graph_value *y = pass_emit(w->ctx, w->n, MS, "MatMulNBits", in, 3, w->n->outputs[0]->name);
     if (!set(y, "K", w->l->K) || !set(y, "N", w->l->N) || !set(y, "bits", 4) || !set(y, "block_size", block)) return NULL;
     return op_infer_node(w->g, y->producer, w->ctx->err) == NIB_OK ? y : NULL;

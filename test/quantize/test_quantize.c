@@ -144,7 +144,16 @@ static void scales_move_where_columns_are_uneven(void **state) {
         quantize_layer items[] = {{.x = &x, .w = &t, .K = K, .N = N}, {.x = &x, .w = &t, .K = K, .N = N, .kept = true},
                                   {.x = &other, .w = &t, .K = K, .N = N}};
         quantize_layers l = {items, 3};
-        assert_int_equal(quantize_migrate(&runtime->heap, &l, &m, &err), NIB_OK);
+        if (uneven) { /* of 4 bits: the large column's weights err less, by a power of two */
+            for (int i = 0; i < K * N; i++) w[i] = uniform(&seed);
+            assert_int_equal(quantize_migrate(&runtime->heap, &l, &m, 32, &err), NIB_OK);
+            int exponent;
+            assert_non_null(items[0].factor);
+            assert_true(items[0].factor[5] > items[0].factor[4] && frexpf(items[0].factor[5], &exponent) == 0.5f);
+            base_free(&runtime->heap, items[0].factor);
+            items[0].factor = NULL;
+        }
+        assert_int_equal(quantize_migrate(&runtime->heap, &l, &m, 0, &err), NIB_OK);
         assert_null(items[1].factor);
         assert_null(items[2].factor);
         if (!uneven) assert_null(items[0].factor);
