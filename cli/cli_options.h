@@ -49,6 +49,7 @@ typedef struct cli_args {
     int64_t seed, stride;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
     size_t external_over; /* SIZE_MAX: not given */
+    size_t most_bytes;    /* 0: not given */
 } cli_args;
 
 typedef enum cli_kind {

@@ -70,23 +70,32 @@ def show(what, a, b):
     print(f"{what:58} mean {cosine.mean():.5f} worst {cosine.min():.5f} nearest 10 kept {kept:.3f}")
 
 
+def measure(scratch, wanted, title, options):
+    out, receipt = scratch / "model", scratch / "receipt.json"
+    subprocess.run([nib, "quantize", model, "-o", out, "--check", check, "--report", receipt, *options], check=True,
+                   stdout=subprocess.DEVNULL)
+    told = json.loads(receipt.read_text())
+    a, b = in_nib(out, scratch), in_onnxruntime(out)
+    show(f"{title}: ONNX Runtime, {told['weight_bytes_after'] / 1e6:.1f} MB", wanted, b)
+    show(f"{title}: nib", wanted, a)
+    for key, got in (("in_nib", a), ("as_onnx", b)):
+        if abs(told[key]["cosine_mean"] - (wanted * got).sum(1).mean()) > 2e-3:
+            sys.exit(f"{title}: the receipt says {told[key]['cosine_mean']:.5f} of {key}")
+    return told["weight_bytes_after"]
+
+
 with tempfile.TemporaryDirectory() as name:
     scratch = pathlib.Path(name)
     wanted = in_nib(model, scratch, "--precision", "f32")
+    size = {}
     for kind in ("int8", "int4"):
         for target in ("standard", "onnxruntime"):
             for options in ([], ["--calibrate", calibrate], ["--calibrate", calibrate, "--min-cosine", "0.99"]):
                 if kind == "int8" and len(options) > 2:
                     continue
-                out = scratch / "model"
-                receipt = scratch / "receipt.json"
-                subprocess.run([nib, "quantize", model, "-o", out, "--type", kind, "--target", target, "--check", check, "--report",
-                                receipt, *options], check=True, stdout=subprocess.DEVNULL)
                 title = " ".join([kind, target, *(o for o in options if not o.endswith(".txt"))])
-                told = json.loads(receipt.read_text())
-                a, b = in_nib(out, scratch), in_onnxruntime(out)
-                show(f"{title}: ONNX Runtime, {told['weight_bytes_after'] / 1e6:.1f} MB", wanted, b)
-                show(f"{title}: nib", wanted, a)
-                for key, got in (("in_nib", a), ("as_onnx", b)):
-                    if abs(told[key]["cosine_mean"] - (wanted * got).sum(1).mean()) > 2e-3:
-                        sys.exit(f"{title}: the receipt says {told[key]['cosine_mean']:.5f} of {key}")
+                size.setdefault(kind, measure(scratch, wanted, title, ["--type", kind, "--target", target, *options]))
+    # The curve: from what int4 has to a fifth more than int8 has.
+    for step in range(1, 7):
+        most = int(size["int4"] + step / 6 * (1.2 * size["int8"] - size["int4"]))
+        measure(scratch, wanted, f"mixed --size {most}", ["--type", "mixed", "--size", str(most), "--calibrate", calibrate])

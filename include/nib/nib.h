@@ -823,7 +823,11 @@ NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_option
 /* What weights become. */
 #define NIB_QUANTIZE_MAP(X)                                                                                            \
     X(INT8, 1, "int8") /* products in 8 bits: MatMulInteger of rows quantized when it runs, a scale a column */        \
-    X(INT4, 2, "int4") /* weights alone: 4 bits, a scale for each block of a column */
+    X(INT4, 2, "int4") /* weights alone: 4 bits, a scale for each block of a column */                                \
+    X(MIXED, 3, "mixed") /* weights alone: each layer the fewest of 4, 8 and 32 bits that reach min_cosine, or that    \
+                            most_bytes allows, by what it was measured to cost */                                      \
+    X(FP16, 4, "fp16") /* half precision throughout, but for what leaves its range: as nib_optimize_file's level 4 */  \
+    X(BF16, 5, "bf16") /* weights alone, behind a Cast */
 
 typedef enum nib_quantize_type {
 #define NIB_QUANTIZE_ENUM(name, number, text) NIB_QUANTIZE_##name = number,
@@ -848,19 +852,21 @@ typedef struct nib_quantize_options {
     int64_t external_over; /* as nib_optimize_options */
     nib_stop_fn stop;      /* in stages; NULL: it goes on to its end */
     void *stop_user;
+    int64_t most_bytes; /* of all weights, of MIXED; 0: as many as min_cosine takes */
 } nib_quantize_options;
 
 NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);
 
-/* Writes a model file or folder with smaller weights, to `out` as nib_optimize_file does, and measures what that does
- * to vectors of texts: as nib runs the file, and as ONNX means it. Products with constant matrices and tables of 1024
- * rows and more are quantized; others, and those whose rows are no multiple of the block, stay as they are, and the
- * report says why. What the model gives below options->min_cosine gets more bits, layer by layer, 4 to 8 to f32,
- * before it is given up. A model that does not embed texts is compared on random inputs; calibrating it, or asking for
- * a min_cosine, is UNSUPPORTED. UNSUPPORTED, too: there is nothing to quantize. `*report` (may be NULL) is given on
- * success, and with DIFFERENT: min_cosine was not reached, and nothing was written. Other errors as nib_optimize_file,
- * and INVALID_ARGUMENT: a block that is none of these, texts of both kinds that are the same, or texts without a
- * token. */
+/* Writes a model file or folder with smaller weights, to `out` as nib_optimize_file does, and measures what that
+ * does to vectors of texts: as nib runs the file, and as ONNX means it. Products with constant matrices and tables
+ * of 1024 rows and more are quantized; others, and those whose rows are no multiple of the block, stay as they are,
+ * and the report says why. What the model gives below options->min_cosine gets more bits, layer by layer, 4 to 8 to
+ * f32, those first that gain most for a byte, before it is given up. A model that does not embed texts is compared
+ * on random inputs; calibrating it, MIXED, or asking for a min_cosine, is UNSUPPORTED. UNSUPPORTED, too: there is
+ * nothing to quantize, or the fewest bits take more than most_bytes. `*report` (may be NULL) is given on success,
+ * and with DIFFERENT: min_cosine was not reached, and nothing was written. Other errors as nib_optimize_file, and
+ * INVALID_ARGUMENT: a block that is none of these, MIXED without min_cosine or most_bytes, texts of both kinds that
+ * are the same, or texts without a token. */
 NIB_API nib_status nib_quantize_file(const char *in, const char *out, const nib_quantize_options *options, nib_report **report,
                                      nib_error *error);
 

@@ -8,8 +8,13 @@
 static nib_status check(const nib_quantize_options *o, nib_error *err) {
     const size_t counts[] = {o->calibrate_count, o->check_count, o->keep_count};
     const char *const *const lists[] = {o->calibrate, o->check, o->keep};
-    if (o->type != NIB_QUANTIZE_INT8 && o->type != NIB_QUANTIZE_INT4)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "type %d: there are int8 and int4", (int)o->type);
+#define IS_TYPE(name, number, text) || o->type == NIB_QUANTIZE_##name
+    if (!(false NIB_QUANTIZE_MAP(IS_TYPE)))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "type %d: there is none of that number", (int)o->type);
+    if (o->most_bytes < 0 || (o->most_bytes && o->type != NIB_QUANTIZE_MIXED))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "most_bytes is of type mixed, and not below 0");
+    if (o->type == NIB_QUANTIZE_MIXED && !o->most_bytes && !(o->min_cosine > 0))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "type mixed wants min_cosine or most_bytes: what to reach");
     if (o->target != NIB_TARGET_STANDARD && o->target != NIB_TARGET_ONNXRUNTIME)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "target %d: there is none of that number", (int)o->target);
     if (o->block != 32 && o->block != 64 && o->block != 128)

@@ -11,13 +11,14 @@
 
 #include "rewrite/rewrite.h"
 
-typedef enum quantize_bits { QUANTIZE_NONE = 32, QUANTIZE_8 = 8, QUANTIZE_4 = 4 } quantize_bits;
+typedef enum quantize_bits { QUANTIZE_NONE = 32, QUANTIZE_16 = 16, QUANTIZE_8 = 8, QUANTIZE_4 = 4 } quantize_bits;
 
 typedef struct quantize_codes {
     quantize_bits bits;
     int64_t block; /* rows of the weight, K, that share a scale; K itself: one scale a column */
     int8_t *q;     /* [K, N], -8 .. 7 or -127 .. 127 */
     float *scale;  /* [K / block, N]; of 4 bits ones that f16 holds */
+    double error;  /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
 } quantize_codes;
 
 typedef struct quantize_layer {
@@ -28,8 +29,9 @@ typedef struct quantize_layer {
     const char *why;       /* it cannot be quantized, or NULL */
     int64_t K, N;          /* of a table: its width, its rows */
     float *factor; /* [K] that its x is divided by and its weight's rows are multiplied by (quantize_scale.c), or NULL */
-    quantize_codes codes;
-    double error; /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
+    quantize_codes codes;  /* what is written */
+    quantize_codes low;    /* those of fewer bits that it had before it was raised (quantize_use) */
+    double effect;         /* what the mean cosine to f32 loses by these codes alone; -1: not measured */
 } quantize_layer;
 
 typedef struct quantize_layers {
@@ -73,9 +75,9 @@ nib_status quantize_inverse_factor(nib_runtime *runtime, const float *a, int64_t
 nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits bits, int64_t block, const quantize_moments *moments,
                           nib_error *err);
 
-/* ---- scale migration (SmoothQuant, Xiao et al., 2022): factors that move what is hard to round from the columns of moments' x into the
- * rows of the weights that read it, for all layers of x that will be rounded; none where that would not lose less. block 0: to 8 bits, the rows,
- * too; else weights alone, to 4 bits in such blocks. */
+/* ---- scale migration (SmoothQuant, Xiao et al., 2022): factors that move what is hard to round from the columns of moments' x into
+ * the rows of the weights that read it, for all layers of x that will be rounded; none where that would not lose less. block 0: to 8
+ * bits, the rows, too; else weights alone, to 4 bits in such blocks. */
 nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, int64_t block, nib_error *err);
 /* x times the factor's reciprocal, once for all its readers in g: in front of `before`, or folded into what makes x (quantize_fold). */
 graph_value *quantize_scaled(pass_context *ctx, graph_node *before, graph_value *x, const float *factor, int64_t K);
@@ -89,9 +91,28 @@ typedef nib_status (*quantize_each)(void *user, const quantize_moments *moments,
 nib_status quantize_calibrate(nib_model *m, const graph *g, const quantize_layers *layers, const char *const *texts, size_t n,
                               quantize_each each, void *user, nib_error *err);
 
+/* ---- how many bits each layer has. A step gives a layer more; they are in the order of what the cosine gains for a byte, by the layers'
+ * measured effects. */
+typedef struct quantize_step {
+    quantize_layer *layer;
+    quantize_bits bits;
+    double worth;
+} quantize_step;
+/* Steps of all layers with codes, the caller's to free with base_free. */
+nib_status quantize_plan(base_heap *heap, const quantize_layers *layers, quantize_step **steps, int *n, nib_error *err);
+/* The first n steps are taken, and no others. */
+nib_status quantize_take(nib_runtime *runtime, quantize_layers *layers, const quantize_step *steps, int n, nib_error *err);
+/* As many steps as leave bytes (of the weights as they are) at most `most`; those that do not fit, or gain nothing, are
+ * left out of `steps`, and *n is how many are left. */
+void quantize_fit(quantize_step *steps, int *n, uint64_t bytes, uint64_t most);
+
 /* ---- writing: g is a clone of the graph that the layers were found in; each that has codes becomes what
  * the options' target and type say. */
 nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, const nib_quantize_options *o, nib_error *err);
+
+/* The same for fp16 and bf16, which have no codes; each layer's bits become what it has then. */
+nib_status quantize_write_half(nib_runtime *runtime, graph *g, quantize_layers *layers, nib_quantize_type type, pass_notes *notes,
+                               nib_error *err);
 
 /* ---- measuring: vectors of the same texts by two models */
 #define QUANTIZE_NEIGHBOURS 10
@@ -117,6 +138,7 @@ typedef struct quantize_receipt {
     quantize_quality nib, file; /* as nib runs it; as ONNX means it */
     uint64_t bytes[2];          /* of all weights, before and after */
     int raised;                 /* layers that got more bits to reach min_cosine */
+    const char *notes;          /* of fp16: what stays f32; NULL: none */
     const char *rest;           /* where weights lie that are no layers'; NULL: nowhere */
     double seconds;
 } quantize_receipt;

@@ -4,7 +4,8 @@
  *
  * Both vectors of a text are computed: by the model as it was, in f32, and by what would be written, as nib runs it and as ONNX means it
  * (no rewriting: the graph as it stands). Of a model that gives no vectors both graphs are run on random inputs instead. Nothing is written
- * before, and nothing below min_cosine: there, layers get more bits first, those with the largest error before the others.
+ * before, and nothing below min_cosine: there, layers get more bits first, those before the others whose rounding costs the vectors most
+ * for their bytes. So it is with `mixed`, up to a size or a cosine.
  */
 #include "quantize.h"
 #include "quantize_texts.h"
@@ -25,7 +26,7 @@ typedef struct quantizing {
     const char *const *check;
     size_t n_check;
     quantize_receipt receipt;
-    pass_notes notes;
+    pass_notes notes, halves; /* where other weights lie; what fp16 left in f32 */
     nib_error *err;
 } quantizing;
 
@@ -39,6 +40,7 @@ static void done(quantizing *z) {
     base_free(heap, z->wanted);
     base_free(heap, z->folder);
     base_str_free(&z->notes.text);
+    base_str_free(&z->halves.text);
 }
 
 /* ---------------------------------------------------------------- the model as it was */
@@ -47,7 +49,11 @@ static bool is_left(const quantizing *z, const quantize_layer *l, quantize_bits 
     return l->kept || l->why || (bits == QUANTIZE_4 && l->K % z->o->block != 0);
 }
 
-static quantize_bits wanted_bits(const quantizing *z) { return z->o->type == NIB_QUANTIZE_INT4 ? QUANTIZE_4 : QUANTIZE_8; }
+static bool is_half(const quantizing *z) { return z->o->type == NIB_QUANTIZE_FP16 || z->o->type == NIB_QUANTIZE_BF16; }
+
+static bool has_blocks(const quantizing *z) { return z->o->type == NIB_QUANTIZE_INT4 || z->o->type == NIB_QUANTIZE_MIXED; }
+
+static quantize_bits wanted_bits(const quantizing *z) { return has_blocks(z) ? QUANTIZE_4 : QUANTIZE_8; }
 
 static nib_status load(quantizing *z) {
     nib_status status = NIB_OK;
@@ -56,6 +62,7 @@ static nib_status load(quantizing *z) {
     kernels ks;
     kernel_table_init(&ks, z->runtime->isas);
     base_str_init(&z->notes.text, &z->runtime->heap);
+    base_str_init(&z->halves.text, &z->runtime->heap);
     NIB_TRY(model_load(z->runtime, z->in, NULL, &z->source, &door, z->err));
     if (base_path_is_dir(z->in) && !(z->folder = base_strndup(&z->runtime->heap, z->in, strlen(z->in))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
@@ -97,7 +104,8 @@ static nib_status refer(quantizing *z) {
     status = quantize_vectors(z->reference, z->check, z->n_check, &z->wanted, &z->width, z->err);
     if (status == NIB_UNSUPPORTED || status == NIB_NOT_FOUND) {
         snprintf(z->why, sizeof z->why, "%.280s", z->err ? z->err->message : "the model does not embed texts");
-        if (z->o->min_cosine > 0) NIB_FAIL(z->err, NIB_UNSUPPORTED, "min_cosine cannot be kept where nothing is measured: %s", z->why);
+        if (z->o->min_cosine > 0 || z->o->type == NIB_QUANTIZE_MIXED)
+            NIB_FAIL(z->err, NIB_UNSUPPORTED, "min_cosine cannot be kept where nothing is measured: %s", z->why);
         base_error_clear(z->err);
         status = NIB_OK;
     }
@@ -115,7 +123,7 @@ static nib_status round_one(quantizing *z, quantize_layer *l, quantize_bits bits
 static nib_status round_readers(void *user, const quantize_moments *m, nib_error *err) {
     quantizing *z = user;
     nib_status status = NIB_OK;
-    NIB_TRY(quantize_migrate(&z->runtime->heap, &z->layers, m, z->o->type == NIB_QUANTIZE_INT4 ? z->o->block : 0, err));
+    NIB_TRY(quantize_migrate(&z->runtime->heap, &z->layers, m, wanted_bits(z) == QUANTIZE_4 ? z->o->block : 0, err));
     for (int i = 0; i < z->layers.count; i++) {
         quantize_layer *l = &z->layers.items[i];
         if (!l->table && l->x == m->x) NIB_TRY(round_one(z, l, wanted_bits(z), m));
@@ -126,6 +134,7 @@ fail:
 
 static nib_status round_all(quantizing *z) {
     nib_status status = NIB_OK;
+    if (is_half(z)) return NIB_OK;
     if (z->o->calibrate_count) {
         if (z->why[0]) NIB_FAIL(z->err, NIB_UNSUPPORTED, "calibrating: %s", z->why);
         NIB_TRY(quantize_calibrate(z->reference, z->base, &z->layers, z->o->calibrate, z->o->calibrate_count, round_readers, z, z->err));
@@ -138,19 +147,21 @@ fail:
 
 /* ---------------------------------------------------------------- measuring, and more bits */
 
-static nib_status measure_as(quantizing *z, nib_precision precision, int optimize, quantize_quality *out) {
+static nib_status measure_as(quantizing *z, nib_precision precision, int optimize, size_t texts, quantize_quality *out) {
     nib_status status = NIB_OK;
     nib_model *m = NULL;
     float *got = NULL;
     int64_t width;
     NIB_TRY(open_model(z, z->g, precision, optimize, &m));
-    NIB_TRY(quantize_vectors(m, z->check, z->n_check, &got, &width, z->err));
-    quantize_compare(z->wanted, got, z->n_check, width, out);
+    NIB_TRY(quantize_vectors(m, z->check, texts, &got, &width, z->err));
+    quantize_compare(z->wanted, got, texts, width, out);
 fail:
     base_free(&z->runtime->heap, got);
     model_release(m);
     return status;
 }
+
+#define HALF_TEXTS 16 /* of a file in 16 bits as ONNX means it, which runs node by node without a kernel of its own */
 
 static nib_status write_and_measure(quantizing *z) {
     nib_status status = NIB_OK;
@@ -158,13 +169,15 @@ static nib_status write_and_measure(quantizing *z) {
     graph_free(z->g);
     z->g = NULL;
     NIB_TRY(graph_clone(z->base, &z->g, z->err));
-    NIB_TRY(quantize_write(z->runtime, z->g, &z->layers, z->o, z->err));
+    base_str_clear(&z->halves.text);
+    if (is_half(z)) NIB_TRY(quantize_write_half(z->runtime, z->g, &z->layers, z->o->type, &z->halves, z->err));
+    else NIB_TRY(quantize_write(z->runtime, z->g, &z->layers, z->o, z->err));
     t->nib.known = t->file.known = false;
     snprintf(t->nib.why, sizeof t->nib.why, "%s", z->why);
     snprintf(t->file.why, sizeof t->file.why, "%s", z->why);
     if (z->why[0]) goto fail;
-    NIB_TRY(measure_as(z, NIB_PRECISION_FILE, -1, &t->nib));
-    NIB_TRY(measure_as(z, NIB_PRECISION_F32, 1, &t->file));
+    NIB_TRY(measure_as(z, NIB_PRECISION_FILE, -1, z->n_check, &t->nib));
+    NIB_TRY(measure_as(z, NIB_PRECISION_F32, 1, is_half(z) && z->n_check > HALF_TEXTS ? HALF_TEXTS : z->n_check, &t->file));
 fail:
     return status;
 }
@@ -174,42 +187,81 @@ static bool is_below(const quantizing *z) {
     return z->o->min_cosine > 0 && t->nib.known && (t->nib.mean < z->o->min_cosine || t->file.mean < z->o->min_cosine);
 }
 
-/* The layer that loses most, of those that have fewer bits than they may; NULL: none. Tables last: they are large. */
-static quantize_layer *worst(const quantizing *z) {
-    quantize_layer *found = NULL;
+#define EFFECT_TEXTS 32 /* a run for each layer: MiniLM's 38 take 8 s */
+
+/* What each layer costs where it alone is rounded: on texts to calibrate on, if there are, for those to check with shall not choose. */
+static nib_status measure_effects(quantizing *z) {
+    nib_status status = NIB_OK;
+    const char *const *texts = z->o->calibrate_count ? z->o->calibrate : z->check;
+    size_t n = z->o->calibrate_count ? z->o->calibrate_count : z->n_check;
+    float *wanted = NULL, *got = NULL;
+    int64_t width;
+    nib_model *m = NULL;
+    graph *g = NULL;
+    n = n < EFFECT_TEXTS ? n : EFFECT_TEXTS;
+    NIB_TRY(quantize_vectors(z->reference, texts, n, &wanted, &width, z->err));
     for (int i = 0; i < z->layers.count; i++) {
         quantize_layer *l = &z->layers.items[i];
+        const quantize_layers alone = {l, 1};
+        quantize_quality q;
         if (!l->codes.q) continue;
-        const bool better = !found || (found->table && !l->table) || (found->table == l->table && l->error > found->error);
-        if (better) found = l;
-    }
-    return found;
-}
-
-/* 4 bits become 8, 8 become f32. */
-static nib_status raise(quantizing *z, quantize_layer *l) {
-    base_heap *heap = &z->runtime->heap;
-    z->receipt.raised++;
-    if (l->codes.bits == QUANTIZE_4) return quantize_round(z->runtime, l, QUANTIZE_8, l->K, NULL, z->err);
-    base_free(heap, l->codes.q);
-    base_free(heap, l->codes.scale);
-    l->codes = (quantize_codes){.bits = QUANTIZE_NONE};
-    l->error = 0;
-    return NIB_OK;
-}
-
-#define RAISED_AT_ONCE 8 /* one in so many layers, before it is measured again */
-
-static nib_status repair(quantizing *z) {
-    nib_status status = NIB_OK;
-    while (is_below(z)) {
-        int n = z->layers.count / RAISED_AT_ONCE + 1;
-        quantize_layer *l = NULL;
-        for (; n > 0 && (l = worst(z)) != NULL; n--) NIB_TRY(raise(z, l));
-        if (n == z->layers.count / RAISED_AT_ONCE + 1) break;
-        NIB_TRY(write_and_measure(z));
+        NIB_TRY(graph_clone(z->base, &g, z->err));
+        NIB_TRY(quantize_write(z->runtime, g, &alone, z->o, z->err));
+        NIB_TRY(open_model(z, g, NIB_PRECISION_F32, -1, &m));
+        NIB_TRY(quantize_vectors(m, texts, n, &got, &width, z->err));
+        quantize_compare(wanted, got, n, width, &q);
+        l->effect = 1 - q.mean;
+        base_free(&z->runtime->heap, got);
+        model_release(m);
+        graph_free(g);
+        got = NULL, m = NULL, g = NULL;
+        NIB_TRY(base_stop_check(z->err));
     }
 fail:
+    base_free(&z->runtime->heap, wanted);
+    base_free(&z->runtime->heap, got);
+    model_release(m);
+    graph_free(g);
+    return status;
+}
+
+static uint64_t weight_bytes(const graph *g) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < g->n_constants; i++) bytes += g->constants[i]->constant->bytes;
+    return bytes;
+}
+
+static nib_status take(quantizing *z, const quantize_step *steps, int n) {
+    nib_status status = NIB_OK;
+    NIB_TRY(quantize_take(z->runtime, &z->layers, steps, n, z->err));
+    NIB_TRY(write_and_measure(z));
+    z->receipt.raised = n;
+fail:
+    return status;
+}
+
+/* The least steps that reach min_cosine, or all that the size allows. */
+static nib_status mix(quantizing *z) {
+    nib_status status = NIB_OK;
+    const uint64_t most = (uint64_t)z->o->most_bytes, bytes = weight_bytes(z->g);
+    quantize_step *steps = NULL;
+    int n = 0, lo = 0, hi, at = 0;
+    if (!is_below(z) && !most) return NIB_OK;
+    if (most && bytes > most)
+        NIB_FAIL(z->err, NIB_UNSUPPORTED, "with the fewest bits, weights have %.2f MB: more than the %.2f MB that were asked for",
+                 (double)bytes / 1e6, (double)most / 1e6);
+    NIB_TRY(measure_effects(z));
+    NIB_TRY(quantize_plan(&z->runtime->heap, &z->layers, &steps, &n, z->err));
+    if (most) quantize_fit(steps, &n, bytes, most);
+    for (hi = n, lo = most ? n : 1; lo < hi;) {
+        at = (lo + hi) / 2;
+        NIB_TRY(take(z, steps, at));
+        if (is_below(z)) lo = at + 1;
+        else hi = at;
+    }
+    if (at != lo && n) NIB_TRY(take(z, steps, lo));
+fail:
+    base_free(&z->runtime->heap, steps);
     return status;
 }
 
@@ -224,12 +276,6 @@ static nib_status check_texts(const quantizing *z) {
                                       "result: \"%.60s\"",
                                       z->check[k]);
     return NIB_OK;
-}
-
-static uint64_t weight_bytes(const graph *g) {
-    uint64_t bytes = 0;
-    for (int i = 0; i < g->n_constants; i++) bytes += g->constants[i]->constant->bytes;
-    return bytes;
 }
 
 nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, const nib_quantize_options *o, nib_report **report,
@@ -253,12 +299,13 @@ nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, 
     NIB_TRY(round_all(&z));
     base_stop_advance(1);
     NIB_TRY(write_and_measure(&z));
-    NIB_TRY(repair(&z));
+    if (!z.why[0]) NIB_TRY(mix(&z));
     base_stop_advance(1);
     if (z.why[0]) NIB_TRY(rewrite_prove(runtime, z.source, z.g, REWRITE_PROVE_WHOLE, &outputs, err));
     NIB_TRY(rewrite_report_create(&r, err));
     z.receipt.bytes[0] = weight_bytes(z.base), z.receipt.bytes[1] = weight_bytes(z.g);
     z.receipt.seconds = base_clock() - begun;
+    z.receipt.notes = z.halves.text.length ? z.halves.text.data : NULL;
     z.receipt.rest = z.notes.text.length ? z.notes.text.data : NULL;
     quantize_receipt_put(r, &z.receipt);
     if (z.why[0]) rewrite_report_proof(r, &outputs, 1); /* how far, not whether: there is no tolerance */

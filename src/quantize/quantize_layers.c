@@ -31,7 +31,8 @@ static bool layer_of(graph_node *n, quantize_layer *l) {
     const graph_tensor *t = w->constant;
     if (table && (graph_attr_int(n, "axis", 0) != 0 || t->dims[0] < LEAST_ROWS)) return false;
     if (t->dims[0] < LEAST_WIDTH || t->dims[1] < LEAST_WIDTH || !n->outputs[0]) return false;
-    *l = (quantize_layer){.node = n, .x = n->inputs[table ? 1 : 0].value, .w = t, .table = table, .codes.bits = QUANTIZE_NONE};
+    *l = (quantize_layer){.node = n, .x = n->inputs[table ? 1 : 0].value, .w = t, .table = table, .effect = -1};
+    l->codes.bits = QUANTIZE_NONE;
     l->K = t->dims[table], l->N = t->dims[!table];
     if (t->dtype != NIB_DTYPE_F32) l->why = "its weight is not f32";
     else if ((uintptr_t)t->data % sizeof(float)) l->why = "its weight is not aligned";
@@ -131,6 +132,8 @@ void quantize_layers_free(base_heap *heap, quantize_layers *l) {
     for (int i = 0; i < l->count; i++) {
         base_free(heap, l->items[i].codes.q);
         base_free(heap, l->items[i].codes.scale);
+        base_free(heap, l->items[i].low.q);
+        base_free(heap, l->items[i].low.scale);
         base_free(heap, l->items[i].factor);
     }
     base_free(heap, l->items);

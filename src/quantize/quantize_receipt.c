@@ -22,14 +22,18 @@ static void put_quality(nib_report *r, const char *key, const char *title, const
     if (q->overlap >= 0) yyjson_mut_obj_add_real(doc, o, "neighbours_kept", q->overlap);
 }
 
-static const char *left_why(const quantize_layer *l, int64_t block) {
-    static const char *const why[] = {"asked to stay", "its rows are no multiple of the block",
-                                      "raised, to reach the cosine that was asked for"};
-    return l->why ? l->why : l->kept ? why[0] : block && l->K % block ? why[1] : why[2];
+static const char *left_why(const quantize_layer *l, const nib_quantize_options *o) {
+    const bool blocks = o->type == NIB_QUANTIZE_INT4 || o->type == NIB_QUANTIZE_MIXED;
+    if (l->why) return l->why;
+    if (l->kept) return "asked to stay";
+    if (blocks && l->K % o->block) return "its rows are no multiple of the block";
+    return o->type == NIB_QUANTIZE_FP16 ? "what reads it stays f32" : "raised, to reach the cosine that was asked for";
 }
 
+#define TYPE_TEXT(name, number, text) [number] = (text),
+static const char *const types[] = {NIB_QUANTIZE_MAP(TYPE_TEXT)};
+
 void quantize_receipt_put(nib_report *r, const quantize_receipt *t) {
-    static const char *const types[] = {NULL, "int8", "int4"};
     const nib_quantize_options *o = t->options;
     yyjson_mut_doc *doc = r->draft.doc;
     base_json_put_text(&r->draft, r->draft.root, "nib", NIB_VERSION);
@@ -45,23 +49,26 @@ void quantize_receipt_put(nib_report *r, const quantize_receipt *t) {
                     (double)t->bytes[0] / 1e6, t->bytes[1] ? (double)t->bytes[0] / (double)t->bytes[1] : 0);
     yyjson_mut_obj_add_uint(doc, r->draft.root, "weight_bytes_before", t->bytes[0]);
     yyjson_mut_obj_add_uint(doc, r->draft.root, "weight_bytes_after", t->bytes[1]);
-    base_str_printf(&r->text, "%-24s %s\n", "layers", "bits, share of the output's energy that is lost");
+    base_str_printf(&r->text, "%-24s %s\n", "layers", "bits, share of the output's energy that is lost; what the mean cosine lost with fewer bits, if measured");
     yyjson_mut_val *list = base_json_put_array(&r->draft, r->draft.root, "layers");
     for (int i = 0; i < t->layers->count; i++) {
         const quantize_layer *l = &t->layers->items[i];
         yyjson_mut_val *one = yyjson_mut_arr_add_obj(doc, list);
         base_json_put_text(&r->draft, one, "name", quantize_name(l));
         yyjson_mut_obj_add_int(doc, one, "bits", (int)l->codes.bits);
-        if (l->codes.q) yyjson_mut_obj_add_real(doc, one, "error", l->error);
-        else base_json_put_text(&r->draft, one, "why", left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
-        if (l->codes.q) base_str_printf(&r->text, "  %-58.58s %2d  %.2e\n", quantize_name(l), (int)l->codes.bits, l->error);
-        else
-            base_str_printf(&r->text, "  %-58.58s %2d  %s\n", quantize_name(l), (int)l->codes.bits,
-                            left_why(l, o->type == NIB_QUANTIZE_INT4 ? o->block : 0));
+        if (l->effect >= 0) yyjson_mut_obj_add_real(doc, one, "effect", l->effect);
+        if (l->codes.q) yyjson_mut_obj_add_real(doc, one, "error", l->codes.error);
+        else if (l->codes.bits == QUANTIZE_NONE) base_json_put_text(&r->draft, one, "why", left_why(l, o));
+        base_str_printf(&r->text, "  %-58.58s %2d  ", quantize_name(l), (int)l->codes.bits);
+        if (l->codes.q) base_str_printf(&r->text, "%.2e", l->codes.error);
+        else if (l->codes.bits == QUANTIZE_NONE) base_str_add(&r->text, left_why(l, o));
+        if (l->effect >= 0) base_str_printf(&r->text, "  %.1e", l->effect);
+        base_str_add(&r->text, "\n");
     }
+    if (t->notes) rewrite_report_notes(r, t->notes);
     if (t->rest) base_str_printf(&r->text, "%-24s %s\n", "left as they are", t->rest);
     if (t->rest) base_json_put_text(&r->draft, r->draft.root, "left_as_they_are", t->rest);
-    if (t->raised) base_str_printf(&r->text, "%d layers were raised to reach a mean cosine of %g\n", t->raised, o->min_cosine);
+    if (t->raised) base_str_printf(&r->text, "layers were raised in %d steps\n", t->raised);
     yyjson_mut_obj_add_int(doc, r->draft.root, "raised", t->raised);
     base_str_printf(&r->text, "quantized in %.1f s\n", t->seconds);
 }

@@ -35,8 +35,8 @@ static float number(const quantize_layer *l, int64_t k, int64_t n) {
 
 #define LONGEST 128 /* block */
 
-/* The scale of x [block] that f16 holds: of largest / -(8 + i / 10), i in -9, -6, .. 9, the one whose best scale for the codes that it gives
- * leaves the least error, numbers counting as `size` [block] says; NULL: all alike. */
+/* The scale of x [block] that f16 holds: of largest / -(8 + i / 10), i in -9, -6, .. 9, the one whose best scale for the codes that it
+ * gives leaves the least error, numbers counting as `size` [block] says; NULL: all alike. */
 static float block_scale(const float *x, const float *size, int64_t block) {
     float largest = 0;
     double best = 0, scale = 0;
@@ -81,6 +81,7 @@ static void round_row(const rounding *r, int64_t k, int64_t lo, int64_t hi, floa
     }
 }
 
+#define TURNED 32
 #define COLUMNS 64 /* that one task rounds */
 #define BATCH 128  /* rows: what they lose reaches those behind them as one product; blocks are no longer */
 
@@ -180,8 +181,9 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
     if (moments) h = base_alloc(heap, (2 * square + (size_t)K) * sizeof *h);
     if (!l->codes.q || !l->codes.scale || !r.w || !r.lost || !r.sums || (moments && !h))
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for rounding");
-    for (int64_t k = 0; k < K; k++)
-        for (int64_t n = 0; n < N; n++) r.w[k * N + n] = number(l, k, n);
+    for (int64_t first = 0; first < N; first += TURNED) /* of a table few rows at a time, which stay in the cache */
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t n = first; n < first + TURNED && n < N; n++) r.w[k * N + n] = number(l, k, n);
     if (moments) NIB_TRY(factor(runtime, l, moments, h, h + square, &usable, err));
     if (usable) r.u = h + square, r.size = h + 2 * square;
     for (int64_t k = 0; usable && k < K; k++) h[2 * square + (size_t)k] = h[k * K + k];
@@ -189,7 +191,7 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
     NIB_TRY(round_rows(runtime, &r, err));
     double sum = 0;
     for (size_t i = 0; i < tasks; i++) sum += r.sums[i];
-    l->error = all > 0 ? sum / all : 0;
+    l->codes.error = all > 0 ? sum / all : 0;
 fail:
     base_free(heap, h);
     base_free(heap, r.w);

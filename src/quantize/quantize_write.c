@@ -196,7 +196,8 @@ static size_t form_of(const quantize_layer *l, const nib_quantize_options *o) {
     size_t i = 0;
     for (; i < BASE_COUNT(forms); i++)
         if (forms[i].bits == l->codes.bits && forms[i].table == l->table &&
-            (forms[i].target == BOTH || forms[i].target == (int)o->target) && (forms[i].type == BOTH || forms[i].type == (int)o->type))
+            (forms[i].target == BOTH || forms[i].target == (int)o->target) && (forms[i].type == BOTH || forms[i].type == (int)o->type ||
+             (forms[i].type == NIB_QUANTIZE_INT4 && o->type == NIB_QUANTIZE_MIXED)))
             break;
     return i;
 }

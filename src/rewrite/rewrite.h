@@ -73,6 +73,8 @@ const char *rewrite_proof_worst_name(const rewrite_proof *proof);
 /* Runs the graph on the proof's inputs. ranges [value_limit + 1], by id: those of f32 inputs and node outputs are filled; the others, and
  * all if it cannot be run (why[] says what stood in the way; else it is ""), are unknown. */
 nib_status rewrite_measure(nib_runtime *runtime, const graph *g, pass_range *ranges, char why[REWRITE_WHY], nib_error *err);
+/* ctx->g in half precision: what rewrite_measure finds says what fits into f16 (pass_half). */
+nib_status rewrite_halve(pass_context *ctx);
 
 /* ---- costs: of one run of either graph in nib, fused as a session fuses it; [0] of the first, [1] of the second */
 typedef struct rewrite_costs {

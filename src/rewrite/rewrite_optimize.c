@@ -144,20 +144,20 @@ static void note_presets(pass_context *ctx) {
 /* Of the weights of Linear layers, at level 4: who asked for half precision has not got it where more stay f32 without a reason. */
 #define MOST_LEFT_FULL 0.1
 
-/* Level 4: what is measured in runs on random inputs says what fits into f16. */
-static nib_status halve(optimizing *z, pass_context *ctx) {
+/* Level 4. */
+nib_status rewrite_halve(pass_context *ctx) {
     nib_status status = NIB_OK;
     char why[REWRITE_WHY];
-    size_t n = (size_t)z->g->value_limit + 1;
-    pass_range *ranges = base_calloc(&z->runtime->heap, n, sizeof *ranges);
-    if (!ranges) NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
-    NIB_TRY(op_infer_graph(z->g, z->err));
-    NIB_TRY(rewrite_measure(z->runtime, z->g, ranges, why, z->err));
+    base_heap *heap = &ctx->runtime->heap;
+    size_t n = (size_t)ctx->g->value_limit + 1;
+    pass_range *ranges = base_calloc(heap, n, sizeof *ranges);
+    if (!ranges) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory for a measurement");
+    NIB_TRY(op_infer_graph(ctx->g, ctx->err));
+    NIB_TRY(rewrite_measure(ctx->runtime, ctx->g, ranges, why, ctx->err));
     if (why[0]) pass_note(ctx, "half: only weights were looked at for what leaves f16's range: %s", why);
     NIB_TRY(pass_half(ctx, ranges, n));
-    z->half = ctx->half;
 fail:
-    base_free(&z->runtime->heap, ranges);
+    base_free(heap, ranges);
     return status;
 }
 
@@ -211,7 +211,8 @@ static nib_status optimize(optimizing *z) {
     pass_note_random(&ctx);
     if (ctx.level >= 2) NIB_TRY(pass_expand(&ctx));
     if (ctx.level >= 1) NIB_TRY(pass_gemm(&ctx));
-    if (ctx.level >= 4) NIB_TRY(halve(z, &ctx));
+    if (ctx.level >= 4) NIB_TRY(rewrite_halve(&ctx));
+    z->half = ctx.half;
     if (ctx.level >= 2) NIB_TRY(pass_names(&ctx));
     if (ctx.level >= 1) NIB_TRY(pass_body_names(&ctx));
     drop_opsets(z->source, z->g);

@@ -98,7 +98,7 @@ static void rounding_makes_up_for_what_it_loses(void **state) {
         assert_int_equal(quantize_round(runtime, &l, rows[i].bits, rows[i].block, &m, &err), NIB_OK);
         const double less = loss_of(&l, w, h, false), damped = loss_of(&l, w, h, true);
         if (!(less < 0.7 * nearest)) fail_msg("%d bits: %g with moments, %g without", (int)rows[i].bits, less, nearest);
-        assert_true(fabs(l.error / damped - 1) < 1e-3); /* some columns stand for all in the size; here all are looked at */
+        assert_true(fabs(l.codes.error / damped - 1) < 1e-3); /* some columns stand for all in the size; here all are looked at */
         for (int k = 0; k < K * N; k++)
             assert_in_range(l.codes.q[k] + 128, rows[i].bits == QUANTIZE_8 ? 1 : 120, rows[i].bits == QUANTIZE_8 ? 255 : 135);
         for (int64_t k = 0; rows[i].bits == QUANTIZE_4 && k < K / rows[i].block * N; k++)
@@ -120,7 +120,7 @@ static void weights_without_numbers(void **state) {
         quantize_layer l = {.w = &t, .K = K, .N = N};
         assert_int_equal(quantize_round(runtime, &l, (quantize_bits)bits, 32, &m, &err), NIB_OK);
         for (int i = 0; i < K * N; i++) assert_int_equal(l.codes.q[i], 0);
-        assert_true(l.error == 0);
+        assert_true(l.codes.error == 0);
         base_free(&runtime->heap, l.codes.q);
         base_free(&runtime->heap, l.codes.scale);
     }
@@ -308,6 +308,32 @@ static void factors_of_a_file_are_taken(void **state) {
     nib_model_free(m);
 }
 
+/* 16 bits: half the bytes, next to nothing lost; a cosine that cannot be had is refused. */
+static void halves(void **state) {
+    static char json[20000];
+    (void)state;
+    for (int type = NIB_QUANTIZE_FP16; type <= NIB_QUANTIZE_BF16; type++) {
+        const bool fp16 = type == NIB_QUANTIZE_FP16;
+        float before[32], after[32];
+        double dot = 0;
+        nib_quantize_options o;
+        nib_error e = {0};
+        nib_quantize_defaults(&o, sizeof o);
+        o.type = (nib_quantize_type)type;
+        if (quantized(TINY, "half", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+        if (!(number_of(json, "as_onnx", "cosine_mean") >= (fp16 ? 0.99999 : 0.9999))) fail_msg("%s", json);
+        assert_true(number_of(json, "in_nib", "cosine_mean") >= (fp16 ? 0.99999 : 0.9999));
+        assert_true(number_of(json, "{", "weight_bytes_after") < (fp16 ? 0.6 : 0.9) * number_of(json, "{", "weight_bytes_before"));
+        assert_non_null(strstr(json, "\"bits\": 16"));
+        embed(TINY, before);
+        embed(in_dir("half"), after);
+        for (int i = 0; i < 32; i++) dot += (double)before[i] * after[i];
+        assert_true(dot > 0.9999);
+        o.min_cosine = 1;
+        if (!fp16) assert_int_equal(quantized(TINY, "half-refused", &o, json, &e), NIB_DIFFERENT);
+    }
+}
+
 static void layers_stay_and_are_raised(void **state) {
     char json[20000];
     nib_quantize_options o;
@@ -328,6 +354,66 @@ static void layers_stay_and_are_raised(void **state) {
     if (quantized(TINY, "raised", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
     assert_true(number_of(json, "{", "raised") > 0);
     assert_true(number_of(json, "in_nib", "cosine_mean") >= 0.9999 && number_of(json, "as_onnx", "cosine_mean") >= 0.9999);
+}
+
+/* Bits by what layers cost: a cosine that 4 bits do not have is reached with fewer bytes than 8 bits take, and a size is kept. */
+static void bits_are_mixed(void **state) {
+    static char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    (void)state;
+    nib_quantize_defaults(&o, sizeof o);
+    o.type = NIB_QUANTIZE_INT4;
+    if (quantized(TINY, "four", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    const double four = number_of(json, "{", "weight_bytes_after"), cosine = number_of(json, "as_onnx", "cosine_mean");
+    o.type = NIB_QUANTIZE_MIXED, o.min_cosine = cosine + 0.5 * (1 - cosine);
+    if (quantized(TINY, "mixed", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    const double reached = number_of(json, "{", "weight_bytes_after");
+    assert_true(number_of(json, "as_onnx", "cosine_mean") >= o.min_cosine && reached > four);
+    assert_true(number_of(json, "{", "raised") >= 1 && strstr(json, "\"effect\"") && strstr(json, "\"bits\": 4") && strstr(json, "\"bits\": 8"));
+    o.min_cosine = 0, o.most_bytes = (int64_t)reached + 1000;
+    if (quantized(TINY, "sized", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_true(number_of(json, "{", "weight_bytes_after") <= (double)o.most_bytes && number_of(json, "{", "weight_bytes_after") > four);
+    o.most_bytes = (int64_t)four - 100;
+    assert_int_equal(quantized(TINY, "sized-less", &o, json, &e), NIB_UNSUPPORTED);
+    assert_non_null(strstr(e.message, "fewest bits"));
+    o.most_bytes = 0;
+    assert_int_equal(quantized(TINY, "sized-less", &o, json, &e), NIB_INVALID_ARGUMENT);
+    o.type = NIB_QUANTIZE_INT4, o.most_bytes = 1000000;
+    assert_int_equal(quantized(TINY, "sized-less", &o, json, &e), NIB_INVALID_ARGUMENT);
+    assert_int_not_equal(access(in_dir("sized-less"), F_OK), 0);
+}
+
+/* Steps are taken, and taken back, to the very codes that were there. */
+static void steps_go_both_ways(void **state) {
+    static float w[K * N];
+    uint32_t seed = 4;
+    nib_error err;
+    int n;
+    int8_t before[K * N];
+    quantize_step *steps;
+    (void)state;
+    for (int i = 0; i < K * N; i++) w[i] = uniform(&seed);
+    const graph_tensor t = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {K, N}, .bytes = sizeof w, .data = w};
+    quantize_layer items[2] = {{.w = &t, .K = K, .N = N, .effect = 0.5}, {.w = &t, .K = K, .N = N, .effect = 0.001}};
+    quantize_layers l = {items, 2};
+    for (int i = 0; i < 2; i++) assert_int_equal(quantize_round(runtime, &items[i], QUANTIZE_4, 32, NULL, &err), NIB_OK);
+    memcpy(before, items[0].codes.q, sizeof before);
+    assert_int_equal(quantize_plan(&runtime->heap, &l, &steps, &n, &err), NIB_OK);
+    assert_true(n == 4 && steps[0].layer == &items[0] && steps[0].bits == QUANTIZE_8);
+    static const int bits[5][2] = {{4, 4}, {8, 4}, {32, 4}, {32, 8}, {32, 32}};
+    for (int i = 0; i < 10; i++) {
+        const int k = i < 5 ? i : 9 - i;
+        assert_int_equal(quantize_take(runtime, &l, steps, k, &err), NIB_OK);
+        for (int j = 0; j < 2; j++) assert_int_equal(items[j].codes.bits, bits[k][j]);
+    }
+    assert_memory_equal(before, items[0].codes.q, sizeof before);
+    n = 4;
+    const uint64_t more = K * N / 2; /* than 4 bits: what 8 take without scales */
+    quantize_fit(steps, &n, 1000, 1000 + more);
+    assert_true(n >= 1 && steps[0].layer == &items[0] && steps[0].bits == QUANTIZE_8);
+    base_free(&runtime->heap, steps);
+    for (int i = 0; i < 2; i++) base_free(&runtime->heap, items[i].codes.q), base_free(&runtime->heap, items[i].codes.scale);
 }
 
 static void what_cannot_be_done_is_said(void **state) {
@@ -430,7 +516,10 @@ int main(void) {
         cmocka_unit_test(vectors_are_compared),
         cmocka_unit_test(every_type_and_target),
         cmocka_unit_test(factors_of_a_file_are_taken),
+        cmocka_unit_test(halves),
         cmocka_unit_test(layers_stay_and_are_raised),
+        cmocka_unit_test(bits_are_mixed),
+        cmocka_unit_test(steps_go_both_ways),
         cmocka_unit_test(what_cannot_be_done_is_said),
         cmocka_unit_test(products_of_all_kinds),
         cmocka_unit_test(a_model_without_texts),
