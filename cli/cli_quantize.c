@@ -10,7 +10,9 @@
 
 static const cli_names types = {(const char *const[]){NIB_QUANTIZE_MAP(CLI_NAME_TEXT)},
                                 (const int[]){NIB_QUANTIZE_INT8, NIB_QUANTIZE_INT4, NIB_QUANTIZE_MIXED, NIB_QUANTIZE_FP16,
-                                            NIB_QUANTIZE_BF16, -1}};
+                                            NIB_QUANTIZE_BF16, NIB_QUANTIZE_INT8_STATIC, -1}};
+static const cli_names ranges = {(const char *const[]){NIB_RANGES_MAP(CLI_NAME_TEXT)},
+                                 (const int[]){NIB_RANGES_MINMAX, NIB_RANGES_PERCENTILE, NIB_RANGES_MSE, NIB_RANGES_ENTROPY, -1}};
 static const cli_names targets = {(const char *const[]){NIB_TARGET_MAP(CLI_NAME_TEXT)},
                                   (const int[]){NIB_TARGET_STANDARD, NIB_TARGET_ONNXRUNTIME, -1}};
 
@@ -19,7 +21,10 @@ static const cli_option quantize_options[] = {
     {"type", 0, CLI_NAME, CLI_AT(type), "T",
      "what weights become: %s. int8 (the default) multiplies in 8 bits; int4 keeps weights in 4\n"
      "bits, and multiplies in f32; mixed, each layer's in the fewest bits that --min-cosine or --size lets it have;\n"
-     "fp16 is half precision throughout, but for what leaves its range; bf16 of weights alone", 0, 0, &types},
+     "fp16 is half precision throughout, but for what leaves its range; bf16 of weights alone; int8-static\nmultiplies in 8 bits with ranges from --calibrate", 0, 0, &types},
+    {"ranges", 0, CLI_NAME, CLI_AT(ranges), "R",
+     "of int8-static: what of the rows that --calibrate saw is not clipped: %s (all, the default; all but the\nlast ten thousandth; "
+     "with the least error; by their histogram)", 0, 0, &ranges},
     {"size", 0, CLI_SIZE, CLI_AT(most_bytes), "SIZE", "of mixed: what all weights together may have", 1, 0, NULL},
     {"target", 0, CLI_NAME, CLI_AT(target), "T",
      "which operators say it: %s (ai.onnx alone, which is the default, or com.microsoft, too: faster int4\nthere)", 0, 0,
@@ -95,6 +100,7 @@ static int quantize(const cli_args *a, const texts *calibrate, const texts *chec
     if (a->type) o.type = (nib_quantize_type)a->type;
     o.target = (nib_target)a->target;
     if (a->block) o.block = a->block;
+    o.ranges = (nib_ranges)a->ranges;
     o.most_bytes = (int64_t)a->most_bytes;
     o.calibrate = calibrate->items, o.calibrate_count = calibrate->count;
     o.check = check->items, o.check_count = check->count;
@@ -114,6 +120,8 @@ static int run_quantize(cli_args *a) {
     if (!a->output) return cli_usage(a->verb, "-o is missing: where to write it");
     if (a->block && a->type != NIB_QUANTIZE_INT4 && a->type != NIB_QUANTIZE_MIXED)
         return cli_usage(a->verb, "--block is of --type int4 and mixed");
+    if (a->type == NIB_QUANTIZE_INT8_STATIC && !a->calibrate) return cli_usage(a->verb, "--type int8-static wants --calibrate");
+    if (a->ranges && a->type != NIB_QUANTIZE_INT8_STATIC) return cli_usage(a->verb, "--ranges is of --type int8-static");
     if (a->most_bytes && a->type != NIB_QUANTIZE_MIXED) return cli_usage(a->verb, "--size is of --type mixed");
     int code = read_texts(a->calibrate, "calibrate", &calibrate);
     if (code == 0) code = read_texts(a->check_texts, "check", &check);
@@ -128,7 +136,7 @@ static const cli_option *const options[] = {quantize_options, text_options, cli_
 const cli_verb cli_quantize = {
     .name = "quantize",
     .line = "write a model with smaller weights, and what that did to it",
-    .usage = "IN -o OUT [--type int8|int4|mixed|fp16|bf16] [options]",
+    .usage = "IN -o OUT [--type int8|int8-static|int4|mixed|fp16|bf16] [options]",
     .about = "Writes a model with weights of 16, 8 or 4 bits, and a receipt: cosines of texts' vectors to those of f32, as nib\n"
              "runs the file and as ONNX means it, what each layer lost, and sizes. IN is an .onnx file or a folder as on Hugging\n"
              "Face; OUT is an .onnx file, or, for a folder, a folder. Below --min-cosine layers get more bits first; if that is not\n"

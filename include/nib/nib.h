@@ -827,13 +827,25 @@ NIB_API nib_status nib_graph_of_file(const char *path, const nib_optimize_option
     X(MIXED, 3, "mixed") /* weights alone: each layer the fewest of 4, 8 and 32 bits that reach min_cosine, or that    \
                             most_bytes allows, by what it was measured to cost */                                      \
     X(FP16, 4, "fp16") /* half precision throughout, but for what leaves its range: as nib_optimize_file's level 4 */  \
-    X(BF16, 5, "bf16") /* weights alone, behind a Cast */
+    X(BF16, 5, "bf16") /* weights alone, behind a Cast */                                                              \
+    X(INT8_STATIC, 6, "int8-static") /* products in 8 bits with ranges that calibration found: QuantizeLinear and      \
+                                        DequantizeLinear, a scale for all rows, one a column of the weight */
 
 typedef enum nib_quantize_type {
 #define NIB_QUANTIZE_ENUM(name, number, text) NIB_QUANTIZE_##name = number,
     NIB_QUANTIZE_MAP(NIB_QUANTIZE_ENUM)
 #undef NIB_QUANTIZE_ENUM
 } nib_quantize_type;
+
+/* What of the rows that calibration saw is the range of INT8_STATIC: all; all but a ten thousandth at either end; what is
+ * rounded and clipped with the least error; or by the least Kullback-Leibler divergence of their histogram. */
+#define NIB_RANGES_MAP(X) X(MINMAX, 0, "minmax") X(PERCENTILE, 1, "percentile") X(MSE, 2, "mse") X(ENTROPY, 3, "entropy")
+
+typedef enum nib_ranges {
+#define NIB_RANGES_ENUM(name, number, text) NIB_RANGES_##name = number,
+    NIB_RANGES_MAP(NIB_RANGES_ENUM)
+#undef NIB_RANGES_ENUM
+} nib_ranges;
 
 typedef struct nib_quantize_options {
     size_t size;
@@ -853,6 +865,7 @@ typedef struct nib_quantize_options {
     nib_stop_fn stop;      /* in stages; NULL: it goes on to its end */
     void *stop_user;
     int64_t most_bytes; /* of all weights, of MIXED; 0: as many as min_cosine takes */
+    nib_ranges ranges;  /* of INT8_STATIC, which must be calibrated */
 } nib_quantize_options;
 
 NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);

@@ -93,7 +93,7 @@ static const uint16_t quantize_ends[] = {
 #define QUANTIZE(member) END(nib_quantize_options, member)
     QUANTIZE(size),            QUANTIZE(runtime), QUANTIZE(type),        QUANTIZE(target), QUANTIZE(block),      QUANTIZE(calibrate),
     QUANTIZE(calibrate_count), QUANTIZE(check),   QUANTIZE(check_count), QUANTIZE(keep),   QUANTIZE(keep_count), QUANTIZE(min_cosine),
-    QUANTIZE(external_over),   QUANTIZE(stop),    QUANTIZE(stop_user),   QUANTIZE(most_bytes),
+    QUANTIZE(external_over),   QUANTIZE(stop),    QUANTIZE(stop_user),   QUANTIZE(most_bytes), QUANTIZE(ranges),
 };
 static const uint16_t export_ends[] = {
 #define EXPORT(member) END(nib_export_options, member)

@@ -11,6 +11,10 @@ static nib_status check(const nib_quantize_options *o, nib_error *err) {
 #define IS_TYPE(name, number, text) || o->type == NIB_QUANTIZE_##name
     if (!(false NIB_QUANTIZE_MAP(IS_TYPE)))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "type %d: there is none of that number", (int)o->type);
+    if (o->type == NIB_QUANTIZE_INT8_STATIC && !o->calibrate_count)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "type int8-static wants texts to calibrate on: its ranges come from them");
+    if ((unsigned)o->ranges > NIB_RANGES_ENTROPY || (o->ranges && o->type != NIB_QUANTIZE_INT8_STATIC))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "ranges %d: there is none of that number, or the type has none", (int)o->ranges);
     if (o->most_bytes < 0 || (o->most_bytes && o->type != NIB_QUANTIZE_MIXED))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "most_bytes is of type mixed, and not below 0");
     if (o->type == NIB_QUANTIZE_MIXED && !o->most_bytes && !(o->min_cosine > 0))

@@ -29,6 +29,7 @@ typedef struct quantize_layer {
     const char *why;       /* it cannot be quantized, or NULL */
     int64_t K, N;          /* of a table: its width, its rows */
     float *factor; /* [K] that its x is divided by and its weight's rows are multiplied by (quantize_scale.c), or NULL */
+    float range[2];        /* of int8-static: its x's, divided by the factor */
     quantize_codes codes;  /* what is written */
     quantize_codes low;    /* those of fewer bits that it had before it was raised (quantize_use) */
     double effect;         /* what the mean cosine to f32 loses by these codes alone; -1: not measured */
@@ -45,6 +46,8 @@ typedef struct quantize_moments {
     int64_t K, rows;
     float *sum;          /* [K, K] */
     float *least, *most; /* [K]; NULL: not known */
+    float *sample;       /* [sampled, K] some of the rows, evenly */
+    int64_t sampled;
 } quantize_moments;
 
 /* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are;
@@ -79,6 +82,8 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
  * the rows of the weights that read it, for all layers of x that will be rounded; none where that would not lose less. block 0: to 8
  * bits, the rows, too; else weights alone, to 4 bits in such blocks. */
 nib_status quantize_migrate(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, int64_t block, nib_error *err);
+/* Of int8-static: the range that layers of moments' x round it in, behind their factors. */
+nib_status quantize_range(base_heap *heap, quantize_layers *layers, const quantize_moments *moments, nib_ranges how, nib_error *err);
 /* x times the factor's reciprocal, once for all its readers in g: in front of `before`, or folded into what makes x (quantize_fold). */
 graph_value *quantize_scaled(pass_context *ctx, graph_node *before, graph_value *x, const float *factor, int64_t K);
 /* Each Mul that quantize_scaled has put there goes into the constants that make what it multiplies, where nothing else reads that: a

@@ -9,6 +9,7 @@
 
 #define MOMENTS_BYTES ((size_t)128 << 20) /* of sums that are held at once */
 #define ROWS 512                          /* that are multiplied at once */
+#define SAMPLED 512                       /* rows that are kept of an x */
 
 typedef struct calibration {
     nib_model *m;
@@ -43,9 +44,21 @@ static void widen_range(quantize_moments *m, const float *x, int64_t rows) {
     m->rows += rows;
 }
 
+/* Each row has the same chance to be there in the end (reservoir sampling), by a sequence that is always the same. */
+static void sample(quantize_moments *m, const float *x, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++) {
+        const uint64_t seen = (uint64_t)(m->rows + r);
+        uint64_t at = seen < SAMPLED ? seen : ((seen * 6364136223846793005u + 1442695040888963407u) >> 20) % (seen + 1);
+        if (at >= SAMPLED) continue;
+        memcpy(m->sample + at * (uint64_t)m->K, x + r * m->K, (size_t)m->K * sizeof *x);
+        if (m->sampled <= (int64_t)at) m->sampled = (int64_t)at + 1;
+    }
+}
+
 static nib_status add(calibration *c, int i, const float *x, int64_t rows) {
     nib_status status = NIB_OK;
     const int64_t K = c->moments[i].K;
+    sample(&c->moments[i], x, rows);
     widen_range(&c->moments[i], x, rows);
     while (rows > 0) {
         int64_t n = ROWS - c->filled[i] < rows ? ROWS - c->filled[i] : rows;
@@ -155,6 +168,7 @@ static void drop(calibration *c) {
     for (int i = 0; i < c->count; i++) {
         base_free(heap, c->moments[i].sum);
         base_free(heap, c->moments[i].least);
+        base_free(heap, c->moments[i].sample);
         base_free(heap, c->rows[i]);
     }
     c->count = 0;
@@ -176,9 +190,10 @@ static nib_status take(calibration *c, const quantize_layers *layers, int *at) {
         *m = (quantize_moments){.x = l->x, .K = l->K, .sum = base_calloc(heap, (size_t)l->K * (size_t)l->K, sizeof(float))};
         m->least = base_calloc(heap, 2 * (size_t)l->K, sizeof(float));
         m->most = m->least ? m->least + l->K : NULL;
+        m->sample = base_alloc(heap, (size_t)l->K * SAMPLED * sizeof(float));
         c->rows[c->count] = base_alloc(heap, (size_t)l->K * ROWS * sizeof(float));
         c->filled[c->count++] = 0;
-        if (!m->sum || !m->least || !c->rows[c->count - 1]) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
+        if (!m->sum || !m->least || !m->sample || !c->rows[c->count - 1]) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a calibration");
     }
     return NIB_OK;
 }

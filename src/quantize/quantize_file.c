@@ -124,6 +124,7 @@ static nib_status round_readers(void *user, const quantize_moments *m, nib_error
     quantizing *z = user;
     nib_status status = NIB_OK;
     NIB_TRY(quantize_migrate(&z->runtime->heap, &z->layers, m, wanted_bits(z) == QUANTIZE_4 ? z->o->block : 0, err));
+    if (z->o->type == NIB_QUANTIZE_INT8_STATIC) NIB_TRY(quantize_range(&z->runtime->heap, &z->layers, m, z->o->ranges, err));
     for (int i = 0; i < z->layers.count; i++) {
         quantize_layer *l = &z->layers.items[i];
         if (!l->table && l->x == m->x) NIB_TRY(round_one(z, l, wanted_bits(z), m));

@@ -117,7 +117,7 @@ static bool fold(const folding *f, graph_value *v, int depth) {
 /* Whether n reads rows that were scaled for its weight. */
 static bool reads_scaled(const graph_node *n) {
     const graph_value *w = n->n_inputs > 1 ? n->inputs[1].value : NULL;
-    return graph_is_op(n, "", "DynamicQuantizeLinear") || graph_is_op(n, "com.microsoft", "MatMulNBits") ||
+    return graph_is_op(n, "", "DynamicQuantizeLinear") || graph_is_op(n, "", "QuantizeLinear") || graph_is_op(n, "com.microsoft", "MatMulNBits") ||
            (graph_is_op(n, "", "MatMul") && w && w->producer && graph_is_op(w->producer, "", "DequantizeLinear"));
 }
 

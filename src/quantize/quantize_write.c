@@ -3,6 +3,8 @@
  * Codes and scales as operators. In: a graph of MatMul(x, w) and Gather(table, ids), and layers' codes. Out, by bits and target:
  *
  *     products, 8   of int8: MatMulInteger of x as DynamicQuantizeLinear has it (one for all products of an x), Cast, times both scales
+ *                   of int8-static: MatMul of x through QuantizeLinear and DequantizeLinear, one pair for all products of an x, with
+ *                   DequantizeLinear(codes i8, scales [N], axis 1)
  *                   of int4, whose products stay f32: MatMul(x, DequantizeLinear(codes i8, scales [N], axis 1))
  *     products, 4   standard: MatMul(x, DequantizeLinear(codes i4 [K, N], scales [K / block, N], axis 0)), opset 21
  *                   onnxruntime: com.microsoft's MatMulNBits
@@ -11,6 +13,7 @@
  */
 #include "quantize.h"
 #include "op/op_schema.h"
+#include <math.h>
 #include <string.h>
 
 #define MS "com.microsoft"
@@ -115,13 +118,34 @@ static graph_value *product_8(const writing *w) {
     return emit(w, "", "Mul", (graph_value *[]){sums, scale}, 2);
 }
 
-static graph_value *product_8_weight(const writing *w) {
+/* rows times the weight of 8 bits, as numbers. */
+static graph_value *times_weight(const writing *w, graph_value *rows) {
     const int64_t dims[2] = {w->l->K, w->l->N}, each[1] = {w->l->N};
     graph_value *in[2] = {codes(w, NIB_DTYPE_I8, 2, dims, false, 0), scales(w, 1, each, false)};
     graph_value *v = in[0] && in[1] ? pass_emit(w->ctx, w->n, "", "DequantizeLinear", in, 2, w->n->outputs[0]->name) : NULL;
     if (!set(v, "axis", 1) || op_infer_node(w->g, v->producer, w->ctx->err) != NIB_OK) return NULL;
-    return emit(w, "", "MatMul", (graph_value *[]){rows_of(w), v}, 2);
+    return emit(w, "", "MatMul", (graph_value *[]){rows, v}, 2);
 }
+
+static graph_value *product_8_weight(const writing *w) { return times_weight(w, rows_of(w)); }
+
+/* rows through u8 and back, in the layer's range: once for all that read them. */
+static graph_value *through_8_bits(const writing *w, graph_value *rows) {
+    const float step = (w->l->range[1] - w->l->range[0]) / 255, scale = step > 0 && isfinite(step) ? step : 1;
+    const float zero = fminf(255, fmaxf(0, rintf(-w->l->range[0] / scale)));
+    void *data[2];
+    for (const graph_use *u = rows ? rows->uses : NULL; u; u = u->next)
+        if (graph_is_op(u->node, "", "QuantizeLinear")) return u->node->outputs[0]->uses->node->outputs[0];
+    graph_value *in[3] = {rows, constant(w, "_x_scale", NIB_DTYPE_F32, 0, NULL, &data[0]),
+                          constant(w, "_x_zero", NIB_DTYPE_U8, 0, NULL, &data[1])};
+    if (!in[1] || !in[2]) return NULL;
+    memcpy(data[0], &scale, sizeof scale);
+    *(uint8_t *)data[1] = (uint8_t)zero;
+    in[0] = emit(w, "", "QuantizeLinear", in, 3);
+    return emit(w, "", "DequantizeLinear", in, 3);
+}
+
+static graph_value *product_static(const writing *w) { return times_weight(w, through_8_bits(w, rows_of(w))); }
 
 static graph_value *dequantized(const writing *w, const int64_t *dims, bool turned) {
     const int64_t block = w->l->codes.block, by_block[2] = {turned ? dims[0] : dims[0] / block, turned ? dims[1] / block : dims[1]};
@@ -183,6 +207,7 @@ static const struct {
     graph_value *(*write)(const writing *w);
 } forms[] = {
     {QUANTIZE_8, false, BOTH, NIB_QUANTIZE_INT8, 11, product_8},
+    {QUANTIZE_8, false, BOTH, NIB_QUANTIZE_INT8_STATIC, 13, product_static},
     {QUANTIZE_8, false, BOTH, NIB_QUANTIZE_INT4, 13, product_8_weight},
     {QUANTIZE_4, false, NIB_TARGET_STANDARD, BOTH, 21, product_4},
     {QUANTIZE_4, false, NIB_TARGET_ONNXRUNTIME, BOTH, 0, product_4_ort},

@@ -138,6 +138,8 @@ pair = {
     ("quantize", "output"): ("tiny --report -", "tiny --report - --output out.onnx"),
     ("quantize", "report"): ("tiny --output out.onnx --type int4 --block 33", "tiny --output out.onnx --report -"),
     ("quantize", "block"): ("tiny --output out.onnx --report - --type int4", "tiny --output out.onnx --report - --type int4 --block 64"),
+    ("quantize", "ranges"): ("tiny --output out.onnx --report - --type int8-static --calibrate texts",
+                             "tiny --output out.onnx --report - --type int8-static --calibrate texts --ranges percentile"),
     ("quantize", "size"): ("tiny --output out.onnx --report - --type mixed --min-cosine 0.9",
                            "tiny --output out.onnx --report - --type mixed --size 1g"),
     ("compile", "output"): ("tiny", "tiny --output out.nib"),

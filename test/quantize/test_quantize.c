@@ -214,6 +214,34 @@ static void factors_go_into_constants(void **state) {
     }
 }
 
+/* One number far out: a percentile leaves it out, and so does the histogram; one clipped number loses more squares than the steps of
+ * all others. None leaves out what is usual. */
+static void ranges_by_each_rule(void **state) {
+    static float rows[ROWS * K], least[K], most[K];
+    graph_value x = {0};
+    uint32_t seed = 8;
+    nib_error err;
+    (void)state;
+    for (int i = 0; i < ROWS * K; i++) rows[i] = uniform(&seed);
+    rows[77] = 30;
+    for (int k = 0; k < K; k++) least[k] = -1, most[k] = k == 77 % K ? 30.0f : 1.0f;
+    const quantize_moments m = {.x = &x, .K = K, .rows = ROWS, .least = least, .most = most, .sample = rows, .sampled = ROWS};
+    static const struct {
+        nib_ranges how;
+        float least, most; /* of the upper end */
+    } want[] = {{NIB_RANGES_MINMAX, 30, 30},
+                {NIB_RANGES_PERCENTILE, 0.99f, 1.01f},
+                {NIB_RANGES_MSE, 25, 29.99f},
+                {NIB_RANGES_ENTROPY, 0.9f, 15}};
+    for (size_t i = 0; i < BASE_COUNT(want); i++) {
+        quantize_layer item = {.x = &x, .K = K, .N = N};
+        quantize_layers l = {&item, 1};
+        assert_int_equal(quantize_range(&runtime->heap, &l, &m, want[i].how, &err), NIB_OK);
+        if (!(item.range[1] >= want[i].least && item.range[1] <= want[i].most && item.range[0] <= -0.95f && item.range[0] >= -1))
+            fail_msg("rule %d: %g to %g", (int)want[i].how, (double)item.range[0], (double)item.range[1]);
+    }
+}
+
 static void vectors_are_compared(void **state) {
     static float a[40 * 2], b[40 * 2];
     quantize_quality q;
@@ -306,6 +334,25 @@ static void factors_of_a_file_are_taken(void **state) {
     }
     if (model_own(m)->computes == NIB_PRECISION_Q8) assert_true(taken > 0);
     nib_model_free(m);
+}
+
+static void int8_with_fixed_ranges(void **state) {
+    static char json[20000];
+    nib_quantize_options o;
+    nib_error e = {0};
+    (void)state;
+    for (int ranges = 0; ranges <= NIB_RANGES_ENTROPY; ranges++) {
+        nib_quantize_defaults(&o, sizeof o);
+        o.type = NIB_QUANTIZE_INT8_STATIC, o.ranges = (nib_ranges)ranges;
+        o.calibrate = calibrate, o.calibrate_count = BASE_COUNT(calibrate);
+        if (quantized(TINY, "static", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+        const double nib = number_of(json, "in_nib", "cosine_mean"), file = number_of(json, "as_onnx", "cosine_mean");
+        if (!(nib > 0.99 && file > (ranges ? 0.8 : 0.98) && file < 1)) fail_msg("ranges %d: %g in nib, %g in the file", ranges, nib, file);
+    }
+    o.calibrate_count = 0;
+    assert_int_equal(quantized(TINY, "static-refused", &o, json, &e), NIB_INVALID_ARGUMENT);
+    o.type = NIB_QUANTIZE_INT8, o.ranges = NIB_RANGES_MSE;
+    assert_int_equal(quantized(TINY, "static-refused", &o, json, &e), NIB_INVALID_ARGUMENT);
 }
 
 /* 16 bits: half the bytes, next to nothing lost; a cosine that cannot be had is refused. */
@@ -513,6 +560,8 @@ int main(void) {
         cmocka_unit_test(weights_without_numbers),
         cmocka_unit_test(scales_move_where_columns_are_uneven),
         cmocka_unit_test(factors_go_into_constants),
+        cmocka_unit_test(ranges_by_each_rule),
+        cmocka_unit_test(int8_with_fixed_ranges),
         cmocka_unit_test(vectors_are_compared),
         cmocka_unit_test(every_type_and_target),
         cmocka_unit_test(factors_of_a_file_are_taken),
