@@ -872,7 +872,7 @@ NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);
 
 /* Writes a model file or folder with smaller weights, to `out` as nib_optimize_file does, and measures what that
  * does to vectors of texts: as nib runs the file, and as ONNX means it. Products with constant matrices and tables
- * of 1024 rows and more are quantized; others, and those whose rows are no multiple of the block, stay as they are,
+ * of 256 rows and more are quantized; others, and those whose rows are no multiple of the block, stay as they are,
  * and the report says why. What the model gives below options->min_cosine gets more bits, layer by layer, 4 to 8 to
  * f32, those first that gain most for a byte, before it is given up. A model that does not embed texts is compared
  * on random inputs; calibrating it, MIXED, or asking for a min_cosine, is UNSUPPORTED. UNSUPPORTED, too: there is

@@ -31,7 +31,7 @@ typedef struct quantize_layer {
     float *factor; /* [K] that its x is divided by and its weight's rows are multiplied by (quantize_scale.c), or NULL */
     float range[2];        /* of int8-static: its x's, divided by the factor */
     quantize_codes codes;  /* what is written */
-    quantize_codes low;    /* those of fewer bits that it had before it was raised (quantize_use) */
+    quantize_codes low, high; /* of 4 and of 8 bits, if they are made and not what is written (quantize_take) */
     double effect;         /* what the mean cosine to f32 loses by these codes alone; -1: not measured */
 } quantize_layer;
 

@@ -115,9 +115,21 @@ fail:
 
 /* ---------------------------------------------------------------- rounding */
 
+#define SMALL_TABLE 4096 /* rows: fewer, positions' say, are looked up for every token, and save little with 4 bits */
+
 static nib_status round_one(quantizing *z, quantize_layer *l, quantize_bits bits, const quantize_moments *m) {
     if (is_left(z, l, bits)) return NIB_OK;
-    return quantize_round(z->runtime, l, bits, z->o->block, m, z->err);
+    if (l->table && l->N < SMALL_TABLE) bits = QUANTIZE_8;
+    nib_status status = NIB_OK;
+    const bool raises = bits == QUANTIZE_4 && m && (z->o->min_cosine > 0 || z->o->type == NIB_QUANTIZE_MIXED);
+    if (raises) { /* what it may be raised to, while its moments are known */
+        NIB_TRY(quantize_round(z->runtime, l, QUANTIZE_8, l->K, m, z->err));
+        l->high = l->codes;
+        l->codes = (quantize_codes){.bits = QUANTIZE_NONE};
+    }
+    NIB_TRY(quantize_round(z->runtime, l, bits, z->o->block, m, z->err));
+fail:
+    return status;
 }
 
 static nib_status round_readers(void *user, const quantize_moments *m, nib_error *err) {

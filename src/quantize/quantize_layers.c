@@ -5,7 +5,7 @@
 #include "quantize.h"
 #include <string.h>
 
-#define LEAST_ROWS 1024 /* of a table: a smaller one is small beside the rest */
+#define LEAST_ROWS 256  /* of a table: a smaller one is small beside the rest */
 #define LEAST_WIDTH 32  /* of a weight, each way: a smaller one has more scales than numbers */
 
 const char *quantize_name(const quantize_layer *l) { return l->node->inputs[l->table ? 0 : 1].value->name; }
@@ -134,6 +134,8 @@ void quantize_layers_free(base_heap *heap, quantize_layers *l) {
         base_free(heap, l->items[i].codes.scale);
         base_free(heap, l->items[i].low.q);
         base_free(heap, l->items[i].low.scale);
+        base_free(heap, l->items[i].high.q);
+        base_free(heap, l->items[i].high.scale);
         base_free(heap, l->items[i].factor);
     }
     base_free(heap, l->items);

@@ -42,25 +42,33 @@ nib_status quantize_plan(base_heap *heap, const quantize_layers *layers, quantiz
     return NIB_OK;
 }
 
-/* Codes of more bits, or none; those that the layer began with are kept for its way back. */
+static quantize_codes *place_of(quantize_layer *l, quantize_bits bits) { return bits == QUANTIZE_4 ? &l->low : &l->high; }
+
+/* Other codes, or none; those that it had are kept for the way back. */
 static nib_status use(nib_runtime *runtime, quantize_layer *l, quantize_bits bits, nib_error *err) {
     if (l->codes.bits == bits) return NIB_OK;
-    base_heap *heap = &runtime->heap;
-    if (!l->low.q) l->low = l->codes;
-    else base_free(heap, l->codes.q), base_free(heap, l->codes.scale);
+    if (l->codes.q) *place_of(l, l->codes.bits) = l->codes;
     l->codes = (quantize_codes){.bits = QUANTIZE_NONE};
     if (bits == QUANTIZE_NONE) return NIB_OK;
-    if (bits != l->low.bits) return quantize_round(runtime, l, bits, l->K, NULL, err);
-    l->codes = l->low;
-    l->low = (quantize_codes){0};
+    quantize_codes *made = place_of(l, bits);
+    if (!made->q) return quantize_round(runtime, l, bits, l->K, NULL, err);
+    l->codes = *made;
+    *made = (quantize_codes){0};
     return NIB_OK;
+}
+
+/* The fewest that it has codes of. */
+static quantize_bits first_bits(const quantize_layer *l) {
+    const bool has = l->codes.q != NULL;
+    if (l->low.q || (has && l->codes.bits == QUANTIZE_4)) return QUANTIZE_4;
+    return l->high.q || (has && l->codes.bits == QUANTIZE_8) ? QUANTIZE_8 : l->codes.bits;
 }
 
 nib_status quantize_take(nib_runtime *runtime, quantize_layers *layers, const quantize_step *steps, int n, nib_error *err) {
     nib_status status = NIB_OK;
     for (int i = 0; i < layers->count; i++) {
         quantize_layer *l = &layers->items[i];
-        quantize_bits bits = l->low.q ? l->low.bits : l->codes.bits;
+        quantize_bits bits = first_bits(l);
         for (int k = 0; k < n; k++)
             if (steps[k].layer == l) bits = steps[k].bits;
         NIB_TRY(use(runtime, l, bits, err));

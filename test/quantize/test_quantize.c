@@ -431,6 +431,12 @@ static void bits_are_mixed(void **state) {
     assert_int_not_equal(access(in_dir("sized-less"), F_OK), 0);
 }
 
+static quantize_layer *copy_of(const quantize_layer *items, size_t n) {
+    quantize_layer *copy = base_alloc(&runtime->heap, n * sizeof *copy);
+    assert_non_null(copy);
+    return memcpy(copy, items, n * sizeof *copy);
+}
+
 /* Steps are taken, and taken back, to the very codes that were there. */
 static void steps_go_both_ways(void **state) {
     static float w[K * N];
@@ -460,7 +466,7 @@ static void steps_go_both_ways(void **state) {
     quantize_fit(steps, &n, 1000, 1000 + more);
     assert_true(n >= 1 && steps[0].layer == &items[0] && steps[0].bits == QUANTIZE_8);
     base_free(&runtime->heap, steps);
-    for (int i = 0; i < 2; i++) base_free(&runtime->heap, items[i].codes.q), base_free(&runtime->heap, items[i].codes.scale);
+    quantize_layers_free(&runtime->heap, &(quantize_layers){.items = copy_of(items, 2), .count = 2});
 }
 
 static void what_cannot_be_done_is_said(void **state) {
