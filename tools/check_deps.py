@@ -25,6 +25,7 @@ ROOMS = {
     "rewrite": BASE | {"model", "onnx", "hf", "pass", "plan", "run", "cpu", "graph", "op", "kernel"},
     "quantize": BASE | {"rewrite", "task", "text", "model", "onnx", "hf", "pass", "plan", "run", "cpu", "graph", "op", "kernel"},
     "text": BASE,
+    "hub": BASE | {"hf", "graph"},
     "task": BASE | {"model", "run", "text", "hf", "graph", "op", "plan", "pass", "cpu", "onnx", "kernel"},
     "api": None,  # all
 }

@@ -62,6 +62,8 @@ char *hf_folder(nib_runtime *runtime, const char *dir, const char *input);
  * names a model_type and its architecture that nib does not know, and lists those it knows. Inputs and outputs:
  * hf_stack_build in hf_stack.h. */
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err);
+/* What that says without weights: whether config.json describes a model that nib knows. */
+nib_status hf_check_config(nib_runtime *runtime, const char *dir, nib_error *err);
 /* The graph of a StaticEmbedding's folder, of its model.safetensors alone: token_embeddings f32 [batch, seq, width] is
  * the row of each of input_ids, of the table `embedding.weight` or `embeddings`. Model2Vec's `mapping` says which row, and
  * `weights` what it is multiplied with, where they are there (hf_static.c). Input attention_mask is for who pools. */

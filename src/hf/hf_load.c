@@ -88,6 +88,30 @@ static nib_status choose_family(hf_builder *b, const hf_family **out) {
     return NIB_OK;
 }
 
+/* config.json, the family that it names and the stack that it describes. */
+static nib_status read_config(nib_runtime *runtime, const char *dir, hf_builder *b, yyjson_doc **config, const hf_family **f, hf_stack *s) {
+    nib_status status = NIB_OK;
+    NIB_TRY(hf_json_open(runtime, dir, "config.json", false, config, b->err));
+    if (!*config) NIB_FAIL(b->err, NIB_NOT_FOUND, "%s has no config.json", dir);
+    b->root = yyjson_doc_get_root(*config);
+    b->config = hf_text_config(b->root);
+    NIB_TRY(choose_family(b, f));
+    hf_stack_read(b, *f, s);
+    NIB_TRY(b->status);
+fail:
+    return status;
+}
+
+nib_status hf_check_config(nib_runtime *runtime, const char *dir, nib_error *err) {
+    hf_builder b = {.err = err};
+    yyjson_doc *config = NULL;
+    const hf_family *f = NULL;
+    hf_stack s;
+    nib_status status = read_config(runtime, dir, &b, &config, &f, &s);
+    base_json_free(&runtime->heap, config);
+    return status;
+}
+
 nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib_error *err) {
     nib_status status = NIB_OK;
     hf_builder b = {.err = err};
@@ -95,13 +119,7 @@ nib_status hf_load_graph(nib_runtime *runtime, const char *dir, graph **out, nib
     const hf_family *f = NULL;
     hf_stack s;
     *out = NULL;
-    NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &config, err));
-    if (!config) NIB_FAIL(err, NIB_NOT_FOUND, "%s has no config.json", dir);
-    b.root = yyjson_doc_get_root(config);
-    b.config = hf_text_config(b.root);
-    NIB_TRY(choose_family(&b, &f));
-    hf_stack_read(&b, f, &s);
-    NIB_TRY(b.status);
+    NIB_TRY(read_config(runtime, dir, &b, &config, &f, &s));
     hf_family_check_keys(runtime, "config.json", f, b.config);
     if (architecture(b.root)[0] && b.config == b.root && !hf_is_class_of(f, architecture(b.root)))
         base_log(runtime, NIB_LOG_WARN, "config.json: the architecture %.60s is not one that nib knows: it is taken for a %s",
