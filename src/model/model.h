@@ -87,6 +87,8 @@ struct nib_model {
     struct device *device;
     char *path, *folder;      /* as given, or "memory"; where the small files are, NULL: nowhere */
     char *door;               /* "ONNX file", "Hugging Face folder", ... */
+    const char *file;         /* of a folder: the file that was taken, and why; NULL: there was no choice. Static storage */
+    char file_why[200];
     size_t weight_bytes;      /* of the mapped files */
     graph *source;            /* of a compiled model: its program's own */
     model_compiled *compiled; /* NULL: opened from its source */
@@ -185,8 +187,15 @@ nib_status model_prepare(nib_model *m, const model_source *source, const nib_mod
 void model_opened(nib_model *m);
 
 /* ---- for the doors: this room's and the compiled file's */
-/* The graph of a model file or folder, not yet resolved; *door is what the path was, in words. route: hf_list_load. */
-nib_status model_load(nib_runtime *runtime, const char *path, const char *route, graph **out, const char **door, nib_error *err);
+typedef struct model_found {
+    const char *door; /* what the path was, in words; static storage, as the file */
+    const char *file; /* of a folder: which of its files holds the model; NULL: the path is a file */
+    char why[200];    /* it and no other */
+} model_found;
+/* The graph of a model file or folder, not yet resolved. route: hf_list_load. precision: what is asked for, of a folder that
+ * holds several forms of one model. */
+nib_status model_load(nib_runtime *runtime, const char *path, const char *route, nib_precision precision, graph **out,
+                      model_found *found, nib_error *err);
 /* OUT_OF_MEMORY if a request of the work on watch was refused. */
 nib_status model_all_granted(nib_model *m, const base_watch *watch, nib_error *err);
 /* In words, where settings.positions comes from. */

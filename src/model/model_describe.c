@@ -166,6 +166,7 @@ void model_describe(const nib_model *m, base_str *out) {
     char text[400];
     const model_program *p = model_own(m);
     base_str_printf(out, "model         %s (%s)\n", m->path, m->compiled ? "compiled" : m->door);
+    if (m->file) base_str_printf(out, "file          %s (%s)\n", m->file, m->file_why);
     if (m->compiled) {
         const bool exact =
             m->slots[MODEL_EXACT].program.p != NULL; /* it was made when the file was opened, or never will be */

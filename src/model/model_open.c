@@ -16,75 +16,126 @@ static nib_status load_onnx(nib_runtime *runtime, const char *path, graph **out,
     return status;
 }
 
-/* Which of these a folder has. */
-enum { HAS_CONFIG = 1, HAS_WEIGHTS = 2, HAS_INDEX = 4, HAS_ONNX = 8 };
+/* ---------------------------------------------------------------- which file of a folder */
 
-static nib_status look_for_files(base_heap *heap, const char *dir, int *has, nib_error *err) {
-    static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json", "model.onnx"};
-    *has = 0;
-    for (size_t i = 0; i < BASE_COUNT(names); i++) {
-        char *path = base_path_join(heap, dir, names[i]);
-        if (!path) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
-        if (base_path_is_file(path)) *has |= 1 << i;
-        base_free(heap, path);
+/* Forms of one model as ONNX, as exporters name them (Optimum, sentence-transformers, transformers.js). The lowest place
+ * that is there is taken: what was not rounded goes first whatever is asked for, since nib rounds by itself. */
+enum { FOR_MORE, FOR_Q4, FOR_COUNT }; /* precisions of 8 bits and more; of 4 */
+static const struct {
+    const char *file, *form;
+    unsigned char place[FOR_COUNT];
+} onnx_files[] = {
+    {"model.onnx", "as it was exported", {0, 0}},
+    {"onnx/model.onnx", "as it was exported", {1, 1}},
+    {"onnx/model_O1.onnx", "simplified by Optimum", {2, 2}},
+    {"onnx/model_O2.onnx", "fused by Optimum", {3, 3}},
+    {"onnx/model_O3.onnx", "fused by Optimum, GELU by tanh", {4, 4}},
+    {"model_optimized.onnx", "fused", {5, 5}},
+    {"onnx/model_fp16.onnx", "in half precision", {6, 6}},
+    {"onnx/model_O4.onnx", "in half precision", {7, 7}},
+    {"onnx/model_int8.onnx", "in 8 bits", {8, 13}},
+    {"onnx/model_quantized.onnx", "in 8 bits", {9, 14}},
+    {"onnx/model_uint8.onnx", "in 8 bits", {10, 15}},
+    {"model_quantized.onnx", "in 8 bits", {11, 16}},
+    {"onnx/model_q4.onnx", "in 4 bits", {12, 8}},
+    {"onnx/model_q4f16.onnx", "in 4 bits", {13, 9}},
+    {"onnx/model_bnb4.onnx", "in 4 bits", {14, 10}},
+};
+
+static nib_status has_file(base_heap *heap, const char *dir, const char *name, bool *out, nib_error *err) {
+    char *path = base_path_join(heap, dir, name);
+    if (!path) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
+    *out = base_path_is_file(path);
+    base_free(heap, path);
+    return NIB_OK;
+}
+
+/* The row of onnx_files that is taken of a folder, or -1. */
+static nib_status choose_onnx(base_heap *heap, const char *dir, nib_precision precision, int *out, nib_error *err) {
+    const int column = precision == NIB_PRECISION_Q4 ? FOR_Q4 : FOR_MORE;
+    *out = -1;
+    for (size_t i = 0; i < BASE_COUNT(onnx_files); i++) {
+        bool there = false;
+        nib_status status = has_file(heap, dir, onnx_files[i].file, &there, err);
+        if (status != NIB_OK) return status;
+        if (there && (*out < 0 || onnx_files[i].place[column] < onnx_files[*out].place[column])) *out = (int)i;
     }
     return NIB_OK;
 }
 
-/* *out stays NULL where the folder holds no weights that this reads. */
-static nib_status load_folder(nib_runtime *runtime, const char *path, const char *route, graph **out, nib_error *err) {
+/* The graph of a folder's safetensors; *out stays NULL, and found->why says why, where it holds none that this reads. */
+static nib_status load_safetensors(nib_runtime *runtime, const char *path, const char *route, graph **out, model_found *found, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &runtime->heap;
     hf_list list;
     char *dir = NULL;
-    int has;
+    bool config = false, single = false, index = false;
     NIB_TRY(hf_list_load(runtime, path, route, false, &list, err));
     const bool known = list.is_static || list.count == 0 || strcmp(list.items[0].type, "Transformer") == 0;
     dir = hf_folder(runtime, path, hf_list_input(&list));
     if (!dir) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    NIB_TRY(look_for_files(heap, dir, &has, err));
-    const bool weights = (has & (HAS_WEIGHTS | HAS_INDEX)) != 0, config = (has & HAS_CONFIG) != 0;
-    if (weights && list.is_static) NIB_TRY(hf_load_static(runtime, dir, out, err));
-    else if (weights && config) NIB_TRY(hf_load_graph(runtime, dir, out, err));
-    else if (!known && !config)
+    NIB_TRY(has_file(heap, dir, "config.json", &config, err));
+    NIB_TRY(has_file(heap, dir, "model.safetensors", &single, err));
+    NIB_TRY(has_file(heap, dir, "model.safetensors.index.json", &index, err));
+    if (!known && !config)
         NIB_FAIL(err, NIB_UNSUPPORTED, "modules.json begins with a %s (%s), which nib does not have", list.items[0].type, list.items[0].path);
+    found->file = single ? "model.safetensors" : "model.safetensors.index.json";
+    snprintf(found->why, sizeof found->why, "safetensors go first: nib makes the graph of them and %s",
+             list.is_static ? "modules.json" : "config.json");
+    if ((single || index) && list.is_static) status = hf_load_static(runtime, dir, out, err);
+    else if ((single || index) && config) status = hf_load_graph(runtime, dir, out, err);
+    else snprintf(found->why, sizeof found->why, "there is no %s", config ? "model.safetensors" : "config.json with model.safetensors");
 fail:
     base_free(heap, dir);
     return status;
 }
 
-nib_status model_load(nib_runtime *runtime, const char *path, const char *route, graph **out, const char **door, nib_error *err) {
+static nib_status load_folder(nib_runtime *runtime, const char *path, const char *route, nib_precision precision, graph **out,
+                              model_found *found, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &runtime->heap;
     char *onnx = NULL;
-    int has;
-    *out = NULL;
-    if (!base_path_is_dir(path)) {
-        *door = "ONNX file";
-        if (base_file_begins(path, MODEL_COMPILED_MAGIC, sizeof MODEL_COMPILED_MAGIC - 1))
-            NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
-        return load_onnx(runtime, path, out, err);
+    nib_error why;
+    int row;
+    found->door = MODEL_DOOR_FOLDER;
+    NIB_TRY(choose_onnx(heap, path, precision, &row, err));
+    status = load_safetensors(runtime, path, route, out, found, &why);
+    if (status == NIB_UNSUPPORTED && row >= 0) { /* a family that nib does not build: its ONNX file says all */
+        snprintf(found->why, sizeof found->why, "not its safetensors: %.170s", why.message);
+        status = NIB_OK;
     }
-    *door = MODEL_DOOR_FOLDER;
-    NIB_TRY(load_folder(runtime, path, route, out, err));
-    if (*out) return NIB_OK;
-    NIB_TRY(look_for_files(heap, path, &has, err));
-    onnx = base_path_join(heap, path, has & HAS_ONNX ? "model.onnx" : "onnx/model.onnx");
-    if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-    if (!base_path_is_file(onnx))
+    if (status != NIB_OK && err) *err = why;
+    if (status != NIB_OK || *out) goto fail;
+    if (row < 0)
         NIB_FAIL(err, NIB_NOT_FOUND, "%s holds no model: neither config.json with model.safetensors, nor model.onnx, nor onnx/model.onnx%s",
                  path, model_look_in(heap, path));
-    *door = "folder with an ONNX file";
+    found->door = "folder with an ONNX file";
+    found->file = onnx_files[row].file;
+    const size_t used = strlen(found->why);
+    snprintf(found->why + used, sizeof found->why - used, "; the model %s", onnx_files[row].form);
+    onnx = base_path_join(heap, path, found->file);
+    if (!onnx) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(load_onnx(runtime, onnx, out, err));
 fail:
     base_free(heap, onnx);
     return status;
 }
 
+nib_status model_load(nib_runtime *runtime, const char *path, const char *route, nib_precision precision, graph **out,
+                      model_found *found, nib_error *err) {
+    *out = NULL;
+    *found = (model_found){.door = "ONNX file"};
+    if (base_path_is_dir(path)) return load_folder(runtime, path, route, precision, out, found, err);
+    if (base_file_begins(path, MODEL_COMPILED_MAGIC, sizeof MODEL_COMPILED_MAGIC - 1))
+        return base_error_set(err, NIB_UNSUPPORTED, "%s is a compiled model, which only runs: this takes the model that it was made of", path);
+    return load_onnx(runtime, path, out, err);
+}
+
 static nib_status load_source(nib_model *m, const model_source *from, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &m->runtime->heap;
-    const char *door = from->graph ? "graph" : "ONNX file in memory", *path = from->path;
+    const char *path = from->path;
+    model_found found = {.door = from->graph ? "graph" : "ONNX file in memory"};
     if (path) {
         bool is_folder = from->bytes || base_path_is_dir(path);
         m->folder = is_folder ? base_strndup(heap, path, strlen(path)) : base_path_dir(heap, path);
@@ -92,9 +143,11 @@ static nib_status load_source(nib_model *m, const model_source *from, nib_error 
     }
     if (from->graph) NIB_TRY(graph_clone(from->graph, &m->source, err));
     else if (from->bytes) NIB_TRY(onnx_load_memory(m->runtime, from->bytes, from->size, m->folder, &m->source, err));
-    else NIB_TRY(model_load(m->runtime, path, m->asked.route, &m->source, &door, err));
+    else NIB_TRY(model_load(m->runtime, path, m->asked.route, m->asked.precision, &m->source, &found, err));
     m->weight_bytes = from->size;
-    m->door = base_strndup(heap, door, strlen(door));
+    m->file = found.file;
+    memcpy(m->file_why, found.why, sizeof found.why);
+    m->door = base_strndup(heap, found.door, strlen(found.door));
     if (!m->door) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
 fail:
     return status;

@@ -57,13 +57,13 @@ static quantize_bits wanted_bits(const quantizing *z) { return has_blocks(z) ? Q
 
 static nib_status load(quantizing *z) {
     nib_status status = NIB_OK;
-    const char *door;
+    model_found found;
     char why[REWRITE_WHY];
     kernels ks;
     kernel_table_init(&ks, z->runtime->isas);
     base_str_init(&z->notes.text, &z->runtime->heap);
     base_str_init(&z->halves.text, &z->runtime->heap);
-    NIB_TRY(model_load(z->runtime, z->in, NULL, &z->source, &door, z->err));
+    NIB_TRY(model_load(z->runtime, z->in, NULL, NIB_PRECISION_FILE, &z->source, &found, z->err));
     if (base_path_is_dir(z->in) && !(z->folder = base_strndup(&z->runtime->heap, z->in, strlen(z->in))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
     op_resolve(z->source);

@@ -84,9 +84,9 @@ static void done(optimizing *z) {
 static nib_status load(optimizing *z, const char *path) {
     nib_status status = NIB_OK;
     base_str_init(&z->notes.text, &z->runtime->heap);
-    const char *door;
+    model_found found;
     char why[REWRITE_WHY];
-    NIB_TRY(model_load(z->runtime, path, NULL, &z->source, &door, z->err));
+    NIB_TRY(model_load(z->runtime, path, NULL, NIB_PRECISION_FILE, &z->source, &found, z->err));
     if (base_path_is_dir(path) && !(z->folder = base_strndup(&z->runtime->heap, path, strlen(path))))
         NIB_FAIL(z->err, NIB_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < z->o->shape_count; i++) NIB_TRY(set_shape(z->source, z->o->shapes[i], z->err));
