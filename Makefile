@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-queue bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+.PHONY: all help run bench bench-long bench-queue bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
 
 # Their output is shown as it comes: ninja's counts what is done, and what a compiler says must not be lost.
 ninja = ninja -C $(1) -j$(JOBS)
@@ -46,7 +46,7 @@ test-all: test-wide test-isa test-paths asan tsan aarch64 ## and on each instruc
 
 test-nightly: test-every ubsan cov zig fuzz ## and what takes hours: SECONDS= of fuzzing for each door
 
-test-wide: $(MODEL)/model.safetensors test-build test-onnx
+test-wide: $(MODEL)/model.safetensors test-build test-onnx test-hub
 	ctest --preset release -j$(JOBS) -L wide
 
 # What computes, under every instruction set below the machine's own; the plainest, which takes minutes, with what is no real model.
@@ -79,6 +79,10 @@ build/onnx-cases/version.txt: tools/make_onnx_cases.py
 test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backend suite, run and written in other opsets (installs PyPI's onnx; PYTHON= takes another Python)
 	build/test/onnx_backend $(ONNX_BACKEND)
 	$(or $(PYTHON),.deps/onnx/bin/python) tools/check_opset.py build/nib build/onnx-cases 11 17 21
+
+test-hub: all ## one cache for nib and huggingface_hub (installs PyPI's; PYTHON= takes another Python)
+	@test -n "$(PYTHON)" || tools/setup hub
+	$(or $(PYTHON),.deps/hub/bin/python) tools/check_hub.py build/nib .
 
 test-onnx-asan: build/asan/build.ninja build/onnx-cases/version.txt
 	@$(call ninja,build/asan) onnx_backend

@@ -9,13 +9,16 @@
 #include "cli_options.h"
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
-extern const cli_verb cli_classify;
+extern const cli_verb cli_classify, cli_pull, cli_models, cli_doctor;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */
 
-/* 0 if there is something of that name; else 2, after a message that says where it was looked for and what a model is. */
-int cli_model_there(const char *path);
+/* 0 if there is something of that name, a file, a folder or a model of the cache; or else, with --pull, once it was fetched.
+ * 2 after a message that says where it was looked for and what a model is. */
+int cli_model_there(cli_args *args, const char *path);
+/* Fetches ORG/NAME into the cache, with a bar a file: 0, or a code after a message (cli_pull.c). */
+int cli_pull_model(cli_args *args, const char *name);
 /* Opens the model; on failure prints why and returns 2 (the path or an option is wrong) or 1. */
 int cli_model_open(const cli_model *m, nib_model **out);
 /* The runtime that the options describe, made at the first call; main frees it. With m NULL, the

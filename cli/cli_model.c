@@ -23,7 +23,9 @@ static const cli_names yes_no = {(const char *const[]){"no", "yes"}, (const int[
 
 const cli_option cli_model_option[] = {
     {"model", 'm', CLI_TEXT, CLI_AT(m.path), "PATH",
-     "folder as on Hugging Face, .onnx file, or .nib file; the first argument if this is not given", 0, 0, NULL},
+     "folder as on Hugging Face, .onnx file, .nib file, or ORG/NAME[@REVISION][:FILE] of the cache; the first argument if this is not "
+     "given", 0, 0, NULL},
+    {"pull", 0, CLI_FLAG, CLI_AT(pull), NULL, "ORG/NAME that is not in the cache is fetched first, as nib pull does", 1, 0, NULL},
     {0},
 };
 const cli_option cli_length_options[] = {
@@ -91,6 +93,13 @@ const cli_option cli_safety_options[] = {
     {0},
 };
 
+const cli_option cli_common_options[] = {
+    {"memory", 0, CLI_SIZE, CLI_AT(m.runtime.memory_limit), "SIZE", "ceiling, such as 500M or 2G", 1, 0, NULL},
+    {"quiet", 0, CLI_FLAG, CLI_AT(quiet), NULL, "no warnings and no progress on standard error; errors stay", 1, 0, NULL},
+    {"help", 'h', CLI_FLAG, CLI_AT(help), NULL, "this text", 1, 0, NULL},
+    {0},
+};
+
 int cli_choose_prompt(cli_args *a) {
     if ((a->prompt != NULL) + (a->prompt_name != NULL) + (a->no_prompt != 0) > 1)
         return cli_usage(a->verb, "give one of --prompt, --prompt-name and --no-prompt, not both");
@@ -127,14 +136,20 @@ void cli_runtime_free(void) {
 
 /* ---- the model */
 
-int cli_model_there(const char *path) {
+int cli_model_there(cli_args *a, const char *path) {
     char folder[4096];
-    if (access(path, F_OK) == 0) return 0;
-    const char *why = errno == ENOENT ? "No such file or folder" : strerror(errno);
+    nib_error error;
+    if (nib_hub_find(path, NULL, 0, NULL, &error) == NIB_OK) return 0;
+    const int e = access(path, F_OK) == 0 ? 0 : errno;
+    if (error.status != NIB_NOT_FOUND) return cli_fail(&error);
+    const bool named = strstr(error.message, "nib pull") != NULL;
+    if (named && a->pull) return cli_pull_model(a, path);
+    if (named) return cli_fail(&error);
+    const char *why = e == ENOENT ? "No such file or folder" : strerror(e);
     bool absolute = path[0] == '/' || !getcwd(folder, sizeof folder);
     fprintf(stderr,
             "nib: %s: %s%s%s; a model is an .onnx or .nib file, or a folder with config.json and model.safetensors, with model.onnx or "
-            "with onnx/model.onnx; nib fetches none\n",
+            "with onnx/model.onnx, or ORG/NAME, which nib pull fetches\n",
             path, why, absolute ? "" : " in ", absolute ? "" : folder);
     return 2;
 }

@@ -123,7 +123,7 @@ static int run_diff(cli_args *a) {
     nib_error error = {.offset = -1};
     nib_report *report = NULL;
     if (!a->plain.count) return cli_usage(a->verb, "two models must be named");
-    int code = cli_model_there(a->plain.items[0]);
+    int code = cli_model_there(a, a->plain.items[0]);
     if (code == 0) code = fill_options(a, &o);
     if (code) return code;
     nib_status status = nib_diff_files(a->m.path, a->plain.items[0], &o, &report, &error);

@@ -39,11 +39,11 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, keep, limits;
+    cli_list inputs, shapes, disabled, keep, limits, includes;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
-        check, help, no_prompt, decode, no_special, no_truncation, with_pooling;
+        check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride;
@@ -91,6 +91,7 @@ struct cli_verb {
     const char *examples;             /* lines */
     const char *after;                /* said at the end; may be NULL */
     const char *word;                 /* must be the first plain argument; may be NULL */
+    enum { CLI_MODEL_OPENED, CLI_MODEL_NAMED, CLI_MODEL_NONE } model; /* one that is there; ORG/NAME of one; it takes none */
     int plain;                        /* how many plain arguments it takes beside the model; -1: any number, texts */
     int (*run)(cli_args *args);
 };
@@ -98,7 +99,7 @@ struct cli_verb {
 extern const cli_verb *const cli_verbs[]; /* ended by NULL */
 
 /* Tables that verbs share (cli_model.c). */
-extern const cli_option cli_model_option[];   /* --model */
+extern const cli_option cli_model_option[];   /* --model, --pull */
 extern const cli_option cli_length_options[]; /* --max-tokens, --route */
 extern const cli_option cli_task_option[];    /* --task */
 extern const cli_option cli_engine_options[]; /* precision, device, output */
@@ -109,6 +110,7 @@ extern const cli_option cli_prompt_options[];
 extern const cli_option cli_level_option[];   /* --optimize-level */
 extern const cli_option cli_pack_option[];    /* --no-pack */
 extern const cli_option cli_safety_options[]; /* what a model's files may cost (SECURITY.md), and --quiet, --help */
+extern const cli_option cli_common_options[]; /* --memory, --quiet, --help, of verbs that open no model */
 
 /* Fills `args` from argv[1..]: 0; 2 after a message; -1 if help was asked for and printed. Free it with cli_args_free either way. */
 int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *args);

@@ -346,9 +346,11 @@ static int open_tokenizer(tokenize_run *r) {
     nib_error error, why;
     nib_status opened = NIB_NOT_FOUND;
     struct stat about;
+    char found[4096];
     const char *path = r->a->m.path;
     bool alone = false;
     int code;
+    if (nib_hub_find(path, found, sizeof found, NULL, &error) == NIB_OK) path = found;
     nib_model_options options = r->a->m.options;
     options.runtime = cli_runtime(&r->a->m, &code);
     if (code) return code;

@@ -9,7 +9,7 @@
 const cli_verb *const cli_verbs[] = {&cli_embed,   &cli_classify, &cli_run,   &cli_inspect, &cli_explain,
                                      &cli_tokenize, &cli_profile,  &cli_bench, &cli_tune,    &cli_optimize,
                                      &cli_simplify, &cli_diff,     &cli_quantize, &cli_export,  &cli_compile,
-                                     NULL};
+                                     &cli_pull,     &cli_models,   &cli_doctor,   NULL};
 #define N_VERBS (sizeof cli_verbs / sizeof *cli_verbs - 1)
 
 static int help(FILE *out, int code) {
@@ -18,6 +18,7 @@ static int help(FILE *out, int code) {
     fputs("\n  nib embed --model models/all-MiniLM-L6-v2 'a short text' 'another one'\n"
           "  nib embed --model model.onnx --input texts.txt --output vectors.npy\n"
           "  nib inspect models/all-MiniLM-L6-v2\n"
+          "  nib pull sentence-transformers/all-MiniLM-L6-v2\n"
           "\nnib VERB --help says more. NIB_CPU=generic|avx2|avx512|... caps the instructions used.\n",
           out);
     return code;

@@ -4,6 +4,7 @@
  */
 #include "api_options.h"
 #include "compiled/compiled.h"
+#include "hub/hub.h"
 
 static nib_status try_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
     nib_status status = NIB_OK;
@@ -11,6 +12,7 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     nib_model_options model;
     nib_runtime *runtime = NULL;
     base_stop stop;
+    char room[HUB_PATH];
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     NIB_TRY(api_options_take(API_COMPILE_OPTIONS, &o, options, err));
     NIB_TRY(api_model_options_take(&model, o.model, err));
@@ -19,6 +21,7 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
     base_stop_begin(&stop, o.stop, o.stop_user, COMPILED_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = hub_resolve(in, room, &in, err);
     if (status == NIB_OK) status = compiled_write(runtime, in, out, &o, err);
     base_stop_end(&stop);
 fail:

@@ -4,6 +4,7 @@
  */
 #include "api_options.h"
 #include "compiled/compiled.h"
+#include "hub/hub.h"
 #include "task/task.h"
 
 #define EXPLAINED_TOKENS 128 /* of the text whose time explain shares out */
@@ -52,6 +53,8 @@ nib_status api_model_options_take(nib_model_options *o, const nib_model_options 
 static nib_status try_model_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err) {
     nib_model_options o;
     base_stop stop;
+    char room[HUB_PATH];
+    model_source from = *source;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the model");
     *out = NULL;
     if (!source->bytes && (!source->path || !*source->path)) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
@@ -59,7 +62,8 @@ static nib_status try_model_open(const model_source *source, const nib_model_opt
     if (status != NIB_OK) return status;
     base_stop_begin(&stop, o.stop, o.stop_user, MODEL_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
-    if (status == NIB_OK) status = compiled_open(source, &o, out, err);
+    if (status == NIB_OK && !from.bytes) status = hub_resolve(from.path, room, &from.path, err);
+    if (status == NIB_OK) status = compiled_open(&from, &o, out, err);
     base_stop_end(&stop);
     return status;
 }

@@ -3,6 +3,7 @@
  * nib.h's optimizing of files: argument checks; src/rewrite does the work.
  */
 #include "api_options.h"
+#include "hub/hub.h"
 #include "rewrite/rewrite.h"
 #include <stdlib.h>
 
@@ -38,10 +39,12 @@ static nib_status try_optimize_file(const char *in, const char *out, const nib_o
     base_stop stop;
     nib_runtime *runtime;
     nib_report *made = NULL;
+    char room[HUB_PATH];
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = hub_resolve(in, room, &in, err);
     if (status == NIB_OK) status = rewrite_optimize_file(runtime, in, out, &o, &made, err);
     base_stop_end(&stop);
     hand_over(made, report);
@@ -54,10 +57,13 @@ static nib_status try_diff_files(const char *a, const char *b, const nib_optimiz
     base_stop stop;
     nib_runtime *runtime;
     nib_report *made = NULL;
+    char rooms[2][HUB_PATH];
     if (!a || !*a || !b || !*b) return base_error_set(err, NIB_INVALID_ARGUMENT, "two models must be named");
     nib_status status = begin(options, &o, &runtime, report, err);
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = hub_resolve(a, rooms[0], &a, err);
+    if (status == NIB_OK) status = hub_resolve(b, rooms[1], &b, err);
     if (status == NIB_OK) status = rewrite_diff_files(runtime, a, b, &o, &made, err);
     base_stop_end(&stop);
     hand_over(made, report);
@@ -71,10 +77,12 @@ static nib_status try_graph_of_file(const char *path, const nib_optimize_options
     base_stop stop;
     nib_runtime *runtime;
     nib_report *made = NULL;
+    char room[HUB_PATH];
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no model was named");
     nib_status status = begin(options, &o, &runtime, report, err);
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = hub_resolve(path, room, &path, err);
     if (status == NIB_OK) status = rewrite_graph_text(runtime, path, &o, format, &made, err);
     base_stop_end(&stop);
     hand_over(made, report);
@@ -86,6 +94,7 @@ static nib_status try_export_folder(const char *in, const char *out, const nib_e
     nib_status status = NIB_OK;
     nib_export_options o;
     base_stop stop;
+    char room[HUB_PATH];
     nib_runtime *runtime = NULL;
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     NIB_TRY(api_options_take(API_EXPORT_OPTIONS, &o, options, err));
@@ -93,6 +102,7 @@ static nib_status try_export_folder(const char *in, const char *out, const nib_e
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
     base_stop_begin(&stop, o.stop, o.stop_user, REWRITE_EXPORT_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
+    if (status == NIB_OK) status = hub_resolve(in, room, &in, err);
     if (status == NIB_OK) status = rewrite_export_folder(runtime, in, out, &o, err);
     base_stop_end(&stop);
 fail:

@@ -30,6 +30,7 @@ static const nib_quantize_options quantize_options = {
     .size = sizeof quantize_options, .type = NIB_QUANTIZE_INT8, .block = 32, .external_over = -1};
 static const nib_compile_options compile_options = {.size = sizeof compile_options};
 static const nib_export_options export_options = {.size = sizeof export_options, .external_over = -1};
+static const nib_pull_options pull_options = {.size = sizeof pull_options};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
 
@@ -101,6 +102,12 @@ static const uint16_t export_ends[] = {
     EXPORT(external_over), EXPORT(stop),    EXPORT(stop_user),
 };
 
+static const uint16_t pull_ends[] = {
+#define PULL(member) END(nib_pull_options, member)
+    PULL(size),     PULL(runtime),       PULL(weights), PULL(include),   PULL(include_count),
+    PULL(progress), PULL(progress_user), PULL(stop),    PULL(stop_user),
+};
+
 typedef struct kind {
     const char *name, *filled_by;
     const void *defaults;
@@ -124,6 +131,7 @@ static const kind kinds[] = {
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
     [API_QUANTIZE_OPTIONS] = KIND(nib_quantize_options, "nib_quantize_defaults", quantize_options, quantize_ends),
     [API_EXPORT_OPTIONS] = KIND(nib_export_options, "nib_export_defaults", export_options, export_ends),
+    [API_PULL_OPTIONS] = KIND(nib_pull_options, "nib_pull_defaults", pull_options, pull_ends),
 };
 
 /* Where the last member that is whole in a struct of `size` bytes ends. */
@@ -180,3 +188,4 @@ void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }
 void nib_quantize_defaults(nib_quantize_options *o, size_t size) { fill_defaults(API_QUANTIZE_OPTIONS, o, size); }
 void nib_export_defaults(nib_export_options *o, size_t size) { fill_defaults(API_EXPORT_OPTIONS, o, size); }
+void nib_pull_defaults(nib_pull_options *o, size_t size) { fill_defaults(API_PULL_OPTIONS, o, size); }

@@ -27,7 +27,8 @@ typedef enum api_options {
     API_OPTIMIZE_OPTIONS,
     API_COMPILE_OPTIONS,
     API_QUANTIZE_OPTIONS,
-    API_EXPORT_OPTIONS
+    API_EXPORT_OPTIONS,
+    API_PULL_OPTIONS
 } api_options;
 
 /* Fills `into`, a struct of that kind as this library knows it, size included: the caller's members over the defaults.

@@ -3,6 +3,7 @@
  * nib.h's quantizing of files: argument checks; src/quantize does the work.
  */
 #include "api_options.h"
+#include "hub/hub.h"
 #include "quantize/quantize.h"
 
 static nib_status check(const nib_quantize_options *o, nib_error *err) {
@@ -39,6 +40,7 @@ static nib_status try_quantize_file(const char *in, const char *out, const nib_q
     base_stop stop;
     nib_runtime *runtime = NULL;
     nib_report *made = NULL;
+    char room[HUB_PATH];
     if (report) *report = NULL;
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
     NIB_TRY(api_options_take(API_QUANTIZE_OPTIONS, &o, options, err));
@@ -47,6 +49,7 @@ static nib_status try_quantize_file(const char *in, const char *out, const nib_q
     else NIB_TRY(base_runtime_create(NULL, &runtime, err));
     base_stop_begin(&stop, o.stop, o.stop_user, QUANTIZE_STAGES);
     status = base_stop_check(err);
+    if (status == NIB_OK) status = hub_resolve(in, room, &in, err);
     if (status == NIB_OK) status = quantize_file(runtime, in, out, &o, &made, err);
     base_stop_end(&stop);
     if (report) *report = made;

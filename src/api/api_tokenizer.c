@@ -4,6 +4,7 @@
  * (model_open_tokenizer). Arguments are checked here; src/text does the work.
  */
 #include "api_options.h"
+#include "hub/hub.h"
 #include "model/model.h"
 #include <string.h>
 
@@ -24,10 +25,12 @@ static nib_status wrap(nib_model *model, nib_tokenizer **out, nib_error *err) {
 
 static nib_status try_tokenizer_open(const char *path, nib_runtime *runtime, nib_tokenizer **out, nib_error *err) {
     nib_model *model;
+    char room[HUB_PATH];
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the tokenizer");
     *out = NULL;
     if (!path || !*path) return base_error_set(err, NIB_INVALID_ARGUMENT, "no tokenizer was named");
-    nib_status status = model_open_tokenizer(runtime, path, &model, err);
+    nib_status status = hub_resolve(path, room, &path, err);
+    if (status == NIB_OK) status = model_open_tokenizer(runtime, path, &model, err);
     return status == NIB_OK ? wrap(model, out, err) : status;
 }
 

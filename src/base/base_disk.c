@@ -64,7 +64,8 @@ nib_status base_dirs_create(const char *root, const char *relative, nib_error *e
         at = next;
         if (at < 0)
             return base_error_set(err, NIB_IO, "%s/%s: cannot be made: %s", root, relative,
-                                  e == ELOOP || e == ENOTDIR ? "a link or a file stands in the place of a folder" : strerror(e));
+                                  e == ELOOP || e == ENOTDIR ? "a link or a file stands in the place of a folder"
+                                                             : strerror(e));
         p += n;
         while (*p == '/') p++;
     }
@@ -74,8 +75,8 @@ nib_status base_dirs_create(const char *root, const char *relative, nib_error *e
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-nib_status base_dir_each(base_heap *heap, const char *path, size_t most, nib_status (*each)(void *user, const char *name, nib_error *err),
-                         void *user, nib_error *err) {
+nib_status base_dir_each(base_heap *heap, const char *path, size_t most,
+                         nib_status (*each)(void *user, const char *name, nib_error *err), void *user, nib_error *err) {
     nib_status status = NIB_OK;
     base_arena names;
     char **list = NULL;
@@ -86,8 +87,10 @@ nib_status base_dir_each(base_heap *heap, const char *path, size_t most, nib_sta
     for (struct dirent *d; (d = readdir(dir));) {
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0) continue;
         if (count == most) NIB_FAIL(err, NIB_LIMIT, "%s: more than %zu names", path, most);
-        if (!base_grow(heap, (void **)&list, &capacity, count + 1, sizeof *list)) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
-        if (!(list[count] = base_arena_strndup(&names, d->d_name, strlen(d->d_name)))) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        if (!base_grow(heap, (void **)&list, &capacity, count + 1, sizeof *list))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+        if (!(list[count] = base_arena_strndup(&names, d->d_name, strlen(d->d_name))))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
         count++;
     }
     base_sort(list, count, sizeof *list, by_name);
@@ -200,7 +203,8 @@ nib_status base_part_open(base_heap *heap, const char *path, base_part **out, ui
     p->fd = -1;
     if (!(p->path = base_strndup(heap, path, strlen(path)))) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     p->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (p->fd < 0) NIB_TRY(failed(path, errno == ELOOP ? "a link stands in the place of a file" : "cannot be opened", errno, err));
+    if (p->fd < 0)
+        NIB_TRY(failed(path, errno == ELOOP ? "a link stands in the place of a file" : "cannot be opened", errno, err));
     if (fstat(p->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
         NIB_FAIL(err, NIB_IO, "%s: is no file that has this name alone", path);
     *size = (uint64_t)st.st_size;
@@ -249,7 +253,9 @@ static int sync_folder_of(const char *path) {
 }
 
 nib_status base_part_commit(base_part *p, uint64_t size, const char *path, nib_error *err) {
-    int e = ftruncate(p->fd, (off_t)size) != 0 || (fsync(p->fd) != 0 && errno != EINVAL) || rename(p->path, path) != 0 ? errno : 0;
+    int e = ftruncate(p->fd, (off_t)size) != 0 || (fsync(p->fd) != 0 && errno != EINVAL) || rename(p->path, path) != 0
+                ? errno
+                : 0;
     if (!e) e = sync_folder_of(path);
     return e ? failed(path, "cannot be written", e, err) : NIB_OK;
 }

@@ -12,10 +12,10 @@
  * folders: IO where a link stands in the place of one, so that nobody is led out of it. relative "": the root alone. */
 nib_status base_dirs_create(const char *root, const char *relative, nib_error *err);
 
-/* Calls `each` with the names in a folder but "." and "..", in the order of strcmp; a folder that is not there has none.
- * Ends early with what `each` fails with. LIMIT: there are more than `most`. */
-nib_status base_dir_each(base_heap *heap, const char *path, size_t most, nib_status (*each)(void *user, const char *name, nib_error *err),
-                         void *user, nib_error *err);
+/* Calls `each` with the names in a folder but "." and "..", in the order of strcmp; a folder that is not there has
+ * none. Ends early with what `each` fails with. LIMIT: there are more than `most`. */
+nib_status base_dir_each(base_heap *heap, const char *path, size_t most,
+                         nib_status (*each)(void *user, const char *name, nib_error *err), void *user, nib_error *err);
 
 /* Bytes that this user may still write where `path` lies; UINT64_MAX where the system does not say. */
 uint64_t base_disk_room(const char *path);

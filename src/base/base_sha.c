@@ -18,7 +18,8 @@ static uint32_t word_at(const uint8_t *p) {
 /* 6.1.2 */
 static void sha1_block(uint32_t h[5], const uint8_t *p) {
     uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-    for (int t = 0; t < 80; t++) w[t] = t < 16 ? word_at(p + 4 * t) : left(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
+    for (int t = 0; t < 80; t++)
+        w[t] = t < 16 ? word_at(p + 4 * t) : left(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
     for (int t = 0; t < 80; t++) {
         const uint32_t f = t < 20 ? (b & c) | (~b & d) : t < 40 || t >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);
         const uint32_t k = t < 20 ? 0x5a827999u : t < 40 ? 0x6ed9eba1u : t < 60 ? 0x8f1bbcdcu : 0xca62c1d6u;
@@ -73,7 +74,8 @@ static void add_block(base_sha *s, const uint8_t *p) {
 void base_sha_init(base_sha *s, base_sha_kind kind) {
     static const uint32_t begin[2][8] = {
         [BASE_SHA1] = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u},
-        [BASE_SHA256] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, 0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u},
+        [BASE_SHA256] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, 0x510e527fu, 0x9b05688cu, 0x1f83d9abu,
+                         0x5be0cd19u},
     };
     memset(s, 0, sizeof *s);
     s->kind = kind;

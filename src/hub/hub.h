@@ -47,13 +47,15 @@ bool hub_word_is_good(const char *word, size_t most);
 /* ---------------------------------------------------------------- the environment (hub_env.c) */
 
 typedef struct hub_env {
-    char cache[HUB_PATH];    /* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub */
+    char cache[HUB_PATH];    /* HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub,
+                                ~/.cache/huggingface/hub: the first that is set */
     char endpoint[HUB_NAME]; /* HF_ENDPOINT; no slash at its end */
     char token[HUB_NAME];    /* HF_TOKEN, else the file HF_TOKEN_PATH or HF_HOME/token; "": none. Never in a message */
     char certificates[HUB_PATH]; /* CURL_CA_BUNDLE, SSL_CERT_FILE, REQUESTS_CA_BUNDLE; "": the system's */
-    const char *offline;     /* the variable that says so: HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE; NULL: online */
-    bool no_links;           /* HF_HUB_DISABLE_SYMLINKS */
-    int etag_timeout, timeout; /* seconds: HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT; of connecting and asking, of a stalled download */
+    const char *offline;         /* the variable that says so: HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE; NULL: online */
+    bool no_links;               /* HF_HUB_DISABLE_SYMLINKS */
+    int etag_timeout, timeout; /* seconds: HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT; of connecting and asking, of a
+                                  stalled download */
 } hub_env;
 
 /* A variable that is empty counts as not set. INVALID_ARGUMENT names the variable that is wrong. */
@@ -67,11 +69,13 @@ nib_status hub_repo_folder(const hub_env *env, const char *repo, char out[HUB_PA
 nib_status hub_join(const char *a, const char *b, char out[HUB_PATH], nib_error *err);
 /* The commit that a revision is in the cache: itself, or what refs/ says. NOT_FOUND: none. */
 nib_status hub_cached_commit(const char *folder, const char *revision, char out[HUB_ETAG], nib_error *err);
-/* Where `id` lies: its snapshot's folder, or the file in it. NOT_FOUND: not in the cache; the message says how to pull. */
+/* Where `id` lies: its snapshot's folder, or the file in it. NOT_FOUND: not in the cache; the message says how to pull.
+ */
 nib_status hub_find(const hub_env *env, const hub_id *id, char out[HUB_PATH], nib_error *err);
 
-/* A model's path as a caller gives it -> one that the system knows: `given` itself where there is something of that name,
- * or it is no ORG/NAME; else where that lies in the cache, in `room`. NOT_FOUND: neither; the message says both. */
+/* A model's path as a caller gives it -> one that the system knows: `given` itself where there is something of that
+ * name, or it is no ORG/NAME; else where that lies in the cache, in `room`. NOT_FOUND: neither; the message says both.
+ */
 nib_status hub_resolve(const char *given, char room[HUB_PATH], const char **out, nib_error *err);
 
 typedef struct hub_model { /* a snapshot in the cache */
@@ -82,8 +86,9 @@ typedef struct hub_model { /* a snapshot in the cache */
     bool partial;        /* something of the repository is still on its way: blobs/ has *.incomplete */
 } hub_model;
 /* Calls `each` with every snapshot, by name. No cache is no model. */
-nib_status hub_each_model(base_heap *heap, const hub_env *env, nib_status (*each)(void *user, const hub_model *model, nib_error *err),
-                          void *user, nib_error *err);
+nib_status hub_each_model(base_heap *heap, const hub_env *env,
+                          nib_status (*each)(void *user, const hub_model *model, nib_error *err), void *user,
+                          nib_error *err);
 
 /* ---------------------------------------------------------------- choosing files (hub_choose.c) */
 
@@ -108,10 +113,10 @@ typedef struct hub_pull {
     void *progress_user;
 } hub_pull;
 
-/* Fetches what is wanted and not there yet. What it has of a file is gone on with, also after a kill. Offline, a model that
- * is in the cache is left as it is.
- * UNSUPPORTED: offline; no libcurl; the repository has no weights that nib reads. NOT_FOUND: no such repository, revision
- * or file, or none for this token. IO: the network, the disk, or contents that have another hash than their name. */
+/* Fetches what is wanted and not there yet. What it has of a file is gone on with, also after a kill. Offline, a model
+ * that is in the cache is left as it is. UNSUPPORTED: offline; no libcurl; the repository has no weights that nib
+ * reads. NOT_FOUND: no such repository, revision or file, or none for this token. IO: the network, the disk, or
+ * contents that have another hash than their name. */
 nib_status hub_pull_model(const hub_pull *how, nib_error *err);
 
 #endif

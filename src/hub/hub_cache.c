@@ -56,13 +56,14 @@ nib_status hub_find(const hub_env *env, const hub_id *id, char out[HUB_PATH], ni
         NIB_TRY(hub_join(out, commit, out, err));
     }
     if (!known || !base_path_is_dir(out))
-        NIB_FAIL(err, NIB_NOT_FOUND, "%s%s%.100s is not in the cache %s: `nib pull %s%s%.100s` fetches it%s%s%s", id->repo, at, revision,
-                 env->cache, id->repo, at, revision, env->offline ? " (not while " : "", env->offline ? env->offline : "",
-                 env->offline ? " says to stay offline)" : "");
+        NIB_FAIL(err, NIB_NOT_FOUND, "%s%s%.100s is not in the cache %s: `nib pull %s%s%.100s` fetches it%s%s%s",
+                 id->repo, at, revision, env->cache, id->repo, at, revision, env->offline ? " (not while " : "",
+                 env->offline ? env->offline : "", env->offline ? " says to stay offline)" : "");
     if (!id->file[0]) return NIB_OK;
     NIB_TRY(hub_join(out, id->file, out, err));
     if (base_path_is_file(out)) return NIB_OK;
-    NIB_FAIL(err, NIB_NOT_FOUND, "%.150s of %s%s%.80s is not in the cache: `nib pull %s%s%.80s --include '%.150s*'` fetches it", id->file,
+    NIB_FAIL(err, NIB_NOT_FOUND,
+             "%.150s of %s%s%.80s is not in the cache: `nib pull %s%s%.80s --include '%.150s*'` fetches it", id->file,
              id->repo, at, revision, id->repo, at, revision, id->file);
 fail:
     return status;
@@ -109,7 +110,8 @@ typedef struct walk {
 
 #define DEEPEST 8 /* folders in one another: a link that leads back has an end */
 
-static nib_status walk_in(walk *w, const char *name, nib_status (*each)(void *user, const char *name, nib_error *err), nib_error *err) {
+static nib_status walk_in(walk *w, const char *name, nib_status (*each)(void *user, const char *name, nib_error *err),
+                          nib_error *err) {
     nib_status status = NIB_OK;
     const size_t length = strlen(w->folder);
     if (++w->depth <= DEEPEST) {
@@ -199,8 +201,9 @@ static nib_status one_repo(void *user, const char *name, nib_error *err) {
     return status;
 }
 
-nib_status hub_each_model(base_heap *heap, const hub_env *env, nib_status (*each)(void *user, const hub_model *model, nib_error *err),
-                          void *user, nib_error *err) {
+nib_status hub_each_model(base_heap *heap, const hub_env *env,
+                          nib_status (*each)(void *user, const hub_model *model, nib_error *err), void *user,
+                          nib_error *err) {
     walk w = {.heap = heap, .each = each, .user = user};
     strcpy(w.folder, env->cache);
     return base_dir_each(heap, w.folder, MOST_NAMES, one_repo, &w, err);

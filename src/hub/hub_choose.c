@@ -6,15 +6,33 @@
 #include <fnmatch.h>
 #include <string.h>
 
-/* Patterns of fnmatch with FNM_PATHNAME: '*' stays within a folder. Modules of sentence-transformers lie in folders that
- * begin with their number, "1_Pooling", "0_StaticEmbedding", and a Router's in folders below. */
+/* Patterns of fnmatch with FNM_PATHNAME: '*' stays within a folder. Modules of sentence-transformers lie in folders
+ * that begin with their number, "1_Pooling", "0_StaticEmbedding", and a Router's in folders below. */
 static const char *const small_files[] = {
-    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
-    "vocab.json", "merges.txt", "*.model", "modules.json", "sentence_*_config.json", "config_sentence_transformers.json",
-    "router_config.json", "generation_config.json", "chat_template.jinja",
-    "[0-9]*_*/*.json", "[0-9]*_*/*.txt", "[0-9]*_*/*.model", "[0-9]*_*/*/*.json", "[0-9]*_*/*/*.txt", "[0-9]*_*/*/*.model",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+    "modules.json",
+    "sentence_*_config.json",
+    "config_sentence_transformers.json",
+    "router_config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "[0-9]*_*/*.json",
+    "[0-9]*_*/*.txt",
+    "[0-9]*_*/*.model",
+    "[0-9]*_*/*/*.json",
+    "[0-9]*_*/*/*.txt",
+    "[0-9]*_*/*/*.model",
     /* a Dense layer's, which are weights of any choice */
-    "[0-9]*_*/model.safetensors", "[0-9]*_*/*/model.safetensors",
+    "[0-9]*_*/model.safetensors",
+    "[0-9]*_*/*/model.safetensors",
 };
 
 static const struct {
@@ -41,7 +59,8 @@ bool hub_is_small_file(const char *name) {
 
 bool hub_is_weights(const char *name, hub_weights choice, bool onnx_folder) {
     for (size_t i = 0; i < BASE_COUNT(weights); i++) {
-        const bool taken = weights[i].kind == choice && (choice != HUB_WEIGHTS_ONNX || weights[i].folder == onnx_folder);
+        const bool taken =
+            weights[i].kind == choice && (choice != HUB_WEIGHTS_ONNX || weights[i].folder == onnx_folder);
         if (taken && fnmatch(weights[i].pattern, name, FNM_PATHNAME) == 0) return true;
     }
     return false;

@@ -15,10 +15,14 @@ nib_status hub_curl_load(hub_curl *out, nib_error *err) {
         const char *name;
         size_t at;
     } functions[] = {
-        {"curl_global_init", offsetof(hub_curl, global_init)},       {"curl_easy_init", offsetof(hub_curl, easy_init)},
-        {"curl_easy_setopt", offsetof(hub_curl, easy_setopt)},       {"curl_easy_perform", offsetof(hub_curl, easy_perform)},
-        {"curl_easy_getinfo", offsetof(hub_curl, easy_getinfo)},     {"curl_easy_strerror", offsetof(hub_curl, easy_strerror)},
-        {"curl_easy_cleanup", offsetof(hub_curl, easy_cleanup)},     {"curl_slist_append", offsetof(hub_curl, slist_append)},
+        {"curl_global_init", offsetof(hub_curl, global_init)},
+        {"curl_easy_init", offsetof(hub_curl, easy_init)},
+        {"curl_easy_setopt", offsetof(hub_curl, easy_setopt)},
+        {"curl_easy_perform", offsetof(hub_curl, easy_perform)},
+        {"curl_easy_getinfo", offsetof(hub_curl, easy_getinfo)},
+        {"curl_easy_strerror", offsetof(hub_curl, easy_strerror)},
+        {"curl_easy_cleanup", offsetof(hub_curl, easy_cleanup)},
+        {"curl_slist_append", offsetof(hub_curl, slist_append)},
         {"curl_slist_free_all", offsetof(hub_curl, slist_free_all)},
     };
     /* curl_global_init counts its calls, but before 7.84 it may be in one thread alone. */
@@ -36,6 +40,7 @@ nib_status hub_curl_load(hub_curl *out, nib_error *err) {
         atomic_flag_clear(&busy);
     }
     if (ready) return NIB_OK;
-    return base_error_set(err, NIB_UNSUPPORTED, "pulling needs libcurl.so.4, which this system does not have: on Debian and Ubuntu `apt "
-                                                "install libcurl4`, on Fedora `dnf install libcurl`");
+    return base_error_set(err, NIB_UNSUPPORTED,
+                          "pulling needs libcurl.so.4, which this system does not have: on Debian and Ubuntu `apt "
+                          "install libcurl4`, on Fedora `dnf install libcurl`");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is called of libcurl, which is loaded when it is first wanted: nib is built without it, and runs without it where
- * nothing is pulled. Types and numbers are those of libcurl's include/curl/curl.h; its ABI keeps them as long as the
- * library is called libcurl.so.4, which it is since 2006. All options used are in 7.32 (2013) and later.
+ * What is called of libcurl, which is loaded when it is first wanted: nib is built without it, and runs without it
+ * where nothing is pulled. Types and numbers are those of libcurl's include/curl/curl.h; its ABI keeps them as long as
+ * the library is called libcurl.so.4, which it is since 2006. All options used are in 7.32 (2013) and later.
  */
 #ifndef HUB_CURL_H
 #define HUB_CURL_H
@@ -13,40 +13,40 @@ typedef void CURL;
 struct curl_slist;
 
 enum { /* CURLoption: 0 + n takes a long, 10000 + n a pointer, 20000 + n a function */
-    CURLOPT_LOW_SPEED_LIMIT = 19,
-    CURLOPT_LOW_SPEED_TIME = 20,
-    CURLOPT_NOPROGRESS = 43,
-    CURLOPT_NOBODY = 44,
-    CURLOPT_FOLLOWLOCATION = 52,
-    CURLOPT_NOSIGNAL = 99,
-    CURLOPT_CONNECTTIMEOUT = 78,
-    CURLOPT_PROTOCOLS = 181,
-    CURLOPT_WRITEDATA = 10001,
-    CURLOPT_URL = 10002,
-    CURLOPT_ERRORBUFFER = 10010,
-    CURLOPT_USERAGENT = 10018,
-    CURLOPT_HTTPHEADER = 10023,
-    CURLOPT_HEADERDATA = 10029,
-    CURLOPT_XFERINFODATA = 10057,
-    CURLOPT_CAINFO = 10065,
-    CURLOPT_WRITEFUNCTION = 20011,
-    CURLOPT_HEADERFUNCTION = 20079,
-    CURLOPT_XFERINFOFUNCTION = 20219
+       CURLOPT_LOW_SPEED_LIMIT = 19,
+       CURLOPT_LOW_SPEED_TIME = 20,
+       CURLOPT_NOPROGRESS = 43,
+       CURLOPT_NOBODY = 44,
+       CURLOPT_FOLLOWLOCATION = 52,
+       CURLOPT_NOSIGNAL = 99,
+       CURLOPT_CONNECTTIMEOUT = 78,
+       CURLOPT_PROTOCOLS = 181,
+       CURLOPT_WRITEDATA = 10001,
+       CURLOPT_URL = 10002,
+       CURLOPT_ERRORBUFFER = 10010,
+       CURLOPT_USERAGENT = 10018,
+       CURLOPT_HTTPHEADER = 10023,
+       CURLOPT_HEADERDATA = 10029,
+       CURLOPT_XFERINFODATA = 10057,
+       CURLOPT_CAINFO = 10065,
+       CURLOPT_WRITEFUNCTION = 20011,
+       CURLOPT_HEADERFUNCTION = 20079,
+       CURLOPT_XFERINFOFUNCTION = 20219
 };
 enum { /* CURLINFO */
-    CURLINFO_REDIRECT_URL = 0x100000 + 31,
-    CURLINFO_RESPONSE_CODE = 0x200000 + 2
+       CURLINFO_REDIRECT_URL = 0x100000 + 31,
+       CURLINFO_RESPONSE_CODE = 0x200000 + 2
 };
 enum { CURLPROTO_HTTP = 1, CURLPROTO_HTTPS = 2 };
 enum { CURL_GLOBAL_DEFAULT = 3 };
 enum { /* CURLcode: those that another try will hardly mend */
-    CURLE_OK = 0,
-    CURLE_UNSUPPORTED_PROTOCOL = 1,
-    CURLE_URL_MALFORMAT = 3,
-    CURLE_COULDNT_RESOLVE_HOST = 6,
-    CURLE_COULDNT_CONNECT = 7,
-    CURLE_PEER_FAILED_VERIFICATION = 60,
-    CURLE_SSL_CACERT_BADFILE = 77
+       CURLE_OK = 0,
+       CURLE_UNSUPPORTED_PROTOCOL = 1,
+       CURLE_URL_MALFORMAT = 3,
+       CURLE_COULDNT_RESOLVE_HOST = 6,
+       CURLE_COULDNT_CONNECT = 7,
+       CURLE_PEER_FAILED_VERIFICATION = 60,
+       CURLE_SSL_CACERT_BADFILE = 77
 };
 #define CURL_ERROR_SIZE 256
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: the environment, as huggingface_hub reads it (constants.py, utils/_auth.py). Out: where the cache is, what is asked
- * for contents and as whom.
+ * In: the environment, as huggingface_hub reads it (constants.py, utils/_auth.py). Out: where the cache is, what is
+ * asked for contents and as whom.
  */
 #include "base/base_file.h"
 #include "base/base_number.h"
@@ -50,7 +50,8 @@ static bool expand(const char *text, char out[HUB_PATH]) {
 }
 
 /* A folder or file that a variable names, or NAME in another folder. */
-static nib_status path_of(const char *name, const char *folder, const char *in_folder, char out[HUB_PATH], nib_error *err) {
+static nib_status path_of(const char *name, const char *folder, const char *in_folder, char out[HUB_PATH],
+                          nib_error *err) {
     const char *value = variable(name);
     if (!value) return hub_join(folder, in_folder, out, err);
     if (expand(value, out)) return NIB_OK;
@@ -63,7 +64,8 @@ static nib_status seconds(const char *name, int *out, nib_error *err) {
     if (!value) return NIB_OK;
     char *end;
     const long n = strtol(value, &end, 10);
-    if (*end || n < 1 || n > 86400) return base_error_set(err, NIB_INVALID_ARGUMENT, "%s: '%.40s' is no number of seconds", name, value);
+    if (*end || n < 1 || n > 86400)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "%s: '%.40s' is no number of seconds", name, value);
     *out = (int)n;
     return NIB_OK;
 }
@@ -75,11 +77,13 @@ static nib_status read_endpoint(hub_env *out, nib_error *err) {
     while (n && value[n - 1] == '/') n--;
     const bool web = strncasecmp(value, "https://", 8) == 0 || strncasecmp(value, "http://", 7) == 0;
     if (!web || n >= sizeof out->endpoint)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "HF_ENDPOINT: not an address that begins with https:// or http://");
+        return base_error_set(err, NIB_INVALID_ARGUMENT,
+                              "HF_ENDPOINT: not an address that begins with https:// or http://");
     memcpy(out->endpoint, value, n);
     out->endpoint[n] = 0;
     if (strpbrk(out->endpoint, "@?#")) /* a password would be sent where the token is not */
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "HF_ENDPOINT: an address without user, password and query is meant");
+        return base_error_set(err, NIB_INVALID_ARGUMENT,
+                              "HF_ENDPOINT: an address without user, password and query is meant");
     return NIB_OK;
 }
 
@@ -114,7 +118,8 @@ nib_status hub_env_read(hub_env *out, nib_error *err) {
     char base[HUB_PATH], home[HUB_PATH];
     memset(out, 0, sizeof *out);
     if (!variable("HOME") && !variable("XDG_CACHE_HOME") && !variable("HF_HOME") && !variable("HF_HUB_CACHE"))
-        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "where the cache is, is not known: none of HOME, XDG_CACHE_HOME, HF_HOME and HF_HUB_CACHE is set");
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT,
+                 "where the cache is, is not known: none of HOME, XDG_CACHE_HOME, HF_HOME and HF_HUB_CACHE is set");
     NIB_TRY(path_of("XDG_CACHE_HOME", variable("HOME") ? variable("HOME") : "", ".cache", base, err));
     NIB_TRY(path_of("HF_HOME", base, "huggingface", home, err));
     NIB_TRY(path_of(variable("HF_HUB_CACHE") ? "HF_HUB_CACHE" : "HUGGINGFACE_HUB_CACHE", home, "hub", out->cache, err));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One file of a repository. In: its name. Out: it is in the snapshot, and its contents have the hash that they are called
- * by.
+ * One file of a repository. In: its name. Out: it is in the snapshot, and its contents have the hash that they are
+ * called by.
  *
  *   blobs/ETAG.incomplete   written at its place; a kill leaves what was written, and the next pull goes on behind it
  *   blobs/ETAG              renamed, once all is there, has the right hash and is on the disk
@@ -46,7 +46,8 @@ nib_status hub_file_ask(hub_repo *repo, hub_file *file, nib_error *err) {
     NIB_TRY(url_of(repo, file, &url, err));
     hub_request request = {.url = url.data, .head = true, .what = what};
     NIB_TRY(hub_http_do(&repo->http, &request, &reply, err));
-    if (!hub_word_is_good(reply.etag, HUB_ETAG - 1)) NIB_FAIL(err, NIB_IO, "%s: the hub names no etag that can be a file's name", what);
+    if (!hub_word_is_good(reply.etag, HUB_ETAG - 1))
+        NIB_FAIL(err, NIB_IO, "%s: the hub names no etag that can be a file's name", what);
     if (reply.commit[0] && strcmp(reply.commit, repo->commit) != 0)
         NIB_FAIL(err, NIB_IO, "%s: the hub answers for another commit, %s", what, reply.commit);
     const int64_t size = reply.size >= 0 ? reply.size : !reply.linked && reply.status == 200 ? reply.length : -1;
@@ -74,7 +75,8 @@ static void begin_hash(fetch *f) {
     base_sha_init(&f->sha, n == 64 ? BASE_SHA256 : BASE_SHA1);
     if (n == 64) return;
     char head[40]; /* git's object: a head, its NUL included, and the contents */
-    base_sha_add(&f->sha, head, (size_t)snprintf(head, sizeof head, "blob %llu", (unsigned long long)f->file->size) + 1);
+    base_sha_add(&f->sha, head,
+                 (size_t)snprintf(head, sizeof head, "blob %llu", (unsigned long long)f->file->size) + 1);
 }
 
 static void say(fetch *f, uint64_t at) {
@@ -117,15 +119,17 @@ fail:
 static nib_status check_hash(const fetch *f, const char *part, nib_error *err) {
     char hash[BASE_SHA_HEX], what[300];
     if (!f->checked) {
-        base_log(f->repo->how->runtime, NIB_LOG_WARN, "%s: its etag is no hash: that it came as it was sent is not checked", f->file->name);
+        base_log(f->repo->how->runtime, NIB_LOG_WARN,
+                 "%s: its etag is no hash: that it came as it was sent is not checked", f->file->name);
         return NIB_OK;
     }
     base_sha_hex(&f->sha, hash);
     if (strcmp(hash, f->file->etag) == 0) return NIB_OK;
     base_path_remove(part);
     name_it(f->repo, f->file, what);
-    return base_error_set(err, NIB_IO, "%s: what came has the hash %.12s.., and not %.12s.., which it is called by: thrown away", what, hash,
-                          f->file->etag);
+    return base_error_set(err, NIB_IO,
+                          "%s: what came has the hash %.12s.., and not %.12s.., which it is called by: thrown away",
+                          what, hash, f->file->etag);
 }
 
 static nib_status download(fetch *f, const char *part, uint64_t from, nib_error *err) {
@@ -189,7 +193,8 @@ fail:
     return status;
 }
 
-/* Links path, in the snapshot, to its blob; where there are no links, it is the blob itself if that is new, else a copy. */
+/* Links path, in the snapshot, to its blob; where there are no links, it is the blob itself if that is new, else a
+ * copy. */
 static nib_status place(hub_repo *repo, const hub_file *file, const char *blob, bool is_new, nib_error *err) {
     nib_status status = NIB_UNSUPPORTED;
     char path[HUB_PATH], folder[HUB_NAME], target[HUB_PATH];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See hub_http.h. In: an address and where its bytes go. Out: what the server said, or a message that a user can act on.
+ * See hub_http.h. In: an address and where its bytes go. Out: what the server said, or a message that a user can act
+ * on.
  */
 #include "hub_http.h"
 #include "base/base_disk.h"
@@ -10,16 +11,17 @@
 #include <strings.h>
 
 #define MOST_HOPS 10
-#define MOST_TRIES 5       /* in a row in which nothing came */
-#define LONGEST_WAIT 300.0 /* seconds that a server may ask to wait */
-#define SLOWEST 100        /* bytes a second: fewer, for as long as the timeout, is a stalled download */
+#define MOST_TRIES 5        /* in a row in which nothing came */
+#define LONGEST_WAIT 300.0  /* seconds that a server may ask to wait */
+#define SLOWEST 100         /* bytes a second: fewer, for as long as the timeout, is a stalled download */
 #define MOST_OF_ERROR 65536 /* bytes of a page that says what is wrong; nobody reads it */
 
 /* ---------------------------------------------------------------- addresses */
 
 void hub_quote(base_str *out, const char *text, bool slashes) {
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~", *p);
+        const bool plain =
+            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~", *p);
         if (plain || (*p == '/' && !slashes)) base_str_add_bytes(out, p, 1);
         else base_str_printf(out, "%%%02X", *p);
     }
@@ -129,12 +131,13 @@ static nib_status begin_body(hop *h) {
     hub_request *q = h->request;
     const hub_reply *r = h->reply;
     if (r->status == 206 && (r->first < 0 || (uint64_t)r->first != q->from))
-        return base_error_set(h->err, NIB_IO, "%s: asked for bytes from %llu on, the server sent others", q->what, (unsigned long long)q->from);
+        return base_error_set(h->err, NIB_IO, "%s: asked for bytes from %llu on, the server sent others", q->what,
+                              (unsigned long long)q->from);
     h->at = r->status == 206 ? q->from : 0;
     const int64_t total = r->status == 206 ? r->total : r->length;
     if (total >= 0 && (uint64_t)total > q->most)
-        return base_error_set(h->err, NIB_LIMIT, "%s: the server announces %lld bytes, %llu are expected at most", q->what, (long long)total,
-                              (unsigned long long)q->most);
+        return base_error_set(h->err, NIB_LIMIT, "%s: the server announces %lld bytes, %llu are expected at most",
+                              q->what, (long long)total, (unsigned long long)q->most);
     return NIB_OK;
 }
 
@@ -148,8 +151,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user) {
     }
     if (!h->starts) h->starts = true, h->status = begin_body(h);
     if (h->status == NIB_OK && n > q->most - h->at)
-        h->status = base_error_set(h->err, NIB_LIMIT, "%s: the server sends more than the %llu bytes that are expected", q->what,
-                                   (unsigned long long)q->most);
+        h->status = base_error_set(h->err, NIB_LIMIT, "%s: the server sends more than the %llu bytes that are expected",
+                                   q->what, (unsigned long long)q->most);
     if (h->status == NIB_OK) h->status = q->sink(q->user, h->at, bytes, n, h->err);
     if (h->status != NIB_OK) return 0;
     h->at += n;
@@ -221,7 +224,9 @@ fail:
 
 /* ---------------------------------------------------------------- what a status means */
 
-static bool is_redirect(long status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
+static bool is_redirect(long status) {
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
 
 /* 401, 403, 404, 410: the hub says no, and this is what a user can do. */
 static nib_status refused(const hub_http *http, const hub_request *q, const hub_reply *r, bool own, nib_error *err) {
@@ -229,8 +234,9 @@ static nib_status refused(const hub_http *http, const hub_request *q, const hub_
     const char *more = "";
     if (!own) more = " by the server that the hub sends on to";
     else if (strcmp(r->code, "GatedRepo") == 0 || r->status == 403)
-        more = token ? ": this token may not read it; ask for access on the model's page" : ": access is given on the model's page, and "
-                                                                                            "HF_TOKEN says who asks";
+        more = token ? ": this token may not read it; ask for access on the model's page"
+                     : ": access is given on the model's page, and "
+                       "HF_TOKEN says who asks";
     else if (strcmp(r->code, "RevisionNotFound") == 0) more = ": there is no such revision";
     else if (strcmp(r->code, "EntryNotFound") == 0) more = ": there is no such file";
     else if (r->status == 401)
@@ -240,7 +246,9 @@ static nib_status refused(const hub_http *http, const hub_request *q, const hub_
     return base_error_set(err, NIB_NOT_FOUND, "%s: refused with HTTP %ld%s", q->what, r->status, more);
 }
 
-static bool may_change(long status) { return status == 408 || status == 429 || (status >= 500 && status <= 599 && status != 501); }
+static bool may_change(long status) {
+    return status == 408 || status == 429 || (status >= 500 && status <= 599 && status != 501);
+}
 
 /* ---------------------------------------------------------------- a request */
 
@@ -249,12 +257,15 @@ static nib_status next_hop(hub_http *http, const hub_request *q, char url[HUB_PA
     char from[300], to[300];
     const char *next = NULL;
     http->curl.easy_getinfo(http->handle, CURLINFO_REDIRECT_URL, &next);
-    if (!next || strlen(next) >= HUB_PATH) return base_error_set(err, NIB_IO, "%s: a redirect without an address", q->what);
-    if (!origin_of(next, to)) return base_error_set(err, NIB_IO, "%s: redirected to what is no address of http or https", q->what);
+    if (!next || strlen(next) >= HUB_PATH)
+        return base_error_set(err, NIB_IO, "%s: a redirect without an address", q->what);
+    if (!origin_of(next, to))
+        return base_error_set(err, NIB_IO, "%s: redirected to what is no address of http or https", q->what);
     origin_of(url, from);
     if (strncmp(from, "https:", 6) == 0 && strncmp(to, "https:", 6) != 0)
-        return base_error_set(err, NIB_IO, "%s: redirected from https to %.*s, which everybody on the way can read: refused", q->what,
-                              shown(next), next);
+        return base_error_set(err, NIB_IO,
+                              "%s: redirected from https to %.*s, which everybody on the way can read: refused",
+                              q->what, shown(next), next);
     memmove(url, next, strlen(next) + 1);
     return NIB_OK;
 }
@@ -264,15 +275,15 @@ static nib_status check_end(const hop *h, bool *again) {
     const hub_request *q = h->request;
     if (q->head || !q->exact || h->at == q->most) return NIB_OK;
     *again = true;
-    return base_error_set(h->err, NIB_IO, "%s: the server ended after %llu of %llu bytes", q->what, (unsigned long long)h->at,
-                          (unsigned long long)q->most);
+    return base_error_set(h->err, NIB_IO, "%s: the server ended after %llu of %llu bytes", q->what,
+                          (unsigned long long)h->at, (unsigned long long)q->most);
 }
 
 /* A server that is not there at all is said at once, but for one that was there before. */
 static bool may_mend(int code, bool was_there) {
     if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT) return was_there;
-    return code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT && code != CURLE_PEER_FAILED_VERIFICATION &&
-           code != CURLE_SSL_CACERT_BADFILE;
+    return code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT &&
+           code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE;
 }
 
 /* One try, all of its hops. *again: another may help. */
@@ -291,17 +302,20 @@ static nib_status try_once(hub_http *http, hub_request *q, hub_reply *r, bool *a
         const bool cut_short = h.skipped > MOST_OF_ERROR;
         if (code != CURLE_OK && !cut_short) {
             *again = may_mend(code, q->from > 0);
-            NIB_FAIL(err, NIB_IO, "%s: %.*s: %s", q->what, shown(url), url, why[0] ? why : http->curl.easy_strerror(code));
+            NIB_FAIL(err, NIB_IO, "%s: %.*s: %s", q->what, shown(url), url,
+                     why[0] ? why : http->curl.easy_strerror(code));
         }
         if (is_redirect(r->status)) {
             char next[300];
             NIB_TRY(next_hop(http, q, url, err));
-            if (q->head && origin_of(url, next) && strcmp(next, http->origin) != 0) return NIB_OK; /* all that is asked for was said */
+            if (q->head && origin_of(url, next) && strcmp(next, http->origin) != 0)
+                return NIB_OK; /* all that is asked for was said */
             continue;
         }
         if (r->status == 200 || r->status == 206) return check_end(&h, again);
         *again = may_change(r->status);
-        if (r->status == 401 || r->status == 403 || r->status == 404 || r->status == 410) return refused(http, q, r, h.own, err);
+        if (r->status == 401 || r->status == 403 || r->status == 404 || r->status == 410)
+            return refused(http, q, r, h.own, err);
         NIB_FAIL(err, NIB_IO, "%s: %.*s answers HTTP %ld", q->what, shown(url), url, r->status);
     }
     NIB_FAIL(err, NIB_IO, "%s: more than %d redirects", q->what, MOST_HOPS);
@@ -322,8 +336,8 @@ nib_status hub_http_do(hub_http *http, hub_request *q, hub_reply *r, nib_error *
         if (r->retry_after >= 0 && may_change(r->status)) wait = (double)r->retry_after;
         if (tries >= MOST_TRIES) return status;
         if (wait > LONGEST_WAIT)
-            return base_error_set(err, NIB_IO, "%s: HTTP %ld: the server asks to come again in %lld seconds", q->what, r->status,
-                                  (long long)r->retry_after);
+            return base_error_set(err, NIB_IO, "%s: HTTP %ld: the server asks to come again in %lld seconds", q->what,
+                                  r->status, (long long)r->retry_after);
         if (err) base_log(http->runtime, NIB_LOG_INFO, "%s; trying again", err->message);
         nib_status stopped = base_wait(wait, err);
         if (stopped != NIB_OK) return stopped;
@@ -335,7 +349,8 @@ nib_status hub_http_open(nib_runtime *runtime, const hub_env *env, hub_http *out
     memset(out, 0, sizeof *out);
     out->env = env;
     out->runtime = runtime;
-    if (!origin_of(env->endpoint, out->origin)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "HF_ENDPOINT: no address of http or https");
+    if (!origin_of(env->endpoint, out->origin))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "HF_ENDPOINT: no address of http or https");
     NIB_TRY(hub_curl_load(&out->curl, err));
     if (!(out->handle = out->curl.easy_init())) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for libcurl");
     out->curl.easy_setopt(out->handle, CURLOPT_NOSIGNAL, 1L);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: what a user calls a model, or what a server calls a file. Out: its parts, or why it is none. Rules: validate_repo_id
- * of huggingface_hub (utils/_validators.py), and what makes a name safe as a path.
+ * In: what a user calls a model, or what a server calls a file. Out: its parts, or why it is none. Rules:
+ * validate_repo_id of huggingface_hub (utils/_validators.py), and what makes a name safe as a path.
  */
 #include "hub.h"
 #include <stdio.h>
 #include <string.h>
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 bool hub_word_is_good(const char *word, size_t most) {
     const size_t n = strlen(word);
@@ -49,7 +51,8 @@ static const char *fault_of_part(const char *part) {
 /* git-check-ref-format(1), and what makes it a path below refs/. */
 static const char *fault_of_revision(const char *r) {
     if (!hub_name_is_good(r)) return "its revision is no name of a branch, a tag or a commit";
-    if (strpbrk(r, " ~^:?*[") || strstr(r, "..") || strstr(r, "@{")) return "its revision has a character that git has none with";
+    if (strpbrk(r, " ~^:?*[") || strstr(r, "..") || strstr(r, "@{"))
+        return "its revision has a character that git has none with";
     return NULL;
 }
 
@@ -81,7 +84,8 @@ static const char *parse(const char *text, hub_id *out) {
         p += n;
     }
     if (*p != ':') return NULL;
-    if (!cut(out->file, sizeof out->file, p + 1, strlen(p + 1)) || !hub_name_is_good(out->file)) return "behind the colon is no name of a file";
+    if (!cut(out->file, sizeof out->file, p + 1, strlen(p + 1)) || !hub_name_is_good(out->file))
+        return "behind the colon is no name of a file";
     return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: ORG/NAME and what is wanted of it. Out: a snapshot that opens, and a reference to it that is written when all of it
- * is there: until then, an older snapshot stays the one that the name means.
+ * In: ORG/NAME and what is wanted of it. Out: a snapshot that opens, and a reference to it that is written when all of
+ * it is there: until then, an older snapshot stays the one that the name means.
  */
 #include "base/base_disk.h"
 #include "base/base_file.h"
@@ -37,18 +37,22 @@ static nib_status reads_folder(const hub_repo *repo, nib_error *err) {
 /* Which weights, where nobody said. */
 static nib_status choose_weights(const hub_repo *repo, hub_weights *out, nib_error *err) {
     const char *name = repo->how->id->repo;
-    const bool safetensors = has(repo, "model.safetensors") || has(repo, "model.safetensors.index.json") || has(repo, "[0-9]*_*/model.safetensors");
+    const bool safetensors = has(repo, "model.safetensors") || has(repo, "model.safetensors.index.json") ||
+                             has(repo, "[0-9]*_*/model.safetensors");
     const bool onnx = has(repo, "onnx/model.onnx") || has(repo, "model.onnx");
     nib_error why = {0};
     nib_status status = safetensors ? reads_folder(repo, &why) : NIB_UNSUPPORTED;
     if (status == NIB_OUT_OF_MEMORY || status == NIB_CANCELLED) return base_error_set(err, status, "%s", why.message);
     *out = status == NIB_OK || !onnx ? HUB_WEIGHTS_SAFETENSORS : HUB_WEIGHTS_ONNX;
     if (status == NIB_OK || onnx) return NIB_OK;
-    if (safetensors) return base_error_set(err, NIB_UNSUPPORTED, "%s has no ONNX file, and its safetensors are not read: %s", name, why.message);
-    const char *others = has(repo, "pytorch_model*.bin") ? "; it has pytorch_model.bin, a pickle, which nib does not read"
-                         : has(repo, "*.gguf")           ? "; it has .gguf files, which nib does not read"
-                         : has(repo, "*.onnx")           ? "; it has other ONNX files, which --include fetches"
-                                                         : "";
+    if (safetensors)
+        return base_error_set(err, NIB_UNSUPPORTED, "%s has no ONNX file, and its safetensors are not read: %s", name,
+                              why.message);
+    const char *others = has(repo, "pytorch_model*.bin")
+                             ? "; it has pytorch_model.bin, a pickle, which nib does not read"
+                         : has(repo, "*.gguf") ? "; it has .gguf files, which nib does not read"
+                         : has(repo, "*.onnx") ? "; it has other ONNX files, which --include fetches"
+                                               : "";
     return base_error_set(err, NIB_UNSUPPORTED, "%s has neither model.safetensors nor onnx/model.onnx%s", name, others);
 }
 
@@ -73,8 +77,10 @@ static nib_status want_weights(hub_repo *repo, nib_error *err) {
         f->wanted |= taken;
     }
     if (found) return NIB_OK;
-    if (how->include_count) NIB_FAIL(err, NIB_NOT_FOUND, "%s has no file that matches '%.100s'", how->id->repo, how->include[0]);
-    NIB_FAIL(err, NIB_NOT_FOUND, "%s has no %s", how->id->repo, choice == HUB_WEIGHTS_ONNX ? "onnx/model.onnx" : "model.safetensors");
+    if (how->include_count)
+        NIB_FAIL(err, NIB_NOT_FOUND, "%s has no file that matches '%.100s'", how->id->repo, how->include[0]);
+    NIB_FAIL(err, NIB_NOT_FOUND, "%s has no %s", how->id->repo,
+             choice == HUB_WEIGHTS_ONNX ? "onnx/model.onnx" : "model.safetensors");
 fail:
     return status;
 }
@@ -175,7 +181,8 @@ static nib_status offline(const hub_pull *how, nib_error *err) {
     char path[HUB_PATH];
     const bool any = !how->include_count && how->weights == HUB_WEIGHTS_AUTO;
     if (any && hub_find(how->env, how->id, path, NULL) == NIB_OK) return NIB_OK;
-    return base_error_set(err, NIB_UNSUPPORTED, "%s is not pulled: %s says to stay offline", how->id->repo, how->env->offline);
+    return base_error_set(err, NIB_UNSUPPORTED, "%s is not pulled: %s says to stay offline", how->id->repo,
+                          how->env->offline);
 }
 
 nib_status hub_pull_model(const hub_pull *how, nib_error *err) {

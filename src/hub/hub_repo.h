@@ -12,7 +12,7 @@
 
 typedef struct hub_file {
     const char *name;
-    bool wanted, there; /* in this pull; in the snapshot */
+    bool wanted, there;  /* in this pull; in the snapshot */
     char etag[HUB_ETAG]; /* "" until it was asked for */
     uint64_t size;
 } hub_file;

@@ -64,7 +64,8 @@ static nib_status choose_onnx(base_heap *heap, const char *dir, nib_precision pr
 }
 
 /* The graph of a folder's safetensors; *out stays NULL, and found->why says why, where it holds none that this reads. */
-static nib_status load_safetensors(nib_runtime *runtime, const char *path, const char *route, graph **out, model_found *found, nib_error *err) {
+static nib_status load_safetensors(nib_runtime *runtime, const char *path, const char *route, graph **out, model_found *found,
+                                   nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &runtime->heap;
     hf_list list;

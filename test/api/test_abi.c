@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "hub/hub_cache.h"
 
 #define TINY NIB_TEST_DATA "/nib/tiny"
 #define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
@@ -35,12 +36,14 @@ static const char *in_folder(const char *name) {
     return path;
 }
 
+static nib_hub *hub;
+
 static int begin(void **state) {
     nib_runtime_options r;
     nib_model_options o;
     nib_runtime_defaults(&r, sizeof r);
     r.threads = 1;
-    if (!mkdtemp(folder) || nib_runtime_create(&r, &runtime, &e) != NIB_OK) return 1;
+    if (!mkdtemp(folder) || hub_cache_make(folder, TINY) != 0 || nib_runtime_create(&r, &runtime, &e) != NIB_OK) return 1;
     nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
     return nib_model_open(TINY, &o, &model, &e);
@@ -143,6 +146,11 @@ static nib_status use_compile_model(const void *options) {
     return use_compile(&o);
 }
 
+/* Offline, of a cache that has it: nothing is fetched. */
+static nib_status use_pull(const void *options) {
+    return nib_pull("org/tiny", options, &e);
+}
+
 static void runtime_defaults(void *o, size_t n) { nib_runtime_defaults(o, n); }
 static void limits_defaults(void *o, size_t n) { nib_limits_defaults(o, n); }
 static void model_defaults(void *o, size_t n) { nib_model_defaults(o, n); }
@@ -154,6 +162,7 @@ static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); 
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
 static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
+static void pull_defaults(void *o, size_t n) { nib_pull_defaults(o, n); }
 
 static const struct door {
     const char *call;
@@ -175,6 +184,7 @@ static const struct door {
     {"nib_quantize_file", sizeof(nib_quantize_options), quantize_defaults, use_quantize},
     {"nib_compile_file", sizeof(nib_compile_options), compile_defaults, use_compile},
     {"nib_export_folder", sizeof(nib_export_options), export_defaults, use_export},
+    {"nib_pull", sizeof(nib_pull_options), pull_defaults, use_pull},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };
 
@@ -315,6 +325,7 @@ static void fill_totals(void *out, size_t size) { nib_profile_totals_get(profile
 static void fill_step(void *out, size_t size) {
     assert_int_equal(nib_profile_step_get(profile, 0, NULL, 0, out, size), NIB_OK);
 }
+static void fill_hub_model(void *out, size_t size) { assert_int_equal(nib_hub_model_get(hub, 0, out, size), NIB_OK); }
 static void fill_difference(void *out, size_t size) {
     float a[2] = {1, 2}, b[2] = {1, 3};
     nib_tensor x = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {2}, .data = a, .bytes = sizeof a}, y = x;
@@ -334,8 +345,10 @@ static void results_fit_callers_of_every_size(void **state) {
         {"nib_profile_totals", sizeof(nib_profile_totals), fill_totals},
         {"nib_profile_step", sizeof(nib_profile_step), fill_step},
         {"nib_difference", sizeof(nib_difference), fill_difference},
+        {"nib_hub_model", sizeof(nib_hub_model), fill_hub_model},
     };
     nib_embed_options o;
+    assert_int_equal(nib_hub_open(NULL, &hub, &e), NIB_OK);
     assert_int_equal(nib_session_create(model, &session, &e), NIB_OK);
     assert_int_equal(nib_profile_create(model, &profile, &e), NIB_OK);
     nib_embed_defaults(&o, sizeof o);
@@ -361,6 +374,7 @@ static void results_fit_callers_of_every_size(void **state) {
     }
     nib_profile_free(profile);
     nib_session_free(session);
+    nib_hub_free(hub);
 }
 
 /* The figures differ from one measuring to the next; who was asked to measure does not. And they go back in, of any

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "hub/hub_cache.h"
 
 #define HEADERS NIB_TEST_DATA "/../../include/nib/"
 #define TINY NIB_TEST_DATA "/nib/tiny"
@@ -69,6 +70,7 @@ static const char *in_folder(const char *name) {
 
 static int begin(void **state) {
     if (!mkdtemp(folder)) return 1;
+    if (hub_cache_make(folder, TINY) != 0) return 1;
     return nib_model_open(TINY, NULL, &m, &e);
 }
 
@@ -171,6 +173,64 @@ static void sessions(void **state) {
     nib_session_free(s);
     nib_profile_free(profile);
     FAILS(nib_session_profile, NULL, &profile);
+}
+
+static void models_by_name(void **state) {
+    nib_hub *hub;
+    nib_hub_model found;
+    char path[400];
+    size_t length;
+    OK(nib_pull, "org/tiny", NULL);
+    FAILS(nib_pull, "org/other", NULL);
+    FAILS(nib_pull, "../other", NULL);
+    OK(nib_hub_find, "org/tiny", path, sizeof path, &length);
+    assert_int_equal(strlen(path), length);
+    assert_non_null(strstr(path, "models--org--tiny/snapshots/" HUB_CACHE_COMMIT));
+    OK(nib_hub_find, "org/tiny:config.json", path, 5, NULL);
+    assert_int_equal(strlen(path), 4);
+    OK(nib_hub_find, TINY, path, sizeof path, NULL);
+    assert_string_equal(path, TINY);
+    FAILS(nib_hub_find, "org/other", path, sizeof path, NULL);
+    FAILS(nib_hub_find, "no such file", path, sizeof path, NULL);
+    FAILS(nib_hub_open, NULL, NULL);
+    OK(nib_hub_open, NULL, &hub);
+    assert_int_equal(nib_hub_count(hub), 1);
+    assert_int_equal(nib_hub_model_get(hub, 1, &found, sizeof found), NIB_INVALID_ARGUMENT);
+    assert_int_equal(nib_hub_model_get(hub, 0, &found, sizeof found), NIB_OK);
+    assert_string_equal(found.name, "org/tiny");
+    assert_string_equal(found.refs, "main");
+    assert_string_equal(found.commit, HUB_CACHE_COMMIT);
+    assert_string_equal(found.file, "model.safetensors");
+    assert_string_equal(found.kind, "bert");
+    assert_string_equal(found.why, "");
+    assert_int_equal(found.runs, 1);
+    assert_int_equal(found.task, NIB_TASK_EMBED);
+    assert_int_equal(found.dim, 32);
+    assert_true(found.bytes > 40000 && found.bytes < 42000);
+    nib_hub_free(hub);
+    nib_hub_free(NULL);
+}
+
+/* Every call that takes a model's path takes its name. */
+static void names_for_paths(void **state) {
+    nib_model *model;
+    nib_tokenizer *tokenizer;
+    nib_report *report;
+    OK(nib_model_open, "org/tiny", NULL, &model);
+    nib_model_free(model);
+    FAILS(nib_model_open, "org/other", NULL, &model);
+    assert_non_null(strstr(e.message, "nib pull org/other"));
+    OK(nib_tokenizer_open, "org/tiny", NULL, &tokenizer);
+    nib_tokenizer_free(tokenizer);
+    OK(nib_tokenizer_open, "org/tiny:tokenizer.json", NULL, &tokenizer);
+    nib_tokenizer_free(tokenizer);
+    OK(nib_optimize_file, "org/tiny", in_folder("named"), NULL, NULL);
+    OK(nib_diff_files, "org/tiny", "org/tiny@" HUB_CACHE_COMMIT, NULL, NULL);
+    OK(nib_graph_of_file, "org/tiny", NULL, NIB_GRAPH_TEXT, &report);
+    nib_report_free(report);
+    OK(nib_quantize_file, "org/tiny", in_folder("named-int8"), NULL, NULL);
+    OK(nib_export_folder, "org/tiny", in_folder("named-onnx"), NULL);
+    OK(nib_compile_file, "org/tiny", in_folder("named.nib"), NULL);
 }
 
 static void model_files(void **state) {
@@ -366,6 +426,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_and_embeddings),
         cmocka_unit_test(sessions),
+        cmocka_unit_test(models_by_name),
+        cmocka_unit_test(names_for_paths),
         cmocka_unit_test(model_files),
         cmocka_unit_test(tensor_files),
         cmocka_unit_test(queues),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Folders that several processes write: what is made beneath a root stays there, locks are one process's, links and parts
- * replace nothing but themselves.
+ * Folders that several processes write: what is made beneath a root stays there, locks are one process's, links and
+ * parts replace nothing but themselves.
  */
 #include "base_test.h"
 #include "base/base_disk.h"
@@ -162,8 +162,9 @@ static void a_wait_may_be_stopped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_stay_beneath_their_root), cmocka_unit_test(names_come_in_order), cmocka_unit_test(links_replace_what_was_there),
-        cmocka_unit_test(a_lock_is_one_process_s),         cmocka_unit_test(a_part_is_gone_on_with), cmocka_unit_test(a_wait_may_be_stopped),
+        cmocka_unit_test(folders_stay_beneath_their_root), cmocka_unit_test(names_come_in_order),
+        cmocka_unit_test(links_replace_what_was_there),    cmocka_unit_test(a_lock_is_one_process_s),
+        cmocka_unit_test(a_part_is_gone_on_with),          cmocka_unit_test(a_wait_may_be_stopped),
     };
     base_heap_init(&heap, NULL);
     return cmocka_run_group_tests(tests, test_dir_make, test_dir_remove);

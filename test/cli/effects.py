@@ -52,6 +52,7 @@ base = {
     "quantize": "--model tiny --output out.onnx --report -",
     "compile": "--model tiny --output out.nib",
     "export": "--model tiny --output out",
+    "doctor": "--model tiny",
 }
 written = " --output out.onnx"
 value = {
@@ -59,7 +60,7 @@ value = {
     "prompt-name": "''", "optimize-level": "0", "shape": "input_ids=3x9", "seed": "3", "output-dir": "out", "compare": "golden",
     "repeat": "2", "graph": "dot", "ids": "ids", "rounds": "2", "callers": "2", "target": "onnxruntime", "level": "2", "disable": "fold",
     "opset": "20", "external-over": "0", "report": "out.json", "input": "ids", "batch-tokens": "1", "tolerance": "1e-30", "format": "pb",
-    "type": "int4", "keep": "'*query*'", "calibrate": "texts", "check": "texts", "min-cosine": "1",
+    "task": "tokens", "type": "int4", "keep": "'*query*'", "calibrate": "texts", "check": "texts", "min-cosine": "1",
 }
 
 
@@ -162,6 +163,9 @@ def commands(verb, name, takes):
         line += behind.get((verb, name), "")
     if (verb, name) in pair:
         return (*pair[verb, name], env)
+    if name == "pull":  # offline: one says how to pull, the other that it may not
+        line = re.sub(r"(--model )?(tiny|bert\.onnx)", r"\1org/none", line, count=1)
+        return line, line + " --pull", dict(env, HF_HUB_OFFLINE="1", HF_HUB_CACHE="nowhere")
     if name == "model":
         return line, re.sub(r"--model [^ ]*", "--model nowhere", line), env
     if name == "memory":

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What may be a model's name, a revision, a file of a repository; what the environment says; which files are wanted; and
- * where a name lies in a cache. No network.
+ * What may be a model's name, a revision, a file of a repository; what the environment says; which files are wanted;
+ * and where a name lies in a cache. No network.
  */
 #include "../base/base_test.h"
 #include "hub/hub.h"
@@ -77,8 +77,10 @@ static void names(void **state) {
 }
 
 static void files(void **state) {
-    static const char *const good[] = {"config.json", "onnx/model.onnx", ".gitattributes", "a b.txt", "1_Pooling/config.json", "\xc3\xa9.txt", "..x"};
-    static const char *const bad[] = {"", "/x", "x/", "a//b", ".", "..", "a/../b", "a/.", "./a", "a\\b", "a\nb", "\x01", "\xff", "a/\x7f"};
+    static const char *const good[] = {
+        "config.json", "onnx/model.onnx", ".gitattributes", "a b.txt", "1_Pooling/config.json", "\xc3\xa9.txt", "..x"};
+    static const char *const bad[] = {"",    "/x",  "x/",   "a//b", ".",    "..",   "a/../b",
+                                      "a/.", "./a", "a\\b", "a\nb", "\x01", "\xff", "a/\x7f"};
     for (size_t i = 0; i < BASE_COUNT(good); i++)
         if (!hub_name_is_good(good[i])) fail_msg("%s is refused", good[i]);
     for (size_t i = 0; i < BASE_COUNT(bad); i++)
@@ -92,11 +94,20 @@ static void files(void **state) {
 }
 
 static void choices(void **state) {
-    static const char *const small[] = {"config.json", "tokenizer.json", "spiece.model", "modules.json", "sentence_bert_config.json",
-                                        "sentence_xlm-roberta_config.json", "1_Pooling/config.json", "2_Dense/model.safetensors", "vocab.txt",
-                                        "0_StaticEmbedding/tokenizer.json", "1_Router/query_0_Dense/config.json"};
-    static const char *const not_small[] = {"README.md", "model.safetensors", "onnx/config.json", "pytorch_model.bin", "openvino/x.xml", ".gitattributes",
-                                            "data.json", "train/1_data/config.json"};
+    static const char *const small[] = {"config.json",
+                                        "tokenizer.json",
+                                        "spiece.model",
+                                        "modules.json",
+                                        "sentence_bert_config.json",
+                                        "sentence_xlm-roberta_config.json",
+                                        "1_Pooling/config.json",
+                                        "2_Dense/model.safetensors",
+                                        "vocab.txt",
+                                        "0_StaticEmbedding/tokenizer.json",
+                                        "1_Router/query_0_Dense/config.json"};
+    static const char *const not_small[] = {"README.md",         "model.safetensors",       "onnx/config.json",
+                                            "pytorch_model.bin", "openvino/x.xml",          ".gitattributes",
+                                            "data.json",         "train/1_data/config.json"};
     for (size_t i = 0; i < BASE_COUNT(small); i++)
         if (!hub_is_small_file(small[i])) fail_msg("%s is left out", small[i]);
     for (size_t i = 0; i < BASE_COUNT(not_small); i++)
@@ -111,10 +122,24 @@ static void choices(void **state) {
 
 /* ---------------------------------------------------------------- the environment */
 
-static const char *const variables[] = {"HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN",
-                                        "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_SYMLINKS",
-                                        "HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_DISABLE_IMPLICIT_TOKEN", "SSL_CERT_FILE",
-                                        "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"};
+static const char *const variables[] = {"HOME",
+                                        "XDG_CACHE_HOME",
+                                        "HF_HOME",
+                                        "HF_HUB_CACHE",
+                                        "HUGGINGFACE_HUB_CACHE",
+                                        "HF_ENDPOINT",
+                                        "HF_TOKEN",
+                                        "HUGGING_FACE_HUB_TOKEN",
+                                        "HF_TOKEN_PATH",
+                                        "HF_HUB_OFFLINE",
+                                        "TRANSFORMERS_OFFLINE",
+                                        "HF_HUB_DISABLE_SYMLINKS",
+                                        "HF_HUB_ETAG_TIMEOUT",
+                                        "HF_HUB_DOWNLOAD_TIMEOUT",
+                                        "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+                                        "SSL_CERT_FILE",
+                                        "CURL_CA_BUNDLE",
+                                        "REQUESTS_CA_BUNDLE"};
 
 /* Sets what "NAME=value;NAME=value" says, and nothing else of these. */
 static nib_status with(const char *said, hub_env *env) {
@@ -154,13 +179,21 @@ static void environments(void **state) {
     assert_null(env.offline);
     assert_int_equal(env.timeout, 10);
     assert_string_equal(env.token, "");
-    assert_int_equal(with("HOME=/h;HF_ENDPOINT=http://127.0.0.1:8/x//;HF_HUB_DOWNLOAD_TIMEOUT=3;SSL_CERT_FILE=/c.pem;HF_HUB_DISABLE_SYMLINKS=YES", &env), NIB_OK);
+    assert_int_equal(with("HOME=/h;HF_ENDPOINT=http://127.0.0.1:8/x//;HF_HUB_DOWNLOAD_TIMEOUT=3;SSL_CERT_FILE=/"
+                          "c.pem;HF_HUB_DISABLE_SYMLINKS=YES",
+                          &env),
+                     NIB_OK);
     assert_string_equal(env.endpoint, "http://127.0.0.1:8/x");
     assert_int_equal(env.timeout, 3);
     assert_string_equal(env.certificates, "/c.pem");
     assert_true(env.no_links);
-    static const char *const wrong[] = {"HF_ENDPOINT=ftp://x", "HF_ENDPOINT=huggingface.co", "HF_ENDPOINT=https://u:p@x", "HF_HUB_DOWNLOAD_TIMEOUT=ten",
-                                        "HF_HUB_ETAG_TIMEOUT=0", "HF_TOKEN=a b", "HF_TOKEN=a\x01"};
+    static const char *const wrong[] = {"HF_ENDPOINT=ftp://x",
+                                        "HF_ENDPOINT=huggingface.co",
+                                        "HF_ENDPOINT=https://u:p@x",
+                                        "HF_HUB_DOWNLOAD_TIMEOUT=ten",
+                                        "HF_HUB_ETAG_TIMEOUT=0",
+                                        "HF_TOKEN=a b",
+                                        "HF_TOKEN=a\x01"};
     for (size_t i = 0; i < BASE_COUNT(wrong); i++) {
         char said[100];
         snprintf(said, sizeof said, "HOME=/h;%s", wrong[i]);
@@ -175,8 +208,10 @@ static void switches(void **state) {
         const char *said;
         bool offline;
     } rows[] = {
-        {"HF_HUB_OFFLINE=1", true},  {"HF_HUB_OFFLINE=true", true}, {"HF_HUB_OFFLINE=On", true},       {"HF_HUB_OFFLINE=yes", true},
-        {"HF_HUB_OFFLINE=0", false}, {"HF_HUB_OFFLINE=2", false},   {"TRANSFORMERS_OFFLINE=1", true},  {"HF_HUB_OFFLINE=0;TRANSFORMERS_OFFLINE=1", false},
+        {"HF_HUB_OFFLINE=1", true},       {"HF_HUB_OFFLINE=true", true},
+        {"HF_HUB_OFFLINE=On", true},      {"HF_HUB_OFFLINE=yes", true},
+        {"HF_HUB_OFFLINE=0", false},      {"HF_HUB_OFFLINE=2", false},
+        {"TRANSFORMERS_OFFLINE=1", true}, {"HF_HUB_OFFLINE=0;TRANSFORMERS_OFFLINE=1", false},
     };
     char said[200];
     hub_env env;
@@ -220,8 +255,12 @@ static void found(const char *given, const char *want) {
 static void caches_are_looked_up(void **state) {
     char said[200], snapshot[400], file[600];
     hub_env env;
-    const char *const folders[] = {"c", "c/models--org--name", "c/models--org--name/refs", "c/models--org--name/snapshots",
-                                   "c/models--org--name/snapshots/" COMMIT, "c/models--org--name/snapshots/" COMMIT "/onnx"};
+    const char *const folders[] = {"c",
+                                   "c/models--org--name",
+                                   "c/models--org--name/refs",
+                                   "c/models--org--name/snapshots",
+                                   "c/models--org--name/snapshots/" COMMIT,
+                                   "c/models--org--name/snapshots/" COMMIT "/onnx"};
     for (size_t i = 0; i < BASE_COUNT(folders); i++) assert_int_equal(mkdir(in_dir(folders[i]), 0777), 0);
     write_text(in_dir("c/models--org--name/refs/main"), COMMIT);
     write_text(in_dir("c/models--org--name/refs/lines"), COMMIT "\n");
@@ -254,7 +293,8 @@ static void caches_are_looked_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names),    cmocka_unit_test(files),    cmocka_unit_test(choices),
-                                       cmocka_unit_test(environments), cmocka_unit_test(switches), cmocka_unit_test(caches_are_looked_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names),    cmocka_unit_test(files),
+                                       cmocka_unit_test(choices),  cmocka_unit_test(environments),
+                                       cmocka_unit_test(switches), cmocka_unit_test(caches_are_looked_up)};
     return cmocka_run_group_tests(tests, test_dir_make, test_dir_remove);
 }
