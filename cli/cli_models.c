@@ -58,7 +58,7 @@ static void print_lines(const nib_hub *hub) {
     for (size_t i = 0; nib_hub_model_get(hub, i, &m, sizeof m) == NIB_OK; i++) {
         name_text(&m, name);
         snprintf(dim, sizeof dim, "%lld", (long long)m.dim);
-        printf("%-*s  %9.1f  %-8s  %5s  %s%s%s\n", widest, name, 1e-6 * (double)m.bytes,
+        printf("%-*s  %9.1f  %-8s  %5s  %s%.100s%s\n", widest, name, 1e-6 * (double)m.bytes,
                m.runs ? nib_task_name(m.task) : "-", m.dim ? dim : "-", m.runs ? m.file : "no: ", m.runs ? "" : m.why,
                m.partial ? " (a pull of it did not end)" : "");
     }
@@ -74,7 +74,7 @@ static int run_models(cli_args *a) {
     if (nib_hub_open(runtime, &hub, &error) != NIB_OK) return cli_fail(&error);
     if (a->json) print_json(hub);
     else if (nib_hub_count(hub)) print_lines(hub);
-    else fputs("nib: the cache holds no model; nib pull ORG/NAME fetches one\n", stderr);
+    else if (!a->quiet) fputs("nib: the cache holds no model; nib pull ORG/NAME fetches one\n", stderr);
     nib_hub_free(hub);
     return 0;
 }

@@ -79,21 +79,18 @@ static bool is_file_name(const char *text) {
 }
 
 nib_status hub_resolve(const char *given, char room[HUB_PATH], const char **out, nib_error *err) {
-    nib_status status = NIB_OK;
     hub_env env;
     hub_id id;
+    nib_error why = {.message = ""};
     *out = given;
-    if (base_path_taken(given) || is_file_name(given) || hub_id_parse(given, &id, NULL) != NIB_OK) return NIB_OK;
+    if (base_path_taken(given) || hub_id_parse(given, &id, NULL) != NIB_OK) return NIB_OK;
+    nib_status status = hub_env_read(&env, &why);
+    if (status == NIB_OK) status = hub_find(&env, &id, room, &why);
+    else status = NIB_NOT_FOUND; /* what is certain is that there is no such file */
+    if (status == NIB_OK) *out = room;
+    if (status == NIB_OK || is_file_name(given)) return NIB_OK;
     *out = NULL;
-    NIB_TRY(hub_env_read(&env, err));
-    NIB_TRY(hub_find(&env, &id, room, err));
-    *out = room;
-fail:
-    if (status == NIB_NOT_FOUND && err) {
-        const nib_error why = *err;
-        base_error_set(err, status, "%.100s: No such file or folder; %.280s", given, why.message);
-    }
-    return status;
+    return base_error_set(err, status, "%.100s: No such file or folder; %.280s", given, why.message);
 }
 
 /* ---------------------------------------------------------------- what is there */

@@ -2,7 +2,7 @@
  *
  * What is called of libcurl, which is loaded when it is first wanted: nib is built without it, and runs without it
  * where nothing is pulled. Types and numbers are those of libcurl's include/curl/curl.h; its ABI keeps them as long as
- * the library is called libcurl.so.4, which it is since 2006. All options used are in 7.32 (2013) and later.
+ * the library is called libcurl.so.4, which it is since 2006. All options used are in 7.37 (2014) and later.
  */
 #ifndef HUB_CURL_H
 #define HUB_CURL_H
@@ -18,9 +18,11 @@ enum { /* CURLoption: 0 + n takes a long, 10000 + n a pointer, 20000 + n a funct
        CURLOPT_NOPROGRESS = 43,
        CURLOPT_NOBODY = 44,
        CURLOPT_FOLLOWLOCATION = 52,
-       CURLOPT_NOSIGNAL = 99,
+       CURLOPT_BUFFERSIZE = 98,
+    CURLOPT_NOSIGNAL = 99,
        CURLOPT_CONNECTTIMEOUT = 78,
        CURLOPT_PROTOCOLS = 181,
+    CURLOPT_HEADEROPT = 229,
        CURLOPT_WRITEDATA = 10001,
        CURLOPT_URL = 10002,
        CURLOPT_ERRORBUFFER = 10010,
@@ -38,6 +40,7 @@ enum { /* CURLINFO */
        CURLINFO_RESPONSE_CODE = 0x200000 + 2
 };
 enum { CURLPROTO_HTTP = 1, CURLPROTO_HTTPS = 2 };
+enum { CURLHEADER_SEPARATE = 1 };
 enum { CURL_GLOBAL_DEFAULT = 3 };
 enum { /* CURLcode: those that another try will hardly mend */
        CURLE_OK = 0,

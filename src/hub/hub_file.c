@@ -50,7 +50,7 @@ nib_status hub_file_ask(hub_repo *repo, hub_file *file, nib_error *err) {
         NIB_FAIL(err, NIB_IO, "%s: the hub names no etag that can be a file's name", what);
     if (reply.commit[0] && strcmp(reply.commit, repo->commit) != 0)
         NIB_FAIL(err, NIB_IO, "%s: the hub answers for another commit, %s", what, reply.commit);
-    const int64_t size = reply.size >= 0 ? reply.size : !reply.linked && reply.status == 200 ? reply.length : -1;
+    const int64_t size = reply.size >= 0 ? reply.size : reply.status == 200 ? reply.length : -1;
     if (size < 0) NIB_FAIL(err, NIB_IO, "%s: the hub does not say how large it is", what);
     strcpy(file->etag, reply.etag);
     file->size = (uint64_t)size;
@@ -197,11 +197,11 @@ fail:
  * copy. */
 static nib_status place(hub_repo *repo, const hub_file *file, const char *blob, bool is_new, nib_error *err) {
     nib_status status = NIB_UNSUPPORTED;
-    char path[HUB_PATH], folder[HUB_NAME], target[HUB_PATH];
+    char path[HUB_PATH], folder[HUB_NAME + HUB_ETAG + 16], target[HUB_PATH];
     size_t used = 0;
     const char *slash = strrchr(file->name, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - file->name) : 0, file->name);
-    NIB_TRY(base_dirs_create(repo->snapshot, folder, err));
+    snprintf(folder, sizeof folder, "snapshots/%s/%.*s", repo->commit, slash ? (int)(slash - file->name) : 0, file->name);
+    NIB_TRY(base_dirs_create(repo->folder, folder, err));
     NIB_TRY(hub_join(repo->snapshot, file->name, path, err));
     for (const char *p = file->name; p; p = strchr(p, '/'), p = p ? p + 1 : NULL)
         if (used + 4 < sizeof target) used += (size_t)snprintf(target + used, sizeof target - used, "../");
@@ -221,11 +221,14 @@ nib_status hub_file_fetch(hub_repo *repo, hub_file *file, nib_error *err) {
     int lock = -1;
     if (file->there) return NIB_OK;
     NIB_TRY(base_dirs_create(repo->folder, "blobs", err));
-    NIB_TRY(base_dirs_create(repo->locks, "", err));
+    snprintf(name, sizeof name, ".locks/%s", strrchr(repo->folder, '/') + 1);
+    NIB_TRY(base_dirs_create(repo->http.env->cache, name, err));
     NIB_TRY(hub_join(repo->folder, "blobs", blob, err));
     NIB_TRY(hub_join(blob, file->etag, blob, err));
-    snprintf(name, sizeof name, "%s.lock", file->etag);
-    NIB_TRY(hub_join(repo->locks, name, name, err));
+    NIB_TRY(hub_join(repo->http.env->cache, name, name, err));
+    NIB_TRY(hub_join(name, file->etag, name, err));
+    if (strlen(name) + sizeof ".lock" > sizeof name) NIB_FAIL(err, NIB_IO, "%s: the path is too long", name);
+    strcat(name, ".lock");
     NIB_TRY(base_lock_take(name, &lock, err));
     const bool has_blob = base_path_is_file(blob);
     if (!has_blob) NIB_TRY(fetch_blob(repo, file, blob, err));

@@ -6,42 +6,16 @@
 #include "hub_http.h"
 #include "base/base_disk.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define MOST_HOPS 10
 #define MOST_TRIES 5        /* in a row in which nothing came */
 #define LONGEST_WAIT 300.0  /* seconds that a server may ask to wait */
 #define SLOWEST 100         /* bytes a second: fewer, for as long as the timeout, is a stalled download */
+#define BUFFER (256 << 10)
 #define MOST_OF_ERROR 65536 /* bytes of a page that says what is wrong; nobody reads it */
 
 /* ---------------------------------------------------------------- addresses */
-
-void hub_quote(base_str *out, const char *text, bool slashes) {
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        const bool plain =
-            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~", *p);
-        if (plain || (*p == '/' && !slashes)) base_str_add_bytes(out, p, 1);
-        else base_str_printf(out, "%%%02X", *p);
-    }
-}
-
-/* "scheme://host:port" in lower case; false: no address that nib asks. */
-static bool origin_of(const char *url, char out[300]) {
-    const char *begin = strstr(url, "://");
-    const bool tls = strncasecmp(url, "https://", 8) == 0;
-    if (!tls && strncasecmp(url, "http://", 7) != 0) return false;
-    begin += 3;
-    const size_t n = strcspn(begin, "/?#\\");
-    if (n == 0 || n > 250 || memchr(begin, '@', n)) return false;
-    const char *bracket = memchr(begin, ']', n), *from = bracket ? bracket : begin; /* [::1]:80 */
-    const bool port = memchr(from, ':', n - (size_t)(from - begin)) != NULL;
-    snprintf(out, 300, "%s://%.*s%s", tls ? "https" : "http", (int)n, begin, port ? "" : tls ? ":443" : ":80");
-    for (char *p = out; *p; p++)
-        if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
-    return true;
-}
 
 /* For messages. */
 static int shown(const char *url) {
@@ -56,74 +30,17 @@ typedef struct hop {
     hub_request *request;
     hub_reply *reply;
     bool own;         /* it is the hub itself that is asked */
-    bool starts;      /* a status line is to come: what was said before it (100 Continue, a proxy) does not count */
+    bool starts;      /* the first byte of contents came */
     uint64_t skipped; /* bytes of a body that nobody reads */
     uint64_t at;      /* the next byte's place */
     nib_status status;
     nib_error *err;
 } hop;
 
-/* text[0..n) without blanks around it, into `out`; "" if it does not fit or has control characters. */
-static void take(char *out, size_t room, const char *text, size_t n) {
-    while (n && strchr(" \t\r\n", text[n - 1])) n--;
-    while (n && strchr(" \t", *text)) text++, n--;
-    bool good = n < room;
-    for (size_t i = 0; i < n; i++) good &= text[i] >= ' ' && text[i] < 0x7f;
-    snprintf(out, room, "%.*s", good ? (int)n : 0, text);
-}
-
-static int64_t number(const char *text) {
-    char *end;
-    const long long n = *text >= '0' && *text <= '9' ? strtoll(text, &end, 10) : -1;
-    return n < 0 || n == INT64_MAX || *end ? -1 : n;
-}
-
-/* W/"abc" -> abc */
-static void take_etag(char out[HUB_ETAG], const char *value) {
-    const char *from = strncmp(value, "W/", 2) == 0 ? value + 2 : value;
-    size_t n = strlen(from);
-    if (n >= 2 && from[0] == '"' && from[n - 1] == '"') from++, n -= 2;
-    take(out, HUB_ETAG, from, n);
-}
-
-/* "bytes 5-9/10" */
-static void take_range(hub_reply *r, const char *value) {
-    char first[32];
-    if (strncasecmp(value, "bytes ", 6) != 0) return;
-    take(first, sizeof first, value + 6, strcspn(value + 6, "-"));
-    const char *slash = strchr(value, '/');
-    r->first = number(first);
-    r->total = slash ? number(slash + 1) : -1;
-}
-
-static void take_header(hop *h, const char *name, const char *value) {
-    hub_reply *r = h->reply;
-    if (strcasecmp(name, "content-length") == 0) r->length = number(value);
-    else if (strcasecmp(name, "content-range") == 0) take_range(r, value);
-    else if (strcasecmp(name, "retry-after") == 0) r->retry_after = number(value);
-    else if (!h->own) return;
-    else if (strcasecmp(name, "x-linked-etag") == 0) take_etag(r->etag, value), r->linked = true;
-    else if (strcasecmp(name, "x-linked-size") == 0) r->size = number(value);
-    else if (strcasecmp(name, "etag") == 0 && !r->linked) take_etag(r->etag, value);
-    else if (strcasecmp(name, "x-repo-commit") == 0) take(r->commit, sizeof r->commit, value, strlen(value));
-    else if (strcasecmp(name, "x-error-code") == 0) take(r->code, sizeof r->code, value, strlen(value));
-}
-
 static size_t on_header(char *text, size_t size, size_t n, void *user) {
     hop *h = user;
-    char name[64], value[2048];
-    n *= size;
-    const char *colon = memchr(text, ':', n);
-    if (n >= 5 && strncasecmp(text, "HTTP/", 5) == 0) {
-        h->reply->length = h->reply->first = h->reply->total = h->reply->retry_after = -1;
-        const char *space = memchr(text, ' ', n);
-        h->reply->status = space ? strtol(space, NULL, 10) : 0;
-    } else if (colon) {
-        take(name, sizeof name, text, (size_t)(colon - text));
-        take(value, sizeof value, colon + 1, n - (size_t)(colon + 1 - text));
-        take_header(h, name, value);
-    }
-    return n;
+    hub_reply_take(h->reply, h->own, text, n * size);
+    return n * size;
 }
 
 /* Where the body that begins lies in the contents. */
@@ -259,9 +176,9 @@ static nib_status next_hop(hub_http *http, const hub_request *q, char url[HUB_PA
     http->curl.easy_getinfo(http->handle, CURLINFO_REDIRECT_URL, &next);
     if (!next || strlen(next) >= HUB_PATH)
         return base_error_set(err, NIB_IO, "%s: a redirect without an address", q->what);
-    if (!origin_of(next, to))
+    if (!hub_origin(next, to))
         return base_error_set(err, NIB_IO, "%s: redirected to what is no address of http or https", q->what);
-    origin_of(url, from);
+    hub_origin(url, from);
     if (strncmp(from, "https:", 6) == 0 && strncmp(to, "https:", 6) != 0)
         return base_error_set(err, NIB_IO,
                               "%s: redirected from https to %.*s, which everybody on the way can read: refused",
@@ -296,7 +213,7 @@ static nib_status try_once(hub_http *http, hub_request *q, hub_reply *r, bool *a
     strcpy(url, q->url);
     for (int hops = 0; hops <= MOST_HOPS; hops++) {
         hop h = {.http = http, .request = q, .reply = r, .err = err};
-        if (!origin_of(url, origin)) NIB_FAIL(err, NIB_IO, "%s: no address of http or https", q->what);
+        if (!hub_origin(url, origin)) NIB_FAIL(err, NIB_IO, "%s: no address of http or https", q->what);
         h.own = strcmp(origin, http->origin) == 0;
         NIB_TRY(ask(&h, url, why, &code));
         const bool cut_short = h.skipped > MOST_OF_ERROR;
@@ -308,7 +225,7 @@ static nib_status try_once(hub_http *http, hub_request *q, hub_reply *r, bool *a
         if (is_redirect(r->status)) {
             char next[300];
             NIB_TRY(next_hop(http, q, url, err));
-            if (q->head && origin_of(url, next) && strcmp(next, http->origin) != 0)
+            if (q->head && hub_origin(url, next) && strcmp(next, http->origin) != 0)
                 return NIB_OK; /* all that is asked for was said */
             continue;
         }
@@ -327,8 +244,7 @@ nib_status hub_http_do(hub_http *http, hub_request *q, hub_reply *r, nib_error *
     for (int tries = 0;;) {
         const uint64_t before = q->from;
         bool again;
-        memset(r, 0, sizeof *r);
-        r->size = r->length = r->first = r->total = r->retry_after = -1;
+        hub_reply_init(r);
         nib_status status = try_once(http, q, r, &again, err);
         if (status == NIB_OK || !again) return status;
         tries = q->from != before ? 0 : tries + 1;
@@ -349,13 +265,15 @@ nib_status hub_http_open(nib_runtime *runtime, const hub_env *env, hub_http *out
     memset(out, 0, sizeof *out);
     out->env = env;
     out->runtime = runtime;
-    if (!origin_of(env->endpoint, out->origin))
+    if (!hub_origin(env->endpoint, out->origin))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "HF_ENDPOINT: no address of http or https");
     NIB_TRY(hub_curl_load(&out->curl, err));
     if (!(out->handle = out->curl.easy_init())) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for libcurl");
     out->curl.easy_setopt(out->handle, CURLOPT_NOSIGNAL, 1L);
     out->curl.easy_setopt(out->handle, CURLOPT_NOPROGRESS, 0L);
     out->curl.easy_setopt(out->handle, CURLOPT_FOLLOWLOCATION, 0L);
+    out->curl.easy_setopt(out->handle, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* no token for a proxy */
+    out->curl.easy_setopt(out->handle, CURLOPT_BUFFERSIZE, (long)BUFFER);
     out->curl.easy_setopt(out->handle, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
     out->curl.easy_setopt(out->handle, CURLOPT_USERAGENT, "nib/" NIB_VERSION);
     out->curl.easy_setopt(out->handle, CURLOPT_CONNECTTIMEOUT, (long)env->etag_timeout);

@@ -34,6 +34,11 @@ typedef struct hub_reply {
     char code[64];        /* X-Error-Code */
 } hub_reply;
 
+void hub_reply_init(hub_reply *reply);
+/* A line of an answer's head, line[0..n); the first is the status. own: the hub itself says it. What is malformed is as
+ * if it were not there (hub_reply.c). */
+void hub_reply_take(hub_reply *reply, bool own, const char *line, size_t n);
+
 typedef struct hub_request {
     const char *url;
     bool head;     /* asks for what is said of the contents: it ends before it leaves the hub's own host */
@@ -50,6 +55,9 @@ typedef struct hub_request {
 /* Asks, and asks again where that may help: a connection that is cut (five times in a row without a byte), 408, 429,
  * 5xx, after as long as Retry-After says. NOT_FOUND: 401, 403, 404 and 410, with what to do. IO: all else. */
 nib_status hub_http_do(hub_http *http, hub_request *request, hub_reply *reply, nib_error *err);
+
+/* "scheme://host:port" in lower case; false: no address that nib asks: of another scheme, or with a user or password. */
+bool hub_origin(const char *url, char out[300]);
 
 /* Appends text as a part of an address: all but letters, digits and "-._~" as %XX, and slashes if `slashes`. */
 void hub_quote(base_str *out, const char *text, bool slashes);

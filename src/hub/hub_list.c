@@ -44,11 +44,19 @@ fail:
     return status;
 }
 
+nib_status hub_repo_read_list(hub_repo *repo, const char *text, size_t n, nib_error *err) {
+    base_heap *heap = &repo->how->runtime->heap;
+    yyjson_doc *doc = NULL;
+    nib_status status = base_json_parse(heap, text, n, "the hub's answer", NIB_IO, &doc, err);
+    if (status == NIB_OK) status = read_listing(repo, yyjson_doc_get_root(doc), err);
+    base_json_free(heap, doc);
+    return status;
+}
+
 nib_status hub_repo_list(hub_repo *repo, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &repo->how->runtime->heap;
     const hub_id *id = repo->how->id;
-    yyjson_doc *doc = NULL;
     base_str url, text;
     hub_reply reply;
     base_str_init(&url, heap);
@@ -59,10 +67,8 @@ nib_status hub_repo_list(hub_repo *repo, nib_error *err) {
     hub_request request = {
         .url = url.data, .whole = true, .most = HUB_MOST_LISTING, .sink = keep, .user = &text, .what = id->repo};
     NIB_TRY(hub_http_do(&repo->http, &request, &reply, err));
-    status = base_json_parse(heap, text.data ? text.data : "", text.length, "the hub's answer", NIB_IO, &doc, err);
-    if (status == NIB_OK) status = read_listing(repo, yyjson_doc_get_root(doc), err);
+    status = hub_repo_read_list(repo, text.data ? text.data : "", text.length, err);
 fail:
-    base_json_free(heap, doc);
     base_str_free(&url);
     base_str_free(&text);
     return status;

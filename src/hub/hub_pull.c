@@ -147,11 +147,7 @@ fail:
 
 static nib_status name_folders(hub_repo *repo, nib_error *err) {
     nib_status status = NIB_OK;
-    const char *name;
     NIB_TRY(hub_repo_folder(repo->http.env, repo->how->id->repo, repo->folder, err));
-    name = strrchr(repo->folder, '/') + 1;
-    NIB_TRY(hub_join(repo->http.env->cache, ".locks", repo->locks, err));
-    NIB_TRY(hub_join(repo->locks, name, repo->locks, err));
     NIB_TRY(hub_join(repo->folder, "snapshots", repo->snapshot, err));
     NIB_TRY(hub_join(repo->snapshot, repo->commit, repo->snapshot, err));
 fail:

@@ -21,7 +21,6 @@ typedef struct hub_repo {
     const hub_pull *how;
     hub_http http;
     char folder[HUB_PATH];   /* CACHE/models--ORG--NAME */
-    char locks[HUB_PATH];    /* CACHE/.locks/models--ORG--NAME */
     char snapshot[HUB_PATH]; /* folder/snapshots/COMMIT */
     char commit[HUB_ETAG];
     base_arena names;
@@ -31,6 +30,9 @@ typedef struct hub_repo {
 
 /* Asks for the commit of a revision and its files. LIMIT: more of them, or a longer answer, than a model has. */
 nib_status hub_repo_list(hub_repo *repo, nib_error *err);
+
+/* What that does with the answer, text[0..n). */
+nib_status hub_repo_read_list(hub_repo *repo, const char *text, size_t n, nib_error *err);
 
 /* Asks for etag and size, unless the file is in the snapshot. */
 nib_status hub_file_ask(hub_repo *repo, hub_file *file, nib_error *err);

@@ -144,6 +144,7 @@ pair = {
     ("quantize", "size"): ("tiny --output out.onnx --report - --type mixed --min-cosine 0.9",
                            "tiny --output out.onnx --report - --type mixed --size 1g"),
     ("compile", "output"): ("tiny", "tiny --output out.nib"),
+    ("export", "output"): ("tiny", "tiny --output out"),
     ("optimize", "keep-random"): ("training.onnx -o out.onnx", "training.onnx -o out.onnx --keep-random"),
     ("simplify", "keep-random"): ("training.onnx out.onnx", "training.onnx out.onnx --keep-random"),
     ("diff", "no-check"): ("bert.onnx other.onnx", "bert.onnx other.onnx --no-check"),

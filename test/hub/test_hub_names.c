@@ -289,6 +289,8 @@ static void caches_are_looked_up(void **state) {
     found(test_dir, test_dir);
     found("models/model.onnx", "models/model.onnx");
     found("plain", "plain");
+    for (size_t i = 0; i < BASE_COUNT(variables); i++) unsetenv(variables[i]); /* where the cache is, nobody says */
+    found("org/name", NULL);
     found("a/b/c", "a/b/c");
 }
 

@@ -245,6 +245,8 @@ def test_models_and_doctor():
         (c.repo / "blobs/abc.incomplete").write_bytes(b"x")
         c.run(0, "a pull of it did not end", "models")
         c.run(2, "it takes no argument", "models", "org/tiny")
+        c.run(1, "out of memory", "models", "--memory", "1K")
+        assert c.run(0, "", "models", "--quiet", HF_HUB_CACHE="nowhere") == "|"
         c.run(0, r"(?s)file +model.safetensors \(.*self-check +ok: .*vectors +ok: .*alone and in a batch.*CPU .*kernels .*Linear by nk_gemm", "doctor", "org/tiny")
         broken = json.loads(TINY["config.json"])
         broken["hidden_act"] = "relu"
@@ -545,6 +547,10 @@ def test_planted_links():
         (c.snapshot() / "onnx").symlink_to(outside)
         c.pull(1, "a link or a file stands in the place of a folder", "--onnx")
         (c.snapshot() / "onnx").unlink()
+        shutil.rmtree(c.snapshot())
+        c.snapshot().symlink_to(outside)
+        c.pull(1, "a link or a file stands in the place of a folder")
+        c.snapshot().unlink()
         lock = c.work / "hf/hub/.locks/models--org--tiny" / (repo.etag("model.safetensors") + ".lock")
         lock.unlink(missing_ok=True)
         lock.symlink_to(outside / "new")
@@ -648,6 +654,12 @@ def test_what_is_said():
         c.run(2, "no model was named", "pull")
         c.run(2, "HF_HUB_ETAG_TIMEOUT: 'soon' is no number", "pull", "org/tiny", HF_HUB_ETAG_TIMEOUT="soon")
         c.run(2, "HF_ENDPOINT", "pull", "org/tiny", HF_ENDPOINT="nowhere")
+        for kilobytes in (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128):  # whatever is refused, it is said, and harms nothing
+            r = subprocess.run([NIB, "pull", "org/tiny", "--memory", f"{kilobytes}K"], env=c.env, capture_output=True, timeout=60)
+            assert r.returncode == 0 or (r.returncode == 1 and b"the ceiling is" in r.stderr), (kilobytes, r)
+            if kilobytes == 1:
+                assert r.returncode == 1
+        shutil.rmtree(c.work / "hf", ignore_errors=True)
         text = c.pull(0, "", HF_HUB_DISABLE_PROGRESS_BARS="1")
         assert text.endswith("|"), text
         shutil.rmtree(c.work / "hf")
