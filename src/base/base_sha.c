@@ -42,28 +42,21 @@ static const uint32_t k256[64] = {
 };
 
 /* 6.2.2 */
-static void sha256_block(uint32_t h[8], const uint8_t *p) {
-    uint32_t w[64], v[8];
-    memcpy(v, h, sizeof v);
-    for (int t = 0; t < 64; t++) {
-        if (t < 16) {
-            w[t] = word_at(p + 4 * t);
-            continue;
-        }
+static void sha256_block(uint32_t state[8], const uint8_t *p) {
+    uint32_t w[64], a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6],
+                    h = state[7];
+    for (int t = 0; t < 16; t++) w[t] = word_at(p + 4 * t);
+    for (int t = 16; t < 64; t++) {
         const uint32_t x = w[t - 15], y = w[t - 2];
-        const uint32_t s0 = right(x, 7) ^ right(x, 18) ^ x >> 3, s1 = right(y, 17) ^ right(y, 19) ^ y >> 10;
-        w[t] = s1 + w[t - 7] + s0 + w[t - 16];
+        w[t] = (right(y, 17) ^ right(y, 19) ^ y >> 10) + w[t - 7] + (right(x, 7) ^ right(x, 18) ^ x >> 3) + w[t - 16];
     }
     for (int t = 0; t < 64; t++) {
-        const uint32_t a = v[0], e = v[4];
-        const uint32_t s1 = right(e, 6) ^ right(e, 11) ^ right(e, 25), s0 = right(a, 2) ^ right(a, 13) ^ right(a, 22);
-        const uint32_t t1 = v[7] + s1 + ((e & v[5]) ^ (~e & v[6])) + k256[t] + w[t];
-        const uint32_t t2 = s0 + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t1;
-        v[0] = t1 + t2;
+        const uint32_t t1 = h + (right(e, 6) ^ right(e, 11) ^ right(e, 25)) + (g ^ (e & (f ^ g))) + k256[t] + w[t];
+        const uint32_t t2 = (right(a, 2) ^ right(a, 13) ^ right(a, 22)) + ((a & b) | (c & (a | b)));
+        h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
     }
-    for (int i = 0; i < 8; i++) h[i] += v[i];
+    state[0] += a, state[1] += b, state[2] += c, state[3] += d, state[4] += e, state[5] += f, state[6] += g,
+        state[7] += h;
 }
 
 static void add_block(base_sha *s, const uint8_t *p) {

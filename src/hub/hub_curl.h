@@ -19,10 +19,10 @@ enum { /* CURLoption: 0 + n takes a long, 10000 + n a pointer, 20000 + n a funct
        CURLOPT_NOBODY = 44,
        CURLOPT_FOLLOWLOCATION = 52,
        CURLOPT_BUFFERSIZE = 98,
-    CURLOPT_NOSIGNAL = 99,
+       CURLOPT_NOSIGNAL = 99,
        CURLOPT_CONNECTTIMEOUT = 78,
        CURLOPT_PROTOCOLS = 181,
-    CURLOPT_HEADEROPT = 229,
+       CURLOPT_HEADEROPT = 229,
        CURLOPT_WRITEDATA = 10001,
        CURLOPT_URL = 10002,
        CURLOPT_ERRORBUFFER = 10010,
@@ -42,12 +42,13 @@ enum { /* CURLINFO */
 enum { CURLPROTO_HTTP = 1, CURLPROTO_HTTPS = 2 };
 enum { CURLHEADER_SEPARATE = 1 };
 enum { CURL_GLOBAL_DEFAULT = 3 };
-enum { /* CURLcode: those that another try will hardly mend */
+enum { /* CURLcode: those that decide whether another try may help */
        CURLE_OK = 0,
        CURLE_UNSUPPORTED_PROTOCOL = 1,
        CURLE_URL_MALFORMAT = 3,
        CURLE_COULDNT_RESOLVE_HOST = 6,
        CURLE_COULDNT_CONNECT = 7,
+       CURLE_OPERATION_TIMEDOUT = 28,
        CURLE_PEER_FAILED_VERIFICATION = 60,
        CURLE_SSL_CACERT_BADFILE = 77
 };

@@ -90,7 +90,6 @@ static nib_status put(void *user, uint64_t at, const void *bytes, size_t n, nib_
     nib_status status = base_part_write(f->part, at, bytes, n, err);
     if (status != NIB_OK) return status;
     base_sha_add(&f->sha, bytes, n);
-    base_stop_advance(n);
     say(f, at + n);
     return NIB_OK;
 }
@@ -106,7 +105,6 @@ static nib_status hash_begun(fetch *f, uint64_t size, nib_error *err) {
         NIB_TRY(base_part_read(f->part, at, piece, n, err));
         NIB_TRY(base_stop_check(err));
         base_sha_add(&f->sha, piece, n);
-        base_stop_advance(n);
         at += n;
         say(f, at);
     }
@@ -200,7 +198,8 @@ static nib_status place(hub_repo *repo, const hub_file *file, const char *blob, 
     char path[HUB_PATH], folder[HUB_NAME + HUB_ETAG + 16], target[HUB_PATH];
     size_t used = 0;
     const char *slash = strrchr(file->name, '/');
-    snprintf(folder, sizeof folder, "snapshots/%s/%.*s", repo->commit, slash ? (int)(slash - file->name) : 0, file->name);
+    snprintf(folder, sizeof folder, "snapshots/%s/%.*s", repo->commit, slash ? (int)(slash - file->name) : 0,
+             file->name);
     NIB_TRY(base_dirs_create(repo->folder, folder, err));
     NIB_TRY(hub_join(repo->snapshot, file->name, path, err));
     for (const char *p = file->name; p; p = strchr(p, '/'), p = p ? p + 1 : NULL)

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #define MOST_HOPS 10
-#define MOST_TRIES 5        /* in a row in which nothing came */
-#define LONGEST_WAIT 300.0  /* seconds that a server may ask to wait */
-#define SLOWEST 100         /* bytes a second: fewer, for as long as the timeout, is a stalled download */
+#define MOST_TRIES 5       /* in a row in which nothing came */
+#define MOST_CUTS 1000     /* of one file */
+#define LONGEST_WAIT 300.0 /* seconds that a server may ask to wait */
+#define SLOWEST 100        /* bytes a second: fewer, for as long as the timeout, is a stalled download */
 #define BUFFER (256 << 10)
 #define MOST_OF_ERROR 65536 /* bytes of a page that says what is wrong; nobody reads it */
 
@@ -109,8 +110,8 @@ fail:
     return status;
 }
 
-/* What libcurl answers, in *code. */
-static nib_status ask(hop *h, const char *url, char why[CURL_ERROR_SIZE], int *code) {
+/* What libcurl answers, in http->code. */
+static nib_status ask(hop *h, const char *url, char why[CURL_ERROR_SIZE]) {
     nib_status status = NIB_OK;
     hub_http *http = h->http;
     const hub_curl *c = &http->curl;
@@ -130,7 +131,7 @@ static nib_status ask(hop *h, const char *url, char why[CURL_ERROR_SIZE], int *c
     c->easy_setopt(http->handle, CURLOPT_ERRORBUFFER, why);
     c->easy_setopt(http->handle, CURLOPT_LOW_SPEED_LIMIT, (long)SLOWEST);
     c->easy_setopt(http->handle, CURLOPT_LOW_SPEED_TIME, timeout);
-    *code = c->easy_perform(http->handle);
+    http->code = c->easy_perform(http->handle);
     c->easy_setopt(http->handle, CURLOPT_ERRORBUFFER, NULL);
     c->easy_setopt(http->handle, CURLOPT_HTTPHEADER, NULL);
     status = h->status;
@@ -207,7 +208,6 @@ static bool may_mend(int code, bool was_there) {
 static nib_status try_once(hub_http *http, hub_request *q, hub_reply *r, bool *again, nib_error *err) {
     nib_status status = NIB_OK;
     char url[HUB_PATH], origin[300], why[CURL_ERROR_SIZE];
-    int code;
     *again = false;
     if (strlen(q->url) >= sizeof url) NIB_FAIL(err, NIB_IO, "%s: the address is too long", q->what);
     strcpy(url, q->url);
@@ -215,12 +215,12 @@ static nib_status try_once(hub_http *http, hub_request *q, hub_reply *r, bool *a
         hop h = {.http = http, .request = q, .reply = r, .err = err};
         if (!hub_origin(url, origin)) NIB_FAIL(err, NIB_IO, "%s: no address of http or https", q->what);
         h.own = strcmp(origin, http->origin) == 0;
-        NIB_TRY(ask(&h, url, why, &code));
+        NIB_TRY(ask(&h, url, why));
         const bool cut_short = h.skipped > MOST_OF_ERROR;
-        if (code != CURLE_OK && !cut_short) {
-            *again = may_mend(code, q->from > 0);
+        if (http->code != CURLE_OK && !cut_short) {
+            *again = may_mend(http->code, q->from > 0);
             NIB_FAIL(err, NIB_IO, "%s: %.*s: %s", q->what, shown(url), url,
-                     why[0] ? why : http->curl.easy_strerror(code));
+                     why[0] ? why : http->curl.easy_strerror(http->code));
         }
         if (is_redirect(r->status)) {
             char next[300];
@@ -241,16 +241,16 @@ fail:
 }
 
 nib_status hub_http_do(hub_http *http, hub_request *q, hub_reply *r, nib_error *err) {
-    for (int tries = 0;;) {
+    for (int tries = 0, all = 0;; all++) {
         const uint64_t before = q->from;
         bool again;
         hub_reply_init(r);
         nib_status status = try_once(http, q, r, &again, err);
         if (status == NIB_OK || !again) return status;
-        tries = q->from != before ? 0 : tries + 1;
+        tries = q->from != before && http->code != CURLE_OPERATION_TIMEDOUT ? 0 : tries + 1;
         double wait = tries ? 0.25 * (double)(1 << tries) : 0;
         if (r->retry_after >= 0 && may_change(r->status)) wait = (double)r->retry_after;
-        if (tries >= MOST_TRIES) return status;
+        if (tries >= MOST_TRIES || all >= MOST_CUTS) return status;
         if (wait > LONGEST_WAIT)
             return base_error_set(err, NIB_IO, "%s: HTTP %ld: the server asks to come again in %lld seconds", q->what,
                                   r->status, (long long)r->retry_after);

@@ -15,6 +15,7 @@ typedef struct hub_http {
     nib_runtime *runtime;
     hub_curl curl;
     CURL *handle;     /* kept, so that its connections are */
+    int code;         /* what it answered last */
     char origin[300]; /* of the endpoint: "https://huggingface.co:443" */
 } hub_http;
 
@@ -52,11 +53,13 @@ typedef struct hub_request {
     const char *what; /* in messages: "config.json of ORG/NAME" */
 } hub_request;
 
-/* Asks, and asks again where that may help: a connection that is cut (five times in a row without a byte), 408, 429,
- * 5xx, after as long as Retry-After says. NOT_FOUND: 401, 403, 404 and 410, with what to do. IO: all else. */
+/* Asks, and asks again where that may help: a connection that is cut, 408, 429, 5xx, after as long as Retry-After says;
+ * five times in a row in which nothing came, or too slowly. NOT_FOUND: 401, 403, 404 and 410, with what to do. IO: all
+ * else. */
 nib_status hub_http_do(hub_http *http, hub_request *request, hub_reply *reply, nib_error *err);
 
-/* "scheme://host:port" in lower case; false: no address that nib asks: of another scheme, or with a user or password. */
+/* "scheme://host:port" in lower case; false: no address that nib asks: of another scheme, or with a user or password.
+ */
 bool hub_origin(const char *url, char out[300]);
 
 /* Appends text as a part of an address: all but letters, digits and "-._~" as %XX, and slashes if `slashes`. */

@@ -89,7 +89,8 @@ void hub_reply_init(hub_reply *r) {
 void hub_reply_take(hub_reply *r, bool own, const char *line, size_t n) {
     char name[64], value[2048];
     const char *colon = memchr(line, ':', n);
-    if (n >= 5 && strncasecmp(line, "HTTP/", 5) == 0) { /* what was said before (100 Continue, a proxy) does not count */
+    if (n >= 5 &&
+        strncasecmp(line, "HTTP/", 5) == 0) { /* what was said before (100 Continue, a proxy) does not count */
         r->length = r->first = r->total = r->retry_after = -1;
         take(value, sizeof value, line, n);
         const char *space = strchr(value, ' ');

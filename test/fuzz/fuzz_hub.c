@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a hub says, and what a user calls a model. The first byte chooses: a name, the lines of an answer's head, a list of files.
+ * What a hub says, and what a user calls a model. The first byte chooses: a name, the lines of an answer's head, a list
+ * of files.
  */
 #include "fuzz.h"
 #include "hub/hub_repo.h"
@@ -15,7 +16,8 @@ static void check_words(const hub_reply *r) {
 
 /* Whatever was taken stays beneath the folder of its model. */
 static void check_path(const char *name) {
-    if (!*name || *name == '/' || strstr(name, "/../") || strncmp(name, "../", 3) == 0 || strcmp(name, "..") == 0) abort();
+    if (!*name || *name == '/' || strstr(name, "/../") || strncmp(name, "../", 3) == 0 || strcmp(name, "..") == 0)
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """nib pull, nib models, nib doctor and names of models, against a hub that behaves (hub_server.py) and one that does not.
 
-usage: test_hub_pull.py NIB SOURCE_FOLDER [KILLS] [TEST..]. Each test has a hub and a cache of its own; they run side by side.
+usage: test_hub_pull.py NIB SOURCE_FOLDER [KILLS] [TEST..]. Each test has a hub and a cache of its own; they run side by
+side. Those named wide_ run only where they are named.
 """
 import concurrent.futures
 import json
@@ -413,6 +414,31 @@ def test_cut_connections():
         assert [h.get("Range") for h in c.asked("GET", "model.safetensors", cdn=True)] == [None, "bytes=2000-"]
 
 
+def wide_test_slow_server():
+    with Case() as c:  # ten bytes a second: no stall, and no end either
+        def drip(r):
+            data = TINY["model.safetensors"]
+            r.send_response(200)
+            r.send_header("Content-Length", str(len(data)))
+            r.end_headers()
+            try:
+                for i in range(600):
+                    r.wfile.write(data[i:i + 1])
+                    r.wfile.flush()
+                    time.sleep(0.1)
+            except OSError:
+                pass
+            r.close_connection = True
+            return True
+        c.hub.no_range = True
+        c.hub.faults["cdn"] = drip
+        c.pull(1, "(?i)too slow.*100 bytes", HF_HUB_DOWNLOAD_TIMEOUT="1")
+        assert len(c.hub.cdn.log) == 5
+    with Case() as c:  # a list that does not come
+        c.hub.faults["api"] = lambda r: time.sleep(3) or False
+        c.pull(1, "(?i)too slow|timed out", HF_HUB_ETAG_TIMEOUT="1")
+
+
 def test_servers_without_range():
     with Case() as c:
         c.pull()
@@ -689,7 +715,8 @@ def test_what_is_said():
 
 def main():
     tests = {name: test for name, test in globals().items() if name.startswith("test_")}
-    wanted = sys.argv[4:] or list(tests)
+    tests.update((name, test) for name, test in globals().items() if name.startswith("wide_test_"))
+    wanted = sys.argv[4:] or [name for name in tests if not name.startswith("wide_")]
     failures = 0
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         running = {name: pool.submit(tests[name]) for name in wanted}

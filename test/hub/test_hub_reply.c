@@ -124,7 +124,8 @@ static void *allocate(void *user, size_t n) {
 static void release(void *user, void *p, size_t n) { free(p); }
 
 static void lists_without_memory(void **state) {
-    static const char text[] = "{\"sha\": \"0123\", \"siblings\": [{\"rfilename\": \"config.json\"}, {\"rfilename\": \"b/c\"}]}";
+    static const char text[] =
+        "{\"sha\": \"0123\", \"siblings\": [{\"rfilename\": \"config.json\"}, {\"rfilename\": \"b/c\"}]}";
     nib_runtime_options o = {.size = sizeof o, .threads = 1, .allocate = allocate, .release = release};
     nib_error err;
     const hub_id id = {.repo = "org/name"};
