@@ -141,10 +141,8 @@ int cli_model_there(cli_args *a, const char *path) {
     nib_error error;
     if (nib_hub_find(path, NULL, 0, NULL, &error) == NIB_OK) return 0;
     const int e = access(path, F_OK) == 0 ? 0 : errno;
-    if (error.status != NIB_NOT_FOUND) return cli_fail(&error);
-    const bool named = strstr(error.message, "nib pull") != NULL;
-    if (named && a->pull) return cli_pull_model(a, path);
-    if (named) return cli_fail(&error);
+    if (error.status == NIB_NOT_FOUND) return a->pull ? cli_pull_model(a, path) : cli_fail(&error);
+    if (error.status != NIB_INVALID_ARGUMENT) return cli_fail(&error);
     const char *why = e == ENOENT ? "No such file or folder" : strerror(e);
     bool absolute = path[0] == '/' || !getcwd(folder, sizeof folder);
     fprintf(stderr,

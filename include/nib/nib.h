@@ -493,7 +493,8 @@ NIB_API void nib_pull_defaults(nib_pull_options *options, size_t size);
 NIB_API nib_status nib_pull(const char *name, const nib_pull_options *options, nib_error *error);
 
 /* The path that a model's name or path means. Writes at most `capacity` bytes, the final NUL included, and stores the full
- * length in `*length`. NOT_FOUND: there is neither; the message says how to pull it. */
+ * length in `*length`. NOT_FOUND: a name, and it is not in the cache; the message says how to pull it. INVALID_ARGUMENT: neither
+ * a file or folder that is there nor a name. */
 NIB_API nib_status nib_hub_find(const char *name, char *buffer, size_t capacity, size_t *length, nib_error *error);
 
 /* What is in the cache, as it was when this was made: the caller frees it. */

@@ -57,7 +57,7 @@ static nib_status try_hub_find(const char *name, char *buffer, size_t capacity, 
     nib_status status = hub_resolve(name, room, &path, err);
     if (status != NIB_OK) return status;
     if (path == name && !base_path_taken(name))
-        return base_error_set(err, NIB_NOT_FOUND, "%.300s: No such file or folder", name);
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "%.300s: No such file or folder, and no ORG/NAME", name);
     const size_t n = strlen(path);
     if (length) *length = n;
     if (capacity) {

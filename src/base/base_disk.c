@@ -113,6 +113,11 @@ int64_t base_path_size(const char *path) {
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1;
 }
 
+bool base_path_is_own_dir(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool base_path_taken(const char *path) {
     struct stat st;
     return lstat(path, &st) == 0;

@@ -21,6 +21,8 @@ nib_status base_dir_each(base_heap *heap, const char *path, size_t most,
 uint64_t base_disk_room(const char *path);
 /* Size of a file, links followed; -1: there is none. */
 int64_t base_path_size(const char *path);
+/* Whether it is a folder, and no link to one. */
+bool base_path_is_own_dir(const char *path);
 /* Whether there is anything of that name, a link that leads nowhere included. */
 bool base_path_taken(const char *path);
 

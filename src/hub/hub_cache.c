@@ -105,7 +105,7 @@ typedef struct walk {
     int depth;
 } walk;
 
-#define DEEPEST 8 /* folders in one another: a link that leads back has an end */
+#define DEEPEST 8 /* folders in one another; links to folders are not followed */
 
 static nib_status walk_in(walk *w, const char *name, nib_status (*each)(void *user, const char *name, nib_error *err),
                           nib_error *err) {
@@ -126,7 +126,7 @@ static nib_status add_size(void *user, const char *name, nib_error *err) {
     walk *w = user;
     char path[HUB_PATH];
     NIB_TRY(hub_join(w->folder, name, path, err));
-    if (base_path_is_dir(path)) return walk_in(w, name, add_size, err);
+    if (base_path_is_own_dir(path)) return walk_in(w, name, add_size, err);
     const int64_t size = base_path_size(path);
     if (size > 0) w->model.bytes += (uint64_t)size;
 fail:
@@ -146,7 +146,7 @@ static nib_status note_ref(void *user, const char *name, nib_error *err) {
     char path[HUB_PATH], commit[HUB_ETAG];
     size_t n, used = strlen(w->model.refs), prefix = strlen(w->prefix);
     NIB_TRY(hub_join(w->folder, name, path, err));
-    if (base_path_is_dir(path)) {
+    if (base_path_is_own_dir(path)) {
         snprintf(w->prefix + prefix, sizeof w->prefix - prefix, "%s/", name);
         status = walk_in(w, name, note_ref, err);
         w->prefix[prefix] = 0;

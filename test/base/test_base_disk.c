@@ -78,6 +78,9 @@ static void links_replace_what_was_there(void **state) {
     assert_true(base_path_taken(in_dir("dangling")));
     assert_int_equal(base_path_size(in_dir("dangling")), -1);
     assert_false(base_path_taken(in_dir("never")));
+    assert_int_equal(base_link_put(".", in_dir("loop"), &err), NIB_OK);
+    assert_true(base_path_is_dir(in_dir("loop")) && !base_path_is_own_dir(in_dir("loop")));
+    assert_true(base_path_is_own_dir(test_dir) && !base_path_is_own_dir(in_dir("one")));
 }
 
 static int always(void *user, uint64_t done, uint64_t total) { return 1; }

@@ -243,6 +243,9 @@ def test_models_and_doctor():
         found = json.loads(c.run(0, "", "models", "--json").split("|")[0])["models"]
         assert [m["name"] for m in found] == ["a/b", "org/tiny"] and found[0]["refs"] == "dev" and found[1]["commit"] == COMMIT
         assert found[1]["bytes"] == sum(map(len, TINY.values())) and found[1]["runs"] == 1 and found[0]["runs"] == 0
+        (c.snapshot() / "loop").symlink_to(".")  # a link that leads back, and one that leads out, are no part of it
+        (c.snapshot() / "out").symlink_to("/usr")
+        assert json.loads(c.run(0, "", "models", "--json").split("|")[0])["models"][1] == found[1]
         (c.repo / "blobs/abc.incomplete").write_bytes(b"x")
         c.run(0, "a pull of it did not end", "models")
         c.run(2, "it takes no argument", "models", "org/tiny")
