@@ -50,9 +50,19 @@ typedef struct embed_run {
     size_t *lengths, n_records;
     long long line;
     size_t room;
+    const cli_lines *lines; /* where texts come from; NULL: the command line */
+    unsigned long long before; /* bytes of them that were done before this batch */
     bool progress;
     double begun, shown;
 } embed_run;
+
+static void show_progress(embed_run *r, uint64_t done, uint64_t of, bool last);
+
+/* Now and then in the middle of a batch, of which so many texts are done. */
+static int stop_or_show(void *user, uint64_t done, uint64_t total) {
+    show_progress(user, done, total, false);
+    return cli_signal != 0;
+}
 
 static void free_batch(embed_run *r) {
     nib_tensor_free(r->rows_of_tokens);
@@ -88,7 +98,8 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     o.full_tokens = r->full;
     o.prompt = r->a->prompt;
     o.prompt_name = r->a->prompt_name;
-    o.stop = cli_stop;
+    o.stop = stop_or_show;
+    o.stop_user = r;
     nib_tensor_free(r->rows_of_tokens);
     r->rows_of_tokens = NULL;
     nib_status status = r->a->tokens ? nib_embed_tokens(r->model, texts, n, &o, r->offsets, &r->rows_of_tokens, &error)
@@ -136,22 +147,25 @@ static int read_records(embed_run *r, const char *path, size_t n, const char *co
     return 0;
 }
 
-/* One line that is drawn over the last one; cut off where the terminal ends, for what wraps stays. */
-static void show_progress(embed_run *r, const cli_lines *lines, bool last) {
-    unsigned long long done, total;
-    double t = cli_now(), seconds = t - r->begun;
+/* One line that is drawn over the last one; cut off where the terminal ends, for what wraps stays. `done` texts of the
+ * batch, which has `of`, are done and not written yet. */
+static void show_progress(embed_run *r, uint64_t done, uint64_t of, bool last) {
+    unsigned long long read, total;
+    double t = cli_now(), seconds = t - r->begun, texts = (double)r->out.index + (double)done;
     char line[200], bar[BAR + 1];
-    if (!r->progress || (!last && t - r->shown < 0.2)) return;
+    if (!r->progress || !r->lines || (!last && t - r->shown < 0.2)) return;
     r->shown = t;
-    cli_lines_progress(lines, &done, &total);
+    cli_lines_progress(r->lines, &read, &total);
     int width = cli_terminal_width() - 1, n = 0, size = width < 60 ? 0 : BAR;
-    double share = total ? (double)done / (double)total : 0;
+    double bytes = (double)read;
+    if (of > 0) bytes = (double)r->before + (double)(read - r->before) * (double)done / (double)of;
+    double share = total ? bytes / (double)total : 0;
     for (int i = 0; i < size; i++) bar[i] = (double)i < share * size ? '#' : '.';
     bar[size] = 0;
     if (total && size) n += snprintf(line + n, sizeof line - (size_t)n, "[%s] ", bar);
     if (total) n += snprintf(line + n, sizeof line - (size_t)n, "%3.0f %%  ", 100 * share);
-    n += snprintf(line + n, sizeof line - (size_t)n, "%lld texts, %.0f a second", r->out.index,
-                  seconds > 0 ? (double)r->out.index / seconds : 0.0);
+    n += snprintf(line + n, sizeof line - (size_t)n, "%.0f texts, %.0f a second", texts,
+                  seconds > 0 ? texts / seconds : 0.0);
     if (share > 0 && !last) snprintf(line + n, sizeof line - (size_t)n, ", %.0f s left", seconds / share * (1 - share));
     fprintf(stderr, "\r\033[K%.*s%s", width > 0 ? width : 0, line, last ? "\n" : "");
     fflush(stderr);
@@ -164,17 +178,21 @@ static int embed_lines(embed_run *r, const char *path) {
     int code = 0;
     cli_lines *lines = cli_lines_open(path, &reason);
     if (!lines) return fprintf(stderr, "nib: %s: %s\n", path, reason), 2;
+    r->lines = lines;
     for (size_t most = 64; code == 0 && !cli_signal;
          most = r->a->tokens ? BATCH_TOKENS : BATCH) { /* a small first batch: the first answer comes early */
+        unsigned long long total;
+        cli_lines_progress(lines, &r->before, &total);
         long n = cli_lines_next(lines, most, &texts, &lengths, &reason);
         if (n < 0) code = (fprintf(stderr, "nib: %s: %s\n", path, reason), 1);
         if (n <= 0) break;
         if (code == 0 && r->a->jsonl) code = read_records(r, path, (size_t)n, &texts, &lengths);
         if (code == 0) code = embed_batch(r, texts, lengths, (size_t)n);
         if (code == 0) code = output_batch(r, texts, lengths, (size_t)n);
-        show_progress(r, lines, false);
+        show_progress(r, 0, 0, false);
     }
-    show_progress(r, lines, true);
+    show_progress(r, 0, 0, true);
+    r->lines = NULL;
     cli_lines_close(lines);
     free_records(r);
     if (cli_signal && code == 0) code = (fputs("nib: interrupted\n", stderr), 128 + cli_signal);
