@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Weights of few bits in blocks -> weights of f32, for graphs that nib runs. In: com.microsoft's MatMulNBits and
- * GatherBlockQuantized of constants, DequantizeLinear of a constant matrix with a block_size. Out: MatMul(x, w) and its bias,
+ * GatherBlockQuantized of constants, DequantizeLinear of a constant matrix with a block_size; for texts, rows of integers that
+ * are looked up first and are made numbers then. Out: MatMul(x, w) and its bias,
  * Gather(table, ids), a constant: the numbers that the integers stand for, which the passes fuse like those of any model. What is
  * quantized again from numbers that lie on a grid of q4 (kernel_round_q4) or q8 is what it was.
  *
@@ -194,17 +195,66 @@ static nib_status try_dequantize(pass_context *ctx, graph_node *n) {
     return pass_replace(ctx, n->outputs[0], real);
 }
 
+/* The Gather of rows of a constant matrix that v is; NULL: it is another's. */
+static const graph_node *row_gather(const graph_value *v) {
+    const graph_node *n = v ? v->producer : NULL;
+    return n && graph_is_op(n, "", "Gather") && graph_attr_int(n, "axis", 0) == 0 && is_constant(n->inputs[0].value) &&
+                   n->inputs[0].value->constant->rank == 2
+               ? n
+               : NULL;
+}
+
+/* Rows of a table of integers, which are looked up and then made numbers. With a scale a row, itself looked up: Mul(Cast(rows),
+ * Gather(scales, ids)), as nib writes them. With one for all: DequantizeLinear(rows, scale, zero), as ONNX Runtime does. */
+static nib_status try_rows(pass_context *ctx, graph_node *n) {
+    const bool product = graph_is_op(n, "", "Mul");
+    const graph_node *rows = NULL, *scales = NULL;
+    bool left, q4;
+    for (int i = 0; product && i < 2 && !rows; i++) {
+        const graph_node *cast = n->inputs[i].value->producer;
+        if (!cast || !graph_is_op(cast, "", "Cast") || !(scales = row_gather(n->inputs[!i].value))) continue;
+        rows = row_gather(cast->inputs[0].value);
+    }
+    if (!product) rows = row_gather(n->inputs[0].value);
+    if (!rows || (product && rows->inputs[1].value != scales->inputs[1].value)) return NIB_OK;
+    graph_value *table = rows->inputs[0].value, *scale = product ? scales->inputs[0].value : pass_input(n, 1),
+                *zero = product ? NULL : pass_input(n, 2);
+    const graph_tensor *t = table->constant;
+    block_rows b = {.codes = t->data, .rows = t->dims[0], .columns = t->dims[1], .block = t->dims[1], .blocks = 1};
+    float first;
+    if ((t->dtype != NIB_DTYPE_U8 && t->dtype != NIB_DTYPE_I8) || b.rows < 1 || b.columns < 1 || b.rows > INT32_MAX ||
+        b.columns > INT32_MAX || n->outputs[0]->type.dtype != NIB_DTYPE_F32 || graph_attr_int(n, "block_size", 0) ||
+        !has_count(scale, product ? b.rows : 1) || !real_at(scale->constant, 0, &first) ||
+        (zero && (!has_count(zero, 1) || zero->constant->dtype != t->dtype)))
+        return NIB_OK;
+    if (product && (scale->constant->rank != 2 || scale->constant->dims[1] != 1 || scale->constant->dtype != NIB_DTYPE_F32))
+        return NIB_OK;
+    b.bits = 8;
+    b.is_signed = t->dtype == NIB_DTYPE_I8;
+    b.code_row = b.columns, b.code_step = 1, b.scale_row = product;
+    b.scale = scale->constant;
+    b.zero = zero ? zero->constant : NULL;
+    graph_value *real = real_of(ctx, table->name, &b, &left, &q4);
+    if (!real) return left ? NIB_OK : no_memory(ctx);
+    count(ctx, false);
+    return put(ctx, n, pass_emit(ctx, n, "", "Gather", (graph_value *[]){real, rows->inputs[1].value}, 2, n->outputs[0]->name));
+}
+
 nib_status pass_blocks(pass_context *ctx) {
     nib_status status = NIB_OK;
     const int before = ctx->quantized;
+    const bool texts = pass_mode_of(ctx)->texts;
     for (graph_node *n = ctx->g->first, *next; n; n = next) {
         next = n->next;
         if (graph_is_op(n, MS, "MatMulNBits")) NIB_TRY(try_matmul(ctx, n));
         else if (graph_is_op(n, MS, "GatherBlockQuantized")) NIB_TRY(try_gather(ctx, n));
+        else if (texts && (graph_is_op(n, "", "Mul") ||
+                           (graph_is_op(n, "", "DequantizeLinear") && row_gather(n->inputs[0].value))))
+            NIB_TRY(try_rows(ctx, n));
         else if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_dequantize(ctx, n));
     }
     if (ctx->quantized > before)
-        pass_note(ctx, "%d weights in blocks of few bits are read as the numbers that they stand for", ctx->quantized - before);
+        pass_note(ctx, "%d weights of few bits are read as the numbers that they stand for", ctx->quantized - before);
     NIB_TRY(pass_clean(ctx));
 fail:
     return status;

@@ -19,6 +19,8 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file)
 
 /* What a Linear's weights lie on the grid of: KERNEL_WEIGHT_Q4, _Q8 for any other grid of up to 8 bits, or _F32 for none. */
 kernel_weight_format quant_grid_of(const op_linear *l);
+/* Whether rows of a table [rows, columns] are what s8 with a scale a row holds without loss; rows of some hundred places are looked at. */
+bool quant_grid_of_rows(const graph_tensor *table);
 
 /* The factors [K] that a QuantizeRows of x should multiply its columns by, as a constant of the graph; *factor NULL if nothing is known
  * about them (quant_smooth.c). */

@@ -144,12 +144,15 @@ static nib_status take_factors(pass_context *ctx) {
 
 #define TABLE_ROWS 1024 /* below, a table is small beside the rest */
 
-static nib_status quantize_tables(pass_context *ctx, const kernel_format *format) {
+/* `on_grid`: those alone that lose nothing. */
+static nib_status quantize_tables(pass_context *ctx, const kernel_format *format, bool on_grid) {
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         for (int i = 1; graph_is_op(n, "nib", "Embed") && i < n->n_inputs; i += 2) {
             graph_value *v = n->inputs[i].value;
-            if (!v->constant || !op_is_weight_type(v->constant->dtype) || v->constant->rank != 2 || base_is_quantized(&v->type.quant) ||
-                v->constant->dims[0] < TABLE_ROWS || v->constant->dims[1] % format->multiple || v->constant->dims[1] > format->most_k)
+            if (!v->constant || !op_is_weight_type(v->constant->dtype) || v->constant->rank != 2 ||
+                base_is_quantized(&v->type.quant) || v->constant->dims[0] < TABLE_ROWS ||
+                v->constant->dims[1] % format->multiple || v->constant->dims[1] > format->most_k ||
+                (on_grid && !quant_grid_of_rows(v->constant)))
                 continue;
             if (!(v = typed_weight(ctx, v, true, &format->type)))
                 return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
@@ -186,7 +189,8 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file)
     int done = 0, left = 0;
     const kernel_weight_format bare = precision == NIB_PRECISION_BF16 ? KERNEL_WEIGHT_BF16 : KERNEL_WEIGHT_Q8,
                                table = has_linear(ctx->g) ? of[precision].table : bare;
-    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table]));
+    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table], false));
+    else if (as_file) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[KERNEL_WEIGHT_Q8], true));
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
         op_linear l;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PART 16    /* numbers: no block is shorter */
+#define TABLE_SAMPLES 256 /* rows of a table */
 #define SAMPLES 24 /* blocks of a weight that are looked at */
 
 static bool are_multiples(const float *x, int n, int most) {
@@ -46,6 +47,25 @@ static kernel_weight_format grid_of(const graph_tensor *w, bool trans) {
         q4 = q4 && kernel_round_q4(x, 1, q, &scale);
     }
     return q4 ? KERNEL_WEIGHT_Q4 : KERNEL_WEIGHT_Q8;
+}
+
+bool quant_grid_of_rows(const graph_tensor *t) {
+    const int64_t rows = t->dims[0], columns = t->dims[1];
+    if (t->dtype != NIB_DTYPE_F32 || columns < PART) return false;
+    for (int s = 0; s < TABLE_SAMPLES; s++) {
+        const char *row = (const char *)t->data + 4 * columns * (s * (rows - 1) / (TABLE_SAMPLES - 1));
+        float largest = 0, x;
+        for (int64_t k = 0; k < columns; k++) {
+            memcpy(&x, row + 4 * k, sizeof x);
+            if (!(fabsf(x) <= largest)) largest = fabsf(x);
+        }
+        for (int64_t k = 0; k < columns && largest > 0; k++) {
+            memcpy(&x, row + 4 * k, sizeof x);
+            const float r = x / (largest / 127);
+            if (!(fabsf(r - rintf(r)) <= 1e-3f)) return false;
+        }
+    }
+    return true;
 }
 
 kernel_weight_format quant_grid_of(const op_linear *l) {

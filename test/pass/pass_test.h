@@ -3,9 +3,9 @@
  * What the tests of passes share: graphs in ONNX's textual syntax, passes run on them, and the proof that matters, equal
  * outputs before and after on random inputs, computed by the operators' own eval.
  *
- * In a text, `= {@}` stands for random values of the constant's shape, f32 or uint8. Symbols of input shapes get sizes from SIZES in order
- * of creation. Inputs named mask* hold 0 and 1 as `mask_kind` says (MASK_NUMBERS, which is none of the kinds: other numbers,
- * too), ids* hold 0 .. 3, other integers 0 or 1.
+ * In a text, `= {@}` stands for random values of the constant's shape, f32, int8 or uint8. Symbols of input shapes get
+ * sizes from SIZES in order of creation. Inputs named mask* hold 0 and 1 as `mask_kind` says (MASK_NUMBERS, which is
+ * none of the kinds: other numbers, too), ids* hold 0 .. 3, other integers 0 or 1.
  */
 #ifndef PASS_TEST_H
 #define PASS_TEST_H
@@ -58,9 +58,10 @@ static inline char *fill_text(const char *text) {
         while (*open != '[' && *open != '<') open--;
         for (char *end = (char *)(uintptr_t)open; *end == '[' || *end == ',';) count *= strtol(end + 1, &end, 10);
         base_str_add_bytes(&out, text, (size_t)(at - text));
-        const bool bytes = open - text >= 5 && memcmp(open - 5, "uint8", 5) == 0;
+        const bool bytes = open - text >= 4 && memcmp(open - 4, "int8", 4) == 0; /* uint8, too */
+        const int from = bytes && !(open - text >= 5 && open[-5] == 'u') ? 128 : 0;
         for (long i = 0; i < count; i++) {
-            if (bytes) base_str_printf(&out, "%s%u", i ? ", " : "{", next_random(&seed) % 256);
+            if (bytes) base_str_printf(&out, "%s%d", i ? ", " : "{", (int)(next_random(&seed) % 256) - from);
             else base_str_printf(&out, "%s%.5f", i ? ", " : "{", (double)random_float(&seed));
         }
         base_str_add(&out, "}");

@@ -40,6 +40,33 @@ static void products_and_tables(void **state) {
     }
 }
 
+static nib_status for_texts(pass_context *ctx) { return ctx->mode = PASS_MODE_TASK, ctx->fold_left = 1 << 20, NIB_OK; }
+
+/* Rows that are looked up as integers and made numbers then: one Gather of numbers, for texts. */
+static void rows_that_are_looked_up(void **state) {
+    static const struct {
+        const char *weights, *body;
+        bool stays;
+    } rows[] = {
+        {"int8[9,32] t = {@}, float[9,1] s = {@}", "i = Gather (t, ids) c = Cast <to=1> (i) r = Gather (s, ids) y = Mul (c, r)", false},
+        {"uint8[9,32] t = {@}, float[9,1] s = {@}", "i = Gather (t, ids) c = Cast <to=1> (i) r = Gather (s, ids) y = Mul (r, c)", false},
+        {"uint8[9,32] t = {@}, float s = {0.25}, uint8 z = {7}", "i = Gather (t, ids) y = DequantizeLinear (i, s, z)", false},
+        {"int8[9,32] t = {@}, float s = {0.25}", "i = Gather (t, ids) y = DequantizeLinear (i, s)", false},
+        /* scales of other rows; a scale a column */
+        {"int8[9,32] t = {@}, float[9,1] s = {@}",
+         "i = Gather (t, ids) c = Cast <to=1> (i) d = Abs (ids) r = Gather (s, d) y = Mul (c, r)", true},
+        {"int8[9,32] t = {@}, float[9,32] s = {@}", "i = Gather (t, ids) c = Cast <to=1> (i) r = Gather (s, ids) y = Mul (c, r)", true},
+    };
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char text[2000];
+        snprintf(text, sizeof text, HEAD "g (int64[n] ids) => (float[y0,y1] y) <%s> { %s }", rows[i].weights, rows[i].body);
+        graph *g = pass_check_same(text, PASSES(for_texts, pass_blocks));
+        const int left = count_op(g, "", "Mul") + count_op(g, "", "DequantizeLinear");
+        if (left != rows[i].stays || (!left && count_op(g, "", "Gather") != 1)) fail_msg("%s leaves %s", rows[i].body, ops(g));
+        done(g);
+    }
+}
+
 /* Numbers that q4 has made keep their integers; its scale is what f16 holds of theirs. */
 static void q4_keeps_its_grid(void **state) {
     uint32_t seed = 7;
@@ -62,6 +89,7 @@ static void q4_keeps_its_grid(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products_and_tables), cmocka_unit_test(q4_keeps_its_grid)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(products_and_tables), cmocka_unit_test(rows_that_are_looked_up),
+                                       cmocka_unit_test(q4_keeps_its_grid)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -283,6 +283,7 @@ static void embed(const char *path, float out[32]) {
     nib_error e = {0};
     if (nib_model_open(path, NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
     assert_int_equal(nib_model_dim(m), 32);
+    if (!strstr(model_own(m)->notes, "batches are packed")) fail_msg("%s: %s", path, model_own(m)->notes);
     if (nib_embed(m, &text, 1, NULL, out, &e) != NIB_OK) fail_msg("%s", e.message);
     nib_model_free(m);
 }
