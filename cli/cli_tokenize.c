@@ -133,8 +133,10 @@ static int find_tokens(tokenize_run *r, const text_pair *p) {
         o.parts = t->parts;
         o.window_begins = t->windows;
         o.window_capacity = t->room;
-        if (nib_encode(r->tokenizer, p->texts[0], p->lengths[0], &o, t->ids, t->room, &t->count, &error) != NIB_OK)
+        if (nib_encode(r->tokenizer, p->texts[0], p->lengths[0], &o, t->ids, t->room, &t->count, &error) != NIB_OK) {
+            if (r->path) fprintf(stderr, "nib: %s: line %lld:\n", r->path, r->index + 1);
             return cli_fail(&error);
+        }
         if (t->count <= t->room && t->n_windows <= t->room) break;
     }
     return code;

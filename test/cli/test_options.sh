@@ -114,6 +114,8 @@ printf '2 5 13 3\n2 13 18 3\n2 18 15 3\n' | cmp - ids || failed=1
 expect 0 '^2 18 3$' "$nib" tokenize alone 'a pen ink' --max-tokens 3 --truncation-side left --format ids
 expect 0 '^2 5 3 18 15 3$' "$nib" tokenize alone --pair 'a pen' 'ink of' --max-tokens 6 --truncation only-first --format ids
 expect 2 'too short for the limit' "$nib" tokenize alone --pair 'a pen' 'ink of' --max-tokens 4 --truncation only-second
+printf 'a\tb c d e\na pen of\tink\n' >pairs.txt
+expect 2 'pairs.txt: line 2:' "$nib" tokenize alone --pair --input pairs.txt --max-tokens 5 --truncation only-second
 expect 2 'is not token ids' "$nib" tokenize alone --decode '2 x'
 expect 2 'line 1 has no tab' "$nib" tokenize alone --pair --input texts
 expect 2 'one has no second' "$nib" tokenize alone --pair x
