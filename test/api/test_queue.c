@@ -583,7 +583,8 @@ static void a_child_is_told(void **state) {
 
 /* ---- everybody at once */
 
-#define CALLERS 16
+#define CALLERS 64
+#define CALLS 10
 
 typedef struct crowd {
     nib_queue *q;
@@ -599,7 +600,7 @@ static void *come_and_go(void *user) {
     const member *me = user;
     crowd *c = me->c;
     unsigned seed = (unsigned)me->number * 7919u + 1;
-    for (int k = 0; k < 30; k++) {
+    for (int k = 0; k < CALLS; k++) {
         nib_ticket t = ticket_of(c->q);
         nib_error mine;
         nib_request *r = NULL;
@@ -644,7 +645,7 @@ static void a_crowd_comes_and_goes(void **state) {
         }
         for (int i = 0; i < CALLERS; i++) pthread_join(threads[i], NULL);
         assert_int_equal(c.wrong, 0);
-        assert_int_equal(c.answered + c.refused + c.over, CALLERS * 30);
+        assert_int_equal(c.answered + c.refused + c.over, CALLERS * CALLS);
         const nib_queue_statistics s = counts(c.q);
         assert_true(s.waiting_texts == 0 && s.waiting_tokens == 0 && s.running_texts == 0);
         assert_int_equal(s.submitted, s.answered + s.failed + s.cancelled + s.expired);
