@@ -62,7 +62,7 @@ test-every: $(MODEL)/model.safetensors test-build build/asan/build.ninja
 	NIB_EVERY=1 build/asan/test/test_hostile_memory
 
 # A copy of the tree where a path has spaces and the project's own name in it: built there, and the tests that take seconds.
-SLOW_TESTS := ^(checkkernel|test_embed|test_hf_families|test_hf_config|test_hostile|test_optimize|test_abi|test_op_work|test_text_kinds|hostile_)
+SLOW_TESTS := ^(checkkernel|test_embed|test_readme|test_hf_families|test_hf_config|test_hostile|test_optimize|test_abi|test_op_work|test_text_kinds|hostile_)
 test-paths: all $(MODEL)/model.safetensors
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; copy="$$work/two words/nib/nib"; mkdir -p "$$copy"; \
 	git ls-files -co --exclude-standard | tar -T - -cf - | tar -C "$$copy" -xf -; \
