@@ -15,7 +15,8 @@
  *     nib_embed(model, texts, n, &embed, vectors, &error);  waits its turn
  *     nib_submit_embed(model, texts, n, &embed, vectors, &request, &error);  does not wait
  *
- * Threads: all calls here may come from any thread at any time, but nothing may be used once it is freed. */
+ * Threads: all calls here may come from any thread at any time, but nothing may be used once it is freed. In a child of
+ * fork() a queue of the parent's has no threads: calls with it are UNSUPPORTED, and it may be freed. */
 #ifndef NIB_QUEUE_H
 #define NIB_QUEUE_H
 
@@ -84,7 +85,8 @@ typedef struct nib_queue_statistics {
     uint64_t running_texts;
     uint64_t most_texts; /* that ever waited at once */
     /* texts, since the queue was made */
-    uint64_t submitted, answered, failed, refused, cancelled, expired;
+    uint64_t submitted, answered, failed, cancelled, expired;
+    uint64_t refused; /* that were not taken: no room, or none before the deadline */
     uint64_t groups, group_texts, group_tokens;  /* sums over all groups that were run */
     double wait_seconds, wait_most;              /* sum and maximum over the texts in them: from submitted to begun */
     uint64_t wait_counts[NIB_QUEUE_WAITS];       /* of them, that waited less than 2^i microseconds and no less than half of it; the

@@ -220,7 +220,7 @@ static const char *refuses_q8(const op_attention *n, const kernel_attention_args
     if (a->head_dim % 16) return "not in q8: heads are no multiple of 16 wide";
     if (n->causal) return "not in q8: a later key must not change what was said before";
     if (n->softcap > 0 || n->bias) return "not in q8: scores have a bias or a cap";
-    if (n->relative_bias && !(a->scale > 0)) return "not in q8: scores have no scale";
+    if (!(a->scale > 0)) return "not in q8: the scale of scores is not positive";
     if (!is_finite(n->relative_keys) || !is_finite(n->relative_queries) || !is_finite(n->relative_bias))
         return "not in q8: tables by distance are not finite";
     return NULL;

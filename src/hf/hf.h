@@ -147,6 +147,10 @@ typedef struct hf_settings {
     int64_t default_prompt; /* of these; -1: none */
 } hf_settings;
 
+/* What a folder may have beside its weights that says how texts become tokens and vectors, modules' folders apart: their
+ * names; ends with NULL. */
+extern const char *const hf_small_files[];
+
 /* `route` as hf_list_load. Missing files are no error (dir NULL: all are missing); malformed ones are (BAD_MODEL, naming
  * the file). The caller frees what it gets. */
 nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *route, hf_settings *out, nib_error *err);

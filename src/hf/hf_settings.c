@@ -20,9 +20,32 @@ static void note_length(hf_settings *s, const char *file, double length) {
 }
 
 /* The first of these that says anything is the one that counts, in sentence-transformers' order. */
-static const char *const sentence_files[] = {
-    "sentence_bert_config.json",   "sentence_roberta_config.json",     "sentence_distilbert_config.json", "sentence_camembert_config.json",
-    "sentence_albert_config.json", "sentence_xlm-roberta_config.json", "sentence_xlnet_config.json",
+#define SENTENCE_FILES                                                                                                 \
+    "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",                   \
+        "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",           \
+        "sentence_xlnet_config.json"
+static const char *const sentence_files[] = {SENTENCE_FILES};
+
+const char *const hf_small_files[] = {
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "modules.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    SENTENCE_FILES,
+    "config_sentence_transformers.json",
+    NULL,
 };
 
 static nib_status read_lengths(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {

@@ -2,28 +2,18 @@
  *
  * In: names of a repository's files. Out: which of them a model needs here.
  */
+#include "hf/hf.h"
 #include "hub.h"
 #include <fnmatch.h>
 #include <string.h>
 
-/* Patterns of fnmatch with FNM_PATHNAME: '*' stays within a folder. Modules of sentence-transformers lie in folders
- * that begin with their number, "1_Pooling", "0_StaticEmbedding", and a Router's in folders below. */
-static const char *const small_files[] = {
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
+/* Beside hf_small_files, some of which have other names elsewhere: patterns of fnmatch with FNM_PATHNAME, whose '*' stays
+ * within a folder. Modules of sentence-transformers lie in folders that begin with their number, "1_Pooling",
+ * "0_StaticEmbedding", and a Router's in folders below. */
+static const char *const more_small_files[] = {
     "*.model",
-    "modules.json",
     "sentence_*_config.json",
-    "config_sentence_transformers.json",
     "router_config.json",
-    "generation_config.json",
-    "chat_template.jinja",
     "[0-9]*_*/*.json",
     "[0-9]*_*/*.txt",
     "[0-9]*_*/*.model",
@@ -52,8 +42,10 @@ static const struct {
 };
 
 bool hub_is_small_file(const char *name) {
-    for (size_t i = 0; i < BASE_COUNT(small_files); i++)
-        if (fnmatch(small_files[i], name, FNM_PATHNAME) == 0) return true;
+    for (const char *const *known = hf_small_files; *known; known++)
+        if (strcmp(*known, name) == 0) return true;
+    for (size_t i = 0; i < BASE_COUNT(more_small_files); i++)
+        if (fnmatch(more_small_files[i], name, FNM_PATHNAME) == 0) return true;
     return false;
 }
 

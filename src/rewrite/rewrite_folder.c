@@ -10,32 +10,6 @@
 #define SMALL_FILE (256u << 20) /* bytes; a tokenizer.json has up to 30 MB */
 #define MOST_MODULES 64         /* each has files that are copied, maybe the same ones */
 
-static const char *const small_files[] = {
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.model",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "modules.json",
-    "generation_config.json",
-    "chat_template.jinja",
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-    "config_sentence_transformers.json",
-};
 static const char *const module_files[] = {"config.json", "model.safetensors", "pytorch_model.bin", "sentence_bert_config.json"};
 
 typedef struct copying {
@@ -130,7 +104,7 @@ nib_status rewrite_copy_small_files(nib_runtime *runtime, const char *from, cons
     nib_status status = NIB_OK;
     copying c = {runtime, from, to, base_path_join(&runtime->heap, from, "config.json"), err};
     if (!c.config) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");
-    for (size_t i = 0; i < BASE_COUNT(small_files); i++) NIB_TRY(copy_file(&c, small_files[i]));
+    for (const char *const *name = hf_small_files; *name; name++) NIB_TRY(copy_file(&c, *name));
     NIB_TRY(copy_modules(&c));
 fail:
     base_free(&runtime->heap, c.config);

@@ -59,8 +59,8 @@ static void take_group(nib_queue *q, queue_group *g) {
 
 /* ---- its ids */
 
-/* Member k's ids become the next item; false: it has failed. */
-static bool add_item(queue_group *g, size_t k) {
+/* Member k's ids become the next item, unless it fails. */
+static void add_item(queue_group *g, size_t k) {
     nib_request *r = g->members[k].r;
     const queue_text *x = &r->texts[g->members[k].i];
     model_place *place = &g->caller->places[g->items];
@@ -78,12 +78,11 @@ static bool add_item(queue_group *g, size_t k) {
     if (!x->ids) status = task_encode(r->m, store, &text, &place->length, &place->full, &e);
     if (status == NIB_OK) {
         g->items++;
-        return true;
+        return;
     }
     base_mutex_lock(g->q->lock);
     queue_fail(r, g->members[k].i, status, &e);
     base_mutex_unlock(g->q->lock);
-    return false;
 }
 
 /* Once all are there, since a store moves while it grows. Items whose ids are none of the model's fail, and keep their
@@ -134,7 +133,7 @@ static nib_status write_rows(nib_request *r, size_t i, const model_place *place,
 static void give(void *user, size_t item, float *rows, int64_t count) {
     queue_group *g = user;
     nib_queue *q = g->q;
-    const model_place *place = &g->caller->places[item];
+    const model_place *place = &g->caller->places[g->first + item];
     nib_request *r = g->members[place->store].r;
     const size_t i = g->members[place->store].i;
     const int64_t W = r->program->width;
@@ -171,6 +170,7 @@ static nib_status run_items(queue_group *g, size_t first, size_t count, run_team
     const nib_request *r = g->members[0].r;
     const run_sink sink = {.width = r->program->width, .tokens = r->key.which == NIB_TASK_TOKENS, .give = give, .user = g};
     const run_batch batch = {.n = count, .items = g->caller->items + first, .skip = r->key.skip};
+    g->first = first;
     run_session_profile(g->caller->session, NULL);
     return run_texts(g->caller->session, &r->program->roles, &batch, r->m->batch_tokens, team, &sink, err);
 }
@@ -185,17 +185,11 @@ static bool is_settled(const queue_group *g, size_t item) {
 
 /* What one text fails with is its own: those of a failed group that have no answer yet are run one by one. */
 static void run_one_by_one(queue_group *g) {
-    model_caller *c = g->caller;
     for (size_t i = 0; i < g->items; i++) {
         nib_error e;
-        if (is_settled(g, i)) continue;
-        const run_item item = c->items[0];
-        const model_place place = c->places[0];
-        c->items[0] = c->items[i], c->places[0] = c->places[i]; /* `give` counts items from the first */
-        nib_status status = run_items(g, 0, 1, RUN_TEAM_ALONE, &e);
-        const queue_member *m = &g->members[c->places[0].store];
-        c->items[0] = item, c->places[0] = place;
+        const nib_status status = is_settled(g, i) ? NIB_OK : run_items(g, i, 1, RUN_TEAM_ALONE, &e);
         if (status == NIB_OK) continue;
+        const queue_member *m = &g->members[g->caller->places[i].store];
         base_mutex_lock(g->q->lock);
         queue_fail(m->r, m->i, status, &e);
         base_mutex_unlock(g->q->lock);

@@ -103,6 +103,7 @@ typedef struct queue_group {
     base_stop stop; /* stopped when there are none */
     model_caller *caller;
     size_t items; /* of the caller's: members that have ids. Item i is of the member places[i].store */
+    size_t first; /* the item that is the run's first */
     queue_member few[QUEUE_FEW];
 } queue_group;
 

@@ -160,7 +160,7 @@ static nib_status wait_for_room(nib_queue *q, nib_request *r, nib_error *err) {
                                   (unsigned long long)q->count.waiting_texts, (long long)q->count.waiting_tokens);
         }
         if (now >= r->deadline) {
-            q->count.expired += r->n;
+            q->count.refused += r->n;
             return base_error_set(err, NIB_TIMEOUT, "the deadline was over before there was room");
         }
         if (base_stop_may_ask() && until > now + BASE_STOP_MS * 1e-3) until = now + BASE_STOP_MS * 1e-3;
@@ -178,7 +178,6 @@ static nib_status enter(nib_request *r, nib_error *err) {
     nib_status status = NIB_OK;
     base_mutex_lock(q->lock);
     NIB_TRY(wait_for_room(q, r, err));
-    q->count.submitted += r->n;
     if (r->n > 0) {
         NIB_TRY(queue_watch_deadline(q, r, err));
         status = queue_add(q, r, err);
@@ -186,6 +185,7 @@ static nib_status enter(nib_request *r, nib_error *err) {
         NIB_TRY(status);
         if (q->active < q->options.threads) base_condition_signal(q->work);
     }
+    q->count.submitted += r->n;
     q->references++; /* the request's */
 fail:
     base_mutex_unlock(q->lock);
@@ -197,7 +197,6 @@ nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, fl
     nib_request *r = NULL;
     *request = NULL;
     NIB_TRY(make(m, task, given, out, true, &r, err));
-    if (r->n == 0) r->settled = 0;
     *request = r; /* before it can be finished: the callback may free it */
     status = enter(r, err);
     if (status != NIB_OK) *request = NULL, destroy(r);
@@ -402,7 +401,6 @@ nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, floa
         went_alone(q, given->n, status);
         return status;
     }
-    r->ticket.finish = NULL;
     status = enter(r, err);
     if (status != NIB_OK) {
         destroy(r);
@@ -422,7 +420,6 @@ nib_status queue_tokens(nib_model *m, const task_texts *given, int64_t *offsets,
     NIB_TRY(make(m, NIB_TASK_TOKENS, given, NULL, false, &r, err));
     *width = r->program->width;
     r->keeps = true;
-    r->ticket.finish = NULL;
     status = enter(r, err);
     if (status != NIB_OK) {
         destroy(r);

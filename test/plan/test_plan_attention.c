@@ -106,7 +106,21 @@ static void tables_by_distance(void **state) {
     }
 }
 
+/* The kernel of integer products takes larger ones for larger scores. */
+static void scores_that_are_turned(void **state) {
+    static const char *const scales[] = {"0.25", "-0.25"};
+    for (int i = 0; i < 2; i++) {
+        char text[600];
+        snprintf(text, sizeof text,
+                 HEAD "g (float[b,s,32] q, int64[b,s] mask) => (float[b,s,32] y) { k = Neg (q) v = Relu (q) "
+                      "y = nib.Attention <heads = 2, scale = %s, precision = \"q8\"> (q, k, v) }",
+                 scales[i]);
+        assert_int_equal(check(text, i ? "attention_f32" : "attention_q8", i ? 1e-5 : 0.02), 0);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys), cmocka_unit_test(tables_by_distance)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys), cmocka_unit_test(tables_by_distance),
+                                       cmocka_unit_test(scores_that_are_turned)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }
