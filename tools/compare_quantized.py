@@ -87,14 +87,17 @@ def measure(scratch, wanted, title, options):
 with tempfile.TemporaryDirectory() as name:
     scratch = pathlib.Path(name)
     wanted = in_nib(model, scratch, "--precision", "f32")
-    size = {}
+    size, texts = {}, ["--calibrate", calibrate]
     for kind in ("int8", "int4"):
         for target in ("standard", "onnxruntime"):
-            for options in ([], ["--calibrate", calibrate], ["--calibrate", calibrate, "--min-cosine", "0.99"]):
+            for options in ([], texts, [*texts, "--min-cosine", "0.99"]):
                 if kind == "int8" and len(options) > 2:
                     continue
                 title = " ".join([kind, target, *(o for o in options if not o.endswith(".txt"))])
                 size.setdefault(kind, measure(scratch, wanted, title, ["--type", kind, "--target", target, *options]))
+    for kind, options in (("int8-static", texts), ("int4", ["--block", "64"]), ("fp16", []), ("bf16", [])):
+        title = " ".join([kind, *(o for o in options if not o.endswith(".txt"))])
+        measure(scratch, wanted, title, ["--type", kind, *options])
     # The curve: from what int4 has to a fifth more than int8 has.
     for step in range(1, 7):
         most = int(size["int4"] + step / 6 * (1.2 * size["int8"] - size["int4"]))
