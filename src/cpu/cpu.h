@@ -32,13 +32,18 @@ typedef struct cpu_packed {
 void cpu_packed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);
 
 /* ---- inside the room */
-typedef struct cpu_weight { /* a weight packed for one kernel */
+/* A weight packed for one kernel. It lives as long as a plan that reads it: what it is known by again, the place of its
+ * bytes, is somebody else's as soon as the graph of the last such plan is gone. */
+typedef struct cpu_weight {
     struct cpu_weight *next;
+    int users; /* uses of it by plans */
+    size_t bytes;
+    struct cpu_chunk *chunk;
     const void *source; /* the first column's bytes in the constant: the key, with N, trans and the kernel */
     int64_t N;
     bool trans;
     const kernel_linear *kernel;
-    const float *factor; /* as kernel_weight's; weights with equal factors are one */
+    const float *factor; /* [K] as kernel_weight's, a copy behind this; weights with equal factors are one */
     void *packed;
 } cpu_weight;
 
@@ -46,6 +51,7 @@ typedef struct cpu_weight { /* a weight packed for one kernel */
  * faults while packing, fewer TLB misses while computing. */
 typedef struct cpu_chunk {
     struct cpu_chunk *next;
+    int weights; /* that lie in it */
     size_t used, size; /* counted from the chunk's begin */
 } cpu_chunk;
 
@@ -84,9 +90,9 @@ nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
 void cpu_linear_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);
 void cpu_embed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);
 
-/* The packed form of columns [first, first + N) of weight w [K, ..] (trans: [.., K]), rows divided by factor [K] (NULL: 1), which must
- * live as long as the device; made once per device and kernel, on all threads. */
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
+/* The packed form of columns [first, first + N) of weight w [K, ..] (trans: [.., K]), rows divided by factor [K] (NULL: 1), both of which
+ * must live as long as the plan; made once for all plans of a device that are there at the same time, on all threads. */
+nib_status cpu_weight_get(cpu_device *d, plan *of, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
                           const kernel_linear *kernel, const void **packed, nib_error *err);
 /* The packed form that a compiled file brought, part `part` of value v, for columns [.., N) of K rows; BAD_MODEL if its size is not what
  * the kernel reads. */

@@ -84,7 +84,7 @@ static nib_status place_table(cpu_compile *c, table *t, int64_t C, const char **
     t->kernel = kernel_of_tied(k, v);
     if (!t->kernel && base_is_quantized(&v->type.quant)) t->kernel = kernel_linear_reference(k, (kernel_weight_format)format);
     if (!t->kernel) return NIB_OK;
-    return cpu_weight_get(c->d, c->p->g, v->constant, true, 0, t->rows, NULL, t->kernel, &t->data, c->err);
+    return cpu_weight_get(c->d, c->p, v->constant, true, 0, t->rows, NULL, t->kernel, &t->data, c->err);
 }
 
 nib_status cpu_compile_embed(cpu_compile *c) {

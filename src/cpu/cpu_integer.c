@@ -123,7 +123,7 @@ nib_status cpu_compile_matmul_integer(cpu_compile *c) {
     p->one_zero = !zb || graph_tensor_elements(zb->constant) == 1;
     p->zeros = zeros_of(c, zb ? zb->constant : NULL, b->constant->dtype, &ok);
     if (!ok) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    NIB_TRY(cpu_weight_get(c->d, c->p->g, b->constant, false, 0, p->N, NULL, p->kernel, &p->packed, c->err));
+    NIB_TRY(cpu_weight_get(c->d, c->p, b->constant, false, 0, p->N, NULL, p->kernel, &p->packed, c->err));
     if (p->copies) c->step->scratch = (size_t)(ROWS * p->words);
     c->step->whole = 1u << 2;
     c->step->state = p;

@@ -106,7 +106,7 @@ static nib_status add_part(cpu_compile *c, linear *l, const op_linear *n, int i,
     const graph_value *w = n->weights[i];
     *p = (linear_part){.bias = bias, .N = N, .column = column, .weight = w, .half = half};
     if (w->packed) return cpu_weight_mapped(c->d, w, half, N, l->K, l->kernel, &p->packed, c->err);
-    return cpu_weight_get(c->d, c->p->g, w->constant, n->trans, half * N, N, l->factor, l->kernel, &p->packed, c->err);
+    return cpu_weight_get(c->d, c->p, w->constant, n->trans, half * N, N, l->factor, l->kernel, &p->packed, c->err);
 }
 
 static nib_status make_parts(cpu_compile *c, linear *l, const op_linear *n) {
@@ -306,7 +306,8 @@ static float *room_to_widen(cpu_device *d, const packing *p) {
 #define CHUNK_LEAST (1u << 20)
 #define CHUNK_MOST (8u << 20)
 
-static void *weight_memory(cpu_device *d, size_t bytes) {
+/* Memory for a packed weight, and the chunk that it is in. */
+static void *weight_memory(cpu_device *d, size_t bytes, cpu_chunk **chunk) {
     base_heap *heap = &d->base.runtime->heap;
     cpu_chunk *c = d->chunks;
     bytes = (bytes + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN;
@@ -318,12 +319,38 @@ static void *weight_memory(cpu_device *d, size_t bytes) {
         c = base_alloc(heap, want);
         if (!c && want > bytes + BASE_ALIGN) c = base_alloc(heap, want = bytes + BASE_ALIGN);
         if (!c) return NULL;
-        *c = (cpu_chunk){d->chunks, BASE_ALIGN, want};
+        *c = (cpu_chunk){.next = d->chunks, .used = BASE_ALIGN, .size = want};
         d->chunks = c;
         d->chunk_bytes += want;
     }
     c->used += bytes;
+    c->weights++;
+    *chunk = c;
     return (char *)c + c->used - bytes;
+}
+
+static void drop_chunk(cpu_device *d, cpu_chunk *c) {
+    cpu_chunk **at = &d->chunks;
+    if (--c->weights > 0) return;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
+    d->chunk_bytes -= c->size;
+    base_free(&d->base.runtime->heap, c);
+}
+
+/* A plan that reads it is gone. */
+static void drop_weight(void *of, void *weight) {
+    cpu_device *d = of;
+    cpu_weight *w = weight, **at = &d->weights;
+    base_mutex_lock(d->lock);
+    if (--w->users == 0) {
+        while (*at != w) at = &(*at)->next;
+        *at = w->next;
+        atomic_fetch_sub(&d->weight_bytes, w->bytes);
+        drop_chunk(d, w->chunk);
+        base_free(&d->base.runtime->heap, w);
+    }
+    base_mutex_unlock(d->lock);
 }
 
 static void release_pages(const graph *g, const graph_tensor *t) {
@@ -338,38 +365,62 @@ static bool same_factors(const float *a, const float *b, int64_t K) {
     return a == b || (a && b && memcmp(a, b, (size_t)K * sizeof(float)) == 0);
 }
 
-nib_status cpu_weight_get(cpu_device *d, const graph *g, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
+/* Packs p for `at`, which gets its memory here. */
+static nib_status pack_weight(cpu_device *d, packing *p, cpu_weight *at, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &d->base.runtime->heap;
+    const int tile_n = p->kernel->tile_n;
+    const int64_t N = p->w.N;
+    p->packed = at->bytes != SIZE_MAX ? weight_memory(d, at->bytes, &at->chunk) : NULL;
+    if (p->packed && p->type != NIB_DTYPE_F32) p->wide = room_to_widen(d, p);
+    if (!p->packed || (p->type != NIB_DTYPE_F32 && !p->wide)) {
+        if (p->packed) drop_chunk(d, at->chunk);
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight of %zu bytes", at->bytes);
+    }
+    p->part = (N / 8 + tile_n - 1) / tile_n * tile_n;
+    if (p->part < tile_n) p->part = tile_n;
+    base_pool_run(d->base.runtime->pool, (size_t)((N + p->part - 1) / p->part), pack_part, p);
+    base_free(heap, p->wide);
+    at->packed = p->packed;
+    atomic_fetch_add(&d->weight_bytes, at->bytes);
+fail:
+    return status;
+}
+
+nib_status cpu_weight_get(cpu_device *d, plan *of, const graph_tensor *w, bool trans, int64_t first, int64_t N, const float *factor,
                           const kernel_linear *kernel, const void **packed, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &d->base.runtime->heap;
     const int64_t K = w->dims[trans], n_stride = trans ? K : 1;
     const void *source = (const char *)w->data + graph_type_bytes(w->dtype, (size_t)(first * n_stride)); /* perhaps misaligned */
     packing p = {.kernel = kernel, .w = {source, trans ? 1 : w->dims[1], n_stride, N, K, factor}, .type = w->dtype};
+    cpu_weight *fresh = NULL;
     base_mutex_lock(d->lock);
     cpu_weight *at = d->weights;
     while (at && (at->source != source || at->N != N || at->trans != trans || at->kernel != kernel || !same_factors(at->factor, factor, K)))
         at = at->next;
     if (!at) {
-        size_t bytes = kernel->packed_bytes(N, K);
-        at = base_calloc(heap, 1, sizeof *at);
-        p.packed = at && bytes != SIZE_MAX ? weight_memory(d, bytes) : NULL;
-        if (p.packed && w->dtype != NIB_DTYPE_F32) p.wide = room_to_widen(d, &p);
-        if (!p.packed || (w->dtype != NIB_DTYPE_F32 && !p.wide)) {
-            base_free(heap, at);
-            at = NULL;
-            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
-        }
-        p.part = (N / 8 + kernel->tile_n - 1) / kernel->tile_n * kernel->tile_n;
-        if (p.part < kernel->tile_n) p.part = kernel->tile_n;
-        base_pool_run(d->base.runtime->pool, (size_t)((N + p.part - 1) / p.part), pack_part, &p);
-        base_free(heap, p.wide);
-        *at = (cpu_weight){d->weights, source, N, trans, kernel, factor, p.packed};
+        const size_t factor_bytes = factor ? (size_t)K * sizeof *factor : 0; /* of the plan that came first: a copy */
+        fresh = base_calloc(heap, 1, sizeof *fresh + factor_bytes);
+        if (!fresh) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a packed weight");
+        *fresh = (cpu_weight){.source = source, .N = N, .trans = trans, .kernel = kernel, .bytes = kernel->packed_bytes(N, K)};
+        if (factor) fresh->factor = memcpy(fresh + 1, factor, factor_bytes);
+        NIB_TRY(pack_weight(d, &p, fresh, err));
+        at = fresh;
+        fresh = NULL;
+        at->next = d->weights;
         d->weights = at;
-        atomic_fetch_add(&d->weight_bytes, bytes);
-        if (first + N == w->dims[!trans]) release_pages(g, w); /* halves are packed in order */
+        if (first + N == w->dims[!trans]) release_pages(of->g, w); /* halves are packed in order */
     }
+    at->users++;
     *packed = at->packed;
+    if (!plan_at_end(of, drop_weight, d, at)) {
+        base_mutex_unlock(d->lock);
+        drop_weight(d, at);
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    }
 fail:
+    base_free(heap, fresh);
     base_mutex_unlock(d->lock);
     return status;
 }

@@ -95,6 +95,7 @@ struct plan {
     int64_t *bindable; /* [n_symbols] 1: a caller's inputs give the symbol its number; else GRAPH_UNBOUND: only data can */
     int tokens_symbol; /* of T in a packed plan; -1: none */
     const char *notes; /* what passes and devices had to say */
+    struct plan_end *ends; /* what is called when the plan is freed */
     bool is_body;
     plan **bodies; /* of all nodes, in order */
     int n_bodies;
@@ -110,6 +111,9 @@ typedef struct plan_options {
 nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options,
                       plan **out, nib_error *err);
 void plan_free(plan *p); /* NULL is accepted */
+/* While a plan is built: fn(a, b) is called when it is freed, before its memory is. What devices keep for several plans is
+ * counted so. False when memory runs out. */
+bool plan_at_end(plan *p, void (*fn)(void *a, void *b), void *a, void *b);
 
 /* ---- memory (plan_memory.c): places n items with lifetimes so that no two alive at once overlap. */
 typedef struct plan_item {

@@ -411,9 +411,24 @@ fail:
     return status;
 }
 
+typedef struct plan_end {
+    struct plan_end *next;
+    void (*fn)(void *a, void *b);
+    void *a, *b;
+} plan_end;
+
+bool plan_at_end(plan *p, void (*fn)(void *a, void *b), void *a, void *b) {
+    plan_end *e = base_arena_alloc(&p->arena, sizeof *e);
+    if (!e) return false;
+    *e = (plan_end){p->ends, fn, a, b};
+    p->ends = e;
+    return true;
+}
+
 void plan_free(plan *p) {
     if (!p) return;
     nib_runtime *rt = p->runtime;
+    for (plan_end *e = p->ends; e; e = e->next) e->fn(e->a, e->b);
     for (int i = 0; i < p->n_bodies; i++) plan_free(p->bodies[i]);
     base_arena_free(&p->arena);
     base_free(&rt->heap, p);
