@@ -95,7 +95,8 @@ NIB_API int nib_abi_version(void);
     X(INTERNAL, -13, "internal error")                                                                                                     \
     X(DIFFERENT, -14, "results differ")                                                                                                    \
     X(TIMEOUT, -15, "timed out")                                                                                                           \
-    X(QUEUE_FULL, -16, "queue full")
+    X(QUEUE_FULL, -16, "queue full")                                                                                                       \
+    X(DEVICE, -17, "a device failed")
 
 typedef enum nib_status {
 #define NIB_STATUS_ENUM(name, code, text) NIB_##name = code,
@@ -377,7 +378,8 @@ typedef struct nib_model_options {
     size_t size;
     nib_runtime *runtime;    /* NULL: a default one, owned by the model */
     nib_precision precision; /* obeyed or refused (NIB_UNSUPPORTED), never replaced; only FILE and AUTO leave a choice */
-    const char *device;      /* "cpu"; NULL: "cpu". Obeyed or refused */
+    const char *device;      /* where it runs, in the order of preference: "cpu" (NULL, too), and in front of it plug-ins by their paths,
+                                "/opt/nib/mirror.so:1,cpu"; doc/devices.md. Obeyed or refused */
     const char *output_name; /* graph output that the model's task uses; NULL: chosen from the graph */
     nib_pooling pooling;
     int normalize;        /* 1 yes, 0 no, -1: what the model's folder says, of tokens' vectors no */

@@ -67,7 +67,7 @@ static nib_status open_program(nib_model *m, compiled_section section, onnx_blob
     NIB_TRY(attach_weights(p->g, settings, blobs, err));
     op_resolve(p->g);
     NIB_TRY(op_infer_graph(p->g, err));
-    NIB_TRY(plan_build(m->runtime, p->g, &m->device, 1, NULL, &p->p, err));
+    NIB_TRY(plan_build(m->runtime, p->g, m->devices, m->n_devices, NULL, &p->p, err));
     p->notes = settings->notes;
     settings->notes = NULL;
     atomic_store(&m->slots[which].state, MODEL_MADE);

@@ -63,21 +63,11 @@ fail:
     return status;
 }
 
-static void *cpu_allocate(struct device *d, size_t bytes) { return base_alloc(&d->runtime->heap, bytes); }
-static void cpu_release(struct device *d, void *memory) { base_free(&d->runtime->heap, memory); }
-static nib_status cpu_upload(struct device *d, void *to, const void *from, size_t bytes, nib_error *err) {
-    memcpy(to, from, bytes);
-    return NIB_OK;
-}
-static nib_status cpu_copy(struct device *d, void *to, const void *from, size_t bytes, bool to_host, nib_error *err) {
-    memcpy(to, from, bytes);
-    return NIB_OK;
-}
+static void cpu_props(const struct device *d, device_props *out) { *out = (device_props){.name = "cpu", .row_bucket = 1}; }
 static const char *cpu_instructions(const struct device *d) { return nib_cpu_name(); }
 static nib_status cpu_measure_device(struct device *d, int threads, plan_speed *out, nib_error *err) {
     return cpu_measure(d->runtime, cpu_kernels(d), threads, out, err);
 }
-static nib_status cpu_synchronize(struct device *d, nib_error *err) { return NIB_OK; }
 
 static void cpu_close(struct device *base) {
     if (!base) return;
@@ -90,15 +80,10 @@ static void cpu_close(struct device *base) {
 }
 
 static const device_table cpu_table = {
-    .name = "cpu",
-    .build_id = NIB_VERSION,
+    .kind = "cpu",
+    .props = cpu_props,
     .claim = cpu_claim,
     .compile = cpu_compile_region,
-    .allocate = cpu_allocate,
-    .release = cpu_release,
-    .upload = cpu_upload,
-    .copy = cpu_copy,
-    .synchronize = cpu_synchronize,
     .weight_bytes = cpu_weight_bytes,
     .instructions = cpu_instructions,
     .measure = cpu_measure_device,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a graph. Out: the same graph in an arena of its own. A value's copy is found by its name in the copy of the graph that owns it,
- * so subgraphs find the copies of the outer values they read, whatever names their own values have.
+ * In: a graph. Out: the same graph, or some of its nodes, in an arena of its own. A value's copy is found by its name in
+ * the copy of the graph that owns it, so subgraphs find the copies of the outer values they read, whatever names their own values have.
  */
 #include "graph.h"
 #include <string.h>
@@ -74,7 +74,8 @@ static nib_status copy_node(const graph_node *n, graph *to, nib_error *err) {
     return copy_attrs(n, copy, err);
 }
 
-static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
+/* What a graph says of itself. */
+static nib_status copy_head(const graph *g, graph *to, nib_error *err) {
     nib_status status = NIB_OK;
     to->name = graph_intern(to, g->name, strlen(g->name));
     to->producer = graph_intern(to, g->producer, strlen(g->producer));
@@ -87,6 +88,22 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
     to->model_version = g->model_version;
     to->resolved = g->resolved;
     for (int i = 0; i < g->n_opsets; i++) NIB_TRY(graph_set_opset(to, g->opsets[i].domain, g->opsets[i].version, err));
+fail:
+    return status;
+}
+
+static nib_status copy_constant(const graph_value *from, graph *to, nib_error *err) {
+    graph_value *v = graph_add_named(to, from->name);
+    graph_tensor *t = copy_tensor(to, from->constant);
+    if (!v || !t || graph_make_constant(to, v, t) != NIB_OK) return no_memory(err);
+    v->packed = from->packed;
+    v->type.quant = from->type.quant;
+    return NIB_OK;
+}
+
+static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
+    nib_status status = NIB_OK;
+    NIB_TRY(copy_head(g, to, err));
     for (int i = 0; i < g->n_inputs; i++) {
         graph_value *v = copy_value(to, g->inputs[i]);
         if (!v || graph_add_input(to, v) != NIB_OK) NIB_TRY(no_memory(err));
@@ -94,13 +111,7 @@ static nib_status copy_into(const graph *g, graph *to, nib_error *err) {
         v->preset = copy_tensor(to, g->inputs[i]->preset);
         if (!v->preset) NIB_TRY(no_memory(err));
     }
-    for (int i = 0; i < g->n_constants; i++) {
-        graph_value *v = graph_add_named(to, g->constants[i]->name);
-        graph_tensor *t = copy_tensor(to, g->constants[i]->constant);
-        if (!v || !t || graph_make_constant(to, v, t) != NIB_OK) NIB_TRY(no_memory(err));
-        v->packed = g->constants[i]->packed;
-        v->type.quant = g->constants[i]->type.quant;
-    }
+    for (int i = 0; i < g->n_constants; i++) NIB_TRY(copy_constant(g->constants[i], to, err));
     for (const graph_node *n = g->first; n; n = n->next) NIB_TRY(copy_node(n, to, err));
     for (int i = 0; i < g->n_outputs; i++) {
         graph_value *v = find(to, g->outputs[i]);
@@ -118,5 +129,73 @@ nib_status graph_clone(const graph *g, graph **out, nib_error *err) {
     status = copy_into(g, copy, err);
     if (status == NIB_OK) *out = copy;
     else graph_free(copy);
+    return status;
+}
+
+/* ---- some of the nodes */
+
+typedef struct extraction {
+    const graph *g;
+    const bool *inside; /* by node id */
+    bool *read_inside, *read_outside; /* by value id: by such nodes and their bodies, by others */
+    bool *now; /* one of the two */
+} extraction;
+
+static void read_by_node(void *user, graph_value *v) {
+    const extraction *x = user;
+    if (v->owner == x->g) x->now[v->id] = true;
+}
+
+static bool made_inside(const extraction *x, const graph_value *v) { return v->producer && x->inside[v->producer->id]; }
+
+static nib_status copy_nodes(extraction *x, graph *to, nib_error *err) {
+    nib_status status = NIB_OK;
+    const graph *g = x->g;
+    NIB_TRY(copy_head(g, to, err));
+    for (int i = 0; i < graph_symbol_count(g->symbols); i++)
+        if (!graph_dim_symbol(to->symbols, graph_symbol_name(g->symbols, i))) NIB_TRY(no_memory(err));
+    for (const graph_node *n = g->first; n; n = n->next) {
+        x->now = x->inside[n->id] ? x->read_inside : x->read_outside;
+        for (int i = 0; i < n->n_inputs; i++)
+            if (n->inputs[i].value) read_by_node(x, n->inputs[i].value);
+        graph_each_capture(n, read_by_node, x);
+    }
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i]->owner == g) x->read_outside[g->outputs[i]->id] = true;
+    for (int i = 0; i < g->n_inputs; i++) {
+        graph_value *v = g->inputs[i];
+        if (x->read_inside[v->id] && (!(v = copy_value(to, v)) || graph_add_input(to, v) != NIB_OK)) NIB_TRY(no_memory(err));
+    }
+    for (const graph_node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_outputs && !x->inside[n->id]; i++) {
+            graph_value *v = n->outputs[i];
+            if (v && x->read_inside[v->id] && (!(v = copy_value(to, v)) || graph_add_input(to, v) != NIB_OK)) NIB_TRY(no_memory(err));
+        }
+    for (int i = 0; i < g->n_constants; i++)
+        if (x->read_inside[g->constants[i]->id]) NIB_TRY(copy_constant(g->constants[i], to, err));
+    for (const graph_node *n = g->first; n; n = n->next)
+        if (x->inside[n->id]) NIB_TRY(copy_node(n, to, err));
+    for (const graph_node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_outputs; i++) {
+            graph_value *v = n->outputs[i];
+            if (!v || !made_inside(x, v) || !x->read_outside[v->id]) continue;
+            v = find(to, v);
+            if (!v || graph_add_output(to, v) != NIB_OK) NIB_TRY(no_memory(err));
+        }
+fail:
+    return status;
+}
+
+nib_status graph_extract(const graph *g, const bool *inside, graph **out, nib_error *err) {
+    graph *to = NULL;
+    nib_status status = graph_create(g->heap, &to, err);
+    extraction x = {.g = g, .inside = inside};
+    *out = NULL;
+    if (status != NIB_OK) return status;
+    x.read_inside = base_arena_calloc(to->arena, (size_t)g->value_limit + 1, sizeof *x.read_inside);
+    x.read_outside = base_arena_calloc(to->arena, (size_t)g->value_limit + 1, sizeof *x.read_outside);
+    status = x.read_inside && x.read_outside ? copy_nodes(&x, to, err) : no_memory(err);
+    if (status == NIB_OK) *out = to;
+    else graph_free(to);
     return status;
 }

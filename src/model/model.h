@@ -81,10 +81,14 @@ typedef struct model_compiled {
     int n_below;
 } model_compiled;
 
+#define MODEL_DEVICES 9
+
 struct nib_model {
     _Atomic int references;
     nib_runtime *runtime;
-    struct device *device;
+    struct device *device;                 /* the host's */
+    struct device *devices[MODEL_DEVICES]; /* in the order of preference, the host's last (model_devices.c) */
+    int n_devices;
     char *path, *folder;      /* as given, or "memory"; where the small files are, NULL: nowhere */
     char *door;               /* "ONNX file", "Hugging Face folder", ... */
     const char *file;         /* of a folder: the file that was taken, and why; NULL: there was no choice. Static storage */
@@ -176,6 +180,11 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 
 /* Rows of the smallest table that input i of the graph looks up (its elements are below that); 0 if there is none. */
 int64_t model_input_below(const nib_model *m, int i);
+
+/* Opens the devices of a list as nib_model_options.device has it, NULL: the cpu; m->device is there. */
+nib_status model_open_devices(nib_model *m, const char *list, nib_error *err);
+void model_close_devices(nib_model *m); /* as far as they are open; m->device, too */
+extern const device_host_calls model_host_calls;
 
 /* A model that has its runtime, path, lock and device, and is not open yet: one reference, the caller's. Each door fills the rest, and
  * ends with model_opened. */

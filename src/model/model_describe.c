@@ -128,16 +128,32 @@ static const struct {
     [NIB_TASK_CLASSIFY] = {"labels", describe_labels},
 };
 
+/* A device beside the cpu, and its part of the graph. */
+static void describe_device(const plan *p, const struct device *d, base_str *out) {
+    device_props props;
+    int regions = 0, nodes = 0;
+    for (int i = 0; i < p->n_regions; i++) {
+        if (p->regions[i].device != d) continue;
+        regions++;
+        nodes += p->regions[i].g->node_count;
+    }
+    d->table->props(d, &props);
+    base_str_printf(out, "device        %s runs %d of %d nodes, in %d regions", props.name, nodes, p->g->node_count, regions);
+    if (d->pool) base_str_printf(out, "; it and %d more of its kind take groups in turn", d->pool->n - 1);
+    base_str_add(out, "\n");
+}
+
 /* How texts go through the program. */
 static void describe_running(const nib_model *m, const model_program *p, base_str *out) {
     const device_table *table = m->device->table;
-    base_str_printf(out, "runs on       %s (%s), %d threads, in %s (%s%s)\n", table->name,
+    base_str_printf(out, "runs on       %s (%s), %d threads, in %s (%s%s)\n", table->kind,
                     table->instructions(m->device), base_pool_threads(m->runtime->pool),
                     nib_precision_name(model_arithmetic(p->computes)),
                     m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
                     p->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(m->source)
                         ? "f32 arithmetic on the file's half-precision weights"
                         : p->precision_why);
+    for (int i = 0; p->p && i < p->p->n_others; i++) describe_device(p->p, p->p->others[i], out);
     base_str_printf(out, "memory        %.1f MB of packed weights, %.1f MB in all; the %.1f MB of the file are mapped, not copied\n",
                     (double)table->weight_bytes(m->device) / 1e6,
                     (double)atomic_load((_Atomic size_t *)(uintptr_t)&m->runtime->heap.current) / 1e6, (double)m->weight_bytes / 1e6);

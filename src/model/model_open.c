@@ -166,8 +166,6 @@ fail:
 }
 
 static nib_status check_options(const nib_model_options *o, nib_error *err) {
-    if (o->device && strcmp(o->device, "cpu") != 0)
-        return base_error_set(err, NIB_UNSUPPORTED, "device %s is not built into this nib; it has: cpu", o->device);
     switch (o->precision) {
     case NIB_PRECISION_FILE:
     case NIB_PRECISION_AUTO:
@@ -277,6 +275,7 @@ nib_status model_create(const model_source *source, const nib_model_options *opt
     }
     if (!locked || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
+    NIB_TRY(model_open_devices(m, options->device, err));
     *out = m;
     return NIB_OK;
 fail:
@@ -357,7 +356,7 @@ void model_release(nib_model *m) {
         model_free_program(heap, &m->slots[i].program);
         base_mutex_free(heap, m->slots[i].making);
     }
-    if (m->device) m->device->table->close(m->device);
+    model_close_devices(m);
     if (!m->compiled) graph_free(m->source);
     free_compiled(heap, m->compiled);
     text_tokenizer_free(m->tokenizer);

@@ -93,7 +93,7 @@ static nib_status build(nib_model *m, int which, model_program *p, pass_notes *n
     if (task) NIB_TRY(round_weights(m, p, &ctx));
     NIB_TRY(graph_verify(p->g, err));
     if (task) NIB_TRY(model_finish_task(m, which, p, err));
-    if (!p->cannot[0]) NIB_TRY(plan_build(m->runtime, p->g, &m->device, 1, NULL, &p->p, err));
+    if (!p->cannot[0]) NIB_TRY(plan_build(m->runtime, p->g, m->devices, m->n_devices, NULL, &p->p, err));
 fail:
     return status;
 }

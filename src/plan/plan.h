@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Graph + devices -> plan: steps in order, where each value lives and how long, packed weights. Immutable once built; any
- * number of groups and lanes run it at once.
+ * Graph + devices -> plan. Immutable once built; any number of groups and lanes run it at once.
+ *
+ * Where the host runs all of it, a plan is steps in order, where each value lives and how long, and packed weights. Where other
+ * devices have a part, it is a list of regions in order, each with the program that its device made of it (device.h): the host's is
+ * a plan of its own, and what crosses between regions is moved by who runs the plan (run_regions.c).
  *
  * Who is who when a plan runs:
  *
@@ -21,6 +24,7 @@
  *     BLOCK     the same, for block_most rows, in each lane
  *     SIZED     laid out on numbers when a group meets new sizes
  *     DYNAMIC   its size depends on data: a buffer that grows
+ *     CROSSING  in a plan of regions: where the region that gives it left it, and copies on the devices that read it
  *
  * A body (of If, Loop, Scan) has a plan of its own, among `bodies`. Its sizes may change with every run, so all of its values
  * are DYNAMIC and its steps WHOLE: buffers that stay from run to run, nothing to lay out. What it reads of the graphs around it
@@ -40,13 +44,22 @@ typedef struct plan_group plan_group;
 typedef struct plan_lane plan_lane;
 struct device;
 
-typedef enum plan_storage { PLAN_NONE, PLAN_CONSTANT, PLAN_INPUT, PLAN_ROWS, PLAN_BLOCK, PLAN_SIZED, PLAN_DYNAMIC } plan_storage;
+typedef enum plan_storage {
+    PLAN_NONE,
+    PLAN_CONSTANT,
+    PLAN_INPUT,
+    PLAN_ROWS,
+    PLAN_BLOCK,
+    PLAN_SIZED,
+    PLAN_DYNAMIC,
+    PLAN_CROSSING
+} plan_storage;
 typedef enum plan_range { PLAN_RANGE_WHOLE, PLAN_RANGE_ROWS, PLAN_RANGE_TEXT_HEADS, PLAN_RANGE_TEXTS } plan_range;
 
 typedef struct plan_value { /* indexed by graph value id */
     const graph_value *v;
     plan_storage storage;
-    int first, last;      /* steps: written, last read; outputs of the plan are read at n_steps */
+    int first, last;      /* steps (CROSSING: regions): written, last read; outputs of the plan are read at n_steps (n_regions) */
     size_t row_bytes;     /* ROWS, BLOCK: bytes of one row, dense */
     size_t offset;        /* ROWS: bytes per row; BLOCK: bytes per row of the block */
     bool must_fit_type;         /* read by a step that asks for no more than the type, so at run time the shape must be the type's */
@@ -72,6 +85,16 @@ typedef struct plan_stage {
     int first, count; /* steps */
     bool chain;
 } plan_stage;
+
+/* Nodes that one device runs without waiting for another: a convex part of the graph. */
+typedef struct plan_region {
+    struct device *device;
+    graph *g;              /* they, as graph_extract gives them; symbols have the plan's numbers */
+    int *inputs, *outputs; /* of g, as ids of the plan's values */
+    plan *host;            /* the host's program; NULL: another device's, by index of its pool: */
+    struct device_program **programs;
+    int n_programs;
+} plan_region;
 
 struct plan {
     nib_runtime *runtime;
@@ -99,21 +122,30 @@ struct plan {
     bool is_body;
     plan **bodies; /* of all nodes, in order */
     int n_bodies;
+    plan_region *regions; /* in order; none: the host runs the whole graph, by the steps above */
+    int n_regions;
+    struct device **others; /* [n_others] that are not the host and have regions */
+    int n_others;
 };
 
 typedef struct plan_options {
     size_t l2_bytes; /* cache a block should fit; 0: the machine's */
     bool body;       /* the graph is a body */
+    const int64_t *bindable; /* of a region's graph: what plan.bindable of the whole says; NULL: it is found */
 } plan_options;
 
 /* Builds a plan for g, whose nodes are resolved and inferred. Devices are an order of preference: each node goes to the first that
- * claims it. The plan borrows g and devices. */
+ * claims it; the last is a host. The plan borrows g and devices. */
 nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options,
                       plan **out, nib_error *err);
 void plan_free(plan *p); /* NULL is accepted */
 /* While a plan is built: fn(a, b) is called when it is freed, before its memory is. What devices keep for several plans is
  * counted so. False when memory runs out. */
 bool plan_at_end(plan *p, void (*fn)(void *a, void *b), void *a, void *b);
+
+/* Makes p->regions of g: on[node id] is who runs the node, and not all are the host (plan_regions.c). */
+nib_status plan_make_regions(plan *p, struct device *const *on, struct device *host, const plan_options *options, nib_error *err);
+void plan_free_regions(plan *p);
 
 /* ---- memory (plan_memory.c): places n items with lifetimes so that no two alive at once overlap. */
 typedef struct plan_item {

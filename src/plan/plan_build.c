@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a graph, devices. Out: a plan. In this order: give each node to a device, compile regions into steps, group steps into
- * stages, find lifetimes, choose each value's storage, place ROWS and BLOCK values.
+ * In: a graph, devices. Out: a plan. In this order: give each node to a device; where the host has them all, compile them into steps,
+ * group steps into stages, find lifetimes, choose each value's storage, place ROWS and BLOCK values. Else plan_regions.c goes on, and
+ * comes back here with the host's regions.
  */
 #include "device.h"
 #include "op/op_nib.h"
@@ -18,7 +19,7 @@ typedef struct builder {
 } builder;
 
 /* Symbols that a caller's inputs (or a packed batch) give a number: 1 for those, GRAPH_UNBOUND for sizes that depend on data. */
-static nib_status find_bindable(plan *p) {
+static nib_status find_bindable(plan *p, const plan_options *options) {
     const graph *g = p->g;
     int64_t *ones = base_arena_alloc(&p->arena, ((size_t)p->n_symbols + 1) * sizeof *ones);
     if (!ones) return NIB_OUT_OF_MEMORY;
@@ -26,7 +27,7 @@ static nib_status find_bindable(plan *p) {
     for (int i = 0; i < p->n_symbols; i++) {
         bool tokens = strcmp(graph_symbol_name(g->symbols, i), OP_TOKENS_SYMBOL) == 0;
         if (tokens) p->tokens_symbol = i;
-        ones[i] = tokens ? 1 : GRAPH_UNBOUND;
+        ones[i] = tokens ? 1 : options && options->bindable ? options->bindable[i] : GRAPH_UNBOUND;
     }
     for (int i = 0; i < g->n_inputs; i++)
         for (int k = 0; k < g->inputs[i]->type.rank; k++) {
@@ -41,46 +42,73 @@ static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT
 
 /* ---- devices and steps */
 
+/* Why only the host can have the value; NULL: it may be anywhere. */
+static const char *host_only(const plan *p, const graph_value *v) {
+    const graph_type *t = &v->type;
+    int64_t n;
+    if (v->packed) return "a weight is packed for the host";
+    if (t->kind != GRAPH_KIND_TENSOR || t->dtype == NIB_DTYPE_UNDEFINED || t->dtype == NIB_DTYPE_STRING) return "it reads or gives no numbers";
+    if (v->constant) return NULL;
+    if (t->rank < 0) return "a rank is not known before it runs";
+    for (int k = 0; k < t->rank; k++)
+        if (!graph_dim_eval(t->dims[k], p->bindable, p->n_symbols, &n)) return "a size is not known before it runs";
+    return NULL;
+}
+
+static const char *host_only_node(const plan *p, const graph_node *n) {
+    const char *why = graph_has_bodies(n) ? "it has bodies" : NULL;
+    for (int i = 0; i < n->n_inputs && !why; i++)
+        if (n->inputs[i].value) why = host_only(p, n->inputs[i].value);
+    for (int i = 0; i < n->n_outputs && !why; i++)
+        if (n->outputs[i]) why = host_only(p, n->outputs[i]);
+    return why;
+}
+
 static struct device *choose(builder *b, const graph_node *n) {
     char why[200];
     for (int i = 0; i < b->n_devices; i++) {
         struct device *d = b->devices[i];
-        if (d->table->claim(d, b->g, n, why, sizeof why)) return d;
-        base_str_printf(&b->notes, "%s refuses %s %s: %s\n", d->table->name, n->op, n->name, why);
+        const char *host = device_is_host(d) ? NULL : host_only_node(b->p, n);
+        if (host) snprintf(why, sizeof why, "%s", host);
+        else if (d->table->claim(d, b->g, n, why, sizeof why)) return d;
+        base_str_printf(&b->notes, "%s refuses %s %s: %s\n", d->table->kind, n->op, n->name, why);
     }
     return NULL;
+}
+
+/* A device for each node, by node id. */
+static nib_status choose_devices(builder *b, struct device ***out, bool *one) {
+    nib_status status = NIB_OK;
+    struct device **on = base_arena_calloc(&b->p->arena, (size_t)b->g->node_limit + 1, sizeof *on), *host = b->devices[b->n_devices - 1];
+    if (!on) return no_memory(b->err);
+    *one = true;
+    for (graph_node *node = b->g->first; node; node = node->next) {
+        on[node->id] = choose(b, node);
+        *one &= on[node->id] == host;
+        if (on[node->id]) continue;
+        status = base_error_set(b->err, NIB_UNSUPPORTED, "no device runs operator %s%s%s (opset %d)", node->domain,
+                                node->domain[0] ? "." : "", node->op, graph_opset_version(b->g, node->domain));
+        base_error_at_node(b->err, node->name);
+        return status;
+    }
+    *out = on;
+    return NIB_OK;
 }
 
 static nib_status compile_steps(builder *b) {
     nib_status status = NIB_OK;
     plan *p = b->p;
     int n = 0, total = b->g->node_count;
+    struct device *host = b->devices[b->n_devices - 1];
     graph_node **nodes = base_arena_calloc(&p->arena, (size_t)total + 1, sizeof *nodes);
-    struct device **on = base_arena_calloc(&p->arena, (size_t)total + 1, sizeof *on);
     p->steps = base_arena_calloc(&p->arena, (size_t)total + 1, sizeof *p->steps);
-    if (!nodes || !on || !p->steps) return no_memory(b->err);
-    for (graph_node *node = b->g->first; node; node = node->next, n++) {
-        nodes[n] = node;
-        on[n] = choose(b, node);
-        if (!on[n]) {
-            status = base_error_set(b->err, NIB_UNSUPPORTED, "no device runs operator %s%s%s (opset %d)", node->domain,
-                                    node->domain[0] ? "." : "", node->op, graph_opset_version(b->g, node->domain));
-            base_error_at_node(b->err, node->name);
-            return status;
-        }
+    if (!nodes || !p->steps) return no_memory(b->err);
+    for (graph_node *node = b->g->first; node; node = node->next) {
+        p->steps[n] = (plan_step){.node = node, .device = host, .why = ""};
+        nodes[n++] = node;
     }
-    for (int i = 0, end; i < total; i = end) {
-        for (end = i + 1; end < total && on[end] == on[i]; end++) {
-        }
-        for (int k = i; k < end; k++) {
-            p->steps[k].node = nodes[k];
-            p->steps[k].device = on[k];
-            p->steps[k].why = "";
-        }
-        NIB_TRY(on[i]->table->compile(on[i], p, nodes + i, end - i, p->steps + i, b->err));
-    }
-    for (int i = 0; i < total; i++)
-        if (p->steps[i].run) p->steps[p->n_steps++] = p->steps[i];
+    NIB_TRY(host->table->compile(host, p, nodes, total, p->steps, b->err));
+    p->n_steps = total;
     for (int i = 0; i < p->n_steps; i++)
         if (p->steps[i].scratch > p->scratch) p->scratch = p->steps[i].scratch;
 fail:
@@ -93,7 +121,8 @@ static nib_status build_body(builder *b, const graph *g, int *count) {
     plan *body = NULL;
     nib_status status = NIB_OK;
     if (b->p->bodies) {
-        NIB_TRY(plan_build(b->p->runtime, g, b->devices, b->n_devices, &(plan_options){.body = true}, &body, b->err));
+        struct device *host = b->devices[b->n_devices - 1];
+        NIB_TRY(plan_build(b->p->runtime, g, &host, 1, &(plan_options){.body = true}, &body, b->err));
         b->p->bodies[b->p->n_bodies++] = body;
     }
     ++*count;
@@ -378,10 +407,36 @@ static nib_status align_constants(plan *p) {
     return NIB_OK;
 }
 
+/* The host's program. */
+static nib_status build_steps(builder *b, const plan_options *options) {
+    nib_status status = NIB_OK;
+    plan *p = b->p;
+    NIB_TRY(compile_steps(b));
+    NIB_TRY(build_bodies(b));
+    if (make_stages(p) != NIB_OK) NIB_TRY(no_memory(b->err));
+    find_lifetimes(p);
+    find_main_rows(p);
+    if (choose_storage(p) != NIB_OK || align_constants(p) != NIB_OK || place_values(p, options) != NIB_OK) NIB_TRY(no_memory(b->err));
+fail:
+    return status;
+}
+
+/* What regions have to themselves, the groups that they share are made for. */
+static void adopt_sizes(plan *p) {
+    p->group_tokens = choose_group(p, base_cpu_caches());
+    for (int i = 0; i < p->n_others; i++) {
+        device_props props = {.row_bucket = 1};
+        p->others[i]->table->props(p->others[i], &props);
+        if (props.group_tokens > p->group_tokens) p->group_tokens = props.group_tokens;
+    }
+}
+
 nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const *devices, int n_devices, const plan_options *options,
                       plan **out, nib_error *err) {
     nib_status status = NIB_OK;
     plan *p = base_calloc(&runtime->heap, 1, sizeof *p);
+    struct device **on = NULL;
+    bool one = false;
     *out = NULL;
     if (!p) return no_memory(err);
     builder b = {.p = p, .g = (graph *)(uintptr_t)g, .devices = devices, .n_devices = n_devices, .err = err};
@@ -393,13 +448,14 @@ nib_status plan_build(nib_runtime *runtime, const graph *g, struct device *const
     if (!p->values) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     p->is_body = options && options->body;
     p->n_symbols = graph_symbol_count(g->symbols);
-    if (find_bindable(p) != NIB_OK) NIB_TRY(no_memory(err));
-    NIB_TRY(compile_steps(&b));
-    NIB_TRY(build_bodies(&b));
-    if (make_stages(p) != NIB_OK) NIB_TRY(no_memory(err));
-    find_lifetimes(p);
-    find_main_rows(p);
-    if (choose_storage(p) != NIB_OK || align_constants(p) != NIB_OK || place_values(p, options) != NIB_OK) NIB_TRY(no_memory(err));
+    if (find_bindable(p, options) != NIB_OK) NIB_TRY(no_memory(err));
+    NIB_TRY(choose_devices(&b, &on, &one));
+    if (one) {
+        NIB_TRY(build_steps(&b, options));
+    } else {
+        NIB_TRY(plan_make_regions(p, on, devices[n_devices - 1], options, err));
+        adopt_sizes(p);
+    }
     p->notes = base_arena_strndup(&p->arena, b.notes.data ? b.notes.data : "", b.notes.length);
     if (!p->notes) NIB_TRY(no_memory(err));
     base_str_free(&b.notes);
@@ -430,6 +486,7 @@ void plan_free(plan *p) {
     nib_runtime *rt = p->runtime;
     for (plan_end *e = p->ends; e; e = e->next) e->fn(e->a, e->b);
     for (int i = 0; i < p->n_bodies; i++) plan_free(p->bodies[i]);
+    plan_free_regions(p);
     base_arena_free(&p->arena);
     base_free(&rt->heap, p);
     base_runtime_release(rt);

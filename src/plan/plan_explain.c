@@ -3,7 +3,7 @@
  * In: a plan and the machine's speed. Out: lines for a person: every step with its kernel, its share of the least time that a typical
  * text could take, and the refusals that kept faster kernels away.
  */
-#include "plan.h"
+#include "device.h"
 #include <string.h>
 
 double plan_bound(const plan_speed *speed, const plan_work *w, double constants) {
@@ -49,6 +49,7 @@ static void sample_free(sample *s) {
 
 double plan_weight_bytes(const plan *p) {
     double sum = 0;
+    for (int i = 0; i < p->n_regions; i++) sum += p->regions[i].host ? plan_weight_bytes(p->regions[i].host) : 0;
     for (int i = 0; i < p->n_steps; i++) {
         plan_work w;
         sample none = {.group = {.p = p}};
@@ -77,10 +78,30 @@ nib_status plan_estimate(const plan *p, const plan_speed *speed, int64_t tokens,
     return ok ? NIB_OK : NIB_OUT_OF_MEMORY;
 }
 
+/* The regions of a plan, and the host's in full. */
+static nib_status explain_regions(const plan *p, const plan_speed *speed, int64_t tokens, base_str *out) {
+    nib_status status = NIB_OK;
+    base_str_printf(out, "%d regions on %d devices beside the cpu\n", p->n_regions, p->n_others);
+    for (int i = 0; i < p->n_regions && status == NIB_OK; i++) {
+        const plan_region *r = &p->regions[i];
+        device_props props;
+        r->device->table->props(r->device, &props);
+        base_str_printf(out, "region %d on %s: %d nodes, reads", i, props.name, r->g->node_count);
+        for (int k = 0; k < r->g->n_inputs; k++) base_str_printf(out, " %s", r->g->inputs[k]->name);
+        base_str_add(out, ", gives");
+        for (int k = 0; k < r->g->n_outputs; k++) base_str_printf(out, " %s", r->g->outputs[k]->name);
+        base_str_add(out, "\n");
+        if (r->host) status = plan_explain(r->host, speed, tokens, out);
+    }
+    if (p->notes && *p->notes) base_str_add(out, p->notes);
+    return status;
+}
+
 nib_status plan_explain(const plan *p, const plan_speed *speed, int64_t tokens, base_str *out) {
     static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts"};
     sample s;
     double total = 0, constants = plan_weight_bytes(p);
+    if (p->n_regions) return explain_regions(p, speed, tokens, out);
     bool ok = sample_create(p, tokens, &s);
     for (int i = 0; ok && i < p->n_steps; i++) total += step_bound(p, speed, &s, i, constants);
     base_str_printf(

@@ -41,6 +41,7 @@ typedef struct run_worker {
     run_counter *counters;        /* [n_steps] of the profile in use; NULL: none */
     const _Atomic int *cancelled; /* the session's; NULL: nobody can cancel */
     struct run_worker *bodies;    /* [p->n_bodies]; made when the first one runs */
+    struct run_regions *regions;  /* of a plan of regions (run_regions.c); made when the first group runs */
 } run_worker;
 
 struct run_session {
@@ -85,8 +86,18 @@ static inline bool run_is_cancelled(const run_worker *w) {
     return (w->cancelled && atomic_load_explicit((_Atomic int *)(uintptr_t)w->cancelled, memory_order_relaxed)) || base_stop_wanted();
 }
 
-/* Runs all steps: alone, or on up to `threads` threads with the other workers' lanes. */
+#define RUN_TEAM_MOST 64
+
+/* Runs the worker's group, which is laid out, on up to `threads` threads: by its steps or by its regions. */
+nib_status run_laid_out(run_session *s, run_worker *w, int threads, nib_error *err);
+/* All steps: alone, or on up to `threads` threads with the lanes of these workers, the first of which is w. */
 nib_status run_alone(run_worker *w, nib_error *err);
-nib_status run_in_team(run_session *s, run_worker *w, int threads, nib_error *err);
+nib_status run_in_team(run_worker *w, run_worker *const *lanes, int threads, nib_error *err);
+
+/* Plans of regions (run_regions.c). */
+nib_status run_group_regions(run_session *s, run_worker *w, int threads, nib_error *err);
+void run_regions_free(base_heap *heap, run_worker *w);
+size_t run_regions_bytes(const run_worker *w);
+size_t run_worker_bytes(const run_worker *w);
 
 #endif

@@ -7,6 +7,8 @@
 
 nib_status run_profile_create(const plan *p, int threads, run_profile **out, nib_error *err) {
     base_heap *heap = &p->runtime->heap;
+    *out = NULL;
+    if (p->n_regions) return base_error_set(err, NIB_UNSUPPORTED, "steps are timed on the cpu alone: this model runs on other devices, too");
     run_profile *f = base_calloc(heap, 1, sizeof *f);
     if (f) f->counters = base_calloc(heap, (size_t)threads * (size_t)p->n_steps + 1, sizeof *f->counters);
     if (!f || !f->counters) {

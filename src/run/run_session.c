@@ -27,6 +27,7 @@ void run_worker_free(base_heap *heap, run_worker *w) {
     int values = w->group.p->g->value_limit;
     for (int i = 0; w->bodies && i < w->group.p->n_bodies; i++) run_worker_free(heap, &w->bodies[i]);
     base_free(heap, w->bodies);
+    run_regions_free(heap, w);
     for (int i = 0; w->dynamic && i < values; i++) base_free(heap, w->dynamic[i].data);
     for (int i = 0; w->elements && i < values; i++) base_free(heap, w->elements[i].data);
     for (size_t i = 0; i < w->eval_scratch_cap; i++) base_free(heap, w->eval_scratch[i].data);
@@ -169,7 +170,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     if (r->roles->skip >= 0) NIB_TRY(fill_skip(r, w, err));
     if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
-    NIB_TRY(r->team > 1 ? run_in_team(r->s, w, r->team, err) : run_alone(w, err));
+    NIB_TRY(run_laid_out(r->s, w, r->team, err));
     NIB_TRY(hand_over(r, w, span, B, S, err));
     base_stop_advance(span->end - span->begin);
 fail:
@@ -336,18 +337,18 @@ static size_t sum_of(const run_buffer *b, size_t n) {
     return sum;
 }
 
-static size_t worker_bytes(const run_worker *w) {
+size_t run_worker_bytes(const run_worker *w) {
     const plan *p = w->group.p;
     if (!p) return 0; /* never asked for */
     size_t values = (size_t)p->g->value_limit,
            sum = w->arena.size + w->block.size + w->scratch.size + sum_of(w->inputs, BASE_COUNT(w->inputs));
     sum += sum_of(w->eval_scratch, w->eval_scratch_cap) + sum_of(w->dynamic, values) + sum_of(w->elements, values);
-    for (int i = 0; w->bodies && i < p->n_bodies; i++) sum += worker_bytes(&w->bodies[i]);
-    return sum;
+    for (int i = 0; w->bodies && i < p->n_bodies; i++) sum += run_worker_bytes(&w->bodies[i]);
+    return sum + run_regions_bytes(w);
 }
 
 size_t run_session_bytes(const run_session *s) {
     size_t sum = 0;
-    for (int i = 0; i < s->threads; i++) sum += worker_bytes(&s->workers[i]);
+    for (int i = 0; i < s->threads; i++) sum += run_worker_bytes(&s->workers[i]);
     return sum;
 }

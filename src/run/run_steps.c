@@ -48,18 +48,15 @@ fail:
     return status;
 }
 
-#define TEAM_MOST 64
-
 typedef struct team_run {
-    run_session *s;
-    run_worker *w;
+    run_worker *w, *const *lanes;
     _Atomic int failed_stage; /* of the first failure; n_stages: there is none */
-    nib_error errors[TEAM_MOST]; /* by member */
+    nib_error errors[RUN_TEAM_MOST]; /* by member */
     _Atomic int status, failed_member;
 } team_run;
 
 static void team_fail(team_run *t, int stage, int member, nib_status status) {
-    int none = t->s->p->n_stages;
+    int none = t->w->group.p->n_stages;
     if (status == NIB_OK || !atomic_compare_exchange_strong(&t->failed_stage, &none, stage)) return;
     atomic_store(&t->status, status);
     atomic_store(&t->failed_member, member);
@@ -67,8 +64,8 @@ static void team_fail(team_run *t, int stage, int member, nib_status status) {
 
 static void run_member(void *arg, base_team *team, int member) {
     team_run *t = arg;
-    const plan *p = t->s->p;
-    plan_lane *lane = &t->s->workers[member].lane;
+    const plan *p = t->w->group.p;
+    plan_lane *lane = &t->lanes[member]->lane;
     int size = base_team_size(team);
     lane->group = &t->w->group;
     lane->err = &t->errors[member];
@@ -87,18 +84,29 @@ static void run_member(void *arg, base_team *team, int member) {
          * it waits for this one at that stage's barrier. */
         if (atomic_load(&t->failed_stage) <= i) break;
     }
-    lane->group = &t->s->workers[member].group;
+    lane->group = &t->lanes[member]->group;
 }
 
-nib_status run_in_team(run_session *s, run_worker *w, int threads, nib_error *err) {
-    nib_status status = NIB_OK;
-    if (threads > TEAM_MOST) threads = TEAM_MOST;
+nib_status run_in_team(run_worker *w, run_worker *const *lanes, int threads, nib_error *err) {
     if (threads <= 1) return run_alone(w, err);
-    for (int i = 0; i < threads; i++) NIB_TRY(run_worker_ready(s, &s->workers[i], err));
-    team_run t = {.s = s, .w = w, .failed_stage = s->p->n_stages};
-    base_pool_team(s->p->runtime->pool, threads, run_member, &t);
-    status = (nib_status)atomic_load(&t.status);
+    team_run t = {.w = w, .lanes = lanes, .failed_stage = w->group.p->n_stages};
+    base_pool_team(w->group.p->runtime->pool, threads, run_member, &t);
+    nib_status status = (nib_status)atomic_load(&t.status);
     if (status != NIB_OK && err) *err = t.errors[atomic_load(&t.failed_member)];
+    return status;
+}
+
+nib_status run_laid_out(run_session *s, run_worker *w, int threads, nib_error *err) {
+    nib_status status = NIB_OK;
+    run_worker *lanes[RUN_TEAM_MOST];
+    if (threads > RUN_TEAM_MOST) threads = RUN_TEAM_MOST;
+    if (s->p->n_regions) return run_group_regions(s, w, threads, err);
+    lanes[0] = w;
+    for (int i = 1; i < threads; i++) {
+        lanes[i] = &s->workers[i];
+        NIB_TRY(run_worker_ready(s, lanes[i], err));
+    }
+    NIB_TRY(run_in_team(w, lanes, threads, err));
 fail:
     return status;
 }

@@ -65,6 +65,7 @@ static nib_status collect_outputs(const run_session *s, const run_worker *w, nib
 static bool pays_a_team(const run_worker *w) {
     const plan *p = w->group.p;
     double sum = 0;
+    if (p->n_regions) return true;
     for (int i = 0; i < p->n_steps && sum < TEAM_LEAST; i++) {
         const plan_step *step = &p->steps[i];
         plan_work work;
@@ -84,7 +85,7 @@ nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_erro
     NIB_TRY(run_layout(w, err));
     w->bound = s->bound_values;
     NIB_TRY(place_outputs(s, w, err));
-    NIB_TRY(run_in_team(s, w, pays_a_team(w) ? s->threads : 1, err));
+    NIB_TRY(run_laid_out(s, w, pays_a_team(w) ? s->threads : 1, err));
     NIB_TRY(collect_outputs(s, w, err));
 fail:
     w->bound = NULL;

@@ -321,6 +321,167 @@ static void is_near(void *user, const char *name) {
 
 static void near_in_few_bits(void **state) { golden_each(is_near, NULL); }
 
+/* ---- on other devices: what a second cpu behind the device contract (test/plan/mirror_device.h) has not refused it computes, and the
+ * numbers are the cpu's alone, bit for bit. */
+
+static nib_model *open_as(const char *name, const char *devices, nib_precision precision, bool as_it_is) {
+    nib_model_options o;
+    nib_model *m;
+    nib_error e;
+    nib_model_defaults(&o, sizeof o);
+    o.pooling = NIB_POOLING_MEAN;
+    o.normalize = 0;
+    o.precision = precision;
+    o.device = devices;
+    if (as_it_is) o.pack = 0, o.optimize = 1; /* in the words of a file */
+    if (nib_model_open(hf_dir, &o, &m, &e) != NIB_OK) fail_msg("%s on %s: %s", name, devices, e.message);
+    return m;
+}
+
+static nib_model *open_on(const char *name, const char *devices, nib_precision precision) {
+    return open_as(name, devices, precision, false);
+}
+static nib_model *open_padded_on(const char *name, const char *devices) { return open_as(name, devices, NIB_PRECISION_FILE, true); }
+
+#define MIRROR NIB_TEST_PLUGINS "/mirror.so"
+
+static void is_same_elsewhere(void *user, const char *name) {
+    static const nib_precision precisions[] = {NIB_PRECISION_FILE, NIB_PRECISION_Q8, NIB_PRECISION_BF16};
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    char devices[200], text[1 << 12];
+    size_t length;
+    const int seed = (*(int *)user)++;
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    golden_config(yyjson_doc_get_root(config), NULL);
+    snprintf(devices, sizeof devices, MIRROR ":seed=%d;refuse=%d;bucket=%d,cpu", seed, seed % 3 * 20, 1 + seed % 4 * 16);
+    const nib_precision precision = precisions[seed % (int)BASE_COUNT(precisions)];
+    opened here = {open_on(name, "cpu", precision), yyjson_doc_get_root(golden), name, NULL};
+    opened there = {open_on(name, devices, precision), here.golden, name, NULL};
+    int64_t count;
+    float *want = packed_means(&here, &count), *got = packed_means(&there, &count);
+    if (memcmp(want, got, sizeof *want * (size_t)(count * nib_model_dim(here.model))) != 0) fail_msg("%s on %s: other numbers", name, devices);
+    nib_model_describe(there.model, text, sizeof text, &length);
+    if (!strstr(text, "mirror:0 ")) fail_msg("%s on %s: %s", name, devices, text);
+    size_t i, n;
+    yyjson_val *batch;
+    yyjson_arr_foreach(yyjson_obj_get(here.golden, "batches"), i, n, batch) /* named tensors: the graph as it is */
+        if (precision == NIB_PRECISION_FILE && !(batch_difference(&there, batch) <= TOLERANCE))
+            fail_msg("%s on %s: tensors differ", name, devices);
+    free(want);
+    free(got);
+    nib_model_free(here.model);
+    nib_model_free(there.model);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void on_other_devices(void **state) {
+    int seed = 0;
+    assert_true(golden_each(is_same_elsewhere, &seed) >= 45);
+}
+
+/* Regions that go to the device as the bytes of ONNX files, and come back as graphs: rounded otherwise, and no more. */
+static void is_same_as_onnx(void *user, const char *name) {
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    char devices[200];
+    const int seed = (*(int *)user)++;
+    if (seed % 6 == 0) {
+        hf_fresh();
+        golden_weights(yyjson_doc_get_root(golden), &none);
+        golden_config(yyjson_doc_get_root(config), NULL);
+        snprintf(devices, sizeof devices, MIRROR ":onnx=1;seed=%d;refuse=20,cpu", seed);
+        const opened o = {open_padded_on(name, devices), yyjson_doc_get_root(golden), name, NULL};
+        double worst = packed_difference(&o);
+        size_t i, n;
+        yyjson_val *batch;
+        yyjson_arr_foreach(yyjson_obj_get(o.golden, "batches"), i, n, batch) {
+            const double d = batch_difference(&o, batch);
+            if (!(d <= worst)) worst = d;
+        }
+        if (!(worst <= TOLERANCE)) fail_msg("%s on %s: differs by %g", name, devices, worst);
+        nib_model_free(o.model);
+    }
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void as_onnx_for_other_runtimes(void **state) {
+    int seed = 0;
+    golden_each(is_same_as_onnx, &seed);
+}
+
+/* Many texts on a pool of two, one of which dies in the middle: each of its groups is done by the other, and nothing is lost. */
+static void one_of_two_dies(void **state) {
+    enum { MANY = 400 };
+    static const char *const policies[] = {"", "@round-robin", "@random", "@by-speed"};
+    yyjson_doc *golden = golden_read("bert", "golden.json"), *config = golden_read("bert", "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    static int32_t ids[MANY][30];
+    const int32_t *texts[MANY];
+    int64_t lengths[MANY];
+    nib_error e;
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    golden_config(yyjson_doc_get_root(config), NULL);
+    for (int i = 0; i < MANY; i++) {
+        lengths[i] = 1 + i * 7 % 30;
+        texts[i] = ids[i];
+        for (int k = 0; k < 30; k++) ids[i][k] = (i * 31 + k * 17) % 40;
+    }
+    nib_model *m = open_on("bert", "cpu", NIB_PRECISION_FILE);
+    const size_t width = (size_t)nib_model_dim(m);
+    float *want = calloc(MANY * width, sizeof *want), *got = calloc(MANY * width, sizeof *got);
+    if (nib_embed_ids(m, texts, lengths, MANY, NULL, want, &e) != NIB_OK) fail_msg("%s", e.message);
+    nib_model_free(m);
+    for (size_t p = 0; p < BASE_COUNT(policies); p++) {
+        char devices[400];
+        snprintf(devices, sizeof devices, MIRROR ":die=6;after=5+" MIRROR ":name=1%s,cpu", policies[p]);
+        m = open_on("bert", devices, NIB_PRECISION_FILE);
+        for (int turn = 0; turn < 3; turn++) {
+            memset(got, 0, MANY * width * sizeof *got);
+            if (nib_embed_ids(m, texts, lengths, MANY, NULL, got, &e) != NIB_OK) fail_msg("%s: %s", devices, e.message);
+            assert_memory_equal(want, got, MANY * width * sizeof *got);
+        }
+        nib_model_free(m);
+    }
+    m = open_on("bert", MIRROR ":die=6;after=5,cpu", NIB_PRECISION_FILE);
+    assert_int_equal(nib_embed_ids(m, texts, lengths, MANY, NULL, got, &e), NIB_DEVICE);
+    nib_model_free(m);
+    free(want);
+    free(got);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+/* What a list of devices may not say. */
+static void lists_that_are_refused(void **state) {
+    static const struct {
+        const char *list;
+        nib_status status;
+    } rows[] = {{"cuda", NIB_UNSUPPORTED},
+                {"", NIB_UNSUPPORTED},
+                {"cpu,cpu", NIB_INVALID_ARGUMENT},
+                {"cpu," MIRROR, NIB_INVALID_ARGUMENT},
+                {MIRROR ",", NIB_UNSUPPORTED},
+                {MIRROR "+cpu", NIB_UNSUPPORTED},
+                {MIRROR "@no-policy,cpu", NIB_NOT_FOUND},
+                {MIRROR ":nonsense,cpu", NIB_INVALID_ARGUMENT},
+                {"./no_such.so,cpu", NIB_NOT_FOUND},
+                {NIB_TEST_PLUGINS "/mirror_other.so,cpu", NIB_UNSUPPORTED}};
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        nib_model_options o;
+        nib_model *m;
+        nib_error e;
+        nib_model_defaults(&o, sizeof o);
+        o.device = rows[i].list;
+        const nib_status status = nib_model_open(hf_dir, &o, &m, &e);
+        if (status != rows[i].status) fail_msg("%s: %s, %s", rows[i].list, nib_status_text(status), e.message);
+    }
+}
+
 static int teardown(void **state) {
     hf_clear();
     return 0;
@@ -332,6 +493,10 @@ int main(void) {
         cmocka_unit_test(a_part_of_a_model),
         cmocka_unit_test(packed_and_fused),
         cmocka_unit_test(near_in_few_bits),
+        cmocka_unit_test(on_other_devices),
+        cmocka_unit_test(as_onnx_for_other_runtimes),
+        cmocka_unit_test(one_of_two_dies),
+        cmocka_unit_test(lists_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
