@@ -195,10 +195,10 @@ nib_status graph_create(base_heap *heap, graph **out, nib_error *err);
 nib_status graph_create_sub(graph *parent, graph **out, nib_error *err);
 /* A copy that passes may rewrite, with its own arena and symbols. Constants' bytes stay the original's, which must live longer. */
 nib_status graph_clone(const graph *g, graph **out, nib_error *err);
-/* The nodes n of root graph g for which inside[n->id] holds, as a graph of its own, under the same rules. Its inputs are what they and
- * their bodies read and others give, g's inputs first; its outputs are what they make and others, or g's callers, read; its constants
- * are those that they read. Values keep their names and symbols their numbers; a preset stays behind: whoever runs it gives all inputs. The nodes must be a convex
- * set: no path from one to another leads through a node outside. */
+/* The nodes n of root graph g for which inside[n->id] holds, as a graph of its own, under the same rules. Its inputs are
+ * what they and their bodies read and others give, g's inputs first; its outputs what they make and others, or g's callers,
+ * read; its constants are those that they read. Values keep their names and symbols their numbers; a preset stays behind:
+ * whoever runs it gives all inputs. The nodes must be a convex set: no path from one to another leads through a node outside. */
 nib_status graph_extract(const graph *g, const bool *inside, graph **out, nib_error *err);
 bool graph_uses_domain(const graph *g, const char *domain); /* whether a node, bodies' too, is of it */
 void graph_free(graph *g);                                  /* a root graph; NULL is accepted */
