@@ -5,7 +5,11 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-queue bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+.PHONY: all help run bench bench-long bench-queue bench-team bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+
+# Where ccache is installed, a copy of the tree elsewhere is compiled from the cache of this one.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
 # Their output is shown as it comes: ninja's counts what is done, and what a compiler says must not be lost.
 ninja = ninja -C $(1) -j$(JOBS)
@@ -62,7 +66,7 @@ test-every: $(MODEL)/model.safetensors test-build build/asan/build.ninja
 	NIB_EVERY=1 build/asan/test/test_hostile_memory
 
 # A copy of the tree where a path has spaces and the project's own name in it: built there, and the tests that take seconds.
-SLOW_TESTS := ^(checkkernel|test_embed|test_readme|test_hf_families|test_hf_config|test_hostile|test_optimize|test_abi|test_op_work|test_text_kinds|hostile_)
+SLOW_TESTS := ^(checkkernel|test_embed|test_readme|test_hf_|test_hostile|test_abi|test_op_|test_text_|test_pass_|test_graph|test_kernel|hostile_)
 test-paths: all $(MODEL)/model.safetensors
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; copy="$$work/two words/nib/nib"; mkdir -p "$$copy"; \
 	git ls-files -co --exclude-standard | tar -T - -cf - | tar -C "$$copy" -xf -; \
@@ -133,6 +137,11 @@ bench-long: all ## long texts and large batches, time and memory, nib and ONNX R
 bench-queue: all $(MODEL)/model.safetensors ## what a queue of many callers is worth, in q8
 	$(CC) -O2 -Iinclude bench/queue.c build/libnib.a -lm -lpthread -ldl -o build/bench-queue
 	build/bench-queue $(MODEL) q8 7
+
+bench-team: all $(MODEL)/model.safetensors ## one text on one thread and on two, in f32 and q8
+	$(CC) -O2 -Iinclude bench/team.c build/libnib.a -lm -lpthread -ldl -o build/bench-team
+	build/bench-team $(MODEL) f32
+	build/bench-team $(MODEL) q8
 
 bench-ladder: all $(MODEL)/model.safetensors ## what each lever gives, into doc/levers.md
 	python3 bench/ladder.py --output doc/levers.md

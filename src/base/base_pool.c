@@ -32,7 +32,7 @@ typedef struct job {
     size_t n;
     _Atomic size_t next; /* the task to take */
     int slots;           /* given so far, the caller's 0 included; guarded by the lock */
-    int inside;          /* workers that joined and have not left; guarded by the lock */
+    _Atomic int inside;  /* workers that joined and have not left; changed under the lock */
     bool listed;
     base_watch *watch; /* the caller's: who helps with its work is refused memory on its account, */
     base_stop *stop;   /* and ends where that is stopped */
@@ -166,6 +166,13 @@ static void wait_for_helpers(base_pool *p) {
     pthread_mutex_lock(&p->lock);
 }
 
+/* With the lock held, open meanwhile. The last tasks end at about the same time: to sleep and be woken would take longer. */
+static void spin_for_helpers(base_pool *p, const job *j) {
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < SPIN_PAUSES && atomic_load_explicit(&((job *)(uintptr_t)j)->inside, memory_order_acquire); i++) cpu_pause();
+    pthread_mutex_lock(&p->lock);
+}
+
 void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     job j = {.fn = fn, .arg = arg, .n = n, .slots = 1};
     if (n == 0) return;
@@ -190,7 +197,9 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     take_tasks(&j, 0);
     pthread_mutex_lock(&p->lock);
     unlist(p, &j);
-    while (j.inside) wait_for_helpers(p);
+    for (bool spun = false; j.inside; spun = true)
+        if (spun) wait_for_helpers(p);
+        else spin_for_helpers(p, &j);
     pthread_mutex_unlock(&p->lock);
 }
 

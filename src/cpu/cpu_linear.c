@@ -38,11 +38,12 @@ static void run_part(const linear *l, const linear_part *part, kernel_linear_arg
     l->kernel->run(a, 0, a->M, n_lo, n_hi);
 }
 
-static void run_gated(const linear *l, kernel_linear_args *a, float *y) {
+/* Columns [lo, hi) of a gated pair. */
+static void run_gated(const linear *l, kernel_linear_args *a, float *y, int64_t lo, int64_t hi) {
     const int64_t stripe = (STRIPE + l->kernel->tile_n - 1) / l->kernel->tile_n * l->kernel->tile_n;
     a->y = y;
-    for (int64_t n = 0; n < l->N; n += stripe) {
-        int64_t end = n + stripe < l->N ? n + stripe : l->N;
+    for (int64_t n = lo; n < hi; n += stripe) {
+        int64_t end = n + stripe < hi ? n + stripe : hi;
         a->activation = l->activation;
         a->residual = NULL;
         a->residual_multiplies = false;
@@ -54,7 +55,15 @@ static void run_gated(const linear *l, kernel_linear_args *a, float *y) {
     }
 }
 
-static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+/* Part `part` of `parts` of N columns, whole tiles. */
+static void columns_of(const linear *l, int64_t N, int part, int parts, int64_t *lo, int64_t *hi) {
+    const int64_t tile = l->kernel->tile_n, tiles = (N + tile - 1) / tile;
+    *lo = tiles * part / parts * tile;
+    *hi = tiles * (part + 1) / parts * tile;
+    if (*hi > N) *hi = N;
+}
+
+static nib_status run_columns(const plan_step *step, int64_t lo, int64_t hi, int part, int parts, plan_lane *lane) {
     const linear *l = step->state;
     kernel_linear_args a = {
         .x_stride = l->K,
@@ -67,6 +76,7 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
     float *y = (float *)plan_row(lane, l->y, lo);
     const float *residual = l->residual >= 0 ? (const float *)plan_row(lane, l->residual, lo) : NULL;
     const void *x = plan_row(lane, l->x, lo);
+    int64_t first, end;
     switch (l->kernel->input) {
     case KERNEL_INPUT_F32: a.x = x; break;
     case KERNEL_INPUT_BF16: a.x16 = x; break;
@@ -78,15 +88,22 @@ static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan
     case KERNEL_INPUTS: break;
     }
     if (l->gated) {
-        run_gated(l, &a, y);
+        columns_of(l, l->N, part, parts, &first, &end);
+        if (first < end) run_gated(l, &a, y, first, end);
         return NIB_OK;
     }
     for (int i = 0; i < l->n_parts; i++) {
+        columns_of(l, l->parts[i].N, part, parts, &first, &end);
+        if (first >= end) continue;
         a.y = y + l->parts[i].column;
         a.residual = residual ? residual + l->parts[i].column : NULL;
-        run_part(l, &l->parts[i], &a, 0, l->parts[i].N);
+        run_part(l, &l->parts[i], &a, first, end);
     }
     return NIB_OK;
+}
+
+static nib_status run_linear(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    return run_columns(step, lo, hi, 0, 1, lane);
 }
 
 /* Packed weights can only be read by a kernel that packs alike: says which the file has and which this processor would take. */
@@ -225,6 +242,7 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = l->kernel->name;
     c->step->run = run_linear;
+    c->step->run_columns = run_columns;
 fail:
     return status;
 }

@@ -12,7 +12,8 @@
  *     lane    one thread serving a group: scratch, and memory for the values of one block of rows inside a chain
  *
  * A step declares its range: rows, texts x heads, texts, or whole. `run(step, lo, hi, lane)` computes that part of its
- * output; parts may run at the same time on different lanes of the group, in any order, with the same bits.
+ * output; parts may run at the same time on different lanes of the group, in any order, with the same bits. A step whose work is
+ * reading weights can be divided by columns as well (`run_columns`): a range of tiles, rows by columns.
  *
  * A stage is one step, or a chain: consecutive row steps over the same rows. A chain is walked in blocks of
  * plan->block_rows (block_most at the end), so that values used only inside it (storage BLOCK) need one block of memory, in cache.
@@ -73,6 +74,9 @@ struct plan_step {
     int heads;        /* TEXT_HEADS: parts of one text */
     struct device *device;
     nib_status (*run)(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
+    /* ROWS: part `part` of `parts` of the columns of rows [lo, hi), for rows that are too few to be divided: all parts together
+     * are what run computes, with the same bits. NULL: it can only be divided by rows. */
+    nib_status (*run_columns)(const plan_step *step, int64_t lo, int64_t hi, int part, int parts, plan_lane *lane);
     void *state;        /* the device's, freed with the device */
     const char *kernel; /* what computes it, for explain and profile: "nk_gemm_f32_f32_f32__12x32_avx512", "eval" */
     const char *why;    /* why nothing faster: the very refusals that took the decision, one line; "" if it is the best */

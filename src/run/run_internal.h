@@ -78,8 +78,10 @@ nib_status run_layout(run_worker *w, nib_error *err);
 /* Concrete dims and bytes of a value at the bound sizes; false if one is not known before the run (-1). */
 bool run_resolve(const run_worker *w, const graph_value *v, graph_tensor *t);
 
-/* One step, counted in w->counters. */
-nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
+/* One step, counted in w->counters; parts > 1: that part of its columns. */
+nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, int part, int parts, plan_lane *lane);
+/* Whether there is so much to do in the group that is laid out that a second thread is worth waking. */
+bool run_pays_a_team(const run_worker *w);
 
 /* By nib_session_cancel, or by the caller of the call that runs. */
 static inline bool run_is_cancelled(const run_worker *w) {

@@ -56,16 +56,17 @@ void run_profile_sum(const run_profile *f, int step, run_counts *out) {
 
 static void add(_Atomic uint64_t *to, uint64_t n) { atomic_fetch_add_explicit(to, n, memory_order_relaxed); }
 
-nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, int part, int parts, plan_lane *lane) {
     run_counter *c = &w->counters[step - lane->group->p->steps];
     plan_work work;
     double begun = base_clock();
-    nib_status status = step->run(step, lo, hi, lane);
+    nib_status status = parts > 1 ? step->run_columns(step, lo, hi, part, parts, lane) : step->run(step, lo, hi, lane);
     double seconds = base_clock() - begun;
     if (status != NIB_OK) return status;
-    plan_step_work(step, lane->group, lo, hi, &work);
     add(&c->ns, (uint64_t)(1e9 * seconds));
     add(&c->calls, 1);
+    if (part > 0) return NIB_OK; /* the first part counts for all */
+    plan_step_work(step, lane->group, lo, hi, &work);
     add(&c->rows, (uint64_t)(hi - lo));
     add(&c->operations, (uint64_t)work.operations);
     add(&c->weight_bytes, (uint64_t)work.weight_bytes);

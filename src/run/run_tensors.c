@@ -56,28 +56,6 @@ static nib_status collect_outputs(const run_session *s, const run_worker *w, nib
     return NIB_OK;
 }
 
-/* What a team must have to share before it is called: waking one that spins takes 1.1 us, one that sleeps 20, and each stage ends with a
- * barrier. In bytes read or written from near caches, of which a thread does some 20 a nanosecond; a multiply-add is about a sixteenth. */
-#define TEAM_LEAST 65536.0
-
-/* Whether the steps that a team shares have so much to do, by the sizes that are bound now. Steps that one thread does alone count nothing,
- * and where only the run tells a size, or the work is attention's, it has. Takes no longer than the work that it finds. */
-static bool pays_a_team(const run_worker *w) {
-    const plan *p = w->group.p;
-    double sum = 0;
-    if (p->n_regions) return true;
-    for (int i = 0; i < p->n_steps && sum < TEAM_LEAST; i++) {
-        const plan_step *step = &p->steps[i];
-        plan_work work;
-        if (step->range == PLAN_RANGE_WHOLE) continue;
-        int64_t n = plan_extent(step, &w->group);
-        if (n < 0 || step->range != PLAN_RANGE_ROWS) return true;
-        plan_step_work(step, &w->group, 0, n, &work);
-        sum += work.operations / 32 + work.weight_bytes + work.value_bytes;
-    }
-    return sum >= TEAM_LEAST;
-}
-
 nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_error *err) {
     nib_status status = NIB_OK;
     run_worker *w = &s->workers[0];
@@ -85,7 +63,7 @@ nib_status run_tensors(run_session *s, const nib_tensor *const *inputs, nib_erro
     NIB_TRY(run_layout(w, err));
     w->bound = s->bound_values;
     NIB_TRY(place_outputs(s, w, err));
-    NIB_TRY(run_laid_out(s, w, pays_a_team(w) ? s->threads : 1, err));
+    NIB_TRY(run_laid_out(s, w, s->threads, err));
     NIB_TRY(collect_outputs(s, w, err));
 fail:
     w->bound = NULL;

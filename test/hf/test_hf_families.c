@@ -111,8 +111,8 @@ static double batch_difference(const opened *o, yyjson_val *batch) {
     return worst;
 }
 
-/* Texts, of lengths that differ, in one call: the means of their rows, [texts, dim], which the caller frees. */
-static float *packed_means(const opened *o, int64_t *count) {
+/* Texts, of lengths that differ, in one call or one by one: the means of their rows, [texts, dim], which the caller frees. */
+static float *means_of(const opened *o, bool one_by_one, int64_t *count) {
     yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(o->golden, "batches"));
     int64_t dims[2], lengths[TEXTS], *ids = read_ids(yyjson_obj_get(batch, "ids"), dims),
                                      *mask = read_ids(yyjson_obj_get(batch, "mask"), dims);
@@ -126,14 +126,19 @@ static float *packed_means(const opened *o, int64_t *count) {
             if (mask[b * dims[1] + k]) narrow[b][lengths[b]++] = (int32_t)ids[b * dims[1] + k];
         texts[b] = narrow[b];
     }
-    float *out = calloc((size_t)(dims[0] * nib_model_dim(o->model)), sizeof *out);
-    if (nib_embed_ids(o->model, texts, lengths, (size_t)dims[0], NULL, out, &e) != NIB_OK)
-        fail_msg("%s: %s", o->name, e.message);
+    const int64_t at_once = one_by_one ? 1 : dims[0], width = nib_model_dim(o->model);
+    float *out = calloc((size_t)(dims[0] * width), sizeof *out);
+    for (int64_t b = 0; b < dims[0]; b += at_once)
+        if (nib_embed_ids(o->model, texts + b, lengths + b, (size_t)at_once, NULL, out + b * width, &e) != NIB_OK)
+            fail_msg("%s: %s", o->name, e.message);
     *count = dims[0];
     free(ids);
     free(mask);
     return out;
 }
+
+static float *packed_means(const opened *o, int64_t *count) { return means_of(o, false, count); }
+static float *means_one_by_one(const opened *o, int64_t *count) { return means_of(o, true, count); }
 
 static double packed_difference(const opened *o) {
     int64_t count;
@@ -482,6 +487,48 @@ static void lists_that_are_refused(void **state) {
     }
 }
 
+/* Each text alone, on one thread and on three, which then divide columns, too: the same bits. */
+static void is_same_on_threads(void *user, const char *name) {
+    static const nib_precision precisions[] = {NIB_PRECISION_FILE, NIB_PRECISION_Q8, NIB_PRECISION_BF16, NIB_PRECISION_Q4};
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    const int seed = (*(int *)user)++;
+    float *got[2];
+    int64_t count, width = 0;
+    hf_fresh();
+    golden_weights(yyjson_doc_get_root(golden), &none);
+    golden_config(yyjson_doc_get_root(config), NULL);
+    for (int i = 0; i < 2; i++) {
+        nib_runtime_options r;
+        nib_runtime *rt;
+        nib_model_options o;
+        nib_error e;
+        nib_runtime_defaults(&r, sizeof r);
+        r.threads = i ? 3 : 1;
+        assert_int_equal(nib_runtime_create(&r, &rt, &e), NIB_OK);
+        nib_model_defaults(&o, sizeof o);
+        o.pooling = NIB_POOLING_MEAN;
+        o.precision = precisions[seed % (int)BASE_COUNT(precisions)];
+        o.runtime = rt;
+        opened m = {.golden = yyjson_doc_get_root(golden), .name = name};
+        if (nib_model_open(hf_dir, &o, &m.model, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
+        got[i] = means_one_by_one(&m, &count);
+        width = nib_model_dim(m.model);
+        nib_model_free(m.model);
+        nib_runtime_free(rt);
+    }
+    if (memcmp(got[0], got[1], sizeof **got * (size_t)(count * width)) != 0) fail_msg("%s: other bits on three threads", name);
+    free(got[0]);
+    free(got[1]);
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void on_one_thread_and_on_three(void **state) {
+    int seed = 0;
+    assert_true(golden_each(is_same_on_threads, &seed) >= 45);
+}
+
 static int teardown(void **state) {
     hf_clear();
     return 0;
@@ -494,6 +541,7 @@ int main(void) {
         cmocka_unit_test(packed_and_fused),
         cmocka_unit_test(near_in_few_bits),
         cmocka_unit_test(on_other_devices),
+        cmocka_unit_test(on_one_thread_and_on_three),
         cmocka_unit_test(as_onnx_for_other_runtimes),
         cmocka_unit_test(one_of_two_dies),
         cmocka_unit_test(lists_that_are_refused),
