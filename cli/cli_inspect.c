@@ -12,6 +12,8 @@ static const cli_names formats = {(const char *const[]){[NIB_GRAPH_TEXT] = "text
                                   (const int[]){NIB_GRAPH_TEXT, NIB_GRAPH_DOT, -1}};
 
 static const cli_option inspect_options[] = {
+    {"check", 0, CLI_FLAG, CLI_AT(small_files), NULL,
+     "of a folder: only whether it would open, from config.json and the other small files; weights need not be there", 1, 0, NULL},
     {"verify", 0, CLI_FLAG, CLI_AT(verify), NULL, "of a compiled file: reads all of it and compares every checksum first", 1, 0, NULL},
     {"graph", 0, CLI_NAME, CLI_AT(graph), "text|dot", "prints the graph instead: ONNX's textual syntax, or a drawing for Graphviz", 0, 0,
      &formats},
@@ -115,10 +117,31 @@ static int json_explain(const cli_model *m, nib_model *model, char *text) {
 
 /* ---- the verbs */
 
+/* Whether a folder would open. */
+static int run_check(const cli_args *a) {
+    static char text[1 << 14];
+    nib_error error = {.offset = -1};
+    size_t length;
+    if (nib_check(a->m.path, NULL, text, sizeof text, &length, &error) != NIB_OK) return cli_fail(&error);
+    if (!a->json) {
+        fputs(text, stdout);
+        return 0;
+    }
+    cli_json j = {0};
+    cli_json_open(&j, NULL, '{');
+    cli_json_text(&j, "model", a->m.path);
+    json_facts(&j, text);
+    cli_json_close(&j);
+    puts("");
+    return 0;
+}
+
 static int run_inspect(cli_args *a) {
     nib_model *model;
     nib_error error = {.offset = -1};
     int code;
+    if (a->small_files && (a->graph >= 0 || a->verify)) return cli_usage(a->verb, "--check looks at small files alone: no --graph or --verify beside it");
+    if (a->small_files) return run_check(a);
     if (a->graph >= 0 && (a->json || a->verify))
         return cli_usage(a->verb, "--graph prints the graph alone: no --json or --verify beside it");
     if (a->graph < 0 && a->m.options.optimize >= 0) return cli_usage(a->verb, "--optimize-level is of --graph, which is not given");

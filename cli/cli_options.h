@@ -43,7 +43,7 @@ typedef struct cli_args {
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
-        check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights;
+        check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride;

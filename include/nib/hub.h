@@ -84,6 +84,13 @@ NIB_API size_t nib_hub_count(const nib_hub *hub);
 /* INVALID_ARGUMENT if i is out of range. */
 NIB_API nib_status nib_hub_model_get(const nib_hub *hub, size_t i, nib_hub_model *out, size_t size);
 
+/* Whether a folder would open, from its small files alone: config.json, modules.json, those of the tokenizer. Weights need not be
+ * there, so that it can be asked before gigabytes are fetched. `name` as of nib_hub_find, or a folder; `runtime` may be
+ * NULL. Text and buffer as of nib_model_describe. UNSUPPORTED: an architecture, a setting or a module that nib does not
+ * know; the message names it, and lists the architectures that it does. BAD_MODEL, BAD_TOKENIZER: a malformed file.
+ * NOT_FOUND: no such folder, or no config.json in it. INVALID_ARGUMENT: a file. */
+NIB_API nib_status nib_check(const char *name, nib_runtime *runtime, char *buffer, size_t capacity, size_t *length, nib_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -170,6 +170,28 @@ nib_status nib_hub_model_get(const nib_hub *hub, size_t i, nib_hub_model *out, s
     return NIB_OK;
 }
 
+/* ---------------------------------------------------------------- before weights are there */
+
+static nib_status try_check(const char *name, nib_runtime *runtime, char *buffer, size_t capacity, size_t *length, nib_error *err) {
+    nib_status status = NIB_OK;
+    char path[4096];
+    size_t n;
+    base_str text = {0};
+    if (!name || (capacity && !buffer)) return base_error_set(err, NIB_INVALID_ARGUMENT, "no name, or no buffer");
+    if (runtime) runtime = base_runtime_retain(runtime);
+    else NIB_TRY(base_runtime_create(NULL, &runtime, err));
+    base_str_init(&text, &runtime->heap);
+    NIB_TRY(try_hub_find(name, path, sizeof path, &n, err));
+    if (n >= sizeof path) NIB_FAIL(err, NIB_LIMIT, "the path is longer than %zu bytes", sizeof path - 1);
+    NIB_TRY(model_check(runtime, path, &text, err));
+    status = base_str_export(&text, buffer, capacity, length);
+    if (status != NIB_OK) base_error_set(err, status, "the text has %zu bytes", text.length);
+fail:
+    base_str_free(&text);
+    base_runtime_release(runtime);
+    return status;
+}
+
 /* ---- the calls, as nib.h has them */
 
 nib_status nib_pull(const char *name, const nib_pull_options *options, nib_error *err) {
@@ -180,4 +202,7 @@ nib_status nib_hub_find(const char *name, char *buffer, size_t capacity, size_t 
 }
 nib_status nib_hub_open(nib_runtime *runtime, nib_hub **out, nib_error *err) {
     return API_CALL(err, try_hub_open(runtime, out, err));
+}
+nib_status nib_check(const char *name, nib_runtime *runtime, char *buffer, size_t capacity, size_t *length, nib_error *err) {
+    return API_CALL(err, try_check(name, runtime, buffer, capacity, length, err));
 }

@@ -181,6 +181,9 @@ nib_status model_check_tokenizer(const nib_model *m, nib_error *err);
 /* Rows of the smallest table that input i of the graph looks up (its elements are below that); 0 if there is none. */
 int64_t model_input_below(const nib_model *m, int i);
 
+/* What the small files of a folder say, in lines; an error if it would not open for what they say (model_check.c). */
+nib_status model_check(nib_runtime *runtime, const char *path, base_str *out, nib_error *err);
+
 /* Opens the devices of a list as nib_model_options.device has it, NULL: the cpu; m->device is there. */
 nib_status model_open_devices(nib_model *m, const char *list, nib_error *err);
 void model_close_devices(nib_model *m); /* as far as they are open; m->device, too */

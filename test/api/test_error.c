@@ -192,6 +192,9 @@ static void models_by_name(void **state) {
     assert_string_equal(path, TINY);
     FAILS(nib_hub_find, "org/other", path, sizeof path, NULL);
     FAILS(nib_hub_find, "no such file", path, sizeof path, NULL);
+    OK(nib_check, "org/tiny", NULL, path, sizeof path, &length);
+    FAILS(nib_check, "org/other", NULL, path, sizeof path, &length);
+    FAILS(nib_check, NULL, NULL, path, sizeof path, &length);
     FAILS(nib_hub_open, NULL, NULL);
     OK(nib_hub_open, NULL, &hub);
     assert_int_equal(nib_hub_count(hub), 1);

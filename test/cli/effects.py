@@ -107,6 +107,7 @@ pair = {
     ("run", "rtol"): ("bert.onnx --random --seed 3 --compare golden", "bert.onnx --random --seed 3 --compare golden --rtol 1e30"),
     ("run", "atol"): ("bert.onnx --random --seed 3 --compare golden", "bert.onnx --random --seed 3 --compare golden --atol 99"),
     ("inspect", "optimize-level"): ("bert.onnx --graph text", "bert.onnx --graph text --optimize-level 2"),
+    ("inspect", "check"): ("tiny", "tiny --check"),
     ("inspect", "verify"): ("broken.nib", "broken.nib --verify"),
     ("tokenize", "pair"): ("tiny ink pen", "tiny ink pen --pair"),
     ("tokenize", "decode"): ("tiny --format ids '5 13'", "tiny --format ids '5 13' --decode"),
