@@ -9,7 +9,7 @@
 #include "cli_options.h"
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
-extern const cli_verb cli_classify, cli_pull, cli_models, cli_doctor;
+extern const cli_verb cli_classify, cli_rank, cli_pull, cli_models, cli_doctor;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */
@@ -55,6 +55,8 @@ int cli_terminal_width(void);
 /* Whether warnings and progress are wanted (--quiet). */
 extern bool cli_quiet;
 
+/* Prints a text of somebody else's, whose control characters are no business of the terminal: a '?' each. */
+void cli_plain(const char *text, size_t length);
 /* "nib: MESSAGE" on standard error, with node and byte offset; returns the exit code for the status. */
 int cli_fail(const nib_error *error);
 /* "nib: out of memory"; returns 1. */

@@ -107,19 +107,11 @@ static void print_json(const classify_run *r, int64_t count) {
     puts(r->a->top_k ? "]" : "");
 }
 
-/* A line of somebody else's, whose control characters are no business of the terminal. */
-static void print_plain(const char *text, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        putchar(c < 0x20 || c == 0x7f ? '?' : c);
-    }
-}
-
 static void print_text(const batch *b, size_t i) {
-    print_plain(b->texts[i], b->lengths ? b->lengths[i] : strlen(b->texts[i]));
+    cli_plain(b->texts[i], b->lengths ? b->lengths[i] : strlen(b->texts[i]));
     if (!b->pairs) return;
     fputs("  |  ", stdout);
-    print_plain(b->pairs[i], b->pair_lengths ? b->pair_lengths[i] : strlen(b->pairs[i]));
+    cli_plain(b->pairs[i], b->pair_lengths ? b->pair_lengths[i] : strlen(b->pairs[i]));
 }
 
 /* "0.9987  positive  a text"; with --top-k the text, and a line for each label below it. */
@@ -128,7 +120,7 @@ static void print_lines(const classify_run *r, const batch *b, size_t i, int64_t
     for (int64_t k = 0; k < count; k++) {
         const char *label = nib_model_label(r->model, r->order[k].label);
         printf("%7.4f  ", (double)r->order[k].score);
-        print_plain(label, strlen(label));
+        cli_plain(label, strlen(label));
         if (!r->a->top_k) fputs("  ", stdout), print_text(b, i);
         putchar('\n');
     }

@@ -41,7 +41,7 @@ typedef struct cli_args {
     size_t n_given;
     cli_list inputs, shapes, disabled, keep, limits, includes;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
-    const char *prompt, *prompt_name;
+    const char *prompt, *prompt_name, *query;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;

@@ -116,3 +116,10 @@ int cli_usage(const cli_verb *verb, const char *format, ...) {
     fprintf(stderr, "; nib %s --help shows how\n", verb->name);
     return 2;
 }
+
+void cli_plain(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    }
+}

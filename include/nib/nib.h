@@ -2,7 +2,7 @@
  *
  * nib: transformer models, small and fast, natively.
  *
- * This with what it includes (hub.h: models by name; queue.h: many callers) is the whole public API. It is read from top
+ * This with what it includes (hub.h: models by name; queue.h: many callers; tasks.h: ranking) is the whole public API. It is read from top
  * to bottom: status and error, simple calls (open a model, embed or classify texts, free), the same with options and a runtime of your
  * own, sessions with named tensors, measuring, tensor files.
  *
@@ -27,7 +27,7 @@
  *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info,
  *     nib_difference, nib_queue_statistics, nib_hub_model) may grow. Each such call takes the size of the caller's: as much
  *     is written, and what this library does not know is 0.
- *   Frozen: nib_error, nib_string, nib_device, nib_tensor and nib_waiting stay as they are as long as NIB_ABI_VERSION does.
+ *   Frozen: nib_error, nib_string, nib_device, nib_tensor, nib_waiting and nib_ranked stay as they are as long as NIB_ABI_VERSION does.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
@@ -994,5 +994,6 @@ NIB_API const char *nib_cpu_name(void);
 
 #include "hub.h"
 #include "queue.h"
+#include "tasks.h"
 
 #endif

@@ -26,6 +26,10 @@ IS_AT(nib_device, kind, 0);
 IS_AT(nib_device, index, 4);
 HAS_SIZE(nib_device, 8);
 
+IS_AT(nib_ranked, index, 0);
+IS_AT(nib_ranked, score, 8);
+HAS_SIZE(nib_ranked, 16);
+
 IS_AT(nib_tensor, dtype, 0);
 IS_AT(nib_tensor, rank, 4);
 IS_AT(nib_tensor, dims, 8);

@@ -31,6 +31,7 @@ static const nib_quantize_options quantize_options = {
 static const nib_compile_options compile_options = {.size = sizeof compile_options};
 static const nib_export_options export_options = {.size = sizeof export_options, .external_over = -1};
 static const nib_pull_options pull_options = {.size = sizeof pull_options};
+static const nib_rank_options rank_options = {.size = sizeof rank_options};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
 
@@ -107,6 +108,11 @@ static const uint16_t pull_ends[] = {
     PULL(size),     PULL(runtime),       PULL(weights), PULL(include),   PULL(include_count),
     PULL(progress), PULL(progress_user), PULL(stop),    PULL(stop_user),
 };
+static const uint16_t rank_ends[] = {
+#define RANK(member) END(nib_rank_options, member)
+    RANK(size), RANK(query_length), RANK(lengths), RANK(max_tokens), RANK(tokens),    RANK(full_tokens),
+    RANK(top),  RANK(scores),       RANK(profile), RANK(stop),       RANK(stop_user), RANK(ticket),
+};
 
 typedef struct kind {
     const char *name, *filled_by;
@@ -132,6 +138,7 @@ static const kind kinds[] = {
     [API_QUANTIZE_OPTIONS] = KIND(nib_quantize_options, "nib_quantize_defaults", quantize_options, quantize_ends),
     [API_EXPORT_OPTIONS] = KIND(nib_export_options, "nib_export_defaults", export_options, export_ends),
     [API_PULL_OPTIONS] = KIND(nib_pull_options, "nib_pull_defaults", pull_options, pull_ends),
+    [API_RANK_OPTIONS] = KIND(nib_rank_options, "nib_rank_defaults", rank_options, rank_ends),
 };
 
 /* Where the last member that is whole in a struct of `size` bytes ends. */
@@ -189,3 +196,4 @@ void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(A
 void nib_quantize_defaults(nib_quantize_options *o, size_t size) { fill_defaults(API_QUANTIZE_OPTIONS, o, size); }
 void nib_export_defaults(nib_export_options *o, size_t size) { fill_defaults(API_EXPORT_OPTIONS, o, size); }
 void nib_pull_defaults(nib_pull_options *o, size_t size) { fill_defaults(API_PULL_OPTIONS, o, size); }
+void nib_rank_defaults(nib_rank_options *o, size_t size) { fill_defaults(API_RANK_OPTIONS, o, size); }

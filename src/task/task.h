@@ -23,6 +23,10 @@ nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, c
 nib_status task_classify(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
                          const nib_classify_options *options, float *out, nib_error *err);
 
+/* As nib_rank. */
+nib_status task_rank(nib_model *m, const char *query, const char *const *documents, size_t n,
+                     const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err);
+
 /* What these calls give to a task's program. Borrows all of it. */
 nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
                             task_texts *out, nib_error *err);

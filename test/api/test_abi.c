@@ -19,6 +19,7 @@
 #include "hub/hub_cache.h"
 
 #define TINY NIB_TEST_DATA "/nib/tiny"
+#define RANKER NIB_TEST_DATA "/classify/relevance"
 #define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
 #define DIM 32
 #define GUARD 24
@@ -26,7 +27,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static nib_runtime *runtime;
-static nib_model *model;
+static nib_model *model, *ranker;
 static nib_error e;
 static char folder[] = "/tmp/nib-abi-XXXXXX";
 
@@ -46,12 +47,13 @@ static int begin(void **state) {
     if (!mkdtemp(folder) || hub_cache_make(folder, TINY) != 0 || nib_runtime_create(&r, &runtime, &e) != NIB_OK) return 1;
     nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
-    return nib_model_open(TINY, &o, &model, &e);
+    return nib_model_open(TINY, &o, &model, &e) != NIB_OK || nib_model_open(RANKER, &o, &ranker, &e) != NIB_OK;
 }
 
 static int end(void **state) {
     char command[100];
     nib_model_free(model);
+    nib_model_free(ranker);
     nib_runtime_free(runtime);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command);
@@ -151,6 +153,13 @@ static nib_status use_pull(const void *options) {
     return nib_pull("org/tiny", options, &e);
 }
 
+static nib_status use_rank(const void *options) {
+    const char *document = "a nib writes";
+    nib_ranked ranked;
+    size_t count;
+    return nib_rank(ranker, "a pen", &document, 1, options, &ranked, &count, &e);
+}
+
 static void runtime_defaults(void *o, size_t n) { nib_runtime_defaults(o, n); }
 static void limits_defaults(void *o, size_t n) { nib_limits_defaults(o, n); }
 static void model_defaults(void *o, size_t n) { nib_model_defaults(o, n); }
@@ -162,6 +171,7 @@ static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); 
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
 static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
+static void rank_defaults(void *o, size_t n) { nib_rank_defaults(o, n); }
 static void pull_defaults(void *o, size_t n) { nib_pull_defaults(o, n); }
 
 static const struct door {
@@ -185,6 +195,7 @@ static const struct door {
     {"nib_compile_file", sizeof(nib_compile_options), compile_defaults, use_compile},
     {"nib_export_folder", sizeof(nib_export_options), export_defaults, use_export},
     {"nib_pull", sizeof(nib_pull_options), pull_defaults, use_pull},
+    {"nib_rank", sizeof(nib_rank_options), rank_defaults, use_rank},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };
 

@@ -341,6 +341,18 @@ static void a_failure_without_words_gets_some(void **state) {
     nib_model_free(tried);
 }
 
+static void tasks(void **state) {
+    const char *texts[2] = {"a nib writes", "ink"};
+    nib_ranked ranked[2];
+    nib_model *labels;
+    size_t count;
+    OK(nib_model_open, NIB_TEST_DATA "/classify/relevance", NULL, &labels);
+    OK(nib_rank, labels, "a pen", texts, 2, NULL, ranked, &count);
+    FAILS(nib_rank, labels, NULL, texts, 2, NULL, ranked, &count);
+    FAILS(nib_rank, m, "a pen", texts, 2, NULL, ranked, &count);
+    nib_model_free(labels);
+}
+
 static _Atomic int answers;
 static void count_answers(void *user, size_t i, nib_status status, const float *row, int64_t rows, int64_t width) {
     answers += status == NIB_OK && rows > 1 && width == 32;
@@ -393,10 +405,10 @@ static void queues(void **state) {
 
 /* The calls of nib.h that take an error, and those that were made here, are the same. */
 static void no_call_is_left_out(void **state) {
-    static const char *const headers[] = {HEADERS "nib.h", HEADERS "hub.h", HEADERS "queue.h"};
+    static const char *const headers[] = {HEADERS "nib.h", HEADERS "hub.h", HEADERS "queue.h", HEADERS "tasks.h"};
     char *text = calloc(1, 1 << 20), *at = text;
     int wanted = 0;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         FILE *f = fopen(headers[i], "rb");
         assert_non_null(f);
         const size_t n = fread(at, 1, (1 << 18) - 1, f);
@@ -434,6 +446,7 @@ int main(void) {
         cmocka_unit_test(model_files),
         cmocka_unit_test(tensor_files),
         cmocka_unit_test(queues),
+        cmocka_unit_test(tasks),
         cmocka_unit_test(a_second_try_leaves_no_error),
         cmocka_unit_test(a_failure_without_words_gets_some),
         cmocka_unit_test(no_call_is_left_out),

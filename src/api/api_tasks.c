@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tasks.h's calls: argument checks; src/task does the work. Each runs within the caller's stop, which counts texts.
+ */
+#include "api_options.h"
+#include "task/task.h"
+
+static nib_status try_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
+                           const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_rank_options o;
+    nib_ticket ticket;
+    base_stop stop;
+    if (!count) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to say how many there are");
+    *count = 0;
+    NIB_TRY(api_options_take(API_RANK_OPTIONS, &o, options, err));
+    if (!model || !query || (n && (!documents || !out)))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, query, documents and out must be given");
+    if (o.max_tokens < 0 || (unsigned)o.scores > NIB_SCORES_SIGMOID)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    NIB_TRY(api_ticket_take(&ticket, &o.ticket, o.profile, false, err));
+    NIB_TRY(api_check_texts(documents, n, "document", err));
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_rank(model, query, documents, n, &o, out, count, err);
+    base_stop_end(&stop);
+fail:
+    return status;
+}
+
+/* ---- the calls, as tasks.h has them */
+
+nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
+                    const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err) {
+    return API_CALL(err, try_rank(model, query, documents, n, options, out, count, err));
+}

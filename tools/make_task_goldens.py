@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
+
+    python tools/make_task_goldens.py [KIND ...]      (rank; all without an argument)
+
+Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
+tokenizer.json; NAME/golden.json what was given and what came out.
+"""
+import json
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import tokenizers as K
+import torch
+import transformers as T
+
+warnings.filterwarnings("ignore")
+torch.set_num_threads(1)
+T.logging.set_verbosity_error()
+T.logging.disable_progress_bar()
+OUT = Path(__file__).resolve().parent.parent / "test/data/tasks"
+TEXTS = [
+    "Clara Schumann played in Zürich, then moved to Frankfurt am Main.",
+    "micro-soft hired Ada Lovelace-Byron of Paris in 1843!",
+    "",
+    "A nib writes.",
+    "naïve café owners 🖋 in São Paulo like ink; so does O'Brien (of Dublin).",
+    "The river Elbe, the river Oder and the river Spree flow past Dresden and past Berlin, and past many a town that "
+    "nobody has written of, since the pen of Theodor Fontane did not come there, nor his ink, nor his nib, nor his notes.",
+    "   Anna  ",
+    "?",
+]
+QUERY = "who writes with a pen in Dresden?"
+MOST = 48  # tokens
+EXTRA = ["[unused0]", "[unused1]"]
+
+
+# ---------------------------------------------------------------- tokenizers, models
+
+
+def wordpiece():
+    t = K.Tokenizer(K.models.WordPiece(unk_token="[UNK]"))
+    t.normalizer = K.normalizers.BertNormalizer(lowercase=False)
+    t.pre_tokenizer = K.pre_tokenizers.BertPreTokenizer()
+    t.decoder = K.decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + EXTRA
+    t.train_from_iterator(TEXTS, K.trainers.WordPieceTrainer(vocab_size=170, special_tokens=special, show_progress=False))
+    t.post_processor = K.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return T.PreTrainedTokenizerFast(tokenizer_object=t, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+                                     sep_token="[SEP]", mask_token="[MASK]", model_max_length=MOST,
+                                     model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+
+
+def bytelevel():
+    t = K.Tokenizer(K.models.BPE())
+    t.pre_tokenizer = K.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = K.decoders.ByteLevel()
+    t.train_from_iterator(TEXTS, K.trainers.BpeTrainer(vocab_size=330, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+                                                       initial_alphabet=K.pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    t.post_processor = K.processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    return T.PreTrainedTokenizerFast(tokenizer_object=t, pad_token="<pad>", unk_token="<unk>", cls_token="<s>",
+                                     sep_token="</s>", mask_token="<mask>", model_max_length=MOST)
+
+
+def unigram():
+    t = K.Tokenizer(K.models.Unigram())
+    t.normalizer = K.normalizers.Sequence([K.normalizers.NFKC(), K.normalizers.Replace(K.Regex(" {2,}"), " ")])
+    t.pre_tokenizer = K.pre_tokenizers.Metaspace()
+    t.decoder = K.decoders.Metaspace()
+    t.train_from_iterator(TEXTS, K.trainers.UnigramTrainer(vocab_size=160, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+                                                           unk_token="<unk>", show_progress=False))
+    t.post_processor = K.processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    return T.PreTrainedTokenizerFast(tokenizer_object=t, pad_token="<pad>", unk_token="<unk>", cls_token="<s>",
+                                     sep_token="</s>", mask_token="<mask>", model_max_length=MOST)
+
+
+SHAPE = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=40, max_position_embeddings=MOST)
+FAMILIES = {  # name: tokenizer, config, classes by head
+    "bert": (wordpiece, T.BertConfig, dict(type_vocab_size=2)),
+    "roberta": (bytelevel, T.RobertaConfig, dict(type_vocab_size=1, max_position_embeddings=MOST + 2)),
+    "modernbert": (bytelevel, T.ModernBertConfig, dict(local_attention=8, global_attn_every_n_layers=2)),
+    "deberta": (unigram, T.DebertaV2Config, dict(relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"],
+                                                 type_vocab_size=0)),
+    "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
+}
+
+
+def lively(model, seed):
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for key, p in sorted(model.named_parameters()):
+            p.add_(torch.randn_like(p) * (0.05 if p.ndim == 1 else 0.25))
+    return model.eval()
+
+
+def folder(name, family, auto, **config):
+    """A random model with its tokenizer in OUT/name."""
+    tokenizer, kind, own = FAMILIES[family]
+    path = OUT / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    tok = tokenizer()
+    special = dict(pad_token_id=tok.pad_token_id, bos_token_id=tok.cls_token_id, eos_token_id=tok.sep_token_id,
+                   cls_token_id=tok.cls_token_id, sep_token_id=tok.sep_token_id)
+    model = lively(auto.from_config(kind(**{**SHAPE, "vocab_size": len(tok), **special, **own, **config})), len(name))
+    model.save_pretrained(path)
+    tok.save_pretrained(path)
+    return model, tok, path
+
+
+def trim(path):
+    """Leaves what nib reads."""
+    for extra in ("generation_config.json", "README.md", "special_tokens_map.json"):
+        (path / extra).unlink(missing_ok=True)
+
+
+def write(path, **members):
+    trim(path)
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in members.items())
+    (path / "golden.json").write_text("{\n" + lines + "\n}\n")
+
+
+# ---------------------------------------------------------------- rank
+
+
+def rank():
+    from sentence_transformers import CrossEncoder
+    auto = T.AutoModelForSequenceClassification
+    identity = {"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity", "version": "5.0.0"}}
+    for name, family, config in (("rank-bert", "bert", dict(num_labels=1)), ("rank-roberta", "roberta", dict(num_labels=2)),
+                                 ("rank-modernbert", "modernbert", dict(num_labels=1, **identity)),
+                                 ("rank-qwen", "qwen", dict(num_labels=1))):
+        model, tok, path = folder(name, family, auto, **config)
+        encoder = CrossEncoder(str(path), device="cpu")
+        raw = torch.nn.Identity()
+        if config["num_labels"] == 1:
+            found = encoder.rank(QUERY, TEXTS, return_documents=True, batch_size=1)
+            relevance = encoder.predict([(QUERY, t) for t in TEXTS], activation_fn=raw, batch_size=1).tolist()
+        else:
+            logits = encoder.predict([(QUERY, t) for t in TEXTS], activation_fn=raw, batch_size=1, convert_to_tensor=True)
+            score = torch.softmax(logits, 1)[:, 1].tolist()
+            found = sorted(({"corpus_id": i, "score": s, "text": t} for i, (s, t) in enumerate(zip(score, TEXTS))),
+                           key=lambda x: -x["score"])
+            relevance = (logits[:, 1] - logits[:, 0]).tolist()
+        write(path, query=QUERY, documents=TEXTS, ranked=[json.loads(json.dumps(dict(f))) for f in found], relevance=relevance)
+        print(name, [f["corpus_id"] for f in found], [round(r, 2) for r in relevance])
+
+
+KINDS = {"rank": rank}
+
+if __name__ == "__main__":
+    for kind in sys.argv[1:] or KINDS:
+        KINDS[kind]()
