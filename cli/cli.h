@@ -9,7 +9,7 @@
 #include "cli_options.h"
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
-extern const cli_verb cli_classify, cli_rank, cli_pull, cli_models, cli_doctor;
+extern const cli_verb cli_classify, cli_rank, cli_ner, cli_pull, cli_models, cli_doctor;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */
@@ -27,6 +27,9 @@ nib_runtime *cli_runtime(const cli_model *m, int *code);
 void cli_runtime_free(void);
 /* One of the ways to say which prompt, or none, or 2 after a message. */
 int cli_choose_prompt(cli_args *args);
+
+/* Where texts come from: *input, which is NULL if they were given; 2 after a message: both, or nothing (cli_process.c). */
+int cli_choose_input(cli_args *args, const char **input);
 
 /* Prints a report, or writes it as JSON to `path` (-: standard output, in place of the text; NULL: nowhere), and frees it; returns the
  * exit code for `status`. */

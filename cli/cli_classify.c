@@ -36,6 +36,7 @@ typedef struct ranked {
 typedef struct classify_run {
     cli_args *a;
     nib_model *model;
+    const char *input; /* where lines come from; NULL: texts were given */
     int64_t labels;
     float *scores; /* [room][labels] */
     int64_t *tokens, *full;
@@ -166,24 +167,12 @@ static int split_lines(classify_run *r, const char *path, batch *b) {
     return 0;
 }
 
-static int classify_lines(classify_run *r, const char *path) {
-    const char *reason = NULL;
-    int code = 0;
-    cli_lines *lines = cli_lines_open(path, &reason);
-    if (!lines) return fprintf(stderr, "nib: %s: %s\n", path, reason), 2;
-    for (size_t most = 64; code == 0 && !cli_signal; most = BATCH) { /* a small first batch: the first answer comes early */
-        batch b = {0};
-        long n = cli_lines_next(lines, most, &b.texts, &b.lengths, &reason);
-        if (n < 0) code = (fprintf(stderr, "nib: %s: %s\n", path, reason), 1);
-        if (n <= 0) break;
-        b.n = (size_t)n;
-        code = make_room(r, b.n);
-        if (code == 0 && r->a->pair) code = split_lines(r, path, &b);
-        if (code == 0) code = classify_batch(r, &b);
-    }
-    cli_lines_close(lines);
-    if (cli_signal && code == 0) code = (fputs("nib: interrupted\n", stderr), 128 + cli_signal);
-    return code;
+static int classify_lines(void *user, const char *const *texts, const size_t *lengths, size_t n) {
+    classify_run *r = user;
+    batch b = {.texts = texts, .lengths = lengths, .n = n};
+    int code = make_room(r, n);
+    if (code == 0 && r->a->pair) code = split_lines(r, r->input, &b);
+    return code ? code : classify_batch(r, &b);
 }
 
 static int classify_given(classify_run *r) {
@@ -198,30 +187,18 @@ static int classify_given(classify_run *r) {
     return code == 0 && cli_signal ? 128 + cli_signal : code;
 }
 
-/* What is wrong with the options together; 0 and where lines come from, NULL if texts were given. */
-static int check_args(cli_args *a, const char **input) {
-    cli_list *texts = &a->plain;
-    *input = a->input;
-    if (texts->count == 1 && strcmp(texts->items[0], "-") == 0 && !a->input) *input = "-", texts->count = 0;
-    if (*input && texts->count) return cli_usage(a->verb, "give texts or --input, not both");
-    if (!*input && !texts->count && cli_stdin_waits()) *input = "-";
-    if (!*input && !texts->count)
-        return cli_usage(a->verb, "there is nothing to classify: give texts, --input, or a pipe or file on standard input");
-    if (!*input && a->pair && texts->count % 2) return cli_usage(a->verb, "--pair takes two texts, or four, ...: one has no second");
-    return 0;
-}
-
 static int run_classify(cli_args *a) {
     classify_run r = {.a = a};
-    const char *input;
-    int code = check_args(a, &input);
+    int code = cli_choose_input(a, &r.input);
     if (code) return code;
+    if (!r.input && a->pair && a->plain.count % 2)
+        return cli_usage(a->verb, "--pair takes two texts, or four, ...: one has no second");
     cli_catch(false);
     a->m.options.task = NIB_TASK_CLASSIFY;
     if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
     r.labels = nib_model_label_count(r.model);
     r.order = malloc((size_t)(r.labels ? r.labels : 1) * sizeof *r.order);
-    code = !r.order ? cli_no_memory() : input ? classify_lines(&r, input) : classify_given(&r);
+    code = !r.order ? cli_no_memory() : r.input ? cli_lines_each(r.input, BATCH, classify_lines, &r) : classify_given(&r);
     if (code == 0 && r.truncated && !a->quiet)
         fprintf(stderr, "nib: %lld of %lld %s were longer than %lld tokens and were cut\n", r.truncated, r.index,
                 a->pair ? "pairs" : "texts", (long long)nib_model_max_tokens(r.model));

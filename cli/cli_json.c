@@ -51,6 +51,15 @@ void cli_json_bytes(const char *text, size_t length) {
     putchar('"');
 }
 
+size_t cli_json_characters(const char *text, size_t length) {
+    size_t count = 0;
+    for (size_t at = 0; at < length; count++) {
+        const size_t n = character((const unsigned char *)text + at, length - at);
+        at += n ? n : 1;
+    }
+    return count;
+}
+
 void cli_json_string(const char *text) { cli_json_bytes(text, strlen(text)); }
 
 static void begin(cli_json *j, const char *key) {

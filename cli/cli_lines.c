@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,4 +120,22 @@ long cli_lines_next(cli_lines *l, size_t most, const char *const **texts, const 
 void cli_lines_progress(const cli_lines *l, unsigned long long *done, unsigned long long *total) {
     *done = l->done - (l->stop - l->begin);
     *total = l->total;
+}
+
+int cli_lines_each(const char *path, size_t most,
+                   int (*each)(void *user, const char *const *texts, const size_t *lengths, size_t n), void *user) {
+    const char *reason = NULL, *const *texts;
+    const size_t *lengths;
+    int code = 0;
+    cli_lines *lines = cli_lines_open(path, &reason);
+    if (!lines) return fprintf(stderr, "nib: %s: %s\n", path, reason), 2;
+    for (size_t now = most < 64 ? most : 64; code == 0 && !cli_signal; now = most) {
+        const long n = cli_lines_next(lines, now, &texts, &lengths, &reason);
+        if (n < 0) code = (fprintf(stderr, "nib: %s: %s\n", path, reason), 1);
+        if (n <= 0) break;
+        code = each(user, texts, lengths, (size_t)n);
+    }
+    cli_lines_close(lines);
+    if (cli_signal && code == 0) code = (fputs("nib: interrupted\n", stderr), 128 + cli_signal);
+    return code;
 }

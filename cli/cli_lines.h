@@ -19,6 +19,12 @@ void cli_lines_close(cli_lines *l);
  * the end, -1 on a read error with *reason set. The last line need not end with a newline. */
 long cli_lines_next(cli_lines *l, size_t most, const char *const **texts, const size_t **lengths, const char **reason);
 
+/* Calls `each` with every batch of a file or "-", of at most `most` lines, a small one first, so that the first answer
+ * comes early, until it returns another code than 0 or the process is told to end. Returns an exit code, after a message
+ * of its own if the file is at fault. */
+int cli_lines_each(const char *path, size_t most,
+                   int (*each)(void *user, const char *const *texts, const size_t *lengths, size_t n), void *user);
+
 /* Bytes read so far, and the file's size (0 if it is not known). */
 void cli_lines_progress(const cli_lines *l, unsigned long long *done, unsigned long long *total);
 

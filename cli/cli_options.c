@@ -288,6 +288,7 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
                     .level = -1,
                     .cut_front = -1,
                     .stride = -1,
+                    .aggregation = NIB_AGGREGATION_SIMPLE,
                     .rounds = 5,
                     .callers = 1,
                     .seconds = 60,
@@ -316,7 +317,8 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
 }
 
 void cli_args_free(cli_args *a) {
-    cli_list *const lists[] = {&a->plain, &a->inputs, &a->shapes, &a->disabled, &a->keep, &a->limits, &a->includes};
+    cli_list *const lists[] = {&a->plain, &a->inputs, &a->shapes, &a->disabled, &a->keep, &a->limits, &a->includes,
+                               &a->ignore};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->items);
 }
 

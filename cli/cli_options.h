@@ -39,12 +39,13 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, keep, limits, includes;
+    cli_list inputs, shapes, disabled, keep, limits, includes, ignore;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name, *query;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
+    int aggregation;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;

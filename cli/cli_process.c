@@ -123,3 +123,13 @@ void cli_plain(const char *text, size_t length) {
         putchar(c < 0x20 || c == 0x7f ? '?' : c);
     }
 }
+
+int cli_choose_input(cli_args *a, const char **input) {
+    cli_list *texts = &a->plain;
+    *input = a->input;
+    if (texts->count == 1 && strcmp(texts->items[0], "-") == 0 && !a->input) *input = "-", texts->count = 0;
+    if (*input && texts->count) return cli_usage(a->verb, "give texts or --input, not both");
+    if (!*input && !texts->count && cli_stdin_waits()) *input = "-";
+    if (*input || texts->count) return 0;
+    return cli_usage(a->verb, "there are no texts: name some, give --input, or a pipe or file on standard input");
+}

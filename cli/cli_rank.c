@@ -75,7 +75,8 @@ static int run_rank(cli_args *a) {
     nib_model *model;
     const char *path = a->plain.count ? a->plain.items[0] : cli_stdin_waits() ? "-" : NULL;
     if (!a->query) return cli_usage(a->verb, "--query says what the documents are to answer");
-    if (!path) return cli_usage(a->verb, "there are no documents: name a file, or give a pipe or file on standard input");
+    if (!path)
+        return cli_usage(a->verb, "there are no documents: name a file, or give a pipe or file on standard input");
     cli_catch(false);
     a->m.options.task = NIB_TASK_CLASSIFY;
     int code = cli_model_open(&a->m, &model);
@@ -87,9 +88,8 @@ static int run_rank(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {rank_options,       cli_model_option, cli_length_options,
-                                            cli_engine_options, cli_group_option, cli_thread_option,
-                                            cli_safety_options, NULL};
+static const cli_option *const options[] = {rank_options,     cli_model_option,  cli_length_options, cli_engine_options,
+                                            cli_group_option, cli_thread_option, cli_safety_options, NULL};
 
 const cli_verb cli_rank = {
     .name = "rank",
@@ -100,7 +100,8 @@ const cli_verb cli_rank = {
     .options = options,
     .examples = "  nib rank --model cross-encoder --query 'who wrote it?' documents.txt\n"
                 "  nib rank --model cross-encoder --query 'who wrote it?' --top-k 10 --json documents.txt\n",
-    .after = "A line has the score, the document's line in the file, and the document. --json gives what CrossEncoder.rank of\n"
+    .after = "A line has the score, the document's line in the file, and the document. --json gives what "
+             "CrossEncoder.rank of\n"
              "sentence-transformers does, in one list: corpus_id, which counts from 0, score, text.\n",
     .plain = 1,
     .run = run_rank,

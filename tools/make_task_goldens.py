@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -95,7 +95,8 @@ def lively(model, seed):
     torch.manual_seed(seed)
     with torch.no_grad():
         for key, p in sorted(model.named_parameters()):
-            p.add_(torch.randn_like(p) * (0.05 if p.ndim == 1 else 0.25))
+            words = any(name in key for name in ("word_embeddings", "tok_embeddings", "embed_tokens"))
+            p.add_(torch.randn_like(p) * (1 if words else 0.05 if p.ndim == 1 else 0.25))
     return model.eval()
 
 
@@ -152,7 +153,35 @@ def rank():
         print(name, [f["corpus_id"] for f in found], [round(r, 2) for r in relevance])
 
 
-KINDS = {"rank": rank}
+# ---------------------------------------------------------------- entities
+
+
+def ner():
+    labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC", "X-ORG-Y"]
+    for name, family in (("ner-bert", "bert"), ("ner-modernbert", "modernbert"), ("ner-deberta", "deberta")):
+        model, tok, path = folder(name, family, T.AutoModelForTokenClassification, id2label=dict(enumerate(labels)))
+        tok = T.AutoTokenizer.from_pretrained(path)
+        found, logits = {}, []
+        for text in TEXTS:
+            given = tok(text, truncation=True, return_tensors="pt")
+            with torch.no_grad():
+                logits.append(model(**given).logits[0].tolist())
+        for how in ("none", "simple", "first", "average", "max"):
+            pipe = T.pipeline("token-classification", model=model, tokenizer=tok, aggregation_strategy=how, device="cpu")
+            found[how] = [plain(pipe(t)) for t in TEXTS]
+        found["ignore"] = [plain(pipe(t, ignore_labels=["PER", "LOC"])) for t in TEXTS]
+        wide = T.pipeline("token-classification", model=model, tokenizer=tok, aggregation_strategy="first", stride=7, device="cpu")
+        found["stride"] = [plain(wide(" ".join(TEXTS)))]
+        rounded = [[[round(x, 5) for x in row] for row in rows] for rows in logits]
+        write(path, texts=TEXTS, logits=rounded, **found)
+        print(name, {k: sum(map(len, v)) for k, v in found.items()})
+
+
+def plain(found):
+    return [{k: round(float(v), 7) if k == "score" else v for k, v in f.items()} for f in found]
+
+
+KINDS = {"rank": rank, "ner": ner}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

@@ -3,14 +3,15 @@
  * nib: what models are made for beside a vector or a label of a text. A part of nib.h, which includes it.
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
+ *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
  *
  *     const char *documents[] = { "a small blade", "a nib writes" };
  *     nib_ranked best[2]; size_t count;
  *     nib_rank(model, "what writes?", documents, 2, NULL, best, &count, &error);
  *     puts(documents[best[0].index]);
  *
- * Structs, errors and threads are as nib.h says. What a call gives for one text has the same bits whatever stands beside
- * it and however many threads there are. */
+ * Structs, errors and threads are as nib.h says. What a call gives for one text has the same bits whatever stands
+ * beside it and however many threads there are. */
 #ifndef NIB_TASKS_H
 #define NIB_TASKS_H
 
@@ -45,20 +46,83 @@ typedef struct nib_ranked {
     float score;
 } nib_ranked;
 
-/* Orders n documents by how well they answer a query, as CrossEncoder.rank of sentence-transformers does: the best first,
- * equal ones in the caller's order, and those whose score is no number behind all others. *count is n, or options->top
- * if that is less; `out` has room for n and gets so many. n = 0 is no error, and an empty query or document is one like
- * any other. The model gives a raw score for each label of the pair (query, document), and its relevance x is
+/* Orders n documents by how well they answer a query, as CrossEncoder.rank of sentence-transformers does: the best
+ * first, equal ones in the caller's order, and those whose score is no number behind all others. *count is n, or
+ * options->top if that is less; `out` has room for n and gets so many. n = 0 is no error, and an empty query or
+ * document is one like any other. The model gives a raw score for each label of the pair (query, document), and its
+ * relevance x is
  *
  *     one label     that score
  *     two labels    the second one less the first: the log odds of the second, as a label "yes" or "relevant" is
  *     more          UNSUPPORTED: nothing says which of them is meant
  *
- * NIB_SCORES_RAW gives x. NIB_SCORES_SIGMOID 1 / (1 + e^-x), which of two labels is their softmax: NIB_SCORES_SOFTMAX is
- * the same, and INVALID_ARGUMENT for one label. NIB_SCORES_MODEL is the activation that the files name, else the sigmoid.
- * Other errors as nib_classify; on failure *count is 0. */
+ * NIB_SCORES_RAW gives x. NIB_SCORES_SIGMOID 1 / (1 + e^-x), which of two labels is their softmax: NIB_SCORES_SOFTMAX
+ * is the same, and INVALID_ARGUMENT for one label. NIB_SCORES_MODEL is the activation that the files name, else the
+ * sigmoid. Other errors as nib_classify; on failure *count is 0. */
 NIB_API nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
                             const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *error);
+
+/* ---------------------------------------------------------------- tags: token classification, named entities */
+
+/* How tokens become entities: as transformers' TokenClassificationPipeline has it. A label B-X begins an entity X, I-X
+ * goes on with the one before it if that is an X, and a label without either is as I-. */
+#define NIB_AGGREGATION_MAP(X)                                                                                         \
+    X(NONE, 0, "none")       /* each token by itself */                                                                \
+    X(SIMPLE, 1, "simple")   /* tokens in a row of one label; a score is their mean */                                 \
+    X(FIRST, 2, "first")     /* words first: a word has its first token's label */                                     \
+    X(AVERAGE, 3, "average") /* a word has the label that is best by the mean of its tokens' scores */                 \
+    X(MAX, 4, "max")         /* a word has the label of its token with the highest score */
+
+typedef enum nib_aggregation {
+#define NIB_AGGREGATION_ENUM(name, number, text) NIB_AGGREGATION_##name = number,
+    NIB_AGGREGATION_MAP(NIB_AGGREGATION_ENUM)
+#undef NIB_AGGREGATION_ENUM
+} nib_aggregation;
+
+NIB_API const char *nib_aggregation_name(nib_aggregation aggregation);
+
+typedef struct nib_tag_options {
+    size_t size;
+    nib_aggregation aggregation;
+    int64_t max_tokens;        /* this call's limit, as of nib_embed_options */
+    const size_t *lengths;     /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t *tokens;           /* [n], filled with the tokens used of each text, special ones included; may be NULL */
+    int64_t *full_tokens;      /* [n], filled with the tokens each would have without truncation; may be NULL */
+    const char *const *ignore; /* [ignore_count] labels that are left out; NULL: "O" alone */
+    size_t ignore_count;
+    int windows;    /* 1: a text that is too long is cut into windows, and nothing is lost; 0: its end is left out */
+    int64_t stride; /* tokens that two windows share */
+    nib_profile *profile; /* as of nib_embed_options, of the task tag */
+    nib_stop_fn stop;     /* of this call, in texts, or in windows of 0; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer`: entities come all together */
+} nib_tag_options;
+
+NIB_API void nib_tag_defaults(nib_tag_options *options, size_t size);
+
+/* What was found. Frozen; the strings live as long as the nib_tags that has it. */
+typedef struct nib_entity {
+    const char *label; /* of a token, with its B- or I-; of a group, without */
+    const char *word;  /* as the tokenizer puts the tokens together again; of a token by itself, its string */
+    float score;       /* the probability of the label: the softmax of the model's scores */
+    int32_t token; /* which of its text's tokens it begins with, special ones counted; in a window, of that window's */
+    size_t begin, end; /* bytes of the text */
+} nib_entity;
+
+typedef struct nib_tags nib_tags;
+
+/* Finds the entities of n texts. Those of text i are entities[0 .. count) of nib_tags_get(tags, i, ..), in the order of
+ * the text. Whether a token goes on with a word is what the pipeline takes it for: where the vocabulary marks
+ * subwords ("##"), a token that is longer than its place in the text; else one that no space stands before. An empty
+ * text has none. A score that is no number stays one. Where two windows found different entities at one place, the
+ * longer counts, then the one with the higher score. The caller frees *out. UNSUPPORTED: the model has no output
+ * `logits` [batch, seq, labels]. INVALID_ARGUMENT, too: windows without an aggregation, as in transformers. Other
+ * errors as nib_embed. */
+NIB_API nib_status nib_tag(nib_model *model, const char *const *texts, size_t n, const nib_tag_options *options,
+                           nib_tags **out, nib_error *error);
+/* How many entities text i has, and where: *entities, which may be NULL. 0 for a text that there is not. */
+NIB_API size_t nib_tags_get(const nib_tags *tags, size_t i, const nib_entity **entities);
+NIB_API void nib_tags_free(nib_tags *tags); /* before or after the model; NULL is accepted */
 
 #ifdef __cplusplus
 }

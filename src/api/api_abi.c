@@ -30,6 +30,14 @@ IS_AT(nib_ranked, index, 0);
 IS_AT(nib_ranked, score, 8);
 HAS_SIZE(nib_ranked, 16);
 
+IS_AT(nib_entity, label, 0);
+IS_AT(nib_entity, word, 8);
+IS_AT(nib_entity, score, 16);
+IS_AT(nib_entity, token, 20);
+IS_AT(nib_entity, begin, 24);
+IS_AT(nib_entity, end, 32);
+HAS_SIZE(nib_entity, 40);
+
 IS_AT(nib_tensor, dtype, 0);
 IS_AT(nib_tensor, rank, 4);
 IS_AT(nib_tensor, dims, 8);

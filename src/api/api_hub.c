@@ -82,7 +82,7 @@ struct nib_hub {
 static int64_t width_of(const nib_model *m) {
     const hf_settings *s = &m->settings;
     int64_t width = s->hidden;
-    if (m->task == NIB_TASK_CLASSIFY) return (int64_t)m->labels.count;
+    if (model_gives_labels((int)m->task)) return (int64_t)m->labels.count;
     for (int i = 0; i < s->module_count; i++) width = hf_module_width(&s->modules[i], width);
     if (s->truncate_dim > 0 && s->truncate_dim < width) width = s->truncate_dim;
     return width < 0 ? 0 : width;

@@ -86,13 +86,18 @@ int64_t nib_model_dim(const nib_model *model) {
     return p ? p->width : 0;
 }
 
+/* The program whose labels a model's are. */
+static const model_program *labels_of(const nib_model *model) {
+    return program_of(model, model && model->task == NIB_TASK_TAG ? NIB_TASK_TAG : NIB_TASK_CLASSIFY);
+}
+
 int64_t nib_model_label_count(const nib_model *model) {
-    const model_program *p = program_of(model, NIB_TASK_CLASSIFY);
+    const model_program *p = labels_of(model);
     return p ? p->width : 0;
 }
 
 const char *nib_model_label(const nib_model *model, int64_t i) {
-    const model_program *p = program_of(model, NIB_TASK_CLASSIFY);
+    const model_program *p = labels_of(model);
     return p && i >= 0 && i < p->width ? p->labels[i] : NULL;
 }
 

@@ -32,6 +32,7 @@ static const nib_compile_options compile_options = {.size = sizeof compile_optio
 static const nib_export_options export_options = {.size = sizeof export_options, .external_over = -1};
 static const nib_pull_options pull_options = {.size = sizeof pull_options};
 static const nib_rank_options rank_options = {.size = sizeof rank_options};
+static const nib_tag_options tag_options = {.size = sizeof tag_options};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
 
@@ -113,6 +114,11 @@ static const uint16_t rank_ends[] = {
     RANK(size), RANK(query_length), RANK(lengths), RANK(max_tokens), RANK(tokens),    RANK(full_tokens),
     RANK(top),  RANK(scores),       RANK(profile), RANK(stop),       RANK(stop_user), RANK(ticket),
 };
+static const uint16_t tag_ends[] = {
+#define TAG(member) END(nib_tag_options, member)
+    TAG(size),         TAG(aggregation), TAG(max_tokens), TAG(lengths), TAG(tokens), TAG(full_tokens), TAG(ignore),
+    TAG(ignore_count), TAG(windows),     TAG(stride),     TAG(profile), TAG(stop),   TAG(stop_user),   TAG(ticket),
+};
 
 typedef struct kind {
     const char *name, *filled_by;
@@ -139,6 +145,7 @@ static const kind kinds[] = {
     [API_EXPORT_OPTIONS] = KIND(nib_export_options, "nib_export_defaults", export_options, export_ends),
     [API_PULL_OPTIONS] = KIND(nib_pull_options, "nib_pull_defaults", pull_options, pull_ends),
     [API_RANK_OPTIONS] = KIND(nib_rank_options, "nib_rank_defaults", rank_options, rank_ends),
+    [API_TAG_OPTIONS] = KIND(nib_tag_options, "nib_tag_defaults", tag_options, tag_ends),
 };
 
 /* Where the last member that is whole in a struct of `size` bytes ends. */
@@ -197,3 +204,4 @@ void nib_quantize_defaults(nib_quantize_options *o, size_t size) { fill_defaults
 void nib_export_defaults(nib_export_options *o, size_t size) { fill_defaults(API_EXPORT_OPTIONS, o, size); }
 void nib_pull_defaults(nib_pull_options *o, size_t size) { fill_defaults(API_PULL_OPTIONS, o, size); }
 void nib_rank_defaults(nib_rank_options *o, size_t size) { fill_defaults(API_RANK_OPTIONS, o, size); }
+void nib_tag_defaults(nib_tag_options *o, size_t size) { fill_defaults(API_TAG_OPTIONS, o, size); }

@@ -19,6 +19,7 @@ static const row scores[] = {NIB_SCORES_MAP(ROW)};
 static const row poolings[] = {NIB_POOLING_MAP(ROW)};
 static const row roles[] = {NIB_ROLE_MAP(ROW)};
 static const row targets[] = {NIB_TARGET_MAP(ROW)};
+static const row aggregations[] = {NIB_AGGREGATION_MAP(ROW)};
 static const row devices[] = {NIB_DEVICE_MAP(ROW)};
 
 static const char *name_of(const row *rows, size_t n, int number) {
@@ -37,6 +38,7 @@ static const row *row_of(const row *rows, size_t n, const char *name) {
 
 const char *nib_log_level_name(nib_log_level level) { return NAME_OF(levels, level); }
 const char *nib_precision_name(nib_precision precision) { return NAME_OF(precisions, precision); }
+const char *nib_aggregation_name(nib_aggregation number) { return NAME_OF(aggregations, number); }
 const char *nib_task_name(nib_task task) { return NAME_OF(tasks, task); }
 const char *nib_scores_name(nib_scores number) { return NAME_OF(scores, number); }
 const char *nib_pooling_name(nib_pooling pooling) { return NAME_OF(poolings, pooling); }

@@ -136,7 +136,7 @@ static nib_status check_options(const nib_model *m, const nib_model_options *o, 
              model_arithmetic(o->precision) != model_arithmetic(own->computes),
          "precision"},
         {embeds && o->pooling != NIB_POOLING_MODEL && (o->pooling != m->pooling || m->settings.pooling_said[0]), "pooling"},
-        {m->task != NIB_TASK_CLASSIFY && o->normalize >= 0 &&
+        {!model_gives_labels((int)m->task) && o->normalize >= 0 &&
              ((o->normalize != 0) != normalizes || (embeds && m->normalize_first)),
          "normalize"},
         {o->output_name && strcmp(o->output_name, own->output_name) != 0, "output-name"},

@@ -73,6 +73,8 @@ static const field fields[] = {
     LATER("pooling_said", TEXT, settings.pooling_said, 0, 0),
     LATER("modules_said", TEXT, settings.modules_said, 0, 0),
     LATER("unknown_activation", TEXT, labels.unknown, 0, 0),
+    LATER("activation", INT, labels.activation, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
+    LATER("problem", INT, labels.problem, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
 };
 
 #undef FIELD
@@ -303,7 +305,8 @@ nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, 
     model_program *own = &m->slots[m->task].program;
     for (size_t i = 0; i < BASE_COUNT(fields); i++) NIB_TRY(get_field(m, &fields[i], root, err));
     for (size_t i = 0; i < BASE_COUNT(program_fields); i++) NIB_TRY(get_field(own, &program_fields[i], root, err));
-    m->labels.activation = own->scores;
+    if (m->labels.activation == NIB_SCORES_MODEL && m->labels.problem == NIB_SCORES_MODEL) /* older files say neither */
+        m->labels.activation = own->scores;
     const struct {
         const char *name;
         char **to;

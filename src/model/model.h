@@ -52,7 +52,7 @@ typedef struct model_program {
     bool mask_of_padding;   /* the file wants a mask of 1 at padding; the program turns what it is given */
     nib_precision computes; /* as its Linear layers compute (FILE: f32) */
     const char *precision_why;
-    char **labels;          /* [width] of one that classifies */
+    char **labels;          /* [width] of one that classifies or tags */
     nib_scores scores;      /* what is made of them unless something else is asked for; never MODEL */
 } model_program;
 
@@ -167,6 +167,11 @@ void model_release(nib_model *m);
 /* A program, by its task's number or MODEL_EXACT, made at the first call. UNSUPPORTED: the model cannot do that; other
  * errors as model_open. From any thread. */
 nib_status model_get_program(nib_model *m, int which, const model_program **out, nib_error *err);
+
+/* Whether a task's program gives a row a token, and not one a text. */
+bool model_gives_tokens(int which);
+/* Whether its columns are labels. */
+bool model_gives_labels(int which);
 
 /* This machine's speed with the model's kernels, one thread; measured at the first call. */
 nib_status model_speed(nib_model *m, plan_speed *out, nib_error *err);

@@ -108,15 +108,25 @@ static void describe_tokens(const nib_model *m, const model_program *p, base_str
 
 #define LABELS_SAID 12
 
-static void describe_labels(const nib_model *m, const model_program *p, base_str *out) {
+static void list_labels(const model_program *p, base_str *out) {
     base_str_printf(out, "labels        %lld:", (long long)p->width);
     for (int64_t i = 0; i < p->width && i < LABELS_SAID; i++) {
         base_str_add(out, i ? ", " : " ");
         base_json_quote(out, p->labels[i]);
     }
-    base_str_printf(out, "%s; scores are %s", p->width > LABELS_SAID ? ", ..." : "",
+    if (p->width > LABELS_SAID) base_str_add(out, ", ...");
+}
+
+static void describe_labels(const nib_model *m, const model_program *p, base_str *out) {
+    list_labels(p, out);
+    base_str_printf(out, "; scores are %s",
                     m->labels.unknown[0] ? "raw: nib does not have the activation " : nib_scores_name(p->scores));
     base_str_add(out, m->labels.unknown);
+}
+
+static void describe_tags(const nib_model *m, const model_program *p, base_str *out) {
+    list_labels(p, out);
+    base_str_add(out, "; one for each token");
 }
 
 static const struct {
@@ -126,6 +136,7 @@ static const struct {
     [NIB_TASK_EMBED] = {"embeddings", describe_embedding},
     [NIB_TASK_TOKENS] = {"tokens", describe_tokens},
     [NIB_TASK_CLASSIFY] = {"labels", describe_labels},
+    [NIB_TASK_TAG] = {"labels", describe_tags},
 };
 
 /* A device beside the cpu, and its part of the graph. */
@@ -215,6 +226,6 @@ void model_describe(const nib_model *m, base_str *out) {
         base_str_printf(out, "route         %s, of %s\n", m->settings.route, m->settings.routes);
     if (m->settings.similarity[0])
         base_str_printf(out, "similarity    %s (config_sentence_transformers.json)\n", m->settings.similarity);
-    if (m->task != NIB_TASK_CLASSIFY) describe_prompts(m, out);
+    if (!model_gives_labels((int)m->task)) describe_prompts(m, out);
     describe_running(m, p, out);
 }

@@ -248,6 +248,9 @@ static nib_status name_labels(const nib_model *m, model_program *p, nib_error *e
                  p->output_name, (long long)p->width);
         return NIB_OK;
     }
+    if (m->labels.count && (int64_t)m->labels.count != p->width)
+        base_log(m->runtime, NIB_LOG_WARN, "id2label of config.json names %zu labels, and output %.100s has %lld",
+                 m->labels.count, p->output_name, (long long)p->width);
     p->scores = hf_scores_of(&m->labels, p->width);
     p->labels = base_calloc(heap, (size_t)p->width, sizeof *p->labels);
     for (size_t i = 0; p->labels && i < (size_t)p->width + m->labels.count; i++) {
@@ -264,29 +267,53 @@ static nib_status name_labels(const nib_model *m, model_program *p, nib_error *e
     return p->labels ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the labels");
 }
 
+/* ---- tag: a raw score a label, of each token */
+
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), k = strlen(end);
+    return n >= k && strcmp(text + n - k, end) == 0;
+}
+
+#define TAGGER "ForTokenClassification"
+
+static void choose_tags(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
+    const graph_value *v = wanted ? wanted : named_output(g, LOGITS);
+    const char *head = m->settings.architecture;
+    if (!v || v->type.rank != 3 || !is_real(v->type.dtype))
+        snprintf(p->cannot, sizeof p->cannot, "no output " LOGITS " of shape [batch, seq, labels]");
+    else if (m->labels.wrong[0]) snprintf(p->cannot, sizeof p->cannot, "id2label of config.json: %s", m->labels.wrong);
+    else if (!wanted && head[0] && !ends_with(head, TAGGER) && !m->labels.count)
+        snprintf(p->cannot, sizeof p->cannot, "its output " LOGITS " is that of %.90s, and config.json names no labels", head);
+    else take_output(p, g, v, wanted ? "asked for" : "by its name", "a score a label of each token");
+}
+
 /* ---- the table */
 
 static const model_task tasks[MODEL_PROGRAMS] = {
     [NIB_TASK_EMBED] = {"embed texts", MODEL_ROW_A_TEXT, choose_embedding, embedding_suffix, NULL},
     [NIB_TASK_TOKENS] = {"give vectors of tokens", MODEL_ROW_A_TOKEN, choose_tokens, tokens_suffix, NULL},
     [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels},
+    [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels},
 };
 
+bool model_gives_tokens(int which) { return tasks[which].result == MODEL_ROW_A_TOKEN; }
+bool model_gives_labels(int which) { return tasks[which].finish == name_labels; }
 const model_task *model_task_of(int which) { return which == MODEL_EXACT ? NULL : &tasks[which]; }
 
 nib_task model_choose_task(const nib_model *m, const char **why) {
-    static const char head[] = "ForSequenceClassification";
     const graph *g = m->source;
-    const size_t n = strlen(m->settings.architecture), k = sizeof head - 1;
-    const char *output_why;
+    const char *head = m->settings.architecture, *output_why;
+    const graph_value *logits = named_output(g, LOGITS);
     const bool pools =
         m->asked.pooling != NIB_POOLING_MODEL || m->settings.pooling != NIB_POOLING_MODEL || m->asked.output_name;
     *why = "it pools";
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
+    *why = "architectures of config.json";
+    if (ends_with(head, TAGGER) && logits && logits->type.rank == 3) return NIB_TASK_TAG;
     *why = "nothing says otherwise";
     if (!score_output(g, &output_why)) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
-    if (n >= k && strcmp(m->settings.architecture + n - k, head) == 0) return NIB_TASK_CLASSIFY;
+    if (ends_with(head, "ForSequenceClassification")) return NIB_TASK_CLASSIFY;
     *why = "its outputs: " LOGITS ", and no vectors";
     if (named_output(g, LOGITS) && !vectors_of_rank(g, 3) && !vectors_of_rank(g, 2)) return NIB_TASK_CLASSIFY;
     *why = "nothing says otherwise";

@@ -27,6 +27,13 @@ nib_status task_classify(nib_model *m, const char *const *texts, const char *con
 nib_status task_rank(nib_model *m, const char *query, const char *const *documents, size_t n,
                      const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err);
 
+/* As nib_tag. */
+nib_status task_tag(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *options, nib_tags **out,
+                    nib_error *err);
+
+/* A row of raw scores becomes probabilities: NIB_SCORES_SOFTMAX. */
+void task_softmax(float *row, int64_t width);
+
 /* What these calls give to a task's program. Borrows all of it. */
 nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
                             task_texts *out, nib_error *err);

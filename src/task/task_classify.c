@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* e^(x - the largest), over their sum. */
-static void softmax(float *x, int64_t n) {
+void task_softmax(float *x, int64_t n) {
     double sum = 0, most = -INFINITY;
     for (int64_t i = 0; i < n; i++)
         if (!((double)x[i] <= most)) most = (double)x[i]; /* NaN stays */
@@ -20,7 +20,7 @@ static void sigmoid(float *x, int64_t n) {
 }
 
 static void (*const functions[])(float *x, int64_t n) = {
-    [NIB_SCORES_RAW] = NULL, [NIB_SCORES_SOFTMAX] = softmax, [NIB_SCORES_SIGMOID] = sigmoid};
+    [NIB_SCORES_RAW] = NULL, [NIB_SCORES_SOFTMAX] = task_softmax, [NIB_SCORES_SIGMOID] = sigmoid};
 
 nib_status task_classify_given(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,
                                const nib_classify_options *options, task_texts *out, nib_error *err) {

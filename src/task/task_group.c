@@ -93,9 +93,9 @@ static void point_items(queue_group *g) {
         const model_place *place = &g->caller->places[i];
         const queue_member *m = &g->members[place->store];
         const queue_text *x = &m->r->texts[m->i];
-        const bool types = !x->ids && !m->r->m->settings.tokenizer.no_types;
+        const bool types = !m->r->m->settings.tokenizer.no_types;
         run_item item = {.ids = x->ids ? x->ids : store->ids + place->at,
-                         .types = types ? store->types + place->at : NULL,
+                         .types = !types ? NULL : x->ids ? x->types : store->types + place->at,
                          .length = place->length,
                          .count = place->length};
         nib_error e;
@@ -168,7 +168,7 @@ static void fail_all(queue_group *g, nib_status status, const nib_error *err) {
 
 static nib_status run_items(queue_group *g, size_t first, size_t count, run_team team, nib_error *err) {
     const nib_request *r = g->members[0].r;
-    const run_sink sink = {.width = r->program->width, .tokens = r->key.which == NIB_TASK_TOKENS, .give = give, .user = g};
+    const run_sink sink = {.width = r->program->width, .tokens = model_gives_tokens(r->key.which), .give = give, .user = g};
     const run_batch batch = {.n = count, .items = g->caller->items + first, .skip = r->key.skip};
     g->first = first;
     run_session_profile(g->caller->session, NULL);

@@ -24,6 +24,7 @@ typedef enum queue_state { QUEUE_WAITING, QUEUE_RUNNING, QUEUE_DONE } queue_stat
 typedef struct queue_text {
     const char *text, *pair;
     const int32_t *ids; /* [length] in place of a text; NULL: there is one */
+    const int32_t *types; /* [length] of these; NULL: all 0 */
     size_t length, pair_length;
     int64_t weight; /* tokens, guessed from bytes where they are not known */
     queue_state state;
@@ -142,10 +143,11 @@ nib_status queue_wait(nib_request *r, double seconds, nib_error *err);
 void queue_cancel(nib_request *r);
 void queue_request_free(nib_request *r);
 
-/* ---- calls that wait: as task_rows and task_embed_tokens */
+/* ---- calls that wait: as task_rows and task_token_rows */
 
 nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
-nib_status queue_tokens(nib_model *m, const task_texts *given, int64_t *offsets, float **rows, int64_t *width, nib_error *err);
+nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
+                        int64_t *width, nib_error *err);
 
 /* ---- among the four files; with the lock held */
 

@@ -30,9 +30,10 @@ static nib_status choose_scores(const nib_model *m, const model_program *p, nib_
                               "not known: it classifies pairs",
                               (long long)p->width);
     if (model && m->labels.unknown[0])
-        return base_error_set(err, NIB_UNSUPPORTED,
-                              "config.json wants its scores to go through %s, which nib does not have: ask for raw ones",
-                              m->labels.unknown);
+        return base_error_set(
+            err, NIB_UNSUPPORTED,
+            "config.json wants its scores to go through %s, which nib does not have: ask for raw ones",
+            m->labels.unknown);
     if (model) scores = m->labels.activation == NIB_SCORES_MODEL ? NIB_SCORES_SIGMOID : m->labels.activation;
     if (scores == NIB_SCORES_SOFTMAX && p->width == 1)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "the softmax of one label is 1 for every document");

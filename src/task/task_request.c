@@ -30,6 +30,7 @@ static void point(nib_request *r, const task_texts *t) {
         queue_text *x = &r->texts[i];
         if (t->are_ids) {
             x->ids = t->ids[i];
+            x->types = t->id_types ? t->id_types[i] : NULL;
             x->length = (size_t)t->lengths[i];
             x->weight = t->lengths[i];
             continue;
@@ -73,7 +74,7 @@ static nib_status copy_texts(nib_request *r, nib_error *err) {
 
 static nib_status check_ids(nib_request *r, nib_error *err) {
     for (size_t i = 0; i < r->n && r->texts[i].ids; i++) {
-        const run_item item = {.ids = r->texts[i].ids, .length = (int64_t)r->texts[i].length};
+        const run_item item = {.ids = r->texts[i].ids, .types = r->texts[i].types, .length = (int64_t)r->texts[i].length};
         if (item.length < 1 || item.length > r->max_tokens)
             return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu: from 1 to %lld ids are needed", i, (long long)r->max_tokens);
         nib_status status = task_check_ids(r->m, &item, i, NIB_INVALID_ARGUMENT, err);
@@ -412,12 +413,13 @@ fail:
     return status;
 }
 
-nib_status queue_tokens(nib_model *m, const task_texts *given, int64_t *offsets, float **rows, int64_t *width, nib_error *err) {
+nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
+                        int64_t *width, nib_error *err) {
     nib_status status = NIB_OK;
     nib_request *r = NULL;
     size_t bytes, W;
     *rows = NULL;
-    NIB_TRY(make(m, NIB_TASK_TOKENS, given, NULL, false, &r, err));
+    NIB_TRY(make(m, task, given, NULL, false, &r, err));
     *width = r->program->width;
     r->keeps = true;
     status = enter(r, err);

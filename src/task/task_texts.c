@@ -171,12 +171,15 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
         base_pool_run(c->m->runtime->pool, (count + CHUNK - 1) / CHUNK, tokenize_chunk, &w);
         NIB_TRY((nib_status)atomic_load(&w.status));
     }
-    const bool types = !t->are_ids && !c->m->settings.tokenizer.no_types;
+    const bool types = !c->m->settings.tokenizer.no_types;
     for (size_t i = 0; i < count; i++) {
         const model_place *p = t->are_ids ? NULL : &k->places[i];
         const int64_t length = p ? p->length : t->lengths[first + i];
         k->items[i] = (run_item){.ids = p ? k->stores[p->store].ids + p->at : t->ids[first + i],
-                                 .types = p && types ? k->stores[p->store].types + p->at : NULL,
+                                 .types = !types        ? NULL
+                                          : p           ? k->stores[p->store].types + p->at
+                                          : t->id_types ? t->id_types[first + i]
+                                                        : NULL,
                                  .length = length,
                                  .count = length};
         if (t->tokens) t->tokens[first + i] = length;

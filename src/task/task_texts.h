@@ -26,6 +26,7 @@ typedef struct task_texts {
     const size_t *text_lengths, *pair_lengths; /* [n]; NULL: they end with NUL */
     bool are_ids;                              /* in place of texts: */
     const int32_t *const *ids;                 /* [n][lengths[i]] */
+    const int32_t *const *id_types;            /* [n][lengths[i]] their types; NULL: all 0. Not of what is submitted */
     const int64_t *lengths;                    /* [n] */
     const char *prompt;                        /* put before each text; "" or NULL: none */
     int64_t max_tokens;                        /* of a text; 0, or more than the model's: the model's */
@@ -84,5 +85,8 @@ int64_t task_longest(const nib_model *m, const model_program *p, int64_t asked);
 nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
 /* The same at once. */
 nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
+/* A row a token: of text i rows offsets[i] to offsets[i + 1] of *rows, which is of the runtime's heap; NULL on failure. */
+nib_status task_token_rows(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
+                           int64_t *width, nib_error *err);
 
 #endif

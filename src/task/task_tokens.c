@@ -19,16 +19,14 @@ static nib_status place_rows(task_call *c, int64_t *offsets, float **rows, nib_e
     return *rows ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %zu tokens", n);
 }
 
-nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
-                             int64_t *offsets, float **rows, int64_t *width, nib_error *err) {
+nib_status task_token_rows(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
+                           int64_t *width, nib_error *err) {
     nib_status status = NIB_OK;
     task_call c = {0};
-    task_texts given;
     *rows = NULL;
-    NIB_TRY(task_embed_given(m, texts, n, options, &given, err));
-    if (given.ticket && given.ticket->queue) return queue_tokens(m, &given, offsets, rows, width, err);
-    NIB_TRY(task_begin(&c, m, NIB_TASK_TOKENS, &given, err));
-    NIB_TRY(task_tokenize(&c, 0, n, err));
+    if (given->ticket && given->ticket->queue) return queue_tokens(m, task, given, offsets, rows, width, err);
+    NIB_TRY(task_begin(&c, m, task, given, err));
+    NIB_TRY(task_tokenize(&c, 0, given->n, err));
     NIB_TRY(place_rows(&c, offsets, rows, err));
     *width = c.program->width;
     NIB_TRY(task_run(&c, *rows, offsets, err));
@@ -39,4 +37,12 @@ fail:
     }
     task_end(&c);
     return status;
+}
+
+nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
+                             int64_t *offsets, float **rows, int64_t *width, nib_error *err) {
+    task_texts given;
+    *rows = NULL;
+    nib_status status = task_embed_given(m, texts, n, options, &given, err);
+    return status == NIB_OK ? task_token_rows(m, NIB_TASK_TOKENS, &given, offsets, rows, width, err) : status;
 }

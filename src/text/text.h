@@ -107,6 +107,14 @@ nib_status text_encode_cut(const text_tokenizer *t, const char *text, size_t len
  * for a decoder that nib lacks. */
 nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, base_str *out, nib_error *err);
 
+/* The same of n strings, which are tokens' or what stands in the place of some: transformers' convert_tokens_to_string. */
+typedef struct text_string {
+    const char *bytes;
+    size_t length;
+} text_string;
+nib_status text_decode_strings(const text_tokenizer *t, const text_string *strings, size_t n, base_str *out,
+                               nib_error *err);
+
 /* The largest id + 1, added tokens included; between them there may be ids without a token. */
 size_t text_vocab_size(const text_tokenizer *t);
 /* The token's string; *length its bytes; NULL if there is no such id. */
@@ -124,6 +132,8 @@ typedef struct text_added {
 bool text_added_at(const text_tokenizer *t, size_t i, text_added *out);
 bool text_is_special(const text_tokenizer *t, int32_t id); /* an added token that is special */
 bool text_is_wordpiece(const text_tokenizer *t);
+int32_t text_unknown_id(const text_tokenizer *t); /* the model's unknown token, -1: there is none */
+bool text_marks_subwords(const text_tokenizer *t); /* the model has a continuing_subword_prefix ("##"), and it is not "" */
 void text_describe(const text_tokenizer *t, char *buffer, size_t capacity);
 
 #endif

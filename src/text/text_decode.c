@@ -40,21 +40,14 @@ static text_entry decoded_entry(const text_tokenizer *t, int32_t id, bool *speci
     return e;
 }
 
-nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, base_str *out,
-                       nib_error *err) {
+/* Of the strings in *first, which it frees. */
+static nib_status decode(const text_tokenizer *t, text_decoding *first, base_str *out, nib_error *err) {
     nib_status status = NIB_OK;
     const text_stages *list = &t->stages[TEXT_DECODER];
-    text_decoding d = {.heap = out->heap, .t = t}, next = d;
-    base_str_init(&d.bytes, out->heap);
+    text_decoding d = *first, next = {.heap = out->heap, .t = t};
+    const size_t n = d.count;
     base_str_init(&next.bytes, out->heap);
     if (t->no_decoder) NIB_FAIL(err, NIB_UNSUPPORTED, "%s", t->no_decoder);
-    for (size_t i = 0; i < n; i++) {
-        bool special;
-        const text_entry e = decoded_entry(t, ids[i], &special);
-        if (!e.bytes || (special && skip_special)) continue;
-        base_str_add_bytes(&d.bytes, e.bytes, e.length);
-        text_decoding_end(&d);
-    }
     d.next = &next;
     for (size_t i = 0; i < list->count && !d.bytes.failed; i++) {
         next.count = 0;
@@ -75,4 +68,29 @@ fail:
     decoding_free(&d);
     decoding_free(&next);
     return status;
+}
+
+nib_status text_decode(const text_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, base_str *out,
+                       nib_error *err) {
+    text_decoding d = {.heap = out->heap, .t = t};
+    base_str_init(&d.bytes, out->heap);
+    for (size_t i = 0; i < n; i++) {
+        bool special;
+        const text_entry e = decoded_entry(t, ids[i], &special);
+        if (!e.bytes || (special && skip_special)) continue;
+        base_str_add_bytes(&d.bytes, e.bytes, e.length);
+        text_decoding_end(&d);
+    }
+    return decode(t, &d, out, err);
+}
+
+nib_status text_decode_strings(const text_tokenizer *t, const text_string *strings, size_t n, base_str *out,
+                               nib_error *err) {
+    text_decoding d = {.heap = out->heap, .t = t};
+    base_str_init(&d.bytes, out->heap);
+    for (size_t i = 0; i < n; i++) {
+        base_str_add_bytes(&d.bytes, strings[i].bytes, strings[i].length);
+        text_decoding_end(&d);
+    }
+    return decode(t, &d, out, err);
 }

@@ -343,6 +343,8 @@ struct text_tokenizer {
     text_template single, pair;
     text_truncation truncation;
     bool bare;             /* special tokens are not added */
+    int32_t unknown;       /* the model's id for what it does not have, -1: none */
+    bool marks_subwords;   /* continuing_subword_prefix is there, and not "" */
     int32_t left_out;      /* an id that is, -1: none */
     size_t median;         /* characters of a token: texts are cut to so many times max_tokens; 0: they are not */
     const struct packed_vocab *packed; /* while it is loaded: the vocabulary is there and not in the JSON */
@@ -393,7 +395,7 @@ void text_keys_check(const nib_runtime *runtime, yyjson_val *root);
 
 /* What s->rebuilt says of the model, in place of what was read, and of the template, which then need not be read. */
 nib_status text_settings_apply(text_tokenizer *t, const text_settings *s, nib_error *err);
-/* bare and no_unknown of s; `model` is the model's JSON. OUT_OF_MEMORY. */
+/* bare and no_unknown of s, and what of `model` is asked for by itself; `model` is the model's JSON. OUT_OF_MEMORY. */
 nib_status text_settings_reduce(text_tokenizer *t, const text_settings *s, yyjson_val *model, nib_error *err);
 
 /* The token of an id below t->ids. */

@@ -65,13 +65,16 @@ static nib_status find_median(text_tokenizer *t, nib_error *err) {
 nib_status text_settings_reduce(text_tokenizer *t, const text_settings *s, yyjson_val *model, nib_error *err) {
     yyjson_val *id = yyjson_obj_get(model, "unk_id"), *name = yyjson_obj_get(model, "unk_token");
     t->bare = s->bare;
-    t->left_out = -1;
-    if (!s->no_unknown) return NIB_OK;
-    if (yyjson_is_str(name)) t->left_out = text_token_id(t, yyjson_get_str(name), yyjson_get_len(name));
-    else if (yyjson_is_uint(id) && yyjson_get_uint(id) < t->ids) t->left_out = (int32_t)yyjson_get_uint(id);
-    return find_median(t, err);
+    t->unknown = -1;
+    if (yyjson_is_str(name)) t->unknown = text_token_id(t, yyjson_get_str(name), yyjson_get_len(name));
+    else if (yyjson_is_uint(id) && yyjson_get_uint(id) < t->ids) t->unknown = (int32_t)yyjson_get_uint(id);
+    t->marks_subwords = s->rebuilt || yyjson_get_len(yyjson_obj_get(model, "continuing_subword_prefix")) > 0;
+    t->left_out = s->no_unknown ? t->unknown : -1;
+    return s->no_unknown ? find_median(t, err) : NIB_OK;
 }
 
+int32_t text_unknown_id(const text_tokenizer *t) { return t->unknown; }
+bool text_marks_subwords(const text_tokenizer *t) { return t->marks_subwords; }
 bool text_is_wordpiece(const text_tokenizer *t) { return strcmp(t->stages[TEXT_MODEL].items[0].name, "WordPiece") == 0; }
 
 bool text_normalizes_as(const text_tokenizer *t, bool lowercase, bool chinese, int strip_accents) {

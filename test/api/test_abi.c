@@ -27,7 +27,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static nib_runtime *runtime;
-static nib_model *model, *ranker;
+static nib_model *model, *ranker, *tagger;
 static nib_error e;
 static char folder[] = "/tmp/nib-abi-XXXXXX";
 
@@ -47,13 +47,15 @@ static int begin(void **state) {
     if (!mkdtemp(folder) || hub_cache_make(folder, TINY) != 0 || nib_runtime_create(&r, &runtime, &e) != NIB_OK) return 1;
     nib_model_defaults(&o, sizeof o);
     o.runtime = runtime;
-    return nib_model_open(TINY, &o, &model, &e) != NIB_OK || nib_model_open(RANKER, &o, &ranker, &e) != NIB_OK;
+    return nib_model_open(TINY, &o, &model, &e) != NIB_OK || nib_model_open(RANKER, &o, &ranker, &e) != NIB_OK ||
+           nib_model_open(NIB_TEST_DATA "/tasks/ner-bert", &o, &tagger, &e) != NIB_OK;
 }
 
 static int end(void **state) {
     char command[100];
     nib_model_free(model);
     nib_model_free(ranker);
+    nib_model_free(tagger);
     nib_runtime_free(runtime);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command);
@@ -153,6 +155,13 @@ static nib_status use_pull(const void *options) {
     return nib_pull("org/tiny", options, &e);
 }
 
+static nib_status use_tag(const void *options) {
+    const char *text = "a nib writes";
+    nib_tags *tags;
+    const nib_status status = nib_tag(tagger, &text, 1, options, &tags, &e);
+    if (status == NIB_OK) nib_tags_free(tags);
+    return status;
+}
 static nib_status use_rank(const void *options) {
     const char *document = "a nib writes";
     nib_ranked ranked;
@@ -171,6 +180,7 @@ static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); 
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
 static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
+static void tag_defaults(void *o, size_t n) { nib_tag_defaults(o, n); }
 static void rank_defaults(void *o, size_t n) { nib_rank_defaults(o, n); }
 static void pull_defaults(void *o, size_t n) { nib_pull_defaults(o, n); }
 
@@ -195,6 +205,7 @@ static const struct door {
     {"nib_compile_file", sizeof(nib_compile_options), compile_defaults, use_compile},
     {"nib_export_folder", sizeof(nib_export_options), export_defaults, use_export},
     {"nib_pull", sizeof(nib_pull_options), pull_defaults, use_pull},
+    {"nib_tag", sizeof(nib_tag_options), tag_defaults, use_tag},
     {"nib_rank", sizeof(nib_rank_options), rank_defaults, use_rank},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };

@@ -344,9 +344,15 @@ static void a_failure_without_words_gets_some(void **state) {
 static void tasks(void **state) {
     const char *texts[2] = {"a nib writes", "ink"};
     nib_ranked ranked[2];
-    nib_model *labels;
+    nib_model *labels, *tagger;
     size_t count;
     OK(nib_model_open, NIB_TEST_DATA "/classify/relevance", NULL, &labels);
+    nib_tags *tags;
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/ner-bert", NULL, &tagger);
+    OK(nib_tag, tagger, texts, 2, NULL, &tags);
+    nib_tags_free(tags);
+    FAILS(nib_tag, m, texts, 2, NULL, &tags);
+    nib_model_free(tagger);
     OK(nib_rank, labels, "a pen", texts, 2, NULL, ranked, &count);
     FAILS(nib_rank, labels, NULL, texts, 2, NULL, ranked, &count);
     FAILS(nib_rank, m, "a pen", texts, 2, NULL, ranked, &count);

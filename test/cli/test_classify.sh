@@ -63,7 +63,7 @@ check [ "$("$nib" classify --model "$data/relevance" --json ink)" = "$("$nib" cl
 check [ "$("$nib" classify --model "$data/labels" --json ink)" != "$("$nib" classify --model "$data/labels" --raw --json ink)" ]
 
 # wrong
-expect 2 'nothing to classify' "$nib" classify --model "$data/labels"
+expect 2 'there are no texts' "$nib" classify --model "$data/labels"
 expect 2 'one has no second' "$nib" classify --model "$data/labels" --pair a b c
 expect 2 'not both' "$nib" classify --model "$data/labels" --input "$data/texts.txt" a
 expect 2 'No such file' "$nib" classify --model "$data/labels" --input none.txt

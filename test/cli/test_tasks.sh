@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# nib rank as a user meets it. usage: test_tasks.sh NIB SOURCE_FOLDER.
+# nib rank and nib ner as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
 set -uo pipefail
 nib=$(realpath "$1") root=$(realpath "$2")
 data=$root/test/data/tasks
@@ -38,4 +38,43 @@ expect 2 'what the documents are to answer' "$nib" rank --model "$data/rank-bert
 expect 2 'there are no documents' "$nib" rank --model "$data/rank-bert" --query a
 expect 2 'No such file' "$nib" rank --model "$data/rank-bert" --query a none.txt
 expect 2 'it is not known: it classifies pairs|which of them says' "$nib" rank --model "$root/test/data/classify/labels" --query a documents
+# nib ner --json is what the pipeline gave: keys and order, labels, words, places in characters, scores within rounding
+for name in bert modernbert deberta; do
+    python3 - "$data/ner-$name/golden.json" <<'PY'
+import json, sys
+golden = json.load(open(sys.argv[1]))
+open("texts", "w").write("".join(t + "\n" for t in golden["texts"]))
+open("joined", "w").write(" ".join(golden["texts"]) + "\n")
+for how in ("none", "simple", "first", "average", "max", "ignore", "stride"):
+    open("want." + how, "w").write("".join(json.dumps(x) + "\n" for x in golden[how]))
+PY
+    ner() { "$nib" ner --model "$data/ner-$name" --json "$@" 2>err; }
+    for how in none simple first average max; do ner --input texts --aggregation $how >got.$how || failed=1; done
+    ner --input texts --aggregation max --ignore PER --ignore LOC >got.ignore || failed=1
+    ner --input joined --aggregation first --stride 7 >got.stride || failed=1
+    for how in none simple first average max ignore stride; do
+        python3 - want.$how got.$how <<'PY' || { echo "FAILED: nib ner, $name, $how"; failed=1; }
+import json, sys
+want, got = ([json.loads(line) for line in open(p)] for p in sys.argv[1:])
+assert len(want) == len(got), (len(want), len(got))
+for a, b in zip(want, got):
+    assert [list(x) for x in a] == [list(x) for x in b], (a, b)
+    for x, y in zip(a, b):
+        assert {**x, "score": 0} == {**y, "score": 0} and abs(x["score"] - y["score"]) < 1e-5, (x, y)
+PY
+    done
+done
+ner=$data/ner-bert
+expect 0 '^Clara Schumann of Paris$' "$nib" ner --model "$ner" 'Clara Schumann of Paris'
+expect 0 '^ 0\.[0-9]{4}  [A-Z]+  [A-Za-z ]+$' "$nib" ner --model "$ner" 'Clara Schumann of Paris'
+expect 0 '1 of 1 texts were longer than 48 tokens and were cut' "$nib" ner --model "$ner" --input joined
+check [ -z "$("$nib" ner --model "$ner" --input joined --stride 7 2>&1 >got)" ]
+check [ "$("$nib" ner --model "$ner" --json '')" = '[]' ]
+expect 0 'task +tag \(architectures of config.json\)' "$nib" inspect "$ner"
+expect 0 'labels +7: "O", "B-PER", .*; one for each token' "$nib" inspect "$ner"
+expect 2 'there are no texts' "$nib" ner --model "$ner"
+expect 2 'would be there twice' "$nib" ner --model "$ner" --aggregation none --stride 3 a
+expect 2 'this model cannot label tokens: no output logits' "$nib" ner --model "$data/rank-bert" a
+expect 0 '' "$nib" compile "$ner" -o ner.nib --precision q8
+check [ "$("$nib" ner --model ner.nib --json 'Clara of Paris')" = "$("$nib" ner --model "$ner" --precision q8 --json 'Clara of Paris')" ]
 exit $failed

@@ -74,8 +74,21 @@ static nib_status classify(nib_model *m, float *out, nib_error *e) {
     return status == NIB_OK ? nib_classify(m, texts, pairs, TEXTS, NULL, out + MOST / 2, e) : status;
 }
 
+static nib_status tag(nib_model *m, float *out, nib_error *e) {
+    nib_tags *tags;
+    nib_status status = nib_tag(m, texts, TEXTS, NULL, &tags, e);
+    for (size_t i = 0; i < TEXTS && status == NIB_OK; i++) {
+        const nib_entity *found;
+        const size_t count = nib_tags_get(tags, i, &found);
+        assert_true(count < MOST / TEXTS);
+        for (size_t k = 0; k < count; k++) *out++ = found[k].score + (float)found[k].begin;
+    }
+    if (status == NIB_OK) nib_tags_free(tags);
+    return status;
+}
+
 static nib_status (*const calls[MODEL_PROGRAMS])(nib_model *m, float *out, nib_error *e) = {
-    [NIB_TASK_EMBED] = embed, [NIB_TASK_TOKENS] = tokens, [NIB_TASK_CLASSIFY] = classify};
+    [NIB_TASK_EMBED] = embed, [NIB_TASK_TOKENS] = tokens, [NIB_TASK_CLASSIFY] = classify, [NIB_TASK_TAG] = tag};
 
 static const struct {
     const char *path;
@@ -85,6 +98,7 @@ static const struct {
     {TINY, NIB_TASK_TOKENS, NIB_TASK_TOKENS},
     {LABELS, NIB_TASK_AUTO, NIB_TASK_CLASSIFY},
     {RELEVANCE, NIB_TASK_CLASSIFY, NIB_TASK_CLASSIFY},
+    {NIB_TEST_DATA "/tasks/ner-bert", NIB_TASK_AUTO, NIB_TASK_TAG},
 };
 
 static void a_file_does_its_task_and_no_other(void **state) {
@@ -103,7 +117,7 @@ static void a_file_does_its_task_and_no_other(void **state) {
         if (calls[rows[i].task](m, got, &e) != NIB_OK) fail_msg("%s: %s", rows[i].path, e.message);
         assert_memory_equal(want, got, sizeof want);
         assert_int_equal(nib_model_label_count(m),
-                         rows[i].task == NIB_TASK_CLASSIFY ? nib_model_label_count(source) : 0);
+                         model_gives_labels((int)rows[i].task) ? nib_model_label_count(source) : 0);
         for (int64_t k = 0; k < nib_model_label_count(m); k++)
             assert_string_equal(nib_model_label(m, k), nib_model_label(source, k));
         for (int task = 1; task < MODEL_PROGRAMS; task++) {

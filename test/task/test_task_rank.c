@@ -73,7 +73,8 @@ static void the_same_bits_in_any_company(void **state) {
     for (size_t k = 0; k < MODELS; k++)
         for (size_t p = 0; p < 3; p++) {
             nib_ranked all[5], one[1];
-            nib_model *m = golden_model(models[k], precisions[p], 2), *alone = golden_model(models[k], precisions[p], 1);
+            nib_model *m = golden_model(models[k], precisions[p], 2),
+                      *alone = golden_model(models[k], precisions[p], 1);
             rank(m, "a pen", documents, 5, NIB_SCORES_MODEL, all);
             for (int i = 0; i < 5; i++) {
                 rank(alone, "a pen", documents + all[i].index, 1, NIB_SCORES_MODEL, one);
