@@ -288,6 +288,7 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
                     .level = -1,
                     .cut_front = -1,
                     .stride = -1,
+                    .pool_factor = 1,
                     .aggregation = NIB_AGGREGATION_SIMPLE,
                     .rounds = 5,
                     .callers = 1,

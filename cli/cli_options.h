@@ -45,7 +45,8 @@ typedef struct cli_args {
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
-    int aggregation;
+    int aggregation, role; /* role 0: not given */
+    double pool_factor;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;

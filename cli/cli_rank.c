@@ -4,8 +4,6 @@
  * JSON.
  */
 #include "cli.h"
-#include "cli_json.h"
-#include "cli_number.h"
 #include "cli_texts.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,29 +16,6 @@ static const cli_option rank_options[] = {
     {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "one list of JSON instead", 1, 0, NULL},
     {0},
 };
-
-/* As CrossEncoder.rank of sentence-transformers gives it with return_documents. */
-static void print_json(const cli_texts *t, const nib_ranked *ranked, size_t count) {
-    putchar('[');
-    for (size_t i = 0; i < count; i++) {
-        char number[20];
-        *cli_number_write(number, ranked[i].score) = 0;
-        printf("%s{\"corpus_id\": %zu, \"score\": %s, \"text\": ", i ? ", " : "", ranked[i].index, number);
-        cli_json_string(t->texts[ranked[i].index]);
-        putchar('}');
-    }
-    puts("]");
-}
-
-/* " 0.9987     2  a text": score, line, document. */
-static void print_lines(const cli_texts *t, const nib_ranked *ranked, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const char *text = t->texts[ranked[i].index];
-        printf("%7.4f %5zu  ", (double)ranked[i].score, ranked[i].index + 1);
-        cli_plain(text, strlen(text));
-        putchar('\n');
-    }
-}
 
 static int rank_texts(cli_args *a, nib_model *model, const cli_texts *t) {
     nib_error error;
@@ -59,7 +34,7 @@ static int rank_texts(cli_args *a, nib_model *model, const cli_texts *t) {
     if (code == 0 &&
         nib_rank(model, a->query, (const char *const *)t->texts, t->n, &o, ranked, &count, &error) != NIB_OK)
         code = cli_fail(&error);
-    if (code == 0) (a->json ? print_json : print_lines)(t, ranked, count);
+    if (code == 0) cli_ranked_print(t, ranked, count, a->json);
     for (size_t i = 0; i < t->n && code == 0; i++) cut += full[i] > tokens[i];
     if (cut && !a->quiet)
         fprintf(stderr, "nib: %lld of %zu documents were longer, with the query, than %lld tokens and were cut\n", cut,

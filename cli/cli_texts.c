@@ -3,7 +3,9 @@
  * See cli_texts.h.
  */
 #include "cli_texts.h"
+#include "cli_json.h"
 #include "cli_lines.h"
+#include "cli_number.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,4 +165,26 @@ double cli_percentile(double *values, size_t n, double p) {
     if (n == 0) return 0;
     qsort(values, n, sizeof *values, by_value);
     return values[(size_t)(p * (double)(n - 1) + 0.5)];
+}
+
+static void print_json(const cli_texts *t, const nib_ranked *ranked, size_t count) {
+    putchar('[');
+    for (size_t i = 0; i < count; i++) {
+        char number[20];
+        *cli_number_write(number, ranked[i].score) = 0;
+        printf("%s{\"corpus_id\": %zu, \"score\": %s, \"text\": ", i ? ", " : "", ranked[i].index, number);
+        cli_json_string(t->texts[ranked[i].index]);
+        putchar('}');
+    }
+    puts("]");
+}
+
+void cli_ranked_print(const cli_texts *t, const nib_ranked *ranked, size_t count, int json) {
+    if (json) print_json(t, ranked, count);
+    for (size_t i = 0; i < count && !json; i++) {
+        const char *text = t->texts[ranked[i].index];
+        printf("%7.4f %5zu  ", (double)ranked[i].score, ranked[i].index + 1);
+        cli_plain(text, strlen(text));
+        putchar('\n');
+    }
 }

@@ -29,6 +29,10 @@ char *cli_texts_prompted(const char *prompt, const char *text);
 int cli_texts_tokenize(cli_texts *t, const nib_model *model);
 void cli_texts_free(cli_texts *t);
 
+/* Documents of a text each, the best first: a line each, " 0.9987     2  a text" of score, line and text; or one list of
+ * JSON, as CrossEncoder.rank of sentence-transformers gives it with return_documents. */
+void cli_ranked_print(const cli_texts *t, const nib_ranked *ranked, size_t count, int json);
+
 /* Sorts; the value below which a share p of n figures lies. */
 double cli_percentile(double *values, size_t n, double p);
 

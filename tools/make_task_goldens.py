@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -181,7 +181,61 @@ def plain(found):
     return [{k: round(float(v), 7) if k == "score" else v for k, v in f.items()} for f in found]
 
 
-KINDS = {"rank": rank, "ner": ner}
+# ---------------------------------------------------------------- late interaction
+
+
+def colbert():
+    from safetensors.torch import load_file, save_file
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+    pylate = dict(model_type="ColBERT", similarity_fn_name="MaxSim", query_length=20, document_length=40)
+    stanford = dict(query_maxlen=20, doc_maxlen=40, dim=12, attend_to_mask_tokens=False, mask_punctuation=True,
+                    query_token_id="[unused0]", doc_token_id="[unused1]")
+    for name, family, said in (
+            ("colbert-stanford", "bert", stanford),
+            ("colbert-bert", "bert", dict(pylate, query_prefix="[unused0]", document_prefix="[unused1]",
+                                          attend_to_expansion_tokens=False, skiplist_words=["of", ",", "Dresden"])),
+            ("colbert-modernbert", "modernbert", dict(pylate, query_prefix="[Q] ", document_prefix="[D] ",
+                                                      attend_to_expansion_tokens=True)),
+            ("colbert-deberta", "deberta", dict(pylate, query_prefix="ask: ", document_prefix="", skiplist_words=[],
+                                                do_query_expansion=False))):
+        model, tok, path = folder(name, family, T.AutoModel)
+        if family == "modernbert":  # as PyLate adds its prefixes
+            tok.add_tokens(["[Q] ", "[D] "])
+            model.resize_token_embeddings(len(tok))
+            model.save_pretrained(path)
+            tok.save_pretrained(path)
+        torch.manual_seed(7)
+        linear = {"linear.weight": torch.randn(12, SHAPE["hidden_size"])}
+        if said is stanford:
+            save_file({**{"bert." + k: v for k, v in load_file(path / "model.safetensors").items()}, **linear},
+                      path / "model.safetensors", metadata={"format": "pt"})
+            config = json.loads((path / "config.json").read_text())
+            (path / "config.json").write_text(json.dumps({**config, "architectures": ["HF_ColBERT"]}, indent=2) + "\n")
+            (path / "artifact.metadata").write_text(json.dumps(said, indent=1) + "\n")
+        else:
+            (path / "1_Dense").mkdir()
+            save_file(linear, path / "1_Dense/model.safetensors")
+            (path / "1_Dense/config.json").write_text(json.dumps(dict(
+                in_features=SHAPE["hidden_size"], out_features=12, bias=False,
+                activation_function="torch.nn.modules.linear.Identity")) + "\n")
+            (path / "modules.json").write_text(json.dumps([
+                dict(idx=0, name="0", path="", type="sentence_transformers.models.Transformer"),
+                dict(idx=1, name="1", path="1_Dense", type="pylate.models.Dense.Dense")]) + "\n")
+            (path / "sentence_bert_config.json").write_text('{"max_seq_length": 39, "do_lower_case": false}\n')
+            (path / "config_sentence_transformers.json").write_text(json.dumps(said, indent=1) + "\n")
+        encoder = MultiVectorEncoder(str(path), device="cpu")
+        rows = {"query": encoder.encode_query(TEXTS, batch_size=1), "document": encoder.encode_document(TEXTS, batch_size=1)}
+        for factor in (2, 3, 1.5):
+            pooling = HierarchicalTokenPooling(factor)
+            rows[f"pool {factor}"] = encoder.encode_document(TEXTS, batch_size=1, token_pooling=pooling)
+        score = encoder.similarity(rows["query"], rows["document"]).tolist()
+        write(path, texts=TEXTS, maxsim=score,
+              **{k: [[[round(float(x), 6) for x in row] for row in text] for text in v] for k, v in rows.items()})
+        print(name, {k: [len(t) for t in v] for k, v in rows.items()})
+
+
+KINDS = {"rank": rank, "ner": ner, "colbert": colbert}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

@@ -2,8 +2,8 @@
  *
  * nib: transformer models, small and fast, natively.
  *
- * This with what it includes (hub.h: models by name; queue.h: many callers; tasks.h: ranking, entities) is the whole
- * public API. It is read from top to bottom: status and error, simple calls (open a model, embed or classify texts,
+ * This with what it includes (hub.h: models by name; queue.h: many callers; tasks.h: ranking, entities, ColBERT) is the
+ * whole public API. It is read from top to bottom: status and error, simple calls (open a model, embed or classify texts,
  * free), the same with options and a runtime of your own, sessions with named tensors, measuring, tensor files.
  *
  *     nib_model *model; nib_error error;
@@ -27,8 +27,7 @@
  *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info,
  *     nib_difference, nib_queue_statistics, nib_hub_model) may grow. Each such call takes the size of the caller's: as much
  *     is written, and what this library does not know is 0.
- *   Frozen: nib_error, nib_string, nib_device, nib_tensor, nib_waiting, nib_ranked and nib_entity stay as they are as
- *     long as NIB_ABI_VERSION does.
+ *   Frozen: nib_error, nib_string, nib_device, nib_tensor and nib_waiting stay as they are as long as NIB_ABI_VERSION does.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
@@ -323,11 +322,12 @@ NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, siz
 
 /* What a model makes of texts. */
 #define NIB_TASK_MAP(X)                                                                                                \
-    X(AUTO, 0, "auto")         /* classify or tag if folder or outputs say so and nothing pools, else embed */               \
+    X(AUTO, 0, "auto")         /* the last three if folder or outputs say so and nothing pools, else embed  */               \
     X(EMBED, 1, "embed")       /* a vector of each text: nib_embed */                                                  \
     X(TOKENS, 2, "tokens")     /* a vector of each token: nib_embed_tokens */                                          \
     X(CLASSIFY, 3, "classify") /* a score for each label: nib_classify */                                              \
-    X(TAG, 4, "tag")           /* a label for each token: nib_tag */
+    X(TAG, 4, "tag")           /* a label for each token: nib_tag */                                                   \
+    X(COLBERT, 5, "colbert")   /* vectors of tokens for late interaction: nib_colbert */
 
 typedef enum nib_task {
 #define NIB_TASK_ENUM(name, number, text) NIB_TASK_##name = number,

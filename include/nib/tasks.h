@@ -3,6 +3,8 @@
  * nib: what models are made for beside a vector or a label of a text. A part of nib.h, which includes it.
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
+ *     nib_colbert   rows of a query's or document's tokens, for late interaction
+ *     nib_maxsim    how well such rows of documents fit those of a query
  *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
  *
  *     const char *documents[] = { "a small blade", "a nib writes" };
@@ -123,6 +125,63 @@ NIB_API nib_status nib_tag(nib_model *model, const char *const *texts, size_t n,
 /* How many entities text i has, and where: *entities, which may be NULL. 0 for a text that there is not. */
 NIB_API size_t nib_tags_get(const nib_tags *tags, size_t i, const nib_entity **entities);
 NIB_API void nib_tags_free(nib_tags *tags); /* before or after the model; NULL is accepted */
+
+/* ---------------------------------------------------------------- late interaction (ColBERT) */
+
+/* What a text is: it decides the prefix, the length, and whether it is filled up or has tokens left out. */
+#define NIB_COLBERT_MAP(X) X(QUERY, 1, "query") X(DOCUMENT, 2, "document")
+
+typedef enum nib_colbert_role {
+#define NIB_COLBERT_ENUM(name, number, text) NIB_COLBERT_##name = number,
+    NIB_COLBERT_MAP(NIB_COLBERT_ENUM)
+#undef NIB_COLBERT_ENUM
+} nib_colbert_role;
+
+typedef struct nib_colbert_options {
+    size_t size;
+    int64_t max_tokens; /* this call's limit, where queries are not filled up; 0, or more than the role's: the role's */
+    const size_t *lengths; /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t *tokens;       /* [n], filled with the tokens used of each text, without the prefix and what fills it up */
+    int64_t *full_tokens;  /* [n], filled with the tokens each would have without truncation; both may be NULL */
+    double pool_factor;    /* of documents: about one row for so many tokens, the mean of near ones; 1: all of them */
+    nib_profile *profile;  /* as of nib_embed_options, of the task colbert */
+    nib_stop_fn stop;      /* of this call, in texts; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer` */
+} nib_colbert_options;
+
+NIB_API void nib_colbert_defaults(nib_colbert_options *options, size_t size);
+
+/* Rows of length 1 of the tokens of n queries or documents, for MaxSim (Khattab and Zaharia, 2020). Text i has rows
+ * offsets[i] to offsets[i + 1] of *out, which is f32 [offsets[n], width]; `offsets` is [n + 1]. What the folder says is
+ * obeyed (doc/tasks.md): a prefix, lengths, queries filled up with a mask token, which may or may not be seen by the
+ * others, documents without the rows of a skip list, a projection. UNSUPPORTED: the folder says nothing of it. The
+ * caller frees *out with nib_tensor_free. Other errors as nib_embed. */
+NIB_API nib_status nib_colbert(nib_model *model, nib_colbert_role role, const char *const *texts, size_t n,
+                               const nib_colbert_options *options, int64_t *offsets, nib_tensor **out,
+                               nib_error *error);
+
+/* How rows are stored, and what their similarity is. */
+#define NIB_MAXSIM_MAP(X)                                                                                              \
+    X(F32, 0, "f32")       /* float [rows, width]: the dot product */                                                  \
+    X(INT8, 1, "int8")     /* int8_t [rows, width]: the dot product, a whole number; scales are the caller's */        \
+    X(BINARY, 2, "binary") /* bits [rows, (width + 7) / 8], the first in the lowest, those behind the last 0: that of  \
+                              rows of 1 and -1, which is width - 2 times the bits that differ */
+
+typedef enum nib_maxsim_type {
+#define NIB_MAXSIM_ENUM(name, number, text) NIB_MAXSIM_##name = number,
+    NIB_MAXSIM_MAP(NIB_MAXSIM_ENUM)
+#undef NIB_MAXSIM_ENUM
+} nib_maxsim_type;
+
+/* Late interaction's score of a query and each of n documents: for every row of the query its largest similarity to a
+ * row of the document, summed. `query` has query_rows rows; `documents` those of all, document i's from offsets[i] to
+ * offsets[i + 1]; scores [n]. A document without rows has -infinity, and what meets a row that is no number NaN. A
+ * score has the same bits whatever other documents there are. On the calling thread alone: callers that have threads
+ * give each a part of the documents. INVALID_ARGUMENT: width below 1, more than 2^16 where rows are no floats, or
+ * offsets that fall. */
+NIB_API nib_status nib_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
+                              const int64_t *offsets, size_t n, int64_t width, float *scores, nib_error *error);
 
 #ifdef __cplusplus
 }

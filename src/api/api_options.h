@@ -30,7 +30,8 @@ typedef enum api_options {
     API_EXPORT_OPTIONS,
     API_PULL_OPTIONS,
     API_RANK_OPTIONS,
-    API_TAG_OPTIONS
+    API_TAG_OPTIONS,
+    API_COLBERT_OPTIONS
 } api_options;
 
 /* Fills `into`, a struct of that kind as this library knows it, size included: the caller's members over the defaults.

@@ -66,6 +66,53 @@ fail:
     return status;
 }
 
+static nib_status try_colbert(nib_model *model, nib_colbert_role role, const char *const *texts, size_t n,
+                              const nib_colbert_options *options, int64_t *offsets, nib_tensor **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_colbert_options o;
+    nib_ticket ticket;
+    base_stop stop;
+    float *rows = NULL;
+    int64_t width = 0;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
+    *out = NULL;
+    NIB_TRY(api_options_take(API_COLBERT_OPTIONS, &o, options, err));
+    if (!model || !offsets || (n && !texts))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
+    if (o.max_tokens < 0 || !(o.pool_factor >= 1) || (role != NIB_COLBERT_QUERY && role != NIB_COLBERT_DOCUMENT))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    NIB_TRY(take_ticket(&ticket, &o.ticket, o.profile, err));
+    NIB_TRY(api_check_texts(texts, n, "text", err));
+    base_stop_begin(&stop, o.stop, o.stop_user, n);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_colbert(model, role, texts, n, &o, offsets, &rows, &width, err);
+    base_stop_end(&stop);
+    NIB_TRY(status);
+    const nib_tensor t = {.dtype = NIB_DTYPE_F32,
+                          .rank = 2,
+                          .dims = {offsets[n], width},
+                          .data = rows,
+                          .bytes = (size_t)offsets[n] * (size_t)width * sizeof *rows};
+    NIB_TRY(api_tensor_own(model->runtime, &t, out, err));
+fail:
+    return status;
+}
+
+static nib_status try_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
+                             const int64_t *offsets, size_t n, int64_t width, float *scores, nib_error *err) {
+    if ((query_rows && !query) || query_rows < 0 || (n && (!offsets || !scores)))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "query, offsets and scores must be given");
+    if ((unsigned)type > NIB_MAXSIM_BINARY || width < 1 || (type != NIB_MAXSIM_F32 && width > 1 << 16))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "type or width is out of range");
+    for (size_t i = 0; i < n; i++)
+        if (offsets[i] < 0 || offsets[i + 1] < offsets[i])
+            return base_error_set(err, NIB_INVALID_ARGUMENT, "document %zu ends before it begins", i);
+    if (n && offsets[n] > offsets[0] && !documents)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "documents must be given");
+    task_maxsim(type, query, query_rows, documents, offsets, n, width, scores);
+    return NIB_OK;
+}
+
 /* ---- the calls, as tasks.h has them */
 
 nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
@@ -75,4 +122,12 @@ nib_status nib_rank(nib_model *model, const char *query, const char *const *docu
 nib_status nib_tag(nib_model *model, const char *const *texts, size_t n, const nib_tag_options *options, nib_tags **out,
                    nib_error *err) {
     return API_CALL(err, try_tag(model, texts, n, options, out, err));
+}
+nib_status nib_colbert(nib_model *model, nib_colbert_role role, const char *const *texts, size_t n,
+                       const nib_colbert_options *options, int64_t *offsets, nib_tensor **out, nib_error *err) {
+    return API_CALL(err, try_colbert(model, role, texts, n, options, offsets, out, err));
+}
+nib_status nib_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
+                      const int64_t *offsets, size_t n, int64_t width, float *scores, nib_error *err) {
+    return API_CALL(err, try_maxsim(type, query, query_rows, documents, offsets, n, width, scores, err));
 }

@@ -119,6 +119,19 @@ typedef struct hf_tokenizer {
     bool has_decoder; /* added_tokens_decoder is there: of a rebuilt class it has all added tokens */
 } hf_tokenizer;
 
+/* Late interaction: how queries and documents become rows (hf_colbert.c). */
+typedef enum hf_role { HF_QUERY, HF_DOCUMENT, HF_ROLES } hf_role;
+typedef struct hf_colbert {
+    bool there;                 /* the folder says that the model is one of these */
+    char prefixes[HF_ROLES][64]; /* a token, or else a text, that is put in front */
+    int64_t lengths[HF_ROLES];  /* tokens, that among them; 0: as of any text */
+    int64_t expand;             /* so many tokens a query is filled up to; 0: it is not */
+    bool attends;               /* what it is filled up with is seen by the other tokens */
+    char mask[64];              /* the token that it is filled up with; "": none is named */
+    char skip[1024];            /* tokens whose rows documents leave out, a line each */
+    int64_t width;              /* of linear.weight beside the transformer's; 0: there is none */
+} hf_colbert;
+
 typedef struct hf_settings {
     bool has_modules;                  /* modules.json was there */
     char input[160];                   /* hf_list_input */
@@ -141,6 +154,7 @@ typedef struct hf_settings {
     char unsupported[160];                      /* a module nib cannot run yet ("2_Dense: Dense"), or "" */
     hf_tokenizer tokenizer;
     bool excludes_prompt; /* include_prompt of the Pooling is false: rows of the prompt are not pooled */
+    hf_colbert colbert;
     int64_t truncate_dim; /* only so many numbers of a vector, from the first on, behind all modules; 0: all */
     hf_prompt *prompts;   /* [prompt_count] of config_sentence_transformers.json */
     size_t prompt_count, prompt_cap;
@@ -172,6 +186,10 @@ int64_t hf_settings_find_prompt(const hf_settings *s, const char *name);
 
 /* ---- inside the room: parts of hf_settings_load */
 nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err); /* after config.json */
+/* Adds Stanford's projection, which stands in no list and in no folder, so that its weight is looked for beside the
+ * transformer's; after config.json. */
+void hf_modules_project(hf_settings *s);
+nib_status hf_colbert_load(nib_runtime *runtime, const char *dir, hf_colbert *out, nib_error *err); /* *out is zeroed */
 nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
 nib_status hf_modules_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err);
 

@@ -126,7 +126,7 @@ static const hf_head bert_heads[] = {
 
 const hf_family hf_family_bert = {
     .types = "bert",
-    .classes = "Bert|JinaBert",
+    .classes = "Bert|JinaBert|HF_ColBERT",
     .probe = "embeddings.word_embeddings.weight",
     .prefixes = {"", "bert.", NULL},
     .keys = {hf_usual_sizes, bert_keys, NULL},

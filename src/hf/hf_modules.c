@@ -69,7 +69,7 @@ static nib_status read_size(const reading *r, const char *key, int64_t *out) {
  * something else. */
 static bool read_place(reading *r) {
     yyjson_val *in = yyjson_obj_get(r->config, "module_input_name"), *out = yyjson_obj_get(r->config, "module_output_name");
-    const char *name = in ? yyjson_get_str(in) : "sentence_embedding";
+    const char *name = in ? yyjson_get_str(in) : r->s->colbert.there ? "token_embeddings" : "sentence_embedding";
     const bool same = !out || yyjson_is_null(out) || (name && yyjson_is_str(out) && strcmp(yyjson_get_str(out), name) == 0);
     r->module.of_tokens = name && strcmp(name, "token_embeddings") == 0;
     if (name && same && (r->module.of_tokens || strcmp(name, "sentence_embedding") == 0)) return true;
@@ -228,7 +228,7 @@ static const struct {
     {{"Normalize", NULL, NULL, NULL, hf_emit_normalize}, read_normalize},
     {{"Dropout", NULL, NULL, NULL, NULL}, read_dropout},
 };
-#define POOLING 2 /* its row */
+enum { POOLING = 2, DENSE = 3 }; /* their rows */
 
 bool hf_module_pools(const hf_module *m) { return m->n_modes > 0; }
 
@@ -237,11 +237,11 @@ static void say(hf_settings *s, const hf_module *m) {
     const size_t used = strlen(s->modules_said);
     char *at = s->modules_said + used;
     const size_t room = sizeof s->modules_said - used;
-    const char *of = m->of_tokens ? ", of each token" : "";
+    const char *of = m->of_tokens ? ", of each token" : "", *from = m->path[0] ? m->path : "model.safetensors";
     if (m->activation)
         snprintf(at, room, ", %s %lld to %lld, %s%s%s (%s)", m->kind->type, (long long)m->in, (long long)m->out, m->activation,
-                 m->residual ? ", residual" : "", of, m->path);
-    else snprintf(at, room, ", %s%s (%s)", m->kind->type, of, m->path);
+                 m->residual ? ", residual" : "", of, from);
+    else snprintf(at, room, ", %s%s (%s)", m->kind->type, of, from);
 }
 
 /* A module of a kind that nib has; its folder is r->module.path. */
@@ -295,6 +295,14 @@ nib_status hf_modules_load(nib_runtime *runtime, const char *dir, const hf_list 
     finish(s);
 fail:
     return status;
+}
+
+void hf_modules_project(hf_settings *s) {
+    if (!s->colbert.width || s->module_count >= HF_MOST_MODULES - 1) return;
+    hf_module *m = &s->modules[s->module_count++];
+    *m = (hf_module){
+        .kind = &kinds[DENSE].kind, .of_tokens = true, .in = s->hidden, .out = s->colbert.width, .activation = "linear"};
+    say(s, m);
 }
 
 void hf_modules_pool_by(hf_settings *s, nib_pooling mode) {

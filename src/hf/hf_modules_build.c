@@ -30,7 +30,7 @@ static nib_status open_one(nib_runtime *runtime, const char *dir, hf_module *m, 
     const bool square = k->across != NULL; /* a matrix, not a factor for each number */
     hf_weights *w = NULL;
     char name[100];
-    snprintf(name, sizeof name, "%s/model.safetensors", m->path);
+    snprintf(name, sizeof name, "%s%smodel.safetensors", m->path, m->path[0] ? "/" : "");
     NIB_TRY(hf_weights_open_file(runtime, dir, name, &w, err));
     NIB_TRY(find(m, w, k->weight, m->out, square ? m->in : 0, &m->weight, err));
     if (m->bias) NIB_TRY(find(m, w, k->offset, m->out, 0, &m->offset, err));
@@ -44,7 +44,7 @@ fail:
 /* What other tools write in place of model.safetensors is not read: the model is one that nib cannot embed with. */
 static bool has_weights(nib_runtime *runtime, const char *dir, const hf_module *m) {
     char name[100];
-    snprintf(name, sizeof name, "%s/model.safetensors", m->path);
+    snprintf(name, sizeof name, "%s%smodel.safetensors", m->path, m->path[0] ? "/" : "");
     char *path = base_path_join(&runtime->heap, dir, name);
     const bool there = !path || base_path_is_file(path); /* without memory for the path, opening says so */
     base_free(&runtime->heap, path);

@@ -28,7 +28,7 @@ nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *n
 
 /* sentence-transformers' SimilarityFunction. */
 static void read_similarity(nib_runtime *runtime, yyjson_val *root, hf_settings *s) {
-    static const char *const known[] = {"cosine", "dot", "euclidean", "manhattan"};
+    static const char *const known[] = {"cosine", "dot", "euclidean", "manhattan", "MaxSim", "maxsim"};
     const char *name = hf_json_string(root, "similarity_fn_name", "");
     bool is_known = !*name;
     for (size_t i = 0; i < BASE_COUNT(known); i++) is_known |= strcmp(known[i], name) == 0;

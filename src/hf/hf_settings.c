@@ -45,6 +45,8 @@ const char *const hf_small_files[] = {
     "chat_template.jinja",
     SENTENCE_FILES,
     "config_sentence_transformers.json",
+    "onnx_config.json",
+    "artifact.metadata",
     NULL,
 };
 
@@ -145,6 +147,14 @@ fail:
     return status;
 }
 
+/* Where a role has a length of its own, that is how long its texts are, whatever sentence_bert_config.json says. */
+static int64_t longest_role(const hf_colbert *c) {
+    int64_t most = c->expand;
+    for (int i = 0; i < HF_ROLES; i++)
+        if (c->lengths[i] > most) most = c->lengths[i];
+    return c->lengths[HF_DOCUMENT] ? most : 0;
+}
+
 nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *route, hf_settings *out, nib_error *err) {
     nib_status status = NIB_OK;
     hf_list list;
@@ -159,9 +169,12 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *r
     snprintf(out->input, sizeof out->input, "%s", hf_list_input(&list));
     input = hf_folder(runtime, dir, out->input);
     if (!input) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");
+    NIB_TRY(hf_colbert_load(runtime, input, &out->colbert, err));
+    note_length(out, "late interaction", (double)longest_role(&out->colbert));
     NIB_TRY(hf_modules_load(runtime, dir, &list, out, err));
     if (list.is_static) NIB_TRY(read_static(runtime, input, &list, out, err));
     else NIB_TRY(read_stack(runtime, input, out, err));
+    hf_modules_project(out);
     NIB_TRY(hf_prompts_load(runtime, dir, out, err));
     base_free(&runtime->heap, input);
     return NIB_OK;

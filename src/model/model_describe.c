@@ -129,6 +129,21 @@ static void describe_tags(const nib_model *m, const model_program *p, base_str *
     base_str_add(out, "; one for each token");
 }
 
+static void describe_colbert(const nib_model *m, const model_program *p, base_str *out) {
+    static const char *const roles[HF_ROLES] = {"query", "document"};
+    const hf_colbert *c = &m->settings.colbert;
+    base_str_printf(out, "tokens        %lld numbers each, normalized%s", (long long)p->width, m->settings.modules_said);
+    for (int i = 0; i < HF_ROLES; i++) {
+        base_str_printf(out, "\n%-13s ", roles[i]);
+        base_json_quote(out, c->prefixes[i]);
+        base_str_printf(out, " in front, up to %lld tokens",
+                        (long long)(c->lengths[i] && c->lengths[i] < m->max_tokens ? c->lengths[i] : m->max_tokens));
+        if (i == HF_QUERY && c->expand)
+            base_str_printf(out, ", filled up to %lld with %s, which the others %s", (long long)c->expand,
+                            c->mask[0] ? c->mask : "[MASK]", c->attends ? "see" : "do not see");
+    }
+}
+
 static const struct {
     const char *head; /* of the line that says what comes out */
     void (*describe)(const nib_model *m, const model_program *p, base_str *out);
@@ -137,6 +152,7 @@ static const struct {
     [NIB_TASK_TOKENS] = {"tokens", describe_tokens},
     [NIB_TASK_CLASSIFY] = {"labels", describe_labels},
     [NIB_TASK_TAG] = {"labels", describe_tags},
+    [NIB_TASK_COLBERT] = {"tokens", describe_colbert},
 };
 
 /* A device beside the cpu, and its part of the graph. */

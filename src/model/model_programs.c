@@ -69,6 +69,10 @@ static nib_status round_weights(const nib_model *m, model_program *p, pass_conte
 static nib_status build(nib_model *m, int which, model_program *p, pass_notes *notes, nib_error *err) {
     nib_status status = NIB_OK;
     const bool task = which != MODEL_EXACT;
+    /* Tokens that a query is filled up with, and that others do not see, are told by the mask: they are rows all the
+     * same, and what packing leaves out are rows. */
+    const hf_colbert *late = &m->settings.colbert;
+    const bool pads = which == NIB_TASK_COLBERT && late->expand && !late->attends;
     const int opset = graph_opset_version(m->source, "");
     const bool old = opset > 0 && opset < 7; /* operators broadcast otherwise then than passes believe */
     NIB_TRY(graph_clone(m->source, &p->g, err));
@@ -81,7 +85,7 @@ static nib_status build(nib_model *m, int which, model_program *p, pass_notes *n
                         .kernels = cpu_kernels(m->device),
                         .level = old ? 0 : m->optimize,
                         .mode = !task || old ? PASS_MODE_EXACT
-                                : m->pack    ? PASS_MODE_TASK
+                                : m->pack && !pads ? PASS_MODE_TASK
                                              : PASS_MODE_TASK_PADDED,
                         .mask = task && !old && m->roles.mask >= 0 ? p->g->inputs[m->roles.mask] : NULL,
                         .notes = notes,

@@ -287,6 +287,20 @@ static void choose_tags(const nib_model *m, const graph *g, const graph_value *w
     else take_output(p, g, v, wanted ? "asked for" : "by its name", "a score a label of each token");
 }
 
+/* ---- colbert: rows of tokens through all modules, of length 1 */
+
+static void choose_rows(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
+    if (!m->settings.colbert.there)
+        snprintf(p->cannot, sizeof p->cannot, "its folder says nothing of late interaction (query_prefix and the like)");
+    else choose_tokens(m, g, wanted, p);
+}
+
+static graph_value *rows_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) {
+    p->normalized = true;
+    v = through_modules(m, g, v, false, p);
+    return v ? normalized(g, v) : v;
+}
+
 /* ---- the table */
 
 static const model_task tasks[MODEL_PROGRAMS] = {
@@ -294,6 +308,7 @@ static const model_task tasks[MODEL_PROGRAMS] = {
     [NIB_TASK_TOKENS] = {"give vectors of tokens", MODEL_ROW_A_TOKEN, choose_tokens, tokens_suffix, NULL},
     [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels},
     [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels},
+    [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL},
 };
 
 bool model_gives_tokens(int which) { return tasks[which].result == MODEL_ROW_A_TOKEN; }
@@ -306,6 +321,8 @@ nib_task model_choose_task(const nib_model *m, const char **why) {
     const graph_value *logits = named_output(g, LOGITS);
     const bool pools =
         m->asked.pooling != NIB_POOLING_MODEL || m->settings.pooling != NIB_POOLING_MODEL || m->asked.output_name;
+    *why = "its folder says how queries and documents become rows";
+    if (m->settings.colbert.there && m->asked.pooling == NIB_POOLING_MODEL) return NIB_TASK_COLBERT;
     *why = "it pools";
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
     *why = "architectures of config.json";

@@ -47,6 +47,7 @@ typedef struct run_item {
     const int32_t *types; /* [length], or NULL: all 0 */
     int64_t length;
     int64_t first, count; /* the rows that a sink of rows a token wants: [first, first + count) of the text's own */
+    int64_t seen; /* tokens that others see: the first so many; 0: all. The mask says it, so that no plan of these is packed */
 } run_item;
 
 typedef struct run_batch {

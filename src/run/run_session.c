@@ -99,7 +99,7 @@ static nib_status fill_input(text_run *r, run_worker *w, const run_span *span, i
         char *row = (char *)t.data + i * (size_t)S * width;
         for (int64_t j = 0; j < n; j++) {
             int32_t x = kind == 0   ? item->ids[j]
-                        : kind == 1 ? 1
+                        : kind == 1 ? (!item->seen || j < item->seen)
                         : kind == 2 ? (item->types ? item->types[j] : 0)
                                     : (int32_t)j;
             int64_t wide = x;

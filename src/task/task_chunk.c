@@ -5,7 +5,6 @@
 #include "task_chunk.h"
 #include <string.h>
 
-#define CHUNK_TEXTS 1024
 #define CHUNK_BYTES (128u << 10) /* so that rows of a few hundred labels a token stay some tens of megabytes */
 #define PARALLEL 8               /* texts that a thread takes at a time */
 
@@ -58,6 +57,8 @@ nib_status task_chunk_begin(task_chunk *c, bool windows, int64_t stride, nib_err
     c->width = program->width;
     c->prompted = base_calloc(heap, threads, sizeof *c->prompted);
     c->prompted_caps = base_calloc(heap, threads, sizeof *c->prompted_caps);
+    if (c->edit && !(c->seen = base_calloc(heap, TASK_CHUNK_TEXTS, sizeof *c->seen)))
+        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for texts");
     if (!c->prompted || !c->prompted_caps) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for texts");
 fail:
     return status;
@@ -71,6 +72,7 @@ void task_chunk_end(task_chunk *c) {
     base_free(heap, c->prompted_caps);
     base_free(heap, c->encodings);
     base_free(heap, c->items);
+    base_free(heap, c->seen);
     base_free(heap, c->ids);
     base_free(heap, c->types);
     base_free(heap, c->lengths);
@@ -82,7 +84,7 @@ bool task_chunk_next(task_chunk *c) {
     size_t bytes = 0;
     c->first += c->count;
     c->count = 0;
-    while (c->first + c->count < c->given.n && c->count < CHUNK_TEXTS && (c->count == 0 || bytes < CHUNK_BYTES))
+    while (c->first + c->count < c->given.n && c->count < TASK_CHUNK_TEXTS && (c->count == 0 || bytes < CHUNK_BYTES))
         bytes += length_of(c, c->first + c->count++);
     return c->count > 0;
 }
@@ -108,7 +110,7 @@ static nib_status encode_one(void *user, size_t i, int slot, nib_error *err) {
     if (status != NIB_OK) return status;
     if (c->given.tokens) c->given.tokens[c->first + i] = (int64_t)e->count;
     if (c->given.full_tokens) c->given.full_tokens[c->first + i] = (int64_t)e->full_count;
-    return c->edit ? c->edit(c->user, e, err) : NIB_OK;
+    return c->edit ? c->edit(c->user, i, e, err) : NIB_OK;
 }
 
 static bool make_encodings(task_chunk *c) {
@@ -147,6 +149,7 @@ static nib_status list_items(task_chunk *c, nib_error *err) {
             if (at == end) continue; /* a text without a token, special ones included */
             c->ids[n] = e->ids + at;
             c->types[n] = e->type_ids + at;
+            if (c->seen) c->seen[n] = c->seen[i];
             c->lengths[n++] = (int64_t)(end - at);
         }
     }
@@ -164,6 +167,7 @@ nib_status task_chunk_run(task_chunk *c, nib_error *err) {
                               .ids = c->ids,
                               .id_types = c->types,
                               .lengths = c->lengths,
+                              .seen = c->seen,
                               .max_tokens = c->given.max_tokens,
                               .profile = c->given.profile,
                               .finish = c->given.finish,

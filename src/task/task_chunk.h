@@ -16,12 +16,16 @@
 
 #include "task_texts.h"
 
+#define TASK_CHUNK_TEXTS 1024 /* of a chunk, at most */
+
 typedef struct task_chunk {
     nib_model *m;
     nib_task task;
     task_texts given;    /* n, texts, text_lengths, prompt, tokens, full_tokens, profile, finish, ticket */
     text_truncation cut; /* of each text; with windows each of them is an item */
-    nib_status (*edit)(void *user, text_encoding *e, nib_error *err); /* of each encoding; NULL: nothing */
+    nib_status (*edit)(void *user, size_t i, text_encoding *e,
+                       nib_error *err); /* of text i's encoding; NULL: nothing */
+    int64_t *seen;                      /* [count] the edit's: run_item.seen of texts without windows; NULL: all */
     void *user;
     size_t first, count;      /* the texts at hand */
     text_encoding *encodings; /* [count] */

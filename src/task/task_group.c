@@ -97,6 +97,7 @@ static void point_items(queue_group *g) {
         run_item item = {.ids = x->ids ? x->ids : store->ids + place->at,
                          .types = !types ? NULL : x->ids ? x->types : store->types + place->at,
                          .length = place->length,
+                         .seen = x->seen,
                          .count = place->length};
         nib_error e;
         nib_status status = x->ids ? NIB_OK : task_check_ids(m->r->m, &item, m->i, NIB_BAD_TOKENIZER, &e);

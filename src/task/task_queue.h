@@ -26,6 +26,7 @@ typedef struct queue_text {
     const int32_t *ids; /* [length] in place of a text; NULL: there is one */
     const int32_t *types; /* [length] of these; NULL: all 0 */
     size_t length, pair_length;
+    int64_t seen; /* run_item.seen */
     int64_t weight; /* tokens, guessed from bytes where they are not known */
     queue_state state;
     struct queue_group *group; /* RUNNING: which */

@@ -2,9 +2,9 @@
  *
  * Ranking: classifying pairs of one query, and one sort. In: a query and documents. Out: which answer it best.
  */
+#include "base/base_sort.h"
 #include "task.h"
 #include <math.h>
-#include <stdlib.h>
 
 /* What tasks.h calls the relevance, of a row of raw scores. */
 static float relevance(const float *row, int64_t labels) { return labels == 2 ? row[1] - row[0] : row[0]; }
@@ -77,7 +77,7 @@ nib_status task_rank(nib_model *m, const char *query, const char *const *documen
         const float x = relevance(rows + i * (size_t)labels, labels);
         out[i] = (nib_ranked){.index = i, .score = sigmoids ? sigmoid(x) : x};
     }
-    qsort(out, n, sizeof *out, by_score);
+    base_sort(out, n, sizeof *out, by_score);
     *count = options->top && options->top < n ? options->top : n;
 fail:
     base_free(heap, queries);

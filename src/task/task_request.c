@@ -32,6 +32,7 @@ static void point(nib_request *r, const task_texts *t) {
             x->ids = t->ids[i];
             x->types = t->id_types ? t->id_types[i] : NULL;
             x->length = (size_t)t->lengths[i];
+            x->seen = t->seen ? t->seen[i] : 0;
             x->weight = t->lengths[i];
             continue;
         }

@@ -181,6 +181,7 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
                                           : t->id_types ? t->id_types[first + i]
                                                         : NULL,
                                  .length = length,
+                                 .seen = t->seen ? t->seen[first + i] : 0,
                                  .count = length};
         if (t->tokens) t->tokens[first + i] = length;
         if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : length;

@@ -28,6 +28,7 @@ typedef struct task_texts {
     const int32_t *const *ids;                 /* [n][lengths[i]] */
     const int32_t *const *id_types;            /* [n][lengths[i]] their types; NULL: all 0. Not of what is submitted */
     const int64_t *lengths;                    /* [n] */
+    const int64_t *seen;                       /* [n] run_item.seen; NULL: all. Not of what is submitted */
     const char *prompt;                        /* put before each text; "" or NULL: none */
     int64_t max_tokens;                        /* of a text; 0, or more than the model's: the model's */
     int64_t *tokens, *full_tokens; /* [n], filled with how many were used, and how many there would be; may be NULL */

@@ -87,6 +87,7 @@ text_truncation text_own_truncation(const text_tokenizer *t);
 
 void text_encoding_init(text_encoding *e, base_heap *heap);
 void text_encoding_free(text_encoding *e);
+bool text_encoding_grow(text_encoding *e, size_t need); /* room for so many tokens; false: memory ran out */
 
 /* Encodes text[0..length), and pair[0..pair_length) if pair is not NULL. max_tokens > 0: truncates to that many, special
  * tokens included (longest first for pairs; the side is the tokenizer's); 0: no truncation; < 0: what tokenizer.json says.

@@ -219,7 +219,7 @@ static nib_status share_room(const text_truncation *u, bool pair, size_t room, c
     return NIB_OK;
 }
 
-static bool reserve_tokens(text_encoding *e, size_t need) {
+bool text_encoding_grow(text_encoding *e, size_t need) {
     size_t caps[5] = {e->cap, e->cap, e->cap, e->cap, e->cap};
     if (need <= e->cap) return true;
     if (!base_grow(e->heap, (void **)&e->ids, &caps[0], need, sizeof *e->ids) ||
@@ -338,7 +338,7 @@ static nib_status put_window(const windows *s, const size_t k[2], text_encoding 
         r[i] = window_of(s->n[i], s->kept[i], s->u, k[i]);
         counts[i] = r[i].end - r[i].begin;
     }
-    if (!reserve_tokens(out, out->count + s->specials + counts[0] + counts[1]) ||
+    if (!text_encoding_grow(out, out->count + s->specials + counts[0] + counts[1]) ||
         !base_grow(out->heap, (void **)&out->windows, &out->window_cap, out->window_count + 1, sizeof *out->windows))
         return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
     text_raw *copy = base_alloc(out->heap, (counts[0] + counts[1] + 1) * sizeof *copy);
@@ -380,7 +380,7 @@ fail:
 /* The one encoding that there is without windows, in place. */
 static nib_status put_one(const windows *s, text_encoding *out, nib_error *err) {
     text_raw *tokens[2] = {s->tokens[0], s->tokens[1]};
-    if (!reserve_tokens(out, s->specials + s->kept[0] + s->kept[1]) ||
+    if (!text_encoding_grow(out, s->specials + s->kept[0] + s->kept[1]) ||
         !base_grow(out->heap, (void **)&out->windows, &out->window_cap, 1, sizeof *out->windows))
         return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for an encoding");
     for (int k = 0; k < 2; k++) {

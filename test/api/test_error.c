@@ -353,6 +353,16 @@ static void tasks(void **state) {
     nib_tags_free(tags);
     FAILS(nib_tag, m, texts, 2, NULL, &tags);
     nib_model_free(tagger);
+    nib_tensor *rows;
+    int64_t offsets[3];
+    float score;
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/colbert-bert", NULL, &tagger);
+    OK(nib_colbert, tagger, NIB_COLBERT_QUERY, texts, 2, NULL, offsets, &rows);
+    OK(nib_maxsim, NIB_MAXSIM_F32, rows->data, 2, rows->data, offsets, 1, rows->dims[1], &score);
+    FAILS(nib_maxsim, NIB_MAXSIM_F32, rows->data, 2, rows->data, offsets, 1, 0, &score);
+    nib_tensor_free(rows);
+    FAILS(nib_colbert, m, NIB_COLBERT_QUERY, texts, 2, NULL, offsets, &rows);
+    nib_model_free(tagger);
     OK(nib_rank, labels, "a pen", texts, 2, NULL, ranked, &count);
     FAILS(nib_rank, labels, NULL, texts, 2, NULL, ranked, &count);
     FAILS(nib_rank, m, "a pen", texts, 2, NULL, ranked, &count);

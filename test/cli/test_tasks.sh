@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# nib rank and nib ner as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
+# nib rank, nib ner and nib colbert as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
 set -uo pipefail
 nib=$(realpath "$1") root=$(realpath "$2")
 data=$root/test/data/tasks
@@ -77,4 +77,31 @@ expect 2 'would be there twice' "$nib" ner --model "$ner" --aggregation none --s
 expect 2 'this model cannot label tokens: no output logits' "$nib" ner --model "$data/rank-bert" a
 expect 0 '' "$nib" compile "$ner" -o ner.nib --precision q8
 check [ "$("$nib" ner --model ner.nib --json 'Clara of Paris')" = "$("$nib" ner --model "$ner" --precision q8 --json 'Clara of Paris')" ]
+# nib colbert ranks by MaxSim, and gives the vectors
+for name in stanford bert modernbert deberta; do
+    "$nib" colbert --model "$data/colbert-$name" --query 'A nib writes.' --json documents >got 2>err || failed=1
+    "$nib" colbert --model "$data/colbert-$name" --role document --input documents --pool-factor 2 --output d.npy 2>err || failed=1
+    "$nib" colbert --model "$data/colbert-$name" --role query 'A nib writes.' >query.jsonl || failed=1
+    python3 - "$data/colbert-$name/golden.json" <<'PY' || { echo "FAILED: nib colbert, $name"; failed=1; }
+import json, struct, sys
+golden = json.load(open(sys.argv[1]))
+at = golden["texts"].index("A nib writes.")
+want, got = golden["maxsim"][at], json.load(open("got"))
+assert [x["corpus_id"] for x in got] == sorted(range(len(want)), key=lambda i: -want[i]), got
+assert all(abs(x["score"] - want[x["corpus_id"]]) < 1e-3 for x in got), (want, got)
+offsets = [x[0] for x in struct.iter_unpack("<q", open("d.offsets.npy", "rb").read()[128:])]
+assert [b - a for a, b in zip(offsets, offsets[1:])] == [len(x) for x in golden["pool 2"]], offsets
+query = json.loads(open("query.jsonl").readline())
+assert query["tokens"] == len(query["embedding"]) == len(golden["query"][at])
+PY
+done
+late=$data/colbert-bert
+expect 0 'query +"\[unused0\]" in front, up to 20 tokens, filled up to 20 with \[MASK\], which the others do not see' "$nib" inspect "$late"
+expect 0 'texts were too long and were cut' "$nib" colbert --model "$late" --role document --input documents
+expect 2 'give one of them' "$nib" colbert --model "$late" a
+expect 2 'one file' "$nib" colbert --model "$late" --query a b c
+expect 2 'of documents that are ranked' "$nib" colbert --model "$late" --role query --json a
+expect 2 'this model cannot encode for late interaction' "$nib" colbert --model "$data/rank-bert" --role query a
+expect 0 '' "$nib" compile "$late" -o late.nib --precision q8
+check [ "$("$nib" colbert --model late.nib --role query 'Ada')" = "$("$nib" colbert --model "$late" --precision q8 --role query 'Ada')" ]
 exit $failed

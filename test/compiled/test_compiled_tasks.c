@@ -87,8 +87,26 @@ static nib_status tag(nib_model *m, float *out, nib_error *e) {
     return status;
 }
 
-static nib_status (*const calls[MODEL_PROGRAMS])(nib_model *m, float *out, nib_error *e) = {
-    [NIB_TASK_EMBED] = embed, [NIB_TASK_TOKENS] = tokens, [NIB_TASK_CLASSIFY] = classify, [NIB_TASK_TAG] = tag};
+static nib_status colbert(nib_model *m, float *out, nib_error *e) {
+    for (int role = NIB_COLBERT_QUERY; role <= NIB_COLBERT_DOCUMENT; role++) {
+        int64_t offsets[TEXTS + 1];
+        nib_tensor *t;
+        nib_status status = nib_colbert(m, (nib_colbert_role)role, texts, TEXTS, NULL, offsets, &t, e);
+        if (status != NIB_OK) return status;
+        assert_true(t->bytes <= MOST / 2 * sizeof *out);
+        memcpy(out, t->data, t->bytes);
+        out += MOST / 2;
+        nib_tensor_free(t);
+    }
+    return NIB_OK;
+}
+
+static nib_status (*const calls[MODEL_PROGRAMS])(nib_model *m, float *out,
+                                                 nib_error *e) = {[NIB_TASK_EMBED] = embed,
+                                                                  [NIB_TASK_TOKENS] = tokens,
+                                                                  [NIB_TASK_CLASSIFY] = classify,
+                                                                  [NIB_TASK_TAG] = tag,
+                                                                  [NIB_TASK_COLBERT] = colbert};
 
 static const struct {
     const char *path;
@@ -99,6 +117,7 @@ static const struct {
     {LABELS, NIB_TASK_AUTO, NIB_TASK_CLASSIFY},
     {RELEVANCE, NIB_TASK_CLASSIFY, NIB_TASK_CLASSIFY},
     {NIB_TEST_DATA "/tasks/ner-bert", NIB_TASK_AUTO, NIB_TASK_TAG},
+    {NIB_TEST_DATA "/tasks/colbert-bert", NIB_TASK_AUTO, NIB_TASK_COLBERT},
 };
 
 static void a_file_does_its_task_and_no_other(void **state) {
