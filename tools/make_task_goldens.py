@@ -198,7 +198,7 @@ def colbert():
             ("colbert-modernbert", "modernbert", dict(pylate, query_prefix="[Q] ", document_prefix="[D] ",
                                                       attend_to_expansion_tokens=True)),
             ("colbert-deberta", "deberta", dict(pylate, query_prefix="ask: ", document_prefix="", skiplist_words=[],
-                                                do_query_expansion=False))):
+                                                do_query_expansion=False, prompts={"query": "of ", "document": "the "}))):
         model, tok, path = folder(name, family, T.AutoModel)
         if family == "modernbert":  # as PyLate adds its prefixes
             tok.add_tokens(["[Q] ", "[D] "])

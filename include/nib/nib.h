@@ -326,8 +326,7 @@ NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, siz
     X(EMBED, 1, "embed")       /* a vector of each text: nib_embed */                                                  \
     X(TOKENS, 2, "tokens")     /* a vector of each token: nib_embed_tokens */                                          \
     X(CLASSIFY, 3, "classify") /* a score for each label: nib_classify */                                              \
-    X(TAG, 4, "tag")           /* a label for each token: nib_tag */                                                   \
-    X(COLBERT, 5, "colbert")   /* vectors of tokens for late interaction: nib_colbert */
+    X(TAG, 4, "tag") X(COLBERT, 5, "colbert") /* labels, and rows for late interaction, of tokens: tasks.h */
 
 typedef enum nib_task {
 #define NIB_TASK_ENUM(name, number, text) NIB_TASK_##name = number,

@@ -9,6 +9,7 @@
 #include "task.h"
 #include "task_chunk.h"
 #include "task_pool.h"
+#include <stdio.h>
 #include <string.h>
 
 typedef struct encoding_run {
@@ -16,6 +17,7 @@ typedef struct encoding_run {
     const nib_colbert_options *options;
     bool query;
     int32_t prefix, mask; /* ids; -1: there is none */
+    char *front;          /* text in front of each */
     size_t expand;        /* tokens that a query is filled up to */
     uint8_t *skips;       /* [vocabulary] 1: rows of this token are left out */
     size_t vocabulary;
@@ -113,6 +115,22 @@ static int32_t prefix_token(const nib_model *m, const char *prefix) {
     return id;
 }
 
+/* What stands in front of each text: the prefix, a token or a text, and the role's prompt, which may begin with it. */
+static nib_status choose_front(encoding_run *r, const char *prefix, nib_error *err) {
+    const nib_model *m = r->chunk.m;
+    const int64_t at = hf_settings_find_prompt(&m->settings, r->query ? "query" : "document");
+    const char *prompt = at >= 0 ? m->settings.prompts[at].text : "";
+    const size_t length = strlen(prefix);
+    if (strncmp(prompt, prefix, length) == 0) prompt += length;
+    r->prefix = prefix_token(m, prefix);
+    const size_t room = length + strlen(prompt) + 1;
+    r->front = base_alloc(&m->runtime->heap, room);
+    if (!r->front) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a prompt");
+    snprintf(r->front, room, "%s%s", r->prefix < 0 ? prefix : "", prompt);
+    r->chunk.given.prompt = r->front;
+    return NIB_OK;
+}
+
 static nib_status choose_expansion(encoding_run *r, nib_error *err) {
     const nib_model *m = r->chunk.m;
     const hf_colbert *c = &m->settings.colbert;
@@ -155,8 +173,7 @@ nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *
                                       .profile = o->profile,
                                       .ticket = o->ticket}};
     NIB_TRY(task_chunk_begin(&r->chunk, false, 0, err));
-    r->prefix = prefix_token(m, prefix);
-    if (r->prefix < 0) r->chunk.given.prompt = prefix;
+    NIB_TRY(choose_front(r, prefix, err));
     NIB_TRY(choose_expansion(r, err));
     NIB_TRY(find_skips(r, err));
     r->chunk.cut.max_tokens = room_of(r, o->max_tokens);
@@ -175,6 +192,7 @@ nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *
 fail:
     task_chunk_end(&r->chunk);
     base_free(heap, r->skips);
+    base_free(heap, r->front);
     base_free(heap, r->rows);
     base_free(heap, r);
     return status;
