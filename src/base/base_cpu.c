@@ -33,7 +33,7 @@ const char *base_isa_name(base_isa isa) { return (unsigned)isa < BASE_ISA_COUNT 
 #if defined(__x86_64__)
 uint32_t base_cpu_detect(void) {
     uint32_t isas = BIT(GENERIC), a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA) || !(c & bit_F16C)) return isas;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA) || !(c & bit_F16C) || !(c & bit_POPCNT)) return isas;
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     if ((low & 0x6) != 0x6) return isas; /* the system does not save ymm */

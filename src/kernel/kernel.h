@@ -145,6 +145,16 @@ size_t kernel_relative_bytes(bool q8, int64_t count, int64_t head_dim);
 void kernel_relative_pack(kernel_relative_table which, bool q8, const float *table, int heads, int64_t count,
                           int64_t head_dim, void *packed);
 
+/* What is summed of a query q and a row d, and what a row's numbers are. */
+typedef enum kernel_score { KERNEL_SCORE_DOT, KERNEL_SCORE_SQUARES, KERNEL_SCORE_ABSOLUTE } kernel_score;
+typedef enum kernel_element {
+    KERNEL_ELEMENT_F32,
+    KERNEL_ELEMENT_F16,
+    KERNEL_ELEMENT_I8,
+    KERNEL_ELEMENT_U8,
+    KERNEL_ELEMENTS
+} kernel_element;
+
 #define KERNEL_KEY_TILE 64
 #define KERNEL_ATTENTION_PANELS 6 /* of queries that share a copy of a tile of keys */
 #define KERNEL_RELATIVE_SCRATCH (96 << 10)
@@ -257,6 +267,26 @@ typedef struct kernels {
     /* y = sum over t of tables[t][ids[t]], added in order t. Each table row pointer is given: no bounds are known here.
      * Tables may be misaligned (mapped files): read with unaligned loads. */
     void (*gather_sum_f32)(const void *const *rows, int n, int64_t columns, float *y);
+
+    /* Vectors as they are stored (nib/vectors.h). divisor [rows] may be NULL: each number is first divided by its row's.
+     * norms[r] = max(||x_r||_2, 1e-12), the bits that l2_normalize_f32 divides by. */
+    void (*l2_norms_f32)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *norms);
+    /* To the nearest f16, half to even; NaN stays NaN. The same bits on every rung, as of the next two. */
+    void (*round_rows_f16)(const float *x, int64_t x_stride, const float *divisor, int64_t rows, int64_t columns,
+                           uint16_t *y, int64_t y_stride);
+    /* y = floor(clamp((x - lo) / step, 0, 255)), step = (hi - lo) / 255, 1 where that is 0 or NaN; a NaN gives 0.
+     * is_signed: less 128, as s8. */
+    void (*bucket_rows_u8)(const float *x, int64_t x_stride, const float *divisor, const float *lo, const float *hi,
+                           bool is_signed, int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride);
+    /* A bit a number, x > threshold[r] (NULL: 0): eight to a byte, the first in the highest bit, the last byte filled
+     * with 0. is_signed: each byte less 128, as s8. */
+    void (*pack_rows_u1)(const float *x, int64_t x_stride, const float *threshold, bool is_signed, int64_t rows,
+                         int64_t columns, uint8_t *y, int64_t y_stride);
+    /* y[r] = sum of q d, of (q - d)^2, or of |q - d|, in the order of row reductions. Rows are x_stride bytes apart. */
+    void (*score_rows)(kernel_score score, kernel_element element, const float *q, const void *x, int64_t x_stride,
+                       int64_t rows, int64_t columns, float *y);
+    /* y[r] = how many bits of q and of row r differ. */
+    void (*hamming_rows)(const uint8_t *q, const uint8_t *x, int64_t x_stride, int64_t rows, int64_t bytes, int32_t *y);
 } kernels;
 
 /* The best table for these instruction sets (bits 1u << base_isa). Deterministic; cheap enough to call per model. */

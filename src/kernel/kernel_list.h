@@ -32,6 +32,18 @@ typedef void kernel_fn_gather_sum_f32(const void *const *rows, int n, int64_t co
 typedef void kernel_fn_quantize_rows_u8(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
                                         int64_t y_stride, float *params, int64_t params_stride);
 typedef void kernel_fn_round_rows_bf16(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
+typedef void kernel_fn_l2_norms_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *norms);
+typedef void kernel_fn_round_rows_f16(const float *x, int64_t x_stride, const float *divisor, int64_t rows,
+                                      int64_t columns, uint16_t *y, int64_t y_stride);
+typedef void kernel_fn_bucket_rows_u8(const float *x, int64_t x_stride, const float *divisor, const float *lo,
+                                      const float *hi, bool is_signed, int64_t rows, int64_t columns, uint8_t *y,
+                                      int64_t y_stride);
+typedef void kernel_fn_pack_rows_u1(const float *x, int64_t x_stride, const float *threshold, bool is_signed,
+                                    int64_t rows, int64_t columns, uint8_t *y, int64_t y_stride);
+typedef void kernel_fn_score_rows(kernel_score score, kernel_element element, const float *q, const void *x,
+                                  int64_t x_stride, int64_t rows, int64_t columns, float *y);
+typedef void kernel_fn_hamming_rows(const uint8_t *q, const uint8_t *x, int64_t x_stride, int64_t rows, int64_t bytes,
+                                    int32_t *y);
 
 /* Prototypes of all rungs, also of those that this build does not compile. */
 #define KERNEL_EVERY_RUNG

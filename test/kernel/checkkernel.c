@@ -274,6 +274,12 @@ static void check_tables(void) {
     CHECK_MEMBER(rotary_f32);
     CHECK_MEMBER(quantize_rows_u8);
     CHECK_MEMBER(round_rows_bf16);
+    CHECK_MEMBER(l2_norms_f32);
+    CHECK_MEMBER(round_rows_f16);
+    CHECK_MEMBER(bucket_rows_u8);
+    CHECK_MEMBER(pack_rows_u1);
+    CHECK_MEMBER(score_rows);
+    CHECK_MEMBER(hamming_rows);
     check_scratch = all.attention_scratch;
     check_q8_scratch = all.attention_q8_scratch;
 }
@@ -285,6 +291,7 @@ static int run_tests(uint64_t seed, const char *filter, bool digest) {
     } parts[] = {{"linear", check_linear},
                  {"rows", check_rows},
                  {"convert", check_convert},
+                 {"vectors", check_vectors},
                  {"functions", check_functions},
                  {"attention", check_attention}};
     struct sigaction action = {.sa_handler = on_signal};

@@ -74,6 +74,7 @@ extern size_t (*check_scratch)(int head_dim), (*check_q8_scratch)(int head_dim);
 void check_linear(void);
 void check_rows(void);
 void check_convert(void);
+void check_vectors(void);
 void check_functions(void);
 void check_attention(void);
 int check_bench(const char *filter, const char *shapes, double seconds);

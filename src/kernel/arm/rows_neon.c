@@ -10,3 +10,4 @@
 #include "kernel/tmpl/vec_math.h"
 #include "kernel/tmpl/rows.h"
 #include "kernel/tmpl/rows_convert.h"
+#include "kernel/tmpl/rows_vectors.h"

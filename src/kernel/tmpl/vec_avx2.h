@@ -101,6 +101,22 @@ VEC_INLINE vec vec_load_f16(const void *p) {
     const __m128i_u *h = (const __m128i_u *)p;
     return vec_pair(_mm256_cvtph_ps(_mm_loadu_si128(h)), _mm256_cvtph_ps(_mm_loadu_si128(h + 1)));
 }
+VEC_INLINE vec vec_load_u8(const void *p) {
+    const __m128i u = _mm_loadu_si128((const __m128i_u *)p);
+    return vec_pair(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(u)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(u, 8))));
+}
+VEC_INLINE vec vec_load_i8(const void *p) {
+    const __m128i u = _mm_loadu_si128((const __m128i_u *)p);
+    return vec_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(u)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(u, 8))));
+}
+VEC_INLINE void vec_store_f16(void *p, vec v) {
+    _mm_storeu_si128((__m128i_u *)p, _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i_u *)p + 1, _mm256_cvtps_ph(v.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+VEC_INLINE uint32_t vec_greater(vec a, vec b) {
+    const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ));
+    return (uint32_t)(lo | _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)) << 8);
+}
 VEC_INLINE __m256i vec_bf16_half(__m256 v) {
     __m256i u = _mm256_castps_si256(v), upper = _mm256_srli_epi32(u, 16);
     __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));

@@ -73,6 +73,15 @@ VEC_INLINE vec vec_load_bf16(const void *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
 }
 VEC_INLINE vec vec_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)p)); }
+/* 16 whole numbers of a byte as floats. */
+VEC_INLINE vec vec_load_u8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i_u *)p))); }
+VEC_INLINE vec vec_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u *)p))); }
+/* The nearest f16, half to even, NaN made quiet: 16 of 2 bytes. */
+VEC_INLINE void vec_store_f16(void *p, vec v) {
+    _mm256_storeu_si256((__m256i_u *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+/* Bit i: a > b in lane i; NaN is not. */
+VEC_INLINE uint32_t vec_greater(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 /* The nearest bfloat16, half to even, NaN made quiet: 16 of 2 bytes. */
 VEC_INLINE void vec_store_bf16(void *p, vec v) {
     __m512i u = _mm512_castps_si512(v), upper = _mm512_srli_epi32(u, 16);

@@ -96,6 +96,32 @@ VEC_INLINE vec vec_load_f16(const void *p) {
     return VEC_FOUR(vcvt_f32_f16(vget_low_f16(a)), vcvt_f32_f16(vget_high_f16(a)), vcvt_f32_f16(vget_low_f16(b)),
                     vcvt_f32_f16(vget_high_f16(b)));
 }
+VEC_INLINE vec vec_load_u8(const void *p) {
+    const uint8x16_t u = vld1q_u8(p);
+    const uint16x8_t a = vmovl_u8(vget_low_u8(u)), b = vmovl_u8(vget_high_u8(u));
+    return VEC_FOUR(vcvtq_f32_u32(vmovl_u16(vget_low_u16(a))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(a))),
+                    vcvtq_f32_u32(vmovl_u16(vget_low_u16(b))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(b))));
+}
+VEC_INLINE vec vec_load_i8(const void *p) {
+    const int8x16_t u = vld1q_s8(p);
+    const int16x8_t a = vmovl_s8(vget_low_s8(u)), b = vmovl_s8(vget_high_s8(u));
+    return VEC_FOUR(vcvtq_f32_s32(vmovl_s16(vget_low_s16(a))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(a))),
+                    vcvtq_f32_s32(vmovl_s16(vget_low_s16(b))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(b))));
+}
+VEC_INLINE void vec_store_f16(void *p, vec v) {
+    const float16x8_t a = vcombine_f16(vcvt_f16_f32(v.val[0]), vcvt_f16_f32(v.val[1]));
+    const float16x8_t b = vcombine_f16(vcvt_f16_f32(v.val[2]), vcvt_f16_f32(v.val[3]));
+    vst1q_u8(p, vreinterpretq_u8_f16(a));
+    vst1q_u8((uint8_t *)p + 16, vreinterpretq_u8_f16(b));
+}
+VEC_INLINE uint32_t vec_greater(vec a, vec b) {
+    static const uint32_t weights[4] = {1, 2, 4, 8};
+    const uint32x4_t w = vld1q_u32(weights);
+    uint32_t bits = 0;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++) bits |= vaddvq_u32(vandq_u32(vcgtq_f32(a.val[i], b.val[i]), w)) << 4 * i;
+    return bits;
+}
 VEC_INLINE uint16x4_t vec_bf16_4(float32x4_t v) {
     uint32x4_t u = vreinterpretq_u32_f32(v), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
     uint32x4_t r = vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7fff)), odd);
