@@ -2,7 +2,8 @@
  *
  * nib: transformer models, small and fast, natively.
  *
- * This with what it includes (hub.h: models by name; queue.h: many callers; tasks.h: ranking, entities, ColBERT) is the
+ * This with what it includes (hub.h: models by name; queue.h: many callers; tasks.h: ranking, entities, ColBERT;
+ * vectors.h: vectors stored and found) is the
  * whole public API. It is read from top to bottom: status and error, simple calls (open a model, embed or classify texts,
  * free), the same with options and a runtime of your own, sessions with named tensors, measuring, tensor files.
  *
@@ -24,10 +25,11 @@
  *     sizeof(size_t), or options is NULL). In a call, what a shorter struct does not have is the default. In a longer
  *     one, what this library does not know must be 0: else the caller asks for something that this library cannot do,
  *     and the call answers INVALID_ARGUMENT. So it does if `size` is less than sizeof(size_t).
- *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info,
- *     nib_difference, nib_queue_statistics, nib_hub_model) may grow. Each such call takes the size of the caller's: as much
- *     is written, and what this library does not know is 0.
- *   Frozen: nib_error, nib_string, nib_device, nib_tensor and nib_waiting stay as they are as long as NIB_ABI_VERSION does.
+ *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info, nib_difference,
+ *     nib_queue_statistics, nib_hub_model, nib_recipe) may grow. Each such call takes the size of the caller's: as much is written, and
+ *     what this library does not know is 0.
+ *   Frozen: nib_error, nib_string, nib_device, nib_tensor, nib_waiting, nib_vectors and nib_hit stay as they are as long as
+ *     NIB_ABI_VERSION does.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.
@@ -240,7 +242,8 @@ typedef struct nib_model nib_model;
 typedef struct nib_session nib_session;
 typedef struct nib_queue nib_queue;
 typedef struct nib_request nib_request;
-typedef struct nib_ticket nib_ticket; /* queue.h */
+typedef struct nib_ticket nib_ticket;                 /* queue.h */
+typedef struct nib_vector_options nib_vector_options; /* vectors.h */
 
 /* ---------------------------------------------------------------- runtime (optional) */
 
@@ -465,17 +468,18 @@ typedef struct nib_embed_options {
     nib_stop_fn stop;        /* of this call, in texts; NULL: it goes on to its end. Vectors of a stopped call are of no use */
     void *stop_user;
     const nib_ticket *ticket; /* to wait in a queue, or to be told of each text; NULL: neither. With a queue no profile */
+    const nib_vector_options *vectors; /* fewer numbers and bits of what is written to `out`; NULL: f32, all. A ticket's answer gets rows
+                                          as the model gives them; `ranges` live as long as a submitted call's `out` */
 } nib_embed_options;
 
 NIB_API void nib_embed_defaults(nib_embed_options *options, size_t size);
 
-/* Embeds n texts. `out` is [n, nib_model_dim(model)], in the order of `texts`; a vector's bits depend only on its
- * text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD. A prompt
- * counts into tokens and full_tokens; where the model's pooling leaves it out, so does this. INVALID_ARGUMENT for a
- * name that is none of the model's prompts (the message lists them), and for both prompt and prompt_name. n = 0 is
- * no error. On failure `out` holds nothing of use. UNSUPPORTED: the model cannot embed, or was compiled for another
- * task. */
-NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
+/* Embeds n texts. `out` is f32 [n, nib_model_dim(model)], or [n] vectors as options->vectors says, in the order of `texts`; a vector's
+ * bits depend only on its text, never on the batch, its order or the threads. A byte sequence that is not UTF-8 is read as U+FFFD. A
+ * prompt counts into tokens and full_tokens; where the model's pooling leaves it out, so does this. INVALID_ARGUMENT for a name that is
+ * none of the model's prompts (the message lists them), and for both prompt and prompt_name. n = 0 is no error. On failure `out` holds
+ * nothing of use. UNSUPPORTED: the model cannot embed, or was compiled for another task. */
+NIB_API nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, void *out,
                              nib_error *error);
 
 /* Prompt i of the model's (config_sentence_transformers.json): its name and text, which live as long as the model. NOT_FOUND: there are
@@ -487,19 +491,18 @@ NIB_API nib_status nib_model_prompt(const nib_model *model, size_t i, const char
 NIB_API nib_status nib_model_choose_prompt(const nib_model *model, const char *name, const char **text, nib_error *error);
 
 /* The same from token ids, as nib_tokenize gives them (special tokens included; their types are 0): text i is
- * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options `profile`, `stop` and `ticket` count; there is no
- * prompt.
+ * ids[i][0 .. lengths[i]), from 1 to the model's max_tokens of them. Of the options `profile`, `stop`, `ticket` and `vectors` count; there
+ * is no prompt.
  * INVALID_ARGUMENT for an id that the model does not have, a negative one too; the message says which. */
 NIB_API nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
-                                 const nib_embed_options *options, float *out, nib_error *error);
+                                 const nib_embed_options *options, void *out, nib_error *error);
 
-/* A vector of each token of n texts, special tokens and a prompt's included: what nib_embed pools. Text i has rows
- * offsets[i] to offsets[i + 1] of *out, which is f32 [offsets[n], width]; `offsets` is [n + 1]. Options and errors
- * as nib_embed. A text's rows have the same bits whatever the batch and the threads. The caller frees *out with
- * nib_tensor_free, before or after the model; its bytes count as the runtime's. */
-NIB_API nib_status nib_embed_tokens(nib_model *model, const char *const *texts, size_t n,
-                                    const nib_embed_options *options, int64_t *offsets, nib_tensor **out,
-                                    nib_error *error);
+/* A vector of each token of n texts, special tokens and a prompt's included: what nib_embed pools. Text i has rows offsets[i] to
+ * offsets[i + 1] of *out, which is f32 [offsets[n], width], or as options->vectors says (nib_vector_dtype; of bits, bytes of eight);
+ * `offsets` is [n + 1]. Options and errors as nib_embed. A text's rows have the same bits whatever the batch and the threads. The caller
+ * frees *out with nib_tensor_free, before or after the model; its bytes count as the runtime's. */
+NIB_API nib_status nib_embed_tokens(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
+                                    int64_t *offsets, nib_tensor **out, nib_error *error);
 
 /* Token ids of one text, as the model gets them; a prompt is the caller's to put before it. Writes at most `capacity` ids and stores how
  * many there are in `*count`; `begins` and `ends` (may be NULL) get each token's span in `text`, in bytes; special tokens have an empty
@@ -996,5 +999,6 @@ NIB_API const char *nib_cpu_name(void);
 #include "hub.h"
 #include "queue.h"
 #include "tasks.h"
+#include "vectors.h"
 
 #endif

@@ -124,7 +124,7 @@ NIB_API void nib_ticket_defaults(nib_ticket *ticket, size_t size);
  * `tokens` and `full_tokens` of the options, must live until the request is finished. `stop` and `profile` must be
  * NULL. QUEUE_FULL: nothing was taken. */
 NIB_API nib_status nib_submit_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
-                                    float *out, nib_request **request, nib_error *error);
+                                    void *out, nib_request **request, nib_error *error);
 NIB_API nib_status nib_submit_embed_tokens(nib_model *model, const char *const *texts, size_t n,
                                            const nib_embed_options *options, nib_request **request, nib_error *error);
 NIB_API nib_status nib_submit_classify(nib_model *model, const char *const *texts, const char *const *pairs, size_t n,

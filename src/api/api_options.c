@@ -21,6 +21,8 @@ static const nib_model_options model_options = {
 static const nib_embed_options embed_options = {.size = sizeof embed_options};
 static const nib_classify_options classify_options = {.size = sizeof classify_options};
 static const nib_queue_options queue_options = {.size = sizeof queue_options};
+static const nib_vector_options vector_options = {.size = sizeof vector_options, .normalize = -1};
+static const nib_search_options search_options = {.size = sizeof search_options};
 static const nib_ticket ticket_options = {.size = sizeof ticket_options};
 static const nib_encode_options encode_options = {
     .size = sizeof encode_options, .max_tokens = NIB_TOKENS_OWN, .cut_front = -1, .stride = -1};
@@ -57,7 +59,16 @@ static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)
     EMBED(size),        EMBED(max_tokens), EMBED(lengths),     EMBED(tokens),
     EMBED(full_tokens), EMBED(profile),    EMBED(prompt_name), EMBED(prompt),
-    EMBED(stop),        EMBED(stop_user),  EMBED(ticket),
+    EMBED(stop),        EMBED(stop_user),  EMBED(ticket),      EMBED(vectors),
+};
+static const uint16_t vector_ends[] = {
+#define VECTOR(member) END(nib_vector_options, member)
+    VECTOR(size), VECTOR(type), VECTOR(normalize), VECTOR(dimensions), VECTOR(ranges), VECTOR(ranges_width),
+};
+static const uint16_t search_ends[] = {
+#define SEARCH(member) END(nib_search_options, member)
+    SEARCH(size),   SEARCH(runtime), SEARCH(similarity), SEARCH(rescore),
+    SEARCH(better), SEARCH(stop),    SEARCH(stop_user),
 };
 static const uint16_t classify_ends[] = {
 #define CLASSIFY(member) END(nib_classify_options, member)
@@ -145,6 +156,8 @@ static const kind kinds[] = {
     [API_CLASSIFY_OPTIONS] = KIND(nib_classify_options, "nib_classify_defaults", classify_options, classify_ends),
     [API_QUEUE_OPTIONS] = KIND(nib_queue_options, "nib_queue_defaults", queue_options, queue_ends),
     [API_TICKET] = KIND(nib_ticket, "nib_ticket_defaults", ticket_options, ticket_ends),
+    [API_VECTOR_OPTIONS] = KIND(nib_vector_options, "nib_vector_options_defaults", vector_options, vector_ends),
+    [API_SEARCH_OPTIONS] = KIND(nib_search_options, "nib_search_defaults", search_options, search_ends),
     [API_ENCODE_OPTIONS] = KIND(nib_encode_options, "nib_encode_defaults", encode_options, encode_ends),
     [API_OPTIMIZE_OPTIONS] = KIND(nib_optimize_options, "nib_optimize_defaults", optimize_options, optimize_ends),
     [API_COMPILE_OPTIONS] = KIND(nib_compile_options, "nib_compile_defaults", compile_options, compile_ends),
@@ -206,6 +219,8 @@ void nib_embed_defaults(nib_embed_options *o, size_t size) { fill_defaults(API_E
 void nib_encode_defaults(nib_encode_options *o, size_t size) { fill_defaults(API_ENCODE_OPTIONS, o, size); }
 void nib_queue_defaults(nib_queue_options *o, size_t size) { fill_defaults(API_QUEUE_OPTIONS, o, size); }
 void nib_ticket_defaults(nib_ticket *o, size_t size) { fill_defaults(API_TICKET, o, size); }
+void nib_vector_options_defaults(nib_vector_options *o, size_t size) { fill_defaults(API_VECTOR_OPTIONS, o, size); }
+void nib_search_defaults(nib_search_options *o, size_t size) { fill_defaults(API_SEARCH_OPTIONS, o, size); }
 void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults(API_CLASSIFY_OPTIONS, o, size); }
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }
 void nib_compile_defaults(nib_compile_options *o, size_t size) { fill_defaults(API_COMPILE_OPTIONS, o, size); }

@@ -23,6 +23,8 @@ typedef enum api_options {
     API_CLASSIFY_OPTIONS,
     API_QUEUE_OPTIONS,
     API_TICKET,
+    API_VECTOR_OPTIONS,
+    API_SEARCH_OPTIONS,
     API_ENCODE_OPTIONS,
     API_OPTIMIZE_OPTIONS,
     API_COMPILE_OPTIONS,
@@ -51,8 +53,8 @@ nib_status api_ticket_take(nib_ticket *into, const nib_ticket **at, const nib_pr
                            nib_error *err);
 
 /* The argument checks of nib_embed and nib_classify, which submitting shares. */
-nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, const nib_embed_options *from, bool submits,
-                          nib_error *err);
+nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, nib_vector_options *vectors,
+                          const nib_embed_options *from, bool submits, nib_error *err);
 nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const nib_classify_options *from,
                              bool submits, nib_error *err);
 nib_status api_check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err);

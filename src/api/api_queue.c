@@ -23,14 +23,15 @@ fail:
 }
 
 static nib_status try_submit_embed(nib_task task, nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
-                                   float *out, nib_request **request, nib_error *err) {
+                                   void *out, nib_request **request, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
     nib_ticket ticket;
+    nib_vector_options vectors;
     task_texts given;
     if (!request) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the request");
     *request = NULL;
-    NIB_TRY(api_take_embed(&o, &ticket, options, true, err));
+    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, true, err));
     if (!model || (n && !texts)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model and texts must be given");
     if (n && !out && !ticket.answer)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "nobody would get the vectors: there is no place for them, and no answer");
@@ -89,7 +90,7 @@ size_t nib_pick_oldest(void *user, const nib_waiting *clients, size_t n) {
     return oldest;
 }
 
-nib_status nib_submit_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
+nib_status nib_submit_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, void *out,
                             nib_request **request, nib_error *err) {
     return API_CALL(err, try_submit_embed(NIB_TASK_EMBED, model, texts, n, options, out, request, err));
 }

@@ -32,9 +32,13 @@ fail:
     return status;
 }
 
-nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, const nib_embed_options *from, bool submits,
-                          nib_error *err) {
+nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, nib_vector_options *vectors,
+                          const nib_embed_options *from, bool submits, nib_error *err) {
     nib_status status = api_options_take(API_EMBED_OPTIONS, o, from, err);
+    if (status == NIB_OK && o->vectors) {
+        status = api_options_take(API_VECTOR_OPTIONS, vectors, o->vectors, err);
+        o->vectors = vectors;
+    }
     if (status == NIB_OK && o->max_tokens < 0)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     if (status == NIB_OK && submits && o->stop)
@@ -53,12 +57,13 @@ nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const 
 }
 
 static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
-                            float *out, nib_error *err) {
+                            void *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
     nib_ticket ticket;
+    nib_vector_options vectors;
     base_stop stop;
-    NIB_TRY(api_take_embed(&o, &ticket, options, false, err));
+    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, false, err));
     if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
@@ -70,12 +75,13 @@ fail:
 }
 
 static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
-                                const nib_embed_options *options, float *out, nib_error *err) {
+                                const nib_embed_options *options, void *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
     nib_ticket ticket;
+    nib_vector_options vectors;
     base_stop stop;
-    NIB_TRY(api_take_embed(&o, &ticket, options, false, err));
+    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, false, err));
     if (!model || (n && (!ids || !lengths || !out)))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, ids, lengths and out must be given");
     for (size_t i = 0; i < n; i++)
@@ -94,25 +100,27 @@ static nib_status try_embed_tokens(nib_model *model, const char *const *texts, s
     nib_status status = NIB_OK;
     nib_embed_options o;
     nib_ticket ticket;
+    nib_vector_options vectors;
+    task_vectors made;
     base_stop stop;
-    float *rows = NULL;
-    int64_t width = 0;
+    void *rows = NULL;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
     *out = NULL;
-    NIB_TRY(api_take_embed(&o, &ticket, options, false, err));
+    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, false, err));
     if (!model || !offsets || (n && !texts))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);
-    if (status == NIB_OK) status = task_embed_tokens(model, texts, n, &o, offsets, &rows, &width, err);
+    if (status == NIB_OK) status = task_embed_tokens(model, texts, n, &o, offsets, &rows, &made, err);
     base_stop_end(&stop);
     NIB_TRY(status);
-    const nib_tensor t = {.dtype = NIB_DTYPE_F32,
+    const nib_dtype dtype = nib_vector_dtype(made.type);
+    const nib_tensor t = {.dtype = dtype,
                           .rank = 2,
-                          .dims = {offsets[n], width},
+                          .dims = {offsets[n], (int64_t)made.bytes * 8 / nib_dtype_bits(dtype)},
                           .data = rows,
-                          .bytes = (size_t)offsets[n] * (size_t)width * sizeof *rows};
+                          .bytes = (size_t)offsets[n] * made.bytes};
     NIB_TRY(api_tensor_own(model->runtime, &t, out, err));
 fail:
     return status;
@@ -138,12 +146,12 @@ fail:
 
 /* ---- the calls, as nib.h has them */
 
-nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, float *out,
+nib_status nib_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options, void *out,
                      nib_error *err) {
     return API_CALL(err, try_embed(model, texts, n, options, out, err));
 }
 nib_status nib_embed_ids(nib_model *model, const int32_t *const *ids, const int64_t *lengths, size_t n,
-                         const nib_embed_options *options, float *out, nib_error *err) {
+                         const nib_embed_options *options, void *out, nib_error *err) {
     return API_CALL(err, try_embed_ids(model, ids, lengths, n, options, out, err));
 }
 nib_status nib_embed_tokens(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,

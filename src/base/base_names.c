@@ -21,6 +21,8 @@ static const row roles[] = {NIB_ROLE_MAP(ROW)};
 static const row targets[] = {NIB_TARGET_MAP(ROW)};
 static const row aggregations[] = {NIB_AGGREGATION_MAP(ROW)};
 static const row devices[] = {NIB_DEVICE_MAP(ROW)};
+static const row vectors[] = {NIB_VECTOR_MAP(ROW)};
+static const row similarities[] = {NIB_SIMILARITY_MAP(ROW)};
 
 static const char *name_of(const row *rows, size_t n, int number) {
     for (size_t i = 0; i < n; i++)
@@ -44,6 +46,8 @@ const char *nib_scores_name(nib_scores number) { return NAME_OF(scores, number);
 const char *nib_pooling_name(nib_pooling pooling) { return NAME_OF(poolings, pooling); }
 const char *nib_role_name(nib_role role) { return NAME_OF(roles, role); }
 const char *nib_target_name(nib_target target) { return NAME_OF(targets, target); }
+const char *nib_vector_type_name(nib_vector_type type) { return NAME_OF(vectors, type); }
+const char *nib_similarity_name(nib_similarity number) { return NAME_OF(similarities, number); }
 const char *nib_device_name(nib_device_kind kind) { return NAME_OF(devices, kind); }
 
 #define FROM_NAME(rows, type)                                                                                          \
@@ -55,4 +59,6 @@ const char *nib_device_name(nib_device_kind kind) { return NAME_OF(devices, kind
 nib_status nib_precision_from_name(const char *name, nib_precision *out) { FROM_NAME(precisions, nib_precision); }
 nib_status nib_task_from_name(const char *name, nib_task *out) { FROM_NAME(tasks, nib_task); }
 nib_status nib_pooling_from_name(const char *name, nib_pooling *out) { FROM_NAME(poolings, nib_pooling); }
+nib_status nib_vector_type_from_name(const char *name, nib_vector_type *out) { FROM_NAME(vectors, nib_vector_type); }
+nib_status nib_similarity_from_name(const char *name, nib_similarity *out) { FROM_NAME(similarities, nib_similarity); }
 nib_status nib_target_from_name(const char *name, nib_target *out) { FROM_NAME(targets, nib_target); }

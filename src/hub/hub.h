@@ -119,4 +119,10 @@ typedef struct hub_pull {
  * contents that have another hash than their name. */
 nib_status hub_pull_model(const hub_pull *how, nib_error *err);
 
+/* ---------------------------------------------------------------- recipes (hub_recipes.c) */
+
+/* As nib_recipe_at (NULL: there are no more) and nib_recipe_find. */
+const nib_recipe *hub_recipe_at(size_t i);
+nib_status hub_recipe_find(const char *name, int64_t dimensions, uint64_t memory, nib_recipe *out, nib_error *err);
+
 #endif

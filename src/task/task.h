@@ -9,15 +9,15 @@
 #include "task_texts.h"
 
 /* As nib_embed. */
-nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err);
+nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out, nib_error *err);
 
 /* As nib_embed_ids. */
 nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
-                          float *out, nib_error *err);
+                          void *out, nib_error *err);
 
-/* As nib_embed_tokens; *rows [offsets[n], *width] is the caller's, of the runtime's heap; NULL on failure. */
+/* As nib_embed_tokens; *rows, [offsets[n]] as *made says, is the caller's, of the runtime's heap; NULL on failure. */
 nib_status task_embed_tokens(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
-                             int64_t *offsets, float **rows, int64_t *width, nib_error *err);
+                             int64_t *offsets, void **rows, task_vectors *made, nib_error *err);
 
 /* As nib_classify. */
 nib_status task_classify(nib_model *m, const char *const *texts, const char *const *pairs, size_t n,

@@ -172,8 +172,12 @@ nib_status task_chunk_run(task_chunk *c, nib_error *err) {
                               .profile = c->given.profile,
                               .finish = c->given.finish,
                               .ticket = c->given.ticket};
+    void *rows = NULL;
+    task_vectors made;
     base_free(&c->m->runtime->heap, c->rows);
-    NIB_TRY(task_token_rows(c->m, c->task, &items, c->offsets, &c->rows, &c->width, err));
+    c->rows = NULL;
+    NIB_TRY(task_token_rows(c->m, c->task, &items, c->offsets, &rows, &made, err));
+    c->rows = rows;
 fail:
     return status;
 }

@@ -14,19 +14,21 @@ nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t
                         .tokens = options->tokens,
                         .full_tokens = options->full_tokens,
                         .profile = options->profile,
+                        .vectors = options->vectors,
                         .ticket = options->ticket};
     return task_prompt(m, options->prompt_name, options->prompt, &out->prompt, err);
 }
 
-nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, float *out, nib_error *err) {
+nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out, nib_error *err) {
     task_texts given;
     nib_status status = task_embed_given(m, texts, n, options, &given, err);
     return status == NIB_OK ? task_rows(m, NIB_TASK_EMBED, &given, out, err) : status;
 }
 
 nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
-                          float *out, nib_error *err) {
+                          void *out, nib_error *err) {
     const task_texts given = {
-        .n = n, .are_ids = true, .ids = ids, .lengths = lengths, .profile = options->profile, .ticket = options->ticket};
+        .n = n, .are_ids = true, .ids = ids, .lengths = lengths, .profile = options->profile,
+        .vectors = options->vectors, .ticket = options->ticket};
     return task_rows(m, NIB_TASK_EMBED, &given, out, err);
 }

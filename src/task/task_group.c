@@ -114,20 +114,19 @@ static void point_items(queue_group *g) {
 /* ---- handing over */
 
 static bool keep_rows(nib_request *r, size_t i, const float *rows, int64_t count) {
-    const size_t bytes = (size_t)count * (size_t)r->program->width * sizeof *rows;
+    const size_t bytes = (size_t)count * r->vectors.bytes;
     queue_text *x = &r->texts[i];
     x->rows = base_alloc(&r->q->runtime->heap, bytes + 1);
     if (!x->rows) return false;
-    if (bytes) memcpy(x->rows, rows, bytes);
+    task_vectors_put(&r->vectors, rows, (size_t)count, x->rows);
     x->count = count;
     return true;
 }
 
 static nib_status write_rows(nib_request *r, size_t i, const model_place *place, const float *rows, int64_t count) {
-    const size_t width = (size_t)r->program->width;
     if (r->tokens) r->tokens[i] = place->length;
     if (r->full_tokens) r->full_tokens[i] = place->full;
-    if (r->out && count) memcpy(r->out + i * width, rows, (size_t)count * width * sizeof *rows);
+    if (r->out) task_vectors_put(&r->vectors, rows, (size_t)count, (char *)r->out + i * r->vectors.bytes);
     return !r->keeps || keep_rows(r, i, rows, count) ? NIB_OK : NIB_OUT_OF_MEMORY;
 }
 

@@ -30,7 +30,7 @@ typedef struct queue_text {
     int64_t weight; /* tokens, guessed from bytes where they are not known */
     queue_state state;
     struct queue_group *group; /* RUNNING: which */
-    float *rows;               /* nib_request.keeps: [count, width], once answered */
+    void *rows;                /* nib_request.keeps: [count] of nib_request.vectors, once answered */
     int64_t count;
 } queue_text;
 
@@ -57,7 +57,8 @@ struct nib_request {
     char *prompt;
     int64_t max_tokens;
     int64_t *tokens, *full_tokens; /* the caller's, or NULL */
-    float *out;                    /* [n, width] the caller's; NULL: nowhere */
+    task_vectors vectors;          /* how rows are written */
+    void *out;                     /* [n] rows so, the caller's; NULL: nowhere */
     bool keeps;                    /* rows stay in the texts, until their caller takes them */
     void (*finish)(float *row, int64_t width);
     nib_ticket ticket;
@@ -139,16 +140,16 @@ void queue_free(nib_queue *q);
 void queue_statistics(nib_queue *q, nib_queue_statistics *out);
 
 /* As nib_submit_...: the given ticket has a queue. `out` NULL: only its answer gets the rows. */
-nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, float *out, nib_request **request, nib_error *err);
+nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, void *out, nib_request **request, nib_error *err);
 nib_status queue_wait(nib_request *r, double seconds, nib_error *err);
 void queue_cancel(nib_request *r);
 void queue_request_free(nib_request *r);
 
 /* ---- calls that wait: as task_rows and task_token_rows */
 
-nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
-nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
-                        int64_t *width, nib_error *err);
+nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, void *out, nib_error *err);
+nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, void **rows,
+                        task_vectors *made, nib_error *err);
 
 /* ---- among the four files; with the lock held */
 

@@ -95,7 +95,7 @@ static nib_status count_skipped(nib_request *r, nib_error *err) {
 }
 
 /* A request with one reference, which does not wait yet. `copies`: the texts are its own. */
-static nib_status make(nib_model *m, nib_task task, const task_texts *t, float *out, bool copies, nib_request **made, nib_error *err) {
+static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *out, bool copies, nib_request **made, nib_error *err) {
     nib_status status = NIB_OK;
     nib_queue *q = t->ticket->queue;
     base_heap *heap = &q->runtime->heap;
@@ -120,6 +120,7 @@ static nib_status make(nib_model *m, nib_task task, const task_texts *t, float *
                        .deadline = INFINITY};
     if (t->ticket->deadline > 0) r->deadline = r->submitted + t->ticket->deadline;
     NIB_TRY(model_get_program(m, r->key.which, &r->program, err));
+    NIB_TRY(task_choose_vectors(m, r->key.which, r->program, t->vectors, &r->vectors, err));
     if (!t->are_ids) NIB_TRY(model_check_tokenizer(m, err));
     r->max_tokens = task_longest(m, r->program, t->max_tokens);
     r->texts = base_calloc(heap, t->n ? t->n : 1, sizeof *r->texts);
@@ -194,7 +195,7 @@ fail:
     return status;
 }
 
-nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, float *out, nib_request **request, nib_error *err) {
+nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, void *out, nib_request **request, nib_error *err) {
     nib_status status = NIB_OK;
     nib_request *r = NULL;
     *request = NULL;
@@ -392,7 +393,7 @@ static void went_alone(nib_queue *q, size_t n, nib_status status) {
     base_mutex_unlock(q->lock);
 }
 
-nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err) {
+nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, void *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_queue *q = given->ticket->queue;
     nib_request *r = NULL;
@@ -414,14 +415,14 @@ fail:
     return status;
 }
 
-nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
-                        int64_t *width, nib_error *err) {
+nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, void **rows,
+                        task_vectors *made, nib_error *err) {
     nib_status status = NIB_OK;
     nib_request *r = NULL;
     size_t bytes, W;
     *rows = NULL;
     NIB_TRY(make(m, task, given, NULL, false, &r, err));
-    *width = r->program->width;
+    *made = r->vectors;
     r->keeps = true;
     status = enter(r, err);
     if (status != NIB_OK) {
@@ -431,7 +432,7 @@ nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, in
     NIB_TRY(queue_wait(r, -1, err));
     offsets[0] = 0;
     for (size_t i = 0; i < r->n; i++) offsets[i + 1] = offsets[i] + r->texts[i].count;
-    W = (size_t)*width * sizeof(float);
+    W = r->vectors.bytes;
     *rows = base_mul_size((size_t)offsets[r->n], W, &bytes) ? base_alloc(&m->runtime->heap, bytes + 1) : NULL;
     if (!*rows) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %lld tokens", (long long)offsets[r->n]);
     for (size_t i = 0; i < r->n; i++)

@@ -52,10 +52,17 @@ static nib_status check_lengths(const task_call *c, nib_error *err) {
     return NIB_OK;
 }
 
+nib_status task_choose_vectors(const nib_model *m, int which, const model_program *p, const nib_vector_options *vectors,
+                               task_vectors *out, nib_error *err) {
+    const bool unit = which == NIB_TASK_TOKENS ? p->normalized : m->normalize;
+    return task_vectors_choose(vectors, p->width, unit, true, out, err);
+}
+
 nib_status task_begin(task_call *c, nib_model *m, nib_task task, const task_texts *given, nib_error *err) {
     nib_status status = NIB_OK;
     *c = (task_call){.m = m, .given = given, .which = (int)task};
     NIB_TRY(model_get_program(m, c->which, &c->program, err));
+    NIB_TRY(task_choose_vectors(m, c->which, c->program, given->vectors, &c->vectors, err));
     if (!given->are_ids) NIB_TRY(model_check_tokenizer(m, err));
     if (given->profile && given->profile->p != c->program->p)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the profile is another model's, a session's, or another task's");
@@ -196,30 +203,32 @@ fail:
 
 typedef struct giving {
     const task_call *c;
-    run_matrix matrix;
+    char *to;          /* rows of c->vectors */
+    const int64_t *at; /* as task_run's */
     base_mutex *lock; /* where somebody is told, one text after the other */
 } giving;
 
 static void give(void *user, size_t i, float *rows, int64_t count) {
     const giving *g = user;
     const task_texts *t = g->c->given;
-    const int64_t W = g->matrix.width;
+    const task_vectors *v = &g->c->vectors;
+    const int64_t W = v->width;
+    const size_t at = g->at ? (size_t)g->at[i] : g->c->first + i;
     for (int64_t j = 0; j < count && t->finish; j++) t->finish(rows + j * W, W);
-    run_to_matrix((void *)(uintptr_t)&g->matrix, i, rows, count);
+    task_vectors_put(v, rows, (size_t)count, g->to + at * v->bytes);
     if (!g->lock) return;
     base_mutex_lock(g->lock);
     t->ticket->answer(t->ticket->answer_user, g->c->first + i, NIB_OK, rows, count, W);
     base_mutex_unlock(g->lock);
 }
 
-nib_status task_run(task_call *c, float *to, const int64_t *at, nib_error *err) {
+nib_status task_run(task_call *c, void *to, const int64_t *at, nib_error *err) {
     const model_caller *k = c->caller;
     const nib_ticket *ticket = c->given->ticket;
     nib_profile *profile = c->given->profile;
     base_heap *heap = &c->m->runtime->heap;
     const run_batch batch = {.n = c->count, .items = k->items, .skip = c->skip};
-    const size_t width = (size_t)c->program->width;
-    giving g = {.c = c, .matrix = {.to = at ? to : to + c->first * width, .width = c->program->width, .at = at}};
+    giving g = {.c = c, .to = to, .at = at};
     if (ticket && ticket->answer && !(g.lock = base_mutex_create(heap)))
         return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a batch");
     run_session_profile(k->session, profile ? profile->steps : NULL);
@@ -236,7 +245,7 @@ nib_status task_run(task_call *c, float *to, const int64_t *at, nib_error *err) 
     return status;
 }
 
-nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err) {
+nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, void *out, nib_error *err) {
     nib_status status = NIB_OK;
     task_call c;
     NIB_TRY(task_begin(&c, m, task, given, err));
@@ -249,7 +258,7 @@ fail:
     return status;
 }
 
-nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err) {
+nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, void *out, nib_error *err) {
     const bool waits = given->ticket && given->ticket->queue;
     return waits ? queue_rows(m, task, given, out, err) : task_rows_now(m, task, given, out, err);
 }

@@ -15,6 +15,7 @@
 #define TASK_TEXTS_H
 
 #include "model/model_callers.h"
+#include "task_vectors.h"
 
 struct nib_profile;
 
@@ -34,6 +35,7 @@ typedef struct task_texts {
     int64_t *tokens, *full_tokens; /* [n], filled with how many were used, and how many there would be; may be NULL */
     struct nib_profile *profile;   /* of the task's program; NULL: nothing is timed */
     void (*finish)(float *row, int64_t width); /* what is made of a row before anybody has it; NULL: nothing */
+    const nib_vector_options *vectors; /* how rows are written to the call's `out`; NULL: f32, as they come */
     const nib_ticket *ticket;                  /* a queue to wait in, and who is told of texts; NULL: neither */
 } task_texts;
 
@@ -46,6 +48,7 @@ typedef struct task_call {
     model_caller *caller; /* NULL: it has not begun */
     int64_t max_tokens;
     int64_t skip;        /* tokens of the prompt that are not pooled */
+    task_vectors vectors; /* how rows are written */
     size_t first, count; /* the texts whose ids are there: places, lengths, ids of the caller */
 } task_call;
 
@@ -58,9 +61,12 @@ void task_end(task_call *c);
 size_t task_window(const task_call *c, size_t first);
 /* Gets and checks the ids of `count` texts from `first` on, and says in given->tokens how many there are. */
 nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *err);
-/* Runs them. Text i's rows, each finished, go to row at[i] of `to` [.., width], or of c->first + i where `at` is NULL;
- * then the ticket's `answer` is told. */
-nib_status task_run(task_call *c, float *to, const int64_t *at, nib_error *err);
+/* Runs them. Text i's rows, each finished, go as c->vectors says to row at[i] of `to` [.., vectors.bytes], or of
+ * c->first + i where `at` is NULL; then the ticket's `answer` is told of them as they come. */
+nib_status task_run(task_call *c, void *to, const int64_t *at, nib_error *err);
+/* What the rows of a program become in a call. INVALID_ARGUMENT as nib_vectors_convert. */
+nib_status task_choose_vectors(const nib_model *m, int which, const model_program *p, const nib_vector_options *vectors,
+                               task_vectors *out, nib_error *err);
 
 /* ---- pieces of it, of one text each */
 
@@ -81,13 +87,14 @@ nib_status task_check_ids(const nib_model *m, const run_item *item, size_t text,
 /* The longest text that a call may ask for: the model's and the program's limits. */
 int64_t task_longest(const nib_model *m, const model_program *p, int64_t asked);
 
-/* All of that for a task whose result is a row a text: out is [n, program->width]. With a ticket that has a queue the
+/* All of that for a task whose result is a row a text: out is [n] of them as given->vectors says. With a ticket that has a queue the
  * texts wait in it. */
-nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
+nib_status task_rows(nib_model *m, nib_task task, const task_texts *given, void *out, nib_error *err);
 /* The same at once. */
-nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, float *out, nib_error *err);
-/* A row a token: of text i rows offsets[i] to offsets[i + 1] of *rows, which is of the runtime's heap; NULL on failure. */
-nib_status task_token_rows(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, float **rows,
-                           int64_t *width, nib_error *err);
+nib_status task_rows_now(nib_model *m, nib_task task, const task_texts *given, void *out, nib_error *err);
+/* A row a token: of text i rows offsets[i] to offsets[i + 1] of *rows, which is of the runtime's heap and as *made says;
+ * NULL on failure. */
+nib_status task_token_rows(nib_model *m, nib_task task, const task_texts *given, int64_t *offsets, void **rows,
+                           task_vectors *made, nib_error *err);
 
 #endif

@@ -114,6 +114,25 @@ static nib_status use_ticket(const void *ticket) {
     o.ticket = ticket;
     return nib_embed(model, &text, 1, &o, out, &e);
 }
+static nib_status use_vectors(const void *vectors) {
+    const char *text = "a nib writes";
+    float out[DIM];
+    nib_embed_options o;
+    nib_embed_defaults(&o, sizeof o);
+    o.vectors = vectors;
+    return nib_embed(model, &text, 1, &o, out, &e);
+}
+static nib_status use_convert(const void *options) {
+    static const float row[DIM];
+    float out[DIM];
+    return nib_vectors_convert(row, 1, DIM, options, out, &e);
+}
+static nib_status use_search(const void *options) {
+    static const float row[DIM];
+    const nib_vectors v = {.type = NIB_VECTOR_F32, .data = row, .n = 1, .width = DIM};
+    nib_hit hit;
+    return nib_search(&v, &v, 1, options, &hit, NULL, &e);
+}
 static nib_status use_encode(const void *options) {
     nib_tokenizer *t;
     size_t count;
@@ -186,6 +205,8 @@ static void embed_defaults(void *o, size_t n) { nib_embed_defaults(o, n); }
 static void encode_defaults(void *o, size_t n) { nib_encode_defaults(o, n); }
 static void queue_defaults(void *o, size_t n) { nib_queue_defaults(o, n); }
 static void ticket_defaults(void *o, size_t n) { nib_ticket_defaults(o, n); }
+static void vector_defaults(void *o, size_t n) { nib_vector_options_defaults(o, n); }
+static void search_defaults(void *o, size_t n) { nib_search_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
 static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
@@ -208,6 +229,9 @@ static const struct door {
     {"nib_embed_ids", sizeof(nib_embed_options), embed_defaults, use_ids},
     {"nib_queue_create", sizeof(nib_queue_options), queue_defaults, use_queue},
     {"nib_embed, ticket", sizeof(nib_ticket), ticket_defaults, use_ticket},
+    {"nib_embed, vectors", sizeof(nib_vector_options), vector_defaults, use_vectors},
+    {"nib_vectors_convert", sizeof(nib_vector_options), vector_defaults, use_convert},
+    {"nib_search", sizeof(nib_search_options), search_defaults, use_search},
     {"nib_encode", sizeof(nib_encode_options), encode_defaults, use_encode},
     {"nib_graph_of_file", sizeof(nib_optimize_options), optimize_defaults, use_graph},
     {"nib_optimize_file", sizeof(nib_optimize_options), optimize_defaults, use_optimize},
@@ -360,6 +384,7 @@ static void fill_step(void *out, size_t size) {
     assert_int_equal(nib_profile_step_get(profile, 0, NULL, 0, out, size), NIB_OK);
 }
 static void fill_hub_model(void *out, size_t size) { assert_int_equal(nib_hub_model_get(hub, 0, out, size), NIB_OK); }
+static void fill_recipe(void *out, size_t size) { assert_int_equal(nib_recipe_at(2, out, size), NIB_OK); }
 static void fill_difference(void *out, size_t size) {
     float a[2] = {1, 2}, b[2] = {1, 3};
     nib_tensor x = {.dtype = NIB_DTYPE_F32, .rank = 1, .dims = {2}, .data = a, .bytes = sizeof a}, y = x;
@@ -379,6 +404,7 @@ static void results_fit_callers_of_every_size(void **state) {
         {"nib_profile_totals", sizeof(nib_profile_totals), fill_totals},
         {"nib_profile_step", sizeof(nib_profile_step), fill_step},
         {"nib_difference", sizeof(nib_difference), fill_difference},
+        {"nib_recipe", sizeof(nib_recipe), fill_recipe},
         {"nib_hub_model", sizeof(nib_hub_model), fill_hub_model},
     };
     nib_embed_options o;

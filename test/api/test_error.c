@@ -116,6 +116,20 @@ static void models_and_embeddings(void **state) {
     OK(nib_embed, m, &text, 1, NULL, out);
     FAILS(nib_embed, NULL, &text, 1, NULL, out);
     OK(nib_embed_ids, m, &row, &length, 1, NULL, out);
+    const nib_vectors some = {.type = NIB_VECTOR_F32, .data = out, .n = 2, .width = 4};
+    nib_recipe recipe;
+    nib_hit hit;
+    float ranges[8];
+    OK(nib_vectors_convert, out, 2, 4, NULL, ranges);
+    FAILS(nib_vectors_convert, out, 2, 0, NULL, ranges);
+    OK(nib_vectors_ranges, out, 2, 4, NULL, ranges);
+    FAILS(nib_vectors_ranges, out, 0, 4, NULL, ranges);
+    OK(nib_vectors_pool, out, (const int64_t[]){0, 2}, 1, 4, NIB_POOLING_MEAN, NULL, ranges);
+    FAILS(nib_vectors_pool, out, (const int64_t[]){0, 2}, 1, 4, NIB_POOLING_NONE, NULL, ranges);
+    OK(nib_search, &some, &some, 1, NULL, (nib_hit[2]){0}, NULL);
+    FAILS(nib_search, &some, &some, 0, NULL, &hit, NULL);
+    OK(nib_recipe_find, "auto", 0, 0, &recipe, sizeof recipe);
+    FAILS(nib_recipe_find, "none", 0, 0, &recipe, sizeof recipe);
     OK(nib_embed_tokens, m, &text, 1, NULL, offsets, &rows);
     nib_tensor_free(rows);
     FAILS(nib_embed_tokens, m, NULL, 1, NULL, offsets, &rows);
@@ -421,10 +435,10 @@ static void queues(void **state) {
 
 /* The calls of nib.h that take an error, and those that were made here, are the same. */
 static void no_call_is_left_out(void **state) {
-    static const char *const headers[] = {HEADERS "nib.h", HEADERS "hub.h", HEADERS "queue.h", HEADERS "tasks.h"};
+    static const char *const headers[] = {HEADERS "nib.h", HEADERS "hub.h", HEADERS "queue.h", HEADERS "tasks.h", HEADERS "vectors.h"};
     char *text = calloc(1, 1 << 20), *at = text;
     int wanted = 0;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < BASE_COUNT(headers); i++) {
         FILE *f = fopen(headers[i], "rb");
         assert_non_null(f);
         const size_t n = fread(at, 1, (1 << 18) - 1, f);
