@@ -9,7 +9,7 @@
 #include "cli_options.h"
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
-extern const cli_verb cli_classify, cli_rank, cli_ner, cli_colbert, cli_pull, cli_models, cli_doctor;
+extern const cli_verb cli_search, cli_classify, cli_rank, cli_ner, cli_colbert, cli_pull, cli_models, cli_doctor;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */
@@ -25,6 +25,11 @@ int cli_model_open(const cli_model *m, nib_model **out);
  * one there is, or NULL. NULL with a message and *code set on failure. */
 nib_runtime *cli_runtime(const cli_model *m, int *code);
 void cli_runtime_free(void);
+/* Sets what --profile says and the command line does not: the model, its precision, dimensions, type and prompts. 0, or 2
+ * after a message (cli_recipe.c). */
+int cli_recipe_apply(cli_args *args);
+/* Says what a verb without a model would take, and how to fetch it. */
+void cli_recipe_hint(const cli_args *args);
 /* One of the ways to say which prompt, or none, or 2 after a message. */
 int cli_choose_prompt(cli_args *args);
 

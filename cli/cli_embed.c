@@ -5,6 +5,7 @@
  */
 #include "cli_lines.h"
 #include "cli_record.h"
+#include "cli_rows.h"
 #include "cli_vectors.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,24 @@
 #define BAR 24 /* characters of the progress bar */
 
 static const cli_names formats = {(const char *const[]){"lines", "jsonl"}, (const int[]){0, 1, -1}};
+
+static const cli_names types = {(const char *const[]){NIB_VECTOR_MAP(CLI_NAME_TEXT)},
+                                (const int[]){NIB_VECTOR_F32, NIB_VECTOR_F16, NIB_VECTOR_I8, NIB_VECTOR_U8,
+                                              NIB_VECTOR_BINARY, NIB_VECTOR_UBINARY, -1}};
+static const cli_names encodings = {(const char *const[]){"float", "base64"}, (const int[]){0, 1, -1}};
+
+static const cli_option stored_options[] = {
+    {"dimensions", 0, CLI_WHOLE, CLI_AT(dimensions), "N",
+     "only the first N numbers of each vector, made of length 1 again (Matryoshka)", 1, 1 << 30, NULL},
+    {"type", 0, CLI_NAME, CLI_AT(type), "T",
+     "%s: how numbers are stored (the precision of sentence-transformers)", 0, 0, &types},
+    {"ranges", 0, CLI_TEXT, CLI_AT(ranges_from), "FILE",
+     "of int8 and uint8: texts or vectors (.npy) to calibrate on, or the ranges [2, N] themselves (default: the\n"
+     "vectors that are made, which then are held until the last)", 0, 0, NULL},
+    {"encoding-format", 0, CLI_NAME, CLI_AT(format), "F",
+     "%s: in JSON lines, numbers or their bytes, little endian (as OpenAI's API)", 0, 0, &encodings},
+    {0},
+};
 
 static const cli_option embed_options[] = {
     {"input", 'i', CLI_TEXT, CLI_AT(input), "FILE|-",
@@ -41,7 +60,13 @@ typedef struct embed_run {
     cli_args *a;
     nib_model *model;
     cli_vectors out;
-    float *vectors;
+    nib_vector_options stored; /* how vectors are written */
+    int64_t dim;               /* numbers of one */
+    float *ranges;             /* [2, dim] of int8 and uint8 */
+    bool own_ranges;           /* they come from the vectors themselves, which are held till then: */
+    float *held;               /* [n_held, dim] */
+    size_t n_held, held_room;
+    void *vectors;
     nib_tensor *rows_of_tokens; /* --tokens: these instead, of the last batch */
     int64_t *tokens, *full, *offsets;
     cli_row *rows;
@@ -75,10 +100,10 @@ static void free_batch(embed_run *r) {
 }
 
 static int make_room(embed_run *r, size_t n) {
-    size_t dim = r->a->tokens ? 0 : (size_t)nib_model_dim(r->model);
+    const size_t bytes = r->a->tokens ? 0 : (size_t)r->dim * sizeof(float); /* or fewer */
     if (n <= r->room) return 0;
     free_batch(r);
-    r->vectors = malloc(n * (dim ? dim : 1) * sizeof *r->vectors);
+    r->vectors = malloc(n * (bytes ? bytes : 1));
     r->tokens = malloc(n * sizeof *r->tokens);
     r->full = malloc(n * sizeof *r->full);
     r->offsets = malloc((n + 1) * sizeof *r->offsets);
@@ -100,6 +125,7 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     o.prompt_name = r->a->prompt_name;
     o.stop = stop_or_show;
     o.stop_user = r;
+    o.vectors = &r->stored;
     nib_tensor_free(r->rows_of_tokens);
     r->rows_of_tokens = NULL;
     nib_status status = r->a->tokens ? nib_embed_tokens(r->model, texts, n, &o, r->offsets, &r->rows_of_tokens, &error)
@@ -107,7 +133,69 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     return status == NIB_OK ? 0 : cli_fail(&error);
 }
 
+/* Of a batch whose ranges are not known yet: kept as f32. */
+static int hold_batch(embed_run *r, size_t n) {
+    if (r->n_held + n > r->held_room) {
+        const size_t room = 2 * (r->n_held + n);
+        float *grown = realloc(r->held, room * (size_t)r->dim * sizeof *grown);
+        if (!grown) return cli_no_memory();
+        r->held = grown;
+        r->held_room = room;
+    }
+    memcpy(r->held + r->n_held * (size_t)r->dim, r->vectors, n * (size_t)r->dim * sizeof *r->held);
+    r->n_held += n;
+    return 0;
+}
+
+/* Ranges of n f32 vectors, cut already, which become what they are stored as, in place: a byte lies before its number. */
+static int convert_by_own(embed_run *r, float *vectors, size_t n) {
+    nib_error error;
+    nib_vector_options o = r->stored;
+    const size_t dim = (size_t)r->dim;
+    if (n < 2) {
+        fprintf(stderr, "nib: one vector has no ranges: --type %s takes --ranges FILE, or more texts\n",
+                nib_vector_type_name((nib_vector_type)r->a->type));
+        return 2;
+    }
+    o.type = (nib_vector_type)r->a->type;
+    o.dimensions = 0;
+    o.normalize = 0;
+    r->ranges = malloc(2 * dim * sizeof *r->ranges);
+    char *bytes = malloc(n * dim);
+    if (!r->ranges || !bytes) return free(bytes), cli_no_memory();
+    nib_status status = nib_vectors_ranges(vectors, n, r->dim, &o, r->ranges, &error);
+    o.ranges = r->ranges;
+    o.ranges_width = r->dim;
+    if (status == NIB_OK) status = nib_vectors_convert(vectors, n, r->dim, &o, bytes, &error);
+    if (status == NIB_OK) memcpy(vectors, bytes, n * dim);
+    free(bytes);
+    if (status != NIB_OK) return cli_fail(&error);
+    if (!r->a->quiet)
+        fprintf(stderr, "nib: the ranges of %s are those of these %zu vectors; --ranges FILE takes them from elsewhere\n",
+                nib_vector_type_name(o.type), n);
+    return 0;
+}
+
+static int output_held(embed_run *r) {
+    int code = convert_by_own(r, r->held, r->n_held);
+    cli_row *rows = code ? NULL : calloc(r->n_held, sizeof *rows);
+    if (code == 0 && !rows) code = cli_no_memory();
+    const long long truncated = r->out.truncated;
+    r->out.index = 0;
+    if (code == 0) code = cli_vectors_put(&r->out, r->held, rows, r->n_held);
+    r->out.truncated = truncated;
+    free(rows);
+    return code;
+}
+
 static int output_batch(embed_run *r, const char *const *texts, const size_t *lengths, size_t n) {
+    if (r->own_ranges && r->lines) { /* only how many, for progress and the end's remark */
+        for (size_t i = 0; i < n; i++) r->out.truncated += r->full[i] > r->tokens[i];
+        r->out.index += (long long)n;
+        return hold_batch(r, n);
+    }
+    int code = r->own_ranges ? convert_by_own(r, r->vectors, n) : 0;
+    if (code) return code;
     for (size_t i = 0; i < n; i++) {
         r->rows[i] = (cli_row){.tokens = r->tokens[i], .truncated = r->full[i] > r->tokens[i]};
         if (r->n_records) r->rows[i].id = r->records[i].id, r->rows[i].id_length = r->records[i].id_length;
@@ -192,6 +280,7 @@ static int embed_lines(embed_run *r, const char *path) {
         show_progress(r, 0, 0, false);
     }
     show_progress(r, 0, 0, true);
+    if (code == 0 && r->own_ranges && !cli_signal) code = output_held(r);
     r->lines = NULL;
     cli_lines_close(lines);
     free_records(r);
@@ -200,12 +289,13 @@ static int embed_lines(embed_run *r, const char *path) {
 }
 
 static void print_similarity(const embed_run *r, const char *const *texts, size_t n) {
-    int64_t dim = nib_model_dim(r->model);
+    const int64_t dim = r->dim;
+    const float *vectors = r->vectors;
     for (size_t a = 0; a < n; a++)
         for (size_t b = a + 1; b < n; b++) {
             double dot = 0, x = 0, y = 0;
             for (int64_t i = 0; i < dim; i++) {
-                double u = (double)r->vectors[a * (size_t)dim + (size_t)i], v = (double)r->vectors[b * (size_t)dim + (size_t)i];
+                double u = (double)vectors[a * (size_t)dim + (size_t)i], v = (double)vectors[b * (size_t)dim + (size_t)i];
                 dot += u * v;
                 x += u * u;
                 y += v * v;
@@ -237,7 +327,40 @@ static int check_args(cli_args *a, const char **input) {
     size_t n = a->output ? strlen(a->output) : 0;
     if (a->with_text && n && (n < 6 || strcmp(a->output + n - 6, ".jsonl") != 0))
         return cli_usage(a->verb, "--with-text is for JSON lines; .npy has vectors only");
+    const bool bytes = a->type == NIB_VECTOR_I8 || a->type == NIB_VECTOR_U8;
+    if (a->ranges_from && !bytes) return cli_usage(a->verb, "--ranges are of --type int8 or uint8");
+    if (a->similarity && a->type && a->type != NIB_VECTOR_F32)
+        return cli_usage(a->verb, "--similarity is of float32; nib search compares other types");
+    if (bytes && !a->ranges_from && a->tokens) return cli_usage(a->verb, "--tokens with --type int8 or uint8 takes --ranges");
+    if (bytes && !a->ranges_from && *input && (!n || (n > 6 && strcmp(a->output + n - 6, ".jsonl") == 0)))
+        return cli_usage(a->verb, "--type int8 and uint8 take --ranges FILE, where vectors are written as they come");
+    if (a->format && n && (n < 6 || strcmp(a->output + n - 6, ".jsonl") != 0))
+        return cli_usage(a->verb, "--encoding-format is of JSON lines; .npy has bytes as they are");
     return cli_choose_prompt(a);
+}
+
+/* How vectors are stored: cut, type, ranges. */
+static int choose_stored(embed_run *r) {
+    cli_args *a = r->a;
+    const bool bytes = a->type == NIB_VECTOR_I8 || a->type == NIB_VECTOR_U8;
+    const int64_t dim = nib_model_dim(r->model);
+    nib_vector_options_defaults(&r->stored, sizeof r->stored);
+    if (a->dimensions > dim)
+        return cli_usage(a->verb, "--dimensions %lld: the model's vectors have %lld", (long long)a->dimensions,
+                         (long long)dim);
+    r->dim = a->dimensions ? a->dimensions : dim;
+    r->stored.dimensions = a->dimensions;
+    r->own_ranges = bytes && !a->ranges_from;
+    if (!r->own_ranges) r->stored.type = (nib_vector_type)a->type;
+    if (!bytes || r->own_ranges) return 0;
+    const char *prompt = NULL;
+    nib_error error;
+    if (a->prompt) prompt = a->prompt;
+    else if (nib_model_choose_prompt(r->model, a->prompt_name, &prompt, &error) != NIB_OK) return cli_fail(&error);
+    const int code = cli_ranges_read(&r->ranges, a->ranges_from, r->model, prompt, r->dim, -1);
+    r->stored.ranges = r->ranges;
+    r->stored.ranges_width = r->dim;
+    return code;
 }
 
 static int run_embed(cli_args *a) {
@@ -250,7 +373,9 @@ static int run_embed(cli_args *a) {
     a->m.options.task = a->tokens ? NIB_TASK_TOKENS : NIB_TASK_EMBED;
     if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
     code = a->warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
-    if (code == 0) code = cli_vectors_open(&r.out, a->output, nib_model_dim(r.model), a->tokens != 0);
+    if (code == 0) code = choose_stored(&r);
+    r.out.base64 = a->format != 0;
+    if (code == 0) code = cli_vectors_open(&r.out, a->output, (nib_vector_type)a->type, r.dim, a->tokens != 0);
     r.begun = r.shown = cli_now();
     r.progress = !a->quiet && cli_terminal_width() && input && a->output;
     if (code == 0 && input) {
@@ -262,17 +387,21 @@ static int run_embed(cli_args *a) {
         else if (code == 0) code = output_batch(&r, texts, NULL, a->plain.count);
         if (code == 0 && cli_signal) code = 128 + cli_signal;
     }
+    if (code == 0 && r.ranges) code = cli_vectors_put_ranges(&r.out, a->output, r.ranges);
     code = cli_vectors_close(&r.out, code);
     if (code == 0 && r.out.truncated && !a->quiet)
         fprintf(stderr, "nib: %lld of %lld texts were longer than %lld tokens and were cut\n", r.out.truncated, r.out.index,
                 (long long)nib_model_max_tokens(r.model));
     free_batch(&r);
+    free(r.held);
+    free(r.ranges);
     nib_model_free(r.model);
     return code;
 }
 
 static const cli_option *const options[] = {
-    embed_options,      cli_prompt_options, cli_model_option,  cli_length_options, cli_engine_options,
+    embed_options,      stored_options,     cli_recipe_option, cli_prompt_options, cli_model_option,
+    cli_length_options, cli_engine_options,
     cli_vector_options, cli_group_option,   cli_thread_option, cli_safety_options, NULL};
 
 const cli_verb cli_embed = {
@@ -286,6 +415,8 @@ const cli_verb cli_embed = {
         "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --output vectors.npy\n"
         "  nib embed --model models/all-MiniLM-L6-v2 --input texts.jsonl --input-format jsonl --output vectors.jsonl\n"
         "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --tokens --output tokens.npy\n"
+        "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --dimensions 256 --type ubinary --output bits.npy\n"
+        "  nib embed --profile efficient --pull 'a short text'\n"
         "  tail -f log | nib embed --model models/all-MiniLM-L6-v2\n"
         "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n",
     .after = "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; "
@@ -297,7 +428,9 @@ const cli_verb cli_embed = {
              "[all tokens, dim], and\n"
              "tokens.offsets.npy int64 [texts + 1]: text i has rows offsets[i] to offsets[i + 1]. Token vectors are "
              "normalized by\n"
-             "--normalize yes alone.\n",
+             "--normalize yes alone.\n"
+             "Beside vectors.npy of int8 or uint8, vectors.ranges.npy has their ranges, which nib search reads.\n",
     .plain = -1,
     .run = run_embed,
+    .recipes = true,
 };

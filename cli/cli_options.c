@@ -266,18 +266,27 @@ static int place_plain(cli_args *a) {
         const char *word = shift(&a->plain);
         if (!word || strcmp(word, verb->word) != 0) return cli_usage(verb, "say what to measure: nib %s %s", verb->name, verb->word);
     }
+    int code = verb->recipes ? cli_recipe_apply(a) : 0;
+    if (code) return code;
+    if (verb->model == CLI_MODEL_MAYBE) {
+        if (a->plain.count > (size_t)verb->plain)
+            return cli_usage(verb, "%s: one argument too many", a->plain.items[verb->plain]);
+        return a->m.path ? cli_model_there(a, a->m.path) : 0;
+    }
     if (verb->model == CLI_MODEL_NONE)
         return a->plain.count ? cli_usage(verb, "%s: it takes no argument", a->plain.items[0]) : 0;
     const bool named = a->m.path != NULL;
     if (!named) a->m.path = shift(&a->plain);
     if (!a->m.path && verb->model == CLI_MODEL_NAMED) return cli_usage(verb, "no model was named: give its ORG/NAME");
+    if (!a->m.path && verb->recipes) cli_recipe_hint(a);
     if (!a->m.path) return cli_usage(verb, "no model was named: give --model PATH, or PATH as the first argument");
     if (strcmp(a->m.path, "-") == 0) return cli_usage(verb, "a model is not read from standard input: name a file or folder");
     if (verb->plain >= 0 && a->plain.count > (size_t)verb->plain)
         return cli_usage(verb, "%s: one argument too many; it takes one model%s, and that is %s%s", a->plain.items[verb->plain],
                          verb->plain ? " and a second path" : "", named ? "--model " : "", a->m.path);
-    int code = verb->model == CLI_MODEL_NAMED ? 0 : cli_model_there(a, a->m.path);
+    code = verb->model == CLI_MODEL_NAMED ? 0 : cli_model_there(a, a->m.path);
     if (code && !named && verb->plain < 0) fprintf(stderr, "nib: without --model, the first argument names the model\n");
+    if (code && !named && verb->recipes) cli_recipe_hint(a);
     return code;
 }
 
@@ -319,7 +328,7 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
 
 void cli_args_free(cli_args *a) {
     cli_list *const lists[] = {&a->plain, &a->inputs, &a->shapes, &a->disabled, &a->keep, &a->limits, &a->includes,
-                               &a->ignore};
+                               &a->ignore, &a->queries};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->items);
 }
 

@@ -39,16 +39,17 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, keep, limits, includes, ignore;
+    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
-    const char *prompt, *prompt_name, *query;
+    const char *prompt, *prompt_name, *query, *profile, *ranges_from, *query_vectors, *better, *document_prompt;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files;
+    int top, rescore, measure; /* of nib search */
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int aggregation, role; /* role 0: not given */
     double pool_factor;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
-    int64_t seed, stride;
+    int64_t seed, stride, dimensions;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
     size_t external_over; /* SIZE_MAX: not given */
     size_t most_bytes;    /* 0: not given */
@@ -93,9 +94,11 @@ struct cli_verb {
     const char *examples;             /* lines */
     const char *after;                /* said at the end; may be NULL */
     const char *word;                 /* must be the first plain argument; may be NULL */
-    enum { CLI_MODEL_OPENED, CLI_MODEL_NAMED, CLI_MODEL_NONE } model; /* one that is there; ORG/NAME of one; it takes none */
+    /* one that is there; ORG/NAME of one; it takes none; one that is there, if --model names it */
+    enum { CLI_MODEL_OPENED, CLI_MODEL_NAMED, CLI_MODEL_NONE, CLI_MODEL_MAYBE } model;
     int plain;                        /* how many plain arguments it takes beside the model; -1: any number, texts */
     int (*run)(cli_args *args);
+    bool recipes; /* it takes --profile, which may name the model */
 };
 
 extern const cli_verb *const cli_verbs[]; /* ended by NULL */
@@ -106,6 +109,7 @@ extern const cli_option cli_length_options[]; /* --max-tokens, --route */
 extern const cli_option cli_task_option[];    /* --task */
 extern const cli_option cli_engine_options[]; /* precision, device, output */
 extern const cli_option cli_vector_options[]; /* pooling, normalize */
+extern const cli_option cli_recipe_option[];  /* --profile */
 extern const cli_option cli_group_option[];   /* --batch-tokens */
 extern const cli_option cli_thread_option[];
 extern const cli_option cli_prompt_options[];

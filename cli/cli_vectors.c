@@ -5,6 +5,7 @@
 #include "cli_vectors.h"
 #include "cli_json.h"
 #include "cli_number.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +16,22 @@ static bool ends_with(const char *text, const char *tail) {
     return n > k && strcmp(text + n - k, tail) == 0;
 }
 
-/* NAME.npy -> NAME.offsets.npy */
-static int name_offsets(cli_vectors *o, const char *path) {
-    static const char tail[] = ".offsets.npy";
-    const size_t n = strlen(path) - strlen(".npy");
-    o->offsets_path = malloc(n + sizeof tail);
-    if (!o->offsets_path) return cli_no_memory();
-    memcpy(o->offsets_path, path, n);
-    memcpy(o->offsets_path + n, tail, sizeof tail);
-    return 0;
+/* NAME.npy -> NAME.offsets.npy, or whatever the tail is; NULL: no memory. */
+static char *name_beside(const char *path, const char *tail) {
+    const size_t n = strlen(path) - strlen(".npy"), k = strlen(tail) + 1;
+    char *name = malloc(n + k);
+    if (!name) return NULL;
+    memcpy(name, path, n);
+    memcpy(name + n, tail, k);
+    return name;
 }
 
-int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim, bool ragged) {
+int cli_vectors_open(cli_vectors *o, const char *path, nib_vector_type type, int64_t dim, bool ragged) {
     nib_error error;
-    int code = 0;
+    o->type = type;
     o->dim = dim;
+    o->bytes = nib_vector_bytes(type, dim);
+    o->elements = (int64_t)o->bytes * 8 / nib_dtype_bits(nib_vector_dtype(type));
     o->ragged = ragged;
     if (!path) return 0;
     if (ragged && strcmp(path, "-") == 0)
@@ -41,41 +43,73 @@ int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim, bool ragged)
             return cli_usage(&cli_embed, "--output - writes bytes of .npy, not for a terminal; without --output there are JSON lines");
         return 0;
     }
-    if (ragged && ends_with(path, ".npy") && (code = name_offsets(o, path)) != 0) return code;
-    if (ends_with(path, ".npy")) return nib_npy_create(path, dim, &o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
+    if (ragged && ends_with(path, ".npy") && !(o->offsets_path = name_beside(path, ".offsets.npy"))) return cli_no_memory();
+    if (ends_with(path, ".npy")) return nib_npy_create_for(path, type, dim, &o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
     if (ends_with(path, ".jsonl")) return nib_file_create(path, &o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
     return cli_usage(&cli_embed, "--output %s: a file must end in .npy or .jsonl", path);
 }
 
-static int hold(cli_vectors *o, const float *vector) {
-    size_t width = (size_t)o->dim;
+static int hold(cli_vectors *o, const void *vector) {
     if (o->n_held == o->held_room) {
         size_t room = o->held_room * 2 + 1024;
-        float *grown = realloc(o->held, room * (width ? width : 1) * sizeof *grown);
+        char *grown = realloc(o->held, room * (o->bytes ? o->bytes : 1));
         if (!grown) return cli_no_memory();
         o->held = grown;
         o->held_room = room;
     }
-    memcpy(o->held + o->n_held++ * width, vector, width * sizeof *vector);
+    memcpy(o->held + o->n_held++ * o->bytes, vector, o->bytes);
     return 0;
 }
 
 /* A file of version 1.0: the header ends at byte 128. */
 static void write_held(const cli_vectors *o) {
+    static const char *const kinds[] = {[NIB_VECTOR_F32] = "<f4",   [NIB_VECTOR_F16] = "<f2",    [NIB_VECTOR_I8] = "|i1",
+                                        [NIB_VECTOR_U8] = "|u1",    [NIB_VECTOR_BINARY] = "|i1", [NIB_VECTOR_UBINARY] = "|u1"};
     char header[129];
-    int n = sprintf(header, "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %lld), }", 0x93, 1, 0, 118, 0,
-                    o->n_held, (long long)o->dim);
+    int n = sprintf(header, "%cNUMPY%c%c%c%c{'descr': '%s', 'fortran_order': False, 'shape': (%zu, %lld), }", 0x93, 1, 0, 118, 0,
+                    kinds[o->type], o->n_held, (long long)o->elements);
     memset(header + n, ' ', (size_t)(127 - n));
     header[127] = '\n';
     fwrite(header, 1, 128, stdout);
-    if (o->n_held) fwrite(o->held, (size_t)o->dim * sizeof *o->held, o->n_held, stdout);
+    if (o->n_held) fwrite(o->held, o->bytes, o->n_held, stdout);
 }
 
-static char *write_vector(char *p, const float *v, int64_t dim) {
+static float half(uint16_t u) {
+    const int exponent = u >> 10 & 31, mantissa = u & 1023;
+    if (exponent == 31) return mantissa ? NAN : u >> 15 ? -INFINITY : INFINITY;
+    const float x = ldexpf((float)(exponent ? mantissa + 1024 : mantissa), exponent ? exponent - 25 : -24);
+    return u >> 15 ? -x : x;
+}
+
+static float element(const cli_vectors *o, const void *row, int64_t i) {
+    switch (nib_vector_dtype(o->type)) {
+    case NIB_DTYPE_F16: return half(((const uint16_t *)row)[i]);
+    case NIB_DTYPE_I8: return ((const int8_t *)row)[i];
+    case NIB_DTYPE_U8: return ((const uint8_t *)row)[i];
+    default: return ((const float *)row)[i];
+    }
+}
+
+static char *write_base64(char *p, const unsigned char *bytes, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    *p++ = '"';
+    for (size_t i = 0; i < n; i += 3) {
+        const unsigned a = bytes[i], b = i + 1 < n ? bytes[i + 1] : 0, c = i + 2 < n ? bytes[i + 2] : 0;
+        *p++ = digits[a >> 2];
+        *p++ = digits[(a & 3) << 4 | b >> 4];
+        *p++ = i + 1 < n ? digits[(b & 15) << 2 | c >> 6] : '=';
+        *p++ = i + 2 < n ? digits[c & 63] : '=';
+    }
+    *p++ = '"';
+    return p;
+}
+
+static char *write_vector(char *p, const cli_vectors *o, const void *row) {
+    if (o->base64) return write_base64(p, row, o->bytes);
     *p++ = '[';
-    for (int64_t i = 0; i < dim; i++) {
+    for (int64_t i = 0; i < o->elements; i++) {
         if (i) *p++ = ',', *p++ = ' ';
-        p = cli_number_write(p, v[i]);
+        p = cli_number_write(p, element(o, row, i));
     }
     *p++ = ']';
     return p;
@@ -83,7 +117,7 @@ static char *write_vector(char *p, const float *v, int64_t dim) {
 
 static int64_t rows_of(const cli_vectors *o, const cli_row *row) { return o->ragged ? row->tokens : 1; }
 
-static int write_line(cli_vectors *o, const float *v, const cli_row *row) {
+static int write_line(cli_vectors *o, const char *v, const cli_row *row) {
     nib_error error;
     const int64_t n = rows_of(o, row);
     size_t need = (size_t)n * ((size_t)o->dim * 20 + 8) + 160 + row->id_length + 6 * row->length;
@@ -110,7 +144,7 @@ static int write_line(cli_vectors *o, const float *v, const cli_row *row) {
     if (o->ragged) *p++ = '[';
     for (int64_t i = 0; i < n; i++) {
         if (i) *p++ = ',', *p++ = ' ';
-        p = write_vector(p, v + i * o->dim, o->dim);
+        p = write_vector(p, o, v + (size_t)i * o->bytes);
     }
     if (o->ragged) *p++ = ']';
     p += sprintf(p, "}\n");
@@ -133,8 +167,9 @@ static int note_offsets(cli_vectors *o, const cli_row *rows, size_t n) {
     return 0;
 }
 
-int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n) {
+int cli_vectors_put(cli_vectors *o, const void *all_vectors, const cli_row *rows, size_t n) {
     nib_error error;
+    const char *vectors = all_vectors;
     int code = o->offsets_path ? note_offsets(o, rows, n) : 0;
     int64_t all = 0;
     for (size_t i = 0; i < n; i++) all += rows_of(o, &rows[i]);
@@ -143,10 +178,25 @@ int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, s
         o->truncated += rows[i].truncated;
         if (o->to_pipe) code = hold(o, vectors);
         else if (!o->npy) code = write_line(o, vectors, &rows[i]);
-        vectors += rows_of(o, &rows[i]) * o->dim;
+        vectors += (size_t)rows_of(o, &rows[i]) * o->bytes;
     }
     if (code || o->npy || o->file || o->to_pipe) return code;
     return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int cli_vectors_put_ranges(const cli_vectors *o, const char *path, const float *ranges) {
+    nib_error error;
+    if (!o->npy) return 0;
+    char *name = name_beside(path, ".ranges.npy");
+    if (!name) return cli_no_memory();
+    const nib_tensor t = {.dtype = NIB_DTYPE_F32,
+                          .rank = 2,
+                          .dims = {2, o->dim},
+                          .data = (void *)(uintptr_t)ranges,
+                          .bytes = 2 * (size_t)o->dim * sizeof *ranges};
+    const nib_status status = nib_tensor_write(name, &t, NULL, NIB_TENSOR_FORMAT_NPY, &error);
+    free(name);
+    return status == NIB_OK ? 0 : cli_fail(&error);
 }
 
 /* Each of the two files appears whole; the vectors come last. */

@@ -14,11 +14,14 @@ typedef struct cli_vectors {
     nib_npy *npy;
     nib_file *file;
     bool to_pipe; /* .npy on standard output */
-    float *held;  /* its rows */
+    char *held;   /* its rows */
     size_t n_held, held_room;
     char *line;
     size_t line_room;
-    int64_t dim;
+    nib_vector_type type;
+    int64_t dim, elements; /* numbers of a vector; elements of a row, which of bits are bytes */
+    size_t bytes;          /* of a row */
+    bool base64;           /* in JSON: a row's bytes, as the API of OpenAI has them */
     bool ragged;
     char *offsets_path; /* of a ragged .npy; NULL: it is none */
     int64_t *offsets;   /* [index + 1] */
@@ -34,9 +37,11 @@ typedef struct cli_row { /* what a line says beside the vector */
 } cli_row;
 
 /* `path`: NULL for JSON lines on standard output, "-" for .npy there, else a file. Each returns an exit code, after a message. */
-int cli_vectors_open(cli_vectors *o, const char *path, int64_t dim, bool ragged);
-/* vectors: the rows of n texts, each [dim], one text's behind another's. */
-int cli_vectors_put(cli_vectors *o, const float *vectors, const cli_row *rows, size_t n);
+int cli_vectors_open(cli_vectors *o, const char *path, nib_vector_type type, int64_t dim, bool ragged);
+/* vectors: the rows of n texts, of the type and width that it was opened for, one text's behind another's. */
+int cli_vectors_put(cli_vectors *o, const void *vectors, const cli_row *rows, size_t n);
+/* Ranges [2, dim] to NAME.ranges.npy beside NAME.npy; nowhere, if that is not where vectors go. */
+int cli_vectors_put_ranges(const cli_vectors *o, const char *path, const float *ranges);
 /* Frees; the file appears if code is 0, and the new code is returned. */
 int cli_vectors_close(cli_vectors *o, int code);
 

@@ -950,7 +950,7 @@ NIB_API void nib_file_abort(nib_file *file);                          /* leaves 
  * need not be known before. */
 typedef struct nib_npy nib_npy;
 NIB_API nib_status nib_npy_create(const char *path, int64_t columns, nib_npy **out, nib_error *error);
-NIB_API nib_status nib_npy_append(nib_npy *npy, const float *rows, int64_t count, nib_error *error); /* [count, columns] */
+NIB_API nib_status nib_npy_append(nib_npy *npy, const void *rows, int64_t count, nib_error *error); /* [count, columns] */
 NIB_API nib_status nib_npy_commit(nib_npy *npy, nib_error *error);
 NIB_API void nib_npy_abort(nib_npy *npy);
 

@@ -81,6 +81,10 @@ NIB_API nib_status nib_vectors_pool(const float *tokens, const int64_t *offsets,
                                     nib_pooling pooling, const nib_vector_options *options, void *out,
                                     nib_error *error);
 
+/* As nib_npy_create, for vectors of that type and width: an array of nib_vector_dtype, of bits in bytes of eight. */
+NIB_API nib_status nib_npy_create_for(const char *path, nib_vector_type type, int64_t width, nib_npy **out,
+                                      nib_error *error);
+
 /* ---------------------------------------------------------------- search */
 
 /* How near two vectors are; larger is nearer. */

@@ -70,6 +70,7 @@ static const field fields[] = {
     LATER("route", TEXT, settings.route, 0, 0),
     LATER("routes", TEXT, settings.routes, 0, 0),
     LATER("similarity", TEXT, settings.similarity, 0, 0),
+    LATER("matryoshka", TEXT, settings.matryoshka, 0, 0),
     LATER("pooling_said", TEXT, settings.pooling_said, 0, 0),
     LATER("modules_said", TEXT, settings.modules_said, 0, 0),
     LATER("unknown_activation", TEXT, labels.unknown, 0, 0),

@@ -156,6 +156,7 @@ typedef struct hf_settings {
     bool excludes_prompt; /* include_prompt of the Pooling is false: rows of the prompt are not pooled */
     hf_colbert colbert;
     int64_t truncate_dim; /* only so many numbers of a vector, from the first on, behind all modules; 0: all */
+    char matryoshka[120]; /* "64,128,256": widths that vectors were trained to be cut to; "*": any; "": nothing says so */
     hf_prompt *prompts;   /* [prompt_count] of config_sentence_transformers.json */
     size_t prompt_count, prompt_cap;
     int64_t default_prompt; /* of these; -1: none */
@@ -181,6 +182,8 @@ graph_value *hf_module_emit(const hf_module *m, graph *g, graph_value *x);
 /* How wide rows are behind it that were `width` wide, which may be -1, unknown; 0: it cannot take these. */
 int64_t hf_module_width(const hf_module *m, int64_t width);
 bool hf_module_pools(const hf_module *m);
+/* Whether the folder says that vectors were trained to be cut to so many numbers. */
+bool hf_settings_cuts_to(const hf_settings *s, int64_t dimensions);
 /* The prompt of that name, -1 if there is none. */
 int64_t hf_settings_find_prompt(const hf_settings *s, const char *name);
 

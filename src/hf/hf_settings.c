@@ -94,6 +94,29 @@ static int64_t longest_text(yyjson_val *root) {
     return family && b.status == NIB_OK ? hf_stack_longest(&stack) : first_size(b.config, positions);
 }
 
+/* Widths that vectors were trained to be cut to, as jina-embeddings-v3 and -v4 and vLLM name them. */
+static void read_matryoshka(yyjson_val *root, hf_settings *s) {
+    static const char *const lists[] = {"matryoshka_dimensions", "matryoshka_dims"};
+    char *to = s->matryoshka;
+    size_t i, n, at = 0;
+    yyjson_val *v;
+    if (yyjson_get_bool(yyjson_obj_get(root, "is_matryoshka"))) at = (size_t)snprintf(to, sizeof s->matryoshka, "*");
+    for (size_t k = 0; k < BASE_COUNT(lists); k++) {
+        yyjson_val *list = yyjson_obj_get(root, lists[k]);
+        if (yyjson_is_arr(list) && yyjson_arr_size(list)) at = 0;
+        yyjson_arr_foreach(list, i, n, v)
+            if (yyjson_is_int(v) && yyjson_get_sint(v) > 0 && yyjson_get_sint(v) <= INT32_MAX && at + 12 < sizeof s->matryoshka)
+                at += (size_t)snprintf(to + at, sizeof s->matryoshka - at, "%s%d", at ? "," : "", (int)yyjson_get_sint(v));
+    }
+}
+
+bool hf_settings_cuts_to(const hf_settings *s, int64_t dimensions) {
+    char wanted[32], list[sizeof s->matryoshka + 2];
+    snprintf(wanted, sizeof wanted, ",%lld,", (long long)dimensions);
+    snprintf(list, sizeof list, ",%s,", s->matryoshka);
+    return s->matryoshka[0] == '*' || strstr(list, wanted);
+}
+
 static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     static const char *const hidden[] = {"hidden_size", "dim", "d_model", "n_embd", NULL};
     static const char *const layers[] = {"num_hidden_layers", "n_layers", "num_layers", "n_layer", NULL};
@@ -105,6 +128,7 @@ static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings
     s->hidden = first_size(text, hidden);
     s->layers = first_size(text, layers);
     s->positions = longest_text(root);
+    read_matryoshka(root, s);
     snprintf(s->model_type, sizeof(s->model_type), "%s", hf_json_string(root, "model_type", ""));
     const char *architecture = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(root, "architectures"), 0));
     snprintf(s->architecture, sizeof(s->architecture), "%s", architecture ? architecture : "");

@@ -123,6 +123,7 @@ struct nib_model {
     plan_speed speed; /* of one thread, measured when first asked for */
     bool has_speed;
     base_mutex *measuring; /* held while it is, which takes long */
+    _Atomic int cut_said;  /* that vectors were cut which were not trained for it: once */
     base_mutex *lock;      /* of the lists of idle callers, and of: */
     uint64_t idle_returns; /* how often one came back */
 };

@@ -240,6 +240,11 @@ void model_describe(const nib_model *m, base_str *out) {
                         m->max_tokens_why);
     if (m->settings.route[0])
         base_str_printf(out, "route         %s, of %s\n", m->settings.route, m->settings.routes);
+    if (m->task == NIB_TASK_EMBED)
+        base_str_printf(out, "cuts          %s\n",
+                        !m->settings.matryoshka[0]         ? "config.json says nothing of vectors trained to be cut"
+                        : m->settings.matryoshka[0] == '*' ? "to any numbers, trained for it (is_matryoshka of config.json)"
+                                                           : m->settings.matryoshka);
     if (m->settings.similarity[0])
         base_str_printf(out, "similarity    %s (config_sentence_transformers.json)\n", m->settings.similarity);
     if (!model_gives_labels((int)m->task)) describe_prompts(m, out);

@@ -52,10 +52,19 @@ static nib_status check_lengths(const task_call *c, nib_error *err) {
     return NIB_OK;
 }
 
-nib_status task_choose_vectors(const nib_model *m, int which, const model_program *p, const nib_vector_options *vectors,
+nib_status task_choose_vectors(nib_model *m, int which, const model_program *p, const nib_vector_options *vectors,
                                task_vectors *out, nib_error *err) {
     const bool unit = which == NIB_TASK_TOKENS ? p->normalized : m->normalize;
-    return task_vectors_choose(vectors, p->width, unit, true, out, err);
+    nib_status status = task_vectors_choose(vectors, p->width, unit, true, out, err);
+    if (status == NIB_OK && out->dimensions < p->width && !hf_settings_cuts_to(&m->settings, out->dimensions) &&
+        !atomic_exchange(&m->cut_said, 1)) {
+        const char *cuts = m->settings.matryoshka;
+        base_log(m->runtime, NIB_LOG_WARN,
+                 "vectors of %lld numbers are cut to %lld: config.json says %s%s (matryoshka_dimensions), so that they may find less",
+                 (long long)p->width, (long long)out->dimensions,
+                 *cuts ? "that they were trained for " : "nothing of being trained for that", cuts);
+    }
+    return status;
 }
 
 nib_status task_begin(task_call *c, nib_model *m, nib_task task, const task_texts *given, nib_error *err) {

@@ -64,8 +64,9 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
 /* Runs them. Text i's rows, each finished, go as c->vectors says to row at[i] of `to` [.., vectors.bytes], or of
  * c->first + i where `at` is NULL; then the ticket's `answer` is told of them as they come. */
 nib_status task_run(task_call *c, void *to, const int64_t *at, nib_error *err);
-/* What the rows of a program become in a call. INVALID_ARGUMENT as nib_vectors_convert. */
-nib_status task_choose_vectors(const nib_model *m, int which, const model_program *p, const nib_vector_options *vectors,
+/* What the rows of a program become in a call. A cut that the model was not trained for is a warning, once.
+ * INVALID_ARGUMENT as nib_vectors_convert. */
+nib_status task_choose_vectors(nib_model *m, int which, const model_program *p, const nib_vector_options *vectors,
                                task_vectors *out, nib_error *err);
 
 /* ---- pieces of it, of one text each */

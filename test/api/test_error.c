@@ -283,6 +283,9 @@ static void tensor_files(void **state) {
     OK(nib_npy_append, npy, t.data, 1);
     OK(nib_npy_commit, npy);
     FAILS(nib_npy_create, NULL, 2, &npy);
+    OK(nib_npy_create_for, in_folder("n.npy"), NIB_VECTOR_UBINARY, 9, &npy);
+    nib_npy_abort(npy);
+    FAILS(nib_npy_create_for, in_folder("n.npy"), NIB_VECTOR_UBINARY, 0, &npy);
     FAILS(nib_npy_append, NULL, NULL, 0);
     FAILS(nib_npy_commit, NULL);
     OK(nib_tensor_write, in_folder("t.npy"), &t, NULL, NIB_TENSOR_FORMAT_AUTO);
