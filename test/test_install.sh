@@ -106,7 +106,7 @@ for verb in $verbs; do
     [ "$(complete_to nib "$verb")" = "$verb" ] || fail "bash does not complete $verb"
     grep -q "^ *$verb) _arguments" "$share/zsh/site-functions/_nib" || fail "zsh does not know $verb"
     for option in $("$nib" "$verb" --help | grep -oE '^  (-o, )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
-        sed 's/\\-/-/g' "$page" | grep -qF -- "$option" || fail "nib-$verb(1) does not have $option"
+        sed 's/\\-/-/g' "$page" | grep -F -- "$option" >/dev/null || fail "nib-$verb(1) does not have $option" # -q would leave before sed is done
         complete_to nib "$verb" "$option" | grep -qwF -- "$option" || fail "bash does not complete nib $verb $option"
         grep -qF -- "'*${option}[" "$share/zsh/site-functions/_nib" || fail "zsh does not know $option"
     done

@@ -146,6 +146,7 @@ typedef struct pool {
     nib_pooling mode;
     int64_t C;
     int x, offsets, y, skip; /* skip -1: none */
+    bool unit;               /* length 1 behind it */
 } pool;
 
 static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -154,9 +155,11 @@ static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_l
     if (!cpu_texts_fit(offsets, lo, hi, lane->group->slots[s->x].t.dims[0]))
         return base_error_set(lane->err, NIB_SHAPE, "the texts' offsets do not fit the rows");
     const int64_t skip = s->skip < 0 ? 0 : *(const int64_t *)lane->group->slots[s->skip].t.data;
-    for (int64_t b = lo; b < hi; b++)
-        op_pool_rows(s->k, s->mode, (const float *)plan_row(lane, s->x, offsets[b]), s->C, offsets[b + 1] - offsets[b], skip, s->C,
-                     (float *)plan_row(lane, s->y, b));
+    for (int64_t b = lo; b < hi; b++) {
+        float *y = (float *)plan_row(lane, s->y, b);
+        op_pool_rows(s->k, s->mode, (const float *)plan_row(lane, s->x, offsets[b]), s->C, offsets[b + 1] - offsets[b], skip, s->C, y);
+        if (s->unit) s->k->l2_normalize_f32(y, s->C, 1, s->C, y, s->C);
+    }
     return NIB_OK;
 }
 
@@ -173,7 +176,8 @@ nib_status cpu_compile_pool(cpu_compile *c) {
         return c->why = "the input is not rows of f32 of known width", NIB_OK;
     pool *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
-    *s = (pool){&c->d->kernels, (nib_pooling)op_pooling(n), C, x->id, n->inputs[1].value->id, n->outputs[0]->id, skip ? skip->id : -1};
+    *s = (pool){&c->d->kernels, (nib_pooling)op_pooling(n), C, x->id, n->inputs[1].value->id, n->outputs[0]->id, skip ? skip->id : -1,
+                graph_attr_int(n, OP_POOL_UNIT, 0) != 0};
     c->step->extent = n->outputs[0]->type.dims[0];
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->state = s;

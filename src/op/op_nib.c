@@ -515,6 +515,7 @@ static nib_status eval_pool(op_eval *c) {
         for (int64_t s = 0; s < S; s++)
             if (op_index_at(m, b * S + s)) memcpy(rows + n++ * C, (const float *)x->data + (b * S + s) * C, (size_t)C * sizeof *rows);
         op_pool_rows(c->kernels, (nib_pooling)mode, from, C, n, skip ? op_index_at(skip, 0) : 0, C, y + b * C);
+        if (graph_attr_int(c->node, OP_POOL_UNIT, 0)) c->kernels->l2_normalize_f32(y + b * C, C, 1, C, y + b * C, C);
     }
     return NIB_OK;
 }

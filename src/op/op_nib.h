@@ -101,6 +101,7 @@ bool op_round_row(int format, float *row, int64_t K, int8_t *scratch);
 
 /* Pools n rows of one text, but for the first `skip`, into y [C]. Without any row it gives zeros, and cls the first of all. */
 void op_pool_rows(const kernels *ks, nib_pooling mode, const float *x, int64_t stride, int64_t n, int64_t skip, int64_t C, float *y);
+#define OP_POOL_UNIT "normalize" /* attribute of nib.Pool: 1: its rows are made of length 1, as LpNormalization does it */
 
 /* The same in standard operators (op_nib_expand.c). */
 nib_status op_expand_linear(graph *g, graph_node *n, nib_error *err);

@@ -439,6 +439,7 @@ nib_status op_expand_pool(graph *g, graph_node *n, nib_error *err) {
     if (mode < 0) return refuse(&e, "its mode is unknown");
     if (graph_attr_int(n, "packed", 0)) return refuse(&e, "the batch is packed");
     if (n->n_inputs > 2 && n->inputs[2].value) return refuse(&e, "rows of a prompt are left out of it");
+    if (graph_attr_int(n, OP_POOL_UNIT, 0)) return refuse(&e, "it normalizes, too, which only plans have it do");
     int64_t one = 1;
     pooled p = {.x = in(&e, 0), .is_token = cast(&e, in(&e, 1), NIB_DTYPE_BOOL)};
     graph_value *ones = cast(&e, p.is_token, NIB_DTYPE_F32);

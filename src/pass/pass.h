@@ -143,6 +143,7 @@ nib_status pass_views(pass_context *ctx);      /* views around element-wise node
 nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Linear */
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
 nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
+nib_status pass_pool(pass_context *ctx);       /* the L2 norm of nib.Pool's rows -> its attribute, in a task */
 nib_status pass_embed(pass_context *ctx);      /* sums of Gathers -> nib.Embed */
 nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an axis -> parts of their columns */
 nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */

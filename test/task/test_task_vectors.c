@@ -238,6 +238,24 @@ static void a_model_says_whether_a_cut_is_normalized(void **state) {
     }
 }
 
+/* Pooled and normalized by one step: the bits of two. */
+static void the_norm_behind_pooling_has_the_same_bits(void **state) {
+    float fused[TEXTS * DIM], raw[TEXTS * DIM], apart[TEXTS * DIM];
+    nib_model *m = open_tiny(1, NIB_TASK_AUTO, NULL), *plain = open_tiny(0, NIB_TASK_AUTO, NULL);
+    char said[20000];
+    size_t length;
+    assert_int_equal(nib_model_explain(m, said, sizeof said, &length, &e), NIB_OK);
+    assert_null(strstr(said, "LpNormalization"));
+    nib_vector_options o = options_of(NIB_VECTOR_F32, NULL, 0);
+    o.normalize = 1;
+    assert_int_equal(nib_embed(m, texts, TEXTS, NULL, fused, &e), NIB_OK);
+    assert_int_equal(nib_embed(plain, texts, TEXTS, NULL, raw, &e), NIB_OK);
+    convert(raw, TEXTS, DIM, &o, apart);
+    assert_memory_equal(fused, apart, sizeof fused);
+    nib_model_free(m);
+    nib_model_free(plain);
+}
+
 static void refusals(void **state) {
     static const float rows[2][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}};
     static const float ranges[2 * 4] = {0, 0, 0, 0, 1, 1, 1, 1}, wrong[2 * 4] = {0, 0, 2, 0, 1, 1, 1, 1};
@@ -284,6 +302,7 @@ int main(void) {
         cmocka_unit_test(every_door_converts),
         cmocka_unit_test(ids_and_tokens_convert),
         cmocka_unit_test(a_model_says_whether_a_cut_is_normalized),
+        cmocka_unit_test(the_norm_behind_pooling_has_the_same_bits),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, free_goldens);
