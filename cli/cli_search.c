@@ -25,7 +25,7 @@ static const cli_option search_options[] = {
      "vectors of queries, float32 or what the documents are; no model is needed", 0, 0, NULL},
     {"top", 'k', CLI_INT, CLI_AT(top), "N", "so many documents a query (default 10)", 1, 1 << 30, NULL},
     {"similarity", 0, CLI_NAME, CLI_AT(measure), "S",
-     "%s: larger is nearer, a distance has a minus (default: cosine, of bits hamming)", 0, 0, &similarities},
+     "%s: larger is nearer, a distance has a minus\n(default: what the model says, else cosine; of bits hamming)", 0, 0, &similarities},
     {"type", 0, CLI_NAME, CLI_AT(type), "T",
      "%s: the bytes of the file are bits (default: int8 and uint8 are numbers)", 0, 0, &types},
     {"rescore", 0, CLI_INT, CLI_AT(rescore), "N",
@@ -177,6 +177,7 @@ static int search_and_print(search_run *r) {
     o.runtime = cli_runtime(&r->a->m, &code);
     if (code) return code;
     o.similarity = (nib_similarity)r->a->measure;
+    if (!r->a->measure && r->model && !is_bits(&r->documents.v)) o.similarity = nib_model_similarity(r->model);
     o.rescore = r->a->rescore;
     o.better = r->a->better ? &r->better.v : NULL;
     o.stop = cli_stop;

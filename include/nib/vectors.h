@@ -105,6 +105,9 @@ typedef enum nib_similarity {
 NIB_API const char *nib_similarity_name(nib_similarity similarity);
 NIB_API nib_status nib_similarity_from_name(const char *name, nib_similarity *out); /* as nib_precision_from_name */
 
+/* What the model's vectors are compared by, where its folder says so (similarity_fn_name), else AUTO. */
+NIB_API nib_similarity nib_model_similarity(const nib_model *model);
+
 /* Vectors that are there, borrowed: [n] of nib_vector_bytes(type, width), aligned for their type. Frozen. */
 typedef struct nib_vectors {
     nib_vector_type type;

@@ -4,6 +4,7 @@
  */
 #include "api_options.h"
 #include "hub/hub.h"
+#include "model/model.h"
 #include "task/task_vectors.h"
 
 static bool is_aligned(const void *data, nib_vector_type type) {
@@ -127,6 +128,11 @@ nib_status nib_vectors_pool(const float *tokens, const int64_t *offsets, size_t 
 nib_status nib_search(const nib_vectors *queries, const nib_vectors *documents, size_t k,
                       const nib_search_options *options, nib_hit *hits, size_t *counts, nib_error *err) {
     return API_CALL(err, try_search(queries, documents, k, options, hits, counts, err));
+}
+nib_similarity nib_model_similarity(const nib_model *model) {
+    nib_similarity found = NIB_SIMILARITY_AUTO;
+    if (model) nib_similarity_from_name(model->settings.similarity, &found);
+    return found;
 }
 nib_status nib_recipe_at(size_t i, nib_recipe *out, size_t size) {
     const nib_recipe *r = hub_recipe_at(i);

@@ -61,6 +61,7 @@ value = {
     "repeat": "2", "graph": "dot", "ids": "ids", "rounds": "2", "callers": "2", "target": "onnxruntime", "level": "2", "disable": "fold",
     "opset": "20", "external-over": "0", "report": "out.json", "input": "ids", "batch-tokens": "1", "tolerance": "1e-30", "format": "pb",
     "task": "tokens", "type": "int4", "keep": "'*query*'", "calibrate": "texts", "check": "texts", "min-cosine": "1",
+    "dimensions": "8", "profile": "e5-base",
 }
 
 
@@ -98,6 +99,9 @@ pair = {
     ("embed", "input-format"): ("tiny --input records", "tiny --input records --input-format jsonl"),
     ("embed", "output"): ("tiny ink", "tiny ink --output out.npy"),
     ("embed", "similarity"): ("tiny ink pen", "tiny ink pen --similarity"),
+    ("embed", "type"): ("tiny ink", "tiny ink --type binary"),
+    ("embed", "ranges"): ("tiny ink pen --type int8", "tiny ink pen --type int8 --ranges texts"),
+    ("embed", "encoding-format"): ("tiny ink", "tiny ink --encoding-format base64"),
     ("embed", "warm"): ("tiny ink --memory 700K", "tiny ink --memory 700K --warm"),
     ("embed", "batch-tokens"): ("tiny --no-prompt --input many --threads 1 --memory 2800K",
                                 "tiny --no-prompt --input many --threads 1 --memory 2800K --batch-tokens 60000"),

@@ -69,6 +69,11 @@ check grep -qE '^ +1\.0000  0$' out
 "$nib" search --model "$tiny" --queries texts texts --top 1 >out || failed=1
 check test "$(grep -c '^   1.0000' out)" = 4
 
+cp -r "$tiny" dotted
+echo '{"similarity_fn_name": "dot"}' >dotted/config_sentence_transformers.json
+"$nib" search --model dotted -q ink texts >got && "$nib" search --model "$tiny" -q ink --similarity dot texts | cmp - got || failed=1
+check grep -qv '^ *-\?[01]\.' got
+
 # ---- refused
 expect 2 'name the documents' "$nib" search --model "$tiny" -q a
 expect 2 'give one of --query' "$nib" search --model "$tiny" texts

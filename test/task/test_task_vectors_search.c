@@ -224,6 +224,14 @@ static void ends_and_refusals(void **state) {
     assert_int_equal(nib_search(&q, &d, 1, &o, hits, NULL, &e), NIB_CANCELLED);
 }
 
+static void a_model_says_its_similarity(void **state) {
+    nib_model *m;
+    assert_int_equal(nib_model_similarity(NULL), NIB_SIMILARITY_AUTO);
+    if (nib_model_open(NIB_TEST_DATA "/nib/tiny", NULL, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_int_equal(nib_model_similarity(m), NIB_SIMILARITY_AUTO);
+    nib_model_free(m);
+}
+
 static void recipes_are_found(void **state) {
     nib_recipe r;
     size_t n = 0;
@@ -250,6 +258,7 @@ int main(void) {
         cmocka_unit_test(sums_of_bytes_are_exact),
         cmocka_unit_test(many_documents_are_searched_exactly),
         cmocka_unit_test(ends_and_refusals),
+        cmocka_unit_test(a_model_says_its_similarity),
         cmocka_unit_test(recipes_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, free_goldens);
