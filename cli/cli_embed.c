@@ -153,8 +153,8 @@ static int convert_by_own(embed_run *r, float *vectors, size_t n) {
     nib_vector_options o = r->stored;
     const size_t dim = (size_t)r->dim;
     if (n < 2) {
-        fprintf(stderr, "nib: one vector has no ranges: --type %s takes --ranges FILE, or more texts\n",
-                nib_vector_type_name((nib_vector_type)r->a->type));
+        fprintf(stderr, "nib: %zu vectors have no ranges: --type %s takes --ranges FILE, or more texts\n",
+                n, nib_vector_type_name((nib_vector_type)r->a->type));
         return 2;
     }
     o.type = (nib_vector_type)r->a->type;

@@ -41,7 +41,7 @@ int cli_rows_read(cli_rows *r, const char *path, nib_vector_type bits) {
     if (nib_tensor_read(path, NIB_DTYPE_UNDEFINED, &r->tensor, &error) != NIB_OK) return cli_fail(&error);
     const nib_tensor *t = r->tensor;
     if (t->rank != 2 || t->dims[1] < 1)
-        return fprintf(stderr, "nib: %s: an array of vectors has two dimensions, and this one %d\n", path, t->rank), 2;
+        return fprintf(stderr, "nib: %s: no array of vectors, [vectors, numbers]\n", path), 2;
     if (!type_of(t->dtype, bits, &r->v.type)) {
         const bool asked = bits != NIB_VECTOR_F32;
         return fprintf(stderr, "nib: %s: vectors of %s are not %s\n", path, nib_dtype_name(t->dtype),

@@ -28,8 +28,7 @@
  *   Results: structs that calls fill (nib_memory, nib_machine, nib_profile_step, nib_profile_totals, nib_value_info, nib_difference,
  *     nib_queue_statistics, nib_hub_model, nib_recipe) may grow. Each such call takes the size of the caller's: as much is written, and
  *     what this library does not know is 0.
- *   Frozen: nib_error, nib_string, nib_device, nib_tensor, nib_waiting, nib_vectors and nib_hit stay as they are as long as
- *     NIB_ABI_VERSION does.
+ *   Frozen: nib_error, nib_string, nib_device, nib_tensor, nib_waiting, nib_vectors, nib_hit stay as they are while NIB_ABI_VERSION does.
  *
  * Threads. nib_runtime and nib_model are immutable and may be used by any number of threads at once.
  * A nib_session serves one thread at a time.

@@ -33,7 +33,7 @@ for ranges in int8.ranges.npy texts float32.npy; do
     expect 0 '' "$nib" embed --model "$tiny" --input texts --type int8 --ranges $ranges --output from.npy
     check cmp int8.npy from.npy
 done
-expect 2 'one vector has no ranges' "$nib" embed --model "$tiny" --type int8 ink
+expect 2 '1 vectors have no ranges' "$nib" embed --model "$tiny" --type int8 ink
 expect 2 'take --ranges FILE, where vectors are written as they come' "$nib" embed --model "$tiny" --type int8 --input texts
 expect 2 'ranges are of --type int8' "$nib" embed --model "$tiny" --ranges texts ink
 expect 2 'dimensions 33: the model.s vectors have 32' "$nib" embed --model "$tiny" --dimensions 33 ink
