@@ -5,11 +5,10 @@ both are. The models pool by the mean of their tokens. Needs numpy, onnxruntime 
 
     tools/compare_quantized.py build/nib models/all-MiniLM-L6-v2 [CALIBRATE.txt CHECK.txt]
 
-Without files: sentences of doc/ to calibrate on, the lines of 60 to 800 bytes of test/data/embed/texts.txt to check with.
+Without files: test/data/quantize/calibrate.txt and check.txt (tools/make_quantize_texts.py).
 """
 import json
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,20 +20,9 @@ import tokenizers
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def sentences():
-    for path in sorted(ROOT.glob("doc/*.md")):
-        for paragraph in path.read_text().split("\n\n"):
-            if not paragraph.startswith(("|", "#", "    ", "`")):
-                yield from (s for s in re.split(r"(?<=[.:]) ", " ".join(paragraph.split())) if 50 < len(s) < 300)
-
-
 nib, model = sys.argv[1:3]
-kept = tempfile.TemporaryDirectory()
-calibrate, check = sys.argv[3:5] if len(sys.argv) > 4 else (f"{kept.name}/calibrate.txt", f"{kept.name}/check.txt")
-if len(sys.argv) < 5:
-    pathlib.Path(calibrate).write_text("\n".join(list(sentences())[::2][:256]) + "\n")
-    texts = (ROOT / "test/data/embed/texts.txt").read_text().split("\n")
-    pathlib.Path(check).write_text("\n".join(t for t in texts if 60 < len(t.encode()) < 800) + "\n")
+texts_of = ROOT / "test/data/quantize"
+calibrate, check = sys.argv[3:5] if len(sys.argv) > 4 else (f"{texts_of}/calibrate.txt", f"{texts_of}/check.txt")
 tokenizer = tokenizers.Tokenizer.from_file(f"{model}/tokenizer.json")
 tokenizer.no_padding()
 tokenizer.enable_truncation(256)
