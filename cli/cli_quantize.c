@@ -45,6 +45,7 @@ static const cli_option text_options[] = {
     {"min-cosine", 0, CLI_REAL, CLI_AT(min_cosine), "X",
      "mean cosine to f32 that the result must have: layers get more bits until it has; else exit 3, and nothing is\nwritten", 0, 1, NULL},
     {"report", 0, CLI_TEXT, CLI_AT(report), "FILE|-", "the receipt as JSON; - is standard output, in place of the text", 0, 0, NULL},
+    {"no-speed", 0, CLI_FLAG, CLI_AT(no_speed), NULL, "do not measure how fast both models are here, and what memory they hold", 1, 0, NULL},
     {0},
 };
 
@@ -106,6 +107,7 @@ static int quantize(const cli_args *a, const texts *calibrate, const texts *chec
     o.check = check->items, o.check_count = check->count;
     o.keep = a->keep.items, o.keep_count = a->keep.count;
     o.min_cosine = a->min_cosine;
+    o.speed = !a->no_speed;
     o.external_over = (int64_t)a->external_over; /* not given: -1 */
     o.runtime = cli_runtime(&a->m, &code);
     if (code) return code;
@@ -138,7 +140,7 @@ const cli_verb cli_quantize = {
     .line = "write a model with smaller weights, and what that did to it",
     .usage = "IN -o OUT [--type int8|int8-static|int4|mixed|fp16|bf16] [options]",
     .about = "Writes a model with weights of 16, 8 or 4 bits, and a receipt: cosines of texts' vectors to those of f32, as nib\n"
-             "runs the file and as ONNX means it, what each layer lost, and sizes. IN is an .onnx file or a folder as on Hugging\n"
+             "runs the file and as ONNX means it, what each layer lost, sizes, speed and memory here. IN is an .onnx file or a folder as on Hugging\n"
              "Face; OUT is an .onnx file, or, for a folder, a folder. Below --min-cosine layers get more bits first; if that is not\n"
              "enough, nothing is written (exit 3).\n",
     .options = options,

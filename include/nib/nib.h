@@ -873,6 +873,8 @@ typedef struct nib_quantize_options {
     void *stop_user;
     int64_t most_bytes; /* of all weights, of MIXED; 0: as many as min_cosine takes */
     nib_ranges ranges;  /* of INT8_STATIC, which must be calibrated */
+    int speed;          /* 1 (the default): the report says, too, how fast both models are on this machine and how much memory they
+                           hold, which takes some 2 s and what both hold; 0: not */
 } nib_quantize_options;
 
 NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);

@@ -29,7 +29,7 @@ static const nib_encode_options encode_options = {
 static const nib_optimize_options optimize_options = {
     .size = sizeof optimize_options, .level = 1, .check = 1, .external_over = -1};
 static const nib_quantize_options quantize_options = {
-    .size = sizeof quantize_options, .type = NIB_QUANTIZE_INT8, .block = 32, .external_over = -1};
+    .size = sizeof quantize_options, .type = NIB_QUANTIZE_INT8, .block = 32, .external_over = -1, .speed = 1};
 static const nib_compile_options compile_options = {.size = sizeof compile_options};
 static const nib_export_options export_options = {.size = sizeof export_options, .external_over = -1};
 static const nib_pull_options pull_options = {.size = sizeof pull_options};
@@ -109,6 +109,7 @@ static const uint16_t quantize_ends[] = {
     QUANTIZE(size),            QUANTIZE(runtime), QUANTIZE(type),        QUANTIZE(target), QUANTIZE(block),      QUANTIZE(calibrate),
     QUANTIZE(calibrate_count), QUANTIZE(check),   QUANTIZE(check_count), QUANTIZE(keep),   QUANTIZE(keep_count), QUANTIZE(min_cosine),
     QUANTIZE(external_over),   QUANTIZE(stop),    QUANTIZE(stop_user),   QUANTIZE(most_bytes), QUANTIZE(ranges),
+    QUANTIZE(speed),
 };
 static const uint16_t export_ends[] = {
 #define EXPORT(member) END(nib_export_options, member)

@@ -164,6 +164,16 @@ size_t base_cpu_memory(void) {
     return most;
 }
 
+size_t base_cpu_mapped(void) {
+    char line[256];
+    size_t kilobytes = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "RssFile:", 8) == 0) kilobytes = strtoul(line + 8, NULL, 10);
+    if (f) fclose(f);
+    return kilobytes * 1024;
+}
+
 /* The tightest quota on the path from our cgroup up to the root of what is mounted. */
 static int cgroup_cpus(void) {
     char line[1024], path[1200], group[1024] = "";

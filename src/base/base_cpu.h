@@ -52,6 +52,8 @@ base_caches base_cpu_caches(void);
 
 /* Bytes of memory we may use: the machine's, cut by the cgroup's limit (v2 and v1). */
 size_t base_cpu_memory(void);
+/* Bytes of mapped files that are resident in this process now; 0 where the system does not say. */
+size_t base_cpu_mapped(void);
 
 /* CPUs we may use: affinity, cut by the cgroup's quota (v2 and v1), at least 1. */
 int base_cpu_count(void);

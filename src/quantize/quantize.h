@@ -129,8 +129,19 @@ typedef struct quantize_quality {
     size_t texts;
 } quantize_quality;
 void quantize_compare(const float *a, const float *b, size_t n, int64_t width, quantize_quality *out);
+/* As everybody opens the source, for texts' vectors; optimize as nib_model_options has it. */
+nib_status quantize_open_model(nib_runtime *runtime, const model_source *source, nib_precision precision, int optimize, nib_model **out,
+                               nib_error *err);
 /* Vectors [n, width] of the texts, the caller's to free with base_free. */
 nib_status quantize_vectors(nib_model *m, const char *const *texts, size_t n, float **out, int64_t *width, nib_error *err);
+
+/* ---- what both models cost to run here: before (f32) and after, by their paths */
+typedef struct quantize_cost {
+    double seconds; /* that the texts take, on the runtime's threads */
+    size_t bytes;   /* of memory: what the heap holds for it, and pages of its files that are resident */
+} quantize_cost;
+nib_status quantize_cost_of(nib_runtime *runtime, const char *const paths[2], const char *const *texts, size_t n, quantize_cost out[2],
+                            nib_error *err);
 
 /* ---- the verb (api/): as nib_quantize_file */
 #define QUANTIZE_STAGES 4 /* read, rounded, measured, written */
@@ -148,5 +159,7 @@ typedef struct quantize_receipt {
     double seconds;
 } quantize_receipt;
 void quantize_receipt_put(nib_report *r, const quantize_receipt *t);
+/* why NULL: measured. */
+void quantize_receipt_cost(nib_report *r, const quantize_cost cost[2], size_t texts, int threads, const char *why);
 
 #endif

@@ -91,10 +91,7 @@ fail:
 }
 
 static nib_status open_model(quantizing *z, const graph *g, nib_precision precision, int optimize, nib_model **out) {
-    nib_model_options o = {
-        .size = sizeof o, .runtime = z->runtime, .precision = precision, .normalize = -1, .optimize = optimize, .pack = -1};
-    o.task = NIB_TASK_EMBED;
-    return model_open(&(model_source){.path = z->in, .graph = g}, &o, out, z->err);
+    return quantize_open_model(z->runtime, &(model_source){.path = z->in, .graph = g}, precision, optimize, out, z->err);
 }
 
 /* The reference, and its vectors; a model without a tokenizer, or that gives none, is quantized all the same. */
@@ -291,50 +288,65 @@ static nib_status check_texts(const quantizing *z) {
     return NIB_OK;
 }
 
+/* What both cost: on top of the receipt, for nib.json has no times, so that the same model gives the same file. */
+static nib_status add_cost(const quantizing *z, const char *out, nib_report *r) {
+    const char *const paths[2] = {z->in, out};
+    quantize_cost cost[2];
+    nib_error e = {.offset = -1};
+    const char *why = z->why[0] ? z->why : NULL;
+    /* The model is written: what is wrong here is no more than a line of the receipt. */
+    if (!why && quantize_cost_of(z->runtime, paths, z->check, z->n_check, cost, &e) != NIB_OK) why = e.message;
+    quantize_receipt_cost(r, cost, z->n_check, nib_runtime_threads(z->runtime), why);
+    return rewrite_report_write(r, z->err);
+}
+
+static nib_status make(quantizing *z, const char *out, nib_report **r, bool *below) {
+    nib_status status = NIB_OK;
+    rewrite_proof outputs = {0};
+    const double begun = base_clock();
+    NIB_TRY(check_texts(z));
+    NIB_TRY(load(z));
+    NIB_TRY(rewrite_check_out(z->runtime, z->folder, out, z->err));
+    NIB_TRY(refer(z));
+    base_stop_advance(1);
+    NIB_TRY(round_all(z));
+    base_stop_advance(1);
+    NIB_TRY(write_and_measure(z));
+    if (!z->why[0]) NIB_TRY(mix(z));
+    base_stop_advance(1);
+    if (z->why[0]) NIB_TRY(rewrite_prove(z->runtime, z->source, z->g, REWRITE_PROVE_WHOLE, &outputs, z->err));
+    NIB_TRY(rewrite_report_create(r, z->err));
+    z->receipt.bytes[0] = weight_bytes(z->base), z->receipt.bytes[1] = weight_bytes(z->g);
+    z->receipt.seconds = base_clock() - begun;
+    z->receipt.notes = z->halves.text.length ? z->halves.text.data : NULL;
+    z->receipt.rest = z->notes.text.length ? z->notes.text.data : NULL;
+    quantize_receipt_put(*r, &z->receipt);
+    if (z->why[0]) rewrite_report_proof(*r, &outputs, 1); /* how far, not whether: there is no tolerance */
+    NIB_TRY(rewrite_report_write(*r, z->err));
+    *below = is_below(z);
+    if (*below)
+        NIB_FAIL(z->err, NIB_DIFFERENT, "mean cosine %.5f is below %.5f, with all layers raised; nothing was written",
+                 z->receipt.nib.mean < z->receipt.file.mean ? z->receipt.nib.mean : z->receipt.file.mean, z->o->min_cosine);
+    NIB_TRY(rewrite_write_out(z->runtime, z->g, &(rewrite_out){z->folder, out, z->o->external_over, z->source}, *r, z->err));
+    base_stop_advance(1);
+fail:
+    return status;
+}
+
 nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, const nib_quantize_options *o, nib_report **report,
                          nib_error *err) {
-    nib_status status = NIB_OK;
     nib_report *r = NULL;
-    quantizing z = {.runtime = runtime, .o = o, .in = in, .err = err};
-    rewrite_proof outputs = {0};
+    bool below = false;
     nib_error own = {.offset = -1};
-    if (!err) z.err = err = &own;
+    quantizing z = {.runtime = runtime, .o = o, .in = in, .err = err ? err : &own};
     *report = NULL;
     z.check = o->check_count ? o->check : quantize_texts;
     z.n_check = o->check_count ? o->check_count : QUANTIZE_TEXTS;
     z.receipt = (quantize_receipt){.options = o, .layers = &z.layers};
-    const double begun = base_clock();
-    NIB_TRY(check_texts(&z));
-    NIB_TRY(load(&z));
-    NIB_TRY(rewrite_check_out(runtime, z.folder, out, err));
-    NIB_TRY(refer(&z));
-    base_stop_advance(1);
-    NIB_TRY(round_all(&z));
-    base_stop_advance(1);
-    NIB_TRY(write_and_measure(&z));
-    if (!z.why[0]) NIB_TRY(mix(&z));
-    base_stop_advance(1);
-    if (z.why[0]) NIB_TRY(rewrite_prove(runtime, z.source, z.g, REWRITE_PROVE_WHOLE, &outputs, err));
-    NIB_TRY(rewrite_report_create(&r, err));
-    z.receipt.bytes[0] = weight_bytes(z.base), z.receipt.bytes[1] = weight_bytes(z.g);
-    z.receipt.seconds = base_clock() - begun;
-    z.receipt.notes = z.halves.text.length ? z.halves.text.data : NULL;
-    z.receipt.rest = z.notes.text.length ? z.notes.text.data : NULL;
-    quantize_receipt_put(r, &z.receipt);
-    if (z.why[0]) rewrite_report_proof(r, &outputs, 1); /* how far, not whether: there is no tolerance */
-    NIB_TRY(rewrite_report_write(r, err));
-    if (is_below(&z)) {
-        *report = r;
-        r = NULL;
-        NIB_FAIL(err, NIB_DIFFERENT, "mean cosine %.5f is below %.5f, with all layers raised; nothing was written",
-                 z.receipt.nib.mean < z.receipt.file.mean ? z.receipt.nib.mean : z.receipt.file.mean, o->min_cosine);
-    }
-    NIB_TRY(rewrite_write_out(runtime, z.g, &(rewrite_out){z.folder, out, o->external_over, z.source}, r, err));
-    base_stop_advance(1);
-    *report = r;
-    r = NULL;
-fail:
-    rewrite_report_free(r);
-    done(&z);
+    nib_status status = make(&z, out, &r, &below);
+    done(&z); /* before both are opened: they shall have the memory */
+    if (status == NIB_OK && o->speed) status = add_cost(&z, out, r);
+    if (status == NIB_OK || below) *report = r;
+    else rewrite_report_free(r);
     return status;
 }

@@ -9,6 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+nib_status quantize_open_model(nib_runtime *runtime, const model_source *source, nib_precision precision, int optimize, nib_model **out,
+                               nib_error *err) {
+    nib_model_options o = {
+        .size = sizeof o, .runtime = runtime, .precision = precision, .normalize = -1, .optimize = optimize, .pack = -1};
+    o.task = NIB_TASK_EMBED;
+    return model_open(source, &o, out, err);
+}
+
 nib_status quantize_vectors(nib_model *m, const char *const *texts, size_t n, float **out, int64_t *width, nib_error *err) {
     nib_status status = NIB_OK;
     const model_program *p;

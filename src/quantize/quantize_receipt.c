@@ -27,7 +27,13 @@ static const char *left_why(const quantize_layer *l, const nib_quantize_options 
     if (l->why) return l->why;
     if (l->kept) return "asked to stay";
     if (blocks && l->K % o->block) return "its rows are no multiple of the block";
-    return o->type == NIB_QUANTIZE_FP16 ? "what reads it stays f32" : "raised, to reach the cosine that was asked for";
+    if (o->type == NIB_QUANTIZE_FP16) return "what reads it stays f32";
+    return o->most_bytes ? "raised, for the size allows it" : "raised, to reach the cosine that was asked for";
+}
+
+static const char *raised_why(const nib_quantize_options *o) {
+    if (!o->most_bytes) return "to reach the cosine that was asked for";
+    return o->min_cosine > 0 ? "to reach the cosine that was asked for, within the size" : "as far as the size allows";
 }
 
 #define TYPE_TEXT(name, number, text) [number] = (text),
@@ -68,7 +74,28 @@ void quantize_receipt_put(nib_report *r, const quantize_receipt *t) {
     if (t->notes) rewrite_report_notes(r, t->notes);
     if (t->rest) base_str_printf(&r->text, "%-24s %s\n", "left as they are", t->rest);
     if (t->rest) base_json_put_text(&r->draft, r->draft.root, "left_as_they_are", t->rest);
-    if (t->raised) base_str_printf(&r->text, "layers were raised in %d steps\n", t->raised);
+    if (t->raised) base_str_printf(&r->text, "%-24s in %d steps, %s\n", "layers were raised", t->raised, raised_why(o));
     yyjson_mut_obj_add_int(doc, r->draft.root, "raised", t->raised);
-    base_str_printf(&r->text, "quantized in %.1f s\n", t->seconds);
+    base_str_printf(&r->text, "%-24s %.1f s\n", "quantized in", t->seconds);
+}
+
+void quantize_receipt_cost(nib_report *r, const quantize_cost cost[2], size_t texts, int threads, const char *why) {
+    static const char *const keys[2] = {"before", "after"};
+    yyjson_mut_val *all = base_json_put_object(&r->draft, r->draft.root, "on_this_machine");
+    if (why) {
+        base_str_printf(&r->text, "%-24s not measured: %s\n", "speed and memory", why);
+        base_json_put_text(&r->draft, all, "not_measured", why);
+        return;
+    }
+    const double a = (double)texts / cost[0].seconds, b = (double)texts / cost[1].seconds;
+    base_str_printf(&r->text, "%-24s %.0f texts/s, were %.0f in f32: %.2f times; %d %s\n", "speed here", b, a, b / a, threads,
+                    threads == 1 ? "thread" : "threads");
+    base_str_printf(&r->text, "%-24s %.1f MB, were %.1f in f32\n", "resident memory", (double)cost[1].bytes / 1e6,
+                    (double)cost[0].bytes / 1e6);
+    yyjson_mut_obj_add_int(r->draft.doc, all, "threads", threads);
+    for (int i = 0; i < 2; i++) {
+        yyjson_mut_val *one = base_json_put_object(&r->draft, all, keys[i]);
+        yyjson_mut_obj_add_real(r->draft.doc, one, "texts_per_second", (double)texts / cost[i].seconds);
+        yyjson_mut_obj_add_uint(r->draft.doc, one, "resident_bytes", cost[i].bytes);
+    }
 }
