@@ -3,6 +3,7 @@
  * Quantized graphs -> graphs of f32, for a task. In: what ONNX Runtime's quantization (and Optimum with it) writes into f32 models:
  *
  *     dynamic  Cast(MatMulInteger(DynamicQuantizeLinear(x), w)) * (scale of x * scale of w)  -> MatMul(x, w as f32)
+ *              the same of two such x, as attention has them                                  -> MatMul(x, the other)
  *              com.microsoft's DynamicQuantizeMatMul(x, w), MatMulIntegerToFloat of such an x        -> the same, and its bias
  *     QDQ      DequantizeLinear of a constant                                                -> the constant as f32
  *              DequantizeLinear(QuantizeLinear(x)) of the same scale and zero point          -> x
@@ -110,6 +111,32 @@ static nib_status try_dynamic(pass_context *ctx, graph_node *product) {
         ctx->quantized++;
         return replace(ctx, product->outputs[0],
                        pass_emit(ctx, product, "", "MatMul", (graph_value *[]){pass_input(x, 0), real}, 2, product->outputs[0]->name));
+    }
+    return NIB_OK;
+}
+
+static bool is_scales_of(const graph_value *scales, const graph_node *a, const graph_node *b) {
+    const graph_node *m = made_by(scales, "Mul", 0);
+    for (int i = 0; m && i < 2; i++)
+        if (made_by(pass_input(m, i), "DynamicQuantizeLinear", 1) == a && made_by(pass_input(m, 1 - i), "DynamicQuantizeLinear", 1) == b)
+            return true;
+    return false;
+}
+
+/* A product of two values that are both rounded when it runs. */
+static nib_status try_both_dynamic(pass_context *ctx, graph_node *product) {
+    for (int i = 0; i < 2; i++) {
+        const graph_node *cast = made_by(pass_input(product, i), "Cast", 0), *from[2] = {NULL, NULL};
+        const graph_node *mm = cast ? made_by(pass_input(cast, 0), "MatMulInteger", 0) : NULL;
+        for (int k = 0; mm && k < 2; k++) {
+            from[k] = made_by(pass_input(mm, k), "DynamicQuantizeLinear", 0);
+            if (from[k] && made_by(pass_input(mm, 2 + k), "DynamicQuantizeLinear", 2) != from[k]) from[k] = NULL;
+        }
+        if (!from[0] || !from[1] || graph_attr_int(cast, "to", 0) != NIB_DTYPE_F32) continue;
+        if (!is_scales_of(pass_input(product, 1 - i), from[0], from[1])) continue;
+        graph_value *in[2] = {pass_input(from[0], 0), pass_input(from[1], 0)};
+        ctx->roundings += 2;
+        return replace(ctx, product->outputs[0], pass_emit(ctx, product, "", "MatMul", in, 2, product->outputs[0]->name));
     }
     return NIB_OK;
 }
@@ -310,6 +337,7 @@ nib_status pass_quantized(pass_context *ctx) {
         for (graph_node *n = ctx->g->first, *next; n; n = next) {
             next = n->next;
             if (graph_is_op(n, "", "DequantizeLinear")) NIB_TRY(try_pair(ctx, n));
+            else if (graph_is_op(n, "", "Mul")) NIB_TRY(try_both_dynamic(ctx, n));
         }
         if (ctx->quantized > before) pass_note(ctx, "%d weights of 8 bits are read as the numbers that they stand for", ctx->quantized - before);
         if (ctx->roundings)

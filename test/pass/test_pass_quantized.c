@@ -68,6 +68,17 @@ static void quantized_graphs_are_read_as_what_they_stand_for(void **state) {
         {"q = QuantizeLinear (x, one, middle) d = DequantizeLinear (q, one, middle) r = DequantizeLinear (w, scale, zero) y = MatMul (d, "
          "r)",
          "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "y = MatMul (x, r)"}, /* of one number */
+        /* attention's products have no weight; behind one, what rounds them is not the model's own */
+        {DYNAMIC "p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (xs, scale) k = Mul (c, m) t = Transpose (k) "
+         "kq, ks, kz = DynamicQuantizeLinear (k) tq, ts, tz = DynamicQuantizeLinear (t) i = MatMulInteger (kq, tq, kz, tz) "
+         "f = Cast <to = 1> (i) s = Mul (ts, ks) y = Mul (s, f)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}", "k = MatMul (x, r) t = Transpose (k) y = MatMul (k, t)"},
+        {DYNAMIC "p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (xs, scale) k = Mul (c, m) t = Transpose (k) "
+         "kq, ks, kz = DynamicQuantizeLinear (k) tq, ts, tz = DynamicQuantizeLinear (t) i = MatMulInteger (kq, tq, kz, tz) "
+         "f = Cast <to = 1> (i) s = Mul (ts, ts) y = Mul (s, f)",
+         "float[2,3] r = {-0.5,0,0.5,1,1.5,126.5}",
+         "k = MatMul (x, r) t = Transpose (k) kq, ks, kz = DynamicQuantizeLinear (k) tq, ts, tz = DynamicQuantizeLinear (t) "
+         "i = MatMulInteger (kq, tq, kz, tz) f = Cast <to = 1> (i) s = Mul (ts, ts) y = Mul (s, f)"},
         {"e = Gather (table, ids) y = DequantizeLinear (e, scale, zero)", "float[4,2] t = {-1,-0.5,0,0.5,1,1.5,2,126.5}",
          "y = Gather (t, ids)"},
     };
@@ -90,6 +101,9 @@ static void what_only_looks_like_them_is_left(void **state) {
                 "Mul (c, m)",
         DYNAMIC "p = MatMulInteger (xq, w, zero, zero) c = Cast <to = 1> (p) m = Mul (xs, scale) y = Mul (c, m)",
         DYNAMIC "p = MatMulInteger (xq, w, xz, zero) c = Cast <to = 1> (p) m = Mul (xs, xs) y = Mul (c, m)",
+        /* no weight has 8 bits: the roundings are the model's own */
+        DYNAMIC "t = Transpose (x) tq, ts, tz = DynamicQuantizeLinear (t) p = MatMulInteger (xq, tq, xz, tz) c = Cast <to = 1> (p) "
+                "m = Mul (xs, ts) y = Mul (c, m)",
         DYNAMIC "y = com.microsoft.MatMulIntegerToFloat (xq, s8, fixed, scales, xz, zeros)",
         "q = QuantizeLinear (x, fixed, middle) d = DequantizeLinear (q, scale, middle) y = Relu (d)",
         /* the model's own rounding, and the ends of its range: no weight has 8 bits */
