@@ -43,7 +43,8 @@ typedef struct cli_args {
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name, *query, *profile, *ranges_from, *query_vectors, *better, *document_prompt;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
-        check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files, no_speed;
+        check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files, no_speed,
+        preset, per_tensor, reduce_range;
     int top, rescore, measure; /* of nib search */
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int aggregation, role; /* role 0: not given */

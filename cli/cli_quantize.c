@@ -13,6 +13,9 @@ static const cli_names types = {(const char *const[]){NIB_QUANTIZE_MAP(CLI_NAME_
                                             NIB_QUANTIZE_BF16, NIB_QUANTIZE_INT8_STATIC, -1}};
 static const cli_names ranges = {(const char *const[]){NIB_RANGES_MAP(CLI_NAME_TEXT)},
                                  (const int[]){NIB_RANGES_MINMAX, NIB_RANGES_PERCENTILE, NIB_RANGES_MSE, NIB_RANGES_ENTROPY, -1}};
+static const cli_names presets = {(const char *const[]){NIB_PRESET_MAP(CLI_NAME_TEXT)},
+                                  (const int[]){NIB_PRESET_NONE, NIB_PRESET_AVX2, NIB_PRESET_AVX512, NIB_PRESET_AVX512_VNNI,
+                                                NIB_PRESET_ARM64, -1}};
 static const cli_names targets = {(const char *const[]){NIB_TARGET_MAP(CLI_NAME_TEXT)},
                                   (const int[]){NIB_TARGET_STANDARD, NIB_TARGET_ONNXRUNTIME, -1}};
 
@@ -25,6 +28,13 @@ static const cli_option quantize_options[] = {
     {"ranges", 0, CLI_NAME, CLI_AT(ranges), "R",
      "of int8-static: what of the rows that --calibrate saw is not clipped: %s (all, the default; all but the\nlast ten thousandth; "
      "with the least error; by their histogram)", 0, 0, &ranges},
+    {"preset", 0, CLI_NAME, CLI_AT(preset), "P",
+     "of int8: %s: weights, tables and attention as Optimum's configuration of that name has them", 0, 0, &presets},
+    {"static", 0, CLI_FLAG, CLI_AT(type), NULL, "--type int8-static", NIB_QUANTIZE_INT8_STATIC, 0, NULL},
+    {"dynamic", 0, CLI_FLAG, CLI_AT(type), NULL, "--type int8", NIB_QUANTIZE_INT8, 0, NULL},
+    {"per-channel", 0, CLI_FLAG, CLI_AT(per_tensor), NULL, "of int8: a scale for each column of a weight (the default)", 0, 0, NULL},
+    {"per-tensor", 0, CLI_FLAG, CLI_AT(per_tensor), NULL, "of int8: one scale for a weight", 1, 0, NULL},
+    {"reduce-range", 0, CLI_FLAG, CLI_AT(reduce_range), NULL, "of int8: weights of 7 bits, for CPUs without VNNI in ONNX Runtime", 1, 0, NULL},
     {"size", 0, CLI_SIZE, CLI_AT(most_bytes), "SIZE", "of mixed: what all weights together may have", 1, 0, NULL},
     {"target", 0, CLI_NAME, CLI_AT(target), "T",
      "which operators say it: %s (ai.onnx alone, which is the default, or com.microsoft, too: faster int4\nthere)", 0, 0,
@@ -102,6 +112,8 @@ static int quantize(const cli_args *a, const texts *calibrate, const texts *chec
     o.target = (nib_target)a->target;
     if (a->block) o.block = a->block;
     o.ranges = (nib_ranges)a->ranges;
+    o.preset = (nib_preset)a->preset;
+    o.per_tensor = a->per_tensor, o.reduce_range = a->reduce_range;
     o.most_bytes = (int64_t)a->most_bytes;
     o.calibrate = calibrate->items, o.calibrate_count = calibrate->count;
     o.check = check->items, o.check_count = check->count;

@@ -16,7 +16,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER, MAP = "include/nib/nib.h", "cmake/nib.map"
-HEADERS = (HEADER, "include/nib/hub.h", "include/nib/queue.h", "include/nib/tasks.h", "include/nib/vectors.h")
+HEADERS = (HEADER, "include/nib/hub.h", "include/nib/quantize.h", "include/nib/queue.h",
+           "include/nib/tasks.h", "include/nib/vectors.h")
 
 
 def of_header():

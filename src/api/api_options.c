@@ -109,7 +109,7 @@ static const uint16_t quantize_ends[] = {
     QUANTIZE(size),            QUANTIZE(runtime), QUANTIZE(type),        QUANTIZE(target), QUANTIZE(block),      QUANTIZE(calibrate),
     QUANTIZE(calibrate_count), QUANTIZE(check),   QUANTIZE(check_count), QUANTIZE(keep),   QUANTIZE(keep_count), QUANTIZE(min_cosine),
     QUANTIZE(external_over),   QUANTIZE(stop),    QUANTIZE(stop_user),   QUANTIZE(most_bytes), QUANTIZE(ranges),
-    QUANTIZE(speed),
+    QUANTIZE(speed),           QUANTIZE(preset),  QUANTIZE(per_tensor),  QUANTIZE(reduce_range),
 };
 static const uint16_t export_ends[] = {
 #define EXPORT(member) END(nib_export_options, member)

@@ -16,6 +16,11 @@ static nib_status check(const nib_quantize_options *o, nib_error *err) {
         return base_error_set(err, NIB_INVALID_ARGUMENT, "type int8-static wants texts to calibrate on: its ranges come from them");
     if ((unsigned)o->ranges > NIB_RANGES_ENTROPY || (o->ranges && o->type != NIB_QUANTIZE_INT8_STATIC))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "ranges %d: there is none of that number, or the type has none", (int)o->ranges);
+    const bool eight = o->type == NIB_QUANTIZE_INT8 || o->type == NIB_QUANTIZE_INT8_STATIC;
+    if ((unsigned)o->preset > NIB_PRESET_ARM64)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "preset %d: there is none of that number", (int)o->preset);
+    if ((o->preset || o->per_tensor || o->reduce_range) && !eight)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "preset, per_tensor and reduce_range are of types int8 and int8-static");
     if (o->most_bytes < 0 || (o->most_bytes && o->type != NIB_QUANTIZE_MIXED))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "most_bytes is of type mixed, and not below 0");
     if (o->type == NIB_QUANTIZE_MIXED && !o->most_bytes && !(o->min_cosine > 0))

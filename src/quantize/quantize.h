@@ -18,6 +18,7 @@ typedef struct quantize_codes {
     int64_t block; /* rows of the weight, K, that share a scale; K itself: one scale a column */
     int8_t *q;     /* [K, N], -8 .. 7 or -127 .. 127 */
     float *scale;  /* [K / block, N]; of 4 bits ones that f16 holds */
+    int zero;      /* that stands for 0: of a table with one scale, else 0 */
     double error;  /* |x (w - w')|^2 / |x w|^2, or without calibration |w - w'|^2 / |w|^2; 0: not rounded */
 } quantize_codes;
 
@@ -26,6 +27,7 @@ typedef struct quantize_layer {
     graph_value *x;        /* its rows; of a table the ids */
     const graph_tensor *w; /* f32 [K, N]; of a table [rows, width], of which each row is a "column" of K = width numbers */
     bool table, kept;      /* kept: asked to stay as it is */
+    bool one_scale, seven; /* of 8 bits: for the whole weight; -63 .. 63 */
     const char *why;       /* it cannot be quantized, or NULL */
     int64_t K, N;          /* of a table: its width, its rows */
     float *factor; /* [K] that its x is divided by and its weight's rows are multiplied by (quantize_scale.c), or NULL */
@@ -50,9 +52,11 @@ typedef struct quantize_moments {
     int64_t sampled;
 } quantize_moments;
 
-/* ---- layers: keep [n] are patterns of names ('*' stands for anything) of layers that stay as they are;
+/* ---- layers, as the options have them: keep are patterns of names ('*' stands for anything) of layers that stay as they are;
  * INVALID_ARGUMENT where one is nobody's. */
-nib_status quantize_find(base_heap *heap, const graph *g, const char *const *keep, size_t n, quantize_layers *out, nib_error *err);
+nib_status quantize_find(base_heap *heap, const graph *g, const nib_quantize_options *o, quantize_layers *out, nib_error *err);
+/* Whether a name is one of those to keep. */
+bool quantize_is_kept(const nib_quantize_options *o, const char *name);
 /* Before: Gemm of a constant matrix as MatMul and Add. */
 nib_status quantize_open_gemm(pass_context *ctx);
 /* Where other weights of 2 kB and more lie: "1.2 MB in 3 Conv, .."; nothing where there are none. */
@@ -114,6 +118,9 @@ void quantize_fit(quantize_step *steps, int *n, uint64_t bytes, uint64_t most);
 /* ---- writing: g is a clone of the graph that the layers were found in; each that has codes becomes what
  * the options' target and type say. */
 nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers *layers, const nib_quantize_options *o, nib_error *err);
+
+/* Products of two values, but for those to keep, as MatMulInteger of both as DynamicQuantizeLinear has them. g has opset 11 or more. */
+nib_status quantize_write_products(nib_runtime *runtime, graph *g, const nib_quantize_options *o, nib_error *err);
 
 /* The same for fp16 and bf16, which have no codes; each layer's bits become what it has then. */
 nib_status quantize_write_half(nib_runtime *runtime, graph *g, quantize_layers *layers, nib_quantize_type type, pass_notes *notes,

@@ -77,7 +77,7 @@ static nib_status load(quantizing *z) {
     NIB_TRY(pass_run_all(&ctx));
     NIB_TRY(quantize_open_gemm(&ctx));
     NIB_TRY(pass_names(&ctx));
-    NIB_TRY(quantize_find(&z->runtime->heap, z->base, z->o->keep, z->o->keep_count, &z->layers, z->err));
+    NIB_TRY(quantize_find(&z->runtime->heap, z->base, z->o, &z->layers, z->err));
     base_str_clear(&z->notes.text);
     quantize_rest(z->base, &z->layers, &z->notes.text);
     bool any = false;
@@ -182,6 +182,7 @@ static nib_status write_and_measure(quantizing *z) {
     base_str_clear(&z->halves.text);
     if (is_half(z)) NIB_TRY(quantize_write_half(z->runtime, z->g, &z->layers, z->o->type, &z->halves, z->err));
     else NIB_TRY(quantize_write(z->runtime, z->g, &z->layers, z->o, z->err));
+    if (z->o->preset && z->o->type == NIB_QUANTIZE_INT8) NIB_TRY(quantize_write_products(z->runtime, z->g, z->o, z->err));
     t->nib.known = t->file.known = false;
     snprintf(t->nib.why, sizeof t->nib.why, "%s", z->why);
     snprintf(t->file.why, sizeof t->file.why, "%s", z->why);

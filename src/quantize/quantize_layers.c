@@ -23,16 +23,18 @@ static bool matches(const char *pattern, const char *text) {
     return !*pattern;
 }
 
-static bool layer_of(graph_node *n, quantize_layer *l) {
+static bool layer_of(graph_node *n, const nib_quantize_options *o, quantize_layer *l) {
     const bool table = graph_is_op(n, "", "Gather");
     if (!table && !graph_is_op(n, "", "MatMul")) return false;
     const graph_value *w = n->inputs[table ? 0 : 1].value;
     if (!w->constant || !w->constant->data || w->constant->rank != 2 || n->n_inputs != 2) return false;
     const graph_tensor *t = w->constant;
-    if (table && (graph_attr_int(n, "axis", 0) != 0 || t->dims[0] < LEAST_ROWS)) return false;
-    if (t->dims[0] < LEAST_WIDTH || t->dims[1] < LEAST_WIDTH || !n->outputs[0]) return false;
+    if (table && graph_attr_int(n, "axis", 0) != 0) return false;
+    if (t->dims[0] < (table ? o->preset ? 1 : LEAST_ROWS : LEAST_WIDTH) || t->dims[1] < LEAST_WIDTH || !n->outputs[0]) return false;
     *l = (quantize_layer){.node = n, .x = n->inputs[table ? 1 : 0].value, .w = t, .table = table, .effect = -1};
     l->codes.bits = QUANTIZE_NONE;
+    l->one_scale = table ? o->preset != NIB_PRESET_NONE : o->per_tensor != 0;
+    l->seven = o->reduce_range && !table;
     l->K = t->dims[table], l->N = t->dims[!table];
     if (t->dtype != NIB_DTYPE_F32) l->why = "its weight is not f32";
     else if ((uintptr_t)t->data % sizeof(float)) l->why = "its weight is not aligned";
@@ -40,26 +42,37 @@ static bool layer_of(graph_node *n, quantize_layer *l) {
     return true;
 }
 
-nib_status quantize_find(base_heap *heap, const graph *g, const char *const *keep, size_t n, quantize_layers *out, nib_error *err) {
+bool quantize_is_kept(const nib_quantize_options *o, const char *name) {
+    for (size_t i = 0; i < o->keep_count; i++)
+        if (matches(o->keep[i], name)) return true;
+    return false;
+}
+
+/* Whether a pattern names a layer, or a product of two values that a preset would have in 8 bits. */
+static bool names_any(const graph *g, const quantize_layers *l, const char *pattern, bool products) {
+    for (int k = 0; k < l->count; k++)
+        if (matches(pattern, quantize_name(&l->items[k])) || matches(pattern, l->items[k].node->name)) return true;
+    for (const graph_node *n = g->first; products && n; n = n->next)
+        if (graph_is_op(n, "", "MatMul") && matches(pattern, n->name)) return true;
+    return false;
+}
+
+nib_status quantize_find(base_heap *heap, const graph *g, const nib_quantize_options *o, quantize_layers *out, nib_error *err) {
     int count = 0;
     quantize_layer one;
     *out = (quantize_layers){0};
-    for (graph_node *k = g->first; k; k = k->next) count += layer_of(k, &one);
+    for (graph_node *k = g->first; k; k = k->next) count += layer_of(k, o, &one);
     out->items = base_calloc(heap, (size_t)count + 1, sizeof *out->items);
     if (!out->items) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a list of layers");
     for (graph_node *k = g->first; k; k = k->next)
-        if (layer_of(k, &one)) out->items[out->count++] = one;
-    for (size_t i = 0; i < n; i++) {
-        bool any = false;
-        for (int k = 0; k < out->count; k++) {
-            quantize_layer *l = &out->items[k];
-            const bool named = matches(keep[i], quantize_name(l)) || matches(keep[i], l->node->name);
-            l->kept |= named;
-            any |= named;
-        }
-        if (!any)
-            return base_error_set(err, NIB_INVALID_ARGUMENT, "keep %.100s: no weight or node that is quantized has such a name", keep[i]);
+        if (layer_of(k, o, &one)) out->items[out->count++] = one;
+    for (int k = 0; k < out->count; k++) {
+        quantize_layer *l = &out->items[k];
+        l->kept = quantize_is_kept(o, quantize_name(l)) || quantize_is_kept(o, l->node->name);
     }
+    for (size_t i = 0; i < o->keep_count; i++)
+        if (!names_any(g, out, o->keep[i], o->preset != NIB_PRESET_NONE))
+            return base_error_set(err, NIB_INVALID_ARGUMENT, "keep %.100s: no weight or node that is quantized has such a name", o->keep[i]);
     return NIB_OK;
 }
 

@@ -56,13 +56,16 @@ static float block_scale(const float *x, const float *size, int64_t block) {
     return base_f16_to_f32(base_f32_to_f16((float)scale));
 }
 
+/* The largest code of 8 bits. */
+static float largest_code(const quantize_layer *l) { return l->seven ? 63 : 127; }
+
 static float scale_of(const rounding *r, int64_t k, int64_t n) {
     const quantize_codes *c = &r->l->codes;
     const int64_t N = r->l->N;
     float largest = 0, block[LONGEST];
     for (int64_t i = k; c->bits == QUANTIZE_8 && i < k + c->block; i++)
         if (fabsf(r->w[i * N + n]) > largest) largest = fabsf(r->w[i * N + n]);
-    if (c->bits == QUANTIZE_8) return largest / 127;
+    if (c->bits == QUANTIZE_8) return largest / largest_code(r->l);
     for (int64_t i = 0; i < c->block; i++) block[i] = r->w[(k + i) * N + n];
     return block_scale(block, r->size ? r->size + k : NULL, c->block);
 }
@@ -70,13 +73,14 @@ static float scale_of(const rounding *r, int64_t k, int64_t n) {
 /* Rounds row k of columns [lo, hi), and leaves in `lost` [N] what was cut off. */
 static void round_row(const rounding *r, int64_t k, int64_t lo, int64_t hi, float *lost) {
     quantize_codes *c = &r->l->codes;
-    const float least = c->bits == QUANTIZE_8 ? -127 : -8, most = c->bits == QUANTIZE_8 ? 127 : 7;
+    const float eight = largest_code(r->l), most = c->bits == QUANTIZE_8 ? eight - (float)c->zero : 7,
+                least = c->bits != QUANTIZE_8 ? -8 : c->zero ? -eight - 1 - (float)c->zero : -eight;
     const int64_t N = r->l->N;
     const float *scale = c->scale + k / c->block * N, *w = r->w + k * N;
     for (int64_t n = lo; n < hi; n++) {
         float q = scale[n] != 0 ? rintf(w[n] / scale[n]) : 0;
         q = q < least ? least : q > most ? most : q;
-        c->q[k * N + n] = (int8_t)q;
+        c->q[k * N + n] = (int8_t)(q + (float)c->zero);
         lost[n] = w[n] - q * scale[n];
     }
 }
@@ -93,7 +97,7 @@ static void round_columns(void *arg, size_t task, int slot) {
     (void)slot;
     for (int64_t k = r->first; k < r->first + r->n; k++) {
         float *lost = r->lost + (k - r->first) * N;
-        if (k % c->block == 0)
+        if (k % c->block == 0 && !(c->bits == QUANTIZE_8 && r->l->one_scale))
             for (int64_t n = lo; n < hi; n++) c->scale[k / c->block * N + n] = scale_of(r, k, n);
         round_row(r, k, lo, hi, lost);
         const double d = r->u ? r->u[k * K + k] : 1;
@@ -124,6 +128,16 @@ static nib_status round_rows(nib_runtime *runtime, rounding *r, nib_error *err) 
     }
 fail:
     return status;
+}
+
+/* One scale for the whole weight, of 8 bits; of a table with all of its range, wherever 0 lies. */
+static void set_one_scale(const rounding *r) {
+    quantize_layer *l = r->l;
+    float least = 0, most = 0;
+    for (int64_t i = 0; i < l->K * l->N; i++) least = fminf(least, r->w[i]), most = fmaxf(most, r->w[i]);
+    float scale = l->table ? most / 255 - least / 255 : fmaxf(most, -least) / largest_code(l);
+    if (l->table && scale > 0) l->codes.zero = (int)fmaxf(-128, fminf(127, rintf(-128 - least / scale)));
+    for (int64_t n = 0; n < l->N; n++) l->codes.scale[n] = scale;
 }
 
 #define SAMPLES 16
@@ -184,6 +198,7 @@ nib_status quantize_round(nib_runtime *runtime, quantize_layer *l, quantize_bits
     for (int64_t first = 0; first < N; first += TURNED) /* of a table few rows at a time, which stay in the cache */
         for (int64_t k = 0; k < K; k++)
             for (int64_t n = first; n < first + TURNED && n < N; n++) r.w[k * N + n] = number(l, k, n);
+    if (bits == QUANTIZE_8 && l->one_scale) set_one_scale(&r);
     if (moments) NIB_TRY(factor(runtime, l, moments, h, h + square, &usable, err));
     if (usable) r.u = h + square, r.size = h + 2 * square;
     for (int64_t k = 0; usable && k < K; k++) h[2 * square + (size_t)k] = h[k * K + k];

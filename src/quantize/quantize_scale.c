@@ -60,6 +60,9 @@ static double weight_loss(const migration *g, const quantize_layer *l) {
         }
         rows += g->m->sum[k * K + k] / (f * f);
     }
+    double most = 0;
+    for (int64_t n = 0; n < N; n++) most = fmax(most, g->column[n]);
+    for (int64_t n = 0; n < N && l->one_scale; n++) g->column[n] = most;
     for (int64_t n = 0; n < N; n++) sum += g->column[n] / 127 * (g->column[n] / 127);
     return sum / 12 * rows;
 }

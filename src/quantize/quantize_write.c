@@ -10,6 +10,8 @@
  *                   onnxruntime: com.microsoft's MatMulNBits
  *     tables        onnxruntime: com.microsoft's GatherBlockQuantized, 8 bits in blocks of a row, 4 bits in the layer's blocks
  *                   standard: Gather(codes, ids) of i8, Cast, times Gather(scales, ids); of 4 bits Gather(DequantizeLinear(codes), ids)
+ *     with a preset tables of 8 bits are DequantizeLinear(Gather(codes u8, ids)) with one scale, and of int8 products of two values
+ *     MatMulInteger of both as DynamicQuantizeLinear has them
  */
 #include "quantize.h"
 #include "op/op_schema.h"
@@ -23,6 +25,7 @@ typedef struct writing {
     graph *g;
     const quantize_layer *l;
     graph_node *n; /* in g: it is replaced */
+    const nib_quantize_options *o;
 } writing;
 
 static nib_status no_memory(const writing *w) {
@@ -104,25 +107,44 @@ static graph_node *dynamic_of(const writing *w, graph_value *x) {
 /* The rows that a layer's weight was rounded for. */
 static graph_value *rows_of(const writing *w) { return quantize_scaled(w->ctx, w->n, w->n->inputs[0].value, w->l->factor, w->l->K); }
 
-static graph_value *product_8(const writing *w) {
-    const int64_t dims[2] = {w->l->K, w->l->N}, zeros[1] = {w->l->N};
+/* A weight of 8 bits, [K, N] or turned, its scales and its zero points: one each, or one a column. */
+static bool eight_bits(const writing *w, bool is_unsigned, bool turned, graph_value *out[3]) {
+    const quantize_layer *l = w->l;
+    const int64_t dims[2] = {turned ? l->N : l->K, turned ? l->K : l->N}, each[1] = {l->N};
+    const nib_dtype dtype = is_unsigned ? NIB_DTYPE_U8 : NIB_DTYPE_I8;
+    const int middle = !is_unsigned ? 0 : l->seven ? 64 : 128;
     void *data;
-    graph_value *rows = rows_of(w);
-    const graph_node *x = rows ? dynamic_of(w, rows) : NULL;
-    graph_value *zero = constant(w, "_zero", NIB_DTYPE_I8, 1, zeros, &data);
-    if (!x || !zero) return NULL;
-    memset(data, 0, (size_t)w->l->N);
-    graph_value *in[4] = {x->outputs[0], codes(w, NIB_DTYPE_I8, 2, dims, false, 0), x->outputs[2], zero};
+    out[0] = codes(w, dtype, 2, dims, turned, middle);
+    if (l->one_scale) {
+        out[1] = constant(w, "_scale", NIB_DTYPE_F32, 0, NULL, &data);
+        if (out[1]) memcpy(data, l->codes.scale, sizeof(float));
+    } else out[1] = scales(w, 1, each, false);
+    out[2] = constant(w, "_zero", dtype, !l->one_scale, each, &data);
+    if (out[2]) memset(data, middle + l->codes.zero, l->one_scale ? 1 : (size_t)l->N);
+    return out[0] && out[1] && out[2];
+}
+
+static bool has_unsigned_weights(const nib_quantize_options *o) { return o->preset == NIB_PRESET_AVX2; }
+
+/* Sums of products as numbers: times both scales. */
+static graph_value *scaled_sums(const writing *w, graph_value *const in[4], graph_value *a, graph_value *b) {
     graph_value *sums = to_f32(w, emit(w, "", "MatMulInteger", in, 4));
-    graph_value *scale = emit(w, "", "Mul", (graph_value *[]){x->outputs[1], scales(w, 1, zeros, false)}, 2);
+    graph_value *scale = emit(w, "", "Mul", (graph_value *[]){a, b}, 2);
     return emit(w, "", "Mul", (graph_value *[]){sums, scale}, 2);
+}
+
+static graph_value *product_8(const writing *w) {
+    graph_value *weight[3], *rows = rows_of(w);
+    const graph_node *x = rows ? dynamic_of(w, rows) : NULL;
+    if (!x || !eight_bits(w, has_unsigned_weights(w->o), false, weight)) return NULL;
+    return scaled_sums(w, (graph_value *[]){x->outputs[0], weight[0], x->outputs[2], weight[2]}, x->outputs[1], weight[1]);
 }
 
 /* rows times the weight of 8 bits, as numbers. */
 static graph_value *times_weight(const writing *w, graph_value *rows) {
-    const int64_t dims[2] = {w->l->K, w->l->N}, each[1] = {w->l->N};
-    graph_value *in[2] = {codes(w, NIB_DTYPE_I8, 2, dims, false, 0), scales(w, 1, each, false)};
-    graph_value *v = in[0] && in[1] ? pass_emit(w->ctx, w->n, "", "DequantizeLinear", in, 2, w->n->outputs[0]->name) : NULL;
+    graph_value *in[3];
+    const bool offset = has_unsigned_weights(w->o), made = eight_bits(w, offset, false, in);
+    graph_value *v = made ? pass_emit(w->ctx, w->n, "", "DequantizeLinear", in, offset ? 3 : 2, w->n->outputs[0]->name) : NULL;
     if (!set(v, "axis", 1) || op_infer_node(w->g, v->producer, w->ctx->err) != NIB_OK) return NULL;
     return emit(w, "", "MatMul", (graph_value *[]){rows, v}, 2);
 }
@@ -180,6 +202,14 @@ static graph_value *table_8(const writing *w) {
     return emit(w, "", "Mul", (graph_value *[]){rows, scale}, 2);
 }
 
+/* With a preset: one scale, and numbers are made of the rows that were looked up. */
+static graph_value *table_8_tensor(const writing *w) {
+    graph_value *in[3];
+    if (!eight_bits(w, true, true, in)) return NULL;
+    in[0] = emit(w, "", "Gather", (graph_value *[]){in[0], w->n->inputs[1].value}, 2);
+    return emit(w, "", "DequantizeLinear", in, 3);
+}
+
 static graph_value *table_4(const writing *w) {
     const int64_t dims[2] = {w->l->N, w->l->K};
     return emit(w, "", "Gather", (graph_value *[]){dequantized(w, dims, true), w->n->inputs[1].value}, 2);
@@ -198,11 +228,12 @@ static graph_value *table_4_ort(const writing *w) {
 /* ---------------------------------------------------------------- one row a form */
 
 #define BOTH -1
+#define PRESET -2 /* in a target's place: any, with a preset */
 
 static const struct {
     quantize_bits bits;
     bool table;
-    int target, type; /* nib_target, nib_quantize_type, or BOTH */
+    int target, type; /* nib_target or PRESET, nib_quantize_type, or BOTH */
     int opset;        /* of ai.onnx, at least; 0: the operator is com.microsoft's */
     graph_value *(*write)(const writing *w);
 } forms[] = {
@@ -211,6 +242,7 @@ static const struct {
     {QUANTIZE_8, false, BOTH, NIB_QUANTIZE_INT4, 13, product_8_weight},
     {QUANTIZE_4, false, NIB_TARGET_STANDARD, BOTH, 21, product_4},
     {QUANTIZE_4, false, NIB_TARGET_ONNXRUNTIME, BOTH, 0, product_4_ort},
+    {QUANTIZE_8, true, PRESET, BOTH, 10, table_8_tensor},
     {QUANTIZE_8, true, BOTH, BOTH, 7, table_8},
     {QUANTIZE_4, true, NIB_TARGET_STANDARD, BOTH, 21, table_4},
     {QUANTIZE_4, true, NIB_TARGET_ONNXRUNTIME, BOTH, 0, table_4_ort},
@@ -221,7 +253,8 @@ static size_t form_of(const quantize_layer *l, const nib_quantize_options *o) {
     size_t i = 0;
     for (; i < BASE_COUNT(forms); i++)
         if (forms[i].bits == l->codes.bits && forms[i].table == l->table &&
-            (forms[i].target == BOTH || forms[i].target == (int)o->target) && (forms[i].type == BOTH || forms[i].type == (int)o->type ||
+            (forms[i].target == BOTH || forms[i].target == (int)o->target || (forms[i].target == PRESET && o->preset)) &&
+            (forms[i].type == BOTH || forms[i].type == (int)o->type ||
              (forms[i].type == NIB_QUANTIZE_INT4 && o->type == NIB_QUANTIZE_MIXED)))
             break;
     return i;
@@ -252,12 +285,39 @@ nib_status quantize_write(nib_runtime *runtime, graph *g, const quantize_layers 
         }
         const size_t f = at < layers->count ? form_of(&layers->items[at], o) : BASE_COUNT(forms);
         if (f == BASE_COUNT(forms)) continue;
-        const writing w = {.ctx = &ctx, .g = g, .l = &layers->items[at], .n = n};
+        const writing w = {.ctx = &ctx, .g = g, .l = &layers->items[at], .n = n, .o = o};
         graph_value *y = forms[f].write(&w);
         if (!y) NIB_TRY(no_memory(&w));
         NIB_TRY(pass_replace(&ctx, n->outputs[0], y));
     }
     NIB_TRY(quantize_fold(&ctx));
+    NIB_TRY(pass_clean(&ctx));
+    NIB_TRY(pass_names(&ctx));
+    NIB_TRY(graph_verify(g, err));
+fail:
+    return status;
+}
+
+/* ---------------------------------------------------------------- products of two values, as attention has them */
+
+nib_status quantize_write_products(nib_runtime *runtime, graph *g, const nib_quantize_options *o, nib_error *err) {
+    nib_status status = NIB_OK;
+    kernels ks;
+    kernel_table_init(&ks, runtime->isas);
+    pass_context ctx = {.g = g, .runtime = runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .err = err};
+    for (graph_node *n = g->first, *next; n; n = next) {
+        const writing w = {.ctx = &ctx, .g = g, .n = n, .o = o};
+        graph_value *const in[2] = {n->inputs && n->n_inputs > 1 ? n->inputs[0].value : NULL, n->n_inputs > 1 ? n->inputs[1].value : NULL};
+        const graph_node *a = NULL, *b = NULL;
+        next = n->next;
+        if (!graph_is_op(n, "", "MatMul") || in[0]->constant || in[1]->constant || quantize_is_kept(o, n->name)) continue;
+        if (in[0]->type.dtype != NIB_DTYPE_F32 || in[1]->type.dtype != NIB_DTYPE_F32) continue;
+        if (!(a = dynamic_of(&w, in[0])) || !(b = dynamic_of(&w, in[1]))) NIB_TRY(no_memory(&w));
+        graph_value *y = scaled_sums(&w, (graph_value *[]){a->outputs[0], b->outputs[0], a->outputs[2], b->outputs[2]}, a->outputs[1],
+                                     b->outputs[1]);
+        if (!y) NIB_TRY(no_memory(&w));
+        NIB_TRY(pass_replace(&ctx, n->outputs[0], y));
+    }
     NIB_TRY(pass_clean(&ctx));
     NIB_TRY(pass_names(&ctx));
     NIB_TRY(graph_verify(g, err));

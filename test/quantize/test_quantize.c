@@ -432,35 +432,6 @@ static void bits_are_mixed(void **state) {
     assert_int_not_equal(access(in_dir("sized-less"), F_OK), 0);
 }
 
-/* The receipt has what both models cost here, but not the file beside the model: the same model gives the same nib.json. */
-static void the_receipt_has_the_cost(void **state) {
-    static char json[20000];
-    char path[600], file[20000] = "";
-    nib_quantize_options o;
-    nib_report *r = NULL;
-    nib_error e = {0};
-    (void)state;
-    nib_quantize_defaults(&o, sizeof o);
-    o.type = NIB_QUANTIZE_MIXED, o.most_bytes = 1 << 30;
-    if (nib_quantize_file(TINY, in_dir("cost"), &o, &r, &e) != NIB_OK) fail_msg("%s", e.message);
-    snprintf(json, sizeof json, "%s", nib_report_json(r));
-    if (!strstr(nib_report_text(r), "as far as the size allows")) fail_msg("%s", nib_report_text(r));
-    if (!strstr(nib_report_text(r), "resident memory")) fail_msg("%s", nib_report_text(r));
-    nib_report_free(r);
-    assert_true(number_of(json, "\"before\"", "texts_per_second") > 0 && number_of(json, "\"after\"", "texts_per_second") > 0);
-    /* The weights as f32 are not all in use, for tables are read where they are. */
-    assert_true(number_of(json, "\"before\"", "resident_bytes") > 10000 && number_of(json, "\"before\"", "resident_bytes") < 50e6);
-    snprintf(path, sizeof path, "%s/nib.json", in_dir("cost"));
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    assert_true(fread(file, 1, sizeof file - 1, f) > 0);
-    fclose(f);
-    assert_true(strstr(file, "weight_bytes_after") && !strstr(file, "on_this_machine"));
-    o.speed = 0;
-    if (quantized(TINY, "cost", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
-    assert_null(strstr(json, "on_this_machine"));
-}
-
 static quantize_layer *copy_of(const quantize_layer *items, size_t n) {
     quantize_layer *copy = base_alloc(&runtime->heap, n * sizeof *copy);
     assert_non_null(copy);
@@ -604,7 +575,6 @@ int main(void) {
         cmocka_unit_test(halves),
         cmocka_unit_test(layers_stay_and_are_raised),
         cmocka_unit_test(bits_are_mixed),
-        cmocka_unit_test(the_receipt_has_the_cost),
         cmocka_unit_test(steps_go_both_ways),
         cmocka_unit_test(what_cannot_be_done_is_said),
         cmocka_unit_test(products_of_all_kinds),

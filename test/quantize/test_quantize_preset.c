@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Files for the machines that presets are named after, and what the receipt says of this one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "onnx/onnx.h"
+#include "quantize/quantize.h"
+
+#define TINY NIB_TEST_DATA "/nib/tiny"
+
+static char dir[] = "/tmp/nib-preset-XXXXXX";
+static nib_runtime *runtime;
+
+static int setup(void **state) {
+    nib_error err;
+    *state = NULL;
+    return mkdtemp(dir) && base_runtime_create(NULL, &runtime, &err) == NIB_OK ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    char command[200];
+    (void)state;
+    base_runtime_release(runtime);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+static const char *in_dir(const char *name) {
+    static char path[2][200];
+    static int at;
+    snprintf(path[at ^= 1], sizeof *path, "%s/%s", dir, name);
+    return path[at];
+}
+
+static nib_status quantized(const char *in, const char *name, const nib_quantize_options *o, char json[20000], nib_error *err) {
+    nib_report *r = NULL;
+    nib_status status = nib_quantize_file(in, in_dir(name), o, &r, err);
+    snprintf(json, 20000, "%s", nib_report_json(r));
+    nib_report_free(r);
+    return status;
+}
+
+static double number_of(const char *json, const char *object, const char *key) {
+    char text[100];
+    const char *at = strstr(json, object);
+    snprintf(text, sizeof text, "\"%s\":", key);
+    at = at ? strstr(at, text) : NULL;
+    if (!at) fail_msg("no %s of %s in %s", key, object, json);
+    return strtod(at + strlen(text), NULL);
+}
+
+/* The receipt has what both models cost here, but not the file beside the model: the same model gives the same nib.json. */
+static void the_receipt_has_the_cost(void **state) {
+    static char json[20000];
+    char path[600], file[20000] = "";
+    nib_quantize_options o;
+    nib_report *r = NULL;
+    nib_error e = {0};
+    (void)state;
+    nib_quantize_defaults(&o, sizeof o);
+    o.type = NIB_QUANTIZE_MIXED, o.most_bytes = 1 << 30;
+    if (nib_quantize_file(TINY, in_dir("cost"), &o, &r, &e) != NIB_OK) fail_msg("%s", e.message);
+    snprintf(json, sizeof json, "%s", nib_report_json(r));
+    if (!strstr(nib_report_text(r), "as far as the size allows")) fail_msg("%s", nib_report_text(r));
+    if (!strstr(nib_report_text(r), "resident memory")) fail_msg("%s", nib_report_text(r));
+    nib_report_free(r);
+    assert_true(number_of(json, "\"before\"", "texts_per_second") > 0 && number_of(json, "\"after\"", "texts_per_second") > 0);
+    /* The weights as f32 are not all in use, for tables are read where they are. */
+    assert_true(number_of(json, "\"before\"", "resident_bytes") > 10000 && number_of(json, "\"before\"", "resident_bytes") < 50e6);
+    snprintf(path, sizeof path, "%s/nib.json", in_dir("cost"));
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_true(fread(file, 1, sizeof file - 1, f) > 0);
+    fclose(f);
+    assert_true(strstr(file, "weight_bytes_after") && !strstr(file, "on_this_machine"));
+    o.speed = 0;
+    if (quantized(TINY, "cost", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_null(strstr(json, "on_this_machine"));
+}
+
+static int nodes_of(const graph *g, const char *type) {
+    int count = 0;
+    for (const graph_node *n = g->first; n; n = n->next) count += strcmp(n->op, type) == 0;
+    return count;
+}
+
+/* A preset's file has the operators that Optimum's has: of TINY attention's two products and three
+ * tables, however small. Only weights differ. */
+static void presets_are_optimums(void **state) {
+    static char json[20000];
+    static const struct {
+        nib_preset preset;
+        int per_tensor, reduce_range;
+        nib_dtype weights;
+        int middle, least, most;
+    } rows[] = {{NIB_PRESET_AVX2, 0, 0, NIB_DTYPE_U8, 128, 1, 255},      {NIB_PRESET_AVX2, 1, 1, NIB_DTYPE_U8, 64, 1, 127},
+                {NIB_PRESET_AVX512_VNNI, 1, 0, NIB_DTYPE_I8, 0, -127, 127}, {NIB_PRESET_ARM64, 0, 1, NIB_DTYPE_I8, 0, -63, 63}};
+    (void)state;
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        nib_quantize_options o;
+        nib_error e = {0};
+        graph *g;
+        nib_quantize_defaults(&o, sizeof o);
+        o.preset = rows[i].preset, o.per_tensor = rows[i].per_tensor, o.reduce_range = rows[i].reduce_range, o.speed = 0;
+        if (quantized(TINY, "preset", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+        if (!(number_of(json, "in_nib", "cosine_mean") > 0.97)) fail_msg("%s", json);
+        if (onnx_load(runtime, in_dir("preset/model.onnx"), &g, &e) != NIB_OK) fail_msg("%s", e.message);
+        const int products = nodes_of(g, "MatMulInteger"), tables = nodes_of(g, "DequantizeLinear");
+        int weights = 0, least = 128, most = 0;
+        for (const graph_node *n = g->first; n; n = n->next) {
+            if (strcmp(n->op, "MatMulInteger") != 0 || !n->inputs[1].value->constant) continue;
+            const graph_tensor *w = n->inputs[1].value->constant, *zero = n->inputs[3].value->constant;
+            assert_true(w->dtype == rows[i].weights && zero->dtype == w->dtype);
+            assert_int_equal(zero->rank, !rows[i].per_tensor);
+            assert_int_equal(*(const uint8_t *)zero->data, rows[i].middle);
+            for (size_t k = 0; k < w->bytes; k++) {
+                const int x = w->dtype == NIB_DTYPE_U8 ? ((const uint8_t *)w->data)[k] : ((const int8_t *)w->data)[k];
+                least = x < least ? x : least, most = x > most ? x : most;
+            }
+            weights++;
+        }
+        assert_int_equal(nodes_of(g, "MatMul"), 0);
+        assert_int_equal(products - weights, 2);
+        assert_int_equal(tables, 3);
+        if (least != rows[i].least || most != rows[i].most) fail_msg("row %zu: %d to %d", i, least, most);
+        graph_free(g);
+    }
+}
+
+static void presets_are_of_8_bits(void **state) {
+    static char json[20000];
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        nib_quantize_options o;
+        nib_error e = {0};
+        nib_quantize_defaults(&o, sizeof o);
+        o.type = i ? NIB_QUANTIZE_INT4 : NIB_QUANTIZE_INT8;
+        o.preset = i == 0 ? (nib_preset)9 : i == 1 ? NIB_PRESET_AVX2 : NIB_PRESET_NONE;
+        o.per_tensor = i == 2, o.reduce_range = i == 3;
+        assert_int_equal(quantized(TINY, "refused", &o, json, &e), NIB_INVALID_ARGUMENT);
+        if (!strstr(e.message, "preset")) fail_msg("%s", e.message);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_receipt_has_the_cost),
+        cmocka_unit_test(presets_are_optimums),
+        cmocka_unit_test(presets_are_of_8_bits),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
