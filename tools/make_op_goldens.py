@@ -125,15 +125,16 @@ class Grid:
     def __init__(self):
         self.cases, self.failed, self.rng = [], [], np.random.default_rng(7)
 
-    def add(self, op, inputs, version, outputs=1, domain="", stands_for=None, **attrs):
-        """stands_for: the case's inputs, where what is computed takes the same numbers in another form."""
+    def add(self, op, inputs, version, outputs=1, domain="", stands_for=None, constants=(), **attrs):
+        """constants: the numbers of inputs that ONNX Runtime wants to be constant. stands_for: the case's inputs, where what is computed takes the same numbers in another form."""
         names = [f"x{i}" if x is not None else "" for i, x in enumerate(inputs)]
         node = helper.make_node(op, names, [f"y{i}" for i in range(outputs)], domain=domain, **attrs)
-        infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in zip(names, inputs) if n]
-        graph = helper.make_graph([node], "g", infos, [onnx.ValueInfoProto(name=f"y{i}") for i in range(outputs)])
+        infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for i, (n, x) in enumerate(zip(names, inputs)) if n and i not in constants]
+        graph = helper.make_graph([node], "g", infos, [onnx.ValueInfoProto(name=f"y{i}") for i in range(outputs)],
+                                  [onnx.numpy_helper.from_array(inputs[i], names[i]) for i in constants])
         model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17 if domain else version)] + (
             [helper.make_opsetid(domain, version)] if domain else []))
-        feed = {n: x for n, x in zip(names, inputs) if n}
+        feed = {n: x for i, (n, x) in enumerate(zip(names, inputs)) if n and i not in constants}
         got = None
         try:
             import onnxruntime as ort
@@ -468,6 +469,18 @@ def contrib(g):
     attention(g, add, real, ints)
     quantized_linear(g, add)
 
+    for w, each, way in itertools.product((np.uint8, np.int8), (0, 1), ("forward", "reverse", "bidirectional")):
+        # one text: ONNX Runtime rounds the states of some together
+        d, (t, i, h) = 1 + (way == "bidirectional"), (5, 6, 7)
+        low, unsigned = (0, True) if w == np.uint8 else (-100, False)
+        def scales():
+            return (0.01 + 0.01 * g.rng.random((d, 4 * h) if each else (d,))).astype(f32)
+        def zeros():
+            return np.full((d, 4 * h) if each else (d,), g.rng.integers(90, 130) if unsigned else 0, w)  # it takes no others
+        add("DynamicQuantizeLSTM", [real(t, 1, i), g.array(w, (d, i, 4 * h), low, low + 200), g.array(w, (d, h, 4 * h), low, low + 200),
+                                    real(d, 8 * h) if each else None, None, real(d, 1, h) if each else None,
+                                    real(d, 1, h) if each else None, None, scales(), zeros(), scales(), zeros()],
+            outputs=3, constants=(1, 2, 8, 9, 10, 11), hidden_size=h, direction=way)
 
 def attention(g, add, real, ints):
     rows = g.array(np.int32, (2, 3, 3), 0, 2)

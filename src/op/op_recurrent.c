@@ -6,8 +6,13 @@
  *   initial_c [D, B, H]?, P [D, 3 H]? -> Y [T, D, B, H], Y_h [D, B, H], Y_c [D, B, H]
  *
  * G gates: RNN one; GRU z r h; LSTM i o f c. With layout 1 the batch is the first axis of X, Y and the states.
+ *
+ * com.microsoft's DynamicQuantizeLSTM (ONNX Runtime's docs/ContribOperators.md) has W [D, I, 4 H] and R [D, H, 4 H] of u8 or i8, with
+ * scales and zero points [D] or [D, 4 H] behind P. Its products are of integers, exact: X is rounded as DynamicQuantizeLinear has it, all of
+ * it at once, and the state h of each text at each step likewise. (ONNX Runtime rounds h of some texts together, as many as a thread has.)
  */
 #include "op_local.h"
+#include <math.h>
 
 typedef enum cell_kind { CELL_RNN = 1, CELL_GRU = 3, CELL_LSTM = 4 } cell_kind; /* the number of gates */
 
@@ -81,6 +86,12 @@ static nib_status gates_of(op_eval *c, cell_kind kind, int count, gate *out) {
 
 /* ---- one layer */
 
+typedef struct eight { /* numbers of 8 bits less their zero point */
+    int16_t *q;          /* rows of a weight [D, G H, n], or of x, or h [H]; NULL: there are none */
+    const double *scale; /* of a weight [D, G H] */
+    double one;          /* of x and h */
+} eight;
+
 typedef struct layer {
     cell_kind kind;
     int64_t T, B, I, H, D;
@@ -92,6 +103,7 @@ typedef struct layer {
     double *z, *h, *c;      /* [G H], and the second half [H] more for GRU; [H]; [H] */
     nib_dtype dtype;
     void *y, *y_h, *y_c;
+    eight w8, r8, x8, h8; /* of DynamicQuantizeLSTM */
 } layer;
 
 static double clipped(const layer *l, double v) { return l->clip > 0 ? (v > l->clip ? l->clip : v < -l->clip ? -l->clip : v) : v; }
@@ -100,6 +112,41 @@ static double dot(const double *a, const double *b, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
+}
+
+/* Sums of up to 2^14 products of 8 bits fit i32. */
+static double exact_dot(const int16_t *a, const int16_t *b, int64_t n) {
+    int64_t all = 0;
+    for (int64_t at = 0; at < n; at += 1 << 14) {
+        int32_t sums[16] = {0}; /* side by side, which compilers know how to do */
+        const int64_t end = at + (1 << 14) < n ? at + (1 << 14) : n;
+        int64_t i = at;
+        for (; i + 16 <= end; i += 16)
+            for (int k = 0; k < 16; k++) sums[k] += a[i + k] * b[i + k];
+        for (; i < end; i++) sums[0] += a[i] * b[i];
+        for (int k = 0; k < 16; k++) all += sums[k];
+    }
+    return (double)all;
+}
+
+/* As DynamicQuantizeLinear rounds x [n]. */
+static void round_to_8(const double *x, int64_t n, eight *out) {
+    float lo = 0, hi = 0;
+    for (int64_t i = 0; i < n; i++) lo = fminf(lo, (float)x[i]), hi = fmaxf(hi, (float)x[i]);
+    const float scale = hi == lo ? 1 : (hi - lo) / 255, zero = fminf(255, fmaxf(0, nearbyintf(-lo / scale)));
+    for (int64_t i = 0; i < n; i++) {
+        const float q = nearbyintf((float)x[i] / scale) + zero;
+        out->q[i] = (int16_t)(fminf(255, fmaxf(0, q)) - zero);
+    }
+    out->one = (double)scale;
+}
+
+/* Gate row k of W x and R h in integers, and both biases. */
+static double line_of_8(const layer *l, int64_t d, int64_t k, const double *x) {
+    const int64_t G = l->kind * l->H, row = d * G + k;
+    double v = exact_dot(l->w8.q + row * l->I, l->x8.q + (x - l->x), l->I) * l->x8.one * l->w8.scale[row];
+    v += exact_dot(l->r8.q + row * l->H, l->h8.q, l->H) * l->h8.one * l->r8.scale[row];
+    return l->bias ? v + l->bias[2 * d * G + k] + l->bias[(2 * d + 1) * G + k] : v;
 }
 
 /* Gate row k of z: W x + R h + both biases, R h left out if h is NULL. */
@@ -134,7 +181,8 @@ static void step_lstm(layer *l, int64_t d, const double *x) {
     const int64_t H = l->H;
     const gate *f = &l->gates[3 * d];
     const double *p = l->p ? l->p + d * 3 * H : NULL;
-    for (int64_t k = 0; k < 4 * H; k++) l->z[k] = line(l, d, k, x, l->h);
+    if (l->h8.q) round_to_8(l->h, H, &l->h8);
+    for (int64_t k = 0; k < 4 * H; k++) l->z[k] = l->w8.q ? line_of_8(l, d, k, x) : line(l, d, k, x, l->h);
     for (int64_t k = 0; k < H; k++) {
         double *c = &l->c[k], in = activate(f, clipped(l, l->z[k] + (p ? p[k] * *c : 0)));
         double forget = l->coupled ? 1 - in : activate(f, clipped(l, l->z[2 * H + k] + (p ? p[2 * H + k] * *c : 0)));
@@ -187,6 +235,49 @@ static nib_status reals_of(op_eval *c, int i, int rank, const int64_t *dims, con
     return NIB_OK;
 }
 
+/* Weight number i [D, n, G H], with scales in input s and zero points behind, as rows [D, G H, n]. */
+static nib_status weight_of_8(op_eval *c, const layer *l, int i, int64_t n, int s, eight *out) {
+    const graph_tensor *w = op_arg(c, i), *scale = op_arg(c, s), *zero = op_arg(c, s + 1);
+    const int64_t G = l->kind * l->H;
+    double *scales;
+    if ((w->dtype != NIB_DTYPE_U8 && w->dtype != NIB_DTYPE_I8) || zero->dtype != w->dtype || scale->dtype != NIB_DTYPE_F32)
+        return op_bad(c, NIB_TYPE, "a weight of %s with zero points of %s", nib_dtype_name(w->dtype), nib_dtype_name(zero->dtype));
+    if (w->rank != 3 || w->dims[0] != l->D || w->dims[1] != n || w->dims[2] != G) return op_bad(c, NIB_SHAPE, "input %d does not fit", i);
+    const bool each = scale->rank == 2;
+    for (int k = s; k < s + 2; k++) {
+        const graph_tensor *t = op_arg(c, k);
+        if (t->rank != 1 + each || t->dims[0] != l->D || (each && t->dims[1] != G)) return op_bad(c, NIB_SHAPE, "input %d does not fit", k);
+    }
+    if (!base_mul_i64(l->D * G, n ? n : 1, &(int64_t){0})) return op_bad(c, NIB_LIMIT, "too many gates");
+    OP_TRY(op_scratch(c, l->D * G * n, sizeof *out->q, &out->q));
+    OP_TRY(op_scratch(c, l->D * G, sizeof *scales, &scales));
+    for (int64_t row = 0; row < l->D * G; row++) {
+        const int64_t at = each ? row : row / G;
+        const int off = (int)op_number(zero, at);
+        scales[row] = op_number(scale, at);
+        for (int64_t k = 0; k < n; k++) {
+            const uint8_t byte = ((const uint8_t *)w->data)[(row / G * n + k) * G + row % G];
+            out->q[row * n + k] = (int16_t)((w->dtype == NIB_DTYPE_U8 ? byte : (int8_t)byte) - off);
+        }
+    }
+    out->scale = scales;
+    return NIB_OK;
+}
+
+static nib_status weights_of_8(op_eval *c, layer *l) {
+    for (int i = 8; i < 12; i++)
+        if (!op_arg(c, i)) return op_bad(c, NIB_BAD_MODEL, "input %d is missing", i);
+    const int64_t n = l->T * l->B * l->I; /* of x, which is there */
+    OP_TRY(weight_of_8(c, l, 1, l->I, 8, &l->w8));
+    OP_TRY(weight_of_8(c, l, 2, l->H, 10, &l->r8));
+    OP_TRY(op_scratch(c, n, sizeof *l->x8.q, &l->x8.q));
+    OP_TRY(op_scratch(c, l->H, sizeof *l->h8.q, &l->h8.q));
+    round_to_8(l->x, n, &l->x8);
+    return NIB_OK;
+}
+
+static bool is_of_8(const graph_node *n) { return strcmp(n->op, "DynamicQuantizeLSTM") == 0; }
+
 static nib_status lengths_of(op_eval *c, layer *l) {
     const graph_tensor *t = op_arg(c, 4);
     int64_t *out;
@@ -223,7 +314,7 @@ static nib_status layer_of(op_eval *c, layer *l, bool *reverse) {
     l->T = x->dims[l->batch_first ? 1 : 0];
     l->B = x->dims[l->batch_first ? 0 : 1];
     l->I = x->dims[2];
-    l->H = r->dims[2];
+    l->H = r->dims[is_of_8(c->node) ? 1 : 2];
     int64_t G, two;
     if (hidden && hidden->kind == GRAPH_ATTR_INT && hidden->u.i != l->H) return op_bad(c, NIB_SHAPE, "hidden_size is not R's");
     if (!base_mul_i64(l->H, l->kind + 1, &G) || !base_mul_i64(l->H * l->kind, 4, &two)) return op_bad(c, NIB_LIMIT, "too many gates");
@@ -231,8 +322,9 @@ static nib_status layer_of(op_eval *c, layer *l, bool *reverse) {
     int64_t state[3] = {l->batch_first ? l->B : l->D, l->batch_first ? l->D : l->B, l->H};
     OP_TRY(gates_of(c, l->kind, (int)l->D * (l->kind == CELL_RNN ? 1 : l->kind == CELL_GRU ? 2 : 3), l->gates));
     OP_TRY(reals_of(c, 0, 3, x->dims, &l->x));
-    OP_TRY(reals_of(c, 1, 3, (int64_t[]){l->D, G, l->I}, &l->w));
-    OP_TRY(reals_of(c, 2, 3, (int64_t[]){l->D, G, l->H}, &l->r));
+    if (is_of_8(c->node)) OP_TRY(weights_of_8(c, l));
+    else OP_TRY(reals_of(c, 1, 3, (int64_t[]){l->D, G, l->I}, &l->w));
+    if (!l->w8.q) OP_TRY(reals_of(c, 2, 3, (int64_t[]){l->D, G, l->H}, &l->r));
     OP_TRY(reals_of(c, 3, 2, (int64_t[]){l->D, 2 * G}, &l->bias));
     OP_TRY(lengths_of(c, l));
     OP_TRY(reals_of(c, 5, 3, state, &l->h0));
@@ -272,7 +364,7 @@ static nib_status infer_cell(op_infer *c) {
     OP_TRY(op_check_float(c, 0));
     if (directions(c->node, &D, &reverse) != NIB_OK) return op_fail(c, NIB_BAD_MODEL, "direction");
     if ((x->rank >= 0 && x->rank != 3) || (r->rank >= 0 && r->rank != 3)) return op_fail(c, NIB_SHAPE, "input of rank %d", x->rank);
-    graph_dim H = r->rank == 3 ? r->dims[2] : NULL, T = x->rank == 3 ? x->dims[first] : NULL, B = x->rank == 3 ? x->dims[!first] : NULL,
+    graph_dim H = r->rank == 3 ? r->dims[is_of_8(c->node) ? 1 : 2] : NULL, T = x->rank == 3 ? x->dims[first] : NULL, B = x->rank == 3 ? x->dims[!first] : NULL,
               d = op_const(c, D);
     OP_TRY(op_set(c, 0, x->dtype, 4, first ? (graph_dim[]){B, T, d, H} : (graph_dim[]){T, d, B, H}));
     for (int i = 1; i < 3; i++) OP_TRY(op_set(c, i, x->dtype, 3, first ? (graph_dim[]){B, d, H} : (graph_dim[]){d, B, H}));
@@ -280,6 +372,7 @@ static nib_status infer_cell(op_infer *c) {
 }
 
 const op op_family_recurrent[] = {
+    {"DynamicQuantizeLSTM", "com.microsoft", 1, 3, 12, 3, OP_ROWS_MIXED, infer_cell, eval_lstm, NULL},
     {"GRU", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_gru, NULL},
     {"LSTM", "", 1, 3, 8, 3, OP_ROWS_MIXED, infer_cell, eval_lstm, NULL},
     {"RNN", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_rnn, NULL},
