@@ -400,6 +400,9 @@ typedef struct nib_model_options {
     const char *route; /* of a folder with a Router (sentence-transformers; Asym of older versions): the task that texts are embedded for,
                           "query" or "document"; NULL: the Router's default. INVALID_ARGUMENT, with the routes' names: there is no such
                           one, no default, or no Router */
+    double min_cosine;    /* mean cosine to the same file in f32 that vectors must have, measured with nib's own sentences: else
+                             DIFFERENT, with the figure, and no model. It opens the file in f32, too. 0: none. UNSUPPORTED: the model
+                             gives no vectors, or is compiled */
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options, size_t size);

@@ -5,6 +5,7 @@
 #include "api_options.h"
 #include "compiled/compiled.h"
 #include "hub/hub.h"
+#include "quantize/quantize.h"
 #include "task/task.h"
 
 #define EXPLAINED_TOKENS 128 /* of the text whose time explain shares out */
@@ -45,7 +46,7 @@ nib_status api_model_options_take(nib_model_options *o, const nib_model_options 
     nib_status status = api_options_take(API_MODEL_OPTIONS, o, given, err);
     if (status != NIB_OK) return status;
     if ((unsigned)o->pooling > NIB_POOLING_LAST || (unsigned)o->precision > NIB_PRECISION_Q4 || o->max_tokens < 0 ||
-        o->batch_tokens < 0 || o->optimize > 2 || (unsigned)o->task >= MODEL_PROGRAMS)
+        o->batch_tokens < 0 || o->optimize > 2 || !(o->min_cosine >= 0 && o->min_cosine <= 1) || (unsigned)o->task >= MODEL_PROGRAMS)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
     return NIB_OK;
 }
@@ -64,6 +65,10 @@ static nib_status try_model_open(const model_source *source, const nib_model_opt
     if (status == NIB_OK) status = base_stop_check(err);
     if (status == NIB_OK && !from.bytes) status = hub_resolve(from.path, room, &from.path, err);
     if (status == NIB_OK) status = compiled_open(&from, &o, out, err);
+    if (status == NIB_OK && o.min_cosine > 0 && (status = quantize_hold_to(*out, &from, &o, err)) != NIB_OK) {
+        model_release(*out);
+        *out = NULL;
+    }
     base_stop_end(&stop);
     return status;
 }

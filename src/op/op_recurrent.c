@@ -8,8 +8,9 @@
  * G gates: RNN one; GRU z r h; LSTM i o f c. With layout 1 the batch is the first axis of X, Y and the states.
  *
  * com.microsoft's DynamicQuantizeLSTM (ONNX Runtime's docs/ContribOperators.md) has W [D, I, 4 H] and R [D, H, 4 H] of u8 or i8, with
- * scales and zero points [D] or [D, 4 H] behind P. Its products are of integers, exact: X is rounded as DynamicQuantizeLinear has it, all of
- * it at once, and the state h of each text at each step likewise. (ONNX Runtime rounds h of some texts together, as many as a thread has.)
+ * scales and zero points [D] or [D, 4 H] behind P. Its products are of integers, exact: X is rounded as DynamicQuantizeLinear has it,
+ * all of it at once, and the state h of each text at each step likewise. (ONNX Runtime rounds h of some texts together, as many as a
+ * thread has.)
  */
 #include "op_local.h"
 #include <math.h>
@@ -364,8 +365,8 @@ static nib_status infer_cell(op_infer *c) {
     OP_TRY(op_check_float(c, 0));
     if (directions(c->node, &D, &reverse) != NIB_OK) return op_fail(c, NIB_BAD_MODEL, "direction");
     if ((x->rank >= 0 && x->rank != 3) || (r->rank >= 0 && r->rank != 3)) return op_fail(c, NIB_SHAPE, "input of rank %d", x->rank);
-    graph_dim H = r->rank == 3 ? r->dims[is_of_8(c->node) ? 1 : 2] : NULL, T = x->rank == 3 ? x->dims[first] : NULL, B = x->rank == 3 ? x->dims[!first] : NULL,
-              d = op_const(c, D);
+    graph_dim H = r->rank == 3 ? r->dims[is_of_8(c->node) ? 1 : 2] : NULL, T = x->rank == 3 ? x->dims[first] : NULL,
+              B = x->rank == 3 ? x->dims[!first] : NULL, d = op_const(c, D);
     OP_TRY(op_set(c, 0, x->dtype, 4, first ? (graph_dim[]){B, T, d, H} : (graph_dim[]){T, d, B, H}));
     for (int i = 1; i < 3; i++) OP_TRY(op_set(c, i, x->dtype, 3, first ? (graph_dim[]){B, d, H} : (graph_dim[]){d, B, H}));
     return NIB_OK;

@@ -142,6 +142,12 @@ nib_status quantize_open_model(nib_runtime *runtime, const model_source *source,
 /* Vectors [n, width] of the texts, the caller's to free with base_free. */
 nib_status quantize_vectors(nib_model *m, const char *const *texts, size_t n, float **out, int64_t *width, nib_error *err);
 
+/* The sentences that nib measures with where nobody gives texts. */
+const char *const *quantize_own_texts(size_t *n);
+/* m, opened from source with these options, whose min_cosine it must keep on nib's own sentences: DIFFERENT. UNSUPPORTED: it gives no
+ * vectors of texts, or is compiled. */
+nib_status quantize_hold_to(nib_model *m, const model_source *source, const nib_model_options *asked, nib_error *err);
+
 /* ---- what both models cost to run here: before (f32) and after, by their paths */
 typedef struct quantize_cost {
     double seconds; /* that the texts take, on the runtime's threads */

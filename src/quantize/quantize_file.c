@@ -8,7 +8,6 @@
  * for their bytes. So it is with `mixed`, up to a size or a cosine.
  */
 #include "quantize.h"
-#include "quantize_texts.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -341,8 +340,8 @@ nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, 
     nib_error own = {.offset = -1};
     quantizing z = {.runtime = runtime, .o = o, .in = in, .err = err ? err : &own};
     *report = NULL;
-    z.check = o->check_count ? o->check : quantize_texts;
-    z.n_check = o->check_count ? o->check_count : QUANTIZE_TEXTS;
+    z.check = quantize_own_texts(&z.n_check);
+    if (o->check_count) z.check = o->check, z.n_check = o->check_count;
     z.receipt = (quantize_receipt){.options = o, .layers = &z.layers};
     nib_status status = make(&z, out, &r, &below);
     done(&z); /* before both are opened: they shall have the memory */

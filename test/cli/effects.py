@@ -177,6 +177,8 @@ def commands(verb, name, takes):
     if name == "pull":  # offline: one says how to pull, the other that it may not
         line = re.sub(r"(--model )?(tiny|bert\.onnx)", r"\1org/none", line, count=1)
         return line, line + " --pull", dict(env, HF_HUB_OFFLINE="1", HF_HUB_CACHE="nowhere")
+    if name == "min-cosine" and verb != "quantize":  # at least 1 is what f32 has
+        line += " --precision q8"
     if name == "model":
         return line, re.sub(r"--model [^ ]*", "--model nowhere", line), env
     if name == "memory":

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "onnx/onnx.h"
 #include "quantize/quantize.h"
@@ -149,11 +150,52 @@ static void presets_are_of_8_bits(void **state) {
     }
 }
 
+/* A model that falls short of the cosine is not opened, nor compiled. */
+static void loads_are_held_to_a_cosine(void **state) {
+    static const struct {
+        const char *path;
+        nib_precision precision;
+        double least;
+        nib_status status;
+        const char *message;
+    } rows[] = {
+        {TINY, NIB_PRECISION_Q8, 0.9, NIB_OK, ""},
+        {TINY, NIB_PRECISION_Q8, 1, NIB_DIFFERENT, "in q8 the mean cosine to f32 of 48 sentences is 0.99"},
+        {TINY, NIB_PRECISION_F32, 0.9999999, NIB_OK, ""},
+        {TINY, NIB_PRECISION_Q8, 1.5, NIB_INVALID_ARGUMENT, "out of range"},
+        {TINY, NIB_PRECISION_Q8, -1, NIB_INVALID_ARGUMENT, "out of range"},
+        {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_Q8, 0.5, NIB_UNSUPPORTED, "tokenizer"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        nib_model_options o;
+        nib_compile_options c;
+        nib_error e = {0};
+        nib_model *m = NULL;
+        nib_model_defaults(&o, sizeof o);
+        nib_compile_defaults(&c, sizeof c);
+        o.precision = rows[i].precision, o.min_cosine = rows[i].least, c.model = &o;
+        nib_status status = nib_model_open(rows[i].path, &o, &m, &e);
+        if (status != rows[i].status || !strstr(e.message, rows[i].message)) fail_msg("row %zu: %d, %s", i, status, e.message);
+        assert_true((m != NULL) == (status == NIB_OK));
+        nib_model_free(m);
+        status = nib_compile_file(rows[i].path, in_dir("held.nib"), &c, &e);
+        if (status != rows[i].status || !strstr(e.message, rows[i].message)) fail_msg("compiled, row %zu: %d, %s", i, status, e.message);
+        assert_int_equal(access(in_dir("held.nib"), F_OK) == 0, status == NIB_OK);
+        if (status == NIB_OK && rows[i].precision == NIB_PRECISION_Q8) {
+            assert_int_equal(nib_model_open(in_dir("held.nib"), &o, &m, &e), NIB_UNSUPPORTED);
+            assert_non_null(strstr(e.message, "compiled"));
+        }
+        unlink(in_dir("held.nib"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_receipt_has_the_cost),
         cmocka_unit_test(presets_are_optimums),
         cmocka_unit_test(presets_are_of_8_bits),
+        cmocka_unit_test(loads_are_held_to_a_cosine),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
