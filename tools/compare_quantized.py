@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Quantizes a sentence model with nib in each way and runs the files in ONNX Runtime and in nib: cosines to nib's f32, and how near
-both are. The models pool by the mean of their tokens. Needs numpy, onnxruntime and tokenizers.
+both are; with --speed how fast both are, too, in turns, on two threads. The models pool by the mean of their tokens. Needs numpy, onnxruntime
+and tokenizers.
 
-    tools/compare_quantized.py build/nib models/all-MiniLM-L6-v2 [CALIBRATE.txt CHECK.txt]
+    tools/compare_quantized.py [--speed] build/nib models/all-MiniLM-L6-v2 [CALIBRATE.txt CHECK.txt]
 
 Without files: test/data/quantize/calibrate.txt and check.txt (tools/make_quantize_texts.py).
 """
@@ -12,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import onnxruntime
@@ -20,9 +22,11 @@ import tokenizers
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-nib, model = sys.argv[1:3]
+speed = "--speed" in sys.argv
+arguments = [a for a in sys.argv[1:] if a != "--speed"]
+nib, model = arguments[:2]
 texts_of = ROOT / "test/data/quantize"
-calibrate, check = sys.argv[3:5] if len(sys.argv) > 4 else (f"{texts_of}/calibrate.txt", f"{texts_of}/check.txt")
+calibrate, check = arguments[2:4] if len(arguments) > 3 else (f"{texts_of}/calibrate.txt", f"{texts_of}/check.txt")
 tokenizer = tokenizers.Tokenizer.from_file(f"{model}/tokenizer.json")
 tokenizer.no_padding()
 tokenizer.enable_truncation(256)
@@ -58,9 +62,39 @@ def show(what, a, b):
     print(f"{what:58} mean {cosine.mean():.5f} worst {cosine.min():.5f} nearest 10 kept {kept:.3f}")
 
 
+def round_of_nib(path):
+    out = subprocess.run([nib, "bench", "encode", "--quiet", "--model", path, "--input", check, "--rounds", "1", "--threads", "2", "--json"],
+                         check=True, capture_output=True, text=True).stdout
+    return json.loads(out)["with_tokenizing"]["texts_per_second"]
+
+
+def round_of_onnxruntime(session):
+    """Tokenizing included, 32 texts of about one length at a time."""
+    begun = time.perf_counter()
+    encoded = sorted(tokenizer.encode_batch(lines), key=lambda e: len(e.ids))
+    for at in range(0, len(encoded), 32):
+        some = encoded[at:at + 32]
+        longest = len(some[-1].ids)
+        given = {"input_ids": [e.ids + [0] * (longest - len(e.ids)) for e in some],
+                 "attention_mask": [e.attention_mask + [0] * (longest - len(e.ids)) for e in some],
+                 "token_type_ids": [[0] * longest for _ in some]}
+        session.run(None, {i.name: np.array(given[i.name], np.int64) for i in session.get_inputs()})
+    return len(lines) / (time.perf_counter() - begun)
+
+
+def show_speed(title, path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(f"{path}/model.onnx", options)
+    round_of_onnxruntime(session)
+    rounds = [(round_of_nib(path), round_of_onnxruntime(session)) for _ in range(5)]
+    ours, theirs = (sorted(r[i] for r in rounds)[2] for i in (0, 1))
+    print(f"{title}: nib {ours:.0f} texts/s, ONNX Runtime {theirs:.0f}: {ours / theirs:.2f} times", flush=True)
+
+
 def measure(scratch, wanted, title, options):
     out, receipt = scratch / "model", scratch / "receipt.json"
-    subprocess.run([nib, "quantize", model, "-o", out, "--check", check, "--report", receipt, *options], check=True,
+    subprocess.run([nib, "quantize", model, "-o", out, "--check", check, "--report", receipt, "--no-speed", *options], check=True,
                    stdout=subprocess.DEVNULL)
     told = json.loads(receipt.read_text())
     a, b = in_nib(out, scratch), in_onnxruntime(out)
@@ -69,6 +103,8 @@ def measure(scratch, wanted, title, options):
     for key, got in (("in_nib", a), ("as_onnx", b)):
         if abs(told[key]["cosine_mean"] - (wanted * got).sum(1).mean()) > 2e-3:
             sys.exit(f"{title}: the receipt says {told[key]['cosine_mean']:.5f} of {key}")
+    if speed and not title.startswith("mixed"):
+        show_speed(title, out)
     return told["weight_bytes_after"]
 
 

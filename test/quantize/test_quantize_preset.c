@@ -150,6 +150,52 @@ static void presets_are_of_8_bits(void **state) {
     }
 }
 
+/* Two numbers of a tensor of f32 in a safetensors file become 50 times what they are. */
+static void plant(const char *path, const char *tensor) {
+    static char bytes[1 << 20];
+    FILE *f = fopen(path, "r+b");
+    uint64_t header;
+    unsigned long begin;
+    assert_non_null(f);
+    assert_true(fread(bytes, 1, sizeof bytes - 1, f) > 8);
+    memcpy(&header, bytes, 8);
+    const char *at = strstr(bytes + 8, tensor);
+    assert_non_null(at);
+    assert_int_equal(sscanf(strstr(at, "data_offsets\":") + 14, " [%lu", &begin), 1);
+    for (int i = 0; i < 2; i++) {
+        const long place = (long)(8 + header + begin) + 4 * (3 + 8 * i);
+        float x;
+        memcpy(&x, bytes + place, 4);
+        x *= 50;
+        assert_int_equal(fseek(f, place, SEEK_SET), 0);
+        assert_int_equal(fwrite(&x, 4, 1, f), 1);
+    }
+    assert_int_equal(fclose(f), 0);
+}
+
+/* What calibrating is for: with two columns of a norm 50 times as large as the others, rows in one scale have few steps left for these,
+ * unless that is moved into the weights. */
+static void planted_outliers_are_migrated(void **state) {
+    static char json[20000];
+    static const char *const calibrate[] = {"a pen of ink", "the nib", "the ink of the pen", "a nib of the pen a nib", "ink"};
+    char command[600];
+    double lost[2];
+    (void)state;
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", TINY, in_dir("planted"));
+    assert_int_equal(system(command), 0);
+    plant(in_dir("planted/model.safetensors"), "\"embeddings.LayerNorm.weight\"");
+    for (int texts = 0; texts < 2; texts++) {
+        nib_quantize_options o;
+        nib_error e = {0};
+        nib_quantize_defaults(&o, sizeof o);
+        o.speed = 0;
+        if (texts) o.calibrate = calibrate, o.calibrate_count = sizeof calibrate / sizeof *calibrate;
+        if (quantized(in_dir("planted"), "planted8", &o, json, &e) != NIB_OK) fail_msg("%s", e.message);
+        lost[texts] = 1 - number_of(json, "as_onnx", "cosine_mean");
+    }
+    if (!(lost[1] < 2e-3 && lost[1] < lost[0] / 3)) fail_msg("%g is lost, without calibrating %g", lost[1], lost[0]);
+}
+
 /* A model that falls short of the cosine is not opened, nor compiled. */
 static void loads_are_held_to_a_cosine(void **state) {
     static const struct {
@@ -195,6 +241,7 @@ int main(void) {
         cmocka_unit_test(the_receipt_has_the_cost),
         cmocka_unit_test(presets_are_optimums),
         cmocka_unit_test(presets_are_of_8_bits),
+        cmocka_unit_test(planted_outliers_are_migrated),
         cmocka_unit_test(loads_are_held_to_a_cosine),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
