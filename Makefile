@@ -146,6 +146,7 @@ bench-team: all $(MODEL)/model.safetensors ## one text on one thread and on two,
 bench-vectors: all ## vectors in fewer bits: one pass against two, and against plain code
 	$(CC) -O2 -fno-tree-vectorize -Iinclude bench/vectors.c build/libnib.a -lm -lpthread -ldl -o build/bench-vectors
 	build/bench-vectors
+
 bench-quant: all $(MODEL)/model.safetensors ## the figures of doc/quantization.md, and both engines' speed on such files
 	@test -n "$(PYTHON)" || tools/setup bench
 	$(BENCH_PYTHON) tools/compare_quantized.py --speed build/nib $(MODEL)

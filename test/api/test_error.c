@@ -442,7 +442,7 @@ static void no_call_is_left_out(void **state) {
                                            HEADERS "tasks.h", HEADERS "vectors.h"};
     char *text = calloc(1, 1 << 20), *at = text;
     int wanted = 0;
-    for (size_t i = 0; i < BASE_COUNT(headers); i++) {
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         FILE *f = fopen(headers[i], "rb");
         assert_non_null(f);
         const size_t n = fread(at, 1, (1 << 18) - 1, f);
