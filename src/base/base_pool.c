@@ -4,8 +4,10 @@
  * joins it under the lock (which gives it a slot), takes task after task with one atomic add, and leaves. The caller takes
  * tasks too, unhooks the job, and waits until the last worker has left.
  *
- * An idle worker first watches the job counter for a bounded number of pauses (about 20 microseconds: what a fork-join
- * between two layers needs; with shared cores a long spin costs others milliseconds), then sleeps on a condition.
+ * An idle worker first watches the job counter for PATIENCE (what a fork-join between two layers needs; with shared cores a
+ * long spin costs others milliseconds), then sleeps on a condition. Being woken takes 20 to 100 microseconds. So a worker that
+ * was woken soon after it had gone to sleep is in the middle of calls that follow one another, and watches longer the next
+ * time. Times are seconds, not pauses: a pause is 10 nanoseconds on one processor and 60 on another.
  */
 #include "base_pool.h"
 #include "base_stop.h"
@@ -14,7 +16,10 @@
 #include <string.h>
 #include <time.h>
 
-#define SPIN_PAUSES 400
+#define PATIENCE 20e-6
+#define PATIENCE_LONG 300e-6
+#define SOON 2e-3
+#define PAUSES 8 /* between two looks at the clock */
 
 static inline void cpu_pause(void) {
 #if defined(__x86_64__)
@@ -22,6 +27,32 @@ static inline void cpu_pause(void) {
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+/* Spins while *at is `value`, for so many seconds at most. */
+static void spin_while(_Atomic unsigned *at, unsigned value, double seconds) {
+    const double until = base_clock() + seconds;
+    do
+        for (int i = 0; i < PAUSES; i++) {
+            if (atomic_load_explicit(at, memory_order_acquire) != value) return;
+            cpu_pause();
+        }
+    while (base_clock() < until);
+}
+
+/* Waiting for another thread. When it takes long there are more threads than free cores, and the one that is waited for gets
+ * a chance to run. */
+typedef struct waiting {
+    double since; /* when the clock was first looked at; 0: it was not */
+    int turns;
+} waiting;
+
+static void wait_a_turn(waiting *w) {
+    cpu_pause();
+    if (++w->turns % 64) return;
+    const double now = base_clock();
+    if (w->since == 0) w->since = now;
+    else if (now - w->since > 5 * PATIENCE) sched_yield();
 }
 
 /* ---- the pool */
@@ -32,7 +63,7 @@ typedef struct job {
     size_t n;
     _Atomic size_t next; /* the task to take */
     int slots;           /* given so far, the caller's 0 included; guarded by the lock */
-    _Atomic int inside;  /* workers that joined and have not left; changed under the lock */
+    _Atomic unsigned inside; /* workers that joined and have not left; changed under the lock */
     bool listed;
     base_watch *watch; /* the caller's: who helps with its work is refused memory on its account, */
     base_stop *stop;   /* and ends where that is stopped */
@@ -49,6 +80,7 @@ struct base_pool {
     _Atomic unsigned epoch; /* counts jobs added: what spinning workers watch */
     bool stop;
     int threads; /* slots, the caller's included */
+    _Atomic double crowded; /* until then teams are of one, as base_clock goes */
     pthread_t *workers;
 };
 
@@ -71,6 +103,7 @@ static void take_tasks(job *j, int slot) {
 
 static void *worker(void *arg) {
     base_pool *p = arg;
+    double patience = PATIENCE;
     pthread_mutex_lock(&p->lock);
     for (;;) {
         job *j = p->jobs;
@@ -92,9 +125,12 @@ static void *worker(void *arg) {
         if (p->stop) break;
         unsigned seen = atomic_load(&p->epoch);
         pthread_mutex_unlock(&p->lock);
-        for (int i = 0; i < SPIN_PAUSES && atomic_load_explicit(&p->epoch, memory_order_acquire) == seen; i++) cpu_pause();
+        spin_while(&p->epoch, seen, patience);
         pthread_mutex_lock(&p->lock);
+        if (p->jobs || p->stop) continue;
+        const double slept = base_clock();
         while (!p->jobs && !p->stop) pthread_cond_wait(&p->wake, &p->lock);
+        patience = base_clock() - slept < SOON ? PATIENCE_LONG : PATIENCE;
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -167,9 +203,10 @@ static void wait_for_helpers(base_pool *p) {
 }
 
 /* With the lock held, open meanwhile. The last tasks end at about the same time: to sleep and be woken would take longer. */
-static void spin_for_helpers(base_pool *p, const job *j) {
+static void spin_for_helpers(base_pool *p, job *j) {
+    const unsigned inside = j->inside;
     pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < SPIN_PAUSES && atomic_load_explicit(&((job *)(uintptr_t)j)->inside, memory_order_acquire); i++) cpu_pause();
+    if (inside) spin_while(&j->inside, inside, PATIENCE);
     pthread_mutex_lock(&p->lock);
 }
 
@@ -203,64 +240,78 @@ void base_pool_run(base_pool *p, size_t n, base_task_fn fn, void *arg) {
     pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- teams: a job with one task per member. Members never wait for one that has not come: the barrier counts those who
- * joined before the first barrier was passed. To keep that simple, joining closes when the caller starts. */
+/* ---- teams: a job with one task per member. The caller is the first, and never waits for one that has not come. Others take a
+ * number and wait to be admitted, which the last to arrive at a meeting does. */
 
 struct base_team {
     base_team_fn fn;
     void *arg;
     int wanted;
-    _Atomic int joined; /* members so far */
-    _Atomic int closed; /* no more may join; size is final */
-    _Atomic int size;
-    _Atomic int arrived;
-    _Atomic unsigned phase;
+    _Atomic int admitted; /* numbers up to it are members */
+    _Atomic int closed;   /* member 0 has finished */
+    _Atomic int start;    /* where those admitted last begin */
+    _Atomic uint64_t waited; /* nanoseconds of all members, in meetings that took long */
+    /* Each on a line of its own: who waits reads one, and is not in the way of who arrives at the others. */
+    _Alignas(64) _Atomic int came; /* numbers given: 1, 2, ... */
+    _Alignas(64) _Atomic int arrived;
+    _Alignas(64) _Atomic unsigned phase;
 };
 
 static void team_member(void *arg, size_t i, int slot) {
     base_team *t = arg;
-    int member;
-    if (i == 0) { /* the caller, or whoever was first, gives the others a moment to come, then closes the door */
-        member = atomic_fetch_add(&t->joined, 1);
-        for (int s = 0; s < SPIN_PAUSES * 4 && atomic_load(&t->joined) < t->wanted; s++) cpu_pause();
+    waiting w = {0};
+    if (i == 0) {
+        t->fn(t->arg, t, 0);
         atomic_store(&t->closed, 1);
-        int n = atomic_fetch_add(&t->joined, 1 << 16) & 0xffff;
-        atomic_store_explicit(&t->size, n, memory_order_release);
-    } else {
-        member = atomic_load(&t->joined);
-        for (;;) {
-            if (member >> 16 || atomic_load(&t->closed)) return; /* too late: this step runs without us */
-            if (atomic_compare_exchange_weak(&t->joined, &member, member + 1)) break;
-        }
-        int spins = 0;
-        while (atomic_load_explicit(&t->size, memory_order_acquire) == 0) {
-            cpu_pause();
-            if (++spins > SPIN_PAUSES * 8) sched_yield();
-        }
+        return;
     }
-    t->fn(t->arg, t, member & 0xffff);
+    const int number = atomic_fetch_add(&t->came, 1) + 1;
+    while (atomic_load_explicit(&t->admitted, memory_order_acquire) < number) {
+        if (atomic_load(&t->closed)) return; /* too late: this one goes without us */
+        wait_a_turn(&w);
+    }
+    t->fn(t->arg, t, number);
 }
+
+/* Where other programs have the cores, members stand still in the middle of a step and the others wait for them: that takes longer
+ * than one thread alone. A team that waited for a quarter of its time is the last one for a while. */
+#define CROWDED 20e-3
 
 void base_pool_team(base_pool *p, int wanted, base_team_fn fn, void *arg) {
     base_team t = {.fn = fn, .arg = arg};
+    const double begun = base_clock();
     t.wanted = wanted < p->threads ? wanted : p->threads;
-    if (t.wanted < 1) t.wanted = 1;
+    if (t.wanted < 1 || begun < atomic_load(&p->crowded)) t.wanted = 1;
     base_pool_run(p, (size_t)t.wanted, team_member, &t);
+    const double end = base_clock(), waited = 1e-9 * (double)atomic_load(&t.waited);
+    if (t.wanted > 1 && waited > 0.25 * (end - begun) * t.wanted) atomic_store(&p->crowded, end + CROWDED);
 }
 
-int base_team_size(const base_team *t) { return atomic_load((_Atomic int *)(uintptr_t)&t->size); }
+int base_team_size(const base_team *t) { return atomic_load((_Atomic int *)(uintptr_t)&t->admitted) + 1; }
+int base_team_start(const base_team *t) { return atomic_load((_Atomic int *)(uintptr_t)&t->start); }
 
-void base_team_barrier(base_team *t) {
-    int n = base_team_size(t);
-    if (n == 1) return;
-    unsigned phase = atomic_load(&t->phase);
-    if (atomic_fetch_add(&t->arrived, 1) == n - 1) {
-        atomic_store(&t->arrived, 0);
+static void admit(base_team *t, int next) {
+    int came = atomic_load(&t->came);
+    if (came > t->wanted - 1) came = t->wanted - 1;
+    if (came <= atomic_load(&t->admitted)) return;
+    atomic_store(&t->start, next);
+    atomic_store_explicit(&t->admitted, came, memory_order_release);
+}
+
+/* next -1: nobody is admitted. */
+static void meet(base_team *t, int next) {
+    const int n = base_team_size(t);
+    waiting w = {0};
+    const unsigned phase = atomic_load(&t->phase);
+    if (n == 1 || atomic_fetch_add(&t->arrived, 1) == n - 1) {
+        atomic_store_explicit(&t->arrived, 0, memory_order_relaxed);
+        if (next >= 0) admit(t, next);
         atomic_store_explicit(&t->phase, phase + 1, memory_order_release);
         return;
     }
-    for (int spins = 0; atomic_load_explicit(&t->phase, memory_order_acquire) == phase; spins++) {
-        cpu_pause();
-        if (spins > SPIN_PAUSES * 4) sched_yield(); /* more threads than free cores: let the one we wait for run */
-    }
+    while (atomic_load_explicit(&t->phase, memory_order_acquire) == phase) wait_a_turn(&w);
+    if (w.since > 0) atomic_fetch_add(&t->waited, (uint64_t)(1e9 * (base_clock() - w.since)));
 }
+
+void base_team_barrier(base_team *t) { meet(t, -1); }
+void base_team_meet(base_team *t, int next) { meet(t, next); }

@@ -67,14 +67,16 @@ typedef struct team_run {
 } team_run;
 
 /* All members meet behind step `at`, each with what became of its part. False: the team ends here. What failed up to here all members
- * see alike. Another may be behind a later step already and have failed there: it waits for this one at that step's meeting. */
-static bool meet(team_run *t, base_team *team, int at, int member, nib_status status) {
+ * see alike. Another may be behind a later step already and have failed there: it waits for this one at that step's meeting. Who has
+ * come meanwhile begins with stage `next`; -1: it waits on. */
+static bool meet(team_run *t, base_team *team, int at, int next, int member, nib_status status) {
     int none = t->w->group.p->n_steps;
     if (status != NIB_OK && atomic_compare_exchange_strong(&t->failed_step, &none, at)) {
         atomic_store(&t->status, status);
         atomic_store(&t->failed_member, member);
     }
-    base_team_barrier(team);
+    if (next < 0) base_team_barrier(team);
+    else base_team_meet(team, next);
     return atomic_load(&t->failed_step) > at;
 }
 
@@ -91,14 +93,16 @@ static bool by_columns(const plan *p, const plan_stage *stage, int64_t n, int si
 }
 
 /* All steps of a stage, in the block of the first member. False: the team ends. */
-static bool run_stage_by_columns(team_run *t, base_team *team, const plan_stage *stage, int64_t n, int member, plan_lane *lane) {
+static bool run_stage_by_columns(team_run *t, base_team *team, int index, int64_t n, int member, plan_lane *lane) {
     const plan *p = t->w->group.p;
+    const plan_stage *stage = &p->stages[index];
+    const int end = stage->first + stage->count, size = base_team_size(team);
     char *own = lane->block;
     bool on = true;
     lane->block = t->lanes[0]->lane.block;
     lane->block_first = 0;
-    for (int at = stage->first; on && at < stage->first + stage->count; at++)
-        on = meet(t, team, at, member, run_tile(&p->steps[at], n, member, base_team_size(team), lane));
+    for (int at = stage->first; on && at < end; at++)
+        on = meet(t, team, at, at + 1 < end ? -1 : index + 1, member, run_tile(&p->steps[at], n, member, size, lane));
     lane->block = own;
     return on;
 }
@@ -112,21 +116,23 @@ static void run_member(void *arg, base_team *team, int member) {
     team_run *t = arg;
     const plan *p = t->w->group.p;
     plan_lane *lane = &t->lanes[member]->lane;
-    const int size = base_team_size(team);
-    bool on = true;
+    const int start = base_team_start(team);
+    /* Who joined where the team ended goes again: what failed there was said before. */
+    bool on = start < p->n_stages && (start == 0 || atomic_load(&t->failed_step) >= p->stages[start].first);
     lane->group = &t->w->group;
     lane->err = &t->errors[member];
-    for (int i = 0; on && i < p->n_stages; i++) {
+    for (int i = start; on && i < p->n_stages; i++) {
         const plan_stage *stage = &p->stages[i];
+        const int size = base_team_size(team);
         int64_t n = 0;
         nib_status status = stage_extent(p, stage, lane->group, &n, lane->err);
         if (status == NIB_OK && by_columns(p, stage, n, size)) {
-            on = run_stage_by_columns(t, team, stage, n, member, lane);
+            on = run_stage_by_columns(t, team, i, n, member, lane);
             continue;
         }
         if (status == NIB_OK) status = run_share(p, stage, n, member, size, lane);
         if (status == NIB_OK && run_is_cancelled(t->w)) status = base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
-        on = meet(t, team, stage->first + stage->count - 1, member, status);
+        on = meet(t, team, stage->first + stage->count - 1, i + 1, member, status);
     }
     lane->group = &t->lanes[member]->group;
 }
