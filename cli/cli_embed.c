@@ -332,6 +332,8 @@ static int check_args(cli_args *a, const char **input) {
     if (a->similarity && a->type && a->type != NIB_VECTOR_F32)
         return cli_usage(a->verb, "--similarity is of float32; nib search compares other types");
     if (bytes && !a->ranges_from && a->tokens) return cli_usage(a->verb, "--tokens with --type int8 or uint8 takes --ranges");
+    if (a->tokens && a->ranges_from && !cli_is_npy(a->ranges_from))
+        return cli_usage(a->verb, "--tokens: --ranges takes an .npy file, of ranges or of vectors of tokens: a text's vector has others");
     if (bytes && !a->ranges_from && *input && (!n || (n > 6 && strcmp(a->output + n - 6, ".jsonl") == 0)))
         return cli_usage(a->verb, "--type int8 and uint8 take --ranges FILE, where vectors are written as they come");
     if (a->format && n && (n < 6 || strcmp(a->output + n - 6, ".jsonl") != 0))

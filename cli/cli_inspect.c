@@ -117,6 +117,18 @@ static int json_explain(const cli_model *m, nib_model *model, char *text) {
 
 /* ---- the verbs */
 
+/* What is said of how a model is to run has no effect where none is opened. */
+static int check_alone(const cli_args *a) {
+    static const char *const may[] = {"check", "json", "model", "quiet"};
+    for (size_t i = 0; i < a->n_given; i++) {
+        size_t k = 0;
+        while (k < sizeof may / sizeof *may && strcmp(a->given[i].option->name, may[k]) != 0) k++;
+        if (k == sizeof may / sizeof *may)
+            return cli_usage(a->verb, "--check looks at small files alone: --%s has no effect on that", a->given[i].option->name);
+    }
+    return 0;
+}
+
 /* Whether a folder would open. */
 static int run_check(const cli_args *a) {
     static char text[1 << 14];
@@ -140,8 +152,7 @@ static int run_inspect(cli_args *a) {
     nib_model *model;
     nib_error error = {.offset = -1};
     int code;
-    if (a->small_files && (a->graph >= 0 || a->verify)) return cli_usage(a->verb, "--check looks at small files alone: no --graph or --verify beside it");
-    if (a->small_files) return run_check(a);
+    if (a->small_files) return (code = check_alone(a)) ? code : run_check(a);
     if (a->graph >= 0 && (a->json || a->verify))
         return cli_usage(a->verb, "--graph prints the graph alone: no --json or --verify beside it");
     if (a->graph < 0 && a->m.options.optimize >= 0) return cli_usage(a->verb, "--optimize-level is of --graph, which is not given");

@@ -51,6 +51,17 @@ void cli_json_bytes(const char *text, size_t length) {
     putchar('"');
 }
 
+size_t cli_json_mend(char *out, const char *text, size_t length) {
+    char *o = out;
+    for (size_t at = 0; at < length;) {
+        const size_t n = character((const unsigned char *)text + at, length - at);
+        memcpy(o, n ? text + at : "\xef\xbf\xbd", n ? n : 3);
+        o += n ? n : 3;
+        at += n ? n : 1;
+    }
+    return (size_t)(o - out);
+}
+
 size_t cli_json_characters(const char *text, size_t length) {
     size_t count = 0;
     for (size_t at = 0; at < length; count++) {

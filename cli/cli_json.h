@@ -10,6 +10,8 @@
 /* Prints text as a JSON string, in quotes: control characters escaped, bytes that are not UTF-8 as U+FFFD. */
 void cli_json_string(const char *text);
 void cli_json_bytes(const char *text, size_t length);
+/* The text with U+FFFD for each byte that is not UTF-8; `out` has three times the room. Returns its length. */
+size_t cli_json_mend(char *out, const char *text, size_t length);
 /* How many characters that prints, but for the escapes' own: as Python counts the string. */
 size_t cli_json_characters(const char *text, size_t length);
 /* The same into `out`, which has room for six bytes a byte of the text and two; returns the end. */

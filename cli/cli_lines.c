@@ -70,8 +70,10 @@ static int fill(cli_lines *l, bool wait, const char **reason) {
         if (n < 0 && errno == EINTR && cli_signal) return 0; /* asked to end: so does the input */
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return *reason = strerror(errno), -1;
+        const bool first = l->done == 0;
         l->stop += (size_t)n;
         l->done += (unsigned long long)n;
+        if (first && n >= 6 && memcmp(l->data, "\x93NUMPY", 6) == 0) return *reason = "an array of numbers (.npy), not lines of text", -1;
         return n > 0;
     }
 }

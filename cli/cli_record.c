@@ -3,6 +3,7 @@
  * See cli_record.h.
  */
 #include "cli_record.h"
+#include "cli_json.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -130,9 +131,9 @@ static const char *member(reader *r, cli_record *record, char *name, size_t room
     if (n != 2 || memcmp(name, "id", 2) != 0) return NULL;
     if (record->id) return "has two ids";
     if (*begin != '"' && *begin != '-' && (*begin < '0' || *begin > '9')) return "has an id that is neither a string nor a number";
-    record->id_length = (size_t)(r->p - begin);
-    if (!(record->id = malloc(record->id_length))) return "takes more memory than there is";
-    memcpy(record->id, begin, record->id_length);
+    const size_t length = (size_t)(r->p - begin);
+    if (!(record->id = malloc(3 * length))) return "takes more memory than there is";
+    record->id_length = cli_json_mend(record->id, begin, length);
     return NULL;
 }
 

@@ -30,8 +30,8 @@ static bool type_of(nib_dtype dtype, nib_vector_type bits, nib_vector_type *out)
                 {NIB_DTYPE_U8, NIB_VECTOR_U8, NIB_VECTOR_UBINARY}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].dtype != dtype) continue;
-        *out = bits != NIB_VECTOR_F32 && rows[i].packed == bits ? bits : rows[i].plain;
-        return bits == NIB_VECTOR_F32 || *out == bits;
+        *out = bits == NIB_VECTOR_F32 ? rows[i].plain : rows[i].packed; /* which of the two kinds of bits the file itself says */
+        return bits == NIB_VECTOR_F32 || *out == NIB_VECTOR_BINARY || *out == NIB_VECTOR_UBINARY;
     }
     return false;
 }
@@ -66,16 +66,42 @@ int cli_rows_embed(cli_rows *r, nib_model *model, const char *const *texts, size
     o.prompt = prompt;
     o.stop = cli_stop;
     r->made = malloc((n ? n : 1) * (width > 0 ? (size_t)width : 1) * sizeof *r->made);
-    if (!r->made) return cli_no_memory();
-    if (nib_embed(model, texts, n, &o, r->made, &error) != NIB_OK) return cli_fail(&error);
+    int64_t *counts = malloc((2 * n + 1) * sizeof *counts);
+    int code = r->made && counts ? 0 : cli_no_memory();
+    size_t cut = 0;
+    o.tokens = counts;
+    o.full_tokens = counts + n;
+    if (code == 0 && nib_embed(model, texts, n, &o, r->made, &error) != NIB_OK) code = cli_fail(&error);
+    for (size_t i = 0; code == 0 && i < n; i++) cut += counts[n + i] > counts[i];
+    if (cut) fprintf(stderr, "nib: %zu of %zu texts were longer than %lld tokens and were cut\n", cut, n, (long long)nib_model_max_tokens(model));
     r->v = (nib_vectors){.type = NIB_VECTOR_F32, .data = r->made, .n = n, .width = width};
-    return 0;
+    free(counts);
+    return code;
 }
 
 int cli_rows_embed_file(cli_rows *r, nib_model *model, const char *path, const char *prompt, int64_t dimensions) {
     const int code = cli_texts_read(&r->texts, path);
     return code ? code
                 : cli_rows_embed(r, model, (const char *const *)r->texts.texts, r->texts.n, prompt, dimensions);
+}
+
+/* Rows of length 1 stay so behind a cut; others are not made so: as a model does it. */
+static bool have_length_one(const nib_vectors *v) {
+    const float *x = v->data;
+    for (size_t i = 0; i < v->n; i++, x += v->width) {
+        double sum = 0;
+        for (int64_t k = 0; k < v->width; k++) sum += (double)x[k] * x[k];
+        if (!(sum > 0.998 && sum < 1.002)) return false;
+    }
+    return true;
+}
+
+/* Two rows, the first of which is nowhere above the second, are ranges; any others are vectors. */
+static bool are_ranges(const nib_vectors *v) {
+    const float *x = v->data;
+    for (int64_t k = 0; v->n == 2 && k < v->width; k++)
+        if (!(x[k] <= x[v->width + k])) return false;
+    return v->n == 2;
 }
 
 int cli_ranges_read(float **ranges, const char *path, nib_model *model, const char *prompt, int64_t width,
@@ -96,10 +122,12 @@ int cli_ranges_read(float **ranges, const char *path, nib_model *model, const ch
     if (code == 0 && r.v.width < width)
         code = (fprintf(stderr, "nib: %s: %lld numbers a vector, and %lld are needed\n", path, (long long)r.v.width,
                         (long long)width), 2);
-    if (code == 0 && r.tensor && r.v.n == 2 && r.v.width == width) {
-        memcpy(*ranges, r.v.data, 2 * (size_t)width * sizeof **ranges);
+    if (code == 0 && r.tensor && are_ranges(&r.v)) {
+        for (int k = 0; k < 2; k++)
+            memcpy(*ranges + k * width, (const float *)r.v.data + k * r.v.width, (size_t)width * sizeof **ranges);
     } else if (code == 0) {
         v.dimensions = width;
+        if (normalize < 0 && width < r.v.width) v.normalize = have_length_one(&r.v);
         if (nib_vectors_ranges(r.v.data, r.v.n, r.v.width, &v, *ranges, &error) != NIB_OK) code = cli_fail(&error);
     }
     cli_rows_free(&r);

@@ -25,8 +25,9 @@ int cli_rows_read(cli_rows *r, const char *path, nib_vector_type bits);
 int cli_rows_embed_file(cli_rows *r, nib_model *model, const char *path, const char *prompt, int64_t dimensions);
 int cli_rows_embed(cli_rows *r, nib_model *model, const char *const *texts, size_t n, const char *prompt,
                    int64_t dimensions);
-/* Ranges [2, width] from a file: an .npy of f32 [2, width], which are such, or of vectors; or texts to be embedded, which takes a
- * model (NULL: refused). `normalize` as of nib_vector_options. */
+/* Ranges [2, width] from a file: an .npy of f32 with two rows of which the first is nowhere above the second, which are such, and are cut
+ * to their first columns; or one of vectors; or texts to be embedded, which takes a model (NULL: refused). `normalize` as of
+ * nib_vector_options; -1: vectors of length 1 have it again behind the cut, others not. */
 int cli_ranges_read(float **ranges, const char *path, nib_model *model, const char *prompt, int64_t width,
                     int normalize);
 void cli_rows_free(cli_rows *r);

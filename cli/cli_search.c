@@ -66,14 +66,16 @@ static int check_args(cli_args *a) {
     if (!a->m.path && (!a->query_vectors || !cli_is_npy(a->plain.items[0])))
         return cli_usage(a->verb, "texts are embedded by a model: give --model PATH or --profile NAME");
     if (a->better && !a->rescore) return cli_usage(a->verb, "--rescore-with is for --rescore N");
-    if (a->type && !cli_is_npy(a->plain.items[0])) return cli_usage(a->verb, "--type is of an .npy file of documents");
+    if (a->better && !cli_is_npy(a->better)) return cli_usage(a->verb, "--rescore-with takes an .npy file of vectors");
+    if (a->rescore && !cli_is_npy(a->plain.items[0])) return cli_usage(a->verb, "--rescore is of an .npy file of documents: texts are embedded in f32");
+    if (a->type && !a->profile && !cli_is_npy(a->plain.items[0])) return cli_usage(a->verb, "--type is of an .npy file of documents");
     return 0;
 }
 
 /* NAME.npy -> NAME.ranges.npy, if it is there. */
 static char *ranges_beside(const char *path) {
     static const char tail[] = ".ranges.npy";
-    const size_t n = strlen(path) - strlen(".npy");
+    const size_t n = strlen(path) - strlen(".npy"); /* it is named so: check_args */
     char *name = malloc(n + sizeof tail);
     if (!name) return NULL;
     memcpy(name, path, n);
@@ -97,11 +99,17 @@ static int read_ranges(search_run *r, cli_rows *rows, const char *path) {
     return code;
 }
 
-/* How many numbers of the model's are compared: as many as the documents have. */
+/* How many numbers of the model's are compared: as many as the documents have. Bits are stored by the byte, so that a file does not
+ * say how many of the last byte's are numbers: --dimensions does. */
 static int64_t cut_for(const search_run *r) {
     const nib_vectors *d = &r->documents.v;
-    const int64_t dim = nib_model_dim(r->model);
-    const int64_t wanted = is_bits(d) && (dim + 7) / 8 * 8 == d->width ? dim : d->width;
+    const int64_t dim = nib_model_dim(r->model), asked = r->a->dimensions;
+    int64_t wanted = d->width;
+    if (is_bits(d) && asked && (asked + 7) / 8 * 8 == d->width) wanted = asked;
+    else if (is_bits(d) && (dim + 7) / 8 * 8 == d->width) wanted = dim;
+    else if (is_bits(d) && d->width < dim && !r->a->quiet)
+        fprintf(stderr, "nib: %s: %lld to %lld bits a vector, all of which are taken for numbers; --dimensions says how many are\n",
+                r->a->plain.items[0], (long long)d->width - 7, (long long)d->width);
     return wanted < dim ? wanted : 0;
 }
 
@@ -110,6 +118,8 @@ static int read_documents(search_run *r) {
     if (!cli_is_npy(path))
         return cli_rows_embed_file(&r->documents, r->model, path, prompt_of(r, "document"), r->a->dimensions);
     int code = cli_rows_read(&r->documents, path, (nib_vector_type)r->a->type);
+    if (code == 0 && r->a->dimensions && !r->a->profile && !is_bits(&r->documents.v))
+        return cli_usage(r->a->verb, "--dimensions is of documents that are texts, or bits: these have %lld numbers", (long long)r->documents.v.width);
     if (code == 0) code = read_ranges(r, &r->documents, path);
     if (code == 0 && r->a->better) code = cli_rows_read(&r->better, r->a->better, NIB_VECTOR_F32);
     if (code == 0 && r->a->better) code = read_ranges(r, &r->better, r->a->better);
@@ -150,7 +160,7 @@ static void print_json(const search_run *r, size_t i, const nib_hit *hits, size_
     for (size_t k = 0; k < count; k++) {
         cli_json_open(&j, NULL, '{');
         cli_json_whole(&j, "index", (long long)hits[k].index);
-        cli_json_real(&j, "score", hits[k].score);
+        cli_json_real(&j, "score", hits[k].score + 0.0); /* no -0 */
         if (texts) cli_json_text(&j, "text", texts[hits[k].index]);
         cli_json_close(&j);
     }
@@ -164,7 +174,7 @@ static void print_lines(const search_run *r, size_t i, const nib_hit *hits, size
     if (r->queries.v.n > 1 && !r->asked) printf("query %zu", i);
     if (r->queries.v.n > 1) printf("\n");
     for (size_t k = 0; k < count; k++)
-        printf("%9.4f  %zu%s%s\n", hits[k].score, hits[k].index, texts ? "  " : "", texts ? texts[hits[k].index] : "");
+        printf("%9.4f  %zu%s%s\n", hits[k].score + 0.0, hits[k].index, texts ? "  " : "", texts ? texts[hits[k].index] : "");
 }
 
 static int search_and_print(search_run *r) {
@@ -212,7 +222,7 @@ static int run_search(cli_args *a) {
 
 static const cli_option dimensions_option[] = {
     {"dimensions", 0, CLI_WHOLE, CLI_AT(dimensions), "N",
-     "of documents that are texts: their vectors are cut to so many numbers", 1, 1 << 30, NULL},
+     "of documents that are texts: their vectors are cut to so many numbers; of bits: how many of a vector's are numbers", 1, 1 << 30, NULL},
     {0},
 };
 

@@ -249,7 +249,8 @@ struct base_team {
     int wanted;
     _Atomic int admitted; /* numbers up to it are members */
     _Atomic int closed;   /* member 0 has finished */
-    _Atomic int start;    /* where those admitted last begin */
+    _Atomic int start;    /* where those admitted last begin, */
+    _Atomic unsigned from; /* once the meeting is over: phase is this */
     _Atomic uint64_t waited; /* nanoseconds of all members, in meetings that took long */
     /* Each on a line of its own: who waits reads one, and is not in the way of who arrives at the others. */
     _Alignas(64) _Atomic int came; /* numbers given: 1, 2, ... */
@@ -270,6 +271,7 @@ static void team_member(void *arg, size_t i, int slot) {
         if (atomic_load(&t->closed)) return; /* too late: this one goes without us */
         wait_a_turn(&w);
     }
+    while (atomic_load_explicit(&t->phase, memory_order_acquire) != atomic_load(&t->from)) cpu_pause();
     t->fn(t->arg, t, number);
 }
 
@@ -290,11 +292,13 @@ void base_pool_team(base_pool *p, int wanted, base_team_fn fn, void *arg) {
 int base_team_size(const base_team *t) { return atomic_load((_Atomic int *)(uintptr_t)&t->admitted) + 1; }
 int base_team_start(const base_team *t) { return atomic_load((_Atomic int *)(uintptr_t)&t->start); }
 
-static void admit(base_team *t, int next) {
+/* Before the meeting of that phase ends: until it has, members do not see the new size, and new ones do not begin. */
+static void admit(base_team *t, int next, unsigned phase) {
     int came = atomic_load(&t->came);
     if (came > t->wanted - 1) came = t->wanted - 1;
     if (came <= atomic_load(&t->admitted)) return;
     atomic_store(&t->start, next);
+    atomic_store(&t->from, phase + 1);
     atomic_store_explicit(&t->admitted, came, memory_order_release);
 }
 
@@ -305,7 +309,7 @@ static void meet(base_team *t, int next) {
     const unsigned phase = atomic_load(&t->phase);
     if (n == 1 || atomic_fetch_add(&t->arrived, 1) == n - 1) {
         atomic_store_explicit(&t->arrived, 0, memory_order_relaxed);
-        if (next >= 0) admit(t, next);
+        if (next >= 0) admit(t, next, phase);
         atomic_store_explicit(&t->phase, phase + 1, memory_order_release);
         return;
     }

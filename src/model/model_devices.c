@@ -94,7 +94,9 @@ static nib_status open_entry(nib_model *m, const char *from, const char *end, ni
     device_pool pool = {.n = 0};
     const char *at = end;
     while (at > from && at[-1] != '@' && at[-1] != '/') at--;
-    const bool policy = at > from && at[-1] == '@' && device_policy_from_name(at, (size_t)(end - at), &pool.policy);
+    const bool policy = at > from && at[-1] == '@';
+    if (policy && !device_policy_from_name(at, (size_t)(end - at), &pool.policy))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "device list: %.*s is no policy; there are least-loaded, round-robin, by-speed and random", (int)(end - at), at);
     if (policy) end = at - 1;
     for (const char *one = from, *stop; one <= end; one = stop + 1) {
         stop = end_of(one, end, '+');

@@ -65,8 +65,19 @@ static nib_status compile_region(cutter *c, plan_region *r) {
     while (r->n_programs < n) {
         struct device *d = pool ? pool->devices[r->n_programs] : r->device;
         NIB_TRY(base_stop_check(c->err));
-        NIB_TRY(d->table->own->compile(d, r->g, &r->programs[r->n_programs], c->err));
+        status = d->table->own->compile(d, r->g, &r->programs[r->n_programs], c->err);
         r->n_programs++;
+        if (status == NIB_DEVICE && pool) { /* the others of its pool go on without it */
+            atomic_store(&r->device->pool->state[r->n_programs - 1].lost, true);
+            r->programs[r->n_programs - 1] = NULL;
+            status = NIB_OK;
+        }
+        if (status != NIB_OK) r->n_programs--;
+        NIB_TRY(status);
+    }
+    for (int i = 0; pool && i <= n; i++) {
+        if (i == n) NIB_FAIL(c->err, NIB_DEVICE, "all devices of %s have failed", r->device->table->kind);
+        if (!atomic_load(&r->device->pool->state[i].lost)) break;
     }
 fail:
     return status;
@@ -167,7 +178,8 @@ fail:
 void plan_free_regions(plan *p) {
     for (int i = 0; i < p->n_regions; i++) {
         plan_region *r = &p->regions[i];
-        for (int k = 0; k < r->n_programs; k++) r->device->table->own->program_free(r->programs[k]);
+        for (int k = 0; k < r->n_programs; k++)
+            if (r->programs[k]) r->device->table->own->program_free(r->programs[k]);
         plan_free(r->host);
         graph_free(r->g);
     }

@@ -61,6 +61,7 @@ fail:
 
 typedef struct team_run {
     run_worker *w, *const *lanes;
+    char *block; /* the first lane's */
     _Atomic int failed_step; /* of the first failure; n_steps: there is none */
     nib_error errors[RUN_TEAM_MOST]; /* by member */
     _Atomic int status, failed_member;
@@ -99,7 +100,7 @@ static bool run_stage_by_columns(team_run *t, base_team *team, int index, int64_
     const int end = stage->first + stage->count, size = base_team_size(team);
     char *own = lane->block;
     bool on = true;
-    lane->block = t->lanes[0]->lane.block;
+    lane->block = t->block;
     lane->block_first = 0;
     for (int at = stage->first; on && at < end; at++)
         on = meet(t, team, at, at + 1 < end ? -1 : index + 1, member, run_tile(&p->steps[at], n, member, size, lane));
@@ -139,7 +140,7 @@ static void run_member(void *arg, base_team *team, int member) {
 
 nib_status run_in_team(run_worker *w, run_worker *const *lanes, int threads, nib_error *err) {
     if (threads <= 1) return run_alone(w, err);
-    team_run t = {.w = w, .lanes = lanes, .failed_step = w->group.p->n_steps};
+    team_run t = {.w = w, .lanes = lanes, .block = lanes[0]->lane.block, .failed_step = w->group.p->n_steps};
     base_pool_team(w->group.p->runtime->pool, threads, run_member, &t);
     nib_status status = (nib_status)atomic_load(&t.status);
     if (status != NIB_OK && err) *err = t.errors[atomic_load(&t.failed_member)];

@@ -167,6 +167,46 @@ static void teams_meet(void **state) {
     }
 }
 
+/* Members that come late, at any stage: whoever takes part in a stage meets all others of it, at its middle and at its end. */
+#define STAGES 40
+typedef struct late {
+    _Atomic int began[STAGES], middle[STAGES], wrong, grown;
+    unsigned seed;
+} late;
+
+static void late_member(void *arg, base_team *team, int member) {
+    late *l = arg;
+    for (int i = base_team_start(team); i < STAGES; i++) {
+        const int size = base_team_size(team);
+        if (member >= size) atomic_fetch_add(&l->wrong, 1);
+        for (volatile unsigned k = (l->seed * 2654435761u + (unsigned)(i * 7 + member)) % 300; k > 0;) k--;
+        atomic_fetch_add(&l->began[i], 1);
+        base_team_barrier(team);
+        if (atomic_load(&l->began[i]) != size) atomic_fetch_add(&l->wrong, 1);
+        atomic_fetch_add(&l->middle[i], 1);
+        base_team_meet(team, i + 1);
+        if (atomic_load(&l->middle[i]) != size) atomic_fetch_add(&l->wrong, 1);
+        if (base_team_size(team) > size && member == 0) atomic_fetch_add(&l->grown, 1);
+    }
+}
+
+static void members_come_late(void **state) {
+    (void)state;
+    base_pool *pool;
+    nib_error err;
+    int grown = 0;
+    assert_int_equal(base_pool_create(&heap, 4, &pool, &err), NIB_OK);
+    for (int turn = 0; turn < 3000; turn++) {
+        late l = {.seed = (unsigned)turn};
+        base_pool_team(pool, 1 + turn % 4, late_member, &l);
+        assert_int_equal(atomic_load(&l.wrong), 0);
+        for (int i = 0; i < STAGES; i++) assert_true(atomic_load(&l.began[i]) >= 1);
+        grown += atomic_load(&l.grown);
+    }
+    assert_true(grown > 0);
+    base_pool_free(pool);
+}
+
 static void *team_often(void *arg) {
     caller *c = arg;
     for (int again = 0; again < 20; again++) {
@@ -319,7 +359,7 @@ int main(void) {
         cmocka_unit_test(many_callers_share_the_workers),
         cmocka_unit_test(a_task_may_start_a_job),
         cmocka_unit_test(teams_meet),
-        cmocka_unit_test(teams_and_jobs_mix),
+        cmocka_unit_test(teams_and_jobs_mix), cmocka_unit_test(members_come_late),
         cmocka_unit_test(no_memory_no_pool),
         cmocka_unit_test(mutexes_exclude),
         cmocka_unit_test(a_refused_helper_is_the_callers_affair),

@@ -74,6 +74,20 @@ echo '{"similarity_fn_name": "dot"}' >dotted/config_sentence_transformers.json
 "$nib" search --model dotted -q ink texts >got && "$nib" search --model "$tiny" -q ink --similarity dot texts | cmp - got || failed=1
 check grep -qv '^ *-\?[01]\.' got
 
+# Bits are stored by the byte: how many of a vector's are numbers --dimensions says; which kind of bits the file.
+"$nib" embed --quiet --model "$tiny" --input texts --dimensions 12 --type ubinary --output b12.npy || failed=1
+expect 0 '^ +0\.0000  1$' "$nib" search --model "$tiny" -q 'ink of the nib' --type binary --dimensions 12 b12.npy
+expect 0 '9 to 16 bits a vector' "$nib" search --model "$tiny" -q 'ink of the nib' --type ubinary b12.npy
+# Ranges of vectors that are not of length 1, from texts and from their vectors; and ranges that are wider.
+"$nib" embed --quiet --model "$tiny" --normalize no --input texts --output raw.npy || failed=1
+for ranges in texts raw.npy; do
+    "$nib" embed --quiet --model "$tiny" --normalize no --dimensions 8 --type int8 --ranges $ranges --input texts --output "cut.$ranges.npy" || failed=1
+done
+check cmp cut.texts.npy cut.raw.npy.npy
+printf '{"id": "\xff", "text": "ink"}\n' >bad.jsonl
+"$nib" embed --model "$tiny" --input-format jsonl --input bad.jsonl >out || failed=1
+check python3 -c 'import json; assert json.loads(open("out", encoding="utf-8").read())["id"] == "\ufffd"'
+
 # ---- refused
 expect 2 'name the documents' "$nib" search --model "$tiny" -q a
 expect 2 'give one of --query' "$nib" search --model "$tiny" texts
@@ -82,7 +96,13 @@ expect 2 'texts are embedded by a model' "$nib" search -q a texts
 expect 2 'rescore-with is for --rescore' "$nib" search --model "$tiny" -q a --rescore-with int8.npy int8.npy
 expect 2 'queries of 32 numbers, and documents of 100' "$nib" search --query-vectors float32.npy "$goldens/rows.npy"
 expect 2 'have no similarity hamming' "$nib" search --query-vectors float32.npy float32.npy --similarity hamming
-expect 2 'are not binary' "$nib" search --model "$tiny" -q a --type binary ubinary.npy
+expect 2 'are not binary' "$nib" search --model "$tiny" -q a --type binary float32.npy
+expect 2 'rescore-with takes an .npy' "$nib" search --model "$tiny" -q a --type ubinary --rescore 2 --rescore-with x ubinary.npy
+expect 2 'rescore is of an .npy' "$nib" search --model "$tiny" -q a --rescore 2 texts
+expect 2 'dimensions is of documents that are texts, or bits' "$nib" search --model "$tiny" -q a --dimensions 8 float32.npy
+expect 1 'an array of numbers' "$nib" search --model "$tiny" -q a <(cat float32.npy)
+expect 1 'an array of numbers' "$nib" embed --model "$tiny" --input float32.npy
+expect 2 'tokens: --ranges takes an .npy' "$nib" embed --model "$tiny" --tokens --type int8 --ranges texts --output t.npy ink
 expect 2 '' "$nib" search --model "$tiny" -q a none.npy
 head -c 200 float32.npy >short.npy
 expect 2 'short.npy' "$nib" search --model "$tiny" -q a short.npy

@@ -472,7 +472,7 @@ static void lists_that_are_refused(void **state) {
                 {"cpu," MIRROR, NIB_INVALID_ARGUMENT},
                 {MIRROR ",", NIB_UNSUPPORTED},
                 {MIRROR "+cpu", NIB_UNSUPPORTED},
-                {MIRROR "@no-policy,cpu", NIB_NOT_FOUND},
+                {MIRROR "@no-policy,cpu", NIB_INVALID_ARGUMENT},
                 {MIRROR ":nonsense,cpu", NIB_INVALID_ARGUMENT},
                 {"./no_such.so,cpu", NIB_NOT_FOUND},
                 {NIB_TEST_PLUGINS "/mirror_other.so,cpu", NIB_UNSUPPORTED}};
