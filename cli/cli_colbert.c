@@ -96,6 +96,10 @@ static int give_vectors(colbert_run *r, const char *input) {
 
 /* ---- ranking */
 
+static nib_vectors rows_of(const nib_tensor *t) {
+    return (nib_vectors){.type = NIB_VECTOR_F32, .data = t->data, .n = (size_t)t->dims[0], .width = t->dims[1]};
+}
+
 static int score_batch(colbert_run *r, size_t first, size_t n) {
     nib_error error;
     nib_tensor *rows = NULL;
@@ -104,9 +108,12 @@ static int score_batch(colbert_run *r, size_t first, size_t n) {
     int code = offsets && scores ? 0 : cli_no_memory();
     if (code == 0)
         code = encode(r, NIB_COLBERT_DOCUMENT, (const char *const *)r->texts.texts + first, NULL, n, offsets, &rows);
-    if (code == 0 && nib_maxsim(NIB_MAXSIM_F32, r->query->data, r->query->dims[0], rows->data, offsets, n,
-                                rows->dims[1], scores, &error) != NIB_OK)
-        code = cli_fail(&error);
+    if (code == 0) {
+        const nib_vectors query = rows_of(r->query), documents = rows_of(rows);
+        nib_runtime *runtime = cli_runtime(&r->a->m, &code);
+        if (code == 0 && nib_maxsim(runtime, &query, &documents, offsets, n, scores, &error) != NIB_OK)
+            code = cli_fail(&error);
+    }
     for (size_t i = 0; i < n && code == 0; i++) r->ranked[first + i] = (nib_ranked){first + i, scores[i]};
     nib_tensor_free(rows);
     free(offsets);

@@ -3,8 +3,7 @@
  * nib: what models are made for beside a vector or a label of a text. A part of nib.h, which includes it.
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
- *     nib_colbert   rows of a query's or document's tokens, for late interaction
- *     nib_maxsim    how well such rows of documents fit those of a query
+ *     nib_colbert   rows of a query's or document's tokens, for late interaction (nib_maxsim of vectors.h scores them)
  *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
  *
  *     const char *documents[] = { "a small blade", "a nib writes" };
@@ -160,28 +159,6 @@ NIB_API void nib_colbert_defaults(nib_colbert_options *options, size_t size);
 NIB_API nib_status nib_colbert(nib_model *model, nib_colbert_role role, const char *const *texts, size_t n,
                                const nib_colbert_options *options, int64_t *offsets, nib_tensor **out,
                                nib_error *error);
-
-/* How rows are stored, and what their similarity is. */
-#define NIB_MAXSIM_MAP(X)                                                                                              \
-    X(F32, 0, "f32")       /* float [rows, width]: the dot product */                                                  \
-    X(INT8, 1, "int8")     /* int8_t [rows, width]: the dot product, a whole number; scales are the caller's */        \
-    X(BINARY, 2, "binary") /* bits [rows, (width + 7) / 8], the first in the lowest, those behind the last 0: that of  \
-                              rows of 1 and -1, which is width - 2 times the bits that differ */
-
-typedef enum nib_maxsim_type {
-#define NIB_MAXSIM_ENUM(name, number, text) NIB_MAXSIM_##name = number,
-    NIB_MAXSIM_MAP(NIB_MAXSIM_ENUM)
-#undef NIB_MAXSIM_ENUM
-} nib_maxsim_type;
-
-/* Late interaction's score of a query and each of n documents: for every row of the query its largest similarity to a
- * row of the document, summed. `query` has query_rows rows; `documents` those of all, document i's from offsets[i] to
- * offsets[i + 1]; scores [n]. A document without rows has -infinity, and what meets a row that is no number NaN. A
- * score has the same bits whatever other documents there are. On the calling thread alone: callers that have threads
- * give each a part of the documents. INVALID_ARGUMENT: width below 1, more than 2^16 where rows are no floats, or
- * offsets that fall. */
-NIB_API nib_status nib_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
-                              const int64_t *offsets, size_t n, int64_t width, float *scores, nib_error *error);
 
 #ifdef __cplusplus
 }

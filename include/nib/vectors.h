@@ -4,7 +4,8 @@
  *
  * A vector is cut to its first numbers, made of length 1 and written in fewer bits, in one pass over it: behind a model
  * (nib_embed_options.vectors), or of f32 rows that are there (nib_vectors_convert). Types mean what they mean for
- * sentence-transformers (quantize_embeddings), byte for byte. nib_search finds the nearest of stored vectors, exactly.
+ * sentence-transformers (quantize_embeddings), byte for byte. nib_search finds the nearest of stored vectors, exactly;
+ * nib_maxsim scores documents of several rows.
  *
  *     nib_vector_options_defaults(&v, sizeof v);
  *     v.type = NIB_VECTOR_UBINARY;
@@ -145,6 +146,17 @@ NIB_API void nib_search_defaults(nib_search_options *options, size_t size);
  * queries, k = 0, data that is not aligned, ranges as nib_vectors_convert. OUT_OF_MEMORY, CANCELLED. */
 NIB_API nib_status nib_search(const nib_vectors *queries, const nib_vectors *documents, size_t k,
                               const nib_search_options *options, nib_hit *hits, size_t *counts, nib_error *error);
+
+/* Late interaction's score (MaxSim; Khattab and Zaharia, 2020) of a query and each of n documents, each of several
+ * rows, as nib_colbert gives them: for every row of the query its largest similarity to a row of the document, summed.
+ * Rows of document i are offsets[i] to offsets[i + 1] of `documents`; scores [n]. Both are of one type: F32, similar by
+ * the dot product; I8, too, a whole number, without a look at ranges: scales are the caller's; BINARY and UBINARY, by
+ * that of rows of 1 and -1, which is width - 2 times the bits that differ. A document without rows has -infinity, and
+ * what meets a row that is no number NaN. A score has the same bits whatever other documents and threads there are.
+ * `runtime`: whose threads do it; NULL: the calling one alone. INVALID_ARGUMENT: other types, types or widths that
+ * differ, widths over 2^16 where rows are no floats, offsets that fall or leave the documents. OUT_OF_MEMORY. */
+NIB_API nib_status nib_maxsim(nib_runtime *runtime, const nib_vectors *query, const nib_vectors *documents,
+                              const int64_t *offsets, size_t n, float *scores, nib_error *error);
 
 /* ---------------------------------------------------------------- recipes */
 

@@ -98,21 +98,6 @@ fail:
     return status;
 }
 
-static nib_status try_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
-                             const int64_t *offsets, size_t n, int64_t width, float *scores, nib_error *err) {
-    if ((query_rows && !query) || query_rows < 0 || (n && (!offsets || !scores)))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "query, offsets and scores must be given");
-    if ((unsigned)type > NIB_MAXSIM_BINARY || width < 1 || (type != NIB_MAXSIM_F32 && width > 1 << 16))
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "type or width is out of range");
-    for (size_t i = 0; i < n; i++)
-        if (offsets[i] < 0 || offsets[i + 1] < offsets[i])
-            return base_error_set(err, NIB_INVALID_ARGUMENT, "document %zu ends before it begins", i);
-    if (n && offsets[n] > offsets[0] && !documents)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "documents must be given");
-    task_maxsim(type, query, query_rows, documents, offsets, n, width, scores);
-    return NIB_OK;
-}
-
 /* ---- the calls, as tasks.h has them */
 
 nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
@@ -126,8 +111,4 @@ nib_status nib_tag(nib_model *model, const char *const *texts, size_t n, const n
 nib_status nib_colbert(nib_model *model, nib_colbert_role role, const char *const *texts, size_t n,
                        const nib_colbert_options *options, int64_t *offsets, nib_tensor **out, nib_error *err) {
     return API_CALL(err, try_colbert(model, role, texts, n, options, offsets, out, err));
-}
-nib_status nib_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
-                      const int64_t *offsets, size_t n, int64_t width, float *scores, nib_error *err) {
-    return API_CALL(err, try_maxsim(type, query, query_rows, documents, offsets, n, width, scores, err));
 }

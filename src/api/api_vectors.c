@@ -101,6 +101,32 @@ fail:
     return status;
 }
 
+static nib_status try_maxsim(nib_runtime *runtime, const nib_vectors *query, const nib_vectors *documents,
+                             const int64_t *offsets, size_t n, float *scores, nib_error *err) {
+    nib_status status = NIB_OK;
+    if (!query || !documents || (n && (!offsets || !scores)))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "query, documents, offsets and scores must be given");
+    NIB_TRY(check_vectors(query, "rows of the query", err));
+    NIB_TRY(check_vectors(documents, "rows of documents", err));
+    if (!task_maxsim_takes(query->type))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "MaxSim of %s: it takes float32, int8, binary and ubinary",
+                 nib_vector_type_name(query->type));
+    if (query->type != documents->type || query->width != documents->width)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the query has rows of %lld of %s, and documents of %lld of %s",
+                 (long long)query->width, nib_vector_type_name(query->type), (long long)documents->width,
+                 nib_vector_type_name(documents->type));
+    if (query->type != NIB_VECTOR_F32 && query->width > KERNEL_S8_MOST_K)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "rows of %lld numbers: %s has at most %d", (long long)query->width,
+                 nib_vector_type_name(query->type), KERNEL_S8_MOST_K);
+    for (size_t i = 0; i < n; i++)
+        if (offsets[i] < 0 || offsets[i + 1] < offsets[i] || (uint64_t)offsets[i + 1] > documents->n)
+            NIB_FAIL(err, NIB_INVALID_ARGUMENT, "document %zu is rows %lld to %lld of %zu", i, (long long)offsets[i],
+                     (long long)offsets[i + 1], documents->n);
+    NIB_TRY(task_maxsim(runtime, query, documents, offsets, n, scores, err));
+fail:
+    return status;
+}
+
 static nib_status try_recipe(const char *name, int64_t dimensions, uint64_t memory, nib_recipe *out, size_t size,
                              nib_error *err) {
     nib_recipe r;
@@ -128,6 +154,10 @@ nib_status nib_vectors_pool(const float *tokens, const int64_t *offsets, size_t 
 nib_status nib_search(const nib_vectors *queries, const nib_vectors *documents, size_t k,
                       const nib_search_options *options, nib_hit *hits, size_t *counts, nib_error *err) {
     return API_CALL(err, try_search(queries, documents, k, options, hits, counts, err));
+}
+nib_status nib_maxsim(nib_runtime *runtime, const nib_vectors *query, const nib_vectors *documents,
+                      const int64_t *offsets, size_t n, float *scores, nib_error *err) {
+    return API_CALL(err, try_maxsim(runtime, query, documents, offsets, n, scores, err));
 }
 nib_similarity nib_model_similarity(const nib_model *model) {
     nib_similarity found = NIB_SIMILARITY_AUTO;

@@ -36,10 +36,6 @@ nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *
                         const nib_colbert_options *options, int64_t *offsets, float **rows, int64_t *width,
                         nib_error *err);
 
-/* As nib_maxsim, of checked arguments. */
-void task_maxsim(nib_maxsim_type type, const void *query, int64_t query_rows, const void *documents,
-                 const int64_t *offsets, size_t n, int64_t width, float *scores);
-
 /* A row of raw scores becomes probabilities: NIB_SCORES_SOFTMAX. */
 void task_softmax(float *row, int64_t width);
 

@@ -39,4 +39,9 @@ nib_status task_vectors_check_ranges(const float *ranges, int64_t width, nib_err
 nib_status task_search(nib_runtime *runtime, const nib_vectors *queries, const nib_vectors *documents, size_t k,
                        const nib_search_options *options, nib_hit *hits, size_t *counts, nib_error *err);
 
+/* As nib_maxsim, of checked arguments; whether it takes such rows. */
+nib_status task_maxsim(nib_runtime *runtime, const nib_vectors *query, const nib_vectors *documents,
+                       const int64_t *offsets, size_t n, float *scores, nib_error *err);
+bool task_maxsim_takes(nib_vector_type type);
+
 #endif

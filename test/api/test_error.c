@@ -375,8 +375,10 @@ static void tasks(void **state) {
     float score;
     OK(nib_model_open, NIB_TEST_DATA "/tasks/colbert-bert", NULL, &tagger);
     OK(nib_colbert, tagger, NIB_COLBERT_QUERY, texts, 2, NULL, offsets, &rows);
-    OK(nib_maxsim, NIB_MAXSIM_F32, rows->data, 2, rows->data, offsets, 1, rows->dims[1], &score);
-    FAILS(nib_maxsim, NIB_MAXSIM_F32, rows->data, 2, rows->data, offsets, 1, 0, &score);
+    nib_vectors some = {.data = rows->data, .n = (size_t)rows->dims[0], .width = rows->dims[1]};
+    OK(nib_maxsim, NULL, &some, &some, offsets, 1, &score);
+    some.type = NIB_VECTOR_F16;
+    FAILS(nib_maxsim, NULL, &some, &some, offsets, 1, &score);
     nib_tensor_free(rows);
     FAILS(nib_colbert, m, NIB_COLBERT_QUERY, texts, 2, NULL, offsets, &rows);
     nib_model_free(tagger);

@@ -198,61 +198,105 @@ static void what_cannot_be_encoded_is_refused(void **state) {
 
 /* ---- MaxSim */
 
-static double reference(nib_maxsim_type type, const void *a, const void *b, int64_t i, int64_t j, int64_t width) {
+static double reference(nib_vector_type type, const void *a, const void *b, int64_t i, int64_t j, int64_t width) {
     double sum = 0;
     const int64_t bytes = (width + 7) / 8;
     for (int64_t k = 0; k < width; k++) {
         const uint8_t *p = a, *q = b;
-        if (type == NIB_MAXSIM_F32)
+        if (type == NIB_VECTOR_F32)
             sum += (double)((const float *)a)[i * width + k] * (double)((const float *)b)[j * width + k];
-        else if (type == NIB_MAXSIM_INT8)
+        else if (type == NIB_VECTOR_I8)
             sum += ((const int8_t *)a)[i * width + k] * ((const int8_t *)b)[j * width + k];
-        else sum += (p[i * bytes + k / 8] >> k % 8 & 1) == (q[j * bytes + k / 8] >> k % 8 & 1) ? 1 : -1;
+        else sum += (p[i * bytes + k / 8] >> (7 - k % 8) & 1) == (q[j * bytes + k / 8] >> (7 - k % 8) & 1) ? 1 : -1;
     }
     return sum;
 }
 
+enum { QUERY = 37, ROWS = 311, MOST = 200 }; /* more than a tile has, of both */
+static float query_floats[QUERY * MOST], document_floats[ROWS * MOST];
+
+/* Random rows, as the type has them; of bits, those behind the last are what the type has for 0. */
+static void fill(nib_vector_type type, int64_t width, size_t n, float *rows, uint32_t *random) {
+    const size_t bytes = nib_vector_bytes(type, width);
+    for (size_t k = 0; k < n * (size_t)width; k++)
+        rows[k] = (float)((*random = *random * 1664525u + 1013904223u) >> 8) / 1e7f - 0.8f;
+    if (type == NIB_VECTOR_F32) return;
+    for (size_t k = 0; k < n * bytes; k++) ((uint8_t *)rows)[k] = (uint8_t)((*random = *random * 1664525u + 1013904223u) >> 24);
+    if (type == NIB_VECTOR_I8) ((int8_t *)rows)[0] = -128;
+    for (size_t i = 0; i < n && type != NIB_VECTOR_I8 && width % 8; i++) {
+        uint8_t *last = (uint8_t *)rows + (i + 1) * bytes - 1;
+        *last = (uint8_t)(*last & ~((1 << (8 - width % 8)) - 1));
+    }
+}
+
 static void scores_are_maxsims(void **state) {
-    enum { QUERY = 5, ROWS = 13, MOST = 200 };
-    static const int64_t offsets[] = {0, 4, 4, 9, 13}, widths[] = {1, 7, 15, 16, 17, 64, 96, 127, 128, 200};
-    static float a[QUERY * MOST], b[ROWS * MOST], scores[4], alone;
+    static const int64_t offsets[] = {0, 4, 4, 293, ROWS}, widths[] = {1, 7, 15, 16, 17, 64, 96, 127, 128, 200};
+    static const nib_vector_type types[] = {NIB_VECTOR_F32, NIB_VECTOR_I8, NIB_VECTOR_BINARY, NIB_VECTOR_UBINARY};
+    float scores[4], alone, threaded[4];
     nib_error e;
+    nib_runtime *runtime;
+    nib_runtime_options o;
     uint32_t random = 7;
+    nib_runtime_defaults(&o, sizeof o);
+    o.threads = 3;
+    assert_int_equal(nib_runtime_create(&o, &runtime, &e), NIB_OK);
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
-        for (int type = NIB_MAXSIM_F32; type <= NIB_MAXSIM_BINARY; type++) {
-            const int64_t width = widths[w];
-            for (size_t k = 0; k < QUERY * MOST; k++)
-                a[k] = (float)((random = random * 1664525u + 1013904223u) >> 8) / 1e7f - 0.8f;
-            for (size_t k = 0; k < ROWS * MOST; k++)
-                b[k] = (float)((random = random * 1664525u + 1013904223u) >> 8) / 1e7f - 0.8f;
-            for (int64_t i = 0; type == NIB_MAXSIM_BINARY && i < QUERY + ROWS; i++) { /* bits behind the last are 0 */
-                uint8_t *row =
-                    i < QUERY ? (uint8_t *)a + i * ((width + 7) / 8) : (uint8_t *)b + (i - QUERY) * ((width + 7) / 8);
-                if (width % 8) row[width / 8] &= (uint8_t)((1 << width % 8) - 1);
-            }
-            assert_int_equal(nib_maxsim((nib_maxsim_type)type, a, QUERY, b, offsets, 4, width, scores, &e), NIB_OK);
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            nib_vectors a = {.type = types[t], .data = query_floats, .n = QUERY, .width = widths[w]}, b = a;
+            b.data = document_floats;
+            b.n = ROWS;
+            fill(a.type, a.width, a.n, query_floats, &random);
+            fill(b.type, b.width, b.n, document_floats, &random);
+            assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 4, scores, &e), NIB_OK);
+            assert_int_equal(nib_maxsim(runtime, &a, &b, offsets, 4, threaded, &e), NIB_OK);
+            assert_memory_equal(scores, threaded, sizeof scores);
             assert_true(isinf(scores[1]) && scores[1] < 0);
             for (int d = 0; d < 4; d++) {
                 double want = 0;
                 for (int64_t i = 0; i < QUERY; i++) {
                     double most = -INFINITY;
                     for (int64_t j = offsets[d]; j < offsets[d + 1]; j++)
-                        most = fmax(most, reference((nib_maxsim_type)type, a, b, i, j, width));
+                        most = fmax(most, reference(a.type, a.data, b.data, i, j, a.width));
                     want += most;
                 }
-                if (d != 1 && !(fabs((double)scores[d] - want) <= 1e-4 * (1 + fabs(want))))
-                    fail_msg("type %d, width %d: %g, want %g", type, (int)width, (double)scores[d], want);
-                assert_int_equal(nib_maxsim((nib_maxsim_type)type, a, QUERY, b, offsets + d, 1, width, &alone, &e),
-                                 NIB_OK);
+                const double allowed = a.type == NIB_VECTOR_F32 ? 1e-4 * (1 + fabs(want)) : 0;
+                if (d != 1 && !(fabs((double)scores[d] - want) <= allowed))
+                    fail_msg("%s, width %d: %g, want %g", nib_vector_type_name(a.type), (int)a.width, (double)scores[d],
+                             want);
+                assert_int_equal(nib_maxsim(NULL, &a, &b, offsets + d, 1, &alone, &e), NIB_OK);
                 assert_memory_equal(&alone, &scores[d], sizeof alone);
             }
         }
-    b[0] = NAN;
-    assert_int_equal(nib_maxsim(NIB_MAXSIM_F32, a, QUERY, b, offsets, 4, 16, scores, &e), NIB_OK);
-    assert_true(isnan(scores[0]) && !isnan(scores[2]));
-    assert_int_equal(nib_maxsim(NIB_MAXSIM_F32, a, QUERY, b, (const int64_t[]){2, 1}, 1, 16, scores, &e),
-                     NIB_INVALID_ARGUMENT);
-    assert_int_equal(nib_maxsim(NIB_MAXSIM_INT8, a, QUERY, b, offsets, 1, 0, scores, &e), NIB_INVALID_ARGUMENT);
+    nib_runtime_free(runtime);
+}
+
+static void what_has_no_maxsim_is_refused(void **state) {
+    static const int64_t offsets[] = {0, 4, 13};
+    float scores[2];
+    nib_error e;
+    uint32_t random = 3;
+    nib_vectors a = {.data = query_floats, .n = 5, .width = 16}, b = {.data = document_floats, .n = 13, .width = 16};
+    fill(NIB_VECTOR_F32, 16, a.n, query_floats, &random);
+    fill(NIB_VECTOR_F32, 16, b.n, document_floats, &random);
+    document_floats[2 * 16] = NAN;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 2, scores, &e), NIB_OK);
+    assert_true(isnan(scores[0]) && !isnan(scores[1]));
+    a.n = 0;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 2, scores, &e), NIB_OK);
+    assert_true(scores[0] == 0 && scores[1] == 0);
+    a.n = 5;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, (const int64_t[]){2, 1}, 1, scores, &e), NIB_INVALID_ARGUMENT);
+    assert_int_equal(nib_maxsim(NULL, &a, &b, (const int64_t[]){2, 14}, 1, scores, &e), NIB_INVALID_ARGUMENT);
+    assert_int_equal(nib_maxsim(NULL, &a, NULL, offsets, 2, scores, &e), NIB_INVALID_ARGUMENT);
+    b.type = NIB_VECTOR_I8;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 2, scores, &e), NIB_INVALID_ARGUMENT);
+    a.type = b.type = NIB_VECTOR_U8;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 2, scores, &e), NIB_INVALID_ARGUMENT);
+    a.type = b.type = NIB_VECTOR_I8;
+    a.width = b.width = (1 << 16) + 1;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 0, scores, &e), NIB_INVALID_ARGUMENT);
+    a.width = b.width = 0;
+    assert_int_equal(nib_maxsim(NULL, &a, &b, offsets, 2, scores, &e), NIB_INVALID_ARGUMENT);
 }
 
 int main(void) {
@@ -263,6 +307,7 @@ int main(void) {
         cmocka_unit_test(what_a_file_says_wrongly_is_refused),
         cmocka_unit_test(what_cannot_be_encoded_is_refused),
         cmocka_unit_test(scores_are_maxsims),
+        cmocka_unit_test(what_has_no_maxsim_is_refused),
         cmocka_unit_test(rows_are_those_of_multi_vector_encoders),
     };
     return cmocka_run_group_tests_name("colbert", tests, NULL, NULL);
