@@ -25,6 +25,7 @@ SHAPES = {  # hidden, heads, inner; words of the config
                                                           position_biased_input=False)),
     "qwen3-0.6b": ("qwen3", 1024, 16, 3072, dict(num_key_value_heads=8, head_dim=128)),
     "nomic-137m": ("nomic_bert", 768, 12, 3072, {}),
+    "gte-moderncolbert": ("modernbert", 768, 12, 1152, dict(cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3)),
 }
 
 

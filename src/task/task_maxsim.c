@@ -59,14 +59,24 @@ static void of_floats(const scoring *s, const tile *t, float *most) {
     s->k.row_max_f32(y, COLUMNS, t->rows + 1, t->count, most);
 }
 
+/* s8 numbers and SHIFT, eight at a time. */
+static void make_unsigned(const uint8_t *from, int64_t n, uint8_t *to) {
+    int64_t k = 0;
+    for (uint64_t eight; k + 8 <= n; k += 8) {
+        memcpy(&eight, from + k, 8);
+        eight ^= SHIFT * 0x0101010101010101u;
+        memcpy(to + k, &eight, 8);
+    }
+    for (; k < n; k++) to[k] = from[k] ^ SHIFT;
+}
+
 static void of_bytes(const scoring *s, const tile *t, float *most) {
     static const float params[] = {1, SHIFT};
     const int64_t W = s->query->width;
     int32_t y[ROWS * COLUMNS], largest[COLUMNS];
     uint8_t *x = s->shifted + (size_t)t->slot * ROWS * (size_t)s->stride;
     kernel_linear_args args = {.x8 = x, .x_stride = s->stride, .x_params = params, .y32 = y};
-    for (int64_t r = 0; r < t->rows; r++)
-        for (int64_t k = 0; k < W; k++) x[r * s->stride + k] = ((const uint8_t *)t->at)[r * W + k] ^ SHIFT;
+    for (int64_t r = 0; r < t->rows; r++) make_unsigned((const uint8_t *)t->at + r * W, W, x + r * s->stride);
     multiply(s, t, &args);
     for (int c = 0; c < COLUMNS; c++) largest[c] = INT32_MIN;
     for (int64_t r = 0; r < t->rows; r++)
