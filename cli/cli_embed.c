@@ -3,6 +3,7 @@
  * nib embed. In: texts from the command line, or lines of a file or pipe. Out: one vector a text, or a token, in input
  * order, as .npy or as JSON lines. A named file appears whole or not at all, also after Ctrl-C.
  */
+#include "cli_chunks.h"
 #include "cli_lines.h"
 #include "cli_record.h"
 #include "cli_rows.h"
@@ -67,7 +68,8 @@ typedef struct embed_run {
     float *held;               /* [n_held, dim] */
     size_t n_held, held_room;
     void *vectors;
-    nib_tensor *rows_of_tokens; /* --tokens: these instead, of the last batch */
+    nib_tensor *rows_of_tokens; /* --tokens, and a vector of each chunk: these instead, of the last batch */
+    nib_tensor *spans;          /* of the chunks */
     int64_t *tokens, *full, *offsets;
     cli_row *rows;
     cli_record *records; /* [n_records] of the lines of this batch, where they are JSON */
@@ -91,6 +93,8 @@ static int stop_or_show(void *user, uint64_t done, uint64_t total) {
 
 static void free_batch(embed_run *r) {
     nib_tensor_free(r->rows_of_tokens);
+    nib_tensor_free(r->spans);
+    r->spans = NULL;
     free(r->vectors);
     free(r->tokens);
     free(r->full);
@@ -100,7 +104,7 @@ static void free_batch(embed_run *r) {
 }
 
 static int make_room(embed_run *r, size_t n) {
-    const size_t bytes = r->a->tokens ? 0 : (size_t)r->dim * sizeof(float); /* or fewer */
+    const size_t bytes = r->out.ragged ? 0 : (size_t)r->dim * sizeof(float); /* or fewer */
     if (n <= r->room) return 0;
     free_batch(r);
     r->vectors = malloc(n * (bytes ? bytes : 1));
@@ -126,9 +130,15 @@ static int embed_batch(embed_run *r, const char *const *texts, const size_t *len
     o.stop = stop_or_show;
     o.stop_user = r;
     o.vectors = &r->stored;
+    nib_chunk_options chunks;
+    cli_chunks_fill(r->a, &chunks);
+    o.chunks = &chunks;
     nib_tensor_free(r->rows_of_tokens);
-    r->rows_of_tokens = NULL;
-    nib_status status = r->a->tokens ? nib_embed_tokens(r->model, texts, n, &o, r->offsets, &r->rows_of_tokens, &error)
+    nib_tensor_free(r->spans);
+    r->rows_of_tokens = r->spans = NULL;
+    nib_status status = cli_chunks_each(r->a)
+                            ? nib_embed_chunks(r->model, texts, n, &o, r->offsets, &r->spans, &r->rows_of_tokens, &error)
+                        : r->a->tokens ? nib_embed_tokens(r->model, texts, n, &o, r->offsets, &r->rows_of_tokens, &error)
                                      : nib_embed(r->model, texts, n, &o, r->vectors, &error);
     return status == NIB_OK ? 0 : cli_fail(&error);
 }
@@ -198,10 +208,14 @@ static int output_batch(embed_run *r, const char *const *texts, const size_t *le
     if (code) return code;
     for (size_t i = 0; i < n; i++) {
         r->rows[i] = (cli_row){.tokens = r->tokens[i], .truncated = r->full[i] > r->tokens[i]};
+        if (r->spans) {
+            r->rows[i].chunks = (const int64_t(*)[3])r->spans->data + r->offsets[i];
+            r->rows[i].n_chunks = r->offsets[i + 1] - r->offsets[i];
+        }
         if (r->n_records) r->rows[i].id = r->records[i].id, r->rows[i].id_length = r->records[i].id_length;
         if (r->a->with_text) r->rows[i].text = texts[i], r->rows[i].length = lengths ? lengths[i] : strlen(texts[i]);
     }
-    return cli_vectors_put(&r->out, r->a->tokens ? r->rows_of_tokens->data : r->vectors, r->rows, n);
+    return cli_vectors_put(&r->out, r->out.ragged ? r->rows_of_tokens->data : r->vectors, r->rows, n);
 }
 
 static void free_records(embed_run *r) {
@@ -268,7 +282,7 @@ static int embed_lines(embed_run *r, const char *path) {
     if (!lines) return fprintf(stderr, "nib: %s: %s\n", path, reason), 2;
     r->lines = lines;
     for (size_t most = 64; code == 0 && !cli_signal;
-         most = r->a->tokens ? BATCH_TOKENS : BATCH) { /* a small first batch: the first answer comes early */
+         most = r->out.ragged ? BATCH_TOKENS : BATCH) { /* a small first batch: the first answer comes early */
         unsigned long long total;
         cli_lines_progress(lines, &r->before, &total);
         long n = cli_lines_next(lines, most, &texts, &lengths, &reason);
@@ -370,6 +384,7 @@ static int run_embed(cli_args *a) {
     const char *input;
     nib_error error;
     int code = check_args(a, &input);
+    if (code == 0) code = cli_chunks_check(a);
     if (code) return code;
     cli_catch(false);
     a->m.options.task = a->tokens ? NIB_TASK_TOKENS : NIB_TASK_EMBED;
@@ -377,7 +392,8 @@ static int run_embed(cli_args *a) {
     code = a->warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
     if (code == 0) code = choose_stored(&r);
     r.out.base64 = a->format != 0;
-    if (code == 0) code = cli_vectors_open(&r.out, a->output, (nib_vector_type)a->type, r.dim, a->tokens != 0);
+    if (code == 0) code = cli_vectors_open(&r.out, a->output, (nib_vector_type)a->type, r.dim,
+                                           a->tokens || cli_chunks_each(a));
     r.begun = r.shown = cli_now();
     r.progress = !a->quiet && cli_terminal_width() && input && a->output;
     if (code == 0 && input) {
@@ -403,7 +419,7 @@ static int run_embed(cli_args *a) {
 
 static const cli_option *const options[] = {
     embed_options,      stored_options,     cli_recipe_option, cli_prompt_options, cli_model_option,
-    cli_length_options, cli_engine_options,
+    cli_length_options, cli_chunk_options,  cli_engine_options,
     cli_vector_options, cli_group_option,   cli_thread_option, cli_safety_options, NULL};
 
 const cli_verb cli_embed = {
@@ -431,6 +447,9 @@ const cli_verb cli_embed = {
              "tokens.offsets.npy int64 [texts + 1]: text i has rows offsets[i] to offsets[i + 1]. Token vectors are "
              "normalized by\n"
              "--normalize yes alone.\n"
+             "With --aggregate each or late, \"embedding\" is an array for each chunk, and \"chunks\" has [begin, end, "
+             "tokens] of each, in bytes\n"
+             "of the text; beside vectors.npy [all chunks, dim] vectors.offsets.npy says which rows are whose.\n"
              "Beside vectors.npy of int8 or uint8, vectors.ranges.npy has their ranges, which nib search reads.\n",
     .plain = -1,
     .run = run_embed,

@@ -49,6 +49,8 @@ typedef struct cli_args {
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int aggregation, role; /* role 0: not given */
     double pool_factor;
+    int overflow, aggregate, chunk_sentences; /* of long texts */
+    int64_t chunk_tokens, chunk_overlap;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride, dimensions;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;
@@ -107,6 +109,7 @@ extern const cli_verb *const cli_verbs[]; /* ended by NULL */
 /* Tables that verbs share (cli_model.c). */
 extern const cli_option cli_model_option[];   /* --model, --pull */
 extern const cli_option cli_length_options[]; /* --max-tokens, --route */
+extern const cli_option cli_chunk_options[];  /* --overflow and how chunks are made (cli_chunks.c) */
 extern const cli_option cli_task_option[];    /* --task */
 extern const cli_option cli_engine_options[]; /* precision, device, output */
 extern const cli_option cli_vector_options[]; /* pooling, normalize */

@@ -35,7 +35,7 @@ int cli_vectors_open(cli_vectors *o, const char *path, nib_vector_type type, int
     o->ragged = ragged;
     if (!path) return 0;
     if (ragged && strcmp(path, "-") == 0)
-        return cli_usage(&cli_embed, "--tokens writes two arrays, and standard output is one: name a file, or leave "
+        return cli_usage(&cli_embed, "--tokens and --aggregate each write two arrays, and standard output is one: name a file, or leave "
                                      "--output out for JSON lines");
     if (strcmp(path, "-") == 0) {
         o->to_pipe = true;
@@ -115,12 +115,14 @@ static char *write_vector(char *p, const cli_vectors *o, const void *row) {
     return p;
 }
 
-static int64_t rows_of(const cli_vectors *o, const cli_row *row) { return o->ragged ? row->tokens : 1; }
+static int64_t rows_of(const cli_vectors *o, const cli_row *row) {
+    return !o->ragged ? 1 : row->chunks ? row->n_chunks : row->tokens;
+}
 
 static int write_line(cli_vectors *o, const char *v, const cli_row *row) {
     nib_error error;
     const int64_t n = rows_of(o, row);
-    size_t need = (size_t)n * ((size_t)o->dim * 20 + 8) + 160 + row->id_length + 6 * row->length;
+    size_t need = (size_t)n * ((size_t)o->dim * 20 + 8) + 160 + row->id_length + 6 * row->length + (size_t)row->n_chunks * 72;
     if (need > o->line_room) {
         char *grown = realloc(o->line, need);
         if (!grown) return cli_no_memory();
@@ -139,8 +141,12 @@ static int write_line(cli_vectors *o, const char *v, const cli_row *row) {
         p = cli_json_quote(p + sprintf(p, "\"text\": "), row->text, row->length);
         p += sprintf(p, ", ");
     }
-    p += sprintf(p, "\"tokens\": %lld, \"truncated\": %s, \"embedding\": ", (long long)row->tokens,
+    p += sprintf(p, "\"tokens\": %lld, \"truncated\": %s, ", (long long)row->tokens,
                  row->truncated ? "true" : "false");
+    for (int64_t i = 0; i < row->n_chunks; i++)
+        p += sprintf(p, "%s[%lld, %lld, %lld]", i ? ", " : "\"chunks\": [", (long long)row->chunks[i][0],
+                     (long long)row->chunks[i][1], (long long)row->chunks[i][2]);
+    p += sprintf(p, "%s\"embedding\": ", row->n_chunks ? "], " : "");
     if (o->ragged) *p++ = '[';
     for (int64_t i = 0; i < n; i++) {
         if (i) *p++ = ',', *p++ = ' ';
@@ -163,7 +169,7 @@ static int note_offsets(cli_vectors *o, const cli_row *rows, size_t n) {
     }
     if (o->index == 0) o->offsets[0] = 0;
     for (size_t i = 0; i < n; i++)
-        o->offsets[(size_t)o->index + i + 1] = o->offsets[(size_t)o->index + i] + rows[i].tokens;
+        o->offsets[(size_t)o->index + i + 1] = o->offsets[(size_t)o->index + i] + rows_of(o, &rows[i]);
     return 0;
 }
 

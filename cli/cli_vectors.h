@@ -34,6 +34,8 @@ typedef struct cli_row { /* what a line says beside the vector */
     bool truncated;
     const char *id, *text; /* id: JSON; either may be NULL */
     size_t id_length, length;
+    const int64_t (*chunks)[3]; /* ragged rows of chunks, not of tokens: where each begins and ends, its tokens */
+    int64_t n_chunks;
 } cli_row;
 
 /* `path`: NULL for JSON lines on standard output, "-" for .npy there, else a file. Each returns an exit code, after a message. */

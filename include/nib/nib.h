@@ -2,7 +2,7 @@
  *
  * nib: transformer models, small and fast, natively.
  *
- * This with what it includes (hub.h: models by name; quantize.h; queue.h: many callers; tasks.h: ranking, entities,
+ * This with what it includes (chunks.h: long texts; hub.h: models by name; quantize.h; queue.h: many callers; tasks.h: ranking, entities,
  * ColBERT; vectors.h: vectors stored and found) is the whole public API. It is read from top to bottom: status and error,
  * simple calls (open a model, embed or classify texts, free), the same with options and a runtime of your own, sessions
  * with named tensors, measuring, tensor files.
@@ -243,6 +243,7 @@ typedef struct nib_queue nib_queue;
 typedef struct nib_request nib_request;
 typedef struct nib_ticket nib_ticket;                 /* queue.h */
 typedef struct nib_vector_options nib_vector_options; /* vectors.h */
+typedef struct nib_chunk_options nib_chunk_options;   /* chunks.h */
 
 /* ---------------------------------------------------------------- runtime (optional) */
 
@@ -472,6 +473,8 @@ typedef struct nib_embed_options {
     const nib_ticket *ticket; /* to wait in a queue, or to be told of each text; NULL: neither. With a queue no profile */
     const nib_vector_options *vectors; /* fewer numbers and bits of what is written to `out`; NULL: f32, all. A ticket's answer gets rows
                                           as the model gives them; `ranges` live as long as a submitted call's `out` */
+    const nib_chunk_options *chunks; /* what becomes of texts that are too long; NULL: they are cut. Of nib_embed, nib_embed_chunks and
+                                        streams: submitted calls (UNSUPPORTED), ids and tokens (INVALID_ARGUMENT) take none */
 } nib_embed_options;
 
 NIB_API void nib_embed_defaults(nib_embed_options *options, size_t size);
@@ -936,6 +939,7 @@ NIB_API const char *nib_cpu_name(void);
 #include "hub.h"
 #include "quantize.h"
 #include "queue.h"
+#include "chunks.h"
 #include "tasks.h"
 #include "vectors.h"
 

@@ -20,6 +20,7 @@ typedef enum api_options {
     API_LIMITS,
     API_MODEL_OPTIONS,
     API_EMBED_OPTIONS,
+    API_CHUNK_OPTIONS,
     API_CLASSIFY_OPTIONS,
     API_QUEUE_OPTIONS,
     API_TICKET,
@@ -53,8 +54,13 @@ nib_status api_ticket_take(nib_ticket *into, const nib_ticket **at, const nib_pr
                            nib_error *err);
 
 /* The argument checks of nib_embed and nib_classify, which submitting shares. */
-nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, nib_vector_options *vectors,
-                          const nib_embed_options *from, bool submits, nib_error *err);
+typedef struct api_embed { /* what nib_embed_options point to */
+    nib_ticket ticket;
+    nib_vector_options vectors;
+    nib_chunk_options chunks;
+} api_embed;
+nib_status api_take_embed(nib_embed_options *o, api_embed *parts, const nib_embed_options *from, bool submits,
+                          nib_error *err);
 nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const nib_classify_options *from,
                              bool submits, nib_error *err);
 nib_status api_check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err);

@@ -26,14 +26,13 @@ static nib_status try_submit_embed(nib_task task, nib_model *model, const char *
                                    void *out, nib_request **request, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
-    nib_ticket ticket;
-    nib_vector_options vectors;
+    api_embed parts;
     task_texts given;
     if (!request) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the request");
     *request = NULL;
-    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, true, err));
+    NIB_TRY(api_take_embed(&o, &parts, options, true, err));
     if (!model || (n && !texts)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model and texts must be given");
-    if (n && !out && !ticket.answer)
+    if (n && !out && !parts.ticket.answer)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "nobody would get the vectors: there is no place for them, and no answer");
     NIB_TRY(api_check_texts(texts, n, "text", err));
     NIB_TRY(task_embed_given(model, texts, n, &o, &given, err));

@@ -32,18 +32,31 @@ fail:
     return status;
 }
 
-nib_status api_take_embed(nib_embed_options *o, nib_ticket *ticket, nib_vector_options *vectors,
-                          const nib_embed_options *from, bool submits, nib_error *err) {
+static nib_status take_chunks(nib_chunk_options *into, const nib_chunk_options **at, bool submits, nib_error *err) {
+    nib_status status = api_options_take(API_CHUNK_OPTIONS, into, *at, err);
+    *at = into;
+    if (status != NIB_OK) return status;
+    if ((unsigned)into->overflow > NIB_OVERFLOW_CHUNK || (unsigned)into->aggregate > NIB_AGGREGATE_LATE ||
+        into->tokens < 0 || into->overlap < 0 || (into->sentences & ~1))
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "an option of chunks is out of range");
+    if (submits && into->overflow != NIB_OVERFLOW_TRUNCATE)
+        return base_error_set(err, NIB_UNSUPPORTED, "a submitted call cuts long texts: nib_embed takes them in chunks");
+    return NIB_OK;
+}
+
+nib_status api_take_embed(nib_embed_options *o, api_embed *parts, const nib_embed_options *from, bool submits,
+                          nib_error *err) {
     nib_status status = api_options_take(API_EMBED_OPTIONS, o, from, err);
     if (status == NIB_OK && o->vectors) {
-        status = api_options_take(API_VECTOR_OPTIONS, vectors, o->vectors, err);
-        o->vectors = vectors;
+        status = api_options_take(API_VECTOR_OPTIONS, &parts->vectors, o->vectors, err);
+        o->vectors = &parts->vectors;
     }
+    if (status == NIB_OK && o->chunks) status = take_chunks(&parts->chunks, &o->chunks, submits, err);
     if (status == NIB_OK && o->max_tokens < 0)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     if (status == NIB_OK && submits && o->stop)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "a submitted call has no stop: it is cancelled");
-    return status == NIB_OK ? api_ticket_take(ticket, &o->ticket, o->profile, submits, err) : status;
+    return status == NIB_OK ? api_ticket_take(&parts->ticket, &o->ticket, o->profile, submits, err) : status;
 }
 
 nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const nib_classify_options *from,
@@ -60,11 +73,12 @@ static nib_status try_embed(nib_model *model, const char *const *texts, size_t n
                             void *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
-    nib_ticket ticket;
-    nib_vector_options vectors;
+    api_embed parts;
     base_stop stop;
-    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, false, err));
+    NIB_TRY(api_take_embed(&o, &parts, options, false, err));
     if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
+    if (o.chunks && o.chunks->overflow == NIB_OVERFLOW_CHUNK && o.chunks->aggregate >= NIB_AGGREGATE_EACH)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "a vector of each chunk is what nib_embed_chunks gives");
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);
@@ -78,12 +92,12 @@ static nib_status try_embed_ids(nib_model *model, const int32_t *const *ids, con
                                 const nib_embed_options *options, void *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
-    nib_ticket ticket;
-    nib_vector_options vectors;
+    api_embed parts;
     base_stop stop;
-    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, false, err));
+    NIB_TRY(api_take_embed(&o, &parts, options, false, err));
     if (!model || (n && (!ids || !lengths || !out)))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, ids, lengths and out must be given");
+    if (o.chunks && o.chunks->overflow) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "ids are taken as they are: chunks are of texts");
     for (size_t i = 0; i < n; i++)
         if (!ids[i]) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "ids %zu are NULL", i);
     base_stop_begin(&stop, o.stop, o.stop_user, n);
@@ -99,16 +113,17 @@ static nib_status try_embed_tokens(nib_model *model, const char *const *texts, s
                                    nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
-    nib_ticket ticket;
-    nib_vector_options vectors;
+    api_embed parts;
     task_vectors made;
     base_stop stop;
     void *rows = NULL;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
     *out = NULL;
-    NIB_TRY(api_take_embed(&o, &ticket, &vectors, options, false, err));
+    NIB_TRY(api_take_embed(&o, &parts, options, false, err));
     if (!model || !offsets || (n && !texts))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
+    if (o.chunks && o.chunks->overflow)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "vectors of tokens are of texts that fit, or are cut: they have no chunks");
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);

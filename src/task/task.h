@@ -11,6 +11,20 @@
 /* As nib_embed. */
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out, nib_error *err);
 
+/* The same with options->chunks, whose overflow is ERROR or CHUNK. */
+nib_status task_embed_long(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
+                           void *out, nib_error *err);
+
+/* As nib_embed_chunks; rows [count] as `made` says and spans are the caller's, of the runtime's heap; NULL on failure. */
+typedef struct chunk_rows {
+    void *rows;
+    int64_t (*spans)[3]; /* begin, end in bytes; tokens */
+    size_t count;
+    task_vectors made;
+} chunk_rows;
+nib_status task_embed_chunks(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
+                             int64_t *offsets, chunk_rows *out, nib_error *err);
+
 /* As nib_embed_ids. */
 nib_status task_embed_ids(nib_model *m, const int32_t *const *ids, const int64_t *lengths, size_t n, const nib_embed_options *options,
                           void *out, nib_error *err);

@@ -162,20 +162,30 @@ nib_status task_chunk_run(task_chunk *c, nib_error *err) {
     if (!make_encodings(c)) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", c->count);
     NIB_TRY(task_chunk_each(c, encode_one, c, err));
     NIB_TRY(list_items(c, err));
+    nib_ticket ticket = {0};
+    if (c->pooled && c->given.ticket) ticket = *c->given.ticket, ticket.answer = NULL; /* which is of texts, not items */
     const task_texts items = {.n = c->items[c->count],
                               .are_ids = true,
                               .ids = c->ids,
                               .id_types = c->types,
                               .lengths = c->lengths,
                               .seen = c->seen,
+                              .prompt = c->pooled ? c->given.prompt : NULL, /* which a model may leave out of a pool */
                               .max_tokens = c->given.max_tokens,
                               .profile = c->given.profile,
                               .finish = c->given.finish,
-                              .ticket = c->given.ticket};
+                              .ticket = c->pooled && c->given.ticket ? &ticket : c->given.ticket};
     void *rows = NULL;
     task_vectors made;
     base_free(&c->m->runtime->heap, c->rows);
     c->rows = NULL;
+    if (c->pooled) {
+        size_t bytes;
+        if (!base_mul_size(items.n, (size_t)c->width * sizeof *c->rows, &bytes) ||
+            !(c->rows = base_alloc(&c->m->runtime->heap, bytes + 1)))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %zu chunks", items.n);
+        return task_rows(c->m, c->task, &items, c->rows, err);
+    }
     NIB_TRY(task_token_rows(c->m, c->task, &items, c->offsets, &rows, &made, err));
     c->rows = rows;
 fail:

@@ -21,6 +21,7 @@
 typedef struct task_chunk {
     nib_model *m;
     nib_task task;
+    bool pooled; /* the task has a row for each item, not for each of its tokens */
     task_texts given;    /* n, texts, text_lengths, prompt, tokens, full_tokens, profile, finish, ticket */
     text_truncation cut; /* of each text; with windows each of them is an item */
     nib_status (*edit)(void *user, size_t i, text_encoding *e,

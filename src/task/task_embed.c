@@ -21,6 +21,7 @@ nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t
 
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out, nib_error *err) {
     task_texts given;
+    if (options->chunks && options->chunks->overflow) return task_embed_long(m, texts, n, options, out, err);
     nib_status status = task_embed_given(m, texts, n, options, &given, err);
     return status == NIB_OK ? task_rows(m, NIB_TASK_EMBED, &given, out, err) : status;
 }

@@ -114,6 +114,15 @@ static nib_status use_ticket(const void *ticket) {
     o.ticket = ticket;
     return nib_embed(model, &text, 1, &o, out, &e);
 }
+static nib_status use_chunks(const void *options) {
+    const char *text = "ink";
+    float out[32];
+    nib_embed_options o;
+    nib_embed_defaults(&o, sizeof o);
+    o.chunks = options;
+    return nib_embed(model, &text, 1, &o, out, &e);
+}
+
 static nib_status use_vectors(const void *vectors) {
     const char *text = "a nib writes";
     float out[DIM];
@@ -206,6 +215,7 @@ static void encode_defaults(void *o, size_t n) { nib_encode_defaults(o, n); }
 static void queue_defaults(void *o, size_t n) { nib_queue_defaults(o, n); }
 static void ticket_defaults(void *o, size_t n) { nib_ticket_defaults(o, n); }
 static void vector_defaults(void *o, size_t n) { nib_vector_options_defaults(o, n); }
+static void chunk_defaults(void *o, size_t n) { nib_chunk_options_defaults(o, n); }
 static void search_defaults(void *o, size_t n) { nib_search_defaults(o, n); }
 static void optimize_defaults(void *o, size_t n) { nib_optimize_defaults(o, n); }
 static void quantize_defaults(void *o, size_t n) { nib_quantize_defaults(o, n); }
@@ -229,6 +239,7 @@ static const struct door {
     {"nib_embed_ids", sizeof(nib_embed_options), embed_defaults, use_ids},
     {"nib_queue_create", sizeof(nib_queue_options), queue_defaults, use_queue},
     {"nib_embed, ticket", sizeof(nib_ticket), ticket_defaults, use_ticket},
+    {"nib_embed, chunks", sizeof(nib_chunk_options), chunk_defaults, use_chunks},
     {"nib_embed, vectors", sizeof(nib_vector_options), vector_defaults, use_vectors},
     {"nib_vectors_convert", sizeof(nib_vector_options), vector_defaults, use_convert},
     {"nib_search", sizeof(nib_search_options), search_defaults, use_search},

@@ -388,6 +388,23 @@ static void tasks(void **state) {
     nib_model_free(labels);
 }
 
+static void long_texts(void **state) {
+    const char *texts[] = {"a nib is the tip of a pen", "ink"};
+    nib_chunk_options c;
+    nib_embed_options o;
+    nib_tensor *rows;
+    int64_t offsets[3];
+    nib_chunk_options_defaults(&c, sizeof c);
+    nib_embed_defaults(&o, sizeof o);
+    o.chunks = &c;
+    FAILS(nib_embed_chunks, m, texts, 2, &o, offsets, NULL, &rows);
+    c.overflow = NIB_OVERFLOW_CHUNK;
+    c.aggregate = NIB_AGGREGATE_EACH;
+    c.tokens = 6;
+    OK(nib_embed_chunks, m, texts, 2, &o, offsets, NULL, &rows);
+    nib_tensor_free(rows);
+}
+
 static _Atomic int answers;
 static void count_answers(void *user, size_t i, nib_status status, const float *row, int64_t rows, int64_t width) {
     answers += status == NIB_OK && rows > 1 && width == 32;
@@ -441,7 +458,8 @@ static void queues(void **state) {
 /* The calls of nib.h that take an error, and those that were made here, are the same. */
 static void no_call_is_left_out(void **state) {
     static const char *const headers[] = {HEADERS "nib.h", HEADERS "hub.h", HEADERS "quantize.h", HEADERS "queue.h",
-                                           HEADERS "tasks.h", HEADERS "vectors.h"};
+                                           HEADERS "tasks.h", HEADERS "vectors.h",
+                                           HEADERS "chunks.h"};
     char *text = calloc(1, 1 << 20), *at = text;
     int wanted = 0;
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
@@ -481,7 +499,7 @@ int main(void) {
         cmocka_unit_test(names_for_paths),
         cmocka_unit_test(model_files),
         cmocka_unit_test(tensor_files),
-        cmocka_unit_test(queues),
+        cmocka_unit_test(long_texts), cmocka_unit_test(queues),
         cmocka_unit_test(tasks),
         cmocka_unit_test(a_second_try_leaves_no_error),
         cmocka_unit_test(a_failure_without_words_gets_some),
