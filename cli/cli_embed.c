@@ -327,7 +327,7 @@ static int check_args(cli_args *a, const char **input) {
     *input = a->input;
     if (texts->count == 1 && strcmp(texts->items[0], "-") == 0 && !a->input) *input = "-", texts->count = 0;
     if (*input && texts->count) return cli_usage(a->verb, "give texts or --input, not both");
-    if (!*input && !texts->count && cli_stdin_waits()) *input = "-";
+    if (!*input && !texts->count && (a->stream || cli_stdin_waits())) *input = "-";
     if (!*input && !texts->count)
         return cli_usage(a->verb, "there is nothing to embed: give texts, --input, or a pipe or file on standard input");
     if (a->similarity && (*input || a->output)) return cli_usage(a->verb, "--similarity takes texts on the command line and no --output");
@@ -383,8 +383,8 @@ static int run_embed(cli_args *a) {
     embed_run r = {.a = a};
     const char *input;
     nib_error error;
-    int code = check_args(a, &input);
-    if (code == 0) code = cli_chunks_check(a);
+    int code = cli_chunks_check(a);
+    if (code == 0) code = check_args(a, &input);
     if (code) return code;
     cli_catch(false);
     a->m.options.task = a->tokens ? NIB_TASK_TOKENS : NIB_TASK_EMBED;
@@ -396,7 +396,9 @@ static int run_embed(cli_args *a) {
                                            a->tokens || cli_chunks_each(a));
     r.begun = r.shown = cli_now();
     r.progress = !a->quiet && cli_terminal_width() && input && a->output;
-    if (code == 0 && input) {
+    if (code == 0 && a->stream) {
+        code = cli_stream(a, r.model, &r.stored, &r.out);
+    } else if (code == 0 && input) {
         code = embed_lines(&r, input);
     } else if (code == 0) {
         const char *const *texts = a->plain.items;

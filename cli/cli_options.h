@@ -49,7 +49,7 @@ typedef struct cli_args {
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int aggregation, role; /* role 0: not given */
     double pool_factor;
-    int overflow, aggregate, chunk_sentences; /* of long texts */
+    int overflow, aggregate, chunk_sentences, stream; /* of long texts */
     int64_t chunk_tokens, chunk_overlap;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride, dimensions;

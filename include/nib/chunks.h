@@ -85,6 +85,74 @@ NIB_API nib_status nib_embed_chunks(nib_model *model, const char *const *texts, 
                                     const nib_embed_options *options, int64_t *offsets, nib_tensor **spans,
                                     nib_tensor **out, nib_error *error);
 
+/* ---------------------------------------------------------------- streams */
+
+/* A text that comes in pieces, of any length and cut anywhere, inside a character too. Each chunk is embedded as soon as
+ * its end is certain, by the call that brought what it waited for; chunks and vectors are those of nib_embed_chunks
+ * (EACH) on the whole text, to the bit.
+ *
+ *     nib_stream_open(model, &options, &stream, &error);
+ *     while (read(..)) nib_stream_feed(stream, bytes, length, &taken, &error);      options.vector is told of each chunk
+ *     nib_stream_end(stream, &error);
+ *     nib_stream_free(stream);
+ *
+ * What a tokenizer makes of a text may hang on what follows. So a text is cut for it before white space alone, once the
+ * word behind it is there as well, and only where the tokenizer is seen to make the same of both sides together and by
+ * themselves. Text that cannot be cut so waits, and one of `max_bytes` bytes is LIMIT. A tokenizer whose tokens hang on
+ * more than the next word is beyond that proof.
+ *
+ * A stream's memory is bounded: max_bytes of text, max_vectors that nobody has read, a chunk's tokens.
+ * Threads: one thread feeds and ends, others may read (nib_stream_next) and ask for statistics. */
+typedef struct nib_stream nib_stream;
+
+/* Frozen. */
+typedef struct nib_stream_chunk {
+    uint64_t index;      /* from 0 */
+    uint64_t begin, end; /* bytes of the text */
+    int64_t tokens;      /* special ones and a prompt's included */
+} nib_stream_chunk;
+
+/* A chunk and its vector, as options->embed->vectors says, until it returns; on the thread that feeds or ends, and not to
+ * call the stream. */
+typedef void (*nib_stream_fn)(void *user, const nib_stream_chunk *chunk, const void *row);
+
+typedef struct nib_stream_options {
+    size_t size;
+    const nib_embed_options *embed; /* prompt, max_tokens, vectors, chunks (CHUNK and EACH), a ticket's queue; no others */
+    size_t max_bytes;               /* of text that waits for its tokens; 0: 65536 */
+    size_t max_vectors;             /* that wait to be read; 0: 256 */
+    nib_queue_full full; /* what feeding does while so many wait: REFUSE, or BLOCK until another thread reads one */
+    nib_stream_fn vector; /* is told of each chunk; NULL: nib_stream_next gives them */
+    void *user;
+} nib_stream_options;
+
+NIB_API void nib_stream_defaults(nib_stream_options *options, size_t size);
+
+/* Borrows the ranges of embed->vectors, and keeps the model. UNSUPPORTED, INVALID_ARGUMENT as nib_embed_chunks. */
+NIB_API nib_status nib_stream_open(nib_model *model, const nib_stream_options *options, nib_stream **out,
+                                   nib_error *error);
+/* *taken of the bytes are the stream's, on failure too: what is left is to be fed again. QUEUE_FULL: max_vectors wait to be
+ * read. LIMIT: max_bytes of text have no place to cut. CANCELLED: the stream has ended. */
+NIB_API nib_status nib_stream_feed(nib_stream *stream, const void *bytes, size_t length, size_t *taken,
+                                   nib_error *error);
+/* The text is whole: its last chunks are embedded, as far as there is room for them; nib_stream_next has the rest made. */
+NIB_API nib_status nib_stream_end(nib_stream *stream, nib_error *error);
+/* The next vector to `row`. TIMEOUT: none was there within so many seconds (negative: for ever). NOT_FOUND: all of an ended
+ * stream's are read. */
+NIB_API nib_status nib_stream_next(nib_stream *stream, double seconds, nib_stream_chunk *chunk, void *row,
+                                   nib_error *error);
+NIB_API void nib_stream_free(nib_stream *stream); /* NULL is accepted */
+
+typedef struct nib_stream_statistics {
+    uint64_t bytes, chunks, tokens; /* taken; embedded, and their tokens */
+    uint64_t waiting_bytes, waiting_tokens, waiting_vectors; /* now */
+    uint64_t most_bytes, most_vectors;                       /* that ever waited */
+    uint64_t refused;                                        /* calls that answered QUEUE_FULL */
+    double first_seconds, embed_seconds; /* from opening to the first vector, 0 before it; in the model, all together */
+} nib_stream_statistics;
+
+NIB_API void nib_stream_statistics_get(nib_stream *stream, nib_stream_statistics *out, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

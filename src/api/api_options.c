@@ -20,6 +20,7 @@ static const nib_model_options model_options = {
     .size = sizeof model_options, .normalize = -1, .optimize = -1, .pack = -1};
 static const nib_embed_options embed_options = {.size = sizeof embed_options};
 static const nib_chunk_options chunk_options = {.size = sizeof chunk_options};
+static const nib_stream_options stream_options = {.size = sizeof stream_options};
 static const nib_classify_options classify_options = {.size = sizeof classify_options};
 static const nib_queue_options queue_options = {.size = sizeof queue_options};
 static const nib_vector_options vector_options = {.size = sizeof vector_options, .normalize = -1};
@@ -67,6 +68,10 @@ static const uint16_t embed_ends[] = {
 static const uint16_t chunk_ends[] = {
 #define CHUNK(member) END(nib_chunk_options, member)
     CHUNK(size), CHUNK(overflow), CHUNK(aggregate), CHUNK(tokens), CHUNK(overlap), CHUNK(sentences),
+};
+static const uint16_t stream_ends[] = {
+#define STREAM(member) END(nib_stream_options, member)
+    STREAM(size), STREAM(embed), STREAM(max_bytes), STREAM(max_vectors), STREAM(full), STREAM(vector), STREAM(user),
 };
 static const uint16_t vector_ends[] = {
 #define VECTOR(member) END(nib_vector_options, member)
@@ -162,6 +167,7 @@ static const kind kinds[] = {
     [API_MODEL_OPTIONS] = KIND(nib_model_options, "nib_model_defaults", model_options, model_ends),
     [API_EMBED_OPTIONS] = KIND(nib_embed_options, "nib_embed_defaults", embed_options, embed_ends),
     [API_CHUNK_OPTIONS] = KIND(nib_chunk_options, "nib_chunk_options_defaults", chunk_options, chunk_ends),
+    [API_STREAM_OPTIONS] = KIND(nib_stream_options, "nib_stream_defaults", stream_options, stream_ends),
     [API_CLASSIFY_OPTIONS] = KIND(nib_classify_options, "nib_classify_defaults", classify_options, classify_ends),
     [API_QUEUE_OPTIONS] = KIND(nib_queue_options, "nib_queue_defaults", queue_options, queue_ends),
     [API_TICKET] = KIND(nib_ticket, "nib_ticket_defaults", ticket_options, ticket_ends),
@@ -230,6 +236,7 @@ void nib_queue_defaults(nib_queue_options *o, size_t size) { fill_defaults(API_Q
 void nib_ticket_defaults(nib_ticket *o, size_t size) { fill_defaults(API_TICKET, o, size); }
 void nib_vector_options_defaults(nib_vector_options *o, size_t size) { fill_defaults(API_VECTOR_OPTIONS, o, size); }
 void nib_chunk_options_defaults(nib_chunk_options *o, size_t size) { fill_defaults(API_CHUNK_OPTIONS, o, size); }
+void nib_stream_defaults(nib_stream_options *o, size_t size) { fill_defaults(API_STREAM_OPTIONS, o, size); }
 void nib_search_defaults(nib_search_options *o, size_t size) { fill_defaults(API_SEARCH_OPTIONS, o, size); }
 void nib_classify_defaults(nib_classify_options *o, size_t size) { fill_defaults(API_CLASSIFY_OPTIONS, o, size); }
 void nib_optimize_defaults(nib_optimize_options *o, size_t size) { fill_defaults(API_OPTIMIZE_OPTIONS, o, size); }

@@ -403,6 +403,22 @@ static void long_texts(void **state) {
     c.tokens = 6;
     OK(nib_embed_chunks, m, texts, 2, &o, offsets, NULL, &rows);
     nib_tensor_free(rows);
+    nib_stream_options so;
+    nib_stream *stream;
+    nib_stream_chunk chunk;
+    size_t taken;
+    float row[32];
+    nib_stream_defaults(&so, sizeof so);
+    FAILS(nib_stream_open, m, &so, &stream);
+    so.embed = &o;
+    OK(nib_stream_open, m, &so, &stream);
+    OK(nib_stream_feed, stream, texts[0], 26, &taken);
+    FAILS(nib_stream_feed, stream, NULL, 1, &taken);
+    OK(nib_stream_end, stream);
+    FAILS(nib_stream_end, NULL);
+    OK(nib_stream_next, stream, -1, &chunk, row);
+    FAILS(nib_stream_next, stream, 0, NULL, row);
+    nib_stream_free(stream);
 }
 
 static _Atomic int answers;
