@@ -18,7 +18,8 @@ nib_status chunk_rule_make(const nib_chunk_options *o, int64_t longest, const ch
     const size_t around = frame->lead + frame->tail, all = (size_t)longest;
     const size_t room = all > around ? all - around : 0, half = o->sentences ? room / 2 : room ? room - 1 : 0;
     if (!room)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "chunks of %zu tokens have no room for a text's own: %zu are special or the prompt's",
+        return base_error_set(err, NIB_INVALID_ARGUMENT,
+                              "chunks of %zu tokens have no room for a text's own: %zu are special or the prompt's",
                               all, around);
     if ((uint64_t)o->overlap > half)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "chunks of %zu tokens of a text's own cannot share %lld: at most %zu",
