@@ -99,8 +99,8 @@ asan ubsan debug coverage: %: $(MODEL)/model.safetensors build/%/build.ninja ## 
 
 # Where threads meet.
 tsan: $(MODEL)/model.safetensors build/tsan/build.ninja ## the rooms where threads meet, under ThreadSanitizer
-	@$(call ninja,build/tsan) room_base room_run room_model room_api
-	ctest --preset tsan -j$(JOBS) -E regex -R '^test_(base_|run_|session|concurrency|error|locale|api|model_texts|queue)'
+	@$(call ninja,build/tsan) room_base room_run room_model room_api room_task
+	ctest --preset tsan -j$(JOBS) -E regex -R '^test_(base_|run_|session|concurrency|error|locale|api|model_texts|queue|task_stream|task_chunk)'
 
 # An emulator does not fork with threads, and times nothing; what is minutes of arithmetic or of texts runs natively.
 NOT_EMULATED := ^test_(base_regex|hostile_memory|tokenizer_files|fork|base_pool|settings|measure|concurrency|abi|callers|text_kinds|op_work|hf_config)
