@@ -62,7 +62,7 @@ static inline const char *golden_variant(const char *name, const char *file, con
     char command[900], at[200];
     strcpy(path, "/tmp/nib-task-XXXXXX");
     assert_non_null(mkdtemp(path));
-    snprintf(command, sizeof command, "cp -r " TASKS "%s/* %s && rm -f %s/%s", name, path, path, file);
+    snprintf(command, sizeof command, "cp -r '" TASKS "%s'/* %s && rm -f %s/%s", name, path, path, file);
     assert_int_equal(system(command), 0);
     snprintf(at, sizeof at, "%s/%s", path, file);
     FILE *f = fopen(at, "wb");
