@@ -85,7 +85,6 @@ typedef struct device_props {
     char name[64];        /* of this one, for people: "cpu", "mirror:1" */
     int64_t row_bucket;   /* rows of a packed batch are rounded up to a multiple; 1: they are not */
     int64_t group_tokens; /* how many a group should have; 0: as the host's caches have it */
-    size_t memory;        /* bytes that it has; 0: not known */
 } device_props;
 
 typedef struct device_table {

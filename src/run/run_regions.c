@@ -39,6 +39,7 @@ typedef struct run_regions {
     int failed;        /* 1 + the device that failed in this group; 0: none */
     int *from;         /* [value_limit] 1 + the device whose download brings it; 0: it is on the host */
     plan_item *items;  /* [value_limit] */
+    device_value *values; /* [value_limit] of a launch: inputs, then outputs */
 } run_regions;
 
 static struct device *device_at(const plan *p, int k, int replica) {
@@ -64,7 +65,8 @@ static nib_status make_state(run_worker *w, nib_error *err) {
     if (!r->chosen) r->chosen = base_calloc(w->heap, (size_t)p->n_others + 1, sizeof *r->chosen);
     if (!r->from) r->from = base_calloc(w->heap, values, sizeof *r->from);
     if (!r->items) r->items = base_calloc(w->heap, values, sizeof *r->items);
-    bool ok = r->hosts && r->others && r->chosen && r->from && r->items;
+    if (!r->values) r->values = base_calloc(w->heap, values, sizeof *r->values);
+    bool ok = r->hosts && r->others && r->chosen && r->from && r->items && r->values;
     for (int k = 0; ok && k < p->n_others; k++) {
         if (!r->others[k]) r->others[k] = base_calloc(w->heap, (size_t)replicas_of(p->others[k]), sizeof **r->others);
         ok = r->others[k] != NULL;
@@ -99,6 +101,7 @@ void run_regions_free(base_heap *heap, run_worker *w) {
     base_free(heap, r->chosen);
     base_free(heap, r->from);
     base_free(heap, r->items);
+    base_free(heap, r->values);
     base_free(heap, r);
     w->regions = NULL;
 }
@@ -306,8 +309,7 @@ static nib_status run_on_device(run_worker *w, const plan_region *region, nib_er
     const int k = index_of(p, region->device), replica = w->regions->chosen[k], n_in = region->g->n_inputs, n_out = region->g->n_outputs;
     struct device *d = device_at(p, k, replica);
     other *o = &w->regions->others[k][replica];
-    device_value *values = base_calloc(w->heap, (size_t)n_in + (size_t)n_out + 1, sizeof *values);
-    if (!values) NIB_TRY(no_memory(err));
+    device_value *values = w->regions->values; /* a region's inputs and outputs are different values of the plan */
     o->used = true;
     for (int i = 0; i < n_in; i++) {
         NIB_TRY(to_device(w, o, d, region->inputs[i], err));
@@ -330,7 +332,6 @@ static nib_status run_on_device(run_worker *w, const plan_region *region, nib_er
                                   o->stream, err));
     for (int i = 0; i < n_out; i++) NIB_TRY(from_device(w, k, o, d, region->outputs[i], err));
 fail:
-    base_free(w->heap, values);
     return blame(w->regions, k, status);
 }
 

@@ -13,32 +13,7 @@
 #include <cmocka.h>
 #include "onnx/onnx.h"
 #include "quantize/quantize.h"
-
-#define TINY NIB_TEST_DATA "/nib/tiny"
-
-static char dir[] = "/tmp/nib-preset-XXXXXX";
-static nib_runtime *runtime;
-
-static int setup(void **state) {
-    nib_error err;
-    *state = NULL;
-    return mkdtemp(dir) && base_runtime_create(NULL, &runtime, &err) == NIB_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    char command[200];
-    (void)state;
-    base_runtime_release(runtime);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
-static const char *in_dir(const char *name) {
-    static char path[2][200];
-    static int at;
-    snprintf(path[at ^= 1], sizeof *path, "%s/%s", dir, name);
-    return path[at];
-}
+#include "quantize_test.h"
 
 static nib_status quantized(const char *in, const char *name, const nib_quantize_options *o, char json[20000], nib_error *err) {
     nib_report *r = NULL;
