@@ -107,6 +107,12 @@ static inline bool cpu_texts_fit(const int64_t *offsets, int64_t lo, int64_t hi,
         if (offsets[b] < 0 || offsets[b] > offsets[b + 1] || offsets[b + 1] > rows) return false;
     return true;
 }
+/* Where a step that is not on rows writes output i of n, once it knows its shape: where the plan put it, or a buffer that grows.
+ * NULL with *status: memory ran out, or it is not the shape that others rely on. Several lanes may ask for one that is planned. */
+void *cpu_output(plan_lane *lane, const graph_node *n, int i, nib_dtype dtype, int rank, const int64_t *dims, nib_status *status);
+/* Whether `bytes` of value id have a place of the plan's: what a step whose work is divided must have. */
+bool cpu_is_planned(const plan_group *group, int id, size_t bytes);
+bool cpu_same_shape(const graph_tensor *a, const graph_tensor *b);
 /* One type and one shape, known to be. */
 bool cpu_same_rows(const graph_value *a, const graph_value *b);
 /* Product of all dims but the last; NULL if unknown. */

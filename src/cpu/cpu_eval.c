@@ -32,33 +32,52 @@ static bool has_type(const plan_group *group, const graph_value *v, const graph_
     return true;
 }
 
-static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
-    eval_context *x = c->user;
-    plan_group *group = x->lane->group;
-    c->status = NIB_OK;
-    if (i >= c->node->n_outputs || !c->node->outputs[i]) return NULL;
-    int id = c->node->outputs[i]->id;
+void *cpu_output(plan_lane *lane, const graph_node *n, int i, nib_dtype dtype, int rank, const int64_t *dims, nib_status *status) {
+    plan_group *group = lane->group;
+    int id = n->outputs[i]->id;
     const plan_value *pv = &group->p->values[id];
     graph_tensor t = {.dtype = dtype, .rank = rank};
     for (int k = 0; k < rank; k++) t.dims[k] = dims[k];
     int64_t count = graph_tensor_elements(&t);
     t.bytes = count < 0 ? SIZE_MAX : graph_type_bytes(dtype, (size_t)count);
-    if (t.bytes == SIZE_MAX) return c->status = base_error_set(c->err, NIB_LIMIT, "an output is too large"), NULL;
-    if (x->rows) {
-        if (t.bytes == pv->row_bytes * (size_t)(x->hi - x->lo)) return plan_row(x->lane, id, x->lo);
-        c->status = base_error_set(c->err, NIB_INTERNAL, "operator %s gave rows of another size than it inferred", c->node->op);
-        return NULL;
-    }
+    if (t.bytes == SIZE_MAX) return *status = base_error_set(lane->err, NIB_LIMIT, "an output is too large"), NULL;
     plan_slot *slot = &group->slots[id];
     if (pv->must_fit_type && !has_type(group, pv->v, &t))
-        return c->status = base_error_set(c->err, NIB_SHAPE, "%s gave %s another shape than it was planned with", c->node->op, pv->v->name),
-               NULL;
-    bool planned = (pv->storage == PLAN_SIZED || pv->storage == PLAN_ROWS) && slot->t.data && slot->t.bytes == t.bytes;
-    t.data = planned ? slot->t.data : group->grow(group, id, t.bytes ? t.bytes : 1);
+        return *status = base_error_set(lane->err, NIB_SHAPE, "%s gave %s another shape than it was planned with", n->op, pv->v->name), NULL;
+    t.data = cpu_is_planned(group, id, t.bytes) ? slot->t.data : group->grow(group, id, t.bytes ? t.bytes : 1);
     if (!t.data)
-        return c->status = base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", t.bytes, c->node->op), NULL;
-    slot->t = t;
+        return *status = base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", t.bytes, n->op), NULL;
+    /* Other lanes may be reading it: what is there already is left alone. */
+    if (slot->t.data != t.data || !cpu_same_shape(&slot->t, &t)) slot->t = t;
     return t.data;
+}
+
+bool cpu_is_planned(const plan_group *group, int id, size_t bytes) {
+    const plan_storage storage = group->p->values[id].storage;
+    const graph_tensor *t = &group->slots[id].t;
+    return (storage == PLAN_SIZED || storage == PLAN_ROWS) && t->data && t->bytes == bytes;
+}
+
+bool cpu_same_shape(const graph_tensor *a, const graph_tensor *b) {
+    bool same = a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes;
+    for (int k = 0; same && k < a->rank; k++) same = a->dims[k] == b->dims[k];
+    return same;
+}
+
+static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int64_t *dims) {
+    eval_context *x = c->user;
+    plan_group *group = x->lane->group;
+    c->status = NIB_OK;
+    if (i >= c->node->n_outputs || !c->node->outputs[i]) return NULL;
+    if (!x->rows) return cpu_output(x->lane, c->node, i, dtype, rank, dims, &c->status);
+    int id = c->node->outputs[i]->id;
+    graph_tensor t = {.dtype = dtype, .rank = rank};
+    for (int k = 0; k < rank; k++) t.dims[k] = dims[k];
+    int64_t count = graph_tensor_elements(&t);
+    t.bytes = count < 0 ? SIZE_MAX : graph_type_bytes(dtype, (size_t)count);
+    if (t.bytes == group->p->values[id].row_bytes * (size_t)(x->hi - x->lo)) return plan_row(x->lane, id, x->lo);
+    c->status = base_error_set(c->err, NIB_INTERNAL, "operator %s gave rows of another size than it inferred", c->node->op);
+    return NULL;
 }
 
 static void *eval_scratch(op_eval *c, size_t bytes) {

@@ -11,7 +11,7 @@
  *     group   one sub-batch: the sizes of its symbols, and memory for the values that steps hand to one another
  *     lane    one thread serving a group: scratch, and memory for the values of one block of rows inside a chain
  *
- * A step declares its range: rows, texts x heads, texts, or whole. `run(step, lo, hi, lane)` computes that part of its
+ * A step declares its range: rows, texts x heads, texts, parts of its own making, or whole. `run(step, lo, hi, lane)` computes that part of its
  * output; parts may run at the same time on different lanes of the group, in any order, with the same bits. A step whose work is
  * reading weights can be divided by columns as well (`run_columns`): a range of tiles, rows by columns.
  *
@@ -55,7 +55,7 @@ typedef enum plan_storage {
     PLAN_DYNAMIC,
     PLAN_CROSSING
 } plan_storage;
-typedef enum plan_range { PLAN_RANGE_WHOLE, PLAN_RANGE_ROWS, PLAN_RANGE_TEXT_HEADS, PLAN_RANGE_TEXTS } plan_range;
+typedef enum plan_range { PLAN_RANGE_WHOLE, PLAN_RANGE_ROWS, PLAN_RANGE_TEXT_HEADS, PLAN_RANGE_TEXTS, PLAN_RANGE_PARTS } plan_range;
 
 typedef struct plan_value { /* indexed by graph value id */
     const graph_value *v;
@@ -70,8 +70,10 @@ typedef struct plan_value { /* indexed by graph value id */
 struct plan_step {
     const graph_node *node;
     plan_range range;
-    graph_dim extent; /* ROWS: how many rows; TEXTS, TEXT_HEADS: how many texts; WHOLE: NULL */
+    graph_dim extent; /* ROWS: how many rows; TEXTS, TEXT_HEADS: how many texts; else NULL */
     int heads;        /* TEXT_HEADS: parts of one text */
+    /* PARTS: into how many its work divides at the sizes of this group, at least 1: 1 where an output is not where the plan put it. */
+    int64_t (*parts)(const plan_step *step, const plan_group *group);
     struct device *device;
     nib_status (*run)(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane);
     /* ROWS: part `part` of `parts` of the columns of rows [lo, hi), for rows that are too few to be divided: all parts together

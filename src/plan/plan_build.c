@@ -495,6 +495,7 @@ void plan_free(plan *p) {
 int64_t plan_extent(const plan_step *step, const plan_group *group) {
     int64_t n = 1;
     if (step->range == PLAN_RANGE_WHOLE) return 1;
+    if (step->range == PLAN_RANGE_PARTS) return step->parts(step, group);
     if (!graph_dim_eval(step->extent, group->symbols, group->p->n_symbols, &n) || n < 0) return -1;
     return step->range == PLAN_RANGE_TEXT_HEADS ? n * step->heads : n;
 }

@@ -119,14 +119,14 @@ void plan_step_work(const plan_step *step, const plan_group *group, int64_t lo, 
         if (v->constant && embed) w->value_bytes += (double)(hi - lo) * (double)last_dim(v) * sizeof(float); /* the rows looked up */
         else if (v->constant) w->weight_bytes += lo == 0 ? (double)v->constant->bytes : 0;
         else if (step->range == PLAN_RANGE_ROWS) w->value_bytes += (double)(hi - lo) * (double)p->values[v->id].row_bytes;
-        else if (step->range == PLAN_RANGE_WHOLE) w->value_bytes += whole_bytes(v, group);
+        else if (step->range == PLAN_RANGE_WHOLE || step->range == PLAN_RANGE_PARTS) w->value_bytes += whole_bytes(v, group);
         else if (i == 0) /* texts */
             for (int64_t b = lo; b < hi; b++) w->value_bytes += (double)text_rows(step, group, b) * (double)p->values[v->id].row_bytes;
     }
     for (int i = 0; i < n->n_outputs; i++) {
         const graph_value *v = n->outputs[i];
         if (!v) continue;
-        if (step->range == PLAN_RANGE_WHOLE) w->value_bytes += whole_bytes(v, group);
+        if (step->range == PLAN_RANGE_WHOLE || step->range == PLAN_RANGE_PARTS) w->value_bytes += whole_bytes(v, group);
         else w->value_bytes += (double)(hi - lo) * (double)p->values[v->id].row_bytes;
     }
 }

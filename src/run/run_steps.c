@@ -162,7 +162,8 @@ bool run_pays_a_team(const run_worker *w) {
         plan_work work;
         if (step->range == PLAN_RANGE_WHOLE) continue;
         int64_t n = plan_extent(step, &w->group);
-        if (n < 0 || step->range != PLAN_RANGE_ROWS) return true;
+        if (n < 0 || (step->range != PLAN_RANGE_ROWS && step->range != PLAN_RANGE_PARTS)) return true;
+        if (step->range == PLAN_RANGE_PARTS && n == 1) continue;
         plan_step_work(step, &w->group, 0, n, &work);
         sum += work.operations / 32 + work.weight_bytes + work.value_bytes;
     }
