@@ -14,7 +14,8 @@ static const struct {
     {"nib", "Linear", cpu_compile_linear},       {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
-    {"", "MatMulInteger", cpu_compile_matmul_integer},
+    {"", "MatMulInteger", cpu_compile_matmul_integer}, {"nib", "Map", cpu_compile_map},
+    {"", "Conv", cpu_compile_conv}, {"nib", "Conv", cpu_compile_conv},
 };
 
 void cpu_packed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n) {

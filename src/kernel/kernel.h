@@ -23,6 +23,8 @@
 
 #include "base/base_cpu.h"
 #include "base/base_quant.h"
+#include "kernel_conv.h"
+#include "kernel_map.h"
 
 typedef enum kernel_activation {
     KERNEL_ACT_NONE,
@@ -249,6 +251,17 @@ typedef struct kernels {
                          int64_t rows, int64_t columns, float *y, int64_t y_stride, float *sum_out, int64_t sum_stride);
     void (*softmax_f32)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
     void (*activation_f32)(kernel_activation activation, const float *x, int64_t n, float *y); /* y may be x */
+    /* y[i] = the program's last register for number i of each input; y may be an input. */
+    void (*map_f32)(const kernel_map *map, const kernel_map_input *inputs, int64_t n, float *y);
+    /* Pixels [lo, hi) of the output, counted row by row, as columns of a product: panels of `columns` (at most 64) as the f32 linear
+     * kernel of so many columns packs its weights, K + 1 rows each: k = (channel, row, column of the window), then ones for a bias.
+     * What lies in the padding is 0, and so are columns past hi. x [channels, in_h, in_w]. */
+    void (*conv_columns_f32)(const kernel_conv *c, const float *x, int64_t lo, int64_t hi, int columns, float *panels);
+    /* Rows [row_lo, row_hi) of one plane of the output, y [rows, out_w], of one plane of the input under the window w: channels counts
+     * for nothing. Each output is one chain of multiply-adds over the cells in order, then the bias. scratch:
+     * kernel_conv_scratch(c, row_hi - row_lo) floats. */
+    void (*conv_plane_f32)(const kernel_conv *c, const float *x, const float *w, float bias, int64_t row_lo, int64_t row_hi,
+                           float *scratch, float *y);
     void (*add_f32)(const float *a, const float *b, int64_t n, float *y);                      /* y may be a or b */
     void (*mul_f32)(const float *a, const float *b, int64_t n, float *y);
     void (*scale_f32)(const float *a, float s, int64_t n, float *y);

@@ -20,6 +20,10 @@ typedef void kernel_fn_rms_norm_f32(const float *x, int64_t x_stride, const floa
                                     int64_t sum_stride);
 typedef void kernel_fn_softmax_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y, int64_t y_stride);
 typedef void kernel_fn_activation_f32(kernel_activation activation, const float *x, int64_t n, float *y);
+typedef void kernel_fn_map_f32(const kernel_map *map, const kernel_map_input *inputs, int64_t n, float *y);
+typedef void kernel_fn_conv_columns_f32(const kernel_conv *c, const float *x, int64_t lo, int64_t hi, int columns, float *panels);
+typedef void kernel_fn_conv_plane_f32(const kernel_conv *c, const float *x, const float *w, float bias, int64_t row_lo, int64_t row_hi,
+                                      float *scratch, float *y);
 typedef void kernel_fn_add_f32(const float *a, const float *b, int64_t n, float *y);
 typedef void kernel_fn_mul_f32(const float *a, const float *b, int64_t n, float *y);
 typedef void kernel_fn_scale_f32(const float *a, float s, int64_t n, float *y);

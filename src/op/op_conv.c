@@ -8,6 +8,7 @@
  * f32 goes through the Linear kernels: positions of the output, some at a time, become rows [position, channel, tap]. Groups
  * of few outputs (depthwise), and the other types, are added up in double over the cells that a position sees.
  */
+#include "op_map.h"
 #include "op_window.h"
 
 #define ROWS_BYTES ((size_t)1 << 20) /* of positions laid out as rows, at a time (a row at least) */
@@ -214,6 +215,27 @@ static nib_status eval_fused(op_eval *c) {
     return NIB_OK;
 }
 
+/* ---- nib.Conv: what it gives goes through an element-wise program, whose other inputs follow the bias */
+
+static nib_status eval_mapped(op_eval *c) {
+    const graph_tensor *in[KERNEL_MAP_INPUTS];
+    kernel_map map;
+    op_map_walk walk;
+    conv v;
+    void *y;
+    if (!op_map_get(c->node, &map)) return op_bad(c, NIB_BAD_MODEL, "attributes code and numbers are no program");
+    OP_TRY(convolve(c, &v, &y));
+    if (!y || map.steps == 0) return NIB_OK;
+    graph_tensor own = {.dtype = op_arg(c, 0)->dtype, .rank = v.y.rank, .data = y};
+    memcpy(own.dims, v.y.d, sizeof own.dims);
+    in[0] = &own;
+    for (int i = 1; i < map.inputs; i++)
+        if (!(in[i] = op_arg(c, OP_CONV_OPERANDS - 1 + i))) return op_bad(c, NIB_BAD_MODEL, "input %d is missing", OP_CONV_OPERANDS - 1 + i);
+    if (!op_map_walk_of(map.inputs, in, v.y.rank, v.y.d, &walk)) return op_bad(c, NIB_SHAPE, "inputs of the program do not fit the output");
+    op_map_run(&walk, &map, c->kernels, 0, walk.total, y);
+    return NIB_OK;
+}
+
 static nib_status infer_with(op_infer *c, int weight, nib_dtype dtype) {
     const graph_type *x = op_in_type(c, 0), *w = op_in_type(c, weight);
     graph_dim dims[GRAPH_MAX_RANK];
@@ -228,6 +250,12 @@ static nib_status infer_with(op_infer *c, int weight, nib_dtype dtype) {
 static nib_status infer_conv(op_infer *c) {
     OP_TRY(op_check_float(c, 0));
     return infer_with(c, 1, op_in_type(c, 0)->dtype);
+}
+
+static nib_status infer_mapped(op_infer *c) {
+    kernel_map map;
+    if (!op_map_get(c->node, &map)) return op_fail(c, NIB_BAD_MODEL, "attributes code and numbers are no program");
+    return infer_conv(c);
 }
 
 /* ---- bytes */
@@ -305,6 +333,7 @@ static nib_status infer_qlinear_conv(op_infer *c) { return infer_with(c, 3, op_i
 
 const op op_family_conv[] = {
     {"Conv", "", 1, 2, 3, 1, OP_ROWS_MIXED, infer_conv, eval_conv, NULL},
+    {"Conv", "nib", 1, 2, OP_CONV_OPERANDS + KERNEL_MAP_INPUTS - 1, 1, OP_ROWS_MIXED, infer_mapped, eval_mapped, op_expand_map},
     {"ConvInteger", "", 10, 2, 4, 1, OP_ROWS_MIXED, infer_conv_integer, eval_conv_integer, NULL},
     {"FusedConv", "com.microsoft", 1, 2, 4, 1, OP_ROWS_MIXED, infer_conv, eval_fused, NULL},
     {"QLinearConv", "", 10, 8, 9, 1, OP_ROWS_MIXED, infer_qlinear_conv, eval_qlinear_conv, NULL},

@@ -4,6 +4,7 @@
  * holds is the last one that is not newer than the imported opset.
  */
 #include "op_local.h"
+#include "op_map.h"
 #include "op_nib.h"
 
 const op *const op_families[] = {
@@ -36,6 +37,7 @@ const op *const op_families[] = {
     op_family_nib_quant,
     op_family_nib_linear,
     op_family_nib_rotary,
+    op_family_map,
     op_family_conv,
     op_family_convt,
     op_family_pool,

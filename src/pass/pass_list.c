@@ -31,7 +31,7 @@ static const pass_row fuse[] = {
 static const char *const here_only[] = {"qkv"};
 
 /* No rows of the tables, but they can be left out, too. */
-static const char *const alone[] = {"quantized", "widen", "sense", "pack", "pool", "gemm", "bodies"};
+static const char *const alone[] = {"quantized", "widen", "sense", "pack", "pool", "gemm", "bodies", "map"};
 
 #define ROUNDS 8
 
@@ -135,6 +135,7 @@ nib_status pass_run_all(pass_context *ctx) {
     NIB_TRY(pass_widen_rest(ctx));
     ctx->fused = true;
     if (mode->texts && ctx->mask) NIB_TRY(run(ctx, &(pass_row){"sense", pass_mask_sense, 0}));
+    if (mode->runs && !mode->texts && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"map", pass_map, 2}));
     if (mode->texts) {
         NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 0}));
         if (ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"pool", pass_pool, 2}));

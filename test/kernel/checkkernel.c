@@ -264,6 +264,9 @@ static void check_tables(void) {
     CHECK_MEMBER(rms_norm_f32);
     CHECK_MEMBER(softmax_f32);
     CHECK_MEMBER(activation_f32);
+    CHECK_MEMBER(map_f32);
+    CHECK_MEMBER(conv_columns_f32);
+    CHECK_MEMBER(conv_plane_f32);
     CHECK_MEMBER(add_f32);
     CHECK_MEMBER(mul_f32);
     CHECK_MEMBER(scale_f32);
@@ -293,6 +296,8 @@ static int run_tests(uint64_t seed, const char *filter, bool digest) {
                  {"convert", check_convert},
                  {"vectors", check_vectors},
                  {"functions", check_functions},
+                 {"maps", check_maps},
+                 {"convolutions", check_convolutions},
                  {"attention", check_attention}};
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGSEGV, &action, NULL);

@@ -76,6 +76,8 @@ void check_rows(void);
 void check_convert(void);
 void check_vectors(void);
 void check_functions(void);
+void check_maps(void);
+void check_convolutions(void);
 void check_attention(void);
 int check_bench(const char *filter, const char *shapes, double seconds);
 

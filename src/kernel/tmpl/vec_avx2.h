@@ -40,6 +40,7 @@ VEC_INLINE vec vec_add(vec a, vec b) { return VEC_BOTH(_mm256_add_ps, a, b); }
 VEC_INLINE vec vec_sub(vec a, vec b) { return VEC_BOTH(_mm256_sub_ps, a, b); }
 VEC_INLINE vec vec_mul(vec a, vec b) { return VEC_BOTH(_mm256_mul_ps, a, b); }
 VEC_INLINE vec vec_div(vec a, vec b) { return VEC_BOTH(_mm256_div_ps, a, b); }
+VEC_INLINE vec vec_sqrt(vec a) { return vec_pair(_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)); }
 VEC_INLINE vec vec_max(vec a, vec b) { return VEC_BOTH(_mm256_max_ps, a, b); }
 VEC_INLINE vec vec_min(vec a, vec b) { return VEC_BOTH(_mm256_min_ps, a, b); }
 VEC_INLINE vec vec_fma(vec a, vec b, vec c) { return vec_pair(_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)); }

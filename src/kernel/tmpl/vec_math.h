@@ -29,6 +29,43 @@ VEC_INLINE vec vec_exp2(vec z) {
 /* The error of the product x log2 e adds |x| 1e-7. */
 VEC_INLINE vec vec_exp(vec x) { return vec_exp2(vec_min(vec_set1(128.0f), vec_mul(x, vec_set1(1.44269504f)))); }
 
+/* e^x as a number by itself, relative error below 2e-7 wherever the result is a normal number: the product x log2 e is
+ * taken in two parts, and 2^n in two factors, so that the whole range of floats is reached. */
+VEC_INLINE vec vec_exp_wide(vec x) {
+    const vec magic = vec_set1(12582912.0f);
+    x = vec_min(vec_set1(89.0f), vec_max(vec_set1(-105.0f), x));
+    vec t = vec_fma(x, vec_set1(1.44269504f), magic), n = vec_sub(t, magic);
+    vec r = vec_fma(x, vec_set1(1.92596303e-8f), vec_fma(x, vec_set1(1.44269502f), vec_sub(vec_zero(), n)));
+    vec p = vec_set1(0.00132647576f);
+    p = vec_fma(p, r, vec_set1(0.0096715074f));
+    p = vec_fma(p, r, vec_set1(0.0555073395f));
+    p = vec_fma(p, r, vec_set1(0.240222424f));
+    p = vec_fma(p, r, vec_set1(0.693147004f));
+    p = vec_fma(p, r, vec_set1(1.0f));
+    vec half = vec_add(vec_mul(n, vec_set1(0.5f)), magic), rest = vec_sub(n, vec_sub(half, magic));
+    return vec_mul(vec_mul(p, vec_pow2(half)), vec_pow2(vec_add(rest, magic)));
+}
+
+/* Below 1 an odd polynomial, from there 1 - e^q(|x|); absolute error below 1.5e-7. */
+VEC_INLINE vec vec_erf(vec x) {
+    vec s = vec_mul(x, x), t = vec_min_abs(x, vec_set1(4.0f));
+    vec p = vec_set1(7.85386146e-05f);
+    p = vec_fma(p, s, vec_set1(-0.000801019371f));
+    p = vec_fma(p, s, vec_set1(0.00518832775f));
+    p = vec_fma(p, s, vec_set1(-0.0268538129f));
+    p = vec_fma(p, s, vec_set1(0.112835854f));
+    p = vec_fma(p, s, vec_set1(-0.37612626f));
+    p = vec_fma(p, s, vec_set1(1.12837911f));
+    vec q = vec_set1(-0.00115041912f);
+    q = vec_fma(q, t, vec_set1(0.0147780981f));
+    q = vec_fma(q, t, vec_set1(-0.088634111f));
+    q = vec_fma(q, t, vec_set1(-0.65448904f));
+    q = vec_fma(q, t, vec_set1(-1.11743844f));
+    q = vec_fma(q, t, vec_set1(-0.00267171999f));
+    vec big = vec_copysign(vec_sub(vec_set1(1.0f), vec_exp(q)), x);
+    return vec_keep_nan(x, vec_select_lt(s, vec_set1(1.0f), vec_mul(p, x), big));
+}
+
 /* x Phi(x) = max(x, 0) - |x| Q(|x|), where Q is the tail of the normal distribution. |x| Q has one polynomial for each of eight
  * pieces of the line, as wide as each other but for the first, which is half of one: piece k is around k widths. The low bits of
  * |x| / width + 1.5 * 2^23 say which. For as few terms a tile's multiply-adds leave time, and its table is read by the processor's

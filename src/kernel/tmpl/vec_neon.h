@@ -44,6 +44,7 @@ VEC_INLINE vec vec_add(vec a, vec b) { return VEC_TWO(vaddq_f32, a, b); }
 VEC_INLINE vec vec_sub(vec a, vec b) { return VEC_TWO(vsubq_f32, a, b); }
 VEC_INLINE vec vec_mul(vec a, vec b) { return VEC_TWO(vmulq_f32, a, b); }
 VEC_INLINE vec vec_div(vec a, vec b) { return VEC_TWO(vdivq_f32, a, b); }
+VEC_INLINE vec vec_sqrt(vec a) { return VEC_FOUR(vsqrtq_f32(a.val[0]), vsqrtq_f32(a.val[1]), vsqrtq_f32(a.val[2]), vsqrtq_f32(a.val[3])); }
 VEC_INLINE vec vec_max(vec a, vec b) { return VEC_TWO(vec_max4, a, b); }
 VEC_INLINE vec vec_min(vec a, vec b) { return VEC_TWO(vec_min4, a, b); }
 VEC_INLINE vec vec_abs(vec a) { return VEC_FOUR(vabsq_f32(a.val[0]), vabsq_f32(a.val[1]), vabsq_f32(a.val[2]), vabsq_f32(a.val[3])); }

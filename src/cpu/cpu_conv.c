@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Convolutions of one or two spatial axes. In: Conv or nib.Conv with constant weights in f32. Out: a step that is divided
+ * by blocks of pixels, or by planes.
+ *
+ *   products   the filters [M, K + 1], bias last, times columns of pixels (kernels.conv_columns_f32), which are laid out
+ *              where they are needed, a block that fits L2 at a time: the f32 Linear with its sides changed, so that what
+ *              comes out lies as the output does
+ *   planes     where a filter sees one channel (depthwise)
+ *   rows       where a window covers all of the input: images are the rows of a Linear
+ *
+ * What nib.Conv does to its outputs is done to each block of rows while it is in cache.
+ */
+#include "cpu.h"
+#include "op/op_map.h"
+#include "op/op_window.h"
+
+#define PANEL_BYTES ((size_t)192 << 10) /* of a block of columns, beside filters and outputs in an L2 of 1 MiB */
+#define MOST_BYTES ((size_t)64 << 20)   /* of one panel */
+#define FEW_FILTERS 8                   /* of one channel: below, planes are faster than a product of so few rows */
+
+typedef enum conv_way { WAY_PRODUCTS, WAY_PLANES, WAY_ROWS } conv_way;
+
+typedef struct conv_state {
+    conv_way way;
+    const kernels *k;
+    const kernel_linear *gemm;
+    kernel_map map;
+    int64_t M, K, groups, channels; /* filters, numbers of one, channels that one sees */
+    const float *filters;           /* PRODUCTS: [M, K + 1]; PLANES: [M, K] */
+    const float *bias;              /* [M] */
+    const void *packed;             /* ROWS */
+} conv_state;
+
+/* The sizes of one run. */
+typedef struct conv_sizes {
+    kernel_conv c;
+    int rank;
+    int64_t y[GRAPH_MAX_RANK];
+    int64_t images, cells_in, cells_out;
+    int64_t block, blocks, parts; /* pixels of a block; blocks of an image; of all */
+    struct {
+        const float *at;
+        int64_t image, channel; /* elements from one to the next; of DENSE the output's own */
+        bool dense;
+    } in[KERNEL_MAP_INPUTS];
+} conv_sizes;
+
+static nib_status bad(const plan_step *step, nib_error *err, nib_status code, const char *what) {
+    nib_status status = base_error_set(err, code, "%s: %s", step->node->op, what);
+    base_error_at_node(err, step->node->name);
+    return status;
+}
+
+/* ---- sizes */
+
+/* Input i of the program, as rows of a filter's pixels read it; false: it does not fit. */
+static bool read_input(conv_sizes *z, int i, const graph_tensor *t) {
+    bool same = t->rank == z->rank;
+    int64_t steps[GRAPH_MAX_RANK] = {0}, size = 1;
+    if (t->dtype != NIB_DTYPE_F32 || t->rank > z->rank) return false;
+    for (int k = 0; same && k < z->rank; k++) same = t->dims[k] == z->y[k];
+    z->in[i].at = t->data;
+    if ((z->in[i].dense = same)) return true;
+    for (int k = z->rank - 1; k >= 0; k--) {
+        const int own = k - (z->rank - t->rank);
+        const int64_t d = own < 0 ? 1 : t->dims[own];
+        if (d != 1 && (k >= 2 || d != z->y[k])) return false;
+        steps[k] = d == 1 ? 0 : size;
+        size *= d;
+    }
+    z->in[i].image = steps[0], z->in[i].channel = steps[1];
+    return true;
+}
+
+static void divide(const conv_state *s, conv_sizes *z) {
+    const int64_t tile = s->gemm->tile_n, column = (s->K + 1) * (int64_t)sizeof(float);
+    int64_t most = (int64_t)PANEL_BYTES / column / tile, wanted = (z->cells_out + 4 * tile - 1) / (4 * tile);
+    if (most > 16) most = 16;
+    if (most > wanted) most = wanted; /* four blocks of an image at least, for threads to share */
+    z->block = (most < 1 ? 1 : most) * tile;
+    z->blocks = (z->cells_out + z->block - 1) / z->block;
+    if (s->way == WAY_PRODUCTS) z->parts = z->images * s->groups * z->blocks;
+    else z->parts = s->way == WAY_PLANES ? z->images * s->M : 1;
+}
+
+static nib_status sizes_of(const plan_step *step, const plan_group *group, conv_sizes *z, nib_error *err) {
+    const conv_state *s = step->state;
+    const graph_node *n = step->node;
+    const graph_tensor *x = plan_tensor(group, n->inputs[0].value), *w = n->inputs[1].value->constant;
+    op_window v;
+    op_eval ask = {.node = n, .err = err};
+    if (x->dtype != NIB_DTYPE_F32 || x->rank != w->rank) return bad(step, err, NIB_SHAPE, "the input has not the weight's rank");
+    if (x->dims[1] != s->channels * s->groups) return bad(step, err, NIB_SHAPE, "the input has not the weight's channels");
+    nib_status status = op_window_of(&ask, x->rank - 2, x->dims + 2, w->dims + 2, &v);
+    if (status != NIB_OK) return status;
+    const int a = v.n - 1, b = v.n == 2 ? 0 : -1; /* axes of columns and of rows */
+    *z = (conv_sizes){.rank = x->rank, .y = {x->dims[0], s->M}, .images = x->dims[0]};
+    for (int i = 0; i < v.n; i++) z->y[2 + i] = v.out[i];
+    z->c = (kernel_conv){.channels = s->channels,
+                         .in_h = b < 0 ? 1 : v.in[b],
+                         .in_w = v.in[a],
+                         .out_h = b < 0 ? 1 : v.out[b],
+                         .out_w = v.out[a],
+                         .kernel_h = b < 0 ? 1 : v.kernel[b],
+                         .kernel_w = v.kernel[a],
+                         .stride_h = b < 0 ? 1 : v.stride[b],
+                         .stride_w = v.stride[a],
+                         .dilation_h = b < 0 ? 1 : v.dilation[b],
+                         .dilation_w = v.dilation[a],
+                         .top = b < 0 ? 0 : v.before[b],
+                         .left = v.before[a]};
+    z->cells_in = z->c.in_h * z->c.in_w;
+    z->cells_out = z->c.out_h * z->c.out_w;
+    for (int i = 1; i < s->map.inputs; i++)
+        if (!read_input(z, i, plan_tensor(group, n->inputs[OP_CONV_OPERANDS - 1 + i].value)))
+            return bad(step, err, NIB_SHAPE, "what its outputs are put together with has another shape");
+    divide(s, z);
+    return NIB_OK;
+}
+
+static int64_t parts(const plan_step *step, const plan_group *group) {
+    conv_sizes z;
+    if (sizes_of(step, group, &z, NULL) != NIB_OK) return 1; /* the run says what is wrong */
+    graph_tensor y = {.rank = z.rank};
+    for (int k = 0; k < z.rank; k++) y.dims[k] = z.y[k];
+    const int64_t count = graph_tensor_elements(&y);
+    if (count < 1 || (size_t)count > SIZE_MAX / sizeof(float) || z.parts < 1) return 1;
+    return cpu_is_planned(group, step->node->outputs[0]->id, (size_t)count * sizeof(float)) ? z.parts : 1;
+}
+
+/* ---- the work */
+
+/* Pixels [lo, hi) of filter m of an image, which lie at y: the program on them. */
+static void map_row(const conv_state *s, const conv_sizes *z, int64_t image, int64_t m, int64_t lo, int64_t hi, float *y) {
+    kernel_map_input in[KERNEL_MAP_INPUTS] = {{y, false}};
+    if (s->map.steps == 0) return;
+    for (int i = 1; i < s->map.inputs; i++) {
+        const bool dense = z->in[i].dense;
+        const int64_t at = dense ? (image * s->M + m) * z->cells_out + lo : image * z->in[i].image + m * z->in[i].channel;
+        in[i] = (kernel_map_input){z->in[i].at + at, !dense};
+    }
+    s->k->map_f32(&s->map, in, hi - lo, y);
+}
+
+static nib_status no_scratch(plan_lane *lane) { return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for a convolution"); }
+
+static nib_status run_products(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi, plan_lane *lane) {
+    const int64_t K = s->K + 1, filters = s->M / s->groups;
+    float *panels = lane->eval_scratch(lane, (size_t)(K * z->block) * sizeof(float));
+    if (!panels) return no_scratch(lane);
+    for (int64_t part = lo; part < hi; part++) {
+        const int64_t from = part % z->blocks * z->block, group = part / z->blocks % s->groups, image = part / z->blocks / s->groups;
+        const int64_t to = from + z->block < z->cells_out ? from + z->block : z->cells_out, first = group * filters;
+        float *out = y + (image * s->M + first) * z->cells_out + from;
+        if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
+        s->k->conv_columns_f32(&z->c, x + (image * s->groups + group) * s->channels * z->cells_in, from, to, s->gemm->tile_n, panels);
+        const kernel_linear_args args = {.x = s->filters + first * K,
+                                         .x_stride = K,
+                                         .w = panels,
+                                         .y = out,
+                                         .y_stride = z->cells_out,
+                                         .M = filters,
+                                         .N = to - from,
+                                         .K = K};
+        s->gemm->run(&args, 0, filters, 0, to - from);
+        for (int64_t m = 0; m < filters; m++) map_row(s, z, image, first + m, from, to, out + m * z->cells_out);
+    }
+    return NIB_OK;
+}
+
+static nib_status run_planes(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi, plan_lane *lane) {
+    const int64_t each = s->M / s->groups; /* filters of a channel */
+    int64_t rows = z->c.out_h;
+    while (rows > 4 && (size_t)kernel_conv_scratch(&z->c, rows) * sizeof(float) > PANEL_BYTES) rows = (rows + 1) / 2;
+    if ((size_t)kernel_conv_scratch(&z->c, rows) > SIZE_MAX / 8) return no_scratch(lane);
+    float *scratch = lane->eval_scratch(lane, (size_t)kernel_conv_scratch(&z->c, rows) * sizeof(float));
+    if (!scratch) return no_scratch(lane);
+    for (int64_t part = lo; part < hi; part++) {
+        const int64_t m = part % s->M, image = part / s->M;
+        const float *plane = x + (image * s->groups + m / each) * z->cells_in;
+        float *out = y + part * z->cells_out;
+        if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
+        for (int64_t r = 0; r < z->c.out_h; r += rows) {
+            const int64_t end = r + rows < z->c.out_h ? r + rows : z->c.out_h, w = z->c.out_w;
+            s->k->conv_plane_f32(&z->c, plane, s->filters + m * s->K, s->bias[m], r, end, scratch, out + r * w);
+            map_row(s, z, image, m, r * w, end * w, out + r * w);
+        }
+    }
+    return NIB_OK;
+}
+
+static nib_status run_rows(const conv_state *s, const conv_sizes *z, const float *x, float *y) {
+    const kernel_linear_args args = {.x = x,
+                                     .x_stride = s->K,
+                                     .w = s->packed,
+                                     .bias = s->bias,
+                                     .y = y,
+                                     .y_stride = s->M,
+                                     .M = z->images,
+                                     .N = s->M,
+                                     .K = s->K};
+    s->gemm->run(&args, 0, z->images, 0, s->M);
+    for (int64_t i = 0; i < z->images * s->M && s->map.steps; i++) map_row(s, z, i / s->M, i % s->M, 0, 1, y + i);
+    return NIB_OK;
+}
+
+static nib_status run_conv(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const conv_state *s = step->state;
+    conv_sizes z;
+    nib_status status = sizes_of(step, lane->group, &z, lane->err);
+    if (status != NIB_OK) return status;
+    float *y = cpu_output(lane, step->node, 0, NIB_DTYPE_F32, z.rank, z.y, &status);
+    if (!y) return status;
+    const float *x = plan_tensor(lane->group, step->node->inputs[0].value)->data;
+    if (parts(step, lane->group) == 1) lo = 0, hi = z.parts; /* all of it, wherever its output is */
+    if (z.images == 0 || z.cells_out == 0) return NIB_OK;
+    if (s->way == WAY_ROWS) return run_rows(s, &z, x, y);
+    return s->way == WAY_PLANES ? run_planes(s, &z, x, y, lo, hi, lane) : run_products(s, &z, x, y, lo, hi, lane);
+}
+
+/* ---- compiling */
+
+/* Why not; NULL: it can be done. */
+static const char *refusal(const graph_node *n, const kernel_map *map) {
+    const graph_value *x = n->inputs[0].value, *w = n->inputs[1].value, *b = n->n_inputs > 2 ? n->inputs[2].value : NULL;
+    const int64_t groups = graph_attr_int(n, "group", 1);
+    op_window v;
+    if (!w || !w->constant || w->constant->dtype != NIB_DTYPE_F32 || !w->constant->data) return "its weight is not a constant in f32";
+    const graph_tensor *t = w->constant;
+    if (!x || x->type.dtype != NIB_DTYPE_F32 || (t->rank != 3 && t->rank != 4)) return "it has not one or two spatial axes of f32";
+    if (b && (!b->constant || b->constant->dtype != NIB_DTYPE_F32 || b->constant->rank != 1 || b->constant->dims[0] != t->dims[0]))
+        return "its bias is not a constant number a filter";
+    if (graph_tensor_elements(t) < 1 || groups < 1 || t->dims[0] % groups) return "its weight is empty, or does not divide into groups";
+    if ((size_t)(graph_tensor_elements(t) / t->dims[0] + 1) > MOST_BYTES / sizeof(float) / 64) return "a filter has too many numbers";
+    if (op_window_read(n, t->rank - 2, t->dims + 2, &v)) return "its window is none";
+    for (int i = 1; i < map->inputs; i++)
+        if (!n->inputs[OP_CONV_OPERANDS - 1 + i].value) return "an input is left out";
+    return NULL;
+}
+
+/* Whether each image becomes one pixel, which sees all of it. */
+static bool sees_all(const graph_node *n, const graph_tensor *w) {
+    const graph_type *x = &n->inputs[0].value->type;
+    op_window v;
+    int64_t d;
+    if (graph_attr_int(n, "group", 1) != 1 || x->rank != w->rank || op_window_read(n, w->rank - 2, w->dims + 2, &v)) return false;
+    for (int i = 0; i < v.n; i++)
+        if (!graph_dim_is_const(x->dims[2 + i], &d) || d != w->dims[2 + i] || v.before[i] || v.after[i] || v.dilation[i] != 1) return false;
+    return true;
+}
+
+static float number(const graph_tensor *t, int64_t i) {
+    float f;
+    memcpy(&f, (const char *)t->data + i * (int64_t)sizeof f, sizeof f);
+    return f;
+}
+
+static nib_status copy_weights(cpu_compile *c, conv_state *s, const graph_tensor *w, const graph_tensor *bias) {
+    const int64_t stride = s->K + (s->way == WAY_PRODUCTS);
+    float *b = base_arena_alloc(&c->p->arena, (size_t)s->M * sizeof *b);
+    float *f = s->way == WAY_ROWS ? NULL : base_arena_alloc(&c->p->arena, (size_t)(s->M * stride) * sizeof *f);
+    if (!b || (!f && s->way != WAY_ROWS)) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    for (int64_t m = 0; m < s->M; m++) {
+        b[m] = bias ? number(bias, m) : 0.0f;
+        if (!f) continue;
+        memcpy(f + m * stride, (const char *)w->data + m * s->K * (int64_t)sizeof(float), (size_t)s->K * sizeof(float));
+        if (s->way == WAY_PRODUCTS) f[m * stride + s->K] = b[m];
+    }
+    s->filters = f;
+    s->bias = b;
+    if (s->way != WAY_ROWS) return NIB_OK;
+    graph_tensor *flat = base_arena_alloc(&c->p->arena, sizeof *flat);
+    if (!flat) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    *flat = *w;
+    flat->rank = 2, flat->dims[0] = s->M, flat->dims[1] = s->K;
+    return cpu_weight_get(c->d, c->p, flat, true, 0, s->M, NULL, s->gemm, &s->packed, c->err);
+}
+
+nib_status cpu_compile_conv(cpu_compile *c) {
+    nib_status status = NIB_OK;
+    const graph_node *n = c->node;
+    kernel_map map;
+    if (graph_is_op(n, "", "Conv")) map = (kernel_map){.inputs = 1};
+    else if (!op_map_get(n, &map)) return c->why = "its attributes are no program", NIB_OK;
+    const char *why = refusal(n, &map);
+    if (why) return c->why = why, NIB_OK;
+    const graph_tensor *w = n->inputs[1].value->constant, *b = n->n_inputs > 2 && n->inputs[2].value ? n->inputs[2].value->constant : NULL;
+    conv_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    s->k = &c->d->kernels;
+    s->gemm = kernel_linear_find(s->k, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
+    s->map = map;
+    s->M = w->dims[0];
+    s->channels = w->dims[1];
+    s->K = graph_tensor_elements(w) / s->M;
+    s->groups = graph_attr_int(n, "group", 1);
+    s->way = s->channels == 1 && s->M / s->groups < FEW_FILTERS ? WAY_PLANES : sees_all(n, w) ? WAY_ROWS : WAY_PRODUCTS;
+    NIB_TRY(copy_weights(c, s, w, b));
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_PARTS;
+    c->step->parts = parts;
+    c->step->kernel = s->way == WAY_PLANES ? "conv planes" : s->gemm->name;
+    c->step->run = run_conv;
+fail:
+    return status;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Convolutions' columns and planes on NEON: tmpl/conv.h over this rung's vectors.
+ */
+#include "kernel/kernel_list.h"
+#include "kernel/tmpl/vec_neon.h"
+
+#define KERNEL_ISA neon
+#include "kernel/tmpl/conv.h"

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Convolutions' columns and planes on AVX-512: tmpl/conv.h over this rung's vectors.
+ */
+#include "kernel/kernel_list.h"
+#include "kernel/tmpl/vec_avx512.h"
+
+#define KERNEL_ISA avx512
+#define CONV_WIDE
+#include "kernel/tmpl/conv.h"

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Convolutions: columns of random windows have the reference's bits on every rung, and planes are within a bound of the
+ * sum of their products, with the same bits on all rungs with FMA.
+ */
+#include "checkkernel.h"
+#include <math.h>
+
+static kernel_conv random_conv(void) {
+    kernel_conv c = {.channels = check_pick(1, 5), .kernel_h = check_pick(1, 5), .kernel_w = check_pick(1, 5)};
+    c.stride_h = check_chance(60) ? 1 : check_pick(1, 4);
+    c.stride_w = check_chance(60) ? 1 : check_pick(1, 4);
+    c.dilation_h = check_chance(80) ? 1 : check_pick(1, 3);
+    c.dilation_w = check_chance(80) ? 1 : check_pick(1, 3);
+    c.in_h = check_pick(1, 20), c.in_w = check_chance(20) ? check_pick(60, 150) : check_pick(1, 40);
+    if (check_chance(20)) c.kernel_h = c.kernel_w = c.stride_h = c.stride_w = 1;
+    const int64_t high = (c.kernel_h - 1) * c.dilation_h + 1, wide = (c.kernel_w - 1) * c.dilation_w + 1;
+    c.top = check_chance(40) ? 0 : check_pick(0, high);
+    c.left = check_chance(40) ? 0 : check_pick(0, wide);
+    const int64_t below = check_pick(0, high), right = check_pick(0, wide);
+    if (c.in_h + c.top + below < high) c.in_h = high;
+    if (c.in_w + c.left + right < wide) c.in_w = wide;
+    c.out_h = (c.in_h + c.top + below - high) / c.stride_h + 1;
+    c.out_w = (c.in_w + c.left + right - wide) / c.stride_w + 1;
+    return c;
+}
+
+static void one_columns(const check_task *task, uint64_t number) {
+    check_case("columns", number);
+    const kernel_conv c = random_conv();
+    const int columns = 8 << check_pick(0, 2);
+    const int64_t K = c.channels * c.kernel_h * c.kernel_w + 1, pixels = c.out_h * c.out_w;
+    const int64_t lo = check_pick(0, pixels - 1), hi = check_pick(lo + 1, pixels), panels = (hi - lo + columns - 1) / columns;
+    const float *x = check_random_floats((size_t)(c.channels * c.in_h * c.in_w)), *want = NULL;
+    for (int i = 0; i < task->count; i++) {
+        if (columns < 16 && task->entry[i]->isa != BASE_ISA_GENERIC) continue;
+        kernel_fn_conv_columns_f32 *run = (kernel_fn_conv_columns_f32 *)task->entry[i]->function;
+        check_begin(task->entry[i]->name, "%d channels, window %dx%d, pixels %d to %d of rows of %d", (int)c.channels, (int)c.kernel_h,
+                    (int)c.kernel_w, (int)lo, (int)hi, (int)c.out_w);
+        float *y = check_floats((size_t)(panels * K * columns));
+        CHECK_CALL(run(&c, x, lo, hi, columns, y));
+        if (want) check_same(y, columns, want, columns, panels * K, columns, "in the reference");
+        else want = y;
+    }
+    check_release();
+}
+
+static void one_plane(const check_task *task, uint64_t number) {
+    check_case("planes", number);
+    const kernel_conv c = random_conv();
+    const int64_t lo = check_pick(0, c.out_h - 1), hi = check_pick(lo + 1, c.out_h), n = hi - lo, taps = c.kernel_h * c.kernel_w;
+    const float *x = check_random_floats((size_t)(c.in_h * c.in_w)), *w = check_random_floats((size_t)taps), *want = NULL, *fused = NULL;
+    const float bias = check_uniform();
+    for (int i = 0; i < task->count; i++) {
+        kernel_fn_conv_plane_f32 *run = (kernel_fn_conv_plane_f32 *)task->entry[i]->function;
+        check_begin(task->entry[i]->name, "window %dx%d stride %d, rows %d to %d of %d", (int)c.kernel_h, (int)c.kernel_w, (int)c.stride_w,
+                    (int)lo, (int)hi, (int)c.out_w);
+        float *y = check_floats((size_t)(n * c.out_w)), *scratch = check_floats((size_t)kernel_conv_scratch(&c, n));
+        CHECK_CALL(run(&c, x, w, bias, lo, hi, scratch, y));
+        if (i == 0) want = y;
+        check_near(y, c.out_w, want, c.out_w, n, c.out_w, NULL, 2.0 * (double)(taps + 2) * (double)(taps + 2) * CHECK_EPSILON);
+        if (task->entry[i]->isa == BASE_ISA_GENERIC) continue;
+        if (fused) check_same(y, c.out_w, fused, c.out_w, n, c.out_w, "on a lower rung");
+        else check_digest("conv_plane_f32", y, c.out_w, n, c.out_w);
+        fused = y;
+    }
+    check_release();
+}
+
+void check_convolutions(void) {
+    const check_task columns = check_find("conv_columns_f32"), planes = check_find("conv_plane_f32");
+    for (uint64_t i = 0; i < CHECK_CASES(3000); i++) one_columns(&columns, i);
+    for (uint64_t i = 0; i < CHECK_CASES(3000); i++) one_plane(&planes, i);
+}
