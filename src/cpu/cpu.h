@@ -86,6 +86,11 @@ nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
 nib_status cpu_compile_map(cpu_compile *c);
 nib_status cpu_compile_conv(cpu_compile *c);
+nib_status cpu_compile_conv_transpose(cpu_compile *c);
+nib_status cpu_compile_pool2d(cpu_compile *c);
+nib_status cpu_compile_global_pool(cpu_compile *c);
+nib_status cpu_compile_reduce(cpu_compile *c);
+nib_status cpu_compile_softmax(cpu_compile *c);
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
 
 /* Parts of cpu_packed_parts. */

@@ -11,9 +11,8 @@
  *
  * What nib.Conv does to its outputs is done to each block of rows while it is in cache.
  */
-#include "cpu.h"
+#include "cpu_window.h"
 #include "op/op_map.h"
-#include "op/op_window.h"
 
 #define PANEL_BYTES ((size_t)192 << 10) /* of a block of columns, beside filters and outputs in an L2 of 1 MiB */
 #define MOST_BYTES ((size_t)64 << 20)   /* of one panel */
@@ -94,22 +93,9 @@ static nib_status sizes_of(const plan_step *step, const plan_group *group, conv_
     if (x->dims[1] != s->channels * s->groups) return bad(step, err, NIB_SHAPE, "the input has not the weight's channels");
     nib_status status = op_window_of(&ask, x->rank - 2, x->dims + 2, w->dims + 2, &v);
     if (status != NIB_OK) return status;
-    const int a = v.n - 1, b = v.n == 2 ? 0 : -1; /* axes of columns and of rows */
     *z = (conv_sizes){.rank = x->rank, .y = {x->dims[0], s->M}, .images = x->dims[0]};
     for (int i = 0; i < v.n; i++) z->y[2 + i] = v.out[i];
-    z->c = (kernel_conv){.channels = s->channels,
-                         .in_h = b < 0 ? 1 : v.in[b],
-                         .in_w = v.in[a],
-                         .out_h = b < 0 ? 1 : v.out[b],
-                         .out_w = v.out[a],
-                         .kernel_h = b < 0 ? 1 : v.kernel[b],
-                         .kernel_w = v.kernel[a],
-                         .stride_h = b < 0 ? 1 : v.stride[b],
-                         .stride_w = v.stride[a],
-                         .dilation_h = b < 0 ? 1 : v.dilation[b],
-                         .dilation_w = v.dilation[a],
-                         .top = b < 0 ? 0 : v.before[b],
-                         .left = v.before[a]};
+    z->c = cpu_window(&v, s->channels);
     z->cells_in = z->c.in_h * z->c.in_w;
     z->cells_out = z->c.out_h * z->c.out_w;
     for (int i = 1; i < s->map.inputs; i++)
@@ -171,9 +157,8 @@ static nib_status run_products(const conv_state *s, const conv_sizes *z, const f
 
 static nib_status run_planes(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi, plan_lane *lane) {
     const int64_t each = s->M / s->groups; /* filters of a channel */
-    int64_t rows = z->c.out_h;
-    while (rows > 4 && (size_t)kernel_conv_scratch(&z->c, rows) * sizeof(float) > PANEL_BYTES) rows = (rows + 1) / 2;
-    if ((size_t)kernel_conv_scratch(&z->c, rows) > SIZE_MAX / 8) return no_scratch(lane);
+    const int64_t rows = cpu_window_rows(&z->c, PANEL_BYTES);
+    if (!rows) return no_scratch(lane);
     float *scratch = lane->eval_scratch(lane, (size_t)kernel_conv_scratch(&z->c, rows) * sizeof(float));
     if (!scratch) return no_scratch(lane);
     for (int64_t part = lo; part < hi; part++) {

@@ -15,7 +15,11 @@ static const struct {
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
     {"", "MatMulInteger", cpu_compile_matmul_integer}, {"nib", "Map", cpu_compile_map},
-    {"", "Conv", cpu_compile_conv}, {"nib", "Conv", cpu_compile_conv},
+    {"", "MaxPool", cpu_compile_pool2d}, {"", "AveragePool", cpu_compile_pool2d},
+    {"", "GlobalMaxPool", cpu_compile_global_pool}, {"", "GlobalAveragePool", cpu_compile_global_pool},
+    {"", "ReduceMean", cpu_compile_reduce}, {"", "ReduceSum", cpu_compile_reduce}, {"", "ReduceMax", cpu_compile_reduce},
+    {"", "Softmax", cpu_compile_softmax},
+    {"", "ConvTranspose", cpu_compile_conv_transpose}, {"", "Conv", cpu_compile_conv}, {"nib", "Conv", cpu_compile_conv},
 };
 
 void cpu_packed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n) {

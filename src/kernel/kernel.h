@@ -262,6 +262,10 @@ typedef struct kernels {
      * kernel_conv_scratch(c, row_hi - row_lo) floats. */
     void (*conv_plane_f32)(const kernel_conv *c, const float *x, const float *w, float bias, int64_t row_lo, int64_t row_hi,
                            float *scratch, float *y);
+    /* The same of the largest cell (NaN if one is), or of the sum of all; the padding counts for nothing. */
+    void (*pool_plane_f32)(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch, float *y);
+    /* y[r] = the sum of row r of x, or its largest number (NaN if one is; -infinity of none), in the order of row reductions. */
+    void (*reduce_rows_f32)(bool most, const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
     void (*add_f32)(const float *a, const float *b, int64_t n, float *y);                      /* y may be a or b */
     void (*mul_f32)(const float *a, const float *b, int64_t n, float *y);
     void (*scale_f32)(const float *a, float s, int64_t n, float *y);

@@ -24,6 +24,9 @@ typedef void kernel_fn_map_f32(const kernel_map *map, const kernel_map_input *in
 typedef void kernel_fn_conv_columns_f32(const kernel_conv *c, const float *x, int64_t lo, int64_t hi, int columns, float *panels);
 typedef void kernel_fn_conv_plane_f32(const kernel_conv *c, const float *x, const float *w, float bias, int64_t row_lo, int64_t row_hi,
                                       float *scratch, float *y);
+typedef void kernel_fn_pool_plane_f32(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch,
+                                      float *y);
+typedef void kernel_fn_reduce_rows_f32(bool most, const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
 typedef void kernel_fn_add_f32(const float *a, const float *b, int64_t n, float *y);
 typedef void kernel_fn_mul_f32(const float *a, const float *b, int64_t n, float *y);
 typedef void kernel_fn_scale_f32(const float *a, float s, int64_t n, float *y);

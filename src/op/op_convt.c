@@ -47,8 +47,7 @@ static bool spread_list(const graph_node *node, const char *name, int n, bool wh
     return true;
 }
 
-/* sizes [n] of X, kernel [n] of W; a text of what is wrong, or NULL. */
-static const char *spread_of(const graph_node *node, int n, const int64_t *sizes, const int64_t *kernel, op_window *w) {
+const char *op_spread_of(const graph_node *node, int n, const int64_t *sizes, const int64_t *kernel, op_window *w) {
     int64_t more[OP_WINDOW_AXES], wanted[OP_WINDOW_AXES];
     const char *wrong = op_window_read(node, n, kernel, w);
     if (wrong) return wrong;
@@ -88,7 +87,7 @@ static nib_status eval_transpose(op_eval *c) {
     s.Cg = s.C / s.groups;
     if (bias && (bias->rank != 1 || bias->dims[0] != s.M))
         return op_bad(c, NIB_SHAPE, "the bias does not have %lld elements", (long long)s.M);
-    const char *wrong = spread_of(c->node, x->rank - 2, x->dims + 2, w->dims + 2, &s.w);
+    const char *wrong = op_spread_of(c->node, x->rank - 2, x->dims + 2, w->dims + 2, &s.w);
     if (wrong) return op_bad(c, NIB_BAD_MODEL, "window: %s", wrong);
     s.taps = op_count(s.w.n, s.w.kernel);
     s.cells_x = op_count(s.w.n, s.w.out);
@@ -128,7 +127,7 @@ static nib_status infer_transpose(op_infer *c) {
     bool known = w->rank == x->rank;
     for (int i = 0; known && i < x->rank - 2; i++)
         known = graph_dim_is_const(x->dims[2 + i], &sizes[i]) && graph_dim_is_const(w->dims[2 + i], &kernel[i]) && sizes[i] >= 0;
-    const char *wrong = known ? spread_of(c->node, x->rank - 2, sizes, kernel, &win) : NULL;
+    const char *wrong = known ? op_spread_of(c->node, x->rank - 2, sizes, kernel, &win) : NULL;
     if (wrong) return op_fail(c, NIB_BAD_MODEL, "window: %s", wrong);
     for (int i = 0; known && i < x->rank - 2; i++) dims[2 + i] = op_const(c, win.in[i]);
     dims[0] = x->dims[0];

@@ -147,22 +147,38 @@ static nib_status plan_axis(op_eval *c, const resize *r, axis_plan *p) {
 
 /* ---- running */
 
-/* Element by element, of any type. */
+/* The last axis of one row, of elements of `size` bytes. */
+static void nearest_row(const axis_plan *p, int64_t n, const char *x, size_t size, char *y) {
+    if (!p->taps) memcpy(y, x, (size_t)n * size);
+    else if (size == sizeof(uint32_t))
+        for (int64_t i = 0; i < n; i++) ((uint32_t *)(void *)y)[i] = ((const uint32_t *)(const void *)x)[p->index[i]];
+    else
+        for (int64_t i = 0; i < n; i++) memcpy(y + (size_t)i * size, x + (size_t)p->index[i] * size, size);
+}
+
+/* Row by row, of any type. */
 static void run_nearest(const resize *r, const op_dims *dims, const graph_tensor *x, char *y) {
-    size_t size = op_size(x->dtype);
-    int64_t at[GRAPH_MAX_RANK] = {0}, strides[GRAPH_MAX_RANK], n = op_count(dims->rank, dims->d);
+    const size_t size = op_size(x->dtype);
+    const int last = r->rank - 1;
+    int64_t at[GRAPH_MAX_RANK] = {0}, strides[GRAPH_MAX_RANK];
+    if (r->rank == 0) {
+        memcpy(y, x->data, size);
+        return;
+    }
+    const int64_t n = dims->d[last], rows = op_count(last, dims->d);
     op_strides(x->rank, x->dims, strides);
-    for (int64_t o = 0; o < n; o++) {
+    for (int64_t o = 0; o < rows; o++, y += (size_t)n * size) {
         int64_t from = 0;
         bool beyond = false;
-        for (int a = 0; a < r->rank; a++) {
+        for (int a = 0; a < last; a++) {
             const axis_plan *p = &r->axis[a];
             from += (p->taps ? p->index[at[a]] : at[a]) * strides[a];
             beyond = beyond || (p->beyond && p->beyond[at[a]]);
         }
-        if (!beyond) memcpy(y + (size_t)o * size, (const char *)x->data + (size_t)from * size, size);
-        else op_put(x->dtype, y, o, r->extrapolation);
-        for (int a = r->rank - 1; a >= 0 && ++at[a] == dims->d[a]; a--) at[a] = 0;
+        nearest_row(&r->axis[last], n, (const char *)x->data + (size_t)from * size, size, y);
+        for (int64_t i = 0; i < n && (beyond || r->axis[last].beyond); i++)
+            if (beyond || r->axis[last].beyond[i]) op_put(x->dtype, y, i, r->extrapolation);
+        for (int a = last - 1; a >= 0 && ++at[a] == dims->d[a]; a--) at[a] = 0;
     }
 }
 

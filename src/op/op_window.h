@@ -26,6 +26,10 @@ int64_t op_window_extent(const op_window *w, int axis); /* (kernel - 1) dilation
 /* The same for inference, where sizes may be unknown or symbols: writes n dims behind dims[2]. */
 nib_status op_window_infer(op_infer *c, const graph_type *x, const graph_type *kernel, graph_dim *dims);
 
+/* The window of a ConvTranspose, which slides over its output: sizes [n] of X, kernel [n] of W; w->in [n] becomes the output's sizes,
+ * w->out the input's. A text of what is wrong, or NULL (op_convt.c). */
+const char *op_spread_of(const graph_node *node, int n, const int64_t *sizes, const int64_t *kernel, op_window *w);
+
 /* The cells of the input that one position of the output sees, in order: `at` counts cells of the input's plane, `tap` those
  * of the kernel. None in the padding. */
 typedef struct op_cells {

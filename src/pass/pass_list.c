@@ -117,6 +117,19 @@ fail:
     return status;
 }
 
+/* A size of an input that its file gives no name is known all the same when the graph runs: it gets a name, so that what
+ * is computed from it is known, too. */
+static nib_status name_sizes(pass_context *ctx) {
+    graph *g = ctx->g;
+    for (int i = 0; i < g->n_inputs; i++) {
+        graph_type *t = &g->inputs[i]->type;
+        for (int k = 0; k < t->rank; k++)
+            if (!t->dims[k] && !(t->dims[k] = graph_dim_fresh(g->symbols, "size")))
+                return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+    }
+    return op_infer_graph(g, ctx->err);
+}
+
 nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     const pass_mode_row *mode = pass_mode_of(ctx);
@@ -124,6 +137,7 @@ nib_status pass_run_all(pass_context *ctx) {
     size_t budget = pass_fold_budget(ctx);
     if (!ctx->fold_left) ctx->fold_left = budget;
     if (!ctx->work_limit) ctx->work_limit = OP_ENV_WORK + (int64_t)(budget < (size_t)OP_ENV_WORK << 8 ? budget : (size_t)OP_ENV_WORK << 8);
+    if (mode->runs && !mode->texts && ctx->level >= 1) NIB_TRY(name_sizes(ctx));
     if (mode->runs && ctx->level >= 1) NIB_TRY(run(ctx, &(pass_row){"blocks", pass_blocks, 1}));
     if (mode->texts && ctx->level >= 2) {
         NIB_TRY(run(ctx, &(pass_row){"quantized", pass_quantized, 2}));

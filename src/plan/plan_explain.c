@@ -98,7 +98,7 @@ static nib_status explain_regions(const plan *p, const plan_speed *speed, int64_
 }
 
 nib_status plan_explain(const plan *p, const plan_speed *speed, int64_t tokens, base_str *out) {
-    static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts"};
+    static const char *const ranges[] = {"whole", "rows", "texts x heads", "texts", "parts"};
     sample s;
     double total = 0, constants = plan_weight_bytes(p);
     if (p->n_regions) return explain_regions(p, speed, tokens, out);

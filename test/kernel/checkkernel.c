@@ -267,6 +267,8 @@ static void check_tables(void) {
     CHECK_MEMBER(map_f32);
     CHECK_MEMBER(conv_columns_f32);
     CHECK_MEMBER(conv_plane_f32);
+    CHECK_MEMBER(pool_plane_f32);
+    CHECK_MEMBER(reduce_rows_f32);
     CHECK_MEMBER(add_f32);
     CHECK_MEMBER(mul_f32);
     CHECK_MEMBER(scale_f32);

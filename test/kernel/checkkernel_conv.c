@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Convolutions: columns of random windows have the reference's bits on every rung, and planes are within a bound of the
- * sum of their products, with the same bits on all rungs with FMA.
+ * sum of their products, with the same bits on all rungs with FMA. So are pools, and sums of rows.
  */
 #include "checkkernel.h"
 #include <math.h>
@@ -67,8 +67,55 @@ static void one_plane(const check_task *task, uint64_t number) {
     check_release();
 }
 
+static void one_pool(const check_task *task, uint64_t number) {
+    check_case("pools", number);
+    const kernel_conv c = random_conv();
+    const bool most = check_chance(50);
+    const int64_t lo = check_pick(0, c.out_h - 1), hi = check_pick(lo + 1, c.out_h), n = hi - lo, taps = c.kernel_h * c.kernel_w;
+    float *x = check_random_floats((size_t)(c.in_h * c.in_w)), *want = NULL, *fused = NULL;
+    if (check_chance(30)) x[check_pick(0, c.in_h * c.in_w - 1)] = NAN;
+    for (int i = 0; i < task->count; i++) {
+        kernel_fn_pool_plane_f32 *run = (kernel_fn_pool_plane_f32 *)task->entry[i]->function;
+        check_begin(task->entry[i]->name, "%s of %dx%d stride %d, rows %d to %d of %d", most ? "largest" : "sum", (int)c.kernel_h,
+                    (int)c.kernel_w, (int)c.stride_w, (int)lo, (int)hi, (int)c.out_w);
+        float *y = check_floats((size_t)(n * c.out_w)), *scratch = check_floats((size_t)kernel_conv_scratch(&c, n));
+        CHECK_CALL(run(&c, most, x, lo, hi, scratch, y));
+        if (i == 0) want = y;
+        check_near(y, c.out_w, want, c.out_w, n, c.out_w, NULL, most ? 0 : 2.0 * (double)(taps + 1) * (double)taps * CHECK_EPSILON);
+        if (task->entry[i]->isa == BASE_ISA_GENERIC) continue;
+        if (fused) check_same(y, c.out_w, fused, c.out_w, n, c.out_w, "on a lower rung");
+        else check_digest("pool_plane_f32", y, c.out_w, n, c.out_w);
+        fused = y;
+    }
+    check_release();
+}
+
+static void one_reduction(const check_task *task, uint64_t number) {
+    check_case("reductions", number);
+    const bool most = check_chance(50);
+    const int64_t rows = check_pick(0, 9), n = check_pick(0, 300), stride = n + check_pick(0, 5);
+    float *x = check_random_floats((size_t)(rows * stride + 1)), *want = NULL, *fused = NULL;
+    if (check_chance(30)) x[check_pick(0, rows * stride)] = NAN;
+    for (int i = 0; i < task->count; i++) {
+        kernel_fn_reduce_rows_f32 *run = (kernel_fn_reduce_rows_f32 *)task->entry[i]->function;
+        check_begin(task->entry[i]->name, "%s of %d rows of %d", most ? "largest" : "sum", (int)rows, (int)n);
+        float *y = check_floats((size_t)rows);
+        CHECK_CALL(run(most, x, stride, rows, n, y));
+        if (i == 0) want = y;
+        check_near(y, rows, want, rows, 1, rows, NULL, most ? 0 : (double)(n + 16) * (double)n * CHECK_EPSILON / 8);
+        if (task->entry[i]->isa == BASE_ISA_GENERIC) continue;
+        if (fused) check_same(y, rows, fused, rows, 1, rows, "on a lower rung");
+        else check_digest("reduce_rows_f32", y, rows, 1, rows);
+        fused = y;
+    }
+    check_release();
+}
+
 void check_convolutions(void) {
     const check_task columns = check_find("conv_columns_f32"), planes = check_find("conv_plane_f32");
+    const check_task pools = check_find("pool_plane_f32"), reductions = check_find("reduce_rows_f32");
     for (uint64_t i = 0; i < CHECK_CASES(3000); i++) one_columns(&columns, i);
     for (uint64_t i = 0; i < CHECK_CASES(3000); i++) one_plane(&planes, i);
+    for (uint64_t i = 0; i < CHECK_CASES(2000); i++) one_pool(&pools, i);
+    for (uint64_t i = 0; i < CHECK_CASES(2000); i++) one_reduction(&reductions, i);
 }

@@ -4,6 +4,7 @@
  * rung wants them (tiles of `columns`).
  */
 #include "kernel/kernel_list.h"
+#include <math.h>
 
 /* The number at cell (i, j) of the window of pixel (y, x); 0 in the padding. */
 static float cell(const kernel_conv *c, const float *plane, int64_t y, int64_t x, int64_t i, int64_t j) {
@@ -32,5 +33,22 @@ void nk_plane_f32_f32__1x1_generic(const kernel_conv *c, const float *x, const f
             for (int64_t i = 0; i < c->kernel_h; i++)
                 for (int64_t j = 0; j < c->kernel_w; j++) sum += (double)cell(c, x, r, column, i, j) * (double)w[i * c->kernel_w + j];
             *y++ = (float)(sum + (double)bias);
+        }
+}
+
+void nk_pool_f32_f32__1x1_generic(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch, float *y) {
+    (void)scratch;
+    for (int64_t r = row_lo; r < row_hi; r++)
+        for (int64_t column = 0; column < c->out_w; column++) {
+            double v = most ? -INFINITY : 0;
+            for (int64_t i = 0; i < c->kernel_h; i++)
+                for (int64_t j = 0; j < c->kernel_w; j++) {
+                    const int64_t h = r * c->stride_h - c->top + i * c->dilation_h, w = column * c->stride_w - c->left + j * c->dilation_w;
+                    if (h < 0 || h >= c->in_h || w < 0 || w >= c->in_w) continue;
+                    const double e = (double)x[h * c->in_w + w];
+                    if (!most) v += e;
+                    else if (e > v || e != e) v = v != v ? v : e;
+                }
+            *y++ = (float)v;
         }
 }

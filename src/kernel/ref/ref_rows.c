@@ -133,3 +133,14 @@ void nk_rotary_f32_f32__1x1_generic(const float *x, int64_t heads, int64_t head_
         for (int64_t i = 2 * half; i < head_dim; i++) y[i] = x[i];
     }
 }
+
+void nk_reduce_f32_f32__1x1_generic(bool most, const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y) {
+    for (int64_t r = 0; r < rows; r++) {
+        double v = most ? -INFINITY : 0;
+        for (int64_t i = 0; i < columns; i++) {
+            const double e = (double)x[r * x_stride + i];
+            v = !most ? v + e : v > e || v != v ? v : e;
+        }
+        y[r] = (float)v;
+    }
+}

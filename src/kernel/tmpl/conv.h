@@ -7,6 +7,7 @@
 #ifndef CONV_H
 #define CONV_H
 
+#include <math.h>
 #include <string.h>
 
 /* Pixels of the output that lie in one of its rows, and the part of them whose cell (i, j) of the window is real. */
@@ -94,11 +95,11 @@ void KERNEL_NAME(nk_columns_f32_f32__1x16)(const kernel_conv *c, const float *x,
 
 /* Rows of the input with their padding, cut into phases: column p of the padded input is column p / stride of phase
  * p % stride, so that what neighbouring pixels see of one cell lies side by side. */
-static void conv_lay_rows(const kernel_conv *c, const float *x, int64_t first, int64_t rows, float *to) {
+static void conv_lay_rows(const kernel_conv *c, const float *x, int64_t first, int64_t rows, float padding, float *to) {
     const int64_t lane = kernel_conv_lane(c), s = c->stride_w, size = s * lane;
     for (int64_t r = 0; r < rows; r++, to += size) {
         const int64_t y = first + r;
-        memset(to, 0, (size_t)size * sizeof(float));
+        for (int64_t i = 0; i < size; i += 16) vec_store(to + i, vec_set1(padding));
         if (y < 0 || y >= c->in_h) continue;
         const float *from = x + y * c->in_w;
         if (s == 1) {
@@ -114,30 +115,38 @@ static void conv_lay_rows(const kernel_conv *c, const float *x, int64_t first, i
     }
 }
 
+/* What a window does with its cells. */
+typedef enum conv_kind { CONV_PRODUCTS, CONV_SUM, CONV_MOST } conv_kind;
+
 /* mr rows by nv vectors of the output; each output is one chain over the cells in order, then the bias. */
-VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, int64_t row_size, const float *w, vec bias, const int mr, const int nv,
-                          int64_t x, int64_t left, float *y) {
-    const int64_t lane = kernel_conv_lane(c);
+VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, const float *w, vec bias, const conv_kind kind, const int mr, const int nv,
+                          int64_t x, float *y) {
+    const int64_t lane = kernel_conv_lane(c), row_size = c->stride_w * lane, left = c->out_w - x;
     vec sum[8];
     VEC_UNROLL
-    for (int i = 0; i < mr * nv; i++) sum[i] = vec_zero();
+    for (int i = 0; i < mr * nv; i++) sum[i] = kind == CONV_MOST ? vec_set1(-INFINITY) : vec_zero();
     for (int64_t i = 0; i < c->kernel_h; i++)
         for (int64_t j = 0; j < c->kernel_w; j++) {
             const int64_t column = j * c->dilation_w;
             const float *from = rows + i * c->dilation_h * row_size + column % c->stride_w * lane + column / c->stride_w + x;
-            const vec weight = vec_set1(*w++);
+            const vec weight = kind == CONV_PRODUCTS ? vec_set1(*w++) : vec_zero();
             VEC_UNROLL
             for (int m = 0; m < mr; m++) {
                 VEC_UNROLL
-                for (int v = 0; v < nv; v++)
-                    sum[m * nv + v] = vec_fma(vec_load(from + m * c->stride_h * row_size + 16 * v), weight, sum[m * nv + v]);
+                for (int v = 0; v < nv; v++) {
+                    const vec e = vec_load(from + m * c->stride_h * row_size + 16 * v);
+                    vec *to = &sum[m * nv + v];
+                    if (kind == CONV_PRODUCTS) *to = vec_fma(e, weight, *to);
+                    else if (kind == CONV_SUM) *to = vec_add(*to, e);
+                    else *to = vec_keep_nan(*to, vec_max(*to, e)); /* a NaN stays */
+                }
             }
         }
     VEC_UNROLL
     for (int m = 0; m < mr; m++) {
         VEC_UNROLL
         for (int v = 0; v < nv; v++) {
-            const vec s = vec_add(sum[m * nv + v], bias);
+            const vec s = kind == CONV_PRODUCTS ? vec_add(sum[m * nv + v], bias) : sum[m * nv + v];
             float *to = y + m * c->out_w + x + 16 * v;
             if (left - 16 * v >= 16) vec_store(to, s);
             else if (left > 16 * v) vec_store_n(to, s, (int)(left - 16 * v));
@@ -146,42 +155,43 @@ VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, int64_t row_s
 }
 
 #ifdef CONV_WIDE
-VEC_NOINLINE void conv_tile_4x2(const kernel_conv *c, const float *rows, int64_t size, const float *w, vec b, int64_t x, int64_t left, float *y) {
-    conv_tile(c, rows, size, w, b, 4, 2, x, left, y);
-}
 #define CONV_FOUR 2
 #else
 #define CONV_FOUR 1
-#define conv_tile_4x2 conv_tile_4x1
 #endif
-VEC_NOINLINE void conv_tile_4x1(const kernel_conv *c, const float *rows, int64_t size, const float *w, vec b, int64_t x, int64_t left, float *y) {
-    conv_tile(c, rows, size, w, b, 4, 1, x, left, y);
+
+/* Four rows of the output, or one, from `scratch` on. */
+VEC_INLINE void conv_rows(const kernel_conv *c, const float *rows, const float *w, vec b, const conv_kind kind, bool four, float *y) {
+    for (int64_t x = 0; x < c->out_w;) {
+        const bool wide = c->out_w - x > 16;
+        if (four && wide && CONV_FOUR == 2) conv_tile(c, rows, w, b, kind, 4, CONV_FOUR, x, y);
+        else if (four) conv_tile(c, rows, w, b, kind, 4, 1, x, y);
+        else if (wide) conv_tile(c, rows, w, b, kind, 1, 4, x, y);
+        else conv_tile(c, rows, w, b, kind, 1, 1, x, y);
+        x += 16 * (!wide ? 1 : four ? CONV_FOUR : 4);
+    }
 }
-VEC_NOINLINE void conv_tile_1x4(const kernel_conv *c, const float *rows, int64_t size, const float *w, vec b, int64_t x, int64_t left, float *y) {
-    conv_tile(c, rows, size, w, b, 1, 4, x, left, y);
-}
-VEC_NOINLINE void conv_tile_1x1(const kernel_conv *c, const float *rows, int64_t size, const float *w, vec b, int64_t x, int64_t left, float *y) {
-    conv_tile(c, rows, size, w, b, 1, 1, x, left, y);
+
+VEC_INLINE void conv_plane(const kernel_conv *c, const float *x, const float *w, float bias, const conv_kind kind, int64_t row_lo,
+                           int64_t row_hi, float *scratch, float *y) {
+    const int64_t size = c->stride_w * kernel_conv_lane(c), rows = row_hi - row_lo;
+    if (rows <= 0) return;
+    conv_lay_rows(c, x, row_lo * c->stride_h - c->top, kernel_conv_rows(c, rows), kind == CONV_MOST ? -INFINITY : 0.0f, scratch);
+    for (int64_t r = 0, n; r < rows; r += n) {
+        n = rows - r >= 4 ? 4 : 1;
+        conv_rows(c, scratch + r * c->stride_h * size, w, vec_set1(bias), kind, n == 4, y + r * c->out_w);
+    }
 }
 
 void KERNEL_NAME(nk_plane_f32_f32__1x16)(const kernel_conv *c, const float *x, const float *w, float bias, int64_t row_lo, int64_t row_hi,
                                          float *scratch, float *y) {
-    const int64_t size = c->stride_w * kernel_conv_lane(c), rows = row_hi - row_lo;
-    const vec b = vec_set1(bias);
-    if (rows <= 0) return;
-    conv_lay_rows(c, x, row_lo * c->stride_h - c->top, kernel_conv_rows(c, rows), scratch);
-    for (int64_t r = 0; r < rows;) {
-        const bool four = rows - r >= 4;
-        const float *from = scratch + r * c->stride_h * size;
-        float *to = y + r * c->out_w;
-        for (int64_t at = 0; at < c->out_w;) {
-            const int64_t left = c->out_w - at;
-            const int nv = four ? left > 16 ? CONV_FOUR : 1 : left > 16 ? 4 : 1;
-            (four ? nv == 2 ? conv_tile_4x2 : conv_tile_4x1 : nv == 4 ? conv_tile_1x4 : conv_tile_1x1)(c, from, size, w, b, at, left, to);
-            at += 16 * nv;
-        }
-        r += four ? 4 : 1;
-    }
+    conv_plane(c, x, w, bias, CONV_PRODUCTS, row_lo, row_hi, scratch, y);
+}
+
+void KERNEL_NAME(nk_pool_f32_f32__1x16)(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch,
+                                        float *y) {
+    if (most) conv_plane(c, x, NULL, 0, CONV_MOST, row_lo, row_hi, scratch, y);
+    else conv_plane(c, x, NULL, 0, CONV_SUM, row_lo, row_hi, scratch, y);
 }
 
 #endif

@@ -308,4 +308,51 @@ void KERNEL_NAME(nk_rotary_f32_f32__1x16)(const float *x, int64_t heads, int64_t
     }
 }
 
+/* Rows side by side, as norms take them: each row's lanes are its own. */
+VEC_INLINE void rows_reduce(row_set x, const int rows, int64_t n, const bool most, float *y) {
+    const vec none = vec_set1(most ? -INFINITY : 0.0f);
+    vec sum[ROWS_AT_ONCE];
+    int64_t i = 0;
+    VEC_UNROLL
+    for (int r = 0; r < rows; r++) sum[r] = none;
+    FOR_VECTORS(i, n) {
+        VEC_UNROLL
+        for (int r = 0; r < rows; r++) {
+            const vec s = vec_load(x.at + r * x.stride + i);
+            sum[r] = most ? vec_keep_nan(sum[r], vec_max(sum[r], s)) : vec_add(sum[r], s);
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        float lanes[16];
+        if (i < n) {
+            vec_store(lanes, none);
+            memcpy(lanes, x.at + r * x.stride + i, (size_t)(n - i) * sizeof(float));
+            const vec s = vec_load(lanes);
+            sum[r] = most ? vec_keep_nan(sum[r], vec_max(sum[r], s)) : vec_add(sum[r], s);
+        }
+        if (!most) {
+            y[r] = vec_sum(sum[r]);
+            continue;
+        }
+        vec_store(lanes, sum[r]);
+        float v = lanes[0];
+        for (int l = 1; l < 16; l++) v = v > lanes[l] || v != v ? v : lanes[l];
+        y[r] = v;
+    }
+}
+
+void KERNEL_NAME(nk_reduce_f32_f32__1x16)(bool most, const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y) {
+    int64_t r = 0;
+    for (; r + ROWS_AT_ONCE <= rows; r += ROWS_AT_ONCE) {
+        const row_set set = {x + r * x_stride, x_stride};
+        if (most) rows_reduce(set, ROWS_AT_ONCE, columns, true, y + r);
+        else rows_reduce(set, ROWS_AT_ONCE, columns, false, y + r);
+    }
+    for (; r < rows; r++) {
+        const row_set set = {x + r * x_stride, x_stride};
+        if (most) rows_reduce(set, 1, columns, true, y + r);
+        else rows_reduce(set, 1, columns, false, y + r);
+    }
+}
+
 #endif

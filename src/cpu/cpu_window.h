@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A window over one or two spatial axes as kernels take it. One axis is the columns of one row.
+ */
+#ifndef CPU_WINDOW_H
+#define CPU_WINDOW_H
+
+#include "cpu.h"
+#include "op/op_window.h"
+
+static inline kernel_conv cpu_window(const op_window *v, int64_t channels) {
+    const int a = v->n - 1, b = v->n == 2 ? 0 : -1; /* axes of columns and of rows */
+    return (kernel_conv){.channels = channels,
+                         .in_h = b < 0 ? 1 : v->in[b],
+                         .in_w = v->in[a],
+                         .out_h = b < 0 ? 1 : v->out[b],
+                         .out_w = v->out[a],
+                         .kernel_h = b < 0 ? 1 : v->kernel[b],
+                         .kernel_w = v->kernel[a],
+                         .stride_h = b < 0 ? 1 : v->stride[b],
+                         .stride_w = v->stride[a],
+                         .dilation_h = b < 0 ? 1 : v->dilation[b],
+                         .dilation_w = v->dilation[a],
+                         .top = b < 0 ? 0 : v->before[b],
+                         .left = v->before[a]};
+}
+
+/* Rows of the output whose part of the padded input fits `bytes`, at least 4 (or all); 0: not even those can be laid out. */
+static inline int64_t cpu_window_rows(const kernel_conv *c, size_t bytes) {
+    int64_t rows = c->out_h;
+    while (rows > 4 && kernel_conv_scratch(c, rows) > (int64_t)(bytes / sizeof(float))) rows = (rows + 1) / 2;
+    return kernel_conv_scratch(c, rows) > INT64_MAX / 16 || kernel_conv_scratch(c, rows) > ((int64_t)1 << 28) ? 0 : rows;
+}
+
+#endif
