@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Steps of networks that are no transformers, convolutions first: random nodes, and random element-wise operators behind
+ * them, give what the operators' evals give, whatever is fused, with sizes that are known and that are not, and the same
+ * bits on one thread and on three. What the fast steps do not take is still computed.
+ */
+#include "../pass/pass_test.h"
+#include "cpu/cpu.h"
+#include "plan/plan.h"
+#include "run/run.h"
+
+static uint32_t seed = 11;
+static int draw(int n) {
+    seed = seed * 1664525u + 1013904223u;
+    return (int)(seed >> 8) % n;
+}
+static bool chance(int percent) { return draw(100) < percent; }
+
+static nib_runtime *runtimes[2]; /* of one thread and of three */
+static int fast, fused;
+
+/* ---- texts of graphs */
+
+typedef struct text {
+    char at[200000];
+    size_t n;
+} text;
+
+static void say(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(text *t, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    t->n += (size_t)vsnprintf(t->at + t->n, sizeof t->at - t->n, format, list);
+    va_end(list);
+    assert_true(t->n < sizeof t->at);
+}
+
+typedef struct shape {
+    int rank;
+    int64_t d[4];
+} shape;
+
+static void say_ints(text *t, const char *name, int n, const int *v) {
+    say(t, "%s = [", name);
+    for (int i = 0; i < n; i++) say(t, "%s%d", i ? ", " : "", v[i]);
+    say(t, "]");
+}
+
+static int ones_or(int percent, int most) { return chance(percent) ? 1 : 1 + draw(most); }
+
+/* Attributes of a window over n axes whose input has `in` cells; *out: what it gives. False: it does not fit. */
+static bool say_window(text *t, int n, const int64_t *in, int *kernel, bool pool, int64_t *out) {
+    int stride[2], dilation[2], pads[4], most = 0;
+    for (int i = 0; i < n; i++) {
+        kernel[i] = ones_or(20, 4);
+        stride[i] = ones_or(60, 3);
+        dilation[i] = ones_or(75, 2);
+        pads[i] = chance(50) ? 0 : draw(kernel[i]);
+        pads[n + i] = chance(50) ? 0 : draw(kernel[i]);
+        const int64_t room = in[i] + pads[i] + pads[n + i] - ((kernel[i] - 1) * dilation[i] + 1);
+        if (room < 0) return false;
+        out[i] = room / stride[i] + 1;
+        most |= pads[i] | pads[n + i];
+    }
+    say_ints(t, "kernel_shape", n, kernel);
+    say(t, ", "), say_ints(t, "strides", n, stride);
+    say(t, ", "), say_ints(t, "dilations", n, dilation);
+    if (most || !pool) say(t, ", "), say_ints(t, "pads", 2 * n, pads);
+    return true;
+}
+
+static void say_constant(text *t, const char *name, int rank, const int64_t *d) {
+    say(t, ", float[");
+    for (int i = 0; i < rank; i++) say(t, "%s%d", i ? "," : "", (int)d[i]);
+    say(t, "] %s = {@}", name);
+}
+
+/* ---- the body of a graph: x of `s` -> v, whose shape *s becomes; constants and nodes are said to `c` and `b` */
+
+static bool say_conv(text *c, text *b, shape *s, bool transposed) {
+    const int n = s->rank - 2, groups = chance(60) ? 1 : chance(50) ? (int)s->d[1] : 1 + draw(2);
+    int64_t out[2] = {1, 1}, w[4];
+    int kernel[2];
+    if (s->d[1] % groups) return false;
+    const int per = chance(70) ? 1 + draw(6) : 30 + draw(20), M = groups * per;
+    const bool bias = chance(60);
+    say(b, " v = Conv%s <group = %d, ", transposed ? "Transpose" : "", groups);
+    if (!say_window(b, n, s->d + 2, kernel, false, out)) return false;
+    say(b, "> (x, w%s)", bias ? ", bias" : "");
+    w[0] = transposed ? s->d[1] : M, w[1] = transposed ? per : s->d[1] / groups;
+    for (int i = 0; i < n; i++) w[2 + i] = kernel[i];
+    say_constant(c, "w", s->rank, w);
+    if (bias) say_constant(c, "bias", 1, (const int64_t[]){M});
+    s->d[1] = M;
+    for (int i = 0; i < n; i++) s->d[2 + i] = out[i]; /* of ConvTranspose not so: nothing that needs it follows */
+    return true;
+}
+
+static bool say_pool(text *b, shape *s) {
+    static const char *const names[] = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"};
+    const int which = draw(4), n = s->rank - 2;
+    int64_t out[2] = {1, 1};
+    int kernel[2];
+    say(b, " v = %s", names[which]);
+    if (which < 2) {
+        say(b, " <");
+        if (!say_window(b, n, s->d + 2, kernel, true, out)) return false;
+        if (which == 1) say(b, ", count_include_pad = %d", draw(2));
+        say(b, ">");
+    }
+    say(b, " (x)");
+    for (int i = 0; i < n; i++) s->d[2 + i] = which < 2 ? out[i] : 1;
+    return true;
+}
+
+static bool say_reduction(text *c, text *b, shape *s) {
+    static const char *const names[] = {"ReduceMean", "ReduceSum", "ReduceMax", "Softmax"};
+    const int which = draw(4), first = draw(s->rank), end = first + 1 + draw(s->rank - first);
+    if (which == 3) {
+        say(b, " v = Softmax <axis = %d> (x)", chance(70) ? -1 : draw(s->rank));
+        return true;
+    }
+    int axes[4];
+    for (int i = first; i < end; i++) axes[i - first] = chance(50) ? i : i - s->rank;
+    if (which == 1) {
+        say(c, ", int64[%d] axes = {", end - first);
+        for (int i = 0; i < end - first; i++) say(c, "%s%d", i ? ", " : "", axes[i]);
+        say(c, "}");
+        say(b, " v = ReduceSum <keepdims = 1> (x, axes)");
+    } else {
+        say(b, " v = %s <keepdims = 1, ", names[which]);
+        say_ints(b, "axes", end - first, axes);
+        say(b, "> (x)");
+    }
+    for (int i = first; i < end; i++) s->d[i] = 1;
+    return true;
+}
+
+/* Element-wise operators on v, one after the other: with numbers, channels, v itself and values of before. */
+static void say_chain(text *c, text *b, const shape *s, int most, bool channels) {
+    static const char *const one[] = {"Relu", "Sigmoid", "Tanh", "Erf", "Abs", "Neg", "HardSigmoid <alpha = 0.3, beta = 0.4>", "HardSwish",
+                                      "LeakyRelu <alpha = 0.1>", "Elu <alpha = 0.7>", "Exp", "Sqrt"};
+    static const char *const two[] = {"Add", "Sub", "Mul", "Div", "Min", "Max"};
+    char names[16][8] = {"v"};
+    int count = 1;
+    for (int i = 0; i < most; i++) {
+        char *y = names[count];
+        snprintf(y, 8, "e%d", i);
+        const char *a = names[chance(80) ? count - 1 : draw(count)];
+        const int kind = draw(6);
+        if (kind < 2) {
+            const int f = draw((int)BASE_COUNT(one));
+            char name[60];
+            snprintf(name, sizeof name, "%s", one[f]);
+            if (f >= 10) { /* of numbers that do not grow, and are not below 0 */
+                say(b, " t%d = %s (%s) s%d = Abs (t%d) %s = %s (s%d)", i, "Tanh", a, i, i, y, name, i);
+            } else {
+                say(b, " %s = %s (%s)", y, name, a);
+            }
+        } else if (kind == 2) {
+            say(b, " %s = Clip (%s, least, %s)", y, a, chance(50) ? "most" : "\"\"");
+        } else if (kind == 3 && chance(50)) {
+            say(b, " %s = Pow (%s, two)", y, a);
+        } else {
+            const char *k = two[draw((int)BASE_COUNT(two))], *other = names[draw(count)];
+            const int what = draw(channels ? 3 : 2);
+            if (what == 0 || strcmp(k, "Div") == 0) other = "number";
+            if (what == 2 && strcmp(k, "Div") != 0) {
+                const int64_t d[4] = {1, s->d[1], 1, 1};
+                snprintf(names[15], 8, "k%d", i);
+                say_constant(c, names[15], s->rank, d);
+                other = names[15];
+            }
+            const bool turn = chance(50) && strcmp(k, "Div") != 0;
+            say(b, " %s = %s (%s, %s)", y, k, turn ? other : a, turn ? a : other);
+        }
+        if (count < 12) count++;
+        else memcpy(names[count - 1], y, 8);
+    }
+    say(b, " y = Identity (%s)", most ? names[count - 1] : "v");
+}
+
+/* ---- running */
+
+static void run_on(const graph *source, int which, bool optimized, const nib_tensor *in, base_arena *keep, graph_tensor *out) {
+    nib_error err = {0};
+    struct device *cpu;
+    plan *p;
+    run_session *s;
+    graph *g = clone_graph(source);
+    pass_context ctx = {.g = g, .runtime = runtimes[which], .kernels = &test_kernels, .level = optimized ? 2 : 0, .mode = PASS_MODE_EXACT, .err = &err};
+    if (pass_run_all(&ctx) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
+    assert_int_equal(cpu_open(runtimes[which], &cpu, &err), NIB_OK);
+    if (plan_build(runtimes[which], g, &cpu, 1, NULL, &p, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
+    for (int i = 0; i < p->n_steps; i++) {
+        fast += !p->steps[i].evaluates;
+        fused += graph_is_op(p->steps[i].node, "nib", "Conv");
+    }
+    assert_int_equal(run_session_create(p, &s, &err), NIB_OK);
+    for (int again = 0; again < 2; again++) {
+        nib_tensor got;
+        if (run_tensors(s, (const nib_tensor *const[]){in}, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
+        assert_int_equal(run_output(s, 0, &got, &err), NIB_OK);
+        if (again) assert_memory_equal(out->data, got.data, got.bytes);
+        *out = got;
+        out->data = base_arena_alloc(keep, got.bytes + 1);
+        memcpy(out->data, got.data, got.bytes);
+    }
+    run_session_free(s);
+    plan_free(p);
+    cpu->table->close(cpu);
+    graph_free(g);
+}
+
+static void compare_steps(const graph *g, const nib_tensor *in, const char *full) {
+    nib_error err = {0};
+    base_arena arena, keep;
+    const graph_tensor *want;
+    graph_tensor got[2], plain;
+    base_arena_init(&arena, &test_runtime->heap);
+    base_arena_init(&keep, &test_runtime->heap);
+    op_env *env = op_env_create(g, &arena, 1u << 28, &test_kernels);
+    op_env_set(env, g->inputs[0], in);
+    if (op_env_get(env, g->outputs[0], &want, &err) != NIB_OK) fail_msg("%s\n%s", err.message, full);
+    for (int i = 0; i < 2; i++) run_on(g, i, true, in, &keep, &got[i]);
+    run_on(g, 1, false, in, &keep, &plain);
+    const graph_tensor *all[] = {&got[0], &got[1], &plain};
+    double most = 0.05; /* where all cancels, what is left are roundings */
+    const int64_t n = graph_tensor_elements(want);
+    for (int64_t i = 0; i < n; i++) {
+        const double w = fabs((double)((const float *)want->data)[i]);
+        if (w > most && w < 1e30) most = w;
+    }
+    for (size_t k = 0; k < BASE_COUNT(all); k++) {
+        assert_int_equal(all[k]->rank, want->rank);
+        for (int i = 0; i < want->rank; i++) assert_int_equal(all[k]->dims[i], want->dims[i]);
+        for (int64_t i = 0; i < n; i++) {
+            const double a = (double)((const float *)want->data)[i], b = (double)((const float *)all[k]->data)[i];
+            if (!(fabs(a - b) <= 2e-5 * most) && !(a != a && b != b) && a != b)
+                fail_msg("%zu: %g becomes %g at %d, of at most %g\n%s", k, a, b, (int)i, most, full);
+        }
+    }
+    if (memcmp(got[0].data, got[1].data, got[0].bytes) != 0) fail_msg("other bits on three threads\n%s", full);
+    base_arena_free(&arena);
+    base_arena_free(&keep);
+}
+
+enum { CONV, TRANSPOSED, POOL, REDUCTION, CHAIN, KINDS };
+
+static void one(int kind) {
+    static text c, b, all;
+    static float x[1 << 16];
+    shape s = {.rank = kind == REDUCTION || kind == CHAIN ? 2 + draw(3) : 3 + draw(2)}, first;
+    for (;;) {
+        c.n = b.n = all.n = 0;
+        s.d[0] = 1 + draw(2), s.d[1] = chance(70) ? 1 + draw(9) : 16 + draw(24);
+        for (int i = 2; i < s.rank; i++) s.d[i] = chance(20) ? 1 + draw(3) : 4 + draw(s.rank == 3 ? 60 : 24);
+        first = s;
+        bool ok = true;
+        if (kind == CONV || kind == TRANSPOSED) ok = say_conv(&c, &b, &s, kind == TRANSPOSED);
+        else if (kind == POOL) ok = say_pool(&b, &s);
+        else if (kind == REDUCTION) ok = say_reduction(&c, &b, &s);
+        else say(&b, " v = Identity (x)");
+        if (ok) break;
+    }
+    say_chain(&c, &b, &s, kind == CHAIN ? 1 + draw(30) % 14 : draw(5), kind != TRANSPOSED && s.rank > 2);
+    say(&all, "%s", HEAD "g (float[");
+    for (int i = 0; i < first.rank; i++) { /* known, named, or without a name */
+        if (chance(40) || i == 1) say(&all, "%s%d", i ? "," : "", (int)first.d[i]);
+        else say(&all, chance(60) ? "%s%c" : "%s?", i ? "," : "", 'p' + i);
+    }
+    say(&all, "] x) => (float[%s] y) <float least = {-0.4}, float most = {0.8}, float two = {2}, float number = {0.7}%s> {%s }",
+        s.rank == 2 ? "?,?" : s.rank == 3 ? "?,?,?" : "?,?,?,?", c.at, b.at);
+    graph *g = parse_graph(all.at);
+    nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = first.rank, .data = x};
+    memcpy(in.dims, first.d, sizeof first.d);
+    const int64_t n = graph_tensor_elements(&in);
+    assert_true(n <= (int64_t)BASE_COUNT(x));
+    in.bytes = (size_t)n * sizeof(float);
+    for (int64_t i = 0; i < n; i++) x[i] = random_float(&seed);
+    compare_steps(g, &in, all.at);
+    graph_free(g);
+}
+
+#define TEST(name, kind, rounds)                                                                                       \
+    static void name(void **state) {                                                                                   \
+        fast = fused = 0;                                                                                              \
+        for (int i = 0; i < (rounds); i++) one(kind);                                                                  \
+        assert_true(fast >= (rounds));                                                                                 \
+        if ((kind) == CONV) assert_true(fused > (rounds) / 4);                                                         \
+    }
+TEST(convolutions, CONV, 400)
+TEST(transposed_ones, TRANSPOSED, 150)
+TEST(pools, POOL, 200)
+TEST(reductions, REDUCTION, 200)
+TEST(chains, CHAIN, 300)
+
+static int setup(void **state) {
+    nib_error err;
+    for (int i = 0; i < 2; i++) {
+        nib_runtime_options options = {.size = sizeof options, .threads = i ? 3 : 1};
+        if (base_runtime_create(&options, &runtimes[i], &err) != NIB_OK) return -1;
+    }
+    return pass_setup(state);
+}
+
+static int teardown(void **state) {
+    for (int i = 0; i < 2; i++) base_runtime_release(runtimes[i]);
+    return pass_teardown(state);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(transposed_ones), cmocka_unit_test(pools),
+                                       cmocka_unit_test(reductions), cmocka_unit_test(chains)};
+    return cmocka_run_group_tests_name("plan_steps", tests, setup, teardown);
+}
