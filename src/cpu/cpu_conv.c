@@ -131,7 +131,8 @@ static void map_row(const conv_state *s, const conv_sizes *z, int64_t image, int
 
 static nib_status no_scratch(plan_lane *lane) { return base_error_set(lane->err, NIB_OUT_OF_MEMORY, "out of memory for a convolution"); }
 
-static nib_status run_products(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi, plan_lane *lane) {
+static nib_status run_products(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi,
+                               plan_lane *lane) {
     const int64_t K = s->K + 1, filters = s->M / s->groups;
     float *panels = lane->eval_scratch(lane, (size_t)(K * z->block) * sizeof(float));
     if (!panels) return no_scratch(lane);
@@ -176,15 +177,8 @@ static nib_status run_planes(const conv_state *s, const conv_sizes *z, const flo
 }
 
 static nib_status run_rows(const conv_state *s, const conv_sizes *z, const float *x, float *y) {
-    const kernel_linear_args args = {.x = x,
-                                     .x_stride = s->K,
-                                     .w = s->packed,
-                                     .bias = s->bias,
-                                     .y = y,
-                                     .y_stride = s->M,
-                                     .M = z->images,
-                                     .N = s->M,
-                                     .K = s->K};
+    const kernel_linear_args args = {
+        .x = x, .x_stride = s->K, .w = s->packed, .bias = s->bias, .y = y, .y_stride = s->M, .M = z->images, .N = s->M, .K = s->K};
     s->gemm->run(&args, 0, z->images, 0, s->M);
     for (int64_t i = 0; i < z->images * s->M && s->map.steps; i++) map_row(s, z, i / s->M, i % s->M, 0, 1, y + i);
     return NIB_OK;

@@ -32,7 +32,8 @@ static nib_status bad(const plan_step *step, nib_error *err, nib_status code, co
 static nib_status sizes_of(const plan_step *step, const plan_group *group, spread_sizes *z, nib_error *err) {
     const spread_state *s = step->state;
     const graph_tensor *x = plan_tensor(group, step->node->inputs[0].value), *w = step->node->inputs[1].value->constant;
-    if (x->dtype != NIB_DTYPE_F32 || x->rank != w->rank || x->dims[1] != s->C * s->groups) return bad(step, err, NIB_SHAPE, "the input does not fit the weight");
+    if (x->dtype != NIB_DTYPE_F32 || x->rank != w->rank || x->dims[1] != s->C * s->groups)
+        return bad(step, err, NIB_SHAPE, "the input does not fit the weight");
     const char *wrong = op_spread_of(step->node, x->rank - 2, x->dims + 2, w->dims + 2, &z->w);
     if (wrong) return bad(step, err, NIB_BAD_MODEL, wrong);
     z->rank = x->rank;
@@ -83,8 +84,8 @@ static void spread(const spread_sizes *z, const float *shares, int64_t stride, i
             }
 }
 
-static nib_status run_part(const spread_state *s, const spread_sizes *z, const float *x, float *y, int64_t part, float *panels, float *shares,
-                           plan_lane *lane) {
+static nib_status run_part(const spread_state *s, const spread_sizes *z, const float *x, float *y, int64_t part, float *panels,
+                           float *shares, plan_lane *lane) {
     const int64_t per = (s->M + z->each - 1) / z->each, group = part / per % s->groups, image = part / per / s->groups, K = s->C + 1;
     const int64_t first = part % per * z->each, end = first + z->each < s->M ? first + z->each : s->M;
     float *out = y + (image * s->groups + group) * s->M * z->cells_y;
@@ -103,8 +104,7 @@ static nib_status run_part(const spread_state *s, const spread_sizes *z, const f
                                          .N = n,
                                          .K = K};
         s->gemm->run(&args, 0, args.M, 0, n);
-        for (int64_t m = first; m < end; m++)
-            spread(z, shares + (m - first) * s->taps * z->block, z->block, from, n, out + m * z->cells_y);
+        for (int64_t m = first; m < end; m++) spread(z, shares + (m - first) * s->taps * z->block, z->block, from, n, out + m * z->cells_y);
     }
     return NIB_OK;
 }

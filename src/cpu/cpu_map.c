@@ -87,7 +87,8 @@ static nib_status run_rows(const plan_step *step, int64_t lo, int64_t hi, plan_l
         const graph_value *v = step->node->inputs[i].value;
         in[i] = plan_tensor(lane->group, v);
         if (s->constant[i]) continue;
-        views[i] = (graph_tensor){.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {hi - lo, (int64_t)(p->values[v->id].row_bytes / sizeof(float))}};
+        views[i] =
+            (graph_tensor){.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {hi - lo, (int64_t)(p->values[v->id].row_bytes / sizeof(float))}};
         views[i].data = plan_row(lane, v->id, lo);
         in[i] = &views[i];
     }

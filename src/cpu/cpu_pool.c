@@ -43,7 +43,8 @@ typedef struct pool_sizes {
 static nib_status pool_sizes_of(const plan_step *step, const plan_group *group, pool_sizes *z, nib_error *err) {
     const graph_tensor *x = input_of(step, group);
     op_eval ask = {.node = step->node, .err = err};
-    if (x->dtype != NIB_DTYPE_F32 || (x->rank != 3 && x->rank != 4)) return base_error_set(err, NIB_SHAPE, "%s: input of rank %d", step->node->op, x->rank);
+    if (x->dtype != NIB_DTYPE_F32 || (x->rank != 3 && x->rank != 4))
+        return base_error_set(err, NIB_SHAPE, "%s: input of rank %d", step->node->op, x->rank);
     nib_status status = op_window_of(&ask, x->rank - 2, x->dims + 2, NULL, &z->w);
     if (status != NIB_OK) return status;
     z->c = cpu_window(&z->w, 1);
@@ -113,7 +114,8 @@ nib_status cpu_compile_pool2d(cpu_compile *c) {
     if (n->n_outputs > 1 && n->outputs[1]) return c->why = "its indices are read", NIB_OK;
     if (op_window_read(n, x->rank - 2, NULL, &w)) return c->why = "its window is none", NIB_OK;
     for (int i = 0; i < w.n; i++)
-        if (w.kernel[i] > 4096 || w.stride[i] > 4096 || w.dilation[i] > 4096 || w.before[i] > 4096) return c->why = "its window is very large", NIB_OK;
+        if (w.kernel[i] > 4096 || w.stride[i] > 4096 || w.dilation[i] > 4096 || w.before[i] > 4096)
+            return c->why = "its window is very large", NIB_OK;
     pool_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;

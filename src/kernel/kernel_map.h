@@ -13,27 +13,27 @@
 /* name, inputs, the ONNX operator that means it. p and q are its parameters (HardSigmoid: alpha, beta; Clip: least, most;
  * LeakyRelu, Elu: alpha). What one gives for NaN is what the operator gives: NaN; of two, Min and Max give NaN if either
  * is. Exp, Erf, Tanh, Sigmoid and what is made of them: within 3e-7 of the result, or of 1 where the result is below 1. */
-#define KERNEL_MAP_FUNCTIONS(X)                                                                                        \
-    X(ADD, 2, "Add")                                                                                                   \
-    X(SUB, 2, "Sub")                                                                                                   \
-    X(MUL, 2, "Mul")                                                                                                   \
-    X(DIV, 2, "Div")                                                                                                   \
-    X(MIN, 2, "Min")                                                                                                   \
-    X(MAX, 2, "Max")                                                                                                   \
-    X(NEG, 1, "Neg")                                                                                                   \
-    X(ABS, 1, "Abs")                                                                                                   \
-    X(SQRT, 1, "Sqrt")                                                                                                 \
-    X(RECIPROCAL, 1, "Reciprocal")                                                                                     \
-    X(EXP, 1, "Exp")                                                                                                   \
-    X(ERF, 1, "Erf")                                                                                                   \
-    X(TANH, 1, "Tanh")                                                                                                 \
-    X(SIGMOID, 1, "Sigmoid")                                                                                           \
-    X(RELU, 1, "Relu")                                                                                                 \
-    X(GELU, 1, "Gelu")                                                                                                 \
-    X(HARD_SIGMOID, 1, "HardSigmoid")                                                                                  \
-    X(HARD_SWISH, 1, "HardSwish")                                                                                      \
-    X(LEAKY_RELU, 1, "LeakyRelu")                                                                                      \
-    X(ELU, 1, "Elu")                                                                                                   \
+#define KERNEL_MAP_FUNCTIONS(X)                                                                                                            \
+    X(ADD, 2, "Add")                                                                                                                       \
+    X(SUB, 2, "Sub")                                                                                                                       \
+    X(MUL, 2, "Mul")                                                                                                                       \
+    X(DIV, 2, "Div")                                                                                                                       \
+    X(MIN, 2, "Min")                                                                                                                       \
+    X(MAX, 2, "Max")                                                                                                                       \
+    X(NEG, 1, "Neg")                                                                                                                       \
+    X(ABS, 1, "Abs")                                                                                                                       \
+    X(SQRT, 1, "Sqrt")                                                                                                                     \
+    X(RECIPROCAL, 1, "Reciprocal")                                                                                                         \
+    X(EXP, 1, "Exp")                                                                                                                       \
+    X(ERF, 1, "Erf")                                                                                                                       \
+    X(TANH, 1, "Tanh")                                                                                                                     \
+    X(SIGMOID, 1, "Sigmoid")                                                                                                               \
+    X(RELU, 1, "Relu")                                                                                                                     \
+    X(GELU, 1, "Gelu")                                                                                                                     \
+    X(HARD_SIGMOID, 1, "HardSigmoid")                                                                                                      \
+    X(HARD_SWISH, 1, "HardSwish")                                                                                                          \
+    X(LEAKY_RELU, 1, "LeakyRelu")                                                                                                          \
+    X(ELU, 1, "Elu")                                                                                                                       \
     X(CLIP, 1, "Clip")
 
 typedef enum kernel_map_function {

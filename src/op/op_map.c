@@ -39,7 +39,8 @@ bool op_map_get(const graph_node *n, kernel_map *out) {
     for (int i = 0; i < out->steps; i++) {
         const int64_t *c = code + (ptrdiff_t)3 * i;
         if (c[0] < 0 || c[0] >= KERNEL_MAP_COUNT || c[1] < 0 || c[1] >= inputs + i || c[2] < 0 || c[2] >= inputs + i) return false;
-        out->step[i] = (kernel_map_step){(uint8_t)c[0], (uint8_t)c[1], (uint8_t)c[2], numbers->u.floats[2 * i], numbers->u.floats[2 * i + 1]};
+        out->step[i] =
+            (kernel_map_step){(uint8_t)c[0], (uint8_t)c[1], (uint8_t)c[2], numbers->u.floats[2 * i], numbers->u.floats[2 * i + 1]};
     }
     return true;
 }
@@ -152,8 +153,7 @@ void op_map_run(const op_map_walk *w, const kernel_map *map, const kernels *k, i
         kernel_map_input in[KERNEL_MAP_INPUTS];
         const int64_t row = at / w->inner, from = at % w->inner;
         n = w->inner - from < hi - at ? w->inner - from : hi - at;
-        for (int i = 0; i < w->inputs; i++)
-            in[i] = (kernel_map_input){at_row(w, i, row) + (w->in[i].one ? 0 : from), w->in[i].one};
+        for (int i = 0; i < w->inputs; i++) in[i] = (kernel_map_input){at_row(w, i, row) + (w->in[i].one ? 0 : from), w->in[i].one};
         k->map_f32(map, in, n, y + at);
     }
 }
@@ -162,7 +162,8 @@ void op_map_run(const op_map_walk *w, const kernel_map *map, const kernels *k, i
 
 static nib_status infer_map(op_infer *c) {
     kernel_map map;
-    if (!op_map_get(c->node, &map)) return op_fail(c, NIB_BAD_MODEL, "attributes code and numbers are no program of %d inputs", c->node->n_inputs);
+    if (!op_map_get(c->node, &map))
+        return op_fail(c, NIB_BAD_MODEL, "attributes code and numbers are no program of %d inputs", c->node->n_inputs);
     for (int i = 0; i < c->node->n_inputs; i++) {
         const nib_dtype d = op_in_type(c, i)->dtype;
         if (d != NIB_DTYPE_UNDEFINED && d != NIB_DTYPE_F32) return op_fail(c, NIB_TYPE, "input %d is %s, not f32", i, nib_dtype_name(d));
@@ -226,7 +227,9 @@ static nib_status expand(graph *g, graph_node *n, graph_value *first, int more, 
     for (int i = 0; i < map.inputs; i++) registers[i] = first && i == 0 ? first : n->inputs[more + i].value;
     for (int i = 0; i < map.steps; i++) {
         graph_value *v = emit(g, n, &map.step[i], registers);
-        if (!v) NIB_FAIL(err, NIB_UNSUPPORTED, "%s cannot be written in opset %d", functions[map.step[i].function].op, graph_opset_version(g, ""));
+        if (!v)
+            NIB_FAIL(err, NIB_UNSUPPORTED, "%s cannot be written in opset %d", functions[map.step[i].function].op,
+                     graph_opset_version(g, ""));
         NIB_TRY(op_infer_node(g, v->producer, err));
         registers[map.inputs + i] = v;
     }

@@ -50,9 +50,7 @@ static bool function_of(const graph_node *n, kernel_map_step *s) {
     case KERNEL_MAP_MIN:
     case KERNEL_MAP_MAX: return n->n_inputs == 2 && version >= 8;
     case KERNEL_MAP_GELU: return strcmp(graph_attr_string(n, "approximate", "none"), "none") == 0;
-    case KERNEL_MAP_HARD_SIGMOID:
-        s->p = graph_attr_float(n, "alpha", 0.2f), s->q = graph_attr_float(n, "beta", 0.5f);
-        return true;
+    case KERNEL_MAP_HARD_SIGMOID: s->p = graph_attr_float(n, "alpha", 0.2f), s->q = graph_attr_float(n, "beta", 0.5f); return true;
     case KERNEL_MAP_LEAKY_RELU: s->p = graph_attr_float(n, "alpha", 0.01f); return true;
     case KERNEL_MAP_ELU: s->p = graph_attr_float(n, "alpha", 1.0f); return true;
     case KERNEL_MAP_CLIP:
@@ -68,7 +66,8 @@ static bool power_of(const graph_node *n, kernel_map_function *f) {
     double e;
     if (!graph_is_op(n, "", "Pow") || n->n_inputs != 2 || !n->outputs[0] || n->outputs[0]->type.dtype != NIB_DTYPE_F32) return false;
     const graph_value *x = n->inputs[0].value, *by = n->inputs[1].value;
-    if (!x || !by || x->type.dtype != NIB_DTYPE_F32 || x->type.rank < 0 || by->type.rank > x->type.rank || !graph_scalar(by, &e)) return false;
+    if (!x || !by || x->type.dtype != NIB_DTYPE_F32 || x->type.rank < 0 || by->type.rank > x->type.rank || !graph_scalar(by, &e))
+        return false;
     *f = e == 2 ? KERNEL_MAP_MUL : KERNEL_MAP_SQRT;
     return e == 2 || e == 0.5;
 }

@@ -11,9 +11,10 @@
  *     group   one sub-batch: the sizes of its symbols, and memory for the values that steps hand to one another
  *     lane    one thread serving a group: scratch, and memory for the values of one block of rows inside a chain
  *
- * A step declares its range: rows, texts x heads, texts, parts of its own making, or whole. `run(step, lo, hi, lane)` computes that part of its
- * output; parts may run at the same time on different lanes of the group, in any order, with the same bits. A step whose work is
- * reading weights can be divided by columns as well (`run_columns`): a range of tiles, rows by columns.
+ * A step declares its range: rows, texts x heads, texts, parts of its own making, or whole. `run(step, lo, hi, lane)`
+ * computes that part of its output; parts may run at the same time on different lanes of the group, in any order, with
+ * the same bits. A step whose work is reading weights can be divided by columns as well (`run_columns`): a range of
+ * tiles, rows by columns.
  *
  * A stage is one step, or a chain: consecutive row steps over the same rows. A chain is walked in blocks of
  * plan->block_rows (block_most at the end), so that values used only inside it (storage BLOCK) need one block of memory, in cache.

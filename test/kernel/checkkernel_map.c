@@ -81,7 +81,8 @@ static void alone(const check_task *task, kernel_map_function f) {
     kernel_map map = {.inputs = functions[f].inputs, .steps = 1, .step = {step(f, 0, functions[f].inputs - 1)}};
     for (int64_t n = 0; n < 300; n += n < 40 ? 1 : 17) {
         check_case("lengths", (uint64_t)n);
-        kernel_map_input in[KERNEL_MAP_INPUTS] = {{check_random_floats((size_t)n + 1), false}, {check_random_floats((size_t)n + 1), check_chance(50)}};
+        kernel_map_input in[KERNEL_MAP_INPUTS] = {{check_random_floats((size_t)n + 1), false},
+                                                  {check_random_floats((size_t)n + 1), check_chance(50)}};
         compare(task, &map, in, n, exact);
     }
     for (uint64_t u = 0; u <= UINT32_MAX;) {
@@ -97,8 +98,8 @@ static void alone(const check_task *task, kernel_map_function f) {
 }
 
 static void random_program(const check_task *task, uint64_t number) {
-    static const kernel_map_function exact[] = {KERNEL_MAP_ADD, KERNEL_MAP_SUB, KERNEL_MAP_MUL, KERNEL_MAP_DIV, KERNEL_MAP_MIN, KERNEL_MAP_MAX,
-                                                KERNEL_MAP_NEG, KERNEL_MAP_ABS, KERNEL_MAP_RELU, KERNEL_MAP_CLIP};
+    static const kernel_map_function exact[] = {KERNEL_MAP_ADD, KERNEL_MAP_SUB, KERNEL_MAP_MUL, KERNEL_MAP_DIV,  KERNEL_MAP_MIN,
+                                                KERNEL_MAP_MAX, KERNEL_MAP_NEG, KERNEL_MAP_ABS, KERNEL_MAP_RELU, KERNEL_MAP_CLIP};
     kernel_map map = {0};
     kernel_map_input in[KERNEL_MAP_INPUTS];
     check_case("programs", number);

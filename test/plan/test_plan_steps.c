@@ -138,8 +138,18 @@ static bool say_reduction(text *c, text *b, shape *s) {
 
 /* Element-wise operators on v, one after the other: with numbers, channels, v itself and values of before. */
 static void say_chain(text *c, text *b, const shape *s, int most, bool channels) {
-    static const char *const one[] = {"Relu", "Sigmoid", "Tanh", "Erf", "Abs", "Neg", "HardSigmoid <alpha = 0.3, beta = 0.4>", "HardSwish",
-                                      "LeakyRelu <alpha = 0.1>", "Elu <alpha = 0.7>", "Exp", "Sqrt"};
+    static const char *const one[] = {"Relu",
+                                      "Sigmoid",
+                                      "Tanh",
+                                      "Erf",
+                                      "Abs",
+                                      "Neg",
+                                      "HardSigmoid <alpha = 0.3, beta = 0.4>",
+                                      "HardSwish",
+                                      "LeakyRelu <alpha = 0.1>",
+                                      "Elu <alpha = 0.7>",
+                                      "Exp",
+                                      "Sqrt"};
     static const char *const two[] = {"Add", "Sub", "Mul", "Div", "Min", "Max"};
     char names[16][8] = {"v"};
     int count = 1;
@@ -188,7 +198,8 @@ static void run_on(const graph *source, int which, bool optimized, const nib_ten
     plan *p;
     run_session *s;
     graph *g = clone_graph(source);
-    pass_context ctx = {.g = g, .runtime = runtimes[which], .kernels = &test_kernels, .level = optimized ? 2 : 0, .mode = PASS_MODE_EXACT, .err = &err};
+    pass_context ctx = {
+        .g = g, .runtime = runtimes[which], .kernels = &test_kernels, .level = optimized ? 2 : 0, .mode = PASS_MODE_EXACT, .err = &err};
     if (pass_run_all(&ctx) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
     assert_int_equal(cpu_open(runtimes[which], &cpu, &err), NIB_OK);
     if (plan_build(runtimes[which], g, &cpu, 1, NULL, &p, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
@@ -221,7 +232,13 @@ static void compare_steps(const graph *g, const nib_tensor *in, const char *full
     base_arena_init(&keep, &test_runtime->heap);
     op_env *env = op_env_create(g, &arena, 1u << 28, &test_kernels);
     op_env_set(env, g->inputs[0], in);
-    if (op_env_get(env, g->outputs[0], &want, &err) != NIB_OK) fail_msg("%s\n%s", err.message, full);
+    const nib_status status = op_env_get(env, g->outputs[0], &want, &err);
+    if (status == NIB_BAD_MODEL && strstr(err.message, "pads are larger")) { /* a ConvTranspose of nothing */
+        base_arena_free(&arena);
+        base_arena_free(&keep);
+        return;
+    }
+    if (status != NIB_OK) fail_msg("%s\n%s", err.message, full);
     for (int i = 0; i < 2; i++) run_on(g, i, true, in, &keep, &got[i]);
     run_on(g, 1, false, in, &keep, &plain);
     const graph_tensor *all[] = {&got[0], &got[1], &plain};
@@ -270,7 +287,10 @@ static void one(int kind) {
         else say(&all, chance(60) ? "%s%c" : "%s?", i ? "," : "", 'p' + i);
     }
     say(&all, "] x) => (float[%s] y) <float least = {-0.4}, float most = {0.8}, float two = {2}, float number = {0.7}%s> {%s }",
-        s.rank == 2 ? "?,?" : s.rank == 3 ? "?,?,?" : "?,?,?,?", c.at, b.at);
+        s.rank == 2   ? "?,?"
+        : s.rank == 3 ? "?,?,?"
+                      : "?,?,?,?",
+        c.at, b.at);
     graph *g = parse_graph(all.at);
     nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = first.rank, .data = x};
     memcpy(in.dims, first.d, sizeof first.d);
@@ -282,12 +302,12 @@ static void one(int kind) {
     graph_free(g);
 }
 
-#define TEST(name, kind, rounds)                                                                                       \
-    static void name(void **state) {                                                                                   \
-        fast = fused = 0;                                                                                              \
-        for (int i = 0; i < (rounds); i++) one(kind);                                                                  \
-        assert_true(fast >= (rounds));                                                                                 \
-        if ((kind) == CONV) assert_true(fused > (rounds) / 4);                                                         \
+#define TEST(name, kind, rounds)                                                                                                           \
+    static void name(void **state) {                                                                                                       \
+        fast = fused = 0;                                                                                                                  \
+        for (int i = 0; i < (rounds); i++) one(kind);                                                                                      \
+        assert_true(fast >= (rounds));                                                                                                     \
+        if ((kind) == CONV) assert_true(fused > (rounds) / 4);                                                                             \
     }
 TEST(convolutions, CONV, 400)
 TEST(transposed_ones, TRANSPOSED, 150)

@@ -19,7 +19,8 @@ void nk_columns_f32_f32__1x1_generic(const kernel_conv *c, const float *x, int64
             const bool real = at + n < hi;
             const int64_t py = (at + n) / c->out_w, px = (at + n) % c->out_w;
             for (int64_t k = 0; k < K; k++)
-                panels[k * columns + n] = real ? cell(c, x + k / taps * c->in_h * c->in_w, py, px, k % taps / c->kernel_w, k % c->kernel_w) : 0.0f;
+                panels[k * columns + n] =
+                    real ? cell(c, x + k / taps * c->in_h * c->in_w, py, px, k % taps / c->kernel_w, k % c->kernel_w) : 0.0f;
             panels[K * columns + n] = real ? 1.0f : 0.0f;
         }
 }
@@ -36,7 +37,8 @@ void nk_plane_f32_f32__1x1_generic(const kernel_conv *c, const float *x, const f
         }
 }
 
-void nk_pool_f32_f32__1x1_generic(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch, float *y) {
+void nk_pool_f32_f32__1x1_generic(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch,
+                                  float *y) {
     (void)scratch;
     for (int64_t r = row_lo; r < row_hi; r++)
         for (int64_t column = 0; column < c->out_w; column++) {

@@ -69,8 +69,8 @@ static void conv_plain(const kernel_conv *c, const float *x, int64_t lo, int n, 
 
 void KERNEL_NAME(nk_columns_f32_f32__1x16)(const kernel_conv *c, const float *x, int64_t lo, int64_t hi, int columns, float *panels) {
     const int64_t taps = c->kernel_h * c->kernel_w, K = c->channels * taps;
-    const bool plain = taps == 1 && c->stride_h == 1 && c->stride_w == 1 && !c->top && !c->left && c->in_w == c->out_w &&
-                       c->in_h == c->out_h;
+    const bool plain =
+        taps == 1 && c->stride_h == 1 && c->stride_w == 1 && !c->top && !c->left && c->in_w == c->out_w && c->in_h == c->out_h;
     conv_run runs[CONV_MOST_COLUMNS];
     for (int64_t at = lo; at < hi; at += columns, panels += (K + 1) * columns) {
         const int n = (int)(hi - at < columns ? hi - at : columns);
@@ -119,8 +119,8 @@ static void conv_lay_rows(const kernel_conv *c, const float *x, int64_t first, i
 typedef enum conv_kind { CONV_PRODUCTS, CONV_SUM, CONV_MOST } conv_kind;
 
 /* mr rows by nv vectors of the output; each output is one chain over the cells in order, then the bias. */
-VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, const float *w, vec bias, const conv_kind kind, const int mr, const int nv,
-                          int64_t x, float *y) {
+VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, const float *w, vec bias, const conv_kind kind, const int mr,
+                          const int nv, int64_t x, float *y) {
     const int64_t lane = kernel_conv_lane(c), row_size = c->stride_w * lane, left = c->out_w - x;
     vec sum[8];
     VEC_UNROLL

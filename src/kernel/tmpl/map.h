@@ -17,22 +17,20 @@ VEC_INLINE vec map_clip(vec x, vec lo, vec hi) { return vec_min(hi, vec_max(lo, 
 VEC_INLINE vec map_hard_sigmoid(vec x, vec alpha, vec beta) {
     return map_clip(vec_add(vec_mul(alpha, x), beta), vec_zero(), vec_set1(1.0f));
 }
-VEC_INLINE vec map_hard_swish(vec x) {
-    return vec_mul(x, map_hard_sigmoid(x, vec_set1(1.0f / 6.0f), vec_set1(0.5f)));
-}
+VEC_INLINE vec map_hard_swish(vec x) { return vec_mul(x, map_hard_sigmoid(x, vec_set1(1.0f / 6.0f), vec_set1(0.5f))); }
 VEC_INLINE vec map_leaky(vec x, vec alpha) { return vec_select_lt(x, vec_zero(), vec_mul(alpha, x), x); }
 VEC_INLINE vec map_elu(vec x, vec alpha) {
     return vec_select_lt(x, vec_zero(), vec_mul(alpha, vec_sub(vec_exp_wide(x), vec_set1(1.0f))), x);
 }
 
-#define MAP_EACH(expression)                                                                                           \
-    for (int i = 0; i < MAP_BLOCK; i += 16) {                                                                          \
-        const vec x = vec_load(a + i);                                                                                 \
-        vec_store(y + i, expression);                                                                                  \
-    }                                                                                                                  \
+#define MAP_EACH(expression)                                                                                                               \
+    for (int i = 0; i < MAP_BLOCK; i += 16) {                                                                                              \
+        const vec x = vec_load(a + i);                                                                                                     \
+        vec_store(y + i, expression);                                                                                                      \
+    }                                                                                                                                      \
     break
-#define MAP_BOTH(function)                                                                                             \
-    for (int i = 0; i < MAP_BLOCK; i += 16) vec_store(y + i, function(vec_load(a + i), vec_load(b + i)));              \
+#define MAP_BOTH(function)                                                                                                                 \
+    for (int i = 0; i < MAP_BLOCK; i += 16) vec_store(y + i, function(vec_load(a + i), vec_load(b + i)));                                  \
     break
 
 static void map_step(const kernel_map_step *s, const float *a, const float *b, float *y) {
@@ -66,8 +64,7 @@ static void map_step(const kernel_map_step *s, const float *a, const float *b, f
 #undef MAP_BOTH
 
 /* One block: where each input's MAP_BLOCK numbers are, and where the result's go. */
-static void map_block(const kernel_map *m, const float *const *in, float registers[KERNEL_MAP_STEPS][MAP_BLOCK],
-                      float *y) {
+static void map_block(const kernel_map *m, const float *const *in, float registers[KERNEL_MAP_STEPS][MAP_BLOCK], float *y) {
     for (int i = 0; i < m->steps; i++) {
         const kernel_map_step *s = &m->step[i];
         const float *a = s->a < m->inputs ? in[s->a] : registers[s->a - m->inputs];
