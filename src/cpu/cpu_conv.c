@@ -16,6 +16,7 @@
 
 #define PANEL_BYTES ((size_t)192 << 10) /* of a block of columns, beside filters and outputs in an L2 of 1 MiB */
 #define MOST_BYTES ((size_t)64 << 20)   /* of one panel */
+#define EVEN_PART 2048                  /* outputs that an even program is run on at a time */
 #define FEW_FILTERS 8                   /* of one channel: below, planes are faster than a product of so few rows */
 
 typedef enum conv_way { WAY_PRODUCTS, WAY_PLANES, WAY_ROWS } conv_way;
@@ -43,6 +44,7 @@ typedef struct conv_sizes {
         int64_t image, channel; /* elements from one to the next; of DENSE the output's own */
         bool dense;
     } in[KERNEL_MAP_INPUTS];
+    bool even; /* the program reads nothing that changes from filter to filter, but what lies as the output does */
 } conv_sizes;
 
 static nib_status bad(const plan_step *step, nib_error *err, nib_status code, const char *what) {
@@ -101,23 +103,29 @@ static nib_status sizes_of(const plan_step *step, const plan_group *group, conv_
     for (int i = 1; i < s->map.inputs; i++)
         if (!read_input(z, i, plan_tensor(group, n->inputs[OP_CONV_OPERANDS - 1 + i].value)))
             return bad(step, err, NIB_SHAPE, "what its outputs are put together with has another shape");
+    z->even = true;
+    for (int i = 1; i < s->map.inputs; i++) z->even &= z->in[i].dense || (!z->in[i].image && !z->in[i].channel);
     divide(s, z);
     return NIB_OK;
 }
 
+/* 1 where the output is not where the plan put it, or there is none. */
+static int64_t parts_of(const plan_step *step, const plan_group *group, const conv_sizes *z) {
+    graph_tensor y = {.rank = z->rank};
+    for (int k = 0; k < z->rank; k++) y.dims[k] = z->y[k];
+    const int64_t count = graph_tensor_elements(&y);
+    if (count < 1 || (uint64_t)count > SIZE_MAX / sizeof(float) || z->parts < 1) return 1;
+    return cpu_is_planned(group, step->node->outputs[0]->id, (size_t)count * sizeof(float)) ? z->parts : 1;
+}
+
 static int64_t parts(const plan_step *step, const plan_group *group) {
     conv_sizes z;
-    if (sizes_of(step, group, &z, NULL) != NIB_OK) return 1; /* the run says what is wrong */
-    graph_tensor y = {.rank = z.rank};
-    for (int k = 0; k < z.rank; k++) y.dims[k] = z.y[k];
-    const int64_t count = graph_tensor_elements(&y);
-    if (count < 1 || (size_t)count > SIZE_MAX / sizeof(float) || z.parts < 1) return 1;
-    return cpu_is_planned(group, step->node->outputs[0]->id, (size_t)count * sizeof(float)) ? z.parts : 1;
+    return sizes_of(step, group, &z, NULL) == NIB_OK ? parts_of(step, group, &z) : 1; /* the run says what is wrong */
 }
 
 /* ---- the work */
 
-/* Pixels [lo, hi) of filter m of an image, which lie at y: the program on them. */
+/* Pixels [lo, hi) of filter m of an image, which lie at y: the program on them. Where it is even, hi may lie in a later filter. */
 static void map_row(const conv_state *s, const conv_sizes *z, int64_t image, int64_t m, int64_t lo, int64_t hi, float *y) {
     kernel_map_input in[KERNEL_MAP_INPUTS] = {{y, false}};
     if (s->map.steps == 0) return;
@@ -151,7 +159,9 @@ static nib_status run_products(const conv_state *s, const conv_sizes *z, const f
                                          .N = to - from,
                                          .K = K};
         s->gemm->run(&args, 0, filters, 0, to - from);
-        for (int64_t m = 0; m < filters; m++) map_row(s, z, image, first + m, from, to, out + m * z->cells_out);
+        const bool all = z->even && z->blocks == 1; /* filters lie one behind the other */
+        for (int64_t m = 0; m < (all ? 1 : filters); m++)
+            map_row(s, z, image, first + m, from, all ? filters * z->cells_out : to, out + m * z->cells_out);
     }
     return NIB_OK;
 }
@@ -162,16 +172,20 @@ static nib_status run_planes(const conv_state *s, const conv_sizes *z, const flo
     if (!rows) return no_scratch(lane);
     float *scratch = lane->eval_scratch(lane, (size_t)kernel_conv_scratch(&z->c, rows) * sizeof(float));
     if (!scratch) return no_scratch(lane);
+    int64_t done = lo * z->cells_out; /* outputs that the program is through with, of an even one */
     for (int64_t part = lo; part < hi; part++) {
-        const int64_t m = part % s->M, image = part / s->M;
+        const int64_t m = part % s->M, image = part / s->M, end_of = (part + 1) * z->cells_out;
         const float *plane = x + (image * s->groups + m / each) * z->cells_in;
         float *out = y + part * z->cells_out;
         if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
         for (int64_t r = 0; r < z->c.out_h; r += rows) {
             const int64_t end = r + rows < z->c.out_h ? r + rows : z->c.out_h, w = z->c.out_w;
             s->k->conv_plane_f32(&z->c, plane, s->filters + m * s->K, s->bias[m], r, end, scratch, out + r * w);
-            map_row(s, z, image, m, r * w, end * w, out + r * w);
+            if (!z->even) map_row(s, z, image, m, r * w, end * w, out + r * w);
         }
+        if (!z->even || (end_of - done < EVEN_PART && part + 1 < hi)) continue;
+        map_row(s, z, 0, 0, done, end_of, y + done);
+        done = end_of;
     }
     return NIB_OK;
 }
@@ -192,7 +206,7 @@ static nib_status run_conv(const plan_step *step, int64_t lo, int64_t hi, plan_l
     float *y = cpu_output(lane, step->node, 0, NIB_DTYPE_F32, z.rank, z.y, &status);
     if (!y) return status;
     const float *x = plan_tensor(lane->group, step->node->inputs[0].value)->data;
-    if (parts(step, lane->group) == 1) lo = 0, hi = z.parts; /* all of it, wherever its output is */
+    if (parts_of(step, lane->group, &z) == 1) lo = 0, hi = z.parts; /* all of it, wherever its output is */
     if (z.images == 0 || z.cells_out == 0) return NIB_OK;
     if (s->way == WAY_ROWS) return run_rows(s, &z, x, y);
     return s->way == WAY_PLANES ? run_planes(s, &z, x, y, lo, hi, lane) : run_products(s, &z, x, y, lo, hi, lane);
@@ -244,6 +258,7 @@ static nib_status copy_weights(cpu_compile *c, conv_state *s, const graph_tensor
         b[m] = bias ? number(bias, m) : 0.0f;
         if (!f) continue;
         memcpy(f + m * stride, (const char *)w->data + m * s->K * (int64_t)sizeof(float), (size_t)s->K * sizeof(float));
+        for (int64_t k = 0; k < s->K; k++) f[m * stride + k] = cpu_no_subnormal(f[m * stride + k]);
         if (s->way == WAY_PRODUCTS) f[m * stride + s->K] = b[m];
     }
     s->filters = f;
@@ -274,7 +289,9 @@ nib_status cpu_compile_conv(cpu_compile *c) {
     s->channels = w->dims[1];
     s->K = graph_tensor_elements(w) / s->M;
     s->groups = graph_attr_int(n, "group", 1);
-    s->way = s->channels == 1 && s->M / s->groups < FEW_FILTERS ? WAY_PLANES : sees_all(n, w) ? WAY_ROWS : WAY_PRODUCTS;
+    s->way = s->channels == 1 && s->M / s->groups < FEW_FILTERS && w->dims[w->rank - 1] <= KERNEL_CONV_COLUMNS ? WAY_PLANES
+             : sees_all(n, w)                                                                                  ? WAY_ROWS
+                                                                                                               : WAY_PRODUCTS;
     NIB_TRY(copy_weights(c, s, w, b));
     c->step->state = s;
     c->step->range = PLAN_RANGE_PARTS;

@@ -162,7 +162,7 @@ nib_status cpu_compile_conv_transpose(cpu_compile *c) {
     float *bias = base_arena_calloc(&c->p->arena, (size_t)(s->groups * s->M), sizeof *bias);
     if (!filters || !bias) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     for (int64_t ch = 0; ch < w->dims[0]; ch++)
-        for (int64_t r = 0; r < rows; r++) filters[(ch / s->C * rows + r) * K + ch % s->C] = number(w, ch * rows + r);
+        for (int64_t r = 0; r < rows; r++) filters[(ch / s->C * rows + r) * K + ch % s->C] = cpu_no_subnormal(number(w, ch * rows + r));
     for (int64_t m = 0; b && m < s->groups * s->M; m++) bias[m] = number(b, m);
     s->filters = filters;
     s->bias = bias;

@@ -257,9 +257,9 @@ typedef struct kernels {
      * kernel of so many columns packs its weights, K + 1 rows each: k = (channel, row, column of the window), then ones for a bias.
      * What lies in the padding is 0, and so are columns past hi. x [channels, in_h, in_w]. */
     void (*conv_columns_f32)(const kernel_conv *c, const float *x, int64_t lo, int64_t hi, int columns, float *panels);
-    /* Rows [row_lo, row_hi) of one plane of the output, y [rows, out_w], of one plane of the input under the window w: channels counts
-     * for nothing. Each output is one chain of multiply-adds over the cells in order, then the bias. scratch:
-     * kernel_conv_scratch(c, row_hi - row_lo) floats. */
+    /* Rows [row_lo, row_hi) of one plane of the output, y [rows, out_w], of one plane of the input under the window
+     * w: channels counts for nothing, and kernel_w is at most KERNEL_CONV_COLUMNS. Each output is one chain of
+     * multiply-adds over the cells in order, then the bias. scratch: kernel_conv_scratch(c, row_hi - row_lo) floats. */
     void (*conv_plane_f32)(const kernel_conv *c, const float *x, const float *w, float bias, int64_t row_lo, int64_t row_hi,
                            float *scratch, float *y);
     /* The same of the largest cell (NaN if one is), or of the sum of all; the padding counts for nothing. */

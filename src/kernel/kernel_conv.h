@@ -14,6 +14,8 @@ typedef struct kernel_conv {
     int64_t top, left; /* rows and columns of zeros before the input; behind it there are as many as windows ask for */
 } kernel_conv;
 
+#define KERNEL_CONV_COLUMNS 256 /* most of a window over one plane */
+
 /* Rows of the input that rows of the output see, laid out for kernel_conv_planes: floats of scratch for so many rows. */
 static inline int64_t kernel_conv_lane(const kernel_conv *c) { /* columns of one phase */
     return (c->out_w - 1 + ((c->kernel_w - 1) * c->dilation_w) / c->stride_w + 1 + 64 + 15) / 16 * 16;

@@ -101,7 +101,21 @@ static bool is_inner(const map_group *m, const graph_value *v) {
     return v->use_count > 0;
 }
 
-/* The root with everything above it that only the group reads and that has its shape. */
+/* Values that the group reads from outside, each once. */
+static int outer_inputs(const map_group *m) {
+    const graph_value *seen[MOST_NODES * 2];
+    int count = 0;
+    for (int i = 0; i < m->n_nodes; i++)
+        for (int k = 0; k < m->nodes[i]->n_inputs && k < 2; k++) {
+            const graph_value *v = m->nodes[i]->inputs[k].value;
+            bool known = !v || (v->producer && index_of(m->nodes, m->n_nodes, v->producer) >= 0);
+            for (int j = 0; j < count; j++) known |= seen[j] == v;
+            if (!known) seen[count++] = v;
+        }
+    return count;
+}
+
+/* The root with everything above it that only the group reads and that has its shape, as long as registers are enough. */
 static void collect(map_group *m, graph_node *root) {
     const graph_value *y = root->outputs[0];
     m->nodes[m->n_nodes++] = root;
@@ -115,7 +129,8 @@ static void collect(map_group *m, graph_node *root) {
                 if (!above || above->owner != root->owner || index_of(m->nodes, m->n_nodes, above) >= 0) continue;
                 if (!is_mappable(above) || !same_shape(v, y) || !is_inner(m, v)) continue;
                 m->nodes[m->n_nodes++] = above;
-                grown = true;
+                if (outer_inputs(m) > KERNEL_MAP_INPUTS) m->n_nodes--;
+                else grown = true;
             }
         }
     }
@@ -186,6 +201,75 @@ static int register_of(map_group *m, graph_value *v) {
     const int at = emit(m, i);
     if (m->fits && at >= m->n_inputs) m->values[at - m->n_inputs] = v;
     return at;
+}
+
+/* ---- GELU in its long form, x / 2 (1 + erf(x / sqrt 2)), however it is put together */
+
+static const kernel_map_step *step_of(const map_group *m, int r) { return r < m->n_inputs ? NULL : &m->map.step[r - m->n_inputs]; }
+
+static bool is_number(const map_group *m, int r, double want) {
+    double x;
+    return r < m->n_inputs && m->inputs[r]->constant && graph_scalar(m->inputs[r], &x) && fabs(x - want) < 1e-5 * want;
+}
+
+/* Whether r is 1 + erf(x / sqrt 2), of which x. */
+static bool is_tail(const map_group *m, int r, int *x) {
+    const kernel_map_step *sum = step_of(m, r);
+    for (int side = 0; sum && sum->function == KERNEL_MAP_ADD && side < 2; side++) {
+        const kernel_map_step *e = step_of(m, side ? sum->b : sum->a);
+        const kernel_map_step *p = e && e->function == KERNEL_MAP_ERF ? step_of(m, e->a) : NULL;
+        if (!p || p->function != KERNEL_MAP_MUL || !is_number(m, side ? sum->a : sum->b, 1)) continue;
+        if (is_number(m, p->a, 0.70710678)) return *x = p->b, true;
+        if (is_number(m, p->b, 0.70710678)) return *x = p->a, true;
+    }
+    return false;
+}
+
+/* Whether the product of these three is a GELU of x. */
+static bool is_gelu(const map_group *m, const int factor[3], int *x) {
+    for (int t = 0; t < 3; t++) {
+        const int a = factor[(t + 1) % 3], b = factor[(t + 2) % 3];
+        if (!is_tail(m, factor[t], x)) continue;
+        if ((a == *x && is_number(m, b, 0.5)) || (b == *x && is_number(m, a, 0.5))) return true;
+    }
+    return false;
+}
+
+static void find_gelu(map_group *m) {
+    for (int i = 0; i < m->map.steps; i++) {
+        kernel_map_step *s = &m->map.step[i];
+        int x;
+        for (int side = 0; s->function == KERNEL_MAP_MUL && side < 2; side++) {
+            const kernel_map_step *inner = step_of(m, side ? s->b : s->a);
+            if (!inner || inner->function != KERNEL_MAP_MUL) continue;
+            if (!is_gelu(m, (const int[3]){inner->a, inner->b, side ? s->a : s->b}, &x)) continue;
+            *s = (kernel_map_step){.function = KERNEL_MAP_GELU, .a = (uint8_t)x, .b = (uint8_t)x};
+        }
+    }
+}
+
+/* Leaves out instructions whose register nobody reads any more, and inputs that none does. */
+static void leave_out(map_group *m) {
+    enum { ALL = KERNEL_MAP_INPUTS + KERNEL_MAP_STEPS };
+    bool used[ALL] = {false};
+    int to[ALL], steps = 0, inputs = 0;
+    const int total = m->n_inputs + m->map.steps;
+    used[total - 1] = true;
+    for (int r = total - 1; r >= m->n_inputs; r--)
+        if (used[r]) used[step_of(m, r)->a] = used[step_of(m, r)->b] = true;
+    for (int r = 0; r < m->n_inputs; r++) {
+        to[r] = inputs;
+        if (used[r]) m->inputs[inputs++] = m->inputs[r];
+    }
+    for (int r = m->n_inputs; r < total; r++) {
+        to[r] = inputs + steps;
+        if (!used[r]) continue;
+        kernel_map_step s = *step_of(m, r);
+        s.a = (uint8_t)to[s.a], s.b = (uint8_t)to[s.b];
+        m->map.step[steps++] = s;
+    }
+    m->n_inputs = inputs;
+    m->map.steps = steps;
 }
 
 /* ---- in place of the group */
@@ -270,6 +354,8 @@ nib_status pass_map(pass_context *ctx) {
         find_inputs(&m);
         if (!m.fits) continue;
         emit(&m, 0);
+        if (m.fits) find_gelu(&m);
+        if (m.fits) leave_out(&m);
         if (m.fits) NIB_TRY(replace(ctx, &m, n));
     }
 fail:

@@ -118,17 +118,21 @@ static void conv_lay_rows(const kernel_conv *c, const float *x, int64_t first, i
 /* What a window does with its cells. */
 typedef enum conv_kind { CONV_PRODUCTS, CONV_SUM, CONV_MOST } conv_kind;
 
+/* Where each column of the window is in a padded row, of the first pixel: a division by the stride that no tile has to do. */
+typedef struct conv_columns {
+    int64_t at[KERNEL_CONV_COLUMNS];
+} conv_columns;
+
 /* mr rows by nv vectors of the output; each output is one chain over the cells in order, then the bias. */
-VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, const float *w, vec bias, const conv_kind kind, const int mr,
-                          const int nv, int64_t x, float *y) {
+VEC_INLINE void conv_tile(const kernel_conv *c, const conv_columns *columns, const float *rows, const float *w, vec bias,
+                          const conv_kind kind, const int mr, const int nv, int64_t x, float *y) {
     const int64_t lane = kernel_conv_lane(c), row_size = c->stride_w * lane, left = c->out_w - x;
     vec sum[8];
     VEC_UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = kind == CONV_MOST ? vec_set1(-INFINITY) : vec_zero();
     for (int64_t i = 0; i < c->kernel_h; i++)
         for (int64_t j = 0; j < c->kernel_w; j++) {
-            const int64_t column = j * c->dilation_w;
-            const float *from = rows + i * c->dilation_h * row_size + column % c->stride_w * lane + column / c->stride_w + x;
+            const float *from = rows + i * c->dilation_h * row_size + columns->at[j] + x;
             const vec weight = kind == CONV_PRODUCTS ? vec_set1(*w++) : vec_zero();
             VEC_UNROLL
             for (int m = 0; m < mr; m++) {
@@ -161,13 +165,14 @@ VEC_INLINE void conv_tile(const kernel_conv *c, const float *rows, const float *
 #endif
 
 /* Four rows of the output, or one, from `scratch` on. */
-VEC_INLINE void conv_rows(const kernel_conv *c, const float *rows, const float *w, vec b, const conv_kind kind, bool four, float *y) {
+VEC_INLINE void conv_rows(const kernel_conv *c, const conv_columns *columns, const float *rows, const float *w, vec b, const conv_kind kind,
+                          bool four, float *y) {
     for (int64_t x = 0; x < c->out_w;) {
         const bool wide = c->out_w - x > 16;
-        if (four && wide && CONV_FOUR == 2) conv_tile(c, rows, w, b, kind, 4, CONV_FOUR, x, y);
-        else if (four) conv_tile(c, rows, w, b, kind, 4, 1, x, y);
-        else if (wide) conv_tile(c, rows, w, b, kind, 1, 4, x, y);
-        else conv_tile(c, rows, w, b, kind, 1, 1, x, y);
+        if (four && wide && CONV_FOUR == 2) conv_tile(c, columns, rows, w, b, kind, 4, CONV_FOUR, x, y);
+        else if (four) conv_tile(c, columns, rows, w, b, kind, 4, 1, x, y);
+        else if (wide) conv_tile(c, columns, rows, w, b, kind, 1, 4, x, y);
+        else conv_tile(c, columns, rows, w, b, kind, 1, 1, x, y);
         x += 16 * (!wide ? 1 : four ? CONV_FOUR : 4);
     }
 }
@@ -175,11 +180,14 @@ VEC_INLINE void conv_rows(const kernel_conv *c, const float *rows, const float *
 VEC_INLINE void conv_plane(const kernel_conv *c, const float *x, const float *w, float bias, const conv_kind kind, int64_t row_lo,
                            int64_t row_hi, float *scratch, float *y) {
     const int64_t size = c->stride_w * kernel_conv_lane(c), rows = row_hi - row_lo;
+    conv_columns columns;
     if (rows <= 0) return;
+    for (int64_t j = 0, at = 0; j < c->kernel_w; j++, at += c->dilation_w)
+        columns.at[j] = at % c->stride_w * kernel_conv_lane(c) + at / c->stride_w;
     conv_lay_rows(c, x, row_lo * c->stride_h - c->top, kernel_conv_rows(c, rows), kind == CONV_MOST ? -INFINITY : 0.0f, scratch);
     for (int64_t r = 0, n; r < rows; r += n) {
         n = rows - r >= 4 ? 4 : 1;
-        conv_rows(c, scratch + r * c->stride_h * size, w, vec_set1(bias), kind, n == 4, y + r * c->out_w);
+        conv_rows(c, &columns, scratch + r * c->stride_h * size, w, vec_set1(bias), kind, n == 4, y + r * c->out_w);
     }
 }
 

@@ -33,7 +33,8 @@ VEC_INLINE vec map_elu(vec x, vec alpha) {
     for (int i = 0; i < MAP_BLOCK; i += 16) vec_store(y + i, function(vec_load(a + i), vec_load(b + i)));                                  \
     break
 
-static void map_step(const kernel_map_step *s, const float *a, const float *b, float *y) {
+/* n: a multiple of 16. */
+static void map_step(const kernel_map_step *s, const float *a, const float *b, int n, float *y) {
     const vec p = vec_set1(s->p), q = vec_set1(s->q);
     switch ((kernel_map_function)s->function) {
     case KERNEL_MAP_ADD: MAP_BOTH(vec_add);
@@ -63,13 +64,13 @@ static void map_step(const kernel_map_step *s, const float *a, const float *b, f
 #undef MAP_EACH
 #undef MAP_BOTH
 
-/* One block: where each input's MAP_BLOCK numbers are, and where the result's go. */
-static void map_block(const kernel_map *m, const float *const *in, float registers[KERNEL_MAP_STEPS][MAP_BLOCK], float *y) {
+/* One block of n numbers, a multiple of 16: where those of each input are, and where the result's go. */
+static void map_block(const kernel_map *m, const float *const *in, int n, float registers[KERNEL_MAP_STEPS][MAP_BLOCK], float *y) {
     for (int i = 0; i < m->steps; i++) {
         const kernel_map_step *s = &m->step[i];
         const float *a = s->a < m->inputs ? in[s->a] : registers[s->a - m->inputs];
         const float *b = s->b < m->inputs ? in[s->b] : registers[s->b - m->inputs];
-        map_step(s, a, b, i + 1 < m->steps ? registers[i] : y);
+        map_step(s, a, b, n, i + 1 < m->steps ? registers[i] : y);
     }
 }
 
@@ -79,23 +80,24 @@ void KERNEL_NAME(nk_map_f32_f32__1x16)(const kernel_map *m, const kernel_map_inp
     for (int k = 0; k < m->inputs; k++) {
         in[k] = own[k];
         if (!inputs[k].one) continue;
-        for (int i = 0; i < MAP_BLOCK; i += 16) vec_store(own[k] + i, vec_set1(*inputs[k].at));
+        for (int i = 0; i < MAP_BLOCK && i < n; i += 16) vec_store(own[k] + i, vec_set1(*inputs[k].at));
     }
     int64_t at = 0;
     for (; at + MAP_BLOCK <= n; at += MAP_BLOCK) {
         for (int k = 0; k < m->inputs; k++)
             if (!inputs[k].one) in[k] = inputs[k].at + at;
-        map_block(m, in, registers, y + at);
+        map_block(m, in, MAP_BLOCK, registers, y + at);
     }
     if (at == n) return;
+    const int left = (int)(n - at), whole = (left + 15) / 16 * 16;
     for (int k = 0; k < m->inputs; k++) {
         if (inputs[k].one) continue;
-        memset(own[k], 0, sizeof(own[k]));
-        memcpy(own[k], inputs[k].at + at, (size_t)(n - at) * sizeof(float));
+        vec_store(own[k] + whole - 16, vec_zero());
+        memcpy(own[k], inputs[k].at + at, (size_t)left * sizeof(float));
         in[k] = own[k];
     }
-    map_block(m, in, registers, last);
-    memcpy(y + at, last, (size_t)(n - at) * sizeof(float));
+    map_block(m, in, whole, registers, last);
+    memcpy(y + at, last, (size_t)left * sizeof(float));
 }
 
 #endif
