@@ -7,7 +7,7 @@
  *              where they are needed, a block that fits L2 at a time: the f32 Linear with its sides changed, so that what
  *              comes out lies as the output does
  *   planes     where a filter sees one channel (depthwise)
- *   rows       where a window covers all of the input: images are the rows of a Linear
+ *   rows       where an image has few pixels: pixels are the rows of a Linear, and turned round behind it
  *
  * What nib.Conv does to its outputs is done to each block of rows while it is in cache.
  */
@@ -17,28 +17,31 @@
 #define PANEL_BYTES ((size_t)192 << 10) /* of a block of columns, beside filters and outputs in an L2 of 1 MiB */
 #define MOST_BYTES ((size_t)64 << 20)   /* of one panel */
 #define EVEN_PART 2048                  /* outputs that an even program is run on at a time */
+#define FEW_PIXELS 12                   /* of an image: below, a panel of columns is mostly empty */
+#define BOTH_BYTES ((size_t)8 << 20)    /* of weights that are kept for rows, too, where it is not known how long a signal will be */
 #define FEW_FILTERS 8                   /* of one channel: below, planes are faster than a product of so few rows */
 
 typedef enum conv_way { WAY_PRODUCTS, WAY_PLANES, WAY_ROWS } conv_way;
 
 typedef struct conv_state {
-    conv_way way;
+    bool planes; /* else products or rows, by how many pixels an image has */
     const kernels *k;
     const kernel_linear *gemm;
     kernel_map map;
     int64_t M, K, groups, channels; /* filters, numbers of one, channels that one sees */
-    const float *filters;           /* PRODUCTS: [M, K + 1]; PLANES: [M, K] */
+    const float *filters;           /* of products [M, K + 1], of planes [M, K] */
     const float *bias;              /* [M] */
-    const void *packed;             /* ROWS */
+    const void *packed;             /* of rows; NULL: not of this convolution */
 } conv_state;
 
 /* The sizes of one run. */
 typedef struct conv_sizes {
+    conv_way way;
     kernel_conv c;
     int rank;
     int64_t y[GRAPH_MAX_RANK];
     int64_t images, cells_in, cells_out;
-    int64_t block, blocks, parts; /* pixels of a block; blocks of an image; of all */
+    int64_t block, blocks, each, parts; /* pixels of a block; blocks, and of ROWS images of a part; all parts */
     struct {
         const float *at;
         int64_t image, channel; /* elements from one to the next; of DENSE the output's own */
@@ -74,6 +77,7 @@ static bool read_input(conv_sizes *z, int i, const graph_tensor *t) {
     return true;
 }
 
+/* Into parts: blocks of pixels, planes, or images whose pixels fill a tile. */
 static void divide(const conv_state *s, conv_sizes *z) {
     const int64_t tile = s->gemm->tile_n, column = (s->K + 1) * (int64_t)sizeof(float);
     int64_t most = (int64_t)PANEL_BYTES / column / tile, wanted = (z->cells_out + 4 * tile - 1) / (4 * tile);
@@ -81,8 +85,10 @@ static void divide(const conv_state *s, conv_sizes *z) {
     if (most > wanted) most = wanted; /* four blocks of an image at least, for threads to share */
     z->block = (most < 1 ? 1 : most) * tile;
     z->blocks = (z->cells_out + z->block - 1) / z->block;
-    if (s->way == WAY_PRODUCTS) z->parts = z->images * s->groups * z->blocks;
-    else z->parts = s->way == WAY_PLANES ? z->images * s->M : 1;
+    z->each = z->cells_out > 0 && z->cells_out < 2 * FEW_PIXELS ? 2 * FEW_PIXELS / z->cells_out : 1;
+    z->way = s->planes ? WAY_PLANES : s->packed && z->cells_out < FEW_PIXELS ? WAY_ROWS : WAY_PRODUCTS;
+    if (z->way == WAY_PRODUCTS) z->parts = z->images * s->groups * z->blocks;
+    else z->parts = z->way == WAY_PLANES ? z->images * s->M : (z->images + z->each - 1) / z->each;
 }
 
 static nib_status sizes_of(const plan_step *step, const plan_group *group, conv_sizes *z, nib_error *err) {
@@ -190,11 +196,54 @@ static nib_status run_planes(const conv_state *s, const conv_sizes *z, const flo
     return NIB_OK;
 }
 
-static nib_status run_rows(const conv_state *s, const conv_sizes *z, const float *x, float *y) {
-    const kernel_linear_args args = {
-        .x = x, .x_stride = s->K, .w = s->packed, .bias = s->bias, .y = y, .y_stride = s->M, .M = z->images, .N = s->M, .K = s->K};
-    s->gemm->run(&args, 0, z->images, 0, s->M);
-    for (int64_t i = 0; i < z->images * s->M && s->map.steps; i++) map_row(s, z, i / s->M, i % s->M, 0, 1, y + i);
+/* What the pixels of an image see, [cells_out, K]. */
+static void lay_rows(const kernel_conv *c, const float *x, float *rows) {
+    const int64_t plane = c->in_h * c->in_w;
+    for (int64_t y = 0; y < c->out_h; y++)
+        for (int64_t column = 0; column < c->out_w; column++)
+            for (int64_t ch = 0; ch < c->channels; ch++)
+                for (int64_t i = 0; i < c->kernel_h; i++) {
+                    const int64_t row = y * c->stride_h - c->top + i * c->dilation_h, first = column * c->stride_w - c->left;
+                    const float *from = x + ch * plane + row * c->in_w;
+                    for (int64_t j = 0, at = first; j < c->kernel_w; j++, at += c->dilation_w)
+                        *rows++ = row < 0 || row >= c->in_h || at < 0 || at >= c->in_w ? 0.0f : from[at];
+                }
+}
+
+/* Whether the one pixel of an image sees all of it, cell by cell. */
+static bool sees_as_it_lies(const kernel_conv *c) {
+    const bool rows = c->kernel_h == c->in_h && !c->top && (c->dilation_h == 1 || c->kernel_h == 1);
+    return c->out_h * c->out_w == 1 && rows && c->kernel_w == c->in_w && !c->left && (c->dilation_w == 1 || c->kernel_w == 1);
+}
+
+static nib_status run_rows(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi, plan_lane *lane) {
+    const int64_t cells = z->cells_out, most = z->each * cells, size = s->channels * z->cells_in;
+    const bool whole = sees_as_it_lies(&z->c);
+    float *laid = whole ? NULL : lane->eval_scratch(lane, (size_t)(most * s->K) * sizeof *laid);
+    float *out = lane->eval_scratch(lane, (size_t)(most * s->M) * sizeof *out);
+    if ((!whole && !laid) || !out) return no_scratch(lane);
+    for (int64_t part = lo; part < hi; part++) {
+        const int64_t first = part * z->each, end = first + z->each < z->images ? first + z->each : z->images;
+        if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
+        for (int64_t i = first; i < end && !whole; i++) lay_rows(&z->c, x + i * size, laid + (i - first) * cells * s->K);
+        const kernel_linear_args args = {.x = whole ? x + first * size : laid,
+                                         .x_stride = s->K,
+                                         .w = s->packed,
+                                         .bias = s->bias,
+                                         .y = out,
+                                         .y_stride = s->M,
+                                         .M = (end - first) * cells,
+                                         .N = s->M,
+                                         .K = s->K};
+        s->gemm->run(&args, 0, args.M, 0, s->M);
+        for (int64_t i = first; i < end; i++) {
+            float *to = y + i * s->M * cells;
+            const float *from = out + (i - first) * cells * s->M;
+            for (int64_t p = 0; p < cells; p++)
+                for (int64_t m = 0; m < s->M; m++) to[m * cells + p] = from[p * s->M + m];
+            for (int64_t m = 0; m < (z->even ? 1 : s->M); m++) map_row(s, z, i, m, 0, z->even ? s->M * cells : cells, to + m * cells);
+        }
+    }
     return NIB_OK;
 }
 
@@ -208,8 +257,11 @@ static nib_status run_conv(const plan_step *step, int64_t lo, int64_t hi, plan_l
     const float *x = plan_tensor(lane->group, step->node->inputs[0].value)->data;
     if (parts_of(step, lane->group, &z) == 1) lo = 0, hi = z.parts; /* all of it, wherever its output is */
     if (z.images == 0 || z.cells_out == 0) return NIB_OK;
-    if (s->way == WAY_ROWS) return run_rows(s, &z, x, y);
-    return s->way == WAY_PLANES ? run_planes(s, &z, x, y, lo, hi, lane) : run_products(s, &z, x, y, lo, hi, lane);
+    switch (z.way) {
+    case WAY_ROWS: return run_rows(s, &z, x, y, lo, hi, lane);
+    case WAY_PLANES: return run_planes(s, &z, x, y, lo, hi, lane);
+    default: return run_products(s, &z, x, y, lo, hi, lane);
+    }
 }
 
 /* ---- compiling */
@@ -232,15 +284,15 @@ static const char *refusal(const graph_node *n, const kernel_map *map) {
     return NULL;
 }
 
-/* Whether each image becomes one pixel, which sees all of it. */
-static bool sees_all(const graph_node *n, const graph_tensor *w) {
-    const graph_type *x = &n->inputs[0].value->type;
-    op_window v;
-    int64_t d;
-    if (graph_attr_int(n, "group", 1) != 1 || x->rank != w->rank || op_window_read(n, w->rank - 2, w->dims + 2, &v)) return false;
-    for (int i = 0; i < v.n; i++)
-        if (!graph_dim_is_const(x->dims[2 + i], &d) || d != w->dims[2 + i] || v.before[i] || v.after[i] || v.dilation[i] != 1) return false;
-    return true;
+/* Whether images may have few pixels, and whether they may have many. */
+static void pixels_of(const graph_node *n, size_t bytes, bool *few, bool *many) {
+    const graph_type *y = &n->outputs[0]->type;
+    int64_t count = 1, d;
+    bool known = y->rank > 2;
+    for (int k = 2; k < y->rank && known; k++) known = graph_dim_is_const(y->dims[k], &d) && base_mul_i64(count, d, &count);
+    *many = !known || count >= FEW_PIXELS;
+    *few = graph_attr_int(n, "group", 1) == 1 && (known ? count < FEW_PIXELS : y->rank == 3 && bytes <= BOTH_BYTES);
+    if (!*few) *many = true;
 }
 
 static float number(const graph_tensor *t, int64_t i) {
@@ -249,26 +301,38 @@ static float number(const graph_tensor *t, int64_t i) {
     return f;
 }
 
-static nib_status copy_weights(cpu_compile *c, conv_state *s, const graph_tensor *w, const graph_tensor *bias) {
-    const int64_t stride = s->K + (s->way == WAY_PRODUCTS);
-    float *b = base_arena_alloc(&c->p->arena, (size_t)s->M * sizeof *b);
-    float *f = s->way == WAY_ROWS ? NULL : base_arena_alloc(&c->p->arena, (size_t)(s->M * stride) * sizeof *f);
-    if (!b || (!f && s->way != WAY_ROWS)) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+static nib_status no_memory(cpu_compile *c) { return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan"); }
+
+/* As products or planes read them. */
+static nib_status copy_filters(cpu_compile *c, conv_state *s, const graph_tensor *w) {
+    const int64_t stride = s->K + !s->planes;
+    float *f = base_arena_alloc(&c->p->arena, (size_t)(s->M * stride) * sizeof *f);
+    if (!f) return no_memory(c);
     for (int64_t m = 0; m < s->M; m++) {
-        b[m] = bias ? number(bias, m) : 0.0f;
-        if (!f) continue;
         memcpy(f + m * stride, (const char *)w->data + m * s->K * (int64_t)sizeof(float), (size_t)s->K * sizeof(float));
         for (int64_t k = 0; k < s->K; k++) f[m * stride + k] = cpu_no_subnormal(f[m * stride + k]);
-        if (s->way == WAY_PRODUCTS) f[m * stride + s->K] = b[m];
+        if (!s->planes) f[m * stride + s->K] = s->bias[m];
     }
     s->filters = f;
-    s->bias = b;
-    if (s->way != WAY_ROWS) return NIB_OK;
+    return NIB_OK;
+}
+
+static nib_status prepare(cpu_compile *c, conv_state *s, const graph_tensor *w, const graph_tensor *bias) {
+    nib_status status = NIB_OK;
+    float *b = base_arena_alloc(&c->p->arena, (size_t)s->M * sizeof *b);
     graph_tensor *flat = base_arena_alloc(&c->p->arena, sizeof *flat);
-    if (!flat) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    bool few, many;
+    if (!b || !flat) return no_memory(c);
+    for (int64_t m = 0; m < s->M; m++) b[m] = bias ? number(bias, m) : 0.0f;
+    s->bias = b;
+    pixels_of(c->node, w->bytes, &few, &many);
+    if (s->planes || many) NIB_TRY(copy_filters(c, s, w));
+    if (s->planes || !few) return NIB_OK;
     *flat = *w;
     flat->rank = 2, flat->dims[0] = s->M, flat->dims[1] = s->K;
-    return cpu_weight_get(c->d, c->p, flat, true, 0, s->M, NULL, s->gemm, &s->packed, c->err);
+    NIB_TRY(cpu_weight_get(c->d, c->p, flat, true, 0, s->M, NULL, s->gemm, &s->packed, c->err));
+fail:
+    return status;
 }
 
 nib_status cpu_compile_conv(cpu_compile *c) {
@@ -289,14 +353,12 @@ nib_status cpu_compile_conv(cpu_compile *c) {
     s->channels = w->dims[1];
     s->K = graph_tensor_elements(w) / s->M;
     s->groups = graph_attr_int(n, "group", 1);
-    s->way = s->channels == 1 && s->M / s->groups < FEW_FILTERS && w->dims[w->rank - 1] <= KERNEL_CONV_COLUMNS ? WAY_PLANES
-             : sees_all(n, w)                                                                                  ? WAY_ROWS
-                                                                                                               : WAY_PRODUCTS;
-    NIB_TRY(copy_weights(c, s, w, b));
+    s->planes = s->channels == 1 && s->M / s->groups < FEW_FILTERS && w->dims[w->rank - 1] <= KERNEL_CONV_COLUMNS;
+    NIB_TRY(prepare(c, s, w, b));
     c->step->state = s;
     c->step->range = PLAN_RANGE_PARTS;
     c->step->parts = parts;
-    c->step->kernel = s->way == WAY_PLANES ? "conv planes" : s->gemm->name;
+    c->step->kernel = s->planes ? "conv planes" : s->gemm->name;
     c->step->run = run_conv;
 fail:
     return status;
