@@ -60,9 +60,12 @@ def complete(folder):
 
 class Nib(nibc.Model):
     def rows(self, ids):
-        texts = [" ".join(f"w{i}" for i in row[2:-1]).encode() for row in ids]
-        offsets, out = (c.c_int64 * (len(ids) + 1))(), c.POINTER(Tensor)()
-        self.check(self.lib.nib_colbert(self.model, c.c_int(2), (c.c_char_p * len(ids))(*texts), c.c_size_t(len(ids)), None, offsets,
+        return self.rows_of([" ".join(f"w{i}" for i in row[2:-1]) for row in ids])
+
+    def rows_of(self, documents):
+        texts = [d.encode() for d in documents]
+        offsets, out = (c.c_int64 * (len(texts) + 1))(), c.POINTER(Tensor)()
+        self.check(self.lib.nib_colbert(self.model, c.c_int(2), (c.c_char_p * len(texts))(*texts), c.c_size_t(len(texts)), None, offsets,
                                         c.byref(out), c.byref(self.error)))
         t = out.contents
         rows = np.ctypeslib.as_array(t.data, (t.dims[0], t.dims[1])).copy()

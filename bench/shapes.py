@@ -29,19 +29,27 @@ SHAPES = {  # hidden, heads, inner; words of the config
 }
 
 
-def make(folder, name, layers):
+def encoder(name, layers):
+    """The encoder with random weights, the same ones each time."""
     import torch
     import transformers
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     kind, hidden, heads, inner, more = SHAPES[name]
-    done = folder / "int8.onnx"
-    if done.exists():
-        return
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(kind, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
                                                intermediate_size=inner, vocab_size=V, max_position_embeddings=514, pad_token_id=1, **more)
-    model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
+    return transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
+
+
+def make(folder, name, layers):
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    done = folder / "int8.onnx"
+    if done.exists():
+        return
+    model = encoder(name, layers)
+    config = model.config
     model.save_pretrained(folder)
 
     class Wrapped(torch.nn.Module):
@@ -50,7 +58,7 @@ def make(folder, name, layers):
             self.model = model
 
         def forward(self, ids, mask):
-            kw = {"use_cache": False} if hasattr(config, "use_cache") and kind == "qwen3" else {}
+            kw = {"use_cache": False} if hasattr(config, "use_cache") and config.model_type == "qwen3" else {}
             return self.model(input_ids=ids, attention_mask=mask, **kw)[0]
 
     names, x = ["input_ids", "attention_mask"], torch.ones(2, 16, dtype=torch.int64)
