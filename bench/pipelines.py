@@ -29,7 +29,7 @@ from texts import mixed, words_beside
 
 PRECISIONS = ("f32", "bf16", "q8")
 QUERY = "who publishes the model and which texts was it trained on?"
-WIDTH = 0.08  # standard deviation of random weights
+WIDTH = 0.04  # standard deviation of random weights
 CALLS = 100  # of the one long text, as in the guides
 
 
