@@ -4,7 +4,7 @@
 pipeline("text-classification") on one long text 100 times), the same on texts of mixed lengths; CrossEncoder.rank and
 MultiVectorEncoder of sentence-transformers; fastembed. From texts to scores or vectors, tokenizing included.
 
-    bench/pipelines.py FOLDER [--model models/all-MiniLM-L6-v2] [--threads 1,2] [--turns 3] [--texts 32]
+    bench/pipelines.py FOLDER [--model models/all-MiniLM-L6-v2] [--threads 1,2] [--turns 3] [--texts 24]
                               [--only classify,rank,embed,colbert]
 
 FOLDER keeps models of known sizes with random weights and the tokenizer of --model; fastembed gets --model itself, as
@@ -255,7 +255,7 @@ def main():
     p.add_argument("--model", type=pathlib.Path, default=nibc.ROOT / "models/all-MiniLM-L6-v2")
     p.add_argument("--threads", default="1,2")
     p.add_argument("--turns", type=int, default=3)
-    p.add_argument("--texts", type=int, default=32, help="of the mixed lengths")
+    p.add_argument("--texts", type=int, default=24, help="of the mixed lengths")
     p.add_argument("--only", default=",".join(SECTIONS))
     a = p.parse_args()
     a.folder.mkdir(parents=True, exist_ok=True)
