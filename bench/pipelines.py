@@ -4,7 +4,7 @@
 pipeline("text-classification") on one long text 100 times), the same on texts of mixed lengths; CrossEncoder.rank and
 MultiVectorEncoder of sentence-transformers; fastembed. From texts to scores or vectors, tokenizing included.
 
-    bench/pipelines.py FOLDER [--model models/all-MiniLM-L6-v2] [--threads 1,2] [--turns 3] [--texts 24]
+    bench/pipelines.py FOLDER [--model models/all-MiniLM-L6-v2] [--threads 1,2] [--turns 3] [--texts 16]
                               [--only classify,rank,embed,colbert]
 
 FOLDER keeps models of known sizes with random weights and the tokenizer of --model; fastembed gets --model itself, as
@@ -192,7 +192,7 @@ def workloads(name, a):
     if name == "colbert":
         return batches
     long = " ".join(words_beside(a.model)[:40])
-    often = {f"one long text, {CALLS} times": [[long]] * max(1, CALLS // a.turns)}
+    often = {f"one long text, {CALLS} times": [[long]] * max(1, CALLS // a.turns)} if name == "classify" else {}
     return often | {"mixed lengths, one a call": [[t] for t in texts]} | batches
 
 
@@ -255,7 +255,7 @@ def main():
     p.add_argument("--model", type=pathlib.Path, default=nibc.ROOT / "models/all-MiniLM-L6-v2")
     p.add_argument("--threads", default="1,2")
     p.add_argument("--turns", type=int, default=3)
-    p.add_argument("--texts", type=int, default=24, help="of the mixed lengths")
+    p.add_argument("--texts", type=int, default=16, help="of the mixed lengths")
     p.add_argument("--only", default=",".join(SECTIONS))
     a = p.parse_args()
     a.folder.mkdir(parents=True, exist_ok=True)
