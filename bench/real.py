@@ -239,8 +239,11 @@ def simplified(tool, path, to):
             import onnxsim
             onnx.save(onnxsim.simplify(str(path))[0], to)
         else:
+            import contextlib
+            import io
             import onnxslim
-            onnxslim.slim(str(path), str(to))
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints tables
+                onnxslim.slim(str(path), str(to))
         return str(nodes(to))
     except ImportError:
         return "-"

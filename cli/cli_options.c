@@ -75,7 +75,7 @@ static int unknown(const cli_verb *verb, const char *argument, const char *name,
             at += (size_t)snprintf(more + at, sizeof more - at, "%s nib %s", at ? "," : "; it is an option of", (*v)->name);
     if (!at && length > 1 && (near = cli_nearest(text, names, n)) != NULL) snprintf(more, sizeof more, "; did you mean --%s?", near);
     else if (!at && verb->plain < 0) snprintf(more, sizeof more, "; a text that begins with - goes behind --");
-    return cli_usage(verb, "unrecognized option %s%s", argument, more);
+    return cli_usage(verb, "unrecognized option %.80s%s%s", argument, strlen(argument) > 80 ? ".." : "", more);
 }
 
 /* ---- values */

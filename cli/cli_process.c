@@ -94,7 +94,7 @@ int cli_fail(const nib_error *error) {
     if (error->status == NIB_CANCELLED && cli_signal) return fputs("nib: interrupted\n", stderr), 128 + cli_signal;
     fprintf(stderr, "nib: %s", error->message);
     if (error->node[0]) fprintf(stderr, " (node %s)", error->node);
-    if (error->offset >= 0) fprintf(stderr, " (at byte %lld)", (long long)error->offset);
+    if (error->offset >= 0 && !strstr(error->message, "at byte ")) fprintf(stderr, " (at byte %lld)", (long long)error->offset);
     if (error->status == NIB_OUT_OF_MEMORY) say_memory();
     fputc('\n', stderr);
     switch (error->status) {

@@ -97,6 +97,18 @@ static nib_status add_mode_named(reading *r, yyjson_val *name) {
     return NIB_OK;
 }
 
+/* A mode that is switched on and that nothing here knows is another pooling, not a setting that may be left out. */
+static void refuse_other_modes(reading *r) {
+    yyjson_val *key, *v;
+    size_t i, n;
+    yyjson_obj_foreach(r->config, i, n, key, v) {
+        const char *name = yyjson_get_str(key);
+        bool known = strncmp(name, "pooling_mode_", 13) != 0 || !yyjson_is_true(v);
+        for (size_t k = 0; k < BASE_COUNT(poolings) && !known; k++) known = strcmp(poolings[k].flag, name) == 0;
+        if (!known) refuse(r->s, r->file, name);
+    }
+}
+
 static nib_status read_modes(reading *r) {
     nib_status status = NIB_OK;
     yyjson_val *mode = yyjson_obj_get(r->config, "pooling_mode"), *v;
@@ -107,6 +119,7 @@ static nib_status read_modes(reading *r) {
     } else if (mode) {
         NIB_TRY(add_mode_named(r, mode));
     } else {
+        refuse_other_modes(r);
         for (i = 0; i < BASE_COUNT(poolings); i++) {
             NIB_TRY(read_flag(r, poolings[i].flag, false, &on));
             if (on) add_mode(r, poolings[i].pooling);

@@ -173,9 +173,9 @@ static void describe_device(const plan *p, const struct device *d, base_str *out
 /* How texts go through the program. */
 static void describe_running(const nib_model *m, const model_program *p, base_str *out) {
     const device_table *table = m->device->table;
-    base_str_printf(out, "runs on       %s (%s), %d threads, in %s (%s%s)\n", table->kind,
+    base_str_printf(out, "runs on       %s (%s), %d thread%s, in %s (%s%s)\n", table->kind,
                     table->instructions(m->device), base_pool_threads(m->runtime->pool),
-                    nib_precision_name(model_arithmetic(p->computes)),
+                    base_pool_threads(m->runtime->pool) == 1 ? "" : "s", nib_precision_name(model_arithmetic(p->computes)),
                     m->precision == NIB_PRECISION_AUTO ? "auto: " : "",
                     p->computes == NIB_PRECISION_FILE && !m->compiled && !computes_in_f32(m->source)
                         ? "f32 arithmetic on the file's half-precision weights"

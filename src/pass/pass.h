@@ -136,6 +136,7 @@ nib_status pass_shape(pass_context *ctx);      /* every computed size that is an
 nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicates, dead code */
 nib_status pass_conv(pass_context *ctx);       /* what scales and shifts a convolution's channels, pads before it -> the convolution */
 nib_status pass_branch(pass_context *ctx);     /* If with a constant condition -> the branch it takes */
+nib_status pass_slice(pass_context *ctx);      /* a Slice of a Slice -> one; first states of zeros -> none */
 nib_status pass_map(pass_context *ctx);        /* element-wise operators on one shape -> one nib.Map, or a part of a convolution */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
 nib_status pass_algebra(pass_context *ctx);    /* x (1 / y) -> x / y */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Convolutions. In: Conv or ConvTranspose with constant weights, behind it BatchNormalization, or Mul, Div, Add, Sub with a constant for
- * each channel. Out: one convolution, whose weights and bias are scaled and shifted. In: Pad of zeros before a Conv or AveragePool, of
+ * each channel; or before it, Mul with a number. Out: one convolution, whose weights and bias are scaled and shifted. In: Pad of zeros before a Conv or AveragePool, of
  * the lowest number before a MaxPool. Out: the pads of the node. For files also MatMul of rank 2 and its bias -> Gemm.
  */
 #include "pass.h"
@@ -139,6 +139,32 @@ static nib_status take_behind(pass_context *ctx, graph_node *n) {
     return is_f32(pass_input(n, 1 - side)) ? take_in(ctx, n, pass_input(n, side), pass_input(n, 1 - side)) : NIB_OK;
 }
 
+/* What a convolution reads, times one number: its weights are. */
+static nib_status take_before(pass_context *ctx, graph_node *n) {
+    graph_value *x = pass_input(n, 0), *w = pass_input(n, 1);
+    graph_node *m = x ? x->producer : NULL;
+    double k;
+    if (!graph_is_op(n, "", "Conv") && !graph_is_op(n, "", "ConvTranspose")) return NIB_OK;
+    if (!graph_is_op(m, "", "Mul") || !m->meaning || m->owner != ctx->g || x->use_count != 1 || x->is_output || !is_f32(w)) return NIB_OK;
+    const int side = is_f32(pass_input(m, 0)) ? 1 : 0;
+    graph_value *from = pass_input(m, side), *number = pass_input(m, 1 - side);
+    if (!is_f32(number) || graph_tensor_elements(number->constant) != 1 || !graph_scalar(number, &k) || !isfinite(k)) return NIB_OK;
+    if (!from || from->type.rank != x->type.rank || number->type.rank > x->type.rank || from->type.rank < 3) return NIB_OK;
+    graph_tensor t = *w->constant;
+    const int64_t count = graph_tensor_elements(&t);
+    float *to = base_arena_alloc(ctx->g->arena, t.bytes + 1);
+    if (!to) return no_memory(ctx);
+    for (int64_t i = 0; i < count; i++) to[i] = (float)((double)at(w, i) * k);
+    t.data = to;
+    graph_value *scaled = graph_add_constant(ctx->g, w->name, &t, false);
+    if (!scaled) return no_memory(ctx);
+    graph_set_input(n, 0, from);
+    graph_set_input(n, 1, scaled);
+    graph_remove_node(ctx->g, m);
+    ctx->changes++;
+    return NIB_OK;
+}
+
 /* ---------------------------------------------------------------- pads */
 
 /* What a Pad of spatial axes alone, none cut, puts there; false if it is another Pad. */
@@ -197,6 +223,7 @@ nib_status pass_conv(pass_context *ctx) {
         next = n->next;
         if (!n->meaning) continue;
         NIB_TRY(take_pad(ctx, n));
+        NIB_TRY(take_before(ctx, n));
         NIB_TRY(take_behind(ctx, n));
     }
 fail:
