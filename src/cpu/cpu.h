@@ -81,6 +81,7 @@ nib_status cpu_compile_rotary(cpu_compile *c);
 nib_status cpu_compile_embed(cpu_compile *c);
 nib_status cpu_compile_attention(cpu_compile *c);
 nib_status cpu_compile_matmul_integer(cpu_compile *c);
+nib_status cpu_compile_recurrent(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
@@ -92,6 +93,9 @@ nib_status cpu_compile_global_pool(cpu_compile *c);
 nib_status cpu_compile_reduce(cpu_compile *c);
 nib_status cpu_compile_softmax(cpu_compile *c);
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
+
+/* Runs the eval of a step that has a fast way on what that way is not made for: all of its work. */
+nib_status cpu_eval_whole(const plan_step *step, const kernels *k, plan_lane *lane);
 
 /* Parts of cpu_packed_parts. */
 void cpu_linear_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);

@@ -97,7 +97,9 @@ static nib_status directions(const graph_node *n, int64_t *D, bool *reverse) {
 }
 
 nib_status op_cell_get(const graph_node *n, op_cell *out, const char **why) {
-    *out = (op_cell){.kind = strcmp(n->op, "RNN") == 0 ? OP_CELL_RNN : strcmp(n->op, "GRU") == 0 ? OP_CELL_GRU : OP_CELL_LSTM,
+    *out = (op_cell){.kind = strcmp(n->op, "RNN") == 0   ? OP_CELL_RNN
+                             : strcmp(n->op, "GRU") == 0 ? OP_CELL_GRU
+                                                         : OP_CELL_LSTM,
                      .of_8 = is_of_8(n),
                      .batch_first = graph_attr_int(n, "layout", 0) != 0,
                      .coupled = graph_attr_int(n, "input_forget", 0) != 0,
@@ -109,7 +111,7 @@ nib_status op_cell_get(const graph_node *n, op_cell *out, const char **why) {
 
 /* ---- one layer */
 
-typedef struct eight { /* numbers of 8 bits less their zero point */
+typedef struct eight {   /* numbers of 8 bits less their zero point */
     int16_t *q;          /* rows of a weight [D, G H, n], or of x, or h [H]; NULL: there are none */
     const double *scale; /* of a weight [D, G H] */
     double one;          /* of x and h */
@@ -126,7 +128,10 @@ typedef struct layer {
     eight w8, r8, x8, h8; /* of DynamicQuantizeLSTM */
 } layer;
 
-static double clipped(const layer *l, double v) { return l->cell.clip > 0 ? (v > l->cell.clip ? l->cell.clip : v < -l->cell.clip ? -l->cell.clip : v) : v; }
+static double clipped(const layer *l, double v) {
+    const double most = l->cell.clip;
+    return most > 0 ? (v > most ? most : v < -most ? -most : v) : v;
+}
 
 static double dot(const double *a, const double *b, int64_t n) {
     double sum = 0;
@@ -262,11 +267,13 @@ static nib_status weight_of_8(op_eval *c, const layer *l, int i, int64_t n, int 
     double *scales;
     if ((w->dtype != NIB_DTYPE_U8 && w->dtype != NIB_DTYPE_I8) || zero->dtype != w->dtype || scale->dtype != NIB_DTYPE_F32)
         return op_bad(c, NIB_TYPE, "a weight of %s with zero points of %s", nib_dtype_name(w->dtype), nib_dtype_name(zero->dtype));
-    if (w->rank != 3 || w->dims[0] != l->cell.D || w->dims[1] != n || w->dims[2] != G) return op_bad(c, NIB_SHAPE, "input %d does not fit", i);
+    if (w->rank != 3 || w->dims[0] != l->cell.D || w->dims[1] != n || w->dims[2] != G)
+        return op_bad(c, NIB_SHAPE, "input %d does not fit", i);
     const bool each = scale->rank == 2;
     for (int k = s; k < s + 2; k++) {
         const graph_tensor *t = op_arg(c, k);
-        if (t->rank != 1 + each || t->dims[0] != l->cell.D || (each && t->dims[1] != G)) return op_bad(c, NIB_SHAPE, "input %d does not fit", k);
+        if (t->rank != 1 + each || t->dims[0] != l->cell.D || (each && t->dims[1] != G))
+            return op_bad(c, NIB_SHAPE, "input %d does not fit", k);
     }
     if (!base_mul_i64(l->cell.D * G, n ? n : 1, &(int64_t){0})) return op_bad(c, NIB_LIMIT, "too many gates");
     OP_TRY(op_scratch(c, l->cell.D * G * n, sizeof *out->q, &out->q));
@@ -326,7 +333,8 @@ static nib_status layer_of(op_eval *c, layer *l) {
     l->H = r->dims[is_of_8(c->node) ? 1 : 2];
     int64_t G, two;
     if (hidden && hidden->kind == GRAPH_ATTR_INT && hidden->u.i != l->H) return op_bad(c, NIB_SHAPE, "hidden_size is not R's");
-    if (!base_mul_i64(l->H, l->cell.kind + 1, &G) || !base_mul_i64(l->H * l->cell.kind, 4, &two)) return op_bad(c, NIB_LIMIT, "too many gates");
+    if (!base_mul_i64(l->H, l->cell.kind + 1, &G) || !base_mul_i64(l->H * l->cell.kind, 4, &two))
+        return op_bad(c, NIB_LIMIT, "too many gates");
     G = l->cell.kind * l->H;
     int64_t state[3] = {l->cell.batch_first ? l->B : l->cell.D, l->cell.batch_first ? l->cell.D : l->B, l->H};
     OP_TRY(reals_of(c, 0, 3, x->dims, &l->x));
