@@ -29,6 +29,7 @@ static const compiler anywhere[] = {
     {"", "RNN", cpu_compile_recurrent},
     {"", "GRU", cpu_compile_recurrent},
     {"", "LSTM", cpu_compile_recurrent},
+    {"com.microsoft", "DynamicQuantizeLSTM", cpu_compile_recurrent},
 };
 
 static nib_status try_compilers(const compiler *list, size_t count, cpu_compile *c) {

@@ -7,6 +7,7 @@
  * is the sum of the row times it: y = sum (a - za) b - zb sum (a - za).
  */
 #include "cpu.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct integer_product {
@@ -22,16 +23,20 @@ typedef struct integer_product {
 
 #define ROWS 32 /* that are copied at a time */
 
-static void take_off_zeros(const integer_product *p, const uint8_t *x, int64_t stride, int zero, int64_t rows, int32_t *y) {
-    for (int64_t m = 0; p->zeros && m < rows; m++) {
-        int32_t sum = 0;
-        for (int64_t k = 0; k < p->K; k++) sum += x[m * stride + k];
-        const uint32_t all = (uint32_t)sum - (uint32_t)p->K * (uint32_t)zero;
-        for (int64_t n = 0; n < p->N; n++) {
-            uint32_t v = (uint32_t)y[m * p->N + n] - all * (uint32_t)(int32_t)p->zeros[p->one_zero ? 0 : n];
-            memcpy(&y[m * p->N + n], &v, sizeof v);
-        }
+void cpu_take_off_zeros(const uint8_t *x, int64_t K, int zero, const int16_t *zeros, int64_t N, bool one_zero, int32_t *y) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < K; k++) sum += x[k];
+    const uint32_t all = (uint32_t)sum - (uint32_t)K * (uint32_t)zero;
+    for (int64_t n = 0; n < N; n++) {
+        uint32_t v = (uint32_t)y[n] - all * (uint32_t)(int32_t)zeros[one_zero ? 0 : n];
+        memcpy(&y[n], &v, sizeof v);
     }
+}
+
+void cpu_grid_of(float lo, float hi, float params[2]) {
+    params[0] = hi == lo ? 1.0f : (hi - lo) / 255.0f; /* nothing but zeros: any scale will do, but not 0 */
+    const float zero = nearbyintf(-lo / params[0]);
+    params[1] = !(zero > 0.0f) ? 0.0f : zero > 255.0f ? 255.0f : zero;
 }
 
 static nib_status run_integer(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -58,7 +63,8 @@ static nib_status run_integer(const plan_step *step, int64_t lo, int64_t hi, pla
                                       .N = p->N,
                                       .K = p->K};
         p->kernel->run(&a, 0, rows, 0, p->N);
-        take_off_zeros(p, x, a.x_stride, zero, rows, a.y32);
+        for (int64_t r = 0; p->zeros && r < rows; r++)
+            cpu_take_off_zeros(x + r * a.x_stride, p->K, zero, p->zeros, p->N, p->one_zero, a.y32 + r * p->N);
     }
     return NIB_OK;
 }

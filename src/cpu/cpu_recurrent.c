@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * RNN, GRU and LSTM (ai.onnx) on the cpu, where weights are constants of f32. In: X, states, lengths as src/op/op_recurrent.c has them.
- * Out: Y, Y_h, Y_c within rounding of what its eval gives.
+ * RNN, GRU and LSTM (ai.onnx) and DynamicQuantizeLSTM (com.microsoft) on the cpu, where weights are constants, of f32 or of 8 bits. In: X,
+ * states, lengths as src/op/op_recurrent.c has them. Out: Y, Y_h, Y_c within rounding of what its eval gives.
  *
  * The weights are packed once. Time is walked in blocks: the inputs of a block meet W in one product a text, and each step adds one
  * product of the texts' states with R, in place, and passes the sums through the gates:
@@ -25,13 +25,16 @@ typedef struct direction {
     const float *bias_last;     /* [H] R's, of that GRU; NULL: 0 */
     const float *peephole;      /* [3 H] i o f, or NULL */
     kernel_activation f[3];
+    const float *w_scale, *r_scale; /* [G H] of 8 bits, as the next two: what the integers of w and r are multiples of */
+    const int16_t *w_zero, *r_zero; /* [G H] zero points; NULL: all are 0 */
 } direction;
 
 typedef struct recurrent {
     const kernels *k;
     const kernel_linear *kernel;
     op_cell cell;
-    int64_t I, H, G, rows; /* G: columns of all gates; rows of z */
+    int64_t I, H, G, rows;    /* G: columns of all gates; rows of z */
+    int64_t x_bytes, h_bytes; /* of a row in 8 bits: I and H rounded up to what the kernel reads at a time */
     direction ways[2];
 } recurrent;
 
@@ -50,6 +53,10 @@ typedef struct walk {
     bool reverse;
     float *z, *h, *c, *a; /* [rows, G], and [BATCH, H]: states, and what a step needs between */
     float *y, *y_h, *y_c; /* outputs, each may be NULL */
+    uint8_t *x8, *h8;     /* [rows, x_bytes] and [BATCH, h_bytes] of 8 bits */
+    float *h_params;      /* [BATCH, 2] scale and zero point of h8 */
+    int32_t *sums;        /* [BATCH, G] */
+    float x_params[2];    /* of all x */
 } walk;
 
 /* ---- the sizes of a call */
@@ -139,15 +146,66 @@ static void product(const recurrent *s, const void *w, const float *x, int64_t x
     s->kernel->run(&a, 0, M, 0, N);
 }
 
+/* The same of integers: y = sums of (x - zero point) (w - its zero point), which are exact. */
+static void product_of_8(const recurrent *s, const void *w, const int16_t *zeros, const uint8_t *x, int64_t x_stride, int64_t K,
+                         const float *params, int64_t params_stride, int32_t *y, int64_t y_stride, int64_t M) {
+    const kernel_linear_args a = {.x8 = x,
+                                  .x_stride = x_stride,
+                                  .x_params = params,
+                                  .x_params_stride = params_stride,
+                                  .w = w,
+                                  .y32 = y,
+                                  .y_stride = y_stride,
+                                  .M = M,
+                                  .N = s->G,
+                                  .K = K};
+    s->kernel->run(&a, 0, M, 0, s->G);
+    for (int64_t m = 0; zeros && m < M; m++)
+        cpu_take_off_zeros(x + m * x_stride, K, (int)params[m * params_stride + 1], zeros, s->G, false, y + m * y_stride);
+}
+
+static void round_row(const recurrent *s, const float *x, int64_t n, const float params[2], uint8_t *y, int64_t bytes) {
+    s->k->round_u8(x, n, params[0], params[1], y);
+    memset(y + n, 0, (size_t)(bytes - n)); /* meets weights of 0 */
+}
+
+/* z [rows, G] of `rows` rows of x, x_stride apart; those of z are z_stride apart. */
+static void read_inputs_of_8(const walk *w, const float *x, int64_t x_stride, int64_t rows, float *z, int64_t z_stride) {
+    const recurrent *s = w->s;
+    int32_t *sums = (int32_t *)(void *)z;
+    for (int64_t m = 0; m < rows; m++) round_row(s, x + m * x_stride, s->I, w->x_params, w->x8 + m * s->x_bytes, s->x_bytes);
+    product_of_8(s, w->way->w, w->way->w_zero, w->x8, s->x_bytes, s->I, w->x_params, 0, sums, z_stride, rows);
+    for (int64_t m = 0; m < rows; m++)
+        s->k->scale_s32(sums + m * z_stride, w->way->w_scale, w->x_params[0], w->way->bias, s->G, z + m * z_stride);
+}
+
+/* z += h R of `n` texts from text b on. */
+static void add_states_of_8(const walk *w, float *z, int64_t b, int64_t n) {
+    const recurrent *s = w->s;
+    for (int64_t i = b; i < b + n; i++) {
+        const float *h = w->h + i * s->H;
+        float lo = 0, hi = 0;
+        s->k->range_f32(h, s->H, &lo, &hi);
+        cpu_grid_of(lo, hi, w->h_params + 2 * i);
+        round_row(s, h, s->H, w->h_params + 2 * i, w->h8 + i * s->h_bytes, s->h_bytes);
+    }
+    product_of_8(s, w->way->r, w->way->r_zero, w->h8 + b * s->h_bytes, s->h_bytes, s->H, w->h_params + 2 * b, 2, w->sums, s->G, n);
+    for (int64_t i = 0; i < n; i++)
+        s->k->scale_s32(w->sums + i * s->G, w->way->r_scale, w->h_params[2 * (b + i)], z + i * s->G, s->G, z + i * s->G);
+}
+
 /* Where text b of the part is at its step i. */
 static int64_t time_of(const walk *w, int64_t b, int64_t i) { return w->reverse ? length_of(w->call, w->first + b) - 1 - i : i; }
 
 /* z of text b at steps [lo, hi), which are the first of z. */
 static void read_inputs(const walk *w, int64_t b, int64_t lo, int64_t hi) {
     const recurrent *s = w->s;
-    const int64_t text = w->first + b, t = time_of(w, b, lo), stride = s->cell.batch_first ? s->I : w->call->B * s->I;
+    const int64_t text = w->first + b, t = time_of(w, b, lo), step = s->cell.batch_first ? s->I : w->call->B * s->I;
+    const int64_t stride = w->reverse ? -step : step;
     const float *x = (const float *)w->call->x->data + (s->cell.batch_first ? text * w->call->T + t : t * w->call->B + text) * s->I;
-    product(s, w->way->w, x, w->reverse ? -stride : stride, s->I, w->way->bias, false, w->z + b * s->G, w->n * s->G, hi - lo, s->G);
+    float *z = w->z + b * s->G;
+    if (s->cell.of_8) read_inputs_of_8(w, x, stride, hi - lo, z, w->n * s->G);
+    else product(s, w->way->w, x, stride, s->I, w->way->bias, false, z, w->n * s->G, hi - lo, s->G);
 }
 
 /* ---- gates, of one text: z [G H] holds the sums; h, c [H] are its states */
@@ -237,7 +295,8 @@ static void step_cells(const walk *w, float *z, int64_t b, int64_t n) {
         step_gru(w, z, b, n);
         return;
     }
-    product(s, w->way->r, w->h + b * H, H, H, NULL, true, z, s->G, n, s->G);
+    if (s->cell.of_8) add_states_of_8(w, z, b, n);
+    else product(s, w->way->r, w->h + b * H, H, H, NULL, true, z, s->G, n, s->G);
     for (int64_t i = b; i < b + n; i++, z += s->G) {
         if (s->cell.kind == OP_CELL_LSTM) lstm_row(w, z, w->h + i * H, w->c + i * H);
         else rnn_row(w, z, w->h + i * H);
@@ -318,9 +377,33 @@ static nib_status run_part(walk *w, int64_t part, plan_lane *lane) {
     return NIB_OK;
 }
 
-static size_t floats(int64_t n) { return ((size_t)n * sizeof(float) + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN; }
+static void *take(char *base, size_t *used, int64_t n, size_t size) {
+    void *at = base ? base + *used : NULL;
+    *used += ((size_t)n * size + BASE_ALIGN - 1) / BASE_ALIGN * BASE_ALIGN;
+    return at;
+}
 
-static size_t scratch_bytes(const recurrent *s) { return floats(s->rows * s->G) + 3 * floats(BATCH * s->H); }
+/* Divides scratch memory; how much there must be. base NULL: only that. */
+static size_t lay_out(const recurrent *s, char *base, walk *w) {
+    size_t used = 0;
+    w->z = take(base, &used, s->rows * s->G, sizeof *w->z);
+    w->h = take(base, &used, BATCH * s->H, sizeof *w->h);
+    w->c = take(base, &used, BATCH * s->H, sizeof *w->c);
+    w->a = take(base, &used, BATCH * s->H, sizeof *w->a);
+    if (!s->cell.of_8) return used;
+    w->x8 = take(base, &used, s->rows * s->x_bytes, 1);
+    w->h8 = take(base, &used, BATCH * s->h_bytes, 1);
+    w->h_params = take(base, &used, 2 * BATCH, sizeof *w->h_params);
+    w->sums = take(base, &used, BATCH * s->G, sizeof *w->sums);
+    return used;
+}
+
+/* The grid that all of x is rounded to, whatever is padding. */
+static void find_x_params(walk *w) {
+    float lo = 0, hi = 0;
+    w->s->k->range_f32(w->call->x->data, graph_tensor_elements(w->call->x), &lo, &hi);
+    cpu_grid_of(lo, hi, w->x_params);
+}
 
 static nib_status run_recurrent(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const recurrent *s = step->state;
@@ -337,10 +420,8 @@ static nib_status run_recurrent(const plan_step *step, int64_t lo, int64_t hi, p
         const int rank = output_shape(s, &call, i, dims);
         if (!(*outputs[i] = cpu_output(lane, n, i, NIB_DTYPE_F32, rank, dims, &status))) goto fail;
     }
-    w.z = (float *)(void *)lane->scratch;
-    w.h = w.z + floats(s->rows * s->G) / sizeof(float);
-    w.c = w.h + floats(BATCH * s->H) / sizeof(float);
-    w.a = w.c + floats(BATCH * s->H) / sizeof(float);
+    lay_out(s, lane->scratch, &w);
+    if (s->cell.of_8) find_x_params(&w);
     for (int64_t part = lo; part < hi && status == NIB_OK; part++) status = run_part(&w, part, lane);
 fail:
     if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
@@ -369,6 +450,20 @@ static bool fast_curve(op_curve_kind f, kernel_activation *out) {
     return false;
 }
 
+/* Whether input i is weights [D, K, G] of 8 bits, with constant scales in input `scale` and zero points behind, [D] or [D, G]. */
+static bool are_of_8(const graph_node *n, const recurrent *s, int i, int64_t K, int scale) {
+    const graph_tensor *w = constant_of(n, i), *of = constant_of(n, scale), *zero = constant_of(n, scale + 1);
+    if (!of || !zero || (w->dtype != NIB_DTYPE_U8 && w->dtype != NIB_DTYPE_I8) || zero->dtype != w->dtype || K > KERNEL_S8_MOST_K)
+        return false;
+    const int64_t dims[3] = {s->cell.D, K, s->G}, each[2] = {s->cell.D, s->G};
+    for (int k = 0; k < 3; k++)
+        if (w->dims[k] != dims[k]) return false;
+    if (!is_f32(of, of->rank == 2 ? 2 : 1, each) || zero->rank != of->rank) return false;
+    for (int k = 0; k < of->rank; k++)
+        if (zero->dims[k] != of->dims[k]) return false;
+    return true;
+}
+
 /* Why not; NULL: it can be done, and s knows the sizes and curves. */
 static const char *refusal(const graph_node *n, recurrent *s) {
     const graph_attr *hidden = graph_find_attr(n, "hidden_size");
@@ -377,13 +472,17 @@ static const char *refusal(const graph_node *n, recurrent *s) {
     if (op_cell_get(n, &s->cell, &why) != NIB_OK) return why;
     if (n->n_inputs > n->meaning->max_in || n->n_outputs > n->meaning->n_out) return "it has too many inputs or outputs";
     if (!w || !r || w->rank != 3 || r->rank != 3) return "its weights are not constant";
-    const int64_t D = s->cell.D, gates = (int64_t)s->cell.kind;
-    s->I = w->dims[2];
-    s->H = r->dims[2];
+    const int64_t D = s->cell.D;
+    const bool of_8 = s->cell.of_8;
+    s->I = w->dims[of_8 ? 1 : 2];
+    s->H = r->dims[of_8 ? 1 : 2];
     if (s->I < 1 || s->H < 1 || s->I > INT32_MAX / 8 || s->H > INT32_MAX / 8) return "its weights are empty or too large";
-    s->G = gates * s->H;
-    if (!is_f32(w, 3, (int64_t[]){D, s->G, s->I}) || !is_f32(r, 3, (int64_t[]){D, s->G, s->H}))
-        return "its weights are not f32, or of another size";
+    s->G = (int64_t)s->cell.kind * s->H;
+    s->x_bytes = (s->I + 3) / 4 * 4;
+    s->h_bytes = (s->H + 3) / 4 * 4;
+    if (of_8 ? !are_of_8(n, s, 1, s->I, 8) || !are_of_8(n, s, 2, s->H, 10)
+             : !is_f32(w, 3, (int64_t[]){D, s->G, s->I}) || !is_f32(r, 3, (int64_t[]){D, s->G, s->H}))
+        return "its weights are of another type or size";
     if (hidden && hidden->kind == GRAPH_ATTR_INT && hidden->u.i != s->H) return "hidden_size is not that of its weights";
     if (is_there(n, 3) && !is_constant(n, 3, 2, (int64_t[]){D, 2 * s->G})) return "its biases are not constant";
     if (is_there(n, 7) && !is_constant(n, 7, 2, (int64_t[]){D, 3 * s->H})) return "its peepholes are not constant";
@@ -396,11 +495,33 @@ static const char *refusal(const graph_node *n, recurrent *s) {
 
 static void *room(cpu_compile *c, int64_t n, size_t size) { return base_arena_calloc(&c->p->arena, (size_t)n, size); }
 
-/* Gate rows [first, first + N) of direction d of weight number i [D, G, K], packed. */
+/* Gates [first, first + N) of direction d of weight number i, [D, G, K] or of 8 bits [D, K, G], packed. */
 static nib_status pack(cpu_compile *c, const recurrent *s, int i, int64_t d, int64_t first, int64_t N, const void **packed) {
     const graph_tensor *t = constant_of(c->node, i);
     graph_tensor all = {.dtype = t->dtype, .rank = 2, .dims = {t->dims[0] * t->dims[1], t->dims[2]}, .data = t->data, .bytes = t->bytes};
-    return cpu_weight_get(c->d, c->p, &all, true, d * s->G + first, N, NULL, s->kernel, packed, c->err);
+    if (!s->cell.of_8) return cpu_weight_get(c->d, c->p, &all, true, d * s->G + first, N, NULL, s->kernel, packed, c->err);
+    all.bytes = (size_t)(t->dims[1] * t->dims[2]);
+    all.data = (char *)t->data + (size_t)d * all.bytes;
+    all.dims[0] = t->dims[1];
+    return cpu_weight_get(c->d, c->p, &all, false, first, N, NULL, s->kernel, packed, c->err);
+}
+
+/* Scales in this input and zero points behind, one a column; the kernel has 128 less of u8. */
+static bool read_grid(cpu_compile *c, const recurrent *s, int64_t d, int input, const float **scale, const int16_t **zero) {
+    const graph_tensor *of = constant_of(c->node, input), *at = constant_of(c->node, input + 1);
+    float *scales = room(c, s->G, sizeof *scales);
+    int16_t *zeros = room(c, s->G, sizeof *zeros);
+    bool any = false;
+    for (int64_t k = 0; scales && zeros && k < s->G; k++) {
+        const int64_t from = of->rank == 2 ? d * s->G + k : d;
+        const uint8_t byte = ((const uint8_t *)at->data)[from];
+        memcpy(&scales[k], (const char *)of->data + from * (int64_t)sizeof *scales, sizeof *scales);
+        zeros[k] = (int16_t)(at->dtype == NIB_DTYPE_U8 ? (int)byte - 128 : (int)(int8_t)byte);
+        any |= zeros[k] != 0;
+    }
+    *scale = scales;
+    *zero = any ? zeros : NULL;
+    return scales && zeros;
 }
 
 /* The sums of both biases, which products of inputs begin with. */
@@ -430,18 +551,22 @@ nib_status cpu_compile_recurrent(cpu_compile *c) {
     if ((c->why = refusal(c->node, s))) return NIB_OK;
     c->why = "";
     s->k = &c->d->kernels;
-    s->kernel = kernel_linear_find(s->k, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
+    s->kernel = s->cell.of_8 ? kernel_linear_find(s->k, KERNEL_INPUT_U8, KERNEL_WEIGHT_S8, NULL)
+                             : kernel_linear_find(s->k, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
     const int64_t fit = (int64_t)(Z_BYTES / sizeof(float)) / s->G;
     s->rows = fit < BATCH ? BATCH : fit > ROWS ? ROWS : fit;
     for (int64_t d = 0; d < s->cell.D; d++) {
         direction *way = &s->ways[d];
         const int64_t first = s->cell.kind == OP_CELL_GRU ? 2 * s->H : s->G; /* that a step's first product has */
-        if (!read_biases(c, s, d, way)) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+        bool read = read_biases(c, s, d, way);
+        if (s->cell.of_8)
+            read = read && read_grid(c, s, d, 8, &way->w_scale, &way->w_zero) && read_grid(c, s, d, 10, &way->r_scale, &way->r_zero);
+        if (!read) NIB_FAIL(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
         NIB_TRY(pack(c, s, 1, d, 0, s->G, &way->w));
         NIB_TRY(pack(c, s, 2, d, 0, first, &way->r));
         if (first < s->G) NIB_TRY(pack(c, s, 2, d, first, s->G - first, &way->r_last));
     }
-    c->step->scratch = scratch_bytes(s);
+    c->step->scratch = lay_out(s, NULL, &(walk){.s = s});
     c->step->state = s;
     c->step->range = PLAN_RANGE_PARTS;
     c->step->parts = recurrent_parts;

@@ -11,13 +11,14 @@
 static uint32_t seed = 11;
 static int draw(int n) { return (int)(next_random(&seed) % (uint32_t)n); }
 
-enum { RNN, GRU, LSTM, CELLS };
-static const char *const names[] = {"RNN", "GRU", "LSTM"};
-static const int gates_of[] = {1, 3, 4};
+enum { RNN, GRU, LSTM, LSTM_OF_8, CELLS };
+static const char *const domains[] = {"", "", "", "com.microsoft"}, *const names[] = {"RNN", "GRU", "LSTM", "DynamicQuantizeLSTM"};
+static const int gates_of[] = {1, 3, 4, 4};
 
 typedef struct layer {
     int cell, D, I, H;
     bool reverse, first, clip, bias, lengths, h0, c0, peephole, coupled, linear, curves, body;
+    bool s8, each, zeros; /* of 8 bits: signed; a scale and zero point a column; zero points other than 0 */
 } layer;
 
 static layer random_layer(void) {
@@ -30,7 +31,10 @@ static layer random_layer(void) {
     l.curves = draw(4) == 0;
     l.clip |= l.curves; /* Relu alone may grow without end */
     l.body = draw(3) == 0;
-    if (l.cell == LSTM) l.c0 = draw(2), l.peephole = draw(3) == 0, l.coupled = draw(3) == 0;
+    if (l.cell >= LSTM) l.c0 = draw(2), l.peephole = draw(3) == 0, l.coupled = draw(3) == 0;
+    l.s8 = draw(2);
+    l.each = draw(2);
+    l.zeros = draw(2);
     return l;
 }
 
@@ -39,16 +43,29 @@ static layer random_layer(void) {
 /* Inputs: x, lengths, h0, c0, all of unknown sizes, and a condition that is true; of which a layer reads some. */
 static graph *graph_of(const layer *l) {
     static char text[4000];
-    const int G = gates_of[l->cell] * l->H, each = l->cell == LSTM ? 3 : l->cell == GRU ? 2 : 1;
+    const int G = gates_of[l->cell] * l->H, each = l->cell >= LSTM ? 3 : l->cell == GRU ? 2 : 1;
+    const char *byte = l->s8 ? "int8" : "uint8";
     size_t at = 0;
     ADD("%s", HEAD "g (float[d0,d1,d2] x, int32[d3] lengths, float[d4,d5,d6] h0, float[d7,d8,d9] c0, bool c) => (float[y0,y1,y2,y3] y, "
         "float[p0,p1,p2] y_h, float[q0,q1,q2] y_c) ");
-    ADD("<float[%d,%d,%d] w = {@}, float[%d,%d,%d] r = {@}, float[%d,%d] b = {@}, float[%d,%d] p = {@}> {", l->D, G, l->I, l->D, G, l->H, l->D,
-        2 * G, l->D, 3 * l->H);
+    if (l->cell == LSTM_OF_8) {
+        ADD("<%s[%d,%d,%d] w = {@}, %s[%d,%d,%d] r = {@}", byte, l->D, l->I, G, byte, l->D, l->H, G);
+        for (int i = 0; i < 2; i++) {
+            ADD(", float[%d", l->D);
+            if (l->each) ADD(",%d", G);
+            ADD("] s%d = {@}, %s[%d", i, byte, l->D);
+            if (l->each) ADD(",%d", G);
+            ADD("] z%d = {@}", i);
+        }
+    } else {
+        ADD("<float[%d,%d,%d] w = {@}, float[%d,%d,%d] r = {@}", l->D, G, l->I, l->D, G, l->H);
+    }
+    ADD(", float[%d,%d] b = {@}, float[%d,%d] p = {@}> {", l->D, 2 * G, l->D, 3 * l->H);
     if (l->body) ADD(" y, y_h, y_c = If (c) <then_branch = t () => (float[a0,a1,a2,a3] ty, float[e0,e1,e2] ty_h, float[f0,f1,f2] ty_c) {");
     const char *s = l->body ? "t" : "";
-    ADD(" %sy, %sy_h%s%s%s = %s <hidden_size = %d, layout = %d, input_forget = %d, linear_before_reset = %d, direction = \"%s\"", s, s,
-        l->cell == LSTM ? ", " : "", l->cell == LSTM ? s : "", l->cell == LSTM ? "y_c" : "", names[l->cell], l->H, l->first, l->coupled,
+    ADD(" %sy, %sy_h%s%s%s = %s%s%s <hidden_size = %d, layout = %d, input_forget = %d, linear_before_reset = %d, direction = \"%s\"", s, s,
+        l->cell >= LSTM ? ", " : "", l->cell >= LSTM ? s : "", l->cell >= LSTM ? "y_c" : "", domains[l->cell],
+        l->cell == LSTM_OF_8 ? "." : "", names[l->cell], l->H, l->first, l->coupled,
         l->linear, l->D == 2 ? "bidirectional" : l->reverse ? "reverse" : "forward");
     if (l->clip) ADD(", clip = 0.7");
     for (int i = 0; l->curves && i < each * l->D; i++) {
@@ -57,15 +74,22 @@ static graph *graph_of(const layer *l) {
     }
     if (l->curves) ADD("]");
     ADD("> (x, w, r, %s, %s, %s", l->bias ? "b" : "\"\"", l->lengths ? "lengths" : "\"\"", l->h0 ? "h0" : "\"\"");
-    if (l->cell == LSTM) ADD(", %s, %s", l->c0 ? "c0" : "\"\"", l->peephole ? "p" : "\"\"");
+    if (l->cell >= LSTM) ADD(", %s, %s", l->c0 ? "c0" : "\"\"", l->peephole ? "p" : "\"\"");
+    if (l->cell == LSTM_OF_8) ADD(", s0, z0, s1, z1");
     ADD(")");
-    if (l->cell != LSTM) ADD(" %sy_c = Identity (%sy_h)", s, s);
+    if (l->cell < LSTM) ADD(" %sy_c = Identity (%sy_h)", s, s);
     if (l->body) ADD("}, else_branch = e () => (float[g0] ey, float[h0] ey_h, float[i0] ey_c) <float[1] n = {0}> {ey = Neg (n) ey_h = Neg (n) ey_c = Neg (n)}>");
     ADD(" }");
     graph *g = parse_graph(text);
-    for (int i = 0; i < g->n_constants; i++) /* a state that is fed back at its full size tells nothing: every rounding grows */
-        for (size_t k = 0; g->constants[i]->constant->rank == 3 && k < g->constants[i]->constant->bytes / sizeof(float); k++)
-            ((float *)(uintptr_t)g->constants[i]->constant->data)[k] *= 0.3f;
+    for (int i = 0; i < g->n_constants; i++) {
+        const graph_tensor *t = g->constants[i]->constant;
+        const bool weights = t->rank == 3, scales = g->constants[i]->name[0] == 's', zeros = g->constants[i]->name[0] == 'z';
+        /* A state that is fed back at its full size tells nothing: every rounding grows. */
+        for (size_t k = 0; t->dtype == NIB_DTYPE_F32 && (weights || scales) && k < t->bytes / sizeof(float); k++)
+            ((float *)(uintptr_t)t->data)[k] *= scales ? 0.003f : 0.3f;
+        for (size_t k = 0; zeros && k < t->bytes; k++)
+            ((uint8_t *)(uintptr_t)t->data)[k] = (uint8_t)((l->s8 ? 0 : 128) + (l->zeros ? ((const uint8_t *)t->data)[k] % 9 : 0));
+    }
     return g;
 }
 
@@ -120,7 +144,7 @@ static nib_status run_program(program *o, const call *c, nib_error *err) {
 static int fast_steps(const plan *p) {
     int n = 0;
     for (int i = 0; i < p->n_steps; i++)
-        for (int k = 0; k < CELLS; k++) n += graph_is_op(p->steps[i].node, "", names[k]) && strcmp(p->steps[i].kernel, "eval") != 0;
+        for (int k = 0; k < CELLS; k++) n += graph_is_op(p->steps[i].node, domains[k], names[k]) && strcmp(p->steps[i].kernel, "eval") != 0;
     for (int i = 0; i < p->n_bodies; i++) n += fast_steps(p->bodies[i]);
     return n;
 }
@@ -132,14 +156,16 @@ static op_env *eval_env(const graph *g, base_arena *arena, const call *c) {
     return env;
 }
 
-static void compare_numbers(int round, const layer *l, const nib_tensor *got, const graph_tensor *want) {
-    const float *a = got->data, *b = want->data;
+/* States of 8 bits that lie between two numbers may come to be either, where their f32 is a bit off: from the second step on, they and
+ * what they lead to are compared by their grid. */
+static void compare_numbers(int round, const layer *l, int T, const nib_tensor *got, const graph_tensor *want) {
+    const float *a = got->data, *b = want->data, most = l->cell == LSTM_OF_8 && T > 1 ? 0.02f : 1e-5f;
     float largest = 0;
     assert_int_equal(got->rank, want->rank);
     for (int k = 0; k < want->rank; k++) assert_int_equal(got->dims[k], want->dims[k]);
     for (size_t i = 0; i < want->bytes / sizeof *b; i++) largest = fmaxf(largest, fabsf(b[i]));
     for (size_t i = 0; i < want->bytes / sizeof *b; i++)
-        if (!(fabsf(a[i] - b[i]) <= 1e-5f * (largest > 1 ? largest : 1)))
+        if (!(fabsf(a[i] - b[i]) <= most * (largest > 1 ? largest : 1)))
             fail_msg("round %d: %s of %d directions, number %zu: %.8f, not %.8f", round, names[l->cell], l->D, i, (double)a[i], (double)b[i]);
 }
 
@@ -148,7 +174,7 @@ static void what_the_eval_gives(void **state) {
     nib_runtime_options options = {.size = sizeof options, .threads = 3};
     nib_runtime *three;
     assert_int_equal(base_runtime_create(&options, &three, NULL), NIB_OK);
-    for (int round = 0; round < 150; round++) {
+    for (int round = 0; round < 240; round++) {
         nib_error err = {0};
         program one, more;
         base_arena arena;
@@ -158,7 +184,8 @@ static void what_the_eval_gives(void **state) {
         open_program(three, g, &more);
         assert_int_equal(fast_steps(one.p), 1);
         for (int again = 0; again < 2; again++) {
-            make_call(&c, &l, 1 + draw(round % 10 ? 9 : 150), round % 10 ? 1 + draw(round % 4 ? 3 : 30) : 1);
+            const int T = 1 + (round % 3 ? draw(round % 10 ? 9 : 150) : 0);
+            make_call(&c, &l, T, T < 10 ? 1 + draw(round % 4 ? 3 : 30) : 1);
             if (run_program(&one, &c, &err) != NIB_OK || run_program(&more, &c, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
             op_env *env = eval_env(g, &arena, &c);
             for (int i = 0; i < 3; i++) {
@@ -167,7 +194,7 @@ static void what_the_eval_gives(void **state) {
                 assert_int_equal(run_output(one.s, i, &got, &err), NIB_OK);
                 assert_int_equal(run_output(more.s, i, &same, &err), NIB_OK);
                 if (op_env_get(env, g->outputs[i], &want, &err) != NIB_OK) fail_msg("%s", err.message);
-                compare_numbers(round, &l, &got, want);
+                compare_numbers(round, &l, T, &got, want);
                 assert_int_equal(got.bytes, same.bytes);
                 assert_memory_equal(got.data, same.data, got.bytes);
             }
@@ -221,7 +248,7 @@ static void what_does_not_fit(void **state) {
             assert_string_equal(err.message, other.message);
         } else {
             assert_int_equal(run_output(one.s, 1, &got, &err), NIB_OK);
-            compare_numbers(round, &l, &got, want);
+            compare_numbers(round, &l, 6, &got, want);
         }
         base_arena_free(&arena);
         close_program(&one);
