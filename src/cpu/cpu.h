@@ -81,10 +81,11 @@ nib_status cpu_compile_rotary(cpu_compile *c);
 nib_status cpu_compile_embed(cpu_compile *c);
 nib_status cpu_compile_attention(cpu_compile *c);
 nib_status cpu_compile_matmul_integer(cpu_compile *c);
+nib_status cpu_compile_dynamic(cpu_compile *c);
 nib_status cpu_compile_recurrent(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
-nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
+nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of rows, f32 to bf16 and s32 to f32 */
 nib_status cpu_compile_map(cpu_compile *c);
 nib_status cpu_compile_conv(cpu_compile *c);
 nib_status cpu_compile_conv_transpose(cpu_compile *c);

@@ -30,6 +30,7 @@ static const compiler anywhere[] = {
     {"", "GRU", cpu_compile_recurrent},
     {"", "LSTM", cpu_compile_recurrent},
     {"com.microsoft", "DynamicQuantizeLSTM", cpu_compile_recurrent},
+    {"", "DynamicQuantizeLinear", cpu_compile_dynamic},
 };
 
 static nib_status try_compilers(const compiler *list, size_t count, cpu_compile *c) {

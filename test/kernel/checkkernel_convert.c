@@ -152,8 +152,8 @@ static void one_range(const check_task *task, const float *x, int64_t n, float r
 
 /* By the scale that belongs to the range, or by any other. */
 static void one_round(const check_task *task, const float *x, int64_t n, const float range[2]) {
-    const float own = (range[1] - range[0]) / 255.0f, scale = check_chance(70) ? own : check_chance(20) ? 0.0f : ldexpf(1.0f, (int)check_pick(-40, 40));
-    const float zero = (float)check_pick(0, 255);
+    const float own = (range[1] - range[0]) / 255.0f, other = check_chance(20) ? 0.0f : ldexpf(1.0f, (int)check_pick(-40, 40));
+    const float scale = check_chance(70) ? own : other, zero = (float)check_pick(0, 255);
     uint8_t *want = NULL;
     for (int i = 0; i < task->count; i++) {
         check_begin(task->entry[i]->name, "n %d", (int)n);
@@ -167,17 +167,22 @@ static void one_round(const check_task *task, const float *x, int64_t n, const f
 static void one_scale(const check_task *task, int64_t n) {
     int32_t *x = check_bytes((size_t)n * sizeof *x, 0);
     for (int64_t i = 0; i < n; i++) x[i] = (int32_t)((uint32_t)check_random() >> check_pick(0, 31));
-    const float *scale = check_chance(30) ? NULL : check_random_floats((size_t)n), *add = check_chance(30) ? NULL : check_random_floats((size_t)n);
+    const float *scale = check_chance(30) ? NULL : check_random_floats((size_t)n);
+    const float *add = check_chance(30) ? NULL : check_random_floats((size_t)n);
     const float factor = check_uniform();
     double *bound = check_bytes((size_t)n * sizeof *bound, 0);
     float *want = NULL, *fused = NULL;
-    for (int64_t i = 0; i < n; i++) bound[i] = 3e-7 * (double)(fabsf((float)x[i] * factor * (scale ? scale[i] : 1.0f)) + (add ? fabsf(add[i]) : 0.0f));
+    for (int64_t i = 0; i < n; i++) {
+        const float most = fabsf((float)x[i] * factor * (scale ? scale[i] : 1.0f)) + (add ? fabsf(add[i]) : 0.0f);
+        bound[i] = 3e-7 * (double)most;
+    }
     for (int i = 0; i < task->count; i++) {
         check_begin(task->entry[i]->name, "n %d", (int)n);
         float *y = check_floats((size_t)n);
         const bool in_place = check_chance(50);
         if (in_place) memcpy(y, x, (size_t)n * sizeof *y);
-        CHECK_CALL(((kernel_fn_scale_s32 *)task->entry[i]->function)(in_place ? (const int32_t *)(const void *)y : x, scale, factor, add, n, y));
+        const int32_t *from = in_place ? (const int32_t *)(const void *)y : x;
+        CHECK_CALL(((kernel_fn_scale_s32 *)task->entry[i]->function)(from, scale, factor, add, n, y));
         if (i == 0) want = y;
         check_near(y, n, want, n, 1, n, bound, 0.0);
         if (task->entry[i]->isa == BASE_ISA_GENERIC) continue;
