@@ -81,9 +81,11 @@ nib_status cpu_compile_rotary(cpu_compile *c);
 nib_status cpu_compile_embed(cpu_compile *c);
 nib_status cpu_compile_attention(cpu_compile *c);
 nib_status cpu_compile_matmul_integer(cpu_compile *c);
+nib_status cpu_compile_dynamic(cpu_compile *c);
+nib_status cpu_compile_recurrent(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
-nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of f32 rows to bf16 */
+nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of rows, f32 to bf16 and s32 to f32 */
 nib_status cpu_compile_map(cpu_compile *c);
 nib_status cpu_compile_conv(cpu_compile *c);
 nib_status cpu_compile_conv_transpose(cpu_compile *c);
@@ -92,6 +94,15 @@ nib_status cpu_compile_global_pool(cpu_compile *c);
 nib_status cpu_compile_reduce(cpu_compile *c);
 nib_status cpu_compile_softmax(cpu_compile *c);
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
+
+/* Runs the eval of a step that has a fast way on what that way is not made for: all of its work. */
+nib_status cpu_eval_whole(const plan_step *step, const kernels *k, plan_lane *lane);
+
+/* Sums y [N] of (x - zero) b, b as the kernel has it: less what b's zero points take off, (sum of x - K zero) times each; one_zero: all
+ * have the first. */
+void cpu_take_off_zeros(const uint8_t *x, int64_t K, int zero, const int16_t *zeros, int64_t N, bool one_zero, int32_t *y);
+/* Scale and zero point of numbers from lo <= 0 to hi >= 0, as DynamicQuantizeLinear has them. */
+void cpu_grid_of(float lo, float hi, float params[2]);
 
 /* Parts of cpu_packed_parts. */
 void cpu_linear_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n);

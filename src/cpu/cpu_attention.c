@@ -2,6 +2,9 @@
  *
  * nib.Attention on the cpu, over texts x heads. In: rows q, k, v and either offsets (packed) or a padded batch with an
  * additive bias. Out: rows like q. One part of the range is one head of one text.
+ *
+ * Keys and values of a padded batch may be others in number than queries (of an encoder, seen by a decoder), where no query
+ * stands at a key: kernels then take as many queries at a time as there are keys.
  */
 #include "cpu.h"
 #include <math.h>
@@ -16,6 +19,7 @@ typedef struct attention {
     int q, key, value, y, bias, offsets, positions; /* value ids or -1 */
     int64_t key_column, value_column;               /* where in its rows the first head's begins */
     bool masked_nan;                                /* rows whose every key the bias hides are NaN */
+    bool cross;                                     /* keys have a number of their own */
     kernel_relative relative;                       /* args points here where there are tables by distance */
 } attention;
 
@@ -27,12 +31,12 @@ typedef struct bias_view {
     int64_t room;          /* floats of `copy` */
 } bias_view;
 
-/* False if the bias has other sizes than a batch of B texts of S tokens; S < 0: of any one number of tokens. */
-static bool view_bias(const graph_tensor *t, int64_t B, int heads, int64_t S, bias_view *v) {
+/* False if the bias has other sizes than a batch of B texts of S queries and `keys` keys; S < 0: of any one number of both. */
+static bool view_bias(const graph_tensor *t, int64_t B, int heads, int64_t S, int64_t keys, bias_view *v) {
     int64_t dims[4] = {1, 1, 1, 1}, stride = 1;
     for (int i = 0; i < t->rank; i++) dims[4 - t->rank + i] = t->dims[i];
     v->S = S < 0 ? dims[3] : S;
-    const int64_t full[4] = {B, heads, v->S, v->S};
+    const int64_t full[4] = {B, heads, v->S, S < 0 ? v->S : keys};
     for (int i = 3; i >= 0; i--) {
         if (dims[i] != full[i] && (dims[i] != 1 || i == 3)) return false;
         v->strides[i] = dims[i] == 1 ? 0 : stride;
@@ -69,16 +73,34 @@ static nib_status bias_of_text(bias_view *v, const int32_t *columns, int64_t n, 
     return NIB_OK;
 }
 
-/* The kernel gives zeros where the bias puts all keys that a query of text b may see at -infinity: ONNX's Softmax gives
+/* The kernel gives zeros where the bias puts all keys that one of n queries of text b may see at -infinity: ONNX's Softmax gives
  * NaN. */
-static void put_nan(const kernel_attention_args *a, int64_t b, int head, int64_t first, int64_t n) {
+static void put_nan(const kernel_attention_args *a, int64_t b, int head, int64_t first, int64_t n, int64_t keys) {
     const float *bias = a->bias + b * a->bias_text_stride + head * a->bias_head_stride;
     for (int64_t i = 0; i < n; i++) {
-        int64_t j = a->window_left >= 0 && i > a->window_left ? i - a->window_left : 0, end = a->causal ? i + 1 : n;
+        int64_t j = a->window_left >= 0 && i > a->window_left ? i - a->window_left : 0, end = a->causal ? i + 1 : keys;
         if (a->window_right >= 0 && a->window_right < end - 1 - i) end = i + 1 + a->window_right;
         while (j < end && bias[i * a->bias_row_stride + j] == -INFINITY) j++;
         float *y = a->y + (first + i) * a->y_stride + (int64_t)head * a->head_dim;
         for (int d = 0; j == end && d < a->head_dim; d++) y[d] = NAN;
+    }
+}
+
+/* A head of text b: S queries, and keys that are not theirs. */
+static void run_cross(const attention *s, const kernel_attention_args *all, int64_t b, int head, int64_t S, int64_t keys, void *scratch) {
+    kernel_attention_args a = *all;
+    const float *bias = all->bias;
+    a.k += b * keys * a.k_stride;
+    a.v += b * keys * a.v_stride;
+    for (int64_t i = 0, n; i < S; i += n) {
+        n = keys > 0 && keys < S - i ? keys : S - i;
+        a.q = all->q + (b * S + i) * a.q_stride;
+        a.y = all->y + (b * S + i) * a.y_stride;
+        if (bias) a.bias = bias + i * a.bias_row_stride;
+        for (int64_t k = 0; keys == 0 && k < n; k++)
+            memset(a.y + k * a.y_stride + (int64_t)head * a.head_dim, 0, (size_t)a.head_dim * sizeof *a.y);
+        if (keys > 0) s->run(&a, b, 0, keys, 0, head, 0, n, scratch);
+        if (s->masked_nan) put_nan(&a, b, head, 0, n, keys);
     }
 }
 
@@ -87,7 +109,7 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     const plan_slot *slots = lane->group->slots;
     kernel_attention_args a = s->args;
     const int64_t *offsets = s->offsets >= 0 ? slots[s->offsets].t.data : NULL;
-    int64_t S = offsets ? 0 : slots[s->q].t.dims[1];
+    int64_t S = offsets ? 0 : slots[s->q].t.dims[1], keys = offsets ? 0 : slots[s->key].t.dims[1];
     if (offsets && lo < hi && !cpu_texts_fit(offsets, lo / a.heads, (hi - 1) / a.heads + 1, slots[s->q].t.dims[0]))
         return base_error_set(lane->err, NIB_SHAPE, "the texts' offsets do not fit the rows");
     a.q = (const float *)plan_row(lane, s->q, 0);
@@ -98,30 +120,31 @@ static nib_status run_attention(const plan_step *step, int64_t lo, int64_t hi, p
     bias_view bias = {0};
     if (s->bias >= 0) {
         int64_t B = offsets ? slots[s->offsets].t.dims[0] - 1 : slots[s->q].t.dims[0];
-        if (!view_bias(&slots[s->bias].t, B, a.heads, offsets ? -1 : S, &bias))
+        if (!view_bias(&slots[s->bias].t, B, a.heads, offsets ? -1 : S, keys, &bias))
             return base_error_set(lane->err, NIB_SHAPE, "the attention bias does not fit the scores");
         a.bias = bias.data;
         a.bias_text_stride = bias.strides[0];
         a.bias_head_stride = bias.strides[1];
         a.bias_row_stride = bias.strides[2];
     }
-    for (int64_t part = lo; part < hi; part++) {
+    for (int64_t part = lo; s->cross && part < hi; part++) run_cross(s, &a, part / a.heads, (int)(part % a.heads), S, keys, lane->scratch);
+    for (int64_t part = lo; !s->cross && part < hi; part++) {
         int64_t b = part / a.heads, first = offsets ? offsets[b] : b * S, n = offsets ? offsets[b + 1] - first : S;
         nib_status status = bias.data && offsets ? bias_of_text(&bias, a.positions + first, n, b, (int)(part % a.heads), lane, &a) : NIB_OK;
         if (status != NIB_OK) return status;
         s->run(&a, b, first, n, 0, (int)(part % a.heads), first, first + n, lane->scratch);
-        if (s->masked_nan) put_nan(&a, b, (int)(part % a.heads), first, n);
+        if (s->masked_nan) put_nan(&a, b, (int)(part % a.heads), first, n, n);
     }
     return NIB_OK;
 }
 
 /* The bias as the kernel can read it: its last axis is the keys'. What is cut off at a constant, and all of packed rows, is looked at in
  * the run. */
-static bool bias_fits(const graph_value *bias, const graph_value *q, int64_t heads, bool packed) {
+static bool bias_fits(const graph_value *bias, const graph_value *q, const graph_value *k, int64_t heads, bool packed) {
     const graph_type *t = &bias->type;
     if (t->rank < 1 || t->rank > 4 || t->dtype != NIB_DTYPE_F32) return false;
     if (packed) return t->rank == 4;
-    graph_dim full[4] = {q->type.dims[0], NULL, q->type.dims[1], q->type.dims[1]};
+    graph_dim full[4] = {q->type.dims[0], NULL, q->type.dims[1], k->type.dims[1]};
     int64_t d;
     for (int i = 0; i < t->rank; i++) {
         int axis = 4 - t->rank + i;
@@ -254,9 +277,12 @@ static const char *read_rows(const op_attention *n, int rank, attention *s) {
     if (!graph_dim_is_const(in[1]->type.dims[rank - 1], &kv_width) || in[2]->type.dims[rank - 1] != in[1]->type.dims[rank - 1])
         return "the width of queries, keys or values is unknown";
     if (kv_width != kv_heads * D) return "heads do not divide the width";
-    for (int i = 1; i < 3; i++)
-        for (int k = 0; k + 1 < rank; k++)
-            if (in[i]->type.dims[k] != in[0]->type.dims[k]) return "queries and keys differ in number";
+    for (int k = 0; k + 1 < rank; k++) {
+        if (in[2]->type.dims[k] != in[1]->type.dims[k]) return "keys and values differ in number";
+        if (in[1]->type.dims[k] == in[0]->type.dims[k]) continue;
+        s->cross = rank == 3 && k == 1 && in[1]->type.dims[k] && !n->causal && n->left < 0 && n->right < 0 && !n->relative_rows;
+        if (!s->cross) return "queries and keys differ in number";
+    }
     a->k_stride = a->v_stride = kv_width;
     s->key = in[1]->id;
     s->value = in[2]->id;
@@ -277,7 +303,7 @@ static const char *refusal(const op_attention *n, attention *s, plan *p) {
     if (why) return why;
     if (n->products < 0) return "its products are of a type that no kernel has";
     if (n->bias && n->offsets && !n->positions) return "packed rows have a bias and no positions";
-    if (n->bias && !bias_fits(n->bias, n->q, s->args.heads, n->offsets != NULL))
+    if (n->bias && !bias_fits(n->bias, n->q, n->k ? n->k : n->q, s->args.heads, n->offsets != NULL))
         return "the bias is not [batch|1, heads|1, seq|1, seq] of f32";
     if (n->offsets && n->offsets->type.dtype != NIB_DTYPE_I64) return "offsets are not i64";
     if (n->positions && (n->positions->type.dtype != NIB_DTYPE_I32 || elements(n->positions, t) != cpu_rows(n->q, t)))

@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
+typedef struct compiler {
     const char *domain, *op;
     nib_status (*compile)(cpu_compile *);
-} compilers[] = {
+} compiler;
+
+static const compiler compilers[] = {
     {"nib", "Linear", cpu_compile_linear},       {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
@@ -21,6 +23,22 @@ static const struct {
     {"", "Softmax", cpu_compile_softmax},
     {"", "ConvTranspose", cpu_compile_conv_transpose}, {"", "Conv", cpu_compile_conv}, {"nib", "Conv", cpu_compile_conv},
 };
+
+/* Those whose steps ask for sizes as they run: they serve in bodies, too, and whichever outputs are read. */
+static const compiler anywhere[] = {
+    {"", "RNN", cpu_compile_recurrent},
+    {"", "GRU", cpu_compile_recurrent},
+    {"", "LSTM", cpu_compile_recurrent},
+    {"com.microsoft", "DynamicQuantizeLSTM", cpu_compile_recurrent},
+    {"", "DynamicQuantizeLinear", cpu_compile_dynamic},
+};
+
+static nib_status try_compilers(const compiler *list, size_t count, cpu_compile *c) {
+    nib_status status = NIB_OK;
+    for (size_t i = 0; i < count && status == NIB_OK; i++)
+        if (graph_is_op(c->node, list[i].domain, list[i].op)) status = list[i].compile(c);
+    return status;
+}
 
 void cpu_packed_parts(const plan_step *step, cpu_packed parts[CPU_PACKED_MOST], int *n) {
     *n = 0;
@@ -43,8 +61,8 @@ static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step 
             NIB_FAIL(err, NIB_BAD_MODEL, "%s reads %s, which is packed", n->op, n->inputs[i].value->name);
     const bool eval_only = p->is_body || !n->outputs[0];
     if (eval_only) c.why = p->is_body ? "inside a body" : "nobody reads it";
-    for (size_t i = 0; i < BASE_COUNT(compilers) && !eval_only; i++)
-        if (graph_is_op(n, compilers[i].domain, compilers[i].op)) NIB_TRY(compilers[i].compile(&c));
+    else NIB_TRY(try_compilers(compilers, BASE_COUNT(compilers), &c));
+    NIB_TRY(try_compilers(anywhere, BASE_COUNT(anywhere), &c));
     int64_t rows;
     if (step->run && step->extent && !graph_dim_eval(step->extent, p->bindable, p->n_symbols, &rows)) {
         *step = (plan_step){.node = n, .device = step->device};

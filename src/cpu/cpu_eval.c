@@ -106,8 +106,7 @@ static nib_status eval_spend(op_eval *c, int64_t work) {
     return x->lane->stopped(x->lane) ? c->status = base_error_set(c->err, NIB_CANCELLED, "the run was cancelled") : NIB_OK;
 }
 
-static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
-    const eval_state *s = step->state;
+static nib_status eval_step(const plan_step *step, const eval_state *s, int64_t lo, int64_t hi, plan_lane *lane) {
     const graph_node *n = step->node;
     graph_tensor views[MAX_IN];
     const graph_tensor *few[MAX_IN], **in = few;
@@ -143,6 +142,14 @@ static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_l
     nib_status status = op_eval_node(&c);
     if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
     return status;
+}
+
+static nib_status run_eval(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    return eval_step(step, step->state, lo, hi, lane);
+}
+
+nib_status cpu_eval_whole(const plan_step *step, const kernels *k, plan_lane *lane) {
+    return eval_step(step, &(eval_state){.k = k}, 0, 1, lane);
 }
 
 /* Row-wise on one row count: every input is a row parameter (constant, at most one axis) or has the output's rows and rank. */

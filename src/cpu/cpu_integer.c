@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * MatMulInteger (ai.onnx) on the cpu, where its second matrix is constant. In: rows of u8 or s8 [.., K] with one zero point. Out: s32
+ * Integer operators of ai.onnx on the cpu: MatMulInteger and, at the end, DynamicQuantizeLinear, which makes its rows.
+ *
+ * MatMulInteger, where its second matrix is constant. In: rows of u8 or s8 [.., K] with one zero point. Out: s32
  * [.., N], the very integers that the operator is: sums are exact, so their order is free.
  *
  * The matrix is packed once, as s8: of u8, 128 less, and its zero point likewise. What a zero point of the matrix that is not 0 takes off
  * is the sum of the row times it: y = sum (a - za) b - zb sum (a - za).
  */
 #include "cpu.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct integer_product {
@@ -22,16 +25,20 @@ typedef struct integer_product {
 
 #define ROWS 32 /* that are copied at a time */
 
-static void take_off_zeros(const integer_product *p, const uint8_t *x, int64_t stride, int zero, int64_t rows, int32_t *y) {
-    for (int64_t m = 0; p->zeros && m < rows; m++) {
-        int32_t sum = 0;
-        for (int64_t k = 0; k < p->K; k++) sum += x[m * stride + k];
-        const uint32_t all = (uint32_t)sum - (uint32_t)p->K * (uint32_t)zero;
-        for (int64_t n = 0; n < p->N; n++) {
-            uint32_t v = (uint32_t)y[m * p->N + n] - all * (uint32_t)(int32_t)p->zeros[p->one_zero ? 0 : n];
-            memcpy(&y[m * p->N + n], &v, sizeof v);
-        }
+void cpu_take_off_zeros(const uint8_t *x, int64_t K, int zero, const int16_t *zeros, int64_t N, bool one_zero, int32_t *y) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < K; k++) sum += x[k];
+    const uint32_t all = (uint32_t)sum - (uint32_t)K * (uint32_t)zero;
+    for (int64_t n = 0; n < N; n++) {
+        uint32_t v = (uint32_t)y[n] - all * (uint32_t)(int32_t)zeros[one_zero ? 0 : n];
+        memcpy(&y[n], &v, sizeof v);
     }
+}
+
+void cpu_grid_of(float lo, float hi, float params[2]) {
+    params[0] = hi == lo ? 1.0f : (hi - lo) / 255.0f; /* nothing but zeros: any scale will do, but not 0 */
+    const float zero = nearbyintf(-lo / params[0]);
+    params[1] = !(zero > 0.0f) ? 0.0f : zero > 255.0f ? 255.0f : zero;
 }
 
 static nib_status run_integer(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -58,7 +65,8 @@ static nib_status run_integer(const plan_step *step, int64_t lo, int64_t hi, pla
                                       .N = p->N,
                                       .K = p->K};
         p->kernel->run(&a, 0, rows, 0, p->N);
-        take_off_zeros(p, x, a.x_stride, zero, rows, a.y32);
+        for (int64_t r = 0; p->zeros && r < rows; r++)
+            cpu_take_off_zeros(x + r * a.x_stride, p->K, zero, p->zeros, p->N, p->one_zero, a.y32 + r * p->N);
     }
     return NIB_OK;
 }
@@ -132,4 +140,67 @@ nib_status cpu_compile_matmul_integer(cpu_compile *c) {
     c->step->run = run_integer;
 fail:
     return status;
+}
+
+/* ---- DynamicQuantizeLinear: f32 of any shape -> u8 of that shape, one scale, one zero point */
+
+#define PART 65536 /* numbers */
+
+/* The f32 numbers that the step is given; NULL: they are others, and the eval says so. */
+static const graph_tensor *numbers_of(const plan_step *step, const plan_group *group, int64_t *count) {
+    const graph_tensor *x = plan_tensor(group, step->node->inputs[0].value);
+    *count = x->dtype == NIB_DTYPE_F32 ? graph_tensor_elements(x) : -1;
+    return *count < 0 ? NULL : x;
+}
+
+static int64_t dynamic_parts(const plan_step *step, const plan_group *group) {
+    int64_t n;
+    const graph_value *y = step->node->outputs[0];
+    if (!numbers_of(step, group, &n) || n <= PART || !cpu_is_planned(group, y->id, (size_t)n)) return 1;
+    return (n + PART - 1) / PART;
+}
+
+/* A part is a stretch of the numbers. Whoever rounds one looks at all of them first: nobody else could be waited for. */
+static nib_status run_dynamic(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const kernels *k = step->state;
+    const graph_node *n = step->node;
+    const int64_t parts = dynamic_parts(step, lane->group);
+    int64_t count;
+    const graph_tensor *x = numbers_of(step, lane->group, &count);
+    nib_status status = NIB_OK;
+    if (!x) return cpu_eval_whole(step, k, lane);
+    const float *from = x->data;
+    float params[2], least = 0, most = 0, *scale = NULL;
+    uint8_t *y = NULL, *zero = NULL;
+    if (!(y = cpu_output(lane, n, 0, NIB_DTYPE_U8, x->rank, x->dims, &status))) goto fail;
+    if (lo == 0 && n->n_outputs > 1 && n->outputs[1] && !(scale = cpu_output(lane, n, 1, NIB_DTYPE_F32, 0, NULL, &status))) goto fail;
+    if (lo == 0 && n->n_outputs > 2 && n->outputs[2] && !(zero = cpu_output(lane, n, 2, NIB_DTYPE_U8, 0, NULL, &status))) goto fail;
+    for (int64_t i = 0; i < count; i += PART) {
+        if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
+        k->range_f32(from + i, count - i < PART ? count - i : PART, &least, &most);
+    }
+    cpu_grid_of(least, most, params);
+    if (scale) *scale = params[0];
+    if (zero) *zero = (uint8_t)params[1];
+    const int64_t end = hi == parts ? count : hi * PART;
+    for (int64_t i = lo * PART; i < end; i += PART) {
+        if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
+        k->round_u8(from + i, end - i < PART ? end - i : PART, params[0], params[1], y + i);
+    }
+fail:
+    if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
+    return status;
+}
+
+nib_status cpu_compile_dynamic(cpu_compile *c) {
+    const graph_node *n = c->node;
+    if (n->n_inputs != 1 || n->n_outputs > 3 || !n->outputs[0] || n->inputs[0].value->type.dtype != NIB_DTYPE_F32)
+        return c->why = "it is not f32 that becomes u8", NIB_OK;
+    c->step->state = &c->d->kernels;
+    c->step->range = PLAN_RANGE_PARTS;
+    c->step->parts = dynamic_parts;
+    c->step->kernel = "round_u8";
+    c->step->evaluates = true; /* what is of another type after all */
+    c->step->run = run_dynamic;
+    return NIB_OK;
 }

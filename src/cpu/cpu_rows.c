@@ -240,12 +240,40 @@ static nib_status run_round(const plan_step *step, int64_t lo, int64_t hi, plan_
     return NIB_OK;
 }
 
+/* Sums of integer products as numbers. */
+static nib_status run_widen(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
+    const rounding *s = step->state;
+    const int32_t *x = (const int32_t *)(void *)plan_row(lane, s->x, lo);
+    s->k->scale_s32(x, NULL, 1.0f, NULL, (hi - lo) * s->C, (float *)(void *)plan_row(lane, s->y, lo));
+    return NIB_OK;
+}
+
+/* Cast of rows of s32 to f32. */
+static nib_status compile_widen(cpu_compile *c) {
+    const graph_node *n = c->node;
+    const graph_value *x = n->inputs[0].value;
+    int64_t C;
+    if (x->constant || !last_dim(x, &C)) return c->why = "the input is not rows of known width", NIB_OK;
+    rounding *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
+    if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
+    *s = (rounding){.k = &c->d->kernels, .C = C, .x = x->id, .y = n->outputs[0]->id};
+    c->step->extent = cpu_rows(n->outputs[0], c->p->g->symbols);
+    if (!c->step->extent) return c->why = "the number of rows is unknown", NIB_OK;
+    c->step->state = s;
+    c->step->range = PLAN_RANGE_ROWS;
+    c->step->kernel = "scale_s32";
+    c->step->run = run_widen;
+    return NIB_OK;
+}
+
 nib_status cpu_compile_round(cpu_compile *c) {
     const graph_node *n = c->node;
     const graph_value *x = n->inputs[0].value;
     bool q8 = graph_is_op(n, "nib", "QuantizeRows");
     int64_t C;
-    if (!q8 && graph_attr_int(n, "to", 0) != NIB_DTYPE_BF16) return NIB_OK; /* any other Cast: eval is as good */
+    const int64_t to = graph_attr_int(n, "to", 0);
+    if (!q8 && to == NIB_DTYPE_F32 && x->type.dtype == NIB_DTYPE_I32) return compile_widen(c);
+    if (!q8 && to != NIB_DTYPE_BF16) return NIB_OK; /* any other Cast: eval is as good */
     if (x->type.dtype != NIB_DTYPE_F32 || x->constant || !last_dim(x, &C) || C % (q8 ? 4 : 2) ||
         (q8 && (n->n_outputs < 2 || !n->outputs[1])))
         return c->why = "the input is not rows of f32 of a suitable width", NIB_OK;

@@ -221,6 +221,14 @@ typedef struct kernels {
                              int64_t y_stride, float *params, int64_t params_stride);
     /* To the nearest bfloat16, half to even; NaN stays NaN. An odd row gets one 0 more. The same bits on every rung. */
     void (*round_rows_bf16)(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
+    /* For integer operators, whose rows ONNX's DynamicQuantizeLinear rounds; the same bits on every rung, but of scale_s32.
+     * *lo and *hi are moved apart until x [n] lies between them; a NaN counts for nothing. */
+    void (*range_f32)(const float *x, int64_t n, float *lo, float *hi);
+    /* y = clamp(round(x / scale) + zero, 0, 255), half to even; zero is a whole number from 0 to 255, and a NaN gives 0. */
+    void (*round_u8)(const float *x, int64_t n, float scale, float zero, uint8_t *y);
+    /* y = x * (scale[i] * factor) + add[i], x first rounded to f32, the rest one multiply-add; scale NULL: all 1, add NULL: all 0. y may be
+     * x, or add. */
+    void (*scale_s32)(const int32_t *x, const float *scale, float factor, const float *add, int64_t n, float *y);
 
     /* Attention of query rows [row_lo, row_hi) (rows of the batch, first <= row_lo, row_hi <= first + n) and head
      * `head` of one text whose new keys are batch rows [first, first + n) and whose old keys number kv_old. A query

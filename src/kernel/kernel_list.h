@@ -39,6 +39,9 @@ typedef void kernel_fn_gather_sum_f32(const void *const *rows, int n, int64_t co
 typedef void kernel_fn_quantize_rows_u8(const float *x, int64_t x_stride, const float *factor, int64_t rows, int64_t columns, uint8_t *y,
                                         int64_t y_stride, float *params, int64_t params_stride);
 typedef void kernel_fn_round_rows_bf16(const float *x, int64_t x_stride, int64_t rows, int64_t columns, uint16_t *y, int64_t y_stride);
+typedef void kernel_fn_range_f32(const float *x, int64_t n, float *lo, float *hi);
+typedef void kernel_fn_round_u8(const float *x, int64_t n, float scale, float zero, uint8_t *y);
+typedef void kernel_fn_scale_s32(const int32_t *x, const float *scale, float factor, const float *add, int64_t n, float *y);
 typedef void kernel_fn_l2_norms_f32(const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *norms);
 typedef void kernel_fn_round_rows_f16(const float *x, int64_t x_stride, const float *divisor, int64_t rows,
                                       int64_t columns, uint16_t *y, int64_t y_stride);

@@ -12,52 +12,52 @@
  * all of it at once, and the state h of each text at each step likewise. (ONNX Runtime rounds h of some texts together, as many as a
  * thread has.)
  */
+#include "op_recurrent.h"
 #include "op_local.h"
 #include <math.h>
 
-typedef enum cell_kind { CELL_RNN = 1, CELL_GRU = 3, CELL_LSTM = 4 } cell_kind; /* the number of gates */
+/* ---- attributes */
 
-/* ---- activations */
-
-typedef struct activation {
+typedef struct curve {
     const char *name;
     bool has_alpha, has_beta;
     double alpha, beta; /* what they are if the node says nothing */
-} activation;
+} curve;
 
-enum { RELU, TANH, SIGMOID, AFFINE, LEAKY, THRESHOLD, SCALED_TANH, HARD_SIGMOID, ELU, SOFTSIGN, SOFTPLUS };
-
-static const activation activations[] = {
-    {"Relu", false, false, 0, 0},     {"Tanh", false, false, 0, 0},          {"Sigmoid", false, false, 0, 0},
-    {"Affine", true, true, 1, 0},     {"LeakyRelu", true, false, 0.01, 0},   {"ThresholdedRelu", true, false, 1, 0},
-    {"ScaledTanh", true, true, 1, 1}, {"HardSigmoid", true, true, 0.2, 0.5}, {"Elu", true, false, 1, 0},
-    {"Softsign", false, false, 0, 0}, {"Softplus", false, false, 0, 0},
+static const curve curves[] = {
+    [OP_CURVE_RELU] = {"Relu", false, false, 0, 0},
+    [OP_CURVE_TANH] = {"Tanh", false, false, 0, 0},
+    [OP_CURVE_SIGMOID] = {"Sigmoid", false, false, 0, 0},
+    [OP_CURVE_AFFINE] = {"Affine", true, true, 1, 0},
+    [OP_CURVE_LEAKY] = {"LeakyRelu", true, false, 0.01, 0},
+    [OP_CURVE_THRESHOLD] = {"ThresholdedRelu", true, false, 1, 0},
+    [OP_CURVE_SCALED_TANH] = {"ScaledTanh", true, true, 1, 1},
+    [OP_CURVE_HARD_SIGMOID] = {"HardSigmoid", true, true, 0.2, 0.5},
+    [OP_CURVE_ELU] = {"Elu", true, false, 1, 0},
+    [OP_CURVE_SOFTSIGN] = {"Softsign", false, false, 0, 0},
+    [OP_CURVE_SOFTPLUS] = {"Softplus", false, false, 0, 0},
 };
 
-typedef struct gate {
-    int f;
-    double alpha, beta;
-} gate;
-
-static double activate(const gate *g, double x) {
+static double activate(const op_curve *g, double x) {
     switch (g->f) {
-    case RELU: return x > 0 ? x : 0;
-    case TANH: return tanh(x);
-    case SIGMOID: return 1 / (1 + exp(-x));
-    case AFFINE: return g->alpha * x + g->beta;
-    case LEAKY: return x >= 0 ? x : g->alpha * x;
-    case THRESHOLD: return x >= g->alpha ? x : 0;
-    case SCALED_TANH: return g->alpha * tanh(g->beta * x);
-    case HARD_SIGMOID: return fmin(fmax(g->alpha * x + g->beta, 0), 1);
-    case ELU: return x >= 0 ? x : g->alpha * (exp(x) - 1);
-    case SOFTSIGN: return x / (1 + fabs(x));
-    default: return log1p(exp(x));
+    case OP_CURVE_RELU: return x > 0 ? x : 0;
+    case OP_CURVE_TANH: return tanh(x);
+    case OP_CURVE_SIGMOID: return 1 / (1 + exp(-x));
+    case OP_CURVE_AFFINE: return g->alpha * x + g->beta;
+    case OP_CURVE_LEAKY: return x >= 0 ? x : g->alpha * x;
+    case OP_CURVE_THRESHOLD: return x >= g->alpha ? x : 0;
+    case OP_CURVE_SCALED_TANH: return g->alpha * tanh(g->beta * x);
+    case OP_CURVE_HARD_SIGMOID: return fmin(fmax(g->alpha * x + g->beta, 0), 1);
+    case OP_CURVE_ELU: return x >= 0 ? x : g->alpha * (exp(x) - 1);
+    case OP_CURVE_SOFTSIGN: return x / (1 + fabs(x));
+    case OP_CURVE_SOFTPLUS: break;
     }
+    return log1p(exp(x));
 }
 
-static int activation_of(graph_string s) {
-    for (size_t i = 0; i < BASE_COUNT(activations); i++) {
-        const char *name = activations[i].name;
+static int curve_of(graph_string s) {
+    for (size_t i = 0; i < BASE_COUNT(curves); i++) {
+        const char *name = curves[i].name;
         bool same = strlen(name) == s.length;
         for (size_t k = 0; same && k < s.length; k++) same = (name[k] | 32) == (s.data[k] | 32);
         if (same) return (int)i;
@@ -65,40 +65,61 @@ static int activation_of(graph_string s) {
     return -1;
 }
 
-/* `count` of them, in the node's order; alphas and betas go to those that have one. */
-static nib_status gates_of(op_eval *c, cell_kind kind, int count, gate *out) {
-    static const int rnn[] = {TANH}, gru[] = {SIGMOID, TANH}, lstm[] = {SIGMOID, TANH, TANH};
-    const int each = kind == CELL_RNN ? 1 : kind == CELL_GRU ? 2 : 3, *usual = kind == CELL_RNN ? rnn : kind == CELL_GRU ? gru : lstm;
-    const graph_attr *names = graph_find_attr(c->node, "activations"), *alpha = graph_find_attr(c->node, "activation_alpha"),
-                     *beta = graph_find_attr(c->node, "activation_beta");
+/* Activations in the node's order; alphas and betas go to those that have one. */
+static nib_status curves_of(const graph_node *n, op_cell *cell, const char **why) {
+    static const op_curve_kind rnn[] = {OP_CURVE_TANH}, gru[] = {OP_CURVE_SIGMOID, OP_CURVE_TANH},
+                               lstm[] = {OP_CURVE_SIGMOID, OP_CURVE_TANH, OP_CURVE_TANH};
+    const op_curve_kind *usual = cell->kind == OP_CELL_RNN ? rnn : cell->kind == OP_CELL_GRU ? gru : lstm;
+    const int each = op_cell_curves(cell), count = (int)cell->D * each;
+    const graph_attr *names = graph_find_attr(n, "activations"), *alpha = graph_find_attr(n, "activation_alpha"),
+                     *beta = graph_find_attr(n, "activation_beta");
     size_t a = 0, b = 0;
-    if (names && (names->kind != GRAPH_ATTR_STRINGS || names->count != (size_t)count)) return op_bad(c, NIB_BAD_MODEL, "activations");
+    if (names && (names->kind != GRAPH_ATTR_STRINGS || names->count != (size_t)count)) return *why = "activations", NIB_BAD_MODEL;
     for (int i = 0; i < count; i++) {
-        int f = names ? activation_of(names->u.strings[i]) : usual[i % each];
-        if (f < 0) return op_bad(c, NIB_UNSUPPORTED, "an activation of an unknown name");
-        out[i] = (gate){f, activations[f].alpha, activations[f].beta};
-        if (activations[f].has_alpha && alpha && alpha->kind == GRAPH_ATTR_FLOATS && a < alpha->count)
-            out[i].alpha = (double)alpha->u.floats[a++];
-        if (activations[f].has_beta && beta && beta->kind == GRAPH_ATTR_FLOATS && b < beta->count)
-            out[i].beta = (double)beta->u.floats[b++];
+        const int f = names ? curve_of(names->u.strings[i]) : (int)usual[i % each];
+        if (f < 0) return *why = "an activation of an unknown name", NIB_UNSUPPORTED;
+        cell->curves[i] = (op_curve){(op_curve_kind)f, curves[f].alpha, curves[f].beta};
+        if (curves[f].has_alpha && alpha && alpha->kind == GRAPH_ATTR_FLOATS && a < alpha->count)
+            cell->curves[i].alpha = (double)alpha->u.floats[a++];
+        if (curves[f].has_beta && beta && beta->kind == GRAPH_ATTR_FLOATS && b < beta->count)
+            cell->curves[i].beta = (double)beta->u.floats[b++];
     }
     return NIB_OK;
 }
 
+static bool is_of_8(const graph_node *n) { return strcmp(n->op, "DynamicQuantizeLSTM") == 0; }
+
+static nib_status directions(const graph_node *n, int64_t *D, bool *reverse) {
+    const char *way = graph_attr_string(n, "direction", "forward");
+    *D = strcmp(way, "bidirectional") == 0 ? 2 : 1;
+    *reverse = strcmp(way, "reverse") == 0;
+    return *D == 2 || *reverse || strcmp(way, "forward") == 0 ? NIB_OK : NIB_BAD_MODEL;
+}
+
+nib_status op_cell_get(const graph_node *n, op_cell *out, const char **why) {
+    *out = (op_cell){.kind = strcmp(n->op, "RNN") == 0   ? OP_CELL_RNN
+                             : strcmp(n->op, "GRU") == 0 ? OP_CELL_GRU
+                                                         : OP_CELL_LSTM,
+                     .of_8 = is_of_8(n),
+                     .batch_first = graph_attr_int(n, "layout", 0) != 0,
+                     .coupled = graph_attr_int(n, "input_forget", 0) != 0,
+                     .linear = graph_attr_int(n, "linear_before_reset", 0) != 0,
+                     .clip = graph_attr_float(n, "clip", 0)};
+    if (directions(n, &out->D, &out->reverse) != NIB_OK) return *why = "direction", NIB_BAD_MODEL;
+    return curves_of(n, out, why);
+}
+
 /* ---- one layer */
 
-typedef struct eight { /* numbers of 8 bits less their zero point */
+typedef struct eight {   /* numbers of 8 bits less their zero point */
     int16_t *q;          /* rows of a weight [D, G H, n], or of x, or h [H]; NULL: there are none */
     const double *scale; /* of a weight [D, G H] */
     double one;          /* of x and h */
 } eight;
 
 typedef struct layer {
-    cell_kind kind;
-    int64_t T, B, I, H, D;
-    bool batch_first, coupled, linear; /* coupled: input_forget; linear: linear_before_reset */
-    double clip;
-    gate gates[6];
+    op_cell cell;
+    int64_t T, B, I, H;
     const double *x, *w, *r, *bias, *h0, *c0, *p;
     const int64_t *lengths; /* [B] or NULL */
     double *z, *h, *c;      /* [G H], and the second half [H] more for GRU; [H]; [H] */
@@ -107,7 +128,10 @@ typedef struct layer {
     eight w8, r8, x8, h8; /* of DynamicQuantizeLSTM */
 } layer;
 
-static double clipped(const layer *l, double v) { return l->clip > 0 ? (v > l->clip ? l->clip : v < -l->clip ? -l->clip : v) : v; }
+static double clipped(const layer *l, double v) {
+    const double most = l->cell.clip;
+    return most > 0 ? (v > most ? most : v < -most ? -most : v) : v;
+}
 
 static double dot(const double *a, const double *b, int64_t n) {
     double sum = 0;
@@ -144,7 +168,7 @@ static void round_to_8(const double *x, int64_t n, eight *out) {
 
 /* Gate row k of W x and R h in integers, and both biases. */
 static double line_of_8(const layer *l, int64_t d, int64_t k, const double *x) {
-    const int64_t G = l->kind * l->H, row = d * G + k;
+    const int64_t G = l->cell.kind * l->H, row = d * G + k;
     double v = exact_dot(l->w8.q + row * l->I, l->x8.q + (x - l->x), l->I) * l->x8.one * l->w8.scale[row];
     v += exact_dot(l->r8.q + row * l->H, l->h8.q, l->H) * l->h8.one * l->r8.scale[row];
     return l->bias ? v + l->bias[2 * d * G + k] + l->bias[(2 * d + 1) * G + k] : v;
@@ -152,7 +176,7 @@ static double line_of_8(const layer *l, int64_t d, int64_t k, const double *x) {
 
 /* Gate row k of z: W x + R h + both biases, R h left out if h is NULL. */
 static double line(const layer *l, int64_t d, int64_t k, const double *x, const double *h) {
-    int64_t G = l->kind * l->H;
+    int64_t G = l->cell.kind * l->H;
     double v = dot(l->w + (d * G + k) * l->I, x, l->I);
     if (h) v += dot(l->r + (d * G + k) * l->H, h, l->H);
     if (l->bias) v += l->bias[2 * d * G + k] + (h ? l->bias[(2 * d + 1) * G + k] : 0);
@@ -160,19 +184,19 @@ static double line(const layer *l, int64_t d, int64_t k, const double *x, const 
 }
 
 static void step_rnn(layer *l, int64_t d, const double *x) {
-    for (int64_t k = 0; k < l->H; k++) l->z[k] = activate(&l->gates[d], clipped(l, line(l, d, k, x, l->h)));
+    for (int64_t k = 0; k < l->H; k++) l->z[k] = activate(&l->cell.curves[d], clipped(l, line(l, d, k, x, l->h)));
     memcpy(l->h, l->z, sizeof *l->h * (size_t)l->H);
 }
 
 static void step_gru(layer *l, int64_t d, const double *x) {
     const int64_t H = l->H, G = 3 * H;
-    const gate *f = &l->gates[2 * d], *g = f + 1;
+    const op_curve *f = &l->cell.curves[2 * d], *g = f + 1;
     double *z = l->z, *r = z + H, *mixed = z + 2 * H, *next = z + 3 * H;
     for (int64_t k = 0; k < 2 * H; k++) z[k] = activate(f, clipped(l, line(l, d, k, x, l->h)));
-    for (int64_t k = 0; k < H; k++) mixed[k] = l->linear ? l->h[k] : r[k] * l->h[k];
+    for (int64_t k = 0; k < H; k++) mixed[k] = l->cell.linear ? l->h[k] : r[k] * l->h[k];
     for (int64_t k = 0; k < H; k++) {
         double back = dot(l->r + (d * G + 2 * H + k) * H, mixed, H) + (l->bias ? l->bias[(2 * d + 1) * G + 2 * H + k] : 0);
-        double v = line(l, d, 2 * H + k, x, NULL) + (l->linear ? r[k] * back : back);
+        double v = line(l, d, 2 * H + k, x, NULL) + (l->cell.linear ? r[k] * back : back);
         next[k] = (1 - z[k]) * activate(g, clipped(l, v)) + z[k] * l->h[k];
     }
     memcpy(l->h, next, sizeof *next * (size_t)H);
@@ -180,13 +204,13 @@ static void step_gru(layer *l, int64_t d, const double *x) {
 
 static void step_lstm(layer *l, int64_t d, const double *x) {
     const int64_t H = l->H;
-    const gate *f = &l->gates[3 * d];
+    const op_curve *f = &l->cell.curves[3 * d];
     const double *p = l->p ? l->p + d * 3 * H : NULL;
     if (l->h8.q) round_to_8(l->h, H, &l->h8);
     for (int64_t k = 0; k < 4 * H; k++) l->z[k] = l->w8.q ? line_of_8(l, d, k, x) : line(l, d, k, x, l->h);
     for (int64_t k = 0; k < H; k++) {
         double *c = &l->c[k], in = activate(f, clipped(l, l->z[k] + (p ? p[k] * *c : 0)));
-        double forget = l->coupled ? 1 - in : activate(f, clipped(l, l->z[2 * H + k] + (p ? p[2 * H + k] * *c : 0)));
+        double forget = l->cell.coupled ? 1 - in : activate(f, clipped(l, l->z[2 * H + k] + (p ? p[2 * H + k] * *c : 0)));
         *c = forget * *c + in * activate(f + 1, clipped(l, l->z[3 * H + k]));
         l->h[k] = activate(f, clipped(l, l->z[H + k] + (p ? p[H + k] * *c : 0))) * activate(f + 2, *c);
     }
@@ -197,19 +221,19 @@ static void put_row(const layer *l, void *y, int64_t row, const double *v) {
 }
 
 static nib_status run_text(op_eval *c, layer *l, int64_t d, int64_t b, bool reverse) {
-    const int64_t length = l->lengths ? l->lengths[b] : l->T, state = l->batch_first ? b * l->D + d : d * l->B + b;
+    const int64_t length = l->lengths ? l->lengths[b] : l->T, state = l->cell.batch_first ? b * l->cell.D + d : d * l->B + b;
     for (int64_t k = 0; k < l->H; k++) {
         l->h[k] = l->h0 ? l->h0[state * l->H + k] : 0;
         l->c[k] = l->c0 ? l->c0[state * l->H + k] : 0;
     }
     for (int64_t i = 0; i < l->T; i++) {
         int64_t t = reverse && i < length ? length - 1 - i : i;
-        int64_t row = l->batch_first ? (b * l->T + t) * l->D + d : (t * l->D + d) * l->B + b;
-        const double *x = l->x + (l->batch_first ? b * l->T + t : t * l->B + b) * l->I;
+        int64_t row = l->cell.batch_first ? (b * l->T + t) * l->cell.D + d : (t * l->cell.D + d) * l->B + b;
+        const double *x = l->x + (l->cell.batch_first ? b * l->T + t : t * l->B + b) * l->I;
         if (i < length) {
-            OP_TRY(op_spend(c, l->kind * l->H, l->I + l->H));
-            if (l->kind == CELL_RNN) step_rnn(l, d, x);
-            else if (l->kind == CELL_GRU) step_gru(l, d, x);
+            OP_TRY(op_spend(c, l->cell.kind * l->H, l->I + l->H));
+            if (l->cell.kind == OP_CELL_RNN) step_rnn(l, d, x);
+            else if (l->cell.kind == OP_CELL_GRU) step_gru(l, d, x);
             else step_lstm(l, d, x);
         }
         put_row(l, l->y, row, i < length ? l->h : NULL);
@@ -239,20 +263,22 @@ static nib_status reals_of(op_eval *c, int i, int rank, const int64_t *dims, con
 /* Weight number i [D, n, G H], with scales in input s and zero points behind, as rows [D, G H, n]. */
 static nib_status weight_of_8(op_eval *c, const layer *l, int i, int64_t n, int s, eight *out) {
     const graph_tensor *w = op_arg(c, i), *scale = op_arg(c, s), *zero = op_arg(c, s + 1);
-    const int64_t G = l->kind * l->H;
+    const int64_t G = l->cell.kind * l->H;
     double *scales;
     if ((w->dtype != NIB_DTYPE_U8 && w->dtype != NIB_DTYPE_I8) || zero->dtype != w->dtype || scale->dtype != NIB_DTYPE_F32)
         return op_bad(c, NIB_TYPE, "a weight of %s with zero points of %s", nib_dtype_name(w->dtype), nib_dtype_name(zero->dtype));
-    if (w->rank != 3 || w->dims[0] != l->D || w->dims[1] != n || w->dims[2] != G) return op_bad(c, NIB_SHAPE, "input %d does not fit", i);
+    if (w->rank != 3 || w->dims[0] != l->cell.D || w->dims[1] != n || w->dims[2] != G)
+        return op_bad(c, NIB_SHAPE, "input %d does not fit", i);
     const bool each = scale->rank == 2;
     for (int k = s; k < s + 2; k++) {
         const graph_tensor *t = op_arg(c, k);
-        if (t->rank != 1 + each || t->dims[0] != l->D || (each && t->dims[1] != G)) return op_bad(c, NIB_SHAPE, "input %d does not fit", k);
+        if (t->rank != 1 + each || t->dims[0] != l->cell.D || (each && t->dims[1] != G))
+            return op_bad(c, NIB_SHAPE, "input %d does not fit", k);
     }
-    if (!base_mul_i64(l->D * G, n ? n : 1, &(int64_t){0})) return op_bad(c, NIB_LIMIT, "too many gates");
-    OP_TRY(op_scratch(c, l->D * G * n, sizeof *out->q, &out->q));
-    OP_TRY(op_scratch(c, l->D * G, sizeof *scales, &scales));
-    for (int64_t row = 0; row < l->D * G; row++) {
+    if (!base_mul_i64(l->cell.D * G, n ? n : 1, &(int64_t){0})) return op_bad(c, NIB_LIMIT, "too many gates");
+    OP_TRY(op_scratch(c, l->cell.D * G * n, sizeof *out->q, &out->q));
+    OP_TRY(op_scratch(c, l->cell.D * G, sizeof *scales, &scales));
+    for (int64_t row = 0; row < l->cell.D * G; row++) {
         const int64_t at = each ? row : row / G;
         const int off = (int)op_number(zero, at);
         scales[row] = op_number(scale, at);
@@ -277,8 +303,6 @@ static nib_status weights_of_8(op_eval *c, layer *l) {
     return NIB_OK;
 }
 
-static bool is_of_8(const graph_node *n) { return strcmp(n->op, "DynamicQuantizeLSTM") == 0; }
-
 static nib_status lengths_of(op_eval *c, layer *l) {
     const graph_tensor *t = op_arg(c, 4);
     int64_t *out;
@@ -294,69 +318,55 @@ static nib_status lengths_of(op_eval *c, layer *l) {
     return NIB_OK;
 }
 
-static nib_status directions(const graph_node *n, int64_t *D, bool *reverse) {
-    const char *way = graph_attr_string(n, "direction", "forward");
-    *D = strcmp(way, "bidirectional") == 0 ? 2 : 1;
-    *reverse = strcmp(way, "reverse") == 0;
-    return *D == 2 || *reverse || strcmp(way, "forward") == 0 ? NIB_OK : NIB_BAD_MODEL;
-}
-
-static nib_status layer_of(op_eval *c, layer *l, bool *reverse) {
+static nib_status layer_of(op_eval *c, layer *l) {
     const graph_tensor *x = op_arg(c, 0), *r = op_arg(c, 2);
     const graph_attr *hidden = graph_find_attr(c->node, "hidden_size");
-    l->batch_first = graph_attr_int(c->node, "layout", 0) != 0;
-    l->coupled = graph_attr_int(c->node, "input_forget", 0) != 0;
-    l->linear = graph_attr_int(c->node, "linear_before_reset", 0) != 0;
-    l->clip = graph_attr_float(c->node, "clip", 0);
+    const char *why = "";
+    const nib_status status = op_cell_get(c->node, &l->cell, &why);
+    if (status != NIB_OK) return op_bad(c, status, "%s", why);
     l->dtype = x->dtype;
     if (!op_is_float(x->dtype)) return op_bad(c, NIB_TYPE, "input of type %s", nib_dtype_name(x->dtype));
-    if (directions(c->node, &l->D, reverse) != NIB_OK) return op_bad(c, NIB_BAD_MODEL, "direction");
     if (x->rank != 3 || r->rank != 3) return op_bad(c, NIB_SHAPE, "input of rank %d", x->rank);
-    l->T = x->dims[l->batch_first ? 1 : 0];
-    l->B = x->dims[l->batch_first ? 0 : 1];
+    l->T = x->dims[l->cell.batch_first ? 1 : 0];
+    l->B = x->dims[l->cell.batch_first ? 0 : 1];
     l->I = x->dims[2];
     l->H = r->dims[is_of_8(c->node) ? 1 : 2];
     int64_t G, two;
     if (hidden && hidden->kind == GRAPH_ATTR_INT && hidden->u.i != l->H) return op_bad(c, NIB_SHAPE, "hidden_size is not R's");
-    if (!base_mul_i64(l->H, l->kind + 1, &G) || !base_mul_i64(l->H * l->kind, 4, &two)) return op_bad(c, NIB_LIMIT, "too many gates");
-    G = l->kind * l->H;
-    int64_t state[3] = {l->batch_first ? l->B : l->D, l->batch_first ? l->D : l->B, l->H};
-    OP_TRY(gates_of(c, l->kind, (int)l->D * (l->kind == CELL_RNN ? 1 : l->kind == CELL_GRU ? 2 : 3), l->gates));
+    if (!base_mul_i64(l->H, l->cell.kind + 1, &G) || !base_mul_i64(l->H * l->cell.kind, 4, &two))
+        return op_bad(c, NIB_LIMIT, "too many gates");
+    G = l->cell.kind * l->H;
+    int64_t state[3] = {l->cell.batch_first ? l->B : l->cell.D, l->cell.batch_first ? l->cell.D : l->B, l->H};
     OP_TRY(reals_of(c, 0, 3, x->dims, &l->x));
     if (is_of_8(c->node)) OP_TRY(weights_of_8(c, l));
-    else OP_TRY(reals_of(c, 1, 3, (int64_t[]){l->D, G, l->I}, &l->w));
-    if (!l->w8.q) OP_TRY(reals_of(c, 2, 3, (int64_t[]){l->D, G, l->H}, &l->r));
-    OP_TRY(reals_of(c, 3, 2, (int64_t[]){l->D, 2 * G}, &l->bias));
+    else OP_TRY(reals_of(c, 1, 3, (int64_t[]){l->cell.D, G, l->I}, &l->w));
+    if (!l->w8.q) OP_TRY(reals_of(c, 2, 3, (int64_t[]){l->cell.D, G, l->H}, &l->r));
+    OP_TRY(reals_of(c, 3, 2, (int64_t[]){l->cell.D, 2 * G}, &l->bias));
     OP_TRY(lengths_of(c, l));
     OP_TRY(reals_of(c, 5, 3, state, &l->h0));
     OP_TRY(reals_of(c, 6, 3, state, &l->c0));
-    OP_TRY(reals_of(c, 7, 2, (int64_t[]){l->D, 3 * l->H}, &l->p));
+    OP_TRY(reals_of(c, 7, 2, (int64_t[]){l->cell.D, 3 * l->H}, &l->p));
     OP_TRY(op_scratch(c, G + l->H, sizeof *l->z, &l->z));
     OP_TRY(op_scratch(c, l->H, sizeof *l->h, &l->h));
     return op_scratch(c, l->H, sizeof *l->c, &l->c);
 }
 
-static nib_status eval_cell(op_eval *c, cell_kind kind) {
-    layer l = {.kind = kind};
-    bool reverse;
-    OP_TRY(layer_of(c, &l, &reverse));
-    op_dims y = {4, {l.T, l.D, l.B, l.H}}, state = {3, {l.D, l.B, l.H}};
-    if (l.batch_first) {
-        y = (op_dims){4, {l.B, l.T, l.D, l.H}};
-        state = (op_dims){3, {l.B, l.D, l.H}};
+static nib_status eval_cell(op_eval *c) {
+    layer l = {.dtype = NIB_DTYPE_UNDEFINED};
+    OP_TRY(layer_of(c, &l));
+    op_dims y = {4, {l.T, l.cell.D, l.B, l.H}}, state = {3, {l.cell.D, l.B, l.H}};
+    if (l.cell.batch_first) {
+        y = (op_dims){4, {l.B, l.T, l.cell.D, l.H}};
+        state = (op_dims){3, {l.B, l.cell.D, l.H}};
     }
     OP_TRY(op_out(c, 0, l.dtype, &y, &l.y));
     OP_TRY(op_out(c, 1, l.dtype, &state, &l.y_h));
-    if (kind == CELL_LSTM) OP_TRY(op_out(c, 2, l.dtype, &state, &l.y_c));
+    if (l.cell.kind == OP_CELL_LSTM) OP_TRY(op_out(c, 2, l.dtype, &state, &l.y_c));
     if (l.H == 0) return NIB_OK;
-    for (int64_t d = 0; d < l.D; d++)
-        for (int64_t b = 0; b < l.B; b++) OP_TRY(run_text(c, &l, d, b, reverse || d == 1));
+    for (int64_t d = 0; d < l.cell.D; d++)
+        for (int64_t b = 0; b < l.B; b++) OP_TRY(run_text(c, &l, d, b, l.cell.reverse || d == 1));
     return NIB_OK;
 }
-
-static nib_status eval_rnn(op_eval *c) { return eval_cell(c, CELL_RNN); }
-static nib_status eval_gru(op_eval *c) { return eval_cell(c, CELL_GRU); }
-static nib_status eval_lstm(op_eval *c) { return eval_cell(c, CELL_LSTM); }
 
 static nib_status infer_cell(op_infer *c) {
     const graph_type *x = op_in_type(c, 0), *r = op_in_type(c, 2);
@@ -373,9 +383,9 @@ static nib_status infer_cell(op_infer *c) {
 }
 
 const op op_family_recurrent[] = {
-    {"DynamicQuantizeLSTM", "com.microsoft", 1, 3, 12, 3, OP_ROWS_MIXED, infer_cell, eval_lstm, NULL},
-    {"GRU", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_gru, NULL},
-    {"LSTM", "", 1, 3, 8, 3, OP_ROWS_MIXED, infer_cell, eval_lstm, NULL},
-    {"RNN", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_rnn, NULL},
+    {"DynamicQuantizeLSTM", "com.microsoft", 1, 3, 12, 3, OP_ROWS_MIXED, infer_cell, eval_cell, NULL},
+    {"GRU", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_cell, NULL},
+    {"LSTM", "", 1, 3, 8, 3, OP_ROWS_MIXED, infer_cell, eval_cell, NULL},
+    {"RNN", "", 1, 3, 6, 2, OP_ROWS_MIXED, infer_cell, eval_cell, NULL},
     {0},
 };

@@ -279,6 +279,9 @@ static void check_tables(void) {
     CHECK_MEMBER(rotary_f32);
     CHECK_MEMBER(quantize_rows_u8);
     CHECK_MEMBER(round_rows_bf16);
+    CHECK_MEMBER(range_f32);
+    CHECK_MEMBER(round_u8);
+    CHECK_MEMBER(scale_s32);
     CHECK_MEMBER(l2_norms_f32);
     CHECK_MEMBER(round_rows_f16);
     CHECK_MEMBER(bucket_rows_u8);

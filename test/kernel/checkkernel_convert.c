@@ -138,7 +138,76 @@ static void every_half(const check_task *task) {
     }
 }
 
+static void one_range(const check_task *task, const float *x, int64_t n, float range[2]) {
+    for (int i = 0; i < task->count; i++) {
+        float lo = check_chance(50) ? 0.0f : 3.0f, hi = lo, want[2] = {lo, lo};
+        check_begin(task->entry[i]->name, "n %d", (int)n);
+        CHECK_CALL(((kernel_fn_range_f32 *)task->entry[i]->function)(x, n, &lo, &hi));
+        for (int64_t k = 0; k < n; k++) want[0] = fminf(want[0], x[k]), want[1] = fmaxf(want[1], x[k]);
+        if (lo != want[0] || hi != want[1]) check_fail("%a to %a, not %a to %a", (double)lo, (double)hi, (double)want[0], (double)want[1]);
+    }
+    range[0] = range[1] = 0.0f;
+    ((kernel_fn_range_f32 *)task->entry[0]->function)(x, n, &range[0], &range[1]);
+}
+
+/* By the scale that belongs to the range, or by any other. */
+static void one_round(const check_task *task, const float *x, int64_t n, const float range[2]) {
+    const float own = (range[1] - range[0]) / 255.0f, other = check_chance(20) ? 0.0f : ldexpf(1.0f, (int)check_pick(-40, 40));
+    const float scale = check_chance(70) ? own : other, zero = (float)check_pick(0, 255);
+    uint8_t *want = NULL;
+    for (int i = 0; i < task->count; i++) {
+        check_begin(task->entry[i]->name, "n %d", (int)n);
+        uint8_t *y = check_bytes((size_t)n, (size_t)check_pick(0, 3));
+        CHECK_CALL(((kernel_fn_round_u8 *)task->entry[i]->function)(x, n, scale, zero, y));
+        if (i == 0) want = y;
+        same_rows(y, want, 1, n, 1, n);
+    }
+}
+
+static void one_scale(const check_task *task, int64_t n) {
+    int32_t *x = check_bytes((size_t)n * sizeof *x, 0);
+    for (int64_t i = 0; i < n; i++) x[i] = (int32_t)((uint32_t)check_random() >> check_pick(0, 31));
+    const float *scale = check_chance(30) ? NULL : check_random_floats((size_t)n);
+    const float *add = check_chance(30) ? NULL : check_random_floats((size_t)n);
+    const float factor = check_uniform();
+    double *bound = check_bytes((size_t)n * sizeof *bound, 0);
+    float *want = NULL, *fused = NULL;
+    for (int64_t i = 0; i < n; i++) {
+        const float most = fabsf((float)x[i] * factor * (scale ? scale[i] : 1.0f)) + (add ? fabsf(add[i]) : 0.0f);
+        bound[i] = 3e-7 * (double)most;
+    }
+    for (int i = 0; i < task->count; i++) {
+        check_begin(task->entry[i]->name, "n %d", (int)n);
+        float *y = check_floats((size_t)n);
+        const bool in_place = check_chance(50);
+        if (in_place) memcpy(y, x, (size_t)n * sizeof *y);
+        const int32_t *from = in_place ? (const int32_t *)(const void *)y : x;
+        CHECK_CALL(((kernel_fn_scale_s32 *)task->entry[i]->function)(from, scale, factor, add, n, y));
+        if (i == 0) want = y;
+        check_near(y, n, want, n, 1, n, bound, 0.0);
+        if (task->entry[i]->isa == BASE_ISA_GENERIC) continue;
+        if (fused) check_same(y, n, fused, n, 1, n, "on a lower rung");
+        else check_digest("scale_s32", y, n, 1, n);
+        fused = y;
+    }
+}
+
+static void check_integers(void) {
+    check_task range = check_find("range_f32"), round = check_find("round_u8"), scale = check_find("scale_s32");
+    for (int i = 0; i < CHECK_CASES(600); i++) {
+        check_case("integers", (uint64_t)i);
+        const int64_t n = row_length();
+        float *x = check_floats((size_t)n), found[2];
+        fill(x, n);
+        one_range(&range, x, n, found);
+        one_round(&round, x, n, found);
+        one_scale(&scale, n);
+        check_release();
+    }
+}
+
 void check_convert(void) {
+    check_integers();
     check_task quantize = check_find("quantize_rows_u8"), round = check_find("round_rows_bf16");
     for (int i = 0; i < CHECK_CASES(600); i++) {
         check_case("quantize_rows_u8", (uint64_t)i);

@@ -75,6 +75,28 @@ static void queries_without_keys(void **state) {
     assert_true(found[1] > 0);
 }
 
+/* More keys than queries, and fewer, with a mask of keys or none; what counts distances between them is the eval's. */
+static void keys_of_their_own(void **state) {
+    static const char *const queries[] = {"q = Identity (x) k = Concat <axis = 1> (x, n) v = Concat <axis = 1> (n, r) "
+                                          "bb = Concat <axis = 3> (bias, bias)",
+                                          "q = Concat <axis = 1> (x, n, r) k = Neg (n) v = Relu (x) bb = Identity (bias)"};
+    static const char *const ends[] = {"(q, k, v, bb)", "(q, k, v)"};
+    char text[1000];
+    int found = 0;
+    for (size_t i = 0; i < BASE_COUNT(queries) * BASE_COUNT(ends) * BASE_COUNT(attributes); i++)
+        for (mask_kind = 0; mask_kind < MASK_KINDS; mask_kind++) {
+            const char *attribute = attributes[i / 4];
+            snprintf(text, sizeof text,
+                     HEAD "g (float[b,s,8] x, int64[b,s] mask) => (float[b,u,8] y) <float zero = {0}, float ninf = {-inf}, "
+                          "int64[2] v12 = {1,2}> { n = Neg (x) r = Relu (x) mb = Cast <to = 9> (mask) mk = Unsqueeze (mb, v12) "
+                          "bias = Where (mk, zero, ninf) %s y = nib.Attention <heads = 2, scale = 0.5, masked_nan = 1%s> %s }",
+                     queries[i % 2], attribute, ends[i / 2 % 2]);
+            found += check(text, attribute[0] ? "eval" : "attention_f32", 1e-5);
+        }
+    mask_kind = MASK_FULL;
+    assert_true(found > 0);
+}
+
 /* Tables by distance: in the order that kernels want; in another, which the eval takes; in few bits. */
 static void tables_by_distance(void **state) {
     static const struct {
@@ -120,7 +142,8 @@ static void scores_that_are_turned(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys), cmocka_unit_test(tables_by_distance),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(queries_without_keys), cmocka_unit_test(keys_of_their_own),
+                                       cmocka_unit_test(tables_by_distance),
                                        cmocka_unit_test(scores_that_are_turned)};
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

@@ -64,7 +64,9 @@ static void check_values(const plan *p) {
         assert_true(p->steps[i].scratch <= p->scratch);
         assert_non_null(p->steps[i].run);
         assert_non_null(p->steps[i].kernel);
-        assert_true((p->steps[i].extent == NULL) == (p->steps[i].range == PLAN_RANGE_WHOLE));
+        const bool extends = p->steps[i].range != PLAN_RANGE_WHOLE && p->steps[i].range != PLAN_RANGE_PARTS;
+        assert_true((p->steps[i].extent != NULL) == extends);
+        if (p->steps[i].range == PLAN_RANGE_PARTS) assert_non_null(p->steps[i].parts);
     }
     for (int a = 0; a < g->value_limit; a++) {
         const plan_value *x = &p->values[a];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * MatMulInteger as a step: the very integers of the operator's eval, whatever the types, zero points and sizes; and what the step does not
- * take is still computed.
+ * MatMulInteger, DynamicQuantizeLinear and the Cast behind them as steps: the very numbers of the operators' evals, whatever the types,
+ * zero points and sizes; and what a step does not take is still computed.
  */
 #include "../pass/pass_test.h"
 #include "cpu/cpu.h"
@@ -88,7 +88,64 @@ static void the_same_integers(void **state) {
     assert_int_equal(steps, 120);
 }
 
+/* f32 -> u8, scale and zero point, and those as numbers again, of a runtime. */
+static void run_dynamic(nib_runtime *rt, const graph *g, const nib_tensor *x, int *steps, nib_tensor out[4], run_session **s, plan **p,
+                        struct device **cpu) {
+    nib_error err = {0};
+    assert_int_equal(cpu_open(rt, cpu, &err), NIB_OK);
+    if (plan_build(rt, g, cpu, 1, NULL, p, &err) != NIB_OK) fail_msg("%s", err.message);
+    for (int i = 0; i < (*p)->n_steps; i++)
+        *steps += (graph_is_op((*p)->steps[i].node, "", "DynamicQuantizeLinear") || strcmp((*p)->steps[i].node->outputs[0]->name, "n") == 0) &&
+                  strcmp((*p)->steps[i].kernel, "eval") != 0;
+    assert_int_equal(run_session_create(*p, s, &err), NIB_OK);
+    if (run_tensors(*s, (const nib_tensor *const[]){x}, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
+    for (int i = 0; i < 4; i++) assert_int_equal(run_output(*s, i, &out[i], &err), NIB_OK);
+}
+
+static void the_same_rounding(void **state) {
+    static float x[200000];
+    int steps = 0;
+    nib_runtime_options options = {.size = sizeof options, .threads = 3};
+    nib_runtime *runtimes[2] = {test_runtime};
+    assert_int_equal(base_runtime_create(&options, &runtimes[1], NULL), NIB_OK);
+    graph *g = parse_graph(HEAD "g (float[b,s,40] x) => (uint8[b,s,40] y, float scale, uint8 zero, float[b,s,40] n) "
+                                "{ y, scale, zero = DynamicQuantizeLinear (x) i = Cast <to = 6> (y) n = Cast <to = 1> (i) }");
+    for (int round = 0; round < 60; round++) {
+        const int B = round == 0 ? 0 : 1 + draw(9), S = 1 + draw(round % 4 ? 40 : 550);
+        const float size = ldexpf(1.0f, draw(80) - 40), shift = (float)(draw(3) - 1);
+        for (int i = 0; i < B * S * 40; i++) x[i] = round % 9 == 3 ? 0 : ((float)draw(2000000) / 1e6f - 1.0f + shift) * size;
+        if (round % 7 == 1) x[draw(B * S * 40)] = draw(2) ? NAN : INFINITY;
+        const nib_tensor in = {
+            .dtype = NIB_DTYPE_F32, .rank = 3, .dims = {B, S, 40}, .data = x, .bytes = (size_t)(B * S * 40) * sizeof *x};
+        for (int r = 0; r < 2; r++) {
+            nib_error err = {0};
+            nib_tensor got[4];
+            run_session *s;
+            plan *p;
+            struct device *cpu;
+            base_arena arena;
+            run_dynamic(runtimes[r], g, &in, &steps, got, &s, &p, &cpu);
+            base_arena_init(&arena, &test_runtime->heap);
+            op_env *env = op_env_create(g, &arena, 1u << 26, &test_kernels);
+            op_env_set(env, g->inputs[0], &in);
+            for (int i = 0; i < 4; i++) {
+                const graph_tensor *want;
+                if (op_env_get(env, g->outputs[i], &want, &err) != NIB_OK) fail_msg("%s", err.message);
+                assert_int_equal(got[i].bytes, want->bytes);
+                if (memcmp(got[i].data, want->data, want->bytes) != 0) fail_msg("round %d, output %d", round, i);
+            }
+            base_arena_free(&arena);
+            run_session_free(s);
+            plan_free(p);
+            cpu->table->close(cpu);
+        }
+    }
+    assert_int_equal(steps, 60 * 2 * 2);
+    graph_free(g);
+    base_runtime_release(runtimes[1]);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_same_integers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_same_integers), cmocka_unit_test(the_same_rounding)};
     return cmocka_run_group_tests_name("plan_integer", tests, pass_setup, pass_teardown);
 }

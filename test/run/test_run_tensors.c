@@ -8,7 +8,7 @@
 
 #define COLUMNS 32
 
-/* One row-wise step on [n, 32], of a runtime with two threads. */
+/* One step in parts on [n, 32], of a runtime with two threads. */
 static void a_run_calls_threads_where_there_is_work(void **state) {
     (void)state;
     static const char text[] = "<ir_version: 8, opset_import: [\"\" : 18]> "
@@ -31,7 +31,7 @@ static void a_run_calls_threads_where_there_is_work(void **state) {
     assert_int_equal(pass_run_all(&ctx), NIB_OK);
     if (plan_build(runtime, g, &cpu, 1, NULL, &p, &err) != NIB_OK) fail_msg("%s", err.message);
     assert_int_equal(p->n_steps, 1);
-    assert_int_equal(p->steps[0].range, PLAN_RANGE_ROWS);
+    assert_int_equal(p->steps[0].range, PLAN_RANGE_PARTS);
     for (size_t i = 0; i < BASE_COUNT(runs); i++) {
         nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {runs[i].rows, COLUMNS}, .data = x}, out;
         const nib_tensor *given[] = {&in};

@@ -49,6 +49,29 @@ void nk_round_f32_bf16__1x1_generic(const float *x, int64_t x_stride, int64_t ro
     }
 }
 
+void nk_range_f32_f32__1x1_generic(const float *x, int64_t n, float *lo, float *hi) {
+    for (int64_t i = 0; i < n; i++) {
+        *lo = x[i] < *lo ? x[i] : *lo;
+        *hi = x[i] > *hi ? x[i] : *hi;
+    }
+}
+
+void nk_round_f32_u8__1x1_generic(const float *x, int64_t n, float scale, float zero, uint8_t *y) {
+    for (int64_t i = 0; i < n; i++) {
+        const float q = nearbyintf(x[i] / scale) + zero;
+        y[i] = !(q > 0.0f) ? 0 : q > 255.0f ? 255 : (uint8_t)q;
+    }
+}
+
+void nk_scale_s32_f32__1x1_generic(const int32_t *x, const float *scale, float factor, const float *add, int64_t n, float *y) {
+    for (int64_t i = 0; i < n; i++) {
+        int32_t sum; /* y may be x */
+        memcpy(&sum, &x[i], sizeof sum);
+        const double v = (double)(float)sum * (double)(scale ? scale[i] * factor : factor);
+        y[i] = (float)(v + (add ? (double)add[i] : 0.0));
+    }
+}
+
 /* One operation that rounds to a whole number, as the contract says: 1.5 * 2^23 leaves no room for a fraction. */
 static float whole(float x, float factor, float shift) { return fmaf(x, factor, 12582912.0f + shift) - 12582912.0f; }
 

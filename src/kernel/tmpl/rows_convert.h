@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows made ready for Linear on bf16 and q8 weights, written once: the including file has included a vec_<isa>.h and defines
- * KERNEL_ISA. Every operation is exact or rounded as IEEE says, so that all rungs give the reference's bytes.
+ * Rows made ready for Linear on bf16 and q8 weights and for integer operators, and what becomes of their sums, written once: the including
+ * file has included a vec_<isa>.h and defines KERNEL_ISA. Every operation is exact or rounded as IEEE says, so that all rungs give the
+ * reference's bytes.
  */
 #ifndef ROWS_CONVERT_H
 #define ROWS_CONVERT_H
@@ -116,6 +117,61 @@ void KERNEL_NAME(nk_quantize_f32_q8__1x16)(const float *x, int64_t x_stride, con
                                            int64_t y_stride, float *params, int64_t params_stride) {
     if (factor) rows_quantize(x, x_stride, factor, rows, columns, y, y_stride, params, params_stride);
     else rows_quantize(x, x_stride, NULL, rows, columns, y, y_stride, params, params_stride);
+}
+
+void KERNEL_NAME(nk_range_f32_f32__1x16)(const float *x, int64_t n, float *lo, float *hi) {
+    vec l[2] = {vec_set1(*lo), vec_set1(*lo)}, h[2] = {vec_set1(*hi), vec_set1(*hi)}; /* two chains, because each waits for itself */
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        VEC_UNROLL
+        for (int c = 0; c < 2; c++) {
+            vec v = vec_load(x + i + 16 * c);
+            l[c] = vec_min(v, l[c]);
+            h[c] = vec_max(v, h[c]);
+        }
+    }
+    float lanes[2][16];
+    vec_store(lanes[0], vec_min(l[0], l[1]));
+    vec_store(lanes[1], vec_max(h[0], h[1]));
+    for (int k = 0; k < 16; k++) {
+        *lo = lanes[0][k] < *lo ? lanes[0][k] : *lo;
+        *hi = lanes[1][k] > *hi ? lanes[1][k] : *hi;
+    }
+    for (; i < n; i++) {
+        *lo = x[i] < *lo ? x[i] : *lo;
+        *hi = x[i] > *hi ? x[i] : *hi;
+    }
+}
+
+/* Far from the range a number is first brought to where ROUND_MAGIC can round it. */
+VEC_INLINE vec row_to_u8(vec x, vec scale, vec zero) {
+    const vec magic = vec_set1(ROUND_MAGIC), far = vec_set1(512.0f);
+    vec q = vec_min(vec_max(vec_div(x, scale), vec_sub(vec_zero(), far)), far);
+    return vec_min(vec_max(vec_add(vec_add(q, magic), zero), magic), vec_set1(ROUND_MAGIC + 255.0f));
+}
+
+void KERNEL_NAME(nk_round_f32_u8__1x16)(const float *x, int64_t n, float scale, float zero, uint8_t *y) {
+    const vec s = vec_set1(scale), z = vec_set1(zero);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) vec_store_low8(y + i, row_to_u8(vec_load(x + i), s, z));
+    if (i < n) {
+        uint8_t last[16];
+        vec_store_low8(last, row_to_u8(vec_load_n(x + i, (int)(n - i)), s, z));
+        memcpy(y + i, last, (size_t)(n - i));
+    }
+}
+
+void KERNEL_NAME(nk_scale_s32_f32__1x16)(const int32_t *x, const float *scale, float factor, const float *add, int64_t n, float *y) {
+    const vec f = vec_set1(factor);
+    for (int64_t i = 0; i < n; i += 16) {
+        const int left = n - i < 16 ? (int)(n - i) : 16;
+        vec v = vec_from_s32(left < 16 ? vec_load_n(x + i, left) : vec_load(x + i)), s = f, a = vec_zero();
+        if (scale) s = vec_mul(left < 16 ? vec_load_n(scale + i, left) : vec_load(scale + i), f);
+        if (add) a = left < 16 ? vec_load_n(add + i, left) : vec_load(add + i);
+        v = vec_fma(v, s, a);
+        if (left < 16) vec_store_n(y + i, v, left);
+        else vec_store(y + i, v);
+    }
 }
 
 #endif

@@ -106,6 +106,9 @@ VEC_INLINE vec vec_load_u8(const void *p) {
     const __m128i u = _mm_loadu_si128((const __m128i_u *)p);
     return vec_pair(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(u)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(u, 8))));
 }
+VEC_INLINE vec vec_from_s32(vec bits) {
+    return vec_pair(_mm256_cvtepi32_ps(_mm256_castps_si256(bits.lo)), _mm256_cvtepi32_ps(_mm256_castps_si256(bits.hi)));
+}
 VEC_INLINE vec vec_load_i8(const void *p) {
     const __m128i u = _mm_loadu_si128((const __m128i_u *)p);
     return vec_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(u)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(u, 8))));

@@ -75,6 +75,7 @@ VEC_INLINE vec vec_load_bf16(const void *p) {
 }
 VEC_INLINE vec vec_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)p)); }
 /* 16 whole numbers of a byte as floats. */
+VEC_INLINE vec vec_from_s32(vec bits) { return _mm512_cvtepi32_ps(_mm512_castps_si512(bits)); } /* lanes of s32 as numbers */
 VEC_INLINE vec vec_load_u8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i_u *)p))); }
 VEC_INLINE vec vec_load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u *)p))); }
 /* The nearest f16, half to even, NaN made quiet: 16 of 2 bytes. */

@@ -103,6 +103,10 @@ VEC_INLINE vec vec_load_u8(const void *p) {
     return VEC_FOUR(vcvtq_f32_u32(vmovl_u16(vget_low_u16(a))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(a))),
                     vcvtq_f32_u32(vmovl_u16(vget_low_u16(b))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(b))));
 }
+VEC_INLINE vec vec_from_s32(vec bits) {
+    return VEC_FOUR(vcvtq_f32_s32(vreinterpretq_s32_f32(bits.val[0])), vcvtq_f32_s32(vreinterpretq_s32_f32(bits.val[1])),
+                    vcvtq_f32_s32(vreinterpretq_s32_f32(bits.val[2])), vcvtq_f32_s32(vreinterpretq_s32_f32(bits.val[3])));
+}
 VEC_INLINE vec vec_load_i8(const void *p) {
     const int8x16_t u = vld1q_s8(p);
     const int16x8_t a = vmovl_s8(vget_low_s8(u)), b = vmovl_s8(vget_high_s8(u));
