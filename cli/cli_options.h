@@ -47,6 +47,7 @@ typedef struct cli_args {
         preset, per_tensor, reduce_range;
     int top, rescore, measure; /* of nib search */
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
+    int sparse, dense, late, keys; /* of nib embed: --sparse, --dense, --colbert, --format */
     int aggregation, role; /* role 0: not given */
     double pool_factor;
     int overflow, aggregate, chunk_sentences, stream; /* of long texts */

@@ -9,6 +9,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 cp -r "$root/test/data/nib/tiny" tiny
+cp -r "$root/test/data/tasks/sparse-bert" splade
+cp -r "$root/test/data/tasks/m3-xlmr" m3
 cp "$root/test/data/onnx/bert-tiny.ts.sdpa.onnx" bert.onnx
 cp "$root/test/data/onnx/expected/one.input_ids.npy" ids.npy
 echo '{"prompts": {"query": "pen: "}, "default_prompt_name": "query"}' >tiny/config_sentence_transformers.json
