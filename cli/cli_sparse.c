@@ -18,11 +18,13 @@ static const cli_names formats = {(const char *const[]){"tokens", "ids"}, (const
 
 const cli_option cli_sparse_options[] = {
     {"sparse", 0, CLI_FLAG, CLI_AT(sparse), NULL,
-     "a weight for each word of the vocabulary (SPLADE, inference-free queries, BGE-M3) instead of a vector", 1, 0, NULL},
+     "a weight for each word of the vocabulary (SPLADE, inference-free queries, BGE-M3) instead of a vector", 1, 0,
+     NULL},
     {"dense", 0, CLI_FLAG, CLI_AT(dense), NULL, "of BGE-M3 the dense vectors, too, in the same pass", 1, 0, NULL},
     {"colbert", 0, CLI_FLAG, CLI_AT(late), NULL, "of BGE-M3 the vectors of tokens, too, in the same pass", 1, 0, NULL},
     {"top", 0, CLI_INT, CLI_AT(top), "N", "with --sparse: only the N largest weights of each text", 1, 1 << 30, NULL},
-    {"format", 0, CLI_NAME, CLI_AT(keys), "F", "with --sparse: %s: what the weights are of in JSON lines", 0, 0, &formats},
+    {"format", 0, CLI_NAME, CLI_AT(keys), "F", "with --sparse: %s: what the weights are of in JSON lines", 0, 0,
+     &formats},
     {0},
 };
 
@@ -37,8 +39,8 @@ typedef struct sparse_run {
     cli_args *a;
     nib_model *model;
     nib_tokenizer *tokenizer;
-    bool hybrid;         /* keys are FlagEmbedding's */
-    nib_sparse all;      /* what goes into a file, so far; its arrays are ours */
+    bool hybrid;    /* keys are FlagEmbedding's */
+    nib_sparse all; /* what goes into a file, so far; its arrays are ours */
     size_t room, numbers_room;
     long long index, cut;
 } sparse_run;
@@ -100,7 +102,8 @@ static int grow(void **array, size_t element, size_t need) {
 
 static int keep(sparse_run *r, const nib_sparse *s) {
     nib_sparse *all = &r->all;
-    const size_t n = all->n + s->n, had = all->n ? (size_t)all->offsets[all->n] : 0, numbers = had + (size_t)s->offsets[s->n];
+    const size_t n = all->n + s->n, had = all->n ? (size_t)all->offsets[all->n] : 0,
+                 numbers = had + (size_t)s->offsets[s->n];
     int code = 0;
     if (n + 1 > r->room) code = grow((void **)&all->offsets, sizeof *all->offsets, r->room = 2 * n + 1);
     if (code == 0 && numbers + 1 > r->numbers_room) {
@@ -130,8 +133,8 @@ static int print_batch(sparse_run *r, const batch *b, size_t n) {
     const int64_t width = b->dense ? nib_model_dim(r->model) : 0;
     int code = 0;
     for (size_t i = 0; i < n && code == 0; i++) {
-        printf("{\"index\": %lld, \"tokens\": %lld, \"truncated\": %s", r->index + (long long)i, (long long)b->tokens[i],
-               b->full[i] > b->tokens[i] ? "true" : "false");
+        printf("{\"index\": %lld, \"tokens\": %lld, \"truncated\": %s", r->index + (long long)i,
+               (long long)b->tokens[i], b->full[i] > b->tokens[i] ? "true" : "false");
         if (b->dense) print_floats(", \"dense_vecs\"", b->dense + i * (size_t)width, width);
         if (b->sparse) fputs(", ", stdout), code = print_words(r, b->sparse, i);
         if (b->rows) {
@@ -189,12 +192,15 @@ static int put_batch(void *user, const char *const *texts, const size_t *lengths
 }
 
 static int check_args(cli_args *a, const char **input) {
-    if (a->similarity || a->tokens || a->type || a->dimensions || a->ranges_from || a->format || a->with_text || a->jsonl || a->stream)
-        return cli_usage(a->verb, "--sparse, --dense and --colbert give JSON lines of their own: how vectors are stored, "
-                                  "records and --tokens are not of them");
+    if (a->similarity || a->tokens || a->type || a->dimensions || a->ranges_from || a->format || a->with_text ||
+        a->jsonl || a->stream)
+        return cli_usage(a->verb,
+                         "--sparse, --dense and --colbert give JSON lines of their own: how vectors are stored, "
+                         "records and --tokens are not of them");
     if (!a->sparse && (a->top || a->keys)) return cli_usage(a->verb, "--top and --format are of --sparse");
     if (a->output && (!cli_is_npz(a->output) || a->dense || a->late))
-        return cli_usage(a->verb, "--output takes an .npz file, of sparse vectors alone; JSON lines go to standard output");
+        return cli_usage(a->verb,
+                         "--output takes an .npz file, of sparse vectors alone; JSON lines go to standard output");
     const int code = cli_choose_input(a, input);
     return code ? code : cli_choose_prompt(a);
 }
@@ -213,11 +219,15 @@ int cli_sparse_embed(cli_args *a) {
     if (code) return code;
     cli_catch(false);
     const bool several = a->sparse + a->dense + a->late > 1;
-    a->m.options.task = several ? NIB_TASK_HYBRID : a->sparse ? NIB_TASK_SPARSE : a->dense ? NIB_TASK_EMBED : NIB_TASK_COLBERT;
+    a->m.options.task = several     ? NIB_TASK_HYBRID
+                        : a->sparse ? NIB_TASK_SPARSE
+                        : a->dense  ? NIB_TASK_EMBED
+                                    : NIB_TASK_COLBERT;
     if ((code = cli_model_open(&a->m, &r.model)) != 0) return code;
     if (nib_model_tokenizer(r.model, &r.tokenizer, &error) != NIB_OK) code = cli_fail(&error);
     if (code == 0)
-        code = input ? cli_lines_each(input, BATCH, put_batch, &r) : put_batch(&r, a->plain.items, NULL, a->plain.count);
+        code =
+            input ? cli_lines_each(input, BATCH, put_batch, &r) : put_batch(&r, a->plain.items, NULL, a->plain.count);
     if (code == 0 && a->output) code = write_all(&r);
     if (code == 0 && cli_signal) code = 128 + cli_signal;
     if (code == 0 && r.cut && !a->quiet)
@@ -233,7 +243,8 @@ int cli_sparse_embed(cli_args *a) {
 
 /* ---- search */
 
-static void print_hits(const cli_args *a, const char *const *asked, size_t i, size_t n, const nib_hit *hits, size_t count) {
+static void print_hits(const cli_args *a, const char *const *asked, size_t i, size_t n, const nib_hit *hits,
+                       size_t count) {
     cli_json j = {0};
     if (a->json) {
         cli_json_open(&j, NULL, '{');
@@ -281,7 +292,8 @@ static int search(cli_args *a, const nib_sparse *queries, const nib_sparse *docu
     nib_error error;
     nib_search_options o;
     int code;
-    const size_t top = a->top ? (size_t)a->top : 10, there = documents->n ? documents->n : 1, k = top < there ? top : there;
+    const size_t top = a->top ? (size_t)a->top : 10, there = documents->n ? documents->n : 1,
+                 k = top < there ? top : there;
     nib_search_defaults(&o, sizeof o);
     o.runtime = cli_runtime(&a->m, &code);
     if (code) return code;
@@ -303,7 +315,8 @@ int cli_sparse_search(cli_args *a) {
     nib_error error;
     if (a->input || (a->queries.count > 0) + (a->query_vectors != NULL) != 1)
         return cli_usage(a->verb, "of sparse documents the queries are --query TEXT, or --query-vectors FILE.npz");
-    if (a->query_vectors && !cli_is_npz(a->query_vectors)) return cli_usage(a->verb, "sparse documents take queries in an .npz file");
+    if (a->query_vectors && !cli_is_npz(a->query_vectors))
+        return cli_usage(a->verb, "sparse documents take queries in an .npz file");
     if (!a->query_vectors && !a->m.path) return cli_usage(a->verb, "texts are embedded by a model: give --model PATH");
     if (a->type || a->rescore || a->better || a->ranges_from || a->dimensions)
         return cli_usage(a->verb, "sparse vectors are float32, and have no type, ranges or rescoring");

@@ -83,7 +83,7 @@ NIB_API nib_status nib_embed_sparse(nib_model *model, const char *const *texts, 
  *                    *rows, f32 [offsets[n], width], which the caller frees with nib_tensor_free; `offsets` is [n + 1]
  *
  * A model that is wanted for one of them alone runs as it does for that task; for two or three it is run once, with the
- * same numbers (in q8 and q4 within their rounding). Of the options ticket is not taken. UNSUPPORTED: the folder lacks a
+ * same numbers (in q8 and q4 within their rounding). A ticket is not taken. UNSUPPORTED: the folder lacks a
  * head that is wanted. Other errors as nib_embed_sparse; on failure *sparse and *rows are NULL. */
 NIB_API nib_status nib_embed_hybrid(nib_model *model, const char *const *texts, size_t n,
                                     const nib_sparse_options *options, float *dense, nib_sparse **sparse,

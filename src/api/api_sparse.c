@@ -76,7 +76,8 @@ static nib_status check(const nib_sparse *s, const char *kind, nib_status fault,
         return base_error_set(err, fault, "%s: vectors of %lld numbers", kind, (long long)s->width);
     if (!s->offsets || s->offsets[0] != 0) return base_error_set(err, fault, "%s: offsets do not begin with 0", kind);
     for (size_t i = 0; i < s->n; i++)
-        if (s->offsets[i + 1] < s->offsets[i]) return base_error_set(err, fault, "%s: the offsets of vector %zu fall", kind, i);
+        if (s->offsets[i + 1] < s->offsets[i])
+            return base_error_set(err, fault, "%s: the offsets of vector %zu fall", kind, i);
     if (s->offsets[s->n] && (!s->indices || !s->values))
         return base_error_set(err, fault, "%s: indices and values must be given", kind);
     for (size_t i = 0; i < s->n; i++)
@@ -180,15 +181,16 @@ static nib_status check_format(const nib_tensor *t, nib_error *err) {
 }
 
 static nib_status check_arrays(const arrays *a, int64_t *n, int64_t *width, nib_error *err) {
-    if (a->shape.rank != 1 || a->shape.dims[0] != 2 || !whole_at(&a->shape, 0, n) || !whole_at(&a->shape, 1, width) || *n < 0)
+    if (a->shape.rank != 1 || a->shape.dims[0] != 2 || !whole_at(&a->shape, 0, n) || !whole_at(&a->shape, 1, width) ||
+        *n < 0)
         return base_error_set(err, NIB_BAD_MODEL, "shape is not two whole numbers");
     if (a->data.dtype != NIB_DTYPE_F32 && a->data.dtype != NIB_DTYPE_F64)
         return base_error_set(err, NIB_UNSUPPORTED, "data is of %s: float32 and float64 are read",
                               nib_dtype_name(a->data.dtype));
     int64_t some;
     const bool lists = a->data.rank == 1 && a->indices.rank == 1 && a->indptr.rank == 1;
-    if (!lists || a->data.dims[0] != a->indices.dims[0] || a->indptr.dims[0] - 1 != *n || !whole_at(&a->indptr, *n, &some) ||
-        some != a->data.dims[0] || (some && !whole_at(&a->indices, 0, &some)))
+    if (!lists || a->data.dims[0] != a->indices.dims[0] || a->indptr.dims[0] - 1 != *n ||
+        !whole_at(&a->indptr, *n, &some) || some != a->data.dims[0] || (some && !whole_at(&a->indices, 0, &some)))
         return base_error_set(err, NIB_BAD_MODEL, "indices, indptr and data do not fit one another");
     return NIB_OK;
 }
@@ -212,10 +214,12 @@ static nib_status read_arrays(base_arena *arena, const base_zip *zip, nib_runtim
     for (int64_t k = 0; k < numbers; k++) {
         whole_at(&a.indices, k, &x);
         s->indices[k] = x < 0 || x > INT32_MAX ? -1 : (int32_t)x;
-        s->values[k] = a.data.dtype == NIB_DTYPE_F32 ? ((const float *)a.data.data)[k] : (float)((const double *)a.data.data)[k];
+        s->values[k] =
+            a.data.dtype == NIB_DTYPE_F32 ? ((const float *)a.data.data)[k] : (float)((const double *)a.data.data)[k];
     }
     for (int64_t i = 0; i <= n; i++)
-        if (s->offsets[i] < 0 || s->offsets[i] > numbers) NIB_FAIL(err, NIB_BAD_MODEL, "indptr[%lld] leaves data", (long long)i);
+        if (s->offsets[i] < 0 || s->offsets[i] > numbers)
+            NIB_FAIL(err, NIB_BAD_MODEL, "indptr[%lld] leaves data", (long long)i);
     NIB_TRY(check(s, "vectors", NIB_BAD_MODEL, err));
 fail:
     return status;

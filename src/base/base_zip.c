@@ -54,8 +54,8 @@ static bool find_end(const uint8_t *p, size_t size, size_t *at) {
 }
 
 /* The member whose header in the directory stands at `at`; *next is the one behind it. */
-static nib_status read_entry(const uint8_t *p, size_t directory, size_t end, size_t at, base_zip_member *m, size_t *next,
-                             nib_error *err) {
+static nib_status read_entry(const uint8_t *p, size_t directory, size_t end, size_t at, base_zip_member *m,
+                             size_t *next, nib_error *err) {
     if (end - at < ENTRY_BYTES || read4(p + at) != ENTRY) return bad(err, NIB_BAD_MODEL, at, "no member's header");
     const uint8_t *e = p + at;
     const size_t name = read2(e + 28), extra = read2(e + 30), comment = read2(e + 32), local = read4(e + 42);
@@ -73,7 +73,8 @@ static nib_status read_entry(const uint8_t *p, size_t directory, size_t end, siz
     const size_t before = LOCAL_BYTES + read2(l + 26) + read2(l + 28);
     if (read2(l + 26) != name || directory - local < before || directory - local - before < size)
         return bad(err, NIB_BAD_MODEL, local, "a member that does not lie in front of the directory");
-    if (memcmp(l + LOCAL_BYTES, e + ENTRY_BYTES, name) != 0) return bad(err, NIB_BAD_MODEL, local, "a member of two names");
+    if (memcmp(l + LOCAL_BYTES, e + ENTRY_BYTES, name) != 0)
+        return bad(err, NIB_BAD_MODEL, local, "a member of two names");
     *m = (base_zip_member){.name = (const char *)e + ENTRY_BYTES,
                            .name_length = name,
                            .data = l + before,
@@ -119,7 +120,8 @@ nib_status base_zip_open(base_heap *heap, const void *bytes, size_t size, size_t
     const size_t count = read2(e + 10), length = read4(e + 12), directory = read4(e + 16);
     if (count == 0xffff || length == MOST || directory == MOST) return bad(err, NIB_UNSUPPORTED, end, "zip64");
     if (read2(e + 4) || read2(e + 6) || read2(e + 8) != count) return bad(err, NIB_UNSUPPORTED, end, "several disks");
-    if (directory > end || end - directory < length) return bad(err, NIB_BAD_MODEL, end, "a directory that does not fit");
+    if (directory > end || end - directory < length)
+        return bad(err, NIB_BAD_MODEL, end, "a directory that does not fit");
     if (count > most) return base_error_set(err, NIB_LIMIT, "a zip file of %zu members; the limit is %zu", count, most);
     out->members = base_calloc(heap, count + 1, sizeof *out->members);
     if (!out->members) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a zip file's members");
@@ -167,8 +169,8 @@ typedef struct placed {
 /* What a member's two headers share, from the version on: 26 bytes. */
 static void put_shared(uint8_t *p, const base_zip_entry *e, const placed *at) {
     memset(p, 0, 26);
-    put2(p, 20);          /* version 2.0 */
-    put2(p + 8, 0x21);    /* 1 January 1980: files do not differ by when they were written */
+    put2(p, 20);       /* version 2.0 */
+    put2(p + 8, 0x21); /* 1 January 1980: files do not differ by when they were written */
     put4(p + 10, at->crc);
     put4(p + 14, at->size);
     put4(p + 18, at->size);
@@ -198,7 +200,8 @@ static nib_status put_directory(base_writer *w, const base_zip_entry *e, const p
     return status == NIB_OK ? base_writer_write(w, e->name, strlen(e->name), err) : status;
 }
 
-nib_status base_zip_write(base_heap *heap, base_writer *w, const base_zip_entry *entries, size_t count, nib_error *err) {
+nib_status base_zip_write(base_heap *heap, base_writer *w, const base_zip_entry *entries, size_t count,
+                          nib_error *err) {
     nib_status status = NIB_OK;
     uint8_t end[END_BYTES] = {0};
     uint64_t total = 0, directory = 0;

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MEMBERS 4096       /* of the zip: a storage each, and a few more */
+#define MEMBERS 4096 /* of the zip: a storage each, and a few more */
 #define PICKLE_MOST (256 << 10)
 #define STACK_MOST 4096
 #define MEMO_MOST 65536
-#define NAME_MOST 256      /* characters of a key or a path */
+#define NAME_MOST 256 /* characters of a key or a path */
 
 /* ---- values */
 
@@ -21,10 +21,10 @@ typedef struct value {
     kind kind;
     int64_t number; /* BOOL, WHOLE; GLOBAL: a row of globals; STORAGE: elements */
     const char *text;
-    size_t length;       /* TEXT; TUPLE: items */
+    size_t length;        /* TEXT; TUPLE: items */
     struct value **items; /* TUPLE */
-    struct entry *first; /* DICT, in order; others than tensors are not kept */
-    nib_dtype dtype;     /* STORAGE */
+    struct entry *first;  /* DICT, in order; others than tensors are not kept */
+    nib_dtype dtype;      /* STORAGE */
     const graph_tensor *tensor;
     const uint8_t *data; /* STORAGE */
 } value;
@@ -178,13 +178,15 @@ static nib_status take_global(machine *m) {
 
 static nib_status memo_put(machine *m, int64_t i) {
     if (m->depth == 0 || m->stack[m->depth - 1]->kind == MARK) return empty(m);
-    if (i < 0 || (size_t)i >= m->memo_count) return refuse(m, NIB_LIMIT, "a memo of more values than the pickle has bytes");
+    if (i < 0 || (size_t)i >= m->memo_count)
+        return refuse(m, NIB_LIMIT, "a memo of more values than the pickle has bytes");
     m->memo[i] = m->stack[m->depth - 1];
     return NIB_OK;
 }
 
 static nib_status memo_get(machine *m, int64_t i) {
-    if (i < 0 || (size_t)i >= m->memo_count || !m->memo[i]) return refuse(m, NIB_BAD_MODEL, "a value that nobody has kept");
+    if (i < 0 || (size_t)i >= m->memo_count || !m->memo[i])
+        return refuse(m, NIB_BAD_MODEL, "a value that nobody has kept");
     return push(m, m->memo[i]);
 }
 
@@ -193,9 +195,11 @@ static nib_status memo_get(machine *m, int64_t i) {
 /* A pair into a dict; what is neither a tensor nor has a name is dropped, as the versions beside the weights are. */
 static nib_status set_item(machine *m, value *dict, const value *key, const value *v) {
     if (key->kind != TEXT) return refuse(m, NIB_UNSUPPORTED, "a key that is no text");
-    if (v->kind == MARK || v->kind == STORAGE || v->kind == GLOBAL) return refuse(m, NIB_UNSUPPORTED, "a value that is no tensor");
+    if (v->kind == MARK || v->kind == STORAGE || v->kind == GLOBAL)
+        return refuse(m, NIB_UNSUPPORTED, "a value that is no tensor");
     if (v->kind != TENSOR) return NIB_OK;
-    if (key->length > NAME_MOST || memchr(key->text, 0, key->length)) return refuse(m, NIB_BAD_MODEL, "a name that is none");
+    if (key->length > NAME_MOST || memchr(key->text, 0, key->length))
+        return refuse(m, NIB_BAD_MODEL, "a name that is none");
     entry *e = base_arena_alloc(m->arena, sizeof *e);
     const char *name = base_arena_strndup(m->arena, key->text, key->length);
     if (!e || !name) return no_memory(m);
@@ -224,19 +228,21 @@ static bool is_kind(const value *tuple, size_t i, kind k) { return i < tuple->le
 static nib_status load_storage(machine *m) {
     value *t = pop(m);
     char path[2 * NAME_MOST + 16];
-    if (!t || t->kind != TUPLE || t->length != 5 || !is_kind(t, 0, TEXT) || !is_kind(t, 1, GLOBAL) || !is_kind(t, 2, TEXT) ||
-        !is_kind(t, 4, WHOLE) || !is_text(t->items[0]->text, t->items[0]->length, "storage"))
+    if (!t || t->kind != TUPLE || t->length != 5 || !is_kind(t, 0, TEXT) || !is_kind(t, 1, GLOBAL) ||
+        !is_kind(t, 2, TEXT) || !is_kind(t, 4, WHOLE) || !is_text(t->items[0]->text, t->items[0]->length, "storage"))
         return refuse(m, NIB_UNSUPPORTED, "something outside of the pickle that is no storage");
     const nib_dtype dtype = globals[t->items[1]->number].dtype;
     const value *key = t->items[2];
     const int64_t elements = t->items[4]->number;
     size_t bytes;
     if (dtype == NIB_DTYPE_UNDEFINED) return refuse(m, NIB_UNSUPPORTED, "a storage of no type");
-    if (key->length > NAME_MOST || memchr(key->text, 0, key->length)) return refuse(m, NIB_BAD_MODEL, "a storage without a name");
+    if (key->length > NAME_MOST || memchr(key->text, 0, key->length))
+        return refuse(m, NIB_BAD_MODEL, "a storage without a name");
     snprintf(path, sizeof path, "%.*s/data/%.*s", (int)m->root_length, m->root, (int)key->length, key->text);
     const base_zip_member *member = base_zip_find(m->zip, path);
     if (!member) return refuse(m, NIB_BAD_MODEL, "a storage that the file does not have");
-    if (elements < 0 || !base_mul_size((size_t)elements, (size_t)nib_dtype_bits(dtype) / 8, &bytes) || bytes > member->size)
+    if (elements < 0 || !base_mul_size((size_t)elements, (size_t)nib_dtype_bits(dtype) / 8, &bytes) ||
+        bytes > member->size)
         return refuse(m, NIB_BAD_MODEL, "a storage that is larger than its bytes");
     bool *checked = &m->checked[member - m->zip->members]; /* once, however often it is named */
     nib_status status = *checked ? NIB_OK : base_zip_check(member, m->err);
@@ -252,12 +258,15 @@ static nib_status read_shape(machine *m, const value *shape, const value *stride
     *elements = 1;
     t->rank = (int)shape->length;
     for (size_t i = shape->length; i-- > 0;) {
-        if (!is_kind(shape, i, WHOLE) || !is_kind(strides, i, WHOLE)) return refuse(m, NIB_BAD_MODEL, "a shape without numbers");
+        if (!is_kind(shape, i, WHOLE) || !is_kind(strides, i, WHOLE))
+            return refuse(m, NIB_BAD_MODEL, "a shape without numbers");
         const int64_t n = shape->items[i]->number;
         if (n < 0) return refuse(m, NIB_BAD_MODEL, "a dimension below 0");
-        if (n > 1 && strides->items[i]->number != *elements) return refuse(m, NIB_UNSUPPORTED, "a tensor that is not in C order");
+        if (n > 1 && strides->items[i]->number != *elements)
+            return refuse(m, NIB_UNSUPPORTED, "a tensor that is not in C order");
         t->dims[i] = n;
-        if (!base_mul_i64(*elements, n, elements)) return refuse(m, NIB_BAD_MODEL, "more elements than memory has bytes");
+        if (!base_mul_i64(*elements, n, elements))
+            return refuse(m, NIB_BAD_MODEL, "more elements than memory has bytes");
     }
     return NIB_OK;
 }
@@ -267,7 +276,8 @@ static nib_status rebuild_tensor(machine *m, const value *args) {
     graph_tensor *t = base_arena_calloc(m->arena, 1, sizeof *t);
     int64_t elements, end;
     if (!t) return no_memory(m);
-    if (args->length < 6 || !is_kind(args, 0, STORAGE) || !is_kind(args, 1, WHOLE) || !is_kind(args, 2, TUPLE) || !is_kind(args, 3, TUPLE))
+    if (args->length < 6 || !is_kind(args, 0, STORAGE) || !is_kind(args, 1, WHOLE) || !is_kind(args, 2, TUPLE) ||
+        !is_kind(args, 3, TUPLE))
         return refuse(m, NIB_UNSUPPORTED, "a tensor that is put together otherwise");
     const value *storage = args->items[0];
     const int64_t offset = args->items[1]->number;
@@ -285,7 +295,8 @@ static nib_status rebuild_tensor(machine *m, const value *args) {
 static nib_status reduce(machine *m) {
     value *args = pop(m), *function = args ? pop(m) : NULL;
     if (!function) return empty(m);
-    if (function->kind != GLOBAL || args->kind != TUPLE) return refuse(m, NIB_UNSUPPORTED, "a call of what is no function");
+    if (function->kind != GLOBAL || args->kind != TUPLE)
+        return refuse(m, NIB_UNSUPPORTED, "a call of what is no function");
     switch (function->number) {
     case ORDERED_DICT:
         if (args->length) return refuse(m, NIB_UNSUPPORTED, "a dict that is made of something");
@@ -350,7 +361,9 @@ static nib_status step(machine *m, bool *stop) {
     case 'Q': return load_storage(m);
     case 'R': return reduce(m);
     case 'b': return build(m);
-    default: snprintf(what, sizeof what, "a step 0x%02x that is none of a state dict's", *op); return refuse(m, NIB_UNSUPPORTED, what);
+    default:
+        snprintf(what, sizeof what, "a step 0x%02x that is none of a state dict's", *op);
+        return refuse(m, NIB_UNSUPPORTED, what);
     }
 fail:
     return status;
@@ -359,7 +372,8 @@ fail:
 static nib_status run(machine *m, value **out) {
     nib_status status = NIB_OK;
     bool stop = false;
-    if (m->size > PICKLE_MOST) return base_error_set(m->err, NIB_LIMIT, "data.pkl has %zu bytes; the limit is %d", m->size, PICKLE_MOST);
+    if (m->size > PICKLE_MOST)
+        return base_error_set(m->err, NIB_LIMIT, "data.pkl has %zu bytes; the limit is %d", m->size, PICKLE_MOST);
     m->memo_count = m->size < MEMO_MOST ? m->size : MEMO_MOST;
     m->memo = base_arena_calloc(m->arena, m->memo_count + 1, sizeof *m->memo);
     m->checked = base_arena_calloc(m->arena, m->zip->count + 1, sizeof *m->checked);

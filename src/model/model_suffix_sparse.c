@@ -42,7 +42,8 @@ static void choose_lexical(const nib_model *m, const graph *g, const graph_value
 void model_choose_sparse(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
     const graph_value *weights = m->settings.sparse.is_static ? model_named_output(g, "token_weights") : NULL;
     if (m->settings.unsupported[0] && !wanted)
-        snprintf(p->cannot, sizeof p->cannot, "modules.json lists a module nib cannot run: %s", m->settings.unsupported);
+        snprintf(p->cannot, sizeof p->cannot, "modules.json lists a module nib cannot run: %s",
+                 m->settings.unsupported);
     else if (m->settings.m3.lexical) choose_lexical(m, g, wanted, p);
     else if (weights && !wanted) model_take_output(p, g, weights, "by its name", "a weight of each word that is there");
     else choose_logits(m, g, wanted, p);
@@ -109,7 +110,8 @@ nib_status model_finish_sparse(const nib_model *m, model_program *p, nib_error *
         snprintf(p->cannot, sizeof p->cannot, "output %.100s has %lld numbers for each token, not one", p->output_name,
                  (long long)p->width);
     else if (!p->tokens && (p->width > MOST_WORDS || (size_t)p->width < words))
-        snprintf(p->cannot, sizeof p->cannot, "output %.100s has %lld scores for each token, and the vocabulary %zu words",
-                 p->output_name, (long long)p->width, words);
+        snprintf(p->cannot, sizeof p->cannot,
+                 "output %.100s has %lld scores for each token, and the vocabulary %zu words", p->output_name,
+                 (long long)p->width, words);
     return NIB_OK;
 }

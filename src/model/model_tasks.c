@@ -329,13 +329,13 @@ graph_value *model_normalized(graph *g, graph_value *v) { return normalized(g, v
 /* ---- the table */
 
 static const model_task tasks[MODEL_PROGRAMS] = {
-    [NIB_TASK_EMBED] = {"embed texts", MODEL_ROW_A_TEXT, choose_embedding, embedding_suffix, NULL},
-    [NIB_TASK_TOKENS] = {"give vectors of tokens", MODEL_ROW_A_TOKEN, choose_tokens, tokens_suffix, NULL},
-    [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels},
-    [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels},
-    [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL},
+    [NIB_TASK_EMBED] = {"embed texts", MODEL_ROW_A_TEXT, choose_embedding, embedding_suffix, NULL, NULL},
+    [NIB_TASK_TOKENS] = {"give vectors of tokens", MODEL_ROW_A_TOKEN, choose_tokens, tokens_suffix, NULL, NULL},
+    [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels, NULL},
+    [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels, NULL},
+    [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL, NULL},
     [NIB_TASK_SPARSE] = {"give sparse vectors", MODEL_ROW_EITHER, model_choose_sparse, model_sparse_suffix,
-                         model_finish_sparse},
+                         model_finish_sparse, NULL},
     [NIB_TASK_HYBRID] = {"give dense, sparse and token vectors", MODEL_ROW_A_TEXT, choose_hybrid, embedding_suffix, NULL,
                          model_hybrid_more},
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The task `hybrid`: what BGE-M3 makes of texts. In: texts, and which of three are wanted. Out: a dense vector of each,
- * a sparse one, a row of each token but the first. The texts are run once, with a sink for each of the program's outputs
- * that is wanted; one alone is its own task's program.
+ * a sparse one, a row of each token but the first. The texts are run once, with a sink for each of the program's
+ * outputs that is wanted; one alone is its own task's program.
  */
 #include "task.h"
 #include "task_sparse.h"
@@ -13,7 +13,7 @@ typedef struct hybrid {
     float *dense; /* [n, width] of texts */
     int64_t dense_width, row_width;
     task_sparse sparse;
-    float *rows; /* [offsets[n], row_width] */
+    float *rows;     /* [offsets[n], row_width] */
     size_t rows_cap; /* in numbers */
     int64_t *offsets;
 } hybrid;
@@ -71,8 +71,9 @@ static nib_status run_window(hybrid *h, const run_sink *sinks, nib_error *err) {
     return run_texts(c->caller->session, &c->program->roles, &batch, c->m->batch_tokens, RUN_TEAM_ALL, sinks, err);
 }
 
-nib_status task_embed_hybrid(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o, float *dense,
-                             nib_sparse **sparse, int64_t *offsets, float **rows, int64_t *width, nib_error *err) {
+nib_status task_embed_hybrid(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o,
+                             float *dense, nib_sparse **sparse, int64_t *offsets, float **rows, int64_t *width,
+                             nib_error *err) {
     nib_status status = NIB_OK;
     hybrid h = {.dense = dense, .offsets = offsets};
     run_sink sinks[3];
@@ -95,8 +96,11 @@ nib_status task_embed_hybrid(nib_model *m, const char *const *texts, size_t n, c
     h.row_width = late ? p->more[late - 1] : p->width;
     if (sparse) NIB_TRY(task_sparse_begin(&h.sparse, m, n, 1, true, o->top, err));
     if (dense) sinks[n_sinks++] = (run_sink){.output = 0, .width = p->width, .give = give_dense, .user = &h};
-    if (sparse) sinks[n_sinks++] = (run_sink){.output = lexical, .width = 1, .tokens = true, .give = give_weights, .user = &h};
-    if (rows) sinks[n_sinks++] = (run_sink){.output = late, .width = h.row_width, .tokens = true, .give = give_rows, .user = &h};
+    if (sparse)
+        sinks[n_sinks++] = (run_sink){.output = lexical, .width = 1, .tokens = true, .give = give_weights, .user = &h};
+    if (rows)
+        sinks[n_sinks++] =
+            (run_sink){.output = late, .width = h.row_width, .tokens = true, .give = give_rows, .user = &h};
     for (int i = 0; i + 1 < n_sinks; i++) sinks[i].next = &sinks[i + 1];
     if (rows) offsets[0] = 0;
     for (size_t at = 0; at < n; at += h.call.count) {

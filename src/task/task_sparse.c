@@ -131,9 +131,8 @@ void task_sparse_end(task_sparse *s) {
 nib_status task_sparse_finish(task_sparse *s, nib_sparse **out, nib_error *err) {
     size_t numbers = 0;
     for (size_t i = 0; i < s->n; i++) numbers += s->lists[i].count;
-    nib_sparse *made = atomic_load(&s->status) == NIB_OK
-                           ? task_sparse_create(s->m->runtime, s->n, s->width, numbers)
-                           : NULL;
+    nib_sparse *made =
+        atomic_load(&s->status) == NIB_OK ? task_sparse_create(s->m->runtime, s->n, s->width, numbers) : NULL;
     if (!made) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %zu texts", s->n);
     for (size_t i = 0; i < s->n; i++) {
         task_sparse_list *list = &s->lists[i];
@@ -160,7 +159,8 @@ typedef struct owned {
 nib_sparse *task_sparse_create(nib_runtime *runtime, size_t n, int64_t width, size_t numbers) {
     base_heap *heap = &runtime->heap;
     size_t bytes;
-    owned *o = n < SIZE_MAX / 16 && base_mul_size(numbers, sizeof(int32_t), &bytes) ? base_calloc(heap, 1, sizeof *o) : NULL;
+    owned *o =
+        n < SIZE_MAX / 16 && base_mul_size(numbers, sizeof(int32_t), &bytes) ? base_calloc(heap, 1, sizeof *o) : NULL;
     if (!o) return NULL;
     o->runtime = base_runtime_retain(runtime);
     o->s = (nib_sparse){.n = n, .width = width};

@@ -30,8 +30,8 @@ nib_status task_sparse_begin(task_sparse *s, const nib_model *m, size_t n, int64
                              nib_error *err);
 void task_sparse_end(task_sparse *s);
 
-/* Text i's: a row of all words; or the weight of each of its tokens, of which those of one word become one, the largest.
- * On any thread, for different texts. */
+/* Text i's: a row of all words; or the weight of each of its tokens, of which those of one word become one, the
+ * largest. On any thread, for different texts. */
 void task_sparse_take_row(task_sparse *s, size_t i, const float *row);
 void task_sparse_take_tokens(task_sparse *s, size_t i, const int32_t *ids, const float *weights, int64_t count);
 
@@ -46,8 +46,9 @@ void task_sparse_free(nib_sparse *sparse);
 nib_status task_embed_sparse(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o,
                              nib_sparse **out, nib_error *err);
 /* As nib_embed_hybrid; *rows, [offsets[n], *width], is the caller's, of the runtime's heap; NULL on failure. */
-nib_status task_embed_hybrid(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o, float *dense,
-                             nib_sparse **sparse, int64_t *offsets, float **rows, int64_t *width, nib_error *err);
+nib_status task_embed_hybrid(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o,
+                             float *dense, nib_sparse **sparse, int64_t *offsets, float **rows, int64_t *width,
+                             nib_error *err);
 nib_status task_sparse_search(nib_runtime *runtime, const nib_sparse *queries, const nib_sparse *documents, size_t k,
                               nib_hit *hits, size_t *counts, nib_error *err);
 double task_sparse_dot(const nib_sparse *a, size_t i, const nib_sparse *b, size_t j);

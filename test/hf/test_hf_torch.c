@@ -110,7 +110,9 @@ static nib_status read_pickle(const void *pickle, size_t length, size_t storage,
 }
 
 #define OD "ccollections\nOrderedDict\n)R"
-#define STORE(n) "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpuK" n "tQ"
+#define STORE(n)                                                                                                       \
+    "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"                                                                 \
+    "0X\3\0\0\0cpuK" n "tQ"
 #define TENSOR(store, rest) "\x80\2" OD "(X\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(" store rest "tRu."
 #define END_OF "\x89" OD
 
@@ -124,7 +126,9 @@ static void what_does_harm_is_refused(void **state) {
 #define ROW(pickle, status, said) {pickle, sizeof(pickle) - 1, status, said}
         ROW(TENSOR(STORE("\4"), "K\0K\2K\2\x86K\2K\1\x86" END_OF), NIB_OK, ""),
         ROW("\x80\2cos\nsystem\n(X\2\0\0\0lstR.", NIB_UNSUPPORTED, "system of os"),
-        ROW("\x80\2cbuiltins\neval\n(X\1\0\0\0" "1tR.", NIB_UNSUPPORTED, "eval of builtins"),
+        ROW("\x80\2cbuiltins\neval\n(X\1\0\0\0"
+            "1tR.",
+            NIB_UNSUPPORTED, "eval of builtins"),
         ROW("\x80\2ctorch\nload\n.", NIB_UNSUPPORTED, "load of torch"),
         ROW("\x80\2ctorch\nFloatStorage\n)R.", NIB_UNSUPPORTED, "no function"),
         ROW("\x80\2i", NIB_UNSUPPORTED, "step 0x69"),
@@ -136,8 +140,12 @@ static void what_does_harm_is_refused(void **state) {
         ROW("\x80\2h\7.", NIB_BAD_MODEL, "nobody has kept"),
         ROW("\x80\2r\xff\xff\xff\xff.", NIB_BAD_MODEL, "too few values"),
         ROW("\x80\2Nr\xff\xff\xff\xff.", NIB_LIMIT, "memo"),
-        ROW("\x80\2X\xff\xff\xff\xff" "a.", NIB_BAD_MODEL, "cut off"),
-        ROW("\x80\2X\xff\xff\xff\x7f" "a.", NIB_BAD_MODEL, "cut off"),
+        ROW("\x80\2X\xff\xff\xff\xff"
+            "a.",
+            NIB_BAD_MODEL, "cut off"),
+        ROW("\x80\2X\xff\xff\xff\x7f"
+            "a.",
+            NIB_BAD_MODEL, "cut off"),
         ROW("\x80\2\x8a\xff.", NIB_UNSUPPORTED, "64 bits"),
         ROW("\x80\2t.", NIB_BAD_MODEL, "too few values"),
         ROW("\x80\2u.", NIB_BAD_MODEL, "too few values"),
@@ -147,18 +155,24 @@ static void what_does_harm_is_refused(void **state) {
         ROW("\x80\2" OD "K\1K\1s.", NIB_UNSUPPORTED, "no text"),
         ROW("\x80\2" OD "(X\1\0\0\0wu.", NIB_BAD_MODEL, "too few values"),
         ROW(TENSOR(STORE("\x41"), "K\0K\1\x85K\1\x85" END_OF), NIB_BAD_MODEL, "larger than its bytes"),
-        ROW(TENSOR("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpuJ\xff\xff\xff\x7ftQ",
-                   "K\0K\1\x85K\1\x85" END_OF), NIB_BAD_MODEL, "larger than its bytes"),
-        ROW(TENSOR("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" "0X\3\0\0\0cpu\x8a\10\0\0\0\0\0\0\0\x40tQ",
-                   "K\0K\1\x85K\1\x85" END_OF), NIB_BAD_MODEL, "larger than its bytes"),
+        ROW(TENSOR("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
+                   "0X\3\0\0\0cpuJ\xff\xff\xff\x7ftQ",
+                   "K\0K\1\x85K\1\x85" END_OF),
+            NIB_BAD_MODEL, "larger than its bytes"),
+        ROW(TENSOR("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
+                   "0X\3\0\0\0cpu\x8a\10\0\0\0\0\0\0\0\x40tQ",
+                   "K\0K\1\x85K\1\x85" END_OF),
+            NIB_BAD_MODEL, "larger than its bytes"),
         ROW(TENSOR("(X\7\0\0\0storagectorch\nFloatStorage\nX\4\0\0\0../0X\3\0\0\0cpuK\1tQ", "K\0K\1\x85K\1\x85" END_OF),
             NIB_BAD_MODEL, "does not have"),
         ROW(TENSOR(STORE("\4"), "K\1K\2K\2\x86K\2K\1\x86" END_OF), NIB_BAD_MODEL, "leaves its storage"),
-        ROW(TENSOR(STORE("\4"), "\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7fK\2K\2\x86K\2K\1\x86" END_OF), NIB_BAD_MODEL, "leaves its storage"),
+        ROW(TENSOR(STORE("\4"), "\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7fK\2K\2\x86K\2K\1\x86" END_OF), NIB_BAD_MODEL,
+            "leaves its storage"),
         ROW(TENSOR(STORE("\4"), "J\xff\xff\xff\xffK\2K\2\x86K\2K\1\x86" END_OF), NIB_BAD_MODEL, "leaves its storage"),
         ROW(TENSOR(STORE("\4"), "K\0K\2K\2\x86K\1K\2\x86" END_OF), NIB_UNSUPPORTED, "C order"),
         ROW(TENSOR(STORE("\4"), "K\0J\xff\xff\xff\xff\x85K\1\x85" END_OF), NIB_BAD_MODEL, "below 0"),
-        ROW(TENSOR(STORE("\4"), "K\0\x8a\10\0\0\0\0\0\0\0\x40K\4\x86K\4K\1\x86" END_OF), NIB_BAD_MODEL, "more elements"),
+        ROW(TENSOR(STORE("\4"), "K\0\x8a\10\0\0\0\0\0\0\0\x40K\4\x86K\4K\1\x86" END_OF), NIB_BAD_MODEL,
+            "more elements"),
         ROW(TENSOR(STORE("\4"), "K\0K\2\x85K\2K\1\x86" END_OF), NIB_BAD_MODEL, "do not fit"),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BGE-M3: dense vectors, sparse ones and rows in one pass. In: test/data/tasks/m3-xlmr, whose golden is by FlagEmbedding's
- * formulas. Out: the same numbers; each alone as together; refusals.
+ * BGE-M3: dense vectors, sparse ones and rows in one pass. In: test/data/tasks/m3-xlmr, whose golden is by
+ * FlagEmbedding's formulas. Out: the same numbers; each alone as together; refusals.
  */
 #include "task_golden.h"
 #include <unistd.h>
@@ -30,18 +30,22 @@ static void drop(made *o) {
 }
 
 static void near(const char *what, size_t text, double got, yyjson_val *want) {
-    if (!(fabs(got - yyjson_get_num(want)) <= 1e-4)) fail_msg("%s, text %zu: %g, want %g", what, text, got, yyjson_get_num(want));
+    if (!(fabs(got - yyjson_get_num(want)) <= 1e-4))
+        fail_msg("%s, text %zu: %g, want %g", what, text, got, yyjson_get_num(want));
 }
 
 static void check_text(const made *o, size_t i, yyjson_val *golden) {
-    yyjson_val *dense = yyjson_arr_get(yyjson_obj_get(golden, "dense"), i), *words = yyjson_arr_get(yyjson_obj_get(golden, "sparse"), i),
+    yyjson_val *dense = yyjson_arr_get(yyjson_obj_get(golden, "dense"), i),
+               *words = yyjson_arr_get(yyjson_obj_get(golden, "sparse"), i),
                *rows = yyjson_arr_get(yyjson_obj_get(golden, "colbert"), i), *row, *v;
     size_t j, k, n, w;
     const int64_t at = o->sparse->offsets[i];
     yyjson_arr_foreach(dense, k, n, v) near("dense", i, (double)o->dense[i * WIDTH + k], v);
     assert_int_equal(o->sparse->offsets[i + 1] - at, yyjson_arr_size(yyjson_arr_get(words, 0)));
-    yyjson_arr_foreach(yyjson_arr_get(words, 0), k, n, v) assert_int_equal(o->sparse->indices[at + (int64_t)k], yyjson_get_int(v));
-    yyjson_arr_foreach(yyjson_arr_get(words, 1), k, n, v) near("sparse", i, (double)o->sparse->values[at + (int64_t)k], v);
+    yyjson_arr_foreach(yyjson_arr_get(words, 0), k, n, v)
+        assert_int_equal(o->sparse->indices[at + (int64_t)k], yyjson_get_int(v));
+    yyjson_arr_foreach(yyjson_arr_get(words, 1), k, n, v)
+        near("sparse", i, (double)o->sparse->values[at + (int64_t)k], v);
     assert_int_equal(o->offsets[i + 1] - o->offsets[i], yyjson_arr_size(rows));
     yyjson_arr_foreach(rows, j, n, row) yyjson_arr_foreach(row, k, w, v)
         near("rows", i, (double)((const float *)o->rows->data)[((size_t)o->offsets[i] + j) * WIDTH + k], v);
@@ -63,8 +67,8 @@ static void all_three_are_those_of_flag_embedding(void **state) {
     yyjson_doc_free(doc);
 }
 
-/* Whichever are wanted, and by whichever call, in any company. In q8 rows are balanced against all weights that they meet,
- * of which one task alone has fewer: there the same bits are those of two or three. */
+/* Whichever are wanted, and by whichever call, in any company. In q8 rows are balanced against all weights that they
+ * meet, of which one task alone has fewer: there the same bits are those of two or three. */
 static void each_is_the_same_alone(void **state) {
     static const nib_precision precisions[] = {NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8};
     const char *texts[] = {"a nib", "", "the river Elbe, and a long text of it, in Dresden", "?", "Clara"};
@@ -79,12 +83,14 @@ static void each_is_the_same_alone(void **state) {
             if (wanted & 1) assert_memory_equal(some.dense, all.dense, 5 * WIDTH * sizeof *all.dense);
             if (wanted & 2) assert_memory_equal(some.sparse->offsets, all.sparse->offsets, sizeof(int64_t[6]));
             if (wanted & 2)
-                assert_memory_equal(some.sparse->values, all.sparse->values, (size_t)all.sparse->offsets[5] * sizeof(float));
+                assert_memory_equal(some.sparse->values, all.sparse->values,
+                                    (size_t)all.sparse->offsets[5] * sizeof(float));
             if (wanted & 4) assert_memory_equal(some.offsets, all.offsets, sizeof(int64_t[6]));
             if (wanted & 4) assert_memory_equal(some.rows->data, all.rows->data, all.rows->bytes);
             drop(&some);
         }
-        for (size_t i = 0; i < 5 && precisions[p] != NIB_PRECISION_Q8; i++) { /* a text by itself, by the calls of single tasks */
+        for (size_t i = 0; i < 5 && precisions[p] != NIB_PRECISION_Q8;
+             i++) { /* a text by itself, by the calls of single tasks */
             nib_error e;
             nib_sparse *words;
             nib_tensor *rows;
@@ -95,10 +101,13 @@ static void each_is_the_same_alone(void **state) {
             assert_int_equal(nib_embed_sparse(alone, texts + i, 1, NULL, &words, &e), NIB_OK);
             const size_t count = (size_t)(all.sparse->offsets[i + 1] - all.sparse->offsets[i]);
             assert_int_equal(words->offsets[1], count);
-            if (count) assert_memory_equal(words->values, all.sparse->values + all.sparse->offsets[i], count * sizeof(float));
+            if (count)
+                assert_memory_equal(words->values, all.sparse->values + all.sparse->offsets[i], count * sizeof(float));
             assert_int_equal(nib_colbert(alone, NIB_COLBERT_QUERY, texts + i, 1, NULL, offsets, &rows, &e), NIB_OK);
             assert_int_equal(offsets[1], all.offsets[i + 1] - all.offsets[i]);
-            if (rows->bytes) assert_memory_equal(rows->data, (char *)all.rows->data + (size_t)all.offsets[i] * WIDTH * 4, rows->bytes);
+            if (rows->bytes)
+                assert_memory_equal(rows->data, (char *)all.rows->data + (size_t)all.offsets[i] * WIDTH * 4,
+                                    rows->bytes);
             nib_sparse_free(words);
             nib_tensor_free(rows);
         }
@@ -119,7 +128,8 @@ static void a_head_that_is_missing_is_named(void **state) {
         nib_model *m = golden_model(path, NIB_PRECISION_FILE, 1);
         made o = {.sparse = NULL};
         nib_error e;
-        assert_int_equal(nib_embed_hybrid(m, &text, 1, NULL, o.dense, &o.sparse, o.offsets, &o.rows, &e), NIB_UNSUPPORTED);
+        assert_int_equal(nib_embed_hybrid(m, &text, 1, NULL, o.dense, &o.sparse, o.offsets, &o.rows, &e),
+                         NIB_UNSUPPORTED);
         if (!strstr(e.message, files[missing])) fail_msg("%s", e.message);
         make(m, &text, 1, true, missing, !missing, &o);
         drop(&o);
@@ -153,7 +163,9 @@ static void many_texts_go_in_windows(void **state) {
         assert_int_equal(words->offsets[i + 1] - words->offsets[i], words->offsets[i % 3 + 1] - words->offsets[i % 3]);
         assert_int_equal(offsets[i + 1] - offsets[i], offsets[i % 3 + 1] - offsets[i % 3]);
         const size_t bytes = (size_t)(offsets[i + 1] - offsets[i]) * WIDTH * sizeof(float);
-        if (bytes) assert_memory_equal((float *)rows->data + offsets[i] * WIDTH, (float *)rows->data + offsets[i % 3] * WIDTH, bytes);
+        if (bytes)
+            assert_memory_equal((float *)rows->data + offsets[i] * WIDTH, (float *)rows->data + offsets[i % 3] * WIDTH,
+                                bytes);
     }
     nib_sparse_free(words);
     nib_tensor_free(rows);

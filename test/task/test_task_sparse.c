@@ -45,7 +45,8 @@ static nib_sparse *encode(nib_model *m, const char *const *texts, size_t n, int6
 static double farthest(const nib_sparse *s, yyjson_val *want) {
     double most = 0;
     for (size_t i = 0; i < s->n; i++) {
-        yyjson_val *text = yyjson_arr_get(want, i), *columns = yyjson_arr_get(text, 0), *values = yyjson_arr_get(text, 1);
+        yyjson_val *text = yyjson_arr_get(want, i), *columns = yyjson_arr_get(text, 0),
+                   *values = yyjson_arr_get(text, 1);
         double *row = calloc((size_t)s->width, sizeof *row);
         size_t k, n;
         yyjson_val *v;
@@ -64,7 +65,9 @@ static double farthest(const nib_sparse *s, yyjson_val *want) {
 static void weights_are_those_of_sparse_encoders(void **state) {
     for (size_t k = 0; k <= MODELS; k++) {
         const bool query = k == MODELS; /* the last one's other route */
-        const char *name = models[query ? k - 1 : k], *route = strcmp(name, "sparse-router") ? NULL : query ? "query" : "document";
+        const char *name = models[query ? k - 1 : k], *route = strcmp(name, "sparse-router") ? NULL
+                                                               : query                       ? "query"
+                                                                                             : "document";
         const char *texts[MOST_TEXTS];
         yyjson_doc *doc = golden_open(name);
         yyjson_val *golden = yyjson_doc_get_root(doc);
@@ -110,13 +113,15 @@ static void the_same_bits_in_any_company(void **state) {
     for (size_t k = 0; k < MODELS; k++)
         for (size_t p = 0; p < 3; p++) {
             const char *route = strcmp(models[k], "sparse-router") ? NULL : p % 2 ? "query" : "document";
-            nib_model *m = open_for(models[k], route, precisions[p], 2), *alone = open_for(models[k], route, precisions[p], 1);
+            nib_model *m = open_for(models[k], route, precisions[p], 2),
+                      *alone = open_for(models[k], route, precisions[p], 1);
             nib_sparse *all = encode(m, texts, 5, 0);
             for (size_t i = 0; i < 5; i++) {
                 nib_sparse *one = encode(alone, texts + i, 1, 0);
                 const size_t count = (size_t)(all->offsets[i + 1] - all->offsets[i]);
                 assert_int_equal(one->offsets[1], count);
-                if (count) assert_memory_equal(one->indices, all->indices + all->offsets[i], count * sizeof *one->indices);
+                if (count)
+                    assert_memory_equal(one->indices, all->indices + all->offsets[i], count * sizeof *one->indices);
                 if (count) assert_memory_equal(one->values, all->values + all->offsets[i], count * sizeof *one->values);
                 nib_sparse_free(one);
             }
