@@ -53,6 +53,7 @@ base = {
     "compile": "--model tiny --output out.nib",
     "export": "--model tiny --output out",
     "doctor": "--model tiny",
+    "eval": "--model tiny --json",
 }
 written = " --output out.onnx"
 value = {
@@ -110,6 +111,11 @@ pair = {
     ("embed", "warm"): ("tiny ink --memory 700K", "tiny ink --memory 700K --warm"),
     ("embed", "batch-tokens"): ("tiny --no-prompt --input many --threads 1 --memory 2800K",
                                 "tiny --no-prompt --input many --threads 1 --memory 2800K --batch-tokens 60000"),
+    ("eval", "pairs"): ("tiny", "tiny --pairs pairs.tsv"),
+    ("eval", "retrieval"): ("tiny", "tiny --retrieval beir"),
+    ("eval", "type"): ("tiny", "tiny --type binary"),
+    ("eval", "precision"): ("tiny", "tiny --precision q4"),
+    ("eval", "json"): ("tiny", "tiny --json"),
     ("run", "random"): ("bert.onnx", "bert.onnx --random"),
     ("run", "input"): ("bert.onnx --random --output-dir out", "bert.onnx --random --output-dir out --input input_ids=ids.npy"),
     ("run", "suite"): ("bert.onnx", "bert.onnx --suite suite"),
