@@ -5,6 +5,7 @@
  * goes; and the share of what the machine can do, which is measured first. With --callers, that many threads call at once, each with all
  * lines.
  */
+#include "cli_bench.h"
 #include "cli_json.h"
 #include "cli_steps.h"
 #include "cli_texts.h"
@@ -274,6 +275,7 @@ static int run_bench(cli_args *a) {
     const char *input = a->input;
     if (input && a->ids) return cli_usage(a->verb, "give --input or --ids, not both");
     if (!input && !a->ids && cli_stdin_waits()) input = "-";
+    if (strcmp(a->word, "encode") != 0) return cli_bench_task(a, input);
     if (!input && !a->ids) return cli_usage(a->verb, "texts are needed: --input, --ids, or a pipe or file on standard input");
     b.m.options.task = NIB_TASK_EMBED;
     int code = run_all(&b, input, a->ids);
@@ -301,14 +303,17 @@ static const cli_option *const options[] = {bench_options,
 const cli_verb cli_bench = {
     .name = "bench",
     .line = "how fast: tokens a second, latency",
-    .usage = "encode --model PATH --input FILE [options]",
+    .usage = "encode|classify|rank|tokenize|queue --model PATH --input FILE [options]",
     .about =
         "Measures embedding, from token ids (the engine alone) and from texts (tokenizing included): tokens and texts a second over all\n"
-        "lines of FILE; the latency of single texts; the split of the time; the share of the machine's peak, measured first.\n",
+        "lines of FILE; the latency of single texts; the split of the time; the share of the machine's peak, measured first.\n"
+        "The other kinds measure a task: labels of all lines, documents ranked by the first line, ids of one thread, vectors\n"
+        "that --callers ask for through a queue, a text each.\n",
     .options = options,
     .examples = "  nib bench encode --model models/all-MiniLM-L6-v2 --input texts.txt --precision q8 --threads 1\n"
-                "  nib bench encode --model models/all-MiniLM-L6-v2 --input texts.txt --no-pack --optimize-level 1\n",
+                "  nib bench encode --model models/all-MiniLM-L6-v2 --input texts.txt --no-pack --optimize-level 1\n"
+                "  nib bench queue --model models/all-MiniLM-L6-v2 --input texts.txt --callers 16\n",
     .after = "Machines differ and are shared: compare only figures of one run, alternating.\n",
-    .word = "encode",
+    .word = "encode|classify|rank|tokenize|queue",
     .run = run_bench,
 };

@@ -7,6 +7,7 @@
 #include "cli_lines.h"
 #include "cli_record.h"
 #include "cli_rows.h"
+#include "cli_sparse.h"
 #include "cli_vectors.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -384,6 +385,8 @@ static int run_embed(cli_args *a) {
     const char *input;
     nib_error error;
     int code = cli_chunks_check(a);
+    if (code == 0 && cli_sparse_wanted(a)) return cli_sparse_embed(a);
+    if (a->top || a->keys) return cli_usage(a->verb, "--top and --format are of --sparse");
     if (code == 0) code = check_args(a, &input);
     if (code) return code;
     cli_catch(false);
@@ -420,7 +423,7 @@ static int run_embed(cli_args *a) {
 }
 
 static const cli_option *const options[] = {
-    embed_options,      stored_options,     cli_recipe_option, cli_prompt_options, cli_model_option,
+    embed_options,      cli_sparse_options, stored_options,     cli_recipe_option, cli_prompt_options, cli_model_option,
     cli_length_options, cli_chunk_options,  cli_engine_options,
     cli_vector_options, cli_group_option,   cli_thread_option, cli_safety_options, NULL};
 
@@ -436,10 +439,15 @@ const cli_verb cli_embed = {
         "  nib embed --model models/all-MiniLM-L6-v2 --input texts.jsonl --input-format jsonl --output vectors.jsonl\n"
         "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --tokens --output tokens.npy\n"
         "  nib embed --model models/all-MiniLM-L6-v2 --input texts.txt --dimensions 256 --type ubinary --output bits.npy\n"
+        "  nib embed --model splade --sparse 'a short text'\n"
+        "  nib embed --model bge-m3 --dense --sparse --colbert 'a short text'\n"
         "  nib embed --profile efficient --pull 'a short text'\n"
         "  tail -f log | nib embed --model models/all-MiniLM-L6-v2\n"
         "  nib embed --model model.onnx --similarity 'The cat sleeps.' 'A cat is asleep.' 'Stocks fell.'\n",
-    .after = "A JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; "
+    .after = "With --sparse a JSON line has \"sparse\": {token: weight, ...}, the largest first; with --dense or --colbert "
+             "beside it\n\"dense_vecs\", \"lexical_weights\", \"colbert_vecs\". --output FILE.npz takes sparse vectors as "
+             "scipy.sparse.save_npz does.\n"
+             "Else a JSON line is {\"index\": i, \"tokens\": n, \"truncated\": true|false, \"embedding\": [...]}; "
              "`truncated` says that the text\n"
              "had more tokens than were used; \"id\" and \"text\" come behind \"index\". Bytes that are not UTF-8 are "
              "read as U+FFFD. An empty "

@@ -260,11 +260,22 @@ static const char *shift(cli_list *list) {
     return first;
 }
 
+/* Whether `list`, words with '|' between, has it; NULL: not. */
+static bool is_one_of(const char *word, const char *list) {
+    for (const size_t n = word ? strlen(word) : 0; n && list;) {
+        const char *bar = strchr(list, '|');
+        if (n == (bar ? (size_t)(bar - list) : strlen(list)) && memcmp(word, list, n) == 0) return true;
+        list = bar ? bar + 1 : NULL;
+    }
+    return false;
+}
+
 static int place_plain(cli_args *a) {
     const cli_verb *verb = a->verb;
     if (verb->word) {
         const char *word = shift(&a->plain);
-        if (!word || strcmp(word, verb->word) != 0) return cli_usage(verb, "say what to measure: nib %s %s", verb->name, verb->word);
+        if (!is_one_of(word, verb->word)) return cli_usage(verb, "say what to measure: nib %s %s", verb->name, verb->word);
+        a->word = word;
     }
     int code = verb->recipes ? cli_recipe_apply(a) : 0;
     if (code) return code;

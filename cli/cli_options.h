@@ -41,12 +41,15 @@ typedef struct cli_args {
     size_t n_given;
     cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
+    const char *word; /* of the verb's */
+    const char *pairs, *retrieval, *precisions, *cuts, *types; /* of nib eval */
     const char *prompt, *prompt_name, *query, *profile, *ranges_from, *query_vectors, *better, *document_prompt;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files, no_speed,
         preset, per_tensor, reduce_range;
     int top, rescore, measure; /* of nib search */
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
+    int sparse, dense, late, keys; /* of nib embed: --sparse, --dense, --colbert, --format */
     int aggregation, role; /* role 0: not given */
     double pool_factor;
     int overflow, aggregate, chunk_sentences, stream; /* of long texts */
@@ -96,7 +99,7 @@ struct cli_verb {
     const cli_option *const *options; /* ended by NULL */
     const char *examples;             /* lines */
     const char *after;                /* said at the end; may be NULL */
-    const char *word;                 /* must be the first plain argument; may be NULL */
+    const char *word;                 /* '|' between; one must be the first plain argument, and is args' word; may be NULL */
     /* one that is there; ORG/NAME of one; it takes none; one that is there, if --model names it */
     enum { CLI_MODEL_OPENED, CLI_MODEL_NAMED, CLI_MODEL_NONE, CLI_MODEL_MAYBE } model;
     int plain;                        /* how many plain arguments it takes beside the model; -1: any number, texts */

@@ -116,7 +116,15 @@ static bool pass_value(reader *r, int depth) {
     return number(r);
 }
 
-static const char *member(reader *r, cli_record *record, char *name, size_t room) {
+typedef struct names {
+    const char *id, *title; /* title NULL: it is passed over */
+} names;
+
+static bool is_name(const char *name, size_t n, const char *wanted) {
+    return wanted && n == strlen(wanted) && memcmp(name, wanted, n) == 0;
+}
+
+static const char *member(reader *r, cli_record *record, const names *wanted, char *name, size_t room) {
     size_t n;
     if (!take(r, '"') || !string(r, name, &n) || !take(r, ':')) return "is no JSON object";
     blanks(r);
@@ -126,9 +134,15 @@ static const char *member(reader *r, cli_record *record, char *name, size_t room
         if (!(record->text = malloc(room))) return "takes more memory than there is";
         return string(r, record->text, &record->length) ? NULL : "is no JSON object";
     }
+    if (is_name(name, n, wanted->title)) {
+        if (record->title) return "has two titles";
+        if (!take(r, '"')) return "has a title that is no string";
+        if (!(record->title = malloc(room))) return "takes more memory than there is";
+        return string(r, record->title, &record->title_length) ? NULL : "is no JSON object";
+    }
     const char *begin = r->p;
     if (!pass_value(r, 0)) return "is no JSON object";
-    if (n != 2 || memcmp(name, "id", 2) != 0) return NULL;
+    if (!is_name(name, n, wanted->id)) return NULL;
     if (record->id) return "has two ids";
     if (*begin != '"' && *begin != '-' && (*begin < '0' || *begin > '9')) return "has an id that is neither a string nor a number";
     const size_t length = (size_t)(r->p - begin);
@@ -138,6 +152,11 @@ static const char *member(reader *r, cli_record *record, char *name, size_t room
 }
 
 const char *cli_record_read(cli_record *record, const char *line, size_t length) {
+    return cli_record_read_as(record, line, length, "id", NULL);
+}
+
+const char *cli_record_read_as(cli_record *record, const char *line, size_t length, const char *id, const char *title) {
+    const names wanted = {id, title};
     reader r = {line, line + length};
     const char *wrong = NULL;
     char *name = malloc(length + 1);
@@ -145,7 +164,7 @@ const char *cli_record_read(cli_record *record, const char *line, size_t length)
     if (!name) return "takes more memory than there is";
     if (!take(&r, '{')) wrong = "is no JSON object";
     else if (!take(&r, '}')) {
-        do wrong = member(&r, record, name, length + 1);
+        do wrong = member(&r, record, &wanted, name, length + 1);
         while (!wrong && take(&r, ','));
         if (!wrong && !take(&r, '}')) wrong = "is no JSON object";
     }
@@ -158,5 +177,6 @@ const char *cli_record_read(cli_record *record, const char *line, size_t length)
 void cli_record_free(cli_record *r) {
     free(r->text);
     free(r->id);
+    free(r->title);
     *r = (cli_record){0};
 }

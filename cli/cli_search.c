@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_rows.h"
+#include "cli_sparse.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,7 @@ static int search_and_print(search_run *r) {
 
 static int run_search(cli_args *a) {
     search_run r = {.a = a};
+    if (a->plain.count == 1 && cli_is_npz(a->plain.items[0])) return cli_sparse_search(a);
     int code = check_args(a);
     if (code) return code;
     cli_catch(false);
@@ -235,12 +237,14 @@ const cli_verb cli_search = {
     .line = "texts or vectors -> the nearest of many",
     .usage = "--model PATH --query TEXT [options] DOCUMENTS",
     .about = "Finds the documents nearest to each query, by looking at all of them. DOCUMENTS is an .npy file of vectors, as\n"
-             "nib embed writes it (float32, float16, int8, uint8, or bits), or a file with a text a line.\n",
+             "nib embed writes it (float32, float16, int8, uint8, or bits), an .npz file of sparse vectors (nib embed --sparse),\n"
+             "or a file with a text a line.\n",
     .options = options,
     .examples =
         "  nib search --model models/all-MiniLM-L6-v2 --query 'what is a nib?' texts.txt\n"
         "  nib search --model models/all-MiniLM-L6-v2 --query 'what is a nib?' vectors.npy --top 3 --json\n"
         "  nib search --model models/all-MiniLM-L6-v2 -q 'what is a nib?' bits.npy --type ubinary --rescore 4\n"
+        "  nib search --model splade --query 'what is a nib?' documents.npz\n"
         "  nib search --query-vectors queries.npy vectors.npy --similarity dot\n",
     .after = "A line is a score, the document's index from 0 on, and its text if there is one. Of equal scores the smaller\n"
              "index comes first. A vector of zeros has the cosine 0, and what gives NaN is no hit.\n",

@@ -4,7 +4,7 @@
 include(CMakePackageConfigHelpers)
 install(TARGETS nib_static nib_shared EXPORT nib-targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES include/nib/nib.h include/nib/chunks.h include/nib/hub.h include/nib/quantize.h include/nib/queue.h include/nib/tasks.h include/nib/vectors.h
+install(FILES include/nib/nib.h include/nib/chunks.h include/nib/hub.h include/nib/quantize.h include/nib/queue.h include/nib/sparse.h include/nib/tasks.h include/nib/vectors.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nib)
 install(EXPORT nib-targets NAMESPACE nib:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nib)
 configure_package_config_file(cmake/nib-config.cmake.in ${CMAKE_BINARY_DIR}/nib-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nib)

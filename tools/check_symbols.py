@@ -17,7 +17,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER, MAP = "include/nib/nib.h", "cmake/nib.map"
 HEADERS = (HEADER, "include/nib/hub.h", "include/nib/quantize.h", "include/nib/queue.h",
-           "include/nib/chunks.h", "include/nib/tasks.h", "include/nib/vectors.h")
+           "include/nib/chunks.h", "include/nib/tasks.h", "include/nib/sparse.h", "include/nib/vectors.h")
 
 
 def of_header():

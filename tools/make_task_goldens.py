@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, sparse, m3; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -87,6 +87,10 @@ FAMILIES = {  # name: tokenizer, config, classes by head
     "modernbert": (bytelevel, T.ModernBertConfig, dict(local_attention=8, global_attn_every_n_layers=2)),
     "deberta": (unigram, T.DebertaV2Config, dict(relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"],
                                                  type_vocab_size=0)),
+    "distilbert": (wordpiece, lambda hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, **more:
+                   T.DistilBertConfig(dim=hidden_size, n_layers=num_hidden_layers, n_heads=num_attention_heads,
+                                      hidden_dim=intermediate_size, **more), {}),
+    "xlmr": (unigram, T.XLMRobertaConfig, dict(type_vocab_size=1, max_position_embeddings=MOST + 2)),
     "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
 }
 
@@ -235,7 +239,95 @@ def colbert():
         print(name, {k: [len(t) for t in v] for k, v in rows.items()})
 
 
-KINDS = {"rank": rank, "ner": ner, "colbert": colbert}
+# ---------------------------------------------------------------- sparse vectors
+
+
+def rows_of(vectors):
+    rows = []
+    for v in vectors.to_dense():
+        at = torch.nonzero(v)[:, 0]
+        rows.append([at.tolist(), [round(float(x), 6) for x in v[at]]])
+    return rows
+
+
+def sparse():
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router, Transformer
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+    auto = T.AutoModelForMaskedLM
+    for name, family, pooling, more in (
+            ("sparse-bert", "bert", dict(pooling_strategy="max"), {}),
+            ("sparse-distilbert", "distilbert", dict(pooling_strategy="sum"), {}),
+            ("sparse-modernbert", "modernbert", dict(pooling_strategy="max", activation_function="log1p_relu"),
+             dict(max_active_dims=20)),
+            ("sparse-roberta", "roberta", None, {}),
+            ("sparse-router", "bert", dict(pooling_strategy="max"), {})):
+        model, tok, path = folder(name, family, auto)
+        if pooling is None:  # a plain folder, which is SPLADE by default
+            encoder = SparseEncoder(str(path), device="cpu")
+        else:
+            reader = Transformer(str(path), transformer_task="fill-mask")
+            modules = [reader, SpladePooling(**pooling)]
+            if name == "sparse-router":
+                torch.manual_seed(3)
+                table = SparseStaticEmbedding(tok, weight=torch.rand(len(tok)) * 2, frozen=True)
+                modules = [Router.for_query_document(query_modules=[table], document_modules=modules)]
+            encoder = SparseEncoder(modules=modules, device="cpu", **more)
+            shutil.rmtree(path)
+            encoder.save(str(path), create_model_card=False)
+            encoder = SparseEncoder(str(path), device="cpu")
+        found = {"document": encoder.encode_document(TEXTS, batch_size=1)}
+        if name == "sparse-router":
+            found["query"] = encoder.encode_query(TEXTS, batch_size=1)
+        best = encoder.encode_document(TEXTS, batch_size=1, max_active_dims=8)
+        decoded = [[token for token, _ in text] for text in encoder.decode(found["document"], top_k=3)]
+        score = encoder.similarity(found["document"], found["document"]).tolist()
+        width = found["document"].shape[1]
+        write(path, texts=TEXTS, width=width, top8=rows_of(best), decoded=decoded, dot=score,
+              **{k: rows_of(v) for k, v in found.items()})
+        print(name, width, {k: [len(r[0]) for r in rows_of(v)] for k, v in found.items()})
+
+
+# ---------------------------------------------------------------- BGE-M3: dense, sparse, rows
+
+
+def m3():
+    """By the formulas of FlagEmbedding 1.3 (inference/embedder/encoder_only/m3.py), which is not run here."""
+    name = "m3-xlmr"
+    model, tok, path = folder(name, "xlmr", T.AutoModel)
+    tok.eos_token = tok.sep_token
+    tok.save_pretrained(path)
+    torch.manual_seed(5)
+    heads = {"sparse_linear.pt": torch.nn.Linear(32, 1), "colbert_linear.pt": torch.nn.Linear(32, 32)}
+    for file, head in heads.items():
+        torch.save(head.state_dict(), path / file)
+    (path / "1_Pooling").mkdir()
+    (path / "1_Pooling/config.json").write_text(json.dumps(dict(
+        word_embedding_dimension=32, pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)) + "\n")
+    (path / "modules.json").write_text(json.dumps([
+        dict(idx=0, name="0", path="", type="sentence_transformers.models.Transformer"),
+        dict(idx=1, name="1", path="1_Pooling", type="sentence_transformers.models.Pooling"),
+        dict(idx=2, name="2", path="2_Normalize", type="sentence_transformers.models.Normalize")]) + "\n")
+    unused = {tok.cls_token_id, tok.eos_token_id, tok.pad_token_id, tok.unk_token_id}
+    dense, lexical, rows = [], [], []
+    for text in TEXTS:
+        given = tok(text, truncation=True, max_length=MOST, return_tensors="pt")
+        with torch.no_grad():
+            hidden = model(**given).last_hidden_state
+            weights = torch.relu(heads["sparse_linear.pt"](hidden))[0, :, 0].tolist()
+            vectors = torch.nn.functional.normalize(heads["colbert_linear.pt"](hidden[:, 1:]), dim=-1)[0]
+            dense.append([round(float(x), 6) for x in torch.nn.functional.normalize(hidden[0, 0], dim=-1)])
+        words = {}
+        for w, i in zip(weights, given["input_ids"][0].tolist()):
+            if i not in unused and w > words.get(i, 0):
+                words[i] = w
+        lexical.append([sorted(words), [round(words[i], 6) for i in sorted(words)]])
+        rows.append([[round(float(x), 6) for x in row] for row in vectors])
+    write(path, texts=TEXTS, width=len(tok), dense=dense, sparse=lexical, colbert=rows)
+    print(name, [len(r[0]) for r in lexical], [len(r) for r in rows])
+
+
+KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "sparse": sparse, "m3": m3}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

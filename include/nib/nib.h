@@ -2,7 +2,8 @@
  *
  * nib: transformer models, small and fast, natively.
  *
- * This with what it includes (chunks.h: long texts; hub.h: models by name; quantize.h; queue.h: many callers; tasks.h: ranking, entities,
+ * This with what it includes (chunks.h: long texts; hub.h: models by name; quantize.h; queue.h: many callers;
+ * sparse.h; tasks.h: ranking, entities,
  * ColBERT; vectors.h: vectors stored and found) is the whole public API. It is read from top to bottom: status and error,
  * simple calls (open a model, embed or classify texts, free), the same with options and a runtime of your own, sessions
  * with named tensors, measuring, tensor files.
@@ -329,7 +330,9 @@ NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, siz
     X(EMBED, 1, "embed")       /* a vector of each text: nib_embed */                                                  \
     X(TOKENS, 2, "tokens")     /* a vector of each token: nib_embed_tokens */                                          \
     X(CLASSIFY, 3, "classify") /* a score for each label: nib_classify */                                              \
-    X(TAG, 4, "tag") X(COLBERT, 5, "colbert") /* labels, and rows for late interaction, of tokens: tasks.h */
+    X(TAG, 4, "tag") X(COLBERT, 5, "colbert") /* labels, and rows for late interaction, of tokens: tasks.h */ \
+    X(SPARSE, 6, "sparse")     /* a weight for each word of the vocabulary: sparse.h */ \
+    X(HYBRID, 7, "hybrid")     /* BGE-M3: embed, sparse and colbert in one pass: nib_embed_hybrid of sparse.h */
 
 typedef enum nib_task {
 #define NIB_TASK_ENUM(name, number, text) NIB_TASK_##name = number,
@@ -940,6 +943,7 @@ NIB_API const char *nib_cpu_name(void);
 #include "quantize.h"
 #include "queue.h"
 #include "chunks.h"
+#include "sparse.h"
 #include "tasks.h"
 #include "vectors.h"
 

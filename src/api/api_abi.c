@@ -26,6 +26,11 @@ IS_AT(nib_device, kind, 0);
 IS_AT(nib_device, index, 4);
 HAS_SIZE(nib_device, 8);
 
+IS_AT(nib_sparse, width, 8);
+IS_AT(nib_sparse, offsets, 16);
+IS_AT(nib_sparse, values, 32);
+HAS_SIZE(nib_sparse, 40);
+
 IS_AT(nib_ranked, index, 0);
 IS_AT(nib_ranked, score, 8);
 HAS_SIZE(nib_ranked, 16);

@@ -86,8 +86,8 @@ static const model_program *program_of(const nib_model *model, nib_task task) {
 }
 
 int64_t nib_model_dim(const nib_model *model) {
-    const bool tokens = model && (model->task == NIB_TASK_TOKENS || model->task == NIB_TASK_COLBERT);
-    const model_program *p = program_of(model, tokens ? model->task : NIB_TASK_EMBED);
+    const bool own = model && (model->task == NIB_TASK_TOKENS || model->task == NIB_TASK_COLBERT || model->task == NIB_TASK_HYBRID);
+    const model_program *p = program_of(model, own ? model->task : NIB_TASK_EMBED);
     return p ? p->width : 0;
 }
 

@@ -37,6 +37,7 @@ static const nib_export_options export_options = {.size = sizeof export_options,
 static const nib_pull_options pull_options = {.size = sizeof pull_options};
 static const nib_rank_options rank_options = {.size = sizeof rank_options};
 static const nib_tag_options tag_options = {.size = sizeof tag_options};
+static const nib_sparse_options sparse_options = {.size = sizeof sparse_options};
 static const nib_colbert_options colbert_options = {.size = sizeof colbert_options, .pool_factor = 1};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
@@ -151,6 +152,12 @@ static const uint16_t colbert_ends[] = {
     COLBERT(pool_factor), COLBERT(profile),    COLBERT(stop),    COLBERT(stop_user), COLBERT(ticket),
 };
 
+static const uint16_t sparse_ends[] = {
+#define SPARSE(member) END(nib_sparse_options, member)
+    SPARSE(size), SPARSE(max_tokens), SPARSE(lengths), SPARSE(tokens), SPARSE(full_tokens), SPARSE(prompt_name),
+    SPARSE(prompt), SPARSE(top), SPARSE(profile), SPARSE(stop), SPARSE(stop_user), SPARSE(ticket),
+};
+
 typedef struct kind {
     const char *name, *filled_by;
     const void *defaults;
@@ -183,6 +190,7 @@ static const kind kinds[] = {
     [API_TAG_OPTIONS] = KIND(nib_tag_options, "nib_tag_defaults", tag_options, tag_ends),
     [API_COLBERT_OPTIONS] =
         KIND(nib_colbert_options, "nib_colbert_defaults", colbert_options, colbert_ends),
+    [API_SPARSE_OPTIONS] = KIND(nib_sparse_options, "nib_sparse_defaults", sparse_options, sparse_ends),
 };
 
 /* Where the last member that is whole in a struct of `size` bytes ends. */
@@ -246,4 +254,5 @@ void nib_export_defaults(nib_export_options *o, size_t size) { fill_defaults(API
 void nib_pull_defaults(nib_pull_options *o, size_t size) { fill_defaults(API_PULL_OPTIONS, o, size); }
 void nib_rank_defaults(nib_rank_options *o, size_t size) { fill_defaults(API_RANK_OPTIONS, o, size); }
 void nib_tag_defaults(nib_tag_options *o, size_t size) { fill_defaults(API_TAG_OPTIONS, o, size); }
+void nib_sparse_defaults(nib_sparse_options *o, size_t size) { fill_defaults(API_SPARSE_OPTIONS, o, size); }
 void nib_colbert_defaults(nib_colbert_options *o, size_t size) { fill_defaults(API_COLBERT_OPTIONS, o, size); }

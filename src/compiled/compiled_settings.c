@@ -83,6 +83,13 @@ static const field fields[] = {
     LATER("colbert_attends", BOOL, settings.colbert.attends, 0, 1),
     LATER("colbert_mask", TEXT, settings.colbert.mask, 0, 0),
     LATER("colbert_skip", TEXT, settings.colbert.skip, 0, 0),
+    LATER("sparse_from", TEXT, settings.sparse.from, 0, 0),
+    LATER("sparse_static", BOOL, settings.sparse.is_static, 0, 1),
+    LATER("sparse_sum", BOOL, settings.sparse.sum, 0, 1),
+    LATER("sparse_twice", BOOL, settings.sparse.twice, 0, 1),
+    LATER("m3_lexical", BOOL, settings.m3.lexical, 0, 1),
+    LATER("m3_rows", BOOL, settings.m3.rows, 0, 1),
+    LATER("sparse_top", INT64, settings.sparse.top, 0, INT32_MAX),
     LATER("activation", INT, labels.activation, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
     LATER("problem", INT, labels.problem, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
 };

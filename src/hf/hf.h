@@ -39,7 +39,8 @@ typedef struct hf_listed {
 
 typedef struct hf_list {
     bool there;     /* modules.json was */
-    bool is_static; /* the first module is a StaticEmbedding: a mean of rows, and no attention */
+    bool is_static; /* the first module is a StaticEmbedding: a mean of rows, and no attention; or */
+    bool is_sparse; /* a SparseStaticEmbedding: a weight of each word, and no model at all */
     bool model2vec; /* it is Model2Vec's own folder, which tokenizes as that library does */
     hf_listed items[HF_MOST_LISTED];
     int count;
@@ -132,6 +133,21 @@ typedef struct hf_colbert {
     int64_t width;              /* of linear.weight beside the transformer's; 0: there is none */
 } hf_colbert;
 
+/* Sparse vectors: a weight for each word of the vocabulary, as SparseEncoder of sentence-transformers has them. */
+typedef struct hf_sparse {
+    char from[200]; /* "1_SpladePooling/config.json"; "": the folder says nothing of them */
+    bool is_static; /* SparseStaticEmbedding: a word that is there has its weight */
+    bool sum;       /* SpladePooling: what the tokens give a word is added; else the largest counts */
+    bool twice;     /* log(1 + log(1 + relu(x))), and not log(1 + relu(x)) */
+    int64_t top;    /* max_active_dims: only the largest; 0: all */
+} hf_sparse;
+
+/* BGE-M3: heads behind the rows of the last layer, in files beside the model's (hf_m3.c). */
+typedef struct hf_m3 {
+    bool lexical, rows;              /* sparse_linear.pt is there; colbert_linear.pt */
+    hf_module lexical_head, rows_head; /* Dense: to a weight of each token; to a row of each */
+} hf_m3;
+
 typedef struct hf_settings {
     bool has_modules;                  /* modules.json was there */
     char input[160];                   /* hf_list_input */
@@ -155,6 +171,8 @@ typedef struct hf_settings {
     hf_tokenizer tokenizer;
     bool excludes_prompt; /* include_prompt of the Pooling is false: rows of the prompt are not pooled */
     hf_colbert colbert;
+    hf_sparse sparse;
+    hf_m3 m3;
     int64_t truncate_dim; /* only so many numbers of a vector, from the first on, behind all modules; 0: all */
     char matryoshka[120]; /* "64,128,256": widths that vectors were trained to be cut to; "*": any; "": nothing says so */
     hf_prompt *prompts;   /* [prompt_count] of config_sentence_transformers.json */
@@ -175,6 +193,8 @@ nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *n
 /* Opens the weights of the modules, whose files become the graph's, which then has to live as long as the settings are used. Errors as
  * hf_weights_open; BAD_MODEL: a weight is missing or of another shape than the module's config.json says. */
 nib_status hf_modules_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
+/* Opens sparse_linear.pt and colbert_linear.pt of the folder, if they are there, as that opens weights. */
+nib_status hf_m3_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
 /* Pools in this one way, whatever the folder says. */
 void hf_modules_pool_by(hf_settings *s, nib_pooling mode);
 /* The module's operators behind x: standard ones. A Pooling is left to the caller, and gives x; NULL: memory ran out. */

@@ -104,10 +104,11 @@ static const base_key special_keys[] = {
 static const base_key sentence_keys[] = {
     OBEYED("max_seq_length"),
     OBEYED("do_lower_case"),
-    HARMLESS("transformer_task", "\"feature-extraction\"|null", "rows of the last layer are what is pooled"),
+    HARMLESS("transformer_task", "\"feature-extraction\"|\"fill-mask\"|null", "the task takes the output that it needs"),
     HARMLESS("modality_config", "null", "as if it were not there"),
     HARMLESS("modality_config.text.method", "\"forward\"", "rows of the last layer are what is pooled"),
-    HARMLESS("modality_config.text.method_output_name", "\"last_hidden_state\"", "rows of the last layer are what is pooled"),
+    HARMLESS("modality_config.text.method_output_name", "\"last_hidden_state\"|\"logits\"",
+             "the task takes the output that it needs"),
     HARMLESS("module_output_name", "\"token_embeddings\"|null", "rows of the last layer are what is pooled"),
     HARMLESS("unpad_inputs", "*", "padding is computed by nobody"),
     HARMLESS("query_length", "*", "of encode_query alone"),
@@ -205,7 +206,23 @@ static const base_key dropout_keys[] = {
     END,
 };
 
+static const base_key splade_keys[] = {
+    OBEYED("pooling_strategy"),
+    OBEYED("activation_function"),
+    HARMLESS("embedding_dimension", "*", "the rows have the width they have"),
+    HARMLESS("word_embedding_dimension", "*", "the rows have the width they have"),
+    HARMLESS("chunk_size", "*", "how much memory training takes"),
+    END,
+};
+
+static const base_key sparse_static_keys[] = {
+    HARMLESS("frozen", "*", "only in training"),
+    HARMLESS("path", "null", "weights are in model.safetensors"),
+    END,
+};
+
 static const base_key folder_keys[] = {
+    OBEYED("max_active_dims"),
     OBEYED("prompts"),
     OBEYED("default_prompt_name"),
     OBEYED("truncate_dim"),
@@ -219,8 +236,8 @@ static const base_key folder_keys[] = {
     OBEYED("do_query_expansion"),
     OBEYED("attend_to_expansion_tokens"),
     OBEYED("skiplist_words"),
-    HARMLESS("model_type", "\"SentenceTransformer\"|\"CrossEncoder\"|\"ColBERT\"|null",
-             "dense vectors are what nib gives, or a classifier's scores"),
+    HARMLESS("model_type", "\"SentenceTransformer\"|\"CrossEncoder\"|\"ColBERT\"|\"SparseEncoder\"|null",
+             "modules.json says what the model gives"),
     END,
 };
 
@@ -240,6 +257,8 @@ static const struct {
     {"LayerNorm", {layer_norm_keys, NULL}},
     {"Normalize", {normalize_keys, NULL}},
     {"Dropout", {dropout_keys, NULL}},
+    {"SpladePooling", {splade_keys, NULL}},
+    {"SparseStaticEmbedding", {sparse_static_keys, NULL}},
     {"config_sentence_transformers.json", {folder_keys, NULL}},
 };
 

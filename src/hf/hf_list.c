@@ -42,6 +42,7 @@ static nib_status add(hf_list *list, const char *file, const char *type, const c
     if (list->count == HF_MOST_LISTED)
         return base_error_set(err, NIB_LIMIT, "%s: more than %d modules", file, HF_MOST_LISTED);
     snprintf(item->type, sizeof item->type, "%s", hf_last_word(type));
+    if (strcmp(item->type, "MLMTransformer") == 0) snprintf(item->type, sizeof item->type, "Transformer"); /* its older name */
     snprintf(item->path, sizeof item->path, "%s%s%s", folder, *folder && *path ? "/" : "", path);
     list->count++;
     return NIB_OK;
@@ -190,7 +191,8 @@ nib_status hf_list_load(nib_runtime *runtime, const char *dir, const char *route
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, module)
         NIB_TRY(read_module(runtime, dir, module, route, say, out, err));
     NIB_TRY(read_model2vec(runtime, dir, out, err));
-    out->is_static = out->count > 0 && strcmp(out->items[0].type, "StaticEmbedding") == 0;
+    out->is_sparse = out->count > 0 && strcmp(out->items[0].type, "SparseStaticEmbedding") == 0;
+    out->is_static = out->is_sparse || (out->count > 0 && strcmp(out->items[0].type, "StaticEmbedding") == 0);
     if (route && *route && !out->route[0])
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the route '%.60s' was asked for, and the model has no routes", route);
 fail:

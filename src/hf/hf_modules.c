@@ -227,6 +227,32 @@ fail:
     return status;
 }
 
+/* ---------------------------------------------------------------- sparse vectors */
+
+static nib_status read_splade(reading *r) {
+    hf_sparse *s = &r->s->sparse;
+    const char *strategy = hf_json_string(r->config, "pooling_strategy", "max"),
+               *activation = hf_json_string(r->config, "activation_function", "relu");
+    char text[96] = "";
+    if (!r->config) refuse(r->s, r->file, "modules.json lists it, and it is missing");
+    if (r->s->pooling != NIB_POOLING_MODEL || s->from[0]) refuse(r->s, r->module.path, "a second pooling");
+    s->sum = strcmp(strategy, "sum") == 0;
+    s->twice = strcmp(activation, "log1p_relu") == 0;
+    if (!s->sum && strcmp(strategy, "max") != 0) snprintf(text, sizeof text, "pooling_strategy '%.60s'", strategy);
+    if (!s->twice && strcmp(activation, "relu") != 0) snprintf(text, sizeof text, "activation_function '%.60s'", activation);
+    if (text[0]) refuse(r->s, r->file, text);
+    snprintf(s->from, sizeof s->from, "%s", r->file);
+    return NIB_OK;
+}
+
+static nib_status read_sparse_static(reading *r) {
+    if (!r->first) refuse(r->s, r->module.path, "a SparseStaticEmbedding that is not the first module");
+    if (hf_json_string(r->config, "path", NULL)) refuse(r->s, r->file, "weights in a file of JSON");
+    r->s->sparse.is_static = true;
+    snprintf(r->s->sparse.from, sizeof r->s->sparse.from, "SparseStaticEmbedding");
+    return NIB_OK;
+}
+
 /* ---------------------------------------------------------------- the list */
 
 static const struct {
@@ -240,6 +266,8 @@ static const struct {
     {{"LayerNorm", "norm.weight", "norm.bias", NULL, hf_emit_layer_norm}, read_layer_norm},
     {{"Normalize", NULL, NULL, NULL, hf_emit_normalize}, read_normalize},
     {{"Dropout", NULL, NULL, NULL, NULL}, read_dropout},
+    {{"SpladePooling", NULL, NULL, NULL, NULL}, read_splade},
+    {{"SparseStaticEmbedding", NULL, NULL, NULL, NULL}, read_sparse_static},
 };
 enum { POOLING = 2, DENSE = 3 }; /* their rows */
 
@@ -310,11 +338,16 @@ fail:
     return status;
 }
 
+hf_module hf_module_dense(const char *path, int64_t in, int64_t out, const char *activation) {
+    hf_module m = {.kind = &kinds[DENSE].kind, .of_tokens = true, .in = in, .out = out, .activation = activation};
+    snprintf(m.path, sizeof m.path, "%s", path);
+    return m;
+}
+
 void hf_modules_project(hf_settings *s) {
     if (!s->colbert.width || s->module_count >= HF_MOST_MODULES - 1) return;
     hf_module *m = &s->modules[s->module_count++];
-    *m = (hf_module){
-        .kind = &kinds[DENSE].kind, .of_tokens = true, .in = s->hidden, .out = s->colbert.width, .activation = "linear"};
+    *m = hf_module_dense("", s->hidden, s->colbert.width, "linear");
     say(s, m);
 }
 

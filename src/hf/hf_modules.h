@@ -14,6 +14,8 @@ struct hf_module_kind {
 };
 
 const char *hf_last_word(const char *type); /* of a class's name */
+/* A Dense of weights that stand in no list: [out, in], with a bias. */
+hf_module hf_module_dense(const char *path, int64_t in, int64_t out, const char *activation);
 graph_value *hf_emit_dense(hf_builder *b, const hf_module *m, graph_value *x);
 graph_value *hf_emit_layer_norm(hf_builder *b, const hf_module *m, graph_value *x);
 graph_value *hf_emit_normalize(hf_builder *b, const hf_module *m, graph_value *x);

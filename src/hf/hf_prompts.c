@@ -65,6 +65,11 @@ nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s
             NIB_FAIL(err, NIB_BAD_MODEL, FILE_NAME ": truncate_dim is no number of columns");
         s->truncate_dim = yyjson_get_sint(v);
     }
+    if ((v = yyjson_obj_get(root, "max_active_dims")) != NULL && !yyjson_is_null(v)) {
+        if (!yyjson_is_int(v) || yyjson_get_sint(v) < 1 || yyjson_get_sint(v) > INT32_MAX)
+            NIB_FAIL(err, NIB_BAD_MODEL, FILE_NAME ": max_active_dims is no number of words");
+        s->sparse.top = yyjson_get_sint(v);
+    }
     if (prompts && !yyjson_is_obj(prompts)) NIB_FAIL(err, NIB_BAD_MODEL, FILE_NAME ": prompts is no object");
     if (yyjson_obj_size(prompts) > MOST_PROMPTS) NIB_FAIL(err, NIB_LIMIT, FILE_NAME ": more than %d prompts", MOST_PROMPTS);
     yyjson_obj_foreach(prompts, i, n, key, v) NIB_TRY(read_prompt(runtime, s, key, v, err));

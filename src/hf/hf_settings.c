@@ -47,6 +47,8 @@ const char *const hf_small_files[] = {
     "config_sentence_transformers.json",
     "onnx_config.json",
     "artifact.metadata",
+    "sparse_linear.pt",
+    "colbert_linear.pt",
     NULL,
 };
 
@@ -158,7 +160,11 @@ static nib_status read_static(nib_runtime *runtime, const char *dir, const hf_li
     s->tokenizer.bare = true;
     s->tokenizer.no_unknown = list->model2vec;
     s->any_length = true;
-    snprintf(s->model_type, sizeof s->model_type, "%s", list->model2vec ? "model2vec" : "StaticEmbedding");
+    snprintf(s->model_type, sizeof s->model_type, "%s", list->model2vec ? "model2vec" : list->items[0].type);
+    if (list->is_sparse) { /* which takes the tokenizer as transformers opens it */
+        NIB_TRY(read_lengths(runtime, dir, s, err));
+        NIB_TRY(hf_tokenizer_load(runtime, dir, s, err));
+    }
     if (!list->model2vec) return NIB_OK;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc), *most = yyjson_obj_get(root, "max_length");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * In: the folder of a StaticEmbedding, as sentence-transformers or Model2Vec writes it. Out: the graph that gives each
- * token its row.
+ * token its row; of a SparseStaticEmbedding, its weight.
  *
  *     row(id) = table[mapping[id]] * weights[id]
  *
@@ -70,12 +70,28 @@ static graph_value *weighted(hf_builder *b, const graph_tensor *weights, int64_t
     return hf_op2(b, "Mul", "rows.weighted", x, w);
 }
 
+/* A SparseStaticEmbedding's: a weight of each word. */
+static void build_sparse(hf_builder *b, const graph_tensor *weights) {
+    if (weights->rank != 1 || weights->dims[0] < 1 || !is_real(weights->dtype)) {
+        hf_refuse(b, NIB_BAD_MODEL, "model.safetensors: weight is no list of numbers, one for each token");
+        return;
+    }
+    graph_value *ids = hf_input(b, "input_ids");
+    hf_input(b, "attention_mask");
+    graph_value *w = as_f32(b, "weight.table", column(b, "weight", weights), weights->dtype);
+    hf_output(b, "token_weights", hf_op2(b, "Gather", "weight.of", w, ids), 3, 1);
+}
+
 static void build(hf_builder *b) {
     static const char *const names[] = {"embedding.weight", "embeddings"};
     const graph_tensor *table = NULL, *mapping = hf_weights_find(b->weights, "mapping"),
                        *weights = hf_weights_find(b->weights, "weights");
     size_t which = 0;
     while (which < BASE_COUNT(names) && !(table = hf_weights_find(b->weights, names[which]))) which++;
+    if (!table && (table = hf_weights_find(b->weights, "weight"))) {
+        build_sparse(b, table);
+        return;
+    }
     if (!table) {
         hf_refuse(b, NIB_BAD_MODEL, "model.safetensors has neither %s nor %s", names[0], names[1]);
         return;

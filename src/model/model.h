@@ -31,6 +31,8 @@
 enum { MODEL_EXACT = NIB_TASK_AUTO, MODEL_PROGRAMS = 0 NIB_TASK_MAP(MODEL_ONE) };
 #undef MODEL_ONE
 
+#define MODEL_MORE 2 /* outputs of a task beside its first */
+
 /* A graph, its plan, and what is known of both. Immutable once it is made. */
 typedef struct model_program {
     graph *g; /* NULL: there is none, and `cannot` says why */
@@ -43,7 +45,9 @@ typedef struct model_program {
     char output_name[128], output_why[256];
     bool pooled;            /* by the source itself: its output is a row for each text */
     bool normalized;        /* vectors of tokens have length 1 */
+    bool tokens;            /* its output has a row for each token, not for each text */
     int64_t width;          /* numbers in a row */
+    int64_t more[MODEL_MORE]; /* numbers in a row of g's outputs 1, 2, which have one a token; 0: there is none */
     bool packed;            /* it computes no padding */
     int64_t longest;        /* tokens of a text that a table of its mask has; 0: any */
     int roundings;          /* of values to 8 bits that the file has, and that are left out */
@@ -169,8 +173,6 @@ void model_release(nib_model *m);
  * errors as model_open. From any thread. */
 nib_status model_get_program(nib_model *m, int which, const model_program **out, nib_error *err);
 
-/* Whether a task's program gives a row a token, and not one a text. */
-bool model_gives_tokens(int which);
 /* Whether its columns are labels. */
 bool model_gives_labels(int which);
 

@@ -132,7 +132,8 @@ static void describe_tags(const nib_model *m, const model_program *p, base_str *
 static void describe_colbert(const nib_model *m, const model_program *p, base_str *out) {
     static const char *const roles[HF_ROLES] = {"query", "document"};
     const hf_colbert *c = &m->settings.colbert;
-    base_str_printf(out, "tokens        %lld numbers each, normalized%s", (long long)p->width, m->settings.modules_said);
+    base_str_printf(out, "tokens        %lld numbers each, normalized%s", (long long)p->width,
+                    c->there ? m->settings.modules_said : " (colbert_linear.pt); the first has none");
     for (int i = 0; i < HF_ROLES; i++) {
         base_str_printf(out, "\n%-13s ", roles[i]);
         base_json_quote(out, c->prefixes[i]);
@@ -144,6 +145,26 @@ static void describe_colbert(const nib_model *m, const model_program *p, base_st
     }
 }
 
+static void describe_sparse(const nib_model *m, const model_program *p, base_str *out) {
+    const hf_sparse *s = &m->settings.sparse;
+    base_str_add(out, "sparse        ");
+    if (m->settings.m3.lexical) base_str_add(out, "the largest weight of a word's places");
+    else if (p->tokens) base_str_add(out, "a weight of each word that is there");
+    else
+        base_str_printf(out, "%lld words, the %s over tokens of %s", (long long)p->width, s->sum ? "sum" : "largest",
+                        s->twice ? "log(1 + log(1 + relu(score)))" : "log(1 + relu(score))");
+    base_str_printf(out, " (%s)", m->settings.m3.lexical ? "sparse_linear.pt" : s->from[0] ? s->from : "nothing was said: SPLADE");
+    if (s->top) base_str_printf(out, ", the largest %lld (max_active_dims)", (long long)s->top);
+}
+
+static void describe_hybrid(const nib_model *m, const model_program *p, base_str *out) {
+    describe_embedding(m, p, out);
+    if (m->settings.m3.lexical) base_str_add(out, "; a weight of each word (sparse_linear.pt)");
+    if (m->settings.m3.rows)
+        base_str_printf(out, "; %lld numbers of each token (colbert_linear.pt)",
+                        (long long)p->more[m->settings.m3.lexical]);
+}
+
 static const struct {
     const char *head; /* of the line that says what comes out */
     void (*describe)(const nib_model *m, const model_program *p, base_str *out);
@@ -153,6 +174,8 @@ static const struct {
     [NIB_TASK_CLASSIFY] = {"labels", describe_labels},
     [NIB_TASK_TAG] = {"labels", describe_tags},
     [NIB_TASK_COLBERT] = {"tokens", describe_colbert},
+    [NIB_TASK_SPARSE] = {"sparse", describe_sparse},
+    [NIB_TASK_HYBRID] = {"hybrid", describe_hybrid},
 };
 
 /* A device beside the cpu, and its part of the graph. */

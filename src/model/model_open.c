@@ -159,6 +159,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     nib_status status = NIB_OK;
     NIB_TRY(hf_settings_load(m->runtime, m->folder, m->asked.route, &m->settings, err));
     NIB_TRY(hf_modules_open(m->runtime, m->folder, &m->settings, m->source, err));
+    if (m->folder) NIB_TRY(hf_m3_open(m->runtime, m->folder, &m->settings, m->source, err));
     NIB_TRY(hf_labels_load(m->runtime, m->folder, &m->labels, err));
     NIB_TRY(model_find_tokenizer(m, err));
 fail:

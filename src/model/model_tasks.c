@@ -3,7 +3,7 @@
  * The tasks. In: the source graph, what the folder says, what was asked for. Out: for each task which output it takes
  * and why, or why there is none; and the graph with the task's nodes behind that output. See model_tasks.h.
  */
-#include "model_tasks.h"
+#include "model_suffix.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -88,6 +88,10 @@ static void choose_embedding(const nib_model *m, const graph *g, const graph_val
         return;
     }
     if (lacks_module(m, p)) return;
+    if (!wanted && m->settings.sparse.from[0] && m->asked.pooling == NIB_POOLING_MODEL) {
+        snprintf(p->cannot, sizeof p->cannot, "its vectors are sparse (%.100s): nib embed --sparse", m->settings.sparse.from);
+        return;
+    }
     p->pooled = v->type.rank == 2;
     if (p->pooled && !wanted && m->asked.pooling == NIB_POOLING_MODEL && m->settings.modules_said[0] &&
         strcmp(v->name, "sentence_embedding") != 0) {
@@ -140,7 +144,7 @@ static graph_value *skip_input(graph *g, model_program *p) {
 
 /* In each of the module's modes; several side by side. */
 static graph_value *pooled(const nib_model *m, const hf_module *module, graph *g, graph_value *v, model_program *p) {
-    graph_value *mask = m->roles.mask >= 0 ? g->inputs[m->roles.mask] : all_ones(g, g->inputs[m->roles.ids]);
+    graph_value *mask = model_token_mask(m, g);
     graph_value *skip = m->settings.excludes_prompt ? skip_input(g, p) : NULL, *made[HF_MOST_MODES];
     if (!mask || (m->settings.excludes_prompt && !skip)) return NULL;
     for (int i = 0; i < module->n_modes; i++) {
@@ -290,28 +294,52 @@ static void choose_tags(const nib_model *m, const graph *g, const graph_value *w
 /* ---- colbert: rows of tokens through all modules, of length 1 */
 
 static void choose_rows(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
-    if (!m->settings.colbert.there)
+    if (!m->settings.colbert.there && !m->settings.m3.rows)
         snprintf(p->cannot, sizeof p->cannot, "its folder says nothing of late interaction (query_prefix and the like)");
     else choose_tokens(m, g, wanted, p);
 }
 
 static graph_value *rows_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) {
+    const bool m3 = !m->settings.colbert.there;
     p->normalized = true;
-    v = through_modules(m, g, v, false, p);
+    v = m3 ? hf_module_emit(&m->settings.m3.rows_head, g, v) : through_modules(m, g, v, false, p);
     return v ? normalized(g, v) : v;
 }
+
+/* ---- hybrid: a vector of each text, and beside it what the heads of BGE-M3 give of its tokens */
+
+static void choose_hybrid(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
+    if (!m->settings.m3.lexical && !m->settings.m3.rows)
+        snprintf(p->cannot, sizeof p->cannot, "its folder has neither sparse_linear.pt nor colbert_linear.pt");
+    else choose_tokens(m, g, wanted, p);
+}
+
+/* ---- what the files of suffixes take of this one */
+
+graph_value *model_named_output(const graph *g, const char *name) { return named_output(g, name); }
+const graph_value *model_token_output(const graph *g, const char **why) { return token_output(g, why); }
+void model_take_output(model_program *p, const graph *g, const graph_value *v, const char *why, const char *use) {
+    take_output(p, g, v, why, use);
+}
+graph_value *model_token_mask(const nib_model *m, graph *g) {
+    return m->roles.mask >= 0 ? g->inputs[m->roles.mask] : all_ones(g, g->inputs[m->roles.ids]);
+}
+graph_value *model_normalized(graph *g, graph_value *v) { return normalized(g, v); }
 
 /* ---- the table */
 
 static const model_task tasks[MODEL_PROGRAMS] = {
-    [NIB_TASK_EMBED] = {"embed texts", MODEL_ROW_A_TEXT, choose_embedding, embedding_suffix, NULL},
-    [NIB_TASK_TOKENS] = {"give vectors of tokens", MODEL_ROW_A_TOKEN, choose_tokens, tokens_suffix, NULL},
-    [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels},
-    [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels},
-    [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL},
+    [NIB_TASK_EMBED] = {"embed texts", MODEL_ROW_A_TEXT, choose_embedding, embedding_suffix, NULL, NULL},
+    [NIB_TASK_TOKENS] = {"give vectors of tokens", MODEL_ROW_A_TOKEN, choose_tokens, tokens_suffix, NULL, NULL},
+    [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels, NULL},
+    [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels, NULL},
+    [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL, NULL},
+    [NIB_TASK_SPARSE] = {"give sparse vectors", MODEL_ROW_EITHER, model_choose_sparse, model_sparse_suffix,
+                         model_finish_sparse, NULL},
+    [NIB_TASK_HYBRID] = {"give dense, sparse and token vectors", MODEL_ROW_A_TEXT, choose_hybrid, embedding_suffix, NULL,
+                         model_hybrid_more},
 };
 
-bool model_gives_tokens(int which) { return tasks[which].result == MODEL_ROW_A_TOKEN; }
 bool model_gives_labels(int which) { return tasks[which].finish == name_labels; }
 const model_task *model_task_of(int which) { return which == MODEL_EXACT ? NULL : &tasks[which]; }
 
@@ -323,6 +351,8 @@ nib_task model_choose_task(const nib_model *m, const char **why) {
         m->asked.pooling != NIB_POOLING_MODEL || m->settings.pooling != NIB_POOLING_MODEL || m->asked.output_name;
     *why = "its folder says how queries and documents become rows";
     if (m->settings.colbert.there && m->asked.pooling == NIB_POOLING_MODEL) return NIB_TASK_COLBERT;
+    *why = "modules.json pools words";
+    if (m->settings.sparse.from[0] && m->asked.pooling == NIB_POOLING_MODEL) return NIB_TASK_SPARSE;
     *why = "it pools";
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
@@ -356,11 +386,13 @@ nib_status model_choose_output(const nib_model *m, int which, model_program *p, 
 
 nib_status model_add_suffix(const nib_model *m, int which, graph *g, model_program *p, nib_error *err) {
     nib_status status = NIB_OK;
-    graph_value *v = tasks[which].suffix(m, g, g->outputs[p->output], p);
-    if (!v) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
+    graph_value *source = g->outputs[p->output], *v = tasks[which].suffix(m, g, source, p), *more[MODEL_MORE];
+    const int n_more = tasks[which].more ? tasks[which].more(m, g, source, more) : 0;
+    if (!v || n_more < 0) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     for (int i = 0; i < g->n_outputs; i++) g->outputs[i]->is_output = false;
     g->n_outputs = 0;
     NIB_TRY(graph_add_output(g, v));
+    for (int i = 0; i < n_more; i++) NIB_TRY(graph_add_output(g, more[i]));
     op_resolve(g);
     NIB_TRY(op_infer_graph(g, err));
 fail:
@@ -368,9 +400,11 @@ fail:
 }
 
 nib_status model_finish_task(const nib_model *m, int which, model_program *p, nib_error *err) {
+    nib_status status = NIB_OK;
     const model_task *task = &tasks[which];
-    const graph_type *t = p->g->n_outputs == 1 ? &p->g->outputs[0]->type : NULL;
-    const int rank = task->result == MODEL_ROW_A_TOKEN ? 3 : 2;
+    const graph_type *t = p->g->n_outputs == 1 || task->more ? &p->g->outputs[0]->type : NULL;
+    p->tokens = task->result == MODEL_ROW_A_TOKEN || (task->result == MODEL_ROW_EITHER && t && t->rank == 3);
+    const int rank = p->tokens ? 3 : 2;
     const bool fits = t && t->kind == GRAPH_KIND_TENSOR && t->rank == rank && t->dtype == NIB_DTYPE_F32;
     if (!fits || !graph_dim_is_const(t->dims[rank - 1], &p->width) || p->width < 1 || p->width > INT32_MAX) {
         p->width = 0;
@@ -378,5 +412,13 @@ nib_status model_finish_task(const nib_model *m, int which, model_program *p, ni
                  t && t->rank == 3 && rank == 2 ? ", or it is one row a token: nib embed --tokens" : "");
         return NIB_OK;
     }
+    for (int i = 1; i < p->g->n_outputs; i++) {
+        const graph_value *more = p->g->outputs[i];
+        const bool rows = i <= MODEL_MORE && more->type.rank == 3 && more->type.dtype == NIB_DTYPE_F32;
+        if (!rows || !graph_dim_is_const(more->type.dims[2], &p->more[i - 1]) || p->more[i - 1] < 1)
+            NIB_FAIL(err, NIB_BAD_MODEL, "output %.100s is not [batch, seq, width]", more->name);
+    }
     return task->finish ? task->finish(m, p, err) : NIB_OK;
+fail:
+    return status;
 }

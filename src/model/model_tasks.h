@@ -12,6 +12,7 @@
 typedef enum model_result {                    /* what comes out, f32 */
                             MODEL_ROW_A_TEXT,  /* [batch, width] */
                             MODEL_ROW_A_TOKEN, /* [batch, seq, width] */
+                            MODEL_ROW_EITHER,  /* as the suffix has made it */
 } model_result;
 
 typedef struct model_task {
@@ -25,6 +26,8 @@ typedef struct model_task {
     graph_value *(*suffix)(const nib_model *m, graph *g, graph_value *v, model_program *p);
     /* What else the program has, once its width is known; NULL: nothing. */
     nib_status (*finish)(const nib_model *m, model_program *p, nib_error *err);
+    /* Further outputs behind v, of a row a token, into `out`: how many; -1: memory ran out. NULL: there are none. */
+    int (*more)(const nib_model *m, graph *g, graph_value *v, graph_value *out[MODEL_MORE]);
 } model_task;
 
 /* NULL for MODEL_EXACT. */

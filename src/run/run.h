@@ -67,6 +67,7 @@ typedef struct run_sink {
     bool tokens;   /* a row for each token that the item wants */
     run_give_fn give; /* NULL: nobody, it is run for what running leaves behind */
     void *user;
+    const struct run_sink *next; /* another output's; NULL: there is none. A text's are given one after the other */
 } run_sink;
 
 /* A give function for one matrix: user is a run_matrix. */

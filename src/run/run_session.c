@@ -128,10 +128,9 @@ void run_to_matrix(void *user, size_t i, float *rows, int64_t count) {
     if (count > 0) memcpy(m->to + at * width, rows, (size_t)count * width * sizeof(float));
 }
 
-/* The group's rows of the output, [B, width] or [B, S, width], to the sink. */
-static nib_status hand_over(const text_run *r, const run_worker *w, const run_span *span, int64_t B, int64_t S,
-                            nib_error *err) {
-    const run_sink *sink = r->sink;
+/* The group's rows of the sink's output, [B, width] or [B, S, width], to it. */
+static nib_status hand_over(const text_run *r, const run_worker *w, const run_span *span, const run_sink *sink, int64_t B,
+                            int64_t S, nib_error *err) {
     if (!sink->give) return NIB_OK;
     const graph_value *v = r->s->p->g->outputs[sink->output];
     const graph_tensor *y = &w->group.slots[v->id].t;
@@ -171,7 +170,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
     NIB_TRY(run_laid_out(r->s, w, r->team, err));
-    NIB_TRY(hand_over(r, w, span, B, S, err));
+    for (const run_sink *sink = r->sink; sink; sink = sink->next) NIB_TRY(hand_over(r, w, span, sink, B, S, err));
     base_stop_advance(span->end - span->begin);
 fail:
     return status;

@@ -67,7 +67,8 @@ static nib_status take_rows(void *user, size_t i, int slot, nib_error *err) {
     size_t n = 0;
     if (c->items[i] == c->items[i + 1]) return r->counts[i] = 0, NIB_OK;
     for (size_t k = 0; k < e->count; k++) {
-        const bool skips = !r->query && (size_t)e->ids[k] < r->vocabulary && r->skips[e->ids[k]];
+        const bool first = k == 0 && !c->m->settings.colbert.there; /* BGE-M3 has no row of it */
+        const bool skips = first || (!r->query && (size_t)e->ids[k] < r->vocabulary && r->skips[e->ids[k]]);
         if (!skips && n != k) memcpy(rows + n * W, rows + k * W, W * sizeof *rows);
         n += !skips;
     }

@@ -19,6 +19,9 @@
 
 struct nib_profile;
 
+/* On any thread, for different texts; a queue may give a text's rows twice. */
+typedef void (*task_take_fn)(void *user, size_t i, const run_item *item, const float *rows, int64_t count);
+
 /* What a call is given. */
 typedef struct task_texts {
     size_t n;
@@ -37,6 +40,8 @@ typedef struct task_texts {
     void (*finish)(float *row, int64_t width); /* what is made of a row before anybody has it; NULL: nothing */
     const nib_vector_options *vectors; /* how rows are written to the call's `out`; NULL: f32, as they come */
     const nib_ticket *ticket;                  /* a queue to wait in, and who is told of texts; NULL: neither */
+    task_take_fn take;                         /* who is given text i's rows in place of the call's `out`; NULL: nobody */
+    void *take_user;
 } task_texts;
 
 /* A call at work. */

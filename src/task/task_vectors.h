@@ -35,6 +35,11 @@ nib_status task_vectors_pool(const task_vectors *v, const float *tokens, const i
 /* Whether ranges [2, width] are finite and the right way round; INVALID_ARGUMENT says which column is not. */
 nib_status task_vectors_check_ranges(const float *ranges, int64_t width, nib_error *err);
 
+/* Hits in order: the better score first, then the smaller index. A heap of the `most` best of [count] hits, the worst on
+ * top, is offered one more; NaN is none. */
+int task_hits_compare(const void *a, const void *b);
+void task_hits_offer(nib_hit *heap, size_t *count, size_t most, nib_hit hit);
+
 /* As nib_search; the options are complete, and the arguments checked but for what the types say together. */
 nib_status task_search(nib_runtime *runtime, const nib_vectors *queries, const nib_vectors *documents, size_t k,
                        const nib_search_options *options, nib_hit *hits, size_t *counts, nib_error *err);

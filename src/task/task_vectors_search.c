@@ -44,9 +44,9 @@ static bool is_better(const nib_hit *a, const nib_hit *b) {
     return a->score > b->score || (a->score == b->score && a->index < b->index);
 }
 
-static int compare_hits(const void *a, const void *b) { return is_better(a, b) ? -1 : is_better(b, a); }
+int task_hits_compare(const void *a, const void *b) { return is_better(a, b) ? -1 : is_better(b, a); }
 
-static void heap_offer(nib_hit *heap, size_t *count, size_t most, nib_hit hit) {
+void task_hits_offer(nib_hit *heap, size_t *count, size_t most, nib_hit hit) {
     size_t at = 0;
     if (isnan(hit.score)) return;
     if (*count < most) { /* up, past better ones */
@@ -154,7 +154,7 @@ static void search_block(search *s, size_t first, size_t last, size_t slice, siz
         if (s->bits) score_bits(s, i, b, scores);
         else score_block(s, s->similarity, s->q + i * (size_t)s->documents->width, s->q_norms[i], b, scores);
         for (int64_t r = 0; r < b->n; r++)
-            heap_offer(s->heaps + heap * s->kept, &s->counts[heap], s->kept,
+            task_hits_offer(s->heaps + heap * s->kept, &s->counts[heap], s->kept,
                        (nib_hit){.index = from + (size_t)r, .score = scores[r]});
     }
 }
@@ -226,7 +226,7 @@ static void end_query(void *arg, size_t i, int slot) {
         memmove(all + n, all + j * s->kept, count * sizeof *all);
         n += count;
     }
-    base_sort(all, n, sizeof *all, compare_hits);
+    base_sort(all, n, sizeof *all, task_hits_compare);
     if (n > s->kept) n = s->kept;
     if (e->better) {
         const size_t candidates = n;
@@ -242,7 +242,7 @@ static void end_query(void *arg, size_t i, int slot) {
             if (!isnan(score)) all[n++] = (nib_hit){.index = index, .score = score};
         }
         base_free(&s->runtime->heap, row);
-        base_sort(all, n, sizeof *all, compare_hits);
+        base_sort(all, n, sizeof *all, task_hits_compare);
     }
     if (n > e->k) n = e->k;
     if (n) memcpy(e->hits + i * e->k, all, n * sizeof *all);

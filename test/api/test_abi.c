@@ -27,7 +27,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static nib_runtime *runtime;
-static nib_model *model, *ranker, *tagger, *late;
+static nib_model *model, *ranker, *tagger, *late, *words;
 static nib_error e;
 static char folder[] = "/tmp/nib-abi-XXXXXX";
 
@@ -49,7 +49,8 @@ static int begin(void **state) {
     o.runtime = runtime;
     return nib_model_open(TINY, &o, &model, &e) != NIB_OK || nib_model_open(RANKER, &o, &ranker, &e) != NIB_OK ||
            nib_model_open(NIB_TEST_DATA "/tasks/ner-bert", &o, &tagger, &e) != NIB_OK ||
-           nib_model_open(NIB_TEST_DATA "/tasks/colbert-bert", &o, &late, &e) != NIB_OK;
+           nib_model_open(NIB_TEST_DATA "/tasks/colbert-bert", &o, &late, &e) != NIB_OK ||
+           nib_model_open(NIB_TEST_DATA "/tasks/sparse-bert", &o, &words, &e) != NIB_OK;
 }
 
 static int end(void **state) {
@@ -58,6 +59,7 @@ static int end(void **state) {
     nib_model_free(ranker);
     nib_model_free(tagger);
     nib_model_free(late);
+    nib_model_free(words);
     nib_runtime_free(runtime);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command);
@@ -193,6 +195,13 @@ static nib_status use_colbert(const void *options) {
     nib_tensor_free(rows);
     return status;
 }
+static nib_status use_sparse(const void *options) {
+    const char *text = "a nib writes";
+    nib_sparse *s;
+    const nib_status status = nib_embed_sparse(words, &text, 1, options, &s, &e);
+    nib_sparse_free(s);
+    return status;
+}
 static nib_status use_tag(const void *options) {
     const char *text = "a nib writes";
     nib_tags *tags;
@@ -223,6 +232,7 @@ static void compile_defaults(void *o, size_t n) { nib_compile_defaults(o, n); }
 static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
 static void tag_defaults(void *o, size_t n) { nib_tag_defaults(o, n); }
 static void colbert_defaults(void *o, size_t n) { nib_colbert_defaults(o, n); }
+static void sparse_defaults(void *o, size_t n) { nib_sparse_defaults(o, n); }
 static void rank_defaults(void *o, size_t n) { nib_rank_defaults(o, n); }
 static void pull_defaults(void *o, size_t n) { nib_pull_defaults(o, n); }
 
@@ -252,6 +262,7 @@ static const struct door {
     {"nib_export_folder", sizeof(nib_export_options), export_defaults, use_export},
     {"nib_pull", sizeof(nib_pull_options), pull_defaults, use_pull},
     {"nib_colbert", sizeof(nib_colbert_options), colbert_defaults, use_colbert},
+    {"nib_embed_sparse", sizeof(nib_sparse_options), sparse_defaults, use_sparse},
     {"nib_tag", sizeof(nib_tag_options), tag_defaults, use_tag},
     {"nib_rank", sizeof(nib_rank_options), rank_defaults, use_rank},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},

@@ -13,13 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "hub/hub_cache.h"
 
 #define HEADERS NIB_TEST_DATA "/../../include/nib/"
 #define TINY NIB_TEST_DATA "/nib/tiny"
 #define LABELS NIB_TEST_DATA "/classify/labels"
 #define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
-#define MOST 64
+#define MOST 96
 
 static const char *called[2][MOST]; /* [succeeded, failed] */
 static int calls[2];
@@ -358,6 +359,8 @@ static void a_failure_without_words_gets_some(void **state) {
     nib_model_free(tried);
 }
 
+#define NPZ "/tmp/nib-test-error.npz"
+
 static void tasks(void **state) {
     const char *texts[2] = {"a nib writes", "ink"};
     nib_ranked ranked[2];
@@ -381,6 +384,27 @@ static void tasks(void **state) {
     FAILS(nib_maxsim, NULL, &some, &some, offsets, 1, &score);
     nib_tensor_free(rows);
     FAILS(nib_colbert, m, NIB_COLBERT_QUERY, texts, 2, NULL, offsets, &rows);
+    nib_model_free(tagger);
+    nib_sparse *words, *again;
+    nib_hit hits[4];
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/sparse-bert", NULL, &tagger);
+    OK(nib_embed_sparse, tagger, texts, 2, NULL, &words);
+    OK(nib_sparse_search, words, words, 2, NULL, hits, &count);
+    FAILS(nib_sparse_search, words, words, 0, NULL, hits, &count);
+    OK(nib_sparse_write, NPZ, words);
+    OK(nib_sparse_read, NPZ, &again);
+    unlink(NPZ);
+    FAILS(nib_sparse_read, NPZ, &again);
+    words->width = 1;
+    FAILS(nib_sparse_write, NPZ, words);
+    nib_sparse_free(words);
+    FAILS(nib_embed_sparse, m, texts, 2, NULL, &words);
+    nib_model_free(tagger);
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/m3-xlmr", NULL, &tagger);
+    OK(nib_embed_hybrid, tagger, texts, 2, NULL, NULL, &words, offsets, &rows);
+    nib_sparse_free(words);
+    nib_tensor_free(rows);
+    FAILS(nib_embed_hybrid, tagger, texts, 2, NULL, NULL, NULL, NULL, NULL);
     nib_model_free(tagger);
     OK(nib_rank, labels, "a pen", texts, 2, NULL, ranked, &count);
     FAILS(nib_rank, labels, NULL, texts, 2, NULL, ranked, &count);
@@ -474,7 +498,7 @@ static void queues(void **state) {
 /* The calls of nib.h that take an error, and those that were made here, are the same. */
 static void no_call_is_left_out(void **state) {
     static const char *const headers[] = {HEADERS "nib.h", HEADERS "hub.h", HEADERS "quantize.h", HEADERS "queue.h",
-                                           HEADERS "tasks.h", HEADERS "vectors.h",
+                                           HEADERS "tasks.h", HEADERS "sparse.h", HEADERS "vectors.h",
                                            HEADERS "chunks.h"};
     char *text = calloc(1, 1 << 20), *at = text;
     int wanted = 0;

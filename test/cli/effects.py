@@ -53,6 +53,7 @@ base = {
     "compile": "--model tiny --output out.nib",
     "export": "--model tiny --output out",
     "doctor": "--model tiny",
+    "eval": "--model tiny --json",
 }
 written = " --output out.onnx"
 value = {
@@ -102,9 +103,19 @@ pair = {
     ("embed", "type"): ("tiny ink", "tiny ink --type binary"),
     ("embed", "ranges"): ("tiny ink pen --type int8", "tiny ink pen --type int8 --ranges texts"),
     ("embed", "encoding-format"): ("tiny ink", "tiny ink --encoding-format base64"),
+    ("embed", "sparse"): ("m3 ink", "m3 ink --sparse"),
+    ("embed", "dense"): ("m3 ink --sparse", "m3 ink --sparse --dense"),
+    ("embed", "colbert"): ("m3 ink --sparse", "m3 ink --sparse --colbert"),
+    ("embed", "top"): ("splade --sparse ink", "splade --sparse ink --top 2"),
+    ("embed", "format"): ("splade --sparse ink", "splade --sparse ink --format ids"),
     ("embed", "warm"): ("tiny ink --memory 700K", "tiny ink --memory 700K --warm"),
     ("embed", "batch-tokens"): ("tiny --no-prompt --input many --threads 1 --memory 2800K",
                                 "tiny --no-prompt --input many --threads 1 --memory 2800K --batch-tokens 60000"),
+    ("eval", "pairs"): ("tiny", "tiny --pairs pairs.tsv"),
+    ("eval", "retrieval"): ("tiny", "tiny --retrieval beir"),
+    ("eval", "type"): ("tiny", "tiny --type binary"),
+    ("eval", "precision"): ("tiny", "tiny --precision q4"),
+    ("eval", "json"): ("tiny", "tiny --json"),
     ("run", "random"): ("bert.onnx", "bert.onnx --random"),
     ("run", "input"): ("bert.onnx --random --output-dir out", "bert.onnx --random --output-dir out --input input_ids=ids.npy"),
     ("run", "suite"): ("bert.onnx", "bert.onnx --suite suite"),

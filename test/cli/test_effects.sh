@@ -9,11 +9,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 cp -r "$root/test/data/nib/tiny" tiny
+cp -r "$root/test/data/tasks/sparse-bert" splade
+cp -r "$root/test/data/tasks/m3-xlmr" m3
 cp "$root/test/data/onnx/bert-tiny.ts.sdpa.onnx" bert.onnx
 cp "$root/test/data/onnx/expected/one.input_ids.npy" ids.npy
 echo '{"prompts": {"query": "pen: "}, "default_prompt_name": "query"}' >tiny/config_sentence_transformers.json
 printf 'a pen\nink of the nib\n' >texts
 printf '2 3 4\n' >ids
+printf 'a pen\tink\t1\nnib\tnib\t3\nink of\ta nib\t2\n' >pairs.tsv
+mkdir beir
+printf '1\ta pen\n' | tee beir/queries.tsv >beir/corpus.tsv
+printf '1\t1\t1\n' >beir/qrels.tsv
 echo '{"id": 7, "text": "ink"}' >records
 for i in $(seq 3000); do echo "a pen and the ink of nib $i"; done >many
 mkdir suite big

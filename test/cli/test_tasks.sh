@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# nib rank, nib ner and nib colbert as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
+# nib rank, nib ner, nib colbert and nib embed --sparse as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
 set -uo pipefail
 nib=$(realpath "$1") root=$(realpath "$2")
 data=$root/test/data/tasks
@@ -104,4 +104,47 @@ expect 2 'of documents that are ranked' "$nib" colbert --model "$late" --role qu
 expect 2 'this model cannot encode for late interaction' "$nib" colbert --model "$data/rank-bert" --role query a
 expect 0 '' "$nib" compile "$late" -o late.nib --precision q8
 check [ "$("$nib" colbert --model late.nib --role query 'Ada')" = "$("$nib" colbert --model "$late" --precision q8 --role query 'Ada')" ]
+# nib embed --sparse: the words of SparseEncoder.decode, an .npz file and the nearest of it; BGE-M3's three in one pass
+for name in bert distilbert modernbert roberta; do
+    "$nib" embed --model "$data/sparse-$name" --task sparse --sparse --input documents >got 2>err || failed=1
+    python3 - "$data/sparse-$name/golden.json" <<'PY' || { echo "FAILED: nib embed --sparse, $name"; failed=1; }
+import json, sys
+golden, got = json.load(open(sys.argv[1])), [json.loads(line)["sparse"] for line in open("got")]
+for words, best, (at, values) in zip(got, golden["decoded"], golden["document"]):
+    assert len(words) == len(at), (len(words), len(at))
+    weights = list(words.values())
+    assert weights == sorted(weights, reverse=True) and list(words)[:3] == best, (list(words)[:3], best)
+    assert all(abs(a - b) <= 1e-5 * (1 + b) for a, b in zip(weights, sorted(values, reverse=True)))
+PY
+done
+splade=$data/sparse-router m3=$data/m3-xlmr
+expect 0 '' "$nib" embed --model "$splade" --route document --sparse --input documents --output d.npz
+"$nib" search --model "$splade" --route query -q 'A nib writes.' --top 3 --json d.npz >got || failed=1
+python3 - "$splade/golden.json" <<'PY' || { echo "FAILED: nib search of .npz"; failed=1; }
+import json, sys
+golden, got = json.load(open(sys.argv[1])), json.load(open("got"))
+rows = [dict(zip(*row)) for row in golden["document"]]
+query = dict(zip(*golden["query"][golden["texts"].index("A nib writes.")]))
+score = [sum(w * row.get(i, 0) for i, w in query.items()) for row in rows]
+assert [h["index"] for h in got["hits"]] == sorted(range(len(score)), key=lambda i: -score[i])[:3], (got, score)
+PY
+"$nib" embed --model "$m3" --dense --sparse --colbert --format ids --input documents >got 2>err || failed=1
+python3 - "$m3/golden.json" <<'PY' || { echo "FAILED: nib embed, BGE-M3"; failed=1; }
+import json, sys
+golden, got = json.load(open(sys.argv[1])), [json.loads(line) for line in open("got")]
+for i, line in enumerate(got):
+    assert max(abs(a - b) for a, b in zip(line["dense_vecs"], golden["dense"][i])) < 1e-4
+    assert {int(k) for k in line["lexical_weights"]} == set(golden["sparse"][i][0]), line["lexical_weights"]
+    assert len(line["colbert_vecs"]) == len(golden["colbert"][i])
+PY
+expect 0 'sparse +170 words, the largest over tokens of log\(1 \+ relu\(score\)\) \(1_SpladePooling/config.json\)' "$nib" inspect "$data/sparse-bert"
+expect 0 'SPLADE' "$nib" inspect --task sparse "$data/sparse-roberta"
+expect 2 'nib embed --sparse' "$nib" embed --model "$data/sparse-bert" a
+expect 2 'this model cannot give sparse vectors' "$nib" embed --model "$data/rank-bert" --sparse a
+expect 2 'neither sparse_linear.pt nor colbert_linear.pt' "$nib" embed --model "$data/colbert-bert" --sparse --dense a
+expect 2 'of sparse vectors alone' "$nib" embed --model "$m3" --sparse --dense -o d.npz a
+expect 2 'are of --sparse' "$nib" embed --model "$m3" --top 3 a
+expect 2 'or --query-vectors FILE.npz' "$nib" search --model "$splade" d.npz
+cp documents documents.npz
+expect 2 'no end of a directory' "$nib" search --model "$splade" -q a documents.npz
 exit $failed

@@ -17,6 +17,7 @@
 #define LABELS NIB_TEST_DATA "/classify/labels"
 #define RELEVANCE NIB_TEST_DATA "/classify/relevance"
 #define TEXTS 3
+#define M3 NIB_TEST_DATA "/tasks/m3-xlmr"
 #define MOST 2000 /* numbers of a result */
 
 static char folder[] = "/tmp/nib-compiled-tasks-XXXXXX";
@@ -101,12 +102,37 @@ static nib_status colbert(nib_model *m, float *out, nib_error *e) {
     return NIB_OK;
 }
 
+static nib_status sparse(nib_model *m, float *out, nib_error *e) {
+    nib_sparse *s;
+    const nib_status status = nib_embed_sparse(m, texts, TEXTS, NULL, &s, e);
+    if (status != NIB_OK) return status;
+    for (int64_t k = 0; k < s->offsets[TEXTS] && k < MOST; k++) out[k] = s->values[k] + (float)s->indices[k];
+    nib_sparse_free(s);
+    return NIB_OK;
+}
+
+static nib_status hybrid(nib_model *m, float *out, nib_error *e) {
+    nib_sparse *s;
+    nib_tensor *rows;
+    int64_t offsets[TEXTS + 1];
+    const nib_status status = nib_embed_hybrid(m, texts, TEXTS, NULL, out, &s, offsets, &rows, e);
+    if (status != NIB_OK) return status;
+    out += TEXTS * 32;
+    for (int64_t k = 0; k < s->offsets[TEXTS] && k < 100; k++) out[k] = s->values[k] + (float)s->indices[k];
+    memcpy(out + 100, rows->data, rows->bytes < 4000 ? rows->bytes : 4000);
+    nib_sparse_free(s);
+    nib_tensor_free(rows);
+    return NIB_OK;
+}
+
 static nib_status (*const calls[MODEL_PROGRAMS])(nib_model *m, float *out,
                                                  nib_error *e) = {[NIB_TASK_EMBED] = embed,
                                                                   [NIB_TASK_TOKENS] = tokens,
                                                                   [NIB_TASK_CLASSIFY] = classify,
                                                                   [NIB_TASK_TAG] = tag,
-                                                                  [NIB_TASK_COLBERT] = colbert};
+                                                                  [NIB_TASK_COLBERT] = colbert,
+                                                                  [NIB_TASK_SPARSE] = sparse,
+                                                                  [NIB_TASK_HYBRID] = hybrid};
 
 static const struct {
     const char *path;
@@ -118,6 +144,11 @@ static const struct {
     {RELEVANCE, NIB_TASK_CLASSIFY, NIB_TASK_CLASSIFY},
     {NIB_TEST_DATA "/tasks/ner-bert", NIB_TASK_AUTO, NIB_TASK_TAG},
     {NIB_TEST_DATA "/tasks/colbert-bert", NIB_TASK_AUTO, NIB_TASK_COLBERT},
+    {NIB_TEST_DATA "/tasks/sparse-bert", NIB_TASK_AUTO, NIB_TASK_SPARSE},
+    {NIB_TEST_DATA "/tasks/sparse-distilbert", NIB_TASK_SPARSE, NIB_TASK_SPARSE},
+    {M3, NIB_TASK_HYBRID, NIB_TASK_HYBRID},
+    {M3, NIB_TASK_SPARSE, NIB_TASK_SPARSE},
+    {M3, NIB_TASK_COLBERT, NIB_TASK_COLBERT},
 };
 
 static void a_file_does_its_task_and_no_other(void **state) {
