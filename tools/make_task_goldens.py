@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, fill; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -87,6 +87,9 @@ FAMILIES = {  # name: tokenizer, config, classes by head
     "modernbert": (bytelevel, T.ModernBertConfig, dict(local_attention=8, global_attn_every_n_layers=2)),
     "deberta": (unigram, T.DebertaV2Config, dict(relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"],
                                                  type_vocab_size=0)),
+    "albert": (unigram, T.AlbertConfig, dict(embedding_size=16, type_vocab_size=2)),
+    "distilbert": (wordpiece, T.DistilBertConfig, dict(dim=32, n_layers=2, n_heads=2, hidden_dim=40)),
+    "electra": (wordpiece, T.ElectraConfig, dict(embedding_size=16, type_vocab_size=2)),
     "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
 }
 
@@ -235,7 +238,31 @@ def colbert():
         print(name, {k: [len(t) for t in v] for k, v in rows.items()})
 
 
-KINDS = {"rank": rank, "ner": ner, "colbert": colbert}
+# ---------------------------------------------------------------- words in the place of masks
+
+FILL = ["A @ writes with ink in Dresden .", "@ Schumann played in @ , then moved to Frankfurt ' s river", "The river Elbe, the river @ and the",
+        "@", "naïve café owners 🖋 in São @ like ink; so does O ' Brien."]
+TARGETS = ["nib", "Dresden", "zzz unheard of", "", "pen", "nib"]
+
+
+def fill():
+    for name, family, config in (("fill-bert", "bert", {}), ("fill-roberta", "roberta", {}), ("fill-modernbert", "modernbert", {}),
+                                 ("fill-deberta", "deberta", dict(legacy=False)), ("fill-albert", "albert", {}),
+                                 ("fill-distilbert", "distilbert", {}), ("fill-electra", "electra", {})):
+        model, tok, path = folder(name, family, T.AutoModelForMaskedLM, **config)
+        if family in ("bert", "roberta"):  # BPE is cleaned by nobody
+            said = json.loads((path / "tokenizer_config.json").read_text())
+            (path / "tokenizer_config.json").write_text(json.dumps({**said, "clean_up_tokenization_spaces": True}, indent=2) + "\n")
+        tok = T.AutoTokenizer.from_pretrained(path)
+        pipe = T.pipeline("fill-mask", model=T.AutoModelForMaskedLM.from_pretrained(path), tokenizer=tok, device="cpu")
+        texts = [t.replace("@", tok.mask_token) for t in FILL]
+        found = {"all": [pipe(t) for t in texts], "top 2": [pipe(t, top_k=2) for t in texts],
+                 "targets": [pipe(t, targets=TARGETS, top_k=3) for t in texts]}
+        write(path, mask=tok.mask_token, texts=texts, target_words=TARGETS, **found)
+        print(name, [f["token_str"] for f in found["all"][0]])
+
+
+KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "fill": fill}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

@@ -4,6 +4,7 @@
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
  *     nib_colbert   rows of a query's or document's tokens, for late interaction (nib_maxsim of vectors.h scores them)
+ *     nib_fill      words in the place of a text's masks
  *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
  *
  *     const char *documents[] = { "a small blade", "a nib writes" };
@@ -124,6 +125,55 @@ NIB_API nib_status nib_tag(nib_model *model, const char *const *texts, size_t n,
 /* How many entities text i has, and where: *entities, which may be NULL. 0 for a text that there is not. */
 NIB_API size_t nib_tags_get(const nib_tags *tags, size_t i, const nib_entity **entities);
 NIB_API void nib_tags_free(nib_tags *tags); /* before or after the model; NULL is accepted */
+
+/* ---------------------------------------------------------------- words in the place of masks */
+
+typedef struct nib_fill_options {
+    size_t size;
+    const size_t *lengths;      /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t max_tokens;         /* this call's limit, as of nib_embed_options */
+    int64_t *tokens;            /* [n], filled with the tokens used of each text, special ones included; may be NULL */
+    int64_t *full_tokens;       /* [n], filled with the tokens each would have without truncation; may be NULL */
+    size_t top;                 /* so many words of each mask, the most probable; 5 by default; no more than there are */
+    const char *const *targets; /* [target_count] only these words; NULL: all */
+    size_t target_count;
+    nib_profile *profile; /* as of nib_embed_options, of the task fill */
+    nib_stop_fn stop;     /* of this call, in texts; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer`: words come all together */
+} nib_fill_options;
+
+NIB_API void nib_fill_defaults(nib_fill_options *options, size_t size);
+
+/* A word for a mask. Frozen; the strings live as long as the nib_fills that has it. */
+typedef struct nib_fill_entry {
+    float score;          /* its probability among all words, targets or not: the softmax of the model's scores */
+    int32_t token;        /* its id */
+    const char *word;     /* as the tokenizer's decoder writes it */
+    const char *sequence; /* the text with it in the mask's place: its tokens put together again, without special ones
+                             unless there are several masks, as the others are then among them */
+    size_t word_length, sequence_length; /* in bytes: a token may stand for the byte 0; NUL follows, too */
+} nib_fill_entry;
+
+typedef struct nib_fills nib_fills;
+
+/* Finds what could stand in the place of masks in n texts, as transformers' FillMaskPipeline does: the tokenizer's mask
+ * token ([MASK], <mask>), written in the text, is a place to fill. Words of one mask come with the most probable first,
+ * equal ones by id, and one mask is filled as if the others stayed. A target that is no token of the vocabulary counts as
+ * the first of its tokens, which a warning says; one without tokens is left out, with a warning. Only the rows of masks go
+ * through the model's head. INVALID_ARGUMENT: a text without a mask (among the tokens that are left of it, if it is too
+ * long), or no target that is left. UNSUPPORTED: the model has no output `logits` [batch, seq, words] of a ForMaskedLM,
+ * or its tokenizer no mask. The caller frees *out. Other errors as nib_embed. */
+NIB_API nib_status nib_fill(nib_model *model, const char *const *texts, size_t n, const nib_fill_options *options,
+                            nib_fills **out, nib_error *error);
+/* How many masks text i has; 0 for a text that there is not. */
+NIB_API size_t nib_fills_masks(const nib_fills *fills, size_t i);
+/* How many words there are for mask `mask` of text i, counted from 0, and which: *entries, which may be NULL. */
+NIB_API size_t nib_fills_get(const nib_fills *fills, size_t i, size_t mask, const nib_fill_entry **entries);
+NIB_API void nib_fills_free(nib_fills *fills); /* before or after the model; NULL is accepted */
+/* The token that stands for what is to be filled in, "[MASK]"; it lives as long as the model. NULL: the tokenizer names
+ * none, or there is no tokenizer. */
+NIB_API const char *nib_model_mask_token(const nib_model *model);
 
 /* ---------------------------------------------------------------- late interaction (ColBERT) */
 

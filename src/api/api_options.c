@@ -37,6 +37,7 @@ static const nib_export_options export_options = {.size = sizeof export_options,
 static const nib_pull_options pull_options = {.size = sizeof pull_options};
 static const nib_rank_options rank_options = {.size = sizeof rank_options};
 static const nib_tag_options tag_options = {.size = sizeof tag_options};
+static const nib_fill_options fill_options = {.size = sizeof fill_options, .top = 5};
 static const nib_colbert_options colbert_options = {.size = sizeof colbert_options, .pool_factor = 1};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
@@ -145,6 +146,12 @@ static const uint16_t tag_ends[] = {
     TAG(ignore_count), TAG(windows),     TAG(stride),     TAG(profile), TAG(stop),   TAG(stop_user),   TAG(ticket),
 };
 
+static const uint16_t fill_ends[] = {
+#define FILL(member) END(nib_fill_options, member)
+    FILL(size),         FILL(lengths), FILL(max_tokens), FILL(tokens),    FILL(full_tokens), FILL(top), FILL(targets),
+    FILL(target_count), FILL(profile), FILL(stop),       FILL(stop_user), FILL(ticket),
+};
+
 static const uint16_t colbert_ends[] = {
 #define COLBERT(member) END(nib_colbert_options, member)
     COLBERT(size),        COLBERT(max_tokens), COLBERT(lengths), COLBERT(tokens),    COLBERT(full_tokens),
@@ -181,6 +188,7 @@ static const kind kinds[] = {
     [API_PULL_OPTIONS] = KIND(nib_pull_options, "nib_pull_defaults", pull_options, pull_ends),
     [API_RANK_OPTIONS] = KIND(nib_rank_options, "nib_rank_defaults", rank_options, rank_ends),
     [API_TAG_OPTIONS] = KIND(nib_tag_options, "nib_tag_defaults", tag_options, tag_ends),
+    [API_FILL_OPTIONS] = KIND(nib_fill_options, "nib_fill_defaults", fill_options, fill_ends),
     [API_COLBERT_OPTIONS] =
         KIND(nib_colbert_options, "nib_colbert_defaults", colbert_options, colbert_ends),
 };
@@ -246,4 +254,5 @@ void nib_export_defaults(nib_export_options *o, size_t size) { fill_defaults(API
 void nib_pull_defaults(nib_pull_options *o, size_t size) { fill_defaults(API_PULL_OPTIONS, o, size); }
 void nib_rank_defaults(nib_rank_options *o, size_t size) { fill_defaults(API_RANK_OPTIONS, o, size); }
 void nib_tag_defaults(nib_tag_options *o, size_t size) { fill_defaults(API_TAG_OPTIONS, o, size); }
+void nib_fill_defaults(nib_fill_options *o, size_t size) { fill_defaults(API_FILL_OPTIONS, o, size); }
 void nib_colbert_defaults(nib_colbert_options *o, size_t size) { fill_defaults(API_COLBERT_OPTIONS, o, size); }

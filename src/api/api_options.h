@@ -35,6 +35,7 @@ typedef enum api_options {
     API_PULL_OPTIONS,
     API_RANK_OPTIONS,
     API_TAG_OPTIONS,
+    API_FILL_OPTIONS,
     API_COLBERT_OPTIONS
 } api_options;
 
@@ -53,6 +54,9 @@ void api_fill(void *out, size_t size, const void *made, size_t known);
  * `submits`: the call does not wait, and needs a queue. */
 nib_status api_ticket_take(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, bool submits,
                            nib_error *err);
+
+/* The same of a call whose results come all together: nobody can be told of single texts. */
+nib_status api_take_ticket(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, nib_error *err);
 
 /* The argument checks of nib_embed and nib_classify, which submitting shares. */
 typedef struct api_embed { /* what nib_embed_options point to */

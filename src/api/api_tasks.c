@@ -28,8 +28,7 @@ fail:
     return status;
 }
 
-/* A ticket of a call whose results come all together. */
-static nib_status take_ticket(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, nib_error *err) {
+nib_status api_take_ticket(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, nib_error *err) {
     nib_status status = api_ticket_take(into, at, profile, false, err);
     if (status == NIB_OK && *at && into->answer)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "nobody is told of single texts: the ticket has an answer");
@@ -56,7 +55,7 @@ static nib_status try_tag(nib_model *model, const char *const *texts, size_t n, 
     NIB_TRY(api_options_take(API_TAG_OPTIONS, &o, options, err));
     if (!model || (n && !texts)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model and texts must be given");
     NIB_TRY(check_tag(&o, err));
-    NIB_TRY(take_ticket(&ticket, &o.ticket, o.profile, err));
+    NIB_TRY(api_take_ticket(&ticket, &o.ticket, o.profile, err));
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, o.windows ? 0 : n);
     status = base_stop_check(err);
@@ -81,7 +80,7 @@ static nib_status try_colbert(nib_model *model, nib_colbert_role role, const cha
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
     if (o.max_tokens < 0 || !(o.pool_factor >= 1) || (role != NIB_COLBERT_QUERY && role != NIB_COLBERT_DOCUMENT))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
-    NIB_TRY(take_ticket(&ticket, &o.ticket, o.profile, err));
+    NIB_TRY(api_take_ticket(&ticket, &o.ticket, o.profile, err));
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);

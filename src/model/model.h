@@ -43,6 +43,7 @@ typedef struct model_program {
     char output_name[128], output_why[256];
     bool pooled;            /* by the source itself: its output is a row for each text */
     bool normalized;        /* vectors of tokens have length 1 */
+    bool tokens;            /* rows come for tokens, all or those that are wanted, not for texts */
     int64_t width;          /* numbers in a row */
     bool packed;            /* it computes no padding */
     int64_t longest;        /* tokens of a text that a table of its mask has; 0: any */
@@ -169,8 +170,6 @@ void model_release(nib_model *m);
  * errors as model_open. From any thread. */
 nib_status model_get_program(nib_model *m, int which, const model_program **out, nib_error *err);
 
-/* Whether a task's program gives a row a token, and not one a text. */
-bool model_gives_tokens(int which);
 /* Whether its columns are labels. */
 bool model_gives_labels(int which);
 

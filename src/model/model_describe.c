@@ -144,6 +144,10 @@ static void describe_colbert(const nib_model *m, const model_program *p, base_st
     }
 }
 
+static void describe_words(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_printf(out, "words         %lld scores of each token that is wanted", (long long)p->width);
+}
+
 static const struct {
     const char *head; /* of the line that says what comes out */
     void (*describe)(const nib_model *m, const model_program *p, base_str *out);
@@ -153,6 +157,7 @@ static const struct {
     [NIB_TASK_CLASSIFY] = {"labels", describe_labels},
     [NIB_TASK_TAG] = {"labels", describe_tags},
     [NIB_TASK_COLBERT] = {"tokens", describe_colbert},
+    [NIB_TASK_FILL] = {"words", describe_words},
 };
 
 /* A device beside the cpu, and its part of the graph. */

@@ -3,7 +3,7 @@
  * The tasks. In: the source graph, what the folder says, what was asked for. Out: for each task which output it takes
  * and why, or why there is none; and the graph with the task's nodes behind that output. See model_tasks.h.
  */
-#include "model_tasks.h"
+#include "model_suffix.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -301,6 +301,13 @@ static graph_value *rows_suffix(const nib_model *m, graph *g, graph_value *v, mo
     return v ? normalized(g, v) : v;
 }
 
+/* ---- what the files of suffixes take of this one */
+
+graph_value *model_named_output(const graph *g, const char *name) { return named_output(g, name); }
+void model_take_output(model_program *p, const graph *g, const graph_value *v, const char *why, const char *use) {
+    take_output(p, g, v, why, use);
+}
+
 /* ---- the table */
 
 static const model_task tasks[MODEL_PROGRAMS] = {
@@ -309,9 +316,9 @@ static const model_task tasks[MODEL_PROGRAMS] = {
     [NIB_TASK_CLASSIFY] = {"classify texts", MODEL_ROW_A_TEXT, choose_scores, scores_suffix, name_labels},
     [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels},
     [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL},
+    [NIB_TASK_FILL] = {"fill masks", MODEL_ROW_A_PLACE, model_choose_words, model_words_suffix, NULL},
 };
 
-bool model_gives_tokens(int which) { return tasks[which].result == MODEL_ROW_A_TOKEN; }
 bool model_gives_labels(int which) { return tasks[which].finish == name_labels; }
 const model_task *model_task_of(int which) { return which == MODEL_EXACT ? NULL : &tasks[which]; }
 
@@ -371,6 +378,7 @@ nib_status model_finish_task(const nib_model *m, int which, model_program *p, ni
     const model_task *task = &tasks[which];
     const graph_type *t = p->g->n_outputs == 1 ? &p->g->outputs[0]->type : NULL;
     const int rank = task->result == MODEL_ROW_A_TOKEN ? 3 : 2;
+    p->tokens = task->result != MODEL_ROW_A_TEXT;
     const bool fits = t && t->kind == GRAPH_KIND_TENSOR && t->rank == rank && t->dtype == NIB_DTYPE_F32;
     if (!fits || !graph_dim_is_const(t->dims[rank - 1], &p->width) || p->width < 1 || p->width > INT32_MAX) {
         p->width = 0;

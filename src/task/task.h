@@ -45,6 +45,12 @@ nib_status task_rank(nib_model *m, const char *query, const char *const *documen
 nib_status task_tag(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *options, nib_tags **out,
                     nib_error *err);
 
+/* As nib_fill. */
+nib_status task_fill(nib_model *m, const char *const *texts, size_t n, const nib_fill_options *options, nib_fills **out,
+                     nib_error *err);
+/* As nib_model_mask_token. */
+const char *task_mask_token(const nib_model *m);
+
 /* As nib_colbert; *rows [offsets[n], *width] is the caller's, of the runtime's heap; NULL on failure. */
 nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *texts, size_t n,
                         const nib_colbert_options *options, int64_t *offsets, float **rows, int64_t *width,

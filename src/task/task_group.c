@@ -101,6 +101,7 @@ static void point_items(queue_group *g) {
                          .count = place->length};
         nib_error e;
         nib_status status = x->ids ? NIB_OK : task_check_ids(m->r->m, &item, m->i, NIB_BAD_TOKENIZER, &e);
+        if (status == NIB_OK && m->r->want) status = m->r->want(m->r->take_user, m->i, &item, &e);
         if (status != NIB_OK) {
             item.length = item.count = 0;
             base_mutex_lock(g->q->lock);
@@ -123,9 +124,11 @@ static bool keep_rows(nib_request *r, size_t i, const float *rows, int64_t count
     return true;
 }
 
-static nib_status write_rows(nib_request *r, size_t i, const model_place *place, const float *rows, int64_t count) {
+static nib_status write_rows(nib_request *r, size_t i, const model_place *place, const run_item *item, const float *rows,
+                             int64_t count) {
     if (r->tokens) r->tokens[i] = place->length;
     if (r->full_tokens) r->full_tokens[i] = place->full;
+    if (r->take) r->take(r->take_user, i, item, rows, count);
     if (r->out) task_vectors_put(&r->vectors, rows, (size_t)count, (char *)r->out + i * r->vectors.bytes);
     return !r->keeps || keep_rows(r, i, rows, count) ? NIB_OK : NIB_OUT_OF_MEMORY;
 }
@@ -144,7 +147,7 @@ static void give(void *user, size_t item, float *rows, int64_t count) {
         nib_error e;
         const bool slow = r->ticket.answer || (size_t)(count * W) * sizeof *rows > SMALL;
         if (slow) base_mutex_unlock(q->lock);
-        nib_status status = write_rows(r, i, place, rows, count);
+        nib_status status = write_rows(r, i, place, &g->caller->items[g->first + item], rows, count);
         if (status != NIB_OK) base_error_set(&e, status, "out of memory for the vectors of %lld tokens", (long long)count);
         if (slow) {
             queue_tell(r, i, status, status == NIB_OK ? rows : NULL, status == NIB_OK ? count : 0);
@@ -168,7 +171,7 @@ static void fail_all(queue_group *g, nib_status status, const nib_error *err) {
 
 static nib_status run_items(queue_group *g, size_t first, size_t count, run_team team, nib_error *err) {
     const nib_request *r = g->members[0].r;
-    const run_sink sink = {.width = r->program->width, .tokens = model_gives_tokens(r->key.which), .give = give, .user = g};
+    const run_sink sink = {.width = r->program->width, .tokens = r->program->tokens, .give = give, .user = g};
     const run_batch batch = {.n = count, .items = g->caller->items + first, .skip = r->key.skip};
     g->first = first;
     run_session_profile(g->caller->session, NULL);

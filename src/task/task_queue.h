@@ -60,6 +60,9 @@ struct nib_request {
     task_vectors vectors;          /* how rows are written */
     void *out;                     /* [n] rows so, the caller's; NULL: nowhere */
     bool keeps;                    /* rows stay in the texts, until their caller takes them */
+    task_take_fn take; /* is given them; NULL: nobody */
+    void *take_user;
+    task_want_fn want;
     void (*finish)(float *row, int64_t width);
     nib_ticket ticket;
     nib_status status; /* of the first text that failed */

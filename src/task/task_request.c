@@ -115,6 +115,9 @@ static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *o
                        .full_tokens = t->full_tokens,
                        .out = out,
                        .finish = t->finish,
+                       .take = t->take,
+                       .take_user = t->take_user,
+                       .want = t->want,
                        .ticket = *t->ticket,
                        .submitted = base_clock(),
                        .deadline = INFINITY};

@@ -203,6 +203,7 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
         if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : length;
         NIB_TRY(task_check_ids(c->m, &k->items[i], first + i, t->are_ids ? NIB_INVALID_ARGUMENT : NIB_BAD_TOKENIZER,
                                err));
+        if (t->want) NIB_TRY(t->want(t->take_user, first + i, &k->items[i], err));
     }
 fail:
     return status;
@@ -224,7 +225,8 @@ static void give(void *user, size_t i, float *rows, int64_t count) {
     const int64_t W = v->width;
     const size_t at = g->at ? (size_t)g->at[i] : g->c->first + i;
     for (int64_t j = 0; j < count && t->finish; j++) t->finish(rows + j * W, W);
-    task_vectors_put(v, rows, (size_t)count, g->to + at * v->bytes);
+    if (t->take) t->take(t->take_user, g->c->first + i, &g->c->caller->items[i], rows, count);
+    else task_vectors_put(v, rows, (size_t)count, g->to + at * v->bytes);
     if (!g->lock) return;
     base_mutex_lock(g->lock);
     t->ticket->answer(t->ticket->answer_user, g->c->first + i, NIB_OK, rows, count, W);
@@ -247,7 +249,7 @@ nib_status task_run(task_call *c, void *to, const int64_t *at, nib_error *err) {
         atomic_fetch_add(&profile->texts, batch.n);
         atomic_fetch_add(&profile->tokens, tokens);
     }
-    const run_sink sink = {.width = c->program->width, .tokens = at != NULL, .give = give, .user = &g};
+    const run_sink sink = {.width = c->program->width, .tokens = c->program->tokens, .give = give, .user = &g};
     nib_status status =
         run_texts(k->session, &c->program->roles, &batch, c->m->batch_tokens, RUN_TEAM_ALL, &sink, err);
     base_mutex_free(heap, g.lock);

@@ -19,6 +19,13 @@
 
 struct nib_profile;
 
+/* On any thread, for different texts; a queue may give a text's rows twice. */
+typedef void (*task_take_fn)(void *user, size_t i, const run_item *item, const float *rows, int64_t count);
+
+/* Which rows of text i are wanted, of a program that picks them (run_roles.places): item->ids are there, and first and
+ * count, or places and count, are to be filled in. On any thread; twice for a text whose group a queue runs again. */
+typedef nib_status (*task_want_fn)(void *user, size_t i, run_item *item, nib_error *err);
+
 /* What a call is given. */
 typedef struct task_texts {
     size_t n;
@@ -37,6 +44,9 @@ typedef struct task_texts {
     void (*finish)(float *row, int64_t width); /* what is made of a row before anybody has it; NULL: nothing */
     const nib_vector_options *vectors; /* how rows are written to the call's `out`; NULL: f32, as they come */
     const nib_ticket *ticket;                  /* a queue to wait in, and who is told of texts; NULL: neither */
+    task_take_fn take;                         /* who is given text i's rows in place of the call's `out`; NULL: nobody */
+    void *take_user;
+    task_want_fn want; /* the same user's; NULL: all rows are */
 } task_texts;
 
 /* A call at work. */

@@ -116,6 +116,10 @@ typedef struct text_string {
 nib_status text_decode_strings(const text_tokenizer *t, const text_string *strings, size_t n, base_str *out,
                                nib_error *err);
 
+/* Takes spaces before punctuation and English endings away, as transformers' clean_up_tokenization does of decoded text;
+ * not where tokens are BPE's, as there. */
+void text_clean_up(const text_tokenizer *t, base_str *text);
+
 /* The largest id + 1, added tokens included; between them there may be ids without a token. */
 size_t text_vocab_size(const text_tokenizer *t);
 /* The token's string; *length its bytes; NULL if there is no such id. */

@@ -370,6 +370,14 @@ static void tasks(void **state) {
     nib_tags_free(tags);
     FAILS(nib_tag, m, texts, 2, NULL, &tags);
     nib_model_free(tagger);
+    nib_fills *fills;
+    const char *masked = "a [MASK] writes";
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/fill-bert", NULL, &tagger);
+    OK(nib_fill, tagger, &masked, 1, NULL, &fills);
+    nib_fills_free(fills);
+    FAILS(nib_fill, m, &masked, 1, NULL, &fills);
+    FAILS(nib_fill, tagger, texts, 2, NULL, &fills);
+    nib_model_free(tagger);
     nib_tensor *rows;
     int64_t offsets[3];
     float score;
