@@ -39,7 +39,7 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries;
+    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries, targets;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name, *query, *profile, *ranges_from, *query_vectors, *better, *document_prompt;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# nib rank, nib ner and nib colbert as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
+# nib rank, ner, fill and colbert as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
 set -uo pipefail
 nib=$(realpath "$1") root=$(realpath "$2")
 data=$root/test/data/tasks
@@ -77,6 +77,46 @@ expect 2 'would be there twice' "$nib" ner --model "$ner" --aggregation none --s
 expect 2 'this model cannot label tokens: no output logits' "$nib" ner --model "$data/rank-bert" a
 expect 0 '' "$nib" compile "$ner" -o ner.nib --precision q8
 check [ "$("$nib" ner --model ner.nib --json 'Clara of Paris')" = "$("$nib" ner --model "$ner" --precision q8 --json 'Clara of Paris')" ]
+# nib fill --json is what the pipeline gave: keys and order, tokens, texts, scores within rounding
+for name in bert roberta modernbert deberta; do
+    python3 - "$data/fill-$name/golden.json" <<'PY'
+import json, sys
+golden = json.load(open(sys.argv[1]))
+open("masks", "w").write("".join(t + "\n" for t in golden["texts"]))
+for how in ("all", "top 2", "targets"):
+    open("want." + how, "w").write("".join(json.dumps(x) + "\n" for x in golden[how]))
+open("words", "w").write(",".join(golden["target_words"]))
+PY
+    fill() { "$nib" fill --model "$data/fill-$name" --json "$@" <masks 2>err; }
+    fill >got.all && fill --top 2 >'got.top 2' && fill --top 3 --targets "$(cat words)" >got.targets || failed=1
+    for how in all 'top 2' targets; do
+        python3 - "want.$how" "got.$how" <<'PY' || { echo "FAILED: nib fill, $name, $how"; failed=1; }
+import json, sys
+want, got = ([json.loads(line) for line in open(p)] for p in sys.argv[1:])
+def same(a, b):
+    assert type(a) is type(b) and len(a) == len(b), (a, b)
+    if isinstance(a, list):
+        for x, y in zip(a, b):
+            same(x, y)
+    else:
+        assert list(a) == list(b) and {**a, "score": 0} == {**b, "score": 0} and abs(a["score"] - b["score"]) < 1e-5, (a, b)
+same(want, got)
+PY
+    done
+done
+fill=$data/fill-bert
+expect 0 '^A \[MASK\] writes$' "$nib" fill --model "$fill" 'A [MASK] writes'
+expect 0 '^ [01]\.[0-9]{4}  2  [^ ]+$' "$nib" fill --model "$fill" 'A [MASK] writes [MASK]'
+check [ "$("$nib" fill --model "$fill" --top 1 'A [MASK] writes' | wc -l)" = 2 ]
+expect 0 'target "zzz" is no token of the vocabulary: ' "$nib" fill --model "$fill" --targets zzz 'A [MASK] writes'
+expect 2 "text 0 has no mask among its tokens: this model's is \[MASK\]" "$nib" fill --model "$fill" 'A <mask> writes'
+expect 2 'no target is left' "$nib" fill --model "$fill" --targets , 'A [MASK] writes'
+expect 2 'there are no texts' "$nib" fill --model "$fill"
+expect 2 '.--top' "$nib" fill --model "$fill" --top 0 'A [MASK] writes'
+expect 2 'this model cannot fill masks: its output logits is that of' "$nib" fill --model "$ner" 'A [MASK]'
+expect 0 'words +170 scores of each token that is wanted' "$nib" inspect "$fill" --task fill
+expect 0 '' "$nib" compile "$fill" -o fill.nib --task fill --precision q8
+check [ "$("$nib" fill --model fill.nib --json 'A [MASK] writes')" = "$("$nib" fill --model "$fill" --precision q8 --json 'A [MASK] writes')" ]
 # nib colbert ranks by MaxSim, and gives the vectors
 for name in stanford bert modernbert deberta; do
     "$nib" colbert --model "$data/colbert-$name" --query 'A nib writes.' --json documents >got 2>err || failed=1
