@@ -9,7 +9,7 @@
 #include "cli_options.h"
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
-extern const cli_verb cli_search, cli_classify, cli_rank, cli_ner, cli_fill, cli_colbert, cli_pull, cli_models, cli_doctor;
+extern const cli_verb cli_search, cli_classify, cli_rank, cli_ner, cli_fill, cli_answer, cli_colbert, cli_pull, cli_models, cli_doctor;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */

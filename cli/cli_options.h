@@ -46,6 +46,8 @@ typedef struct cli_args {
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files, no_speed,
         preset, per_tensor, reduce_range;
     int top, rescore, measure; /* of nib search */
+    int longest, impossible, within_words; /* of nib answer; longest 0: not given */
+    const char *context;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int aggregation, role; /* role 0: not given */
     double pool_factor;

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, fill; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, fill, answer; all without an argument)
 
-Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
+Needs torch, transformers, tokenizers, sentence-transformers; answer, transformers 4.57. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
 """
 import json
@@ -262,7 +262,36 @@ def fill():
         print(name, [f["token_str"] for f in found["all"][0]])
 
 
-KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "fill": fill}
+# ---------------------------------------------------------------- answers
+
+QUESTIONS = [("Who played in Zürich?", TEXTS[0]), ("Where did O'Brien live?", TEXTS[4]), ("What flows past Dresden?", TEXTS[5]),
+             ("who?", "?"), ("Which ink?", " ".join(TEXTS) * 2), ("whose pen, and which nib?", "A nib, a NIB and a Nib; the nib of a Nib: nib.")]
+
+
+def answer():
+    """The pipeline is gone since transformers 5: this one needs transformers 4.57."""
+    for name, family in (("answer-bert", "bert"), ("answer-roberta", "roberta"), ("answer-deberta", "deberta"),
+                         ("answer-modernbert", "modernbert")):
+        model, tok, path = folder(name, family, T.AutoModelForQuestionAnswering)
+        if family != "bert":
+            said = json.loads((path / "tokenizer_config.json").read_text())
+            said["model_input_names"] = ["input_ids", "attention_mask"]
+            (path / "tokenizer_config.json").write_text(json.dumps(said, indent=2) + "\n")
+        tok = T.AutoTokenizer.from_pretrained(path)
+        pipe = T.pipeline("question-answering", model=model, tokenizer=tok, device="cpu")
+        ways = {"plain": dict(doc_stride=8), "best 3": dict(top_k=3, doc_stride=8),
+                "impossible": dict(top_k=2, handle_impossible_answer=True, doc_stride=8),
+                "tokens": dict(top_k=3, align_to_words=False, doc_stride=8),
+                "short": dict(top_k=2, max_answer_len=2, max_seq_len=40, doc_stride=3)}
+        found = {}
+        for way, options in ways.items():
+            got = [pipe(question=q, context=c, **options) for q, c in QUESTIONS]
+            found[way] = [[plain([a])[0] for a in (x if isinstance(x, list) else [x])] for x in got]
+        write(path, questions=[q for q, _ in QUESTIONS], contexts=[c for _, c in QUESTIONS], **found)
+        print(name, [x[0]["answer"][:20] for x in found["plain"]])
+
+
+KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "fill": fill, "answer": answer}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

@@ -4,6 +4,7 @@
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
  *     nib_colbert   rows of a query's or document's tokens, for late interaction (nib_maxsim of vectors.h scores them)
+ *     nib_answer    where in a text the answer to a question is
  *     nib_fill      words in the place of a text's masks
  *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
  *
@@ -174,6 +175,46 @@ NIB_API void nib_fills_free(nib_fills *fills); /* before or after the model; NUL
 /* The token that stands for what is to be filled in, "[MASK]"; it lives as long as the model. NULL: the tokenizer names
  * none, or there is no tokenizer. */
 NIB_API const char *nib_model_mask_token(const nib_model *model);
+
+/* ---------------------------------------------------------------- answers in a text */
+
+typedef struct nib_answer_options {
+    size_t size;
+    const size_t *question_lengths; /* [n] bytes of each question; NULL: they end with NUL */
+    const size_t *context_lengths;  /* [n] bytes of each context; NULL: they end with NUL */
+    int64_t max_tokens;  /* of question and context together, in one window; 0: 384, or the model's if that is less */
+    int64_t stride;      /* tokens of the context that two windows share; -1, the default: 128, or half of max_tokens */
+    int64_t longest;     /* tokens of an answer at most; 15 by default */
+    size_t top;          /* so many answers, the best; 1 by default */
+    int impossible;      /* 1: that there is no answer is one, too: empty, from 0 to 0 */
+    int whole_words;     /* 1, the default: an answer begins and ends where a word does; 0: where its tokens do */
+    nib_profile *profile; /* as of nib_embed_options, of the task answer */
+    nib_stop_fn stop;     /* of this call, in windows; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer` */
+} nib_answer_options;
+
+NIB_API void nib_answer_defaults(nib_answer_options *options, size_t size);
+
+/* Frozen. */
+typedef struct nib_answer_entry {
+    float score;       /* the product of both probabilities; of an answer that was found at several places their sum */
+    size_t begin, end; /* bytes of the context */
+} nib_answer_entry;
+
+typedef struct nib_answers nib_answers;
+
+/* Finds the answers to n questions, each in its context, as transformers' QuestionAnsweringPipeline (4.57) does: a
+ * context that is too long is looked at in windows, of which each has all of the question; answers that say the same,
+ * but for case, are one, at the place that was found first. The best come first; there are fewer than `top` where no
+ * more can be. INVALID_ARGUMENT: an empty question or context, or a question that leaves no room for the context.
+ * UNSUPPORTED: the model has no outputs start_logits and end_logits [batch, seq]. The caller frees *out. Other errors as
+ * nib_embed. */
+NIB_API nib_status nib_answer(nib_model *model, const char *const *questions, const char *const *contexts, size_t n,
+                              const nib_answer_options *options, nib_answers **out, nib_error *error);
+/* How many answers question i has, and which: *entries, which may be NULL. 0 for a question that there is not. */
+NIB_API size_t nib_answers_get(const nib_answers *answers, size_t i, const nib_answer_entry **entries);
+NIB_API void nib_answers_free(nib_answers *answers); /* before or after the model; NULL is accepted */
 
 /* ---------------------------------------------------------------- late interaction (ColBERT) */
 

@@ -27,6 +27,40 @@ fail:
     return status;
 }
 
+static bool is_empty(const char *text, const size_t *lengths, size_t i) { return lengths ? !lengths[i] : !text[0]; }
+
+static nib_status try_answer(nib_model *model, const char *const *questions, const char *const *contexts, size_t n,
+                             const nib_answer_options *options, nib_answers **out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_answer_options o;
+    nib_ticket ticket;
+    base_stop stop;
+    if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the answers");
+    *out = NULL;
+    NIB_TRY(api_options_take(API_ANSWER_OPTIONS, &o, options, err));
+    if (!model || (n && (!questions || !contexts)))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, questions and contexts must be given");
+    if (o.max_tokens < 0 || o.stride < -1 || o.longest < 1 || o.top < 1 || o.top > INT32_MAX)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    NIB_TRY(api_take_ticket(&ticket, &o.ticket, o.profile, err));
+    NIB_TRY(api_check_texts(questions, n, "question", err));
+    NIB_TRY(api_check_texts(contexts, n, "context", err));
+    for (size_t i = 0; i < n; i++)
+        if (is_empty(questions[i], o.question_lengths, i) || is_empty(contexts[i], o.context_lengths, i))
+            NIB_FAIL(err, NIB_INVALID_ARGUMENT, "question %zu, or its context, is empty", i);
+    base_stop_begin(&stop, o.stop, o.stop_user, 0);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_answer(model, questions, contexts, n, &o, out, err);
+    base_stop_end(&stop);
+fail:
+    return status;
+}
+
+nib_status nib_answer(nib_model *model, const char *const *questions, const char *const *contexts, size_t n,
+                      const nib_answer_options *options, nib_answers **out, nib_error *err) {
+    return API_CALL(err, try_answer(model, questions, contexts, n, options, out, err));
+}
+
 const char *nib_model_mask_token(const nib_model *model) { return model ? task_mask_token(model) : NULL; }
 
 nib_status nib_fill(nib_model *model, const char *const *texts, size_t n, const nib_fill_options *options, nib_fills **out,

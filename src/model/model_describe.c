@@ -148,6 +148,10 @@ static void describe_words(const nib_model *m, const model_program *p, base_str 
     base_str_printf(out, "words         %lld scores of each token that is wanted", (long long)p->width);
 }
 
+static void describe_spans(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_add(out, "answers       of each token how well they begin and end there");
+}
+
 static const struct {
     const char *head; /* of the line that says what comes out */
     void (*describe)(const nib_model *m, const model_program *p, base_str *out);
@@ -158,6 +162,7 @@ static const struct {
     [NIB_TASK_TAG] = {"labels", describe_tags},
     [NIB_TASK_COLBERT] = {"tokens", describe_colbert},
     [NIB_TASK_FILL] = {"words", describe_words},
+    [NIB_TASK_ANSWER] = {"answers", describe_spans},
 };
 
 /* A device beside the cpu, and its part of the graph. */

@@ -19,4 +19,12 @@ void model_take_output(model_program *p, const graph *g, const graph_value *v, c
 void model_choose_words(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p);
 graph_value *model_words_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p);
 
+/* ---- model_suffix_spans.c: of each token, how well an answer begins, how well it ends there */
+
+#define MODEL_SPANS_FOR "ForQuestionAnswering"
+void model_choose_spans(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p);
+graph_value *model_spans_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p);
+/* Whether g has both outputs of such a head. */
+bool model_has_spans(const graph *g);
+
 #endif

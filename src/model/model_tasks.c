@@ -317,6 +317,7 @@ static const model_task tasks[MODEL_PROGRAMS] = {
     [NIB_TASK_TAG] = {"label tokens", MODEL_ROW_A_TOKEN, choose_tags, scores_suffix, name_labels},
     [NIB_TASK_COLBERT] = {"encode for late interaction", MODEL_ROW_A_TOKEN, choose_rows, rows_suffix, NULL},
     [NIB_TASK_FILL] = {"fill masks", MODEL_ROW_A_PLACE, model_choose_words, model_words_suffix, NULL},
+    [NIB_TASK_ANSWER] = {"answer questions", MODEL_ROW_A_TOKEN, model_choose_spans, model_spans_suffix, NULL},
 };
 
 bool model_gives_labels(int which) { return tasks[which].finish == name_labels; }
@@ -334,6 +335,7 @@ nib_task model_choose_task(const nib_model *m, const char **why) {
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
     if (ends_with(head, TAGGER) && logits && logits->type.rank == 3) return NIB_TASK_TAG;
+    if (ends_with(head, MODEL_SPANS_FOR) && model_has_spans(g)) return NIB_TASK_ANSWER;
     *why = "nothing says otherwise";
     if (!score_output(g, &output_why)) return NIB_TASK_EMBED;
     *why = "architectures of config.json";

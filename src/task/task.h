@@ -51,6 +51,10 @@ nib_status task_fill(nib_model *m, const char *const *texts, size_t n, const nib
 /* As nib_model_mask_token. */
 const char *task_mask_token(const nib_model *m);
 
+/* As nib_answer. */
+nib_status task_answer(nib_model *m, const char *const *questions, const char *const *contexts, size_t n,
+                       const nib_answer_options *options, nib_answers **out, nib_error *err);
+
 /* As nib_colbert; *rows [offsets[n], *width] is the caller's, of the runtime's heap; NULL on failure. */
 nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *texts, size_t n,
                         const nib_colbert_options *options, int64_t *offsets, float **rows, int64_t *width,

@@ -64,6 +64,7 @@ typedef struct text_encoding {
     text_span *spans;  /* [count] */
     uint8_t *special;  /* [count] 1: added by the template */
     uint8_t *texts;    /* [count] 0: of the first text, 1: of the second; of a special token 0 */
+    uint8_t *begins;   /* [count] 1: the first token of a word, as pre-tokenizers cut words; of a special token 1 */
     size_t count;
     size_t full_count; /* what count would be without truncation */
     size_t *windows;   /* [window_count] where each begins in the arrays above; the first at 0 */

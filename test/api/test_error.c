@@ -19,7 +19,7 @@
 #define TINY NIB_TEST_DATA "/nib/tiny"
 #define LABELS NIB_TEST_DATA "/classify/labels"
 #define LINEAR NIB_TEST_DATA "/onnx/linear.onnx"
-#define MOST 64
+#define MOST 96
 
 static const char *called[2][MOST]; /* [succeeded, failed] */
 static int calls[2];
@@ -377,6 +377,12 @@ static void tasks(void **state) {
     nib_fills_free(fills);
     FAILS(nib_fill, m, &masked, 1, NULL, &fills);
     FAILS(nib_fill, tagger, texts, 2, NULL, &fills);
+    nib_model_free(tagger);
+    nib_answers *answers;
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/answer-bert", NULL, &tagger);
+    OK(nib_answer, tagger, texts, texts, 2, NULL, &answers);
+    nib_answers_free(answers);
+    FAILS(nib_answer, m, texts, texts, 2, NULL, &answers);
     nib_model_free(tagger);
     nib_tensor *rows;
     int64_t offsets[3];

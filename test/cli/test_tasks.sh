@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# nib rank, ner, fill and colbert as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
+# nib rank, ner, fill, answer and colbert as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
 set -uo pipefail
 nib=$(realpath "$1") root=$(realpath "$2")
 data=$root/test/data/tasks
@@ -117,6 +117,35 @@ expect 2 'this model cannot fill masks: its output logits is that of' "$nib" fil
 expect 0 'words +170 scores of each token that is wanted' "$nib" inspect "$fill" --task fill
 expect 0 '' "$nib" compile "$fill" -o fill.nib --task fill --precision q8
 check [ "$("$nib" fill --model fill.nib --json 'A [MASK] writes')" = "$("$nib" fill --model "$fill" --precision q8 --json 'A [MASK] writes')" ]
+# nib answer --json is what the pipeline gave
+for name in bert roberta deberta; do
+    python3 - "$nib" "$data/answer-$name" <<'PY' || { echo "FAILED: nib answer, $name"; failed=1; }
+import json, subprocess, sys
+nib, model = sys.argv[1:]
+golden = json.load(open(model + "/golden.json"))
+def ask(question, *args, text=None):
+    command = [nib, "answer", "--model", model, "-q", question, "--json", "--stride", "8", *args]
+    return json.loads(subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout)
+for i, (q, c) in enumerate(zip(golden["questions"], golden["contexts"])):
+    for want, got in ((golden["plain"][i], [ask(q, "--context", c)]), (golden["best 3"][i], ask(q, "--top", "3", text=c)),
+                      (golden["impossible"][i], ask(q, "--top", "2", "--impossible", text=c))):
+        want = [w for w in want if w["score"] > 0]
+        assert [list(w) for w in want] == [list(g) for g in got], (want, got)
+        for w, g in zip(want, got):
+            assert {**w, "score": 0} == {**g, "score": 0} and abs(w["score"] - g["score"]) < 1e-5, (w, g)
+PY
+done
+answer=$data/answer-bert
+echo 'A nib is the tip of a pen.' >page
+expect 0 '^ [01]\.[0-9]{4}  [A-Za-z .]+$' "$nib" answer --model "$answer" -q 'what is it?' page
+check [ "$("$nib" answer --model "$answer" -q 'what is it?' page)" = "$("$nib" answer --model "$answer" -q 'what is it?' <page)" ]
+check [ "$("$nib" answer --model "$answer" -q 'what is it?' --top 3 page | wc -l)" = 3 ]
+expect 2 'question 0, or its context, is empty' "$nib" answer --model "$answer" -q 'what?' --context ''
+expect 2 'question says what is asked' "$nib" answer --model "$answer" page
+expect 2 'there is no text' "$nib" answer --model "$answer" -q 'what?'
+expect 2 'give one of them' "$nib" answer --model "$answer" -q 'what?' --context a page
+expect 2 'No such file' "$nib" answer --model "$answer" -q 'what?' none.txt
+expect 2 'this model cannot answer questions' "$nib" answer --model "$ner" -q 'what?' page
 # nib colbert ranks by MaxSim, and gives the vectors
 for name in stanford bert modernbert deberta; do
     "$nib" colbert --model "$data/colbert-$name" --query 'A nib writes.' --json documents >got 2>err || failed=1
