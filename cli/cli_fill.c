@@ -28,36 +28,9 @@ static const cli_option fill_options[] = {
 typedef struct fill_run {
     cli_args *a;
     nib_model *model;
-    char **targets; /* [n_targets] of all lists, apart; their bytes belong to `words` */
+    const char **targets; /* [n_targets] of all lists, apart */
     size_t n_targets;
-    char **words; /* [a->targets.count] copies that are cut at commas */
 } fill_run;
-
-static int take_targets(fill_run *r) {
-    const cli_list *lists = &r->a->targets;
-    size_t most = 0;
-    for (size_t i = 0; i < lists->count; i++) most += strlen(lists->items[i]) + 1;
-    r->words = calloc(lists->count + 1, sizeof *r->words);
-    r->targets = calloc(most + 1, sizeof *r->targets);
-    if (!r->words || !r->targets) return cli_no_memory();
-    for (size_t i = 0; i < lists->count; i++) {
-        char *at = r->words[i] = strdup(lists->items[i]);
-        if (!at) return cli_no_memory();
-        while (at) {
-            char *comma = strchr(at, ',');
-            if (comma) *comma++ = 0;
-            r->targets[r->n_targets++] = at;
-            at = comma;
-        }
-    }
-    return 0;
-}
-
-static void free_targets(fill_run *r) {
-    for (size_t i = 0; r->words && i < r->a->targets.count; i++) free(r->words[i]);
-    free(r->words);
-    free(r->targets);
-}
 
 /* As transformers' pipeline("fill-mask") gives it: a list of words, of several masks a list of such lists. */
 static void print_json(const nib_fills *fills, size_t i) {
@@ -107,7 +80,7 @@ static int fill_batch(void *user, const char *const *texts, const size_t *length
     nib_fill_defaults(&o, sizeof o);
     if (a->top_k) o.top = (size_t)a->top_k;
     o.lengths = lengths;
-    o.targets = a->targets.count ? (const char *const *)r->targets : NULL;
+    o.targets = a->targets.count ? r->targets : NULL;
     o.target_count = r->n_targets;
     o.stop = cli_stop;
     if (nib_fill(r->model, texts, n, &o, &fills, &error) != NIB_OK) return cli_fail(&error);
@@ -122,14 +95,16 @@ static int fill_batch(void *user, const char *const *texts, const size_t *length
 static int run_fill(cli_args *a) {
     fill_run r = {.a = a};
     const char *input;
+    char *bytes = NULL;
     int code = cli_choose_input(a, &input);
     if (code) return code;
     cli_catch(false);
     a->m.options.task = NIB_TASK_FILL;
-    if ((code = take_targets(&r)) == 0 && (code = cli_model_open(&a->m, &r.model)) == 0)
+    if ((code = cli_parts(&a->targets, true, &r.targets, &r.n_targets, &bytes)) == 0 && (code = cli_model_open(&a->m, &r.model)) == 0)
         code = input ? cli_lines_each(input, BATCH, fill_batch, &r) : fill_batch(&r, a->plain.items, NULL, a->plain.count);
     if (code == 0 && cli_signal) code = 128 + cli_signal;
-    free_targets(&r);
+    free(r.targets);
+    free(bytes);
     nib_model_free(r.model);
     return code;
 }

@@ -39,7 +39,7 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries, targets;
+    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries, targets, labels;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *prompt, *prompt_name, *query, *profile, *ranges_from, *query_vectors, *better, *document_prompt;
     int json, quiet, warm, tokens, pair, raw, top_k, similarity, with_text, jsonl, verify, exact, random, keep_random,
@@ -47,7 +47,8 @@ typedef struct cli_args {
         preset, per_tensor, reduce_range;
     int top, rescore, measure; /* of nib search */
     int longest, impossible, within_words; /* of nib answer; longest 0: not given */
-    const char *context;
+    const char *context, *hypothesis;
+    int multi_label;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int aggregation, role; /* role 0: not given */
     double pool_factor;

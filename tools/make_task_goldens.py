@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, fill, answer; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, fill, answer, zero; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers; answer, transformers 4.57. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -291,7 +291,27 @@ def answer():
         print(name, [x[0]["answer"][:20] for x in found["plain"]])
 
 
-KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "fill": fill, "answer": answer}
+# ---------------------------------------------------------------- labels of the caller's
+
+LABELS = ["a river", "ink", "São Paulo", "pens, and nibs", "ink of a pen"]
+
+
+def zero_shot():
+    for name, family, labels in (("zero-bert", "bert", ["contradiction", "neutral", "Entailment"]),
+                                 ("zero-deberta", "deberta", ["entailment", "not_entailment"]),
+                                 ("zero-roberta", "roberta", ["a", "b", "c"])):
+        model, tok, path = folder(name, family, T.AutoModelForSequenceClassification, id2label=dict(enumerate(labels)),
+                                  label2id={label: i for i, label in enumerate(labels)})
+        pipe = T.pipeline("zero-shot-classification", model=model, tokenizer=T.AutoTokenizer.from_pretrained(path), device="cpu")
+        texts = [t for t in TEXTS if t]
+        ways = {"plain": {}, "multi": dict(multi_label=True), "template": dict(hypothesis_template="{} is what it says")}
+        found = {way: [pipe(t, LABELS, **options) for t in texts] for way, options in ways.items()}
+        found["alone"] = [pipe(t, LABELS[:1]) for t in texts]
+        write(path, texts=texts, labels=LABELS, **found)
+        print(name, [f["labels"][0] for f in found["plain"]])
+
+
+KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "fill": fill, "answer": answer, "zero": zero_shot}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

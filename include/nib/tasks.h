@@ -4,6 +4,7 @@
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
  *     nib_colbert   rows of a query's or document's tokens, for late interaction (nib_maxsim of vectors.h scores them)
+ *     nib_zero_shot which of any labels fit a text, by a model for natural language inference
  *     nib_answer    where in a text the answer to a question is
  *     nib_fill      words in the place of a text's masks
  *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
@@ -64,6 +65,34 @@ typedef struct nib_ranked {
  * sigmoid. Other errors as nib_classify; on failure *count is 0. */
 NIB_API nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
                             const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *error);
+
+/* ---------------------------------------------------------------- labels of the caller's */
+
+typedef struct nib_zero_shot_options {
+    size_t size;
+    const char *hypothesis; /* what is said of a label, "{}" standing for it; NULL: "This example is {}." */
+    int multi_label;        /* 1: each label may hold or not, by itself; 0: one of them holds */
+    const size_t *lengths;  /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t max_tokens;     /* of a text and what is said of a label together; of these two the text is cut */
+    nib_profile *profile;   /* as of nib_embed_options, of the task classify */
+    nib_stop_fn stop;       /* of this call, in pairs of a text and a label; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer` */
+} nib_zero_shot_options;
+
+NIB_API void nib_zero_shot_defaults(nib_zero_shot_options *options, size_t size);
+
+/* Says how well each of n_labels labels fits each of n texts, as transformers' ZeroShotClassificationPipeline does, by a
+ * model for natural language inference: the text is its premise, what the hypothesis says of a label follows or does
+ * not. out [n][n_labels]: of each text all labels, `index` being the label's, the best first, equal ones in the caller's
+ * order, and what is no number last. A label's raw score is that of the model's label that begins with "entail", in any
+ * case; the last one, with a warning, where none does. Scores are the softmax over all labels, or, of labels by
+ * themselves and of one alone, over that and its contradiction: the model's first label, or its last where the first is
+ * "entail...". INVALID_ARGUMENT: no labels, a hypothesis without "{}" or with several, or one that leaves no room for the
+ * text. Other errors as nib_classify. */
+NIB_API nib_status nib_zero_shot(nib_model *model, const char *const *texts, size_t n, const char *const *labels,
+                                 size_t n_labels, const nib_zero_shot_options *options, nib_ranked *out,
+                                 nib_error *error);
 
 /* ---------------------------------------------------------------- tags: token classification, named entities */
 

@@ -36,6 +36,7 @@ typedef enum api_options {
     API_RANK_OPTIONS,
     API_TAG_OPTIONS,
     API_FILL_OPTIONS,
+    API_ZERO_SHOT_OPTIONS,
     API_ANSWER_OPTIONS,
     API_COLBERT_OPTIONS
 } api_options;

@@ -61,6 +61,35 @@ nib_status nib_answer(nib_model *model, const char *const *questions, const char
     return API_CALL(err, try_answer(model, questions, contexts, n, options, out, err));
 }
 
+static nib_status try_zero_shot(nib_model *model, const char *const *texts, size_t n, const char *const *labels,
+                                size_t n_labels, const nib_zero_shot_options *options, nib_ranked *out, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_zero_shot_options o;
+    nib_ticket ticket;
+    base_stop stop;
+    size_t pairs;
+    NIB_TRY(api_options_take(API_ZERO_SHOT_OPTIONS, &o, options, err));
+    if (!model || !labels || (n && (!texts || !out)))
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts, labels and out must be given");
+    if (!n_labels) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "there are no labels");
+    if (o.max_tokens < 0) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
+    if (!base_mul_size(n, n_labels, &pairs)) NIB_FAIL(err, NIB_LIMIT, "%zu texts with %zu labels are too many", n, n_labels);
+    NIB_TRY(api_take_ticket(&ticket, &o.ticket, o.profile, err));
+    NIB_TRY(api_check_texts(texts, n, "text", err));
+    NIB_TRY(api_check_texts(labels, n_labels, "label", err));
+    base_stop_begin(&stop, o.stop, o.stop_user, pairs);
+    status = base_stop_check(err);
+    if (status == NIB_OK) status = task_zero_shot(model, texts, n, labels, n_labels, &o, out, err);
+    base_stop_end(&stop);
+fail:
+    return status;
+}
+
+nib_status nib_zero_shot(nib_model *model, const char *const *texts, size_t n, const char *const *labels, size_t n_labels,
+                         const nib_zero_shot_options *options, nib_ranked *out, nib_error *err) {
+    return API_CALL(err, try_zero_shot(model, texts, n, labels, n_labels, options, out, err));
+}
+
 const char *nib_model_mask_token(const nib_model *model) { return model ? task_mask_token(model) : NULL; }
 
 nib_status nib_fill(nib_model *model, const char *const *texts, size_t n, const nib_fill_options *options, nib_fills **out,

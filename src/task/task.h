@@ -41,6 +41,10 @@ nib_status task_classify(nib_model *m, const char *const *texts, const char *con
 nib_status task_rank(nib_model *m, const char *query, const char *const *documents, size_t n,
                      const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err);
 
+/* As nib_zero_shot. */
+nib_status task_zero_shot(nib_model *m, const char *const *texts, size_t n, const char *const *labels, size_t n_labels,
+                          const nib_zero_shot_options *options, nib_ranked *out, nib_error *err);
+
 /* As nib_tag. */
 nib_status task_tag(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *options, nib_tags **out,
                     nib_error *err);

@@ -70,6 +70,7 @@ static void add_item(queue_group *g, size_t k) {
                             .text = x->text,
                             .length = x->length,
                             .pair = x->pair,
+                            .strategy = r->strategy,
                             .pair_length = x->pair_length,
                             .max_tokens = r->max_tokens};
     nib_error e;

@@ -384,6 +384,11 @@ static void tasks(void **state) {
     nib_answers_free(answers);
     FAILS(nib_answer, m, texts, texts, 2, NULL, &answers);
     nib_model_free(tagger);
+    nib_ranked fits[4];
+    OK(nib_model_open, NIB_TEST_DATA "/tasks/zero-bert", NULL, &tagger);
+    OK(nib_zero_shot, tagger, texts, 2, texts, 2, NULL, fits);
+    FAILS(nib_zero_shot, tagger, texts, 2, texts, 0, NULL, fits);
+    nib_model_free(tagger);
     nib_tensor *rows;
     int64_t offsets[3];
     float score;

@@ -146,6 +146,31 @@ expect 2 'there is no text' "$nib" answer --model "$answer" -q 'what?'
 expect 2 'give one of them' "$nib" answer --model "$answer" -q 'what?' --context a page
 expect 2 'No such file' "$nib" answer --model "$answer" -q 'what?' none.txt
 expect 2 'this model cannot answer questions' "$nib" answer --model "$ner" -q 'what?' page
+# nib classify --labels --json is what the pipeline gave
+zero=$data/zero-bert
+python3 - "$nib" "$zero" <<'PY' || { echo "FAILED: nib classify --labels"; failed=1; }
+import json, subprocess, sys
+nib, model = sys.argv[1:]
+golden = json.load(open(model + "/golden.json"))
+for way, args in (("plain", []), ("multi", ["--multi-label"]), ("template", ["--template", "{} is what it says"])):
+    labels = [a for label in golden["labels"] if "," not in label for a in ("--labels", label)]
+    command = [nib, "classify", "--model", model, "--json", *labels, *args]
+    lines = subprocess.run(command, input="".join(t + "\n" for t in golden["texts"]), capture_output=True, text=True, check=True).stdout
+    for want, got in zip(golden[way], map(json.loads, lines.splitlines()), strict=True):
+        assert list(want) == list(got) and want["sequence"] == got["sequence"], (want, got)
+        at = dict(zip(want["labels"], want["scores"]))
+        del at["pens, and nibs"]
+        share = 1 if way == "multi" else sum(at.values())  # of one label less
+        assert got["labels"] == list(at), (want, got)
+        assert all(abs(at[label] / share - score) < 1e-5 for label, score in zip(got["labels"], got["scores"])), (want, got)
+PY
+expect 0 '^ [01]\.[0-9]{4}  (ink|a river)$' "$nib" classify --model "$zero" --labels 'ink, a river' 'A nib writes.'
+check [ "$("$nib" classify --model "$zero" --labels 'ink,pen,nib' --top-k 2 'A nib writes.' | wc -l)" = 3 ]
+expect 2 'has no label' "$nib" classify --model "$zero" --labels ' , ' 'A nib writes.'
+expect 2 'are said of --labels' "$nib" classify --model "$zero" --multi-label 'A nib writes.'
+expect 2 'with --pair or --raw' "$nib" classify --model "$zero" --labels ink --raw 'A nib writes.'
+expect 2 'must have \{\} once' "$nib" classify --model "$zero" --labels ink --template 'no place' 'A nib writes.'
+expect 0 'no label of the model begins with "entail": the last, c, is taken' "$nib" classify --model "$data/zero-roberta" --labels ink,pen 'A nib.'
 # nib colbert ranks by MaxSim, and gives the vectors
 for name in stanford bert modernbert deberta; do
     "$nib" colbert --model "$data/colbert-$name" --query 'A nib writes.' --json documents >got 2>err || failed=1
