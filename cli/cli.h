@@ -10,7 +10,7 @@
 
 extern const cli_verb cli_embed, cli_run, cli_inspect, cli_explain, cli_tokenize, cli_bench, cli_profile, cli_tune;
 extern const cli_verb cli_eval, cli_devices;
-extern const cli_verb cli_search, cli_classify, cli_rank, cli_ner, cli_colbert, cli_pull, cli_models, cli_doctor;
+extern const cli_verb cli_search, cli_classify, cli_rank, cli_ner, cli_fill, cli_answer, cli_colbert, cli_pull, cli_models, cli_doctor;
 extern const cli_verb cli_optimize, cli_simplify, cli_diff, cli_quantize, cli_compile, cli_export;
 
 /* ---- a model (cli_model.c) */
@@ -36,6 +36,12 @@ int cli_choose_prompt(cli_args *args);
 
 /* Where texts come from: *input, which is NULL if they were given; 2 after a message: both, or nothing (cli_process.c). */
 int cli_choose_input(cli_args *args, const char **input);
+
+/* nib classify with labels of the command line's (cli_zero_shot.c). */
+int cli_zero_shot(cli_args *a, const char *input);
+/* The parts of all items of a list, which commas divide, without the spaces around them but for `spaces`; empty ones only
+ * with that. *parts [*n] is to be freed, then *bytes. 0, or a code. */
+int cli_parts(const cli_list *list, bool spaces, const char ***parts, size_t *n, char **bytes);
 
 /* Prints a report, or writes it as JSON to `path` (-: standard output, in place of the text; NULL: nowhere), and frees it; returns the
  * exit code for `status`. */

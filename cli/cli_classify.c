@@ -24,6 +24,12 @@ static const cli_option classify_options[] = {
     {"top-k", 0, CLI_INT, CLI_AT(top_k), "N", "the N best labels instead of the best one; more than there are: all", 1,
      1000000, NULL},
     {"raw", 0, CLI_FLAG, CLI_AT(raw), NULL, "scores as the model gives them, no probabilities", 1, 0, NULL},
+    {"labels", 0, CLI_LIST, CLI_AT(labels), "LABEL,...",
+     "these labels instead of the model's, which is one for natural language inference; may be given several times", 0, 0,
+     NULL},
+    {"template", 0, CLI_TEXT, CLI_AT(hypothesis), "TEXT",
+     "with --labels: what is said of a label, {} standing for it (default: This example is {}.)", 0, 0, NULL},
+    {"multi-label", 0, CLI_FLAG, CLI_AT(multi_label), NULL, "with --labels: each may hold or not, by itself", 1, 0, NULL},
     {"json", 0, CLI_FLAG, CLI_AT(json), NULL, "a line of JSON for each instead", 1, 0, NULL},
     {0},
 };
@@ -191,6 +197,11 @@ static int run_classify(cli_args *a) {
     classify_run r = {.a = a};
     int code = cli_choose_input(a, &r.input);
     if (code) return code;
+    if (a->labels.count && (a->pair || a->raw))
+        return cli_usage(a->verb, "--labels with --pair or --raw: a label's score is a probability, of one text");
+    if (!a->labels.count && (a->hypothesis || a->multi_label))
+        return cli_usage(a->verb, "--template and --multi-label are said of --labels");
+    if (a->labels.count) return cli_zero_shot(a, r.input);
     if (!r.input && a->pair && a->plain.count % 2)
         return cli_usage(a->verb, "--pair takes two texts, or four, ...: one has no second");
     cli_catch(false);
@@ -221,9 +232,11 @@ const cli_verb cli_classify = {
     .options = options,
     .examples = "  nib classify --model sentiment 'a film to remember' 'two hours that nobody gives back'\n"
                 "  nib classify --model cross-encoder --pair 'who wrote it' 'a nib writes'\n"
-                "  nib classify --model sentiment --input texts.txt --top-k 3 --json >scores.jsonl\n",
+                "  nib classify --model sentiment --input texts.txt --top-k 3 --json >scores.jsonl\n"
+                "  nib classify --model nli --labels travel,cooking,sport 'one day I will see the world'\n",
     .after = "Labels and what scores are come from config.json; nib inspect prints both. With --json there is a line for each text, as\n"
-             "transformers' pipeline(\"text-classification\") has it: {\"label\": .., \"score\": ..}; with --top-k a list of these.\n",
+             "transformers' pipeline(\"text-classification\") has it: {\"label\": .., \"score\": ..}; with --top-k a list of these. With\n"
+             "--labels as pipeline(\"zero-shot-classification\") has it: sequence, labels, scores.\n",
     .plain = -1,
     .run = run_classify,
 };

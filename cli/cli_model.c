@@ -15,7 +15,7 @@ static const cli_names precisions = {
     (const int[]){NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8, NIB_PRECISION_Q4, NIB_PRECISION_AUTO, -1}};
 static const cli_names tasks = {(const char *const[]){NIB_TASK_MAP(CLI_NAME_TEXT)},
                                 (const int[]){NIB_TASK_EMBED, NIB_TASK_TOKENS, NIB_TASK_CLASSIFY, NIB_TASK_TAG, NIB_TASK_COLBERT,
-                                            NIB_TASK_SPARSE, NIB_TASK_HYBRID, -1}};
+                                            NIB_TASK_SPARSE, NIB_TASK_HYBRID, NIB_TASK_FILL, NIB_TASK_ANSWER, -1}};
 static const cli_names poolings = {
     (const char *const[]){NIB_POOLING_MAP(CLI_NAME_TEXT)},
     (const int[]){NIB_POOLING_MEAN, NIB_POOLING_CLS, NIB_POOLING_MAX, NIB_POOLING_LAST, NIB_POOLING_MEAN_SQRT_LEN,

@@ -338,7 +338,7 @@ int cli_parse(const cli_verb *verb, int argc, char **argv, cli_args *a) {
 }
 
 void cli_args_free(cli_args *a) {
-    cli_list *const lists[] = {&a->plain, &a->inputs, &a->shapes, &a->disabled, &a->keep, &a->limits, &a->includes,
+    cli_list *const lists[] = {&a->targets, &a->labels, &a->plain, &a->inputs, &a->shapes, &a->disabled, &a->keep, &a->limits, &a->includes,
                                &a->ignore, &a->queries};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->items);
 }

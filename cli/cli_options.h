@@ -39,7 +39,7 @@ typedef struct cli_args {
     cli_list plain; /* arguments that are no options, behind the model */
     cli_given given[CLI_MOST_OPTIONS];
     size_t n_given;
-    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries;
+    cli_list inputs, shapes, disabled, keep, limits, includes, ignore, queries, targets, labels;
     const char *input, *output, *ids, *report, *output_dir, *compare, *suite, *calibrate, *check_texts;
     const char *word; /* of the verb's */
     const char *pairs, *retrieval, *precisions, *cuts, *types; /* of nib eval */
@@ -48,6 +48,9 @@ typedef struct cli_args {
         check, help, no_prompt, decode, no_special, no_truncation, with_pooling, pull, weights, small_files, no_speed,
         preset, per_tensor, reduce_range;
     int top, rescore, measure; /* of nib search */
+    int longest, impossible, within_words; /* of nib answer; longest 0: not given */
+    const char *context, *hypothesis;
+    int multi_label;
     int rounds, callers, repeat, level, opset, target, type, ranges, block, format, graph, dtype;
     int sparse, dense, late, keys; /* of nib embed: --sparse, --dense, --colbert, --format */
     int aggregation, role; /* role 0: not given */

@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-const cli_verb *const cli_verbs[] = {&cli_embed, &cli_search, &cli_eval, &cli_classify, &cli_rank,     &cli_ner,    &cli_colbert, &cli_run,
-                                     &cli_inspect,  &cli_explain,  &cli_tokenize, &cli_profile,  &cli_bench,  &cli_tune,
-                                     &cli_optimize, &cli_simplify, &cli_diff,     &cli_quantize, &cli_export,
-                                     &cli_compile,  &cli_pull,     &cli_models,   &cli_doctor,   &cli_devices,  NULL};
+const cli_verb *const cli_verbs[] = {&cli_embed,    &cli_search,   &cli_eval,     &cli_classify, &cli_rank,     &cli_ner,
+                                     &cli_fill,     &cli_answer,   &cli_colbert,  &cli_run,      &cli_inspect,  &cli_explain,
+                                     &cli_tokenize, &cli_profile,  &cli_bench,    &cli_tune,     &cli_optimize, &cli_simplify,
+                                     &cli_diff,     &cli_quantize, &cli_export,   &cli_compile,  &cli_pull,     &cli_models,
+                                     &cli_doctor,   &cli_devices,  NULL};
 #define N_VERBS (sizeof cli_verbs / sizeof *cli_verbs - 1)
 
 static int help(FILE *out, int code) {

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, sparse, m3; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, sparse, m3, fill, answer, zero; all without an argument)
 
-Needs torch, transformers, tokenizers, sentence-transformers. Each folder NAME has config.json, model.safetensors and
+Needs torch, transformers, tokenizers, sentence-transformers; answer, transformers 4.57. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
 """
 import json
@@ -91,6 +91,8 @@ FAMILIES = {  # name: tokenizer, config, classes by head
                    T.DistilBertConfig(dim=hidden_size, n_layers=num_hidden_layers, n_heads=num_attention_heads,
                                       hidden_dim=intermediate_size, **more), {}),
     "xlmr": (unigram, T.XLMRobertaConfig, dict(type_vocab_size=1, max_position_embeddings=MOST + 2)),
+    "albert": (unigram, T.AlbertConfig, dict(embedding_size=16, type_vocab_size=2)),
+    "electra": (wordpiece, T.ElectraConfig, dict(embedding_size=16, type_vocab_size=2)),
     "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
 }
 
@@ -327,7 +329,80 @@ def m3():
     print(name, [len(r[0]) for r in lexical], [len(r) for r in rows])
 
 
-KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "sparse": sparse, "m3": m3}
+# ---------------------------------------------------------------- words in the place of masks
+
+FILL = ["A @ writes with ink in Dresden .", "@ Schumann played in @ , then moved to Frankfurt ' s river", "The river Elbe, the river @ and the",
+        "@", "naïve café owners 🖋 in São @ like ink; so does O ' Brien."]
+TARGETS = ["nib", "Dresden", "zzz unheard of", "", "pen", "nib"]
+
+
+def fill():
+    for name, family, config in (("fill-bert", "bert", {}), ("fill-roberta", "roberta", {}), ("fill-modernbert", "modernbert", {}),
+                                 ("fill-deberta", "deberta", dict(legacy=False)), ("fill-albert", "albert", {}),
+                                 ("fill-distilbert", "distilbert", {}), ("fill-electra", "electra", {})):
+        model, tok, path = folder(name, family, T.AutoModelForMaskedLM, **config)
+        if family in ("bert", "roberta"):  # BPE is cleaned by nobody
+            said = json.loads((path / "tokenizer_config.json").read_text())
+            (path / "tokenizer_config.json").write_text(json.dumps({**said, "clean_up_tokenization_spaces": True}, indent=2) + "\n")
+        tok = T.AutoTokenizer.from_pretrained(path)
+        pipe = T.pipeline("fill-mask", model=T.AutoModelForMaskedLM.from_pretrained(path), tokenizer=tok, device="cpu")
+        texts = [t.replace("@", tok.mask_token) for t in FILL]
+        found = {"all": [pipe(t) for t in texts], "top 2": [pipe(t, top_k=2) for t in texts],
+                 "targets": [pipe(t, targets=TARGETS, top_k=3) for t in texts]}
+        write(path, mask=tok.mask_token, texts=texts, target_words=TARGETS, **found)
+        print(name, [f["token_str"] for f in found["all"][0]])
+
+
+# ---------------------------------------------------------------- answers
+
+QUESTIONS = [("Who played in Zürich?", TEXTS[0]), ("Where did O'Brien live?", TEXTS[4]), ("What flows past Dresden?", TEXTS[5]),
+             ("who?", "?"), ("Which ink?", " ".join(TEXTS) * 2), ("whose pen, and which nib?", "A nib, a NIB and a Nib; the nib of a Nib: nib.")]
+
+
+def answer():
+    """The pipeline is gone since transformers 5: this one needs transformers 4.57."""
+    for name, family in (("answer-bert", "bert"), ("answer-roberta", "roberta"), ("answer-deberta", "deberta"),
+                         ("answer-modernbert", "modernbert")):
+        model, tok, path = folder(name, family, T.AutoModelForQuestionAnswering)
+        if family != "bert":
+            said = json.loads((path / "tokenizer_config.json").read_text())
+            said["model_input_names"] = ["input_ids", "attention_mask"]
+            (path / "tokenizer_config.json").write_text(json.dumps(said, indent=2) + "\n")
+        tok = T.AutoTokenizer.from_pretrained(path)
+        pipe = T.pipeline("question-answering", model=model, tokenizer=tok, device="cpu")
+        ways = {"plain": dict(doc_stride=8), "best 3": dict(top_k=3, doc_stride=8),
+                "impossible": dict(top_k=2, handle_impossible_answer=True, doc_stride=8),
+                "tokens": dict(top_k=3, align_to_words=False, doc_stride=8),
+                "short": dict(top_k=2, max_answer_len=2, max_seq_len=40, doc_stride=3)}
+        found = {}
+        for way, options in ways.items():
+            got = [pipe(question=q, context=c, **options) for q, c in QUESTIONS]
+            found[way] = [[plain([a])[0] for a in (x if isinstance(x, list) else [x])] for x in got]
+        write(path, questions=[q for q, _ in QUESTIONS], contexts=[c for _, c in QUESTIONS], **found)
+        print(name, [x[0]["answer"][:20] for x in found["plain"]])
+
+
+# ---------------------------------------------------------------- labels of the caller's
+
+LABELS = ["a river", "ink", "São Paulo", "pens, and nibs", "ink of a pen"]
+
+
+def zero_shot():
+    for name, family, labels in (("zero-bert", "bert", ["contradiction", "neutral", "Entailment"]),
+                                 ("zero-deberta", "deberta", ["entailment", "not_entailment"]),
+                                 ("zero-roberta", "roberta", ["a", "b", "c"])):
+        model, tok, path = folder(name, family, T.AutoModelForSequenceClassification, id2label=dict(enumerate(labels)),
+                                  label2id={label: i for i, label in enumerate(labels)})
+        pipe = T.pipeline("zero-shot-classification", model=model, tokenizer=T.AutoTokenizer.from_pretrained(path), device="cpu")
+        texts = [t for t in TEXTS if t]
+        ways = {"plain": {}, "multi": dict(multi_label=True), "template": dict(hypothesis_template="{} is what it says")}
+        found = {way: [pipe(t, LABELS, **options) for t in texts] for way, options in ways.items()}
+        found["alone"] = [pipe(t, LABELS[:1]) for t in texts]
+        write(path, texts=texts, labels=LABELS, **found)
+        print(name, [f["labels"][0] for f in found["plain"]])
+
+
+KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "sparse": sparse, "m3": m3, "fill": fill, "answer": answer, "zero": zero_shot}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

@@ -326,13 +326,15 @@ NIB_API void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, siz
 
 /* What a model makes of texts. */
 #define NIB_TASK_MAP(X)                                                                                                \
-    X(AUTO, 0, "auto")         /* the last three if folder or outputs say so and nothing pools, else embed  */               \
+    X(AUTO, 0, "auto")         /* what folder or outputs say (not tokens, fill) if nothing pools; else embed */               \
     X(EMBED, 1, "embed")       /* a vector of each text: nib_embed */                                                  \
     X(TOKENS, 2, "tokens")     /* a vector of each token: nib_embed_tokens */                                          \
     X(CLASSIFY, 3, "classify") /* a score for each label: nib_classify */                                              \
     X(TAG, 4, "tag") X(COLBERT, 5, "colbert") /* labels, and rows for late interaction, of tokens: tasks.h */ \
     X(SPARSE, 6, "sparse")     /* a weight for each word of the vocabulary: sparse.h */ \
-    X(HYBRID, 7, "hybrid")     /* BGE-M3: embed, sparse and colbert in one pass: nib_embed_hybrid of sparse.h */
+    X(HYBRID, 7, "hybrid")     /* BGE-M3: embed, sparse and colbert in one pass: nib_embed_hybrid of sparse.h */ \
+    X(FILL, 8, "fill")         /* words in the place of masks: nib_fill of tasks.h */    \
+    X(ANSWER, 9, "answer")     /* where in a text the answer to a question is: nib_answer of tasks.h */
 
 typedef enum nib_task {
 #define NIB_TASK_ENUM(name, number, text) NIB_TASK_##name = number,

@@ -4,6 +4,9 @@
  *
  *     nib_rank      documents in the order in which they answer a query, by a cross encoder or reranker
  *     nib_colbert   rows of a query's or document's tokens, for late interaction (nib_maxsim of vectors.h scores them)
+ *     nib_zero_shot which of any labels fit a text, by a model for natural language inference
+ *     nib_answer    where in a text the answer to a question is
+ *     nib_fill      words in the place of a text's masks
  *     nib_tag       names, places and whatever else a model finds among the tokens of a text, and where
  *
  *     const char *documents[] = { "a small blade", "a nib writes" };
@@ -62,6 +65,34 @@ typedef struct nib_ranked {
  * sigmoid. Other errors as nib_classify; on failure *count is 0. */
 NIB_API nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
                             const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *error);
+
+/* ---------------------------------------------------------------- labels of the caller's */
+
+typedef struct nib_zero_shot_options {
+    size_t size;
+    const char *hypothesis; /* what is said of a label, "{}" standing for it; NULL: "This example is {}." */
+    int multi_label;        /* 1: each label may hold or not, by itself; 0: one of them holds */
+    const size_t *lengths;  /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t max_tokens;     /* of a text and what is said of a label together; of these two the text is cut */
+    nib_profile *profile;   /* as of nib_embed_options, of the task classify */
+    nib_stop_fn stop;       /* of this call, in pairs of a text and a label; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer` */
+} nib_zero_shot_options;
+
+NIB_API void nib_zero_shot_defaults(nib_zero_shot_options *options, size_t size);
+
+/* Says how well each of n_labels labels fits each of n texts, as transformers' ZeroShotClassificationPipeline does, by a
+ * model for natural language inference: the text is its premise, what the hypothesis says of a label follows or does
+ * not. out [n][n_labels]: of each text all labels, `index` being the label's, the best first, equal ones in the caller's
+ * order, and what is no number last. A label's raw score is that of the model's label that begins with "entail", in any
+ * case; the last one, with a warning, where none does. Scores are the softmax over all labels, or, of labels by
+ * themselves and of one alone, over that and its contradiction: the model's first label, or its last where the first is
+ * "entail...". INVALID_ARGUMENT: no labels, a hypothesis without "{}" or with several, or one that leaves no room for the
+ * text. Other errors as nib_classify. */
+NIB_API nib_status nib_zero_shot(nib_model *model, const char *const *texts, size_t n, const char *const *labels,
+                                 size_t n_labels, const nib_zero_shot_options *options, nib_ranked *out,
+                                 nib_error *error);
 
 /* ---------------------------------------------------------------- tags: token classification, named entities */
 
@@ -124,6 +155,95 @@ NIB_API nib_status nib_tag(nib_model *model, const char *const *texts, size_t n,
 /* How many entities text i has, and where: *entities, which may be NULL. 0 for a text that there is not. */
 NIB_API size_t nib_tags_get(const nib_tags *tags, size_t i, const nib_entity **entities);
 NIB_API void nib_tags_free(nib_tags *tags); /* before or after the model; NULL is accepted */
+
+/* ---------------------------------------------------------------- words in the place of masks */
+
+typedef struct nib_fill_options {
+    size_t size;
+    const size_t *lengths;      /* [n] bytes of each text; NULL: the texts end with NUL */
+    int64_t max_tokens;         /* this call's limit, as of nib_embed_options */
+    int64_t *tokens;            /* [n], filled with the tokens used of each text, special ones included; may be NULL */
+    int64_t *full_tokens;       /* [n], filled with the tokens each would have without truncation; may be NULL */
+    size_t top;                 /* so many words of each mask, the most probable; 5 by default; no more than there are */
+    const char *const *targets; /* [target_count] only these words; NULL: all */
+    size_t target_count;
+    nib_profile *profile; /* as of nib_embed_options, of the task fill */
+    nib_stop_fn stop;     /* of this call, in texts; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer`: words come all together */
+} nib_fill_options;
+
+NIB_API void nib_fill_defaults(nib_fill_options *options, size_t size);
+
+/* A word for a mask. Frozen; the strings live as long as the nib_fills that has it. */
+typedef struct nib_fill_entry {
+    float score;          /* its probability among all words, targets or not: the softmax of the model's scores */
+    int32_t token;        /* its id */
+    const char *word;     /* as the tokenizer's decoder writes it */
+    const char *sequence; /* the text with it in the mask's place: its tokens put together again, without special ones
+                             unless there are several masks, as the others are then among them */
+    size_t word_length, sequence_length; /* in bytes: a token may stand for the byte 0; NUL follows, too */
+} nib_fill_entry;
+
+typedef struct nib_fills nib_fills;
+
+/* Finds what could stand in the place of masks in n texts, as transformers' FillMaskPipeline does: the tokenizer's mask
+ * token ([MASK], <mask>), written in the text, is a place to fill. Words of one mask come with the most probable first,
+ * equal ones by id, and one mask is filled as if the others stayed. A target that is no token of the vocabulary counts as
+ * the first of its tokens, which a warning says; one without tokens is left out, with a warning. Only the rows of masks go
+ * through the model's head. INVALID_ARGUMENT: a text without a mask (among the tokens that are left of it, if it is too
+ * long), or no target that is left. UNSUPPORTED: the model has no output `logits` [batch, seq, words] of a ForMaskedLM,
+ * or its tokenizer no mask. The caller frees *out. Other errors as nib_embed. */
+NIB_API nib_status nib_fill(nib_model *model, const char *const *texts, size_t n, const nib_fill_options *options,
+                            nib_fills **out, nib_error *error);
+/* How many masks text i has; 0 for a text that there is not. */
+NIB_API size_t nib_fills_masks(const nib_fills *fills, size_t i);
+/* How many words there are for mask `mask` of text i, counted from 0, and which: *entries, which may be NULL. */
+NIB_API size_t nib_fills_get(const nib_fills *fills, size_t i, size_t mask, const nib_fill_entry **entries);
+NIB_API void nib_fills_free(nib_fills *fills); /* before or after the model; NULL is accepted */
+/* The token that stands for what is to be filled in, "[MASK]"; it lives as long as the model. NULL: the tokenizer names
+ * none, or there is no tokenizer. */
+NIB_API const char *nib_model_mask_token(const nib_model *model);
+
+/* ---------------------------------------------------------------- answers in a text */
+
+typedef struct nib_answer_options {
+    size_t size;
+    const size_t *question_lengths; /* [n] bytes of each question; NULL: they end with NUL */
+    const size_t *context_lengths;  /* [n] bytes of each context; NULL: they end with NUL */
+    int64_t max_tokens;  /* of question and context together, in one window; 0: 384, or the model's if that is less */
+    int64_t stride;      /* tokens of the context that two windows share; -1, the default: 128, or half of max_tokens */
+    int64_t longest;     /* tokens of an answer at most; 15 by default */
+    size_t top;          /* so many answers, the best; 1 by default */
+    int impossible;      /* 1: that there is no answer is one, too: empty, from 0 to 0 */
+    int whole_words;     /* 1, the default: an answer begins and ends where a word does; 0: where its tokens do */
+    nib_profile *profile; /* as of nib_embed_options, of the task answer */
+    nib_stop_fn stop;     /* of this call, in windows; NULL: it goes on to its end */
+    void *stop_user;
+    const nib_ticket *ticket; /* as of nib_embed_options, without `answer` */
+} nib_answer_options;
+
+NIB_API void nib_answer_defaults(nib_answer_options *options, size_t size);
+
+/* Frozen. */
+typedef struct nib_answer_entry {
+    float score;       /* the product of both probabilities; of an answer that was found at several places their sum */
+    size_t begin, end; /* bytes of the context */
+} nib_answer_entry;
+
+typedef struct nib_answers nib_answers;
+
+/* Finds the answers to n questions, each in its context, as transformers' QuestionAnsweringPipeline (4.57) does: a
+ * context that is too long is looked at in windows, of which each has all of the question; answers that say the same,
+ * but for case, are one, at the place that was found first. The best come first; there are fewer than `top` where no
+ * more can be. INVALID_ARGUMENT: an empty question or context, or a question that leaves no room for the context.
+ * UNSUPPORTED: the model has no outputs start_logits and end_logits [batch, seq]. The caller frees *out. Other errors as
+ * nib_embed. */
+NIB_API nib_status nib_answer(nib_model *model, const char *const *questions, const char *const *contexts, size_t n,
+                              const nib_answer_options *options, nib_answers **out, nib_error *error);
+/* How many answers question i has, and which: *entries, which may be NULL. 0 for a question that there is not. */
+NIB_API size_t nib_answers_get(const nib_answers *answers, size_t i, const nib_answer_entry **entries);
+NIB_API void nib_answers_free(nib_answers *answers); /* before or after the model; NULL is accepted */
 
 /* ---------------------------------------------------------------- late interaction (ColBERT) */
 

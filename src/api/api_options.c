@@ -38,6 +38,10 @@ static const nib_pull_options pull_options = {.size = sizeof pull_options};
 static const nib_rank_options rank_options = {.size = sizeof rank_options};
 static const nib_tag_options tag_options = {.size = sizeof tag_options};
 static const nib_sparse_options sparse_options = {.size = sizeof sparse_options};
+static const nib_zero_shot_options zero_shot_options = {.size = sizeof zero_shot_options};
+static const nib_answer_options answer_options = {
+    .size = sizeof answer_options, .stride = -1, .longest = 15, .top = 1, .whole_words = 1};
+static const nib_fill_options fill_options = {.size = sizeof fill_options, .top = 5};
 static const nib_colbert_options colbert_options = {.size = sizeof colbert_options, .pool_factor = 1};
 
 #define END(type, member) (uint16_t)(offsetof(type, member) + sizeof(((type *)0)->member))
@@ -146,6 +150,25 @@ static const uint16_t tag_ends[] = {
     TAG(ignore_count), TAG(windows),     TAG(stride),     TAG(profile), TAG(stop),   TAG(stop_user),   TAG(ticket),
 };
 
+static const uint16_t fill_ends[] = {
+#define FILL(member) END(nib_fill_options, member)
+    FILL(size),         FILL(lengths), FILL(max_tokens), FILL(tokens),    FILL(full_tokens), FILL(top), FILL(targets),
+    FILL(target_count), FILL(profile), FILL(stop),       FILL(stop_user), FILL(ticket),
+};
+
+static const uint16_t answer_ends[] = {
+#define ANSWER(member) END(nib_answer_options, member)
+    ANSWER(size), ANSWER(question_lengths), ANSWER(context_lengths), ANSWER(max_tokens), ANSWER(stride), ANSWER(longest),
+    ANSWER(top),  ANSWER(impossible),       ANSWER(whole_words),     ANSWER(profile),    ANSWER(stop),   ANSWER(stop_user),
+    ANSWER(ticket),
+};
+
+static const uint16_t zero_shot_ends[] = {
+#define ZERO_SHOT(member) END(nib_zero_shot_options, member)
+    ZERO_SHOT(size),    ZERO_SHOT(hypothesis), ZERO_SHOT(multi_label), ZERO_SHOT(lengths), ZERO_SHOT(max_tokens),
+    ZERO_SHOT(profile), ZERO_SHOT(stop),       ZERO_SHOT(stop_user),   ZERO_SHOT(ticket),
+};
+
 static const uint16_t colbert_ends[] = {
 #define COLBERT(member) END(nib_colbert_options, member)
     COLBERT(size),        COLBERT(max_tokens), COLBERT(lengths), COLBERT(tokens),    COLBERT(full_tokens),
@@ -188,6 +211,10 @@ static const kind kinds[] = {
     [API_PULL_OPTIONS] = KIND(nib_pull_options, "nib_pull_defaults", pull_options, pull_ends),
     [API_RANK_OPTIONS] = KIND(nib_rank_options, "nib_rank_defaults", rank_options, rank_ends),
     [API_TAG_OPTIONS] = KIND(nib_tag_options, "nib_tag_defaults", tag_options, tag_ends),
+    [API_FILL_OPTIONS] = KIND(nib_fill_options, "nib_fill_defaults", fill_options, fill_ends),
+    [API_ANSWER_OPTIONS] = KIND(nib_answer_options, "nib_answer_defaults", answer_options, answer_ends),
+    [API_ZERO_SHOT_OPTIONS] =
+        KIND(nib_zero_shot_options, "nib_zero_shot_defaults", zero_shot_options, zero_shot_ends),
     [API_COLBERT_OPTIONS] =
         KIND(nib_colbert_options, "nib_colbert_defaults", colbert_options, colbert_ends),
     [API_SPARSE_OPTIONS] = KIND(nib_sparse_options, "nib_sparse_defaults", sparse_options, sparse_ends),
@@ -255,4 +282,9 @@ void nib_pull_defaults(nib_pull_options *o, size_t size) { fill_defaults(API_PUL
 void nib_rank_defaults(nib_rank_options *o, size_t size) { fill_defaults(API_RANK_OPTIONS, o, size); }
 void nib_tag_defaults(nib_tag_options *o, size_t size) { fill_defaults(API_TAG_OPTIONS, o, size); }
 void nib_sparse_defaults(nib_sparse_options *o, size_t size) { fill_defaults(API_SPARSE_OPTIONS, o, size); }
+void nib_fill_defaults(nib_fill_options *o, size_t size) { fill_defaults(API_FILL_OPTIONS, o, size); }
+void nib_answer_defaults(nib_answer_options *o, size_t size) { fill_defaults(API_ANSWER_OPTIONS, o, size); }
+void nib_zero_shot_defaults(nib_zero_shot_options *o, size_t size) {
+    fill_defaults(API_ZERO_SHOT_OPTIONS, o, size);
+}
 void nib_colbert_defaults(nib_colbert_options *o, size_t size) { fill_defaults(API_COLBERT_OPTIONS, o, size); }

@@ -75,19 +75,35 @@ fail:
     return status;
 }
 
+/* Inputs that a task's suffix has added, behind those of the model's graph. */
+static int suffix_inputs(const run_roles *r) { return (r->skip >= 0) + (r->places >= 0); }
+
+/* i64 [wanted, 2], whose size is that of no other input. */
+static bool are_places(const graph_type *t, const graph *g) {
+    int64_t pair;
+    if (t->kind != GRAPH_KIND_TENSOR || t->dtype != NIB_DTYPE_I64 || t->rank != 2) return false;
+    if (!graph_dim_is_const(t->dims[1], &pair) || pair != 2) return false;
+    const graph_type *ids = &g->inputs[0]->type;
+    const int symbol = graph_symbol_index(t->dims[0]);
+    return symbol >= 0 && t->dims[0] != ids->dims[0] && t->dims[0] != ids->dims[1] &&
+           strcmp(graph_symbol_name(g->symbols, symbol), OP_TOKENS_SYMBOL) != 0;
+}
+
 /* Each input of the graph has one role, and is [batch, seq]; T, which a batch's ids give, is no input's size. */
 static nib_status check_roles(run_roles *r, const graph *g, nib_error *err) {
     nib_status status = NIB_OK;
     const int roles[] = {r->ids, r->mask, r->types, r->positions};
     int64_t one = 0;
-    if (r->skip >= 0 && r->skip != g->n_inputs - 1) NIB_FAIL(err, NIB_BAD_MODEL, "the rows of a prompt are not the last input");
+    if (suffix_inputs(r) > 1 || (suffix_inputs(r) && r->skip + r->places + 1 != g->n_inputs - 1))
+        NIB_FAIL(err, NIB_BAD_MODEL, "what the task adds is not the last input");
     for (int i = 0; i < g->n_inputs; i++) {
         const graph_type *t = &g->inputs[i]->type;
         int count = 0;
         if (i == r->skip && (t->kind != GRAPH_KIND_TENSOR || t->dtype != NIB_DTYPE_I64 || t->rank != 1 ||
                              !graph_dim_is_const(t->dims[0], &one) || one != 1))
             NIB_FAIL(err, NIB_BAD_MODEL, "input %s is not one number", g->inputs[i]->name);
-        if (i == r->skip) continue;
+        if (i == r->places && !are_places(t, g)) NIB_FAIL(err, NIB_BAD_MODEL, "input %s is no list of places", g->inputs[i]->name);
+        if (i == r->skip || i == r->places) continue;
         for (size_t k = 0; k < BASE_COUNT(roles); k++) count += roles[k] == i;
         if (count != 1 || t->kind != GRAPH_KIND_TENSOR || t->rank != 2)
             NIB_FAIL(err, NIB_BAD_MODEL, "input %s is for nothing, or not [batch, seq]", g->inputs[i]->name);
@@ -99,7 +115,7 @@ static nib_status check_roles(run_roles *r, const graph *g, nib_error *err) {
         }
     }
     for (size_t k = 0; k < BASE_COUNT(roles); k++)
-        if (roles[k] >= g->n_inputs - (r->skip >= 0) || (k == 0 && roles[k] < 0))
+        if (roles[k] >= g->n_inputs - suffix_inputs(r) || (k == 0 && roles[k] < 0))
             NIB_FAIL(err, NIB_BAD_MODEL, "the model has no such input");
     r->fixed_batch = r->fixed_seq = 0;
     graph_dim_is_const(g->inputs[r->ids]->type.dims[0], &r->fixed_batch);
@@ -170,7 +186,7 @@ static nib_status open_task(nib_model *m, compiled_section section, onnx_blobs b
         if (!p->cannot[0]) snprintf(p->cannot, sizeof p->cannot, "the model was compiled without its task");
         base_error_set(&s->failure, NIB_UNSUPPORTED, "this model cannot %s: %s", model_task_of(which)->does, p->cannot);
         atomic_store(&s->state, MODEL_FAILED);
-        p->roles.skip = -1;
+        p->roles.skip = p->roles.places = -1;
         return NIB_OK;
     }
     p->cannot[0] = 0;
@@ -200,7 +216,7 @@ static nib_status open_sections(nib_model *m, const compiled_section *s, const n
     m->source = own->g ? own->g : exact->g;
     if (!m->source) NIB_FAIL(err, NIB_BAD_MODEL, "the compiled file has no graph");
     const int n_inputs =
-        graph_required_inputs(m->source) - (own->roles.skip >= 0); /* those that the graph it was made of had */
+        graph_required_inputs(m->source) - suffix_inputs(&own->roles); /* those that the graph it was made of had */
     if (exact->g && own->g && graph_required_inputs(exact->g) != n_inputs)
         NIB_FAIL(err, NIB_BAD_MODEL, "the graphs' inputs differ");
     if (m->compiled->n_below != n_inputs) NIB_FAIL(err, NIB_BAD_MODEL, "the settings and the graph differ in their inputs");

@@ -67,6 +67,9 @@ static const field fields[] = {
     LATER("tokenizer_prefix", INT, settings.tokenizer.prefix_space, 0, 2),
     LATER("tokenizer_bare", BOOL, settings.tokenizer.bare, 0, 1),
     LATER("tokenizer_no_unknown", BOOL, settings.tokenizer.no_unknown, 0, 1),
+    LATER("tokenizer_mask", TEXT, settings.tokenizer.mask, 0, 0),
+    LATER("tokenizer_pad", TEXT, settings.tokenizer.pad, 0, 0),
+    LATER("tokenizer_cleans", BOOL, settings.tokenizer.cleans, 0, 1),
     LATER("route", TEXT, settings.route, 0, 0),
     LATER("routes", TEXT, settings.routes, 0, 0),
     LATER("similarity", TEXT, settings.similarity, 0, 0),
@@ -110,6 +113,7 @@ static const field program_fields[] = {
     FIELD("pooled", BOOL, pooled, 0, 1),
     FIELD("group", INT, roles.group, RUN_GROUP_ONE, RUN_GROUP_ANY),
     FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
+    LATER("wanted_rows", INT, roles.places, -1, INT_MAX),
     LATER("normalized", BOOL, normalized, 0, 1),
     LATER("scores", INT, scores, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
 };
@@ -321,6 +325,7 @@ nib_status compiled_get_settings(nib_model *m, const char *json, size_t length, 
     NIB_TRY(get_task(m, root, err));
     model_program *own = &m->slots[m->task].program;
     for (size_t i = 0; i < BASE_COUNT(fields); i++) NIB_TRY(get_field(m, &fields[i], root, err));
+    own->roles.places = -1;
     for (size_t i = 0; i < BASE_COUNT(program_fields); i++) NIB_TRY(get_field(own, &program_fields[i], root, err));
     if (m->labels.activation == NIB_SCORES_MODEL && m->labels.problem == NIB_SCORES_MODEL) /* older files say neither */
         m->labels.activation = own->scores;

@@ -112,6 +112,8 @@ typedef struct hf_tokenizer {
     bool no_types;                      /* model_input_names leaves token_type_ids out: the model gets zeros */
     int truncation_left;                /* truncation_side: 1 left, 0 right, -1: nothing was said */
     char cls[64], sep[64], unknown[64]; /* as named; "": the class's own */
+    char mask[64], pad[64];             /* of any class */
+    bool cleans;                        /* clean_up_tokenization_spaces: of decoded text */
     hf_token *tokens;                   /* [count] that the files name */
     size_t count, cap;
     int prefix_space; /* add_prefix_space, of a class that puts it into its ByteLevel: 2 yes, 1 no; 0: it is no such class */

@@ -119,6 +119,7 @@ static const hf_head bert_heads[] = {
     {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "tanh", NULL, NULL, "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {.suffix = "ForQuestionAnswering", .output = "start_logits", .take = HF_TAKE_SPANS, .out = "qa_outputs"},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL, "cls.predictions.transform.LayerNorm", NULL,
      "cls.predictions.decoder"},
     {.output = NULL},
@@ -168,6 +169,7 @@ static const hf_head roberta_heads[] = {
     {.output = "pooler_output", .suffix = "", .take = HF_TAKE_FIRST, .dense = "pooler.dense", .activation = "tanh"},
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "classifier.dense", "tanh", NULL, NULL, "classifier.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {.suffix = "ForQuestionAnswering", .output = "start_logits", .take = HF_TAKE_SPANS, .out = "qa_outputs"},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_head.dense", "gelu", NULL, "lm_head.layer_norm", NULL, "lm_head.decoder"},
     {.output = NULL},
 };

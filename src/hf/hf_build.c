@@ -203,7 +203,7 @@ void hf_output(hf_builder *b, const char *name, graph_value *x, int rank, int64_
     v->type = (graph_type){
         .kind = GRAPH_KIND_TENSOR, .dtype = NIB_DTYPE_F32, .rank = rank, .dims = {graph_dim_symbol(t, "batch")}};
     if (rank == 3) v->type.dims[1] = graph_dim_symbol(t, "seq");
-    v->type.dims[rank - 1] = graph_dim_const(t, width);
+    v->type.dims[rank - 1] = width ? graph_dim_const(t, width) : graph_dim_symbol(t, "seq");
     made(b, graph_add_output(b->g, v) == NIB_OK ? v : NULL);
 }
 

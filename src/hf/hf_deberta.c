@@ -112,6 +112,7 @@ static const hf_head heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_FIRST, "pooler.dense", "gelu", "pooler_hidden_act", NULL,
      "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
+    {.suffix = "ForQuestionAnswering", .output = "start_logits", .take = HF_TAKE_SPANS, .out = "qa_outputs"},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "cls.predictions.transform.dense", NULL, NULL,
      "cls.predictions.transform.LayerNorm", NULL, "cls.predictions.decoder"},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "lm_predictions.lm_head.dense", NULL, NULL,

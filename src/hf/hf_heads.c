@@ -88,6 +88,17 @@ static graph_value *tied(hf_builder *b, const hf_stack *s, const hf_head *h, gra
                       hf_has_weight(b, bias) ? hf_weight(b, bias, s->vocabulary, 0) : NULL);
 }
 
+/* The columns of [batch, seq, 2], each an output. */
+static void put_spans(hf_builder *b, graph_value *x, int64_t width) {
+    static const char *const names[] = {"start_logits", "end_logits"};
+    if (width != 2) hf_refuse(b, NIB_BAD_MODEL, "a head for answers has %lld rows, not 2", (long long)width);
+    for (int i = 0; i < 2; i++) {
+        graph_value *v = hf_op2(b, "Gather", hf_path(b, "%s.column", names[i]), x, hf_int(b, hf_path(b, "%s.at", names[i]), i));
+        if (v && graph_set_int(v->producer, "axis", 2) != NIB_OK) hf_no_memory(b);
+        hf_output(b, names[i], v, 2, 0);
+    }
+}
+
 static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids,
                   graph_value *mask) {
     const hf_take take = take_of(b, h);
@@ -105,7 +116,8 @@ static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_valu
     if (h->out) x = widen(b, h->out, x, &width);
     else if (h->tied) x = tied(b, s, h, x), width = s->vocabulary;
     if (take == HF_TAKE_LATE) x = mean_row(b, rows, x, mask);
-    hf_output(b, h->output, x, take == HF_TAKE_TOKENS ? 3 : 2, width);
+    if (take == HF_TAKE_SPANS) put_spans(b, x, width);
+    else hf_output(b, h->output, x, take == HF_TAKE_TOKENS ? 3 : 2, width);
 }
 
 static bool is_there(hf_builder *b, const char *path) {

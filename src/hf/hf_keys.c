@@ -45,7 +45,7 @@ static const base_key tokenizer_keys[] = {
     HARMLESS("trim_offsets", "*", "of spans in the text, not of ids"),
     HARMLESS("clean_text", "*", "BertTokenizer cleans always, and tokenizer.json decides for others"),
     HARMLESS("wordpieces_prefix", "*", "it is always ##"),
-    HARMLESS("clean_up_tokenization_spaces", "*", "of decoding"),
+    OBEYED("clean_up_tokenization_spaces"),
     HARMLESS("spaces_between_special_tokens", "*", "of decoding"),
     HARMLESS("errors", "*", "of decoding"),
     HARMLESS("chat_template", "*", "of conversations"),

@@ -77,6 +77,8 @@ static const hf_head heads[] = {
      "classifier", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm",
      "classifier", NULL},
+    {"ForQuestionAnswering", "start_logits", HF_TAKE_SPANS, "head.dense", "gelu", "classifier_activation", "head.norm",
+     "classifier", NULL},
     {"ForMaskedLM", "logits", HF_TAKE_TOKENS, "head.dense", "gelu", "classifier_activation", "head.norm", NULL,
      "decoder"},
     {.output = NULL},

@@ -213,6 +213,7 @@ typedef enum hf_take {
     HF_TAKE_FIRST,  /* the first row of a text: [batch, ..] */
     HF_TAKE_MEAN,   /* the mean of its rows whose mask is 1 */
     HF_TAKE_LAST,   /* its last row whose id is not `pad` (transformers' GenericForSequenceClassification) */
+    HF_TAKE_SPANS,  /* each row, of whose two columns start_logits and end_logits [batch, seq] are made */
     HF_TAKE_LATE,   /* the mean of what the head makes of each of them */
     /* As classifier_pooling says: "cls", "bos", "mean", "late"; else the first of these (ModernBERT), the last
        (EuroBERT). */

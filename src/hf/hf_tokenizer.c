@@ -281,6 +281,9 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
     NIB_TRY(read_side(root, t, err));
     t->no_types = leaves_types_out(root);
     NIB_TRY(note_tokens(&runtime->heap, t, "tokenizer_config.json", root, err));
+    NIB_TRY(read_token(root, "tokenizer_config.json", "mask_token", t->mask, err));
+    NIB_TRY(read_token(root, "tokenizer_config.json", "pad_token", t->pad, err));
+    t->cleans = yyjson_is_true(yyjson_obj_get(root, "clean_up_tokenization_spaces"));
     if (t->rebuilt || t->own_class[0]) {
         NIB_TRY(read_flag(root, "do_lower_case", false, &lowercase, err));
         NIB_TRY(read_flag(root, "tokenize_chinese_chars", false, &chinese, err));
@@ -294,6 +297,8 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
         yyjson_val *map = yyjson_doc_get_root(special);
         if (map) hf_keys_check(runtime, "special_tokens_map.json", "special_tokens_map.json", map);
         NIB_TRY(note_tokens(&runtime->heap, t, "special_tokens_map.json", map, err));
+        NIB_TRY(read_token(map, "special_tokens_map.json", "mask_token", t->mask, err));
+        NIB_TRY(read_token(map, "special_tokens_map.json", "pad_token", t->pad, err));
         if (t->rebuilt) NIB_TRY(read_tokens(map, "special_tokens_map.json", t, err));
     }
 fail:

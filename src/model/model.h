@@ -45,7 +45,7 @@ typedef struct model_program {
     char output_name[128], output_why[256];
     bool pooled;            /* by the source itself: its output is a row for each text */
     bool normalized;        /* vectors of tokens have length 1 */
-    bool tokens;            /* its output has a row for each token, not for each text */
+    bool tokens;            /* rows come for tokens, all or those that are wanted, not for texts */
     int64_t width;          /* numbers in a row */
     int64_t more[MODEL_MORE]; /* numbers in a row of g's outputs 1, 2, which have one a token; 0: there is none */
     bool packed;            /* it computes no padding */

@@ -165,6 +165,14 @@ static void describe_hybrid(const nib_model *m, const model_program *p, base_str
                         (long long)p->more[m->settings.m3.lexical]);
 }
 
+static void describe_words(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_printf(out, "words         %lld scores of each token that is wanted", (long long)p->width);
+}
+
+static void describe_spans(const nib_model *m, const model_program *p, base_str *out) {
+    base_str_add(out, "answers       of each token how well they begin and end there");
+}
+
 static const struct {
     const char *head; /* of the line that says what comes out */
     void (*describe)(const nib_model *m, const model_program *p, base_str *out);
@@ -176,6 +184,8 @@ static const struct {
     [NIB_TASK_COLBERT] = {"tokens", describe_colbert},
     [NIB_TASK_SPARSE] = {"sparse", describe_sparse},
     [NIB_TASK_HYBRID] = {"hybrid", describe_hybrid},
+    [NIB_TASK_FILL] = {"words", describe_words},
+    [NIB_TASK_ANSWER] = {"answers", describe_spans},
 };
 
 /* A device beside the cpu, and its part of the graph. */

@@ -158,7 +158,7 @@ static int *role_of(run_roles *r, const graph *g, const graph_value *ids, const 
 void model_find_roles(nib_model *m) {
     graph *g = m->source;
     run_roles *r = &m->roles;
-    *r = (run_roles){.ids = -1, .mask = -1, .types = -1, .positions = -1, .skip = -1};
+    *r = (run_roles){.ids = -1, .mask = -1, .types = -1, .positions = -1, .skip = -1, .places = -1};
     r->ids = find_ids(g);
     if (r->ids < 0) {
         snprintf(m->no_texts, sizeof m->no_texts,

@@ -28,4 +28,17 @@ graph_value *model_sparse_suffix(const nib_model *m, graph *g, graph_value *v, m
 int model_hybrid_more(const nib_model *m, graph *g, graph_value *v, graph_value *out[MODEL_MORE]);
 nib_status model_finish_sparse(const nib_model *m, model_program *p, nib_error *err);
 
+/* ---- model_suffix_words.c: scores of all words, of the tokens that are wanted */
+
+void model_choose_words(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p);
+graph_value *model_words_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p);
+
+/* ---- model_suffix_spans.c: of each token, how well an answer begins, how well it ends there */
+
+#define MODEL_SPANS_FOR "ForQuestionAnswering"
+void model_choose_spans(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p);
+graph_value *model_spans_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p);
+/* Whether g has both outputs of such a head. */
+bool model_has_spans(const graph *g);
+
 #endif

@@ -338,6 +338,8 @@ static const model_task tasks[MODEL_PROGRAMS] = {
                          model_finish_sparse, NULL},
     [NIB_TASK_HYBRID] = {"give dense, sparse and token vectors", MODEL_ROW_A_TEXT, choose_hybrid, embedding_suffix, NULL,
                          model_hybrid_more},
+    [NIB_TASK_FILL] = {"fill masks", MODEL_ROW_A_PLACE, model_choose_words, model_words_suffix, NULL, NULL},
+    [NIB_TASK_ANSWER] = {"answer questions", MODEL_ROW_A_TOKEN, model_choose_spans, model_spans_suffix, NULL, NULL},
 };
 
 bool model_gives_labels(int which) { return tasks[which].finish == name_labels; }
@@ -357,6 +359,7 @@ nib_task model_choose_task(const nib_model *m, const char **why) {
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
     if (ends_with(head, TAGGER) && logits && logits->type.rank == 3) return NIB_TASK_TAG;
+    if (ends_with(head, MODEL_SPANS_FOR) && model_has_spans(g)) return NIB_TASK_ANSWER;
     *why = "nothing says otherwise";
     if (!score_output(g, &output_why)) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
@@ -403,8 +406,9 @@ nib_status model_finish_task(const nib_model *m, int which, model_program *p, ni
     nib_status status = NIB_OK;
     const model_task *task = &tasks[which];
     const graph_type *t = p->g->n_outputs == 1 || task->more ? &p->g->outputs[0]->type : NULL;
-    p->tokens = task->result == MODEL_ROW_A_TOKEN || (task->result == MODEL_ROW_EITHER && t && t->rank == 3);
-    const int rank = p->tokens ? 3 : 2;
+    const bool each = task->result == MODEL_ROW_A_TOKEN || (task->result == MODEL_ROW_EITHER && t && t->rank == 3);
+    const int rank = each ? 3 : 2;
+    p->tokens = each || task->result == MODEL_ROW_A_PLACE;
     const bool fits = t && t->kind == GRAPH_KIND_TENSOR && t->rank == rank && t->dtype == NIB_DTYPE_F32;
     if (!fits || !graph_dim_is_const(t->dims[rank - 1], &p->width) || p->width < 1 || p->width > INT32_MAX) {
         p->width = 0;

@@ -13,6 +13,7 @@ typedef enum model_result {                    /* what comes out, f32 */
                             MODEL_ROW_A_TEXT,  /* [batch, width] */
                             MODEL_ROW_A_TOKEN, /* [batch, seq, width] */
                             MODEL_ROW_EITHER,  /* as the suffix has made it */
+                            MODEL_ROW_A_PLACE, /* [wanted, width], of tokens that run_roles.places names */
 } model_result;
 
 typedef struct model_task {

@@ -2,7 +2,7 @@
  *
  * The operators of domain "nib": what the passes fuse into and what devices are best at. doc/operators.md describes
  * them for readers; this file is what they mean: infer, and a plain eval that is the reference for every kernel. Linear
- * is in op_nib_linear.c, Rotary in op_nib_rotary.c, quantized rows in op_nib_quant.c.
+ * is in op_nib_linear.c, Rotary in op_nib_rotary.c, Pick in op_nib_pick.c, quantized rows in op_nib_quant.c.
  *
  * Norm(x [.., C], gamma [C / groups], beta [C / groups]?, residual [.., C]?) -> y [.., C], sum [.., C]?
  *     kind "layer" or "rms", epsilon, groups (1); y = norm(x + residual) gamma + beta, sum = x + residual. Each of the

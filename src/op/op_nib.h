@@ -12,7 +12,8 @@
 #define OP_HEAD_MAX 512     /* largest head size */
 #define OP_LINEAR_WEIGHTS 3 /* weights of one Linear */
 
-extern const op op_family_nib[], op_family_nib_linear[], op_family_nib_rotary[], op_family_nib_quant[];
+extern const op op_family_nib[], op_family_nib_linear[], op_family_nib_rotary[], op_family_nib_quant[],
+    op_family_nib_pick[];
 
 const char *op_activation_name(kernel_activation a);
 typedef enum op_gate { OP_GATE_NONE, OP_GATE_FIRST, OP_GATE_SECOND } op_gate;
@@ -110,6 +111,7 @@ nib_status op_expand_norm(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_embed(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_pool(graph *g, graph_node *n, nib_error *err);
+nib_status op_expand_pick(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_offsets(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_pack(graph *g, graph_node *n, nib_error *err);
 nib_status op_expand_unpack(graph *g, graph_node *n, nib_error *err);

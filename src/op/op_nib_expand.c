@@ -448,6 +448,16 @@ nib_status op_expand_pool(graph *g, graph_node *n, nib_error *err) {
     return finish1(&e, pool(&e, &p, mode));
 }
 
+/* ---------------------------------------------------------------- Pick */
+
+nib_status op_expand_pick(graph *g, graph_node *n, nib_error *err) {
+    expansion e;
+    nib_status status = begin(&e, g, n, err);
+    if (status != NIB_OK) return status;
+    if (graph_attr_int(n, "packed", 0)) return refuse(&e, "the batch is packed");
+    return finish1(&e, emit2(&e, "GatherND", in(&e, 0), in(&e, 1)));
+}
+
 /* ---------------------------------------------------------------- Offsets, Pack, Unpack */
 
 nib_status op_expand_offsets(graph *g, graph_node *n, nib_error *err) {

@@ -38,6 +38,7 @@ const op *const op_families[] = {
     op_family_nib_linear,
     op_family_nib_rotary,
     op_family_map,
+    op_family_nib_pick,
     op_family_conv,
     op_family_convt,
     op_family_pool,

@@ -146,6 +146,7 @@ nib_status pass_linear(pass_context *ctx);     /* MatMul, Gemm, + Add -> nib.Lin
 nib_status pass_activation(pass_context *ctx); /* what follows a Linear -> its activation and residual */
 nib_status pass_norm(pass_context *ctx);       /* LayerNormalization and its long forms -> nib.Norm */
 nib_status pass_pool(pass_context *ctx);       /* the L2 norm of nib.Pool's rows -> its attribute, in a task */
+nib_status pass_pick(pass_context *ctx);       /* nib.Pick behind nodes that work row by row -> in front of them, in a task */
 nib_status pass_embed(pass_context *ctx);      /* sums of Gathers -> nib.Embed */
 nib_status pass_columns(pass_context *ctx);    /* parts of rows folded along an axis -> parts of their columns */
 nib_status pass_rotary(pass_context *ctx);     /* x cos + rotate_half(x) sin on split heads -> nib.Rotary on rows */
@@ -243,6 +244,12 @@ graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain
 /* The same in domain "", inferred; NULL: out of memory. */
 graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in,
                                 int n_in, const char *hint);
+/* The same for every row: a constant with at most one axis that is not 1, the last; and it with no more axes than rows
+ * [N, C] have (NULL: memory ran out). */
+bool pass_is_row_parameter(const graph_value *v);
+graph_value *pass_row_parameter(pass_context *ctx, graph_value *v);
+/* The attributes of a node that works along the last axis, for one on rows with fewer axes in front of it. */
+nib_status pass_copy_attrs(pass_context *ctx, graph_node *to, const graph_node *from);
 graph_value *pass_emit_without_nan(pass_context *ctx, graph_node *before, graph_value *y); /* Where(IsNaN(y), 0, y) */
 /* The node that a view describes, inferred: *out is its result. */
 nib_status pass_emit_linear(pass_context *ctx, graph_node *before, const op_linear *l, const char *hint, graph_value **out);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Convolutions. In: Conv or ConvTranspose with constant weights, behind it BatchNormalization, or Mul, Div, Add, Sub with a constant for
- * each channel; or before it, Mul with a number. Out: one convolution, whose weights and bias are scaled and shifted. In: Pad of zeros before a Conv or AveragePool, of
- * the lowest number before a MaxPool. Out: the pads of the node. For files also MatMul of rank 2 and its bias -> Gemm.
+ * Convolutions. In: Conv or ConvTranspose with constant weights, behind it BatchNormalization, or Mul, Div, Add, Sub
+ * with a constant for each channel; or before it, Mul with a number. Out: one convolution, whose weights and bias
+ * are scaled and shifted. In: Pad of zeros before a Conv or AveragePool, of the lowest number before a MaxPool. Out:
+ * the pads of the node. For files also MatMul of rank 2 and its bias -> Gemm.
  */
 #include "pass.h"
 #include <math.h>

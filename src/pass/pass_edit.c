@@ -5,6 +5,7 @@
 #include "pass.h"
 #include "base/base_number.h"
 #include <stdarg.h>
+#include <string.h>
 
 void pass_note(pass_context *ctx, const char *format, ...) {
     if (!ctx->notes) return;
@@ -34,6 +35,37 @@ graph_value *pass_emit(pass_context *ctx, graph_node *before, const char *domain
     if (!v) return NULL;
     v->producer->meaning = op_find(domain, type, graph_opset_version(ctx->g, domain));
     return v;
+}
+
+bool pass_is_row_parameter(const graph_value *v) {
+    if (!v->constant) return false;
+    for (int i = 0; i + 1 < v->constant->rank; i++)
+        if (v->constant->dims[i] != 1) return false;
+    return true;
+}
+
+graph_value *pass_row_parameter(pass_context *ctx, graph_value *v) {
+    if (!v->constant || v->constant->rank <= 2) return v;
+    graph_tensor t = *v->constant;
+    t.dims[0] = t.dims[t.rank - 1];
+    t.rank = 1;
+    return graph_add_constant(ctx->g, v->name, &t, false);
+}
+
+nib_status pass_copy_attrs(pass_context *ctx, graph_node *to, const graph_node *from) {
+    static const int64_t last = -1;
+    nib_status status = NIB_OK;
+    for (int i = 0; i < from->n_attrs; i++) NIB_TRY(graph_set_attr(to, &from->attrs[i]));
+    if (graph_find_attr(from, "axis")) NIB_TRY(graph_set_int(to, "axis", last));
+    if (graph_find_attr(from, "axes")) NIB_TRY(graph_set_ints(to, "axes", &last, 1));
+    const int input = to->domain[0] ? -1 : strncmp(to->op, "Reduce", 6) == 0 ? 1 : strcmp(to->op, "Slice") == 0 ? 3 : -1;
+    if (input > 0 && pass_input(to, input)) {
+        graph_value *axes = graph_const_i64(ctx->g, "axes", &last, 1);
+        if (!axes) NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while optimizing");
+        graph_set_input(to, input, axes);
+    }
+fail:
+    return status;
 }
 
 graph_value *pass_emit_inferred(pass_context *ctx, graph_node *before, const char *type, graph_value *const *in, int n_in,

@@ -32,7 +32,7 @@ static const pass_row fuse[] = {
 static const char *const here_only[] = {"qkv"};
 
 /* No rows of the tables, but they can be left out, too. */
-static const char *const alone[] = {"quantized", "widen", "sense", "pack", "pool", "gemm", "bodies", "map"};
+static const char *const alone[] = {"quantized", "widen", "sense", "pick", "pack", "pool", "gemm", "bodies", "map"};
 
 #define ROUNDS 8
 
@@ -152,6 +152,7 @@ nib_status pass_run_all(pass_context *ctx) {
     if (mode->texts && ctx->mask) NIB_TRY(run(ctx, &(pass_row){"sense", pass_mask_sense, 0}));
     if (mode->runs && !mode->texts && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"map", pass_map, 2}));
     if (mode->texts) {
+        if (ctx->level >= 1) NIB_TRY(run(ctx, &(pass_row){"pick", pass_pick, 1}));
         NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 0}));
         if (ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"pool", pass_pool, 2}));
         if (ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"clean", pass_clean, 2}));

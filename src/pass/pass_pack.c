@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Padded batch -> packed rows. In: a fused encoder on [B, S, C]. Out: the same encoder on [T, C] between Pack and Unpack (or
- * Pool), where T counts the rows whose mask is not 0.
+ * Pool, Pick), where T counts the rows whose mask is not 0.
  *
  * The proof. The mask M is the [B, S] input of which every attention's bias is the padding of keys (pass_mask.c looks at
  * what the bias computes; names play no part), perhaps with a window over i - j, columns of M: the window becomes the
@@ -44,14 +44,6 @@ static bool on_grid(const packing *p, const graph_value *v) {
 
 static bool is_packed(const packing *p, const graph_value *v) { return v && v->id < p->limit && p->packed[v->id]; }
 
-/* The same for every row: a constant with at most one axis that is not 1, the last. */
-static bool is_row_parameter(const graph_value *v) {
-    if (!v->constant) return false;
-    for (int i = 0; i + 1 < v->constant->rank; i++)
-        if (v->constant->dims[i] != 1) return false;
-    return true;
-}
-
 /* [B, S, C] or a [1, S, C], [B, 1, C] that broadcasts to it: can be brought to rows by Pack(Expand(v)). */
 static bool can_be_packed(const packing *p, const graph_value *v) {
     if (v->type.rank != 3 || v->type.dtype != NIB_DTYPE_F32 || !v->type.dims[2]) return false;
@@ -90,7 +82,7 @@ static operand operand_of(const packing *p, const graph_node *n, int i, op_rows 
     const graph_value *residual = op_linear_get(n, &l) ? l.residual : graph_is_op(n, "nib", "Norm") ? pass_input(n, 3) : NULL;
     bool is_row = rows != OP_ROWS_LAST || i == 0 || v == residual;
     if (!is_row) return v->constant ? OPERAND_PARAMETER : OPERAND_NONE;
-    if (rows == OP_ROWS_ELEMENT && is_row_parameter(v)) return OPERAND_PARAMETER;
+    if (rows == OP_ROWS_ELEMENT && pass_is_row_parameter(v)) return OPERAND_PARAMETER;
     return can_be_packed(p, v) ? OPERAND_GRID : OPERAND_NONE;
 }
 
@@ -270,32 +262,6 @@ static graph_value *rows_of(packing *p, graph_node *before, graph_value *v, grap
     return rows;
 }
 
-/* A [1, 1, C] parameter as [C]. */
-static graph_value *as_parameter(packing *p, graph_value *v) {
-    if (!v->constant || v->constant->rank <= 2) return v;
-    graph_tensor t = *v->constant;
-    t.dims[0] = t.dims[t.rank - 1];
-    t.rank = 1;
-    return graph_add_constant(p->g, v->name, &t, false);
-}
-
-/* The node works on the last axis, and there is one axis less in front of it now. */
-static nib_status copy_attrs(packing *p, graph_node *to, const graph_node *from) {
-    static const int64_t last = -1;
-    nib_status status = NIB_OK;
-    for (int i = 0; i < from->n_attrs; i++) NIB_TRY(graph_set_attr(to, &from->attrs[i]));
-    if (graph_find_attr(from, "axis")) NIB_TRY(graph_set_int(to, "axis", last));
-    if (graph_find_attr(from, "axes")) NIB_TRY(graph_set_ints(to, "axes", &last, 1));
-    const int input = to->domain[0] ? -1 : strncmp(to->op, "Reduce", 6) == 0 ? 1 : strcmp(to->op, "Slice") == 0 ? 3 : -1;
-    if (input > 0 && pass_input(to, input)) {
-        graph_value *axes = graph_const_i64(p->g, "axes", &last, 1);
-        if (!axes) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
-        graph_set_input(to, input, axes);
-    }
-fail:
-    return status;
-}
-
 /* i32 [T]: the column of the mask that each row had. Made when the first window asks for it. */
 static graph_value *columns_of_rows(packing *p) {
     if (p->columns) return p->columns;
@@ -337,7 +303,7 @@ static graph_value *packed_operand(packing *p, graph_node *n, int i) {
     const op_rows rows = op_rows_of(n);
     switch (operand_of(p, n, i, rows)) {
     case OPERAND_PACKED: return p->as_rows[v->id];
-    case OPERAND_PARAMETER: return rows == OP_ROWS_ELEMENT ? as_parameter(p, v) : v;
+    case OPERAND_PARAMETER: return rows == OP_ROWS_ELEMENT ? pass_row_parameter(p->ctx, v) : v;
     default: return rows_of(p, n, v, v->type.dims[2]);
     }
 }
@@ -357,7 +323,7 @@ static nib_status pack_rows(packing *p, graph_node *n, graph_value **y) {
     }
     *y = pass_emit(p->ctx, n, n->domain, n->op, in, n->n_inputs, n->outputs[0]->name);
     if (!*y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
-    NIB_TRY(copy_attrs(p, (*y)->producer, n));
+    NIB_TRY(pass_copy_attrs(p->ctx, (*y)->producer, n));
     NIB_TRY(op_infer_node(p->g, (*y)->producer, p->ctx->err));
 fail:
     return status;
@@ -390,6 +356,14 @@ static nib_status leave_grid(packing *p, graph_node *n) {
         graph_set_input(n, 1, p->offsets);
         NIB_TRY(graph_set_int(n, "packed", 1));
         return NIB_OK;
+    }
+    if (graph_is_op(n, "nib", "Pick") && is_packed(p, n->inputs[0].value)) {
+        graph_value *in[3] = {p->as_rows[n->inputs[0].value->id], n->inputs[1].value, p->offsets};
+        graph_value *y = pass_emit(p->ctx, n, "nib", "Pick", in, 3, n->outputs[0]->name);
+        if (!y) NIB_FAIL(p->ctx->err, NIB_OUT_OF_MEMORY, "out of memory while packing");
+        NIB_TRY(graph_set_int(y->producer, "packed", 1));
+        NIB_TRY(op_infer_node(p->g, y->producer, p->ctx->err));
+        return pass_replace(p->ctx, n->outputs[0], y);
     }
     for (int i = 0; i < n->n_inputs; i++) {
         graph_value *v = n->inputs[i].value;

@@ -517,6 +517,15 @@ static void rule_pool(const flows *f, const graph_node *n, flow *y) {
     reach(y, n, !texts, !tokens);
 }
 
+/* nib.Pick: rows of tokens, which the places name by text. */
+static void rule_pick(const flows *f, const graph_node *n, flow *y) {
+    const flow x = flow_of(f, n->inputs[0].value);
+    const bool texts = x.texts == 0 && !x.merged;
+    inherit(y, &x);
+    if (texts && !y->neighbours) y->texts = 0, y->merged = true;
+    reach(y, n, !texts, x.tokens != 1);
+}
+
 /* Left where packing has not proven it: texts do not see each other, but padding may be seen. */
 static void rule_attention(const flows *f, const graph_node *n, flow *y) {
     op_attention a;
@@ -631,6 +640,7 @@ static const struct {
     {"", "Not", 1, rule_element},
     {"nib", "Embed", 2, rule_embed},
     {"nib", "Pool", 2, rule_pool},
+    {"nib", "Pick", 2, rule_pick},
     {"nib", "Attention", 1, rule_attention},
     {"nib", "Rotary", 4, rule_rotary},
 };

@@ -35,18 +35,20 @@ typedef struct run_roles {
     int ids, mask, types, positions;
     run_grouping group;
     int skip;                       /* [1]: how many rows of each text, from the first on, are not pooled */
+    int places;                     /* i64 [wanted, 2]: the text and token of each row that is wanted (nib.Pick) */
     int64_t fixed_batch, fixed_seq; /* > 0: the model's shape is fixed: batches and texts are padded to it;
                                        RUN_GROUP_ONE: a batch is so many copies of its text */
 } run_roles;
 
 /* A text on its way through a plan. Text generation will add to it: `sequence`, the pages of its old keys and values
  * with how many there are (a chunk of a prompt and a single new row are then the same item, and a group is ragged over
- * both), and which of its rows are wanted as logits, which are first and count already. */
+ * both); which of its rows are wanted as logits are first and count, or `places`, already. */
 typedef struct run_item {
     const int32_t *ids;   /* [length] */
     const int32_t *types; /* [length], or NULL: all 0 */
     int64_t length;
     int64_t first, count; /* the rows that a sink of rows a token wants: [first, first + count) of the text's own */
+    const int64_t *places; /* [count] or these, where the graph picks rows (run_roles.places); NULL: from first on */
     int64_t seen; /* tokens that others see: the first so many; 0: all. The mask says it, so that no plan of these is packed */
 } run_item;
 
@@ -62,7 +64,8 @@ typedef void (*run_give_fn)(void *user, size_t i, float *rows, int64_t count);
 
 /* Where what a run of texts gives goes. */
 typedef struct run_sink {
-    int output;    /* of the graph, f32: [B, width], one row a text; with `tokens` [B, S, width], one row a token */
+    int output;    /* of the graph, f32: [B, width], one row a text; with `tokens` [B, S, width], one row a token,
+                      or [wanted, width] where the graph picks rows: the items' own, in order */
     int64_t width; /* numbers in a row */
     bool tokens;   /* a row for each token that the item wants */
     run_give_fn give; /* NULL: nobody, it is run for what running leaves behind */

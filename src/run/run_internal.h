@@ -33,7 +33,7 @@ typedef struct run_worker {
     size_t eval_scratch_used;
     run_buffer *dynamic, *elements; /* [value_limit] */
     const run_buffer *bound;  /* [value_limit] the caller's memory for outputs; NULL: none was ever bound */
-    run_buffer inputs[5];     /* ids, mask, types, positions, skip of a text group */
+    run_buffer inputs[6];     /* ids, mask, types, positions, skip, places of a text group */
     int64_t *laid_out;        /* [n_symbols] the sizes the memory is laid out for */
     bool is_laid_out;
     plan_item *items; /* [n_sized] */

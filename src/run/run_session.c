@@ -122,30 +122,58 @@ static nib_status fill_skip(text_run *r, run_worker *w, nib_error *err) {
     return run_bind_input(w, r->roles->skip, &t, err);
 }
 
+/* How many rows of tokens a group's items want. */
+static int64_t wanted_rows(const text_run *r, const run_span *span) {
+    int64_t n = 0;
+    for (size_t i = span->begin; i < span->end; i++) n += r->batch->items[r->s->order[i]].count;
+    return n;
+}
+
+/* Which they are, text by text. */
+static nib_status fill_places(text_run *r, run_worker *w, const run_span *span, nib_error *err) {
+    int64_t wanted = wanted_rows(r, span), *pair;
+    nib_tensor t = {.dtype = NIB_DTYPE_I64, .rank = 2, .dims = {wanted, 2}, .bytes = (size_t)wanted * 2 * sizeof *pair};
+    if (!run_buffer_grow(w->heap, &w->inputs[5], t.bytes + 64))
+        return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a batch");
+    t.data = pair = w->inputs[5].data;
+    for (size_t i = span->begin; i < span->end; i++) {
+        const run_item *item = &r->batch->items[r->s->order[i]];
+        for (int64_t k = 0; k < item->count; k++, pair += 2) {
+            pair[0] = (int64_t)(i - span->begin) * copies_of(r->roles);
+            pair[1] = item->places ? item->places[k] : item->first + k;
+        }
+    }
+    return run_bind_input(w, r->roles->places, &t, err);
+}
+
 void run_to_matrix(void *user, size_t i, float *rows, int64_t count) {
     const run_matrix *m = user;
     const size_t at = m->at ? (size_t)m->at[i] : i, width = (size_t)m->width;
     if (count > 0) memcpy(m->to + at * width, rows, (size_t)count * width * sizeof(float));
 }
 
-/* The group's rows of the sink's output, [B, width] or [B, S, width], to it. */
+/* The group's rows of the sink's output, [B, width], [B, S, width] or [wanted, width], to it. */
 static nib_status hand_over(const text_run *r, const run_worker *w, const run_span *span, const run_sink *sink, int64_t B,
                             int64_t S, nib_error *err) {
     if (!sink->give) return NIB_OK;
     const graph_value *v = r->s->p->g->outputs[sink->output];
     const graph_tensor *y = &w->group.slots[v->id].t;
-    const int64_t W = sink->width, want[3] = {B, sink->tokens ? S : W, W};
-    const int rank = sink->tokens ? 3 : 2;
+    const bool picked = sink->tokens && r->roles->places >= 0;
+    const int64_t W = sink->width;
+    const int rank = sink->tokens && !picked ? 3 : 2;
+    const int64_t want[3] = {picked ? wanted_rows(r, span) : B, rank == 3 ? S : W, W};
+    int64_t given = 0;
     bool fits = y->rank == rank && y->dtype == NIB_DTYPE_F32;
     for (int k = 0; k < rank && fits; k++) fits = y->dims[k] == want[k];
     if (!fits)
-        return base_error_set(err, NIB_SHAPE, "output %s is not [%lld, %s%lld] of f32", v->name, (long long)B,
-                              sink->tokens ? "tokens, " : "", (long long)W);
+        return base_error_set(err, NIB_SHAPE, "output %s is not [%lld, %s%lld] of f32", v->name, (long long)want[0],
+                              rank == 3 ? "tokens, " : "", (long long)W);
     for (size_t i = span->begin; i < span->end; i++) {
         const size_t text = r->s->order[i], at = i - span->begin;
         const run_item *item = &r->batch->items[text];
-        const int64_t first = sink->tokens ? (int64_t)at * S + item->first : (int64_t)at;
+        const int64_t first = picked ? given : sink->tokens ? (int64_t)at * S + item->first : (int64_t)at;
         sink->give(sink->user, text, (float *)y->data + first * W, sink->tokens ? item->count : 1);
+        given += item->count;
     }
     return NIB_OK;
 }
@@ -167,6 +195,7 @@ static nib_status run_group(text_run *r, run_worker *w, const run_span *span, ni
     for (int k = 0; k < 4; k++)
         if (kinds[k] >= 0) NIB_TRY(fill_input(r, w, span, k, kinds[k], B, S, err));
     if (r->roles->skip >= 0) NIB_TRY(fill_skip(r, w, err));
+    if (r->roles->places >= 0) NIB_TRY(fill_places(r, w, span, err));
     if (p->tokens_symbol >= 0) w->group.symbols[p->tokens_symbol] = T;
     NIB_TRY(run_layout(w, err));
     NIB_TRY(run_laid_out(r->s, w, r->team, err));
@@ -316,7 +345,7 @@ nib_status run_warm(run_session *s, const run_roles *roles, int64_t longest, int
         NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for warming up");
     for (size_t i = 0; i < n; i++) {
         s->order[i] = i;
-        items[i] = (run_item){.ids = row, .length = i == 0 ? longest : i == 1 ? half : 1};
+        items[i] = (run_item){.ids = row, .length = i == 0 ? longest : i == 1 ? half : 1, .count = 1};
     }
     run_batch batch = {.n = n, .items = items};
     warm_run warm = {.s = s, .roles = roles, .batch = &batch, .spans = {{0, 1}, {1, n}}, .err = err};

@@ -41,9 +41,23 @@ nib_status task_classify(nib_model *m, const char *const *texts, const char *con
 nib_status task_rank(nib_model *m, const char *query, const char *const *documents, size_t n,
                      const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err);
 
+/* As nib_zero_shot. */
+nib_status task_zero_shot(nib_model *m, const char *const *texts, size_t n, const char *const *labels, size_t n_labels,
+                          const nib_zero_shot_options *options, nib_ranked *out, nib_error *err);
+
 /* As nib_tag. */
 nib_status task_tag(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *options, nib_tags **out,
                     nib_error *err);
+
+/* As nib_fill. */
+nib_status task_fill(nib_model *m, const char *const *texts, size_t n, const nib_fill_options *options, nib_fills **out,
+                     nib_error *err);
+/* As nib_model_mask_token. */
+const char *task_mask_token(const nib_model *m);
+
+/* As nib_answer. */
+nib_status task_answer(nib_model *m, const char *const *questions, const char *const *contexts, size_t n,
+                       const nib_answer_options *options, nib_answers **out, nib_error *err);
 
 /* As nib_colbert; *rows [offsets[n], *width] is the caller's, of the runtime's heap; NULL on failure. */
 nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *texts, size_t n,

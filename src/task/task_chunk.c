@@ -8,6 +8,13 @@
 #define CHUNK_BYTES (128u << 10) /* so that rows of a few hundred labels a token stay some tens of megabytes */
 #define PARALLEL 8               /* texts that a thread takes at a time */
 
+/* Text i's pair, NULL for none. */
+static const char *pair_of(const task_chunk *c, size_t i, size_t *length) {
+    const char *pair = c->given.pairs ? c->given.pairs[i] : NULL;
+    *length = !pair ? 0 : c->given.pair_lengths ? c->given.pair_lengths[i] : strlen(pair);
+    return pair;
+}
+
 static size_t length_of(const task_chunk *c, size_t i) {
     return c->given.text_lengths ? c->given.text_lengths[i] : strlen(c->given.texts[i]);
 }
@@ -84,8 +91,11 @@ bool task_chunk_next(task_chunk *c) {
     size_t bytes = 0;
     c->first += c->count;
     c->count = 0;
-    while (c->first + c->count < c->given.n && c->count < TASK_CHUNK_TEXTS && (c->count == 0 || bytes < CHUNK_BYTES))
-        bytes += length_of(c, c->first + c->count++);
+    while (c->first + c->count < c->given.n && c->count < TASK_CHUNK_TEXTS && (c->count == 0 || bytes < CHUNK_BYTES)) {
+        size_t pair;
+        pair_of(c, c->first + c->count, &pair);
+        bytes += pair + length_of(c, c->first + c->count++);
+    }
     return c->count > 0;
 }
 
@@ -106,7 +116,9 @@ static nib_status encode_one(void *user, size_t i, int slot, nib_error *err) {
         text = *at;
         length += before;
     }
-    nib_status status = text_encode_cut(c->m->tokenizer, text, length, NULL, 0, &c->cut, true, e, err);
+    size_t pair_length;
+    const char *pair = pair_of(c, c->first + i, &pair_length);
+    nib_status status = text_encode_cut(c->m->tokenizer, text, length, pair, pair_length, &c->cut, true, e, err);
     if (status != NIB_OK) return status;
     if (c->given.tokens) c->given.tokens[c->first + i] = (int64_t)e->count;
     if (c->given.full_tokens) c->given.full_tokens[c->first + i] = (int64_t)e->full_count;

@@ -22,8 +22,8 @@ typedef struct task_chunk {
     nib_model *m;
     nib_task task;
     bool pooled; /* the task has a row for each item, not for each of its tokens */
-    task_texts given;    /* n, texts, text_lengths, prompt, tokens, full_tokens, profile, finish, ticket */
-    text_truncation cut; /* of each text; with windows each of them is an item */
+    task_texts given;    /* n, texts, text_lengths, pairs, pair_lengths, prompt, tokens, full_tokens, profile, finish, ticket */
+    text_truncation cut; /* of each text; with windows each of them is an item. The caller's, once it has begun */
     nib_status (*edit)(void *user, size_t i, text_encoding *e,
                        nib_error *err); /* of text i's encoding; NULL: nothing */
     int64_t *seen;                      /* [count] the edit's: run_item.seen of texts without windows; NULL: all */

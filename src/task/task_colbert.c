@@ -35,11 +35,13 @@ static void insert(text_encoding *e, size_t at, int32_t id) {
     memmove(e->spans + at + 1, e->spans + at, behind * sizeof *e->spans);
     memmove(e->special + at + 1, e->special + at, behind * sizeof *e->special);
     memmove(e->texts + at + 1, e->texts + at, behind * sizeof *e->texts);
+    memmove(e->begins + at + 1, e->begins + at, behind * sizeof *e->begins);
     e->ids[at] = id;
     e->type_ids[at] = 0;
     e->spans[at] = (text_span){0, 0};
     e->special[at] = 1;
     e->texts[at] = 0;
+    e->begins[at] = 1;
     e->count++;
 }
 

@@ -70,6 +70,7 @@ static void add_item(queue_group *g, size_t k) {
                             .text = x->text,
                             .length = x->length,
                             .pair = x->pair,
+                            .strategy = r->strategy,
                             .pair_length = x->pair_length,
                             .max_tokens = r->max_tokens};
     nib_error e;
@@ -101,6 +102,7 @@ static void point_items(queue_group *g) {
                          .count = place->length};
         nib_error e;
         nib_status status = x->ids ? NIB_OK : task_check_ids(m->r->m, &item, m->i, NIB_BAD_TOKENIZER, &e);
+        if (status == NIB_OK && m->r->want) status = m->r->want(m->r->take_user, m->i, &item, &e);
         if (status != NIB_OK) {
             item.length = item.count = 0;
             base_mutex_lock(g->q->lock);

@@ -62,6 +62,8 @@ struct nib_request {
     bool keeps;                    /* rows stay in the texts, until their caller takes them */
     task_take_fn take; /* is given them; NULL: nobody */
     void *take_user;
+    task_want_fn want;
+    text_strategy strategy;
     void (*finish)(float *row, int64_t width);
     nib_ticket ticket;
     nib_status status; /* of the first text that failed */

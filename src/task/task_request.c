@@ -117,6 +117,8 @@ static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *o
                        .finish = t->finish,
                        .take = t->take,
                        .take_user = t->take_user,
+                       .want = t->want,
+                       .strategy = t->strategy,
                        .ticket = *t->ticket,
                        .submitted = base_clock(),
                        .deadline = INFINITY};

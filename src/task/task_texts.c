@@ -110,8 +110,9 @@ nib_status task_encode(nib_model *m, model_ids *store, const task_text *t, int64
         text = store->prompted;
         bytes += t->prompt_length;
     }
-    nib_status status =
-        text_encode(m->tokenizer, text, bytes, t->pair, t->pair_length, t->max_tokens, true, enc, err);
+    const text_truncation cut = {
+        .max_tokens = t->max_tokens, .left = text_own_truncation(m->tokenizer).left, .strategy = t->strategy};
+    nib_status status = text_encode_cut(m->tokenizer, text, bytes, t->pair, t->pair_length, &cut, true, enc, err);
     if (status != NIB_OK) return status;
     if (!base_grow(heap, (void **)&store->ids, &store->ids_cap, store->count + enc->count, sizeof(int32_t)) ||
         !base_grow(heap, (void **)&store->types, &store->types_cap, store->count + enc->count, sizeof(int32_t)))
@@ -136,6 +137,7 @@ static nib_status tokenize_one(task_call *c, size_t i, int slot, nib_error *err)
                             .text = t->texts[at],
                             .length = length_of(t->texts, t->text_lengths, at),
                             .pair = pair,
+                            .strategy = t->strategy,
                             .pair_length = pair ? length_of(t->pairs, t->pair_lengths, at) : 0,
                             .max_tokens = c->max_tokens};
     model_place *place = &c->caller->places[i];
@@ -203,6 +205,7 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
         if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : length;
         NIB_TRY(task_check_ids(c->m, &k->items[i], first + i, t->are_ids ? NIB_INVALID_ARGUMENT : NIB_BAD_TOKENIZER,
                                err));
+        if (t->want) NIB_TRY(t->want(t->take_user, first + i, &k->items[i], err));
     }
 fail:
     return status;

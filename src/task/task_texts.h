@@ -22,11 +22,15 @@ struct nib_profile;
 /* On any thread, for different texts; a queue may give a text's rows twice. */
 typedef void (*task_take_fn)(void *user, size_t i, const run_item *item, const float *rows, int64_t count);
 
+/* Which rows of text i are wanted, of a program that picks them (run_roles.places): item->ids are there, and first and
+ * count, or places and count, are to be filled in. On any thread; twice for a text whose group a queue runs again. */
+typedef nib_status (*task_want_fn)(void *user, size_t i, run_item *item, nib_error *err);
+
 /* What a call is given. */
 typedef struct task_texts {
     size_t n;
     const char *const *texts,
-        *const *pairs; /* [n] pairs NULL: single texts. With a pair, text_encode cuts the longer one first */
+        *const *pairs; /* [n] pairs NULL: single texts. */
     const size_t *text_lengths, *pair_lengths; /* [n]; NULL: they end with NUL */
     bool are_ids;                              /* in place of texts: */
     const int32_t *const *ids;                 /* [n][lengths[i]] */
@@ -35,6 +39,7 @@ typedef struct task_texts {
     const int64_t *seen;                       /* [n] run_item.seen; NULL: all. Not of what is submitted */
     const char *prompt;                        /* put before each text; "" or NULL: none */
     int64_t max_tokens;                        /* of a text; 0, or more than the model's: the model's */
+    text_strategy strategy; /* which text of a pair is cut */
     int64_t *tokens, *full_tokens; /* [n], filled with how many were used, and how many there would be; may be NULL */
     struct nib_profile *profile;   /* of the task's program; NULL: nothing is timed */
     void (*finish)(float *row, int64_t width); /* what is made of a row before anybody has it; NULL: nothing */
@@ -42,6 +47,7 @@ typedef struct task_texts {
     const nib_ticket *ticket;                  /* a queue to wait in, and who is told of texts; NULL: neither */
     task_take_fn take;                         /* who is given text i's rows in place of the call's `out`; NULL: nobody */
     void *take_user;
+    task_want_fn want; /* the same user's; NULL: all rows are */
 } task_texts;
 
 /* A call at work. */
@@ -78,6 +84,7 @@ nib_status task_choose_vectors(nib_model *m, int which, const model_program *p, 
 
 typedef struct task_text {
     const char *prompt, *text, *pair; /* prompt, pair: NULL is none */
+    text_strategy strategy;
     size_t prompt_length, length, pair_length;
     int64_t max_tokens;
 } task_text;

@@ -64,6 +64,7 @@ typedef struct text_encoding {
     text_span *spans;  /* [count] */
     uint8_t *special;  /* [count] 1: added by the template */
     uint8_t *texts;    /* [count] 0: of the first text, 1: of the second; of a special token 0 */
+    uint8_t *begins;   /* [count] 1: the first token of a word, as pre-tokenizers cut words; of a special token 1 */
     size_t count;
     size_t full_count; /* what count would be without truncation */
     size_t *windows;   /* [window_count] where each begins in the arrays above; the first at 0 */
@@ -115,6 +116,10 @@ typedef struct text_string {
 } text_string;
 nib_status text_decode_strings(const text_tokenizer *t, const text_string *strings, size_t n, base_str *out,
                                nib_error *err);
+
+/* Takes spaces before punctuation and English endings away, as transformers' clean_up_tokenization does of decoded text;
+ * not where tokens are BPE's, as there. */
+void text_clean_up(const text_tokenizer *t, base_str *text);
 
 /* The largest id + 1, added tokens included; between them there may be ids without a token. */
 size_t text_vocab_size(const text_tokenizer *t);

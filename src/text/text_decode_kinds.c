@@ -84,18 +84,29 @@ static void put_replaced(base_str *out, const char *s, size_t n, const char *fro
     base_str_add_bytes(out, s + done, n - done);
 }
 
-/* What the library calls cleaning up: spaces before punctuation and English endings. */
-static void clean_up(base_str *a, base_str *b) {
+/* What the library calls cleaning up: spaces before punctuation and English endings. transformers has a list of its own,
+ * which is this one but for a row. */
+static void clean_up(base_str *a, base_str *b, bool library) {
     static const char *const changes[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
                                              {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
                                              {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (size_t i = 0; i < BASE_COUNT(changes) && a->length; i++) {
+        if (!library && strcmp(changes[i][0], " do not") == 0) continue;
         base_str c = *a;
         base_str_clear(b);
         put_replaced(b, a->data, a->length, changes[i][0], strlen(changes[i][0]), changes[i][1]);
         *a = *b;
         *b = c;
     }
+}
+
+void text_clean_up(const text_tokenizer *t, base_str *text) {
+    base_str other;
+    if (strcmp(t->stages[TEXT_MODEL].items[0].name, "BPE") == 0) return;
+    base_str_init(&other, text->heap);
+    clean_up(text, &other, false);
+    text->failed |= other.failed;
+    base_str_free(&other);
 }
 
 static void decode_wordpiece(const text_stage *s, text_decoding *d) {
@@ -112,7 +123,7 @@ static void decode_wordpiece(const text_stage *s, text_decoding *d) {
             if (i) base_str_add_bytes(&one, " ", 1);
             base_str_add_bytes(&one, e.bytes, e.length);
         }
-        if (w->cleanup) clean_up(&one, &other);
+        if (w->cleanup) clean_up(&one, &other, true);
         put_string(d, one.data ? one.data : "", one.length);
     }
     if (one.failed || other.failed) d->next->bytes.failed = true;

@@ -17,6 +17,7 @@ void text_encoding_free(text_encoding *e) {
     base_free(e->heap, e->spans);
     base_free(e->heap, e->special);
     base_free(e->heap, e->texts);
+    base_free(e->heap, e->begins);
     base_free(e->heap, e->windows);
     if (e->work) text_work_free(e->work);
     base_free(e->heap, e->work);
@@ -37,9 +38,10 @@ void text_work_push_source(text_work *w, int32_t id, uint32_t begin, uint32_t en
             text_fail(w, NIB_OUT_OF_MEMORY, NULL);
             w->keep = w->count;
         } else {
-            w->tokens[w->first + w->count] = (text_raw){id, begin, end, false};
+            w->tokens[w->first + w->count] = (text_raw){id, begin, end, false, !w->in_word};
         }
     }
+    w->in_word = true;
     w->count++;
 }
 
@@ -100,6 +102,7 @@ static void encode_segment(const text_tokenizer *t, text_work *w, size_t begin, 
     text_prepare(t, w, begin, end);
     for (size_t i = 0; i < w->parts.count && w->status == NIB_OK; i++) {
         const text_part *p = &w->parts.items[i];
+        w->in_word = false;
         if (p->id >= 0) text_work_push(w, p->id, p->begin, p->end), mark_added(w);
         else model->run.word(model, w, p->begin, p->end);
     }
@@ -111,6 +114,7 @@ static void encode_words(const text_tokenizer *t, text_work *w, size_t begin, si
     const text_splitter *split = t->fused.split;
     size_t from, to;
     while (split->next(split, w->buf.bytes, end, begin, &from, &to)) {
+        w->in_word = false;
         t->fused.model->run.word(t->fused.model, w, from, to);
         begin = to;
     }
@@ -144,6 +148,7 @@ static void fused_normal(const text_tokenizer *t, text_work *w, size_t begin, si
     if (!fused_normalize(t, w, begin, end, &n)) return;
     while (text_added_next(&t->normal, w->buf.bytes, n, &scan, &m)) {
         encode_words(t, w, done, m.begin);
+        w->in_word = false;
         text_work_push(w, m.token->id, m.begin, m.end);
         mark_added(w);
         done = m.end;
@@ -173,12 +178,14 @@ static nib_status encode_text(const text_tokenizer *t, text_work *w, const char 
     w->text = (const uint8_t *)text;
     w->length = length;
     w->count = 0;
+    w->in_word = false;
     w->status = NIB_OK;
     w->why = NULL;
     void (*const segment)(const text_tokenizer *, text_work *, size_t, size_t) =
         t->fused.norm ? fused_segment : encode_segment;
     while (w->status == NIB_OK && text_added_next(&t->raw, w->text, length, &scan, &m)) {
         segment(t, w, done, m.begin);
+        w->in_word = false;
         text_work_push_source(w, m.token->id, (uint32_t)m.begin, (uint32_t)m.end);
         mark_added(w);
         done = m.end;
@@ -220,13 +227,14 @@ static nib_status share_room(const text_truncation *u, bool pair, size_t room, c
 }
 
 bool text_encoding_grow(text_encoding *e, size_t need) {
-    size_t caps[5] = {e->cap, e->cap, e->cap, e->cap, e->cap};
+    size_t caps[6] = {e->cap, e->cap, e->cap, e->cap, e->cap, e->cap};
     if (need <= e->cap) return true;
     if (!base_grow(e->heap, (void **)&e->ids, &caps[0], need, sizeof *e->ids) ||
         !base_grow(e->heap, (void **)&e->type_ids, &caps[1], need, sizeof *e->type_ids) ||
         !base_grow(e->heap, (void **)&e->spans, &caps[2], need, sizeof *e->spans) ||
         !base_grow(e->heap, (void **)&e->special, &caps[3], need, sizeof *e->special) ||
-        !base_grow(e->heap, (void **)&e->texts, &caps[4], need, sizeof *e->texts))
+        !base_grow(e->heap, (void **)&e->texts, &caps[4], need, sizeof *e->texts) ||
+        !base_grow(e->heap, (void **)&e->begins, &caps[5], need, sizeof *e->begins))
         return false;
     e->cap = caps[0];
     return true;
@@ -240,17 +248,18 @@ static void trim(const text_tokenizer *t, const char *text, size_t length, text_
             list->items[i].run.trim(&list->items[i], t, (const uint8_t *)text, length, tokens, n);
 }
 
-static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special, int which) {
+static void append(text_encoding *e, int32_t id, int32_t type_id, text_span span, bool special, bool begins, int which) {
     e->ids[e->count] = id;
     e->type_ids[e->count] = type_id;
     e->spans[e->count] = span;
     e->texts[e->count] = (uint8_t)which;
+    e->begins[e->count] = begins;
     e->special[e->count++] = special;
 }
 
 static void append_text(text_encoding *e, const text_raw *tokens, size_t n, int32_t type_id, int which) {
     for (size_t i = 0; i < n; i++)
-        append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false, which);
+        append(e, tokens[i].id, type_id, (text_span){tokens[i].begin, tokens[i].end}, false, tokens[i].begins_word, which);
 }
 
 /* `later`: whether each text's tokens are of a window behind its first. */
@@ -265,7 +274,7 @@ static void assemble(const text_template *tp, bool pair, bool add_special, text_
         const int which = -1 - p->id;
         if (p->id < 0)
             append_text(out, tokens[which], n[which], later[which] && tp->first_alone ? which : p->type_id, which);
-        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true, 0);
+        else if (add_special) append(out, p->id, p->type_id, (text_span){0, 0}, true, true, 0);
     }
 }
 
@@ -286,6 +295,8 @@ static void leave_out(const text_tokenizer *t, text_encoding *e) {
         e->ids[kept] = e->ids[i];
         e->type_ids[kept] = e->type_ids[i];
         e->spans[kept] = e->spans[i];
+        e->texts[kept] = e->texts[i];
+        e->begins[kept] = e->begins[i];
         e->special[kept++] = e->special[i];
     }
     e->full_count -= e->count - kept; /* what is left out was not cut off */

@@ -32,6 +32,7 @@ typedef struct text_raw {
     int32_t id;
     uint32_t begin, end; /* bytes of the text */
     bool added;          /* found in the text as an added token: the model may give its id as well */
+    bool begins_word;    /* the first of a part, or an added one */
 } text_raw;
 
 /* ---------------------------------------------------------------- a text under way */
@@ -65,6 +66,7 @@ typedef struct text_work {
     size_t token_cap, first;
     size_t count; /* tokens of the current text so far */
     size_t keep;  /* of these, only so many are stored */
+    bool in_word; /* a token of the part at hand was pushed */
     const uint8_t *text;
     size_t length;
     void *scratch; /* [scratch_cap] a pattern's; zero where nothing was written yet */

@@ -27,7 +27,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static nib_runtime *runtime;
-static nib_model *model, *ranker, *tagger, *late, *words;
+static nib_model *model, *ranker, *tagger, *filler, *answerer, *judge, *late, *words;
 static nib_error e;
 static char folder[] = "/tmp/nib-abi-XXXXXX";
 
@@ -49,6 +49,9 @@ static int begin(void **state) {
     o.runtime = runtime;
     return nib_model_open(TINY, &o, &model, &e) != NIB_OK || nib_model_open(RANKER, &o, &ranker, &e) != NIB_OK ||
            nib_model_open(NIB_TEST_DATA "/tasks/ner-bert", &o, &tagger, &e) != NIB_OK ||
+           nib_model_open(NIB_TEST_DATA "/tasks/fill-bert", &o, &filler, &e) != NIB_OK ||
+           nib_model_open(NIB_TEST_DATA "/tasks/answer-bert", &o, &answerer, &e) != NIB_OK ||
+           nib_model_open(NIB_TEST_DATA "/tasks/zero-bert", &o, &judge, &e) != NIB_OK ||
            nib_model_open(NIB_TEST_DATA "/tasks/colbert-bert", &o, &late, &e) != NIB_OK ||
            nib_model_open(NIB_TEST_DATA "/tasks/sparse-bert", &o, &words, &e) != NIB_OK;
 }
@@ -58,6 +61,9 @@ static int end(void **state) {
     nib_model_free(model);
     nib_model_free(ranker);
     nib_model_free(tagger);
+    nib_model_free(filler);
+    nib_model_free(answerer);
+    nib_model_free(judge);
     nib_model_free(late);
     nib_model_free(words);
     nib_runtime_free(runtime);
@@ -209,6 +215,25 @@ static nib_status use_tag(const void *options) {
     if (status == NIB_OK) nib_tags_free(tags);
     return status;
 }
+static nib_status use_fill(const void *options) {
+    const char *text = "a [MASK] writes";
+    nib_fills *fills;
+    const nib_status status = nib_fill(filler, &text, 1, options, &fills, &e);
+    if (status == NIB_OK) nib_fills_free(fills);
+    return status;
+}
+static nib_status use_answer(const void *options) {
+    const char *text = "a nib writes";
+    nib_answers *answers;
+    const nib_status status = nib_answer(answerer, &text, &text, 1, options, &answers, &e);
+    if (status == NIB_OK) nib_answers_free(answers);
+    return status;
+}
+static nib_status use_zero_shot(const void *options) {
+    const char *text = "a nib writes";
+    nib_ranked fit;
+    return nib_zero_shot(judge, &text, 1, &text, 1, options, &fit, &e);
+}
 static nib_status use_rank(const void *options) {
     const char *document = "a nib writes";
     nib_ranked ranked;
@@ -233,6 +258,9 @@ static void export_defaults(void *o, size_t n) { nib_export_defaults(o, n); }
 static void tag_defaults(void *o, size_t n) { nib_tag_defaults(o, n); }
 static void colbert_defaults(void *o, size_t n) { nib_colbert_defaults(o, n); }
 static void sparse_defaults(void *o, size_t n) { nib_sparse_defaults(o, n); }
+static void fill_defaults(void *o, size_t n) { nib_fill_defaults(o, n); }
+static void answer_defaults(void *o, size_t n) { nib_answer_defaults(o, n); }
+static void zero_shot_defaults(void *o, size_t n) { nib_zero_shot_defaults(o, n); }
 static void rank_defaults(void *o, size_t n) { nib_rank_defaults(o, n); }
 static void pull_defaults(void *o, size_t n) { nib_pull_defaults(o, n); }
 
@@ -264,6 +292,9 @@ static const struct door {
     {"nib_colbert", sizeof(nib_colbert_options), colbert_defaults, use_colbert},
     {"nib_embed_sparse", sizeof(nib_sparse_options), sparse_defaults, use_sparse},
     {"nib_tag", sizeof(nib_tag_options), tag_defaults, use_tag},
+    {"nib_fill", sizeof(nib_fill_options), fill_defaults, use_fill},
+    {"nib_answer", sizeof(nib_answer_options), answer_defaults, use_answer},
+    {"nib_zero_shot", sizeof(nib_zero_shot_options), zero_shot_defaults, use_zero_shot},
     {"nib_rank", sizeof(nib_rank_options), rank_defaults, use_rank},
     {"nib_compile_file, model", sizeof(nib_model_options), model_defaults, use_compile_model},
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# nib rank, nib ner, nib colbert and nib embed --sparse as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
+# nib rank, ner, fill, answer, colbert and embed --sparse as a user meets them. usage: test_tasks.sh NIB SOURCE_FOLDER.
 set -uo pipefail
 nib=$(realpath "$1") root=$(realpath "$2")
 data=$root/test/data/tasks
@@ -77,6 +77,100 @@ expect 2 'would be there twice' "$nib" ner --model "$ner" --aggregation none --s
 expect 2 'this model cannot label tokens: no output logits' "$nib" ner --model "$data/rank-bert" a
 expect 0 '' "$nib" compile "$ner" -o ner.nib --precision q8
 check [ "$("$nib" ner --model ner.nib --json 'Clara of Paris')" = "$("$nib" ner --model "$ner" --precision q8 --json 'Clara of Paris')" ]
+# nib fill --json is what the pipeline gave: keys and order, tokens, texts, scores within rounding
+for name in bert roberta modernbert deberta; do
+    python3 - "$data/fill-$name/golden.json" <<'PY'
+import json, sys
+golden = json.load(open(sys.argv[1]))
+open("masks", "w").write("".join(t + "\n" for t in golden["texts"]))
+for how in ("all", "top 2", "targets"):
+    open("want." + how, "w").write("".join(json.dumps(x) + "\n" for x in golden[how]))
+open("words", "w").write(",".join(golden["target_words"]))
+PY
+    fill() { "$nib" fill --model "$data/fill-$name" --json "$@" <masks 2>err; }
+    fill >got.all && fill --top 2 >'got.top 2' && fill --top 3 --targets "$(cat words)" >got.targets || failed=1
+    for how in all 'top 2' targets; do
+        python3 - "want.$how" "got.$how" <<'PY' || { echo "FAILED: nib fill, $name, $how"; failed=1; }
+import json, sys
+want, got = ([json.loads(line) for line in open(p)] for p in sys.argv[1:])
+def same(a, b):
+    assert type(a) is type(b) and len(a) == len(b), (a, b)
+    if isinstance(a, list):
+        for x, y in zip(a, b):
+            same(x, y)
+    else:
+        assert list(a) == list(b) and {**a, "score": 0} == {**b, "score": 0} and abs(a["score"] - b["score"]) < 1e-5, (a, b)
+same(want, got)
+PY
+    done
+done
+fill=$data/fill-bert
+expect 0 '^A \[MASK\] writes$' "$nib" fill --model "$fill" 'A [MASK] writes'
+expect 0 '^ [01]\.[0-9]{4}  2  [^ ]+$' "$nib" fill --model "$fill" 'A [MASK] writes [MASK]'
+check [ "$("$nib" fill --model "$fill" --top 1 'A [MASK] writes' | wc -l)" = 2 ]
+expect 0 'target "zzz" is no token of the vocabulary: ' "$nib" fill --model "$fill" --targets zzz 'A [MASK] writes'
+expect 2 "text 0 has no mask among its tokens: this model's is \[MASK\]" "$nib" fill --model "$fill" 'A <mask> writes'
+expect 2 'no target is left' "$nib" fill --model "$fill" --targets , 'A [MASK] writes'
+expect 2 'there are no texts' "$nib" fill --model "$fill"
+expect 2 '.--top' "$nib" fill --model "$fill" --top 0 'A [MASK] writes'
+expect 2 'this model cannot fill masks: its output logits is that of' "$nib" fill --model "$ner" 'A [MASK]'
+expect 0 'words +170 scores of each token that is wanted' "$nib" inspect "$fill" --task fill
+expect 0 '' "$nib" compile "$fill" -o fill.nib --task fill --precision q8
+check [ "$("$nib" fill --model fill.nib --json 'A [MASK] writes')" = "$("$nib" fill --model "$fill" --precision q8 --json 'A [MASK] writes')" ]
+# nib answer --json is what the pipeline gave
+for name in bert roberta deberta; do
+    python3 - "$nib" "$data/answer-$name" <<'PY' || { echo "FAILED: nib answer, $name"; failed=1; }
+import json, subprocess, sys
+nib, model = sys.argv[1:]
+golden = json.load(open(model + "/golden.json"))
+def ask(question, *args, text=None):
+    command = [nib, "answer", "--model", model, "-q", question, "--json", "--stride", "8", *args]
+    return json.loads(subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout)
+for i, (q, c) in enumerate(zip(golden["questions"], golden["contexts"])):
+    for want, got in ((golden["plain"][i], [ask(q, "--context", c)]), (golden["best 3"][i], ask(q, "--top", "3", text=c)),
+                      (golden["impossible"][i], ask(q, "--top", "2", "--impossible", text=c))):
+        want = [w for w in want if w["score"] > 0]
+        assert [list(w) for w in want] == [list(g) for g in got], (want, got)
+        for w, g in zip(want, got):
+            assert {**w, "score": 0} == {**g, "score": 0} and abs(w["score"] - g["score"]) < 1e-5, (w, g)
+PY
+done
+answer=$data/answer-bert
+echo 'A nib is the tip of a pen.' >page
+expect 0 '^ [01]\.[0-9]{4}  [A-Za-z .]+$' "$nib" answer --model "$answer" -q 'what is it?' page
+check [ "$("$nib" answer --model "$answer" -q 'what is it?' page)" = "$("$nib" answer --model "$answer" -q 'what is it?' <page)" ]
+check [ "$("$nib" answer --model "$answer" -q 'what is it?' --top 3 page | wc -l)" = 3 ]
+expect 2 'question 0, or its context, is empty' "$nib" answer --model "$answer" -q 'what?' --context ''
+expect 2 'question says what is asked' "$nib" answer --model "$answer" page
+expect 2 'there is no text' "$nib" answer --model "$answer" -q 'what?'
+expect 2 'give one of them' "$nib" answer --model "$answer" -q 'what?' --context a page
+expect 2 'No such file' "$nib" answer --model "$answer" -q 'what?' none.txt
+expect 2 'this model cannot answer questions' "$nib" answer --model "$ner" -q 'what?' page
+# nib classify --labels --json is what the pipeline gave
+zero=$data/zero-bert
+python3 - "$nib" "$zero" <<'PY' || { echo "FAILED: nib classify --labels"; failed=1; }
+import json, subprocess, sys
+nib, model = sys.argv[1:]
+golden = json.load(open(model + "/golden.json"))
+for way, args in (("plain", []), ("multi", ["--multi-label"]), ("template", ["--template", "{} is what it says"])):
+    labels = [a for label in golden["labels"] if "," not in label for a in ("--labels", label)]
+    command = [nib, "classify", "--model", model, "--json", *labels, *args]
+    lines = subprocess.run(command, input="".join(t + "\n" for t in golden["texts"]), capture_output=True, text=True, check=True).stdout
+    for want, got in zip(golden[way], map(json.loads, lines.splitlines()), strict=True):
+        assert list(want) == list(got) and want["sequence"] == got["sequence"], (want, got)
+        at = dict(zip(want["labels"], want["scores"]))
+        del at["pens, and nibs"]
+        share = 1 if way == "multi" else sum(at.values())  # of one label less
+        assert got["labels"] == list(at), (want, got)
+        assert all(abs(at[label] / share - score) < 1e-5 for label, score in zip(got["labels"], got["scores"])), (want, got)
+PY
+expect 0 '^ [01]\.[0-9]{4}  (ink|a river)$' "$nib" classify --model "$zero" --labels 'ink, a river' 'A nib writes.'
+check [ "$("$nib" classify --model "$zero" --labels 'ink,pen,nib' --top-k 2 'A nib writes.' | wc -l)" = 3 ]
+expect 2 'has no label' "$nib" classify --model "$zero" --labels ' , ' 'A nib writes.'
+expect 2 'are said of --labels' "$nib" classify --model "$zero" --multi-label 'A nib writes.'
+expect 2 'with --pair or --raw' "$nib" classify --model "$zero" --labels ink --raw 'A nib writes.'
+expect 2 'must have \{\} once' "$nib" classify --model "$zero" --labels ink --template 'no place' 'A nib writes.'
+expect 0 'no label of the model begins with "entail": the last, c, is taken' "$nib" classify --model "$data/zero-roberta" --labels ink,pen 'A nib.'
 # nib colbert ranks by MaxSim, and gives the vectors
 for name in stanford bert modernbert deberta; do
     "$nib" colbert --model "$data/colbert-$name" --query 'A nib writes.' --json documents >got 2>err || failed=1
@@ -106,7 +200,7 @@ expect 0 '' "$nib" compile "$late" -o late.nib --precision q8
 check [ "$("$nib" colbert --model late.nib --role query 'Ada')" = "$("$nib" colbert --model "$late" --precision q8 --role query 'Ada')" ]
 # nib embed --sparse: the words of SparseEncoder.decode, an .npz file and the nearest of it; BGE-M3's three in one pass
 for name in bert distilbert modernbert roberta; do
-    "$nib" embed --model "$data/sparse-$name" --task sparse --sparse --input documents >got 2>err || failed=1
+    "$nib" embed --model "$data/sparse-$name" --sparse --input documents >got 2>err || failed=1
     python3 - "$data/sparse-$name/golden.json" <<'PY' || { echo "FAILED: nib embed --sparse, $name"; failed=1; }
 import json, sys
 golden, got = json.load(open(sys.argv[1])), [json.loads(line)["sparse"] for line in open("got")]

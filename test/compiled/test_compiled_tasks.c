@@ -125,6 +125,37 @@ static nib_status hybrid(nib_model *m, float *out, nib_error *e) {
     return NIB_OK;
 }
 
+static nib_status fill(nib_model *m, float *out, nib_error *e) {
+    static const char *const masked[] = {"a [MASK]", "[MASK], ink of [MASK]"};
+    nib_fills *fills;
+    size_t n = 0;
+    nib_status status = nib_fill(m, masked, 2, NULL, &fills, e);
+    for (size_t i = 0; status == NIB_OK && i < 2; i++)
+        for (size_t mask = 0; mask < nib_fills_masks(fills, i); mask++) {
+            const nib_fill_entry *found;
+            const size_t count = nib_fills_get(fills, i, mask, &found);
+            for (size_t k = 0; k < count; k++) out[n++] = found[k].score, out[n++] = (float)found[k].token;
+        }
+    if (status == NIB_OK) nib_fills_free(fills);
+    return status;
+}
+
+static nib_status answer(nib_model *m, float *out, nib_error *e) {
+    static const char *const asked[] = {"what?"}, *const contexts[] = {"the pen is of ink, the tip of the nib"};
+    const nib_answer_entry *found;
+    nib_answers *answers;
+    nib_answer_options o;
+    nib_answer_defaults(&o, sizeof o);
+    o.top = 4;
+    nib_status status = nib_answer(m, asked, contexts, 1, &o, &answers, e);
+    if (status != NIB_OK) return status;
+    const size_t count = nib_answers_get(answers, 0, &found);
+    assert_true(count > 0);
+    for (size_t k = 0; k < count; k++) out[2 * k] = found[k].score, out[2 * k + 1] = (float)found[k].begin;
+    nib_answers_free(answers);
+    return NIB_OK;
+}
+
 static nib_status (*const calls[MODEL_PROGRAMS])(nib_model *m, float *out,
                                                  nib_error *e) = {[NIB_TASK_EMBED] = embed,
                                                                   [NIB_TASK_TOKENS] = tokens,
@@ -132,7 +163,9 @@ static nib_status (*const calls[MODEL_PROGRAMS])(nib_model *m, float *out,
                                                                   [NIB_TASK_TAG] = tag,
                                                                   [NIB_TASK_COLBERT] = colbert,
                                                                   [NIB_TASK_SPARSE] = sparse,
-                                                                  [NIB_TASK_HYBRID] = hybrid};
+                                                                  [NIB_TASK_HYBRID] = hybrid,
+                                                                  [NIB_TASK_FILL] = fill,
+                                                                  [NIB_TASK_ANSWER] = answer};
 
 static const struct {
     const char *path;
@@ -149,6 +182,8 @@ static const struct {
     {M3, NIB_TASK_HYBRID, NIB_TASK_HYBRID},
     {M3, NIB_TASK_SPARSE, NIB_TASK_SPARSE},
     {M3, NIB_TASK_COLBERT, NIB_TASK_COLBERT},
+    {NIB_TEST_DATA "/tasks/fill-bert", NIB_TASK_FILL, NIB_TASK_FILL},
+    {NIB_TEST_DATA "/tasks/answer-bert", NIB_TASK_AUTO, NIB_TASK_ANSWER},
 };
 
 static void a_file_does_its_task_and_no_other(void **state) {

@@ -94,7 +94,7 @@ static void rows_are_pytorchs(void **state) {
             assert_int_equal(t.n, TEXTS);
             assert_int_equal(model_own(m)->packed, how % 2 == 0);
             for (size_t k = 0; k < t.n; k++) {
-                items[k] = (run_item){t.id_rows[k], t.type_rows[k], t.lengths[k], 0, t.lengths[k], 0};
+                items[k] = (run_item){.ids = t.id_rows[k], .types = t.type_rows[k], .length = t.lengths[k], .count = t.lengths[k]};
                 at[k] = (int64_t)all;
                 all += (size_t)t.lengths[k];
             }
@@ -133,8 +133,10 @@ static void a_sink_takes_the_rows_it_names(void **state) {
     assert_true(n > 10);
     assert_int_equal(run_session_create(model_own(m)->p, &s, &e), NIB_OK);
         const int32_t *ids = t.ids[text], *types = t.types[text];
-    const run_item all = {ids, types, n, 0, n, 0},
-                   parts[3] = {{ids, types, n, n - 1, 1, 0}, {ids, types, n, 0, 0, 0}, {ids, types, n, 2, 5, 0}};
+    const run_item all = {.ids = ids, .types = types, .length = n, .count = n},
+                   parts[3] = {{.ids = ids, .types = types, .length = n, .first = n - 1, .count = 1},
+                               {.ids = ids, .types = types, .length = n},
+                               {.ids = ids, .types = types, .length = n, .first = 2, .count = 5}};
     const run_batch one = {.n = 1, .items = &all}, three = {.n = 3, .items = parts};
     run_matrix to_whole = {whole, WIDTH, NULL}, to_got = {got, WIDTH, (const int64_t[]){7, 0, 1}};
     run_sink sink = {.width = WIDTH, .tokens = true, .give = run_to_matrix, .user = &to_whole};

@@ -26,7 +26,7 @@ static void expand_all(graph *g) {
 /* `text` begins behind the opset. */
 static void check(const char *text) {
     static const char *const since_13[] = {"nib.Rotary", "nib.Pool",  "nib.Offsets",  "nib.Pack",
-                                           "nib.Unpack", "Unsqueeze", "int32[5] rows"};
+                                           "nib.Unpack", "nib.Pick",  "Unsqueeze",    "int32[5] rows"};
     char full[3000];
     int first = 0;
     for (size_t i = 0; i < BASE_COUNT(since_13); i++)
@@ -205,6 +205,36 @@ static void ragged(void **state) {
     check_masks("g (int64[b,s] ids, bool[b,s] mask) => (int64[t] y) { y = nib.Pack (ids, mask) }");
     check_masks("g (float[b,s,2,3] x, int32[b,s] mask) => (float[b,s,2,3] y) { t = nib.Pack (x, mask) y = nib.Unpack (t, mask) }");
     check_masks("g (int64[b,s] ids, int64[b,s] mask) => (int64[b,s] y) { t = nib.Pack (ids, mask) y = nib.Unpack (t, mask) }");
+}
+
+/* Places are 0 and 1 here: of texts and of tokens. */
+static void pick(void **state) {
+    check("g (float[2,3,4] x, int64[n,2] places) => (float[n,4] y) { y = nib.Pick (x, places) }");
+    check("g (int32[2,3,4] x, int64[n,2] places) => (int32[n,4] y) { y = nib.Pick (x, places) }");
+}
+
+/* Row i of packed texts is that of the padded ones, whose padding nobody names. */
+static void pick_of_packed_rows(void **state) {
+    static const char *const text =
+        HEAD "g (float x) => (float[3,2] y, float[3,2] z) <float[2,3,2] padded = {1,2, 3,4, 5,6, 7,8, 0,0, 0,0}, "
+             "float[4,2] rows = {1,2, 3,4, 5,6, 7,8}, int64[3] offsets = {0,3,4}, int64[3,2] places = {1,0, 0,2, 0,0}> "
+             "{ y = nib.Pick (padded, places) z = nib.Pick <packed = 1> (rows, places, offsets) }";
+    static const float want[] = {7, 8, 5, 6, 1, 2};
+    graph *g;
+    nib_error err = {0};
+    const graph_tensor *out;
+    base_arena arena;
+    base_arena_init(&arena, &test_runtime->heap);
+    assert_int_equal(graph_parse(&test_runtime->heap, text, strlen(text), &g, &err), NIB_OK);
+    op_resolve(g);
+    assert_int_equal(op_infer_graph(g, &err), NIB_OK);
+    op_env *env = op_env_create(g, &arena, 1u << 20, &test_kernels);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(op_env_get(env, g->outputs[i], &out, &err), NIB_OK);
+        assert_memory_equal(out->data, want, sizeof want);
+    }
+    base_arena_free(&arena);
+    graph_free(g);
 }
 
 /* A packed text alone computes what it does padded: offsets against masks. */
@@ -443,6 +473,21 @@ static const struct {
     {"nib.Unpack", {"f32[4,5]", "i64[2,3]=1,1,1,0,0,0"}},
     {"nib.Unpack", {"f32[]", "i64[2,3]"}},
     {"nib.Unpack", {"f32[2,5]", "i64[6]=1,1"}},
+    {"nib.Pick", {"f32[2,3]", "i64[1,2]"}},
+    {"nib.Pick", {"f32[2,3,4]", "i64[2]"}},
+    {"nib.Pick", {"f32[2,3,4]", "i64[1,3]"}},
+    {"nib.Pick", {"f32[2,3,4]", "i32[1,2]"}},
+    {"nib.Pick", {"f32[2,3,4]", "i64[1,2]=2,0"}},
+    {"nib.Pick", {"f32[2,3,4]", "i64[1,2]=-1,0"}},
+    {"nib.Pick", {"f32[2,3,4]", "i64[1,2]=0,3"}},
+    {"nib.Pick", {"f32[2,3,4]", "i64[1,2]=0,-1"}},
+    {"nib.Pick <packed = 1>", {"f32[5,4]", "i64[1,2]=0,0"}},
+    {"nib.Pick <packed = 1>", {"f32[5,4]", "i64[1,2]=0,3", "i64[2]=0,3"}},
+    {"nib.Pick <packed = 1>", {"f32[5,4]", "i64[1,2]=1,0", "i64[2]=0,3"}},
+    {"nib.Pick <packed = 1>", {"f32[5,4]", "i64[1,2]=0,0", "i64[2]=6,9"}},
+    {"nib.Pick <packed = 1>", {"f32[5,4]", "i64[1,2]=0,0", "i64[2]=-9223372036854775807,9223372036854775807"}},
+    {"nib.Pick <packed = 1>", {"f32[5,4]", "i64[1,2]=0,0", "i64[0]"}},
+    {"nib.Pick <packed = 1>", {"f32[2,3,4]", "i64[1,2]", "i64[2]=0,1"}},
 };
 
 static void hostile_inputs_are_refused(void **state) {
@@ -521,6 +566,8 @@ int main(void) {
         cmocka_unit_test(attention),
         cmocka_unit_test(pool),
         cmocka_unit_test(ragged),
+        cmocka_unit_test(pick),
+        cmocka_unit_test(pick_of_packed_rows),
         cmocka_unit_test(packed_forms_equal_padded_ones),
         cmocka_unit_test(prompts_are_left_out_alike),
         cmocka_unit_test(what_cannot_be_said_is_refused),
