@@ -175,6 +175,7 @@ static int run_run(cli_args *a) {
     nib_error error;
     if (r.suite && (r.compare || r.inputs.files.count || r.inputs.random))
         return cli_usage(a->verb, "--suite brings inputs and expected outputs: no --input, --random or --compare beside it");
+    r.m.options.sessions = 1;
     int code = cli_model_open(&r.m, &r.model);
     if (code) return code;
     code = nib_session_create(r.model, &r.session, &error) == NIB_OK ? 0 : cli_fail(&error);

@@ -409,6 +409,8 @@ typedef struct nib_model_options {
     double min_cosine;    /* mean cosine to the same file in f32 that vectors must have, measured with nib's own sentences: else
                              DIFFERENT, with the figure, and no model. It opens the file in f32, too. 0: none. UNSUPPORTED: the model
                              gives no vectors, or is compiled */
+    int sessions;         /* 1: opened for nib_session alone: it gets ready for no task, which a large file takes time and memory
+                             for, and calls with texts or token ids answer UNSUPPORTED; 0 (default) */
 } nib_model_options;
 
 NIB_API void nib_model_defaults(nib_model_options *options, size_t size);

@@ -61,7 +61,7 @@ static const uint16_t model_ends[] = {
     MODEL(size),      MODEL(runtime),    MODEL(precision),    MODEL(device),   MODEL(output_name), MODEL(pooling),
     MODEL(normalize), MODEL(max_tokens), MODEL(batch_tokens), MODEL(optimize), MODEL(pack),
     MODEL(stop),      MODEL(stop_user),  MODEL(task),         MODEL(route),
-    MODEL(min_cosine),
+    MODEL(min_cosine), MODEL(sessions),
 };
 static const uint16_t embed_ends[] = {
 #define EMBED(member) END(nib_embed_options, member)

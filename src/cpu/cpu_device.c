@@ -16,15 +16,26 @@ static const compiler compilers[] = {
     {"nib", "Linear", cpu_compile_linear},       {"nib", "Norm", cpu_compile_norm}, {"nib", "Embed", cpu_compile_embed},
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
-    {"", "MatMulInteger", cpu_compile_matmul_integer}, {"nib", "Map", cpu_compile_map},
-    {"", "MaxPool", cpu_compile_pool2d}, {"", "AveragePool", cpu_compile_pool2d},
-    {"", "GlobalMaxPool", cpu_compile_global_pool}, {"", "GlobalAveragePool", cpu_compile_global_pool},
-    {"", "ReduceMean", cpu_compile_reduce}, {"", "ReduceSum", cpu_compile_reduce}, {"", "ReduceMax", cpu_compile_reduce},
-    {"", "Softmax", cpu_compile_softmax},
-    {"", "ConvTranspose", cpu_compile_conv_transpose}, {"", "Conv", cpu_compile_conv}, {"nib", "Conv", cpu_compile_conv},
+    {"", "MatMulInteger", cpu_compile_matmul_integer},
 };
 
-/* Those whose steps ask for sizes as they run: they serve in bodies, too, and whichever outputs are read. */
+/* Those whose steps ask for sizes as they run: they serve in bodies, too. */
+static const compiler by_sizes[] = {
+    {"nib", "Map", cpu_compile_map},
+    {"", "Conv", cpu_compile_conv},
+    {"nib", "Conv", cpu_compile_conv},
+    {"", "ConvTranspose", cpu_compile_conv_transpose},
+    {"", "MaxPool", cpu_compile_pool2d},
+    {"", "AveragePool", cpu_compile_pool2d},
+    {"", "GlobalMaxPool", cpu_compile_global_pool},
+    {"", "GlobalAveragePool", cpu_compile_global_pool},
+    {"", "ReduceMean", cpu_compile_reduce},
+    {"", "ReduceSum", cpu_compile_reduce},
+    {"", "ReduceMax", cpu_compile_reduce},
+    {"", "Softmax", cpu_compile_softmax},
+};
+
+/* The same, and whichever outputs are read. */
 static const compiler anywhere[] = {
     {"", "RNN", cpu_compile_recurrent},
     {"", "GRU", cpu_compile_recurrent},
@@ -62,6 +73,8 @@ static nib_status compile_node(cpu_device *d, plan *p, graph_node *n, plan_step 
     const bool eval_only = p->is_body || !n->outputs[0];
     if (eval_only) c.why = p->is_body ? "inside a body" : "nobody reads it";
     else NIB_TRY(try_compilers(compilers, BASE_COUNT(compilers), &c));
+    if (n->outputs[0]) NIB_TRY(try_compilers(by_sizes, BASE_COUNT(by_sizes), &c));
+    step->evaluates |= step->range == PLAN_RANGE_PARTS;
     NIB_TRY(try_compilers(anywhere, BASE_COUNT(anywhere), &c));
     int64_t rows;
     if (step->run && step->extent && !graph_dim_eval(step->extent, p->bindable, p->n_symbols, &rows)) {

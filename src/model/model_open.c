@@ -312,6 +312,7 @@ static nib_status open_into(nib_model *m, const model_source *source, const nib_
     nib_status status = NIB_OK;
     nib_runtime *rt = m->runtime;
     NIB_TRY(model_prepare(m, source, options, err));
+    if (options->sessions && !m->no_texts[0]) snprintf(m->no_texts, sizeof m->no_texts, "it was opened for sessions alone");
     NIB_TRY(make_own(m, options, err));
     base_stop_advance(2);
     if (m->precision == NIB_PRECISION_AUTO)

@@ -131,6 +131,12 @@ static nib_status name_sizes(pass_context *ctx) {
     return op_infer_graph(g, ctx->err);
 }
 
+/* ctx->g and the bodies in it. */
+static nib_status map_all(pass_context *ctx) {
+    nib_status status = run(ctx, &(pass_row){"map", pass_map, 2});
+    return status == NIB_OK && !pass_is_disabled(ctx, "bodies") ? pass_each_body(ctx, map_all) : status;
+}
+
 nib_status pass_run_all(pass_context *ctx) {
     nib_status status = NIB_OK;
     const pass_mode_row *mode = pass_mode_of(ctx);
@@ -150,7 +156,7 @@ nib_status pass_run_all(pass_context *ctx) {
     NIB_TRY(pass_widen_rest(ctx));
     ctx->fused = true;
     if (mode->texts && ctx->mask) NIB_TRY(run(ctx, &(pass_row){"sense", pass_mask_sense, 0}));
-    if (mode->runs && !mode->texts && ctx->level >= 2) NIB_TRY(run(ctx, &(pass_row){"map", pass_map, 2}));
+    if (mode->runs && !mode->texts && ctx->level >= 2) NIB_TRY(map_all(ctx));
     if (mode->texts) {
         if (ctx->level >= 1) NIB_TRY(run(ctx, &(pass_row){"pick", pass_pick, 1}));
         NIB_TRY(run(ctx, &(pass_row){"pack", pass_pack, 0}));

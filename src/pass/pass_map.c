@@ -61,21 +61,19 @@ static bool function_of(const graph_node *n, kernel_map_step *s) {
     }
 }
 
-/* Pow by a number that needs no logarithm: which function it is of x, and of x again. */
-static bool power_of(const graph_node *n, kernel_map_function *f) {
-    double e;
+/* Pow by a number that needs no logarithm: 2, 3 or a half. */
+static bool power_of(const graph_node *n, double *e) {
     if (!graph_is_op(n, "", "Pow") || n->n_inputs != 2 || !n->outputs[0] || n->outputs[0]->type.dtype != NIB_DTYPE_F32) return false;
     const graph_value *x = n->inputs[0].value, *by = n->inputs[1].value;
-    if (!x || !by || x->type.dtype != NIB_DTYPE_F32 || x->type.rank < 0 || by->type.rank > x->type.rank || !graph_scalar(by, &e))
+    if (!x || !by || x->type.dtype != NIB_DTYPE_F32 || x->type.rank < 0 || by->type.rank > x->type.rank || !graph_scalar(by, e))
         return false;
-    *f = e == 2 ? KERNEL_MAP_MUL : KERNEL_MAP_SQRT;
-    return e == 2 || e == 0.5;
+    return *e == 2 || *e == 3 || *e == 0.5;
 }
 
 static bool is_mappable(const graph_node *n) {
     kernel_map_step s;
-    kernel_map_function f;
-    return function_of(n, &s) || power_of(n, &f);
+    double e;
+    return function_of(n, &s) || power_of(n, &e);
 }
 
 static bool same_shape(const graph_value *a, const graph_value *b) {
@@ -156,9 +154,9 @@ static graph_value *inverse_of(const graph_node *n) {
 static void find_inputs(map_group *m) {
     for (int i = 0; i < m->n_nodes; i++) {
         const graph_node *n = m->nodes[i];
-        kernel_map_function f;
+        double e;
         if ((m->inverse[i] = inverse_of(n))) input_at(m, m->inverse[i]);
-        const int reads = graph_is_op(n, "", "Clip") || power_of(n, &f) || m->inverse[i] ? 1 : n->n_inputs;
+        const int reads = graph_is_op(n, "", "Clip") || power_of(n, &e) || m->inverse[i] ? 1 : n->n_inputs;
         for (int k = 0; k < reads; k++) {
             graph_value *v = n->inputs[k].value;
             if (!v->producer || index_of(m->nodes, m->n_nodes, v->producer) < 0) input_at(m, v);
@@ -178,14 +176,15 @@ static int put(map_group *m, kernel_map_step s) {
 static int emit(map_group *m, int node) {
     const graph_node *n = m->nodes[node];
     kernel_map_step s;
-    kernel_map_function f;
+    double e;
     if (m->inverse[node])
         return put(m, (kernel_map_step){.function = KERNEL_MAP_MUL,
                                         .a = (uint8_t)register_of(m, n->inputs[0].value),
                                         .b = (uint8_t)input_at(m, m->inverse[node])});
-    if (power_of(n, &f)) {
-        const int x = register_of(m, n->inputs[0].value);
-        return put(m, (kernel_map_step){.function = (uint8_t)f, .a = (uint8_t)x, .b = (uint8_t)x});
+    if (power_of(n, &e)) {
+        const uint8_t x = (uint8_t)register_of(m, n->inputs[0].value);
+        const int y = put(m, (kernel_map_step){.function = e == 0.5 ? KERNEL_MAP_SQRT : KERNEL_MAP_MUL, .a = x, .b = x});
+        return e == 3 ? put(m, (kernel_map_step){.function = KERNEL_MAP_MUL, .a = (uint8_t)y, .b = x}) : y;
     }
     if (!function_of(n, &s)) return m->fits = false, 0;
     s.a = (uint8_t)register_of(m, n->inputs[0].value);

@@ -85,7 +85,7 @@ struct plan_step {
     const char *why;    /* why nothing faster: the very refusals that took the decision, one line; "" if it is the best */
     size_t scratch;     /* bytes a lane must have */
     uint32_t whole;     /* ROWS: bit i: input i is read elsewhere than at the step's own rows, so it must be whole before */
-    bool evaluates;     /* runs the operator's eval, which reads what it is given as its type */
+    bool evaluates;     /* as the operator's eval: reads what it is given as its type, whatever its shape */
 };
 
 typedef struct plan_stage {

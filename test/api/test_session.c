@@ -279,6 +279,35 @@ static void a_width_that_only_the_weight_knows(void **state) {
 }
 
 /* Another thread's, or a signal handler's, or one's own before: the run ends, and the next one works. */
+/* What is opened for sessions alone takes no memory for texts, and says so when it is given some. */
+static void a_model_can_be_opened_for_sessions_alone(void **state) {
+    nib_model_options o;
+    nib_model *model;
+    nib_session *session;
+    nib_error err;
+    nib_memory before, after;
+    const char *const text = "a nib";
+    const int32_t two[] = {1, 2}, *rows[] = {two};
+    const int64_t length = 2;
+    float vector[1024];
+    bench b;
+    open_on(&b, MODEL, 1);
+    nib_model_defaults(&o, sizeof o);
+    o.runtime = b.runtime;
+    o.sessions = 1;
+    nib_runtime_memory(b.runtime, &before, sizeof before);
+    assert_int_equal(nib_model_open(MODEL, &o, &model, &err), NIB_OK);
+    nib_runtime_memory(b.runtime, &after, sizeof after);
+    assert_true(after.current - before.current < before.current / 2);
+    assert_int_equal(nib_embed(model, &text, 1, NULL, vector, &err), NIB_UNSUPPORTED);
+    assert_int_equal(nib_embed_ids(model, rows, &length, 1, NULL, vector, &err), NIB_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "opened for sessions alone"));
+    assert_int_equal(nib_session_create(model, &session, &err), NIB_OK);
+    nib_session_free(session);
+    nib_model_free(model);
+    close_bench(&b);
+}
+
 static void a_run_can_be_cancelled(void **state) {
     for (int threads = 1; threads <= 2; threads++) {
         bench b;
@@ -384,7 +413,7 @@ int main(void) {
         cmocka_unit_test(a_second_run_allocates_nothing),
         cmocka_unit_test(every_kind_of_output_can_be_bound),
         cmocka_unit_test(a_width_that_only_the_weight_knows),
-        cmocka_unit_test(a_run_can_be_cancelled),
+        cmocka_unit_test(a_model_can_be_opened_for_sessions_alone), cmocka_unit_test(a_run_can_be_cancelled),
         cmocka_unit_test(a_run_of_many_threads_fails_and_ends),
         cmocka_unit_test(strings_go_in_and_out),
         cmocka_unit_test(inputs_say_what_they_are_for),

@@ -55,8 +55,12 @@ static void what_others_read_stays(void **state) {
     g = mapped(HEAD "g (int64[4] x) => (int64[4] y) { a = Abs (x) y = Add (a, x) }");
     assert_string_equal(ops(g), "Abs Add");
     graph_free(g);
-    g = mapped(HEAD "g (" X ") => (float[2,c,d] y) <float three = {3}> { a = Pow (x, three) y = Relu (a) }");
+    g = mapped(HEAD "g (" X ") => (float[2,c,d] y) <float four = {4}> { a = Pow (x, four) y = Relu (a) }");
     assert_string_equal(ops(g), "Pow nib.Map");
+    graph_free(g);
+    g = mapped(HEAD "g (" X ") => (float[2,c,d] y) <float three = {3}> { a = Pow (x, three) y = Relu (a) }");
+    assert_string_equal(ops(g), "nib.Map");
+    assert_int_equal(program_of(g).steps, 3); /* x x x, and the Relu */
     graph_free(g);
 }
 

@@ -151,11 +151,11 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels)
                                       "Exp",
                                       "Sqrt"};
     static const char *const two[] = {"Add", "Sub", "Mul", "Div", "Min", "Max"};
-    char names[16][8] = {"v"};
+    char names[16][16] = {"v"};
     int count = 1;
     for (int i = 0; i < most; i++) {
         char *y = names[count];
-        snprintf(y, 8, "e%d", i);
+        snprintf(y, sizeof names[0], "e%d", i);
         const char *a = names[chance(80) ? count - 1 : draw(count)];
         const int kind = draw(6);
         if (kind < 2) {
@@ -170,14 +170,14 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels)
         } else if (kind == 2) {
             say(b, " %s = Clip (%s, least, %s)", y, a, chance(50) ? "most" : "\"\"");
         } else if (kind == 3 && chance(50)) {
-            say(b, " %s = Pow (%s, two)", y, a);
+            say(b, " %s = Pow (%s, %s)", y, a, chance(50) ? "two" : "three");
         } else {
             const char *k = two[draw((int)BASE_COUNT(two))], *other = names[draw(count)];
             const int what = draw(channels ? 3 : 2);
             if (what == 0 || strcmp(k, "Div") == 0) other = "number";
             if (what == 2 && strcmp(k, "Div") != 0) {
                 const int64_t d[4] = {1, s->d[1], 1, 1};
-                snprintf(names[15], 8, "k%d", i);
+                snprintf(names[15], sizeof names[0], "k%d", i);
                 say_constant(c, names[15], s->rank, d);
                 other = names[15];
             }
@@ -185,7 +185,7 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels)
             say(b, " %s = %s (%s, %s)", y, k, turn ? other : a, turn ? a : other);
         }
         if (count < 12) count++;
-        else memcpy(names[count - 1], y, 8);
+        else memcpy(names[count - 1], y, sizeof names[0]);
     }
     say(b, " y = Identity (%s)", most ? names[count - 1] : "v");
 }
@@ -204,7 +204,7 @@ static void run_on(const graph *source, int which, bool optimized, const nib_ten
     assert_int_equal(cpu_open(runtimes[which], &cpu, &err), NIB_OK);
     if (plan_build(runtimes[which], g, &cpu, 1, NULL, &p, &err) != NIB_OK) fail_msg("%s (%s)", err.message, err.node);
     for (int i = 0; i < p->n_steps; i++) {
-        fast += !p->steps[i].evaluates;
+        fast += strcmp(p->steps[i].kernel, "eval") != 0;
         fused += graph_is_op(p->steps[i].node, "nib", "Conv");
     }
     assert_int_equal(run_session_create(p, &s, &err), NIB_OK);
@@ -286,7 +286,7 @@ static void one(int kind) {
         if (chance(40) || i == 1) say(&all, "%s%d", i ? "," : "", (int)first.d[i]);
         else say(&all, chance(60) ? "%s%c" : "%s?", i ? "," : "", 'p' + i);
     }
-    say(&all, "] x) => (float[%s] y) <float least = {-0.4}, float most = {0.8}, float two = {2}, float number = {0.7}%s> {%s }",
+    say(&all, "] x) => (float[%s] y) <float least = {-0.4}, float most = {0.8}, float two = {2}, float three = {3}, float number = {0.7}%s> {%s }",
         s.rank == 2   ? "?,?"
         : s.rank == 3 ? "?,?,?"
                       : "?,?,?,?",
