@@ -75,7 +75,7 @@ static float cells_of(const op_window *w, int axis, int64_t i, bool whole) {
 
 static void divide_rows(const pool_state *s, const pool_sizes *z, const float *columns, int64_t lo, int64_t hi, float *y) {
     for (int64_t r = lo; r < hi; r++) {
-        const float rows = z->w.n == 2 ? cells_of(&z->w, 0, r, s->whole) : 1;
+        const float rows = cpu_window_columns(&z->w) == 1 ? cells_of(&z->w, 0, r, s->whole) : 1;
         for (int64_t i = 0; i < z->c.out_w; i++, y++) *y /= rows * columns[i];
     }
 }
@@ -93,7 +93,7 @@ static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_l
     float *scratch = rows ? lane->eval_scratch(lane, (size_t)kernel_conv_scratch(&z.c, rows) * sizeof(float)) : NULL;
     float *columns = lane->eval_scratch(lane, (size_t)z.c.out_w * sizeof(float));
     if (!scratch || !columns) return bad(step, lane, NIB_OUT_OF_MEMORY, "out of memory");
-    for (int64_t i = 0; i < z.c.out_w && !s->most; i++) columns[i] = cells_of(&z.w, z.w.n - 1, i, s->whole);
+    for (int64_t i = 0; i < z.c.out_w && !s->most; i++) columns[i] = cells_of(&z.w, cpu_window_columns(&z.w), i, s->whole);
     for (int64_t p = lo * z.each; p < most; p++) {
         if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
         for (int64_t r = 0; r < z.c.out_h; r += rows) {

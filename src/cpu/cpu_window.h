@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A window over one or two spatial axes as kernels take it. One axis is the columns of one row.
+ * A window over one or two spatial axes as kernels take it: one axis, or one that alone has more than one place, is the
+ * columns of one row.
  */
 #ifndef CPU_WINDOW_H
 #define CPU_WINDOW_H
@@ -9,8 +10,13 @@
 #include "op/op_window.h"
 #include <float.h>
 
+/* The axis of columns. A signal that stands upright, with one column, lies down: pixels are then side by side. */
+static inline int cpu_window_columns(const op_window *v) {
+    return v->n == 2 && v->in[1] == 1 && v->out[1] == 1 && v->kernel[1] == 1 && v->before[1] == 0 ? 0 : v->n - 1;
+}
+
 static inline kernel_conv cpu_window(const op_window *v, int64_t channels) {
-    const int a = v->n - 1, b = v->n == 2 ? 0 : -1; /* axes of columns and of rows */
+    const int a = cpu_window_columns(v), b = a == 1 ? 0 : -1; /* axes of columns and of rows */
     return (kernel_conv){.channels = channels,
                          .in_h = b < 0 ? 1 : v->in[b],
                          .in_w = v->in[a],
