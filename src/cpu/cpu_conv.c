@@ -339,6 +339,7 @@ nib_status cpu_compile_conv(cpu_compile *c) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
     kernel_map map;
+    op_window window;
     if (graph_is_op(n, "", "Conv")) map = (kernel_map){.inputs = 1};
     else if (!op_map_get(n, &map)) return c->why = "its attributes are no program", NIB_OK;
     const char *why = refusal(n, &map);
@@ -353,7 +354,8 @@ nib_status cpu_compile_conv(cpu_compile *c) {
     s->channels = w->dims[1];
     s->K = graph_tensor_elements(w) / s->M;
     s->groups = graph_attr_int(n, "group", 1);
-    s->planes = s->channels == 1 && s->M / s->groups < FEW_FILTERS && w->dims[w->rank - 1] <= KERNEL_CONV_COLUMNS;
+    op_window_read(n, w->rank - 2, w->dims + 2, &window); /* refusal() has read it */
+    s->planes = s->channels == 1 && s->M / s->groups < FEW_FILTERS && cpu_window_is_small(&window);
     NIB_TRY(prepare(c, s, w, b));
     c->step->state = s;
     c->step->range = PLAN_RANGE_PARTS;

@@ -113,9 +113,7 @@ nib_status cpu_compile_pool2d(cpu_compile *c) {
     if (x->dtype != NIB_DTYPE_F32 || (x->rank != 3 && x->rank != 4)) return c->why = "it has not one or two spatial axes of f32", NIB_OK;
     if (n->n_outputs > 1 && n->outputs[1]) return c->why = "its indices are read", NIB_OK;
     if (op_window_read(n, x->rank - 2, NULL, &w)) return c->why = "its window is none", NIB_OK;
-    for (int i = 0; i < w.n; i++)
-        if (w.kernel[i] > KERNEL_CONV_COLUMNS || w.stride[i] > 4096 || w.dilation[i] > 4096 || w.before[i] > 4096)
-            return c->why = "its window is very large", NIB_OK;
+    if (!cpu_window_is_small(&w)) return c->why = "its window or its stride is very large", NIB_OK;
     pool_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);
     if (!s) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     s->k = &c->d->kernels;

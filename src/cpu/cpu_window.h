@@ -15,6 +15,14 @@ static inline int cpu_window_columns(const op_window *v) {
     return v->n == 2 && v->in[1] == 1 && v->out[1] == 1 && v->kernel[1] == 1 && v->before[1] == 0 ? 0 : v->n - 1;
 }
 
+/* Whether a plane under the window can be laid out in padded rows (kernel_conv_scratch): what a wide stride leaves out, and
+ * what a wide window spans, are laid out, too. */
+static inline bool cpu_window_is_small(const op_window *v) {
+    for (int i = 0; i < v->n; i++)
+        if (v->kernel[i] > KERNEL_CONV_COLUMNS || v->stride[i] > 16 || (v->kernel[i] - 1) * v->dilation[i] > 1024) return false;
+    return true;
+}
+
 static inline kernel_conv cpu_window(const op_window *v, int64_t channels) {
     const int a = cpu_window_columns(v), b = a == 1 ? 0 : -1; /* axes of columns and of rows */
     return (kernel_conv){.channels = channels,

@@ -406,10 +406,11 @@ static void tasks(void **state) {
     nib_model_free(tagger);
     nib_sparse *words, *again;
     nib_hit hits[4];
+    size_t counts[2];
     OK(nib_model_open, NIB_TEST_DATA "/tasks/sparse-bert", NULL, &tagger);
     OK(nib_embed_sparse, tagger, texts, 2, NULL, &words);
-    OK(nib_sparse_search, words, words, 2, NULL, hits, &count);
-    FAILS(nib_sparse_search, words, words, 0, NULL, hits, &count);
+    OK(nib_sparse_search, words, words, 2, NULL, hits, counts);
+    FAILS(nib_sparse_search, words, words, 0, NULL, hits, counts);
     OK(nib_sparse_write, NPZ, words);
     OK(nib_sparse_read, NPZ, &again);
     unlink(NPZ);
