@@ -413,6 +413,7 @@ static void tasks(void **state) {
     FAILS(nib_sparse_search, words, words, 0, NULL, hits, counts);
     OK(nib_sparse_write, NPZ, words);
     OK(nib_sparse_read, NPZ, &again);
+    nib_sparse_free(again);
     unlink(NPZ);
     FAILS(nib_sparse_read, NPZ, &again);
     words->width = 1;
