@@ -130,6 +130,8 @@ static inline bool cpu_texts_fit(const int64_t *offsets, int64_t lo, int64_t hi,
 void *cpu_output(plan_lane *lane, const graph_node *n, int i, nib_dtype dtype, int rank, const int64_t *dims, nib_status *status);
 /* Whether `bytes` of value id have a place of the plan's: what a step whose work is divided must have. */
 bool cpu_is_planned(const plan_group *group, int id, size_t bytes);
+/* The same of output 0 of a step, in f32 and of these dimensions: whether its work may be divided. */
+bool cpu_is_placed(const plan_step *step, const plan_group *group, int rank, const int64_t *dims);
 bool cpu_same_shape(const graph_tensor *a, const graph_tensor *b);
 /* One type and one shape, known to be. */
 bool cpu_same_rows(const graph_value *a, const graph_value *b);

@@ -117,11 +117,7 @@ static nib_status sizes_of(const plan_step *step, const plan_group *group, conv_
 
 /* 1 where the output is not where the plan put it, or there is none. */
 static int64_t parts_of(const plan_step *step, const plan_group *group, const conv_sizes *z) {
-    graph_tensor y = {.rank = z->rank};
-    for (int k = 0; k < z->rank; k++) y.dims[k] = z->y[k];
-    const int64_t count = graph_tensor_elements(&y);
-    if (count < 1 || (uint64_t)count > SIZE_MAX / sizeof(float) || z->parts < 1) return 1;
-    return cpu_is_planned(group, step->node->outputs[0]->id, (size_t)count * sizeof(float)) ? z->parts : 1;
+    return z->parts > 0 && cpu_is_placed(step, group, z->rank, z->y) ? z->parts : 1;
 }
 
 static int64_t parts(const plan_step *step, const plan_group *group) {
@@ -295,12 +291,6 @@ static void pixels_of(const graph_node *n, size_t bytes, bool *few, bool *many) 
     if (!*few) *many = true;
 }
 
-static float number(const graph_tensor *t, int64_t i) {
-    float f;
-    memcpy(&f, (const char *)t->data + i * (int64_t)sizeof f, sizeof f);
-    return f;
-}
-
 static nib_status no_memory(cpu_compile *c) { return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan"); }
 
 /* As products or planes read them. */
@@ -323,7 +313,7 @@ static nib_status prepare(cpu_compile *c, conv_state *s, const graph_tensor *w, 
     graph_tensor *flat = base_arena_alloc(&c->p->arena, sizeof *flat);
     bool few, many;
     if (!b || !flat) return no_memory(c);
-    for (int64_t m = 0; m < s->M; m++) b[m] = bias ? number(bias, m) : 0.0f;
+    for (int64_t m = 0; m < s->M; m++) b[m] = bias ? cpu_float_at(bias, m) : 0.0f;
     s->bias = b;
     pixels_of(c->node, w->bytes, &few, &many);
     if (s->planes || many) NIB_TRY(copy_filters(c, s, w));

@@ -58,11 +58,7 @@ static nib_status sizes_of(const plan_step *step, const plan_group *group, sprea
 static int64_t parts(const plan_step *step, const plan_group *group) {
     spread_sizes z;
     if (sizes_of(step, group, &z, NULL) != NIB_OK) return 1;
-    graph_tensor y = {.rank = z.rank};
-    for (int k = 0; k < z.rank; k++) y.dims[k] = z.y[k];
-    const int64_t count = graph_tensor_elements(&y);
-    if (count < 1 || (uint64_t)count > SIZE_MAX / 8 || z.parts < 1) return 1;
-    return cpu_is_planned(group, step->node->outputs[0]->id, (size_t)count * sizeof(float)) ? z.parts : 1;
+    return z.parts > 0 && cpu_is_placed(step, group, z.rank, z.y) ? z.parts : 1;
 }
 
 /* Adds the shares [taps, n] that pixels [from, from + n) of the input have in one plane of the output. */
@@ -138,12 +134,6 @@ static const char *refusal(const graph_node *n) {
     return NULL;
 }
 
-static float number(const graph_tensor *t, int64_t i) {
-    float f;
-    memcpy(&f, (const char *)t->data + i * (int64_t)sizeof f, sizeof f);
-    return f;
-}
-
 nib_status cpu_compile_conv_transpose(cpu_compile *c) {
     const graph_node *n = c->node;
     const char *why = refusal(n);
@@ -162,8 +152,9 @@ nib_status cpu_compile_conv_transpose(cpu_compile *c) {
     float *bias = base_arena_calloc(&c->p->arena, (size_t)(s->groups * s->M), sizeof *bias);
     if (!filters || !bias) return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan");
     for (int64_t ch = 0; ch < w->dims[0]; ch++)
-        for (int64_t r = 0; r < rows; r++) filters[(ch / s->C * rows + r) * K + ch % s->C] = cpu_no_subnormal(number(w, ch * rows + r));
-    for (int64_t m = 0; b && m < s->groups * s->M; m++) bias[m] = number(b, m);
+        for (int64_t r = 0; r < rows; r++)
+            filters[(ch / s->C * rows + r) * K + ch % s->C] = cpu_no_subnormal(cpu_float_at(w, ch * rows + r));
+    for (int64_t m = 0; b && m < s->groups * s->M; m++) bias[m] = cpu_float_at(b, m);
     s->filters = filters;
     s->bias = bias;
     c->step->state = s;

@@ -58,6 +58,13 @@ bool cpu_is_planned(const plan_group *group, int id, size_t bytes) {
     return (storage == PLAN_SIZED || storage == PLAN_ROWS) && t->data && t->bytes == bytes;
 }
 
+bool cpu_is_placed(const plan_step *step, const plan_group *group, int rank, const int64_t *dims) {
+    graph_tensor y = {.rank = rank};
+    for (int k = 0; k < rank; k++) y.dims[k] = dims[k];
+    const int64_t n = graph_tensor_elements(&y);
+    return n > 0 && (uint64_t)n < SIZE_MAX / sizeof(float) && cpu_is_planned(group, step->node->outputs[0]->id, (size_t)n * sizeof(float));
+}
+
 bool cpu_same_shape(const graph_tensor *a, const graph_tensor *b) {
     bool same = a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes;
     for (int k = 0; same && k < a->rank; k++) same = a->dims[k] == b->dims[k];

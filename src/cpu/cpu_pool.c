@@ -18,14 +18,6 @@ static const graph_tensor *input_of(const plan_step *step, const plan_group *gro
     return plan_tensor(group, step->node->inputs[0].value);
 }
 
-/* Whether the output, of these dimensions, is where the plan put it. */
-static bool is_placed(const plan_step *step, const plan_group *group, int rank, const int64_t *dims) {
-    graph_tensor y = {.rank = rank};
-    for (int k = 0; k < rank; k++) y.dims[k] = dims[k];
-    const int64_t n = graph_tensor_elements(&y);
-    return n > 0 && (uint64_t)n < SIZE_MAX / 8 && cpu_is_planned(group, step->node->outputs[0]->id, (size_t)n * sizeof(float));
-}
-
 /* ---------------------------------------------------------------- pools */
 
 typedef struct pool_state {
@@ -61,7 +53,7 @@ static nib_status pool_sizes_of(const plan_step *step, const plan_group *group, 
 
 static int64_t pool_parts(const plan_step *step, const plan_group *group) {
     pool_sizes z;
-    return pool_sizes_of(step, group, &z, NULL) == NIB_OK && z.parts > 1 && is_placed(step, group, z.rank, z.y) ? z.parts : 1;
+    return pool_sizes_of(step, group, &z, NULL) == NIB_OK && z.parts > 1 && cpu_is_placed(step, group, z.rank, z.y) ? z.parts : 1;
 }
 
 /* Cells of one axis that place i of the output sees; `whole`: of the padded input. */
@@ -163,12 +155,11 @@ static int64_t reduce_parts(const plan_step *step, const plan_group *group) {
     const reduce_state *s = step->state;
     if (input_of(step, group)->rank < s->end) return 1;
     reduce_sizes_of(step, group, &z);
-    return z.parts > 1 && is_placed(step, group, z.rank, z.y) ? z.parts : 1;
+    return z.parts > 1 && cpu_is_placed(step, group, z.rank, z.y) ? z.parts : 1;
 }
 
 static void reduce(const reduce_state *s, const reduce_sizes *z, const float *x, int64_t lo, int64_t hi, float *y) {
     const kernels *k = s->k;
-    const float share = 1.0f / (float)z->n;
     if (s->kind == SOFTMAX) {
         k->softmax_f32(x + lo * z->n, z->n, hi - lo, z->n, y + lo * z->n, z->n);
         return;
@@ -179,8 +170,7 @@ static void reduce(const reduce_state *s, const reduce_sizes *z, const float *x,
         if (s->kind == REDUCE_MOST) k->row_max_f32(from, z->inner, z->n, z->inner, y + o * z->inner);
         else k->row_sum_f32(from, z->inner, NULL, z->n, z->inner, y + o * z->inner);
     }
-    for (int64_t i = lo * z->inner; i < hi * z->inner && s->kind == REDUCE_MEAN; i++)
-        y[i] = z->n < 1 << 24 ? y[i] / (float)z->n : y[i] * share;
+    for (int64_t i = lo * z->inner; i < hi * z->inner && s->kind == REDUCE_MEAN; i++) y[i] /= (float)z->n;
 }
 
 static nib_status run_reduce(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {

@@ -9,6 +9,7 @@
 #include "cpu.h"
 #include "op/op_window.h"
 #include <float.h>
+#include <string.h>
 
 /* The axis of columns. A signal that stands upright, with one column, lies down: pixels are then side by side. */
 static inline int cpu_window_columns(const op_window *v) {
@@ -40,10 +41,16 @@ static inline kernel_conv cpu_window(const op_window *v, int64_t channels) {
                          .left = v->before[a]};
 }
 
-/* Weights that training has let go down to subnormal numbers count as 0: a product with one takes the processor a hundred
- * times as long (a third of PP-OCRv6's detection consisted of these), and adds nothing that a sum of ordinary numbers
- * keeps. */
+/* Weights that training has let go down to subnormal numbers count as 0: a product with one takes the processor many times
+ * as long (PP-OCRv6's detection has many), and adds nothing that a sum of ordinary numbers keeps. */
 static inline float cpu_no_subnormal(float w) { return w > -FLT_MIN && w < FLT_MIN ? 0.0f : w; }
+
+/* Element i of a constant in f32 as a file holds it, of any alignment. */
+static inline float cpu_float_at(const graph_tensor *t, int64_t i) {
+    float f;
+    memcpy(&f, (const char *)t->data + i * (int64_t)sizeof f, sizeof f);
+    return f;
+}
 
 /* Rows of the output whose part of the padded input fits `bytes`, at least 4 (or all); 0: not even those can be laid out. */
 static inline int64_t cpu_window_rows(const kernel_conv *c, size_t bytes) {

@@ -99,6 +99,8 @@ static void poolings(void **state) {
         {"{\"pooling_mode_mean_tokens\":true,\"pooling_mode_cls_token\":true}", NIB_POOLING_CLS, true},
         {"{\"pooling_mode\":[\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\",\"cls\"]}", NIB_POOLING_CLS, false},
         {"{\"pooling_mode\":\"something\"}", NIB_POOLING_MODEL, false},
+        {"{\"pooling_mode_something_tokens\":true}", NIB_POOLING_MODEL, false},
+        {"{\"pooling_mode_something_tokens\":false}", NIB_POOLING_MEAN, true},
         {"{}", NIB_POOLING_MEAN, true},
         {"{\"pooling_mode_cls_token\":false}", NIB_POOLING_MEAN, true},
     };

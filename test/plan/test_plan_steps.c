@@ -316,6 +316,37 @@ TEST(pools, POOL, 200)
 TEST(reductions, REDUCTION, 200)
 TEST(chains, CHAIN, 300)
 
+/* Windows and strides beyond all sizes, and inputs without elements: what the evals give, in no memory to speak of. */
+static void sizes_at_the_edge(void **state) {
+    static const struct {
+        const char *text;
+        int64_t d[4];
+    } rows[] = {
+        {"(x, w) <float[4,1,3,3] w = {@}> v = Conv <group = 4, strides = [1000000000, 1000000000]>", {1, 4, 8, 8}},
+        {"(x, w) <float[4,4,3,3] w = {@}> v = Conv <strides = [1000000000, 1000000000]>", {1, 4, 8, 8}},
+        {"(x, w) <float[4,1,3,3] w = {@}> v = Conv <group = 4, pads = [1, 1, 1, 1]>", {0, 4, 8, 8}},
+        {"(x, w) <float[4,2,3,3] w = {@}> v = ConvTranspose", {0, 4, 8, 8}},
+        {"(x) <float[1] w = {0}> v = MaxPool <kernel_shape = [3, 3], strides = [1000000000, 1]>", {1, 4, 8, 8}},
+        {"(x) <float[1] w = {0}> v = AveragePool <kernel_shape = [3, 3], pads = [2, 2, 2, 2]>", {1, 4, 8, 8}},
+        {"(x) <float[1] w = {0}> v = ReduceMax <axes = [2, 3]>", {0, 4, 8, 8}},
+        {"(x) <float[1] w = {0}> v = GlobalAveragePool", {2, 4, 1, 1}},
+    };
+    static float x[256];
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char whole[500];
+        const char *constants = strchr(rows[i].text, '<'), *node = strstr(rows[i].text, "v =");
+        snprintf(whole, sizeof whole, HEAD "g (float[n,4,h,k] x) => (float[?,?,?,?] y) %.*s { %s %.*s y = Relu (v) }",
+                 (int)(node - constants), constants, node, (int)(constants - rows[i].text), rows[i].text);
+        graph *g = parse_graph(whole);
+        nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = 4, .data = x};
+        memcpy(in.dims, rows[i].d, sizeof rows[i].d);
+        in.bytes = (size_t)graph_tensor_elements(&in) * sizeof(float);
+        for (size_t k = 0; k < BASE_COUNT(x); k++) x[k] = random_float(&seed);
+        compare_steps(g, &in, whole);
+        graph_free(g);
+    }
+}
+
 static int setup(void **state) {
     nib_error err;
     for (int i = 0; i < 2; i++) {
@@ -332,6 +363,6 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(transposed_ones), cmocka_unit_test(pools),
-                                       cmocka_unit_test(reductions), cmocka_unit_test(chains)};
+                                       cmocka_unit_test(reductions), cmocka_unit_test(chains), cmocka_unit_test(sizes_at_the_edge)};
     return cmocka_run_group_tests_name("plan_steps", tests, setup, teardown);
 }
