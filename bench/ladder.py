@@ -32,8 +32,10 @@ RUNGS = [
     ("+ no padding computed", "avx2", [], 2),
     ("+ AVX-512 kernels", "avx512", [], 1),
     ("+ bf16 weights (AVX512_BF16)", "avx512bf16", ["--precision", "bf16"], 1),
+    ("bf16, tile registers (AMX)", "amx", ["--precision", "bf16"], 1),
     ("q8 instead, AVX2", "avx2", ["--precision", "q8"], 1),
     ("q8, AVX-512 VNNI", "avx512vnni", ["--precision", "q8"], 1),
+    ("q8, tile registers (AMX)", "amx", ["--precision", "q8"], 1),
 ]
 ASIDE = [
     ("plain C (the reference kernels), fused, packed", "generic", SHORT, 16),

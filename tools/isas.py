@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-LADDER = ["generic", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon", "dotprod"]
+LADDER = ["generic", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx", "neon", "dotprod"]
 
 
 def best(cap=None):

@@ -16,6 +16,9 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #endif
 
 static const char *const isa_names[] = {
@@ -27,10 +30,21 @@ static const char *const isa_names[] = {
 const char *base_isa_name(base_isa isa) { return (unsigned)isa < BASE_ISA_COUNT ? isa_names[isa] : "?"; }
 
 #define BIT(isa) (1u << BASE_ISA_##isa)
-#define X86_RUNGS (BIT(AVX2) | BIT(AVXVNNI) | BIT(AVX512) | BIT(AVX512VNNI) | BIT(AVX512BF16))
+#define X86_RUNGS (BIT(AVX2) | BIT(AVXVNNI) | BIT(AVX512) | BIT(AVX512VNNI) | BIT(AVX512BF16) | BIT(AMX))
 #define ARM_RUNGS (BIT(NEON) | BIT(DOTPROD))
 
 #if defined(__x86_64__)
+/* Asks Linux for the 8 KiB a thread that tile registers are (Documentation/arch/x86/xstate.rst); other systems give them to all who ask
+ * the processor, or not at all. */
+static bool may_use_tiles(void) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { REQUEST = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
 uint32_t base_cpu_detect(void) {
     uint32_t isas = BIT(GENERIC), a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA) || !(c & bit_F16C) || !(c & bit_POPCNT)) return isas;
@@ -47,7 +61,10 @@ uint32_t base_cpu_detect(void) {
     isas |= BIT(AVX512);
     if (!(c7 & bit_AVX512VNNI)) return isas;
     isas |= BIT(AVX512VNNI);
-    if (a71 & (1u << 5)) isas |= BIT(AVX512BF16);
+    if (!(a71 & (1u << 5))) return isas;
+    isas |= BIT(AVX512BF16);
+    const uint32_t tiles = 1u << 22 | 1u << 24 | 1u << 25; /* AMX-BF16, AMX-TILE, AMX-INT8 */
+    if ((low & 0x60000) == 0x60000 && (d7 & tiles) == tiles && may_use_tiles()) isas |= BIT(AMX);
     return isas;
 }
 #elif defined(__aarch64__)
@@ -72,7 +89,7 @@ uint32_t base_cpu_cap(uint32_t have, const char *cap, int *known) {
         uint32_t family = BIT(GENERIC) | ((X86_RUNGS >> i) & 1u ? X86_RUNGS : ARM_RUNGS);
         if (!(have & family & ~BIT(GENERIC))) break; /* a name of the other architecture */
         uint32_t left = have & family & upto;
-        if (i >= BASE_ISA_AVX512 && i <= BASE_ISA_AVX512BF16 && !(have & BIT(AVXVNNI))) left &= ~BIT(AVXVNNI);
+        if (i >= BASE_ISA_AVX512 && i <= BASE_ISA_AMX && !(have & BIT(AVXVNNI))) left &= ~BIT(AVXVNNI);
         return left;
     }
     if (known) *known = 0;

@@ -11,7 +11,8 @@
 
 #include "base_error.h"
 
-/* name, rung. x86: avx2 = AVX2+FMA+F16C; avxvnni = + AVX-VNNI; avx512 = F+BW+DQ+VL+CD; then + VNNI; then + BF16.
+/* name, rung. x86: avx2 = AVX2+FMA+F16C; avxvnni = + AVX-VNNI; avx512 = F+BW+DQ+VL+CD; then + VNNI; then + BF16; amx = + tiles of
+ * bytes and bf16, which Linux gives to a process that asks.
  * arm: neon = Armv8.0 SIMD; dotprod = + UDOT/SDOT. */
 #define BASE_ISA_MAP(X)                                                                                                                    \
     X(GENERIC, generic)                                                                                                                    \
@@ -20,6 +21,7 @@
     X(AVX512, avx512)                                                                                                                      \
     X(AVX512VNNI, avx512vnni)                                                                                                              \
     X(AVX512BF16, avx512bf16)                                                                                                              \
+    X(AMX, amx)                                                                                                                            \
     X(NEON, neon)                                                                                                                          \
     X(DOTPROD, dotprod)
 

@@ -10,8 +10,8 @@
  * or on how rows and columns were split between calls. So every kernel adds along K (and along a row, and along keys) in
  * one fixed order:
  *   - Linear: one chain of fused multiply-adds per output, k = 0 .. K-1, starting from 0; then bias, then activation,
- *     then residual (added, or multiplied with). On bf16 rows a link of the chain is a pair of k, and how the processor adds a
- *     pair is its own affair; on u8 rows the sum is an integer, which no order changes.
+ *     then residual (added, or multiplied with). On bf16 rows a link of the chain is a pair of k, or 32 in tile registers, and how
+ *     the processor adds them is its own affair; on u8 rows the sum is an integer, which no order changes.
  *   - Row reductions (norm, softmax, pool's L2): 16 virtual lanes, lane l takes elements l, l + 16, ...; lanes are then
  *     added as a tree 8, 4, 2, 1. No approximate instructions.
  *   - Attention: keys in tiles of KERNEL_KEY_TILE counted from position 0 of the text, online softmax per tile.

@@ -11,6 +11,7 @@
 #define SKYLAKE (HASWELL | B(AVX512))
 #define ICE (SKYLAKE | B(AVX512VNNI))
 #define SAPPHIRE (ICE | B(AVXVNNI) | B(AVX512BF16))
+#define SAPPHIRE_TILES (SAPPHIRE | B(AMX))
 #define ARM8 (B(GENERIC) | B(NEON))
 #define ARM82 (ARM8 | B(DOTPROD))
 
@@ -28,6 +29,10 @@ static const struct {
     {SAPPHIRE, "avx512", SKYLAKE | B(AVXVNNI), 1},
     {SAPPHIRE, "avx512vnni", ICE | B(AVXVNNI), 1},
     {SAPPHIRE, "avx512bf16", SAPPHIRE, 1},
+    {SAPPHIRE_TILES, "amx", SAPPHIRE_TILES, 1},
+    {SAPPHIRE_TILES, "avx512bf16", SAPPHIRE, 1},
+    {SAPPHIRE_TILES, "avxvnni", ALDER, 1},
+    {SAPPHIRE, "amx", SAPPHIRE, 1},
     {ICE, "avxvnni", HASWELL, 1},
     {ICE, "avx512", SKYLAKE, 1},
     {ICE, "avx512bf16", ICE, 1},
@@ -72,6 +77,7 @@ static void this_machine(void **state) {
     assert_true(have & B(GENERIC));
     assert_int_equal(base_cpu_isas() & ~have, 0);
     if (have & B(AVX512)) assert_true(have & B(AVX2));
+    if (have & B(AMX)) assert_true(have & B(AVX512BF16));
     if (have & B(AVX512BF16)) assert_true(have & B(AVX512VNNI));
     assert_true(base_cpu_count() >= 1);
     base_caches c = base_cpu_caches();

@@ -53,7 +53,7 @@ expect 0 '' "$nib" embed --model q8.nib --precision q8 --max-tokens 3 'a pen of 
 
 # another processor
 best=$("$nib" --version)
-case $best in *avx512vnni*|*avx512bf16*)
+case $best in *avx512vnni*|*avx512bf16*|*amx*)
     expect 2 'packed as q8_n32, and no kernel for avx2 reads' env NIB_CPU=avx2 "$nib" embed --model q8.nib x
 esac
 expect 0 '' env NIB_CPU=generic "$nib" compile "$tiny" -o any.nib
