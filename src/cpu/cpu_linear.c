@@ -241,6 +241,7 @@ nib_status cpu_compile_linear(cpu_compile *c) {
     c->step->state = l;
     c->step->range = PLAN_RANGE_ROWS;
     c->step->kernel = l->kernel->name;
+    c->step->tile_rows = l->kernel->tile_m;
     c->step->run = run_linear;
     c->step->run_columns = run_columns;
 fail:

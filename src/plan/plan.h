@@ -85,6 +85,7 @@ struct plan_step {
     const char *why;    /* why nothing faster: the very refusals that took the decision, one line; "" if it is the best */
     size_t scratch;     /* bytes a lane must have */
     uint32_t whole;     /* ROWS: bit i: input i is read elsewhere than at the step's own rows, so it must be whole before */
+    int tile_rows;      /* ROWS: how many it computes at once, at best; 0: it does not matter */
     bool evaluates;     /* as the operator's eval: reads what it is given as its type, whatever its shape */
 };
 

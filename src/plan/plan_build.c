@@ -341,19 +341,25 @@ static void stretch_over_chains(plan *p) {
     }
 }
 
-/* Rows of a block. Either so many that a block of the widest chain stays in half of L2 (between 16 and 192, a multiple of 12, the
- * tallest tile, where possible); or, where the weights are so large that fetching them again for every block costs more than letting
- * the block overflow into the next cache, BLOCK_TALL. Both costs are counted in bytes moved for each row. */
+/* Rows of a block. Either so many that a block of the widest chain stays in half of L2, or in all of it where products are so fast
+ * (tiles of more than 12 rows) that fetching weights counts for more (between 16 and 192, a multiple of the tallest tile where possible);
+ * or, where the weights are so large that fetching them again for every block costs more than letting the block overflow into the next
+ * cache, BLOCK_TALL. Both costs are counted in bytes moved for each row. */
 #define BLOCK_TALL 132
+#define BLOCK_TILE 12 /* a multiple of most tiles */
 
 static int choose_block(const plan *p, size_t l2) {
-    size_t per_row = p->block_bytes ? p->block_bytes : 1, rows = l2 / 2 / per_row;
+    size_t per_row = p->block_bytes ? p->block_bytes : 1, tile = BLOCK_TILE, tall, rows;
     double weights = plan_weight_bytes(p), overflow = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        if ((size_t)p->steps[i].tile_rows > tile) tile = (size_t)p->steps[i].tile_rows;
+    rows = l2 / (tile > BLOCK_TILE ? 1 : 2) / per_row;
     if (rows > 192) rows = 192;
-    rows = rows >= 12 ? rows / 12 * 12 : 12;
+    rows = rows >= tile ? rows / tile * tile : tile;
     if (rows < 16) rows = 16;
+    tall = BLOCK_TALL / tile * tile;
     for (int i = 0; i < p->n_stages; i++) overflow += p->stages[i].chain ? 2.0 * (double)per_row : 0;
-    return rows < BLOCK_TALL && weights / BLOCK_TALL + overflow < 0.8 * weights / (double)rows ? BLOCK_TALL : (int)rows;
+    return rows < tall && weights / (double)tall + overflow < 0.8 * weights / (double)rows ? (int)tall : (int)rows;
 }
 
 /* What keeps a group's rows in L2; more where weights come from memory for every group. */

@@ -26,6 +26,7 @@ typedef struct gemm_tile {
     int64_t m, n, n_hi;  /* first row, first column, end of the columns */
     const char *next;    /* part of the next panel */
     int64_t next_step;
+    int ahead; /* of tiles: lines of the next panel to fetch in a step */
 } gemm_tile;
 
 VEC_INLINE vec gemm_bias(const gemm_tile *t, int v) {

@@ -17,6 +17,8 @@
 
 #define TILE_BYTES 64 /* of a row */
 #define TILE_STEPS 16 /* of a panel */
+#undef GEMM_BLOCK_BYTES
+#define GEMM_BLOCK_BYTES (512 * 1024) /* of x: processors with tiles have an L2 of 2 MiB */
 
 typedef struct tile_config { /* what LDTILECFG reads */
     uint8_t palette, start_row, reserved[14];
@@ -25,10 +27,16 @@ typedef struct tile_config { /* what LDTILECFG reads */
 } tile_config;
 
 typedef struct tile_scratch {
-    char sums[2 * 16 * 2 * TILE_BYTES] __attribute__((aligned(64))); /* [rows][32] */
-    char x[2 * 16 * TILE_BYTES] __attribute__((aligned(64)));        /* the end of K, filled up with zeros */
+    char sums[2][2 * 16 * 2 * TILE_BYTES] __attribute__((aligned(64))); /* [rows][32]: those in the making, and those before */
+    char x[2 * 16 * TILE_BYTES] __attribute__((aligned(64)));           /* the end of K, filled up with zeros */
     char w[TILE_STEPS * 2 * TILE_BYTES] __attribute__((aligned(64)));
 } tile_scratch;
+
+typedef struct tile_end { /* sums that are still to go to y: rows t.m to t.m + rows - 1 of a panel */
+    gemm_tile t;
+    const char *sums;
+    int64_t rows;
+} tile_end;
 
 static void tiles_begin(int height) {
     tile_config c;
@@ -41,7 +49,8 @@ static void tiles_begin(int height) {
     _tile_loadconfig(&c);
 }
 
-VEC_INLINE void tiles_step(const int pair, const char *x0, const char *x1, int64_t x_row, const char *w) {
+VEC_INLINE void tiles_step(const int pair, const char *x0, const char *x1, int64_t x_row, const char *w, const char *next, int ahead) {
+    for (int i = 0; i < ahead; i++) __builtin_prefetch(next + 64 * i, 0, 2);
     _tile_loadd(6, w, 2 * TILE_BYTES);
     _tile_loadd(4, x0, x_row);
     _tile_loadd(7, w + TILE_BYTES, 2 * TILE_BYTES);
@@ -57,39 +66,6 @@ static void copy_rows(char *to, const char *x, int64_t x_row, int height, size_t
     for (int i = 0; i < height; i++) memcpy(to + i * TILE_BYTES, x + i * x_row, bytes);
 }
 
-/* Sums of the `height` rows that begin at m0, and in a pair of those at m1, with the panel at t->b. */
-VEC_INLINE void tiles_sums(const gemm_tile *t, const int pair, int64_t m0, int64_t m1, int height, tile_scratch *s) {
-    int64_t x_row;
-    const char *w = gemm_first(t, t->b), *x0 = gemm_rows(t->args, m0, &x_row), *x1 = gemm_rows(t->args, m1, &x_row);
-    _tile_zero(0);
-    _tile_zero(1);
-    if (pair) {
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-    int64_t step = 0;
-    for (; step + TILE_STEPS <= t->steps; step += TILE_STEPS) {
-        tiles_step(pair, x0, x1, x_row, w);
-        x0 += TILE_BYTES;
-        x1 += TILE_BYTES;
-        w += TILE_STEPS * 2 * TILE_BYTES;
-    }
-    if (step < t->steps) {
-        const size_t rest = (size_t)(t->steps - step);
-        copy_rows(s->x, x0, x_row, height, 4 * rest);
-        if (pair) copy_rows(s->x + height * TILE_BYTES, x1, x_row, height, 4 * rest);
-        memcpy(s->w, w, 2 * TILE_BYTES * rest);
-        tiles_step(pair, s->x, s->x + height * TILE_BYTES, TILE_BYTES, s->w);
-    }
-    char *second = s->sums + height * 2 * TILE_BYTES;
-    _tile_stored(0, s->sums, 2 * TILE_BYTES);
-    _tile_stored(1, s->sums + TILE_BYTES, 2 * TILE_BYTES);
-    if (pair) {
-        _tile_stored(2, second, 2 * TILE_BYTES);
-        _tile_stored(3, second + TILE_BYTES, 2 * TILE_BYTES);
-    }
-}
-
 VEC_INLINE void tiles_take(const gemm_tile *t, const char *sums, gemm_acc *c, const int mr) {
     VEC_UNROLL
     for (int i = 0; i < mr; i++) {
@@ -99,60 +75,126 @@ VEC_INLINE void tiles_take(const gemm_tile *t, const char *sums, gemm_acc *c, co
     }
 }
 
-/* The rows from t->m on, whose sums these are, out to y. */
-VEC_INLINE void tiles_end(gemm_tile *t, const char *sums, int64_t rows, const gemm_end end) {
+VEC_INLINE void tiles_end_rows(tile_end *e, const int mr, const gemm_end end) {
     gemm_acc c[4 * GEMM_NV];
-    for (; rows >= 4; rows -= 4, sums += 4 * 2 * TILE_BYTES, t->m += 4) {
-        tiles_take(t, sums, c, 4);
-        if (end == GEMM_END_ANY) gemm_finish(t, c, 4, GEMM_NV);
-        else gemm_direct(t, c, 4, GEMM_NV, end);
+    tiles_take(&e->t, e->sums, c, mr);
+    if (end == GEMM_END_ANY) gemm_finish(&e->t, c, mr, GEMM_NV);
+    else gemm_direct(&e->t, c, mr, GEMM_NV, end);
+    e->sums += mr * 2 * TILE_BYTES;
+    e->t.m += mr;
+    e->rows -= mr;
+}
+
+/* The next four rows of those before, or what is left. */
+VEC_INLINE void tiles_end_some(tile_end *e, const gemm_end end) {
+    if (e->rows >= 4) tiles_end_rows(e, 4, end);
+    else
+        while (e->rows > 0) tiles_end_rows(e, 1, end);
+}
+
+typedef struct tile_rows { /* two tiles of `height` rows, or one: x1 NULL */
+    const char *x0, *x1;
+    int64_t x_row;
+    int height;
+    char *sums, *sums1; /* where their sums go */
+} tile_rows;
+
+/* Sums of rows with the panel at t->b. Meanwhile `before`'s go to y: tiles and vectors are of different parts of the processor, and
+ * what a tile has stored cannot be loaded at once. */
+VEC_INLINE void tiles_sums(const gemm_tile *t, const int pair, const tile_rows *r, tile_scratch *s, tile_end *before, const gemm_end end) {
+    const char *w = gemm_first(t, t->b), *x0 = r->x0, *x1 = r->x1, *next = t->next;
+    const int64_t steps = (t->steps + TILE_STEPS - 1) / TILE_STEPS, whole = t->steps / TILE_STEPS, parts = (before->rows + 3) / 4;
+    int64_t due = 0;
+    _tile_zero(0);
+    _tile_zero(1);
+    if (pair) {
+        _tile_zero(2);
+        _tile_zero(3);
     }
-    for (; rows > 0; rows--, sums += 2 * TILE_BYTES, t->m++) {
-        tiles_take(t, sums, c, 1);
-        if (end == GEMM_END_ANY) gemm_finish(t, c, 1, GEMM_NV);
-        else gemm_direct(t, c, 1, GEMM_NV, end);
+    for (int64_t step = 0; step < whole; step++) {
+        tiles_step(pair, x0, x1, r->x_row, w, next, t->ahead);
+        x0 += TILE_BYTES;
+        x1 += TILE_BYTES;
+        w += TILE_STEPS * 2 * TILE_BYTES;
+        next += 64 * t->ahead;
+        for (due += parts; due >= steps; due -= steps) tiles_end_some(before, end);
+    }
+    if (whole < steps) {
+        const size_t rest = (size_t)(t->steps - whole * TILE_STEPS);
+        copy_rows(s->x, x0, r->x_row, r->height, 4 * rest);
+        if (pair) copy_rows(s->x + r->height * TILE_BYTES, x1, r->x_row, r->height, 4 * rest);
+        memcpy(s->w, w, 2 * TILE_BYTES * rest);
+        tiles_step(pair, s->x, s->x + r->height * TILE_BYTES, TILE_BYTES, s->w, next, 0);
+    }
+    while (before->rows > 0) tiles_end_some(before, end);
+    _tile_stored(0, r->sums, 2 * TILE_BYTES);
+    _tile_stored(1, r->sums + TILE_BYTES, 2 * TILE_BYTES);
+    if (pair) {
+        _tile_stored(2, r->sums1, 2 * TILE_BYTES);
+        _tile_stored(3, r->sums1 + TILE_BYTES, 2 * TILE_BYTES);
     }
 }
 
-VEC_NOINLINE void tiles_end_plain(gemm_tile *t, const char *sums, int64_t rows) { tiles_end(t, sums, rows, GEMM_END_PLAIN); }
-VEC_NOINLINE void tiles_end_add(gemm_tile *t, const char *sums, int64_t rows) { tiles_end(t, sums, rows, GEMM_END_ADD); }
-VEC_NOINLINE void tiles_end_times(gemm_tile *t, const char *sums, int64_t rows) { tiles_end(t, sums, rows, GEMM_END_TIMES); }
-VEC_NOINLINE void tiles_end_gelu(gemm_tile *t, const char *sums, int64_t rows) { tiles_end(t, sums, rows, GEMM_END_GELU); }
-VEC_NOINLINE void tiles_end_any(gemm_tile *t, const char *sums, int64_t rows) { tiles_end(t, sums, rows, GEMM_END_ANY); }
+typedef void tiles_fn(const gemm_tile *t, const tile_rows *r, tile_scratch *s, tile_end *before);
+#define TILES_STAMP(name, END)                                                                                                             \
+    VEC_NOINLINE void tiles_##name(const gemm_tile *t, const tile_rows *r, tile_scratch *s, tile_end *before) {                            \
+        if (r->x1) tiles_sums(t, 1, r, s, before, END);                                                                                    \
+        else tiles_sums(t, 0, r, s, before, END);                                                                                          \
+    }                                                                                                                                      \
+    VEC_NOINLINE void tiles_last_##name(tile_end *before) {                                                                                \
+        while (before->rows > 0) tiles_end_some(before, END);                                                                              \
+    }
+TILES_STAMP(plain, GEMM_END_PLAIN)
+TILES_STAMP(add, GEMM_END_ADD)
+TILES_STAMP(times, GEMM_END_TIMES)
+TILES_STAMP(gelu, GEMM_END_GELU)
+TILES_STAMP(any, GEMM_END_ANY)
+static const struct {
+    tiles_fn *sums;                 /* sums of rows, and meanwhile the end of those before */
+    void (*last)(tile_end *before); /* the end alone */
+} tiles_ends[] = {
+    [GEMM_END_PLAIN] = {tiles_plain, tiles_last_plain}, [GEMM_END_ADD] = {tiles_add, tiles_last_add},
+    [GEMM_END_TIMES] = {tiles_times, tiles_last_times}, [GEMM_END_GELU] = {tiles_gelu, tiles_last_gelu},
+    [GEMM_END_ANY] = {tiles_any, tiles_last_any},
+};
 
 /* Rows [m_lo, m_hi) of columns [n_lo, t->n_hi), whose first panel t->b is. */
 static void gemm_rows_and_panels(gemm_tile *t, int64_t m_lo, int64_t m_hi, int64_t n_lo) {
-    static void (*const ends[])(gemm_tile *, const char *, int64_t) = {
-        [GEMM_END_PLAIN] = tiles_end_plain, [GEMM_END_ADD] = tiles_end_add, [GEMM_END_TIMES] = tiles_end_times,
-        [GEMM_END_GELU] = tiles_end_gelu,   [GEMM_END_ANY] = tiles_end_any,
-    };
-    const int64_t M = m_hi - m_lo, tiles = (M + 15) / 16, last = m_hi - (M + tiles - 1) / tiles;
-    const int height = (int)((M + tiles - 1) / tiles);
+    const int64_t M = m_hi - m_lo, tiles = (M + 15) / 16, height = (M + tiles - 1) / tiles, last = m_hi - height;
     const char *first = t->b;
     int64_t block = GEMM_BLOCK_BYTES / 4 / (t->steps > 0 ? t->steps : 1) / (2 * height) * (2 * height);
     if (block < 2 * height) block = 2 * height;
     tile_scratch s;
+    tile_rows r = {.height = (int)height};
+    tile_end before = {.rows = 0};
     if (t->steps % TILE_STEPS) {
         memset(s.x, 0, sizeof(s.x));
         memset(s.w, 0, sizeof(s.w));
     }
-    tiles_begin(height);
+    tiles_begin((int)height);
+    int which = 0;
+    gemm_end end = GEMM_END_ANY; /* of `before` */
     for (int64_t m = m_lo; m < m_hi; m += block) {
-        const int64_t m_end = m_hi - m < block ? m_hi : m + block;
+        const int64_t m_end = m_hi - m < block ? m_hi : m + block, pairs = (m_end - m + 2 * height - 1) / (2 * height);
+        const int64_t whole = t->steps / TILE_STEPS;
+        t->ahead = whole ? (int)((t->panel_bytes / 64 + whole * pairs - 1) / (whole * pairs)) : 0;
         for (t->n = n_lo, t->b = first; t->n < t->n_hi; t->n += GEMM_NR, t->b += t->panel_bytes) {
-            void (*const end)(gemm_tile *, const char *, int64_t) = ends[t->n_hi - t->n >= GEMM_NR ? t->end : GEMM_END_ANY];
-            for (int64_t m0 = m; m0 < m_end; m0 += 2 * height) { /* at most one tile of all begins before m0 or m1 */
-                const int64_t m1 = m0 + height < m_end ? m0 + height : -1, at0 = m0 < last ? m0 : last, at1 = m1 < last ? m1 : last;
-                if (m1 >= 0) tiles_sums(t, 1, at0, at1, height, &s);
-                else tiles_sums(t, 0, at0, at0, height, &s);
-                t->m = m0;
-                end(t, s.sums + (m0 - at0) * 2 * TILE_BYTES, at0 + height - m0);
-                if (m1 < 0) continue;
-                t->m = m1;
-                end(t, s.sums + (height + m1 - at1) * 2 * TILE_BYTES, at1 + height - m1);
+            t->next = t->b + t->panel_bytes;
+            for (t->m = m; t->m < m_end; t->m += 2 * height) { /* only the last tile of all begins before its first new row */
+                const int64_t m1 = t->m + height, at0 = t->m < last ? t->m : last, at1 = m1 < last ? m1 : last;
+                r.x0 = gemm_rows(t->args, at0, &r.x_row);
+                r.x1 = m1 < m_end ? gemm_rows(t->args, at1, &r.x_row) : NULL;
+                r.sums = s.sums[which];
+                r.sums1 = r.sums + (at1 - at0) * 2 * TILE_BYTES;
+                tiles_ends[end].sums(t, &r, &s, &before);
+                before = (tile_end){*t, r.sums + (t->m - at0) * 2 * TILE_BYTES, (m1 < m_end ? at1 : at0) + height - t->m};
+                end = t->n_hi - t->n >= GEMM_NR ? t->end : GEMM_END_ANY;
+                which = !which;
+                t->next += 64 * t->ahead * whole;
             }
         }
     }
+    tiles_ends[end].last(&before);
     _tile_release();
 }
 
