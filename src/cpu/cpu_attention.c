@@ -176,6 +176,9 @@ static bool in_order(const int32_t *rows, int64_t count, int64_t last) {
 /* Why the kernels cannot read them; NULL: they can, or there are none. */
 static const char *read_relative(const op_attention *n, attention *s, base_arena *arena) {
     const graph_value *tables[3] = {n->relative_keys, n->relative_queries, n->relative_bias};
+    const graph_tensor *slopes = n->relative_slopes ? n->relative_slopes->constant : NULL;
+    if (n->relative_slopes && (!slopes || !slopes->data || slopes->dtype != NIB_DTYPE_F32 || slopes->rank != 1 || slopes->dims[0] != s->args.heads))
+        return "slopes are no constants of f32, one a head";
     if (!n->relative_rows) return tables[0] || tables[1] || tables[2] ? "tables by distance have no rows" : NULL;
     const graph_tensor *rows = n->relative_rows->constant;
     int64_t count = 0;
@@ -211,8 +214,8 @@ static nib_status pack_relative(cpu_compile *c, const op_attention *n, attention
     const graph_value *tables[2] = {n->relative_keys, n->relative_queries};
     const size_t bytes = kernel_relative_bytes(q8, s->relative.count, s->args.head_dim);
     size_t all = SIZE_MAX;
-    if (!s->relative.rows || bytes == SIZE_MAX || !base_mul_size(bytes, (size_t)s->args.heads, &all) ||
-        !base_add_size(all, 63, &all))
+    if (n->relative_rows && (!s->relative.rows || bytes == SIZE_MAX ||
+                             !base_mul_size(bytes, (size_t)s->args.heads, &all) || !base_add_size(all, 63, &all)))
         return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
     for (int i = 0; i < 2; i++) {
         if (!tables[i]) continue;
@@ -231,7 +234,8 @@ static nib_status pack_relative(cpu_compile *c, const op_attention *n, attention
         else s->relative.keys = packed;
     }
     if (n->relative_bias) s->relative.bias = graph_tensor_aligned(&c->p->arena, n->relative_bias->constant);
-    if (n->relative_bias && !s->relative.bias)
+    if (n->relative_slopes) s->relative.slopes = graph_tensor_aligned(&c->p->arena, n->relative_slopes->constant);
+    if ((n->relative_bias && !s->relative.bias) || (n->relative_slopes && !s->relative.slopes))
         return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for tables by distance");
     s->args.relative = &s->relative;
     return NIB_OK;
@@ -244,7 +248,7 @@ static const char *refuses_q8(const op_attention *n, const kernel_attention_args
     if (n->causal) return "not in q8: a later key must not change what was said before";
     if (n->softcap > 0 || n->bias) return "not in q8: scores have a bias or a cap";
     if (!(a->scale > 0)) return "not in q8: the scale of scores is not positive";
-    if (!is_finite(n->relative_keys) || !is_finite(n->relative_queries) || !is_finite(n->relative_bias))
+    if (!is_finite(n->relative_keys) || !is_finite(n->relative_queries) || !is_finite(n->relative_bias) || !is_finite(n->relative_slopes))
         return "not in q8: tables by distance are not finite";
     return NULL;
 }
@@ -280,7 +284,7 @@ static const char *read_rows(const op_attention *n, int rank, attention *s) {
     for (int k = 0; k + 1 < rank; k++) {
         if (in[2]->type.dims[k] != in[1]->type.dims[k]) return "keys and values differ in number";
         if (in[1]->type.dims[k] == in[0]->type.dims[k]) continue;
-        s->cross = rank == 3 && k == 1 && in[1]->type.dims[k] && !n->causal && n->left < 0 && n->right < 0 && !n->relative_rows;
+        s->cross = rank == 3 && k == 1 && in[1]->type.dims[k] && !n->causal && n->left < 0 && n->right < 0 && !op_attention_by_distance(n);
         if (!s->cross) return "queries and keys differ in number";
     }
     a->k_stride = a->v_stride = kv_width;
@@ -330,7 +334,7 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     const char *no_q8 = refuses_q8(&n, a);
     s->run = no_q8 ? table->attention_f32 : table->attention_q8;
     if (no_q8 && *no_q8) c->why = no_q8;
-    if (n.relative_rows) {
+    if (op_attention_by_distance(&n)) {
         nib_status status = pack_relative(c, &n, s, !no_q8);
         if (status != NIB_OK) return status;
     }
@@ -343,7 +347,7 @@ nib_status cpu_compile_attention(cpu_compile *c) {
     if (!c->step->extent) return c->why = "the number of texts is unknown", NIB_OK;
     c->step->heads = a->heads;
     c->step->scratch = no_q8 ? table->attention_scratch(a->head_dim) : table->attention_q8_scratch(a->head_dim);
-    if (n.relative_rows) c->step->scratch += KERNEL_RELATIVE_SCRATCH;
+    if (op_attention_by_distance(&n)) c->step->scratch += KERNEL_RELATIVE_SCRATCH;
     c->step->state = s;
     c->step->range = PLAN_RANGE_TEXT_HEADS;
     c->step->kernel = no_q8 ? "attention_f32" : "attention_q8";

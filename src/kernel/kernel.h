@@ -131,7 +131,10 @@ void kernel_layout_name(const kernel_linear *kernel, char name[KERNEL_LAYOUT_NAM
 typedef struct kernel_relative {
     const void *keys, *queries; /* tables of all query heads, as kernel_relative_pack writes them; each may be NULL */
     const float *bias;          /* [heads, count], or NULL: bias[row] is added to the scaled score (T5's, MPNet's) */
-    const int32_t *rows;        /* [2 reach + 1] from 0 to count - 1, each the one before it or one more */
+    /* [heads], or NULL: slopes[head] times the distance, positive on either side, is added to the scaled score (Press et al., "Train
+     * Short, Test Long: Attention with Linear Biases", 2021). Positions are below 2^24 */
+    const float *slopes;
+    const int32_t *rows;        /* [2 reach + 1] from 0 to count - 1, each the one before it or one more; NULL: there are no tables */
     int64_t reach, count;       /* count: rows of a head's table */
 } kernel_relative;
 

@@ -11,8 +11,8 @@
  * Embed(ids_0, table_0 [V0, C], ids_1, table_1, ...) -> [.., C]
  *     the sum of the tables' rows, rounded to the type of the table; ids are broadcast to one shape.
  *
- * Attention(q, k?, v?, bias?, offsets?, positions?, relative_keys?, relative_queries?, relative_rows?, relative_bias?)
- * -> rows as wide as the queries. heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
+ * Attention(q, k?, v?, bias?, offsets?, positions?, relative_keys?, relative_queries?, relative_rows?, relative_bias?,
+ * relative_slopes?) -> rows as wide as the queries. heads, kv_heads, scale, causal, window_left, window_right, softcap, masked_nan.
  *
  *     Padded: q [B, S, heads * D], k and v [B, Skv, kv_heads * D], bias broadcast to [B, heads, S, Skv], added to the
  *     scores. Packed: q, k, v [T, ..], offsets [B + 1]: text b is rows offsets[b] .. offsets[b + 1]; bias [B|1,
@@ -22,7 +22,7 @@
  *     causal, the window and distances count in positions (one for each row); without them, in rows from the text's
  *     first. relative_rows, i32 [2 M + 1]: the row of a distance, that of query less that of key, clipped to M, in the
  *     tables relative_keys, relative_queries [heads, R, D], relative_bias [heads, R]. A score is scale (q . k + q .
- * relative_keys[row] + k . relative_queries[row]) + relative_bias[row].
+ * relative_keys[row] + k . relative_queries[row]) + relative_bias[row] + relative_slopes |distance|, the last [heads].
  *
  *     A query whose every key is at -infinity gives zeros; with masked_nan = 1 NaN, as Softmax of its scores does.
  *
@@ -303,6 +303,7 @@ typedef struct attention_shape {
     const int32_t *positions; /* of the text's rows, or NULL: 0, 1, 2, ... */
     const float *relative_keys, *relative_queries; /* [heads, table, D] or NULL */
     const float *relative_bias;                    /* [heads, table] or NULL */
+    const float *relative_slopes;                  /* [heads] or NULL */
     const int32_t *relative_rows;                  /* [2 reach + 1] or NULL */
     int64_t reach, table;
 } attention_shape;
@@ -317,13 +318,15 @@ static double score(const attention_shape *s, const float *q, const float *k, in
     const double scale = (double)s->scale;
     double sum = 0;
     for (int64_t d = 0; d < s->D; d++) sum += (double)q[d] * (double)k[d];
-    if (!s->relative_rows) return sum * scale;
+    if (!s->relative_rows && !s->relative_slopes) return sum * scale;
     int64_t distance = s->positions ? (int64_t)s->positions[i] - s->positions[j] : i - j;
+    const double far = s->relative_slopes ? (double)s->relative_slopes[h] * fabs((double)distance) : 0;
+    if (!s->relative_rows) return sum * scale + far;
     distance = distance < -s->reach ? -s->reach : distance > s->reach ? s->reach : distance;
     const int64_t row = h * s->table + s->relative_rows[distance + s->reach], at = row * s->D;
     for (int64_t d = 0; s->relative_keys && d < s->D; d++) sum += (double)q[d] * (double)s->relative_keys[at + d];
     for (int64_t d = 0; s->relative_queries && d < s->D; d++) sum += (double)k[d] * (double)s->relative_queries[at + d];
-    return sum * scale + (s->relative_bias ? (double)s->relative_bias[row] : 0);
+    return sum * scale + (s->relative_bias ? (double)s->relative_bias[row] : 0) + far;
 }
 
 /* One query row of one head: softmax(scale q k + bias) v over keys [0, n), keys at k + j * stride. */
@@ -396,12 +399,17 @@ static nib_status attention_inputs(op_eval *c, attention_shape *s, attention_row
     return NIB_OK;
 }
 
-/* Tables [heads, R, D], the bias [heads, R], and rows of them for 2 reach + 1 distances. */
+/* Tables [heads, R, D], the bias [heads, R], and rows of them for 2 reach + 1 distances; slopes [heads]. */
 static nib_status relative_inputs(op_eval *c, attention_shape *s) {
     static const int operands[3] = {OP_ATTENTION_RELATIVE_KEYS, OP_ATTENTION_RELATIVE_QUERIES,
                                     OP_ATTENTION_RELATIVE_BIAS};
     const float **to[3] = {&s->relative_keys, &s->relative_queries, &s->relative_bias};
-    const graph_tensor *rows = input(c, OP_ATTENTION_RELATIVE_ROWS);
+    const graph_tensor *rows = input(c, OP_ATTENTION_RELATIVE_ROWS), *slopes = input(c, OP_ATTENTION_RELATIVE_SLOPES);
+    if (slopes && slopes->dtype != NIB_DTYPE_F32)
+        return op_bad(c, NIB_TYPE, "relative_slopes are %s, not f32", nib_dtype_name(slopes->dtype));
+    if (slopes && (slopes->rank != 1 || slopes->dims[0] != s->heads))
+        return op_bad(c, NIB_SHAPE, "relative_slopes are not [heads]");
+    if (slopes) s->relative_slopes = slopes->data;
     for (int i = 0; i < 3; i++) {
         const graph_tensor *t = input(c, operands[i]);
         const int rank = i < 2 ? 3 : 2;

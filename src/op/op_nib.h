@@ -54,13 +54,16 @@ typedef struct op_attention {
     graph_value *relative_keys, *relative_queries; /* by distance, [heads, R, D], or NULL */
     graph_value *relative_rows;                    /* of distances, i32 [2 reach + 1]; NULL: there are no tables */
     graph_value *relative_bias;                    /* [heads, R], or NULL */
+    graph_value *relative_slopes;                  /* [heads], or NULL */
     int64_t heads, kv_heads;
     int64_t left, right; /* window; -1: none */
     float scale, softcap;
     bool causal, masked_nan;
     int products; /* op_products; -1: the node names one that nobody knows */
 } op_attention;
-#define OP_ATTENTION_INPUTS 10
+#define OP_ATTENTION_INPUTS 11
+/* Whether scores depend on how far apart query and key stand. */
+static inline bool op_attention_by_distance(const op_attention *a) { return a->relative_rows || a->relative_slopes; }
 /* As those of Linear. */
 bool op_attention_get(const graph_node *n, op_attention *out);
 nib_status op_attention_set(graph_node *n, const op_attention *a, nib_error *err);

@@ -290,7 +290,7 @@ static const char *attention_refusal(const op_attention *a) {
     if (a->heads < 1 || a->kv_heads != a->heads) return "key heads are shared";
     if (a->causal) return "it is causal";
     if (a->left >= 0 || a->right >= 0) return "it has a window";
-    if (a->relative_rows && a->positions) return "distances count in positions";
+    if (op_attention_by_distance(a) && a->positions) return "distances count in positions";
     if (a->relative_rows &&
         (a->relative_rows->type.rank != 1 || !graph_dim_is_const(a->relative_rows->type.dims[0], NULL)))
         return "how far its tables reach is unknown";
@@ -324,14 +324,25 @@ static graph_value *taken(expansion *e, graph_value *x, graph_value *table, grap
     return with_int(emit2(e, "GatherElements", all, pairs), "axis", 3);
 }
 
-/* The rows of tables by distance that pairs of heads q [B, heads, S, D] and k [B, heads, D, T] have: [S, T]. */
+/* Place of query less place of key, of pairs of heads q [B, heads, S, D] and k [B, heads, D, T]: [S, T]. */
+static graph_value *distances(expansion *e, graph_value *q, graph_value *k) {
+    graph_value *i = unsqueeze(e, places(e, q, 2), 1), *j = unsqueeze(e, places(e, k, 3), 0);
+    return emit2(e, "Sub", i, j);
+}
+
+/* The rows of tables by distance that pairs have: [S, T]. */
 static graph_value *relative_rows(expansion *e, const op_attention *a, graph_value *q, graph_value *k) {
     int64_t reach = 1;
     graph_dim_is_const(a->relative_rows->type.dims[0], &reach); /* attention_refusal has seen that it is */
     reach /= 2;
-    graph_value *i = unsqueeze(e, places(e, q, 2), 1), *j = unsqueeze(e, places(e, k, 3), 0);
-    graph_value *d = emit3(e, "Clip", emit2(e, "Sub", i, j), ints(e, (int64_t[]){-reach}, -1), ints(e, &reach, -1));
+    graph_value *d = emit3(e, "Clip", distances(e, q, k), ints(e, (int64_t[]){-reach}, -1), ints(e, &reach, -1));
     return with_int(emit2(e, "Gather", a->relative_rows, emit2(e, "Add", d, ints(e, &reach, -1))), "axis", 0);
+}
+
+/* What slopes add to the scores of pairs: [heads, S, T]. */
+static graph_value *by_slopes(expansion *e, graph_value *slopes, graph_value *q, graph_value *k) {
+    graph_value *far = with_int(emit1(e, "Cast", emit1(e, "Abs", distances(e, q, k))), "to", 1);
+    return emit2(e, "Mul", far, emit2(e, "Reshape", slopes, ints(e, (int64_t[]){-1, 1, 1}, 3)));
 }
 
 /* s [B, heads, S, T], the products of heads q and k, and what the tables of keys and of queries add to them. */
@@ -362,10 +373,10 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     expansion e;
     op_attention a;
     op_attention_get(n, &a);
-    nib_status status = begin_since(&e, a.relative_rows ? MIN_OPSET : LONG_OPSET, g, n, err);
+    nib_status status = begin_since(&e, op_attention_by_distance(&a) ? MIN_OPSET : LONG_OPSET, g, n, err);
     if (status != NIB_OK) return status;
     /* ai.onnx's Attention gives zeros where masked_nan wants NaN. */
-    if (e.opset >= 23 && a.k && a.v && !a.offsets && a.left < 0 && a.right < 0 && !a.masked_nan && !a.relative_rows &&
+    if (e.opset >= 23 && a.k && a.v && !a.offsets && a.left < 0 && a.right < 0 && !a.masked_nan && !op_attention_by_distance(&a) &&
         is_mask(a.bias, a.q, a.k))
         return expand_to_operator(&e, &a);
     const char *why = attention_refusal(&a);
@@ -385,6 +396,7 @@ nib_status op_expand_attention(graph *g, graph_node *n, nib_error *err) {
     if (rows) s = with_relative(&e, &a, q, k, s, rows);
     s = emit2(&e, "Mul", s, number(&e, a.scale));
     if (a.relative_bias) s = emit2(&e, "Add", s, with_int(emit2(&e, "Gather", a.relative_bias, rows), "axis", 1));
+    if (a.relative_slopes) s = emit2(&e, "Add", s, by_slopes(&e, a.relative_slopes, q, k));
     if (a.softcap > 0) s = emit2(&e, "Mul", emit1(&e, "Tanh", emit2(&e, "Div", s, number(&e, a.softcap))), number(&e, a.softcap));
     if (a.bias) s = emit2(&e, "Add", s, a.bias);
     graph_value *p = with_int(emit1(&e, "Softmax", s), "axis", e.opset < 13 ? 3 : -1);

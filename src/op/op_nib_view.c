@@ -141,7 +141,8 @@ bool op_attention_get(const graph_node *n, op_attention *out) {
                       .relative_keys = operand(n, OP_ATTENTION_RELATIVE_KEYS),
                       .relative_queries = operand(n, OP_ATTENTION_RELATIVE_QUERIES),
                       .relative_rows = operand(n, OP_ATTENTION_RELATIVE_ROWS),
-                      .relative_bias = operand(n, OP_ATTENTION_RELATIVE_BIAS)};
+                      .relative_bias = operand(n, OP_ATTENTION_RELATIVE_BIAS),
+                      .relative_slopes = operand(n, OP_ATTENTION_RELATIVE_SLOPES)};
     a.heads = graph_attr_int(n, "heads", 1);
     a.kv_heads = graph_attr_int(n, "kv_heads", a.heads);
     a.left = graph_attr_int(n, "window_left", -1);
@@ -168,6 +169,7 @@ int op_attention_operands(const op_attention *a, graph_value *in[OP_ATTENTION_IN
     in[OP_ATTENTION_RELATIVE_QUERIES] = a->relative_queries;
     in[OP_ATTENTION_RELATIVE_ROWS] = a->relative_rows;
     in[OP_ATTENTION_RELATIVE_BIAS] = a->relative_bias;
+    in[OP_ATTENTION_RELATIVE_SLOPES] = a->relative_slopes;
     return trimmed(in, OP_ATTENTION_INPUTS);
 }
 

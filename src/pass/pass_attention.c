@@ -398,6 +398,7 @@ static nib_status make_attention(pass_context *ctx, const block *b, graph_value 
                             .relative_queries = s->relative.queries,
                             .relative_rows = s->relative.rows,
                             .relative_bias = s->relative.bias,
+                            .relative_slopes = s->relative.slopes,
                             .heads = s->q.count,
                             .kv_heads = s->k.count,
                             .left = -1,

@@ -128,7 +128,7 @@ nib_status pass_ort_attention(pass_context *ctx, graph_node *n) {
     graph_value *q = a.q, *k = a.k, *v = a.v, *bias = a.bias, *mask = NULL;
     pass_product p = {0};
     if (!k || !v || a.offsets || a.positions || a.softcap > 0 || kv_heads < 1 || heads % kv_heads) return NIB_OK;
-    if (a.left >= 0 || a.right >= 0 || a.relative_rows) return NIB_OK;
+    if (a.left >= 0 || a.right >= 0 || op_attention_by_distance(&a)) return NIB_OK;
     if (q->type.rank != 3 || !graph_dim_is_const(q->type.dims[2], &width)) return NIB_OK;
     double hidden = 0;
     bool dead = bias && !a.masked_nan && pass_may_be_infinite(bias), causal = a.causal;

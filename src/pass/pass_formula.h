@@ -35,6 +35,9 @@ typedef struct pass_formula_of {
 bool pass_formula_read(base_arena *arena, graph *g, const pass_formula_of *of, const pass_formula **out, char *why,
                        size_t capacity);
 
+/* The c of a formula that is c |d| for every d, rounded to f32 here and there; NaN: it is not written so. */
+double pass_formula_slope(const pass_formula *f);
+
 /* How far apart two tokens of a text can be at most: d is from -this to this. */
 int64_t pass_formula_reach(const pass_formula *f);
 

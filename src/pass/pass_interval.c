@@ -146,3 +146,21 @@ pass_interval pass_formula_range(const pass_formula *f, int64_t least, int64_t m
     for (int i = 0; i < f->n; i++) of[i] = term_range(&f->terms[i], of, least, most, tokens);
     return of[f->root];
 }
+
+/* The c of a term that is c |d|, and NaN. */
+static double slope_of(const pass_formula *f, int at) {
+    const term *t = &f->terms[at], *a = t->in[0] >= 0 ? &f->terms[t->in[0]] : NULL, *b = t->in[1] >= 0 ? &f->terms[t->in[1]] : NULL;
+    switch (t->kind) {
+    case TERM_ABS:
+        if (a->kind == TERM_CAST) a = &f->terms[a->in[0]]; /* places are whole, and small enough for f32 */
+        return a->kind == TERM_PLACE && a->at[0] == -a->at[1] && !a->at[2] && !a->at[3] ? fabs((double)a->at[0]) : NAN;
+    case TERM_CAST: return (nib_dtype)t->value == NIB_DTYPE_F32 ? slope_of(f, t->in[0]) : NAN;
+    case TERM_MUL:
+        if (a->kind == TERM_CONSTANT) return a->value * slope_of(f, t->in[1]);
+        return b->kind == TERM_CONSTANT ? b->value * slope_of(f, t->in[0]) : NAN;
+    case TERM_SUB: return a->kind == TERM_CONSTANT && a->value == 0 ? -slope_of(f, t->in[1]) : NAN;
+    default: return NAN;
+    }
+}
+
+double pass_formula_slope(const pass_formula *f) { return slope_of(f, f->root); }

@@ -5,7 +5,7 @@
  *
  * The proof. The mask M is the [B, S] input of which every attention's bias is the padding of keys (pass_mask.c looks at
  * what the bias computes; names play no part), perhaps with a window over i - j, columns of M: the window becomes the
- * attention's own, and counts in the columns that its rows had. What else is added to the scores (ALiBi's slopes) stays
+ * attention's own, and counts in the columns that its rows had. What else is added to the scores (a table of all pairs) stays
  * on the grid, and is read at the columns of the rows; it may not be made of packed values. A value is packed if its
  * node is row-wise along B x S: an Embed of ids, an operator whose `rows` column says so with packed inputs, or such an
  * attention. Then a token's row depends only on rows of tokens of its own text, and dropping padded rows changes none of
@@ -290,7 +290,7 @@ static nib_status pack_attention(packing *p, graph_node *n, op_attention *a, gra
         if (*rows[i]) *rows[i] = p->as_rows[(*rows[i])->id];
     if (seen) a->left = narrower(a->left, seen->window.left);
     if (seen) a->right = narrower(a->right, seen->window.right);
-    bool limited = (seen && seen->rest) || a->left >= 0 || a->right >= 0 || a->causal || a->relative_rows;
+    bool limited = (seen && seen->rest) || a->left >= 0 || a->right >= 0 || a->causal || op_attention_by_distance(a);
     a->bias = seen ? seen->rest : NULL;
     a->offsets = p->offsets;
     a->positions = limited ? columns_of_rows(p) : NULL;

@@ -355,6 +355,26 @@ static bool make_bias(pass_context *ctx, const float *biases, int64_t heads, int
     return out->rows && out->bias;
 }
 
+/* Whether each head's is a number times the distance. */
+static bool make_slopes(pass_context *ctx, base_arena *arena, const graph_value *v, double times, int64_t heads,
+                        pass_relative *out) {
+    float *slopes = base_arena_alloc(ctx->g->arena, (size_t)heads * sizeof *slopes);
+    for (int64_t h = 0; slopes && h < heads; h++) {
+        const pass_formula_of of = {.bias = v, .queries = PASS_QUERIES_TOKENS, .head = &h};
+        const pass_formula *f;
+        char ignored[200];
+        if (!pass_formula_read(arena, ctx->g, &of, &f, ignored, sizeof ignored)) return false;
+        const double slope = pass_formula_slope(f) * times;
+        if (!(fabs(slope) < MOST_BIAS)) return false;
+        slopes[h] = (float)slope;
+    }
+    if (!slopes) return false;
+    const graph_tensor t = {
+        .dtype = NIB_DTYPE_F32, .rank = 1, .dims = {heads}, .data = slopes, .bytes = (size_t)heads * sizeof *slopes};
+    *out = (pass_relative){.slopes = graph_add_constant(ctx->g, "relative_slopes", &t, false)};
+    return out->slopes != NULL;
+}
+
 bool pass_read_distance_bias(pass_context *ctx, graph_value *v, double times, const pass_heads *q, const pass_heads *k,
                              pass_relative *out) {
     base_arena arena;
@@ -363,8 +383,9 @@ bool pass_read_distance_bias(pass_context *ctx, graph_value *v, double times, co
     while (graph_is_op(v->producer, "", "Expand")) v = v->producer->inputs[0].value;
     if (v->type.rank < 3 || graph_dim_is_one(v->type.dims[v->type.rank - 3])) return false;
     base_arena_init(&arena, ctx->g->heap);
-    const float *biases = distance_biases(ctx, &arena, v, times, q, &reach);
-    const bool yes = biases && make_bias(ctx, biases, q->count, 2 * reach + 1, out);
+    bool yes = make_slopes(ctx, &arena, v, times, q->count, out);
+    const float *biases = yes ? NULL : distance_biases(ctx, &arena, v, times, q, &reach);
+    yes = yes || (biases && make_bias(ctx, biases, q->count, 2 * reach + 1, out));
     base_arena_free(&arena);
     return yes;
 }

@@ -87,10 +87,16 @@ static void make_relative(attention_case *c, bool q8) {
     }
     const int64_t count = rows[2 * reach] + 1;
     c->relative = (kernel_relative){.rows = rows, .reach = reach, .count = count};
-    const int which = (int)check_pick(1, 7);
+    const int which = (int)check_pick(0, 7);
     if (which & 1) c->relative.keys = packed_table(g, KERNEL_RELATIVE_KEYS, q8, count);
     if (which & 2) c->relative.queries = packed_table(g, KERNEL_RELATIVE_QUERIES, q8, count);
     if (which & 4) c->relative.bias = check_random_floats((size_t)(g->heads * count));
+    if (which == 0) c->relative = (kernel_relative){0};
+    if (which == 0 || check_chance(20)) {
+        float *slopes = check_random_floats((size_t)g->heads);
+        for (int h = 0; h < g->heads; h++) slopes[h] *= 0.05f;
+        c->relative.slopes = slopes;
+    }
     g->relative = &c->relative;
     if (check_chance(30)) { /* a text that begins behind padding, and perhaps has a hole */
         int32_t *positions = check_bytes((size_t)c->rows * sizeof(*positions), 0);

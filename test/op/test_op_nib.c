@@ -160,14 +160,15 @@ static void attention(void **state) {
     check("g (float[b,s,24] qkv, float[s,s] bias) => (float[b,s,8] y) { y = nib.Attention <heads = 4, scale = 0.5> (qkv, \"\", \"\", bias) "
           "}");
     check("g (float[b,s,24] qkv) => (float[b,s,8] y) { y = nib.Attention <heads = 2> (qkv) }");
-    for (int i = 0; i < 6; i++) { /* rows in any order, which the kernels would not have */
+    for (int i = 0; i < 8; i++) { /* rows in any order, which the kernels would not have */
         static const char *const tables[] = {"rk, rq, rows", "rk, \"\", rows",     "\"\", rq, rows",
-                                             "rk, rq, one",  "rk, \"\", rows, rb", "\"\", \"\", rows, rb"};
+                                             "rk, rq, one",  "rk, \"\", rows, rb", "\"\", \"\", rows, rb",
+                                             "\"\", \"\", \"\", \"\", sl", "rk, \"\", rows, rb, sl"};
         snprintf(text, sizeof text,
                  "g (float[b,s,8] q, float[b,t,8] k, float[b,t,8] v, float[2,3,4] rk, float[2,3,4] rq, float[2,3] rb, "
                  "float[1,1,1,t] "
                  "bias) => (float[b,s,8] y) "
-                 "<int32[5] rows = {2,0,1,1,2}, int32[1] one = {1}> "
+                 "<int32[5] rows = {2,0,1,1,2}, int32[1] one = {1}, float[2] sl = {-0.5,0.25}> "
                  "{ y = nib.Attention <heads = 2, scale = 0.5> (q, k, v, bias, \"\", \"\", %s) }",
                  tables[i]);
         check(text);
@@ -289,6 +290,7 @@ static void what_cannot_be_said_is_refused(void **state) {
         {"y = nib.Attention <heads = 2> (p, p, p, \"\", o)", "packed", 17},
         {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", \"\", rk, rk, rows)", "opset 12", 12},
         {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", at, rk, rk, rows)", "positions", 17},
+        {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", at, \"\", \"\", \"\", \"\", sl)", "positions", 17},
         {"y = nib.Attention <heads = 2> (q, k, v, \"\", \"\", \"\", rk, \"\", far)", "reach", 17},
         {"y = nib.Attention <heads = 2> (q, k, v)", "opset 6", 6},
         {"y = nib.Pool <mode = \"cls\"> (q, m)", "opset 12", 12},
@@ -298,7 +300,7 @@ static void what_cannot_be_said_is_refused(void **state) {
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         snprintf(text, sizeof text,
                  "<ir_version: 8, opset_import: [\"\" : %d]> g (float[b,s,8] q, float[b,s,8] k, float[b,s,8] v, float[t,8] p, int64[n] o, "
-                 "int64[b,s] m, float[2,3,4] rk, int32[5] rows, int32[r] far, int32[b,s] at) => (float y) { %s }",
+                 "int64[b,s] m, float[2,3,4] rk, int32[5] rows, int32[r] far, int32[b,s] at, float[2] sl) => (float y) { %s }",
                  rows[i].opset, rows[i].body);
         graph *g;
         nib_error err = {0};

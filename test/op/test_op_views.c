@@ -52,7 +52,7 @@ static void attentions_come_back(void **state) {
     graph_value *v[OP_ATTENTION_INPUTS];
     for (size_t i = 0; i < BASE_COUNT(v); i++) v[i] = fresh(g, "v");
     graph_value *y = graph_emit(g, NULL, "nib", "Attention", v, 1, "y");
-    for (int bits = 0; bits < 256; bits++) {
+    for (int bits = 0; bits < 512; bits++) {
         const op_attention want = {.q = v[0],
                                    .k = bits & 1 ? v[1] : NULL,
                                    .v = bits & 1 ? v[2] : NULL,
@@ -63,6 +63,7 @@ static void attentions_come_back(void **state) {
                                    .relative_queries = bits & 32 ? v[7] : NULL,
                                    .relative_rows = bits & 64 ? v[8] : NULL,
                                    .relative_bias = bits & 128 ? v[9] : NULL,
+                                   .relative_slopes = bits & 256 ? v[10] : NULL,
                                    .heads = bits & 16 ? 8 : 1,
                                    .kv_heads = bits & 32 ? 2 : 1,
                                    .left = bits & 64 ? 0 : -1,
@@ -80,6 +81,7 @@ static void attentions_come_back(void **state) {
         assert_true(got.positions == want.positions && got.heads == want.heads && got.kv_heads == want.kv_heads);
         assert_true(got.relative_keys == want.relative_keys && got.relative_queries == want.relative_queries);
         assert_true(got.relative_rows == want.relative_rows && got.relative_bias == want.relative_bias);
+        assert_ptr_equal(got.relative_slopes, want.relative_slopes);
         assert_true(got.left == want.left && got.right == want.right && got.causal == want.causal && got.masked_nan == want.masked_nan);
         assert_true(got.scale == want.scale && got.softcap == want.softcap && got.products == want.products);
     }

@@ -26,7 +26,7 @@ static graph *attention(const char *rows, const char *relative, const char *scor
         " int64[1] ax0 = {0}, int64[1] ax1 = {1}, int64[1] heads = {2}, int64 least = {-2}, int64 most = {2}, int64 "
         "four = {4},"
         " int64[7] list = {0,1,2,2,2,3,4}, float[5,2] two_heads = {@}, float lowest = {-3.4028234e38}, int64[2] ax12 = "
-        "{1,2}> {"
+        "{1,2}, float[2,1,1] slopes = {-0.5,-0.25}> {"
         " sh = Shape (q) len = Gather (sh, one) b1 = Gather (sh, ax0) s1 = Gather (sh, ax1)"
         " range = Range (zero, len, one) i = Unsqueeze (range, ax1) j = Unsqueeze (range, ax0) d = Sub (i, j) %s"
         " to = Concat <axis = 0> (b1, heads, s1, s1) pairs = Expand (r, to) back = Transpose <perm = [0,1,3,2]> (pairs)"
@@ -171,11 +171,42 @@ static void a_number_of_head_and_distance(void **state) {
     done(g);
 }
 
+/* ALiBi's: the distance times each head's number, however far. */
+static void a_slope_for_each_head(void **state) {
+    static const struct {
+        const char *rows, *relative, *scores;
+        float slopes[2];
+        bool other; /* a bias is left */
+    } rows[] = {
+        {"r = Abs (d) f = Cast <to = 1> (r) ", "rel = Mul (f, slopes)", "s = Add (m, rel)", {-0.5f, -0.25f}, false},
+        {"r = Abs (d) f = Cast <to = 1> (r) n = Neg (f) ", "rel = Mul (slopes, n)", "s = Add (rel, m)",
+         {0.5f, 0.25f}, false},
+        {"f0 = Cast <to = 1> (d) f = Abs (f0) r = Cast <to = 7> (f) ", "x = Mul (f, half) rel = Mul (x, slopes)",
+         "s0 = Add (m, bias) s = Add (s0, rel)", {-0.25f, -0.125f}, true},
+        {"r = Abs (d) f = Cast <to = 1> (r) ", "x = Mul (f, slopes) rel = Add (x, bias)",
+         "m2 = Add (m, rel) s = Mul (m2, half)", {-0.25f, -0.125f}, true},
+    };
+    op_attention a;
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        graph *g = attention(rows[i].rows, rows[i].relative, rows[i].scores);
+        if (!op_attention_get(find_op(g, "nib", "Attention"), &a) || !a.relative_slopes || a.relative_rows)
+            fail_msg("%s leaves %s: %s", rows[i].rows, ops(g), notes);
+        assert_true(!a.bias == !rows[i].other);
+        assert_memory_equal(a.relative_slopes->constant->data, rows[i].slopes, sizeof rows[i].slopes);
+        done(g);
+    }
+    /* The square of a distance has none. */
+    graph *g =
+        attention("r = Abs (d) f = Cast <to = 1> (r) ", "x = Mul (f, f) rel = Mul (x, slopes)", "s = Add (m, rel)");
+    assert_true(op_attention_get(find_op(g, "nib", "Attention"), &a) && a.bias && !a.relative_slopes);
+    done(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_of_keys_and_of_queries),    cmocka_unit_test(scales_and_biases_stand_anywhere),
         cmocka_unit_test(rows_are_what_the_graph_computes), cmocka_unit_test(what_is_not_proven_stays),
-        cmocka_unit_test(a_number_of_head_and_distance),
+        cmocka_unit_test(a_number_of_head_and_distance),    cmocka_unit_test(a_slope_for_each_head),
     };
     return cmocka_run_group_tests(tests, pass_setup, pass_teardown);
 }

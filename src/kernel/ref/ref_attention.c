@@ -77,14 +77,16 @@ static int64_t row_of(const query *q, int64_t key) {
 
 static double bias_by_distance(const query *q, int64_t key) {
     const kernel_relative *r = q->args->relative;
-    return r && r->bias ? (double)r->bias[q->head * r->count + row_of(q, key)] : 0.0;
+    double sum = r && r->bias ? (double)r->bias[q->head * r->count + row_of(q, key)] : 0.0;
+    if (r && r->slopes) sum += (double)r->slopes[q->head] * fabs((double)(q->position - position_of(q, key)));
+    return sum;
 }
 
 /* The tables' row of the pair: keys' row . query and queries' row . key; x and k are query and key. */
 static double by_distance(const query *q, int64_t key, bool q8, const double *x, const double *k) {
     const kernel_attention_args *g = q->args;
     const kernel_relative *r = g->relative;
-    if (!r) return 0.0;
+    if (!r || !r->rows) return 0.0;
     const int64_t D = g->head_dim, block = KERNEL_RELATIVE_BLOCK;
     const int64_t row = row_of(q, key), rows = (r->count + block - 1) / block * block, group = q8 ? 4 : 1;
     const size_t head = (size_t)q->head * kernel_relative_bytes(q8, r->count, D);

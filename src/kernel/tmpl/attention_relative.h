@@ -28,6 +28,7 @@ typedef struct attn_relative {
     const kernel_relative *of;
     const char *keys, *queries; /* the head's tables, or NULL */
     const float *bias;          /* [count] the head's, or NULL */
+    float slope;                /* the head's, or 0 */
     const void *tile;           /* what the products know the tile of keys by */
     bool adjacent;              /* positions are */
     float *c2p;                 /* [REL_REACH][lanes] products of queries */
@@ -49,6 +50,7 @@ static attn_relative attn_relative_begin(const kernel_attention_args *g, int64_t
     if (r.of->keys) r.keys = (const char *)r.of->keys + at;
     if (r.of->queries) r.queries = (const char *)r.of->queries + at;
     if (r.of->bias) r.bias = r.of->bias + (int64_t)head * r.of->count;
+    if (r.of->slopes) r.slope = r.of->slopes[head];
     r.c2p = attn_take(scratch, REL_REACH * ATTN_LANES * sizeof(float));
     r.p2c = attn_take(scratch, KERNEL_KEY_TILE * REL_WIDTH * sizeof(float));
     r.moved = attn_take(scratch, (KERNEL_KEY_TILE + 16) * 16 * sizeof(float));
@@ -191,10 +193,28 @@ static void attn_relative_anywhere(const attn *t, attn_relative *r, int64_t begi
         }
 }
 
+/* p of keys [begin, end) gets the slope times the distance, wherever positions are. */
+static void attn_relative_far(const attn *t, const attn_relative *r, int64_t begin, int64_t end, const float *units) {
+    const int nv = (t->rows + 15) / 16;
+    float queries[ATTN_LANES];
+    for (int l = 0; l < 16 * nv; l++)
+        queries[l] = (float)attn_position(t, t->kv_old + t->row - t->first + (l < t->rows ? l : 0));
+    const vec slope = vec_set1(r->slope);
+    for (int64_t key = begin; key < end; key++) {
+        const vec at = vec_set1((float)attn_position(t, key));
+        for (int v = 0; v < nv; v++) {
+            float *p = t->p + (key - begin) * ATTN_LANES + 16 * v;
+            const vec x = vec_mul(slope, vec_abs(vec_sub(vec_load(queries + 16 * v), at)));
+            vec_store(p, vec_fma(x, vec_load(units + 16 * v), vec_load(p)));
+        }
+    }
+}
+
 /* p [end - begin][lanes] gets what distances add. */
 static void attn_relative_add(const attn *t, attn_relative *r, int64_t begin, int64_t end, const attn_units *units) {
-    if (r->adjacent) attn_relative_adjacent(t, r, begin, end, units);
-    else attn_relative_anywhere(t, r, begin, end, units);
+    if (r->of->rows && r->adjacent) attn_relative_adjacent(t, r, begin, end, units);
+    else if (r->of->rows) attn_relative_anywhere(t, r, begin, end, units);
+    if (r->of->slopes) attn_relative_far(t, r, begin, end, units->bias);
 }
 
 #endif
