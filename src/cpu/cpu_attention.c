@@ -177,7 +177,8 @@ static bool in_order(const int32_t *rows, int64_t count, int64_t last) {
 static const char *read_relative(const op_attention *n, attention *s, base_arena *arena) {
     const graph_value *tables[3] = {n->relative_keys, n->relative_queries, n->relative_bias};
     const graph_tensor *slopes = n->relative_slopes ? n->relative_slopes->constant : NULL;
-    if (n->relative_slopes && (!slopes || !slopes->data || slopes->dtype != NIB_DTYPE_F32 || slopes->rank != 1 || slopes->dims[0] != s->args.heads))
+    if (n->relative_slopes && (!slopes || !slopes->data || slopes->dtype != NIB_DTYPE_F32 || slopes->rank != 1 ||
+                               slopes->dims[0] != s->args.heads))
         return "slopes are no constants of f32, one a head";
     if (!n->relative_rows) return tables[0] || tables[1] || tables[2] ? "tables by distance have no rows" : NULL;
     const graph_tensor *rows = n->relative_rows->constant;
