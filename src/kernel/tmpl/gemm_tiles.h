@@ -17,6 +17,7 @@
 
 #define TILE_BYTES 64 /* of a row */
 #define TILE_STEPS 16 /* of a panel */
+#define TILE_AHEAD 8  /* lines of the next panel to fetch in a step, at most: else rows are so few that fetching is all there is to do */
 #undef GEMM_BLOCK_BYTES
 #define GEMM_BLOCK_BYTES (512 * 1024) /* of x: processors with tiles have an L2 of 2 MiB */
 
@@ -177,7 +178,8 @@ static void gemm_rows_and_panels(gemm_tile *t, int64_t m_lo, int64_t m_hi, int64
     for (int64_t m = m_lo; m < m_hi; m += block) {
         const int64_t m_end = m_hi - m < block ? m_hi : m + block, pairs = (m_end - m + 2 * height - 1) / (2 * height);
         const int64_t whole = t->steps / TILE_STEPS;
-        t->ahead = whole ? (int)((t->panel_bytes / 64 + whole * pairs - 1) / (whole * pairs)) : 0;
+        const int64_t ahead = whole ? (t->panel_bytes / 64 + whole * pairs - 1) / (whole * pairs) : 0;
+        t->ahead = ahead <= TILE_AHEAD ? (int)ahead : 0;
         for (t->n = n_lo, t->b = first; t->n < t->n_hi; t->n += GEMM_NR, t->b += t->panel_bytes) {
             t->next = t->b + t->panel_bytes;
             for (t->m = m; t->m < m_end; t->m += 2 * height) { /* only the last tile of all begins before its first new row */
