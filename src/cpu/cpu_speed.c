@@ -12,8 +12,8 @@
 #define SECONDS 0.018 /* of one measurement */
 #define CHUNK 3e-5    /* of one timed run: the clock's grain does not matter */
 #define PATIENCE 0.02
-#define SHALLOW 64
-#define DEEP 192
+#define SHALLOW 32
+#define DEEP 128 /* a tile of 32 rows and one of 32 columns, four bytes a step, are 32 KiB: L1 */
 #define MEMORY_LEAST ((size_t)64 << 20)
 #define MEMORY_MOST ((size_t)256 << 20)
 

@@ -131,14 +131,14 @@ static double measure_peak(const kernel_linear *kernel) {
     const int group = kernel->input == KERNEL_INPUT_U8 ? 4 : kernel->input == KERNEL_INPUT_BF16 ? 2 : 1;
     double best[2] = {1.0, 1.0};
     for (int i = 0; i < 2; i++) {
-        linear_work w = make_linear(kernel, kernel->tile_m, kernel->tile_n, group * (i ? 192 : 64));
+        linear_work w = make_linear(kernel, kernel->tile_m, kernel->tile_n, group * (i ? 128 : 32));
         for (int j = 0; j < 5; j++) {
             result r = measure(run_linear, &w);
             best[i] = r.low < best[i] ? r.low : best[i];
         }
         free_linear(&w);
     }
-    return 2.0 * kernel->tile_m * kernel->tile_n * group * 128.0 / (best[1] - best[0]) * 1e-9;
+    return 2.0 * kernel->tile_m * kernel->tile_n * group * 96.0 / (best[1] - best[0]) * 1e-9;
 }
 
 static void bench_linear(const char *name, const shape *shapes, size_t count) {
