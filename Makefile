@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-quant bench-queue bench-vectors bench-maxsim bench-colbert bench-pipelines bench-team bench-real bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+.PHONY: all help run bench bench-long bench-quant bench-queue bench-vectors bench-maxsim bench-colbert bench-llama bench-pipelines bench-team bench-real bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
 
 # Where ccache is installed, a copy of the tree elsewhere is compiled from the cache of this one.
 export CCACHE_BASEDIR := $(CURDIR)
@@ -154,6 +154,9 @@ bench-maxsim: all ## MaxSim of floats, bytes and bits, against plain code
 bench-colbert: all ## documents a second for late interaction, nib and ONNX Runtime, on GTE-ModernColBERT's shape
 	@test -n "$(PYTHON)" || tools/setup bench
 	$(BENCH_PYTHON) bench/colbert.py build/bench-shapes
+
+bench-llama: all ## NomicBERT-137M's shape, nib and llama.cpp; PYTHON=... has llama-cpp-python and gguf (a build of 20 minutes)
+	$(BENCH_PYTHON) bench/llama.py build/bench-shapes
 
 bench-real: all ## ONNX files that PyPI packages ship, nib and ONNX Runtime, on one thread and on two
 	@test -n "$(PYTHON)" || tools/setup bench

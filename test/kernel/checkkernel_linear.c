@@ -317,6 +317,24 @@ static void one_case(const check_task *task, format f, bool large, int64_t K) {
     check_release();
 }
 
+/* Tile registers as another library of the process has set them up on this thread, which a kernel must leave so. */
+#if defined(__x86_64__)
+static const uint8_t others_tiles[64] = {[0] = 1, [16] = 48, [18] = 64, [48] = 12, [49] = 3};
+static void take_tiles(bool take) {
+    if (take) __asm__ volatile(".byte 0xc4,0xe2,0x78,0x49,0x00" : : "a"(others_tiles) : "memory"); /* ldtilecfg (%rax) */
+    else __asm__ volatile(".byte 0xc4,0xe2,0x78,0x49,0xc0" : : : "memory");                         /* tilerelease */
+}
+static bool has_tiles(bool taken) {
+    static const uint8_t none[64];
+    uint8_t now[64];
+    __asm__ volatile(".byte 0xc4,0xe2,0x79,0x49,0x00" : : "a"(now) : "memory"); /* sttilecfg (%rax) */
+    return memcmp(now, taken ? others_tiles : none, sizeof(now)) == 0;
+}
+#else
+static void take_tiles(bool take) {}
+static bool has_tiles(bool taken) { return true; }
+#endif
+
 /* Whole sums, extreme ones too, against plain code; in ranges, and rows alone. */
 static void check_whole(void) {
     check_task task = check_find("linear_s8");
@@ -342,9 +360,13 @@ static void check_whole(void) {
             a.y_stride = a.N = N;
             a.M = rows;
             a.K = K;
+            const bool tiles = k->isa == BASE_ISA_AMX;
+            if (tiles) take_tiles(round % 2);
             CHECK_CALL(k->run(&a, 0, cut, 0, N));
             CHECK_CALL(k->run(&a, cut, rows, 0, columns));
             CHECK_CALL(k->run(&a, cut, rows, columns, N));
+            if (tiles && !has_tiles(round % 2)) check_fail("tile registers are not set up as they were");
+            if (tiles) take_tiles(false);
             for (int64_t m = 0; m < rows; m++)
                 for (int64_t n = 0; n < N; n++) {
                     int64_t sum = 0;

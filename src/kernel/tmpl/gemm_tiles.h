@@ -39,8 +39,10 @@ typedef struct tile_end { /* sums that are still to go to y: rows t.m to t.m + r
     int64_t rows;
 } tile_end;
 
-static void tiles_begin(int height) {
+/* The registers are a thread's, and other libraries (ggml) set them up once for all their calls: *before is what they had. */
+static void tiles_begin(int height, tile_config *before) {
     tile_config c;
+    _tile_storeconfig(before);
     memset(&c, 0, sizeof(c));
     c.palette = 1;
     for (int i = 0; i < 8; i++) {
@@ -48,6 +50,11 @@ static void tiles_begin(int height) {
         c.rows[i] = (uint8_t)(i < 6 ? height : TILE_STEPS);
     }
     _tile_loadconfig(&c);
+}
+
+static void tiles_leave(const tile_config *before) {
+    if (before->palette) _tile_loadconfig(before);
+    else _tile_release();
 }
 
 VEC_INLINE void tiles_step(const int pair, const char *x0, const char *x1, int64_t x_row, const char *w, const char *next, int ahead) {
@@ -172,7 +179,8 @@ static void gemm_rows_and_panels(gemm_tile *t, int64_t m_lo, int64_t m_hi, int64
         memset(s.x, 0, sizeof(s.x));
         memset(s.w, 0, sizeof(s.w));
     }
-    tiles_begin((int)height);
+    tile_config others;
+    tiles_begin((int)height, &others);
     int which = 0;
     gemm_end end = GEMM_END_ANY; /* of `before` */
     for (int64_t m = m_lo; m < m_hi; m += block) {
@@ -197,7 +205,7 @@ static void gemm_rows_and_panels(gemm_tile *t, int64_t m_lo, int64_t m_hi, int64
         }
     }
     tiles_ends[end].last(&before);
-    _tile_release();
+    tiles_leave(&others);
 }
 
 #endif
