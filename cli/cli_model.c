@@ -46,7 +46,7 @@ const cli_option cli_engine_options[] = {
      "%s (default: the file's own; a named one is obeyed or refused)", 0, 0, &precisions},
     {"min-cosine", 0, CLI_REAL, CLI_AT(m.options.min_cosine), "X",
      "mean cosine to f32 that vectors must have, of sentences of nib's own: else it is not opened", 0, 1, NULL},
-    {"device", 0, CLI_TEXT, CLI_AT(m.options.device), "D", "cpu, or plug-ins in front of it: PATH.so[:ARGUMENT],cpu (doc/devices.md)", 0, 0, NULL},
+    {"device", 0, CLI_TEXT, CLI_AT(m.options.device), "D", "cpu, or plug-ins in front of it: NAME|PATH.so[:ARGUMENT],cpu (doc/devices.md)", 0, 0, NULL},
     {"output-name", 0, CLI_TEXT, CLI_AT(m.options.output_name), "NAME",
      "graph output to use (default: nib inspect says which and why)", 0, 0, NULL},
     {0},

@@ -387,8 +387,8 @@ typedef struct nib_model_options {
     size_t size;
     nib_runtime *runtime;    /* NULL: a default one, owned by the model */
     nib_precision precision; /* obeyed or refused (NIB_UNSUPPORTED), never replaced; only FILE and AUTO leave a choice */
-    const char *device;      /* where it runs, in the order of preference: "cpu" (NULL, too), and in front of it plug-ins by their paths,
-                                "/opt/nib/mirror.so:1,cpu"; doc/devices.md. Obeyed or refused */
+    const char *device;      /* where it runs, in the order of preference: "cpu" (NULL, too), and in front of it plug-ins by name or path,
+                                "mirror:1,cpu", "/opt/nib/mirror.so:1,cpu"; doc/devices.md. Obeyed or refused */
     const char *output_name; /* graph output that the model's task uses; NULL: chosen from the graph */
     nib_pooling pooling;
     int normalize;        /* 1 yes, 0 no, -1: what the model's folder says, of tokens' vectors no */
@@ -741,9 +741,27 @@ typedef struct nib_machine {
 /* Measures on all threads of the runtime, in about 100 ms; others at work on the machine make it look slower. NULL: a default runtime. */
 NIB_API nib_status nib_machine_measure(nib_runtime *runtime, nib_machine *out, size_t size, nib_error *error);
 
+/* A device of a list. */
+typedef struct nib_device_info {
+    char name[64]; /* what messages call it: "cpu", "mirror:1" */
+    char kind[32]; /* "cpu", "mirror" */
+    int entry;     /* of the list, from 0; devices of one entry are a pool */
+    int host;      /* 1: the cpu */
+    int64_t row_bucket;   /* rows of a batch are rounded up to a multiple of it */
+    int64_t group_tokens; /* how many it wants a group to have; 0: it leaves that to the cpu's caches */
+} nib_device_info;
+
+/* Opens the devices of a list as nib_model_options.device has it (NULL: the cpu alone), says what each is, and closes
+ * them. *count is how many there are; `out` gets the first `capacity` of them, each `size` bytes. NULL runtime: a default
+ * one. Errors as nib_model_open of the list. */
+NIB_API nib_status nib_devices_get(nib_runtime *runtime, const char *list, nib_device_info *out, size_t size,
+                                   size_t capacity, size_t *count, nib_error *error);
+
 /* A profile counts, step by step, what runs that it is given to take (nib_embed_options.profile, nib_session_profile). Any number of
  * calls and threads may count in one profile at once; read or reset it when none does. The caller owns it; it keeps a reference to
- * the model. A timed step costs about 0.1 us more. */
+ * the model. A timed step costs about 0.1 us more. Where other devices have a part of the model, a region of theirs is two
+ * rows: "region", its launches, and "copies", what is moved to and from it; both in the device's own time, from event to event,
+ * and without operations. UNSUPPORTED: the device does not tell. */
 NIB_API nib_status nib_profile_create(nib_model *model, nib_profile **out, nib_error *error); /* of the model's task */
 NIB_API void nib_profile_free(nib_profile *profile);                                          /* NULL is accepted */
 NIB_API void nib_profile_reset(nib_profile *profile);
@@ -751,9 +769,9 @@ NIB_API void nib_profile_reset(nib_profile *profile);
 /* Strings live as long as the model. */
 typedef struct nib_profile_step {
     const char *op, *name, *kernel; /* operator, its first output, what computes it */
-    const char *kind;               /* what it is for: "linear qkv", "attention", "norm", ... */
+    const char *kind;               /* what it is for: "linear qkv", "attention", "norm", "region", "copies", ... */
     uint64_t calls, rows;           /* a call computes a block of rows (of Attention: heads of texts) */
-    uint64_t nanoseconds;           /* of thread time */
+    uint64_t nanoseconds;           /* of thread time, or the device's */
     double operations;              /* of Linear, Attention, MatMul; 0 for other steps */
     double bytes;                   /* weights once for each group, and rows read and written */
     double peak;                    /* operations a second of one thread at most, for this step's kind of operands; 0: unknown */
@@ -761,8 +779,8 @@ typedef struct nib_profile_step {
 } nib_profile_step;
 
 NIB_API size_t nib_profile_step_count(const nib_profile *profile);
-/* Step i of the plan. `machine` is what nib_machine_measure filled, of the size that it was given; NULL: peak and bound
- * are 0. */
+/* Row i: a step of the plan, region by region. `machine` is what nib_machine_measure filled, of the size that it was
+ * given; NULL: peak and bound are 0. */
 NIB_API nib_status nib_profile_step_get(const nib_profile *profile, size_t i, const nib_machine *machine,
                                         size_t machine_size, nib_profile_step *out, size_t size);
 

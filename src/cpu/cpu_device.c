@@ -99,7 +99,11 @@ fail:
     return status;
 }
 
-static void cpu_props(const struct device *d, device_props *out) { *out = (device_props){.name = "cpu", .row_bucket = 1}; }
+static void cpu_props(const struct device *d, device_props *out) {
+    *out = (device_props){.name = "cpu", .row_bucket = 1};
+    for (int k = 0; k < KERNEL_WEIGHTS; k++)
+        out->rows[k] = (uint8_t)(1 + kernel_linear_find(cpu_kernels(d), KERNEL_INPUTS, (kernel_weight_format)k, NULL)->input);
+}
 static const char *cpu_instructions(const struct device *d) { return nib_cpu_name(); }
 static nib_status cpu_measure_device(struct device *d, int threads, plan_speed *out, nib_error *err) {
     return cpu_measure(d->runtime, cpu_kernels(d), threads, out, err);

@@ -192,9 +192,15 @@ int64_t model_input_below(const nib_model *m, int i);
 /* What the small files of a folder say, in lines; an error if it would not open for what they say (model_check.c). */
 nib_status model_check(nib_runtime *runtime, const char *path, base_str *out, nib_error *err);
 
-/* Opens the devices of a list as nib_model_options.device has it, NULL: the cpu; m->device is there. */
-nib_status model_open_devices(nib_model *m, const char *list, nib_error *err);
-void model_close_devices(nib_model *m); /* as far as they are open; m->device, too */
+/* Opens the devices of a list as nib_model_options.device has it, NULL: the host alone; `devices` has room for
+ * MODEL_DEVICES, the host's is there, and *n is 0. On failure those that are open are in it. */
+nib_status model_open_devices(nib_runtime *rt, struct device *host, const char *list, struct device **devices, int *n, nib_error *err);
+/* All, and the host's, which may be NULL. */
+void model_close_devices(nib_runtime *rt, struct device *host, struct device *const *devices, int n);
+/* What weights are rounded for: what products of the device that has the first choice read beside weights of each
+ * format, and what `auto` is on it (*why: one line). The host's where it does not say (device_props). */
+void model_product_rows(const nib_model *m, kernel_input rows[KERNEL_WEIGHTS]);
+nib_precision model_auto_precision(const nib_model *m, const char **why);
 extern const device_host_calls model_host_calls;
 
 /* A model that has its runtime, path, lock and device, and is not open yet: one reference, the caller's. Each door fills the rest, and

@@ -5,7 +5,7 @@
  *
  *     list     = entry { "," entry }
  *     entry    = device { "+" device } [ "@" policy ]      several of one kind are a pool
- *     device   = "cpu" | path of a plug-in [ ":" argument ]   a path has a slash in it
+ *     device   = "cpu" | plug-in [ ":" argument ]   a name, or a path, which has a slash in it (device_load)
  */
 #include "model.h"
 #include "onnx/onnx.h"
@@ -74,22 +74,24 @@ static const char *end_of(const char *from, const char *end, char c) {
     return at ? at : end;
 }
 
-static nib_status open_plugin(nib_model *m, const char *from, const char *end, device **out, nib_error *err) {
-    base_heap *heap = &m->runtime->heap;
+static nib_status open_plugin(nib_runtime *rt, const char *from, const char *end, device **out, nib_error *err) {
+    base_heap *heap = &rt->heap;
     const char *slash = end; /* an argument may follow behind the last part of the path */
     while (slash > from && slash[-1] != '/') slash--;
     const char *colon = end_of(slash, end, ':');
-    char *path = base_strndup(heap, from, (size_t)(colon - from));
+    char *name = base_strndup(heap, from, (size_t)(colon - from));
     char *argument = base_strndup(heap, colon < end ? colon + 1 : end, colon < end ? (size_t)(end - colon - 1) : 0);
-    nib_status status = path && argument ? device_load(m->runtime, &model_host_calls, path, argument, out, err)
+    nib_status status = name && argument ? device_load(rt, &model_host_calls, name, argument, out, err)
                                          : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory");
-    base_free(heap, path);
+    base_free(heap, name);
     base_free(heap, argument);
     return status;
 }
 
+static bool is_cpu(const char *from, const char *end) { return end - from == 3 && memcmp(from, "cpu", 3) == 0; }
+
 /* One entry of the list. */
-static nib_status open_entry(nib_model *m, const char *from, const char *end, nib_error *err) {
+static nib_status open_entry(nib_runtime *rt, const char *from, const char *end, device **out, nib_error *err) {
     nib_status status = NIB_OK;
     device_pool pool = {.n = 0};
     const char *at = end;
@@ -100,11 +102,9 @@ static nib_status open_entry(nib_model *m, const char *from, const char *end, ni
     if (policy) end = at - 1;
     for (const char *one = from, *stop; one <= end; one = stop + 1) {
         stop = end_of(one, end, '+');
-        if (!memchr(one, '/', (size_t)(stop - one)))
-            NIB_FAIL(err, NIB_UNSUPPORTED, "device %.*s is not built into this nib; it has: cpu, and plug-ins by their path",
-                     (int)(stop - one), one);
+        if (is_cpu(one, stop)) NIB_FAIL(err, NIB_UNSUPPORTED, "device list: the cpu is in no pool, and stands last");
         if (pool.n == DEVICE_POOL_MOST) NIB_FAIL(err, NIB_LIMIT, "more than %d devices in a pool", DEVICE_POOL_MOST);
-        NIB_TRY(open_plugin(m, one, stop, &pool.devices[pool.n], err));
+        NIB_TRY(open_plugin(rt, one, stop, &pool.devices[pool.n], err));
         pool.n++;
         if (pool.n > 1 && strcmp(pool.devices[0]->table->kind, pool.devices[pool.n - 1]->table->kind) != 0)
             NIB_FAIL(err, NIB_INVALID_ARGUMENT, "a pool is of devices of one kind, not of %s and %s", pool.devices[0]->table->kind,
@@ -113,46 +113,66 @@ static nib_status open_entry(nib_model *m, const char *from, const char *end, ni
     if (device_is_host(pool.devices[0]))
         NIB_FAIL(err, NIB_UNSUPPORTED, "%s is a plug-in for the host, whose device is the cpu", pool.devices[0]->table->kind);
     if (pool.n > 1 || policy) {
-        device_pool *kept = base_alloc(&m->runtime->heap, sizeof *kept);
+        device_pool *kept = base_alloc(&rt->heap, sizeof *kept);
         if (!kept) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
         memcpy(kept, &pool, sizeof pool);
         pool.devices[0]->pool = kept;
     }
-    m->devices[m->n_devices++] = pool.devices[0];
+    *out = pool.devices[0];
     return NIB_OK;
 fail:
     while (pool.n-- > 0) pool.devices[pool.n]->table->close(pool.devices[pool.n]);
     return status;
 }
 
-nib_status model_open_devices(nib_model *m, const char *list, nib_error *err) {
+nib_status model_open_devices(nib_runtime *rt, struct device *host, const char *list, struct device **devices, int *n, nib_error *err) {
     nib_status status = NIB_OK;
     const char *all = list ? list : "cpu", *stop = all + strlen(all);
     bool cpu = false;
     for (const char *from = all, *end; from <= stop && !cpu; from = end + 1) { /* behind the cpu nothing is left for others */
         end = end_of(from, stop, ',');
-        cpu = end - from == 3 && memcmp(from, "cpu", 3) == 0;
+        cpu = is_cpu(from, end);
         if (cpu && end < stop)
             NIB_FAIL(err, NIB_INVALID_ARGUMENT, "device list %s: behind the cpu, which takes everything, nothing is left", all);
         if (cpu) break;
-        if (m->n_devices == MODEL_DEVICES - 1) NIB_FAIL(err, NIB_LIMIT, "more than %d devices", MODEL_DEVICES - 1);
-        NIB_TRY(open_entry(m, from, end, err));
+        if (*n == MODEL_DEVICES - 1) NIB_FAIL(err, NIB_LIMIT, "more than %d devices", MODEL_DEVICES - 1);
+        NIB_TRY(open_entry(rt, from, end, &devices[*n], err));
+        ++*n;
     }
-    m->devices[m->n_devices++] = m->device;
+    devices[(*n)++] = host;
 fail:
     return status;
 }
 
-void model_close_devices(nib_model *m) {
-    for (int i = 0; i < m->n_devices; i++) {
-        struct device *d = m->devices[i];
+void model_close_devices(nib_runtime *rt, struct device *host, struct device *const *devices, int n) {
+    for (int i = 0; i < n; i++) {
+        struct device *d = devices[i];
         device_pool *pool = d->pool;
-        if (d == m->device) continue;
+        if (d == host) continue;
         for (int k = pool ? pool->n - 1 : 0; k >= 0; k--) {
             struct device *one = pool ? pool->devices[k] : d;
             one->table->close(one);
         }
-        base_free(&m->runtime->heap, pool);
+        base_free(&rt->heap, pool);
     }
-    if (m->device) m->device->table->close(m->device);
+    if (host) host->table->close(host);
+}
+
+/* ---- what weights are rounded for */
+
+void model_product_rows(const nib_model *m, kernel_input rows[KERNEL_WEIGHTS]) {
+    device_props host = {.row_bucket = 1}, first = {.row_bucket = 1};
+    m->device->table->props(m->device, &host);
+    m->devices[0]->table->props(m->devices[0], &first);
+    for (int k = 0; k < KERNEL_WEIGHTS; k++) {
+        const int said = first.rows[k] && first.rows[k] <= KERNEL_INPUTS ? first.rows[k] : host.rows[k];
+        rows[k] = (kernel_input)(said - 1);
+    }
+}
+
+nib_precision model_auto_precision(const nib_model *m, const char **why) {
+    device_props first = {.row_bucket = 1};
+    m->devices[0]->table->props(m->devices[0], &first);
+    if (first.fastest == NIB_PRECISION_FILE) return quant_auto(m->runtime->isas, why);
+    return *why = "the device computes fastest in it", first.fastest;
 }

@@ -212,7 +212,7 @@ static void choose_pooling(nib_model *m, const nib_model_options *o) {
     m->pack = o->pack != 0;
     m->precision = o->precision;
     m->precision_why = o->precision == NIB_PRECISION_FILE ? "the file's own" : "asked for";
-    m->computes = o->precision == NIB_PRECISION_AUTO ? quant_auto(m->runtime->isas, &m->precision_why) : o->precision;
+    m->computes = o->precision == NIB_PRECISION_AUTO ? model_auto_precision(m, &m->precision_why) : o->precision;
     m->task = o->task;
     m->task_why = "asked for";
     if (m->task == NIB_TASK_AUTO) m->task = model_choose_task(m, &m->task_why);
@@ -276,7 +276,7 @@ nib_status model_create(const model_source *source, const nib_model_options *opt
     }
     if (!locked || !m->path) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory");
     NIB_TRY(cpu_open(rt, &m->device, err));
-    NIB_TRY(model_open_devices(m, options->device, err));
+    NIB_TRY(model_open_devices(rt, m->device, options->device, m->devices, &m->n_devices, err));
     *out = m;
     return NIB_OK;
 fail:
@@ -358,7 +358,7 @@ void model_release(nib_model *m) {
         model_free_program(heap, &m->slots[i].program);
         base_mutex_free(heap, m->slots[i].making);
     }
-    model_close_devices(m);
+    model_close_devices(m->runtime, m->device, m->devices, m->n_devices);
     if (!m->compiled) graph_free(m->source);
     free_compiled(heap, m->compiled);
     text_tokenizer_free(m->tokenizer);

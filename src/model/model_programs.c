@@ -55,14 +55,17 @@ static void note_task(const nib_model *m, model_program *p, pass_context *ctx) {
 /* What its layers compute in, where the file has decided that, and the rounded weights of it. */
 static nib_status round_weights(const nib_model *m, model_program *p, pass_context *ctx) {
     const bool as_file = m->precision == NIB_PRECISION_FILE && ctx->quantized;
+    kernel_input rows[KERNEL_WEIGHTS];
     if (as_file) {
-        const bool integers = quant_auto(m->runtime->isas, &p->precision_why) == NIB_PRECISION_Q8;
+        const bool integers = model_auto_precision(m, &p->precision_why) == NIB_PRECISION_Q8;
         p->computes = !integers ? NIB_PRECISION_FILE : ctx->quantized_q4 ? NIB_PRECISION_Q4 : NIB_PRECISION_Q8;
         p->precision_why = !integers           ? "the file's weights have few bits; f32 is faster here"
                            : ctx->quantized_q4 ? "the file's own: weights of 4 bits; others as the file has them"
                                                : "the file's own: its weights have 8 bits or fewer";
     }
-    return model_arithmetic(p->computes) == NIB_PRECISION_F32 ? NIB_OK : quant_apply(ctx, p->computes, as_file);
+    if (model_arithmetic(p->computes) == NIB_PRECISION_F32) return NIB_OK;
+    model_product_rows(m, rows);
+    return quant_apply(ctx, p->computes, as_file, rows);
 }
 
 /* A clone of the source and its plan into p; a task's p has its output already. */

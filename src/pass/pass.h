@@ -81,7 +81,7 @@ extern const pass_mode_row pass_modes[PASS_MODES];
 typedef struct pass_context {
     graph *g;
     nib_runtime *runtime;
-    const kernels *kernels;
+    const kernels *kernels; /* the host's, which evaluates constants; what the model's devices can run is asked of them */
     int level;                   /* -O level: 0 nothing, 1 simplify, 2 fuse, ... */
     pass_mode mode;              /* what the graph is for */
     size_t fold_limit;           /* bytes that one folded value may have; 0: the heap's limits.fold_bytes */

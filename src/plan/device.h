@@ -77,14 +77,21 @@ typedef struct device_own {
     void (*event_free)(device_event *e);                                     /* NULL is accepted */
     nib_status (*record)(device_stream *s, device_event *e, nib_error *err); /* the point behind all that is in the stream now */
     nib_status (*wait)(device_event *e, nib_error *err);                     /* the caller, until the stream is there */
+    /* Seconds of the device's between two points of one stream that it has passed. NULL: it does not tell, and no plan on it can
+     * be profiled. */
+    nib_status (*elapsed)(device_event *from, device_event *to, double *seconds, nib_error *err);
 } device_own;
 
 /* ---- all devices */
 
 typedef struct device_props {
-    char name[64];        /* of this one, for people: "cpu", "mirror:1" */
+    char name[64];        /* of this one, for people, in all messages: "cpu", "mirror:1" */
     int64_t row_bucket;   /* rows of a packed batch are rounded up to a multiple; 1: they are not */
     int64_t group_tokens; /* how many a group should have; 0: as the host's caches have it */
+    /* Weights are rounded for the device that has the first choice of a model's nodes. What its products read beside
+     * weights of a format: 1 + a kernel_input; 0: what the host's read. Whether it can run them it says by `claim`. */
+    uint8_t rows[KERNEL_WEIGHTS];
+    nib_precision fastest; /* what NIB_PRECISION_AUTO becomes for it; NIB_PRECISION_FILE: what it is on the host */
 } device_props;
 
 typedef struct device_table {
@@ -173,8 +180,10 @@ extern const char device_build_id[];
 
 #define NIB_DEVICE_PLUGIN "nib_device_plugin" /* const device_plugin *nib_device_plugin(void) */
 
-/* Opens the device of the shared object at `path`: NOT_FOUND, BAD_MODEL (no such symbol), UNSUPPORTED (another build). It stays loaded. */
-nib_status device_load(nib_runtime *runtime, const device_host_calls *calls, const char *path, const char *argument, device **out,
+/* Opens the device of a shared object: the one at a path, which has a '/' in it, or the one that the system's loader finds as
+ * libnib-NAME.so, whose kind must be that name. NOT_FOUND (a path), UNSUPPORTED (a name; another build), BAD_MODEL (no such symbol,
+ * another kind). It stays loaded. How it was found ends here: from now on it is called what its props say. */
+nib_status device_load(nib_runtime *runtime, const device_host_calls *calls, const char *name, const char *argument, device **out,
                        nib_error *err);
 
 static inline bool device_is_host(const device *d) { return d->table->own == NULL; }

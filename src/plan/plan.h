@@ -97,6 +97,7 @@ typedef struct plan_stage {
 /* Nodes that one device runs without waiting for another: a convex part of the graph. */
 typedef struct plan_region {
     struct device *device;
+    char name[64];         /* the device's, for people; of a pool, its kind */
     graph *g;              /* they, as graph_extract gives them; symbols have the plan's numbers */
     int *inputs, *outputs; /* of g, as ids of the plan's values */
     plan *host;            /* the host's program; NULL: another device's, by index of its pool: */

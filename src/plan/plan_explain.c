@@ -84,9 +84,7 @@ static nib_status explain_regions(const plan *p, const plan_speed *speed, int64_
     base_str_printf(out, "%d regions on %d devices beside the cpu\n", p->n_regions, p->n_others);
     for (int i = 0; i < p->n_regions && status == NIB_OK; i++) {
         const plan_region *r = &p->regions[i];
-        device_props props;
-        r->device->table->props(r->device, &props);
-        base_str_printf(out, "region %d on %s: %d nodes, reads", i, props.name, r->g->node_count);
+        base_str_printf(out, "region %d on %s: %d nodes, reads", i, r->name, r->g->node_count);
         for (int k = 0; k < r->g->n_inputs; k++) base_str_printf(out, " %s", r->g->inputs[k]->name);
         base_str_add(out, ", gives");
         for (int k = 0; k < r->g->n_outputs; k++) base_str_printf(out, " %s", r->g->outputs[k]->name);

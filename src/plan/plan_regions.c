@@ -8,6 +8,7 @@
  * of other devices come first: the host works while they do.
  */
 #include "device.h"
+#include <stdio.h>
 #include <string.h>
 
 typedef struct cutter {
@@ -95,6 +96,9 @@ static nib_status add_region(cutter *c, struct device *d, int level) {
     if (!any) return NIB_OK;
     plan_region *r = &p->regions[p->n_regions];
     *r = (plan_region){.device = d};
+    device_props props = {.row_bucket = 1};
+    d->table->props(d, &props);
+    snprintf(r->name, sizeof r->name, "%s", d->pool ? d->table->kind : props.name);
     NIB_TRY(graph_extract(p->g, c->inside, &r->g, c->err));
     p->n_regions++;
     NIB_TRY(find_ids(c, r->g->inputs, r->g->n_inputs, &r->inputs));

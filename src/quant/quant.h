@@ -3,8 +3,8 @@
  * Graph -> graph: weights to fewer bits. Precision is a property of the graph: what this room writes into it, the plan only packs.
  *
  * quant_apply works on a fused graph. The weights of each nib.Linear become values of the quantized type, with the same bytes, and it
- * reads the rows that the best kernel for such weights wants: of q8 and q4, what one nib.QuantizeRows per value makes (asymmetric u8, a
- * scale and zero point a row); of bf16, rows of bf16 where the CPU multiplies those. q4 makes large tables q8, too. A Linear that cannot
+ * reads the rows that the device wants beside such weights: of q8 and q4, what one nib.QuantizeRows per value makes (asymmetric u8, a
+ * scale and zero point a row); of bf16, rows of bf16 where they are multiplied. q4 makes large tables q8, too. A Linear that cannot
  * be rewritten stays f32, with a note.
  */
 #ifndef QUANT_H
@@ -14,8 +14,9 @@
 
 /* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4 or NIB_PRECISION_BF16; UNSUPPORTED for any other.
  * `as_file`, of a file that was quantized: each Linear in what its own weights were quantized to, q4 or q8, if they were
- * (quant_grid.c), else in f32; precision then says only what tables become. */
-nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file);
+ * (quant_grid.c), else in f32; precision then says only what tables become.
+ * `rows` [KERNEL_WEIGHTS]: what a product reads beside weights of each format. */
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const kernel_input *rows);
 
 /* What a Linear's weights lie on the grid of: KERNEL_WEIGHT_Q4, _Q8 for any other grid of up to 8 bits, or _F32 for none. */
 kernel_weight_format quant_grid_of(const op_linear *l);

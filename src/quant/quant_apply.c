@@ -171,7 +171,7 @@ static bool has_linear(const graph *g) {
     return false;
 }
 
-nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file) {
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const kernel_input *rows) {
     nib_status status = NIB_OK;
     static const struct {
         kernel_weight_format weight, table;
@@ -205,14 +205,13 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file)
             continue;
         }
         const kernel_format *weight = &kernel_weight_formats[format];
-        const kernel_input input = kernel_linear_find(ctx->kernels, KERNEL_INPUTS, format, NULL)->input;
-        const char *why = refusal(&l, weight, &kernel_input_formats[input]);
+        const char *why = refusal(&l, weight, &kernel_input_formats[rows[format]]);
         if (why) {
             pass_note(ctx, "Linear %s stays f32: %s", n->name, why);
             continue;
         }
         NIB_TRY(base_stop_check(ctx->err));
-        NIB_TRY(rewrite(ctx, n, &l, weight, input));
+        NIB_TRY(rewrite(ctx, n, &l, weight, rows[format]));
         done++;
     }
     NIB_TRY(take_factors(ctx));

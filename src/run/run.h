@@ -106,15 +106,26 @@ nib_status run_output_shape(run_session *s, const nib_tensor *const *inputs, int
 
 /* ---- profile: what each step took. Runs of any number of sessions of one plan may count in it at once. */
 typedef struct run_profile run_profile;
+/* What is counted: a step of the host's; or of a region that another device runs, its launches, or the copies around them. */
+typedef struct run_profile_row {
+    const plan *p;         /* that has the step: of a plan of regions, the host's of one */
+    const plan_step *step; /* NULL: */
+    const plan_region *region;
+    bool copies;
+} run_profile_row;
 typedef struct run_counts {
-    uint64_t ns, calls, rows;                       /* thread time; calls of the step's run; parts of its range */
-    uint64_t operations, weight_bytes, value_bytes; /* as plan_work */
+    uint64_t ns, calls, rows; /* thread time, or the device's; calls of the step's run, launches, or copies; parts of its range, or
+                                 rows of the packed batches launched */
+    uint64_t operations, weight_bytes, value_bytes; /* as plan_work; of copies, value_bytes alone; of launches none is known */
 } run_counts;
-/* `threads`: of the runtime. The profile borrows the plan. */
+/* `threads`: of the runtime. The profile borrows the plan. UNSUPPORTED: one of its devices does not tell what it took. */
 nib_status run_profile_create(const plan *p, int threads, run_profile **out, nib_error *err);
 void run_profile_free(run_profile *f); /* NULL is accepted */
 void run_profile_reset(run_profile *f);
-void run_profile_sum(const run_profile *f, int step, run_counts *out);
+/* In the order of the plan: its steps, or region by region the host's steps, or another device's launches and then its copies. */
+int run_profile_rows(const run_profile *f);
+run_profile_row run_profile_row_at(const run_profile *f, int row);
+void run_profile_sum(const run_profile *f, int row, run_counts *out);
 /* The next runs of the session count in f; NULL: nothing is timed any more (one branch a step remains). */
 void run_session_profile(run_session *s, run_profile *f);
 

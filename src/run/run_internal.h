@@ -19,7 +19,8 @@ typedef struct run_counter {
 struct run_profile {
     const plan *p;
     int threads;
-    run_counter *counters; /* [threads][n_steps] */
+    int n_rows;
+    run_counter *counters; /* [threads][n_rows] */
 };
 
 typedef struct run_worker {
@@ -38,7 +39,7 @@ typedef struct run_worker {
     bool is_laid_out;
     plan_item *items; /* [n_sized] */
     bool ready;
-    run_counter *counters;        /* [n_steps] of the profile in use; NULL: none */
+    run_counter *counters;        /* [n_rows] of the profile in use; NULL: none */
     const _Atomic int *cancelled; /* the session's; NULL: nobody can cancel */
     struct run_worker *bodies;    /* [p->n_bodies]; made when the first one runs */
     struct run_regions *regions;  /* of a plan of regions (run_regions.c); made when the first group runs */
@@ -78,6 +79,10 @@ nib_status run_layout(run_worker *w, nib_error *err);
 /* Concrete dims and bytes of a value at the bound sizes; false if one is not known before the run (-1). */
 bool run_resolve(const run_worker *w, const graph_value *v, graph_tensor *t);
 
+/* The rows of regions in front of this one (n_regions: all). */
+int run_rows_before(const plan *p, int region);
+/* Of another device's region: row `first` of its launches, and the copies behind it. */
+void run_count_region(run_counter *first, double launch, double copies, uint64_t rows, uint64_t n_copies, uint64_t bytes);
 /* One step, counted in w->counters; parts > 1: that part of its columns. */
 nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int64_t hi, int part, int parts, plan_lane *lane);
 /* Whether there is so much to do in the group that is laid out that a second thread is worth waking. */

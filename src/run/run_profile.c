@@ -5,12 +5,34 @@
  */
 #include "run_internal.h"
 
+#define OTHER_ROWS 2 /* launches, copies */
+
+int run_rows_before(const plan *p, int region) {
+    int rows = 0;
+    for (int i = 0; i < region; i++) rows += p->regions[i].host ? p->regions[i].host->n_steps : OTHER_ROWS;
+    return rows;
+}
+
+int run_profile_rows(const run_profile *f) { return f->n_rows; }
+
+run_profile_row run_profile_row_at(const run_profile *f, int row) {
+    if (!f->p->n_regions) return (run_profile_row){.p = f->p, .step = &f->p->steps[row]};
+    int i = 0, at = row;
+    for (int n; at >= (n = f->p->regions[i].host ? f->p->regions[i].host->n_steps : OTHER_ROWS); i++) at -= n;
+    const plan_region *r = &f->p->regions[i];
+    if (r->host) return (run_profile_row){.p = r->host, .step = &r->host->steps[at], .region = r};
+    return (run_profile_row){.p = f->p, .region = r, .copies = at == 1};
+}
+
 nib_status run_profile_create(const plan *p, int threads, run_profile **out, nib_error *err) {
     base_heap *heap = &p->runtime->heap;
+    const int rows = p->n_regions ? run_rows_before(p, p->n_regions) : p->n_steps;
     *out = NULL;
-    if (p->n_regions) return base_error_set(err, NIB_UNSUPPORTED, "steps are timed on the cpu alone: this model runs on other devices, too");
+    for (int i = 0; i < p->n_regions; i++)
+        if (!p->regions[i].host && !p->regions[i].device->table->own->elapsed)
+            return base_error_set(err, NIB_UNSUPPORTED, "%s does not tell what its work took", p->regions[i].name);
     run_profile *f = base_calloc(heap, 1, sizeof *f);
-    if (f) f->counters = base_calloc(heap, (size_t)threads * (size_t)p->n_steps + 1, sizeof *f->counters);
+    if (f) f->counters = base_calloc(heap, (size_t)threads * (size_t)rows + 1, sizeof *f->counters);
     if (!f || !f->counters) {
         base_free(heap, f);
         *out = NULL;
@@ -18,6 +40,7 @@ nib_status run_profile_create(const plan *p, int threads, run_profile **out, nib
     }
     f->p = p;
     f->threads = threads;
+    f->n_rows = rows;
     *out = f;
     return NIB_OK;
 }
@@ -30,7 +53,7 @@ void run_profile_free(run_profile *f) {
 }
 
 void run_profile_reset(run_profile *f) {
-    for (int i = 0; i < f->threads * f->p->n_steps; i++) {
+    for (int i = 0; i < f->threads * f->n_rows; i++) {
         run_counter *c = &f->counters[i];
         atomic_store(&c->ns, 0);
         atomic_store(&c->calls, 0);
@@ -41,10 +64,10 @@ void run_profile_reset(run_profile *f) {
     }
 }
 
-void run_profile_sum(const run_profile *f, int step, run_counts *out) {
+void run_profile_sum(const run_profile *f, int row, run_counts *out) {
     *out = (run_counts){0};
     for (int t = 0; t < f->threads; t++) {
-        run_counter *c = &f->counters[t * f->p->n_steps + step];
+        run_counter *c = &f->counters[t * f->n_rows + row];
         out->ns += atomic_load(&c->ns);
         out->calls += atomic_load(&c->calls);
         out->rows += atomic_load(&c->rows);
@@ -72,4 +95,13 @@ nib_status run_step_timed(run_worker *w, const plan_step *step, int64_t lo, int6
     add(&c->weight_bytes, (uint64_t)work.weight_bytes);
     add(&c->value_bytes, (uint64_t)work.value_bytes);
     return NIB_OK;
+}
+
+void run_count_region(run_counter *first, double launch, double copies, uint64_t rows, uint64_t n_copies, uint64_t bytes) {
+    add(&first[0].ns, (uint64_t)(1e9 * launch));
+    add(&first[0].calls, 1);
+    add(&first[0].rows, rows);
+    add(&first[1].ns, (uint64_t)(1e9 * copies));
+    add(&first[1].calls, n_copies);
+    add(&first[1].value_bytes, bytes);
 }

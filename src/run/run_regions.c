@@ -15,10 +15,12 @@
 
 #define LAYOUTS 64 /* that a block of memory is known under */
 #define ALIGN ((size_t)256)
+#define MARKS 4
 
 typedef struct other {     /* a worker's part of one device */
     device_stream *stream; /* NULL: not opened yet */
     device_event *event;
+    device_event **marks; /* [n_regions][MARKS] while groups are profiled: before its uploads, its launch, its downloads, and behind */
     device_address memory;
     size_t size;
     size_t *at;       /* [value_limit] where in the memory a value lies */
@@ -40,6 +42,9 @@ typedef struct run_regions {
     int *from;         /* [value_limit] 1 + the device whose download brings it; 0: it is on the host */
     plan_item *items;  /* [value_limit] */
     device_value *values; /* [value_limit] of a launch: inputs, then outputs */
+    struct {
+        uint64_t n, bytes;
+    } *copied; /* [n_regions] over another device's borders, in this group */
 } run_regions;
 
 static struct device *device_at(const plan *p, int k, int replica) {
@@ -66,7 +71,8 @@ static nib_status make_state(run_worker *w, nib_error *err) {
     if (!r->from) r->from = base_calloc(w->heap, values, sizeof *r->from);
     if (!r->items) r->items = base_calloc(w->heap, values, sizeof *r->items);
     if (!r->values) r->values = base_calloc(w->heap, values, sizeof *r->values);
-    bool ok = r->hosts && r->others && r->chosen && r->from && r->items && r->values;
+    if (!r->copied) r->copied = base_calloc(w->heap, (size_t)p->n_regions, sizeof *r->copied);
+    bool ok = r->hosts && r->others && r->chosen && r->from && r->items && r->values && r->copied;
     for (int k = 0; ok && k < p->n_others; k++) {
         if (!r->others[k]) r->others[k] = base_calloc(w->heap, (size_t)replicas_of(p->others[k]), sizeof **r->others);
         ok = r->others[k] != NULL;
@@ -75,10 +81,12 @@ static nib_status make_state(run_worker *w, nib_error *err) {
 }
 
 /* Waits for what its stream does. */
-static void close_other(base_heap *heap, struct device *d, other *o) {
+static void close_other(base_heap *heap, const plan *p, struct device *d, other *o) {
     const device_own *own = d->table->own;
     own->stream_close(o->stream);
     own->event_free(o->event);
+    for (int i = 0; o->marks && i < p->n_regions * MARKS; i++) own->event_free(o->marks[i]);
+    base_free(heap, o->marks);
     own->release(d, o->memory);
     base_free(heap, o->at);
     base_free(heap, o->rounded);
@@ -93,7 +101,7 @@ void run_regions_free(base_heap *heap, run_worker *w) {
     if (!r) return;
     for (int i = 0; r->hosts && i < p->n_regions; i++) run_worker_free(heap, &r->hosts[i]);
     for (int k = 0; r->others && k < p->n_others; k++) {
-        for (int i = 0; r->others[k] && i < replicas_of(p->others[k]); i++) close_other(heap, device_at(p, k, i), &r->others[k][i]);
+        for (int i = 0; r->others[k] && i < replicas_of(p->others[k]); i++) close_other(heap, p, device_at(p, k, i), &r->others[k][i]);
         base_free(heap, r->others[k]);
     }
     base_free(heap, r->hosts);
@@ -102,6 +110,7 @@ void run_regions_free(base_heap *heap, run_worker *w) {
     base_free(heap, r->from);
     base_free(heap, r->items);
     base_free(heap, r->values);
+    base_free(heap, r->copied);
     base_free(heap, r);
     w->regions = NULL;
 }
@@ -253,12 +262,11 @@ static nib_status on_host(run_worker *w, int id, nib_error *err) {
     return status;
 }
 
-static nib_status to_device(run_worker *w, other *o, struct device *d, int id, nib_error *err) {
+/* It is on the host already. */
+static nib_status to_device(run_worker *w, other *o, struct device *d, int region, int id, nib_error *err) {
     nib_status status = NIB_OK;
     graph_tensor want;
     const graph_tensor *t = &w->group.slots[id].t;
-    if (o->holds[id]) return NIB_OK;
-    NIB_TRY(on_host(w, id, err));
     const graph_value *v = w->group.p->values[id].v;
     bool fits = run_resolve(w, v, &want) && want.rank == t->rank && want.dtype == t->dtype;
     for (int i = 0; fits && i < t->rank; i++) fits = want.dims[i] == t->dims[i];
@@ -266,6 +274,8 @@ static nib_status to_device(run_worker *w, other *o, struct device *d, int id, n
     if (want.bytes) NIB_TRY(d->table->own->upload(o->stream, (device_address){o->memory.at + o->at[id]}, t->data, want.bytes, err));
     o->holds[id] = true;
     o->waited = o->recorded = false;
+    w->regions->copied[region].n += want.bytes > 0;
+    w->regions->copied[region].bytes += want.bytes;
 fail:
     return status;
 }
@@ -278,7 +288,7 @@ static bool read_elsewhere(const plan *p, int id, const struct device *d) {
     return false;
 }
 
-static nib_status from_device(run_worker *w, int k, other *o, struct device *d, int id, nib_error *err) {
+static nib_status from_device(run_worker *w, int k, other *o, struct device *d, int region, int id, nib_error *err) {
     nib_status status = NIB_OK;
     graph_tensor *t = &w->group.slots[id].t;
     o->holds[id] = true;
@@ -289,6 +299,8 @@ static nib_status from_device(run_worker *w, int k, other *o, struct device *d, 
     if (!t->data) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for %zu bytes of %s", t->bytes, w->group.p->values[id].v->name);
     w->regions->from[id] = k + 1;
     o->waited = o->recorded = false;
+    w->regions->copied[region].n += t->bytes > 0;
+    w->regions->copied[region].bytes += t->bytes;
     if (t->bytes) NIB_TRY(d->table->own->download(o->stream, t->data, (device_address){o->memory.at + o->at[id]}, t->bytes, err));
 fail:
     return status;
@@ -303,16 +315,51 @@ static device_value value_in(const run_worker *w, const other *o, int id) {
     return v;
 }
 
-static nib_status run_on_device(run_worker *w, const plan_region *region, nib_error *err) {
+/* ---- what they take, where that is counted: events around each region's copies and launch, which the device compares */
+
+static nib_status mark(const run_worker *w, struct device *d, other *o, int region, int which, nib_error *err) {
+    nib_status status = NIB_OK;
+    const device_own *own = d->table->own;
+    if (!w->counters) return NIB_OK;
+    if (!o->marks) o->marks = base_calloc(w->heap, (size_t)w->group.p->n_regions * MARKS, sizeof *o->marks);
+    if (!o->marks) NIB_TRY(no_memory(err));
+    device_event **e = &o->marks[region * MARKS + which];
+    if (!*e) NIB_TRY(own->event_create(d, e, err));
+    NIB_TRY(own->record(o->stream, *e, err));
+fail:
+    return status;
+}
+
+/* Of region i, which has been waited for. */
+static nib_status count_region(const run_worker *w, int i, nib_error *err) {
     nib_status status = NIB_OK;
     const plan *p = w->group.p;
+    const int k = index_of(p, p->regions[i].device);
+    const device_own *own = p->regions[i].device->table->own;
+    device_event **marks = w->regions->others[k][w->regions->chosen[k]].marks + (size_t)i * MARKS;
+    double took[MARKS - 1];
+    for (int j = 0; j + 1 < MARKS; j++) NIB_TRY(own->elapsed(marks[j], marks[j + 1], &took[j], err));
+    const int64_t rows = p->tokens_symbol >= 0 ? w->group.symbols[p->tokens_symbol] : 0;
+    run_count_region(w->counters + run_rows_before(p, i), took[1], took[0] + took[2], (uint64_t)rows, w->regions->copied[i].n,
+                     w->regions->copied[i].bytes);
+fail:
+    return status;
+}
+
+static nib_status run_on_device(run_worker *w, int at, nib_error *err) {
+    nib_status status = NIB_OK;
+    const plan *p = w->group.p;
+    const plan_region *region = &p->regions[at];
     const int k = index_of(p, region->device), replica = w->regions->chosen[k], n_in = region->g->n_inputs, n_out = region->g->n_outputs;
     struct device *d = device_at(p, k, replica);
     other *o = &w->regions->others[k][replica];
     device_value *values = w->regions->values; /* a region's inputs and outputs are different values of the plan */
     o->used = true;
+    for (int i = 0; i < n_in; i++)
+        if (!o->holds[region->inputs[i]]) NIB_TRY(on_host(w, region->inputs[i], err));
+    NIB_TRY(mark(w, d, o, at, 0, err));
     for (int i = 0; i < n_in; i++) {
-        NIB_TRY(to_device(w, o, d, region->inputs[i], err));
+        if (!o->holds[region->inputs[i]]) NIB_TRY(to_device(w, o, d, at, region->inputs[i], err));
         values[i] = value_in(w, o, region->inputs[i]);
     }
     for (int i = 0; i < n_out; i++) {
@@ -321,6 +368,7 @@ static nib_status run_on_device(run_worker *w, const plan_region *region, nib_er
         values[n_in + i] = value_in(w, o, region->outputs[i]);
     }
     o->waited = o->recorded = false;
+    NIB_TRY(mark(w, d, o, at, 1, err));
     NIB_TRY(d->table->own->launch(region->programs[replica],
                                   &(device_launch){.symbols = w->group.symbols,
                                                    .rounded = o->rounded,
@@ -330,7 +378,9 @@ static nib_status run_on_device(run_worker *w, const plan_region *region, nib_er
                                                    .arena = {o->memory.at + o->arena},
                                                    .layout = o->layout},
                                   o->stream, err));
-    for (int i = 0; i < n_out; i++) NIB_TRY(from_device(w, k, o, d, region->outputs[i], err));
+    NIB_TRY(mark(w, d, o, at, 2, err));
+    for (int i = 0; i < n_out; i++) NIB_TRY(from_device(w, k, o, d, at, region->outputs[i], err));
+    NIB_TRY(mark(w, d, o, at, 3, err));
 fail:
     return blame(w->regions, k, status);
 }
@@ -344,6 +394,7 @@ static nib_status make_lanes(run_session *s, int i, int threads, run_worker **la
         lanes[m] = &s->workers[m].regions->hosts[i];
         NIB_TRY(run_worker_make(s->p->regions[i].host, s->heap, lanes[m], err));
         lanes[m]->cancelled = &s->cancelled;
+        lanes[m]->counters = s->workers[m].counters ? s->workers[m].counters + run_rows_before(s->p, i) : NULL;
     }
 fail:
     return status;
@@ -355,6 +406,7 @@ static nib_status run_on_host(run_session *s, run_worker *w, int i, int threads,
     run_worker *host = &w->regions->hosts[i], *lanes[RUN_TEAM_MOST] = {host};
     NIB_TRY(run_worker_make(region->host, w->heap, host, err));
     host->cancelled = w->cancelled;
+    host->counters = w->counters ? w->counters + run_rows_before(w->group.p, i) : NULL;
     run_unbind(host);
     for (int k = 0; k < region->host->n_symbols && k < w->group.p->n_symbols; k++) host->group.symbols[k] = w->group.symbols[k];
     for (int k = 0; k < region->g->n_inputs; k++) {
@@ -379,6 +431,7 @@ static nib_status begin(run_worker *w, nib_error *err) {
     const plan *p = w->group.p;
     run_regions *r = w->regions;
     memset(r->from, 0, (size_t)p->g->value_limit * sizeof *r->from);
+    memset(r->copied, 0, (size_t)p->n_regions * sizeof *r->copied);
     r->failed = 0;
     for (int k = 0; k < p->n_others; k++) r->chosen[k] = -1;
     for (int k = 0; k < p->n_others; k++) {
@@ -403,9 +456,11 @@ static nib_status go_through(run_session *s, run_worker *w, int threads, nib_err
     NIB_TRY(begin(w, err));
     for (int i = 0; i < p->n_regions; i++) {
         if (run_is_cancelled(w)) NIB_FAIL(err, NIB_CANCELLED, "the run was cancelled");
-        NIB_TRY(p->regions[i].host ? run_on_host(s, w, i, threads, err) : run_on_device(w, &p->regions[i], err));
+        NIB_TRY(p->regions[i].host ? run_on_host(s, w, i, threads, err) : run_on_device(w, i, err));
     }
     for (int k = 0; k < p->n_others; k++) NIB_TRY(wait_for(w, k, err));
+    for (int i = 0; w->counters && i < p->n_regions; i++)
+        if (!p->regions[i].host) NIB_TRY(count_region(w, i, err));
 fail:
     return status;
 }
@@ -422,11 +477,21 @@ static bool end(run_worker *w, nib_status status, double seconds) {
         other *o = &r->others[k][r->chosen[k]];
         const bool stuck = status != NIB_OK && o->used && wait_for(w, k, &ignored) != NIB_OK;
         const bool lost = r->failed == k + 1 && status == NIB_DEVICE;
-        if (stuck || lost) close_other(w->heap, device_at(p, k, r->chosen[k]), o);
+        if (stuck || lost) close_other(w->heap, p, device_at(p, k, r->chosen[k]), o);
         if (pool) device_pool_done(pool, r->chosen[k], lost, status == NIB_OK ? seconds : 0, tokens);
         again |= lost && pool;
     }
     return again;
+}
+
+/* Who failed stands in front of the message. */
+static void name_device(const run_worker *w, nib_error *err) {
+    device_props props = {.row_bucket = 1};
+    nib_error said = *err;
+    const int k = w->regions->failed - 1;
+    struct device *d = device_at(w->group.p, k, w->regions->chosen[k]);
+    d->table->props(d, &props);
+    if (strncmp(said.message, props.name, strlen(props.name)) != 0) base_error_set(err, said.status, "%s: %s", props.name, said.message);
 }
 
 nib_status run_group_regions(run_session *s, run_worker *w, int threads, nib_error *err) {
@@ -435,6 +500,7 @@ nib_status run_group_regions(run_session *s, run_worker *w, int threads, nib_err
         const double started = base_clock();
         status = go_through(s, w, threads, err);
         again = end(w, status, base_clock() - started);
+        if (status == NIB_DEVICE && err && w->regions->failed) name_device(w, err);
     }
     return status;
 }

@@ -57,7 +57,7 @@ void run_session_free(run_session *s) {
 
 void run_session_profile(run_session *s, run_profile *f) {
     for (int i = 0; i < s->threads; i++)
-        s->workers[i].counters = f && i < f->threads ? f->counters + (size_t)i * (size_t)s->p->n_steps : NULL;
+        s->workers[i].counters = f && i < f->threads ? f->counters + (size_t)i * (size_t)f->n_rows : NULL;
 }
 
 /* ---- texts */

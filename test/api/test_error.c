@@ -159,6 +159,9 @@ static void models_and_embeddings(void **state) {
     FAILS(nib_model_tokenizer, NULL, &own);
     OK(nib_machine_measure, rt, &machine, sizeof machine);
     FAILS(nib_machine_measure, rt, NULL, 0);
+    nib_device_info device;
+    OK(nib_devices_get, rt, "cpu", &device, sizeof device, 1, &n);
+    FAILS(nib_devices_get, rt, "no-such-device", &device, sizeof device, 1, &n);
     OK(nib_profile_create, m, &profile);
     nib_profile_free(profile);
     FAILS(nib_profile_create, NULL, &profile);

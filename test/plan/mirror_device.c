@@ -29,7 +29,7 @@ typedef struct mirror {
     struct device *cpu;
     base_mutex *lock; /* of what follows */
     block blocks[BLOCKS];
-    int64_t name, seed, refuse, bucket, die, oom, after, slow, onnx;
+    int64_t name, seed, refuse, bucket, die, oom, after, slow, onnx, rows, fast, mute;
     const device_host_calls *host; /* of a plug-in */
     _Atomic int calls[MIRROR_CALLS];
     _Atomic bool dead;
@@ -82,6 +82,7 @@ struct device_event {
     base_condition *changed;
     device_stream *stream; /* that it was recorded in last */
     bool reached;
+    double when; /* it was */
 };
 
 static base_heap *heap_of(mirror *m) { return &m->base.runtime->heap; }
@@ -90,7 +91,7 @@ static base_heap *heap_of(mirror *m) { return &m->base.runtime->heap; }
 static nib_status count_call(mirror *m, mirror_call call, nib_error *err) {
     const int n = atomic_fetch_add(&m->calls[call], 1);
     if (m->die == call && n >= m->after) atomic_store(&m->dead, true);
-    if (atomic_load(&m->dead)) return base_error_set(err, NIB_DEVICE, "mirror:%d is dead", (int)m->name);
+    if (atomic_load(&m->dead)) return base_error_set(err, NIB_DEVICE, "it is dead");
     if (m->oom == call && n == m->after) return base_error_set(err, NIB_OUT_OF_MEMORY, "mirror:%d has no memory", (int)m->name);
     return NIB_OK;
 }
@@ -304,6 +305,7 @@ static nib_status do_piece(device_stream *s, const piece *w, nib_error *err) {
 static void reach(device_event *e) {
     base_mutex_lock(e->lock);
     e->reached = true;
+    e->when = base_clock();
     base_condition_broadcast(e->changed);
     base_mutex_unlock(e->lock);
 }
@@ -465,11 +467,25 @@ static nib_status mirror_wait(device_event *e, nib_error *err) {
     return status;
 }
 
+static nib_status mirror_elapsed(device_event *from, device_event *to, double *seconds, nib_error *err) {
+    base_mutex_lock(from->lock);
+    const double begun = from->reached ? from->when : -1;
+    base_mutex_unlock(from->lock);
+    base_mutex_lock(to->lock);
+    const double ended = to->reached ? to->when : -1;
+    base_mutex_unlock(to->lock);
+    if (begun < 0 || ended < begun || from->stream != to->stream)
+        return base_error_set(err, NIB_INTERNAL, "a time is asked for between points that the stream has not passed");
+    *seconds = ended - begun;
+    return NIB_OK;
+}
+
 /* ---- the table */
 
 static void mirror_props(const device *d, device_props *out) {
     const mirror *m = (const mirror *)d;
-    *out = (device_props){.row_bucket = m->bucket};
+    *out = (device_props){.row_bucket = m->bucket, .fastest = (nib_precision)m->fast};
+    out->rows[KERNEL_WEIGHT_BF16] = (uint8_t)m->rows;
     snprintf(out->name, sizeof out->name, "mirror:%d", (int)m->name);
 }
 
@@ -508,16 +524,22 @@ static const device_own own = {
     .event_free = event_free,
     .record = mirror_record,
     .wait = mirror_wait,
+    .elapsed = mirror_elapsed,
 };
 
 static const device_table table = {.kind = "mirror", .own = &own, .props = mirror_props, .claim = mirror_claim, .close = mirror_close};
+
+/* The same of a device that does not tell times. */
+static device_own mute_own;
+static const device_table mute_table = {.kind = "mirror", .own = &mute_own, .props = mirror_props, .claim = mirror_claim, .close = mirror_close};
 
 static nib_status read_argument(mirror *m, const char *argument, nib_error *err) {
     const struct {
         const char *name;
         int64_t *to;
     } names[] = {{"name=", &m->name}, {"seed=", &m->seed},   {"refuse=", &m->refuse}, {"bucket=", &m->bucket}, {"die=", &m->die},
-                 {"oom=", &m->oom},   {"after=", &m->after}, {"slow=", &m->slow},     {"onnx=", &m->onnx}};
+                 {"oom=", &m->oom},   {"after=", &m->after}, {"slow=", &m->slow},     {"onnx=", &m->onnx},
+                 {"rows=", &m->rows}, {"fast=", &m->fast},   {"mute=", &m->mute}};
     for (const char *at = argument; *at; at += *at == ';') {
         size_t i = 0;
         while (i < BASE_COUNT(names) && strncmp(at, names[i].name, strlen(names[i].name)) != 0) i++;
@@ -540,6 +562,11 @@ nib_status mirror_open(nib_runtime *runtime, const char *argument, struct device
     if (!m->lock) NIB_TRY(no_memory(err));
     NIB_TRY(read_argument(m, argument, err));
     NIB_TRY(cpu_open(runtime, &m->cpu, err));
+    if (m->mute) {
+        mute_own = own;
+        mute_own.elapsed = NULL;
+        m->base.table = &mute_table;
+    }
     *out = &m->base;
     return NIB_OK;
 fail:

@@ -14,6 +14,9 @@
  *     oom=K after=N     that one call is OUT_OF_MEMORY
  *     onnx=1     (as a plug-in) it compiles what a region is as the bytes of an ONNX file, in the library's words
  *     slow=N     microseconds that a launch takes longer
+ *     rows=N     device_props.rows of bf16 weights
+ *     fast=N     device_props.fastest
+ *     mute=1     it does not tell what its work took
  */
 #ifndef MIRROR_DEVICE_H
 #define MIRROR_DEVICE_H

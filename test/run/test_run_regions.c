@@ -214,7 +214,12 @@ static void plugins(void **state) {
     } rows[] = {{NIB_TEST_PLUGINS "/mirror.so", "", NIB_OK},
                 {NIB_TEST_PLUGINS "/mirror_other.so", "was built for nib another", NIB_UNSUPPORTED},
                 {NIB_TEST_PLUGINS "/no_such.so", "cannot be loaded", NIB_NOT_FOUND},
-                {"libm.so.6", "no symbol", NIB_BAD_MODEL}};
+                {NIB_TEST_PLUGINS "/mirror_none.so", "no symbol", NIB_BAD_MODEL},
+                {"mirror", "", NIB_OK}, /* which the loader finds as libnib-mirror.so */
+                {"other", "a device of another name, mirror", NIB_BAD_MODEL},
+                {"third", "finds no libnib-third.so", NIB_UNSUPPORTED},
+                {"", "no name of a device", NIB_UNSUPPORTED},
+                {"mirror.so", "no name of a device", NIB_UNSUPPORTED}};
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         struct device *d;
         nib_error err = {0};
