@@ -21,6 +21,8 @@
 #define NIB_QUEUE_H
 
 #include "nib.h"
+#include "sparse.h"
+#include "tasks.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -119,10 +121,12 @@ struct nib_ticket {
 
 NIB_API void nib_ticket_defaults(nib_ticket *ticket, size_t size);
 
-/* As nib_embed, nib_embed_tokens (whose rows only `answer` gets) and nib_classify with options->ticket, which must have a
- * queue, but they return as soon as the texts are in it. `texts` and what belongs to them are copied; `out`, and
- * `tokens` and `full_tokens` of the options, must live until the request is finished. `stop` and `profile` must be
- * NULL. QUEUE_FULL: nothing was taken. */
+/* As the calls of the same names with options->ticket, which must have a queue, but they return as soon as the texts are
+ * in it. Texts and what belongs to them are copied, options too; where results go, and `tokens` and `full_tokens` of the
+ * options, must live until the request is finished. `stop` and `profile` must be NULL. QUEUE_FULL: nothing was taken.
+ *
+ * nib_embed (in chunks, too), nib_classify and, with scores of the model's, nib_rank may have an `answer`; then `out` of
+ * the first two may be NULL. Of nib_embed_tokens `answer` alone gets the rows. */
 NIB_API nib_status nib_submit_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
                                     void *out, nib_request **request, nib_error *error);
 NIB_API nib_status nib_submit_embed_tokens(nib_model *model, const char *const *texts, size_t n,
@@ -131,7 +135,33 @@ NIB_API nib_status nib_submit_classify(nib_model *model, const char *const *text
                                        const nib_classify_options *options, float *out, nib_request **request,
                                        nib_error *error);
 
-/* Waits until all texts are answered, or for so many seconds (negative: for ever; 0: not at all). OK, or what the first
+/* The others' results are there when the request is finished, and has not failed or been cancelled: *out is NULL, and
+ * *count 0, until then. What is made of a text's tokens is cut by who submits: what is wrong with a text is said at
+ * once, and in the queue and its statistics a text is each window or chunk of it. */
+NIB_API nib_status nib_submit_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
+                                   const nib_rank_options *options, nib_ranked *out, size_t *count, nib_request **request,
+                                   nib_error *error);
+NIB_API nib_status nib_submit_zero_shot(nib_model *model, const char *const *texts, size_t n, const char *const *labels,
+                                        size_t n_labels, const nib_zero_shot_options *options, nib_ranked *out,
+                                        nib_request **request, nib_error *error);
+NIB_API nib_status nib_submit_tag(nib_model *model, const char *const *texts, size_t n, const nib_tag_options *options,
+                                  nib_tags **out, nib_request **request, nib_error *error);
+NIB_API nib_status nib_submit_fill(nib_model *model, const char *const *texts, size_t n, const nib_fill_options *options,
+                                   nib_fills **out, nib_request **request, nib_error *error);
+NIB_API nib_status nib_submit_answer(nib_model *model, const char *const *questions, const char *const *contexts, size_t n,
+                                     const nib_answer_options *options, nib_answers **out, nib_request **request,
+                                     nib_error *error);
+NIB_API nib_status nib_submit_colbert(nib_model *model, nib_colbert_role role, const char *const *texts, size_t n,
+                                      const nib_colbert_options *options, int64_t *offsets, nib_tensor **out,
+                                      nib_request **request, nib_error *error);
+NIB_API nib_status nib_submit_embed_sparse(nib_model *model, const char *const *texts, size_t n,
+                                     const nib_sparse_options *options, nib_sparse **out, nib_request **request,
+                                     nib_error *error);
+NIB_API nib_status nib_submit_embed_chunks(nib_model *model, const char *const *texts, size_t n,
+                                           const nib_embed_options *options, int64_t *offsets, nib_tensor **spans,
+                                           nib_tensor **out, nib_request **request, nib_error *error);
+
+/* Waits until the request is finished, or for so many seconds (negative: for ever; 0: not at all). OK, or what the first
  * text that failed failed with; TIMEOUT: the time is up, and the request goes on. */
 NIB_API nib_status nib_request_wait(nib_request *request, double seconds, nib_error *error);
 /* Texts that are not answered are CANCELLED, and when this returns nothing more is written to the caller's memory. A

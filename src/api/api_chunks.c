@@ -3,6 +3,7 @@
  * nib/chunks.h: argument checks; src/task does the work.
  */
 #include "api_options.h"
+#include "task/task_job.h"
 #include "task/task_stream.h"
 
 static nib_status own_rows(nib_runtime *runtime, chunk_rows *made, nib_tensor **spans, nib_tensor **out,
@@ -34,18 +35,22 @@ fail:
     return status;
 }
 
+/* To the tensors that the caller wants: to[0] rows, to[1] spans, or NULL. */
+static nib_status give_chunks(task_job *job, nib_error *err) {
+    chunk_rows made = task_chunks_rows(job);
+    return own_rows(job->m->runtime, &made, job->to[1], job->to[0], err);
+}
+
 static nib_status try_embed_chunks(nib_model *model, const char *const *texts, size_t n,
                                    const nib_embed_options *options, int64_t *offsets, nib_tensor **spans,
-                                   nib_tensor **out, nib_error *err) {
+                                   nib_tensor **out, nib_request **request, nib_error *err) {
     nib_status status = NIB_OK;
     nib_embed_options o;
     api_embed parts;
-    chunk_rows made;
-    base_stop stop;
     if (spans) *spans = NULL;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
     *out = NULL;
-    NIB_TRY(api_take_embed(&o, &parts, options, false, err));
+    NIB_TRY(api_take_embed(&o, &parts, options, request != NULL, err));
     if (!model || !offsets || (n && !texts))
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and offsets must be given");
     if (!o.chunks || o.chunks->overflow != NIB_OVERFLOW_CHUNK || o.chunks->aggregate < NIB_AGGREGATE_EACH)
@@ -53,19 +58,21 @@ static nib_status try_embed_chunks(nib_model *model, const char *const *texts, s
     if (o.ticket && o.ticket->answer)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "a ticket's answer is of calls with a vector for each text");
     NIB_TRY(api_check_texts(texts, n, "text", err));
-    base_stop_begin(&stop, o.stop, o.stop_user, n);
-    status = base_stop_check(err);
-    if (status == NIB_OK) status = task_embed_chunks(model, texts, n, &o, offsets, &made, err);
-    base_stop_end(&stop);
-    NIB_TRY(status);
-    NIB_TRY(own_rows(model->runtime, &made, spans, out, err));
+    task_job *job = task_embed_job(model, texts, n, &o, NULL, offsets);
+    if (job) job->give = give_chunks, job->to[0] = out, job->to[1] = spans;
+    NIB_TRY(api_run_job(job, o.stop, o.stop_user, n, request, err));
 fail:
     return status;
 }
 
 nib_status nib_embed_chunks(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
                             int64_t *offsets, nib_tensor **spans, nib_tensor **out, nib_error *err) {
-    return API_CALL(err, try_embed_chunks(model, texts, n, options, offsets, spans, out, err));
+    return API_CALL(err, try_embed_chunks(model, texts, n, options, offsets, spans, out, NULL, err));
+}
+nib_status nib_submit_embed_chunks(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
+                                   int64_t *offsets, nib_tensor **spans, nib_tensor **out, nib_request **request,
+                                   nib_error *err) {
+    return API_CALL(err, API_SUBMIT(err, request, try_embed_chunks(model, texts, n, options, offsets, spans, out, request, err)));
 }
 
 /* ---- streams */

@@ -59,7 +59,8 @@ nib_status api_ticket_take(nib_ticket *into, const nib_ticket **at, const nib_pr
                            nib_error *err);
 
 /* The same of a call whose results come all together: INVALID_ARGUMENT, too, if the ticket has an answer. */
-nib_status api_ticket_take_whole(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, nib_error *err);
+nib_status api_ticket_take_whole(nib_ticket *into, const nib_ticket **at, const nib_profile *profile, bool submits,
+                                 nib_error *err);
 
 /* The argument checks of nib_embed and nib_classify, which submitting shares. */
 typedef struct api_embed { /* what nib_embed_options point to */
@@ -69,8 +70,17 @@ typedef struct api_embed { /* what nib_embed_options point to */
 } api_embed;
 nib_status api_take_embed(nib_embed_options *o, api_embed *parts, const nib_embed_options *from, bool submits,
                           nib_error *err);
+/* INVALID_ARGUMENT: its chunks want more than one row of a text. */
+nib_status api_check_one_row(const nib_embed_options *o, nib_error *err);
 nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const nib_classify_options *from,
                              bool submits, nib_error *err);
+/* Runs a job of a task (NULL: there was no memory for it) within the caller's stop, which counts to `total`; or submits it,
+ * where `request` is given: then there is no stop. Takes the job. */
+struct task_job;
+nib_status api_run_job(struct task_job *job, nib_stop_fn stop, void *stop_user, uint64_t total, nib_request **request, nib_error *err);
+/* A call that submits, once it has a place for its request, which is NULL from then on. */
+nib_status api_check_request(nib_request **request, nib_error *err);
+#define API_SUBMIT(err, request, call) (api_check_request((request), (err)) == NIB_OK ? (call) : NIB_INVALID_ARGUMENT)
 nib_status api_check_texts(const char *const *texts, size_t n, const char *kind, nib_error *err);
 
 #endif

@@ -34,7 +34,12 @@ static nib_status try_submit_embed(nib_task task, nib_model *model, const char *
     if (!model || (n && !texts)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model and texts must be given");
     if (n && !out && !parts.ticket.answer)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "nobody would get the vectors: there is no place for them, and no answer");
+    if (task == NIB_TASK_TOKENS && o.chunks && o.chunks->overflow)
+        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "vectors of tokens are of texts that fit, or are cut: they have no chunks");
+    NIB_TRY(api_check_one_row(&o, err));
     NIB_TRY(api_check_texts(texts, n, "text", err));
+    if (o.chunks && o.chunks->overflow)
+        return api_run_job(task_embed_job(model, texts, n, &o, out, NULL), NULL, NULL, 0, request, err);
     NIB_TRY(task_embed_given(model, texts, n, &o, &given, err));
     NIB_TRY(queue_submit(model, task, &given, out, request, err));
 fail:

@@ -6,6 +6,7 @@
 #include "base/base_npy.h"
 #include "base/base_zip.h"
 #include "task/task.h"
+#include "task/task_job.h"
 #include "task/task_sparse.h"
 #include <math.h>
 #include <string.h>
@@ -15,22 +16,18 @@
 /* ---- texts */
 
 static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_sparse_options *options,
-                            nib_sparse **out, nib_error *err) {
+                            nib_sparse **out, nib_request **request, nib_error *err) {
     nib_status status = NIB_OK;
     nib_sparse_options o;
     nib_ticket ticket;
-    base_stop stop;
     if (!out) return base_error_set(err, NIB_INVALID_ARGUMENT, "nowhere to put the vectors");
     *out = NULL;
     NIB_TRY(api_options_take(API_SPARSE_OPTIONS, &o, options, err));
     if (!model || (n && !texts)) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model and texts must be given");
     if (o.max_tokens < 0 || o.top < -1) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "an option is out of range");
-    NIB_TRY(api_ticket_take_whole(&ticket, &o.ticket, o.profile, err));
+    NIB_TRY(api_ticket_take_whole(&ticket, &o.ticket, o.profile, request != NULL, err));
     NIB_TRY(api_check_texts(texts, n, "text", err));
-    base_stop_begin(&stop, o.stop, o.stop_user, n);
-    status = base_stop_check(err);
-    if (status == NIB_OK) status = task_embed_sparse(model, texts, n, &o, out, err);
-    base_stop_end(&stop);
+    NIB_TRY(api_run_job(task_sparse_job(model, texts, n, &o, out), o.stop, o.stop_user, n, request, err));
 fail:
     return status;
 }
@@ -258,7 +255,7 @@ fail:
 
 nib_status nib_embed_sparse(nib_model *model, const char *const *texts, size_t n, const nib_sparse_options *options,
                             nib_sparse **out, nib_error *err) {
-    return API_CALL(err, try_embed(model, texts, n, options, out, err));
+    return API_CALL(err, try_embed(model, texts, n, options, out, NULL, err));
 }
 nib_status nib_embed_hybrid(nib_model *model, const char *const *texts, size_t n, const nib_sparse_options *options,
                             float *dense, nib_sparse **sparse, int64_t *offsets, nib_tensor **rows, nib_error *err) {
@@ -278,3 +275,7 @@ nib_status nib_sparse_read(const char *path, nib_sparse **out, nib_error *err) {
     return API_CALL(err, try_read(path, out, err));
 }
 void nib_sparse_free(nib_sparse *sparse) { task_sparse_free(sparse); }
+nib_status nib_submit_embed_sparse(nib_model *model, const char *const *texts, size_t n, const nib_sparse_options *options,
+                             nib_sparse **out, nib_request **request, nib_error *err) {
+    return API_CALL(err, API_SUBMIT(err, request, try_embed(model, texts, n, options, out, request, err)));
+}

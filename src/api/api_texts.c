@@ -32,15 +32,13 @@ fail:
     return status;
 }
 
-static nib_status take_chunks(nib_chunk_options *into, const nib_chunk_options **at, bool submits, nib_error *err) {
+static nib_status take_chunks(nib_chunk_options *into, const nib_chunk_options **at, nib_error *err) {
     nib_status status = api_options_take(API_CHUNK_OPTIONS, into, *at, err);
     *at = into;
     if (status != NIB_OK) return status;
     if ((unsigned)into->overflow > NIB_OVERFLOW_CHUNK || (unsigned)into->aggregate > NIB_AGGREGATE_LATE ||
         into->tokens < 0 || into->overlap < 0 || (into->sentences & ~1))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option of chunks is out of range");
-    if (submits && into->overflow != NIB_OVERFLOW_TRUNCATE)
-        return base_error_set(err, NIB_UNSUPPORTED, "a submitted call cuts long texts: nib_embed takes them in chunks");
     return NIB_OK;
 }
 
@@ -51,7 +49,7 @@ nib_status api_take_embed(nib_embed_options *o, api_embed *parts, const nib_embe
         status = api_options_take(API_VECTOR_OPTIONS, &parts->vectors, o->vectors, err);
         o->vectors = &parts->vectors;
     }
-    if (status == NIB_OK && o->chunks) status = take_chunks(&parts->chunks, &o->chunks, submits, err);
+    if (status == NIB_OK && o->chunks) status = take_chunks(&parts->chunks, &o->chunks, err);
     if (status == NIB_OK && o->max_tokens < 0)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "max_tokens is negative");
     if (status == NIB_OK && submits && o->stop)
@@ -69,6 +67,11 @@ nib_status api_take_classify(nib_classify_options *o, nib_ticket *ticket, const 
     return status == NIB_OK ? api_ticket_take(ticket, &o->ticket, o->profile, submits, err) : status;
 }
 
+nib_status api_check_one_row(const nib_embed_options *o, nib_error *err) {
+    if (!o->chunks || o->chunks->overflow != NIB_OVERFLOW_CHUNK || o->chunks->aggregate < NIB_AGGREGATE_EACH) return NIB_OK;
+    return base_error_set(err, NIB_INVALID_ARGUMENT, "a vector of each chunk is what nib_embed_chunks gives");
+}
+
 static nib_status try_embed(nib_model *model, const char *const *texts, size_t n, const nib_embed_options *options,
                             void *out, nib_error *err) {
     nib_status status = NIB_OK;
@@ -77,8 +80,7 @@ static nib_status try_embed(nib_model *model, const char *const *texts, size_t n
     base_stop stop;
     NIB_TRY(api_take_embed(&o, &parts, options, false, err));
     if (!model || (n && (!texts || !out))) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "model, texts and out must be given");
-    if (o.chunks && o.chunks->overflow == NIB_OVERFLOW_CHUNK && o.chunks->aggregate >= NIB_AGGREGATE_EACH)
-        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "a vector of each chunk is what nib_embed_chunks gives");
+    NIB_TRY(api_check_one_row(&o, err));
     NIB_TRY(api_check_texts(texts, n, "text", err));
     base_stop_begin(&stop, o.stop, o.stop_user, n);
     status = base_stop_check(err);

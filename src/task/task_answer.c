@@ -8,8 +8,7 @@
  * is the product of its two.
  */
 #include "base/base_sort.h"
-#include "task.h"
-#include "task_chunk.h"
+#include "task_job.h"
 #include "text/text_unicode.h"
 #include <math.h>
 #include <string.h>
@@ -51,9 +50,10 @@ typedef struct answer_work {
 } answer_work;
 
 typedef struct answering {
-    task_chunk chunk;
-    const nib_answer_options *options;
-    nib_answers *out;
+    task_job job;
+    nib_answer_options options;
+    nib_answers **to;
+    nib_answers *out; /* until it is the caller's */
     answer_work *works; /* [threads] */
     size_t most_spans;
 } answering;
@@ -112,7 +112,7 @@ static size_t best_spans(const answering *a, answer_work *w, const text_encoding
     size_t have = 0;
     for (size_t i = 1; i < n; i++) {
         if (!may_answer(e, first, first + i)) continue;
-        const size_t end = n - i > (size_t)a->options->longest ? i + (size_t)a->options->longest : n;
+        const size_t end = n - i > (size_t)a->options.longest ? i + (size_t)a->options.longest : n;
         for (size_t j = i; j < end; j++) {
             const double score = w->chances[0][i] * w->chances[1][j];
             if (may_answer(e, first, first + j) && !(score <= 0)) offer(w->spans, &have, a->most_spans, (span){score, i, j});
@@ -140,7 +140,7 @@ static bool same_text(const char *a, size_t a_length, const char *b, size_t b_le
  * as they are in the window. */
 static found place_of(const answering *a, const text_encoding *e, size_t first, size_t n, const span *s) {
     size_t i = first + s->first, j = first + s->last;
-    if (a->options->whole_words && e->texts[i] == 1 && e->texts[j] == 1) {
+    if (a->options.whole_words && e->texts[i] == 1 && e->texts[j] == 1) {
         while (!e->begins[i] && i > first && e->texts[i - 1] == 1 && !e->special[i - 1]) i--;
         while (j + 1 < first + n && e->texts[j + 1] == 1 && !e->special[j + 1] && !e->begins[j + 1]) j++;
     }
@@ -171,7 +171,7 @@ static int by_found(const void *a, const void *b) {
 static nib_status answer_one(void *user, size_t i, int slot, nib_error *err) {
     nib_status status = NIB_OK;
     answering *a = user;
-    const task_chunk *c = &a->chunk;
+    const task_chunk *c = &a->job.chunk;
     base_heap *heap = &c->m->runtime->heap;
     const text_encoding *e = &c->encodings[i];
     const char *context = c->given.pairs[c->first + i];
@@ -191,10 +191,10 @@ static nib_status answer_one(void *user, size_t i, int slot, nib_error *err) {
         for (size_t k = 0; k < spans; k++)
             NIB_TRY(add_found(w, heap, context, place_of(a, e, at, n, &w->spans[k]), false, err));
     }
-    if (a->options->impossible) NIB_TRY(add_found(w, heap, context, (found){.score = none}, true, err));
+    if (a->options.impossible) NIB_TRY(add_found(w, heap, context, (found){.score = none}, true, err));
     base_sort(w->found, w->count, sizeof *w->found, by_found);
     answer_result *r = &a->out->results[c->first + i];
-    r->count = w->count < a->options->top ? w->count : a->options->top;
+    r->count = w->count < a->options.top ? w->count : a->options.top;
     r->list = base_arena_calloc(&a->out->arenas[slot], r->count + 1, sizeof *r->list);
     if (!r->list) return no_memory(err);
     for (size_t k = 0; k < r->count; k++)
@@ -203,10 +203,10 @@ fail:
     return status;
 }
 
-/* ---- the call */
+/* ---- the job */
 
 static nib_status make_out(answering *a, size_t n, nib_error *err) {
-    nib_model *m = a->chunk.m;
+    nib_model *m = a->job.chunk.m;
     base_heap *heap = &m->runtime->heap;
     nib_answers *out = a->out = base_calloc(heap, 1, sizeof *out);
     if (!out) return no_memory(err);
@@ -223,49 +223,60 @@ static nib_status make_out(answering *a, size_t n, nib_error *err) {
     return NIB_OK;
 }
 
-static void free_works(answering *a) {
-    base_heap *heap = &a->chunk.m->runtime->heap;
-    for (int i = 0; a->works && i < a->out->threads; i++) {
+static nib_status begin(task_job *job, nib_error *err) {
+    nib_status status = NIB_OK;
+    answering *a = (answering *)job;
+    const int64_t stride = a->options.stride;
+    task_chunk *c = &job->chunk;
+    NIB_TRY(task_chunk_begin(c, true, stride, err));
+    c->cut.strategy = TEXT_ONLY_SECOND;
+    if (stride < 0) c->cut.stride = c->cut.max_tokens / 2 < STRIDE ? c->cut.max_tokens / 2 : STRIDE;
+    if (c->width != 2)
+        NIB_FAIL(err, NIB_UNSUPPORTED, "this model cannot answer questions: a token has %lld scores", (long long)c->width);
+    NIB_TRY(make_out(a, job->given.n, err));
+fail:
+    return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    answering *a = (answering *)job;
+    *a->to = a->out;
+    a->out = NULL;
+    return NIB_OK;
+}
+
+static void free_job(task_job *job) {
+    answering *a = (answering *)job;
+    base_heap *heap = &job->m->runtime->heap;
+    for (int i = 0; a->works && i < base_pool_threads(job->m->runtime->pool); i++) {
         base_free(heap, a->works[i].chances[0]);
         base_free(heap, a->works[i].chances[1]);
         base_free(heap, a->works[i].spans);
         base_free(heap, a->works[i].found);
     }
     base_free(heap, a->works);
+    nib_answers_free(a->out);
 }
 
-nib_status task_answer(nib_model *m, const char *const *questions, const char *const *contexts, size_t n,
-                       const nib_answer_options *o, nib_answers **out, nib_error *err) {
-    nib_status status = NIB_OK;
-    answering a = {.options = o, .most_spans = o->whole_words ? 2 * o->top + 10 : o->top};
-    a.chunk = (task_chunk){.m = m,
-                           .task = NIB_TASK_ANSWER,
-                           .given = {.n = n,
-                                     .texts = questions,
-                                     .text_lengths = o->question_lengths,
-                                     .pairs = contexts,
-                                     .pair_lengths = o->context_lengths,
-                                     .max_tokens = o->max_tokens ? o->max_tokens : MOST_TOKENS,
-                                     .profile = o->profile,
-                                     .ticket = o->ticket}};
-    *out = NULL;
-    NIB_TRY(task_chunk_begin(&a.chunk, true, o->stride, err));
-    text_truncation *cut = &a.chunk.cut;
-    cut->strategy = TEXT_ONLY_SECOND;
-    if (o->stride < 0) cut->stride = cut->max_tokens / 2 < STRIDE ? cut->max_tokens / 2 : STRIDE;
-    if (a.chunk.width != 2)
-        NIB_FAIL(err, NIB_UNSUPPORTED, "this model cannot answer questions: a token has %lld scores", (long long)a.chunk.width);
-    NIB_TRY(make_out(&a, n, err));
-    while (task_chunk_next(&a.chunk)) {
-        NIB_TRY(task_chunk_run(&a.chunk, err));
-        NIB_TRY(task_chunk_each(&a.chunk, answer_one, &a, err));
-    }
-    *out = a.out;
-fail:
-    free_works(&a);
-    task_chunk_end(&a.chunk);
-    if (status != NIB_OK) nib_answers_free(a.out);
-    return status;
+static const task_job_kind kind = {
+    .bytes = sizeof(answering), .chunked = true, .begin = begin, .each = answer_one, .conclude = conclude, .free = free_job};
+
+task_job *task_answer_job(nib_model *m, const char *const *questions, const char *const *contexts, size_t n,
+                          const nib_answer_options *o, nib_answers **out) {
+    const task_texts given = {.n = n,
+                              .texts = questions,
+                              .text_lengths = o->question_lengths,
+                              .pairs = contexts,
+                              .pair_lengths = o->context_lengths,
+                              .max_tokens = o->max_tokens ? o->max_tokens : MOST_TOKENS,
+                              .profile = o->profile,
+                              .ticket = o->ticket};
+    answering *a = (answering *)task_job_new(&kind, m, NIB_TASK_ANSWER, &given);
+    if (!a) return NULL;
+    a->options = *o;
+    a->to = out;
+    a->most_spans = o->whole_words ? 2 * o->top + 10 : o->top;
+    return &a->job;
 }
 
 size_t nib_answers_get(const nib_answers *answers, size_t i, const nib_answer_entry **entries) {

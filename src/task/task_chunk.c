@@ -64,8 +64,6 @@ nib_status task_chunk_begin(task_chunk *c, bool windows, int64_t stride, nib_err
     c->width = program->width;
     c->prompted = base_calloc(heap, threads, sizeof *c->prompted);
     c->prompted_caps = base_calloc(heap, threads, sizeof *c->prompted_caps);
-    if (c->edit && !(c->seen = base_calloc(heap, TASK_CHUNK_TEXTS, sizeof *c->seen)))
-        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for texts");
     if (!c->prompted || !c->prompted_caps) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for texts");
 fail:
     return status;
@@ -85,6 +83,12 @@ void task_chunk_end(task_chunk *c) {
     base_free(heap, c->lengths);
     base_free(heap, c->offsets);
     base_free(heap, c->rows);
+    base_free(heap, c->records);
+    for (int i = 0; i < 2; i++) {
+        base_free(heap, c->copied[i]);
+        base_free(heap, c->lengths_copied[i]);
+    }
+    base_free(heap, c->prompt_copied);
 }
 
 bool task_chunk_next(task_chunk *c) {
@@ -97,6 +101,56 @@ bool task_chunk_next(task_chunk *c) {
         bytes += pair + length_of(c, c->first + c->count++);
     }
     return c->count > 0;
+}
+
+nib_status task_copy_texts(base_heap *heap, const char *const *list, const size_t *lengths, size_t n, const char ***out,
+                           nib_error *err) {
+    size_t bytes = 0;
+    bool fits = base_mul_size(n, sizeof *list, &bytes);
+    for (size_t i = 0; i < n; i++) fits = fits && base_add_size(bytes, (lengths ? lengths[i] : strlen(list[i])) + 1, &bytes);
+    const char **made = *out = fits ? base_alloc(heap, bytes + 1) : NULL;
+    if (!made) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", n);
+    char *to = (char *)(made + n);
+    for (size_t i = 0; i < n; i++) {
+        const size_t length = lengths ? lengths[i] : strlen(list[i]);
+        if (length) memcpy(to, list[i], length);
+        to[length] = 0;
+        made[i] = to;
+        to += length + 1;
+    }
+    return NIB_OK;
+}
+
+static nib_status copy_lengths(base_heap *heap, const size_t **lengths, size_t n, size_t **out, nib_error *err) {
+    if (!*lengths) return NIB_OK;
+    size_t *made = *out = base_calloc(heap, n + 1, sizeof *made);
+    if (!made) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", n);
+    memcpy(made, *lengths, n * sizeof *made);
+    *lengths = made;
+    return NIB_OK;
+}
+
+nib_status task_chunk_all(task_chunk *c, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_heap *heap = &c->m->runtime->heap;
+    task_texts *t = &c->given;
+    NIB_TRY(task_copy_texts(heap, t->texts, t->text_lengths, t->n, &c->copied[0], err));
+    t->texts = c->copied[0];
+    if (t->pairs) {
+        NIB_TRY(task_copy_texts(heap, t->pairs, t->pair_lengths, t->n, &c->copied[1], err));
+        t->pairs = c->copied[1];
+    }
+    NIB_TRY(copy_lengths(heap, &t->text_lengths, t->n, &c->lengths_copied[0], err));
+    NIB_TRY(copy_lengths(heap, &t->pair_lengths, t->n, &c->lengths_copied[1], err));
+    if (t->prompt) {
+        c->prompt_copied = base_strndup(heap, t->prompt, strlen(t->prompt));
+        if (!c->prompt_copied) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a prompt");
+        t->prompt = c->prompt_copied;
+    }
+    c->first = 0;
+    c->count = t->n;
+fail:
+    return status;
 }
 
 /* ---- run */
@@ -132,6 +186,10 @@ static bool make_encodings(task_chunk *c) {
     if (!base_grow(heap, (void **)&c->items, &cap, c->count + 1, sizeof *c->items)) return false;
     c->items_cap = cap;
     for (; c->made < c->count; c->made++) text_encoding_init(&c->encodings[c->made], heap);
+    if (c->sees && !base_grow(heap, (void **)&c->seen, &c->seen_cap, c->count + 1, sizeof *c->seen)) return false;
+    cap = c->records_cap;
+    if (c->record_bytes && !base_grow(heap, &c->records, &c->records_cap, c->count, c->record_bytes)) return false;
+    if (c->records_cap > cap) memset((char *)c->records + cap * c->record_bytes, 0, (c->records_cap - cap) * c->record_bytes);
     return true;
 }
 
@@ -169,35 +227,52 @@ static nib_status list_items(task_chunk *c, nib_error *err) {
     return NIB_OK;
 }
 
-nib_status task_chunk_run(task_chunk *c, nib_error *err) {
+nib_status task_chunk_encode(task_chunk *c, nib_error *err) {
     nib_status status = NIB_OK;
     if (!make_encodings(c)) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", c->count);
     NIB_TRY(task_chunk_each(c, encode_one, c, err));
     NIB_TRY(list_items(c, err));
-    nib_ticket ticket = {0};
-    if (c->pooled && c->given.ticket) ticket = *c->given.ticket, ticket.answer = NULL; /* which is of texts, not items */
-    const task_texts items = {.n = c->items[c->count],
-                              .are_ids = true,
-                              .ids = c->ids,
-                              .id_types = c->types,
-                              .lengths = c->lengths,
-                              .seen = c->seen,
-                              .prompt = c->pooled ? c->given.prompt : NULL, /* which a model may leave out of a pool */
-                              .max_tokens = c->given.max_tokens,
-                              .profile = c->given.profile,
-                              .finish = c->given.finish,
-                              .ticket = c->pooled && c->given.ticket ? &ticket : c->given.ticket};
-    void *rows = NULL;
+fail:
+    return status;
+}
+
+task_texts task_chunk_given(const task_chunk *c, nib_ticket *ticket) {
+    if (c->given.ticket) *ticket = *c->given.ticket, ticket->answer = NULL; /* which is of texts, not items */
+    return (task_texts){.n = c->items[c->count],
+                        .are_ids = true,
+                        .ids = c->ids,
+                        .id_types = c->types,
+                        .lengths = c->lengths,
+                        .seen = c->seen,
+                        .prompt = c->pooled ? c->given.prompt : NULL, /* which a model may leave out of a pool */
+                        .max_tokens = c->given.max_tokens,
+                        .profile = c->given.profile,
+                        .finish = c->given.finish,
+                        .ticket = c->given.ticket ? ticket : NULL};
+}
+
+nib_status task_chunk_make_rows(task_chunk *c, nib_error *err) {
+    base_heap *heap = &c->m->runtime->heap;
+    size_t bytes;
+    base_free(heap, c->rows);
+    c->rows = base_mul_size(c->items[c->count], (size_t)c->width * sizeof *c->rows, &bytes) ? base_alloc(heap, bytes + 1) : NULL;
+    if (c->rows) return NIB_OK;
+    return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %zu chunks", c->items[c->count]);
+}
+
+nib_status task_chunk_run(task_chunk *c, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_ticket ticket;
     task_vectors made;
-    base_free(&c->m->runtime->heap, c->rows);
-    c->rows = NULL;
+    void *rows = NULL;
+    NIB_TRY(task_chunk_encode(c, err));
+    const task_texts items = task_chunk_given(c, &ticket);
     if (c->pooled) {
-        size_t bytes;
-        if (!base_mul_size(items.n, (size_t)c->width * sizeof *c->rows, &bytes) ||
-            !(c->rows = base_alloc(&c->m->runtime->heap, bytes + 1)))
-            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %zu chunks", items.n);
+        NIB_TRY(task_chunk_make_rows(c, err));
         return task_rows(c->m, c->task, &items, c->rows, err);
     }
+    base_free(&c->m->runtime->heap, c->rows);
+    c->rows = NULL;
     NIB_TRY(task_token_rows(c->m, c->task, &items, c->offsets, &rows, &made, err));
     c->rows = rows;
 fail:

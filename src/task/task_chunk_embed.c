@@ -5,7 +5,7 @@
  * nothing but a text's own rows and their order.
  */
 #include "task.h"
-#include "task_chunk.h"
+#include "task_job.h"
 #include "task_chunk_cut.h"
 #include <string.h>
 
@@ -18,24 +18,26 @@ typedef struct text_chunks {
     size_t window_count, windows_cap;
 } text_chunks;
 
-typedef struct job {
-    task_chunk c;
-    const nib_chunk_options *o;
+typedef struct chunking {
+    task_job job;
+    nib_embed_options embed;
+    nib_chunk_options o;
+    nib_vector_options vectors;
     bool late;
     size_t prompt; /* bytes */
     int64_t longest; /* of what the model sees */
     task_vectors made;
-    text_chunks texts[TASK_CHUNK_TEXTS];
     float *row; /* [width] */
-    /* nib_embed's: */
-    char *out;
-    /* nib_embed_chunks': */
-    chunk_rows *all;
-    int64_t *offsets;
+    char *out; /* nib_embed's; NULL: only the ticket's answer gets vectors */
+    int64_t *offsets; /* nib_embed_chunks'; NULL: it is nib_embed. Then: */
+    chunk_rows all;
     size_t rows_cap, spans_cap;
-} job;
+} chunking;
 
 static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for chunks"); }
+
+/* Of text i of those at hand. */
+static text_chunks *chunks_of(const chunking *j, size_t i) { return (text_chunks *)j->job.chunk.records + i; }
 
 /* ---- from a text's encoding to its windows */
 
@@ -83,12 +85,12 @@ static nib_status put_windows(text_encoding *e, const chunk_frame *f, const chun
     return NIB_OK;
 }
 
-static nib_status find_ends(const job *j, size_t i, const text_encoding *e, const text_chunks *t, uint8_t **ends,
+static nib_status find_ends(const chunking *j, size_t i, const text_encoding *e, const text_chunks *t, uint8_t **ends,
                             nib_error *err) {
-    const task_texts *given = &j->c.given;
-    const char *text = given->texts[j->c.first + i];
-    const size_t length = given->text_lengths ? given->text_lengths[j->c.first + i] : strlen(text);
-    *ends = base_alloc(&j->c.m->runtime->heap, t->content + 1);
+    const task_texts *given = &j->job.chunk.given;
+    const char *text = given->texts[j->job.chunk.first + i];
+    const size_t length = given->text_lengths ? given->text_lengths[j->job.chunk.first + i] : strlen(text);
+    *ends = base_alloc(&j->job.chunk.m->runtime->heap, t->content + 1);
     if (!*ends) return no_memory(err);
     for (size_t k = 0; k < t->content; k++) {
         const size_t end = e->spans[t->lead + k].end;
@@ -97,9 +99,9 @@ static nib_status find_ends(const job *j, size_t i, const text_encoding *e, cons
     return NIB_OK;
 }
 
-static nib_status note_spans(const job *j, const text_encoding *e, const chunk_frame *f, text_chunks *t,
+static nib_status note_spans(const chunking *j, const text_encoding *e, const chunk_frame *f, text_chunks *t,
                              nib_error *err) {
-    if (!base_grow(&j->c.m->runtime->heap, (void **)&t->spans, &t->spans_cap, t->count, sizeof *t->spans))
+    if (!base_grow(&j->job.chunk.m->runtime->heap, (void **)&t->spans, &t->spans_cap, t->count, sizeof *t->spans))
         return no_memory(err);
     for (size_t k = 0; k < t->count; k++) {
         const chunk_range r = t->ranges[k];
@@ -115,20 +117,20 @@ static nib_status note_spans(const job *j, const text_encoding *e, const chunk_f
 
 /* An edit of task_chunk: text i's encoding becomes windows. */
 static nib_status cut_text(void *user, size_t i, text_encoding *e, nib_error *err) {
-    job *j = user;
-    base_heap *heap = &j->c.m->runtime->heap;
+    chunking *j = user;
+    base_heap *heap = &j->job.chunk.m->runtime->heap;
     nib_status status = NIB_OK;
-    text_chunks *t = &j->texts[i];
+    text_chunks *t = chunks_of(j, i);
     chunk_frame f = chunk_frame_of(e, j->prompt);
     chunk_rule rule = {0}, seen;
     uint8_t *ends = NULL;
     t->lead = f.lead;
     t->content = e->count - f.lead - f.tail;
-    if (j->o->overflow == NIB_OVERFLOW_ERROR && e->count > (size_t)j->longest)
-        NIB_FAIL(err, NIB_LIMIT, "text %zu has %zu tokens, and there is room for %lld", j->c.first + i, e->count,
+    if (j->o.overflow == NIB_OVERFLOW_ERROR && e->count > (size_t)j->longest)
+        NIB_FAIL(err, NIB_LIMIT, "text %zu has %zu tokens, and there is room for %lld", j->job.chunk.first + i, e->count,
                  (long long)j->longest);
-    const int64_t own = j->o->tokens && j->o->tokens < j->longest ? j->o->tokens : j->longest;
-    NIB_TRY(chunk_rule_make(j->o, j->o->overflow == NIB_OVERFLOW_CHUNK ? own : j->longest, &f, &rule, err));
+    const int64_t own = j->o.tokens && j->o.tokens < j->longest ? j->o.tokens : j->longest;
+    NIB_TRY(chunk_rule_make(&j->o, j->o.overflow == NIB_OVERFLOW_CHUNK ? own : j->longest, &f, &rule, err));
     if (rule.sentences) NIB_TRY(find_ends(j, i, e, t, &ends, err));
     NIB_TRY(cut(heap, &rule, ends, t->content, &t->ranges, &t->count, &t->ranges_cap, err));
     NIB_TRY(note_spans(j, e, &f, t, err));
@@ -160,8 +162,8 @@ static void combine(nib_aggregate how, const float *rows, size_t n, int64_t widt
     for (int64_t k = 0; k < width && how != NIB_AGGREGATE_MAX && n; k++) out[k] /= sum;
 }
 
-static void put_one(const job *j, size_t i) {
-    const task_chunk *c = &j->c;
+static void put_one(const chunking *j, size_t i) {
+    const task_chunk *c = &j->job.chunk;
     const nib_ticket *ticket = c->given.ticket;
     const size_t n = c->items[i + 1] - c->items[i];
     float *row = j->row;
@@ -169,23 +171,23 @@ static void put_one(const job *j, size_t i) {
     if (n == 1) {
         memcpy(row, rows, (size_t)c->width * sizeof *row);
     } else {
-        combine(j->o->aggregate, rows, n, c->width, row);
+        combine(j->o.aggregate, rows, n, c->width, row);
         if (n && c->m->normalize) j->made.k.l2_normalize_f32(row, c->width, 1, c->width, row, c->width);
     }
-    task_vectors_put(&j->made, row, 1, j->out + (c->first + i) * j->made.bytes);
+    if (j->out) task_vectors_put(&j->made, row, 1, j->out + (c->first + i) * j->made.bytes);
     if (ticket && ticket->answer) ticket->answer(ticket->answer_user, c->first + i, NIB_OK, row, 1, c->width);
 }
 
 /* The row of the text's own token k in the first window that has it; w is that window, or one before it. */
-static const float *row_of(const job *j, size_t i, size_t k, size_t *w) {
-    const task_chunk *c = &j->c;
-    const text_chunks *t = &j->texts[i];
+static const float *row_of(const chunking *j, size_t i, size_t k, size_t *w) {
+    const task_chunk *c = &j->job.chunk;
+    const text_chunks *t = chunks_of(j, i);
     while (k >= t->windows[*w].end) ++*w;
     return c->rows + (c->offsets[c->items[i] + *w] + (int64_t)(t->lead + k - t->windows[*w].first)) * c->width;
 }
 
-static void pool_late(const job *j, size_t i, chunk_range r, float *out) {
-    const int64_t W = j->c.width;
+static void pool_late(const chunking *j, size_t i, chunk_range r, float *out) {
+    const int64_t W = j->job.chunk.width;
     size_t w = 0;
     memset(out, 0, (size_t)W * sizeof *out);
     for (size_t k = r.first; k < r.end; k++) {
@@ -193,14 +195,14 @@ static void pool_late(const job *j, size_t i, chunk_range r, float *out) {
         for (int64_t x = 0; x < W; x++) out[x] += row[x];
     }
     for (int64_t x = 0; x < W && r.end > r.first; x++) out[x] /= (float)(r.end - r.first);
-    if (j->c.m->normalize) j->made.k.l2_normalize_f32(out, W, 1, W, out, W);
+    if (j->job.chunk.m->normalize) j->made.k.l2_normalize_f32(out, W, 1, W, out, W);
 }
 
-static nib_status put_each(job *j, size_t i, nib_error *err) {
-    const task_chunk *c = &j->c;
-    const text_chunks *t = &j->texts[i];
+static nib_status put_each(chunking *j, size_t i, nib_error *err) {
+    const task_chunk *c = &j->job.chunk;
+    const text_chunks *t = chunks_of(j, i);
     base_heap *heap = &c->m->runtime->heap;
-    chunk_rows *all = j->all;
+    chunk_rows *all = &j->all;
     const size_t n = c->items[i + 1] == c->items[i] ? 0 : t->count;
     if (!base_grow(heap, &all->rows, &j->rows_cap, all->count + n + 1, j->made.bytes) ||
         !base_grow(heap, (void **)&all->spans, &j->spans_cap, all->count + n + 1, sizeof *all->spans))
@@ -215,12 +217,15 @@ static nib_status put_each(job *j, size_t i, nib_error *err) {
     return NIB_OK;
 }
 
-/* ---- calls */
+/* ---- the job */
 
-static nib_status begin(job *j, nib_error *err) {
+static nib_status begin(task_job *job, nib_error *err) {
     nib_status status = NIB_OK;
-    task_chunk *c = &j->c;
+    chunking *j = (chunking *)job;
+    task_chunk *c = &job->chunk;
     const model_program *embed;
+    if (j->offsets) j->offsets[0] = 0;
+    NIB_TRY(task_prompt(job->m, j->embed.prompt_name, j->embed.prompt, &c->given.prompt, err));
     c->task = j->late ? NIB_TASK_TOKENS : NIB_TASK_EMBED;
     c->pooled = !j->late;
     NIB_TRY(model_get_program(c->m, NIB_TASK_EMBED, &embed, err));
@@ -239,62 +244,73 @@ static nib_status begin(job *j, nib_error *err) {
     j->prompt = c->given.prompt ? strlen(c->given.prompt) : 0;
     c->cut.max_tokens = 0;
     c->edit = cut_text;
-    c->user = j;
+    c->record_bytes = sizeof(text_chunks);
     j->row = base_alloc(&c->m->runtime->heap, (size_t)c->width * sizeof *j->row);
     if (!j->row) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a vector");
 fail:
     return status;
 }
 
-static void end(job *j) {
-    base_heap *heap = &j->c.m->runtime->heap;
-    for (size_t i = 0; i < TASK_CHUNK_TEXTS; i++) {
-        base_free(heap, j->texts[i].ranges);
-        base_free(heap, j->texts[i].windows);
-        base_free(heap, j->texts[i].spans);
+static nib_status took(task_job *job, nib_error *err) {
+    nib_status status = NIB_OK;
+    chunking *j = (chunking *)job;
+    for (size_t i = 0; i < job->chunk.count; i++) {
+        if (!j->offsets) put_one(j, i);
+        else NIB_TRY(put_each(j, i, err));
+    }
+fail:
+    return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    chunking *j = (chunking *)job;
+    j->all.made = j->made;
+    return NIB_OK;
+}
+
+static void free_job(task_job *job) {
+    chunking *j = (chunking *)job;
+    base_heap *heap = &job->m->runtime->heap;
+    for (size_t i = 0; i < job->chunk.records_cap; i++) {
+        base_free(heap, chunks_of(j, i)->ranges);
+        base_free(heap, chunks_of(j, i)->windows);
+        base_free(heap, chunks_of(j, i)->spans);
     }
     base_free(heap, j->row);
-    task_chunk_end(&j->c);
-    base_free(heap, j);
+    base_free(heap, j->all.rows);
+    base_free(heap, j->all.spans);
 }
 
-static nib_status run(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out,
-                      int64_t *offsets, chunk_rows *all, nib_error *err) {
-    nib_status status = NIB_OK;
-    job *j = base_calloc(&m->runtime->heap, 1, sizeof *j);
-    if (!j) return no_memory(err);
-    j->c.m = m;
-    j->o = options->chunks;
-    j->late = j->o->overflow == NIB_OVERFLOW_CHUNK && j->o->aggregate == NIB_AGGREGATE_LATE;
-    j->out = out;
-    j->all = all;
-    j->offsets = offsets;
-    if (offsets) offsets[0] = 0;
-    NIB_TRY(task_embed_given(m, texts, n, options, &j->c.given, err));
-    NIB_TRY(begin(j, err));
-    while (task_chunk_next(&j->c)) {
-        NIB_TRY(task_chunk_run(&j->c, err));
-        for (size_t i = 0; i < j->c.count && !all; i++) put_one(j, i);
-        for (size_t i = 0; i < j->c.count && all; i++) NIB_TRY(put_each(j, i, err));
+static const task_job_kind kind = {
+    .bytes = sizeof(chunking), .chunked = true, .begin = begin, .took = took, .conclude = conclude, .free = free_job};
+
+task_job *task_embed_job(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out,
+                         int64_t *offsets) {
+    const task_texts given = {.n = n,
+                              .texts = texts,
+                              .text_lengths = options->lengths,
+                              .max_tokens = options->max_tokens,
+                              .tokens = options->tokens,
+                              .full_tokens = options->full_tokens,
+                              .profile = options->profile,
+                              .ticket = options->ticket};
+    chunking *j = (chunking *)task_job_new(&kind, m, NIB_TASK_EMBED, &given);
+    if (!j) return NULL;
+    j->embed = *options;
+    j->o = *options->chunks;
+    if (options->vectors) {
+        j->vectors = *options->vectors;
+        j->job.given.vectors = &j->vectors;
     }
-    if (all) all->made = j->made;
-fail:
-    end(j);
-    return status;
+    j->late = j->o.overflow == NIB_OVERFLOW_CHUNK && j->o.aggregate == NIB_AGGREGATE_LATE;
+    j->out = out;
+    j->offsets = offsets;
+    return &j->job;
 }
 
-nib_status task_embed_long(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
-                           void *out, nib_error *err) {
-    return run(m, texts, n, options, out, NULL, NULL, err);
-}
-
-nib_status task_embed_chunks(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options,
-                             int64_t *offsets, chunk_rows *out, nib_error *err) {
-    *out = (chunk_rows){0};
-    nib_status status = run(m, texts, n, options, NULL, offsets, out, err);
-    if (status == NIB_OK) return status;
-    base_free(&m->runtime->heap, out->rows);
-    base_free(&m->runtime->heap, out->spans);
-    *out = (chunk_rows){0};
-    return status;
+chunk_rows task_chunks_rows(task_job *job) {
+    chunking *j = (chunking *)job;
+    const chunk_rows made = j->all;
+    j->all = (chunk_rows){0};
+    return made;
 }

@@ -6,24 +6,23 @@
  *     text -> ids, the role's prefix behind the leading special tokens, a query filled up -> rows of length 1
  *          -> a document's without those of the skip list, pooled if that is asked for
  */
-#include "task.h"
-#include "task_chunk.h"
+#include "task_job.h"
 #include "task_pool.h"
 #include <stdio.h>
 #include <string.h>
 
 typedef struct encoding_run {
-    task_chunk chunk;
-    const nib_colbert_options *options;
+    task_job job;
+    nib_colbert_options options;
     bool query;
     int32_t prefix, mask; /* ids; -1: there is none */
     char *front;          /* text in front of each */
     size_t expand;        /* tokens that a query is filled up to */
     uint8_t *skips;       /* [vocabulary] 1: rows of this token are left out */
     size_t vocabulary;
-    size_t counts[TASK_CHUNK_TEXTS]; /* rows of each text of the chunk */
-    float *rows;                     /* all so far */
-    size_t used, cap;                /* in numbers */
+    float *rows;      /* all so far */
+    size_t used, cap; /* in numbers */
+    int64_t *offsets; /* [n + 1] the caller's */
 } encoding_run;
 
 /* ---- tokens */
@@ -54,51 +53,55 @@ static nib_status edit(void *user, size_t i, text_encoding *e, nib_error *err) {
     if (r->prefix >= 0) insert(e, at < e->count ? at : e->count, r->prefix);
     const size_t real = e->count;
     while (e->count < r->expand) insert(e, e->count, r->mask);
-    r->chunk.seen[i] = r->expand && !r->chunk.m->settings.colbert.attends ? (int64_t)real : 0;
+    r->job.chunk.seen[i] = r->expand && !r->job.chunk.m->settings.colbert.attends ? (int64_t)real : 0;
     return NIB_OK;
 }
 
 /* ---- rows */
 
+/* How many text i of the chunk has. */
+static size_t *count_of(const task_chunk *c, size_t i) { return (size_t *)c->records + i; }
+
 static nib_status take_rows(void *user, size_t i, int slot, nib_error *err) {
     encoding_run *r = user;
-    task_chunk *c = &r->chunk;
+    task_chunk *c = &r->job.chunk;
     const text_encoding *e = &c->encodings[i];
     const size_t W = (size_t)c->width;
     float *rows = c->rows + (size_t)c->offsets[c->items[i]] * W;
     size_t n = 0;
-    if (c->items[i] == c->items[i + 1]) return r->counts[i] = 0, NIB_OK;
+    if (c->items[i] == c->items[i + 1]) return *count_of(c, i) = 0, NIB_OK;
     for (size_t k = 0; k < e->count; k++) {
         const bool first = k == 0 && !c->m->settings.colbert.there; /* BGE-M3 has no row of it */
         const bool skips = first || (!r->query && (size_t)e->ids[k] < r->vocabulary && r->skips[e->ids[k]]);
         if (!skips && n != k) memcpy(rows + n * W, rows + k * W, W * sizeof *rows);
         n += !skips;
     }
-    r->counts[i] = n;
-    if (r->query || r->options->pool_factor <= 1) return NIB_OK;
-    return task_pool(&c->m->runtime->heap, rows, &r->counts[i], c->width, r->options->pool_factor, err);
+    *count_of(c, i) = n;
+    if (r->query || r->options.pool_factor <= 1) return NIB_OK;
+    return task_pool(&c->m->runtime->heap, rows, count_of(c, i), c->width, r->options.pool_factor, err);
 }
 
 /* Behind those that are there. */
-static nib_status keep_rows(encoding_run *r, int64_t *offsets, nib_error *err) {
-    const task_chunk *c = &r->chunk;
+static nib_status keep_rows(task_job *job, nib_error *err) {
+    encoding_run *r = (encoding_run *)job;
+    const task_chunk *c = &r->job.chunk;
     const size_t W = (size_t)c->width;
     for (size_t i = 0; i < c->count; i++) {
-        const size_t numbers = r->counts[i] * W;
+        const size_t numbers = *count_of(c, i) * W;
         if (!base_grow(&c->m->runtime->heap, (void **)&r->rows, &r->cap, r->used + numbers + 1, sizeof *r->rows))
             return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %zu texts", c->given.n);
         if (numbers)
             memcpy(r->rows + r->used, c->rows + (size_t)c->offsets[c->items[i]] * W, numbers * sizeof *r->rows);
         r->used += numbers;
-        offsets[c->first + i + 1] = offsets[c->first + i] + (int64_t)r->counts[i];
+        r->offsets[c->first + i + 1] = r->offsets[c->first + i] + (int64_t)*count_of(c, i);
     }
     return NIB_OK;
 }
 
-/* ---- the call */
+/* ---- the job */
 
 static nib_status find_skips(encoding_run *r, nib_error *err) {
-    const nib_model *m = r->chunk.m;
+    const nib_model *m = r->job.chunk.m;
     const char *word = m->settings.colbert.skip;
     r->vocabulary = text_vocab_size(m->tokenizer);
     r->skips = base_calloc(&m->runtime->heap, r->vocabulary + 1, 1);
@@ -120,7 +123,7 @@ static int32_t prefix_token(const nib_model *m, const char *prefix) {
 
 /* What stands in front of each text: the prefix, a token or a text, and the role's prompt, which may begin with it. */
 static nib_status choose_front(encoding_run *r, const char *prefix, nib_error *err) {
-    const nib_model *m = r->chunk.m;
+    const nib_model *m = r->job.chunk.m;
     const int64_t at = hf_settings_find_prompt(&m->settings, r->query ? "query" : "document");
     const char *prompt = at >= 0 ? m->settings.prompts[at].text : "";
     const size_t length = strlen(prefix);
@@ -130,12 +133,12 @@ static nib_status choose_front(encoding_run *r, const char *prefix, nib_error *e
     r->front = base_alloc(&m->runtime->heap, room);
     if (!r->front) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a prompt");
     snprintf(r->front, room, "%s%s", r->prefix < 0 ? prefix : "", prompt);
-    r->chunk.given.prompt = r->front;
+    r->job.chunk.given.prompt = r->front;
     return NIB_OK;
 }
 
 static nib_status choose_expansion(encoding_run *r, nib_error *err) {
-    const nib_model *m = r->chunk.m;
+    const nib_model *m = r->job.chunk.m;
     const hf_colbert *c = &m->settings.colbert;
     const char *mask = c->mask[0] ? c->mask : "[MASK]";
     if (!r->query || !c->expand) return NIB_OK;
@@ -148,55 +151,75 @@ static nib_status choose_expansion(encoding_run *r, nib_error *err) {
 
 /* Tokens of a text before a prefix's is put in. */
 static int64_t room_of(const encoding_run *r, int64_t asked) {
-    const nib_model *m = r->chunk.m;
+    const nib_model *m = r->job.chunk.m;
     const int64_t said = m->settings.colbert.lengths[r->query ? HF_QUERY : HF_DOCUMENT];
     int64_t most = r->expand ? (int64_t)r->expand : said && said < m->max_tokens ? said : m->max_tokens;
     if (asked > 0 && asked < most && !r->expand) most = asked;
     return most - (r->prefix >= 0);
 }
 
-nib_status task_colbert(nib_model *m, nib_colbert_role role, const char *const *texts, size_t n,
-                        const nib_colbert_options *o, int64_t *offsets, float **rows, int64_t *width, nib_error *err) {
+static nib_status begin(task_job *job, nib_error *err) {
     nib_status status = NIB_OK;
-    base_heap *heap = &m->runtime->heap;
-    encoding_run *r = base_calloc(heap, 1, sizeof *r);
-    *rows = NULL;
-    if (!r) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for texts");
-    const char *prefix = m->settings.colbert.prefixes[role == NIB_COLBERT_QUERY ? HF_QUERY : HF_DOCUMENT];
-    *r = (encoding_run){.options = o, .query = role == NIB_COLBERT_QUERY, .prefix = -1, .mask = -1};
-    r->chunk = (task_chunk){.m = m,
-                            .task = NIB_TASK_COLBERT,
-                            .edit = edit,
-                            .user = r,
-                            .given = {.n = n,
-                                      .texts = texts,
-                                      .text_lengths = o->lengths,
-                                      .tokens = o->tokens,
-                                      .full_tokens = o->full_tokens,
-                                      .profile = o->profile,
-                                      .ticket = o->ticket}};
-    NIB_TRY(task_chunk_begin(&r->chunk, false, 0, err));
-    NIB_TRY(choose_front(r, prefix, err));
+    encoding_run *r = (encoding_run *)job;
+    task_chunk *c = &job->chunk;
+    c->edit = edit;
+    c->sees = true;
+    c->record_bytes = sizeof(size_t);
+    NIB_TRY(task_chunk_begin(c, false, 0, err));
+    NIB_TRY(choose_front(r, job->m->settings.colbert.prefixes[r->query ? HF_QUERY : HF_DOCUMENT], err));
     NIB_TRY(choose_expansion(r, err));
     NIB_TRY(find_skips(r, err));
-    r->chunk.cut.max_tokens = room_of(r, o->max_tokens);
-    if (r->chunk.cut.max_tokens < 1) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the prefix leaves a text no token");
-    *width = r->chunk.width;
-    offsets[0] = 0;
-    while (task_chunk_next(&r->chunk)) {
-        NIB_TRY(task_chunk_run(&r->chunk, err));
-        NIB_TRY(task_chunk_each(&r->chunk, take_rows, r, err));
-        NIB_TRY(keep_rows(r, offsets, err));
-    }
-    if (!r->rows) r->rows = base_alloc(heap, sizeof *r->rows);
-    if (!r->rows) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for vectors");
-    *rows = r->rows;
-    r->rows = NULL;
+    c->cut.max_tokens = room_of(r, r->options.max_tokens);
+    if (c->cut.max_tokens < 1) NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the prefix leaves a text no token");
+    r->offsets[0] = 0;
 fail:
-    task_chunk_end(&r->chunk);
+    return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    encoding_run *r = (encoding_run *)job;
+    if (!r->rows) r->rows = base_alloc(&job->m->runtime->heap, sizeof *r->rows);
+    return r->rows ? NIB_OK : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for vectors");
+}
+
+static void free_job(task_job *job) {
+    encoding_run *r = (encoding_run *)job;
+    base_heap *heap = &job->m->runtime->heap;
     base_free(heap, r->skips);
     base_free(heap, r->front);
     base_free(heap, r->rows);
-    base_free(heap, r);
-    return status;
+}
+
+static const task_job_kind kind = {.bytes = sizeof(encoding_run),
+                                   .chunked = true,
+                                   .begin = begin,
+                                   .each = take_rows,
+                                   .took = keep_rows,
+                                   .conclude = conclude,
+                                   .free = free_job};
+
+task_job *task_colbert_job(nib_model *m, nib_colbert_role role, const char *const *texts, size_t n,
+                           const nib_colbert_options *o, int64_t *offsets) {
+    const task_texts given = {.n = n,
+                              .texts = texts,
+                              .text_lengths = o->lengths,
+                              .tokens = o->tokens,
+                              .full_tokens = o->full_tokens,
+                              .profile = o->profile,
+                              .ticket = o->ticket};
+    encoding_run *r = (encoding_run *)task_job_new(&kind, m, NIB_TASK_COLBERT, &given);
+    if (!r) return NULL;
+    r->options = *o;
+    r->query = role == NIB_COLBERT_QUERY;
+    r->prefix = r->mask = -1;
+    r->offsets = offsets;
+    return &r->job;
+}
+
+float *task_colbert_rows(task_job *job, int64_t *width) {
+    encoding_run *r = (encoding_run *)job;
+    float *rows = r->rows;
+    *width = job->chunk.width;
+    r->rows = NULL;
+    return rows;
 }

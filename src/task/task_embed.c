@@ -4,6 +4,7 @@
  * the vectors.
  */
 #include "task.h"
+#include "task_job.h"
 
 nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, task_texts *out,
                             nib_error *err) {
@@ -21,8 +22,15 @@ nib_status task_embed_given(const nib_model *m, const char *const *texts, size_t
 
 nib_status task_embed(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out, nib_error *err) {
     task_texts given;
-    if (options->chunks && options->chunks->overflow) return task_embed_long(m, texts, n, options, out, err);
-    nib_status status = task_embed_given(m, texts, n, options, &given, err);
+    nib_status status;
+    if (options->chunks && options->chunks->overflow) {
+        task_job *job = task_embed_job(m, texts, n, options, out, NULL);
+        if (!job) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", n);
+        status = task_job_run(job, err);
+        task_job_free(job);
+        return status;
+    }
+    status = task_embed_given(m, texts, n, options, &given, err);
     return status == NIB_OK ? task_rows(m, NIB_TASK_EMBED, &given, out, err) : status;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "base/base_sort.h"
 #include "task.h"
+#include "task_job.h"
 #include <math.h>
 #include <string.h>
 
@@ -24,8 +25,10 @@ struct nib_fills {
 };
 
 typedef struct filling {
-    nib_model *m;
-    nib_fills *out;
+    task_job job;
+    nib_fill_options options;
+    nib_fills **to;
+    nib_fills *out; /* until it is the caller's */
     int64_t width;      /* words */
     int32_t mask, pad;  /* -1: none */
     int32_t *targets;   /* [n_targets] NULL: all words */
@@ -59,16 +62,16 @@ static nib_status target_id(const filling *f, const char *target, int32_t *id, n
     nib_status status = NIB_OK;
     text_encoding e;
     size_t length = 0;
-    *id = text_token_id(f->m->tokenizer, target, strlen(target));
+    *id = text_token_id(f->job.m->tokenizer, target, strlen(target));
     if (*id >= 0) return NIB_OK;
-    text_encoding_init(&e, &f->m->runtime->heap);
-    NIB_TRY(text_encode(f->m->tokenizer, target, strlen(target), NULL, 0, 0, false, &e, err));
+    text_encoding_init(&e, &f->job.m->runtime->heap);
+    NIB_TRY(text_encode(f->job.m->tokenizer, target, strlen(target), NULL, 0, 0, false, &e, err));
     if (e.count) *id = e.ids[0];
-    const char *token = e.count ? text_token(f->m->tokenizer, *id, &length) : NULL;
+    const char *token = e.count ? text_token(f->job.m->tokenizer, *id, &length) : NULL;
     if (token)
-        base_log(f->m->runtime, NIB_LOG_WARN, "target \"%.60s\" is no token of the vocabulary: %.*s stands for it", target,
+        base_log(f->job.m->runtime, NIB_LOG_WARN, "target \"%.60s\" is no token of the vocabulary: %.*s stands for it", target,
                  (int)(length < 60 ? length : 60), token);
-    else base_log(f->m->runtime, NIB_LOG_WARN, "target \"%.60s\" is no token of the vocabulary, and is left out", target);
+    else base_log(f->job.m->runtime, NIB_LOG_WARN, "target \"%.60s\" is no token of the vocabulary, and is left out", target);
 fail:
     text_encoding_free(&e);
     return status;
@@ -83,7 +86,7 @@ static nib_status find_targets(filling *f, const nib_fill_options *o, nib_error 
     nib_status status = NIB_OK;
     size_t n = 0;
     if (!o->targets) return NIB_OK;
-    f->targets = base_calloc(&f->m->runtime->heap, o->target_count + 1, sizeof *f->targets);
+    f->targets = base_calloc(&f->job.m->runtime->heap, o->target_count + 1, sizeof *f->targets);
     if (!f->targets) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for %zu targets", o->target_count);
     for (size_t i = 0; i < o->target_count; i++) {
         int32_t id;
@@ -111,7 +114,7 @@ static nib_status want_masks(void *user, size_t i, run_item *item, nib_error *er
     for (int64_t k = 0; k < item->length; k++) masks += item->ids[k] == f->mask;
     if (!masks)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "text %zu has no mask among its tokens: this model's is %s", i,
-                              task_mask_token(f->m));
+                              task_mask_token(f->job.m));
     if (!t->entries) {
         base_mutex_lock(out->lock);
         t->places = base_arena_calloc(&out->arena, masks, sizeof *t->places);
@@ -183,9 +186,9 @@ static void best_words(const filling *f, const float *row, word *best) {
 static nib_status decode(const filling *f, const int32_t *ids, size_t n, bool skip_special, base_str *text, const char **out,
                          size_t *length, nib_error *err) {
     base_str_clear(text);
-    nib_status status = text_decode(f->m->tokenizer, ids, n, skip_special, text, err);
+    nib_status status = text_decode(f->job.m->tokenizer, ids, n, skip_special, text, err);
     if (status != NIB_OK) return status;
-    if (f->m->settings.tokenizer.cleans) text_clean_up(f->m->tokenizer, text);
+    if (f->job.m->settings.tokenizer.cleans) text_clean_up(f->job.m->tokenizer, text);
     *length = text->length;
     base_mutex_lock(f->out->lock);
     *out = text->failed ? NULL : base_arena_strndup(&f->out->arena, text->data ? text->data : "", text->length);
@@ -213,7 +216,7 @@ fail:
 
 static void take_rows(void *user, size_t i, const run_item *item, const float *rows, int64_t count) {
     filling *f = user;
-    base_heap *heap = &f->m->runtime->heap;
+    base_heap *heap = &f->job.m->runtime->heap;
     const fill_text *t = &f->out->texts[i];
     nib_error e;
     nib_status status = NIB_OK;
@@ -236,14 +239,14 @@ static void take_rows(void *user, size_t i, const run_item *item, const float *r
     base_mutex_unlock(f->out->lock);
 }
 
-/* ---- the call */
+/* ---- the job */
 
 static nib_status make_out(filling *f, size_t n, const nib_fill_options *o, nib_error *err) {
-    base_heap *heap = &f->m->runtime->heap;
+    base_heap *heap = &f->job.m->runtime->heap;
     const size_t words = f->targets ? f->n_targets : (size_t)f->width;
     nib_fills *out = f->out = base_calloc(heap, 1, sizeof *out);
     if (!out) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", n);
-    out->model = nib_model_retain(f->m);
+    out->model = nib_model_retain(f->job.m);
     out->n = n;
     out->kept = o->top < words ? o->top : words;
     base_arena_init(&out->arena, heap);
@@ -253,22 +256,48 @@ static nib_status make_out(filling *f, size_t n, const nib_fill_options *o, nib_
                                    : base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for %zu texts", n);
 }
 
-nib_status task_fill(nib_model *m, const char *const *texts, size_t n, const nib_fill_options *o, nib_fills **out,
-                     nib_error *err) {
+static nib_status begin(task_job *job, nib_error *err) {
     static const char *const pads[2] = {"[PAD]", "<pad>"};
     nib_status status = NIB_OK;
+    filling *f = (filling *)job;
+    nib_model *m = job->m;
     const model_program *program;
-    filling f = {.m = m};
-    *out = NULL;
     NIB_TRY(model_get_program(m, NIB_TASK_FILL, &program, err));
     NIB_TRY(model_check_tokenizer(m, err));
-    f.width = program->width;
-    f.mask = id_of(m, task_mask_token(m));
-    f.pad = id_of(m, special_token(m, m->settings.tokenizer.pad, pads));
-    if (f.mask < 0)
+    f->width = program->width;
+    f->mask = id_of(m, task_mask_token(m));
+    f->pad = id_of(m, special_token(m, m->settings.tokenizer.pad, pads));
+    if (f->mask < 0)
         NIB_FAIL(err, NIB_UNSUPPORTED, "this model cannot fill masks: its tokenizer names no mask token that it has");
-    NIB_TRY(find_targets(&f, o, err));
-    NIB_TRY(make_out(&f, n, o, err));
+    NIB_TRY(find_targets(f, &f->options, err));
+    NIB_TRY(make_out(f, job->given.n, &f->options, err));
+    job->given.take = take_rows;
+    job->given.want = want_masks;
+    job->given.take_user = f;
+fail:
+    return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    filling *f = (filling *)job;
+    if (atomic_load(&f->status) != NIB_OK) {
+        if (err) *err = f->error;
+        return (nib_status)atomic_load(&f->status);
+    }
+    *f->to = f->out;
+    f->out = NULL;
+    return NIB_OK;
+}
+
+static void free_job(task_job *job) {
+    filling *f = (filling *)job;
+    base_free(&job->m->runtime->heap, f->targets);
+    nib_fills_free(f->out);
+}
+
+static const task_job_kind kind = {.bytes = sizeof(filling), .begin = begin, .conclude = conclude, .free = free_job};
+
+task_job *task_fill_job(nib_model *m, const char *const *texts, size_t n, const nib_fill_options *o, nib_fills **out) {
     const task_texts given = {.n = n,
                               .texts = texts,
                               .text_lengths = o->lengths,
@@ -276,21 +305,12 @@ nib_status task_fill(nib_model *m, const char *const *texts, size_t n, const nib
                               .tokens = o->tokens,
                               .full_tokens = o->full_tokens,
                               .profile = o->profile,
-                              .ticket = o->ticket,
-                              .take = take_rows,
-                              .want = want_masks,
-                              .take_user = &f};
-    NIB_TRY(task_rows(m, NIB_TASK_FILL, &given, NULL, err));
-    if (atomic_load(&f.status) != NIB_OK) {
-        if (err) *err = f.error;
-        status = (nib_status)atomic_load(&f.status);
-        goto fail;
-    }
-    *out = f.out;
-fail:
-    base_free(&m->runtime->heap, f.targets);
-    if (status != NIB_OK) nib_fills_free(f.out);
-    return status;
+                              .ticket = o->ticket};
+    filling *f = (filling *)task_job_new(&kind, m, NIB_TASK_FILL, &given);
+    if (!f) return NULL;
+    f->options = *o;
+    f->to = out;
+    return &f->job;
 }
 
 size_t nib_fills_masks(const nib_fills *fills, size_t i) { return fills && i < fills->n ? fills->texts[i].masks : 0; }

@@ -45,6 +45,7 @@ static void take_group(nib_queue *q, queue_group *g) {
         if (base_grow(&q->runtime->heap, (void **)&more, &cap, room, sizeof *more)) g->members = more, g->cap = cap;
     }
     g->count = g->wanted = 0;
+    g->concluding = NULL;
     g->tokens = 0;
     queue_turn(q);
     if (!queue_take(q, &(queue_key){0}, INT64_MAX, &m)) return;
@@ -86,6 +87,23 @@ static void add_item(queue_group *g, size_t k) {
     base_mutex_unlock(g->q->lock);
 }
 
+/* The caller's function, unless it has gone. */
+static nib_status ask_want(const queue_member *m, run_item *item, nib_error *err) {
+    nib_request *r = m->r;
+    nib_status status = NIB_OK;
+    base_mutex_lock(r->q->lock);
+    if (r->texts[m->i].state != QUEUE_DONE && queue_begin_answer(r)) {
+        base_mutex_unlock(r->q->lock);
+        status = r->want(r->take_user, m->i, item, err);
+        base_mutex_lock(r->q->lock);
+        queue_end_answer(r);
+    } else {
+        item->length = item->count = 0;
+    }
+    base_mutex_unlock(r->q->lock);
+    return status;
+}
+
 /* Once all are there, since a store moves while it grows. Items whose ids are none of the model's fail, and keep their
  * place with no tokens. */
 static void point_items(queue_group *g) {
@@ -102,7 +120,7 @@ static void point_items(queue_group *g) {
                          .count = place->length};
         nib_error e;
         nib_status status = x->ids ? NIB_OK : task_check_ids(m->r->m, &item, m->i, NIB_BAD_TOKENIZER, &e);
-        if (status == NIB_OK && m->r->want) status = m->r->want(m->r->take_user, m->i, &item, &e);
+        if (status == NIB_OK && m->r->want) status = ask_want(m, &item, &e);
         if (status != NIB_OK) {
             item.length = item.count = 0;
             base_mutex_lock(g->q->lock);
@@ -156,6 +174,11 @@ static void give(void *user, size_t item, float *rows, int64_t count) {
         }
         queue_end_answer(r);
         ended = queue_settle(r, i, status, &e);
+        if (ended && !r->ended) {
+            r->later = g->concluding;
+            g->concluding = r;
+            ended = false;
+        }
     }
     base_mutex_unlock(q->lock);
     if (ended) queue_tell_end(r);
@@ -232,6 +255,10 @@ static void work_once(nib_queue *q, queue_group *g) {
     base_mutex_unlock(q->lock);
     run_group(g, team);
     base_stop_end(&g->stop);
+    for (nib_request *r = g->concluding, *later; r; r = later) {
+        later = r->later;
+        queue_conclude(r);
+    }
     base_mutex_lock(q->lock);
     for (size_t k = 0; k < g->count; k++) {
         g->members[k].r->texts[g->members[k].i].group = NULL;

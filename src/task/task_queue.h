@@ -17,6 +17,7 @@
 #define TASK_QUEUE_H
 
 #include "task.h"
+#include "task_job.h"
 #include <math.h>
 
 typedef enum queue_state { QUEUE_WAITING, QUEUE_RUNNING, QUEUE_DONE } queue_state;
@@ -71,7 +72,11 @@ struct nib_request {
     bool cancelled;          /* by its owner: nothing is written or told any more */
     bool busy;               /* a thread writes or tells something, */
     int eager;               /* and so many wait for it */
-    base_condition *changed; /* the last text was settled, or it was cancelled, or is no longer busy and somebody waits */
+    base_condition *changed; /* it ended, or was cancelled, or is no longer busy and somebody waits */
+    task_job *job;      /* the request's, concluded when all texts are answered; NULL: it ends with its last text */
+    nib_request *later; /* in queue_group.concluding */
+    bool concluding;    /* the job is at it */
+    bool ended;         /* nothing is to come any more */
 };
 
 /* A client that has texts waiting, of one priority. In the ring of its level, and in the table of all. */
@@ -108,6 +113,7 @@ typedef struct queue_group {
     int64_t tokens; /* guessed */
     size_t wanted;  /* members that are not settled */
     base_stop stop; /* stopped when there are none */
+    nib_request *concluding; /* jobs whose last rows came in this group: they are concluded behind it */
     model_caller *caller;
     size_t items; /* of the caller's: members that have ids. Item i is of the member places[i].store */
     size_t first; /* the item that is the run's first */
@@ -145,6 +151,8 @@ void queue_statistics(nib_queue *q, nib_queue_statistics *out);
 
 /* As nib_submit_...: the given ticket has a queue. `out` NULL: only its answer gets the rows. */
 nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, void *out, nib_request **request, nib_error *err);
+/* The same of a job, which has such a ticket; takes the job. */
+nib_status queue_submit_job(task_job *job, nib_request **request, nib_error *err);
 nib_status queue_wait(nib_request *r, double seconds, nib_error *err);
 void queue_cancel(nib_request *r);
 void queue_request_free(nib_request *r);
@@ -167,10 +175,13 @@ bool queue_take(nib_queue *q, const queue_key *key, int64_t most, queue_member *
 /* A new group begins: whoever was passed over is next. */
 void queue_turn(nib_queue *q);
 
-/* Text i is DONE. True: the request is finished, and the caller, with the lock open, calls queue_tell_end. */
+/* Text i is DONE. True: it was the last, and the caller, with the lock open, calls queue_tell_end; or, where r->ended is not set yet,
+ * queue_conclude, which does. */
 bool queue_settle(nib_request *r, size_t i, nib_status status, const nib_error *err);
 /* Without the lock. */
 void queue_tell_end(nib_request *r);
+/* All rows of a job are there: what it makes of them, then the end. Without the lock, and outside of a group's stop. */
+void queue_conclude(nib_request *r);
 /* Begins to write or tell something of r; false: nobody wants it any more. The lock is open in between. */
 bool queue_begin_answer(nib_request *r);
 void queue_end_answer(nib_request *r);

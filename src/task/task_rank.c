@@ -3,7 +3,7 @@
  * Ranking: classifying pairs of one query, and one sort. In: a query and documents. Out: which answer it best.
  */
 #include "base/base_sort.h"
-#include "task.h"
+#include "task_job.h"
 #include <math.h>
 
 /* What tasks.h calls the relevance, of a row of raw scores. */
@@ -41,30 +41,71 @@ static nib_status choose_scores(const nib_model *m, const model_program *p, nib_
     return NIB_OK;
 }
 
-nib_status task_rank(nib_model *m, const char *query, const char *const *documents, size_t n,
-                     const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *err) {
+/* ---- the job */
+
+typedef struct ranking {
+    task_job job;
+    const char *query;
+    nib_rank_options options;
+    nib_ranked *out;
+    size_t *count;
+    const char **queries; /* [n] all the same */
+    size_t *lengths;      /* the same */
+    float *rows;          /* [n, labels] */
+    int64_t labels;
+    bool sigmoids;
+} ranking;
+
+static nib_status begin(task_job *job, nib_error *err) {
     nib_status status = NIB_OK;
-    base_heap *heap = &m->runtime->heap;
+    ranking *r = (ranking *)job;
+    base_heap *heap = &job->m->runtime->heap;
+    task_texts *t = &job->given;
     const model_program *program;
-    const char **queries = NULL;
-    size_t *lengths = NULL, bytes;
-    float *rows = NULL;
-    bool sigmoids = false;
-    *count = 0;
-    NIB_TRY(model_get_program(m, NIB_TASK_CLASSIFY, &program, err));
-    NIB_TRY(choose_scores(m, program, options->scores, &sigmoids, err));
-    const int64_t labels = program->width;
-    queries = base_calloc(heap, n + 1, sizeof *queries);
-    lengths = base_calloc(heap, n + 1, sizeof *lengths);
-    rows = base_mul_size(n + 1, (size_t)labels * sizeof *rows, &bytes) ? base_alloc(heap, bytes) : NULL;
-    if (!queries || !lengths || !rows) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for %zu documents", n);
-    for (size_t i = 0; i < n; i++) {
-        queries[i] = query;
-        lengths[i] = options->query_length;
+    size_t bytes;
+    NIB_TRY(model_get_program(job->m, NIB_TASK_CLASSIFY, &program, err));
+    NIB_TRY(choose_scores(job->m, program, r->options.scores, &r->sigmoids, err));
+    r->labels = program->width;
+    r->queries = base_calloc(heap, t->n + 1, sizeof *r->queries);
+    r->lengths = base_calloc(heap, t->n + 1, sizeof *r->lengths);
+    r->rows = base_mul_size(t->n + 1, (size_t)r->labels * sizeof *r->rows, &bytes) ? base_alloc(heap, bytes) : NULL;
+    if (!r->queries || !r->lengths || !r->rows) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for %zu documents", t->n);
+    for (size_t i = 0; i < t->n; i++) {
+        r->queries[i] = r->query;
+        r->lengths[i] = r->options.query_length;
     }
+    t->texts = r->queries;
+    t->text_lengths = r->options.query_length ? r->lengths : NULL;
+    job->out = r->rows;
+fail:
+    return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    ranking *r = (ranking *)job;
+    const size_t n = job->given.n;
+    for (size_t i = 0; i < n; i++) {
+        const float x = relevance(r->rows + i * (size_t)r->labels, r->labels);
+        r->out[i] = (nib_ranked){.index = i, .score = r->sigmoids ? sigmoid(x) : x};
+    }
+    base_sort(r->out, n, sizeof *r->out, by_score);
+    *r->count = r->options.top && r->options.top < n ? r->options.top : n;
+    return NIB_OK;
+}
+
+static void free_job(task_job *job) {
+    ranking *r = (ranking *)job;
+    base_heap *heap = &job->m->runtime->heap;
+    base_free(heap, r->queries);
+    base_free(heap, r->lengths);
+    base_free(heap, r->rows);
+}
+
+static const task_job_kind kind = {.bytes = sizeof(ranking), .begin = begin, .conclude = conclude, .free = free_job};
+
+task_job *task_rank_job(nib_model *m, const char *query, const char *const *documents, size_t n,
+                        const nib_rank_options *options, nib_ranked *out, size_t *count) {
     const task_texts given = {.n = n,
-                              .texts = queries,
-                              .text_lengths = options->query_length ? lengths : NULL,
                               .pairs = documents,
                               .pair_lengths = options->lengths,
                               .max_tokens = options->max_tokens,
@@ -72,16 +113,11 @@ nib_status task_rank(nib_model *m, const char *query, const char *const *documen
                               .full_tokens = options->full_tokens,
                               .profile = options->profile,
                               .ticket = options->ticket};
-    NIB_TRY(task_rows(m, NIB_TASK_CLASSIFY, &given, rows, err));
-    for (size_t i = 0; i < n; i++) {
-        const float x = relevance(rows + i * (size_t)labels, labels);
-        out[i] = (nib_ranked){.index = i, .score = sigmoids ? sigmoid(x) : x};
-    }
-    base_sort(out, n, sizeof *out, by_score);
-    *count = options->top && options->top < n ? options->top : n;
-fail:
-    base_free(heap, queries);
-    base_free(heap, lengths);
-    base_free(heap, rows);
-    return status;
+    ranking *r = (ranking *)task_job_new(&kind, m, NIB_TASK_CLASSIFY, &given);
+    if (!r) return NULL;
+    r->query = query;
+    r->options = *options;
+    r->out = out;
+    r->count = count;
+    return &r->job;
 }

@@ -12,6 +12,7 @@ static _Thread_local const nib_request *answering; /* whose callback the thread 
 static void destroy(nib_request *r) {
     base_heap *heap = &r->q->runtime->heap;
     for (size_t i = 0; r->texts && r->keeps && i < r->n; i++) base_free(heap, r->texts[i].rows);
+    task_job_free(r->job);
     base_condition_free(heap, r->changed);
     base_free(heap, r->texts);
     base_free(heap, r->copied);
@@ -56,14 +57,17 @@ static nib_status copy_texts(nib_request *r, nib_error *err) {
     size_t bytes = r->prompt ? strlen(r->prompt) + 1 : 1;
     for (size_t i = 0; i < r->n; i++) {
         const queue_text *x = &r->texts[i];
-        const size_t own = x->ids ? x->length * sizeof *x->ids : x->length;
+        const size_t own = x->ids ? x->length * sizeof *x->ids * (x->types ? 2 : 1) : x->length;
         if (!base_add_size(bytes, own, &bytes) || !base_add_size(bytes, x->pair_length, &bytes))
             return base_error_set(err, NIB_OUT_OF_MEMORY, "the texts are too large");
     }
     char *at = r->copied = base_alloc(&r->q->runtime->heap, bytes);
     if (!at) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a request of %zu texts", r->n);
-    for (size_t i = 0; i < r->n && r->texts[i].ids; i++) /* ids first, since they are aligned */
-        r->texts[i].ids = keep(&at, r->texts[i].ids, r->texts[i].length * sizeof(int32_t));
+    for (size_t i = 0; i < r->n && r->texts[i].ids; i++) { /* ids first, since they are aligned */
+        queue_text *x = &r->texts[i];
+        x->ids = keep(&at, x->ids, x->length * sizeof(int32_t));
+        if (x->types) x->types = keep(&at, x->types, x->length * sizeof(int32_t));
+    }
     for (size_t i = 0; i < r->n; i++) {
         queue_text *x = &r->texts[i];
         if (x->text) x->text = keep(&at, x->text, x->length);
@@ -94,8 +98,8 @@ static nib_status count_skipped(nib_request *r, nib_error *err) {
     return status;
 }
 
-/* A request with one reference, which does not wait yet. `copies`: the texts are its own. */
-static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *out, bool copies, nib_request **made, nib_error *err) {
+/* A request with one reference, which does not wait yet, and whose texts are the caller's. */
+static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *out, nib_request **made, nib_error *err) {
     nib_status status = NIB_OK;
     nib_queue *q = t->ticket->queue;
     base_heap *heap = &q->runtime->heap;
@@ -120,6 +124,7 @@ static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *o
                        .want = t->want,
                        .strategy = t->strategy,
                        .ticket = *t->ticket,
+                       .ended = t->n == 0,
                        .submitted = base_clock(),
                        .deadline = INFINITY};
     if (t->ticket->deadline > 0) r->deadline = r->submitted + t->ticket->deadline;
@@ -132,7 +137,6 @@ static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *o
     if (!r->texts || !r->changed) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a request of %zu texts", t->n);
     point(r, t);
     if (t->are_ids) NIB_TRY(check_ids(r, err));
-    if (copies) NIB_TRY(copy_texts(r, err));
     NIB_TRY(count_skipped(r, err));
     *made = r;
     r = NULL;
@@ -149,23 +153,26 @@ static int64_t weight_of(const nib_request *r) {
     return sum;
 }
 
-static bool has_room(const nib_queue *q, const nib_request *r) {
+static bool has_room(const nib_queue *q, size_t n, int64_t tokens) {
     const nib_queue_options *o = &q->options;
     const nib_queue_statistics *c = &q->count;
     if (c->waiting_texts == 0) return true;
-    if (o->max_texts && (c->waiting_texts >= o->max_texts || r->n > o->max_texts - c->waiting_texts)) return false;
-    return o->max_tokens <= 0 || c->waiting_tokens + weight_of(r) <= o->max_tokens;
+    if (o->max_texts && (c->waiting_texts >= o->max_texts || n > o->max_texts - c->waiting_texts)) return false;
+    return o->max_tokens <= 0 || c->waiting_tokens + tokens <= o->max_tokens;
+}
+
+static nib_status refuse(nib_queue *q, size_t n, nib_error *err) {
+    q->count.refused += n;
+    return base_error_set(err, NIB_QUEUE_FULL, "%llu texts of about %lld tokens wait already",
+                          (unsigned long long)q->count.waiting_texts, (long long)q->count.waiting_tokens);
 }
 
 /* With the lock held, which is open meanwhile. */
 static nib_status wait_for_room(nib_queue *q, nib_request *r, nib_error *err) {
-    while (!q->closed && !has_room(q, r)) {
+    const int64_t weight = weight_of(r);
+    while (!q->closed && !has_room(q, r->n, weight)) {
         double now = base_clock(), until = r->deadline;
-        if (q->options.full == NIB_QUEUE_FULL_REFUSE) {
-            q->count.refused += r->n;
-            return base_error_set(err, NIB_QUEUE_FULL, "%llu texts of about %lld tokens wait already",
-                                  (unsigned long long)q->count.waiting_texts, (long long)q->count.waiting_tokens);
-        }
+        if (q->options.full == NIB_QUEUE_FULL_REFUSE) return refuse(q, r->n, err);
         if (now >= r->deadline) {
             q->count.refused += r->n;
             return base_error_set(err, NIB_TIMEOUT, "the deadline was over before there was room");
@@ -199,16 +206,56 @@ fail:
     return status;
 }
 
-nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, void *out, nib_request **request, nib_error *err) {
+/* Into the queue. The job becomes the request's where this succeeds. `copies`: the texts do. */
+static nib_status submit(nib_model *m, nib_task task, const task_texts *given, void *out, task_job *job, bool copies,
+                         nib_request **request, nib_error *err) {
     nib_status status = NIB_OK;
     nib_request *r = NULL;
     *request = NULL;
-    NIB_TRY(make(m, task, given, out, true, &r, err));
+    NIB_TRY(make(m, task, given, out, &r, err));
+    status = copies ? copy_texts(r, err) : NIB_OK;
+    r->keeps = job && job->kind->chunked && !job->chunk.pooled;
+    r->job = job;
     *request = r; /* before it can be finished: the callback may free it */
-    status = enter(r, err);
-    if (status != NIB_OK) *request = NULL, destroy(r);
+    if (status == NIB_OK) status = enter(r, err);
+    if (status != NIB_OK) *request = NULL, r->job = NULL, destroy(r);
+    else if (given->n == 0 && job) r->ended = false, queue_conclude(r);
     else if (given->n == 0 && r->ticket.finish) r->ticket.finish(r->ticket.finish_user, NIB_OK);
 fail:
+    return status;
+}
+
+nib_status queue_submit(nib_model *m, nib_task task, const task_texts *given, void *out, nib_request **request, nib_error *err) {
+    return submit(m, task, given, out, NULL, true, request, err);
+}
+
+/* Whether a queue that refuses is full already: before anything is tokenized. */
+static nib_status check_room(nib_queue *q, const task_texts *t, nib_error *err) {
+    nib_status status = NIB_OK;
+    base_mutex_lock(q->lock);
+    if (q->closed) status = base_error_set(err, NIB_CANCELLED, "the queue is closed");
+    else if (q->options.full == NIB_QUEUE_FULL_REFUSE && !has_room(q, t->n, 0)) status = refuse(q, t->n, err);
+    base_mutex_unlock(q->lock);
+    return status;
+}
+
+nib_status queue_submit_job(task_job *job, nib_request **request, nib_error *err) {
+    nib_status status = NIB_OK;
+    nib_ticket ticket;
+    task_chunk *c = &job->chunk;
+    *request = NULL;
+    NIB_TRY(check_room(job->ticket.queue, &job->given, err));
+    NIB_TRY(task_job_prepare(job, err));
+    if (!job->kind->chunked) {
+        NIB_TRY(submit(job->m, job->task, &job->given, job->out, job, true, request, err));
+        return NIB_OK;
+    }
+    const task_texts items = task_chunk_given(c, &ticket);
+    if (c->pooled) NIB_TRY(task_chunk_make_rows(c, err));
+    NIB_TRY(submit(job->m, c->task, &items, c->pooled ? c->rows : NULL, job, false, request, err));
+    return NIB_OK;
+fail:
+    task_job_free(job);
     return status;
 }
 
@@ -231,8 +278,61 @@ bool queue_settle(nib_request *r, size_t i, nib_status status, const nib_error *
         r->error = *err;
     }
     if (++r->settled < r->n) return false;
+    if (r->job && r->status == NIB_OK) return true;
+    r->ended = true;
     base_condition_broadcast(r->changed);
     return !r->cancelled && r->ticket.finish;
+}
+
+/* The rows that texts kept, one behind the other: text i's from offsets[i] on. *rows is the heap's. */
+static nib_status gather_rows(nib_request *r, int64_t *offsets, void **rows, nib_error *err) {
+    base_heap *heap = &r->q->runtime->heap;
+    const size_t W = r->vectors.bytes;
+    size_t bytes;
+    offsets[0] = 0;
+    for (size_t i = 0; i < r->n; i++) offsets[i + 1] = offsets[i] + r->texts[i].count;
+    *rows = base_mul_size((size_t)offsets[r->n], W, &bytes) ? base_alloc(heap, bytes + 1) : NULL;
+    if (!*rows) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %lld tokens", (long long)offsets[r->n]);
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->texts[i].count) memcpy((char *)*rows + (size_t)offsets[i] * W, r->texts[i].rows, (size_t)r->texts[i].count * W);
+        base_free(heap, r->texts[i].rows);
+        r->texts[i].rows = NULL;
+    }
+    return NIB_OK;
+}
+
+static nib_status finish_job(nib_request *r, nib_error *err) {
+    nib_status status = NIB_OK;
+    void *rows;
+    if (r->keeps) {
+        NIB_TRY(gather_rows(r, r->job->chunk.offsets, &rows, err));
+        r->job->chunk.rows = rows;
+    }
+    NIB_TRY(task_job_finish(r->job, err));
+fail:
+    return status;
+}
+
+void queue_conclude(nib_request *r) {
+    nib_queue *q = r->q;
+    const nib_request *outer = answering;
+    nib_error e;
+    base_mutex_lock(q->lock);
+    const bool wanted = r->concluding = !r->ended;
+    base_mutex_unlock(q->lock);
+    if (!wanted) return;
+    answering = r;
+    const nib_status status = finish_job(r, &e);
+    answering = outer;
+    base_mutex_lock(q->lock);
+    if (status != NIB_OK) {
+        r->status = status;
+        r->error = e;
+    }
+    r->ended = true;
+    base_condition_broadcast(r->changed);
+    base_mutex_unlock(q->lock);
+    if (r->ticket.finish) queue_tell_end(r);
 }
 
 void queue_tell_end(nib_request *r) {
@@ -310,7 +410,7 @@ nib_status queue_wait(nib_request *r, double seconds, nib_error *err) {
     const double end = seconds < 0 ? INFINITY : base_clock() + seconds;
     nib_status status = NIB_OK;
     base_mutex_lock(q->lock);
-    while (r->settled < r->n && status == NIB_OK) {
+    while (!r->ended && status == NIB_OK) {
         const double now = base_clock();
         double until = end;
         if (r->heap_at && now >= r->deadline) {
@@ -341,14 +441,15 @@ void queue_cancel(nib_request *r) {
     if (q->process != base_process()) return;
     base_error_set(&e, NIB_CANCELLED, "the request was cancelled");
     base_mutex_lock(q->lock);
-    if (r->settled < r->n) {
+    if (!r->ended && !r->concluding) { /* a job that is at its end is let come to it */
         r->cancelled = true;
         queue_remove(q, r);
         for (size_t i = 0; i < r->n; i++) queue_settle(r, i, NIB_CANCELLED, &e);
+        r->ended = true;
         base_condition_broadcast(q->room);
         base_condition_broadcast(r->changed);
     }
-    while (r->busy && answering != r) {
+    while ((r->busy || !r->ended) && answering != r) {
         r->eager++;
         base_condition_wait(r->changed, q->lock, INFINITY);
         r->eager--;
@@ -401,14 +502,15 @@ nib_status queue_rows(nib_model *m, nib_task task, const task_texts *given, void
     nib_status status = NIB_OK;
     nib_queue *q = given->ticket->queue;
     nib_request *r = NULL;
-    NIB_TRY(make(m, task, given, out, false, &r, err));
+    NIB_TRY(make(m, task, given, out, &r, err));
     if (goes_alone(q, r)) {
         destroy(r);
         status = task_rows_now(m, task, given, out, err);
         went_alone(q, given->n, status);
         return status;
     }
-    status = enter(r, err);
+    status = copy_texts(r, err); /* a group may read them when the caller has been stopped, and has gone */
+    if (status == NIB_OK) status = enter(r, err);
     if (status != NIB_OK) {
         destroy(r);
         return status;
@@ -423,24 +525,18 @@ nib_status queue_tokens(nib_model *m, nib_task task, const task_texts *given, in
                         task_vectors *made, nib_error *err) {
     nib_status status = NIB_OK;
     nib_request *r = NULL;
-    size_t bytes, W;
     *rows = NULL;
-    NIB_TRY(make(m, task, given, NULL, false, &r, err));
+    NIB_TRY(make(m, task, given, NULL, &r, err));
     *made = r->vectors;
     r->keeps = true;
-    status = enter(r, err);
+    status = copy_texts(r, err);
+    if (status == NIB_OK) status = enter(r, err);
     if (status != NIB_OK) {
         destroy(r);
         return status;
     }
     NIB_TRY(queue_wait(r, -1, err));
-    offsets[0] = 0;
-    for (size_t i = 0; i < r->n; i++) offsets[i + 1] = offsets[i] + r->texts[i].count;
-    W = r->vectors.bytes;
-    *rows = base_mul_size((size_t)offsets[r->n], W, &bytes) ? base_alloc(&m->runtime->heap, bytes + 1) : NULL;
-    if (!*rows) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for the vectors of %lld tokens", (long long)offsets[r->n]);
-    for (size_t i = 0; i < r->n; i++)
-        if (r->texts[i].count) memcpy((char *)*rows + (size_t)offsets[i] * W, r->texts[i].rows, (size_t)r->texts[i].count * W);
+    NIB_TRY(gather_rows(r, offsets, rows, err));
 fail:
     queue_request_free(r);
     return status;

@@ -5,6 +5,7 @@
 #include "task_sparse.h"
 #include "base/base_sort.h"
 #include "task.h"
+#include "task_job.h"
 #include <math.h>
 #include <string.h>
 
@@ -183,38 +184,57 @@ void task_sparse_free(nib_sparse *sparse) {
     base_runtime_release(runtime);
 }
 
-/* ---- the call */
+/* ---- the job */
+
+typedef struct sparse_job {
+    task_job job;
+    nib_sparse_options options;
+    nib_sparse **out;
+    task_sparse sparse;
+} sparse_job;
 
 static void take(void *user, size_t i, const run_item *item, const float *rows, int64_t count) {
-    task_sparse *s = user;
-    task_sparse_take_tokens(s, i, item->ids, rows, count);
+    task_sparse_take_tokens(user, i, item->ids, rows, count);
 }
 
 static void take_row(void *user, size_t i, const run_item *item, const float *rows, int64_t count) {
     task_sparse_take_row(user, i, rows);
 }
 
-nib_status task_embed_sparse(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o,
-                             nib_sparse **out, nib_error *err) {
+static nib_status begin(task_job *job, nib_error *err) {
     nib_status status = NIB_OK;
+    sparse_job *s = (sparse_job *)job;
     const model_program *p;
-    task_sparse s = {0};
-    task_texts given = {.n = n,
-                        .texts = texts,
-                        .text_lengths = o->lengths,
-                        .max_tokens = o->max_tokens,
-                        .tokens = o->tokens,
-                        .full_tokens = o->full_tokens,
-                        .profile = o->profile,
-                        .ticket = o->ticket,
-                        .take_user = &s};
-    NIB_TRY(model_get_program(m, NIB_TASK_SPARSE, &p, err));
-    given.take = p->tokens ? take : take_row;
-    NIB_TRY(task_prompt(m, o->prompt_name, o->prompt, &given.prompt, err));
-    NIB_TRY(task_sparse_begin(&s, m, n, p->width, p->tokens, o->top, err));
-    NIB_TRY(task_rows(m, NIB_TASK_SPARSE, &given, NULL, err));
-    NIB_TRY(task_sparse_finish(&s, out, err));
+    NIB_TRY(model_get_program(job->m, NIB_TASK_SPARSE, &p, err));
+    job->given.take = p->tokens ? take : take_row;
+    job->given.take_user = &s->sparse;
+    NIB_TRY(task_prompt(job->m, s->options.prompt_name, s->options.prompt, &job->given.prompt, err));
+    NIB_TRY(task_sparse_begin(&s->sparse, job->m, job->given.n, p->width, p->tokens, s->options.top, err));
 fail:
-    task_sparse_end(&s);
     return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    sparse_job *s = (sparse_job *)job;
+    return task_sparse_finish(&s->sparse, s->out, err);
+}
+
+static void free_job(task_job *job) { task_sparse_end(&((sparse_job *)job)->sparse); }
+
+static const task_job_kind kind = {.bytes = sizeof(sparse_job), .begin = begin, .conclude = conclude, .free = free_job};
+
+task_job *task_sparse_job(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o, nib_sparse **out) {
+    const task_texts given = {.n = n,
+                              .texts = texts,
+                              .text_lengths = o->lengths,
+                              .max_tokens = o->max_tokens,
+                              .tokens = o->tokens,
+                              .full_tokens = o->full_tokens,
+                              .profile = o->profile,
+                              .ticket = o->ticket};
+    sparse_job *s = (sparse_job *)task_job_new(&kind, m, NIB_TASK_SPARSE, &given);
+    if (!s) return NULL;
+    s->options = *o;
+    s->out = out;
+    return &s->job;
 }

@@ -42,13 +42,11 @@ nib_status task_sparse_finish(task_sparse *s, nib_sparse **out, nib_error *err);
 nib_sparse *task_sparse_create(nib_runtime *runtime, size_t n, int64_t width, size_t numbers);
 void task_sparse_free(nib_sparse *sparse);
 
-/* As nib_embed_sparse, nib_sparse_search. */
-nib_status task_embed_sparse(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o,
-                             nib_sparse **out, nib_error *err);
 /* As nib_embed_hybrid; *rows, [offsets[n], *width], is the caller's, of the runtime's heap; NULL on failure. */
 nib_status task_embed_hybrid(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o,
                              float *dense, nib_sparse **sparse, int64_t *offsets, float **rows, int64_t *width,
                              nib_error *err);
+/* As nib_sparse_search. */
 nib_status task_sparse_search(nib_runtime *runtime, const nib_sparse *queries, const nib_sparse *documents, size_t k,
                               nib_hit *hits, size_t *counts, nib_error *err);
 double task_sparse_dot(const nib_sparse *a, size_t i, const nib_sparse *b, size_t j);

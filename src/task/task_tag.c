@@ -4,8 +4,8 @@
  * transformers' TokenClassificationPipeline makes them (pipelines/token_classification.py), whose steps have their
  * names here: pre-entities, words, groups, windows that overlap.
  */
-#include "task_chunk.h"
 #include "task.h"
+#include "task_job.h"
 #include <math.h>
 #include <string.h>
 
@@ -44,9 +44,11 @@ typedef struct tag_work {
 } tag_work;
 
 typedef struct tagging {
-    task_chunk chunk;
-    const nib_tag_options *options;
-    nib_tags *out;
+    task_job job;
+    nib_tag_options options;
+    const char **ignored; /* [ignore_count] options.ignore, in one block */
+    nib_tags **to;
+    nib_tags *out; /* until it is the caller's */
     const model_program *program;
     int32_t unknown; /* id of the unknown token, -1: none */
     bool marks;      /* text_marks_subwords */
@@ -81,7 +83,7 @@ static bool is_subword(const tagging *t, const char *text, size_t length, const 
 
 /* The tokens of item `item`, from place `at` of the encoding on, but for the template's; returns how many. */
 static size_t gather(const tagging *t, tag_work *w, size_t i, size_t item, size_t at) {
-    const task_chunk *c = &t->chunk;
+    const task_chunk *c = &t->job.chunk;
     const text_encoding *e = &c->encodings[i];
     const char *text = c->given.texts[c->first + i];
     const size_t length = c->given.text_lengths ? c->given.text_lengths[c->first + i] : strlen(text);
@@ -114,7 +116,7 @@ static nib_status join(const tagging *t, tag_work *w, base_arena *arena, const t
     if (!base_grow(w->text.heap, (void **)&w->strings, &w->strings_cap, n, sizeof *w->strings)) return no_memory(err);
     for (size_t i = 0; i < n; i++) w->strings[i] = tags[i].word;
     base_str_clear(&w->text);
-    nib_status status = text_decode_strings(t->chunk.m->tokenizer, w->strings, n, &w->text, err);
+    nib_status status = text_decode_strings(t->job.chunk.m->tokenizer, w->strings, n, &w->text, err);
     if (status != NIB_OK) return status;
     out->length = w->text.length;
     out->bytes = base_arena_strndup(arena, w->text.data ? w->text.data : "", out->length);
@@ -123,14 +125,14 @@ static nib_status join(const tagging *t, tag_work *w, base_arena *arena, const t
 
 /* The label of a word of n tokens, and its score. */
 static nib_status label_word(const tagging *t, tag_work *w, const tag *tags, size_t n, tag *word, nib_error *err) {
-    const int64_t W = t->chunk.width;
+    const int64_t W = t->job.chunk.width;
     const tag *most = tags;
-    if (t->options->aggregation == NIB_AGGREGATION_MAX)
+    if (t->options.aggregation == NIB_AGGREGATION_MAX)
         for (size_t i = 1; i < n; i++)
             if (tags[i].score > most->score) most = &tags[i];
     word->label = most->label;
     word->score = most->score;
-    if (t->options->aggregation != NIB_AGGREGATION_AVERAGE) return NIB_OK;
+    if (t->options.aggregation != NIB_AGGREGATION_AVERAGE) return NIB_OK;
     if (!base_grow(w->text.heap, (void **)&w->means, &w->means_cap, (size_t)W, sizeof *w->means)) return no_memory(err);
     for (int64_t k = 0; k < W; k++) {
         double sum = 0;
@@ -214,9 +216,9 @@ static bool is_ignored(const nib_tag_options *o, const char *label) {
 static nib_status tag_window(const tagging *t, tag_work *w, base_arena *arena, size_t i, size_t item, size_t at,
                              nib_error *err) {
     nib_status status = NIB_OK;
-    const nib_aggregation how = t->options->aggregation;
+    const nib_aggregation how = t->options.aggregation;
     base_heap *heap = w->text.heap;
-    if (!base_grow(heap, (void **)&w->tags, &w->tags_cap, (size_t)t->chunk.lengths[item], sizeof *w->tags))
+    if (!base_grow(heap, (void **)&w->tags, &w->tags_cap, (size_t)t->job.chunk.lengths[item], sizeof *w->tags))
         return no_memory(err);
     size_t n = gather(t, w, i, item, at);
     if (how > NIB_AGGREGATION_SIMPLE) NIB_TRY(make_words(t, w, arena, &n, err));
@@ -224,7 +226,7 @@ static nib_status tag_window(const tagging *t, tag_work *w, base_arena *arena, s
     if (!base_grow(heap, (void **)&w->found, &w->found_cap, w->found_count + n, sizeof *w->found))
         return no_memory(err);
     for (size_t k = 0; k < n; k++)
-        if (!is_ignored(t->options, w->tags[k].label)) w->found[w->found_count++] = w->tags[k];
+        if (!is_ignored(&t->options, w->tags[k].label)) w->found[w->found_count++] = w->tags[k];
 fail:
     return status;
 }
@@ -271,7 +273,7 @@ static nib_status keep_found(const tag_work *w, base_arena *arena, tag_result *o
 static nib_status tag_text(void *user, size_t i, int slot, nib_error *err) {
     nib_status status = NIB_OK;
     tagging *t = user;
-    const task_chunk *c = &t->chunk;
+    const task_chunk *c = &t->job.chunk;
     tag_work *w = &t->works[slot];
     size_t at = 0;
     w->found_count = 0;
@@ -283,10 +285,10 @@ fail:
     return status;
 }
 
-/* ---- the call */
+/* ---- the job */
 
 static nib_status make_out(tagging *t, size_t n, nib_error *err) {
-    nib_model *m = t->chunk.m;
+    nib_model *m = t->job.chunk.m;
     base_heap *heap = &m->runtime->heap;
     nib_tags *out = t->out = base_calloc(heap, 1, sizeof *out);
     if (!out) return no_memory(err);
@@ -301,9 +303,34 @@ static nib_status make_out(tagging *t, size_t n, nib_error *err) {
     return out->results && out->arenas && t->works ? NIB_OK : no_memory(err);
 }
 
-static void free_works(tagging *t) {
-    base_heap *heap = &t->chunk.m->runtime->heap;
-    for (int i = 0; t->works && i < t->out->threads; i++) {
+static nib_status begin(task_job *job, nib_error *err) {
+    nib_status status = NIB_OK;
+    tagging *t = (tagging *)job;
+    nib_model *m = job->m;
+    const char *named = m->settings.tokenizer.unknown;
+    NIB_TRY(task_chunk_begin(&job->chunk, t->options.windows != 0, t->options.stride, err));
+    NIB_TRY(model_get_program(m, NIB_TASK_TAG, &t->program, err));
+    NIB_TRY(make_out(t, job->given.n, err));
+    if (t->options.ignore)
+        NIB_TRY(task_copy_texts(&m->runtime->heap, t->options.ignore, NULL, t->options.ignore_count, &t->ignored, err));
+    t->options.ignore = t->ignored;
+    t->unknown = named[0] ? text_token_id(m->tokenizer, named, strlen(named)) : text_unknown_id(m->tokenizer);
+    t->marks = text_marks_subwords(m->tokenizer);
+fail:
+    return status;
+}
+
+static nib_status conclude(task_job *job, nib_error *err) {
+    tagging *t = (tagging *)job;
+    *t->to = t->out;
+    t->out = NULL;
+    return NIB_OK;
+}
+
+static void free_job(task_job *job) {
+    tagging *t = (tagging *)job;
+    base_heap *heap = &job->m->runtime->heap;
+    for (int i = 0; t->works && i < base_pool_threads(job->m->runtime->pool); i++) {
         base_free(heap, t->works[i].tags);
         base_free(heap, t->works[i].found);
         base_free(heap, t->works[i].strings);
@@ -311,40 +338,28 @@ static void free_works(tagging *t) {
         base_str_free(&t->works[i].text);
     }
     base_free(heap, t->works);
+    base_free(heap, t->ignored);
+    nib_tags_free(t->out);
 }
 
-nib_status task_tag(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *o, nib_tags **out,
-                    nib_error *err) {
-    nib_status status = NIB_OK;
-    const char *named = m->settings.tokenizer.unknown;
-    tagging t = {.options = o};
-    t.chunk = (task_chunk){.m = m,
-                           .task = NIB_TASK_TAG,
-                           .given = {.n = n,
-                                     .texts = texts,
-                                     .text_lengths = o->lengths,
-                                     .max_tokens = o->max_tokens,
-                                     .tokens = o->tokens,
-                                     .full_tokens = o->full_tokens,
-                                     .profile = o->profile,
-                                     .finish = task_softmax,
-                                     .ticket = o->ticket}};
-    *out = NULL;
-    NIB_TRY(task_chunk_begin(&t.chunk, o->windows != 0, o->stride, err));
-    NIB_TRY(model_get_program(m, NIB_TASK_TAG, &t.program, err));
-    NIB_TRY(make_out(&t, n, err));
-    t.unknown = named[0] ? text_token_id(m->tokenizer, named, strlen(named)) : text_unknown_id(m->tokenizer);
-    t.marks = text_marks_subwords(m->tokenizer);
-    while (task_chunk_next(&t.chunk)) {
-        NIB_TRY(task_chunk_run(&t.chunk, err));
-        NIB_TRY(task_chunk_each(&t.chunk, tag_text, &t, err));
-    }
-    *out = t.out;
-fail:
-    free_works(&t);
-    task_chunk_end(&t.chunk);
-    if (status != NIB_OK) nib_tags_free(t.out);
-    return status;
+static const task_job_kind kind = {
+    .bytes = sizeof(tagging), .chunked = true, .begin = begin, .each = tag_text, .conclude = conclude, .free = free_job};
+
+task_job *task_tag_job(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *o, nib_tags **out) {
+    const task_texts given = {.n = n,
+                              .texts = texts,
+                              .text_lengths = o->lengths,
+                              .max_tokens = o->max_tokens,
+                              .tokens = o->tokens,
+                              .full_tokens = o->full_tokens,
+                              .profile = o->profile,
+                              .finish = task_softmax,
+                              .ticket = o->ticket};
+    tagging *t = (tagging *)task_job_new(&kind, m, NIB_TASK_TAG, &given);
+    if (!t) return NULL;
+    t->options = *o;
+    t->to = out;
+    return &t->job;
 }
 
 size_t nib_tags_get(const nib_tags *tags, size_t i, const nib_entity **entities) {

@@ -5,15 +5,18 @@
  * of a text and what is said of a label go through the program of the task classify.
  */
 #include "base/base_sort.h"
-#include "task.h"
+#include "task_job.h"
 #include <math.h>
 #include <string.h>
 
 #define PAIRS 65536 /* about so many at a time, whole texts of them */
 
 typedef struct zero_shot {
-    nib_model *m;
-    const nib_zero_shot_options *options;
+    task_job job;
+    nib_zero_shot_options options;
+    const char *const *texts, *const *labels; /* [n], [n_labels] */
+    size_t n, done;                           /* texts; those that `given` has had */
+    nib_ranked *out;                          /* [n, n_labels] */
     int64_t width, entails, contradicts; /* columns of a row */
     size_t n_labels, room;               /* texts at a time */
     char *said;                          /* what is said of all labels */
@@ -36,48 +39,48 @@ static void find_columns(zero_shot *z, const model_program *p) {
     }
     z->contradicts = z->entails == 0 ? p->width - 1 : 0;
     if (z->entails >= 0) return;
-    base_log(z->m->runtime, NIB_LOG_WARN, "no label of the model begins with \"entail\": the last, %.60s, is taken for it",
+    base_log(z->job.m->runtime, NIB_LOG_WARN, "no label of the model begins with \"entail\": the last, %.60s, is taken for it",
              p->labels[p->width - 1]);
     z->entails = p->width - 1;
 }
 
 /* What the hypothesis says of each label. */
-static nib_status say(zero_shot *z, const char *const *labels, nib_error *err) {
-    const char *text = z->options->hypothesis ? z->options->hypothesis : "This example is {}.";
+static nib_status say(zero_shot *z, nib_error *err) {
+    const char *text = z->options.hypothesis ? z->options.hypothesis : "This example is {}.";
     const char *at = strstr(text, "{}");
-    base_heap *heap = &z->m->runtime->heap;
+    base_heap *heap = &z->job.m->runtime->heap;
     if (!at || strstr(at + 2, "{}"))
         return base_error_set(err, NIB_INVALID_ARGUMENT, "what is said of labels must have {} once, where the label goes");
     const size_t before = (size_t)(at - text), behind = strlen(at + 2);
     size_t bytes = 0;
     for (size_t i = 0; i < z->n_labels; i++)
-        if (!base_add_size(bytes, before + behind + strlen(labels[i]) + 1, &bytes)) return no_memory(err);
+        if (!base_add_size(bytes, before + behind + strlen(z->labels[i]) + 1, &bytes)) return no_memory(err);
     char *to = z->said = base_alloc(heap, bytes + 1);
     z->hypotheses = base_calloc(heap, z->n_labels, sizeof *z->hypotheses);
     if (!to || !z->hypotheses) return no_memory(err);
     for (size_t i = 0; i < z->n_labels; i++) {
-        const size_t n = strlen(labels[i]);
+        const size_t n = strlen(z->labels[i]);
         z->hypotheses[i] = to;
         memcpy(to, text, before);
-        memcpy(to + before, labels[i], n);
+        memcpy(to + before, z->labels[i], n);
         memcpy(to + before + n, at + 2, behind + 1);
         to += before + n + behind + 1;
     }
     return NIB_OK;
 }
 
-static nib_status make_room(zero_shot *z, size_t n, nib_error *err) {
-    base_heap *heap = &z->m->runtime->heap;
+static nib_status make_room(zero_shot *z, bool all, nib_error *err) {
+    base_heap *heap = &z->job.m->runtime->heap;
     size_t pairs, bytes;
     z->room = PAIRS / z->n_labels < 1 ? 1 : PAIRS / z->n_labels;
-    if (z->room > n) z->room = n;
+    if (z->room > z->n || all) z->room = z->n;
     if (!base_mul_size(z->room, z->n_labels, &pairs) || !base_mul_size(pairs, (size_t)z->width * sizeof *z->rows, &bytes))
         return no_memory(err);
     z->premises = base_calloc(heap, pairs, sizeof *z->premises);
     z->seconds = base_calloc(heap, pairs, sizeof *z->seconds);
-    z->lengths = z->options->lengths ? base_calloc(heap, pairs, sizeof *z->lengths) : NULL;
+    z->lengths = z->options.lengths ? base_calloc(heap, pairs, sizeof *z->lengths) : NULL;
     z->rows = base_alloc(heap, bytes);
-    return z->premises && z->seconds && z->rows && (z->lengths || !z->options->lengths) ? NIB_OK : no_memory(err);
+    return z->premises && z->seconds && z->rows && (z->lengths || !z->options.lengths) ? NIB_OK : no_memory(err);
 }
 
 /* A total order: the best first, equal ones by number, what is no number last. */
@@ -91,7 +94,7 @@ static int by_score(const void *a, const void *b) {
 
 /* Of one text: rows [n_labels, width] -> labels in order. */
 static void rank_labels(const zero_shot *z, const float *rows, nib_ranked *out) {
-    const bool alone = z->options->multi_label || z->n_labels == 1;
+    const bool alone = z->options.multi_label || z->n_labels == 1;
     double most = -INFINITY, sum = 0;
     for (size_t i = 0; i < z->n_labels && !alone; i++) {
         const double x = (double)rows[i * (size_t)z->width + (size_t)z->entails];
@@ -106,51 +109,82 @@ static void rank_labels(const zero_shot *z, const float *rows, nib_ranked *out) 
     base_sort(out, z->n_labels, sizeof *out, by_score);
 }
 
-/* Texts first to first + count. */
-static nib_status run(zero_shot *z, const char *const *texts, size_t first, size_t count, nib_ranked *out, nib_error *err) {
+/* ---- the job */
+
+static nib_status begin(task_job *job, nib_error *err) {
     nib_status status = NIB_OK;
-    const size_t L = z->n_labels;
-    for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < L; k++) {
-            z->premises[i * L + k] = texts[first + i];
-            z->seconds[i * L + k] = z->hypotheses[k];
-            if (z->lengths) z->lengths[i * L + k] = z->options->lengths[first + i];
-        }
-    const task_texts given = {.n = count * L,
-                              .texts = z->premises,
-                              .text_lengths = z->lengths,
-                              .pairs = z->seconds,
-                              .strategy = TEXT_ONLY_FIRST,
-                              .max_tokens = z->options->max_tokens,
-                              .profile = z->options->profile,
-                              .ticket = z->options->ticket};
-    NIB_TRY(task_rows(z->m, NIB_TASK_CLASSIFY, &given, z->rows, err));
-    for (size_t i = 0; i < count; i++) rank_labels(z, z->rows + i * L * (size_t)z->width, out + (first + i) * L);
+    zero_shot *z = (zero_shot *)job;
+    const model_program *program;
+    NIB_TRY(model_get_program(job->m, NIB_TASK_CLASSIFY, &program, err));
+    z->width = program->width;
+    if (z->width < 2)
+        NIB_FAIL(err, NIB_UNSUPPORTED, "this model has one label, and cannot say whether what is said of a text follows or not");
+    find_columns(z, program);
+    NIB_TRY(say(z, err));
 fail:
     return status;
 }
 
-nib_status task_zero_shot(nib_model *m, const char *const *texts, size_t n, const char *const *labels, size_t n_labels,
-                          const nib_zero_shot_options *options, nib_ranked *out, nib_error *err) {
+/* The pairs of some texts, `room` of them. */
+static nib_status next(task_job *job, bool all, bool *more, nib_error *err) {
     nib_status status = NIB_OK;
-    const model_program *program;
-    base_heap *heap = &m->runtime->heap;
-    zero_shot z = {.m = m, .options = options, .n_labels = n_labels};
-    NIB_TRY(model_get_program(m, NIB_TASK_CLASSIFY, &program, err));
-    z.width = program->width;
-    if (z.width < 2)
-        NIB_FAIL(err, NIB_UNSUPPORTED, "this model has one label, and cannot say whether what is said of a text follows or not");
-    find_columns(&z, program);
-    NIB_TRY(say(&z, labels, err));
-    if (n) NIB_TRY(make_room(&z, n, err));
-    for (size_t at = 0; at < n; at += z.room)
-        NIB_TRY(run(&z, texts, at, n - at < z.room ? n - at : z.room, out, err));
+    zero_shot *z = (zero_shot *)job;
+    const size_t L = z->n_labels;
+    *more = z->done < z->n;
+    job->given.n = 0;
+    if (!*more) return NIB_OK;
+    if (!z->rows) NIB_TRY(make_room(z, all, err));
+    const size_t count = z->n - z->done < z->room ? z->n - z->done : z->room;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < L; k++) {
+            z->premises[i * L + k] = z->texts[z->done + i];
+            z->seconds[i * L + k] = z->hypotheses[k];
+            if (z->lengths) z->lengths[i * L + k] = z->options.lengths[z->done + i];
+        }
+    z->done += count;
+    job->given.n = count * L;
+    job->given.texts = z->premises;
+    job->given.text_lengths = z->lengths;
+    job->given.pairs = z->seconds;
+    job->out = z->rows;
 fail:
-    base_free(heap, z.said);
-    base_free(heap, z.hypotheses);
-    base_free(heap, z.premises);
-    base_free(heap, z.seconds);
-    base_free(heap, z.lengths);
-    base_free(heap, z.rows);
     return status;
+}
+
+static nib_status took(task_job *job, nib_error *err) {
+    zero_shot *z = (zero_shot *)job;
+    const size_t L = z->n_labels, count = job->given.n / L, first = z->done - count;
+    for (size_t i = 0; i < count; i++) rank_labels(z, z->rows + i * L * (size_t)z->width, z->out + (first + i) * L);
+    return NIB_OK;
+}
+
+static void free_job(task_job *job) {
+    zero_shot *z = (zero_shot *)job;
+    base_heap *heap = &job->m->runtime->heap;
+    base_free(heap, z->said);
+    base_free(heap, z->hypotheses);
+    base_free(heap, z->premises);
+    base_free(heap, z->seconds);
+    base_free(heap, z->lengths);
+    base_free(heap, z->rows);
+}
+
+static const task_job_kind kind = {.bytes = sizeof(zero_shot), .begin = begin, .next = next, .took = took, .free = free_job};
+
+task_job *task_zero_shot_job(nib_model *m, const char *const *texts, size_t n, const char *const *labels, size_t n_labels,
+                             const nib_zero_shot_options *options, nib_ranked *out) {
+    const task_texts given = {.n = n * n_labels,
+                              .strategy = TEXT_ONLY_FIRST,
+                              .max_tokens = options->max_tokens,
+                              .profile = options->profile,
+                              .ticket = options->ticket};
+    zero_shot *z = (zero_shot *)task_job_new(&kind, m, NIB_TASK_CLASSIFY, &given);
+    if (!z) return NULL;
+    z->options = *options;
+    z->texts = texts;
+    z->n = n;
+    z->labels = labels;
+    z->n_labels = n_labels;
+    z->out = out;
+    return &z->job;
 }

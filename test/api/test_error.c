@@ -436,6 +436,76 @@ static void tasks(void **state) {
     nib_model_free(labels);
 }
 
+/* With a ticket in the options they go, without any they do not. */
+#define SUBMITS(name, defaults, options, ...)                                                                          \
+    do {                                                                                                               \
+        options o;                                                                                                     \
+        defaults(&o, sizeof o);                                                                                        \
+        FAILS(name, __VA_ARGS__, &r);                                                                                  \
+        o.ticket = &ticket;                                                                                            \
+        OK(name, __VA_ARGS__, &r);                                                                                     \
+        OK(nib_request_wait, r, -1);                                                                                   \
+        nib_request_free(r);                                                                                           \
+    } while (0)
+
+static nib_model *open_on(nib_runtime *rt, const char *path) {
+    nib_model_options o;
+    nib_model *model;
+    nib_model_defaults(&o, sizeof o);
+    o.runtime = rt;
+    OK(nib_model_open, path, &o, &model);
+    return model;
+}
+
+static void tasks_submitted(void **state) {
+    static const char *const folders[] = {NIB_TEST_DATA "/tasks/rank-bert",   NIB_TEST_DATA "/tasks/zero-bert",
+                                          NIB_TEST_DATA "/tasks/ner-bert",    NIB_TEST_DATA "/tasks/fill-bert",
+                                          NIB_TEST_DATA "/tasks/answer-bert", NIB_TEST_DATA "/tasks/colbert-bert",
+                                          NIB_TEST_DATA "/tasks/sparse-bert", TINY};
+    const char *const texts[2] = {"[MASK] a nib writes", "ink [MASK]"};
+    nib_model *on[8];
+    nib_runtime *rt;
+    nib_queue *queue;
+    nib_request *r;
+    nib_ticket ticket;
+    nib_ranked ranked[4];
+    size_t count;
+    nib_tags *tags;
+    nib_fills *fills;
+    nib_answers *answers;
+    nib_tensor *rows;
+    nib_sparse *words;
+    int64_t offsets[3];
+    nib_chunk_options c;
+    OK(nib_runtime_create, NULL, &rt);
+    for (size_t i = 0; i < 8; i++) on[i] = open_on(rt, folders[i]);
+    OK(nib_queue_create, rt, NULL, &queue);
+    nib_ticket_defaults(&ticket, sizeof ticket);
+    ticket.queue = queue;
+    SUBMITS(nib_submit_rank, nib_rank_defaults, nib_rank_options, on[0], "a pen", texts, 2, &o, ranked, &count);
+    SUBMITS(nib_submit_zero_shot, nib_zero_shot_defaults, nib_zero_shot_options, on[1], texts, 2, texts, 2, &o, ranked);
+    SUBMITS(nib_submit_tag, nib_tag_defaults, nib_tag_options, on[2], texts, 2, &o, &tags);
+    SUBMITS(nib_submit_fill, nib_fill_defaults, nib_fill_options, on[3], texts, 2, &o, &fills);
+    SUBMITS(nib_submit_answer, nib_answer_defaults, nib_answer_options, on[4], texts, texts, 2, &o, &answers);
+    SUBMITS(nib_submit_colbert, nib_colbert_defaults, nib_colbert_options, on[5], NIB_COLBERT_QUERY, texts, 2, &o, offsets,
+            &rows);
+    nib_tensor_free(rows);
+    SUBMITS(nib_submit_embed_sparse, nib_sparse_defaults, nib_sparse_options, on[6], texts, 2, &o, &words);
+    nib_chunk_options_defaults(&c, sizeof c);
+    c.overflow = NIB_OVERFLOW_CHUNK;
+    c.aggregate = NIB_AGGREGATE_EACH;
+    SUBMITS(nib_submit_embed_chunks, nib_embed_defaults, nib_embed_options, on[7], texts, 2, (o.chunks = &c, &o), offsets, NULL,
+            &rows);
+    nib_tags_free(tags);
+    nib_fills_free(fills);
+    nib_answers_free(answers);
+    nib_sparse_free(words);
+    nib_tensor_free(rows);
+    nib_queue_free(queue);
+    for (size_t i = 0; i < 8; i++) nib_model_free(on[i]);
+    nib_runtime_free(rt);
+}
+
 static void long_texts(void **state) {
     const char *texts[] = {"a nib is the tip of a pen", "ink"};
     nib_chunk_options c;
@@ -563,7 +633,7 @@ int main(void) {
         cmocka_unit_test(names_for_paths),
         cmocka_unit_test(model_files),
         cmocka_unit_test(tensor_files),
-        cmocka_unit_test(long_texts), cmocka_unit_test(queues),
+        cmocka_unit_test(tasks_submitted), cmocka_unit_test(long_texts), cmocka_unit_test(queues),
         cmocka_unit_test(tasks),
         cmocka_unit_test(a_second_try_leaves_no_error),
         cmocka_unit_test(a_failure_without_words_gets_some),
