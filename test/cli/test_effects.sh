@@ -35,4 +35,12 @@ cp "$root/test/data/onnx/t5-tiny.dynamo.onnx" t5.onnx
     "$nib" compile tiny -o broken.nib
 } >/dev/null
 printf 'x' | dd of=broken.nib bs=1 seek=$(($(stat -c %s broken.nib) - 3)) conv=notrunc 2>/dev/null
-python3 "$root/test/cli/effects.py" "$nib" && echo 'effects: ok'
+for task in fill answer rank ner colbert; do cp -r "$root/test/data/tasks/$task-bert" $task; done
+printf 'a pen\nink of the nib\nit writes\n' >documents
+printf 'a [MASK]\n[MASK] writes\n' >masked
+sed 's/pen/[MASK]/' many >manymasked
+for type in float32:docs int8:docs8 ubinary:docs1; do
+    "$nib" embed tiny --input documents --type "${type%:*}" --output "${type#*:}.npy" || exit 1
+done
+"$nib" embed tiny pen --output query.npy || exit 1
+python3 "$root/test/cli/effects.py" "$nib" "$root" && echo 'effects: ok'
