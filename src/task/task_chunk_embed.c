@@ -27,7 +27,8 @@ typedef struct chunking {
     size_t prompt; /* bytes */
     int64_t longest; /* of what the model sees */
     task_vectors made;
-    float *row; /* [width] */
+    float *ranges; /* of `made` */
+    float *row;    /* [width] */
     char *out; /* nib_embed's; NULL: only the ticket's answer gets vectors */
     int64_t *offsets; /* nib_embed_chunks'; NULL: it is nib_embed. Then: */
     chunk_rows all;
@@ -230,6 +231,7 @@ static nib_status begin(task_job *job, nib_error *err) {
     c->pooled = !j->late;
     NIB_TRY(model_get_program(c->m, NIB_TASK_EMBED, &embed, err));
     NIB_TRY(task_choose_vectors(c->m, NIB_TASK_EMBED, embed, c->given.vectors, &j->made, err));
+    NIB_TRY(task_vectors_own_ranges(&j->made, &c->m->runtime->heap, &j->ranges, err));
     if (j->late && (c->m->settings.modules_said[0] || c->m->settings.truncate_dim > 0 || embed->pooled))
         NIB_FAIL(err, NIB_UNSUPPORTED, "late chunks are means of tokens' rows, and this model makes more than that of them%s",
                  c->m->settings.modules_said);
@@ -277,6 +279,7 @@ static void free_job(task_job *job) {
         base_free(heap, chunks_of(j, i)->spans);
     }
     base_free(heap, j->row);
+    base_free(heap, j->ranges);
     base_free(heap, j->all.rows);
     base_free(heap, j->all.spans);
 }

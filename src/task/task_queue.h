@@ -59,6 +59,7 @@ struct nib_request {
     int64_t max_tokens;
     int64_t *tokens, *full_tokens; /* the caller's, or NULL */
     task_vectors vectors;          /* how rows are written */
+    float *ranges;                 /* of them, if they are the request's own */
     void *out;                     /* [n] rows so, the caller's; NULL: nowhere */
     bool keeps;                    /* rows stay in the texts, until their caller takes them */
     task_take_fn take; /* is given them; NULL: nobody */

@@ -16,6 +16,7 @@ static void destroy(nib_request *r) {
     base_condition_free(heap, r->changed);
     base_free(heap, r->texts);
     base_free(heap, r->copied);
+    base_free(heap, r->ranges);
     nib_model_free(r->m);
     base_free(heap, r);
 }
@@ -214,6 +215,7 @@ static nib_status submit(nib_model *m, nib_task task, const task_texts *given, v
     *request = NULL;
     NIB_TRY(make(m, task, given, out, &r, err));
     status = copies ? copy_texts(r, err) : NIB_OK;
+    if (status == NIB_OK) status = task_vectors_own_ranges(&r->vectors, &r->q->runtime->heap, &r->ranges, err);
     r->keeps = job && job->kind->chunked && !job->chunk.pooled;
     r->job = job;
     *request = r; /* before it can be finished: the callback may free it */

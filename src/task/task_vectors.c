@@ -108,6 +108,16 @@ void task_vectors_put(const task_vectors *v, const float *rows, size_t n, void *
         put_some(v, rows + r * (size_t)v->width, (int64_t)(n - r < ROWS ? n - r : ROWS), (char *)out + r * v->bytes);
 }
 
+nib_status task_vectors_own_ranges(task_vectors *v, base_heap *heap, float **own, nib_error *err) {
+    const size_t bytes = 2 * (size_t)v->dimensions * sizeof **own;
+    *own = NULL;
+    if (!v->ranges) return NIB_OK;
+    if (!(*own = base_alloc(heap, bytes))) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for ranges");
+    memcpy(*own, v->ranges, bytes);
+    v->ranges = *own;
+    return NIB_OK;
+}
+
 nib_status task_vectors_ranges(const task_vectors *v, const float *rows, size_t n, float *ranges, nib_error *err) {
     const int64_t D = v->dimensions;
     float norm = 1;

@@ -27,6 +27,9 @@ nib_status task_vectors_choose(const nib_vector_options *options, int64_t width,
 /* Rows [n, width] to `out` [n, bytes]. Allocates nothing. */
 void task_vectors_put(const task_vectors *v, const float *rows, size_t n, void *out);
 
+/* Its ranges become a copy, *own, of the heap's; NULL: it has none. */
+nib_status task_vectors_own_ranges(task_vectors *v, base_heap *heap, float **own, nib_error *err);
+
 /* As nib_vectors_ranges and nib_vectors_pool. */
 nib_status task_vectors_ranges(const task_vectors *v, const float *rows, size_t n, float *ranges, nib_error *err);
 nib_status task_vectors_pool(const task_vectors *v, const float *tokens, const int64_t *offsets, size_t n,

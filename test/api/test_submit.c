@@ -149,6 +149,35 @@ static nib_status chunks_of(nib_model *m, size_t n, const nib_ticket *t, nib_req
              : nib_embed_chunks(m, texts, n, &o, to->offsets, &to->spans, &to->rows, e);
 }
 
+/* int8 of ranges that nobody may look at later; of texts that are cut, and of chunks. */
+static nib_status bytes_in(nib_model *m, size_t n, const nib_ticket *t, nib_request **r, result *to, nib_error *e, nib_overflow overflow) {
+    static _Thread_local float ranges[2 * 64];
+    nib_embed_options o;
+    nib_chunk_options c;
+    nib_vector_options v;
+    nib_embed_defaults(&o, sizeof o);
+    nib_chunk_options_defaults(&c, sizeof c);
+    nib_vector_options_defaults(&v, sizeof v);
+    c.overflow = overflow;
+    c.tokens = 12;
+    v.type = NIB_VECTOR_I8;
+    v.ranges = ranges;
+    v.ranges_width = nib_model_dim(m);
+    for (int64_t i = 0; i < v.ranges_width; i++) ranges[i] = -0.3f, ranges[v.ranges_width + i] = 0.4f;
+    o.chunks = &c;
+    o.vectors = &v;
+    o.ticket = t;
+    nib_status status = r ? nib_submit_embed(m, texts, n, &o, to->vectors, r, e) : nib_embed(m, texts, n, &o, to->vectors, e);
+    for (int64_t i = 0; i < v.ranges_width; i++) ranges[i] = -9, ranges[v.ranges_width + i] = 9;
+    return status;
+}
+
+static nib_status cut_bytes(nib_model *m, size_t n, const nib_ticket *t, nib_request **r, result *to, nib_error *e) {
+    return bytes_in(m, n, t, r, to, e, NIB_OVERFLOW_TRUNCATE);
+}
+static nib_status chunk_bytes(nib_model *m, size_t n, const nib_ticket *t, nib_request **r, result *to, nib_error *e) {
+    return bytes_in(m, n, t, r, to, e, NIB_OVERFLOW_CHUNK);
+}
 static nib_status means(nib_model *m, size_t n, const nib_ticket *t, nib_request **r, result *to, nib_error *e) {
     return chunks_of(m, n, t, r, to, e, NIB_AGGREGATE_MEAN);
 }
@@ -168,6 +197,7 @@ static const struct row {
     {"tag", "/tasks/ner-bert", NIB_TASK_TAG, tag},               {"fill", "/tasks/fill-bert", NIB_TASK_FILL, fill},
     {"answer", "/tasks/answer-bert", NIB_TASK_ANSWER, answer},   {"colbert", "/tasks/colbert-bert", NIB_TASK_COLBERT, colbert},
     {"sparse", "/tasks/sparse-bert", NIB_TASK_SPARSE, sparse},   {"chunks, means", "/nib/tiny", NIB_TASK_EMBED, means},
+    {"int8", "/nib/tiny", NIB_TASK_EMBED, cut_bytes},            {"chunks, int8", "/nib/tiny", NIB_TASK_EMBED, chunk_bytes},
     {"chunks, each", "/nib/tiny", NIB_TASK_EMBED, chunks},       {"chunks, late", "/nib/tiny", NIB_TASK_EMBED, late},
 };
 #define ROWS COUNT(rows)
