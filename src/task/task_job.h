@@ -40,6 +40,7 @@ struct task_job {
     task_texts given;  /* without chunks: what is put to the program; with: the chunk's own, before it begins */
     void *out;         /* as task_rows */
     task_chunk chunk;
+    double asked; /* base_clock: when it was submitted; its deadline counts from there, tokenizing included */
     /* Who called may want what conclude made in a form of its own. */
     nib_status (*give)(task_job *job, nib_error *err);
     void *to[3];

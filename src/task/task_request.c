@@ -128,7 +128,6 @@ static nib_status make(nib_model *m, nib_task task, const task_texts *t, void *o
                        .ended = t->n == 0,
                        .submitted = base_clock(),
                        .deadline = INFINITY};
-    if (t->ticket->deadline > 0) r->deadline = r->submitted + t->ticket->deadline;
     NIB_TRY(model_get_program(m, r->key.which, &r->program, err));
     NIB_TRY(task_choose_vectors(m, r->key.which, r->program, t->vectors, &r->vectors, err));
     if (!t->are_ids) NIB_TRY(model_check_tokenizer(m, err));
@@ -191,6 +190,7 @@ static nib_status wait_for_room(nib_queue *q, nib_request *r, nib_error *err) {
 static nib_status enter(nib_request *r, nib_error *err) {
     nib_queue *q = r->q;
     nib_status status = NIB_OK;
+    if (r->ticket.deadline > 0) r->deadline = r->submitted + r->ticket.deadline;
     base_mutex_lock(q->lock);
     NIB_TRY(wait_for_room(q, r, err));
     if (r->n > 0) {
@@ -218,6 +218,7 @@ static nib_status submit(nib_model *m, nib_task task, const task_texts *given, v
     if (status == NIB_OK) status = task_vectors_own_ranges(&r->vectors, &r->q->runtime->heap, &r->ranges, err);
     r->keeps = job && job->kind->chunked && !job->chunk.pooled;
     r->job = job;
+    if (job) r->submitted = job->asked;
     *request = r; /* before it can be finished: the callback may free it */
     if (status == NIB_OK) status = enter(r, err);
     if (status != NIB_OK) *request = NULL, r->job = NULL, destroy(r);
@@ -246,6 +247,7 @@ nib_status queue_submit_job(task_job *job, nib_request **request, nib_error *err
     nib_ticket ticket;
     task_chunk *c = &job->chunk;
     *request = NULL;
+    job->asked = base_clock();
     NIB_TRY(check_room(job->ticket.queue, &job->given, err));
     NIB_TRY(task_job_prepare(job, err));
     if (!job->kind->chunked) {
