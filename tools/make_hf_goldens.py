@@ -349,6 +349,7 @@ BART = dict(
     decoder_ffn_dim=16,
     max_position_embeddings=P,
 )
+GPT2 = dict(vocab_size=V, n_embd=H, n_layer=L, n_head=N, n_positions=P, layer_norm_epsilon=1e-3, pad_token_id=2)
 DEBERTA = dict(relative_attention=True, position_buckets=8, max_relative_positions=24)
 LOGITS = ("last_hidden_state", "logits")
 FAMILIES = {
@@ -844,6 +845,55 @@ FAMILIES = {
         pad=1,
         spoils=[config(scale_embedding=False), config(activation_function="relu")],
     ),
+    "gpt2": lambda: family(
+        T.GPT2Config(**GPT2),
+        pad=2,
+        spoils=[
+            config(layer_norm_epsilon=1e-2),
+            config(activation_function="relu"),
+            config(scale_attn_weights=False),
+            roll("wpe.weight"),
+        ],
+        same=[config(n_inner=4 * H), config(n_positions=None, n_embd=None, max_position_embeddings=P, hidden_size=H)],
+    ),
+    "gpt2-classifier": lambda: family(
+        T.GPT2Config(**GPT2, n_inner=80, num_labels=3),
+        T.GPT2ForSequenceClassification,
+        pad=2,
+        outputs=LOGITS,
+        spoils=[config(n_head=2)],
+    ),
+    "gemma": lambda: family(
+        T.GemmaConfig(**DECODER, head_dim=16, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
+        plus_one=True,
+        spoils=[
+            config(rms_norm_eps=0.3),
+            config(rope_parameters=None, rope_theta=60.0),
+            config(hidden_act="relu"),
+        ],
+        same=[config(rope_parameters=None, rope_theta=70.0, hidden_act="gelu")],
+    ),
+    "gemma-classifier": lambda: family(
+        T.GemmaConfig(**DECODER, head_dim=16, num_labels=1),
+        T.GemmaForSequenceClassification,
+        plus_one=True,
+        outputs=LOGITS,
+    ),
+    "gemma2-classifier": lambda: family(
+        T.Gemma2Config(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=5, num_labels=2),
+        T.Gemma2ForSequenceClassification,
+        plus_one=True,
+        outputs=LOGITS,
+    ),
+    "llama-classifier": lambda: family(
+        T.LlamaConfig(**DECODER, num_labels=3), T.LlamaForSequenceClassification, outputs=LOGITS
+    ),
+    "mistral-classifier": lambda: family(
+        T.MistralConfig(**DECODER, sliding_window=5, num_labels=3), T.MistralForSequenceClassification, outputs=LOGITS
+    ),
+    "qwen2-classifier": lambda: family(
+        T.Qwen2Config(**DECODER, num_labels=1), T.Qwen2ForSequenceClassification, outputs=LOGITS
+    ),
     "bloom": lambda: family(
         T.BloomConfig(vocab_size=V, hidden_size=H, n_layer=L, n_head=6, layer_norm_epsilon=1e-3, pad_token_id=0),
         spoils=[config(layer_norm_epsilon=1e-2)],
@@ -933,6 +983,9 @@ def write(name, f):
         )
         assert np.abs(a - z).max() > 1e-2 * np.abs(hidden).max(), f"{name}: texts hardly differ"
         assert np.isfinite(hidden).all()
+        if got.get("logits") is not None and got["logits"].ndim == 2:
+            a, z = got["logits"][:2]
+            assert np.abs(a - z).max() > 1e-2 * np.abs(got["logits"]).max(), f"{name}: scores hardly differ"
         golden["batches"].append(batch)
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)

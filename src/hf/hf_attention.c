@@ -260,7 +260,7 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
     const char *const paths[3] = {n->q, n->k, n->v}, *const called[3] = {"query", "key", "value"};
     const bool biases[3] = {s->q_bias, s->k_bias, s->v_bias};
     if (s->qkv == HF_QKV_BLOCKS) {
-        graph_value *joined = hf_project(b, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, all, s->q_bias);
+        graph_value *joined = hf_stack_project(b, s, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, all, s->q_bias);
         return hf_split(b, hf_path(b, "%sattention.part", at), joined, widths, 3, parts);
     }
     for (int i = 0; i < 3; i++) {
@@ -343,5 +343,5 @@ graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at
     }
     qkv[2] = repeated(b, s, v, hf_heads(b, v, qkv[2], s->kv_heads, s->head_size, false));
     x = attend(b, s, at, qkv, shared);
-    return hf_project(b, hf_path(b, "%s%s", at, n->out), x, s->heads * s->head_size, s->hidden, s->out_bias);
+    return hf_stack_project(b, s, hf_path(b, "%s%s", at, n->out), x, s->heads * s->head_size, s->hidden, s->out_bias);
 }

@@ -12,6 +12,14 @@ graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, g
     return hf_rms_norm(b, path, x, width, (float)s->epsilon, s->norm == HF_NORM_RMS_ONE);
 }
 
+graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in, int64_t out,
+                              bool with_bias) {
+    if (!s->in_out) return hf_project(b, path, x, in, out, with_bias);
+    graph_value *w = hf_weight(b, hf_path(b, "%s.weight", path), in, out);
+    x = hf_op2(b, "MatMul", with_bias ? hf_path(b, "%s.matmul", path) : path, x, w);
+    return with_bias ? hf_op2(b, "Add", path, x, hf_weight(b, hf_path(b, "%s.bias", path), out, 0)) : x;
+}
+
 /* ---------------------------------------------------------------- embeddings */
 
 const char *hf_stack_words(hf_builder *b, const hf_stack *s) {
@@ -73,18 +81,18 @@ static graph_value *feed_forward(hf_builder *b, const hf_stack *s, const char *a
     const hf_names *n = s->names;
     const char *up = hf_path(b, "%s%s", at, n->up), *act = hf_path(b, "%sact", at), *gated = hf_path(b, "%sgated", at);
     if (s->gate == HF_GATE_NONE) {
-        x = hf_activation(b, act, s->activation, hf_project(b, up, x, s->hidden, s->ffn, s->up_bias));
+        x = hf_activation(b, act, s->activation, hf_stack_project(b, s, up, x, s->hidden, s->ffn, s->up_bias));
     } else if (s->gate == HF_GATE_SEPARATE) {
-        graph_value *gate = hf_project(b, hf_path(b, "%s%s", at, n->gate), x, s->hidden, s->ffn, s->up_bias);
-        x = hf_project(b, up, x, s->hidden, s->ffn, s->up_bias);
+        graph_value *gate = hf_stack_project(b, s, hf_path(b, "%s%s", at, n->gate), x, s->hidden, s->ffn, s->up_bias);
+        x = hf_stack_project(b, s, up, x, s->hidden, s->ffn, s->up_bias);
         x = hf_op2(b, "Mul", gated, hf_activation(b, act, s->activation, gate), x);
     } else {
-        graph_value *wide = hf_project(b, up, x, s->hidden, 2 * s->ffn, s->up_bias), *halves[2];
+        graph_value *wide = hf_stack_project(b, s, up, x, s->hidden, 2 * s->ffn, s->up_bias), *halves[2];
         if (!hf_split(b, hf_path(b, "%shalf", at), wide, (int64_t[]){s->ffn, s->ffn}, 2, halves)) return NULL;
         const int gate = s->gate == HF_GATE_SECOND;
         x = hf_op2(b, "Mul", gated, hf_activation(b, act, s->activation, halves[gate]), halves[!gate]);
     }
-    return hf_project(b, hf_path(b, "%s%s", at, n->down), x, s->ffn, s->hidden, s->down_bias);
+    return hf_stack_project(b, s, hf_path(b, "%s%s", at, n->down), x, s->ffn, s->hidden, s->down_bias);
 }
 
 static graph_value *norm_at(hf_builder *b, const hf_stack *s, const char *at, const char *name, graph_value *x) {

@@ -124,6 +124,7 @@ typedef struct hf_stack {
 
     /* there is a bias */
     bool q_bias, k_bias, v_bias, out_bias, up_bias, down_bias; /* up_bias: gate's, too */
+    bool in_out; /* weights of layers are [in, out] (GPT-2's Conv1D), and not [out, in]; with HF_QKV_BLOCKS */
 
     /* embeddings: norm(words * scale + types + positions), then project */
     double embedding_scale; /* 0: 1. f32, as transformers has it in an f32 model (Gemma, BART) */
@@ -298,8 +299,8 @@ bool hf_is_causal(hf_builder *b);
 /* clang-format off */
 #define HF_FAMILIES(X)                                                                                                 \
     X(bert) X(roberta) X(distilbert) X(mpnet) X(albert) X(electra) X(roformer) X(deberta) X(modernbert) X(eurobert)    \
-    X(nomic) X(gte) X(jina3) X(t5) X(bart) X(mbart) X(llama) X(mistral) X(qwen2) X(qwen3) X(gemma2) X(gemma3)          \
-    X(olmo2) X(stablelm) X(bloom)
+    X(nomic) X(gte) X(jina3) X(t5) X(bart) X(mbart) X(llama) X(mistral) X(qwen2) X(qwen3) X(gemma) X(gemma2)     \
+    X(gemma3) X(olmo2) X(stablelm) X(bloom) X(gpt2)
 /* clang-format on */
 #define HF_DECLARE_FAMILY(word) extern const hf_family hf_family_##word;
 HF_FAMILIES(HF_DECLARE_FAMILY)
@@ -324,6 +325,9 @@ graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *la
 graph_value *hf_differences(hf_builder *b, graph_value *ids);
 /* A norm as the stack has it, over `width` columns. */
 graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
+/* x through a weight of a layer. */
+graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in, int64_t out,
+                              bool bias);
 /* The path of the table of words. */
 const char *hf_stack_words(hf_builder *b, const hf_stack *s);
 /* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
