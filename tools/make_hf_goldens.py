@@ -270,10 +270,12 @@ def family(
     types=False,
     without="",
     sides=("right", "left"),
+    ends=None,
 ):
     return dict(
         without=without,
         sides=sides,
+        ends=ends,
         config=config,
         cls=cls,
         spoils=list(spoils),
@@ -348,6 +350,9 @@ BART = dict(
     encoder_ffn_dim=80,
     decoder_ffn_dim=16,
     max_position_embeddings=P,
+)
+BART_CLASSIFIER = dict(
+    BART, decoder_layers=2, decoder_attention_heads=3, decoder_ffn_dim=56, num_labels=3, pad_token_id=1, eos_token_id=2
 )
 GPT2 = dict(vocab_size=V, n_embd=H, n_layer=L, n_head=N, n_positions=P, layer_norm_epsilon=1e-3, pad_token_id=2)
 DEBERTA = dict(relative_attention=True, position_buckets=8, max_relative_positions=24)
@@ -845,6 +850,52 @@ FAMILIES = {
         pad=1,
         spoils=[config(scale_embedding=False), config(activation_function="relu")],
     ),
+    "bart-classifier": lambda: family(
+        T.BartConfig(**BART_CLASSIFIER),
+        T.BartForSequenceClassification,
+        pad=1,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=2,
+        spoils=[
+            config(decoder_start_token_id=5),
+            config(eos_token_id=9),
+            config(scale_embedding=True),
+            swap("encoder_attn.k_proj", "encoder_attn.v_proj"),
+            roll("model.decoder.embed_positions.weight"),
+        ],
+    ),
+    "mbart-classifier": lambda: family(
+        T.MBartConfig(**BART_CLASSIFIER, scale_embedding=True),
+        T.MBartForSequenceClassification,
+        pad=1,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=2,
+        spoils=[config(eos_token_id=9), swap("encoder_attn_layer_norm", "self_attn_layer_norm")],
+        same=[config(decoder_start_token_id=5)],
+    ),
+    "t5-classifier": lambda: family(
+        T.T5Config(**T5, num_decoder_layers=2, decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, num_labels=3),
+        T.T5ForSequenceClassification,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=1,
+        spoils=[
+            config(decoder_start_token_id=5),
+            config(num_decoder_layers=1),
+            roll("transformer.decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
+        ],
+    ),
+    "t5-classifier-gated": lambda: family(
+        T.MT5Config(
+            **T5, feed_forward_proj="gated-gelu", decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, num_labels=2
+        ),
+        T.MT5ForSequenceClassification,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=1,
+    ),
     "gpt2": lambda: family(
         T.GPT2Config(**GPT2),
         pad=2,
@@ -904,9 +955,12 @@ FAMILIES = {
 # ---------------------------------------------------------------- what transformers says
 
 
-def batches(pad):
+def batches(pad, ends=None):
+    """ends: the id that ends every text."""
     rng = np.random.RandomState(7)
     texts = [rng.randint(3, V, n) for n in LENGTHS]
+    for text in texts if ends else ():
+        text[-1] = ends
     S = max(LENGTHS)
     for side in ("right", "left"):
         ids, mask = np.full((len(texts), S), pad, np.int64), np.zeros((len(texts), S), np.int64)
@@ -920,14 +974,18 @@ def run(model, f, ids, mask, types):
     more = {"token_type_ids": torch.tensor(ids % 2)} if types else {}
     if hasattr(model.config, "use_cache") and not isinstance(model, OwnCode):
         more["use_cache"] = False
+    logits = None
     if hasattr(model, "get_encoder") and model.config.is_encoder_decoder:
+        if "logits" in f["outputs"]:
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), use_cache=False).logits
         model, more = model.get_encoder(), {}
     with torch.no_grad():
         got = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), output_hidden_states=True, **more)
     out = {
         "last_hidden_state": got.get("last_hidden_state"),
         "pooler_output": got.get("pooler_output"),
-        "logits": got.get("logits"),
+        "logits": got.get("logits") if logits is None else logits,
     }
     if out["last_hidden_state"] is None:
         base = getattr(model, model.base_model_prefix)
@@ -962,7 +1020,7 @@ def write(name, f):
         "spoils": f["spoils"],
         "same": f["same"],
     }
-    for side, ids, mask in (batch for batch in batches(f["pad"]) if batch[0] in f["sides"]):
+    for side, ids, mask in (batch for batch in batches(f["pad"], f["ends"]) if batch[0] in f["sides"]):
         got = run(model, f, ids, mask, f["types"])
         rows = [[b, int(s)] for b, n in enumerate(LENGTHS) for s in {0, n // 2, n - 1}]
         rows = [[b, s + (0 if side == "right" else max(LENGTHS) - LENGTHS[b])] for b, s in sorted(rows)][:9]

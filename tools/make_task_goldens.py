@@ -93,6 +93,10 @@ FAMILIES = {  # name: tokenizer, config, classes by head
     "xlmr": (unigram, T.XLMRobertaConfig, dict(type_vocab_size=1, max_position_embeddings=MOST + 2)),
     "albert": (unigram, T.AlbertConfig, dict(embedding_size=16, type_vocab_size=2)),
     "electra": (wordpiece, T.ElectraConfig, dict(embedding_size=16, type_vocab_size=2)),
+    "bart": (bytelevel, lambda hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, cls_token_id, sep_token_id,
+             **more: T.BartConfig(d_model=hidden_size, encoder_layers=1, decoder_layers=num_hidden_layers,
+                                  encoder_attention_heads=num_attention_heads, decoder_attention_heads=num_attention_heads,
+                                  encoder_ffn_dim=intermediate_size, decoder_ffn_dim=intermediate_size, **more), {}),
     "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
 }
 
@@ -101,7 +105,7 @@ def lively(model, seed):
     torch.manual_seed(seed)
     with torch.no_grad():
         for key, p in sorted(model.named_parameters()):
-            words = any(name in key for name in ("word_embeddings", "tok_embeddings", "embed_tokens"))
+            words = any(name in key for name in ("word_embeddings", "tok_embeddings", "embed_tokens", "shared"))
             p.add_(torch.randn_like(p) * (1 if words else 0.05 if p.ndim == 1 else 0.25))
     return model.eval()
 
@@ -390,7 +394,8 @@ LABELS = ["a river", "ink", "São Paulo", "pens, and nibs", "ink of a pen"]
 def zero_shot():
     for name, family, labels in (("zero-bert", "bert", ["contradiction", "neutral", "Entailment"]),
                                  ("zero-deberta", "deberta", ["entailment", "not_entailment"]),
-                                 ("zero-roberta", "roberta", ["a", "b", "c"])):
+                                 ("zero-roberta", "roberta", ["a", "b", "c"]),
+                                 ("zero-bart", "bart", ["contradiction", "neutral", "entailment"])):
         model, tok, path = folder(name, family, T.AutoModelForSequenceClassification, id2label=dict(enumerate(labels)),
                                   label2id={label: i for i, label in enumerate(labels)})
         pipe = T.pipeline("zero-shot-classification", model=model, tokenizer=T.AutoTokenizer.from_pretrained(path), device="cpu")

@@ -306,6 +306,9 @@ static void has_scores(void *user, const char *name) {
             fail_msg("%s: a text alone has other scores (case %zu)", name, i);
         if (nib_model_explain(m.model, text, sizeof text, &length, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
         if (!strstr(text, "batches are packed")) fail_msg("%s: %s", name, text);
+        if (strstr(text, "MatMul") || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
+        nib_model_describe(m.model, text, sizeof text, &length);
+        if (!strstr(text, "with any others")) fail_msg("%s: a text reaches another: %s", name, text);
         free(all);
         free(alone);
         nib_model_free(m.model);
