@@ -889,7 +889,7 @@ FAMILIES = {
     ),
     "t5-classifier-gated": lambda: family(
         T.MT5Config(
-            **T5, feed_forward_proj="gated-gelu", decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, num_labels=2
+            **T5, num_decoder_layers=1, feed_forward_proj="gated-gelu", decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, num_labels=2
         ),
         T.MT5ForSequenceClassification,
         outputs=LOGITS,
