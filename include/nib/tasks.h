@@ -40,6 +40,8 @@ typedef struct nib_rank_options {
     nib_stop_fn stop;      /* of this call, in documents; NULL: it goes on to its end */
     void *stop_user;
     const nib_ticket *ticket; /* as of nib_embed_options; its `answer` is given the model's raw scores */
+    const char *prompt_name;  /* as of nib_embed_options: the prompt is put before the query or, where a chat template */
+    const char *prompt;       /* makes one text of query and document, is its instruction */
 } nib_rank_options;
 
 NIB_API void nib_rank_defaults(nib_rank_options *options, size_t size);
@@ -50,7 +52,11 @@ typedef struct nib_ranked {
     float score;
 } nib_ranked;
 
-/* Orders n documents by how well they answer a query, as CrossEncoder.rank of sentence-transformers does: the best
+/* A reranker that is a decoder gives one score, how much more likely one word is than another to come next ("yes", "no"),
+ * and what its chat template makes of the pair is what it reads: nib_model_describe says so. UNSUPPORTED, too: a template
+ * that does what nib does not. INVALID_ARGUMENT: an instruction for one without a place for it.
+ *
+ * Orders n documents by how well they answer a query, as CrossEncoder.rank of sentence-transformers does: the best
  * first, equal ones in the caller's order, and those whose score is no number behind all others. *count is n, or
  * options->top if that is less; `out` has room for n and gets so many. n = 0 is no error, and an empty query or
  * document is one like any other. The model gives a raw score for each label of the pair (query, document), and its

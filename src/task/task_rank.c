@@ -50,7 +50,9 @@ nib_status task_rank(nib_model *m, const char *query, const char *const *documen
     size_t *lengths = NULL, bytes;
     float *rows = NULL;
     bool sigmoids = false;
+    const char *prompt;
     *count = 0;
+    NIB_TRY(task_prompt(m, options->prompt_name, options->prompt, &prompt, err));
     NIB_TRY(model_get_program(m, NIB_TASK_CLASSIFY, &program, err));
     NIB_TRY(choose_scores(m, program, options->scores, &sigmoids, err));
     const int64_t labels = program->width;
@@ -67,6 +69,7 @@ nib_status task_rank(nib_model *m, const char *query, const char *const *documen
                               .text_lengths = options->query_length ? lengths : NULL,
                               .pairs = documents,
                               .pair_lengths = options->lengths,
+                              .prompt = prompt,
                               .max_tokens = options->max_tokens,
                               .tokens = options->tokens,
                               .full_tokens = options->full_tokens,

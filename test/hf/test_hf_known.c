@@ -85,6 +85,9 @@ static void what_does_not_open(void **state) {
          "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},"
          " {\"path\": \"1_WordWeights\", \"type\": \"sentence_transformers.models.WordWeights\"}]",
          "WordWeights", NIB_UNSUPPORTED},
+        {BERT(12),
+         "[{\"path\": \"\", \"type\": \"Transformer\"}, {\"path\": \"1_LogitScore\", \"type\": \"a.b.LogitScore\"}]",
+         "1_LogitScore/config.json: modules.json lists it", NIB_UNSUPPORTED},
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         char text[4096];
