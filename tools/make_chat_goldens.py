@@ -66,6 +66,8 @@ TEMPLATES = [
     "{% endgeneration %}{{ messages[-1].content }}\r\nend\r\n",
     "{%- for m in [] %}never{% endfor -%}\n{% if false %}{% if true %}a{% else %}b{% endif %}{{ '%}' }}{% elif true %}c{% endif %}\n"
     "{{ messages[-2].content }}{{ \"it's \\\"\\n\" }}{{ messages[-1].content }}",
+    "{{ messages[-3].content.x if messages | length == 9 else ('b' if messages[0].role == 'system' else 'c') }}"
+    "{{ 'a' if true }}{{ 'b' if false }}{{ messages[-2].content }}{{ messages[-1].content if not (none or false) else none.x }}",
     "{{ messages | rejectattr('role', 'equalto', 'system') | map(attribute='content') | join(' & ') }}",
     "{% if messages[0].content is string %}text{% else %}parts{% endif %}{{ messages[-2].content }}{{ messages[-1].content }}",
 ]

@@ -98,6 +98,8 @@ FAMILIES = {  # name: tokenizer, config, classes by head
                                   encoder_attention_heads=num_attention_heads, decoder_attention_heads=num_attention_heads,
                                   encoder_ffn_dim=intermediate_size, decoder_ffn_dim=intermediate_size, **more), {}),
     "chat-qwen3": (lambda: chat(), T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16, max_position_embeddings=400)),
+    "chat-qwen2": (lambda: chat(), T.Qwen2Config, dict(num_key_value_heads=1, max_position_embeddings=400)),
+    "chat-gemma": (lambda: chat(), T.GemmaConfig, dict(num_key_value_heads=1, head_dim=16, max_position_embeddings=400)),
     "chat-llama": (lambda: chat(), T.LlamaConfig, dict(num_key_value_heads=1, max_position_embeddings=400)),
     "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
 }
@@ -177,10 +179,10 @@ def chat():
     t = K.Tokenizer(K.models.BPE())
     t.pre_tokenizer = K.pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = K.decoders.ByteLevel()
-    words = TEXTS + [QWEN3_TEMPLATE] * 2 + ["yes", "no"] * 9
-    t.train_from_iterator(words, K.trainers.BpeTrainer(vocab_size=560, special_tokens=["<pad>", "</s>"] + IM, show_progress=False,
+    words = TEXTS + [QWEN3_TEMPLATE] * 2 + ["yes", "no", "Yes"] * 9
+    t.train_from_iterator(words, K.trainers.BpeTrainer(vocab_size=560, special_tokens=["<pad>", "</s>"] + IM + ["<bos>"], show_progress=False,
                                                        initial_alphabet=K.pre_tokenizers.ByteLevel.alphabet()))
-    return T.PreTrainedTokenizerFast(tokenizer_object=t, pad_token="<pad>", eos_token="</s>", model_max_length=LONG,
+    return T.PreTrainedTokenizerFast(tokenizer_object=t, pad_token="<pad>", eos_token="</s>", bos_token="<bos>", model_max_length=LONG,
                                      additional_special_tokens=IM)
 
 
@@ -218,18 +220,40 @@ def as_modules(path, score, output, kwargs, activation):
         (path / name).write_text(json.dumps(value, indent=2) + "\n")
 
 
-def by_the_card(model, tok, instruction, most=LONG):
-    """p(yes) as the card of Qwen3-Reranker reckons it, and the log odds."""
+def qwen3_card(encode, text, instruction):
+    """What is read, and the end of it that stays where it is cut: the card of Qwen3-Reranker."""
     prefix, rest = QWEN3_TEMPLATE.split("-%}\n")[-1].split("<Instruct>")
-    suffix = "<|im_end|>" + rest.split("<|im_end|>")[1][:-1]
-    encode = lambda text: tok(text, add_special_tokens=False)["input_ids"]
+    usual = "Given a web search query, retrieve relevant passages that answer the query"
+    content = encode(f"<Instruct>: {instruction or usual}\n<Query>: {QUERY}\n<Document>: {text}")
+    return encode(prefix) + content, encode("<|im_end|>" + rest.split("<|im_end|>")[1][:-1])
+
+
+def mxbai_code(encode, text, instruction):
+    """github.com/mixedbread-ai/mxbai-rerank, mxbai_rerank_v2.py."""
+    task = ("You are a search relevance expert who evaluates how well documents match search queries. For each query-document "
+            "pair, carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 for "
+            "not relevant, 1 for relevant).\nRelevance:")
+    prefix = "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+    query = (f"instruction: {instruction}\n" if instruction else "") + f"query: {QUERY}"
+    return (encode(prefix) + encode(query) + encode("\n") + encode(f"document: {text}"),
+            encode("\n") + encode(task) + encode("<|im_end|>\n<|im_start|>assistant\n"))
+
+
+def bge_card(encode, text, instruction):
+    """The card of bge-reranker-v2-gemma."""
+    usual = ("Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+             "prediction of either 'Yes' or 'No'.")
+    return encode("<bos>") + encode(f"A: {QUERY}") + encode("\n") + encode(f"B: {text}"), encode("\n") + encode(instruction or usual)
+
+
+def by_the_card(model, tok, card, score, instruction, most):
     odds = []
     for text in TEXTS:
-        content = encode(f"<Instruct>: {instruction}\n<Query>: {QUERY}\n<Document>: {text}")
-        ids = encode(prefix) + content[:most - len(encode(prefix)) - len(encode(suffix))] + encode(suffix)
+        start, end = card(lambda text: tok(text, add_special_tokens=False)["input_ids"], text, instruction)
         with torch.no_grad():
-            last = model(torch.tensor([ids])).logits[0, -1]
-        odds.append(float(last[tok.convert_tokens_to_ids("yes")] - last[tok.convert_tokens_to_ids("no")]))
+            last = model(torch.tensor([start[:most - len(end)] + end])).logits[0, -1]
+        yes, no = (w and last[tok.convert_tokens_to_ids(w)] for w in score)
+        odds.append(float(yes if no is None else yes - no))
     return odds
 
 
@@ -242,10 +266,12 @@ def judge():
             ("judge-llama", "chat-llama", words, dict(tie_word_embeddings=False), TURNS_TEMPLATE, ("yes", None),
              {"chat_template": {"add_generation_prompt": True}}, None),
             ("judge-classifier", "chat-llama", T.AutoModelForSequenceClassification, dict(num_labels=1), QWEN3_TEMPLATE, None, None, None),
-            ("judge-card", "chat-qwen3", words, dict(tie_word_embeddings=True), None, ("yes", "no"), None, None)):
+            ("judge-card", "chat-qwen3", words, dict(tie_word_embeddings=True), qwen3_card, ("yes", "no"), None, None),
+            ("judge-card-qwen2", "chat-qwen2", words, dict(tie_word_embeddings=True), mxbai_code, ("1", "0"), None, None),
+            ("judge-card-gemma", "chat-gemma", words, {}, bge_card, ("Yes", None), None, None)):
         model, tok, path = folder(name, family, auto, **more)
-        short = 40 if template == TURNS_TEMPLATE else 130
-        if template:
+        short = 40 if template == TURNS_TEMPLATE else 180 if template == mxbai_code else 130
+        if isinstance(template, str):
             (path / "chat_template.jinja").write_text(template)
             ids = dict(zip(("true_token_id", "false_token_id"), (w and tok.convert_tokens_to_ids(w) for w in score))) if score else None
             as_modules(path, ids, "causal_logits" if score else "scores", kwargs, activation)
@@ -257,8 +283,8 @@ def judge():
             encoder.max_seq_length = short
             cut = encoder.predict(pairs, activation_fn=raw, **plain).tolist()
         else:
-            usual = "Given a web search query, retrieve relevant passages that answer the query"
-            relevance, instructed, cut = (by_the_card(model, tok, *i) for i in ((usual,), (INSTRUCTION,), (usual, short)))
+            relevance, instructed, cut = (by_the_card(model, tok, template, score, *i) for i in
+                                          ((None, LONG), (INSTRUCTION, LONG), (None, short)))
             score = torch.sigmoid(torch.tensor(relevance)).tolist()
             found = sorted(({"corpus_id": i, "score": s, "text": t} for i, (s, t) in enumerate(zip(score, TEXTS))),
                            key=lambda x: -x["score"])

@@ -152,13 +152,15 @@ typedef struct hf_m3 {
 
 /* Rerankers that are decoders: how a query and a document become one text, and which words that would come next say how
  * well the document answers (hf_judge.c). A classifier may have such a text, too. */
-enum { HF_PLACE_INSTRUCTION = 1, HF_PLACE_QUERY, HF_PLACE_DOCUMENT }; /* bytes that stand for them */
+enum { HF_PLACE_INSTRUCTION = 1, HF_PLACE_QUERY, HF_PLACE_DOCUMENT, HF_PLACE_CUT }; /* bytes that stand for them; across
+                                                                                       * a cut no token goes */
 typedef struct hf_judge {
     char text[2][4096];   /* of a pair; with an instruction in it, "": there is no place for one */
     char from[64];        /* what says so, "chat_template.jinja"; "": a pair is what the tokenizer makes of it */
     bool next_word;       /* the score is `yes`, less `no` */
     int64_t yes, no;      /* ids; -1: not known yet; of `no`: there is none */
-    char words_from[200]; /* "1_LogitScore/config.json"; "": the tokens yes and no */
+    char words_from[200]; /* "1_LogitScore/config.json"; "": these tokens: */
+    const char *words[2]; /* "yes", "no"; of the second NULL: there is none. Static storage */
     bool capped;          /* scores of words go through final_logit_softcapping */
     char wrong[240];      /* why no text is made of pairs, or "" */
     char no_head[240];    /* why there is no score of words, or "" */

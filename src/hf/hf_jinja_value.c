@@ -505,21 +505,33 @@ static hf_jinja_value logic(hf_jinja *j, bool is_and) {
     return v;
 }
 
+/* One value or, by what stands between `if` and `else`, another: the one that counts is evaluated, and that alone. */
+static hf_jinja_value choice(hf_jinja *j, const char *begin) {
+    const hf_jinja_value condition = logic(j, false);
+    const bool wanted = hf_jinja_truth(j, &condition), on = is_on(j);
+    hf_jinja_value v = undefined;
+    if (word(j, "else")) {
+        j->off += wanted;
+        v = hf_jinja_expression(j);
+        j->off -= wanted;
+    }
+    if (!on || !wanted) return v;
+    const char *end = j->at;
+    j->at = begin;
+    v = logic(j, false);
+    j->at = end;
+    return v;
+}
+
 hf_jinja_value hf_jinja_expression(hf_jinja *j) {
+    const char *begin = j->at;
     if (!hf_jinja_step(j)) return undefined;
     j->depth++;
+    j->off++; /* until it is known whether it counts */
     hf_jinja_value v = logic(j, false);
-    if (word(j, "if")) { /* what stands in front has been evaluated, whether it counts or not */
-        const hf_jinja_value condition = logic(j, false);
-        const bool wanted = hf_jinja_truth(j, &condition);
-        hf_jinja_value other = undefined;
-        if (word(j, "else")) {
-            j->off += wanted;
-            other = hf_jinja_expression(j);
-            j->off -= wanted;
-        }
-        if (!wanted) v = other;
-    }
+    j->off--;
+    if (word(j, "if")) v = choice(j, begin);
+    else if (is_on(j)) j->at = begin, v = logic(j, false);
     j->depth--;
     return v;
 }

@@ -17,17 +17,27 @@
 
 #define MOST_TEMPLATE (1 << 20)
 
-/* What the card of a model says that a folder leaves out. */
+/* What the card of a model, or the code that it names, says and its folder leaves out. \4: HF_PLACE_CUT. */
 static const struct {
-    const char *model_type, *name, *chat_template;
+    const char *model_type, *name, *words[2], *chat_template;
 } cards[] = {
-    {"qwen3", "the card of Qwen3-Reranker",
-     "{%- set instruction = messages | selectattr('role', 'eq', 'system') | map(attribute='content') | first | "
-     "default('Given a web search query, retrieve relevant passages that answer the query') -%}\n"
+    {"qwen3", "the card of Qwen3-Reranker", {"yes", "no"},
      "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. "
-     "Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n"
-     "<|im_start|>user\n<Instruct>: {{ instruction }}\n<Query>: {{ messages[-2].content }}\n"
+     "Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: "
+     "{{ messages[-3].content if messages | length == 3 else "
+     "'Given a web search query, retrieve relevant passages that answer the query' }}\n<Query>: {{ messages[-2].content }}\n"
      "<Document>: {{ messages[-1].content }}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n\n"},
+    {"qwen2", "the code of mxbai-rerank-v2", {"1", "0"},
+     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n\4"
+     "{% if messages | length == 3 %}instruction: {{ messages[0].content }}{{ '\n' }}{% endif %}"
+     "query: {{ messages[-2].content }}\4\n\4document: {{ messages[-1].content }}\4\n\4"
+     "You are a search relevance expert who evaluates how well documents match search queries. For each query-document pair, "
+     "carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 for not "
+     "relevant, 1 for relevant).\nRelevance:\4<|im_end|>\n<|im_start|>assistant\n\n"},
+    {"gemma", "the card of bge-reranker-v2-gemma", {"Yes", NULL},
+     "{{ bos_token }}\4A: {{ messages[-2].content }}\4\n\4B: {{ messages[-1].content }}\4\n\4"
+     "{{ messages[-3].content if messages | length == 3 else 'Given a query A and a passage B, determine whether the passage "
+     "contains an answer to the query by providing a prediction of either \\'Yes\\' or \\'No\\'.' }}"},
 };
 
 static bool ends_with(const char *text, const char *end) {
@@ -150,8 +160,9 @@ static nib_status open_files(nib_runtime *runtime, const char *dir, chat_files *
         f->length = yyjson_get_len(said);
         if (f->text) snprintf(f->from, sizeof f->from, "chat_template of tokenizer_config.json");
     }
-    if (f->length > MOST_TEMPLATE || (f->text && memchr(f->text, 0, f->length)))
-        NIB_FAIL(err, NIB_LIMIT, "%s: longer than %d bytes, or with a NUL inside", f->from, MOST_TEMPLATE);
+    const bool odd = f->text && (memchr(f->text, 0, f->length) || memchr(f->text, HF_PLACE_CUT, f->length));
+    if (f->length > MOST_TEMPLATE || odd)
+        NIB_FAIL(err, NIB_LIMIT, "%s: longer than %d bytes, or with a byte inside that no text has", f->from, MOST_TEMPLATE);
 fail:
     base_free(heap, path);
     return status;
@@ -172,6 +183,7 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
               .parts = strcmp(hf_json_string(message, "format", ""), "structured") == 0};
     const bool open = !modalities && plain && (next_word || ends_with(s->architecture, "ForSequenceClassification"));
     j->next_word = j->words_from[0] || (next_word && plain);
+    j->words[0] = "yes", j->words[1] = "no";
     if (f.text && (named || open))
         NIB_TRY(use_template(&runtime->heap, &c, j, err));
     else if (named) snprintf(j->wrong, sizeof j->wrong, "sentence_bert_config.json wants messages, and there is no chat template");
@@ -180,6 +192,7 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
     for (size_t i = 0; open && next_word && useless && i < BASE_COUNT(cards); i++)
         if (strcmp(cards[i].model_type, s->model_type) == 0) {
             c.from = cards[i].name, c.text = cards[i].chat_template, c.length = strlen(c.text);
+            memcpy(j->words, cards[i].words, sizeof j->words);
             NIB_TRY(use_template(&runtime->heap, &c, j, err));
         }
     if (j->next_word && j->capped) snprintf(j->no_head, sizeof j->no_head, "config.json: final_logit_softcapping, which nib does not apply");
@@ -238,7 +251,7 @@ nib_status hf_judge_open(nib_runtime *runtime, const char *dir, hf_settings *s, 
     const graph_tensor *t = find_table(w, s->model_type);
     if (!t || t->rank != 2 || j->yes < 0 || j->yes >= t->dims[0] || j->no >= t->dims[0] || t->dims[1] < 1 || t->dims[1] > INT32_MAX) {
         snprintf(j->no_head, sizeof j->no_head, "no table of words with the rows %lld and %lld (%.100s)", (long long)j->yes, (long long)j->no,
-                 j->words_from[0] ? j->words_from : "the tokens yes and no");
+                 j->words_from[0] ? j->words_from : j->words[0]);
         goto fail;
     }
     float *row = base_arena_alloc(g->arena, (size_t)t->dims[1] * sizeof *row);

@@ -23,21 +23,21 @@ nib_status task_check_judged(const nib_model *m, const task_texts *given, nib_er
 
 static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a pair of texts"); }
 
-/* The text of these, in store->prompted. */
-static nib_status compose(nib_model *m, model_ids *store, const task_text *t, size_t *bytes, nib_error *err) {
+/* The text of a part of a template, in store->prompted; *at goes on to what ends the part. */
+static nib_status compose(nib_model *m, model_ids *store, const task_text *t, const char **at, size_t *bytes, nib_error *err) {
+    static const char marks[] = {HF_PLACE_INSTRUCTION, HF_PLACE_QUERY, HF_PLACE_DOCUMENT, HF_PLACE_CUT, 0};
     const struct {
         const char *text;
         size_t length;
     } places[] = {[HF_PLACE_INSTRUCTION] = {t->prompt, t->prompt_length},
                   [HF_PLACE_QUERY] = {t->text, t->length},
                   [HF_PLACE_DOCUMENT] = {t->pair, t->pair_length}};
-    static const char marks[] = {HF_PLACE_INSTRUCTION, HF_PLACE_QUERY, HF_PLACE_DOCUMENT, 0};
     size_t n = 0;
-    for (const char *at = m->settings.judge.text[t->prompt_length > 0], *next; *at; at = next) {
-        const size_t plain = strcspn(at, marks), place = (unsigned char)*at;
-        const char *from = plain ? at : places[place].text;
+    for (; **at && **at != HF_PLACE_CUT;) {
+        const size_t plain = strcspn(*at, marks), place = (unsigned char)**at;
+        const char *from = plain ? *at : places[place].text;
         const size_t length = plain ? plain : places[place].length;
-        next = at + (plain ? plain : 1);
+        *at += plain ? plain : 1;
         if (length > SIZE_MAX / 2 - n || !base_grow(&m->runtime->heap, (void **)&store->prompted, &store->prompted_cap, n + length, 1))
             return no_memory(err);
         if (length) memcpy(store->prompted + n, from, length);
@@ -47,20 +47,25 @@ static nib_status compose(nib_model *m, model_ids *store, const task_text *t, si
     return NIB_OK;
 }
 
-/* Ids of the pair behind store->count, which stays; *n of them. */
-static nib_status encode(nib_model *m, model_ids *store, const task_text *t, size_t at, size_t *n, nib_error *err) {
+/* Ids of the pair from place `first` of the store on, whose count stays; *n of them. */
+static nib_status encode(nib_model *m, model_ids *store, const task_text *t, size_t first, size_t *n, nib_error *err) {
     nib_status status = NIB_OK;
     text_encoding *enc = &store->encoding;
     const text_truncation whole = {.max_tokens = 0};
+    const char *at = m->settings.judge.text[t->prompt_length > 0];
     size_t bytes = 0;
-    NIB_TRY(compose(m, store, t, &bytes, err));
-    NIB_TRY(text_encode_cut(m->tokenizer, store->prompted, bytes, NULL, 0, &whole, false, enc, err));
-    *n = enc->count;
-    if (!base_grow(&m->runtime->heap, (void **)&store->ids, &store->ids_cap, at + *n, sizeof(int32_t)) ||
-        !base_grow(&m->runtime->heap, (void **)&store->types, &store->types_cap, at + *n, sizeof(int32_t)))
-        NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for token ids");
-    if (*n) memcpy(store->ids + at, enc->ids, *n * sizeof(int32_t));
-    if (*n) memcpy(store->types + at, enc->type_ids, *n * sizeof(int32_t));
+    for (*n = 0; *at; at += *at == HF_PLACE_CUT) {
+        NIB_TRY(compose(m, store, t, &at, &bytes, err));
+        if (bytes == 0) continue;
+        NIB_TRY(text_encode_cut(m->tokenizer, store->prompted, bytes, NULL, 0, &whole, false, enc, err));
+        const size_t all = first + *n + enc->count;
+        if (!base_grow(&m->runtime->heap, (void **)&store->ids, &store->ids_cap, all, sizeof(int32_t)) ||
+            !base_grow(&m->runtime->heap, (void **)&store->types, &store->types_cap, all, sizeof(int32_t)))
+            NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for token ids");
+        if (enc->count) memcpy(store->ids + first + *n, enc->ids, enc->count * sizeof(int32_t));
+        if (enc->count) memcpy(store->types + first + *n, enc->type_ids, enc->count * sizeof(int32_t));
+        *n += enc->count;
+    }
 fail:
     return status;
 }
