@@ -67,9 +67,9 @@ static int run_rank(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {rank_options,       cli_prompt_options, cli_model_option,  cli_length_options,
-                                            cli_engine_options, cli_group_option,   cli_thread_option, cli_safety_options,
-                                            NULL};
+static const cli_option *const options[] = {rank_options,       cli_prompt_options, cli_model_option,
+                                            cli_length_options, cli_engine_options, cli_group_option,
+                                            cli_thread_option,  cli_safety_options, NULL};
 
 const cli_verb cli_rank = {
     .name = "rank",

@@ -215,8 +215,8 @@ nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *n
 nib_status hf_modules_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
 /* Opens sparse_linear.pt and colbert_linear.pt of the folder, if they are there, as that opens weights. */
 nib_status hf_m3_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
-/* Opens the row of the table of words that judge.yes and judge.no ask for, which then is the graph's; judge.no_head says
- * why there is none. Errors as hf_weights_open, but for NOT_FOUND. */
+/* Opens the row of the table of words that judge.yes and judge.no ask for, which then is the graph's; judge.no_head
+ * says why there is none. Errors as hf_weights_open, but for NOT_FOUND. */
 nib_status hf_judge_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
 /* Pools in this one way, whatever the folder says. */
 void hf_modules_pool_by(hf_settings *s, nib_pooling mode);
@@ -236,7 +236,8 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
  * transformer's; after config.json. */
 void hf_modules_project(hf_settings *s);
 nib_status hf_colbert_load(nib_runtime *runtime, const char *dir, hf_colbert *out, nib_error *err); /* *out is zeroed */
-nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err); /* after both */
+nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s,
+                         nib_error *err); /* after both */
 nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
 nib_status hf_modules_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err);
 

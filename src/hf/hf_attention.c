@@ -189,8 +189,8 @@ static graph_value *alibi(hf_builder *b, const hf_stack *s, graph_value *ids) {
     return hf_op2(b, "Mul", "alibi.bias", far, slopes);
 }
 
-/* The bucket of a distance, half of them for keys behind the query, unless it sees none: whole distances up to a quarter of all, then ever
- * wider ones (Raffel et al., 2020), with torch's f32 logarithms. */
+/* The bucket of a distance, half of them for keys behind the query, unless it sees none: whole distances up to a
+ * quarter of all, then ever wider ones (Raffel et al., 2020), with torch's f32 logarithms. */
 static int64_t bucket_at(int64_t i, const void *user) { /* of key - query = i - bucket_reach */
     const hf_stack *s = user;
     const int64_t half = s->causal ? s->buckets : s->buckets / 2, exact = half / 2, d = i - s->bucket_reach;
@@ -364,7 +364,8 @@ graph_value *hf_stack_cross(hf_builder *b, const hf_stack *s, const char *at, gr
                   {n->v, "v", shared->memory, s->v_bias, false}};
     graph_value *qkv[3];
     for (int i = 0; i < 3; i++) {
-        qkv[i] = hf_stack_project(b, s, hf_path(b, "%s%s", at, parts[i].path), parts[i].x, s->hidden, width, parts[i].bias);
+        qkv[i] =
+            hf_stack_project(b, s, hf_path(b, "%s%s", at, parts[i].path), parts[i].x, s->hidden, width, parts[i].bias);
         qkv[i] = hf_heads(b, hf_path(b, "%sattention.%s", own, parts[i].called), qkv[i], s->heads, D, parts[i].turned);
     }
     x = attend(b, s, own, qkv, &(hf_shared){.bias = shared->padding});

@@ -331,8 +331,8 @@ static void check_stack(hf_builder *b, hf_stack *s) {
         hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld layers in %lld groups", (long long)s->layers,
                   (long long)s->groups);
     if (s->start >= s->vocabulary)
-        hf_refuse(b, NIB_BAD_MODEL, "config.json: decoder_start_token_id %lld is none of %lld tokens", (long long)s->start,
-                  (long long)s->vocabulary);
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: decoder_start_token_id %lld is none of %lld tokens",
+                  (long long)s->start, (long long)s->vocabulary);
     if (!hf_knows_activation(s->activation))
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: the activation '%.60s'", s->activation ? s->activation : "");
     if (b->status == NIB_OK) check_heads(b, s);
@@ -340,7 +340,8 @@ static void check_stack(hf_builder *b, hf_stack *s) {
 }
 
 void hf_stack_read(hf_builder *b, const hf_family *f, hf_stack *s) {
-    *s = (hf_stack){.pad = -1, .eos = -1, .sight = {{.left = -1, .right = -1}, {.left = -1, .right = -1}}, .names = f->names};
+    *s = (hf_stack){
+        .pad = -1, .eos = -1, .sight = {{.left = -1, .right = -1}, {.left = -1, .right = -1}}, .names = f->names};
     for (const hf_key *const *keys = f->keys; *keys; keys++)
         for (const hf_key *k = *keys; k->names; k++) read_key(b, k, s);
     if (b->status == NIB_OK && f->configure) f->configure(b, s);

@@ -117,7 +117,8 @@ static void read_word(hf_jinja *j) {
 static bool is_word(const hf_jinja *j, const char *word) { return strcmp(j->word, word) == 0; }
 
 static bool ends_block(const hf_jinja *j, bool loop) {
-    return loop ? is_word(j, "endfor") || is_word(j, "else") : is_word(j, "endif") || is_word(j, "elif") || is_word(j, "else");
+    return loop ? is_word(j, "endfor") || is_word(j, "else")
+                : is_word(j, "endif") || is_word(j, "elif") || is_word(j, "else");
 }
 
 /* Goes to the tag that ends a block, which nothing is made of, and reads its word. */
@@ -254,8 +255,8 @@ static void walk(hf_jinja *j, bool inside, bool loop) {
     if (inside) hf_jinja_refuse(j, "a block without an end");
 }
 
-nib_status hf_jinja_render(base_heap *heap, const char *text, size_t length, const hf_jinja_variable *variables, int count,
-                           base_str *out, nib_error *err) {
+nib_status hf_jinja_render(base_heap *heap, const char *text, size_t length, const hf_jinja_variable *variables,
+                           int count, base_str *out, nib_error *err) {
     hf_jinja j = {.out = out, .err = err, .line_begins = true};
     base_arena_init(&j.arena, heap);
     char *plain = base_arena_alloc(&j.arena, length + 1);
@@ -274,6 +275,7 @@ nib_status hf_jinja_render(base_heap *heap, const char *text, size_t length, con
     for (int i = 0; i < count; i++) hf_jinja_set(&j, variables[i].name, strlen(variables[i].name), variables[i].value);
     if (j.status == NIB_OK) walk(&j, false, false);
     base_arena_free(&j.arena);
-    if (j.status == NIB_OK && out->failed) j.status = base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a template");
+    if (j.status == NIB_OK && out->failed)
+        j.status = base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a template");
     return j.status;
 }

@@ -4,9 +4,9 @@
  * environment that transformers makes for them (trim_blocks, lstrip_blocks, no trailing newline).
  *
  *     text, {{ expressions }}, {# comments #}, whitespace control by - and +
- *     {% set NAME = .. %}, {% if %} {% elif %} {% else %}, {% for NAME in LIST %} with loop.first, .last, .index, .index0
- *     or, and, not, .. if .. else .., == != < > <= >=, in, is (not) TEST, + ~ -, member access, [i], [a:b]
- *     first last list length count map(attribute=) selectattr rejectattr default trim join string upper lower
+ *     {% set NAME = .. %}, {% if %} {% elif %} {% else %}, {% for NAME in LIST %} with loop.first, .last, .index,
+ * .index0 or, and, not, .. if .. else .., == != < > <= >=, in, is (not) TEST, + ~ -, member access, [i], [a:b] first
+ * last list length count map(attribute=) selectattr rejectattr default trim join string upper lower
  *
  * Whatever else a template does on its way is refused by its name; what it leaves unevaluated is not looked at. A
  * template is a program of a stranger's: nesting, steps and what it writes are limited.
@@ -34,8 +34,8 @@ typedef enum hf_jinja_kind {
 
 typedef struct hf_jinja_value {
     hf_jinja_kind kind;
-    int64_t number;                     /* BOOL, INT */
-    const char *text;                   /* TEXT: [length], without NUL inside */
+    int64_t number;   /* BOOL, INT */
+    const char *text; /* TEXT: [length], without NUL inside */
     size_t length;
     const struct hf_jinja_value *items; /* [count] of LIST and MAP */
     const char *const *keys;            /* [count] of MAP */
@@ -50,9 +50,10 @@ typedef struct hf_jinja_variable {
     hf_jinja_value value;
 } hf_jinja_variable;
 
-/* Appends what the template makes of its variables. UNSUPPORTED or LIMIT with what it is that nib does not do; OUT_OF_MEMORY. */
-nib_status hf_jinja_render(base_heap *heap, const char *text, size_t length, const hf_jinja_variable *variables, int count,
-                           base_str *out, nib_error *err);
+/* Appends what the template makes of its variables. UNSUPPORTED or LIMIT with what it is that nib does not do;
+ * OUT_OF_MEMORY. */
+nib_status hf_jinja_render(base_heap *heap, const char *text, size_t length, const hf_jinja_variable *variables,
+                           int count, base_str *out, nib_error *err);
 
 /* ---- inside: the template's walk (hf_jinja.c) and its expressions (hf_jinja_value.c) */
 
@@ -77,11 +78,12 @@ typedef struct hf_jinja {
     nib_error *err;
 } hf_jinja;
 
-/* Keeps the first failure; afterwards every function does nothing. Not while expressions are off, unless they cannot be read. */
+/* Keeps the first failure; afterwards every function does nothing. Not while expressions are off, unless they cannot be
+ * read. */
 void hf_jinja_refuse(hf_jinja *j, const char *format, ...) BASE_PRINTF(2, 3);
 bool hf_jinja_step(hf_jinja *j); /* false: it has failed, or has gone on for too long */
 void hf_jinja_space(hf_jinja *j);
-bool hf_jinja_sign(hf_jinja *j, const char *sign);  /* takes it, if it is next */
+bool hf_jinja_sign(hf_jinja *j, const char *sign); /* takes it, if it is next */
 bool hf_jinja_name(hf_jinja *j, const char **name, size_t *length);
 hf_jinja_value hf_jinja_expression(hf_jinja *j);
 bool hf_jinja_truth(hf_jinja *j, const hf_jinja_value *v);

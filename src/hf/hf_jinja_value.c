@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Expressions of templates (hf_jinja.h). In: their text. Out: values, in the order of binding that Jinja has: if-else, or,
- * and, not, comparisons, + and -, ~, a sign, and behind a value its members, filters and tests.
+ * Expressions of templates (hf_jinja.h). In: their text. Out: values, in the order of binding that Jinja has: if-else,
+ * or, and, not, comparisons, + and -, ~, a sign, and behind a value its members, filters and tests.
  */
 #include "hf_jinja.h"
 #include <stdlib.h>
@@ -100,9 +100,11 @@ static bool is_same(hf_jinja *j, const hf_jinja_value *a, const hf_jinja_value *
         if (asks(j, a, "what is said in") || asks(j, b, "what is said in")) return false;
         return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
     }
-    const bool numbers = (a->kind == HF_JINJA_BOOL || a->kind == HF_JINJA_INT) && (b->kind == HF_JINJA_BOOL || b->kind == HF_JINJA_INT);
+    const bool numbers =
+        (a->kind == HF_JINJA_BOOL || a->kind == HF_JINJA_INT) && (b->kind == HF_JINJA_BOOL || b->kind == HF_JINJA_INT);
     if (numbers) return a->number == b->number;
-    if (is_on(j) && (a->kind >= HF_JINJA_LIST || b->kind >= HF_JINJA_LIST) && a->kind == b->kind) hf_jinja_refuse(j, "lists are compared");
+    if (is_on(j) && (a->kind >= HF_JINJA_LIST || b->kind >= HF_JINJA_LIST) && a->kind == b->kind)
+        hf_jinja_refuse(j, "lists are compared");
     return a->kind == b->kind;
 }
 
@@ -119,7 +121,8 @@ static bool contains(hf_jinja *j, const hf_jinja_value *all, const hf_jinja_valu
             if (memcmp(all->text + i, one->text, one->length) == 0) return true;
         return false;
     }
-    if (all->kind == HF_JINJA_MAP && one->kind == HF_JINJA_TEXT) return member(all, one->text, one->length).kind != HF_JINJA_UNDEFINED;
+    if (all->kind == HF_JINJA_MAP && one->kind == HF_JINJA_TEXT)
+        return member(all, one->text, one->length).kind != HF_JINJA_UNDEFINED;
     if (all->kind != HF_JINJA_LIST && is_on(j)) hf_jinja_refuse(j, "`in` of something that holds nothing");
     for (int i = 0; all->kind == HF_JINJA_LIST && i < all->count; i++)
         if (is_same(j, &all->items[i], one)) return true;
@@ -212,7 +215,8 @@ static bool test(hf_jinja *j, const char *name, size_t length, const hf_jinja_va
 /* Those of a list that `keeps`, or what each has as a member. */
 static hf_jinja_value of_list(hf_jinja *j, const hf_jinja_value *v, const arguments *a, bool picks, bool rejects) {
     const hf_jinja_value *by = &a->list[0];
-    const bool by_member = picks ? a->count >= 1 && !a->lengths[0] : a->count == 1 && is_named(a->names[0], a->lengths[0], "attribute");
+    const bool by_member =
+        picks ? a->count >= 1 && !a->lengths[0] : a->count == 1 && is_named(a->names[0], a->lengths[0], "attribute");
     if (v->kind != HF_JINJA_LIST || !by_member || by->kind != HF_JINJA_TEXT) {
         hf_jinja_refuse(j, "a filter of a list by something else than a member");
         return undefined;
@@ -260,7 +264,8 @@ static hf_jinja_value joined(hf_jinja *j, const hf_jinja_value *v, const hf_jinj
     return all;
 }
 
-static hf_jinja_value filter(hf_jinja *j, const char *name, size_t length, const hf_jinja_value *v, const arguments *a) {
+static hf_jinja_value filter(hf_jinja *j, const char *name, size_t length, const hf_jinja_value *v,
+                             const arguments *a) {
     const bool list = v->kind == HF_JINJA_LIST, text = v->kind == HF_JINJA_TEXT;
     if (!is_on(j)) return undefined;
     if (list && (is_named(name, length, "first") || is_named(name, length, "last")))
@@ -272,11 +277,13 @@ static hf_jinja_value filter(hf_jinja *j, const char *name, size_t length, const
     if (is_named(name, length, "rejectattr")) return of_list(j, v, a, true, true);
     if (is_named(name, length, "default") || is_named(name, length, "d")) {
         const hf_jinja_value falsy = argument(a, 1);
-        const bool missing = v->kind == HF_JINJA_UNDEFINED || (a->count > 1 && hf_jinja_truth(j, &falsy) && !hf_jinja_truth(j, v));
+        const bool missing =
+            v->kind == HF_JINJA_UNDEFINED || (a->count > 1 && hf_jinja_truth(j, &falsy) && !hf_jinja_truth(j, v));
         return missing ? (a->count ? a->list[0] : hf_jinja_text("")) : *v;
     }
     if (text && a->count == 0 && is_named(name, length, "trim")) return trimmed(j, v);
-    if (text && (is_named(name, length, "upper") || is_named(name, length, "lower"))) return in_case(j, v, name[0] == 'u');
+    if (text && (is_named(name, length, "upper") || is_named(name, length, "lower")))
+        return in_case(j, v, name[0] == 'u');
     if (is_named(name, length, "string")) return hf_jinja_print(j, v);
     const hf_jinja_value between = argument(a, 0);
     if (list && is_named(name, length, "join")) return joined(j, v, &between);
@@ -321,13 +328,17 @@ static hf_jinja_value variable(hf_jinja *j, const char *name, size_t length) {
     static const struct {
         const char *name;
         hf_jinja_value value;
-    } constants[] = {{"true", {.kind = HF_JINJA_BOOL, .number = 1}}, {"True", {.kind = HF_JINJA_BOOL, .number = 1}},
-                     {"false", {.kind = HF_JINJA_BOOL}},             {"False", {.kind = HF_JINJA_BOOL}},
-                     {"none", {.kind = HF_JINJA_NONE}},              {"None", {.kind = HF_JINJA_NONE}}};
+    } constants[] = {{"true", {.kind = HF_JINJA_BOOL, .number = 1}},
+                     {"True", {.kind = HF_JINJA_BOOL, .number = 1}},
+                     {"false", {.kind = HF_JINJA_BOOL}},
+                     {"False", {.kind = HF_JINJA_BOOL}},
+                     {"none", {.kind = HF_JINJA_NONE}},
+                     {"None", {.kind = HF_JINJA_NONE}}};
     for (size_t i = 0; i < BASE_COUNT(constants); i++)
         if (is_named(name, length, constants[i].name)) return constants[i].value;
     for (int i = j->n_variables; i-- > 0;)
-        if (j->variables[i].length == length && memcmp(j->variables[i].name, name, length) == 0) return j->variables[i].value;
+        if (j->variables[i].length == length && memcmp(j->variables[i].name, name, length) == 0)
+            return j->variables[i].value;
     return undefined;
 }
 

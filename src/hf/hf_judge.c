@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rerankers that are decoders: a chat template makes one text of a query and a document, and the score is that of a word
- * that would come next, "yes", less that of another, "no". In: the small files of a folder. Out: the template's texts and
- * the ids; and of the weights the one row that is needed of as many as there are words.
+ * Rerankers that are decoders: a chat template makes one text of a query and a document, and the score is that of a
+ * word that would come next, "yes", less that of another, "no". In: the small files of a folder. Out: the template's
+ * texts and the ids; and of the weights the one row that is needed of as many as there are words.
  *
  * As CrossEncoder of sentence-transformers has it (cross_encoder/modules/logit_score.py, base/modules/transformer.py):
  * messages of the roles `query` and `document`, in front of them one of `system` where there is a prompt, where
- * sentence_bert_config.json names the modality `message`, or where nothing is said and the template has a place for both.
+ * sentence_bert_config.json names the modality `message`, or where nothing is said and the template has a place for
+ * both.
  */
 #include "base/base_half.h"
 #include "hf_jinja.h"
@@ -21,22 +22,33 @@
 static const struct {
     const char *model_type, *name, *words[2], *chat_template;
 } cards[] = {
-    {"qwen3", "the card of Qwen3-Reranker", {"yes", "no"},
-     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. "
+    {"qwen3",
+     "the card of Qwen3-Reranker",
+     {"yes", "no"},
+     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+     "provided. "
      "Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: "
      "{{ messages[-3].content if messages | length == 3 else "
-     "'Given a web search query, retrieve relevant passages that answer the query' }}\n<Query>: {{ messages[-2].content }}\n"
+     "'Given a web search query, retrieve relevant passages that answer the query' }}\n<Query>: {{ "
+     "messages[-2].content }}\n"
      "<Document>: {{ messages[-1].content }}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n\n"},
-    {"qwen2", "the code of mxbai-rerank-v2", {"1", "0"},
-     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n\4"
+    {"qwen2",
+     "the code of mxbai-rerank-v2",
+     {"1", "0"},
+     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+     "assistant.<|im_end|>\n<|im_start|>user\n\4"
      "{% if messages | length == 3 %}instruction: {{ messages[0].content }}{{ '\n' }}{% endif %}"
      "query: {{ messages[-2].content }}\4\n\4document: {{ messages[-1].content }}\4\n\4"
-     "You are a search relevance expert who evaluates how well documents match search queries. For each query-document pair, "
+     "You are a search relevance expert who evaluates how well documents match search queries. For each query-document "
+     "pair, "
      "carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 for not "
      "relevant, 1 for relevant).\nRelevance:\4<|im_end|>\n<|im_start|>assistant\n\n"},
-    {"gemma", "the card of bge-reranker-v2-gemma", {"Yes", NULL},
+    {"gemma",
+     "the card of bge-reranker-v2-gemma",
+     {"Yes", NULL},
      "{{ bos_token }}\4A: {{ messages[-2].content }}\4\n\4B: {{ messages[-1].content }}\4\n\4"
-     "{{ messages[-3].content if messages | length == 3 else 'Given a query A and a passage B, determine whether the passage "
+     "{{ messages[-3].content if messages | length == 3 else 'Given a query A and a passage B, determine whether the "
+     "passage "
      "contains an answer to the query by providing a prediction of either \\'Yes\\' or \\'No\\'.' }}"},
 };
 
@@ -54,7 +66,8 @@ static int more_variables(yyjson_val *tokenizer, yyjson_val *said, hf_jinja_vari
     size_t i, count;
     yyjson_val *key, *v;
     for (size_t k = 0; k < BASE_COUNT(tokens) && n < room; k++) {
-        const char *text = hf_json_string(tokenizer, tokens[k], hf_json_string(yyjson_obj_get(tokenizer, tokens[k]), "content", NULL));
+        const char *text =
+            hf_json_string(tokenizer, tokens[k], hf_json_string(yyjson_obj_get(tokenizer, tokens[k]), "content", NULL));
         if (text) out[n++] = (hf_jinja_variable){tokens[k], hf_jinja_text(text)};
     }
     yyjson_obj_foreach(said, i, count, key, v) {
@@ -95,8 +108,8 @@ static nib_status render(base_heap *heap, const chat *c, bool instructed, char *
     }
     const int first = instructed ? 0 : 1;
     int n = more_variables(c->tokenizer, c->said, variables, VARIABLES - 1);
-    variables[n++] = (hf_jinja_variable){
-        "messages", {.kind = HF_JINJA_LIST, .items = messages + first, .count = 3 - first}};
+    variables[n++] =
+        (hf_jinja_variable){"messages", {.kind = HF_JINJA_LIST, .items = messages + first, .count = 3 - first}};
     base_str_init(&out, heap);
     nib_status status = hf_jinja_render(heap, c->text, c->length, variables, n, &out, err);
     if (status == NIB_OK && out.length >= room)
@@ -115,9 +128,11 @@ static nib_status use_template(base_heap *heap, const chat *c, hf_judge *out, ni
     for (int i = 0; i < 2 && status == NIB_OK; i++)
         status = render(heap, c, i == 1, out->text[i], sizeof out->text[i], &why);
     if (status == NIB_OUT_OF_MEMORY) return base_error_set(err, status, "%s", why.message);
-    if (status != NIB_OK) snprintf(out->wrong, sizeof out->wrong, "%s does what nib does not: %.150s", c->from, why.message);
+    if (status != NIB_OK)
+        snprintf(out->wrong, sizeof out->wrong, "%s does what nib does not: %.150s", c->from, why.message);
     else if (!strchr(out->text[0], HF_PLACE_QUERY) || !strchr(out->text[0], HF_PLACE_DOCUMENT))
-        snprintf(out->wrong, sizeof out->wrong, "%s has no place for messages of the roles query and document", c->from);
+        snprintf(out->wrong, sizeof out->wrong, "%s has no place for messages of the roles query and document",
+                 c->from);
     if (!strchr(out->text[1], HF_PLACE_INSTRUCTION)) out->text[1][0] = 0;
     return NIB_OK;
 }
@@ -136,8 +151,8 @@ typedef struct chat_files {
 static yyjson_val *named_template(yyjson_val *list) {
     size_t i, n;
     yyjson_val *v;
-    yyjson_arr_foreach(list, i, n, v)
-        if (strcmp(hf_json_string(v, "name", ""), "default") == 0) return yyjson_obj_get(v, "template");
+    yyjson_arr_foreach(list, i, n, v) if (strcmp(hf_json_string(v, "name", ""), "default") ==
+                                          0) return yyjson_obj_get(v, "template");
     return NULL;
 }
 
@@ -162,7 +177,8 @@ static nib_status open_files(nib_runtime *runtime, const char *dir, chat_files *
     }
     const bool odd = f->text && (memchr(f->text, 0, f->length) || memchr(f->text, HF_PLACE_CUT, f->length));
     if (f->length > MOST_TEMPLATE || odd)
-        NIB_FAIL(err, NIB_LIMIT, "%s: longer than %d bytes, or with a byte inside that no text has", f->from, MOST_TEMPLATE);
+        NIB_FAIL(err, NIB_LIMIT, "%s: longer than %d bytes, or with a byte inside that no text has", f->from,
+                 MOST_TEMPLATE);
 fail:
     base_free(heap, path);
     return status;
@@ -178,15 +194,18 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
     yyjson_val *modalities = yyjson_obj_get(sentence, "modality_config");
     yyjson_val *message = yyjson_obj_get(modalities, "message");
     const bool named = message != NULL;
-    chat c = {.from = f.from, .text = f.text, .length = f.length, .tokenizer = tokenizer,
+    chat c = {.from = f.from,
+              .text = f.text,
+              .length = f.length,
+              .tokenizer = tokenizer,
               .said = yyjson_obj_get(yyjson_obj_get(sentence, "processing_kwargs"), "chat_template"),
               .parts = strcmp(hf_json_string(message, "format", ""), "structured") == 0};
     const bool open = !modalities && plain && (next_word || ends_with(s->architecture, "ForSequenceClassification"));
     j->next_word = j->words_from[0] || (next_word && plain);
     j->words[0] = "yes", j->words[1] = "no";
-    if (f.text && (named || open))
-        NIB_TRY(use_template(&runtime->heap, &c, j, err));
-    else if (named) snprintf(j->wrong, sizeof j->wrong, "sentence_bert_config.json wants messages, and there is no chat template");
+    if (f.text && (named || open)) NIB_TRY(use_template(&runtime->heap, &c, j, err));
+    else if (named)
+        snprintf(j->wrong, sizeof j->wrong, "sentence_bert_config.json wants messages, and there is no chat template");
     const bool useless = !j->from[0] || j->wrong[0];
     if (!named && useless) j->from[0] = j->wrong[0] = 0; /* pairs are the tokenizer's, or a card says more */
     for (size_t i = 0; open && next_word && useless && i < BASE_COUNT(cards); i++)
@@ -195,7 +214,8 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
             memcpy(j->words, cards[i].words, sizeof j->words);
             NIB_TRY(use_template(&runtime->heap, &c, j, err));
         }
-    if (j->next_word && j->capped) snprintf(j->no_head, sizeof j->no_head, "config.json: final_logit_softcapping, which nib does not apply");
+    if (j->next_word && j->capped)
+        snprintf(j->no_head, sizeof j->no_head, "config.json: final_logit_softcapping, which nib does not apply");
     if (j->next_word && !j->from[0] && !j->wrong[0] && plain)
         snprintf(j->wrong, sizeof j->wrong, "it says of no words how a query and a document become one text");
 fail:
@@ -243,15 +263,17 @@ nib_status hf_judge_open(nib_runtime *runtime, const char *dir, hf_settings *s, 
     if (!input) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");
     status = hf_weights_open(runtime, input, &w, err);
     if (status == NIB_NOT_FOUND) {
-        snprintf(j->no_head, sizeof j->no_head, "the scores of words are products with a table of safetensors, and there are none");
+        snprintf(j->no_head, sizeof j->no_head,
+                 "the scores of words are products with a table of safetensors, and there are none");
         status = NIB_OK;
         goto fail;
     }
     NIB_TRY(status);
     const graph_tensor *t = find_table(w, s->model_type);
-    if (!t || t->rank != 2 || j->yes < 0 || j->yes >= t->dims[0] || j->no >= t->dims[0] || t->dims[1] < 1 || t->dims[1] > INT32_MAX) {
-        snprintf(j->no_head, sizeof j->no_head, "no table of words with the rows %lld and %lld (%.100s)", (long long)j->yes, (long long)j->no,
-                 j->words_from[0] ? j->words_from : j->words[0]);
+    if (!t || t->rank != 2 || j->yes < 0 || j->yes >= t->dims[0] || j->no >= t->dims[0] || t->dims[1] < 1 ||
+        t->dims[1] > INT32_MAX) {
+        snprintf(j->no_head, sizeof j->no_head, "no table of words with the rows %lld and %lld (%.100s)",
+                 (long long)j->yes, (long long)j->no, j->words_from[0] ? j->words_from : j->words[0]);
         goto fail;
     }
     float *row = base_arena_alloc(g->arena, (size_t)t->dims[1] * sizeof *row);
@@ -260,7 +282,11 @@ nib_status hf_judge_open(nib_runtime *runtime, const char *dir, hf_settings *s, 
         snprintf(j->no_head, sizeof j->no_head, "a table of words of type %s", nib_dtype_name(t->dtype));
         goto fail;
     }
-    j->weight = (graph_tensor){.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {t->dims[1], 1}, .data = row, .bytes = (size_t)t->dims[1] * sizeof *row};
+    j->weight = (graph_tensor){.dtype = NIB_DTYPE_F32,
+                               .rank = 2,
+                               .dims = {t->dims[1], 1},
+                               .data = row,
+                               .bytes = (size_t)t->dims[1] * sizeof *row};
 fail:
     hf_weights_close(w);
     base_free(&runtime->heap, input);

@@ -273,7 +273,8 @@ static nib_status read_logit_score(reading *r) {
     if (!r->config) refuse(r->s, r->file, "modules.json lists it, and it is missing");
     if (!r->config) return NIB_OK;
     if (j->words_from[0]) refuse(r->s, r->module.path, "a second LogitScore");
-    if (strcmp(input, "causal_logits") != 0) refuse(r->s, r->module.path, "another module_input_name than causal_logits");
+    if (strcmp(input, "causal_logits") != 0)
+        refuse(r->s, r->module.path, "another module_input_name than causal_logits");
     NIB_TRY(read_id(r, "true_token_id", false, &j->yes));
     NIB_TRY(read_id(r, "false_token_id", true, &j->no));
     snprintf(j->words_from, sizeof j->words_from, "%s", r->file);

@@ -121,7 +121,8 @@ bool hf_settings_cuts_to(const hf_settings *s, int64_t dimensions) {
 
 static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     static const char *const hidden[] = {"hidden_size", "dim", "d_model", "n_embd", NULL};
-    static const char *const layers[] = {"num_hidden_layers", "encoder_layers", "n_layers", "num_layers", "n_layer", NULL};
+    static const char *const layers[] = {"num_hidden_layers", "encoder_layers", "n_layers",
+                                         "num_layers",        "n_layer",        NULL};
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));

@@ -12,8 +12,8 @@ graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, g
     return hf_rms_norm(b, path, x, width, (float)s->epsilon, s->norm == HF_NORM_RMS_ONE);
 }
 
-graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in, int64_t out,
-                              bool with_bias) {
+graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in,
+                              int64_t out, bool with_bias) {
     if (!s->in_out) return hf_project(b, path, x, in, out, with_bias);
     graph_value *w = hf_weight(b, hf_path(b, "%s.weight", path), in, out);
     x = hf_op2(b, "MatMul", with_bias ? hf_path(b, "%s.matmul", path) : path, x, w);
@@ -137,8 +137,8 @@ void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s) {
 
 /* ---------------------------------------------------------------- a decoder behind it */
 
-/* The ids moved on by one, [batch, seq]. Each column is read of one that is not behind it, so that what a text is padded
- * to changes nothing. */
+/* The ids moved on by one, [batch, seq]. Each column is read of one that is not behind it, so that what a text is
+ * padded to changes nothing. */
 static graph_value *moved_ids(hf_builder *b, const hf_stack *d, graph_value *ids, graph_value *mask) {
     graph_value *columns = hf_range(b, ids), *zero = hf_int(b, "decoder.zero", 0), *one = hf_int(b, "decoder.one", 1);
     graph_value *from = hf_op2(b, "Max", "decoder.from", hf_op2(b, "Sub", "decoder.before", columns, one), zero);
@@ -150,8 +150,8 @@ static graph_value *moved_ids(hf_builder *b, const hf_stack *d, graph_value *ids
     return hf_op(b, "Where", "decoder.ids", (graph_value *[]){begins, first, moved}, 3);
 }
 
-graph_value *hf_decoder_rows(hf_builder *b, const hf_family *f, graph_value *ids, graph_value *mask, graph_value *memory,
-                             hf_stack *d) {
+graph_value *hf_decoder_rows(hf_builder *b, const hf_family *f, graph_value *ids, graph_value *mask,
+                             graph_value *memory, hf_stack *d) {
     hf_stack_read(b, f->decoder, d);
     return b->status == NIB_OK ? hf_stack_rows(b, d, moved_ids(b, d, ids, mask), mask, memory) : NULL;
 }

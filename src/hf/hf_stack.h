@@ -344,11 +344,12 @@ graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at
 graph_value *hf_stack_cross(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
 /* The rows behind the last layer: [batch, seq, hidden]. memory: the encoder's, of a decoder; else NULL. */
 graph_value *hf_stack_rows(hf_builder *b, const hf_stack *s, graph_value *ids, graph_value *mask, graph_value *memory);
-/* The rows of the family's decoder, which sees `memory`, what the encoder has made of ids; *d becomes its description. */
-graph_value *hf_decoder_rows(hf_builder *b, const hf_family *f, graph_value *ids, graph_value *mask, graph_value *memory,
-                             hf_stack *d);
-/* x's row [batch, ..] of each text's last token whose id `is` that one or is another; -1: of its last token. Where there
- * is no such token, of the first. Rows are told from padding by the mask. */
+/* The rows of the family's decoder, which sees `memory`, what the encoder has made of ids; *d becomes its description.
+ */
+graph_value *hf_decoder_rows(hf_builder *b, const hf_family *f, graph_value *ids, graph_value *mask,
+                             graph_value *memory, hf_stack *d);
+/* x's row [batch, ..] of each text's last token whose id `is` that one or is another; -1: of its last token. Where
+ * there is no such token, of the first. Rows are told from padding by the mask. */
 graph_value *hf_last_row(hf_builder *b, const char *at, graph_value *x, graph_value *ids, graph_value *mask, int64_t id,
                          bool is);
 /* What hf_disentangled adds to scores that are divided by sqrt(score_size): [batch, heads, seq, seq], of q [batch,
@@ -359,8 +360,8 @@ graph_value *hf_differences(hf_builder *b, graph_value *ids);
 /* A norm as the stack has it, over `width` columns. */
 graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
 /* x through a weight of a layer. */
-graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in, int64_t out,
-                              bool bias);
+graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in,
+                              int64_t out, bool bias);
 /* The path of the table of words. */
 const char *hf_stack_words(hf_builder *b, const hf_stack *s);
 /* The suffix of a head that the architecture names and the graph, which is built, lacks the outputs of; NULL: there is none. */

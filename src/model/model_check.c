@@ -31,8 +31,8 @@ static void say_judge(const hf_judge *j, base_str *out) {
     const char *why = j->no_head[0] ? j->no_head : j->wrong;
     if (why[0]) base_str_printf(out, "ranks         no: %s\n", why);
     else
-        base_str_printf(out, "ranks         by the word that would come next (%s); pairs are as %s says\n", j->words_from,
-                        j->from[0] ? j->from : "the tokenizer");
+        base_str_printf(out, "ranks         by the word that would come next (%s); pairs are as %s says\n",
+                        j->words_from, j->from[0] ? j->from : "the tokenizer");
 }
 
 nib_status model_check(nib_runtime *runtime, const char *path, base_str *out, nib_error *err) {

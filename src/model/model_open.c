@@ -161,11 +161,14 @@ static nib_status open_judge(nib_model *m, nib_error *err) {
         j->yes = text_token_id(m->tokenizer, j->words[0], strlen(j->words[0]));
         j->no = j->words[1] ? text_token_id(m->tokenizer, j->words[1], strlen(j->words[1])) : -1;
         if (j->yes < 0 || (j->words[1] && j->no < 0))
-            snprintf(j->no_head, sizeof j->no_head, "the tokenizer has no tokens %s %s", j->words[0], j->words[1] ? j->words[1] : "");
+            snprintf(j->no_head, sizeof j->no_head, "the tokenizer has no tokens %s %s", j->words[0],
+                     j->words[1] ? j->words[1] : "");
     }
     if (j->no_head[0] || !m->tokenizer) return NIB_OK;
-    if (strcmp(m->door, MODEL_DOOR_FOLDER) == 0) return hf_judge_open(m->runtime, m->folder, &m->settings, m->source, err);
-    snprintf(j->no_head, sizeof j->no_head, "the scores of words are products with a table of safetensors, and the graph is an ONNX file's");
+    if (strcmp(m->door, MODEL_DOOR_FOLDER) == 0)
+        return hf_judge_open(m->runtime, m->folder, &m->settings, m->source, err);
+    snprintf(j->no_head, sizeof j->no_head,
+             "the scores of words are products with a table of safetensors, and the graph is an ONNX file's");
     return NIB_OK;
 }
 

@@ -454,12 +454,14 @@ static bool is_at_most_own(const graph_value *v) {
     const graph_node *n = v->producer;
     double c;
     if (graph_is_op(n, "", "Range")) return graph_scalar(n->inputs[0].value, &c) && c == 0;
-    if (graph_is_op(n, "", "Sub")) return graph_scalar(n->inputs[1].value, &c) && c >= 0 && is_at_most_own(n->inputs[0].value);
+    if (graph_is_op(n, "", "Sub"))
+        return graph_scalar(n->inputs[1].value, &c) && c >= 0 && is_at_most_own(n->inputs[0].value);
     return graph_is_op(n, "", "Max") && n->n_inputs == 2 && graph_scalar(n->inputs[1].value, &c) && c <= 0 &&
            is_at_most_own(n->inputs[0].value);
 }
 
-/* Indices of columns that are each text's own, as ids are that move on by one: each at or before its own, and none counted from the end. */
+/* Indices of columns that are each text's own, as ids are that move on by one: each at or before its own, and none
+ * counted from the end. */
 static bool looks_back(const graph_value *v) {
     const graph_node *n = v->producer;
     double c;
@@ -497,7 +499,8 @@ static void rule_gather_nd(const flows *f, const graph_node *n, flow *y) {
     const flow x = flow_of(f, n->inputs[0].value), i = flow_of(f, indices);
     inherit(y, &x);
     inherit(y, &i);
-    const bool texts = x.texts == 0 && !x.merged && i.texts == 0 && !i.merged && graph_attr_int(n, "batch_dims", 0) == 1;
+    const bool texts =
+        x.texts == 0 && !x.merged && i.texts == 0 && !i.merged && graph_attr_int(n, "batch_dims", 0) == 1;
     const bool column = indices->type.rank == 2 && graph_dim_is_one(indices->type.dims[1]) && x.tokens == 1 &&
                         graph_is_op(indices->producer, "", "ArgMax");
     if (texts && !y->neighbours) y->texts = 0;

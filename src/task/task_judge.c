@@ -3,9 +3,9 @@
  * In: a query, a document and perhaps an instruction, and the text that the model's chat template makes of them
  * (hf_judge.c). Out: its ids.
  *
- * As sentence-transformers has it: the whole text is tokenized, with nothing around it. Of one that is too long the end is
- * cut, and the template's own end, of which a decoder's answer follows, takes the place of the last tokens that are left:
- * what the ends of two texts with other messages have in common.
+ * As sentence-transformers has it: the whole text is tokenized, with nothing around it. Of one that is too long the end
+ * is cut, and the template's own end, of which a decoder's answer follows, takes the place of the last tokens that are
+ * left: what the ends of two texts with other messages have in common.
  */
 #include "task.h"
 #include <string.h>
@@ -15,16 +15,20 @@ nib_status task_check_judged(const nib_model *m, const task_texts *given, nib_er
     if (j->wrong[0] && given->pairs) return base_error_set(err, NIB_UNSUPPORTED, "%s: %s", m->path, j->wrong);
     if (!j->from[0]) return NIB_OK;
     if (!given->pairs)
-        return base_error_set(err, NIB_INVALID_ARGUMENT, "this model takes a query and a document, as %s says", j->from);
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "this model takes a query and a document, as %s says",
+                              j->from);
     if (given->prompt && *given->prompt && !j->text[1][0])
         return base_error_set(err, NIB_INVALID_ARGUMENT, "%s has no place for an instruction", j->from);
     return NIB_OK;
 }
 
-static nib_status no_memory(nib_error *err) { return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a pair of texts"); }
+static nib_status no_memory(nib_error *err) {
+    return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a pair of texts");
+}
 
 /* The text of a part of a template, in store->prompted; *at goes on to what ends the part. */
-static nib_status compose(nib_model *m, model_ids *store, const task_text *t, const char **at, size_t *bytes, nib_error *err) {
+static nib_status compose(nib_model *m, model_ids *store, const task_text *t, const char **at, size_t *bytes,
+                          nib_error *err) {
     static const char marks[] = {HF_PLACE_INSTRUCTION, HF_PLACE_QUERY, HF_PLACE_DOCUMENT, HF_PLACE_CUT, 0};
     const struct {
         const char *text;
@@ -38,7 +42,8 @@ static nib_status compose(nib_model *m, model_ids *store, const task_text *t, co
         const char *from = plain ? *at : places[place].text;
         const size_t length = plain ? plain : places[place].length;
         *at += plain ? plain : 1;
-        if (length > SIZE_MAX / 2 - n || !base_grow(&m->runtime->heap, (void **)&store->prompted, &store->prompted_cap, n + length, 1))
+        if (length > SIZE_MAX / 2 - n ||
+            !base_grow(&m->runtime->heap, (void **)&store->prompted, &store->prompted_cap, n + length, 1))
             return no_memory(err);
         if (length) memcpy(store->prompted + n, from, length);
         n += length;
@@ -70,8 +75,10 @@ fail:
     return status;
 }
 
-/* The template's end takes the place of the last of `most` ids; behind all `n` there is room for what it is found by. */
-static nib_status restore_end(nib_model *m, model_ids *store, const task_text *t, size_t n, size_t most, nib_error *err) {
+/* The template's end takes the place of the last of `most` ids; behind all `n` there is room for what it is found by.
+ */
+static nib_status restore_end(nib_model *m, model_ids *store, const task_text *t, size_t n, size_t most,
+                              nib_error *err) {
     nib_status status = NIB_OK;
     task_text one = *t, other = *t;
     size_t a, b, same = 0;
@@ -91,7 +98,8 @@ fail:
     return status;
 }
 
-nib_status task_encode_judged(nib_model *m, model_ids *store, const task_text *t, int64_t *length, int64_t *full, nib_error *err) {
+nib_status task_encode_judged(nib_model *m, model_ids *store, const task_text *t, int64_t *length, int64_t *full,
+                              nib_error *err) {
     nib_status status = NIB_OK;
     size_t n = 0, most = t->max_tokens > 0 ? (size_t)t->max_tokens : SIZE_MAX;
     NIB_TRY(encode(m, store, t, store->count, &n, err));

@@ -273,7 +273,8 @@ static void a_part_of_a_model(void **state) {
     yyjson_doc_free(config);
 }
 
-/* Scores of texts by a head, packed: transformers' numbers, and the same bits alone and in company, in fewer bits, too. */
+/* Scores of texts by a head, packed: transformers' numbers, and the same bits alone and in company, in fewer bits, too.
+ */
 static void has_scores(void *user, const char *name) {
     static const nib_precision precisions[] = {NIB_PRECISION_FILE, NIB_PRECISION_Q8, NIB_PRECISION_BF16};
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");

@@ -7,8 +7,8 @@
 #include "task_golden.h"
 #include "model/model.h"
 
-static const char *const models[] = {"judge-qwen3", "judge-llama", "judge-classifier", "judge-card",
-                                     "judge-card-qwen2", "judge-card-gemma"};
+static const char *const models[] = {"judge-qwen3", "judge-llama",      "judge-classifier",
+                                     "judge-card",  "judge-card-qwen2", "judge-card-gemma"};
 #define MODELS (sizeof models / sizeof *models)
 
 /* The largest difference from a golden's scores, as a part of the largest of them. */
@@ -48,7 +48,8 @@ static void instructions_and_cut_texts(void **state) {
         cut.max_tokens = yyjson_get_sint(yyjson_obj_get(golden, "short"));
         double d = difference(m, golden, "instructed", strncmp(models[k], "judge-card", 10) == 0 ? &told : &named);
         if (!(d <= 1e-4)) fail_msg("%s, with an instruction by name: differs by %g", models[k], d);
-        if (!((d = difference(m, golden, "instructed", &told)) <= 1e-4)) fail_msg("%s, with an instruction: differs by %g", models[k], d);
+        if (!((d = difference(m, golden, "instructed", &told)) <= 1e-4))
+            fail_msg("%s, with an instruction: differs by %g", models[k], d);
         if (!((d = difference(m, golden, "cut", &cut)) <= 1e-4)) fail_msg("%s, cut: differs by %g", models[k], d);
         assert_true(difference(m, golden, "instructed", &plain) > 1e-2);
         assert_true(difference(m, golden, "cut", &plain) > 1e-2);
@@ -131,7 +132,8 @@ static void exported(void **state) {
 }
 
 /* A folder with another file in it gives this answer to who ranks. */
-static void refused(const char *name, const char *file, const char *text, const nib_rank_options *o, nib_status want, const char *why) {
+static void refused(const char *name, const char *file, const char *text, const nib_rank_options *o, nib_status want,
+                    const char *why) {
     const char *document = "a nib", *path = golden_variant(name, file, text, strlen(text));
     char where[64];
     nib_model_options options;
@@ -154,17 +156,24 @@ static void what_is_refused(void **state) {
     nib_error e;
     nib_rank_options told = options_of(), plain = told;
     told.prompt = "of towns";
-    refused("judge-qwen3", "chat_template.jinja", "{{ messages | tojson }}", &plain, NIB_UNSUPPORTED, "the filter `tojson`");
-    refused("judge-qwen3", "chat_template.jinja", "{{ messages[-1].content }}", &plain, NIB_UNSUPPORTED, "roles query and document");
+    refused("judge-qwen3", "chat_template.jinja", "{{ messages | tojson }}", &plain, NIB_UNSUPPORTED,
+            "the filter `tojson`");
+    refused("judge-qwen3", "chat_template.jinja", "{{ messages[-1].content }}", &plain, NIB_UNSUPPORTED,
+            "roles query and document");
     refused("judge-classifier", "chat_template.jinja", "{% block x %}{% endblock %}", &plain, NIB_UNSUPPORTED, "block");
-    refused("judge-qwen3", "chat_template.jinja", "{{ messages[-2].content }} {{ messages[-1].content }}", &told, NIB_INVALID_ARGUMENT,
-            "no place for an instruction");
-    refused("judge-qwen3", "chat_template.jinja", "{{ messages[-2].content }} {{ messages[-1].content }}", &plain, NIB_OK, "");
-    refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 999999}", &plain, NIB_UNSUPPORTED, "999999");
-    refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 5, \"false_token_id\": 560}", &plain, NIB_UNSUPPORTED, "560");
-    refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": -1}", &plain, NIB_BAD_MODEL, "true_token_id");
+    refused("judge-qwen3", "chat_template.jinja", "{{ messages[-2].content }} {{ messages[-1].content }}", &told,
+            NIB_INVALID_ARGUMENT, "no place for an instruction");
+    refused("judge-qwen3", "chat_template.jinja", "{{ messages[-2].content }} {{ messages[-1].content }}", &plain,
+            NIB_OK, "");
+    refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 999999}", &plain, NIB_UNSUPPORTED,
+            "999999");
+    refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 5, \"false_token_id\": 560}", &plain,
+            NIB_UNSUPPORTED, "560");
+    refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": -1}", &plain, NIB_BAD_MODEL,
+            "true_token_id");
     refused("judge-qwen3", "1_LogitScore/config.json", "{}", &plain, NIB_BAD_MODEL, "true_token_id");
-    refused("judge-llama", "modules.json", "[{\"path\": \"\", \"type\": \"Transformer\"}]", &plain, NIB_UNSUPPORTED, "cannot classify");
+    refused("judge-llama", "modules.json", "[{\"path\": \"\", \"type\": \"Transformer\"}]", &plain, NIB_UNSUPPORTED,
+            "cannot classify");
     nib_model *m = golden_model("judge-qwen3", NIB_PRECISION_FILE, 1);
     assert_int_equal(nib_classify(m, &text, NULL, 1, NULL, &score, &e), NIB_INVALID_ARGUMENT);
     assert_non_null(strstr(e.message, "a query and a document"));
