@@ -29,6 +29,8 @@ static int rank_texts(cli_args *a, nib_model *model, const cli_texts *t) {
     o.tokens = tokens;
     o.full_tokens = full;
     o.top = (size_t)a->top_k;
+    o.prompt = a->prompt;
+    o.prompt_name = a->prompt_name;
     o.scores = a->raw ? NIB_SCORES_RAW : NIB_SCORES_MODEL;
     o.stop = cli_stop;
     if (code == 0 &&
@@ -52,9 +54,11 @@ static int run_rank(cli_args *a) {
     if (!a->query) return cli_usage(a->verb, "--query says what the documents are to answer");
     if (!path)
         return cli_usage(a->verb, "there are no documents: name a file, or give a pipe or file on standard input");
+    int code = cli_choose_prompt(a);
+    if (code) return code;
     cli_catch(false);
     a->m.options.task = NIB_TASK_CLASSIFY;
-    int code = cli_model_open(&a->m, &model);
+    code = cli_model_open(&a->m, &model);
     if (code) return code;
     code = cli_texts_read(&texts, path);
     if (code == 0) code = rank_texts(a, model, &texts);
@@ -63,8 +67,9 @@ static int run_rank(cli_args *a) {
     return code;
 }
 
-static const cli_option *const options[] = {rank_options,     cli_model_option,  cli_length_options, cli_engine_options,
-                                            cli_group_option, cli_thread_option, cli_safety_options, NULL};
+static const cli_option *const options[] = {rank_options,       cli_prompt_options, cli_model_option,
+                                            cli_length_options, cli_engine_options, cli_group_option,
+                                            cli_thread_option,  cli_safety_options, NULL};
 
 const cli_verb cli_rank = {
     .name = "rank",

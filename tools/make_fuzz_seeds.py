@@ -194,6 +194,9 @@ def others():
                                                    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]).encode())
     put("config", "sentence", b'\2{"max_seq_length": 256, "do_lower_case": false}')
     put("config", "tokenizer", b'\3{"model_max_length": 512}')
+    chats = json.loads((ROOT / "test/data/chat/golden.json").read_text())["rows"]
+    for i, row in enumerate(chats[::2]):
+        put("config", f"chat-{i}", b"\5" + row["template"].encode())
     put("config", "index", b'\4{"metadata": {}, "weight_map": {"x": "model-00001-of-00001.safetensors"}}')
     vocab = {t: i for i, t in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "nib", "##s", "writes", "un", "##aff", "##able", ","])}
     special = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}

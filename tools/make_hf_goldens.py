@@ -270,10 +270,12 @@ def family(
     types=False,
     without="",
     sides=("right", "left"),
+    ends=None,
 ):
     return dict(
         without=without,
         sides=sides,
+        ends=ends,
         config=config,
         cls=cls,
         spoils=list(spoils),
@@ -349,6 +351,10 @@ BART = dict(
     decoder_ffn_dim=16,
     max_position_embeddings=P,
 )
+BART_CLASSIFIER = dict(
+    BART, decoder_layers=2, decoder_attention_heads=3, decoder_ffn_dim=56, num_labels=3, pad_token_id=1, eos_token_id=2
+)
+GPT2 = dict(vocab_size=V, n_embd=H, n_layer=L, n_head=N, n_positions=P, layer_norm_epsilon=1e-3, pad_token_id=2)
 DEBERTA = dict(relative_attention=True, position_buckets=8, max_relative_positions=24)
 LOGITS = ("last_hidden_state", "logits")
 FAMILIES = {
@@ -844,6 +850,101 @@ FAMILIES = {
         pad=1,
         spoils=[config(scale_embedding=False), config(activation_function="relu")],
     ),
+    "bart-classifier": lambda: family(
+        T.BartConfig(**BART_CLASSIFIER),
+        T.BartForSequenceClassification,
+        pad=1,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=2,
+        spoils=[
+            config(decoder_start_token_id=5),
+            config(eos_token_id=9),
+            config(scale_embedding=True),
+            swap("encoder_attn.k_proj", "encoder_attn.v_proj"),
+            roll("model.decoder.embed_positions.weight"),
+        ],
+    ),
+    "mbart-classifier": lambda: family(
+        T.MBartConfig(**BART_CLASSIFIER, scale_embedding=True),
+        T.MBartForSequenceClassification,
+        pad=1,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=2,
+        spoils=[config(eos_token_id=9), swap("encoder_attn_layer_norm", "self_attn_layer_norm")],
+        same=[config(decoder_start_token_id=5)],
+    ),
+    "t5-classifier": lambda: family(
+        T.T5Config(**T5, num_decoder_layers=2, decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, num_labels=3),
+        T.T5ForSequenceClassification,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=1,
+        spoils=[
+            config(decoder_start_token_id=5),
+            config(num_decoder_layers=1),
+            roll("transformer.decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
+        ],
+    ),
+    "t5-classifier-gated": lambda: family(
+        T.MT5Config(
+            **T5, num_decoder_layers=1, feed_forward_proj="gated-gelu", decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, num_labels=2
+        ),
+        T.MT5ForSequenceClassification,
+        outputs=LOGITS,
+        sides=("right",),
+        ends=1,
+    ),
+    "gpt2": lambda: family(
+        T.GPT2Config(**GPT2),
+        pad=2,
+        spoils=[
+            config(layer_norm_epsilon=1e-2),
+            config(activation_function="relu"),
+            config(scale_attn_weights=False),
+            roll("wpe.weight"),
+        ],
+        same=[config(n_inner=4 * H), config(n_positions=None, n_embd=None, max_position_embeddings=P, hidden_size=H)],
+    ),
+    "gpt2-classifier": lambda: family(
+        T.GPT2Config(**GPT2, n_inner=80, num_labels=3),
+        T.GPT2ForSequenceClassification,
+        pad=2,
+        outputs=LOGITS,
+        spoils=[config(n_head=2)],
+    ),
+    "gemma": lambda: family(
+        T.GemmaConfig(**DECODER, head_dim=16, rope_parameters={"rope_theta": 70.0, "rope_type": "default"}),
+        plus_one=True,
+        spoils=[
+            config(rms_norm_eps=0.3),
+            config(rope_parameters=None, rope_theta=60.0),
+            config(hidden_act="relu"),
+        ],
+        same=[config(rope_parameters=None, rope_theta=70.0, hidden_act="gelu")],
+    ),
+    "gemma-classifier": lambda: family(
+        T.GemmaConfig(**DECODER, head_dim=16, num_labels=1),
+        T.GemmaForSequenceClassification,
+        plus_one=True,
+        outputs=LOGITS,
+    ),
+    "gemma2-classifier": lambda: family(
+        T.Gemma2Config(**DECODER, head_dim=16, query_pre_attn_scalar=20, sliding_window=5, num_labels=2),
+        T.Gemma2ForSequenceClassification,
+        plus_one=True,
+        outputs=LOGITS,
+    ),
+    "llama-classifier": lambda: family(
+        T.LlamaConfig(**DECODER, num_labels=3), T.LlamaForSequenceClassification, outputs=LOGITS
+    ),
+    "mistral-classifier": lambda: family(
+        T.MistralConfig(**DECODER, sliding_window=5, num_labels=3), T.MistralForSequenceClassification, outputs=LOGITS
+    ),
+    "qwen2-classifier": lambda: family(
+        T.Qwen2Config(**DECODER, num_labels=1), T.Qwen2ForSequenceClassification, outputs=LOGITS
+    ),
     "bloom": lambda: family(
         T.BloomConfig(vocab_size=V, hidden_size=H, n_layer=L, n_head=6, layer_norm_epsilon=1e-3, pad_token_id=0),
         spoils=[config(layer_norm_epsilon=1e-2)],
@@ -854,9 +955,12 @@ FAMILIES = {
 # ---------------------------------------------------------------- what transformers says
 
 
-def batches(pad):
+def batches(pad, ends=None):
+    """ends: the id that ends every text."""
     rng = np.random.RandomState(7)
     texts = [rng.randint(3, V, n) for n in LENGTHS]
+    for text in texts if ends else ():
+        text[-1] = ends
     S = max(LENGTHS)
     for side in ("right", "left"):
         ids, mask = np.full((len(texts), S), pad, np.int64), np.zeros((len(texts), S), np.int64)
@@ -870,14 +974,18 @@ def run(model, f, ids, mask, types):
     more = {"token_type_ids": torch.tensor(ids % 2)} if types else {}
     if hasattr(model.config, "use_cache") and not isinstance(model, OwnCode):
         more["use_cache"] = False
+    logits = None
     if hasattr(model, "get_encoder") and model.config.is_encoder_decoder:
+        if "logits" in f["outputs"]:
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), use_cache=False).logits
         model, more = model.get_encoder(), {}
     with torch.no_grad():
         got = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), output_hidden_states=True, **more)
     out = {
         "last_hidden_state": got.get("last_hidden_state"),
         "pooler_output": got.get("pooler_output"),
-        "logits": got.get("logits"),
+        "logits": got.get("logits") if logits is None else logits,
     }
     if out["last_hidden_state"] is None:
         base = getattr(model, model.base_model_prefix)
@@ -912,7 +1020,7 @@ def write(name, f):
         "spoils": f["spoils"],
         "same": f["same"],
     }
-    for side, ids, mask in (batch for batch in batches(f["pad"]) if batch[0] in f["sides"]):
+    for side, ids, mask in (batch for batch in batches(f["pad"], f["ends"]) if batch[0] in f["sides"]):
         got = run(model, f, ids, mask, f["types"])
         rows = [[b, int(s)] for b, n in enumerate(LENGTHS) for s in {0, n // 2, n - 1}]
         rows = [[b, s + (0 if side == "right" else max(LENGTHS) - LENGTHS[b])] for b, s in sorted(rows)][:9]
@@ -933,6 +1041,9 @@ def write(name, f):
         )
         assert np.abs(a - z).max() > 1e-2 * np.abs(hidden).max(), f"{name}: texts hardly differ"
         assert np.isfinite(hidden).all()
+        if got.get("logits") is not None and got["logits"].ndim == 2:
+            a, z = got["logits"][:2]
+            assert np.abs(a - z).max() > 1e-2 * np.abs(got["logits"]).max(), f"{name}: scores hardly differ"
         golden["batches"].append(batch)
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, ner, colbert, sparse, m3, fill, answer, zero; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, judge, ner, colbert, sparse, m3, fill, answer, zero; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers; answer, transformers 4.57. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -93,6 +93,14 @@ FAMILIES = {  # name: tokenizer, config, classes by head
     "xlmr": (unigram, T.XLMRobertaConfig, dict(type_vocab_size=1, max_position_embeddings=MOST + 2)),
     "albert": (unigram, T.AlbertConfig, dict(embedding_size=16, type_vocab_size=2)),
     "electra": (wordpiece, T.ElectraConfig, dict(embedding_size=16, type_vocab_size=2)),
+    "bart": (bytelevel, lambda hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, cls_token_id, sep_token_id,
+             **more: T.BartConfig(d_model=hidden_size, encoder_layers=1, decoder_layers=num_hidden_layers,
+                                  encoder_attention_heads=num_attention_heads, decoder_attention_heads=num_attention_heads,
+                                  encoder_ffn_dim=intermediate_size, decoder_ffn_dim=intermediate_size, **more), {}),
+    "chat-qwen3": (lambda: chat(), T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16, max_position_embeddings=400)),
+    "chat-qwen2": (lambda: chat(), T.Qwen2Config, dict(num_key_value_heads=1, max_position_embeddings=400)),
+    "chat-gemma": (lambda: chat(), T.GemmaConfig, dict(num_key_value_heads=1, head_dim=16, max_position_embeddings=400)),
+    "chat-llama": (lambda: chat(), T.LlamaConfig, dict(num_key_value_heads=1, max_position_embeddings=400)),
     "qwen": (bytelevel, T.Qwen3Config, dict(num_key_value_heads=1, head_dim=16)),
 }
 
@@ -101,7 +109,7 @@ def lively(model, seed):
     torch.manual_seed(seed)
     with torch.no_grad():
         for key, p in sorted(model.named_parameters()):
-            words = any(name in key for name in ("word_embeddings", "tok_embeddings", "embed_tokens"))
+            words = any(name in key for name in ("word_embeddings", "tok_embeddings", "embed_tokens", "shared"))
             p.add_(torch.randn_like(p) * (1 if words else 0.05 if p.ndim == 1 else 0.25))
     return model.eval()
 
@@ -157,6 +165,134 @@ def rank():
             relevance = (logits[:, 1] - logits[:, 0]).tolist()
         write(path, query=QUERY, documents=TEXTS, ranked=[json.loads(json.dumps(dict(f))) for f in found], relevance=relevance)
         print(name, [f["corpus_id"] for f in found], [round(r, 2) for r in relevance])
+
+
+# ---------------------------------------------------------------- rerankers that are decoders
+
+LONG = 330  # tokens: no pair of these is longer; some are than `short`
+INSTRUCTION = "Given a river, name its towns"
+IM = ["<|im_start|>", "<|im_end|>"]
+
+
+def chat():
+    """Bytes and what they are merged to, with the words of templates and nothing around a text."""
+    t = K.Tokenizer(K.models.BPE())
+    t.pre_tokenizer = K.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = K.decoders.ByteLevel()
+    words = TEXTS + [QWEN3_TEMPLATE] * 2 + ["yes", "no", "Yes"] * 9
+    t.train_from_iterator(words, K.trainers.BpeTrainer(vocab_size=560, special_tokens=["<pad>", "</s>"] + IM + ["<bos>"], show_progress=False,
+                                                       initial_alphabet=K.pre_tokenizers.ByteLevel.alphabet()))
+    return T.PreTrainedTokenizerFast(tokenizer_object=t, pad_token="<pad>", eos_token="</s>", bos_token="<bos>", model_max_length=LONG,
+                                     additional_special_tokens=IM)
+
+
+def one(role):
+    return f'messages | selectattr("role", "eq", "{role}") | map(attribute="content") | first'
+
+
+QWEN3_TEMPLATE = (
+    f'{{%- set instruction = {one("system")} | default("Given a web search query, retrieve relevant passages that answer '
+    f'the query") -%}}\n{{%- set query_text = {one("query")} -%}}\n{{%- set document_text = {one("document")} -%}}\n'
+    '<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. '
+    'Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: {{ instruction }}\n'
+    "<Query>: {{ query_text }}\n<Document>: {{ document_text }}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n\n")
+TURNS_TEMPLATE = (
+    "{%- for message in messages -%}\n{{- '<|im_start|>' + ('system' if message.role == 'query' else 'user') + '\\n' + message.content "
+    "+ '<|im_end|>\\n' -}}\n{%- endfor -%}\n{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}\n")
+
+
+def as_modules(path, score, output, kwargs, activation):
+    """The small files that CrossEncoder.save writes."""
+    said = {"method": "forward", "method_output_name": "logits"}
+    modules = [dict(idx=0, name="0", path="", type="sentence_transformers.base.modules.transformer.Transformer")]
+    if score:
+        modules.append(dict(idx=1, name="1", path="1_LogitScore",
+                            type="sentence_transformers.cross_encoder.modules.logit_score.LogitScore"))
+        (path / "1_LogitScore").mkdir()
+        (path / "1_LogitScore/config.json").write_text(json.dumps({**score, "module_input_name": "causal_logits"}, indent=4) + "\n")
+    task = "text-generation" if score else "sequence-classification"
+    sentence = dict(transformer_task=task, module_output_name=output, **({"processing_kwargs": kwargs} if kwargs else {}),
+                    modality_config={"text": said, "message": {**said, "format": "flat"}})
+    whole = {"__version__": {"sentence_transformers": "6.2.0"}, "default_prompt_name": None, "model_type": "CrossEncoder",
+             "prompts": {"towns": INSTRUCTION}, **({"activation_fn": activation} if activation else {})}
+    for name, value in (("modules.json", modules), ("sentence_bert_config.json", sentence),
+                        ("config_sentence_transformers.json", whole)):
+        (path / name).write_text(json.dumps(value, indent=2) + "\n")
+
+
+def qwen3_card(encode, text, instruction):
+    """What is read, and the end of it that stays where it is cut: the card of Qwen3-Reranker."""
+    prefix, rest = QWEN3_TEMPLATE.split("-%}\n")[-1].split("<Instruct>")
+    usual = "Given a web search query, retrieve relevant passages that answer the query"
+    content = encode(f"<Instruct>: {instruction or usual}\n<Query>: {QUERY}\n<Document>: {text}")
+    return encode(prefix) + content, encode("<|im_end|>" + rest.split("<|im_end|>")[1][:-1])
+
+
+def mxbai_code(encode, text, instruction):
+    """github.com/mixedbread-ai/mxbai-rerank, mxbai_rerank_v2.py."""
+    task = ("You are a search relevance expert who evaluates how well documents match search queries. For each query-document "
+            "pair, carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 for "
+            "not relevant, 1 for relevant).\nRelevance:")
+    prefix = "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+    query = (f"instruction: {instruction}\n" if instruction else "") + f"query: {QUERY}"
+    return (encode(prefix) + encode(query) + encode("\n") + encode(f"document: {text}"),
+            encode("\n") + encode(task) + encode("<|im_end|>\n<|im_start|>assistant\n"))
+
+
+def bge_card(encode, text, instruction):
+    """The card of bge-reranker-v2-gemma."""
+    usual = ("Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+             "prediction of either 'Yes' or 'No'.")
+    return encode("<bos>") + encode(f"A: {QUERY}") + encode("\n") + encode(f"B: {text}"), encode("\n") + encode(instruction or usual)
+
+
+def by_the_card(model, tok, card, score, instruction, most):
+    odds = []
+    for text in TEXTS:
+        start, end = card(lambda text: tok(text, add_special_tokens=False)["input_ids"], text, instruction)
+        with torch.no_grad():
+            last = model(torch.tensor([start[:most - len(end)] + end])).logits[0, -1]
+        yes, no = (w and last[tok.convert_tokens_to_ids(w)] for w in score)
+        odds.append(float(yes if no is None else yes - no))
+    return odds
+
+
+def judge():
+    from sentence_transformers import CrossEncoder
+    raw, words = torch.nn.Identity(), T.AutoModelForCausalLM
+    for name, family, auto, more, template, score, kwargs, activation in (
+            ("judge-qwen3", "chat-qwen3", words, dict(tie_word_embeddings=True), QWEN3_TEMPLATE, ("yes", "no"), None,
+             "torch.nn.modules.linear.Identity"),
+            ("judge-llama", "chat-llama", words, dict(tie_word_embeddings=False), TURNS_TEMPLATE, ("yes", None),
+             {"chat_template": {"add_generation_prompt": True}}, None),
+            ("judge-classifier", "chat-llama", T.AutoModelForSequenceClassification, dict(num_labels=1), QWEN3_TEMPLATE, None, None, None),
+            ("judge-card", "chat-qwen3", words, dict(tie_word_embeddings=True), qwen3_card, ("yes", "no"), None, None),
+            ("judge-card-qwen2", "chat-qwen2", words, dict(tie_word_embeddings=True), mxbai_code, ("1", "0"), None, None),
+            ("judge-card-gemma", "chat-gemma", words, {}, bge_card, ("Yes", None), None, None)):
+        model, tok, path = folder(name, family, auto, **more)
+        short = 40 if template == TURNS_TEMPLATE else 180 if template == mxbai_code else 130
+        if isinstance(template, str):
+            (path / "chat_template.jinja").write_text(template)
+            ids = dict(zip(("true_token_id", "false_token_id"), (w and tok.convert_tokens_to_ids(w) for w in score))) if score else None
+            as_modules(path, ids, "causal_logits" if score else "scores", kwargs, activation)
+            encoder = CrossEncoder(str(path), device="cpu")
+            pairs, plain = [(QUERY, t) for t in TEXTS], dict(batch_size=1)
+            found = encoder.rank(QUERY, TEXTS, return_documents=True, **plain)
+            relevance = encoder.predict(pairs, activation_fn=raw, **plain).tolist()
+            instructed = encoder.predict(pairs, activation_fn=raw, prompt_name="towns", **plain).tolist()
+            encoder.max_seq_length = short
+            cut = encoder.predict(pairs, activation_fn=raw, **plain).tolist()
+        else:
+            relevance, instructed, cut = (by_the_card(model, tok, template, score, *i) for i in
+                                          ((None, LONG), (INSTRUCTION, LONG), (None, short)))
+            score = torch.sigmoid(torch.tensor(relevance)).tolist()
+            found = sorted(({"corpus_id": i, "score": s, "text": t} for i, (s, t) in enumerate(zip(score, TEXTS))),
+                           key=lambda x: -x["score"])
+        assert max(relevance) - min(relevance) > 1e-2 * max(map(abs, relevance)), name
+        write(path, query=QUERY, documents=TEXTS, instruction=INSTRUCTION, relevance=relevance, instructed=instructed, short=short,
+              cut=cut,
+              ranked=[json.loads(json.dumps(dict(f))) for f in found])
+        print(name, [f["corpus_id"] for f in found], [round(r, 2) for r in relevance], [round(r, 2) for r in instructed])
 
 
 # ---------------------------------------------------------------- entities
@@ -390,7 +526,8 @@ LABELS = ["a river", "ink", "São Paulo", "pens, and nibs", "ink of a pen"]
 def zero_shot():
     for name, family, labels in (("zero-bert", "bert", ["contradiction", "neutral", "Entailment"]),
                                  ("zero-deberta", "deberta", ["entailment", "not_entailment"]),
-                                 ("zero-roberta", "roberta", ["a", "b", "c"])):
+                                 ("zero-roberta", "roberta", ["a", "b", "c"]),
+                                 ("zero-bart", "bart", ["contradiction", "neutral", "entailment"])):
         model, tok, path = folder(name, family, T.AutoModelForSequenceClassification, id2label=dict(enumerate(labels)),
                                   label2id={label: i for i, label in enumerate(labels)})
         pipe = T.pipeline("zero-shot-classification", model=model, tokenizer=T.AutoTokenizer.from_pretrained(path), device="cpu")
@@ -402,7 +539,7 @@ def zero_shot():
         print(name, [f["labels"][0] for f in found["plain"]])
 
 
-KINDS = {"rank": rank, "ner": ner, "colbert": colbert, "sparse": sparse, "m3": m3, "fill": fill, "answer": answer, "zero": zero_shot}
+KINDS = {"rank": rank, "judge": judge, "ner": ner, "colbert": colbert, "sparse": sparse, "m3": m3, "fill": fill, "answer": answer, "zero": zero_shot}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

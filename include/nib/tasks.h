@@ -40,6 +40,8 @@ typedef struct nib_rank_options {
     nib_stop_fn stop;      /* of this call, in documents; NULL: it goes on to its end */
     void *stop_user;
     const nib_ticket *ticket; /* as of nib_embed_options; its `answer` is given the model's raw scores */
+    const char *prompt_name;  /* as of nib_embed_options, put before the query; where a chat template makes one text */
+    const char *prompt;       /* of query and document: its instruction */
 } nib_rank_options;
 
 NIB_API void nib_rank_defaults(nib_rank_options *options, size_t size);
@@ -62,7 +64,13 @@ typedef struct nib_ranked {
  *
  * NIB_SCORES_RAW gives x. NIB_SCORES_SIGMOID 1 / (1 + e^-x), which of two labels is their softmax: NIB_SCORES_SOFTMAX
  * is the same, and INVALID_ARGUMENT for one label. NIB_SCORES_MODEL is the activation that the files name, else the
- * sigmoid. Other errors as nib_classify; on failure *count is 0. */
+ * sigmoid.
+ *
+ * A reranker that is a decoder has one label: how much more likely one word is than another to come next ("yes", "no")
+ * behind what its chat template makes of the pair; nib_model_describe says so. UNSUPPORTED, too: a template that does
+ * what nib does not. INVALID_ARGUMENT: a prompt for one without a place for it, or one that the model does not have.
+ *
+ * Other errors as nib_classify; on failure *count is 0. */
 NIB_API nib_status nib_rank(nib_model *model, const char *query, const char *const *documents, size_t n,
                             const nib_rank_options *options, nib_ranked *out, size_t *count, nib_error *error);
 

@@ -143,6 +143,7 @@ static const uint16_t rank_ends[] = {
 #define RANK(member) END(nib_rank_options, member)
     RANK(size), RANK(query_length), RANK(lengths), RANK(max_tokens), RANK(tokens),    RANK(full_tokens),
     RANK(top),  RANK(scores),       RANK(profile), RANK(stop),       RANK(stop_user), RANK(ticket),
+    RANK(prompt_name), RANK(prompt),
 };
 static const uint16_t tag_ends[] = {
 #define TAG(member) END(nib_tag_options, member)

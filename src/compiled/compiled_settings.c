@@ -92,6 +92,13 @@ static const field fields[] = {
     LATER("sparse_twice", BOOL, settings.sparse.twice, 0, 1),
     LATER("m3_lexical", BOOL, settings.m3.lexical, 0, 1),
     LATER("m3_rows", BOOL, settings.m3.rows, 0, 1),
+    LATER("judge_from", TEXT, settings.judge.from, 0, 0),
+    LATER("judge_text", TEXT, settings.judge.text[0], 0, 0),
+    LATER("judge_instructed", TEXT, settings.judge.text[1], 0, 0),
+    LATER("judge_wrong", TEXT, settings.judge.wrong, 0, 0),
+    LATER("judge_words", TEXT, settings.judge.words_from, 0, 0),
+    LATER("judge_yes", INT64, settings.judge.yes, -1, INT32_MAX),
+    LATER("judge_no", INT64, settings.judge.no, -1, INT32_MAX),
     LATER("sparse_top", INT64, settings.sparse.top, 0, INT32_MAX),
     LATER("activation", INT, labels.activation, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
     LATER("problem", INT, labels.problem, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
@@ -115,6 +122,7 @@ static const field program_fields[] = {
     FIELD("prompt_rows", INT, roles.skip, -1, INT_MAX),
     LATER("wanted_rows", INT, roles.places, -1, INT_MAX),
     LATER("normalized", BOOL, normalized, 0, 1),
+    LATER("judged", BOOL, judged, 0, 1),
     LATER("scores", INT, scores, NIB_SCORES_MODEL, NIB_SCORES_SIGMOID),
 };
 

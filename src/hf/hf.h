@@ -150,6 +150,23 @@ typedef struct hf_m3 {
     hf_module lexical_head, rows_head; /* Dense: to a weight of each token; to a row of each */
 } hf_m3;
 
+/* Rerankers that are decoders: how a query and a document become one text, and which words that would come next say how
+ * well the document answers (hf_judge.c). A classifier may have such a text, too. */
+enum { HF_PLACE_INSTRUCTION = 1, HF_PLACE_QUERY, HF_PLACE_DOCUMENT, HF_PLACE_CUT }; /* bytes that stand for them; across
+                                                                                       * a cut no token goes */
+typedef struct hf_judge {
+    char text[2][4096];   /* of a pair; with an instruction in it, "": there is no place for one */
+    char from[64];        /* what says so, "chat_template.jinja"; "": a pair is what the tokenizer makes of it */
+    bool next_word;       /* the score is `yes`, less `no` */
+    int64_t yes, no;      /* ids; -1: not known yet; of `no`: there is none */
+    char words_from[200]; /* "1_LogitScore/config.json"; "": these tokens: */
+    const char *words[2]; /* "yes", "no"; of the second NULL: there is none. Static storage */
+    bool capped;          /* scores of words go through final_logit_softcapping */
+    char wrong[240];      /* why no text is made of pairs, or "" */
+    char no_head[240];    /* why there is no score of words, or "" */
+    graph_tensor weight;  /* f32 [hidden, 1], of the head; data NULL: not opened */
+} hf_judge;
+
 typedef struct hf_settings {
     bool has_modules;                  /* modules.json was there */
     char input[160];                   /* hf_list_input */
@@ -175,6 +192,7 @@ typedef struct hf_settings {
     hf_colbert colbert;
     hf_sparse sparse;
     hf_m3 m3;
+    hf_judge judge;
     int64_t truncate_dim; /* only so many numbers of a vector, from the first on, behind all modules; 0: all */
     char matryoshka[120]; /* "64,128,256": widths that vectors were trained to be cut to; "*": any; "": nothing says so */
     hf_prompt *prompts;   /* [prompt_count] of config_sentence_transformers.json */
@@ -197,6 +215,9 @@ nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *n
 nib_status hf_modules_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
 /* Opens sparse_linear.pt and colbert_linear.pt of the folder, if they are there, as that opens weights. */
 nib_status hf_m3_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
+/* Opens the row of the table of words that judge.yes and judge.no ask for, which then is the graph's; judge.no_head
+ * says why there is none. Errors as hf_weights_open, but for NOT_FOUND. */
+nib_status hf_judge_open(nib_runtime *runtime, const char *dir, hf_settings *s, graph *g, nib_error *err);
 /* Pools in this one way, whatever the folder says. */
 void hf_modules_pool_by(hf_settings *s, nib_pooling mode);
 /* The module's operators behind x: standard ones. A Pooling is left to the caller, and gives x; NULL: memory ran out. */
@@ -215,6 +236,8 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
  * transformer's; after config.json. */
 void hf_modules_project(hf_settings *s);
 nib_status hf_colbert_load(nib_runtime *runtime, const char *dir, hf_colbert *out, nib_error *err); /* *out is zeroed */
+nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s,
+                         nib_error *err); /* after both */
 nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);
 nib_status hf_modules_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s, nib_error *err);
 

@@ -189,42 +189,47 @@ static graph_value *alibi(hf_builder *b, const hf_stack *s, graph_value *ids) {
     return hf_op2(b, "Mul", "alibi.bias", far, slopes);
 }
 
-/* The bucket of a distance, half of them for keys behind the query: whole distances up to a quarter of all, then ever
- * wider ones (Raffel et al., 2020), with torch's f32 logarithms. */
+/* The bucket of a distance, half of them for keys behind the query, unless it sees none: whole distances up to a
+ * quarter of all, then ever wider ones (Raffel et al., 2020), with torch's f32 logarithms. */
 static int64_t bucket_at(int64_t i, const void *user) { /* of key - query = i - bucket_reach */
     const hf_stack *s = user;
-    const int64_t half = s->buckets / 2, exact = half / 2, d = i - s->bucket_reach, far = d < 0 ? -d : d;
+    const int64_t half = s->causal ? s->buckets : s->buckets / 2, exact = half / 2, d = i - s->bucket_reach;
+    const int64_t far = d < 0 ? -d : s->causal ? 0 : d;
     int64_t at = far;
     if (far >= exact) {
         const float ratio = logf((float)far / (float)exact) / (float)log((double)s->bucket_reach / (double)exact);
         at = exact + (int64_t)(ratio * (float)(half - exact));
         if (at > half - 1) at = half - 1;
     }
-    return at + (d > 0 ? half : 0);
+    return at + (d > 0 && !s->causal ? half : 0);
 }
 
 /* table[bucket of j - i]: [1, heads, seq, seq]. Beyond bucket_reach all distances have the last bucket. */
 static graph_value *bucket_bias(hf_builder *b, const hf_stack *s, graph_value *ids) {
+    const char *at = s->names->buckets;
     const hf_pick by_distance = {"distances", 2 * s->bucket_reach + 1, bucket_at, s};
-    graph_value *table =
-        hf_weight_picked(b, hf_path(b, "%s.weight", s->names->buckets), s->buckets, s->heads, &by_distance);
-    graph_value *least = hf_int(b, "buckets.least", -s->bucket_reach),
-                *most = hf_int(b, "buckets.most", s->bucket_reach);
-    graph_value *d = hf_op1(b, "Neg", "buckets.ahead", hf_differences(b, ids));
-    d = hf_op2(b, "Add", "buckets.index", hf_op(b, "Clip", "buckets.near", (graph_value *[]){d, least, most}, 3), most);
-    graph_value *bias = hf_op2(b, "Gather", "buckets.rows", table, d);
-    return hf_unsqueeze(b, "buckets.bias", hf_transpose(b, "buckets.heads", bias, (int64_t[]){2, 0, 1}, 3), 0);
+    graph_value *table = hf_weight_picked(b, hf_path(b, "%s.weight", at), s->buckets, s->heads, &by_distance);
+    graph_value *least = hf_int(b, hf_path(b, "%s.least", at), -s->bucket_reach),
+                *most = hf_int(b, hf_path(b, "%s.most", at), s->bucket_reach);
+    graph_value *d = hf_op1(b, "Neg", hf_path(b, "%s.ahead", at), hf_differences(b, ids));
+    d = hf_op(b, "Clip", hf_path(b, "%s.near", at), (graph_value *[]){d, least, most}, 3);
+    graph_value *bias =
+        hf_op2(b, "Gather", hf_path(b, "%s.rows", at), table, hf_op2(b, "Add", hf_path(b, "%s.index", at), d, most));
+    bias = hf_transpose(b, hf_path(b, "%s.heads", at), bias, (int64_t[]){2, 0, 1}, 3);
+    return hf_unsqueeze(b, hf_path(b, "%s.scores", at), bias, 0);
 }
 
 hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_value *ids, graph_value *mask) {
     hf_shared out = {.ids = ids, .bias = sight_bias(b, &s->sight[kind], kind, ids, mask)};
     graph_value *by_distance = NULL;
     if (s->alibi || s->buckets) {
-        by_distance = b->status == NIB_OK ? graph_find_value(b->g, s->alibi ? "alibi.bias" : "buckets.bias") : NULL;
+        const char *known = s->alibi ? "alibi.bias" : hf_path(b, "%s.scores", s->names->buckets);
+        by_distance = b->status == NIB_OK ? graph_find_value(b->g, known) : NULL;
         if (!by_distance) by_distance = s->alibi ? alibi(b, s, ids) : bucket_bias(b, s, ids);
         out.bias = hf_op2(b, "Add", hf_path(b, "bias.%s", hf_kind_names[kind]), by_distance, out.bias);
     }
     if (s->sight[kind].rotary.theta > 0 && b->status == NIB_OK) make_angles(b, s, kind, ids, &out);
+    if (s->names->cross.q && b->status == NIB_OK) out.padding = graph_find_value(b->g, "mask.bias");
     return out;
 }
 
@@ -260,7 +265,7 @@ static bool make_parts(hf_builder *b, const hf_stack *s, const char *at, graph_v
     const char *const paths[3] = {n->q, n->k, n->v}, *const called[3] = {"query", "key", "value"};
     const bool biases[3] = {s->q_bias, s->k_bias, s->v_bias};
     if (s->qkv == HF_QKV_BLOCKS) {
-        graph_value *joined = hf_project(b, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, all, s->q_bias);
+        graph_value *joined = hf_stack_project(b, s, hf_path(b, "%s%s", at, n->qkv), x, s->hidden, all, s->q_bias);
         return hf_split(b, hf_path(b, "%sattention.part", at), joined, widths, 3, parts);
     }
     for (int i = 0; i < 3; i++) {
@@ -343,5 +348,26 @@ graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at
     }
     qkv[2] = repeated(b, s, v, hf_heads(b, v, qkv[2], s->kv_heads, s->head_size, false));
     x = attend(b, s, at, qkv, shared);
-    return hf_project(b, hf_path(b, "%s%s", at, n->out), x, s->heads * s->head_size, s->hidden, s->out_bias);
+    return hf_stack_project(b, s, hf_path(b, "%s%s", at, n->out), x, s->heads * s->head_size, s->hidden, s->out_bias);
+}
+
+graph_value *hf_stack_cross(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared) {
+    const hf_cross *n = &s->names->cross;
+    const int64_t D = s->head_size, width = s->heads * D;
+    const char *own = hf_path(b, "%scross.", at);
+    const struct {
+        const char *path, *called;
+        graph_value *x;
+        bool bias, turned;
+    } parts[3] = {{n->q, "q", x, s->q_bias, false},
+                  {n->k, "k", shared->memory, s->k_bias, true},
+                  {n->v, "v", shared->memory, s->v_bias, false}};
+    graph_value *qkv[3];
+    for (int i = 0; i < 3; i++) {
+        qkv[i] =
+            hf_stack_project(b, s, hf_path(b, "%s%s", at, parts[i].path), parts[i].x, s->hidden, width, parts[i].bias);
+        qkv[i] = hf_heads(b, hf_path(b, "%sattention.%s", own, parts[i].called), qkv[i], s->heads, D, parts[i].turned);
+    }
+    x = attend(b, s, own, qkv, &(hf_shared){.bias = shared->padding});
+    return hf_stack_project(b, s, hf_path(b, "%s%s", at, n->out), x, width, s->hidden, s->out_bias);
 }

@@ -315,8 +315,8 @@ static void check_positions(hf_builder *b, hf_stack *s) {
     if (rotates && (columns < 2 || columns % 2 != 0))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: of heads of %lld columns, %lld are rotated: no even number",
                   (long long)s->head_size, (long long)columns);
-    if (s->buckets &&
-        (s->buckets < 4 || s->buckets % 2 != 0 || s->bucket_reach <= s->buckets / 4 || s->bucket_reach > 1 << 20))
+    const int64_t whole = s->causal ? s->buckets / 2 : s->buckets / 4; /* distances that have a bucket each */
+    if (s->buckets && (s->buckets < 4 || s->buckets % 2 != 0 || s->bucket_reach <= whole || s->bucket_reach > 1 << 20))
         hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld buckets up to a distance of %lld", (long long)s->buckets,
                   (long long)s->bucket_reach);
 }
@@ -330,6 +330,9 @@ static void check_stack(hf_builder *b, hf_stack *s) {
     if (s->groups > s->layers)
         hf_refuse(b, NIB_BAD_MODEL, "config.json: %lld layers in %lld groups", (long long)s->layers,
                   (long long)s->groups);
+    if (s->start >= s->vocabulary)
+        hf_refuse(b, NIB_BAD_MODEL, "config.json: decoder_start_token_id %lld is none of %lld tokens",
+                  (long long)s->start, (long long)s->vocabulary);
     if (!hf_knows_activation(s->activation))
         hf_refuse(b, NIB_UNSUPPORTED, "config.json: the activation '%.60s'", s->activation ? s->activation : "");
     if (b->status == NIB_OK) check_heads(b, s);
@@ -337,7 +340,8 @@ static void check_stack(hf_builder *b, hf_stack *s) {
 }
 
 void hf_stack_read(hf_builder *b, const hf_family *f, hf_stack *s) {
-    *s = (hf_stack){.pad = -1, .sight = {{.left = -1, .right = -1}, {.left = -1, .right = -1}}, .names = f->names};
+    *s = (hf_stack){
+        .pad = -1, .eos = -1, .sight = {{.left = -1, .right = -1}, {.left = -1, .right = -1}}, .names = f->names};
     for (const hf_key *const *keys = f->keys; *keys; keys++)
         for (const hf_key *k = *keys; k->names; k++) read_key(b, k, s);
     if (b->status == NIB_OK && f->configure) f->configure(b, s);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Gemma 2 and 3 (Gemma Team, 2024, 2025) and EmbeddingGemma: norms on both sides of attention and feed-forward layers,
- * whose weights count from 1, layers that see a window and layers that see all.
+ * Gemma (Gemma Team, 2024): a Llama whose norms' weights count from 1. Gemma 2 and 3 (2024, 2025) and EmbeddingGemma:
+ * norms on both sides of attention and feed-forward layers, layers that see a window and layers that see all.
  */
 #include "hf_stack.h"
 #include <math.h>
+#include <string.h>
 
 static const hf_names names = {
     .words = "embed_tokens",
@@ -21,6 +22,31 @@ static const hf_names names = {
     .gate = "mlp.gate_proj",
     .down = "mlp.down_proj",
     .final_norm = "norm",
+};
+
+static const hf_names first_names = {
+    .words = "embed_tokens",
+    .layer = "layers",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .out = "self_attn.o_proj",
+    .attention = {.before = "input_layernorm"},
+    .feed_forward = {.before = "post_attention_layernorm"},
+    .up = "mlp.up_proj",
+    .gate = "mlp.gate_proj",
+    .down = "mlp.down_proj",
+    .final_norm = "norm",
+};
+
+static const hf_key first_keys[] = {
+    HF_SIZE_OR("num_key_value_heads", kv_heads, 16, 1),
+    HF_SIZE_OR("head_dim", head_size, 256, 1),
+    HF_EPSILON("rms_norm_eps", 1e-6),
+    HF_TEXT_OR("hidden_act", activation, "gelu_pytorch_tanh"),
+    HF_FLAG_OR("attention_bias", q_bias, false),
+    HF_SIZE_OR("pad_token_id", pad, 0, -1),
+    HF_KEYS_END,
 };
 
 static const hf_key keys[] = {
@@ -55,6 +81,14 @@ static void configure(hf_builder *b, hf_stack *s) {
     s->gate = HF_GATE_SEPARATE;
     s->k_bias = s->v_bias = s->out_bias = s->q_bias;
     s->embedding_scale = sqrt((double)s->hidden);
+}
+
+static void configure_first(hf_builder *b, hf_stack *s) {
+    configure(b, s);
+    hf_refuse_flag(b, "use_bidirectional_attention", false); /* of which transformers leaves the mask causal */
+    s->causal = true;
+    if (strcmp(s->activation, "gelu") == 0) s->activation = "gelu_pytorch_tanh"; /* what "gelu" has meant here */
+    hf_read_rotary(b, s, HF_FULL, "rope_theta", 10000.0, HF_OLDER_ANY);
 }
 
 /* A window of so many tokens, of which `sliding_window` counts the query's own; half on either side where queries see
@@ -92,6 +126,18 @@ static const hf_head heads[] = {
     {"ForSequenceClassification", "logits", HF_TAKE_LAST, NULL, NULL, NULL, NULL, "score", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "score", NULL},
     {.output = NULL},
+};
+
+const hf_family hf_family_gemma = {
+    .types = "gemma",
+    .classes = "Gemma",
+    .probe = "embed_tokens.weight",
+    .prefixes = {"", "model.", NULL},
+    .keys = {hf_usual_sizes, first_keys, NULL},
+    .known = {known, hf_rotary_keys, NULL},
+    .names = &first_names,
+    .configure = configure_first,
+    .heads = heads,
 };
 
 const hf_family hf_family_gemma3 = {

@@ -40,15 +40,21 @@ static graph_value *mean_row(hf_builder *b, const char *at, graph_value *x, grap
     return hf_op2(b, "Div", at, sum, count);
 }
 
-/* The last column whose id is not pad; without a pad, the last column. */
-static graph_value *last_row(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, graph_value *ids) {
-    if (s->pad < 0) return row_of(b, at, x, -1);
-    graph_value *pad =
-        hf_op2(b, "Equal", hf_path(b, "%s.padded", at), ids, hf_int(b, hf_path(b, "%s.pad", at), s->pad));
-    graph_value *token =
-        hf_cast(b, hf_path(b, "%s.token", at), hf_op1(b, "Not", hf_path(b, "%s.kept", at), pad), NIB_DTYPE_I64);
-    graph_value *column = hf_op1(b, "ArgMax", hf_path(b, "%s.column", at),
-                                 hf_op2(b, "Mul", hf_path(b, "%s.columns", at), hf_range(b, ids), token));
+/* What hides a column from ArgMax: far below every number of a column. */
+#define OUT_OF_SIGHT (-(INT64_C(1) << 40))
+
+graph_value *hf_last_row(hf_builder *b, const char *at, graph_value *x, graph_value *ids, graph_value *mask, int64_t id,
+                         bool is) {
+    graph_value *columns = hf_range(b, ids), *token = hf_cast(b, hf_path(b, "%s.token", at), mask, NIB_DTYPE_BOOL);
+    if (id >= 0) {
+        graph_value *flag = hf_op2(b, "Equal", hf_path(b, "%s.equal", at), ids, hf_int(b, hf_path(b, "%s.id", at), id));
+        if (!is) flag = hf_op1(b, "Not", hf_path(b, "%s.other", at), flag);
+        flag = hf_cast(b, hf_path(b, "%s.flag", at), flag, NIB_DTYPE_I64);
+        columns = hf_op2(b, "Mul", hf_path(b, "%s.columns", at), columns, flag);
+    }
+    graph_value *low = hf_int(b, hf_path(b, "%s.low", at), OUT_OF_SIGHT);
+    columns = hf_op(b, "Where", hf_path(b, "%s.seen", at), (graph_value *[]){token, columns, low}, 3);
+    graph_value *column = hf_op1(b, "ArgMax", hf_path(b, "%s.column", at), columns);
     if (column && graph_set_int(column->producer, "axis", 1) != NIB_OK) hf_no_memory(b);
     graph_value *v = hf_op2(b, "GatherND", at, x, column);
     if (v && graph_set_int(v->producer, "batch_dims", 1) != NIB_OK) hf_no_memory(b);
@@ -99,14 +105,19 @@ static void put_spans(hf_builder *b, graph_value *x, int64_t width) {
     }
 }
 
-static void build(hf_builder *b, const hf_stack *s, const hf_head *h, graph_value *x, graph_value *ids,
-                  graph_value *mask) {
+static void build(hf_builder *b, const hf_family *f, const hf_stack *s, const hf_head *h, graph_value *x,
+                  graph_value *ids, graph_value *mask) {
     const hf_take take = take_of(b, h);
     const char *rows = hf_path(b, "%s.rows", h->output);
     int64_t width = s->hidden;
     if (take == HF_TAKE_FIRST) x = row_of(b, rows, x, 0);
     if (take == HF_TAKE_MEAN) x = mean_row(b, rows, x, mask);
-    if (take == HF_TAKE_LAST) x = last_row(b, s, rows, x, ids);
+    if (take == HF_TAKE_LAST) x = hf_last_row(b, rows, x, ids, mask, s->pad, false);
+    if (take == HF_TAKE_DECODED) {
+        hf_stack d;
+        x = hf_decoder_rows(b, f, ids, mask, x, &d);
+        x = hf_last_row(b, rows, x, ids, mask, d.eos, true);
+    }
     if (h->dense) {
         const char *usual = h->activation ? h->activation : s->activation;
         const char *act = h->activation_key ? hf_config_word(b, h->activation_key, usual) : usual;
@@ -124,6 +135,12 @@ static bool is_there(hf_builder *b, const char *path) {
     return !path || hf_has_weight(b, hf_path(b, "%s.weight", path));
 }
 
+bool hf_decodes(const hf_builder *b, const hf_family *f) {
+    for (const hf_head *h = f->heads; f->decoder && h && h->output; h++)
+        if (h->take == HF_TAKE_DECODED && has_architecture(b, h->suffix)) return true;
+    return false;
+}
+
 const char *hf_heads_missing(const hf_builder *b, const hf_family *f) {
     for (const hf_head *h = f->heads; h && h->output; h++)
         if (h->suffix[0] && has_architecture(b, h->suffix) && !graph_find_value(b->g, h->output)) return h->suffix;
@@ -134,6 +151,6 @@ void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_
                     graph_value *mask) {
     for (const hf_head *h = f->heads; h && h->output && b->status == NIB_OK; h++) {
         if (!has_architecture(b, h->suffix) || graph_find_value(b->g, h->output)) continue;
-        if (is_there(b, h->dense) && is_there(b, h->out)) build(b, s, h, x, ids, mask);
+        if (is_there(b, h->dense) && is_there(b, h->out)) build(b, f, s, h, x, ids, mask);
     }
 }

@@ -48,7 +48,7 @@ static const base_key tokenizer_keys[] = {
     OBEYED("clean_up_tokenization_spaces"),
     HARMLESS("spaces_between_special_tokens", "*", "of decoding"),
     HARMLESS("errors", "*", "of decoding"),
-    HARMLESS("chat_template", "*", "of conversations"),
+    OBEYED("chat_template"),
     HARMLESS("response_schema", "*", "of conversations"),
     HARMLESS("name_or_path", "*", "a name"),
     HARMLESS("special_tokens_map_file", "*", "a name"),
@@ -104,12 +104,20 @@ static const base_key special_keys[] = {
 static const base_key sentence_keys[] = {
     OBEYED("max_seq_length"),
     OBEYED("do_lower_case"),
-    HARMLESS("transformer_task", "\"feature-extraction\"|\"fill-mask\"|null", "the task takes the output that it needs"),
+    HARMLESS("transformer_task",
+             "\"feature-extraction\"|\"fill-mask\"|\"sequence-classification\"|\"text-generation\"|null",
+             "the task takes the output that it needs"),
     HARMLESS("modality_config", "null", "as if it were not there"),
     HARMLESS("modality_config.text.method", "\"forward\"", "rows of the last layer are what is pooled"),
     HARMLESS("modality_config.text.method_output_name", "\"last_hidden_state\"|\"logits\"",
              "the task takes the output that it needs"),
-    HARMLESS("module_output_name", "\"token_embeddings\"|null", "rows of the last layer are what is pooled"),
+    OBEYED("modality_config.message"),
+    OBEYED("modality_config.message.format"),
+    HARMLESS("modality_config.message.method", "\"forward\"", "the task takes the output that it needs"),
+    HARMLESS("modality_config.message.method_output_name", "\"logits\"", "the task takes the output that it needs"),
+    HARMLESS("module_output_name", "\"token_embeddings\"|\"causal_logits\"|\"scores\"|null",
+             "the task takes the output that it needs"),
+    OBEYED("processing_kwargs.chat_template"),
     HARMLESS("unpad_inputs", "*", "padding is computed by nobody"),
     HARMLESS("query_length", "*", "of encode_query alone"),
     HARMLESS("document_length", "*", "of encode_document alone"),
@@ -221,6 +229,13 @@ static const base_key sparse_static_keys[] = {
     END,
 };
 
+static const base_key logit_score_keys[] = {
+    OBEYED("true_token_id"),
+    OBEYED("false_token_id"),
+    OBEYED("module_input_name"),
+    END,
+};
+
 static const base_key folder_keys[] = {
     OBEYED("max_active_dims"),
     OBEYED("prompts"),
@@ -259,6 +274,7 @@ static const struct {
     {"Dropout", {dropout_keys, NULL}},
     {"SpladePooling", {splade_keys, NULL}},
     {"SparseStaticEmbedding", {sparse_static_keys, NULL}},
+    {"LogitScore", {logit_score_keys, NULL}},
     {"config_sentence_transformers.json", {folder_keys, NULL}},
 };
 

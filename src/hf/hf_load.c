@@ -97,6 +97,7 @@ static nib_status read_config(nib_runtime *runtime, const char *dir, hf_builder 
     b->config = hf_text_config(b->root);
     NIB_TRY(choose_family(b, f));
     hf_stack_read(b, *f, s);
+    if (b->status == NIB_OK && hf_decodes(b, *f)) hf_stack_read(b, (*f)->decoder, &(hf_stack){.layers = 0});
     NIB_TRY(b->status);
 fail:
     return status;

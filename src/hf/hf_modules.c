@@ -253,6 +253,35 @@ static nib_status read_sparse_static(reading *r) {
     return NIB_OK;
 }
 
+/* ---------------------------------------------------------------- scores of words that come next */
+
+/* An id of the vocabulary, which is not known here; -1: null, where that may be. */
+static nib_status read_id(const reading *r, const char *key, bool or_none, int64_t *out) {
+    yyjson_val *v = yyjson_obj_get(r->config, key);
+    *out = -1;
+    if (or_none && (!v || yyjson_is_null(v))) return NIB_OK;
+    if (!yyjson_is_int(v) || yyjson_get_sint(v) < 0 || yyjson_get_sint(v) > INT32_MAX)
+        return base_error_set(r->err, NIB_BAD_MODEL, "%s: %s is no id of a token", r->file, key);
+    *out = yyjson_get_sint(v);
+    return NIB_OK;
+}
+
+static nib_status read_logit_score(reading *r) {
+    nib_status status = NIB_OK;
+    hf_judge *j = &r->s->judge;
+    const char *input = hf_json_string(r->config, "module_input_name", "causal_logits");
+    if (!r->config) refuse(r->s, r->file, "modules.json lists it, and it is missing");
+    if (!r->config) return NIB_OK;
+    if (j->words_from[0]) refuse(r->s, r->module.path, "a second LogitScore");
+    if (strcmp(input, "causal_logits") != 0)
+        refuse(r->s, r->module.path, "another module_input_name than causal_logits");
+    NIB_TRY(read_id(r, "true_token_id", false, &j->yes));
+    NIB_TRY(read_id(r, "false_token_id", true, &j->no));
+    snprintf(j->words_from, sizeof j->words_from, "%s", r->file);
+fail:
+    return status;
+}
+
 /* ---------------------------------------------------------------- the list */
 
 static const struct {
@@ -268,6 +297,7 @@ static const struct {
     {{"Dropout", NULL, NULL, NULL, NULL}, read_dropout},
     {{"SpladePooling", NULL, NULL, NULL, NULL}, read_splade},
     {{"SparseStaticEmbedding", NULL, NULL, NULL, NULL}, read_sparse_static},
+    {{"LogitScore", NULL, NULL, NULL, NULL}, read_logit_score},
 };
 enum { POOLING = 2, DENSE = 3 }; /* their rows */
 

@@ -121,7 +121,8 @@ bool hf_settings_cuts_to(const hf_settings *s, int64_t dimensions) {
 
 static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     static const char *const hidden[] = {"hidden_size", "dim", "d_model", "n_embd", NULL};
-    static const char *const layers[] = {"num_hidden_layers", "n_layers", "num_layers", "n_layer", NULL};
+    static const char *const layers[] = {"num_hidden_layers", "encoder_layers", "n_layers",
+                                         "num_layers",        "n_layer",        NULL};
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
     NIB_TRY(hf_json_open(runtime, dir, "config.json", false, &doc, err));
@@ -132,6 +133,8 @@ static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings
     s->positions = longest_text(root);
     read_matryoshka(root, s);
     snprintf(s->model_type, sizeof(s->model_type), "%s", hf_json_string(root, "model_type", ""));
+    yyjson_val *cap = yyjson_obj_get(text, "final_logit_softcapping");
+    s->judge.capped = cap ? !yyjson_is_null(cap) : strcmp(s->model_type, "gemma2") == 0;
     const char *architecture = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(root, "architectures"), 0));
     snprintf(s->architecture, sizeof(s->architecture), "%s", architecture ? architecture : "");
     snprintf(s->tokenizer_class, sizeof(s->tokenizer_class), "%s", hf_json_string(root, "tokenizer_class", ""));
@@ -190,7 +193,7 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *r
     hf_list list;
     char *input = NULL;
     memset(out, 0, sizeof(*out));
-    out->default_prompt = -1;
+    out->default_prompt = out->judge.yes = out->judge.no = -1;
     out->tokenizer.strip_accents = out->tokenizer.truncation_left = -1;
     if (!dir) return NIB_OK;
     NIB_TRY(hf_list_load(runtime, dir, route, true, &list, err));
@@ -204,6 +207,7 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *r
     NIB_TRY(hf_modules_load(runtime, dir, &list, out, err));
     if (list.is_static) NIB_TRY(read_static(runtime, input, &list, out, err));
     else NIB_TRY(read_stack(runtime, input, out, err));
+    if (!list.is_static) NIB_TRY(hf_judge_load(runtime, input, &list, out, err));
     hf_modules_project(out);
     NIB_TRY(hf_prompts_load(runtime, dir, out, err));
     base_free(&runtime->heap, input);

@@ -12,6 +12,14 @@ graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, g
     return hf_rms_norm(b, path, x, width, (float)s->epsilon, s->norm == HF_NORM_RMS_ONE);
 }
 
+graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in,
+                              int64_t out, bool with_bias) {
+    if (!s->in_out) return hf_project(b, path, x, in, out, with_bias);
+    graph_value *w = hf_weight(b, hf_path(b, "%s.weight", path), in, out);
+    x = hf_op2(b, "MatMul", with_bias ? hf_path(b, "%s.matmul", path) : path, x, w);
+    return with_bias ? hf_op2(b, "Add", path, x, hf_weight(b, hf_path(b, "%s.bias", path), out, 0)) : x;
+}
+
 /* ---------------------------------------------------------------- embeddings */
 
 const char *hf_stack_words(hf_builder *b, const hf_stack *s) {
@@ -73,18 +81,18 @@ static graph_value *feed_forward(hf_builder *b, const hf_stack *s, const char *a
     const hf_names *n = s->names;
     const char *up = hf_path(b, "%s%s", at, n->up), *act = hf_path(b, "%sact", at), *gated = hf_path(b, "%sgated", at);
     if (s->gate == HF_GATE_NONE) {
-        x = hf_activation(b, act, s->activation, hf_project(b, up, x, s->hidden, s->ffn, s->up_bias));
+        x = hf_activation(b, act, s->activation, hf_stack_project(b, s, up, x, s->hidden, s->ffn, s->up_bias));
     } else if (s->gate == HF_GATE_SEPARATE) {
-        graph_value *gate = hf_project(b, hf_path(b, "%s%s", at, n->gate), x, s->hidden, s->ffn, s->up_bias);
-        x = hf_project(b, up, x, s->hidden, s->ffn, s->up_bias);
+        graph_value *gate = hf_stack_project(b, s, hf_path(b, "%s%s", at, n->gate), x, s->hidden, s->ffn, s->up_bias);
+        x = hf_stack_project(b, s, up, x, s->hidden, s->ffn, s->up_bias);
         x = hf_op2(b, "Mul", gated, hf_activation(b, act, s->activation, gate), x);
     } else {
-        graph_value *wide = hf_project(b, up, x, s->hidden, 2 * s->ffn, s->up_bias), *halves[2];
+        graph_value *wide = hf_stack_project(b, s, up, x, s->hidden, 2 * s->ffn, s->up_bias), *halves[2];
         if (!hf_split(b, hf_path(b, "%shalf", at), wide, (int64_t[]){s->ffn, s->ffn}, 2, halves)) return NULL;
         const int gate = s->gate == HF_GATE_SECOND;
         x = hf_op2(b, "Mul", gated, hf_activation(b, act, s->activation, halves[gate]), halves[!gate]);
     }
-    return hf_project(b, hf_path(b, "%s%s", at, n->down), x, s->ffn, s->hidden, s->down_bias);
+    return hf_stack_project(b, s, hf_path(b, "%s%s", at, n->down), x, s->ffn, s->hidden, s->down_bias);
 }
 
 static graph_value *norm_at(hf_builder *b, const hf_stack *s, const char *at, const char *name, graph_value *x) {
@@ -98,21 +106,52 @@ static graph_value *layer(hf_builder *b, const hf_stack *s, int64_t i, graph_val
     y = norm_at(b, s, at, a->inside, hf_stack_attention(b, s, at, y, shared));
     if (a->joined) y = norm_at(b, s, at, a->joined, hf_op2(b, "Add", hf_path(b, "%sattention.joined", at), x, y));
     x = norm_at(b, s, at, a->after, hf_op2(b, "Add", hf_path(b, "%sattention.residual", at), x, y));
+    if (shared->memory) {
+        y = hf_stack_cross(b, s, at, norm_at(b, s, at, s->names->cross.around.before, x), shared);
+        x = hf_op2(b, "Add", hf_path(b, "%scross.residual", at), x, y);
+        x = norm_at(b, s, at, s->names->cross.around.after, x);
+    }
     y = feed_forward(b, s, at, norm_at(b, s, at, f->before, x));
     y = hf_op2(b, "Add", hf_path(b, "%sfeed_forward.residual", at), x, norm_at(b, s, at, f->inside, y));
     return norm_at(b, s, at, f->after, y);
 }
 
-void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s) {
-    hf_shared shared[HF_KINDS] = {{NULL, NULL, NULL, NULL}};
-    graph_value *ids = hf_input(b, "input_ids"), *mask = hf_input(b, "attention_mask");
+graph_value *hf_stack_rows(hf_builder *b, const hf_stack *s, graph_value *ids, graph_value *mask, graph_value *memory) {
+    hf_shared shared[HF_KINDS] = {{.bias = NULL}};
     graph_value *x = embeddings(b, s, ids);
     for (int64_t i = 0; i < s->layers && b->status == NIB_OK; i++) {
         hf_shared *own = &shared[s->kinds[i]];
         if (!own->bias) *own = hf_shared_make(b, s, (hf_kind)s->kinds[i], ids, mask);
+        own->memory = memory;
         x = layer(b, s, i, x, own);
     }
-    if (s->names->final_norm) x = hf_stack_norm(b, s, s->names->final_norm, x, s->hidden, s->norm_bias);
+    return s->names->final_norm ? hf_stack_norm(b, s, s->names->final_norm, x, s->hidden, s->norm_bias) : x;
+}
+
+void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s) {
+    graph_value *ids = hf_input(b, "input_ids"), *mask = hf_input(b, "attention_mask");
+    graph_value *x = hf_stack_rows(b, s, ids, mask, NULL);
     hf_output(b, "last_hidden_state", x, 3, s->hidden);
     hf_heads_build(b, f, s, x, ids, mask);
+}
+
+/* ---------------------------------------------------------------- a decoder behind it */
+
+/* The ids moved on by one, [batch, seq]. Each column is read of one that is not behind it, so that what a text is
+ * padded to changes nothing. */
+static graph_value *moved_ids(hf_builder *b, const hf_stack *d, graph_value *ids, graph_value *mask) {
+    graph_value *columns = hf_range(b, ids), *zero = hf_int(b, "decoder.zero", 0), *one = hf_int(b, "decoder.one", 1);
+    graph_value *from = hf_op2(b, "Max", "decoder.from", hf_op2(b, "Sub", "decoder.before", columns, one), zero);
+    graph_value *moved = hf_op2(b, "Gather", "decoder.moved", ids, from), *first;
+    if (moved && graph_set_int(moved->producer, "axis", 1) != NIB_OK) hf_no_memory(b);
+    if (d->start != HF_START_LAST) first = hf_int(b, "decoder.start", d->start);
+    else first = hf_unsqueeze(b, "decoder.start", hf_last_row(b, "decoder.last", ids, ids, mask, d->pad, false), 1);
+    graph_value *begins = hf_op2(b, "Equal", "decoder.begins", columns, zero);
+    return hf_op(b, "Where", "decoder.ids", (graph_value *[]){begins, first, moved}, 3);
+}
+
+graph_value *hf_decoder_rows(hf_builder *b, const hf_family *f, graph_value *ids, graph_value *mask,
+                             graph_value *memory, hf_stack *d) {
+    hf_stack_read(b, f->decoder, d);
+    return b->status == NIB_OK ? hf_stack_rows(b, d, moved_ids(b, d, ids, mask), mask, memory) : NULL;
 }

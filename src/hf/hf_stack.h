@@ -103,6 +103,8 @@ typedef struct hf_disentangled {
 
 typedef struct hf_names hf_names;
 
+#define HF_START_LAST (-1) /* hf_stack.start */
+
 /* Lengths are in tokens, widths in numbers of f32. What a family does not set is 0, which is "none" or, where it says
  * so, another member's value. */
 typedef struct hf_stack {
@@ -124,6 +126,7 @@ typedef struct hf_stack {
 
     /* there is a bias */
     bool q_bias, k_bias, v_bias, out_bias, up_bias, down_bias; /* up_bias: gate's, too */
+    bool in_out; /* weights of layers are [in, out] (GPT-2's Conv1D), and not [out, in]; with HF_QKV_BLOCKS */
 
     /* embeddings: norm(words * scale + types + positions), then project */
     double embedding_scale; /* 0: 1. f32, as transformers has it in an f32 model (Gemma, BART) */
@@ -149,6 +152,10 @@ typedef struct hf_stack {
     int64_t buckets;          /* rows of a table of biases for each head, by distance (T5, MPNet); 0: none */
     int64_t bucket_reach;     /* from this distance on it is the last one */
     hf_disentangled relative;
+
+    /* of a decoder, which reads the ids of the text moved on by one (Lewis et al., 2020): */
+    int64_t start; /* the id in front of them; HF_START_LAST: the text's last that is not `pad` (mBART) */
+    int64_t eos;   /* the id that ends a text, of whose row a text is classified */
     const hf_names *names;
 } hf_stack;
 
@@ -160,6 +167,12 @@ typedef struct hf_places {
                          * second form) */
 } hf_places;
 
+/* A decoder's second attention, which sees the rows that an encoder has made of the same text: its weights. */
+typedef struct hf_cross {
+    const char *q, *k, *v, *out;
+    hf_places around; /* norms */
+} hf_cross;
+
 struct hf_names {
     const char *words; /* '|' between those that it may have: the first that is there counts */
     const char *types, *positions, *embedding_norm, *project;
@@ -167,6 +180,7 @@ struct hf_names {
     const char *qkv; /* HF_QKV_BLOCKS, HF_QKV_HEADS */
     const char *q, *k, *v, *out, *q_norm, *k_norm;
     hf_places attention, feed_forward; /* norms around them */
+    hf_cross cross;                    /* q NULL: there is none */
     const char *up, *gate, *down;
     const char *buckets;                  /* [buckets, heads], of the whole stack: a path without `layer` */
     const char *relative, *relative_norm; /* hf_disentangled: the table of distances, and a norm of it; without `layer` */
@@ -212,9 +226,11 @@ typedef enum hf_take {
     HF_TAKE_TOKENS, /* each row: [batch, seq, ..] */
     HF_TAKE_FIRST,  /* the first row of a text: [batch, ..] */
     HF_TAKE_MEAN,   /* the mean of its rows whose mask is 1 */
-    HF_TAKE_LAST,   /* its last row whose id is not `pad` (transformers' GenericForSequenceClassification) */
+    HF_TAKE_LAST,   /* its last row whose id is not `pad` (transformers' GenericForSequenceClassification); without a
+                     * pad, for which transformers refuses batches, its last row */
     HF_TAKE_SPANS,  /* each row, of whose two columns start_logits and end_logits [batch, seq] are made */
     HF_TAKE_LATE,   /* the mean of what the head makes of each of them */
+    HF_TAKE_DECODED, /* of the rows of the family's decoder that of the text's last `eos` */
     /* As classifier_pooling says: "cls", "bos", "mean", "late"; else the first of these (ModernBERT), the last
        (EuroBERT). */
     HF_TAKE_KEY_CLS,
@@ -252,6 +268,9 @@ typedef struct hf_family {
     /* What config.json leaves open and the names of the weights say. It only changes *s; NULL: nothing is open. */
     void (*look)(hf_builder *b, hf_stack *s);
     const hf_head *heads; /* ends with a NULL output; NULL: none */
+    /* A stack behind this one, of heads that take its rows: types, classes, heads and what may stand before names are
+     * this one's. NULL: none. */
+    const struct hf_family *decoder;
 } hf_family;
 extern const hf_family *const hf_families[]; /* ends with NULL */
 extern const base_key hf_common_keys[], hf_rotary_keys[];
@@ -266,6 +285,8 @@ yyjson_val *hf_text_config(yyjson_val *config);
 /* The description that config.json gives: keys, configure, checks. Weights are not looked at. b->status, b->err say
  * what is wrong; *s is then of no use. */
 void hf_stack_read(hf_builder *b, const hf_family *f, hf_stack *s);
+/* Whether a head that the architecture names takes rows of the decoder; its description, as hf_stack_read. */
+bool hf_decodes(const hf_builder *b, const hf_family *f);
 /* The longest text that the model has positions for; 0: any. */
 int64_t hf_stack_longest(const hf_stack *s);
 /* Inputs input_ids, attention_mask and, if it reads them, token_type_ids: i64 [batch, seq]. Outputs: last_hidden_state
@@ -298,8 +319,8 @@ bool hf_is_causal(hf_builder *b);
 /* clang-format off */
 #define HF_FAMILIES(X)                                                                                                 \
     X(bert) X(roberta) X(distilbert) X(mpnet) X(albert) X(electra) X(roformer) X(deberta) X(modernbert) X(eurobert)    \
-    X(nomic) X(gte) X(jina3) X(t5) X(bart) X(mbart) X(llama) X(mistral) X(qwen2) X(qwen3) X(gemma2) X(gemma3)          \
-    X(olmo2) X(stablelm) X(bloom)
+    X(nomic) X(gte) X(jina3) X(t5) X(bart) X(mbart) X(llama) X(mistral) X(qwen2) X(qwen3) X(gemma) X(gemma2)     \
+    X(gemma3) X(olmo2) X(stablelm) X(bloom) X(gpt2)
 /* clang-format on */
 #define HF_DECLARE_FAMILY(word) extern const hf_family hf_family_##word;
 HF_FAMILIES(HF_DECLARE_FAMILY)
@@ -312,11 +333,25 @@ typedef struct hf_shared {
     graph_value *bias;      /* added to scores: [batch, 1 or heads, 1 or seq, seq] */
     graph_value *cos, *sin; /* [1, 1, seq, rotated columns] or NULL */
     graph_value *ids;       /* [batch, seq] */
+    graph_value *memory;    /* a decoder's: the encoder's rows [batch, seq, hidden]; else NULL */
+    graph_value *padding;   /* a decoder's: what is added to scores of those, [batch, 1, 1, seq] */
 } hf_shared;
 /* mask [batch, seq], ids [batch, seq]. */
 hf_shared hf_shared_make(hf_builder *b, const hf_stack *s, hf_kind kind, graph_value *ids, graph_value *mask);
 /* Attention's own part of a layer: x [batch, seq, hidden] -> [batch, seq, hidden]; `at` is the layer's path. */
 graph_value *hf_stack_attention(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
+/* The same of a decoder's second attention, whose keys and values are of shared->memory. */
+graph_value *hf_stack_cross(hf_builder *b, const hf_stack *s, const char *at, graph_value *x, const hf_shared *shared);
+/* The rows behind the last layer: [batch, seq, hidden]. memory: the encoder's, of a decoder; else NULL. */
+graph_value *hf_stack_rows(hf_builder *b, const hf_stack *s, graph_value *ids, graph_value *mask, graph_value *memory);
+/* The rows of the family's decoder, which sees `memory`, what the encoder has made of ids; *d becomes its description.
+ */
+graph_value *hf_decoder_rows(hf_builder *b, const hf_family *f, graph_value *ids, graph_value *mask,
+                             graph_value *memory, hf_stack *d);
+/* x's row [batch, ..] of each text's last token whose id `is` that one or is another; -1: of its last token. Where
+ * there is no such token, of the first. Rows are told from padding by the mask. */
+graph_value *hf_last_row(hf_builder *b, const char *at, graph_value *x, graph_value *ids, graph_value *mask, int64_t id,
+                         bool is);
 /* What hf_disentangled adds to scores that are divided by sqrt(score_size): [batch, heads, seq, seq], of q [batch,
  * heads, seq, D] and k [batch, heads, D, seq]. */
 graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *layer, graph_value *q, graph_value *k, graph_value *ids);
@@ -324,11 +359,14 @@ graph_value *hf_relative_scores(hf_builder *b, const hf_stack *s, const char *la
 graph_value *hf_differences(hf_builder *b, graph_value *ids);
 /* A norm as the stack has it, over `width` columns. */
 graph_value *hf_stack_norm(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t width, bool bias);
+/* x through a weight of a layer. */
+graph_value *hf_stack_project(hf_builder *b, const hf_stack *s, const char *path, graph_value *x, int64_t in,
+                              int64_t out, bool bias);
 /* The path of the table of words. */
 const char *hf_stack_words(hf_builder *b, const hf_stack *s);
-/* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
 /* The suffix of a head that the architecture names and the graph, which is built, lacks the outputs of; NULL: there is none. */
 const char *hf_heads_missing(const hf_builder *b, const hf_family *f);
+/* The heads' outputs behind x [batch, seq, hidden]; nothing where the architecture or its weights are others. */
 void hf_heads_build(hf_builder *b, const hf_family *f, const hf_stack *s, graph_value *x, graph_value *ids, graph_value *mask);
 
 #endif

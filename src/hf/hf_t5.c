@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The encoders of models that have a decoder, too: T5 (Raffel et al., 2020) and mT5, whose positions are biases by
- * bucketed distance, BART (Lewis et al., 2020) and mBART.
+ * Models of an encoder and a decoder: T5 (Raffel et al., 2020) and mT5, whose positions are biases by bucketed
+ * distance, BART (Lewis et al., 2020) and mBART. The encoder's rows are what is embedded; the decoder's are there for
+ * heads of sequences, which have both read the same text.
  */
 #include "hf_stack.h"
 #include <math.h>
 #include <string.h>
 
 static const base_key known[] = {
-    BASE_KEY_HARMLESS("is_encoder_decoder", "*", "the encoder is used"),
+    BASE_KEY_HARMLESS("is_encoder_decoder", "*", "what a head takes says whether both are used"),
     BASE_KEY_HARMLESS("is_decoder", "false|null", "the encoder is used"),
-    BASE_KEY_HARMLESS("num_decoder_layers", "*", "of the decoder"),
-    BASE_KEY_HARMLESS("decoder_layers", "*", "of the decoder"),
-    BASE_KEY_HARMLESS("decoder_attention_heads", "*", "of the decoder"),
-    BASE_KEY_HARMLESS("decoder_ffn_dim", "*", "of the decoder"),
+    BASE_KEY_OBEYED("num_decoder_layers"),
+    BASE_KEY_OBEYED("decoder_layers"),
+    BASE_KEY_OBEYED("decoder_attention_heads"),
+    BASE_KEY_OBEYED("decoder_ffn_dim"),
+    BASE_KEY_OBEYED("decoder_start_token_id"),
+    BASE_KEY_OBEYED("eos_token_id"),
+    BASE_KEY_OBEYED("pad_token_id"),
     BASE_KEY_HARMLESS("decoder_layerdrop", "*", "only in training"),
     BASE_KEY_HARMLESS("encoder_layerdrop", "*", "only in training"),
     BASE_KEY_HARMLESS("activation_dropout", "*", "only in training"),
     BASE_KEY_HARMLESS("dropout_rate", "*", "only in training"),
     BASE_KEY_HARMLESS("init_std", "*", "only in training"),
     BASE_KEY_HARMLESS("initializer_factor", "*", "only in training"),
-    BASE_KEY_HARMLESS("scale_decoder_outputs", "*", "of the decoder"),
+    BASE_KEY_HARMLESS("scale_decoder_outputs", "*", "of generated text"),
     BASE_KEY_OBEYED("dense_act_fn"),
     BASE_KEY_OBEYED("is_gated_act"),
     BASE_KEY_HARMLESS("n_positions", "*", "distances are bucketed, whatever it says"),
@@ -39,17 +43,20 @@ static const base_key known[] = {
 
 /* ---------------------------------------------------------------- T5 */
 
-#define T5_NAMES(wide)                                                                                                 \
-    {                                                                                                                  \
-        .words = "shared|encoder.embed_tokens", .layer = "encoder.block", .q = "layer.0.SelfAttention.q",              \
-        .k = "layer.0.SelfAttention.k", .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o",              \
-        .attention = {.before = "layer.0.layer_norm"}, .feed_forward = {.before = "layer.1.layer_norm"},               \
-        .up = "layer.1.DenseReluDense." wide, .gate = "layer.1.DenseReluDense.wi_0",                                   \
-        .down = "layer.1.DenseReluDense.wo",                                                                           \
-        .buckets = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",                                    \
-        .final_norm = "encoder.final_layer_norm"                                                                       \
-    }
-static const hf_names t5_names = T5_NAMES("wi"), gated_names = T5_NAMES("wi_1");
+#define T5_NAMES(stack, last, wide)                                                                                     \
+    .words = "shared|" stack ".embed_tokens", .layer = stack ".block", .q = "layer.0.SelfAttention.q",                 \
+    .k = "layer.0.SelfAttention.k", .v = "layer.0.SelfAttention.v", .out = "layer.0.SelfAttention.o",                  \
+    .attention = {.before = "layer.0.layer_norm"}, .feed_forward = {.before = "layer." last ".layer_norm"},            \
+    .up = "layer." last ".DenseReluDense." wide, .gate = "layer." last ".DenseReluDense.wi_0",                         \
+    .down = "layer." last ".DenseReluDense.wo",                                                                        \
+    .buckets = stack ".block.0.layer.0.SelfAttention.relative_attention_bias",                                         \
+    .final_norm = stack ".final_layer_norm"
+#define T5_CROSS                                                                                                       \
+    .cross = {"layer.1.EncDecAttention.q", "layer.1.EncDecAttention.k", "layer.1.EncDecAttention.v",                   \
+              "layer.1.EncDecAttention.o", {.before = "layer.1.layer_norm"}}
+static const hf_names t5_names = {T5_NAMES("encoder", "1", "wi")}, gated_names = {T5_NAMES("encoder", "1", "wi_1")};
+static const hf_names t5_decoder = {T5_NAMES("decoder", "2", "wi"), T5_CROSS};
+static const hf_names gated_decoder = {T5_NAMES("decoder", "2", "wi_1"), T5_CROSS};
 
 static const hf_key t5_keys[] = {
     HF_SIZE("d_model|hidden_size", hidden),
@@ -79,7 +86,28 @@ static void configure_t5(hf_builder *b, hf_stack *s) {
     s->score_size = 1;
 }
 
+static void configure_t5_decoder(hf_builder *b, hf_stack *s) {
+    configure_t5(b, s);
+    s->names = s->gate == HF_GATE_SEPARATE ? &gated_decoder : &t5_decoder;
+    s->layers = hf_config_int(b, "num_decoder_layers", s->layers, 1, INT32_MAX);
+    s->causal = true;
+}
+
+static const hf_key t5_decoder_keys[] = {
+    HF_SIZE_OR("decoder_start_token_id", start, 0, 0),
+    HF_SIZE_OR("eos_token_id", eos, 1, 0),
+    HF_KEYS_END,
+};
+
+static const hf_family decoder_of_t5 = {
+    .keys = {t5_keys, t5_decoder_keys, NULL},
+    .names = &t5_decoder,
+    .configure = configure_t5_decoder,
+};
+
 static const hf_head t5_heads[] = {
+    {"ForSequenceClassification", "logits", HF_TAKE_DECODED, "classification_head.dense", "tanh", NULL, NULL,
+     "classification_head.out_proj", NULL},
     {"ForTokenClassification", "logits", HF_TAKE_TOKENS, NULL, NULL, NULL, NULL, "classifier", NULL},
     {.output = NULL},
 };
@@ -94,40 +122,25 @@ const hf_family hf_family_t5 = {
     .names = &t5_names,
     .configure = configure_t5,
     .heads = t5_heads,
+    .decoder = &decoder_of_t5,
 };
 
 /* ---------------------------------------------------------------- BART, mBART */
 
-static const hf_names bart_names = {
-    .words = "shared|encoder.embed_tokens",
-    .positions = "encoder.embed_positions",
-    .embedding_norm = "encoder.layernorm_embedding",
-    .layer = "encoder.layers",
-    .q = "self_attn.q_proj",
-    .k = "self_attn.k_proj",
-    .v = "self_attn.v_proj",
-    .out = "self_attn.out_proj",
-    .attention = {.after = "self_attn_layer_norm"},
-    .feed_forward = {.after = "final_layer_norm"},
-    .up = "fc1",
-    .down = "fc2",
-};
-
-static const hf_names mbart_names = {
-    .words = "shared|encoder.embed_tokens",
-    .positions = "encoder.embed_positions",
-    .embedding_norm = "encoder.layernorm_embedding",
-    .layer = "encoder.layers",
-    .q = "self_attn.q_proj",
-    .k = "self_attn.k_proj",
-    .v = "self_attn.v_proj",
-    .out = "self_attn.out_proj",
-    .attention = {.before = "self_attn_layer_norm"},
-    .feed_forward = {.before = "final_layer_norm"},
-    .up = "fc1",
-    .down = "fc2",
-    .final_norm = "encoder.layer_norm",
-};
+#define BART_NAMES(stack, side)                                                                                        \
+    .words = "shared|" stack ".embed_tokens", .positions = stack ".embed_positions",                                   \
+    .embedding_norm = stack ".layernorm_embedding", .layer = stack ".layers", .q = "self_attn.q_proj",                 \
+    .k = "self_attn.k_proj", .v = "self_attn.v_proj", .out = "self_attn.out_proj",                                     \
+    .attention = {.side = "self_attn_layer_norm"}, .feed_forward = {.side = "final_layer_norm"}, .up = "fc1",          \
+    .down = "fc2"
+#define BART_CROSS(side)                                                                                               \
+    .cross = {"encoder_attn.q_proj", "encoder_attn.k_proj", "encoder_attn.v_proj", "encoder_attn.out_proj",            \
+              {.side = "encoder_attn_layer_norm"}}
+static const hf_names bart_names = {BART_NAMES("encoder", after)};
+static const hf_names bart_decoder = {BART_NAMES("decoder", after), BART_CROSS(after)};
+static const hf_names mbart_names = {BART_NAMES("encoder", before), .final_norm = "encoder.layer_norm"};
+static const hf_names mbart_decoder = {BART_NAMES("decoder", before), BART_CROSS(before),
+                                       .final_norm = "decoder.layer_norm"};
 
 static const hf_key bart_keys[] = {
     HF_SIZE("d_model|hidden_size", hidden),
@@ -153,6 +166,48 @@ static void configure_bart(hf_builder *b, hf_stack *s) {
     if (hf_config_flag(b, "scale_embedding", false)) s->embedding_scale = sqrt((double)s->hidden);
 }
 
+static const hf_key bart_decoder_keys[] = {
+    HF_SIZE("d_model|hidden_size", hidden),
+    HF_SIZE("decoder_attention_heads", heads),
+    HF_SIZE("decoder_layers", layers),
+    HF_SIZE("decoder_ffn_dim", ffn),
+    HF_SIZE("vocab_size", vocabulary),
+    HF_SIZE("max_position_embeddings", positions),
+    HF_TEXT_OR("activation_function", activation, "gelu"),
+    HF_SIZE_OR("decoder_start_token_id", start, 2, 0),
+    HF_SIZE_OR("pad_token_id", pad, 1, 0),
+    HF_SIZE_OR("eos_token_id", eos, 2, 0),
+    HF_KEYS_END,
+};
+
+static void configure_bart_decoder(hf_builder *b, hf_stack *s) {
+    configure_bart(b, s);
+    s->causal = true;
+}
+
+/* mBART's texts end with the id of their language, whatever decoder_start_token_id says. */
+static void configure_mbart_decoder(hf_builder *b, hf_stack *s) {
+    configure_bart_decoder(b, s);
+    s->start = HF_START_LAST;
+}
+
+static const hf_family decoder_of_bart = {
+    .keys = {bart_decoder_keys, NULL},
+    .names = &bart_decoder,
+    .configure = configure_bart_decoder,
+};
+static const hf_family decoder_of_mbart = {
+    .keys = {bart_decoder_keys, NULL},
+    .names = &mbart_decoder,
+    .configure = configure_mbart_decoder,
+};
+
+static const hf_head bart_heads[] = {
+    {"ForSequenceClassification", "logits", HF_TAKE_DECODED, "classification_head.dense", "tanh", NULL, NULL,
+     "classification_head.out_proj", NULL},
+    {.output = NULL},
+};
+
 const hf_family hf_family_bart = {
     .types = "bart",
     .classes = "Bart",
@@ -162,6 +217,8 @@ const hf_family hf_family_bart = {
     .known = {known, bart_known, NULL},
     .names = &bart_names,
     .configure = configure_bart,
+    .heads = bart_heads,
+    .decoder = &decoder_of_bart,
 };
 
 const hf_family hf_family_mbart = {
@@ -173,4 +230,6 @@ const hf_family hf_family_mbart = {
     .known = {known, bart_known, NULL},
     .names = &mbart_names,
     .configure = configure_bart,
+    .heads = bart_heads,
+    .decoder = &decoder_of_mbart,
 };

@@ -43,6 +43,7 @@ typedef struct model_program {
     run_roles roles;  /* of g's inputs */
     int output;       /* of the source, that the task takes */
     char output_name[128], output_why[256];
+    bool judged;            /* a score of words that would come next: settings.judge */
     bool pooled;            /* by the source itself: its output is a row for each text */
     bool normalized;        /* vectors of tokens have length 1 */
     bool tokens;            /* rows come for tokens, all or those that are wanted, not for texts */

@@ -26,6 +26,15 @@ static void say_tokenizer(const nib_model *m, base_str *out) {
     base_str_printf(out, "tokenizer     %s\n", text);
 }
 
+/* How a query and a document are judged. */
+static void say_judge(const hf_judge *j, base_str *out) {
+    const char *why = j->no_head[0] ? j->no_head : j->wrong;
+    if (why[0]) base_str_printf(out, "ranks         no: %s\n", why);
+    else
+        base_str_printf(out, "ranks         by the word that would come next (%s); pairs are as %s says\n",
+                        j->words_from, j->from[0] ? j->from : "the tokenizer");
+}
+
 nib_status model_check(nib_runtime *runtime, const char *path, base_str *out, nib_error *err) {
     nib_status status = NIB_OK;
     nib_model *m = NULL;
@@ -49,7 +58,8 @@ nib_status model_check(nib_runtime *runtime, const char *path, base_str *out, ni
         base_str_printf(out, "family        %s %s, %lld layers, hidden size %lld (config.json)\n", s->model_type, s->architecture,
                         (long long)s->layers, (long long)s->hidden);
     say_tokenizer(m, out);
-    say_pooling(m, out);
+    if (s->judge.words_from[0]) say_judge(&s->judge, out);
+    else say_pooling(m, out);
     if (s->max_tokens > 0) base_str_printf(out, "longest text  %lld tokens (%s)\n", (long long)s->max_tokens, s->max_tokens_from);
     else if (s->positions > 0)
         base_str_printf(out, "longest text  %lld tokens (max_position_embeddings of config.json)\n", (long long)s->positions);

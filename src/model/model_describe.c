@@ -117,11 +117,27 @@ static void list_labels(const model_program *p, base_str *out) {
     if (p->width > LABELS_SAID) base_str_add(out, ", ...");
 }
 
+/* What a pair becomes, and which words are asked for. */
+static void describe_judge(const nib_model *m, const model_program *p, base_str *out) {
+    const hf_judge *j = &m->settings.judge;
+    if (p->judged)
+        base_str_printf(out, "\njudged by     the word that would come next: token %lld%s", (long long)j->yes,
+                        j->no < 0 ? "" : " less ");
+    if (p->judged && j->no >= 0) base_str_printf(out, "%lld", (long long)j->no);
+    if (p->judged && j->words_from[0]) base_str_printf(out, " (%s)", j->words_from);
+    else if (p->judged && j->words[0])
+        base_str_printf(out, " (%s%s%s)", j->words[0], j->words[1] ? " less " : "", j->words[1] ? j->words[1] : "");
+    if (j->from[0])
+        base_str_printf(out, "\npairs         as %s says%s", j->from,
+                        j->text[1][0] ? ", with a place for --prompt" : ", without a place for --prompt");
+}
+
 static void describe_labels(const nib_model *m, const model_program *p, base_str *out) {
     list_labels(p, out);
     base_str_printf(out, "; scores are %s",
                     m->labels.unknown[0] ? "raw: nib does not have the activation " : nib_scores_name(p->scores));
     base_str_add(out, m->labels.unknown);
+    describe_judge(m, p, out);
 }
 
 static void describe_tags(const nib_model *m, const model_program *p, base_str *out) {

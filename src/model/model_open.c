@@ -154,6 +154,24 @@ fail:
     return status;
 }
 
+/* The head of a reranker that is a decoder. */
+static nib_status open_judge(nib_model *m, nib_error *err) {
+    hf_judge *j = &m->settings.judge;
+    if (!j->words_from[0] && m->tokenizer) {
+        j->yes = text_token_id(m->tokenizer, j->words[0], strlen(j->words[0]));
+        j->no = j->words[1] ? text_token_id(m->tokenizer, j->words[1], strlen(j->words[1])) : -1;
+        if (j->yes < 0 || (j->words[1] && j->no < 0))
+            snprintf(j->no_head, sizeof j->no_head, "the tokenizer has no tokens %s %s", j->words[0],
+                     j->words[1] ? j->words[1] : "");
+    }
+    if (j->no_head[0] || !m->tokenizer) return NIB_OK;
+    if (strcmp(m->door, MODEL_DOOR_FOLDER) == 0)
+        return hf_judge_open(m->runtime, m->folder, &m->settings, m->source, err);
+    snprintf(j->no_head, sizeof j->no_head,
+             "the scores of words are products with a table of safetensors, and the graph is an ONNX file's");
+    return NIB_OK;
+}
+
 /* What lies beside the model. */
 static nib_status load_small_files(nib_model *m, nib_error *err) {
     nib_status status = NIB_OK;
@@ -162,6 +180,7 @@ static nib_status load_small_files(nib_model *m, nib_error *err) {
     if (m->folder) NIB_TRY(hf_m3_open(m->runtime, m->folder, &m->settings, m->source, err));
     NIB_TRY(hf_labels_load(m->runtime, m->folder, &m->labels, err));
     NIB_TRY(model_find_tokenizer(m, err));
+    if (m->settings.judge.next_word) NIB_TRY(open_judge(m, err));
 fail:
     return status;
 }

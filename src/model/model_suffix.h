@@ -33,6 +33,11 @@ nib_status model_finish_sparse(const nib_model *m, model_program *p, nib_error *
 void model_choose_words(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p);
 graph_value *model_words_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p);
 
+/* ---- model_suffix_judge.c: how well a document answers, by the word that would come next */
+
+void model_choose_judged(const nib_model *m, const graph *g, model_program *p);
+graph_value *model_judged_suffix(const nib_model *m, graph *g, graph_value *v);
+
 /* ---- model_suffix_spans.c: of each token, how well an answer begins, how well it ends there */
 
 #define MODEL_SPANS_FOR "ForQuestionAnswering"

@@ -235,6 +235,10 @@ static const graph_value *score_output(const graph *g, const char **why) {
 static void choose_scores(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
     const char *why = "asked for";
     const graph_value *v = wanted ? wanted : score_output(g, &why);
+    if (!v && m->settings.judge.next_word) {
+        model_choose_judged(m, g, p);
+        return;
+    }
     if (!v || v->type.rank != 2)
         snprintf(p->cannot, sizeof p->cannot,
                  "no output " LOGITS " of shape [batch, labels], and no other one alone of two dimensions");
@@ -243,7 +247,9 @@ static void choose_scores(const nib_model *m, const graph *g, const graph_value 
     p->pooled = true;
 }
 
-static graph_value *scores_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) { return v; }
+static graph_value *scores_suffix(const nib_model *m, graph *g, graph_value *v, model_program *p) {
+    return p->judged ? model_judged_suffix(m, g, v) : v;
+}
 
 static nib_status name_labels(const nib_model *m, model_program *p, nib_error *err) {
     base_heap *heap = &m->runtime->heap;
@@ -355,6 +361,8 @@ nib_task model_choose_task(const nib_model *m, const char **why) {
     if (m->settings.colbert.there && m->asked.pooling == NIB_POOLING_MODEL) return NIB_TASK_COLBERT;
     *why = "modules.json pools words";
     if (m->settings.sparse.from[0] && m->asked.pooling == NIB_POOLING_MODEL) return NIB_TASK_SPARSE;
+    *why = "modules.json has a LogitScore";
+    if (m->settings.judge.words_from[0] && !pools) return NIB_TASK_CLASSIFY;
     *why = "it pools";
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
     *why = "architectures of config.json";

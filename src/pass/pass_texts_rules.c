@@ -449,6 +449,25 @@ static void rule_split(const flows *f, const graph_node *n, flow *y) {
     reach(y, n, y->texts >= 0 && y->texts == axis, y->tokens >= 0 && y->tokens == axis);
 }
 
+/* Whether element j of v, of one for each token, is no more than j. */
+static bool is_at_most_own(const graph_value *v) {
+    const graph_node *n = v->producer;
+    double c;
+    if (graph_is_op(n, "", "Range")) return graph_scalar(n->inputs[0].value, &c) && c == 0;
+    if (graph_is_op(n, "", "Sub"))
+        return graph_scalar(n->inputs[1].value, &c) && c >= 0 && is_at_most_own(n->inputs[0].value);
+    return graph_is_op(n, "", "Max") && n->n_inputs == 2 && graph_scalar(n->inputs[1].value, &c) && c <= 0 &&
+           is_at_most_own(n->inputs[0].value);
+}
+
+/* Indices of columns that are each text's own, as ids are that move on by one: each at or before its own, and none
+ * counted from the end. */
+static bool looks_back(const graph_value *v) {
+    const graph_node *n = v->producer;
+    double c;
+    return is_at_most_own(v) && graph_is_op(n, "", "Max") && graph_scalar(n->inputs[1].value, &c) && c == 0;
+}
+
 /* data[.., indices, ..]: rows of a table that is the same for all, or one of each text's. */
 static void rule_gather(const flows *f, const graph_node *n, flow *y) {
     const graph_value *data = n->inputs[0].value, *indices = n->inputs[1].value;
@@ -465,11 +484,27 @@ static void rule_gather(const flows *f, const graph_node *n, flow *y) {
     else if (i.texts >= 0) y->texts = (int)axis + i.texts, y->merged = i.merged;
     if (x.tokens >= 0 && x.tokens == axis) {
         y->tokens = -1;
-        if (indices->data_count != 1 || !pass_int_at(indices, 0, &at) || at != 0) reach(y, n, false, true); /* every text has a first one */
+        const bool first = indices->data_count == 1 && pass_int_at(indices, 0, &at) && at == 0; /* every text has one */
+        if (i.tokens == 0 && indices->type.rank == 1 && looks_back(indices)) y->tokens = x.tokens;
+        else if (!first) reach(y, n, false, true);
     } else if (i.tokens >= 0) {
         if (x.tokens >= 0) reach(y, n, false, true);
         else y->tokens = (int)axis + i.tokens;
     }
+}
+
+/* A row of each text, of the column that ArgMax has found in it. */
+static void rule_gather_nd(const flows *f, const graph_node *n, flow *y) {
+    const graph_value *indices = n->inputs[1].value;
+    const flow x = flow_of(f, n->inputs[0].value), i = flow_of(f, indices);
+    inherit(y, &x);
+    inherit(y, &i);
+    const bool texts =
+        x.texts == 0 && !x.merged && i.texts == 0 && !i.merged && graph_attr_int(n, "batch_dims", 0) == 1;
+    const bool column = indices->type.rank == 2 && graph_dim_is_one(indices->type.dims[1]) && x.tokens == 1 &&
+                        graph_is_op(indices->producer, "", "ArgMax");
+    if (texts && !y->neighbours) y->texts = 0;
+    reach(y, n, !texts, !column);
 }
 
 /* output[i][j] = data[i][indices[i][j]] along axis 1: each element of a text looks its own row up. */
@@ -630,6 +665,7 @@ static const struct {
     {"", "Split", 1, rule_split},
     {"", "Gather", 2, rule_gather},
     {"", "GatherElements", 2, rule_gather_elements},
+    {"", "GatherND", 2, rule_gather_nd},
     {"", "Tile", 2, rule_tile},
     {"", "Pad", 1, rule_pad},
     {"", "CumSum", 2, rule_cumsum},

@@ -52,6 +52,19 @@ static nib_status choose_output(const exporting *x) {
     return graph_add_output(g, kept) == NIB_OK ? NIB_OK : no_memory(x);
 }
 
+/* Of a folder with a LogitScore: the score of each text, a column of `logits`. */
+static nib_status add_score(const exporting *x) {
+    nib_status status = NIB_OK;
+    graph *g = x->g;
+    model_program p = {.roles = x->m->roles};
+    NIB_TRY(model_choose_output(x->m, NIB_TASK_CLASSIFY, &p, x->err));
+    if (p.cannot[0]) NIB_FAIL(x->err, NIB_UNSUPPORTED, "this model cannot classify texts: %s", p.cannot);
+    NIB_TRY(model_add_suffix(x->m, NIB_TASK_CLASSIFY, g, &p, x->err));
+    NIB_TRY(rename_value(x, g->outputs[0], "logits"));
+fail:
+    return status;
+}
+
 /* sentence-transformers' own two: token_embeddings and sentence_embedding. */
 static nib_status add_pooling(const exporting *x) {
     nib_status status = NIB_OK;
@@ -177,6 +190,7 @@ static nib_status build(exporting *x, const char *out) {
     pass_context ctx = {
         .g = x->g, .runtime = x->runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .notes = &notes, .err = x->err};
     if (x->o->pooling) NIB_TRY(add_pooling(x));
+    else if (x->m->settings.judge.words_from[0]) NIB_TRY(add_score(x));
     else NIB_TRY(choose_output(x));
     NIB_TRY(pass_clean(&ctx)); /* what only other outputs needed */
     if (x->o->dtype != NIB_DTYPE_UNDEFINED) NIB_TRY(convert_weights(&ctx, x));

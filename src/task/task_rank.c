@@ -63,6 +63,7 @@ static nib_status begin(task_job *job, nib_error *err) {
     task_texts *t = &job->given;
     const model_program *program;
     size_t bytes;
+    NIB_TRY(task_prompt(job->m, r->options.prompt_name, r->options.prompt, &t->prompt, err));
     NIB_TRY(model_get_program(job->m, NIB_TASK_CLASSIFY, &program, err));
     NIB_TRY(choose_scores(job->m, program, r->options.scores, &r->sigmoids, err));
     r->labels = program->width;

@@ -73,6 +73,7 @@ nib_status task_begin(task_call *c, nib_model *m, nib_task task, const task_text
     NIB_TRY(model_get_program(m, c->which, &c->program, err));
     NIB_TRY(task_choose_vectors(m, c->which, c->program, given->vectors, &c->vectors, err));
     if (!given->are_ids) NIB_TRY(model_check_tokenizer(m, err));
+    if (task == NIB_TASK_CLASSIFY && !given->are_ids) NIB_TRY(task_check_judged(m, given, err));
     if (given->profile && given->profile->p != c->program->p)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "the profile is another model's, a session's, or another task's");
     c->max_tokens = task_longest(m, c->program, given->max_tokens);
@@ -101,6 +102,7 @@ nib_status task_encode(nib_model *m, model_ids *store, const task_text *t, int64
     text_encoding *enc = &store->encoding;
     const char *text = t->text;
     size_t bytes = t->length;
+    if (t->pair && m->settings.judge.from[0]) return task_encode_judged(m, store, t, length, full, err);
     if (t->prompt_length) {
         if (bytes > SIZE_MAX - t->prompt_length ||
             !base_grow(heap, (void **)&store->prompted, &store->prompted_cap, t->prompt_length + bytes, 1))

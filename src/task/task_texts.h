@@ -90,6 +90,13 @@ typedef struct task_text {
 } task_text;
 /* Its ids to the end of the store. */
 nib_status task_encode(nib_model *m, model_ids *store, const task_text *t, int64_t *length, int64_t *full, nib_error *err);
+/* The same of a query and a document that a chat template makes one text of (task_judge.c); the prompt is its
+ * instruction. */
+nib_status task_encode_judged(nib_model *m, model_ids *store, const task_text *t, int64_t *length, int64_t *full,
+                              nib_error *err);
+/* UNSUPPORTED, INVALID_ARGUMENT: the model's template takes pairs, and it is not known what of, or there are none;
+ * there is no place in it for an instruction. */
+nib_status task_check_judged(const nib_model *m, const task_texts *given, nib_error *err);
 /* How many tokens a prompt has by itself, but for a special one at its end: as sentence-transformers counts what is not
  * pooled. 0 where the program pools all. */
 nib_status task_count_prompt(nib_model *m, const model_program *p, model_ids *store, const char *prompt,

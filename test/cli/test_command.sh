@@ -50,7 +50,7 @@ expect 2 'not both' "$nib" embed --model prompted --prompt-name query --prompt x
 expect 0 '^6 tokens' "$nib" tokenize --model prompted 'a pen'
 expect 0 '^4 tokens' "$nib" tokenize --model prompted --no-prompt 'a pen'
 expect 0 '^5 tokens; 1 more were cut: the longest text has 5' "$nib" tokenize --model prompted --max-tokens 5 'a pen'
-expect 2 'it is an option of nib embed, nib search, nib tokenize' "$nib" inspect prompted --no-prompt
+expect 2 'it is an option of nib embed, nib search, nib rank, nib tokenize' "$nib" inspect prompted --no-prompt
 expect 2 'texts of 513 tokens were asked for; the model has 512 positions' "$nib" tokenize --model "$model" --max-tokens 513 text
 expect 2 'texts of 513 tokens were asked for; the model has 512 positions' "$nib" embed --model "$model" --max-tokens 513 text
 

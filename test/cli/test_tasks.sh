@@ -31,6 +31,11 @@ for a, b in zip(want, got):
 PY
 expect 0 '^ 0\.[0-9]{4}     8  \?$' "$nib" rank --model "$data/rank-bert" --query "$query" documents
 check [ "$("$nib" rank --model "$data/rank-bert" -q a --top-k 2 documents 2>err | wc -l)" = 2 ]
+for model in rank-bert judge-qwen3; do # a prompt is put before the query, or is the instruction of a chat template
+    check [ "$("$nib" rank --model "$data/$model" -q a --raw documents 2>err)" != "$("$nib" rank --model "$data/$model" -q a --raw --prompt towns documents 2>err)" ]
+done
+check [ "$("$nib" rank --model "$data/judge-qwen3" -q a --raw --prompt-name towns documents 2>err)" = "$("$nib" rank --model "$data/judge-qwen3" -q a --raw --prompt 'Given a river, name its towns' documents 2>err)" ]
+expect 2 "no prompt 'nothing'" "$nib" rank --model "$data/judge-qwen3" -q a --prompt-name nothing documents
 check [ "$("$nib" rank --model "$data/rank-bert" -q a <documents 2>err)" = "$("$nib" rank --model "$data/rank-bert" -q a documents 2>err)" ]
 expect 0 '1 of 8 documents were longer, with the query, than 48 tokens' "$nib" rank --model "$data/rank-bert" -q a documents
 expect 0 'example' "$nib" rank --help

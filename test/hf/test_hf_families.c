@@ -273,6 +273,57 @@ static void a_part_of_a_model(void **state) {
     yyjson_doc_free(config);
 }
 
+/* Scores of texts by a head, packed: transformers' numbers, and the same bits alone and in company, in fewer bits, too.
+ */
+static void has_scores(void *user, const char *name) {
+    static const nib_precision precisions[] = {NIB_PRECISION_FILE, NIB_PRECISION_Q8, NIB_PRECISION_BF16};
+    yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
+    yyjson_val *batch = yyjson_arr_get_first(yyjson_obj_get(yyjson_doc_get_root(golden), "batches")),
+               *logits = yyjson_obj_get(yyjson_obj_get(batch, "outputs"), "logits");
+    const golden_spoil none = {{NULL, NULL}, NULL, NULL};
+    const bool of_texts = logits && !yyjson_obj_get(logits, "rows");
+    if (of_texts) {
+        hf_fresh();
+        golden_weights(yyjson_doc_get_root(golden), &none);
+        golden_config(yyjson_doc_get_root(config), NULL);
+        ++*(int *)user;
+    }
+    for (size_t i = 0; of_texts && i < BASE_COUNT(precisions); i++) {
+        nib_model_options o;
+        nib_error e;
+        static char text[1 << 16];
+        size_t length;
+        opened m = {.golden = yyjson_doc_get_root(golden), .name = name};
+        nib_model_defaults(&o, sizeof o);
+        o.output_name = "logits";
+        o.precision = precisions[i];
+        if (nib_model_open(hf_dir, &o, &m.model, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
+        int64_t count, width = nib_model_dim(m.model);
+        float *all = packed_means(&m, &count), *alone = means_one_by_one(&m, &count);
+        const nib_tensor got = {.rank = 2, .dims = {count, width}, .data = all};
+        const double d = output_difference(&got, logits);
+        if (i == 0 && !(d <= TOLERANCE)) fail_msg("%s: scores differ from transformers' by %g", name, d);
+        if (memcmp(all, alone, sizeof *all * (size_t)(count * width)) != 0)
+            fail_msg("%s: a text alone has other scores (case %zu)", name, i);
+        if (nib_model_explain(m.model, text, sizeof text, &length, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
+        if (!strstr(text, "batches are packed")) fail_msg("%s: %s", name, text);
+        if (strstr(text, "MatMul") || strstr(text, "Softmax")) fail_msg("%s is not fused: %s", name, text);
+        nib_model_describe(m.model, text, sizeof text, &length);
+        if (!strstr(text, "with any others")) fail_msg("%s: a text reaches another: %s", name, text);
+        free(all);
+        free(alone);
+        nib_model_free(m.model);
+    }
+    yyjson_doc_free(golden);
+    yyjson_doc_free(config);
+}
+
+static void scores_of_texts(void **state) {
+    int families = 0;
+    golden_each(has_scores, &families);
+    assert_true(families >= 15);
+}
+
 /* Every family's batches are packed, and its attention and products fused. */
 static void is_packed(void *user, const char *name) {
     yyjson_doc *golden = golden_read(name, "golden.json"), *config = golden_read(name, "config.json");
@@ -538,6 +589,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_transformers_computes), cmocka_unit_test(as_exported),
         cmocka_unit_test(a_part_of_a_model),
+        cmocka_unit_test(scores_of_texts),
         cmocka_unit_test(packed_and_fused),
         cmocka_unit_test(near_in_few_bits),
         cmocka_unit_test(on_other_devices),

@@ -53,6 +53,15 @@ static void rows_of_the_page(void **state) {
     "{\"model_type\": \"bert\", \"hidden_size\": 384, \"num_hidden_layers\": 2, \"num_attention_heads\": " #heads                          \
     ", \"intermediate_size\": 64, \"vocab_size\": 9, \"max_position_embeddings\": 8, \"type_vocab_size\": 2, \"hidden_act\": \"gelu\"}"
 
+/* A BART whose decoder counts if `architecture` has a head behind it. */
+#define BART(architecture, decoder)                                                                                    \
+    "{\"model_type\": \"bart\", \"architectures\": [\"Bart" architecture                                               \
+    "\"], \"d_model\": 64, \"encoder_layers\": 1, "                                                                    \
+    "\"encoder_attention_heads\": 2, \"encoder_ffn_dim\": 8, \"vocab_size\": 9, \"max_position_embeddings\": "         \
+    "8, " decoder "}"
+#define FOR_SEQUENCES "ForSequenceClassification"
+#define SIZES(heads) "\"decoder_layers\": 1, \"decoder_ffn_dim\": 8, \"decoder_attention_heads\": " #heads
+
 static void what_does_not_open(void **state) {
     (void)state;
     static const struct {
@@ -61,14 +70,29 @@ static void what_does_not_open(void **state) {
     } rows[] = {
         {NULL, NULL, "no config.json", NIB_NOT_FOUND},
         {"{", NULL, "config.json", NIB_BAD_MODEL},
-        {"{\"model_type\": \"mamba\", \"architectures\": [\"MambaModel\"]}", NULL, "'mamba' of MambaModel is not supported",
+        {"{\"model_type\": \"mamba\", \"architectures\": [\"MambaModel\"]}", NULL,
+         "'mamba' of MambaModel is not supported", NIB_UNSUPPORTED},
+        {"{\"model_type\": \"bert\", \"quantization_config\": {\"quant_method\": \"gptq\"}}", NULL, "'gptq'",
          NIB_UNSUPPORTED},
-        {"{\"model_type\": \"bert\", \"quantization_config\": {\"quant_method\": \"gptq\"}}", NULL, "'gptq'", NIB_UNSUPPORTED},
         {BERT(7), NULL, "384", NIB_BAD_MODEL},
+        {BART(FOR_SEQUENCES, SIZES(7)), NULL, "7 heads", NIB_BAD_MODEL},
+        {BART("Model", SIZES(7)), NULL, "", NIB_OK}, /* nobody asks it */
+        {BART(FOR_SEQUENCES, SIZES(2)), NULL, "", NIB_OK},
+        {BART(FOR_SEQUENCES, "\"decoder_layers\": 1"), NULL, "decoder_", NIB_BAD_MODEL},
+        {BART(FOR_SEQUENCES, SIZES(2) ", \"decoder_start_token_id\": 9"), NULL, "decoder_start_token_id 9",
+         NIB_BAD_MODEL},
+        {BART(FOR_SEQUENCES, SIZES(2) ", \"eos_token_id\": [2]"), NULL, "eos_token_id", NIB_BAD_MODEL},
+        {"{\"model_type\": \"gpt2\", \"n_embd\": 8, \"n_head\": 2, \"n_layer\": 1, \"n_positions\": 8, \"vocab_size\": "
+         "9, "
+         "\"scale_attn_by_inverse_layer_idx\": true}",
+         NULL, "scale_attn_by_inverse_layer_idx is true", NIB_UNSUPPORTED},
         {BERT(12),
          "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},"
          " {\"path\": \"1_WordWeights\", \"type\": \"sentence_transformers.models.WordWeights\"}]",
          "WordWeights", NIB_UNSUPPORTED},
+        {BERT(12),
+         "[{\"path\": \"\", \"type\": \"Transformer\"}, {\"path\": \"1_LogitScore\", \"type\": \"a.b.LogitScore\"}]",
+         "1_LogitScore/config.json: modules.json lists it", NIB_UNSUPPORTED},
     };
     for (size_t i = 0; i < BASE_COUNT(rows); i++) {
         char text[4096];

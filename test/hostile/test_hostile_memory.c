@@ -40,29 +40,33 @@ static void failing_release(void *user, void *p, size_t bytes) {
     free(p);
 }
 
+enum { NOTHING, EMBEDS, RANKS };
+
 typedef struct door {
     const char *path;
     nib_precision precision;
-    bool embeds;
+    int does; /* what is done with texts */
     bool compiles; /* into a file, which is opened */
     int large;     /* stride under a sanitizer */
 } door;
 
 static const door doors[] = {
-    {SEEDS "if", NIB_PRECISION_FILE, false, false, 1},
-    {SEEDS "loop", NIB_PRECISION_FILE, false, false, 1},
-    {SEEDS "scan", NIB_PRECISION_FILE, false, false, 1},
-    {SEEDS "string", NIB_PRECISION_FILE, false, false, 1},
-    {SEEDS "sequence", NIB_PRECISION_FILE, false, false, 1},
-    {SEEDS "function_sparse", NIB_PRECISION_FILE, false, false, 1},
-    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_F32, true, false, 5},
-    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_Q8, true, false, 7},
-    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_F32, true, false, 7},
-    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_BF16, true, false, 11},
-    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", NIB_PRECISION_F32, true, false, 7}, /* external data */
-    {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_F32, true, true, 7},
-    {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_Q8, true, true, 11},
-    {SEEDS "if", NIB_PRECISION_FILE, false, true, 1}, /* a file without packed weights */
+    {SEEDS "if", NIB_PRECISION_FILE, NOTHING, false, 1},
+    {SEEDS "loop", NIB_PRECISION_FILE, NOTHING, false, 1},
+    {SEEDS "scan", NIB_PRECISION_FILE, NOTHING, false, 1},
+    {SEEDS "string", NIB_PRECISION_FILE, NOTHING, false, 1},
+    {SEEDS "sequence", NIB_PRECISION_FILE, NOTHING, false, 1},
+    {SEEDS "function_sparse", NIB_PRECISION_FILE, NOTHING, false, 1},
+    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_F32, EMBEDS, false, 5},
+    {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_Q8, EMBEDS, false, 7},
+    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_F32, EMBEDS, false, 7},
+    {NIB_TEST_DATA "/hf/modernbert-tiny", NIB_PRECISION_BF16, EMBEDS, false, 11},
+    {NIB_TEST_DATA "/onnx/bert-tiny.dynamo.eager.onnx", NIB_PRECISION_F32, EMBEDS, false, 7}, /* external data */
+    {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_F32, EMBEDS, true, 7},
+    {NIB_TEST_DATA "/nib/tiny", NIB_PRECISION_Q8, EMBEDS, true, 11},
+    {NIB_TEST_DATA "/tasks/judge-qwen3", NIB_PRECISION_F32, RANKS, false, 11}, /* a chat template */
+    {NIB_TEST_DATA "/tasks/zero-bart", NIB_PRECISION_F32, EMBEDS, false, 11},          /* a decoder behind an encoder */
+    {SEEDS "if", NIB_PRECISION_FILE, NOTHING, true, 1}, /* a file without packed weights */
 };
 
 /* What a call answered; a refusal that it did without is not in its error. */
@@ -120,6 +124,20 @@ static nib_status compile(const char *path, const nib_model_options *model, nib_
     return status;
 }
 
+/* One of the pairs is cut. */
+static nib_status rank(nib_model *m, float *out, nib_error *err) {
+    static const char *const documents[] = {"a nib", "", "the river Elbe, and past Dresden, and past many a town, the river Oder, the Spree"};
+    nib_ranked got[3];
+    nib_rank_options o;
+    size_t count = 0;
+    nib_rank_defaults(&o, sizeof o);
+    o.prompt = "name its towns";
+    o.max_tokens = 120;
+    const nib_status status = nib_rank(m, "who?", documents, 3, &o, got, &count, err);
+    for (size_t i = 0; i < count; i++) out[got[i].index] = got[i].score;
+    return status;
+}
+
 static nib_status once(const door *d, failing *f, float *out, nib_error *err) {
     nib_runtime_options r;
     nib_model_options o;
@@ -138,7 +156,8 @@ static nib_status once(const door *d, failing *f, float *out, nib_error *err) {
     o.precision = d->precision;
     if (status == NIB_OK && d->compiles) status = checked(compile(d->path, &o, err), err);
     if (status == NIB_OK) status = checked(nib_model_open(d->compiles ? compiled : d->path, &o, &m, err), err);
-    if (status == NIB_OK && d->embeds) status = checked(embed(m, out, err), err);
+    if (status == NIB_OK && d->does == EMBEDS) status = checked(embed(m, out, err), err);
+    if (status == NIB_OK && d->does == RANKS) status = checked(rank(m, out, err), err);
     if (status == NIB_OK) status = checked(run_session(m, out + 128, err), err);
     nib_model_free(m);
     nib_runtime_free(rt);

@@ -11,7 +11,7 @@
         "score = {@}, int64[1] v0 = {0}, int64[1] v1 = {1}, int64[1] v2 = {2}, int64[1] vlast = {-1}, int64[1] vend = "                    \
         "{-9223372036854775807}, int64[2] "                                                                                                \
         "pair = {0,1}, int64 i0 = {0}, int64 i1 = {1}, float one = {1}, float zero = {0}, float lowest = {-3.4e38}, float weak = {-5}, "   \
-        "int64[2] v02 = {0,2}, float tenth = {0.1}, uint8 z = {0}, int64[6] pads = {0,1,0,0,0,0}> {"                                       \
+        "int64[2] v02 = {0,2}, float tenth = {0.1}, int64 far = {-1099511627776}, uint8 z = {0}, int64[6] pads = {0,1,0,0,0,0}> {"         \
         " x = Gather (words, ids) mf = Cast <to = 1> (mask) m3 = Unsqueeze (mf, v2) sh = Shape (mask) nb = Gather (sh, i0) ns = Gather "   \
         "(sh, i1) " text " }"
 
@@ -42,8 +42,22 @@ static const struct {
      PASS_REACH_NOTHING},
     {BODY("c = CumSum (mask, v1) f = Cast <to = 1> (c) f2 = Unsqueeze (f, v2) h = Add (x, f2) hm = Mul (h, m3) y = ReduceSum (hm, v1)"),
      PASS_REACH_NOTHING},
+    /* the last token's row, as heads of decoders take it, and ids that move on by one, as decoders read them */
+    {BODY("r = Range (i0, ns, i1) t = Cast <to = 9> (mask) k = Where (t, r, far) i = ArgMax <axis = 1> (k) y = GatherND <batch_dims = 1> "
+          "(x, i)"),
+     PASS_REACH_NOTHING},
+    {BODY("r = Range (i0, ns, i1) b = Sub (r, i1) f = Max (b, i0) moved = Gather <axis = 1> (ids, f) h = Gather (words, moved) hm = "
+          "Mul (h, m3) y = ReduceSum (hm, v1)"),
+     PASS_REACH_NOTHING},
 
     /* padding has a part in it */
+    {BODY("i = ArgMax <axis = 1> (ids) y = GatherND <batch_dims = 1> (x, i)"), PASS_REACH_PADDING},
+    {BODY("r = Range (i0, ns, i1) f = Sub (r, i1) moved = Gather <axis = 1> (ids, f) h = Gather (words, moved) hm = Mul (h, m3) y = "
+          "ReduceSum (hm, v1)"),
+     PASS_REACH_PADDING}, /* -1 is the last column */
+    {BODY("r = Range (i0, ns, i1) l = Sub (ns, i1) b = Sub (l, r) f = Max (b, i0) moved = Gather <axis = 1> (ids, f) h = Gather (words, "
+          "moved) hm = Mul (h, m3) y = ReduceSum (hm, v1)"),
+     PASS_REACH_PADDING},
     {BODY("y = ReduceMean <axes = [1]> (x)"), PASS_REACH_PADDING},
     {BODY("y = ReduceMax <axes = [1]> (x)"), PASS_REACH_PADDING},
     {BODY("mx = Mul (x, m3) y = ReduceMean <axes = [1]> (mx)"), PASS_REACH_PADDING},

@@ -4,7 +4,9 @@
  */
 #include "task_golden.h"
 
-static const char *const models[] = {"rank-bert", "rank-roberta", "rank-modernbert", "rank-qwen"};
+static const char *const models[] = {"rank-bert", "rank-roberta", "rank-modernbert", "rank-qwen",
+                                     "judge-qwen3", "judge-llama", "judge-classifier", "judge-card",
+                                     "judge-card-qwen2", "judge-card-gemma"};
 #define MODELS (sizeof models / sizeof *models)
 
 static size_t rank(nib_model *m, const char *query, const char *const *documents, size_t n, nib_scores scores,

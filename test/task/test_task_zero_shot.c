@@ -4,7 +4,7 @@
  */
 #include "task_golden.h"
 
-static const char *const models[] = {"zero-bert", "zero-deberta", "zero-roberta"};
+static const char *const models[] = {"zero-bert", "zero-deberta", "zero-roberta", "zero-bart"};
 #define MODELS (sizeof models / sizeof *models)
 #define MOST_LABELS 8
 
