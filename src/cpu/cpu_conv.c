@@ -23,11 +23,20 @@
 
 typedef enum conv_way { WAY_PRODUCTS, WAY_PLANES, WAY_ROWS } conv_way;
 
+/* A program that the product does while its sums are in registers: an activation, then a sum or product with an input. */
+typedef struct conv_end {
+    bool known; /* else the program is run on what the product has written */
+    kernel_activation activation;
+    int input; /* of the program, as large as the output; 0: none */
+    bool multiplies;
+} conv_end;
+
 typedef struct conv_state {
     bool planes; /* else products or rows, by how many pixels an image has */
     const kernels *k;
     const kernel_linear *gemm;
     kernel_map map;
+    conv_end end;
     int64_t M, K, groups, channels; /* filters, numbers of one, channels that one sees */
     const float *filters;           /* of products [M, K + 1], of planes [M, K] */
     const float *bias;              /* [M] */
@@ -144,6 +153,8 @@ static nib_status no_scratch(plan_lane *lane) { return base_error_set(lane->err,
 static nib_status run_products(const conv_state *s, const conv_sizes *z, const float *x, float *y, int64_t lo, int64_t hi,
                                plan_lane *lane) {
     const int64_t K = s->K + 1, filters = s->M / s->groups;
+    const bool inside = s->end.known && (s->end.input == 0 || z->in[s->end.input].dense);
+    const float *other = inside && s->end.input > 0 ? z->in[s->end.input].at : NULL;
     float *panels = lane->eval_scratch(lane, (size_t)(K * z->block) * sizeof(float));
     if (!panels) return no_scratch(lane);
     for (int64_t part = lo; part < hi; part++) {
@@ -159,8 +170,13 @@ static nib_status run_products(const conv_state *s, const conv_sizes *z, const f
                                          .y_stride = z->cells_out,
                                          .M = filters,
                                          .N = to - from,
-                                         .K = K};
+                                         .K = K,
+                                         .activation = inside ? s->end.activation : KERNEL_ACT_NONE,
+                                         .residual = other ? other + (image * s->M + first) * z->cells_out + from : NULL,
+                                         .residual_stride = z->cells_out,
+                                         .residual_multiplies = s->end.multiplies};
         s->gemm->run(&args, 0, filters, 0, to - from);
+        if (inside) continue;
         const bool all = z->even && z->blocks == 1; /* filters lie one behind the other */
         for (int64_t m = 0; m < (all ? 1 : filters); m++)
             map_row(s, z, image, first + m, from, all ? filters * z->cells_out : to, out + m * z->cells_out);
@@ -291,6 +307,27 @@ static void pixels_of(const graph_node *n, size_t bytes, bool *few, bool *many) 
     if (!*few) *many = true;
 }
 
+static conv_end end_of(const kernel_map *map) {
+    static const struct {
+        kernel_map_function function;
+        kernel_activation activation;
+    } activations[] = {{KERNEL_MAP_GELU, KERNEL_ACT_GELU_ERF}, {KERNEL_MAP_RELU, KERNEL_ACT_RELU}};
+    conv_end end = {0};
+    int value = 0; /* the register that has what was computed so far */
+    for (int i = 0; i < map->steps; i++, value = map->inputs + i - 1) {
+        const kernel_map_step *s = &map->step[i];
+        const bool pair = s->function == KERNEL_MAP_ADD || s->function == KERNEL_MAP_MUL;
+        const int other = s->a == value ? s->b : s->a;
+        end.known = false;
+        for (size_t k = 0; !pair && i == 0 && s->a == 0 && k < BASE_COUNT(activations); k++)
+            if (s->function == activations[k].function) end.known = true, end.activation = activations[k].activation;
+        if (pair && i == map->steps - 1 && (s->a == value || s->b == value) && other > 0 && other < map->inputs)
+            end = (conv_end){true, end.activation, other, s->function == KERNEL_MAP_MUL};
+        if (!end.known) return end;
+    }
+    return end;
+}
+
 static nib_status no_memory(cpu_compile *c) { return base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a plan"); }
 
 /* As products or planes read them. */
@@ -340,6 +377,7 @@ nib_status cpu_compile_conv(cpu_compile *c) {
     s->k = &c->d->kernels;
     s->gemm = kernel_linear_find(s->k, KERNEL_INPUT_F32, KERNEL_WEIGHT_F32, NULL);
     s->map = map;
+    s->end = end_of(&map);
     s->M = w->dims[0];
     s->channels = w->dims[1];
     s->K = graph_tensor_elements(w) / s->M;

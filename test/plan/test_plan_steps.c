@@ -81,6 +81,7 @@ static void say_constant(text *t, const char *name, int rank, const int64_t *d) 
 
 /* ---- the body of a graph: x of `s` -> v, whose shape *s becomes; constants and nodes are said to `c` and `b` */
 
+/* -> v, and of Conv r, of that shape, by other weights */
 static bool say_conv(text *c, text *b, shape *s, bool transposed) {
     const int n = s->rank - 2, groups = chance(60) ? 1 : chance(50) ? (int)s->d[1] : 1 + draw(2);
     int64_t out[2] = {1, 1}, w[4];
@@ -89,11 +90,15 @@ static bool say_conv(text *c, text *b, shape *s, bool transposed) {
     const int per = chance(70) ? 1 + draw(6) : 30 + draw(20), M = groups * per;
     const bool bias = chance(60);
     say(b, " v = Conv%s <group = %d, ", transposed ? "Transpose" : "", groups);
+    const size_t from = b->n;
     if (!say_window(b, n, s->d + 2, kernel, false, out) || (transposed && spread_least < 1)) return false;
+    const int length = (int)(b->n - from);
     say(b, "> (x, w%s)", bias ? ", bias" : "");
+    if (!transposed) say(b, " r = Conv <group = %d, %.*s> (x, w2)", groups, length, b->at + from);
     w[0] = transposed ? s->d[1] : M, w[1] = transposed ? per : s->d[1] / groups;
     for (int i = 0; i < n; i++) w[2 + i] = kernel[i];
     say_constant(c, "w", s->rank, w);
+    if (!transposed) say_constant(c, "w2", s->rank, w);
     if (bias) say_constant(c, "bias", 1, (const int64_t[]){M});
     s->d[1] = M;
     for (int i = 0; i < n; i++) s->d[2 + i] = out[i]; /* of ConvTranspose not so: nothing that needs it follows */
@@ -140,8 +145,9 @@ static bool say_reduction(text *c, text *b, shape *s) {
     return true;
 }
 
-/* Element-wise operators on v, one after the other: with numbers, channels, v itself and values of before. */
-static void say_chain(text *c, text *b, const shape *s, int most, bool channels) {
+/* Element-wise operators on v, one after the other: with numbers, channels, v itself, values of before, and `beside`
+ * (NULL: none), which has v's shape. */
+static void say_chain(text *c, text *b, const shape *s, int most, bool channels, const char *beside) {
     static const char *const one[] = {"Relu",
                                       "Sigmoid",
                                       "Tanh",
@@ -166,8 +172,8 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels)
             const int f = draw((int)BASE_COUNT(one));
             char name[60];
             snprintf(name, sizeof name, "%s", one[f]);
-            if (f >= 10) { /* of numbers that do not grow, and are not below 0 */
-                say(b, " t%d = %s (%s) s%d = Abs (t%d) %s = %s (s%d)", i, "Tanh", a, i, i, y, name, i);
+            if (f >= 10) { /* of numbers that do not grow, and are not near 0, where a root makes much of a rounding */
+                say(b, " t%d = Tanh (%s) s%d = Add (t%d, two) %s = %s (s%d)", i, a, i, i, y, name, i);
             } else {
                 say(b, " %s = %s (%s)", y, name, a);
             }
@@ -175,6 +181,9 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels)
             say(b, " %s = Clip (%s, least, %s)", y, a, chance(50) ? "most" : "\"\"");
         } else if (kind == 3 && chance(50)) {
             say(b, " %s = Pow (%s, %s)", y, a, chance(50) ? "two" : "three");
+        } else if (kind == 3 && chance(50)) { /* a GELU */
+            say(b, " p%d = Div (%s, root) q%d = Erf (p%d) r%d = Add (q%d, unit) s%d = Mul (%s, r%d) %s = Mul (s%d, half)", i, a, i, i, i, i,
+                i, a, i, y, i);
         } else {
             const char *k = two[draw((int)BASE_COUNT(two))], *other = names[draw(count)];
             const int what = draw(channels ? 3 : 2);
@@ -185,6 +194,7 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels)
                 say_constant(c, names[15], s->rank, d);
                 other = names[15];
             }
+            if (what == 1 && beside && strcmp(k, "Div") != 0 && chance(60)) other = beside;
             const bool turn = chance(50) && strcmp(k, "Div") != 0;
             say(b, " %s = %s (%s, %s)", y, k, turn ? other : a, turn ? a : other);
         }
@@ -279,14 +289,15 @@ static void one(int kind) {
         else say(&b, " v = Identity (x)");
         if (ok) break;
     }
-    say_chain(&c, &b, &s, kind == CHAIN ? 1 + draw(30) % 14 : draw(5), kind != TRANSPOSED && s.rank > 2);
+    say_chain(&c, &b, &s, kind == CHAIN ? 1 + draw(30) % 14 : draw(5), kind != TRANSPOSED && s.rank > 2, kind == CONV ? "r" : NULL);
     say(&all, "%s", HEAD "g (float[");
     for (int i = 0; i < first.rank; i++) { /* known, named, or without a name */
         if (chance(40) || i == 1) say(&all, "%s%d", i ? "," : "", (int)first.d[i]);
         else say(&all, chance(60) ? "%s%c" : "%s?", i ? "," : "", 'p' + i);
     }
     say(&all,
-        "] x) => (float[%s] y) <float least = {-0.4}, float most = {0.8}, float two = {2}, float three = {3}, float number = {0.7}%s> {%s "
+        "] x) => (float[%s] y) <float least = {-0.4}, float most = {0.8}, float two = {2}, float three = {3}, float number = {0.7}, "
+        "float root = {1.41421354}, float unit = {1}, float half = {0.5}%s> {%s "
         "}",
         s.rank == 2   ? "?,?"
         : s.rank == 3 ? "?,?,?"
