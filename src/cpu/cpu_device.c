@@ -17,6 +17,7 @@ static const compiler compilers[] = {
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
     {"", "MatMulInteger", cpu_compile_matmul_integer},
+    {"", "QLinearMatMul", cpu_compile_matmul_integer},
 };
 
 /* Those whose steps ask for sizes as they run: they serve in bodies, too. */
@@ -24,6 +25,8 @@ static const compiler by_sizes[] = {
     {"nib", "Map", cpu_compile_map},
     {"", "Conv", cpu_compile_conv},
     {"nib", "Conv", cpu_compile_conv},
+    {"", "ConvInteger", cpu_compile_conv_bytes},
+    {"", "QLinearConv", cpu_compile_conv_bytes},
     {"", "ConvTranspose", cpu_compile_conv_transpose},
     {"", "MaxPool", cpu_compile_pool2d},
     {"", "AveragePool", cpu_compile_pool2d},
