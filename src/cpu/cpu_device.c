@@ -45,6 +45,9 @@ static const compiler anywhere[] = {
     {"", "LSTM", cpu_compile_recurrent},
     {"com.microsoft", "DynamicQuantizeLSTM", cpu_compile_recurrent},
     {"", "DynamicQuantizeLinear", cpu_compile_dynamic},
+    {"ai.onnx.ml", "TreeEnsemble", cpu_compile_forest},
+    {"ai.onnx.ml", "TreeEnsembleRegressor", cpu_compile_forest},
+    {"ai.onnx.ml", "TreeEnsembleClassifier", cpu_compile_forest},
 };
 
 static nib_status try_compilers(const compiler *list, size_t count, cpu_compile *c) {
