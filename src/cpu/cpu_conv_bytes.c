@@ -74,7 +74,8 @@ static bool sizes_of(const plan_step *step, const plan_group *group, bytes_sizes
     op_window v;
     op_eval ask = {.node = step->node};
     *z = (bytes_sizes){.rank = x->rank, .y = {x->dims[0], s->M}, .images = x->dims[0]};
-    if (x->dtype != (s->is_signed ? NIB_DTYPE_I8 : NIB_DTYPE_U8) || x->rank != w->rank || x->dims[1] != s->channels * s->groups) return false;
+    if (x->dtype != (s->is_signed ? NIB_DTYPE_I8 : NIB_DTYPE_U8) || x->rank != w->rank || x->dims[1] != s->channels * s->groups)
+        return false;
     if (!numbers_of(s, step, group, x->dtype, z) || op_window_of(&ask, x->rank - 2, x->dims + 2, w->dims + 2, &v) != NIB_OK) return false;
     for (int i = 0; i < v.n; i++) z->y[2 + i] = v.out[i];
     z->c = cpu_window(&v, s->channels);
@@ -112,7 +113,8 @@ static float *factors_of(const bytes_conv *s, const plan_step *step, plan_lane *
 
 /* ---- planes */
 
-static nib_status run_planes(const plan_step *step, const bytes_conv *s, const bytes_sizes *z, int64_t lo, int64_t hi, plan_lane *lane, void *y) {
+static nib_status run_planes(const plan_step *step, const bytes_conv *s, const bytes_sizes *z, int64_t lo, int64_t hi, plan_lane *lane,
+                             void *y) {
     const uint8_t *x = plan_tensor(lane->group, step->node->inputs[0].value)->data;
     const int64_t rows = cpu_window_rows(&z->c, (size_t)BLOCK_BYTES), w = z->c.out_w;
     if (!rows) return no_scratch(lane);
@@ -144,9 +146,9 @@ static nib_status run_planes(const plan_step *step, const bytes_conv *s, const b
 typedef struct rows_scratch {
     uint8_t *turned; /* rows [top, ..) of the image [pixels, all channels] */
     int64_t top;
-    uint8_t *rows;   /* [block, words] */
-    int32_t *sums;   /* [block, M] */
-    uint8_t *bytes;  /* [block, M] */
+    uint8_t *rows;       /* [block, words] */
+    int32_t *sums;       /* [block, M] */
+    uint8_t *bytes;      /* [block, M] */
     const float *factor; /* [M] */
 } rows_scratch;
 
@@ -227,7 +229,8 @@ static void multiply(const bytes_conv *s, const bytes_sizes *z, const rows_scrat
     }
 }
 
-static nib_status run_rows(const plan_step *step, const bytes_conv *s, const bytes_sizes *z, int64_t lo, int64_t hi, plan_lane *lane, void *y) {
+static nib_status run_rows(const plan_step *step, const bytes_conv *s, const bytes_sizes *z, int64_t lo, int64_t hi, plan_lane *lane,
+                           void *y) {
     const uint8_t *x = plan_tensor(lane->group, step->node->inputs[0].value)->data;
     const int64_t all = s->channels * s->groups;
     rows_scratch t = {.rows = lane->eval_scratch(lane, (size_t)(z->block * s->words)),
@@ -311,13 +314,11 @@ static nib_status pack_filters(cpu_compile *c, bytes_conv *s, const graph_tensor
     const int64_t cells = s->K / s->channels;
     for (int64_t m = 0; m < s->M; m++)
         for (int64_t ch = 0; ch < s->channels; ch++)
-            for (int64_t k = 0; k < cells; k++)
-                to[m * s->K + k * s->channels + ch] = ((const uint8_t *)w->data)[m * s->K + ch * cells + k];
+            for (int64_t k = 0; k < cells; k++) to[m * s->K + k * s->channels + ch] = ((const uint8_t *)w->data)[m * s->K + ch * cells + k];
     *flat = *w;
     flat->rank = 2, flat->dims[0] = s->M, flat->dims[1] = s->K, flat->data = to;
     const int64_t N = s->M / s->groups;
-    for (int64_t g = 0; g < s->groups; g++)
-        NIB_TRY(cpu_weight_get(c->d, c->p, flat, true, g * N, N, NULL, s->gemm, &s->packed[g], c->err));
+    for (int64_t g = 0; g < s->groups; g++) NIB_TRY(cpu_weight_get(c->d, c->p, flat, true, g * N, N, NULL, s->gemm, &s->packed[g], c->err));
 fail:
     return status;
 }

@@ -36,6 +36,8 @@ static const compiler by_sizes[] = {
     {"", "ReduceSum", cpu_compile_reduce},
     {"", "ReduceMax", cpu_compile_reduce},
     {"", "Softmax", cpu_compile_softmax},
+    {"", "Resize", cpu_compile_resize},
+    {"", "Upsample", cpu_compile_resize},
 };
 
 /* The same, and whichever outputs are read. */

@@ -125,9 +125,7 @@ static void add_leaf(const op_ml_forest *f, int32_t leaf, double *scores) {
     }
 }
 
-static nib_status no_leaf(op_eval *c, int64_t tree) {
-    return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)tree);
-}
+static nib_status no_leaf(op_eval *c, int64_t tree) { return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)tree); }
 
 static nib_status take_leaf(op_eval *c, const op_ml_forest *f, int64_t tree, int32_t leaf, double *scores, int64_t *work) {
     if (leaf < 0 || f->node[leaf].mode != OP_ML_LEAF || f->node[leaf].count < 0) return no_leaf(c, tree); /* a branch to itself */
@@ -144,8 +142,7 @@ static nib_status walk_rows(op_eval *c, const op_ml_forest *f, int64_t t, const 
         const float *row[LANES];
         for (int r = 0; r < LANES; r++) at[r] = f->root[t], row[r] = x + (first + r < rows ? first + r : first) * width;
         if (!find_leaves_by(f, at, row, &work)) return no_leaf(c, t);
-        for (int r = 0; r < LANES && first + r < rows; r++)
-            OP_TRY(take_leaf(c, f, t, at[r], scores + (first + r) * f->targets, &work));
+        for (int r = 0; r < LANES && first + r < rows; r++) OP_TRY(take_leaf(c, f, t, at[r], scores + (first + r) * f->targets, &work));
     }
     return op_spend(c, work, 1);
 }
@@ -166,8 +163,7 @@ static nib_status walk_trees(op_eval *c, const op_ml_forest *f, const float *x, 
 /* The same of any forest and any type. */
 static nib_status walk_plain(op_eval *c, const op_ml_forest *f, const double *x, int64_t width, double *scores) {
     int64_t work = 0;
-    for (int64_t t = 0; t < f->n_roots; t++)
-        OP_TRY(take_leaf(c, f, t, find_leaf(f, f->root[t], x, width, &work), scores, &work));
+    for (int64_t t = 0; t < f->n_roots; t++) OP_TRY(take_leaf(c, f, t, find_leaf(f, f->root[t], x, width, &work), scores, &work));
     return op_spend(c, work, 1);
 }
 

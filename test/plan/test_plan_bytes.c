@@ -33,7 +33,8 @@ static void run_on(nib_runtime *rt, const graph *g, const nib_tensor *in, const 
     assert_int_equal(got.bytes, want->bytes);
     for (size_t i = 0; i < got.bytes; i++)
         if (((const uint8_t *)got.data)[i] != ((const uint8_t *)want->data)[i])
-            fail_msg("byte %zu of %zu is %d, not %d\n%s", i, got.bytes, ((const uint8_t *)got.data)[i], ((const uint8_t *)want->data)[i], what);
+            fail_msg("byte %zu of %zu is %d, not %d\n%s", i, got.bytes, ((const uint8_t *)got.data)[i], ((const uint8_t *)want->data)[i],
+                     what);
     run_session_free(s);
     plan_free(p);
     cpu->table->close(cpu);
@@ -84,7 +85,8 @@ static void one_convolution(bool scaled) {
     static char constants[200000], text[220000];
     static const char *const types[] = {"uint8", "int8"};
     const int rank = chance(75) ? 4 : 3, groups = chance(60) ? 1 : 1 + draw(6), channels = groups > 1 && chance(60) ? 1 : 1 + draw(9);
-    const int each = groups > 1 && channels == 1 && chance(70) ? 1 : 1 + draw(chance(80) ? 7 : 40), M = groups * each, C = groups * channels;
+    const int each = groups > 1 && channels == 1 && chance(70) ? 1 : 1 + draw(chance(80) ? 7 : 40), M = groups * each,
+              C = groups * channels;
     const bool s8_x = chance(40), s8_w = chance(60), s8_y = chance(40), has_zero = chance(80), has_wz = chance(50), bias = chance(60);
     int kernel[2], stride[2], dilation[2], pads[4] = {0}, d[4] = {1 + draw(2), C, 1, 1}, K = channels;
     char w_dims[60], m_dims[20], attributes[300];
@@ -104,7 +106,8 @@ static void one_convolution(bool scaled) {
                  dilation[0], pads[0], pads[1]);
     int n = put_zeros(constants, sizeof constants, types[s8_w], w_dims, "w", M * K);
     n += put_zeros(constants + n, sizeof constants - (size_t)n, types[s8_x], "", "xz", 1);
-    n += put_zeros(constants + n, sizeof constants - (size_t)n, types[s8_w], has_wz && scaled ? m_dims : "", "wz", has_wz && scaled ? M : 1);
+    n +=
+        put_zeros(constants + n, sizeof constants - (size_t)n, types[s8_w], has_wz && scaled ? m_dims : "", "wz", has_wz && scaled ? M : 1);
     n += put_zeros(constants + n, sizeof constants - (size_t)n, types[s8_y], "", "yz", 1);
     n += put_zeros(constants + n, sizeof constants - (size_t)n, "float", chance(50) ? m_dims : "", "ws", 1);
     if (strstr(constants, "float[")) { /* one for each filter */
@@ -113,12 +116,16 @@ static void one_convolution(bool scaled) {
     }
     n += put_zeros(constants + n, sizeof constants - (size_t)n, "int32", m_dims, "bias", M);
     snprintf(text, sizeof text, HEAD "g (%s[%s,%d,h%s] x) => (%s[?,?,?%s] y) <float xs = {0}, float ys = {0}%s> { y = %s <%s> (%s) }",
-             types[s8_x], chance(50) ? "b" : d[0] == 1 ? "1" : "2", C, rank == 4 ? ",k" : "", scaled ? types[s8_y] : "int32",
-             rank == 4 ? ",?" : "", constants, scaled ? "QLinearConv" : "ConvInteger", attributes,
-             scaled          ? bias ? "x, xs, xz, w, ws, wz, ys, yz, bias" : "x, xs, xz, w, ws, wz, ys, yz"
-             : !has_zero     ? "x, w"
-             : chance(50)    ? "x, w, xz"
-                             : "x, w, xz, wz");
+             types[s8_x],
+             chance(50)  ? "b"
+             : d[0] == 1 ? "1"
+                         : "2",
+             C, rank == 4 ? ",k" : "", scaled ? types[s8_y] : "int32", rank == 4 ? ",?" : "", constants,
+             scaled ? "QLinearConv" : "ConvInteger", attributes,
+             scaled       ? bias ? "x, xs, xz, w, ws, wz, ys, yz, bias" : "x, xs, xz, w, ws, wz, ys, yz"
+             : !has_zero  ? "x, w"
+             : chance(50) ? "x, w, xz"
+                          : "x, w, xz, wz");
     nib_tensor in = {.dtype = s8_x ? NIB_DTYPE_I8 : NIB_DTYPE_U8, .rank = rank};
     for (int i = 0; i < rank; i++) in.dims[i] = d[i];
     compare_bytes(text, &in, K);
@@ -153,8 +160,9 @@ static void quantized_products(void **state) {
         put_zeros(constants + n, sizeof constants - (size_t)n, types[s8_y], "", "yz", 1);
         /* the eval wants as many zero points as scales */
         if (column_scales != column_zeros) continue;
-        snprintf(text, sizeof text, HEAD "g (%s[b,s,%d] x) => (%s[b,s,%d] y) <float xs = {0}, float ys = {0}%s> "
-                                         "{ y = QLinearMatMul (x, xs, xz, w, ws, wz, ys, yz) }",
+        snprintf(text, sizeof text,
+                 HEAD "g (%s[b,s,%d] x) => (%s[b,s,%d] y) <float xs = {0}, float ys = {0}%s> "
+                      "{ y = QLinearMatMul (x, xs, xz, w, ws, wz, ys, yz) }",
                  types[s8_a], K, types[s8_y], N, constants);
         nib_tensor in = {.dtype = s8_a ? NIB_DTYPE_I8 : NIB_DTYPE_U8, .rank = 3, .dims = {1 + draw(2), 1 + draw(50), K}};
         compare_bytes(text, &in, K);

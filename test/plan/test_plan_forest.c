@@ -32,7 +32,11 @@ static int n_nodes, roots[100], n_roots;
 
 static int grow(int tree, int depth, int mode) {
     const int at = n_nodes++;
-    nodes[at] = (struct node){.tree = tree, .own = at - roots[tree], .yes = -1, .target = draw(TARGETS), .weight = ldexpf((float)(draw(2000) - 1000) / 7, draw(80) - 40)};
+    nodes[at] = (struct node){.tree = tree,
+                              .own = at - roots[tree],
+                              .yes = -1,
+                              .target = draw(TARGETS),
+                              .weight = ldexpf((float)(draw(2000) - 1000) / 7, draw(80) - 40)};
     if (depth == 0 || chance(20) || n_nodes > NODES - 40) return at;
     nodes[at].mode = mode < 0 ? draw(6) : mode;
     nodes[at].feature = draw(FEATURES);
@@ -47,7 +51,7 @@ static int plain_leaf(int at, const float *x, bool old) {
     while (nodes[at].yes >= 0) {
         const struct node *n = &nodes[at];
         const float v = x[n->feature], s = n->split;
-        const bool answers[] = {v <= s, v < s, v >= s, v > s, v == s, v != s};
+        const bool answers[] = {v <= s, v<s, v >= s, v> s, v == s, v != s};
         bool yes = answers[n->mode];
         if (v != v) yes = n->missing || (!old && n->mode == 5);
         at = yes ? n->yes : n->no;
