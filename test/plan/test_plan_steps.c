@@ -38,7 +38,7 @@ static void say(text *t, const char *format, ...) {
 
 typedef struct shape {
     int rank;
-    int64_t d[4];
+    int64_t d[5];
 } shape;
 
 static void say_ints(text *t, const char *name, int n, const int *v) {
@@ -51,7 +51,7 @@ static int ones_or(int percent, int most) { return chance(percent) ? 1 : 1 + dra
 
 /* Attributes of a window over n axes whose input has `in` cells; *out: what it gives. False: it does not fit. */
 static bool say_window(text *t, int n, const int64_t *in, int *kernel, bool pool, int64_t *out) {
-    int stride[2], dilation[2], pads[4], most = 0;
+    int stride[3], dilation[3], pads[6], most = 0;
     spread_least = INT64_MAX;
     for (int i = 0; i < n; i++) {
         kernel[i] = ones_or(20, 4);
@@ -84,8 +84,8 @@ static void say_constant(text *t, const char *name, int rank, const int64_t *d) 
 /* -> v, and of Conv r, of that shape, by other weights */
 static bool say_conv(text *c, text *b, shape *s, bool transposed) {
     const int n = s->rank - 2, groups = chance(60) ? 1 : chance(50) ? (int)s->d[1] : 1 + draw(2);
-    int64_t out[2] = {1, 1}, w[4];
-    int kernel[2];
+    int64_t out[3] = {1, 1, 1}, w[5];
+    int kernel[3];
     if (s->d[1] % groups) return false;
     const int per = chance(70) ? 1 + draw(6) : 30 + draw(20), M = groups * per;
     const bool bias = chance(60);
@@ -108,8 +108,8 @@ static bool say_conv(text *c, text *b, shape *s, bool transposed) {
 static bool say_pool(text *b, shape *s) {
     static const char *const names[] = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"};
     const int which = draw(4), n = s->rank - 2;
-    int64_t out[2] = {1, 1};
-    int kernel[2];
+    int64_t out[3] = {1, 1, 1};
+    int kernel[3];
     say(b, " v = %s", names[which]);
     if (which < 2) {
         say(b, " <");
@@ -189,7 +189,7 @@ static void say_chain(text *c, text *b, const shape *s, int most, bool channels,
             const int what = draw(channels ? 3 : 2);
             if (what == 0 || strcmp(k, "Div") == 0) other = "number";
             if (what == 2 && strcmp(k, "Div") != 0) {
-                const int64_t d[4] = {1, s->d[1], 1, 1};
+                const int64_t d[5] = {1, s->d[1], 1, 1, 1};
                 snprintf(names[15], sizeof names[0], "k%d", i);
                 say_constant(c, names[15], s->rank, d);
                 other = names[15];
@@ -275,11 +275,11 @@ enum { CONV, TRANSPOSED, POOL, REDUCTION, CHAIN, KINDS };
 static void one(int kind) {
     static text c, b, all;
     static float x[1 << 16];
-    shape s = {.rank = kind == REDUCTION || kind == CHAIN ? 2 + draw(3) : 3 + draw(2)}, first;
+    shape s = {.rank = kind == REDUCTION || kind == CHAIN ? 2 + draw(3) : 3 + draw(kind == TRANSPOSED ? 2 : 3)}, first;
     for (;;) {
         c.n = b.n = all.n = 0;
         s.d[0] = 1 + draw(2), s.d[1] = chance(70) ? 1 + draw(9) : 16 + draw(24);
-        for (int i = 2; i < s.rank; i++) s.d[i] = chance(20) ? 1 + draw(3) : 4 + draw(s.rank == 3 ? 60 : 24);
+        for (int i = 2; i < s.rank; i++) s.d[i] = chance(20) ? 1 + draw(3) : 4 + draw(s.rank == 3 ? 60 : s.rank == 4 ? 24 : 5);
         if (s.rank == 4 && chance(10)) s.d[3] = 1; /* a signal that stands upright */
         first = s;
         bool ok = true;
@@ -301,7 +301,8 @@ static void one(int kind) {
         "}",
         s.rank == 2   ? "?,?"
         : s.rank == 3 ? "?,?,?"
-                      : "?,?,?,?",
+        : s.rank == 4 ? "?,?,?,?"
+                      : "?,?,?,?,?",
         c.at, b.at);
     graph *g = parse_graph(all.at);
     nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = first.rank, .data = x};
@@ -326,6 +327,55 @@ TEST(transposed_ones, TRANSPOSED, 150)
 TEST(pools, POOL, 200)
 TEST(reductions, REDUCTION, 200)
 TEST(chains, CHAIN, 300)
+
+/* f32 goes by planes, in steps and evals; f64, which does not, is what it must give. */
+static void resizes(void **state) {
+    static const char *const modes[] = {"nearest", "linear", "cubic"};
+    static const char *const maps[] = {"half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "half_pixel_symmetric",
+                                       "tf_crop_and_resize"};
+    static const char *const rounds[] = {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"};
+    static float x[1 << 14];
+    fast = 0;
+    for (int i = 0; i < 200; i++) {
+        static text all;
+        base_arena keep;
+        graph_tensor got[2];
+        const int rank = 2 + draw(3), mode = draw(3);
+        all.n = 0;
+        const char *map = maps[draw((int)BASE_COUNT(maps))];
+        nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = rank, .data = x};
+        say(&all, "%s", HEAD "g (float[");
+        for (int a = 0; a < rank; a++) {
+            in.dims[a] = 1 + draw(a < rank - 2 ? 3 : 24);
+            if (chance(50)) say(&all, "%s%d", a ? "," : "", (int)in.dims[a]);
+            else say(&all, "%s%c", a ? "," : "", 'p' + a);
+        }
+        say(&all, "] x) => (float[%s] y) <float[%d] roi = {", rank == 2 ? "?,?" : rank == 3 ? "?,?,?" : "?,?,?,?", 2 * rank);
+        for (int a = 0; a < 2 * rank; a++) say(&all, "%s%.2f", a ? ", " : "", a < rank ? 0.1 * draw(4) : 1.2 - 0.1 * draw(4));
+        say(&all, "}, float[%d] scales = {", rank);
+        for (int a = 0; a < rank; a++) say(&all, "%s%.2f", a ? ", " : "", a < rank - 2 && chance(80) ? 1 : 0.5 + 0.25 * draw(11));
+        say(&all, "}> { d = Cast <to = 11> (x)");
+        for (int k = 0; k < 2; k++)
+            say(&all,
+                " %s = Resize <mode = \"%s\", coordinate_transformation_mode = \"%s\", nearest_mode = \"%s\", antialias = %d, "
+                "exclude_outside = %d> (%s, roi, scales)",
+                k ? "b" : "a", modes[mode], map, rounds[i % 4], mode > 0 && i % 5 == 0, mode == 2 && i % 3 == 0, k ? "d" : "x");
+        say(&all, " c = Cast <to = 1> (b) y = Sub (a, c) }");
+        graph *g = parse_graph(all.at);
+        in.bytes = (size_t)graph_tensor_elements(&in) * sizeof *x;
+        for (int64_t k = 0; k < graph_tensor_elements(&in); k++) x[k] = random_float(&seed);
+        base_arena_init(&keep, &test_runtime->heap);
+        for (int t = 0; t < 2; t++) {
+            run_on(g, t, true, &in, &keep, &got[t]);
+            for (int64_t k = 0; k < graph_tensor_elements(&got[t]); k++)
+                if (!(fabsf(((const float *)got[t].data)[k]) < 1e-6f))
+                    fail_msg("%g at %d\n%s", (double)((const float *)got[t].data)[k], (int)k, all.at);
+        }
+        base_arena_free(&keep);
+        graph_free(g);
+    }
+    assert_true(fast >= 400);
+}
 
 /* Windows and strides beyond all sizes, and inputs without elements: what the evals give, in no memory to speak of. */
 static void sizes_at_the_edge(void **state) {
@@ -374,6 +424,7 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(transposed_ones), cmocka_unit_test(pools),
-                                       cmocka_unit_test(reductions), cmocka_unit_test(chains), cmocka_unit_test(sizes_at_the_edge)};
+                                       cmocka_unit_test(reductions), cmocka_unit_test(chains),
+                                       cmocka_unit_test(resizes), cmocka_unit_test(sizes_at_the_edge)};
     return cmocka_run_group_tests_name("plan_steps", tests, setup, teardown);
 }
