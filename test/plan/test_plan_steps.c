@@ -331,8 +331,8 @@ TEST(chains, CHAIN, 300)
 /* f32 goes by planes, in steps and evals; f64, which does not, is what it must give. */
 static void resizes(void **state) {
     static const char *const modes[] = {"nearest", "linear", "cubic"};
-    static const char *const maps[] = {"half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "half_pixel_symmetric",
-                                       "tf_crop_and_resize"};
+    static const char *const maps[] = {"half_pixel",         "align_corners",        "asymmetric",
+                                       "pytorch_half_pixel", "half_pixel_symmetric", "tf_crop_and_resize"};
     static const char *const rounds[] = {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"};
     static float x[1 << 14];
     fast = 0;
@@ -408,6 +408,50 @@ static void sizes_at_the_edge(void **state) {
     }
 }
 
+/* A million channels of one pixel, 100,000 steps of an LSTM: the evals' numbers, in a heap of 192 MiB for all of it: a
+ * value of rows of one number takes 64 bytes for each. */
+static void counts_beyond_use(void **state) {
+    static const struct {
+        const char *text;
+        int64_t d[4];
+    } rows[] = {
+        {"float[1,c,1,1] x) => (float[?,?,?,?] y) <int64[4] s = {1000000, 1, 1, 1}> { w = ConstantOfShape (s) "
+         "v = Conv <group = 1000000> (x, w) y = Relu (v)",
+         {1, 1000000, 1, 1}},
+        {"float[n,1000000,1,1] x) => (float[?,?,?,?] y) <int64[4] s = {2, 1000000, 1, 1}> { w = ConstantOfShape (s) v = Conv (x, w) "
+         "y = Relu (v)",
+         {1, 1000000, 1, 1}},
+        {"float[1,c,h,k] x) => (float[?,?,?,?] y) { v = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x) y = Tanh (v)",
+         {1, 1000000, 1, 1}},
+        {"float[1,c,h,k] x) => (float[?,?,?,?] y) { v = GlobalAveragePool (x) y = Neg (v)", {1, 1000000, 1, 1}},
+        {"float[1,c,h,k] x) => (float[?,?,?,?] y) { y = ReduceMax <axes = [1]> (x)", {1, 1000000, 1, 1}},
+        {"float[t,1,1,1] x) => (float[?,?,?,?] y) <int64[3] s = {-1, 1, 1}, float[1,8,1] w = {@}, float[1,8,2] r = {@}> { "
+         "a = Reshape (x, s) y = LSTM <hidden_size = 2> (a, w, r)",
+         {100000, 1, 1, 1}},
+    };
+    static float x[1000000];
+    nib_runtime *const own[2] = {runtimes[0], runtimes[1]};
+    for (size_t k = 0; k < BASE_COUNT(x); k++) x[k] = random_float(&seed);
+    for (int i = 0; i < 2; i++) {
+        nib_runtime_options options = {.size = sizeof options, .threads = i ? 3 : 1, .memory_limit = (size_t)192 << 20};
+        assert_int_equal(base_runtime_create(&options, &runtimes[i], NULL), NIB_OK);
+    }
+    for (size_t i = 0; i < BASE_COUNT(rows); i++) {
+        char whole[600];
+        snprintf(whole, sizeof whole, HEAD "g (%s }", rows[i].text);
+        graph *g = parse_graph(whole);
+        nib_tensor in = {.dtype = NIB_DTYPE_F32, .rank = 4, .data = x};
+        memcpy(in.dims, rows[i].d, sizeof rows[i].d);
+        in.bytes = (size_t)graph_tensor_elements(&in) * sizeof(float);
+        compare_steps(g, &in, whole);
+        graph_free(g);
+    }
+    for (int i = 0; i < 2; i++) {
+        base_runtime_release(runtimes[i]);
+        runtimes[i] = own[i];
+    }
+}
+
 static int setup(void **state) {
     nib_error err;
     for (int i = 0; i < 2; i++) {
@@ -423,8 +467,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(transposed_ones), cmocka_unit_test(pools),
-                                       cmocka_unit_test(reductions), cmocka_unit_test(chains),
-                                       cmocka_unit_test(resizes), cmocka_unit_test(sizes_at_the_edge)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions),      cmocka_unit_test(transposed_ones),  cmocka_unit_test(pools),
+                                       cmocka_unit_test(reductions),        cmocka_unit_test(chains),           cmocka_unit_test(resizes),
+                                       cmocka_unit_test(sizes_at_the_edge), cmocka_unit_test(counts_beyond_use)};
     return cmocka_run_group_tests_name("plan_steps", tests, setup, teardown);
 }
