@@ -129,8 +129,8 @@ static void programs_are_checked(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gelu_however_it_is_put), cmocka_unit_test(limits_that_cross), cmocka_unit_test(what_others_read_stays),
-                                       cmocka_unit_test(behind_a_convolution), cmocka_unit_test(many_inputs_stay_apart),
-                                       cmocka_unit_test(programs_are_checked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gelu_however_it_is_put), cmocka_unit_test(limits_that_cross),
+                                       cmocka_unit_test(what_others_read_stays), cmocka_unit_test(behind_a_convolution),
+                                       cmocka_unit_test(many_inputs_stay_apart), cmocka_unit_test(programs_are_checked)};
     return cmocka_run_group_tests_name("pass_map", tests, pass_setup, pass_teardown);
 }
