@@ -52,18 +52,19 @@ void KERNEL_NAME(nk_turn_u8_u8__1x16)(const uint8_t *x, int64_t x_stride, int64_
 enum { BYTES_COLUMNS = 32 };
 
 VEC_INLINE void bytes_requantize(const int32_t *x, const int32_t *add, const float *factor, int zero, int lo, int hi, uint8_t *y) {
-    int32_t q[BYTES_COLUMNS];
+    const vec magic = vec_set1(12582912.0f); /* 1.5 * 2^23: to the nearest whole number, half to even, whose bits are the lowest */
+    const vec least = vec_set1((float)(lo - zero)), most = vec_set1((float)(hi - zero)), shift = vec_set1((float)zero);
+    int32_t sums[BYTES_COLUMNS];
+    uint32_t bits[BYTES_COLUMNS];
     uint8_t out[BYTES_COLUMNS];
-    for (int i = 0; i < BYTES_COLUMNS; i++) {
-        float v = (float)(int32_t)((uint32_t)x[i] + (uint32_t)add[i]) * factor[i];
-        v = v < -1e5f ? -1e5f : v; /* far outside a byte, and far below what the next line takes */
-        v = v > 1e5f ? 1e5f : v;
-        v = (v + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: to the nearest whole number, half to even */
-        q[i] = (int32_t)v + zero;
-        q[i] = q[i] < lo ? lo : q[i];
-        q[i] = q[i] > hi ? hi : q[i];
+    for (int i = 0; i < BYTES_COLUMNS; i++) sums[i] = (int32_t)((uint32_t)x[i] + (uint32_t)add[i]);
+    for (int i = 0; i < BYTES_COLUMNS; i += 16) {
+        vec v = vec_mul(vec_from_s32(vec_load(sums + i)), vec_load(factor + i));
+        v = vec_min(most, vec_max(least, v)); /* whole numbers: before rounding or after it is one */
+        v = vec_add(vec_sub(vec_add(v, magic), magic), shift);
+        vec_store((float *)(void *)(bits + i), vec_add(v, magic));
     }
-    for (int i = 0; i < BYTES_COLUMNS; i++) out[i] = (uint8_t)q[i];
+    for (int i = 0; i < BYTES_COLUMNS; i++) out[i] = (uint8_t)bits[i];
     memcpy(y, out, sizeof out);
 }
 
