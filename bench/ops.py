@@ -149,6 +149,19 @@ def qlinear_matmul(rows, K, N):
         "wz": np.array(0, np.int8), "ys": np.array(0.003 * K ** 0.5, np.float32), "yz": np.array(128, np.uint8)}), feed
 
 
+def loop(turns, rows, K):
+    """A product, its bias and a Tanh in the body of a Loop."""
+    f32, i64, truth = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("MatMul", ["v", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["s"]),
+         helper.make_node("Tanh", ["s"], ["z"])], "body",
+        [value("i", i64, []), value("c", truth, []), value("v", f32, [rows, K])], [value("d", truth, []), value("z", f32, [rows, K])],
+        [numpy_helper.from_array(reals(K, K) / K ** 0.5, "w"), numpy_helper.from_array(reals(K), "b")])
+    feed = {"x": reals(rows, K)}
+    return model("Loop", feed, {"turns": np.array(turns, np.int64), "on": np.array(True)}, inputs=["turns", "on", "x"], body=body), feed
+
+
 SAME, SAME_3D = dict(pads=[1, 1, 1, 1]), dict(pads=[1] * 6)
 ROWS = {
     "Resize nearest 2x": lambda: resize((1, 64, 80, 80), 2, mode="nearest", nearest_mode="floor",
@@ -169,6 +182,7 @@ ROWS = {
     "QLinearConv 3x3": lambda: qlinear_conv((1, 64, 56, 56), (64, 64, 3, 3), **SAME),
     "QLinearConv 1x1": lambda: qlinear_conv((1, 256, 28, 28), (128, 256, 1, 1)),
     "QLinearConv depthwise": lambda: qlinear_conv((1, 128, 56, 56), (128, 1, 3, 3), group=128, **SAME),
+    "Loop of 50 products 32x256x256": lambda: loop(50, 32, 256),
     "QLinearMatMul 128x384x384": lambda: qlinear_matmul(128, 384, 384),
 }
 

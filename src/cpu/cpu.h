@@ -84,6 +84,7 @@ nib_status cpu_compile_matmul_integer(cpu_compile *c); /* and QLinearMatMul */
 nib_status cpu_compile_dynamic(cpu_compile *c);
 nib_status cpu_compile_forest(cpu_compile *c);
 nib_status cpu_compile_resize(cpu_compile *c); /* and Upsample */
+nib_status cpu_compile_product(cpu_compile *c);
 nib_status cpu_compile_recurrent(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);

@@ -36,6 +36,8 @@ static const compiler by_sizes[] = {
     {"", "ReduceSum", cpu_compile_reduce},
     {"", "ReduceMax", cpu_compile_reduce},
     {"", "Softmax", cpu_compile_softmax},
+    {"", "MatMul", cpu_compile_product},
+    {"", "Gemm", cpu_compile_product},
     {"", "Resize", cpu_compile_resize},
     {"", "Upsample", cpu_compile_resize},
 };

@@ -145,6 +145,17 @@ static bool say_reduction(text *c, text *b, shape *s) {
     return true;
 }
 
+/* MatMul, or Gemm of two axes, with a constant matrix: a Linear with passes, a product without. */
+static void say_product(text *c, text *b, shape *s) {
+    const int64_t K = s->d[s->rank - 1], N = chance(70) ? 1 + draw(40) : 200 + draw(400);
+    const bool gemm = s->rank == 2 && chance(70), trans = gemm && chance(50), bias = gemm && chance(60);
+    say_constant(c, "w", 2, trans ? (const int64_t[]){N, K} : (const int64_t[]){K, N});
+    if (bias) say_constant(c, "bias", 1, &N);
+    if (gemm) say(b, " v = Gemm <transB = %d> (x, w%s)", trans, bias ? ", bias" : "");
+    else say(b, " v = MatMul (x, w)");
+    s->d[s->rank - 1] = N;
+}
+
 /* Element-wise operators on v, one after the other: with numbers, channels, v itself, values of before, and `beside`
  * (NULL: none), which has v's shape. */
 static void say_chain(text *c, text *b, const shape *s, int most, bool channels, const char *beside) {
@@ -270,12 +281,12 @@ static void compare_steps(const graph *g, const nib_tensor *in, const char *full
     base_arena_free(&keep);
 }
 
-enum { CONV, TRANSPOSED, POOL, REDUCTION, CHAIN, KINDS };
+enum { CONV, TRANSPOSED, POOL, REDUCTION, CHAIN, PRODUCT, KINDS };
 
 static void one(int kind) {
     static text c, b, all;
     static float x[1 << 16];
-    shape s = {.rank = kind == REDUCTION || kind == CHAIN ? 2 + draw(3) : 3 + draw(kind == TRANSPOSED ? 2 : 3)}, first;
+    shape s = {.rank = kind >= REDUCTION ? 2 + draw(3) : 3 + draw(kind == TRANSPOSED ? 2 : 3)}, first;
     for (;;) {
         c.n = b.n = all.n = 0;
         s.d[0] = 1 + draw(2), s.d[1] = chance(70) ? 1 + draw(9) : 16 + draw(24);
@@ -286,6 +297,7 @@ static void one(int kind) {
         if (kind == CONV || kind == TRANSPOSED) ok = say_conv(&c, &b, &s, kind == TRANSPOSED);
         else if (kind == POOL) ok = say_pool(&b, &s);
         else if (kind == REDUCTION) ok = say_reduction(&c, &b, &s);
+        else if (kind == PRODUCT) say_product(&c, &b, &s);
         else say(&b, " v = Identity (x)");
         if (ok) break;
     }
@@ -327,6 +339,7 @@ TEST(transposed_ones, TRANSPOSED, 150)
 TEST(pools, POOL, 200)
 TEST(reductions, REDUCTION, 200)
 TEST(chains, CHAIN, 300)
+TEST(products, PRODUCT, 200)
 
 /* f32 goes by planes, in steps and evals; f64, which does not, is what it must give. */
 static void resizes(void **state) {
@@ -467,8 +480,14 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions),      cmocka_unit_test(transposed_ones),  cmocka_unit_test(pools),
-                                       cmocka_unit_test(reductions),        cmocka_unit_test(chains),           cmocka_unit_test(resizes),
-                                       cmocka_unit_test(sizes_at_the_edge), cmocka_unit_test(counts_beyond_use)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions),
+                                       cmocka_unit_test(transposed_ones),
+                                       cmocka_unit_test(pools),
+                                       cmocka_unit_test(reductions),
+                                       cmocka_unit_test(chains),
+                                       cmocka_unit_test(products),
+                                       cmocka_unit_test(resizes),
+                                       cmocka_unit_test(sizes_at_the_edge),
+                                       cmocka_unit_test(counts_beyond_use)};
     return cmocka_run_group_tests_name("plan_steps", tests, setup, teardown);
 }
