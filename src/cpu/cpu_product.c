@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Products of rows with a constant matrix that no pass made a Linear of: in bodies of If, Loop and Scan, where nothing is
- * fused, and where sizes are known only as it runs. In: MatMul, or Gemm of rows as they lie. Out: a step on the f32 Linear
+ * Products of rows with a constant matrix in bodies of If, Loop and Scan, where no pass makes a Linear of them, and where
+ * sizes are known only as it runs. In: MatMul, or Gemm of rows as they lie. Out: a step on the f32 Linear
  * kernel, its matrix packed once, divided by rows, or by whole tiles of columns where rows are few.
  */
 #include "cpu.h"
@@ -87,7 +87,7 @@ nib_status cpu_compile_product(cpu_compile *c) {
     nib_status status = NIB_OK;
     const graph_node *n = c->node;
     const bool gemm = graph_is_op(n, "", "Gemm"), trans = gemm && graph_attr_int(n, "transB", 0) != 0;
-    const char *why = refusal(n, gemm);
+    const char *why = c->p->is_body ? refusal(n, gemm) : "no pass has made a Linear of it";
     if (why) return c->why = why, NIB_OK;
     const graph_tensor *w = n->inputs[1].value->constant;
     product_state *s = base_arena_calloc(&c->p->arena, 1, sizeof *s);

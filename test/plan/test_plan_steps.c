@@ -145,14 +145,23 @@ static bool say_reduction(text *c, text *b, shape *s) {
     return true;
 }
 
-/* MatMul, or Gemm of two axes, with a constant matrix: a Linear with passes, a product without. */
+/* MatMul, or Gemm of two axes, with a constant matrix, in a body: of x, which is around it. */
 static void say_product(text *c, text *b, shape *s) {
     const int64_t K = s->d[s->rank - 1], N = chance(70) ? 1 + draw(40) : 200 + draw(400);
     const bool gemm = s->rank == 2 && chance(70), trans = gemm && chance(50), bias = gemm && chance(60);
     say_constant(c, "w", 2, trans ? (const int64_t[]){N, K} : (const int64_t[]){K, N});
     if (bias) say_constant(c, "bias", 1, &N);
-    if (gemm) say(b, " v = Gemm <transB = %d> (x, w%s)", trans, bias ? ", bias" : "");
-    else say(b, " v = MatMul (x, w)");
+    say(b, " m = ReduceMax <keepdims = 0> (x) on = Less (m, two) v = If (on) <");
+    for (int k = 0; k < 2; k++) {
+        say(b, "%s_branch = b%d () => (float[?%s] v%d) { ", k ? ", else" : "then", k,
+            s->rank == 2   ? ",?"
+            : s->rank == 3 ? ",?,?"
+                           : ",?,?,?",
+            k);
+        if (gemm) say(b, "v%d = Gemm <transB = %d> (x, w%s) }", k, trans, bias ? ", bias" : "");
+        else say(b, "v%d = MatMul (x, w) }", k);
+    }
+    say(b, ">");
     s->d[s->rank - 1] = N;
 }
 
@@ -232,6 +241,8 @@ static void run_on(const graph *source, int which, bool optimized, const nib_ten
         fast += strcmp(p->steps[i].kernel, "eval") != 0;
         fused += graph_is_op(p->steps[i].node, "nib", "Conv");
     }
+    for (int i = 0; i < p->n_bodies; i++)
+        for (int k = 0; k < p->bodies[i]->n_steps; k++) fast += strcmp(p->bodies[i]->steps[k].kernel, "eval") != 0;
     assert_int_equal(run_session_create(p, &s, &err), NIB_OK);
     for (int again = 0; again < 2; again++) {
         nib_tensor got;
