@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-quant bench-queue bench-vectors bench-maxsim bench-colbert bench-llama bench-pipelines bench-team bench-real bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+.PHONY: all help run bench bench-long bench-quant bench-queue bench-vectors bench-maxsim bench-colbert bench-llama bench-pipelines bench-team bench-real bench-ops bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
 
 # Where ccache is installed, a copy of the tree elsewhere is compiled from the cache of this one.
 export CCACHE_BASEDIR := $(CURDIR)
@@ -161,6 +161,10 @@ bench-llama: all ## NomicBERT-137M's shape, nib and llama.cpp; PYTHON=... has ll
 bench-real: all ## ONNX files that PyPI packages ship, nib and ONNX Runtime, on one thread and on two
 	@test -n "$(PYTHON)" || tools/setup bench
 	$(BENCH_PYTHON) bench/real.py --threads 1,2
+
+bench-ops: all ## single operators of such networks, nib and ONNX Runtime
+	@test -n "$(PYTHON)" || tools/setup bench
+	$(BENCH_PYTHON) bench/ops.py
 
 bench-pipelines: all $(MODEL)/model.safetensors ## nib beside transformers' pipeline, CrossEncoder.rank, MultiVectorEncoder and fastembed
 	@test -n "$(PYTHON)" || tools/setup bench

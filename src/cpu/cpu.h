@@ -80,14 +80,18 @@ nib_status cpu_compile_norm(cpu_compile *c);
 nib_status cpu_compile_rotary(cpu_compile *c);
 nib_status cpu_compile_embed(cpu_compile *c);
 nib_status cpu_compile_attention(cpu_compile *c);
-nib_status cpu_compile_matmul_integer(cpu_compile *c);
+nib_status cpu_compile_matmul_integer(cpu_compile *c); /* and QLinearMatMul */
 nib_status cpu_compile_dynamic(cpu_compile *c);
+nib_status cpu_compile_forest(cpu_compile *c);
+nib_status cpu_compile_resize(cpu_compile *c); /* and Upsample */
+nib_status cpu_compile_product(cpu_compile *c);
 nib_status cpu_compile_recurrent(cpu_compile *c);
 nib_status cpu_compile_pool(cpu_compile *c);
 nib_status cpu_compile_lp_norm(cpu_compile *c);
 nib_status cpu_compile_round(cpu_compile *c); /* QuantizeRows, and Cast of rows, f32 to bf16 and s32 to f32 */
 nib_status cpu_compile_map(cpu_compile *c);
 nib_status cpu_compile_conv(cpu_compile *c);
+nib_status cpu_compile_conv_bytes(cpu_compile *c); /* ConvInteger, QLinearConv */
 nib_status cpu_compile_conv_transpose(cpu_compile *c);
 nib_status cpu_compile_pool2d(cpu_compile *c);
 nib_status cpu_compile_global_pool(cpu_compile *c);
@@ -101,6 +105,8 @@ nib_status cpu_eval_whole(const plan_step *step, const kernels *k, plan_lane *la
 /* Sums y [N] of (x - zero) b, b as the kernel has it: less what b's zero points take off, (sum of x - K zero) times each; one_zero: all
  * have the first. */
 void cpu_take_off_zeros(const uint8_t *x, int64_t K, int zero, const int16_t *zeros, int64_t N, bool one_zero, int32_t *y);
+/* Zero points t (NULL: 0) of bytes of `type`, as the packed s8 have them; NULL with *ok where all are 0. */
+const int16_t *cpu_zeros_of(cpu_compile *c, const graph_tensor *t, nib_dtype type, bool *ok);
 /* Scale and zero point of numbers from lo <= 0 to hi >= 0, as DynamicQuantizeLinear has them. */
 void cpu_grid_of(float lo, float hi, float params[2]);
 

@@ -17,6 +17,7 @@ static const compiler compilers[] = {
     {"nib", "Attention", cpu_compile_attention}, {"nib", "Pool", cpu_compile_pool}, {"", "LpNormalization", cpu_compile_lp_norm},
     {"nib", "QuantizeRows", cpu_compile_round},  {"", "Cast", cpu_compile_round},   {"nib", "Rotary", cpu_compile_rotary},
     {"", "MatMulInteger", cpu_compile_matmul_integer},
+    {"", "QLinearMatMul", cpu_compile_matmul_integer},
 };
 
 /* Those whose steps ask for sizes as they run: they serve in bodies, too. */
@@ -24,6 +25,8 @@ static const compiler by_sizes[] = {
     {"nib", "Map", cpu_compile_map},
     {"", "Conv", cpu_compile_conv},
     {"nib", "Conv", cpu_compile_conv},
+    {"", "ConvInteger", cpu_compile_conv_bytes},
+    {"", "QLinearConv", cpu_compile_conv_bytes},
     {"", "ConvTranspose", cpu_compile_conv_transpose},
     {"", "MaxPool", cpu_compile_pool2d},
     {"", "AveragePool", cpu_compile_pool2d},
@@ -33,6 +36,10 @@ static const compiler by_sizes[] = {
     {"", "ReduceSum", cpu_compile_reduce},
     {"", "ReduceMax", cpu_compile_reduce},
     {"", "Softmax", cpu_compile_softmax},
+    {"", "MatMul", cpu_compile_product},
+    {"", "Gemm", cpu_compile_product},
+    {"", "Resize", cpu_compile_resize},
+    {"", "Upsample", cpu_compile_resize},
 };
 
 /* The same, and whichever outputs are read. */
@@ -42,6 +49,9 @@ static const compiler anywhere[] = {
     {"", "LSTM", cpu_compile_recurrent},
     {"com.microsoft", "DynamicQuantizeLSTM", cpu_compile_recurrent},
     {"", "DynamicQuantizeLinear", cpu_compile_dynamic},
+    {"ai.onnx.ml", "TreeEnsemble", cpu_compile_forest},
+    {"ai.onnx.ml", "TreeEnsembleRegressor", cpu_compile_forest},
+    {"ai.onnx.ml", "TreeEnsembleClassifier", cpu_compile_forest},
 };
 
 static nib_status try_compilers(const compiler *list, size_t count, cpu_compile *c) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pools, reductions and softmax in f32. In: MaxPool and AveragePool over one or two axes, the global ones, ReduceMean,
+ * Pools, reductions and softmax in f32. In: MaxPool and AveragePool over one to three axes, the global ones, ReduceMean,
  * ReduceSum and ReduceMax over axes side by side, Softmax. Out: steps that are divided by planes or rows.
  */
 #include "cpu_window.h"
+#include <math.h>
 
 #define ROWS_BYTES ((size_t)128 << 10) /* of padded rows at a time */
 #define PART 8192                      /* elements of a part at least */
@@ -26,27 +27,30 @@ typedef struct pool_state {
 } pool_state;
 
 typedef struct pool_sizes {
-    op_window w;
+    op_window w, depth; /* of three axes the first is `depth` */
     kernel_conv c;
     int rank;
-    int64_t y[GRAPH_MAX_RANK], planes, cells_in, cells_out, each, parts; /* planes of a part */
+    int64_t y[GRAPH_MAX_RANK], planes, cells_in, cells_out, each, parts; /* planes of a part; cells of one depth */
 } pool_sizes;
 
 static nib_status pool_sizes_of(const plan_step *step, const plan_group *group, pool_sizes *z, nib_error *err) {
     const graph_tensor *x = input_of(step, group);
     op_eval ask = {.node = step->node, .err = err};
-    if (x->dtype != NIB_DTYPE_F32 || (x->rank != 3 && x->rank != 4))
+    op_window all;
+    if (x->dtype != NIB_DTYPE_F32 || x->rank < 3 || x->rank > 5)
         return base_error_set(err, NIB_SHAPE, "%s: input of rank %d", step->node->op, x->rank);
-    nib_status status = op_window_of(&ask, x->rank - 2, x->dims + 2, NULL, &z->w);
+    nib_status status = op_window_of(&ask, x->rank - 2, x->dims + 2, NULL, &all);
     if (status != NIB_OK) return status;
+    z->depth = cpu_window_depth(&all, &z->w);
     z->c = cpu_window(&z->w, 1);
     z->rank = x->rank;
     z->y[0] = x->dims[0], z->y[1] = x->dims[1];
-    for (int i = 0; i < z->w.n; i++) z->y[2 + i] = z->w.out[i];
+    for (int i = 0; i < all.n; i++) z->y[2 + i] = all.out[i];
     z->planes = x->dims[0] * x->dims[1];
     z->cells_in = z->c.in_h * z->c.in_w;
     z->cells_out = z->c.out_h * z->c.out_w;
-    z->each = z->cells_in > 0 && z->cells_in < PART ? PART / z->cells_in : 1;
+    const int64_t size = z->cells_in * z->depth.in[0];
+    z->each = size > 0 && size < PART ? PART / size : 1;
     z->parts = (z->planes + z->each - 1) / z->each;
     return NIB_OK;
 }
@@ -65,11 +69,27 @@ static float cells_of(const op_window *w, int axis, int64_t i, bool whole) {
     return (float)n;
 }
 
-static void divide_rows(const pool_state *s, const pool_sizes *z, const float *columns, int64_t lo, int64_t hi, float *y) {
+static void divide_rows(const pool_state *s, const pool_sizes *z, const float *columns, float planes, int64_t lo, int64_t hi, float *y) {
     for (int64_t r = lo; r < hi; r++) {
-        const float rows = cpu_window_columns(&z->w) == 1 ? cells_of(&z->w, 0, r, s->whole) : 1;
+        const float rows = planes * (cpu_window_columns(&z->w) == 1 ? cells_of(&z->w, 0, r, s->whole) : 1);
         for (int64_t i = 0; i < z->c.out_w; i++, y++) *y /= rows * columns[i];
     }
+}
+
+/* Rows [lo, hi) of depth d of one plane of the output: that of each plane which the window sees, put together. */
+static void pool_rows(const pool_state *s, const pool_sizes *z, const float *x, int64_t d, int64_t lo, int64_t hi, float *scratch,
+                      float *more, float *y) {
+    const int64_t n = (hi - lo) * z->c.out_w;
+    bool any = false;
+    for (int64_t i = 0; i < z->depth.kernel[0]; i++) {
+        const int64_t plane = cpu_window_plane(&z->depth, d, i);
+        if (plane < 0) continue;
+        s->k->pool_plane_f32(&z->c, s->most, x + plane * z->cells_in, lo, hi, scratch, any ? more : y);
+        if (any && !s->most) s->k->add_f32(y, more, n, y);
+        for (int64_t k = 0; any && s->most && k < n; k++) y[k] = more[k] > y[k] || more[k] != more[k] ? more[k] : y[k];
+        any = true;
+    }
+    for (int64_t k = 0; !any && k < n; k++) y[k] = s->most ? -INFINITY : 0;
 }
 
 static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
@@ -84,15 +104,18 @@ static nib_status run_pool(const plan_step *step, int64_t lo, int64_t hi, plan_l
     const int64_t rows = cpu_window_rows(&z.c, ROWS_BYTES), most = hi * z.each < z.planes ? hi * z.each : z.planes;
     float *scratch = rows ? lane->eval_scratch(lane, (size_t)kernel_conv_scratch(&z.c, rows) * sizeof(float)) : NULL;
     float *columns = lane->eval_scratch(lane, (size_t)z.c.out_w * sizeof(float));
-    if (!scratch || !columns) return bad(step, lane, NIB_OUT_OF_MEMORY, "out of memory");
+    float *more = z.depth.kernel[0] == 1 ? scratch : lane->eval_scratch(lane, (size_t)(rows * z.c.out_w) * sizeof(float));
+    const int64_t depths = z.depth.out[0];
+    if (!scratch || !columns || !more) return bad(step, lane, NIB_OUT_OF_MEMORY, "out of memory");
     for (int64_t i = 0; i < z.c.out_w && !s->most; i++) columns[i] = cells_of(&z.w, cpu_window_columns(&z.w), i, s->whole);
-    for (int64_t p = lo * z.each; p < most; p++) {
+    for (int64_t p = lo * z.each * depths; p < most * depths; p++) { /* a depth of a plane */
         if (lane->stopped(lane)) return base_error_set(lane->err, NIB_CANCELLED, "the run was cancelled");
+        const float planes = s->most ? 1 : cells_of(&z.depth, 0, p % depths, s->whole);
         for (int64_t r = 0; r < z.c.out_h; r += rows) {
             const int64_t end = r + rows < z.c.out_h ? r + rows : z.c.out_h;
             float *to = y + p * z.cells_out + r * z.c.out_w;
-            s->k->pool_plane_f32(&z.c, s->most, x + p * z.cells_in, r, end, scratch, to);
-            if (!s->most) divide_rows(s, &z, columns, r, end, to);
+            pool_rows(s, &z, x + p / depths * z.depth.in[0] * z.cells_in, p % depths, r, end, scratch, more, to);
+            if (!s->most) divide_rows(s, &z, columns, planes, r, end, to);
         }
     }
     return NIB_OK;
@@ -102,7 +125,7 @@ nib_status cpu_compile_pool2d(cpu_compile *c) {
     const graph_node *n = c->node;
     const graph_type *x = &n->inputs[0].value->type;
     op_window w;
-    if (x->dtype != NIB_DTYPE_F32 || (x->rank != 3 && x->rank != 4)) return c->why = "it has not one or two spatial axes of f32", NIB_OK;
+    if (x->dtype != NIB_DTYPE_F32 || x->rank < 3 || x->rank > 5) return c->why = "it has not one to three spatial axes of f32", NIB_OK;
     if (n->n_outputs > 1 && n->outputs[1]) return c->why = "its indices are read", NIB_OK;
     if (op_window_read(n, x->rank - 2, NULL, &w)) return c->why = "its window is none", NIB_OK;
     if (!cpu_window_is_small(&w)) return c->why = "its window or its stride is very large", NIB_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A window over one or two spatial axes as kernels take it: one axis, or one that alone has more than one place, is the
- * columns of one row.
+ * A window over one to three spatial axes as kernels take it: one axis, or one that alone has more than one place, is the
+ * columns of one row. Of three, the first is apart: the kernels see one plane of it at a time.
  */
 #ifndef CPU_WINDOW_H
 #define CPU_WINDOW_H
@@ -22,6 +22,28 @@ static inline bool cpu_window_is_small(const op_window *v) {
     for (int i = 0; i < v->n; i++)
         if (v->kernel[i] > KERNEL_CONV_COLUMNS || v->stride[i] > 16 || (v->kernel[i] - 1) * v->dilation[i] > 1024) return false;
     return true;
+}
+
+/* The first of three axes, as a window of its own (of fewer: one cell), and the others. */
+static inline op_window cpu_window_depth(const op_window *v, op_window *others) {
+    op_window depth = {.n = 1, .in = {1}, .out = {1}, .kernel = {1}, .stride = {1}, .dilation = {1}};
+    *others = *v;
+    if (v->n < 3) return depth;
+    depth = *v;
+    depth.n = 1;
+    others->n = v->n - 1;
+    for (int i = 0; i + 1 < v->n; i++) {
+        others->in[i] = v->in[i + 1], others->out[i] = v->out[i + 1], others->kernel[i] = v->kernel[i + 1];
+        others->stride[i] = v->stride[i + 1], others->dilation[i] = v->dilation[i + 1];
+        others->before[i] = v->before[i + 1], others->after[i] = v->after[i + 1];
+    }
+    return depth;
+}
+
+/* The plane of the input that cell i of the window of output `at` sees; -1: padding. */
+static inline int64_t cpu_window_plane(const op_window *depth, int64_t at, int64_t i) {
+    const int64_t plane = at * depth->stride[0] - depth->before[0] + i * depth->dilation[0];
+    return plane < 0 || plane >= depth->in[0] ? -1 : plane;
 }
 
 static inline kernel_conv cpu_window(const op_window *v, int64_t channels) {

@@ -275,6 +275,17 @@ typedef struct kernels {
                            float *scratch, float *y);
     /* The same of the largest cell (NaN if one is), or of the sum of all; the padding counts for nothing. */
     void (*pool_plane_f32)(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch, float *y);
+    /* Around the s8 product, and of one plane; the same bits on every rung.
+     * y[c][r] = x[r][c] ^ flip, of rows x columns bytes; 128 makes u8 of s8. */
+    void (*turn_u8)(const uint8_t *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t flip, uint8_t *y, int64_t y_stride);
+    /* y = clamp(round((float)(x + add) * factor) + zero, lo, hi), half to even; |zero| <= 255, factors are finite. add and factor
+     * [n], or of step 0 one number for all. As ONNX Runtime does it. */
+    void (*requantize_s32)(const int32_t *x, const int32_t *add, const float *factor, int64_t step, int64_t n, int zero, int lo, int hi,
+                           uint8_t *y);
+    /* conv_plane_f32 of bytes: sums of (x ^ flip) w, in the padding of pad w. At most 32768 cells a window, |w| <= 255. scratch:
+     * kernel_conv_scratch(c, row_hi - row_lo) numbers. */
+    void (*conv_plane_u8)(const kernel_conv *c, const uint8_t *x, uint8_t flip, uint8_t pad, const int16_t *w, int64_t row_lo,
+                          int64_t row_hi, int16_t *scratch, int32_t *y);
     /* y[r] = the sum of row r of x, or its largest number (NaN if one is; -infinity of none), in the order of row reductions. */
     void (*reduce_rows_f32)(bool most, const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
     void (*add_f32)(const float *a, const float *b, int64_t n, float *y);                      /* y may be a or b */

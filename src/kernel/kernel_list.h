@@ -26,6 +26,12 @@ typedef void kernel_fn_conv_plane_f32(const kernel_conv *c, const float *x, cons
                                       float *scratch, float *y);
 typedef void kernel_fn_pool_plane_f32(const kernel_conv *c, bool most, const float *x, int64_t row_lo, int64_t row_hi, float *scratch,
                                       float *y);
+typedef void kernel_fn_turn_u8(const uint8_t *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t flip, uint8_t *y,
+                               int64_t y_stride);
+typedef void kernel_fn_requantize_s32(const int32_t *x, const int32_t *add, const float *factor, int64_t step, int64_t n, int zero, int lo,
+                                      int hi, uint8_t *y);
+typedef void kernel_fn_conv_plane_u8(const kernel_conv *c, const uint8_t *x, uint8_t flip, uint8_t pad, const int16_t *w, int64_t row_lo,
+                                     int64_t row_hi, int16_t *scratch, int32_t *y);
 typedef void kernel_fn_reduce_rows_f32(bool most, const float *x, int64_t x_stride, int64_t rows, int64_t columns, float *y);
 typedef void kernel_fn_add_f32(const float *a, const float *b, int64_t n, float *y);
 typedef void kernel_fn_mul_f32(const float *a, const float *b, int64_t n, float *y);

@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* name, inputs, the ONNX operator that means it. p and q are its parameters (HardSigmoid: alpha, beta; Clip: least, most;
- * LeakyRelu, Elu: alpha). What one gives for NaN is what the operator gives: NaN; of two, Min and Max give NaN if either
- * is. Exp, Erf, Tanh, Sigmoid and what is made of them: within 3e-7 of the result, or of 1 where the result is below 1. */
+/* name, inputs, the ONNX operator that means it. p and q are its parameters (HardSigmoid: alpha, beta; Clip: least, most, and
+ * most where least is above it; LeakyRelu, Elu: alpha). What one gives for NaN is what the operator gives: NaN; of two, Min
+ * and Max give NaN if either is. Exp, Erf, Tanh, Sigmoid and what is made of them: within 3e-7 of the result, or of 1 where
+ * the result is below 1. */
 #define KERNEL_MAP_FUNCTIONS(X)                                                                                                            \
     X(ADD, 2, "Add")                                                                                                                       \
     X(SUB, 2, "Sub")                                                                                                                       \

@@ -104,7 +104,7 @@ typedef struct plain {
     void (*done)(const struct plain *p, int64_t m, int64_t i, double sum);
     nib_dtype dtype;
     void *y;
-    const double *factor; /* [M]: of QLinearConv */
+    const float *factor; /* [M]: of QLinearConv */
     double y_zero;
 } plain;
 
@@ -116,7 +116,8 @@ static void put_wrapped(const plain *p, int64_t m, int64_t i, double sum) {
 }
 
 static void put_scaled(const plain *p, int64_t m, int64_t i, double sum) {
-    float v = (float)((sum + (p->bias ? p->bias[m] : 0)) * p->factor[m]);
+    /* sums wrap round, and are multiplied in f32, as in ONNX Runtime */
+    const float v = (float)(int32_t)(uint32_t)(int64_t)(sum + (p->bias ? p->bias[m] : 0)) * p->factor[m];
     op_put(p->dtype, p->y, i, (double)nearbyintf(v) + p->y_zero);
 }
 
@@ -308,6 +309,7 @@ static nib_status eval_qlinear_conv(op_eval *c) {
     const graph_tensor *x = op_arg(c, 0), *w = op_arg(c, 3), *yz = op_arg(c, 7), *bias = op_arg(c, 8);
     conv v;
     double xs, ys, *ws, *zeros;
+    float *factor;
     plain p = {.done = put_scaled, .dtype = yz->dtype};
     if (!is_byte(x->dtype) || !is_byte(w->dtype) || !is_byte(yz->dtype) || (bias && bias->dtype != NIB_DTYPE_I32))
         return op_bad(c, NIB_TYPE, "inputs of types %s and %s", nib_dtype_name(x->dtype), nib_dtype_name(w->dtype));
@@ -318,9 +320,10 @@ static nib_status eval_qlinear_conv(op_eval *c) {
     OP_TRY(one_number(c, 7, &p.y_zero));
     OP_TRY(per_output(c, 4, v.M, 1, &ws));
     OP_TRY(per_output(c, 5, v.M, 0, &zeros));
-    for (int64_t m = 0; m < v.M; m++) ws[m] = xs * ws[m] / ys;
+    OP_TRY(op_scratch(c, v.M, sizeof *factor, &factor));
+    for (int64_t m = 0; m < v.M; m++) factor[m] = (float)xs * (float)ws[m] / (float)ys;
     p.w_zero = zeros;
-    p.factor = ws;
+    p.factor = factor;
     OP_TRY(op_out(c, 0, yz->dtype, &v.y, &p.y));
     if (!p.y || op_count(v.y.rank, v.y.d) == 0) return NIB_OK;
     OP_TRY(reals_or_null(c, x, &p.x));

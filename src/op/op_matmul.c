@@ -389,9 +389,10 @@ static nib_status eval_qlinear(op_eval *c) {
                 double za = op_number(zero[0], m * step[0]), zb = op_number(zero[1], n * step[1]), zy = op_number(zero[2], m * step[2]),
                        sum = 0;
                 for (int64_t k = 0; k < s.K; k++) sum += (va[(ia * s.M + m) * s.K + k] - za) * (vb[(ib * s.K + k) * s.N + n] - zb);
-                float factor =
-                    (float)(op_number(scale[0], m * step[0]) * op_number(scale[1], n * step[1]) / op_number(scale[2], m * step[2]));
-                op_put(zero[2]->dtype, y, o, nearbyint((double)factor * sum) + zy);
+                /* sums wrap round, and are multiplied in f32, as in ONNX Runtime */
+                const float factor = (float)op_number(scale[0], m * step[0]) * (float)op_number(scale[1], n * step[1]) /
+                                     (float)op_number(scale[2], m * step[2]);
+                op_put(zero[2]->dtype, y, o, (double)nearbyintf((float)(int32_t)(uint32_t)(int64_t)sum * factor) + zy);
             }
         }
         next_matrix(&s, at, &ia, &ib);

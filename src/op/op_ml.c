@@ -189,86 +189,7 @@ static nib_status infer_words(op_infer *c) {
     return op_set_like(c, 0, dtype, x);
 }
 
-/* ---- TreeEnsemble */
-
-typedef struct forest {
-    int64_t nodes, leafs, roots, targets;
-    const int64_t *feature, *yes, *no, *yes_leaf, *no_leaf, *target, *root, *missing;
-    double *split, *weight, *members;
-    const uint8_t *mode;
-    int64_t *first; /* of a MEMBER node: where its values begin */
-    int64_t n_members;
-} forest;
-
-static nib_status ints_of(op_eval *c, const char *name, int64_t want, const int64_t **out) {
-    int64_t n = graph_attr_ints(c->node, name, out);
-    return n == want ? NIB_OK : op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)n, (long long)want);
-}
-
-static nib_status reals_of(op_eval *c, const char *name, int64_t want, double **out, int64_t *count) {
-    const graph_tensor *t;
-    OP_TRY(op_attr_tensor(c, name, &t));
-    if (!t) return op_bad(c, NIB_BAD_MODEL, "attribute %s is missing", name);
-    *count = graph_tensor_elements(t);
-    if (want >= 0 && *count != want)
-        return op_bad(c, NIB_BAD_MODEL, "attribute %s has %lld elements, not %lld", name, (long long)*count, (long long)want);
-    return op_reals(c, t, out);
-}
-
-static nib_status forest_of(op_eval *c, forest *f) {
-    const graph_node *n = c->node;
-    const graph_tensor *mode;
-    int64_t count;
-    OP_TRY(op_attr_tensor(c, "nodes_modes", &mode));
-    f->nodes = graph_attr_ints(n, "nodes_featureids", &f->feature);
-    f->leafs = graph_attr_ints(n, "leaf_targetids", &f->target);
-    f->roots = graph_attr_ints(n, "tree_roots", &f->root);
-    f->targets = graph_attr_int(n, "n_targets", 0);
-    if (f->nodes < 1 || f->leafs < 1 || f->roots < 1 || f->targets < 1)
-        return op_bad(c, NIB_BAD_MODEL, "a forest without nodes, leaves, roots or targets");
-    if (!mode || mode->dtype != NIB_DTYPE_U8 || graph_tensor_elements(mode) != f->nodes)
-        return op_bad(c, NIB_BAD_MODEL, "attribute nodes_modes is not one byte a node");
-    f->mode = mode->data;
-    OP_TRY(ints_of(c, "nodes_truenodeids", f->nodes, &f->yes));
-    OP_TRY(ints_of(c, "nodes_falsenodeids", f->nodes, &f->no));
-    OP_TRY(ints_of(c, "nodes_trueleafs", f->nodes, &f->yes_leaf));
-    OP_TRY(ints_of(c, "nodes_falseleafs", f->nodes, &f->no_leaf));
-    if (graph_attr_ints(n, "nodes_missing_value_tracks_true", &f->missing) != f->nodes) f->missing = NULL;
-    OP_TRY(reals_of(c, "nodes_splits", f->nodes, &f->split, &count));
-    OP_TRY(reals_of(c, "leaf_weights", f->leafs, &f->weight, &count));
-    OP_TRY(op_scratch(c, f->nodes, sizeof *f->first, &f->first));
-    if (graph_find_attr(n, "membership_values")) OP_TRY(reals_of(c, "membership_values", -1, &f->members, &f->n_members));
-    for (int64_t i = 0, at = 0; i < f->nodes; i++) {
-        f->first[i] = at;
-        if (f->mode[i] != 6) continue;
-        while (at < f->n_members && f->members[at] == f->members[at]) at++; /* NaN ends a set */
-        at++;
-    }
-    return NIB_OK;
-}
-
-static bool goes_true(const forest *f, int64_t i, double x) {
-    if (x != x && f->missing && f->missing[i]) return true;
-    if (f->mode[i] <= 5) return op_ml_holds(f->mode[i], x, f->split[i]);
-    for (int64_t k = f->first[i]; k < f->n_members && f->members[k] == f->members[k]; k++) /* BRANCH_MEMBER */
-        if (f->members[k] == x) return true;
-    return false;
-}
-
-/* The leaf that a row of features comes to, or -1: out of range, or going in circles. */
-static int64_t find_leaf(const forest *f, int64_t at, const double *x, int64_t width, int64_t *work) {
-    for (int64_t steps = 0; steps <= f->nodes; steps++) {
-        if (at < 0 || at >= f->nodes || f->feature[at] < 0 || f->feature[at] >= width) return -1;
-        *work += f->mode[at] > 5 ? f->n_members : 1;
-        bool yes = goes_true(f, at, x[f->feature[at]]);
-        bool leaf = (yes ? f->yes_leaf : f->no_leaf)[at] != 0;
-        at = (yes ? f->yes : f->no)[at];
-        if (leaf) return at >= 0 && at < f->leafs && f->target[at] >= 0 && f->target[at] < f->targets ? at : -1;
-    }
-    return -1;
-}
-
-enum { AVERAGE, SUM, MIN, MAX };
+/* ---- scores */
 
 void op_ml_transform(double *v, int64_t n, int64_t how) {
     double most = -INFINITY, sum = 0;
@@ -277,45 +198,6 @@ void op_ml_transform(double *v, int64_t n, int64_t how) {
     for (int64_t k = 0; k < n; k++) most = fmax(most, v[k]);
     for (int64_t k = 0; k < n; k++) sum += how == OP_ML_SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most);
     for (int64_t k = 0; k < n; k++) v[k] = how == OP_ML_SOFTMAX_ZERO && v[k] == 0 ? 0 : exp(v[k] - most) / sum;
-}
-
-static nib_status eval_trees(op_eval *c) {
-    const graph_tensor *x = op_arg(c, 0);
-    int64_t aggregate = graph_attr_int(c->node, "aggregate_function", SUM), after = graph_attr_int(c->node, "post_transform", OP_ML_NONE);
-    forest f = {0};
-    double *v, *sum;
-    void *y;
-    if (x->rank != 2) return op_bad(c, NIB_SHAPE, "input has rank %d", x->rank);
-    if (aggregate < AVERAGE || aggregate > MAX || after < OP_ML_NONE || after > OP_ML_SOFTMAX_ZERO)
-        return op_bad(c, NIB_UNSUPPORTED, "aggregate or transform");
-    OP_TRY(forest_of(c, &f));
-    op_dims dims = {2, {x->dims[0], f.targets}};
-    OP_TRY(op_reals(c, x, &v));
-    OP_TRY(op_scratch(c, f.targets, sizeof *sum, &sum));
-    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
-    for (int64_t row = 0; y && row < x->dims[0]; row++) {
-        for (int64_t k = 0; k < f.targets; k++) sum[k] = aggregate == MIN ? INFINITY : aggregate == MAX ? -INFINITY : 0;
-        for (int64_t t = 0; t < f.roots; t++) {
-            int64_t work = 1, leaf = find_leaf(&f, f.root[t], v + row * x->dims[1], x->dims[1], &work);
-            OP_TRY(op_spend(c, work, 1));
-            if (leaf < 0) return op_bad(c, NIB_BAD_MODEL, "tree %lld ends in no leaf", (long long)t);
-            double w = f.weight[leaf], *s = &sum[f.target[leaf]];
-            *s = aggregate == MIN ? fmin(*s, w) : aggregate == MAX ? fmax(*s, w) : *s + w;
-        }
-        for (int64_t k = 0; k < f.targets; k++) {
-            if (aggregate == AVERAGE) sum[k] /= (double)f.roots;
-            if (!(sum[k] - sum[k] == 0)) sum[k] = 0; /* no tree has a leaf for it */
-        }
-        op_ml_transform(sum, f.targets, after);
-        for (int64_t k = 0; k < f.targets; k++) op_put(x->dtype, y, row * f.targets + k, sum[k]);
-    }
-    return NIB_OK;
-}
-
-static nib_status infer_trees(op_infer *c) {
-    const graph_type *x = op_in_type(c, 0);
-    graph_dim dims[2] = {x->rank == 2 ? x->dims[0] : NULL, op_const(c, graph_attr_int(c->node, "n_targets", 0))};
-    return op_set(c, 0, x->dtype, 2, dims);
 }
 
 /* ---- maps */
@@ -331,7 +213,6 @@ const op op_family_ml[] = {
     {"DictVectorizer", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
     {"LabelEncoder", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_ELEMENT, infer_words, eval_label_old, NULL},
     {"LabelEncoder", "ai.onnx.ml", 2, 1, 1, 1, OP_ROWS_ELEMENT, infer_label, eval_label, NULL},
-    {"TreeEnsemble", "ai.onnx.ml", 5, 1, 1, 1, OP_ROWS_MIXED, infer_trees, eval_trees, NULL},
     {"ZipMap", "ai.onnx.ml", 1, 1, 1, 1, OP_ROWS_MIXED, infer_map, eval_map, NULL},
     {0},
 };

@@ -3,26 +3,7 @@
  * Resize and Upsample, https://onnx.ai/onnx/operators/onnx__Resize.html: any rank, one axis after another. An output index of
  * an axis is a weighted sum of a few input indices; nearest takes one, of any type. In double; integers are cut off.
  */
-#include "op_local.h"
-
-typedef struct axis_plan {
-    int64_t in, out;
-    double scale;      /* as given, or out / in */
-    double begin, end; /* of the region of interest */
-    int taps;          /* 0: the axis stays as it is */
-    int64_t *index;    /* [out, taps] */
-    double *weight;    /* [out, taps] */
-    uint8_t *beyond;   /* [out]: gives the extrapolation value; NULL: none does */
-} axis_plan;
-
-typedef struct resize {
-    char mode, nearest; /* n, l, c: mode's first letter; nearest: f, c, p (round_prefer_floor), q (round_prefer_ceil) */
-    const char *map;
-    bool antialias, exclude;
-    double a, extrapolation;
-    int rank;
-    axis_plan axis[GRAPH_MAX_RANK];
-} resize;
+#include "op_resize.h"
 
 /* ---- sizes */
 
@@ -71,7 +52,7 @@ static bool keep_ratio(const graph_node *n, axis_plan *axis, const int *axes, in
 /* ---- the plan of an axis */
 
 /* Where output index i lies in the input; *beyond: outside of it, for tf_crop_and_resize. */
-static bool map_back(const resize *r, const axis_plan *p, int64_t i, double *at, bool *beyond) {
+static bool map_back(const op_resize *r, const axis_plan *p, int64_t i, double *at, bool *beyond) {
     double x = (double)i, width = p->scale * (double)p->in, last = (double)(p->in - 1);
     *beyond = false;
     /* Width may be no whole number. ONNX's suite wants scale * in here, as its reference has it (downsample_scales_linear_align_corners);
@@ -96,7 +77,7 @@ static bool map_back(const resize *r, const axis_plan *p, int64_t i, double *at,
     return *at == *at && fabs(*at) < 9e15;
 }
 
-static double kernel_at(const resize *r, double x) {
+static double kernel_at(const op_resize *r, double x) {
     double a = r->a;
     x = fabs(x);
     if (r->mode == 'l') return x < 1 ? 1 - x : 0;
@@ -104,7 +85,7 @@ static double kernel_at(const resize *r, double x) {
     return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
 }
 
-static int64_t nearest(const resize *r, double at) {
+static int64_t nearest(const op_resize *r, double at) {
     double low = floor(at), part = at - low;
     if (part == 0) return (int64_t)low;
     bool up = r->nearest == 'c' || (r->nearest == 'p' && part > 0.5) || (r->nearest == 'q' && part >= 0.5);
@@ -113,7 +94,7 @@ static int64_t nearest(const resize *r, double at) {
 
 static int64_t clamp(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
 
-static nib_status plan_axis(op_eval *c, const resize *r, axis_plan *p) {
+static nib_status plan_axis(op_eval *c, const op_resize *r, axis_plan *p) {
     double narrow = r->antialias && p->scale < 1 ? p->scale : 1, reach = r->mode == 'c' ? 2 : 1;
     double low = floor(-reach / narrow) + 1;
     bool crop = strcmp(r->map, "tf_crop_and_resize") == 0;
@@ -122,6 +103,7 @@ static nib_status plan_axis(op_eval *c, const resize *r, axis_plan *p) {
     OP_TRY(op_scratch(c, op_count(2, (int64_t[]){p->out, p->taps}), sizeof *p->index, &p->index));
     OP_TRY(op_scratch(c, op_count(2, (int64_t[]){p->out, p->taps}), sizeof *p->weight, &p->weight));
     if (crop) OP_TRY(op_scratch(c, p->out, 1, &p->beyond));
+    p->full = true;
     for (int64_t i = 0; i < p->out; i++) {
         double at, sum = 0, *w = p->weight + i * p->taps;
         int64_t *index = p->index + i * p->taps;
@@ -141,6 +123,7 @@ static nib_status plan_axis(op_eval *c, const resize *r, axis_plan *p) {
             sum += w[t];
         }
         for (int t = 0; t < p->taps && (r->exclude || narrow < 1); t++) w[t] /= sum;
+        for (int t = 0; t < p->taps; t++) p->full = p->full && w[t] != 0;
     }
     return NIB_OK;
 }
@@ -156,18 +139,20 @@ static void nearest_row(const axis_plan *p, int64_t n, const char *x, size_t siz
         for (int64_t i = 0; i < n; i++) memcpy(y + (size_t)i * size, x + (size_t)p->index[i] * size, size);
 }
 
-/* Row by row, of any type. */
-static void run_nearest(const resize *r, const op_dims *dims, const graph_tensor *x, char *y) {
+/* Rows [lo, hi) of the output, of any type. */
+static void run_nearest(const op_resize *r, const graph_tensor *x, int64_t lo, int64_t hi, char *y) {
     const size_t size = op_size(x->dtype);
     const int last = r->rank - 1;
-    int64_t at[GRAPH_MAX_RANK] = {0}, strides[GRAPH_MAX_RANK];
+    int64_t at[GRAPH_MAX_RANK] = {0}, strides[GRAPH_MAX_RANK], before = -1;
     if (r->rank == 0) {
         memcpy(y, x->data, size);
         return;
     }
-    const int64_t n = dims->d[last], rows = op_count(last, dims->d);
+    const int64_t n = r->axis[last].out;
     op_strides(x->rank, x->dims, strides);
-    for (int64_t o = 0; o < rows; o++, y += (size_t)n * size) {
+    for (int64_t left = lo, a = last - 1; a >= 0; left /= r->axis[a].out, a--) at[a] = left % r->axis[a].out;
+    y += (size_t)(lo * n) * size;
+    for (int64_t o = lo; o < hi; o++, y += (size_t)n * size) {
         int64_t from = 0;
         bool beyond = false;
         for (int a = 0; a < last; a++) {
@@ -175,15 +160,17 @@ static void run_nearest(const resize *r, const op_dims *dims, const graph_tensor
             from += (p->taps ? p->index[at[a]] : at[a]) * strides[a];
             beyond = beyond || (p->beyond && p->beyond[at[a]]);
         }
-        nearest_row(&r->axis[last], n, (const char *)x->data + (size_t)from * size, size, y);
+        if (from == before) memcpy(y, y - (size_t)n * size, (size_t)n * size); /* the same row once more */
+        else nearest_row(&r->axis[last], n, (const char *)x->data + (size_t)from * size, size, y);
+        before = beyond ? -1 : from;
         for (int64_t i = 0; i < n && (beyond || r->axis[last].beyond); i++)
             if (beyond || r->axis[last].beyond[i]) op_put(x->dtype, y, i, r->extrapolation);
-        for (int a = last - 1; a >= 0 && ++at[a] == dims->d[a]; a--) at[a] = 0;
+        for (int a = last - 1; a >= 0 && ++at[a] == r->axis[a].out; a--) at[a] = 0;
     }
 }
 
 /* One axis of [outer, in, inner]. */
-static void run_axis(const resize *r, const axis_plan *p, int64_t outer, int64_t inner, const double *x, double *y) {
+static void run_axis(const op_resize *r, const axis_plan *p, int64_t outer, int64_t inner, const double *x, double *y) {
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < p->out; i++) {
             double *to = y + (o * p->out + i) * inner;
@@ -197,7 +184,85 @@ static void run_axis(const resize *r, const axis_plan *p, int64_t outer, int64_t
         }
 }
 
-static nib_status run_smooth(op_eval *c, const resize *r, const op_dims *dims, const graph_tensor *x, void *y) {
+/* ---- f32 planes: rows first, then columns, in double, as run_axis does */
+
+enum { COLUMNS = 16 };
+
+/* One row of sums of rows: to[k] = sum of w[t] times row t of the plane. */
+static void sum_rows(const axis_plan *p, int64_t i, const float *x, int64_t width, double *to) {
+    for (int64_t k = 0; k < width; k += COLUMNS) {
+        double sum[COLUMNS] = {0};
+        const int n = width - k < COLUMNS ? (int)(width - k) : COLUMNS;
+        for (int t = 0; t < p->taps; t++) {
+            const float *from = x + p->index[i * p->taps + t] * width + k;
+            const double w = p->weight[i * p->taps + t];
+            if (w == 0) continue;
+            if (n == COLUMNS)
+                for (int c = 0; c < COLUMNS; c++) sum[c] += w * (double)from[c];
+            else
+                for (int c = 0; c < n; c++) sum[c] += w * (double)from[c];
+        }
+        memcpy(to + k, sum, (size_t)n * sizeof *to);
+    }
+}
+
+static inline void sum_columns(const axis_plan *p, const int taps, const bool full, const double *row, float *y) {
+    const int64_t *index = p->index;
+    const double *w = p->weight;
+    for (int64_t i = 0; i < p->out; i++, index += taps, w += taps) {
+        double sum = 0;
+        for (int t = 0; t < taps; t++)
+            if (full || w[t] != 0) sum += w[t] * row[index[t]];
+        y[i] = (float)sum;
+    }
+}
+
+static void smooth_plane(const op_resize *r, const float *x, double *row, float *y) {
+    const axis_plan *columns = &r->axis[r->rank - 1], one = {.in = 1, .out = 1}, *rows = r->rank > 1 ? &r->axis[r->rank - 2] : &one;
+    for (int64_t i = 0; i < rows->out; i++, y += columns->out) {
+        const bool beyond = rows->beyond && rows->beyond[i];
+        for (int64_t k = 0; k < columns->out && beyond; k++) y[k] = (float)r->extrapolation;
+        if (beyond) continue;
+        if (rows->taps) sum_rows(rows, i, x, columns->in, row);
+        else
+            for (int64_t k = 0; k < columns->in; k++) row[k] = (double)x[i * columns->in + k];
+        if (columns->taps == 2 && columns->full) sum_columns(columns, 2, true, row, y);
+        else if (columns->taps == 4 && columns->full) sum_columns(columns, 4, true, row, y);
+        else if (columns->taps) sum_columns(columns, columns->taps, false, row, y);
+        else
+            for (int64_t k = 0; k < columns->out; k++) y[k] = (float)row[k];
+        for (int64_t k = 0; columns->beyond && k < columns->out; k++)
+            if (columns->beyond[k]) y[k] = (float)r->extrapolation;
+    }
+}
+
+bool op_resize_by_planes(const op_resize *r, nib_dtype dtype, int64_t *planes) {
+    *planes = 1;
+    if (r->rank < 1 || (r->mode != 'n' && dtype != NIB_DTYPE_F32)) return false;
+    for (int a = 0; a + 2 < r->rank; a++) {
+        if (r->axis[a].taps) return false;
+        *planes *= r->axis[a].out;
+    }
+    return true;
+}
+
+nib_status op_resize_planes(op_eval *c, const op_resize *r, const graph_tensor *x, int64_t lo, int64_t hi, void *y) {
+    const axis_plan *columns = &r->axis[r->rank - 1], *rows = r->rank > 1 ? &r->axis[r->rank - 2] : NULL;
+    const int64_t in = columns->in * (rows ? rows->in : 1), high = rows ? rows->out : 1, out = columns->out * high;
+    double *row;
+    if (r->mode == 'n') {
+        run_nearest(r, x, lo * high, hi * high, y);
+        return NIB_OK;
+    }
+    OP_TRY(op_scratch(c, columns->in, sizeof *row, &row));
+    for (int64_t p = lo; p < hi; p++) {
+        OP_TRY(op_spend(c, out, columns->taps + 1));
+        smooth_plane(r, (const float *)x->data + p * in, row, (float *)y + p * out);
+    }
+    return NIB_OK;
+}
+
+static nib_status run_smooth(op_eval *c, const op_resize *r, const op_dims *dims, const graph_tensor *x, void *y) {
     op_dims now = op_dims_of(x);
     double *v;
     OP_TRY(op_reals(c, x, &v));
@@ -217,25 +282,21 @@ static nib_status run_smooth(op_eval *c, const resize *r, const op_dims *dims, c
     return NIB_OK;
 }
 
-static nib_status run(op_eval *c, resize *r) {
+nib_status op_resize_plan(op_eval *c, op_resize *r) {
     const graph_tensor *x = op_arg(c, 0);
-    op_dims dims = {.rank = x->rank};
-    void *y;
+    op_dims dims = {.rank = r->rank};
     for (int a = 0; a < r->rank; a++) dims.d[a] = r->axis[a].out;
-    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
-    if (!y || op_count(dims.rank, dims.d) == 0) return NIB_OK;
+    if (op_count(dims.rank, dims.d) == 0) return NIB_OK;
     if (op_count(x->rank, x->dims) == 0) return op_bad(c, NIB_SHAPE, "nothing to resize");
     for (int a = 0; a < r->rank; a++) {
         axis_plan *p = &r->axis[a];
         if (p->scale == 1 && p->in == p->out && r->map[0] != 't') continue;
         OP_TRY(plan_axis(c, r, p));
     }
-    if (r->mode != 'n') return run_smooth(c, r, &dims, x, y);
-    run_nearest(r, &dims, x, y);
     return NIB_OK;
 }
 
-static nib_status mode_of(op_eval *c, resize *r) {
+static nib_status mode_of(op_eval *c, op_resize *r) {
     const char *mode = graph_attr_string(c->node, "mode", "nearest");
     r->mode = mode[0] == 'b' ? (char)(strcmp(mode, "bilinear") == 0 ? 'l' : 'c') : mode[0];
     return r->mode == 'n' || r->mode == 'l' || r->mode == 'c' ? NIB_OK : op_bad(c, NIB_BAD_MODEL, "mode %s", mode);
@@ -249,7 +310,7 @@ static nib_status numbers(op_eval *c, int input, int64_t want, double **out) {
     return op_reals(c, t, out);
 }
 
-static nib_status scales_at(op_eval *c, int input, resize *r, const int *axes, int count) {
+static nib_status scales_at(op_eval *c, int input, op_resize *r, const int *axes, int count) {
     double *v;
     OP_TRY(numbers(c, input, count, &v));
     for (int i = 0; i < count; i++) {
@@ -260,18 +321,18 @@ static nib_status scales_at(op_eval *c, int input, resize *r, const int *axes, i
     return NIB_OK;
 }
 
-static void axes_as_they_are(resize *r, const graph_tensor *x) {
+static void axes_as_they_are(op_resize *r, const graph_tensor *x) {
     r->rank = x->rank;
     for (int a = 0; a < x->rank; a++) r->axis[a] = (axis_plan){.in = x->dims[a], .out = x->dims[a], .scale = 1, .begin = 0, .end = 1};
 }
 
 static bool given(op_eval *c, int i) { return op_arg(c, i) && op_count(op_arg(c, i)->rank, op_arg(c, i)->dims) > 0; }
 
-static nib_status eval_resize(op_eval *c) {
+static nib_status resize_of(op_eval *c, op_resize *out) {
     const graph_tensor *x = op_arg(c, 0);
     const graph_node *n = c->node;
     const char *near = graph_attr_string(n, "nearest_mode", "round_prefer_floor");
-    resize r = {.nearest = strcmp(near, "floor") == 0               ? 'f'
+    op_resize r = {.nearest = strcmp(near, "floor") == 0               ? 'f'
                            : strcmp(near, "ceil") == 0              ? 'c'
                            : strcmp(near, "round_prefer_ceil") == 0 ? 'q'
                                                                     : 'p',
@@ -304,14 +365,15 @@ static nib_status eval_resize(op_eval *c) {
     } else if (count > 0) {
         return op_bad(c, NIB_BAD_MODEL, "neither scales nor sizes");
     }
-    return run(c, &r);
+    *out = r;
+    return NIB_OK;
 }
 
 /* Resize of opset 10 and Upsample: scales alone, no shift between the grids. */
-static nib_status eval_simple(op_eval *c) {
+static nib_status simple_of(op_eval *c, op_resize *out) {
     const graph_tensor *x = op_arg(c, 0);
     const graph_attr *list = graph_find_attr(c->node, "scales");
-    resize r = {.nearest = 'f', .map = "asymmetric", .a = -0.75};
+    op_resize r = {.nearest = 'f', .map = "asymmetric", .a = -0.75};
     int axes[GRAPH_MAX_RANK], count;
     axes_as_they_are(&r, x);
     OP_TRY(mode_of(c, &r));
@@ -326,7 +388,30 @@ static nib_status eval_simple(op_eval *c) {
                 return op_bad(c, NIB_BAD_MODEL, "a scale of %g", r.axis[i].scale);
         }
     }
-    return run(c, &r);
+    *out = r;
+    return NIB_OK;
+}
+
+nib_status op_resize_of(op_eval *c, op_resize *r) {
+    const bool simple = strcmp(c->node->op, "Upsample") == 0 || (c->node->meaning && c->node->meaning->since < 11);
+    return simple ? simple_of(c, r) : resize_of(c, r);
+}
+
+static nib_status eval_resize(op_eval *c) {
+    const graph_tensor *x = op_arg(c, 0);
+    op_dims dims = {.rank = x->rank};
+    op_resize r;
+    int64_t planes;
+    void *y;
+    OP_TRY(op_resize_of(c, &r));
+    for (int a = 0; a < r.rank; a++) dims.d[a] = r.axis[a].out;
+    OP_TRY(op_out(c, 0, x->dtype, &dims, &y));
+    if (!y || op_count(dims.rank, dims.d) == 0) return NIB_OK;
+    OP_TRY(op_resize_plan(c, &r));
+    if (op_resize_by_planes(&r, x->dtype, &planes)) return op_resize_planes(c, &r, x, 0, planes, y);
+    if (r.mode != 'n') return run_smooth(c, &r, &dims, x, y);
+    run_nearest(&r, x, 0, r.rank ? op_count(r.rank - 1, dims.d) : 1, y);
+    return NIB_OK;
 }
 
 /* ---- inference */
@@ -387,8 +472,8 @@ static nib_status infer_resize(op_infer *c) { return infer_scaled(c, 2, 3); }
 static nib_status infer_simple(op_infer *c) { return infer_scaled(c, c->node->n_inputs > 1 ? 1 : -1, -1); }
 
 const op op_family_resize[] = {
-    {"Resize", "", 10, 2, 2, 1, OP_ROWS_MIXED, infer_simple, eval_simple, NULL},
+    {"Resize", "", 10, 2, 2, 1, OP_ROWS_MIXED, infer_simple, eval_resize, NULL},
     {"Resize", "", 11, 1, 4, 1, OP_ROWS_MIXED, infer_resize, eval_resize, NULL},
-    {"Upsample", "", 7, 1, 2, 1, OP_ROWS_MIXED, infer_simple, eval_simple, NULL},
+    {"Upsample", "", 7, 1, 2, 1, OP_ROWS_MIXED, infer_simple, eval_resize, NULL},
     {0},
 };

@@ -4,7 +4,6 @@
  * ImageDecoder is refused: nib has no codecs; decode images before the model.
  */
 #include "op_local.h"
-#include "base/base_sort.h"
 
 /* ---- RoiAlign: X [N, C, H, W], rois [R, 4], batch_indices [R] -> [R, C, h, w] */
 
@@ -181,32 +180,51 @@ static nib_status infer_max_roi(op_infer *c) {
 /* ---- NonMaxSuppression: boxes [B, N, 4], scores [B, classes, N] -> [k, 3]: image, class, box */
 
 typedef struct candidate {
-    double score;
-    int64_t box;
+    float score;
+    int32_t box;
 } candidate;
 
-static int by_score(const void *a, const void *b) {
-    const candidate *p = a, *q = b;
-    return p->score > q->score ? -1 : p->score < q->score ? 1 : (p->box > q->box) - (p->box < q->box);
+static inline bool is_before(const candidate *a, const candidate *b) {
+    return a->score > b->score || (a->score == b->score && a->box < b->box);
 }
 
-/* y0 x0 y1 x1, ordered. */
-static void corners_of(const double *box, bool center, double *out) {
-    for (int k = 0; k < 2; k++) {
-        double a = center ? box[k] - box[k + 2] / 2 : box[k], b = center ? box[k] + box[k + 2] / 2 : box[k + 2];
-        out[k] = a < b ? a : b;
-        out[k + 2] = a < b ? b : a;
+/* A heap, the first on top: of thousands of boxes only those up to the last that is kept are put in order. */
+static void sink(candidate *heap, int64_t n, int64_t at) {
+    const candidate one = heap[at];
+    for (int64_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && is_before(&heap[child + 1], &heap[child])) child++;
+        if (!is_before(&heap[child], &one)) break;
+        heap[at] = heap[child];
     }
+    heap[at] = one;
 }
 
-static double overlap(const double *a, const double *b, bool center) {
-    double p[4], q[4];
-    corners_of(a, center, p);
-    corners_of(b, center, q);
-    double h = fmin(p[2], q[2]) - fmax(p[0], q[0]), w = fmin(p[3], q[3]) - fmax(p[1], q[1]);
-    double one = (p[2] - p[0]) * (p[3] - p[1]), two = (q[2] - q[0]) * (q[3] - q[1]);
-    if (!(h > 0 && w > 0 && one > 0 && two > 0)) return 0;
-    return h * w / (one + two - h * w);
+static candidate take_first(candidate *heap, int64_t *n) {
+    const candidate first = heap[0];
+    heap[0] = heap[--*n];
+    sink(heap, *n, 0);
+    return first;
+}
+
+typedef struct corners {
+    double y0, x0, y1, x1, area;
+} corners;
+
+static corners corners_of(const float *box, bool center) {
+    double at[4];
+    for (int k = 0; k < 2; k++) {
+        const double p = (double)box[k], q = (double)box[k + 2], a = center ? p - q / 2 : p, b = center ? p + q / 2 : q;
+        at[k] = a < b ? a : b;
+        at[k + 2] = a < b ? b : a;
+    }
+    return (corners){at[0], at[1], at[2], at[3], (at[2] - at[0]) * (at[3] - at[1])};
+}
+
+static inline double overlap(const corners *p, const corners *q) {
+    const double h = (p->y1 < q->y1 ? p->y1 : q->y1) - (p->y0 > q->y0 ? p->y0 : q->y0);
+    const double w = (p->x1 < q->x1 ? p->x1 : q->x1) - (p->x0 > q->x0 ? p->x0 : q->x0);
+    if (!(h > 0 && w > 0 && p->area > 0 && q->area > 0)) return 0;
+    return h * w / (p->area + q->area - h * w);
 }
 
 static nib_status scalar(op_eval *c, int input, double *out) {
@@ -219,7 +237,7 @@ static nib_status scalar(op_eval *c, int input, double *out) {
 static nib_status eval_suppress(op_eval *c) {
     const graph_tensor *boxes = op_arg(c, 0), *scores = op_arg(c, 1);
     bool center = graph_attr_int(c->node, "center_point_box", 0) != 0;
-    double most = 0, threshold = 0, least = -INFINITY, *box, *score;
+    double most = 0, threshold = 0, least = -INFINITY;
     if (boxes->rank != 3 || scores->rank != 3 || boxes->dims[2] != 4 || boxes->dims[0] != scores->dims[0] ||
         boxes->dims[1] != scores->dims[2])
         return op_bad(c, NIB_SHAPE, "boxes and scores do not fit");
@@ -230,26 +248,30 @@ static nib_status eval_suppress(op_eval *c) {
     OP_TRY(scalar(c, 4, &least));
     int64_t B = scores->dims[0], classes = scores->dims[1], N = scores->dims[2], count = 0;
     int64_t each = most > (double)N ? N : most > 0 ? (int64_t)most : 0, *out, *y;
+    const float *box = boxes->data, *score = scores->data;
     candidate *order;
-    OP_TRY(op_reals(c, boxes, &box));
-    OP_TRY(op_reals(c, scores, &score));
+    corners *kept;
+    if (N > INT32_MAX) return op_bad(c, NIB_LIMIT, "%lld boxes", (long long)N);
     OP_TRY(op_scratch(c, N, sizeof *order, &order));
+    OP_TRY(op_scratch(c, each, sizeof *kept, &kept));
     OP_TRY(op_scratch(c, op_count(4, (int64_t[]){B, classes, each, 3}), sizeof *out, &out));
     for (int64_t line = 0; N > 0 && line < op_count(2, scores->dims); line++) {
         int64_t n = 0, begin = count;
-        const double *own = box + line / classes * N * 4;
+        const float *own = box + line / classes * N * 4;
         for (int64_t i = 0; i < N; i++)
-            if (score[line * N + i] > least || !op_arg(c, 4)) order[n++] = (candidate){score[line * N + i], i};
-        base_sort(order, (size_t)n, sizeof *order, by_score);
-        for (int64_t i = 0; i < n && count - begin < each; i++) {
+            if ((double)score[line * N + i] > least || !op_arg(c, 4)) order[n++] = (candidate){score[line * N + i], (int32_t)i};
+        for (int64_t i = n / 2 - 1; i >= 0; i--) sink(order, n, i);
+        while (n > 0 && count - begin < each) {
+            const candidate next = take_first(order, &n);
+            const corners at = corners_of(own + next.box * 4, center);
             bool keep = true;
             OP_TRY(op_spend(c, count - begin + 1, 16));
-            for (int64_t k = begin; keep && k < count; k++)
-                keep = !(overlap(own + order[i].box * 4, own + out[3 * k + 2] * 4, center) > threshold);
+            for (int64_t k = 0; keep && k < count - begin; k++) keep = !(overlap(&at, &kept[k]) > threshold);
             if (!keep) continue;
+            kept[count - begin] = at;
             out[3 * count] = line / classes;
             out[3 * count + 1] = line % classes;
-            out[3 * count++ + 2] = order[i].box;
+            out[3 * count++ + 2] = next.box;
         }
     }
     op_dims dims = {2, {count, 3}};

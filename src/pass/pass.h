@@ -65,7 +65,7 @@ typedef enum pass_mode {
  *
  * A graph that nib runs may hold its own operators, which say anything, and weights that folding has made
  * larger. One that is written holds only what its opset's operators can say; a weight may be moved, but must
- * not become larger; a size that is not known may be taken for what it must be, since the file is proven; and
+ * not become larger, but for a row; a size that is not known may be taken for what it must be, since the file is proven; and
  * bodies are fused, too. */
 typedef struct pass_mode_row {
     const char *name;
@@ -137,6 +137,7 @@ nib_status pass_clean(pass_context *ctx);      /* nodes without effect, duplicat
 nib_status pass_conv(pass_context *ctx);       /* what scales and shifts a convolution's channels, pads before it -> the convolution */
 nib_status pass_branch(pass_context *ctx);     /* If with a constant condition -> the branch it takes */
 nib_status pass_slice(pass_context *ctx);      /* a Slice of a Slice -> one; first states of zeros -> none */
+nib_status pass_onehot(pass_context *ctx);     /* one-hot rows times a table -> a look-up in the table */
 nib_status pass_map(pass_context *ctx);        /* element-wise operators on one shape -> one nib.Map, or a part of a convolution */
 nib_status pass_transpose(pass_context *ctx);  /* chains of Transpose, and reshapes around one -> one Transpose */
 nib_status pass_algebra(pass_context *ctx);    /* x (1 / y) -> x / y */

@@ -6,6 +6,7 @@
  * the pads of the node. For files also MatMul of rank 2 and its bias -> Gemm.
  */
 #include "pass.h"
+#include "pass_match.h"
 #include <math.h>
 #include <string.h>
 
@@ -140,6 +141,12 @@ static nib_status take_behind(pass_context *ctx, graph_node *n) {
     return is_f32(pass_input(n, 1 - side)) ? take_in(ctx, n, pass_input(n, side), pass_input(n, 1 - side)) : NIB_OK;
 }
 
+/* The last factor of a GELU: without it nobody knows the GELU any more, ONNX Runtime neither. */
+static bool is_half_of_gelu(graph_value *x) {
+    pass_match m;
+    return pass_match_at("Mul(Mul(_, Add(Erf(_), 1)), 0.5)", x, &m);
+}
+
 /* What a convolution reads, times one number: its weights are. */
 static nib_status take_before(pass_context *ctx, graph_node *n) {
     graph_value *x = pass_input(n, 0), *w = pass_input(n, 1);
@@ -147,6 +154,7 @@ static nib_status take_before(pass_context *ctx, graph_node *n) {
     double k;
     if (!graph_is_op(n, "", "Conv") && !graph_is_op(n, "", "ConvTranspose")) return NIB_OK;
     if (!graph_is_op(m, "", "Mul") || !m->meaning || m->owner != ctx->g || x->use_count != 1 || x->is_output || !is_f32(w)) return NIB_OK;
+    if (is_half_of_gelu(x)) return NIB_OK;
     const int side = is_f32(pass_input(m, 0)) ? 1 : 0;
     graph_value *from = pass_input(m, side), *number = pass_input(m, 1 - side);
     if (!is_f32(number) || graph_tensor_elements(number->constant) != 1 || !graph_scalar(number, &k) || !isfinite(k)) return NIB_OK;

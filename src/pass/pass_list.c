@@ -16,7 +16,7 @@ typedef struct pass_row {
 static const pass_row simplify[] = {
     {"fold", pass_fold, 1},       {"constants", pass_constants, 1}, {"shape", pass_shape, 1}, {"reshape", pass_reshape, 1},
     {"branch", pass_branch, 1},   {"clean", pass_clean, 1},         {"conv", pass_conv, 1},   {"transpose", pass_transpose, 1},
-    {"slice", pass_slice, 1},
+    {"slice", pass_slice, 1},     {"onehot", pass_onehot, 1},
     {"algebra", pass_algebra, 1}, {"grid", pass_grid, 1},           {"views", pass_views, 1}, {"clean", pass_clean, 1},
 };
 

@@ -268,6 +268,9 @@ static void check_tables(void) {
     CHECK_MEMBER(conv_columns_f32);
     CHECK_MEMBER(conv_plane_f32);
     CHECK_MEMBER(pool_plane_f32);
+    CHECK_MEMBER(turn_u8);
+    CHECK_MEMBER(requantize_s32);
+    CHECK_MEMBER(conv_plane_u8);
     CHECK_MEMBER(reduce_rows_f32);
     CHECK_MEMBER(add_f32);
     CHECK_MEMBER(mul_f32);

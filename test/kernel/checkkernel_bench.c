@@ -4,7 +4,8 @@
  *
  * The share that Linear and attention are given is that of the machine's peak: the same multiply-adds on operands that lie
  * in L1, measured here by the kernel's own tile on one panel. The ratio is to the rung below.
- * Shapes come from MiniLM, or from a file of lines `linear M N K`, `attention T H D`, `rows T C`.
+ * Shapes come from MiniLM, or from a file of lines `linear M N K`, `attention T H D`, `rows T C`,
+ * `planes H W` (of an image of 64 channels).
  */
 #include "checkkernel.h"
 #include <math.h>
@@ -13,15 +14,15 @@
 #include <time.h>
 
 typedef struct shape {
-    char kind; /* 'l' linear, 'a' attention, 'r' rows */
+    char kind; /* 'l' linear, 'a' attention, 'r' rows, 'p' planes */
     int64_t a, b, c;
 } shape;
 
 static const shape minilm[] = {
-    {'l', 1, 384, 384},  {'l', 12, 384, 384},  {'l', 48, 384, 384},  {'l', 128, 384, 384},  {'l', 512, 384, 384},
-    {'l', 1, 1536, 384}, {'l', 12, 1536, 384}, {'l', 48, 1536, 384}, {'l', 128, 1536, 384}, {'l', 512, 1536, 384},
-    {'l', 1, 384, 1536}, {'l', 12, 384, 1536}, {'l', 48, 384, 1536}, {'l', 128, 384, 1536}, {'l', 512, 384, 1536},
-    {'a', 16, 12, 32},   {'a', 53, 12, 32},    {'a', 128, 12, 32},   {'a', 512, 12, 32},    {'r', 128, 384, 0},
+    {'l', 1, 384, 384},   {'l', 12, 384, 384},   {'l', 48, 384, 384},   {'l', 128, 384, 384},  {'l', 512, 384, 384}, {'l', 1, 1536, 384},
+    {'l', 12, 1536, 384}, {'l', 48, 1536, 384},  {'l', 128, 1536, 384}, {'l', 512, 1536, 384}, {'l', 1, 384, 1536},  {'l', 12, 384, 1536},
+    {'l', 48, 384, 1536}, {'l', 128, 384, 1536}, {'l', 512, 384, 1536}, {'a', 16, 12, 32},     {'a', 53, 12, 32},    {'a', 128, 12, 32},
+    {'a', 512, 12, 32},   {'r', 128, 384, 0},    {'p', 56, 56, 0},
 };
 
 static double budget; /* seconds of one measurement */
@@ -274,6 +275,80 @@ static void bench_rows(const shape *s) {
     }
 }
 
+/* ---- planes: what networks that are no transformers are made of, on an image [CHANNELS, H, W] with windows of 3 x 3 ---- */
+
+enum { CHANNELS = 64 };
+
+typedef struct planes_work {
+    void (*f)(void);
+    int kind;
+    kernel_conv c;
+    int64_t n; /* numbers of the image */
+    float *x, *more, *y, *scratch;
+    int16_t w[9];
+    kernel_map map;
+} planes_work;
+
+static void run_planes(void *arg) {
+    planes_work *w = arg;
+    const kernel_conv *c = &w->c;
+    const int64_t plane = c->in_h * c->in_w;
+    const kernel_map_input in[2] = {{w->x, false}, {w->more, false}};
+    const int32_t add = 5, *sums = (const int32_t *)(const void *)w->more;
+    const float factor = 1e-9f;
+    if (w->kind == 0) ((kernel_fn_map_f32 *)w->f)(&w->map, in, w->n, w->y);
+    if (w->kind == 1) ((kernel_fn_conv_columns_f32 *)w->f)(c, w->x, 0, plane, 32, w->y);
+    if (w->kind == 2) ((kernel_fn_reduce_rows_f32 *)w->f)(false, w->x, plane, c->channels, plane, w->y);
+    if (w->kind == 3) ((kernel_fn_row_max_f32 *)w->f)(w->x, plane, c->channels, plane, w->y);
+    if (w->kind == 4) ((kernel_fn_turn_u8 *)w->f)((const uint8_t *)w->x, plane, c->channels, plane, 128, (uint8_t *)w->y, c->channels);
+    if (w->kind == 5) ((kernel_fn_requantize_s32 *)w->f)(sums, &add, &factor, 0, w->n, 3, 0, 255, (uint8_t *)w->y);
+    for (int64_t ch = 0; w->kind > 5 && ch < c->channels; ch++) {
+        const float *x = w->x + ch * plane;
+        float *y = w->y + ch * plane;
+        if (w->kind == 6) ((kernel_fn_conv_plane_f32 *)w->f)(c, x, w->more, 1, 0, c->out_h, w->scratch, y);
+        if (w->kind == 7 || w->kind == 8) ((kernel_fn_pool_plane_f32 *)w->f)(c, w->kind == 7, x, 0, c->out_h, w->scratch, y);
+        if (w->kind == 9)
+            ((kernel_fn_conv_plane_u8 *)w->f)(c, (const uint8_t *)x, 128, 3, w->w, 0, c->out_h, (int16_t *)(void *)w->scratch,
+                                              (int32_t *)(void *)y);
+    }
+}
+
+static void bench_planes(const shape *s) {
+    static const struct {
+        const char *task, *label;
+    } kinds[] = {{"map_f32", "add, gelu, mul"},
+                 {"conv_columns_f32", ""},
+                 {"reduce_rows_f32", "sum"},
+                 {"row_max_f32", ""},
+                 {"turn_u8", ""},
+                 {"requantize_s32", ""},
+                 {"conv_plane_f32", ""},
+                 {"pool_plane_f32", "largest"},
+                 {"pool_plane_f32", "sum"},
+                 {"conv_plane_u8", ""}};
+    for (int kind = 0; kind < (int)BASE_COUNT(kinds); kind++) {
+        const check_task task = check_find(kinds[kind].task);
+        double lower = 0.0;
+        for (int i = 0; i < task.count; i++) {
+            planes_work w = {.f = task.entry[i]->function, .kind = kind, .n = CHANNELS * s->a * s->b, .w = {1, -2, 3, 4, 5, 6, 7, 8, 9}};
+            w.c = (kernel_conv){CHANNELS, s->a, s->b, s->a, s->b, 3, 3, 1, 1, 1, 1, 1, 1};
+            w.map = (kernel_map){.inputs = 2,
+                                 .steps = 3,
+                                 .step = {{KERNEL_MAP_ADD, 0, 1, 0, 0}, {KERNEL_MAP_GELU, 2, 2, 0, 0}, {KERNEL_MAP_MUL, 3, 1, 0, 0}}};
+            w.x = numbers((size_t)w.n), w.more = numbers((size_t)w.n);
+            w.y = numbers((size_t)((s->a * s->b + 31) / 32 * 32 * (9 * CHANNELS + 1))); /* the columns are the largest */
+            w.scratch = numbers((size_t)kernel_conv_scratch(&w.c, w.c.out_h));
+            char what[64];
+            snprintf(what, sizeof what, "%dx%dx%d %s", CHANNELS, (int)s->a, (int)s->b, kinds[kind].label);
+            print_line(task.entry[i]->name, what, measure(run_planes, &w), (double)w.n, "Gelem/s", false, &lower);
+            free(w.x);
+            free(w.more);
+            free(w.y);
+            free(w.scratch);
+        }
+    }
+}
+
 static size_t read_shapes(const char *path, shape *out, size_t most) {
     FILE *file = fopen(path, "r");
     char line[256], kind[32];
@@ -309,6 +384,7 @@ int check_bench(const char *filter, const char *path, double seconds) {
     if (!filter || strstr("attention_q8", filter)) bench_attention("attention_q8", shapes, count);
     for (size_t s = 0; s < count; s++) {
         if (shapes[s].kind == 'r' && (!filter || strstr("rows", filter))) bench_rows(&shapes[s]);
+        if (shapes[s].kind == 'p' && (!filter || strstr("planes", filter))) bench_planes(&shapes[s]);
     }
     return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "checkkernel.h"
 #include <math.h>
+#include <string.h>
 
 static kernel_conv random_conv(void) {
     kernel_conv c = {.channels = check_pick(1, 5), .kernel_h = check_pick(1, 5), .kernel_w = check_pick(1, 5)};
@@ -111,7 +112,93 @@ static void one_reduction(const check_task *task, uint64_t number) {
     check_release();
 }
 
+/* ---- bytes: the same on every rung */
+
+static void same_bytes(const void *got, const void *want, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (((const uint8_t *)got)[i] != ((const uint8_t *)want)[i]) {
+            check_fail("byte %zu is %d, not %d", i, ((const uint8_t *)got)[i], ((const uint8_t *)want)[i]);
+            return;
+        }
+}
+
+static uint8_t *random_bytes(size_t n) {
+    uint8_t *x = check_bytes(n, (size_t)check_pick(0, 3));
+    for (size_t i = 0; i < n; i++) x[i] = (uint8_t)check_random();
+    return x;
+}
+
+static void one_turn(const check_task *task) {
+    const int64_t rows = check_pick(1, 40), columns = check_pick(1, 40), x_stride = columns + check_pick(0, 5),
+                  y_stride = rows + check_pick(0, 5);
+    const size_t n = (size_t)(columns * y_stride);
+    const uint8_t *x = random_bytes((size_t)(rows * x_stride)), flip = check_chance(50) ? 0 : 128;
+    uint8_t *want = NULL;
+    for (int i = 0; i < task->count; i++) {
+        check_begin(task->entry[i]->name, "%d x %d bytes", (int)rows, (int)columns);
+        uint8_t *y = check_bytes(n, (size_t)check_pick(0, 3));
+        memset(y, 77, n); /* gaps stay */
+        CHECK_CALL(((kernel_fn_turn_u8 *)task->entry[i]->function)(x, x_stride, rows, columns, flip, y, y_stride));
+        if (want) same_bytes(y, want, n);
+        else want = y;
+    }
+}
+
+static void one_requantize(const check_task *task) {
+    const int64_t n = check_pick(1, 100);
+    const bool is_signed = check_chance(50);
+    const int lo = is_signed ? -128 : 0, zero = (int)check_pick(0, 255) + lo;
+    int32_t *x = check_bytes((size_t)n * sizeof *x, 0);
+    const int64_t step = check_chance(30) ? 0 : 1;
+    int32_t *add = check_bytes((size_t)n * sizeof *add, 0);
+    float *factor = check_floats((size_t)n);
+    uint8_t *want = NULL;
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = (int32_t)check_random() >> check_pick(0, 31);
+        add[i] = check_chance(50) ? 0 : (int32_t)check_random() >> check_pick(0, 31);
+        factor[i] = check_chance(20) ? 0.5f : check_chance(10) ? 1e38f : check_uniform() * 0.01f;
+    }
+    for (int i = 0; i < task->count; i++) {
+        check_begin(task->entry[i]->name, "n %d, zero %d", (int)n, zero);
+        uint8_t *y = check_bytes((size_t)n, (size_t)check_pick(0, 3));
+        CHECK_CALL(((kernel_fn_requantize_s32 *)task->entry[i]->function)(x, add, factor, step, n, zero, lo, lo + 255, y));
+        if (want) same_bytes(y, want, (size_t)n);
+        else want = y;
+    }
+}
+
+static void one_byte_plane(const check_task *task) {
+    const kernel_conv c = random_conv();
+    const int64_t lo = check_pick(0, c.out_h - 1), hi = check_pick(lo + 1, c.out_h), taps = c.kernel_h * c.kernel_w;
+    const size_t n = (size_t)((hi - lo) * c.out_w) * sizeof(int32_t);
+    const uint8_t *x = random_bytes((size_t)(c.in_h * c.in_w)), flip = check_chance(50) ? 0 : 128, pad = (uint8_t)check_random();
+    int16_t *w = check_bytes((size_t)taps * sizeof *w, 0);
+    int32_t *want = NULL;
+    for (int64_t i = 0; i < taps; i++) w[i] = (int16_t)check_pick(-255, 255);
+    for (int i = 0; i < task->count; i++) {
+        check_begin(task->entry[i]->name, "window %dx%d stride %d, rows %d to %d of %d", (int)c.kernel_h, (int)c.kernel_w, (int)c.stride_w,
+                    (int)lo, (int)hi, (int)c.out_w);
+        int32_t *y = check_bytes(n, 0);
+        int16_t *scratch = check_bytes((size_t)kernel_conv_scratch(&c, hi - lo) * sizeof *scratch, 0);
+        CHECK_CALL(((kernel_fn_conv_plane_u8 *)task->entry[i]->function)(&c, x, flip, pad, w, lo, hi, scratch, y));
+        if (want) same_bytes(y, want, n);
+        else want = y;
+    }
+}
+
+static void check_bytes_of_convolutions(void) {
+    const check_task turn = check_find("turn_u8"), requantize = check_find("requantize_s32"), plane = check_find("conv_plane_u8");
+    for (int i = 0; i < CHECK_CASES(1000); i++) {
+        check_case("bytes of convolutions", (uint64_t)i);
+        one_turn(&turn);
+        one_requantize(&requantize);
+        one_byte_plane(&plane);
+        check_release();
+    }
+}
+
 void check_convolutions(void) {
+    check_bytes_of_convolutions();
     const check_task columns = check_find("conv_columns_f32"), planes = check_find("conv_plane_f32");
     const check_task pools = check_find("pool_plane_f32"), reductions = check_find("reduce_rows_f32");
     for (uint64_t i = 0; i < CHECK_CASES(3000); i++) one_columns(&columns, i);

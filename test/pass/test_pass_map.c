@@ -45,6 +45,20 @@ static void gelu_however_it_is_put(void **state) {
     graph_free(g);
 }
 
+/* Limits that cross: all numbers become the higher one, in the operator's eval, in the program, and behind a convolution. */
+static void limits_that_cross(void **state) {
+    pass_check_ops(HEAD "g (" X ") => (float[2,c,d] y) <float two = {2}, float least = {-1}> { a = Clip (x, two, least) y = Relu (a) }",
+                   PASSES(pass_map), "nib.Map");
+    pass_check_ops(HEAD "g (" X ") => (float[2,c,d] y) <float least = {0.5}, float most = {0.25}> { y = Clip (x, least, most) }",
+                   PASSES(pass_map), "nib.Map");
+    pass_check_ops(HEAD "g (float[n,2,h,k] x) => (float[n,3,p,q] y) <float[3,2,1,1] w = {@}, float least = {0.5}, float most = {0.25}> "
+                        "{ v = Conv (x, w) y = Clip (v, least, most) }",
+                   PASSES(pass_map), "nib.Conv");
+    graph *g = mapped(HEAD "g (" X ") => (float[2,c,d] y) <float least = {0.5}, float most = {0.25}> { y = Clip (x, least, most) }");
+    assert_true(program_of(g).step[0].p == 0.5f && program_of(g).step[0].q == 0.25f);
+    graph_free(g);
+}
+
 static void what_others_read_stays(void **state) {
     graph *g = mapped(HEAD "g (" X ") => (float[2,c,d] y, float[2,c,d] a) { a = Relu (x) b = Tanh (a) y = Add (a, b) }");
     assert_string_equal(ops(g), "nib.Map nib.Map"); /* a is an output */
@@ -115,8 +129,8 @@ static void programs_are_checked(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gelu_however_it_is_put), cmocka_unit_test(what_others_read_stays),
-                                       cmocka_unit_test(behind_a_convolution), cmocka_unit_test(many_inputs_stay_apart),
-                                       cmocka_unit_test(programs_are_checked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gelu_however_it_is_put), cmocka_unit_test(limits_that_cross),
+                                       cmocka_unit_test(what_others_read_stays), cmocka_unit_test(behind_a_convolution),
+                                       cmocka_unit_test(many_inputs_stay_apart), cmocka_unit_test(programs_are_checked)};
     return cmocka_run_group_tests_name("pass_map", tests, pass_setup, pass_teardown);
 }

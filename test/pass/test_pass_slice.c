@@ -37,6 +37,10 @@ static void a_factor_goes_into_the_weights(void **state) {
     pass_check_ops(HEAD "g (float[n,2,h,k] x, float s) => (float[n,3,p,q] y) <float[3,2,3,3] w = {@}> "
                         "{ v = Mul (x, s) y = Conv <pads = [1, 1, 1, 1]> (v, w) }",
                    PASSES(pass_conv), "Mul Conv");
+    pass_check_ops(HEAD "g (float[n,2,h,k] x) => (float[n,3,p,q] y) <float[3,2,3,3] w = {@}, float half = {0.5}, float one = {1}, "
+                        "float root = {1.41421354}> { a = Div (x, root) b = Erf (a) c = Add (b, one) d = Mul (x, c) v = Mul (d, half) "
+                        "y = Conv <pads = [1, 1, 1, 1]> (v, w) }",
+                   PASSES(pass_conv), "Div Erf Add Mul Mul Conv"); /* of a GELU, which is one to be known by others */
 }
 
 int main(void) {

@@ -107,6 +107,41 @@ static void sizes_change(void **state) {
 }
 
 /* A sequence as a state: its elements outlive the runs of the body that made them. */
+/* A product with a constant matrix in a body: on the kernel, for another number of rows in every turn. */
+static void products_in_bodies(void **state) {
+    static const char text[] =
+        TEXT "g (float[2,3] x) => (float[m,3] y) <float[3,3] w = {1, 2, 0, 0, 1, 0, 0, 0, 0.5}, float[3] b = {1, 0, 0}, "
+             "int64 turns = {70}, bool on = {1}> {"
+             " y = Loop (turns, on, x) <body = l (int64 i, bool c, float[n,3] v) => (bool d, float[k,3] z) {"
+             " d = Identity (c) a = Gemm (v, w, b) s = Tanh (a) z = Concat <axis = 0> (s, x) }> }";
+    float x[6] = {0.1f, 0.2f, -0.3f, 1, 2, 3}, want[(2 + 140) * 3];
+    const nib_tensor given = {.dtype = NIB_DTYPE_F32, .rank = 2, .dims = {2, 3}, .data = x, .bytes = sizeof x};
+    nib_tensor y;
+    graph *g;
+    plan *p;
+    struct device *cpu;
+    run_session *s = run_text(text, (const nib_tensor *const[]){&given}, &g, &p, &cpu, &y);
+    int64_t rows = 2;
+    memcpy(want, x, sizeof x);
+    for (int turn = 0; turn < 70; turn++) {
+        for (int64_t r = 0; r < rows; r++) {
+            float *v = want + 3 * r;
+            const float a = v[0] + 1, b = 2 * v[0] + v[1], c = v[2] / 2;
+            v[0] = tanhf(a), v[1] = tanhf(b), v[2] = tanhf(c);
+        }
+        memcpy(want + 3 * rows, x, sizeof x);
+        rows += 2;
+    }
+    assert_int_equal(y.dims[0], rows);
+    for (int64_t i = 0; i < 3 * rows; i++) assert_true(fabsf(((const float *)y.data)[i] - want[i]) < 1e-5f);
+    int kernels_used = 0;
+    for (int i = 0; i < p->n_bodies; i++)
+        for (int k = 0; k < p->bodies[i]->n_steps; k++)
+            kernels_used += graph_is_op(p->bodies[i]->steps[k].node, "", "Gemm") && strcmp(p->bodies[i]->steps[k].kernel, "eval") != 0;
+    assert_int_equal(kernels_used, 1);
+    end(s, g, p, cpu);
+}
+
 static void sequences_grow(void **state) {
     (void)state;
     static const char text[] =
@@ -258,6 +293,7 @@ int main(void) {
         cmocka_unit_test(branches_read_what_is_around_them),
         cmocka_unit_test(states_change_places),
         cmocka_unit_test(sizes_change),
+        cmocka_unit_test(products_in_bodies),
         cmocka_unit_test(sequences_grow),
         cmocka_unit_test(endless_loops_meet_a_limit),
         cmocka_unit_test(named_sizes_may_depend_on_data),

@@ -54,3 +54,34 @@ void nk_pool_f32_f32__1x1_generic(const kernel_conv *c, bool most, const float *
             *y++ = (float)v;
         }
 }
+
+void nk_turn_u8_u8__1x1_generic(const uint8_t *x, int64_t x_stride, int64_t rows, int64_t columns, uint8_t flip, uint8_t *y,
+                                int64_t y_stride) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++) y[c * y_stride + r] = x[r * x_stride + c] ^ flip;
+}
+
+void nk_requantize_s32_u8__1x1_generic(const int32_t *x, const int32_t *add, const float *factor, int64_t step, int64_t n, int zero, int lo,
+                                       int hi, uint8_t *y) {
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t sum = (int32_t)((uint32_t)x[i] + (uint32_t)add[step * i]);
+        const float v = nearbyintf((float)sum * factor[step * i]) + (float)zero;
+        y[i] = (uint8_t)(v < (float)lo ? lo : v > (float)hi ? hi : (int)v);
+    }
+}
+
+void nk_plane_u8_s32__1x1_generic(const kernel_conv *c, const uint8_t *x, uint8_t flip, uint8_t pad, const int16_t *w, int64_t row_lo,
+                                  int64_t row_hi, int16_t *scratch, int32_t *y) {
+    (void)scratch;
+    for (int64_t r = row_lo; r < row_hi; r++)
+        for (int64_t column = 0; column < c->out_w; column++) {
+            int32_t sum = 0;
+            for (int64_t i = 0; i < c->kernel_h; i++)
+                for (int64_t j = 0; j < c->kernel_w; j++) {
+                    const int64_t h = r * c->stride_h - c->top + i * c->dilation_h, v = column * c->stride_w - c->left + j * c->dilation_w;
+                    const bool real = h >= 0 && h < c->in_h && v >= 0 && v < c->in_w;
+                    sum += (real ? x[h * c->in_w + v] ^ flip : pad) * w[i * c->kernel_w + j];
+                }
+            *y++ = sum;
+        }
+}

@@ -5,7 +5,11 @@
 #include "kernel/kernel_list.h"
 #include "ref_math.h"
 
-static double clip(double x, double lo, double hi) { return x < lo ? lo : x > hi ? hi : x; }
+/* Where lo is above hi all numbers become hi, as ONNX has it. */
+static double clip(double x, double lo, double hi) {
+    const double least = x < lo ? lo : x;
+    return least > hi ? hi : least;
+}
 
 static double one(const kernel_map_step *s, double x, double y) {
     const double p = (double)s->p, q = (double)s->q;

@@ -7,8 +7,6 @@
 #ifndef MAP_H
 #define MAP_H
 
-#include <string.h>
-
 #define MAP_BLOCK 128
 
 VEC_INLINE vec map_min(vec x, vec y) { return vec_keep_nan(x, vec_min(x, y)); }
@@ -24,13 +22,13 @@ VEC_INLINE vec map_elu(vec x, vec alpha) {
 }
 
 #define MAP_EACH(expression)                                                                                                               \
-    for (int i = 0; i < MAP_BLOCK; i += 16) {                                                                                              \
+    for (int i = 0; i < n; i += 16) {                                                                                                      \
         const vec x = vec_load(a + i);                                                                                                     \
         vec_store(y + i, expression);                                                                                                      \
     }                                                                                                                                      \
     break
 #define MAP_BOTH(function)                                                                                                                 \
-    for (int i = 0; i < MAP_BLOCK; i += 16) vec_store(y + i, function(vec_load(a + i), vec_load(b + i)));                                  \
+    for (int i = 0; i < n; i += 16) vec_store(y + i, function(vec_load(a + i), vec_load(b + i)));                                          \
     break
 
 /* n: a multiple of 16. */
@@ -75,7 +73,7 @@ static void map_block(const kernel_map *m, const float *const *in, int n, float 
 }
 
 void KERNEL_NAME(nk_map_f32_f32__1x16)(const kernel_map *m, const kernel_map_input *inputs, int64_t n, float *y) {
-    float registers[KERNEL_MAP_STEPS][MAP_BLOCK], own[KERNEL_MAP_INPUTS][MAP_BLOCK], last[MAP_BLOCK];
+    float registers[KERNEL_MAP_STEPS][MAP_BLOCK], own[KERNEL_MAP_INPUTS][MAP_BLOCK], last[16];
     const float *in[KERNEL_MAP_INPUTS];
     for (int k = 0; k < m->inputs; k++) {
         in[k] = own[k];
@@ -83,21 +81,20 @@ void KERNEL_NAME(nk_map_f32_f32__1x16)(const kernel_map *m, const kernel_map_inp
         for (int i = 0; i < MAP_BLOCK && i < n; i += 16) vec_store(own[k] + i, vec_set1(*inputs[k].at));
     }
     int64_t at = 0;
-    for (; at + MAP_BLOCK <= n; at += MAP_BLOCK) {
+    for (int part; n - at >= 16; at += part) {
+        part = n - at < MAP_BLOCK ? (int)(n - at) / 16 * 16 : MAP_BLOCK;
         for (int k = 0; k < m->inputs; k++)
             if (!inputs[k].one) in[k] = inputs[k].at + at;
-        map_block(m, in, MAP_BLOCK, registers, y + at);
+        map_block(m, in, part, registers, y + at);
     }
     if (at == n) return;
-    const int left = (int)(n - at), whole = (left + 15) / 16 * 16;
+    const int left = (int)(n - at);
     for (int k = 0; k < m->inputs; k++) {
-        if (inputs[k].one) continue;
-        vec_store(own[k] + whole - 16, vec_zero());
-        memcpy(own[k], inputs[k].at + at, (size_t)left * sizeof(float));
+        if (!inputs[k].one) vec_store(own[k], vec_load_n(inputs[k].at + at, left));
         in[k] = own[k];
     }
-    map_block(m, in, whole, registers, last);
-    memcpy(y + at, last, (size_t)left * sizeof(float));
+    map_block(m, in, 16, registers, last);
+    vec_store_n(y + at, vec_load(last), left);
 }
 
 #endif

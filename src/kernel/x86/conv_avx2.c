@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Convolutions' columns and planes on AVX2: tmpl/conv.h over this rung's vectors.
+ * Convolutions' columns and planes, of f32 and of bytes, on AVX2: tmpl/conv.h and conv_bytes.h over this rung's vectors.
  */
 #include "kernel/kernel_list.h"
 #include "kernel/tmpl/vec_avx2.h"
 
 #define KERNEL_ISA avx2
 #include "kernel/tmpl/conv.h"
+#include "kernel/tmpl/conv_bytes.h"
