@@ -3,6 +3,7 @@
  * Ranking: classifying pairs of one query, and one sort. In: a query and documents. Out: which answer it best.
  */
 #include "base/base_sort.h"
+#include "task.h"
 #include "task_job.h"
 #include <math.h>
 
