@@ -51,6 +51,8 @@ static int without_effect(const pass_context *ctx, const graph_node *n) {
     if (!x || strcmp(n->domain, "") != 0) return -1;
     bool same = y && pass_same_shape(x, y) && x->type.dtype == y->type.dtype;
     if (strcmp(n->op, "Identity") == 0) return 0;
+    if (strcmp(n->op, "Cast") == 0 && y) /* it has the shape, whatever that is */
+        return x->type.kind == GRAPH_KIND_TENSOR && x->type.dtype != NIB_DTYPE_UNDEFINED && x->type.dtype == y->type.dtype ? 0 : -1;
     if (strcmp(n->op, "Dropout") == 0)
         return (n->n_outputs < 2 || !n->outputs[1] || !n->outputs[1]->uses) &&
                        (n->n_inputs < 3 || !n->inputs[2].value || is_scalar(n->inputs[2].value, 0))
@@ -63,8 +65,8 @@ static int without_effect(const pass_context *ctx, const graph_node *n) {
     if (turns && second && y && is_all(ctx, x, neutral) && pass_same_shape(second, y) && second->type.dtype == y->type.dtype) return 1;
     if (!same) return -1;
     if (turns && is_all(ctx, second, neutral)) return 0;
-    if (strcmp(n->op, "Cast") == 0 || strcmp(n->op, "Reshape") == 0 || strcmp(n->op, "Expand") == 0 || strcmp(n->op, "Squeeze") == 0 ||
-        strcmp(n->op, "Unsqueeze") == 0 || strcmp(n->op, "Flatten") == 0)
+    if (strcmp(n->op, "Reshape") == 0 || strcmp(n->op, "Expand") == 0 || strcmp(n->op, "Squeeze") == 0 || strcmp(n->op, "Unsqueeze") == 0 ||
+        strcmp(n->op, "Flatten") == 0)
         return 0;
     if (strcmp(n->op, "Transpose") == 0) return is_identity_perm(n) ? 0 : -1;
     if (strcmp(n->op, "Slice") == 0) return n->n_inputs < 5 || !n->inputs[4].value || is_scalar(n->inputs[4].value, 1) ? 0 : -1;

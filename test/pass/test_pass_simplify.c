@@ -98,6 +98,11 @@ static void identities_go(void **state) {
                  goes ? gone[i] : kept[i - BASE_COUNT(gone)][0]);
         pass_check_ops(text, PASSES(pass_clean), goes ? "Neg" : kept[i - BASE_COUNT(gone)][1]);
     }
+    /* A Cast to the type that is there already has the shape of its input, of an unknown rank, too. */
+    graph *g = parse_graph(HEAD "g (float[b] x, int64[n] to) => (float[b,1] y) { r = Reshape (x, to) i = Cast <to = 1> (r) y = Neg (i) }");
+    run_passes(g, PASSES(pass_clean));
+    assert_string_equal(ops(g), "Reshape Neg");
+    graph_free(g);
 }
 
 static void a_broadcast_is_no_identity(void **state) {
