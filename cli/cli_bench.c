@@ -177,8 +177,8 @@ static double share_of_peak(const bench *b, const cli_split *s, double seconds) 
 
 static void print_rate(const bench *b, const char *name, const rounds *r, const cli_split *s) {
     double all = b->callers;
-    printf("%-11s %.0f tokens/s, %.1f texts/s (best of %d rounds; median %.0f tokens/s), %.1f %% of the machine's peak\n", name,
-           all * (double)b->texts.tokens / r->best, all * (double)b->texts.n / r->best, b->count, all * (double)b->texts.tokens / r->median,
+    printf("%-11s %.0f tokens/s, %.1f texts/s (best of %d round%s; median %.0f tokens/s), %.1f %% of the machine's peak\n", name,
+           all * (double)b->texts.tokens / r->best, all * (double)b->texts.n / r->best, b->count, b->count > 1 ? "s" : "", all * (double)b->texts.tokens / r->median,
            100 * share_of_peak(b, s, r->best));
 }
 

@@ -168,8 +168,8 @@ static void print(task_bench *b) {
     }
     printf("texts       %zu of %lld tokens; precision asked for: %s; %d caller%s\n", t->n, (long long)t->tokens,
            nib_precision_name(b->a->m.options.precision), b->a->callers, b->a->callers > 1 ? "s" : "");
-    printf("throughput  %.1f texts/s, %.0f tokens/s, %.2f MB/s of text (best of %d rounds; median %.1f texts/s)\n",
-           texts / best, tokens / best, 1e-6 * b->bytes / best, b->a->rounds, texts / median);
+    printf("throughput  %.1f texts/s, %.0f tokens/s, %.2f MB/s of text (best of %d round%s; median %.1f texts/s)\n",
+           texts / best, tokens / best, 1e-6 * b->bytes / best, b->a->rounds, b->a->rounds > 1 ? "s" : "", texts / median);
     printf("one text    %.3f ms (half of them), %.3f ms (90 %%), %.3f ms (99 %%) of %zu\n", late[0], late[1], late[2],
            b->n_alone);
 }

@@ -87,7 +87,7 @@ static int put_batch(void *user, const char *const *texts, const size_t *lengths
 }
 
 static int give_vectors(colbert_run *r, const char *input) {
-    int code = cli_vectors_open(&r->out, r->a->output, NIB_VECTOR_F32, nib_model_dim(r->model), true);
+    int code = cli_vectors_open(&r->out, &cli_colbert, r->a->output, NIB_VECTOR_F32, nib_model_dim(r->model), true);
     if (code) return code;
     code =
         input ? cli_lines_each(input, BATCH, put_batch, r) : put_batch(r, r->a->plain.items, NULL, r->a->plain.count);

@@ -395,7 +395,7 @@ static int run_embed(cli_args *a) {
     code = a->warm && nib_model_warm(r.model, 0, 1, &error) != NIB_OK ? cli_fail(&error) : 0;
     if (code == 0) code = choose_stored(&r);
     r.out.base64 = a->format != 0;
-    if (code == 0) code = cli_vectors_open(&r.out, a->output, (nib_vector_type)a->type, r.dim,
+    if (code == 0) code = cli_vectors_open(&r.out, &cli_embed, a->output, (nib_vector_type)a->type, r.dim,
                                            a->tokens || cli_chunks_each(a));
     r.begun = r.shown = cli_now();
     r.progress = !a->quiet && cli_terminal_width() && input && a->output;

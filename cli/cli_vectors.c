@@ -26,7 +26,7 @@ static char *name_beside(const char *path, const char *tail) {
     return name;
 }
 
-int cli_vectors_open(cli_vectors *o, const char *path, nib_vector_type type, int64_t dim, bool ragged) {
+int cli_vectors_open(cli_vectors *o, const cli_verb *verb, const char *path, nib_vector_type type, int64_t dim, bool ragged) {
     nib_error error;
     o->type = type;
     o->dim = dim;
@@ -35,18 +35,18 @@ int cli_vectors_open(cli_vectors *o, const char *path, nib_vector_type type, int
     o->ragged = ragged;
     if (!path) return 0;
     if (ragged && strcmp(path, "-") == 0)
-        return cli_usage(&cli_embed, "--tokens and --aggregate each write two arrays, and standard output is one: name a file, or leave "
+        return cli_usage(verb, "--tokens and --aggregate each write two arrays, and standard output is one: name a file, or leave "
                                      "--output out for JSON lines");
     if (strcmp(path, "-") == 0) {
         o->to_pipe = true;
         if (isatty(STDOUT_FILENO))
-            return cli_usage(&cli_embed, "--output - writes bytes of .npy, not for a terminal; without --output there are JSON lines");
+            return cli_usage(verb, "--output - writes bytes of .npy, not for a terminal; without --output there are JSON lines");
         return 0;
     }
     if (ragged && ends_with(path, ".npy") && !(o->offsets_path = name_beside(path, ".offsets.npy"))) return cli_no_memory();
     if (ends_with(path, ".npy")) return nib_npy_create_for(path, type, dim, &o->npy, &error) == NIB_OK ? 0 : cli_fail(&error);
     if (ends_with(path, ".jsonl")) return nib_file_create(path, &o->file, &error) == NIB_OK ? 0 : cli_fail(&error);
-    return cli_usage(&cli_embed, "--output %s: a file must end in .npy or .jsonl", path);
+    return cli_usage(verb, "--output %s: a file must end in .npy or .jsonl", path);
 }
 
 static int hold(cli_vectors *o, const void *vector) {

@@ -38,8 +38,8 @@ typedef struct cli_row { /* what a line says beside the vector */
     int64_t n_chunks;
 } cli_row;
 
-/* `path`: NULL for JSON lines on standard output, "-" for .npy there, else a file. Each returns an exit code, after a message. */
-int cli_vectors_open(cli_vectors *o, const char *path, nib_vector_type type, int64_t dim, bool ragged);
+/* `verb`: whose messages they are. `path`: NULL for JSON lines on standard output, "-" for .npy there, else a file. Each returns an exit code, after a message. */
+int cli_vectors_open(cli_vectors *o, const cli_verb *verb, const char *path, nib_vector_type type, int64_t dim, bool ragged);
 /* vectors: the rows of n texts, of the type and width that it was opened for, one text's behind another's. */
 int cli_vectors_put(cli_vectors *o, const void *vectors, const cli_row *rows, size_t n);
 /* Ranges [2, dim] to NAME.ranges.npy beside NAME.npy; nowhere, if that is not where vectors go. */

@@ -197,6 +197,7 @@ done
 late=$data/colbert-bert
 expect 0 'query +"\[unused0\]" in front, up to 20 tokens, filled up to 20 with \[MASK\], which the others do not see' "$nib" inspect "$late"
 expect 0 'texts were too long and were cut' "$nib" colbert --model "$late" --role document --input documents
+expect 2 'nib colbert: --output d.npz: a file must end in .npy or .jsonl; nib colbert --help' "$nib" colbert --model "$late" --role document --input documents --output d.npz
 expect 2 'give one of them' "$nib" colbert --model "$late" a
 expect 2 'one file' "$nib" colbert --model "$late" --query a b c
 expect 2 'of documents that are ranked' "$nib" colbert --model "$late" --role query --json a
