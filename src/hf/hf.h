@@ -162,6 +162,7 @@ typedef struct hf_judge {
     char words_from[200]; /* "1_LogitScore/config.json"; "": these tokens: */
     const char *words[2]; /* "yes", "no"; of the second NULL: there is none. Static storage */
     bool capped;          /* scores of words go through final_logit_softcapping */
+    bool untied;          /* config.json says that the head has weights of its own */
     char wrong[240];      /* why no text is made of pairs, or "" */
     char no_head[240];    /* why there is no score of words, or "" */
     graph_tensor weight;  /* f32 [hidden, 1], of the head; data NULL: not opened */

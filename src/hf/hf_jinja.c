@@ -41,7 +41,18 @@ void hf_jinja_set(hf_jinja *j, const char *name, size_t length, hf_jinja_value v
 
 /* ---------------------------------------------------------------- text between tags */
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f); }
+
+/* Python's spaces are those of Unicode; beyond ASCII they are refused where they would be stripped. */
+static void no_wide_space(hf_jinja *j, const char *from, const char *to) {
+    static const char *const spaces[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9",
+                                         "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
+    const size_t n = (size_t)(to - from);
+    bool found = n >= 3 && memcmp(from, "\xe2\x80", 2) == 0 && (unsigned char)from[2] >= 0x80 && (unsigned char)from[2] <= 0x8a;
+    for (size_t i = 0; i < BASE_COUNT(spaces) && !found; i++)
+        found = n >= strlen(spaces[i]) && memcmp(from, spaces[i], strlen(spaces[i])) == 0;
+    if (found) hf_jinja_refuse(j, "a space beyond ASCII beside a tag that strips");
+}
 
 /* The next "{{", "{%" or "{#", or the end. */
 static const char *next_tag(const hf_jinja *j) {
@@ -54,11 +65,14 @@ static const char *next_tag(const hf_jinja *j) {
 static void put_text(hf_jinja *j, const char *tag) {
     const char *from = j->at, *to = tag;
     while (j->strips && from < tag && is_space(*from)) from++;
+    if (j->strips) no_wide_space(j, from, tag);
     if (!j->strips && j->trims && from < tag && *from == '\n') from++;
     const bool begins = from > j->at ? from[-1] == '\n' : j->line_begins;
     const char control = tag + 2 < j->end ? tag[2] : 0;
     if (tag < j->end && control == '-') {
         while (to > from && is_space(to[-1])) to--;
+        for (int k = 2; k <= 3; k++)
+            if (to - from >= k) no_wide_space(j, to - k, to);
     } else if (tag < j->end && tag[1] != '{' && control != '+') {
         const char *line = to;
         while (line > from && (line[-1] == ' ' || line[-1] == '\t')) line--;
@@ -85,8 +99,9 @@ static void close_tag(hf_jinja *j, char kind) {
 }
 
 static void skip_comment(hf_jinja *j) {
+    const char *begin = j->at;
     while (j->at + 1 < j->end && !(j->at[0] == '#' && j->at[1] == '}')) j->at++;
-    if (j->at[-1] == '-') j->at--;
+    if (j->at > begin && (j->at[-1] == '-' || j->at[-1] == '+')) j->at--;
     close_tag(j, '#');
 }
 

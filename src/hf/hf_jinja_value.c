@@ -206,8 +206,10 @@ static bool test(hf_jinja *j, const char *name, size_t length, const hf_jinja_va
     if (is_named(name, length, "mapping")) return v->kind == HF_JINJA_MAP;
     if (is_named(name, length, "true")) return v->kind == HF_JINJA_BOOL && v->number;
     if (is_named(name, length, "false")) return v->kind == HF_JINJA_BOOL && !v->number;
-    if (is_named(name, length, "iterable")) return v->kind >= HF_JINJA_TEXT;
-    if (is_named(name, length, "sequence")) return v->kind >= HF_JINJA_TEXT;
+    if (is_named(name, length, "iterable") || is_named(name, length, "sequence")) {
+        if (is_on(j) && v->kind == HF_JINJA_UNDEFINED) hf_jinja_refuse(j, "whether what is undefined is a list");
+        return v->kind >= HF_JINJA_TEXT;
+    }
     if (is_on(j)) hf_jinja_refuse(j, "the test `%.*s`", (int)length, name);
     return false;
 }
@@ -339,6 +341,11 @@ static hf_jinja_value variable(hf_jinja *j, const char *name, size_t length) {
     for (int i = j->n_variables; i-- > 0;)
         if (j->variables[i].length == length && memcmp(j->variables[i].name, name, length) == 0)
             return j->variables[i].value;
+    /* Any file of a tokenizer may name special tokens. */
+    const char *const ends[] = {"_token", "_tokens"};
+    for (size_t i = 0; i < BASE_COUNT(ends) && is_on(j); i++)
+        if (length > strlen(ends[i]) && memcmp(name + length - strlen(ends[i]), ends[i], strlen(ends[i])) == 0)
+            hf_jinja_refuse(j, "the variable `%.*s`", (int)length, name);
     return undefined;
 }
 
@@ -472,7 +479,7 @@ static hf_jinja_value sum(hf_jinja *j) {
 
 static hf_jinja_value comparison(hf_jinja *j) {
     hf_jinja_value v = sum(j);
-    while (hf_jinja_step(j)) {
+    for (int n = 0; hf_jinja_step(j); n++) {
         static const char *const signs[] = {"==", "!=", "<=", ">=", "<", ">"};
         size_t k = 0;
         while (k < BASE_COUNT(signs) && !sign(j, signs[k])) k++;
@@ -483,6 +490,7 @@ static hf_jinja_value comparison(hf_jinja *j) {
             break;
         }
         const hf_jinja_value w = sum(j);
+        if (n > 0) hf_jinja_refuse(j, "comparisons in a chain");
         if (in) v = of_bool(is_on(j) && contains(j, &w, &v) != negates);
         else if (k < 2) v = of_bool(is_same(j, &v, &w) == (k == 0));
         else if (v.kind == HF_JINJA_INT && w.kind == HF_JINJA_INT)

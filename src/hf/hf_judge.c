@@ -59,16 +59,44 @@ static bool ends_with(const char *text, const char *end) {
 
 /* ---------------------------------------------------------------- what a template makes of a pair */
 
-/* Variables beside the messages: special tokens, and what processing_kwargs says. */
+/* A key of processing_kwargs.chat_template that is an argument of apply_chat_template, and no variable; NULL: all are variables. */
+static const char *argument_of(yyjson_val *said) {
+    static const struct {
+        const char *name;
+        int usual; /* 0, 1: what it is anyway; -1: nothing but null is */
+    } arguments[] = {{"restore_suffix", 1},          {"continue_final_message", 0}, {"tokenize", -1},
+                     {"chat_template", -1},          {"max_length", -1},            {"truncation", -1},
+                     {"padding", -1},                {"return_tensors", -1},        {"return_dict", -1},
+                     {"return_assistant_tokens_mask", 0}, {"tokenizer_kwargs", -1}, {"processor_kwargs", -1}};
+    for (size_t i = 0; i < BASE_COUNT(arguments); i++) {
+        yyjson_val *v = yyjson_obj_get(said, arguments[i].name);
+        const bool usual = yyjson_is_bool(v) && arguments[i].usual == (int)yyjson_get_bool(v);
+        if (v && !yyjson_is_null(v) && !usual) return arguments[i].name;
+    }
+    return NULL;
+}
+
+static const char *token_text(yyjson_val *of, const char *name) {
+    return hf_json_string(of, name, hf_json_string(yyjson_obj_get(of, name), "content", NULL));
+}
+
+/* Variables beside the messages: what transformers always gives, special tokens, and what processing_kwargs says. A template that asks
+ * for other special tokens is refused. */
 static int more_variables(yyjson_val *tokenizer, yyjson_val *said, hf_jinja_variable *out, int room) {
-    static const char *const tokens[] = {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token"};
+    static const char *const tokens[] = {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"};
     int n = 0;
     size_t i, count;
-    yyjson_val *key, *v;
+    yyjson_val *key, *v, *extra = yyjson_obj_get(tokenizer, "extra_special_tokens");
+    out[n++] = (hf_jinja_variable){"tools", {.kind = HF_JINJA_NONE}};
+    out[n++] = (hf_jinja_variable){"documents", {.kind = HF_JINJA_NONE}};
+    out[n++] = (hf_jinja_variable){"add_generation_prompt", {.kind = HF_JINJA_BOOL}};
     for (size_t k = 0; k < BASE_COUNT(tokens) && n < room; k++) {
-        const char *text =
-            hf_json_string(tokenizer, tokens[k], hf_json_string(yyjson_obj_get(tokenizer, tokens[k]), "content", NULL));
+        const char *text = token_text(tokenizer, tokens[k]);
         if (text) out[n++] = (hf_jinja_variable){tokens[k], hf_jinja_text(text)};
+    }
+    yyjson_obj_foreach(extra, i, count, key, v) {
+        const char *text = token_text(extra, yyjson_get_str(key));
+        if (text && n < room) out[n++] = (hf_jinja_variable){yyjson_get_str(key), hf_jinja_text(text)};
     }
     yyjson_obj_foreach(said, i, count, key, v) {
         const char *name = yyjson_get_str(key), *text = yyjson_get_str(v);
@@ -130,6 +158,9 @@ static nib_status use_template(base_heap *heap, const chat *c, hf_judge *out, ni
     if (status == NIB_OUT_OF_MEMORY) return base_error_set(err, status, "%s", why.message);
     if (status != NIB_OK)
         snprintf(out->wrong, sizeof out->wrong, "%s does what nib does not: %.150s", c->from, why.message);
+    else if (argument_of(c->said))
+        snprintf(out->wrong, sizeof out->wrong, "sentence_bert_config.json: processing_kwargs.chat_template.%s, which nib does not apply",
+                 argument_of(c->said));
     else if (!strchr(out->text[0], HF_PLACE_QUERY) || !strchr(out->text[0], HF_PLACE_DOCUMENT))
         snprintf(out->wrong, sizeof out->wrong, "%s has no place for messages of the roles query and document",
                  c->from);
@@ -227,12 +258,12 @@ fail:
 
 /* ---------------------------------------------------------------- the row of the head */
 
-/* The scores of all words are products with this table: a head's own, else the words'. */
-static const graph_tensor *find_table(const hf_weights *w, const char *model_type) {
+/* The scores of all words are products with this table: a head's own, else the words', unless those are not the same. */
+static const graph_tensor *find_table(const hf_weights *w, const char *model_type, bool untied) {
     const hf_family *f = hf_find_family(model_type);
     const graph_tensor *t = hf_weights_find(w, "lm_head.weight");
     char name[200];
-    for (const char *const *p = f ? f->prefixes : NULL; p && *p && !t; p++)
+    for (const char *const *p = f ? f->prefixes : NULL; p && *p && !t && !untied; p++)
         for (const char *at = f->names->words; *at && !t; at += strcspn(at, "|"), at += *at == '|') {
             snprintf(name, sizeof name, "%s%.*s.weight", *p, (int)strcspn(at, "|"), at);
             t = hf_weights_find(w, name);
@@ -269,7 +300,12 @@ nib_status hf_judge_open(nib_runtime *runtime, const char *dir, hf_settings *s, 
         goto fail;
     }
     NIB_TRY(status);
-    const graph_tensor *t = find_table(w, s->model_type);
+    const graph_tensor *t = find_table(w, s->model_type, j->untied);
+    if (!t && j->untied) {
+        snprintf(j->no_head, sizeof j->no_head, "config.json says that the head is not the table of words (tie_word_embeddings), and "
+                                                "there is no lm_head.weight");
+        goto fail;
+    }
     if (!t || t->rank != 2 || j->yes < 0 || j->yes >= t->dims[0] || j->no >= t->dims[0] || t->dims[1] < 1 ||
         t->dims[1] > INT32_MAX) {
         snprintf(j->no_head, sizeof j->no_head, "no table of words with the rows %lld and %lld (%.100s)",

@@ -135,6 +135,8 @@ static nib_status read_config(nib_runtime *runtime, const char *dir, hf_settings
     snprintf(s->model_type, sizeof(s->model_type), "%s", hf_json_string(root, "model_type", ""));
     yyjson_val *cap = yyjson_obj_get(text, "final_logit_softcapping");
     s->judge.capped = cap ? !yyjson_is_null(cap) : strcmp(s->model_type, "gemma2") == 0;
+    yyjson_val *tied = yyjson_obj_get(root, "tie_word_embeddings");
+    s->judge.untied = yyjson_is_false(tied ? tied : yyjson_obj_get(text, "tie_word_embeddings"));
     const char *architecture = yyjson_get_str(yyjson_arr_get(yyjson_obj_get(root, "architectures"), 0));
     snprintf(s->architecture, sizeof(s->architecture), "%s", architecture ? architecture : "");
     snprintf(s->tokenizer_class, sizeof(s->tokenizer_class), "%s", hf_json_string(root, "tokenizer_class", ""));

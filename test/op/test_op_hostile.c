@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 /* Memory that is not there is a status, too: the address sanitizer shall not end the test where malloc says no. */
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void); /* else the sanitizer does not find it */
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
 static void rows_are_found(void **state) {

@@ -150,6 +150,39 @@ static void refused(const char *name, const char *file, const char *text, const 
     golden_remove(where);
 }
 
+#define PAIR "{{ messages[-2].content }} {{ messages[-1].content }}"
+
+/* The score of one document where chat_template.jinja is this. */
+static float score_with(const char *chat_template) {
+    const char *document = "a nib";
+    const nib_rank_options o = options_of();
+    char where[64];
+    nib_ranked got;
+    nib_error e = {.message = ""};
+    size_t count;
+    snprintf(where, sizeof where, "%s", golden_variant("judge-qwen3", "chat_template.jinja", chat_template, strlen(chat_template)));
+    nib_model *m = golden_model(where, NIB_PRECISION_FILE, 1);
+    if (nib_rank(m, "who?", &document, 1, &o, &got, &count, &e) != NIB_OK) fail_msg("%s: %s", chat_template, e.message);
+    nib_model_free(m);
+    golden_remove(where);
+    return got.score;
+}
+
+/* What apply_chat_template always gives a template, whether it was asked for or not. */
+static void variables_of_every_template(void **state) {
+    static const char *const same[] = {
+        PAIR "{% if tools is not none or documents is not none or add_generation_prompt %}!{% endif %}",
+        PAIR "{% if tools is undefined or documents is not defined or add_generation_prompt is not defined %}!{% endif %}",
+        PAIR "{# a comment +#}",
+        PAIR "{#-#}",
+        PAIR "{% if enable_thinking is defined %}!{% endif %}",
+    };
+    const float want = score_with(PAIR);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (score_with(same[i]) != want) fail_msg("%s is not %s", same[i], PAIR);
+    assert_true(score_with(PAIR "!") != want);
+}
+
 static void what_is_refused(void **state) {
     const char *text = "a nib";
     float score;
@@ -165,6 +198,19 @@ static void what_is_refused(void **state) {
             NIB_INVALID_ARGUMENT, "no place for an instruction");
     refused("judge-qwen3", "chat_template.jinja", "{{ messages[-2].content }} {{ messages[-1].content }}", &plain,
             NIB_OK, "");
+    refused("judge-qwen3", "chat_template.jinja", PAIR "{{ other_token }}", &plain, NIB_UNSUPPORTED, "the variable `other_token`");
+    refused("judge-qwen3", "chat_template.jinja", PAIR "{% if 1 == 1 in [true] %}!{% endif %}", &plain, NIB_UNSUPPORTED, "in a chain");
+    refused("judge-qwen3", "chat_template.jinja", PAIR "\xc2\xa0{%- if true %}!{% endif %}", &plain, NIB_UNSUPPORTED, "beyond ASCII");
+    refused("judge-qwen3", "chat_template.jinja", PAIR "{% if true -%}\xe3\x80\x80!{% endif %}", &plain, NIB_UNSUPPORTED, "beyond ASCII");
+    refused("judge-qwen3", "chat_template.jinja", PAIR "{% if messages[5] is iterable %}!{% endif %}", &plain, NIB_UNSUPPORTED,
+            "undefined");
+    refused("judge-qwen3", "sentence_bert_config.json",
+            "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": {\"max_length\": 30}}}",
+            &plain, NIB_UNSUPPORTED, "processing_kwargs.chat_template.max_length");
+    refused("judge-qwen3", "sentence_bert_config.json",
+            "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": "
+            "{\"restore_suffix\": true, \"max_length\": null, \"add_generation_prompt\": false}}}",
+            &plain, NIB_OK, "");
     refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 999999}", &plain, NIB_UNSUPPORTED,
             "999999");
     refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 5, \"false_token_id\": 560}", &plain,
@@ -187,6 +233,7 @@ int main(void) {
         cmocka_unit_test(no_word_else_is_scored),
         cmocka_unit_test(compiled),
         cmocka_unit_test(exported),
+        cmocka_unit_test(variables_of_every_template),
         cmocka_unit_test(what_is_refused),
     };
     return cmocka_run_group_tests_name("judge", tests, NULL, NULL);
