@@ -34,8 +34,8 @@ const char *base_isa_name(base_isa isa) { return (unsigned)isa < BASE_ISA_COUNT 
 #define ARM_RUNGS (BIT(NEON) | BIT(DOTPROD))
 
 #if defined(__x86_64__)
-/* Asks Linux for the 8 KiB a thread that tile registers are (Documentation/arch/x86/xstate.rst); other systems give them to all who ask
- * the processor, or not at all. */
+/* Asks Linux for the 8 KiB a thread that tile registers are (Documentation/arch/x86/xstate.rst). Elsewhere they
+ * are not used. */
 static bool may_use_tiles(void) {
 #if defined(__linux__) && defined(SYS_arch_prctl)
     enum { REQUEST = 0x1023, TILE_DATA = 18 };

@@ -99,6 +99,10 @@ nib_status cpu_compile_reduce(cpu_compile *c);
 nib_status cpu_compile_softmax(cpu_compile *c);
 nib_status cpu_compile_eval(cpu_compile *c);  /* never says no */
 
+/* What parts of an operator's eval ask for when a step runs them: scratch memory of the lane, which is the op_eval's `user`, and leave to
+ * go on. */
+void *cpu_lane_scratch(op_eval *c, size_t bytes);
+nib_status cpu_lane_spend(op_eval *c, int64_t work);
 /* Runs the eval of a step that has a fast way on what that way is not made for: all of its work. */
 nib_status cpu_eval_whole(const plan_step *step, const kernels *k, plan_lane *lane);
 

@@ -87,6 +87,19 @@ static void *eval_output(op_eval *c, int i, nib_dtype dtype, int rank, const int
     return NULL;
 }
 
+void *cpu_lane_scratch(op_eval *c, size_t bytes) {
+    plan_lane *lane = c->user;
+    void *p = lane->eval_scratch(lane, bytes);
+    c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for %s", c->node->op);
+    return p;
+}
+
+nib_status cpu_lane_spend(op_eval *c, int64_t work) {
+    const plan_lane *lane = c->user;
+    (void)work;
+    return lane->stopped(lane) ? c->status = base_error_set(c->err, NIB_CANCELLED, "the run was cancelled") : NIB_OK;
+}
+
 static void *eval_scratch(op_eval *c, size_t bytes) {
     eval_context *x = c->user;
     void *p = x->lane->eval_scratch(x->lane, bytes);

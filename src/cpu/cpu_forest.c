@@ -33,19 +33,6 @@ static int64_t parts(const plan_step *step, const plan_group *group) {
     return (x->dims[0] + ROWS - 1) / ROWS;
 }
 
-static void *lane_scratch(op_eval *c, size_t bytes) {
-    plan_lane *lane = c->user;
-    void *p = lane->eval_scratch(lane, bytes);
-    c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a forest");
-    return p;
-}
-
-static nib_status lane_spend(op_eval *c, int64_t work) {
-    const plan_lane *lane = c->user;
-    (void)work;
-    return lane->stopped(lane) ? c->status = base_error_set(c->err, NIB_CANCELLED, "the run was cancelled") : NIB_OK;
-}
-
 static nib_status run_forest(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const forest_state *s = step->state;
     const graph_node *n = step->node;
@@ -59,7 +46,7 @@ static nib_status run_forest(const plan_step *step, int64_t lo, int64_t hi, plan
     const int outputs = op_ml_forest_outputs(&s->forest, x->dims[0], x->dtype, types, dims);
     for (int i = 0; i < outputs && i < n->n_outputs; i++)
         if (n->outputs[i] && !(out[i] = cpu_output(lane, n, i, types[i], dims[i].rank, dims[i].d, &status))) return status;
-    op_eval c = {.node = n, .kernels = s->k, .scratch = lane_scratch, .spend = lane_spend, .user = lane, .err = lane->err};
+    op_eval c = {.node = n, .kernels = s->k, .scratch = cpu_lane_scratch, .spend = cpu_lane_spend, .user = lane, .err = lane->err};
     status = op_ml_forest_run(&c, &s->forest, x, lo * ROWS, end, out);
     if (status != NIB_OK) base_error_at_node(lane->err, n->name[0] ? n->name : n->op);
     return status;

@@ -16,19 +16,6 @@ static int64_t parts(const plan_step *step, const plan_group *group) {
     return planes < 1 ? 1 : planes;
 }
 
-static void *lane_scratch(op_eval *c, size_t bytes) {
-    plan_lane *lane = c->user;
-    void *p = lane->eval_scratch(lane, bytes);
-    c->status = p ? NIB_OK : base_error_set(c->err, NIB_OUT_OF_MEMORY, "out of memory for a Resize");
-    return p;
-}
-
-static nib_status lane_spend(op_eval *c, int64_t work) {
-    const plan_lane *lane = c->user;
-    (void)work;
-    return lane->stopped(lane) ? c->status = base_error_set(c->err, NIB_CANCELLED, "the run was cancelled") : NIB_OK;
-}
-
 static nib_status run_resize(const plan_step *step, int64_t lo, int64_t hi, plan_lane *lane) {
     const kernels *k = step->state;
     const graph_node *n = step->node;
@@ -39,8 +26,8 @@ static nib_status run_resize(const plan_step *step, int64_t lo, int64_t hi, plan
                  .in = in,
                  .raw = in,
                  .kernels = k,
-                 .scratch = lane_scratch,
-                 .spend = lane_spend,
+                 .scratch = cpu_lane_scratch,
+                 .spend = cpu_lane_spend,
                  .user = lane,
                  .err = lane->err};
     op_resize r;

@@ -80,31 +80,49 @@ static const char *token_text(yyjson_val *of, const char *name) {
     return hf_json_string(of, name, hf_json_string(yyjson_obj_get(of, name), "content", NULL));
 }
 
+/* Whether a text may stand in a template: no byte of it is one that stands for another. */
+static bool is_plain(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] <= HF_PLACE_CUT) return false;
+    return true;
+}
+
+/* False: it is a list, has members, or is no text of a template. */
+static bool value_of(yyjson_val *v, hf_jinja_value *out) {
+    const char *text = yyjson_get_str(v);
+    *out = (hf_jinja_value){.kind = HF_JINJA_NONE};
+    if (yyjson_is_bool(v)) *out = (hf_jinja_value){.kind = HF_JINJA_BOOL, .number = yyjson_get_bool(v)};
+    if (yyjson_is_int(v)) *out = (hf_jinja_value){.kind = HF_JINJA_INT, .number = yyjson_get_sint(v)};
+    if (text) *out = hf_jinja_text(text);
+    return text ? is_plain(text, yyjson_get_len(v)) : yyjson_is_null(v) || yyjson_is_bool(v) || yyjson_is_int(v);
+}
+
 /* Variables beside the messages: what transformers always gives, special tokens, and what processing_kwargs says. A template that asks
- * for other special tokens is refused. */
-static int more_variables(yyjson_val *tokenizer, yyjson_val *said, hf_jinja_variable *out, int room) {
+ * for other special tokens is refused. -1: there are more than `room`, or one is what no variable can be; *odd: its name. */
+static int more_variables(yyjson_val *tokenizer, yyjson_val *said, hf_jinja_variable *out, int room, const char **odd) {
     static const char *const tokens[] = {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"};
     int n = 0;
     size_t i, count;
     yyjson_val *key, *v, *extra = yyjson_obj_get(tokenizer, "extra_special_tokens");
+    *odd = "extra_special_tokens, processing_kwargs";
+    if (yyjson_obj_size(extra) + yyjson_obj_size(said) + BASE_COUNT(tokens) + 3 > (size_t)room) return -1;
     out[n++] = (hf_jinja_variable){"tools", {.kind = HF_JINJA_NONE}};
     out[n++] = (hf_jinja_variable){"documents", {.kind = HF_JINJA_NONE}};
     out[n++] = (hf_jinja_variable){"add_generation_prompt", {.kind = HF_JINJA_BOOL}};
-    for (size_t k = 0; k < BASE_COUNT(tokens) && n < room; k++) {
+    for (size_t k = 0; k < BASE_COUNT(tokens); k++) {
         const char *text = token_text(tokenizer, tokens[k]);
+        *odd = tokens[k];
+        if (text && !is_plain(text, strlen(text))) return -1;
         if (text) out[n++] = (hf_jinja_variable){tokens[k], hf_jinja_text(text)};
     }
     yyjson_obj_foreach(extra, i, count, key, v) {
-        const char *text = token_text(extra, yyjson_get_str(key));
-        if (text && n < room) out[n++] = (hf_jinja_variable){yyjson_get_str(key), hf_jinja_text(text)};
+        const char *text = token_text(extra, *odd = yyjson_get_str(key));
+        if (text && !is_plain(text, strlen(text))) return -1;
+        if (text) out[n++] = (hf_jinja_variable){*odd, hf_jinja_text(text)};
     }
     yyjson_obj_foreach(said, i, count, key, v) {
-        const char *name = yyjson_get_str(key), *text = yyjson_get_str(v);
-        hf_jinja_value value = {.kind = HF_JINJA_NONE};
-        if (yyjson_is_bool(v)) value = (hf_jinja_value){.kind = HF_JINJA_BOOL, .number = yyjson_get_bool(v)};
-        if (yyjson_is_int(v)) value = (hf_jinja_value){.kind = HF_JINJA_INT, .number = yyjson_get_sint(v)};
-        if (text && strlen(text) == yyjson_get_len(v)) value = hf_jinja_text(text);
-        if (n < room) out[n++] = (hf_jinja_variable){name, value};
+        out[n].name = *odd = yyjson_get_str(key);
+        if (!value_of(v, &out[n++].value)) return -1;
     }
     return n;
 }
@@ -135,7 +153,9 @@ static nib_status render(base_heap *heap, const chat *c, bool instructed, char *
         messages[i] = (hf_jinja_value){.kind = HF_JINJA_MAP, .items = members[i], .keys = keys, .count = 2};
     }
     const int first = instructed ? 0 : 1;
-    int n = more_variables(c->tokenizer, c->said, variables, VARIABLES - 1);
+    const char *odd;
+    int n = more_variables(c->tokenizer, c->said, variables, VARIABLES - 1, &odd);
+    if (n < 0) return base_error_set(err, NIB_UNSUPPORTED, "a variable that is a list, or too many of them (%.80s)", odd);
     variables[n++] =
         (hf_jinja_variable){"messages", {.kind = HF_JINJA_LIST, .items = messages + first, .count = 3 - first}};
     base_str_init(&out, heap);

@@ -183,6 +183,22 @@ static void variables_of_every_template(void **state) {
     assert_true(score_with(PAIR "!") != want);
 }
 
+#define SAID(arguments)                                                                                                \
+    "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": " arguments "}}"
+
+/* judge-qwen3's config.json, which says of a head that is the table of words that it is not. */
+static const char *untied(void) {
+    static char text[4096];
+    FILE *f = fopen(TASKS "judge-qwen3/config.json", "rb");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    char *at = strstr(text, "\"tie_word_embeddings\": true");
+    assert_non_null(at);
+    memcpy(at, "\"tie_word_embeddings\":false", strlen("\"tie_word_embeddings\": true"));
+    return text;
+}
+
 static void what_is_refused(void **state) {
     const char *text = "a nib";
     float score;
@@ -211,6 +227,9 @@ static void what_is_refused(void **state) {
             "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": "
             "{\"restore_suffix\": true, \"max_length\": null, \"add_generation_prompt\": false}}}",
             &plain, NIB_OK, "");
+    refused("judge-qwen3", "sentence_bert_config.json", SAID("{\"tools\": [1]}"), &plain, NIB_UNSUPPORTED, "(tools)");
+    refused("judge-qwen3", "sentence_bert_config.json", SAID("{\"task\": \"\\u0002\"}"), &plain, NIB_UNSUPPORTED, "(task)");
+    refused("judge-qwen3", "config.json", untied(), &plain, NIB_UNSUPPORTED, "tie_word_embeddings");
     refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 999999}", &plain, NIB_UNSUPPORTED,
             "999999");
     refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 5, \"false_token_id\": 560}", &plain,
