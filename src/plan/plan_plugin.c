@@ -33,7 +33,7 @@ static nib_status open_library(const char *name, void **out, nib_error *err) {
 nib_status device_load(nib_runtime *runtime, const device_host_calls *calls, const char *name, const char *argument, device **out,
                        nib_error *err) {
     const device_plugin *(*entry)(void);
-    void *library;
+    void *library = NULL;
     *out = NULL;
     nib_status status = open_library(name, &library, err);
     if (status != NIB_OK) return status;
