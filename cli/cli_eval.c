@@ -24,7 +24,7 @@ static const cli_option eval_options[] = {
     {"retrieval", 0, CLI_TEXT, CLI_AT(retrieval), "DIR", "corpus.jsonl, queries.jsonl and qrels.tsv, as BEIR has them",
      0, 0, NULL},
     {"precision", 0, CLI_TEXT, CLI_AT(precisions), "LIST",
-     "f32,bf16,q8,q4: each in turn (default: as the weights are stored)", 0, 0, NULL},
+     "f32,bf16,q8,q4,mixed: each in turn (default: as the weights are stored)", 0, 0, NULL},
     {"dimensions", 0, CLI_TEXT, CLI_AT(cuts), "LIST",
      "0,256,128: vectors cut to so many numbers, in turn; 0: all (the default)", 0, 0, NULL},
     {"type", 0, CLI_TEXT, CLI_AT(types), "LIST", "float32,int8,binary: how they are stored, in turn (default float32)",

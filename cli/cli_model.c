@@ -12,7 +12,8 @@
 /* What this build computes in: neither more nor less than is accepted here. */
 static const cli_names precisions = {
     (const char *const[]){NIB_PRECISION_MAP(CLI_NAME_TEXT)},
-    (const int[]){NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8, NIB_PRECISION_Q4, NIB_PRECISION_AUTO, -1}};
+    (const int[]){NIB_PRECISION_F32, NIB_PRECISION_BF16, NIB_PRECISION_Q8, NIB_PRECISION_Q4,
+                  NIB_PRECISION_MIXED, NIB_PRECISION_AUTO, -1}};
 static const cli_names tasks = {(const char *const[]){NIB_TASK_MAP(CLI_NAME_TEXT)},
                                 (const int[]){NIB_TASK_EMBED, NIB_TASK_TOKENS, NIB_TASK_CLASSIFY, NIB_TASK_TAG, NIB_TASK_COLBERT,
                                             NIB_TASK_SPARSE, NIB_TASK_HYBRID, NIB_TASK_FILL, NIB_TASK_ANSWER, -1}};
@@ -45,7 +46,8 @@ const cli_option cli_engine_options[] = {
     {"precision", 0, CLI_NAME, CLI_AT(m.options.precision), "P",
      "%s (default: the file's own; a named one is obeyed or refused)", 0, 0, &precisions},
     {"min-cosine", 0, CLI_REAL, CLI_AT(m.options.min_cosine), "X",
-     "mean cosine to f32 that vectors must have, of sentences of nib's own: else it is not opened", 0, 1, NULL},
+     "mean cosine to f32 that vectors must have, of sentences of nib's own: layers get more bits until they do, or it is not opened "
+     "(default: of mixed 0.998)", 0, 1, NULL},
     {"device", 0, CLI_TEXT, CLI_AT(m.options.device), "D", "cpu, or plug-ins in front of it: NAME|PATH.so[:ARGUMENT],cpu (doc/devices.md)", 0, 0, NULL},
     {"output-name", 0, CLI_TEXT, CLI_AT(m.options.output_name), "NAME",
      "graph output to use (default: nib inspect says which and why)", 0, 0, NULL},

@@ -7,23 +7,12 @@
 #include "hub/hub.h"
 #include "quantize/quantize.h"
 
-/* What is to be compiled keeps the cosine that it is held to. */
-static nib_status hold(nib_runtime *runtime, const char *in, const nib_model_options *asked, nib_error *err) {
-    const model_source source = {.path = in};
-    nib_model_options o = *asked;
-    nib_model *m = NULL;
-    o.runtime = runtime, o.stop = NULL;
-    nib_status status = model_open(&source, &o, &m, err);
-    if (status == NIB_OK) status = quantize_hold_to(m, &source, &o, err);
-    model_release(m);
-    return status;
-}
-
 static nib_status try_compile_file(const char *in, const char *out, const nib_compile_options *options, nib_error *err) {
     nib_status status = NIB_OK;
     nib_compile_options o;
     nib_model_options model;
     nib_runtime *runtime = NULL;
+    nib_model *m = NULL;
     base_stop stop;
     char room[HUB_PATH];
     if (!in || !*in || !out || !*out) return base_error_set(err, NIB_INVALID_ARGUMENT, "a model and where to write it must be named");
@@ -35,10 +24,14 @@ static nib_status try_compile_file(const char *in, const char *out, const nib_co
     base_stop_begin(&stop, o.stop, o.stop_user, COMPILED_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
     if (status == NIB_OK) status = hub_resolve(in, room, &in, err);
-    if (status == NIB_OK && model.min_cosine > 0) status = hold(runtime, in, &model, err);
-    if (status == NIB_OK) status = compiled_write(runtime, in, out, &o, err);
+    model.runtime = runtime;
+    if (status == NIB_OK && base_path_same(in, out))
+        status = base_error_set(err, NIB_INVALID_ARGUMENT, "%s is the model itself: the compiled one needs a name of its own", out);
+    if (status == NIB_OK) status = api_open_held(&(model_source){.path = in}, &model, &m, err);
+    if (status == NIB_OK) status = compiled_write(m, in, out, &o, err);
     base_stop_end(&stop);
 fail:
+    model_release(m);
     base_runtime_release(runtime);
     return status;
 }

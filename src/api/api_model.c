@@ -45,10 +45,22 @@ void nib_runtime_memory(const nib_runtime *runtime, nib_memory *out, size_t size
 nib_status api_model_options_take(nib_model_options *o, const nib_model_options *given, nib_error *err) {
     nib_status status = api_options_take(API_MODEL_OPTIONS, o, given, err);
     if (status != NIB_OK) return status;
-    if ((unsigned)o->pooling > NIB_POOLING_LAST || (unsigned)o->precision > NIB_PRECISION_Q4 || o->max_tokens < 0 ||
+    if ((unsigned)o->pooling > NIB_POOLING_LAST || (unsigned)o->precision > NIB_PRECISION_MIXED || o->max_tokens < 0 ||
         o->batch_tokens < 0 || o->optimize > 2 || !(o->min_cosine >= 0 && o->min_cosine <= 1) || (unsigned)o->task >= MODEL_PROGRAMS)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option is out of range");
     return NIB_OK;
+}
+
+/* MIXED is decided where a model is opened; a compiled one has decided, and sessions round nothing. */
+nib_status api_open_held(const model_source *source, const nib_model_options *o, nib_model **out, nib_error *err) {
+    nib_status status = compiled_open(source, o, out, err);
+    if (status != NIB_OK) return status;
+    const bool mixes = (*out)->computes == NIB_PRECISION_MIXED && !(*out)->compiled && !o->sessions;
+    if (o->min_cosine > 0 || mixes) status = quantize_hold_to(*out, source, o, err);
+    if (status == NIB_OK) return NIB_OK;
+    model_release(*out);
+    *out = NULL;
+    return status;
 }
 
 static nib_status try_model_open(const model_source *source, const nib_model_options *options, nib_model **out, nib_error *err) {
@@ -64,11 +76,7 @@ static nib_status try_model_open(const model_source *source, const nib_model_opt
     base_stop_begin(&stop, o.stop, o.stop_user, MODEL_STAGES);
     if (status == NIB_OK) status = base_stop_check(err);
     if (status == NIB_OK && !from.bytes) status = hub_resolve(from.path, room, &from.path, err);
-    if (status == NIB_OK) status = compiled_open(&from, &o, out, err);
-    if (status == NIB_OK && o.min_cosine > 0 && (status = quantize_hold_to(*out, &from, &o, err)) != NIB_OK) {
-        model_release(*out);
-        *out = NULL;
-    }
+    if (status == NIB_OK) status = api_open_held(&from, &o, out, err);
     base_stop_end(&stop);
     return status;
 }

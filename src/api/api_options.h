@@ -49,6 +49,9 @@ nib_status api_options_take(api_options kind, void *into, const void *given, nib
 
 /* The same of a model's options, and each within its range: how a model is opened, or compiled. */
 nib_status api_model_options_take(nib_model_options *into, const nib_model_options *given, nib_error *err);
+struct model_source;
+/* Opens what the options ask for, and holds it to the cosine that they, or the precision mixed, ask for. Errors as nib_model_open. */
+nib_status api_open_held(const struct model_source *source, const nib_model_options *o, nib_model **out, nib_error *err);
 
 /* Copies what the caller has room for of a result, and zeroes the rest of that room. `out` may be NULL. */
 void api_fill(void *out, size_t size, const void *made, size_t known);

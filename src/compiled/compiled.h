@@ -94,7 +94,8 @@ void compiled_free_programs(base_heap *heap, compiled_program programs[2]);
 
 /* ---- the verbs (api/) */
 #define COMPILED_STAGES (MODEL_STAGES + 2) /* that compiling advances by: opening, what is written, the file */
-nib_status compiled_write(nib_runtime *runtime, const char *in, const char *out, const nib_compile_options *o, nib_error *err);
+/* m, just opened from `in` with o->model, into a file. INVALID_ARGUMENT: m is compiled already. Errors as nib_compile_file. */
+nib_status compiled_write(nib_model *m, const char *in, const char *out, const nib_compile_options *o, nib_error *err);
 nib_status compiled_verify(nib_runtime *runtime, const char *path, nib_error *err); /* all checksums */
 
 #endif

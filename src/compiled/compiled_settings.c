@@ -32,7 +32,7 @@ static const field fields[] = {
     FIELD("truncate_dim", INT64, settings.truncate_dim, 0, INT64_MAX),
     FIELD("max_tokens", INT64, max_tokens, 1, INT32_MAX),
     FIELD("max_tokens_why", TEXT, max_tokens_why, 0, 0),
-    FIELD("precision", INT, precision, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
+    FIELD("precision", INT, precision, NIB_PRECISION_FILE, NIB_PRECISION_MIXED),
     FIELD("optimize", INT, optimize, 0, 2),
     FIELD("pack", BOOL, pack, 0, 1),
     FIELD("ids", INT, roles.ids, -1, INT_MAX),
@@ -112,7 +112,7 @@ static const field fields[] = {
     { name, kind, offsetof(model_program, member), sizeof(((model_program *)0)->member), least, most, true }
 
 static const field program_fields[] = {
-    FIELD("computes", INT, computes, NIB_PRECISION_FILE, NIB_PRECISION_Q4),
+    FIELD("computes", INT, computes, NIB_PRECISION_FILE, NIB_PRECISION_MIXED),
     FIELD("output_name", TEXT, output_name, 0, 0),
     FIELD("output_why", TEXT, output_why, 0, 0),
     FIELD("cannot_embed", TEXT, cannot, 0, 0),

@@ -381,15 +381,10 @@ fail:
     return status;
 }
 
-nib_status compiled_write(nib_runtime *runtime, const char *in, const char *out, const nib_compile_options *o, nib_error *err) {
+nib_status compiled_write(nib_model *m, const char *in, const char *out, const nib_compile_options *o, nib_error *err) {
     nib_status status = NIB_OK;
-    compiler c = {.heap = &runtime->heap, .o = o, .err = err};
-    nib_model_options options = *o->model;
-    options.runtime = runtime;
+    compiler c = {.m = m, .heap = &m->runtime->heap, .o = o, .err = err};
     for (int k = 0; k < COMPILED_KINDS; k++) base_str_init(&c.sections[k], c.heap);
-    if (base_path_same(in, out))
-        NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is the model itself: the compiled one needs a name of its own", out);
-    NIB_TRY(compiled_open(&(model_source){.path = in}, &options, &c.m, err));
     if (c.m->compiled)
         NIB_FAIL(err, NIB_INVALID_ARGUMENT, "%s is compiled already: compile what it was made of, %s", in, c.m->compiled->made_of);
     NIB_TRY(compile(&c, out));
@@ -402,6 +397,5 @@ fail:
     base_free(c.heap, c.blobs);
     base_free(c.heap, c.slots);
     base_free(c.heap, c.places);
-    model_release(c.m);
     return status;
 }

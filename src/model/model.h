@@ -121,6 +121,8 @@ struct nib_model {
     int64_t max_tokens, batch_tokens;
     nib_precision precision, computes; /* as asked for; as that is taken */
     const char *precision_why;
+    quant_layers chosen;       /* that have other formats than `computes` says (model_choose) */
+    char chosen_why[120];
     char max_tokens_why[128];
     const char *positions_why; /* which says settings.positions; NULL: config.json */
     int optimize;              /* pass level */
@@ -173,6 +175,10 @@ void model_release(nib_model *m);
 /* A program, by its task's number or MODEL_EXACT, made at the first call. UNSUPPORTED: the model cannot do that; other
  * errors as model_open. From any thread. */
 nib_status model_get_program(nib_model *m, int which, const model_program **out, nib_error *err);
+
+/* Layers get other formats than the model's precision gives them: its programs are dropped, and made anew with these. `chosen` is the
+ * model's from here on; `why`, a line, is copied. The caller is the only one who has the model. */
+void model_choose(nib_model *m, quant_layers *chosen, const char *why);
 
 /* Whether its columns are labels. */
 bool model_gives_labels(int which);

@@ -192,8 +192,9 @@ static nib_status check_options(const nib_model_options *o, nib_error *err) {
     case NIB_PRECISION_F32:
     case NIB_PRECISION_BF16:
     case NIB_PRECISION_Q8:
-    case NIB_PRECISION_Q4: return NIB_OK;
-    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32, bf16, q8, q4");
+    case NIB_PRECISION_Q4:
+    case NIB_PRECISION_MIXED: return NIB_OK;
+    default: return base_error_set(err, NIB_UNSUPPORTED, "this precision is not built into this nib; it has: f32, bf16, q8, q4, mixed");
     }
 }
 
@@ -385,6 +386,7 @@ void model_release(nib_model *m) {
     base_mutex_free(heap, m->lock);
     base_mutex_free(heap, m->measuring);
     hf_labels_free(heap, &m->labels);
+    quant_layers_free(heap, &m->chosen);
     base_free(heap, (char *)(uintptr_t)m->asked.output_name);
     base_free(heap, (char *)(uintptr_t)m->asked.route);
     base_free(heap, m->no_tokenizer);

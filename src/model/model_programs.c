@@ -3,6 +3,7 @@
  * Programs. In: a model's source graph and what is wanted of it. Out: the graph after its passes and its plan, made
  * once for all callers; or why there is none, remembered.
  */
+#include "model_callers.h"
 #include "model_tasks.h"
 #include <stdio.h>
 #include <string.h>
@@ -65,7 +66,7 @@ static nib_status round_weights(const nib_model *m, model_program *p, pass_conte
     }
     if (model_arithmetic(p->computes) == NIB_PRECISION_F32) return NIB_OK;
     model_product_rows(m, rows);
-    return quant_apply(ctx, p->computes, as_file, rows);
+    return quant_apply(ctx, p->computes, as_file, as_file ? NULL : &m->chosen, rows);
 }
 
 /* A clone of the source and its plan into p; a task's p has its output already. */
@@ -171,6 +172,21 @@ nib_status model_get_program(nib_model *m, int which, const model_program **out,
     }
     *out = &s->program;
     return NIB_OK;
+}
+
+void model_choose(nib_model *m, quant_layers *chosen, const char *why) {
+    base_heap *heap = &m->runtime->heap;
+    for (int i = 0; i < MODEL_PROGRAMS; i++) {
+        model_free_callers(m, i);
+        model_free_program(heap, &m->slots[i].program);
+        base_error_clear(&m->slots[i].failure);
+        atomic_store(&m->slots[i].state, MODEL_UNMADE);
+    }
+    quant_layers_free(heap, &m->chosen);
+    m->chosen = *chosen;
+    *chosen = (quant_layers){0};
+    snprintf(m->chosen_why, sizeof m->chosen_why, "%s", why);
+    if (*why) m->precision_why = m->chosen_why;
 }
 
 void model_free_program(base_heap *heap, model_program *p) {

@@ -12,11 +12,29 @@
 
 #include "pass/pass.h"
 
-/* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4 or NIB_PRECISION_BF16; UNSUPPORTED for any other.
+/* What is rounded as one: a Linear, or the large tables of an Embed, by the name of what it gives; or the products of all attentions. */
+#define QUANT_ATTENTION "" /* their name */
+typedef struct quant_layer {
+    char *name;
+    kernel_weight_format format; /* of its weights; F32: it is not rounded */
+    double numbers;              /* that it has; of attentions 0 */
+} quant_layer;
+typedef struct quant_layers {
+    quant_layer *items;
+    int count;
+} quant_layers;
+
+/* Those of a graph that quant_apply has rounded, the caller's to free. */
+nib_status quant_layers_find(base_heap *heap, const graph *g, quant_layers *out, nib_error *err);
+void quant_layers_free(base_heap *heap, quant_layers *l);
+
+/* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4, NIB_PRECISION_MIXED or NIB_PRECISION_BF16; UNSUPPORTED for any other. MIXED is Q4 but
+ * for what is chosen.
+ * `chosen`: layers that get another format than the precision's; names that the graph does not have are nobody's. NULL: none.
  * `as_file`, of a file that was quantized: each Linear in what its own weights were quantized to, q4 or q8, if they were
  * (quant_grid.c), else in f32; precision then says only what tables become.
  * `rows` [KERNEL_WEIGHTS]: what a product reads beside weights of each format. */
-nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const kernel_input *rows);
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const quant_layers *chosen, const kernel_input *rows);
 
 /* What a Linear's weights lie on the grid of: KERNEL_WEIGHT_Q4, _Q8 for any other grid of up to 8 bits, or _F32 for none. */
 kernel_weight_format quant_grid_of(const op_linear *l);

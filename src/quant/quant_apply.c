@@ -142,17 +142,24 @@ static nib_status take_factors(pass_context *ctx) {
     return NIB_OK;
 }
 
+/* What was chosen for a layer of that name, or what it has otherwise. */
+static kernel_weight_format format_of(const quant_layers *chosen, const char *name, kernel_weight_format otherwise) {
+    for (int i = 0; chosen && i < chosen->count; i++)
+        if (strcmp(chosen->items[i].name, name) == 0) return chosen->items[i].format;
+    return otherwise;
+}
+
 #define TABLE_ROWS 1024 /* below, a table is small beside the rest */
 
 /* `on_grid`: those alone that lose nothing. */
-static nib_status quantize_tables(pass_context *ctx, const kernel_format *format, bool on_grid) {
+static nib_status quantize_tables(pass_context *ctx, const kernel_format *format, bool on_grid, const quant_layers *chosen) {
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         for (int i = 1; graph_is_op(n, "nib", "Embed") && i < n->n_inputs; i += 2) {
             graph_value *v = n->inputs[i].value;
             if (!v->constant || !op_is_weight_type(v->constant->dtype) || v->constant->rank != 2 ||
                 base_is_quantized(&v->type.quant) || v->constant->dims[0] < TABLE_ROWS ||
                 v->constant->dims[1] % format->multiple || v->constant->dims[1] > format->most_k ||
-                (on_grid && !quant_grid_of_rows(v->constant)))
+                (on_grid && !quant_grid_of_rows(v->constant)) || format_of(chosen, n->outputs[0]->name, KERNEL_WEIGHT_Q8) == KERNEL_WEIGHT_F32)
                 continue;
             if (!(v = typed_weight(ctx, v, true, &format->type)))
                 return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
@@ -171,7 +178,7 @@ static bool has_linear(const graph *g) {
     return false;
 }
 
-nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const kernel_input *rows) {
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const quant_layers *chosen, const kernel_input *rows) {
     nib_status status = NIB_OK;
     static const struct {
         kernel_weight_format weight, table;
@@ -183,23 +190,26 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file,
         [NIB_PRECISION_Q4] = {KERNEL_WEIGHT_Q4, KERNEL_WEIGHT_Q8,
                               "q4: u8 rows with a scale and zero point each, s4 weights in blocks of 32 with a scale each; large tables "
                               "in s8 with a scale a row"},
+        [NIB_PRECISION_MIXED] = {KERNEL_WEIGHT_Q4, KERNEL_WEIGHT_Q8, "as few bits each as their cosine allows"},
     };
     if ((size_t)precision >= BASE_COUNT(of) || !of[precision].said)
         return base_error_set(ctx->err, NIB_UNSUPPORTED, "nothing computes in %s", nib_precision_name(precision));
     int done = 0, left = 0;
     const kernel_weight_format bare = precision == NIB_PRECISION_BF16 ? KERNEL_WEIGHT_BF16 : KERNEL_WEIGHT_Q8,
                                table = has_linear(ctx->g) ? of[precision].table : bare;
-    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table], false));
-    else if (as_file) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[KERNEL_WEIGHT_Q8], true));
+    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table], false, chosen));
+    else if (as_file) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[KERNEL_WEIGHT_Q8], true, NULL));
+    const kernel_weight_format products = format_of(chosen, QUANT_ATTENTION, KERNEL_WEIGHT_Q8);
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
         op_linear l;
-        if (op_attention_get(n, &a) && a.products == OP_PRODUCTS_F32) {
+        if (op_attention_get(n, &a) && a.products == OP_PRODUCTS_F32 && products != KERNEL_WEIGHT_F32) {
             a.products = OP_PRODUCTS_Q8;
             NIB_TRY(op_attention_set(n, &a, ctx->err));
         }
         if (!op_linear_get(n, &l) || l.weight_format != KERNEL_WEIGHT_F32) continue;
-        const kernel_weight_format format = as_file ? quant_grid_of(&l) : of[precision].weight;
+        const kernel_weight_format format =
+            as_file ? quant_grid_of(&l) : format_of(chosen, n->outputs[0]->name, of[precision].weight);
         if (format == KERNEL_WEIGHT_F32) {
             left++;
             continue;

@@ -142,10 +142,14 @@ nib_status quantize_open_model(nib_runtime *runtime, const model_source *source,
 /* Vectors [n, width] of the texts, the caller's to free with base_free. */
 nib_status quantize_vectors(nib_model *m, const char *const *texts, size_t n, float **out, int64_t *width, nib_error *err);
 
+#define QUANTIZE_LESS 50 /* of what a layer loses with 4 bits in blocks, one part in so many is lost with 8, by MiniLM's: 14 to 101 */
+#define QUANTIZE_MIXED_COSINE 0.998 /* what precision mixed keeps where no min_cosine is given */
+
 /* The sentences that nib measures with where nobody gives texts. */
 const char *const *quantize_own_texts(size_t *n);
-/* m, opened from source with these options, whose min_cosine it must keep on nib's own sentences: DIFFERENT. UNSUPPORTED: it gives no
- * vectors of texts, or is compiled. */
+/* m, opened from source with these options by the caller, who alone has it, must keep their min_cosine on nib's own sentences: layers get
+ * more bits until it does. DIFFERENT: it does not, whatever they get, or its file has rounded them. UNSUPPORTED: it gives no vectors
+ * of texts, or is compiled. */
 nib_status quantize_hold_to(nib_model *m, const model_source *source, const nib_model_options *asked, nib_error *err);
 
 /* ---- what both models cost to run here: before (f32) and after, by their paths */

@@ -73,9 +73,10 @@ void quantize_compare(const float *a, const float *b, size_t n, int64_t width, q
     for (size_t i = 0; i < n; i++) {
         double c = cosine(a + i * (size_t)width, b + i * (size_t)width, width);
         cosines[i] = c = isnan(c) ? -1 : c;
-        out->mean += c / (double)n;
+        out->mean += c;
         if (c < out->worst) out->worst = c;
     }
+    if (n) out->mean /= (double)n; /* of equal vectors 1, not nearly */
     base_sort(cosines, n, sizeof *cosines, by_size);
     out->fifth = n ? cosines[n / 20] : 1;
     free(cosines);

@@ -4,12 +4,10 @@
  * measured. Out: steps that give layers more, the best first.
  *
  * What layers lose adds up, nearly, while it is small (1 - cosine is a squared length), so a step is worth what its layer no longer loses,
- * by the bytes that it takes. With 8 bits and a scale a column a layer loses about one part in LESS of what it does with 4 bits in blocks.
+ * by the bytes that it takes. With 8 bits and a scale a column a layer loses about one part in QUANTIZE_LESS of what it does with 4 bits in blocks.
  */
 #include "quantize.h"
 #include "base/base_sort.h"
-
-#define LESS 50 /* by the layers' errors of MiniLM: 14 to 101 */
 
 /* Bytes of a layer's weight with such codes: integers, and scales of f32. */
 static double bytes_of(const quantize_layer *l, quantize_bits bits, int64_t block) {
@@ -33,7 +31,7 @@ nib_status quantize_plan(base_heap *heap, const quantize_layers *layers, quantiz
     if (!out) return base_error_set(err, NIB_OUT_OF_MEMORY, "out of memory for a plan of bits");
     for (int i = 0; i < layers->count; i++) {
         quantize_layer *l = &layers->items[i];
-        const double all = l->effect > 0 ? l->effect : 0, little = l->codes.bits == QUANTIZE_4 ? all / LESS : all;
+        const double all = l->effect > 0 ? l->effect : 0, little = l->codes.bits == QUANTIZE_4 ? all / QUANTIZE_LESS : all;
         if (!l->codes.q) continue;
         if (l->codes.bits == QUANTIZE_4) out[(*n)++] = step_of(l, QUANTIZE_4, QUANTIZE_8, all - little);
         out[(*n)++] = step_of(l, QUANTIZE_8, QUANTIZE_NONE, little);

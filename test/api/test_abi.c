@@ -745,7 +745,7 @@ static void a_tensor_that_was_read_can_be_given_away(void **state) {
 
 /* Files, scripts and bindings say these: a name that changes is another interface. */
 static void names_are_what_they_were(void **state) {
-    static const char *const precisions[] = {"file", "auto", "f32", "bf16", "f16", "q8", "q4", "?"};
+    static const char *const precisions[] = {"file", "auto", "f32", "bf16", "f16", "q8", "q4", "mixed", "?"};
     static const char *const poolings[] = {"model",         "none",          "mean", "cls", "max",
                                            "mean_sqrt_len", "weighted_mean", "last", "?"};
     static const char *const targets[] = {"standard", "onnxruntime", "?"};

@@ -176,6 +176,8 @@ pair = {
     ("run", "atol"): ("bert.onnx --random --seed 3 --compare golden", "bert.onnx --random --seed 3 --compare golden --atol 99"),
     ("inspect", "optimize-level"): ("bert.onnx --graph text", "bert.onnx --graph text --optimize-level 2"),
     ("inspect", "check"): ("tiny", "tiny --check"),
+    ("rank", "prompt-name"): ("--model judge --query 'a pen' documents", "--model judge --query 'a pen' documents --prompt-name other"),
+    ("rank", "no-prompt"): ("--model judge --query 'a pen' documents", "--model judge --query 'a pen' documents --no-prompt"),
     ("inspect", "verify"): ("broken.nib", "broken.nib --verify"),
     ("tokenize", "pair"): ("tiny ink pen", "tiny ink pen --pair"),
     ("tokenize", "decode"): ("tiny --format ids '5 13'", "tiny --format ids '5 13' --decode"),
@@ -191,8 +193,6 @@ pair = {
     ("bench", "ids"): ("encode tiny --input texts --json", "encode tiny --ids ids --json"),
     ("bench", "batch-tokens"): ("encode tiny --input many --threads 1 --memory 4M --rounds 1 --json",
                                 "encode tiny --input many --threads 1 --memory 4M --rounds 1 --json --batch-tokens 20000"),
-    ("tune", "min-cosine"): ("tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision q8",
-                             "tiny --seconds 0.1 --json --threads 1 --batch-tokens 64 --precision q8 --min-cosine 1"),
     ("tune", "normalize"): ("tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32",
                             "tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32 --normalize yes"),
     ("tune", "json"): ("tiny --seconds 0.1 --threads 1 --batch-tokens 64 --precision f32",
@@ -251,8 +251,10 @@ def commands(verb, name, takes):
     if name == "pull":  # offline: one says how to pull, the other that it may not
         line = re.sub(r"--model [^ ]*|tiny|bert\.onnx", "--model org/none", line, count=1)
         return line, line + " --pull", dict(env, HF_HUB_OFFLINE="1", HF_HUB_CACHE="nowhere")
-    if name == "min-cosine" and verb != "quantize":  # at least 1 is what f32 has
+    if name == "min-cosine" and verb not in ("quantize", "tune"):  # at least 1 is what f32 has
         line += " --precision q8"
+    if name == "min-cosine" and verb == "tune":  # a compiled file has nothing to compare with
+        line = line.replace("tiny", "tiny.nib", 1)
     if name == "model":
         return line, re.sub(r"--model [^ ]*", "--model nowhere", line), env
     if name == "memory":

@@ -195,7 +195,7 @@ for precision in bf16 q8; do
     expect 0 "in $precision \(asked for\)" "$nib" inspect "$model" --precision $precision
     expect 0 '0\.[67][0-9]+  A cat' "$nib" embed --model "$model" --precision $precision --similarity 'A cat is sleeping on the sofa.' 'A kitten naps on the couch.'
 done
-expect 2 'precision f16: it takes f32, bf16, q8, q4 or auto' "$nib" embed --model "$model" --precision f16 text
+expect 2 'precision f16: it takes f32, bf16, q8, q4, mixed or auto' "$nib" embed --model "$model" --precision f16 text
 expect 0 'precision auto: (q8|f32), because' "$nib" embed --model "$model" --precision auto text
 
 # an input that pauses is answered: the second line is sent only when the first answer has come

@@ -33,9 +33,12 @@ cp "$root/test/data/onnx/t5-tiny.dynamo.onnx" t5.onnx
     "$nib" simplify bert.onnx other.onnx
     "$nib" optimize bert.onnx -o half.onnx -O4
     "$nib" compile tiny -o broken.nib
+    "$nib" compile tiny -o tiny.nib
 } >/dev/null
 printf 'x' | dd of=broken.nib bs=1 seek=$(($(stat -c %s broken.nib) - 3)) conv=notrunc 2>/dev/null
 for task in fill answer rank ner colbert; do cp -r "$root/test/data/tasks/$task-bert" $task; done
+cp -r "$root/test/data/tasks/judge-qwen3" judge
+sed -i 's/"default_prompt_name": null/"default_prompt_name": "towns"/; s/"prompts": {/&"other": "is it ink", /' judge/config_sentence_transformers.json
 printf 'a pen\nink of the nib\nit writes\n' >documents
 printf 'a [MASK]\n[MASK] writes\n' >masked
 sed 's/pen/[MASK]/' many >manymasked

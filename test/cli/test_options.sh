@@ -59,8 +59,8 @@ expect 0 '"index": 0' "$nib" embed --model="$tiny" x
 for precision in $(sed -n 's/.*it takes \(.*\);.*/\1/p' err | sed 's/,//g; s/ or / /'); do
     expect 0 '"index": 0' "$nib" embed "$tiny" --precision "$precision" x
 done
-check grep -q 'fp16: it takes f32, bf16, q8, q4 or auto;' err
-for precision in f16 file; do expect 2 'it takes f32, bf16, q8, q4 or auto;' "$nib" embed "$tiny" --precision $precision x; done
+check grep -q 'fp16: it takes f32, bf16, q8, q4, mixed or auto;' err
+for precision in f16 file; do expect 2 'it takes f32, bf16, q8, q4, mixed or auto;' "$nib" embed "$tiny" --precision $precision x; done
 
 # ---- the model: --model or the first argument, everywhere; never two, never none
 "$nib" embed --model "$tiny" 'a pen' >want
