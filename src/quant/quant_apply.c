@@ -159,7 +159,8 @@ static nib_status quantize_tables(pass_context *ctx, const kernel_format *format
             if (!v->constant || !op_is_weight_type(v->constant->dtype) || v->constant->rank != 2 ||
                 base_is_quantized(&v->type.quant) || v->constant->dims[0] < TABLE_ROWS ||
                 v->constant->dims[1] % format->multiple || v->constant->dims[1] > format->most_k ||
-                (on_grid && !quant_grid_of_rows(v->constant)) || format_of(chosen, n->outputs[0]->name, KERNEL_WEIGHT_Q8) == KERNEL_WEIGHT_F32)
+                (on_grid && !quant_grid_of_rows(v->constant)) ||
+                format_of(chosen, n->outputs[0]->name, KERNEL_WEIGHT_Q8) == KERNEL_WEIGHT_F32)
                 continue;
             if (!(v = typed_weight(ctx, v, true, &format->type)))
                 return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");

@@ -9,6 +9,7 @@
  * keeps the cosine is looked for by halving. Attentions' products come last: they have no weights.
  */
 #include "quantize.h"
+#include "base/base_number.h"
 #include "base/base_sort.h"
 #include "quantize_texts.h"
 #include <string.h>
@@ -138,7 +139,7 @@ static void say(const holder *h, double least, char *out, size_t size) {
         bits8 += h->now[i] == KERNEL_WEIGHT_Q8 && h->all.items[i].format == KERNEL_WEIGHT_Q4;
         f32 += h->now[i] == KERNEL_WEIGHT_F32;
     }
-    snprintf(out, size, "held to %.6g: of %d layers %d raised to 8 bits, %d to f32", least, h->all.count, bits8, f32);
+    base_snprintf(out, size, "held to %.6g: of %d layers %d raised to 8 bits, %d to f32", least, h->all.count, bits8, f32);
 }
 
 static nib_status repair(holder *h, double least, nib_error *err) {

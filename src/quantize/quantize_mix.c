@@ -3,8 +3,9 @@
  * How many bits each layer gets. In: layers in few bits, and what each of them costs the vectors where it alone is rounded, as it was
  * measured. Out: steps that give layers more, the best first.
  *
- * What layers lose adds up, nearly, while it is small (1 - cosine is a squared length), so a step is worth what its layer no longer loses,
- * by the bytes that it takes. With 8 bits and a scale a column a layer loses about one part in QUANTIZE_LESS of what it does with 4 bits in blocks.
+ * What layers lose adds up, nearly, while it is small (1 - cosine is a squared length), so a step is worth what its layer no longer
+ * loses, by the bytes that it takes. With 8 bits and a scale a column a layer loses about one part in QUANTIZE_LESS of what it does with
+ * 4 bits in blocks.
  */
 #include "quantize.h"
 #include "base/base_sort.h"
