@@ -145,11 +145,26 @@ nib_status quantize_vectors(nib_model *m, const char *const *texts, size_t n, fl
 #define QUANTIZE_LESS 50 /* of what a layer loses with 4 bits in blocks, one part in so many is lost with 8, by MiniLM's: 14 to 101 */
 #define QUANTIZE_MIXED_COSINE 0.998 /* what precision mixed keeps where no min_cosine is given */
 
+/* What a model's own task gives for texts: text i has rows offsets[i] to offsets[i + 1] of data. Of the runtime's heap. */
+typedef struct quantize_rows {
+    size_t n;
+    int64_t *offsets; /* [n + 1] */
+    float *data;      /* [offsets[n], width] */
+    int64_t width;
+    bool scores; /* of labels */
+} quantize_rows;
+/* UNSUPPORTED: of no such task, or the model reads no texts. */
+nib_status quantize_rows_of(nib_model *m, const char *const *texts, size_t n, quantize_rows *out, nib_error *err);
+/* Of the first got->n of the same texts. UNSUPPORTED: rows of another number or width. */
+nib_status quantize_rows_compare(base_heap *heap, const quantize_rows *wanted, const quantize_rows *got, quantize_quality *out,
+                                 nib_error *err);
+void quantize_rows_free(base_heap *heap, quantize_rows *r);
+
 /* The sentences that nib measures with where nobody gives texts. */
 const char *const *quantize_own_texts(size_t *n);
 /* m, opened from source with these options by the caller, who alone has it, must keep their min_cosine on nib's own sentences: layers get
- * more bits until it does. DIFFERENT: it does not, whatever they get, or its file has rounded them. UNSUPPORTED: it gives no vectors
- * of texts, or is compiled. */
+ * more bits until it does. DIFFERENT: it does not, whatever they get, or its file has rounded them. UNSUPPORTED: it is compiled, or
+ * quantize_rows_of says so. */
 nib_status quantize_hold_to(nib_model *m, const model_source *source, const nib_model_options *asked, nib_error *err);
 
 /* ---- what both models cost to run here: before (f32) and after, by their paths */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A model that was opened in few bits, held to a cosine. In: the model, what it was opened from. Out: the same model, of which the
- * layers that cost most have more bits, so that its vectors of nib's own sentences are as near to those of the same source in f32 as
- * is asked for; or DIFFERENT.
+ * A model that was opened in few bits, held to a cosine. In: the model, what it was opened from. Out: the same model, of which the layers
+ * that cost most have more bits, so that what its task gives for nib's own sentences is as near to those of the same source in f32 as is
+ * asked for; or DIFFERENT.
  *
  * What a layer costs is measured where it alone is rounded, on a few of the sentences; steps from 4 to 8 bits and from there to f32 are
  * put in the order of what they gain for a byte (as quantize_mix.c has them for files), and the shortest beginning of that order that
@@ -33,8 +33,7 @@ typedef struct holder {
     quant_layers all; /* as the model's precision has them */
     const char *const *texts;
     size_t n;
-    float *wanted; /* [n, width] */
-    int64_t width;
+    quantize_rows wanted;
     kernel_weight_format *now; /* [all.count] */
     raise *steps;
     int n_steps;
@@ -50,8 +49,7 @@ static nib_status measure(holder *h, size_t n, const char *why, nib_error *err) 
     nib_status status = NIB_OK;
     base_heap *heap = &h->m->runtime->heap;
     quant_layers chosen = {base_calloc(heap, (size_t)h->all.count + 1, sizeof *chosen.items), 0};
-    float *got = NULL;
-    int64_t width;
+    quantize_rows got = {0};
     if (!chosen.items) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a choice of layers");
     for (int i = 0; i < h->all.count; i++) {
         const char *name = h->all.items[i].name;
@@ -61,13 +59,11 @@ static nib_status measure(holder *h, size_t n, const char *why, nib_error *err) 
         if (!to->name) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a choice of layers");
     }
     model_choose(h->m, &chosen, why);
-    NIB_TRY(quantize_vectors(h->m, h->texts, n, &got, &width, err));
-    if (width != h->width)
-        NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: vectors of %lld and of %lld numbers", (long long)width, (long long)h->width);
-    quantize_compare(h->wanted, got, n, width, &h->q);
+    NIB_TRY(quantize_rows_of(h->m, h->texts, n, &got, err));
+    NIB_TRY(quantize_rows_compare(heap, &h->wanted, &got, &h->q, err));
 fail:
     quant_layers_free(heap, &chosen);
-    base_free(heap, got);
+    quantize_rows_free(heap, &got);
     return status;
 }
 
@@ -76,7 +72,7 @@ static nib_status measure_f32(holder *h, const model_source *source, const nib_m
     nib_model_options o = *asked;
     o.runtime = h->m->runtime, o.precision = NIB_PRECISION_F32, o.stop = NULL;
     nib_status status = model_open(source, &o, &reference, err);
-    if (status == NIB_OK) status = quantize_vectors(reference, h->texts, h->n, &h->wanted, &h->width, err);
+    if (status == NIB_OK) status = quantize_rows_of(reference, h->texts, h->n, &h->wanted, err);
     model_release(reference);
     return status;
 }
@@ -147,7 +143,7 @@ static nib_status repair(holder *h, double least, nib_error *err) {
     char why[120];
     const model_program *p;
     base_heap *heap = &h->m->runtime->heap;
-    NIB_TRY(model_get_program(h->m, NIB_TASK_EMBED, &p, err));
+    NIB_TRY(model_get_program(h->m, (int)h->m->task, &p, err));
     NIB_TRY(quant_layers_find(heap, p->g, &h->all, err));
     h->now = base_calloc(heap, (size_t)h->all.count + 1, sizeof *h->now);
     h->steps = base_calloc(heap, 2 * (size_t)h->all.count + 1, sizeof *h->steps);
@@ -164,7 +160,6 @@ static nib_status repair(holder *h, double least, nib_error *err) {
     say(h, least, why, sizeof why);
     NIB_TRY(measure(h, h->n, why, err));
     base_log(h->m->runtime, NIB_LOG_INFO, "%s; mean cosine %.5f", why, h->q.mean);
-    NIB_TRY(model_get_program(h->m, (int)h->m->task, &p, err));
 fail:
     return status;
 }
@@ -174,24 +169,21 @@ nib_status quantize_hold_to(nib_model *m, const model_source *source, const nib_
     base_heap *heap = &m->runtime->heap;
     const double least = asked->min_cosine > 0 ? asked->min_cosine : QUANTIZE_MIXED_COSINE;
     holder h = {.m = m};
-    float *got = NULL;
-    int64_t width;
+    quantize_rows got = {0};
     h.texts = quantize_own_texts(&h.n);
     if (m->compiled) NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: a compiled file has no f32 to compare with; hold it to one when it is compiled");
-    if (!m->tokenizer) NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: the model has no tokenizer, and gives no vectors of texts");
-    NIB_TRY(quantize_vectors(m, h.texts, h.n, &got, &width, err));
+    if (!m->tokenizer) NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: the model has no tokenizer, and reads no texts");
+    NIB_TRY(quantize_rows_of(m, h.texts, h.n, &got, err));
     NIB_TRY(measure_f32(&h, source, asked, err));
-    if (width != h.width)
-        NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: vectors of %lld and of %lld numbers", (long long)width, (long long)h.width);
-    quantize_compare(h.wanted, got, h.n, width, &h.q);
+    NIB_TRY(quantize_rows_compare(heap, &h.wanted, &got, &h.q, err));
     if (!(h.q.mean >= least) && m->precision != NIB_PRECISION_FILE) NIB_TRY(repair(&h, least, err));
     if (!(h.q.mean >= least))
         NIB_FAIL(err, NIB_DIFFERENT, "in %s the mean cosine to f32 of %zu sentences is %.5f, below %.5f",
                  nib_precision_name(model_arithmetic(m->computes)), h.n, h.q.mean, least);
 fail:
     quant_layers_free(heap, &h.all);
-    base_free(heap, got);
-    base_free(heap, h.wanted);
+    quantize_rows_free(heap, &got);
+    quantize_rows_free(heap, &h.wanted);
     base_free(heap, h.now);
     base_free(heap, h.steps);
     return status;

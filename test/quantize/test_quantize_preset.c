@@ -171,13 +171,12 @@ static void planted_outliers_are_migrated(void **state) {
     if (!(lost[1] < 2e-3 && lost[1] < lost[0] / 3)) fail_msg("%g is lost, without calibrating %g", lost[1], lost[0]);
 }
 
-/* The vectors of a few texts, the caller's to free. */
-static float *vectors_of(nib_model *m) {
+/* What a model's task gives for a few texts. */
+static void rows_of(nib_model *m, quantize_rows *out) {
     static const char *const texts[] = {"A cat is sleeping on the sofa.", "Stocks fell sharply on Friday.", "x"};
-    float *out = malloc(3 * (size_t)nib_model_dim(m) * sizeof *out);
-    assert_non_null(out);
-    assert_int_equal(nib_embed(m, texts, 3, NULL, out, NULL), NIB_OK);
-    return out;
+    nib_error e;
+    if (quantize_rows_of(m, texts, 3, out, &e) != NIB_OK) fail_msg("%s", e.message);
+    assert_true(out->width > 0 && out->offsets[3] >= 3);
 }
 
 /* A model that falls short of the cosine gets more bits where they gain most, as it is opened and as it is compiled. */
@@ -197,6 +196,12 @@ static void loads_are_held_to_a_cosine(void **state) {
         {TINY, NIB_PRECISION_MIXED, 0, NIB_OK, "in mixed (held to 0.998: of "},
         {TINY, NIB_PRECISION_MIXED, 0.9999, NIB_OK, "in mixed (held to 0.9999: of "},
         {TINY, NIB_PRECISION_F32, 0.9999999, NIB_OK, "in f32 (asked for)"},
+        {NIB_TEST_DATA "/tasks/colbert-bert", NIB_PRECISION_MIXED, 0, NIB_OK, "in mixed (held to 0.998: of "},
+        {NIB_TEST_DATA "/tasks/sparse-bert", NIB_PRECISION_MIXED, 0.9, NIB_OK, "in mixed ("},
+        {NIB_TEST_DATA "/tasks/ner-bert", NIB_PRECISION_Q8, 0.9999, NIB_OK, "in q8 (held to 0.9999: of "},
+        {NIB_TEST_DATA "/tasks/rank-bert", NIB_PRECISION_Q4, 0.999, NIB_OK, "in q4 (held to 0.999: of "},
+        {NIB_TEST_DATA "/tasks/judge-classifier", NIB_PRECISION_Q4, 0.999, NIB_OK, "in q4 (held to 0.999: of "},
+        {NIB_TEST_DATA "/tasks/answer-bert", NIB_PRECISION_Q8, 0.5, NIB_UNSUPPORTED, "task answer"},
         {TINY, NIB_PRECISION_Q8, 1.5, NIB_INVALID_ARGUMENT, "out of range"},
         {TINY, NIB_PRECISION_Q8, -1, NIB_INVALID_ARGUMENT, "out of range"},
         {NIB_TEST_DATA "/hf/bert-tiny", NIB_PRECISION_Q8, 0.5, NIB_UNSUPPORTED, "tokenizer"},
@@ -226,9 +231,11 @@ static void loads_are_held_to_a_cosine(void **state) {
             if (nib_model_open(in_dir("held.nib"), &o, &same, &e) != NIB_OK) fail_msg("row %zu: %s", i, e.message);
             nib_model_describe(same, about, sizeof about, NULL);
             if (!strstr(about, rows[i].message)) fail_msg("compiled, row %zu: %s", i, about);
-            float *a = vectors_of(m), *b = vectors_of(same);
-            assert_memory_equal(a, b, 3 * (size_t)nib_model_dim(m) * sizeof *a);
-            free(a), free(b);
+            quantize_rows a, b;
+            rows_of(m, &a), rows_of(same, &b);
+            assert_int_equal(a.offsets[3], b.offsets[3]);
+            assert_memory_equal(a.data, b.data, (size_t)(a.offsets[3] * a.width) * sizeof *a.data);
+            quantize_rows_free(&m->runtime->heap, &a), quantize_rows_free(&same->runtime->heap, &b);
             o.min_cosine = 0.5;
             nib_model *none = NULL;
             assert_int_equal(nib_model_open(in_dir("held.nib"), &o, &none, &e), NIB_UNSUPPORTED);
