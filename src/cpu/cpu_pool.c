@@ -86,7 +86,10 @@ static void pool_rows(const pool_state *s, const pool_sizes *z, const float *x, 
         if (plane < 0) continue;
         s->k->pool_plane_f32(&z->c, s->most, x + plane * z->cells_in, lo, hi, scratch, any ? more : y);
         if (any && !s->most) s->k->add_f32(y, more, n, y);
-        for (int64_t k = 0; any && s->most && k < n; k++) y[k] = more[k] > y[k] || more[k] != more[k] ? more[k] : y[k];
+        for (int64_t k = 0; any && s->most && k < n; k++) {
+            const float larger = more[k] > y[k] ? more[k] : y[k]; /* one instruction; which of them it is cannot be guessed */
+            y[k] = more[k] != more[k] ? more[k] : larger;
+        }
         any = true;
     }
     for (int64_t k = 0; !any && k < n; k++) y[k] = s->most ? -INFINITY : 0;
