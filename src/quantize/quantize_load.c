@@ -15,6 +15,7 @@ nib_status quantize_hold_to(nib_model *m, const model_source *source, const nib_
     nib_status status = NIB_OK;
     nib_model *reference = NULL;
     nib_model_options o = *asked;
+    nib_error why = {.message = ""};
     float *wanted = NULL, *got = NULL;
     int64_t width, same;
     size_t n;
@@ -23,7 +24,9 @@ nib_status quantize_hold_to(nib_model *m, const model_source *source, const nib_
     o.runtime = m->runtime, o.precision = NIB_PRECISION_F32, o.stop = NULL;
     if (m->compiled) NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: a compiled file has no f32 to compare with; hold it to one when it is compiled");
     if (!m->tokenizer) NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: the model has no tokenizer, and gives no vectors of texts");
-    NIB_TRY(quantize_vectors(m, texts, n, &got, &same, err));
+    status = quantize_vectors(m, texts, n, &got, &same, &why);
+    if (status == NIB_UNSUPPORTED) NIB_FAIL(err, status, "min_cosine: there are no vectors of texts to compare with f32's: %s", why.message);
+    if (status != NIB_OK) NIB_FAIL(err, status, "%s", why.message);
     NIB_TRY(model_open(source, &o, &reference, err));
     NIB_TRY(quantize_vectors(reference, texts, n, &wanted, &width, err));
     if (same != width) NIB_FAIL(err, NIB_UNSUPPORTED, "min_cosine: vectors of %lld and of %lld numbers", (long long)same, (long long)width);
