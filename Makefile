@@ -63,6 +63,7 @@ test-isa: test-build
 
 # Every request of memory fails once; the plainest kernels.
 test-every: $(MODEL)/model.safetensors test-build build/asan/build.ninja
+	@tools/setup real
 	ctest --preset release -L nightly
 	@$(call ninja,build/asan) room_hostile
 	NIB_EVERY=1 build/asan/test/test_hostile_memory

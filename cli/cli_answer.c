@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 #include "cli_json.h"
+#include "cli_lines.h"
 #include "cli_number.h"
 #include <errno.h>
 #include <stdio.h>
@@ -50,9 +51,11 @@ static int read_all(const char *path, char **out, size_t *length) {
     else if (ferror(f)) code = 2, fprintf(stderr, "nib: %s: %s\n", path, strerror(errno)), free(text);
     if (f != stdin) fclose(f);
     if (code) return code;
-    text[n] = 0;
+    const size_t mark = cli_lines_mark(text, n);
+    memmove(text, text + mark, n - mark);
+    text[n - mark] = 0;
     *out = text;
-    *length = n;
+    *length = n - mark;
     return 0;
 }
 
@@ -73,7 +76,8 @@ static void print_json(const char *context, const nib_answer_entry *found, size_
 
 static void print_lines(const char *context, const nib_answer_entry *found, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        printf("%7.4f  ", (double)found[i].score);
+        cli_number_print(7, (double)found[i].score);
+        fputs("  ", stdout);
         cli_plain(context + found[i].begin, found[i].end - found[i].begin);
         putchar('\n');
     }

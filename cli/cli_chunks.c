@@ -22,6 +22,8 @@ const cli_option cli_chunk_options[] = {
     {"chunk-overlap", 0, CLI_WHOLE, CLI_AT(chunk_overlap), "N",
      "tokens that a chunk shares with the one before it; with --chunk-sentences whole sentences of so many", 0, 1 << 30,
      NULL},
+    {"chunk-overlap-sentences", 0, CLI_WHOLE, CLI_AT(chunk_overlap_sentences), "N",
+     "sentences that a chunk shares with the one before it, as far as they fill half of one", 0, 1 << 30, NULL},
     {"chunk-sentences", 0, CLI_FLAG, CLI_AT(chunk_sentences), NULL,
      "chunks end behind a sentence, where one ends in their last third", 1, 0, NULL},
     {"aggregate", 0, CLI_NAME, CLI_AT(aggregate), "A",
@@ -39,8 +41,10 @@ int cli_chunks_check(const cli_args *a) {
     if (a->stream && (a->type == NIB_VECTOR_I8 || a->type == NIB_VECTOR_U8) && !a->ranges_from)
         return cli_usage(a->verb, "--stream with --type int8 or uint8 takes --ranges");
     if (a->overflow != NIB_OVERFLOW_CHUNK && !a->stream &&
-        (a->chunk_tokens || a->chunk_overlap || a->chunk_sentences || a->aggregate != NIB_AGGREGATE_MEAN))
-        return cli_usage(a->verb, "--chunk-tokens, --chunk-overlap, --chunk-sentences and --aggregate are of --overflow chunk");
+        (a->chunk_tokens || a->chunk_overlap || a->chunk_overlap_sentences || a->chunk_sentences || a->aggregate != NIB_AGGREGATE_MEAN))
+        return cli_usage(a->verb, "--chunk-tokens, --chunk-overlap, --chunk-overlap-sentences, --chunk-sentences and --aggregate are of --overflow chunk");
+    if (a->chunk_overlap && a->chunk_overlap_sentences)
+        return cli_usage(a->verb, "--chunk-overlap is in tokens, --chunk-overlap-sentences in sentences: give one of them");
     if (a->overflow && a->tokens) return cli_usage(a->verb, "--overflow is of texts' vectors, and --tokens gives those of tokens");
     if (cli_chunks_each(a) && a->similarity) return cli_usage(a->verb, "--similarity is of one vector a text");
     if (cli_chunks_each(a) && (a->type == NIB_VECTOR_I8 || a->type == NIB_VECTOR_U8) && !a->ranges_from)
@@ -55,6 +59,7 @@ void cli_chunks_fill(const cli_args *a, nib_chunk_options *out) {
     out->tokens = a->chunk_tokens;
     out->overlap = a->chunk_overlap;
     out->sentences = a->chunk_sentences;
+    out->overlap_sentences = a->chunk_overlap_sentences;
 }
 
 bool cli_chunks_each(const cli_args *a) { return a->overflow == NIB_OVERFLOW_CHUNK && a->aggregate >= NIB_AGGREGATE_EACH; }

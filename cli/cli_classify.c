@@ -126,7 +126,8 @@ static void print_lines(const classify_run *r, const batch *b, size_t i, int64_t
     if (r->a->top_k) print_text(b, i), putchar('\n');
     for (int64_t k = 0; k < count; k++) {
         const char *label = nib_model_label(r->model, r->order[k].label);
-        printf("%7.4f  ", (double)r->order[k].score);
+        cli_number_print(7, (double)r->order[k].score);
+        fputs("  ", stdout);
         cli_plain(label, strlen(label));
         if (!r->a->top_k) fputs("  ", stdout), print_text(b, i);
         putchar('\n');

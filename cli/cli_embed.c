@@ -5,6 +5,7 @@
  */
 #include "cli_chunks.h"
 #include "cli_lines.h"
+#include "cli_number.h"
 #include "cli_record.h"
 #include "cli_rows.h"
 #include "cli_sparse.h"
@@ -318,7 +319,9 @@ static void print_similarity(const embed_run *r, const char *const *texts, size_
             /* |x| |y| as a product of roots: no libm is needed for a figure of four digits */
             double norm = x * y, root = norm > 0 ? norm : 1;
             for (int k = 0; k < 60; k++) root = 0.5 * (root + norm / root);
-            printf("%7.4f  %s  |  %s\n", norm > 0 ? dot / root : 0.0, texts[a], texts[b]);
+            const double cosine = norm == 0 ? 0.0 : dot / root; /* NaN where a number of the vectors is none */
+            cli_number_print(7, norm == 0 || norm > 0 ? cosine : norm);
+            printf("  %s  |  %s\n", texts[a], texts[b]);
         }
 }
 

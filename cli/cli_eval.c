@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "cli_eval_set.h"
 #include "cli_json.h"
+#include "cli_number.h"
 #include "cli_rows.h"
 #include <math.h>
 #include <stdio.h>
@@ -221,7 +222,7 @@ static void print_row(eval_run *r, const eval_row *row) {
         const size_t length = strlen(row->model);
         printf("%-32s  %-9s  %7lld  %-8s  %6zu", length > 32 ? row->model + length - 32 : row->model,
                nib_precision_name(row->precision), (long long)row->dimensions, nib_vector_type_name(row->type), bytes);
-        for (int i = 0; names[i]; i++) printf("  %10.4f", row->measures[i]);
+        for (int i = 0; names[i]; i++) cli_number_print(12, row->measures[i]);
         puts("");
         return;
     }

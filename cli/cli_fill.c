@@ -63,7 +63,8 @@ static void print_lines(const char *text, size_t length, const nib_fills *fills,
         const nib_fill_entry *found;
         const size_t count = nib_fills_get(fills, i, mask, &found);
         for (size_t k = 0; k < count; k++) {
-            printf("%7.4f  ", (double)found[k].score);
+            cli_number_print(7, (double)found[k].score);
+            fputs("  ", stdout);
             if (masks > 1) printf("%zu  ", mask + 1);
             cli_plain(found[k].word, found[k].word_length);
             putchar('\n');

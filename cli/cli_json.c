@@ -3,7 +3,7 @@
  * See cli_json.h.
  */
 #include "cli_json.h"
-#include <math.h>
+#include "cli_number.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -107,7 +107,7 @@ void cli_json_whole(cli_json *j, const char *key, long long number) {
 }
 
 void cli_json_real(cli_json *j, const char *key, double number) {
+    char text[32];
     begin(j, key);
-    if (isfinite(number)) printf("%.9g", number);
-    else fputs("null", stdout); /* JSON has no such number */
+    fputs(cli_number_json(text, number), stdout);
 }

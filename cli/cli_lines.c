@@ -22,7 +22,7 @@
 
 struct cli_lines {
     int fd;
-    bool regular, end;
+    bool regular, end, begun; /* begun: its first line was found */
     char *data;
     size_t begin, stop, capacity;
     const char **texts;
@@ -89,6 +89,10 @@ static bool room_for(cli_lines *l, size_t n) {
     return texts && lengths;
 }
 
+size_t cli_lines_mark(const char *text, size_t length) {
+    return length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 long cli_lines_next(cli_lines *l, size_t most, const char *const **texts, const size_t **lengths, const char **reason) {
     size_t n = 0, at, scanned;
     memmove(l->data ? l->data : (char *)"", l->data ? l->data + l->begin : "", l->stop - l->begin);
@@ -105,8 +109,10 @@ long cli_lines_next(cli_lines *l, size_t most, const char *const **texts, const 
             if (got == 0) l->end = true;
             continue;
         }
-        if (!newline && at == l->stop) break;
         size_t stop = newline ? (size_t)(newline - l->data) : l->stop;
+        if (!l->begun && stop > at) at += cli_lines_mark(l->data + at, stop - at);
+        l->begun = true;
+        if (!newline && at == l->stop) break;
         if (!room_for(l, n + 1)) return *reason = "out of memory for lines", -1;
         l->lengths[n] = stop - at - (stop > at && l->data[stop - 1] == '\r');
         l->texts[n++] = (const char *)(at + 1); /* offset + 1, made an address below */

@@ -15,6 +15,10 @@ typedef struct cli_lines cli_lines;
 cli_lines *cli_lines_open(const char *path, const char **reason);
 void cli_lines_close(cli_lines *l);
 
+/* Bytes of the mark at the beginning of a UTF-8 file (U+FEFF), as editors write it; 0: there is none. It is no part of
+ * the first line. */
+size_t cli_lines_mark(const char *text, size_t length);
+
 /* The next batch: up to `most` lines without their newline (nor a \r before it), valid until the next call. Returns how many, 0 at
  * the end, -1 on a read error with *reason set. The last line need not end with a newline. */
 long cli_lines_next(cli_lines *l, size_t most, const char *const **texts, const size_t **lengths, const char **reason);

@@ -67,7 +67,8 @@ static void print_lines(const char *text, size_t length, const nib_entity *found
     cli_plain(text, length);
     putchar('\n');
     for (size_t i = 0; i < count; i++) {
-        printf("%7.4f  ", (double)found[i].score);
+        cli_number_print(7, (double)found[i].score);
+        fputs("  ", stdout);
         cli_plain(found[i].label, strlen(found[i].label));
         fputs("  ", stdout);
         cli_plain(text + found[i].begin, found[i].end - found[i].begin);

@@ -41,3 +41,13 @@ char *cli_number_write(char *p, float x) {
     for (int i = n < scale ? n : scale; i-- > at;) *p++ = digits[i];
     return p;
 }
+
+const char *cli_number_json(char out[32], double x) {
+    snprintf(out, 32, isfinite(x) ? "%.9g" : "null", x);
+    return out;
+}
+
+void cli_number_print(int width, double x) {
+    if (isnan(x)) printf("%*s", width, "nan");
+    else printf("%*.4f", width, x);
+}

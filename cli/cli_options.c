@@ -142,8 +142,10 @@ static void say_wanted(const cli_option *o, char *out, size_t room) {
     if (o->kind == CLI_SIZE) snprintf(out, room, "a size such as 500M or 2G");
     else if (o->kind == CLI_LIST) snprintf(out, room, "%s", o->value);
     else if (o->kind == CLI_NAME) say_names(o->names, out, room);
-    else if (o->most > 1e15) snprintf(out, room, "%snumber from %.9g on", o->kind == CLI_REAL ? "a " : "a whole ", o->least);
-    else snprintf(out, room, "%snumber from %.9g to %.9g", o->kind == CLI_REAL ? "a " : "a whole ", o->least, o->most);
+    else if (o->kind != CLI_REAL && o->most > 1e15) snprintf(out, room, "a whole number from %.0f on", o->least);
+    else if (o->kind != CLI_REAL) snprintf(out, room, "a whole number from %.0f to %.0f", o->least, o->most);
+    else if (o->most > 1e15) snprintf(out, room, "a number from %.9g on", o->least);
+    else snprintf(out, room, "a number from %.9g to %.9g", o->least, o->most);
 }
 
 static int wrong(const cli_args *a, const cli_option *o, const char *value) {

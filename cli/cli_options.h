@@ -56,7 +56,7 @@ typedef struct cli_args {
     int aggregation, role; /* role 0: not given */
     double pool_factor;
     int overflow, aggregate, chunk_sentences, stream; /* of long texts */
-    int64_t chunk_tokens, chunk_overlap;
+    int64_t chunk_tokens, chunk_overlap, chunk_overlap_sentences;
     int cut, cut_front; /* level, graph, cut_front, stride: -1 if not given; repeat, opset, type, block, dtype: 0 */
     int64_t seed, stride, dimensions;
     double seconds, least_cosine, min_cosine, rtol, atol, tolerance;

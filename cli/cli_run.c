@@ -4,6 +4,7 @@
  * they differ from those that were expected.
  */
 #include "cli_json.h"
+#include "cli_number.h"
 #include "cli_tensors.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,9 +92,10 @@ static void print_output(tensor_run *r, size_t i, const char *name, const nib_te
         for (int k = 0; k < got->rank; k++) printf("%s%lld", k ? ", " : "", (long long)got->dims[k]);
         printf("]");
         if (d) {
-            printf(", \"same\": %s, \"largest\": %.9g, \"largest_relative\": %.9g, \"wrong\": %llu, \"elements\": %llu, \"message\": ",
-                   d->same ? "true" : "false", d->largest, d->largest_relative, (unsigned long long)d->wrong,
-                   (unsigned long long)d->elements);
+            char largest[32], relative[32];
+            printf(", \"same\": %s, \"largest\": %s, \"largest_relative\": %s, \"wrong\": %llu, \"elements\": %llu, \"message\": ",
+                   d->same ? "true" : "false", cli_number_json(largest, d->largest), cli_number_json(relative, d->largest_relative),
+                   (unsigned long long)d->wrong, (unsigned long long)d->elements);
             cli_json_string(d->message);
         }
         printf("}");

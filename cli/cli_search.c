@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 #include "cli_json.h"
+#include "cli_number.h"
 #include "cli_rows.h"
 #include "cli_sparse.h"
 #include <stdio.h>
@@ -174,8 +175,10 @@ static void print_lines(const search_run *r, size_t i, const nib_hit *hits, size
     if (r->queries.v.n > 1) printf("%s%s", i ? "\n" : "", r->asked ? r->asked[i] : "");
     if (r->queries.v.n > 1 && !r->asked) printf("query %zu", i);
     if (r->queries.v.n > 1) printf("\n");
-    for (size_t k = 0; k < count; k++)
-        printf("%9.4f  %zu%s%s\n", hits[k].score + 0.0, hits[k].index, texts ? "  " : "", texts ? texts[hits[k].index] : "");
+    for (size_t k = 0; k < count; k++) {
+        cli_number_print(9, hits[k].score + 0.0); /* no -0 */
+        printf("  %zu%s%s\n", hits[k].index, texts ? "  " : "", texts ? texts[hits[k].index] : "");
+    }
 }
 
 static int search_and_print(search_run *r) {

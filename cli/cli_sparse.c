@@ -6,6 +6,7 @@
 #include "cli_sparse.h"
 #include "cli_json.h"
 #include "cli_lines.h"
+#include "cli_number.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,7 +259,8 @@ static void print_hits(const cli_args *a, const char *const *asked, size_t i, si
     }
     for (size_t k = 0; k < count; k++) {
         if (!a->json) {
-            printf("%9.4f  %zu\n", hits[k].score + 0.0, hits[k].index);
+            cli_number_print(9, hits[k].score + 0.0);
+            printf("  %zu\n", hits[k].index);
             continue;
         }
         cli_json_open(&j, NULL, '{');

@@ -183,7 +183,8 @@ void cli_ranked_print(const cli_texts *t, const nib_ranked *ranked, size_t count
     if (json) print_json(t, ranked, count);
     for (size_t i = 0; i < count && !json; i++) {
         const char *text = t->texts[ranked[i].index];
-        printf("%7.4f %5zu  ", (double)ranked[i].score, ranked[i].index + 1);
+        cli_number_print(7, (double)ranked[i].score);
+        printf(" %5zu  ", ranked[i].index + 1);
         cli_plain(text, strlen(text));
         putchar('\n');
     }

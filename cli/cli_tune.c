@@ -78,6 +78,7 @@ static int judge(tuning *t, int p, nib_model *model) {
         double dot = 0, x = 0, y = 0;
         for (int64_t k = 0; k < t->dim; k++) dot += (double)a[k] * b[k], x += (double)a[k] * a[k], y += (double)b[k] * b[k];
         double cosine = x > 0 && y > 0 ? dot / sqrt(x * y) : x == y;
+        if (cosine > 1) cosine = 1; /* by rounding */
         sum += cosine;
         if (cosine < worst) worst = cosine;
     }

@@ -70,7 +70,8 @@ static void print_lines(const zero_shot_run *r, const char *text, size_t length,
     putchar('\n');
     for (size_t k = 0; k < count; k++) {
         const char *label = r->labels[found[k].index];
-        printf("%7.4f  ", (double)found[k].score);
+        cli_number_print(7, (double)found[k].score);
+        fputs("  ", stdout);
         cli_plain(label, strlen(label));
         putchar('\n');
     }

@@ -271,11 +271,13 @@ def family(
     without="",
     sides=("right", "left"),
     ends=None,
+    pads=(),
 ):
     return dict(
         without=without,
         sides=sides,
         ends=ends,
+        pads=pads,
         config=config,
         cls=cls,
         spoils=list(spoils),
@@ -872,6 +874,7 @@ FAMILIES = {
         outputs=LOGITS,
         sides=("right",),
         ends=2,
+        pads=(3, 20),
         spoils=[config(eos_token_id=9), swap("encoder_attn_layer_norm", "self_attn_layer_norm")],
         same=[config(decoder_start_token_id=5)],
     ),
@@ -955,12 +958,14 @@ FAMILIES = {
 # ---------------------------------------------------------------- what transformers says
 
 
-def batches(pad, ends=None):
-    """ends: the id that ends every text."""
+def batches(pad, ends=None, pads=()):
+    """ends: the id that ends every text; pads: places within texts where the id of padding is a word like any other."""
     rng = np.random.RandomState(7)
     texts = [rng.randint(3, V, n) for n in LENGTHS]
     for text in texts if ends else ():
         text[-1] = ends
+    for text in texts:
+        text[[place for place in pads if place < len(text) - 1]] = pad
     S = max(LENGTHS)
     for side in ("right", "left"):
         ids, mask = np.full((len(texts), S), pad, np.int64), np.zeros((len(texts), S), np.int64)
@@ -1020,7 +1025,7 @@ def write(name, f):
         "spoils": f["spoils"],
         "same": f["same"],
     }
-    for side, ids, mask in (batch for batch in batches(f["pad"], f["ends"]) if batch[0] in f["sides"]):
+    for side, ids, mask in (batch for batch in batches(f["pad"], f["ends"], f["pads"]) if batch[0] in f["sides"]):
         got = run(model, f, ids, mask, f["types"])
         rows = [[b, int(s)] for b, n in enumerate(LENGTHS) for s in {0, n // 2, n - 1}]
         rows = [[b, s + (0 if side == "right" else max(LENGTHS) - LENGTHS[b])] for b, s in sorted(rows)][:9]

@@ -6,10 +6,16 @@
  * prompt of a text by itself around it; no chunk is longer than the model takes. Where one ends:
  *
  *     a chunk takes as many tokens as have room; of the last, what is left
- *     with `sentences`, it ends behind its last sentence, where that ends in the last third of the room. A sentence ends
- *     behind a token that ends with . ! or ? before white space, with U+3002, U+FF01 or U+FF1F, or before a line's end
+ *     with `sentences`, it ends behind its last sentence, where that ends in the last third of the room
  *     the next begins `overlap` tokens before that; with `sentences`, as many whole sentences before it as have so many
  *     tokens at most, or just so many tokens where no sentence begins among them
+ *     with `overlap_sentences` = N in place of `overlap`, the next begins where the last N sentences of the chunk do, of
+ *     which one that goes on behind the chunk is one; with as many of them as half the room takes, and with none where
+ *     the last one alone is longer
+ *
+ * A sentence is one of Unicode's annex 29, simplified: it ends behind a token that ends with . ! or ? before white space
+ * or the text's end, or with U+3002, U+FF01 or U+FF1F (its rule SB11), and before a line's end (SB4). There is no quote or
+ * bracket between such a mark and the white space (SB9), and what follows is not looked at (SB6 to SB8): `Dr. No` is two.
  *
  *     nib_chunk_options_defaults(&c, sizeof c);
  *     c.overflow = NIB_OVERFLOW_CHUNK;
@@ -63,6 +69,7 @@ struct nib_chunk_options {
     int64_t overlap; /* tokens that a chunk shares with the one before it; less than it has of its own, and with
                         `sentences` at most half of those */
     int sentences;   /* 1: chunks end where sentences do, if they can */
+    int64_t overlap_sentences; /* sentences that a chunk shares with the one before it, in place of `overlap`; 0: none */
 };
 
 NIB_API void nib_chunk_options_defaults(nib_chunk_options *options, size_t size);
@@ -79,7 +86,7 @@ NIB_API void nib_chunk_options_defaults(nib_chunk_options *options, size_t size)
  * paper's long late chunking). A text without tokens of its own has one chunk, of special tokens; LATE gives it zeros.
  *
  * Errors as nib_embed. INVALID_ARGUMENT: the special tokens and the prompt leave no room in a chunk, or `overlap` no
- * progress. UNSUPPORTED: LATE of a model whose vectors are more than pooled rows (a Dense layer, a cut),
+ * progress, or `overlap_sentences` is given, too. UNSUPPORTED: LATE of a model whose vectors are more than pooled rows (a Dense layer, a cut),
  * or that was opened with normalize 1, which is of tokens' rows, too (vectors->normalize is not). */
 NIB_API nib_status nib_embed_chunks(nib_model *model, const char *const *texts, size_t n,
                                     const nib_embed_options *options, int64_t *offsets, nib_tensor **spans,

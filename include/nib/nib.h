@@ -636,7 +636,8 @@ NIB_API void nib_classify_defaults(nib_classify_options *options, size_t size);
  * NIB_SCORES_MODEL is the activation that a cross encoder's config.json names, else what transformers'
  * pipeline("text-classification") makes of problem_type and the number of labels: raw for regression, sigmoid for
  * several labels at once or for one, softmax otherwise. UNSUPPORTED: the model has no output `logits` [batch,
- * labels], nor another one alone of two dimensions. Errors as nib_embed. */
+ * labels], nor another one alone of two dimensions. INVALID_ARGUMENT: a text or pair without a token. Errors as
+ * nib_embed. */
 NIB_API nib_status nib_classify(nib_model *model, const char *const *texts, const char *const *pairs, size_t n,
                                 const nib_classify_options *options, float *out, nib_error *error);
 

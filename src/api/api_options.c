@@ -73,6 +73,7 @@ static const uint16_t embed_ends[] = {
 static const uint16_t chunk_ends[] = {
 #define CHUNK(member) END(nib_chunk_options, member)
     CHUNK(size), CHUNK(overflow), CHUNK(aggregate), CHUNK(tokens), CHUNK(overlap), CHUNK(sentences),
+    CHUNK(overlap_sentences),
 };
 static const uint16_t stream_ends[] = {
 #define STREAM(member) END(nib_stream_options, member)

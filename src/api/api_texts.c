@@ -37,8 +37,10 @@ static nib_status take_chunks(nib_chunk_options *into, const nib_chunk_options *
     *at = into;
     if (status != NIB_OK) return status;
     if ((unsigned)into->overflow > NIB_OVERFLOW_CHUNK || (unsigned)into->aggregate > NIB_AGGREGATE_LATE ||
-        into->tokens < 0 || into->overlap < 0 || (into->sentences & ~1))
+        into->tokens < 0 || into->overlap < 0 || (into->sentences & ~1) || into->overlap_sentences < 0)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "an option of chunks is out of range");
+    if (into->overlap && into->overlap_sentences)
+        return base_error_set(err, NIB_INVALID_ARGUMENT, "chunks overlap by tokens or by sentences, not both");
     return NIB_OK;
 }
 

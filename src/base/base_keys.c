@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * In: a JSON value and lists of keys. Out: a warning for each key that is not applied.
+ * In: a JSON value and lists of keys. Out: a warning for each key that is not applied, or the first of them.
  */
 #include "base_keys.h"
 #include "base_number.h"
@@ -15,6 +15,8 @@ typedef struct check {
     const char *file;
     const base_key *const *lists;
     int warned;
+    char *first; /* NULL: each is said through the log */
+    size_t first_size;
 } check;
 
 /* ---------------------------------------------------------------- paths */
@@ -67,6 +69,8 @@ static bool is_harmless(const base_key *k, yyjson_val *v) {
 static void warn(check *c, const char *path, yyjson_val *v, const char *what) {
     char text[80];
     show(v, text, sizeof text);
+    if (c->first && c->warned++ == 0) snprintf(c->first, c->first_size, "%s %s%s", path, text, what);
+    if (c->first) return;
     if (c->warned++ < MOST_WARNINGS) base_log(c->runtime, NIB_LOG_WARN, "%s: %s %s is not applied%s", c->file, path, text, what);
 }
 
@@ -105,4 +109,10 @@ void base_keys_check(const nib_runtime *runtime, const char *file, const base_ke
     check c = {.runtime = runtime, .file = file, .lists = lists};
     walk(&c, "", root);
     if (c.warned > MOST_WARNINGS) base_log(runtime, NIB_LOG_WARN, "%s: more keys are not applied", file);
+}
+
+bool base_keys_first_unknown(const base_key *const *lists, yyjson_val *root, char *out, size_t size) {
+    check c = {.lists = lists, .first = out, .first_size = size};
+    walk(&c, "", root);
+    return c.warned > 0;
 }

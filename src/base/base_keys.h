@@ -25,4 +25,7 @@ typedef struct base_key {
 /* Warns of what `file` says and none of the lists (NULL after the last) has, or has at another value; of eight keys at most. */
 void base_keys_check(const nib_runtime *runtime, const char *file, const base_key *const *lists, yyjson_val *root);
 
+/* For files that are refused instead: whether there is such a key; `out` says the first and its value. */
+bool base_keys_first_unknown(const base_key *const *lists, yyjson_val *root, char *out, size_t size);
+
 #endif

@@ -267,6 +267,10 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
         }
     if (j->next_word && j->capped)
         snprintf(j->no_head, sizeof j->no_head, "config.json: final_logit_softcapping, which nib does not apply");
+    /* sentence-transformers gives the module no scores of words then, and fails */
+    if (j->words_from[0] && strcmp(hf_json_string(sentence, "transformer_task", ""), "text-generation") != 0)
+        snprintf(j->no_head, sizeof j->no_head,
+                 "modules.json has a LogitScore, and sentence_bert_config.json does not say that transformer_task is text-generation");
     if (j->next_word && !j->from[0] && !j->wrong[0] && plain)
         snprintf(j->wrong, sizeof j->wrong, "it says of no words how a query and a document become one text");
 fail:

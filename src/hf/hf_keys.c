@@ -118,6 +118,11 @@ static const base_key sentence_keys[] = {
     HARMLESS("module_output_name", "\"token_embeddings\"|\"causal_logits\"|\"scores\"|null",
              "the task takes the output that it needs"),
     OBEYED("processing_kwargs.chat_template"),
+    OBEYED("processing_kwargs.text"),
+    OBEYED("processing_kwargs.common"),
+    HARMLESS("processing_kwargs.audio", "*", "texts alone are read"),
+    HARMLESS("processing_kwargs.image", "*", "texts alone are read"),
+    HARMLESS("processing_kwargs.video", "*", "texts alone are read"),
     HARMLESS("unpad_inputs", "*", "padding is computed by nobody"),
     HARMLESS("query_length", "*", "of encode_query alone"),
     HARMLESS("document_length", "*", "of encode_document alone"),
@@ -130,6 +135,31 @@ static const base_key sentence_keys[] = {
     HARMLESS("config_args", "{}|null", "it says nothing"),
     HARMLESS("config_kwargs", "{}|null", "it says nothing"),
     HARMLESS("tokenizer_name_or_path", "null", "the tokenizer is the folder's"),
+    END,
+};
+
+/* Arguments of the tokenizer in processing_kwargs, which sentence-transformers puts in the place of its own. */
+static const base_key text_argument_keys[] = {
+    OBEYED("max_length"),
+    HARMLESS("truncation", "true|\"longest_first\"", "texts are cut so"),
+    HARMLESS("add_special_tokens", "true", "they are added"),
+    HARMLESS("padding", "*", "padding is computed by nobody"),
+    HARMLESS("padding_side", "*", "padding is computed by nobody"),
+    HARMLESS("pad_to_multiple_of", "*", "padding is computed by nobody"),
+    HARMLESS("stride", "0", "it is the default"),
+    HARMLESS("is_split_into_words", "false", "it is the default"),
+    HARMLESS("logits_to_keep", "*", "the scores of the last token are read"),
+    HARMLESS("return_tensors", "*", "what Python gets"),
+    HARMLESS("return_attention_mask", "true|null", "it is made"),
+    HARMLESS("return_length", "*", "what Python gets"),
+    HARMLESS("return_offsets_mapping", "*", "what Python gets"),
+    HARMLESS("return_special_tokens_mask", "*", "what Python gets"),
+    HARMLESS("verbose", "*", "what Python prints"),
+    END,
+};
+
+static const base_key common_argument_keys[] = {
+    HARMLESS("return_tensors", "*", "what Python gets"),
     END,
 };
 
@@ -283,4 +313,19 @@ void hf_keys_check(nib_runtime *runtime, const char *file, const char *kind, yyj
     if (family) hf_family_check_keys(runtime, file, family, root);
     for (size_t i = 0; i < BASE_COUNT(kinds); i++)
         if (strcmp(kinds[i].kind, kind) == 0) base_keys_check(runtime, file, kinds[i].lists, root);
+}
+
+nib_status hf_keys_check_arguments(const char *file, yyjson_val *root, nib_error *err) {
+    static const struct {
+        const char *name;
+        const base_key *lists[2];
+    } parts[] = {{"text", {text_argument_keys, NULL}}, {"common", {common_argument_keys, NULL}}};
+    char odd[300];
+    for (size_t i = 0; i < BASE_COUNT(parts); i++) {
+        yyjson_val *said = yyjson_obj_get(yyjson_obj_get(root, "processing_kwargs"), parts[i].name);
+        if (!said || yyjson_is_null(said) || !base_keys_first_unknown(parts[i].lists, said, odd, sizeof odd)) continue;
+        return base_error_set(err, NIB_UNSUPPORTED, "%s: processing_kwargs.%s: %s, which nib does not apply", file,
+                              parts[i].name, odd);
+    }
+    return NIB_OK;
 }

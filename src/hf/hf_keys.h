@@ -11,5 +11,8 @@
 /* Warns of what `file` says and nib does not do. `kind` is the file's name without its folder, of config.json the model_type; nothing is
  * known of other kinds, and nothing is said. */
 void hf_keys_check(nib_runtime *runtime, const char *file, const char *kind, yyjson_val *root);
+/* UNSUPPORTED: processing_kwargs of `root`, a sentence_bert_config.json, has an argument for the tokenizer that changes ids, and is not
+ * applied. */
+nib_status hf_keys_check_arguments(const char *file, yyjson_val *root, nib_error *err);
 
 #endif

@@ -27,14 +27,17 @@ nib_status hf_settings_add_prompt(base_heap *heap, hf_settings *s, const char *n
 }
 
 /* sentence-transformers' SimilarityFunction. */
-static void read_similarity(nib_runtime *runtime, yyjson_val *root, hf_settings *s) {
+static nib_status read_similarity(nib_runtime *runtime, yyjson_val *root, hf_settings *s, nib_error *err) {
     static const char *const known[] = {"cosine", "dot", "euclidean", "manhattan", "MaxSim", "maxsim"};
+    yyjson_val *said = yyjson_obj_get(root, "similarity_fn_name");
     const char *name = hf_json_string(root, "similarity_fn_name", "");
+    if (said && !yyjson_is_null(said) && !*name) return base_error_set(err, NIB_BAD_MODEL, FILE_NAME ": similarity_fn_name is no name");
     bool is_known = !*name;
     for (size_t i = 0; i < BASE_COUNT(known); i++) is_known |= strcmp(known[i], name) == 0;
     base_clean_copy(s->similarity, sizeof s->similarity, name);
     if (!is_known)
         base_log(runtime, NIB_LOG_WARN, FILE_NAME ": similarity_fn_name '%s' is none that sentence-transformers has", s->similarity);
+    return NIB_OK;
 }
 
 static nib_status read_prompt(nib_runtime *runtime, hf_settings *s, yyjson_val *key, yyjson_val *v, nib_error *err) {
@@ -59,7 +62,7 @@ nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s
     if (!doc) return NIB_OK;
     yyjson_val *root = yyjson_doc_get_root(doc), *prompts = yyjson_obj_get(root, "prompts"), *chosen;
     hf_keys_check(runtime, FILE_NAME, FILE_NAME, root);
-    read_similarity(runtime, root, s);
+    NIB_TRY(read_similarity(runtime, root, s, err));
     if ((v = yyjson_obj_get(root, "truncate_dim")) != NULL && !yyjson_is_null(v)) {
         if (!yyjson_is_int(v) || yyjson_get_sint(v) < 1 || yyjson_get_sint(v) > INT32_MAX)
             NIB_FAIL(err, NIB_BAD_MODEL, FILE_NAME ": truncate_dim is no number of columns");

@@ -52,6 +52,17 @@ const char *const hf_small_files[] = {
     NULL,
 };
 
+/* What processing_kwargs says of the tokenizer; its max_length stands in for every other limit. */
+static nib_status read_arguments(hf_settings *s, const char *file, yyjson_val *root, nib_error *err) {
+    nib_status status = hf_keys_check_arguments(file, root, err);
+    yyjson_val *most = yyjson_obj_get(yyjson_obj_get(yyjson_obj_get(root, "processing_kwargs"), "text"), "max_length");
+    if (status != NIB_OK || !most || yyjson_is_null(most)) return status;
+    if (!yyjson_is_int(most) || yyjson_get_sint(most) < 1)
+        return base_error_set(err, NIB_BAD_MODEL, "%s: processing_kwargs.text: max_length is no number of tokens", file);
+    note_length(s, file, yyjson_get_num(most));
+    return NIB_OK;
+}
+
 static nib_status read_lengths(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err) {
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL;
@@ -62,6 +73,7 @@ static nib_status read_lengths(nib_runtime *runtime, const char *dir, hf_setting
         root = yyjson_doc_get_root(doc);
         found = yyjson_obj_size(root) > 0;
         if (found) hf_keys_check(runtime, sentence_files[i], "sentence_bert_config.json", root);
+        if (found) NIB_TRY(read_arguments(s, sentence_files[i], root, err));
         if (found) note_length(s, sentence_files[i], hf_json_real(root, "max_seq_length", 0));
         if (found) s->lower_case = hf_json_bool(root, "do_lower_case", false);
         base_json_free(&runtime->heap, doc);

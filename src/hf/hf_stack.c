@@ -137,6 +137,19 @@ void hf_stack_build(hf_builder *b, const hf_family *f, const hf_stack *s) {
 
 /* ---------------------------------------------------------------- a decoder behind it */
 
+/* ids[b, n - 1], where n of the text's ids are not `pad`: its last, but with a `pad` among its words one in front of
+ * that (shift_tokens_right in transformers' modeling_mbart.py). It is the sum of a row of which all else is 0, and of
+ * which it is known so that padding changes nothing. [batch, 1] */
+static graph_value *counted_id(hf_builder *b, const hf_stack *d, graph_value *ids, graph_value *mask, graph_value *columns) {
+    graph_value *one = hf_ints(b, "decoder.columns", &(int64_t){1}, 1);
+    graph_value *pad = hf_op2(b, "Equal", "decoder.pad", ids, hf_int(b, "decoder.pad_id", d->pad));
+    graph_value *word = hf_cast(b, "decoder.word", hf_op1(b, "Not", "decoder.other", pad), NIB_DTYPE_I64);
+    graph_value *n = hf_op2(b, "ReduceSum", "decoder.count", hf_op2(b, "Mul", "decoder.counted", mask, word), one);
+    graph_value *here = hf_op2(b, "Equal", "decoder.here", columns, hf_op2(b, "Sub", "decoder.place", n, one));
+    graph_value *token = hf_op2(b, "Mul", "decoder.token", mask, hf_cast(b, "decoder.flag", here, NIB_DTYPE_I64));
+    return hf_op2(b, "ReduceSum", "decoder.start", hf_op2(b, "Mul", "decoder.id", token, ids), one);
+}
+
 /* The ids moved on by one, [batch, seq]. Each column is read of one that is not behind it, so that what a text is
  * padded to changes nothing. */
 static graph_value *moved_ids(hf_builder *b, const hf_stack *d, graph_value *ids, graph_value *mask) {
@@ -144,8 +157,8 @@ static graph_value *moved_ids(hf_builder *b, const hf_stack *d, graph_value *ids
     graph_value *from = hf_op2(b, "Max", "decoder.from", hf_op2(b, "Sub", "decoder.before", columns, one), zero);
     graph_value *moved = hf_op2(b, "Gather", "decoder.moved", ids, from), *first;
     if (moved && graph_set_int(moved->producer, "axis", 1) != NIB_OK) hf_no_memory(b);
-    if (d->start != HF_START_LAST) first = hf_int(b, "decoder.start", d->start);
-    else first = hf_unsqueeze(b, "decoder.start", hf_last_row(b, "decoder.last", ids, ids, mask, d->pad, false), 1);
+    if (d->start != HF_START_COUNTED) first = hf_int(b, "decoder.start", d->start);
+    else first = counted_id(b, d, ids, mask, columns);
     graph_value *begins = hf_op2(b, "Equal", "decoder.begins", columns, zero);
     return hf_op(b, "Where", "decoder.ids", (graph_value *[]){begins, first, moved}, 3);
 }

@@ -103,7 +103,7 @@ typedef struct hf_disentangled {
 
 typedef struct hf_names hf_names;
 
-#define HF_START_LAST (-1) /* hf_stack.start */
+#define HF_START_COUNTED (-1) /* hf_stack.start */
 
 /* Lengths are in tokens, widths in numbers of f32. What a family does not set is 0, which is "none" or, where it says
  * so, another member's value. */
@@ -154,7 +154,7 @@ typedef struct hf_stack {
     hf_disentangled relative;
 
     /* of a decoder, which reads the ids of the text moved on by one (Lewis et al., 2020): */
-    int64_t start; /* the id in front of them; HF_START_LAST: the text's last that is not `pad` (mBART) */
+    int64_t start; /* the id in front of them; HF_START_COUNTED: see moved_ids (mBART) */
     int64_t eos;   /* the id that ends a text, of whose row a text is classified */
     const hf_names *names;
 } hf_stack;

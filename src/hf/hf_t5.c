@@ -185,10 +185,11 @@ static void configure_bart_decoder(hf_builder *b, hf_stack *s) {
     s->causal = true;
 }
 
-/* mBART's texts end with the id of their language, whatever decoder_start_token_id says. */
+/* mBART's texts end with the id of their language, whatever decoder_start_token_id says. transformers looks for it by
+ * how many ids of the text are not `pad`, as if those were its first ones. */
 static void configure_mbart_decoder(hf_builder *b, hf_stack *s) {
     configure_bart_decoder(b, s);
-    s->start = HF_START_LAST;
+    s->start = HF_START_COUNTED;
 }
 
 static const hf_family decoder_of_bart = {

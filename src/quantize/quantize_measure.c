@@ -42,7 +42,7 @@ static double dot(const float *a, const float *b, int64_t n) {
 
 static double cosine(const float *a, const float *b, int64_t n) {
     const double x = dot(a, a, n) * dot(b, b, n);
-    return x > 0 ? dot(a, b, n) / sqrt(x) : dot(a, a, n) == dot(b, b, n);
+    return x > 0 ? task_cosine(dot(a, b, n), sqrt(x)) : dot(a, a, n) == dot(b, b, n);
 }
 
 static int by_size(const void *a, const void *b) {

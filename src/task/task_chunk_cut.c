@@ -24,7 +24,10 @@ nib_status chunk_rule_make(const nib_chunk_options *o, int64_t longest, const ch
     if ((uint64_t)o->overlap > half)
         return base_error_set(err, NIB_INVALID_ARGUMENT, "chunks of %zu tokens of a text's own cannot share %lld: at most %zu",
                               room, (long long)o->overlap, half);
-    *out = (chunk_rule){.most = room, .overlap = (size_t)o->overlap, .sentences = o->sentences != 0};
+    *out = (chunk_rule){.most = room,
+                        .overlap = (size_t)o->overlap,
+                        .sentences = o->sentences != 0,
+                        .overlap_sentences = o->overlap_sentences};
     return NIB_OK;
 }
 
@@ -42,6 +45,15 @@ bool chunk_sentence_ends(const char *text, size_t length, size_t at) {
     return false;
 }
 
+/* Where the last sentences of a chunk begin. Of more than half the room the next chunk might end where this one does. */
+static size_t begin_of_sentences(const chunk_rule *rule, const uint8_t *ends, const chunk_range *r) {
+    size_t begin = r->end;
+    int64_t left = rule->overlap_sentences;
+    for (size_t s = r->end - 1; s > r->first && r->end - s <= rule->most / 2 && left > 0; s--)
+        if (ends[s - 1]) begin = s, left--;
+    return begin;
+}
+
 bool chunk_rule_next(const chunk_rule *rule, const uint8_t *ends, size_t n, bool whole, chunk_range *r, size_t *next) {
     if (n - r->first <= rule->most) {
         r->end = *next = n;
@@ -54,8 +66,8 @@ bool chunk_rule_next(const chunk_rule *rule, const uint8_t *ends, size_t n, bool
             r->end = e;
             break;
         }
-    *next = r->end - rule->overlap;
-    for (size_t s = *next; rule->sentences && s <= r->end; s++)
+    *next = rule->overlap_sentences > 0 ? begin_of_sentences(rule, ends, r) : r->end - rule->overlap;
+    for (size_t s = *next; rule->sentences && rule->overlap && s <= r->end; s++)
         if (ends[s - 1]) {
             *next = s;
             break;

@@ -20,10 +20,14 @@ chunk_frame chunk_frame_of(const text_encoding *e, size_t prompt);
 typedef struct chunk_rule {
     size_t most, overlap; /* a text's own tokens */
     bool sentences;
+    int64_t overlap_sentences; /* > 0: in place of `overlap` */
 } chunk_rule;
 /* `longest`: of a chunk, special tokens included. INVALID_ARGUMENT as nib_embed_chunks. */
 nib_status chunk_rule_make(const nib_chunk_options *o, int64_t longest, const chunk_frame *frame, chunk_rule *out,
                            nib_error *err);
+
+/* Whether chunk_rule_next reads where sentences end. */
+static inline bool chunk_rule_reads_ends(const chunk_rule *rule) { return rule->sentences || rule->overlap_sentences > 0; }
 
 /* Whether a sentence ends at text[at], where a token does: what is read is the character before it, and the white space
  * behind it. */
@@ -33,7 +37,7 @@ typedef struct chunk_range {
     size_t first, end; /* tokens */
 } chunk_range;
 /* The chunk that begins at token r->first of n, and in *next where the one behind it begins: n if there is none. `ends`
- * [n]: 1 where a sentence ends behind a token; NULL if the rule has no sentences. false: the text goes on (`whole` is
+ * [n]: 1 where a sentence ends behind a token; NULL if the rule does not read them. false: the text goes on (`whole` is
  * not set), and more of it is needed to say where the chunk ends. Every *next is larger than r->first. */
 bool chunk_rule_next(const chunk_rule *rule, const uint8_t *ends, size_t n, bool whole, chunk_range *r, size_t *next);
 

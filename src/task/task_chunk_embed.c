@@ -123,7 +123,7 @@ static nib_status cut_text(void *user, size_t i, text_encoding *e, nib_error *er
     nib_status status = NIB_OK;
     text_chunks *t = chunks_of(j, i);
     chunk_frame f = chunk_frame_of(e, j->prompt);
-    chunk_rule rule = {0}, seen;
+    chunk_rule rule = {0};
     uint8_t *ends = NULL;
     t->lead = f.lead;
     t->content = e->count - f.lead - f.tail;
@@ -132,12 +132,11 @@ static nib_status cut_text(void *user, size_t i, text_encoding *e, nib_error *er
                  (long long)j->longest);
     const int64_t own = j->o.tokens && j->o.tokens < j->longest ? j->o.tokens : j->longest;
     NIB_TRY(chunk_rule_make(&j->o, j->o.overflow == NIB_OVERFLOW_CHUNK ? own : j->longest, &f, &rule, err));
-    if (rule.sentences) NIB_TRY(find_ends(j, i, e, t, &ends, err));
+    if (chunk_rule_reads_ends(&rule)) NIB_TRY(find_ends(j, i, e, t, &ends, err));
     NIB_TRY(cut(heap, &rule, ends, t->content, &t->ranges, &t->count, &t->ranges_cap, err));
     NIB_TRY(note_spans(j, e, &f, t, err));
-    seen.most = (size_t)j->longest - f.lead - f.tail;
-    seen.overlap = seen.most / 4;
-    seen.sentences = false;
+    const size_t room = (size_t)j->longest - f.lead - f.tail;
+    const chunk_rule seen = {.most = room, .overlap = room / 4};
     if (j->late) NIB_TRY(cut(heap, &seen, NULL, t->content, &t->windows, &t->window_count, &t->windows_cap, err));
     NIB_TRY(j->late ? put_windows(e, &f, t->windows, t->window_count, err)
                     : put_windows(e, &f, t->ranges, t->count, err));

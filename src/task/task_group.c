@@ -120,6 +120,7 @@ static void point_items(queue_group *g) {
                          .count = place->length};
         nib_error e;
         nib_status status = x->ids ? NIB_OK : task_check_ids(m->r->m, &item, m->i, NIB_BAD_TOKENIZER, &e);
+        if (status == NIB_OK) status = task_check_empty(m->r->key.which, x->pair != NULL, &item, m->i, &e);
         if (status == NIB_OK && m->r->want) status = ask_want(m, &item, &e);
         if (status != NIB_OK) {
             item.length = item.count = 0;

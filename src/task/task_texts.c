@@ -177,6 +177,11 @@ nib_status task_check_ids(const nib_model *m, const run_item *item, size_t text,
     return NIB_OK;
 }
 
+nib_status task_check_empty(int which, bool pair, const run_item *item, size_t text, nib_error *err) {
+    if (which != NIB_TASK_CLASSIFY || item->length > 0) return NIB_OK;
+    return base_error_set(err, NIB_INVALID_ARGUMENT, "%s %zu has no token, and so no score", pair ? "the pair of texts" : "text", text);
+}
+
 nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *err) {
     nib_status status = NIB_OK;
     const task_texts *t = c->given;
@@ -207,6 +212,7 @@ nib_status task_tokenize(task_call *c, size_t first, size_t count, nib_error *er
         if (t->full_tokens) t->full_tokens[first + i] = p ? p->full : length;
         NIB_TRY(task_check_ids(c->m, &k->items[i], first + i, t->are_ids ? NIB_INVALID_ARGUMENT : NIB_BAD_TOKENIZER,
                                err));
+        NIB_TRY(task_check_empty(c->which, t->pairs != NULL, &k->items[i], first + i, err));
         if (t->want) NIB_TRY(t->want(t->take_user, first + i, &k->items[i], err));
     }
 fail:

@@ -104,6 +104,9 @@ nib_status task_count_prompt(nib_model *m, const model_program *p, model_ids *st
 /* `fault` and a message unless every id and type is a row of its table: ONNX would count negative ones from the table's
  * end, and give vectors that mean nothing. `text`: its number, for the message. */
 nib_status task_check_ids(const nib_model *m, const run_item *item, size_t text, nib_status fault, nib_error *err);
+/* INVALID_ARGUMENT: a text or pair without a token is classified. There is no row that its score could come from, and the
+ * reference fails, too. `which`: the program's task; `text`: as above. */
+nib_status task_check_empty(int which, bool pair, const run_item *item, size_t text, nib_error *err);
 /* The longest text that a call may ask for: the model's and the program's limits. */
 int64_t task_longest(const nib_model *m, const model_program *p, int64_t asked);
 

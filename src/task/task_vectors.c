@@ -30,10 +30,15 @@ nib_dtype nib_vector_dtype(nib_vector_type type) {
     return (unsigned)type < BASE_COUNT(layouts) ? layouts[type].dtype : NIB_DTYPE_UNDEFINED;
 }
 
+double task_cosine(double dot, double norms) {
+    const double c = dot / norms;
+    return c > 1 ? 1 : c < -1 ? -1 : c;
+}
+
 nib_status task_vectors_check_ranges(const float *ranges, int64_t width, nib_error *err) {
     for (int64_t i = 0; i < width; i++) {
         const float lo = ranges[i], hi = ranges[width + i];
-        if (isfinite(lo) && isfinite(hi) && lo <= hi) continue;
+        if (isfinite(lo) && isfinite(hi - lo) && lo <= hi) continue; /* steps are parts of the difference */
         return base_error_set(err, NIB_INVALID_ARGUMENT, "ranges, column %lld: from %g to %g", (long long)i, (double)lo,
                               (double)hi);
     }

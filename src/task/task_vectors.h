@@ -52,4 +52,7 @@ nib_status task_maxsim(nib_runtime *runtime, const nib_vectors *query, const nib
                        const int64_t *offsets, size_t n, float *scores, nib_error *err);
 bool task_maxsim_takes(nib_vector_type type);
 
+/* Within -1 and 1, which rounding alone would leave; NaN stays. */
+double task_cosine(double dot, double norms);
+
 #endif

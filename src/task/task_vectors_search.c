@@ -132,7 +132,7 @@ static void score_block(const search *s, nib_similarity similarity, const float 
                                                                         : KERNEL_SCORE_DOT;
     sums(s, score, q, b, out);
     for (int64_t r = 0; r < b->n; r++) {
-        if (similarity == NIB_SIMILARITY_COSINE) out[r] /= q_norm * b->norms[r];
+        if (similarity == NIB_SIMILARITY_COSINE) out[r] = task_cosine(out[r], q_norm * b->norms[r]);
         if (similarity == NIB_SIMILARITY_EUCLIDEAN) out[r] = -sqrt(out[r]);
         if (similarity == NIB_SIMILARITY_MANHATTAN) out[r] = -out[r];
     }

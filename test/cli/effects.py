@@ -123,6 +123,8 @@ pair = {
     ("embed", "chunk-tokens"): (f"tiny '{long}' --overflow chunk", f"tiny '{long}' --overflow chunk --chunk-tokens 7"),
     ("embed", "chunk-overlap"): (f"tiny '{long}' --overflow chunk --chunk-tokens 7 --aggregate each",
                                  f"tiny '{long}' --overflow chunk --chunk-tokens 7 --aggregate each --chunk-overlap 2"),
+    ("embed", "chunk-overlap-sentences"): (f"tiny '{long}' --overflow chunk --chunk-tokens 12 --aggregate each",
+                                           f"tiny '{long}' --overflow chunk --chunk-tokens 12 --aggregate each --chunk-overlap-sentences 1"),
     ("embed", "chunk-sentences"): (f"tiny '{long}' --overflow chunk --chunk-tokens 12 --aggregate each",
                                    f"tiny '{long}' --overflow chunk --chunk-tokens 12 --aggregate each --chunk-sentences"),
     ("embed", "aggregate"): (f"tiny '{long}' --overflow chunk --chunk-tokens 7",

@@ -43,6 +43,26 @@ expect 2 'what the documents are to answer' "$nib" rank --model "$data/rank-bert
 expect 2 'there are no documents' "$nib" rank --model "$data/rank-bert" --query a
 expect 2 'No such file' "$nib" rank --model "$data/rank-bert" --query a none.txt
 expect 2 'it is not known: it classifies pairs|which of them says' "$nib" rank --model "$root/test/data/classify/labels" --query a documents
+# what is no number is nan for a person, whatever its sign bit, and null in JSON
+mkdir broken && cp "$data"/rank-bert/* broken
+python3 - <<'PY'
+import json, struct
+file = open("broken/model.safetensors", "rb").read()
+size = struct.unpack("<Q", file[:8])[0]
+begin = json.loads(file[8:8 + size])["classifier.bias"]["data_offsets"][0] + 8 + size
+open("broken/model.safetensors", "wb").write(file[:begin] + b"\x00\x00\xc0\xff" + file[begin + 4:])
+PY
+expect 0 '^    nan     1  ' "$nib" rank --model broken --query a --raw documents
+check [ "$(grep -c -- -nan out)" = 0 ]
+expect 0 '"score": null, ' "$nib" rank --model broken --query a --raw --json documents
+# the mark at the beginning of a file is no part of its first text
+{ printf '\357\273\277'; cat documents; } >marked
+check [ "$("$nib" rank --model "$data/rank-bert" -q a --json marked 2>err)" = "$("$nib" rank --model "$data/rank-bert" -q a --json documents 2>err)" ]
+check [ "$("$nib" rank --model "$data/rank-bert" -q a --json - <marked 2>err)" = "$("$nib" rank --model "$data/rank-bert" -q a --json documents 2>err)" ]
+printf '\357\273\277' >mark
+expect 2 'there is no text in it' "$nib" rank --model "$data/rank-bert" -q a mark
+{ printf '\357\273\277'; cat mark; } >marks
+check [ "$("$nib" rank --model "$data/rank-bert" -q a --json marks 2>err | tr -dc '{' | wc -c)" = 1 ]
 # nib ner --json is what the pipeline gave: keys and order, labels, words, places in characters, scores within rounding
 for name in bert modernbert deberta; do
     python3 - "$data/ner-$name/golden.json" <<'PY'
@@ -241,6 +261,9 @@ expect 0 'sparse +170 words, the largest over tokens of log\(1 \+ relu\(score\)\
 expect 0 'SPLADE' "$nib" inspect --task sparse "$data/sparse-roberta"
 expect 2 'nib embed --sparse' "$nib" embed --model "$data/sparse-bert" a
 expect 2 'this model cannot give sparse vectors' "$nib" embed --model "$data/rank-bert" --sparse a
+expect 0 '"embedding"' "$nib" colbert --model "$data/colbert-bert" --precision q8 --min-cosine 0.5 --role query a
+expect 2 'min_cosine: what a model of the task answer gives is not measured' "$nib" inspect "$data/answer-bert" --precision q8 --min-cosine 0.5
+expect 2 'a whole number from 1 to 1073741824' "$nib" rank --model "$data/rank-bert" -q a --top-k 0 documents
 expect 2 'neither sparse_linear.pt nor colbert_linear.pt' "$nib" embed --model "$data/colbert-bert" --sparse --dense a
 expect 2 'of sparse vectors alone' "$nib" embed --model "$m3" --sparse --dense -o d.npz a
 expect 2 'are of --sparse' "$nib" embed --model "$m3" --top 3 a

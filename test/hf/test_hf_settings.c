@@ -364,6 +364,10 @@ static void malformed(void **state) {
         {"1_Pooling/config.json", "{\"pooling_mode\":7}"},
         {"1_Pooling/config.json", "{\"pooling_mode_cls_token\":1}"},
         {"modules.json", "[{\"path\":\".\",\"type\":\"a.Dense\"}]"},
+        {"config_sentence_transformers.json", "{\"similarity_fn_name\":1}"},
+        {"config_sentence_transformers.json", "{\"similarity_fn_name\":[\"dot\"]}"},
+        {"config_sentence_transformers.json", "{\"similarity_fn_name\":\"\"}"},
+        {"sentence_bert_config.json", "{\"processing_kwargs\":{\"text\":{\"max_length\":\"9\"}}}"},
     };
     for (size_t i = 0; i < BASE_COUNT(cases); i++) {
         hf_settings s;

@@ -189,8 +189,8 @@ static void too_long_is_an_error_that_says_how_much(void **state) {
     nib_model_free(m);
 }
 
-static void check_rule(bool sentences, size_t overlap, const uint8_t *ends, size_t n, const size_t (*want)[2]) {
-    const chunk_rule rule = {.most = 6, .overlap = overlap, .sentences = sentences};
+static void check_rule(bool sentences, size_t overlap, int64_t shared, const uint8_t *ends, size_t n, const size_t (*want)[2]) {
+    const chunk_rule rule = {.most = 6, .overlap = overlap, .sentences = sentences, .overlap_sentences = shared};
     size_t at = 0, k = 0;
     for (size_t next;; at = next, k++) {
         chunk_range r = {.first = at}, coming = {.first = at};
@@ -206,12 +206,53 @@ static void check_rule(bool sentences, size_t overlap, const uint8_t *ends, size
     }
 }
 
+/* Late or not, spans begin where the shared sentence does; tokens and sentences do not go together. */
+static void spans_share_sentences(void **state) {
+    nib_model *m = open_tiny(1, -1);
+    nib_error e;
+    nib_chunk_options c;
+    static const char *const begins[] = {"a pen is of ink", "the tip is", "a nib is a pen"};
+    const char *text = "a pen is of ink. the tip is of a nib. a nib is a pen. ink";
+    for (int late = 0; late < 2; late++) {
+        nib_embed_options o = options_of(&c, late ? NIB_AGGREGATE_LATE : NIB_AGGREGATE_EACH);
+        int64_t at[2];
+        nib_tensor *got, *where;
+        c.tokens = 14;
+        assert_int_equal(nib_embed_chunks(m, &text, 1, &o, at, &where, &got, &e), NIB_OK);
+        nib_tensor_free(got);
+        nib_tensor_free(where);
+        c.overlap_sentences = 1;
+        assert_int_equal(nib_embed_chunks(m, &text, 1, &o, at, &where, &got, &e), NIB_INVALID_ARGUMENT);
+        assert_non_null(strstr(e.message, "not both"));
+        c.overlap = 0;
+        if (nib_embed_chunks(m, &text, 1, &o, at, &where, &got, &e) != NIB_OK) fail_msg("%s", e.message);
+        const int64_t(*span)[3] = where->data;
+        for (int64_t k = 0; k < at[1]; k++) {
+            if (k >= 3 || strncmp(text + span[k][0], begins[k], strlen(begins[k])) != 0)
+                fail_msg("chunk %d begins with %s", (int)k, text + span[k][0]);
+            if (k) assert_true(span[k][0] < span[k - 1][1]);
+        }
+        assert_true(at[1] > 1);
+        nib_tensor_free(got);
+        nib_tensor_free(where);
+    }
+    nib_model_free(m);
+}
+
 static void chunks_end_where_sentences_do(void **state) {
     /*                           0  1  2  3  4  5  6  7  8  9  10 11 12 13 */
     static const uint8_t e[14] = {0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1};
-    check_rule(false, 2, NULL, 14, (const size_t[][2]){{0, 6}, {4, 10}, {8, 14}});
-    check_rule(true, 0, e, 14, (const size_t[][2]){{0, 5}, {5, 11}, {11, 14}});
-    check_rule(true, 3, e, 14, (const size_t[][2]){{0, 5}, {2, 7}, {5, 11}, {8, 14}});
+    check_rule(false, 2, 0, NULL, 14, (const size_t[][2]){{0, 6}, {4, 10}, {8, 14}});
+    check_rule(true, 0, 0, e, 14, (const size_t[][2]){{0, 5}, {5, 11}, {11, 14}});
+    check_rule(true, 3, 0, e, 14, (const size_t[][2]){{0, 5}, {2, 7}, {5, 11}, {8, 14}});
+    /* of sentences: the one that is cut is one of them, half a chunk is 3 tokens, and a longer sentence is not shared */
+    check_rule(false, 0, 1, e, 14, (const size_t[][2]){{0, 6}, {5, 11}, {11, 14}});
+    check_rule(false, 0, 2, e, 14, (const size_t[][2]){{0, 6}, {5, 11}, {11, 14}});
+    static const uint8_t two[14] = {0, 1, 0, 1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0};
+    check_rule(false, 0, 1, two, 14, (const size_t[][2]){{0, 6}, {5, 11}, {9, 14}});
+    check_rule(false, 0, 2, two, 14, (const size_t[][2]){{0, 6}, {4, 10}, {9, 14}});
+    check_rule(false, 0, 9, two, 14, (const size_t[][2]){{0, 6}, {4, 10}, {9, 14}});
+    check_rule(true, 0, 1, two, 14, (const size_t[][2]){{0, 5}, {4, 9}, {9, 14}});
     assert_true(chunk_sentence_ends("a. b", 4, 2));
     assert_true(chunk_sentence_ends("a!", 2, 2));
     assert_false(chunk_sentence_ends("a.b", 3, 2));
@@ -228,6 +269,7 @@ int main(void) {
         cmocka_unit_test(bits_do_not_know_their_company),
         cmocka_unit_test(prompts_are_before_each_chunk),
         cmocka_unit_test(too_long_is_an_error_that_says_how_much),
+        cmocka_unit_test(spans_share_sentences),
         cmocka_unit_test(chunks_end_where_sentences_do),
     };
     return cmocka_run_group_tests_name("task_chunk_embed", tests, NULL, NULL);

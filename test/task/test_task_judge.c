@@ -183,8 +183,41 @@ static void variables_of_every_template(void **state) {
     assert_true(score_with(PAIR "!") != want);
 }
 
-#define SAID(arguments)                                                                                                \
-    "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": " arguments "}}"
+#define ARGUMENTS(of, arguments)                                                                                       \
+    "{\"transformer_task\": \"text-generation\", \"modality_config\": {\"message\": {\"format\": \"flat\"}}, "           \
+    "\"processing_kwargs\": {\"" of "\": " arguments "}}"
+#define SAID(arguments) ARGUMENTS("chat_template", arguments)
+#define TEXT(arguments) ARGUMENTS("text", arguments)
+#define COMMON(arguments) ARGUMENTS("common", arguments)
+
+/* A pair of which the template makes nothing at all has no score, in a call that waits in a queue or does not. */
+static void a_pair_without_tokens(void **state) {
+    const char *const documents[] = {"a nib", ""};
+    static const char chat_template[] = "{{ messages[-2].content }}{{ messages[-1].content }}";
+    nib_rank_options o = options_of();
+    nib_ticket ticket;
+    nib_queue *q;
+    char where[64];
+    nib_ranked got[2];
+    nib_error e = {.message = ""};
+    size_t count;
+    snprintf(where, sizeof where, "%s", golden_variant("judge-qwen3", "chat_template.jinja", chat_template, strlen(chat_template)));
+    nib_model *m = golden_model(where, NIB_PRECISION_FILE, 1);
+    assert_int_equal(nib_rank(m, "who?", documents, 2, &o, got, &count, &e), NIB_OK);
+    assert_int_equal(nib_rank(m, "", documents, 1, &o, got, &count, &e), NIB_OK);
+    assert_int_equal(nib_rank(m, "", documents, 2, &o, got, &count, &e), NIB_INVALID_ARGUMENT);
+    assert_non_null(strstr(e.message, "the pair of texts 1 has no token"));
+    assert_int_equal(nib_queue_create(m->runtime, NULL, &q, &e), NIB_OK);
+    nib_ticket_defaults(&ticket, sizeof ticket);
+    ticket.queue = q;
+    o.ticket = &ticket;
+    e.message[0] = 0;
+    assert_int_equal(nib_rank(m, "", documents, 2, &o, got, &count, &e), NIB_INVALID_ARGUMENT);
+    assert_non_null(strstr(e.message, "the pair of texts 1 has no token"));
+    nib_queue_free(q);
+    nib_model_free(m);
+    golden_remove(where);
+}
 
 /* judge-qwen3's config.json, which says of a head that is the table of words that it is not. */
 static const char *untied(void) {
@@ -221,14 +254,24 @@ static void what_is_refused(void **state) {
     refused("judge-qwen3", "chat_template.jinja", PAIR "{% if messages[5] is iterable %}!{% endif %}", &plain, NIB_UNSUPPORTED,
             "undefined");
     refused("judge-qwen3", "sentence_bert_config.json",
-            "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": {\"max_length\": 30}}}",
-            &plain, NIB_UNSUPPORTED, "processing_kwargs.chat_template.max_length");
+            SAID("{\"max_length\": 30}"), &plain, NIB_UNSUPPORTED, "processing_kwargs.chat_template.max_length");
     refused("judge-qwen3", "sentence_bert_config.json",
-            "{\"modality_config\": {\"message\": {\"format\": \"flat\"}}, \"processing_kwargs\": {\"chat_template\": "
-            "{\"restore_suffix\": true, \"max_length\": null, \"add_generation_prompt\": false}}}",
-            &plain, NIB_OK, "");
+            SAID("{\"restore_suffix\": true, \"max_length\": null, \"add_generation_prompt\": false}"), &plain, NIB_OK, "");
     refused("judge-qwen3", "sentence_bert_config.json", SAID("{\"tools\": [1]}"), &plain, NIB_UNSUPPORTED, "(tools)");
     refused("judge-qwen3", "sentence_bert_config.json", SAID("{\"task\": \"\\u0002\"}"), &plain, NIB_UNSUPPORTED, "(task)");
+    refused("judge-qwen3", "sentence_bert_config.json",
+            "{\"transformer_task\": \"feature-extraction\", \"modality_config\": {\"message\": {\"format\": \"flat\"}}}", &plain,
+            NIB_UNSUPPORTED, "transformer_task");
+    refused("judge-qwen3", "sentence_bert_config.json", "{}", &plain, NIB_UNSUPPORTED, "transformer_task");
+    refused("judge-qwen3", "sentence_bert_config.json", TEXT("{\"truncation\": false}"), &plain, NIB_UNSUPPORTED,
+            "processing_kwargs.text: truncation false");
+    refused("judge-qwen3", "sentence_bert_config.json", TEXT("{\"add_special_tokens\": false}"), &plain, NIB_UNSUPPORTED,
+            "add_special_tokens false");
+    refused("judge-qwen3", "sentence_bert_config.json", TEXT("{\"max_length\": 0}"), &plain, NIB_BAD_MODEL, "max_length");
+    refused("judge-qwen3", "sentence_bert_config.json", TEXT("{\"truncation\": true, \"padding\": \"max_length\"}"), &plain, NIB_OK,
+            "");
+    refused("judge-qwen3", "sentence_bert_config.json", COMMON("{\"max_length\": 20}"), &plain, NIB_UNSUPPORTED,
+            "processing_kwargs.common: max_length 20");
     refused("judge-qwen3", "config.json", untied(), &plain, NIB_UNSUPPORTED, "tie_word_embeddings");
     refused("judge-qwen3", "1_LogitScore/config.json", "{\"true_token_id\": 999999}", &plain, NIB_UNSUPPORTED,
             "999999");
@@ -253,6 +296,7 @@ int main(void) {
         cmocka_unit_test(compiled),
         cmocka_unit_test(exported),
         cmocka_unit_test(variables_of_every_template),
+        cmocka_unit_test(a_pair_without_tokens),
         cmocka_unit_test(what_is_refused),
     };
     return cmocka_run_group_tests_name("judge", tests, NULL, NULL);

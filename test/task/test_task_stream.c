@@ -100,14 +100,18 @@ static void feed_in(const char *text, size_t piece) {
 }
 
 static void pieces_make_no_difference(void **state) {
-    for (int sentences = 0; sentences < 2; sentences++)
+    for (int sentences = 0; sentences < 4; sentences++)
         for (int prompt = 0; prompt < 2; prompt++) {
-            chunks.sentences = sentences;
+            chunks.sentences = sentences & 1;
+            chunks.overlap_sentences = sentences & 2 ? 1 : 0;
+            chunks.overlap = sentences & 2 ? 0 : 2;
             embed.prompt = prompt ? "ink: " : NULL;
             chunks.tokens = prompt ? 12 : 8;
             for (int i = 0; i < TEXTS; i++) feed_in(texts[i], 1), feed_in(texts[i], 0), feed_in(texts[i], 1000);
         }
     chunks.sentences = 0;
+    chunks.overlap_sentences = 0;
+    chunks.overlap = 2;
     chunks.tokens = 8;
     embed.prompt = NULL;
 }

@@ -259,7 +259,7 @@ static void the_norm_behind_pooling_has_the_same_bits(void **state) {
 static void refusals(void **state) {
     static const float rows[2][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}};
     static const float ranges[2 * 4] = {0, 0, 0, 0, 1, 1, 1, 1}, wrong[2 * 4] = {0, 0, 2, 0, 1, 1, 1, 1};
-    static const float endless[2 * 4] = {0, 0, 0, 0, 1, 1, INFINITY, 1};
+    static const float endless[2 * 4] = {0, 0, 0, 0, 1, 1, INFINITY, 1}, huge[2 * 4] = {0, -3e38f, 0, 0, 1, 3e38f, 1, 1};
     char out[64];
     const struct {
         int64_t width;
@@ -276,6 +276,7 @@ static void refusals(void **state) {
         {4, {.type = NIB_VECTOR_U8, .ranges = ranges, .ranges_width = 3}, "ranges of 3 columns, and vectors of 4"},
         {4, {.type = NIB_VECTOR_U8, .ranges = wrong, .ranges_width = 4}, "ranges, column 2: from 2 to 1"},
         {4, {.type = NIB_VECTOR_U8, .ranges = endless, .ranges_width = 4}, "ranges, column 2: from 0 to inf"},
+        {4, {.type = NIB_VECTOR_I8, .ranges = huge, .ranges_width = 4}, "ranges, column 1: from -3e+38 to 3e+38"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nib_vector_options o = cases[i].o;

@@ -42,6 +42,37 @@ static void check_scores(const nib_hit *hits, size_t queries, size_t n, const do
         }
 }
 
+/* Rounding takes no cosine out of [-1, 1], and what is no number is no hit. */
+static void cosines_are_within_one(void **state) {
+    enum { WIDE = 37, ROWS = 400 };
+    static float rows[ROWS * WIDE], back[ROWS * WIDE];
+    nib_hit hits[2];
+    size_t counts[1], beyond = 0;
+    const nib_search_options o = with(NIB_SIMILARITY_COSINE);
+    uint32_t random = 7;
+    for (size_t i = 0; i < ROWS * WIDE; i++) {
+        random = random * 1664525u + 1013904223u;
+        rows[i] = (float)(random >> 8) / 16777216.f - .3f;
+        back[i] = -rows[i];
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        double dot = 0;
+        for (int64_t k = 0; k < WIDE; k++) dot += (double)rows[i * WIDE + (size_t)k] * (double)rows[i * WIDE + (size_t)k];
+        beyond += dot / (sqrt(dot) * sqrt(dot)) > 1;
+        const nib_vectors q = vectors_of(NIB_VECTOR_F32, rows + i * WIDE, 1, WIDE, NULL);
+        const nib_vectors same = q, other = vectors_of(NIB_VECTOR_F32, back + i * WIDE, 1, WIDE, NULL);
+        search(&q, &same, 1, &o, hits, counts);
+        assert_true(hits[0].score <= 1 && hits[0].score > 1 - 1e-6);
+        search(&q, &other, 1, &o, hits, counts);
+        assert_true(hits[0].score >= -1 && hits[0].score < -1 + 1e-6);
+    }
+    assert_true(beyond > 0); /* there is something to see */
+    rows[3] = NAN;
+    const nib_vectors q = vectors_of(NIB_VECTOR_F32, rows, 1, WIDE, NULL);
+    search(&q, &q, 1, &o, hits, counts);
+    assert_int_equal(counts[0], 0);
+}
+
 static void scores_are_those_of_sentence_transformers(void **state) {
     static const struct {
         const char *name;
@@ -253,6 +284,7 @@ static void recipes_are_found(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cosines_are_within_one),
         cmocka_unit_test(scores_are_those_of_sentence_transformers),
         cmocka_unit_test(bits_and_bytes_are_found),
         cmocka_unit_test(sums_of_bytes_are_exact),
