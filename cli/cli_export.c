@@ -44,7 +44,7 @@ const cli_verb cli_export = {
     .usage = "HF-DIR -o DIR [options]",
     .about = "Writes DIR/model.onnx, and the tokenizer's and settings' files beside it, as Optimum lays them out: inputs input_ids,\n"
              "attention_mask and, where the model reads it, token_type_ids, of batch_size x sequence_length; output last_hidden_state,\n"
-             "or logits where the model has such a head. Only operators of ai.onnx, none of them fused: nib optimize does that.\n"
+             "or logits where the model has such a head (of one for answers start_logits and end_logits). Only operators of ai.onnx, none of them fused: nib optimize does that.\n"
              "A folder with model.safetensors is refused as DIR: it would be opened by that.\n",
     .options = options,
     .examples = "  nib export models/all-MiniLM-L6-v2 -o minilm-onnx\n"

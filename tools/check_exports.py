@@ -79,6 +79,25 @@ def family(name):
         say(f"{name} --with-pooling", np.abs(mean - out["sentence_embedding"]).max() / np.abs(mean).max(), 1e-5)
 
 
+def answers(folder):
+    """Of a head for answers both outputs, as transformers computes them."""
+    import torch
+    from transformers import AutoModelForQuestionAnswering
+
+    ids = np.random.RandomState(0).randint(5, 50, (2, 9)).astype(np.int64)
+    mask = np.array([[1] * 9, [1] * 6 + [0] * 3], np.int64)
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run([nib, "export", str(folder), "-o", d + "/out", "--quiet"], check=True)
+        session = onnxruntime.InferenceSession(d + "/out/model.onnx", providers=["CPUExecutionProvider"])
+        out = run(session, ids, mask, False)
+        assert list(out) == ["start_logits", "end_logits"], list(out)
+        feed = {i.name: torch.tensor({"input_ids": ids, "attention_mask": mask}.get(i.name, ids * 0)) for i in session.get_inputs()}
+        with torch.no_grad():
+            want = AutoModelForQuestionAnswering.from_pretrained(folder).eval()(**feed)
+        for name, got in out.items():
+            say(f"{folder.name} {name}", (np.abs(got - want[name].numpy()) * mask).max() / np.abs(got).max(), 1e-4)
+
+
 def real(folder):
     texts = ["a pen of ink", "The nib is the tip of a pen, and it is cut to a point."]
     with tempfile.TemporaryDirectory() as d:
@@ -97,6 +116,8 @@ def real(folder):
 
 for one in sorted(p.name for p in FAMILIES.iterdir() if p.is_dir()):
     family(one)
+for one in sorted((FAMILIES.parent / "tasks").glob("answer-*")):
+    answers(one)
 for path in sys.argv[2:]:
     real(path)
 sys.exit(failures > 0)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes test/data/tasks: small random models in folders, and what sentence-transformers and transformers make of texts.
 
-    python tools/make_task_goldens.py [KIND ...]      (rank, judge, ner, colbert, sparse, m3, fill, answer, zero; all without an argument)
+    python tools/make_task_goldens.py [KIND ...]      (rank, judge, ner, colbert, native, sparse, m3, fill, answer, zero; all without an argument)
 
 Needs torch, transformers, tokenizers, sentence-transformers; answer, transformers 4.57. Each folder NAME has config.json, model.safetensors and
 tokenizer.json; NAME/golden.json what was given and what came out.
@@ -377,6 +377,22 @@ def colbert():
         print(name, {k: [len(t) for t in v] for k, v in rows.items()})
 
 
+def native():
+    """colbert-bert as sentence-transformers saves it: a MultiVectorMask, prefixes that are prompts."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+    path = OUT / "colbert-native"
+    shutil.rmtree(path, ignore_errors=True)
+    MultiVectorEncoder(str(OUT / "colbert-bert"), device="cpu").save(str(path), create_model_card=False)
+    encoder = MultiVectorEncoder(str(path), device="cpu")
+    rows = {"query": encoder.encode_query(TEXTS, batch_size=1), "document": encoder.encode_document(TEXTS, batch_size=1)}
+    for factor in (2, 3, 1.5):
+        pooling = HierarchicalTokenPooling(factor)
+        rows[f"pool {factor}"] = encoder.encode_document(TEXTS, batch_size=1, token_pooling=pooling)
+    write(path, texts=TEXTS, maxsim=encoder.similarity(rows["query"], rows["document"]).tolist(),
+          **{k: [[[round(float(x), 6) for x in row] for row in text] for text in v] for k, v in rows.items()})
+
+
 # ---------------------------------------------------------------- sparse vectors
 
 
@@ -539,7 +555,7 @@ def zero_shot():
         print(name, [f["labels"][0] for f in found["plain"]])
 
 
-KINDS = {"rank": rank, "judge": judge, "ner": ner, "colbert": colbert, "sparse": sparse, "m3": m3, "fill": fill, "answer": answer, "zero": zero_shot}
+KINDS = {"rank": rank, "judge": judge, "ner": ner, "colbert": colbert, "native": native, "sparse": sparse, "m3": m3, "fill": fill, "answer": answer, "zero": zero_shot}
 
 if __name__ == "__main__":
     for kind in sys.argv[1:] or KINDS:

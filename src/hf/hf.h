@@ -236,7 +236,9 @@ nib_status hf_tokenizer_load(nib_runtime *runtime, const char *dir, hf_settings 
 /* Adds Stanford's projection, which stands in no list and in no folder, so that its weight is looked for beside the
  * transformer's; after config.json. */
 void hf_modules_project(hf_settings *s);
-nib_status hf_colbert_load(nib_runtime *runtime, const char *dir, hf_colbert *out, nib_error *err); /* *out is zeroed */
+/* Of the model's folder, that of its module that reads texts, and its modules; *out is zeroed. */
+nib_status hf_colbert_load(nib_runtime *runtime, const char *folder, const char *dir, const hf_list *list, hf_colbert *out,
+                           nib_error *err);
 nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *list, hf_settings *s,
                          nib_error *err); /* after both */
 nib_status hf_prompts_load(nib_runtime *runtime, const char *dir, hf_settings *s, nib_error *err);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a folder says of late interaction (ColBERT: Khattab and Zaharia, 2020), in one of three layouts:
+ * What a folder says of late interaction (ColBERT: Khattab and Zaharia, 2020), in one of four layouts:
  *
+ *     sentence-transformers  a MultiVectorMask in modules.json, whose config.json has the skip list; lengths and what
+ *                            queries are filled up with lie in sentence_bert_config.json, prefixes are prompts
  *     PyLate                 config_sentence_transformers.json
  *     an export of PyLate's  onnx_config.json, with the same keys (next-plaid)
  *     Stanford               artifact.metadata, and architectures HF_ColBERT in config.json; the projection lies in
  *                            model.safetensors as linear.weight
  *
- * Defaults are those of sentence-transformers' MultiVectorEncoder, which reads the first and the last.
+ * Defaults are those of sentence-transformers' MultiVectorEncoder, which reads the first two and the last.
  */
 #include "hf_json.h"
 #include "hf_keys.h"
@@ -24,6 +26,7 @@ typedef struct reading {
     const char *file;
     hf_colbert *c;
     nib_error *err;
+    bool usual_words; /* punctuation is left out where nothing is said */
 } reading;
 
 static nib_status read_length(const reading *r, const char *key, int64_t *out) {
@@ -71,12 +74,12 @@ static nib_status skip_punctuation(const reading *r) {
     return status;
 }
 
-/* Absent or null: punctuation, as PyLate has it. */
+/* Absent or null: punctuation, as PyLate has it, or nothing. */
 static nib_status read_words(const reading *r) {
     nib_status status = NIB_OK;
     yyjson_val *list = yyjson_obj_get(r->root, "skiplist_words"), *v;
     size_t i, n;
-    if (!list || yyjson_is_null(list)) return skip_punctuation(r);
+    if (!list || yyjson_is_null(list)) return r->usual_words ? skip_punctuation(r) : NIB_OK;
     if (!yyjson_is_arr(list)) NIB_FAIL(r->err, NIB_BAD_MODEL, "%s: skiplist_words is no list", r->file);
     yyjson_arr_foreach(list, i, n, v) {
         if (!yyjson_is_str(v))
@@ -152,6 +155,74 @@ fail:
     return status;
 }
 
+/* ---- sentence-transformers' own layout */
+
+/* What a MultiVectorMask scores: nib has the skip list of documents. */
+static nib_status read_score_mask(const reading *r) {
+    nib_status status = NIB_OK;
+    yyjson_val *tasks = yyjson_obj_get(r->root, "skiplist_tasks"), *only = yyjson_obj_get(r->root, "keep_only_token_ids");
+    yyjson_val *task = yyjson_is_arr(tasks) && yyjson_arr_size(tasks) == 1 ? yyjson_arr_get_first(tasks) : tasks;
+    NIB_TRY(read_words(r));
+    if (r->c->skip[0] && tasks && !yyjson_is_null(tasks) && !yyjson_equals_str(task, "document"))
+        NIB_FAIL(r->err, NIB_UNSUPPORTED, "%s: skiplist_tasks other than document, which nib does not apply", r->file);
+    if (only && !yyjson_is_null(only) && !(yyjson_is_arr(only) && yyjson_arr_size(only) == 0))
+        NIB_FAIL(r->err, NIB_UNSUPPORTED, "%s: keep_only_token_ids, which nib does not apply", r->file);
+fail:
+    return status;
+}
+
+/* What queries are filled up with and to which length, which is their longest, too. */
+static nib_status read_expansion(const reading *r) {
+    nib_status status = NIB_OK;
+    hf_colbert *c = r->c;
+    yyjson_val *said = yyjson_obj_get(r->root, "query_expansion");
+    const reading of = {.root = said, .file = r->file, .c = c, .err = r->err};
+    if (!said || yyjson_is_null(said)) return NIB_OK;
+    if (strcmp(hf_json_string(said, "strategy", ""), "fixed") != 0)
+        NIB_FAIL(r->err, NIB_UNSUPPORTED, "%s: query_expansion of another strategy than fixed, which nib does not apply",
+                 r->file);
+    NIB_TRY(read_length(&of, "length", &c->expand));
+    if (!c->expand) NIB_FAIL(r->err, NIB_BAD_MODEL, "%s: query_expansion has no length", r->file);
+    NIB_TRY(read_flag(&of, "attend", false, &c->attends));
+    NIB_TRY(read_text(&of, "token", "", c->mask, sizeof c->mask));
+    if (c->lengths[HF_QUERY] && c->lengths[HF_QUERY] < c->expand)
+        NIB_FAIL(r->err, NIB_BAD_MODEL, "%s: query_length is less than the length of query_expansion", r->file);
+    c->lengths[HF_QUERY] = c->expand;
+fail:
+    return status;
+}
+
+static nib_status read_native(nib_runtime *runtime, const char *dir, const char *input, const hf_list *list, hf_colbert *c,
+                              nib_error *err) {
+    nib_status status = NIB_OK;
+    yyjson_doc *doc = NULL;
+    char file[200];
+    int at = 0, unit = 0;
+    while (at < list->count && strcmp(list->items[at].type, "MultiVectorMask") != 0) at++;
+    while (unit < list->count && strcmp(list->items[unit].type, "Normalize") != 0) unit++;
+    if (at == list->count) return NIB_OK;
+    c->there = true;
+    if (unit == list->count)
+        NIB_FAIL(err, NIB_UNSUPPORTED, "modules.json has a MultiVectorMask and no Normalize, without which nib gives no rows of tokens");
+    snprintf(file, sizeof file, "%s/config.json", list->items[at].path);
+    reading r = {.file = file, .c = c, .err = err};
+    NIB_TRY(hf_json_open(runtime, dir, file, false, &doc, err));
+    r.root = yyjson_doc_get_root(doc);
+    NIB_TRY(read_score_mask(&r));
+    base_json_free(&runtime->heap, doc);
+    doc = NULL;
+    r.file = "sentence_bert_config.json";
+    NIB_TRY(hf_json_open(runtime, input, r.file, false, &doc, err));
+    r.root = yyjson_doc_get_root(doc);
+    NIB_TRY(read_length(&r, "query_length", &c->lengths[HF_QUERY]));
+    NIB_TRY(read_length(&r, "document_length", &c->lengths[HF_DOCUMENT]));
+    NIB_TRY(read_expansion(&r));
+    NIB_TRY(read_mask(runtime, input, c, err));
+fail:
+    base_json_free(&runtime->heap, doc);
+    return status;
+}
+
 static bool has_colbert(yyjson_val *config) {
     size_t i, n;
     yyjson_val *v;
@@ -160,7 +231,8 @@ static bool has_colbert(yyjson_val *config) {
     return false;
 }
 
-nib_status hf_colbert_load(nib_runtime *runtime, const char *dir, hf_colbert *out, nib_error *err) {
+nib_status hf_colbert_load(nib_runtime *runtime, const char *folder, const char *dir, const hf_list *list, hf_colbert *out,
+                           nib_error *err) {
     static const struct {
         const char *file;
         bool (*is)(yyjson_val *root);
@@ -171,8 +243,9 @@ nib_status hf_colbert_load(nib_runtime *runtime, const char *dir, hf_colbert *ou
                    {"config.json", has_colbert, read_stanford, "artifact.metadata"}};
     nib_status status = NIB_OK;
     yyjson_doc *doc = NULL, *more = NULL;
+    NIB_TRY(read_native(runtime, folder, dir, list, out, err));
     for (size_t i = 0; i < BASE_COUNT(layouts) && !out->there; i++) {
-        reading r = {.file = layouts[i].file, .c = out, .err = err};
+        reading r = {.file = layouts[i].file, .c = out, .err = err, .usual_words = true};
         NIB_TRY(hf_json_open(runtime, dir, r.file, false, &doc, err));
         r.root = yyjson_doc_get_root(doc);
         out->there = layouts[i].is(r.root);

@@ -266,6 +266,13 @@ static const base_key logit_score_keys[] = {
     END,
 };
 
+static const base_key score_mask_keys[] = {
+    OBEYED("skiplist_words"),
+    OBEYED("skiplist_tasks"),
+    OBEYED("keep_only_token_ids"),
+    END,
+};
+
 static const base_key folder_keys[] = {
     OBEYED("max_active_dims"),
     OBEYED("prompts"),
@@ -281,7 +288,7 @@ static const base_key folder_keys[] = {
     OBEYED("do_query_expansion"),
     OBEYED("attend_to_expansion_tokens"),
     OBEYED("skiplist_words"),
-    HARMLESS("model_type", "\"SentenceTransformer\"|\"CrossEncoder\"|\"ColBERT\"|\"SparseEncoder\"|null",
+    HARMLESS("model_type", "\"SentenceTransformer\"|\"CrossEncoder\"|\"ColBERT\"|\"SparseEncoder\"|\"MultiVectorEncoder\"|null",
              "modules.json says what the model gives"),
     END,
 };
@@ -305,6 +312,7 @@ static const struct {
     {"SpladePooling", {splade_keys, NULL}},
     {"SparseStaticEmbedding", {sparse_static_keys, NULL}},
     {"LogitScore", {logit_score_keys, NULL}},
+    {"MultiVectorMask", {score_mask_keys, NULL}},
     {"config_sentence_transformers.json", {folder_keys, NULL}},
 };
 

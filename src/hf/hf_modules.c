@@ -188,6 +188,8 @@ static nib_status read_normalize(reading *r) {
 
 static nib_status read_dropout(reading *r) { return NIB_OK; } /* does nothing when a model is used */
 
+static nib_status read_score_mask(reading *r) { return NIB_OK; } /* hf_colbert.c has */
+
 static nib_status read_activation(reading *r) {
     yyjson_val *v = yyjson_obj_get(r->config, "activation_function");
     const char *name = v ? hf_json_string(r->config, "activation_function", NULL) : "torch.nn.modules.activation.Tanh";
@@ -298,6 +300,7 @@ static const struct {
     {{"SpladePooling", NULL, NULL, NULL, NULL}, read_splade},
     {{"SparseStaticEmbedding", NULL, NULL, NULL, NULL}, read_sparse_static},
     {{"LogitScore", NULL, NULL, NULL, NULL}, read_logit_score},
+    {{"MultiVectorMask", NULL, NULL, NULL, NULL}, read_score_mask},
 };
 enum { POOLING = 2, DENSE = 3 }; /* their rows */
 

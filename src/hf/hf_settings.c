@@ -59,6 +59,9 @@ static nib_status read_arguments(hf_settings *s, const char *file, yyjson_val *r
     if (status != NIB_OK || !most || yyjson_is_null(most)) return status;
     if (!yyjson_is_int(most) || yyjson_get_sint(most) < 1)
         return base_error_set(err, NIB_BAD_MODEL, "%s: processing_kwargs.text: max_length is no number of tokens", file);
+    if (s->colbert.there)
+        return base_error_set(err, NIB_UNSUPPORTED,
+                              "%s: processing_kwargs.text: max_length of a model for late interaction, which nib does not apply", file);
     note_length(s, file, yyjson_get_num(most));
     return NIB_OK;
 }
@@ -216,7 +219,7 @@ nib_status hf_settings_load(nib_runtime *runtime, const char *dir, const char *r
     snprintf(out->input, sizeof out->input, "%s", hf_list_input(&list));
     input = hf_folder(runtime, dir, out->input);
     if (!input) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a path");
-    NIB_TRY(hf_colbert_load(runtime, input, &out->colbert, err));
+    NIB_TRY(hf_colbert_load(runtime, dir, input, &list, &out->colbert, err));
     note_length(out, "late interaction", (double)longest_role(&out->colbert));
     NIB_TRY(hf_modules_load(runtime, dir, &list, out, err));
     if (list.is_static) NIB_TRY(read_static(runtime, input, &list, out, err));

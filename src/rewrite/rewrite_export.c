@@ -38,18 +38,28 @@ static nib_status rename_value(const exporting *x, graph_value *v, const char *n
     return v->name ? NIB_OK : no_memory(x);
 }
 
-/* As Optimum names them: what a head gives, else the rows of the last layer. */
-static nib_status choose_output(const exporting *x) {
-    static const char *const names[] = {"logits", "last_hidden_state", "token_embeddings"};
+static graph_value *find_output(const graph *g, const char *name) {
+    for (int i = 0; name && i < g->n_outputs; i++)
+        if (strcmp(g->outputs[i]->name, name) == 0) return g->outputs[i];
+    return NULL;
+}
+
+/* As Optimum names them: what a head gives, which of one for answers are two, else the rows of the last layer. */
+static nib_status choose_outputs(const exporting *x) {
+    enum { MOST = 2 };
+    static const char *const names[][MOST] = {
+        {"logits"}, {"start_logits", "end_logits"}, {"last_hidden_state"}, {"token_embeddings"}};
     graph *g = x->g;
-    graph_value *kept = NULL;
-    for (size_t k = 0; k < BASE_COUNT(names) && !kept; k++)
-        for (int i = 0; i < g->n_outputs; i++)
-            if (strcmp(g->outputs[i]->name, names[k]) == 0) kept = g->outputs[i];
-    if (!kept) return base_error_set(x->err, NIB_UNSUPPORTED, "the model has neither logits nor last_hidden_state");
+    graph_value *kept[MOST] = {NULL};
+    for (size_t k = 0; k < BASE_COUNT(names) && !kept[0]; k++)
+        for (int i = 0; i < MOST; i++) kept[i] = find_output(g, names[k][i]);
+    if (!kept[0])
+        return base_error_set(x->err, NIB_UNSUPPORTED, "the model has no logits, start_logits or last_hidden_state");
     for (int i = 0; i < g->n_outputs; i++) g->outputs[i]->is_output = false;
     g->n_outputs = 0;
-    return graph_add_output(g, kept) == NIB_OK ? NIB_OK : no_memory(x);
+    for (int i = 0; i < MOST; i++)
+        if (kept[i] && graph_add_output(g, kept[i]) != NIB_OK) return no_memory(x);
+    return NIB_OK;
 }
 
 /* Of a folder with a LogitScore: the score of each text, a column of `logits`. */
@@ -191,7 +201,7 @@ static nib_status build(exporting *x, const char *out) {
         .g = x->g, .runtime = x->runtime, .kernels = &ks, .level = 1, .mode = PASS_MODE_FILE, .notes = &notes, .err = x->err};
     if (x->o->pooling) NIB_TRY(add_pooling(x));
     else if (x->m->settings.judge.words_from[0]) NIB_TRY(add_score(x));
-    else NIB_TRY(choose_output(x));
+    else NIB_TRY(choose_outputs(x));
     NIB_TRY(pass_clean(&ctx)); /* what only other outputs needed */
     if (x->o->dtype != NIB_DTYPE_UNDEFINED) NIB_TRY(convert_weights(&ctx, x));
     if (x->o->opset && x->o->opset < NORM_OPSET) NIB_TRY(pass_norm(&ctx)); /* expanded again behind the border, in parts */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Late interaction, against sentence-transformers' MultiVectorEncoder. In: test/data/tasks/colbert-*, in the layouts of
- * PyLate and Stanford. Out: rows, their number, bits, refusals.
+ * PyLate, Stanford and sentence-transformers. Out: rows, their number, bits, refusals.
  */
 #include "task_golden.h"
 
-static const char *const models[] = {"colbert-stanford", "colbert-bert", "colbert-modernbert", "colbert-deberta"};
+static const char *const models[] = {"colbert-stanford", "colbert-bert", "colbert-modernbert", "colbert-deberta", "colbert-native"};
 #define MODELS (sizeof models / sizeof *models)
 #define WIDTH 12
 
@@ -173,6 +173,54 @@ static void what_a_file_says_wrongly_is_refused(void **state) {
     }
 }
 
+/* sentence-transformers' own layout: what of it nib does not do is refused by name. */
+static void what_a_mask_says_is_obeyed_or_refused(void **state) {
+    static const char mask[] = "2_MultiVectorMask/config.json", sentence[] = "sentence_bert_config.json";
+    static const struct {
+        const char *file, *said;
+        nib_status want;
+        const char *message;
+    } rows[] = {
+        {mask, "{\"skiplist_words\": [\"of\"], \"skiplist_tasks\": [\"query\", \"document\"]}", NIB_UNSUPPORTED, "skiplist_tasks"},
+        {mask, "{\"skiplist_words\": [], \"skiplist_tasks\": [\"query\"]}", NIB_OK, ""},
+        {mask, "{\"skiplist_words\": [\"of\"], \"skiplist_tasks\": \"document\"}", NIB_OK, ""},
+        {mask, "{\"keep_only_token_ids\": [7]}", NIB_UNSUPPORTED, "keep_only_token_ids"},
+        {sentence, "{\"query_expansion\": {\"strategy\": \"min\", \"length\": 20}}", NIB_UNSUPPORTED, "another strategy than fixed"},
+        {sentence, "{\"query_expansion\": {\"strategy\": \"fixed\"}}", NIB_BAD_MODEL, "no length"},
+        {sentence, "{\"query_length\": 9, \"query_expansion\": {\"strategy\": \"fixed\", \"length\": 20}}", NIB_BAD_MODEL,
+         "query_length is less"},
+        {sentence, "{\"processing_kwargs\": {\"text\": {\"max_length\": 9}}}", NIB_UNSUPPORTED, "max_length of a model for late"},
+        {"modules.json",
+         "[{\"path\": \"\", \"type\": \"Transformer\"}, {\"path\": \"1_Dense\", \"type\": \"Dense\"},"
+         " {\"path\": \"2_MultiVectorMask\", \"type\": \"MultiVectorMask\"}]",
+         NIB_UNSUPPORTED, "no Normalize"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        nib_error e = {.message = ""};
+        nib_model *m;
+        char path[64];
+        snprintf(path, sizeof path, "%s", golden_variant("colbert-native", rows[i].file, rows[i].said, strlen(rows[i].said)));
+        const nib_status got = nib_model_open(path, NULL, &m, &e);
+        if (got != rows[i].want || !strstr(e.message, rows[i].message)) fail_msg("%s: %s", rows[i].said, e.message);
+        nib_model_free(m);
+        golden_remove(path);
+    }
+}
+
+/* No skip list and no expansion, where nothing is said: every token has its row. */
+static void a_mask_that_says_nothing(void **state) {
+    const char *text = "a nib of Dresden, of";
+    int64_t counts[2], with[2];
+    char path[64];
+    snprintf(path, sizeof path, "%s", golden_variant("colbert-native", "2_MultiVectorMask/config.json", "{}", 2));
+    nib_model *m = golden_model(path, NIB_PRECISION_FILE, 1), *said = golden_model("colbert-native", NIB_PRECISION_FILE, 1);
+    nib_tensor_free(encode(m, NIB_COLBERT_DOCUMENT, &text, 1, 1, counts));
+    nib_tensor_free(encode(said, NIB_COLBERT_DOCUMENT, &text, 1, 1, with));
+    assert_int_equal(counts[1], with[1] + 3);
+    nib_model_free(m);
+    nib_model_free(said);
+    golden_remove(path);
+}
+
 static void what_cannot_be_encoded_is_refused(void **state) {
     const char *texts[] = {"a nib", NULL};
     int64_t offsets[3];
@@ -305,6 +353,8 @@ int main(void) {
         cmocka_unit_test(through_a_queue_and_many),
         cmocka_unit_test(settings_of_an_export_are_read),
         cmocka_unit_test(what_a_file_says_wrongly_is_refused),
+        cmocka_unit_test(what_a_mask_says_is_obeyed_or_refused),
+        cmocka_unit_test(a_mask_that_says_nothing),
         cmocka_unit_test(what_cannot_be_encoded_is_refused),
         cmocka_unit_test(scores_are_maxsims),
         cmocka_unit_test(what_has_no_maxsim_is_refused),
