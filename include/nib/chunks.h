@@ -86,8 +86,9 @@ NIB_API void nib_chunk_options_defaults(nib_chunk_options *options, size_t size)
  * paper's long late chunking). A text without tokens of its own has one chunk, of special tokens; LATE gives it zeros.
  *
  * Errors as nib_embed. INVALID_ARGUMENT: the special tokens and the prompt leave no room in a chunk, or `overlap` no
- * progress, or `overlap_sentences` is given, too. UNSUPPORTED: LATE of a model whose vectors are more than pooled rows (a Dense layer, a cut),
- * or that was opened with normalize 1, which is of tokens' rows, too (vectors->normalize is not). */
+ * progress, or `overlap_sentences` is given, too. UNSUPPORTED: LATE of a model whose vectors are more than pooled rows
+ * (a Dense layer, a cut), or that was opened with normalize 1, which is of tokens' rows, too (vectors->normalize is
+ * not). */
 NIB_API nib_status nib_embed_chunks(nib_model *model, const char *const *texts, size_t n,
                                     const nib_embed_options *options, int64_t *offsets, nib_tensor **spans,
                                     nib_tensor **out, nib_error *error);

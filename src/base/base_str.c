@@ -64,6 +64,11 @@ nib_status base_str_export(const base_str *s, char *buffer, size_t capacity, siz
     return NIB_OK;
 }
 
+bool base_ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), k = strlen(end);
+    return n >= k && strcmp(text + n - k, end) == 0;
+}
+
 int base_utf8_decode(const char *p, size_t n, uint32_t *cp) {
     const unsigned char *s = (const unsigned char *)p;
     if (n == 0) return 0;

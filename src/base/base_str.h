@@ -25,6 +25,8 @@ void base_str_printf(base_str *s, const char *format, ...) BASE_PRINTF(2, 3);
 /* Copies s into a caller's buffer as nib_model_describe promises. */
 nib_status base_str_export(const base_str *s, char *buffer, size_t capacity, size_t *length);
 
+bool base_ends_with(const char *text, const char *end);
+
 /* Length of the longest valid UTF-8 prefix character at p (1..4), or 0 when p[0..n) does not begin with a valid one;
  * *cp gets the code point. Strict: no surrogates, no overlong forms. */
 int base_utf8_decode(const char *p, size_t n, uint32_t *cp);

@@ -52,11 +52,6 @@ static const struct {
      "contains an answer to the query by providing a prediction of either \\'Yes\\' or \\'No\\'.' }}"},
 };
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), k = strlen(end);
-    return n >= k && strcmp(text + n - k, end) == 0;
-}
-
 /* ---------------------------------------------------------------- what a template makes of a pair */
 
 /* A key of processing_kwargs.chat_template that is an argument of apply_chat_template, and no variable; NULL: all are variables. */
@@ -239,7 +234,7 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
     nib_status status = NIB_OK;
     chat_files f = {.text = NULL};
     hf_judge *j = &s->judge;
-    const bool next_word = ends_with(s->architecture, "ForCausalLM"), plain = !list->there;
+    const bool next_word = base_ends_with(s->architecture, "ForCausalLM"), plain = !list->there;
     NIB_TRY(open_files(runtime, dir, &f, err));
     yyjson_val *tokenizer = yyjson_doc_get_root(f.tokenizer), *sentence = yyjson_doc_get_root(f.sentence);
     yyjson_val *modalities = yyjson_obj_get(sentence, "modality_config");
@@ -251,7 +246,7 @@ nib_status hf_judge_load(nib_runtime *runtime, const char *dir, const hf_list *l
               .tokenizer = tokenizer,
               .said = yyjson_obj_get(yyjson_obj_get(sentence, "processing_kwargs"), "chat_template"),
               .parts = strcmp(hf_json_string(message, "format", ""), "structured") == 0};
-    const bool open = !modalities && plain && (next_word || ends_with(s->architecture, "ForSequenceClassification"));
+    const bool open = !modalities && plain && (next_word || base_ends_with(s->architecture, "ForSequenceClassification"));
     j->next_word = j->words_from[0] || (next_word && plain);
     j->words[0] = "yes", j->words[1] = "no";
     if (f.text && (named || open)) NIB_TRY(use_template(&runtime->heap, &c, j, err));

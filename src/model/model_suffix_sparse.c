@@ -13,18 +13,13 @@
 
 #define MOST_WORDS (1 << 24)
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), k = strlen(end);
-    return n >= k && strcmp(text + n - k, end) == 0;
-}
-
 static void choose_logits(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
     const graph_value *v = wanted ? wanted : model_named_output(g, "logits");
     const char *head = m->settings.architecture;
     const bool said = wanted || m->settings.sparse.from[0];
     if (!v || v->type.rank != 3)
         snprintf(p->cannot, sizeof p->cannot, "no output logits of shape [batch, seq, words], a score of each word");
-    else if (!said && head[0] && !ends_with(head, "ForMaskedLM"))
+    else if (!said && head[0] && !base_ends_with(head, "ForMaskedLM"))
         snprintf(p->cannot, sizeof p->cannot, "its output logits is that of %.90s, and not scores of words", head);
     else
         model_take_output(p, g, v, wanted ? "asked for" : "by its name",

@@ -279,11 +279,6 @@ static nib_status name_labels(const nib_model *m, model_program *p, nib_error *e
 
 /* ---- tag: a raw score a label, of each token */
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), k = strlen(end);
-    return n >= k && strcmp(text + n - k, end) == 0;
-}
-
 #define TAGGER "ForTokenClassification"
 
 static void choose_tags(const nib_model *m, const graph *g, const graph_value *wanted, model_program *p) {
@@ -292,7 +287,7 @@ static void choose_tags(const nib_model *m, const graph *g, const graph_value *w
     if (!v || v->type.rank != 3 || !is_real(v->type.dtype))
         snprintf(p->cannot, sizeof p->cannot, "no output " LOGITS " of shape [batch, seq, labels]");
     else if (m->labels.wrong[0]) snprintf(p->cannot, sizeof p->cannot, "id2label of config.json: %s", m->labels.wrong);
-    else if (!wanted && head[0] && !ends_with(head, TAGGER) && !m->labels.count)
+    else if (!wanted && head[0] && !base_ends_with(head, TAGGER) && !m->labels.count)
         snprintf(p->cannot, sizeof p->cannot, "its output " LOGITS " is that of %.90s, and config.json names no labels", head);
     else take_output(p, g, v, wanted ? "asked for" : "by its name", "a score a label of each token");
 }
@@ -366,12 +361,12 @@ nib_task model_choose_task(const nib_model *m, const char **why) {
     *why = "it pools";
     if (pools || named_output(g, "sentence_embedding")) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
-    if (ends_with(head, TAGGER) && logits && logits->type.rank == 3) return NIB_TASK_TAG;
-    if (ends_with(head, MODEL_SPANS_FOR) && model_has_spans(g)) return NIB_TASK_ANSWER;
+    if (base_ends_with(head, TAGGER) && logits && logits->type.rank == 3) return NIB_TASK_TAG;
+    if (base_ends_with(head, MODEL_SPANS_FOR) && model_has_spans(g)) return NIB_TASK_ANSWER;
     *why = "nothing says otherwise";
     if (!score_output(g, &output_why)) return NIB_TASK_EMBED;
     *why = "architectures of config.json";
-    if (ends_with(head, "ForSequenceClassification")) return NIB_TASK_CLASSIFY;
+    if (base_ends_with(head, "ForSequenceClassification")) return NIB_TASK_CLASSIFY;
     *why = "its outputs: " LOGITS ", and no vectors";
     if (named_output(g, LOGITS) && !vectors_of_rank(g, 3) && !vectors_of_rank(g, 2)) return NIB_TASK_CLASSIFY;
     *why = "nothing says otherwise";

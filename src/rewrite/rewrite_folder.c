@@ -113,12 +113,7 @@ fail:
 
 /* ---------------------------------------------------------------- where a result goes */
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-static bool writes_folder(const char *folder, const char *out) { return folder && !ends_with(out, ".onnx"); }
+static bool writes_folder(const char *folder, const char *out) { return folder && !base_ends_with(out, ".onnx"); }
 
 static nib_status write_text(nib_runtime *runtime, const char *dir, const char *name, const base_str *text, nib_error *err) {
     nib_status status = NIB_OK;

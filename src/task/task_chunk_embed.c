@@ -288,14 +288,7 @@ static const task_job_kind kind = {
 
 task_job *task_embed_job(nib_model *m, const char *const *texts, size_t n, const nib_embed_options *options, void *out,
                          int64_t *offsets) {
-    const task_texts given = {.n = n,
-                              .texts = texts,
-                              .text_lengths = options->lengths,
-                              .max_tokens = options->max_tokens,
-                              .tokens = options->tokens,
-                              .full_tokens = options->full_tokens,
-                              .profile = options->profile,
-                              .ticket = options->ticket};
+    const task_texts given = {TASK_GIVEN(options, n, texts)};
     chunking *j = (chunking *)task_job_new(&kind, m, NIB_TASK_EMBED, &given);
     if (!j) return NULL;
     j->embed = *options;

@@ -298,14 +298,7 @@ static void free_job(task_job *job) {
 static const task_job_kind kind = {.bytes = sizeof(filling), .begin = begin, .conclude = conclude, .free = free_job};
 
 task_job *task_fill_job(nib_model *m, const char *const *texts, size_t n, const nib_fill_options *o, nib_fills **out) {
-    const task_texts given = {.n = n,
-                              .texts = texts,
-                              .text_lengths = o->lengths,
-                              .max_tokens = o->max_tokens,
-                              .tokens = o->tokens,
-                              .full_tokens = o->full_tokens,
-                              .profile = o->profile,
-                              .ticket = o->ticket};
+    const task_texts given = {TASK_GIVEN(o, n, texts)};
     filling *f = (filling *)task_job_new(&kind, m, NIB_TASK_FILL, &given);
     if (!f) return NULL;
     f->options = *o;

@@ -46,6 +46,11 @@ struct task_job {
     void *to[3];
 };
 
+/* What `given` is where options o have the members that most have, and texts are what there is. */
+#define TASK_GIVEN(o, count, list)                                                                                     \
+    .n = (count), .texts = (list), .text_lengths = (o)->lengths, .max_tokens = (o)->max_tokens, .tokens = (o)->tokens, \
+    .full_tokens = (o)->full_tokens, .profile = (o)->profile, .ticket = (o)->ticket
+
 /* A job of that kind with `given`; NULL: out of memory. */
 task_job *task_job_new(const task_job_kind *kind, nib_model *m, nib_task task, const task_texts *given);
 void task_job_free(task_job *job); /* NULL is accepted */

@@ -224,14 +224,7 @@ static void free_job(task_job *job) { task_sparse_end(&((sparse_job *)job)->spar
 static const task_job_kind kind = {.bytes = sizeof(sparse_job), .begin = begin, .conclude = conclude, .free = free_job};
 
 task_job *task_sparse_job(nib_model *m, const char *const *texts, size_t n, const nib_sparse_options *o, nib_sparse **out) {
-    const task_texts given = {.n = n,
-                              .texts = texts,
-                              .text_lengths = o->lengths,
-                              .max_tokens = o->max_tokens,
-                              .tokens = o->tokens,
-                              .full_tokens = o->full_tokens,
-                              .profile = o->profile,
-                              .ticket = o->ticket};
+    const task_texts given = {TASK_GIVEN(o, n, texts)};
     sparse_job *s = (sparse_job *)task_job_new(&kind, m, NIB_TASK_SPARSE, &given);
     if (!s) return NULL;
     s->options = *o;

@@ -346,15 +346,7 @@ static const task_job_kind kind = {
     .bytes = sizeof(tagging), .chunked = true, .begin = begin, .each = tag_text, .conclude = conclude, .free = free_job};
 
 task_job *task_tag_job(nib_model *m, const char *const *texts, size_t n, const nib_tag_options *o, nib_tags **out) {
-    const task_texts given = {.n = n,
-                              .texts = texts,
-                              .text_lengths = o->lengths,
-                              .max_tokens = o->max_tokens,
-                              .tokens = o->tokens,
-                              .full_tokens = o->full_tokens,
-                              .profile = o->profile,
-                              .finish = task_softmax,
-                              .ticket = o->ticket};
+    const task_texts given = {TASK_GIVEN(o, n, texts), .finish = task_softmax};
     tagging *t = (tagging *)task_job_new(&kind, m, NIB_TASK_TAG, &given);
     if (!t) return NULL;
     t->options = *o;
