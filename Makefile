@@ -110,7 +110,7 @@ tsan: $(MODEL)/model.safetensors build/tsan/build.ninja ## the rooms where threa
 	ctest --preset tsan -j$(JOBS) -E regex -R '^test_(base_|run_|session|concurrency|error|locale|api|model_texts|queue|task_stream|task_chunk)'
 
 # An emulator does not fork with threads, and times nothing; what is minutes of arithmetic or of texts runs natively.
-NOT_EMULATED := ^test_(base_regex|hostile_memory|tokenizer_files|fork|base_pool|settings|measure|concurrency|abi|callers|text_kinds|op_work|hf_config)
+NOT_EMULATED := ^test_(base_regex|hostile|tokenizer_files|fork|base_pool|settings|measure|concurrency|abi|callers|text_kinds|op_work|hf_config)
 aarch64: build/aarch64/build.ninja ## cross-compile and run the unit tests under qemu-user
 	@$(call ninja,build/aarch64)
 	ctest --preset aarch64 -j$(JOBS) -L quick -E '$(NOT_EMULATED)'
