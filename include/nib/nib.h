@@ -407,13 +407,14 @@ typedef struct nib_model_options {
     const char *route; /* of a folder with a Router (sentence-transformers; Asym of older versions): the task that texts are embedded for,
                           "query" or "document"; NULL: the Router's default. INVALID_ARGUMENT, with the routes' names: there is no such
                           one, no default, or no Router */
-    double min_cosine;    /* mean cosine to the same file in f32 that vectors must have (of texts, of tokens, sparse; of scores of
-                             labels it is their correlation), measured with nib's own sentences. Where they do not, layers get
+    double min_cosine;    /* mean cosine to the same file in f32 that vectors must have (of texts, of tokens, sparse; of scores
+                             of labels it is their correlation), measured with nib's own sentences. Where they do not, layers get
                              more bits, 4 to 8 to 32, those first that gain most for a byte, until they do; nib_model_describe
-                             says how many. DIFFERENT, with the figure: the file itself holds fewer bits. It opens the file in
-                             f32, too, and up to 40 times more where layers are raised: compile it, to have that once, and the
-                             same everywhere. 0 (default): none, but 0.998 of MIXED. UNSUPPORTED: the model is compiled, reads
-                             no texts, or is for the tasks hybrid, fill or answer */
+                             says how many. It is the model's own task that is measured; where layers were raised, what calls of
+                             other tasks have beside its layers stays f32. DIFFERENT, with the figure: the file itself holds
+                             fewer bits. It opens the file in f32, too, and up to 40 times more where layers are raised: compile
+                             it, to have that once, and the same everywhere. 0 (default): none, but 0.998 of MIXED. UNSUPPORTED:
+                             the model is compiled, reads no texts, or is for the tasks hybrid, fill or answer */
     int sessions;         /* 1: opened for nib_session alone: it gets ready for no task, which a large file takes time and memory
                              for, and calls with texts or token ids answer UNSUPPORTED; 0 (default) */
 } nib_model_options;

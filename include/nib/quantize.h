@@ -84,7 +84,8 @@ NIB_API void nib_quantize_defaults(nib_quantize_options *options, size_t size);
  * f32, those first that gain most for a byte, before it is given up. A model that does not embed texts is compared
  * on random inputs; calibrating it, MIXED, or asking for a min_cosine, is UNSUPPORTED. UNSUPPORTED, too: there is
  * nothing to quantize, or the fewest bits take more than most_bytes. `*report` (may be NULL) is given on success,
- * and with DIFFERENT: min_cosine was not reached, and nothing was written. Other errors as nib_optimize_file, and
+ * and with DIFFERENT: min_cosine was not reached, or a text gives what is no number where f32 gives numbers (values leave
+ * f16's range, say), and nothing was written. Other errors as nib_optimize_file, and
  * INVALID_ARGUMENT: a block that is none of these, MIXED without min_cosine or most_bytes, texts of both kinds that
  * are the same, or texts without a token. */
 NIB_API nib_status nib_quantize_file(const char *in, const char *out, const nib_quantize_options *options, nib_report **report,

@@ -38,6 +38,7 @@ typedef struct model_program {
     graph *g; /* NULL: there is none, and `cannot` says why */
     plan *p;
     char *notes; /* what the passes had to say */
+    quant_layers rounded; /* what the model's precision has rounded; empty where a file has decided that, or of a compiled one */
     /* of a task's: */
     char cannot[300]; /* why the model cannot do it, or "" */
     run_roles roles;  /* of g's inputs */
@@ -121,7 +122,7 @@ struct nib_model {
     int64_t max_tokens, batch_tokens;
     nib_precision precision, computes; /* as asked for; as that is taken */
     const char *precision_why;
-    quant_layers chosen;       /* that have other formats than `computes` says (model_choose) */
+    quant_layers chosen;       /* the only layers that are rounded, where they were chosen (model_choose) */
     char chosen_why[120];
     char max_tokens_why[128];
     const char *positions_why; /* which says settings.positions; NULL: config.json */
@@ -176,8 +177,8 @@ void model_release(nib_model *m);
  * errors as model_open. From any thread. */
 nib_status model_get_program(nib_model *m, int which, const model_program **out, nib_error *err);
 
-/* Layers get other formats than the model's precision gives them: its programs are dropped, and made anew with these. `chosen` is the
- * model's from here on; `why`, a line, is copied. The caller is the only one who has the model. */
+/* These layers alone are rounded, as they say, in place of what the model's precision says: its programs are dropped, and
+ * made anew with them. `chosen` is the model's from here on; `why`, a line, is copied. The caller is the only one who has the model. */
 void model_choose(nib_model *m, quant_layers *chosen, const char *why);
 
 /* Whether its columns are labels. */

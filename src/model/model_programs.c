@@ -66,7 +66,7 @@ static nib_status round_weights(const nib_model *m, model_program *p, pass_conte
     }
     if (model_arithmetic(p->computes) == NIB_PRECISION_F32) return NIB_OK;
     model_product_rows(m, rows);
-    return quant_apply(ctx, p->computes, as_file, as_file ? NULL : &m->chosen, rows);
+    return quant_apply(ctx, p->computes, as_file, &m->chosen, &p->rounded, rows);
 }
 
 /* A clone of the source and its plan into p; a task's p has its output already. */
@@ -195,5 +195,6 @@ void model_free_program(base_heap *heap, model_program *p) {
     plan_free(p->p);
     graph_free(p->g);
     base_free(heap, p->notes);
+    quant_layers_free(heap, &p->rounded);
     *p = (model_program){0};
 }

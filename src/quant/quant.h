@@ -12,8 +12,13 @@
 
 #include "pass/pass.h"
 
-/* What is rounded as one: a Linear, or the large tables of an Embed, by the name of what it gives; or the products of all attentions. */
+/* What is rounded as one: a Linear, or a large table, by the name of its (first) weight, which is the same in every program of a
+ * model; or the products of all attentions. */
 #define QUANT_ATTENTION "" /* their name */
+#define QUANT_NAME 256
+/* A weight's, before it is rounded: without the number of its own that graph_add_value puts behind the name of what a pass makes, for
+ * that is another in each program. */
+void quant_layer_name(const graph_value *v, char out[QUANT_NAME]);
 typedef struct quant_layer {
     char *name;
     kernel_weight_format format; /* of its weights; F32: it is not rounded */
@@ -23,18 +28,23 @@ typedef struct quant_layers {
     quant_layer *items;
     int count;
 } quant_layers;
-
-/* Those of a graph that quant_apply has rounded, the caller's to free. */
-nib_status quant_layers_find(base_heap *heap, const graph *g, quant_layers *out, nib_error *err);
+quant_layer *quant_layers_find(const quant_layers *l, const char *name); /* NULL: it is not there */
+/* All of a name are one. */
+nib_status quant_layers_add(base_heap *heap, quant_layers *l, const char *name, kernel_weight_format format, double numbers,
+                            nib_error *err);
+/* What was chosen for a layer; F32 for one that nobody has measured; `otherwise` where the list is empty: nothing was chosen. */
+kernel_weight_format quant_layers_format(const quant_layers *chosen, const char *name, kernel_weight_format otherwise);
 void quant_layers_free(base_heap *heap, quant_layers *l);
 
 /* precision: NIB_PRECISION_Q8, NIB_PRECISION_Q4, NIB_PRECISION_MIXED or NIB_PRECISION_BF16; UNSUPPORTED for any other. MIXED is Q4 but
  * for what is chosen.
- * `chosen`: layers that get another format than the precision's; names that the graph does not have are nobody's. NULL: none.
+ * `chosen`: empty, or the only layers that are rounded, in formats of their own (quant_layers_format); not read with as_file.
+ * `made`, the caller's, empty: what was rounded, in the graph's order.
  * `as_file`, of a file that was quantized: each Linear in what its own weights were quantized to, q4 or q8, if they were
  * (quant_grid.c), else in f32; precision then says only what tables become.
  * `rows` [KERNEL_WEIGHTS]: what a product reads beside weights of each format. */
-nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const quant_layers *chosen, const kernel_input *rows);
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const quant_layers *chosen, quant_layers *made,
+                       const kernel_input *rows);
 
 /* What a Linear's weights lie on the grid of: KERNEL_WEIGHT_Q4, _Q8 for any other grid of up to 8 bits, or _F32 for none. */
 kernel_weight_format quant_grid_of(const op_linear *l);

@@ -142,33 +142,34 @@ static nib_status take_factors(pass_context *ctx) {
     return NIB_OK;
 }
 
-/* What was chosen for a layer of that name, or what it has otherwise. */
-static kernel_weight_format format_of(const quant_layers *chosen, const char *name, kernel_weight_format otherwise) {
-    for (int i = 0; chosen && i < chosen->count; i++)
-        if (strcmp(chosen->items[i].name, name) == 0) return chosen->items[i].format;
-    return otherwise;
-}
-
 #define TABLE_ROWS 1024 /* below, a table is small beside the rest */
 
+static double numbers_of(const graph_value *v) { return (double)v->constant->dims[0] * (double)v->constant->dims[1]; }
+
 /* `on_grid`: those alone that lose nothing. */
-static nib_status quantize_tables(pass_context *ctx, const kernel_format *format, bool on_grid, const quant_layers *chosen) {
+static nib_status quantize_tables(pass_context *ctx, const kernel_format *format, bool on_grid, const quant_layers *chosen,
+                                  quant_layers *made) {
+    nib_status status = NIB_OK;
+    char name[QUANT_NAME];
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         for (int i = 1; graph_is_op(n, "nib", "Embed") && i < n->n_inputs; i += 2) {
             graph_value *v = n->inputs[i].value;
             if (!v->constant || !op_is_weight_type(v->constant->dtype) || v->constant->rank != 2 ||
                 base_is_quantized(&v->type.quant) || v->constant->dims[0] < TABLE_ROWS ||
                 v->constant->dims[1] % format->multiple || v->constant->dims[1] > format->most_k ||
-                (on_grid && !quant_grid_of_rows(v->constant)) ||
-                format_of(chosen, n->outputs[0]->name, KERNEL_WEIGHT_Q8) == KERNEL_WEIGHT_F32)
+                (on_grid && !quant_grid_of_rows(v->constant)))
                 continue;
+            quant_layer_name(v, name);
+            if (quant_layers_format(chosen, name, KERNEL_WEIGHT_Q8) == KERNEL_WEIGHT_F32) continue;
+            NIB_TRY(quant_layers_add(&ctx->runtime->heap, made, name, KERNEL_WEIGHT_Q8, numbers_of(v), ctx->err));
             if (!(v = typed_weight(ctx, v, true, &format->type)))
-                return base_error_set(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
+                NIB_FAIL(ctx->err, NIB_OUT_OF_MEMORY, "out of memory while quantizing");
             graph_set_input(n, i, v);
             ctx->changes++;
         }
     }
-    return NIB_OK;
+fail:
+    return status;
 }
 
 /* Of a graph without any Linear (a static embedding) the table is all there is to round: it takes the weights' type. */
@@ -179,7 +180,14 @@ static bool has_linear(const graph *g) {
     return false;
 }
 
-nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const quant_layers *chosen, const kernel_input *rows) {
+static nib_status note_linear(pass_context *ctx, quant_layers *made, const op_linear *l, const char *name, kernel_weight_format format) {
+    double numbers = 0;
+    for (int i = 0; i < l->n_weights; i++) numbers += numbers_of(l->weights[i]);
+    return quant_layers_add(&ctx->runtime->heap, made, name, format, numbers, ctx->err);
+}
+
+nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file, const quant_layers *chosen, quant_layers *made,
+                       const kernel_input *rows) {
     nib_status status = NIB_OK;
     static const struct {
         kernel_weight_format weight, table;
@@ -198,19 +206,23 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file,
     int done = 0, left = 0;
     const kernel_weight_format bare = precision == NIB_PRECISION_BF16 ? KERNEL_WEIGHT_BF16 : KERNEL_WEIGHT_Q8,
                                table = has_linear(ctx->g) ? of[precision].table : bare;
-    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table], false, chosen));
-    else if (as_file) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[KERNEL_WEIGHT_Q8], true, NULL));
-    const kernel_weight_format products = format_of(chosen, QUANT_ATTENTION, KERNEL_WEIGHT_Q8);
+    if (table != KERNEL_WEIGHT_F32) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[table], false, chosen, made));
+    else if (as_file) NIB_TRY(quantize_tables(ctx, &kernel_weight_formats[KERNEL_WEIGHT_Q8], true, &(quant_layers){0}, made));
+    const quant_layers none = {0}, *asked = as_file ? &none : chosen;
+    const kernel_weight_format products = quant_layers_format(asked, QUANT_ATTENTION, KERNEL_WEIGHT_Q8);
     for (graph_node *n = ctx->g->first; n; n = n->next) {
         op_attention a;
         op_linear l;
         if (op_attention_get(n, &a) && a.products == OP_PRODUCTS_F32 && products != KERNEL_WEIGHT_F32) {
             a.products = OP_PRODUCTS_Q8;
+            NIB_TRY(quant_layers_add(&ctx->runtime->heap, made, QUANT_ATTENTION, products, 0, ctx->err));
             NIB_TRY(op_attention_set(n, &a, ctx->err));
         }
         if (!op_linear_get(n, &l) || l.weight_format != KERNEL_WEIGHT_F32) continue;
+        char name[QUANT_NAME];
+        quant_layer_name(l.weights[0], name);
         const kernel_weight_format format =
-            as_file ? quant_grid_of(&l) : format_of(chosen, n->outputs[0]->name, of[precision].weight);
+            as_file ? quant_grid_of(&l) : quant_layers_format(asked, name, of[precision].weight);
         if (format == KERNEL_WEIGHT_F32) {
             left++;
             continue;
@@ -222,6 +234,7 @@ nib_status quant_apply(pass_context *ctx, nib_precision precision, bool as_file,
             continue;
         }
         NIB_TRY(base_stop_check(ctx->err));
+        NIB_TRY(note_linear(ctx, made, &l, name, format));
         NIB_TRY(rewrite(ctx, n, &l, weight, rows[format]));
         done++;
     }

@@ -134,6 +134,7 @@ typedef struct quantize_quality {
     double mean, worst, fifth; /* cosine; fifth: of 5 texts in 100 it is below */
     double overlap;            /* of each text's nearest neighbours among the others, the share that stays; -1: too few texts */
     size_t texts;
+    size_t lost; /* texts whose second vector has what is no number, and the first has not */
 } quantize_quality;
 void quantize_compare(const float *a, const float *b, size_t n, int64_t width, quantize_quality *out);
 /* As everybody opens the source, for texts' vectors; optimize as nib_model_options has it. */

@@ -300,7 +300,7 @@ static nib_status add_cost(const quantizing *z, const char *out, nib_report *r) 
     return rewrite_report_write(r, z->err);
 }
 
-static nib_status make(quantizing *z, const char *out, nib_report **r, bool *below) {
+static nib_status make(quantizing *z, const char *out, nib_report **r, bool *refused) {
     nib_status status = NIB_OK;
     rewrite_proof outputs = {0};
     const double begun = base_clock();
@@ -323,10 +323,15 @@ static nib_status make(quantizing *z, const char *out, nib_report **r, bool *bel
     quantize_receipt_put(*r, &z->receipt);
     if (z->why[0]) rewrite_report_proof(*r, &outputs, 1); /* how far, not whether: there is no tolerance */
     NIB_TRY(rewrite_report_write(*r, z->err));
-    *below = is_below(z);
-    if (*below)
+    const quantize_quality *nib = &z->receipt.nib, *file = &z->receipt.file;
+    const size_t lost = nib->lost > file->lost ? nib->lost : file->lost;
+    *refused = lost || is_below(z);
+    if (lost) /* an fp16 file whose ranges real texts leave, say: nobody asks for that */
+        NIB_FAIL(z->err, NIB_DIFFERENT, "of %zu texts %zu give what is no number%s, and in f32 numbers; nothing was written",
+                 (nib->lost > file->lost ? nib : file)->texts, lost, nib->lost > file->lost ? "" : " as ONNX means the file");
+    if (*refused)
         NIB_FAIL(z->err, NIB_DIFFERENT, "mean cosine %.5f is below %.5f, with all layers raised; nothing was written",
-                 z->receipt.nib.mean < z->receipt.file.mean ? z->receipt.nib.mean : z->receipt.file.mean, z->o->min_cosine);
+                 nib->mean < file->mean ? nib->mean : file->mean, z->o->min_cosine);
     NIB_TRY(rewrite_write_out(z->runtime, z->g, &(rewrite_out){z->folder, out, z->o->external_over, z->source}, *r, z->err));
     base_stop_advance(1);
 fail:
@@ -336,17 +341,17 @@ fail:
 nib_status quantize_file(nib_runtime *runtime, const char *in, const char *out, const nib_quantize_options *o, nib_report **report,
                          nib_error *err) {
     nib_report *r = NULL;
-    bool below = false;
+    bool refused = false;
     nib_error own = {.offset = -1};
     quantizing z = {.runtime = runtime, .o = o, .in = in, .err = err ? err : &own};
     *report = NULL;
     z.check = quantize_own_texts(&z.n_check);
     if (o->check_count) z.check = o->check, z.n_check = o->check_count;
     z.receipt = (quantize_receipt){.options = o, .layers = &z.layers};
-    nib_status status = make(&z, out, &r, &below);
+    nib_status status = make(&z, out, &r, &refused);
     done(&z); /* before both are opened: they shall have the memory */
     if (status == NIB_OK && o->speed) status = add_cost(&z, out, r);
-    if (status == NIB_OK || below) *report = r;
+    if (status == NIB_OK || refused) *report = r;
     else rewrite_report_free(r);
     return status;
 }

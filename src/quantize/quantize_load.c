@@ -40,24 +40,19 @@ typedef struct holder {
     quantize_quality q; /* as it was measured last */
 } holder;
 
+/* Of a number, without scales. */
 static double bytes_of(kernel_weight_format f) {
-    return f == KERNEL_WEIGHT_Q4 ? 0.5 : f == KERNEL_WEIGHT_Q8 ? 1 : f == KERNEL_WEIGHT_BF16 ? 2 : 4;
+    const base_quant *type = &kernel_weight_formats[f].type;
+    return base_is_quantized(type) ? (double)nib_dtype_bits(type->element) / 8 : sizeof(float);
 }
 
 /* The model with the formats of h->now, and how near its vectors of the first n sentences are. */
 static nib_status measure(holder *h, size_t n, const char *why, nib_error *err) {
     nib_status status = NIB_OK;
     base_heap *heap = &h->m->runtime->heap;
-    quant_layers chosen = {base_calloc(heap, (size_t)h->all.count + 1, sizeof *chosen.items), 0};
+    quant_layers chosen = {0};
     quantize_rows got = {0};
-    if (!chosen.items) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a choice of layers");
-    for (int i = 0; i < h->all.count; i++) {
-        const char *name = h->all.items[i].name;
-        if (h->now[i] == h->all.items[i].format) continue;
-        quant_layer *to = &chosen.items[chosen.count++];
-        *to = (quant_layer){base_strndup(heap, name, strlen(name)), h->now[i], 0};
-        if (!to->name) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a choice of layers");
-    }
+    for (int i = 0; i < h->all.count; i++) NIB_TRY(quant_layers_add(heap, &chosen, h->all.items[i].name, h->now[i], 0, err));
     model_choose(h->m, &chosen, why);
     NIB_TRY(quantize_rows_of(h->m, h->texts, n, &got, err));
     NIB_TRY(quantize_rows_compare(heap, &h->wanted, &got, &h->q, err));
@@ -91,24 +86,26 @@ static int by_worth(const void *a, const void *b) {
     return x->lo != y->lo ? (x->lo > y->lo) - (x->lo < y->lo) : (x->to > y->to) - (x->to < y->to);
 }
 
+static bool is_attention(const holder *h, int i) { return strcmp(h->all.items[i].name, QUANT_ATTENTION) == 0; }
+
 static void add_step(holder *h, int lo, int hi, kernel_weight_format from, kernel_weight_format to, double gain) {
-    double bytes = 1;
+    double bytes = 0;
     for (int i = lo; i < hi; i++) bytes += h->all.items[i].numbers * (bytes_of(to) - bytes_of(from));
-    h->steps[h->n_steps++] = (raise){lo, hi, to, gain / bytes};
+    h->steps[h->n_steps++] = (raise){lo, hi, to, bytes > 0 ? gain / bytes : 0};
 }
 
-/* The steps, the best first. Attentions are where the first of them is; what is before them and after is in groups. */
+/* The steps, the best first. Neighbours of one format are a group; attentions' products are none of any, and come last. */
 static nib_status plan_steps(holder *h, nib_error *err) {
     const int each = (h->all.count + GROUPS - 1) / GROUPS;
     for (int lo = 0, hi; lo < h->all.count; lo = hi) {
         const kernel_weight_format from = h->all.items[lo].format;
         double loss;
         hi = lo + 1;
-        if (!strcmp(h->all.items[lo].name, QUANT_ATTENTION)) {
+        if (is_attention(h, lo)) {
             h->steps[h->n_steps++] = (raise){lo, hi, KERNEL_WEIGHT_F32, -1};
             continue;
         }
-        while (hi < h->all.count && hi - lo < each && h->all.items[hi].format == from && *h->all.items[hi].name) hi++;
+        while (hi < h->all.count && hi - lo < each && h->all.items[hi].format == from && !is_attention(h, hi)) hi++;
         nib_status status = loss_of(h, lo, hi, &loss, err);
         if (status != NIB_OK) return status;
         const bool four = from == KERNEL_WEIGHT_Q4;
@@ -144,7 +141,10 @@ static nib_status repair(holder *h, double least, nib_error *err) {
     const model_program *p;
     base_heap *heap = &h->m->runtime->heap;
     NIB_TRY(model_get_program(h->m, (int)h->m->task, &p, err));
-    NIB_TRY(quant_layers_find(heap, p->g, &h->all, err));
+    for (int i = 0; i < p->rounded.count; i++) {
+        const quant_layer *l = &p->rounded.items[i];
+        NIB_TRY(quant_layers_add(heap, &h->all, l->name, l->format, l->numbers, err));
+    }
     h->now = base_calloc(heap, (size_t)h->all.count + 1, sizeof *h->now);
     h->steps = base_calloc(heap, 2 * (size_t)h->all.count + 1, sizeof *h->steps);
     if (!h->now || !h->steps) NIB_FAIL(err, NIB_OUT_OF_MEMORY, "out of memory for a choice of layers");

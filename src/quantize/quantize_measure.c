@@ -45,6 +45,12 @@ static double cosine(const float *a, const float *b, int64_t n) {
     return x > 0 ? task_cosine(dot(a, b, n), sqrt(x)) : dot(a, a, n) == dot(b, b, n);
 }
 
+static bool all_numbers(const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -73,6 +79,7 @@ void quantize_compare(const float *a, const float *b, size_t n, int64_t width, q
     for (size_t i = 0; i < n; i++) {
         double c = cosine(a + i * (size_t)width, b + i * (size_t)width, width);
         cosines[i] = c = isnan(c) ? -1 : c;
+        out->lost += !all_numbers(b + i * (size_t)width, width) && all_numbers(a + i * (size_t)width, width);
         out->mean += c;
         if (c < out->worst) out->worst = c;
     }

@@ -14,8 +14,10 @@ static void put_quality(nib_report *r, const char *key, const char *title, const
     }
     base_str_printf(&r->text, "%-24s cosine to f32: mean %.5f, 5 %% below %.5f, worst %.5f", title, q->mean, q->fifth, q->worst);
     if (q->overlap >= 0) base_str_printf(&r->text, "; %.1f %% of the nearest %d stay", 100 * q->overlap, QUANTIZE_NEIGHBOURS);
+    if (q->lost) base_str_printf(&r->text, "; %zu of %zu texts give what is no number", q->lost, q->texts);
     base_str_add(&r->text, "\n");
     yyjson_mut_obj_add_uint(doc, o, "texts", q->texts);
+    yyjson_mut_obj_add_uint(doc, o, "texts_without_numbers", q->lost);
     yyjson_mut_obj_add_real(doc, o, "cosine_mean", q->mean);
     yyjson_mut_obj_add_real(doc, o, "cosine_fifth_percentile", q->fifth);
     yyjson_mut_obj_add_real(doc, o, "cosine_worst", q->worst);

@@ -159,6 +159,40 @@ for folder in real snapshots/c links; do
     for name in config.json tokenizer.json modules.json 1_Pooling/config.json; do check cmp real/$name copied/$name; done
 done
 
+# half precision whose range texts leave, and random ids do not: 20,000 words, of which those of the tokenizer alone have one
+# large column, which a norm keeps and a weight makes larger than f16 holds
+cp -r "$root/test/data/nib/tiny" peaks
+python3 - <<'PYTHON'
+import array, json, struct
+data = open("peaks/model.safetensors", "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+tensors = {}
+for name, t in json.loads(data[8:8 + size]).items():
+    if name != "__metadata__":
+        a, b = t["data_offsets"]
+        tensors[name] = t["shape"], array.array("f", data[8 + size + a:8 + size + b])
+words = [float((k + i) % 2 * 2 - 1) for i in range(20000) for k in range(32)]
+for i in range(24):
+    words[32 * i:32 * i + 32] = [50.0 * (k == 5) for k in range(32)]
+tensors["embeddings.word_embeddings.weight"] = [20000, 32], array.array("f", words)
+tensors["embeddings.LayerNorm.weight"] = [32], array.array("f", [1.0] * 32)
+tensors["encoder.layer.0.attention.output.LayerNorm.weight"] = [32], array.array("f", [1.0] * 32)
+tensors["encoder.layer.0.intermediate.dense.weight"][1][5] = 25000.0
+header, at = {}, 0
+for name, (shape, numbers) in tensors.items():
+    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * len(numbers)]}
+    at += 4 * len(numbers)
+text = json.dumps(header).encode()
+open("peaks/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b"".join(t[1].tobytes() for t in tensors.values()))
+config = json.load(open("peaks/config.json"))
+json.dump(dict(config, vocab_size=20000), open("peaks/config.json", "w"))
+PYTHON
+printf 'a pen of ink\nthe nib\n' >peaks.txt
+expect 3 'of 2 texts 2 give what is no number as ONNX means the file, and in f32 numbers; nothing was written' \
+    "$nib" quantize peaks -o peaks16 --type fp16 --check peaks.txt --no-speed
+check [ ! -e peaks16 ]
+expect 0 "mean (1.0000|0.999)" "$nib" quantize peaks -o peaks16 --type bf16 --check peaks.txt --no-speed
+
 # a folder: the written one loads, and gives the same vectors
 model=$root/models/all-MiniLM-L6-v2
 if [ -f "$model/model.safetensors" ]; then

@@ -247,6 +247,36 @@ static void loads_are_held_to_a_cosine(void **state) {
     }
 }
 
+/* What was found for the task that a model was opened for holds for the others' programs, too. */
+static void other_tasks_are_raised_alike(void **state) {
+    static const nib_task tasks[] = {NIB_TASK_EMBED, NIB_TASK_TOKENS};
+    nib_model_options o;
+    nib_error e;
+    nib_model *m;
+    const model_program *p[2];
+    int f32[2] = {0};
+    (void)state;
+    nib_model_defaults(&o, sizeof o);
+    o.precision = NIB_PRECISION_MIXED, o.min_cosine = 0.99999, o.task = NIB_TASK_EMBED;
+    if (nib_model_open(TINY, &o, &m, &e) != NIB_OK) fail_msg("%s", e.message);
+    for (int i = 0; i < 2; i++) {
+        if (model_get_program(m, (int)tasks[i], &p[i], &e) != NIB_OK) fail_msg("%s", e.message);
+        for (const graph_node *n = p[i]->g->first; n; n = n->next) {
+            op_linear linear;
+            f32[i] += op_linear_get(n, &linear) && linear.weight_format == KERNEL_WEIGHT_F32;
+        }
+    }
+    assert_true(p[0]->rounded.count > 0 && f32[0] > 0); /* some of either */
+    assert_int_equal(f32[0], f32[1]);
+    assert_int_equal(p[0]->rounded.count, p[1]->rounded.count);
+    for (int k = 0; k < p[0]->rounded.count; k++) {
+        const quant_layer *one = &p[0]->rounded.items[k], *other = &p[1]->rounded.items[k];
+        assert_string_equal(one->name, other->name);
+        assert_int_equal(one->format, other->format);
+    }
+    nib_model_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_receipt_has_the_cost),
@@ -254,6 +284,7 @@ int main(void) {
         cmocka_unit_test(presets_are_of_8_bits),
         cmocka_unit_test(planted_outliers_are_migrated),
         cmocka_unit_test(loads_are_held_to_a_cosine),
+        cmocka_unit_test(other_tasks_are_raised_alike),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

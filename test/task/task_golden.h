@@ -72,6 +72,20 @@ static inline const char *golden_variant(const char *name, const char *file, con
     return path;
 }
 
+/* A golden's folder as nib_export_folder writes it, opened. It lies in a folder that `to`, room for 64, names; golden_remove. */
+static inline nib_model *golden_exported(const char *name, char *to) {
+    char from[300], out[80];
+    nib_export_options o;
+    nib_error e;
+    strcpy(to, "/tmp/nib-task-XXXXXX");
+    assert_non_null(mkdtemp(to));
+    snprintf(from, sizeof from, TASKS "%s", name);
+    snprintf(out, sizeof out, "%s/out", to);
+    nib_export_defaults(&o, sizeof o);
+    if (nib_export_folder(from, out, &o, &e) != NIB_OK) fail_msg("%s: %s", name, e.message);
+    return golden_model(out, NIB_PRECISION_FILE, 2);
+}
+
 static inline void golden_remove(const char *path) {
     char command[100];
     snprintf(command, sizeof command, "rm -rf %s", path);

@@ -94,17 +94,10 @@ static void answers_are_the_pipelines(void **state) {
 /* What nib export writes has both outputs, and answers alike. */
 static void exported(void **state) {
     for (size_t k = 0; k < MODELS; k++) {
-        char from[300], to[] = "/tmp/nib-answer-XXXXXX", out[64];
-        nib_export_options o;
-        nib_error e;
+        char to[64];
         yyjson_doc *doc = golden_open(models[k]);
         const nib_answer_options plain = options_of(0);
-        assert_non_null(mkdtemp(to));
-        snprintf(from, sizeof from, TASKS "%s", models[k]);
-        snprintf(out, sizeof out, "%s/out", to);
-        nib_export_defaults(&o, sizeof o);
-        if (nib_export_folder(from, out, &o, &e) != NIB_OK) fail_msg("%s: %s", models[k], e.message);
-        nib_model *m = golden_model(out, NIB_PRECISION_FILE, 2);
+        nib_model *m = golden_exported(models[k], to);
         assert_int_equal(nib_model_task(m), NIB_TASK_ANSWER);
         check_way(models[k], "plain", m, &plain, yyjson_doc_get_root(doc));
         nib_model_free(m);

@@ -112,17 +112,10 @@ static void compiled(void **state) {
 static void exported(void **state) {
     static const char *const rows[] = {"judge-qwen3", "judge-llama", "judge-classifier"};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
-        char from[300], to[] = "/tmp/nib-judge-XXXXXX", out[64];
-        nib_export_options o;
-        nib_error e;
+        char to[64];
         yyjson_doc *doc = golden_open(rows[k]);
         const nib_rank_options plain = options_of();
-        assert_non_null(mkdtemp(to));
-        snprintf(from, sizeof from, TASKS "%s", rows[k]);
-        snprintf(out, sizeof out, "%s/out", to);
-        nib_export_defaults(&o, sizeof o);
-        if (nib_export_folder(from, out, &o, &e) != NIB_OK) fail_msg("%s: %s", rows[k], e.message);
-        nib_model *m = golden_model(out, NIB_PRECISION_FILE, 2);
+        nib_model *m = golden_exported(rows[k], to);
         const double d = difference(m, yyjson_doc_get_root(doc), "relevance", &plain);
         if (!(d <= 1e-4)) fail_msg("%s, exported: differs by %g", rows[k], d);
         nib_model_free(m);
